@@ -1,0 +1,1 @@
+"""From activity to features: events, their sources and simulation, and the one feature table."""

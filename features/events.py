@@ -1,0 +1,146 @@
+"""The event table: one act a row, the contract at the door of Clout.
+
+An event says that `actor` did `verb` to `target`, about `object`, at `time`. The columns map one to one onto W3C
+ActivityStreams 2.0 (actor, object, inReplyTo, result, published, tag).
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import gettempdir
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+import pyarrow as pa
+
+from features.errors import AsOfError, EventsError
+
+SCHEMA = ibis.schema(
+    {
+        "time": "timestamp('UTC')",
+        "actor": "string",
+        "verb": "string",
+        "target": "string",
+        "object": "string",
+        "result": "string",
+        "network": "string",
+        "topics": "array<string>",
+        "content_hash": "string",
+        "links": "int64",
+    }
+)
+REQUIRED = ("time", "actor", "verb", "target")
+
+NEGATIVE = ("dislike", "flag", "unfollow", "block")
+ENDORSEMENTS = ("like", "repost", "quote")
+ENGAGEMENTS = ("reply", "mention", "follow", *ENDORSEMENTS, *NEGATIVE)
+CREATIONS = ("post", "reply", "quote")
+VERBS = ("post", "view", *ENGAGEMENTS)
+
+
+def connect(memory_gb: float | None = None) -> ibis.BaseBackend:
+    """Open an embedded DuckDB, which Ibis sets to UTC, and which spills to the temporary folder.
+
+    Parameters
+    ----------
+    memory_gb : most memory the engine may hold, in GiB; None leaves DuckDB's own limit (80 % of the machine)
+
+    """
+    settings = {"temp_directory": str(Path(gettempdir()) / "clout-spill")}
+    if memory_gb is not None:
+        settings["memory_limit"] = f"{memory_gb}GiB"
+    return ibis.duckdb.connect(**settings)
+
+
+def open_events(source: str | Path | pd.DataFrame | pa.Table | ir.Table) -> ir.Table:
+    """Open an event table and hold it against the schema.
+
+    Parameters
+    ----------
+    source : a Parquet file, a folder of Parquet files, or a pandas, Arrow or Ibis table
+
+    Returns
+    -------
+    an Ibis table with exactly the columns of SCHEMA; optional columns that are absent come as nulls
+
+    Raises
+    ------
+    EventsError : nothing is there, it is not Parquet, or a column is missing or of a type that cannot be read
+
+    """
+    found = _as_table(source)
+    missing = [name for name in REQUIRED if name not in found.columns]
+    if missing:
+        raise EventsError(
+            f"the events lack the column(s) {', '.join(missing)}; found {', '.join(found.columns)}. "
+            "'clout import table' makes an event table from other columns with --map FIELD=COLUMN."
+        )
+    return found.select(**{name: _fitted(found, name, kind) for name, kind in SCHEMA.items()})
+
+
+def _as_table(source: str | Path | pd.DataFrame | pa.Table | ir.Table) -> ir.Table:
+    if isinstance(source, ir.Table):
+        return source
+    if isinstance(source, pd.DataFrame | pa.Table):
+        return connect().create_table("events", source, temp=True)
+    path = Path(source)
+    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    if not path.exists() or not files:
+        raise EventsError(f"no events at {path}: expected a Parquet file or a folder of Parquet files.")
+    try:
+        return connect().read_parquet([str(file) for file in files], union_by_name=True)
+    except Exception as error:
+        raise EventsError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+
+
+def _fitted(found: ir.Table, name: str, kind: ibis.expr.datatypes.DataType) -> ir.Value:
+    """Return the column in the schema's type, or nulls where it is absent."""
+    if name not in found.columns:
+        return ibis.literal("default") if name == "network" else ibis.null(kind)
+    column = found[name]
+    held = column.type()
+    if name == "time":
+        if not held.is_timestamp():
+            raise EventsError(f"the column time is of type {held}; expected a timestamp in UTC.")
+        return column.cast("timestamp('UTC')") if held.timezone is None else column
+    if held.is_null() or (held.is_integer() and kind.is_integer()) or (kind.is_string() and held.is_integer()):
+        return column.cast(kind)
+    if held.is_string() != kind.is_string() or held.is_array() != kind.is_array():
+        raise EventsError(f"the column {name} is of type {held}; expected {kind}.")
+    return column
+
+
+def instant(text: str | datetime) -> datetime:
+    """Read an instant; a zone is converted to UTC and no zone means UTC.
+
+    Raises
+    ------
+    AsOfError : the text is no ISO 8601 date or time
+
+    """
+    try:
+        found = datetime.fromisoformat(text) if isinstance(text, str) else text
+    except ValueError as error:
+        raise AsOfError(
+            f"{text!r} is no instant; expected ISO 8601, such as 2017-07-30 or 2017-07-30T12:00:00Z."
+        ) from error
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def span(events: ir.Table) -> tuple[datetime, datetime]:
+    """Return the first and the last instant of the events.
+
+    Raises
+    ------
+    EventsError : there are no events
+
+    """
+    ends = events.aggregate(first=events.time.min(), last=events.time.max()).execute().iloc[0]
+    if pd.isna(ends["first"]):
+        raise EventsError("the event table is empty: there is nothing to count.")
+    return ends["first"].to_pydatetime(), ends["last"].to_pydatetime()
+
+
+def known_at(events: ir.Table, as_of: datetime) -> ir.Table:
+    """Keep what was known at an instant: the events with `time < as_of`."""
+    return events.filter(events.time < ibis.literal(as_of, type="timestamp('UTC')"))

@@ -1,0 +1,101 @@
+"""What one feature is, and the ordered list of them."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import ibis.expr.types as ir
+
+Family = Literal["reach", "response", "network", "cadence"]
+Relation = Literal["pairs", "pieces", "days", "given", "users"]
+Direction = Literal["up", "down", "free"]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One measured fact about a user at an instant.
+
+    Parameters
+    ----------
+    name : with its window or unit, such as `engagers_28d`
+    family : what it tells about: reach, response, network or cadence
+    unit : of the value, such as `people` or `days`
+    meaning : the definition in plain words; a changed meaning needs a new name
+    direction : the only way in which a larger value may move the score (`up`, `down`), or `free`
+    actionable : whether the person can act on it
+    sentence : what a reviewer reads, with `{value}` in it
+    over : the relation it is computed over; `users` for what derives from other features of the row
+    value : the expression, given that relation
+    if_none : the value of a user without any row there: 0 for what is counted, None for what is then unknown
+
+    """
+
+    name: str
+    family: Family
+    unit: str
+    meaning: str
+    direction: Direction
+    actionable: bool
+    sentence: str
+    over: Relation
+    value: Callable[[ir.Table], ir.Value]
+    if_none: float | None = 0.0
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change with the name, unit, meaning or direction."""
+        told = json.dumps([self.name, self.unit, self.meaning, self.direction])
+        return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+    def tell(self, value: float | None) -> str:
+        """Say the value in a reviewer's sentence; an unknown value is said to be unknown."""
+        if value is None or value != value:
+            return f"Not known: {self.meaning}."
+        said = f"{value:,.0f}" if abs(value - round(value)) < 1e-9 or abs(value) >= 100 else f"{value:,.2f}"
+        return self.sentence.format(value=f"{value:.0%}" if self.unit == "share" else said)
+
+
+class Catalogue:
+    """An ordered set of features.
+
+    Raises
+    ------
+    ValueError : two features share a name
+
+    """
+
+    def __init__(self, features: Iterable[Feature]):
+        self._features = {}
+        for feature in features:
+            if feature.name in self._features:
+                raise ValueError(f"two features are called {feature.name}")
+            self._features[feature.name] = feature
+
+    def __iter__(self) -> Iterator[Feature]:
+        return iter(self._features.values())
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._features
+
+    def __getitem__(self, name: str) -> Feature:
+        return self._features[name]
+
+    @property
+    def names(self) -> list[str]:
+        """The names, in order."""
+        return list(self._features)
+
+    def over(self, relation: Relation) -> list[Feature]:
+        """Return the features of one relation, in order."""
+        return [feature for feature in self if feature.over == relation]
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change with any feature or their order."""
+        return hashlib.sha256("".join(feature.fingerprint for feature in self).encode()).hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""From features to a model: panel, fit, evaluation, explanation, bundle, registry."""

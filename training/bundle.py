@@ -1,0 +1,146 @@
+"""The bundle: everything a score needs, as one frozen object saved as text and JSON, without pickle."""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+
+from features.catalogue import CATALOGUE
+from features.errors import CatalogueError, RegistryError
+from training.interval import Band, Intervals
+from training.model import Start
+from training.scale import Scale
+
+BOOSTER_FILE = "booster.txt"
+FACTS_FILE = "bundle.json"
+PREDICTED = ["score", "unclipped", "expected_audience", "low", "high"]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model that answers for itself.
+
+    Parameters
+    ----------
+    booster_text : LightGBM's text form
+    features : name -> fingerprint of its definition, in the order the booster expects
+    start : where boosting starts
+    level : added to the margin so that the newest complete horizon adds up, nats
+    scale, intervals : from margin to points, and from expected audience to an interval
+    horizon_days : how far ahead the audience is counted
+    facts : training and test facts (JSON values)
+
+    """
+
+    booster_text: str
+    features: dict[str, str]
+    start: Start
+    level: float
+    scale: Scale
+    intervals: Intervals
+    horizon_days: int
+    facts: dict
+
+    @cached_property
+    def booster(self) -> lgb.Booster:
+        """The booster, parsed once."""
+        return lgb.Booster(model_str=self.booster_text)
+
+    @property
+    def baseline(self) -> str:
+        """What every explanation is measured against, in words."""
+        return f"the average of the {self.facts['rows']:,} rows (a user at an instant) that the model was trained on"
+
+    def matrix(self, rows: pd.DataFrame) -> np.ndarray:
+        """Return the features in the booster's order, shape (rows, features), null as NaN.
+
+        Raises
+        ------
+        CatalogueError : a feature is missing, or its values are no numbers
+
+        """
+        missing = [name for name in self.features if name not in rows]
+        if missing:
+            raise CatalogueError(
+                f"the rows lack {len(missing)} of the model's {len(self.features)} features: {', '.join(missing)}."
+            )
+        try:
+            return rows[list(self.features)].to_numpy(dtype=float, na_value=np.nan)
+        except (TypeError, ValueError) as error:
+            raise CatalogueError(f"the rows hold a value that is no number: {error}.") from error
+
+    def margin(self, rows: pd.DataFrame) -> np.ndarray:
+        """Return the natural logarithm of the expected audience, shape (rows,)."""
+        return self.start.margin(rows) + self.booster.predict(self.matrix(rows), raw_score=True) + self.level
+
+    def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Score feature rows.
+
+        Parameters
+        ----------
+        rows : one column per feature, null where unknown; other columns are ignored
+
+        Returns
+        -------
+        score (0-100), unclipped (points), expected_audience, low, high (people), with the index of `rows`
+
+        Raises
+        ------
+        CatalogueError : a feature is missing or not a number
+
+        """
+        if rows.empty:
+            return pd.DataFrame(columns=PREDICTED, index=rows.index, dtype=float)
+        margin = self.margin(rows)
+        expected = np.exp(margin)
+        low, high = self.intervals.around(expected)
+        columns = (self.scale.points(margin), self.scale.unclipped(margin), expected, low, high)
+        return pd.DataFrame(dict(zip(PREDICTED, columns, strict=True)), index=rows.index)
+
+    def save(self, folder: Path) -> None:
+        """Write `booster.txt` and `bundle.json` into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        facts = asdict(self)
+        (folder / BOOSTER_FILE).write_text(facts.pop("booster_text"))
+        (folder / FACTS_FILE).write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read a bundle and hold its features against the installed catalogue.
+
+    Raises
+    ------
+    RegistryError : the files are absent or damaged
+    CatalogueError : a feature is absent from the catalogue or is defined otherwise there
+
+    """
+    try:
+        facts = json.loads((folder / FACTS_FILE).read_text())
+        facts["start"] = Start(**facts["start"])
+        facts["scale"] = Scale(**facts["scale"])
+        bands = tuple(Band(**band) for band in facts["intervals"]["bands"])
+        facts["intervals"] = Intervals(facts["intervals"]["level"], bands)
+        bundle = Bundle(booster_text=(folder / BOOSTER_FILE).read_text(), **facts)
+    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise RegistryError(
+            f"no whole bundle at {folder} ({error!r}); expected {BOOSTER_FILE} and {FACTS_FILE}."
+        ) from error
+    _check_catalogue(bundle)
+    return bundle
+
+
+def _check_catalogue(bundle: Bundle) -> None:
+    absent = [name for name in bundle.features if name not in CATALOGUE]
+    changed = [
+        name for name, print_ in bundle.features.items() if name in CATALOGUE and CATALOGUE[name].fingerprint != print_
+    ]
+    if absent or changed:
+        raise CatalogueError(
+            "the model was trained on another catalogue of features: "
+            f"absent here: {', '.join(absent) or 'none'}; defined otherwise here: {', '.join(changed) or 'none'}. "
+            "Install the version of clout-score that trained it, or train again with 'clout train'."
+        )

@@ -1,0 +1,88 @@
+"""The configuration: one frozen object, read from one TOML file, every field optional."""
+
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from features.errors import ConfigError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Outcome(_Section):
+    """What is foretold: the audience within `horizon_days` days."""
+
+    horizon_days: int = Field(28, ge=1, le=365)
+
+
+class Panel(_Section):
+    """The training panel: at most `cutoffs` training cutoffs, one horizon apart."""
+
+    cutoffs: int = Field(12, ge=1, le=120)
+
+
+class Model(_Section):
+    """The booster: `trees` of at most `depth` levels; `variance_power` is Tweedie's (1 Poisson, 2 gamma)."""
+
+    trees: int = Field(200, ge=1, le=10_000)
+    depth: int = Field(4, ge=1, le=12)
+    learning_rate: float = Field(0.05, gt=0, le=1)
+    min_users_per_leaf: int = Field(50, ge=1)
+    variance_power: float = Field(1.3, gt=1, lt=2)
+    seed: int = Field(0, ge=0)
+
+
+class Interval(_Section):
+    """Prediction intervals of the audience, which hold the truth for a share `level` of users."""
+
+    level: float = Field(0.9, gt=0, lt=1)
+
+
+class Evaluation(_Section):
+    """Out-of-time figures; `resamples` bootstrap samples of users give each margin its interval."""
+
+    resamples: int = Field(200, ge=20, le=10_000)
+
+
+class Config(_Section):
+    """Everything that can be set, section by section."""
+
+    outcome: Outcome = Outcome()
+    panel: Panel = Panel()
+    model: Model = Model()
+    interval: Interval = Interval()
+    evaluation: Evaluation = Evaluation()
+
+
+def read_config(path: Path | None) -> Config:
+    """Read `clout.toml`; no path gives the defaults.
+
+    Raises
+    ------
+    ConfigError : the file is absent or no TOML, or a section, field or value is not known; says which are
+
+    """
+    if path is None:
+        return Config()
+    try:
+        return Config.model_validate(tomllib.loads(path.read_text()))
+    except FileNotFoundError as error:
+        raise ConfigError(f"no configuration at {path}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}.") from error
+    except ValidationError as error:
+        raise ConfigError(f"{path}: " + "; ".join(_told(found) for found in error.errors())) from error
+
+
+def _told(found: dict) -> str:
+    place = ".".join(str(part) for part in found["loc"])
+    if found["type"] != "extra_forbidden":
+        return f"{place} is {found['input']!r}: {found['msg']}"
+    section = Config.model_fields.get(str(found["loc"][0]))
+    known = list(section.annotation.model_fields) if section and len(found["loc"]) > 1 else list(Config.model_fields)
+    near = get_close_matches(str(found["loc"][-1]), known, n=1)
+    return f"{place} is not known{f', did you mean {near[0]}' if near else ''}? Known are {', '.join(known)}"

@@ -1,0 +1,50 @@
+"""The outcome: how many different people engage with somebody within the horizon."""
+
+from datetime import datetime, timedelta
+
+import ibis
+import ibis.expr.types as ir
+
+from features.errors import AsOfError
+from features.events import ENGAGEMENTS
+
+DAY_ONLY = timedelta(days=1)
+
+
+def audience(events: ir.Table, as_of: datetime, horizon_days: int) -> ir.Table:
+    """Count the distinct people who engage with each user in `[as_of, as_of + horizon)`.
+
+    Parameters
+    ----------
+    events : an event table as `open_events` gives it
+    as_of : the start of the horizon, UTC
+    horizon_days : its length in days
+
+    Returns
+    -------
+    a lazy Ibis table (user, audience), one row for each user with an audience of at least one; engagement by an unknown
+    person or by oneself counts nobody
+
+    """
+    start, end = (ibis.literal(at, type="timestamp('UTC')") for at in (as_of, as_of + timedelta(days=horizon_days)))
+    ahead = events.filter(events.time >= start, events.time < end, events.verb.isin(ENGAGEMENTS))
+    people = ahead.filter(ahead.target.notnull(), ahead.actor.notnull(), ahead.actor != ahead.target)
+    distinct = people.select(user=people.target, other=people.actor).distinct()
+    return distinct.group_by("user").agg(audience=distinct.count())
+
+
+def check_complete(last: datetime, as_of: datetime, horizon_days: int) -> None:
+    """Refuse a horizon that the events do not reach to the end of; a day is allowed for, as sources come daily.
+
+    Raises
+    ------
+    AsOfError : the events end more than a day before the horizon does
+
+    """
+    end = as_of + timedelta(days=horizon_days)
+    if last < end - DAY_ONLY:
+        raise AsOfError(
+            f"the horizon of {horizon_days} days from {as_of:%Y-%m-%d %H:%M} ends {end:%Y-%m-%d %H:%M}, but the last event "
+            f"is of {last:%Y-%m-%d %H:%M} UTC: the outcome is not known yet. Take an as_of of "
+            f"{last - timedelta(days=horizon_days):%Y-%m-%d} or earlier."
+        )

@@ -1,0 +1,98 @@
+"""The training panel: (user, as_of) rows over cutoffs one horizon apart, features from before, outcome from after."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import ibis.expr.types as ir
+import pandas as pd
+
+from features.errors import TooSmallError
+from features.table import feature_table
+from training.outcome import audience
+
+MIN_TRAINING_ROWS = 200
+MIN_TRAINING_AUDIENCE = 30
+
+
+@dataclass(frozen=True)
+class Split:
+    """Cutoffs by role, oldest first; each role's outcomes end before or when the next role's cutoff begins."""
+
+    train: tuple[datetime, ...]
+    calibrate: datetime
+
+    @property
+    def cutoffs(self) -> tuple[datetime, ...]:
+        """All cutoffs, oldest first."""
+        return (*self.train, self.calibrate)
+
+    def earlier(self) -> "Split":
+        """Return the same roles one horizon earlier, so that the last cutoff is free to test on."""
+        return Split(self.train[:-1], self.train[-1])
+
+
+def split_cutoffs(first: datetime, as_of: datetime, horizon_days: int, most: int) -> Split:
+    """Lay cutoffs one horizon apart back from `as_of`, each with at least a horizon of history before it.
+
+    The newest complete horizon calibrates, the older ones train. Tested is the same recipe one horizon earlier, so at
+    least two training cutoffs are needed.
+
+    Raises
+    ------
+    TooSmallError : the history is too short; says how much is needed
+
+    """
+    horizon = timedelta(days=horizon_days)
+    needed = first + 4 * horizon
+    if as_of < needed:
+        raise TooSmallError(
+            f"the events before {as_of:%Y-%m-%d} span {(as_of - first).days} days; training with a horizon of {horizon_days} "
+            f"days needs four horizons, {4 * horizon_days} days. Bring more history or set a shorter [outcome] horizon_days."
+        )
+    count = min((as_of - first) // horizon - 1, most + 1)
+    cutoffs = [as_of - k * horizon for k in range(count, 0, -1)]
+    return Split(tuple(cutoffs[:-1]), cutoffs[-1])
+
+
+def panel_rows(events: ir.Table, as_of: datetime, horizon_days: int) -> pd.DataFrame:
+    """Return one cutoff's rows: user, scope, the features, as_of and audience (people), ordered by user."""
+    rows = feature_table(events, as_of).to_pandas()
+    outcome = audience(events, as_of, horizon_days).to_pandas().set_index("user")["audience"]
+    labels = rows["user"].map(outcome).fillna(0).astype("int64")
+    return rows.assign(as_of=pd.Timestamp(as_of), audience=labels)
+
+
+def build_panel(
+    events: ir.Table, split: Split, horizon_days: int, progress: Callable[[float], None] | None = None
+) -> pd.DataFrame:
+    """Stack the rows of all cutoffs, oldest first.
+
+    Raises
+    ------
+    TooSmallError : too few rows, or too little engagement in them, to train on
+
+    """
+    frames = []
+    for k, cutoff in enumerate(split.cutoffs):
+        frames.append(panel_rows(events, cutoff, horizon_days))
+        if progress:
+            progress((k + 1) / len(split.cutoffs))
+    panel = pd.concat(frames, ignore_index=True)
+    _check_size(panel[panel["as_of"] < pd.Timestamp(split.train[-1])])
+    return panel
+
+
+def _check_size(rows: pd.DataFrame) -> None:
+    heard = int((rows["audience"] > 0).sum())
+    if len(rows) < MIN_TRAINING_ROWS or heard < MIN_TRAINING_AUDIENCE:
+        raise TooSmallError(
+            f"the community is too small to train on: the older cutoffs hold {len(rows)} rows of a user at an instant, "
+            f"{heard} of them with an audience; needed are {MIN_TRAINING_ROWS} and {MIN_TRAINING_AUDIENCE}. "
+            "Bring more users or more history."
+        )
+
+
+def rows_at(panel: pd.DataFrame, *cutoffs: datetime) -> pd.DataFrame:
+    """Select the rows of some cutoffs."""
+    return panel[panel["as_of"].isin([pd.Timestamp(cutoff) for cutoff in cutoffs])].reset_index(drop=True)

@@ -1,0 +1,74 @@
+"""Pictures for people who would rather look than read: calibration, cumulative gain and a beeswarm of SHAP values."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from training.bundle import Bundle
+from training.explanation import contributions
+
+INK, ACCENT, PALE = "#1f2933", "#0b7285", "#adb5bd"
+SAMPLE = 2_000
+
+
+def calibration(audience: np.ndarray, expected: np.ndarray, groups: int = 15) -> Figure:
+    """Plot expected against real audience in groups of equal size, both plus one on logarithmic axes."""
+    frame = pd.DataFrame({"expected": expected, "audience": audience}).sort_values("expected")
+    means = frame.groupby(np.arange(len(frame)) * groups // len(frame)).mean()
+    figure, axes = _figure("Calibration: expected against real audience", "expected audience (people)", "real (people)")
+    low, high = 0.5 * means["expected"].min(), 2 * means.max().max()
+    axes.plot([low, high], [low, high], color=PALE, linewidth=1, label="perfect")
+    axes.plot(
+        means["expected"], means["audience"].clip(lower=low), "o-", color=ACCENT, label=f"{groups} groups of users"
+    )
+    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
+    axes.legend(frameon=False)
+    return figure
+
+
+def gain(audience: np.ndarray, signals: dict[str, np.ndarray]) -> Figure:
+    """Plot which share of all audience the first share of users, ranked by each signal, holds."""
+    figure, axes = _figure("Cumulative gain", "share of users, highest first", "share of all audience")
+    shares = np.linspace(0, 1, len(audience) + 1)
+    for name, signal in signals.items():
+        reached = np.concatenate([[0], np.cumsum(audience[np.argsort(-signal, kind="stable")])]) / max(
+            audience.sum(), 1
+        )
+        style = {"color": ACCENT, "linewidth": 2.2, "zorder": 3} if name == "score" else {"linewidth": 1, "alpha": 0.8}
+        axes.plot(shares, reached, label=name, **style)
+    axes.plot([0, 1], [0, 1], color=PALE, linewidth=1, linestyle=":", label="chance")
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def beeswarm(bundle: Bundle, rows: pd.DataFrame, seed: int = 0) -> Figure:
+    """Plot the points of every feature for up to 2,000 users, as `shap` draws it."""
+    from matplotlib import pyplot
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import shap
+
+        sample = rows.sample(min(SAMPLE, len(rows)), random_state=seed)
+        points = contributions(bundle, sample)
+        told = shap.Explanation(points.to_numpy(), data=bundle.matrix(sample), feature_names=list(points.columns))
+        backend = pyplot.get_backend()
+        pyplot.switch_backend("agg")
+        figure = pyplot.figure()
+        shap.plots.beeswarm(told, max_display=15, show=False, plot_size=(9, 7), rng=np.random.default_rng(seed))
+        figure.axes[0].set_xlabel("points on the score")
+        figure.tight_layout()
+        pyplot.close(figure)
+        pyplot.switch_backend(backend)
+    return figure
+
+
+def _figure(title: str, x: str, y: str) -> tuple[Figure, "Figure.axes"]:
+    figure = Figure(figsize=(6.5, 5), layout="constrained", dpi=110)
+    axes = figure.subplots()
+    axes.set_title(title, loc="left", color=INK)
+    axes.set(xlabel=x, ylabel=y)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
