@@ -28,8 +28,8 @@ def engagements(known: ir.Table, as_of: datetime) -> ir.Table:
 def pairs(engagements: ir.Table) -> ir.Table:
     """Aggregate engagements by (user, other): the one expensive pass.
 
-    A window's distinct engagers are the pairs whose last act falls in it, so all nested windows come from here. `periods`
-    are the 28-day periods back from `as_of`: `in_period_0` is the newest.
+    A window's distinct engagers are the pairs whose last act falls in it, so all nested windows come from here. Of the
+    28-day periods back from `as_of`, `in_period_0` is the newest.
     """
     e = engagements
     followed, unfollowed = e.verb == "follow", e.verb == "unfollow"
@@ -61,8 +61,8 @@ def _any(condition: ir.BooleanValue) -> ir.BooleanScalar:
 def described(pairs: ir.Table) -> ir.Table:
     """Add to each pair how prominent the other is, and whether the user engages with the other as well.
 
-    `prominence` is `ln(1 + engagers in 365 days)` of the other, in billionths; `mutual` is true where the other way round
-    stands among the pairs within 365 days.
+    `prominence` is `ln(1 + engagers in 365 days)` of the other, in billionths; `mutual` is true where the pair stands
+    the other way round as well, within 365 days.
     """
     people = pairs.filter(pairs.other.notnull(), within(pairs.last_age, 365))
     prominence = people.group_by(other=people.user).agg(prominence=billionths((people.count() + 1).ln()))

@@ -79,8 +79,8 @@ def pagerank(edges: pd.DataFrame, damping: float = 0.85, rounds: int = 50) -> pd
 def tweepcred(edges: pd.DataFrame) -> pd.Series:
     """Score people as Twitter's open-sourced Tweepcred did, 0 to 100.
 
-    Source: PageRank on follows, jump 0.1, 20 rounds; following over 500 people and more than 0.6 times as many as follow
-    back divides the mass by `exp(5 (ratio - 0.6))`; `130 + 5.21 ln(mass)`, clipped to 0..100, where mass sums to 1.
+    Source: PageRank on follows, jump 0.1, 20 rounds; following over 500 people, and more than 0.6 times as many as
+    follow, divides the mass by `exp(5 (ratio - 0.6))`; `130 + 5.21 ln(mass)`, clipped to 0..100, mass adding up to 1.
     """
     plain = edges.assign(acts=1)
     rank = pagerank(plain, damping=0.9, rounds=20)

@@ -1,38 +1,53 @@
-"""Evaluation: does the score foresee whom people engage with, better than anything simple?"""
+"""Evaluation: whether the score foresees whom people engage with, better than anything simple."""
 
-from collections.abc import Callable
+from datetime import datetime, timedelta
 
+import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
-from sklearn.metrics import ndcg_score, roc_auc_score
 
-RANKING = ("auc", "ndcg_100", "r2_log")
+from features.events import span
+from features.table import checked_as_of
+from training.baselines import baselines
+from training.bundle import Bundle
+from training.metrics import METRICS, RANKING
+from training.outcome import check_complete
+from training.panel import panel_rows
+
 BAND_EDGES = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, np.inf)
 
 
-def auc(audience: np.ndarray, signal: np.ndarray, expected: np.ndarray) -> float:  # noqa: ARG001
-    """Return the area under the ROC curve for an audience of at least one; 0.5 where all or nobody has one."""
-    heard = audience > 0
-    return 0.5 if heard.all() or not heard.any() else float(roc_auc_score(heard, signal))
+def evaluate_bundle(
+    events: ir.Table, bundle: Bundle, as_of: datetime | None = None, resamples: int = 200, seed: int = 0
+) -> dict:
+    """Judge a bundle against the baselines on one horizon; without an instant, on the newest complete one.
+
+    Returns
+    -------
+    as `evaluate`, with `as_of`, `horizon_days` and `in_sample`: the figures that the bundle was fitted or calibrated
+    on and that therefore prove nothing (empty: all is out of time)
+
+    Raises
+    ------
+    AsOfError : the horizon is not complete, or nothing happened before it
+
+    """
+    _, last = span(events)
+    horizon = timedelta(days=bundle.horizon_days)
+    as_of = checked_as_of(events, as_of or checked_as_of(events) - horizon)
+    check_complete(last, as_of, bundle.horizon_days)
+    rows = panel_rows(events, as_of, bundle.horizon_days)
+    signals = baselines(events, rows, as_of)
+    figures = evaluate(rows["audience"].to_numpy(), bundle.predict(rows), signals, resamples, seed)
+    heading = {"as_of": as_of.isoformat(), "horizon_days": bundle.horizon_days, "in_sample": _in_sample(bundle, as_of)}
+    return heading | figures
 
 
-def ndcg_100(audience: np.ndarray, signal: np.ndarray, expected: np.ndarray) -> float:  # noqa: ARG001
-    """Return the normalised discounted cumulative gain of the first 100, with the audience as gain."""
-    return float(ndcg_score([audience], [signal], k=100)) if audience.any() else 0.0
-
-
-def r2_log(audience: np.ndarray, signal: np.ndarray, expected: np.ndarray) -> float:  # noqa: ARG001
-    """Return the squared Pearson correlation of `ln(1 + expected)` and `ln(1 + audience)`."""
-    if np.ptp(expected) == 0 or np.ptp(audience) == 0:
-        return 0.0
-    return float(np.corrcoef(np.log1p(expected), np.log1p(audience))[0, 1] ** 2)
-
-
-METRICS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
-    "auc": auc,
-    "ndcg_100": ndcg_100,
-    "r2_log": r2_log,
-}
+def _in_sample(bundle: Bundle, as_of: datetime) -> list[str]:
+    """Name the figures whose outcomes the bundle has seen: the trees first, then level and intervals, later."""
+    if as_of < datetime.fromisoformat(bundle.facts["trained_on_outcomes_until"]):
+        return [*RANKING, "total", "coverage"]
+    return ["total", "coverage"] if as_of < datetime.fromisoformat(bundle.facts["as_of"]) else []
 
 
 def evaluate(audience: np.ndarray, predicted: pd.DataFrame, signals: pd.DataFrame, resamples: int, seed: int) -> dict:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from training.evaluation import RANKING
+from training.metrics import RANKING
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def judge(evaluation: dict) -> Verdict:
         margin = evaluation["margins"][metric]
         worse = margin["high"] < 0
         findings.append(
-            f"{metric} is {margin['margin']:+.3f} [{margin['low']:+.3f}, {margin['high']:+.3f}] against the best baseline, "
-            f"{margin['best_baseline']}: {'worse' if worse else 'not worse'}"
+            f"{metric} is {margin['margin']:+.3f} [{margin['low']:+.3f}, {margin['high']:+.3f}] against the best "
+            f"baseline, {margin['best_baseline']}: {'worse' if worse else 'not worse'}"
         )
     return Verdict(all(evaluation["margins"][metric]["high"] >= 0 for metric in RANKING), tuple(findings))

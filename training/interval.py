@@ -39,8 +39,8 @@ class Intervals:
 def fit_intervals(expected: np.ndarray, audience: np.ndarray, level: float) -> Intervals:
     """Calibrate on rows the booster was not trained on: split conformal prediction, band by band.
 
-    Source: Vovk, Gammerman and Shafer 2005 (Mondrian conformal prediction); each tail gets half of `1 - level`, with the
-    finite-sample correction `ceil((n + 1) q) / n`. Bands with fewer than 50 rows join the band below.
+    Source: Vovk, Gammerman and Shafer 2005 (Mondrian conformal prediction); each tail gets half of `1 - level`, with
+    the finite-sample correction `ceil((n + 1) q) / n`. Bands with fewer than 50 rows join the band below.
     """
     residual = (audience - expected) / np.sqrt(expected)
     bands = []

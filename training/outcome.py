@@ -22,8 +22,8 @@ def audience(events: ir.Table, as_of: datetime, horizon_days: int) -> ir.Table:
 
     Returns
     -------
-    a lazy Ibis table (user, audience), one row for each user with an audience of at least one; engagement by an unknown
-    person or by oneself counts nobody
+    a lazy Ibis table (user, audience), one row for each user with an audience of at least one; engagement by an
+    unknown person or by oneself counts nobody
 
     """
     start, end = (ibis.literal(at, type="timestamp('UTC')") for at in (as_of, as_of + timedelta(days=horizon_days)))
@@ -44,7 +44,7 @@ def check_complete(last: datetime, as_of: datetime, horizon_days: int) -> None:
     end = as_of + timedelta(days=horizon_days)
     if last < end - DAY_ONLY:
         raise AsOfError(
-            f"the horizon of {horizon_days} days from {as_of:%Y-%m-%d %H:%M} ends {end:%Y-%m-%d %H:%M}, but the last event "
-            f"is of {last:%Y-%m-%d %H:%M} UTC: the outcome is not known yet. Take an as_of of "
+            f"the horizon of {horizon_days} days from {as_of:%Y-%m-%d %H:%M} ends {end:%Y-%m-%d %H:%M}, but the last "
+            f"event is of {last:%Y-%m-%d %H:%M} UTC: the outcome is not known yet. Take an as_of of "
             f"{last - timedelta(days=horizon_days):%Y-%m-%d} or earlier."
         )

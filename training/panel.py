@@ -47,8 +47,9 @@ def split_cutoffs(first: datetime, as_of: datetime, horizon_days: int, most: int
     needed = first + 4 * horizon
     if as_of < needed:
         raise TooSmallError(
-            f"the events before {as_of:%Y-%m-%d} span {(as_of - first).days} days; training with a horizon of {horizon_days} "
-            f"days needs four horizons, {4 * horizon_days} days. Bring more history or set a shorter [outcome] horizon_days."
+            f"the events before {as_of:%Y-%m-%d} span {(as_of - first).days} days; training with a horizon of "
+            f"{horizon_days} days needs four horizons, {4 * horizon_days} days. Bring more history or set a shorter "
+            "[outcome] horizon_days."
         )
     count = min((as_of - first) // horizon - 1, most + 1)
     cutoffs = [as_of - k * horizon for k in range(count, 0, -1)]

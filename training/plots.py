@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from training.bundle import Bundle
@@ -28,11 +29,12 @@ def calibration(audience: np.ndarray, expected: np.ndarray, groups: int = 15) ->
     return figure
 
 
-def gain(audience: np.ndarray, signals: dict[str, np.ndarray]) -> Figure:
+def gain(audience: np.ndarray, signals: pd.DataFrame) -> Figure:
     """Plot which share of all audience the first share of users, ranked by each signal, holds."""
     figure, axes = _figure("Cumulative gain", "share of users, highest first", "share of all audience")
     shares = np.linspace(0, 1, len(audience) + 1)
-    for name, signal in signals.items():
+    for name in signals:
+        signal = signals[name].to_numpy(float)
         reached = np.concatenate([[0], np.cumsum(audience[np.argsort(-signal, kind="stable")])]) / max(
             audience.sum(), 1
         )
@@ -65,7 +67,7 @@ def beeswarm(bundle: Bundle, rows: pd.DataFrame, seed: int = 0) -> Figure:
     return figure
 
 
-def _figure(title: str, x: str, y: str) -> tuple[Figure, "Figure.axes"]:
+def _figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(6.5, 5), layout="constrained", dpi=110)
     axes = figure.subplots()
     axes.set_title(title, loc="left", color=INK)

@@ -19,6 +19,7 @@ MODEL = "clout"
 EXPERIMENT = "clout"
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+REPORT = "report.json"
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -76,7 +77,7 @@ def register(home: Home, bundle: Bundle, params: dict, metrics: dict, report: di
         with mlflow.start_run(run_name=f"clout {bundle.facts['as_of'][:10]}"):
             mlflow.log_params(params)
             mlflow.log_metrics(metrics)
-            mlflow.log_dict(report, "report.json")
+            mlflow.log_dict(report, REPORT)
             for name, figure in figures.items():
                 mlflow.log_figure(figure, f"plots/{name}.png")
             logged = mlflow.pyfunc.log_model(
@@ -138,6 +139,22 @@ def required_champion(home: Home) -> tuple[Bundle, str]:
             "Train one with 'clout train EVENTS', or set CLOUT_HOME or MLFLOW_TRACKING_URI to where one is."
         )
     return found
+
+
+def report(home: Home, version: str) -> dict | None:
+    """Return the report logged with a version, or None where its run holds none.
+
+    Raises
+    ------
+    RegistryError : the registry cannot be reached or holds no such version
+
+    """
+    with _mlflow(home) as mlflow:
+        run = mlflow.MlflowClient().get_model_version(MODEL, version).run_id
+        held = mlflow.artifacts.list_artifacts(run_id=run) if run else []
+        if REPORT not in [artifact.path for artifact in held]:
+            return None
+        return mlflow.artifacts.load_dict(f"runs:/{run}/{REPORT}")
 
 
 def _aliased(client: Any, alias: str) -> str | None:

@@ -48,8 +48,8 @@ def make_scale(margins: np.ndarray) -> Scale:
     median, p95 = np.quantile(margins, [0.5, 0.95])
     if p95 - median < 1e-6:
         raise TooSmallError(
-            "the median active user and the 95th percentile have the same expected audience: no scale can be made of it. "
-            "Bring a community in which people differ in how many engage with them."
+            "the median active user and the 95th percentile have the same expected audience: no scale can be made of "
+            "it. Bring a community in which people differ in how many engage with them."
         )
     per_nat = (P95_POINTS - MEDIAN_POINTS) / (p95 - median)
     return Scale(float(MEDIAN_POINTS - per_nat * median), float(per_nat))

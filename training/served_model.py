@@ -1,4 +1,4 @@
-"""What MLflow loads: `mlflow.pyfunc.load_model("models:/clout@champion")` and `mlflow models serve` answer through this."""
+"""What MLflow loads: `mlflow.pyfunc.load_model` and `mlflow models serve` answer through this."""
 
 from pathlib import Path
 

@@ -24,7 +24,7 @@ from training.home import Home
 from training.interval import fit_intervals
 from training.model import fit_booster, fit_start
 from training.outcome import check_complete
-from training.panel import Split, build_panel, panel_rows, rows_at, split_cutoffs
+from training.panel import Split, build_panel, rows_at, split_cutoffs
 from training.scale import Scale, make_scale
 
 log = logging.getLogger("clout")
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training came to: the bundle, its version, the out-of-time evaluation of its recipe, and the verdict."""
+    """What a training came to: the bundle, its version, its recipe's out-of-time evaluation, and the verdict."""
 
     bundle: Bundle
     version: str
@@ -60,8 +60,8 @@ def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None =
     rows, recent = rows_at(panel, *split.train), rows_at(panel, split.calibrate)
     if not recent["audience"].any() or not rows["audience"].any():
         raise TooSmallError(
-            f"nobody drew an audience in the {config.outcome.horizon_days} days from {split.calibrate:%Y-%m-%d} or before: "
-            "there is nothing to learn from. Bring a community in which people engage with each other."
+            f"nobody drew an audience in the {config.outcome.horizon_days} days from {split.calibrate:%Y-%m-%d} or "
+            "before: there is nothing to learn from. Bring a community in which people engage with each other."
         )
     start = fit_start(rows)
     booster = fit_booster(rows, start, config.model)
@@ -102,8 +102,8 @@ def train(
 ) -> Trained:
     """Train on a community and register what comes out as challenger; promote it if the gate lets it pass.
 
-    The figures are those of the very same recipe fitted one horizon earlier and judged on the newest complete horizon, so
-    they are out of time. What is registered is then calibrated on that newest horizon.
+    The figures are those of the very same recipe fitted one horizon earlier and judged on the newest complete horizon,
+    so they are out of time. What is registered is then calibrated on that newest horizon.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def _evaluated(rehearsal: Bundle, test: pd.DataFrame, signals: pd.DataFrame, con
 def _figures(bundle: Bundle, rehearsal: Bundle, test: pd.DataFrame, signals: pd.DataFrame) -> dict:
     predicted = rehearsal.predict(test)
     audience = test["audience"].to_numpy(float)
-    ranked = {"score": predicted["unclipped"].to_numpy(), **{name: signals[name].to_numpy() for name in signals}}
+    ranked = signals.assign(score=predicted["unclipped"])
     return {
         "calibration": plots.calibration(audience, predicted["expected_audience"].to_numpy()),
         "gain": plots.gain(audience, ranked),
@@ -182,7 +182,7 @@ def _register(home: Home, bundle: Bundle, config: Config, evaluation: dict, figu
 
 
 def _decide(home: Home, version: str, verdict: Verdict, first_model: bool) -> bool:
-    """Promote what passed, and the first model anyway since nothing better is there; tag the version with the verdict."""
+    """Promote what passed, and a first model anyway since nothing better is there; tag the version with the verdict."""
     registry.tag(home, version, "gate", "passed" if verdict.passed else "failed")
     if verdict.passed or first_model:
         registry.promote(home, version)

@@ -1,0 +1,33 @@
+"""The `clout` command: the commands of every layer, and one place where errors become messages and exit codes."""
+
+import sys
+
+import typer
+
+import features.commands
+import serving.commands
+import training.commands
+from features.errors import CloutError
+from features.terminal import say
+
+HELP = """Clout scores how much influence people have, 0 to 100, from what happens around them, and shows its working.
+
+The way through: **import** (or **simulate**) events, **train** a model, **score** everybody, **explain** a score,
+**serve**. Start with **clout demo**.
+"""
+
+app = typer.Typer(
+    help=HELP, no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False, add_completion=False
+)
+features.commands.add_to(app)
+training.commands.add_to(app)
+serving.commands.add_to(app)
+
+
+def main() -> None:
+    """Run the command; an error that a caller can put right is said in one line, with exit code 2."""
+    try:
+        app()
+    except CloutError as error:
+        say(f"error: {error}")
+        sys.exit(2)

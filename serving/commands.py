@@ -1,0 +1,117 @@
+"""The commands that give answers: score, explain, serve, demo."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from features.commands import Events, Json
+from features.terminal import as_json, say, steps, table, warn
+from training.commands import HomeFolder
+from training.home import home_from_environment
+
+if TYPE_CHECKING:
+    from serving.explanations import Explanation
+
+
+def score(
+    events: Events,
+    out: Annotated[Path, typer.Option(help="Where the scores go: a .parquet file. A snapshot is kept as well.")],
+    as_of: Annotated[str | None, typer.Option(help="Score at this instant; default just after the last event.")] = None,
+    home: HomeFolder = None,
+) -> None:
+    """Score everybody with the champion: one row per user and scope.
+
+    Example: clout score events --as-of 2017-07-30 --out scores.parquet
+    """
+    from features.events import instant, open_events
+    from features.table import checked_as_of
+    from serving.scorer import score_events
+    from serving.snapshots import write_scores, write_snapshot
+    from training.registry import required_champion
+
+    place = home_from_environment(home)
+    bundle, version = required_champion(place)
+    opened = open_events(events)
+    at = checked_as_of(opened, instant(as_of) if as_of else None)
+    seen = instant(bundle.facts["as_of"])
+    if seen > at:
+        warn(f"the champion has seen events up to {seen:%Y-%m-%d}, later than this as_of: its scores are no forecast.")
+    with steps() as progress:
+        scores, rows = score_events(opened, at, bundle, version, progress)
+    write_scores(scores, out)
+    snapshot = write_snapshot(place, at, bundle, version, scores, rows)
+    say(f"{len(scores):,} users scored as of {at:%Y-%m-%d %H:%M:%S} UTC by version {version} in {out}.")
+    say(f"Snapshot: {snapshot}. Next: clout explain USER, or clout serve.")
+
+
+def explain(
+    user: Annotated[str, typer.Argument(help="The user's id, as in the events.")],
+    as_of: Annotated[str | None, typer.Option(help="The snapshot of this instant; default the newest.")] = None,
+    home: HomeFolder = None,
+    json: Json = False,
+) -> None:
+    """Show the ledger of one score: points per feature that add up to it.
+
+    Example: clout explain u0000042
+    """
+    from features.events import instant
+    from serving.snapshots import open_snapshot
+
+    snapshot = open_snapshot(home_from_environment(home), instant(as_of) if as_of else None)
+    told = snapshot.explain(user, "all")
+    if json:
+        as_json(asdict(told))
+    else:
+        ledger_table(told)
+
+
+def ledger_table(told: "Explanation") -> None:
+    """Print an explanation as a ledger that adds up."""
+    lines = [["Where everybody starts: " + told.baseline, "", f"{told.base:+.2f}"]]
+    lines += [[line.sentence, line.family, f"{line.points:+.2f}"] for line in told.lines]
+    if told.score != told.unclipped:
+        lines.append(["Scores end at 0 and at 100", "", f"{told.score - told.unclipped:+.2f}"])
+    lines.append(["Score", "", f"{told.score:.2f}"])
+    table(f"Why {told.user} has {told.score:.1f} points, as of {told.as_of[:10]}", ["", "family", "points"], lines, 2)
+    say(
+        f"Expected audience {told.expected_audience:.1f} people, {told.interval.level:.0%} interval {told.interval.low} "
+        f"to {told.interval.high}; evidence: {told.evidence}; model version {told.model_version}."
+    )
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    home: HomeFolder = None,
+) -> None:
+    """Answer scores and explanations over HTTP; the API's documentation is at /docs.
+
+    Example: clout serve --port 8000
+    """
+    from serving.app import serve
+
+    say(f"The API's documentation: http://{host}:{port}/docs (stop with Ctrl-C)")
+    serve(home_from_environment(home), host, port)
+
+
+def demo(
+    users: Annotated[int, typer.Option(help="How many simulated people.")] = 6_000,
+    days: Annotated[int, typer.Option(help="How many days they are watched.")] = 420,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same demo.")] = 0,
+    home: HomeFolder = None,
+) -> None:
+    """Run the main job end to end on a simulated community, then say what to open.
+
+    Example: clout demo
+    """
+    from serving.demo import demo
+
+    demo(home_from_environment(home), users, days, seed)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give the commands of this layer to the application."""
+    for command in (score, explain, serve, demo):
+        app.command()(command)

@@ -1,0 +1,66 @@
+"""The demo: simulate, train, score, explain, on one screen."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from features.events import open_events
+from features.simulation import Community, simulate
+from features.table import checked_as_of
+from features.terminal import say, step, steps, table
+from serving.commands import ledger_table
+from serving.scorer import score_events
+from serving.snapshots import open_snapshot, write_scores, write_snapshot
+from training.commands import figures_table
+from training.config import Config
+from training.home import Home
+from training.registry import required_champion
+from training.train import train
+
+TOP = 10
+
+
+def demo(home: Home, users: int, days: int, seed: int) -> None:
+    """Make a community, train on it, score everybody, and show the top, one ledger, the figures and what to do next.
+
+    Everything goes to a folder `demo` in the home, so that a real registry is not touched.
+    """
+    place = Home(home.folder / "demo")
+    events = place.folder / "events.parquet"
+    with step("simulate") as progress:
+        simulate(Community(users=users, days=days, seed=seed), events, progress)
+    with steps() as show:
+        made = train(events, Config(), place, progress=show)
+    scores = _score(place, events)
+    _show_top(scores, made.evaluation["horizon_days"])
+    ledger_table(open_snapshot(place, None).explain(scores["user"].iloc[0], "all"))
+    figures_table(made.evaluation)
+    _next(place.folder, scores["user"].iloc[1])
+
+
+def _score(home: Home, events: Path) -> pd.DataFrame:
+    """Score everybody just after the last event; return the scores, highest first."""
+    opened = open_events(events)
+    as_of = checked_as_of(opened)
+    bundle, version = required_champion(home)
+    with steps() as show:
+        scores, rows = score_events(opened, as_of, bundle, version, show)
+    write_scores(scores, home.folder / "scores.parquet")
+    write_snapshot(home, as_of, bundle, version, scores, rows)
+    return scores.sort_values(["score", "user"], ascending=[False, True])
+
+
+def _show_top(scores: pd.DataFrame, horizon_days: int) -> None:
+    rows = [
+        [row.user, f"{row.score:.1f}", f"{row.expected_audience:.1f}", f"{row.low} to {row.high}", row.evidence]
+        for row in scores.head(TOP).astype({"user": str}).itertuples()
+    ]
+    columns = ["user", "score", f"expected audience, {horizon_days} days", "90 % interval", "evidence"]
+    table(f"The ten most influential of {len(scores):,}", columns, rows)
+
+
+def _next(folder: Path, user: str) -> None:
+    say(f"\nEverything is in {folder}. Next:")
+    say(f"  clout explain {user} --home {folder}")
+    say(f"  clout serve --home {folder}")
+    say("  clout import table --help     (your own activity)")

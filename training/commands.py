@@ -1,0 +1,114 @@
+"""The commands that make and judge models: train, evaluate."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from features.commands import Events, Json
+from features.terminal import as_json, say, steps, table, warn
+from training.home import home_from_environment
+
+if TYPE_CHECKING:
+    from training.train import Trained
+
+HomeFolder = Annotated[
+    Path | None,
+    typer.Option("--home", help="Folder of models and snapshots; default $CLOUT_HOME, else ./clout-home."),
+]
+
+
+def train(
+    events: Events,
+    as_of: Annotated[str | None, typer.Option(help="See nothing at or after this instant (ISO 8601, UTC).")] = None,
+    config: Annotated[Path | None, typer.Option(help="A clout.toml; every field is optional.")] = None,
+    home: HomeFolder = None,
+    json: Json = False,
+) -> None:
+    """Train a model, judge it out of time, register it, and make it the champion if it passes the gate.
+
+    The model learns how many different people engage with somebody within the horizon. Its figures come from the same
+    recipe fitted one horizon earlier, so they are out of time.
+
+    Example: clout train events --as-of 2017-07-30
+    """
+    from features.events import instant
+    from training.config import read_config
+    from training.train import train
+
+    settings = read_config(config)
+    with steps() as progress:
+        made = train(events, settings, home_from_environment(home), instant(as_of) if as_of else None, progress)
+    if json:
+        as_json(_trained(made))
+        return
+    figures_table(made.evaluation)
+    _tell(made)
+
+
+def evaluate(
+    events: Events,
+    as_of: Annotated[str | None, typer.Option(help="Judge the horizon from here; default the newest complete.")] = None,
+    home: HomeFolder = None,
+    json: Json = False,
+) -> None:
+    """Judge the champion against the baselines on the newest complete horizon.
+
+    Example: clout evaluate events --json
+    """
+    from features.events import instant, open_events
+    from training.evaluation import evaluate_bundle
+    from training.registry import required_champion
+
+    bundle, version = required_champion(home_from_environment(home))
+    figures = evaluate_bundle(open_events(events), bundle, instant(as_of) if as_of else None)
+    if figures["in_sample"]:
+        warn(f"the champion has seen this horizon: {', '.join(figures['in_sample'])} are not out of time.")
+    if json:
+        as_json({"model_version": version, **figures})
+        return
+    figures_table(figures)
+
+
+def figures_table(figures: dict) -> None:
+    """Print the score's figures beside every baseline's, and its lead over the best of them."""
+    rows = [
+        [
+            name,
+            *(f"{held[key]:.3f}" if key in held else "" for key in ("auc", "ndcg_100", "r2_log", "total", "coverage")),
+        ]
+        for name, held in figures["metrics"].items()
+    ]
+    leads = [f"{m['margin']:+.3f} [{m['low']:+.3f}, {m['high']:+.3f}]" for m in figures["margins"].values()]
+    title = (
+        f"What the score foretold: {figures['users']:,} users, the {figures['horizon_days']} days from "
+        f"{figures['as_of'][:10]}"
+    )
+    columns = ["signal", "AUC", "NDCG@100", "R2 (log)", "total", "coverage"]
+    table(title, columns, [*rows, ["lead over best", *leads, "", ""]])
+
+
+def _trained(made: "Trained") -> dict:
+    return {
+        "model_version": made.version,
+        "promoted": made.promoted,
+        "gate": {"passed": made.verdict.passed, "findings": list(made.verdict.findings)},
+        "facts": made.bundle.facts,
+        "scale": {"anchor": made.bundle.scale.anchor, "points_per_nat": made.bundle.scale.points_per_nat},
+        "evaluation": made.evaluation,
+    }
+
+
+def _tell(made: "Trained") -> None:
+    for finding in made.verdict.findings:
+        say(f"gate: {finding}")
+    if made.promoted and not made.verdict.passed:
+        warn("the gate failed; promoted all the same, because there was no champion to keep.")
+    role = "champion" if made.promoted else "challenger; the champion stays"
+    say(f"Registered as version {made.version} of the model 'clout', {role}.")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give the commands of this layer to the application."""
+    app.command()(train)
+    app.command()(evaluate)
