@@ -12,7 +12,6 @@ import pandas as pd
 from features.catalogue import CATALOGUE
 from features.errors import CatalogueError, RegistryError
 from training.interval import Band, Intervals
-from training.model import Start
 from training.scale import Scale
 
 BOOSTER_FILE = "booster.txt"
@@ -28,8 +27,6 @@ class Bundle:
     ----------
     booster_text : LightGBM's text form
     features : name -> fingerprint of its definition, in the order the booster expects
-    start : where boosting starts
-    level : added to the margin so that the newest complete horizon adds up, nats
     scale, intervals : from margin to points, and from expected audience to an interval
     horizon_days : how far ahead the audience is counted
     facts : training and test facts (JSON values)
@@ -38,8 +35,6 @@ class Bundle:
 
     booster_text: str
     features: dict[str, str]
-    start: Start
-    level: float
     scale: Scale
     intervals: Intervals
     horizon_days: int
@@ -75,7 +70,7 @@ class Bundle:
 
     def margin(self, rows: pd.DataFrame) -> np.ndarray:
         """Return the natural logarithm of the expected audience, shape (rows,)."""
-        return self.start.margin(rows) + self.booster.predict(self.matrix(rows), raw_score=True) + self.level
+        return self.booster.predict(self.matrix(rows), raw_score=True)
 
     def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Score feature rows.
@@ -120,7 +115,6 @@ def load_bundle(folder: Path) -> Bundle:
     """
     try:
         facts = json.loads((folder / FACTS_FILE).read_text())
-        facts["start"] = Start(**facts["start"])
         facts["scale"] = Scale(**facts["scale"])
         bands = tuple(Band(**band) for band in facts["intervals"]["bands"])
         facts["intervals"] = Intervals(facts["intervals"]["level"], bands)

@@ -28,7 +28,7 @@ class Panel(_Section):
 class Model(_Section):
     """The booster: `trees` of at most `depth` levels; `variance_power` is Tweedie's (1 Poisson, 2 gamma)."""
 
-    trees: int = Field(200, ge=1, le=10_000)
+    trees: int = Field(100, ge=1, le=10_000)
     depth: int = Field(4, ge=1, le=12)
     learning_rate: float = Field(0.05, gt=0, le=1)
     min_users_per_leaf: int = Field(50, ge=1)

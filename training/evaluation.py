@@ -44,10 +44,10 @@ def evaluate_bundle(
 
 
 def _in_sample(bundle: Bundle, as_of: datetime) -> list[str]:
-    """Name the figures whose outcomes the bundle has seen: the trees first, then level and intervals, later."""
+    """Name the figures whose outcomes the bundle has seen: the trees first, the intervals later."""
     if as_of < datetime.fromisoformat(bundle.facts["trained_on_outcomes_until"]):
         return [*RANKING, "total", "coverage"]
-    return ["total", "coverage"] if as_of < datetime.fromisoformat(bundle.facts["as_of"]) else []
+    return ["coverage"] if as_of < datetime.fromisoformat(bundle.facts["as_of"]) else []
 
 
 def evaluate(audience: np.ndarray, predicted: pd.DataFrame, signals: pd.DataFrame, resamples: int, seed: int) -> dict:

@@ -46,15 +46,15 @@ class Ledger:
 
 def base_points(bundle: Bundle) -> float:
     """Return the points of the baseline: of the average training row, before any feature of the person is known."""
-    start = bundle.start.mean + _expected_trees(bundle) + bundle.level
-    return float(bundle.scale.unclipped(np.array(start)))
+    unknown = np.full((1, len(bundle.features)), np.nan)
+    expected = bundle.booster.predict(unknown, pred_contrib=True)[0, -1]
+    return float(bundle.scale.unclipped(expected))
 
 
 def contributions(bundle: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
     """Split scores into points per feature.
 
-    SHAP values (Lundberg et al. 2020, path-dependent TreeSHAP as in LightGBM) of the trees' margin, plus what the start
-    adds through its feature, times points per nat.
+    SHAP values of the margin (Lundberg et al. 2020, path-dependent TreeSHAP as in LightGBM), times points per nat.
 
     Returns
     -------
@@ -64,9 +64,7 @@ def contributions(bundle: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         return pd.DataFrame(columns=list(bundle.features), index=rows.index, dtype=float)
     nats = bundle.booster.predict(bundle.matrix(rows), pred_contrib=True)[:, :-1]
-    names = list(bundle.features)
-    nats[:, names.index(bundle.start.feature)] += bundle.start.margin(rows) - bundle.start.mean
-    return pd.DataFrame(nats * bundle.scale.points_per_nat, columns=names, index=rows.index)
+    return pd.DataFrame(nats * bundle.scale.points_per_nat, columns=list(bundle.features), index=rows.index)
 
 
 def ledger(bundle: Bundle, row: pd.DataFrame) -> Ledger:
@@ -95,9 +93,3 @@ def _line(name: str, value: float, points: float) -> Line:
     known = None if pd.isna(value) else float(value)
     feature = CATALOGUE[name]
     return Line(name, feature.family, known, float(points), feature.tell(known))
-
-
-def _expected_trees(bundle: Bundle) -> float:
-    """Return the booster's average margin over its training rows, nats: the same for every row."""
-    unknown = np.full((1, len(bundle.features)), np.nan)
-    return float(bundle.booster.predict(unknown, pred_contrib=True)[0, -1])

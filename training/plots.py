@@ -59,7 +59,7 @@ def beeswarm(bundle: Bundle, rows: pd.DataFrame, seed: int = 0) -> Figure:
         backend = pyplot.get_backend()
         pyplot.switch_backend("agg")
         figure = pyplot.figure()
-        shap.plots.beeswarm(told, max_display=15, show=False, plot_size=(9, 7), rng=np.random.default_rng(seed))
+        shap.plots.beeswarm(told, max_display=15, show=False, plot_size=(9, 7))
         figure.axes[0].set_xlabel("points on the score")
         figure.tight_layout()
         pyplot.close(figure)

@@ -22,7 +22,7 @@ from training.evaluation import evaluate
 from training.gate import Verdict, judge
 from training.home import Home
 from training.interval import fit_intervals
-from training.model import fit_booster, fit_start
+from training.model import fit_booster
 from training.outcome import check_complete
 from training.panel import Split, build_panel, rows_at, split_cutoffs
 from training.scale import Scale, make_scale
@@ -43,7 +43,7 @@ class Trained:
 
 
 def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None = None) -> Bundle:
-    """Fit the whole recipe: booster on the training cutoffs, level, scale and intervals on the calibration cutoff.
+    """Fit the whole recipe: booster on the training cutoffs, scale and intervals on the calibration cutoff.
 
     Parameters
     ----------
@@ -63,16 +63,11 @@ def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None =
             f"nobody drew an audience in the {config.outcome.horizon_days} days from {split.calibrate:%Y-%m-%d} or "
             "before: there is nothing to learn from. Bring a community in which people engage with each other."
         )
-    start = fit_start(rows)
-    booster = fit_booster(rows, start, config.model)
-    margin = start.margin(recent) + booster.predict(recent[CATALOGUE.names].to_numpy(float), raw_score=True)
-    level = float(np.log(recent["audience"].sum() / np.exp(margin).sum()))
-    margin += level
+    booster = fit_booster(rows, config.model)
+    margin = booster.predict(recent[CATALOGUE.names].to_numpy(float), raw_score=True)
     return Bundle(
         booster_text=booster.model_to_string(),
         features={feature.name: feature.fingerprint for feature in CATALOGUE},
-        start=start,
-        level=level,
         scale=scale or make_scale(margin[recent["acts_365d"].to_numpy() > 0]),
         intervals=fit_intervals(np.exp(margin), recent["audience"].to_numpy(float), config.interval.level),
         horizon_days=config.outcome.horizon_days,

@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from features.simulation import Community, simulate
+
+COMMUNITY = Community(users=2_000, days=112, seed=7)
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory):
+    out = tmp_path_factory.mktemp("community") / "events.parquet"
+    return simulate(COMMUNITY, out)
+
+
+@pytest.fixture(scope="session")
+def community():
+    return COMMUNITY
+
+
+@pytest.fixture(scope="session")
+def events(written):
+    return pd.read_parquet(written.files[0])
+
+
+@pytest.fixture(scope="session")
+def truth(written):
+    return pd.read_parquet(written.truth).set_index("user")
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Simulate a small community and give back its files' bytes."""
+
+    def run(name: str, **asked) -> tuple[bytes, bytes]:
+        summary = simulate(Community(**{"users": 60, "days": 20} | asked), tmp_path / f"{name}.parquet")
+        return summary.files[0].read_bytes(), Path(summary.truth).read_bytes()
+
+    return run
