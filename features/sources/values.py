@@ -3,7 +3,7 @@
 | field | forms that are read |
 |---|---|
 | time | ISO 8601, extended or basic; no zone means UTC; a date alone is placed at that day's end |
-| time | a count since 1970, number or text; its size tells the unit: below 1e11 s, below 1e14 ms, below 1e17 us, else ns |
+| time | a count since 1970, number or text, by size: below 1e11 s, below 1e14 ms, below 1e17 us, else ns |
 | time | eight digits that make a date are the day YYYYMMDD, not seconds of 1970 |
 | ids | any text, without the spaces around it; numbers as decimal text, `12.0` is `12` |
 | topics | a list, a JSON list, or text that is cut at the first of `|`, `;` and `,` that is in it |
