@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from features.errors import EventsError
-from features.terminal import as_json, say, step, table
+from features.terminal import as_json, say, step, table, warn
 
 if TYPE_CHECKING:
     from features.sources.door import Landing
@@ -96,8 +96,8 @@ def features(
 
 
 def _write_features(events: Path, as_of: str | None, out: Path) -> None:
+    from features.aside import aside
     from features.events import instant, open_events
-    from features.sources.aside import aside
     from features.table import checked_as_of, feature_table
 
     if out.suffix != ".parquet":
@@ -135,6 +135,8 @@ def _tell(landing: "Landing", json: bool) -> None:
     say(f"{landing.read:,} rows read = {landing.accepted:,} accepted + {landing.rejected:,} rejected.")
     for reason, count in sorted(landing.reasons.items(), key=lambda item: -item[1])[:10]:
         say(f"  rejected {count:,}: {reason}")
+    for note in landing.notes:
+        warn(note)
     say(f"Events from {landing.first:%Y-%m-%d} to {landing.last:%Y-%m-%d} in {landing.out}.")
     if landing.rejects:
         say(f"Rejected rows and reasons in {landing.rejects}.")

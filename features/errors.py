@@ -9,6 +9,10 @@ class EventsError(CloutError):
     """The activity cannot be read or does not fit the event table."""
 
 
+class OutputError(CloutError):
+    """A result cannot be written where it was asked for."""
+
+
 class AsOfError(CloutError):
     """The asked instant lies where the events cannot answer."""
 

@@ -5,6 +5,7 @@ ActivityStreams 2.0 (actor, object, inReplyTo, result, published, tag).
 """
 
 from datetime import UTC, datetime
+from glob import escape
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -88,7 +89,7 @@ def _as_table(source: str | Path | pd.DataFrame | pa.Table | ir.Table) -> ir.Tab
     if not path.exists() or not files:
         raise EventsError(f"no events at {path}: expected a Parquet file or a folder of Parquet files.")
     try:
-        return connect().read_parquet([str(file) for file in files], union_by_name=True)
+        return connect().read_parquet([escape(str(file)) for file in files], union_by_name=True)
     except Exception as error:
         raise EventsError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
 
@@ -135,10 +136,10 @@ def span(events: ir.Table) -> tuple[datetime, datetime]:
     EventsError : there are no events
 
     """
-    ends = events.aggregate(first=events.time.min(), last=events.time.max()).execute().iloc[0]
-    if pd.isna(ends["first"]):
+    ends = events.aggregate(first=events.time.min(), last=events.time.max()).to_pyarrow().to_pylist()[0]
+    if ends["first"] is None:
         raise EventsError("the event table is empty: there is nothing to count.")
-    return ends["first"].to_pydatetime(), ends["last"].to_pydatetime()
+    return ends["first"].astimezone(UTC), ends["last"].astimezone(UTC)
 
 
 def known_at(events: ir.Table, as_of: datetime) -> ir.Table:

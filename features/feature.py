@@ -68,7 +68,7 @@ class Catalogue:
     """
 
     def __init__(self, features: Iterable[Feature]):
-        self._features = {}
+        self._features: dict[str, Feature] = {}
         for feature in features:
             if feature.name in self._features:
                 raise ValueError(f"two features are called {feature.name}")

@@ -1,5 +1,7 @@
 """Reach: how many different people engage with somebody."""
 
+from collections.abc import Callable
+
 import ibis.expr.types as ir
 
 from features.feature import Direction, Feature, Relation
@@ -11,7 +13,7 @@ def _feature(
     name: str,
     meaning: str,
     sentence: str,
-    value,
+    value: Callable[[ir.Table], ir.Value],
     unit: str = "people",
     over: Relation = "pairs",
     direction: Direction = "up",

@@ -1,6 +1,6 @@
 """The feature table: the only way from events to features, for training, batch scoring and the online path alike."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import ibis
@@ -57,7 +57,7 @@ def checked_as_of(events: ir.Table, as_of: datetime | None = None) -> datetime:
     """
     first, last = span(events)
     if as_of is None:
-        return (pd.Timestamp(last).floor("s") + pd.Timedelta(seconds=1)).to_pydatetime()
+        return last.replace(microsecond=0) + timedelta(seconds=1)
     if as_of <= first:
         raise AsOfError(f"as_of {as_of:%Y-%m-%d %H:%M:%S} is not after the first event, {first:%Y-%m-%d %H:%M:%S} UTC.")
     return as_of

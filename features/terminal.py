@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 OUT = Console(highlight=False)
@@ -18,7 +18,7 @@ def steps() -> Iterator[Callable[[str, float], None]]:
     """Show a bar per step of long work; yields what takes a step's name and the share of it that is done."""
     columns = (SpinnerColumn(), TextColumn("{task.description:<12}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=ERR) as bars:
-        tasks: dict[str, int] = {}
+        tasks: dict[str, TaskID] = {}
 
         def show(step: str, share: float) -> None:
             if step not in tasks:

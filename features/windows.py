@@ -32,7 +32,7 @@ def epoch_seconds(time: ir.TimestampValue) -> ir.IntegerValue:
 
 
 @ibis.udf.scalar.builtin(name="epoch_us", signature=(("timestamp('UTC')",), "int64"))
-def _epoch_us(time: ir.TimestampValue) -> ir.IntegerValue:  # type: ignore[empty-body]
+def _epoch_us(time: ir.TimestampValue) -> ir.IntegerValue:
     """Name DuckDB's function that returns the microseconds since 1970."""
 
 

@@ -14,6 +14,8 @@ from training.home import home_from_environment
 if TYPE_CHECKING:
     from serving.explanations import Explanation
 
+SHOWN_LINES = 14
+
 
 def score(
     events: Events,
@@ -68,16 +70,20 @@ def explain(
 
 
 def ledger_table(told: "Explanation") -> None:
-    """Print an explanation as a ledger that adds up."""
-    lines = [["Where everybody starts: " + told.baseline, "", f"{told.base:+.2f}"]]
-    lines += [[line.sentence, line.family, f"{line.points:+.2f}"] for line in told.lines]
+    """Print an explanation as a ledger that adds up: the strongest lines, then the others together."""
+    shown, others = told.lines[:SHOWN_LINES], told.lines[SHOWN_LINES:]
+    lines = [[f"Where everybody starts: {told.baseline}", "", f"{told.base:+.2f}"]]
+    lines += [[line.sentence, line.family, f"{line.points:+.2f}"] for line in shown]
+    if others:
+        rest = sum(line.points for line in others)
+        lines.append([f"{len(others)} other features together (--json lists them)", "", f"{rest:+.2f}"])
     if told.score != told.unclipped:
         lines.append(["Scores end at 0 and at 100", "", f"{told.score - told.unclipped:+.2f}"])
     lines.append(["Score", "", f"{told.score:.2f}"])
     table(f"Why {told.user} has {told.score:.1f} points, as of {told.as_of[:10]}", ["", "family", "points"], lines, 2)
     say(
-        f"Expected audience {told.expected_audience:.1f} people, {told.interval.level:.0%} interval {told.interval.low} "
-        f"to {told.interval.high}; evidence: {told.evidence}; model version {told.model_version}."
+        f"Expected audience {told.expected_audience:.1f} people, {told.interval.level:.0%} interval "
+        f"{told.interval.low} to {told.interval.high}; evidence: {told.evidence}; model version {told.model_version}."
     )
 
 

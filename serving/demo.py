@@ -18,6 +18,7 @@ from training.registry import required_champion
 from training.train import train
 
 TOP = 10
+SHOWN = ["user", "score", "expected_audience", "low", "high", "evidence"]
 
 
 def demo(home: Home, users: int, days: int, seed: int) -> None:
@@ -52,8 +53,8 @@ def _score(home: Home, events: Path) -> pd.DataFrame:
 
 def _show_top(scores: pd.DataFrame, horizon_days: int) -> None:
     rows = [
-        [row.user, f"{row.score:.1f}", f"{row.expected_audience:.1f}", f"{row.low} to {row.high}", row.evidence]
-        for row in scores.head(TOP).astype({"user": str}).itertuples()
+        [str(user), f"{score:.1f}", f"{expected:.1f}", f"{low} to {high}", str(evidence)]
+        for user, score, expected, low, high, evidence in scores.head(TOP)[SHOWN].itertuples(index=False)
     ]
     columns = ["user", "score", f"expected audience, {horizon_days} days", "90 % interval", "evidence"]
     table(f"The ten most influential of {len(scores):,}", columns, rows)

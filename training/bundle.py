@@ -70,7 +70,14 @@ class Bundle:
 
     def margin(self, rows: pd.DataFrame) -> np.ndarray:
         """Return the natural logarithm of the expected audience, shape (rows,)."""
-        return self.booster.predict(self.matrix(rows), raw_score=True)
+        return np.asarray(self.booster.predict(self.matrix(rows), raw_score=True))
+
+    def shap_values(self, rows: pd.DataFrame) -> np.ndarray:
+        """Return SHAP values of the margin in nats and, last, its average over the training rows: (rows, features + 1).
+
+        Source: Lundberg et al. 2020, path-dependent TreeSHAP as in LightGBM; each row adds up to its margin.
+        """
+        return np.asarray(self.booster.predict(self.matrix(rows), pred_contrib=True))
 
     def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Score feature rows.

@@ -12,6 +12,8 @@ from training.home import home_from_environment
 if TYPE_CHECKING:
     from training.train import Trained
 
+FIGURES = {"auc": "AUC", "ndcg_100": "NDCG@100", "r2_log": "R2 (log)", "total": "total", "coverage": "coverage"}
+
 HomeFolder = Annotated[
     Path | None,
     typer.Option("--home", help="Folder of models and snapshots; default $CLOUT_HOME, else ./clout-home."),
@@ -73,19 +75,20 @@ def evaluate(
 def figures_table(figures: dict) -> None:
     """Print the score's figures beside every baseline's, and its lead over the best of them."""
     rows = [
-        [
-            name,
-            *(f"{held[key]:.3f}" if key in held else "" for key in ("auc", "ndcg_100", "r2_log", "total", "coverage")),
-        ]
+        [name.replace("_", " "), *(f"{held[key]:.3f}" if key in held else "" for key in FIGURES)]
         for name, held in figures["metrics"].items()
     ]
-    leads = [f"{m['margin']:+.3f} [{m['low']:+.3f}, {m['high']:+.3f}]" for m in figures["margins"].values()]
-    title = (
-        f"What the score foretold: {figures['users']:,} users, the {figures['horizon_days']} days from "
-        f"{figures['as_of'][:10]}"
-    )
-    columns = ["signal", "AUC", "NDCG@100", "R2 (log)", "total", "coverage"]
-    table(title, columns, [*rows, ["lead over best", *leads, "", ""]])
+    until = f"{figures['horizon_days']} days from {figures['as_of'][:10]}"
+    table(f"What was foretold: {figures['users']:,} users, {until}", ["signal", *FIGURES.values()], rows)
+    leads = [
+        [FIGURES[key], lead["best_baseline"].replace("_", " "), f"{lead['margin']:+.3f}", _range(lead)]
+        for key, lead in figures["margins"].items()
+    ]
+    table("Lead of the score over the best baseline", ["figure", "best baseline", "lead", "95 % interval"], leads, 2)
+
+
+def _range(lead: dict) -> str:
+    return f"{lead['low']:+.3f} to {lead['high']:+.3f}"
 
 
 def _trained(made: "Trained") -> dict:

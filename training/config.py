@@ -3,10 +3,14 @@
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from features.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class _Section(BaseModel):
@@ -16,36 +20,41 @@ class _Section(BaseModel):
 class Outcome(_Section):
     """What is foretold: the audience within `horizon_days` days."""
 
-    horizon_days: int = Field(28, ge=1, le=365)
+    horizon_days: int = Field(default=28, ge=1, le=365)
 
 
 class Panel(_Section):
     """The training panel: at most `cutoffs` training cutoffs, one horizon apart."""
 
-    cutoffs: int = Field(12, ge=1, le=120)
+    cutoffs: int = Field(default=12, ge=1, le=120)
 
 
 class Model(_Section):
-    """The booster: `trees` of at most `depth` levels; `variance_power` is Tweedie's (1 Poisson, 2 gamma)."""
+    """The booster: `trees` of at most `depth` levels, each grown on a share of the rows and of the features.
 
-    trees: int = Field(100, ge=1, le=10_000)
-    depth: int = Field(4, ge=1, le=12)
-    learning_rate: float = Field(0.05, gt=0, le=1)
-    min_users_per_leaf: int = Field(50, ge=1)
-    variance_power: float = Field(1.3, gt=1, lt=2)
-    seed: int = Field(0, ge=0)
+    `variance_power` is Tweedie's: the variance of the audience grows with its mean to that power (1 Poisson, 2 gamma).
+    """
+
+    trees: int = Field(default=150, ge=1, le=10_000)
+    depth: int = Field(default=4, ge=1, le=12)
+    learning_rate: float = Field(default=0.03, gt=0, le=1)
+    row_share: float = Field(default=0.5, gt=0, le=1)
+    feature_share: float = Field(default=0.3, gt=0, le=1)
+    min_users_per_leaf: int = Field(default=50, ge=1)
+    variance_power: float = Field(default=1.3, gt=1, lt=2)
+    seed: int = Field(default=0, ge=0)
 
 
 class Interval(_Section):
     """Prediction intervals of the audience, which hold the truth for a share `level` of users."""
 
-    level: float = Field(0.9, gt=0, lt=1)
+    level: float = Field(default=0.9, gt=0, lt=1)
 
 
 class Evaluation(_Section):
     """Out-of-time figures; `resamples` bootstrap samples of users give each margin its interval."""
 
-    resamples: int = Field(200, ge=20, le=10_000)
+    resamples: int = Field(default=200, ge=20, le=10_000)
 
 
 class Config(_Section):
@@ -78,11 +87,11 @@ def read_config(path: Path | None) -> Config:
         raise ConfigError(f"{path}: " + "; ".join(_told(found) for found in error.errors())) from error
 
 
-def _told(found: dict) -> str:
+def _told(found: "ErrorDetails") -> str:
     place = ".".join(str(part) for part in found["loc"])
     if found["type"] != "extra_forbidden":
         return f"{place} is {found['input']!r}: {found['msg']}"
-    section = Config.model_fields.get(str(found["loc"][0]))
-    known = list(section.annotation.model_fields) if section and len(found["loc"]) > 1 else list(Config.model_fields)
+    section, *within = found["loc"]
+    known = list(type(getattr(Config(), str(section))).model_fields if within else Config.model_fields)
     near = get_close_matches(str(found["loc"][-1]), known, n=1)
     return f"{place} is not known{f', did you mean {near[0]}' if near else ''}? Known are {', '.join(known)}"

@@ -8,7 +8,7 @@ import pandas as pd
 
 from features.events import span
 from features.table import checked_as_of
-from training.baselines import baselines
+from training.baselines import BASELINES, baselines
 from training.bundle import Bundle
 from training.metrics import METRICS, RANKING
 from training.outcome import check_complete
@@ -68,7 +68,7 @@ def evaluate(audience: np.ndarray, predicted: pd.DataFrame, signals: pd.DataFram
     """
     audience = audience.astype(float)
     inputs = {"score": (predicted["unclipped"].to_numpy(float), predicted["expected_audience"].to_numpy(float))}
-    inputs |= {name: (signals[name].to_numpy(float),) * 2 for name in signals}
+    inputs |= {name: (signals[name].to_numpy(float),) * 2 for name in BASELINES}
     table = {name: {key: METRICS[key](audience, *pair) for key in RANKING} for name, pair in inputs.items()}
     table["score"] |= calibration_figures(audience, predicted)
     margins = {key: _margin(key, table, audience, inputs, resamples, seed) for key in RANKING}
@@ -87,20 +87,20 @@ def bands(audience: np.ndarray, predicted: pd.DataFrame) -> list[dict]:
     frame = predicted.assign(audience=audience)
     frame["covered"] = (audience >= frame["low"]) & (audience <= frame["high"])
     frame["width"] = frame["high"] - frame["low"]
-    cut = pd.cut(frame["expected_audience"], BAND_EDGES, right=False)
-    grouped = frame.groupby(cut, observed=True)[["expected_audience", "audience", "covered", "width"]]
+    cut = np.digitize(frame["expected_audience"], BAND_EDGES[1:-1])
+    grouped = frame.groupby(cut)[["expected_audience", "audience", "covered", "width"]]
     means = grouped.mean().assign(users=grouped.size())
     return [
         {
-            "from": float(band.left),
-            "to": None if np.isinf(band.right) else float(band.right),
-            "users": int(row["users"]),
-            "expected": float(row["expected_audience"]),
-            "audience": float(row["audience"]),
-            "coverage": float(row["covered"]),
-            "width": float(row["width"]),
+            "from": BAND_EDGES[int(band)],
+            "to": BAND_EDGES[int(band) + 1] if int(band) + 2 < len(BAND_EDGES) else None,
+            "users": int(users),
+            "expected": expected,
+            "audience": real,
+            "coverage": covered,
+            "width": width,
         }
-        for band, row in means.iterrows()
+        for band, expected, real, covered, width, users in means.itertuples()
     ]
 
 

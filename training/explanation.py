@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from features.catalogue import CATALOGUE
@@ -46,15 +45,12 @@ class Ledger:
 
 def base_points(bundle: Bundle) -> float:
     """Return the points of the baseline: of the average training row, before any feature of the person is known."""
-    unknown = np.full((1, len(bundle.features)), np.nan)
-    expected = bundle.booster.predict(unknown, pred_contrib=True)[0, -1]
-    return float(bundle.scale.unclipped(expected))
+    anybody = pd.DataFrame([dict.fromkeys(bundle.features, 0.0)])
+    return float(bundle.scale.unclipped(bundle.shap_values(anybody)[0, -1]))
 
 
 def contributions(bundle: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
-    """Split scores into points per feature.
-
-    SHAP values of the margin (Lundberg et al. 2020, path-dependent TreeSHAP as in LightGBM), times points per nat.
+    """Split scores into points per feature: SHAP values of the margin, in nats, times points per nat.
 
     Returns
     -------
@@ -63,7 +59,7 @@ def contributions(bundle: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
     """
     if rows.empty:
         return pd.DataFrame(columns=list(bundle.features), index=rows.index, dtype=float)
-    nats = bundle.booster.predict(bundle.matrix(rows), pred_contrib=True)[:, :-1]
+    nats = bundle.shap_values(rows)[:, :-1]
     return pd.DataFrame(nats * bundle.scale.points_per_nat, columns=list(bundle.features), index=rows.index)
 
 

@@ -35,10 +35,11 @@ def _mlflow(home: Home) -> Iterator[Any]:
     """Yield MLflow set to this home's registry; what goes wrong inside comes out as RegistryError."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _kept("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         warnings.simplefilter("ignore")
         import mlflow
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -46,9 +47,22 @@ def _mlflow(home: Home) -> Iterator[Any]:
         mlflow.set_registry_uri(home.registry_uri)
         try:
             yield mlflow
-        except MlflowException as error:
-            told = str(error).splitlines()[0]
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            told = next(iter(str(error).splitlines()), type(error).__name__)
             raise RegistryError(f"the registry at {home.registry_uri} did not answer as expected: {told}") from error
+
+
+@contextmanager
+def _kept(*names: str) -> Iterator[None]:
+    """Put environment variables back at the end: MLflow sets them, and the next home must not be read from them."""
+    before = {name: os.environ.get(name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def register(home: Home, bundle: Bundle, params: dict, metrics: dict, report: dict, figures: dict) -> str:

@@ -36,9 +36,9 @@ import ibis
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
+from features.aside import aside, check_events_place, is_file, replace
 from features.errors import EventsError
 from features.events import SCHEMA, VERBS
-from features.sources.aside import aside, is_file, replace
 from features.sources.judge import judged
 
 __all__ = ["Landing", "judged", "land"]
@@ -61,6 +61,13 @@ class Landing:
     rejects: Path | None
     notes: tuple[str, ...] = ()
 
+    def as_dict(self) -> dict:
+        """Return the landing as JSON values."""
+        facts = {name: getattr(self, name) for name in ("read", "accepted", "rejected", "reasons")}
+        instants = {"first": self.first.isoformat(), "last": self.last.isoformat()}
+        places = {"out": str(self.out), "rejects": str(self.rejects) if self.rejects else None}
+        return {**facts, **instants, **places, "notes": list(self.notes)}
+
 
 def land(raw: ir.Table, out: Path) -> Landing:
     """Judge the rows, write the events to `out` and the rejected rows beside it; nothing is ever half written.
@@ -79,6 +86,7 @@ def land(raw: ir.Table, out: Path) -> Landing:
     EventsError : there are no rows, or none is an event; an older `out` stays as it was
 
     """
+    check_events_place(out)
     with aside(out) as scratch:
         rows = _judge(raw, scratch / "judged.parquet")
         landing = _counted(rows, out)

@@ -44,7 +44,7 @@ def dump_files(folder: Path) -> dict[str, Path]:
 
 
 def read_dump(
-    backend: Backend, files: dict[str, Path], scratch: Path, progress: Callable[[int, int], None]
+    backend: Backend, files: dict[str, Path], scratch: Path, progress: Callable[[float], None]
 ) -> dict[str, ir.Table]:
     """Read the tables of a dump, absent ones as empty.
 
@@ -53,7 +53,7 @@ def read_dump(
     backend : where the tables live
     files : the file of each table, from `dump_files`
     scratch : folder to copy the wanted columns into
-    progress : is called with the number of bytes read since the last call and the bytes in all
+    progress : called with the share of the bytes that is read
 
     Returns
     -------
@@ -61,9 +61,12 @@ def read_dump(
 
     """
     total = sum(file.stat().st_size for file in files.values())
+    done = 0
 
     def advance(read: int) -> None:
-        progress(read, total)
+        nonlocal done
+        done += read
+        progress(done / total)
 
     return {
         table: _read(backend, table, files[table], scratch / f"{table}.parquet", advance)

@@ -23,8 +23,8 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
+from features.aside import aside, check_events_place
 from features.events import connect
-from features.sources.aside import aside
 from features.sources.door import Landing, land
 from features.sources.dump import NEEDED, dump_files, read_dump
 from features.sources.values import read_id, read_time
@@ -51,14 +51,14 @@ VOTE_NAMES = {
 }
 
 
-def import_stackexchange(path: Path, out: Path, progress: Callable[[int, int], None] | None = None) -> Landing:
+def import_stackexchange(path: Path, out: Path, progress: Callable[[float], None] | None = None) -> Landing:
     """Import the dump of a site as events.
 
     Parameters
     ----------
     path : folder with Posts and, if there, Comments and Votes: .xml as downloaded, or .csv, each also with .gz
     out : where the events go, as in `land`
-    progress : is called with the number of bytes read since the last call and the bytes in all
+    progress : called with the share of the bytes that is read
 
     Returns
     -------
@@ -71,6 +71,7 @@ def import_stackexchange(path: Path, out: Path, progress: Callable[[int, int], N
     """
     files = dump_files(Path(path))
     backend = connect()
+    check_events_place(Path(out))
     with aside(Path(out)) as scratch:
         tables = read_dump(backend, files, scratch, progress or (lambda *_: None))
         landing = land(raw_events(**{name.lower(): table for name, table in tables.items()}), Path(out))

@@ -8,9 +8,9 @@ import ibis
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
+from features.aside import aside, check_events_place
 from features.errors import EventsError
 from features.events import REQUIRED, SCHEMA, VERBS, connect
-from features.sources.aside import aside
 from features.sources.columnar import open_parquet
 from features.sources.delimited import open_delimited
 from features.sources.door import Landing, land
@@ -47,6 +47,7 @@ def import_table(path: Path, out: Path, mapping: Mapping[str, str], verbs: Mappi
     _check("--verb", "verb", verbs.values(), VERBS)
     files = _files(Path(path))
     backend = connect()
+    check_events_place(Path(out))
     with aside(Path(out)) as scratch:
         tables = [_read(backend, file, mapping, scratch / f"file{number}.parquet") for number, file in enumerate(files)]
         rows = ibis.union(*tables) if len(tables) > 1 else tables[0]

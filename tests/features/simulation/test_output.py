@@ -65,26 +65,26 @@ def test_old_events_are_replaced_whole(tmp_path, name):
 def test_a_folder_with_other_files_is_refused_and_kept(tmp_path):
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.docx").write_text("years of work")
-    with pytest.raises(EventsError, match=r"holds thesis\.docx, which is no event file"):
+    with pytest.raises(EventsError, match=r"holds thesis\.docx, which is no part of events"):
         simulate(TINY, tmp_path / "home")
     assert [file.name for file in (tmp_path / "home").iterdir()] == ["thesis.docx"]
 
 
 def test_a_file_without_the_ending_is_refused(tmp_path):
     (tmp_path / "notes").write_text("mine")
-    with pytest.raises(EventsError, match=r"notes is a file; expected a folder"):
+    with pytest.raises(EventsError, match=r"notes is a file already; expected a .parquet file or a folder"):
         simulate(TINY, tmp_path / "notes")
     assert (tmp_path / "notes").read_text() == "mine"
 
 
 def test_a_folder_named_like_a_file_is_refused(tmp_path):
     (tmp_path / "events.parquet").mkdir()
-    with pytest.raises(EventsError, match="is a folder; expected a file"):
+    with pytest.raises(EventsError, match="is a folder already; expected a .parquet file"):
         simulate(TINY, tmp_path / "events.parquet")
 
 
 def test_the_working_folder_is_refused():
-    with pytest.raises(EventsError, match="expected the name of"):
+    with pytest.raises(EventsError, match="cannot be written to .*expected a .parquet file or a folder"):
         simulate(TINY, ".")
 
 

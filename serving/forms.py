@@ -1,0 +1,144 @@
+"""Forms: what the service takes and gives, as documented in OpenAPI."""
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+MOST_PER_REQUEST = 10_000
+LARGEST_VALUE = 1e15
+
+
+def _encodable(text: str) -> str:
+    """Refuse half a surrogate pair, which JSON can hold and UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("a text holds half a surrogate pair") from error
+    return text
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
+Value = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST_VALUE, le=LARGEST_VALUE)]
+Points = Annotated[float, Field(description="Points", examples=[63.2])]
+Score = Annotated[float, Field(description="Points, 0 to 100", examples=[63.2])]
+People = Annotated[int, Field(description="Whole people")]
+Percent = Annotated[float, Field(description="0 to 100", examples=[97.5])]
+Instant = Annotated[str, Field(description="ISO 8601, UTC", examples=["2017-07-30T00:00:00Z"])]
+Version = Annotated[str, Field(description="Of the model, in the registry", examples=["3"])]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(protected_namespaces=(), extra="forbid")
+
+
+class UserScore(_Form):
+    """One user's score."""
+
+    user: str
+    scope: str = Field(examples=["all"])
+    as_of: Instant
+    model_version: Version
+    horizon_days: int = Field(description="How far ahead the audience is counted")
+    score: Score
+    expected_audience: float = Field(description="Distinct people expected to engage within the horizon")
+    low: People
+    high: People
+    percentile: Percent
+    peer_percentile: Percent
+    evidence: str = Field(description="insufficient_evidence, some or strong")
+    status: str = Field(description="insufficient_evidence where too little is known, else scored")
+
+
+class RowScore(_Form):
+    """The score of one feature row."""
+
+    score: Score
+    unclipped: Points
+    expected_audience: float
+    low: People
+    high: People
+
+
+class Asked(_Form):
+    """What to score: users of the newest snapshot by id, or feature rows; exactly one of the two."""
+
+    ids: list[Text] | None = Field(None, max_length=MOST_PER_REQUEST, description="At most 10,000")
+    scope: Text | None = Field(None, description="Of the ids' scores; all unless given")
+    rows: list[dict[str, Value | None]] | None = Field(
+        None,
+        max_length=MOST_PER_REQUEST,
+        description="At most 10,000; each maps features (see /v1/catalogue) to values, and null or absent is unknown",
+    )
+
+    @model_validator(mode="after")
+    def _one_of_the_two(self) -> Self:
+        if (self.ids is None) == (self.rows is None):
+            raise ValueError("give exactly one of ids and rows")
+        if self.scope is not None and self.ids is None:
+            raise ValueError("scope goes with ids; rows hold the features of whatever scope they were counted over")
+        return self
+
+
+class UserScores(_Form):
+    """The scores of those users whom the snapshot knows, in the order asked, and the ids it does not know."""
+
+    as_of: Instant
+    model_version: Version
+    scope: str
+    scores: list[UserScore]
+    unknown: list[str]
+
+
+class RowScores(_Form):
+    """The champion's scores of feature rows, in the order given."""
+
+    model_version: Version
+    horizon_days: int
+    scores: list[RowScore]
+
+
+class Model(_Form):
+    """The champion."""
+
+    model_version: Version
+    horizon_days: int
+    catalogue: str = Field(description="Fingerprint of the feature catalogue it was trained on")
+    features: list[str] = Field(description="In the order in which the model sees them")
+    scale: dict[str, float] = Field(description="score = clip(anchor + points_per_nat * ln(expected audience), 0, 100)")
+    interval: dict = Field(description="The level of the intervals and their bands of expected audience")
+    facts: dict = Field(description="What it was trained on, and when")
+    figures: dict | None = Field(description="Out-of-time evaluation of its recipe; null if none was registered")
+
+
+class CatalogueEntry(_Form):
+    """One feature."""
+
+    name: str = Field(examples=["engagers_28d"])
+    family: str = Field(examples=["reach"])
+    unit: str = Field(examples=["people"])
+    meaning: str
+    direction: str = Field(description="The only way in which a larger value may move the score: up, down or free")
+    actionable: bool = Field(description="Whether the person can act on it")
+    sentence: str = Field(description="What a reviewer reads, with {value} in it")
+
+
+class Catalogue(_Form):
+    """Every feature, in order, and a fingerprint that changes with any of them."""
+
+    catalogue: str
+    features: list[CatalogueEntry]
+
+
+class Health(_Form):
+    """The process answers."""
+
+    status: str = Field(examples=["ok"])
+
+
+class Readiness(_Form):
+    """The service has its champion and its snapshot."""
+
+    status: str = Field(examples=["ready"])
+    model_version: Version
+    as_of: Instant
+    users: int = Field(description="In the snapshot")

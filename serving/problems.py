@@ -1,0 +1,137 @@
+"""Problems: every error the service answers with, in one shape (RFC 9457, application/problem+json)."""
+
+import json
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from features.errors import (
+    AsOfError,
+    CatalogueError,
+    CloutError,
+    RegistryError,
+    SnapshotError,
+    UnknownUserError,
+)
+from serving.snapshots import AbsentSnapshotError
+
+log = logging.getLogger("clout")
+MEDIA_TYPE = "application/problem+json"
+MOST_ERRORS = 20
+KINDS: list[tuple[type[CloutError], int, str]] = [
+    (UnknownUserError, 404, "unknown-user"),
+    (AbsentSnapshotError, 404, "absent-snapshot"),
+    (SnapshotError, 503, "no-snapshot"),
+    (RegistryError, 503, "no-model"),
+    (CatalogueError, 422, "unfit-features"),
+    (AsOfError, 422, "no-instant"),
+    (CloutError, 422, "refused"),
+]
+
+
+class Invalid(BaseModel):
+    """One thing in a request that does not fit."""
+
+    where: str = Field(examples=["body.rows.0.engagers_28d"])
+    detail: str = Field(examples=["Input should be a valid number"])
+
+
+class Problem(BaseModel):
+    """Problem details for HTTP APIs, RFC 9457."""
+
+    type: str = Field(
+        description="What kind of problem; about:blank where the status says it all",
+        examples=["urn:clout:problem:unknown-user"],
+    )
+    title: str = Field(description="The kind in words", examples=["Unknown user"])
+    status: int = Field(description="The HTTP status", examples=[404])
+    detail: str = Field(description="What was found, what was expected and what to do")
+    instance: str = Field(description="The path that was asked for", examples=["/v1/users/ann/score"])
+    errors: list[Invalid] | None = Field(None, description="Of an invalid request: what does not fit, the first 20")
+    missing: dict[str, str] | None = Field(None, description="Of a service that is not ready: what is absent, and why")
+
+
+class ServiceNotReadyError(Exception):
+    """The service lacks its champion, its snapshot or both."""
+
+    def __init__(self, missing: dict[str, str]):
+        super().__init__(" ".join(missing.values()))
+        self.missing = missing
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Document for OpenAPI that a route may answer with problems of these statuses, or with 500."""
+    return {status: _documented(status) for status in (*statuses, 500)}
+
+
+def schemas() -> dict[str, Any]:
+    """Return the JSON schemas that `problems` refers to, by name."""
+    found = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    return found.pop("$defs") | {"Problem": found}
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of an application a problem."""
+    app.exception_handler(CloutError)(_clout)
+    app.exception_handler(ServiceNotReadyError)(_not_ready)
+    app.exception_handler(RequestValidationError)(_invalid)
+    app.exception_handler(HTTPException)(_http)
+    app.exception_handler(Exception)(_unforeseen)
+
+
+def _documented(status: int) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
+def _answer(
+    request: Request,
+    status: int,
+    detail: str,
+    kind: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    **more: object,
+) -> Response:
+    body = {
+        "type": f"urn:clout:problem:{kind}" if kind else "about:blank",
+        "title": kind.replace("-", " ").capitalize() if kind else HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": quote(request.scope["path"], errors="replace"),
+    }
+    return Response(json.dumps(body | more), status, headers, MEDIA_TYPE)
+
+
+def _clout(request: Request, error: CloutError) -> Response:
+    status, kind = next((status, kind) for type_, status, kind in KINDS if isinstance(error, type_))
+    return _answer(request, status, str(error), kind)
+
+
+def _not_ready(request: Request, error: ServiceNotReadyError) -> Response:
+    return _answer(request, 503, str(error), "not-ready", missing=error.missing)
+
+
+def _invalid(request: Request, error: RequestValidationError) -> Response:
+    errors = error.errors()
+    found = [{"where": ".".join(map(str, e["loc"])), "detail": e["msg"]} for e in errors[:MOST_ERRORS]]
+    detail = "; ".join(f"{e['where']}: {e['detail']}" for e in found[:3])
+    rest = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
+    return _answer(request, 422, f"{detail}{rest}.", "invalid-request", errors=found)
+
+
+def _http(request: Request, error: HTTPException) -> Response:
+    method, path = request.method, request.scope["path"]
+    told = {404: f"nothing is at {path}; /docs lists what is.", 405: f"{method} is not answered at {path}; see /docs."}
+    return _answer(request, error.status_code, told.get(error.status_code, error.detail), headers=error.headers)
+
+
+def _unforeseen(request: Request, error: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
+    return _answer(request, 500, "Something went wrong in the service; its log says what.")

@@ -1,0 +1,27 @@
+"""Whether the process answers, and whether it can answer questions."""
+
+from fastapi import APIRouter
+
+from serving.forms import Health, Readiness
+from serving.problems import ServiceNotReadyError, problems
+from serving.routes.state import GivenService
+from serving.snapshot_files import told
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/health", responses=problems())
+def health() -> Health:
+    """Answer as long as the process lives."""
+    return Health(status="ok")
+
+
+@router.get("/ready", responses=problems(503))
+def ready(service: GivenService) -> Readiness:
+    """Answer 200 when both the champion and a snapshot are there, else say what is missing and what to do."""
+    if service.missing:
+        raise ServiceNotReadyError(service.missing)
+    snapshot = service.snapshot()
+    return Readiness(
+        status="ready", model_version=service.champion.version, as_of=told(snapshot.as_of), users=snapshot.users
+    )

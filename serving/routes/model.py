@@ -1,0 +1,47 @@
+"""The champion and the feature catalogue."""
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter
+
+from features.catalogue import CATALOGUE
+from serving.forms import Catalogue, CatalogueEntry, Model
+from serving.problems import problems
+from serving.routes.state import GivenService
+
+router = APIRouter(prefix="/v1", tags=["model"])
+
+
+@router.get("/model", responses=problems(422, 503))
+def model(service: GivenService) -> Model:
+    """Return what the champion is: its scale, intervals, training facts and out-of-time figures."""
+    champion = service.champion
+    bundle = champion.bundle
+    return Model(
+        model_version=champion.version,
+        horizon_days=bundle.horizon_days,
+        catalogue=bundle.facts["catalogue"],
+        features=list(bundle.features),
+        scale=asdict(bundle.scale),
+        interval=asdict(bundle.intervals),
+        facts=_finite(bundle.facts),
+        figures=_finite(champion.figures),
+    )
+
+
+@router.get("/catalogue", responses=problems())
+def catalogue() -> Catalogue:
+    """Return every feature: its unit, meaning, direction and the sentence that a reviewer reads."""
+    entries = [CatalogueEntry(**{key: getattr(f, key) for key in CatalogueEntry.model_fields}) for f in CATALOGUE]
+    return Catalogue(catalogue=CATALOGUE.fingerprint, features=entries)
+
+
+def _finite(held: Any) -> Any:
+    """Put null in the place of numbers that JSON cannot tell."""
+    if isinstance(held, dict):
+        return {key: _finite(value) for key, value in held.items()}
+    if isinstance(held, list | tuple):
+        return [_finite(value) for value in held]
+    return None if isinstance(held, float) and not math.isfinite(held) else held

@@ -1,0 +1,78 @@
+"""Many scores in one request."""
+
+from difflib import get_close_matches
+from typing import Annotated
+
+import pandas as pd
+from fastapi import APIRouter, Body
+
+from features.errors import CatalogueError
+from serving.forms import Asked, RowScore, RowScores, UserScore, UserScores
+from serving.problems import problems
+from serving.routes.state import GivenService
+from serving.service import Champion
+from serving.snapshot import Snapshot
+from serving.snapshot_files import told
+
+router = APIRouter(prefix="/v1", tags=["scores"])
+MOST_NAMED = 10
+EXAMPLES = {
+    "ids": {"summary": "Users by id", "value": {"ids": ["ann", "bob"], "scope": "all"}},
+    "rows": {"summary": "Feature rows", "value": {"rows": [{"pace_28d": 3.5, "engagers_28d": 4, "followers": None}]}},
+}
+
+
+@router.post("/scores", responses=problems(422, 503))
+def scores(asked: Annotated[Asked, Body(openapi_examples=EXAMPLES)], service: GivenService) -> UserScores | RowScores:
+    """Score users of the newest snapshot by id, or feature rows by the champion; at most 10,000 at once."""
+    if asked.ids is not None:
+        return _of_users(service.snapshot(), asked.ids, asked.scope or "all")
+    return _of_rows(service.champion, asked.rows or [])
+
+
+def _of_users(snapshot: Snapshot, ids: list[str], scope: str) -> UserScores:
+    known = snapshot.known_scores(ids, scope)
+    return UserScores(
+        as_of=told(snapshot.as_of),
+        model_version=snapshot.model_version,
+        scope=scope,
+        scores=[UserScore(**known[user]) for user in ids if user in known],
+        unknown=[user for user in ids if user not in known],
+    )
+
+
+def _of_rows(champion: Champion, rows: list[dict[str, float | None]]) -> RowScores:
+    features = list(champion.bundle.features)
+    _check_names(rows, features)
+    frame = pd.DataFrame(rows, columns=features, dtype=float)
+    _check_known(frame)
+    predicted = champion.bundle.predict(frame)
+    return RowScores(
+        model_version=champion.version,
+        horizon_days=champion.bundle.horizon_days,
+        scores=[RowScore.model_validate(found) for found in predicted.to_dict("records")],
+    )
+
+
+def _check_names(rows: list[dict[str, float | None]], features: list[str]) -> None:
+    strange = sorted({name for row in rows for name in row} - set(features))
+    if strange:
+        named = ", ".join(_with_nearest(name, features) for name in strange[:MOST_NAMED])
+        more = f" and {len(strange) - MOST_NAMED} more" if len(strange) > MOST_NAMED else ""
+        raise CatalogueError(
+            f"the model knows no feature called {named}{more}; /v1/catalogue lists the {len(features)} it knows."
+        )
+
+
+def _with_nearest(name: str, features: list[str]) -> str:
+    near = get_close_matches(name[:100], features, n=1)
+    return f"{name[:100]!r} (did you mean {near[0]!r}?)" if near else repr(name[:100])
+
+
+def _check_known(frame: pd.DataFrame) -> None:
+    empty = frame.index[frame.isna().all(axis=1)]
+    if len(empty):
+        raise CatalogueError(
+            f"{len(empty)} of the {len(frame)} rows hold no known value, the first of them row {empty[0]}, counted "
+            "from 0: give each row at least one feature; those that are null or absent are unknown."
+        )

@@ -1,0 +1,34 @@
+"""What every route is given: the service's state, and the instant asked for."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+
+from features.errors import AsOfError
+from features.events import instant
+from serving.service import Service
+
+
+def _service(request: Request) -> Service:
+    return request.app.state.service
+
+
+def _as_of(
+    as_of: Annotated[
+        str | None,
+        Query(description="Of which snapshot, ISO 8601; the newest unless given", examples=["2017-07-30T00:00:00Z"]),
+    ] = None,
+) -> datetime | None:
+    """Read the instant; `+` reaches the service as a space where it was not percent-encoded."""
+    if as_of is None:
+        return None
+    try:
+        return instant(as_of.replace(" ", "+") if "T" in as_of else as_of)
+    except OverflowError as error:
+        raise AsOfError(f"{as_of!r} lies outside the years 1 to 9999 in UTC.") from error
+
+
+GivenService = Annotated[Service, Depends(_service)]
+GivenAsOf = Annotated[datetime | None, Depends(_as_of)]
+GivenScope = Annotated[str, Query(description="A part of the activity: all, network:NAME or topic:NAME")]

@@ -1,0 +1,25 @@
+"""One user's score and its explanation; an id is opaque and percent-encoded in the path, slashes included."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from serving.explanations import Explanation
+from serving.forms import UserScore
+from serving.problems import problems
+from serving.routes.state import GivenAsOf, GivenScope, GivenService
+
+router = APIRouter(prefix="/v1/users", tags=["users"], responses=problems(404, 422, 503))
+User = Annotated[str, Path(description="The id, percent-encoded", examples=["ann"])]
+
+
+@router.get("/{user:path}/score", response_model=UserScore)
+def score(user: User, service: GivenService, as_of: GivenAsOf, scope: GivenScope = "all") -> dict:
+    """Return a user's score with its interval, its place among all users and among peers, and how much is known."""
+    return service.snapshot(as_of).score(user, scope)
+
+
+@router.get("/{user:path}/explanation")
+def explanation(user: User, service: GivenService, as_of: GivenAsOf, scope: GivenScope = "all") -> Explanation:
+    """Return the ledger of a user's score: `base + sum(points) = unclipped`, with a sentence for each line."""
+    return service.snapshot(as_of).explain(user, scope)

@@ -1,0 +1,130 @@
+"""The scorer: from feature rows to one score per user and scope."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from features.errors import AsOfError
+from features.events import open_events, span
+from features.table import KEYS, LOOKBACK_DAYS, checked_as_of, feature_table
+from training.bundle import Bundle
+from training.evidence import evidence
+
+SCORES = [
+    *KEYS,
+    "score",
+    "expected_audience",
+    "low",
+    "high",
+    "percentile",
+    "peer_percentile",
+    "evidence",
+    "model_version",
+]
+AUDIENCE_SIZE = "engagers_365d"
+
+
+def score_events(
+    events: str | Path | pd.DataFrame | pa.Table | ir.Table,
+    as_of: datetime,
+    bundle: Bundle,
+    version: str,
+    progress: Callable[[str, float], None] = lambda *_: None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score everybody who acted or was engaged with in the 365 days before an instant.
+
+    Parameters
+    ----------
+    events : an event table in any form that `open_events` takes
+    as_of : the instant, UTC; only events before it are looked at
+    bundle, version : the model, and what it is called in the registry
+    progress : called with a step's name and the share of it that is done
+
+    Returns
+    -------
+    (scores, rows) : as `score_rows` gives them, and the feature rows they rest on, in the same order
+
+    Raises
+    ------
+    EventsError : the events cannot be read
+    AsOfError : nothing happened before the instant, or nothing in the 365 days before it
+
+    """
+    table = open_events(events)
+    checked_as_of(table, as_of)
+    progress("features", 0.0)
+    rows = in_order(feature_table(table, as_of).to_pandas())
+    progress("features", 1.0)
+    if rows.empty:
+        raise AsOfError(_nobody(table, as_of))
+    progress("score", 0.0)
+    scores = score_rows(bundle, version, rows)
+    progress("score", 1.0)
+    return scores, rows
+
+
+def score_rows(bundle: Bundle, version: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Score feature rows and place each among all users of its scope and among its peers.
+
+    Parameters
+    ----------
+    bundle, version : the model, and what it is called in the registry
+    rows : user, scope and one column per feature, as `feature_table` gives them
+
+    Returns
+    -------
+    the columns of SCORES, one row per user and scope, ordered by both: score (points), expected_audience (people),
+    low and high (whole people), percentile and peer_percentile (0-100, see `percentiles`), evidence, model_version
+
+    Raises
+    ------
+    CatalogueError : a feature is missing or not a number
+
+    """
+    rows = in_order(rows)
+    predicted = bundle.predict(rows)
+    whole = predicted[["low", "high"]].astype("int64")
+    scope, score = rows["scope"], predicted["score"]
+    placed = {
+        "percentile": percentiles(score, [scope]),
+        "peer_percentile": percentiles(score, [scope, audience_band(rows)]),
+        "evidence": pd.Series(evidence(rows), index=rows.index, dtype="str"),
+        "model_version": pd.Series(version, index=rows.index, dtype="str"),
+    }
+    return rows[KEYS].assign(score=score, expected_audience=predicted["expected_audience"], **whole, **placed)[SCORES]
+
+
+def in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """Order a frame by user and scope, code point by code point, and number its rows from 0."""
+    return frame.sort_values(KEYS, ignore_index=True)
+
+
+def percentiles(score: pd.Series, groups: list) -> pd.Series:
+    """Return the share (0-100) of a group whose score is not higher, with ties at their middle rank.
+
+    `100 * (lower + (equal + 1) / 2) / users`, where `lower` counts the users of the group with a lower score and
+    `equal` those with the same one, the user included: who is alone on top of a group has 100.
+    """
+    return score.groupby(groups).rank(method="average", pct=True) * 100
+
+
+def audience_band(rows: pd.DataFrame) -> np.ndarray:
+    """Tell peers, users of a similar audience size: `floor(log2(1 + engagers_365d))`; unknown counts as none.
+
+    0 people make band 0, 1-2 band 1, 3-6 band 2, 7-14 band 3 and so on. Shape (rows,), integers.
+    """
+    people = rows[AUDIENCE_SIZE].fillna(0).to_numpy(float)
+    return np.frexp(1.0 + people)[1] - 1
+
+
+def _nobody(events: ir.Table, as_of: datetime) -> str:
+    first, last = span(events)
+    return (
+        f"nobody acted or was engaged with in the {LOOKBACK_DAYS} days before {as_of:%Y-%m-%d %H:%M:%S}: the events "
+        f"reach from {first:%Y-%m-%d} to {last:%Y-%m-%d}. Take an as_of soon after {last:%Y-%m-%d}."
+    )

@@ -1,0 +1,158 @@
+"""One snapshot: everybody's scores and features at one instant, with the model that made them."""
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.errors import RegistryError, UnknownUserError
+from features.table import LOOKBACK_DAYS
+from serving import snapshot_files as files
+from serving.explanations import Explanation, explanation, status
+from training.bundle import Bundle, load_bundle
+
+NEIGHBOURS = 500
+LONGEST_ID = 200
+MOST_CLOSE = 3
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Scores at one instant.
+
+    The scores stay in memory as Arrow columns, ordered by user and scope, so that a user is found by bisection, without
+    a dictionary that would weigh more than the scores; features stay on disk, and each explanation reads one row group
+    of 8,192 rows.
+
+    Parameters
+    ----------
+    folder : where it lies
+    as_of : the instant, UTC
+    model_version, horizon_days, catalogue : of the model that made it; the catalogue's fingerprint
+    users : how many different users it holds
+    scores : one row per user and scope, ordered by both
+    features : the mapped features.parquet and its metadata, rows in the same order
+
+    """
+
+    folder: Path
+    as_of: datetime
+    model_version: str
+    horizon_days: int
+    catalogue: str
+    users: int
+    scores: pa.Table
+    features: tuple[pa.MemoryMappedFile, pq.FileMetaData]
+
+    @cached_property
+    def bundle(self) -> Bundle:
+        """The model that made the scores, kept with them.
+
+        Raises
+        ------
+        SnapshotError : its files are damaged
+        CatalogueError : the installed catalogue differs from the one it was trained on
+
+        """
+        try:
+            return load_bundle(self.folder / files.BUNDLE_FOLDER)
+        except RegistryError as error:
+            raise files.damaged(self.folder / files.BUNDLE_FOLDER, error) from error
+
+    def score(self, user: str, scope: str = "all") -> dict:
+        """Return a user's score: the columns of SCORES, as_of, horizon_days and status.
+
+        Raises
+        ------
+        UnknownUserError : the user has no score of that scope
+
+        """
+        return self._told([self._found(user, scope)])[0]
+
+    def known_scores(self, users: list[str], scope: str = "all") -> dict[str, dict]:
+        """Return the scores of those users whom the snapshot knows in that scope, by user."""
+        places = {user: self._place(user, scope) for user in dict.fromkeys(users)}
+        known = {user: place for user, place in places.items() if place is not None}
+        return dict(zip(known, self._told(list(known.values())), strict=True))
+
+    def row(self, user: str, scope: str = "all") -> pd.DataFrame:
+        """Return a user's feature row, a frame of one row: user, scope and one column per feature.
+
+        Raises
+        ------
+        UnknownUserError : the user has no score of that scope
+        SnapshotError : features.parquet is damaged
+
+        """
+        mapped, metadata = self.features
+        group, within = divmod(self._found(user, scope), metadata.row_group(0).num_rows)
+        with files.whole(self.folder / files.FEATURES_FILE):
+            found = pq.ParquetFile(mapped, metadata=metadata).read_row_group(group)
+            return found.slice(within, 1).to_pandas()
+
+    def explain(self, user: str, scope: str = "all") -> Explanation:
+        """Explain a user's score; what can go wrong is what `row` and `bundle` say."""
+        return explanation(self.bundle, self.row(user, scope), self.score(user, scope))
+
+    def _told(self, places: list[int]) -> list[dict]:
+        more = {"as_of": files.told(self.as_of), "horizon_days": self.horizon_days}
+        found = self.scores.take(pa.array(places, pa.int64())).to_pylist()
+        return [row | more | {"status": status(row["evidence"])} for row in found]
+
+    def _found(self, user: str, scope: str) -> int:
+        place = self._place(user, scope)
+        if place is None:
+            raise UnknownUserError(self._unknown(user, scope))
+        return place
+
+    def _place(self, user: str, scope: str) -> int | None:
+        place = self._first(user)
+        while place < len(self.scores) and self._users[place].as_py() == user:
+            if self._scopes[place].as_py() == scope:
+                return place
+            place += 1
+        return None
+
+    def _first(self, user: str) -> int:
+        """Return where a user's rows begin, or would begin."""
+        return bisect_left(self._users, user, key=lambda found: found.as_py())
+
+    def _key(self, place: int) -> tuple[str, str]:
+        return self._users[place].as_py(), self._scopes[place].as_py()
+
+    @cached_property
+    def _users(self) -> pa.Array:
+        return self.scores.column("user").combine_chunks()
+
+    @cached_property
+    def _scopes(self) -> pa.Array:
+        return self.scores.column("scope").combine_chunks()
+
+    def _unknown(self, user: str, scope: str) -> str:
+        seen = f"the snapshot as of {files.told(self.as_of)}"
+        around = self._around(user)
+        scopes = [held for name, held in around if name == user]
+        if scopes:
+            return f"{user!r} has no score of the scope {scope!r} in {seen}; scopes there: {', '.join(scopes)}."
+        near = _close(user, list(dict.fromkeys(name for name, _ in around)))
+        return (
+            f"{user!r} is none of the {self.users:,} users of {seen}: a user is there who acted or was engaged with in "
+            f"the {LOOKBACK_DAYS} days before it.{' Close ids: ' + ', '.join(map(repr, near)) + '.' if near else ''}"
+        )
+
+    def _around(self, user: str) -> list[tuple[str, str]]:
+        """Return up to a thousand (user, scope) next to where a user would stand: ids that begin alike."""
+        place = self._first(user)
+        return [self._key(k) for k in range(max(place - NEIGHBOURS, 0), min(place + NEIGHBOURS, len(self.scores)))]
+
+
+def _close(user: str, names: list[str]) -> list[str]:
+    """Return up to three ids that begin with the one asked for or else resemble it."""
+    begin = [name for name in names if user and name.startswith(user)]
+    return begin[:MOST_CLOSE] or get_close_matches(user[:LONGEST_ID], names, n=MOST_CLOSE)

@@ -1,0 +1,144 @@
+"""What a snapshot is on disk: an immutable folder, named by instant and model, renamed into place."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.aside import aside, replace
+from features.errors import AsOfError, OutputError, SnapshotError
+from features.events import instant
+from training.bundle import BOOSTER_FILE
+from training.bundle import FACTS_FILE as BUNDLE_FACTS
+
+SCORES_FILE = "scores.parquet"
+FEATURES_FILE = "features.parquet"
+FACTS_FILE = "snapshot.json"
+BUNDLE_FOLDER = "bundle"
+REPEATING = ["scope", "evidence", "model_version"]
+ROWS_PER_GROUP = 8192
+NAME = re.compile(r"(?P<as_of>[^_.][^_]*Z)_v(?P<version>[A-Za-z0-9.-]+)")
+
+
+def told(as_of: datetime) -> str:
+    """Write an instant as ISO 8601 in UTC, such as `2017-07-30T00:00:00Z`."""
+    return instant(as_of).isoformat().replace("+00:00", "Z")
+
+
+def folder_name(as_of: datetime, version: str) -> str:
+    """Name a snapshot, such as `2017-07-30T000000Z_v3`.
+
+    Raises
+    ------
+    ValueError : the version holds anything but letters, digits, dots and dashes
+
+    """
+    name = f"{told(as_of).replace(':', '')}_v{version}"
+    if not NAME.fullmatch(name):
+        raise ValueError(f"the model version {version!r} cannot name a folder; expected letters, digits, dots, dashes.")
+    return name
+
+
+def named(folder: Path) -> tuple[datetime, str] | None:
+    """Read the instant and the model version from a folder's name; None where it names no snapshot."""
+    found = NAME.fullmatch(folder.name)
+    if found is None or not folder.is_dir():
+        return None
+    try:
+        return instant(found["as_of"]), found["version"]
+    except AsOfError:
+        return None
+
+
+def age_order(folder: Path) -> tuple:
+    """Order snapshots by instant, then by model version, where v10 comes after v9."""
+    found = named(folder)
+    if found is None:
+        raise ValueError(f"{folder} is not named like a snapshot, such as 2017-07-30T000000Z_v3.")
+    as_of, version = found
+    return as_of, int(version) if version.isdecimal() else -1, version
+
+
+@contextmanager
+def written_aside(target: Path) -> Iterator[Path]:
+    """Yield a place beside a file or folder, and put what was written there in the target's place at the end.
+
+    Nobody ever sees half of it; when the work fails, what stood at the target stays.
+
+    Raises
+    ------
+    OutputError : the disk refuses
+
+    """
+    try:
+        with aside(target) as scratch:
+            yield scratch / target.name
+            replace(scratch / target.name, target, scratch)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error}.") from error
+
+
+def write_table(frame: pd.DataFrame, file: Path) -> None:
+    """Write a frame as Parquet, in small row groups and without anything that changes from run to run."""
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    pq.write_table(table, file, row_group_size=ROWS_PER_GROUP, compression="zstd")
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[None]:
+    """Turn whatever reading a snapshot's file runs into, into a SnapshotError that names the file."""
+    try:
+        yield
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, AsOfError) as error:
+        raise damaged(file, error) from error
+
+
+def damaged(place: Path, error: Exception) -> SnapshotError:
+    """Say which file or folder of a snapshot cannot be read, and why."""
+    why = next(iter(str(error).splitlines()), type(error).__name__)
+    return SnapshotError(f"the snapshot is damaged: {place} cannot be read ({why}). Make it anew with 'clout score'.")
+
+
+def read_facts(folder: Path) -> dict:
+    """Read snapshot.json."""
+    with whole(folder / FACTS_FILE):
+        return json.loads((folder / FACTS_FILE).read_text())
+
+
+def read_scores(folder: Path) -> pa.Table:
+    """Read the scores, with repeating texts as dictionaries and ids in one chunk each."""
+    with whole(folder / SCORES_FILE):
+        table = pq.read_table(folder / SCORES_FILE, read_dictionary=REPEATING, partitioning=None)
+        user = table.column("user").cast(pa.large_string())
+        return table.set_column(table.column_names.index("user"), "user", user).combine_chunks()
+
+
+def bundle_digests(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each of the model's files, by name."""
+    digests = {}
+    for name in (BOOSTER_FILE, BUNDLE_FACTS):
+        with whole(folder / BUNDLE_FOLDER / name):
+            digests[name] = sha256((folder / BUNDLE_FOLDER / name).read_bytes()).hexdigest()
+    return digests
+
+
+def check_bundle(folder: Path, digests: dict[str, str]) -> None:
+    """See that the model's files are as written; LightGBM ends the whole process over a booster that is cut off."""
+    for name, found in bundle_digests(folder).items():
+        with whole(folder / BUNDLE_FOLDER / name):
+            if found != digests[name]:
+                raise ValueError("it was changed or cut off after it was written")
+
+
+def map_features(folder: Path) -> tuple[pa.MemoryMappedFile, pq.FileMetaData]:
+    """Map the features into memory without reading them: the map outlives a replaced file, and threads can share it."""
+    with whole(folder / FEATURES_FILE):
+        mapped = pa.memory_map(str(folder / FEATURES_FILE))
+        return mapped, pq.read_metadata(mapped)

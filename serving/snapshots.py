@@ -1,0 +1,150 @@
+"""Snapshots: write them, list them, open them."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.catalogue import CATALOGUE
+from features.errors import OutputError, SnapshotError
+from features.events import instant
+from features.table import KEYS
+from serving import snapshot_files as files
+from serving.scorer import in_order
+from serving.snapshot import Snapshot
+from training.bundle import Bundle
+from training.home import Home
+
+
+class AbsentSnapshotError(SnapshotError):
+    """There are snapshots, but none of the instant asked for."""
+
+
+def write_snapshot(
+    home: Home, as_of: datetime, bundle: Bundle, version: str, scores: pd.DataFrame, rows: pd.DataFrame
+) -> Path:
+    """Write a snapshot; one of the same instant and model version is replaced.
+
+    Parameters
+    ----------
+    home : where snapshots are kept
+    as_of : the instant of the scores, UTC
+    bundle, version : the model that made them
+    scores, rows : as `score_events` gives them
+
+    Returns
+    -------
+    the folder; the same arguments give the same bytes in it
+
+    Raises
+    ------
+    OutputError : the disk refuses
+    ValueError : the scores and the rows are not of the same users and scopes, or the scores not of that version
+
+    """
+    scores, rows = in_order(scores), in_order(rows)
+    _check_made_together(scores, rows, version)
+    target = home.snapshots / files.folder_name(as_of, version)
+    facts: dict[str, Any] = {
+        "as_of": files.told(as_of),
+        "model_version": version,
+        "horizon_days": bundle.horizon_days,
+        "users": int(scores["user"].nunique()),
+        "rows": len(scores),
+        "catalogue": CATALOGUE.fingerprint,
+    }
+    with files.written_aside(target) as folder:
+        bundle.save(folder / files.BUNDLE_FOLDER)
+        files.write_table(scores, folder / files.SCORES_FILE)
+        files.write_table(rows, folder / files.FEATURES_FILE)
+        facts["bundle"] = files.bundle_digests(folder)
+        (folder / files.FACTS_FILE).write_text(json.dumps(facts, indent=1) + "\n")
+    return target
+
+
+def write_scores(scores: pd.DataFrame, out: Path) -> None:
+    """Write scores as one Parquet file, which appears whole or not at all.
+
+    Raises
+    ------
+    OutputError : a folder is there, or the disk refuses
+
+    """
+    if out.is_dir():
+        raise OutputError(f"{out} is a folder; expected the name of a Parquet file for the scores.")
+    with files.written_aside(out) as file:
+        files.write_table(scores, file)
+
+
+def list_snapshots(home: Home) -> list[Path]:
+    """Return the folders of all snapshots, newest first: by instant, then by model version."""
+    if not home.snapshots.is_dir():
+        return []
+    found = [folder for folder in home.snapshots.iterdir() if files.named(folder)]
+    return sorted(found, key=files.age_order, reverse=True)
+
+
+def open_snapshot(home: Home, as_of: datetime | None = None) -> Snapshot:
+    """Open the newest snapshot, or the newest of exactly one instant.
+
+    Raises
+    ------
+    AbsentSnapshotError : there are snapshots, but none of that instant; says which there are
+    SnapshotError : there are none, or the one found is damaged; says which file
+
+    """
+    folders = list_snapshots(home)
+    if not folders:
+        raise SnapshotError(
+            f"no snapshots in {home.snapshots}: make one with 'clout score EVENTS --as-of T --out SCORES'."
+        )
+    if as_of is None:
+        return read_snapshot(folders[0])
+    found = [folder for folder in folders if files.age_order(folder)[0] == instant(as_of)]
+    if not found:
+        instants = dict.fromkeys(files.told(files.age_order(folder)[0]) for folder in folders)
+        raise AbsentSnapshotError(f"no snapshot as of {files.told(as_of)}; there are: {', '.join(instants)}.")
+    return read_snapshot(found[0])
+
+
+def read_snapshot(folder: Path) -> Snapshot:
+    """Open the snapshot in a folder and see that its files agree.
+
+    Raises
+    ------
+    SnapshotError : a file is absent, damaged or of another length than the rest; says which
+
+    """
+    facts = files.read_facts(folder)
+    scores, features = files.read_scores(folder), files.map_features(folder)
+    with files.whole(folder / files.FACTS_FILE):
+        digests = facts["bundle"]
+        held = {key: facts[key] for key in ("model_version", "horizon_days", "catalogue", "users")}
+        rows, as_of = facts["rows"], instant(facts["as_of"])
+    files.check_bundle(folder, digests)
+    with files.whole(folder / files.SCORES_FILE):
+        _check(scores.num_rows == rows, f"{scores.num_rows} rows, expected {rows}")
+        _check(_ordered(scores), "its users are not in order")
+    with files.whole(folder / files.FEATURES_FILE):
+        _check(features[1].num_rows == rows, f"{features[1].num_rows} rows, expected {rows}")
+    return Snapshot(folder=folder, as_of=as_of, scores=scores, features=features, **held)
+
+
+def _check_made_together(scores: pd.DataFrame, rows: pd.DataFrame, version: str) -> None:
+    _check(scores[KEYS].equals(rows[KEYS]), "the scores and the feature rows are not of the same users and scopes.")
+    versions = ", ".join(map(repr, scores["model_version"].unique()))
+    _check(versions in ("", repr(version)), f"the scores are of the model version {versions}, expected {version!r}.")
+
+
+def _check(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ValueError(otherwise)
+
+
+def _ordered(scores: pa.Table) -> bool:
+    users = scores.column("user")
+    return bool(pc.all(pc.less_equal(users[:-1], users[1:])).as_py()) if len(users) > 1 else True

@@ -1,0 +1,71 @@
+"""A small model, the people it scores, and a home that holds their snapshot."""
+
+import shutil
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.catalogue import CATALOGUE
+from serving.scorer import score_rows
+from serving.snapshots import write_snapshot
+from training.config import Config, Model
+from training.home import Home
+from training.panel import Split
+from training.train import fit
+
+AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
+ODD_IDS = ["a/b", "a b", "ünï/çødé 🙂", "50%", "x/score", "who?me#1", "..", "+", "'; --"]
+
+
+def feature_rows(users: list[str], seed: int) -> pd.DataFrame:
+    """Random features, of the size that the catalogue's have, some unknown."""
+    rng = np.random.default_rng(seed)
+    reach = rng.lognormal(0.5, 1.2, len(users))
+    values = {name: np.round(reach * rng.lognormal(0, 0.3, len(users)), 0) for name in CATALOGUE.names}
+    frame = pd.DataFrame(values)
+    frame["pace_28d"] = reach
+    unknown = [feature.name for feature in CATALOGUE if feature.if_none is None]
+    frame[unknown] = frame[unknown].mask(rng.random((len(users), len(unknown))) < 0.2)
+    frame["mutual_share_365d"] /= 100
+    return pd.DataFrame({"user": users, "scope": "all"}).join(frame)
+
+
+@pytest.fixture(scope="session")
+def bundle():
+    cutoffs = [AS_OF - timedelta(days=28 * k) for k in (3, 2, 1)]
+    frames = []
+    for seed, cutoff in enumerate(cutoffs):
+        rows = feature_rows([f"u{k}" for k in range(400)], seed)
+        audience = np.random.default_rng(seed + 10).poisson(rows["pace_28d"])
+        frames.append(rows.assign(as_of=pd.Timestamp(cutoff), audience=audience))
+    panel = pd.concat(frames, ignore_index=True)
+    return fit(panel, Split(tuple(cutoffs[:2]), cutoffs[2]), Config(model=Model(trees=20, depth=3)))
+
+
+@pytest.fixture(scope="session")
+def rows():
+    people = feature_rows([f"user{k:04}" for k in range(300)] + ODD_IDS, seed=5)
+    topics = feature_rows(["user0001", "user0002"], seed=6).assign(scope="topic:birds")
+    rows = pd.concat([people, topics], ignore_index=True)
+    rows.loc[rows["user"] == "user0001", ["acts_365d", "engagements_365d"]] = [30.0, 5.0]
+    rows.loc[rows["user"] == "user0003", ["acts_365d", "engagements_365d"]] = [1.0, 0.0]
+    return rows
+
+
+@pytest.fixture(scope="session")
+def scores(bundle, rows):
+    return score_rows(bundle, "3", rows)
+
+
+@pytest.fixture(scope="session")
+def scored_home(tmp_path_factory, bundle, scores, rows):
+    home = Home(tmp_path_factory.mktemp("scored"))
+    write_snapshot(home, AS_OF, bundle, "3", scores, rows)
+    return home
+
+
+@pytest.fixture
+def home(tmp_path, scored_home):
+    return Home(shutil.copytree(scored_home.folder, tmp_path / "home"))

@@ -1,0 +1,273 @@
+"""The HTTP API: what it answers, and that everything that goes wrong has one shape."""
+
+import json
+import re
+from datetime import timedelta
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+import pytest
+from fastapi.testclient import TestClient
+
+from features.catalogue import CATALOGUE
+from features.errors import RegistryError
+from serving import app as application
+from serving import service
+from serving.snapshots import list_snapshots, open_snapshot, write_snapshot
+from training.home import Home
+
+FIGURES = {"metrics": {"score": {"auc": 0.9}}, "odd": float("nan")}
+PROBLEM = {"type", "title", "status", "detail", "instance"}
+ODD_IDS = ["a/b", "a b", "ünï/çødé 🙂", "50%", "x/score", "who?me#1", "+", "'; --"]
+
+
+@pytest.fixture
+def champion(monkeypatch, bundle):
+    """Stand in for the registry, which has tests of its own."""
+    monkeypatch.setattr(service, "required_champion", lambda *_: (bundle, "4"))
+    monkeypatch.setattr(service, "report", lambda *_: FIGURES)
+
+
+@pytest.fixture
+def client(home, champion):
+    return TestClient(application.create_app(home), raise_server_exceptions=False)
+
+
+def problem(answer, status, kind=None):
+    """Hold an answer against RFC 9457 and return it."""
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    found = answer.json()
+    assert set(found) >= PROBLEM
+    assert found["status"] == status
+    assert found["type"] == (f"urn:clout:problem:{kind}" if kind else "about:blank")
+    return found
+
+
+def strict(answer):
+    """Read JSON that holds no NaN."""
+    assert answer.status_code == 200, answer.text
+    return json.loads(answer.text, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
+
+
+def test_score(client, home):
+    found = strict(client.get("/v1/users/user0001/score"))
+    assert found == open_snapshot(home).score("user0001")
+    assert (found["model_version"], found["as_of"]) == ("3", "2017-07-30T00:00:00Z")
+
+
+@pytest.mark.parametrize("user", ODD_IDS)
+def test_ids_are_opaque(client, user):
+    assert strict(client.get(f"/v1/users/{quote(user, safe='')}/score"))["user"] == user
+    assert strict(client.get(f"/v1/users/{quote(user, safe='')}/explanation"))["user"] == user
+
+
+def test_scope(client):
+    assert strict(client.get("/v1/users/user0001/score?scope=topic:birds"))["scope"] == "topic:birds"
+    found = problem(client.get("/v1/users/user0003/explanation?scope=topic:birds"), 404, "unknown-user")
+    assert "scopes there: all" in found["detail"]
+
+
+def test_explanation_adds_up(client):
+    found = strict(client.get("/v1/users/user0001/explanation"))
+    assert found["base"] + sum(line["points"] for line in found["lines"]) == pytest.approx(found["unclipped"], abs=1e-6)
+    assert found["interval"]["level"] == 0.9
+    assert {line["family"] for line in found["lines"]} <= {"reach", "response", "network", "cadence"}
+
+
+def test_unknown_user(client):
+    found = problem(client.get("/v1/users/us%2Fer/score"), 404, "unknown-user")
+    assert found["instance"] == "/v1/users/us/er/score"
+    assert "309 users" in found["detail"]
+
+
+@pytest.mark.parametrize(
+    "as_of", ["2017-07-02", "2017-07-02T02:00:00+02:00", "2017-07-02T02:00:00%2B02:00", "2017-07-02T00:00:00Z"]
+)
+def test_an_older_snapshot(client, home, bundle, scores, rows, as_of):
+    newest = open_snapshot(home)
+    write_snapshot(home, newest.as_of - timedelta(days=28), bundle, "2", scores.assign(model_version="2"), rows)
+    found = strict(client.get(f"/v1/users/user0001/score?as_of={as_of}"))
+    assert (found["as_of"], found["model_version"]) == ("2017-07-02T00:00:00Z", "2")
+    assert strict(client.get("/v1/users/user0001/score"))["as_of"] == "2017-07-30T00:00:00Z"
+
+
+def test_an_absent_snapshot(client):
+    found = problem(client.get("/v1/users/user0001/score?as_of=2016-01-01"), 404, "absent-snapshot")
+    assert "there are: 2017-07-30T00:00:00Z" in found["detail"]
+
+
+@pytest.mark.parametrize("as_of", ["yesterday", "", "0001-01-01T00:00:00%2B14:00"])
+def test_no_instant(client, as_of):
+    problem(client.get(f"/v1/users/user0001/score?as_of={as_of}"), 422, "no-instant")
+
+
+def test_many_users(client):
+    asked = ["user0002", "nobody", "user0001", "user0002", "a/b"]
+    found = strict(client.post("/v1/scores", json={"ids": asked}))
+    assert [score["user"] for score in found["scores"]] == ["user0002", "user0001", "user0002", "a/b"]
+    assert found["unknown"] == ["nobody"]
+    assert (found["model_version"], found["as_of"], found["scope"]) == ("3", "2017-07-30T00:00:00Z", "all")
+    topic = strict(client.post("/v1/scores", json={"ids": asked, "scope": "topic:birds"}))
+    assert topic["unknown"] == ["nobody", "a/b"]
+
+
+def test_rows_are_answered_by_the_champion(client, bundle, rows):
+    given = rows[CATALOGUE.names].head(20).astype(object).where(rows[CATALOGUE.names].head(20).notna(), None)
+    found = strict(client.post("/v1/scores", json={"rows": given.to_dict("records")}))
+    expected = bundle.predict(rows.head(20))
+    pd.testing.assert_frame_equal(pd.DataFrame(found["scores"]).astype(float), expected)
+    assert (found["model_version"], found["horizon_days"]) == ("4", 28)
+
+
+def test_absent_features_are_unknown(client, bundle):
+    found = strict(client.post("/v1/scores", json={"rows": [{"pace_28d": 3}, {"followers": 10.5, "pace_28d": None}]}))
+    frame = pd.DataFrame([{"pace_28d": 3.0}, {"followers": 10.5}], columns=list(bundle.features), dtype=float)
+    assert [score["score"] for score in found["scores"]] == bundle.predict(frame)["score"].tolist()
+
+
+@pytest.mark.parametrize("body", [{"ids": []}, {"rows": []}])
+def test_asking_for_nothing_gives_nothing(client, body):
+    assert strict(client.post("/v1/scores", json=body))["scores"] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([{"pace_28": 1.0}], r"no feature called 'pace_28' \(did you mean 'pace_28d'\?\)"),
+        ([{"x" * 5000: 1.0} | {f"zz{k}": 1 for k in range(30)}], "and 21 more"),
+        ([{"pace_28d": 1.0}, {}], "1 of the 2 rows hold no known value, the first of them row 1"),
+        ([{"pace_28d": None}], "hold no known value"),
+    ],
+)
+def test_rows_that_do_not_fit_the_catalogue(client, given, message):
+    found = problem(client.post("/v1/scores", json={"rows": given}), 422, "unfit-features")
+    assert re.search(message, found["detail"])
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("{}", "exactly one of ids and rows"),
+        ('{"ids": ["a"], "rows": [{}]}', "exactly one of ids and rows"),
+        ('{"rows": [], "scope": "all"}', "scope goes with ids"),
+        ('{"ids": [1]}', "body.ids.0: Input should be a valid string"),
+        ('{"ids": ["\\ud800"]}', "body.ids.0"),
+        ('{"ids": [], "idz": []}', "body.idz: Extra inputs"),
+        ('{"rows": [{"pace_28d": "3"}]}', "body.rows.0.pace_28d: Input should be a valid number"),
+        ('{"rows": [{"pace_28d": true}]}', "valid number"),
+        ('{"rows": [{"pace_28d": NaN}]}', "finite number"),
+        ('{"rows": [{"pace_28d": 1e999}]}', "finite number"),
+        ('{"rows": [{"pace_28d": 1e300}]}', "less than or equal to"),
+        ('{"rows": [{"pace_28d": 1' + "0" * 400 + "}]}", "body.rows.0.pace_28d"),
+        (json.dumps({"ids": ["a"] * 10_001}), "at most 10000 items"),
+        (json.dumps({"rows": [{"pace_28d": "x"}] * 100}), "and 97 more"),
+        ("[", "JSON"),
+        ("", "body"),
+    ],
+)
+def test_requests_that_do_not_validate(client, body, message):
+    headers = {"content-type": "application/json"}
+    found = problem(client.post("/v1/scores", content=body, headers=headers), 422, "invalid-request")
+    assert message in found["detail"]
+    assert 1 <= len(found["errors"]) <= 20
+
+
+def test_model(client, bundle):
+    found = strict(client.get("/v1/model"))
+    assert found["model_version"] == "4"
+    assert found["scale"] == {"anchor": bundle.scale.anchor, "points_per_nat": bundle.scale.points_per_nat}
+    assert found["features"] == list(bundle.features)
+    assert found["figures"] == {"metrics": {"score": {"auc": 0.9}}, "odd": None}
+    assert found["facts"]["rows"] == 800
+
+
+def test_catalogue(client):
+    found = strict(client.get("/v1/catalogue"))
+    assert [entry["name"] for entry in found["features"]] == CATALOGUE.names
+    assert found["catalogue"] == CATALOGUE.fingerprint
+
+
+def test_ready(client):
+    assert strict(client.get("/health")) == {"status": "ok"}
+    found = strict(client.get("/ready"))
+    assert found == {"status": "ready", "model_version": "4", "as_of": "2017-07-30T00:00:00Z", "users": 309}
+
+
+def test_a_service_without_anything_says_what_to_do(tmp_path):
+    client = TestClient(application.create_app(Home(tmp_path)), raise_server_exceptions=False)
+    assert strict(client.get("/health")) == {"status": "ok"}
+    found = problem(client.get("/ready"), 503, "not-ready")
+    assert set(found["missing"]) == {"champion", "snapshot"}
+    assert "'clout train EVENTS'" in found["detail"]
+    assert "'clout score EVENTS" in found["detail"]
+    problem(client.get("/v1/users/ann/score"), 503, "no-snapshot")
+    problem(client.get("/v1/users/ann/score?as_of=2017-01-01"), 503, "no-snapshot")
+    problem(client.post("/v1/scores", json={"ids": ["ann"]}), 503, "no-snapshot")
+    problem(client.post("/v1/scores", json={"rows": [{"pace_28d": 1}]}), 503, "no-model")
+    problem(client.get("/v1/model"), 503, "no-model")
+    assert client.get("/v1/catalogue").status_code == 200
+
+
+def test_users_are_answered_while_the_registry_is_away(home, monkeypatch):
+    def away(_):
+        raise RegistryError("the registry does not answer.")
+
+    monkeypatch.setattr(service, "required_champion", away)
+    client = TestClient(application.create_app(home), raise_server_exceptions=False)
+    assert client.get("/v1/users/user0001/explanation").status_code == 200
+    assert problem(client.get("/ready"), 503, "not-ready")["missing"] == {"champion": "the registry does not answer."}
+
+
+def test_a_damaged_snapshot_is_told(home, champion):
+    (folder,) = list_snapshots(home)
+    (folder / "scores.parquet").write_bytes(b"PAR1")
+    client = TestClient(application.create_app(home), raise_server_exceptions=False)
+    assert "scores.parquet" in problem(client.get("/v1/users/ann/score"), 503, "no-snapshot")["detail"]
+
+
+def operations(client):
+    paths = client.get("/openapi.json").json()["paths"]
+    return [(method, path, told) for path, held in paths.items() for method, told in held.items()]
+
+
+def test_every_route_answers_a_wrong_method_and_a_strange_place_with_a_problem(client):
+    for _, path, _ in operations(client):
+        answer = client.request("PATCH", path)
+        problem(answer, 405)
+        assert answer.headers["allow"]
+        problem(client.get(f"{path}/nowhere/"), 404)
+    problem(client.get("/"), 404)
+    problem(client.get("/ünknown path"), 404)
+
+
+def test_every_route_answers_a_failure_with_a_problem(client, monkeypatch, caplog):
+    class Broken:
+        def __getattr__(self, name):
+            raise ZeroDivisionError("a secret")
+
+    client.app.state.service = Broken()
+    for method, path, _ in operations(client):
+        if path not in ("/health", "/v1/catalogue"):
+            answer = client.request(method, path, json={"ids": ["a"]} if method == "post" else None)
+            assert "secret" not in problem(answer, 500)["detail"]
+    assert "a secret" in caplog.text
+
+
+def test_every_route_documents_its_problems(client):
+    document = client.get("/openapi.json").json()
+    for _, path, told in operations(client):
+        failures = {status: held for status, held in told["responses"].items() if status >= "400"}
+        assert "500" in failures, path
+        for held in failures.values():
+            assert held["content"] == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        assert told["description"]
+        assert "200" in told["responses"]
+    assert {"Problem", "Invalid", "Explanation", "UserScore"} <= set(document["components"]["schemas"])
+    assert client.get("/docs").status_code == 200
+
+
+def test_answers_hold_no_numpy_surprises(client):
+    found = strict(client.post("/v1/scores", json={"rows": [{"pace_28d": 1e15}, {"pace_28d": -1e15}]}))
+    assert all(np.isfinite(list(score.values())).all() for score in found["scores"])

@@ -1,0 +1,128 @@
+"""The model in MLflow: what is registered there predicts in any process as the bundle does."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pandas as pd
+import pytest
+
+from features.catalogue import CATALOGUE
+from serving.service import load_service
+from training.home import Home, home_from_environment
+from training.registry import QUIET, champion, promote, register, report
+
+LOAD = """
+import sys
+import mlflow
+import pandas as pd
+model = mlflow.pyfunc.load_model("models:/clout@champion")
+model.predict(pd.read_parquet(sys.argv[1])).to_parquet(sys.argv[2])
+"""
+PATIENCE = 120
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory, bundle):
+    home = Home(tmp_path_factory.mktemp("registry") / "home")
+    home.folder.mkdir()
+    version = register(home, bundle, {"rows": 800}, {"score.auc": 0.9}, {"metrics": {"score": {"auc": 0.9}}}, {})
+    promote(home, version)
+    return home
+
+
+@pytest.fixture
+def environment(registered):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | QUIET | {"MLFLOW_TRACKING_URI": registered.registry_uri, "PATH": path}
+
+
+def test_the_champion_comes_back_as_it_was(registered, bundle):
+    assert champion(registered) == (bundle, "1")
+
+
+def test_one_home_does_not_become_the_next_ones_server(registered, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    champion(registered)
+    assert home_from_environment(registered.folder) == registered
+
+
+def test_the_service_finds_the_champion_and_its_figures(registered):
+    held = load_service(registered)
+    assert held.champion.version == "1"
+    assert held.champion.figures == {"metrics": {"score": {"auc": 0.9}}}
+    assert set(held.missing) == {"snapshot"}
+    assert report(registered, "1") == held.champion.figures
+
+
+def test_another_process_predicts_the_same(registered, environment, bundle, rows, tmp_path):
+    given, made = tmp_path / "given.parquet", tmp_path / "made.parquet"
+    rows[CATALOGUE.names].to_parquet(given)
+    subprocess.run([sys.executable, "-c", LOAD, given, made], env=environment, check=True, timeout=PATIENCE)
+    pd.testing.assert_frame_equal(pd.read_parquet(made), bundle.predict(rows), check_exact=True)
+
+
+def test_a_damaged_store_is_told_and_does_not_stop_the_service(tmp_path):
+    (tmp_path / "mlflow.db").write_text("no database " * 1000)
+    told = load_service(Home(tmp_path)).missing["champion"]
+    assert "did not answer as expected" in told
+    assert "not a database" in told
+
+
+def test_a_server_that_is_away_is_told(tmp_path):
+    told = load_service(Home(tmp_path, "http://127.0.0.1:1")).missing["champion"]
+    assert "the registry at http://127.0.0.1:1 did not answer" in told
+
+
+@pytest.fixture
+def invocations(environment, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/clout@champion", "--port", str(port)]
+    command += ["--host", "127.0.0.1", "--env-manager", "local", "--workers", "1"]
+    with (tmp_path / "log").open("w+") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            wait_until_ready(process, f"http://127.0.0.1:{port}/ping", tmp_path / "log")
+            yield f"http://127.0.0.1:{port}/invocations"
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait(timeout=30)
+
+
+def wait_until_ready(process, address, log):
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            if httpx.get(address, trust_env=False, timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.3)
+    raise AssertionError(f"mlflow models serve did not answer: {log.read_text()[-2000:]}")
+
+
+def test_mlflow_serves_it(invocations, bundle, rows):
+    features = rows[CATALOGUE.names].head(50).round(0)
+    features["followers"] = None
+    features.loc[3, :] = None
+    features.loc[3, "acts_365d"] = 2
+    split = json.loads(features.to_json(orient="split", index=False, double_precision=15))
+    whole = [[None if v is None else int(v) for v in values] for values in split["data"]]
+    answer = httpx.post(
+        invocations,
+        json={"dataframe_split": {"columns": split["columns"], "data": whole}},
+        trust_env=False,
+        timeout=60,
+    )
+    assert answer.status_code == 200, answer.text
+    made = pd.DataFrame(answer.json()["predictions"])
+    expected = bundle.predict(features.astype(float)).reset_index(drop=True)
+    pd.testing.assert_frame_equal(made, expected, check_dtype=False, rtol=1e-12)

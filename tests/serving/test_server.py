@@ -1,0 +1,63 @@
+"""The service in a process of its own, on a port that the system chooses."""
+
+import re
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from features.errors import CloutError
+from serving.app import serve
+from training.home import Home
+
+SERVE = """
+import sys
+from pathlib import Path
+from serving.app import serve
+from training.home import Home
+serve(Home(Path(sys.argv[1])), "127.0.0.1", 0)
+"""
+
+
+def address(process):
+    """Read the log up to the line that names the port."""
+    for line in process.stderr:
+        if found := re.search(r"Listening on (http://127\.0\.0\.1:\d+),", line):
+            return found[1]
+    raise AssertionError(f"the service ended with {process.wait()}")
+
+
+@pytest.fixture
+def server(home):
+    command = [sys.executable, "-c", SERVE, str(home.folder)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield address(process)
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+
+
+def test_it_answers_over_the_wire(server):
+    with httpx.Client(base_url=server, trust_env=False, timeout=20) as client:
+        assert client.get("/health").json() == {"status": "ok"}
+        assert client.get("/ready").status_code == 503
+        assert client.get("/v1/users/a%2Fb/score").json()["user"] == "a/b"
+        assert client.get("/v1/users/%C3%BCn%C3%AF%2F%C3%A7%C3%B8d%C3%A9%20%F0%9F%99%82/explanation").status_code == 200
+        for path in ("/v1/users/%FF/score", "/v1/users/%00/score", "/v1/users//score"):
+            assert client.get(path).json()["type"] == "urn:clout:problem:unknown-user"
+
+
+def test_a_taken_port_is_said():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(CloutError, match=f"cannot listen on 127.0.0.1 port {port}: .*Choose another"):
+            serve(Home("nowhere"), "127.0.0.1", port)
+
+
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 65_536), ("256.0.0.1", 0)])
+def test_an_impossible_address_is_said(host, port):
+    with pytest.raises(CloutError, match="cannot listen on"):
+        serve(Home("nowhere"), host, port)
