@@ -18,7 +18,8 @@ from training.home import Home
 log = logging.getLogger("uvicorn.error")
 ABOUT = """Influence scores, 0 to 100, that foretell how many people will engage with somebody, and show their working.
 
-User ids are opaque; percent-encode them in paths. Every error is `application/problem+json` (RFC 9457)."""
+User ids are opaque; percent-encode them in paths. The ids `.` and `..`, which clients resolve away there, are answered
+by `POST /v1/scores`. Every error is `application/problem+json` (RFC 9457)."""
 
 
 class Application(FastAPI):

@@ -66,8 +66,10 @@ class Service:
         SnapshotError : there is none, or it is damaged
 
         """
-        newest = _present(self._newest)
-        return newest if as_of in (None, newest.as_of) else self._opened(as_of)
+        newest = self._newest
+        if as_of is None or (isinstance(newest, Snapshot) and newest.as_of == as_of):
+            return _present(newest)
+        return self._opened(as_of)
 
 
 def load_service(home: Home) -> Service:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import numpy as np
@@ -104,13 +104,13 @@ def test_no_instant(client, as_of):
 
 
 def test_many_users(client):
-    asked = ["user0002", "nobody", "user0001", "user0002", "a/b"]
+    asked = ["user0002", "nobody", "user0001", "user0002", "a/b", ".."]
     found = strict(client.post("/v1/scores", json={"ids": asked}))
-    assert [score["user"] for score in found["scores"]] == ["user0002", "user0001", "user0002", "a/b"]
+    assert [score["user"] for score in found["scores"]] == ["user0002", "user0001", "user0002", "a/b", ".."]
     assert found["unknown"] == ["nobody"]
     assert (found["model_version"], found["as_of"], found["scope"]) == ("3", "2017-07-30T00:00:00Z", "all")
     topic = strict(client.post("/v1/scores", json={"ids": asked, "scope": "topic:birds"}))
-    assert topic["unknown"] == ["nobody", "a/b"]
+    assert topic["unknown"] == ["nobody", "a/b", ".."]
 
 
 def test_rows_are_answered_by_the_champion(client, bundle, rows):
@@ -220,11 +220,13 @@ def test_users_are_answered_while_the_registry_is_away(home, monkeypatch):
     assert problem(client.get("/ready"), 503, "not-ready")["missing"] == {"champion": "the registry does not answer."}
 
 
-def test_a_damaged_snapshot_is_told(home, champion):
+def test_a_damaged_snapshot_is_told_and_older_ones_answer(home, champion, bundle, scores, rows):
     (folder,) = list_snapshots(home)
+    write_snapshot(home, datetime(2017, 7, 2, tzinfo=UTC), bundle, "3", scores, rows)
     (folder / "scores.parquet").write_bytes(b"PAR1")
     client = TestClient(application.create_app(home), raise_server_exceptions=False)
     assert "scores.parquet" in problem(client.get("/v1/users/ann/score"), 503, "no-snapshot")["detail"]
+    assert strict(client.get("/v1/users/user0001/score?as_of=2017-07-02"))["as_of"] == "2017-07-02T00:00:00Z"
 
 
 def operations(client):

@@ -79,12 +79,12 @@ def test_a_file_without_the_ending_is_refused(tmp_path):
 
 def test_a_folder_named_like_a_file_is_refused(tmp_path):
     (tmp_path / "events.parquet").mkdir()
-    with pytest.raises(EventsError, match="is a folder already; expected a .parquet file"):
+    with pytest.raises(EventsError, match="is a folder already; expected a"):
         simulate(TINY, tmp_path / "events.parquet")
 
 
 def test_the_working_folder_is_refused():
-    with pytest.raises(EventsError, match="cannot be written to .*expected a .parquet file or a folder"):
+    with pytest.raises(EventsError, match=r"cannot be written to .*expected a \.parquet file"):
         simulate(TINY, ".")
 
 
