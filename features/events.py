@@ -125,7 +125,10 @@ def instant(text: str | datetime) -> datetime:
         raise AsOfError(
             f"{text!r} is no instant; expected ISO 8601, such as 2017-07-30 or 2017-07-30T12:00:00Z."
         ) from error
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    try:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except OverflowError as error:
+        raise AsOfError(f"{text!r} lies outside the years 1 to 9999 in UTC.") from error
 
 
 def span(events: ir.Table) -> tuple[datetime, datetime]:

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
@@ -13,10 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.aside import aside, replace
-from features.errors import AsOfError, OutputError, SnapshotError
+from features.errors import AsOfError, OutputError, RegistryError, SnapshotError
 from features.events import instant
-from training.bundle import BOOSTER_FILE
-from training.bundle import FACTS_FILE as BUNDLE_FACTS
+from training.bundle import read_bundle
 
 SCORES_FILE = "scores.parquet"
 FEATURES_FILE = "features.parquet"
@@ -120,21 +118,12 @@ def read_scores(folder: Path) -> pa.Table:
         return table.set_column(table.column_names.index("user"), "user", user).combine_chunks()
 
 
-def bundle_digests(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each of the model's files, by name."""
-    digests = {}
-    for name in (BOOSTER_FILE, BUNDLE_FACTS):
-        with whole(folder / BUNDLE_FOLDER / name):
-            digests[name] = sha256((folder / BUNDLE_FOLDER / name).read_bytes()).hexdigest()
-    return digests
-
-
-def check_bundle(folder: Path, digests: dict[str, str]) -> None:
-    """See that the model's files are as written; LightGBM ends the whole process over a booster that is cut off."""
-    for name, found in bundle_digests(folder).items():
-        with whole(folder / BUNDLE_FOLDER / name):
-            if found != digests[name]:
-                raise ValueError("it was changed or cut off after it was written")
+def check_bundle(folder: Path) -> None:
+    """See that the model's files are whole, whatever catalogue they are of."""
+    try:
+        read_bundle(folder / BUNDLE_FOLDER)
+    except RegistryError as error:
+        raise damaged(folder / BUNDLE_FOLDER, error) from error
 
 
 def map_features(folder: Path) -> tuple[pa.MemoryMappedFile, pq.FileMetaData]:

@@ -3,7 +3,6 @@
 import json
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -49,7 +48,7 @@ def write_snapshot(
     scores, rows = in_order(scores), in_order(rows)
     _check_made_together(scores, rows, version)
     target = home.snapshots / files.folder_name(as_of, version)
-    facts: dict[str, Any] = {
+    facts = {
         "as_of": files.told(as_of),
         "model_version": version,
         "horizon_days": bundle.horizon_days,
@@ -61,7 +60,6 @@ def write_snapshot(
         bundle.save(folder / files.BUNDLE_FOLDER)
         files.write_table(scores, folder / files.SCORES_FILE)
         files.write_table(rows, folder / files.FEATURES_FILE)
-        facts["bundle"] = files.bundle_digests(folder)
         (folder / files.FACTS_FILE).write_text(json.dumps(facts, indent=1) + "\n")
     return target
 
@@ -122,10 +120,9 @@ def read_snapshot(folder: Path) -> Snapshot:
     facts = files.read_facts(folder)
     scores, features = files.read_scores(folder), files.map_features(folder)
     with files.whole(folder / files.FACTS_FILE):
-        digests = facts["bundle"]
         held = {key: facts[key] for key in ("model_version", "horizon_days", "catalogue", "users")}
         rows, as_of = facts["rows"], instant(facts["as_of"])
-    files.check_bundle(folder, digests)
+    files.check_bundle(folder)
     with files.whole(folder / files.SCORES_FILE):
         _check(scores.num_rows == rows, f"{scores.num_rows} rows, expected {rows}")
         _check(_ordered(scores), "its users are not in order")

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 import lightgbm as lgb
@@ -108,6 +109,7 @@ class Bundle:
         folder.mkdir(parents=True, exist_ok=True)
         facts = asdict(self)
         (folder / BOOSTER_FILE).write_text(facts.pop("booster_text"))
+        facts["booster_sha256"] = _digest(self.booster_text)
         (folder / FACTS_FILE).write_text(json.dumps(facts, indent=1) + "\n")
 
 
@@ -120,18 +122,36 @@ def load_bundle(folder: Path) -> Bundle:
     CatalogueError : a feature is absent from the catalogue or is defined otherwise there
 
     """
+    bundle = read_bundle(folder)
+    _check_catalogue(bundle)
+    return bundle
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle and see that it is whole: LightGBM ends the whole process over a booster that is cut off.
+
+    Raises
+    ------
+    RegistryError : the files are absent or damaged
+
+    """
     try:
         facts = json.loads((folder / FACTS_FILE).read_text())
+        text = (folder / BOOSTER_FILE).read_text()
+        if _digest(text) != facts.pop("booster_sha256"):
+            raise ValueError(f"{BOOSTER_FILE} was changed or cut off after it was written")
         facts["scale"] = Scale(**facts["scale"])
         bands = tuple(Band(**band) for band in facts["intervals"]["bands"])
         facts["intervals"] = Intervals(facts["intervals"]["level"], bands)
-        bundle = Bundle(booster_text=(folder / BOOSTER_FILE).read_text(), **facts)
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        return Bundle(booster_text=text, **facts)
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise RegistryError(
             f"no whole bundle at {folder} ({error!r}); expected {BOOSTER_FILE} and {FACTS_FILE}."
         ) from error
-    _check_catalogue(bundle)
-    return bundle
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
 
 
 def _check_catalogue(bundle: Bundle) -> None:
