@@ -1,27 +1,14 @@
 """Cadence: what the person does, how regularly and how recently."""
 
-from collections.abc import Callable
+from functools import partial
 
 import ibis
-import ibis.expr.types as ir
 
-from features.feature import Direction, Feature, Relation
+from features.feature import Feature
 from features.relations import created_decayed
 from features.windows import DAY, count, total
 
-
-def _feature(
-    name: str,
-    meaning: str,
-    sentence: str,
-    value: Callable[[ir.Table], ir.Value],
-    unit: str,
-    over: Relation = "days",
-    direction: Direction = "free",
-    actionable: bool = True,
-    if_none: float | None = 0.0,
-) -> Feature:
-    return Feature(name, "cadence", unit, meaning, direction, actionable, sentence, over, value, if_none)
+_feature = partial(Feature, family="cadence", over="days", direction="free", actionable=True)
 
 
 def _created(days: int) -> Feature:

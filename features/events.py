@@ -83,15 +83,34 @@ def _as_table(source: str | Path | pd.DataFrame | pa.Table | ir.Table) -> ir.Tab
     if isinstance(source, ir.Table):
         return source
     if isinstance(source, pd.DataFrame | pa.Table):
-        return connect().create_table("events", source, temp=True)
+        return _loaded(source)
     path = Path(source)
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    files = sorted(file for file in path.rglob("*.parquet") if file.is_file()) if path.is_dir() else [path]
     if not path.exists() or not files:
         raise EventsError(f"no events at {path}: expected a Parquet file or a folder of Parquet files.")
+    backend = connect()
     try:
-        return connect().read_parquet([escape(str(file)) for file in files], union_by_name=True)
+        return backend.read_parquet([escape(str(file)) for file in files], union_by_name=True)
     except Exception as error:
         raise EventsError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+
+
+def _loaded(source: pd.DataFrame | pa.Table) -> ir.Table:
+    """Load a table from memory; a column that holds nothing has no type yet and gets the schema's."""
+    try:
+        table = pa.Table.from_pandas(source, preserve_index=False) if isinstance(source, pd.DataFrame) else source
+        typed = table.cast(pa.schema([field.with_type(_typed(field)) for field in table.schema]))
+        return connect().create_table("events", typed, temp=True)
+    except Exception as error:
+        raise EventsError(f"the table cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def _typed(field: pa.Field) -> pa.DataType:
+    if pa.types.is_list(field.type) and pa.types.is_null(field.type.value_type):
+        return pa.list_(pa.string())
+    if not pa.types.is_null(field.type):
+        return field.type
+    return SCHEMA[field.name].to_pyarrow() if field.name in SCHEMA else pa.string()
 
 
 def _fitted(found: ir.Table, name: str, kind: ibis.expr.datatypes.DataType) -> ir.Value:
@@ -104,11 +123,20 @@ def _fitted(found: ir.Table, name: str, kind: ibis.expr.datatypes.DataType) -> i
         if not held.is_timestamp():
             raise EventsError(f"the column time is of type {held}; expected a timestamp in UTC.")
         return column.cast("timestamp('UTC')") if held.timezone is None else column
-    if held.is_null() or (held.is_integer() and kind.is_integer()) or (kind.is_string() and held.is_integer()):
-        return column.cast(kind)
-    if held.is_string() != kind.is_string() or held.is_array() != kind.is_array():
-        raise EventsError(f"the column {name} is of type {held}; expected {kind}.")
-    return column
+    if _readable(held, kind):
+        return column.try_cast(kind) if held.is_floating() else column.cast(kind)
+    if column.count().to_pyarrow().as_py() == 0:
+        return ibis.null(kind)
+    raise EventsError(f"the column {name} is of type {held}; expected {kind}.")
+
+
+def _readable(held: ibis.expr.datatypes.DataType, kind: ibis.expr.datatypes.DataType) -> bool:
+    """Tell whether a column can be read as the schema's type: numbers name people and tags as well as text does."""
+    if kind.is_array():
+        return held.is_array() and _readable(held.value_type, kind.value_type)
+    if kind.is_string():
+        return held.is_string() or held.is_integer()
+    return held.is_integer() or held.is_floating()
 
 
 def instant(text: str | datetime) -> datetime:

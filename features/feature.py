@@ -21,27 +21,27 @@ class Feature:
     Parameters
     ----------
     name : with its window or unit, such as `engagers_28d`
+    meaning : the definition in plain words; a changed meaning needs a new name
+    sentence : what a reviewer reads, with `{value}` in it
+    value : the expression, given the relation
     family : what it tells about: reach, response, network or cadence
     unit : of the value, such as `people` or `days`
-    meaning : the definition in plain words; a changed meaning needs a new name
+    over : the relation it is computed over; `users` for what derives from other features of the row
     direction : the only way in which a larger value may move the score (`up`, `down`), or `free`
     actionable : whether the person can act on it
-    sentence : what a reviewer reads, with `{value}` in it
-    over : the relation it is computed over; `users` for what derives from other features of the row
-    value : the expression, given that relation
     if_none : the value of a user without any row there: 0 for what is counted, None for what is then unknown
 
     """
 
     name: str
+    meaning: str
+    sentence: str
+    value: Callable[[ir.Table], ir.Value]
     family: Family
     unit: str
-    meaning: str
-    direction: Direction
-    actionable: bool
-    sentence: str
     over: Relation
-    value: Callable[[ir.Table], ir.Value]
+    direction: Direction
+    actionable: bool = False
     if_none: float | None = 0.0
 
     @cached_property

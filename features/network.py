@@ -1,25 +1,13 @@
 """Network: who the engagers are, and whether the engagement is one-way."""
 
-from collections.abc import Callable
+from functools import partial
 
 import ibis.expr.types as ir
 
-from features.feature import Direction, Feature, Relation
+from features.feature import Feature
 from features.windows import BILLION, count, ratio, within
 
-
-def _feature(
-    name: str,
-    meaning: str,
-    sentence: str,
-    value: Callable[[ir.Table], ir.Value],
-    unit: str,
-    over: Relation = "pairs",
-    direction: Direction = "free",
-    actionable: bool = False,
-    if_none: float | None = None,
-) -> Feature:
-    return Feature(name, "network", unit, meaning, direction, actionable, sentence, over, value, if_none)
+_feature = partial(Feature, family="network", over="pairs", direction="free", if_none=None)
 
 
 def _recent(pairs: ir.Table) -> ir.BooleanValue:

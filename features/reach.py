@@ -1,24 +1,14 @@
 """Reach: how many different people engage with somebody."""
 
-from collections.abc import Callable
+from functools import partial
 
 import ibis.expr.types as ir
 
-from features.feature import Direction, Feature, Relation
+from features.feature import Feature
 from features.relations import PERIODS
 from features.windows import count, decay, total, within
 
-
-def _feature(
-    name: str,
-    meaning: str,
-    sentence: str,
-    value: Callable[[ir.Table], ir.Value],
-    unit: str = "people",
-    over: Relation = "pairs",
-    direction: Direction = "up",
-) -> Feature:
-    return Feature(name, "reach", unit, meaning, direction, actionable=False, sentence=sentence, over=over, value=value)
+_feature = partial(Feature, family="reach", unit="people", over="pairs", direction="up")
 
 
 def _engagers(days: int) -> Feature:

@@ -1,25 +1,11 @@
 """Response: how much engagement comes, and what for."""
 
-from collections.abc import Callable
+from functools import partial
 
-import ibis.expr.types as ir
-
-from features.feature import Direction, Feature, Relation
+from features.feature import Feature
 from features.windows import count, ratio, within
 
-
-def _feature(
-    name: str,
-    meaning: str,
-    sentence: str,
-    value: Callable[[ir.Table], ir.Value],
-    unit: str = "acts",
-    over: Relation = "pairs",
-    direction: Direction = "up",
-) -> Feature:
-    return Feature(
-        name, "response", unit, meaning, direction, actionable=False, sentence=sentence, over=over, value=value
-    )
+_feature = partial(Feature, family="response", unit="acts", over="pairs", direction="up")
 
 
 def _engagements(days: int) -> Feature:

@@ -79,7 +79,9 @@ def _row(population: ir.Table, parts: list[ir.Table]) -> ir.Table:
     for part in parts:
         joined = joined.left_join(part, "user").drop("user_right")
     counted = {
-        f.name: joined[f.name].fill_null(f.if_none) for f in CATALOGUE if f.over != "users" and f.if_none is not None
+        f.name: joined[f.name].cast("float64").fill_null(f.if_none)
+        for f in CATALOGUE
+        if f.over != "users" and f.if_none is not None
     }
     joined = joined.mutate(**counted)
     joined = joined.mutate(**{feature.name: feature.value(joined) for feature in CATALOGUE.over("users")})

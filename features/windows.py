@@ -1,8 +1,8 @@
 """Windows and decay, looking back from one instant.
 
-All ages are whole seconds, rounded up: an event at instant t with `t < as_of` has age `as_of - floor(t)`, so the
-half-open window `[as_of - w, as_of)` is exactly `age <= w`. Decayed sums are made in whole billionths, because integers
-add up to the same total in any order: the same events give the same bytes on any number of threads and any engine.
+All ages are whole seconds, rounded up, so the half-open window `[as_of - w, as_of)` is exactly `age <= w`. Decayed
+sums are made in whole billionths, because integers add up to the same total in any order: the same events give the same
+bytes on any number of threads and any engine.
 """
 
 import math
@@ -17,7 +17,9 @@ BILLION = 1_000_000_000
 
 def age(time: ir.TimestampValue, as_of: datetime) -> ir.IntegerValue:
     """Return the seconds from an event to `as_of`, rounded up to whole ones."""
-    return ibis.literal(math.ceil(as_of.timestamp()), type="int64") - epoch_seconds(time)
+    rest = -as_of.microsecond % 1_000_000
+    end = math.ceil(as_of.timestamp())
+    return ibis.literal(end, type="int64") - epoch_seconds(time + ibis.interval(microseconds=rest) if rest else time)
 
 
 def epoch_seconds(time: ir.TimestampValue) -> ir.IntegerValue:

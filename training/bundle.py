@@ -144,7 +144,7 @@ def read_bundle(folder: Path) -> Bundle:
         bands = tuple(Band(**band) for band in facts["intervals"]["bands"])
         facts["intervals"] = Intervals(facts["intervals"]["level"], bands)
         return Bundle(booster_text=text, **facts)
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise RegistryError(
             f"no whole bundle at {folder} ({error!r}); expected {BOOSTER_FILE} and {FACTS_FILE}."
         ) from error

@@ -26,7 +26,7 @@ class Outcome(_Section):
 class Panel(_Section):
     """The training panel: at most `cutoffs` training cutoffs, one horizon apart."""
 
-    cutoffs: int = Field(default=12, ge=1, le=120)
+    cutoffs: int = Field(default=12, ge=2, le=120)
 
 
 class Model(_Section):
@@ -81,7 +81,9 @@ def read_config(path: Path | None) -> Config:
         return Config.model_validate(tomllib.loads(path.read_text()))
     except FileNotFoundError as error:
         raise ConfigError(f"no configuration at {path}.") from error
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}.") from error
     except ValidationError as error:
         raise ConfigError(f"{path}: " + "; ".join(_told(found) for found in error.errors())) from error

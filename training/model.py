@@ -32,7 +32,6 @@ def _parameters(config: Model) -> dict:
         "num_leaves": 2**config.depth,
         "min_data_in_leaf": config.min_users_per_leaf,
         "monotone_constraints": [DIRECTIONS[feature.direction] for feature in CATALOGUE],
-        "monotone_constraints_method": "advanced",
         "feature_fraction": config.feature_share,
         "bagging_fraction": config.row_share,
         "bagging_freq": 1,

@@ -1,6 +1,8 @@
 """Pictures for people who would rather look than read: calibration, cumulative gain and a beeswarm of SHAP values."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -15,16 +17,25 @@ SAMPLE = 2_000
 
 
 def calibration(audience: np.ndarray, expected: np.ndarray, groups: int = 15) -> Figure:
-    """Plot expected against real audience in groups of equal size, both plus one on logarithmic axes."""
+    """Plot mean expected against mean real audience in groups of equal size; a mean of zero lies on the lower edge."""
     frame = pd.DataFrame({"expected": expected, "audience": audience}).sort_values("expected")
     means = frame.groupby(np.arange(len(frame)) * groups // len(frame)).mean()
-    figure, axes = _figure("Calibration: expected against real audience", "expected audience (people)", "real (people)")
+    figure, axes = _figure(
+        "Calibration: expected against real audience", "mean expected audience (people)", "mean real audience (people)"
+    )
     low, high = 0.5 * means["expected"].min(), 2 * means.max().max()
     axes.plot([low, high], [low, high], color=PALE, linewidth=1, label="perfect")
     axes.plot(
-        means["expected"], means["audience"].clip(lower=low), "o-", color=ACCENT, label=f"{groups} groups of users"
+        means["expected"],
+        means["audience"].clip(lower=low),
+        "o-",
+        color=ACCENT,
+        label=f"{groups} groups of users, by expected audience",
+        clip_on=False,
     )
     axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
     axes.legend(frameon=False)
     return figure
 
@@ -47,28 +58,34 @@ def gain(audience: np.ndarray, signals: pd.DataFrame) -> Figure:
 
 def beeswarm(bundle: Bundle, rows: pd.DataFrame, seed: int = 0) -> Figure:
     """Plot the points of every feature for up to 2,000 users, as `shap` draws it."""
-    from matplotlib import pyplot
-
-    with warnings.catch_warnings():
+    sample = rows.sample(min(SAMPLE, len(rows)), random_state=seed)
+    points = contributions(bundle, sample)
+    figure, axes = _figure("Points each feature gives, one dot a user", "points on the score", "", size=(9, 6.5))
+    with warnings.catch_warnings(), _seeded(seed):
         warnings.simplefilter("ignore")
         import shap
 
-        sample = rows.sample(min(SAMPLE, len(rows)), random_state=seed)
-        points = contributions(bundle, sample)
         told = shap.Explanation(points.to_numpy(), data=bundle.matrix(sample), feature_names=list(points.columns))
-        backend = pyplot.get_backend()
-        pyplot.switch_backend("agg")
-        figure = pyplot.figure()
-        shap.plots.beeswarm(told, max_display=15, show=False, plot_size=(9, 7))
-        figure.axes[0].set_xlabel("points on the score")
-        figure.tight_layout()
-        pyplot.close(figure)
-        pyplot.switch_backend(backend)
+        shap.plots.beeswarm(told, max_display=15, show=False, plot_size=None, ax=axes)
+    axes.set_xlabel("points on the score", fontsize="medium")
+    axes.tick_params("y", length=0, labelsize=10)
+    figure.axes[1].set_ylabel("value of the feature", fontsize="medium")
     return figure
 
 
-def _figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(6.5, 5), layout="constrained", dpi=110)
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed NumPy's global generator, from which `shap` shuffles its dots, and put it back at the end."""
+    before = np.random.get_state()  # noqa: NPY002
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
+
+
+def _figure(title: str, x: str, y: str, size: tuple[float, float] = (6.5, 5)) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, layout="constrained", dpi=110)
     axes = figure.subplots()
     axes.set_title(title, loc="left", color=INK)
     axes.set(xlabel=x, ylabel=y)

@@ -100,11 +100,13 @@ def register(home: Home, bundle: Bundle, params: dict, metrics: dict, report: di
                 data_path=str(Path(folder) / "bundle"),
                 signature=_signature(),
                 pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
-                registered_model_name=MODEL,
             )
-        version = str(logged.registered_model_version)
-        mlflow.MlflowClient().set_registered_model_alias(MODEL, CHALLENGER, version)
-        return version
+        client = mlflow.MlflowClient()
+        if not client.search_registered_models(f"name = '{MODEL}'"):
+            client.create_registered_model(MODEL)
+        made = client.create_model_version(MODEL, logged.model_uri, logged.run_id, model_id=logged.model_id)
+        client.set_registered_model_alias(MODEL, CHALLENGER, made.version)
+        return str(made.version)
 
 
 def promote(home: Home, version: str) -> None:

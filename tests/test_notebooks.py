@@ -1,0 +1,84 @@
+"""Each notebook runs from a clean state, is saved as it ran, and only imports, calls and plots."""
+
+import ast
+import json
+import re
+import sys
+from pathlib import Path
+from tempfile import gettempdir
+
+import pytest
+
+nbformat = pytest.importorskip("nbformat", reason="notebooks need nbformat: install clout-score[test]")
+nbclient = pytest.importorskip("nbclient", reason="notebooks need nbclient: install clout-score[test]")
+pytest.importorskip("ipykernel", reason="notebooks need ipykernel: install clout-score[test]")
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+MOST_BYTES = 1_500_000
+SECONDS_PER_CELL = 600
+ABSOLUTE_PATH = re.compile(r"(?<![\w./~-])/(?:home|root|Users|private|tmp|var|mnt|opt|usr|srv)/|[A-Z]:\\\\")
+LOGIC = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+
+pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def complaints(notebook):
+    """Return what a run said on stderr, and its errors."""
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    said = [output.text for output in outputs if output.output_type == "stream" and output.name == "stderr"]
+    return said + [output.evalue for output in outputs if output.output_type == "error"]
+
+
+def without_pictures(notebook):
+    """Return all that a notebook says, as text; base64 could hold anything by chance."""
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            for kind in [kind for kind in output.get("data", {}) if kind.startswith("image/")]:
+                del output.data[kind]
+    return json.dumps(notebook, ensure_ascii=False).replace("\\n", "\n")
+
+
+def test_it_runs_from_a_clean_state_and_leaves_nothing_behind(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    monkeypatch.setenv("CLOUT_HOME", str(tmp_path / "home"))
+    here = tmp_path / "here"
+    here.mkdir()
+    notebook = read(path)
+    for cell in code_cells(notebook):
+        cell.outputs, cell.execution_count = [], None
+    resources = {"metadata": {"path": str(here)}}
+    nbclient.NotebookClient(notebook, timeout=SECONDS_PER_CELL, resources=resources).execute()
+    assert complaints(notebook) == []
+    assert [file.name for file in tmp_path.rglob("*")] == ["here"]
+
+
+def test_it_is_saved_as_it_ran_from_top_to_bottom(path):
+    notebook = read(path)
+    nbformat.validate(notebook)
+    cells = code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert complaints(notebook) == []
+    assert any("image/png" in output.get("data", {}) for cell in cells for output in cell.outputs)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert path.stat().st_size < MOST_BYTES
+
+
+def test_it_names_no_place_on_a_machine(path):
+    said = without_pictures(read(path))
+    assert ABSOLUTE_PATH.findall(said) == []
+    assert [place for place in (Path.home(), Path.cwd(), sys.prefix, gettempdir()) if str(place) in said] == []
+
+
+def test_it_holds_no_logic_of_its_own(path):
+    nodes = [node for cell in code_cells(read(path)) for node in ast.walk(ast.parse(cell.source))]
+    assert [type(node).__name__ for node in nodes if isinstance(node, LOGIC)] == []
+    imported = {node.module.split(".")[0] for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert {"features", "training", "serving"} & imported

@@ -1,0 +1,77 @@
+"""A small simulated community, the model that is trained on it, and small tables of acts."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.events import open_events
+from features.simulation import Community, simulate
+from features.table import feature_table
+from training.config import Config, Evaluation, Model, Panel
+from training.home import Home
+from training.train import train
+
+COLUMNS = ("time", "actor", "verb", "target", "object")
+TYPES = pa.schema([("time", pa.timestamp("us", "UTC")), *((name, pa.string()) for name in COLUMNS[1:])])
+
+
+@pytest.fixture(scope="session")
+def table():
+    """Make an event table of acts (days after 2025-01-01, actor, verb, target)."""
+
+    def make(acts) -> pa.Table:
+        start = datetime(2025, 1, 1, tzinfo=UTC)
+        rows = [(start + timedelta(days=act[0]), *act[1:], *[None] * (5 - len(act))) for act in acts]
+        return pa.Table.from_pylist([dict(zip(COLUMNS, row, strict=True)) for row in rows], schema=TYPES)
+
+    return make
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """The event table, the truth by user, and an instant before the end of it."""
+
+    events: pa.Table
+    truth: pd.DataFrame
+    as_of: datetime
+
+
+@pytest.fixture(scope="session")
+def config():
+    return Config(panel=Panel(cutoffs=4), model=Model(trees=40), evaluation=Evaluation(resamples=40))
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("community")
+    made = simulate(Community(users=800, days=300, seed=3), folder / "events.parquet")
+    events = pq.read_table(made.files[0])
+    last = max(events["time"].to_pylist())
+    truth = pd.read_parquet(made.truth).set_index("user")
+    return Simulated(events, truth, (last - timedelta(days=10)).replace(microsecond=0))
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory):
+    return Home(tmp_path_factory.mktemp("a home with spaces") / "clout home")
+
+
+@pytest.fixture(scope="session")
+def trained(simulated, config, home):
+    """The first model of a home, trained on what was known ten days before the end of the events."""
+    return train(simulated.events, config, home, simulated.as_of)
+
+
+@pytest.fixture(scope="session")
+def bundle(trained):
+    return trained.bundle
+
+
+@pytest.fixture(scope="session")
+def rows(simulated):
+    """Everybody's features at the instant."""
+    return feature_table(open_events(simulated.events), simulated.as_of).to_pyarrow().to_pandas()

@@ -1,0 +1,69 @@
+import pytest
+from pydantic import ValidationError
+
+from features.errors import ConfigError
+from training.config import Config, read_config
+
+
+def read(tmp_path, text):
+    path = tmp_path / "clout.toml"
+    path.write_text(text)
+    return read_config(path)
+
+
+def test_nothing_given_is_the_defaults(tmp_path):
+    assert read_config(None) == read(tmp_path, "") == Config()
+
+
+def test_what_is_given_counts_and_the_rest_stays(tmp_path):
+    found = read(tmp_path, "[outcome]\nhorizon_days = 14\n[model]\nseed = 0\ntrees = 7\n")
+    assert (found.outcome.horizon_days, found.model.seed, found.model.trees) == (14, 0, 7)
+    assert found.panel == Config().panel
+    assert found.model.depth == Config().model.depth
+
+
+def test_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        Config().outcome.horizon_days = 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[outcom]\nhorizon_days = 3", r"outcom is not known, did you mean outcome\? Known are outcome, panel, model"),
+        (
+            "[outcome]\nhorizon = 3",
+            r"outcome\.horizon is not known, did you mean horizon_days\? Known are horizon_days",
+        ),
+        ("[model]\nxyz = 3", r"model\.xyz is not known\? Known are trees, depth"),
+        ("horizon_days = 3", r"horizon_days is not known\? Known are outcome"),
+        ("[outcome]\nhorizon_days = 0", r"outcome\.horizon_days is 0: .*greater than or equal to 1"),
+        ("[outcome]\nhorizon_days = 'x'", r"outcome\.horizon_days is 'x': .*integer"),
+        ("[interval]\nlevel = 1.0", r"interval\.level is 1\.0: .*less than 1"),
+        ("[model]\nseed = -1", r"model\.seed is -1: "),
+        ("[panel]\ncutoffs = 1", r"panel\.cutoffs is 1: .*greater than or equal to 2"),
+        ("outcome = 3", r"outcome is 3: "),
+        ("[model]\ntrees = 0\ndepth = 99", r"model\.trees is 0: .*; model\.depth is 99: "),
+        ("[model", r"clout\.toml is not TOML: .+"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        read(tmp_path, text)
+
+
+def test_absent(tmp_path):
+    with pytest.raises(ConfigError, match=r"no configuration at .*gone\.toml"):
+        read_config(tmp_path / "gone.toml")
+
+
+def test_a_folder(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_config(tmp_path)
+
+
+def test_not_text(tmp_path):
+    path = tmp_path / "clout.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is not TOML"):
+        read_config(path)

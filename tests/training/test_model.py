@@ -1,0 +1,89 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.catalogue import CATALOGUE
+from training.config import Model
+from training.model import DIRECTIONS, fit_booster
+
+STATED = [feature for feature in CATALOGUE if feature.direction != "free"]
+
+
+@pytest.fixture(scope="module")
+def panel():
+    """Rows in which every feature, wanted or not, pulls the audience one way or the other at random."""
+    rng = np.random.default_rng(0)
+    size = 4_000
+    values = {name: rng.lognormal(0, 1.5, size).round(2) for name in CATALOGUE.names}
+    frame = pd.DataFrame(values).mask(rng.random((size, len(CATALOGUE))) < 0.05)
+    pull = sum(
+        rng.choice([-1, 1]) * np.tanh(frame[name].fillna(0) - 1) * (frame[other].fillna(0) > 1)
+        for name, other in zip(CATALOGUE.names, rng.permutation(CATALOGUE.names), strict=True)
+    )
+    return frame.assign(audience=rng.poisson(np.exp(0.3 * pull)))
+
+
+@pytest.fixture(scope="module")
+def booster(panel):
+    return fit_booster(panel, Model(trees=60, min_users_per_leaf=10))
+
+
+def margins(booster, rows):
+    return booster.predict(rows[CATALOGUE.names].to_numpy(float), raw_score=True)
+
+
+@pytest.mark.parametrize("feature", STATED, ids=[feature.name for feature in STATED])
+def test_the_stated_direction_holds_for_everybody(booster, panel, feature):
+    sign = DIRECTIONS[feature.direction]
+    rows = panel[:500].copy()
+    before = None
+    for value in [0.0, 0.3, 0.7, 1.0, 1.6, 2.5, 4.0, 9.0, 100.0]:
+        after = margins(booster, rows.assign(**{feature.name: value}))
+        if before is not None:
+            assert (sign * (after - before) >= -1e-12).all()
+        before = after
+
+
+@settings(max_examples=60)
+@given(data=st.data(), row=st.integers(0, 3_999))
+def test_better_in_every_way_is_never_scored_lower(booster, panel, data, row):
+    lower = panel.iloc[[row]][CATALOGUE.names].fillna(0.0)
+    higher = lower.copy()
+    for feature in STATED:
+        step = data.draw(st.sampled_from([0.0, 0.01, 0.5, 3.0, 1e6]))
+        if feature.direction == "up":
+            higher[feature.name] += step
+        else:
+            lower[feature.name] += step
+    assert margins(booster, higher)[0] >= margins(booster, lower)[0] - 1e-12
+
+
+def test_some_constraint_binds(booster, panel):
+    """The rows pull against the stated directions somewhere, else the tests above would prove little."""
+    free = [feature for feature in CATALOGUE if feature.direction == "free"]
+    falls = [
+        (np.diff([margins(booster, panel[:200].assign(**{f.name: v})) for v in (0.0, 1.0, 9.0)], axis=0) < 0).any()
+        for f in free
+    ]
+    assert any(falls)
+
+
+def test_directions():
+    assert DIRECTIONS == {"up": 1, "down": -1, "free": 0}
+
+
+def test_the_same_seed_gives_the_same_text_and_another_seed_another(panel):
+    texts = [fit_booster(panel, Model(trees=5, seed=seed)).model_to_string() for seed in (0, 0, 1)]
+    assert texts[0] == texts[1]
+    assert texts[0].replace("[seed: 0]", "[seed: 1]") != texts[2]
+    trees = [text.split("end of trees")[0] for text in texts]
+    assert trees[0] != trees[2]
+
+
+def test_exp_of_the_margin_is_the_expected_audience(panel):
+    booster = fit_booster(panel, Model(trees=60))
+    expected = np.exp(margins(booster, panel))
+    assert expected.sum() == pytest.approx(panel["audience"].sum(), rel=0.1)
+    assert booster.feature_name() == CATALOGUE.names

@@ -1,0 +1,111 @@
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.catalogue import CATALOGUE
+from features.errors import TooSmallError
+from features.events import open_events
+from training.panel import Split, build_panel, panel_rows, rows_at, split_cutoffs
+
+FIRST = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def day(number: float) -> datetime:
+    return FIRST + timedelta(days=number)
+
+
+class TestSplit:
+    @pytest.mark.parametrize(
+        ("days", "most", "cutoffs"),
+        [
+            (40, 12, [10, 20, 30]),
+            (49, 12, [19, 29, 39]),
+            (50, 12, [10, 20, 30, 40]),
+            (95, 3, [55, 65, 75, 85]),
+            (95, 2, [65, 75, 85]),
+        ],
+    )
+    def test_by_hand(self, days, most, cutoffs):
+        split = split_cutoffs(FIRST, day(days), 10, most)
+        assert split.cutoffs == tuple(day(cutoff) for cutoff in cutoffs)
+        assert split.calibrate == day(cutoffs[-1])
+
+    def test_too_short_says_what_is_needed(self):
+        with pytest.raises(
+            TooSmallError,
+            match=r"the events before 2025-02-09 span 39 days; training with a horizon of 10 days needs four horizons, "
+            r"40 days\. Bring more history or set a shorter \[outcome\] horizon_days",
+        ):
+            split_cutoffs(FIRST, day(39.9), 10, 12)
+
+    @settings(max_examples=200)
+    @given(
+        horizon=st.integers(1, 365),
+        history=st.floats(4, 40),
+        most=st.integers(2, 120),
+    )
+    def test_no_outcome_reaches_past_the_next_role(self, horizon, history, most):
+        as_of = FIRST + max(timedelta(days=horizon) * history, timedelta(days=4 * horizon))
+        split = split_cutoffs(FIRST, as_of, horizon, most)
+        length = timedelta(days=horizon)
+        assert split.calibrate + length == as_of
+        assert split.train[-1] + length == split.calibrate
+        assert all(later - earlier == length for earlier, later in pairwise(split.cutoffs))
+        assert split.cutoffs[0] - FIRST >= length
+        assert 2 <= len(split.train) <= most
+        assert len(split.train) == most or split.cutoffs[0] - FIRST < 2 * length
+
+    def test_earlier_frees_the_last_cutoff(self):
+        split = split_cutoffs(FIRST, day(60), 10, 12)
+        earlier = split.earlier()
+        assert earlier == Split((day(10), day(20), day(30)), day(40))
+        assert earlier.calibrate + timedelta(days=10) == split.calibrate
+
+
+def small_community(users=60, days=60):
+    """Everybody is liked by the neighbour every other day."""
+    return [(d + u / 1000, f"u{u}", "like", f"u{(u + d) % users}") for d in range(days) for u in range(users)]
+
+
+class TestRows:
+    def test_features_before_and_outcome_after(self, table):
+        events = open_events(table([(1, "a", "like", "u"), (15, "b", "like", "u"), (16, "c", "like", "a")]))
+        rows = panel_rows(events, day(10), 10).set_index("user")
+        assert list(rows.index) == ["a", "u"]
+        assert rows.loc["u", "engagers_ever"] == 1
+        assert rows["audience"].to_dict() == {"a": 1, "u": 1}
+        assert rows["audience"].dtype == "int64"
+        assert set(rows["as_of"]) == {pd.Timestamp(day(10))}
+
+    def test_who_is_not_seen_yet_has_no_row(self, table):
+        events = open_events(table([(1, "a", "like", "u"), (15, "b", "like", "new")]))
+        assert "new" not in set(panel_rows(events, day(10), 10)["user"])
+
+    def test_panel_stacks_cutoffs_and_tells_its_progress(self, table):
+        split = split_cutoffs(FIRST, day(60), 12, 2)
+        told = []
+        panel = build_panel(open_events(table(small_community(users=220))), split, 12, told.append)
+        assert list(panel["as_of"].unique()) == [pd.Timestamp(cutoff) for cutoff in split.cutoffs]
+        assert told == [1 / 3, 2 / 3, 1.0]
+        chosen = rows_at(panel, split.train[0], split.calibrate)
+        assert set(chosen["as_of"]) == {pd.Timestamp(split.train[0]), pd.Timestamp(split.calibrate)}
+        assert list(chosen.index) == list(range(440))
+        assert not chosen[CATALOGUE.names].isna().all(axis=None)
+
+    def test_too_few_rows(self, table):
+        events = open_events(table(small_community(users=50)))
+        with pytest.raises(
+            TooSmallError,
+            match=r"the older cutoffs hold 50 rows of a user at an instant, 50 of them with an audience; "
+            r"needed are 200 and 30\. Bring more users or more history",
+        ):
+            build_panel(events, split_cutoffs(FIRST, day(60), 12, 2), 12)
+
+    def test_too_few_heard(self, table):
+        acts = [(d + u / 1000, f"u{u}", "like", f"u{u % 29}") for d in range(60) for u in range(220)]
+        with pytest.raises(TooSmallError, match=r"hold 220 rows of a user at an instant, 29 of them with an audience"):
+            build_panel(open_events(table(acts)), split_cutoffs(FIRST, day(60), 12, 2), 12)

@@ -1,0 +1,136 @@
+import os
+import socket
+import time
+
+import mlflow
+import pandas as pd
+import pytest
+
+from features.errors import RegistryError
+from training.home import Home, home_from_environment
+from training.metrics import RANKING
+from training.registry import champion, promote, report, required_champion, tag
+from training.train import train
+
+
+@pytest.fixture
+def client(home, trained):
+    return mlflow.MlflowClient(home.registry_uri, home.registry_uri)
+
+
+@pytest.fixture
+def run(client):
+    return client.get_run(client.get_model_version("clout", "1").run_id)
+
+
+@pytest.fixture
+def nowhere():
+    """An address on this machine at which nobody answers."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+
+def test_the_first_version_is_challenger_and_champion(client, trained):
+    assert trained.version == "1"
+    for alias in ("challenger", "champion"):
+        assert client.get_model_version_by_alias("clout", alias).version in ("1", 1)
+    assert client.get_model_version("clout", "1").tags["gate"] == ("passed" if trained.verdict.passed else "failed")
+
+
+def test_parameters_and_figures_are_logged(run, trained, config):
+    assert run.data.params["outcome.horizon_days"] == "28"
+    assert run.data.params["model.trees"] == str(config.model.trees)
+    assert run.data.params["catalogue"] == trained.bundle.facts["catalogue"]
+    for metric in RANKING:
+        assert run.data.metrics[f"score.{metric}"] == pytest.approx(trained.evaluation["metrics"]["score"][metric])
+        assert run.data.metrics[f"lead.{metric}"] == pytest.approx(trained.evaluation["margins"][metric]["margin"])
+    assert run.data.metrics["score.coverage"] == pytest.approx(trained.evaluation["metrics"]["score"]["coverage"])
+
+
+def test_plots_and_report_are_kept_in_the_home(client, run, home, trained):
+    plots = {artifact.path for artifact in client.list_artifacts(run.info.run_id, "plots")}
+    assert plots == {"plots/calibration.png", "plots/gain.png", "plots/beeswarm.png"}
+    assert report(home, "1") == trained.evaluation
+    for plot in home.artifacts.rglob("*.png"):
+        assert plot.read_bytes().startswith(b"\x89PNG")
+    assert len(list(home.artifacts.rglob("*.png"))) == 3
+    assert not [path for path in home.folder.rglob("*") if path.suffix in (".pkl", ".pickle", ".joblib")]
+
+
+def test_the_champion_comes_back_as_it_was(home, trained):
+    found, version = required_champion(home)
+    assert version == "1"
+    assert found == trained.bundle
+
+
+def test_mlflow_itself_loads_the_champion(home, trained, rows, monkeypatch):
+    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", None, raising=False)
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    mlflow.set_tracking_uri(home.registry_uri)
+    mlflow.set_registry_uri(home.registry_uri)
+    try:
+        loaded = mlflow.pyfunc.load_model("models:/clout@champion")
+        found = loaded.predict(rows[list(trained.bundle.features)])
+    finally:
+        mlflow.set_tracking_uri(before[0])
+        mlflow.set_registry_uri(before[1])
+    pd.testing.assert_frame_equal(found, trained.bundle.predict(rows))
+
+
+def test_no_home_yet_holds_no_champion_and_nothing_is_made(tmp_path):
+    home = Home(tmp_path / "none yet")
+    assert champion(home) is None
+    assert not home.folder.exists()
+    with pytest.raises(RegistryError, match=r"holds no champion of the model 'clout'\. Train one with 'clout train EV"):
+        required_champion(home)
+
+
+def test_an_unknown_version(home, trained):
+    for act in (lambda: promote(home, "99"), lambda: tag(home, "99", "gate", "passed"), lambda: report(home, "99")):
+        with pytest.raises(RegistryError, match=r"the registry at sqlite.* did not answer as expected: .*99"):
+            act()
+    assert required_champion(home)[1] == "1"
+
+
+def test_a_store_that_is_no_database(tmp_path):
+    home = Home(tmp_path)
+    home.store.write_bytes(b"this is no database" * 100)
+    with pytest.raises(RegistryError, match="did not answer as expected"):
+        champion(home)
+
+
+def test_a_server_that_does_not_answer(tmp_path, nowhere, simulated, config):
+    home = Home(tmp_path, nowhere)
+    began = time.monotonic()
+    with pytest.raises(RegistryError, match=f"the registry at {nowhere} did not answer as expected"):
+        champion(home)
+    with pytest.raises(RegistryError, match="did not answer as expected"):
+        train(simulated.events, config, home, simulated.as_of)
+    assert time.monotonic() - began < 30
+
+
+def test_the_environment_is_left_alone(home, trained, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://set.by.user")
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    required_champion(home)
+    assert os.environ["MLFLOW_TRACKING_URI"] == "http://set.by.user"
+    assert "MLFLOW_REGISTRY_URI" not in os.environ
+
+
+class TestHome:
+    def test_from_the_environment(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("CLOUT_HOME", str(tmp_path / "set"))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:5000")
+        home = home_from_environment()
+        assert (home.folder, home.registry_uri) == (tmp_path / "set", "http://server:5000")
+        assert home_from_environment(tmp_path / "given").folder == tmp_path / "given"
+
+    @pytest.mark.parametrize("name", ["CLOUT_HOME", "MLFLOW_TRACKING_URI"])
+    def test_set_to_nothing_is_not_set(self, name, monkeypatch):
+        monkeypatch.delenv("CLOUT_HOME", raising=False)
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        monkeypatch.setenv(name, "")
+        home = home_from_environment()
+        assert (str(home.folder), home.tracking_uri) == ("clout-home", None)
+        assert home.registry_uri.startswith("sqlite:////")

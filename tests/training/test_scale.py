@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from features.errors import TooSmallError
+from training.scale import Scale, make_scale
+
+
+def test_by_hand():
+    scale = make_scale(np.arange(101.0))
+    assert scale.points_per_nat == pytest.approx(30 / 45)
+    assert scale.anchor == pytest.approx(20 - 50 * 30 / 45)
+
+
+def test_the_median_gets_20_and_the_95th_percentile_50():
+    margins = np.random.default_rng(0).normal(-1, 2, 5_001)
+    points = make_scale(margins).points(np.quantile(margins, [0.5, 0.95]))
+    assert points == pytest.approx([20, 50])
+
+
+def test_anchor_is_the_points_of_an_expected_audience_of_one():
+    assert Scale(12.5, 7.0).points(np.log([1.0, np.e])) == pytest.approx([12.5, 19.5])
+
+
+def test_points_stay_within_0_and_100_and_unclipped_do_not():
+    scale = Scale(20.0, 10.0)
+    margin = np.array([-9.0, -2.0, 0.0, 8.0, 99.0])
+    assert list(scale.points(margin)) == [0.0, 0.0, 20.0, 100.0, 100.0]
+    assert list(scale.unclipped(margin)) == [-70.0, 0.0, 20.0, 100.0, 1010.0]
+
+
+@pytest.mark.parametrize("margins", [np.zeros(50), np.r_[np.zeros(99), 5.0]])
+def test_margins_that_do_not_differ(margins):
+    with pytest.raises(TooSmallError, match="the median active user and the 95th percentile have the same expected"):
+        make_scale(margins)

@@ -1,0 +1,151 @@
+import dataclasses
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from features.errors import AsOfError, EventsError, TooSmallError
+from training.bundle import BOOSTER_FILE, FACTS_FILE
+from training.config import Config, Evaluation, Model, Outcome, Panel
+from training.home import Home
+from training.registry import required_champion
+from training.train import train
+
+SMALL = Config(outcome=Outcome(horizon_days=7), panel=Panel(cutoffs=2), evaluation=Evaluation(resamples=20))
+
+
+@pytest.fixture(scope="module")
+def again(simulated, config, tmp_path_factory):
+    """The same training with absurd events at and after the instant, and the rows in another order."""
+    events = simulated.events.to_pylist()
+    absurd = [
+        dict(event, time=simulated.as_of + timedelta(hours=k // 50), actor=f"bot{k}", verb="follow", target="u0000001")
+        for k, event in enumerate(events[:3_000])
+    ]
+    order = np.random.default_rng(0).permutation(len(events))
+    mixed = absurd[:1_500] + [events[k] for k in order] + absurd[1_500:]
+    told = []
+    home = Home(tmp_path_factory.mktemp("again"))
+    table = pa.Table.from_pylist(mixed, schema=simulated.events.schema)
+    return train(table, config, home, simulated.as_of, lambda *step: told.append(step)), home, told
+
+
+@pytest.fixture(scope="module")
+def second(again, simulated, config):
+    first, home, _ = again
+    other = config.model_copy(update={"model": Model(trees=20, seed=5), "panel": Panel(cutoffs=2)})
+    return first, train(simulated.events, other, home, simulated.as_of - timedelta(days=9)), home
+
+
+class TestFigures:
+    def test_the_score_beats_counting_followers(self, trained):
+        metrics = trained.evaluation["metrics"]
+        assert metrics["score"]["auc"] > metrics["followers"]["auc"] + 0.05
+        assert 0.7 < metrics["score"]["auc"] < 0.99
+        assert 0.7 < metrics["score"]["total"] < 1.4
+        assert metrics["score"]["coverage"] > trained.bundle.intervals.level - 0.05
+
+    def test_the_score_finds_the_true_reach(self, trained, rows, simulated):
+        """People who are still there, ranked by score and by what the simulation gave them."""
+        scores = trained.bundle.predict(rows)["unclipped"].set_axis(rows["user"])
+        truth = simulated.truth.loc[scores.index]
+        there = (truth["left"].isna() | (truth["left"] > simulated.as_of)).to_numpy()
+        assert scores[there].corr(truth["reach"][there], method="spearman") > 0.5
+
+    def test_the_scale_is_anchored_on_active_users(self, trained, rows):
+        active = trained.bundle.predict(rows)["score"][rows["acts_365d"] > 0]
+        assert active.median() == pytest.approx(20, abs=6)
+        assert active.quantile(0.95) == pytest.approx(50, abs=10)
+
+    def test_the_evaluation_is_out_of_time(self, trained, simulated):
+        facts = trained.bundle.facts
+        horizon = timedelta(days=28)
+        assert facts["as_of"] == simulated.as_of.isoformat()
+        assert facts["calibration_cutoff"] == (simulated.as_of - horizon).isoformat() == trained.evaluation["as_of"]
+        assert facts["trained_on_outcomes_until"] == facts["calibration_cutoff"]
+        assert facts["training_cutoffs"] == [(simulated.as_of - k * horizon).isoformat() for k in (5, 4, 3, 2)]
+        assert facts["rows"] > 1_000
+
+    def test_a_first_model_is_promoted(self, trained):
+        assert trained.promoted
+
+
+class TestNoLeak:
+    def test_bundle_and_figures_do_not_change_by_a_byte(self, trained, again, tmp_path):
+        for name, bundle in (("one", trained.bundle), ("other", again[0].bundle)):
+            bundle.save(tmp_path / name)
+        for file in (BOOSTER_FILE, FACTS_FILE):
+            assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "other" / file).read_bytes()
+        assert again[0].evaluation == trained.evaluation
+        assert again[0].verdict == trained.verdict
+
+    def test_progress_is_told_step_by_step(self, again):
+        told = again[2]
+        assert list(dict.fromkeys(step for step, _ in told)) == ["panel", "evaluate", "register"]
+        for name in ("panel", "evaluate", "register"):
+            shares = [share for step, share in told if step == name]
+            assert shares == sorted(shares)
+            assert shares[-1] == 1.0
+
+
+class TestRetrain:
+    def test_the_scale_is_kept_and_the_model_is_not(self, second):
+        first, retrained, _ = second
+        assert retrained.version == "2"
+        assert retrained.bundle.scale == first.bundle.scale
+        assert retrained.bundle.booster_text != first.bundle.booster_text
+
+    def test_the_gate_decides_who_is_champion(self, second):
+        _, retrained, home = second
+        assert retrained.promoted == retrained.verdict.passed
+        assert required_champion(home)[1] == ("2" if retrained.promoted else "1")
+
+
+class TestTooSmall:
+    def refused(self, table, acts, tmp_path, match, error=TooSmallError):
+        with pytest.raises(error, match=match):
+            train(table(acts), SMALL, Home(tmp_path / "home"))
+        assert not (tmp_path / "home").exists()
+
+    def test_a_handful(self, table, tmp_path):
+        acts = [(day, f"u{day % 5}", "like", f"u{(day + 1) % 5}") for day in range(60)]
+        self.refused(table, acts, tmp_path, r"the community is too small to train on: the older cutoffs hold 5 rows")
+
+    def test_a_week(self, table, tmp_path):
+        acts = [(k / 100, f"u{k % 300}", "like", f"u{k % 299}") for k in range(700)]
+        self.refused(table, acts, tmp_path, r"training with a horizon of 7 days needs four horizons, 28 days")
+
+    def test_one_actor(self, table, tmp_path):
+        acts = [(k / 10, "a", "like", f"u{k % 300}") for k in range(600)]
+        self.refused(
+            table, acts, tmp_path, "the median active user and the 95th percentile have the same|nothing to learn"
+        )
+
+    def test_all_silent(self, table, tmp_path):
+        acts = [(k / 10, f"u{k % 300}", "post", None) for k in range(600)]
+        self.refused(table, acts, tmp_path, r"hold 300 rows of a user at an instant, 0 of them with an audience")
+
+    def test_silent_of_late(self, table, tmp_path):
+        acts = [(k / 10, f"u{k % 300}", "like" if k < 450 else "post", f"u{k % 299}") for k in range(600)]
+        self.refused(table, acts, tmp_path, r"nobody drew an audience in the 7 days from 2025-0\d-\d\d or before")
+
+    def test_nothing(self, table, tmp_path):
+        self.refused(table, [], tmp_path, "the event table is empty", EventsError)
+
+
+class TestAsOf:
+    def test_long_after_the_last_event(self, simulated, config, tmp_path):
+        with pytest.raises(AsOfError, match=r"the outcome is not known yet\. Take an as_of of"):
+            train(simulated.events, config, Home(tmp_path), simulated.as_of + timedelta(days=30))
+
+    def test_before_the_first_event(self, simulated, config, tmp_path):
+        with pytest.raises(AsOfError, match="is not after the first event"):
+            train(simulated.events, config, Home(tmp_path), simulated.as_of - timedelta(days=3_000))
+
+
+def test_what_came_of_it_is_frozen(trained):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        trained.version = "7"
+    assert isinstance(trained.bundle.predict(pd.DataFrame()), pd.DataFrame)
