@@ -66,7 +66,6 @@ def test_the_installed_packages_do_not_import_tests_or_notebooks():
         ("features", HEAVY | {"pandas", "ibis", "duckdb", "lightgbm"}),
         ("features.table", HEAVY | {"lightgbm"}),
         ("training.bundle", HEAVY),
-        ("training.explanation", HEAVY),
         ("training.home", HEAVY | {"pandas", "ibis", "duckdb", "lightgbm"}),
         ("training.registry", HEAVY),
         ("serving.command", HEAVY | {"pandas", "ibis", "duckdb", "lightgbm", "numpy", "uvicorn", "pydantic"}),

@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 from features.errors import AsOfError
 from features.events import ENGAGEMENTS
 
-DAY_ONLY = timedelta(days=1)
+SLACK = timedelta(days=1)
 
 
 def audience(events: ir.Table, as_of: datetime, horizon_days: int) -> ir.Table:
@@ -42,9 +42,9 @@ def check_complete(last: datetime, as_of: datetime, horizon_days: int) -> None:
 
     """
     end = as_of + timedelta(days=horizon_days)
-    if last < end - DAY_ONLY:
+    if last < end - SLACK:
         raise AsOfError(
             f"the horizon of {horizon_days} days from {as_of:%Y-%m-%d %H:%M} ends {end:%Y-%m-%d %H:%M}, but the last "
-            f"event is of {last:%Y-%m-%d %H:%M} UTC: the outcome is not known yet. Take an as_of of "
-            f"{last - timedelta(days=horizon_days):%Y-%m-%d} or earlier."
+            f"event is of {last:%Y-%m-%d %H:%M} UTC: the outcome is not known yet. Take an instant "
+            f"{-((last - end) // SLACK)} days earlier, or bring newer events."
         )

@@ -49,7 +49,10 @@ def _mlflow(home: Home) -> Iterator[Any]:
             yield mlflow
         except (MlflowException, SQLAlchemyError, OSError) as error:
             told = next(iter(str(error).splitlines()), type(error).__name__)
-            raise RegistryError(f"the registry at {home.registry_uri} did not answer as expected: {told}") from error
+            raise RegistryError(
+                f"the registry at {home.registry_uri} did not answer as expected: {told}. "
+                "Check that it runs, and CLOUT_HOME and MLFLOW_TRACKING_URI."
+            ) from error
 
 
 @contextmanager

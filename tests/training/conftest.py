@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -42,15 +43,15 @@ class Simulated:
 
 @pytest.fixture(scope="session")
 def config():
-    return Config(panel=Panel(cutoffs=4), model=Model(trees=40), evaluation=Evaluation(resamples=40))
+    return Config(panel=Panel(cutoffs=3), model=Model(trees=60), evaluation=Evaluation(resamples=20))
 
 
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("community")
-    made = simulate(Community(users=800, days=300, seed=3), folder / "events.parquet")
+    made = simulate(Community(users=800, days=270, seed=3), folder / "events.parquet")
     events = pq.read_table(made.files[0])
-    last = max(events["time"].to_pylist())
+    last = pc.max(events["time"]).as_py()
     truth = pd.read_parquet(made.truth).set_index("user")
     return Simulated(events, truth, (last - timedelta(days=10)).replace(microsecond=0))
 

@@ -42,6 +42,6 @@ def test_a_day_is_allowed_for():
     with pytest.raises(
         AsOfError,
         match=r"the horizon of 28 days from 2025-01-11 00:00 ends 2025-02-08 00:00, but the last event is of "
-        r"2025-02-06 23:59 UTC: the outcome is not known yet. Take an as_of of 2025-01-09 or earlier",
+        r"2025-02-06 23:59 UTC: the outcome is not known yet. Take an instant 2 days earlier",
     ):
         check_complete(end - timedelta(days=1, seconds=1), AS_OF, 28)

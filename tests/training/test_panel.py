@@ -88,12 +88,12 @@ class TestRows:
     def test_panel_stacks_cutoffs_and_tells_its_progress(self, table):
         split = split_cutoffs(FIRST, day(60), 12, 2)
         told = []
-        panel = build_panel(open_events(table(small_community(users=220))), split, 12, told.append)
+        panel = build_panel(open_events(table(small_community(users=210))), split, 12, told.append)
         assert list(panel["as_of"].unique()) == [pd.Timestamp(cutoff) for cutoff in split.cutoffs]
         assert told == [1 / 3, 2 / 3, 1.0]
         chosen = rows_at(panel, split.train[0], split.calibrate)
         assert set(chosen["as_of"]) == {pd.Timestamp(split.train[0]), pd.Timestamp(split.calibrate)}
-        assert list(chosen.index) == list(range(440))
+        assert list(chosen.index) == list(range(420))
         assert not chosen[CATALOGUE.names].isna().all(axis=None)
 
     def test_too_few_rows(self, table):
