@@ -6,6 +6,7 @@ ActivityStreams 2.0 (actor, object, inReplyTo, result, published, tag).
 
 from datetime import UTC, datetime
 from glob import escape
+from os import getpid
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -39,18 +40,14 @@ CREATIONS = ("post", "reply", "quote")
 VERBS = ("post", "view", *ENGAGEMENTS)
 
 
-def connect(memory_gb: float | None = None) -> ibis.BaseBackend:
-    """Open an embedded DuckDB, which Ibis sets to UTC, and which spills to the temporary folder.
+def connect() -> ibis.BaseBackend:
+    """Open an embedded DuckDB that works in UTC (Ibis sees to it) and spills to a temporary folder of its own.
 
-    Parameters
-    ----------
-    memory_gb : most memory the engine may hold, in GiB; None leaves DuckDB's own limit (80 % of the machine)
-
+    Its own progress bar is off: it would mix with what is printed for machines.
     """
-    settings = {"temp_directory": str(Path(gettempdir()) / "clout-spill")}
-    if memory_gb is not None:
-        settings["memory_limit"] = f"{memory_gb}GiB"
-    return ibis.duckdb.connect(**settings)
+    backend = ibis.duckdb.connect(temp_directory=str(Path(gettempdir()) / f"clout-spill-{getpid()}"))
+    backend.con.execute("SET enable_progress_bar = false")
+    return backend
 
 
 def open_events(source: str | Path | pd.DataFrame | pa.Table | ir.Table) -> ir.Table:

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.errors import AsOfError, EventsError
-from features.events import SCHEMA, instant, known_at, open_events, span
+from features.events import SCHEMA, connect, instant, known_at, open_events, span
 
 NOON = datetime(2025, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 REQUIRED_ONLY = pa.table(
@@ -213,3 +213,7 @@ class TestInstant:
     def test_before_the_first_year(self):
         with pytest.raises(AsOfError, match="lies outside the years 1 to 9999 in UTC"):
             instant("0001-01-01T00+02:00")
+
+
+def test_the_engine_prints_nothing_of_its_own_between_json():
+    assert connect().con.execute("select current_setting('enable_progress_bar')").fetchone() == (False,)
