@@ -46,7 +46,8 @@ def connect() -> ibis.BaseBackend:
     Its own progress bar is off: it would mix with what is printed for machines.
     """
     backend = ibis.duckdb.connect(temp_directory=str(Path(gettempdir()) / f"clout-spill-{getpid()}"))
-    backend.con.execute("SET enable_progress_bar = false")
+    if backend.con.execute("SELECT current_setting('enable_progress_bar')").fetchone()[0]:
+        backend.con.execute("SET enable_progress_bar = false")
     return backend
 
 

@@ -1,5 +1,6 @@
 """The `clout` command: the commands of every layer, and one place where errors become messages and exit codes."""
 
+import os
 import sys
 
 import typer
@@ -26,6 +27,8 @@ serving.commands.add_to(app)
 
 def main() -> None:
     """Run the command; an error that a caller can put right is said in one line, with exit code 2."""
+    # Booster threads that wait in a busy loop slow each other down on a machine that others use as well.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except CloutError as error:

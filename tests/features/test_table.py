@@ -24,7 +24,7 @@ ACTS = st.lists(
     max_size=60,
 )
 ENGAGEMENT = {"reply", "repost", "quote", "like", "mention", "follow", "unfollow", "dislike", "flag", "block"}
-SOME = settings(max_examples=10)
+SOME = settings(max_examples=7)
 
 
 def computed(table, as_of) -> pa.Table:
@@ -170,7 +170,7 @@ def test_nested_windows_never_shrink(quick, acts):
         assert all(row[name] is None or row[name] <= 1 for name in ("mutual_share_365d", "concentration_365d"))
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(acts=ACTS)
 def test_a_plain_computation_agrees(quick, acts):
     rows = quick(acts).to_pylist()

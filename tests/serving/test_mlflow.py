@@ -41,7 +41,15 @@ def registered(tmp_path_factory, bundle):
 @pytest.fixture
 def environment(registered):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return os.environ | QUIET | {"MLFLOW_TRACKING_URI": registered.registry_uri, "PATH": path}
+    return (
+        os.environ
+        | QUIET
+        | {
+            "MLFLOW_TRACKING_URI": registered.registry_uri,
+            "MLFLOW_REGISTRY_URI": registered.registry_uri,
+            "PATH": path,
+        }
+    )
 
 
 def test_the_champion_comes_back_as_it_was(registered, bundle):

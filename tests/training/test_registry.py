@@ -9,7 +9,7 @@ import pytest
 from features.errors import RegistryError
 from training.home import Home, home_from_environment
 from training.metrics import RANKING
-from training.registry import champion, promote, report, required_champion, tag
+from training.registry import _mlflow, champion, promote, report, required_champion, tag
 
 
 @pytest.fixture
@@ -63,17 +63,10 @@ def test_the_champion_comes_back_as_it_was(home, trained):
     assert found == trained.bundle
 
 
-def test_mlflow_itself_loads_the_champion(home, trained, rows, monkeypatch):
-    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", None, raising=False)
-    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    mlflow.set_tracking_uri(home.registry_uri)
-    mlflow.set_registry_uri(home.registry_uri)
-    try:
+def test_mlflow_itself_loads_the_champion(home, trained, rows):
+    with _mlflow(home):
         loaded = mlflow.pyfunc.load_model("models:/clout@champion")
         found = loaded.predict(rows[list(trained.bundle.features)])
-    finally:
-        mlflow.set_tracking_uri(before[0])
-        mlflow.set_registry_uri(before[1])
     pd.testing.assert_frame_equal(found, trained.bundle.predict(rows))
 
 

@@ -1,17 +1,18 @@
 import dataclasses
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from features.errors import AsOfError, EventsError, TooSmallError
+from features.errors import AsOfError, CatalogueError, EventsError, TooSmallError
 from training.bundle import BOOSTER_FILE, FACTS_FILE
 from training.config import Config, Evaluation, Model, Outcome, Panel
+from training.gate import Verdict
 from training.home import Home
 from training.registry import required_champion
-from training.train import train
+from training.train import _decide, _frozen, fit, train
 
 SMALL = Config(outcome=Outcome(horizon_days=7), panel=Panel(cutoffs=2), evaluation=Evaluation(resamples=20))
 
@@ -33,9 +34,18 @@ def again(simulated, config, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def second(again, simulated, config):
+    """Another model in the same home, and the splits that it was fitted on, the rehearsal's first."""
     first, home, _ = again
+    splits = []
+
+    def watched(panel, split, *rest):
+        splits.append(split)
+        return fit(panel, split, *rest)
+
     other = config.model_copy(update={"model": Model(trees=20, seed=5), "panel": Panel(cutoffs=2)})
-    return first, train(simulated.events, other, home, simulated.as_of - timedelta(days=9)), home
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.train.fit", watched)
+        return first, train(simulated.events, other, home, simulated.as_of - timedelta(days=9)), home, splits
 
 
 class TestFigures:
@@ -91,15 +101,37 @@ class TestNoLeak:
 
 class TestRetrain:
     def test_the_scale_is_kept_and_the_model_is_not(self, second):
-        first, retrained, _ = second
+        first, retrained, *_ = second
         assert retrained.version == "2"
         assert retrained.bundle.scale == first.bundle.scale
         assert retrained.bundle.booster_text != first.bundle.booster_text
 
+    def test_what_is_judged_has_not_seen_the_horizon_it_is_judged_on(self, second):
+        _, retrained, _, (rehearsal, final) = second
+        judged_from = datetime.fromisoformat(retrained.evaluation["as_of"])
+        assert rehearsal.calibrate + timedelta(days=28) == judged_from == final.calibrate
+        assert final.calibrate + timedelta(days=28) == datetime.fromisoformat(retrained.bundle.facts["as_of"])
+
     def test_the_gate_decides_who_is_champion(self, second):
-        _, retrained, home = second
+        _, retrained, home, _ = second
         assert retrained.promoted == retrained.verdict.passed
-        assert required_champion(home)[1] == ("2" if retrained.promoted else "1")
+        for version, passed, first_model, champion in [
+            ("1", True, True, "1"),
+            ("2", True, False, "2"),
+            ("1", False, False, "2"),
+            ("1", False, True, "1"),
+        ]:
+            assert _decide(home, version, Verdict(passed, ()), first_model) == (passed or first_model)
+            assert required_champion(home)[1] == champion
+
+
+def test_a_champion_of_another_catalogue_leaves_its_scale_behind(monkeypatch, home, caplog):
+    def refuse(_):
+        raise CatalogueError("the model was trained on another catalogue")
+
+    monkeypatch.setattr("training.registry.champion", refuse)
+    assert _frozen(home) is None
+    assert "a new scale is made" in caplog.text
 
 
 class TestTooSmall:
