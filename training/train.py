@@ -125,12 +125,13 @@ def train(
     rehearsal = _timed("rehearsal", lambda: fit(panel, split.earlier(), config, present))
     test = rows_at(panel, split.calibrate)
     signals = _timed("baselines", lambda: baselines(events, test, split.calibrate))
+    predicted = rehearsal.predict(test)
     progress("evaluate", 0.0)
-    evaluation = _timed("evaluate", lambda: _evaluated(rehearsal, test, signals, config))
+    evaluation = _timed("evaluate", lambda: _evaluated(test, predicted, signals, config))
     progress("evaluate", 1.0)
-    bundle = _timed("fit", lambda: fit(panel, split, config, present or rehearsal.scale))
+    bundle = _timed("fit", lambda: fit(panel, split, config, rehearsal.scale))
     progress("register", 0.0)
-    figures = _figures(bundle, rehearsal, test, signals)
+    figures = _figures(bundle, test, predicted, signals)
     version = _timed("register", lambda: _register(home, bundle, config, evaluation, figures))
     verdict = judge(evaluation)
     promoted = _decide(home, version, verdict, first_model=present is None)
@@ -148,15 +149,12 @@ def _frozen(home: Home) -> Scale | None:
     return found[0].scale if found else None
 
 
-def _evaluated(rehearsal: Bundle, test: pd.DataFrame, signals: pd.DataFrame, config: Config) -> dict:
-    figures = evaluate(
-        test["audience"].to_numpy(), rehearsal.predict(test), signals, config.evaluation.resamples, config.model.seed
-    )
+def _evaluated(test: pd.DataFrame, predicted: pd.DataFrame, signals: pd.DataFrame, config: Config) -> dict:
+    figures = evaluate(test["audience"].to_numpy(), predicted, signals, config.evaluation.resamples, config.model.seed)
     return {"as_of": test["as_of"].iloc[0].isoformat(), "horizon_days": config.outcome.horizon_days, **figures}
 
 
-def _figures(bundle: Bundle, rehearsal: Bundle, test: pd.DataFrame, signals: pd.DataFrame) -> dict:
-    predicted = rehearsal.predict(test)
+def _figures(bundle: Bundle, test: pd.DataFrame, predicted: pd.DataFrame, signals: pd.DataFrame) -> dict:
     audience = test["audience"].to_numpy(float)
     ranked = signals.assign(score=predicted["unclipped"])
     return {
