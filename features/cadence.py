@@ -1,81 +1,115 @@
-"""Cadence: what the person does, how regularly and how recently."""
+"""Cadence: what the person does, how regularly and how recently; absence fades, it has no cliff."""
 
 from functools import partial
 
 import ibis
 
 from features.feature import Feature
-from features.relations import created_decayed
-from features.windows import DAY, count, total
+from features.windows import DAY, WEEKS, count, days, decay, ratio, total, when, within
 
-_feature = partial(Feature, family="cadence", over="days", direction="free", actionable=True)
+_feature = partial(Feature, family="cadence", over="made", unit="pieces", direction="free", actionable=True)
+_lately = partial(_feature, over="lately")
+_since = partial(_feature, unit="days", if_none=None)
 
 
-def _created(days: int) -> Feature:
-    return _feature(
-        f"created_{days}d",
-        f"posts, replies and quotes made in the last {days} days",
-        f"{{value}} posts, replies and quotes were made in the last {days} days.",
-        lambda table: (table.created * (table.day < days).cast("int64")).sum(),
-        unit="pieces",
+def _created(window: int) -> Feature:
+    return (_lately if window <= 90 else _feature)(
+        f"created_{window}d",
+        f"posts, replies and quotes made in the last {window} days",
+        f"{{value}} posts, replies and quotes were made in the last {window} days.",
+        lambda made: count(made.creation & within(made.age, window)),
+    )
+
+
+def _decayed(half_life: int) -> Feature:
+    return _lately(
+        f"created_decayed_{half_life}d",
+        f"posts, replies and quotes of the last 90 days, each weighing less the older it is (half after {half_life} "
+        "days)",
+        f"Recent posts, replies and quotes weigh as {{value}} made right now (half after {half_life} days).",
+        lambda lately: total(when(lately.creation, decay(lately.age, half_life))),
     )
 
 
 FEATURES = [
-    *(_created(days) for days in (7, 28, 90, 365)),
-    _feature(
-        "created_decayed_7d",
-        "posts, replies and quotes made, each weighing less the older it is (half after 7 days)",
-        "Recent posts, replies and quotes weigh as {value} made right now.",
-        lambda days: total(created_decayed(days, 7)),
-        unit="pieces",
-    ),
+    *(_created(window) for window in (28, 90, 365)),
+    *(_decayed(half_life) for half_life in (7, 14)),
     _feature(
         "acts_365d",
         "acts of any kind in the last 365 days",
         "{value} acts of any kind were made in the last 365 days.",
-        lambda days: (days.acts * (days.day < 365).cast("int64")).sum(),
+        lambda made: count(within(made.age, 365)),
         unit="acts",
     ),
-    _feature(
-        "active_days_28d",
-        "days with any act among the last 28",
-        "The person was active on {value} of the last 28 days.",
-        lambda days: count(days.day < 28),
+    _lately(
+        "active_days_decayed_14d",
+        "days with any act among the last 62, each weighing less the older it is (half after 14 days)",
+        "Days with any act weigh as {value} recent ones.",
+        lambda days: total(decay(days.span * DAY, 14)),
+        over="days_active",
         unit="days",
     ),
     _feature(
         "active_weeks_52w",
         "weeks with any act among the last 52",
         "The person was active in {value} of the last 52 weeks.",
-        lambda days: (days.day // 7).nunique(where=days.day < 364),
+        lambda weeks: weeks.count(),
+        over="weeks_active",
         unit="weeks",
     ),
     _feature(
+        "active_weeks_decayed_8w",
+        "weeks with any act among the last 52, each weighing less the older it is (half after 8 weeks)",
+        "Weeks with any act weigh as {value} recent ones.",
+        lambda weeks: total(decay(weeks.span * 7 * DAY, 56)),
+        over="weeks_active",
+        unit="weeks",
+    ),
+    _feature(
+        "regularity_52w",
+        "share of the weeks since the first act, 52 at most, with any act",
+        "The person was active in {value} of the weeks since the first act.",
+        lambda user: ratio(
+            user.active_weeks_52w, ibis.least((user.first_act_age / (7 * DAY)).ceil(), float(WEEKS)).nullif(0)
+        ),
+        over="users",
+        unit="share",
+        if_none=None,
+    ),
+    _since(
         "days_since_last_act",
         "days since the person's last act",
         "The last act was {value} days ago.",
-        lambda days: days.last_age.min() / DAY,
-        unit="days",
-        if_none=None,
+        lambda made: days(made.age.min()),
     ),
-    _feature(
+    _since(
+        "days_since_last_piece",
+        "days since the person's last post, reply or quote",
+        "The last post, reply or quote was {value} days ago.",
+        lambda made: days(when(made.creation, made.age).min()),
+    ),
+    _since(
         "days_since_last_engagement",
         "days since anybody last engaged with the person",
         "Somebody last engaged {value} days ago.",
-        lambda pairs: pairs.last_age.min() / DAY,
-        unit="days",
-        if_none=None,
+        lambda pairs: days(pairs.last_age.min()),
         over="pairs",
         direction="down",
         actionable=False,
     ),
-    _feature(
+    _since(
+        "days_since_first_engagement",
+        "days since anybody first engaged with the person",
+        "Somebody first engaged {value} days ago.",
+        lambda pairs: days(pairs.first_age.max()),
+        over="pairs",
+        actionable=False,
+    ),
+    _since(
         "account_age_days",
         "days since the person was first seen, acting or engaged with",
         "The person was first seen {value} days ago.",
-        lambda user: ibis.greatest(user.first_act_age.fill_null(0), user.first_engaged_age.fill_null(0)) / DAY,
-        unit="days",
+        lambda user: days(ibis.greatest(user.first_act_age.fill_null(0), user.first_engaged_age.fill_null(0))),
         over="users",
         actionable=False,
     ),

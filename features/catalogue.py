@@ -1,6 +1,7 @@
 """The catalogue: every feature Clout knows, family by family, in the order in which models see them."""
 
-from features import cadence, network, reach, response
+from features import cadence, network, originality, persistence, reach, response
 from features.feature import Catalogue
 
-CATALOGUE = Catalogue([*reach.FEATURES, *response.FEATURES, *network.FEATURES, *cadence.FEATURES])
+FAMILIES = (reach, response, persistence, network, cadence, originality)
+CATALOGUE = Catalogue(feature for family in FAMILIES for feature in family.FEATURES)

@@ -9,6 +9,22 @@ class EventsError(CloutError):
     """The activity cannot be read or does not fit the event table."""
 
 
+class ScopeError(CloutError):
+    """A scope is asked for that is none, or that nobody has."""
+
+
+class IdentitiesError(CloutError):
+    """The table of identities contradicts itself or cannot be read."""
+
+
+class StoreError(CloutError):
+    """A store of acts is damaged, taken, or of another version."""
+
+
+class EngineError(CloutError):
+    """The engine that was asked for is unknown or cannot be reached."""
+
+
 class OutputError(CloutError):
     """A result cannot be written where it was asked for."""
 

@@ -6,7 +6,7 @@ ActivityStreams 2.0 (actor, object, inReplyTo, result, published, tag).
 
 from datetime import UTC, datetime
 from glob import escape
-from os import getpid
+from os import environ, getpid
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -14,8 +14,12 @@ import ibis
 import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
+from duckdb import Error as DuckDBError
+from pyarrow import parquet
 
-from features.errors import AsOfError, EventsError
+from features.errors import AsOfError, EngineError, EventsError
+
+MEMORY = "4GB"
 
 SCHEMA = ibis.schema(
     {
@@ -43,20 +47,34 @@ VERBS = ("post", "view", *ENGAGEMENTS)
 def connect() -> ibis.BaseBackend:
     """Open an embedded DuckDB that works in UTC (Ibis sees to it) and spills to a temporary folder of its own.
 
-    Its own progress bar is off: it would mix with what is printed for machines.
+    It takes 4 GB of memory at most, or what the environment's `CLOUT_MEMORY` says, such as `16GB`. Its own progress bar
+    is off: it would mix with what is printed for machines.
+
+    Raises
+    ------
+    EngineError : `CLOUT_MEMORY` is no size
+
     """
-    backend = ibis.duckdb.connect(temp_directory=str(Path(gettempdir()) / f"clout-spill-{getpid()}"))
+    spill = str(Path(gettempdir()) / f"clout-spill-{getpid()}")
+    memory = environ.get("CLOUT_MEMORY", MEMORY)
+    try:
+        backend = ibis.duckdb.connect(temp_directory=spill, memory_limit=memory)
+    except DuckDBError as error:
+        raise EngineError(f"CLOUT_MEMORY is {memory!r}; expected a size, such as {MEMORY}.") from error
     if backend.con.execute("SELECT current_setting('enable_progress_bar')").fetchone()[0]:
         backend.con.execute("SET enable_progress_bar = false")
     return backend
 
 
-def open_events(source: str | Path | pd.DataFrame | pa.Table | ir.Table) -> ir.Table:
+def open_events(
+    source: str | Path | pd.DataFrame | pa.Table | ir.Table, engine: ibis.BaseBackend | None = None
+) -> ir.Table:
     """Open an event table and hold it against the schema.
 
     Parameters
     ----------
     source : a Parquet file, a folder of Parquet files, or a pandas, Arrow or Ibis table
+    engine : what reads it; None is an embedded DuckDB. Where there is no such file, a name of a table in it
 
     Returns
     -------
@@ -67,7 +85,7 @@ def open_events(source: str | Path | pd.DataFrame | pa.Table | ir.Table) -> ir.T
     EventsError : nothing is there, it is not Parquet, or a column is missing or of a type that cannot be read
 
     """
-    found = _as_table(source)
+    found = _as_table(source, engine)
     missing = [name for name in REQUIRED if name not in found.columns]
     if missing:
         raise EventsError(
@@ -77,28 +95,40 @@ def open_events(source: str | Path | pd.DataFrame | pa.Table | ir.Table) -> ir.T
     return found.select(**{name: _fitted(found, name, kind) for name, kind in SCHEMA.items()})
 
 
-def _as_table(source: str | Path | pd.DataFrame | pa.Table | ir.Table) -> ir.Table:
+def _as_table(source: str | Path | pd.DataFrame | pa.Table | ir.Table, engine: ibis.BaseBackend | None) -> ir.Table:
     if isinstance(source, ir.Table):
         return source
     if isinstance(source, pd.DataFrame | pa.Table):
-        return _loaded(source)
-    path = Path(source)
+        return _loaded(source, engine or connect())
+    if engine is not None and not Path(source).exists() and str(source) in engine.list_tables():
+        return engine.table(str(source))
+    return _read(Path(source), engine or connect())
+
+
+def _read(path: Path, engine: ibis.BaseBackend) -> ir.Table:
     files = sorted(file for file in path.rglob("*.parquet") if file.is_file()) if path.is_dir() else [path]
     if not path.exists() or not files:
         raise EventsError(f"no events at {path}: expected a Parquet file or a folder of Parquet files.")
-    backend = connect()
     try:
-        return backend.read_parquet([escape(str(file)) for file in files], union_by_name=True)
+        if engine.name == "pyspark":
+            return engine.read_parquet(
+                str(path), mergeSchema=True, recursiveFileLookup=True, pathGlobFilter="*.parquet"
+            )
+        if engine.name == "duckdb":
+            return engine.read_parquet([escape(str(file)) for file in files], union_by_name=True)
+        return engine.create_table("events", pa.concat_tables(map(parquet.read_table, files)), temp=True)
     except Exception as error:
         raise EventsError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
 
 
-def _loaded(source: pd.DataFrame | pa.Table) -> ir.Table:
+def _loaded(source: pd.DataFrame | pa.Table, engine: ibis.BaseBackend) -> ir.Table:
     """Load a table from memory; a column that holds nothing has no type yet and gets the schema's."""
     try:
         table = pa.Table.from_pandas(source, preserve_index=False) if isinstance(source, pd.DataFrame) else source
         typed = table.cast(pa.schema([field.with_type(_typed(field)) for field in table.schema]))
-        return connect().create_table("events", typed, temp=True)
+        if engine.name == "pyspark":
+            return engine.create_view("events", ibis.memtable(typed), overwrite=True)
+        return engine.create_table("events", typed, temp=True)
     except Exception as error:
         raise EventsError(f"the table cannot be read: {str(error).splitlines()[0]}") from error
 
@@ -122,7 +152,8 @@ def _fitted(found: ir.Table, name: str, kind: ibis.expr.datatypes.DataType) -> i
             raise EventsError(f"the column time is of type {held}; expected a timestamp in UTC.")
         return column.cast("timestamp('UTC')") if held.timezone is None else column
     if _readable(held, kind):
-        return column.try_cast(kind) if held.is_floating() else column.cast(kind)
+        read = column.try_cast(kind) if held.is_floating() else column.cast(kind)
+        return read.fill_null("default") if name == "network" else read
     if column.count().to_pyarrow().as_py() == 0:
         return ibis.null(kind)
     raise EventsError(f"the column {name} is of type {held}; expected {kind}.")

@@ -9,8 +9,25 @@ from typing import Literal
 
 import ibis.expr.types as ir
 
-Family = Literal["reach", "response", "network", "cadence"]
-Relation = Literal["pairs", "pieces", "days", "given", "users"]
+Family = Literal["reach", "response", "persistence", "network", "cadence", "originality"]
+Relation = Literal[
+    "pairs",
+    "follows",
+    "followed",
+    "received",
+    "pieces",
+    "topics",
+    "engagers",
+    "given",
+    "made",
+    "lately",
+    "weeks_active",
+    "days_active",
+    "weeks_drawing",
+    "created",
+    "contents",
+    "users",
+]
 Direction = Literal["up", "down", "free"]
 
 
@@ -24,7 +41,7 @@ class Feature:
     meaning : the definition in plain words; a changed meaning needs a new name
     sentence : what a reviewer reads, with `{value}` in it
     value : the expression, given the relation
-    family : what it tells about: reach, response, network or cadence
+    family : what it tells about: reach, response, persistence, network, cadence or originality
     unit : of the value, such as `people` or `days`
     over : the relation it is computed over; `users` for what derives from other features of the row
     direction : the only way in which a larger value may move the score (`up`, `down`), or `free`
@@ -49,6 +66,11 @@ class Feature:
         """Twelve hex digits that change with the name, unit, meaning or direction."""
         told = json.dumps([self.name, self.unit, self.meaning, self.direction])
         return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+    @property
+    def can_act(self) -> str:
+        """Whether the person can act on it, in a word."""
+        return "yes" if self.actionable else "no"
 
     def tell(self, value: float | None) -> str:
         """Say the value in a reviewer's sentence; an unknown value is said to be unknown."""
@@ -94,6 +116,12 @@ class Catalogue:
     def over(self, relation: Relation) -> list[Feature]:
         """Return the features of one relation, in order."""
         return [feature for feature in self if feature.over == relation]
+
+    def as_markdown(self) -> str:
+        """Return the catalogue as a table in Markdown, a line a feature."""
+        head = ["feature", "family", "unit", "direction", "actionable", "meaning"]
+        rows = [[f"`{f.name}`", f.family, f.unit, f.direction, f.can_act, f.meaning] for f in self]
+        return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
 
     @property
     def fingerprint(self) -> str:

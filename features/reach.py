@@ -5,10 +5,10 @@ from functools import partial
 import ibis.expr.types as ir
 
 from features.feature import Feature
-from features.relations import PERIODS
-from features.windows import count, decay, total, within
+from features.windows import DAY, PERIODS, count, decay, marked, ratio, total, when, within
 
 _feature = partial(Feature, family="reach", unit="people", over="pairs", direction="up")
+_follows = partial(_feature, over="follows")
 
 
 def _engagers(days: int) -> Feature:
@@ -20,20 +20,34 @@ def _engagers(days: int) -> Feature:
     )
 
 
+def _decayed(half_life: int) -> Feature:
+    return _feature(
+        f"engagers_decayed_{half_life}d",
+        f"distinct people, each weighing less the longer ago the last engagement was (half after {half_life} days)",
+        f"Recent and less recent people together weigh as {{value}} engaging right now (half after {half_life} days).",
+        lambda pairs: total(when(_known(pairs), decay(pairs.last_age, half_life))),
+    )
+
+
 def _known(pairs: ir.Table) -> ir.BooleanValue:
     return pairs.other.notnull()
+
+
+def _period(pairs: ir.Table, k: int) -> ir.BooleanValue:
+    """Tell whether the other engaged in the k-th period of four weeks back from `as_of`."""
+    return marked(pairs.weeks, 4 * k, 4)
 
 
 def _pace(pairs: ir.Table) -> ir.Value:
     """Average distinct people per 28-day period, each older period weighing half of the next."""
     weights = [2.0**-k for k in range(PERIODS)]
-    sums = [count(_known(pairs) & pairs[f"in_period_{k}"]) * weight for k, weight in enumerate(weights)]
+    sums = [count(_known(pairs) & _period(pairs, k)).cast("float64") * weight for k, weight in enumerate(weights)]
     return sum(sums[1:], sums[0]) / sum(weights)
 
 
-def _followers(pairs: ir.Table) -> ir.Value:
-    still = pairs.unfollowed_age.isnull() | (pairs.followed_age < pairs.unfollowed_age)
-    return count(_known(pairs) & pairs.followed_age.notnull() & still)
+def _steady(pairs: ir.Table) -> ir.Value:
+    periods = [_period(pairs, k).ifelse(1, 0) for k in range(PERIODS)]
+    return count(_known(pairs) & (sum(periods[1:], periods[0]) >= 3))
 
 
 FEATURES = [
@@ -51,12 +65,7 @@ FEATURES = [
         "{value} different people have ever engaged.",
         lambda pairs: count(_known(pairs)),
     ),
-    _feature(
-        "engagers_decayed_28d",
-        "distinct people, each weighing less the longer ago the last engagement was (half after 28 days)",
-        "Recent and less recent people together weigh as {value} engaging right now.",
-        lambda pairs: total(decay(pairs.last_age / 86_400, 28) * _known(pairs).cast("int64")),
-    ),
+    _decayed(28),
     _feature(
         "new_engagers_28d",
         "distinct people who engaged for the first time in the last 28 days",
@@ -70,19 +79,54 @@ FEATURES = [
         lambda pairs: count(_known(pairs) & within(pairs.last_age, 28) & ~within(pairs.first_age, 28)),
     ),
     _feature(
+        "steady_engagers_168d",
+        "distinct people who engaged in at least three of the last six periods of 28 days",
+        "{value} people engaged in at least three of the last six 28-day periods.",
+        _steady,
+    ),
+    _feature(
         "periods_drawing_168d",
         "how many of the last six periods of 28 days brought anybody's engagement",
         "Somebody engaged in {value} of the last six 28-day periods.",
         lambda pairs: sum(
-            (pairs[f"in_period_{k}"].cast("int64").max().fill_null(0) for k in range(1, PERIODS)),
-            pairs.in_period_0.cast("int64").max().fill_null(0),
+            (_period(pairs, k).ifelse(1, 0).max() for k in range(1, PERIODS)), _period(pairs, 0).ifelse(1, 0).max()
         ),
         unit="periods",
     ),
     _feature(
+        "weeks_drawing_decayed_8w",
+        "weeks of the last 52 that brought anybody's engagement, older ones weighing less (half after 8 weeks)",
+        "Weeks in which somebody engaged weigh as {value} recent ones.",
+        lambda weeks: total(decay(weeks.span * 7 * DAY, 56)),
+        unit="weeks",
+        over="weeks_drawing",
+    ),
+    _follows(
         "followers",
         "distinct people who follow the person and have not unfollowed since",
         "{value} people follow.",
-        _followers,
+        lambda follows: count(follows.standing),
+    ),
+    _follows(
+        "followers_gained_28d",
+        "distinct people who follow the person and did so for the first time in the last 28 days",
+        "{value} people began to follow in the last 28 days.",
+        lambda follows: count(follows.standing & within(follows.first_age, 28)),
+    ),
+    _follows(
+        "followers_lost_28d",
+        "distinct people who unfollowed the person in the last 28 days and have not followed again since",
+        "{value} people stopped following in the last 28 days.",
+        lambda follows: count(~follows.standing & within(follows.unfollowed_age, 28)),
+        direction="down",
+    ),
+    _feature(
+        "followers_per_followed",
+        "people who follow the person, per person whom the person follows, both counted from one",
+        "{value} people follow per person followed.",
+        lambda user: ratio(user.followers + 1, user.people_followed + 1),
+        over="users",
+        unit="people per person",
+        direction="free",
     ),
 ]

@@ -1,101 +1,146 @@
-"""The intermediate tables that features are computed over: one pass over the events each."""
+"""The intermediate tables that features are computed over: one pass over the acts each.
 
-from datetime import datetime
+What looks back a long way stays narrow; what is counted in detail is given the last 90 days alone. A user, other, piece
+or content is a key here; a verb is its place in VERBS.
+"""
 
 import ibis
 import ibis.expr.types as ir
 
-from features.events import CREATIONS, ENDORSEMENTS, ENGAGEMENTS, NEGATIVE
-from features.windows import age, billionths, count, days_ago, decay, within
+from features.acts import CODES
+from features.events import CREATIONS, ENGAGEMENTS
+from features.windows import DAY, LOOKBACK_DAYS, WEEKS, billionths, count, marked, marks, when, within
 
-PERIOD_DAYS = 28
-PERIODS = 6
+PERSONAL = ("follow", "unfollow", "block")
+WEEK = 7 * DAY
 
 
-def engagements(known: ir.Table, as_of: datetime) -> ir.Table:
-    """Select acts of somebody else on a user: (user, other, verb, object, age); `other` is null when unknown."""
-    directed = known.filter(known.verb.isin(ENGAGEMENTS), known.target.notnull())
+def is_any(verb: ir.IntegerValue, *verbs: str) -> ir.BooleanValue:
+    """Tell whether a verb is one of those named."""
+    codes = sorted(CODES[name] for name in verbs)
+    if len(codes) > 1 and codes == list(range(codes[0], codes[-1] + 1)):
+        return verb.between(codes[0], codes[-1])
+    return verb.isin(codes) if len(codes) > 1 else verb == codes[0]
+
+
+def engagements(known: ir.Table) -> ir.Table:
+    """Select acts of somebody else on a user: (user, other, verb, ..., age); an unknown `other` is null."""
+    directed = known.filter(is_any(known.verb, *ENGAGEMENTS), known.target.notnull())
     by_others = directed.filter(directed.actor.isnull() | (directed.actor != directed.target))
-    return by_others.select(
-        user=by_others.target,
-        other=by_others.actor,
-        verb=by_others.verb,
-        object=by_others.object,
-        age=age(by_others.time, as_of),
-    )
+    return by_others.rename(user="target", other="actor")
 
 
 def pairs(engagements: ir.Table) -> ir.Table:
     """Aggregate engagements by (user, other): the one expensive pass.
 
-    A window's distinct engagers are the pairs whose last act falls in it, so all nested windows come from here. Of the
-    28-day periods back from `as_of`, `in_period_0` is the newest.
+    A window's distinct engagers are the pairs whose last act falls in it, so all nested windows come from here; `weeks`
+    marks the weeks back from `as_of` in which the other engaged.
     """
     e = engagements
-    followed, unfollowed = e.verb == "follow", e.verb == "unfollow"
     return e.group_by("user", "other").agg(
         last_age=e.age.min(),
         first_age=e.age.max(),
-        acts_7d=count(within(e.age, 7)),
-        acts_28d=count(within(e.age, 28)),
-        acts_90d=count(within(e.age, 90)),
-        acts_365d=count(within(e.age, 365)),
-        replies_90d=count((e.verb == "reply") & within(e.age, 90)),
-        endorsements_90d=count(e.verb.isin(ENDORSEMENTS) & within(e.age, 90)),
-        disapprovals_90d=count(e.verb.isin(NEGATIVE) & within(e.age, 90)),
-        followed_age=e.age.min(where=followed),
-        unfollowed_age=e.age.min(where=unfollowed),
-        **{f"in_period_{k}": _any(in_period(e.age, k)) for k in range(PERIODS)},
+        acts=count(within(e.age, LOOKBACK_DAYS)),
+        weeks=marks(e.age, WEEK, WEEKS),
     )
 
 
-def in_period(age: ir.IntegerValue, k: int) -> ir.BooleanValue:
-    """Tell whether an age lies in the k-th 28-day period back from `as_of`."""
-    return within(age, (k + 1) * PERIOD_DAYS) & ~within(age, k * PERIOD_DAYS)
+def follows(engagements: ir.Table) -> ir.Table:
+    """Aggregate follows and unfollows by (user, other)."""
+    e = engagements.filter(is_any(engagements.verb, "follow", "unfollow"), engagements.other.notnull())
+    followed = when(is_any(e.verb, "follow"), e.age)
+    ages = e.group_by("user", "other").agg(
+        first_age=followed.max(),
+        followed_age=followed.min(),
+        unfollowed_age=when(is_any(e.verb, "unfollow"), e.age).min(),
+    )
+    still = ages.unfollowed_age.isnull() | (ages.followed_age < ages.unfollowed_age)
+    return ages.mutate(standing=ages.followed_age.notnull() & still)
 
 
-def _any(condition: ir.BooleanValue) -> ir.BooleanScalar:
-    return condition.cast("int64").max() == 1
+def turned(pairs: ir.Table) -> ir.Table:
+    """Turn pairs round: what somebody did to others instead of others to them."""
+    return pairs.rename(user="other", other="user")
 
 
-def described(pairs: ir.Table) -> ir.Table:
-    """Add to each pair how prominent the other is, and whether the user engages with the other as well.
+def engagers(pairs: ir.Table) -> ir.Table:
+    """Describe the known people who engaged within 365 days.
 
-    `prominence` is `ln(1 + engagers in 365 days)` of the other, in billionths; `mutual` is true where the pair stands
-    the other way round as well, within 365 days.
+    Returns
+    -------
+    (user, other, last_age, acts) and: `prominence`, `ln(1 + engagers)` of the other, in billionths; `share`, the part
+    of the other's engagement that went to the user, in billionths; `breadth`, `ln(people engaged with)` of the other,
+    in billionths; `favourite`, whether the other engages with nobody more often; `mutual`, whether the user engaged
+    with the other as well
+
     """
-    people = pairs.filter(pairs.other.notnull(), within(pairs.last_age, 365))
-    prominence = people.group_by(other=people.user).agg(prominence=billionths((people.count() + 1).ln()))
-    back = people.select(user=people.other, other=people.user, mutual=ibis.literal(True))
-    both = pairs.left_join(prominence, "other").drop("other_right")
-    joined = both.left_join(back, ["user", "other"]).drop("user_right", "other_right")
-    return joined.mutate(prominence=joined.prominence.fill_null(0), mutual=joined.mutual.fill_null(False))
-
-
-def given(pairs: ir.Table) -> ir.Table:
-    """Turn the pairs round: (user, other, last_age) for everybody whom the user engaged with."""
-    people = pairs.filter(pairs.other.notnull())
-    return people.select(user=people.other, other=people.user, last_age=people.last_age)
-
-
-def pieces(engagements: ir.Table) -> ir.Table:
-    """Aggregate engagements by (user, object): when each piece of content drew anything last."""
-    e = engagements.filter(engagements.object.notnull(), engagements.verb != "follow")
-    return e.group_by("user", "object").agg(last_age=e.age.min())
-
-
-def days(known: ir.Table, as_of: datetime) -> ir.Table:
-    """Aggregate a user's own acts by (user, day back from `as_of`)."""
-    own = known.filter(known.actor.notnull())
-    acts = own.select(user=own.actor, verb=own.verb, age=age(own.time, as_of))
-    return acts.group_by("user", day=days_ago(acts.age)).agg(
-        acts=acts.count(),
-        created=count(acts.verb.isin(CREATIONS)),
-        last_age=acts.age.min(),
-        first_age=acts.age.max(),
+    year = pairs.filter(pairs.other.notnull(), within(pairs.last_age, LOOKBACK_DAYS))
+    year = year.select("user", "other", "last_age", "acts")
+    prominence = year.group_by(other=year.user).agg(prominence=billionths((year.count() + 1).ln()))
+    given = year.group_by("other").agg(
+        given=year.acts.sum().cast("int64"), most=year.acts.max(), breadth=billionths(year.count().ln())
+    )
+    others = given.left_join(prominence, "other").drop("other_right")
+    back = year.select(user=year.other, other=year.user, mutual=ibis.literal(True))
+    joined = year.left_join(back, ["user", "other"]).drop("user_right", "other_right").join(others, "other")
+    return joined.select(
+        "user",
+        "other",
+        "last_age",
+        "acts",
+        "breadth",
+        prominence=joined.prominence.fill_null(0),
+        share=billionths(joined.acts / joined.given),
+        favourite=joined.acts == joined.most,
+        mutual=joined.mutual.notnull(),
     )
 
 
-def created_decayed(days: ir.Table, half_life_days: float) -> ir.IntegerColumn:
-    """Weigh the pieces of a day by the day's age, in billionths."""
-    return days.created * decay(days.day + 0.5, half_life_days)
+def own(known: ir.Table) -> ir.Table:
+    """Select what users did themselves: (user, verb, ..., age, creation)."""
+    by_known = known.filter(known.actor.notnull())
+    return by_known.mutate(creation=is_any(by_known.verb, *CREATIONS)).rename(user="actor")
+
+
+def spans(user_marks: ir.Table, count: int) -> ir.Table:
+    """Turn marks, one row a user, into rows (user, span), one for each span that is marked."""
+    rows = user_marks.mutate(span=ibis.range(count)).unnest("span")
+    return rows.filter(marked(rows.marks, rows.span)).select("user", "span")
+
+
+def created(own: ir.Table) -> ir.Table:
+    """Aggregate a user's own acts by (user, piece): each piece made, with its age."""
+    new = own.filter(own.creation, own.made.notnull())
+    return new.group_by("user", piece=new.made).agg(created_age=new.age.max())
+
+
+def pieces(engagements: ir.Table, created: ir.Table) -> ir.Table:
+    """Aggregate engagements by (user, piece): what each piece drew.
+
+    `created_age` is null where the piece is not in `created`, being older or of unknown making; what it draws is late.
+    """
+    on_pieces = engagements.filter(engagements.object.notnull(), ~is_any(engagements.verb, *PERSONAL))
+    reactions = on_pieces.select("user", "verb", "age", piece=on_pieces.object)
+    r = reactions.left_join(created, ["user", "piece"]).drop("user_right", "piece_right")
+    delay = r.created_age - r.age
+    after_a_day, after_a_week = (delay.isnull() | (delay > days * DAY) for days in (1, 7))
+    return r.group_by("user", "piece").agg(
+        created_age=r.created_age.max(),
+        last_age=r.age.min(),
+        reactions=r.count(),
+        after_a_day=count(after_a_day),
+        after_a_week=count(after_a_week),
+        passed_on_late=count(is_any(r.verb, "repost", "quote") & after_a_week),
+    )
+
+
+def contents(own: ir.Table) -> ir.Table:
+    """Aggregate a user's own acts by (user, content): how often the same content was made."""
+    new = own.filter(own.creation, own.content.notnull())
+    return new.group_by("user", "content").agg(copies=new.count())
+
+
+def topics(engagements: ir.Table) -> ir.Table:
+    """Aggregate engagements by (user, topic)."""
+    tagged = engagements.select("user", topic=engagements.topics).unnest("topic")
+    return tagged.group_by("user", "topic").agg(acts=tagged.count())

@@ -1,91 +1,140 @@
-"""The feature table: the only way from events to features, for training, batch scoring and the online path alike."""
+"""The feature table: the only way from acts to features, for training, batch scoring and the online path alike."""
 
-from datetime import datetime, timedelta
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
 
-import ibis
 import ibis.expr.types as ir
 import pandas as pd
-import pyarrow as pa
 
 from features import relations
+from features.acts import Acts, check_keys, known
 from features.catalogue import CATALOGUE
-from features.errors import AsOfError
-from features.events import instant, known_at, open_events, span
 from features.feature import Relation
-from features.windows import within
+from features.windows import DAY, LOOKBACK_DAYS, RECENT_DAYS, WEEKS, either, marks, within
 
-LOOKBACK_DAYS = 365
 KEYS = ["user", "scope"]
+LATELY_DAYS = 62
+STEPS = 15
+MORE = ("first_act_age", "first_engaged_age", "new_pieces", "new_pieces_drawing")
+
+Progress = Callable[[float], None]
 
 
-def feature_table(events: str | Path | pd.DataFrame | pa.Table | ir.Table, as_of: str | datetime) -> ir.Table:
+def feature_rows(acts: Acts, as_of: datetime, progress: Progress = lambda _: None) -> pd.DataFrame:
+    """Return the feature table as pandas; parameters, columns and errors as in `feature_table`."""
+    with feature_table(acts, as_of, progress) as table:
+        return table.to_pandas()
+
+
+@contextmanager
+def feature_table(acts: Acts, as_of: datetime, progress: Progress = lambda _: None) -> Iterator[ir.Table]:
     """Describe everybody who acted or was engaged with in the 365 days before an instant.
+
+    The heavy passes run on entry, one after the other, into temporary tables that are dropped on exit.
 
     Parameters
     ----------
-    events : an event table in any form that `open_events` takes
-    as_of : the instant, UTC; only events with `time < as_of` are looked at
+    acts : from `open_acts`
+    as_of : the instant, UTC; only acts with `time < as_of` are looked at
+    progress : called with the share of the passes that is done
 
-    Returns
-    -------
-    a lazy Ibis table, ordered by user: `user`, `scope` and one float64 column per feature of CATALOGUE; null means
-    unknown, zero means looked and found none
-
-    """
-    at = instant(as_of)
-    known = known_at(open_events(events), at)
-    engagements = relations.engagements(known, at)
-    pairs = relations.described(relations.pairs(engagements))
-    days = relations.days(known, at)
-    parts = [
-        _by_user(days, "days", last_act_age=days.last_age.min(), first_act_age=days.first_age.max()),
-        _by_user(pairs, "pairs", last_engaged_age=pairs.last_age.min(), first_engaged_age=pairs.first_age.max()),
-        _by_user(relations.given(pairs), "given"),
-        _by_user(relations.pieces(engagements), "pieces"),
-    ]
-    return _row(_population(parts[0], parts[1]), parts)
-
-
-def checked_as_of(events: ir.Table, as_of: datetime | None = None) -> datetime:
-    """Hold an instant against the events; without one, take the first whole second after the last event.
+    Yields
+    ------
+    an Ibis table, ordered by user and scope: `user`, `scope` and one float64 column per feature of CATALOGUE; null
+    means unknown, zero means looked and found none
 
     Raises
     ------
-    AsOfError : nothing happened before the instant
+    EventsError : two people share a key
 
     """
-    first, last = span(events)
-    if as_of is None:
-        return last.replace(microsecond=0) + timedelta(seconds=1)
-    if as_of <= first:
-        raise AsOfError(f"as_of {as_of:%Y-%m-%d %H:%M:%S} is not after the first event, {first:%Y-%m-%d %H:%M:%S} UTC.")
-    return as_of
+    with ExitStack() as kept:
+        parts = _Parts(kept, progress)
+        people = kept.enter_context(acts.people.cache())
+        check_keys(people)
+        _long(known(acts.rows, as_of), parts)
+        _recent(known(acts.rows, as_of, RECENT_DAYS), parts)
+        yield _joined(parts, people)
 
 
-def _by_user(table: ir.Table, relation: Relation, **more: ir.Value) -> ir.Table:
-    values = {feature.name: feature.value(table) for feature in CATALOGUE.over(relation)}
-    return table.group_by("user").agg(**values, **more)
+class _Parts:
+    """The features of each relation, a row a user, as temporary tables."""
+
+    def __init__(self, kept: ExitStack, progress: Progress):
+        self._kept, self._progress = kept, progress
+        self.tables: dict[Relation, ir.Table] = {}
+
+    def add(self, relation: Relation, table: ir.Table, **more: ir.Value) -> ir.Table:
+        """Compute the features over a relation, and whatever else later ones need of it."""
+        values = {feature.name: feature.value(table) for feature in CATALOGUE.over(relation)}
+        part = self._kept.enter_context(table.group_by("user").agg(**values, **more).cache())
+        self.tables[relation] = part
+        self._progress(min(len(self.tables) / STEPS, 1.0))
+        return part
+
+    def add_spans(self, relation: Relation, part: ir.Table, spans: int) -> None:
+        """Compute the features over the spans that are marked in a part."""
+        self.add(relation, relations.spans(part.select("user", "marks"), spans))
 
 
-def _population(days: ir.Table, pairs: ir.Table) -> ir.Table:
-    acting = days.filter(within(days.last_act_age, LOOKBACK_DAYS)).select("user")
+def _long(known: ir.Table, parts: _Parts) -> None:
+    """Add what looks back a year or more."""
+    with known.select("actor", "verb", "target", "age").cache() as acts:
+        engagements = relations.engagements(acts)
+        with relations.pairs(engagements).cache() as pairs:
+            ages = {"last_engaged_age": pairs.last_age.min(), "first_engaged_age": pairs.first_age.max()}
+            drawing = parts.add("pairs", pairs, marks=either(pairs.weeks), **ages)
+            with relations.engagers(pairs).cache() as engagers:
+                parts.add("engagers", engagers)
+                parts.add("given", relations.turned(engagers))
+        with relations.follows(engagements).cache() as follows:
+            parts.add("follows", follows)
+            parts.add("followed", relations.turned(follows))
+        made = relations.own(acts)
+        ages = {"last_act_age": made.age.min(), "first_act_age": made.age.max()}
+        active = parts.add("made", made, marks=marks(made.age, relations.WEEK, WEEKS), **ages)
+    parts.add_spans("weeks_active", active, WEEKS)
+    parts.add_spans("weeks_drawing", drawing, WEEKS)
+
+
+def _recent(known: ir.Table, parts: _Parts) -> None:
+    """Add what looks back 90 days, in detail."""
+    with known.cache() as acts:
+        received, own = relations.engagements(acts), relations.own(acts)
+        parts.add("received", received)
+        active = parts.add("lately", own, marks=marks(own.age, DAY, LATELY_DAYS))
+        with relations.created(own).cache() as created:
+            parts.add("created", created, new_pieces=created.count())
+            pieces = relations.pieces(received, created)
+            parts.add("pieces", pieces, new_pieces_drawing=pieces.created_age.count())
+        parts.add("contents", relations.contents(own))
+        parts.add("topics", relations.topics(received))
+    parts.add_spans("days_active", active, LATELY_DAYS)
+
+
+def _joined(parts: _Parts, people: ir.Table) -> ir.Table:
+    """Put the parts side by side for everybody seen within 365 days, and give people their names."""
+    made, pairs = parts.tables["made"], parts.tables["pairs"]
+    acting = made.filter(within(made.last_act_age, LOOKBACK_DAYS)).select("user")
     engaged = pairs.filter(within(pairs.last_engaged_age, LOOKBACK_DAYS)).select("user")
-    return acting.union(engaged, distinct=True)
+    seen = acting.union(engaged, distinct=True)
+    joined = seen.join(people, seen.user == people.key)
+    for name, part in parts.tables.items():
+        keyed = part.rename({f"user_of_{name}": "user"}).drop(*({"marks"} & set(part.columns)))
+        joined = joined.left_join(keyed, seen.user == keyed[f"user_of_{name}"])
+    return _filled(joined.select("scope", *MORE, *(f.name for f in CATALOGUE if f.over != "users"), user="user_right"))
 
 
-def _row(population: ir.Table, parts: list[ir.Table]) -> ir.Table:
-    joined = population
-    for part in parts:
-        joined = joined.left_join(part, "user").drop("user_right")
-    counted = {
-        f.name: joined[f.name].cast("float64").fill_null(f.if_none)
-        for f in CATALOGUE
-        if f.over != "users" and f.if_none is not None
-    }
-    joined = joined.mutate(**counted)
-    joined = joined.mutate(**{feature.name: feature.value(joined) for feature in CATALOGUE.over("users")})
-    row = joined.select(
-        "user", scope=ibis.literal("all"), **{name: joined[name].cast("float64") for name in CATALOGUE.names}
+def _filled(row: ir.Table) -> ir.Table:
+    """Fill in what is zero where there was nothing to count, and add what derives from other features."""
+    counted = [feature for feature in CATALOGUE if feature.over != "users" and feature.if_none is not None]
+    full = row.mutate(
+        new_pieces_drawing=row.new_pieces_drawing.fill_null(0),
+        **{feature.name: row[feature.name].cast("float64").fill_null(feature.if_none) for feature in counted},
     )
-    return row.order_by("user")
+    values = {
+        feature.name: feature.value(full) if feature.over == "users" else full[feature.name] for feature in CATALOGUE
+    }
+    typed = {name: value.cast("float64") for name, value in values.items()}
+    return full.select("user", "scope", **typed).order_by("user", "scope")

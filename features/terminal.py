@@ -3,11 +3,14 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines.")]
 
 OUT = Console(highlight=False)
 ERR = Console(stderr=True, highlight=False)

@@ -1,41 +1,24 @@
 """Windows and decay, looking back from one instant.
 
-All ages are whole seconds, rounded up, so the half-open window `[as_of - w, as_of)` is exactly `age <= w`. Decayed
-sums are made in whole billionths, because integers add up to the same total in any order: the same events give the same
-bytes on any number of threads and any engine.
+Ages are whole microseconds, so the half-open window `[as_of - w, as_of)` is exactly `0 < age <= w`. Decayed sums are
+made in whole billionths, because integers add up to the same total in any order: the same events give the same bytes on
+any number of threads.
 """
 
 import math
-from datetime import datetime
 
 import ibis
 import ibis.expr.types as ir
 
-DAY = 86_400
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
 BILLION = 1_000_000_000
-
-
-def age(time: ir.TimestampValue, as_of: datetime) -> ir.IntegerValue:
-    """Return the seconds from an event to `as_of`, rounded up to whole ones."""
-    rest = -as_of.microsecond % 1_000_000
-    end = math.ceil(as_of.timestamp())
-    return ibis.literal(end, type="int64") - epoch_seconds(time + ibis.interval(microseconds=rest) if rest else time)
-
-
-def epoch_seconds(time: ir.TimestampValue) -> ir.IntegerValue:
-    """Return whole seconds since 1970, rounded down.
-
-    Only DuckDB's own function is fast on a time with a zone: the portable one turns every value into a calendar date
-    first, which takes 25 times as long.
-    """
-    if time.get_backend().name == "duckdb":
-        return (_epoch_us(time) // 1_000_000).cast("int64")
-    return time.truncate("s").epoch_seconds().cast("int64")
-
-
-@ibis.udf.scalar.builtin(name="epoch_us", signature=(("timestamp('UTC')",), "int64"))
-def _epoch_us(time: ir.TimestampValue) -> ir.IntegerValue:
-    """Name DuckDB's function that returns the microseconds since 1970."""
+LOOKBACK_DAYS = 365
+RECENT_DAYS = 90
+PERIOD_DAYS = 28
+PERIODS = 6
+WEEKS = 52
+NEWEST = 1 << 62
 
 
 def within(age: ir.IntegerValue, days: int) -> ir.BooleanValue:
@@ -45,12 +28,32 @@ def within(age: ir.IntegerValue, days: int) -> ir.BooleanValue:
 
 def count(condition: ir.BooleanValue) -> ir.IntegerScalar:
     """Count the rows where a condition holds; an unknown condition does not hold."""
-    return condition.fill_null(False).cast("int64").sum().cast("int64")
+    return condition.ifelse(1, None).count()
 
 
-def days_ago(age: ir.IntegerValue) -> ir.IntegerValue:
-    """Count the days back from `as_of`: 0 for the last 24 hours, 1 for those before, and so on."""
-    return ((age - 1) // DAY).cast("int64")
+def when(condition: ir.BooleanValue, value: ir.Value) -> ir.Value:
+    """Return the value where a condition holds, null elsewhere."""
+    return condition.ifelse(value, None)
+
+
+def marks(age: ir.IntegerColumn, span: int, spans: int) -> ir.IntegerScalar:
+    """Mark in which of the newest `spans` spans (at most 62) of so many microseconds any age lies, as a number.
+
+    Bit `62 - k` stands for the `k`-th span back from `as_of`, 0 the newest; bit `62 - spans` for all that is older.
+    """
+    back = (age - 1) // span
+    return either(ibis.literal(NEWEST, type="int64") >> ibis.least(back, spans).cast("int32"))
+
+
+@ibis.udf.agg.builtin(name="bit_or", signature=(("int64",), "int64"))
+def either(marks: ir.IntegerColumn) -> ir.IntegerScalar:
+    """Put marks together; DuckDB, Spark and PostgreSQL all call it `bit_or`, but Ibis knows it of fewer."""
+
+
+def marked(marks: ir.IntegerValue, first: int | ir.IntegerValue, spans: int = 1) -> ir.BooleanValue:
+    """Tell whether any of `spans` spans from the `first` one back is marked."""
+    place = ibis.literal(NEWEST.bit_length() - spans, type="int32") - first
+    return ((marks >> place.cast("int32")) & (2**spans - 1)) != 0
 
 
 def billionths(value: ir.NumericValue) -> ir.IntegerValue:
@@ -58,14 +61,19 @@ def billionths(value: ir.NumericValue) -> ir.IntegerValue:
     return (value * BILLION).round().cast("int64")
 
 
-def decay(age_days: ir.NumericValue, half_life_days: float) -> ir.IntegerValue:
+def decay(age: ir.IntegerValue, half_life_days: float) -> ir.IntegerValue:
     """Weigh by age, in billionths: `1e9 * 2 ** (-age / half_life)`."""
-    return billionths((age_days.cast("float64") * (-math.log(2) / half_life_days)).exp())
+    return billionths((age.cast("float64") * (-math.log(2) / (half_life_days * DAY))).exp())
 
 
 def total(billionths: ir.IntegerColumn) -> ir.FloatingScalar:
     """Add up billionths and return whole units; nothing to add is zero."""
     return billionths.sum().cast("float64").fill_null(0.0) / BILLION
+
+
+def days(age: ir.IntegerValue) -> ir.FloatingValue:
+    """Return an age in days."""
+    return age.cast("float64") / DAY
 
 
 def ratio(part: ir.NumericValue, whole: ir.NumericValue) -> ir.FloatingValue:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from features.commands import Events, Json
-from features.terminal import as_json, say, steps, table, warn
+from features.commands import Events, Identities, Scopes, open_as_asked
+from features.terminal import Json, as_json, say, steps, table, warn
 from training.commands import HomeFolder
 from training.home import home_from_environment
 
@@ -21,35 +21,39 @@ def score(
     events: Events,
     out: Annotated[Path, typer.Option(help="Where the scores go: a .parquet file. A snapshot is kept as well.")],
     as_of: Annotated[str | None, typer.Option(help="Score at this instant; default just after the last event.")] = None,
+    scope: Scopes = None,
+    identities: Identities = None,
     home: HomeFolder = None,
 ) -> None:
-    """Score everybody with the champion: one row per user and scope.
+    """Score everybody with the champion: one row per user and scope; the scopes are the champion's unless given.
 
     Example: clout score events --as-of 2017-07-30 --out scores.parquet
     """
-    from features.events import instant, open_events
-    from features.table import checked_as_of
-    from serving.scorer import score_events
+    from features.events import instant
+    from features.opening import checked_as_of
+    from serving.scorer import score_acts
     from serving.snapshots import write_scores, write_snapshot
     from training.registry import required_champion
 
     place = home_from_environment(home)
     bundle, version = required_champion(place)
-    opened = open_events(events)
-    at = checked_as_of(opened, instant(as_of) if as_of else None)
+    scopes = scope or bundle.scopes
+    acts = open_as_asked(events, scopes, identities)
+    at = checked_as_of(acts.rows, instant(as_of) if as_of else None)
     seen = instant(bundle.facts["as_of"])
     if seen > at:
         warn(f"the champion has seen events up to {seen:%Y-%m-%d}, later than this as_of: its scores are no forecast.")
     with steps() as progress:
-        scores, rows = score_events(opened, at, bundle, version, progress)
+        scores, rows = score_acts(acts, at, bundle, version, progress, scopes)
     write_scores(scores, out)
     snapshot = write_snapshot(place, at, bundle, version, scores, rows)
-    say(f"{len(scores):,} users scored as of {at:%Y-%m-%d %H:%M:%S} UTC by version {version} in {out}.")
+    say(f"{len(scores):,} scores as of {at:%Y-%m-%d %H:%M:%S} UTC by version {version} in {out}.")
     say(f"Snapshot: {snapshot}. Next: clout explain USER, or clout serve.")
 
 
 def explain(
     user: Annotated[str, typer.Argument(help="The user's id, as in the events.")],
+    scope: Annotated[str, typer.Option(help="The scope of the score.")] = "all",
     as_of: Annotated[str | None, typer.Option(help="The snapshot of this instant; default the newest.")] = None,
     home: HomeFolder = None,
     json: Json = False,
@@ -62,7 +66,7 @@ def explain(
     from serving.snapshots import open_snapshot
 
     snapshot = open_snapshot(home_from_environment(home), instant(as_of) if as_of else None)
-    told = snapshot.explain(user, "all")
+    told = snapshot.explain(user, scope)
     if json:
         as_json(asdict(told))
     else:

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from features.events import open_events
+from features.opening import checked_as_of, open_acts
 from features.simulation import Community, simulate
-from features.table import checked_as_of
 from features.terminal import say, step, steps, table
 from serving.commands import ledger_table
-from serving.scorer import score_events
+from serving.scorer import score_acts
 from serving.snapshots import open_snapshot, write_scores, write_snapshot
 from training.commands import figures_table
 from training.config import Config
@@ -31,7 +30,7 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
     with step("simulate") as progress:
         simulate(Community(users=users, days=days, seed=seed), events, progress)
     with steps() as show:
-        made = train(events, Config(), place, progress=show)
+        made = train(open_acts(events), Config(), place, progress=show)
     scores = _score(place, events)
     _show_top(scores, made.evaluation["horizon_days"])
     ledger_table(open_snapshot(place, None).explain(scores["user"].iloc[0], "all"))
@@ -41,11 +40,11 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
 
 def _score(home: Home, events: Path) -> pd.DataFrame:
     """Score everybody just after the last event; return the scores, highest first."""
-    opened = open_events(events)
-    as_of = checked_as_of(opened)
+    acts = open_acts(events)
+    as_of = checked_as_of(acts.rows)
     bundle, version = required_champion(home)
     with steps() as show:
-        scores, rows = score_events(opened, as_of, bundle, version, show)
+        scores, rows = score_acts(acts, as_of, bundle, version, show)
     write_scores(scores, home.folder / "scores.parquet")
     write_snapshot(home, as_of, bundle, version, scores, rows)
     return scores.sort_values(["score", "user"], ascending=[False, True])

@@ -1,17 +1,18 @@
 """The scorer: from feature rows to one score per user and scope."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 
-import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
+from features.acts import Acts
 from features.errors import AsOfError
-from features.events import open_events, span
-from features.table import KEYS, LOOKBACK_DAYS, checked_as_of, feature_table
+from features.events import span
+from features.opening import check_scopes, checked_as_of
+from features.scopes import ALL
+from features.table import KEYS, feature_rows
+from features.windows import LOOKBACK_DAYS
 from training.bundle import Bundle
 from training.evidence import evidence
 
@@ -29,21 +30,23 @@ SCORES = [
 AUDIENCE_SIZE = "engagers_365d"
 
 
-def score_events(
-    events: str | Path | pd.DataFrame | pa.Table | ir.Table,
+def score_acts(
+    acts: Acts,
     as_of: datetime,
     bundle: Bundle,
     version: str,
     progress: Callable[[str, float], None] = lambda *_: None,
+    scopes: Sequence[str] = (ALL,),
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score everybody who acted or was engaged with in the 365 days before an instant.
 
     Parameters
     ----------
-    events : an event table in any form that `open_events` takes
+    acts : from `open_acts`
     as_of : the instant, UTC; only events before it are looked at
     bundle, version : the model, and what it is called in the registry
     progress : called with a step's name and the share of it that is done
+    scopes : those asked for, each of which must have somebody in it
 
     Returns
     -------
@@ -51,17 +54,17 @@ def score_events(
 
     Raises
     ------
-    EventsError : the events cannot be read
-    AsOfError : nothing happened before the instant, or nothing in the 365 days before it
+    AsOfError : nothing happened before the instant, or nothing in the 365 days before it, or it lies in the future
+    ScopeError : nobody is in one of the scopes
 
     """
-    table = open_events(events)
-    checked_as_of(table, as_of)
+    checked_as_of(acts.rows, as_of)
     progress("features", 0.0)
-    rows = in_order(feature_table(table, as_of).to_pandas())
+    rows = in_order(feature_rows(acts, as_of, lambda share: progress("features", share)))
     progress("features", 1.0)
     if rows.empty:
-        raise AsOfError(_nobody(table, as_of))
+        raise AsOfError(_nobody(acts, as_of))
+    check_scopes(rows, scopes)
     progress("score", 0.0)
     scores = score_rows(bundle, version, rows)
     progress("score", 1.0)
@@ -74,7 +77,7 @@ def score_rows(bundle: Bundle, version: str, rows: pd.DataFrame) -> pd.DataFrame
     Parameters
     ----------
     bundle, version : the model, and what it is called in the registry
-    rows : user, scope and one column per feature, as `feature_table` gives them
+    rows : user, scope and one column per feature, as `feature_rows` gives them
 
     Returns
     -------
@@ -122,8 +125,8 @@ def audience_band(rows: pd.DataFrame) -> np.ndarray:
     return np.frexp(1.0 + people)[1] - 1
 
 
-def _nobody(events: ir.Table, as_of: datetime) -> str:
-    first, last = span(events)
+def _nobody(acts: Acts, as_of: datetime) -> str:
+    first, last = span(acts.rows)
     return (
         f"nobody acted or was engaged with in the {LOOKBACK_DAYS} days before {as_of:%Y-%m-%d %H:%M:%S}: the events "
         f"reach from {first:%Y-%m-%d} to {last:%Y-%m-%d}. Take an as_of soon after {last:%Y-%m-%d}."

@@ -33,7 +33,7 @@ def write_snapshot(
     home : where snapshots are kept
     as_of : the instant of the scores, UTC
     bundle, version : the model that made them
-    scores, rows : as `score_events` gives them
+    scores, rows : as `score_acts` gives them
 
     Returns
     -------

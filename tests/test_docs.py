@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from features.catalogue import CATALOGUE
 from features.events import ENGAGEMENTS, SCHEMA
 from training.baselines import BASELINES
 from training.config import Config, read_config
@@ -74,14 +75,16 @@ def test_imports_of_the_readme_are_understood(tmp_path):
     for line in next(block for block in blocks("sh") if block.startswith("clout import")).splitlines():
         run = clout(line, tmp_path)
         assert run.returncode == 2
-        assert re.search(r"error: .*(acts\.csv\.gz|travel\.stackexchange\.com)", run.stderr), run.stderr
+        assert re.search(
+            r"error: .*(acts\.csv\.gz|travel\.stackexchange\.com|archive|jetstream|hours|dumps)", run.stderr
+        ), run.stderr
 
 
 def test_the_toml_of_the_readme_is_the_default(tmp_path):
     (block,) = blocks("toml")
     (tmp_path / "clout.toml").write_text(block)
     assert read_config(tmp_path / "clout.toml") == Config()
-    assert tomllib.loads(block) == Config().model_dump()
+    assert tomllib.loads(block) == Config().model_dump(mode="json")
 
 
 def test_the_gate_runs_the_readme_itself():
@@ -116,3 +119,8 @@ def test_no_page_names_a_registry_or_a_machine(page):
     text = page.read_text()
     assert not re.search(r"https?://(?!www\.apache\.org|127\.0\.0\.1)\S+", text)
     assert not re.search(r"(?<![\w.])/(home|root|work|Users|opt)/", text)
+
+
+def test_the_catalogue_of_the_readme_is_the_codes():
+    told = README.partition("<!-- catalogue -->\n")[2].partition("\n<!-- /catalogue -->")[0]
+    assert told == CATALOGUE.as_markdown()

@@ -1,16 +1,17 @@
 """The simple signals that a score has to beat, all computed from events before the instant alone."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-import ibis
-import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from features.events import ENGAGEMENTS, NEGATIVE, known_at
+from features.acts import Acts, known
+from features.events import NEGATIVE
+from features.relations import engagements, is_any
+from features.scopes import ALL
+from features.windows import LOOKBACK_DAYS
 
-LOOKBACK = timedelta(days=365)
 COLUMNS = {
     "followers": "followers",
     "engagers": "engagers_365d",
@@ -21,12 +22,12 @@ COLUMNS = {
 BASELINES = (*COLUMNS, "pagerank", "tweepcred")
 
 
-def baselines(events: ir.Table, rows: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
-    """Compute every baseline for the users of a feature table.
+def baselines(acts: Acts, rows: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
+    """Compute every baseline for the users of a feature table, scope `all`.
 
     Parameters
     ----------
-    events : an event table as `open_events` gives it
+    acts : from `open_acts`
     rows : feature rows of `as_of`, with column `user`
     as_of : the instant; events at or after it are not looked at
 
@@ -35,7 +36,7 @@ def baselines(events: ir.Table, rows: pd.DataFrame, as_of: datetime) -> pd.DataF
     one float column per name of BASELINES, in the order of `rows`
 
     """
-    edges = _edges(events, as_of)
+    edges = _edges(acts, as_of)
     follows = edges[edges["follows"] > 0]
     signals = {name: rows[column].to_numpy(float) for name, column in COLUMNS.items()}
     signals["pagerank"] = _of(rows, pagerank(edges))
@@ -47,15 +48,16 @@ def _of(rows: pd.DataFrame, ranks: pd.Series) -> np.ndarray:
     return rows["user"].map(ranks).fillna(0.0).to_numpy(float)
 
 
-def _edges(events: ir.Table, as_of: datetime) -> pd.DataFrame:
+def _edges(acts: Acts, as_of: datetime) -> pd.DataFrame:
     """Return (actor, target, acts, follows) of the 365 days before the instant, approving acts alone."""
-    known = known_at(events, as_of)
-    kinds = [verb for verb in ENGAGEMENTS if verb not in NEGATIVE]
-    start = ibis.literal(as_of - LOOKBACK, type="timestamp('UTC')")
-    past = known.filter(known.time >= start, known.verb.isin(kinds), known.actor.notnull(), known.target.notnull())
-    past = past.filter(past.actor != past.target)
-    pairs = past.group_by("actor", "target").agg(acts=past.count(), follows=(past.verb == "follow").cast("int64").sum())
-    return pairs.order_by("actor", "target").to_pandas()
+    year = engagements(known(acts.rows, as_of, LOOKBACK_DAYS))
+    past = year.filter(~is_any(year.verb, *NEGATIVE), year.other.notnull())
+    follows = is_any(past.verb, "follow").cast("int64").sum()
+    pairs = past.group_by("user", "other").agg(acts=past.count(), follows=follows)
+    names = acts.people.filter(acts.people.scope == ALL).select("key", name="user")
+    targets, actors = names.select(user="key", target="name"), names.select(other="key", actor="name")
+    named = pairs.join(targets, "user").join(actors, "other").select("actor", "target", "acts", "follows")
+    return named.order_by("actor", "target").to_pandas()
 
 
 def pagerank(edges: pd.DataFrame, damping: float = 0.85, rounds: int = 50) -> pd.Series:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from features.catalogue import CATALOGUE
 from features.errors import CatalogueError, RegistryError
+from features.scopes import ALL
 from training.interval import Band, Intervals
 from training.scale import Scale
 
@@ -50,6 +51,11 @@ class Bundle:
     def baseline(self) -> str:
         """What every explanation is measured against, in words."""
         return f"the average of the {self.facts['rows']:,} rows (a user at an instant) that the model was trained on"
+
+    @property
+    def scopes(self) -> list[str]:
+        """The scopes that the model was trained on."""
+        return list(self.facts["config"]["panel"].get("scopes", [ALL]))
 
     def matrix(self, rows: pd.DataFrame) -> np.ndarray:
         """Return the features in the booster's order, shape (rows, features), null as NaN.

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from features.commands import Events, Json
-from features.terminal import as_json, say, steps, table, warn
+from features.commands import Events, Identities, open_as_asked
+from features.terminal import Json, as_json, say, steps, table, warn
 from training.home import home_from_environment
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def train(
     events: Events,
     as_of: Annotated[str | None, typer.Option(help="See nothing at or after this instant (ISO 8601, UTC).")] = None,
     config: Annotated[Path | None, typer.Option(help="A clout.toml; every field is optional.")] = None,
+    identities: Identities = None,
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:
@@ -38,9 +39,10 @@ def train(
     from training.config import read_config
     from training.train import train
 
-    settings = read_config(config)
+    settings, place = read_config(config), home_from_environment(home)
+    acts = open_as_asked(events, settings.panel.scopes, identities)
     with steps() as progress:
-        made = train(events, settings, home_from_environment(home), instant(as_of) if as_of else None, progress)
+        made = train(acts, settings, place, instant(as_of) if as_of else None, progress)
     if json:
         as_json(_trained(made))
         return
@@ -51,6 +53,7 @@ def train(
 def evaluate(
     events: Events,
     as_of: Annotated[str | None, typer.Option(help="Judge the horizon from here; default the newest complete.")] = None,
+    identities: Identities = None,
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:
@@ -58,12 +61,13 @@ def evaluate(
 
     Example: clout evaluate events --json
     """
-    from features.events import instant, open_events
+    from features.events import instant
+    from features.scopes import ALL
     from training.evaluation import evaluate_bundle
     from training.registry import required_champion
 
     bundle, version = required_champion(home_from_environment(home))
-    figures = evaluate_bundle(open_events(events), bundle, instant(as_of) if as_of else None)
+    figures = evaluate_bundle(open_as_asked(events, [ALL], identities), bundle, instant(as_of) if as_of else None)
     if figures["in_sample"]:
         warn(f"the champion has seen this horizon: {', '.join(figures['in_sample'])} are not out of time.")
     if json:

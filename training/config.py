@@ -5,9 +5,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from features.errors import ConfigError
+from features.errors import ConfigError, ScopeError
+from features.scopes import ALL, checked
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -24,9 +25,24 @@ class Outcome(_Section):
 
 
 class Panel(_Section):
-    """The training panel: at most `cutoffs` training cutoffs, one horizon apart."""
+    """The training panel: at most `cutoffs` training cutoffs, one horizon apart, and the scopes that rows come from.
+
+    Scopes are `all`, which has to be among them, `network:NAME`, `topic:NAME`, `network:*` and `topic:*`.
+    """
 
     cutoffs: int = Field(default=12, ge=2, le=120)
+    scopes: tuple[str, ...] = (ALL,)
+
+    @field_validator("scopes")
+    @classmethod
+    def _scopes_with_all(cls, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            asked = checked(scopes)
+        except ScopeError as error:
+            raise ValueError(str(error)) from error
+        if ALL not in asked:
+            raise ValueError(f"the scope {ALL} has to be among them")
+        return asked
 
 
 class Model(_Section):

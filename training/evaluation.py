@@ -2,25 +2,26 @@
 
 from datetime import datetime, timedelta
 
-import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 
+from features.acts import Acts
 from features.events import span
-from features.table import checked_as_of
+from features.opening import checked_as_of
+from features.scopes import ALL
 from training.baselines import BASELINES, baselines
 from training.bundle import Bundle
 from training.metrics import METRICS, RANKING
 from training.outcome import check_complete
-from training.panel import panel_rows
+from training.panel import in_scope, panel_rows
 
 BAND_EDGES = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, np.inf)
 
 
 def evaluate_bundle(
-    events: ir.Table, bundle: Bundle, as_of: datetime | None = None, resamples: int = 200, seed: int = 0
+    acts: Acts, bundle: Bundle, as_of: datetime | None = None, resamples: int = 200, seed: int = 0
 ) -> dict:
-    """Judge a bundle against the baselines on one horizon; without an instant, on the newest complete one.
+    """Judge a bundle against the baselines on one horizon, scope `all`; without an instant, on the newest complete one.
 
     Returns
     -------
@@ -32,12 +33,12 @@ def evaluate_bundle(
     AsOfError : the horizon is not complete, or nothing happened before it
 
     """
-    _, last = span(events)
+    _, last = span(acts.rows)
     horizon = timedelta(days=bundle.horizon_days)
-    as_of = checked_as_of(events, as_of or checked_as_of(events) - horizon)
+    as_of = checked_as_of(acts.rows, as_of or checked_as_of(acts.rows) - horizon)
     check_complete(last, as_of, bundle.horizon_days)
-    rows = panel_rows(events, as_of, bundle.horizon_days)
-    signals = baselines(events, rows, as_of)
+    rows = in_scope(panel_rows(acts, as_of, bundle.horizon_days), ALL)
+    signals = baselines(acts, rows, as_of)
     figures = evaluate(rows["audience"].to_numpy(), bundle.predict(rows), signals, resamples, seed)
     heading = {"as_of": as_of.isoformat(), "horizon_days": bundle.horizon_days, "in_sample": _in_sample(bundle, as_of)}
     return heading | figures

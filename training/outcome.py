@@ -2,35 +2,35 @@
 
 from datetime import datetime, timedelta
 
-import ibis
 import ibis.expr.types as ir
 
+from features.acts import Acts, instant_literal
 from features.errors import AsOfError
-from features.events import ENGAGEMENTS
+from features.relations import engagements
 
 SLACK = timedelta(days=1)
 
 
-def audience(events: ir.Table, as_of: datetime, horizon_days: int) -> ir.Table:
+def audience(acts: Acts, as_of: datetime, horizon_days: int) -> ir.Table:
     """Count the distinct people who engage with each user in `[as_of, as_of + horizon)`.
 
     Parameters
     ----------
-    events : an event table as `open_events` gives it
+    acts : from `open_acts`
     as_of : the start of the horizon, UTC
     horizon_days : its length in days
 
     Returns
     -------
-    a lazy Ibis table (user, audience), one row for each user with an audience of at least one; engagement by an
-    unknown person or by oneself counts nobody
+    a lazy Ibis table (user, scope, audience), one row for each user with an audience of at least one; engagement by
+    an unknown person or by oneself counts nobody
 
     """
-    start, end = (ibis.literal(at, type="timestamp('UTC')") for at in (as_of, as_of + timedelta(days=horizon_days)))
-    ahead = events.filter(events.time >= start, events.time < end, events.verb.isin(ENGAGEMENTS))
-    people = ahead.filter(ahead.target.notnull(), ahead.actor.notnull(), ahead.actor != ahead.target)
-    distinct = people.select(user=people.target, other=people.actor).distinct()
-    return distinct.group_by("user").agg(audience=distinct.count())
+    start, end = (instant_literal(at) for at in (as_of, as_of + timedelta(days=horizon_days)))
+    ahead = engagements(acts.rows.filter(acts.rows.time >= start, acts.rows.time < end))
+    distinct = ahead.filter(ahead.other.notnull()).select("user", "other").distinct()
+    counted = distinct.group_by(key="user").agg(audience=distinct.count())
+    return counted.join(acts.people, "key").select("user", "scope", "audience")
 
 
 def check_complete(last: datetime, as_of: datetime, horizon_days: int) -> None:

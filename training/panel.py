@@ -1,14 +1,14 @@
-"""The training panel: (user, as_of) rows over cutoffs one horizon apart, features from before, outcome from after."""
+"""The training panel: rows (user, scope, as_of) over cutoffs one horizon apart, features before, outcome after."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import ibis.expr.types as ir
 import pandas as pd
 
+from features.acts import Acts, kept
 from features.errors import TooSmallError
-from features.table import feature_table
+from features.table import KEYS, feature_rows
 from training.outcome import audience
 
 MIN_TRAINING_ROWS = 200
@@ -56,18 +56,17 @@ def split_cutoffs(first: datetime, as_of: datetime, horizon_days: int, most: int
     return Split(tuple(cutoffs[:-1]), cutoffs[-1])
 
 
-def panel_rows(events: ir.Table, as_of: datetime, horizon_days: int) -> pd.DataFrame:
-    """Return one cutoff's rows: user, scope, the features, as_of and audience (people), ordered by user."""
-    rows = feature_table(events, as_of).to_pandas()
-    outcome = audience(events, as_of, horizon_days).to_pandas().set_index("user")["audience"]
-    labels = rows["user"].map(outcome).fillna(0).astype("int64")
-    return rows.assign(as_of=pd.Timestamp(as_of), audience=labels)
+def panel_rows(acts: Acts, as_of: datetime, horizon_days: int) -> pd.DataFrame:
+    """Return one cutoff's rows: user, scope, the features, as_of and audience (people), ordered by user and scope."""
+    outcome = audience(acts, as_of, horizon_days).to_pandas()
+    rows = feature_rows(acts, as_of).merge(outcome, on=KEYS, how="left", sort=False)
+    return rows.assign(as_of=pd.Timestamp(as_of), audience=rows["audience"].fillna(0).astype("int64"))
 
 
 def build_panel(
-    events: ir.Table, split: Split, horizon_days: int, progress: Callable[[float], None] | None = None
+    acts: Acts, split: Split, horizon_days: int, progress: Callable[[float], None] | None = None
 ) -> pd.DataFrame:
-    """Stack the rows of all cutoffs, oldest first.
+    """Stack the rows of all cutoffs, oldest first; the acts are read and given their keys once for all.
 
     Raises
     ------
@@ -75,10 +74,11 @@ def build_panel(
 
     """
     frames = []
-    for k, cutoff in enumerate(split.cutoffs):
-        frames.append(panel_rows(events, cutoff, horizon_days))
-        if progress:
-            progress((k + 1) / len(split.cutoffs))
+    with kept(acts) as shared:
+        for k, cutoff in enumerate(split.cutoffs):
+            frames.append(panel_rows(shared, cutoff, horizon_days))
+            if progress:
+                progress((k + 1) / len(split.cutoffs))
     panel = pd.concat(frames, ignore_index=True)
     _check_size(panel[panel["as_of"] < pd.Timestamp(split.train[-1])])
     return panel
@@ -97,3 +97,8 @@ def _check_size(rows: pd.DataFrame) -> None:
 def rows_at(panel: pd.DataFrame, *cutoffs: datetime) -> pd.DataFrame:
     """Select the rows of some cutoffs."""
     return panel[panel["as_of"].isin([pd.Timestamp(cutoff) for cutoff in cutoffs])].reset_index(drop=True)
+
+
+def in_scope(rows: pd.DataFrame, scope: str) -> pd.DataFrame:
+    """Select the rows of one scope."""
+    return rows[rows["scope"] == scope].reset_index(drop=True)

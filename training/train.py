@@ -10,10 +10,12 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
+from features.acts import Acts
 from features.catalogue import CATALOGUE
 from features.errors import CatalogueError, TooSmallError
-from features.events import open_events, span
-from features.table import checked_as_of
+from features.events import span
+from features.opening import checked_as_of
+from features.scopes import ALL
 from training import plots, registry
 from training.baselines import baselines
 from training.bundle import Bundle
@@ -24,7 +26,7 @@ from training.home import Home
 from training.interval import fit_intervals
 from training.model import fit_booster
 from training.outcome import check_complete
-from training.panel import Split, build_panel, rows_at, split_cutoffs
+from training.panel import Split, build_panel, in_scope, rows_at, split_cutoffs
 from training.scale import Scale, make_scale
 
 log = logging.getLogger("clout")
@@ -84,12 +86,12 @@ def _facts(rows: pd.DataFrame, split: Split, config: Config) -> dict:
         "calibration_cutoff": split.calibrate.isoformat(),
         "rows": len(rows),
         "catalogue": CATALOGUE.fingerprint,
-        "config": config.model_dump(),
+        "config": config.model_dump(mode="json"),
     }
 
 
 def train(
-    source: object,
+    acts: Acts,
     config: Config,
     home: Home,
     as_of: datetime | None = None,
@@ -102,7 +104,7 @@ def train(
 
     Parameters
     ----------
-    source : events in any form that `open_events` takes
+    acts : from `open_acts`, in the scopes of the configuration
     config : what to foretell and how to fit
     home : where the registry is
     as_of : nothing at or after it is seen; None takes all events
@@ -110,21 +112,20 @@ def train(
 
     Raises
     ------
-    EventsError, AsOfError : the events cannot be read, or end before `as_of`
+    AsOfError : nothing happened before `as_of`, it lies in the future, or the events end long before it
     TooSmallError : the community is too small or too young
     RegistryError : the registry cannot be reached
 
     """
     present = _frozen(home)
-    events = open_events(source)
-    first, last = span(events)
-    as_of = checked_as_of(events, as_of)
+    first, last = span(acts.rows)
+    as_of = checked_as_of(acts.rows, as_of)
     split = split_cutoffs(first, as_of, config.outcome.horizon_days, config.panel.cutoffs)
     check_complete(last, split.calibrate, config.outcome.horizon_days)
-    panel = _timed("panel", lambda: build_panel(events, split, config.outcome.horizon_days, _of(progress, "panel")))
+    panel = _timed("panel", lambda: build_panel(acts, split, config.outcome.horizon_days, _of(progress, "panel")))
     rehearsal = _timed("rehearsal", lambda: fit(panel, split.earlier(), config, present))
-    test = rows_at(panel, split.calibrate)
-    signals = _timed("baselines", lambda: baselines(events, test, split.calibrate))
+    test = in_scope(rows_at(panel, split.calibrate), ALL)
+    signals = _timed("baselines", lambda: baselines(acts, test, split.calibrate))
     predicted = rehearsal.predict(test)
     progress("evaluate", 0.0)
     evaluation = _timed("evaluate", lambda: _evaluated(test, predicted, signals, config))

@@ -1,13 +1,13 @@
 """Scanning of text files, line by line; lines that don't parse are kept with the reason."""
 
-import gzip
-import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 from duckdb import Error as DuckDBError
 from ibis.backends.duckdb import Backend
 
 from features.errors import EventsError
+from features.sources.packed import packing, readable
 from features.sources.quoting import file_literal, literal
 
 MALFORMED = {
@@ -17,18 +17,32 @@ MALFORMED = {
     "LINE SIZE OVER MAXIMUM": "line too long",
 }
 KEPT = 500
-CHUNK_BYTES = 1 << 20
 
 
-def scan(backend: Backend, file: Path, columns: dict[str, str], scratch: Path, **options: str) -> str:
-    """Copy a text file into the Parquet file `scratch`, with `row`, the number among the records that parse, from 1.
+def numbered(rows: str) -> str:
+    """Write the SQL that numbers the rows of a query from 1, in the order of the file."""
+    return f"SELECT row_number() OVER () AS row, * FROM ({rows})"
+
+
+def scan(
+    backend: Backend,
+    file: Path,
+    columns: dict[str, str],
+    scratch: Path,
+    shape: Callable[[str], str] = numbered,
+    /,
+    **options: str,
+) -> str:
+    """Copy a text file into the Parquet file `scratch`, in the order of the file.
 
     Parameters
     ----------
     backend : the engine that reads
-    file : plain, or gzipped where its name ends in .gz
+    file : plain, gzipped where its name ends in .gz, or packed with Zstandard where it ends in .zst
     columns : for each column of the file, in order, the name it gets, or none where it isn't wanted
     scratch : the Parquet file to write; its stem must be a name in SQL
+    shape : makes of the SQL of the wanted columns that of what is written, row by row; else `row`, the number among
+        the records that parse, comes before them. Numbering takes one core; `rows_of` does it afterwards on all
     options : of DuckDB's `read_csv`, as SQL
 
     Returns
@@ -41,20 +55,36 @@ def scan(backend: Backend, file: Path, columns: dict[str, str], scratch: Path, *
 
     """
     rejects = f"rejects_{scratch.stem}"
+    held = readable(file, scratch)
     try:
-        _refuse_truncated(file)
-        backend.con.execute(_copy(file, columns, scratch, rejects, options))
-    except (DuckDBError, OSError, EOFError, zlib.error) as error:
+        backend.con.execute(_copy(held, columns, scratch, rejects, shape, options))
+    except DuckDBError as error:
         raise EventsError(f"{file} cannot be read: {_cause(error)}") from error
+    finally:
+        if held != file:
+            held.unlink()
     _refuse_encoding(backend, rejects, file)
     return rejects
 
 
-def _copy(file: Path, columns: dict[str, str], scratch: Path, rejects: str, options: dict[str, str]) -> str:
+def rows_of(scratch: Path) -> str:
+    """Write the SQL of what `scan` wrote in a shape of its own, with `row`, the number among the records that parse."""
+    source = f"read_parquet({file_literal(scratch)}, file_row_number = true)"
+    return f"SELECT file_row_number + 1 AS row, * EXCLUDE file_row_number FROM {source}"
+
+
+def _copy(
+    file: Path,
+    columns: dict[str, str],
+    scratch: Path,
+    rejects: str,
+    shape: Callable[[str], str],
+    options: dict[str, str],
+) -> str:
     settings = {
         "auto_detect": "false",
         "columns": "{" + ", ".join(f"{name}: 'VARCHAR'" for name in columns) + "}",
-        "compression": "'gzip'" if file.suffix.lower() == ".gz" else "'none'",
+        "compression": literal(packing(file)),
         "store_rejects": "true",
         "rejects_table": literal(rejects),
         "rejects_scan": literal(f"{rejects}_scan"),
@@ -62,10 +92,8 @@ def _copy(file: Path, columns: dict[str, str], scratch: Path, rejects: str, opti
     }
     given = ", ".join(f"{name} = {value}" for name, value in settings.items())
     wanted = ", ".join(f"{name} AS {field}" for name, field in columns.items() if field)
-    return (
-        f"COPY (SELECT row_number() OVER () AS row, {wanted} FROM read_csv({file_literal(file)}, {given})) "
-        f"TO {literal(str(scratch))} (FORMAT parquet)"
-    )
+    rows = shape(f"SELECT {wanted} FROM read_csv({file_literal(file)}, {given})")
+    return f"COPY ({rows}) TO {literal(str(scratch))} (FORMAT parquet)"
 
 
 def _cause(error: Exception) -> str:
@@ -73,14 +101,6 @@ def _cause(error: Exception) -> str:
     if "state machine" in text:
         return "its lines seem to end in different ways; make them alike first, for instance with dos2unix."
     return text
-
-
-def _refuse_truncated(file: Path) -> None:
-    """Read a gzipped file to its end, since not every DuckDB notices that the end is missing."""
-    if file.suffix.lower() == ".gz":
-        with gzip.open(file) as text:
-            while text.read(CHUNK_BYTES):
-                pass
 
 
 def _refuse_encoding(backend: Backend, rejects: str, file: Path) -> None:
@@ -96,7 +116,8 @@ def with_malformed(good: str, rejects: str, header: int) -> str:
 
     Parameters
     ----------
-    good : SQL with `row`, from `scan`, `record` and `reason`, and any other columns, which are null for the others
+    good : SQL with `row`, from `scan` or `rows_of`, `record` and `reason`, and any other columns, which are null for
+        the others
     rejects : the table of the other lines, from `scan`
     header : number of lines before the first record
 

@@ -7,8 +7,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from features.errors import AsOfError
-from serving.scorer import SCORES, audience_band, percentiles, score_events, score_rows
+from features.errors import AsOfError, ScopeError
+from features.opening import open_acts
+from serving.scorer import SCORES, audience_band, percentiles, score_acts, score_rows
 
 
 def test_one_row_per_user_and_scope_in_order(scores, rows):
@@ -80,12 +81,15 @@ def events():
 
 def test_events_become_scores_and_the_rows_they_rest_on(bundle, events):
     told = []
-    scores, rows = score_events(
-        events, datetime(2017, 7, 3, tzinfo=UTC), bundle, "3", lambda step, share: told.append((step, share))
+    scores, rows = score_acts(
+        open_acts(events), datetime(2017, 7, 3, tzinfo=UTC), bundle, "3", lambda step, share: told.append((step, share))
     )
     assert scores["user"].tolist() == rows["user"].tolist() == ["ann", "bob"]
     assert rows["engagers_28d"].tolist() == [1.0, 0.0]
-    assert told == [("features", 0.0), ("features", 1.0), ("score", 0.0), ("score", 1.0)]
+    shares = [share for step, share in told if step == "features"]
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    assert shares == sorted(shares)
+    assert told[-2:] == [("score", 0.0), ("score", 1.0)]
 
 
 @pytest.mark.parametrize(
@@ -97,4 +101,19 @@ def test_events_become_scores_and_the_rows_they_rest_on(bundle, events):
 )
 def test_an_instant_without_anybody_is_refused(bundle, events, as_of, message):
     with pytest.raises(AsOfError, match=message):
-        score_events(events, as_of, bundle, "3")
+        score_acts(open_acts(events), as_of, bundle, "3")
+
+
+def test_a_scope_that_nobody_has_is_refused(bundle, events):
+    with pytest.raises(
+        ScopeError, match=r"nobody is in the scope topic:tea at this instant; found all, network:default"
+    ):
+        acts = open_acts(events, ["all", "network:*", "topic:tea"])
+        score_acts(acts, datetime(2017, 7, 3, tzinfo=UTC), bundle, "3", scopes=["all", "network:*", "topic:tea"])
+
+
+def test_an_instant_in_the_future_is_refused(bundle, events):
+    with pytest.raises(
+        AsOfError, match=r"as_of 2199-01-01 00:00:00 lies in the future: the last event is of 2017-07-03"
+    ):
+        score_acts(open_acts(events), datetime(2199, 1, 1, tzinfo=UTC), bundle, "3")

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.events import open_events
+from features.opening import open_acts
 from features.simulation import Community, simulate
-from features.table import feature_table
+from features.table import feature_rows
 from training.config import Config, Evaluation, Model, Panel
 from training.home import Home
 from training.train import train
@@ -64,7 +64,7 @@ def home(tmp_path_factory):
 @pytest.fixture(scope="session")
 def trained(simulated, config, home):
     """The first model of a home, trained on what was known ten days before the end of the events."""
-    return train(simulated.events, config, home, simulated.as_of)
+    return train(open_acts(simulated.events), config, home, simulated.as_of)
 
 
 @pytest.fixture(scope="session")
@@ -75,4 +75,4 @@ def bundle(trained):
 @pytest.fixture(scope="session")
 def rows(simulated):
     """Everybody's features at the instant."""
-    return feature_table(open_events(simulated.events), simulated.as_of).to_pyarrow().to_pandas()
+    return feature_rows(open_acts(simulated.events), simulated.as_of)

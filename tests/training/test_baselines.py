@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.events import open_events
-from features.table import feature_table
+from features.opening import open_acts
+from features.table import feature_rows
 from training.baselines import BASELINES, baselines, pagerank, tweepcred
 
 AS_OF = datetime(2025, 1, 11, tzinfo=UTC)  # day 10 of the tables
@@ -26,8 +26,8 @@ def dense(flow: np.ndarray, damping: float) -> np.ndarray:
 @pytest.fixture(scope="module")
 def signals(table):
     def compute(acts):
-        events = open_events(table(acts))
-        rows = feature_table(events, AS_OF).to_pyarrow().to_pandas()
+        events = open_acts(table(acts))
+        rows = feature_rows(events, AS_OF)
         return baselines(events, rows, AS_OF).set_index(rows["user"])
 
     return compute

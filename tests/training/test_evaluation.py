@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pytest
 
 from features.errors import AsOfError
-from features.events import open_events
+from features.opening import open_acts
 from training.baselines import BASELINES
 from training.evaluation import bands, calibration_figures, evaluate, evaluate_bundle, resampled_lead
 
@@ -94,7 +94,7 @@ def test_bands_by_hand():
 
 class TestBundle:
     def test_a_champion_on_the_newest_complete_horizon(self, bundle, simulated):
-        figures = evaluate_bundle(open_events(simulated.events), bundle, resamples=20)
+        figures = evaluate_bundle(open_acts(simulated.events), bundle, resamples=20)
         last = pc.max(simulated.events["time"]).as_py()
         assert datetime.fromisoformat(figures["as_of"]) == last.replace(microsecond=0) + timedelta(seconds=1, days=-28)
         # ten days past the bundle's own instant: the intervals have seen part of this, the trees nothing
@@ -103,7 +103,7 @@ class TestBundle:
         assert json.loads(json.dumps(figures, allow_nan=False)) == figures
 
     def test_what_the_bundle_has_seen_is_named(self, bundle, simulated):
-        events = open_events(simulated.events)
+        events = open_acts(simulated.events)
         seen = datetime.fromisoformat(bundle.facts["trained_on_outcomes_until"])
         early = evaluate_bundle(events, bundle, seen - timedelta(days=1), resamples=20)
         assert early["in_sample"] == ["auc", "ndcg_100", "r2_log", "total", "coverage"]
@@ -111,8 +111,8 @@ class TestBundle:
 
     def test_a_horizon_that_is_not_over(self, bundle, simulated):
         with pytest.raises(AsOfError, match=r"the horizon of 28 days .* the outcome is not known yet"):
-            evaluate_bundle(open_events(simulated.events), bundle, simulated.as_of)
+            evaluate_bundle(open_acts(simulated.events), bundle, simulated.as_of)
 
     def test_before_the_first_event(self, bundle, simulated):
         with pytest.raises(AsOfError, match="is not after the first event"):
-            evaluate_bundle(open_events(simulated.events), bundle, simulated.as_of - timedelta(days=3_000))
+            evaluate_bundle(open_acts(simulated.events), bundle, simulated.as_of - timedelta(days=3_000))

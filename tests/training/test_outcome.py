@@ -3,7 +3,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from features.errors import AsOfError
-from features.events import ENGAGEMENTS, open_events
+from features.events import ENGAGEMENTS
+from features.opening import open_acts
 from training.outcome import audience, check_complete
 
 AS_OF = datetime(2025, 1, 11, tzinfo=UTC)  # day 10 of the tables
@@ -11,7 +12,7 @@ AFTER = 1 / 86_400
 
 
 def counted(table, acts, horizon_days=28):
-    rows = audience(open_events(table(acts)), AS_OF, horizon_days).to_pyarrow().to_pylist()
+    rows = audience(open_acts(table(acts)), AS_OF, horizon_days).to_pyarrow().to_pylist()
     return {row["user"]: row["audience"] for row in rows}
 
 

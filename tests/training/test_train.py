@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from features.errors import AsOfError, CatalogueError, EventsError, TooSmallError
+from features.opening import open_acts
 from training.bundle import BOOSTER_FILE, FACTS_FILE
 from training.config import Config, Evaluation, Model, Outcome, Panel
 from training.gate import Verdict
@@ -29,7 +30,7 @@ def again(simulated, config, tmp_path_factory):
     told = []
     home = Home(tmp_path_factory.mktemp("again"))
     mixed = mixed.take(np.random.default_rng(0).permutation(len(mixed)))
-    return train(mixed, config, home, simulated.as_of, lambda *step: told.append(step)), home, told
+    return train(open_acts(mixed), config, home, simulated.as_of, lambda *step: told.append(step)), home, told
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def second(again, simulated, config):
     other = config.model_copy(update={"model": Model(trees=20, seed=5), "panel": Panel(cutoffs=2)})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.train.fit", watched)
-        return first, train(simulated.events, other, home, simulated.as_of - timedelta(days=9)), home, splits
+        return first, train(open_acts(simulated.events), other, home, simulated.as_of - timedelta(days=9)), home, splits
 
 
 class TestFigures:
@@ -137,7 +138,7 @@ def test_a_champion_of_another_catalogue_leaves_its_scale_behind(monkeypatch, ho
 class TestTooSmall:
     def refused(self, table, acts, tmp_path, match, error=TooSmallError):
         with pytest.raises(error, match=match):
-            train(table(acts), SMALL, Home(tmp_path / "home"))
+            train(open_acts(table(acts)), SMALL, Home(tmp_path / "home"))
         assert not (tmp_path / "home").exists()
 
     def test_a_handful(self, table, tmp_path):
@@ -169,11 +170,11 @@ class TestTooSmall:
 class TestAsOf:
     def test_long_after_the_last_event(self, simulated, config, tmp_path):
         with pytest.raises(AsOfError, match=r"the outcome is not known yet\. Take an instant"):
-            train(simulated.events, config, Home(tmp_path), simulated.as_of + timedelta(days=30))
+            train(open_acts(simulated.events), config, Home(tmp_path), simulated.as_of + timedelta(days=30))
 
     def test_before_the_first_event(self, simulated, config, tmp_path):
         with pytest.raises(AsOfError, match="is not after the first event"):
-            train(simulated.events, config, Home(tmp_path), simulated.as_of - timedelta(days=3_000))
+            train(open_acts(simulated.events), config, Home(tmp_path), simulated.as_of - timedelta(days=3_000))
 
 
 def test_what_came_of_it_is_frozen(trained):

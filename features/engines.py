@@ -1,0 +1,70 @@
+"""Engines: what computes features, by name or by URL."""
+
+from typing import Any
+
+import ibis
+
+from features.errors import EngineError
+from features.events import connect
+
+SPARK = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.shuffle.partitions": "8",
+}
+
+
+def open_engine(name: str) -> ibis.BaseBackend:
+    """Open an engine.
+
+    Parameters
+    ----------
+    name : `duckdb`, embedded; `spark`, the session of this process, or a local one where there is none; or the URL of
+        any backend that Ibis knows, such as `postgres://user@host/database`
+
+    Raises
+    ------
+    EngineError : it is unknown, a package for it is not installed, or it cannot be reached
+
+    """
+    if name == "duckdb":
+        return connect()
+    if name == "spark":
+        return _spark()
+    if "://" not in name:
+        raise EngineError(
+            f"{name!r} is no engine; expected duckdb, spark, or a URL such as postgres://user@host/database."
+        )
+    try:
+        return ibis.connect(name)
+    except ModuleNotFoundError as error:
+        kind = name.partition("://")[0]
+        raise EngineError(f"{kind} needs a package: pip install 'ibis-framework[{kind}]' ({error}).") from error
+    except Exception as error:
+        raise EngineError(f"{_without_secrets(name)} cannot be reached: {_first_line(error)}") from error
+
+
+def _spark() -> ibis.BaseBackend:
+    try:
+        from pyspark.sql import SparkSession
+    except ModuleNotFoundError as error:
+        raise EngineError("Spark needs a package: pip install 'clout-score[spark]', and Java 17 or newer.") from error
+    try:
+        running = SparkSession.getActiveSession()
+        builder: Any = SparkSession.builder.appName("clout")
+        if running is None:
+            builder = builder.master("local[*]").config(map=SPARK)
+        return ibis.pyspark.connect(builder.getOrCreate())
+    except Exception as error:
+        raise EngineError(f"Spark cannot be started: {_first_line(error)} It needs Java 17 or newer.") from error
+
+
+def _without_secrets(url: str) -> str:
+    """Leave out a user and password, which must not be printed."""
+    kind, _, rest = url.partition("://")
+    return f"{kind}://{rest.rpartition('@')[2]}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,85 @@
+"""Opening: from any form of events, or a store, to acts; and the instant to look at them from."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeAlias
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+import pyarrow as pa
+
+from features.acts import Acts, acts
+from features.errors import AsOfError, ScopeError
+from features.events import open_events, span
+from features.identities import merged
+from features.scopes import ALL
+from features.store import is_store, open_store
+
+Source: TypeAlias = str | Path | pd.DataFrame | pa.Table | ir.Table
+
+
+def open_acts(
+    source: Source,
+    scopes: Sequence[str] = (ALL,),
+    identities: pd.DataFrame | None = None,
+    engine: ibis.BaseBackend | None = None,
+) -> Acts:
+    """Open events, or a store, as acts.
+
+    Parameters
+    ----------
+    source : an event table in any form that `open_events` takes, or the folder of a store
+    scopes : the scopes to describe, as in `scopes.scoped`; a store has its own
+    identities : (account, person), as in `identities.read_identities`; a store has its own
+    engine : what computes; None is DuckDB, or where an Ibis table lives
+
+    Raises
+    ------
+    EventsError : the events cannot be read
+    ScopeError : a scope is none, or a store does not hold it
+    StoreError : the store is damaged
+
+    """
+    if isinstance(source, str | Path) and is_store(Path(source)):
+        return open_store(Path(source), scopes)
+    events = open_events(source, engine)
+    return acts(events if identities is None else merged(events, identities), scopes)
+
+
+def check_scopes(rows: pd.DataFrame, scopes: Sequence[str]) -> None:
+    """See that each scope asked for by name has somebody in it.
+
+    Raises
+    ------
+    ScopeError : one has nobody; says which there are
+
+    """
+    found = sorted(set(rows["scope"]))
+    empty = [scope for scope in scopes if not scope.endswith(":*") and scope not in found]
+    if empty:
+        shown = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
+        raise ScopeError(f"nobody is in the scope {empty[0]} at this instant; found {shown or 'no scope at all'}.")
+
+
+def checked_as_of(table: ir.Table, as_of: datetime | None = None) -> datetime:
+    """Hold an instant against events or acts; without one, take the first whole second after the last event.
+
+    Raises
+    ------
+    AsOfError : nothing happened before the instant, or it lies in the future
+
+    """
+    first, last = span(table)
+    if as_of is None:
+        return last.replace(microsecond=0) + timedelta(seconds=1)
+    if as_of <= first:
+        raise AsOfError(f"as_of {as_of:%Y-%m-%d %H:%M:%S} is not after the first event, {first:%Y-%m-%d %H:%M:%S} UTC.")
+    now = datetime.now(UTC)
+    if as_of > max(now, last + timedelta(seconds=1)):
+        raise AsOfError(
+            f"as_of {as_of:%Y-%m-%d %H:%M:%S} lies in the future: the last event is of {last:%Y-%m-%d %H:%M:%S} and "
+            f"now it is {now:%Y-%m-%d %H:%M:%S} UTC."
+        )
+    return as_of

@@ -1,0 +1,263 @@
+"""What the feature table costs: python tests/benchmarks/features.py EVENTS --as-of T [--peers] [--panel] [--store].
+
+Each part runs in a process of its own, so its peak memory is its own; its time is without starting Python. Parts are
+compared within one run only: ratios hold on any machine, seconds on this one.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import pandas as pd
+
+# The first place that is searched must not be this folder: this file is called features as well.
+sys.path[0] = str(Path(__file__).parents[2])
+
+READ = ("time", "actor", "verb", "target", "object", "result", "content_hash", "links", "topics")
+CUTOFFS, APART = 12, timedelta(days=28)
+
+
+@dataclass
+class Bench:
+    """What all parts are given: the events, the instant and a folder for what they leave to each other."""
+
+    events: Path
+    as_of: datetime
+    folder: Path
+    seconds: float = 0.0
+    processor: float = 0.0
+
+    @property
+    def last_day(self) -> datetime:
+        return self.as_of - timedelta(days=1)
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        begin, spent = time.perf_counter(), time.process_time()
+        yield
+        self.seconds += time.perf_counter() - begin
+        self.processor += time.process_time() - spent
+
+
+def scan(bench: Bench) -> dict:
+    import duckdb
+    from pyarrow import parquet
+
+    files = f"{bench.events}/**/*.parquet" if bench.events.is_dir() else str(bench.events)
+    first = next(iter(sorted(bench.events.rglob("*.parquet"))), bench.events)
+    held = [name for name in READ if name in parquet.read_schema(first).names]
+    hashes = ", ".join(f'bit_xor(hash("{name}"))' for name in held)
+    connection = duckdb.connect()
+    query = f"SELECT count(*), {hashes} FROM read_parquet(?, union_by_name = true)"
+    connection.execute(query, [files]).fetchone()
+    with bench.measured():
+        found = connection.execute(query, [files]).fetchone()
+    return {"events": found[0]}
+
+
+def catalogue(bench: Bench) -> dict:
+    from features.opening import open_acts
+    from features.table import feature_rows
+
+    with bench.measured():
+        rows = feature_rows(open_acts(bench.events), bench.as_of)
+    return _keep(rows, bench, "catalogue")
+
+
+def plain(bench: Bench) -> dict:
+    import pandas as pd
+
+    from tests.features.plain import plain_features
+
+    with bench.measured():
+        rows = plain_features(pd.read_parquet(bench.events), bench.as_of)
+    return _keep(rows.reset_index(), bench, "plain", "catalogue")
+
+
+def twelve(bench: Bench) -> dict:
+    from tests.benchmarks.twelve import clout_twelve
+
+    with bench.measured():
+        rows = clout_twelve(bench.events, bench.as_of)
+    return _keep(rows, bench, "twelve")
+
+
+def polars(bench: Bench) -> dict:
+    from tests.benchmarks.twelve import polars_twelve
+
+    with bench.measured():
+        rows = polars_twelve(bench.events, bench.as_of)
+    return _keep(rows, bench, "polars", "twelve")
+
+
+def panel(bench: Bench) -> dict:
+    from features.opening import open_acts
+    from features.store import take_in
+    from features.table import feature_rows
+
+    with bench.measured():
+        take_in(bench.events, bench.folder / "panel.store")
+        acts = open_acts(bench.folder / "panel.store")
+        rows = [feature_rows(acts, bench.as_of - back * APART) for back in range(CUTOFFS)]
+    return _keep(rows[0], bench, "panel", "catalogue")
+
+
+def rebuild(bench: Bench) -> dict:
+    from features.store import take_in
+
+    events = _events(bench)
+    with bench.measured():
+        take_in(events.filter(events.time < bench.last_day), bench.folder / "store")
+    return {}
+
+
+def last_day(bench: Bench) -> dict:
+    """Take in the last day's events, which come in a file of their own."""
+    from features.store import take_in
+
+    events, day = _events(bench), bench.folder / "day.parquet"
+    events.filter(events.time >= bench.last_day).to_parquet(day)
+    with bench.measured():
+        part = take_in(day, bench.folder / "store")
+    return {"events": part.acts, "note": f"{part.acts:,} acts"}
+
+
+def from_store(bench: Bench) -> dict:
+    from features.opening import open_acts
+    from features.table import feature_rows
+
+    with bench.measured():
+        rows = feature_rows(open_acts(bench.folder / "store"), bench.as_of)
+    return _keep(rows, bench, "from_store", "catalogue")
+
+
+def _events(bench: Bench) -> "ir.Table":
+    from features.events import open_events
+
+    return open_events(bench.events)
+
+
+def _keep(rows: "pd.DataFrame", bench: Bench, name: str, like: str | None = None) -> dict:
+    """Keep feature rows by user, and hold them against those of another part."""
+    import numpy as np
+    import pandas as pd
+
+    features = sorted(set(rows.columns) - {"user", "scope"})
+    table = rows.set_index("user")[features].astype("float64").sort_index()
+    table.to_parquet(bench.folder / f"{name}.parquet")
+    if like is None:
+        return {"note": f"{len(table):,} users"}
+    kept = bench.folder / f"{like}.parquet"
+    if not kept.exists():
+        return {"note": f"nothing to compare with: {like} failed"}
+    other = pd.read_parquet(kept)
+    if not table.index.equals(other.index) or list(table) != list(other):
+        return {"note": f"OTHER USERS OR FEATURES than {like}"}
+    same = np.isclose(table, other, rtol=1e-9, atol=1e-9, equal_nan=True).all(axis=0)
+    exactly = "to the last bit" if table.equals(other) else "to 1e-9"
+    differing = ", ".join(table.columns[~same])
+    return {"note": f"DIFFERS from {like}: {differing}" if differing else f"the same as {like}, {exactly}"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One measured part, and the one whose time it is divided by."""
+
+    title: str
+    run: Callable[[Bench], dict]
+    base: str = "catalogue"
+
+
+PARTS = {
+    "scan": Part("DuckDB reads and hashes the columns", scan),
+    "catalogue": Part("Clout, all features", catalogue),
+    "plain": Part("pandas, all features", plain),
+    "twelve": Part("Clout, twelve features", twelve),
+    "polars": Part("Polars, twelve features", polars, "twelve"),
+    "panel": Part(f"Clout, {CUTOFFS} instants by a new store", panel),
+    "rebuild": Part("a store of all but the last day", rebuild),
+    "last_day": Part("the last day taken into it", last_day, "rebuild"),
+    "from_store": Part("Clout, all features, from the store", from_store),
+}
+
+
+def run_here(name: str, bench: Bench) -> None:
+    told = PARTS[name].run(bench)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(json.dumps(told | {"seconds": bench.seconds, "processor": bench.processor, "peak": peak}))
+
+
+def run_apart(name: str, asked: argparse.Namespace, folder: Path) -> dict:
+    """Run one part in a process of its own; a part that fails says so in its note."""
+    command = [sys.executable, __file__, asked.events, "--as-of", asked.as_of.isoformat(), "--part", name]
+    run = subprocess.run([*map(str, command), "--folder", str(folder)], capture_output=True, text=True, check=False)
+    if run.returncode == 0:
+        return json.loads(run.stdout.splitlines()[-1])
+    if run.returncode < 0:
+        return {"note": f"FAILED: killed by signal {-run.returncode}, most likely for want of memory"}
+    return {"note": f"FAILED: {(run.stderr.strip().splitlines() or ['no reason told'])[-1]}"}
+
+
+def run_all(asked: argparse.Namespace, folder: Path) -> None:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    print(f"{len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB of memory, load {os.getloadavg()[0]:.1f}")
+    print(f"{'':36}{'seconds':>9}{'/ scan':>8}{'processor':>11}{'events/s':>12}{'GiB':>7}")
+    found: dict[str, dict] = {}
+    for name in asked_parts(asked):
+        found[name] = run_apart(name, asked, folder)
+        print(line(name, found), flush=True)
+
+
+def asked_parts(asked: argparse.Namespace) -> list[str]:
+    peers = ["plain", "twelve", "polars"] if asked.peers else []
+    store = ["rebuild", "last_day", "from_store"] if asked.store else []
+    return ["scan", "catalogue", *peers, *(["panel"] if asked.panel else []), *store]
+
+
+def line(name: str, found: dict[str, dict]) -> str:
+    part, told = PARTS[name], found[name]
+    if "seconds" not in told:
+        return f"{part.title:36}{told['note']}"
+    seconds, events = told["seconds"], told.get("events", found["scan"].get("events", 0))
+    scan, base = (found[other].get("seconds") if other in found else None for other in ("scan", part.base))
+    ratio = f"{seconds / scan:8.2f}" if scan else f"{'':8}"
+    notes = [f"{seconds / base:.2f} x {part.base}"] if base and part.base != name else []
+    notes += [told["note"]] if "note" in told else []
+    told_last = f"{told['processor']:11.2f}{events / seconds:12,.0f}{told['peak']:7.2f}"
+    return f"{part.title:36}{seconds:9.2f}{ratio}{told_last}  {'; '.join(notes)}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("events", type=Path, help="a Parquet file or a folder of them")
+    parser.add_argument("--as-of", required=True, type=datetime.fromisoformat, help="the instant, UTC")
+    parser.add_argument("--peers", action="store_true", help="pandas and Polars as well")
+    parser.add_argument("--panel", action="store_true", help=f"{CUTOFFS} instants, through a store")
+    parser.add_argument("--store", action="store_true", help="a store, and one more day taken in")
+    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help="where scratch files go; otherwise the system's temporary folder")
+    asked = parser.parse_args()
+    if asked.as_of.tzinfo is None:
+        asked.as_of = asked.as_of.replace(tzinfo=UTC)
+    if asked.part:
+        run_here(asked.part, Bench(asked.events, asked.as_of, asked.folder))
+        return
+    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
+        run_all(asked, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

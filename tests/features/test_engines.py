@@ -1,0 +1,164 @@
+"""The same definition on DuckDB, Spark and PostgreSQL gives the same features."""
+
+import os
+import shutil
+import socket
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.catalogue import CATALOGUE
+from features.engines import open_engine
+from features.errors import EngineError, EventsError
+from features.events import VERBS
+from features.opening import open_acts
+from features.table import KEYS, feature_rows
+
+AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
+NAMES = ["time", "actor", "verb", "target", "object", "result", "network", "topics", "content_hash", "links"]
+PEOPLE = ["ann", "bob", "çelik 🙂", "d'Arc", "", "o\\'x", "日本", None]
+SCOPES = ["all", "network:*", "topic:tea"]
+DAY = 86_400_000_000
+
+
+def nasty(rng, rows):
+    """Ties in time, window edges, self-acts, duplicates, nulls, odd ids, one person of extreme counts."""
+    edges = np.array([1, 7, 28, 62, 84, 90, 168, 364, 365]) * DAY
+    ages = np.where(rng.random(rows) < 0.3, rng.choice(edges, rows), rng.integers(1, 400 * DAY, rows))
+    ages += np.where(rng.random(rows) < 0.2, rng.choice([0, 1], rows), 0)
+    pick = lambda values: np.array(values, dtype=object)[rng.integers(0, len(values), rows)]  # noqa: E731
+    table = pd.DataFrame({"time": [AS_OF - timedelta(microseconds=int(age)) for age in ages]})
+    crowd = [*PEOPLE, *(f"u{k}" for k in range(40))]
+    table["actor"], table["target"] = pick(crowd), pick([*crowd, *["star"] * 20])
+    table["verb"] = pick([*VERBS, *["like"] * 6, *["post", "reply"] * 3])
+    pieces = [None, "", *(f"p{k}" for k in range(60))]
+    table["object"], table["result"] = pick(pieces), pick(pieces)
+    table["network"] = pick(["sea", "land", None])
+    table["topics"] = pick([None, ["tea"], ["tea", "rum"], ["ärger"]])
+    table["content_hash"] = pick([None, "h1", "h2", "h3"])
+    table["links"] = pd.array(rng.choice([0, 1, 2], rows), dtype="Int64")
+    return pd.concat([table, table.sample(rows // 10, random_state=1)], ignore_index=True)[NAMES]
+
+
+def assert_alike(ours, theirs):
+    ours, theirs = (rows.sort_values(KEYS, ignore_index=True) for rows in (ours, theirs))
+    assert theirs[KEYS].to_numpy().tolist() == ours[KEYS].to_numpy().tolist()
+    for name in CATALOGUE.names:
+        one, other = ours[name].to_numpy(float), theirs[name].to_numpy(float)
+        same = np.isclose(one, other, rtol=1e-9, atol=1e-9, equal_nan=True)
+        assert same.all(), f"{name} of {ours['user'][~same].iloc[0]!r}: {one[~same][0]} and {other[~same][0]}"
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory):
+    file = tmp_path_factory.mktemp("nasty") / "events.parquet"
+    nasty(np.random.default_rng(3), 4_000).to_parquet(file, index=False, coerce_timestamps="us")
+    return file
+
+
+@pytest.fixture(scope="module")
+def spark():
+    pytest.importorskip("pyspark", reason="Spark is not installed: pip install 'clout-score[spark]'")
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java, which is not installed")
+    engine = open_engine("spark")
+    yield engine
+    engine._session.stop()
+
+
+@pytest.mark.filterwarnings("ignore")  # Spark's own, about pandas, sockets and its future
+class TestSpark:
+    def test_nasty_events(self, spark, events):
+        ours = feature_rows(open_acts(events, SCOPES), AS_OF)
+        assert_alike(ours, feature_rows(open_acts(events, SCOPES, engine=spark), AS_OF))
+
+    @pytest.mark.real
+    def test_a_real_community(self, spark, slicer):
+        as_of = datetime(2026, 7, 24, tzinfo=UTC)
+        ours = feature_rows(open_acts(slicer), as_of)
+        assert_alike(ours, feature_rows(open_acts(slicer, engine=spark), as_of))
+
+
+@pytest.fixture(scope="module")
+def slicer(tmp_path_factory):
+    from features.sources.table import import_table
+
+    source = Path(__file__).parents[3] / "shared" / "data" / "slicer_forum" / "events.csv.gz"
+    if not source.exists():
+        pytest.skip("the real communities are not beside the checkout")
+    out = tmp_path_factory.mktemp("slicer") / "events.parquet"
+    import_table(source, out, {"time": "ts", "verb": "type"}, {"topic_reply": "reply"})
+    return out
+
+
+def _server_tool(name):
+    debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return shutil.which(name) or (str(debian[-1]) if debian else None)
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory):
+    """A PostgreSQL server of its own on loopback, as an unprivileged user where the tests run as root."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'clout-score[postgres]'")
+    initdb, pg_ctl = _server_tool("initdb"), _server_tool("pg_ctl")
+    if initdb is None or pg_ctl is None:
+        pytest.skip("PostgreSQL's server is not installed")
+    place = Path(subprocess.check_output(["mktemp", "-d", "/tmp/clout-pg-XXXXXX"], text=True).strip())
+    rights = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if rights:
+        shutil.chown(place, "postgres")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    run = lambda *command: subprocess.run([*rights, *command], check=True, capture_output=True, cwd=place)  # noqa: E731
+    run(initdb, "-D", place / "data", "-A", "trust", "-U", "clout")
+    options = f"-p {port} -k {place} -c listen_addresses=127.0.0.1"
+    run(pg_ctl, "-D", place / "data", "-o", options, "-l", place / "log", "-w", "start")
+    yield f"postgres://clout@127.0.0.1:{port}/postgres"
+    run(pg_ctl, "-D", place / "data", "-m", "immediate", "-w", "stop")
+    shutil.rmtree(place, ignore_errors=True)
+
+
+class TestDatabases:
+    def test_nasty_events_on_postgresql(self, postgres, events):
+        ours, engine = feature_rows(open_acts(events, SCOPES), AS_OF), open_engine(postgres)
+        assert_alike(ours, feature_rows(open_acts(events, SCOPES, engine=engine), AS_OF))
+        engine.disconnect()
+
+    @settings(max_examples=3, deadline=None)
+    @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(11, 300))
+    def test_any_events_by_the_url_of_a_database(self, tmp_path_factory, seed, rows):
+        made = nasty(np.random.default_rng(seed), rows)
+        url = f"duckdb://{tmp_path_factory.mktemp('database') / 'acts.duckdb'}"
+        engine = open_engine(url)
+        engine.create_table("acts", made.drop(columns="topics").assign(topics=made["topics"]))
+        assert_alike(feature_rows(open_acts(made), AS_OF), feature_rows(open_acts("acts", engine=engine), AS_OF))
+
+
+class TestEnginesThatAreNone:
+    def test_an_unknown_name(self):
+        with pytest.raises(
+            EngineError, match=r"'dask' is no engine; expected duckdb, spark, or a URL such as postgres:"
+        ):
+            open_engine("dask")
+
+    def test_a_url_of_an_unknown_kind(self):
+        with pytest.raises(EngineError, match=r"nosuch://place/base cannot be reached"):
+            open_engine("nosuch://me:secret@place/base")
+
+    def test_a_server_that_is_not_there(self):
+        pytest.importorskip("psycopg")
+        with pytest.raises(EngineError, match=r"postgres://127\.0\.0\.1:1/base cannot be reached: ") as raised:
+            open_engine("postgres://me:secret@127.0.0.1:1/base")
+        assert "secret" not in str(raised.value)
+
+    def test_a_table_that_is_not_in_the_database(self, tmp_path):
+        engine = open_engine(f"duckdb://{tmp_path / 'empty.duckdb'}")
+        with pytest.raises(EventsError, match="no events at acts"):
+            open_acts("acts", engine=engine)
