@@ -12,9 +12,8 @@ from features.errors import EventsError
 from features.events import CREATIONS, VERBS
 from features.keys import key
 from features.scopes import ALL, checked, scoped
-from features.windows import SECOND
+from features.windows import EPOCH, SECOND
 
-EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 PersonKey = Callable[[ir.StringValue, ir.StringValue], ir.Value]
 CODES = {verb: code for code, verb in enumerate(VERBS)}
 

@@ -5,7 +5,7 @@ from functools import partial
 import ibis
 
 from features.feature import Feature
-from features.windows import DAY, WEEKS, count, days, decay, ratio, total, when, within
+from features.windows import DAY, WEEK, WEEKS, count, days, decay, ratio, total, when, within
 
 _feature = partial(Feature, family="cadence", over="made", unit="pieces", direction="free", actionable=True)
 _lately = partial(_feature, over="lately")
@@ -42,38 +42,38 @@ FEATURES = [
         unit="acts",
     ),
     _lately(
-        "active_days_decayed_14d",
-        "days with any act among the last 62, each weighing less the older it is (half after 14 days)",
+        "days_active_decayed_14d",
+        "calendar days (UTC) with any act among the last 62, each weighing less the older it is (half after 14 days)",
         "Days with any act weigh as {value} recent ones.",
         lambda days: total(decay(days.span * DAY, 14)),
         over="days_active",
         unit="days",
     ),
     _feature(
-        "active_weeks_52w",
-        "weeks with any act among the last 52",
+        "weeks_active_52w",
+        "calendar weeks (UTC) with any act among the last 52, the present one included",
         "The person was active in {value} of the last 52 weeks.",
         lambda weeks: weeks.count(),
         over="weeks_active",
         unit="weeks",
     ),
     _feature(
-        "active_weeks_decayed_8w",
-        "weeks with any act among the last 52, each weighing less the older it is (half after 8 weeks)",
+        "weeks_active_decayed_8w",
+        "calendar weeks (UTC) with any act among the last 52, each weighing less the older it is (half after 8 weeks)",
         "Weeks with any act weigh as {value} recent ones.",
-        lambda weeks: total(decay(weeks.span * 7 * DAY, 56)),
+        lambda weeks: total(decay(weeks.span * WEEK, 56)),
         over="weeks_active",
         unit="weeks",
     ),
     _feature(
         "regularity_52w",
-        "share of the weeks since the first act, 52 at most, with any act",
-        "The person was active in {value} of the weeks since the first act.",
+        "calendar weeks with any act among the last 52, per week since the first act (52 at most, counted from one)",
+        "Since the first act, weeks with any act come at {value} a week.",
         lambda user: ratio(
-            user.active_weeks_52w, ibis.least((user.first_act_age / (7 * DAY)).ceil(), float(WEEKS)).nullif(0)
+            user.weeks_active_52w, when(user.first_act_age.notnull(), ibis.least(user.first_act_age / WEEK + 1, WEEKS))
         ),
         over="users",
-        unit="share",
+        unit="weeks per week",
         if_none=None,
     ),
     _since(

@@ -15,6 +15,7 @@ import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
 from duckdb import Error as DuckDBError
+from ibis.util import gen_name
 from pyarrow import parquet
 
 from features.errors import AsOfError, EngineError, EventsError
@@ -116,7 +117,7 @@ def _read(path: Path, engine: ibis.BaseBackend) -> ir.Table:
             )
         if engine.name == "duckdb":
             return engine.read_parquet([escape(str(file)) for file in files], union_by_name=True)
-        return engine.create_table("events", pa.concat_tables(map(parquet.read_table, files)), temp=True)
+        return engine.create_table(gen_name("events"), pa.concat_tables(map(parquet.read_table, files)), temp=True)
     except Exception as error:
         raise EventsError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
 
@@ -127,8 +128,8 @@ def _loaded(source: pd.DataFrame | pa.Table, engine: ibis.BaseBackend) -> ir.Tab
         table = pa.Table.from_pandas(source, preserve_index=False) if isinstance(source, pd.DataFrame) else source
         typed = table.cast(pa.schema([field.with_type(_typed(field)) for field in table.schema]))
         if engine.name == "pyspark":
-            return engine.create_view("events", ibis.memtable(typed), overwrite=True)
-        return engine.create_table("events", typed, temp=True)
+            return engine.create_view(gen_name("events"), ibis.memtable(typed))
+        return engine.create_table(gen_name("events"), typed, temp=True)
     except Exception as error:
         raise EventsError(f"the table cannot be read: {str(error).splitlines()[0]}") from error
 

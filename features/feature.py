@@ -23,7 +23,6 @@ Relation = Literal[
     "lately",
     "weeks_active",
     "days_active",
-    "weeks_drawing",
     "created",
     "contents",
     "users",

@@ -31,14 +31,6 @@ FEATURES = [
         direction="up",
     ),
     _feature(
-        "best_engager_prominence_365d",
-        "the largest ln(1 + engagers) among the people who engaged in the last 365 days",
-        "The most prominent person who engages has a prominence of {value}.",
-        lambda engagers: engagers.prominence.max() / BILLION,
-        unit="nats",
-        direction="up",
-    ),
-    _feature(
         "engager_breadth_365d",
         "average of ln(people engaged with) over the people who engaged in the last 365 days",
         "The people who engage do so with many (average breadth {value}).",

@@ -32,7 +32,8 @@ FEATURES = [
     ),
     _feature(
         "repeated_share_90d",
-        "share of the pieces made in the last 90 days that repeat an earlier one of them word for word",
+        "share of the pieces made in the last 90 days that repeat an earlier one of them, over those whose "
+        "content is known",
         "{value} of the pieces made in the last 90 days repeat an earlier one.",
         lambda contents: ratio(contents.copies.sum() - contents.count(), contents.copies.sum()),
         over="contents",

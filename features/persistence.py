@@ -2,10 +2,18 @@
 
 from functools import partial
 
+import ibis
+import ibis.expr.types as ir
+
 from features.feature import Feature
 from features.windows import DAY, count, ratio, when
 
 _feature = partial(Feature, family="persistence", over="pieces", unit="share", direction="up", if_none=None)
+
+
+def _lifetime(pieces: ir.Table) -> ir.FloatingValue:
+    return ibis.greatest(pieces.created_age - pieces.last_age, 0).cast("float64")
+
 
 FEATURES = [
     _feature(
@@ -20,19 +28,22 @@ FEATURES = [
     ),
     _feature(
         "after_a_day_share_90d",
-        "share of the last 90 days' engagements with content that came more than a day after it was made",
+        "share of the last 90 days' engagements with content that came more than a day after it was made, or after a "
+        "making that is not known",
         "{value} of the engagements came more than a day after the content was made.",
         lambda pieces: ratio(pieces.after_a_day.sum(), pieces.reactions.sum()),
     ),
     _feature(
         "after_a_week_share_90d",
-        "share of the last 90 days' engagements with content that came more than a week after it was made",
+        "share of the last 90 days' engagements with content that came more than a week after it was made, or after "
+        "a making that is not known",
         "{value} of the engagements came more than a week after the content was made.",
         lambda pieces: ratio(pieces.after_a_week.sum(), pieces.reactions.sum()),
     ),
     _feature(
         "passed_on_late_90d",
-        "reposts and quotes of the last 90 days that came more than a week after the content was made",
+        "reposts and quotes of the last 90 days that came more than a week after the content was made, or "
+        "after a making that is not known",
         "Content older than a week was passed on {value} times in the last 90 days.",
         lambda pieces: pieces.passed_on_late.sum(),
         unit="acts",
@@ -40,7 +51,8 @@ FEATURES = [
     ),
     _feature(
         "lasting_pieces_90d",
-        "pieces of content that drew engagement in the last 90 days more than a week after they were made",
+        "pieces of content that drew engagement in the last 90 days more than a week after they were made, or "
+        "after a making that is not known",
         "{value} pieces of content drew engagement more than a week after they were made.",
         lambda pieces: count(pieces.after_a_week > 0),
         unit="pieces",

@@ -5,7 +5,7 @@ from functools import partial
 import ibis.expr.types as ir
 
 from features.feature import Feature
-from features.windows import DAY, PERIODS, count, decay, marked, ratio, total, when, within
+from features.windows import PERIODS, count, decay, marked, ratio, total, when, within
 
 _feature = partial(Feature, family="reach", unit="people", over="pairs", direction="up")
 _follows = partial(_feature, over="follows")
@@ -92,14 +92,6 @@ FEATURES = [
             (_period(pairs, k).ifelse(1, 0).max() for k in range(1, PERIODS)), _period(pairs, 0).ifelse(1, 0).max()
         ),
         unit="periods",
-    ),
-    _feature(
-        "weeks_drawing_decayed_8w",
-        "weeks of the last 52 that brought anybody's engagement, older ones weighing less (half after 8 weeks)",
-        "Weeks in which somebody engaged weigh as {value} recent ones.",
-        lambda weeks: total(decay(weeks.span * 7 * DAY, 56)),
-        unit="weeks",
-        over="weeks_drawing",
     ),
     _follows(
         "followers",

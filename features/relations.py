@@ -9,10 +9,21 @@ import ibis.expr.types as ir
 
 from features.acts import CODES
 from features.events import CREATIONS, ENGAGEMENTS
-from features.windows import DAY, LOOKBACK_DAYS, WEEKS, billionths, count, marked, marks, when, within
+from features.windows import (
+    DAY,
+    LOOKBACK_DAYS,
+    RECENT_DAYS,
+    WEEK,
+    WEEKS,
+    billionths,
+    count,
+    marked,
+    marks,
+    when,
+    within,
+)
 
 PERSONAL = ("follow", "unfollow", "block")
-WEEK = 7 * DAY
 
 
 def is_any(verb: ir.IntegerValue, *verbs: str) -> ir.BooleanValue:
@@ -117,7 +128,8 @@ def created(own: ir.Table) -> ir.Table:
 def pieces(engagements: ir.Table, created: ir.Table) -> ir.Table:
     """Aggregate engagements by (user, piece): what each piece drew.
 
-    `created_age` is null where the piece is not in `created`, being older or of unknown making; what it draws is late.
+    What a piece drew is late if it is not in `created`, being older or of unknown making; `created` has to look a week
+    further back than the engagements. `created_age` is null for pieces made more than 90 days ago.
     """
     on_pieces = engagements.filter(engagements.object.notnull(), ~is_any(engagements.verb, *PERSONAL))
     reactions = on_pieces.select("user", "verb", "age", piece=on_pieces.object)
@@ -125,7 +137,7 @@ def pieces(engagements: ir.Table, created: ir.Table) -> ir.Table:
     delay = r.created_age - r.age
     after_a_day, after_a_week = (delay.isnull() | (delay > days * DAY) for days in (1, 7))
     return r.group_by("user", "piece").agg(
-        created_age=r.created_age.max(),
+        created_age=when(within(r.created_age, RECENT_DAYS), r.created_age).max(),
         last_age=r.age.min(),
         reactions=r.count(),
         after_a_day=count(after_a_day),

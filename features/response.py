@@ -96,10 +96,12 @@ FEATURES = [
     ),
     _users(
         "engagements_per_piece_14d",
-        "engagements received per piece created, both of the last 90 days and weighing half after 14 days",
-        "{value} engagements came per piece created lately.",
-        lambda user: ratio(user.engagements_decayed_14d, user.created_decayed_14d),
+        "engagements received per piece created, both of the last 90 days, weighing half after 14 days, and counted "
+        "from one",
+        "{value} engagements came per piece created lately, both counted from one.",
+        lambda user: ratio(user.engagements_decayed_14d + 1, user.created_decayed_14d + 1),
         unit="acts per piece",
+        if_none=0.0,
     ),
     _users(
         "engagers_per_piece_90d",

@@ -11,11 +11,12 @@ from features import relations
 from features.acts import Acts, check_keys, known
 from features.catalogue import CATALOGUE
 from features.feature import Relation
-from features.windows import DAY, LOOKBACK_DAYS, RECENT_DAYS, WEEKS, either, marks, within
+from features.windows import DAY, LOOKBACK_DAYS, RECENT_DAYS, WEEK, WEEKS, count, marks, unfinished, within
 
 KEYS = ["user", "scope"]
 LATELY_DAYS = 62
-STEPS = 15
+LATE_DAYS = 7
+STEPS = 14
 MORE = ("first_act_age", "first_engaged_age", "new_pieces", "new_pieces_drawing")
 
 Progress = Callable[[float], None]
@@ -53,8 +54,8 @@ def feature_table(acts: Acts, as_of: datetime, progress: Progress = lambda _: No
         parts = _Parts(kept, progress)
         people = kept.enter_context(acts.people.cache())
         check_keys(people)
-        _long(known(acts.rows, as_of), parts)
-        _recent(known(acts.rows, as_of, RECENT_DAYS), parts)
+        _long(known(acts.rows, as_of), as_of, parts)
+        _recent(known(acts.rows, as_of, RECENT_DAYS + LATE_DAYS), as_of, parts)
         yield _joined(parts, people)
 
 
@@ -78,13 +79,13 @@ class _Parts:
         self.add(relation, relations.spans(part.select("user", "marks"), spans))
 
 
-def _long(known: ir.Table, parts: _Parts) -> None:
+def _long(known: ir.Table, as_of: datetime, parts: _Parts) -> None:
     """Add what looks back a year or more."""
     with known.select("actor", "verb", "target", "age").cache() as acts:
         engagements = relations.engagements(acts)
         with relations.pairs(engagements).cache() as pairs:
             ages = {"last_engaged_age": pairs.last_age.min(), "first_engaged_age": pairs.first_age.max()}
-            drawing = parts.add("pairs", pairs, marks=either(pairs.weeks), **ages)
+            parts.add("pairs", pairs, **ages)
             with relations.engagers(pairs).cache() as engagers:
                 parts.add("engagers", engagers)
                 parts.add("given", relations.turned(engagers))
@@ -93,19 +94,19 @@ def _long(known: ir.Table, parts: _Parts) -> None:
             parts.add("followed", relations.turned(follows))
         made = relations.own(acts)
         ages = {"last_act_age": made.age.min(), "first_act_age": made.age.max()}
-        active = parts.add("made", made, marks=marks(made.age, relations.WEEK, WEEKS), **ages)
+        active = parts.add("made", made, marks=marks(made.age, WEEK, WEEKS, unfinished(as_of, WEEK)), **ages)
     parts.add_spans("weeks_active", active, WEEKS)
-    parts.add_spans("weeks_drawing", drawing, WEEKS)
 
 
-def _recent(known: ir.Table, parts: _Parts) -> None:
+def _recent(known: ir.Table, as_of: datetime, parts: _Parts) -> None:
     """Add what looks back 90 days, in detail."""
     with known.cache() as acts:
-        received, own = relations.engagements(acts), relations.own(acts)
+        recent = acts.filter(within(acts.age, RECENT_DAYS))
+        received, own = relations.engagements(recent), relations.own(recent)
         parts.add("received", received)
-        active = parts.add("lately", own, marks=marks(own.age, DAY, LATELY_DAYS))
-        with relations.created(own).cache() as created:
-            parts.add("created", created, new_pieces=created.count())
+        active = parts.add("lately", own, marks=marks(own.age, DAY, LATELY_DAYS, unfinished(as_of, DAY)))
+        with relations.created(relations.own(acts)).cache() as created:
+            parts.add("created", created, new_pieces=count(within(created.created_age, RECENT_DAYS)))
             pieces = relations.pieces(received, created)
             parts.add("pieces", pieces, new_pieces_drawing=pieces.created_age.count())
         parts.add("contents", relations.contents(own))

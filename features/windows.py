@@ -6,12 +6,15 @@ any number of threads.
 """
 
 import math
+from datetime import datetime, timedelta
 
 import ibis
 import ibis.expr.types as ir
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
+WEEK = 7 * DAY
+EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 BILLION = 1_000_000_000
 LOOKBACK_DAYS = 365
 RECENT_DAYS = 90
@@ -36,13 +39,23 @@ def when(condition: ir.BooleanValue, value: ir.Value) -> ir.Value:
     return condition.ifelse(value, None)
 
 
-def marks(age: ir.IntegerColumn, span: int, spans: int) -> ir.IntegerScalar:
+def marks(age: ir.IntegerColumn, span: int, spans: int, unfinished: int = 0) -> ir.IntegerScalar:
     """Mark in which of the newest `spans` spans (at most 62) of so many microseconds any age lies, as a number.
 
-    Bit `62 - k` stands for the `k`-th span back from `as_of`, 0 the newest; bit `62 - spans` for all that is older.
+    Bit `62 - k` stands for the `k`-th span back from `as_of`, 0 the newest; bit `62 - spans` for all that is older. The
+    newest span ends at `as_of`, or `unfinished` microseconds later.
     """
-    back = (age - 1) // span
+    back = (age + (unfinished - 1)) // span
     return either(ibis.literal(NEWEST, type="int64") >> ibis.least(back, spans).cast("int32"))
+
+
+def unfinished(as_of: datetime, span: int) -> int:
+    """Return the microseconds by which the day or week (UTC, from Monday) before an instant outlasts it.
+
+    Spans of the calendar hold the same acts whatever the instant, so nothing flickers as it moves on.
+    """
+    monday = 4 * DAY if span == WEEK else 0  # 1970 began on a Thursday
+    return -((as_of - EPOCH) // timedelta(microseconds=1) - monday) % span
 
 
 @ibis.udf.agg.builtin(name="bit_or", signature=(("int64",), "int64"))

@@ -55,8 +55,10 @@ def _acts(events: pd.DataFrame, as_of: datetime) -> tuple[pd.DataFrame, pd.Index
     (actor, target), names = _numbered(before["actor"], before["target"])
     (piece, new_piece), _ = _numbered(object_, made)
     (content,), _ = _numbered(content)
+    age = (pd.Timestamp(as_of) - time[before.index]) // pd.Timedelta(microseconds=1)
     acts = {
-        "age": (pd.Timestamp(as_of) - time[before.index]) // pd.Timedelta(microseconds=1),
+        "age": age,
+        **_calendar(age, as_of),
         "actor": actor,
         "verb": verb,
         "target": target,
@@ -68,6 +70,14 @@ def _acts(events: pd.DataFrame, as_of: datetime) -> tuple[pd.DataFrame, pd.Index
         "topics": topics,
     }
     return pd.DataFrame(acts), names
+
+
+def _calendar(age: pd.Series, as_of: datetime) -> dict[str, pd.Series]:
+    """Count calendar days and weeks (UTC, from Monday) back from those that hold the last instant before `as_of`."""
+    end = pd.Timestamp(as_of).value // 1000
+    monday = 4 * DAY
+    day, week = (end - age) // DAY, (end - age - monday) // WEEK
+    return {"days_ago": (end - 1) // DAY - day, "weeks_ago": (end - 1 - monday) // WEEK - week}
 
 
 def _numbered(*columns: pd.Series) -> tuple[list[np.ndarray], pd.Index]:
@@ -114,7 +124,7 @@ def _reach(received: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
         "new_engagers_28d": pairs["first"] <= PERIOD,
         "returning_engagers_28d": lately & (pairs["first"] > PERIOD),
     }
-    return pd.concat([_sums(pairs, people, columns), _periods(received, people), _weeks(received, people)], axis=1)
+    return _sums(pairs, people, columns).join(_periods(received, people))
 
 
 def _periods(received: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
@@ -130,17 +140,6 @@ def _periods(received: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
         "periods_drawing_168d": _count(six.drop_duplicates(["user", "period"]), people),
     }
     return pd.DataFrame(columns)
-
-
-def _weeks(received: pd.DataFrame, people: pd.Index) -> pd.Series:
-    weeks = _spans(received, WEEK, 52)
-    return _sums(weeks, people, {"weeks_drawing_decayed_8w": _halved(weeks["span"], 8)})
-
-
-def _spans(rows: pd.DataFrame, length: int, spans: int) -> pd.DataFrame:
-    """List in which of the newest spans of time something happened, a row a person and span (0: the newest)."""
-    recent = rows.loc[rows["age"] <= spans * length, ["user", "age"]]
-    return recent.assign(span=(recent["age"] - 1) // length)[["user", "span"]].drop_duplicates()
 
 
 def _follows(received: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
@@ -188,10 +187,9 @@ def _network(received: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
 
 def _engagers(pairs: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
     given = pairs.groupby("other")["acts"]
-    prominence = np.log1p(pairs["other"].map(pairs.groupby("user").size()).fillna(0.0))
     columns = {
         "engagers": pairs["other"] >= 0,
-        "prominence": prominence,
+        "prominence": np.log1p(pairs["other"].map(pairs.groupby("user").size()).fillna(0.0)),
         "breadth": np.log(given.transform("size")),
         "attention_365d": (pairs["acts"] / given.transform("sum")).round(9),
         "favoured_by_365d": pairs["acts"] == given.transform("max"),
@@ -203,7 +201,6 @@ def _engagers(pairs: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
     sums = _sums(pairs, people, columns)
     return sums[["attention_365d", "favoured_by_365d", "one_way_engagers_365d"]].assign(
         engager_prominence_365d=_share(sums["prominence"], sums["engagers"]),
-        best_engager_prominence_365d=prominence.groupby(pairs["user"]).max().reindex(people),
         engager_breadth_365d=_share(sums["breadth"], sums["engagers"]),
         mutual_share_365d=_share(sums["mutual"], sums["engagers"]),
         concentration_365d=_share(sums["squares"], sums["acts"] ** 2),
@@ -273,11 +270,12 @@ def _cadence(own: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
     columns = {f"created_{days}d": creation & (age <= days * DAY) for days in (28, 90, 365)}
     recent = creation & (age <= RECENT)
     columns |= {f"created_decayed_{days}d": _halved(age, days * DAY).where(recent, 0.0) for days in (7, 14)}
-    days, weeks = _spans(own, DAY, 62), _spans(own, WEEK, 52)
+    days, weeks = (own[["user", ago]].drop_duplicates() for ago in ("days_ago", "weeks_ago"))
+    days, weeks = days[days["days_ago"] < 62], weeks[weeks["weeks_ago"] < 52]
     return _sums(own, people, columns | {"acts_365d": age <= YEAR}).assign(
-        active_days_decayed_14d=_sums(days, people, {"n": _halved(days["span"], 14)})["n"],
-        active_weeks_52w=_count(weeks, people),
-        active_weeks_decayed_8w=_sums(weeks, people, {"n": _halved(weeks["span"], 8)})["n"],
+        days_active_decayed_14d=_sums(days, people, {"n": _halved(days["days_ago"], 14)})["n"],
+        weeks_active_52w=_count(weeks, people),
+        weeks_active_decayed_8w=_sums(weeks, people, {"n": _halved(weeks["weeks_ago"], 8)})["n"],
     )
 
 
@@ -321,13 +319,13 @@ def _first_and_last(received: pd.DataFrame, own: pd.DataFrame, people: pd.Index)
 
 def _combined(table: pd.DataFrame) -> dict[str, pd.Series]:
     """Compute what follows from other columns alone."""
-    weeks = np.ceil(table["days_since_first_act"] / 7).clip(upper=52)
+    weeks = (table["days_since_first_act"] / 7 + 1).clip(upper=52)
     engagements = table["engagements_90d"]
     return {
         "followers_per_followed": (table["followers"] + 1) / (table["people_followed"] + 1),
         "disapproval_share_90d": _share(table["disapprovals_90d"], engagements),
         "unknown_share_90d": _share(table["unknown_90d"], engagements),
-        "engagements_per_piece_14d": _share(table["engagements_decayed_14d"], table["created_decayed_14d"]),
+        "engagements_per_piece_14d": (table["engagements_decayed_14d"] + 1) / (table["created_decayed_14d"] + 1),
         "engagers_per_piece_90d": _share(table["engagers_90d"], table["created_90d"]),
-        "regularity_52w": _share(table["active_weeks_52w"], weeks),
+        "regularity_52w": _share(table["weeks_active_52w"], weeks),
     }

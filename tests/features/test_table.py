@@ -188,7 +188,7 @@ def test_nested_windows_never_shrink(features_of, apart, communities):
             ["created_decayed_7d", "created_decayed_14d", "created_90d"],
             ["engagers_decayed_28d", "engagers_ever"],
             ["engagements_decayed_14d", "engagements_90d"],
-            ["active_weeks_decayed_8w", "active_weeks_52w", "acts_365d"],
+            ["weeks_active_decayed_8w", "weeks_active_52w", "acts_365d"],
             ["people_engaged_90d", "people_engaged_365d"],
             ["steady_engagers_168d", "pace_28d", "engagers_365d"],
             ["new_engagers_28d", "engagers_28d"],
