@@ -23,7 +23,7 @@ from features.windows import (
     within,
 )
 
-PERSONAL = ("follow", "unfollow", "block")
+PERSONAL = ("follow", "unfollow", "block", "mention")
 
 
 def is_any(verb: ir.IntegerValue, *verbs: str) -> ir.BooleanValue:
@@ -155,4 +155,4 @@ def contents(own: ir.Table) -> ir.Table:
 def topics(engagements: ir.Table) -> ir.Table:
     """Aggregate engagements by (user, topic)."""
     tagged = engagements.select("user", topic=engagements.topics).unnest("topic")
-    return tagged.group_by("user", "topic").agg(acts=tagged.count())
+    return tagged.group_by("user", "topic").agg(acts=tagged.topic.count())

@@ -22,7 +22,7 @@ One act maps to one row. The verbs and columns are those of W3C ActivityStreams 
 | time | published |
 | actor | actor |
 | target | attributedTo of the object; the object itself of Follow, Undo and Block |
-| object | object; inReplyTo for a reply or quote |
+| object | object; inReplyTo for a reply or quote; the piece that mentions for a mention |
 | result | the object that a reply or quote creates |
 | topics | tag of type Hashtag |
 """
