@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from functools import partial
+from itertools import count as count_from
+from typing import NamedTuple
 
 import ibis.expr.types as ir
 import pandas as pd
 
-from features import relations
+from features import passes, relations
 from features.acts import Acts, check_keys, known
 from features.catalogue import CATALOGUE
 from features.feature import Relation
@@ -16,7 +19,7 @@ from features.windows import DAY, LOOKBACK_DAYS, RECENT_DAYS, WEEK, WEEKS, count
 KEYS = ["user", "scope"]
 LATELY_DAYS = 62
 LATE_DAYS = 7
-STEPS = 14
+STEPS = 20
 MORE = ("first_act_age", "first_engaged_age", "new_pieces", "new_pieces_drawing")
 
 Progress = Callable[[float], None]
@@ -50,62 +53,86 @@ def feature_table(acts: Acts, as_of: datetime, progress: Progress = lambda _: No
     EventsError : two people share a key
 
     """
-    with ExitStack() as kept:
-        parts = _Parts(kept, progress)
-        people = kept.enter_context(acts.people.cache())
+    with acts.people.cache() as people:
         check_keys(people)
-        _long(known(acts.rows, as_of), as_of, parts)
-        _recent(known(acts.rows, as_of, RECENT_DAYS + LATE_DAYS), as_of, parts)
-        yield _joined(parts, people)
+        starts = {
+            "people": people,
+            "long": known(acts.rows, as_of).select("actor", "verb", "target", "age"),
+            "recent": known(acts.rows, as_of, RECENT_DAYS + LATE_DAYS),
+        }
+        ends = Ends(unfinished(as_of, WEEK), unfinished(as_of, DAY))
+        with passes.run(partial(_steps, ends), starts, (ends,), _counting(progress)) as table:
+            yield table.order_by("user", "scope")
+
+
+def _counting(progress: Progress) -> Callable[[], None]:
+    """Tell the share of STEPS each time one more of them is done."""
+    done = count_from(1)
+    return lambda: progress(min(next(done) / STEPS, 1.0))
+
+
+class Ends(NamedTuple):
+    """By how many microseconds the present week and day outlast the instant."""
+
+    week: int
+    day: int
+
+
+@contextmanager
+def _steps(ends: Ends, keep: passes.Keep, starts: dict[str, ir.Table]) -> Iterator[ir.Table]:
+    with ExitStack() as kept:
+        parts = _Parts(kept, keep)
+        _long(starts["long"], ends, parts)
+        _recent(starts["recent"], ends, parts)
+        yield _joined(parts, starts["people"])
 
 
 class _Parts:
-    """The features of each relation, a row a user, as temporary tables."""
+    """The features of each relation, a row a user, as kept tables."""
 
-    def __init__(self, kept: ExitStack, progress: Progress):
-        self._kept, self._progress = kept, progress
+    def __init__(self, kept: ExitStack, keep: passes.Keep):
+        self._kept, self.keep = kept, keep
         self.tables: dict[Relation, ir.Table] = {}
 
     def add(self, relation: Relation, table: ir.Table, **more: ir.Value) -> ir.Table:
         """Compute the features over a relation, and whatever else later ones need of it."""
         values = {feature.name: feature.value(table) for feature in CATALOGUE.over(relation)}
-        part = self._kept.enter_context(table.group_by("user").agg(**values, **more).cache())
-        self.tables[relation] = part
-        self._progress(min(len(self.tables) / STEPS, 1.0))
-        return part
+        part = table.group_by("user").agg(**values, **more)
+        self.tables[relation] = self._kept.enter_context(self.keep(f"features_over_{relation}", part))
+        return self.tables[relation]
 
     def add_spans(self, relation: Relation, part: ir.Table, spans: int) -> None:
         """Compute the features over the spans that are marked in a part."""
         self.add(relation, relations.spans(part.select("user", "marks"), spans))
 
 
-def _long(known: ir.Table, as_of: datetime, parts: _Parts) -> None:
+def _long(known: ir.Table, ends: Ends, parts: _Parts) -> None:
     """Add what looks back a year or more."""
-    with known.select("actor", "verb", "target", "age").cache() as acts:
+    with parts.keep("acts", known) as acts:
         engagements = relations.engagements(acts)
-        with relations.pairs(engagements).cache() as pairs:
+        with parts.keep("pairs", relations.pairs(engagements)) as pairs:
             ages = {"last_engaged_age": pairs.last_age.min(), "first_engaged_age": pairs.first_age.max()}
             parts.add("pairs", pairs, **ages)
-            with relations.engagers(pairs).cache() as engagers:
+            with parts.keep("engagers", relations.engagers(pairs)) as engagers:
                 parts.add("engagers", engagers)
                 parts.add("given", relations.turned(engagers))
-        with relations.follows(engagements).cache() as follows:
+        with parts.keep("follows", relations.follows(engagements)) as follows:
             parts.add("follows", follows)
             parts.add("followed", relations.turned(follows))
         made = relations.own(acts)
         ages = {"last_act_age": made.age.min(), "first_act_age": made.age.max()}
-        active = parts.add("made", made, marks=marks(made.age, WEEK, WEEKS, unfinished(as_of, WEEK)), **ages)
+        active = parts.add("made", made, marks=marks(made.age, WEEK, WEEKS, ends.week), **ages)
     parts.add_spans("weeks_active", active, WEEKS)
 
 
-def _recent(known: ir.Table, as_of: datetime, parts: _Parts) -> None:
+def _recent(known: ir.Table, ends: Ends, parts: _Parts) -> None:
     """Add what looks back 90 days, in detail."""
-    with known.cache() as acts:
+    with parts.keep("recent_acts", known) as acts:
         recent = acts.filter(within(acts.age, RECENT_DAYS))
         received, own = relations.engagements(recent), relations.own(recent)
         parts.add("received", received)
-        active = parts.add("lately", own, marks=marks(own.age, DAY, LATELY_DAYS, unfinished(as_of, DAY)))
-        with relations.created(relations.own(acts)).cache() as created:
+        active = parts.add("lately", own, marks=marks(own.age, DAY, LATELY_DAYS, ends.day))
+        with parts.keep("created", relations.created(relations.own(acts))) as created:
             parts.add("created", created, new_pieces=count(within(created.created_age, RECENT_DAYS)))
             pieces = relations.pieces(received, created)
             parts.add("pieces", pieces, new_pieces_drawing=pieces.created_age.count())
@@ -138,4 +165,4 @@ def _filled(row: ir.Table) -> ir.Table:
         feature.name: feature.value(full) if feature.over == "users" else full[feature.name] for feature in CATALOGUE
     }
     typed = {name: value.cast("float64") for name, value in values.items()}
-    return full.select("user", "scope", **typed).order_by("user", "scope")
+    return full.select("user", "scope", **typed)

@@ -20,7 +20,7 @@ COMMUNITIES, PEOPLE, DAYS = 3, 40, 7
 ENGAGEMENTS = ["reply", "mention", "follow", "like", "repost", "quote", "dislike", "flag", "unfollow", "block"]
 VERBS = ["post", "view", *ENGAGEMENTS]
 CREATIONS = ["post", "reply", "quote"]
-PERSONAL = ["follow", "unfollow", "block"]
+PERSONAL = ["follow", "unfollow", "block", "mention"]
 PERIODS = [28 * k for k in range(1, 7)]
 ROUNDING = 1e-6
 
