@@ -27,11 +27,13 @@ class Acts:
     rows : time, actor, verb (its place in VERBS), target, object (the piece acted on), made (the new piece), content
         (its near-duplicate key), links and topics; people, pieces and contents as keys
     people : key, user, scope; a key stands for one person in one scope
+    kept : whether the rows are a table of keys already, so that reading them again costs little
 
     """
 
     rows: ir.Table
     people: ir.Table
+    kept: bool = False
 
 
 def acts(events: ir.Table, scopes: Sequence[str] = (ALL,)) -> Acts:
@@ -79,8 +81,8 @@ def _person_key(engine: str, one_scope: bool) -> PersonKey:
 @contextmanager
 def kept(acts: Acts) -> Iterator[Acts]:
     """Keep acts in temporary tables, so that what looks at them many times reads and keys them once."""
-    with acts.rows.order_by("time").cache() as rows, acts.people.cache() as people:
-        yield Acts(rows, people)
+    with acts.rows.cache() as rows, acts.people.cache() as people:
+        yield Acts(rows, people, kept=True)
 
 
 def check_keys(people: ir.Table) -> None:

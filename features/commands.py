@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from features.errors import OutputError
-from features.scopes import ALL
 from features.sources.commands import Out, sources
 from features.terminal import Json, as_json, say, step, table
 
@@ -93,7 +92,8 @@ def features(
         raise typer.BadParameter("EVENTS and --out are needed, or --describe alone.")
     if out.suffix != ".parquet":
         raise OutputError(f"--out is {out}; expected a name that ends in .parquet.")
-    _write_features(open_as_asked(events, scope or [ALL], identities, engine), as_of, out, scope or [ALL])
+    scopes = scope or ["all"]
+    _write_features(open_as_asked(events, scopes, identities, engine), as_of, out, scopes)
 
 
 def open_as_asked(events: Path, scopes: Sequence[str], identities: Path | None, engine: str = "duckdb") -> "Acts":
@@ -112,10 +112,10 @@ def _write_features(acts: "Acts", as_of: str | None, out: Path, scopes: Sequence
     from features.opening import check_scopes, checked_as_of
     from features.table import feature_rows
 
+    check_scopes(acts, scopes)
     at = checked_as_of(acts.rows, instant(as_of) if as_of else None)
     with step("features") as progress, aside(out) as scratch:
         rows = feature_rows(acts, at, progress)
-        check_scopes(rows, scopes)
         rows.to_parquet(scratch / out.name, index=False)
         (scratch / out.name).replace(out)
     say(f"{len(rows):,} rows, {rows.shape[1] - 2} features as of {at:%Y-%m-%d %H:%M:%S} UTC in {out}.")

@@ -36,6 +36,7 @@ SCHEMA = ibis.schema(
         "links": "int64",
     }
 )
+NETWORK = "default"
 REQUIRED = ("time", "actor", "verb", "target")
 
 NEGATIVE = ("dislike", "flag", "unfollow", "block")
@@ -145,7 +146,7 @@ def _typed(field: pa.Field) -> pa.DataType:
 def _fitted(found: ir.Table, name: str, kind: ibis.expr.datatypes.DataType) -> ir.Value:
     """Return the column in the schema's type, or nulls where it is absent."""
     if name not in found.columns:
-        return ibis.literal("default") if name == "network" else ibis.null(kind)
+        return ibis.literal(NETWORK) if name == "network" else ibis.null(kind)
     column = found[name]
     held = column.type()
     if name == "time":
@@ -153,8 +154,7 @@ def _fitted(found: ir.Table, name: str, kind: ibis.expr.datatypes.DataType) -> i
             raise EventsError(f"the column time is of type {held}; expected a timestamp in UTC.")
         return column.cast("timestamp('UTC')") if held.timezone is None else column
     if _readable(held, kind):
-        read = column.try_cast(kind) if held.is_floating() else column.cast(kind)
-        return read.fill_null("default") if name == "network" else read
+        return column.try_cast(kind) if held.is_floating() else column.cast(kind)
     if column.count().to_pyarrow().as_py() == 0:
         return ibis.null(kind)
     raise EventsError(f"the column {name} is of type {held}; expected {kind}.")
@@ -201,8 +201,3 @@ def span(events: ir.Table) -> tuple[datetime, datetime]:
     if ends["first"] is None:
         raise EventsError("the event table is empty: there is nothing to count.")
     return ends["first"].astimezone(UTC), ends["last"].astimezone(UTC)
-
-
-def known_at(events: ir.Table, as_of: datetime) -> ir.Table:
-    """Keep what was known at an instant: the events with `time < as_of`."""
-    return events.filter(events.time < ibis.literal(as_of, type="timestamp('UTC')"))

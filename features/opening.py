@@ -48,7 +48,7 @@ def open_acts(
     return acts(events if identities is None else merged(events, identities), scopes)
 
 
-def check_scopes(rows: pd.DataFrame, scopes: Sequence[str]) -> None:
+def check_scopes(acts: Acts, scopes: Sequence[str]) -> None:
     """See that each scope asked for by name has somebody in it.
 
     Raises
@@ -56,11 +56,14 @@ def check_scopes(rows: pd.DataFrame, scopes: Sequence[str]) -> None:
     ScopeError : one has nobody; says which there are
 
     """
-    found = sorted(set(rows["scope"]))
-    empty = [scope for scope in scopes if not scope.endswith(":*") and scope not in found]
+    named = {scope for scope in scopes if scope != ALL and not scope.endswith(":*")}
+    if not named:
+        return
+    found = sorted(acts.people.select("scope").distinct().to_pandas()["scope"])
+    empty = sorted(named - set(found))
     if empty:
         shown = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
-        raise ScopeError(f"nobody is in the scope {empty[0]} at this instant; found {shown or 'no scope at all'}.")
+        raise ScopeError(f"nobody is in the scope {empty[0]}; found {shown or 'nobody at all'}.")
 
 
 def checked_as_of(table: ir.Table, as_of: datetime | None = None) -> datetime:

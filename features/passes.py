@@ -43,10 +43,10 @@ def run(steps: Steps, starts: dict[str, ir.Table], variant: tuple, told: Callabl
             yield result
         return
     with _names(backend) as prefix, _in_any_order(backend):
-        views = {name: _view(backend, prefix + name, table) for name, table in starts.items()}
         types = tuple((name, str(table.schema())) for name, table in starts.items())
-        _run(backend, prefix, (prefix, types, variant), lambda keep: steps(keep, views), told)
         try:
+            views = {name: _view(backend, prefix + name, table) for name, table in starts.items()}
+            _run(backend, prefix, (prefix, types, variant), lambda keep: steps(keep, views), told)
             yield backend.table(f"{prefix}result", database=TEMPORARY)
         finally:
             backend.con.execute(f'DROP TABLE IF EXISTS "{prefix}result"')

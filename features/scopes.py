@@ -10,6 +10,7 @@ import ibis
 import ibis.expr.types as ir
 
 from features.errors import ScopeError
+from features.events import NETWORK
 
 ALL = "all"
 KINDS = ("network", "topic")
@@ -38,7 +39,7 @@ def scoped(events: ir.Table, scopes: Sequence[str]) -> ir.Table:
     parts = [events.mutate(scope=ibis.literal(ALL))] if ALL in asked else []
     networks, topics = ([scope for scope in asked if scope.startswith(f"{kind}:")] for kind in KINDS)
     if networks:
-        named = events.mutate(scope=ibis.literal("network:") + events.network)
+        named = events.mutate(scope=ibis.literal("network:") + events.network.fill_null(NETWORK))
         parts.append(named.filter(in_scopes(named.scope, networks)))
     if topics:
         tagged = events.mutate(topic=events.topics.unique()).unnest("topic")

@@ -1,7 +1,7 @@
 """The feature table: the only way from acts to features, for training, batch scoring and the online path alike."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import datetime
 from functools import partial
 from itertools import count as count_from
@@ -61,7 +61,8 @@ def feature_table(acts: Acts, as_of: datetime, progress: Progress = lambda _: No
             "recent": known(acts.rows, as_of, RECENT_DAYS + LATE_DAYS),
         }
         ends = Ends(unfinished(as_of, WEEK), unfinished(as_of, DAY))
-        with passes.run(partial(_steps, ends), starts, (ends,), _counting(progress)) as table:
+        steps = partial(_steps, ends, acts.kept)
+        with passes.run(steps, starts, (ends, acts.kept), _counting(progress)) as table:
             yield table.order_by("user", "scope")
 
 
@@ -79,11 +80,13 @@ class Ends(NamedTuple):
 
 
 @contextmanager
-def _steps(ends: Ends, keep: passes.Keep, starts: dict[str, ir.Table]) -> Iterator[ir.Table]:
-    with ExitStack() as kept:
-        parts = _Parts(kept, keep)
-        _long(starts["long"], ends, parts)
-        _recent(starts["recent"], ends, parts)
+def _steps(ends: Ends, kept: bool, keep: passes.Keep, starts: dict[str, ir.Table]) -> Iterator[ir.Table]:
+    with ExitStack() as stack:
+        parts = _Parts(stack, keep)
+        with nullcontext(starts["long"]) if kept else keep("acts", starts["long"]) as acts:
+            _long(acts, ends, parts)
+        with nullcontext(starts["recent"]) if kept else keep("recent_acts", starts["recent"]) as acts:
+            _recent(acts, ends, parts)
         yield _joined(parts, starts["people"])
 
 
@@ -106,38 +109,36 @@ class _Parts:
         self.add(relation, relations.spans(part.select("user", "marks"), spans))
 
 
-def _long(known: ir.Table, ends: Ends, parts: _Parts) -> None:
+def _long(acts: ir.Table, ends: Ends, parts: _Parts) -> None:
     """Add what looks back a year or more."""
-    with parts.keep("acts", known) as acts:
-        engagements = relations.engagements(acts)
-        with parts.keep("pairs", relations.pairs(engagements)) as pairs:
-            ages = {"last_engaged_age": pairs.last_age.min(), "first_engaged_age": pairs.first_age.max()}
-            parts.add("pairs", pairs, **ages)
-            with parts.keep("engagers", relations.engagers(pairs)) as engagers:
-                parts.add("engagers", engagers)
-                parts.add("given", relations.turned(engagers))
-        with parts.keep("follows", relations.follows(engagements)) as follows:
-            parts.add("follows", follows)
-            parts.add("followed", relations.turned(follows))
-        made = relations.own(acts)
-        ages = {"last_act_age": made.age.min(), "first_act_age": made.age.max()}
-        active = parts.add("made", made, marks=marks(made.age, WEEK, WEEKS, ends.week), **ages)
+    engagements = relations.engagements(acts)
+    with parts.keep("pairs", relations.pairs(engagements)) as pairs:
+        ages = {"last_engaged_age": pairs.last_age.min(), "first_engaged_age": pairs.first_age.max()}
+        parts.add("pairs", pairs, **ages)
+        with parts.keep("engagers", relations.engagers(pairs)) as engagers:
+            parts.add("engagers", engagers)
+            parts.add("given", relations.turned(engagers))
+    with parts.keep("follows", relations.follows(engagements)) as follows:
+        parts.add("follows", follows)
+        parts.add("followed", relations.turned(follows))
+    made = relations.own(acts)
+    ages = {"last_act_age": made.age.min(), "first_act_age": made.age.max()}
+    active = parts.add("made", made, marks=marks(made.age, WEEK, WEEKS, ends.week), **ages)
     parts.add_spans("weeks_active", active, WEEKS)
 
 
-def _recent(known: ir.Table, ends: Ends, parts: _Parts) -> None:
+def _recent(acts: ir.Table, ends: Ends, parts: _Parts) -> None:
     """Add what looks back 90 days, in detail."""
-    with parts.keep("recent_acts", known) as acts:
-        recent = acts.filter(within(acts.age, RECENT_DAYS))
-        received, own = relations.engagements(recent), relations.own(recent)
-        parts.add("received", received)
-        active = parts.add("lately", own, marks=marks(own.age, DAY, LATELY_DAYS, ends.day))
-        with parts.keep("created", relations.created(relations.own(acts))) as created:
-            parts.add("created", created, new_pieces=count(within(created.created_age, RECENT_DAYS)))
-            pieces = relations.pieces(received, created)
-            parts.add("pieces", pieces, new_pieces_drawing=pieces.created_age.count())
-        parts.add("contents", relations.contents(own))
-        parts.add("topics", relations.topics(received))
+    recent = acts.filter(within(acts.age, RECENT_DAYS))
+    received, own = relations.engagements(recent), relations.own(recent)
+    parts.add("received", received)
+    active = parts.add("lately", own, marks=marks(own.age, DAY, LATELY_DAYS, ends.day))
+    with parts.keep("created", relations.created(relations.own(acts))) as created:
+        parts.add("created", created, new_pieces=count(within(created.created_age, RECENT_DAYS)))
+        pieces = relations.pieces(received, created)
+        parts.add("pieces", pieces, new_pieces_drawing=pieces.created_age.count())
+    parts.add("contents", relations.contents(own))
+    parts.add("topics", relations.topics(received))
     parts.add_spans("days_active", active, LATELY_DAYS)
 
 

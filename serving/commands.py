@@ -30,7 +30,7 @@ def score(
     Example: clout score events --as-of 2017-07-30 --out scores.parquet
     """
     from features.events import instant
-    from features.opening import checked_as_of
+    from features.opening import check_scopes, checked_as_of
     from serving.scorer import score_acts
     from serving.snapshots import write_scores, write_snapshot
     from training.registry import required_champion
@@ -39,12 +39,13 @@ def score(
     bundle, version = required_champion(place)
     scopes = scope or bundle.scopes
     acts = open_as_asked(events, scopes, identities)
+    check_scopes(acts, scopes)
     at = checked_as_of(acts.rows, instant(as_of) if as_of else None)
     seen = instant(bundle.facts["as_of"])
     if seen > at:
         warn(f"the champion has seen events up to {seen:%Y-%m-%d}, later than this as_of: its scores are no forecast.")
     with steps() as progress:
-        scores, rows = score_acts(acts, at, bundle, version, progress, scopes)
+        scores, rows = score_acts(acts, at, bundle, version, progress)
     write_scores(scores, out)
     snapshot = write_snapshot(place, at, bundle, version, scores, rows)
     say(f"{len(scores):,} scores as of {at:%Y-%m-%d %H:%M:%S} UTC by version {version} in {out}.")

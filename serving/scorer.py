@@ -1,6 +1,6 @@
 """The scorer: from feature rows to one score per user and scope."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 
 import numpy as np
@@ -9,8 +9,7 @@ import pandas as pd
 from features.acts import Acts
 from features.errors import AsOfError
 from features.events import span
-from features.opening import check_scopes, checked_as_of
-from features.scopes import ALL
+from features.opening import checked_as_of
 from features.table import KEYS, feature_rows
 from features.windows import LOOKBACK_DAYS
 from training.bundle import Bundle
@@ -36,7 +35,6 @@ def score_acts(
     bundle: Bundle,
     version: str,
     progress: Callable[[str, float], None] = lambda *_: None,
-    scopes: Sequence[str] = (ALL,),
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score everybody who acted or was engaged with in the 365 days before an instant.
 
@@ -46,7 +44,6 @@ def score_acts(
     as_of : the instant, UTC; only events before it are looked at
     bundle, version : the model, and what it is called in the registry
     progress : called with a step's name and the share of it that is done
-    scopes : those asked for, each of which must have somebody in it
 
     Returns
     -------
@@ -55,7 +52,6 @@ def score_acts(
     Raises
     ------
     AsOfError : nothing happened before the instant, or nothing in the 365 days before it, or it lies in the future
-    ScopeError : nobody is in one of the scopes
 
     """
     checked_as_of(acts.rows, as_of)
@@ -64,7 +60,6 @@ def score_acts(
     progress("features", 1.0)
     if rows.empty:
         raise AsOfError(_nobody(acts, as_of))
-    check_scopes(rows, scopes)
     progress("score", 0.0)
     scores = score_rows(bundle, version, rows)
     progress("score", 1.0)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import ibis
 import ibis.expr.types as ir
 
-from features.events import SCHEMA, VERBS
+from features.events import NETWORK, SCHEMA, VERBS
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2201, 1, 1, tzinfo=UTC)
@@ -42,7 +42,7 @@ def _tidy(raw: ir.Table) -> ir.Table:
     return clean.mutate(
         object=moved.ifelse(clean.result, clean.object),
         result=moved.ifelse(ibis.null("string"), clean.result),
-        network=clean.network.fill_null("default"),
+        network=clean.network.fill_null(NETWORK),
         topics=(topics.length() > 0).ifelse(topics, ibis.null("array<string>")),
     )
 

@@ -104,13 +104,11 @@ def polars(bench: Bench) -> dict:
 
 
 def panel(bench: Bench) -> dict:
+    from features.acts import kept
     from features.opening import open_acts
-    from features.store import take_in
     from features.table import feature_rows
 
-    with bench.measured():
-        take_in(bench.events, bench.folder / "panel.store")
-        acts = open_acts(bench.folder / "panel.store")
+    with bench.measured(), kept(open_acts(bench.events)) as acts:
         rows = [feature_rows(acts, bench.as_of - back * APART) for back in range(CUTOFFS)]
     return _keep(rows[0], bench, "panel", "catalogue")
 
@@ -187,7 +185,7 @@ PARTS = {
     "plain": Part("pandas, all features", plain),
     "twelve": Part("Clout, twelve features", twelve),
     "polars": Part("Polars, twelve features", polars, "twelve"),
-    "panel": Part(f"Clout, {CUTOFFS} instants by a new store", panel),
+    "panel": Part(f"Clout, {CUTOFFS} instants, read once", panel),
     "rebuild": Part("a store of all but the last day", rebuild),
     "last_day": Part("the last day taken into it", last_day, "rebuild"),
     "from_store": Part("Clout, all features, from the store", from_store),

@@ -402,7 +402,7 @@ def silence(weeks):
     """The days of that week, for the people who are there all the time."""
     acts, rows = weeks
     users = sorted(set.intersection(*(set(each.index) for each in rows)))
-    assert len(users) > 0.6 * COMMUNITIES * PEOPLE
+    assert len(users) > 0.5 * COMMUNITIES * PEOPLE
     evidence = Evidence(acts, users)
     return [Day(evidence, k, rows[k].loc[users], rows[k + 1].loc[users]) for k in range(DAYS)]
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.errors import AsOfError, EventsError
-from features.events import SCHEMA, connect, instant, known_at, open_events, span
+from features.events import SCHEMA, connect, instant, open_events, span
 
 NOON = datetime(2025, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 REQUIRED_ONLY = pa.table(
@@ -170,11 +170,6 @@ class TestTime:
             found = open_events(source)
             assert found.schema()["time"].timezone == "UTC"
             assert span(found)[0] == datetime.fromtimestamp(SECONDS, UTC)
-
-    def test_known_at_is_half_open(self):
-        events = open_events(REQUIRED_ONLY)
-        assert known_at(events, NOON).count().to_pyarrow().as_py() == 0
-        assert known_at(events, NOON + timedelta(microseconds=1)).count().to_pyarrow().as_py() == 1
 
     def test_span(self):
         days = [NOON + timedelta(days=k) for k in (3, 0, 9)]

@@ -87,6 +87,6 @@ def test_no_scope_at_all_is_refused():
 
 
 def test_a_scope_that_nobody_has(events):
-    rows = rows_of(events, "all", "network:sky").reset_index()
-    with pytest.raises(ScopeError, match=r"nobody is in the scope network:sky at this instant; found all\."):
-        check_scopes(rows, ["all", "network:sky"])
+    acts = open_acts(events, ["all", "network:sky"])
+    with pytest.raises(ScopeError, match=r"nobody is in the scope network:sky; found all\."):
+        check_scopes(acts, ["all", "network:sky"])

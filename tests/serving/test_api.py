@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 from urllib.parse import quote
 
 import numpy as np
@@ -12,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from features.catalogue import CATALOGUE
 from features.errors import RegistryError
+from features.feature import Family
 from serving import app as application
 from serving import service
 from serving.snapshots import list_snapshots, open_snapshot, write_snapshot
@@ -73,7 +75,7 @@ def test_explanation_adds_up(client):
     found = strict(client.get("/v1/users/user0001/explanation"))
     assert found["base"] + sum(line["points"] for line in found["lines"]) == pytest.approx(found["unclipped"], abs=1e-6)
     assert found["interval"]["level"] == 0.9
-    assert {line["family"] for line in found["lines"]} <= {"reach", "response", "network", "cadence"}
+    assert {line["family"] for line in found["lines"]} <= set(get_args(Family))
 
 
 def test_unknown_user(client):

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from features.errors import AsOfError, ScopeError
+from features.errors import AsOfError
 from features.opening import open_acts
 from serving.scorer import SCORES, audience_band, percentiles, score_acts, score_rows
 
@@ -104,11 +104,11 @@ def test_an_instant_without_anybody_is_refused(bundle, events, as_of, message):
         score_acts(open_acts(events), as_of, bundle, "3")
 
 
-def test_a_scope_that_nobody_has_is_refused(bundle, events):
-    scopes = ["all", "network:*", "topic:tea"]
-    acts = open_acts(events, scopes)
-    with pytest.raises(ScopeError, match="nobody is in the scope topic:tea at this instant; found all, network:def"):
-        score_acts(acts, datetime(2017, 7, 3, tzinfo=UTC), bundle, "3", scopes=scopes)
+def test_every_scope_is_scored_and_placed_among_its_own(bundle, events):
+    scores, _ = score_acts(open_acts(events, ["all", "network:*"]), datetime(2017, 7, 3, tzinfo=UTC), bundle, "3")
+    assert scores["scope"].tolist() == ["all", "network:default"] * 2
+    ours, theirs = (scores[scores["scope"] == scope].drop(columns="scope") for scope in ("all", "network:default"))
+    assert ours.to_numpy().tolist() == theirs.to_numpy().tolist()
 
 
 def test_an_instant_in_the_future_is_refused(bundle, events):
