@@ -16,6 +16,7 @@ Kept = AbstractContextManager[ir.Table]
 Keep = Callable[[str, ir.Table], Kept]
 Steps = Callable[[Keep, dict[str, ir.Table]], Kept]
 
+MOST_PLANS = 64
 PLANS: dict[tuple, list[str]] = {}
 OPEN: dict[int, int] = {}
 TEMPORARY = ("temp", "main")
@@ -112,6 +113,8 @@ def _run(backend: Backend, prefix: str, known: tuple, steps: Callable[[Keep], Ke
         return
     with steps(keep) as result:
         execute(f'CREATE OR REPLACE TEMP TABLE "{prefix}result" AS {backend.compile(result)}')
+    if len(PLANS) >= MOST_PLANS:
+        PLANS.clear()
     PLANS[known] = plan
 
 

@@ -1,5 +1,6 @@
 """The commands that bring activity in from a source: clout import SOURCE."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,9 +52,7 @@ def import_stackexchange(
     """
     from features.sources.stackexchange import import_stackexchange
 
-    with step("import") as progress:
-        landing = import_stackexchange(path, out, progress)
-    _tell(landing, json)
+    _bring_in(import_stackexchange, path, out, json)
 
 
 @sources.command("gharchive")
@@ -71,9 +70,7 @@ def import_gharchive(
     """
     from features.sources.gharchive import import_gharchive
 
-    with step("import") as progress:
-        landing = import_gharchive(path, out, progress)
-    _tell(landing, json)
+    _bring_in(import_gharchive, path, out, json)
 
 
 @sources.command("reddit")
@@ -91,9 +88,7 @@ def import_reddit(
     """
     from features.sources.reddit import import_reddit
 
-    with step("import") as progress:
-        landing = import_reddit(path, out, progress)
-    _tell(landing, json)
+    _bring_in(import_reddit, path, out, json)
 
 
 @sources.command("activitystreams")
@@ -111,9 +106,7 @@ def import_activitystreams(
     """
     from features.sources.activitystreams import import_activitystreams
 
-    with step("import") as progress:
-        landing = import_activitystreams(path, out, progress)
-    _tell(landing, json)
+    _bring_in(import_activitystreams, path, out, json)
 
 
 @sources.command("bluesky")
@@ -131,8 +124,12 @@ def import_bluesky(
     """
     from features.sources.bluesky import import_bluesky
 
+    _bring_in(import_bluesky, path, out, json)
+
+
+def _bring_in(run: Callable[..., "Landing"], path: Path, out: Path, json: bool) -> None:
     with step("import") as progress:
-        landing = import_bluesky(path, out, progress)
+        landing = run(path, out, progress)
     _tell(landing, json)
 
 
