@@ -27,7 +27,7 @@ class Acts:
     rows : time, actor, verb (its place in VERBS), target, object (the piece acted on), made (the new piece), content
         (its near-duplicate key), links and topics; people, pieces and contents as keys
     people : key, user, scope; a key stands for one person in one scope
-    kept : whether the rows are a table of keys already, so that reading them again costs little
+    kept : whether rows and people are kept in tables, the keys seen to differ, so that reading them costs little
 
     """
 
@@ -81,8 +81,25 @@ def _person_key(engine: str, one_scope: bool) -> PersonKey:
 @contextmanager
 def kept(acts: Acts) -> Iterator[Acts]:
     """Keep acts in temporary tables, so that what looks at them many times reads and keys them once."""
-    with acts.rows.cache() as rows, acts.people.cache() as people:
+    with acts.rows.cache() as rows, kept_people(acts) as people:
         yield Acts(rows, people, kept=True)
+
+
+@contextmanager
+def kept_people(acts: Acts) -> Iterator[ir.Table]:
+    """Keep the people of acts in a temporary table, after seeing that no two share a key.
+
+    Raises
+    ------
+    EventsError : two do
+
+    """
+    if acts.kept:
+        yield acts.people
+        return
+    with acts.people.cache() as people:
+        check_keys(people)
+        yield people
 
 
 def check_keys(people: ir.Table) -> None:

@@ -2,18 +2,10 @@
 
 from functools import partial
 
-import ibis
-import ibis.expr.types as ir
-
 from features.feature import Feature
 from features.windows import DAY, count, ratio, when
 
 _feature = partial(Feature, family="persistence", over="pieces", unit="share", direction="up", if_none=None)
-
-
-def _lifetime(pieces: ir.Table) -> ir.FloatingValue:
-    return ibis.greatest(pieces.created_age - pieces.last_age, 0).cast("float64")
-
 
 FEATURES = [
     _feature(

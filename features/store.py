@@ -27,6 +27,7 @@ from features.events import VERBS, connect, open_events, span
 from features.identities import merged
 from features.keys import key
 from features.scopes import ALL, checked, in_scopes
+from features.sources import quoting
 
 MANIFEST = "store.json"
 IDENTITIES = "identities.parquet"
@@ -210,8 +211,7 @@ def _write(rows: ir.Table, file: Path) -> str:
     """Write acts as they come; return a digest that the same acts always have, in any order."""
     backend = rows.get_backend()
     backend.to_parquet(rows, file, compression="zstd")
-    text = str(file).replace("'", "''")
-    found = backend.con.execute(f"SELECT count(*), sum(hash(t)::HUGEINT) FROM read_parquet('{text}') t").fetchone()
+    found = backend.con.execute(f"SELECT count(*), sum(hash(t)::HUGEINT) FROM {quoting.parquet(file)} t").fetchone()
     return f"{found[0]}-{found[1]}"
 
 

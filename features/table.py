@@ -11,7 +11,7 @@ import ibis.expr.types as ir
 import pandas as pd
 
 from features import passes, relations
-from features.acts import Acts, check_keys, known
+from features.acts import Acts, kept_people, known
 from features.catalogue import CATALOGUE
 from features.feature import Relation
 from features.windows import DAY, LOOKBACK_DAYS, RECENT_DAYS, WEEK, WEEKS, count, marks, unfinished, within
@@ -53,8 +53,7 @@ def feature_table(acts: Acts, as_of: datetime, progress: Progress = lambda _: No
     EventsError : two people share a key
 
     """
-    with acts.people.cache() as people:
-        check_keys(people)
+    with kept_people(acts) as people:
         starts = {
             "people": people,
             "long": known(acts.rows, as_of).select("actor", "verb", "target", "age"),

@@ -9,6 +9,7 @@ import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
 from features.errors import EventsError
+from features.sources.advance import by_bytes
 from features.sources.collection import EXPECTED, copy_collection, is_lines
 from features.sources.content import content_hash, links
 from features.sources.jsonlines import read_members
@@ -76,14 +77,7 @@ def read_activities(
     EventsError : a file cannot be read, or is no ActivityStreams
 
     """
-    total = sum(file.stat().st_size for file in files) or 1
-    done = 0
-
-    def advance(read: int) -> None:
-        nonlocal done
-        done += read
-        progress(done / total)
-
+    advance = by_bytes(files, progress)
     notes = [_read(backend, number, file, scratch, advance) for number, file in enumerate(files)]
     read = backend.read_parquet(escape(str(scratch)) + "/activities*.parquet")
     return read, tuple(note for note in notes if note)

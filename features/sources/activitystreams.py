@@ -43,6 +43,7 @@ from features.events import connect, open_events
 from features.sources.activities import ACTS, read_activities
 from features.sources.door import Landing, land
 from features.sources.listing import list_files
+from features.sources.mentions import CONTENT, NOTHING, mentions
 from features.sources.original import original
 from features.sources.owners import owner_by_address, owners
 from features.sources.repeats import refuse_repeats
@@ -52,7 +53,6 @@ MEANT = "an outbox in JSON, activities in JSON Lines, or the folder of an unpack
 PERSONAL = ("Follow", "Undo", "Block")
 RECORD = {"id": "id", "type": "kind", "actor": "actor", "published": "published", "object": "piece"}
 KEPT = ("file", "row", "record", "id", "kind", "actor", "published", "time", "piece")
-CONTENT = {"mentions": "array<string>", "content_hash": "string", "links": "int64"}
 EVENT = ("verb", "actor", "target", "object", "result", "time")
 ONLY_URI = "only a URI, as in likes.json or bookmarks.json: who did what when is not said"
 SHOWN = 40
@@ -99,7 +99,7 @@ def raw_events(activities: ir.Table, names: tuple[str, ...] = ()) -> ir.Table:
     whole = _with_undone(activities)
     judged = whole.mutate(reason=ibis.coalesce(whole.reason, _no_act(whole), _no_undo(whole)))
     acts = _with_targets(ibis.union(_acts(judged), _quotes(judged)), owners(activities))
-    rows = refuse_repeats(ibis.union(acts.drop("mentions"), _mentions(acts)), EVENT)
+    rows = refuse_repeats(ibis.union(acts.drop("mentions"), mentions(acts, lambda act: act.piece)), EVENT)
     return rows.select(
         *("time", "actor", "verb", "target", "object", "result", "topics", "content_hash", "links", "row", "reason"),
         record=original(rows, RECORD, names),
@@ -156,8 +156,7 @@ def _acts(a: ir.Table) -> ir.Table:
 def _quotes(a: ir.Table) -> ir.Table:
     """Make the second act of what is a reply already."""
     both = a.filter(a.reason.isnull(), a.kind == "Create", a.parent.notnull(), a.quoted.notnull())
-    nothing = {name: ibis.null(kind) for name, kind in CONTENT.items()}
-    return _act(both, verb=ibis.literal("quote"), about=both.quoted, result=both.piece, **nothing)
+    return _act(both, verb=ibis.literal("quote"), about=both.quoted, result=both.piece, **NOTHING)
 
 
 def _act(a: ir.Table, **fields: ir.Value) -> ir.Table:
@@ -177,19 +176,6 @@ def _with_targets(acts: ir.Table, known: ir.Table) -> ir.Table:
         object=personal.ifelse(ibis.null("string"), joined.about),
         topics=topics,
     )
-
-
-def _mentions(acts: ir.Table) -> ir.Table:
-    """Make an act of each mention, except that a reply doesn't mention whom it replies to."""
-    first = acts.filter(acts.reason.isnull(), acts.mentions.length() > 0)
-    each = first.mutate(person=first.mentions.unnest())
-    others = each.filter((each.verb != "reply") | each.target.isnull() | (each.person != each.target))
-    return others.mutate(
-        verb=ibis.literal("mention"),
-        target=others.person,
-        object=others.piece,
-        **{name: ibis.null(kind) for name, kind in {**CONTENT, "result": "string"}.items()},
-    ).select([name for name in acts.columns if name != "mentions"])
 
 
 def _unknown(landing: Landing) -> tuple[str, ...]:

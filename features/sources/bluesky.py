@@ -37,6 +37,7 @@ from features.events import connect
 from features.sources.door import Landing, land
 from features.sources.jetstream import FOLLOW, MEANT, POST, read_commits
 from features.sources.listing import list_files
+from features.sources.mentions import CONTENT, NOTHING, mentions
 from features.sources.original import original
 from features.sources.repeats import refuse_repeats
 
@@ -54,7 +55,6 @@ KEPT = ("file", "row", "record", "time", "kind", "operation", "collection", "rke
 PERSONAL = (FOLLOW, "app.bsky.graph.block")
 SHOWN = 60
 RECORD = {"did": "actor", **{name: name for name in ("kind", "operation", "collection", "rkey", "rev")}}
-CONTENT = {"mentions": "array<string>", "content_hash": "string", "links": "int64"}
 
 
 def import_bluesky(path: Path, out: Path, progress: Callable[[float], None] | None = None) -> Landing:
@@ -96,7 +96,7 @@ def raw_events(commits: ir.Table, names: tuple[str, ...] = ()) -> ir.Table:
     whole = _with_followed(commits)
     judged = whole.mutate(reason=ibis.coalesce(whole.reason, _no_act(whole), _damage(whole)))
     acts = ibis.union(_acts(judged), _quotes(judged))
-    rows = refuse_repeats(ibis.union(acts.drop("mentions"), _mentions(acts)), EVENT)
+    rows = refuse_repeats(ibis.union(acts.drop("mentions"), mentions(acts, lambda act: _piece(act, act.actor))), EVENT)
     return rows.select(
         *("time", "actor", "verb", "target", "object", "result", "topics", "content_hash", "links", "row", "reason"),
         record=original(rows, RECORD, names),
@@ -174,26 +174,13 @@ def _quotes(c: ir.Table) -> ir.Table:
         target=_owner(both.quoted),
         object=both.quoted,
         result=_piece(both),
-        **{name: ibis.null(kind) for name, kind in CONTENT.items()},
+        **NOTHING,
     )
 
 
 def _act(c: ir.Table, **fields: ir.Value) -> ir.Table:
     """Complete the fields that are the same for all acts of a commit, in one order."""
     return c.select(*KEPT, "reason", "topics", actor=c.did, **dict(sorted(fields.items())))
-
-
-def _mentions(acts: ir.Table) -> ir.Table:
-    """Make an act of each mention, except that a reply doesn't mention whom it replies to."""
-    first = acts.filter(acts.reason.isnull(), acts.mentions.length() > 0)
-    each = first.mutate(person=first.mentions.unnest())
-    others = each.filter((each.verb != "reply") | (each.person != each.target))
-    return others.mutate(
-        verb=ibis.literal("mention"),
-        target=others.person,
-        object=_piece(others, others.actor),
-        **{name: ibis.null(kind) for name, kind in {**CONTENT, "result": "string"}.items()},
-    ).select([name for name in acts.columns if name != "mentions"])
 
 
 def _piece(c: ir.Table, did: ir.StringValue | None = None) -> ir.StringValue:

@@ -8,6 +8,7 @@ import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
 from features.errors import EventsError
+from features.sources.advance import by_bytes
 from features.sources.delimited import open_delimited
 from features.sources.markup import copy_xml
 from features.sources.quoting import parquet, record, view
@@ -60,14 +61,7 @@ def read_dump(
     for each table its columns as text (null where absent), `row`, `record` and `reason` as in `Opened`
 
     """
-    total = sum(file.stat().st_size for file in files.values())
-    done = 0
-
-    def advance(read: int) -> None:
-        nonlocal done
-        done += read
-        progress(done / total)
-
+    advance = by_bytes(files.values(), progress)
     return {
         table: _read(backend, table, files[table], scratch / f"{table}.parquet", advance)
         if table in files

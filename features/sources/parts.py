@@ -9,6 +9,7 @@ import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
 from features.errors import EventsError
+from features.sources.advance import by_bytes
 from features.sources.jsonlines import read_members
 
 
@@ -44,8 +45,7 @@ def read_parts(
     EventsError : a file cannot be read, or is something else
 
     """
-    total = sum(file.stat().st_size for file in files) or 1
-    done = 0
+    advance = by_bytes(files, progress)
     for number, file in enumerate(files):
         held = scratch / f"members{number}.parquet"
         found = read_members(backend, file, held, members)
@@ -53,8 +53,7 @@ def read_parts(
         part = settle(found).mutate(file=ibis.literal(number, "int64"))
         backend.to_parquet(part, scratch / f"part{number:06}.parquet")
         held.unlink()
-        done += file.stat().st_size
-        progress(done / total)
+        advance(file.stat().st_size)
     return backend.read_parquet(escape(str(scratch)) + "/part*.parquet")
 
 
