@@ -103,7 +103,7 @@ def open_as_asked(events: Path, scopes: Sequence[str], identities: Path | None, 
     from features.opening import open_acts
 
     people = read_identities(identities) if identities else None
-    return open_acts(events, scopes, people, open_engine(engine))
+    return open_acts(events, scopes, people, open_engine(engine) if engine != "duckdb" else None)
 
 
 def _write_features(acts: "Acts", as_of: str | None, out: Path, scopes: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.acts import Acts, acts
-from features.errors import AsOfError, ScopeError
+from features.errors import AsOfError, ScopeError, StoreError
 from features.events import open_events, span
 from features.identities import merged
 from features.scopes import ALL
@@ -39,10 +39,13 @@ def open_acts(
     ------
     EventsError : the events cannot be read
     ScopeError : a scope is none, or a store does not hold it
-    StoreError : the store is damaged
+    StoreError : the store is damaged, or other identities or another engine are asked of it
 
     """
     if isinstance(source, str | Path) and is_store(Path(source)):
+        if identities is not None or engine is not None:
+            asked = "identities" if identities is not None else "engine"
+            raise StoreError(f"{source} is a store, which has its {asked} already; give the events themselves instead.")
         return open_store(Path(source), scopes)
     events = open_events(source, engine)
     return acts(events if identities is None else merged(events, identities), scopes)

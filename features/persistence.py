@@ -2,10 +2,18 @@
 
 from functools import partial
 
+import ibis.expr.types as ir
+
 from features.feature import Feature
 from features.windows import DAY, count, ratio, when
 
 _feature = partial(Feature, family="persistence", over="pieces", unit="share", direction="up", if_none=None)
+
+
+def _lifetime(pieces: ir.Table) -> ir.IntegerValue:
+    """Microseconds from making to the last engagement; one that is dated before the making came at once."""
+    return (pieces.created_age - pieces.last_age).clip(lower=0)
+
 
 FEATURES = [
     _feature(
@@ -13,9 +21,7 @@ FEATURES = [
         "average days from the making of a piece to the last engagement with it, over the pieces made in the last 90 "
         "days that drew any",
         "Content keeps drawing engagement for {value} days on average.",
-        lambda pieces: (
-            when(pieces.created_age.notnull(), (pieces.created_age - pieces.last_age).cast("float64")).mean() / DAY
-        ),
+        lambda pieces: when(pieces.created_age.notnull(), _lifetime(pieces).cast("float64")).mean() / DAY,
         unit="days",
     ),
     _feature(

@@ -228,7 +228,7 @@ def _pieces(received: pd.DataFrame, own: pd.DataFrame, people: pd.Index) -> pd.D
     new = drawn[drawn["made_age"] <= RECENT]
     reactions, columns = drawn["reactions"], ["after_a_day", "after_a_week", "passed_on_late_90d"]
     sums = _sums(drawn, people, {"reactions": reactions} | {name: drawn[name] for name in columns})
-    lifetime = _sums(new, people, {"days": (new["made_age"] - new["last_age"]) / DAY})["days"]
+    lifetime = _sums(new, people, {"days": (new["made_age"] - new["last_age"]).clip(lower=0) / DAY})["days"]
     result = {
         "pieces_drawing_28d": _count(drawn[drawn["last_age"] <= PERIOD], people),
         "pieces_drawing_90d": _count(drawn, people),

@@ -388,6 +388,7 @@ BY_HAND = [
         ],
         (10 + 4) / 2,
     ),
+    ("lifetime_days_90d", [(20, "u", "post", None, "o1"), (25, "a", "like", "u", "o1")], 0),
     ("lifetime_days_90d", [*OLD_PIECE, (1, "a", "like", "u", "o1")], None),
     ("after_a_day_share_90d", late(1), 4 / 7),
     ("after_a_day_share_90d", AT_ONCE, 0),

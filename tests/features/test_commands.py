@@ -68,6 +68,14 @@ def test_a_store_stands_for_events(events, tmp_path):
     assert rows_in(out).equals(feature_rows(open_acts(events), AS_OF))
 
 
+def test_what_a_store_has_already_is_not_asked_of_it(events, tmp_path):
+    typed("store", events, "--into", tmp_path / "store")
+    (tmp_path / "people.csv").write_text("account,person\nbob2,bob\n")
+    out = ["--as-of", "2025-06-01", "--out", tmp_path / "rows.parquet"]
+    for asked in (["--identities", tmp_path / "people.csv"], ["--engine", f"duckdb://{tmp_path / 'house.duckdb'}"]):
+        assert isinstance(typed("features", tmp_path / "store", *out, *asked).exception, StoreError)
+
+
 def test_a_database_by_its_url(events, tmp_path):
     import duckdb
 

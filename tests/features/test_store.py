@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import EventsError, ScopeError, StoreError
-from features.events import VERBS
+from features.events import VERBS, connect
 from features.opening import open_acts
 from features.store import MANIFEST, is_store, open_store, read_manifest, take_in
 from features.table import feature_rows
@@ -101,6 +101,14 @@ def test_identities_hold_for_all_that_comes_later(tmp_path):
     assert feature_rows(open_acts(store), AS_OF).equals(scratch_rows(SOME + MORE, identities=same))
     with pytest.raises(StoreError, match="has its identities already"):
         take_in(table([(9, "x", "like", "y", None)]), store, identities=same)
+
+
+@pytest.mark.parametrize("asked", ["identities", "engine"])
+def test_a_store_has_its_own_identities_and_engine(tmp_path, asked):
+    take_in(table(SOME), tmp_path / "store")
+    given = {"identities": pd.DataFrame({"account": ["ann"], "person": ["ad"]}), "engine": connect()}
+    with pytest.raises(StoreError, match=f"is a store, which has its {asked} already; give the events themselves"):
+        open_acts(tmp_path / "store", **{asked: given[asked]})
 
 
 KILLED = """

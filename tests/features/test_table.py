@@ -205,7 +205,7 @@ def test_nested_windows_never_shrink(features_of, apart, communities):
             assert all(low <= high + 1e-8 for low, high in pairwise(values)), nested
         assert row["new_engagers_28d"] + row["returning_engagers_28d"] == row["engagers_28d"]
         assert row["likes_90d"] + row["reposts_90d"] == row["endorsements_90d"]
-        assert all(row[name] is None or row[name] >= 0 for name in CATALOGUE.names if name != "lifetime_days_90d")
+        assert all(row[name] is None or row[name] >= 0 for name in CATALOGUE.names)
         shares = [feature.name for feature in CATALOGUE if feature.unit == "share"]
         assert all(row[name] is None or row[name] <= 1 for name in shares)
 
