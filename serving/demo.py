@@ -10,10 +10,10 @@ from features.terminal import say, step, steps, table
 from serving.commands import ledger_table
 from serving.scorer import score_acts
 from serving.snapshots import open_snapshot, write_scores, write_snapshot
-from training.commands import figures_table
 from training.config import Config
 from training.home import Home
 from training.registry import required_champion
+from training.tables import figures_table
 from training.train import train
 
 TOP = 10

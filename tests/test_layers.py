@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("features", "training", "serving")
 TOGETHER = {"serving.command", "serving.commands", "serving.demo"}
 LOADED_BY_SERVING = {"bundle", "evidence", "explanation", "home", "interval", "registry", "scale"}
-HEAVY = {"fastapi", "matplotlib", "mlflow", "pyspark", "shap"}
+HEAVY = {"fastapi", "matplotlib", "mlflow", "optuna", "pyspark", "shap"}
 
 
 def modules(layer: str) -> dict[str, Path]:

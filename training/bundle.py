@@ -14,9 +14,12 @@ from features.catalogue import CATALOGUE
 from features.errors import CatalogueError, RegistryError
 from features.scopes import ALL
 from training.interval import Band, Intervals
+from training.quantiles import Quantiles
 from training.scale import Scale
 
 BOOSTER_FILE = "booster.txt"
+LOW_FILE, HIGH_FILE = "low.txt", "high.txt"
+BOOSTERS = (BOOSTER_FILE, LOW_FILE, HIGH_FILE)
 FACTS_FILE = "bundle.json"
 PREDICTED = ["score", "unclipped", "expected_audience", "low", "high"]
 
@@ -27,9 +30,10 @@ class Bundle:
 
     Parameters
     ----------
-    booster_text : LightGBM's text form
+    booster_text : of the expected audience, in LightGBM's text form
     features : name -> fingerprint of its definition, in the order the booster expects
-    scale, intervals : from margin to points, and from expected audience to an interval
+    scale : from margin to points
+    quantiles, intervals : from features to the ends of an interval, and from these to whole people
     horizon_days : how far ahead the audience is counted
     facts : training and test facts (JSON values)
 
@@ -38,6 +42,7 @@ class Bundle:
     booster_text: str
     features: dict[str, str]
     scale: Scale
+    quantiles: Quantiles
     intervals: Intervals
     horizon_days: int
     facts: dict
@@ -75,10 +80,6 @@ class Bundle:
         except (TypeError, ValueError) as error:
             raise CatalogueError(f"the rows hold a value that is no number: {error}.") from error
 
-    def margin(self, rows: pd.DataFrame) -> np.ndarray:
-        """Return the natural logarithm of the expected audience, shape (rows,)."""
-        return np.asarray(self.booster.predict(self.matrix(rows), raw_score=True))
-
     def shap_values(self, rows: pd.DataFrame) -> np.ndarray:
         """Return SHAP values of the margin in nats and, last, its average over the training rows: (rows, features + 1).
 
@@ -104,19 +105,31 @@ class Bundle:
         """
         if rows.empty:
             return pd.DataFrame(columns=PREDICTED, index=rows.index, dtype=float)
-        margin = self.margin(rows)
+        matrix = self.matrix(rows)
+        margin = np.asarray(self.booster.predict(matrix, raw_score=True))
         expected = np.exp(margin)
-        low, high = self.intervals.around(expected)
+        low, high = self.intervals.around(expected, *self.quantiles.around(matrix))
         columns = (self.scale.points(margin), self.scale.unclipped(margin), expected, low, high)
         return pd.DataFrame(dict(zip(PREDICTED, columns, strict=True)), index=rows.index)
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """The boosters in LightGBM's text form, by the file that holds each."""
+        texts = (self.booster_text, self.quantiles.low_text, self.quantiles.high_text)
+        return dict(zip(BOOSTERS, texts, strict=True))
+
     def save(self, folder: Path) -> None:
-        """Write `booster.txt` and `bundle.json` into a folder."""
+        """Write `bundle.json` and the boosters beside it into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        facts = asdict(self)
-        (folder / BOOSTER_FILE).write_text(facts.pop("booster_text"))
-        facts["booster_sha256"] = _digest(self.booster_text)
-        (folder / FACTS_FILE).write_text(json.dumps(facts, indent=1) + "\n")
+        for name, text in self.texts.items():
+            (folder / name).write_text(text)
+        held = ("features", "horizon_days", "facts")
+        told = {key: getattr(self, key) for key in held} | {
+            "scale": asdict(self.scale),
+            "intervals": asdict(self.intervals),
+            "sha256": {name: _digest(text) for name, text in self.texts.items()},
+        }
+        (folder / FACTS_FILE).write_text(json.dumps(told, indent=1) + "\n")
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -143,17 +156,25 @@ def read_bundle(folder: Path) -> Bundle:
     """
     try:
         facts = json.loads((folder / FACTS_FILE).read_text())
-        text = (folder / BOOSTER_FILE).read_text()
-        if _digest(text) != facts.pop("booster_sha256"):
-            raise ValueError(f"{BOOSTER_FILE} was changed or cut off after it was written")
+        booster, *quantiles = _texts(folder, facts.pop("sha256"))
         facts["scale"] = Scale(**facts["scale"])
         bands = tuple(Band(**band) for band in facts["intervals"]["bands"])
         facts["intervals"] = Intervals(facts["intervals"]["level"], bands)
-        return Bundle(booster_text=text, **facts)
+        return Bundle(booster_text=booster, quantiles=Quantiles(*quantiles), **facts)
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise RegistryError(
-            f"no whole bundle at {folder} ({error!r}); expected {BOOSTER_FILE} and {FACTS_FILE}."
+            f"no whole bundle at {folder} ({error!r}); expected {', '.join(BOOSTERS)} and {FACTS_FILE}."
         ) from error
+
+
+def _texts(folder: Path, digests: dict[str, str]) -> list[str]:
+    """Read the boosters and see that they are those which were written."""
+    texts = []
+    for name in BOOSTERS:
+        texts.append((folder / name).read_text())
+        if _digest(texts[-1]) != digests[name]:
+            raise ValueError(f"{name} was changed or cut off after it was written")
+    return texts
 
 
 def _digest(text: str) -> str:

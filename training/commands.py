@@ -1,4 +1,4 @@
-"""The commands that make and judge models: train, evaluate."""
+"""The commands that make, judge, describe and watch models: train, evaluate, card, monitor."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from features.commands import Events, Identities, open_as_asked
-from features.terminal import Json, as_json, say, steps, table, warn
+from features.terminal import Json, as_json, steps, warn
 from training.home import home_from_environment
+from training.tables import figures_table, tell_monitor, tell_training
 
 if TYPE_CHECKING:
     from training.train import Trained
 
-FIGURES = {"auc": "AUC", "ndcg_100": "NDCG@100", "r2_log": "R2 (log)", "total": "total", "coverage": "coverage"}
+PAST_LIMITS = 3
 
 HomeFolder = Annotated[
     Path | None,
@@ -25,6 +26,20 @@ def train(
     as_of: Annotated[str | None, typer.Option(help="See nothing at or after this instant (ISO 8601, UTC).")] = None,
     config: Annotated[Path | None, typer.Option(help="A clout.toml; every field is optional.")] = None,
     identities: Identities = None,
+    tune: Annotated[
+        int | None,
+        typer.Option(
+            "--tune",
+            min=1,
+            help="Tune the model's settings in so many trials, those of earlier runs of the same training included.",
+        ),
+    ] = None,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Also measure what each part of the recipe is worth, on past cutoffs.")
+    ] = False,
+    rescale: Annotated[
+        bool, typer.Option("--rescale", help="Make a new scale; every score changes, and the command says how.")
+    ] = False,
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:
@@ -42,12 +57,11 @@ def train(
     settings, place = read_config(config), home_from_environment(home)
     acts = open_as_asked(events, settings.panel.scopes, identities)
     with steps() as progress:
-        made = train(acts, settings, place, instant(as_of) if as_of else None, progress)
+        made = train(acts, settings, place, instant(as_of) if as_of else None, progress, tune, ablate, rescale)
     if json:
         as_json(_trained(made))
         return
-    figures_table(made.evaluation)
-    _tell(made)
+    tell_training(made)
 
 
 def evaluate(
@@ -69,30 +83,62 @@ def evaluate(
     bundle, version = required_champion(home_from_environment(home))
     figures = evaluate_bundle(open_as_asked(events, [ALL], identities), bundle, instant(as_of) if as_of else None)
     if figures["in_sample"]:
-        warn(f"the champion has seen this horizon: {', '.join(figures['in_sample'])} are not out of time.")
+        warn("the champion has learnt from outcomes of this horizon: its figures are not out of time.")
     if json:
         as_json({"model_version": version, **figures})
         return
     figures_table(figures)
 
 
-def figures_table(figures: dict) -> None:
-    """Print the score's figures beside every baseline's, and its lead over the best of them."""
-    rows = [
-        [name.replace("_", " "), *(f"{held[key]:.3f}" if key in held else "" for key in FIGURES)]
-        for name, held in figures["metrics"].items()
-    ]
-    until = f"{figures['horizon_days']} days from {figures['as_of'][:10]}"
-    table(f"What was foretold: {figures['users']:,} users, {until}", ["signal", *FIGURES.values()], rows)
-    leads = [
-        [FIGURES[key], lead["best_baseline"].replace("_", " "), f"{lead['margin']:+.3f}", _range(lead)]
-        for key, lead in figures["margins"].items()
-    ]
-    table("Lead of the score over the best baseline", ["figure", "best baseline", "lead", "95 % interval"], leads, 2)
+def card(
+    home: HomeFolder = None,
+    version: Annotated[str | None, typer.Option(help="A version of the model; default the champion.")] = None,
+) -> None:
+    """Print the model card: what a model is for and not for, how well it foretells, for whom, and its limits.
+
+    Example: clout card > card.md
+    """
+    from training.registry import card
+
+    typer.echo(card(home_from_environment(home), version), nl=False)
 
 
-def _range(lead: dict) -> str:
-    return f"{lead['low']:+.3f} to {lead['high']:+.3f}"
+def monitor(
+    events: Events,
+    as_of: Annotated[
+        str | None, typer.Option(help="Watch at this instant (keep to one time of day); default after the last event.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A clout.toml; its section \\[monitor] holds the limits.")] = None,
+    identities: Identities = None,
+    home: HomeFolder = None,
+    json: Json = False,
+) -> None:
+    """Hold live features, scores and forecasts against those of the champion's training, and log it.
+
+    Exit code: 0 where every limit is kept, 3 where one is passed, 2 where the question cannot be answered.
+
+    Example: clout monitor events --as-of 2017-08-27
+    """
+    from features.events import instant
+    from features.scopes import ALL
+    from training.config import read_config
+    from training.monitor import check_reference, metrics_of, monitor
+    from training.registry import log_monitor, required_champion
+
+    settings, place = read_config(config), home_from_environment(home)
+    bundle, version = required_champion(place)
+    check_reference(bundle, version)
+    acts = open_as_asked(events, [ALL], identities)
+    with steps() as progress:
+        found = monitor(acts, bundle, instant(as_of) if as_of else None, settings, progress)
+    report = {"model_version": version, **found}
+    run = log_monitor(place, version, report, metrics_of(report))
+    if json:
+        as_json(report)
+    else:
+        tell_monitor(report, run)
+    if not report["held"]:
+        raise typer.Exit(PAST_LIMITS)
 
 
 def _trained(made: "Trained") -> dict:
@@ -100,22 +146,22 @@ def _trained(made: "Trained") -> dict:
         "model_version": made.version,
         "promoted": made.promoted,
         "gate": {"passed": made.verdict.passed, "findings": list(made.verdict.findings)},
-        "facts": made.bundle.facts,
+        "facts": {name: fact for name, fact in made.bundle.facts.items() if name != "reference"},
         "scale": {"anchor": made.bundle.scale.anchor, "points_per_nat": made.bundle.scale.points_per_nat},
         "evaluation": made.evaluation,
+        "tuned": _chosen(made),
     }
 
 
-def _tell(made: "Trained") -> None:
-    for finding in made.verdict.findings:
-        say(f"gate: {finding}")
-    if made.promoted and not made.verdict.passed:
-        warn("the gate failed; promoted all the same, because there was no champion to keep.")
-    role = "champion" if made.promoted else "challenger; the champion stays"
-    say(f"Registered as version {made.version} of the model 'clout', {role}.")
+def _chosen(made: "Trained") -> dict | None:
+    if made.tuned is None:
+        return None
+    return {"model": made.tuned.model.model_dump(), "finished": made.tuned.finished, "pruned": made.tuned.pruned}
 
 
 def add_to(app: typer.Typer) -> None:
     """Give the commands of this layer to the application."""
     app.command()(train)
     app.command()(evaluate)
+    app.command()(card)
+    app.command()(monitor)

@@ -25,7 +25,7 @@ class Outcome(_Section):
 
 
 class Panel(_Section):
-    """The training panel: at most `cutoffs` training cutoffs, one horizon apart, and the scopes that rows come from.
+    """The training panel: at most `cutoffs` cutoffs, one horizon apart, and the scopes that rows come from.
 
     Scopes are `all`, which has to be among them, `network:NAME`, `topic:NAME`, `network:*` and `topic:*`.
     """
@@ -49,6 +49,7 @@ class Model(_Section):
     """The booster: `trees` of at most `depth` levels, each grown on a share of the rows and of the features.
 
     `variance_power` is Tweedie's: the variance of the audience grows with its mean to that power (1 Poisson, 2 gamma).
+    Rows weigh half as much for every `half_life` horizons that they are older than the newest.
     """
 
     trees: int = Field(default=150, ge=1, le=10_000)
@@ -58,6 +59,7 @@ class Model(_Section):
     feature_share: float = Field(default=0.3, gt=0, le=1)
     min_users_per_leaf: int = Field(default=50, ge=1)
     variance_power: float = Field(default=1.3, gt=1, lt=2)
+    half_life: float = Field(default=3.0, gt=0)
     seed: int = Field(default=0, ge=0)
 
 
@@ -73,6 +75,20 @@ class Evaluation(_Section):
     resamples: int = Field(default=200, ge=20, le=10_000)
 
 
+class Monitor(_Section):
+    """Limits past which `clout monitor` raises an alarm.
+
+    `feature_psi` and `score_psi` are population stability indices; the expected over the real audience lies between
+    `total_low` and `total_high`; at least a share `coverage` of users has an audience inside the interval.
+    """
+
+    feature_psi: float = Field(default=0.25, gt=0)
+    score_psi: float = Field(default=0.25, gt=0)
+    total_low: float = Field(default=0.67, ge=0, le=1)
+    total_high: float = Field(default=1.5, ge=1)
+    coverage: float = Field(default=0.85, ge=0, le=1)
+
+
 class Config(_Section):
     """Everything that can be set, section by section."""
 
@@ -81,6 +97,7 @@ class Config(_Section):
     model: Model = Model()
     interval: Interval = Interval()
     evaluation: Evaluation = Evaluation()
+    monitor: Monitor = Monitor()
 
 
 def read_config(path: Path | None) -> Config:

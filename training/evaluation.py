@@ -1,5 +1,6 @@
 """Evaluation: whether the score foresees whom people engage with, better than anything simple."""
 
+import math
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -25,8 +26,8 @@ def evaluate_bundle(
 
     Returns
     -------
-    as `evaluate`, with `as_of`, `horizon_days` and `in_sample`: the figures that the bundle was fitted or calibrated
-    on and that therefore prove nothing (empty: all is out of time)
+    as `evaluate`, with `as_of`, `horizon_days` and `in_sample`: whether the bundle has seen outcomes of this
+    horizon, so that its figures prove nothing
 
     Raises
     ------
@@ -40,15 +41,9 @@ def evaluate_bundle(
     rows = in_scope(panel_rows(acts, as_of, bundle.horizon_days), ALL)
     signals = baselines(acts, rows, as_of)
     figures = evaluate(rows["audience"].to_numpy(), bundle.predict(rows), signals, resamples, seed)
-    heading = {"as_of": as_of.isoformat(), "horizon_days": bundle.horizon_days, "in_sample": _in_sample(bundle, as_of)}
+    in_sample = as_of < datetime.fromisoformat(bundle.facts["as_of"])
+    heading = {"as_of": as_of.isoformat(), "horizon_days": bundle.horizon_days, "in_sample": in_sample}
     return heading | figures
-
-
-def _in_sample(bundle: Bundle, as_of: datetime) -> list[str]:
-    """Name the figures whose outcomes the bundle has seen: the trees first, the intervals later."""
-    if as_of < datetime.fromisoformat(bundle.facts["trained_on_outcomes_until"]):
-        return [*RANKING, "total", "coverage"]
-    return ["coverage"] if as_of < datetime.fromisoformat(bundle.facts["as_of"]) else []
 
 
 def evaluate(audience: np.ndarray, predicted: pd.DataFrame, signals: pd.DataFrame, resamples: int, seed: int) -> dict:
@@ -70,17 +65,32 @@ def evaluate(audience: np.ndarray, predicted: pd.DataFrame, signals: pd.DataFram
     audience = audience.astype(float)
     inputs = {"score": (predicted["unclipped"].to_numpy(float), predicted["expected_audience"].to_numpy(float))}
     inputs |= {name: (signals[name].to_numpy(float),) * 2 for name in BASELINES}
-    table = {name: {key: METRICS[key](audience, *pair) for key in RANKING} for name, pair in inputs.items()}
+    table: dict[str, dict] = {
+        name: {key: METRICS[key](audience, *pair) for key in RANKING} for name, pair in inputs.items()
+    }
     table["score"] |= calibration_figures(audience, predicted)
     margins = {key: _margin(key, table, audience, inputs, resamples, seed) for key in RANKING}
     return {"users": len(audience), "metrics": table, "margins": margins, "bands": bands(audience, predicted)}
 
 
-def calibration_figures(audience: np.ndarray, predicted: pd.DataFrame) -> dict[str, float]:
-    """Return `total`, expected over real audience (1: unbiased), and `coverage`, the share inside [low, high]."""
+def calibration_figures(audience: np.ndarray, predicted: pd.DataFrame) -> dict[str, float | None]:
+    """Say how far expected audiences and intervals hold.
+
+    Returns
+    -------
+    `total`, expected over real audience (1: unbiased; a real one of nobody counts as one person), `coverage`, the
+    share of users whose audience lies in [low, high], and `coverage_expected_1`, the same among those of whom at least
+    one person is expected (None where nobody is)
+
+    """
     inside = (audience >= predicted["low"].to_numpy()) & (audience <= predicted["high"].to_numpy())
-    expected = float(predicted["expected_audience"].sum())
-    return {"total": expected / max(float(audience.sum()), 1.0), "coverage": float(inside.mean())}
+    expected = predicted["expected_audience"].to_numpy(float)
+    heard = expected >= 1
+    return {
+        "total": float(expected.sum()) / max(float(audience.sum()), 1.0),
+        "coverage": float(inside.mean()),
+        "coverage_expected_1": float(inside[heard].mean()) if heard.any() else None,
+    }
 
 
 def bands(audience: np.ndarray, predicted: pd.DataFrame) -> list[dict]:
@@ -103,6 +113,11 @@ def bands(audience: np.ndarray, predicted: pd.DataFrame) -> list[dict]:
         }
         for band, expected, real, covered, width, users in means.itertuples()
     ]
+
+
+def band_name(low: float, high: float | None) -> str:
+    """Name a band of expected audience by its edges in people; no upper edge, or an infinite one, is `and more`."""
+    return f"{low:g} and more" if high is None or math.isinf(high) else f"{low:g} to {high:g}"
 
 
 def _margin(metric: str, table: dict, audience: np.ndarray, inputs: dict, resamples: int, seed: int) -> dict:

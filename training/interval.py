@@ -1,54 +1,76 @@
-"""Prediction intervals for the audience, in whole people, conformal within bands of expected audience."""
+"""Prediction intervals for the audience, in whole people, by conformalised quantile regression."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-EDGES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+EDGES = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 MIN_BAND = 50
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Band:
-    """One band of expected audience: from `edge` people upwards.
+    """One band of expected audience, from `edge` people upwards, and by how much both ends move outwards in it.
 
-    `low` and `high` are quantiles of `(audience - expected) / sqrt(expected)` among the calibration rows of the band.
+    `margin` is in nats of 1 + people; below zero, the ends move inwards.
     """
 
     edge: float
-    low: float
-    high: float
+    margin: float
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """Bands by rising edge, and the share of users whose audience they are made to hold."""
+    """Bands by rising edge, and the share of users whose audience the intervals are made to hold."""
 
     level: float
     bands: tuple[Band, ...]
 
-    def around(self, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return (low, high) in whole people, rounded outwards; shapes (rows,)."""
+    def around(self, expected: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ends in whole people, both included; shapes (rows,).
+
+        Parameters
+        ----------
+        expected : expected audience, people, shape (rows,)
+        low, high : its quantiles as `Quantiles.around` gives them, `ln(1 + people)`, shapes (rows,)
+
+        """
         index = np.searchsorted([band.edge for band in self.bands], expected, side="right") - 1
-        low, high = (np.array([getattr(band, end) for band in self.bands])[index] for end in ("low", "high"))
-        spread = np.sqrt(expected)
-        lowest = np.maximum(np.floor(expected + low * spread + 1e-9), 0.0)
-        return lowest, np.maximum(np.ceil(expected + high * spread - 1e-9), lowest)
+        margin = np.array([band.margin for band in self.bands])[index]
+        lowest, highest = np.ceil(np.expm1(low - margin) - 0.5), np.floor(np.expm1(high + margin) + 0.5)
+        nearest = np.rint(expected)
+        return np.maximum(np.minimum(lowest, nearest), 0.0), np.maximum(highest, nearest)
 
 
-def fit_intervals(expected: np.ndarray, audience: np.ndarray, level: float) -> Intervals:
-    """Calibrate on rows the booster was not trained on: split conformal prediction, band by band.
+def fit_intervals(
+    expected: np.ndarray, low: np.ndarray, high: np.ndarray, audience: np.ndarray, level: float
+) -> Intervals:
+    """Calibrate on rows that the quantiles were not fitted on, band by band.
 
-    Source: Vovk, Gammerman and Shafer 2005 (Mondrian conformal prediction); each tail gets half of `1 - level`, with
-    the finite-sample correction `ceil((n + 1) q) / n`. Bands with fewer than 50 rows join the band below.
+    Source: Romano, Patterson and Candes 2019 (conformalised quantile regression): the margin is the quantile
+    `ceil((n + 1) level) / n` of how far the ends would have to move for each row's audience to lie between them. Ends
+    round to the nearest whole number of people, and the rounding is calibrated with them. Bands by expected audience
+    (Vovk, Gammerman and Shafer 2005, Mondrian conformal prediction); one with fewer than 50 rows joins the band below.
+
+    Parameters
+    ----------
+    expected, low, high : as in `Intervals.around`
+    audience : realised, people, shape (rows,)
+    level : share of users to hold
+
     """
-    residual = (audience - expected) / np.sqrt(expected)
-    bands = []
-    for edge in _edges(expected):
-        upper = min((e for e in _edges(expected) if e > edge), default=np.inf)
-        inside = residual[(expected >= edge) & (expected < upper)]
-        bands.append(Band(edge, -_upper_quantile(-inside, level), _upper_quantile(inside, level)))
-    return Intervals(level, tuple(bands))
+    outside = _outside(low, high, audience)
+    edges = _edges(expected)
+    band = np.searchsorted(edges, expected, side="right") - 1
+    margins = [_upper_quantile(outside[band == k], level) + ROUNDING for k in range(len(edges))]
+    return Intervals(level, tuple(Band(*held) for held in zip(edges, margins, strict=True)))
+
+
+def _outside(low: np.ndarray, high: np.ndarray, audience: np.ndarray) -> np.ndarray:
+    """Return the margin at which each row's audience enters its interval; nobody is never above the upper end."""
+    above = np.log1p(np.maximum(audience - 0.5, 0.0)) - high
+    return np.maximum(low - np.log1p(audience + 0.5), np.where(audience > 0, above, -np.inf))
 
 
 def _edges(expected: np.ndarray) -> list[float]:
@@ -64,6 +86,5 @@ def _edges(expected: np.ndarray) -> list[float]:
 
 
 def _upper_quantile(values: np.ndarray, level: float) -> float:
-    tail = (1 - level) / 2
-    rank = min(int(np.ceil((len(values) + 1) * (1 - tail))), len(values))
+    rank = min(int(np.ceil((len(values) + 1) * level)), len(values))
     return float(np.sort(values)[rank - 1]) if len(values) else 0.0

@@ -6,6 +6,14 @@ import numpy as np
 from sklearn.metrics import ndcg_score, roc_auc_score
 
 RANKING = ("auc", "ndcg_100", "r2_log")
+FIGURES = {
+    "auc": "AUC",
+    "ndcg_100": "NDCG@100",
+    "r2_log": "R2 (log)",
+    "total": "total",
+    "coverage": "coverage",
+    "coverage_expected_1": "coverage, 1+",
+}
 
 
 def auc(audience: np.ndarray, signal: np.ndarray, expected: np.ndarray) -> float:  # noqa: ARG001

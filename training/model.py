@@ -1,6 +1,7 @@
 """The model: a LightGBM Tweedie booster whose margin is the logarithm of the expected audience."""
 
 import lightgbm as lgb
+import numpy as np
 import pandas as pd
 
 from features.catalogue import CATALOGUE
@@ -9,29 +10,54 @@ from training.config import Model
 DIRECTIONS = {"up": 1, "down": -1, "free": 0}
 
 
-def fit_booster(rows: pd.DataFrame, config: Model) -> lgb.Booster:
+def fit_booster(
+    rows: pd.DataFrame, config: Model, monotone: bool = True, start: np.ndarray | None = None
+) -> lgb.Booster:
     """Train on panel rows: Tweedie deviance with log link, so that `exp(margin)` is the expected audience.
 
     Monotone in every feature whose direction is stated. The same rows and configuration give the same trees.
+
+    Parameters
+    ----------
+    rows : panel rows
+    config : what to fit
+    monotone : False leaves the constraints out
+    start : where boosting starts from, nats, shape (rows,); the booster then foretells what is added to it
+
     """
     data = lgb.Dataset(
         rows[CATALOGUE.names].to_numpy(float),
         label=rows["audience"].to_numpy(float),
+        weight=_recency(rows["as_of"], config.half_life),
+        init_score=start,
         feature_name=CATALOGUE.names,
         params={"verbose": -1},
     )
-    return lgb.train(_parameters(config), data, num_boost_round=config.trees)
-
-
-def _parameters(config: Model) -> dict:
-    return {
+    own = {
         "objective": "tweedie",
         "tweedie_variance_power": config.variance_power,
+        "monotone_constraints": [monotone * DIRECTIONS[feature.direction] for feature in CATALOGUE],
+    }
+    return lgb.train(parameters(config) | own, data, num_boost_round=config.trees)
+
+
+def margins(booster: lgb.Booster, rows: pd.DataFrame) -> np.ndarray:
+    """Return the natural logarithm of the expected audience, shape (rows,)."""
+    return np.asarray(booster.predict(rows[CATALOGUE.names].to_numpy(float), raw_score=True))
+
+
+def _recency(as_of: pd.Series, half_life: float) -> np.ndarray:
+    """Weigh rows by age: half as much for every `half_life` cutoffs back from the newest, shape (rows,)."""
+    return 0.5 ** ((as_of.rank(method="dense", ascending=False).to_numpy() - 1) / half_life)
+
+
+def parameters(config: Model) -> dict:
+    """Return LightGBM's parameters for growing trees, whatever they foretell."""
+    return {
         "learning_rate": config.learning_rate,
         "max_depth": config.depth,
         "num_leaves": 2**config.depth,
         "min_data_in_leaf": config.min_users_per_leaf,
-        "monotone_constraints": [DIRECTIONS[feature.direction] for feature in CATALOGUE],
         "feature_fraction": config.feature_share,
         "bagging_fraction": config.row_share,
         "bagging_freq": 1,

@@ -17,43 +17,45 @@ MIN_TRAINING_AUDIENCE = 30
 
 @dataclass(frozen=True)
 class Split:
-    """Cutoffs by role, oldest first; each role's outcomes end before or when the next role's cutoff begins."""
+    """Cutoffs one horizon apart, oldest first; each one's outcomes end when the next one's begin."""
 
-    train: tuple[datetime, ...]
-    calibrate: datetime
+    cutoffs: tuple[datetime, ...]
 
     @property
-    def cutoffs(self) -> tuple[datetime, ...]:
-        """All cutoffs, oldest first."""
-        return (*self.train, self.calibrate)
+    def newest(self) -> datetime:
+        """The cutoff that intervals are calibrated on."""
+        return self.cutoffs[-1]
+
+    @property
+    def older(self) -> tuple[datetime, ...]:
+        """All other cutoffs, none where there is but one."""
+        return self.cutoffs[:-1]
 
     def earlier(self) -> "Split":
-        """Return the same roles one horizon earlier, so that the last cutoff is free to test on."""
-        return Split(self.train[:-1], self.train[-1])
+        """Leave out the newest cutoff, so that it is free to test on."""
+        return Split(self.older)
 
 
 def split_cutoffs(first: datetime, as_of: datetime, horizon_days: int, most: int) -> Split:
     """Lay cutoffs one horizon apart back from `as_of`, each with at least a horizon of history before it.
 
-    The newest complete horizon calibrates, the older ones train. Tested is the same recipe one horizon earlier, so at
-    least two training cutoffs are needed.
+    A community younger than four horizons makes do with half a horizon of history before the oldest cutoff.
 
     Raises
     ------
-    TooSmallError : the history is too short; says how much is needed
+    TooSmallError : the history is too short for two cutoffs; says how much is needed
 
     """
     horizon = timedelta(days=horizon_days)
-    needed = first + 4 * horizon
-    if as_of < needed:
+    if as_of < first + 2.5 * horizon:
         raise TooSmallError(
             f"the events before {as_of:%Y-%m-%d} span {(as_of - first).days} days; training with a horizon of "
-            f"{horizon_days} days needs four horizons, {4 * horizon_days} days. Bring more history or set a shorter "
-            "[outcome] horizon_days."
+            f"{horizon_days} days needs two and a half horizons, {2.5 * horizon_days:g} days. Bring more history or "
+            "set a shorter [outcome] horizon_days."
         )
-    count = min((as_of - first) // horizon - 1, most + 1)
-    cutoffs = [as_of - k * horizon for k in range(count, 0, -1)]
-    return Split(tuple(cutoffs[:-1]), cutoffs[-1])
+    history = horizon if as_of >= first + 4 * horizon else horizon / 2
+    count = min((as_of - first - history) // horizon, most)
+    return Split(tuple(as_of - k * horizon for k in range(count, 0, -1)))
 
 
 def panel_rows(acts: Acts, as_of: datetime, horizon_days: int) -> pd.DataFrame:
@@ -80,7 +82,7 @@ def build_panel(
             if progress:
                 progress((k + 1) / len(split.cutoffs))
     panel = pd.concat(frames, ignore_index=True)
-    _check_size(panel[panel["as_of"] < pd.Timestamp(split.train[-1])])
+    _check_size(panel[panel["as_of"] < pd.Timestamp(split.newest)])
     return panel
 
 

@@ -20,7 +20,7 @@ def calibration(audience: np.ndarray, expected: np.ndarray, groups: int = 15) ->
     """Plot mean expected against mean real audience in groups of equal size; a mean of zero lies on the lower edge."""
     frame = pd.DataFrame({"expected": expected, "audience": audience}).sort_values("expected")
     means = frame.groupby(np.arange(len(frame)) * groups // len(frame)).mean()
-    figure, axes = _figure(
+    figure, axes = framed(
         "Calibration: expected against real audience", "mean expected audience (people)", "mean real audience (people)"
     )
     low, high = 0.5 * means["expected"].min(), 2 * means.max().max()
@@ -42,7 +42,7 @@ def calibration(audience: np.ndarray, expected: np.ndarray, groups: int = 15) ->
 
 def gain(audience: np.ndarray, signals: pd.DataFrame) -> Figure:
     """Plot which share of all audience the first share of users, ranked by each signal, holds."""
-    figure, axes = _figure("Cumulative gain", "share of users, highest first", "share of all audience")
+    figure, axes = framed("Cumulative gain", "share of users, highest first", "share of all audience")
     shares = np.linspace(0, 1, len(audience) + 1)
     for name in signals:
         signal = signals[name].to_numpy(float)
@@ -60,7 +60,7 @@ def beeswarm(bundle: Bundle, rows: pd.DataFrame, seed: int = 0) -> Figure:
     """Plot the points of every feature for up to 2,000 users, as `shap` draws it."""
     sample = rows.sample(min(SAMPLE, len(rows)), random_state=seed)
     points = contributions(bundle, sample)
-    figure, axes = _figure("Points each feature gives, one dot a user", "points on the score", "", size=(9, 6.5))
+    figure, axes = framed("Points each feature gives, one dot a user", "points on the score", "", size=(9, 6.5))
     with warnings.catch_warnings(), _seeded(seed):
         warnings.simplefilter("ignore")
         import shap
@@ -84,7 +84,8 @@ def _seeded(seed: int) -> Iterator[None]:
         np.random.set_state(before)  # noqa: NPY002
 
 
-def _figure(title: str, x: str, y: str, size: tuple[float, float] = (6.5, 5)) -> tuple[Figure, Axes]:
+def framed(title: str, x: str, y: str, size: tuple[float, float] = (6.5, 5)) -> tuple[Figure, Axes]:
+    """Return an empty figure with its one pair of axes, titled and labelled as all pictures are."""
     figure = Figure(figsize=size, layout="constrained", dpi=110)
     axes = figure.subplots()
     axes.set_title(title, loc="left", color=INK)

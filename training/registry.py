@@ -12,14 +12,18 @@ from typing import Any
 
 from features.catalogue import CATALOGUE
 from features.errors import RegistryError
-from training.bundle import PREDICTED, Bundle, load_bundle
+from training.bundle import PREDICTED, Bundle, load_bundle, read_bundle
 from training.home import Home
+from training.scale import Scale
 
 MODEL = "clout"
 EXPERIMENT = "clout"
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 REPORT = "report.json"
+CARD = "card.md"
+LONGEST_DESCRIPTION = 5_000
+MONITOR_REPORT = "monitor.json"
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -68,7 +72,9 @@ def _kept(*names: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def register(home: Home, bundle: Bundle, params: dict, metrics: dict, report: dict, figures: dict) -> str:
+def register(
+    home: Home, bundle: Bundle, params: dict, metrics: dict, report: dict, figures: dict, card: str | None = None
+) -> str:
     """Log a run and register its bundle as the next version of `clout`, with the alias `challenger`.
 
     Parameters
@@ -78,6 +84,7 @@ def register(home: Home, bundle: Bundle, params: dict, metrics: dict, report: di
     params, metrics : flat dictionaries, logged as MLflow parameters and metrics
     report : logged whole as `report.json`
     figures : file name -> matplotlib figure, logged under `plots/`
+    card : Markdown, logged as `card.md`; as many of its sections as MLflow takes describe the version
 
     Returns
     -------
@@ -95,6 +102,8 @@ def register(home: Home, bundle: Bundle, params: dict, metrics: dict, report: di
             mlflow.log_params(params)
             mlflow.log_metrics(metrics)
             mlflow.log_dict(report, REPORT)
+            if card is not None:
+                mlflow.log_text(card, CARD)
             for name, figure in figures.items():
                 mlflow.log_figure(figure, f"plots/{name}.png")
             logged = mlflow.pyfunc.log_model(
@@ -107,9 +116,39 @@ def register(home: Home, bundle: Bundle, params: dict, metrics: dict, report: di
         client = mlflow.MlflowClient()
         if not client.search_registered_models(f"name = '{MODEL}'"):
             client.create_registered_model(MODEL)
-        made = client.create_model_version(MODEL, logged.model_uri, logged.run_id, model_id=logged.model_id)
+        made = client.create_model_version(
+            MODEL,
+            logged.model_uri,
+            logged.run_id,
+            description=None if card is None else _description(card),
+            model_id=logged.model_id,
+        )
         client.set_registered_model_alias(MODEL, CHALLENGER, made.version)
         return str(made.version)
+
+
+def log_monitor(home: Home, version: str, report: dict, metrics: dict) -> str:
+    """Log a monitoring report of a version as a run of its own and return the run's id.
+
+    Parameters
+    ----------
+    home : where the registry is
+    version : the version that was watched; the run is tagged with it as `model_version`
+    report : logged whole as `monitor.json`; its `as_of` names the run, its `held` is a tag
+    metrics : a flat dictionary, logged as MLflow metrics
+
+    Raises
+    ------
+    RegistryError : the registry cannot be reached or refuses
+
+    """
+    tags = {"model_version": version, "held": str(report["held"]).lower()}
+    with _mlflow(home) as mlflow:
+        mlflow.set_experiment(experiment_id=_experiment(mlflow, home))
+        with mlflow.start_run(run_name=f"monitor {report['as_of'][:10]}", tags=tags) as run:
+            mlflow.log_metrics(metrics)
+            mlflow.log_dict(report, MONITOR_REPORT)
+        return str(run.info.run_id)
 
 
 def promote(home: Home, version: str) -> None:
@@ -133,14 +172,35 @@ def champion(home: Home) -> tuple[Bundle, str] | None:
     CatalogueError : the champion was trained on another catalogue
 
     """
-    if home.tracking_uri is None and not home.store.exists():
+    found = _champion_folder(home)
+    return (load_bundle(found[0]), found[1]) if found else None
+
+
+def _champion_folder(home: Home) -> tuple[Path, str] | None:
+    """Fetch the champion's bundle; return its folder and version."""
+    if _is_new(home):
         return None
     with _mlflow(home) as mlflow:
         found = _aliased(mlflow.MlflowClient(), CHAMPION)
         if found is None:
             return None
         folder = mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{found}")
-        return load_bundle(Path(folder) / "data" / "bundle"), found
+        return Path(folder) / "data" / "bundle", found
+
+
+def champion_scale(home: Home) -> tuple[Scale, int] | None:
+    """Return the champion's scale and horizon in days, even if it was trained on another catalogue; None if none is.
+
+    Raises
+    ------
+    RegistryError : the registry cannot be reached
+
+    """
+    found = _champion_folder(home)
+    if found is None:
+        return None
+    held = read_bundle(found[0])
+    return held.scale, held.horizon_days
 
 
 def required_champion(home: Home) -> tuple[Bundle, str]:
@@ -153,11 +213,20 @@ def required_champion(home: Home) -> tuple[Bundle, str]:
     """
     found = champion(home)
     if found is None:
-        raise RegistryError(
-            f"the registry at {home.registry_uri} holds no champion of the model {MODEL!r}. "
-            "Train one with 'clout train EVENTS', or set CLOUT_HOME or MLFLOW_TRACKING_URI to where one is."
-        )
+        raise _no_champion(home)
     return found
+
+
+def _is_new(home: Home) -> bool:
+    """Tell whether the embedded store is still to be made; asking MLflow would make it."""
+    return home.tracking_uri is None and not home.store.exists()
+
+
+def _no_champion(home: Home) -> RegistryError:
+    return RegistryError(
+        f"the registry at {home.registry_uri} holds no champion of the model {MODEL!r}. "
+        "Train one with 'clout train EVENTS', or set CLOUT_HOME or MLFLOW_TRACKING_URI to where one is."
+    )
 
 
 def report(home: Home, version: str) -> dict | None:
@@ -169,11 +238,47 @@ def report(home: Home, version: str) -> dict | None:
 
     """
     with _mlflow(home) as mlflow:
-        run = mlflow.MlflowClient().get_model_version(MODEL, version).run_id
-        held = mlflow.artifacts.list_artifacts(run_id=run) if run else []
-        if REPORT not in [artifact.path for artifact in held]:
-            return None
-        return mlflow.artifacts.load_dict(f"runs:/{run}/{REPORT}")
+        found = _logged(mlflow, version, REPORT)
+        return mlflow.artifacts.load_dict(found) if found else None
+
+
+def card(home: Home, version: str | None = None) -> str:
+    """Return the model card (Markdown) of a version, or of the champion.
+
+    Raises
+    ------
+    RegistryError : the registry cannot be reached, or holds no such version, no champion, or no card with it
+
+    """
+    if _is_new(home):
+        raise _no_champion(home)
+    with _mlflow(home) as mlflow:
+        version = version or _aliased(mlflow.MlflowClient(), CHAMPION)
+        if version is None:
+            raise _no_champion(home)
+        found = _logged(mlflow, version, CARD)
+        if found is None:
+            raise RegistryError(
+                f"version {version} of the model {MODEL!r} has no {CARD}: it was registered without one. "
+                "Ask for another with --version, or train again with 'clout train EVENTS'."
+            )
+        return mlflow.artifacts.load_text(found)
+
+
+def _logged(mlflow: Any, version: str, file: str) -> str | None:
+    """Return the address of a file in the run of a version, or None where the run holds none."""
+    run = mlflow.MlflowClient().get_model_version(MODEL, version).run_id
+    held = mlflow.artifacts.list_artifacts(run_id=run) if run else []
+    return f"runs:/{run}/{file}" if file in [artifact.path for artifact in held] else None
+
+
+def _description(card: str) -> str:
+    """Return a card whole, or as many of its sections as fit, which ends by saying where the rest is."""
+    if len(card) <= LONGEST_DESCRIPTION:
+        return card
+    pointer = f"\n\nThe rest is in `{CARD}` of the run; `clout card` prints it.\n"
+    room = card[: LONGEST_DESCRIPTION - len(pointer)]
+    return room.rpartition("\n## ")[0].rstrip() + pointer
 
 
 def _aliased(client: Any, alias: str) -> str | None:

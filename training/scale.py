@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.errors import TooSmallError
+from features.errors import ConfigError, TooSmallError
 
 MEDIAN_POINTS = 20.0
 P95_POINTS = 50.0
@@ -31,6 +31,43 @@ class Scale:
     def points(self, margin: np.ndarray) -> np.ndarray:
         """Return the score, 0 to 100."""
         return np.clip(self.unclipped(margin), 0.0, 100.0)
+
+    @property
+    def factor_per_10_points(self) -> float:
+        """By which factor the expected audience grows with ten points more."""
+        return float(np.exp(10.0 / self.points_per_nat))
+
+    def people(self, points: float) -> float:
+        """Return the expected audience at so many points, in people."""
+        return float(np.exp((points - self.anchor) / self.points_per_nat))
+
+    def from_other(self, other: "Scale", points: float) -> float:
+        """Return the unclipped points that an audience has here that has so many on another scale."""
+        return float(self.anchor + self.points_per_nat * np.log(other.people(points)))
+
+
+def kept_scale(frozen: tuple[Scale, int] | None, horizon_days: int) -> Scale | None:
+    """Keep the champion's scale, if there is one, for a model of the same horizon.
+
+    Parameters
+    ----------
+    frozen : the champion's scale, and the days ahead that it counts an audience over
+    horizon_days : of the model to come
+
+    Raises
+    ------
+    ConfigError : the horizons differ, so the same points would mean other audiences
+
+    """
+    if frozen is None:
+        return None
+    scale, days = frozen
+    if days != horizon_days:
+        raise ConfigError(
+            f"the champion's scale is of audiences within {days} days, and [outcome] horizon_days is {horizon_days}: "
+            "the same points would mean something else. Use another --home, or make a new scale with --rescale."
+        )
+    return scale
 
 
 def make_scale(margins: np.ndarray) -> Scale:

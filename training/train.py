@@ -1,93 +1,51 @@
-"""Training: panel, fit, evaluate, register, gate."""
+"""Training: panel, fit, rehearsal, register, gate."""
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from time import perf_counter
 from typing import TypeVar
 
-import numpy as np
 import pandas as pd
 
 from features.acts import Acts
-from features.catalogue import CATALOGUE
-from features.errors import CatalogueError, TooSmallError
 from features.events import span
 from features.opening import checked_as_of
-from features.scopes import ALL
-from training import plots, registry
-from training.baselines import baselines
+from training import registry
+from training.ablation import ablate
 from training.bundle import Bundle
+from training.card import model_card
 from training.config import Config
-from training.evaluation import evaluate
 from training.gate import Verdict, judge
 from training.home import Home
-from training.interval import fit_intervals
-from training.model import fit_booster
 from training.outcome import check_complete
-from training.panel import Split, build_panel, in_scope, rows_at, split_cutoffs
-from training.scale import Scale, make_scale
+from training.panel import Split, build_panel, split_cutoffs
+from training.recipe import fit
+from training.rehearsal import rehearse
+from training.scale import Scale, kept_scale
+from training.tuning import TRIALS, Tuned, tune
 
 log = logging.getLogger("clout")
 T = TypeVar("T")
+Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training came to: the bundle, its version, its recipe's out-of-time evaluation, and the verdict."""
+    """What a training came to.
+
+    The bundle, its version, its recipe's out-of-time evaluation, the verdict, whether it is the champion now, how it
+    was tuned, and the scale that was in force before, None where there was none.
+    """
 
     bundle: Bundle
     version: str
     evaluation: dict
     verdict: Verdict
     promoted: bool
-
-
-def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None = None) -> Bundle:
-    """Fit the whole recipe: booster on the training cutoffs, scale and intervals on the calibration cutoff.
-
-    Parameters
-    ----------
-    panel : rows of all cutoffs of `split`
-    split : cutoffs by role
-    config : what to fit
-    scale : a frozen scale to keep; None makes one
-
-    Raises
-    ------
-    TooSmallError : nobody has an audience on the calibration cutoff
-
-    """
-    rows, recent = rows_at(panel, *split.train), rows_at(panel, split.calibrate)
-    if not recent["audience"].any() or not rows["audience"].any():
-        raise TooSmallError(
-            f"nobody drew an audience in the {config.outcome.horizon_days} days from {split.calibrate:%Y-%m-%d} or "
-            "before: there is nothing to learn from. Bring a community in which people engage with each other."
-        )
-    booster = fit_booster(rows, config.model)
-    margin = booster.predict(recent[CATALOGUE.names].to_numpy(float), raw_score=True)
-    return Bundle(
-        booster_text=booster.model_to_string(),
-        features={feature.name: feature.fingerprint for feature in CATALOGUE},
-        scale=scale or make_scale(margin[recent["acts_365d"].to_numpy() > 0]),
-        intervals=fit_intervals(np.exp(margin), recent["audience"].to_numpy(float), config.interval.level),
-        horizon_days=config.outcome.horizon_days,
-        facts=_facts(rows, split, config),
-    )
-
-
-def _facts(rows: pd.DataFrame, split: Split, config: Config) -> dict:
-    horizon = timedelta(days=config.outcome.horizon_days)
-    return {
-        "as_of": (split.calibrate + horizon).isoformat(),
-        "trained_on_outcomes_until": (split.train[-1] + horizon).isoformat(),
-        "training_cutoffs": [cutoff.isoformat() for cutoff in split.train],
-        "calibration_cutoff": split.calibrate.isoformat(),
-        "rows": len(rows),
-        "catalogue": CATALOGUE.fingerprint,
-        "config": config.model_dump(mode="json"),
-    }
+    tuned: Tuned | None = None
+    scale_before: Scale | None = None
 
 
 def train(
@@ -95,12 +53,15 @@ def train(
     config: Config,
     home: Home,
     as_of: datetime | None = None,
-    progress: Callable[[str, float], None] = lambda *_: None,
+    progress: Progress = lambda *_: None,
+    trials: int | None = None,
+    ablation: bool = False,
+    rescale: bool = False,
 ) -> Trained:
     """Train on a community and register what comes out as challenger; promote it if the gate lets it pass.
 
     The figures are those of the very same recipe fitted one horizon earlier and judged on the newest complete horizon,
-    so they are out of time. What is registered is then calibrated on that newest horizon.
+    so they are out of time. What is registered learns from that newest horizon too; tuning never sees it.
 
     Parameters
     ----------
@@ -109,70 +70,71 @@ def train(
     home : where the registry is
     as_of : nothing at or after it is seen; None takes all events
     progress : called with a step's name and the share of it that is done
+    trials : tune the model's settings in so many trials, kept in the home; None takes those of the configuration
+    ablation : also measure what each part of the recipe is worth, on several past cutoffs
+    rescale : make a new scale, instead of keeping the champion's
 
     Raises
     ------
     AsOfError : nothing happened before `as_of`, it lies in the future, or the events end long before it
     TooSmallError : the community is too small or too young
     RegistryError : the registry cannot be reached
+    ConfigError : the frozen scale is of another horizon
+    OutputError : the trials cannot be kept
 
     """
-    present = _frozen(home)
+    frozen = registry.champion_scale(home)
+    scale = None if rescale else kept_scale(frozen, config.outcome.horizon_days)
+    panel, split = _panel(acts, config, as_of, progress)
+    tuned = _tuned(panel, split, config, home, trials, progress)
+    if tuned is not None:
+        config = config.model_copy(update={"model": tuned.model})
+    bundle = _timed("fit", progress, lambda: fit(panel, split, config, scale))
+    evaluation, figures = _timed("rehearsal", progress, lambda: rehearse(acts, panel, split, config, bundle.scale))
+    if tuned is not None:
+        evaluation["tuning"] = tuned.table
+    if ablation:
+        evaluation["ablation"] = ablate(panel, split.cutoffs, config, _of(progress, "ablation"))
+    verdict = judge(evaluation)
+    card = model_card(bundle, evaluation, verdict)
+    version = _timed(
+        "register", progress, lambda: registry.register(home, bundle, *_logged(bundle, evaluation), figures, card)
+    )
+    promoted = _decide(home, version, verdict, first_model=frozen is None)
+    return Trained(bundle, version, evaluation, verdict, promoted, tuned, frozen[0] if frozen else None)
+
+
+def _panel(acts: Acts, config: Config, as_of: datetime | None, progress: Progress) -> tuple[pd.DataFrame, Split]:
     first, last = span(acts.rows)
     as_of = checked_as_of(acts.rows, as_of)
-    split = split_cutoffs(first, as_of, config.outcome.horizon_days, config.panel.cutoffs)
-    check_complete(last, split.calibrate, config.outcome.horizon_days)
-    panel = _timed("panel", lambda: build_panel(acts, split, config.outcome.horizon_days, _of(progress, "panel")))
-    rehearsal = _timed("rehearsal", lambda: fit(panel, split.earlier(), config, present))
-    test = in_scope(rows_at(panel, split.calibrate), ALL)
-    signals = _timed("baselines", lambda: baselines(acts, test, split.calibrate))
-    predicted = rehearsal.predict(test)
-    progress("evaluate", 0.0)
-    evaluation = _timed("evaluate", lambda: _evaluated(test, predicted, signals, config))
-    progress("evaluate", 1.0)
-    bundle = _timed("fit", lambda: fit(panel, split, config, rehearsal.scale))
-    progress("register", 0.0)
-    figures = _figures(bundle, test, predicted, signals)
-    version = _timed("register", lambda: _register(home, bundle, config, evaluation, figures))
-    verdict = judge(evaluation)
-    promoted = _decide(home, version, verdict, first_model=present is None)
-    progress("register", 1.0)
-    return Trained(bundle, version, evaluation, verdict, promoted)
+    horizon_days = config.outcome.horizon_days
+    split = split_cutoffs(first, as_of, horizon_days, config.panel.cutoffs)
+    check_complete(last, split.newest, horizon_days)
+    return _timed("panel", None, lambda: build_panel(acts, split, horizon_days, _of(progress, "panel"))), split
 
 
-def _frozen(home: Home) -> Scale | None:
-    """Return the champion's scale, which a retrain keeps."""
-    try:
-        found = registry.champion(home)
-    except CatalogueError:
-        log.warning("the champion was trained on another catalogue: a new scale is made")
+def _tuned(
+    panel: pd.DataFrame, split: Split, config: Config, home: Home, trials: int | None, progress: Progress
+) -> Tuned | None:
+    if trials is None:
         return None
-    return found[0].scale if found else None
+    told = _of(progress, "tune")
+    return _timed("tune", None, lambda: tune(panel, split.older, config.model, trials, home.folder / TRIALS, told))
 
 
-def _evaluated(test: pd.DataFrame, predicted: pd.DataFrame, signals: pd.DataFrame, config: Config) -> dict:
-    figures = evaluate(test["audience"].to_numpy(), predicted, signals, config.evaluation.resamples, config.model.seed)
-    return {"as_of": test["as_of"].iloc[0].isoformat(), "horizon_days": config.outcome.horizon_days, **figures}
-
-
-def _figures(bundle: Bundle, test: pd.DataFrame, predicted: pd.DataFrame, signals: pd.DataFrame) -> dict:
-    audience = test["audience"].to_numpy(float)
-    ranked = signals.assign(score=predicted["unclipped"])
-    return {
-        "calibration": plots.calibration(audience, predicted["expected_audience"].to_numpy()),
-        "gain": plots.gain(audience, ranked),
-        "beeswarm": plots.beeswarm(bundle, test),
-    }
-
-
-def _register(home: Home, bundle: Bundle, config: Config, evaluation: dict, figures: dict) -> str:
-    params = {f"{section}.{key}": value for section, held in config.model_dump().items() for key, value in held.items()}
-    params |= {key: bundle.facts[key] for key in ("as_of", "calibration_cutoff", "rows", "catalogue")}
+def _logged(bundle: Bundle, evaluation: dict) -> tuple[dict, dict, dict]:
+    """Return what MLflow takes: parameters and metrics, both flat, and the whole report."""
+    sections = bundle.facts["config"].items()
+    params = {f"{section}.{key}": value for section, held in sections for key, value in held.items()}
+    params |= {key: bundle.facts[key] for key in ("as_of", "rows", "catalogue")}
     metrics = {
-        f"{signal}.{key}": value for signal, held in evaluation["metrics"].items() for key, value in held.items()
+        f"{signal}.{key}": value
+        for signal, held in evaluation["metrics"].items()
+        for key, value in held.items()
+        if value is not None
     }
     metrics |= {f"lead.{key}": margin["margin"] for key, margin in evaluation["margins"].items()}
-    return registry.register(home, bundle, params, metrics, evaluation, figures)
+    return params, metrics, evaluation
 
 
 def _decide(home: Home, version: str, verdict: Verdict, first_model: bool) -> bool:
@@ -183,12 +145,17 @@ def _decide(home: Home, version: str, verdict: Verdict, first_model: bool) -> bo
     return verdict.passed or first_model
 
 
-def _of(progress: Callable[[str, float], None], step: str) -> Callable[[float], None]:
+def _of(progress: Progress, step: str) -> Callable[[float], None]:
     return lambda share: progress(step, share)
 
 
-def _timed(step: str, work: Callable[[], T]) -> T:
+def _timed(step: str, progress: Progress | None, work: Callable[[], T]) -> T:
+    """Do a step, say how long it took and, where it cannot tell itself, when it begins and ends."""
+    if progress is not None:
+        progress(step, 0.0)
     began = perf_counter()
     done = work()
     log.info("%s took %.1f s", step, perf_counter() - began)
+    if progress is not None:
+        progress(step, 1.0)
     return done

@@ -26,7 +26,7 @@ def model(service: GivenService) -> Model:
         features=list(bundle.features),
         scale=asdict(bundle.scale),
         interval=asdict(bundle.intervals),
-        facts=_finite(bundle.facts),
+        facts=_finite({name: fact for name, fact in bundle.facts.items() if name != "reference"}),
         figures=_finite(champion.figures),
     )
 

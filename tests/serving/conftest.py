@@ -13,7 +13,7 @@ from serving.snapshots import write_snapshot
 from training.config import Config, Model
 from training.home import Home
 from training.panel import Split
-from training.train import fit
+from training.recipe import fit
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 ODD_IDS = ["a/b", "a b", "ünï/çødé 🙂", "50%", "x/score", "who?me#1", "..", "+", "'; --"]
@@ -41,7 +41,7 @@ def bundle():
         audience = np.random.default_rng(seed + 10).poisson(rows["pace_28d"])
         frames.append(rows.assign(as_of=pd.Timestamp(cutoff), audience=audience))
     panel = pd.concat(frames, ignore_index=True)
-    return fit(panel, Split(tuple(cutoffs[:2]), cutoffs[2]), Config(model=Model(trees=20, depth=3)))
+    return fit(panel, Split(tuple(cutoffs[:3])), Config(model=Model(trees=20, depth=3)))
 
 
 @pytest.fixture(scope="session")

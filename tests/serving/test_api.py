@@ -182,7 +182,7 @@ def test_model(client, bundle):
     assert found["scale"] == {"anchor": bundle.scale.anchor, "points_per_nat": bundle.scale.points_per_nat}
     assert found["features"] == list(bundle.features)
     assert found["figures"] == {"metrics": {"score": {"auc": 0.9}}, "odd": None}
-    assert found["facts"]["rows"] == 800
+    assert found["facts"]["rows"] == 1200
 
 
 def test_catalogue(client):

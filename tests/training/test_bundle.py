@@ -8,7 +8,7 @@ import pytest
 
 from features.catalogue import CATALOGUE
 from features.errors import CatalogueError, RegistryError
-from training.bundle import BOOSTER_FILE, FACTS_FILE, PREDICTED, load_bundle
+from training.bundle import BOOSTERS, FACTS_FILE, PREDICTED, load_bundle
 
 
 @pytest.fixture
@@ -32,11 +32,11 @@ class TestRoundTrip:
 
     def test_saved_again_it_is_the_same_bytes(self, folder, tmp_path):
         load_bundle(folder).save(tmp_path / "again")
-        for name in (BOOSTER_FILE, FACTS_FILE):
+        for name in (*BOOSTERS, FACTS_FILE):
             assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
 
     def test_text_and_json_alone(self, folder):
-        assert sorted(path.name for path in folder.iterdir()) == [BOOSTER_FILE, FACTS_FILE]
+        assert sorted(path.name for path in folder.iterdir()) == sorted([*BOOSTERS, FACTS_FILE])
         for path in folder.iterdir():
             path.read_text(encoding="utf-8")
             with pytest.raises(ValueError, match="opcode"):
@@ -106,16 +106,19 @@ class TestOtherCatalogue:
 
 class TestDamage:
     def test_nothing_there(self, tmp_path):
-        with pytest.raises(RegistryError, match=r"no whole bundle at .*FileNotFoundError.*expected booster\.txt and"):
+        with pytest.raises(
+            RegistryError,
+            match=r"no whole .*FileNotFoundError.*expected booster\.txt, low\.txt, high\.txt and",
+        ):
             load_bundle(tmp_path / "gone")
 
-    @pytest.mark.parametrize("name", [BOOSTER_FILE, FACTS_FILE])
+    @pytest.mark.parametrize("name", [*BOOSTERS, FACTS_FILE])
     def test_one_file_absent(self, folder, name):
         (folder / name).unlink()
         with pytest.raises(RegistryError, match="no whole bundle at"):
             load_bundle(folder)
 
-    @pytest.mark.parametrize("name", [BOOSTER_FILE, FACTS_FILE])
+    @pytest.mark.parametrize("name", [*BOOSTERS, FACTS_FILE])
     @pytest.mark.parametrize("share", [0, 0.5, 0.99])
     def test_cut_off(self, folder, name, share):
         content = (folder / name).read_bytes()
@@ -129,7 +132,7 @@ class TestDamage:
         with pytest.raises(RegistryError, match="no whole bundle at"):
             load_bundle(folder)
 
-    @pytest.mark.parametrize("key", ["features", "scale", "intervals", "horizon_days", "facts"])
+    @pytest.mark.parametrize("key", ["features", "scale", "intervals", "horizon_days", "facts", "sha256"])
     def test_a_part_absent(self, folder, key):
         with pytest.raises(RegistryError, match="no whole bundle at"):
             load_bundle(altered(folder, lambda facts: facts.pop(key)))
@@ -138,8 +141,9 @@ class TestDamage:
         with pytest.raises(RegistryError, match="no whole bundle at"):
             load_bundle(altered(folder, lambda facts: facts.update(klout=1)))
 
-    def test_a_booster_that_was_changed(self, folder):
-        text = (folder / BOOSTER_FILE).read_text()
-        (folder / BOOSTER_FILE).write_text(text.replace("leaf_value=", "leaf_value= ", 1))
+    @pytest.mark.parametrize("name", BOOSTERS)
+    def test_a_booster_that_was_changed(self, folder, name):
+        text = (folder / name).read_text()
+        (folder / name).write_text(text.replace("leaf_value=", "leaf_value= ", 1))
         with pytest.raises(RegistryError, match="was changed or cut off"):
             load_bundle(folder)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from datetime import datetime, timedelta
 
@@ -9,7 +10,7 @@ import pytest
 from features.errors import AsOfError
 from features.opening import open_acts
 from training.baselines import BASELINES
-from training.evaluation import bands, calibration_figures, evaluate, evaluate_bundle, resampled_lead
+from training.evaluation import band_name, bands, calibration_figures, evaluate, evaluate_bundle, resampled_lead
 
 
 def a_prediction(expected, low=None, high=None):
@@ -75,7 +76,13 @@ def test_bootstrap_is_seeded(audience):
 def test_total_and_coverage_by_hand():
     predicted = a_prediction([1.0, 2.0, 3.0, 4.0], low=[1, 0, 5, 0], high=[1, 1, 9, 4])
     figures = calibration_figures(np.array([1.0, 2.0, 5.0, 0.0]), predicted)
-    assert figures == {"total": 10 / 8, "coverage": 3 / 4}
+    assert figures == {"total": 10 / 8, "coverage": 3 / 4, "coverage_expected_1": 3 / 4}
+
+
+def test_coverage_where_one_person_is_expected():
+    predicted = a_prediction([0.99, 1.0, 2.0], low=[0, 2, 0], high=[1, 3, 2])
+    assert calibration_figures(np.array([0.0, 1.0, 1.0]), predicted)["coverage_expected_1"] == 0.5
+    assert calibration_figures(np.zeros(2), a_prediction([0.5, 0.9]))["coverage_expected_1"] is None
 
 
 def test_total_of_a_silent_community_is_finite():
@@ -92,22 +99,28 @@ def test_bands_by_hand():
     ]
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "name"), [(0.0, 0.1, "0 to 0.1"), (1.0, 3.0, "1 to 3"), (10.0, None, "10 and more")]
+)
+def test_bands_have_names(low, high, name):
+    assert band_name(low, high) == name
+    assert band_name(low, high or np.inf) == name
+
+
 class TestBundle:
     def test_a_champion_on_the_newest_complete_horizon(self, bundle, simulated):
         figures = evaluate_bundle(open_acts(simulated.events), bundle, resamples=20)
         last = pc.max(simulated.events["time"]).as_py()
         assert datetime.fromisoformat(figures["as_of"]) == last.replace(microsecond=0) + timedelta(seconds=1, days=-28)
-        # ten days past the bundle's own instant: the intervals have seen part of this, the trees nothing
-        assert figures["in_sample"] == ["coverage"]
+        assert figures["in_sample"]  # it began before the bundle's own instant
         assert list(figures["metrics"]) == ["score", *BASELINES]
         assert json.loads(json.dumps(figures, allow_nan=False)) == figures
 
-    def test_what_the_bundle_has_seen_is_named(self, bundle, simulated):
+    def test_whether_the_bundle_has_seen_it_is_told(self, bundle, simulated):
         events = open_acts(simulated.events)
-        seen = datetime.fromisoformat(bundle.facts["trained_on_outcomes_until"])
-        early = evaluate_bundle(events, bundle, seen - timedelta(days=1), resamples=20)
-        assert early["in_sample"] == ["auc", "ndcg_100", "r2_log", "total", "coverage"]
-        assert evaluate_bundle(events, bundle, seen, resamples=20)["in_sample"] == ["coverage"]
+        assert evaluate_bundle(events, bundle, simulated.as_of - timedelta(days=28), resamples=20)["in_sample"]
+        unseen = dataclasses.replace(bundle, facts={**bundle.facts, "as_of": "2025-01-01T00:00:00+00:00"})
+        assert not evaluate_bundle(events, unseen, simulated.as_of - timedelta(days=28), resamples=20)["in_sample"]
 
     def test_a_horizon_that_is_not_over(self, bundle, simulated):
         with pytest.raises(AsOfError, match=r"the horizon of 28 days .* the outcome is not known yet"):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from features.catalogue import CATALOGUE
 from training.config import Model
-from training.model import DIRECTIONS, fit_booster
+from training.model import DIRECTIONS, _recency, fit_booster, margins
 
 STATED = [feature for feature in CATALOGUE if feature.direction != "free"]
 
@@ -22,16 +22,13 @@ def panel():
         rng.choice([-1, 1]) * np.tanh(frame[name].fillna(0) - 1) * (frame[other].fillna(0) > 1)
         for name, other in zip(CATALOGUE.names, rng.permutation(CATALOGUE.names), strict=True)
     )
-    return frame.assign(audience=rng.poisson(np.exp(0.3 * pull)))
+    as_of = pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(rng.integers(0, 4, size) * 28, "D")
+    return frame.assign(audience=rng.poisson(np.exp(0.3 * pull)), as_of=as_of)
 
 
 @pytest.fixture(scope="module")
 def booster(panel):
     return fit_booster(panel, Model(trees=60, min_users_per_leaf=10))
-
-
-def margins(booster, rows):
-    return booster.predict(rows[CATALOGUE.names].to_numpy(float), raw_score=True)
 
 
 @pytest.mark.parametrize("feature", STATED, ids=[feature.name for feature in STATED])
@@ -87,3 +84,31 @@ def test_exp_of_the_margin_is_the_expected_audience(panel):
     expected = np.exp(margins(booster, panel))
     assert expected.sum() == pytest.approx(panel["audience"].sum(), rel=0.1)
     assert booster.feature_name() == CATALOGUE.names
+
+
+def test_rows_weigh_half_for_each_half_life():
+    cutoffs = pd.Series(pd.to_datetime(["2025-03-26", "2025-02-26", "2025-03-26", "2025-01-29"], utc=True))
+    assert _recency(cutoffs, 1.0).tolist() == [1.0, 0.5, 1.0, 0.25]
+    assert _recency(cutoffs, 2.0).tolist() == pytest.approx([1.0, 2**-0.5, 1.0, 0.5])
+
+
+def test_the_newest_rows_weigh_most(panel):
+    doubled = panel["as_of"] == panel["as_of"].max()
+    rows = panel.assign(audience=panel["audience"].where(~doubled, 3 * panel["audience"]))
+    level = {
+        half_life: np.exp(margins(fit_booster(rows, Model(trees=60, half_life=half_life)), rows)).mean()
+        for half_life in (0.5, 1e6)
+    }
+    assert level[0.5] > 1.2 * level[1e6]
+
+
+def test_without_constraints_directions_are_free(panel):
+    free = fit_booster(panel, Model(trees=60, min_users_per_leaf=10), monotone=False)
+    falls = [
+        (
+            DIRECTIONS[f.direction] * (margins(free, panel[:500].assign(**{f.name: 9.0})) - margins(free, panel[:500]))
+            < 0
+        )
+        for f in STATED[:10]
+    ]
+    assert np.any(falls)

@@ -7,9 +7,22 @@ import pandas as pd
 import pytest
 
 from features.errors import RegistryError
+from training.card import PROHIBITED, model_card
 from training.home import Home, home_from_environment
 from training.metrics import RANKING
-from training.registry import _mlflow, champion, promote, report, required_champion, tag
+from training.registry import (
+    CARD,
+    LONGEST_DESCRIPTION,
+    _description,
+    _mlflow,
+    card,
+    champion,
+    promote,
+    register,
+    report,
+    required_champion,
+    tag,
+)
 
 
 @pytest.fixture
@@ -49,12 +62,46 @@ def test_parameters_and_figures_are_logged(run, trained, config):
 
 def test_plots_and_report_are_kept_in_the_home(client, run, home, trained):
     plots = {artifact.path for artifact in client.list_artifacts(run.info.run_id, "plots")}
-    assert plots == {"plots/calibration.png", "plots/gain.png", "plots/beeswarm.png"}
+    names = ("calibration", "gain", "beeswarm", "points", "coverage", "retention", "slices")
+    assert plots == {f"plots/{name}.png" for name in names}
     assert report(home, "1") == trained.evaluation
     for plot in home.artifacts.rglob("*.png"):
         assert plot.read_bytes().startswith(b"\x89PNG")
-    assert len(list(home.artifacts.rglob("*.png"))) == 3
+    assert len(list(home.artifacts.rglob("*.png"))) == len(names)
     assert not [path for path in home.folder.rglob("*") if path.suffix in (".pkl", ".pickle", ".joblib")]
+
+
+def test_the_card_is_in_the_run_and_describes_the_version(client, run, home, trained):
+    written = model_card(trained.bundle, trained.evaluation, trained.verdict)
+    assert card(home) == card(home, "1") == written
+    assert CARD in {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+    described = client.get_model_version("clout", "1").description
+    assert len(described) <= LONGEST_DESCRIPTION
+    whole, _, pointer = described.rpartition("\n\n")
+    assert written.startswith(whole) or described == written
+    assert pointer == "The rest is in `card.md` of the run; `clout card` prints it.\n"
+    for use in PROHIBITED:
+        assert use in described
+
+
+@pytest.mark.parametrize("sections", [0, 1, 40])
+def test_a_description_ends_with_a_whole_section(sections):
+    text = "# title\n" + "".join(f"words\n\n## section {k}\n" + "x" * 300 + "\n" for k in range(sections))
+    described = _description(text)
+    assert len(described) <= LONGEST_DESCRIPTION
+    assert (described == text) == (sections < 40)
+    if sections == 40:
+        assert described.count("x" * 300) == described.count("## section") == 15
+    assert _description("x" * 9_000).strip() == "The rest is in `card.md` of the run; `clout card` prints it."
+
+
+def test_a_version_without_a_card(bundle, tmp_path):
+    home = Home(tmp_path)
+    version = register(home, bundle, {}, {}, {}, {})
+    with pytest.raises(RegistryError, match=r"version 1 of the model 'clout' has no card\.md: .* or train again with"):
+        card(home, version)
+    with pytest.raises(RegistryError, match="holds no champion of the model 'clout'"):
+        card(home)
 
 
 def test_the_champion_comes_back_as_it_was(home, trained):
@@ -76,6 +123,9 @@ def test_no_home_yet_holds_no_champion_and_nothing_is_made(tmp_path):
     assert not home.folder.exists()
     with pytest.raises(RegistryError, match=r"holds no champion of the model 'clout'\. Train one with 'clout train EV"):
         required_champion(home)
+    with pytest.raises(RegistryError, match="holds no champion of the model 'clout'"):
+        card(home)
+    assert not home.folder.exists()
 
 
 def test_an_unknown_version(home, trained):

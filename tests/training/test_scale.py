@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from features.errors import TooSmallError
-from training.scale import Scale, make_scale
+from features.errors import ConfigError, TooSmallError
+from training.scale import Scale, kept_scale, make_scale
 
 
 def test_by_hand():
@@ -32,3 +32,24 @@ def test_points_stay_within_0_and_100_and_unclipped_do_not():
 def test_margins_that_do_not_differ(margins):
     with pytest.raises(TooSmallError, match="the median active user and the 95th percentile have the same expected"):
         make_scale(margins)
+
+
+def test_what_points_mean_in_people():
+    scale = Scale(anchor=20.0, points_per_nat=10.0)
+    assert scale.people(20.0) == pytest.approx(1.0)
+    assert scale.people(30.0) == pytest.approx(np.e) == pytest.approx(scale.factor_per_10_points)
+
+
+def test_points_of_another_scale():
+    here, there = Scale(20.0, 10.0), Scale(30.0, 5.0)
+    assert here.from_other(there, 30.0) == pytest.approx(20.0)
+    assert here.from_other(there, 35.0) == pytest.approx(30.0)
+    assert here.from_other(here, 47.0) == pytest.approx(47.0)
+
+
+def test_a_scale_is_kept_for_its_own_horizon_alone():
+    held = Scale(20.0, 10.0)
+    assert kept_scale(None, 28) is None
+    assert kept_scale((held, 28), 28) == held
+    with pytest.raises(ConfigError, match=r"audiences within 28 days, and \[outcome\] horizon_days is 7: .* --rescale"):
+        kept_scale((held, 28), 7)

@@ -4,16 +4,19 @@ from datetime import datetime, timedelta
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from features.errors import AsOfError, CatalogueError, EventsError, TooSmallError
+from features.errors import AsOfError, ConfigError, EventsError, TooSmallError
 from features.opening import open_acts
-from training.bundle import BOOSTER_FILE, FACTS_FILE
+from training.bundle import BOOSTERS, FACTS_FILE
 from training.config import Config, Evaluation, Model, Outcome, Panel
 from training.gate import Verdict
 from training.home import Home
-from training.registry import required_champion
-from training.train import _decide, _frozen, fit, train
+from training.recipe import fit
+from training.registry import promote, register, required_champion
+from training.scale import Scale
+from training.train import _decide, train
 
 SMALL = Config(outcome=Outcome(horizon_days=7), panel=Panel(cutoffs=2), evaluation=Evaluation(resamples=20))
 
@@ -35,7 +38,7 @@ def again(simulated, config, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def second(again, simulated, config):
-    """Another model in the same home, and the splits that it was fitted on, the rehearsal's first."""
+    """Another model in the same home, and the splits that it was fitted on, the rehearsal's last."""
     first, home, _ = again
     splits = []
 
@@ -46,6 +49,7 @@ def second(again, simulated, config):
     other = config.model_copy(update={"model": Model(trees=20, seed=5), "panel": Panel(cutoffs=2)})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.train.fit", watched)
+        patch.setattr("training.rehearsal.fit", watched)
         return first, train(open_acts(simulated.events), other, home, simulated.as_of - timedelta(days=9)), home, splits
 
 
@@ -66,17 +70,34 @@ class TestFigures:
 
     def test_the_scale_is_anchored_on_active_users(self, trained, rows):
         active = trained.bundle.predict(rows)["score"][rows["acts_365d"] > 0]
-        assert active.median() == pytest.approx(20, abs=6)
-        assert active.quantile(0.95) == pytest.approx(50, abs=10)
+        assert active.median() == pytest.approx(20, abs=4)
+        assert active.quantile(0.95) == pytest.approx(50, abs=5)
 
     def test_the_evaluation_is_out_of_time(self, trained, simulated):
         facts = trained.bundle.facts
         horizon = timedelta(days=28)
         assert facts["as_of"] == simulated.as_of.isoformat()
         assert facts["calibration_cutoff"] == (simulated.as_of - horizon).isoformat() == trained.evaluation["as_of"]
-        assert facts["trained_on_outcomes_until"] == facts["calibration_cutoff"]
-        assert facts["training_cutoffs"] == [(simulated.as_of - k * horizon).isoformat() for k in (4, 3, 2)]
+        assert facts["training_cutoffs"] == [(simulated.as_of - k * horizon).isoformat() for k in (3, 2, 1)]
         assert facts["rows"] > 1_000
+
+    def test_groups_of_users_are_judged_as_well(self, trained):
+        slices = trained.evaluation["slices"]
+        assert {held["grouping"] for held in slices} >= {"people expected", "account age", "evidence"}
+        everybody = trained.evaluation["metrics"]["score"]
+        for grouping in {held["grouping"] for held in slices}:
+            groups = [held for held in slices if held["grouping"] == grouping]
+            assert sum(held["users"] for held in groups) == trained.evaluation["users"]
+            inside = sum(held["coverage"] * held["users"] for held in groups) / trained.evaluation["users"]
+            assert inside == pytest.approx(everybody["coverage"])
+
+    def test_the_top_stays_on_top_more_than_by_chance(self, trained):
+        kept = trained.evaluation["retention"]
+        assert kept["users"][1] == trained.evaluation["users"]
+        assert 0.7 < kept["spearman"] < 1
+        for row in kept["top"]:
+            assert row["users"] > 0
+            assert 2 * row["share"] < row["kept"] <= 1 - row["left"]
 
     def test_a_first_model_is_promoted(self, trained):
         assert trained.promoted
@@ -86,15 +107,16 @@ class TestNoLeak:
     def test_bundle_and_figures_do_not_change_by_a_byte(self, trained, again, tmp_path):
         for name, bundle in (("one", trained.bundle), ("other", again[0].bundle)):
             bundle.save(tmp_path / name)
-        for file in (BOOSTER_FILE, FACTS_FILE):
+        for file in (*BOOSTERS, FACTS_FILE):
             assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "other" / file).read_bytes()
         assert again[0].evaluation == trained.evaluation
         assert again[0].verdict == trained.verdict
 
     def test_progress_is_told_step_by_step(self, again):
         told = again[2]
-        assert list(dict.fromkeys(step for step, _ in told)) == ["panel", "evaluate", "register"]
-        for name in ("panel", "evaluate", "register"):
+        steps = list(dict.fromkeys(step for step, _ in told))
+        assert steps == ["panel", "fit", "rehearsal", "register"]
+        for name in steps:
             shares = [share for step, share in told if step == name]
             assert shares == sorted(shares)
             assert shares[-1] == 1.0
@@ -108,10 +130,10 @@ class TestRetrain:
         assert retrained.bundle.booster_text != first.bundle.booster_text
 
     def test_what_is_judged_has_not_seen_the_horizon_it_is_judged_on(self, second):
-        _, retrained, _, (rehearsal, final) = second
+        _, retrained, _, (final, rehearsal) = second
         judged_from = datetime.fromisoformat(retrained.evaluation["as_of"])
-        assert rehearsal.calibrate + timedelta(days=28) == judged_from == final.calibrate
-        assert final.calibrate + timedelta(days=28) == datetime.fromisoformat(retrained.bundle.facts["as_of"])
+        assert rehearsal.newest + timedelta(days=28) == judged_from == final.newest
+        assert final.newest + timedelta(days=28) == datetime.fromisoformat(retrained.bundle.facts["as_of"])
 
     def test_the_gate_decides_who_is_champion(self, second):
         _, retrained, home, _ = second
@@ -126,13 +148,37 @@ class TestRetrain:
             assert required_champion(home)[1] == champion
 
 
-def test_a_champion_of_another_catalogue_leaves_its_scale_behind(monkeypatch, home, caplog):
-    def refuse(_):
-        raise CatalogueError("the model was trained on another catalogue")
+class TestScale:
+    def trained(self, simulated, config, home, **asked):
+        small = config.model_copy(update={"model": Model(trees=20, seed=7), "panel": Panel(cutoffs=2)})
+        return train(open_acts(simulated.events), small, home, simulated.as_of - timedelta(days=5), **asked)
 
-    monkeypatch.setattr("training.registry.champion", refuse)
-    assert _frozen(home) is None
-    assert "a new scale is made" in caplog.text
+    def test_a_champion_of_another_catalogue_leaves_its_scale(self, simulated, config, bundle, tmp_path):
+        home = Home(tmp_path)
+        other = dataclasses.replace(bundle, features={"klout": "0" * 12}, scale=Scale(31.0, 12.5))
+        promote(home, register(home, other, {}, {}, {}, {}))
+        made = self.trained(simulated, config, home)
+        assert made.bundle.scale == made.scale_before == Scale(31.0, 12.5)
+
+    def test_rescaling_is_asked_for(self, simulated, config, again):
+        _, home, _ = again
+        before = required_champion(home)[0].scale
+        made = self.trained(simulated, config, home, rescale=True)
+        assert made.scale_before == before != made.bundle.scale
+
+    def test_a_scale_is_of_one_horizon(self, simulated, config, again):
+        other = config.model_copy(update={"outcome": Outcome(horizon_days=14)})
+        with pytest.raises(ConfigError, match=r"within 28 days, and \[outcome\] horizon_days is 14.*--rescale"):
+            self.trained(simulated, other, again[1])
+
+
+def test_the_shortest_history_that_can_be_learnt_from(simulated, config, tmp_path):
+    """Two and a half horizons: one cutoff for the rehearsal, whose quantiles are calibrated on other users."""
+    first = pc.min(simulated.events["time"]).as_py()
+    made = train(open_acts(simulated.events), config, Home(tmp_path), first + timedelta(days=70))
+    assert len(made.bundle.facts["training_cutoffs"]) == 2
+    assert made.evaluation["metrics"]["score"]["auc"] > 0.6
+    assert made.evaluation["metrics"]["score"]["coverage"] > 0.85
 
 
 class TestTooSmall:
@@ -147,7 +193,9 @@ class TestTooSmall:
 
     def test_a_week(self, table, tmp_path):
         acts = [(k / 100, f"u{k % 300}", "like", f"u{k % 299}") for k in range(700)]
-        self.refused(table, acts, tmp_path, r"training with a horizon of 7 days needs four horizons, 28 days")
+        self.refused(
+            table, acts, tmp_path, r"training with a horizon of 7 days needs two and a half horizons, 17.5 days"
+        )
 
     def test_one_actor(self, table, tmp_path):
         acts = [(k / 10, "a", "like", f"u{k % 300}") for k in range(600)]
@@ -160,7 +208,7 @@ class TestTooSmall:
         self.refused(table, acts, tmp_path, r"hold 300 rows of a user at an instant, 0 of them with an audience")
 
     def test_silent_of_late(self, table, tmp_path):
-        acts = [(k / 10, f"u{k % 300}", "like" if k < 450 else "post", f"u{k % 299}") for k in range(600)]
+        acts = [(k / 10, f"u{k % 300}", "like" if k < 500 else "post", f"u{k % 299}") for k in range(600)]
         self.refused(table, acts, tmp_path, r"nobody drew an audience in the 7 days from 2025-0\d-\d\d or before")
 
     def test_nothing(self, table, tmp_path):

@@ -1,4 +1,6 @@
-"""What the feature table costs: python tests/benchmarks/features.py EVENTS --as-of T [--peers] [--panel] [--store].
+"""What the feature table costs.
+
+python tests/benchmarks/feature_table.py EVENTS --as-of T [--peers] [--panel] [--store]
 
 Each part runs in a process of its own, so its peak memory is its own; its time is without starting Python. Parts are
 compared within one run only: ratios hold on any machine, seconds on this one.
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pandas as pd
 
-# The first place that is searched must not be this folder: this file is called features as well.
+# Parts are imported as tests.benchmarks, from the checkout.
 sys.path[0] = str(Path(__file__).parents[2])
 
 READ = ("time", "actor", "verb", "target", "object", "result", "content_hash", "links", "topics")

@@ -1,0 +1,66 @@
+"""What training costs beside the bare LightGBM call: python tests/benchmarks/fitting.py --users 200000 --cutoffs 20.
+
+The rows are those of a simulated community, drawn with replacement to the size asked for; features are not timed.
+"""
+
+import argparse
+import resource
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+
+from features.catalogue import CATALOGUE
+from features.opening import open_acts
+from features.simulation import Community, simulate
+from training.config import Config, Model
+from training.model import DIRECTIONS, parameters
+from training.panel import Split, panel_rows
+from training.recipe import fit
+
+
+def panel(users: int, cutoffs: int) -> tuple[pd.DataFrame, Split]:
+    """Make a panel of so many users at each of so many cutoffs."""
+    community = Community(users=4_000, days=200, seed=0)
+    end = community.start + timedelta(days=community.days)
+    with TemporaryDirectory() as folder:
+        made = simulate(community, Path(folder) / "events.parquet")
+        drawn = panel_rows(open_acts(made.files[0]), end - timedelta(days=28), 28)
+    rng = np.random.default_rng(0)
+    rows = drawn.iloc[rng.integers(0, len(drawn), users * cutoffs)].reset_index(drop=True)
+    split = Split(tuple(end - timedelta(days=28 * k) for k in range(cutoffs, 0, -1)))
+    return rows.assign(as_of=np.repeat(pd.to_datetime(list(split.cutoffs)), users)), split
+
+
+def bare(rows: pd.DataFrame, config: Model) -> lgb.Booster:
+    """Train as somebody would who wants nothing but the booster."""
+    own = {"objective": "tweedie", "tweedie_variance_power": config.variance_power}
+    directions = {"monotone_constraints": [DIRECTIONS[feature.direction] for feature in CATALOGUE]}
+    data = lgb.Dataset(rows[CATALOGUE.names].to_numpy(float), label=rows["audience"].to_numpy(float))
+    return lgb.train(parameters(config) | own | directions, data, num_boost_round=config.trees)
+
+
+def main() -> None:
+    """Time both on the same rows and print the ratio."""
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("--users", type=int, default=200_000)
+    args.add_argument("--cutoffs", type=int, default=20)
+    asked = args.parse_args()
+    rows, split = panel(asked.users, asked.cutoffs)
+    print(f"{len(rows):,} rows of {len(CATALOGUE)} features")
+    seconds = {}
+    for name, work in {"bare": lambda: bare(rows, Config().model), "fit": lambda: fit(rows, split, Config())}.items():
+        began = perf_counter()
+        work()
+        seconds[name] = perf_counter() - began
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(f"{name}: {seconds[name]:.1f} s, peak so far {peak:.1f} GiB")
+    print(f"fit over bare: {seconds['fit'] / seconds['bare']:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""How well the score foretells: python tests/benchmarks/quality.py EVENTS --as-of T [--cutoffs 4] [--horizon-days 28].
+
+At T and at each of the horizons before it, the default recipe learns from what was complete by then, and is judged on
+the horizon that follows: every figure is out of time. The events have to reach to the end of the last horizon.
+"""
+
+import argparse
+from datetime import timedelta
+
+import pandas as pd
+
+from features.acts import kept
+from features.events import instant, span
+from features.opening import open_acts
+from features.scopes import ALL
+from training.baselines import baselines
+from training.config import Config, Outcome
+from training.evaluation import evaluate
+from training.metrics import RANKING
+from training.panel import build_panel, in_scope, panel_rows, split_cutoffs
+from training.recipe import fit
+
+
+def judged(acts, config: Config, as_of) -> dict:
+    """Fit at an instant and judge on the horizon after it."""
+    first, _ = span(acts.rows)
+    days = config.outcome.horizon_days
+    split = split_cutoffs(first, as_of, days, config.panel.cutoffs)
+    bundle = fit(build_panel(acts, split, days), split, config)
+    ahead = in_scope(panel_rows(acts, as_of, days), ALL)
+    signals = baselines(acts, ahead, as_of)
+    figures = evaluate(ahead["audience"].to_numpy(), bundle.predict(ahead), signals, config.evaluation.resamples, 0)
+    score, leads = figures["metrics"]["score"], figures["margins"]
+    row = {"as_of": f"{as_of:%Y-%m-%d}", "users": figures["users"], "heard": int((ahead["audience"] > 0).sum())}
+    for key in RANKING:
+        row |= {key: score[key], f"best {key}": score[key] - leads[key]["margin"]}
+    return row | {key: score[key] for key in ("total", "coverage", "coverage_expected_1")}
+
+
+def main() -> None:
+    """Print a line per cutoff and their means."""
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("events")
+    args.add_argument("--as-of", type=instant, required=True)
+    args.add_argument("--cutoffs", type=int, default=4)
+    args.add_argument("--apart-days", type=int, help="default the horizon")
+    args.add_argument("--horizon-days", type=int, default=28)
+    args.add_argument("--seed", type=int, default=0)
+    asked = args.parse_args()
+    config = Config(outcome=Outcome(horizon_days=asked.horizon_days))
+    config = config.model_copy(update={"model": config.model.model_copy(update={"seed": asked.seed})})
+    apart = timedelta(days=asked.apart_days or asked.horizon_days)
+    with kept(open_acts(asked.events)) as acts:
+        rows = [judged(acts, config, asked.as_of - k * apart) for k in range(asked.cutoffs)]
+    table = pd.DataFrame(rows).set_index("as_of")
+    table.loc["mean"] = table.mean()
+    print(table.round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()

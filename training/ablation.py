@@ -1,0 +1,129 @@
+"""The ablation: what each part of the recipe is worth, measured out of time on several past cutoffs."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+
+from features.catalogue import CATALOGUE
+from features.errors import TooSmallError
+from features.scopes import ALL
+from training.config import Config, Model
+from training.metrics import METRICS, RANKING
+from training.model import fit_booster, margins
+from training.panel import in_scope, rows_at
+
+FOLDS = 4
+LEAST_OLDER = 2
+UNWEIGHTED = 1e6
+PACE, FLOOR = "pace_28d", 0.05
+EXTENSIVE = ("people", "acts", "pieces", "people per 28 days")
+
+Variant = Callable[[pd.DataFrame, pd.DataFrame, Model], np.ndarray]
+
+
+def ablate(
+    panel: pd.DataFrame,
+    cutoffs: tuple[datetime, ...],
+    config: Config,
+    progress: Callable[[float], None] = lambda _: None,
+) -> list[dict]:
+    """Fit each variant of the recipe on the cutoffs before each of the last four, and judge it there, scope `all`.
+
+    Parameters
+    ----------
+    panel : rows of `cutoffs`
+    cutoffs : oldest first, one horizon apart
+    config : the recipe
+    progress : called with the share that is done
+
+    Returns
+    -------
+    a row for each of VARIANTS: `variant`, `folds`, the means over folds of auc, ndcg_100, r2_log and `total` (expected
+    over real audience), and `level_error`, the mean of |ln total|
+
+    Raises
+    ------
+    TooSmallError : no cutoff has two older ones
+
+    """
+    judged = [k for k in range(LEAST_OLDER, len(cutoffs)) if rows_at(panel, cutoffs[k])["audience"].any()][-FOLDS:]
+    if not judged:
+        raise TooSmallError(
+            f"an ablation judges cutoffs that have two older ones, and there are {len(cutoffs)} cutoffs: bring more "
+            "history or raise [panel] cutoffs."
+        )
+    figures: dict[str, list[dict]] = {name: [] for name in VARIANTS}
+    for done, k in enumerate(judged):
+        older, ahead = rows_at(panel, *cutoffs[:k]), in_scope(rows_at(panel, cutoffs[k]), ALL)
+        for name, variant in VARIANTS.items():
+            figures[name].append(_figures(ahead["audience"].to_numpy(float), variant(older, ahead, config.model)))
+        progress((done + 1) / len(judged))
+    return [{"variant": name, "folds": len(judged), **_means(found)} for name, found in figures.items()]
+
+
+def _figures(audience: np.ndarray, margin: np.ndarray) -> dict[str, float]:
+    expected = np.exp(margin)
+    total = float(expected.sum() / audience.sum())
+    ranked = {key: METRICS[key](audience, margin, expected) for key in RANKING}
+    return ranked | {"total": total, "level_error": abs(float(np.log(total)))}
+
+
+def _means(folds: list[dict]) -> dict[str, float]:
+    return {key: float(np.mean([fold[key] for fold in folds])) for key in folds[0]}
+
+
+def _recipe(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
+    return margins(fit_booster(older, model), ahead)
+
+
+def _without_newest(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
+    return _recipe(older[older["as_of"] < older["as_of"].max()], ahead, model)
+
+
+def _unweighted(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
+    return _recipe(older, ahead, model.model_copy(update={"half_life": UNWEIGHTED}))
+
+
+def _unconstrained(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
+    return margins(fit_booster(older, model, monotone=False), ahead)
+
+
+def _from_pace(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
+    """Start the boosting from the logarithm of the recent pace, at the level of the rows."""
+    level = np.log(older["audience"].sum() / np.exp(_pace(older)).sum())
+    return level + _pace(ahead) + margins(fit_booster(older, model, start=level + _pace(older)), ahead)
+
+
+def _pace(rows: pd.DataFrame) -> np.ndarray:
+    return np.log(rows[PACE].to_numpy(float) + FLOOR)
+
+
+def _relative(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
+    """Divide every count of people, acts and pieces by its mean at the same instant."""
+    return _recipe(_divided(older), _divided(ahead), model)
+
+
+def _divided(rows: pd.DataFrame) -> pd.DataFrame:
+    counts = [feature.name for feature in CATALOGUE if feature.unit in EXTENSIVE]
+    means = rows.groupby("as_of")[counts].transform("mean")
+    return rows.assign(**(rows[counts] / means.where(means > 0, 1.0)))
+
+
+def _recalibrated(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
+    """Hold the level of the total to the newest complete horizon, foretold by a model that has not seen it."""
+    newest = older[older["as_of"] == older["as_of"].max()]
+    missed = np.exp(_without_newest(older, newest, model)).sum() / max(newest["audience"].sum(), 1)
+    return _without_newest(older, ahead, model) - np.log(missed)
+
+
+VARIANTS: dict[str, Variant] = {
+    "the recipe": _recipe,
+    "rows of all ages weigh alike": _unweighted,
+    "the newest horizon left out": _without_newest,
+    "level held to the newest horizon": _recalibrated,
+    "start from pace": _from_pace,
+    "counts relative to the community": _relative,
+    "no monotone constraints": _unconstrained,
+}

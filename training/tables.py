@@ -1,0 +1,106 @@
+"""What the commands print about models: figures, drift, the ablation, and what a training came to."""
+
+from typing import TYPE_CHECKING
+
+from features.terminal import say, table, warn
+
+if TYPE_CHECKING:
+    from training.train import Trained
+
+SHOWN_FEATURES = 10
+MARKS = (0, 20, 50, 80, 100)
+
+
+def figures_table(figures: dict) -> None:
+    """Print the score's figures beside every baseline's, and its lead over the best of them."""
+    from training.metrics import FIGURES
+
+    rows = [
+        [name.replace("_", " "), *("" if held.get(key) is None else f"{held[key]:.3f}" for key in FIGURES)]
+        for name, held in figures["metrics"].items()
+    ]
+    until = f"{figures['horizon_days']} days from {figures['as_of'][:10]}"
+    table(f"What was foretold: {figures['users']:,} users, {until}", ["signal", *FIGURES.values()], rows)
+    leads = [
+        [FIGURES[key], lead["best_baseline"].replace("_", " "), f"{lead['margin']:+.3f}", _range(lead)]
+        for key, lead in figures["margins"].items()
+    ]
+    table("Lead of the score over the best baseline", ["figure", "best baseline", "lead", "95 % interval"], leads, 2)
+
+
+def _range(lead: dict) -> str:
+    return f"{lead['low']:+.3f} to {lead['high']:+.3f}"
+
+
+def ablation_table(rows: list[dict]) -> None:
+    """Print what each variant of the recipe reaches."""
+    from training.metrics import FIGURES, RANKING
+
+    columns = {key: FIGURES[key] for key in (*RANKING, "total")} | {"level_error": "|ln total|"}
+    shown = [[row["variant"], *(f"{row[key]:.3f}" for key in columns)] for row in rows]
+    table(f"Ablation: means over {rows[0]['folds']} past cutoffs, out of time", ["variant", *columns.values()], shown)
+
+
+def tell_training(made: "Trained") -> None:
+    """Print the figures, the gate's findings, the scale, and what was registered."""
+    figures_table(made.evaluation)
+    if "ablation" in made.evaluation:
+        ablation_table(made.evaluation["ablation"])
+    for finding in made.verdict.findings:
+        say(f"gate: {finding}")
+    if made.promoted and not made.verdict.passed:
+        warn("the gate failed; promoted all the same, because there was no champion to keep.")
+    _tell_scale(made)
+    role = "champion" if made.promoted else "challenger; the champion stays"
+    say(f"Registered as version {made.version} of the model 'clout', {role}.")
+    say(f"Its card: clout card --version {made.version}; its pictures are in the MLflow run, under plots/.")
+    if made.tuned is not None:
+        say(f"Tuned: {made.tuned.finished} trials finished, {made.tuned.pruned} pruned. For a clout.toml:")
+        say("\n".join(["[model]", *(f"{name} = {value}" for name, value in made.tuned.model)]))
+
+
+def _tell_scale(made: "Trained") -> None:
+    scale, before = made.bundle.scale, made.scale_before
+    days = made.bundle.horizon_days
+    say(
+        f"Scale: {', '.join(f'{points} points are {scale.people(points):.2g}' for points in MARKS[1:-1])} people "
+        f"within {days} days; 10 points more are {scale.factor_per_10_points:.2f} times the audience."
+    )
+    if before is not None and before != scale:
+        moved = ", ".join(f"{points} become {scale.from_other(before, points):.1f}" for points in MARKS)
+        where = "" if made.promoted else " once this version is promoted"
+        warn(f"a new scale: for the same expected audience, points of {moved}{where}. Earlier scores do not compare.")
+
+
+def tell_monitor(report: dict, run: str) -> None:
+    """Print the drift, the forecast where it could be judged, the findings, and the alarms last."""
+    drift_table(report)
+    if report["realised"]:
+        figures_table(report["realised"])
+    for finding in report["findings"]:
+        if finding not in report["alarms"]:
+            say(f"monitor: {finding}.")
+    for alarm in report["alarms"]:
+        warn(f"past its limit: {alarm}.")
+    verdict = "every limit is kept" if report["held"] else f"{len(report['alarms'])} past their limits"
+    say(f"Version {report['model_version']} as of {report['as_of'][:10]}: {verdict}; logged as the MLflow run {run}.")
+
+
+def drift_table(report: dict) -> None:
+    """Print the score's drift, and that of the features which alarm or whose drift weighs most in the model."""
+    score, audience = report["score"], report["level"]
+    levels = [[name, f"{score['live'][name]:.1f}", f"{score['reference'][name]:.1f}"] for name in score["live"]]
+    levels.append(["expected audience", f"{audience['live']:.3f}", f"{audience['reference']:.3f}"])
+    levels.append(["users", f"{report['users']:,}", f"{report['reference_users']:,}"])
+    days = [report[key][:10] for key in ("as_of", "reference_as_of")]
+    table("Score: now, and in training", ["", *days], levels)
+
+    def urgency(feature: dict) -> tuple[bool, float]:
+        return feature["alarm"], feature["psi"] * feature["weight"]
+
+    rows = [["score", score["status"], f"{score['psi']:.3f}", "", "", ""]]
+    for feature in sorted(report["features"], key=urgency, reverse=True)[:SHOWN_FEATURES]:
+        shares = [f"{feature[key]:.1%}" for key in ("weight", "unknown_live", "unknown_reference")]
+        rows.append([feature["feature"], feature["status"], f"{feature['psi']:.3f}", *shares])
+    columns = ["", "", "PSI", "gain", "unknown", "then"]
+    table("Drift since training; gain: how much the model uses it", columns, rows, 2)
