@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import numpy as np
 import pandas as pd
 
 from features.acts import Acts, kept
@@ -96,9 +97,12 @@ def _check_size(rows: pd.DataFrame) -> None:
         )
 
 
-def rows_at(panel: pd.DataFrame, *cutoffs: datetime) -> pd.DataFrame:
-    """Select the rows of some cutoffs."""
-    return panel[panel["as_of"].isin([pd.Timestamp(cutoff) for cutoff in cutoffs])].reset_index(drop=True)
+def rows_at(panel: pd.DataFrame, *cutoffs: datetime, most: int | None = None, seed: int = 0) -> pd.DataFrame:
+    """Select the rows of some cutoffs; of more than `most`, so many are drawn at random."""
+    chosen = np.flatnonzero(panel["as_of"].isin([pd.Timestamp(cutoff) for cutoff in cutoffs]))
+    if most is not None and len(chosen) > most:
+        chosen = np.sort(np.random.default_rng(seed).choice(chosen, most, replace=False))
+    return panel if len(chosen) == len(panel) else panel.iloc[chosen].reset_index(drop=True)
 
 
 def in_scope(rows: pd.DataFrame, scope: str) -> pd.DataFrame:

@@ -13,7 +13,6 @@ from training.model import parameters
 
 TREES = 100
 LEARNING_RATE = 0.08
-SAMPLE = 100_000
 
 
 @dataclass(frozen=True)
@@ -35,13 +34,12 @@ class Quantiles:
 
 
 def fit_quantiles(rows: pd.DataFrame, config: Model, level: float) -> Quantiles:
-    """Fit the quantiles `(1 - level) / 2` and `(1 + level) / 2` of `ln(1 + audience)` on at most 100,000 panel rows.
+    """Fit the quantiles `(1 - level) / 2` and `(1 + level) / 2` of `ln(1 + audience)` on panel rows.
 
     Source: Koenker and Bassett 1978 (pinball loss). LightGBM knows no monotone quantiles, so an interval's ends may
     move otherwise than the score does.
     """
-    drawn = rows.sample(SAMPLE, random_state=config.seed) if len(rows) > SAMPLE else rows
-    low, high = (_fit(drawn, config, (1 + side * level) / 2).model_to_string() for side in (-1, 1))
+    low, high = (_fit(rows, config, (1 + side * level) / 2).model_to_string() for side in (-1, 1))
     return Quantiles(low, high)
 
 

@@ -17,6 +17,8 @@ from training.quantiles import fit_quantiles
 from training.reference import with_reference
 from training.scale import Scale, make_scale
 
+QUANTILE_ROWS = 100_000
+
 
 def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None = None) -> Bundle:
     """Fit the whole recipe: the booster on all cutoffs, quantiles on the older ones, calibrated on the newest.
@@ -33,7 +35,7 @@ def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None =
     TooSmallError : nobody has an audience on the calibration cutoff
 
     """
-    rows, (older, recent) = rows_at(panel, *split.cutoffs), _apart(panel, split)
+    rows, (older, recent) = rows_at(panel, *split.cutoffs), _apart(panel, split, config.model.seed)
     if not recent["audience"].any() or not older["audience"].any():
         raise TooSmallError(
             f"nobody drew an audience in the {config.outcome.horizon_days} days from {split.newest:%Y-%m-%d} or "
@@ -54,11 +56,14 @@ def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None =
     return with_reference(bundle, in_scope(rows_at(panel, split.newest), ALL))
 
 
-def _apart(panel: pd.DataFrame, split: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return rows to fit quantiles on and rows to calibrate them on: by time, or by user where there is one cutoff."""
+def _apart(panel: pd.DataFrame, split: Split, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return rows to fit quantiles on, and others to calibrate them on: by time, or by user where there is one cutoff.
+
+    Quantiles learn from 100,000 rows at most: more make training longer and the intervals, being calibrated, no truer.
+    """
     recent = rows_at(panel, split.newest)
     if split.older:
-        return rows_at(panel, *split.older), recent
+        return rows_at(panel, *split.older, most=QUANTILE_ROWS, seed=seed), recent
     even = pd.util.hash_array(recent["user"].to_numpy(object)) % 2 == 0
     return recent[even], recent[~even]
 

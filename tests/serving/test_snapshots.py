@@ -27,7 +27,8 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path, home, bundle, scores, 
     (first,) = list_snapshots(home)
     before = contents(first)
     assert set(before) == {
-        "scores.parquet", "features.parquet", "snapshot.json", "bundle/booster.txt", "bundle/bundle.json"
+        "scores.parquet", "features.parquet", "snapshot.json",
+        "bundle/booster.txt", "bundle/low.txt", "bundle/high.txt", "bundle/bundle.json",
     }  # fmt: skip
     again = write_snapshot(home, AS_OF, bundle, "3", scores, rows.sample(frac=1, random_state=2))
     assert again == first
@@ -111,7 +112,16 @@ def test_an_absent_instant_lists_those_there_are(home, bundle, scores, rows):
 
 
 @pytest.mark.parametrize(
-    "name", ["scores.parquet", "features.parquet", "snapshot.json", "bundle/booster.txt", "bundle/bundle.json"]
+    "name",
+    [
+        "scores.parquet",
+        "features.parquet",
+        "snapshot.json",
+        "bundle/booster.txt",
+        "bundle/low.txt",
+        "bundle/high.txt",
+        "bundle/bundle.json",
+    ],
 )
 @pytest.mark.parametrize("damage", ["absent", "empty", "cut"])
 def test_damage_names_the_file(home, name, damage):

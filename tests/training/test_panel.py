@@ -110,3 +110,14 @@ class TestRows:
         acts = [(d + u / 1000, f"u{u}", "like", f"u{u % 14}") for d in range(60) for u in range(220)]
         with pytest.raises(TooSmallError, match=r"hold 440 rows of a user at an instant, 28 of them with an audience"):
             build_panel(open_acts(table(acts)), split_cutoffs(FIRST, day(60), 12, 3), 12)
+
+
+def test_some_of_many_rows_are_drawn():
+    panel = pd.DataFrame({"as_of": [pd.Timestamp(day(k % 4)) for k in range(400)], "row": range(400)})
+    assert rows_at(panel, *map(day, range(4))) is panel
+    assert rows_at(panel, day(1), day(2))["row"].tolist() == [k for k in range(400) if k % 4 in (1, 2)]
+    drawn = rows_at(panel, day(1), day(2), most=50, seed=3)
+    assert drawn.equals(rows_at(panel, day(1), day(2), most=50, seed=3))
+    assert not drawn.equals(rows_at(panel, day(1), day(2), most=50, seed=4))
+    assert (len(drawn), set(drawn["row"] % 4)) == (50, {1, 2})
+    assert list(drawn.index) == list(range(50))

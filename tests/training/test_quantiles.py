@@ -3,7 +3,6 @@ import pandas as pd
 import pytest
 
 from features.catalogue import CATALOGUE
-from training import quantiles
 from training.config import Model
 from training.quantiles import fit_quantiles
 
@@ -44,12 +43,3 @@ def test_wide_where_audiences_scatter_and_narrow_where_they_do_not(fitted):
 def test_the_same_rows_and_seed_give_the_same_trees(fitted):
     assert fit_quantiles(rows(0), MODEL, LEVEL) == fitted
     assert fit_quantiles(rows(0), Model(seed=1, feature_share=1.0), LEVEL) != fitted
-
-
-def test_a_large_panel_is_sampled(monkeypatch):
-    monkeypatch.setattr(quantiles, "SAMPLE", 500)
-    found = fit_quantiles(rows(0), MODEL, LEVEL)
-    assert found == fit_quantiles(rows(0), MODEL, LEVEL)
-    assert found.boosters[0].num_trees() == quantiles.TREES
-    root = int(found.low_text.split("internal_count=")[1].split()[0])
-    assert root == pytest.approx(500 * MODEL.row_share, abs=60)
