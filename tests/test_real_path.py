@@ -51,6 +51,17 @@ def leads(verdict):
     return {metric: verdict["margins"][metric]["margin"] for metric in METRICS}
 
 
+def held(folder, as_of, horizon_days):
+    """Return the share of those expected at least one person whose audience lies in their interval."""
+    start = pd.Timestamp(as_of, tz="UTC")
+    events = pd.read_parquet(folder / "events.parquet", columns=["time", "actor", "target"]).dropna()
+    ahead = events["time"].between(start, start + pd.Timedelta(days=horizon_days), inclusive="left")
+    ahead &= events["actor"] != events["target"]
+    audience = events[ahead].groupby("target")["actor"].nunique()
+    scores = pd.read_parquet(folder / "scores.parquet").set_index("user").query("expected_audience >= 1")
+    return audience.reindex(scores.index, fill_value=0).between(scores["low"], scores["high"]).mean()
+
+
 @pytest.fixture(scope="module")
 def travel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("travel")
@@ -61,9 +72,11 @@ def travel(tmp_path_factory):
 
 def test_travel_beats_every_baseline(travel):
     verdict = judged(travel, "2017-07-30")
+    assert leads(verdict)["auc"] > 0.07
     assert min(leads(verdict).values()) > 0, verdict
     assert 0.8 < verdict["total"] < 1.25
     assert verdict["coverage"] > 0.9
+    assert 0.87 < held(travel, "2017-07-30", 28) < 0.97
 
 
 def test_travel_beats_every_baseline_on_answers_comments_and_posts_alone(travel):
@@ -90,7 +103,9 @@ def test_reddit_beats_every_baseline(tmp_path):
     landing = walk(tmp_path, source, "2021-11-27", horizon_days=14)
     assert landing["read"] == 223_239
     verdict = judged(tmp_path, "2021-11-27", horizon_days=14)
+    assert leads(verdict)["auc"] > 0.02
     assert min(leads(verdict).values()) > 0, verdict
+    assert 0.87 < held(tmp_path, "2021-11-27", 14) < 0.95
 
 
 def test_slicer_beats_every_baseline_where_it_is_not_luck(tmp_path):
@@ -98,7 +113,7 @@ def test_slicer_beats_every_baseline_where_it_is_not_luck(tmp_path):
     landing = walk(tmp_path, [*source, "--verb", "topic_reply=reply"], "2026-07-24")
     assert landing["read"] == landing["accepted"] == 119_949
     verdict = judged(tmp_path, "2026-07-24")
-    assert leads(verdict)["auc"] > 0
-    assert leads(verdict)["r2_log"] > 0
+    assert leads(verdict)["auc"] > 0.05
+    assert leads(verdict)["r2_log"] > 0.1
     # 29 people have an audience at all here: the order of the first hundred is known to +-0.08 only.
     assert verdict["margins"]["ndcg_100"]["high"] > 0

@@ -63,7 +63,7 @@ def _tell_scale(made: "Trained") -> None:
     scale, before = made.bundle.scale, made.scale_before
     days = made.bundle.horizon_days
     say(
-        f"Scale: {', '.join(f'{points} points are {scale.people(points):.2g}' for points in MARKS[1:-1])} people "
+        f"Scale: {', '.join(f'{points} points are {scale.people(points):,.3g}' for points in MARKS[1:-1])} people "
         f"within {days} days; 10 points more are {scale.factor_per_10_points:.2f} times the audience."
     )
     if before is not None and before != scale:

@@ -9,12 +9,13 @@ import pytest
 
 from features.errors import AsOfError, ConfigError, EventsError, TooSmallError
 from features.opening import open_acts
+from training.ablation import VARIANTS
 from training.bundle import BOOSTERS, FACTS_FILE
 from training.config import Config, Evaluation, Model, Outcome, Panel
 from training.gate import Verdict
 from training.home import Home
 from training.recipe import fit
-from training.registry import promote, register, required_champion
+from training.registry import promote, register, report, required_champion
 from training.scale import Scale
 from training.train import _decide, train
 
@@ -101,6 +102,13 @@ class TestFigures:
 
     def test_a_first_model_is_promoted(self, trained):
         assert trained.promoted
+
+
+def test_an_ablation_is_measured_where_it_is_asked_for(simulated, config, tmp_path):
+    small = config.model_copy(update={"model": Model(trees=10)})
+    made = train(open_acts(simulated.events), small, Home(tmp_path), simulated.as_of, ablation=True)
+    assert [row["variant"] for row in made.evaluation["ablation"]] == list(VARIANTS)
+    assert report(Home(tmp_path), made.version)["ablation"] == made.evaluation["ablation"]
 
 
 class TestNoLeak:

@@ -1,0 +1,46 @@
+"""What the commands print of a training."""
+
+import dataclasses
+
+import pytest
+
+from training.ablation import VARIANTS
+from training.scale import Scale
+from training.tables import tell_training
+
+FIGURES = {"folds": 4, "auc": 0.8761, "ndcg_100": 0.7, "r2_log": 0.4, "total": 1.1, "level_error": 0.12}
+
+
+@pytest.fixture
+def told(trained, capsys):
+    def tell(**changed):
+        tell_training(dataclasses.replace(trained, **changed))
+        return capsys.readouterr()
+
+    return tell
+
+
+def test_figures_and_what_points_mean(told, trained):
+    shown = told(bundle=dataclasses.replace(trained.bundle, scale=Scale(20.0, 10.0)))
+    assert "decayed engagers" in shown.out
+    assert "Ablation" not in shown.out
+    assert "20 points are 1, 50 points are 20.1, 80 points are 403 people within 28 days" in shown.err
+    assert "10 points more are 2.72 times the audience" in shown.err
+    assert "a new scale" not in shown.err
+
+
+def test_a_new_scale_says_what_becomes_of_points(told, trained):
+    bundle = dataclasses.replace(trained.bundle, scale=Scale(20.0, 10.0))
+    shown = told(bundle=bundle, scale_before=Scale(30.0, 20.0), promoted=False).err
+    assert "points of 0 become 5.0, 20 become 15.0, 50 become 30.0, 80 become 45.0, 100 become 55.0 once" in shown
+    assert "Earlier scores do not compare" in shown
+    assert "a new scale" not in told(bundle=bundle, scale_before=Scale(20.0, 10.0)).err
+
+
+def test_an_ablation_is_a_table(told, trained):
+    rows = [{"variant": name, **FIGURES} for name in VARIANTS]
+    shown = told(evaluation={**trained.evaluation, "ablation": rows}).out
+    assert "Ablation: means over 4 past cutoffs, out of time" in shown
+    for name in VARIANTS:
+        assert name in shown
+    assert "0.876" in shown
