@@ -4,7 +4,6 @@ What matters most comes first, because the registry describes a version by as mu
 """
 
 import json
-import math
 
 from training.bundle import Bundle
 from training.evaluation import band_name
@@ -12,6 +11,7 @@ from training.gate import Verdict
 from training.metrics import FIGURES
 from training.scale import MEDIAN_POINTS, P95_POINTS
 from training.slices import BANDS, weaknesses
+from training.tables import lead_range
 
 LANDMARKS = (MEDIAN_POINTS, P95_POINTS, 80.0)
 INTENDED = (
@@ -73,12 +73,13 @@ def model_card(bundle: Bundle, evaluation: dict, verdict: Verdict) -> str:
 
 
 def _reading(bundle: Bundle) -> list[str]:
-    anchor, per_nat = bundle.scale.anchor, bundle.scale.points_per_nat
-    points = [(f"{mark:.0f}", _people(math.exp((mark - anchor) / per_nat))) for mark in LANDMARKS]
+    scale = bundle.scale
+    points = [(f"{mark:.0f}", _people(scale.people(mark))) for mark in LANDMARKS]
     return _bullets(
         [
-            f"`score = clip({anchor:.2f} + {per_nat:.2f} * ln(expected audience), 0, 100)`: one expected person is "
-            f"{anchor:.1f} points, and 10 points more are {math.exp(10 / per_nat):.2f} times the audience.",
+            f"`score = clip({scale.anchor:.2f} + {scale.points_per_nat:.2f} * ln(expected audience), 0, 100)`: one "
+            f"expected person is {scale.anchor:.1f} points, and 10 points more are {scale.factor_per_10_points:.2f} "
+            "times the audience.",
             f"Expected audience in {bundle.horizon_days} days: "
             + ", ".join(f"{people} at {mark} points" for mark, people in points)
             + ".",
@@ -118,7 +119,7 @@ def _figures(evaluation: dict) -> list[str]:
     metrics, kept = evaluation["metrics"], evaluation["retention"]
     signals = [[name.replace("_", " "), *(_number(held.get(key)) for key in FIGURES)] for name, held in metrics.items()]
     leads = [
-        [FIGURES[key], lead["best_baseline"].replace("_", " "), f"{lead['margin']:+.3f}", _range(lead)]
+        [FIGURES[key], lead["best_baseline"].replace("_", " "), f"{lead['margin']:+.3f}", lead_range(lead)]
         for key, lead in evaluation["margins"].items()
     ]
     spearman = "not defined" if kept["spearman"] is None else f"{kept['spearman']:.2f}"
@@ -135,10 +136,6 @@ def _figures(evaluation: dict) -> list[str]:
         f"From the horizon before, which it has learnt from, to this one the rank correlation is {spearman}; {stayed} "
         "stay there.",
     ]
-
-
-def _range(lead: dict) -> str:
-    return f"{lead['low']:+.3f} to {lead['high']:+.3f}"
 
 
 def _intervals(bundle: Bundle, evaluation: dict) -> list[str]:
@@ -185,7 +182,7 @@ def _limits(evaluation: dict) -> list[str]:
         [
             "It knows the activity it was given and nothing else: who is heard elsewhere has few points here.",
             "Where a community shrinks or grows quickly, too large or too small an audience is expected.",
-            "What a high score can be bought for is not part of this card; take one of a new account with care.",
+            "A high score can be bought: `clout attack` says for how much. Take one of a new account with care.",
             "Single people's audiences vary: read the interval, not the number alone.",
             f"Groups of users on which little should rest: {len(weak)}.",
         ]

@@ -1,4 +1,4 @@
-"""The commands that make, judge, describe and watch models: train, evaluate, card, monitor."""
+"""The commands that make, judge, describe, watch and attack models: train, evaluate, card, monitor, attack."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +8,7 @@ import typer
 from features.commands import Events, Identities, open_as_asked
 from features.terminal import Json, as_json, steps, warn
 from training.home import home_from_environment
-from training.tables import figures_table, tell_monitor, tell_training
+from training.tables import attacks_table, figures_table, tell_monitor, tell_training
 
 if TYPE_CHECKING:
     from training.train import Trained
@@ -141,6 +141,38 @@ def monitor(
         raise typer.Exit(PAST_LIMITS)
 
 
+def attack(
+    events: Annotated[Path, typer.Argument(help="Event table: a Parquet file, or a folder of Parquet files.")],
+    as_of: Annotated[str | None, typer.Option(help="Attack just before this; default after the last event.")] = None,
+    members: Annotated[int, typer.Option(min=20, help="How many ordinary members try each attack.")] = 30,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same attacks.")] = 0,
+    home: HomeFolder = None,
+    json: Json = False,
+) -> None:
+    """Measure what each of ten attacks gains, in points, under the champion and under every baseline.
+
+    The acts of an attack are put among the events for ordinary members, and everybody is scored anew; the champion is
+    not trained again. Nothing is kept.
+
+    Example: clout attack events --as-of 2017-07-30
+    """
+    from features.errors import StoreError
+    from features.events import instant, open_events
+    from features.store import is_store
+    from training.registry import required_champion
+    from training.resistance import attack_suite
+
+    if is_store(events):
+        raise StoreError(f"{events} is a store; attacks are put among events, so give the events themselves.")
+    bundle, version = required_champion(home_from_environment(home))
+    with steps() as progress:
+        report = attack_suite(open_events(events), bundle, instant(as_of) if as_of else None, members, seed, progress)
+    if json:
+        as_json({"model_version": version, **report})
+    else:
+        attacks_table(report)
+
+
 def _trained(made: "Trained") -> dict:
     return {
         "model_version": made.version,
@@ -165,3 +197,4 @@ def add_to(app: typer.Typer) -> None:
     app.command()(evaluate)
     app.command()(card)
     app.command()(monitor)
+    app.command()(attack)

@@ -22,13 +22,14 @@ def figures_table(figures: dict) -> None:
     until = f"{figures['horizon_days']} days from {figures['as_of'][:10]}"
     table(f"What was foretold: {figures['users']:,} users, {until}", ["signal", *FIGURES.values()], rows)
     leads = [
-        [FIGURES[key], lead["best_baseline"].replace("_", " "), f"{lead['margin']:+.3f}", _range(lead)]
+        [FIGURES[key], lead["best_baseline"].replace("_", " "), f"{lead['margin']:+.3f}", lead_range(lead)]
         for key, lead in figures["margins"].items()
     ]
     table("Lead of the score over the best baseline", ["figure", "best baseline", "lead", "95 % interval"], leads, 2)
 
 
-def _range(lead: dict) -> str:
+def lead_range(lead: dict) -> str:
+    """Return a lead's bootstrap interval."""
     return f"{lead['low']:+.3f} to {lead['high']:+.3f}"
 
 
@@ -104,3 +105,20 @@ def drift_table(report: dict) -> None:
         rows.append([feature["feature"], feature["status"], f"{feature['psi']:.3f}", *shares])
     columns = ["", "", "PSI", "gain", "unknown", "then"]
     table("Drift since training; gain: how much the model uses it", columns, rows, 2)
+
+
+def attacks_table(report: dict) -> None:
+    """Print what each attack costs and gains, and what the most resistant and the weakest baseline would give."""
+    rows = []
+    for attack in report["attacks"]:
+        given = sorted(attack["baselines"].items(), key=lambda held: held[1])
+        told = [f"{points:+.1f} {name.replace('_', ' ')}" for name, points in (given[0], given[-1])]
+        costs = [f"{attack[key]:,}" for key in ("accounts", "acts")]
+        gains = [f"{attack[key]:+.1f}" for key in ("gain_median", "gain_p95")]
+        verdict = "held" if attack["held"] else "NOT held"
+        rows.append([attack["told"], *costs, *gains, f"{attack['limit']:g}", verdict, *told])
+    columns = ["attack", "accounts", "acts", "gain", "95th pct", "limit", "", "least by", "most by"]
+    table(f"Points an ordinary member gains, as of {report['as_of'][:10]}", columns, rows)
+    held = sum(attack["held"] for attack in report["attacks"])
+    median = f"The median active user has {report['median_active']:.1f} points."
+    say(f"{held} of {len(report['attacks'])} limits are held. {median}")
