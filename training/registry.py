@@ -1,10 +1,5 @@
-"""The registry: MLflow runs with their figures, and the versions and aliases of the model `clout`."""
+"""The registry: the versions of the model `clout`, their aliases, and what is logged with them."""
 
-import logging
-import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version as installed
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,61 +10,16 @@ from features.errors import RegistryError
 from training.bundle import PREDICTED, Bundle, load_bundle, read_bundle
 from training.home import Home
 from training.scale import Scale
+from training.tracking import connected, experiment, is_new
 
 MODEL = "clout"
-EXPERIMENT = "clout"
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 REPORT = "report.json"
 CARD = "card.md"
 LONGEST_DESCRIPTION = 5_000
 MONITOR_REPORT = "monitor.json"
-QUIET = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
-}
 REQUIREMENTS = ("clout-score", "lightgbm", "pandas", "ibis-framework")
-
-
-@contextmanager
-def _mlflow(home: Home) -> Iterator[Any]:
-    """Yield MLflow set to this home's registry; what goes wrong inside comes out as RegistryError."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    with warnings.catch_warnings(), _kept("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-        warnings.simplefilter("ignore")
-        import mlflow
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        mlflow.set_tracking_uri(home.registry_uri)
-        mlflow.set_registry_uri(home.registry_uri)
-        try:
-            yield mlflow
-        except (MlflowException, SQLAlchemyError, OSError) as error:
-            told = next(iter(str(error).splitlines()), type(error).__name__)
-            raise RegistryError(
-                f"the registry at {home.registry_uri} did not answer as expected: {told}. "
-                "Check that it runs, and CLOUT_HOME and MLFLOW_TRACKING_URI."
-            ) from error
-
-
-@contextmanager
-def _kept(*names: str) -> Iterator[None]:
-    """Put environment variables back at the end: MLflow sets them, and the next home must not be read from them."""
-    before = {name: os.environ.get(name) for name in names}
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
 
 
 def register(
@@ -95,9 +45,9 @@ def register(
     RegistryError : the registry cannot be reached or refuses
 
     """
-    with _mlflow(home) as mlflow, TemporaryDirectory() as folder:
+    with connected(home) as mlflow, TemporaryDirectory() as folder:
         bundle.save(Path(folder) / "bundle")
-        mlflow.set_experiment(experiment_id=_experiment(mlflow, home))
+        mlflow.set_experiment(experiment_id=experiment(mlflow, home))
         with mlflow.start_run(run_name=f"clout {bundle.facts['as_of'][:10]}"):
             mlflow.log_params(params)
             mlflow.log_metrics(metrics)
@@ -143,8 +93,8 @@ def log_monitor(home: Home, version: str, report: dict, metrics: dict) -> str:
 
     """
     tags = {"model_version": version, "held": str(report["held"]).lower()}
-    with _mlflow(home) as mlflow:
-        mlflow.set_experiment(experiment_id=_experiment(mlflow, home))
+    with connected(home) as mlflow:
+        mlflow.set_experiment(experiment_id=experiment(mlflow, home))
         with mlflow.start_run(run_name=f"monitor {report['as_of'][:10]}", tags=tags) as run:
             mlflow.log_metrics(metrics)
             mlflow.log_dict(report, MONITOR_REPORT)
@@ -153,13 +103,13 @@ def log_monitor(home: Home, version: str, report: dict, metrics: dict) -> str:
 
 def promote(home: Home, version: str) -> None:
     """Point the alias `champion` to a version."""
-    with _mlflow(home) as mlflow:
+    with connected(home) as mlflow:
         mlflow.MlflowClient().set_registered_model_alias(MODEL, CHAMPION, version)
 
 
 def tag(home: Home, version: str, name: str, value: str) -> None:
     """Tag a version."""
-    with _mlflow(home) as mlflow:
+    with connected(home) as mlflow:
         mlflow.MlflowClient().set_model_version_tag(MODEL, version, name, value)
 
 
@@ -178,9 +128,9 @@ def champion(home: Home) -> tuple[Bundle, str] | None:
 
 def _champion_folder(home: Home) -> tuple[Path, str] | None:
     """Fetch the champion's bundle; return its folder and version."""
-    if _is_new(home):
+    if is_new(home):
         return None
-    with _mlflow(home) as mlflow:
+    with connected(home) as mlflow:
         found = _aliased(mlflow.MlflowClient(), CHAMPION)
         if found is None:
             return None
@@ -217,11 +167,6 @@ def required_champion(home: Home) -> tuple[Bundle, str]:
     return found
 
 
-def _is_new(home: Home) -> bool:
-    """Tell whether the embedded store is still to be made; asking MLflow would make it."""
-    return home.tracking_uri is None and not home.store.exists()
-
-
 def _no_champion(home: Home) -> RegistryError:
     return RegistryError(
         f"the registry at {home.registry_uri} holds no champion of the model {MODEL!r}. "
@@ -237,7 +182,7 @@ def report(home: Home, version: str) -> dict | None:
     RegistryError : the registry cannot be reached or holds no such version
 
     """
-    with _mlflow(home) as mlflow:
+    with connected(home) as mlflow:
         found = _logged(mlflow, version, REPORT)
         return mlflow.artifacts.load_dict(found) if found else None
 
@@ -250,9 +195,9 @@ def card(home: Home, version: str | None = None) -> str:
     RegistryError : the registry cannot be reached, or holds no such version, no champion, or no card with it
 
     """
-    if _is_new(home):
+    if is_new(home):
         raise _no_champion(home)
-    with _mlflow(home) as mlflow:
+    with connected(home) as mlflow:
         version = version or _aliased(mlflow.MlflowClient(), CHAMPION)
         if version is None:
             raise _no_champion(home)
@@ -290,14 +235,6 @@ def _aliased(client: Any, alias: str) -> str | None:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-
-
-def _experiment(mlflow: Any, home: Home) -> str:
-    found = mlflow.get_experiment_by_name(EXPERIMENT)
-    if found is not None:
-        return found.experiment_id
-    place = None if home.tracking_uri else home.artifacts.resolve().as_uri()
-    return mlflow.create_experiment(EXPERIMENT, artifact_location=place)
 
 
 def _signature() -> Any:

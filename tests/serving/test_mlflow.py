@@ -17,7 +17,8 @@ import pytest
 from features.catalogue import CATALOGUE
 from serving.service import load_service
 from training.home import Home, home_from_environment
-from training.registry import QUIET, champion, promote, register, report
+from training.registry import champion, promote, register, report
+from training.tracking import QUIET
 
 LOAD = """
 import sys

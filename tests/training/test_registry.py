@@ -14,7 +14,6 @@ from training.registry import (
     CARD,
     LONGEST_DESCRIPTION,
     _description,
-    _mlflow,
     card,
     champion,
     promote,
@@ -23,6 +22,7 @@ from training.registry import (
     required_champion,
     tag,
 )
+from training.tracking import connected
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_the_champion_comes_back_as_it_was(home, trained):
 
 
 def test_mlflow_itself_loads_the_champion(home, trained, rows):
-    with _mlflow(home):
+    with connected(home):
         loaded = mlflow.pyfunc.load_model("models:/clout@champion")
         found = loaded.predict(rows[list(trained.bundle.features)])
     pd.testing.assert_frame_equal(found, trained.bundle.predict(rows))
