@@ -26,7 +26,7 @@ def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None =
     Parameters
     ----------
     panel : rows of all cutoffs of `split`
-    split : cutoffs by role
+    split : the cutoffs to learn from
     config : what to fit
     scale : a frozen scale to keep; None makes one
 
