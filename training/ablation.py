@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
+import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
@@ -10,7 +11,7 @@ from features.catalogue import CATALOGUE
 from features.errors import TooSmallError
 from features.scopes import ALL
 from training.config import Config, Model
-from training.metrics import METRICS, RANKING
+from training.metrics import ranking
 from training.model import fit_booster, margins
 from training.panel import in_scope, rows_at
 
@@ -66,8 +67,7 @@ def ablate(
 def _figures(audience: np.ndarray, margin: np.ndarray) -> dict[str, float]:
     expected = np.exp(margin)
     total = float(expected.sum() / audience.sum())
-    ranked = {key: METRICS[key](audience, margin, expected) for key in RANKING}
-    return ranked | {"total": total, "level_error": abs(float(np.log(total)))}
+    return ranking(audience, margin, expected) | {"total": total, "level_error": abs(float(np.log(total)))}
 
 
 def _means(folds: list[dict]) -> dict[str, float]:
@@ -79,7 +79,11 @@ def _recipe(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarra
 
 
 def _without_newest(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
-    return _recipe(older[older["as_of"] < older["as_of"].max()], ahead, model)
+    return margins(_fitted_before_newest(older, model), ahead)
+
+
+def _fitted_before_newest(older: pd.DataFrame, model: Model) -> lgb.Booster:
+    return fit_booster(older[older["as_of"] < older["as_of"].max()], model)
 
 
 def _unweighted(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
@@ -113,9 +117,9 @@ def _divided(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _recalibrated(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
     """Hold the level of the total to the newest complete horizon, foretold by a model that has not seen it."""
-    newest = older[older["as_of"] == older["as_of"].max()]
-    missed = np.exp(_without_newest(older, newest, model)).sum() / max(newest["audience"].sum(), 1)
-    return _without_newest(older, ahead, model) - np.log(missed)
+    booster, newest = _fitted_before_newest(older, model), older[older["as_of"] == older["as_of"].max()]
+    missed = np.exp(margins(booster, newest)).sum() / max(newest["audience"].sum(), 1)
+    return margins(booster, ahead) - np.log(missed)
 
 
 VARIANTS: dict[str, Variant] = {

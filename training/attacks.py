@@ -62,8 +62,8 @@ class Attack:
 
 
 def acts(times: pd.DatetimeIndex, **fields: object) -> pd.DataFrame:
-    """Return events at these times; each field is one value for all or one a time."""
-    return pd.DataFrame({"time": times, **fields})
+    """Return events at these times; each field is one value for all or one a time; no target unless it is given."""
+    return pd.DataFrame({"time": times, "target": None, **fields})
 
 
 def accounts(member: str, count: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from training.gate import Verdict
 from training.metrics import FIGURES
 from training.scale import MEDIAN_POINTS, P95_POINTS
 from training.slices import BANDS, weaknesses
-from training.tables import lead_range
+from training.tables import lead_rows, signal_rows
 
 LANDMARKS = (MEDIAN_POINTS, P95_POINTS, 80.0)
 INTENDED = (
@@ -116,12 +116,7 @@ def _moment(stamp: str) -> str:
 
 
 def _figures(evaluation: dict) -> list[str]:
-    metrics, kept = evaluation["metrics"], evaluation["retention"]
-    signals = [[name.replace("_", " "), *(_number(held.get(key)) for key in FIGURES)] for name, held in metrics.items()]
-    leads = [
-        [FIGURES[key], lead["best_baseline"].replace("_", " "), f"{lead['margin']:+.3f}", lead_range(lead)]
-        for key, lead in evaluation["margins"].items()
-    ]
+    kept = evaluation["retention"]
     spearman = "not defined" if kept["spearman"] is None else f"{kept['spearman']:.2f}"
     stayed = ", ".join(f"{100 * row['kept']:.0f} % of the top {100 * row['share']:.0f} %" for row in kept["top"])
     return [
@@ -129,9 +124,9 @@ def _figures(evaluation: dict) -> list[str]:
         f"{evaluation['horizon_days']} days from {_moment(evaluation['as_of'])}. Total is expected over real audience; "
         "coverage the share of users inside their interval, `1+` among those of whom at least one person is expected.",
         "",
-        *_table(["signal", *FIGURES.values()], signals),
+        *_table(["signal", *FIGURES.values()], signal_rows(evaluation)),
         "",
-        *_table(["figure", "best baseline", "lead of the score", "95 % interval"], leads),
+        *_table(["figure", "best baseline", "lead of the score", "95 % interval"], lead_rows(evaluation)),
         "",
         f"From the horizon before, which it has learnt from, to this one the rank correlation is {spearman}; {stayed} "
         "stay there.",

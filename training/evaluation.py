@@ -12,7 +12,7 @@ from features.opening import checked_as_of
 from features.scopes import ALL
 from training.baselines import BASELINES, baselines
 from training.bundle import Bundle
-from training.metrics import METRICS, RANKING
+from training.metrics import METRICS, RANKING, ranking
 from training.outcome import check_complete
 from training.panel import in_scope, panel_rows
 
@@ -65,9 +65,7 @@ def evaluate(audience: np.ndarray, predicted: pd.DataFrame, signals: pd.DataFram
     audience = audience.astype(float)
     inputs = {"score": (predicted["unclipped"].to_numpy(float), predicted["expected_audience"].to_numpy(float))}
     inputs |= {name: (signals[name].to_numpy(float),) * 2 for name in BASELINES}
-    table: dict[str, dict] = {
-        name: {key: METRICS[key](audience, *pair) for key in RANKING} for name, pair in inputs.items()
-    }
+    table: dict[str, dict] = {name: ranking(audience, *pair) for name, pair in inputs.items()}
     table["score"] |= calibration_figures(audience, predicted)
     margins = {key: _margin(key, table, audience, inputs, resamples, seed) for key in RANKING}
     return {"users": len(audience), "metrics": table, "margins": margins, "bands": bands(audience, predicted)}

@@ -39,3 +39,8 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
     "ndcg_100": ndcg_100,
     "r2_log": r2_log,
 }
+
+
+def ranking(audience: np.ndarray, signal: np.ndarray, expected: np.ndarray) -> dict[str, float]:
+    """Return every ranking metric by name, in the order of RANKING."""
+    return {key: METRICS[key](audience, signal, expected) for key in RANKING}

@@ -7,11 +7,11 @@ import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
-from ibis.util import gen_name
 
 from features.acts import acts as keyed
+from features.acts import kept
 from features.errors import TooSmallError
-from features.events import CREATIONS, SCHEMA, open_events
+from features.events import CREATIONS, open_events
 from features.opening import checked_as_of
 from features.scopes import ALL
 from features.table import feature_rows
@@ -85,9 +85,9 @@ def _points(
 
     Baselines are ranked among `honest` users and given the points that stand at that rank among honest scores.
     """
-    known = keyed(events, (ALL,))
-    rows = feature_rows(known, as_of).set_index("user", drop=False)
-    signals = baselines(known, rows.reset_index(drop=True), as_of).set_axis(rows.index)
+    with kept(keyed(events, (ALL,))) as known:
+        rows = feature_rows(known, as_of).set_index("user", drop=False)
+        signals = baselines(known, rows.reset_index(drop=True), as_of).set_axis(rows.index)
     score = bundle.predict(rows)[SCORE]
     users = rows.index if honest is None else honest.index
     scale = np.sort((score if honest is None else honest[SCORE]).to_numpy())
@@ -136,7 +136,8 @@ def _measured(
     names = list(honest.index[chosen[: len(chosen) // attack.group * attack.group]])
     groups = [names[k : k + attack.group] for k in range(0, len(names), attack.group)]
     done = [attack.make(group, scene) for group in groups]
-    attacked, _ = _points(_together(events, pd.concat(done, ignore_index=True)), bundle, scene.as_of, honest)
+    made = open_events(pd.concat(done, ignore_index=True), events.get_backend())
+    attacked, _ = _points(events.union(made), bundle, scene.as_of, honest)
     gains = attacked.loc[names] - honest.loc[names]
     gain, end = float(gains[SCORE].median()), float(attacked.loc[names, SCORE].median())
     acts_each = sum(map(len, done)) / len(names)
@@ -146,7 +147,7 @@ def _measured(
         "told": attack.told,
         "mode": SCORING,
         "members": len(names),
-        "accounts": round(float(np.mean([made["actor"].nunique() for made in done]))),
+        "accounts": round(float(np.mean([each["actor"].nunique() for each in done]))),
         "acts": round(acts_each),
         "gain_median": gain,
         "gain_p95": float(gains[SCORE].quantile(0.95)),
@@ -156,12 +157,3 @@ def _measured(
         "held": bool(held),
         "baselines": {name: float(gains[name].median()) for name in BASELINES},
     }
-
-
-def _together(events: ir.Table, made: pd.DataFrame) -> ir.Table:
-    """Put acts among the events, in the same engine."""
-    full = made.reindex(columns=list(SCHEMA.names)).assign(network="default")
-    typed = {name: full[name].astype("object") for name in ("topics", "links")}
-    backend = events.get_backend()
-    table = backend.create_table(gen_name("attack"), ibis.memtable(full.assign(**typed), schema=SCHEMA), temp=True)
-    return open_events(events.union(table))

@@ -15,21 +15,35 @@ def figures_table(figures: dict) -> None:
     """Print the score's figures beside every baseline's, and its lead over the best of them."""
     from training.metrics import FIGURES
 
-    rows = [
+    until = f"{figures['horizon_days']} days from {figures['as_of'][:10]}"
+    table(
+        f"What was foretold: {figures['users']:,} users, {until}", ["signal", *FIGURES.values()], signal_rows(figures)
+    )
+    columns = ["figure", "best baseline", "lead", "95 % interval"]
+    table("Lead of the score over the best baseline", columns, lead_rows(figures), 2)
+
+
+def signal_rows(figures: dict) -> list[list[str]]:
+    """Return each signal's name and figures as text, empty where it has none."""
+    from training.metrics import FIGURES
+
+    return [
         [name.replace("_", " "), *("" if held.get(key) is None else f"{held[key]:.3f}" for key in FIGURES)]
         for name, held in figures["metrics"].items()
     ]
-    until = f"{figures['horizon_days']} days from {figures['as_of'][:10]}"
-    table(f"What was foretold: {figures['users']:,} users, {until}", ["signal", *FIGURES.values()], rows)
-    leads = [
-        [FIGURES[key], lead["best_baseline"].replace("_", " "), f"{lead['margin']:+.3f}", lead_range(lead)]
+
+
+def lead_rows(figures: dict) -> list[list[str]]:
+    """Return the score's lead over the best baseline in each figure, with its interval, as text."""
+    from training.metrics import FIGURES
+
+    return [
+        [FIGURES[key], lead["best_baseline"].replace("_", " "), f"{lead['margin']:+.3f}", _range(lead)]
         for key, lead in figures["margins"].items()
     ]
-    table("Lead of the score over the best baseline", ["figure", "best baseline", "lead", "95 % interval"], leads, 2)
 
 
-def lead_range(lead: dict) -> str:
-    """Return a lead's bootstrap interval."""
+def _range(lead: dict) -> str:
     return f"{lead['low']:+.3f} to {lead['high']:+.3f}"
 
 

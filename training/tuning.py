@@ -15,7 +15,7 @@ from features.catalogue import CATALOGUE
 from features.errors import TooSmallError
 from features.scopes import ALL
 from training.config import Model
-from training.metrics import METRICS, RANKING
+from training.metrics import RANKING, ranking
 from training.model import fit_booster, margins
 from training.panel import in_scope, rows_at
 from training.study import SPACE, opened, run_trial, trial_rows
@@ -120,7 +120,7 @@ def fold_value(panel: pd.DataFrame, fold: Fold, model: Model) -> float:
     judged = in_scope(rows_at(panel, fold.judged), ALL)
     margin = margins(booster, judged)
     audience = judged["audience"].to_numpy(float)
-    return float(np.mean([metric(audience, margin, np.exp(margin)) for metric in (METRICS[name] for name in RANKING)]))
+    return float(np.mean(list(ranking(audience, margin, np.exp(margin)).values())))
 
 
 def chosen(table: list[dict]) -> dict:
