@@ -7,7 +7,7 @@ import ibis
 from features.feature import Feature
 from features.windows import DAY, WEEK, WEEKS, count, days, decay, ratio, total, when, within
 
-_feature = partial(Feature, family="cadence", over="made", unit="pieces", direction="free", actionable=True)
+_feature = partial(Feature, family="cadence", over="made", unit="pieces", direction="none", actionable=True)
 _lately = partial(_feature, over="lately")
 _since = partial(_feature, unit="days", if_none=None)
 
@@ -94,7 +94,6 @@ FEATURES = [
         "Somebody last engaged {value} days ago.",
         lambda pairs: days(pairs.last_age.min()),
         over="pairs",
-        direction="down",
         actionable=False,
     ),
     _since(
@@ -111,6 +110,7 @@ FEATURES = [
         "The person was first seen {value} days ago.",
         lambda user: days(ibis.greatest(user.first_act_age.fill_null(0), user.first_engaged_age.fill_null(0))),
         over="users",
+        direction="free",
         actionable=False,
     ),
 ]

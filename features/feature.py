@@ -18,6 +18,8 @@ Relation = Literal[
     "pieces",
     "topics",
     "engagers",
+    "credibility",
+    "credited",
     "given",
     "made",
     "lately",
@@ -27,7 +29,7 @@ Relation = Literal[
     "contents",
     "users",
 ]
-Direction = Literal["up", "down", "free"]
+Direction = Literal["up", "down", "free", "none"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Feature:
     family : what it tells about: reach, response, persistence, network, cadence or originality
     unit : of the value, such as `people` or `days`
     over : the relation it is computed over; `users` for what derives from other features of the row
-    direction : the only way in which a larger value may move the score (`up`, `down`), or `free`
+    direction : the only way in which a larger value may move the score (`up`, `down`), `free`, or `none`: it is shown
+        and no model sees it
     actionable : whether the person can act on it
     if_none : the value of a user without any row there: 0 for what is counted, None for what is then unknown
 
@@ -111,6 +114,11 @@ class Catalogue:
     def names(self) -> list[str]:
         """The names, in order."""
         return list(self._features)
+
+    @property
+    def scored(self) -> "Catalogue":
+        """The features that may move a score, in order: those that models see."""
+        return Catalogue(feature for feature in self if feature.direction != "none")
 
     def over(self, relation: Relation) -> list[Feature]:
         """Return the features of one relation, in order."""

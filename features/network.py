@@ -7,7 +7,7 @@ import ibis.expr.types as ir
 from features.feature import Feature
 from features.windows import BILLION, count, ratio, total, within
 
-_feature = partial(Feature, family="network", over="engagers", direction="free", if_none=None)
+_feature = partial(Feature, family="network", over="engagers", direction="none", if_none=None)
 _counted = partial(_feature, unit="people", if_none=0.0)
 
 
@@ -28,7 +28,6 @@ FEATURES = [
         "The people who engage are themselves engaged with (average prominence {value}).",
         lambda engagers: _mean(engagers.prominence),
         unit="nats",
-        direction="up",
     ),
     _feature(
         "engager_breadth_365d",
@@ -42,21 +41,18 @@ FEATURES = [
         "the parts of their engagement of the last 365 days that people gave to the person, added up",
         "The attention people gave adds up to that of {value} people engaging with nobody else.",
         lambda engagers: total(engagers.share),
-        direction="up",
     ),
     _counted(
         "favoured_by_365d",
         "distinct people who engaged with nobody more often than with the person in the last 365 days",
         "{value} people engage with nobody more often.",
         lambda engagers: count(engagers.favourite),
-        direction="up",
     ),
     _counted(
         "one_way_engagers_365d",
         "distinct people who engaged in the last 365 days without the person engaging with them",
         "{value} people engage without being engaged with in return.",
         lambda engagers: count(~engagers.mutual),
-        direction="up",
     ),
     _feature(
         "mutual_share_365d",

@@ -12,7 +12,7 @@ _feature = partial(
     family="originality",
     over="lately",
     unit="share",
-    direction="free",
+    direction="none",
     actionable=True,
     if_none=None,
 )

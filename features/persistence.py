@@ -7,7 +7,7 @@ import ibis.expr.types as ir
 from features.feature import Feature
 from features.windows import DAY, count, ratio, when
 
-_feature = partial(Feature, family="persistence", over="pieces", unit="share", direction="up", if_none=None)
+_feature = partial(Feature, family="persistence", over="pieces", unit="share", direction="none", if_none=None)
 
 
 def _lifetime(pieces: ir.Table) -> ir.IntegerValue:

@@ -7,7 +7,7 @@ import ibis.expr.types as ir
 from features.feature import Feature
 from features.windows import PERIODS, count, decay, marked, ratio, total, when, within
 
-_feature = partial(Feature, family="reach", unit="people", over="pairs", direction="up")
+_feature = partial(Feature, family="reach", unit="people", over="pairs", direction="none")
 _follows = partial(_feature, over="follows")
 
 
@@ -110,7 +110,6 @@ FEATURES = [
         "distinct people who unfollowed the person in the last 28 days and have not followed again since",
         "{value} people stopped following in the last 28 days.",
         lambda follows: count(~follows.standing & within(follows.unfollowed_age, 28)),
-        direction="down",
     ),
     _feature(
         "followers_per_followed",
@@ -119,6 +118,5 @@ FEATURES = [
         lambda user: ratio(user.followers + 1, user.people_followed + 1),
         over="users",
         unit="people per person",
-        direction="free",
     ),
 ]

@@ -8,8 +8,9 @@ import ibis
 import ibis.expr.types as ir
 
 from features.acts import CODES
-from features.events import CREATIONS, ENGAGEMENTS
+from features.events import CREATIONS, ENGAGEMENTS, NEGATIVE
 from features.windows import (
+    BILLION,
     DAY,
     LOOKBACK_DAYS,
     RECENT_DAYS,
@@ -45,12 +46,14 @@ def pairs(engagements: ir.Table) -> ir.Table:
     """Aggregate engagements by (user, other): the one expensive pass.
 
     A window's distinct engagers are the pairs whose last act falls in it, so all nested windows come from here; `weeks`
-    marks the weeks back from `as_of` in which the other engaged.
+    marks the weeks back from `as_of` in which the other engaged; `approved_age` is of the last act that is no
+    disapproval.
     """
     e = engagements
     return e.group_by("user", "other").agg(
         last_age=e.age.min(),
         first_age=e.age.max(),
+        approved_age=when(~is_any(e.verb, *NEGATIVE), e.age).min(),
         acts=count(within(e.age, LOOKBACK_DAYS)),
         weeks=marks(e.age, WEEK, WEEKS),
     )
@@ -125,15 +128,22 @@ def created(own: ir.Table) -> ir.Table:
     return new.group_by("user", piece=new.made).agg(created_age=new.age.max())
 
 
-def pieces(engagements: ir.Table, created: ir.Table) -> ir.Table:
+def pieces(engagements: ir.Table, created: ir.Table, credited: ir.Table) -> ir.Table:
     """Aggregate engagements by (user, piece): what each piece drew.
+
+    `credit` is what those who engaged weigh, in billionths, `day_credit` and `late_credit` that of what came after a day
+    and a week, and `credible_age` the age of the last engagement by somebody at least a tenth credible; the weights are
+    in `credited`, and an unknown person weighs one.
 
     What a piece drew is late if it is not in `created`, being older or of unknown making; `created` has to look a week
     further back than the engagements. `created_age` is null for pieces made more than 90 days ago.
     """
     on_pieces = engagements.filter(engagements.object.notnull(), ~is_any(engagements.verb, *PERSONAL))
-    reactions = on_pieces.select("user", "verb", "age", piece=on_pieces.object)
-    r = reactions.left_join(created, ["user", "piece"]).drop("user_right", "piece_right")
+    reactions = on_pieces.select("user", "other", "verb", "age", piece=on_pieces.object)
+    dated = reactions.left_join(created, ["user", "piece"]).drop("user_right", "piece_right")
+    weights = credited.select("user", "other", "weight")
+    r = dated.left_join(weights, ["user", "other"]).drop("user_right", "other_right")
+    r = r.mutate(weight=r.other.isnull().ifelse(BILLION, r.weight.fill_null(0)))
     delay = r.created_age - r.age
     after_a_day, after_a_week = (delay.isnull() | (delay > days * DAY) for days in (1, 7))
     return r.group_by("user", "piece").agg(
@@ -143,6 +153,10 @@ def pieces(engagements: ir.Table, created: ir.Table) -> ir.Table:
         after_a_day=count(after_a_day),
         after_a_week=count(after_a_week),
         passed_on_late=count(is_any(r.verb, "repost", "quote") & after_a_week),
+        credit=r.weight.sum().cast("int64"),
+        day_credit=when(after_a_day, r.weight).sum().cast("int64"),
+        late_credit=when(after_a_week, r.weight).sum().cast("int64"),
+        credible_age=when(r.weight >= BILLION // 10, r.age).min(),
     )
 
 

@@ -3,11 +3,11 @@
 from functools import partial
 
 from features.events import ENDORSEMENTS, NEGATIVE
-from features.feature import Direction, Feature
+from features.feature import Feature
 from features.relations import is_any
 from features.windows import count, decay, ratio, total, within
 
-_feature = partial(Feature, family="response", unit="acts", over="received", direction="up")
+_feature = partial(Feature, family="response", unit="acts", over="received", direction="none")
 _pieces = partial(_feature, over="pieces", unit="pieces")
 _users = partial(_feature, over="users", if_none=None)
 
@@ -21,13 +21,12 @@ def _engagements(days: int) -> Feature:
     )
 
 
-def _of_kind(name: str, plural: str, verbs: tuple[str, ...], days: int, direction: Direction = "up") -> Feature:
+def _of_kind(name: str, plural: str, verbs: tuple[str, ...], days: int) -> Feature:
     return _feature(
         f"{name}_{days}d",
         f"{plural} received in the last {days} days",
         f"{{value}} {plural} came in the last {days} days.",
         lambda received: count(is_any(received.verb, *verbs) & within(received.age, days)),
-        direction=direction,
     )
 
 
@@ -53,14 +52,13 @@ FEATURES = [
     _of_kind("mentions", "mentions", ("mention",), 90),
     _of_kind("endorsements", "likes, reposts and quotes", ENDORSEMENTS, 28),
     _of_kind("endorsements", "likes, reposts and quotes", ENDORSEMENTS, 90),
-    _of_kind("disapprovals", "dislikes, flags, unfollows and blocks", NEGATIVE, 90, direction="down"),
+    _of_kind("disapprovals", "dislikes, flags, unfollows and blocks", NEGATIVE, 90),
     _users(
         "disapproval_share_90d",
         "share of the last 90 days' engagements that were dislikes, flags, unfollows or blocks",
         "{value} of the engagements of the last 90 days were dislikes, flags, unfollows or blocks.",
         lambda user: ratio(user.disapprovals_90d, user.engagements_90d),
         unit="share",
-        direction="down",
     ),
     _feature(
         "unknown_share_90d",
@@ -68,7 +66,6 @@ FEATURES = [
         "{value} of the engagements of the last 90 days came from people who are not known.",
         lambda received: ratio(count(received.other.isnull()), received.count()),
         unit="share",
-        direction="free",
         if_none=None,
     ),
     *(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import ibis.expr.types as ir
 import pandas as pd
 
-from features import passes, relations
+from features import credibility, passes, relations
 from features.acts import Acts, kept_people, known
 from features.catalogue import CATALOGUE
 from features.feature import Relation
@@ -19,7 +19,7 @@ from features.windows import DAY, LOOKBACK_DAYS, RECENT_DAYS, WEEK, WEEKS, count
 KEYS = ["user", "scope"]
 LATELY_DAYS = 62
 LATE_DAYS = 7
-STEPS = 20
+STEPS = 28
 MORE = ("first_act_age", "first_engaged_age", "new_pieces", "new_pieces_drawing")
 
 Progress = Callable[[float], None]
@@ -83,9 +83,9 @@ def _steps(ends: Ends, kept: bool, keep: passes.Keep, starts: dict[str, ir.Table
     with ExitStack() as stack:
         parts = _Parts(stack, keep)
         with nullcontext(starts["long"]) if kept else keep("acts", starts["long"]) as acts:
-            _long(acts, ends, parts)
+            credited = _long(acts, starts["people"], ends, parts)
         with nullcontext(starts["recent"]) if kept else keep("recent_acts", starts["recent"]) as acts:
-            _recent(acts, ends, parts)
+            _recent(acts, credited, ends, parts)
         yield _joined(parts, starts["people"])
 
 
@@ -96,11 +96,15 @@ class _Parts:
         self._kept, self.keep = kept, keep
         self.tables: dict[Relation, ir.Table] = {}
 
+    def hold(self, name: str, table: ir.Table) -> ir.Table:
+        """Keep a table to the end."""
+        return self._kept.enter_context(self.keep(name, table))
+
     def add(self, relation: Relation, table: ir.Table, **more: ir.Value) -> ir.Table:
         """Compute the features over a relation, and whatever else later ones need of it."""
         values = {feature.name: feature.value(table) for feature in CATALOGUE.over(relation)}
         part = table.group_by("user").agg(**values, **more)
-        self.tables[relation] = self._kept.enter_context(self.keep(f"features_over_{relation}", part))
+        self.tables[relation] = self.hold(f"features_over_{relation}", part)
         return self.tables[relation]
 
     def add_spans(self, relation: Relation, part: ir.Table, spans: int) -> None:
@@ -108,25 +112,39 @@ class _Parts:
         self.add(relation, relations.spans(part.select("user", "marks"), spans))
 
 
-def _long(acts: ir.Table, ends: Ends, parts: _Parts) -> None:
-    """Add what looks back a year or more."""
+def _long(acts: ir.Table, people: ir.Table, ends: Ends, parts: _Parts) -> ir.Table:
+    """Add what looks back a year or more; return what the people who engaged weigh."""
+    made = relations.own(acts)
+    ages = {"last_act_age": made.age.min(), "first_act_age": made.age.max()}
+    active = parts.add("made", made, marks=marks(made.age, WEEK, WEEKS, ends.week), **ages)
+    parts.add_spans("weeks_active", active, WEEKS)
     engagements = relations.engagements(acts)
+    with parts.keep("follows", relations.follows(engagements)) as follows:
+        parts.add("follows", follows)
+        parts.add("followed", relations.turned(follows))
     with parts.keep("pairs", relations.pairs(engagements)) as pairs:
         ages = {"last_engaged_age": pairs.last_age.min(), "first_engaged_age": pairs.first_age.max()}
         parts.add("pairs", pairs, **ages)
         with parts.keep("engagers", relations.engagers(pairs)) as engagers:
             parts.add("engagers", engagers)
             parts.add("given", relations.turned(engagers))
-    with parts.keep("follows", relations.follows(engagements)) as follows:
-        parts.add("follows", follows)
-        parts.add("followed", relations.turned(follows))
-    made = relations.own(acts)
-    ages = {"last_act_age": made.age.min(), "first_act_age": made.age.max()}
-    active = parts.add("made", made, marks=marks(made.age, WEEK, WEEKS, ends.week), **ages)
-    parts.add_spans("weeks_active", active, WEEKS)
+        given = parts.hold("given", credibility.given(pairs))
+    return _credited(given, active, people, parts)
 
 
-def _recent(acts: ir.Table, ends: Ends, parts: _Parts) -> None:
+def _credited(given: ir.Table, made: ir.Table, people: ir.Table, parts: _Parts) -> ir.Table:
+    """Let credibility flow, and add what the people who engaged weigh by it."""
+    with (
+        parts.keep("seeds", credibility.seeds(given, made, people)) as seeds,
+        credibility.propagated(given, seeds, people, parts.keep) as has,
+    ):
+        parts.add("credibility", has)
+        credited = parts.hold("credited", credibility.credited(given, has))
+    parts.add("credited", credited)
+    return credited
+
+
+def _recent(acts: ir.Table, credited: ir.Table, ends: Ends, parts: _Parts) -> None:
     """Add what looks back 90 days, in detail."""
     recent = acts.filter(within(acts.age, RECENT_DAYS))
     received, own = relations.engagements(recent), relations.own(recent)
@@ -134,7 +152,7 @@ def _recent(acts: ir.Table, ends: Ends, parts: _Parts) -> None:
     active = parts.add("lately", own, marks=marks(own.age, DAY, LATELY_DAYS, ends.day))
     with parts.keep("created", relations.created(relations.own(acts))) as created:
         parts.add("created", created, new_pieces=count(within(created.created_age, RECENT_DAYS)))
-        pieces = relations.pieces(received, created)
+        pieces = relations.pieces(received, created, credited)
         parts.add("pieces", pieces, new_pieces_drawing=pieces.created_age.count())
     parts.add("contents", relations.contents(own))
     parts.add("topics", relations.topics(received))

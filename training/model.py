@@ -4,7 +4,7 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
-from features.catalogue import CATALOGUE
+from features.catalogue import SCORED
 from training.config import Model
 
 DIRECTIONS = {"up": 1, "down": -1, "free": 0}
@@ -26,24 +26,24 @@ def fit_booster(
 
     """
     data = lgb.Dataset(
-        rows[CATALOGUE.names].to_numpy(float),
+        rows[SCORED.names].to_numpy(float),
         label=rows["audience"].to_numpy(float),
         weight=_recency(rows["as_of"], config.half_life),
         init_score=start,
-        feature_name=CATALOGUE.names,
+        feature_name=SCORED.names,
         params={"verbose": -1},
     )
     own = {
         "objective": "tweedie",
         "tweedie_variance_power": config.variance_power,
-        "monotone_constraints": [monotone * DIRECTIONS[feature.direction] for feature in CATALOGUE],
+        "monotone_constraints": [monotone * DIRECTIONS[feature.direction] for feature in SCORED],
     }
     return lgb.train(parameters(config) | own, data, num_boost_round=config.trees)
 
 
 def margins(booster: lgb.Booster, rows: pd.DataFrame) -> np.ndarray:
     """Return the natural logarithm of the expected audience, shape (rows,)."""
-    return np.asarray(booster.predict(rows[CATALOGUE.names].to_numpy(float), raw_score=True))
+    return np.asarray(booster.predict(rows[SCORED.names].to_numpy(float), raw_score=True))
 
 
 def _recency(as_of: pd.Series, half_life: float) -> np.ndarray:

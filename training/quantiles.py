@@ -7,7 +7,7 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
-from features.catalogue import CATALOGUE
+from features.catalogue import SCORED
 from training.config import Model
 from training.model import parameters
 
@@ -45,9 +45,9 @@ def fit_quantiles(rows: pd.DataFrame, config: Model, level: float) -> Quantiles:
 
 def _fit(rows: pd.DataFrame, config: Model, alpha: float) -> lgb.Booster:
     data = lgb.Dataset(
-        rows[CATALOGUE.names].to_numpy(float),
+        rows[SCORED.names].to_numpy(float),
         label=np.log1p(rows["audience"].to_numpy(float)),
-        feature_name=CATALOGUE.names,
+        feature_name=SCORED.names,
         params={"verbose": -1},
     )
     own = {"objective": "quantile", "alpha": alpha, "learning_rate": LEARNING_RATE}

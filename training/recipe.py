@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 
-from features.catalogue import CATALOGUE
+from features.catalogue import SCORED
 from features.errors import TooSmallError
 from features.scopes import ALL
 from training.bundle import Bundle
@@ -42,11 +42,11 @@ def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None =
             "before: there is nothing to learn from. Bring a community in which people engage with each other."
         )
     booster, quantiles = fit_booster(rows, config.model), fit_quantiles(older, config.model, config.interval.level)
-    matrix, audience = recent[CATALOGUE.names].to_numpy(float), recent["audience"].to_numpy(float)
+    matrix, audience = recent[SCORED.names].to_numpy(float), recent["audience"].to_numpy(float)
     margin = np.asarray(booster.predict(matrix, raw_score=True))
     bundle = Bundle(
         booster_text=booster.model_to_string(),
-        features={feature.name: feature.fingerprint for feature in CATALOGUE},
+        features={feature.name: feature.fingerprint for feature in SCORED},
         scale=scale or make_scale(margin[recent["acts_365d"].to_numpy() > 0]),
         quantiles=quantiles,
         intervals=fit_intervals(np.exp(margin), *quantiles.around(matrix), audience, config.interval.level),
@@ -75,6 +75,6 @@ def _facts(rows: pd.DataFrame, split: Split, config: Config) -> dict:
         "training_cutoffs": [cutoff.isoformat() for cutoff in split.cutoffs],
         "calibration_cutoff": split.newest.isoformat(),
         "rows": len(rows),
-        "catalogue": CATALOGUE.fingerprint,
+        "catalogue": SCORED.fingerprint,
         "config": config.model_dump(mode="json"),
     }

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from features.catalogue import CATALOGUE
+from features.catalogue import SCORED
 from training.bundle import Bundle
 
 BINS = 10
@@ -39,7 +39,7 @@ def make_reference(rows: pd.DataFrame, predicted: pd.DataFrame) -> dict:
         "users": len(rows),
         "expected_audience": round(float(predicted["expected_audience"].mean()), DIGITS),
         "score": spread(points) | level(points),
-        "features": {name: spread(rows[name].to_numpy(float)) for name in CATALOGUE.names},
+        "features": {name: spread(rows[name].to_numpy(float)) for name in SCORED.names},
     }
 
 

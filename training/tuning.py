@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.catalogue import CATALOGUE
+from features.catalogue import SCORED
 from features.errors import TooSmallError
 from features.scopes import ALL
 from training.config import Model
@@ -154,7 +154,7 @@ def study_name(panel: pd.DataFrame, cutoffs: tuple[datetime, ...], base: Model) 
         "cutoffs": [cutoff.isoformat() for cutoff in cutoffs],
         "rows": [len(audience) for audience in outcomes],
         "audience": [int(audience.sum()) for audience in outcomes],
-        "catalogue": CATALOGUE.fingerprint,
+        "catalogue": SCORED.fingerprint,
         "base": base.model_dump(),
         "space": SPACE,
         "value": [MOST_FOLDS, *RANKING],

@@ -1,0 +1,161 @@
+"""Credible: what people do who count, each as much as established people vouch for them.
+
+These are what a score is made of. The like counts of everybody are shown and move no score: they are for sale.
+"""
+
+from functools import partial
+
+import ibis
+import ibis.expr.types as ir
+
+from features.feature import Feature
+from features.windows import BILLION, PERIODS, billionths, count, days, decay, marked, ratio, total, when, within
+
+_feature = partial(Feature, family="reach", unit="people", over="credited", direction="up")
+_pieces = partial(_feature, family="response", unit="pieces", over="pieces")
+SOMEWHAT = BILLION // 10
+
+
+def _engagers(days: int) -> Feature:
+    return _feature(
+        f"credible_engagers_{days}d",
+        f"distinct people who engaged in the last {days} days, each weighing as much as they are credible",
+        f"The people who engaged in the last {days} days weigh as {{value}} credible ones.",
+        lambda credited: total(when(within(credited.last_age, days), credited.weight)),
+    )
+
+
+def _weighed(part: ir.IntegerValue, weight: ir.IntegerValue) -> ir.IntegerValue:
+    """Multiply two numbers of billionths."""
+    return (part.cast("float64") * (weight.cast("float64") / BILLION)).round().cast("int64")
+
+
+def _period(credited: ir.Table, k: int) -> ir.BooleanValue:
+    return marked(credited.weeks, 4 * k, 4)
+
+
+def _pace(credited: ir.Table) -> ir.Value:
+    weights = [2.0**-k for k in range(PERIODS)]
+    sums = [total(when(_period(credited, k), credited.weight)) * weight for k, weight in enumerate(weights)]
+    return sum(sums[1:], sums[0]) / sum(weights)
+
+
+def _steady(credited: ir.Table) -> ir.Value:
+    periods = [_period(credited, k).ifelse(1, 0) for k in range(PERIODS)]
+    return total(when(sum(periods[1:], periods[0]) >= 3, credited.weight))
+
+
+def _drawing(days: int) -> Feature:
+    return _pieces(
+        f"credible_pieces_drawing_{days}d",
+        f"pieces of content with which credible people engaged in the last {days} days, each weighing as the people "
+        "who engaged with it in the last 90, one at most; unknown people count as credible",
+        f"Pieces with which credible people engaged in the last {days} days weigh as {{value}}.",
+        lambda pieces: total(when(within(pieces.credible_age, days), ibis.least(pieces.credit, BILLION))),
+    )
+
+
+FEATURES = [
+    *(_engagers(window) for window in (7, 28, 90, 365)),
+    _feature(
+        "credible_engagers_decayed_28d",
+        "distinct people of the last 365 days, each weighing as much as they are credible, and less the longer ago the "
+        "last engagement was (half after 28 days)",
+        "Recent and less recent credible people together weigh as {value} engaging right now.",
+        lambda credited: total(_weighed(decay(credited.last_age, 28), credited.weight)),
+    ),
+    _feature(
+        "credible_pace_28d",
+        "people per 28 days, each weighing as much as they are credible, averaged over six periods of 28 days with each "
+        "older one weighing half",
+        "About {value} credible people engage per 28 days, recent months weighing more.",
+        _pace,
+        unit="people per 28 days",
+    ),
+    _feature(
+        "credible_returning_28d",
+        "distinct people who engaged in the last 28 days and had done so before, each weighing as much as they are "
+        "credible",
+        "The people who came back to engage again in the last 28 days weigh as {value} credible ones.",
+        lambda credited: total(
+            when(within(credited.last_age, 28) & ~within(credited.first_age, 28), credited.weight)
+        ),
+    ),
+    _feature(
+        "credible_steady_168d",
+        "distinct people who engaged in at least three of the last six periods of 28 days, each weighing as much as "
+        "they are credible",
+        "The people who engaged in at least three of the last six 28-day periods weigh as {value} credible ones.",
+        _steady,
+    ),
+    _feature(
+        "credibility_365d",
+        "what established people pass on to the person by engaging in the last 365 days, directly or through others, "
+        "in parts of what an established person has",
+        "Established people vouch for the person with {value} times what one of them has.",
+        lambda credibility: credibility.credibility.sum().cast("float64") / BILLION,
+        family="network",
+        over="credibility",
+        unit="parts",
+    ),
+    _feature(
+        "credible_attention_365d",
+        "over the people who engaged in the last 365 days, each weighing as much as they are credible, one per person "
+        "with whom they engaged",
+        "The attention that credible people gave adds up to that of {value} people engaging with nobody else.",
+        lambda credited: total((credited.weight / credited.breadth).round().cast("int64")),
+        family="network",
+    ),
+    *(_drawing(window) for window in (28, 90)),
+    _pieces(
+        "credible_lasting_pieces_90d",
+        "pieces of content with which credible people engaged in the last 90 days more than a week after they were "
+        "made, or after a making that is not known, each weighing as those people, one at most; unknown people count "
+        "as credible",
+        "Pieces with which credible people engaged more than a week after they were made weigh as {value}.",
+        lambda pieces: total(ibis.least(pieces.late_credit, BILLION)),
+        family="persistence",
+    ),
+    _pieces(
+        "credible_after_a_day_share_90d",
+        "share of the last 90 days' engagements with content that came more than a day after it was made, or after a "
+        "making that is not known, each weighing as the person is credible; unknown people count as credible",
+        "{value} of what credible people did about content came more than a day after it was made.",
+        lambda pieces: ratio(pieces.day_credit.sum(), pieces.credit.sum()),
+        family="persistence",
+        unit="share",
+        if_none=None,
+    ),
+    _feature(
+        "credible_engagers_per_piece_90d",
+        "people who engaged in the last 90 days, each weighing as much as they are credible, per piece created in them",
+        "Credible people weighing {value} engaged per piece created in the last 90 days.",
+        lambda user: ratio(user.credible_engagers_90d, user.created_90d),
+        family="response",
+        over="users",
+        unit="people per piece",
+        if_none=None,
+    ),
+    _feature(
+        "days_since_credible_engagement",
+        "days since somebody at least a tenth credible last engaged with the person, within the last 365 days",
+        "Somebody credible last engaged {value} days ago.",
+        lambda credited: days(when(credited.weight >= SOMEWHAT, credited.last_age).min()),
+        family="cadence",
+        unit="days",
+        direction="down",
+        if_none=None,
+    ),
+    _feature(
+        "days_absent_after_28d",
+        "days beyond the first 28 since the person's last act",
+        "Beyond four weeks, the person has been away for {value} days.",
+        lambda user: ibis.greatest(user.days_since_last_act - 28.0, 0.0),
+        family="cadence",
+        over="users",
+        unit="days",
+        direction="down",
+        actionable=True,
+        if_none=None,
+    ),
+]
