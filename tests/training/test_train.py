@@ -12,10 +12,11 @@ from features.opening import open_acts
 from training.ablation import VARIANTS
 from training.bundle import BOOSTERS, FACTS_FILE
 from training.config import Config, Evaluation, Model, Outcome, Panel
+from training.documents import report
 from training.gate import Verdict
 from training.home import Home
 from training.recipe import fit
-from training.registry import promote, register, report, required_champion
+from training.registry import promote, register, required_champion
 from training.scale import Scale
 from training.train import _decide, train
 
