@@ -91,7 +91,7 @@ def forecast(evaluation: dict, limits: Forecast) -> list[Finding]:
     """Hold the expected over the real audience, and the coverage of the intervals, against limits."""
     total, coverage = (evaluation["metrics"]["score"][name] for name in ("total", "coverage"))
     asked = f"(limits {limits.total_low:g} to {limits.total_high:g})"
-    held = f"intervals hold {coverage:.1%} of users (limit {limits.coverage:.0%})"
+    held = f"intervals hold {coverage:.1%} of users (limit {100 * limits.coverage:g}%)"
     return [
         Finding(
             "calibration",
@@ -152,7 +152,7 @@ def _churn(churn: dict, limits: Gate) -> Finding:
         return Finding("churn", f"how far users move was not measured: {churn['not_measured']}", None)
     share, users = churn["share"], churn["users"]
     told = f"{share:.1%} of {users:,} active users move by more than {churn['points']:g} points"
-    limit = f"(limit {limits.moved_share:.0%})"
+    limit = f"(limit {100 * limits.moved_share:g}%)"
     return Finding("churn", f"{told} from version {churn['version']} {limit}", share <= limits.moved_share)
 
 

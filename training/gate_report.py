@@ -31,7 +31,7 @@ def _outcome(verdict: Verdict) -> str:
         return "**Passed**: it becomes the champion."
     names = ", ".join(each.name.replace("_", " ") for each in verdict.findings if each.passed is False)
     if verdict.forced is None:
-        return f"**Failed** ({names}): the champion stays as it was."
+        return f"**Failed** ({names}): it stays a challenger, and the champion, if there is one, stays champion."
     return f"**Failed** ({names}), and promoted all the same, by force. The reason given: {verdict.forced}"
 
 

@@ -216,7 +216,8 @@ def absent(home: Home, alias: str) -> RegistryError:
     """Return the error of a home where an alias points to no version."""
     return RegistryError(
         f"the registry at {home.registry_uri} holds no {alias} of the model {MODEL!r}. "
-        "Train one with 'clout train EVENTS', or set CLOUT_HOME or MLFLOW_TRACKING_URI to where one is."
+        "Train one with 'clout train EVENTS', promote a version with 'clout promote VERSION', or set CLOUT_HOME or "
+        "MLFLOW_TRACKING_URI to where one is."
     )
 
 

@@ -9,16 +9,18 @@ import pytest
 
 from features.errors import AsOfError, ConfigError, EventsError, TooSmallError
 from features.opening import open_acts
+from features.table import feature_rows
 from training.ablation import VARIANTS
 from training.bundle import BOOSTERS, FACTS_FILE
 from training.config import Config, Evaluation, Model, Outcome, Panel
-from training.documents import report
-from training.gate import Verdict
+from training.documents import gate, report
+from training.gate import Finding, GateError, Verdict
 from training.home import Home
+from training.metrics import RANKING
 from training.recipe import fit
-from training.registry import promote, register, required_champion
+from training.registry import champion, promote, register, required_champion, versions
 from training.scale import Scale
-from training.train import _decide, train
+from training.train import train
 
 SMALL = Config(outcome=Outcome(horizon_days=7), panel=Panel(cutoffs=2), evaluation=Evaluation(resamples=20))
 
@@ -101,8 +103,10 @@ class TestFigures:
             assert row["users"] > 0
             assert 2 * row["share"] < row["kept"] <= 1 - row["left"]
 
-    def test_a_first_model_is_promoted(self, trained):
+    def test_a_first_model_that_passes_is_promoted(self, trained):
+        assert trained.verdict.passed
         assert trained.promoted
+        assert trained.champion_before is None
 
 
 def test_an_ablation_is_measured_where_it_is_asked_for(simulated, config, tmp_path):
@@ -124,7 +128,7 @@ class TestNoLeak:
     def test_progress_is_told_step_by_step(self, again):
         told = again[2]
         steps = list(dict.fromkeys(step for step, _ in told))
-        assert steps == ["panel", "fit", "rehearsal", "register"]
+        assert steps == ["panel", "fit", "rehearsal", "churn", "attacks", "register"]
         for name in steps:
             shares = [share for step, share in told if step == name]
             assert shares == sorted(shares)
@@ -144,17 +148,89 @@ class TestRetrain:
         assert rehearsal.newest + timedelta(days=28) == judged_from == final.newest
         assert final.newest + timedelta(days=28) == datetime.fromisoformat(retrained.bundle.facts["as_of"])
 
+    def test_the_champion_is_met_on_the_same_users(self, second):
+        """It was trained up to later than this horizon, and the findings say so."""
+        first, retrained, *_ = second
+        assert retrained.champion_before == first.version == "1"
+        met = retrained.evaluation["champion"]
+        assert (met["version"], met["in_sample"]) == ("1", True)
+        told = {finding.name: finding for finding in retrained.verdict.findings}
+        for metric in RANKING:
+            ours = retrained.evaluation["metrics"]["score"][metric]
+            assert met["margins"][metric]["champion"] + met["margins"][metric]["margin"] == pytest.approx(ours)
+            assert told[f"champion_{metric}"].passed is not False
+            assert "has learnt from this horizon" in told[f"champion_{metric}"].told
+
+    def test_churn_is_measured_against_the_champion(self, second, simulated):
+        first, retrained, *_ = second
+        found = retrained.evaluation["gate"]["churn"]
+        rows = feature_rows(open_acts(simulated.events), simulated.as_of - timedelta(days=9))
+        active = rows[rows["acts_365d"] > 0]
+        moved = retrained.bundle.predict(active)["score"] - first.bundle.predict(active)["score"]
+        assert (found["version"], found["users"]) == ("1", len(active))
+        assert found["share"] == pytest.approx((moved.abs() > 5).mean())
+        assert len(found["largest"]) == 10
+
     def test_the_gate_decides_who_is_champion(self, second):
         _, retrained, home, _ = second
         assert retrained.promoted == retrained.verdict.passed
-        for version, passed, first_model, champion in [
-            ("1", True, True, "1"),
-            ("2", True, False, "2"),
-            ("1", False, False, "2"),
-            ("1", False, True, "1"),
-        ]:
-            assert _decide(home, version, Verdict(passed, ()), first_model) == (passed or first_model)
-            assert required_champion(home)[1] == champion
+        assert required_champion(home)[1] == ("2" if retrained.promoted else "1")
+
+
+@pytest.fixture
+def verdicts(monkeypatch):
+    """Say how the gate decides, training after training."""
+    coming = []
+    monkeypatch.setattr("training.train.judge", lambda *_: coming.pop(0))
+    passing, failing = (Verdict((Finding("coverage", "told", passed),)) for passed in (True, False))
+
+    def decide(*passed):
+        coming.extend(passing if each else failing for each in passed)
+
+    return decide
+
+
+class TestGate:
+    @pytest.fixture
+    def made(self, simulated, config, tmp_path):
+        quick = config.model_copy(update={"model": Model(trees=5), "panel": Panel(cutoffs=2)})
+
+        def make(**asked):
+            return train(open_acts(simulated.events), quick, Home(tmp_path), simulated.as_of, **asked)
+
+        return make
+
+    def test_a_first_model_that_fails_is_not_promoted(self, made, verdicts, tmp_path):
+        verdicts(False)
+        first = made()
+        assert (first.version, first.promoted) == ("1", False)
+        assert champion(Home(tmp_path)) is None
+        assert versions(Home(tmp_path))["1"] == {"gate": "failed"}
+
+    def test_a_failed_gate_keeps_the_champion_until_it_is_forced(self, made, verdicts, tmp_path):
+        home = Home(tmp_path)
+        verdicts(True, False, False)
+        assert made(force="not needed").promoted
+        assert "forced" not in versions(home)["1"]
+        assert not made().promoted
+        assert required_champion(home)[1] == "1"
+        forced = made(force=" the old one\nis broken ")
+        assert (forced.version, forced.promoted, forced.champion_before) == ("3", True, "1")
+        assert required_champion(home)[1] == "3"
+        tags = versions(home)["3"]
+        assert (tags["gate"], tags["forced"]) == ("failed", "the old one is broken")
+        assert tags["promoted"].endswith(" UTC, from version 1")
+        assert "promoted" not in versions(home)["2"]
+        told = "**Failed** (coverage), and promoted all the same, by force. The reason given: the old one is broken"
+        assert told in gate(home, "3")
+        assert report(home, "3")["gate"]["forced"] == "the old one is broken"
+        assert "it stays a challenger" in gate(home, "2")
+        assert "**Passed**" in gate(home, "1")
+
+    def test_a_blank_reason_is_refused_before_anything_is_done(self, made, tmp_path):
+        with pytest.raises(GateError, match="blank reason"):
+            made(force=" ")
+        assert list(tmp_path.iterdir()) == []
 
 
 class TestScale:
@@ -168,12 +244,16 @@ class TestScale:
         promote(home, register(home, other, {}, {}, {}, {}))
         made = self.trained(simulated, config, home)
         assert made.bundle.scale == made.scale_before == Scale(31.0, 12.5)
+        assert "trained on another catalogue" in made.evaluation["champion"]["not_measured"]
+        assert made.evaluation["gate"]["churn"] == made.evaluation["champion"]
 
     def test_rescaling_is_asked_for(self, simulated, config, again):
         _, home, _ = again
         before = required_champion(home)[0].scale
         made = self.trained(simulated, config, home, rescale=True)
         assert made.scale_before == before != made.bundle.scale
+        assert "a new scale was asked for" in made.evaluation["gate"]["churn"]["not_measured"]
+        assert "margins" in made.evaluation["champion"]
 
     def test_a_scale_is_of_one_horizon(self, simulated, config, again):
         other = config.model_copy(update={"outcome": Outcome(horizon_days=14)})
