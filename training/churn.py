@@ -28,13 +28,13 @@ def churn(champion: Bundle, version: str, challenger: Bundle, rows: pd.DataFrame
     -------
     JSON values: `version`, `points`, `users`, the `share` of them who moved by more than `points`, `median` (points,
     signed), `base`, by how much the place moves where everybody starts, and `largest`: `user`, `before`, `after` and
-    `reasons` of the ten who move most, each reason a `feature` with its `sentence` and its points `before` and `after`
+    `reasons` of the ten who move most, if they move, each reason a `feature` with its `sentence` and its points `before` and `after`
 
     """
     active = rows[rows["acts_365d"].fillna(0) > 0].reset_index(drop=True)
     before, after = (bundle.predict(active)["score"].to_numpy(float) for bundle in (champion, challenger))
     moves = after - before
-    furthest = np.argsort(-np.abs(moves), kind="stable")[:LARGEST]
+    furthest = [k for k in np.argsort(-np.abs(moves), kind="stable")[:LARGEST] if moves[k] != 0.0]
     reasons = _reasons(champion, challenger, active.iloc[furthest])
     largest = [
         {"user": active["user"].iloc[k], "before": float(before[k]), "after": float(after[k]), "reasons": why}

@@ -44,6 +44,8 @@ def _moves(churn: dict) -> list[str]:
         [f"{move['before']:.1f}", f"{move['after']:.1f}", move["user"], " ".join(map(_reason, move["reasons"]))]
         for move in churn["largest"]
     ]
+    if not rows:
+        return [f"{heading} Nobody's score moves."]
     return [heading, "", *table(["before", "after", "user", "features whose points differ most"], rows, 4)]
 
 

@@ -46,6 +46,7 @@ def test_who_moves_furthest_and_why(report):
     assert "From version 3 to this one" in text
     assert "the median of 1,200 active users moves by +0.1 points, the place where all start by -0.3." in text
     assert r"| 20.0 | 31.0 | a\|b | Acted 3 times. (-1.2 -> +2.0) Heard by 2. (-1.2 -> +2.0) |" in text
+    assert report(True, churn=CHURN | {"largest": []}).endswith("by -0.3. Nobody's score moves.\n")
     assert "Who moves" not in report(True)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from datetime import timedelta
 
 import pyarrow.parquet as pq
@@ -23,14 +24,22 @@ from training.scale import Scale
 from training.train import train
 
 
-@pytest.fixture
-def four(tmp_path, bundle):
-    """Versions 1 (passed, the champion), 2 (failed), 3 (passed, on another scale) and 4 (never judged)."""
-    home = Home(tmp_path)
+@pytest.fixture(scope="module")
+def template(tmp_path_factory, bundle):
+    home = Home(tmp_path_factory.mktemp("four versions"))
     other = dataclasses.replace(bundle, scale=Scale(10.0, 12.5))
     for made, tags in [(bundle, "passed"), (bundle, "failed"), (other, "passed"), (bundle, None)]:
         register(home, made, {}, {}, {}, {}, tags={"gate": tags} if tags else None)
     crown(home, "1")
+    return home
+
+
+@pytest.fixture
+def four(template, tmp_path):
+    """Versions 1 (passed, the champion), 2 (failed), 3 (passed, on another scale) and 4 (never judged)."""
+    home = Home(tmp_path / "four")
+    home.folder.mkdir()
+    shutil.copy(template.store, home.store)
     return home
 
 
@@ -130,13 +139,15 @@ def rolled_back(simulated, tmp_path_factory):
         run = typed("score", events, "--as-of", at.isoformat(), "--out", folder / "s.parquet", "--home", home.folder)
         assert run.exit_code == 0, run.output
 
-    made = [trained(as_of[0])]
-    scored(as_of[0])
-    made.append(trained(as_of[1], rescale=True))
-    scored(as_of[1])
-    promote(home, "1")
-    scored(as_of[2])
-    made.append(trained(as_of[2]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.rehearsal._figures", lambda *_: {})
+        made = [trained(as_of[0])]
+        scored(as_of[0])
+        made.append(trained(as_of[1], rescale=True))
+        scored(as_of[1])
+        promote(home, "1", "a test")
+        scored(as_of[2])
+        made.append(trained(as_of[2]))
     return home, as_of, made
 
 

@@ -13,12 +13,12 @@ from features.table import feature_rows
 from training.ablation import VARIANTS
 from training.bundle import BOOSTERS, FACTS_FILE
 from training.config import Config, Evaluation, Model, Outcome, Panel
-from training.documents import gate, report
-from training.gate import Finding, GateError, Verdict
+from training.documents import report
+from training.gate import GateError
 from training.home import Home
 from training.metrics import RANKING
 from training.recipe import fit
-from training.registry import champion, promote, register, required_champion, versions
+from training.registry import promote, register, required_champion
 from training.scale import Scale
 from training.train import train
 
@@ -177,60 +177,10 @@ class TestRetrain:
         assert required_champion(home)[1] == ("2" if retrained.promoted else "1")
 
 
-@pytest.fixture
-def verdicts(monkeypatch):
-    """Say how the gate decides, training after training."""
-    coming = []
-    monkeypatch.setattr("training.train.judge", lambda *_: coming.pop(0))
-    passing, failing = (Verdict((Finding("coverage", "told", passed),)) for passed in (True, False))
-
-    def decide(*passed):
-        coming.extend(passing if each else failing for each in passed)
-
-    return decide
-
-
-class TestGate:
-    @pytest.fixture
-    def made(self, simulated, config, tmp_path):
-        quick = config.model_copy(update={"model": Model(trees=5), "panel": Panel(cutoffs=2)})
-
-        def make(**asked):
-            return train(open_acts(simulated.events), quick, Home(tmp_path), simulated.as_of, **asked)
-
-        return make
-
-    def test_a_first_model_that_fails_is_not_promoted(self, made, verdicts, tmp_path):
-        verdicts(False)
-        first = made()
-        assert (first.version, first.promoted) == ("1", False)
-        assert champion(Home(tmp_path)) is None
-        assert versions(Home(tmp_path))["1"] == {"gate": "failed"}
-
-    def test_a_failed_gate_keeps_the_champion_until_it_is_forced(self, made, verdicts, tmp_path):
-        home = Home(tmp_path)
-        verdicts(True, False, False)
-        assert made(force="not needed").promoted
-        assert "forced" not in versions(home)["1"]
-        assert not made().promoted
-        assert required_champion(home)[1] == "1"
-        forced = made(force=" the old one\nis broken ")
-        assert (forced.version, forced.promoted, forced.champion_before) == ("3", True, "1")
-        assert required_champion(home)[1] == "3"
-        tags = versions(home)["3"]
-        assert (tags["gate"], tags["forced"]) == ("failed", "the old one is broken")
-        assert tags["promoted"].endswith(" UTC, from version 1")
-        assert "promoted" not in versions(home)["2"]
-        told = "**Failed** (coverage), and promoted all the same, by force. The reason given: the old one is broken"
-        assert told in gate(home, "3")
-        assert report(home, "3")["gate"]["forced"] == "the old one is broken"
-        assert "it stays a challenger" in gate(home, "2")
-        assert "**Passed**" in gate(home, "1")
-
-    def test_a_blank_reason_is_refused_before_anything_is_done(self, made, tmp_path):
-        with pytest.raises(GateError, match="blank reason"):
-            made(force=" ")
-        assert list(tmp_path.iterdir()) == []
+def test_a_blank_reason_is_refused_before_anything_is_done(simulated, config, tmp_path):
+    with pytest.raises(GateError, match="blank reason"):
+        train(open_acts(simulated.events), config, Home(tmp_path), force=" ")
+    assert list(tmp_path.iterdir()) == []
 
 
 class TestScale:

@@ -8,21 +8,17 @@ from features.events import open_events
 from features.opening import open_acts
 from training.attacks import ATTACKS
 from training.config import Config, Gate
-from training.resistance import attack_suite
 from training.trial import measure_attacks, measure_churn
 
 
 class TestAttacks:
     def test_at_the_end_of_the_training(self, simulated, bundle, monkeypatch):
-        monkeypatch.setattr("training.resistance.ATTACKS", ATTACKS[:2])
-        monkeypatch.setattr("training.trial.ATTACKS", ATTACKS[:2])
+        monkeypatch.setattr("training.resistance.ATTACKS", ATTACKS[:1])
         shares = []
-        events = open_events(simulated.events)
-        found = measure_attacks(events, bundle, Config(), shares.append)
+        found = measure_attacks(open_events(simulated.events), bundle, Config(), shares.append)
         assert found["as_of"] == simulated.as_of.isoformat() == bundle.facts["as_of"]
-        assert [attack["attack"] for attack in found["attacks"]] == [attack.name for attack in ATTACKS[:2]]
-        assert shares == [0.5, 1.0]
-        assert found == attack_suite(events, bundle, simulated.as_of)
+        assert [(attack["attack"], attack["members"]) for attack in found["attacks"]] == [(ATTACKS[0].name, 30)]
+        assert shares == [1 / len(ATTACKS)]
 
     def test_not_asked_for(self, simulated, bundle):
         config = Config(gate=Gate(attacks=False))
