@@ -27,8 +27,8 @@ def churn(champion: Bundle, version: str, challenger: Bundle, rows: pd.DataFrame
     Returns
     -------
     JSON values: `version`, `points`, `users`, the `share` of them who moved by more than `points`, `median` (points,
-    signed), `base`, by how much the place moves where everybody starts, and `largest`: `user`, `before`, `after` and
-    `reasons` of the ten who move most, if they move, each reason a `feature` with its `sentence` and its points `before` and `after`
+    signed), `base`, by how much the place moves where everybody starts, and `largest`, the ten who move most, if they
+    move: `user`, `before`, `after` and `reasons`, each a `feature` with its `sentence` and points `before` and `after`
 
     """
     active = rows[rows["acts_365d"].fillna(0) > 0].reset_index(drop=True)
