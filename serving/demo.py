@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from features.events import open_events
 from features.opening import checked_as_of, open_acts
 from features.simulation import Community, simulate
 from features.terminal import say, step, steps, table
@@ -13,9 +14,11 @@ from serving.snapshots import open_snapshot, write_scores, write_snapshot
 from training.config import Config
 from training.home import Home
 from training.registry import required_champion
-from training.tables import figures_table
+from training.tables import figures_table, tell_gate
 from training.train import train
 
+# To be dropped as soon as the model holds the limits of attacks here: then the gate passes without force.
+FORCE: str | None = "a demonstration on simulated people, whom no attack can harm"
 TOP = 10
 SHOWN = ["user", "score", "expected_audience", "low", "high", "evidence"]
 
@@ -30,7 +33,8 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
     with step("simulate") as progress:
         simulate(Community(users=users, days=days, seed=seed), events, progress)
     with steps() as show:
-        made = train(open_acts(events), Config(), place, progress=show)
+        made = train(open_acts(events), Config(), place, progress=show, events=open_events(events), force=FORCE)
+    tell_gate(made)
     scores = _score(place, events)
     _show_top(scores, made.evaluation["horizon_days"])
     ledger_table(open_snapshot(place, None).explain(scores["user"].iloc[0], "all"))

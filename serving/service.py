@@ -10,8 +10,9 @@ from features.errors import CloutError
 from serving.snapshot import Snapshot
 from serving.snapshots import open_snapshot
 from training.bundle import Bundle
+from training.documents import report
 from training.home import Home
-from training.registry import report, required_champion
+from training.registry import required_champion
 
 T = TypeVar("T")
 KEPT_OPEN = 4

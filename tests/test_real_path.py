@@ -32,11 +32,21 @@ def clout(folder, *words):
 
 
 def walk(folder, source, as_of, horizon_days=28):
-    """Import, train and score; return what the import says of its rows."""
+    """Import, train and score; return what the import says of its rows. The judge here stands in for the gate."""
     landing = json.loads(clout(folder, "import", *source, "--out", "events.parquet", "--json"))
     assert landing["read"] == landing["accepted"] + landing["rejected"]
-    (folder / "clout.toml").write_text(f"[outcome]\nhorizon_days = {horizon_days}\n")
-    clout(folder, "train", "events.parquet", "--as-of", as_of, "--config", "clout.toml")
+    (folder / "clout.toml").write_text(f"[outcome]\nhorizon_days = {horizon_days}\n[gate]\nattacks = false\n")
+    clout(
+        folder,
+        "train",
+        "events.parquet",
+        "--as-of",
+        as_of,
+        "--config",
+        "clout.toml",
+        "--force",
+        "judged by the referee",
+    )
     clout(folder, "score", "events.parquet", "--as-of", as_of, "--out", "scores.parquet")
     return landing
 

@@ -142,7 +142,7 @@ def load_bundle(folder: Path) -> Bundle:
 
     """
     bundle = read_bundle(folder)
-    _check_catalogue(bundle)
+    check_catalogue(bundle)
     return bundle
 
 
@@ -181,7 +181,14 @@ def _digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def _check_catalogue(bundle: Bundle) -> None:
+def check_catalogue(bundle: Bundle) -> None:
+    """Hold a bundle's features against the installed catalogue.
+
+    Raises
+    ------
+    CatalogueError : a feature is absent from the catalogue or is defined otherwise there
+
+    """
     absent = [name for name in bundle.features if name not in CATALOGUE]
     changed = [
         name for name, print_ in bundle.features.items() if name in CATALOGUE and CATALOGUE[name].fingerprint != print_

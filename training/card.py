@@ -8,6 +8,7 @@ import json
 from training.bundle import Bundle
 from training.evaluation import band_name
 from training.gate import Verdict
+from training.markdown import bullets, document, table
 from training.metrics import FIGURES
 from training.scale import MEDIAN_POINTS, P95_POINTS
 from training.slices import BANDS, weaknesses
@@ -51,31 +52,27 @@ def model_card(bundle: Bundle, evaluation: dict, verdict: Verdict) -> str:
             "features, a LightGBM booster (Tweedie, log link), a frozen scale and conformal intervals.",
         ],
         "How to read it": _reading(bundle),
-        "Intended use": _bullets(INTENDED),
+        "Intended use": bullets(INTENDED),
         "Prohibited uses": [
             "It must not be used, alone or as one figure among others, for:",
             "",
-            *_bullets(PROHIBITED),
+            *bullets(PROHIBITED),
         ],
         "Limits": _limits(evaluation),
         "Figures, out of time": _figures(evaluation),
-        "Gate": [f"{'Passed' if verdict.passed else 'Failed'}.", "", *_bullets(verdict.findings)],
+        "Gate": _gate(verdict),
         "Data": _data(bundle),
         "Intervals by expected audience": _intervals(bundle, evaluation),
         "Groups of users": _groups(evaluation),
         "How to reproduce": _reproduction(bundle),
     }
-    return "\n".join(
-        line
-        for k, (title, lines) in enumerate(sections.items())
-        for line in (f"{'##' if k else '#'} {title}", *lines, "")
-    )
+    return document(sections)
 
 
 def _reading(bundle: Bundle) -> list[str]:
     scale = bundle.scale
     points = [(f"{mark:.0f}", _people(scale.people(mark))) for mark in LANDMARKS]
-    return _bullets(
+    return bullets(
         [
             f"`score = clip({scale.anchor:.2f} + {scale.points_per_nat:.2f} * ln(expected audience), 0, 100)`: one "
             f"expected person is {scale.anchor:.1f} points, and 10 points more are {scale.factor_per_10_points:.2f} "
@@ -96,10 +93,16 @@ def _people(expected: float) -> str:
     return f"{told} {'person' if told == '1' else 'people'}"
 
 
+def _gate(verdict: Verdict) -> list[str]:
+    passed = "Passed." if verdict.passed else "Failed."
+    forced = "" if verdict.forced is None else f" Promoted all the same: {verdict.forced}"
+    return [passed + forced, "", *bullets(f"{finding.word}: {finding.told}" for finding in verdict.findings)]
+
+
 def _data(bundle: Bundle) -> list[str]:
     facts = bundle.facts
     cutoffs = facts["training_cutoffs"]
-    return _bullets(
+    return bullets(
         [
             f"Nothing at or after {_moment(facts['as_of'])} was seen.",
             f"Learnt from {facts['rows']:,} rows (a user and scope at an instant) at {len(cutoffs)} cutoffs, "
@@ -124,9 +127,9 @@ def _figures(evaluation: dict) -> list[str]:
         f"{evaluation['horizon_days']} days from {_moment(evaluation['as_of'])}. Total is expected over real audience; "
         "coverage the share of users inside their interval, `1+` among those of whom at least one person is expected.",
         "",
-        *_table(["signal", *FIGURES.values()], signal_rows(evaluation)),
+        *table(["signal", *FIGURES.values()], signal_rows(evaluation)),
         "",
-        *_table(["figure", "best baseline", "lead of the score", "95 % interval"], lead_rows(evaluation)),
+        *table(["figure", "best baseline", "lead of the score", "95 % interval"], lead_rows(evaluation)),
         "",
         f"From the horizon before, which it has learnt from, to this one the rank correlation is {spearman}; {stayed} "
         "stay there.",
@@ -147,7 +150,7 @@ def _intervals(bundle: Bundle, evaluation: dict) -> list[str]:
     return [
         f"Made to hold {100 * level:g} % of users.",
         "",
-        *_table(["people expected", "users", "mean expected", "mean real", "coverage", "mean width"], rows),
+        *table(["people expected", "users", "mean expected", "mean real", "coverage", "mean width"], rows),
     ]
 
 
@@ -167,13 +170,13 @@ def _groups(evaluation: dict) -> list[str]:
     return [
         "Heard is the share with an audience; expected, real and width are mean people.",
         "",
-        *_table(names, rows, 2),
+        *table(names, rows, 2),
     ]
 
 
 def _limits(evaluation: dict) -> list[str]:
     weak = weaknesses(evaluation["slices"])
-    told = _bullets(
+    told = bullets(
         [
             "It knows the activity it was given and nothing else: who is heard elsewhere has few points here.",
             "Where a community shrinks or grows quickly, too large or too small an audience is expected.",
@@ -182,7 +185,7 @@ def _limits(evaluation: dict) -> list[str]:
             f"Groups of users on which little should rest: {len(weak)}.",
         ]
     )
-    return [*told, *(f"  {line}" for line in _bullets(weak))]
+    return [*told, *(f"  {line}" for line in bullets(weak))]
 
 
 def _reproduction(bundle: Bundle) -> list[str]:
@@ -207,13 +210,3 @@ def _toml(config: dict) -> list[str]:
 
 def _number(value: float | None, digits: int = 3) -> str:
     return "" if value is None else f"{value:.{digits}f}"
-
-
-def _bullets(texts: list[str] | tuple[str, ...]) -> list[str]:
-    return [f"- {text}" for text in texts]
-
-
-def _table(names: list[str], rows: list[list[str]], left: int = 1) -> list[str]:
-    """Write a table of which the first `left` columns are text, the others figures set to the right."""
-    ruler = ["---" if k < left else "---:" for k in range(len(names))]
-    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in (names, ruler, *rows)]

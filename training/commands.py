@@ -1,4 +1,4 @@
-"""The commands that make, judge, describe, watch and attack models: train, evaluate, card, monitor, attack."""
+"""The commands about models: train, evaluate, card, gate, promote, monitor, attack."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,9 +8,11 @@ import typer
 from features.commands import Events, Identities, open_as_asked
 from features.terminal import Json, as_json, steps, warn
 from training.home import home_from_environment
-from training.tables import attacks_table, figures_table, tell_monitor, tell_training
+from training.tables import attacks_table, figures_table, tell_monitor, tell_promotion, tell_training
 
 if TYPE_CHECKING:
+    from ibis.expr.types import Table
+
     from training.train import Trained
 
 PAST_LIMITS = 3
@@ -18,6 +20,11 @@ PAST_LIMITS = 3
 HomeFolder = Annotated[
     Path | None,
     typer.Option("--home", help="Folder of models and snapshots; default $CLOUT_HOME, else ./clout-home."),
+]
+
+Force = Annotated[
+    str | None,
+    typer.Option(metavar="REASON", help="Promote even what fails the gate; the reason is kept with the version."),
 ]
 
 
@@ -40,13 +47,17 @@ def train(
     rescale: Annotated[
         bool, typer.Option("--rescale", help="Make a new scale; every score changes, and the command says how.")
     ] = False,
+    force: Force = None,
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:
     """Train a model, judge it out of time, register it, and make it the champion if it passes the gate.
 
     The model learns how many different people engage with somebody within the horizon. Its figures come from the same
-    recipe fitted one horizon earlier, so they are out of time.
+    recipe fitted one horizon earlier, so they are out of time. The gate holds it against the baselines, the champion
+    and the limits of [gate] in clout.toml, attacks among them, which takes a while.
+
+    Exit code: 0 where it is the champion now, 3 where the gate failed and the champion stays, 2 on an error.
 
     Example: clout train events --as-of 2017-07-30
     """
@@ -57,11 +68,15 @@ def train(
     settings, place = read_config(config), home_from_environment(home)
     acts = open_as_asked(events, settings.panel.scopes, identities)
     with steps() as progress:
-        made = train(acts, settings, place, instant(as_of) if as_of else None, progress, tune, ablate, rescale)
+        at = instant(as_of) if as_of else None
+        attacked = _event_table(events, identities) if settings.gate.attacks else None
+        made = train(acts, settings, place, at, progress, tune, ablate, rescale, attacked, force)
     if json:
         as_json(_trained(made))
-        return
-    tell_training(made)
+    else:
+        tell_training(made)
+    if not made.promoted:
+        raise typer.Exit(PAST_LIMITS)
 
 
 def evaluate(
@@ -98,9 +113,39 @@ def card(
 
     Example: clout card > card.md
     """
-    from training.registry import card
+    from training.documents import card
 
     typer.echo(card(home_from_environment(home), version), nl=False)
+
+
+def gate(
+    home: HomeFolder = None,
+    version: Annotated[str | None, typer.Option(help="A version of the model; default the newest.")] = None,
+) -> None:
+    """Print the gate's report on a version: each finding with its limit, who moves furthest and why, and the attacks.
+
+    Example: clout gate --version 3
+    """
+    from training.documents import gate
+
+    typer.echo(gate(home_from_environment(home), version), nl=False)
+
+
+def promote(
+    version: Annotated[str, typer.Argument(help="A version of the model, such as 3.")],
+    force: Force = None,
+    home: HomeFolder = None,
+) -> None:
+    """Make a version the champion: roll back to an earlier one, or go forward again.
+
+    Old snapshots stay as they are; the next `clout score` and `clout train` take this version and its scale. A service
+    takes it up when it is started again. A version that has not passed its gate needs --force REASON.
+
+    Example: clout promote 2
+    """
+    from training.promotion import promote
+
+    tell_promotion(promote(home_from_environment(home), version, force))
 
 
 def monitor(
@@ -173,11 +218,23 @@ def attack(
         attacks_table(report)
 
 
+def _event_table(events: Path, identities: Path | None) -> "Table | None":
+    """Open what attacks are put among; a store has no events."""
+    from features.events import open_events
+    from features.identities import merged, read_identities
+    from features.store import is_store
+
+    if is_store(events):
+        return None
+    table = open_events(events)
+    return table if identities is None else merged(table, read_identities(identities))
+
+
 def _trained(made: "Trained") -> dict:
     return {
         "model_version": made.version,
         "promoted": made.promoted,
-        "gate": {"passed": made.verdict.passed, "findings": list(made.verdict.findings)},
+        "gate": made.verdict.as_json(),
         "facts": {name: fact for name, fact in made.bundle.facts.items() if name != "reference"},
         "scale": {"anchor": made.bundle.scale.anchor, "points_per_nat": made.bundle.scale.points_per_nat},
         "evaluation": made.evaluation,
@@ -193,8 +250,5 @@ def _chosen(made: "Trained") -> dict | None:
 
 def add_to(app: typer.Typer) -> None:
     """Give the commands of this layer to the application."""
-    app.command()(train)
-    app.command()(evaluate)
-    app.command()(card)
-    app.command()(monitor)
-    app.command()(attack)
+    for command in (train, evaluate, card, gate, promote, monitor, attack):
+        app.command()(command)

@@ -75,7 +75,29 @@ class Evaluation(_Section):
     resamples: int = Field(default=200, ge=20, le=10_000)
 
 
-class Monitor(_Section):
+class Forecast(_Section):
+    """Limits of a forecast that is held against fact."""
+
+    total_low: float = Field(default=0.67, ge=0, le=1)
+    total_high: float = Field(default=1.5, ge=1)
+    coverage: float = Field(default=0.85, ge=0, le=1)
+
+
+class Gate(Forecast):
+    """Limits that a challenger has to keep, out of time, to become the champion.
+
+    The expected over the real audience lies between `total_low` and `total_high`; at least a share `coverage` of users
+    has an audience inside the interval. With `attacks`, the limits of every attack of `clout attack` hold. At most a
+    share `moved_share` of the active users (who acted in the last 365 days) moves by more than `moved_points` against
+    the champion: month to month, honest models of the communities in the README move 0 to 24 % of them that far.
+    """
+
+    attacks: bool = True
+    moved_points: float = Field(default=5.0, ge=0, le=100)
+    moved_share: float = Field(default=0.25, ge=0, le=1)
+
+
+class Monitor(Forecast):
     """Limits past which `clout monitor` raises an alarm.
 
     `feature_psi` and `score_psi` are population stability indices; the expected over the real audience lies between
@@ -84,9 +106,6 @@ class Monitor(_Section):
 
     feature_psi: float = Field(default=0.25, gt=0)
     score_psi: float = Field(default=0.25, gt=0)
-    total_low: float = Field(default=0.67, ge=0, le=1)
-    total_high: float = Field(default=1.5, ge=1)
-    coverage: float = Field(default=0.85, ge=0, le=1)
 
 
 class Config(_Section):
@@ -97,6 +116,7 @@ class Config(_Section):
     model: Model = Model()
     interval: Interval = Interval()
     evaluation: Evaluation = Evaluation()
+    gate: Gate = Gate()
     monitor: Monitor = Monitor()
 
 

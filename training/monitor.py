@@ -17,8 +17,7 @@ from training import reference
 from training.bundle import Bundle
 from training.config import Config, Monitor
 from training.evaluation import evaluate_bundle
-from training.gate import judge
-from training.metrics import RANKING
+from training.gate import against_baselines, forecast
 from training.outcome import SLACK
 from training.panel import in_scope
 
@@ -219,15 +218,8 @@ def _realised(acts: Acts, bundle: Bundle, at: datetime, config: Config) -> tuple
 
 def realised_checks(figures: dict, limits: Monitor) -> list[Check]:
     """Hold an evaluation against the limits: the total, the coverage, and the leads over the best baselines."""
-    total, coverage = (figures["metrics"]["score"][name] for name in ("total", "coverage"))
-    asked = f"(limits {limits.total_low:g} to {limits.total_high:g})"
-    beyond = not limits.total_low <= total <= limits.total_high
-    leads = zip(judge(figures).findings, (figures["margins"][name]["high"] < 0 for name in RANKING), strict=True)
-    return [
-        Check(f"expected over real audience is {total:.2f} {asked}", beyond),
-        Check(f"intervals hold {coverage:.1%} of users (limit {limits.coverage:.0%})", coverage < limits.coverage),
-        *(Check(told, worse) for told, worse in leads),
-    ]
+    found = [*forecast(figures, limits), *against_baselines(figures)]
+    return [Check(finding.told, finding.passed is False) for finding in found]
 
 
 def metrics_of(report: dict) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """The registry: the versions of the model `clout`, their aliases, and what is logged with them."""
 
+from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,7 +10,6 @@ from features.catalogue import CATALOGUE
 from features.errors import RegistryError
 from training.bundle import PREDICTED, Bundle, load_bundle, read_bundle
 from training.home import Home
-from training.scale import Scale
 from training.tracking import connected, experiment, is_new
 
 MODEL = "clout"
@@ -17,13 +17,23 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 REPORT = "report.json"
 CARD = "card.md"
+GATE = "gate.md"
+GATE_TAG, FORCED_TAG, PROMOTED_TAG = "gate", "forced", "promoted"
+PASSED, FAILED = "passed", "failed"
 LONGEST_DESCRIPTION = 5_000
 MONITOR_REPORT = "monitor.json"
 REQUIREMENTS = ("clout-score", "lightgbm", "pandas", "ibis-framework")
 
 
 def register(
-    home: Home, bundle: Bundle, params: dict, metrics: dict, report: dict, figures: dict, card: str | None = None
+    home: Home,
+    bundle: Bundle,
+    params: dict,
+    metrics: dict,
+    report: dict,
+    figures: dict,
+    texts: dict[str, str] | None = None,
+    tags: dict[str, str] | None = None,
 ) -> str:
     """Log a run and register its bundle as the next version of `clout`, with the alias `challenger`.
 
@@ -34,7 +44,8 @@ def register(
     params, metrics : flat dictionaries, logged as MLflow parameters and metrics
     report : logged whole as `report.json`
     figures : file name -> matplotlib figure, logged under `plots/`
-    card : Markdown, logged as `card.md`; as many of its sections as MLflow takes describe the version
+    texts : file name -> Markdown, logged as such; as many sections of `card.md` as MLflow takes describe the version
+    tags : of the version
 
     Returns
     -------
@@ -45,6 +56,7 @@ def register(
     RegistryError : the registry cannot be reached or refuses
 
     """
+    texts = texts or {}
     with connected(home) as mlflow, TemporaryDirectory() as folder:
         bundle.save(Path(folder) / "bundle")
         mlflow.set_experiment(experiment_id=experiment(mlflow, home))
@@ -52,8 +64,8 @@ def register(
             mlflow.log_params(params)
             mlflow.log_metrics(metrics)
             mlflow.log_dict(report, REPORT)
-            if card is not None:
-                mlflow.log_text(card, CARD)
+            for name, text in texts.items():
+                mlflow.log_text(text, name)
             for name, figure in figures.items():
                 mlflow.log_figure(figure, f"plots/{name}.png")
             logged = mlflow.pyfunc.log_model(
@@ -70,7 +82,8 @@ def register(
             MODEL,
             logged.model_uri,
             logged.run_id,
-            description=None if card is None else _description(card),
+            tags=tags,
+            description=_description(texts[CARD]) if CARD in texts else None,
             model_id=logged.model_id,
         )
         client.set_registered_model_alias(MODEL, CHALLENGER, made.version)
@@ -101,16 +114,36 @@ def log_monitor(home: Home, version: str, report: dict, metrics: dict) -> str:
         return str(run.info.run_id)
 
 
-def promote(home: Home, version: str) -> None:
-    """Point the alias `champion` to a version."""
+def promote(home: Home, version: str, forced: str | None = None) -> str | None:
+    """Point the alias `champion` to a version and return the version that was champion before, None if none was.
+
+    The version is tagged with when and from which version (`promoted`), and with the reason where its gate was
+    overruled (`forced`).
+    """
     with connected(home) as mlflow:
-        mlflow.MlflowClient().set_registered_model_alias(MODEL, CHAMPION, version)
+        client = mlflow.MlflowClient()
+        before = aliased(client, CHAMPION)
+        client.set_registered_model_alias(MODEL, CHAMPION, version)
+        told = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, from {f'version {before}' if before else 'no champion'}"
+        client.set_model_version_tag(MODEL, version, PROMOTED_TAG, told)
+        if forced is not None:
+            client.set_model_version_tag(MODEL, version, FORCED_TAG, forced)
+        return before
 
 
-def tag(home: Home, version: str, name: str, value: str) -> None:
-    """Tag a version."""
+def versions(home: Home) -> dict[str, dict[str, str]]:
+    """Return the tags of every version of the model, oldest version first.
+
+    Raises
+    ------
+    RegistryError : the registry cannot be reached
+
+    """
+    if is_new(home):
+        return {}
     with connected(home) as mlflow:
-        mlflow.MlflowClient().set_model_version_tag(MODEL, version, name, value)
+        found = mlflow.MlflowClient().search_model_versions(f"name = '{MODEL}'")
+        return {str(each.version): dict(each.tags) for each in sorted(found, key=lambda each: int(each.version))}
 
 
 def champion(home: Home) -> tuple[Bundle, str] | None:
@@ -126,20 +159,8 @@ def champion(home: Home) -> tuple[Bundle, str] | None:
     return (load_bundle(found[0]), found[1]) if found else None
 
 
-def _champion_folder(home: Home) -> tuple[Path, str] | None:
-    """Fetch the champion's bundle; return its folder and version."""
-    if is_new(home):
-        return None
-    with connected(home) as mlflow:
-        found = _aliased(mlflow.MlflowClient(), CHAMPION)
-        if found is None:
-            return None
-        folder = mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{found}")
-        return Path(folder) / "data" / "bundle", found
-
-
-def champion_scale(home: Home) -> tuple[Scale, int] | None:
-    """Return the champion's scale and horizon in days, even if it was trained on another catalogue; None if none is.
+def kept_champion(home: Home) -> tuple[Bundle, str] | None:
+    """Return the champion and its version, even if it was trained on another catalogue; None if there is none.
 
     Raises
     ------
@@ -147,10 +168,34 @@ def champion_scale(home: Home) -> tuple[Scale, int] | None:
 
     """
     found = _champion_folder(home)
-    if found is None:
+    return (read_bundle(found[0]), found[1]) if found else None
+
+
+def load_version(home: Home, version: str) -> Bundle:
+    """Return the bundle of a version.
+
+    Raises
+    ------
+    RegistryError : the registry cannot be reached or holds no such version
+    CatalogueError : it was trained on another catalogue
+
+    """
+    with connected(home) as mlflow:
+        folder = _downloaded(mlflow, version)
+    return load_bundle(folder)
+
+
+def _champion_folder(home: Home) -> tuple[Path, str] | None:
+    """Fetch the champion's bundle; return its folder and version."""
+    if is_new(home):
         return None
-    held = read_bundle(found[0])
-    return held.scale, held.horizon_days
+    with connected(home) as mlflow:
+        found = aliased(mlflow.MlflowClient(), CHAMPION)
+        return (_downloaded(mlflow, found), found) if found else None
+
+
+def _downloaded(mlflow: Any, version: str) -> Path:
+    return Path(mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{version}")) / "data" / "bundle"
 
 
 def required_champion(home: Home) -> tuple[Bundle, str]:
@@ -163,58 +208,17 @@ def required_champion(home: Home) -> tuple[Bundle, str]:
     """
     found = champion(home)
     if found is None:
-        raise _no_champion(home)
+        raise absent(home, CHAMPION)
     return found
 
 
-def _no_champion(home: Home) -> RegistryError:
+def absent(home: Home, alias: str) -> RegistryError:
+    """Return the error of a home where an alias points to no version."""
     return RegistryError(
-        f"the registry at {home.registry_uri} holds no champion of the model {MODEL!r}. "
-        "Train one with 'clout train EVENTS', or set CLOUT_HOME or MLFLOW_TRACKING_URI to where one is."
+        f"the registry at {home.registry_uri} holds no {alias} of the model {MODEL!r}. "
+        "Train one with 'clout train EVENTS', promote a version with 'clout promote VERSION', or set CLOUT_HOME or "
+        "MLFLOW_TRACKING_URI to where one is."
     )
-
-
-def report(home: Home, version: str) -> dict | None:
-    """Return the report logged with a version, or None where its run holds none.
-
-    Raises
-    ------
-    RegistryError : the registry cannot be reached or holds no such version
-
-    """
-    with connected(home) as mlflow:
-        found = _logged(mlflow, version, REPORT)
-        return mlflow.artifacts.load_dict(found) if found else None
-
-
-def card(home: Home, version: str | None = None) -> str:
-    """Return the model card (Markdown) of a version, or of the champion.
-
-    Raises
-    ------
-    RegistryError : the registry cannot be reached, or holds no such version, no champion, or no card with it
-
-    """
-    if is_new(home):
-        raise _no_champion(home)
-    with connected(home) as mlflow:
-        version = version or _aliased(mlflow.MlflowClient(), CHAMPION)
-        if version is None:
-            raise _no_champion(home)
-        found = _logged(mlflow, version, CARD)
-        if found is None:
-            raise RegistryError(
-                f"version {version} of the model {MODEL!r} has no {CARD}: it was registered without one. "
-                "Ask for another with --version, or train again with 'clout train EVENTS'."
-            )
-        return mlflow.artifacts.load_text(found)
-
-
-def _logged(mlflow: Any, version: str, file: str) -> str | None:
-    """Return the address of a file in the run of a version, or None where the run holds none."""
-    run = mlflow.MlflowClient().get_model_version(MODEL, version).run_id
-    held = mlflow.artifacts.list_artifacts(run_id=run) if run else []
-    return f"runs:/{run}/{file}" if file in [artifact.path for artifact in held] else None
 
 
 def _description(card: str) -> str:
@@ -226,7 +230,8 @@ def _description(card: str) -> str:
     return room.rpartition("\n## ")[0].rstrip() + pointer
 
 
-def _aliased(client: Any, alias: str) -> str | None:
+def aliased(client: Any, alias: str) -> str | None:
+    """Return the version that an alias points to, None where it points to none."""
     from mlflow.exceptions import MlflowException
 
     try:

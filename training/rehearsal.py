@@ -8,6 +8,7 @@ from features.scopes import ALL
 from training import plots, plots_score
 from training.baselines import baselines
 from training.bundle import Bundle
+from training.champion import Champion, contest
 from training.config import Config
 from training.evaluation import evaluate
 from training.model import margins
@@ -19,7 +20,7 @@ from training.slices import slices
 
 
 def rehearse(
-    acts: Acts, panel: pd.DataFrame, split: Split, config: Config, scale: Scale
+    acts: Acts, panel: pd.DataFrame, split: Split, config: Config, scale: Scale, champion: Champion | None = None
 ) -> tuple[dict, dict[str, Figure]]:
     """Fit on all cutoffs but the newest and foretell the newest.
 
@@ -28,10 +29,12 @@ def rehearse(
     acts : what the panel was made from
     panel, split, config : as for `fit`
     scale : in whose points to speak
+    champion : bundle and version, to be judged on the same users
 
     Returns
     -------
-    (evaluation, figures) : as `evaluate`, with as_of, horizon_days, `slices` and `retention`; and pictures by name
+    (evaluation, figures) : as `evaluate`, with as_of, horizon_days, `champion` (as `contest`), `slices` and
+    `retention`; and pictures by name
 
     """
     earlier = fit(panel, split.earlier(), config, scale)
@@ -44,6 +47,7 @@ def rehearse(
         "as_of": split.newest.isoformat(),
         "horizon_days": config.outcome.horizon_days,
         **evaluate(audience, predicted, signals, config.evaluation.resamples, config.model.seed),
+        "champion": contest(champion, test, predicted, config),
         "slices": slices(judged, foretold),
         "retention": _retention(earlier, in_scope(rows_at(panel, split.older[-1]), ALL), test),
     }

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from features.terminal import say, table, warn
 
 if TYPE_CHECKING:
+    from training.promotion import Promotion
+    from training.scale import Scale
     from training.train import Trained
 
 SHOWN_FEATURES = 10
@@ -57,21 +59,35 @@ def ablation_table(rows: list[dict]) -> None:
 
 
 def tell_training(made: "Trained") -> None:
-    """Print the figures, the gate's findings, the scale, and what was registered."""
+    """Print the figures, the scale, the gate's findings, and what was registered."""
     figures_table(made.evaluation)
     if "ablation" in made.evaluation:
         ablation_table(made.evaluation["ablation"])
-    for finding in made.verdict.findings:
-        say(f"gate: {finding}")
-    if made.promoted and not made.verdict.passed:
-        warn("the gate failed; promoted all the same, because there was no champion to keep.")
     _tell_scale(made)
-    role = "champion" if made.promoted else "challenger; the champion stays"
-    say(f"Registered as version {made.version} of the model 'clout', {role}.")
+    tell_gate(made)
     say(f"Its card: clout card --version {made.version}; its pictures are in the MLflow run, under plots/.")
     if made.tuned is not None:
         say(f"Tuned: {made.tuned.finished} trials finished, {made.tuned.pruned} pruned. For a clout.toml:")
         say("\n".join(["[model]", *(f"{name} = {value}" for name, value in made.tuned.model)]))
+
+
+def tell_gate(made: "Trained") -> None:
+    """Print the findings, those which failed as warnings, and what became of the version."""
+    verdict, version, before = made.verdict, made.version, made.champion_before
+    for finding in verdict.findings:
+        (warn if finding.passed is False else say)(f"gate, {finding.word}: {finding.told}.")
+    registered = f"Registered as version {version} of the model 'clout'"
+    if verdict.promotes:
+        say(f"{registered}, champion{f' in the place of version {before}' if before else ''}.")
+    if verdict.forced is not None:
+        warn(f"the gate failed; promoted all the same, by force: {verdict.forced}.")
+    if not verdict.promotes:
+        stays = f"version {before} stays champion" if before else "there is no champion yet, so nothing can be scored"
+        say(f"{registered}, challenger; {stays}.")
+        warn(
+            f"the gate failed. 'clout gate --version {version}' prints its report; to promote the version all the "
+            f"same, say why: clout promote {version} --force REASON."
+        )
 
 
 def _tell_scale(made: "Trained") -> None:
@@ -81,10 +97,24 @@ def _tell_scale(made: "Trained") -> None:
         f"Scale: {', '.join(f'{points} points are {scale.people(points):,.3g}' for points in MARKS[1:-1])} people "
         f"within {days} days; 10 points more are {scale.factor_per_10_points:.2f} times the audience."
     )
-    if before is not None and before != scale:
+    if before is not None:
+        _tell_points(scale, before, "" if made.promoted else " once this version is promoted")
+
+
+def _tell_points(scale: "Scale", before: "Scale", where: str = "") -> None:
+    if before != scale:
         moved = ", ".join(f"{points} become {scale.from_other(before, points):.1f}" for points in MARKS)
-        where = "" if made.promoted else " once this version is promoted"
-        warn(f"a new scale: for the same expected audience, points of {moved}{where}. Earlier scores do not compare.")
+        warn(f"another scale: for the same expected audience, points of {moved}{where}. Earlier scores do not compare.")
+
+
+def tell_promotion(made: "Promotion") -> None:
+    """Print from which version to which, and what becomes of points where the scale is another."""
+    came = f"from version {made.before[1]} to version {made.version}" if made.before else f"to version {made.version}"
+    say(f"The champion of the model 'clout' goes {came}, a model of {made.bundle.facts['as_of'][:10]}.")
+    if made.forced is not None:
+        warn(f"its gate has not passed; promoted all the same, by force: {made.forced}.")
+    if made.before is not None:
+        _tell_points(made.bundle.scale, made.before[0].scale)
 
 
 def tell_monitor(report: dict, run: str) -> None:

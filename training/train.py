@@ -7,6 +7,7 @@ from datetime import datetime
 from time import perf_counter
 from typing import TypeVar
 
+import ibis.expr.types as ir
 import pandas as pd
 
 from features.acts import Acts
@@ -16,14 +17,17 @@ from training import registry
 from training.ablation import ablate
 from training.bundle import Bundle
 from training.card import model_card
+from training.champion import Champion
 from training.config import Config
-from training.gate import Verdict, judge
+from training.gate import Verdict, checked_reason, judge
+from training.gate_report import gate_report
 from training.home import Home
 from training.outcome import check_complete
 from training.panel import Split, build_panel, split_cutoffs
 from training.recipe import fit
 from training.rehearsal import rehearse
 from training.scale import Scale, kept_scale
+from training.trial import measure_attacks, measure_churn
 from training.tuning import TRIALS, Tuned, tune
 
 log = logging.getLogger("clout")
@@ -36,7 +40,7 @@ class Trained:
     """What a training came to.
 
     The bundle, its version, its recipe's out-of-time evaluation, the verdict, whether it is the champion now, how it
-    was tuned, and the scale that was in force before, None where there was none.
+    was tuned, and the scale and the version that were in force before, None where there was none.
     """
 
     bundle: Bundle
@@ -46,6 +50,7 @@ class Trained:
     promoted: bool
     tuned: Tuned | None = None
     scale_before: Scale | None = None
+    champion_before: str | None = None
 
 
 def train(
@@ -57,6 +62,8 @@ def train(
     trials: int | None = None,
     ablation: bool = False,
     rescale: bool = False,
+    events: ir.Table | None = None,
+    force: str | None = None,
 ) -> Trained:
     """Train on a community and register what comes out as challenger; promote it if the gate lets it pass.
 
@@ -73,6 +80,8 @@ def train(
     trials : tune the model's settings in so many trials, kept in the home; None takes those of the configuration
     ablation : also measure what each part of the recipe is worth, on several past cutoffs
     rescale : make a new scale, instead of keeping the champion's
+    events : what `acts` were made from, to put attacks among, from `open_events`; None leaves attacks unmeasured
+    force : why it is promoted even if the gate fails; None leaves it to the gate
 
     Raises
     ------
@@ -81,27 +90,35 @@ def train(
     RegistryError : the registry cannot be reached
     ConfigError : the frozen scale is of another horizon
     OutputError : the trials cannot be kept
+    GateError : the reason to force it is blank
 
     """
-    frozen = registry.champion_scale(home)
-    scale = None if rescale else kept_scale(frozen, config.outcome.horizon_days)
+    force, champion = checked_reason(force), registry.kept_champion(home)
+    scale = None if rescale else _scale(champion, config)
     panel, split = _panel(acts, config, as_of, progress)
     tuned = _tuned(panel, split, config, home, trials, progress)
     if tuned is not None:
         config = config.model_copy(update={"model": tuned.model})
     bundle = _timed("fit", progress, lambda: fit(panel, split, config, scale))
-    evaluation, figures = _timed("rehearsal", progress, lambda: rehearse(acts, panel, split, config, bundle.scale))
+    evaluation, figures = _timed(
+        "rehearsal", progress, lambda: rehearse(acts, panel, split, config, bundle.scale, champion)
+    )
     if tuned is not None:
         evaluation["tuning"] = tuned.table
     if ablation:
         evaluation["ablation"] = ablate(panel, split.cutoffs, config, _of(progress, "ablation"))
-    verdict = judge(evaluation)
-    card = model_card(bundle, evaluation, verdict)
-    version = _timed(
-        "register", progress, lambda: registry.register(home, bundle, *_logged(bundle, evaluation), figures, card)
-    )
-    promoted = _decide(home, version, verdict, first_model=frozen is None)
-    return Trained(bundle, version, evaluation, verdict, promoted, tuned, frozen[0] if frozen else None)
+    measured = _trial(acts, events, bundle, champion, config, rescale, progress)
+    verdict = judge(evaluation, measured, config.gate).forced_by(force)
+    evaluation["gate"] = verdict.as_json() | measured
+    version = _timed("register", progress, lambda: _registered(home, bundle, evaluation, figures, verdict))
+    scale_before, version_before = (champion[0].scale, champion[1]) if champion else (None, None)
+    return Trained(bundle, version, evaluation, verdict, verdict.promotes, tuned, scale_before, version_before)
+
+
+def _scale(champion: Champion | None, config: Config) -> Scale | None:
+    """Return the champion's scale, if there is a champion: even one of another catalogue leaves its scale."""
+    frozen = (champion[0].scale, champion[0].horizon_days) if champion else None
+    return kept_scale(frozen, config.outcome.horizon_days)
 
 
 def _panel(acts: Acts, config: Config, as_of: datetime | None, progress: Progress) -> tuple[pd.DataFrame, Split]:
@@ -122,6 +139,23 @@ def _tuned(
     return _timed("tune", None, lambda: tune(panel, split.older, config.model, trials, home.folder / TRIALS, told))
 
 
+def _trial(
+    acts: Acts,
+    events: ir.Table | None,
+    bundle: Bundle,
+    champion: Champion | None,
+    config: Config,
+    rescale: bool,
+    progress: Progress,
+) -> dict:
+    """Measure what the gate asks of the bundle itself."""
+    told = _of(progress, "attacks")
+    return {
+        "churn": _timed("churn", progress, lambda: measure_churn(acts, bundle, champion, config, rescale)),
+        "attacks": _timed("attacks", progress, lambda: measure_attacks(events, bundle, config, told)),
+    }
+
+
 def _logged(bundle: Bundle, evaluation: dict) -> tuple[dict, dict, dict]:
     """Return what MLflow takes: parameters and metrics, both flat, and the whole report."""
     sections = bundle.facts["config"].items()
@@ -137,12 +171,17 @@ def _logged(bundle: Bundle, evaluation: dict) -> tuple[dict, dict, dict]:
     return params, metrics, evaluation
 
 
-def _decide(home: Home, version: str, verdict: Verdict, first_model: bool) -> bool:
-    """Promote what passed, and a first model anyway since nothing better is there; tag the version with the verdict."""
-    registry.tag(home, version, "gate", "passed" if verdict.passed else "failed")
-    if verdict.passed or first_model:
-        registry.promote(home, version)
-    return verdict.passed or first_model
+def _registered(home: Home, bundle: Bundle, evaluation: dict, figures: dict, verdict: Verdict) -> str:
+    """Register a version, with its card and the gate's report, and promote it if the verdict says so."""
+    texts = {
+        registry.CARD: model_card(bundle, evaluation, verdict),
+        registry.GATE: gate_report(bundle, evaluation["gate"], verdict),
+    }
+    tags = {registry.GATE_TAG: registry.PASSED if verdict.passed else registry.FAILED}
+    version = registry.register(home, bundle, *_logged(bundle, evaluation), figures, texts, tags)
+    if verdict.promotes:
+        registry.promote(home, version, verdict.forced)
+    return version
 
 
 def _of(progress: Progress, step: str) -> Callable[[float], None]:

@@ -27,7 +27,7 @@ def model(service: GivenService) -> Model:
         scale=asdict(bundle.scale),
         interval=asdict(bundle.intervals),
         facts=_finite({name: fact for name, fact in bundle.facts.items() if name != "reference"}),
-        figures=_finite(champion.figures),
+        figures=_finite(_without_gate(champion.figures)),
     )
 
 
@@ -36,6 +36,11 @@ def catalogue() -> Catalogue:
     """Return every feature: its unit, meaning, direction and the sentence that a reviewer reads."""
     entries = [CatalogueEntry(**{key: getattr(f, key) for key in CatalogueEntry.model_fields}) for f in CATALOGUE]
     return Catalogue(catalogue=CATALOGUE.fingerprint, features=entries)
+
+
+def _without_gate(figures: dict | None) -> dict | None:
+    """Leave out the gate's report, which names single users."""
+    return None if figures is None else {name: held for name, held in figures.items() if name != "gate"}
 
 
 def _finite(held: Any) -> Any:

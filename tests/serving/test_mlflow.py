@@ -16,8 +16,9 @@ import pytest
 
 from features.catalogue import CATALOGUE
 from serving.service import load_service
+from training.documents import report
 from training.home import Home, home_from_environment
-from training.registry import champion, promote, register, report
+from training.registry import champion, promote, register
 from training.tracking import QUIET
 
 LOAD = """

@@ -22,10 +22,10 @@ from features.table import feature_rows
 from serving.command import app, main
 from training.config import Config, Evaluation
 from training.config import Monitor as Limits
+from training.documents import report
 from training.metrics import RANKING
 from training.monitor import CLOCKS, check_reference, drift, drift_checks, metrics_of, monitor, psi, realised_checks
 from training.panel import in_scope
-from training.registry import report
 
 QUICK = Config(evaluation=Evaluation(resamples=20))
 HORIZON = timedelta(days=28)

@@ -8,19 +8,22 @@ import pytest
 
 from features.errors import RegistryError
 from training.card import PROHIBITED, model_card
+from training.documents import card, gate, report
+from training.gate_report import gate_report
 from training.home import Home, home_from_environment
 from training.metrics import RANKING
 from training.registry import (
     CARD,
+    GATE,
     LONGEST_DESCRIPTION,
     _description,
-    card,
     champion,
+    kept_champion,
+    load_version,
     promote,
     register,
-    report,
     required_champion,
-    tag,
+    versions,
 )
 from training.tracking import connected
 
@@ -47,7 +50,10 @@ def test_the_first_version_is_challenger_and_champion(client, trained):
     assert trained.version == "1"
     for alias in ("challenger", "champion"):
         assert client.get_model_version_by_alias("clout", alias).version in ("1", 1)
-    assert client.get_model_version("clout", "1").tags["gate"] == ("passed" if trained.verdict.passed else "failed")
+    tags = client.get_model_version("clout", "1").tags
+    assert tags["gate"] == ("passed" if trained.verdict.passed else "failed")
+    assert tags["promoted"].endswith(" UTC, from no champion")
+    assert "forced" not in tags
 
 
 def test_parameters_and_figures_are_logged(run, trained, config):
@@ -84,6 +90,15 @@ def test_the_card_is_in_the_run_and_describes_the_version(client, run, home, tra
         assert use in described
 
 
+def test_the_gates_report_is_in_the_run_and_in_the_report(client, run, home, trained):
+    written = gate_report(trained.bundle, trained.evaluation["gate"], trained.verdict)
+    assert gate(home) == gate(home, "1") == written
+    assert GATE in {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+    held = report(home, "1")["gate"]
+    assert {key: held[key] for key in ("passed", "forced", "findings")} == trained.verdict.as_json()
+    assert set(held) == {"passed", "forced", "findings", "churn", "attacks"}
+
+
 @pytest.mark.parametrize("sections", [0, 1, 40])
 def test_a_description_ends_with_a_whole_section(sections):
     text = "# title\n" + "".join(f"words\n\n## section {k}\n" + "x" * 300 + "\n" for k in range(sections))
@@ -98,6 +113,8 @@ def test_a_description_ends_with_a_whole_section(sections):
 def test_a_version_without_a_card(bundle, tmp_path):
     home = Home(tmp_path)
     version = register(home, bundle, {}, {}, {}, {})
+    with pytest.raises(RegistryError, match=r"version 1 of the model 'clout' has no gate\.md: .* or train again with"):
+        gate(home)
     with pytest.raises(RegistryError, match=r"version 1 of the model 'clout' has no card\.md: .* or train again with"):
         card(home, version)
     with pytest.raises(RegistryError, match="holds no champion of the model 'clout'"):
@@ -125,14 +142,27 @@ def test_no_home_yet_holds_no_champion_and_nothing_is_made(tmp_path):
         required_champion(home)
     with pytest.raises(RegistryError, match="holds no champion of the model 'clout'"):
         card(home)
+    with pytest.raises(RegistryError, match="holds no challenger of the model 'clout'"):
+        gate(home)
+    assert kept_champion(home) is None
+    assert versions(home) == {}
     assert not home.folder.exists()
 
 
 def test_an_unknown_version(home, trained):
-    for act in (lambda: promote(home, "99"), lambda: tag(home, "99", "gate", "passed"), lambda: report(home, "99")):
+    for act in (promote, load_version, report, card, gate):
         with pytest.raises(RegistryError, match=r"the registry at sqlite.* did not answer as expected: .*99"):
-            act()
+            act(home, "99")
     assert required_champion(home)[1] == "1"
+
+
+def test_versions_in_order_with_their_tags(bundle, tmp_path):
+    home = Home(tmp_path)
+    for k in range(11):
+        register(home, bundle, {}, {}, {}, {}, tags={"gate": f"of {k}"})
+    found = versions(home)
+    assert list(found) == [str(k) for k in range(1, 12)]
+    assert [tags["gate"] for tags in found.values()] == [f"of {k}" for k in range(11)]
 
 
 def test_a_store_that_is_no_database(tmp_path):

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from training.ablation import VARIANTS
+from training.gate import Finding, Verdict
 from training.scale import Scale
 from training.tables import tell_training
 
@@ -26,7 +27,7 @@ def test_figures_and_what_points_mean(told, trained):
     assert "Ablation" not in shown.out
     assert "20 points are 1, 50 points are 20.1, 80 points are 403 people within 28 days" in shown.err
     assert "10 points more are 2.72 times the audience" in shown.err
-    assert "a new scale" not in shown.err
+    assert "another scale" not in shown.err
 
 
 def test_a_new_scale_says_what_becomes_of_points(told, trained):
@@ -34,7 +35,34 @@ def test_a_new_scale_says_what_becomes_of_points(told, trained):
     shown = told(bundle=bundle, scale_before=Scale(30.0, 20.0), promoted=False).err
     assert "points of 0 become 5.0, 20 become 15.0, 50 become 30.0, 80 become 45.0, 100 become 55.0 once" in shown
     assert "Earlier scores do not compare" in shown
-    assert "a new scale" not in told(bundle=bundle, scale_before=Scale(20.0, 10.0)).err
+    assert "another scale" not in told(bundle=bundle, scale_before=Scale(20.0, 10.0)).err
+
+
+def verdict(passed, forced=None):
+    return Verdict((Finding("coverage", "it covers", passed), Finding("churn", "who knows", None)), forced)
+
+
+def test_a_gate_that_passes(told):
+    shown = told(verdict=verdict(True), version="4", champion_before="3").err
+    assert "gate, passed: it covers." in shown
+    assert "gate, not judged: who knows." in shown
+    assert "Registered as version 4 of the model 'clout', champion in the place of version 3." in shown
+    assert "warning" not in shown
+    assert "'clout', champion." in told(verdict=verdict(True)).err
+
+
+def test_a_gate_that_fails(told):
+    shown = told(verdict=verdict(False), promoted=False, version="4", champion_before="3").err
+    assert "warning: gate, FAILED: it covers." in shown
+    assert "'clout', challenger; version 3 stays champion." in shown
+    assert "say why: clout promote 4 --force REASON" in shown
+    assert "there is no champion yet, so nothing can be scored" in told(verdict=verdict(False), promoted=False).err
+
+
+def test_a_gate_that_is_forced(told):
+    shown = told(verdict=verdict(False, "why not"), version="4", champion_before="3").err
+    assert "'clout', champion in the place of version 3." in shown
+    assert "warning: the gate failed; promoted all the same, by force: why not." in shown
 
 
 def test_an_ablation_is_a_table(told, trained):

@@ -9,15 +9,18 @@ import pytest
 
 from features.errors import AsOfError, ConfigError, EventsError, TooSmallError
 from features.opening import open_acts
+from features.table import feature_rows
 from training.ablation import VARIANTS
 from training.bundle import BOOSTERS, FACTS_FILE
 from training.config import Config, Evaluation, Model, Outcome, Panel
-from training.gate import Verdict
+from training.documents import report
+from training.gate import GateError
 from training.home import Home
+from training.metrics import RANKING
 from training.recipe import fit
-from training.registry import promote, register, report, required_champion
+from training.registry import promote, register, required_champion
 from training.scale import Scale
-from training.train import _decide, train
+from training.train import train
 
 SMALL = Config(outcome=Outcome(horizon_days=7), panel=Panel(cutoffs=2), evaluation=Evaluation(resamples=20))
 
@@ -100,8 +103,10 @@ class TestFigures:
             assert row["users"] > 0
             assert 2 * row["share"] < row["kept"] <= 1 - row["left"]
 
-    def test_a_first_model_is_promoted(self, trained):
+    def test_a_first_model_that_passes_is_promoted(self, trained):
+        assert trained.verdict.passed
         assert trained.promoted
+        assert trained.champion_before is None
 
 
 def test_an_ablation_is_measured_where_it_is_asked_for(simulated, config, tmp_path):
@@ -123,7 +128,7 @@ class TestNoLeak:
     def test_progress_is_told_step_by_step(self, again):
         told = again[2]
         steps = list(dict.fromkeys(step for step, _ in told))
-        assert steps == ["panel", "fit", "rehearsal", "register"]
+        assert steps == ["panel", "fit", "rehearsal", "churn", "attacks", "register"]
         for name in steps:
             shares = [share for step, share in told if step == name]
             assert shares == sorted(shares)
@@ -143,17 +148,39 @@ class TestRetrain:
         assert rehearsal.newest + timedelta(days=28) == judged_from == final.newest
         assert final.newest + timedelta(days=28) == datetime.fromisoformat(retrained.bundle.facts["as_of"])
 
+    def test_the_champion_is_met_on_the_same_users(self, second):
+        """It was trained up to later than this horizon, and the findings say so."""
+        first, retrained, *_ = second
+        assert retrained.champion_before == first.version == "1"
+        met = retrained.evaluation["champion"]
+        assert (met["version"], met["in_sample"]) == ("1", True)
+        told = {finding.name: finding for finding in retrained.verdict.findings}
+        for metric in RANKING:
+            ours = retrained.evaluation["metrics"]["score"][metric]
+            assert met["margins"][metric]["champion"] + met["margins"][metric]["margin"] == pytest.approx(ours)
+            assert told[f"champion_{metric}"].passed is not False
+            assert "has learnt from this horizon" in told[f"champion_{metric}"].told
+
+    def test_churn_is_measured_against_the_champion(self, second, simulated):
+        first, retrained, *_ = second
+        found = retrained.evaluation["gate"]["churn"]
+        rows = feature_rows(open_acts(simulated.events), simulated.as_of - timedelta(days=9))
+        active = rows[rows["acts_365d"] > 0]
+        moved = retrained.bundle.predict(active)["score"] - first.bundle.predict(active)["score"]
+        assert (found["version"], found["users"]) == ("1", len(active))
+        assert found["share"] == pytest.approx((moved.abs() > 5).mean())
+        assert len(found["largest"]) == 10
+
     def test_the_gate_decides_who_is_champion(self, second):
         _, retrained, home, _ = second
         assert retrained.promoted == retrained.verdict.passed
-        for version, passed, first_model, champion in [
-            ("1", True, True, "1"),
-            ("2", True, False, "2"),
-            ("1", False, False, "2"),
-            ("1", False, True, "1"),
-        ]:
-            assert _decide(home, version, Verdict(passed, ()), first_model) == (passed or first_model)
-            assert required_champion(home)[1] == champion
+        assert required_champion(home)[1] == ("2" if retrained.promoted else "1")
+
+
+def test_a_blank_reason_is_refused_before_anything_is_done(simulated, config, tmp_path):
+    with pytest.raises(GateError, match="blank reason"):
+        train(open_acts(simulated.events), config, Home(tmp_path), force=" ")
+    assert list(tmp_path.iterdir()) == []
 
 
 class TestScale:
@@ -167,12 +194,16 @@ class TestScale:
         promote(home, register(home, other, {}, {}, {}, {}))
         made = self.trained(simulated, config, home)
         assert made.bundle.scale == made.scale_before == Scale(31.0, 12.5)
+        assert "trained on another catalogue" in made.evaluation["champion"]["not_measured"]
+        assert made.evaluation["gate"]["churn"] == made.evaluation["champion"]
 
     def test_rescaling_is_asked_for(self, simulated, config, again):
         _, home, _ = again
         before = required_champion(home)[0].scale
         made = self.trained(simulated, config, home, rescale=True)
         assert made.scale_before == before != made.bundle.scale
+        assert "a new scale was asked for" in made.evaluation["gate"]["churn"]["not_measured"]
+        assert "margins" in made.evaluation["champion"]
 
     def test_a_scale_is_of_one_horizon(self, simulated, config, again):
         other = config.model_copy(update={"outcome": Outcome(horizon_days=14)})

@@ -341,7 +341,6 @@ def trained_on(monkeypatch, tmp_path, simulated):
     monkeypatch.setattr("training.tuning.chosen", lambda table: table[-1])
     monkeypatch.setattr("training.rehearsal._figures", lambda *_: {})
     monkeypatch.setattr("training.registry.register", registered)
-    monkeypatch.setattr("training.registry.tag", lambda *_: None)
     monkeypatch.setattr("training.registry.promote", lambda *_: None)
     config = Config(panel=Panel(cutoffs=3), model=Model(trees=10, depth=2), evaluation=Evaluation(resamples=20))
     made = train(
