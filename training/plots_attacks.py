@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -12,10 +13,12 @@ from matplotlib.patches import Patch
 
 from features.aside import aside
 from features.errors import OutputError
+from training.ground import SCORING, TRAINING
 from training.plots import ACCENT, INK, PALE
 
 BROKEN = "#c92a2a"
-TITLES = {"scoring": "attacked while scoring", "training": "attackers were there while it was trained"}
+TITLES = {SCORING: "attacked while scoring", TRAINING: "attackers were there while it was trained"}
+LABEL: dict[str, Any] = {"va": "center", "fontsize": 8, "color": INK}
 HEIGHT = 0.38
 
 
@@ -32,7 +35,8 @@ def attacks(report: dict) -> Figure:
     figure.suptitle("What an ordinary member gains by attacking", x=0.01, ha="left", color=INK)
     panels = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
     for axes, (mode, found) in zip(panels, shown.items(), strict=True):
-        _panel(axes, TITLES[mode], found, report["best_baseline"])
+        quality = report.get("honest_auc") if mode == TRAINING else None
+        _panel(axes, TITLES[mode] + (_told(quality) if quality else ""), found, report["best_baseline"])
     figure.legend(
         handles=_keys(report["best_baseline"]), loc="outside lower center", ncols=4, frameon=False, fontsize=9
     )
@@ -43,17 +47,13 @@ def _panel(axes: Axes, title: str, found: Sequence[dict], best: str) -> None:
     places = np.arange(len(found))
     gains, given = [each["gain_median"] for each in found], [each["baselines"][best] for each in found]
     colors = [ACCENT if each["held"] else BROKEN for each in found]
-    bars = axes.barh(places - HEIGHT / 2, gains, HEIGHT, color=colors, zorder=2)
+    axes.barh(places - HEIGHT / 2, gains, HEIGHT, color=colors, zorder=2)
     axes.barh(places + HEIGHT / 2, given, HEIGHT, color=PALE, zorder=2)
-    axes.bar_label(bars, [f"{gain:+.1f}" for gain in gains], padding=3, fontsize=8, color=INK)
-    axes.vlines(
-        [each["allowed"] for each in found],
-        places - 1.15 * HEIGHT,
-        places + 1.15 * HEIGHT,
-        color=INK,
-        linewidth=1.8,
-        zorder=3,
-    )
+    allowed = [each["allowed"] for each in found]
+    axes.vlines(allowed, places - 1.15 * HEIGHT, places + 1.15 * HEIGHT, color=INK, linewidth=1.8, zorder=3)
+    for place, gain, most in zip(places, gains, allowed, strict=True):
+        text = f"{round(gain, 1) + 0.0:+.1f}"
+        axes.annotate(text, (max(gain, most, 0), place - HEIGHT / 2), (4, 0), textcoords="offset points", **LABEL)
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_title(title, loc="left", color=INK, fontsize=10)
     axes.set_xlabel("points gained in the median")
@@ -63,6 +63,11 @@ def _panel(axes: Axes, title: str, found: Sequence[dict], best: str) -> None:
     axes.tick_params("y", length=0)
     axes.grid(axis="x", color=PALE, alpha=0.4, linewidth=0.6, zorder=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _told(quality: dict) -> str:
+    verdict = "held" if quality["held"] else "NOT held"
+    return f"\nAUC over honest people {quality['clean']:.3f}, then {quality['poisoned']:.3f}: {verdict}"
 
 
 def _keys(best: str) -> list[Artist]:
