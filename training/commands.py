@@ -158,8 +158,8 @@ def attack(
     mode: Annotated[
         Mode,
         typer.Option(
-            help="scoring: attack the model as it is. training: fit it anew among attackers, then attack; takes as "
-            "long as training three times and as scoring twice, and half as much memory more. both: one by one."
+            help="scoring: attack the model as it is. training: fit it anew among attackers, then attack that; takes "
+            "about six times as long, and twice the memory. both: one after the other."
         ),
     ] = Mode.scoring,
     as_of: Annotated[str | None, typer.Option(help="Attack just before this; default after the last event.")] = None,

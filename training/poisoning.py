@@ -1,6 +1,6 @@
 """Poisoning: attackers who are in the community while the model is trained, so that they may have bought its label."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -82,11 +82,11 @@ def poisoned_suite(
     split = split_cutoffs(span(events)[0], at, days, config.panel.cutoffs)
     best = best_baseline(keyed(events, (ALL,)), at, days)
     gangs = recruit(events, at, share, np.random.default_rng(seed))
-    clean = build_panel(keyed(events, scopes), split, days, lambda done: progress("clean panel", done))
-    made = poison(events, gangs, (*split.cutoffs, at), np.random.default_rng(seed))
+    clean = build_panel(keyed(events, scopes), split, days, _of(progress, "clean panel"))
+    made = poison(events, gangs, (*split.cutoffs, at), np.random.default_rng(seed), _of(progress, "attackers"))
     attackers = frozenset().union(*(gang.accounts for gang in gangs))
     with events.union(*made).cache() as poisoned:
-        panel = build_panel(keyed(poisoned, scopes), split, days, lambda done: progress("poisoned panel", done))
+        panel = build_panel(keyed(poisoned, scopes), split, days, _of(progress, "poisoned panel"))
         progress("fit", 0.0)
         quality = honest_auc(clean, panel, split, config, attackers)
         model = fit(panel, split, config, bundle.scale)
@@ -136,16 +136,25 @@ def _parts(size: int, most: int) -> Iterator[int]:
 
 
 def poison(
-    events: ir.Table, gangs: Sequence[Gang], instants: Sequence[datetime], rng: np.random.Generator
+    events: ir.Table,
+    gangs: Sequence[Gang],
+    instants: Sequence[datetime],
+    rng: np.random.Generator,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> list[ir.Table]:
     """Return what all gangs do just before each of the instants, as a table for each in the events' own engine."""
     attackers = set().union(*(gang.accounts for gang in gangs))
-    made = []
+    made: list[ir.Table] = []
     for at in instants:
         scene = make_scene(events, seen(events, at), at, attackers, rng)
         acts = pd.concat([gang.attack.make(gang.members, gang.hired, scene) for gang in gangs], ignore_index=True)
         made.append(open_events(acts, events.get_backend()))
+        progress(len(made) / len(instants))
     return made
+
+
+def _of(progress: Progress, step: str) -> Callable[[float], None]:
+    return lambda share: progress(step, share)
 
 
 def honest_auc(
