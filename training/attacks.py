@@ -15,13 +15,15 @@ FAKE = "attacker"
 class Scene:
     """What attackers know of a community at an instant.
 
-    `users` are all ids seen in the last year; `dormant` those silent for 90 days and older than half a year; `pieces`
-    (object, actor) what the top 1 % by engagers made in the last 28 days; `rng` draws times and victims.
+    `users` are all ids seen in the last year but the attackers' own; `dormant` those silent for 90 days and older than
+    half a year; `established` the longer known half of those who acted in the last 28 days; `pieces` (object, actor)
+    what the top 1 % by engagers made in the last 28 days; `rng` draws times and victims.
     """
 
     as_of: datetime
     users: np.ndarray
     dormant: np.ndarray
+    established: np.ndarray
     pieces: pd.DataFrame
     rng: np.random.Generator
 
@@ -35,7 +37,7 @@ class Scene:
         return self.rng.choice(self.users, min(count, len(self.users)), replace=False)
 
 
-Make = Callable[[Sequence[str], Scene], pd.DataFrame]
+Make = Callable[[Sequence[str], np.ndarray, Scene], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,11 @@ class Attack:
     ----------
     name : as in reports
     told : what is done for one member, in words
-    make : the acts, given members who do it together, `group` of them at a time
+    make : the acts, given members who do it together, the accounts they hire, and the scene; as many as are given
     limit : points that an ordinary member may gain by it in the median
     group : how many members do it together
+    hires : how many accounts they hire for it
+    grown : whether hired accounts are dormant ones of the community, instead of new ones
     bot : whether the member may not end above the median active user either
 
     """
@@ -58,31 +62,37 @@ class Attack:
     make: Make
     limit: float
     group: int = 1
+    hires: int = 0
+    grown: bool = False
     bot: bool = False
+
+    def hired(self, members: Sequence[str], scene: Scene, count: int | None = None) -> np.ndarray:
+        """Hire accounts for members: as many as the attack asks for unless told, dormant ones as far as there are."""
+        count = self.hires if count is None else count
+        if self.grown:
+            return scene.rng.choice(scene.dormant, min(count, len(scene.dormant)), replace=False)
+        return np.array([f"{FAKE} {k} of {members[0]}" for k in range(count)], dtype=object)
 
 
 def acts(times: pd.DatetimeIndex, **fields: object) -> pd.DataFrame:
-    """Return events at these times; each field is one value for all or one a time; no target unless it is given."""
-    return pd.DataFrame({"time": times, "target": None, **fields})
+    """Return events at these times; each field is one value for all or one a time; no target unless it is given.
+
+    `drawn` tells the acts that others are moved to from those which the attackers do.
+    """
+    return pd.DataFrame({"time": times, "target": None, "drawn": False, **fields})
 
 
-def accounts(member: str, count: int) -> np.ndarray:
-    """Name accounts that an operator makes for a member."""
-    return np.array([f"{FAKE} {k} of {member}" for k in range(count)])
-
-
-def _bought_followers(members: Sequence[str], scene: Scene) -> pd.DataFrame:
-    (member,), count = members, 10_000
-    return acts(scene.times(1, count), actor=accounts(member, count), verb="follow", target=member)
+def _bought_followers(members: Sequence[str], hired: np.ndarray, scene: Scene) -> pd.DataFrame:
+    return acts(scene.times(1, len(hired)), actor=hired, verb="follow", target=members[0])
 
 
 def _posts(member: str, scene: Scene, days: int, a_day: int = 1) -> pd.DataFrame:
     count = days * a_day
-    pieces = [f"{FAKE} piece {k} of {member}" for k in range(count)]
+    pieces = [f"{FAKE} piece {k} of {member} until {scene.as_of:%Y-%m-%d}" for k in range(count)]
     return acts(scene.times(days, count), actor=member, verb="post", object=pieces)
 
 
-def _squirrel_bot(members: Sequence[str], scene: Scene) -> pd.DataFrame:
+def _squirrel_bot(members: Sequence[str], _: np.ndarray, scene: Scene) -> pd.DataFrame:
     return _posts(members[0], scene, MONTH, 200)
 
 
@@ -98,7 +108,7 @@ def _engaging(posts: pd.DataFrame, engagers: np.ndarray, verb: str, scene: Scene
     return acts(times, actor=actor, verb=verb, target=each["actor"].array, object=each["object"].array, result=result)
 
 
-def _pod(members: Sequence[str], scene: Scene) -> pd.DataFrame:
+def _pod(members: Sequence[str], _: np.ndarray, scene: Scene) -> pd.DataFrame:
     done = []
     for member in members:
         posts, others = _posts(member, scene, MONTH), np.array([other for other in members if other != member])
@@ -106,14 +116,24 @@ def _pod(members: Sequence[str], scene: Scene) -> pd.DataFrame:
     return pd.concat(done, ignore_index=True)
 
 
-def _fresh_accounts(members: Sequence[str], scene: Scene) -> pd.DataFrame:
+def _liked(members: Sequence[str], hired: np.ndarray, scene: Scene) -> pd.DataFrame:
+    """Let the hired accounts like every daily post of the member."""
     posts = _posts(members[0], scene, MONTH)
-    return pd.concat([posts, _engaging(posts, accounts(members[0], 200), "like", scene)], ignore_index=True)
+    return pd.concat([posts, _engaging(posts, hired, "like", scene)], ignore_index=True)
 
 
-def _aged_farm(members: Sequence[str], scene: Scene) -> pd.DataFrame:
-    """Two hundred accounts that post every week, like each other twice a week and answer the member every week."""
-    (member,), farm, weeks = members, accounts(members[0], 200), QUARTER // WEEK
+def _bridged_farm(members: Sequence[str], hired: np.ndarray, scene: Scene) -> pd.DataFrame:
+    """Let each hired account ask a question in the week before, which one established user answers; then all like."""
+    asked = pd.concat([_posts(account, scene, WEEK).iloc[:1] for account in hired], ignore_index=True)
+    asked["time"] -= pd.Timedelta(days=MONTH)
+    answers = _engaging(asked, np.array([None]), "reply", scene)
+    answers["actor"] = scene.rng.choice(scene.established, len(answers)) if len(scene.established) else None
+    return pd.concat([asked, answers.assign(drawn=True), _liked(members, hired, scene)], ignore_index=True)
+
+
+def _aged_farm(members: Sequence[str], farm: np.ndarray, scene: Scene) -> pd.DataFrame:
+    """Let a farm post every week, its accounts like each other twice a week and answer the member every week."""
+    (member,), weeks = members, QUARTER // WEEK
     posts = pd.concat([_posts(account, scene, QUARTER).iloc[::WEEK] for account in farm], ignore_index=True)
     likes = _engaging(posts, np.array([None, None]), "like", scene)
     likes["actor"] = scene.rng.choice(farm, len(likes))
@@ -121,45 +141,48 @@ def _aged_farm(members: Sequence[str], scene: Scene) -> pd.DataFrame:
     return pd.concat([posts, likes, bait, _engaging(bait, farm, "reply", scene)], ignore_index=True)
 
 
-def _mention_spam(members: Sequence[str], scene: Scene) -> pd.DataFrame:
+def _mention_spam(members: Sequence[str], _: np.ndarray, scene: Scene) -> pd.DataFrame:
     victims = np.concatenate([scene.victims(1_000) for _ in range(WEEK)])
     return acts(scene.times(WEEK, len(victims)), actor=members[0], verb="mention", target=victims)
 
 
-def _follow_back(members: Sequence[str], scene: Scene) -> pd.DataFrame:
+def _follow_back(members: Sequence[str], _: np.ndarray, scene: Scene) -> pd.DataFrame:
     followed = scene.victims(5_000)
     back = followed[: int(0.4 * len(followed))]
     asked = acts(scene.times(WEEK, len(followed)), actor=members[0], verb="follow", target=followed)
-    return pd.concat([asked, acts(scene.times(1, len(back)), actor=back, verb="follow", target=members[0])])
+    return pd.concat([asked, acts(scene.times(1, len(back)), actor=back, verb="follow", target=members[0], drawn=True)])
 
 
-def _reply_to_stars(members: Sequence[str], scene: Scene) -> pd.DataFrame:
+def _reply_to_stars(members: Sequence[str], _: np.ndarray, scene: Scene) -> pd.DataFrame:
     (member,), count = members, len(scene.pieces)
-    made = [f"{FAKE} answer {k} of {member}" for k in range(count)]
+    made = [f"{FAKE} answer {k} of {member} until {scene.as_of:%Y-%m-%d}" for k in range(count)]
     to = {"target": scene.pieces["actor"].array, "object": scene.pieces["object"].array}
     return acts(scene.times(MONTH, count), actor=member, verb="reply", result=made, **to)
 
 
-def _repost(members: Sequence[str], scene: Scene) -> pd.DataFrame:
+def _repost(members: Sequence[str], _: np.ndarray, scene: Scene) -> pd.DataFrame:
     posts = _posts(members[0], scene, MONTH, 10)
     return posts.assign(content_hash=[f"{FAKE} text {k % 10}" for k in range(len(posts))])
 
 
-def _old_accounts(members: Sequence[str], scene: Scene) -> pd.DataFrame:
-    bought = scene.rng.choice(scene.dormant, min(50, len(scene.dormant)), replace=False)
-    posts = _posts(members[0], scene, MONTH)
-    return pd.concat([posts, _engaging(posts, bought, "like", scene)], ignore_index=True)
-
-
 ATTACKS = (
-    Attack("bought_followers", "10,000 bought accounts follow in one day", _bought_followers, 1),
+    Attack("bought_followers", "10,000 bought accounts follow in one day", _bought_followers, 1, hires=10_000),
     Attack("squirrel_bot", "200 posts a day for 28 days, engaging with nobody", _squirrel_bot, 1, bot=True),
     Attack("pod", "20 members like and answer each other's every daily post for 28 days", _pod, 4, group=20),
-    Attack("fresh_accounts", "200 fresh accounts like every daily post for 28 days", _fresh_accounts, 3),
-    Attack("aged_farm", "200 accounts grown for 90 days that answer every week", _aged_farm, 6),
+    Attack("fresh_accounts", "200 fresh accounts like every daily post for 28 days", _liked, 3, hires=200),
+    Attack("aged_farm", "200 accounts grown for 90 days that answer every week", _aged_farm, 6, hires=200),
     Attack("mention_spam", "1,000 people mentioned a day for 7 days", _mention_spam, 2),
     Attack("follow_back", "5,000 people followed in 7 days, of whom 40 % follow back", _follow_back, 2),
     Attack("reply_to_stars", "a reply to every piece of the top 1 % for 28 days", _reply_to_stars, 2),
     Attack("repost", "the same ten posts made again every day for 28 days", _repost, 2),
-    Attack("old_accounts", "50 bought dormant accounts like every daily post for 28 days", _old_accounts, 6),
+    Attack(
+        "old_accounts", "50 bought dormant accounts like every daily post for 28 days", _liked, 6, hires=50, grown=True
+    ),
+    Attack(
+        "bridged_farm",
+        "50 fresh accounts, each answered once by an established user, like every daily post",
+        _bridged_farm,
+        6,
+        hires=50,
+    ),
 )

@@ -1,16 +1,18 @@
 """The simple signals that a score has to beat, all computed from events before the instant alone."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from features.acts import Acts, known
+from features.acts import Acts, kept, known
 from features.events import NEGATIVE
 from features.relations import engagements, is_any
 from features.scopes import ALL
 from features.windows import LOOKBACK_DAYS
+from training.metrics import ranking
+from training.panel import in_scope, panel_rows
 
 COLUMNS = {
     "followers": "followers",
@@ -42,6 +44,20 @@ def baselines(acts: Acts, rows: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
     signals["pagerank"] = _of(rows, pagerank(edges))
     signals["tweepcred"] = _of(rows, tweepcred(follows if len(follows) else edges))
     return pd.DataFrame(signals, index=rows.index)
+
+
+def best_baseline(acts: Acts, as_of: datetime, horizon_days: int) -> str:
+    """Name the baseline that ranked people best in the newest horizon complete at an instant.
+
+    Best is the highest mean of AUC and NDCG@100: who is heard at all, and who is heard most. Of equals, the first.
+    """
+    start = as_of - timedelta(days=horizon_days)
+    with kept(acts) as shared:
+        rows = in_scope(panel_rows(shared, start, horizon_days), ALL)
+        signals = baselines(shared, rows, start)
+    audience = rows["audience"].to_numpy(float)
+    figures = {name: ranking(audience, signals[name].to_numpy(), signals[name].to_numpy()) for name in BASELINES}
+    return max(BASELINES, key=lambda name: figures[name]["auc"] + figures[name]["ndcg_100"])
 
 
 def _of(rows: pd.DataFrame, ranks: pd.Series) -> np.ndarray:

@@ -3,26 +3,26 @@
 from collections.abc import Callable
 from datetime import datetime
 
-import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 
 from features.acts import acts as keyed
-from features.acts import kept
 from features.errors import TooSmallError
-from features.events import CREATIONS, open_events
+from features.events import open_events
 from features.opening import checked_as_of
 from features.scopes import ALL
-from features.table import feature_rows
 from training.attacks import ATTACKS, Attack, Scene
-from training.baselines import BASELINES, baselines
+from training.baselines import best_baseline
 from training.bundle import Bundle
+from training.ground import SCORE, SCORING, TRAINING, Ground, points
+from training.scene import LATELY, make_scene, seen
 
-SCORING = "scoring"
-SCORE = "score"
-LATELY, SILENT, OLD = 28, 90, 180
+FACTOR = {SCORING: 1, TRAINING: 2}
 LEAST_MEMBERS = 20
+SHARE_OF_BASELINE = 1 / 3
+LEAST_GIVEN = 1.0
+Progress = Callable[[str, float], None]
 
 
 def attack_suite(
@@ -31,13 +31,14 @@ def attack_suite(
     as_of: datetime | None = None,
     members: int = 30,
     seed: int = 0,
-    progress: Callable[[str, float], None] = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> dict:
     """Put each attack into a community just before an instant, for all members at once, and score it anew.
 
-    The model is not trained again: this is what an attack gains at scoring time. Fake accounts are each member's own,
-    so that members hardly help each other. A baseline speaks in points as well: the score of the honest user who has
-    the same rank by score as the member has by the baseline, among honest users.
+    The model is not trained again: this is what an attack gains at scoring time; `poisoning.poisoned_suite` measures
+    what it gains from a model that learnt among attackers. Hired accounts are each member's own, so that members hardly
+    help each other. A baseline speaks in points as well: the score of the honest user who has the same rank by score as
+    the member has by the baseline, among honest users.
 
     Parameters
     ----------
@@ -51,55 +52,51 @@ def attack_suite(
 
     Returns
     -------
-    JSON values: `as_of`; `median_active`, the points of the median user who acted in the last 28 days; `attacks`, a
-    dict for each of ATTACKS: `attack`, `told`, `mode`, `members`, the `accounts` that act in one attack, the `acts` for
-    each member, `gain_median`, `gain_p95`, `end_score_median`, `gain_per_1000_acts`, `limit`, `held`, and `baselines`,
-    name -> median gain; and `limits_held`
+    JSON values: `as_of`; `best_baseline`, the name of the one that ranks honest users best; and what `measure` returns
 
     Raises
     ------
     TooSmallError : fewer than 20 ordinary members
-    AsOfError : nothing happened before the instant, or it lies in the future
+    AsOfError : nothing happened in the horizon before the instant, or it lies in the future
 
     """
     at = checked_as_of(events, as_of)
-    honest, rows = _points(events, bundle, at)
-    active = (rows["days_since_last_act"] < LATELY).to_numpy()
+    best = best_baseline(keyed(events, (ALL,)), at, bundle.horizon_days)
+    found = measure(Ground(events, bundle, at, best), members, seed, progress)
+    return {"as_of": at.isoformat(), "best_baseline": best, **found}
+
+
+def measure(ground: Ground, members: int, seed: int, progress: Progress) -> dict:
+    """Try every attack on one ground.
+
+    An attack is held where the median member gains at most its limit (twice that where the model learnt among
+    attackers); at most a third of what the best baseline gives away, unless that is less than a point: then the limit
+    alone counts; and, as a bot, does not end above the median active user.
+
+    Returns
+    -------
+    JSON values: `median_active`, the points of the median user who acted in the last 28 days; `limits_held`; and
+    `attacks`, a dict for each of ATTACKS: `attack`, `told`, `mode`, `members`, the `accounts` that act in one attack
+    and the `acts` they do for each member (what they move others to do is not counted), `gain_median`, `gain_p95`,
+    `end_score_median`, `gain_per_1000_acts`, `limit`, `of_best_baseline` (the gain over the best baseline's, None where
+    that gives less than a point), `allowed` (the largest gain that is held), `held`, and `baselines` and
+    `baselines_per_1000_acts`, name -> median gain
+
+    """
+    before = points(ground)
+    people = seen(ground.events, ground.as_of)
+    active = before.index.isin(people.index[people["silent"] < LATELY])
     rng = np.random.default_rng(seed)
-    chosen = _ordinary(honest[SCORE].to_numpy(), active, members, rng)
-    scene = _scene(events, rows, at, rng)
-    median_active = float(honest.loc[active, SCORE].median())
+    chosen = list(before.index[_ordinary(before[SCORE].to_numpy(), active, members, rng)])
+    scene = make_scene(ground.events, people, ground.as_of, {*chosen, *ground.poisoners}, rng)
+    median_active = float(before.loc[active, SCORE].median())
     found = []
     for attack in ATTACKS:
-        progress(attack.name, 0.0)
-        found.append(_measured(attack, events, bundle, scene, honest, chosen, median_active))
-        progress(attack.name, 1.0)
-    held = all(each["held"] for each in found)
-    return {"as_of": at.isoformat(), "median_active": median_active, "attacks": found, "limits_held": held}
-
-
-def _points(
-    events: ir.Table, bundle: Bundle, as_of: datetime, honest: pd.DataFrame | None = None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return everybody's points under the score and each baseline, by user, and the feature rows.
-
-    Baselines are ranked among `honest` users and given the points that stand at that rank among honest scores.
-    """
-    with kept(keyed(events, (ALL,))) as known:
-        rows = feature_rows(known, as_of).set_index("user", drop=False)
-        signals = baselines(known, rows.reset_index(drop=True), as_of).set_axis(rows.index)
-    score = bundle.predict(rows)[SCORE]
-    users = rows.index if honest is None else honest.index
-    scale = np.sort((score if honest is None else honest[SCORE]).to_numpy())
-    points = {name: _at_rank(signals[name], signals.loc[users, name].to_numpy(), scale) for name in BASELINES}
-    return pd.DataFrame({SCORE: score, **points}, index=rows.index), rows
-
-
-def _at_rank(signal: pd.Series, among: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Return the points at each signal's rank, ties at their middle."""
-    ranked = np.sort(among)
-    rank = (np.searchsorted(ranked, signal, "left") + np.searchsorted(ranked, signal, "right")) / 2
-    return np.interp(rank / len(ranked), (np.arange(len(scale)) + 0.5) / len(scale), scale)
+        name = attack.name if ground.mode == SCORING else f"{attack.name}, poisoned"
+        progress(name, 0.0)
+        found.append(_tried(attack, ground, scene, before, chosen, median_active))
+        progress(name, 1.0)
+    return {"median_active": median_active, "attacks": found, "limits_held": all(each["held"] for each in found)}
 
 
 def _ordinary(score: np.ndarray, active: np.ndarray, members: int, rng: np.random.Generator) -> np.ndarray:
@@ -114,46 +111,52 @@ def _ordinary(score: np.ndarray, active: np.ndarray, members: int, rng: np.rando
     return rng.choice(middle, members, replace=False)
 
 
-def _scene(events: ir.Table, rows: pd.DataFrame, as_of: datetime, rng: np.random.Generator) -> Scene:
-    stars = rows["user"][rows["engagers_365d"] >= rows["engagers_365d"].quantile(0.99)]
-    since = pd.Timestamp(as_of) - pd.Timedelta(days=LATELY)
-    lately = events.filter(events.time < as_of, events.time >= since.to_pydatetime(), events.verb.isin(CREATIONS))
-    made = lately.select("actor", object=ibis.coalesce(lately.result, lately.object)).to_pandas()
-    pieces = made[made["actor"].isin(stars)].dropna(subset="actor").sort_values(["actor", "object"], ignore_index=True)
-    dormant = rows["user"][(rows["days_since_last_act"] > SILENT) & (rows["account_age_days"] > OLD)]
-    return Scene(as_of, rows["user"].to_numpy(object), dormant.to_numpy(object), pieces, rng)
-
-
-def _measured(
-    attack: Attack,
-    events: ir.Table,
-    bundle: Bundle,
-    scene: Scene,
-    honest: pd.DataFrame,
-    chosen: np.ndarray,
-    median_active: float,
+def _tried(
+    attack: Attack, ground: Ground, scene: Scene, before: pd.DataFrame, chosen: list[str], median_active: float
 ) -> dict:
-    names = list(honest.index[chosen[: len(chosen) // attack.group * attack.group]])
+    names = chosen[: len(chosen) // attack.group * attack.group]
     groups = [names[k : k + attack.group] for k in range(0, len(names), attack.group)]
-    done = [attack.make(group, scene) for group in groups]
-    made = open_events(pd.concat(done, ignore_index=True), events.get_backend())
-    attacked, _ = _points(events.union(made), bundle, scene.as_of, honest)
-    gains = attacked.loc[names] - honest.loc[names]
-    gain, end = float(gains[SCORE].median()), float(attacked.loc[names, SCORE].median())
-    acts_each = sum(map(len, done)) / len(names)
-    held = gain <= attack.limit and not (attack.bot and end > median_active)
+    done = [attack.make(group, attack.hired(group, scene), scene) for group in groups]
+    made = open_events(pd.concat(done, ignore_index=True), ground.events.get_backend())
+    after = points(ground, ground.events.union(made), before)
+    gains = after.loc[names] - before.loc[names]
+    own = [acts[~acts["drawn"]] for acts in done]
     return {
         "attack": attack.name,
         "told": attack.told,
-        "mode": SCORING,
+        "mode": ground.mode,
         "members": len(names),
-        "accounts": round(float(np.mean([each["actor"].nunique() for each in done]))),
-        "acts": round(acts_each),
-        "gain_median": gain,
+        "accounts": round(float(np.mean([acts["actor"].nunique() for acts in own]))),
+        **_figures(gains, sum(map(len, own)) / len(names), float(after.loc[names, SCORE].median())),
+        **_judged(attack, ground, gains.median(), float(after.loc[names, SCORE].median()), median_active),
+    }
+
+
+def _figures(gains: pd.DataFrame, acts: float, end: float) -> dict:
+    """Tell what members gained for so many acts each."""
+    medians = {name: float(gains[name].median()) for name in gains}
+    per_1000 = {name: 1_000 * gain / acts if acts else None for name, gain in medians.items()}
+    return {
+        "acts": round(acts),
+        "gain_median": medians.pop(SCORE),
         "gain_p95": float(gains[SCORE].quantile(0.95)),
         "end_score_median": end,
-        "gain_per_1000_acts": 1_000 * gain / acts_each if acts_each else None,
-        "limit": attack.limit,
-        "held": bool(held),
-        "baselines": {name: float(gains[name].median()) for name in BASELINES},
+        "gain_per_1000_acts": per_1000.pop(SCORE),
+        "baselines": medians,
+        "baselines_per_1000_acts": per_1000,
+    }
+
+
+def _judged(attack: Attack, ground: Ground, medians: pd.Series, end: float, median_active: float) -> dict:
+    """Hold the median gains against the limit, a third of the best baseline's and, for a bot, the median user."""
+    gain, given = float(medians[SCORE]), float(medians[ground.best])
+    limit = attack.limit * FACTOR[ground.mode]
+    gives = given >= LEAST_GIVEN
+    allowed = min(limit, given * SHARE_OF_BASELINE) if gives else limit
+    above = attack.bot and end > median_active
+    return {
+        "limit": limit,
+        "of_best_baseline": gain / given if gives else None,
+        "allowed": allowed,
+        "held": bool(gain <= allowed and not above),
     }

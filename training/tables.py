@@ -152,17 +152,43 @@ def drift_table(report: dict) -> None:
 
 
 def attacks_table(report: dict) -> None:
-    """Print what each attack costs and gains, and what the most resistant and the weakest baseline would give."""
-    rows = []
-    for attack in report["attacks"]:
-        given = sorted(attack["baselines"].items(), key=lambda held: held[1])
-        told = [f"{points:+.1f} {name.replace('_', ' ')}" for name, points in (given[0], given[-1])]
-        costs = [f"{attack[key]:,}" for key in ("accounts", "acts")]
-        gains = [f"{attack[key]:+.1f}" for key in ("gain_median", "gain_p95")]
-        verdict = "held" if attack["held"] else "NOT held"
-        rows.append([attack["told"], *costs, *gains, f"{attack['limit']:g}", verdict, *told])
-    columns = ["attack", "accounts", "acts", "gain", "95th pct", "limit", "", "least by", "most by"]
-    table(f"Points an ordinary member gains, as of {report['as_of'][:10]}", columns, rows)
+    """Print what each attack costs and gains in each mode, beside the best baseline and the one that gives most."""
+    best = report["best_baseline"]
+    columns = [
+        "attack",
+        "accounts",
+        "acts",
+        "gain",
+        "95th pct",
+        "allowed",
+        "",
+        f"by {best.replace('_', ' ')}",
+        "most by",
+    ]
+    for mode in dict.fromkeys(attack["mode"] for attack in report["attacks"]):
+        found = [attack for attack in report["attacks"] if attack["mode"] == mode]
+        title = f"Points an ordinary member gains, as of {report['as_of'][:10]}; mode {mode}"
+        table(title, columns, [_attack_row(attack, best) for attack in found])
     held = sum(attack["held"] for attack in report["attacks"])
     median = f"The median active user has {report['median_active']:.1f} points."
-    say(f"{held} of {len(report['attacks'])} limits are held. {median}")
+    say(f"{held} of {len(report['attacks'])} limits are held; {best.replace('_', ' ')} is the best baseline. {median}")
+    if "honest_auc" in report:
+        _tell_poisoned(report["attackers"], report["honest_auc"])
+
+
+def _attack_row(attack: dict, best: str) -> list[str]:
+    name, given = max(attack["baselines"].items(), key=lambda held: held[1])
+    costs = [f"{attack[key]:,}" for key in ("accounts", "acts")]
+    gains = [f"{attack[key]:+.1f}" for key in ("gain_median", "gain_p95")]
+    verdict = "held" if attack["held"] else "NOT held"
+    beside = [f"{attack['baselines'][best]:+.1f}", f"{given:+.1f} {name.replace('_', ' ')}"]
+    return [attack["told"], *costs, *gains, f"{attack['allowed']:.1f}", verdict, *beside]
+
+
+def _tell_poisoned(attackers: dict, quality: dict) -> None:
+    verdict = "held" if quality["held"] else "NOT held"
+    say(
+        f"Trained among {attackers['accounts']:,} attackers' accounts ({attackers['share']:.1%}, who add "
+        f"{attackers['events']:,} acts), AUC over honest people goes from {quality['clean']:.3f} to "
+        f"{quality['poisoned']:.3f}; it may fall by {quality['limit']:g}: {verdict}."
+    )

@@ -11,17 +11,20 @@ from training.attacks import ATTACKS, Scene
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
 USERS = np.array([f"u{k}" for k in range(6_000)], dtype=object)
 MEMBERS = [f"u{k}" for k in range(20)]
+SEEN = ("users", "dormant", "established", "pieces")
 BY_NAME = {attack.name: attack for attack in ATTACKS}
 
 
 def scene(seed=0):
     pieces = pd.DataFrame({"actor": ["star", "star", "other"], "object": ["o1", "o2", "o3"]})
-    return Scene(AS_OF, USERS, USERS[-100:], pieces, np.random.default_rng(seed))
+    dormant, established = USERS[-100:], USERS[100:200]
+    return Scene(AS_OF, USERS[20:], dormant, established, pieces, np.random.default_rng(seed))
 
 
-def made(name, seed=0):
-    attack = BY_NAME[name]
-    return attack.make(MEMBERS[: attack.group], scene(seed))
+def made(name, seed=0, hires=None):
+    attack, stage = BY_NAME[name], scene(seed)
+    members = MEMBERS[: attack.group]
+    return attack.make(members, attack.hired(members, stage, hires), stage)
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -30,6 +33,11 @@ def test_before_the_instant_and_within_a_quarter(name):
     assert (acts["time"] < AS_OF).all()
     assert (acts["time"] >= AS_OF - pd.Timedelta(days=91)).all()
     assert acts[["time", "actor", "verb"]].notna().all(axis=None)
+
+
+@pytest.mark.parametrize("name", ["mention_spam", "follow_back"])
+def test_attackers_do_not_hit_each_other(name):
+    assert not set(made(name).query("actor == @MEMBERS[0]")["target"]) & set(MEMBERS)
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -47,16 +55,68 @@ def test_the_same_seed_gives_the_same_acts(name):
         ("fresh_accounts", {"post": 28, "like": 200 * 28}, 201),
         ("aged_farm", {"post": 200 * 13 + 12, "like": 200 * 13 * 2, "reply": 200 * 12}, 201),
         ("mention_spam", {"mention": 7_000}, 1),
-        ("follow_back", {"follow": 7_000}, 2_001),
+        ("follow_back", {"follow": 7_000}, 1),
         ("reply_to_stars", {"reply": 3}, 1),
         ("repost", {"post": 280}, 1),
         ("old_accounts", {"post": 28, "like": 50 * 28}, 51),
+        ("bridged_farm", {"post": 50 + 28, "reply": 50, "like": 50 * 28}, 51),
     ],
 )
 def test_by_hand(name, verbs, accounts):
     acts = made(name)
     assert acts["verb"].value_counts().to_dict() == verbs
-    assert acts["actor"].nunique() == accounts
+    assert acts.loc[~acts["drawn"], "actor"].nunique() == accounts
+
+
+@pytest.mark.parametrize("name", ["bought_followers", "fresh_accounts", "aged_farm", "old_accounts", "bridged_farm"])
+def test_fewer_hired_accounts_make_it_smaller(name):
+    acts = made(name, hires=2)
+    hired = set(acts.loc[~acts["drawn"], "actor"]) - {MEMBERS[0]}
+    assert len(hired) == 2
+    assert set(acts["target"].dropna()) <= hired | {MEMBERS[0]}
+
+
+def test_pieces_of_different_days_are_different():
+    earlier = Scene(AS_OF - pd.Timedelta(days=28), *(getattr(scene(), name) for name in SEEN), np.random.default_rng(0))
+    for name in ("squirrel_bot", "pod", "aged_farm", "reply_to_stars", "bridged_farm"):
+        attack = BY_NAME[name]
+        members = MEMBERS[: attack.group]
+        before, now = (attack.make(members, attack.hired(members, each, 2), each) for each in (earlier, scene()))
+        new = [
+            set(acts.get("result", acts["object"]).dropna()) | set(acts.query("verb == 'post'").get("object", ()))
+            for acts in (before, now)
+        ]
+        assert not new[0] & new[1] - {"o1", "o2", "o3"}, name
+
+
+def test_others_who_are_moved_to_act_are_told_apart():
+    follows = made("follow_back")
+    assert (follows["drawn"] == (follows["actor"] != MEMBERS[0])).all()
+    farm = made("bridged_farm")
+    assert set(farm.loc[farm["drawn"], "actor"]) <= set(USERS[100:200])
+    assert not made("pod")["drawn"].any()
+
+
+def test_a_bridge_is_built_once_for_each_account_before_it_likes():
+    acts = made("bridged_farm")
+    answers = acts.query("verb == 'reply'").set_index("target")
+    assert answers.index.is_unique
+    assert len(answers) == 50
+    asked = acts.query("verb == 'post' and actor != @MEMBERS[0]").set_index("object")
+    assert (asked.loc[answers["object"], "actor"].to_numpy() == answers.index).all()
+    assert (asked.loc[answers["object"], "time"].to_numpy() <= answers["time"].to_numpy()).all()
+    likes = acts.query("verb == 'like'")
+    assert set(likes["actor"]) == set(answers.index)
+    assert (answers["time"] < likes.groupby("actor")["time"].min().loc[answers.index]).all()
+
+
+def test_nobody_answers_where_nobody_is_established():
+    lonely = Scene(AS_OF, USERS, USERS[:0], USERS[:0], scene().pieces, np.random.default_rng(0))
+    attack = BY_NAME["bridged_farm"]
+    acts = attack.make(MEMBERS[:1], attack.hired(MEMBERS, lonely), lonely)
+    assert acts.loc[acts["drawn"], "actor"].isna().all()
+    old = BY_NAME["old_accounts"]
+    assert len(old.make(MEMBERS[:1], old.hired(MEMBERS, lonely), lonely)) == 28
 
 
 def test_whom_they_engage_with():

@@ -6,7 +6,7 @@ import pytest
 
 from features.opening import open_acts
 from features.table import feature_rows
-from training.baselines import BASELINES, baselines, pagerank, tweepcred
+from training.baselines import BASELINES, baselines, best_baseline, pagerank, tweepcred
 
 AS_OF = datetime(2025, 1, 11, tzinfo=UTC)  # day 10 of the tables
 
@@ -134,3 +134,26 @@ class TestSignals:
     def test_nobody_engages(self, signals):
         found = signals([(1, "a", "post", None), (2, "b", "post", None)])
         assert found[["pagerank", "tweepcred", "followers"]].eq(0).all(axis=None)
+
+
+FANS = [(day, f"f{k}", "like", f"u{day}") for day in range(4) for k in range(day)]
+BUSY = [(k / 50, f"x{4 - day}", "post", None) for day in range(1, 5) for k in range(10 * day)]
+HEARD = [(15, f"f{k}", "like", f"u{day}") for day in range(1, 4) for k in range(day)]
+
+
+class TestBest:
+    """Who is heard in days 10 to 20 was engaged with before, followed before, or acted before: one alone foretells."""
+
+    def best(self, table, acts):
+        return best_baseline(open_acts(table(acts)), datetime(2025, 1, 21, tzinfo=UTC), 10)
+
+    def test_engagers_where_engagers_foretell(self, table):
+        assert self.best(table, FANS + BUSY + HEARD) == "engagers"
+
+    def test_activity_where_activity_foretells(self, table):
+        heard = [(15, f"f{k}", "like", f"x{4 - day}") for day in range(1, 5) for k in range(day - 1)]
+        assert self.best(table, FANS + BUSY + heard) == "activity"
+
+    def test_what_comes_after_the_instant_says_nothing(self, table):
+        later = [(25, f"f{k}", "like", f"x{day}") for day in range(4) for k in range(40)]
+        assert self.best(table, FANS + BUSY + HEARD + later) == "engagers"
