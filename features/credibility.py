@@ -33,7 +33,7 @@ NEW_DAYS, LASTING_DAYS = 28, 90
 
 
 def given(pairs: ir.Table) -> ir.Table:
-    """Describe what known people gave to others within 365 days.
+    """Describe what people gave to others within 365 days, those that are not known all together.
 
     Parameters
     ----------
@@ -45,12 +45,13 @@ def given(pairs: ir.Table) -> ir.Table:
     people the other engages with; `passed`, the part of the other's credibility that goes to the user, in billionths
 
     """
-    year = pairs.filter(pairs.other.notnull(), within(pairs.last_age, LOOKBACK_DAYS))
-    approved = year.filter(within(year.approved_age, LOOKBACK_DAYS))
+    year = pairs.filter(within(pairs.last_age, LOOKBACK_DAYS))
+    approved = year.filter(year.other.notnull(), within(year.approved_age, LOOKBACK_DAYS))
     back = approved.select(user=approved.other, other=approved.user, back=ibis.literal(True))
-    breadth = year.group_by("other").agg(breadth=year.count())
-    all_ = year.left_join(back, ["user", "other"]).drop("user_right", "other_right").join(breadth, "other")
-    approving = within(all_.approved_age, LOOKBACK_DAYS).fill_null(False)
+    breadth = year.filter(year.other.notnull()).group_by("other").agg(breadth=lambda known: known.count())
+    both = year.left_join(back, ["user", "other"]).drop("user_right", "other_right")
+    all_ = both.left_join(breadth, "other").drop("other_right")
+    approving = all_.other.notnull() & within(all_.approved_age, LOOKBACK_DAYS).fill_null(False)
     mutual = approving & all_.back.notnull()
     strength = decay(all_.approved_age, FADING_DAYS).cast("float64") * mutual.ifelse(EXCHANGED, 1.0)
     passed = approving.ifelse((strength / all_.breadth).round().cast("int64"), 0)

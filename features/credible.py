@@ -45,6 +45,15 @@ def _steady(credited: ir.Table) -> ir.Value:
     return total(when(sum(periods[1:], periods[0]) >= 3, credited.weight))
 
 
+def _vouched(credited: ir.Table) -> ir.BooleanValue:
+    return credited.other.isnull() | (credited.weight >= SOMEWHAT)
+
+
+def _periods(credited: ir.Table) -> ir.Value:
+    marks = [(_vouched(credited) & _period(credited, k)).ifelse(1, 0).max() for k in range(PERIODS)]
+    return sum(marks[1:], marks[0])
+
+
 def _drawing(days: int) -> Feature:
     return _pieces(
         f"credible_pieces_drawing_{days}d",
@@ -97,6 +106,7 @@ FEATURES = [
         family="network",
         over="credibility",
         unit="parts",
+        direction="none",
     ),
     _feature(
         "credible_attention_365d",
@@ -137,10 +147,19 @@ FEATURES = [
         if_none=None,
     ),
     _feature(
+        "credible_periods_168d",
+        "how many of the last six periods of 28 days brought the engagement of somebody at least a tenth credible; "
+        "unknown people count as credible",
+        "Somebody credible engaged in {value} of the last six 28-day periods.",
+        _periods,
+        unit="periods",
+    ),
+    _feature(
         "days_since_credible_engagement",
-        "days since somebody at least a tenth credible last engaged with the person, within the last 365 days",
+        "days since somebody at least a tenth credible last engaged with the person, within the last 365 days; unknown "
+        "people count as credible",
         "Somebody credible last engaged {value} days ago.",
-        lambda credited: days(when(credited.weight >= SOMEWHAT, credited.last_age).min()),
+        lambda credited: days(when(_vouched(credited), credited.last_age).min()),
         family="cadence",
         unit="days",
         direction="down",

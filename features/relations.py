@@ -154,8 +154,8 @@ def pieces(engagements: ir.Table, created: ir.Table, credited: ir.Table) -> ir.T
         after_a_week=count(after_a_week),
         passed_on_late=count(is_any(r.verb, "repost", "quote") & after_a_week),
         credit=r.weight.sum().cast("int64"),
-        day_credit=when(after_a_day, r.weight).sum().cast("int64"),
-        late_credit=when(after_a_week, r.weight).sum().cast("int64"),
+        day_credit=after_a_day.ifelse(r.weight, 0).sum().cast("int64"),
+        late_credit=after_a_week.ifelse(r.weight, 0).sum().cast("int64"),
         credible_age=when(r.weight >= BILLION // 10, r.age).min(),
     )
 
