@@ -1,16 +1,17 @@
 """Credibility: how much the people who engage count, so that a crowd cannot be made up.
 
 Reputation that anybody can give to anybody is made by whoever has many accounts. This one flows from seeds, people who
-are established: each passes on what they have to those whom they engage with, so an account with which no established
-person engages has nothing to give, however many there are of it. After TrustRank (Gyongyi, Garcia-Molina and Pedersen
+are established: each passes on what they have to those to whom they respond, so an account to which no established
+person responds has nothing to give, however many there are of it. After TrustRank (Gyongyi, Garcia-Molina and Pedersen
 2004) and EigenTrust (Kamvar, Schlosser and Garcia-Molina 2003), `ROUNDS` rounds of
 
     has(user)      = (1 - PASSED_ON) seed(user) + PASSED_ON received(user)
-    received(user) = sum over givers of has(giver) * strength / people with whom the giver engages
+    received(user) = sum over givers of has(giver) * strength / people to whom the giver responds
 
-and what somebody weighs is by what they received: being established once is not enough, it takes established people who
-engage with them now. The strength of an engagement halves with every `FADING_DAYS` since the last of it and, where it
-is mutual, is `EXCHANGED`. Sums are of whole billionths, so that every engine comes to the same.
+and what somebody weighs is by what they received in the end, without the most that any one giver passed on: being
+established once is not enough, it takes several people who respond to them now. The strength of a response halves with
+every `FADING_DAYS` since the last of it and, where it is mutual, is `EXCHANGED`. Sums are of whole billionths, so that
+every engine comes to the same.
 """
 
 from collections.abc import Iterator
@@ -28,34 +29,42 @@ FADING_DAYS = 30
 EXCHANGED = 0.5
 ESTABLISHED_DAYS = 180
 HEARD_BY = 3
-FULL = 0.05
+FULL = 0.02
 NEW_DAYS, LASTING_DAYS = 28, 90
 
 
 def given(pairs: ir.Table) -> ir.Table:
-    """Describe what people gave to others within 365 days, those that are not known all together.
+    """Describe who responded to whom within 365 days, the people who are not known all together.
+
+    A follow is no response: it is the cheapest thing to ask for and to sell.
 
     Parameters
     ----------
-    pairs : (user, other, last_age, first_age, approved_age, weeks) as `relations.pairs` gives them
+    pairs : from `relations.pairs`
 
     Returns
     -------
-    (user, other, last_age, first_age, weeks) and: `mutual`, whether each approves of the other; `breadth`, how many
-    people the other engages with; `passed`, the part of the other's credibility that goes to the user, in billionths
+    (user, other, last_age, first_age, weeks), of responses alone, and: `mutual`, whether the user responds to the other
+    as well; `breadth`, to how many people the other responds; `passed`, the part of the other's credibility that goes to
+    the user, in billionths
 
     """
-    year = pairs.filter(within(pairs.last_age, LOOKBACK_DAYS))
-    approved = year.filter(year.other.notnull(), within(year.approved_age, LOOKBACK_DAYS))
-    back = approved.select(user=approved.other, other=approved.user, back=ibis.literal(True))
-    breadth = year.filter(year.other.notnull()).group_by("other").agg(breadth=lambda known: known.count())
+    year = pairs.filter(within(pairs.responded_age, LOOKBACK_DAYS)).select(
+        "user",
+        "other",
+        last_age="responded_age",
+        first_age="first_responded_age",
+        weeks="responded_weeks",
+    )
+    known = year.filter(year.other.notnull())
+    back = known.select(user=known.other, other=known.user, back=ibis.literal(True))
+    breadth = known.group_by("other").agg(breadth=known.count())
     both = year.left_join(back, ["user", "other"]).drop("user_right", "other_right")
-    all_ = both.left_join(breadth, "other").drop("other_right")
-    approving = all_.other.notnull() & within(all_.approved_age, LOOKBACK_DAYS).fill_null(False)
-    mutual = approving & all_.back.notnull()
-    strength = decay(all_.approved_age, FADING_DAYS).cast("float64") * mutual.ifelse(EXCHANGED, 1.0)
-    passed = approving.ifelse((strength / all_.breadth).round().cast("int64"), 0)
-    return all_.select("user", "other", "last_age", "first_age", "weeks", "breadth", mutual=mutual, passed=passed)
+    given = both.left_join(breadth, "other").drop("other_right")
+    mutual = given.back.notnull()
+    strength = decay(given.last_age, FADING_DAYS).cast("float64") * mutual.ifelse(EXCHANGED, 1.0)
+    passed = (strength / given.breadth).round().cast("int64").fill_null(0)
+    return given.mutate(mutual=mutual, passed=passed).drop("back")
 
 
 def seeds(given: ir.Table, made: ir.Table, people: ir.Table) -> ir.Table:
@@ -86,11 +95,22 @@ def seeds(given: ir.Table, made: ir.Table, people: ir.Table) -> ir.Table:
 
 
 def received(given: ir.Table, has: ir.Table) -> ir.Table:
-    """Let everybody pass on what they have; (user, credibility) before and after, in billionths."""
+    """Let everybody pass on what they have.
+
+    Parameters
+    ----------
+    given : as above
+    has : (user, credibility), in billionths
+
+    Returns
+    -------
+    (user, credibility, most), in billionths: all that reached the user, and the most that any one giver passed on
+
+    """
     from_others = given.join(has.rename(other="user"), "other")
     part = from_others.credibility.cast("float64") * (from_others.passed.cast("float64") / BILLION)
     each = from_others.select("user", credibility=part.round().cast("int64"))
-    return each.group_by("user").agg(credibility=each.credibility.sum().cast("int64"))
+    return each.group_by("user").agg(credibility=each.credibility.sum().cast("int64"), most=each.credibility.max())
 
 
 def _with_seeds(inflow: ir.Table, seeds: ir.Table) -> ir.Table:
@@ -104,14 +124,17 @@ def _with_seeds(inflow: ir.Table, seeds: ir.Table) -> ir.Table:
 def propagated(given: ir.Table, seeds: ir.Table, people: ir.Table, keep: Keep) -> Iterator[ir.Table]:
     """Keep what reaches everybody from others in the last round: (user, credibility), in billionths.
 
-    In a scope without seeds nothing is known of anybody's credibility, and everybody has all of it.
+    The most that any one giver passed on does not count, so that one person's word makes nobody credible. In a scope
+    without seeds nothing is known of anybody's credibility, and everybody has all of it.
     """
     with ExitStack() as rounds:
         has = seeds.select("user", credibility=ibis.literal(BILLION, "int64"))
         for k in range(1, ROUNDS):
             has = rounds.enter_context(keep(f"credibility_{k}", _with_seeds(received(given, has), seeds)))
+        last = received(given, has)
+        vouched = last.select("user", credibility=last.credibility - last.most)
         seedless = people.anti_join(seeds, "scope").select(user="key", credibility=ibis.literal(BILLION, "int64"))
-        yield rounds.enter_context(keep("credibility", received(given, has).union(seedless)))
+        yield rounds.enter_context(keep("credibility", vouched.union(seedless)))
 
 
 def credited(given: ir.Table, credibility: ir.Table) -> ir.Table:

@@ -9,7 +9,19 @@ import ibis
 import ibis.expr.types as ir
 
 from features.feature import Feature
-from features.windows import BILLION, PERIODS, billionths, count, days, decay, marked, ratio, total, when, within
+from features.windows import (
+    BILLION,
+    LOOKBACK_DAYS,
+    PERIODS,
+    count,
+    days,
+    decay,
+    marked,
+    ratio,
+    total,
+    when,
+    within,
+)
 
 _feature = partial(Feature, family="reach", unit="people", over="credited", direction="up")
 _pieces = partial(_feature, family="response", unit="pieces", over="pieces")
@@ -19,8 +31,8 @@ SOMEWHAT = BILLION // 10
 def _engagers(days: int) -> Feature:
     return _feature(
         f"credible_engagers_{days}d",
-        f"distinct people who engaged in the last {days} days, each weighing as much as they are credible",
-        f"The people who engaged in the last {days} days weigh as {{value}} credible ones.",
+        f"distinct people who responded in the last {days} days, each weighing as much as they are credible",
+        f"The people who responded in the last {days} days weigh as {{value}} credible ones.",
         lambda credited: total(when(within(credited.last_age, days), credited.weight)),
     )
 
@@ -57,14 +69,21 @@ def _periods(credited: ir.Table) -> ir.Value:
 def _drawing(days: int) -> Feature:
     return _pieces(
         f"credible_pieces_drawing_{days}d",
-        f"pieces of content with which credible people engaged in the last {days} days, each weighing as the people "
-        "who engaged with it in the last 90, one at most; unknown people count as credible",
-        f"Pieces with which credible people engaged in the last {days} days weigh as {{value}}.",
+        f"pieces of content with which credible people responded in the last {days} days, each weighing as the people "
+        "who responded with it in the last 90, one at most; unknown people count as credible",
+        f"Pieces with which credible people responded in the last {days} days weigh as {{value}}.",
         lambda pieces: total(when(within(pieces.credible_age, days), ibis.least(pieces.credit, BILLION))),
     )
 
 
 FEATURES = [
+    _feature(
+        "early_engagers",
+        "distinct people who first engaged more than 365 days ago",
+        "{value} people first engaged more than a year ago.",
+        lambda pairs: count(pairs.other.notnull() & ~within(pairs.first_age, LOOKBACK_DAYS)),
+        over="pairs",
+    ),
     *(_engagers(window) for window in (7, 28, 90, 365)),
     _feature(
         "credible_engagers_decayed_28d",
@@ -83,24 +102,22 @@ FEATURES = [
     ),
     _feature(
         "credible_returning_28d",
-        "distinct people who engaged in the last 28 days and had done so before, each weighing as much as they are "
+        "distinct people who responded in the last 28 days and had done so before, each weighing as much as they are "
         "credible",
         "The people who came back to engage again in the last 28 days weigh as {value} credible ones.",
-        lambda credited: total(
-            when(within(credited.last_age, 28) & ~within(credited.first_age, 28), credited.weight)
-        ),
+        lambda credited: total(when(within(credited.last_age, 28) & ~within(credited.first_age, 28), credited.weight)),
     ),
     _feature(
         "credible_steady_168d",
-        "distinct people who engaged in at least three of the last six periods of 28 days, each weighing as much as "
+        "distinct people who responded in at least three of the last six periods of 28 days, each weighing as much as "
         "they are credible",
-        "The people who engaged in at least three of the last six 28-day periods weigh as {value} credible ones.",
+        "The people who responded in at least three of the last six 28-day periods weigh as {value} credible ones.",
         _steady,
     ),
     _feature(
         "credibility_365d",
-        "what established people pass on to the person by engaging in the last 365 days, directly or through others, "
-        "in parts of what an established person has",
+        "what established people pass on to the person by responding in the last 365 days, directly or through others, "
+        "without the most that any one of them does, in parts of what an established person has",
         "Established people vouch for the person with {value} times what one of them has.",
         lambda credibility: credibility.credibility.sum().cast("float64") / BILLION,
         family="network",
@@ -110,8 +127,8 @@ FEATURES = [
     ),
     _feature(
         "credible_attention_365d",
-        "over the people who engaged in the last 365 days, each weighing as much as they are credible, one per person "
-        "with whom they engaged",
+        "over the people who responded in the last 365 days, each weighing as much as they are credible, one per person "
+        "to whom they responded",
         "The attention that credible people gave adds up to that of {value} people engaging with nobody else.",
         lambda credited: total((credited.weight / credited.breadth).round().cast("int64")),
         family="network",
@@ -119,7 +136,7 @@ FEATURES = [
     *(_drawing(window) for window in (28, 90)),
     _pieces(
         "credible_lasting_pieces_90d",
-        "pieces of content with which credible people engaged in the last 90 days more than a week after they were "
+        "pieces of content with which credible people responded in the last 90 days more than a week after they were "
         "made, or after a making that is not known, each weighing as those people, one at most; unknown people count "
         "as credible",
         "Pieces with which credible people engaged more than a week after they were made weigh as {value}.",
@@ -138,7 +155,7 @@ FEATURES = [
     ),
     _feature(
         "credible_engagers_per_piece_90d",
-        "people who engaged in the last 90 days, each weighing as much as they are credible, per piece created in them",
+        "people who responded in the last 90 days, each weighing as much as they are credible, per piece created in them",
         "Credible people weighing {value} engaged per piece created in the last 90 days.",
         lambda user: ratio(user.credible_engagers_90d, user.created_90d),
         family="response",
@@ -156,9 +173,9 @@ FEATURES = [
     ),
     _feature(
         "days_since_credible_engagement",
-        "days since somebody at least a tenth credible last engaged with the person, within the last 365 days; unknown "
+        "days since somebody at least a tenth credible last responded to the person, within the last 365 days; unknown "
         "people count as credible",
-        "Somebody credible last engaged {value} days ago.",
+        "Somebody credible last responded {value} days ago.",
         lambda credited: days(when(_vouched(credited), credited.last_age).min()),
         family="cadence",
         unit="days",

@@ -41,6 +41,7 @@ REQUIRED = ("time", "actor", "verb", "target")
 
 NEGATIVE = ("dislike", "flag", "unfollow", "block")
 ENDORSEMENTS = ("like", "repost", "quote")
+RESPONSES = ("reply", "mention", *ENDORSEMENTS)
 ENGAGEMENTS = ("reply", "mention", "follow", *ENDORSEMENTS, *NEGATIVE)
 CREATIONS = ("post", "reply", "quote")
 VERBS = ("post", "view", *ENGAGEMENTS)

@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 
 from features.acts import CODES
-from features.events import CREATIONS, ENGAGEMENTS, NEGATIVE
+from features.events import CREATIONS, ENGAGEMENTS, RESPONSES
 from features.windows import (
     BILLION,
     DAY,
@@ -46,16 +46,19 @@ def pairs(engagements: ir.Table) -> ir.Table:
     """Aggregate engagements by (user, other): the one expensive pass.
 
     A window's distinct engagers are the pairs whose last act falls in it, so all nested windows come from here; `weeks`
-    marks the weeks back from `as_of` in which the other engaged; `approved_age` is of the last act that is no
-    disapproval.
+    marks the weeks back from `as_of` in which the other engaged. The like of RESPONSES alone is `responded_age`, of the
+    last, `first_responded_age` and `responded_weeks`.
     """
     e = engagements
+    responded = when(is_any(e.verb, *RESPONSES), e.age)
     return e.group_by("user", "other").agg(
         last_age=e.age.min(),
         first_age=e.age.max(),
-        approved_age=when(~is_any(e.verb, *NEGATIVE), e.age).min(),
         acts=count(within(e.age, LOOKBACK_DAYS)),
         weeks=marks(e.age, WEEK, WEEKS),
+        responded_age=responded.min(),
+        first_responded_age=responded.max(),
+        responded_weeks=marks(responded, WEEK, WEEKS),
     )
 
 

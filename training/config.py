@@ -56,7 +56,7 @@ class Model(_Section):
     depth: int = Field(default=4, ge=1, le=12)
     learning_rate: float = Field(default=0.03, gt=0, le=1)
     row_share: float = Field(default=0.5, gt=0, le=1)
-    feature_share: float = Field(default=0.3, gt=0, le=1)
+    feature_share: float = Field(default=0.6, gt=0, le=1)
     min_users_per_leaf: int = Field(default=50, ge=1)
     variance_power: float = Field(default=1.3, gt=1, lt=2)
     half_life: float = Field(default=3.0, gt=0)
