@@ -25,12 +25,14 @@ class KeptRows:
     ----------
     reader : of the mapped file; its batches are all as long as the first, but the last
     per_batch : rows in each
+    features : the columns that are features, in order
     alone : held while a batch is read, since threads cannot share a reader
 
     """
 
     reader: ipc.RecordBatchFileReader
     per_batch: int
+    features: pd.Index
     alone: Lock = field(default_factory=Lock, repr=False)
 
     def __len__(self) -> int:
@@ -41,8 +43,8 @@ class KeptRows:
         """Return one row, counted from 0, as a frame of one column per feature, null as NaN."""
         batch, within = divmod(place, self.per_batch)
         (values,) = self._batch(batch).slice(within, 1).to_pylist()
-        known = {name: value for name, value in values.items() if name not in KEYS}
-        return pd.DataFrame(np.array([list(known.values())], dtype=float), columns=pd.Index(known, dtype=object))
+        known = [values[name] for name in self.features]
+        return pd.DataFrame(np.array([known], dtype=float), columns=self.features)
 
     def _batch(self, batch: int) -> pa.RecordBatch:
         with self.alone:
@@ -59,4 +61,5 @@ def write_rows(rows: pd.DataFrame, file: Path) -> None:
 def map_rows(file: Path) -> KeptRows:
     """Map kept rows."""
     reader = ipc.open_file(pa.memory_map(str(file)), options=READING)
-    return KeptRows(reader, reader.get_batch(0).num_rows if reader.num_record_batches else ROWS_PER_BATCH)
+    per_batch = reader.get_batch(0).num_rows if reader.num_record_batches else ROWS_PER_BATCH
+    return KeptRows(reader, per_batch, pd.Index([name for name in reader.schema.names if name not in KEYS]))
