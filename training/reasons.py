@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 LEAST_POINTS = 0.5
 MOST_REASONS = 4
@@ -55,6 +56,7 @@ def reasons(lines: Iterable[Line], sign: int) -> list[Reason]:
     return given[:MOST_REASONS]
 
 
+@cache
 def subject(feature: str) -> str:
     """Return a feature's name without its window: what is counted, whatever the time."""
     return WINDOW.sub("", feature)
