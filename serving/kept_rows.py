@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.ipc as ipc
@@ -42,9 +41,9 @@ class KeptRows:
     def row(self, place: int) -> pd.DataFrame:
         """Return one row, counted from 0, as a frame of one column per feature, null as NaN."""
         batch, within = divmod(place, self.per_batch)
-        (values,) = self._batch(batch).slice(within, 1).to_pylist()
-        known = [values[name] for name in self.features]
-        return pd.DataFrame(np.array([known], dtype=float), columns=self.features)
+        found = self._batch(batch).slice(within, 1).select(list(self.features))
+        values = found.to_tensor(null_to_nan=True).to_numpy().astype(float)
+        return pd.DataFrame(values, columns=self.features)
 
     def _batch(self, batch: int) -> pa.RecordBatch:
         with self.alone:
