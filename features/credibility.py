@@ -44,9 +44,9 @@ def given(pairs: ir.Table) -> ir.Table:
 
     Returns
     -------
-    (user, other, last_age, first_age, weeks), of responses alone, and: `mutual`, whether the user responds to the other
-    as well; `breadth`, to how many people the other responds; `passed`, the part of the other's credibility that goes to
-    the user, in billionths
+    (user, other, last_age, first_age, weeks), of responses alone, and: `mutual`, whether the user responds to the
+    other as well; `breadth`, to how many people the other responds; `passed`, the part of the other's credibility that
+    goes to the user, in billionths
 
     """
     year = pairs.filter(within(pairs.responded_age, LOOKBACK_DAYS)).select(

@@ -69,9 +69,9 @@ def _periods(credited: ir.Table) -> ir.Value:
 def _drawing(days: int) -> Feature:
     return _pieces(
         f"credible_pieces_drawing_{days}d",
-        f"pieces of content with which credible people responded in the last {days} days, each weighing as the people "
-        "who responded with it in the last 90, one at most; unknown people count as credible",
-        f"Pieces with which credible people responded in the last {days} days weigh as {{value}}.",
+        f"pieces of content with which credible people engaged in the last {days} days, each weighing as the people "
+        "who engaged with it in the last 90, one at most; unknown people count as credible",
+        f"Pieces with which credible people engaged in the last {days} days weigh as {{value}}.",
         lambda pieces: total(when(within(pieces.credible_age, days), ibis.least(pieces.credit, BILLION))),
     )
 
@@ -94,8 +94,8 @@ FEATURES = [
     ),
     _feature(
         "credible_pace_28d",
-        "people per 28 days, each weighing as much as they are credible, averaged over six periods of 28 days with each "
-        "older one weighing half",
+        "people who responded per 28 days, each weighing as much as they are credible, averaged over six periods of 28 "
+        "days with each older one weighing half",
         "About {value} credible people engage per 28 days, recent months weighing more.",
         _pace,
         unit="people per 28 days",
@@ -127,8 +127,8 @@ FEATURES = [
     ),
     _feature(
         "credible_attention_365d",
-        "over the people who responded in the last 365 days, each weighing as much as they are credible, one per person "
-        "to whom they responded",
+        "over the people who responded in the last 365 days, each weighing as much as they are credible, one per "
+        "person to whom they responded",
         "The attention that credible people gave adds up to that of {value} people engaging with nobody else.",
         lambda credited: total((credited.weight / credited.breadth).round().cast("int64")),
         family="network",
@@ -136,7 +136,7 @@ FEATURES = [
     *(_drawing(window) for window in (28, 90)),
     _pieces(
         "credible_lasting_pieces_90d",
-        "pieces of content with which credible people responded in the last 90 days more than a week after they were "
+        "pieces of content with which credible people engaged in the last 90 days more than a week after they were "
         "made, or after a making that is not known, each weighing as those people, one at most; unknown people count "
         "as credible",
         "Pieces with which credible people engaged more than a week after they were made weigh as {value}.",
@@ -155,7 +155,8 @@ FEATURES = [
     ),
     _feature(
         "credible_engagers_per_piece_90d",
-        "people who responded in the last 90 days, each weighing as much as they are credible, per piece created in them",
+        "people who responded in the last 90 days, each weighing as much as they are credible, per piece created in "
+        "them",
         "Credible people weighing {value} engaged per piece created in the last 90 days.",
         lambda user: ratio(user.credible_engagers_90d, user.created_90d),
         family="response",

@@ -134,9 +134,9 @@ def created(own: ir.Table) -> ir.Table:
 def pieces(engagements: ir.Table, created: ir.Table, credited: ir.Table) -> ir.Table:
     """Aggregate engagements by (user, piece): what each piece drew.
 
-    `credit` is what those who engaged weigh, in billionths, `day_credit` and `late_credit` that of what came after a day
-    and a week, and `credible_age` the age of the last engagement by somebody at least a tenth credible; the weights are
-    in `credited`, and an unknown person weighs one.
+    `credit` is what those who engaged weigh, in billionths, `day_credit` and `late_credit` that of what came after a
+    day and a week, and `credible_age` the age of the last engagement by somebody at least a tenth credible; the weights
+    are in `credited`, and an unknown person weighs one.
 
     What a piece drew is late if it is not in `created`, being older or of unknown making; `created` has to look a week
     further back than the engagements. `created_age` is null for pieces made more than 90 days ago.

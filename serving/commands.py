@@ -2,19 +2,14 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from features.commands import Events, Identities, Scopes, open_as_asked
-from features.terminal import Json, as_json, say, steps, table, warn
+from features.terminal import Json, as_json, say, steps, warn
 from training.commands import HomeFolder
 from training.home import home_from_environment
-
-if TYPE_CHECKING:
-    from serving.explanations import Explanation
-
-SHOWN_LINES = 14
 
 
 def score(
@@ -23,6 +18,9 @@ def score(
     as_of: Annotated[str | None, typer.Option(help="Score at this instant; default just after the last event.")] = None,
     scope: Scopes = None,
     identities: Identities = None,
+    points: Annotated[
+        Path | None, typer.Option(help="Where everybody's points per feature go: a .parquet file.")
+    ] = None,
     home: HomeFolder = None,
 ) -> None:
     """Score everybody with the champion: one row per user and scope; the scopes are the champion's unless given.
@@ -31,6 +29,7 @@ def score(
     """
     from features.events import instant
     from features.opening import check_scopes, checked_as_of
+    from serving.points import write_points
     from serving.scorer import score_acts
     from serving.snapshots import write_scores, write_snapshot
     from training.registry import required_champion
@@ -47,6 +46,8 @@ def score(
     with steps() as progress:
         scores, rows = score_acts(acts, at, bundle, version, progress)
     write_scores(scores, out)
+    if points is not None:
+        write_points(bundle, rows, points)
     snapshot = write_snapshot(place, at, bundle, version, scores, rows)
     say(f"{len(scores):,} scores as of {at:%Y-%m-%d %H:%M:%S} UTC by version {version} in {out}.")
     say(f"Snapshot: {snapshot}. Next: clout explain USER, or clout serve.")
@@ -59,11 +60,12 @@ def explain(
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:
-    """Show the ledger of one score: points per feature that add up to it.
+    """Show the ledger of one score: points per feature that add up to it, by family, and the reasons in a few words.
 
     Example: clout explain u0000042
     """
     from features.events import instant
+    from serving.ledger_table import ledger_table
     from serving.snapshots import open_snapshot
 
     snapshot = open_snapshot(home_from_environment(home), instant(as_of) if as_of else None)
@@ -72,24 +74,6 @@ def explain(
         as_json(asdict(told))
     else:
         ledger_table(told)
-
-
-def ledger_table(told: "Explanation") -> None:
-    """Print an explanation as a ledger that adds up: the strongest lines, then the others together."""
-    shown, others = told.lines[:SHOWN_LINES], told.lines[SHOWN_LINES:]
-    lines = [[f"Where everybody starts: {told.baseline}", "", f"{told.base:+.2f}"]]
-    lines += [[line.sentence, line.family, f"{line.points:+.2f}"] for line in shown]
-    if others:
-        rest = sum(line.points for line in others)
-        lines.append([f"{len(others)} other features together (--json lists them)", "", f"{rest:+.2f}"])
-    if told.score != told.unclipped:
-        lines.append(["Scores end at 0 and at 100", "", f"{told.score - told.unclipped:+.2f}"])
-    lines.append(["Score", "", f"{told.score:.2f}"])
-    table(f"Why {told.user} has {told.score:.1f} points, as of {told.as_of[:10]}", ["", "family", "points"], lines, 2)
-    say(
-        f"Expected audience {told.expected_audience:.1f} people, {told.interval.level:.0%} interval "
-        f"{told.interval.low} to {told.interval.high}; evidence: {told.evidence}; model version {told.model_version}."
-    )
 
 
 def serve(

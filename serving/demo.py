@@ -8,7 +8,7 @@ from features.events import open_events
 from features.opening import checked_as_of, open_acts
 from features.simulation import Community, simulate
 from features.terminal import say, step, steps, table
-from serving.commands import ledger_table
+from serving.ledger_table import ledger_table
 from serving.scorer import score_acts
 from serving.snapshots import open_snapshot, write_scores, write_snapshot
 from training.config import Config

@@ -1,12 +1,14 @@
 """The explanation of one score: the form that machines rely on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
 from training.bundle import Bundle
-from training.evidence import INSUFFICIENT
-from training.explanation import Line, ledger
+from training.evidence import INSUFFICIENT, lacking
+from training.explanation import ledger
+from training.reasons import Line, Reason
 
 SCORED = "scored"
 
@@ -24,8 +26,10 @@ class Interval:
 class Explanation:
     """How one score comes about: `base + sum(points) = unclipped` within 1e-6, and `clip(unclipped, 0, 100) = score`.
 
-    `lines` are ordered by points, largest first; `baseline` says in words what `base` is; the reasons are sentences,
-    strongest first; `status` is `insufficient_evidence` where too little is known about the user, else `scored`.
+    `lines` are ordered by points, largest first, and `families` are their sums; `clipping` is `score - unclipped`;
+    `baseline` says in words what `base` is. `reasons_for` and `reasons_against` are sentences, strongest first, and
+    `reasons` are the same with their points and the features that each speaks of. Where too little is known about the
+    user, `status` is `insufficient_evidence`, else `scored`; there are then no reasons, and `missing` says what is.
     """
 
     user: str
@@ -36,13 +40,17 @@ class Explanation:
     unclipped: float
     base: float
     baseline: str
+    clipping: float
+    families: dict[str, float]
     lines: tuple[Line, ...]
     reasons_for: tuple[str, ...]
     reasons_against: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     interval: Interval
     evidence: str
     expected_audience: float
     status: str
+    missing: str | None
 
 
 def status(evidence: str) -> str:
@@ -50,7 +58,7 @@ def status(evidence: str) -> str:
     return INSUFFICIENT if evidence == INSUFFICIENT else SCORED
 
 
-def explanation(bundle: Bundle, row: pd.DataFrame, score: dict) -> Explanation:
+def explanation(bundle: Bundle, row: pd.DataFrame, score: dict, typical: Mapping[str, float | None]) -> Explanation:
     """Explain a score.
 
     Parameters
@@ -58,18 +66,25 @@ def explanation(bundle: Bundle, row: pd.DataFrame, score: dict) -> Explanation:
     bundle : the model that made the score
     row : the user's feature row, a frame of one row
     score : as `Snapshot.score` gives it
+    typical : as `Typical.of` gives it
 
     """
-    made = ledger(bundle, row)
+    made = ledger(bundle, row, typical)
     kept = ("user", "scope", "as_of", "model_version", "evidence", "expected_audience", "status")
+    unknown = score["status"] == INSUFFICIENT
+    pro, contra = ([], []) if unknown else (made.reasons(+1), made.reasons(-1))
     return Explanation(
         **{key: score[key] for key in kept},
         score=made.score,
         unclipped=made.unclipped,
         base=made.base,
         baseline=made.baseline,
+        clipping=made.clipping,
+        families=made.families,
         lines=made.lines,
-        reasons_for=tuple(made.reasons(+1)),
-        reasons_against=tuple(made.reasons(-1)),
+        reasons_for=tuple(reason.sentence for reason in pro),
+        reasons_against=tuple(reason.sentence for reason in contra),
+        reasons=(*pro, *contra),
         interval=Interval(score["low"], score["high"], bundle.intervals.level),
+        missing=lacking(row) if unknown else None,
     )

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import datetime
 
-import numpy as np
 import pandas as pd
 
 from features.acts import Acts
@@ -12,6 +11,7 @@ from features.events import span
 from features.opening import checked_as_of
 from features.table import KEYS, feature_rows
 from features.windows import LOOKBACK_DAYS
+from serving.peers import audience_band
 from training.bundle import Bundle
 from training.evidence import evidence
 
@@ -26,7 +26,6 @@ SCORES = [
     "evidence",
     "model_version",
 ]
-AUDIENCE_SIZE = "engagers_365d"
 
 
 def score_acts(
@@ -109,15 +108,6 @@ def percentiles(score: pd.Series, groups: list) -> pd.Series:
     `equal` those with the same one, the user included: who is alone on top of a group has 100.
     """
     return score.groupby(groups).rank(method="average", pct=True) * 100
-
-
-def audience_band(rows: pd.DataFrame) -> np.ndarray:
-    """Tell peers, users of a similar audience size: `floor(log2(1 + engagers_365d))`; unknown counts as none.
-
-    0 people make band 0, 1-2 band 1, 3-6 band 2, 7-14 band 3 and so on. Shape (rows,), integers.
-    """
-    people = rows[AUDIENCE_SIZE].fillna(0).to_numpy(float)
-    return np.frexp(1.0 + people)[1] - 1
 
 
 def _nobody(acts: Acts, as_of: datetime) -> str:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from features.errors import RegistryError, UnknownUserError
 from features.table import LOOKBACK_DAYS
 from serving import snapshot_files as files
 from serving.explanations import Explanation, explanation, status
+from serving.kept_rows import KeptRows
+from serving.peers import Typical
 from training.bundle import Bundle, load_bundle
 
 NEIGHBOURS = 500
@@ -27,8 +28,8 @@ class Snapshot:
     """Scores at one instant.
 
     The scores stay in memory as Arrow columns, ordered by user and scope, so that a user is found by bisection, without
-    a dictionary that would weigh more than the scores; features stay on disk, and each explanation reads one row group
-    of 8,192 rows.
+    a dictionary that would weigh more than the scores; features stay on disk, and each explanation reads one batch
+    of 512 rows.
 
     Parameters
     ----------
@@ -37,7 +38,8 @@ class Snapshot:
     model_version, horizon_days, catalogue : of the model that made it; the catalogue's fingerprint
     users : how many different users it holds
     scores : one row per user and scope, ordered by both
-    features : the mapped features.parquet and its metadata, rows in the same order
+    features : of the same users in the same order, on disk
+    typical : the median of each feature among a user's peers
 
     """
 
@@ -48,7 +50,8 @@ class Snapshot:
     catalogue: str
     users: int
     scores: pa.Table
-    features: tuple[pa.MemoryMappedFile, pq.FileMetaData]
+    features: KeptRows
+    typical: Typical
 
     @cached_property
     def bundle(self) -> Bundle:
@@ -82,23 +85,22 @@ class Snapshot:
         return dict(zip(known, self._told(list(known.values())), strict=True))
 
     def row(self, user: str, scope: str = "all") -> pd.DataFrame:
-        """Return a user's feature row, a frame of one row: user, scope and one column per feature.
+        """Return a user's feature row, a frame of one row and one column per feature.
 
         Raises
         ------
         UnknownUserError : the user has no score of that scope
-        SnapshotError : features.parquet is damaged
+        SnapshotError : features.arrow is damaged
 
         """
-        mapped, metadata = self.features
-        group, within = divmod(self._found(user, scope), metadata.row_group(0).num_rows)
+        place = self._found(user, scope)
         with files.whole(self.folder / files.FEATURES_FILE):
-            found = pq.ParquetFile(mapped, metadata=metadata).read_row_group(group)
-            return found.slice(within, 1).to_pandas()
+            return self.features.row(place)
 
     def explain(self, user: str, scope: str = "all") -> Explanation:
         """Explain a user's score; what can go wrong is what `row` and `bundle` say."""
-        return explanation(self.bundle, self.row(user, scope), self.score(user, scope))
+        row = self.row(user, scope)
+        return explanation(self.bundle, row, self.score(user, scope), self.typical.of(scope, row))
 
     def _told(self, places: list[int]) -> list[dict]:
         more = {"as_of": files.told(self.as_of), "horizon_days": self.horizon_days}

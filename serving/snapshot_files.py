@@ -14,10 +14,13 @@ import pyarrow.parquet as pq
 from features.aside import aside, replace
 from features.errors import AsOfError, OutputError, RegistryError, SnapshotError
 from features.events import instant
+from serving.kept_rows import KeptRows, map_rows
+from serving.peers import Typical
 from training.bundle import read_bundle
 
 SCORES_FILE = "scores.parquet"
-FEATURES_FILE = "features.parquet"
+FEATURES_FILE = "features.arrow"
+TYPICAL_FILE = "typical.parquet"
 FACTS_FILE = "snapshot.json"
 BUNDLE_FOLDER = "bundle"
 REPEATING = ["scope", "evidence", "model_version"]
@@ -126,8 +129,13 @@ def check_bundle(folder: Path) -> None:
         raise damaged(folder / BUNDLE_FOLDER, error) from error
 
 
-def map_features(folder: Path) -> tuple[pa.MemoryMappedFile, pq.FileMetaData]:
-    """Map the features into memory without reading them: the map outlives a replaced file, and threads can share it."""
+def map_features(folder: Path) -> KeptRows:
+    """Map the features into memory without reading them."""
     with whole(folder / FEATURES_FILE):
-        mapped = pa.memory_map(str(folder / FEATURES_FILE))
-        return mapped, pq.read_metadata(mapped)
+        return map_rows(folder / FEATURES_FILE)
+
+
+def read_typical(folder: Path) -> Typical:
+    """Read what is typical among peers."""
+    with whole(folder / TYPICAL_FILE):
+        return Typical(pq.read_table(folder / TYPICAL_FILE, partitioning=None).to_pandas())

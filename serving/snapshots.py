@@ -13,6 +13,8 @@ from features.errors import OutputError, SnapshotError
 from features.events import instant
 from features.table import KEYS
 from serving import snapshot_files as files
+from serving.kept_rows import write_rows
+from serving.peers import typical_values
 from serving.scorer import in_order
 from serving.snapshot import Snapshot
 from training.bundle import Bundle
@@ -59,7 +61,8 @@ def write_snapshot(
     with files.written_aside(target) as folder:
         bundle.save(folder / files.BUNDLE_FOLDER)
         files.write_table(scores, folder / files.SCORES_FILE)
-        files.write_table(rows, folder / files.FEATURES_FILE)
+        write_rows(rows, folder / files.FEATURES_FILE)
+        files.write_table(typical_values(rows), folder / files.TYPICAL_FILE)
         (folder / files.FACTS_FILE).write_text(json.dumps(facts, indent=1) + "\n")
     return target
 
@@ -127,8 +130,9 @@ def read_snapshot(folder: Path) -> Snapshot:
         _check(scores.num_rows == rows, f"{scores.num_rows} rows, expected {rows}")
         _check(_ordered(scores), "its users are not in order")
     with files.whole(folder / files.FEATURES_FILE):
-        _check(features[1].num_rows == rows, f"{features[1].num_rows} rows, expected {rows}")
-    return Snapshot(folder=folder, as_of=as_of, scores=scores, features=features, **held)
+        _check(len(features) == rows, f"{len(features)} rows, expected {rows}")
+    typical = files.read_typical(folder)
+    return Snapshot(folder=folder, as_of=as_of, scores=scores, features=features, typical=typical, **held)
 
 
 def _check_made_together(scores: pd.DataFrame, rows: pd.DataFrame, version: str) -> None:

@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from features.catalogue import CATALOGUE
@@ -60,6 +61,15 @@ def test_the_ledger_it_ends_with_adds_up(walked):
     *_, command = runs
     told = json.loads(clout(f"{command} --json", folder).stdout)
     assert told["base"] + sum(line["points"] for line in told["lines"]) == pytest.approx(told["unclipped"], abs=1e-6)
+
+
+def test_the_points_of_everybody_add_up_to_the_scores(walked):
+    folder, _ = walked
+    points, scores = (pd.read_parquet(folder / f"{name}.parquet") for name in ("points", "scores"))
+    assert points["user"].tolist() == scores["user"].tolist()
+    added = points["base"] + points.drop(columns=["user", "scope", "base", "unclipped", "score"]).sum(axis=1)
+    assert (added - points["unclipped"]).abs().max() < 1e-6
+    assert (points["unclipped"].clip(0, 100) - scores["score"]).abs().max() < 1e-9
 
 
 def test_python_of_the_readme_works(walked, monkeypatch):

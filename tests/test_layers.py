@@ -10,7 +10,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("features", "training", "serving")
 TOGETHER = {"serving.command", "serving.commands", "serving.demo"}
-LOADED_BY_SERVING = {"bundle", "documents", "evidence", "explanation", "home", "interval", "registry", "scale"}
+LOADED_BY_SERVING = {
+    "bundle",
+    "documents",
+    "evidence",
+    "explanation",
+    "home",
+    "interval",
+    "reasons",
+    "registry",
+    "scale",
+}
 HEAVY = {"fastapi", "matplotlib", "mlflow", "optuna", "pyspark", "shap"}
 
 

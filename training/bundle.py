@@ -16,11 +16,13 @@ from features.scopes import ALL
 from training.interval import Band, Intervals
 from training.quantiles import Quantiles
 from training.scale import Scale
+from training.shapley import ShapTables, shap_tables
 
 BOOSTER_FILE = "booster.txt"
 LOW_FILE, HIGH_FILE = "low.txt", "high.txt"
 BOOSTERS = (BOOSTER_FILE, LOW_FILE, HIGH_FILE)
 FACTS_FILE = "bundle.json"
+MANY_ROWS = 4_000
 PREDICTED = ["score", "unclipped", "expected_audience", "low", "high"]
 
 
@@ -52,6 +54,11 @@ class Bundle:
         """The booster, parsed once."""
         return lgb.Booster(model_str=self.booster_text)
 
+    @cached_property
+    def tables(self) -> ShapTables | None:
+        """What SHAP values of many rows are looked up in, made once; None for a booster that cannot be tabulated."""
+        return shap_tables(self.booster)
+
     @property
     def baseline(self) -> str:
         """What every explanation is measured against, in words."""
@@ -76,16 +83,24 @@ class Bundle:
                 f"the rows lack {len(missing)} of the model's {len(self.features)} features: {', '.join(missing)}."
             )
         try:
-            return rows[list(self.features)].to_numpy(dtype=float, na_value=np.nan)
+            ordered = rows if list(rows) == list(self.features) else rows[list(self.features)]
+            return ordered.to_numpy(dtype=float, na_value=np.nan)
         except (TypeError, ValueError) as error:
             raise CatalogueError(f"the rows hold a value that is no number: {error}.") from error
 
-    def shap_values(self, rows: pd.DataFrame) -> np.ndarray:
+    def shap_values(self, matrix: np.ndarray) -> np.ndarray:
         """Return SHAP values of the margin in nats and, last, its average over the training rows: (rows, features + 1).
 
-        Source: Lundberg et al. 2020, path-dependent TreeSHAP as in LightGBM; each row adds up to its margin.
+        Source: Lundberg et al. 2020, path-dependent TreeSHAP as in LightGBM; each row adds up to its margin. From
+        4,000 rows on they are looked up in `tables`, where making those pays; both ways agree to 1e-12.
         """
-        return np.asarray(self.booster.predict(self.matrix(rows), pred_contrib=True))
+        if len(matrix) >= MANY_ROWS and self.tables is not None:
+            return self.tables.values(matrix)
+        return np.asarray(self.booster.predict(matrix, pred_contrib=True))
+
+    def margin(self, matrix: np.ndarray) -> np.ndarray:
+        """Return the logarithm of the expected audience, nats, shape (rows,), for what `matrix` gives."""
+        return np.asarray(self.booster.predict(matrix, raw_score=True))
 
     def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Score feature rows.
@@ -106,7 +121,7 @@ class Bundle:
         if rows.empty:
             return pd.DataFrame(columns=PREDICTED, index=rows.index, dtype=float)
         matrix = self.matrix(rows)
-        margin = np.asarray(self.booster.predict(matrix, raw_score=True))
+        margin = self.margin(matrix)
         expected = np.exp(margin)
         low, high = self.intervals.around(expected, *self.quantiles.around(matrix))
         columns = (self.scale.points(margin), self.scale.unclipped(margin), expected, low, high)

@@ -14,3 +14,12 @@ def evidence(rows: pd.DataFrame) -> np.ndarray:
     """
     known = rows["acts_365d"].fillna(0).to_numpy(float) + rows["engagements_365d"].fillna(0).to_numpy(float)
     return np.select([known < FEWEST_ACTS, known < MANY_ACTS], [INSUFFICIENT, SOME], STRONG)
+
+
+def lacking(row: pd.DataFrame) -> str:
+    """Say of one row what it lacks to be called a score, in a sentence."""
+    acts, engagements = (int(row[name].fillna(0).iloc[0]) for name in ("acts_365d", "engagements_365d"))
+    return (
+        f"Too little is known for a score. Acts made in the last 365 days: {acts}, engagements received: "
+        f"{engagements}; it takes {FEWEST_ACTS} of both together, {FEWEST_ACTS - acts - engagements} more."
+    )

@@ -1,25 +1,17 @@
 """Explanation: points per feature that add up to the score exactly."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
+import numpy as np
 import pandas as pd
 
 from features.catalogue import CATALOGUE
 from training.bundle import Bundle
+from training.reasons import Line, Reason, reasons
 
-LEAST_POINTS = 0.5
-MOST_REASONS = 4
-
-
-@dataclass(frozen=True)
-class Line:
-    """One feature's part in a score: its value (None: unknown), its points and the sentence a reviewer reads."""
-
-    feature: str
-    family: str
-    value: float | None
-    points: float
-    sentence: str
+UNKNOWN: Mapping[str, float | None] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -37,15 +29,22 @@ class Ledger:
         """Points that clipping to 0..100 adds or takes."""
         return self.score - self.unclipped
 
-    def reasons(self, sign: int) -> list[str]:
-        """Return up to four sentences for (+1) or against (-1) the score, strongest first, each worth half a point."""
-        moved = [line for line in self.lines if sign * line.points >= LEAST_POINTS]
-        return [line.sentence for line in sorted(moved, key=lambda line: -abs(line.points))[:MOST_REASONS]]
+    @property
+    def families(self) -> dict[str, float]:
+        """Points by family, largest first; with the base they add up to the unclipped score as the lines do."""
+        points: dict[str, float] = {}
+        for line in self.lines:
+            points[line.family] = points.get(line.family, 0.0) + line.points
+        return dict(sorted(points.items(), key=lambda item: -abs(item[1])))
+
+    def reasons(self, sign: int) -> list[Reason]:
+        """Return up to four reasons for (+1) or against (-1) the score, strongest first."""
+        return reasons(self.lines, sign)
 
 
 def base_points(bundle: Bundle) -> float:
     """Return the points of the baseline: of the average training row, before any feature of the person is known."""
-    anybody = pd.DataFrame([dict.fromkeys(bundle.features, 0.0)])
+    anybody = np.zeros((1, len(bundle.features)))
     return float(bundle.scale.unclipped(bundle.shap_values(anybody)[0, -1]))
 
 
@@ -59,33 +58,46 @@ def contributions(bundle: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
     """
     if rows.empty:
         return pd.DataFrame(columns=list(bundle.features), index=rows.index, dtype=float)
-    nats = bundle.shap_values(rows)[:, :-1]
-    return pd.DataFrame(nats * bundle.scale.points_per_nat, columns=list(bundle.features), index=rows.index)
+    points = bundle.shap_values(bundle.matrix(rows))[:, :-1]
+    points *= bundle.scale.points_per_nat
+    return pd.DataFrame(points, columns=list(bundle.features), index=rows.index, copy=False)
 
 
-def ledger(bundle: Bundle, row: pd.DataFrame) -> Ledger:
+def ledger(bundle: Bundle, row: pd.DataFrame, typical: Mapping[str, float | None] = UNKNOWN) -> Ledger:
     """Explain one score.
 
     Parameters
     ----------
     bundle : the model that made the score
     row : the person's feature row, a frame of one row
+    typical : feature -> the middle value among peers, None where unknown
 
     Returns
     -------
     the ledger, its lines ordered by points, largest first; a feature that the model does not use has no line
 
+    Raises
+    ------
+    CatalogueError : a feature is missing or not a number
+    ValueError : the frame has not exactly one row
+
     """
-    points = contributions(bundle, row).iloc[0]
-    predicted = bundle.predict(row).iloc[0]
-    used = [name for name in bundle.features if points[name] != 0.0]
-    lines = [_line(name, row[name].iloc[0], points[name]) for name in sorted(used, key=lambda name: -abs(points[name]))]
-    return Ledger(
-        float(predicted["score"]), float(predicted["unclipped"]), base_points(bundle), bundle.baseline, tuple(lines)
-    )
+    if len(row) != 1:
+        raise ValueError(f"a ledger is of one row, not of {len(row)}.")
+    scale, matrix = bundle.scale, bundle.matrix(row)
+    *nats, average = bundle.shap_values(matrix)[0].tolist()
+    margin = bundle.margin(matrix)
+    lines = [
+        _line(name, value, nat * scale.points_per_nat, typical.get(name))
+        for name, value, nat in zip(bundle.features, matrix[0].tolist(), nats, strict=True)
+        if nat != 0.0
+    ]
+    lines.sort(key=lambda line: -abs(line.points))
+    score, unclipped = float(scale.points(margin)[0]), float(scale.unclipped(margin)[0])
+    return Ledger(score, unclipped, float(scale.unclipped(average)), bundle.baseline, tuple(lines))
 
 
-def _line(name: str, value: float, points: float) -> Line:
-    known = None if pd.isna(value) else float(value)
+def _line(name: str, value: float, points: float, typical: float | None) -> Line:
+    known = None if value != value else value
     feature = CATALOGUE[name]
-    return Line(name, feature.family, known, float(points), feature.tell(known))
+    return Line(name, feature.family, known, points, feature.tell(known), typical)

@@ -9,7 +9,8 @@ import pytest
 
 from features.errors import AsOfError
 from features.opening import open_acts
-from serving.scorer import SCORES, audience_band, percentiles, score_acts, score_rows
+from serving.peers import audience_band
+from serving.scorer import SCORES, percentiles, score_acts, score_rows
 
 
 def test_one_row_per_user_and_scope_in_order(scores, rows):
@@ -42,11 +43,6 @@ def test_percentile_counts_who_is_not_higher_with_ties_at_their_middle():
 def test_percentile_stays_within_the_scope(scores):
     topic = scores[scores["scope"] == "topic:birds"]
     assert sorted(topic["percentile"]) == [50.0, 100.0]
-
-
-def test_peers_share_a_power_of_two_of_audience_size():
-    rows = pd.DataFrame({"engagers_365d": [None, 0, 1, 2, 3, 6, 7, 2**40 - 2, 2**40 - 1]}, dtype=float)
-    assert audience_band(rows).tolist() == [0, 0, 1, 1, 2, 2, 3, 39, 40]
 
 
 def test_peer_percentile_compares_with_peers_alone(scores, rows):

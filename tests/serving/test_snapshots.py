@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from features.errors import CatalogueError, OutputError, SnapshotError, UnknownUserError
-from serving import snapshot, snapshot_files
+from serving import kept_rows, snapshot, snapshot_files
+from serving.peers import audience_band
 from serving.scorer import score_rows
 from serving.snapshots import AbsentSnapshotError, list_snapshots, open_snapshot, write_scores, write_snapshot
 
@@ -27,7 +28,7 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path, home, bundle, scores, 
     (first,) = list_snapshots(home)
     before = contents(first)
     assert set(before) == {
-        "scores.parquet", "features.parquet", "snapshot.json",
+        "scores.parquet", "features.arrow", "snapshot.json", "typical.parquet",
         "bundle/booster.txt", "bundle/low.txt", "bundle/high.txt", "bundle/bundle.json",
     }  # fmt: skip
     again = write_snapshot(home, AS_OF, bundle, "3", scores, rows.sample(frac=1, random_state=2))
@@ -115,8 +116,9 @@ def test_an_absent_instant_lists_those_there_are(home, bundle, scores, rows):
     "name",
     [
         "scores.parquet",
-        "features.parquet",
+        "features.arrow",
         "snapshot.json",
+        "typical.parquet",
         "bundle/booster.txt",
         "bundle/low.txt",
         "bundle/high.txt",
@@ -159,13 +161,13 @@ def test_status_says_when_too_little_is_known(home):
     assert opened.score("user0001")["status"] == "scored"
 
 
-def test_rows_come_from_any_row_group(tmp_path, home, bundle, rows, monkeypatch):
-    monkeypatch.setattr(snapshot_files, "ROWS_PER_GROUP", 7)
+def test_rows_come_from_any_batch(home, bundle, rows, monkeypatch):
+    monkeypatch.setattr(kept_rows, "ROWS_PER_BATCH", 7)
     write_snapshot(home, AS_OF, bundle, "3", score_rows(bundle, "3", rows), rows)
     opened = open_snapshot(home)
     for _, row in rows.iloc[::5].iterrows():
         found = opened.row(row["user"], row["scope"]).iloc[0]
-        pd.testing.assert_series_equal(found, row, check_names=False, check_dtype=False)
+        pd.testing.assert_series_equal(found, row.drop(["user", "scope"]), check_names=False, check_dtype=False)
 
 
 def test_a_replaced_snapshot_stays_whole_for_who_holds_it(home, bundle, rows):
@@ -199,8 +201,52 @@ def test_an_explanation_is_json_with_the_documented_fields(home):
     told = json.loads(json.dumps(asdict(open_snapshot(home).explain("user0001")), allow_nan=False))
     documented = "user scope as_of model_version score unclipped base baseline lines reasons_for reasons_against"
     assert {*documented.split(), "interval", "evidence"} < set(told)
-    assert set(told["lines"][0]) == {"feature", "family", "value", "points", "sentence"}
+    assert {"reasons", "families", "clipping", "missing"} < set(told)
+    assert set(told["lines"][0]) == {"feature", "family", "value", "points", "sentence", "typical"}
+    assert {"sentence", "points", "family", "features"} == set(told["reasons"][0])
     assert set(told["interval"]) == {"low", "high", "level"}
+
+
+def test_lines_tell_what_is_typical_among_peers(home, rows):
+    opened = open_snapshot(home)
+    peers = rows[(rows["scope"] == "all") & (audience_band(rows) == audience_band(opened.row("user0001"))[0])]
+    assert len(peers) > 5
+    for line in opened.explain("user0001").lines:
+        expected = peers[line.feature].median()
+        assert line.typical == (None if pd.isna(expected) else pytest.approx(expected))
+
+
+def test_families_and_reasons_are_those_of_the_lines(home):
+    told = open_snapshot(home).explain("user0001")
+    assert told.base + sum(told.families.values()) + told.clipping == pytest.approx(told.score, abs=1e-6)
+    by_sentence = {line.sentence: line for line in told.lines}
+    assert [reason.sentence for reason in told.reasons] == [*told.reasons_for, *told.reasons_against]
+    assert told.reasons
+    for reason in told.reasons:
+        assert by_sentence[reason.sentence].points * reason.points > 0
+        assert abs(by_sentence[reason.sentence].points) >= 0.5
+
+
+def test_too_little_evidence_is_told_instead_of_reasons(home):
+    told = open_snapshot(home).explain("user0003")
+    assert told.status == told.evidence == "insufficient_evidence"
+    assert (told.reasons_for, told.reasons_against, told.reasons) == ((), (), ())
+    assert told.missing == (
+        "Too little is known for a score. Acts made in the last 365 days: 1, engagements received: 0; "
+        "it takes 3 of both together, 2 more."
+    )
+    assert told.base + sum(line.points for line in told.lines) == pytest.approx(told.unclipped, abs=1e-6)
+    assert open_snapshot(home).explain("user0001").missing is None
+
+
+def test_damage_within_the_features_is_told(home):
+    (folder,) = list_snapshots(home)
+    file = folder / "features.arrow"
+    content = bytearray(file.read_bytes())
+    content[200 : len(content) * 3 // 4] = b"\xff" * (len(content) * 3 // 4 - 200)
+    file.write_bytes(content)
+    with pytest.raises(SnapshotError, match=r"damaged: .*features\.arrow"):
+        open_snapshot(home).explain("user0001")
 
 
 def test_old_scores_are_told_even_when_the_catalogue_has_moved_on(home):

@@ -6,7 +6,9 @@ import pandas as pd
 import pytest
 
 from features.catalogue import CATALOGUE
-from training.explanation import LEAST_POINTS, MOST_REASONS, Ledger, Line, base_points, contributions, ledger
+from training import bundle as module
+from training.explanation import base_points, contributions, ledger
+from training.reasons import LEAST_POINTS
 from training.scale import Scale
 
 
@@ -81,22 +83,78 @@ def test_nobody(bundle, rows):
     assert contributions(bundle, rows[:0]).shape == (0, len(CATALOGUE))
 
 
-class TestReasons:
-    @staticmethod
-    def of(*points):
-        lines = [Line(f"f{k}", "reach", 1.0, each, f"Reason {each}.") for k, each in enumerate(points)]
-        return Ledger(50.0, 50.0, 20.0, "", tuple(lines))
+def test_a_ledger_is_of_one_row(bundle, rows):
+    for many in (rows[:0], rows[:2]):
+        with pytest.raises(ValueError, match=f"of one row, not of {len(many)}"):
+            ledger(bundle, many)
 
-    def test_for_and_against_strongest_first(self):
-        found = self.of(1.0, -3.0, 2.0, -4.0)
-        assert found.reasons(+1) == ["Reason 2.0.", "Reason 1.0."]
-        assert found.reasons(-1) == ["Reason -4.0.", "Reason -3.0."]
 
-    def test_at_most_four(self):
-        assert self.of(*range(1, 9)).reasons(+1) == [f"Reason {k}." for k in (8, 7, 6, 5)]
-        assert MOST_REASONS == 4
+def test_families_add_up_as_the_lines_do(bundle, rows):
+    for k in range(0, len(rows), 40):
+        found = ledger(bundle, rows.iloc[[k]])
+        assert found.base + sum(found.families.values()) == pytest.approx(found.unclipped, abs=1e-6)
+        sizes = [abs(points) for points in found.families.values()]
+        assert sizes == sorted(sizes, reverse=True)
+        for family, points in found.families.items():
+            assert points == pytest.approx(sum(line.points for line in found.lines if line.family == family))
 
-    def test_at_least_half_a_point(self):
-        assert self.of(0.5, 0.49, -0.5, -0.49).reasons(+1) == ["Reason 0.5."]
-        assert self.of(0.5, 0.49, -0.5, -0.49).reasons(-1) == ["Reason -0.5."]
-        assert LEAST_POINTS == 0.5
+
+def test_lines_hold_what_is_typical(bundle, rows):
+    told = ledger(bundle, rows.iloc[[0]], {name: None if k % 2 else float(k) for k, name in enumerate(bundle.features)})
+    for line in told.lines:
+        place = list(bundle.features).index(line.feature)
+        assert line.typical == (None if place % 2 else place)
+    assert {line.typical for line in ledger(bundle, rows.iloc[[0]]).lines} == {None}
+
+
+class TestManyRows:
+    """What is looked up in tables is what LightGBM computes."""
+
+    @pytest.fixture(autouse=True)
+    def _many(self, monkeypatch):
+        monkeypatch.setattr(module, "MANY_ROWS", 2)
+
+    def test_agrees_with_few(self, bundle, rows):
+        together = contributions(bundle, rows)
+        theirs = bundle.booster.predict(bundle.matrix(rows), pred_contrib=True)[:, :-1] * bundle.scale.points_per_nat
+        assert np.abs(together - theirs).max(axis=None) < 1e-9
+        assert together.index.equals(rows.index)
+        assert list(together) == list(bundle.features)
+        one = contributions(bundle, rows.iloc[[7]])
+        assert np.abs(one.iloc[0] - together.iloc[7]).max() < 1e-9
+
+    def test_adds_up(self, bundle, rows):
+        added = base_points(bundle) + contributions(bundle, rows).sum(axis=1)
+        assert np.abs(added - bundle.predict(rows)["unclipped"]).max() < 1e-9
+
+    def test_equal_rows_have_equal_points(self, bundle, rows):
+        twice = contributions(bundle, pd.concat([rows, rows.sample(frac=1, random_state=0)]))
+        by_row = twice.groupby(level=0)
+        assert by_row.min().equals(by_row.max())
+
+    def test_a_booster_that_cannot_be_tabulated_is_explained_by_lightgbm(self, bundle, rows, monkeypatch):
+        monkeypatch.setattr(module, "shap_tables", lambda _: None)
+        other = dataclasses.replace(bundle)
+        assert other.tables is None
+        assert np.abs(contributions(other, rows) - contributions(bundle, rows)).max(axis=None) < 1e-9
+
+
+def test_without_what_a_line_names_the_score_moves_as_it_says(bundle, rows):
+    """To be without it: to have, in its place, what others have, drawn at random, on average.
+
+    That is what points are measured against. In at least 95 % of lines of half a point the score then moves against the
+    line's sign.
+    """
+    rng = np.random.default_rng(0)
+    active = rows[rows["acts_365d"].fillna(0) + rows["engagements_365d"].fillna(0) >= 3]
+    others = rows.iloc[rng.integers(0, len(rows), 200)]
+    agreed = []
+    for user in rng.choice(len(active), 40, replace=False):
+        row = active.iloc[[user]]
+        told = ledger(bundle, row)
+        for line in told.lines:
+            if abs(line.points) >= LEAST_POINTS:
+                without = pd.concat([row] * len(others)).assign(**{line.feature: others[line.feature].to_numpy()})
+                agreed.append((told.unclipped - bundle.predict(without)["unclipped"].mean()) * line.points > 0)
+    assert len(agreed) > 100
+    assert np.mean(agreed) >= 0.95

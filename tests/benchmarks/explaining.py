@@ -1,0 +1,162 @@
+"""What explaining costs beside predicting: python tests/benchmarks/explaining.py --rows 1000000.
+
+A model of random features explains random rows: all at once, against LightGBM's prediction, its `pred_contrib` and
+`shap.TreeExplainer` (these two on fewer rows), interleaved, the best of several; then one at a time from a snapshot.
+"""
+
+import argparse
+import os
+import resource
+import warnings
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter, process_time, thread_time
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+import pandas as pd
+
+from features.catalogue import CATALOGUE
+from serving.points import write_points
+from serving.scorer import in_order, score_rows
+from serving.snapshots import open_snapshot, write_snapshot
+from training.bundle import Bundle
+from training.config import Config, Model
+from training.explanation import base_points, contributions
+from training.home import Home
+from training.panel import Split
+from training.recipe import fit
+
+AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
+ASKED = 300
+
+
+def random_rows(count: int, seed: int) -> pd.DataFrame:
+    """Draw feature rows: skewed, half of the values whole numbers, a tenth unknown."""
+    rng = np.random.default_rng(seed)
+    values = rng.lognormal(0.0, 1.0, (count, 1)) * rng.lognormal(0.0, 1.0, (count, len(CATALOGUE)))
+    whole = np.arange(len(CATALOGUE)) % 2 == 0
+    values[:, whole] = np.floor(values[:, whole])
+    values[rng.random(values.shape) < 0.1] = np.nan
+    users = pd.DataFrame({"user": [f"u{k:08}" for k in range(count)], "scope": "all"})
+    return users.join(pd.DataFrame(values, columns=CATALOGUE.names))
+
+
+def made(trees: int, depth: int) -> Bundle:
+    """Fit a bundle whose audience hangs on every feature."""
+    cutoffs = tuple(AS_OF - timedelta(days=28 * k) for k in (3, 2, 1))
+    frames = []
+    for seed, cutoff in enumerate(cutoffs):
+        rows = random_rows(15_000, seed)
+        audience = np.random.default_rng(seed).poisson(rows[CATALOGUE.names].mean(axis=1))
+        frames.append(rows.assign(as_of=pd.Timestamp(cutoff), audience=audience))
+    return fit(pd.concat(frames, ignore_index=True), Split(cutoffs), Config(model=Model(trees=trees, depth=depth)))
+
+
+def best(works: dict[str, tuple[Callable[[], object], int]], repeats: int) -> dict[str, np.ndarray]:
+    """Return microseconds a row of each work (and its number of rows), on the clock and of all processors.
+
+    Each is the least of interleaved repetitions.
+    """
+    least = {name: np.full(2, np.inf) for name in works}
+    for _ in range(repeats):
+        for name, (work, rows) in works.items():
+            began = np.array([perf_counter(), process_time()])
+            work()
+            took = np.array([perf_counter(), process_time()]) - began
+            least[name] = np.minimum(least[name], took / rows * 1e6)
+    return least
+
+
+def peak() -> float:
+    """Return the most memory so far, GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def together(bundle: Bundle, rows: pd.DataFrame, few: int, repeats: int) -> None:
+    """Time and check the explanation of all rows."""
+    import shap
+
+    sample = rows.sample(min(few, len(rows)), random_state=0)
+    matrix, small = bundle.matrix(rows), bundle.matrix(sample)
+    began = perf_counter()
+    print(f"tables of {len(bundle.tables.blocks):,} blocks made in {perf_counter() - began:.1f} s, once a model")
+    before = peak()
+    points = contributions(bundle, rows)
+    print(f"peak {peak():.1f} GiB, {before:.1f} GiB before explaining")
+    off = base_points(bundle) + points.sum(axis=1) - bundle.scale.unclipped(bundle.margin(matrix))
+    theirs = bundle.booster.predict(small, pred_contrib=True)[:, :-1] * bundle.scale.points_per_nat
+    beside = np.abs(points.loc[sample.index] - theirs).max(axis=None)
+    print(f"largest error of a sum, all rows: {np.abs(off).max():.1e} points")
+    print(f"largest difference from pred_contrib, {len(sample):,} rows: {beside:.1e} points")
+    del points, off
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        explainer = shap.TreeExplainer(bundle.booster)
+        works = {
+            "predict": (lambda: bundle.margin(matrix), len(rows)),
+            "explain": (lambda: bundle.tables.values(matrix), len(rows)),
+            "pred_contrib": (lambda: bundle.booster.predict(small, pred_contrib=True), len(sample)),
+            "shap.TreeExplainer": (lambda: explainer.shap_values(small), len(sample)),
+        }
+        found = best(works, repeats)
+    for name, (clock, processors) in found.items():
+        times = found[name] / found["predict"]
+        print(f"{name:20} {clock:7.1f} us a row, {times[0]:6.2f} times predicting", end="; ")
+        print(f"of processors {processors:7.1f} us, {times[1]:6.2f} times")
+
+
+def one_by_one(bundle: Bundle, rows: pd.DataFrame) -> None:
+    """Time the steps of a snapshot, and single explanations from it."""
+    with TemporaryDirectory() as folder:
+        home = Home(Path(folder))
+        began = perf_counter()
+        scores = score_rows(bundle, "1", rows)
+        print(f"scored in {perf_counter() - began:.1f} s")
+        began = perf_counter()
+        snapshot = write_snapshot(home, AS_OF, bundle, "1", scores, rows)
+        sizes = {file.name: file.stat().st_size / 1e6 for file in snapshot.glob("*.*")}
+        print(f"snapshot in {perf_counter() - began:.1f} s, MB: { ({k: round(v, 1) for k, v in sizes.items()}) }")
+        began = perf_counter()
+        write_points(bundle, rows, Path(folder) / "points.parquet")
+        size = (Path(folder) / "points.parquet").stat().st_size / 1e6
+        print(f"points of everybody written in {perf_counter() - began:.1f} s, {size:.0f} MB")
+        began = perf_counter()
+        opened = open_snapshot(home)
+        opened.explain(rows["user"].iloc[0])
+        print(f"opened, and the first explained, in {perf_counter() - began:.2f} s")
+        asked = rows["user"].sample(ASKED, random_state=1)
+        for name, work in {"score": opened.score, "row": opened.row, "explain": opened.explain}.items():
+            spent = []
+            for user in asked:
+                began = np.array([perf_counter(), thread_time()])
+                work(user)
+                spent.append((np.array([perf_counter(), thread_time()]) - began) * 1e3)
+            clock, processor = np.median(spent, axis=0)
+            slow = np.quantile(spent, 0.95, axis=0)[0]
+            print(f"{name:8} median {clock:.2f} ms (processor {processor:.2f}), 95th percentile {slow:.2f} ms")
+
+
+def main() -> None:
+    """Measure both."""
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("--rows", type=int, default=1_000_000)
+    args.add_argument("--few", type=int, default=5_000, help="rows for what is slow")
+    args.add_argument("--trees", type=int, default=200)
+    args.add_argument("--depth", type=int, default=4)
+    args.add_argument("--repeats", type=int, default=3)
+    args.add_argument("--part", choices=["all", "together", "one"], default="all")
+    asked = args.parse_args()
+    bundle, rows = made(asked.trees, asked.depth), in_order(random_rows(asked.rows, 9))
+    print(f"{len(rows):,} rows, {len(CATALOGUE)} features, {asked.trees} trees of depth {asked.depth}")
+    if asked.part != "one":
+        together(bundle, rows, asked.few, asked.repeats)
+    if asked.part != "together":
+        one_by_one(bundle, rows)
+
+
+if __name__ == "__main__":
+    main()

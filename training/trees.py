@@ -1,0 +1,82 @@
+"""LightGBM's trees as `Booster.dump_model` gives them: nested dictionaries, walked here."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+LOWEST = 2
+
+
+@dataclass(frozen=True)
+class Step:
+    """One split on the way to a leaf: its node, the side taken, and the share of the node's training rows there."""
+
+    node: dict
+    left: bool
+    share: float
+
+
+Leaf = tuple[float, tuple[Step, ...]]
+
+
+def blocks(tree: dict) -> Iterator[list[Leaf]]:
+    """Cut a tree into blocks: the leaves below each node that stands two levels above the lowest."""
+    cut = max(levels(tree) - LOWEST, 0)
+
+    def below(node: dict, way: tuple[Step, ...]) -> Iterator[list[Leaf]]:
+        if len(way) == cut or not inner(node):
+            yield list(_leaves(node, way))
+        else:
+            for step, child in _children(node):
+                yield from below(child, (*way, step))
+
+    return below(tree, ())
+
+
+def _leaves(node: dict, way: tuple[Step, ...]) -> Iterator[Leaf]:
+    if not inner(node):
+        yield node["leaf_value"], way
+    else:
+        for step, child in _children(node):
+            yield from _leaves(child, (*way, step))
+
+
+def _children(node: dict) -> Iterator[tuple[Step, dict]]:
+    for side in ("left", "right"):
+        child = node[f"{side}_child"]
+        yield Step(node, side == "left", _rows(child) / _rows(node)), child
+
+
+def nodes(node: dict) -> Iterator[dict]:
+    """Yield a node and all below it."""
+    yield node
+    if inner(node):
+        yield from nodes(node["left_child"])
+        yield from nodes(node["right_child"])
+
+
+def levels(node: dict) -> int:
+    """Return how many splits the longest way down from a node has."""
+    return 1 + max(levels(node["left_child"]), levels(node["right_child"])) if inner(node) else 0
+
+
+def average(node: dict) -> float:
+    """Return the average of a tree over the training rows, nats."""
+    if not inner(node):
+        return node["leaf_value"]
+    return sum(step.share * average(child) for step, child in _children(node))
+
+
+def inner(node: dict) -> bool:
+    """Say whether a node splits; else it is a leaf."""
+    return "left_child" in node
+
+
+def _rows(node: dict) -> int:
+    return node["internal_count"] if inner(node) else node["leaf_count"]
+
+
+def plain(node: dict) -> bool:
+    """Say whether a node is a numeric split whose zeros are known values, or a leaf of one value."""
+    if not inner(node):
+        return "leaf_coeff" not in node
+    return node["decision_type"] == "<=" and node["missing_type"] != "Zero"
