@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import ibis
@@ -28,12 +28,18 @@ class Acts:
         (its near-duplicate key), links and topics; people, pieces and contents as keys
     people : key, user, scope; a key stands for one person in one scope
     kept : whether rows and people are kept in tables, the keys seen to differ, so that reading them costs little
+    seeds : the users from whom credibility flows; none leaves it to the rule of `credibility.seeds`
 
     """
 
     rows: ir.Table
     people: ir.Table
     kept: bool = False
+    seeds: tuple[str, ...] = ()
+
+    def seeded(self, seeds: Sequence[str]) -> "Acts":
+        """Let credibility flow from these users."""
+        return replace(self, seeds=tuple(seeds))
 
 
 def acts(events: ir.Table, scopes: Sequence[str] = (ALL,)) -> Acts:
@@ -82,7 +88,7 @@ def _person_key(engine: str, one_scope: bool) -> PersonKey:
 def kept(acts: Acts) -> Iterator[Acts]:
     """Keep acts in temporary tables, so that what looks at them many times reads and keys them once."""
     with acts.rows.cache() as rows, kept_people(acts) as people:
-        yield Acts(rows, people, kept=True)
+        yield replace(acts, rows=rows, people=people, kept=True)
 
 
 @contextmanager

@@ -67,7 +67,7 @@ def given(pairs: ir.Table) -> ir.Table:
     return given.mutate(mutual=mutual, passed=passed).drop("back")
 
 
-def seeds(given: ir.Table, made: ir.Table, people: ir.Table) -> ir.Table:
+def established(given: ir.Table, made: ir.Table, people: ir.Table) -> ir.Table:
     """Choose the people from whom credibility flows, scope by scope: the established.
 
     Somebody is established who first acted 180 days ago, or before the middle of a shorter history, and with whom at
@@ -158,3 +158,31 @@ def credited(given: ir.Table, credibility: ir.Table) -> ir.Table:
     lasted = ((known.first_age.cast("float64") / DAY - NEW_DAYS) / (LASTING_DAYS - NEW_DAYS)).clip(0.0, 1.0)
     weight = billionths(vouched * known.mutual.ifelse(lasted, 1.0))
     return known.mutate(weight=weight).drop("credibility")
+
+
+@contextmanager
+def weighed(
+    pairs: ir.Table, made: ir.Table, people: ir.Table, named: ir.Table | None, keep: Keep
+) -> Iterator[tuple[ir.Table, ir.Table]]:
+    """Keep what everybody has and what the people weigh who responded to them.
+
+    Parameters
+    ----------
+    pairs : from `relations.pairs`
+    made : (user, first_act_age)
+    people : (key, user, scope)
+    named : (user, scope) of seeds that are given, by key; None chooses them
+    keep : computes a table under a name
+
+    Yields
+    ------
+    (user, credibility), and `credited`
+
+    """
+    with (
+        keep("given", given(pairs)) as gave,
+        keep("seeds", established(gave, made, people) if named is None else named) as seeds,
+        propagated(gave, seeds, people, keep) as has,
+        keep("credited", credited(gave, has)) as weights,
+    ):
+        yield has, weights

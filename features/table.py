@@ -1,11 +1,11 @@
 """The feature table: the only way from acts to features, for training, batch scoring and the online path alike."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import datetime
 from functools import partial
 from itertools import count as count_from
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import ibis.expr.types as ir
 import pandas as pd
@@ -23,6 +23,7 @@ STEPS = 28
 MORE = ("first_act_age", "first_engaged_age", "new_pieces", "new_pieces_drawing")
 
 Progress = Callable[[float], None]
+T = TypeVar("T")
 
 
 def feature_rows(acts: Acts, as_of: datetime, progress: Progress = lambda _: None) -> pd.DataFrame:
@@ -54,7 +55,7 @@ def feature_table(acts: Acts, as_of: datetime, progress: Progress = lambda _: No
 
     """
     with kept_people(acts) as people:
-        starts = {
+        starts = _seeds(acts, people) | {
             "people": people,
             "long": known(acts.rows, as_of).select("actor", "verb", "target", "age"),
             "recent": known(acts.rows, as_of, RECENT_DAYS + LATE_DAYS),
@@ -65,10 +66,44 @@ def feature_table(acts: Acts, as_of: datetime, progress: Progress = lambda _: No
             yield table.order_by("user", "scope")
 
 
+def _seeds(acts: Acts, people: ir.Table) -> dict[str, ir.Table]:
+    """Return the seeds that are given, if any, as a table to start from: (user, scope), by key."""
+    if not acts.seeds:
+        return {}
+    return {"named": people.filter(people.user.isin(acts.seeds)).select("scope", user="key")}
+
+
 def _counting(progress: Progress) -> Callable[[], None]:
     """Tell the share of STEPS each time one more of them is done."""
     done = count_from(1)
     return lambda: progress(min(next(done) / STEPS, 1.0))
+
+
+@contextmanager
+def credited_responses(acts: Acts, as_of: datetime) -> Iterator[ir.Table]:
+    """Weigh those who responded to somebody in the 365 days before an instant.
+
+    Yields
+    ------
+    (user, other, last_age, weight, ...) as from `credibility.credited`, users and others as keys
+
+    """
+    with kept_people(acts) as people:
+        long = known(acts.rows, as_of).select("actor", "verb", "target", "age")
+        starts = _seeds(acts, people) | {"people": people, "long": long}
+        with passes.run(_responses, starts, ("responses", acts.kept), lambda: None) as table:
+            yield table
+
+
+@contextmanager
+def _responses(keep: passes.Keep, starts: dict[str, ir.Table]) -> Iterator[ir.Table]:
+    own = relations.own(starts["long"])
+    with (
+        keep("first", own.group_by("user").agg(first_act_age=own.age.max())) as made,
+        keep("pairs", relations.pairs(relations.engagements(starts["long"]))) as pairs,
+        credibility.weighed(pairs, made, starts["people"], starts.get("named"), keep) as (_, credited),
+    ):
+        yield credited
 
 
 class Ends(NamedTuple):
@@ -83,7 +118,7 @@ def _steps(ends: Ends, kept: bool, keep: passes.Keep, starts: dict[str, ir.Table
     with ExitStack() as stack:
         parts = _Parts(stack, keep)
         with nullcontext(starts["long"]) if kept else keep("acts", starts["long"]) as acts:
-            credited = _long(acts, starts["people"], ends, parts)
+            credited = _long(acts, starts, ends, parts)
         with nullcontext(starts["recent"]) if kept else keep("recent_acts", starts["recent"]) as acts:
             _recent(acts, credited, ends, parts)
         yield _joined(parts, starts["people"])
@@ -96,15 +131,15 @@ class _Parts:
         self._kept, self.keep = kept, keep
         self.tables: dict[Relation, ir.Table] = {}
 
-    def hold(self, name: str, table: ir.Table) -> ir.Table:
-        """Keep a table to the end."""
-        return self._kept.enter_context(self.keep(name, table))
+    def enter(self, kept: AbstractContextManager[T]) -> T:
+        """Keep something to the end."""
+        return self._kept.enter_context(kept)
 
     def add(self, relation: Relation, table: ir.Table, **more: ir.Value) -> ir.Table:
         """Compute the features over a relation, and whatever else later ones need of it."""
         values = {feature.name: feature.value(table) for feature in CATALOGUE.over(relation)}
         part = table.group_by("user").agg(**values, **more)
-        self.tables[relation] = self.hold(f"features_over_{relation}", part)
+        self.tables[relation] = self.enter(self.keep(f"features_over_{relation}", part))
         return self.tables[relation]
 
     def add_spans(self, relation: Relation, part: ir.Table, spans: int) -> None:
@@ -112,7 +147,7 @@ class _Parts:
         self.add(relation, relations.spans(part.select("user", "marks"), spans))
 
 
-def _long(acts: ir.Table, people: ir.Table, ends: Ends, parts: _Parts) -> ir.Table:
+def _long(acts: ir.Table, starts: dict[str, ir.Table], ends: Ends, parts: _Parts) -> ir.Table:
     """Add what looks back a year or more; return what the people who engaged weigh."""
     made = relations.own(acts)
     ages = {"last_act_age": made.age.min(), "first_act_age": made.age.max()}
@@ -128,18 +163,9 @@ def _long(acts: ir.Table, people: ir.Table, ends: Ends, parts: _Parts) -> ir.Tab
         with parts.keep("engagers", relations.engagers(pairs)) as engagers:
             parts.add("engagers", engagers)
             parts.add("given", relations.turned(engagers))
-        given = parts.hold("given", credibility.given(pairs))
-    return _credited(given, active, people, parts)
-
-
-def _credited(given: ir.Table, made: ir.Table, people: ir.Table, parts: _Parts) -> ir.Table:
-    """Let credibility flow, and add what the people who engaged weigh by it."""
-    with (
-        parts.keep("seeds", credibility.seeds(given, made, people)) as seeds,
-        credibility.propagated(given, seeds, people, parts.keep) as has,
-    ):
-        parts.add("credibility", has)
-        credited = parts.hold("credited", credibility.credited(given, has))
+        flow = credibility.weighed(pairs, active, starts["people"], starts.get("named"), parts.keep)
+        has, credited = parts.enter(flow)
+    parts.add("credibility", has)
     parts.add("credited", credited)
     return credited
 

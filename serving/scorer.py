@@ -55,7 +55,7 @@ def score_acts(
     """
     checked_as_of(acts.rows, as_of)
     progress("features", 0.0)
-    rows = in_order(feature_rows(acts, as_of, lambda share: progress("features", share)))
+    rows = in_order(feature_rows(acts.seeded(bundle.seeds), as_of, lambda share: progress("features", share)))
     progress("features", 1.0)
     if rows.empty:
         raise AsOfError(_nobody(acts, as_of))

@@ -65,6 +65,16 @@ class Bundle:
         return f"the average of the {self.facts['rows']:,} rows (a user at an instant) that the model was trained on"
 
     @property
+    def label(self) -> str:
+        """What the audience counts: `engagers` or `credible_engagers`."""
+        return str(self.facts["config"]["outcome"].get("label", "engagers"))
+
+    @property
+    def seeds(self) -> list[str]:
+        """The users from whom credibility flows, none where they are chosen by the rule."""
+        return list(self.facts["config"].get("credibility", {}).get("seeds", []))
+
+    @property
     def scopes(self) -> list[str]:
         """The scopes that the model was trained on."""
         return list(self.facts["config"]["panel"].get("scopes", [ALL]))

@@ -3,7 +3,7 @@
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -19,9 +19,20 @@ class _Section(BaseModel):
 
 
 class Outcome(_Section):
-    """What is foretold: the audience within `horizon_days` days."""
+    """What is foretold: the audience within `horizon_days` days.
+
+    With the label `engagers` all distinct people who engage count alike, with `credible_engagers` those who respond,
+    each as much as established people vouch for them at the end of the horizon.
+    """
 
     horizon_days: int = Field(default=28, ge=1, le=365)
+    label: Literal["engagers", "credible_engagers"] = "engagers"
+
+
+class Credibility(_Section):
+    """From whom credibility flows: the users of `seeds`; without any, established ones are chosen by a rule."""
+
+    seeds: tuple[str, ...] = ()
 
 
 class Panel(_Section):
@@ -112,6 +123,7 @@ class Config(_Section):
     """Everything that can be set, section by section."""
 
     outcome: Outcome = Outcome()
+    credibility: Credibility = Credibility()
     panel: Panel = Panel()
     model: Model = Model()
     interval: Interval = Interval()

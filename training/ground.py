@@ -47,7 +47,8 @@ def points(ground: Ground, events: ir.Table | None = None, before: pd.DataFrame 
 
     Baselines are ranked among the users `before` and given the points that stand at that rank among scores then.
     """
-    with kept(keyed(ground.events if events is None else events, (ALL,))) as known:
+    acts = keyed(ground.events if events is None else events, (ALL,))
+    with kept(acts.seeded(ground.bundle.seeds)) as known:
         rows = feature_rows(known, ground.as_of)
         signals = baselines(known, rows, ground.as_of)
     honest = ~rows["user"].isin(ground.poisoners).to_numpy()

@@ -79,7 +79,7 @@ def monitor(
     settings = config or Config()
     check_reference(bundle)
     at = checked_as_of(acts.rows, as_of)
-    with kept(acts) as shared:
+    with kept(acts.seeded(bundle.seeds)) as shared:
         rows = in_scope(feature_rows(shared, at, lambda share: progress("features", share)), ALL)
         progress("features", 1.0)
         if rows.empty:

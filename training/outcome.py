@@ -2,16 +2,31 @@
 
 from datetime import datetime, timedelta
 
-import ibis.expr.types as ir
+import pandas as pd
 
 from features.acts import Acts, instant_literal
 from features.errors import AsOfError
 from features.relations import engagements
+from features.table import credited_responses
+from features.windows import total, within
 
+ENGAGERS, CREDIBLE_ENGAGERS = "engagers", "credible_engagers"
 SLACK = timedelta(days=1)
 
 
-def audience(acts: Acts, as_of: datetime, horizon_days: int) -> ir.Table:
+def outcome(acts: Acts, as_of: datetime, horizon_days: int, label: str = ENGAGERS) -> pd.DataFrame:
+    """Return (user, scope, audience) of the horizon after an instant, whichever way people count.
+
+    Parameters
+    ----------
+    label : `engagers`, everybody alike; or `credible_engagers`, each as much as they are credible
+
+    """
+    counted = audience if label == ENGAGERS else credible_audience
+    return counted(acts, as_of, horizon_days)
+
+
+def audience(acts: Acts, as_of: datetime, horizon_days: int) -> pd.DataFrame:
     """Count the distinct people who engage with each user in `[as_of, as_of + horizon)`.
 
     Parameters
@@ -22,15 +37,26 @@ def audience(acts: Acts, as_of: datetime, horizon_days: int) -> ir.Table:
 
     Returns
     -------
-    a lazy Ibis table (user, scope, audience), one row for each user with an audience of at least one; engagement by
-    an unknown person or by oneself counts nobody
+    (user, scope, audience), one row for each user with an audience of at least one; engagement by an unknown person
+    or by oneself counts nobody
 
     """
     start, end = (instant_literal(at) for at in (as_of, as_of + timedelta(days=horizon_days)))
     ahead = engagements(acts.rows.filter(acts.rows.time >= start, acts.rows.time < end))
     distinct = ahead.filter(ahead.other.notnull()).select("user", "other").distinct()
     counted = distinct.group_by(key="user").agg(audience=distinct.count())
-    return counted.join(acts.people, "key").select("user", "scope", "audience")
+    return counted.join(acts.people, "key").select("user", "scope", "audience").to_pandas()
+
+
+def credible_audience(acts: Acts, as_of: datetime, horizon_days: int) -> pd.DataFrame:
+    """Count the distinct people who respond to each user in the horizon, each as much as they are credible at its end.
+
+    Parameters and columns as of `audience`; the audience is not whole.
+    """
+    with credited_responses(acts, as_of + timedelta(days=horizon_days)) as credited:
+        ahead = credited.filter(credited.other.notnull(), within(credited.last_age, horizon_days), credited.weight > 0)
+        counted = ahead.group_by(key="user").agg(audience=total(ahead.weight))
+        return counted.join(acts.people, "key").select("user", "scope", "audience").to_pandas()
 
 
 def check_complete(last: datetime, as_of: datetime, horizon_days: int) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 from features.acts import Acts, kept
 from features.errors import TooSmallError
 from features.table import KEYS, feature_rows
-from training.outcome import audience
+from training.outcome import ENGAGERS, outcome
 
 MIN_TRAINING_ROWS = 200
 MIN_TRAINING_AUDIENCE = 30
@@ -59,15 +59,20 @@ def split_cutoffs(first: datetime, as_of: datetime, horizon_days: int, most: int
     return Split(tuple(as_of - k * horizon for k in range(count, 0, -1)))
 
 
-def panel_rows(acts: Acts, as_of: datetime, horizon_days: int) -> pd.DataFrame:
+def panel_rows(acts: Acts, as_of: datetime, horizon_days: int, label: str = ENGAGERS) -> pd.DataFrame:
     """Return one cutoff's rows: user, scope, the features, as_of and audience (people), ordered by user and scope."""
-    outcome = audience(acts, as_of, horizon_days).to_pandas()
-    rows = feature_rows(acts, as_of).merge(outcome, on=KEYS, how="left", sort=False)
-    return rows.assign(as_of=pd.Timestamp(as_of), audience=rows["audience"].fillna(0).astype("int64"))
+    ahead = outcome(acts, as_of, horizon_days, label)
+    rows = feature_rows(acts, as_of).merge(ahead, on=KEYS, how="left", sort=False)
+    people = rows["audience"].fillna(0)
+    return rows.assign(as_of=pd.Timestamp(as_of), audience=people.astype("int64") if label == ENGAGERS else people)
 
 
 def build_panel(
-    acts: Acts, split: Split, horizon_days: int, progress: Callable[[float], None] | None = None
+    acts: Acts,
+    split: Split,
+    horizon_days: int,
+    progress: Callable[[float], None] | None = None,
+    label: str = ENGAGERS,
 ) -> pd.DataFrame:
     """Stack the rows of all cutoffs, oldest first; the acts are read and given their keys once for all.
 
@@ -79,7 +84,7 @@ def build_panel(
     frames = []
     with kept(acts) as shared:
         for k, cutoff in enumerate(split.cutoffs):
-            frames.append(panel_rows(shared, cutoff, horizon_days))
+            frames.append(panel_rows(shared, cutoff, horizon_days, label))
             if progress:
                 progress((k + 1) / len(split.cutoffs))
     panel = pd.concat(frames, ignore_index=True)

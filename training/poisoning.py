@@ -82,11 +82,16 @@ def poisoned_suite(
     split = split_cutoffs(span(events)[0], at, days, config.panel.cutoffs)
     best = best_baseline(keyed(events, (ALL,)), at, days)
     gangs = recruit(events, at, share, np.random.default_rng(seed))
-    clean = build_panel(keyed(events, scopes), split, days, _of(progress, "clean panel"))
+
+    def panel_of(table: ir.Table, step: str) -> pd.DataFrame:
+        acts = keyed(table, scopes).seeded(bundle.seeds)
+        return build_panel(acts, split, days, _of(progress, step), bundle.label)
+
+    clean = panel_of(events, "clean panel")
     made = poison(events, gangs, (*split.cutoffs, at), np.random.default_rng(seed), _of(progress, "attackers"))
     attackers = frozenset().union(*(gang.accounts for gang in gangs))
     with events.union(*made).cache() as poisoned:
-        panel = build_panel(keyed(poisoned, scopes), split, days, _of(progress, "poisoned panel"))
+        panel = panel_of(poisoned, "poisoned panel")
         progress("fit", 0.0)
         quality = honest_auc(clean, panel, split, config, attackers)
         model = fit(panel, split, config, bundle.scale)

@@ -73,7 +73,9 @@ def sparring_partner(
     config = config or Config()
     days = config.outcome.horizon_days
     split = split_cutoffs(span(events)[0], checked_as_of(events, as_of), days, config.panel.cutoffs)
-    panel = build_panel(keyed(events, config.panel.scopes), split, days, lambda done: progress("panel", done))
+    panel = build_panel(
+        keyed(events, config.panel.scopes), split, days, lambda done: progress("panel", done), config.outcome.label
+    )
     progress("train", 0.0)
     bundle = fit(panel, split, config)
     progress("train", 1.0)

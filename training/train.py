@@ -11,6 +11,7 @@ import ibis.expr.types as ir
 import pandas as pd
 
 from features.acts import Acts
+from features.errors import ConfigError
 from features.events import span
 from features.opening import checked_as_of
 from training import registry
@@ -88,12 +89,13 @@ def train(
     AsOfError : nothing happened before `as_of`, it lies in the future, or the events end long before it
     TooSmallError : the community is too small or too young
     RegistryError : the registry cannot be reached
-    ConfigError : the frozen scale is of another horizon
+    ConfigError : the frozen scale is of another horizon, or none of the seeds is there
     OutputError : the trials cannot be kept
     GateError : the reason to force it is blank
 
     """
     force, champion = checked_reason(force), registry.kept_champion(home)
+    acts = _seeded(acts, config)
     scale = None if rescale else _scale(champion, config)
     panel, split = _panel(acts, config, as_of, progress)
     tuned = _tuned(panel, split, config, home, trials, progress)
@@ -115,6 +117,18 @@ def train(
     return Trained(bundle, version, evaluation, verdict, verdict.promotes, tuned, scale_before, version_before)
 
 
+def _seeded(acts: Acts, config: Config) -> Acts:
+    """Let credibility flow from the seeds that are configured, if any is there."""
+    seeds = config.credibility.seeds
+    if seeds and not acts.people.filter(acts.people.user.isin(seeds)).count().to_pyarrow().as_py():
+        shown = ", ".join(seeds[:3]) + (", ..." if len(seeds) > 3 else "")
+        raise ConfigError(
+            f"none of the {len(seeds)} seeds in [credibility] is anybody in the events: {shown}. Give ids as they "
+            "stand there, or leave seeds out to have them chosen."
+        )
+    return acts.seeded(seeds)
+
+
 def _scale(champion: Champion | None, config: Config) -> Scale | None:
     """Return the champion's scale, if there is a champion: even one of another catalogue leaves its scale."""
     frozen = (champion[0].scale, champion[0].horizon_days) if champion else None
@@ -127,7 +141,8 @@ def _panel(acts: Acts, config: Config, as_of: datetime | None, progress: Progres
     horizon_days = config.outcome.horizon_days
     split = split_cutoffs(first, as_of, horizon_days, config.panel.cutoffs)
     check_complete(last, split.newest, horizon_days)
-    return _timed("panel", None, lambda: build_panel(acts, split, horizon_days, _of(progress, "panel"))), split
+    told, label = _of(progress, "panel"), config.outcome.label
+    return _timed("panel", None, lambda: build_panel(acts, split, horizon_days, told, label)), split
 
 
 def _tuned(

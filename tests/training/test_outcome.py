@@ -1,19 +1,24 @@
 from datetime import UTC, datetime, timedelta
 
+import pandas as pd
 import pytest
 
 from features.errors import AsOfError
 from features.events import ENGAGEMENTS
 from features.opening import open_acts
-from training.outcome import audience, check_complete
+from features.table import feature_rows
+from training.config import Config
+from training.outcome import CREDIBLE_ENGAGERS, audience, check_complete, credible_audience, outcome
+from training.panel import Split, build_panel, panel_rows
+from training.recipe import fit
 
 AS_OF = datetime(2025, 1, 11, tzinfo=UTC)  # day 10 of the tables
 AFTER = 1 / 86_400
 
 
 def counted(table, acts, horizon_days=28):
-    rows = audience(open_acts(table(acts)), AS_OF, horizon_days).to_pyarrow().to_pylist()
-    return {row["user"]: row["audience"] for row in rows}
+    rows = audience(open_acts(table(acts)), AS_OF, horizon_days)
+    return dict(zip(rows["user"], rows["audience"], strict=True))
 
 
 def test_the_horizon_is_half_open(table):
@@ -46,3 +51,27 @@ def test_a_day_is_allowed_for():
         r"2025-02-06 23:59 UTC: the outcome is not known yet. Take an instant 2 days earlier",
     ):
         check_complete(end - timedelta(days=1, seconds=1), AS_OF, 28)
+
+
+class TestCredible:
+    def test_in_a_community_without_anybody_established_all_who_respond_count(self, table):
+        acts = [(11, "a", "like"), (12, "a", "reply"), (13, None, "like"), (14, "u", "like"), (15, "b", "reply")]
+        ignored = [(16, "c", "follow"), (16, "d", "dislike"), (38, "e", "like")]
+        rows = credible_audience(open_acts(table([(*act, "u") for act in acts + ignored])), AS_OF, 28)
+        assert rows.to_dict("records") == [{"user": "u", "scope": "all", "audience": 2.0}]
+
+    def test_it_is_what_the_feature_says_at_the_end_of_the_horizon(self, simulated):
+        acts, start = open_acts(simulated.events), simulated.as_of - timedelta(days=28)
+        ahead = outcome(acts, start, 28, CREDIBLE_ENGAGERS).set_index("user")["audience"]
+        then = feature_rows(acts, simulated.as_of).set_index("user")["credible_engagers_28d"]
+        assert 0 < ahead.sum() < outcome(acts, start, 28)["audience"].sum()
+        pd.testing.assert_series_equal(ahead[ahead > 0].sort_index(), then[then > 0].sort_index(), check_names=False)
+
+    def test_a_model_learns_it_and_says_so(self, simulated, config):
+        acts, days = open_acts(simulated.events), config.outcome.horizon_days
+        split = Split(tuple(simulated.as_of - timedelta(days=days * k) for k in (3, 2, 1)))
+        asked = Config.model_validate(config.model_dump() | {"outcome": {"label": CREDIBLE_ENGAGERS}})
+        panel = build_panel(acts, split, days, label=CREDIBLE_ENGAGERS)
+        assert fit(panel, split, asked).label == CREDIBLE_ENGAGERS
+        whole = panel_rows(acts, split.newest, days)["audience"].sum()
+        assert panel.loc[panel["as_of"] == pd.Timestamp(split.newest), "audience"].sum() < whole
