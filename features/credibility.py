@@ -150,14 +150,14 @@ def credited(given: ir.Table, credibility: ir.Table) -> ir.Table:
 
     Returns
     -------
-    the columns of `given`, and `weight`
+    the columns of `given`; `vouched`, what the other would weigh but for the exchange; and `weight`
 
     """
     known = given.left_join(credibility.rename(other="user"), "other").drop("other_right")
-    vouched = (known.credibility.fill_null(0) / (FULL * BILLION)).clip(0.0, 1.0)
+    share = (known.credibility.fill_null(0) / (FULL * BILLION)).clip(0.0, 1.0)
     lasted = ((known.first_age.cast("float64") / DAY - NEW_DAYS) / (LASTING_DAYS - NEW_DAYS)).clip(0.0, 1.0)
-    weight = billionths(vouched * known.mutual.ifelse(lasted, 1.0))
-    return known.mutate(weight=weight).drop("credibility")
+    weight = billionths(share * known.mutual.ifelse(lasted, 1.0))
+    return known.mutate(vouched=billionths(share), weight=weight).drop("credibility")
 
 
 @contextmanager

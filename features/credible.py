@@ -57,6 +57,30 @@ def _steady(credited: ir.Table) -> ir.Value:
     return total(when(sum(periods[1:], periods[0]) >= 3, credited.weight))
 
 
+def _uncounted(days: int) -> list[Feature]:
+    shown = partial(_feature, family="network", direction="none")
+    return [
+        shown(
+            f"uncounted_new_{days}d",
+            f"by how many people fewer those count who responded in the last {days} days, as few established people "
+            "respond to them",
+            f"People who responded in the last {days} days count for {{value}} fewer, being new.",
+            lambda credited: total(_if_known(credited, days, BILLION - credited.vouched)),
+        ),
+        shown(
+            f"uncounted_exchange_{days}d",
+            f"by how many people fewer those count who responded in the last {days} days, as the person responds to "
+            "them as well and it has not lasted 90 days",
+            f"People who responded in the last {days} days count for {{value}} fewer, being responded to as well.",
+            lambda credited: total(_if_known(credited, days, credited.vouched - credited.weight)),
+        ),
+    ]
+
+
+def _if_known(credited: ir.Table, days: int, value: ir.IntegerValue) -> ir.IntegerValue:
+    return when(credited.other.notnull() & within(credited.last_age, days), value)
+
+
 def _vouched(credited: ir.Table) -> ir.BooleanValue:
     return credited.other.isnull() | (credited.weight >= SOMEWHAT)
 
@@ -133,6 +157,8 @@ FEATURES = [
         lambda credited: total((credited.weight / credited.breadth).round().cast("int64")),
         family="network",
     ),
+    *_uncounted(28),
+    *_uncounted(365),
     *(_drawing(window) for window in (28, 90)),
     _pieces(
         "credible_lasting_pieces_90d",

@@ -8,6 +8,7 @@ import pandas as pd
 from training.bundle import Bundle
 from training.evidence import INSUFFICIENT, lacking
 from training.explanation import ledger
+from training.held_back import HeldBack
 from training.reasons import Line, Reason
 
 SCORED = "scored"
@@ -28,8 +29,9 @@ class Explanation:
 
     `lines` are ordered by points, largest first, and `families` are their sums; `clipping` is `score - unclipped`;
     `baseline` says in words what `base` is. `reasons_for` and `reasons_against` are sentences, strongest first, and
-    `reasons` are the same with their points and the features that each speaks of. Where too little is known about the
-    user, `status` is `insufficient_evidence`, else `scored`; there are then no reasons, and `missing` says what is.
+    `reasons` are the same with their points and the features that each speaks of; `held_back` is what did not count.
+    Where too little is known about the user, `status` is `insufficient_evidence`, else `scored`; there are then no
+    reasons, and `missing` says what is.
     """
 
     user: str
@@ -46,6 +48,7 @@ class Explanation:
     reasons_for: tuple[str, ...]
     reasons_against: tuple[str, ...]
     reasons: tuple[Reason, ...]
+    held_back: tuple[HeldBack, ...]
     interval: Interval
     evidence: str
     expected_audience: float
@@ -85,6 +88,7 @@ def explanation(bundle: Bundle, row: pd.DataFrame, score: dict, typical: Mapping
         reasons_for=tuple(reason.sentence for reason in pro),
         reasons_against=tuple(reason.sentence for reason in contra),
         reasons=(*pro, *contra),
+        held_back=() if unknown else made.held_back,
         interval=Interval(score["low"], score["high"], bundle.intervals.level),
         missing=lacking(row) if unknown else None,
     )

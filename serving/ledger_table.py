@@ -25,6 +25,8 @@ def ledger_table(told: Explanation) -> None:
     for title, sentences in (("For it", told.reasons_for), ("Against it", told.reasons_against)):
         if sentences:
             say(f"{title}: {' '.join(sentences)}")
+    for held in told.held_back:
+        say(f"Held back: {held.sentence}")
     say(
         f"Expected audience {told.expected_audience:.1f} people, {told.interval.level:.0%} interval "
         f"{told.interval.low} to {told.interval.high}; evidence: {told.evidence}; model version {told.model_version}."

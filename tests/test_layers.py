@@ -15,6 +15,7 @@ LOADED_BY_SERVING = {
     "documents",
     "evidence",
     "explanation",
+    "held_back",
     "home",
     "interval",
     "reasons",

@@ -9,6 +9,7 @@ import pandas as pd
 
 from features.catalogue import CATALOGUE
 from training.bundle import Bundle
+from training.held_back import HeldBack, held_back
 from training.reasons import Line, Reason, reasons
 
 UNKNOWN: Mapping[str, float | None] = MappingProxyType({})
@@ -16,13 +17,17 @@ UNKNOWN: Mapping[str, float | None] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Ledger:
-    """How one score comes about: `base + sum(points) = unclipped`, and `clip(unclipped, 0, 100) = score`."""
+    """How one score comes about: `base + sum(points) = unclipped`, and `clip(unclipped, 0, 100) = score`.
+
+    `held_back` says what did not count, and what it would have added; it is no part of the sum.
+    """
 
     score: float
     unclipped: float
     base: float
     baseline: str
     lines: tuple[Line, ...]
+    held_back: tuple[HeldBack, ...] = ()
 
     @property
     def clipping(self) -> float:
@@ -94,7 +99,8 @@ def ledger(bundle: Bundle, row: pd.DataFrame, typical: Mapping[str, float | None
     ]
     lines.sort(key=lambda line: -abs(line.points))
     score, unclipped = float(scale.points(margin)[0]), float(scale.unclipped(margin)[0])
-    return Ledger(score, unclipped, float(scale.unclipped(average)), bundle.baseline, tuple(lines))
+    base, why = float(scale.unclipped(average)), held_back(bundle, row)
+    return Ledger(score, unclipped, base, bundle.baseline, tuple(lines), why)
 
 
 def _line(name: str, value: float, points: float, typical: float | None) -> Line:

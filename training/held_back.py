@@ -1,0 +1,77 @@
+"""Held back: what did not count, or counted against a score, because it was exchanged, new or repeated.
+
+These are no lines of the ledger: the score was made without them. They say what a model would have given had they
+counted, in plain words and without a judgement: most newcomers and most exchanges are what they seem to be.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from features.windows import PERIODS
+from training.bundle import Bundle
+from training.reasons import LEAST_POINTS
+
+NEWEST_OF_PACE = 1 / sum(2.0**-k for k in range(PERIODS))
+SENTENCES = {
+    "new": "People who responded within a year count for {value:,.1f} fewer, as few established people respond to them "
+    "as yet. Counted in full, they would make about {points:.1f} points more.",
+    "exchange": "People to whom the person responds as well count for {value:,.1f} fewer, until it has lasted 90 days. "
+    "Counted in full, they would make about {points:.1f} points more.",
+    "repetition": "{value:.0%} of the pieces of the last 90 days repeat an earlier one. Without that, the score would "
+    "be about {points:.1f} points higher.",
+}
+
+
+@dataclass(frozen=True)
+class HeldBack:
+    """Something that held a score down: `new`, `exchange` or `repetition`; `points` is what it would have added."""
+
+    kind: str
+    value: float
+    points: float
+    sentence: str
+
+
+def held_back(bundle: Bundle, row: pd.DataFrame) -> tuple[HeldBack, ...]:
+    """Tell what held a score down by half a point or more, most first.
+
+    Parameters
+    ----------
+    bundle : the model that made the score
+    row : the person's feature row, a frame of one row, with the features that are shown and not scored
+
+    """
+    person = {str(name): float(value) for name, value in row.iloc[0].items() if name not in ("user", "scope")}
+    values = {
+        "new": person.get("uncounted_new_365d", 0.0),
+        "exchange": person.get("uncounted_exchange_365d", 0.0),
+        "repetition": person.get("repeated_share_90d", 0.0),
+    }
+    kinds = [kind for kind, value in values.items() if value > 0]
+    if not kinds:
+        return ()
+    rows = pd.DataFrame([person, *(_without(person, kind) for kind in kinds)])
+    score, *others = bundle.predict(rows)["score"].tolist()
+    found = [_told(kind, values[kind], other - score) for kind, other in zip(kinds, others, strict=True)]
+    return tuple(sorted((each for each in found if each.points >= LEAST_POINTS), key=lambda each: -each.points))
+
+
+def _told(kind: str, value: float, points: float) -> HeldBack:
+    return HeldBack(kind, value, points, SENTENCES[kind].format(value=value, points=points))
+
+
+def _without(person: dict[str, float], kind: str) -> dict[str, float]:
+    """Return the features as they would be had it counted; of the last 28 days, as if it had come evenly."""
+    if kind == "repetition":
+        return person | {"repeated_share_90d": 0.0, "most_repeated_90d": 1.0}
+    lately, year = person[f"uncounted_{kind}_28d"], person[f"uncounted_{kind}_365d"]
+    more = {
+        "credible_engagers_28d": lately,
+        "credible_engagers_90d": lately,
+        "credible_engagers_365d": year,
+        "credible_engagers_decayed_28d": lately * float(np.sqrt(0.5)),
+        "credible_pace_28d": lately * NEWEST_OF_PACE,
+    }
+    return person | {name: person[name] + added for name, added in more.items()}
