@@ -30,6 +30,7 @@ EXCHANGED = 0.5
 ESTABLISHED_DAYS = 180
 HEARD_BY = 3
 FULL = 0.02
+BROAD = 1_000
 NEW_DAYS, LASTING_DAYS = 28, 90
 
 
@@ -140,8 +141,9 @@ def propagated(given: ir.Table, seeds: ir.Table, people: ir.Table, keep: Keep) -
 def credited(given: ir.Table, credibility: ir.Table) -> ir.Table:
     """Weigh the people who engaged by their credibility, in billionths of a person.
 
-    Somebody weighs fully from a credibility of `FULL` on. Who is engaged with in return weighs nothing at first, and
-    the more the longer ago they began: from 28 days on, fully after 90.
+    Somebody weighs fully from a credibility of `FULL` on, and less who responds to more than `BROAD` people in the
+    year. Who is engaged with in return weighs nothing at first, and the more the longer ago they began: from 28 days
+    on, fully after 90.
 
     Parameters
     ----------
@@ -154,7 +156,8 @@ def credited(given: ir.Table, credibility: ir.Table) -> ir.Table:
 
     """
     known = given.left_join(credibility.rename(other="user"), "other").drop("other_right")
-    share = (known.credibility.fill_null(0) / (FULL * BILLION)).clip(0.0, 1.0)
+    full = (known.credibility.fill_null(0) / (FULL * BILLION)).clip(0.0, 1.0)
+    share = full * (BROAD / known.breadth.fill_null(1)).clip(upper=1.0)
     lasted = ((known.first_age.cast("float64") / DAY - NEW_DAYS) / (LASTING_DAYS - NEW_DAYS)).clip(0.0, 1.0)
     weight = billionths(share * known.mutual.ifelse(lasted, 1.0))
     return known.mutate(vouched=billionths(share), weight=weight).drop("credibility")

@@ -11,6 +11,7 @@ from features.table import credited_responses
 from features.windows import total, within
 
 ENGAGERS, CREDIBLE_ENGAGERS = "engagers", "credible_engagers"
+BROADCAST = 500
 SLACK = timedelta(days=1)
 
 
@@ -38,12 +39,15 @@ def audience(acts: Acts, as_of: datetime, horizon_days: int) -> pd.DataFrame:
     Returns
     -------
     (user, scope, audience), one row for each user with an audience of at least one; engagement by an unknown person
-    or by oneself counts nobody
+    or by oneself counts nobody, nor does that of somebody who engages with more than 500 people in the horizon: who
+    addresses everybody is nobody's audience, and could otherwise add one to every outcome
 
     """
     start, end = (instant_literal(at) for at in (as_of, as_of + timedelta(days=horizon_days)))
     ahead = engagements(acts.rows.filter(acts.rows.time >= start, acts.rows.time < end))
-    distinct = ahead.filter(ahead.other.notnull()).select("user", "other").distinct()
+    pairs = ahead.filter(ahead.other.notnull()).select("user", "other").distinct()
+    broad = pairs.group_by("other").agg(breadth=pairs.count()).filter(lambda others: others.breadth > BROADCAST)
+    distinct = pairs.anti_join(broad, "other")
     counted = distinct.group_by(key="user").agg(audience=distinct.count())
     return counted.join(acts.people, "key").select("user", "scope", "audience").to_pandas()
 

@@ -75,3 +75,9 @@ class TestCredible:
         assert fit(panel, split, asked).label == CREDIBLE_ENGAGERS
         whole = panel_rows(acts, split.newest, days)["audience"].sum()
         assert panel.loc[panel["as_of"] == pd.Timestamp(split.newest), "audience"].sum() < whole
+
+
+def test_who_addresses_everybody_is_nobodys_audience(table):
+    crowd = [(11, "loud", "mention", f"u{k}") for k in range(500)] + [(11, "a", "like", "u7")]
+    assert counted(table, crowd)["u7"] == 2
+    assert counted(table, [*crowd, (12, "loud", "mention", "u500")]) == {"u7": 1}
