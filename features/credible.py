@@ -187,7 +187,7 @@ FEATURES = [
     ),
     _feature(
         "days_absent_after_28d",
-        "days beyond the first 28 since the person's last act",
+        "days since the person's last act, beyond the first 28 days",
         "Beyond four weeks, the person has been away for {value} days.",
         lambda user: when(user.days_since_last_act.notnull(), ibis.greatest(user.days_since_last_act - 28.0, 0.0)),
         family="cadence",
