@@ -21,7 +21,7 @@ import ibis
 import ibis.expr.types as ir
 
 from features.passes import Keep
-from features.windows import BILLION, DAY, LOOKBACK_DAYS, billionths, decay, within
+from features.windows import BILLION, DAY, LOOKBACK_DAYS, billionths, decay, whole, within
 
 ROUNDS = 4
 PASSED_ON = 0.85
@@ -64,7 +64,7 @@ def given(pairs: ir.Table) -> ir.Table:
     given = both.left_join(breadth, "other").drop("other_right")
     mutual = given.back.notnull()
     strength = decay(given.last_age, FADING_DAYS).cast("float64") * mutual.ifelse(EXCHANGED, 1.0)
-    passed = (strength / given.breadth).round().cast("int64").fill_null(0)
+    passed = whole(strength / given.breadth).fill_null(0)
     return given.mutate(mutual=mutual, passed=passed).drop("back")
 
 
@@ -90,7 +90,7 @@ def established(given: ir.Table, made: ir.Table, people: ir.Table) -> ir.Table:
     start = first.group_by("scope").agg(start=first.first_act_age.max())
     aged = first.join(start, "scope")
     old = aged.filter(aged.first_act_age >= ibis.least(aged.start // 2, ESTABLISHED_DAYS * DAY)).select("user")
-    among = given.filter(given.passed > 0).semi_join(old.select(other="user"), "other").semi_join(old, "user")
+    among = given.filter(given.passed > 0).join(old.select(other="user"), "other").join(old, "user")
     heard = among.group_by("user").agg(by=among.count())
     return heard.filter(heard.by >= HEARD_BY).select("user").join(everybody, "user").select("user", "scope")
 
@@ -110,12 +110,12 @@ def received(given: ir.Table, has: ir.Table) -> ir.Table:
     """
     from_others = given.join(has.rename(other="user"), "other")
     part = from_others.credibility.cast("float64") * (from_others.passed.cast("float64") / BILLION)
-    each = from_others.select("user", credibility=part.round().cast("int64"))
+    each = from_others.select("user", credibility=whole(part))
     return each.group_by("user").agg(credibility=each.credibility.sum().cast("int64"), most=each.credibility.max())
 
 
 def _with_seeds(inflow: ir.Table, seeds: ir.Table) -> ir.Table:
-    passed_on = (inflow.credibility.cast("float64") * PASSED_ON).round().cast("int64")
+    passed_on = whole(inflow.credibility.cast("float64") * PASSED_ON)
     own = seeds.select("user", credibility=ibis.literal(round((1 - PASSED_ON) * BILLION), "int64"))
     both = inflow.select("user", credibility=passed_on).union(own)
     return both.group_by("user").agg(credibility=both.credibility.sum().cast("int64"))
@@ -134,8 +134,10 @@ def propagated(given: ir.Table, seeds: ir.Table, people: ir.Table, keep: Keep) -
             has = rounds.enter_context(keep(f"credibility_{k}", _with_seeds(received(given, has), seeds)))
         last = received(given, has)
         vouched = last.select("user", credibility=last.credibility - last.most)
-        seedless = people.anti_join(seeds, "scope").select(user="key", credibility=ibis.literal(BILLION, "int64"))
-        yield rounds.enter_context(keep("credibility", vouched.union(seedless)))
+        seeded = people.left_join(seeds.select("scope").distinct(), "scope")
+        seedless = seeded.filter(seeded.scope_right.isnull())
+        everybody = seedless.select(user="key", credibility=ibis.literal(BILLION, "int64"))
+        yield rounds.enter_context(keep("credibility", vouched.union(everybody)))
 
 
 def credited(given: ir.Table, credibility: ir.Table) -> ir.Table:

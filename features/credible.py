@@ -20,6 +20,7 @@ from features.windows import (
     ratio,
     total,
     when,
+    whole,
     within,
 )
 
@@ -39,7 +40,7 @@ def _engagers(days: int) -> Feature:
 
 def _weighed(part: ir.IntegerValue, weight: ir.IntegerValue) -> ir.IntegerValue:
     """Multiply two numbers of billionths."""
-    return (part.cast("float64") * (weight.cast("float64") / BILLION)).round().cast("int64")
+    return whole(part.cast("float64") * (weight.cast("float64") / BILLION))
 
 
 def _period(credited: ir.Table, k: int) -> ir.BooleanValue:
@@ -93,8 +94,9 @@ def _periods(credited: ir.Table) -> ir.Value:
 def _drawing(days: int) -> Feature:
     return _pieces(
         f"credible_pieces_drawing_{days}d",
-        f"pieces of content with which credible people engaged in the last {days} days, each weighing as the people "
-        "who engaged with it in the last 90, one at most; unknown people count as credible",
+        f"pieces of content with which somebody at least a tenth credible engaged in the last {days} days, each "
+        "weighing as the engagements with it in the last 90, as credible as the people are, one at most; unknown "
+        "people count as credible",
         f"Pieces with which credible people engaged in the last {days} days weigh as {{value}}.",
         lambda pieces: total(when(within(pieces.credible_age, days), ibis.least(pieces.credit, BILLION))),
     )
@@ -154,7 +156,7 @@ FEATURES = [
         "over the people who responded in the last 365 days, each weighing as much as they are credible, one per "
         "person to whom they responded",
         "The attention that credible people gave adds up to that of {value} people engaging with nobody else.",
-        lambda credited: total((credited.weight / credited.breadth).round().cast("int64")),
+        lambda credited: total(whole(credited.weight / credited.breadth)),
         family="network",
     ),
     *_uncounted(28),
@@ -163,8 +165,8 @@ FEATURES = [
     _pieces(
         "credible_lasting_pieces_90d",
         "pieces of content with which credible people engaged in the last 90 days more than a week after they were "
-        "made, or after a making that is not known, each weighing as those people, one at most; unknown people count "
-        "as credible",
+        "made, or after a making that is not known, each weighing as those engagements, as credible as the people are, "
+        "one at most; unknown people count as credible",
         "Pieces with which credible people engaged more than a week after they were made weigh as {value}.",
         lambda pieces: total(ibis.least(pieces.late_credit, BILLION)),
         family="persistence",
@@ -211,9 +213,9 @@ FEATURES = [
     ),
     _feature(
         "days_absent_after_28d",
-        "days beyond the first 28 since the person's last act",
+        "days since the person's last act, beyond the first 28 days",
         "Beyond four weeks, the person has been away for {value} days.",
-        lambda user: ibis.greatest(user.days_since_last_act - 28.0, 0.0),
+        lambda user: when(user.days_since_last_act.notnull(), ibis.greatest(user.days_since_last_act - 28.0, 0.0)),
         family="cadence",
         over="users",
         unit="days",

@@ -68,9 +68,14 @@ def marked(marks: ir.IntegerValue, first: int | ir.IntegerValue, spans: int = 1)
     return ((marks >> place.cast("int32")) & (2**spans - 1)) != 0
 
 
+def whole(value: ir.NumericValue) -> ir.IntegerValue:
+    """Round a value to a whole number, halves up: about halves, `round` of PostgreSQL and of DuckDB differ."""
+    return (value + 0.5).floor().cast("int64")
+
+
 def billionths(value: ir.NumericValue) -> ir.IntegerValue:
     """Round a value to whole billionths, so that sums of it are exact."""
-    return (value * BILLION).round().cast("int64")
+    return whole(value * BILLION)
 
 
 def decay(age: ir.IntegerValue, half_life_days: float) -> ir.IntegerValue:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 import numpy as np
 import pandas as pd
+from plain_credible import credible_features, credible_pieces, responses
 
 from features.catalogue import CATALOGUE
 from features.events import CREATIONS, ENDORSEMENTS, ENGAGEMENTS, NEGATIVE
@@ -34,6 +35,8 @@ def plain_features(events: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
             _network(received, people),
             _topics(received, people),
             _pieces(received, own, people),
+            credible_features(responses(received), own, people),
+            credible_pieces(_reactions(received, _made(own)), responses(received), own, people),
             _cadence(own, people),
             _originality(own, people),
             _first_and_last(received, own, people),
@@ -120,6 +123,7 @@ def _reach(received: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
     windows = {f"engagers_{days}d": pairs["last"] <= days * DAY for days in (7, 28, 90, 365)}
     columns = windows | {
         "engagers_ever": pairs["last"] >= 0,
+        "early_engagers": pairs["first"] > YEAR,
         "engagers_decayed_28d": _halved(pairs["last"], 28 * DAY),
         "new_engagers_28d": pairs["first"] <= PERIOD,
         "returning_engagers_28d": lately & (pairs["first"] > PERIOD),
@@ -250,13 +254,19 @@ def _made(own: pd.DataFrame) -> pd.DataFrame:
     return pieces.rename(columns={"made": "piece"})
 
 
-def _drawn(received: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
-    """Count by (person, piece) what it drew in the last 90 days; pieces of unknown making count as old."""
+def _reactions(received: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
+    """List what pieces drew in the last 90 days; pieces of unknown making count as old."""
     content = (received["piece"] >= 0) & ~received["verb"].isin(ABOUT_THE_PERSON)
     recent = received[content & (received["age"] <= RECENT)]
-    reactions = recent[["user", "piece", "verb", "age"]].merge(made, on=["user", "piece"], how="left")
+    reactions = recent[["user", "other", "piece", "verb", "age"]].merge(made, on=["user", "piece"], how="left")
     for name, delay in {"after_a_day": DAY, "after_a_week": WEEK}.items():
         reactions[name] = ~(reactions["made_age"] - reactions["age"] <= delay)
+    return reactions
+
+
+def _drawn(received: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
+    """Count by (person, piece) what it drew in the last 90 days."""
+    reactions = _reactions(received, made)
     reactions["passed_on_late_90d"] = reactions["verb"].isin(["repost", "quote"]) & reactions["after_a_week"]
     told = {name: (name, "sum") for name in ("after_a_day", "after_a_week", "passed_on_late_90d")}
     by_piece = reactions.groupby(["user", "piece"])
@@ -327,5 +337,7 @@ def _combined(table: pd.DataFrame) -> dict[str, pd.Series]:
         "unknown_share_90d": _share(table["unknown_90d"], engagements),
         "engagements_per_piece_14d": (table["engagements_decayed_14d"] + 1) / (table["created_decayed_14d"] + 1),
         "engagers_per_piece_90d": _share(table["engagers_90d"], table["created_90d"]),
+        "credible_engagers_per_piece_90d": _share(table["credible_engagers_90d"], table["created_90d"]),
+        "days_absent_after_28d": (table["days_since_last_act"] - 28).clip(lower=0),
         "regularity_52w": _share(table["weeks_active_52w"], weeks),
     }

@@ -7,8 +7,8 @@ from typing import get_args
 
 import pytest
 
-from features.catalogue import CATALOGUE
-from features.feature import Catalogue, Family, Feature, Relation
+from features.catalogue import CATALOGUE, SCORED
+from features.feature import Catalogue, Direction, Family, Feature, Relation
 
 FINGERPRINTS = json.loads(Path(__file__).with_name("fingerprints.json").read_text())
 AFTER = 1 / 86_400  # a second, in days
@@ -123,7 +123,207 @@ WEEKS_ACTIVE = [  # as_of is a Sunday's midnight, so the present week began six 
     (35, "a", "like", "u"),
 ]
 
+# Nobody here is established, so everybody is credible; who is engaged with in return weighs less at first.
+HALF = [(59, "g", "like", "u"), (1, "u", "repost", "g")]  # (59 - 28) / (90 - 28)
+NOBODY_YET = [(31.1, "h", "like", "u"), (1, "u", "like", "h")]  # 3.1 / 62, less than a tenth
+NO_RESPONSE = [
+    (1, "x1", "follow", "u"),
+    (1, "x2", "block", "u"),
+    (1, "x3", "view", "u"),
+    (1, "u", "like", "u"),
+    (1, "x4", "dislike", "u"),
+]
+RESPONDED = {
+    days: [
+        (days, "a", "like", "u"),
+        (days + AFTER, "b", "like", "u"),
+        (1, "c", "reply", "u"),
+        (2, "c", "mention", "u"),
+        (1, None, "like", "u"),
+        (1, "g", "quote", "u"),
+        *HALF,
+        *NO_RESPONSE,
+    ]
+    for days in (7, 28, 90, 365)
+}
+CREDIBLE_PIECES = {
+    days: [
+        (1, "a", "like", "u", "o1"),
+        (1, "b", "repost", "u", "o1"),  # one at most
+        (days, None, "reply", "u", "o2"),
+        (days + AFTER, "a", "like", "u", "o3"),
+        (1, "g", "like", "u", "o4"),
+        (1, "h", "like", "u", "o5"),
+        (1, "x4", "dislike", "u", "o6"),
+        (1, "a", "mention", "u", "o7"),  # about the person
+        *HALF,
+        *NOBODY_YET,
+        *NO_RESPONSE,
+    ]
+    for days in (28, 90)
+}
+CREDIBLE_LATE = {
+    days: [
+        (20, "u", "post", None, "o1"),
+        (20 - days, "a", "like", "u", "o1"),  # not more than so many days after
+        (20 - days - AFTER, "a", "like", "u", "o1"),
+        (20, "u", "post", None, "o4"),
+        (20 - days, "a", "like", "u", "o4"),
+        (1, "g", "like", "u", "of old"),
+        (90 + AFTER, "a", "like", "u", "of old"),
+        (1, "x4", "dislike", "u", "of old too"),
+        (1, "a", "like", "u"),
+        *HALF,
+    ]
+    for days in (1, 7)
+}
+
 BY_HAND = [
+    # credible
+    (
+        "early_engagers",
+        [
+            (365, "a", "like", "u"),
+            (365 + AFTER, "b", "follow", "u"),
+            (1, "b", "like", "u"),
+            (500, "c", "block", "u"),
+            (400, "d", "view", "u"),
+            (400, None, "like", "u"),
+            (400, "u", "like", "u"),
+        ],
+        2,
+    ),
+    *((f"credible_engagers_{days}d", acts, 1 + 1 + 1 / 2) for days, acts in RESPONDED.items()),
+    (
+        "credible_engagers_decayed_28d",
+        [
+            (28, "a", "like", "u"),
+            (300, "a", "like", "u"),
+            (365, "b", "like", "u"),
+            (365 + AFTER, "c", "like", "u"),
+            (14, "g", "like", "u"),
+            (1, None, "like", "u"),
+            *HALF,
+            *NO_RESPONSE,
+        ],
+        1 / 2 + 2 ** (-365 / 28) + 2**-0.5 / 2,
+    ),
+    (
+        "credible_pace_28d",
+        [
+            (28, "a", "like", "u"),
+            (1, "a", "like", "u"),
+            (28 + AFTER, "b", "like", "u"),
+            (168, "c", "like", "u"),
+            (168 + AFTER, "d", "like", "u"),
+            (1, None, "like", "u"),
+            *HALF,  # in the third period
+            *NO_RESPONSE,
+        ],
+        (1 + 1 / 2 + 1 / 8 + 1 / 32) / (63 / 32),
+    ),
+    (
+        "credible_returning_28d",
+        [
+            (28 + AFTER, "a", "like", "u"),
+            (28, "a", "like", "u"),
+            (28, "b", "like", "u"),
+            (1, "b", "like", "u"),
+            (40, "c", "like", "u"),
+            (40, "d", "follow", "u"),  # had followed, and not responded
+            (1, "d", "like", "u"),
+            (1, None, "like", "u"),
+            (1, "g", "like", "u"),
+            *HALF,
+            *NO_RESPONSE,
+        ],
+        1 + 1 / 2,
+    ),
+    (
+        "credible_steady_168d",
+        [
+            *((days, "a", "like", "u") for days in (168, 140, 112)),
+            *((days, "b", "like", "u") for days in (168 + AFTER, 140, 112)),
+            *((days, "c", "like", "u") for days in (1, 2, 29)),
+            *((days, "d", "follow", "u") for days in (1, 29, 57)),
+            *((days, None, "like", "u") for days in (1, 29, 57)),
+            *((days, "g", "like", "u") for days in (1, 30)),
+            *HALF,
+        ],
+        1 + 1 / 2,
+    ),
+    ("credibility_365d", ENGAGED, 1),
+    (
+        "credible_attention_365d",
+        [
+            (365, "a", "like", "u"),
+            (365 + AFTER, "c", "like", "u"),
+            (1, "b", "like", "u"),
+            (365, "b", "like", "c"),
+            (1, "d", "like", "u"),
+            (365 + AFTER, "d", "like", "e"),
+            (1, "f", "like", "u"),
+            (1, "f", "follow", "e"),
+            (1, "f", "like", None),
+            (1, None, "like", "u"),
+            *HALF,
+            *NO_RESPONSE,
+        ],
+        1 + 1 / 2 + 1 + 1 + 1 / 2,
+    ),
+    *((f"credible_pieces_drawing_{days}d", acts, 1 + 1 + 1 / 2) for days, acts in CREDIBLE_PIECES.items()),
+    ("credible_lasting_pieces_90d", CREDIBLE_LATE[7], 1 + 1 / 2),
+    ("credible_lasting_pieces_90d", AT_ONCE, 0),
+    ("credible_lasting_pieces_90d", [(97, "u", "post", None, "o1"), (90, "a", "repost", "u", "o1")], 0),
+    ("credible_after_a_day_share_90d", CREDIBLE_LATE[1], (1 + 1 / 2) / (1 + 1 + 1 + 1 / 2)),
+    ("credible_after_a_day_share_90d", [(1, None, "like", "u", "of old"), *AT_ONCE], 1 / 2),
+    ("credible_after_a_day_share_90d", AT_ONCE, 0),
+    ("credible_after_a_day_share_90d", [(1, "a", "like", "u"), *OLD_ENGAGEMENT], None),
+    ("credible_after_a_day_share_90d", [(1, "x", "dislike", "u", "o1")], None),
+    (
+        "credible_engagers_per_piece_90d",
+        [
+            (90, "u", "post", None),
+            (1, "u", "quote", None),
+            (90 + AFTER, "u", "post", None),
+            (90, "a", "like", "u"),
+            (90 + AFTER, "b", "like", "u"),
+            (1, "g", "like", "u"),
+            (1, None, "like", "u"),
+            *HALF,
+            *NO_RESPONSE,
+        ],
+        (1 + 1 / 2) / 2,
+    ),
+    ("credible_engagers_per_piece_90d", [*POSTED, *NO_RESPONSE], 0),
+    ("credible_engagers_per_piece_90d", OLD_PIECE, None),
+    (
+        "credible_periods_168d",
+        [
+            (1, None, "like", "u"),
+            (28, "a", "like", "u"),
+            (31.1, "h", "like", "u"),
+            (56 + AFTER, "b", "like", "u"),
+            (112, "c", "follow", "u"),
+            (168, "d", "like", "u"),
+            (168 + AFTER, "d", "like", "u"),
+            *NOBODY_YET,
+        ],
+        3,
+    ),
+    (
+        "days_since_credible_engagement",
+        [(3.5, "a", "like", "u"), (9, "b", "like", "u"), (1, "h", "like", "u"), *NOBODY_YET, *NO_RESPONSE],
+        3.5,
+    ),
+    ("days_since_credible_engagement", [(2.25, None, "like", "u"), (9, "b", "like", "u")], 2.25),
+    ("days_since_credible_engagement", [(365, "a", "like", "u")], 365),
+    ("days_since_credible_engagement", [(1, "u", "post", None), (365 + AFTER, "a", "like", "u")], None),
+    ("days_since_credible_engagement", NO_RESPONSE, None),
+    ("days_absent_after_28d", [(30.5, "u", "view", "a"), (90, "u", "post", None), (1, "a", "like", "u")], 2.5),
+    ("days_absent_after_28d", [(28, "u", "view", "a")], 0),
+    ("days_absent_after_28d", POSTED, 0),
+    ("days_absent_after_28d", ENGAGED, None),
     # reach
     (
         "pace_28d",  # weights 1, 1/2, 1/4, 1/8, 1/16, 1/32 add up to 63/32
@@ -738,6 +938,7 @@ BY_HAND = [
             "followers_per_followed",
             "engagements_per_piece_14d",
             "acts_365d",
+            "credibility_365d",  # nobody is established, so everybody has all of it
             *(name for name in CATALOGUE.names if "_active_" in name),
         )
     ),
@@ -745,8 +946,8 @@ BY_HAND = [
 ]
 
 NULLABLE = {feature.name for feature in CATALOGUE if feature.if_none is None} - {"account_age_days"}
-# These count from one, or need an act.
-NEVER_ZERO = {"followers_per_followed", "engagements_per_piece_14d", "account_age_days"}
+# These count from one, need an act, or are zero only among the established (test_credibility.py).
+NEVER_ZERO = {"followers_per_followed", "engagements_per_piece_14d", "account_age_days", "credibility_365d"}
 
 PARAMETERS = [pytest.param(k, id=f"{name}={value}") for k, (name, _, value) in enumerate(BY_HAND)]
 
@@ -791,6 +992,8 @@ def test_unknown_is_null_and_nothing_found_is_zero(features_of):
         "engagements_per_piece_14d": 1,
         "days_since_last_act": 3,
         "account_age_days": 3,
+        "days_absent_after_28d": 0,
+        "credibility_365d": 1,
     }
     for name in CATALOGUE.names:
         expected = seen.get(name, None if name in NULLABLE else 0)
@@ -818,7 +1021,7 @@ class TestContract:
 class TestWords:
     @pytest.mark.parametrize("feature", CATALOGUE, ids=CATALOGUE.names)
     def test_well_formed(self, feature):
-        assert feature.direction in ("up", "down", "free")
+        assert feature.direction in get_args(Direction)
         assert feature.family in get_args(Family)
         assert feature.over in get_args(Relation)
         assert feature.if_none in (0, None)
@@ -840,24 +1043,23 @@ class TestWords:
 
     def test_what_others_do_cannot_be_acted_on(self):
         assert {feature.family for feature in CATALOGUE if feature.actionable} == {"network", "cadence", "originality"}
-        for relation in ("pairs", "follows", "received", "pieces", "topics", "engagers"):
+        for relation in ("pairs", "follows", "received", "pieces", "topics", "engagers", "credited", "credibility"):
             assert not any(feature.actionable for feature in CATALOGUE.over(relation))
 
-    def test_only_praise_raises_and_disapproval_lowers(self):
-        assert {feature.name for feature in CATALOGUE if feature.direction == "down"} == {
-            "followers_lost_28d",
-            "disapprovals_90d",
-            "disapproval_share_90d",
-            "days_since_last_engagement",
+    def test_only_credible_people_raise_and_absence_and_repetition_lower(self):
+        assert {feature.name for feature in SCORED if feature.direction == "down"} == {
+            "days_since_credible_engagement",
+            "days_absent_after_28d",
             "repeated_share_90d",
             "most_repeated_90d",
         }
-        reach = [feature for feature in CATALOGUE if feature.family == "reach" and feature.direction != "up"]
-        assert [feature.name for feature in reach] == ["followers_lost_28d", "followers_per_followed"]
-        assert all(feature.direction != "up" for feature in CATALOGUE if feature.actionable)
+        raising = {feature.name for feature in SCORED if feature.direction == "up"}
+        assert {name for name in raising if "credible" not in name} == {"early_engagers"}
+        assert [feature.name for feature in SCORED if feature.direction == "free"] == ["account_age_days"]
+        assert not any(feature.actionable for feature in SCORED if feature.direction == "up")
 
-    def test_families_follow_one_another(self):
-        assert list(dict.fromkeys(feature.family for feature in CATALOGUE)) == list(get_args(Family))
+    def test_every_family_has_features(self):
+        assert {feature.family for feature in CATALOGUE} == set(get_args(Family))
 
 
 def a_feature(**changed) -> Feature:
@@ -893,6 +1095,11 @@ class TestCatalogue:
         assert "followers" in CATALOGUE
         assert "klout" not in CATALOGUE
         assert CATALOGUE["followers"].name == "followers"
+
+    def test_what_is_scored_is_all_that_has_a_direction_in_order(self):
+        assert SCORED.names == [name for name in CATALOGUE.names if CATALOGUE[name].direction != "none"]
+        shown, scored = a_feature(direction="none"), a_feature(name="m")
+        assert Catalogue([shown, scored]).scored.names == ["m"]
 
     def test_every_feature_is_over_one_relation(self):
         parts = [CATALOGUE.over(relation) for relation in get_args(Relation)]

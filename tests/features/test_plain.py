@@ -1,6 +1,6 @@
 """The feature table agrees with a plain pandas computation that was written from the meanings alone."""
 
-import importlib.util
+import importlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -42,10 +42,9 @@ ACTS = st.lists(
 
 @pytest.fixture(scope="module")
 def plain_features():
-    spec = importlib.util.spec_from_file_location("plain", Path(__file__).with_name("plain.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.plain_features
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parent))
+        return importlib.import_module("plain").plain_features
 
 
 @pytest.fixture(scope="module")

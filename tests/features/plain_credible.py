@@ -1,0 +1,131 @@
+"""Credibility and the features that rest on it in plain pandas, from what their meanings say; in whole billionths.
+
+What comes in is as in `plain`: people and pieces are numbers, -1 for none, an age is in whole microseconds.
+"""
+
+import numpy as np
+import pandas as pd
+
+DAY = 86_400_000_000
+PERIOD, RECENT, YEAR = 28 * DAY, 90 * DAY, 365 * DAY
+BILLION = 1_000_000_000
+RESPONSES = ["reply", "mention", "like", "repost", "quote"]
+
+
+def responses(received: pd.DataFrame) -> pd.DataFrame:
+    """Select what counts as a response: a follow is none, nor is a negative act."""
+    return received.loc[received["verb"].isin(RESPONSES), ["user", "other", "age"]]
+
+
+def credible_features(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
+    """Compute what the people tell who responded, each weighing as much as they are credible."""
+    pairs, has = _weighed(responses, own, people)
+    age, first, weight = pairs["last"], pairs["first"], pairs["weight"]
+    faded = _whole(np.exp2(-age / (28 * DAY)) * BILLION)
+    columns = {f"credible_engagers_{days}d": weight.where(age <= days * DAY, 0) for days in (7, 28, 90, 365)} | {
+        "credible_engagers_decayed_28d": _whole(faded * (weight / BILLION)),
+        "credible_returning_28d": weight.where((age <= PERIOD) & (first > PERIOD), 0),
+        "credible_attention_365d": _whole((weight / pairs["breadth"]).fillna(0.0)),
+    }
+    sums = pd.DataFrame(columns).groupby(pairs["user"]).sum().reindex(people).fillna(0.0)
+    sums = sums.join(_by_period(responses, pairs, people))
+    sums["credibility_365d"] = has.reindex(people).fillna(0.0)
+    last = pairs[_vouched(pairs)].groupby("user")["last"].min().reindex(people)
+    return (sums / BILLION).assign(
+        credible_periods_168d=sums["credible_periods_168d"], days_since_credible_engagement=last / DAY
+    )
+
+
+def _by_period(responses: pd.DataFrame, pairs: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
+    """Compute what is told by the last six periods of 28 days."""
+    six = responses[responses["age"] <= 6 * PERIOD]
+    six = six.assign(period=(six["age"] - 1) // PERIOD).drop_duplicates(["user", "other", "period"])
+    six = six.merge(pairs[["user", "other", "weight"]], on=["user", "other"])
+    steady = six.groupby(["user", "other"]).agg(weight=("weight", "first"), periods=("period", "size")).reset_index()
+    columns = {
+        "credible_pace_28d": (six["weight"] * 0.5 ** six["period"]).groupby(six["user"]).sum() / (63 / 32),
+        "credible_steady_168d": steady[steady["periods"] >= 3].groupby("user")["weight"].sum(),
+        "credible_periods_168d": six[_vouched(six)].groupby("user")["period"].nunique(),
+    }
+    return pd.DataFrame({name: column.reindex(people).fillna(0.0) for name, column in columns.items()})
+
+
+def credible_pieces(
+    reactions: pd.DataFrame, responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index
+) -> pd.DataFrame:
+    """Compute what pieces drew, each reaction weighing as the person is credible, unknown people fully."""
+    pairs, _ = _weighed(responses, own, people)
+    weighed = reactions.merge(pairs[["user", "other", "weight"]], on=["user", "other"], how="left")
+    weight = weighed["weight"].where(weighed["other"] >= 0, BILLION).fillna(0)
+    columns = {
+        "credit": weight,
+        "late": weight.where(weighed["after_a_week"], 0),
+        "day": weight.where(weighed["after_a_day"], 0),
+        "age": weighed["age"].where(weight >= BILLION // 10, np.inf),
+    }
+    ways = {"credit": "sum", "late": "sum", "day": "sum", "age": "min"}
+    by_piece = weighed[["user", "piece"]].assign(**columns).groupby(["user", "piece"]).agg(ways).reset_index()
+    worth = by_piece["credit"].clip(upper=BILLION)
+    sums = {
+        **{f"credible_pieces_drawing_{days}d": worth.where(by_piece["age"] <= days * DAY, 0) for days in (28, 90)},
+        "credible_lasting_pieces_90d": by_piece["late"].clip(upper=BILLION),
+        "day": by_piece["day"],
+        "credit": by_piece["credit"],
+    }
+    found = pd.DataFrame(sums).groupby(by_piece["user"]).sum().reindex(people).fillna(0.0)
+    share = found.pop("day") / found.pop("credit").replace(0.0, np.nan)
+    return (found / BILLION).assign(credible_after_a_day_share_90d=share)
+
+
+def _weighed(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index) -> tuple[pd.DataFrame, pd.Series]:
+    """Return who responded within a year and weighs how much, and what everybody has."""
+    pairs = _pairs(responses)
+    seeds = _seeds(pairs, own)
+    has = _passed_on(pairs, seeds) if len(seeds) else pd.Series(BILLION, people)
+    full = (pairs["other"].map(has).fillna(0.0) / (0.02 * BILLION)).clip(upper=1.0)
+    lasted = ((pairs["first"] / DAY - 28) / (90 - 28)).clip(0.0, 1.0).where(pairs["mutual"], 1.0)
+    weight = full * lasted if len(seeds) else lasted
+    return pairs.assign(weight=_whole(weight * BILLION).where(pairs["other"] >= 0, 0)), has
+
+
+def _pairs(responses: pd.DataFrame) -> pd.DataFrame:
+    """Say who responded to whom within a year, and which part of what they have they pass on by it."""
+    pairs = responses.groupby(["user", "other"])["age"].agg(last="min", first="max").reset_index()
+    pairs = pairs[pairs["last"] <= YEAR].reset_index(drop=True)
+    ways = set(zip(pairs["user"], pairs["other"], strict=True))
+    pairs["mutual"] = pd.Series(
+        [(o, u) in ways for u, o in zip(pairs["user"], pairs["other"], strict=True)], dtype=bool
+    )
+    pairs["breadth"] = pairs["other"].map(pairs[pairs["other"] >= 0].groupby("other").size())
+    strength = _whole(np.exp2(-pairs["last"] / (30 * DAY)) * BILLION) * np.where(pairs["mutual"], 0.5, 1.0)
+    return pairs.assign(passed=_whole((strength / pairs["breadth"]).fillna(0.0)))
+
+
+def _seeds(pairs: pd.DataFrame, own: pd.DataFrame) -> pd.Index:
+    """Find the established: long here, and responded to by three others who are."""
+    first = own.groupby("user")["age"].max()
+    old = set(first.index[first >= min(first.max() // 2, 180 * DAY)]) if len(first) else set()
+    heard = pairs[pairs["user"].isin(old) & pairs["other"].isin(old) & (pairs["passed"] > 0)].groupby("user").size()
+    return heard.index[heard >= 3]
+
+
+def _passed_on(pairs: pd.DataFrame, seeds: pd.Index) -> pd.Series:
+    """Let it flow for four rounds; what counts is the last inflow without its largest part."""
+    has, own = pd.Series(BILLION, seeds), pd.Series(BILLION * 15 // 100, seeds)
+    for _ in range(3):
+        has = _whole(_parts(pairs, has).groupby(pairs["user"]).sum() * 0.85).add(own, fill_value=0.0)
+    parts = _parts(pairs, has).groupby(pairs["user"])
+    return parts.sum() - parts.max()
+
+
+def _parts(pairs: pd.DataFrame, has: pd.Series) -> pd.Series:
+    return _whole(pairs["other"].map(has).fillna(0.0) * (pairs["passed"] / BILLION))
+
+
+def _vouched(pairs: pd.DataFrame) -> pd.Series:
+    return (pairs["other"] < 0) | (pairs["weight"] >= BILLION // 10)
+
+
+def _whole(value: pd.Series) -> pd.Series:
+    """Round to whole numbers, halves up."""
+    return np.floor(value + 0.5)
