@@ -27,6 +27,10 @@ def credible_features(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Ind
         "credible_returning_28d": weight.where((age <= PERIOD) & (first > PERIOD), 0),
         "credible_attention_365d": _whole((weight / pairs["breadth"]).fillna(0.0)),
     }
+    new = (BILLION - pairs["vouched"]).where(pairs["other"] >= 0, 0)
+    for days in (28, 365):
+        columns[f"uncounted_new_{days}d"] = new.where(age <= days * DAY, 0)
+        columns[f"uncounted_exchange_{days}d"] = (pairs["vouched"] - weight).where(age <= days * DAY, 0)
     sums = pd.DataFrame(columns).groupby(pairs["user"]).sum().reindex(people).fillna(0.0)
     sums = sums.join(_by_period(responses, pairs, people))
     sums["credibility_365d"] = has.reindex(people).fillna(0.0)
@@ -84,8 +88,10 @@ def _weighed(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index) -> tu
     has = _passed_on(pairs, seeds) if len(seeds) else pd.Series(BILLION, people)
     full = (pairs["other"].map(has).fillna(0.0) / (0.02 * BILLION)).clip(upper=1.0)
     lasted = ((pairs["first"] / DAY - 28) / (90 - 28)).clip(0.0, 1.0).where(pairs["mutual"], 1.0)
-    weight = full * lasted if len(seeds) else lasted
-    return pairs.assign(weight=_whole(weight * BILLION).where(pairs["other"] >= 0, 0)), has
+    share = (full if len(seeds) else 1.0) * (1_000 / pairs["breadth"]).clip(upper=1.0)
+    by_known = pairs["other"] >= 0
+    vouched, weight = (_whole(part * BILLION).where(by_known, 0) for part in (share, share * lasted))
+    return pairs.assign(vouched=vouched, weight=weight), has
 
 
 def _pairs(responses: pd.DataFrame) -> pd.DataFrame:

@@ -178,8 +178,31 @@ CREDIBLE_LATE = {
     for days in (1, 7)
 }
 
+EXCHANGED = [
+    *HALF,
+    (1, "g", "quote", "u"),
+    (28, "h", "like", "u"),
+    (28 + AFTER, "i", "like", "u"),
+    (1, "u", "like", "h"),
+    (1, "u", "like", "i"),
+    (1, "one way", "like", "u"),
+    (1, None, "like", "u"),
+]
+# All cases by hand are one community, so this one stands apart: p is established, and nobody whom established people respond to engages with u
+AMONG_THE_ESTABLISHED = [
+    *((400, who, "post", None) for who in "pqrs"),
+    *((2, who, "like", "p") for who in "qrs"),
+    (1, "x", "like", "u"),
+    (28, "y", "like", "u"),
+    (28 + AFTER, "z", "like", "u"),
+    (1, None, "like", "u"),
+]
+
 BY_HAND = [
     # credible
+    ("uncounted_exchange_28d", EXCHANGED, 1 / 2 + 1),
+    ("uncounted_exchange_365d", EXCHANGED, 1 / 2 + 1 + 1 - AFTER / 62),
+    ("uncounted_new_28d", EXCHANGED, 0),
     (
         "early_engagers",
         [
@@ -945,6 +968,7 @@ BY_HAND = [
     *((name, ENGAGED, 0) for name in ("acts_365d", *(name for name in CATALOGUE.names if "_active_" in name))),
 ]
 
+UNCOUNTED = {"uncounted_new_28d", "uncounted_new_365d"}
 NULLABLE = {feature.name for feature in CATALOGUE if feature.if_none is None} - {"account_age_days"}
 # These count from one, need an act, or are zero only among the established (test_credibility.py).
 NEVER_ZERO = {"followers_per_followed", "engagements_per_piece_14d", "account_age_days", "credibility_365d"}
@@ -968,8 +992,14 @@ def test_by_hand(case, computed):
         assert found == pytest.approx(value, abs=2e-9)
 
 
+def test_newcomers_among_the_established_by_hand(features_of):
+    found = features_of(AMONG_THE_ESTABLISHED)["u"]
+    assert {name: found[name] for name in UNCOUNTED} == {"uncounted_new_28d": 2, "uncounted_new_365d": 3}
+    assert found["credible_engagers_365d"] == 0
+
+
 def test_every_feature_is_computed_by_hand():
-    assert {name for name, _, value in BY_HAND if value} == set(CATALOGUE.names)
+    assert {name for name, _, value in BY_HAND if value} | UNCOUNTED == set(CATALOGUE.names)
 
 
 def test_every_feature_that_can_be_unknown_is_so_by_hand():
