@@ -53,7 +53,7 @@ class Attack:
     group : how many members do it together
     hires : how many accounts they hire for it
     grown : whether hired accounts are dormant ones of the community, instead of new ones
-    bot : whether the member may not end above the median active user either
+    bot : whether a new account that does nothing else may not end above the median active user either
 
     """
 
