@@ -77,7 +77,7 @@ def test_some_constraint_binds(booster, panel):
 
 
 def test_directions():
-    assert DIRECTIONS == {"up": 1, "down": -1, "free": 0}
+    assert DIRECTIONS == {"up": 1, "down": -1, "free": 0, "none": 0}
 
 
 def test_the_same_seed_gives_the_same_text_and_another_seed_another(panel):
@@ -92,7 +92,7 @@ def test_exp_of_the_margin_is_the_expected_audience(panel):
     booster = fit_booster(panel, Model(trees=60))
     expected = np.exp(margins(booster, panel))
     assert expected.sum() == pytest.approx(panel["audience"].sum(), rel=0.1)
-    assert booster.feature_name() == CATALOGUE.names
+    assert booster.feature_name() == SCORED.names
 
 
 def test_rows_weigh_half_for_each_half_life():

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.catalogue import CATALOGUE
+from features.catalogue import CATALOGUE, SCORED
 from training.config import Model
 from training.quantiles import fit_quantiles
 
@@ -27,7 +27,7 @@ def fitted():
 
 def test_most_audiences_of_other_rows_lie_between(fitted):
     others = rows(1)
-    low, high = fitted.around(others[CATALOGUE.names].to_numpy(float))
+    low, high = fitted.around(others[SCORED.names].to_numpy(float))
     people = np.log1p(others["audience"].to_numpy(float))
     assert 0.02 < (people < low).mean() < 0.08
     assert 0.02 < (people > high).mean() < 0.08
@@ -35,7 +35,7 @@ def test_most_audiences_of_other_rows_lie_between(fitted):
 
 def test_wide_where_audiences_scatter_and_narrow_where_they_do_not(fitted):
     two = rows(2, count=2).assign(credible_engagers_90d=8.0, credible_periods_168d=[0.0, 1.0])
-    low, high = fitted.around(two[CATALOGUE.names].to_numpy(float))
+    low, high = fitted.around(two[SCORED.names].to_numpy(float))
     loose, steady = high - low
     assert loose > 1.5 * steady
 

@@ -18,7 +18,6 @@ from training.home import Home
 from training.resistance import _judged, _ordinary, attack_suite
 from training.sparring import ring
 
-
 # A tenth of the followers that are bought otherwise: what 200,000 are worth is looked at once, below.
 FEWER = (replace(ATTACKS[0], hires=1_000), *ATTACKS[1:])
 
@@ -89,26 +88,31 @@ class TestBot:
     """What a bot's own account comes to is told by a new one; what its acts are worth to a member, by members."""
 
     @staticmethod
-    def post(members, hired, scene):
+    def post(members, scene):
         return acts(pd.DatetimeIndex([scene.as_of - timedelta(days=1)]), actor=members[0], verb="post", object="a post")
 
     def tried(self, simulated, bundle, monkeypatch, **asked):
         """Try an attack of one post; return what was found, and who posted."""
         who = []
-        attack = Attack("bot", "a post", lambda *given: (who.append(given[0]), self.post(*given))[1], 1, **asked)
+
+        def make(members, _, scene):
+            who.append(members[0])
+            return self.post(members, scene)
+
+        attack = Attack("bot", "a post", make, 1, **asked)
         monkeypatch.setattr("training.resistance.ATTACKS", (attack,))
         report = attack_suite(open_events(simulated.events), bundle, simulated.as_of, 20)
-        return report["attacks"][0], report["median_active"], [members for (*members,) in who]
+        return report["attacks"][0], report["median_active"], who
 
     def test_its_end_is_that_of_a_new_account(self, simulated, bundle, monkeypatch):
         found, median_active, who = self.tried(simulated, bundle, monkeypatch, bot=True)
-        *members, (new,) = who
+        *members, new = who
         assert (len(members), found["members"], found["acts"], found["accounts"]) == (20, 20, 1, 1)
         events = open_events(simulated.events)
         ground = Ground(events, bundle, simulated.as_of, "engagers")
         before = points(ground)
         assert new not in before.index
-        posted = open_events(self.post([new], None, ground), events.get_backend())
+        posted = open_events(self.post([new], ground), events.get_backend())
         end = points(ground, events.union(posted), before).loc[new, "score"]
         assert found["end_score_median"] == pytest.approx(end)
         assert found["held"] == (found["gain_median"] <= found["allowed"] and end <= median_active)
