@@ -154,7 +154,7 @@ def _judged(attack: Attack, ground: Ground, medians: pd.Series, end: float, medi
     gain, given = float(medians[SCORE]), float(medians[ground.best])
     limit = attack.limit * FACTOR[ground.mode]
     gives = given >= LEAST_GIVEN
-    allowed = min(limit, given * SHARE_OF_BASELINE) if gives and ground.mode == SCORING else limit
+    allowed = min(limit, given * SHARE_OF_BASELINE) if gives else limit
     above = attack.bot and end > median_active
     return {
         "limit": limit,
