@@ -17,8 +17,6 @@ from training.registry import required_champion
 from training.tables import figures_table, tell_gate
 from training.train import train
 
-# To be dropped as soon as the model holds the limits of attacks here: then the gate passes without force.
-FORCE: str | None = "a demonstration on simulated people, whom no attack can harm"
 TOP = 10
 SHOWN = ["user", "score", "expected_audience", "low", "high", "evidence"]
 
@@ -33,7 +31,7 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
     with step("simulate") as progress:
         simulate(Community(users=users, days=days, seed=seed), events, progress)
     with steps() as show:
-        made = train(open_acts(events), Config(), place, progress=show, events=open_events(events), force=FORCE)
+        made = train(open_acts(events), Config(), place, progress=show, events=open_events(events))
     tell_gate(made)
     scores = _score(place, events)
     _show_top(scores, made.evaluation["horizon_days"])

@@ -67,7 +67,7 @@ class Asked(_Form):
     rows: list[dict[str, Value | None]] | None = Field(
         None,
         max_length=MOST_PER_REQUEST,
-        description="At most 10,000; each maps features (see /v1/catalogue) to values, and null or absent is unknown",
+        description="At most 10,000; each maps features (see /v1/catalogue) to values; null or absent is unknown",
     )
 
     @model_validator(mode="after")
@@ -113,11 +113,13 @@ class Model(_Form):
 class CatalogueEntry(_Form):
     """One feature."""
 
-    name: str = Field(examples=["engagers_28d"])
+    name: str = Field(examples=["credible_engagers_28d"])
     family: str = Field(examples=["reach"])
     unit: str = Field(examples=["people"])
     meaning: str
-    direction: str = Field(description="The only way in which a larger value may move the score: up, down or free")
+    direction: str = Field(
+        description="The only way in which a larger value may move the score: up, down, free; none if it moves none"
+    )
     actionable: bool = Field(description="Whether the person can act on it")
     sentence: str = Field(description="What a reviewer reads, with {value} in it")
 

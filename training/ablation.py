@@ -7,7 +7,7 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
-from features.catalogue import CATALOGUE
+from features.catalogue import CATALOGUE, SCORED
 from features.errors import TooSmallError
 from features.scopes import ALL
 from training.config import Config, Model
@@ -18,8 +18,8 @@ from training.panel import in_scope, rows_at
 FOLDS = 4
 LEAST_OLDER = 2
 UNWEIGHTED = 1e6
-PACE, FLOOR = "pace_28d", 0.05
-EXTENSIVE = ("people", "acts", "pieces", "people per 28 days")
+PACE, FLOOR = "credible_pace_28d", 0.05
+EXTENSIVE = ("people", "pieces", "people per 28 days")
 
 Variant = Callable[[pd.DataFrame, pd.DataFrame, Model], np.ndarray]
 
@@ -94,8 +94,13 @@ def _unconstrained(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np
     return margins(fit_booster(older, model, monotone=False), ahead)
 
 
+def _raw(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
+    """Let the model see every feature, those for sale among them: what is given up for being hard to deceive."""
+    return margins(fit_booster(older, model, features=CATALOGUE), ahead)
+
+
 def _from_pace(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
-    """Start the boosting from the logarithm of the recent pace, at the level of the rows."""
+    """Start the boosting from the logarithm of the recent pace of credible people, at the level of the rows."""
     level = np.log(older["audience"].sum() / np.exp(_pace(older)).sum())
     return level + _pace(ahead) + margins(fit_booster(older, model, start=level + _pace(older)), ahead)
 
@@ -105,12 +110,12 @@ def _pace(rows: pd.DataFrame) -> np.ndarray:
 
 
 def _relative(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
-    """Divide every count of people, acts and pieces by its mean at the same instant."""
+    """Divide every count of people and pieces by its mean at the same instant."""
     return _recipe(_divided(older), _divided(ahead), model)
 
 
 def _divided(rows: pd.DataFrame) -> pd.DataFrame:
-    counts = [feature.name for feature in CATALOGUE if feature.unit in EXTENSIVE]
+    counts = [feature.name for feature in SCORED if feature.unit in EXTENSIVE]
     means = rows.groupby("as_of")[counts].transform("mean")
     return rows.assign(**(rows[counts] / means.where(means > 0, 1.0)))
 
@@ -130,4 +135,5 @@ VARIANTS: dict[str, Variant] = {
     "start from pace": _from_pace,
     "counts relative to the community": _relative,
     "no monotone constraints": _unconstrained,
+    "raw counts and own activity too": _raw,
 }

@@ -27,9 +27,9 @@ class Scene:
     pieces: pd.DataFrame
     rng: np.random.Generator
 
-    def times(self, days: float, count: int) -> pd.DatetimeIndex:
-        """Draw instants of the last days, oldest first."""
-        back = np.sort(self.rng.uniform(1.0, days * 86_400, count))[::-1]
+    def times(self, days: float, count: int, people: int = 1) -> pd.DatetimeIndex:
+        """Draw so many instants of the last days for each of so many people, each one's oldest first."""
+        back = np.sort(self.rng.uniform(1.0, days * 86_400, (people, count)))[:, ::-1].ravel()
         return pd.DatetimeIndex(pd.Timestamp(self.as_of) - pd.to_timedelta(back, unit="s").round("us"))
 
     def victims(self, count: int) -> np.ndarray:
@@ -53,7 +53,7 @@ class Attack:
     group : how many members do it together
     hires : how many accounts they hire for it
     grown : whether hired accounts are dormant ones of the community, instead of new ones
-    bot : whether the member may not end above the median active user either
+    bot : whether a new account that does nothing else may not end above the median active user either
 
     """
 
@@ -86,14 +86,18 @@ def _bought_followers(members: Sequence[str], hired: np.ndarray, scene: Scene) -
     return acts(scene.times(1, len(hired)), actor=hired, verb="follow", target=members[0])
 
 
-def _posts(member: str, scene: Scene, days: int, a_day: int = 1) -> pd.DataFrame:
+def _posts(members: Sequence[str], scene: Scene, days: int, a_day: int = 1, every: int = 1) -> pd.DataFrame:
+    """Let each of the members post, one after the other; of the posts of each only one in `every` is made."""
     count = days * a_day
-    pieces = [f"{FAKE} piece {k} of {member} until {scene.as_of:%Y-%m-%d}" for k in range(count)]
-    return acts(scene.times(days, count), actor=member, verb="post", object=pieces)
+    until = f"until {scene.as_of:%Y-%m-%d}"
+    pieces = [f"{FAKE} piece {k} of {member} {until}" for member in members for k in range(0, count, every)]
+    made = np.arange(count * len(members)) % count % every == 0
+    actor = np.repeat(np.array(members, dtype=object), count)[made]
+    return acts(scene.times(days, count, len(members))[made], actor=actor, verb="post", object=pieces)
 
 
 def _squirrel_bot(members: Sequence[str], _: np.ndarray, scene: Scene) -> pd.DataFrame:
-    return _posts(members[0], scene, MONTH, 200)
+    return _posts(members, scene, MONTH, 200)
 
 
 def _engaging(posts: pd.DataFrame, engagers: np.ndarray, verb: str, scene: Scene) -> pd.DataFrame:
@@ -111,20 +115,20 @@ def _engaging(posts: pd.DataFrame, engagers: np.ndarray, verb: str, scene: Scene
 def _pod(members: Sequence[str], _: np.ndarray, scene: Scene) -> pd.DataFrame:
     done = []
     for member in members:
-        posts, others = _posts(member, scene, MONTH), np.array([other for other in members if other != member])
+        posts, others = _posts([member], scene, MONTH), np.array([other for other in members if other != member])
         done += [posts, _engaging(posts, others, "like", scene), _engaging(posts, others, "reply", scene)]
     return pd.concat(done, ignore_index=True)
 
 
 def _liked(members: Sequence[str], hired: np.ndarray, scene: Scene) -> pd.DataFrame:
     """Let the hired accounts like every daily post of the member."""
-    posts = _posts(members[0], scene, MONTH)
+    posts = _posts(members, scene, MONTH)
     return pd.concat([posts, _engaging(posts, hired, "like", scene)], ignore_index=True)
 
 
 def _bridged_farm(members: Sequence[str], hired: np.ndarray, scene: Scene) -> pd.DataFrame:
     """Let each hired account ask a question in the week before, which one established user answers; then all like."""
-    asked = pd.concat([_posts(account, scene, WEEK).iloc[:1] for account in hired], ignore_index=True)
+    asked = _posts(hired, scene, WEEK, every=WEEK)
     asked["time"] -= pd.Timedelta(days=MONTH)
     answers = _engaging(asked, np.array([None]), "reply", scene)
     answers["actor"] = scene.rng.choice(scene.established, len(answers)) if len(scene.established) else None
@@ -133,11 +137,11 @@ def _bridged_farm(members: Sequence[str], hired: np.ndarray, scene: Scene) -> pd
 
 def _aged_farm(members: Sequence[str], farm: np.ndarray, scene: Scene) -> pd.DataFrame:
     """Let a farm post every week, its accounts like each other twice a week and answer the member every week."""
-    (member,), weeks = members, QUARTER // WEEK
-    posts = pd.concat([_posts(account, scene, QUARTER).iloc[::WEEK] for account in farm], ignore_index=True)
+    weeks = QUARTER // WEEK
+    posts = _posts(farm, scene, QUARTER, every=WEEK)
     likes = _engaging(posts, np.array([None, None]), "like", scene)
     likes["actor"] = scene.rng.choice(farm, len(likes))
-    bait = _posts(member, scene, QUARTER).iloc[::WEEK][:weeks]
+    bait = _posts(members, scene, QUARTER, every=WEEK)[:weeks]
     return pd.concat([posts, likes, bait, _engaging(bait, farm, "reply", scene)], ignore_index=True)
 
 
@@ -161,7 +165,7 @@ def _reply_to_stars(members: Sequence[str], _: np.ndarray, scene: Scene) -> pd.D
 
 
 def _repost(members: Sequence[str], _: np.ndarray, scene: Scene) -> pd.DataFrame:
-    posts = _posts(members[0], scene, MONTH, 10)
+    posts = _posts(members, scene, MONTH, 10)
     return posts.assign(content_hash=[f"{FAKE} text {k % 10}" for k in range(len(posts))])
 
 

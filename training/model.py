@@ -5,13 +5,18 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import SCORED
+from features.feature import Catalogue
 from training.config import Model
 
-DIRECTIONS = {"up": 1, "down": -1, "free": 0}
+DIRECTIONS = {"up": 1, "down": -1, "free": 0, "none": 0}
 
 
 def fit_booster(
-    rows: pd.DataFrame, config: Model, monotone: bool = True, start: np.ndarray | None = None
+    rows: pd.DataFrame,
+    config: Model,
+    monotone: bool = True,
+    start: np.ndarray | None = None,
+    features: Catalogue = SCORED,
 ) -> lgb.Booster:
     """Train on panel rows: Tweedie deviance with log link, so that `exp(margin)` is the expected audience.
 
@@ -23,27 +28,28 @@ def fit_booster(
     config : what to fit
     monotone : False leaves the constraints out
     start : where boosting starts from, nats, shape (rows,); the booster then foretells what is added to it
+    features : what the booster sees; one whose direction is `none` moves it either way
 
     """
     data = lgb.Dataset(
-        rows[SCORED.names].to_numpy(float),
+        rows[features.names].to_numpy(float),
         label=rows["audience"].to_numpy(float),
         weight=_recency(rows["as_of"], config.half_life),
         init_score=start,
-        feature_name=SCORED.names,
+        feature_name=features.names,
         params={"verbose": -1},
     )
     own = {
         "objective": "tweedie",
         "tweedie_variance_power": config.variance_power,
-        "monotone_constraints": [monotone * DIRECTIONS[feature.direction] for feature in SCORED],
+        "monotone_constraints": [monotone * DIRECTIONS[feature.direction] for feature in features],
     }
     return lgb.train(parameters(config) | own, data, num_boost_round=config.trees)
 
 
 def margins(booster: lgb.Booster, rows: pd.DataFrame) -> np.ndarray:
     """Return the natural logarithm of the expected audience, shape (rows,)."""
-    return np.asarray(booster.predict(rows[SCORED.names].to_numpy(float), raw_score=True))
+    return np.asarray(booster.predict(rows[booster.feature_name()].to_numpy(float), raw_score=True))
 
 
 def _recency(as_of: pd.Series, half_life: float) -> np.ndarray:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 
-from features.catalogue import SCORED
+from features.catalogue import CATALOGUE, SCORED
 from features.errors import TooSmallError
 from features.scopes import ALL
 from training.bundle import Bundle
@@ -75,6 +75,6 @@ def _facts(rows: pd.DataFrame, split: Split, config: Config) -> dict:
         "training_cutoffs": [cutoff.isoformat() for cutoff in split.cutoffs],
         "calibration_cutoff": split.newest.isoformat(),
         "rows": len(rows),
-        "catalogue": SCORED.fingerprint,
+        "catalogue": CATALOGUE.fingerprint,
         "config": config.model_dump(mode="json"),
     }

@@ -6,7 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from features.catalogue import CATALOGUE
 from features.errors import RegistryError
 from training.bundle import PREDICTED, Bundle, load_bundle, read_bundle
 from training.home import Home
@@ -72,7 +71,7 @@ def register(
                 name="model",
                 loader_module="training.served_model",
                 data_path=str(Path(folder) / "bundle"),
-                signature=_signature(),
+                signature=_signature(bundle),
                 pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
             )
         client = mlflow.MlflowClient()
@@ -242,9 +241,9 @@ def aliased(client: Any, alias: str) -> str | None:
         raise
 
 
-def _signature() -> Any:
+def _signature(bundle: Bundle) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    given = Schema([ColSpec("double", name, required=False) for name in CATALOGUE.names])
+    given = Schema([ColSpec("double", name, required=False) for name in bundle.features])
     return ModelSignature(inputs=given, outputs=Schema([ColSpec("double", name) for name in PREDICTED]))

@@ -12,7 +12,7 @@ from features.errors import TooSmallError
 from features.events import open_events
 from features.opening import checked_as_of
 from features.scopes import ALL
-from training.attacks import ATTACKS, Attack, Scene
+from training.attacks import ATTACKS, FAKE, Attack, Scene
 from training.baselines import best_baseline
 from training.bundle import Bundle
 from training.ground import SCORE, SCORING, TRAINING, Ground, points
@@ -71,16 +71,16 @@ def measure(ground: Ground, members: int, seed: int, progress: Progress) -> dict
 
     An attack is held where the median member gains at most its limit (twice that where the model learnt among
     attackers); at most a third of what the best baseline gives away, unless that is less than a point: then the limit
-    alone counts; and, as a bot, does not end above the median active user.
+    alone counts; and, as a bot, where a new account that does nothing else does not end above the median active user.
 
     Returns
     -------
     JSON values: `median_active`, the points of the median user who acted in the last 28 days; `limits_held`; and
     `attacks`, a dict for each of ATTACKS: `attack`, `told`, `mode`, `members`, the `accounts` that act in one attack
     and the `acts` they do for each member (what they move others to do is not counted), `gain_median`, `gain_p95`,
-    `end_score_median`, `gain_per_1000_acts`, `limit`, `of_best_baseline` (the gain over the best baseline's, None where
-    that gives less than a point), `allowed` (the largest gain that is held), `held`, and `baselines` and
-    `baselines_per_1000_acts`, name -> median gain
+    `end_score_median` (of a bot: the new account's), `gain_per_1000_acts`, `limit`, `of_best_baseline` (the gain over
+    the best baseline's, None where that gives less than a point), `allowed` (the largest gain that is held), `held`,
+    and `baselines` and `baselines_per_1000_acts`, name -> median gain
 
     """
     before = points(ground)
@@ -117,9 +117,11 @@ def _tried(
     names = chosen[: len(chosen) // attack.group * attack.group]
     groups = [names[k : k + attack.group] for k in range(0, len(names), attack.group)]
     done = [attack.make(group, attack.hired(group, scene), scene) for group in groups]
-    made = open_events(pd.concat(done, ignore_index=True), ground.events.get_backend())
+    new = [f"{FAKE} from nowhere {k}" for k in range(attack.group)] if attack.bot else []
+    pure = [attack.make(new, attack.hired(new, scene), scene)] if new else []
+    made = open_events(pd.concat([*done, *pure], ignore_index=True), ground.events.get_backend())
     after = points(ground, ground.events.union(made), before)
-    gains = after.loc[names] - before.loc[names]
+    gains, end = after.loc[names] - before.loc[names], float(after.loc[new or names, SCORE].median())
     own = [acts[~acts["drawn"]] for acts in done]
     return {
         "attack": attack.name,
@@ -127,8 +129,8 @@ def _tried(
         "mode": ground.mode,
         "members": len(names),
         "accounts": round(float(np.mean([acts["actor"].nunique() for acts in own]))),
-        **_figures(gains, sum(map(len, own)) / len(names), float(after.loc[names, SCORE].median())),
-        **_judged(attack, ground, gains.median(), float(after.loc[names, SCORE].median()), median_active),
+        **_figures(gains, sum(map(len, own)) / len(names), end),
+        **_judged(attack, ground, gains.median(), end, median_active),
     }
 
 
@@ -152,7 +154,7 @@ def _judged(attack: Attack, ground: Ground, medians: pd.Series, end: float, medi
     gain, given = float(medians[SCORE]), float(medians[ground.best])
     limit = attack.limit * FACTOR[ground.mode]
     gives = given >= LEAST_GIVEN
-    allowed = min(limit, given * SHARE_OF_BASELINE) if gives and ground.mode == SCORING else limit
+    allowed = min(limit, given * SHARE_OF_BASELINE) if gives else limit
     above = attack.bot and end > median_active
     return {
         "limit": limit,

@@ -6,6 +6,7 @@ from typing import Annotated
 import pandas as pd
 from fastapi import APIRouter, Body
 
+from features.catalogue import CATALOGUE
 from features.errors import CatalogueError
 from serving.forms import Asked, RowScore, RowScores, UserScore, UserScores
 from serving.problems import problems
@@ -18,7 +19,10 @@ router = APIRouter(prefix="/v1", tags=["scores"])
 MOST_NAMED = 10
 EXAMPLES = {
     "ids": {"summary": "Users by id", "value": {"ids": ["ann", "bob"], "scope": "all"}},
-    "rows": {"summary": "Feature rows", "value": {"rows": [{"pace_28d": 3.5, "engagers_28d": 4, "followers": None}]}},
+    "rows": {
+        "summary": "Feature rows",
+        "value": {"rows": [{"credible_pace_28d": 3.5, "credible_engagers_28d": 4, "most_repeated_90d": None}]},
+    },
 }
 
 
@@ -43,7 +47,7 @@ def _of_users(snapshot: Snapshot, ids: list[str], scope: str) -> UserScores:
 
 def _of_rows(champion: Champion, rows: list[dict[str, float | None]]) -> RowScores:
     features = list(champion.bundle.features)
-    _check_names(rows, features)
+    _check_names(rows)
     frame = pd.DataFrame(rows, columns=features, dtype=float)
     _check_known(frame)
     predicted = champion.bundle.predict(frame)
@@ -54,13 +58,14 @@ def _of_rows(champion: Champion, rows: list[dict[str, float | None]]) -> RowScor
     )
 
 
-def _check_names(rows: list[dict[str, float | None]], features: list[str]) -> None:
-    strange = sorted({name for row in rows for name in row} - set(features))
+def _check_names(rows: list[dict[str, float | None]]) -> None:
+    """Refuse what is no feature; one that the model does not see is one, and moves nothing."""
+    strange = sorted({name for row in rows for name in row} - set(CATALOGUE.names))
     if strange:
-        named = ", ".join(_with_nearest(name, features) for name in strange[:MOST_NAMED])
+        named = ", ".join(_with_nearest(name, CATALOGUE.names) for name in strange[:MOST_NAMED])
         more = f" and {len(strange) - MOST_NAMED} more" if len(strange) > MOST_NAMED else ""
         raise CatalogueError(
-            f"the model knows no feature called {named}{more}; /v1/catalogue lists the {len(features)} it knows."
+            f"there is no feature called {named}{more}; /v1/catalogue lists the {len(CATALOGUE)} there are."
         )
 
 
@@ -74,5 +79,6 @@ def _check_known(frame: pd.DataFrame) -> None:
     if len(empty):
         raise CatalogueError(
             f"{len(empty)} of the {len(frame)} rows hold no known value, the first of them row {empty[0]}, counted "
-            "from 0: give each row at least one feature; those that are null or absent are unknown."
+            "from 0: give each row at least one feature that the model sees (/v1/model lists them); those that are "
+            "null or absent are unknown."
         )

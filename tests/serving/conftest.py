@@ -25,7 +25,7 @@ def feature_rows(users: list[str], seed: int) -> pd.DataFrame:
     reach = rng.lognormal(0.5, 1.2, len(users))
     values = {name: np.round(reach * rng.lognormal(0, 0.3, len(users)), 0) for name in CATALOGUE.names}
     frame = pd.DataFrame(values)
-    frame["pace_28d"] = reach
+    frame["credible_pace_28d"] = reach
     unknown = [feature.name for feature in CATALOGUE if feature.if_none is None]
     frame[unknown] = frame[unknown].mask(rng.random((len(users), len(unknown))) < 0.2)
     frame["mutual_share_365d"] /= 100
@@ -38,7 +38,7 @@ def bundle():
     frames = []
     for seed, cutoff in enumerate(cutoffs):
         rows = feature_rows([f"u{k}" for k in range(400)], seed)
-        audience = np.random.default_rng(seed + 10).poisson(rows["pace_28d"])
+        audience = np.random.default_rng(seed + 10).poisson(rows["credible_pace_28d"])
         frames.append(rows.assign(as_of=pd.Timestamp(cutoff), audience=audience))
     panel = pd.concat(frames, ignore_index=True)
     return fit(panel, Split(tuple(cutoffs[:3])), Config(model=Model(trees=20, depth=3)))

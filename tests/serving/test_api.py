@@ -124,9 +124,24 @@ def test_rows_are_answered_by_the_champion(client, bundle, rows):
 
 
 def test_absent_features_are_unknown(client, bundle):
-    found = strict(client.post("/v1/scores", json={"rows": [{"pace_28d": 3}, {"followers": 10.5, "pace_28d": None}]}))
-    frame = pd.DataFrame([{"pace_28d": 3.0}, {"followers": 10.5}], columns=list(bundle.features), dtype=float)
+    found = strict(
+        client.post(
+            "/v1/scores",
+            json={"rows": [{"credible_pace_28d": 3}, {"credible_engagers_90d": 10.5, "credible_pace_28d": None}]},
+        )
+    )
+    frame = pd.DataFrame(
+        [{"credible_pace_28d": 3.0}, {"credible_engagers_90d": 10.5}], columns=list(bundle.features), dtype=float
+    )
     assert [score["score"] for score in found["scores"]] == bundle.predict(frame)["score"].tolist()
+
+
+def test_what_no_model_sees_moves_nothing(client):
+    shown = {"followers": 1e6, "acts_28d": 5_600, "engagers_365d": 1e6}
+    found = strict(
+        client.post("/v1/scores", json={"rows": [{"credible_pace_28d": 3}, {"credible_pace_28d": 3} | shown]})
+    )
+    assert found["scores"][0] == found["scores"][1]
 
 
 @pytest.mark.parametrize("body", [{"ids": []}, {"rows": []}])
@@ -137,10 +152,14 @@ def test_asking_for_nothing_gives_nothing(client, body):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([{"pace_28": 1.0}], r"no feature called 'pace_28' \(did you mean 'pace_28d'\?\)"),
+        ([{"credible_pace_28": 1.0}], r"no feature called 'credible_pace_28' \(did you mean 'credible_pace_28d'\?\)"),
         ([{"x" * 5000: 1.0} | {f"zz{k}": 1 for k in range(30)}], "and 21 more"),
-        ([{"pace_28d": 1.0}, {}], "1 of the 2 rows hold no known value, the first of them row 1"),
-        ([{"pace_28d": None}], "hold no known value"),
+        ([{"credible_pace_28d": 1.0}, {}], "1 of the 2 rows hold no known value, the first of them row 1"),
+        ([{"credible_pace_28d": None}], "hold no known value"),
+        (
+            [{"credible_pace_28d": 1.0}, {"followers": 1e6}],
+            "1 of the 2 rows hold no known value, the first of them row 1",
+        ),
     ],
 )
 def test_rows_that_do_not_fit_the_catalogue(client, given, message):
@@ -157,14 +176,14 @@ def test_rows_that_do_not_fit_the_catalogue(client, given, message):
         ('{"ids": [1]}', "body.ids.0: Input should be a valid string"),
         ('{"ids": ["\\ud800"]}', "body.ids.0"),
         ('{"ids": [], "idz": []}', "body.idz: Extra inputs"),
-        ('{"rows": [{"pace_28d": "3"}]}', "body.rows.0.pace_28d: Input should be a valid number"),
-        ('{"rows": [{"pace_28d": true}]}', "valid number"),
-        ('{"rows": [{"pace_28d": NaN}]}', "finite number"),
-        ('{"rows": [{"pace_28d": 1e999}]}', "finite number"),
-        ('{"rows": [{"pace_28d": 1e300}]}', "less than or equal to"),
-        ('{"rows": [{"pace_28d": 1' + "0" * 400 + "}]}", "body.rows.0.pace_28d"),
+        ('{"rows": [{"credible_pace_28d": "3"}]}', "body.rows.0.credible_pace_28d: Input should be a valid number"),
+        ('{"rows": [{"credible_pace_28d": true}]}', "valid number"),
+        ('{"rows": [{"credible_pace_28d": NaN}]}', "finite number"),
+        ('{"rows": [{"credible_pace_28d": 1e999}]}', "finite number"),
+        ('{"rows": [{"credible_pace_28d": 1e300}]}', "less than or equal to"),
+        ('{"rows": [{"credible_pace_28d": 1' + "0" * 400 + "}]}", "body.rows.0.credible_pace_28d"),
         (json.dumps({"ids": ["a"] * 10_001}), "at most 10000 items"),
-        (json.dumps({"rows": [{"pace_28d": "x"}] * 100}), "and 97 more"),
+        (json.dumps({"rows": [{"credible_pace_28d": "x"}] * 100}), "and 97 more"),
         ("[", "JSON"),
         ("", "body"),
     ],
@@ -207,7 +226,7 @@ def test_a_service_without_anything_says_what_to_do(tmp_path):
     problem(client.get("/v1/users/ann/score"), 503, "no-snapshot")
     problem(client.get("/v1/users/ann/score?as_of=2017-01-01"), 503, "no-snapshot")
     problem(client.post("/v1/scores", json={"ids": ["ann"]}), 503, "no-snapshot")
-    problem(client.post("/v1/scores", json={"rows": [{"pace_28d": 1}]}), 503, "no-model")
+    problem(client.post("/v1/scores", json={"rows": [{"credible_pace_28d": 1}]}), 503, "no-model")
     problem(client.get("/v1/model"), 503, "no-model")
     assert client.get("/v1/catalogue").status_code == 200
 
@@ -273,5 +292,7 @@ def test_every_route_documents_its_problems(client):
 
 
 def test_answers_hold_no_numpy_surprises(client):
-    found = strict(client.post("/v1/scores", json={"rows": [{"pace_28d": 1e15}, {"pace_28d": -1e15}]}))
+    found = strict(
+        client.post("/v1/scores", json={"rows": [{"credible_pace_28d": 1e15}, {"credible_pace_28d": -1e15}]})
+    )
     assert all(np.isfinite(list(score.values())).all() for score in found["scores"])

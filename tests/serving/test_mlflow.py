@@ -120,10 +120,10 @@ def wait_until_ready(process, address, log):
 
 
 def test_mlflow_serves_it(invocations, bundle, rows):
-    features = rows[CATALOGUE.names].head(50).round(0)
-    features["followers"] = None
+    features = rows[list(bundle.features)].head(50).round(0)
+    features["credible_engagers_90d"] = None
     features.loc[3, :] = None
-    features.loc[3, "acts_365d"] = 2
+    features.loc[3, "credible_engagers_28d"] = 2
     split = json.loads(features.to_json(orient="split", index=False, double_precision=15))
     whole = [[None if v is None else int(v) for v in values] for values in split["data"]]
     answer = httpx.post(

@@ -173,18 +173,18 @@ def test_rows_come_from_any_batch(home, bundle, rows, monkeypatch):
 def test_a_replaced_snapshot_stays_whole_for_who_holds_it(home, bundle, rows):
     held = open_snapshot(home)
     before = held.row("user0001")
-    other = rows.assign(pace_28d=rows["pace_28d"] + 1)
+    other = rows.assign(credible_pace_28d=rows["credible_pace_28d"] + 1)
     write_snapshot(home, AS_OF, bundle, "3", score_rows(bundle, "3", other), other)
     pd.testing.assert_frame_equal(held.row("user0001"), before)
-    assert open_snapshot(home).row("user0001")["pace_28d"].iloc[0] == before["pace_28d"].iloc[0] + 1
+    assert open_snapshot(home).row("user0001")["credible_pace_28d"].iloc[0] == before["credible_pace_28d"].iloc[0] + 1
 
 
 def test_threads_share_a_snapshot(home, rows):
     opened = open_snapshot(home)
     users = rows["user"].head(60).tolist()
     with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(lambda user: opened.row(user)["pace_28d"].iloc[0], users))
-    assert found == rows["pace_28d"].head(60).tolist()
+        found = list(threads.map(lambda user: opened.row(user)["credible_pace_28d"].iloc[0], users))
+    assert found == rows["credible_pace_28d"].head(60).tolist()
 
 
 def test_explanations_add_up_and_agree_with_the_scores(home, scores):

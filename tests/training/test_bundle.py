@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.catalogue import CATALOGUE
+from features.catalogue import CATALOGUE, SCORED
 from features.errors import CatalogueError, RegistryError
 from training.bundle import BOOSTERS, FACTS_FILE, PREDICTED, load_bundle
 
@@ -49,7 +49,7 @@ class TestPredict:
         assert list(found) == PREDICTED
         assert found["score"].between(0, 100).all()
         assert (found["low"] <= found["high"]).all()
-        margin = bundle.booster.predict(rows[CATALOGUE.names].to_numpy(float), raw_score=True)
+        margin = bundle.booster.predict(rows[SCORED.names].to_numpy(float), raw_score=True)
         assert found["expected_audience"].to_numpy() == pytest.approx(np.exp(margin))
         scale = bundle.scale
         assert found["unclipped"].to_numpy() == pytest.approx(scale.anchor + scale.points_per_nat * margin)
@@ -63,9 +63,9 @@ class TestPredict:
         assert bundle.predict(few).index.equals(few.index)
 
     def test_none_means_unknown(self, bundle, rows):
-        one = rows.iloc[[0]].assign(mutual_share_365d=np.nan)
-        other = one.astype({"mutual_share_365d": object})
-        other["mutual_share_365d"] = [None]
+        one = rows.iloc[[0]].assign(credible_after_a_day_share_90d=np.nan)
+        other = one.astype({"credible_after_a_day_share_90d": object})
+        other["credible_after_a_day_share_90d"] = [None]
         pd.testing.assert_frame_equal(bundle.predict(other), bundle.predict(one))
 
     def test_whole_numbers_are_numbers(self, bundle, rows):
@@ -78,13 +78,15 @@ class TestPredict:
         assert (list(found), len(found)) == (PREDICTED, 0)
 
     def test_missing_features_are_named(self, bundle, rows):
-        with pytest.raises(CatalogueError, match=rf"lack 2 of the model's {len(CATALOGUE)} features: .*followers"):
-            bundle.predict(rows.drop(columns=["followers", "pace_28d"]))
+        with pytest.raises(
+            CatalogueError, match=rf"lack 2 of the model's {len(SCORED)} features: early_engagers, cred"
+        ):
+            bundle.predict(rows.drop(columns=["followers", "early_engagers", "credible_pace_28d"]))
 
     @pytest.mark.parametrize("value", ["many", "", [1], {}])
     def test_a_value_that_is_no_number(self, bundle, rows, value):
-        frame = rows.iloc[[0]].astype({"followers": object})
-        frame["followers"] = [value]
+        frame = rows.iloc[[0]].astype({"early_engagers": object})
+        frame["early_engagers"] = [value]
         with pytest.raises(CatalogueError, match="the rows hold a value that is no number: "):
             bundle.predict(frame)
 
@@ -99,8 +101,10 @@ class TestOtherCatalogue:
             load_bundle(tmp_path)
 
     def test_a_feature_that_is_defined_otherwise(self, bundle, tmp_path):
-        dataclasses.replace(bundle, features={**bundle.features, "followers": "000000000000"}).save(tmp_path)
-        with pytest.raises(CatalogueError, match=r"absent here: none; defined otherwise here: followers\. Install the"):
+        dataclasses.replace(bundle, features={**bundle.features, "early_engagers": "000000000000"}).save(tmp_path)
+        with pytest.raises(
+            CatalogueError, match=r"absent here: none; defined otherwise here: early_engagers\. Install the"
+        ):
             load_bundle(tmp_path)
 
 

@@ -1,6 +1,7 @@
 """The commands that end in a gate, as typed: what they print, and their exit codes."""
 
 import json
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -70,10 +71,11 @@ def test_a_gate_that_fails_and_is_forced(typed, tmp_path):
 
 
 def test_attacks_are_measured_on_events_and_not_on_a_store(typed, simulated, tmp_path, monkeypatch):
-    monkeypatch.setattr("training.resistance.ATTACKS", ATTACKS[:1])
+    (repost,) = (attack for attack in ATTACKS if attack.name == "repost")
+    monkeypatch.setattr("training.resistance.ATTACKS", (replace(repost, limit=-100.0),))
     run = typed("train", limits="")
     assert run.exit_code == 3, run.output
-    assert "warning: gate, FAILED: 1 of 1 attacks pass their limit: bought_followers gains +" in run.told
+    assert "warning: gate, FAILED: 1 of 1 attacks pass their limit: repost gains " in run.told
     take_in(simulated.events, tmp_path / "store")
     run = typed("train", events="store", limits="")
     assert "attacks were not measured: they are put among events, and none were given (a store holds acts" in run.told

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.catalogue import CATALOGUE
+from features.catalogue import CATALOGUE, SCORED
 from training import bundle as module
 from training.explanation import base_points, contributions, ledger
 from training.reasons import LEAST_POINTS
@@ -80,7 +80,7 @@ def test_clipping_is_told(bundle, rows, anchor, score):
 
 
 def test_nobody(bundle, rows):
-    assert contributions(bundle, rows[:0]).shape == (0, len(CATALOGUE))
+    assert contributions(bundle, rows[:0]).shape == (0, len(SCORED))
 
 
 def test_a_ledger_is_of_one_row(bundle, rows):

@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.catalogue import CATALOGUE
+from features.catalogue import CATALOGUE, SCORED
 from training.config import Model
 from training.model import DIRECTIONS, _recency, fit_booster, margins
 
-STATED = [feature for feature in CATALOGUE if feature.direction != "free"]
+STATED = [feature for feature in SCORED if feature.direction != "free"]
+SHOWN = [feature.name for feature in CATALOGUE if feature.direction == "none"]
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,14 @@ def test_better_in_every_way_is_never_scored_lower(booster, panel, data, row):
     assert margins(booster, higher)[0] >= margins(booster, lower)[0] - 1e-12
 
 
+def test_what_is_only_shown_moves_nothing_unless_the_model_is_to_see_it(booster, panel):
+    sold = panel.assign(**dict.fromkeys(SHOWN, 1e6))
+    assert len(SHOWN) == len(CATALOGUE) - len(SCORED) > 0
+    assert np.array_equal(margins(booster, sold), margins(booster, panel))
+    deceived = fit_booster(panel, Model(trees=60, min_users_per_leaf=10), features=CATALOGUE)
+    assert not np.array_equal(margins(deceived, sold), margins(deceived, panel))
+
+
 def test_some_constraint_binds(booster, panel):
     """The rows pull against the stated directions somewhere, else the tests above would prove little."""
     free = [feature for feature in CATALOGUE if feature.direction == "free"]
@@ -68,7 +77,7 @@ def test_some_constraint_binds(booster, panel):
 
 
 def test_directions():
-    assert DIRECTIONS == {"up": 1, "down": -1, "free": 0}
+    assert DIRECTIONS == {"up": 1, "down": -1, "free": 0, "none": 0}
 
 
 def test_the_same_seed_gives_the_same_text_and_another_seed_another(panel):
@@ -83,7 +92,7 @@ def test_exp_of_the_margin_is_the_expected_audience(panel):
     booster = fit_booster(panel, Model(trees=60))
     expected = np.exp(margins(booster, panel))
     assert expected.sum() == pytest.approx(panel["audience"].sum(), rel=0.1)
-    assert booster.feature_name() == CATALOGUE.names
+    assert booster.feature_name() == SCORED.names
 
 
 def test_rows_weigh_half_for_each_half_life():

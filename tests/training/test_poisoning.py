@@ -105,7 +105,7 @@ class TestHonestAuc:
     def panels(self, rows, simulated):
         """Two cutoffs of one table, with outcomes that a feature foretells, and the same with none foretold."""
         split = Split((simulated.as_of - timedelta(days=56), simulated.as_of - timedelta(days=28)))
-        heard = (rows["engagers_28d"] > rows["engagers_28d"].median()).astype(int)
+        heard = (rows["credible_engagers_28d"] > rows["credible_engagers_28d"].median()).astype(int)
         clean = pd.concat([rows.assign(as_of=pd.Timestamp(at), audience=heard) for at in split.cutoffs])
         clean = clean.reset_index(drop=True)
         return clean, clean.assign(audience=1 - clean["audience"]), split

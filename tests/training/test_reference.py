@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.catalogue import CATALOGUE
+from features.catalogue import CATALOGUE, SCORED
 from features.scopes import ALL
 from training.panel import in_scope
 from training.reference import cut, level, make_reference, shares, spread, with_reference
@@ -79,8 +79,8 @@ def test_a_reference_by_hand():
     found = make_reference(rows, predicted)
     assert (found["users"], found["expected_audience"], found["score"]["mean"]) == (4, 2.0, 37.5)
     assert found["score"]["shares"][:3] == [0.0, 0.5, 0.0]
-    assert list(found["features"]) == CATALOGUE.names
-    assert found["features"]["followers"] == {"edges": [0.0, 1e-9], "shares": [0.0, 0.5, 0.25, 0.25]}
+    assert list(found["features"]) == SCORED.names
+    assert found["features"]["early_engagers"] == {"edges": [0.0, 1e-9], "shares": [0.0, 0.5, 0.25, 0.25]}
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
