@@ -188,7 +188,8 @@ EXCHANGED = [
     (1, "one way", "like", "u"),
     (1, None, "like", "u"),
 ]
-# All cases by hand are one community, so this one stands apart: p is established, and nobody whom established people respond to engages with u
+# All cases by hand are one community, so this one stands apart: p is established, and nobody whom established people
+# respond to engages with u.
 AMONG_THE_ESTABLISHED = [
     *((400, who, "post", None) for who in "pqrs"),
     *((2, who, "like", "p") for who in "qrs"),
