@@ -19,7 +19,7 @@ from features.windows import DAY, LOOKBACK_DAYS, RECENT_DAYS, WEEK, WEEKS, count
 KEYS = ["user", "scope"]
 LATELY_DAYS = 62
 LATE_DAYS = 7
-STEPS = 28
+STEPS = 29
 MORE = ("first_act_age", "first_engaged_age", "new_pieces", "new_pieces_drawing")
 
 Progress = Callable[[float], None]

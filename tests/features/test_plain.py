@@ -2,6 +2,7 @@
 
 import importlib
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -24,20 +25,30 @@ AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
 DAY = 86_400_000_000
 EDGES = [days * DAY + more for days in (1, 7, 28, 62, 84, 90, 97, 168, 364, 365) for more in (-1, 0, 1)]
 AGES = st.sampled_from([-DAY, 0, 1, *EDGES]) | st.integers(1, 100 * DAY) | st.integers(1, 500 * DAY)
-ACTS = st.lists(
-    st.tuples(
+
+
+def made_up(actors: list[str | None], targets: list[str | None]) -> st.SearchStrategy:
+    act = st.tuples(
         AGES,
-        st.sampled_from(["ann", "bob", "çelik 🙂", "d'Arc", "", None]),
+        st.sampled_from(actors),
         st.sampled_from(VERBS),
-        st.sampled_from(["ann", "bob", "çelik 🙂", "eve", "", None]),
+        st.sampled_from(targets),
         st.none() | st.integers(0, 40),
         st.sampled_from(["c1", "c2", "", None]),
         st.sampled_from([None, 0, 1, 3]),
         st.sampled_from([None, [], ["x"], ["x", "y"], ["y", None], [""]]),
-    ),
-    min_size=1,
-    max_size=150,
-)
+    )
+    return st.lists(act, min_size=1, max_size=150)
+
+
+ACTS = made_up(["ann", "bob", "çelik 🙂", "d'Arc", "", None], ["ann", "bob", "çelik 🙂", "eve", "", None])
+FOUNDERS = ["e0", "e1", "e2", "e3"]
+AMONG_THE_ESTABLISHED = made_up(*[[*FOUNDERS, "ann", "bob", "cid", "dan", None]] * 2)
+ESTABLISHED = [  # four who have been here for 400 days, each heard by the three others
+    (age * DAY, one, verb, other, None, None, None, None)
+    for one, other in permutations(FOUNDERS, 2)
+    for age, verb in ((400, "post"), (31, "like"))
+]
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +132,18 @@ def test_made_up_acts(disagreement, acts):
     events = as_events(acts)
     repeated = pa.concat_tables([events, events.take(list(range(0, len(acts), 4)))])
     assert not disagreement(repeated)
+
+
+@settings(max_examples=15)
+@given(acts=AMONG_THE_ESTABLISHED)
+def test_made_up_acts_among_the_established(disagreement, acts):
+    stranger = (DAY, "stranger", "like", "ann", None, None, None, None)
+    assert not disagreement(as_events([*ESTABLISHED, *acts, stranger]))
+
+
+def test_those_are_established():
+    rows = feature_rows(open_acts(as_events(ESTABLISHED)), AS_OF).set_index("user")
+    assert rows["credibility_365d"].between(1e-3, 0.1).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
