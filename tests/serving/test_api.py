@@ -137,7 +137,7 @@ def test_absent_features_are_unknown(client, bundle):
 
 
 def test_what_no_model_sees_moves_nothing(client):
-    shown = {"followers": 1e6, "acts_28d": 5_600, "engagers_365d": 1e6}
+    shown = {"followers": 1e6, "acts_365d": 5_600, "engagers_365d": 1e6}
     found = strict(
         client.post("/v1/scores", json={"rows": [{"credible_pace_28d": 3}, {"credible_pace_28d": 3} | shown]})
     )
