@@ -26,7 +26,6 @@ from features.windows import (
 
 _feature = partial(Feature, family="reach", unit="people", over="credited", direction="up")
 _pieces = partial(_feature, family="response", unit="pieces", over="pieces")
-SOMEWHAT = BILLION // 10
 
 
 def _engagers(days: int) -> Feature:
@@ -83,7 +82,7 @@ def _if_known(credited: ir.Table, days: int, value: ir.IntegerValue) -> ir.Integ
 
 
 def _vouched(credited: ir.Table) -> ir.BooleanValue:
-    return credited.other.isnull() | (credited.weight >= SOMEWHAT)
+    return credited.other.isnull() | (credited.weight > 0)
 
 
 def _periods(credited: ir.Table) -> ir.Value:
@@ -94,7 +93,7 @@ def _periods(credited: ir.Table) -> ir.Value:
 def _drawing(days: int) -> Feature:
     return _pieces(
         f"credible_pieces_drawing_{days}d",
-        f"pieces of content with which somebody at least a tenth credible engaged in the last {days} days, each "
+        f"pieces of content with which somebody credible at all engaged in the last {days} days, each "
         "weighing as the engagements with it in the last 90, as credible as the people are, one at most; unknown "
         "people count as credible",
         f"Pieces with which credible people engaged in the last {days} days weigh as {{value}}.",
@@ -194,7 +193,7 @@ FEATURES = [
     ),
     _feature(
         "credible_periods_168d",
-        "how many of the last six periods of 28 days brought the engagement of somebody at least a tenth credible; "
+        "how many of the last six periods of 28 days brought the engagement of somebody credible at all; "
         "unknown people count as credible",
         "Somebody credible engaged in {value} of the last six 28-day periods.",
         _periods,
@@ -202,7 +201,7 @@ FEATURES = [
     ),
     _feature(
         "days_since_credible_engagement",
-        "days since somebody at least a tenth credible last responded to the person, within the last 365 days; unknown "
+        "days since somebody credible at all last responded to the person, within the last 365 days; unknown "
         "people count as credible",
         "Somebody credible last responded {value} days ago.",
         lambda credited: days(when(_vouched(credited), credited.last_age).min()),

@@ -135,7 +135,7 @@ def pieces(engagements: ir.Table, created: ir.Table, credited: ir.Table) -> ir.T
     """Aggregate engagements by (user, piece): what each piece drew.
 
     `credit` is what those who engaged weigh, in billionths, `day_credit` and `late_credit` that of what came after a
-    day and a week, and `credible_age` the age of the last engagement by somebody at least a tenth credible; the weights
+    day and a week, and `credible_age` the age of the last engagement by somebody who weighs anything; the weights
     are in `credited`, and an unknown person weighs one.
 
     What a piece drew is late if it is not in `created`, being older or of unknown making; `created` has to look a week
@@ -159,7 +159,7 @@ def pieces(engagements: ir.Table, created: ir.Table, credited: ir.Table) -> ir.T
         credit=r.weight.sum().cast("int64"),
         day_credit=after_a_day.ifelse(r.weight, 0).sum().cast("int64"),
         late_credit=after_a_week.ifelse(r.weight, 0).sum().cast("int64"),
-        credible_age=when(r.weight >= BILLION // 10, r.age).min(),
+        credible_age=when(r.weight > 0, r.age).min(),
     )
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 MONTH, QUARTER, WEEK = 28, 90, 7
 FAKE = "attacker"
+FOR_SALE = 10
 
 
 @dataclass(frozen=True)
@@ -16,13 +17,14 @@ class Scene:
     """What attackers know of a community at an instant.
 
     `users` are all ids seen in the last year but the attackers' own; `dormant` those silent for 90 days and older than
-    half a year; `established` the longer known half of those who acted in the last 28 days; `pieces` (object, actor)
-    what the top 1 % by engagers made in the last 28 days; `rng` draws times and victims.
+    half a year; `present` those who acted in the last 28 days and `established` the longer known half of them; `pieces`
+    (object, actor) what the top 1 % by engagers made in the last 28 days; `rng` draws times and victims.
     """
 
     as_of: datetime
     users: np.ndarray
     dormant: np.ndarray
+    present: np.ndarray
     established: np.ndarray
     pieces: pd.DataFrame
     rng: np.random.Generator
@@ -67,10 +69,11 @@ class Attack:
     bot: bool = False
 
     def hired(self, members: Sequence[str], scene: Scene, count: int | None = None) -> np.ndarray:
-        """Hire accounts for members: as many as the attack asks for unless told, dormant ones as far as there are."""
+        """Hire accounts for members: as many as the attack asks for unless told, of dormant ones a tenth at most."""
         count = self.hires if count is None else count
         if self.grown:
-            return scene.rng.choice(scene.dormant, min(count, len(scene.dormant)), replace=False)
+            for_sale = -(-len(scene.dormant) // FOR_SALE)
+            return scene.rng.choice(scene.dormant, min(count, for_sale), replace=False)
         return np.array([f"{FAKE} {k} of {members[0]}" for k in range(count)], dtype=object)
 
 
@@ -86,7 +89,9 @@ def _bought_followers(members: Sequence[str], hired: np.ndarray, scene: Scene) -
     return acts(scene.times(1, len(hired)), actor=hired, verb="follow", target=members[0])
 
 
-def _posts(members: Sequence[str], scene: Scene, days: int, a_day: int = 1, every: int = 1) -> pd.DataFrame:
+def _posts(
+    members: Sequence[str] | np.ndarray, scene: Scene, days: int, a_day: int = 1, every: int = 1
+) -> pd.DataFrame:
     """Let each of the members post, one after the other; of the posts of each only one in `every` is made."""
     count = days * a_day
     until = f"until {scene.as_of:%Y-%m-%d}"
@@ -152,7 +157,7 @@ def _mention_spam(members: Sequence[str], _: np.ndarray, scene: Scene) -> pd.Dat
 
 def _follow_back(members: Sequence[str], _: np.ndarray, scene: Scene) -> pd.DataFrame:
     followed = scene.victims(5_000)
-    back = followed[: int(0.4 * len(followed))]
+    back = followed[np.isin(followed, scene.present)][: int(0.4 * len(followed))]
     asked = acts(scene.times(WEEK, len(followed)), actor=members[0], verb="follow", target=followed)
     return pd.concat([asked, acts(scene.times(1, len(back)), actor=back, verb="follow", target=members[0], drawn=True)])
 
@@ -176,11 +181,21 @@ ATTACKS = (
     Attack("fresh_accounts", "200 fresh accounts like every daily post for 28 days", _liked, 3, hires=200),
     Attack("aged_farm", "200 accounts grown for 90 days that answer every week", _aged_farm, 6, hires=200),
     Attack("mention_spam", "1,000 people mentioned a day for 7 days", _mention_spam, 2),
-    Attack("follow_back", "5,000 people followed in 7 days, of whom 40 % follow back", _follow_back, 2),
+    Attack(
+        "follow_back",
+        "5,000 people followed in 7 days, of whom those present, 40 % at most, follow back",
+        _follow_back,
+        2,
+    ),
     Attack("reply_to_stars", "a reply to every piece of the top 1 % for 28 days", _reply_to_stars, 2),
     Attack("repost", "the same ten posts made again every day for 28 days", _repost, 2),
     Attack(
-        "old_accounts", "50 bought dormant accounts like every daily post for 28 days", _liked, 6, hires=50, grown=True
+        "old_accounts",
+        "50 bought dormant accounts, a tenth of all at most, like every daily post for 28 days",
+        _liked,
+        6,
+        hires=50,
+        grown=True,
     ),
     Attack(
         "bridged_farm",

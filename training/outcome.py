@@ -2,11 +2,12 @@
 
 from datetime import datetime, timedelta
 
+import ibis.expr.types as ir
 import pandas as pd
 
 from features.acts import Acts, instant_literal
 from features.errors import AsOfError
-from features.relations import engagements
+from features.relations import engagements, is_any
 from features.table import credited_responses
 from features.windows import total, within
 
@@ -39,17 +40,25 @@ def audience(acts: Acts, as_of: datetime, horizon_days: int) -> pd.DataFrame:
     Returns
     -------
     (user, scope, audience), one row for each user with an audience of at least one; engagement by an unknown person
-    or by oneself counts nobody, nor does that of somebody who engages with more than 500 people in the horizon: who
-    addresses everybody is nobody's audience, and could otherwise add one to every outcome
+    or by oneself counts nobody, nor does a follow by somebody whom the user follows, nor does anything done by somebody
+    who engages with more than 500 people in the horizon: who addresses everybody could add one to every outcome
 
     """
     start, end = (instant_literal(at) for at in (as_of, as_of + timedelta(days=horizon_days)))
     ahead = engagements(acts.rows.filter(acts.rows.time >= start, acts.rows.time < end))
-    pairs = ahead.filter(ahead.other.notnull()).select("user", "other").distinct()
+    pairs = _unasked(ahead.filter(ahead.other.notnull()), acts.rows.filter(acts.rows.time < end))
     broad = pairs.group_by("other").agg(breadth=pairs.count()).filter(lambda others: others.breadth > BROADCAST)
     distinct = pairs.anti_join(broad, "other")
     counted = distinct.group_by(key="user").agg(audience=distinct.count())
     return counted.join(acts.people, "key").select("user", "scope", "audience").to_pandas()
+
+
+def _unasked(ahead: ir.Table, rows: ir.Table) -> ir.Table:
+    """Select distinct (user, other), but for follows by others whom the user follows: they say no more than that."""
+    asked = rows.filter(is_any(rows.verb, "follow")).select(user="actor", other="target").distinct()
+    known = ahead.left_join(asked, ["user", "other"])
+    in_return = is_any(known.verb, "follow") & known.user_right.notnull()
+    return known.filter(~in_return).select("user", "other").distinct()
 
 
 def credible_audience(acts: Acts, as_of: datetime, horizon_days: int) -> pd.DataFrame:

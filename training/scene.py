@@ -55,6 +55,7 @@ def make_scene(
         as_of,
         users=_names(others),
         dormant=_names(others[(others["silent"] > SILENT) & (others["age"] > OLD)]),
+        present=_names(lately),
         established=_names(lately[lately["age"] >= lately["age"].median()]),
         pieces=_pieces(events, others.index[others["engagers"] >= others["engagers"].quantile(STARS)], as_of),
         rng=rng,

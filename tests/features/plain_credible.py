@@ -65,7 +65,7 @@ def credible_pieces(
         "credit": weight,
         "late": weight.where(weighed["after_a_week"], 0),
         "day": weight.where(weighed["after_a_day"], 0),
-        "age": weighed["age"].where(weight >= BILLION // 10, np.inf),
+        "age": weighed["age"].where(weight > 0, np.inf),
     }
     ways = {"credit": "sum", "late": "sum", "day": "sum", "age": "min"}
     by_piece = weighed[["user", "piece"]].assign(**columns).groupby(["user", "piece"]).agg(ways).reset_index()
@@ -129,7 +129,7 @@ def _parts(pairs: pd.DataFrame, has: pd.Series) -> pd.Series:
 
 
 def _vouched(pairs: pd.DataFrame) -> pd.Series:
-    return (pairs["other"] < 0) | (pairs["weight"] >= BILLION // 10)
+    return (pairs["other"] < 0) | (pairs["weight"] > 0)
 
 
 def _whole(value: pd.Series) -> pd.Series:

@@ -263,6 +263,24 @@ def parts_of(day, part):
     return day.by_user(day.pairs["other"].map(values).fillna(0.0), "sum")
 
 
+FADE = 1 - 2 ** (-1 / 30)  # of what somebody has, in a day: as much of what those weigh to whom they respond
+
+
+def weighing(stream, *windows, held="engagers"):
+    """People who weigh something: one for each that passed an edge, and what the weights of the others fade by."""
+    return lambda day: day.left(stream, *windows) + FADE * day.held(held, 365)
+
+
+def credible_per_piece(day):
+    value = np.nan_to_num(day.before["credible_engagers_per_piece_90d"].to_numpy())
+    moved = weighing("known", 90, 365)(day) + value * day.left("created", 90)
+    return over(moved, day.after["created_90d"].to_numpy())
+
+
+def credible_share(day):
+    return share_of("on pieces", 90)(day) + 4 * FADE
+
+
 def mutual(stream):
     def bound(day):
         return over(day.left("engagers", 365) + day.left("engaged", 365), day.held(stream, 365))
@@ -275,6 +293,25 @@ def both_ways(day):
 
 
 BOUNDS = {
+    # credible
+    "early_engagers": lambda day: day.held("known", 365) + 1,
+    **{f"credible_engagers_{days}d": weighing("known", days, 365) for days in (7, 28, 90, 365)},
+    "credible_engagers_decayed_28d": lambda day: (
+        fading("credible_engagers_decayed_28d", 28)(day) + weighing("known", 365)(day)
+    ),
+    "credible_pace_28d": weighing("known", *PERIODS),
+    "credible_returning_28d": weighing("known", 28),
+    "credible_steady_168d": weighing("known", *PERIODS),
+    "credibility_365d": weighing("known", 365),
+    "credible_attention_365d": weighing("known", 365),
+    **{f"uncounted_{kind}_{days}d": weighing("known", days, 365) for kind in ("new", "exchange") for days in (28, 365)},
+    **{f"credible_pieces_drawing_{days}d": weighing("on pieces", days, 90, held="on pieces") for days in (28, 90)},
+    "credible_lasting_pieces_90d": weighing("on pieces", 90, held="on pieces"),
+    "credible_after_a_day_share_90d": credible_share,
+    "credible_engagers_per_piece_90d": credible_per_piece,
+    "credible_periods_168d": stepping("received", PERIODS, [1.0] * 6),
+    "days_since_credible_engagement": a_day,
+    "days_absent_after_28d": lambda _: 1.0,
     # reach
     "pace_28d": pace,
     **{f"engagers_{days}d": crossing("engagers", days) for days in (7, 28, 90, 365)},
@@ -369,7 +406,11 @@ KNOWN_WHILE = {
     "original_share_90d": ("made or reposted", 90),
     **dict.fromkeys(["repeated_share_90d", "most_repeated_90d"], ("hashed", 90)),
     "link_share_90d": ("linked", 90),
+    "credible_engagers_per_piece_90d": ("created", 90),
+    "days_absent_after_28d": ("made", np.inf),
 }
+# Known while somebody credible engaged, which acts alone do not tell.
+BY_CREDIBILITY = {"credible_after_a_day_share_90d", "days_since_credible_engagement"}
 
 
 # Counts that only new acts can raise. Not so: what changes sides (new to returning), turns one-way or a favourite,
@@ -384,6 +425,10 @@ RISING = {
     "pace_28d",
     "steady_engagers_168d",
     "periods_drawing_168d",
+    "early_engagers",
+    # weights rise where somebody else leaves the year whom the giver responded to, or an exchange lasts
+    *(feature.name for feature in CATALOGUE if feature.over in ("credited", "credibility")),
+    *(feature.name for feature in CATALOGUE if feature.over == "pieces" and feature.name.startswith("credible")),
 }
 FALLING = [feature.name for feature in CATALOGUE if feature.if_none == 0 and feature.name not in RISING]
 
@@ -409,7 +454,11 @@ def silence(weeks):
 
 def test_every_feature_has_a_bound():
     assert set(BOUNDS) == set(CATALOGUE.names)
-    assert {name for name in BOUNDS if CATALOGUE[name].if_none is None} == {*KNOWN_WHILE, "account_age_days"}
+    assert {name for name in BOUNDS if CATALOGUE[name].if_none is None} == {
+        *KNOWN_WHILE,
+        *BY_CREDIBILITY,
+        "account_age_days",
+    }
 
 
 @pytest.mark.parametrize("name", BOUNDS)
@@ -439,7 +488,9 @@ def test_what_is_known_stays_so_until_the_last_evidence_left(silence, name):
         assert (day.after[name].notna().to_numpy() == (held > day.left(stream, window))).all()
 
 
-@pytest.mark.parametrize("name", [name for name in CATALOGUE.names if name not in KNOWN_WHILE])
+@pytest.mark.parametrize(
+    "name", [name for name in CATALOGUE.names if name not in KNOWN_WHILE and name not in BY_CREDIBILITY]
+)
 def test_what_is_counted_is_always_known(silence, name):
     assert all(day.before[name].notna().all() and day.after[name].notna().all() for day in silence)
 

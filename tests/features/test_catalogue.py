@@ -125,7 +125,7 @@ WEEKS_ACTIVE = [  # as_of is a Sunday's midnight, so the present week began six 
 
 # Nobody here is established, so everybody is credible; who is engaged with in return weighs less at first.
 HALF = [(59, "g", "like", "u"), (1, "u", "repost", "g")]  # (59 - 28) / (90 - 28)
-NOBODY_YET = [(31.1, "h", "like", "u"), (1, "u", "like", "h")]  # 3.1 / 62, less than a tenth
+NOBODY_YET = [(28, "h", "like", "u"), (1, "u", "like", "h")]
 NO_RESPONSE = [
     (1, "x1", "follow", "u"),
     (1, "x2", "block", "u"),
@@ -326,7 +326,6 @@ BY_HAND = [
         [
             (1, None, "like", "u"),
             (28, "a", "like", "u"),
-            (31.1, "h", "like", "u"),
             (56 + AFTER, "b", "like", "u"),
             (112, "c", "follow", "u"),
             (168, "d", "like", "u"),

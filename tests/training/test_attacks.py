@@ -1,5 +1,6 @@
 """The acts of each attack: what is done, by whom, when, and how often."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -11,14 +12,14 @@ from training.attacks import ATTACKS, Scene
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
 USERS = np.array([f"u{k}" for k in range(6_000)], dtype=object)
 MEMBERS = [f"u{k}" for k in range(20)]
-SEEN = ("users", "dormant", "established", "pieces")
+SEEN = ("users", "dormant", "present", "established", "pieces")
 BY_NAME = {attack.name: attack for attack in ATTACKS}
 
 
 def scene(seed=0):
     pieces = pd.DataFrame({"actor": ["star", "star", "other"], "object": ["o1", "o2", "o3"]})
-    dormant, established = USERS[-100:], USERS[100:200]
-    return Scene(AS_OF, USERS[20:], dormant, established, pieces, np.random.default_rng(seed))
+    dormant, present, established = USERS[-500:], USERS[20:-500], USERS[100:200]
+    return Scene(AS_OF, USERS[20:], dormant, present, established, pieces, np.random.default_rng(seed))
 
 
 def made(name, seed=0, hires=None):
@@ -111,7 +112,7 @@ def test_a_bridge_is_built_once_for_each_account_before_it_likes():
 
 
 def test_nobody_answers_where_nobody_is_established():
-    lonely = Scene(AS_OF, USERS, USERS[:0], USERS[:0], scene().pieces, np.random.default_rng(0))
+    lonely = Scene(AS_OF, USERS, USERS[:0], USERS[:0], USERS[:0], scene().pieces, np.random.default_rng(0))
     attack = BY_NAME["bridged_farm"]
     acts = attack.make(MEMBERS[:1], attack.hired(MEMBERS, lonely), lonely)
     assert acts.loc[acts["drawn"], "actor"].isna().all()
@@ -128,11 +129,24 @@ def test_whom_they_engage_with():
     back = made("follow_back").query("actor != @member")
     assert (len(back), set(back["target"])) == (2_000, {member})
     likes = made("old_accounts").query("verb == 'like'")
-    assert set(likes["actor"]) <= set(USERS[-100:])
+    assert set(likes["actor"]) <= set(USERS[-500:])
     assert (likes.groupby("object")["actor"].nunique() == 50).all()
     pod = made("pod").query("verb != 'post'")
     assert (pod["actor"] != pod["target"]).all()
     assert (pod.groupby("target")["actor"].nunique() == 19).all()
+
+
+def test_only_who_is_present_follows_back():
+    few = replace(scene(), present=USERS[100:110])
+    attack = BY_NAME["follow_back"]
+    back = attack.make(MEMBERS[:1], attack.hired(MEMBERS[:1], few), few).query("drawn")
+    assert 0 < len(back) <= 10
+    assert set(back["actor"]) <= set(USERS[100:110])
+
+
+def test_a_tenth_of_dormant_accounts_is_for_sale():
+    few = replace(scene(), dormant=USERS[-81:])
+    assert len(BY_NAME["old_accounts"].hired(MEMBERS[:1], few)) == 9
 
 
 def test_an_answer_comes_after_its_post():

@@ -81,3 +81,9 @@ def test_who_addresses_everybody_is_nobodys_audience(table):
     crowd = [(11, "loud", "mention", f"u{k}") for k in range(500)] + [(11, "a", "like", "u7")]
     assert counted(table, crowd)["u7"] == 2
     assert counted(table, [*crowd, (12, "loud", "mention", "u500")]) == {"u7": 1}
+
+
+def test_a_follow_in_return_is_no_audience(table):
+    acts = [(5, "u", "follow", "a"), (11, "a", "follow", "u"), (11, "b", "follow", "u"), (12, "u", "follow", "b")]
+    assert counted(table, [*acts, (12, "c", "follow", "u")])["u"] == 1
+    assert counted(table, [*acts, (12, "a", "like", "u"), (39, "u", "follow", "c"), (12, "c", "follow", "u")])["u"] == 2
