@@ -3,11 +3,13 @@
 These are what a score is made of. The like counts of everybody are shown and move no score: they are for sale.
 """
 
+import math
 from functools import partial
 
 import ibis
 import ibis.expr.types as ir
 
+from features.credibility import FADING_DAYS
 from features.feature import Feature
 from features.windows import (
     BILLION,
@@ -81,13 +83,20 @@ def _if_known(credited: ir.Table, days: int, value: ir.IntegerValue) -> ir.Integ
     return when(credited.other.notnull() & within(credited.last_age, days), value)
 
 
-def _vouched(credited: ir.Table) -> ir.BooleanValue:
-    return credited.other.isnull() | (credited.weight > 0)
+def _full(credited: ir.Table) -> ir.IntegerValue:
+    """Return weights, an unknown person's being one."""
+    return credited.other.isnull().ifelse(BILLION, credited.weight)
 
 
 def _periods(credited: ir.Table) -> ir.Value:
-    marks = [(_vouched(credited) & _period(credited, k)).ifelse(1, 0).max() for k in range(PERIODS)]
-    return sum(marks[1:], marks[0])
+    most = [when(_period(credited, k), _full(credited)).max().fill_null(0) for k in range(PERIODS)]
+    return sum(most[1:], most[0]).cast("float64") / BILLION
+
+
+def _since(credited: ir.Table) -> ir.Value:
+    """Let a weight age an engagement as much as it would have to fade to it: no threshold, so no step."""
+    weight = when(_full(credited) > 0, _full(credited).cast("float64") / BILLION)
+    return (days(credited.last_age) - weight.ln() * (FADING_DAYS / math.log(2))).min()
 
 
 def _drawing(days: int) -> Feature:
@@ -193,18 +202,18 @@ FEATURES = [
     ),
     _feature(
         "credible_periods_168d",
-        "how many of the last six periods of 28 days brought the engagement of somebody credible at all; "
+        "over the last six periods of 28 days, how credible the most credible person was who responded in each; "
         "unknown people count as credible",
-        "Somebody credible engaged in {value} of the last six 28-day periods.",
+        "The most credible person who responded in each of the last six 28-day periods adds up to {value}.",
         _periods,
-        unit="periods",
+        unit="people",
     ),
     _feature(
         "days_since_credible_engagement",
-        "days since somebody credible at all last responded to the person, within the last 365 days; unknown "
-        "people count as credible",
-        "Somebody credible last responded {value} days ago.",
-        lambda credited: days(when(_vouched(credited), credited.last_age).min()),
+        "days since somebody last responded within the last 365 days, and 30 more for every halving of how credible "
+        "they are, whoever it is least for; unknown people count as credible",
+        "Somebody credible last responded {value} days ago, 30 days being added for every halving of how credible.",
+        _since,
         family="cadence",
         unit="days",
         direction="down",

@@ -34,10 +34,9 @@ def credible_features(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Ind
     sums = pd.DataFrame(columns).groupby(pairs["user"]).sum().reindex(people).fillna(0.0)
     sums = sums.join(_by_period(responses, pairs, people))
     sums["credibility_365d"] = has.reindex(people).fillna(0.0)
-    last = pairs[_vouched(pairs)].groupby("user")["last"].min().reindex(people)
-    return (sums / BILLION).assign(
-        credible_periods_168d=sums["credible_periods_168d"], days_since_credible_engagement=last / DAY
-    )
+    full = _full(pairs)
+    since = (pairs["last"] / DAY - 30 * np.log2((full / BILLION).where(full > 0))).groupby(pairs["user"])
+    return (sums / BILLION).assign(days_since_credible_engagement=since.min().reindex(people))
 
 
 def _by_period(responses: pd.DataFrame, pairs: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
@@ -49,7 +48,7 @@ def _by_period(responses: pd.DataFrame, pairs: pd.DataFrame, people: pd.Index) -
     columns = {
         "credible_pace_28d": (six["weight"] * 0.5 ** six["period"]).groupby(six["user"]).sum() / (63 / 32),
         "credible_steady_168d": steady[steady["periods"] >= 3].groupby("user")["weight"].sum(),
-        "credible_periods_168d": six[_vouched(six)].groupby("user")["period"].nunique(),
+        "credible_periods_168d": _full(six).groupby([six["user"], six["period"]]).max().groupby("user").sum(),
     }
     return pd.DataFrame({name: column.reindex(people).fillna(0.0) for name, column in columns.items()})
 
@@ -128,8 +127,9 @@ def _parts(pairs: pd.DataFrame, has: pd.Series) -> pd.Series:
     return _whole(pairs["other"].map(has).fillna(0.0) * (pairs["passed"] / BILLION))
 
 
-def _vouched(pairs: pd.DataFrame) -> pd.Series:
-    return (pairs["other"] < 0) | (pairs["weight"] > 0)
+def _full(pairs: pd.DataFrame) -> pd.Series:
+    """Return weights, an unknown person's being one."""
+    return pairs["weight"].where(pairs["other"] >= 0, BILLION)
 
 
 def _whole(value: pd.Series) -> pd.Series:

@@ -309,8 +309,8 @@ BOUNDS = {
     "credible_lasting_pieces_90d": weighing("on pieces", 90, held="on pieces"),
     "credible_after_a_day_share_90d": credible_share,
     "credible_engagers_per_piece_90d": credible_per_piece,
-    "credible_periods_168d": stepping("received", PERIODS, [1.0] * 6),
-    "days_since_credible_engagement": a_day,
+    "credible_periods_168d": lambda day: stepping("received", PERIODS, [1.0] * 6)(day) + 6 * FADE,
+    "days_since_credible_engagement": lambda day: 6.0 + 365 * day.left("received", 365),
     "days_absent_after_28d": lambda _: 1.0,
     # reach
     "pace_28d": pace,

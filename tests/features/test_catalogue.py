@@ -341,6 +341,8 @@ BY_HAND = [
     ),
     ("days_since_credible_engagement", [(2.25, None, "like", "u"), (9, "b", "like", "u")], 2.25),
     ("days_since_credible_engagement", [(365, "a", "like", "u")], 365),
+    ("days_since_credible_engagement", [*HALF, (95, "a", "like", "u")], 59 + 30),
+    ("credible_periods_168d", HALF, 1 / 2),
     ("days_since_credible_engagement", [(1, "u", "post", None), (365 + AFTER, "a", "like", "u")], None),
     ("days_since_credible_engagement", NO_RESPONSE, None),
     ("days_absent_after_28d", [(30.5, "u", "view", "a"), (90, "u", "post", None), (1, "a", "like", "u")], 2.5),
