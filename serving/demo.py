@@ -13,11 +13,13 @@ from serving.scorer import score_acts
 from serving.snapshots import open_snapshot, write_scores, write_snapshot
 from training.config import Config
 from training.home import Home
+from training.promotion import promote
 from training.registry import required_champion
 from training.tables import figures_table, tell_gate
 from training.train import train
 
 TOP = 10
+FORCE = "a demonstration shows what was made, whatever the gate finds"
 SHOWN = ["user", "score", "expected_audience", "low", "high", "evidence"]
 
 
@@ -33,6 +35,8 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
     with steps() as show:
         made = train(open_acts(events), Config(), place, progress=show, events=open_events(events))
     tell_gate(made)
+    if not made.promoted:
+        promote(place, made.version, FORCE)
     scores = _score(place, events)
     _show_top(scores, made.evaluation["horizon_days"])
     ledger_table(open_snapshot(place, None).explain(scores["user"].iloc[0], "all"))

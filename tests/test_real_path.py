@@ -107,7 +107,7 @@ def test_everybody_of_travel_is_explained_exactly(travel):
 
 
 def test_reddit_beats_every_baseline_but_in_auc(tmp_path):
-    """Three months of history are too short for credibility: who is heard tomorrow is mostly new and in conversation."""
+    """Three months are too short for credibility: who is heard tomorrow is mostly new and in conversation."""
     columns = "time=created_utc actor=author verb=type target=parent_author object=parent_id result=item_id"
     maps = [word for pair in columns.split() for word in ("--map", pair)]
     source = ["table", DATA / "reddit_college" / "items.csv.gz", *maps, "--verb", "comment=reply"]
