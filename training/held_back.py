@@ -53,7 +53,7 @@ def held_back(bundle: Bundle, row: pd.DataFrame) -> tuple[HeldBack, ...]:
     if not kinds:
         return ()
     rows = pd.DataFrame([person, *(_without(person, kind) for kind in kinds)])
-    score, *others = bundle.predict(rows)["score"].tolist()
+    score, *others = bundle.scale.points(bundle.margin(bundle.matrix(rows))).tolist()
     found = [_told(kind, values[kind], other - score) for kind, other in zip(kinds, others, strict=True)]
     return tuple(sorted((each for each in found if each.points >= LEAST_POINTS), key=lambda each: -each.points))
 
