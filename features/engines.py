@@ -12,6 +12,7 @@ SPARK = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.shuffle.partitions": "8",
+    "spark.sql.maxPlanStringLength": "10000",  # the plan of many steps, written out, is larger than the heap
 }
 
 
