@@ -12,6 +12,9 @@ and what somebody weighs is by what they received in the end, without the most t
 established once is not enough, it takes several people who respond to them now. The strength of a response halves with
 every `FADING_DAYS` since the last of it and, where it is mutual, is `EXCHANGED`. Sums are of whole billionths, so that
 every engine comes to the same.
+
+What takes long in an old community cannot take as long in a young one: `ESTABLISHED_DAYS`, `NEW_DAYS` and
+`LASTING_DAYS` are those of a history of `HISTORY_DAYS`, and shorter in proportion where the history is.
 """
 
 from collections.abc import Iterator
@@ -27,11 +30,35 @@ ROUNDS = 4
 PASSED_ON = 0.85
 FADING_DAYS = 30
 EXCHANGED = 0.5
-ESTABLISHED_DAYS = 180
 HEARD_BY = 3
 FULL = 0.02
 BROAD = 1_000
-NEW_DAYS, LASTING_DAYS = 28, 90
+HISTORY_DAYS = 360
+ESTABLISHED_DAYS, NEW_DAYS, LASTING_DAYS = 180, 28, 90
+
+
+def histories(made: ir.Table, people: ir.Table) -> ir.Table:
+    """Tell everybody how long the history of their scope is: since anybody first acted, `HISTORY_DAYS` at most.
+
+    Parameters
+    ----------
+    made : (user, first_act_age)
+    people : (key, scope)
+
+    Returns
+    -------
+    (user, scope, history), in microseconds; none in a scope where nobody is known to have acted
+
+    """
+    everybody = people.select("scope", user="key")
+    first = made.select("user", "first_act_age").join(everybody, "user")
+    start = first.group_by("scope").agg(history=ibis.least(first.first_act_age.max(), HISTORY_DAYS * DAY))
+    return everybody.join(start, "scope").select("user", "scope", "history")
+
+
+def part_of(history: ir.IntegerValue, days: float) -> ir.FloatingValue:
+    """Return how long that is, in microseconds, which takes so many days of `HISTORY_DAYS`."""
+    return history.cast("float64") * (days / HISTORY_DAYS)
 
 
 def given(pairs: ir.Table) -> ir.Table:
@@ -68,31 +95,27 @@ def given(pairs: ir.Table) -> ir.Table:
     return given.mutate(mutual=mutual, passed=passed).drop("back")
 
 
-def established(given: ir.Table, made: ir.Table, people: ir.Table) -> ir.Table:
+def established(given: ir.Table, made: ir.Table, histories: ir.Table) -> ir.Table:
     """Choose the people from whom credibility flows, scope by scope: the established.
 
-    Somebody is established who first acted 180 days ago, or before the middle of a shorter history, and with whom at
-    least three people who did so too engage.
+    Somebody is established who first acted 180 days ago, or before the middle of a shorter history, and to whom at
+    least three people responded who did so too.
 
     Parameters
     ----------
-    given : as above
+    given, histories : as above
     made : (user, first_act_age)
-    people : (key, scope)
 
     Returns
     -------
     (user, scope)
 
     """
-    everybody = people.select("scope", user="key")
-    first = made.select("user", "first_act_age").join(everybody, "user")
-    start = first.group_by("scope").agg(start=first.first_act_age.max())
-    aged = first.join(start, "scope")
-    old = aged.filter(aged.first_act_age >= ibis.least(aged.start // 2, ESTABLISHED_DAYS * DAY)).select("user")
+    aged = made.select("user", "first_act_age").join(histories, "user")
+    old = aged.filter(aged.first_act_age >= part_of(aged.history, ESTABLISHED_DAYS)).select("user")
     among = given.filter(given.passed > 0).join(old.select(other="user"), "other").join(old, "user")
     heard = among.group_by("user").agg(by=among.count())
-    return heard.filter(heard.by >= HEARD_BY).select("user").join(everybody, "user").select("user", "scope")
+    return heard.filter(heard.by >= HEARD_BY).select("user").join(histories, "user").select("user", "scope")
 
 
 def received(given: ir.Table, has: ir.Table) -> ir.Table:
@@ -140,16 +163,16 @@ def propagated(given: ir.Table, seeds: ir.Table, people: ir.Table, keep: Keep) -
         yield rounds.enter_context(keep("credibility", vouched.union(everybody)))
 
 
-def credited(given: ir.Table, credibility: ir.Table) -> ir.Table:
+def credited(given: ir.Table, credibility: ir.Table, histories: ir.Table) -> ir.Table:
     """Weigh the people who engaged by their credibility, in billionths of a person.
 
     Somebody weighs fully from a credibility of `FULL` on, and less who responds to more than `BROAD` people in the
-    year. Who is engaged with in return weighs nothing at first, and the more the longer ago they began: from 28 days
+    year. Who is responded to in return weighs nothing at first, and the more the longer ago they began: from 28 days
     on, fully after 90.
 
     Parameters
     ----------
-    given : as above
+    given, histories : as above
     credibility : (user, credibility), in billionths
 
     Returns
@@ -157,17 +180,19 @@ def credited(given: ir.Table, credibility: ir.Table) -> ir.Table:
     the columns of `given`; `vouched`, what the other would weigh but for the exchange; and `weight`
 
     """
-    known = given.left_join(credibility.rename(other="user"), "other").drop("other_right")
+    with_history = given.left_join(histories.select("user", "history"), "user").drop("user_right")
+    known = with_history.left_join(credibility.rename(other="user"), "other").drop("other_right")
     full = (known.credibility.fill_null(0) / (FULL * BILLION)).clip(0.0, 1.0)
     share = full * (BROAD / known.breadth.fill_null(1)).clip(upper=1.0)
-    lasted = ((known.first_age.cast("float64") / DAY - NEW_DAYS) / (LASTING_DAYS - NEW_DAYS)).clip(0.0, 1.0)
+    new, lasting = (part_of(known.history.fill_null(HISTORY_DAYS * DAY), days) for days in (NEW_DAYS, LASTING_DAYS))
+    lasted = ((known.first_age.cast("float64") - new) / (lasting - new)).clip(0.0, 1.0)
     weight = billionths(share * known.mutual.ifelse(lasted, 1.0))
-    return known.mutate(vouched=billionths(share), weight=weight).drop("credibility")
+    return known.mutate(vouched=billionths(share), weight=weight).drop("credibility", "history")
 
 
 @contextmanager
 def weighed(
-    pairs: ir.Table, made: ir.Table, people: ir.Table, named: ir.Table | None, keep: Keep
+    pairs: ir.Table, made: ir.Table, people: ir.Table, histories: ir.Table, named: ir.Table | None, keep: Keep
 ) -> Iterator[tuple[ir.Table, ir.Table]]:
     """Keep what everybody has and what the people weigh who responded to them.
 
@@ -176,6 +201,7 @@ def weighed(
     pairs : from `relations.pairs`
     made : (user, first_act_age)
     people : (key, user, scope)
+    histories : as above
     named : (user, scope) of seeds that are given, by key; None chooses them
     keep : computes a table under a name
 
@@ -186,8 +212,8 @@ def weighed(
     """
     with (
         keep("given", given(pairs)) as gave,
-        keep("seeds", established(gave, made, people) if named is None else named) as seeds,
+        keep("seeds", established(gave, made, histories) if named is None else named) as seeds,
         propagated(gave, seeds, people, keep) as has,
-        keep("credited", credited(gave, has)) as weights,
+        keep("credited", credited(gave, has, histories)) as weights,
     ):
         yield has, weights

@@ -9,10 +9,11 @@ from functools import partial
 import ibis
 import ibis.expr.types as ir
 
-from features.credibility import FADING_DAYS
+from features.credibility import FADING_DAYS, NEW_DAYS, part_of
 from features.feature import Feature
 from features.windows import (
     BILLION,
+    DAY,
     LOOKBACK_DAYS,
     PERIODS,
     count,
@@ -72,7 +73,7 @@ def _uncounted(days: int) -> list[Feature]:
         shown(
             f"uncounted_exchange_{days}d",
             f"by how many people fewer those count who responded in the last {days} days, as the person responds to "
-            "them as well and it has not lasted 90 days",
+            "them as well and it has not lasted 90 days, or a quarter of a history shorter than 360",
             f"People who responded in the last {days} days count for {{value}} fewer, being responded to as well.",
             lambda credited: total(_if_known(credited, days, credited.vouched - credited.weight)),
         ),
@@ -97,6 +98,11 @@ def _since(credited: ir.Table) -> ir.Value:
     """Let a weight age an engagement as much as it would have to fade to it: no threshold, so no step."""
     weight = when(_full(credited) > 0, _full(credited).cast("float64") / BILLION)
     return (days(credited.last_age) - weight.ln() * (FADING_DAYS / math.log(2))).min()
+
+
+def _absent(user: ir.Table) -> ir.Value:
+    allowed = part_of(user.history, NEW_DAYS) / DAY
+    return when(user.days_since_last_act.notnull(), ibis.greatest(user.days_since_last_act - allowed, 0.0))
 
 
 def _drawing(days: int) -> Feature:
@@ -206,7 +212,7 @@ FEATURES = [
         "unknown people count as credible",
         "The most credible person who responded in each of the last six 28-day periods adds up to {value}.",
         _periods,
-        unit="people",
+        unit="periods",
     ),
     _feature(
         "days_since_credible_engagement",
@@ -220,10 +226,10 @@ FEATURES = [
         if_none=None,
     ),
     _feature(
-        "days_absent_after_28d",
-        "days since the person's last act, beyond the first 28 days",
-        "Beyond four weeks, the person has been away for {value} days.",
-        lambda user: when(user.days_since_last_act.notnull(), ibis.greatest(user.days_since_last_act - 28.0, 0.0)),
+        "days_absent",
+        "days since the person's last act, beyond the first 28 days, or as large a part of a history shorter than 360",
+        "Beyond about four weeks, the person has been away for {value} days.",
+        _absent,
         family="cadence",
         over="users",
         unit="days",

@@ -21,6 +21,7 @@ Relation = Literal[
     "credibility",
     "credited",
     "given",
+    "histories",
     "made",
     "lately",
     "weeks_active",

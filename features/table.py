@@ -19,8 +19,8 @@ from features.windows import DAY, LOOKBACK_DAYS, RECENT_DAYS, WEEK, WEEKS, count
 KEYS = ["user", "scope"]
 LATELY_DAYS = 62
 LATE_DAYS = 7
-STEPS = 29
-MORE = ("first_act_age", "first_engaged_age", "new_pieces", "new_pieces_drawing")
+STEPS = 30
+MORE = ("history", "first_act_age", "first_engaged_age", "new_pieces", "new_pieces_drawing")
 
 Progress = Callable[[float], None]
 T = TypeVar("T")
@@ -100,8 +100,9 @@ def _responses(keep: passes.Keep, starts: dict[str, ir.Table]) -> Iterator[ir.Ta
     own = relations.own(starts["long"])
     with (
         keep("first", own.group_by("user").agg(first_act_age=own.age.max())) as made,
+        keep("histories", credibility.histories(made, starts["people"])) as histories,
         keep("pairs", relations.pairs(relations.engagements(starts["long"]))) as pairs,
-        credibility.weighed(pairs, made, starts["people"], starts.get("named"), keep) as (_, credited),
+        credibility.weighed(pairs, made, starts["people"], histories, starts.get("named"), keep) as (_, credited),
     ):
         yield credited
 
@@ -153,6 +154,8 @@ def _long(acts: ir.Table, starts: dict[str, ir.Table], ends: Ends, parts: _Parts
     ages = {"last_act_age": made.age.min(), "first_act_age": made.age.max()}
     active = parts.add("made", made, marks=marks(made.age, WEEK, WEEKS, ends.week), **ages)
     parts.add_spans("weeks_active", active, WEEKS)
+    histories = parts.enter(parts.keep("histories", credibility.histories(active, starts["people"])))
+    parts.tables["histories"] = histories.select("user", "history")
     engagements = relations.engagements(acts)
     with parts.keep("follows", relations.follows(engagements)) as follows:
         parts.add("follows", follows)
@@ -163,7 +166,7 @@ def _long(acts: ir.Table, starts: dict[str, ir.Table], ends: Ends, parts: _Parts
         with parts.keep("engagers", relations.engagers(pairs)) as engagers:
             parts.add("engagers", engagers)
             parts.add("given", relations.turned(engagers))
-        flow = credibility.weighed(pairs, active, starts["people"], starts.get("named"), parts.keep)
+        flow = credibility.weighed(pairs, active, starts["people"], histories, starts.get("named"), parts.keep)
         has, credited = parts.enter(flow)
     parts.add("credibility", has)
     parts.add("credited", credited)

@@ -331,6 +331,7 @@ def _combined(table: pd.DataFrame) -> dict[str, pd.Series]:
     """Compute what follows from other columns alone."""
     weeks = (table["days_since_first_act"] / 7 + 1).clip(upper=52)
     engagements = table["engagements_90d"]
+    allowed = min(table["days_since_first_act"].max(), 360) * 28 / 360
     return {
         "followers_per_followed": (table["followers"] + 1) / (table["people_followed"] + 1),
         "disapproval_share_90d": _share(table["disapprovals_90d"], engagements),
@@ -338,6 +339,6 @@ def _combined(table: pd.DataFrame) -> dict[str, pd.Series]:
         "engagements_per_piece_14d": (table["engagements_decayed_14d"] + 1) / (table["created_decayed_14d"] + 1),
         "engagers_per_piece_90d": _share(table["engagers_90d"], table["created_90d"]),
         "credible_engagers_per_piece_90d": _share(table["credible_engagers_90d"], table["created_90d"]),
-        "days_absent_after_28d": (table["days_since_last_act"] - 28).clip(lower=0),
+        "days_absent": (table["days_since_last_act"] - allowed).clip(lower=0),
         "regularity_52w": _share(table["weeks_active_52w"], weeks),
     }

@@ -311,7 +311,7 @@ BOUNDS = {
     "credible_engagers_per_piece_90d": credible_per_piece,
     "credible_periods_168d": lambda day: stepping("received", PERIODS, [1.0] * 6)(day) + 6 * FADE,
     "days_since_credible_engagement": lambda day: 6.0 + 365 * day.left("received", 365),
-    "days_absent_after_28d": lambda _: 1.0,
+    "days_absent": lambda _: 1.0,
     # reach
     "pace_28d": pace,
     **{f"engagers_{days}d": crossing("engagers", days) for days in (7, 28, 90, 365)},
@@ -407,7 +407,7 @@ KNOWN_WHILE = {
     **dict.fromkeys(["repeated_share_90d", "most_repeated_90d"], ("hashed", 90)),
     "link_share_90d": ("linked", 90),
     "credible_engagers_per_piece_90d": ("created", 90),
-    "days_absent_after_28d": ("made", np.inf),
+    "days_absent": ("made", np.inf),
 }
 # Known while somebody credible engaged, which acts alone do not tell.
 BY_CREDIBILITY = {"credible_after_a_day_share_90d", "days_since_credible_engagement"}

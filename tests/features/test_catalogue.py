@@ -345,10 +345,10 @@ BY_HAND = [
     ("credible_periods_168d", HALF, 1 / 2),
     ("days_since_credible_engagement", [(1, "u", "post", None), (365 + AFTER, "a", "like", "u")], None),
     ("days_since_credible_engagement", NO_RESPONSE, None),
-    ("days_absent_after_28d", [(30.5, "u", "view", "a"), (90, "u", "post", None), (1, "a", "like", "u")], 2.5),
-    ("days_absent_after_28d", [(28, "u", "view", "a")], 0),
-    ("days_absent_after_28d", POSTED, 0),
-    ("days_absent_after_28d", ENGAGED, None),
+    ("days_absent", [(30.5, "u", "view", "a"), (90, "u", "post", None), (1, "a", "like", "u")], 2.5),
+    ("days_absent", [(28, "u", "view", "a")], 0),
+    ("days_absent", POSTED, 0),
+    ("days_absent", ENGAGED, None),
     # reach
     (
         "pace_28d",  # weights 1, 1/2, 1/4, 1/8, 1/16, 1/32 add up to 63/32
@@ -1024,7 +1024,7 @@ def test_unknown_is_null_and_nothing_found_is_zero(features_of):
         "engagements_per_piece_14d": 1,
         "days_since_last_act": 3,
         "account_age_days": 3,
-        "days_absent_after_28d": 0,
+        "days_absent": 3 - 3 * 28 / 360,
         "credibility_365d": 1,
     }
     for name in CATALOGUE.names:
@@ -1081,7 +1081,7 @@ class TestWords:
     def test_only_credible_people_raise_and_absence_and_repetition_lower(self):
         assert {feature.name for feature in SCORED if feature.direction == "down"} == {
             "days_since_credible_engagement",
-            "days_absent_after_28d",
+            "days_absent",
             "repeated_share_90d",
             "most_repeated_90d",
         }

@@ -103,6 +103,20 @@ def test_a_mutual_pair_weighs_the_more_the_longer_ago_it_began(features_of, days
     assert features_of(acts)["u"]["credible_engagers_28d"] == pytest.approx(weight, abs=2e-9)
 
 
+@pytest.mark.parametrize(("days", "weight"), [(7, 0), (14.75, 0.5), (22.5, 1), (60, 1)])
+def test_what_has_to_last_lasts_shorter_in_a_shorter_history(features_of, days, weight):
+    young = [(90, name, "post", None) for name in FOUNDERS]
+    young += [(8, one, "like", other) for one, other in permutations(FOUNDERS, 2)]
+    acts = [*young, (days, "e0", "like", "u"), (1, "e0", "like", "u"), (1, "u", "reply", "e0")]
+    assert features_of(acts)["u"]["credible_engagers_28d"] == pytest.approx(weight, abs=2e-9)
+
+
+@pytest.mark.parametrize(("history", "absent"), [(400, 2.5), (360, 2.5), (90, 23.5), (180, 16.5)])
+def test_absence_counts_sooner_in_a_shorter_history(features_of, history, absent):
+    acts = [(history, "old", "post", None), (30.5, "u", "view", None)]
+    assert features_of(acts)["u"]["days_absent"] == pytest.approx(absent)
+
+
 @pytest.mark.parametrize("verb", ["follow", "unfollow", "block", "flag", "dislike", "view"])
 def test_what_is_no_response_gives_nothing(features_of, verb):
     found = features_of([*ESTABLISHED, *vouched(*FOUNDERS, verb=verb), (1, "u", "like", "v")])
