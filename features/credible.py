@@ -19,7 +19,9 @@ from features.windows import (
     count,
     days,
     decay,
-    marked,
+    in_period,
+    in_three_periods,
+    pace,
     ratio,
     total,
     when,
@@ -43,21 +45,6 @@ def _engagers(days: int) -> Feature:
 def _weighed(part: ir.IntegerValue, weight: ir.IntegerValue) -> ir.IntegerValue:
     """Multiply two numbers of billionths."""
     return whole(part.cast("float64") * (weight.cast("float64") / BILLION))
-
-
-def _period(credited: ir.Table, k: int) -> ir.BooleanValue:
-    return marked(credited.weeks, 4 * k, 4)
-
-
-def _pace(credited: ir.Table) -> ir.Value:
-    weights = [2.0**-k for k in range(PERIODS)]
-    sums = [total(when(_period(credited, k), credited.weight)) * weight for k, weight in enumerate(weights)]
-    return sum(sums[1:], sums[0]) / sum(weights)
-
-
-def _steady(credited: ir.Table) -> ir.Value:
-    periods = [_period(credited, k).ifelse(1, 0) for k in range(PERIODS)]
-    return total(when(sum(periods[1:], periods[0]) >= 3, credited.weight))
 
 
 def _uncounted(days: int) -> list[Feature]:
@@ -90,7 +77,7 @@ def _full(credited: ir.Table) -> ir.IntegerValue:
 
 
 def _periods(credited: ir.Table) -> ir.Value:
-    most = [when(_period(credited, k), _full(credited)).max().fill_null(0) for k in range(PERIODS)]
+    most = [when(in_period(credited.weeks, k), _full(credited)).max().fill_null(0) for k in range(PERIODS)]
     return sum(most[1:], most[0]).cast("float64") / BILLION
 
 
@@ -137,7 +124,7 @@ FEATURES = [
         "people who responded per 28 days, each weighing as much as they are credible, averaged over six periods of 28 "
         "days with each older one weighing half",
         "About {value} credible people engage per 28 days, recent months weighing more.",
-        _pace,
+        lambda credited: pace(lambda k: total(when(in_period(credited.weeks, k), credited.weight))),
         unit="people per 28 days",
     ),
     _feature(
@@ -152,7 +139,7 @@ FEATURES = [
         "distinct people who responded in at least three of the last six periods of 28 days, each weighing as much as "
         "they are credible",
         "The people who responded in at least three of the last six 28-day periods weigh as {value} credible ones.",
-        _steady,
+        lambda credited: total(when(in_three_periods(credited.weeks), credited.weight)),
     ),
     _feature(
         "credibility_365d",

@@ -5,7 +5,7 @@ from functools import partial
 import ibis.expr.types as ir
 
 from features.feature import Feature
-from features.windows import PERIODS, count, decay, marked, ratio, total, when, within
+from features.windows import PERIODS, count, decay, in_period, in_three_periods, pace, ratio, total, when, within
 
 _feature = partial(Feature, family="reach", unit="people", over="pairs", direction="none")
 _follows = partial(_feature, over="follows")
@@ -33,29 +33,12 @@ def _known(pairs: ir.Table) -> ir.BooleanValue:
     return pairs.other.notnull()
 
 
-def _period(pairs: ir.Table, k: int) -> ir.BooleanValue:
-    """Tell whether the other engaged in the k-th period of four weeks back from `as_of`."""
-    return marked(pairs.weeks, 4 * k, 4)
-
-
-def _pace(pairs: ir.Table) -> ir.Value:
-    """Average distinct people per 28-day period, each older period weighing half of the next."""
-    weights = [2.0**-k for k in range(PERIODS)]
-    sums = [count(_known(pairs) & _period(pairs, k)).cast("float64") * weight for k, weight in enumerate(weights)]
-    return sum(sums[1:], sums[0]) / sum(weights)
-
-
-def _steady(pairs: ir.Table) -> ir.Value:
-    periods = [_period(pairs, k).ifelse(1, 0) for k in range(PERIODS)]
-    return count(_known(pairs) & (sum(periods[1:], periods[0]) >= 3))
-
-
 FEATURES = [
     _feature(
         "pace_28d",
         "distinct people per 28 days, averaged over six periods of 28 days with each older one weighing half",
         "About {value} different people engage per 28 days, recent months weighing more.",
-        _pace,
+        lambda pairs: pace(lambda k: count(_known(pairs) & in_period(pairs.weeks, k)).cast("float64")),
         unit="people per 28 days",
     ),
     *(_engagers(days) for days in (7, 28, 90, 365)),
@@ -82,14 +65,15 @@ FEATURES = [
         "steady_engagers_168d",
         "distinct people who engaged in at least three of the last six periods of 28 days",
         "{value} people engaged in at least three of the last six 28-day periods.",
-        _steady,
+        lambda pairs: count(_known(pairs) & in_three_periods(pairs.weeks)),
     ),
     _feature(
         "periods_drawing_168d",
         "how many of the last six periods of 28 days brought anybody's engagement",
         "Somebody engaged in {value} of the last six 28-day periods.",
         lambda pairs: sum(
-            (_period(pairs, k).ifelse(1, 0).max() for k in range(1, PERIODS)), _period(pairs, 0).ifelse(1, 0).max()
+            (in_period(pairs.weeks, k).ifelse(1, 0).max() for k in range(1, PERIODS)),
+            in_period(pairs.weeks, 0).ifelse(1, 0).max(),
         ),
         unit="periods",
     ),

@@ -6,6 +6,7 @@ any number of threads.
 """
 
 import math
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import ibis
@@ -19,6 +20,7 @@ BILLION = 1_000_000_000
 LOOKBACK_DAYS = 365
 RECENT_DAYS = 90
 PERIODS = 6
+PERIOD_WEIGHTS = tuple(2.0**-k for k in range(PERIODS))
 WEEKS = 52
 NEWEST = 1 << 62
 
@@ -66,6 +68,23 @@ def marked(marks: ir.IntegerValue, first: int | ir.IntegerValue, spans: int = 1)
     """Tell whether any of `spans` spans from the `first` one back is marked."""
     place = ibis.literal(NEWEST.bit_length() - spans, type="int32") - first
     return ((marks >> place.cast("int32")) & (2**spans - 1)) != 0
+
+
+def in_period(weeks: ir.IntegerValue, k: int) -> ir.BooleanValue:
+    """Tell whether any week is marked in the `k`-th period of 28 days back, 0 the newest of `PERIODS`."""
+    return marked(weeks, 4 * k, 4)
+
+
+def in_three_periods(weeks: ir.IntegerValue) -> ir.BooleanValue:
+    """Tell whether weeks are marked in at least three of the newest `PERIODS` periods of 28 days."""
+    periods = [in_period(weeks, k).ifelse(1, 0) for k in range(PERIODS)]
+    return sum(periods[1:], periods[0]) >= 3
+
+
+def pace(of_period: Callable[[int], ir.FloatingValue]) -> ir.FloatingValue:
+    """Average what the `k`-th period of 28 days back has, each older period weighing half of the next."""
+    parts = [of_period(k) * weight for k, weight in enumerate(PERIOD_WEIGHTS)]
+    return sum(parts[1:], parts[0]) / sum(PERIOD_WEIGHTS)
 
 
 def whole(value: ir.NumericValue) -> ir.IntegerValue:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from features.windows import PERIODS
+from features.windows import PERIOD_WEIGHTS
 from training.bundle import Bundle
 from training.reasons import LEAST_POINTS
 
-NEWEST_OF_PACE = 1 / sum(2.0**-k for k in range(PERIODS))
 SENTENCES = {
     "new": "People who responded within a year count for {value:,.1f} fewer, as few established people respond to them "
     "as yet. Counted in full, they would make about {points:.1f} points more.",
@@ -72,6 +71,6 @@ def _without(person: dict[str, float], kind: str) -> dict[str, float]:
         "credible_engagers_90d": lately,
         "credible_engagers_365d": year,
         "credible_engagers_decayed_28d": lately * float(np.sqrt(0.5)),
-        "credible_pace_28d": lately * NEWEST_OF_PACE,
+        "credible_pace_28d": lately * PERIOD_WEIGHTS[0] / sum(PERIOD_WEIGHTS),
     }
     return person | {name: person[name] + added for name, added in more.items()}

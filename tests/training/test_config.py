@@ -30,7 +30,10 @@ def test_frozen():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[outcom]\nhorizon_days = 3", r"outcom is not known, did you mean outcome\? Known are outcome, credibility, panel, model"),
+        (
+            "[outcom]\nhorizon_days = 3",
+            r"outcom is not known, did you mean outcome\? Known are outcome, credibility, panel, model",
+        ),
         (
             "[outcome]\nhorizon = 3",
             r"outcome\.horizon is not known, did you mean horizon_days\? Known are horizon_days",
