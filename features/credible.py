@@ -9,7 +9,7 @@ from functools import partial
 import ibis
 import ibis.expr.types as ir
 
-from features.credibility import FADING_DAYS, NEW_DAYS, part_of
+from features.credibility import FADING_DAYS, part_of
 from features.feature import Feature
 from features.windows import (
     BILLION,
@@ -28,6 +28,8 @@ from features.windows import (
     whole,
     within,
 )
+
+ABSENT_DAYS = 56
 
 _feature = partial(Feature, family="reach", unit="people", over="credited", direction="up")
 _pieces = partial(_feature, family="response", unit="pieces", over="pieces")
@@ -88,7 +90,7 @@ def _since(credited: ir.Table) -> ir.Value:
 
 
 def _absent(user: ir.Table) -> ir.Value:
-    allowed = part_of(user.history, NEW_DAYS) / DAY
+    allowed = part_of(user.history, ABSENT_DAYS) / DAY
     return when(user.days_since_last_act.notnull(), ibis.greatest(user.days_since_last_act - allowed, 0.0))
 
 
@@ -214,8 +216,8 @@ FEATURES = [
     ),
     _feature(
         "days_absent",
-        "days since the person's last act, beyond the first 28 days, or as large a part of a history shorter than 360",
-        "Beyond about four weeks, the person has been away for {value} days.",
+        "days since the person's last act, beyond the first 56 days, or as large a part of a history shorter than 360",
+        "Beyond about eight weeks, the person has been away for {value} days.",
         _absent,
         family="cadence",
         over="users",

@@ -331,7 +331,7 @@ def _combined(table: pd.DataFrame) -> dict[str, pd.Series]:
     """Compute what follows from other columns alone."""
     weeks = (table["days_since_first_act"] / 7 + 1).clip(upper=52)
     engagements = table["engagements_90d"]
-    allowed = min(table["days_since_first_act"].max(), 360) * 28 / 360
+    allowed = min(table["days_since_first_act"].max(), 360) * 56 / 360
     return {
         "followers_per_followed": (table["followers"] + 1) / (table["people_followed"] + 1),
         "disapproval_share_90d": _share(table["disapprovals_90d"], engagements),

@@ -345,8 +345,8 @@ BY_HAND = [
     ("credible_periods_168d", HALF, 1 / 2),
     ("days_since_credible_engagement", [(1, "u", "post", None), (365 + AFTER, "a", "like", "u")], None),
     ("days_since_credible_engagement", NO_RESPONSE, None),
-    ("days_absent", [(30.5, "u", "view", "a"), (90, "u", "post", None), (1, "a", "like", "u")], 2.5),
-    ("days_absent", [(28, "u", "view", "a")], 0),
+    ("days_absent", [(58.5, "u", "view", "a"), (90, "u", "post", None), (1, "a", "like", "u")], 2.5),
+    ("days_absent", [(56, "u", "view", "a")], 0),
     ("days_absent", POSTED, 0),
     ("days_absent", ENGAGED, None),
     # reach
@@ -1024,7 +1024,7 @@ def test_unknown_is_null_and_nothing_found_is_zero(features_of):
         "engagements_per_piece_14d": 1,
         "days_since_last_act": 3,
         "account_age_days": 3,
-        "days_absent": 3 - 3 * 28 / 360,
+        "days_absent": 3 - 3 * 56 / 360,
         "credibility_365d": 1,
     }
     for name in CATALOGUE.names:

@@ -111,9 +111,9 @@ def test_what_has_to_last_lasts_shorter_in_a_shorter_history(features_of, days, 
     assert features_of(acts)["u"]["credible_engagers_28d"] == pytest.approx(weight, abs=2e-9)
 
 
-@pytest.mark.parametrize(("history", "absent"), [(400, 2.5), (360, 2.5), (90, 23.5), (180, 16.5)])
+@pytest.mark.parametrize(("history", "absent"), [(400, 4.5), (360, 4.5), (90, 46.5), (180, 32.5)])
 def test_absence_counts_sooner_in_a_shorter_history(features_of, history, absent):
-    acts = [(history, "old", "post", None), (30.5, "u", "view", None)]
+    acts = [(history, "old", "post", None), (60.5, "u", "view", None)]
     assert features_of(acts)["u"]["days_absent"] == pytest.approx(absent)
 
 
