@@ -12,9 +12,6 @@ and what somebody weighs is by what they received in the end, without the most t
 established once is not enough, it takes several people who respond to them now. The strength of a response halves with
 every `FADING_DAYS` since the last of it and, where it is mutual, is `EXCHANGED`. Sums are of whole billionths, so that
 every engine comes to the same.
-
-What takes long in an old community cannot take as long in a young one: `ESTABLISHED_DAYS`, `NEW_DAYS` and
-`LASTING_DAYS` are those of a history of `HISTORY_DAYS`, and shorter in proportion where the history is.
 """
 
 from collections.abc import Iterator
@@ -34,7 +31,8 @@ HEARD_BY = 3
 FULL = 0.02
 BROAD = 1_000
 HISTORY_DAYS = 360
-ESTABLISHED_DAYS, NEW_DAYS, LASTING_DAYS = 180, 28, 90
+ESTABLISHED_DAYS = 180
+NEW_DAYS, LASTING_DAYS = 28, 90
 
 
 def histories(made: ir.Table, people: ir.Table) -> ir.Table:
@@ -57,7 +55,7 @@ def histories(made: ir.Table, people: ir.Table) -> ir.Table:
 
 
 def part_of(history: ir.IntegerValue, days: float) -> ir.FloatingValue:
-    """Return how long that is, in microseconds, which takes so many days of `HISTORY_DAYS`."""
+    """Shorten some days in proportion to a history that is shorter than `HISTORY_DAYS`, and return microseconds."""
     return history.cast("float64") * (days / HISTORY_DAYS)
 
 
@@ -163,16 +161,16 @@ def propagated(given: ir.Table, seeds: ir.Table, people: ir.Table, keep: Keep) -
         yield rounds.enter_context(keep("credibility", vouched.union(everybody)))
 
 
-def credited(given: ir.Table, credibility: ir.Table, histories: ir.Table) -> ir.Table:
+def credited(given: ir.Table, credibility: ir.Table) -> ir.Table:
     """Weigh the people who engaged by their credibility, in billionths of a person.
 
     Somebody weighs fully from a credibility of `FULL` on, and less who responds to more than `BROAD` people in the
     year. Who is responded to in return weighs nothing at first, and the more the longer ago they began: from 28 days
-    on, fully after 90.
+    on, fully after 90, in young communities too: whoever makes up a crowd has them as well.
 
     Parameters
     ----------
-    given, histories : as above
+    given : as above
     credibility : (user, credibility), in billionths
 
     Returns
@@ -180,14 +178,12 @@ def credited(given: ir.Table, credibility: ir.Table, histories: ir.Table) -> ir.
     the columns of `given`; `vouched`, what the other would weigh but for the exchange; and `weight`
 
     """
-    with_history = given.left_join(histories.select("user", "history"), "user").drop("user_right")
-    known = with_history.left_join(credibility.rename(other="user"), "other").drop("other_right")
+    known = given.left_join(credibility.rename(other="user"), "other").drop("other_right")
     full = (known.credibility.fill_null(0) / (FULL * BILLION)).clip(0.0, 1.0)
     share = full * (BROAD / known.breadth.fill_null(1)).clip(upper=1.0)
-    new, lasting = (part_of(known.history.fill_null(HISTORY_DAYS * DAY), days) for days in (NEW_DAYS, LASTING_DAYS))
-    lasted = ((known.first_age.cast("float64") - new) / (lasting - new)).clip(0.0, 1.0)
+    lasted = ((known.first_age.cast("float64") / DAY - NEW_DAYS) / (LASTING_DAYS - NEW_DAYS)).clip(0.0, 1.0)
     weight = billionths(share * known.mutual.ifelse(lasted, 1.0))
-    return known.mutate(vouched=billionths(share), weight=weight).drop("credibility", "history")
+    return known.mutate(vouched=billionths(share), weight=weight).drop("credibility")
 
 
 @contextmanager
@@ -214,6 +210,6 @@ def weighed(
         keep("given", given(pairs)) as gave,
         keep("seeds", established(gave, made, histories) if named is None else named) as seeds,
         propagated(gave, seeds, people, keep) as has,
-        keep("credited", credited(gave, has, histories)) as weights,
+        keep("credited", credited(gave, has)) as weights,
     ):
         yield has, weights

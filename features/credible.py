@@ -62,7 +62,7 @@ def _uncounted(days: int) -> list[Feature]:
         shown(
             f"uncounted_exchange_{days}d",
             f"by how many people fewer those count who responded in the last {days} days, as the person responds to "
-            "them as well and it has not lasted 90 days, or a quarter of a history shorter than 360",
+            "them as well and it has not lasted 90 days",
             f"People who responded in the last {days} days count for {{value}} fewer, being responded to as well.",
             lambda credited: total(_if_known(credited, days, credited.vouched - credited.weight)),
         ),

@@ -103,8 +103,8 @@ def test_a_mutual_pair_weighs_the_more_the_longer_ago_it_began(features_of, days
     assert features_of(acts)["u"]["credible_engagers_28d"] == pytest.approx(weight, abs=2e-9)
 
 
-@pytest.mark.parametrize(("days", "weight"), [(7, 0), (14.75, 0.5), (22.5, 1), (60, 1)])
-def test_what_has_to_last_lasts_shorter_in_a_shorter_history(features_of, days, weight):
+@pytest.mark.parametrize(("days", "weight"), [(28, 0), (59, 0.5), (89.9, 61.9 / 62)])
+def test_an_exchange_has_to_last_as_long_in_a_short_history(features_of, days, weight):
     young = [(90, name, "post", None) for name in FOUNDERS]
     young += [(8, one, "like", other) for one, other in permutations(FOUNDERS, 2)]
     acts = [*young, (days, "e0", "like", "u"), (1, "e0", "like", "u"), (1, "u", "reply", "e0")]
