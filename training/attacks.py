@@ -193,7 +193,7 @@ ATTACKS = (
         "old_accounts",
         "50 bought dormant accounts, a tenth of all at most, like every daily post for 28 days",
         _liked,
-        6,
+        10,
         hires=50,
         grown=True,
     ),

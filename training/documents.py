@@ -4,7 +4,7 @@ from typing import Any
 
 from features.errors import RegistryError
 from training.home import Home
-from training.registry import CARD, CHALLENGER, CHAMPION, GATE, MODEL, REPORT, absent, aliased
+from training.registry import CARD, CHALLENGER, CHAMPION, GATE, MODEL, REPORT, absent, aliased, tags_of
 from training.tracking import connected, is_new
 
 
@@ -45,7 +45,9 @@ def gate(home: Home, version: str | None = None) -> str:
 
 def _text(home: Home, file: str, version: str | None, alias: str) -> str:
     """Return a text that was logged with a version, or with the one that an alias points to."""
-    if is_new(home):
+    if version is not None:
+        tags_of(home, version)
+    elif is_new(home):
         raise absent(home, alias)
     with connected(home) as mlflow:
         version = version or aliased(mlflow.MlflowClient(), alias)

@@ -39,15 +39,14 @@ def promote(home: Home, version: str, force: str | None = None) -> Promotion:
 
     """
     reason = checked_reason(force)
-    held = registry.versions(home)
-    if version not in held:
-        there = f"there are {', '.join(held)}" if held else "there are none yet"
-        raise RegistryError(f"the registry at {home.registry_uri} has no version {version} of the model; {there}.")
+    tags = registry.tags_of(home, version)
     before = registry.kept_champion(home)
     if before is not None and before[1] == version:
-        raise RegistryError(f"version {version} is the champion already; there are {', '.join(held)}.")
+        raise RegistryError(
+            f"version {version} is the champion already; there are {', '.join(registry.versions(home))}."
+        )
     bundle = registry.load_version(home, version)
-    passed = held[version].get(registry.GATE_TAG) == registry.PASSED
+    passed = tags.get(registry.GATE_TAG) == registry.PASSED
     if not passed and reason is None:
         raise GateError(
             f"version {version} has not passed its gate: 'clout gate --version {version}' says why. To promote it all "

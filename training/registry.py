@@ -145,6 +145,21 @@ def versions(home: Home) -> dict[str, dict[str, str]]:
         return {str(each.version): dict(each.tags) for each in sorted(found, key=lambda each: int(each.version))}
 
 
+def tags_of(home: Home, version: str) -> dict[str, str]:
+    """Return the tags of a version.
+
+    Raises
+    ------
+    RegistryError : the registry cannot be reached, or has no such version (says which there are)
+
+    """
+    held = versions(home)
+    if version not in held:
+        there = f"there are {', '.join(held)}" if held else "there are none yet"
+        raise RegistryError(f"the registry at {home.registry_uri} has no version {version} of the model; {there}.")
+    return held[version]
+
+
 def champion(home: Home) -> tuple[Bundle, str] | None:
     """Return the champion and its version, or None where nothing was promoted yet.
 

@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.catalogue import SCORED
+from features.opening import open_acts
+from features.table import feature_rows
 
 FOUNDERS = ["e0", "e1", "e2", "e3"]
 SECOND = 1 / 86_400
@@ -131,6 +133,21 @@ def test_where_nobody_is_established_everybody_counts_fully(features_of):
     found = features_of([*acts, *vouched("x", "y", "z")])
     assert found["u"]["credible_engagers_90d"] == 3
     assert {row["credibility_365d"] for row in found.values()} == {1}
+
+
+def test_seeds_that_are_given_are_the_only_ones(table, as_of):
+    """Two vouch for a; the founders would be established by the rule."""
+    acts = table([*ESTABLISHED, *((30, name, "like", "a") for name in ("x", "e0")), (30, "x", "like", "b")])
+
+    def of_a(*seeds):
+        return feature_rows(open_acts(acts).seeded(seeds), as_of).set_index("user")["credibility_365d"]["a"]
+
+    assert of_a("x", "not there") == 0  # what one gives does not count
+    seed, other = 1.0, 0.0
+    for _ in range(3):
+        seed, other = 0.15 + 0.85 * 3 * other / 12, 0.85 * (seed / 16 + 2 * other / 12)
+    assert seed / 8 < 0.15 / 4  # e0 responds to three founders and to a; x to a and b, and passes on more
+    assert of_a("x", "e0") == pytest.approx(seed / 8, abs=1e-8)
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,9 @@ def test_a_version_without_a_card(bundle, tmp_path):
         card(home, version)
     with pytest.raises(RegistryError, match="holds no champion of the model 'clout'"):
         card(home)
+    for missing in ("77", "x", "01"):
+        with pytest.raises(RegistryError, match=f"has no version {missing} of the model; there are 1"):
+            gate(home, missing)
 
 
 def test_the_champion_comes_back_as_it_was(home, trained):
@@ -150,9 +153,12 @@ def test_no_home_yet_holds_no_champion_and_nothing_is_made(tmp_path):
 
 
 def test_an_unknown_version(home, trained):
-    for act in (promote, load_version, report, card, gate):
+    for act in (promote, load_version, report):
         with pytest.raises(RegistryError, match=r"the registry at sqlite.* did not answer as expected: .*99"):
             act(home, "99")
+    for told in (card, gate):
+        with pytest.raises(RegistryError, match=r"the registry at sqlite.* has no version 99 of the model; there are 1"):
+            told(home, "99")
     assert required_champion(home)[1] == "1"
 
 

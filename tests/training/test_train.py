@@ -12,7 +12,7 @@ from features.opening import open_acts
 from features.table import feature_rows
 from training.ablation import VARIANTS
 from training.bundle import BOOSTERS, FACTS_FILE
-from training.config import Config, Evaluation, Model, Outcome, Panel
+from training.config import Config, Credibility, Evaluation, Model, Outcome, Panel
 from training.documents import report
 from training.gate import GateError
 from training.home import Home
@@ -209,6 +209,14 @@ class TestScale:
         other = config.model_copy(update={"outcome": Outcome(horizon_days=14)})
         with pytest.raises(ConfigError, match=r"within 28 days, and \[outcome\] horizon_days is 14.*--rescale"):
             self.trained(simulated, other, again[1])
+
+
+def test_seeds_that_are_nobody_are_refused(simulated, config, tmp_path):
+    strangers = config.model_copy(update={"credibility": Credibility(seeds=("ann", "bob", "cid", "dan"))})
+    told = r"none of the 4 seeds in \[credibility\] is anybody in the events: ann, bob, cid, \.\.\.\. Give ids as they"
+    with pytest.raises(ConfigError, match=told):
+        train(open_acts(simulated.events), strangers, Home(tmp_path), simulated.as_of)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_shortest_history_that_can_be_learnt_from(simulated, config, tmp_path):
