@@ -46,9 +46,9 @@ def audience(acts: Acts, as_of: datetime, horizon_days: int) -> pd.DataFrame:
     """
     start, end = (instant_literal(at) for at in (as_of, as_of + timedelta(days=horizon_days)))
     ahead = engagements(acts.rows.filter(acts.rows.time >= start, acts.rows.time < end))
-    pairs = _unasked(ahead.filter(ahead.other.notnull()), acts.rows.filter(acts.rows.time < end))
-    broad = pairs.group_by("other").agg(breadth=pairs.count()).filter(lambda others: others.breadth > BROADCAST)
-    distinct = pairs.anti_join(broad, "other")
+    known = ahead.filter(ahead.other.notnull())
+    broad = known.group_by("other").agg(breadth=known.user.nunique()).filter(lambda others: others.breadth > BROADCAST)
+    distinct = _unasked(known, acts.rows.filter(acts.rows.time < end)).anti_join(broad, "other")
     counted = distinct.group_by(key="user").agg(audience=distinct.count())
     return counted.join(acts.people, "key").select("user", "scope", "audience").to_pandas()
 

@@ -83,6 +83,12 @@ def test_who_addresses_everybody_is_nobodys_audience(table):
     assert counted(table, [*crowd, (12, "loud", "mention", "u500")]) == {"u7": 1}
 
 
+def test_whoever_follows_everybody_counts_for_none_who_did_not_follow_back_either(table):
+    back = [(9, f"u{k}", "follow", "loud") for k in range(495)]
+    assert counted(table, [*back, *((11, "loud", "follow", f"u{k}") for k in range(501))]) == {}
+    assert len(counted(table, [*back, *((11, "loud", "follow", f"u{k}") for k in range(500))])) == 5
+
+
 def test_a_follow_in_return_is_no_audience(table):
     acts = [(5, "u", "follow", "a"), (11, "a", "follow", "u"), (11, "b", "follow", "u"), (12, "u", "follow", "b")]
     assert counted(table, [*acts, (12, "c", "follow", "u")])["u"] == 1

@@ -157,7 +157,9 @@ def test_an_unknown_version(home, trained):
         with pytest.raises(RegistryError, match=r"the registry at sqlite.* did not answer as expected: .*99"):
             act(home, "99")
     for told in (card, gate):
-        with pytest.raises(RegistryError, match=r"the registry at sqlite.* has no version 99 of the model; there are 1"):
+        with pytest.raises(
+            RegistryError, match=r"the registry at sqlite.* has no version 99 of the model; there are 1"
+        ):
             told(home, "99")
     assert required_champion(home)[1] == "1"
 
