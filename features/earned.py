@@ -26,6 +26,8 @@ from features.store import is_store
 from features.table import LATE_DAYS
 from features.windows import RECENT_DAYS, count, within
 
+Differing = dict[str, dict[str, float]]
+
 
 @dataclass(frozen=True)
 class ByVerb:
@@ -93,6 +95,11 @@ class Earned:
             "pieces_drawing": self.drawing,
         }
         return {f"{name}_{self.days}d": float(value) for name, value in counts.items()}
+
+    def differing(self, row: Mapping[str, float]) -> Differing:
+        """Hold the totals against a feature row of the same user, scope and instant; return those that differ."""
+        both = {name: {"events": here, "scored": float(row[name])} for name, here in self.as_features().items()}
+        return {name: values for name, values in both.items() if values["events"] != values["scored"]}
 
 
 def earned(
