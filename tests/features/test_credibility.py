@@ -47,7 +47,6 @@ def test_a_crowd_to_whom_nobody_established_responds_weighs_nothing(features_of)
         "credible_engagers_90d": 0,
         "credible_engagers_365d": 0,
         "credible_engagers_decayed_28d": 0,
-        "credible_engagers_per_piece_90d": None,
     }
     assert found["u"]["credibility_365d"] == found["x9"]["credibility_365d"] == 0
     assert found["u"]["days_since_credible_engagement"] is None
