@@ -83,7 +83,7 @@ def _of_part(lines: list[ChangeLine]) -> list[list[str]]:
     rows = [[f"  {line.sentence}", f"{line.points:+.2f}", ""] for line in shown]
     others = lines[len(shown) :]
     if others:
-        which = "others" if shown else "small ones"
+        which = ("other" if shown else "small one") + ("" if len(others) == 1 else "s")
         rows.append([f"  {len(others)} {which} (--json lists them)", f"{sum(line.points for line in others):+.2f}", ""])
     return rows
 

@@ -84,7 +84,7 @@ def changes(before: Bundle, after: Bundle, old: pd.DataFrame, new: pd.DataFrame)
         "score_to": after.scale.points(margin),
         "unclipped_to": after.scale.unclipped(margin),
     }
-    parts = {part: moved[[n for n in moved if part_of(n) == part]].sum(axis=1) for part in (OWN, OTHERS, TIME)}
+    parts = {part: moved[[n for n in moved if part_of(str(n)) == part]].sum(axis=1) for part in (OWN, OTHERS, TIME)}
     parts[MODEL] = model.sum(axis=1)
     parts[SCALE] = after.scale.unclipped(margin) - before.scale.unclipped(margin)
     clipped = [figures[f"score_{side}"] - figures[f"unclipped_{side}"] for side in ("from", "to")]

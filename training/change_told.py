@@ -18,8 +18,8 @@ class ChangeLine:
     """One line of a change.
 
     `part` is one of PARTS. Of what moved (`own`, `others`, `time`), `before` and `after` are the feature's values, None
-    where unknown; of the `model`, the points that the old and the new one give for the same value, on the old scale; of
-    the `scale`, the points of the same expected audience; of the `clipping`, what it added. `feature` and `family` are
+    where unknown; of the `model`, both are the later one, or the points where everybody starts; of the `scale`, the
+    points of the same expected audience; of the `clipping`, what it added. `feature` and `family` are
     None where a line is of none.
     """
 
@@ -42,7 +42,7 @@ def change_lines(before: Bundle, made: Changes, old: pd.DataFrame, new: pd.DataF
 
     """
     figures = made.figures.iloc[0]
-    lines = [_moved(name, old, new, points) for name, points in made.moved.iloc[0].items() if points != 0.0]
+    lines = [_moved(str(name), old, new, points) for name, points in made.moved.iloc[0].items() if points != 0.0]
     if (made.model.to_numpy() != 0.0).any():
         lines += _remodelled(before, made.model.iloc[0], new)
     if figures[SCALE] != 0.0:
@@ -50,9 +50,9 @@ def change_lines(before: Bundle, made: Changes, old: pd.DataFrame, new: pd.DataF
         told = f"On the new scale, the same expected audience is {ends[1]:.1f} points and no longer {ends[0]:.1f}."
         lines.append(ChangeLine(SCALE, None, None, *ends, float(figures[SCALE]), told))
     if figures[CLIPPING] != 0.0:
-        ends = tuple(float(figures[f"score_{side}"] - figures[f"unclipped_{side}"]) for side in ("from", "to"))
+        was, is_ = (float(figures[f"score_{side}"] - figures[f"unclipped_{side}"]) for side in ("from", "to"))
         told = "Scores end at 0 and at 100."
-        lines.append(ChangeLine(CLIPPING, None, None, *ends, float(figures[CLIPPING]), told))
+        lines.append(ChangeLine(CLIPPING, None, None, was, is_, float(figures[CLIPPING]), told))
     return sorted(lines, key=lambda line: -abs(line.points))
 
 
@@ -61,7 +61,11 @@ def change_reasons(lines: list[ChangeLine], sign: int) -> list[Reason]:
 
     What a new model and a new scale do by themselves is one reason each, whatever features they do it by.
     """
-    told = [Line(x.feature, x.family, x.after, x.points, x.sentence) for x in lines if x.feature and x.part != MODEL]
+    told = [
+        Line(line.feature, line.family or line.part, line.after, line.points, line.sentence)
+        for line in lines
+        if line.feature and line.part != MODEL
+    ]
     for part, why in ((MODEL, "A new model expects"), (SCALE, "A new scale alone gives")):
         points = sum(line.points for line in lines if line.part == part)
         told.append(Line(part, part, None, points, _by_itself(why, points)))
@@ -76,21 +80,21 @@ def _moved(name: str, old: pd.DataFrame, new: pd.DataFrame, points: float) -> Ch
     was, is_ = (_value(rows, name) for rows in (old, new))
     feature = CATALOGUE[name]
     told = feature.sentence.format(value=f"{_said(was, feature.unit)} -> {_said(is_, feature.unit)}")
-    return ChangeLine(part_of(name), name, feature.family, was, is_, float(points), told)
+    return ChangeLine(part_of(name), name, feature.family, was, is_, float(points), told[0].upper() + told[1:])
 
 
 def _remodelled(before: Bundle, points: pd.Series, row: pd.DataFrame) -> list[ChangeLine]:
-    started = base_points(before)
+    """Tell the features that count for more or less, and where everybody starts."""
     lines = []
-    for name, moved in points[points != 0.0].items():
+    for name, moved in ((str(name), float(moved)) for name, moved in points.items() if moved != 0.0):
         if name == BASE:
-            ends = (started, started + float(moved))
-            told = f"Where everybody starts is at {ends[1]:.1f} points and no longer at {ends[0]:.1f}."
-            lines.append(ChangeLine(MODEL, None, None, *ends, float(moved), told))
-            continue
-        value, feature = _value(row, name), CATALOGUE[name]
-        told = f"The new model gives {moved:+.1f} points beside the old one for this: {feature.tell(value)}"
-        lines.append(ChangeLine(MODEL, name, feature.family, value, value, float(moved), told))
+            was, is_ = base_points(before), base_points(before) + moved
+            told = f"Where everybody starts is at {is_:.1f} points and no longer at {was:.1f}."
+            lines.append(ChangeLine(MODEL, None, None, was, is_, moved, told))
+        else:
+            value, feature = _value(row, name), CATALOGUE[name]
+            told = f"The new model makes {'more' if moved > 0 else 'less'} of this: {feature.tell(value)}"
+            lines.append(ChangeLine(MODEL, name, feature.family, value, value, moved, told))
     return lines
 
 

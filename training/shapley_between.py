@@ -60,9 +60,9 @@ def shap_between(booster: lgb.Booster, before: np.ndarray, after: np.ndarray) ->
     values = np.zeros(before.T.shape)
     for start in range(0, len(before), CHUNK):
         part = slice(start, start + CHUNK)
-        columns = [np.ascontiguousarray(held[part].T) for held in (before, after)]
+        old, new = (np.ascontiguousarray(held[part].T) for held in (before, after))
         for tree in trees:
-            _add(tree, *columns, values[:, part])
+            _add(tree, old, new, values[:, part])
     return values.T
 
 
