@@ -21,7 +21,8 @@ import numpy as np
 from features.errors import RegistryError
 from training.trees import inner, leaves, nodes, plain, unknown_left
 
-CHUNK = 16_384
+CHUNK = 65_536
+MOST_BITS = 63
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,26 @@ def _add(tree: Tree, before: np.ndarray, after: np.ndarray, values: np.ndarray) 
     old, new = (_sides(tree, held) for held in (before, after))
     rows = np.flatnonzero((old != new).any(axis=0))
     if len(rows):
-        old, new = old[:, rows], new[:, rows]
+        first, back = _alike(old[:, rows], new[:, rows])
+        old, new = old[:, rows[first]], new[:, rows[first]]
+        parts = {feature: np.zeros(len(first)) for feature, *_ in tree.splits}
         for value, asked in tree.leaves:
             for feature, places, shares in _parts(asked, old, new):
-                values[feature, rows[places]] += value * shares
+                parts[feature][places] += value * shares
+        for feature, held in parts.items():
+            values[feature, rows] += held[back]
+
+
+def _alike(old: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return one row of each pattern of splits, old and new, and which of these every row is like; many are alike."""
+    code = np.zeros(old.shape[1], np.int64)
+    if 2 * len(old) > MOST_BITS:
+        return np.arange(len(code)), np.arange(len(code))
+    for left in (*old, *new):
+        code <<= 1
+        code |= left
+    _, first, back = np.unique(code, return_index=True, return_inverse=True)
+    return first, back
 
 
 def _sides(tree: Tree, held: np.ndarray) -> np.ndarray:

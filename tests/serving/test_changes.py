@@ -265,9 +265,9 @@ def shown(two, monkeypatch, capsys):
 
 
 def test_one_users_change_on_the_terminal(shown, pair):
-    code, out, said = shown("user0100")
+    code, out, said = shown("user0001")
     assert code == 0
-    told = change(*pair, "user0100")
+    told = change(*pair, "user0001")
     found = re.findall(r"^(\w.*?)\s{2,}([+-]?\d+\.\d\d)\s*$", out, flags=re.MULTILINE)
     shown_points = {title: float(points) for title, points in found}
     assert shown_points["Score as of 2017-07-02"] == pytest.approx(told.before.score, abs=0.006)
@@ -280,9 +280,9 @@ def test_one_users_change_on_the_terminal(shown, pair):
 
 
 def test_one_users_change_as_json(shown, pair):
-    code, out, _ = shown("user0100", "--from", "2017-07-02", "--to", "2017-07-30", "--json")
+    code, out, _ = shown("user0001", "--from", "2017-07-02", "--to", "2017-07-30", "--json")
     assert code == 0
-    assert json.loads(out) == json.loads(json.dumps(asdict(change(*pair, "user0100"))))
+    assert json.loads(out) == json.loads(json.dumps(asdict(change(*pair, "user0001"))))
 
 
 def test_too_little_evidence_shows_no_number(shown):
