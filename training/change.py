@@ -119,18 +119,18 @@ def _moved(bundle: Bundle, old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame
     first, last = bundle.matrix(old), bundle.matrix(new)
     per_nat = bundle.scale.points_per_nat
     if PER_PIECE not in names or PIECES in names or not {RESPONDING, PIECES} <= set(old) & set(new):
-        return pd.DataFrame(per_nat * shap_between(bundle.booster, first, last), new.index, names)
+        return pd.DataFrame(per_nat * shap_between(bundle.trees, first, last), new.index, names)
     made = np.flatnonzero(_numbers(old, PIECES) != _numbers(new, PIECES))
-    began, ended = first.copy(), last.copy()
+    began, ended = first.copy(), last[made]
     began[made, names.index(PER_PIECE)] = _per_piece(old, new)[made]
-    ended[made, names.index(PER_PIECE)] = _per_piece(new, old)[made]
-    values = shap_between(bundle.booster, began, last)
+    ended[:, names.index(PER_PIECE)] = _per_piece(new, old)[made]
+    both_ways = [np.concatenate(held) for held in ((began, first[made]), (last, ended))]
+    values, turned = np.split(shap_between(bundle.trees, *both_ways), [len(new)])
+    values[made] = (values[made] + turned) / 2
     pieces = np.zeros(len(new))
     if len(made):
-        values[made] = (values[made] + shap_between(bundle.booster, first[made], ended[made])) / 2
-        margins = (bundle.margin(held[made]) for held in (first, began, ended, last))
-        first_to, began_to, ended_to, last_to = margins
-        pieces[made] = (began_to - first_to + last_to - ended_to) / 2
+        from_, by_pieces, by_people, to = map(bundle.margin, (first[made], began[made], ended, last[made]))
+        pieces[made] = (by_pieces - from_ + to - by_people) / 2
     return pd.DataFrame(per_nat * values, new.index, names).assign(**{PIECES: per_nat * pieces})
 
 

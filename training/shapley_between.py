@@ -40,34 +40,14 @@ class Tree:
     leaves: tuple[tuple[float, dict[int, list[tuple[int, bool]]]], ...]
 
 
-def shap_between(booster: lgb.Booster, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Split the difference of two margins over the features.
-
-    Parameters
-    ----------
-    booster : of numeric splits
-    before, after : features in the booster's order, NaN where unknown, shape (rows, features)
-
-    Returns
-    -------
-    nats, shape (rows, features); a row adds up to the margin after, less the margin before
+def split_trees(booster: lgb.Booster) -> tuple[Tree, ...]:
+    """Take a booster apart.
 
     Raises
     ------
-    RegistryError : the booster holds splits that are not of numbers, or leaves of more than one value
+    RegistryError : it holds splits that are not of numbers, or leaves of more than one value
 
     """
-    trees = _trees(booster)
-    values = np.zeros(before.T.shape)
-    for start in range(0, len(before), CHUNK):
-        part = slice(start, start + CHUNK)
-        old, new = (np.ascontiguousarray(held[part].T) for held in (before, after))
-        for tree in trees:
-            _add(tree, old, new, values[:, part])
-    return values.T
-
-
-def _trees(booster: lgb.Booster) -> list[Tree]:
     model = booster.dump_model()
     roots = [tree["tree_structure"] for tree in model["tree_info"]]
     whole = model["num_tree_per_iteration"] == 1 and not model["average_output"]
@@ -76,7 +56,29 @@ def _trees(booster: lgb.Booster) -> list[Tree]:
             "the model is not made of trees of numeric splits, as 'clout train' makes them: the difference between "
             "two rows cannot be told. Train again with 'clout train'."
         )
-    return [_tree(root) for root in roots if inner(root)]
+    return tuple(_tree(root) for root in roots if inner(root))
+
+
+def shap_between(trees: tuple[Tree, ...], before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Split the difference of two margins over the features.
+
+    Parameters
+    ----------
+    trees : of the booster, as `split_trees` gives them
+    before, after : features in the booster's order, NaN where unknown, shape (rows, features)
+
+    Returns
+    -------
+    nats, shape (rows, features); a row adds up to the margin after, less the margin before
+
+    """
+    values = np.zeros(before.T.shape)
+    for start in range(0, len(before), CHUNK):
+        part = slice(start, start + CHUNK)
+        old, new = (np.ascontiguousarray(held[part].T) for held in (before, after))
+        for tree in trees:
+            _add(tree, old, new, values[:, part])
+    return values.T
 
 
 def _tree(root: dict) -> Tree:

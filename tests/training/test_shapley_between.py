@@ -9,7 +9,7 @@ import pytest
 
 from features.errors import RegistryError
 from training import shapley_between
-from training.shapley_between import shap_between
+from training.shapley_between import split_trees
 
 FEATURES = 5
 
@@ -30,6 +30,10 @@ def world():
     return booster, before, after
 
 
+def between(booster, before, after):
+    return shapley_between.shap_between(split_trees(booster), before, after)
+
+
 def grown(rows, outcome, **settings):
     settings = {"objective": "regression", "min_data_in_leaf": 1, "min_data_in_bin": 1, "verbose": -1} | settings
     settings |= {"min_sum_hessian_in_leaf": 0, "learning_rate": 1.0, "boost_from_average": False, "max_depth": 2}
@@ -43,13 +47,13 @@ def test_both_needed_share_alike():
     before, after = np.array([[0, 0], [0, 1], [1, 1], [0, 1]], float), np.array([[1, 1], [1, 1], [0, 0], [1, 0]], float)
     assert booster.predict(np.array(corners, float)) == pytest.approx([0, 0, 0, 1])
     expected = [[0.5, 0.5], [1, 0], [-0.5, -0.5], [0.5, -0.5]]
-    assert shap_between(booster, before, after) == pytest.approx(np.array(expected))
+    assert between(booster, before, after) == pytest.approx(np.array(expected))
 
 
 def test_it_is_what_all_coalitions_give(world):
     booster, before, after = world
     coalitions = list(product([False, True], repeat=FEATURES))
-    found = shap_between(booster, before[:40], after[:40])
+    found = between(booster, before[:40], after[:40])
     for old, new, parts in zip(before, after, found, strict=False):
         worth = dict(zip(coalitions, booster.predict([np.where(held, new, old) for held in coalitions]), strict=True))
         for feature in range(FEATURES):
@@ -64,7 +68,7 @@ def test_it_is_what_all_coalitions_give(world):
 
 def test_rows_add_up_to_the_difference_of_margins(world):
     booster, before, after = world
-    found = shap_between(booster, before, after).sum(axis=1)
+    found = between(booster, before, after).sum(axis=1)
     assert np.abs(found - (booster.predict(after) - booster.predict(before))).max() < 1e-12
 
 
@@ -72,12 +76,12 @@ def test_what_did_not_move_has_no_part(world):
     _, before, after = world
     still = (before == after) | (np.isnan(before) & np.isnan(after))
     assert still.mean() > 0.2
-    assert (shap_between(*world)[still] == 0).all()
+    assert (between(*world)[still] == 0).all()
 
 
 def test_exchanging_the_rows_changes_every_sign(world):
     booster, before, after = world
-    assert shap_between(booster, before, after) == pytest.approx(-shap_between(booster, after, before), abs=1e-12)
+    assert between(booster, before, after) == pytest.approx(-between(booster, after, before), abs=1e-12)
 
 
 def test_a_monotone_feature_has_the_right_sign_for_everybody(world):
@@ -85,22 +89,22 @@ def test_a_monotone_feature_has_the_right_sign_for_everybody(world):
     booster, before, after = world
     moved = after[:, :2] - before[:, :2]
     known = ~np.isnan(moved)
-    assert (shap_between(*world)[:, :2] * np.sign(moved))[known].min() >= -1e-12
+    assert (between(*world)[:, :2] * np.sign(moved))[known].min() >= -1e-12
     plain = booster.predict(after, pred_contrib=True) - booster.predict(before, pred_contrib=True)
     assert (plain[:, :2] * np.sign(moved))[known].min() < -0.01
 
 
 def test_parts_of_the_rows_give_the_same(world, monkeypatch):
-    whole = shap_between(*world)
+    whole = between(*world)
     monkeypatch.setattr(shapley_between, "CHUNK", 7)
-    assert (shap_between(*world) == whole).all()
+    assert (between(*world) == whole).all()
 
 
 def test_no_rows_and_no_splits(world):
     booster, before, after = world
-    assert shap_between(booster, before[:0], after[:0]).shape == (0, FEATURES)
+    assert between(booster, before[:0], after[:0]).shape == (0, FEATURES)
     flat = grown([[0, 0]] * 50, [1.0] * 50)
-    assert (shap_between(flat, np.zeros((3, 2)), np.ones((3, 2))) == 0).all()
+    assert (between(flat, np.zeros((3, 2)), np.ones((3, 2))) == 0).all()
 
 
 def test_a_booster_of_categories_is_refused():
@@ -108,4 +112,4 @@ def test_a_booster_of_categories_is_refused():
     settings = {"objective": "regression", "verbose": -1, "min_data_in_leaf": 1, "min_data_per_group": 1}
     booster = lgb.train(settings, lgb.Dataset(rows, (rows[:, 0] == 2) * 1.0, categorical_feature=[0]), 2)
     with pytest.raises(RegistryError, match="not made of trees of numeric splits"):
-        shap_between(booster, rows, rows)
+        between(booster, rows, rows)
