@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from features.errors import OutputError, UnknownUserError
 from serving.changes import change, remarks
 from serving.snapshot import Snapshot
-from serving.snapshot_files import told, whole, written_aside
+from serving.snapshot_files import FEATURES_FILE, told, whole, written_aside
 from training.change import PARTS, changes, furthest
 from training.evidence import INSUFFICIENT
 
@@ -156,13 +156,14 @@ def _tables(before: Snapshot, after: Snapshot, scope: str, pairs: pd.DataFrame) 
         made = changes(before.bundle, after.bundle, old, new)
         grades = users[["evidence_from", "evidence_to"]].astype(str)
         change = (made.figures["score_to"] - made.figures["score_from"]).rename("change")
-        columns = [users[["user"]].assign(scope=scope), made.figures[KEPT], change, grades]
+        ends, parts = made.figures[["score_from", "score_to"]], made.figures[list(PARTS)]
+        columns = [users[["user"]].assign(scope=scope), ends, change, parts, grades]
         known = (grades != INSUFFICIENT).all(axis=1).rename("known")
         yield pd.concat([*columns, made.moved, made.model.add_prefix("model_"), known], axis=1)
 
 
 def _rows(snapshot: Snapshot, places: pd.Series) -> pd.DataFrame:
-    with whole(snapshot.folder):
+    with whole(snapshot.folder / FEATURES_FILE):
         return snapshot.features.rows(places.to_numpy(), list(snapshot.features.features))
 
 

@@ -194,6 +194,8 @@ def test_a_communitys_movements(pair, tmp_path, monkeypatch):
     told = movements.movements(before, after, top=7, out=out)
     found = pd.read_parquet(out)
     assert len(found) == told.users == 307
+    first = ["user", "scope", "score_from", "score_to", "change", *PARTS, "evidence_from", "evidence_to"]
+    assert list(found)[: len(first)] == first
     thin = (found[["evidence_from", "evidence_to"]] == "insufficient_evidence").any(axis=1)
     assert {"user0003", "user0005"} < set(found["user"][thin])
     assert (told.only_before, told.only_after, told.insufficient_evidence) == (1, 1, thin.sum())
@@ -249,6 +251,17 @@ def test_a_file_is_written_whole_or_not_at_all(pair, tmp_path, monkeypatch):
     with pytest.raises(RegistryError):
         movements.movements(*pair, out=tmp_path / "changes.parquet")
     assert list(tmp_path.glob("changes*")) == []
+
+
+def test_damage_within_the_features_is_told(two):
+    after = open_snapshot(two)
+    before = open_earlier(two, after)
+    with (before.folder / "features.arrow").open("r+b") as file:
+        file.seek(200)
+        file.write(b"\xff" * ((before.folder / "features.arrow").stat().st_size * 3 // 4 - 200))
+    for tell in (lambda: change(before, after, "user0001"), lambda: movements.movements(before, after)):
+        with pytest.raises(SnapshotError, match=r"damaged: .*features\.arrow"):
+            tell()
 
 
 @pytest.fixture
