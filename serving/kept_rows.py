@@ -50,11 +50,11 @@ class KeptRows:
         """Return some rows' features by name, null as NaN; each batch is read once where the places ascend."""
         batches, within = np.divmod(places, self.per_batch)
         starts = np.flatnonzero(np.diff(batches, prepend=-1))
-        values = [np.empty((0, len(names)))]
-        for start, end in zip(starts, [*starts[1:], len(places)], strict=True):
+        values = np.empty((len(places), len(names)))
+        for start, end in zip(starts, np.append(starts[1:], len(places)), strict=False):
             found = self._batch(int(batches[start])).select(names).to_tensor(null_to_nan=True)
-            values.append(found.to_numpy().astype(float, copy=False)[within[start:end]])
-        return pd.DataFrame(np.concatenate(values), columns=names)
+            values[start:end] = found.to_numpy()[within[start:end]]
+        return pd.DataFrame(values, columns=names)
 
     def _batch(self, batch: int) -> pa.RecordBatch:
         with self.alone:
