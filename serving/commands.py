@@ -1,4 +1,4 @@
-"""The commands that give answers: score, explain, serve, demo."""
+"""The commands that give answers: score, explain, change, serve, demo."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -76,6 +76,45 @@ def explain(
         ledger_table(told)
 
 
+def change(
+    user: Annotated[str | None, typer.Argument(help="The user's id; without one, the whole community.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="The snapshot of this instant; default the one before the later.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="The snapshot of this instant; default the newest.")] = None,
+    scope: Annotated[str, typer.Option(help="The scope of the scores.")] = "all",
+    top: Annotated[int, typer.Option(min=0, help="Of a community: how many of those who moved most.")] = 10,
+    out: Annotated[
+        Path | None, typer.Option(help="Of a community: where everybody's change goes, a .parquet file.")
+    ] = None,
+    home: HomeFolder = None,
+    json: Json = False,
+) -> None:
+    """Show the ledger of a change of score: what the person did, how others responded, a new model, a new scale.
+
+    Without a user, show how far the community moved, by what, and who moved most.
+
+    Example: clout change u0000042 --from 2025-07-04 --to 2025-08-01
+    """
+    from features.events import instant
+    from serving.change_table import change_table, movements_table
+    from serving.changes import change
+    from serving.movements import movements
+    from serving.snapshots import open_earlier, open_snapshot
+
+    if user is not None and out is not None:
+        raise typer.BadParameter("--out is of a whole community: leave out the user.")
+    place = home_from_environment(home)
+    after = open_snapshot(place, instant(end) if end else None)
+    before = open_earlier(place, after, instant(start) if start else None)
+    if user is not None:
+        told = change(before, after, user, scope)
+        as_json(asdict(told)) if json else change_table(told)
+        return
+    moved = movements(before, after, scope, top, out)
+    as_json(asdict(moved)) if json else movements_table(moved)
+
+
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
@@ -108,5 +147,5 @@ def demo(
 
 def add_to(app: typer.Typer) -> None:
     """Give the commands of this layer to the application."""
-    for command in (score, explain, serve, demo):
+    for command in (score, explain, change, serve, demo):
         app.command()(command)

@@ -12,6 +12,8 @@ LAYERS = ("features", "training", "serving")
 TOGETHER = {"serving.command", "serving.commands", "serving.demo"}
 LOADED_BY_SERVING = {
     "bundle",
+    "change",
+    "change_told",
     "documents",
     "evidence",
     "explanation",
