@@ -45,6 +45,12 @@ class KeptRows:
         values = found.to_tensor(null_to_nan=True).to_numpy().astype(float)
         return pd.DataFrame(values, columns=self.features)
 
+    def columns(self, names: list[str]) -> pd.DataFrame:
+        """Return some columns of all rows, null as NaN in features."""
+        with self.alone:
+            batches = [self.reader.get_batch(k).select(names) for k in range(self.reader.num_record_batches)]
+        return pa.Table.from_batches(batches).to_pandas() if batches else pd.DataFrame(columns=names)
+
     def _batch(self, batch: int) -> pa.RecordBatch:
         with self.alone:
             return self.reader.get_batch(batch)
