@@ -18,12 +18,19 @@ ASSOCIATION = (
     "This is an association found among people, no promise: people who differ so stand so, and whoever changes need "
     "not come to stand there."
 )
-OWN = "What is in the person's own hands can only undo what holds a score down: being away, and repeating oneself."
+OWN = (
+    "What is in the person's own hands can only undo what holds a score down: being away, which any act ends, and "
+    "repeating oneself."
+)
 NOTHING = (
     "Nothing that is in the person's own hands would raise this score by half a point or more within what peers show: "
-    "a person's own acts can lower a score, and never raise it. What does is others who respond."
+    "a person's own acts can lower a score, and never raise it."
 )
-NOBODY = "Nor does any peer who is heard more by credible people stand half a point higher."
+OTHERS = "What would is others who respond."
+NOBODY = (
+    "Nor would as many credible people responding in 28 days as peers show. To ask for more, set credible_engagers_28d."
+)
+FEW_PEERS = 20
 
 
 class TooLittleKnownError(WhatIfError):
@@ -34,8 +41,9 @@ class TooLittleKnownError(WhatIfError):
 class WhatIf:
     """What would change a score: `asked` where a change was asked for, else `in_own_hands` and `in_others_hands`.
 
-    `interval` is of the present expected audience, as each outcome has its own of the same level; `peers` is how many
-    people the ranges are of. `notes` say what is assumed and what falls outside, `association` what all of it is.
+    `away_days` is what was asked of doing nothing. `interval` is of the present expected audience, as each outcome has
+    its own of the same level; `peers` is how many people the ranges are of. `notes` say what is assumed and what falls
+    outside, `association` what all of it is.
     """
 
     user: str
@@ -48,6 +56,7 @@ class WhatIf:
     interval: Interval
     evidence: str
     peers: int
+    away_days: int | None
     asked: Outcome | None
     in_own_hands: tuple[Outcome, ...]
     in_others_hands: Outcome | None
@@ -60,8 +69,8 @@ def proposed(snapshot: Snapshot, user: str, scope: str = "all") -> WhatIf:
     row = _row(snapshot, user, scope)
     peers = snapshot.shown.of(scope, row)
     own, others = own_levers(snapshot.bundle, row, peers), others_lever(snapshot.bundle, row, peers)
-    notes = (OWN,) if own else (NOTHING,) if others else (NOTHING, NOBODY)
-    return _told(snapshot, user, scope, peers.people, None, own, others, notes)
+    notes = (OWN,) if own else (NOTHING, OTHERS) if others else (NOTHING, NOBODY)
+    return _told(snapshot, user, scope, peers.people, None, None, own, others, notes)
 
 
 def changed(
@@ -99,7 +108,7 @@ def changed(
     (outcome,) = what_if(snapshot.bundle, row, [question], peers)
     assumed = [] if away_days is None else [AT_THE_SAME_RATE if drawn is None else AS_BEFORE]
     notes = (*assumed, *_warnings(outcome))
-    return _told(snapshot, user, scope, peers.people, outcome, (), None, notes)
+    return _told(snapshot, user, scope, peers.people, away_days, outcome, (), None, notes)
 
 
 def settings(given: Sequence[str]) -> dict[str, float]:
@@ -159,6 +168,7 @@ def _told(
     user: str,
     scope: str,
     peers: int,
+    away_days: int | None,
     asked: Outcome | None,
     own: tuple[Outcome, ...],
     others: Outcome | None,
@@ -170,8 +180,9 @@ def _told(
         **{key: score[key] for key in kept},
         interval=Interval(score["low"], score["high"], snapshot.bundle.intervals.level),
         peers=peers,
+        away_days=away_days,
         asked=asked,
         in_own_hands=own,
         in_others_hands=others,
-        notes=notes,
+        notes=notes if peers >= FEW_PEERS else (*notes, f"There are {peers} peers only: what they show says little."),
     )

@@ -5,6 +5,7 @@ changes will come to stand there. One function answers every question, whoever p
 is set by hand, and what it would be to stop for a while (`stopping`).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -33,12 +34,12 @@ class What:
 class Change:
     """How one feature moves: from `before` to `after` (None: unknown), because it was `asked` or because it follows.
 
-    `points` is what its line in the ledger gains or loses; `outside` says that no peer shows such a value.
+    `points` is what its line in the ledger gains or loses; `outside` says that it lies beyond what peers show.
     """
 
     feature: str
     before: float | None
-    after: float
+    after: float | None
     asked: bool
     actionable: bool
     outside: bool
@@ -50,7 +51,8 @@ class Change:
 class Outcome:
     """Where people stand who differ so: `gain` is `score` less the present one.
 
-    `asks` is the share of peers that the changes asked for pass, added up over features. `other_lines` are points that
+    `asks` is the share of peers that the changes asked for pass, in one feature or another, as if features were
+    independent: `1 - product(1 - share of one)`. `other_lines` are points that
     lines of unchanged features gain or lose beside it, and `clipping` what ending at 0 and 100 takes or adds, so that
     the points of the changes, `other_lines` and `clipping` add up to `gain` within 1e-6. `in_own_hands` says whether
     all that was asked can be acted on by the person alone.
@@ -120,7 +122,7 @@ def _outcome(
     unclipped, gain = float(after["unclipped"] - before["unclipped"]), float(after["score"] - before["score"])
     return Outcome(
         changes=told,
-        asks=sum(passed for change, passed in changes if change.asked),
+        asks=1.0 - math.prod(1.0 - passed for change, passed in changes if change.asked),
         score=float(after["score"]),
         gain=gain,
         other_lines=float(parts.iloc[k].sum()) - sum(change.points for change in told),
@@ -142,14 +144,13 @@ def _changes(
         before, after = person[name], moved[name]
         if abs(after - before) <= ROUNDING or (after != after and before != before):
             continue
-        known = None if before != before else before
         change = Change(
             feature=name,
-            before=known,
-            after=after,
+            before=None if before != before else before,
+            after=None if after != after else after,
             asked=name in question.asked,
             actionable=CATALOGUE[name].actionable,
-            outside=not peers.hold(name, after),
+            outside=after == after and not peers.hold(name, after),
             points=float(parts.get(name, 0.0)),
             sentence=CATALOGUE[name].tell(after),
         )
