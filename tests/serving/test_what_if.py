@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -17,19 +17,37 @@ from serving.peers import SHOWN, Shown
 from serving.scorer import score_rows
 from serving.snapshots import list_snapshots, open_snapshot, write_snapshot
 from serving.what_if import ASSOCIATION, WhatIfError, settings
+from training.config import Config, Model
 from training.home import Home
+from training.panel import Split
+from training.recipe import fit
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def rows(rows):
-    """The people of the other tests, with absence and repetition as they can be."""
+def as_can_be(rows):
+    """Give the people of the other tests absence and repetition as they can be, and some acts."""
     away, share = (rows["days_absent"] * 10).fillna(0), np.arange(len(rows)) % 4 / 4
     most = np.select([share == 0, share == 0.25, share == 0.5], [1.0, 2.0, 3.0], 5.0)
     repeating = {"repeated_share_90d": share, "most_repeated_90d": most, "created_90d": 8.0}
     acts = rows["acts_365d"].where(rows["user"] == "user0003", 30.0)
     return rows.assign(days_absent=away, days_since_last_act=away + 56, acts_365d=acts, **repeating)
+
+
+@pytest.fixture(scope="module")
+def rows(rows):
+    return as_can_be(rows)
+
+
+@pytest.fixture(scope="module")
+def bundle(rows):
+    """A model of people whose audience suffers from absence and repetition."""
+    cutoffs = [AS_OF - timedelta(days=28 * k) for k in (3, 2, 1)]
+    frames = []
+    for seed, cutoff in enumerate(cutoffs):
+        pull = rows["credible_pace_28d"] * np.exp(-rows["days_absent"] / 40) * (1 - rows["repeated_share_90d"])
+        frames.append(rows.assign(as_of=pd.Timestamp(cutoff), audience=np.random.default_rng(seed).poisson(9 * pull)))
+    return fit(pd.concat(frames, ignore_index=True), Split(tuple(cutoffs)), Config(model=Model(trees=40, depth=3)))
 
 
 @pytest.fixture(scope="module")

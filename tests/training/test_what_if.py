@@ -8,8 +8,11 @@ import pandas as pd
 import pytest
 
 from features.catalogue import CATALOGUE, SCORED
+from training.config import Config, Model
 from training.levers import heard_by, others_lever, own_levers
+from training.panel import Split
 from training.peer_values import PeerValues, percentiles
+from training.recipe import fit
 from training.together import WhatIfError
 from training.what_if import What, features_of, what_if
 
@@ -27,9 +30,9 @@ def peers(rows):
     return of_all(worse(rows))
 
 
-def worse(rows):
+def worse(rows, seed=4):
     """Let everybody be away, and repeat themselves, to some degree."""
-    random = np.random.default_rng(4)
+    random = np.random.default_rng(seed)
     away, share = random.uniform(0, 90, len(rows)).round(), random.choice([0.0, 0.25, 0.5, 0.75], len(rows))
     most = np.select([share == 0, share == 0.25, share == 0.5], [1.0, 2.0, 3.0], 5.0)
     repeating = {"repeated_share_90d": share, "most_repeated_90d": most, "created_90d": 8.0}
@@ -131,8 +134,20 @@ def test_two_more_people_by_hand():
 
 
 @pytest.fixture(scope="module")
-def found(bundle, heard, peers):
-    return [own_levers(bundle, one(heard, k), peers) for k in range(len(heard))]
+def plain(rows):
+    """A model of a community in which absence and repetition are all that matters."""
+    cutoffs = [pd.Timestamp("2025-01-01", tz="UTC") + pd.Timedelta(days=28 * k) for k in range(3)]
+    frames = []
+    for seed, cutoff in enumerate(cutoffs):
+        seen = worse(rows, seed)
+        pull = 30 * np.exp(-seen["days_absent"] / 40) * (1 - seen["repeated_share_90d"])
+        frames.append(seen.assign(as_of=cutoff, audience=np.random.default_rng(seed).poisson(pull)))
+    return fit(pd.concat(frames, ignore_index=True), Split(tuple(cutoffs)), Config(model=Model(trees=60, depth=3)))
+
+
+@pytest.fixture(scope="module")
+def found(plain, heard, peers):
+    return [own_levers(plain, one(heard, k), peers) for k in range(len(heard))]
 
 
 class TestLevers:
@@ -163,19 +178,19 @@ class TestLevers:
                 assert not change.outside
                 assert peers.values[change.feature][0] <= change.after <= peers.values[change.feature][-1]
 
-    def test_narrow_peers_narrow_the_proposals(self, bundle, heard):
+    def test_narrow_peers_narrow_the_proposals(self, plain, heard):
         away = heard[heard["days_absent"] > 40].assign(repeated_share_90d=0.5, most_repeated_90d=3.0)
         assert len(away) > 5
         for k in range(len(away)):
-            assert own_levers(bundle, one(away, k), of_all(away)) == ()
+            assert own_levers(plain, one(away, k), of_all(away)) == ()
 
-    def test_who_is_there_and_repeats_nothing_is_asked_nothing(self, bundle, heard, peers):
+    def test_who_is_there_and_repeats_nothing_is_asked_nothing(self, plain, heard, peers):
         best = heard.assign(days_absent=0.0, repeated_share_90d=0.0, most_repeated_90d=1.0, days_since_last_act=1.0)
-        assert [own_levers(bundle, one(best, k), peers) for k in range(10)] == [()] * 10
+        assert [own_levers(plain, one(best, k), peers) for k in range(10)] == [()] * 10
 
-    def test_unknown_repetition_and_absence_ask_nothing(self, bundle, heard, peers):
+    def test_unknown_repetition_and_absence_ask_nothing(self, plain, heard, peers):
         unknown = one(heard, 0).assign(**dict.fromkeys([*OWN, "days_since_last_act"], math.nan))
-        assert own_levers(bundle, unknown, peers) == ()
+        assert own_levers(plain, unknown, peers) == ()
 
     def test_others_are_no_lever_of_ones_own(self, bundle, heard, peers):
         lowest = heard.iloc[[-1]]
