@@ -66,9 +66,9 @@ class WhatIf:
 
 def proposed(snapshot: Snapshot, user: str, scope: str = "all") -> WhatIf:
     """Say what would raise a user's score, of what peers show; errors as in `changed`."""
-    row = _row(snapshot, user, scope)
+    row, bundle = _row(snapshot, user, scope), snapshot.bundle
     peers = snapshot.shown.of(scope, row)
-    own, others = own_levers(snapshot.bundle, row, peers), others_lever(snapshot.bundle, row, peers)
+    own, others = own_levers(bundle, row, peers), others_lever(bundle, row, peers)
     notes = (OWN,) if own else (NOTHING, OTHERS) if others else (NOTHING, NOBODY)
     return _told(snapshot, user, scope, peers.people, None, None, own, others, notes)
 
@@ -99,13 +99,13 @@ def changed(
     CatalogueError : the snapshot's model was trained on another catalogue
 
     """
-    row = _row(snapshot, user, scope)
+    row, bundle = _row(snapshot, user, scope), snapshot.bundle
     peers = snapshot.shown.of(scope, row)
     question = What(dict(asked or {}), {})
     if away_days is not None:
         away = stopped(features_of(row), away_days, peers.allowance)
         question = What({**away.asked, **question.asked}, {**(drawn or {}), **away.follows})
-    (outcome,) = what_if(snapshot.bundle, row, [question], peers)
+    (outcome,) = what_if(bundle, row, [question], peers)
     assumed = [] if away_days is None else [AT_THE_SAME_RATE if drawn is None else AS_BEFORE]
     notes = (*assumed, *_warnings(outcome))
     return _told(snapshot, user, scope, peers.people, away_days, outcome, (), None, notes)

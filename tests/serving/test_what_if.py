@@ -13,10 +13,12 @@ from fastapi.testclient import TestClient
 from features.catalogue import CATALOGUE
 from serving import app as application
 from serving import command, service
+from serving.kept_rows import write_rows
 from serving.peers import SHOWN, Shown
-from serving.scorer import score_rows
+from serving.scorer import in_order, score_rows
 from serving.snapshots import list_snapshots, open_snapshot, write_snapshot
 from serving.what_if import ASSOCIATION, WhatIfError, settings
+from training import stopping
 from training.config import Config, Model
 from training.home import Home
 from training.panel import Split
@@ -83,8 +85,11 @@ def shown(home, monkeypatch, capsys):
     return run
 
 
-def another_catalogue(home):
+def another_catalogue(home, rows):
+    """Let the snapshot be of a catalogue that defined absence otherwise and had no repetition."""
     (folder,) = list_snapshots(home)
+    (folder / "features.arrow").unlink()  # it may be mapped
+    write_rows(in_order(rows).drop(columns="most_repeated_90d"), folder / "features.arrow")
     file = folder / "bundle" / "bundle.json"
     told = json.loads(file.read_text())
     told["features"]["days_absent"] = "0" * 12
@@ -194,8 +199,8 @@ class TestRoute:
         assert (answer.status_code, found["type"]) == (status, f"urn:clout:problem:{kind}")
         assert message in found["detail"]
 
-    def test_another_catalogue(self, client, home):
-        another_catalogue(home)
+    def test_another_catalogue(self, client, home, rows):
+        another_catalogue(home, rows)
         answer = client.get("/v1/users/user0001/what-if")
         assert (answer.status_code, answer.json()["type"]) == (422, "urn:clout:problem:unfit-features")
         assert "defined otherwise here: days_absent" in answer.json()["detail"]
@@ -244,8 +249,27 @@ class TestCommand:
         assert (code, out) == (2, "")
         assert message in said.replace("│ ", "")
 
-    def test_another_catalogue(self, shown, home):
-        another_catalogue(home)
+    def test_the_events_are_asked_for_what_new_pieces_drew(self, home, shown, monkeypatch, tmp_path):
+        asked = []
+
+        def drawn(events, *others):
+            asked.append((events.count().execute(), *others))
+            return {"credible_engagers_7d": 0.0}
+
+        monkeypatch.setattr(stopping, "drawn_no_more", drawn)
+        times = pd.to_datetime(["2017-07-01", "2017-07-02"], utc=True)
+        events = pd.DataFrame({"time": times, "actor": ["a", "b"], "verb": "like", "target": ["b", "a"]})
+        events.to_parquet(tmp_path / "e.parquet", index=False)
+        code, out, said = shown("user0001", "--away-days", "7", "--events", str(tmp_path / "e.parquet"))
+        assert code == 0
+        (found,) = asked
+        assert found[:5] == (2, "user0001", "all", AS_OF, 7)
+        pd.testing.assert_frame_equal(found[5], open_snapshot(home).row("user0001"))
+        assert "7 days of doing nothing." in out
+        assert "Others are taken to do in these days what they did in as many before" in said
+
+    def test_another_catalogue(self, shown, home, rows):
+        another_catalogue(home, rows)
         code, out, said = shown("user0001")
         assert (code, out) == (2, "")
         assert "error: the model was trained on another catalogue of features" in said
