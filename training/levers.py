@@ -46,7 +46,7 @@ def others_lever(bundle: Bundle, row: pd.DataFrame, peers: PeerValues) -> Outcom
     person = features_of(row)
     if LATELY not in bundle.features:
         return None
-    more = [value - person[LATELY] for value in peers.levels(LATELY) if value > person[LATELY]]
+    more = [value - person[LATELY] for value in peers.different(LATELY) if value > person[LATELY]]
     found = what_if(bundle, row, [heard_by(person, people) for people in more], peers)
     return next((outcome for outcome in found if outcome.gain >= LEAST_POINTS), None)
 

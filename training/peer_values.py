@@ -40,6 +40,11 @@ class PeerValues:
             return 0.5
         return float(((found < value).sum() + 0.5 * (found == value).sum()) / len(found))
 
+    def different(self, feature: str) -> list[float]:
+        """Return the different values of all percentiles, rising, to the most that any peer has."""
+        found = self.values.get(feature)
+        return [] if found is None else sorted(set(found.tolist()))
+
     def levels(self, feature: str) -> list[float]:
         """Return the different values at LEVELS, percentiles of peers, rising."""
         found = self.values.get(feature)

@@ -34,4 +34,10 @@ def test_rank_is_the_share_below_and_half_of_those_alike(peers):
 
 def test_levels_are_different_and_rise(peers):
     assert peers.levels("posts") == [0.0, 8.0]
-    assert peers.levels("links") == []
+    assert peers.levels("links") == peers.different("links") == []
+
+
+def test_few_who_stand_out_are_no_level_and_are_shown():
+    peers = PeerValues(100, {"posts": percentiles(np.array([0.0] * 97 + [1.0, 2.0, 7.0]))}, 56.0)
+    assert peers.levels("posts") == [0.0]
+    assert peers.different("posts") == [0.0, 1.0, 2.0, 7.0]

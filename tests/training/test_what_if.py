@@ -201,6 +201,14 @@ class TestLevers:
         (asked,) = [change for change in found.changes if change.asked]
         assert (asked.feature, asked.outside) == ("credible_engagers_28d", False)
 
+    def test_the_few_who_are_heard_are_peers_too(self, bundle, heard, peers):
+        lowest = heard.iloc[[-1]].assign(credible_engagers_28d=0.0)
+        hardly = percentiles(np.array([0.0] * 97 + [4.0] * 3))
+        few = replace(peers, values={**peers.values, "credible_engagers_28d": hardly})
+        found = others_lever(bundle, lowest, few)
+        assert found is not None
+        assert found.changes[0].after == 4.0
+
     def test_nobody_is_heard_more(self, bundle, heard, peers):
         top = one(heard, 0).assign(credible_engagers_28d=1e6, credible_engagers_90d=1e6, credible_engagers_365d=1e6)
         assert others_lever(bundle, top, peers) is None
