@@ -1,8 +1,8 @@
-"""The commands that give answers: score, explain, change, serve, demo."""
+"""The commands that give answers: score, explain, change, what-if, serve, demo."""
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from features.commands import Events, Identities, Scopes, open_as_asked
 from features.terminal import Json, as_json, say, steps, warn
 from training.commands import HomeFolder
 from training.home import home_from_environment
+
+if TYPE_CHECKING:
+    from serving.snapshot import Snapshot
 
 
 def score(
@@ -115,6 +118,62 @@ def change(
     as_json(asdict(moved)) if json else movements_table(moved)
 
 
+def what_if(
+    user: Annotated[str, typer.Argument(help="The user's id, as in the events.")],
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FEATURE=VALUE", help="Ask for this change; may be given again."),
+    ] = None,
+    away_days: Annotated[
+        int | None, typer.Option(help="Ask for so many days of doing nothing, from the snapshot's instant on.")
+    ] = None,
+    events: Annotated[
+        Path | None, typer.Option(help="With --away-days: the events of the snapshot, so that others' side is counted.")
+    ] = None,
+    identities: Identities = None,
+    scope: Annotated[str, typer.Option(help="The scope of the score.")] = "all",
+    as_of: Annotated[str | None, typer.Option(help="The snapshot of this instant; default the newest.")] = None,
+    home: HomeFolder = None,
+    json: Json = False,
+) -> None:
+    """Say what would change a score: the smallest change first, of what is in a person's hands and peers show.
+
+    It is an association found among people, no promise. --set asks for a change, --away-days what stopping would do.
+
+    Example: clout what-if u0000042 --away-days 14
+    """
+    from features.events import instant
+    from serving.snapshots import open_snapshot
+    from serving.what_if import changed, proposed, settings
+    from serving.what_if_table import what_if_table
+
+    snapshot = open_snapshot(home_from_environment(home), instant(as_of) if as_of else None)
+    if (events is not None and away_days is None) or (identities is not None and events is None):
+        raise typer.BadParameter("--events goes with --away-days, and --identities with --events.")
+    if not change and away_days is None:
+        told = proposed(snapshot, user, scope)
+    else:
+        drawn = None if events is None else _drawn(snapshot, user, scope, away_days or 0, events, identities)
+        told = changed(snapshot, user, scope, settings(change or []), away_days, drawn)
+    if json:
+        as_json(asdict(told))
+    else:
+        what_if_table(told)
+
+
+def _drawn(
+    snapshot: "Snapshot", user: str, scope: str, days: int, events: Path, identities: Path | None
+) -> dict[str, float]:
+    from features.events import open_events
+    from features.identities import merged, read_identities
+    from training.stopping import drawn_no_more
+
+    opened = open_events(events)
+    people = opened if identities is None else merged(opened, read_identities(identities))
+    row, seeds = snapshot.row(user, scope), snapshot.bundle.seeds
+    return drawn_no_more(people, user, scope, snapshot.as_of, days, row, seeds)
+
+
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
@@ -147,5 +206,5 @@ def demo(
 
 def add_to(app: typer.Typer) -> None:
     """Give the commands of this layer to the application."""
-    for command in (score, explain, change, serve, demo):
+    for command in (score, explain, change, what_if, serve, demo):
         app.command()(command)

@@ -56,6 +56,12 @@ class KeptRows:
             values[start:end] = found.to_numpy()[within[start:end]]
         return pd.DataFrame(values, columns=names)
 
+    def columns(self, names: list[str]) -> pd.DataFrame:
+        """Return some columns of all rows, null as NaN in features."""
+        with self.alone:
+            batches = [self.reader.get_batch(k).select(names) for k in range(self.reader.num_record_batches)]
+        return pa.Table.from_batches(batches).to_pandas() if batches else pd.DataFrame(columns=names)
+
     def _batch(self, batch: int) -> pa.RecordBatch:
         with self.alone:
             return self.reader.get_batch(batch)

@@ -20,9 +20,14 @@ LOADED_BY_SERVING = {
     "held_back",
     "home",
     "interval",
+    "levers",
+    "peer_values",
     "reasons",
     "registry",
     "scale",
+    "stopping",
+    "together",
+    "what_if",
 }
 HEAVY = {"fastapi", "matplotlib", "mlflow", "optuna", "pyspark", "shap"}
 

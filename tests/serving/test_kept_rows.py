@@ -27,6 +27,8 @@ def test_every_row_to_the_last_bit(tmp_path, monkeypatch, count):
         pd.testing.assert_frame_equal(
             found, rows[["a", "b", "c"]].iloc[[place]].reset_index(drop=True), check_exact=True
         )
+    columns = kept.columns(["scope", "c"])
+    pd.testing.assert_frame_equal(columns, rows[["scope", "c"]], check_exact=True, check_dtype=count > 0)
 
 
 @pytest.mark.parametrize("places", [[], [0], [22], [0, 3, 4, 5, 9, 10, 22], [7, 1, 1, 20], list(range(23))])
