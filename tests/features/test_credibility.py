@@ -118,6 +118,14 @@ def test_absence_counts_sooner_in_a_shorter_history(features_of, history, absent
     assert features_of(acts)["u"]["days_absent"] == pytest.approx(absent)
 
 
+@pytest.mark.parametrize(("people", "weight"), [(1_000, 1.0), (1_500, 0.5), (2_000, 0.0), (2_400, 0.0)])
+def test_who_addresses_everybody_weighs_nothing(features_of, people, weight):
+    loud = [(30, "e0", "mention", f"x{k}") for k in range(people - 4)]  # and u, and the three other founders
+    row = features_of([*ESTABLISHED, *loud, (1, "e0", "like", "u")])["u"]
+    assert row["credible_engagers_28d"] == pytest.approx(weight, abs=1e-8)
+    assert (row["days_since_credible_engagement"] is None) == (weight == 0)
+
+
 @pytest.mark.parametrize("verb", ["follow", "unfollow", "block", "flag", "dislike", "view"])
 def test_what_is_no_response_gives_nothing(features_of, verb):
     found = features_of([*ESTABLISHED, *vouched(*FOUNDERS, verb=verb), (1, "u", "like", "v")])
