@@ -89,6 +89,17 @@ def test_by_hand(bundle):
     )
 
 
+def test_repetition_is_the_persons_doing(bundle):
+    """Fewer than two repetitions make a nat of 20 points: from none to three, all of it goes."""
+    model = tiny(bundle, [[0], [1], [2], [3]], [1, 1, 0, 0], ["repetitions_90d"])
+    old, new = (pd.DataFrame({"repetitions_90d": [value], "created_90d": [9 * value]}) for value in (0.0, 3.0))
+    found = changes(model, model, old, new)
+    assert found.moved.iloc[0].to_dict() == pytest.approx({"repetitions_90d": -20}, abs=1e-5)
+    assert found.figures.iloc[0][["own", "others"]].tolist() == pytest.approx([-20, 0], abs=1e-5)
+    (line,) = change_lines(model, found, old, new)
+    assert line.sentence == "0 -> 3 of the pieces made in the last 90 days repeat an earlier one."
+
+
 def test_everybodys_parts_add_up(made):
     figures = made.figures
     assert len(figures) > 500
