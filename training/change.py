@@ -4,8 +4,7 @@ The order is the one in which each step is a figure that can be checked: what th
 says of the new one, what the new model says of that on the old scale, and on the new one.
 1. From the old row to the new, under the old model, by `shap_between`: a feature that did not move has no part. A
    feature about the person's own acts is `own`, the account's age is `time`, all else is `others`: also a count that
-   fades because nobody new came. People per piece that the person made is moved by both: it moves as the pieces were
-   made, and as people responded, and each has the mean of its parts when it moves first and when it moves last.
+   fades because nobody new came.
 2. From the old model to the new on the new row, in old points: the difference of what either makes of each feature
    (SHAP values against the average training row), and of where everybody starts. A feature that a model does not see
    counts nothing in it.
@@ -26,7 +25,6 @@ from training.shapley_between import shap_between
 
 OWN, OTHERS, TIME, MODEL, SCALE, CLIPPING = PARTS = ("own", "others", "time", "model", "scale", "clipping")
 AGE = "account_age_days"
-PER_PIECE, RESPONDING, PIECES = "credible_engagers_per_piece_90d", "credible_engagers_90d", "created_90d"
 BASE = "base"
 
 
@@ -38,8 +36,7 @@ class Changes:
     ----------
     figures : score_from, unclipped_from, score_to, unclipped_to, and a column for each of PARTS, which add up to
         `score_to - score_from`
-    moved : a column per feature of the old model, and `created_90d` for the pieces made; they add up to `own`,
-        `others` and `time` (see `part_of`)
+    moved : a column per feature of the old model; they add up to `own`, `others` and `time` (see `part_of`)
     model : a column per feature of either model, and `base`; they add up to `model`
 
     """
@@ -112,36 +109,12 @@ def _same(before: Bundle, after: Bundle) -> bool:
 
 
 def _moved(bundle: Bundle, old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """Return the points of each feature's move under one model, the pieces made among them where they count."""
+    """Return the points of each feature's move under one model."""
     names = list(bundle.features)
     if new.empty:
         return pd.DataFrame(columns=names, index=new.index, dtype=float)
-    first, last = bundle.matrix(old), bundle.matrix(new)
-    per_nat = bundle.scale.points_per_nat
-    if PER_PIECE not in names or PIECES in names or not {RESPONDING, PIECES} <= set(old) & set(new):
-        return pd.DataFrame(per_nat * shap_between(bundle.trees, first, last), new.index, names)
-    made = np.flatnonzero(_numbers(old, PIECES) != _numbers(new, PIECES))
-    began, ended = first.copy(), last[made]
-    began[made, names.index(PER_PIECE)] = _per_piece(old, new)[made]
-    ended[:, names.index(PER_PIECE)] = _per_piece(new, old)[made]
-    both_ways = [np.concatenate(held) for held in ((began, first[made]), (last, ended))]
-    values, turned = np.split(shap_between(bundle.trees, *both_ways), [len(new)])
-    values[made] = (values[made] + turned) / 2
-    pieces = np.zeros(len(new))
-    if len(made):
-        from_, by_pieces, by_people, to = map(bundle.margin, (first[made], began[made], ended, last[made]))
-        pieces[made] = (by_pieces - from_ + to - by_people) / 2
-    return pd.DataFrame(per_nat * values, new.index, names).assign(**{PIECES: per_nat * pieces})
-
-
-def _per_piece(people: pd.DataFrame, made: pd.DataFrame) -> np.ndarray:
-    """Return the people per piece that the people of some rows and the pieces of others make; of no piece, unknown."""
-    pieces = _numbers(made, PIECES)
-    return _numbers(people, RESPONDING) / np.where(pieces > 0, pieces, np.nan)
-
-
-def _numbers(rows: pd.DataFrame, name: str) -> np.ndarray:
-    return rows[name].to_numpy(float, na_value=np.nan)
+    nats = shap_between(bundle.trees, bundle.matrix(old), bundle.matrix(new))
+    return pd.DataFrame(bundle.scale.points_per_nat * nats, new.index, names)
 
 
 def _remodelled(before: Bundle, after: Bundle, rows: pd.DataFrame) -> pd.DataFrame:

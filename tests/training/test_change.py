@@ -21,8 +21,6 @@ from training.panel import build_panel, split_cutoffs
 from training.recipe import fit
 from training.scale import Scale
 
-PER_PIECE = "credible_engagers_per_piece_90d"
-
 
 @pytest.fixture(scope="module")
 def earlier(simulated, rows):
@@ -91,28 +89,15 @@ def test_by_hand(bundle):
     )
 
 
-def test_pieces_made_and_people_who_responded_by_hand(bundle):
-    """Two people per piece or more make a nat: from 2 people on 1 piece to 4 on 4, from 2.0 to 1.0.
-
-    By the pieces first: 2 / 4 = 0.5 takes the nat, and the people give none of it back (1.0). By the people first:
-    4 / 1 = 4.0 keeps it, and the pieces take it (1.0). So all 20 points went by the pieces made.
-    """
-    model = tiny(bundle, [[0.5], [1.0], [2.0], [4.0]], [0, 0, 1, 1], [PER_PIECE])
-    old = pd.DataFrame({PER_PIECE: [2.0], "credible_engagers_90d": [2.0], "created_90d": [1.0]})
-    new = pd.DataFrame({PER_PIECE: [1.0], "credible_engagers_90d": [4.0], "created_90d": [4.0]})
+def test_repetition_is_the_persons_doing(bundle):
+    """Fewer than two repetitions make a nat of 20 points: from none to three, all of it goes."""
+    model = tiny(bundle, [[0], [1], [2], [3]], [1, 1, 0, 0], ["repetitions_90d"])
+    old, new = (pd.DataFrame({"repetitions_90d": [value], "created_90d": [9 * value]}) for value in (0.0, 3.0))
     found = changes(model, model, old, new)
-    assert found.moved.iloc[0].to_dict() == pytest.approx({PER_PIECE: 0, "created_90d": -20}, abs=1e-5)
-    back = changes(model, model, new, old)
-    assert back.moved.iloc[0].to_dict() == pytest.approx({PER_PIECE: 0, "created_90d": 20}, abs=1e-5)
-    assert back.figures.iloc[0][["own", "others"]].tolist() == pytest.approx([20, 0], abs=1e-5)
-
-
-def test_no_piece_at_all_is_the_persons_doing(bundle):
-    model = tiny(bundle, [[0.5], [1.0], [2.0], [4.0]], [0, 0, 1, 1], [PER_PIECE])
-    old = pd.DataFrame({PER_PIECE: [2.0], "credible_engagers_90d": [2.0], "created_90d": [1.0]})
-    new = pd.DataFrame({PER_PIECE: [np.nan], "credible_engagers_90d": [2.0], "created_90d": [0.0]})
-    found = changes(model, model, old, new)
-    assert found.moved.iloc[0].to_dict() == pytest.approx({PER_PIECE: 0, "created_90d": -20}, abs=1e-5)
+    assert found.moved.iloc[0].to_dict() == pytest.approx({"repetitions_90d": -20}, abs=1e-5)
+    assert found.figures.iloc[0][["own", "others"]].tolist() == pytest.approx([-20, 0], abs=1e-5)
+    (line,) = change_lines(model, found, old, new)
+    assert line.sentence == "0 -> 3 of the pieces made in the last 90 days repeat an earlier one."
 
 
 def test_everybodys_parts_add_up(made):
@@ -157,15 +142,12 @@ def test_more_of_what_may_only_raise_a_score_never_lowers_it(made, bundle, earli
     checked = 0
     for name in bundle.features:
         sign = {"up": 1, "down": -1}.get(CATALOGUE[name].direction)
-        if sign is not None and name != PER_PIECE:
+        if sign is not None:
             moved = sign * np.sign(later[name] - earlier[name])
             checked += int((moved != 0).sum())
             assert (made.moved[name] * moved).min() >= -1e-9, name
             assert (made.moved[name][moved == 0] == 0).all(), name
     assert checked > 1000
-    some = (earlier["created_90d"] > 0) & (later["created_90d"] > 0)
-    more = np.sign(later["created_90d"] - earlier["created_90d"])
-    assert (made.moved["created_90d"] * more)[some].max() <= 1e-9
 
 
 def test_there_and_back_is_the_same_with_every_sign_turned(bundle, earlier, later):
@@ -220,11 +202,8 @@ def test_nobody(bundle, other, earlier, later):
 
 def test_what_a_feature_tells_of():
     parts = {name: part_of(name) for name in CATALOGUE.scored.names}
-    assert {name for name, part in parts.items() if part == "own"} == {
-        "days_absent", "repeated_share_90d", "most_repeated_90d",
-    }  # fmt: skip
+    assert {name for name, part in parts.items() if part == "own"} == {"days_absent", "repetitions_90d"}
     assert [name for name, part in parts.items() if part == "time"] == ["account_age_days"]
-    assert part_of("created_90d") == "own"
 
 
 def test_lines_and_reasons_of_one(made, bundle, other, earlier, later):
@@ -264,11 +243,14 @@ def test_sentences(bundle):
 
 
 def test_unknown_is_said(bundle):
-    model = tiny(bundle, [[0], [1], [2], [3]], [0, 1, 2, 3], ["repeated_share_90d"])
-    old, new = (pd.DataFrame({"repeated_share_90d": [value]}) for value in (np.nan, 3.0))
+    name = "credible_after_a_day_share_90d"
+    model = tiny(bundle, [[0], [1], [2], [3]], [0, 1, 2, 3], [name])
+    old, new = (pd.DataFrame({name: [value]}) for value in (np.nan, 3.0))
     (line,) = change_lines(model, changes(model, model, old, new), old, new)
-    assert (line.before, line.after, line.part) == (None, 3.0, "own")
-    assert line.sentence == "Unknown -> 300% of the pieces made in the last 90 days repeat an earlier one."
+    assert (line.before, line.after, line.part) == (None, 3.0, "others")
+    assert line.sentence == (
+        "Unknown -> 300% of what credible people did about content came more than a day after it was made."
+    )
 
 
 def test_the_furthest():
