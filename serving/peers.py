@@ -94,4 +94,5 @@ def _percentiles(rows: pd.DataFrame) -> dict[str, np.ndarray]:
 def _allowance(rows: pd.DataFrame) -> float:
     """Return the days without an act that are no absence: as anybody shows who is absent; 56 where nobody is."""
     absent = rows[rows["days_absent"] > 0]
-    return float((absent["days_since_last_act"] - absent["days_absent"]).median()) if len(absent) else ABSENT_DAYS
+    away = absent["days_since_last_act"].fillna(absent["account_age_days"])
+    return float((away - absent["days_absent"]).median()) if len(absent) else ABSENT_DAYS

@@ -9,8 +9,8 @@ from features.windows import PERIOD_WEIGHTS
 from training.bundle import Bundle
 from training.peer_values import PeerValues
 from training.reasons import LEAST_POINTS
-from training.together import ABSENT, MOST, PER_PIECE, PIECES, SHARE
-from training.what_if import Outcome, What, features_of, what_if
+from training.together import ABSENT
+from training.what_if import REPETITIONS, Outcome, What, features_of, what_if
 
 LATELY = "credible_engagers_28d"
 
@@ -18,9 +18,9 @@ LATELY = "credible_engagers_28d"
 def own_levers(bundle: Bundle, row: pd.DataFrame, peers: PeerValues) -> tuple[Outcome, ...]:
     """Find what the person could change alone: the smallest change first, and only what gains half a point or more.
 
-    Looked at are the ends of absence and repetition at values that peers show (`PeerValues.levels`), and both at once.
-    A single act ends an absence, so nothing is asked there but an end. Of changes that ask more than another, only
-    those are given that gain half a point more than it. All that moves stays within what peers show.
+    Looked at are the end of absence, fewer repetitions at values that peers show (`PeerValues.levels`), and both at
+    once. A single act ends an absence, a first one too, so nothing is asked there but an end. Of changes that ask more
+    than another, only those are given that gain half a point more than it. All that moves stays within what peers show.
 
     Parameters
     ----------
@@ -32,7 +32,8 @@ def own_levers(bundle: Bundle, row: pd.DataFrame, peers: PeerValues) -> tuple[Ou
     person = features_of(row)
     own = [name for name in bundle.features if CATALOGUE[name].actionable]
     back = [{ABSENT: 0.0}] if ABSENT in own and person[ABSENT] > 0 else []
-    fewer = [{name: value} for name in (SHARE, MOST) if name in own for value in _below(person, name, peers)]
+    levels = peers.levels(REPETITIONS) if REPETITIONS in own else []
+    fewer = [{REPETITIONS: value} for value in levels if value < person[REPETITIONS]]
     both = [one | other for one, other in product(back, fewer)]
     found = what_if(bundle, row, [What(asked, {}) for asked in (*back, *fewer, *both)], peers)
     return _front([outcome for outcome in found if _shown(outcome)])
@@ -69,14 +70,8 @@ def heard_by(person: dict[str, float], more: float) -> What:
         "credible_engagers_decayed_28d": more * 0.5**0.5,
         "credible_pace_28d": more * PERIOD_WEIGHTS[0] / sum(PERIOD_WEIGHTS),
     }
-    if person[PIECES] > 0:
-        added[PER_PIECE] = more / person[PIECES]
-    follows = {name: person[name] + each for name, each in added.items() if person[name] == person[name]}
+    follows = {name: person[name] + each for name, each in added.items()}
     return What({LATELY: person[LATELY] + more}, follows)
-
-
-def _below(person: dict[str, float], name: str, peers: PeerValues) -> list[float]:
-    return [value for value in peers.levels(name) if value < person[name]]
 
 
 def _shown(outcome: Outcome) -> bool:

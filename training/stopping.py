@@ -33,11 +33,14 @@ AS_BEFORE = (
     "Others are taken to do in these days what they did in as many before, but for what they did about the pieces "
     "that the person made in them."
 )
+FIRST_SEEN = "account_age_days"
 SAME = 1e-6
 
 
 def stopped(person: Mapping[str, float], days: int, allowance: float) -> What:
     """Let a person do nothing for some days; the allowance grows with a history that is short.
+
+    Who never acted has been away since first seen, which was by being engaged with.
 
     Parameters
     ----------
@@ -47,17 +50,13 @@ def stopped(person: Mapping[str, float], days: int, allowance: float) -> What:
 
     Raises
     ------
-    WhatIfError : no act of the person is known, or the days are out of bounds
+    WhatIfError : the days are out of bounds
 
     """
     _check_days(days)
-    if person[SINCE] != person[SINCE]:
-        raise WhatIfError(
-            "no act of this person is known, so there is nothing to stop; they are known by others' acts."
-        )
     allowed = max(allowance, min(allowance + ABSENT_DAYS * days / HISTORY_DAYS, ABSENT_DAYS))
-    since = person[SINCE] + days
-    return What({ABSENT: max(since - allowed, 0.0)}, {SINCE: since})
+    since = person[SINCE] if person[SINCE] == person[SINCE] else person[FIRST_SEEN]
+    return What({ABSENT: max(since + days - allowed, 0.0)}, {SINCE: person[SINCE] + days})
 
 
 def drawn_no_more(

@@ -16,10 +16,10 @@ import pandas as pd
 from features.catalogue import CATALOGUE
 from training.bundle import Bundle
 from training.peer_values import PeerValues
-from training.together import MOST, WhatIfError, together
+from training.together import WhatIfError, together
 
+REPETITIONS, PIECES = "repetitions_90d", "created_90d"
 ROUNDING = 1e-9
-MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def what_if(bundle: Bundle, row: pd.DataFrame, questions: Sequence[What], peers:
         return []
     person = features_of(row)
     for question in questions:
-        _check(bundle, question.asked)
+        _check(bundle, question.asked, person | dict(question.follows))
     moved = [
         together(person, question.asked, peers.allowance) | dict(question.follows) | dict(question.asked)
         for question in questions
@@ -158,7 +158,7 @@ def _changes(
     return found
 
 
-def _check(bundle: Bundle, asked: Mapping[str, float]) -> None:
+def _check(bundle: Bundle, asked: Mapping[str, float], person: Mapping[str, float]) -> None:
     for name, value in asked.items():
         if name not in CATALOGUE:
             near = get_close_matches(name[:100], list(bundle.features), n=1)
@@ -167,18 +167,25 @@ def _check(bundle: Bundle, asked: Mapping[str, float]) -> None:
         if name not in bundle.features:
             raise WhatIfError(f"{name} is shown and moves no score: the model does not see it; {_seen(bundle)}")
         _check_value(name, value)
+        if name == REPETITIONS:
+            _check_repetitions(value, person[PIECES])
 
 
 def _check_value(name: str, value: float) -> None:
     share = CATALOGUE[name].unit == "share"
-    lowest = 1.0 if name == MOST else 0.0
-    if not np.isfinite(value) or value < lowest or (share and value > 1):
+    if not np.isfinite(value) or value < 0 or (share and value > 1):
         raise WhatIfError(
-            f"{name} cannot be {value:g}: expected a number from {lowest:g} {'to 1' if share else 'up'}, in "
+            f"{name} cannot be {value:g}: expected a number from 0 {'to 1' if share else 'up'}, in "
             f"{CATALOGUE[name].unit}."
         )
-    if name == "repeated_share_90d" and value == 1:
-        raise WhatIfError(f"{name} cannot be 1: the first piece of all repeats none. Expected a share below 1.")
+
+
+def _check_repetitions(value: float, made: float) -> None:
+    if value > max(made - 1, 0):
+        raise WhatIfError(
+            f"{REPETITIONS} cannot be {value:g} of {made:g} pieces made: the first of all repeats none. Expected "
+            f"{max(made - 1, 0):g} at most."
+        )
 
 
 def _seen(bundle: Bundle) -> str:

@@ -29,9 +29,7 @@ AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 
 def as_can_be(rows):
     """Give the people of the other tests absence and repetition as they can be, and some acts."""
-    away, share = (rows["days_absent"] * 10).fillna(0), np.arange(len(rows)) % 4 / 4
-    most = np.select([share == 0, share == 0.25, share == 0.5], [1.0, 2.0, 3.0], 5.0)
-    repeating = {"repeated_share_90d": share, "most_repeated_90d": most, "created_90d": 8.0}
+    away, repeating = rows["days_absent"] * 10, {"repetitions_90d": np.arange(len(rows)) % 4 * 2.0, "created_90d": 8.0}
     acts = rows["acts_365d"].where(rows["user"] == "user0003", 30.0)
     return rows.assign(days_absent=away, days_since_last_act=away + 56, acts_365d=acts, **repeating)
 
@@ -47,7 +45,7 @@ def bundle(rows):
     cutoffs = [AS_OF - timedelta(days=28 * k) for k in (3, 2, 1)]
     frames = []
     for seed, cutoff in enumerate(cutoffs):
-        pull = rows["credible_pace_28d"] * np.exp(-rows["days_absent"] / 40) * (1 - rows["repeated_share_90d"])
+        pull = rows["credible_pace_28d"] * np.exp(-rows["days_absent"] / 40) * (1 - rows["repetitions_90d"] / 8)
         frames.append(rows.assign(as_of=pd.Timestamp(cutoff), audience=np.random.default_rng(seed).poisson(9 * pull)))
     return fit(pd.concat(frames, ignore_index=True), Split(tuple(cutoffs)), Config(model=Model(trees=40, depth=3)))
 
@@ -89,7 +87,7 @@ def another_catalogue(home, rows):
     """Let the snapshot be of a catalogue that defined absence otherwise and had no repetition."""
     (folder,) = list_snapshots(home)
     (folder / "features.arrow").unlink()  # it may be mapped
-    write_rows(in_order(rows).drop(columns="most_repeated_90d"), folder / "features.arrow")
+    write_rows(in_order(rows).drop(columns="repetitions_90d"), folder / "features.arrow")
     file = folder / "bundle" / "bundle.json"
     told = json.loads(file.read_text())
     told["features"]["days_absent"] = "0" * 12
@@ -102,7 +100,7 @@ class TestShown:
         """Bands by engagers: 3 and 6 are band 2, none is band 0."""
         told = {"scope": ["all"] * 4 + ["topic:x"], "engagers_365d": [3.0, 6.0, 5.0, np.nan, 3.0]}
         others = {name: [1.0, 2.0, np.nan, 8.0, 9.0] for name in SHOWN[2:]}
-        away = {"days_since_last_act": [30.0, 40.0, 3.0, np.nan, 3.0], "days_absent": [2.0, 12.0, 0.0, np.nan, 0.0]}
+        away = {"days_since_last_act": [30.0, 40.0, 3.0, np.nan, 3.0], "days_absent": [2.0, 12.0, 0.0, 0.0, 0.0]}
         return pd.DataFrame(told | others | away)[SHOWN]
 
     def test_each_is_shown_their_own_peers(self, people):
@@ -110,11 +108,15 @@ class TestShown:
         assert found.people == 3
         assert (found.values["credible_engagers_28d"][0], found.values["credible_engagers_28d"][-1]) == (1.0, 2.0)
         assert Shown(people).of("all", people.iloc[[3]]).values["credible_engagers_28d"].tolist() == [8.0] * 101
-        assert "days_absent" not in Shown(people).of("all", people.iloc[[3]]).values
+        assert "days_since_last_act" not in Shown(people).of("all", people.iloc[[3]]).values
 
     def test_the_allowance_is_that_of_whoever_is_absent(self, people):
         assert Shown(people).of("all", people.iloc[[0]]).allowance == 28
         assert Shown(people).of("topic:x", people.iloc[[4]]).allowance == 56
+
+    def test_the_allowance_where_only_who_never_acted_is_absent(self, people):
+        never = people.iloc[[3]].assign(days_absent=10.0, account_age_days=50.0)
+        assert Shown(never).of("all", never).allowance == 40
 
     def test_as_the_snapshot_has_it(self, home, rows):
         snapshot = open_snapshot(home)
@@ -127,9 +129,9 @@ class TestShown:
 
 class TestSettings:
     def test_read(self):
-        assert settings(["days_absent=0", " most_repeated_90d =1.5e1"]) == {
+        assert settings(["days_absent=0", " repetitions_90d =1.5e1"]) == {
             "days_absent": 0.0,
-            "most_repeated_90d": 15.0,
+            "repetitions_90d": 15.0,
         }
         assert settings([]) == {}
 

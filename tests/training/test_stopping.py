@@ -42,9 +42,23 @@ def test_days_out_of_bounds(days, rows):
         drawn_no_more(None, "me", "all", None, days, rows, [])
 
 
-def test_who_never_acted_has_nothing_to_stop():
-    with pytest.raises(WhatIfError, match="no act of this person is known, so there is nothing to stop"):
-        stopped(NOBODY | {"days_since_last_act": np.nan}, 14, 56.0)
+@pytest.mark.parametrize(("seen", "absent"), [(10.0, 0.0), (50.0, 8.0), (90.0, 48.0)])
+def test_who_never_acted_stays_away_since_first_seen(seen, absent):
+    question = stopped(NOBODY | {"days_since_last_act": np.nan, "account_age_days": seen}, 14, 56.0)
+    assert question.asked == {"days_absent": absent}
+    assert np.isnan(question.follows["days_since_last_act"])
+
+
+def test_the_absence_of_who_never_acted_is_the_one_that_the_features_will_show(table):
+    events = table([(0, "fan", "post", None, "p"), (70, "fan", "follow", "me"), (149, "fan", "post", None, "q")])
+    now = pd.Timestamp("2025-05-31", tz="UTC").to_pydatetime()  # day 150
+    before, later = (
+        feature_rows(open_acts(events), at).query("user == 'me'") for at in (now - timedelta(days=30), now)
+    )
+    allowance = 120 * 56 / 360
+    assert before["days_absent"].iloc[0] == pytest.approx(50 - allowance)
+    question = stopped(features_of(before), 30, allowance)
+    assert question.asked["days_absent"] == pytest.approx(later["days_absent"].iloc[0])
 
 
 def test_the_absence_is_the_one_that_the_features_will_show(simulated):

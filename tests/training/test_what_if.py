@@ -16,7 +16,7 @@ from training.recipe import fit
 from training.together import WhatIfError
 from training.what_if import What, features_of, what_if
 
-OWN = {"days_absent", "repeated_share_90d", "most_repeated_90d"}
+OWN = {"days_absent", "repetitions_90d"}
 
 
 def of_all(rows):
@@ -33,10 +33,8 @@ def peers(rows):
 def worse(rows, seed=4):
     """Let everybody be away, and repeat themselves, to some degree."""
     random = np.random.default_rng(seed)
-    away, share = random.uniform(0, 90, len(rows)).round(), random.choice([0.0, 0.25, 0.5, 0.75], len(rows))
-    most = np.select([share == 0, share == 0.25, share == 0.5], [1.0, 2.0, 3.0], 5.0)
-    repeating = {"repeated_share_90d": share, "most_repeated_90d": most, "created_90d": 8.0}
-    return rows.assign(days_absent=away, days_since_last_act=away + 56, **repeating)
+    away, repeated = random.uniform(0, 90, len(rows)).round(), random.choice([0.0, 2.0, 4.0, 6.0], len(rows))
+    return rows.assign(days_absent=away, days_since_last_act=away + 56, repetitions_90d=repeated, created_90d=8.0)
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +68,8 @@ def test_an_outcome_is_the_models(bundle, heard, peers):
 
 
 def test_what_is_asked_of_two_features_is_in_one_or_the_other(bundle, heard, peers):
-    row = one(heard, 0).assign(days_absent=30.0, repeated_share_90d=0.5, most_repeated_90d=3.0)
-    absence, repetition = {"days_absent": 0.0}, {"repeated_share_90d": 0.0}
+    row = one(heard, 0).assign(days_absent=30.0, repetitions_90d=4.0)
+    absence, repetition = {"days_absent": 0.0}, {"repetitions_90d": 0.0}
     single, other, both = what_if(
         bundle, row, [What(a, {}) for a in (absence, repetition, absence | repetition)], peers
     )
@@ -82,7 +80,7 @@ def test_what_is_asked_of_two_features_is_in_one_or_the_other(bundle, heard, pee
 @pytest.mark.parametrize("k", range(0, 50, 5))
 def test_parts_add_up_to_the_gain(bundle, heard, peers, k):
     row = one(heard, k)
-    questions = [What({"days_absent": 0.0, "repeated_share_90d": 0.0}, {}), heard_by(features_of(row), 5.0)]
+    questions = [What({"days_absent": 0.0, "repetitions_90d": 0.0}, {}), heard_by(features_of(row), 5.0)]
     for outcome in what_if(bundle, row, questions, peers):
         added = sum(change.points for change in outcome.changes) + outcome.other_lines + outcome.clipping
         assert added == pytest.approx(outcome.gain, abs=1e-6)
@@ -102,9 +100,7 @@ def test_ending_at_zero_is_told(bundle, heard, peers):
 @pytest.mark.parametrize("name", sorted(OWN))
 def test_asking_for_less_never_lowers_the_score(bundle, heard, peers, name, k):
     row = one(heard, k)
-    highest = {"days_absent": 300.0, "repeated_share_90d": 0.9, "most_repeated_90d": 9.0}[name]
-    lowest = 1.0 if name == "most_repeated_90d" else 0.0
-    values = np.linspace(highest, lowest, 20)
+    values = np.linspace({"days_absent": 300.0, "repetitions_90d": 7.0}[name], 0.0, 20)
     scores = [outcome.score for outcome in what_if(bundle, row, [What({name: v}, {}) for v in values], peers)]
     assert (np.diff(scores) >= -1e-9).all()
 
@@ -118,8 +114,7 @@ def test_more_people_never_lower_the_score(bundle, heard, peers):
 
 
 def test_two_more_people_by_hand():
-    person = dict.fromkeys(CATALOGUE.names, 1.0) | {"created_90d": 4.0}
-    question = heard_by(person, 2.0)
+    question = heard_by(dict.fromkeys(CATALOGUE.names, 1.0), 2.0)
     assert question.asked == {"credible_engagers_28d": 3.0}
     assert question.follows == pytest.approx(
         {
@@ -128,7 +123,6 @@ def test_two_more_people_by_hand():
             "credible_engagers_365d": 3.0,
             "credible_engagers_decayed_28d": 1 + 2**0.5,
             "credible_pace_28d": 1 + 2 * 32 / 63,
-            "credible_engagers_per_piece_90d": 1.5,
         }
     )
 
@@ -140,7 +134,7 @@ def plain(rows):
     frames = []
     for seed, cutoff in enumerate(cutoffs):
         seen = worse(rows, seed)
-        pull = 30 * np.exp(-seen["days_absent"] / 40) * (1 - seen["repeated_share_90d"])
+        pull = 30 * np.exp(-seen["days_absent"] / 40) * (1 - seen["repetitions_90d"] / 8)
         frames.append(seen.assign(as_of=cutoff, audience=np.random.default_rng(seed).poisson(pull)))
     return fit(pd.concat(frames, ignore_index=True), Split(tuple(cutoffs)), Config(model=Model(trees=60, depth=3)))
 
@@ -155,8 +149,7 @@ class TestLevers:
         asked = {
             change.feature for outcomes in found for outcome in outcomes for change in outcome.changes if change.asked
         }
-        assert "days_absent" in asked
-        assert asked & {"repeated_share_90d", "most_repeated_90d"}
+        assert asked == OWN
         assert max(map(len, found)) > 1
 
     def test_only_what_is_in_ones_own_hands_and_gains(self, found):
@@ -179,18 +172,24 @@ class TestLevers:
                 assert peers.values[change.feature][0] <= change.after <= peers.values[change.feature][-1]
 
     def test_narrow_peers_narrow_the_proposals(self, plain, heard):
-        away = heard[heard["days_absent"] > 40].assign(repeated_share_90d=0.5, most_repeated_90d=3.0)
+        away = heard[heard["days_absent"] > 40].assign(repetitions_90d=4.0)
         assert len(away) > 5
         for k in range(len(away)):
             assert own_levers(plain, one(away, k), of_all(away)) == ()
 
     def test_who_is_there_and_repeats_nothing_is_asked_nothing(self, plain, heard, peers):
-        best = heard.assign(days_absent=0.0, repeated_share_90d=0.0, most_repeated_90d=1.0, days_since_last_act=1.0)
+        best = heard.assign(days_absent=0.0, repetitions_90d=0.0, days_since_last_act=1.0)
         assert [own_levers(plain, one(best, k), peers) for k in range(10)] == [()] * 10
 
-    def test_unknown_repetition_and_absence_ask_nothing(self, plain, heard, peers):
-        unknown = one(heard, 0).assign(**dict.fromkeys([*OWN, "days_since_last_act"], math.nan))
-        assert own_levers(plain, unknown, peers) == ()
+    def test_who_never_acted_can_end_an_absence_by_acting(self, plain, heard, peers):
+        never = one(heard, 0).assign(days_absent=80.0, days_since_last_act=math.nan, repetitions_90d=0.0)
+        (outcome,) = own_levers(plain, never, peers)
+        told = {change.feature: (change.before, change.after, change.asked) for change in outcome.changes}
+        assert told == {"days_absent": (80, 0, True), "days_since_last_act": (None, 56, False)}
+
+    def test_who_never_acted_and_is_not_absent_is_asked_nothing(self, plain, heard, peers):
+        never = one(heard, 0).assign(days_absent=0.0, days_since_last_act=math.nan, repetitions_90d=0.0)
+        assert own_levers(plain, never, peers) == ()
 
     def test_others_are_no_lever_of_ones_own(self, bundle, heard, peers):
         lowest = heard.iloc[[-1]]
@@ -230,12 +229,13 @@ class TestQuestions:
         assert not outcome.in_own_hands
 
     def test_what_follows_may_become_unknown(self, bundle, heard, peers):
-        row = one(heard, 0)
-        (outcome,) = what_if(bundle, row, [What({}, {"repeated_share_90d": math.nan})], peers)
+        name = "credible_after_a_day_share_90d"
+        row = one(heard, 0).assign(**{name: 0.5})
+        (outcome,) = what_if(bundle, row, [What({}, {name: math.nan})], peers)
         (change,) = outcome.changes
         assert (change.after, change.outside) == (None, False)
         assert change.sentence.startswith("Not known")
-        assert outcome.score == pytest.approx(by_the_model(bundle, row, {"repeated_share_90d": math.nan}))
+        assert outcome.score == pytest.approx(by_the_model(bundle, row, {name: math.nan}))
 
     @pytest.mark.parametrize(
         ("asked", "message"),
@@ -249,14 +249,33 @@ class TestQuestions:
             ({"days_absent": -1.0}, "days_absent cannot be -1: expected a number from 0 up, in days"),
             ({"days_absent": math.nan}, "days_absent cannot be nan"),
             ({"days_absent": math.inf}, "days_absent cannot be inf"),
-            ({"repeated_share_90d": 1.5}, "repeated_share_90d cannot be 1.5: expected a number from 0 to 1, in share"),
-            ({"repeated_share_90d": 1.0}, "the first piece of all repeats none"),
-            ({"most_repeated_90d": 0.0}, "most_repeated_90d cannot be 0: expected a number from 1 up, in pieces"),
+            ({"repetitions_90d": -1.0}, "repetitions_90d cannot be -1: expected a number from 0 up, in pieces"),
+            (
+                {"repetitions_90d": 8.0},
+                "cannot be 8 of 8 pieces made: the first of all repeats none. Expected 7",
+            ),
+            (
+                {"credible_after_a_day_share_90d": 1.5},
+                "credible_after_a_day_share_90d cannot be 1.5: expected a number from 0 to 1, in share",
+            ),
+            ({"most_repeated_90d": 2.0}, "most_repeated_90d is shown and moves no score: the model does not see it"),
         ],
     )
     def test_what_cannot_be(self, bundle, heard, peers, asked, message):
         with pytest.raises(WhatIfError, match=message):
             what_if(bundle, one(heard, 0), [What(asked, {})], peers)
+
+    @pytest.mark.parametrize("made", [0.0, 1.0])
+    def test_who_made_one_piece_or_none_repeats_nothing(self, bundle, heard, peers, made):
+        row = one(heard, 0).assign(created_90d=made, repetitions_90d=0.0)
+        (outcome,) = what_if(bundle, row, [What({"repetitions_90d": 0.0}, {})], peers)
+        assert outcome.changes == ()
+        with pytest.raises(WhatIfError, match=f"cannot be 1 of {made:g} pieces made: .* Expected 0 at most"):
+            what_if(bundle, row, [What({"repetitions_90d": 1.0}, {})], peers)
+
+    def test_repetitions_are_of_the_pieces_that_would_be_left(self, bundle, heard, peers):
+        with pytest.raises(WhatIfError, match="cannot be 5 of 3 pieces made"):
+            what_if(bundle, one(heard, 0), [What({"repetitions_90d": 5.0}, {"created_90d": 3.0})], peers)
 
 
 def test_rows_are_not_touched(bundle, heard, peers):
