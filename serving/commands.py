@@ -60,23 +60,40 @@ def explain(
     user: Annotated[str, typer.Argument(help="The user's id, as in the events.")],
     scope: Annotated[str, typer.Option(help="The scope of the score.")] = "all",
     as_of: Annotated[str | None, typer.Option(help="The snapshot of this instant; default the newest.")] = None,
+    events: Annotated[
+        Path | None, typer.Option(help="The events that were scored: also show what earned it, piece by piece.")
+    ] = None,
+    identities: Identities = None,
+    top: Annotated[int, typer.Option(min=1, help="With --events: how many pieces.")] = 10,
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:
     """Show the ledger of one score: points per feature that add up to it, by family, and the reasons in a few words.
 
-    Example: clout explain u0000042
+    With --events, the pieces that earned the most follow, with how many people engaged.
+
+    Example: clout explain u0000042 --events community.parquet
     """
+    from features.earned import earned
     from features.events import instant
+    from features.identities import read_identities
+    from serving.earned_table import earned_table
     from serving.ledger_table import ledger_table
     from serving.snapshots import open_snapshot
 
+    if identities is not None and events is None:
+        raise typer.BadParameter("--identities says who is who in the events: it goes with --events.")
     snapshot = open_snapshot(home_from_environment(home), instant(as_of) if as_of else None)
     told = snapshot.explain(user, scope)
+    row = snapshot.row(user, scope).iloc[0]
+    people = read_identities(identities) if identities else None
+    made = earned(events, user, snapshot.as_of, scope, people, top) if events else None
     if json:
-        as_json(asdict(told))
-    else:
-        ledger_table(told)
+        as_json(asdict(told) | ({"earned": asdict(made) | {"differing": made.differing(row)}} if made else {}))
+        return
+    ledger_table(told)
+    if made:
+        earned_table(made, row)
 
 
 def change(
