@@ -165,8 +165,9 @@ def credited(given: ir.Table, credibility: ir.Table) -> ir.Table:
     """Weigh the people who engaged by their credibility, in billionths of a person.
 
     Somebody weighs fully from a credibility of `FULL` on, and less who responds to more than `BROAD` people in the
-    year, down to nothing at twice as many: whoever addresses everybody tells nobody apart. Who is responded to in return weighs nothing at first, and the more the longer ago they began: from 28 days
-    on, fully after 90, in young communities too: whoever makes up a crowd has them as well.
+    year, down to nothing at twice as many: whoever addresses everybody tells nobody apart. Who is responded to in
+    return weighs nothing at first, and the more the longer ago they began: from 28 days on, fully after 90, in young
+    communities too: whoever makes up a crowd has them as well.
 
     Parameters
     ----------
