@@ -105,8 +105,8 @@ def waterfall(base: float, lines: Sequence[Line], most: int = 12) -> Figure:
     data = np.array([np.nan if value is None else round(value, 2) for value in values])
     with drawing(0) as shap:
         told = shap.Explanation(points, base, data, feature_names=[label(line.feature) for line in lines])
-        figure = shap.plots.waterfall(told, max_display=most, show=False).figure
-    return figure
+        axes = shap.plots.waterfall(told, max_display=most, show=False)
+    return axes.figure
 
 
 def _scatter(shap: Any, axes: Axes, points: np.ndarray, rows: pd.DataFrame, name: str, other: str | None) -> None:
@@ -168,7 +168,7 @@ def _panels(title: str, count: int, columns: int = 3) -> tuple[Figure, list[Axes
     """Return a figure with so many panels, at most so many beside each other."""
     columns = min(columns, max(count, 1))
     lines = max(-(-count // columns), 1)
-    figure = Figure(figsize=(5.2 * columns, 4.1 * lines + 0.5), layout="constrained", dpi=100)
+    figure = Figure(figsize=(5.2 * columns, 4.1 * lines + 0.5), layout="constrained", dpi=90)
     figure.suptitle(title, color=INK, x=0.01, ha="left")
     figure.supxlabel(READING, color=INK, x=0.01, ha="left", fontsize=8.5)
     places = list(figure.subplots(lines, columns, squeeze=False).ravel())
