@@ -59,7 +59,7 @@ class View:
     @cached_property
     def together(self) -> pd.DataFrame:
         """Mean |points| that two features give only together, both halves added up; diagonal: that one gives alone."""
-        mean = 2 * np.abs(self.pairs).mean(axis=0)
+        mean = 2 * np.abs(self.pairs).sum(axis=0) / max(len(self.pairs), 1)
         mean[np.diag_indices_from(mean)] /= 2
         return pd.DataFrame(mean, index=list(self.bundle.features), columns=list(self.bundle.features))
 
