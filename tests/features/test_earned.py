@@ -119,7 +119,7 @@ def told(time):
     return time.to_pydatetime().isoformat().replace("+00:00", "Z")
 
 
-@settings(max_examples=40)
+@settings(max_examples=10)
 @given(acts=ACTS, top=st.sampled_from([None, 1, 2]))
 def test_it_is_what_brute_force_finds_and_what_features_count(acts, top):
     events = frame(acts)
@@ -138,7 +138,7 @@ def test_it_is_what_brute_force_finds_and_what_features_count(acts, top):
             assert (p.people, p.engagements, p.unknown, p.verbs, p.made, p.first, p.last) == pieces[p.piece]
         assert (made.people, made.responders, made.engagements, made.verbs) == totals
         assert (made.on_pieces, made.drawing) == (on_pieces, len(pieces))
-        assert made.differing(rows.loc[user]) == {}
+        assert user not in rows.index or made.differing(rows.loc[user]) == {}  # who was only viewed has no row
 
 
 @settings(max_examples=15)
