@@ -165,8 +165,9 @@ def credited(given: ir.Table, credibility: ir.Table) -> ir.Table:
     """Weigh the people who engaged by their credibility, in billionths of a person.
 
     Somebody weighs fully from a credibility of `FULL` on, and less who responds to more than `BROAD` people in the
-    year. Who is responded to in return weighs nothing at first, and the more the longer ago they began: from 28 days
-    on, fully after 90, in young communities too: whoever makes up a crowd has them as well.
+    year, down to nothing at twice as many: whoever addresses everybody tells nobody apart. Who is responded to in
+    return weighs nothing at first, and the more the longer ago they began: from 28 days on, fully after 90, in young
+    communities too: whoever makes up a crowd has them as well.
 
     Parameters
     ----------
@@ -180,7 +181,7 @@ def credited(given: ir.Table, credibility: ir.Table) -> ir.Table:
     """
     known = given.left_join(credibility.rename(other="user"), "other").drop("other_right")
     full = (known.credibility.fill_null(0) / (FULL * BILLION)).clip(0.0, 1.0)
-    share = full * (BROAD / known.breadth.fill_null(1)).clip(upper=1.0)
+    share = full * (2.0 - known.breadth.fill_null(1) / BROAD).clip(0.0, 1.0)
     lasted = ((known.first_age.cast("float64") / DAY - NEW_DAYS) / (LASTING_DAYS - NEW_DAYS)).clip(0.0, 1.0)
     weight = billionths(share * known.mutual.ifelse(lasted, 1.0))
     return known.mutate(vouched=billionths(share), weight=weight).drop("credibility")

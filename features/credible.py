@@ -9,7 +9,7 @@ from functools import partial
 import ibis
 import ibis.expr.types as ir
 
-from features.credibility import FADING_DAYS, part_of
+from features.credibility import FADING_DAYS, HISTORY_DAYS, part_of
 from features.feature import Feature
 from features.windows import (
     BILLION,
@@ -90,8 +90,10 @@ def _since(credited: ir.Table) -> ir.Value:
 
 
 def _absent(user: ir.Table) -> ir.Value:
-    allowed = part_of(user.history, ABSENT_DAYS) / DAY
-    return when(user.days_since_last_act.notnull(), ibis.greatest(user.days_since_last_act - allowed, 0.0))
+    """Count who never acted as absent since they were first seen: known to everybody, so no act makes it known."""
+    allowed = part_of(user.history.fill_null(HISTORY_DAYS * DAY), ABSENT_DAYS) / DAY
+    away = user.days_since_last_act.fill_null(days(user.first_engaged_age))
+    return ibis.greatest(away - allowed, 0.0)
 
 
 def _drawing(days: int) -> Feature:
@@ -193,6 +195,7 @@ FEATURES = [
         family="response",
         over="users",
         unit="people per piece",
+        direction="none",
         if_none=None,
     ),
     _feature(
@@ -216,7 +219,8 @@ FEATURES = [
     ),
     _feature(
         "days_absent",
-        "days since the person's last act, beyond the first 56 days, or as large a part of a history shorter than 360",
+        "days since the person's last act, or since being first engaged with where there is none, beyond the first 56 "
+        "days, or as large a part of a history shorter than 360",
         "Beyond about eight weeks, the person has been away for {value} days.",
         _absent,
         family="cadence",
@@ -224,6 +228,5 @@ FEATURES = [
         unit="days",
         direction="down",
         actionable=True,
-        if_none=None,
     ),
 ]

@@ -5,7 +5,7 @@ counted alike here: how credible each of them is comes out of passes over everyb
 without.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -237,7 +237,7 @@ def _pieces(received: ir.Table, as_of: datetime, top: int | None) -> tuple[Piece
     )
 
 
-def _verbs(rows: list[Mapping]) -> dict[str, ByVerb]:
+def _verbs(rows: Sequence[Mapping]) -> dict[str, ByVerb]:
     """Order by engagements, the most first."""
     ordered = sorted(rows, key=lambda row: (-row["engagements"], row["verb"]))
     return {VERBS[row["verb"]]: ByVerb(row["people"], row["engagements"]) for row in ordered}

@@ -37,7 +37,16 @@ FEATURES = [
         "{value} of the pieces made in the last 90 days repeat an earlier one.",
         lambda contents: ratio(contents.copies.sum() - contents.count(), contents.copies.sum()),
         over="contents",
+    ),
+    _feature(
+        "repetitions_90d",
+        "how many of the pieces made in the last 90 days are known to repeat an earlier one of them",
+        "{value} of the pieces made in the last 90 days repeat an earlier one.",
+        lambda contents: contents.copies.sum() - contents.count(),
+        over="contents",
+        unit="pieces",
         direction="down",
+        if_none=0.0,
     ),
     _feature(
         "most_repeated_90d",
@@ -46,7 +55,6 @@ FEATURES = [
         lambda contents: contents.copies.max(),
         over="contents",
         unit="pieces",
-        direction="down",
     ),
     _feature(
         "link_share_90d",

@@ -1,13 +1,13 @@
-"""The commands that give answers: score, explain, serve, demo."""
+"""The commands that give answers; those of reviewers are in `review`."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from features.commands import Events, Identities, Scopes, open_as_asked
-from features.terminal import Json, as_json, say, steps, warn
+from features.terminal import say, steps, warn
+from serving.review import change, explain, what_if
 from training.commands import HomeFolder
 from training.home import home_from_environment
 
@@ -53,46 +53,6 @@ def score(
     say(f"Snapshot: {snapshot}. Next: clout explain USER, or clout serve.")
 
 
-def explain(
-    user: Annotated[str, typer.Argument(help="The user's id, as in the events.")],
-    scope: Annotated[str, typer.Option(help="The scope of the score.")] = "all",
-    as_of: Annotated[str | None, typer.Option(help="The snapshot of this instant; default the newest.")] = None,
-    events: Annotated[
-        Path | None, typer.Option(help="The events that were scored: also show what earned it, piece by piece.")
-    ] = None,
-    identities: Identities = None,
-    top: Annotated[int, typer.Option(min=1, help="With --events: how many pieces.")] = 10,
-    home: HomeFolder = None,
-    json: Json = False,
-) -> None:
-    """Show the ledger of one score: points per feature that add up to it, by family, and the reasons in a few words.
-
-    With --events, the pieces that earned the most follow, with how many people engaged.
-
-    Example: clout explain u0000042 --events community.parquet
-    """
-    from features.earned import earned
-    from features.events import instant
-    from features.identities import read_identities
-    from serving.earned_table import earned_table
-    from serving.ledger_table import ledger_table
-    from serving.snapshots import open_snapshot
-
-    if identities is not None and events is None:
-        raise typer.BadParameter("--identities says who is who in the events: it goes with --events.")
-    snapshot = open_snapshot(home_from_environment(home), instant(as_of) if as_of else None)
-    told = snapshot.explain(user, scope)
-    row = snapshot.row(user, scope).iloc[0]
-    people = read_identities(identities) if identities else None
-    made = earned(events, user, snapshot.as_of, scope, people, top) if events else None
-    if json:
-        as_json(asdict(told) | ({"earned": asdict(made) | {"differing": made.differing(row)}} if made else {}))
-        return
-    ledger_table(told)
-    if made:
-        earned_table(made, row)
-
-
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
@@ -125,5 +85,5 @@ def demo(
 
 def add_to(app: typer.Typer) -> None:
     """Give the commands of this layer to the application."""
-    for command in (score, explain, serve, demo):
+    for command in (score, explain, change, what_if, serve, demo):
         app.command()(command)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.ipc as ipc
@@ -44,6 +45,22 @@ class KeptRows:
         found = self._batch(batch).slice(within, 1).select(list(self.features))
         values = found.to_tensor(null_to_nan=True).to_numpy().astype(float)
         return pd.DataFrame(values, columns=self.features)
+
+    def rows(self, places: np.ndarray, names: list[str]) -> pd.DataFrame:
+        """Return some rows' features by name, null as NaN; each batch is read once where the places ascend."""
+        batches, within = np.divmod(places, self.per_batch)
+        starts = np.flatnonzero(np.diff(batches, prepend=-1))
+        values = np.empty((len(places), len(names)))
+        for start, end in zip(starts, np.append(starts[1:], len(places)), strict=False):
+            found = self._batch(int(batches[start])).select(names).to_tensor(null_to_nan=True)
+            values[start:end] = found.to_numpy()[within[start:end]]
+        return pd.DataFrame(values, columns=names)
+
+    def columns(self, names: list[str]) -> pd.DataFrame:
+        """Return some columns of all rows, null as NaN in features."""
+        with self.alone:
+            batches = [self.reader.get_batch(k).select(names) for k in range(self.reader.num_record_batches)]
+        return pa.Table.from_batches(batches).to_pandas() if batches else pd.DataFrame(columns=names)
 
     def _batch(self, batch: int) -> pa.RecordBatch:
         with self.alone:

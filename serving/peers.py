@@ -1,12 +1,16 @@
-"""Peers: users of the same scope with an audience of a similar size, and what is typical among them."""
+"""Peers: users of the same scope with an audience of a similar size, what is typical among them and what they show."""
 
 import numpy as np
 import pandas as pd
 
+from features.catalogue import SCORED
+from features.credible import ABSENT_DAYS
 from features.table import KEYS
+from training.peer_values import PeerValues, percentiles
 
 AUDIENCE_SIZE = "engagers_365d"
 PEERS = ["scope", "band"]
+SHOWN = list(dict.fromkeys(["scope", AUDIENCE_SIZE, "days_since_last_act", *SCORED.names]))
 
 
 def audience_band(rows: pd.DataFrame) -> np.ndarray:
@@ -59,3 +63,36 @@ class Typical:
         """
         values = self._values[self._places[scope, int(audience_band(row)[0])]].tolist()
         return {name: None if value != value else value for name, value in zip(self._names, values, strict=True)}
+
+
+class Shown:
+    """What the peers of a snapshot show, to be asked for one user at a time.
+
+    Parameters
+    ----------
+    rows : the columns SHOWN of everybody
+
+    """
+
+    def __init__(self, rows: pd.DataFrame):
+        scope, band = PEERS
+        self._allowances = {name: _allowance(found) for name, found in rows.groupby(scope, observed=True)}
+        groups = rows.groupby([rows[scope], pd.Series(audience_band(rows), index=rows.index, name=band)], observed=True)
+        self._values = {key: (len(found), _percentiles(found.drop(columns=scope))) for key, found in groups}
+
+    def of(self, scope: str, row: pd.DataFrame) -> PeerValues:
+        """Return what a user's peers show; parameters as in `Typical.of`."""
+        people, values = self._values[scope, int(audience_band(row)[0])]
+        return PeerValues(people, values, self._allowances[scope])
+
+
+def _percentiles(rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    known = {str(name): column.dropna().to_numpy(float) for name, column in rows.items()}
+    return {name: percentiles(values) for name, values in known.items() if len(values)}
+
+
+def _allowance(rows: pd.DataFrame) -> float:
+    """Return the days without an act that are no absence: as anybody shows who is absent; 56 where nobody is."""
+    absent = rows[rows["days_absent"] > 0]
+    away = absent["days_since_last_act"].fillna(absent["account_age_days"])
+    return float((away - absent["days_absent"]).median()) if len(absent) else ABSENT_DAYS

@@ -21,6 +21,8 @@ from features.errors import (
     UnknownUserError,
 )
 from serving.snapshots import AbsentSnapshotError
+from serving.what_if import TooLittleKnownError
+from training.together import WhatIfError
 
 log = logging.getLogger("clout")
 MEDIA_TYPE = "application/problem+json"
@@ -32,6 +34,8 @@ KINDS: list[tuple[type[CloutError], int, str]] = [
     (RegistryError, 503, "no-model"),
     (CatalogueError, 422, "unfit-features"),
     (AsOfError, 422, "no-instant"),
+    (TooLittleKnownError, 422, "insufficient-evidence"),
+    (WhatIfError, 422, "no-such-change"),
     (CloutError, 422, "refused"),
 ]
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from features.errors import CloutError
 from serving.snapshot import Snapshot
-from serving.snapshots import open_snapshot
+from serving.snapshots import open_earlier, open_snapshot
 from training.bundle import Bundle
 from training.documents import report
 from training.home import Home
@@ -41,6 +41,7 @@ class Service:
         self._champion = champion
         self._newest = newest
         self._opened = lru_cache(maxsize=KEPT_OPEN)(lambda as_of: open_snapshot(home, as_of))
+        self._earlier = lru_cache(maxsize=KEPT_OPEN)(lambda end, start: open_earlier(home, self.snapshot(end), start))
 
     @property
     def champion(self) -> Champion:
@@ -71,6 +72,18 @@ class Service:
         if as_of is None or (isinstance(newest, Snapshot) and newest.as_of == as_of):
             return _present(newest)
         return self._opened(as_of)
+
+    def pair(self, start: datetime | None, end: datetime | None) -> tuple[Snapshot, Snapshot]:
+        """Return two snapshots, the earlier first: of those instants, or the newest and the one before it.
+
+        Raises
+        ------
+        AsOfError : the start is later than the end
+        SnapshotError : there is none of an instant, or none before the later one, or it is damaged
+
+        """
+        after = self.snapshot(end)
+        return self._earlier(end, start), after
 
 
 def load_service(home: Home) -> Service:

@@ -15,7 +15,7 @@ from features.table import LOOKBACK_DAYS
 from serving import snapshot_files as files
 from serving.explanations import Explanation, explanation, status
 from serving.kept_rows import KeptRows
-from serving.peers import Typical
+from serving.peers import SHOWN, Shown, Typical
 from training.bundle import Bundle, load_bundle
 
 NEIGHBOURS = 500
@@ -67,6 +67,18 @@ class Snapshot:
             return load_bundle(self.folder / files.BUNDLE_FOLDER)
         except RegistryError as error:
             raise files.damaged(self.folder / files.BUNDLE_FOLDER, error) from error
+
+    @cached_property
+    def shown(self) -> Shown:
+        """What a user's peers show, read from everybody's features when it is first asked for.
+
+        Raises
+        ------
+        SnapshotError : features.arrow is damaged
+
+        """
+        with files.whole(self.folder / files.FEATURES_FILE):
+            return Shown(self.features.columns(SHOWN))
 
     def score(self, user: str, scope: str = "all") -> dict:
         """Return a user's score: the columns of SCORES, as_of, horizon_days and status.

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.catalogue import CATALOGUE
-from features.errors import OutputError, SnapshotError
+from features.errors import AsOfError, OutputError, SnapshotError
 from features.events import instant
 from features.table import KEYS
 from serving import snapshot_files as files
@@ -109,6 +109,40 @@ def open_snapshot(home: Home, as_of: datetime | None = None) -> Snapshot:
     if not found:
         instants = dict.fromkeys(files.told(files.age_order(folder)[0]) for folder in folders)
         raise AbsentSnapshotError(f"no snapshot as of {files.told(as_of)}; there are: {', '.join(instants)}.")
+    return read_snapshot(found[0])
+
+
+def open_earlier(home: Home, than: Snapshot, as_of: datetime | None = None) -> Snapshot:
+    """Open the newest snapshot that stands before another: of an earlier instant, or of the same by an earlier model.
+
+    Parameters
+    ----------
+    home : where both are
+    than : the other
+    as_of : the instant of the one sought; the nearest unless given
+
+    Raises
+    ------
+    AsOfError : the instant is later than the other's
+    AbsentSnapshotError : there is none of that instant, or none before the other
+    SnapshotError : the one found is damaged
+
+    """
+    at = None if as_of is None else instant(as_of)
+    if at is not None and at > than.as_of:
+        raise AsOfError(
+            f"a change goes from the earlier instant to the later: {files.told(at)} is after {files.told(than.as_of)}."
+        )
+    if at is not None and at < than.as_of:
+        return open_snapshot(home, at)
+    here = files.age_order(than.folder)
+    earlier = [folder for folder in list_snapshots(home) if files.age_order(folder) < here]
+    found = [folder for folder in earlier if at is None or files.age_order(folder)[0] == at]
+    if not found:
+        raise AbsentSnapshotError(
+            f"no{' other' if at else ''} snapshot {'is of' if at else 'stands before'} {files.told(than.as_of)}, where "
+            f"there is that of version {than.model_version}: a change takes two. Make another with 'clout score'."
+        )
     return read_snapshot(found[0])
 
 

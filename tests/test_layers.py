@@ -9,18 +9,25 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("features", "training", "serving")
-TOGETHER = {"serving.command", "serving.commands", "serving.demo"}
+TOGETHER = {"serving.command", "serving.commands", "serving.demo", "serving.review"}
 LOADED_BY_SERVING = {
     "bundle",
+    "change",
+    "change_told",
     "documents",
     "evidence",
     "explanation",
     "held_back",
     "home",
     "interval",
+    "levers",
+    "peer_values",
     "reasons",
     "registry",
     "scale",
+    "stopping",
+    "together",
+    "what_if",
 }
 HEAVY = {"fastapi", "matplotlib", "mlflow", "optuna", "pyspark", "shap"}
 

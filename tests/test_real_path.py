@@ -106,16 +106,14 @@ def test_everybody_of_travel_is_explained_exactly(travel):
         assert told["score"] == scores.set_index("user").loc[user, "score"]
 
 
-def test_reddit_beats_every_baseline_but_in_auc(tmp_path):
-    """Three months are too short for credibility: who is heard tomorrow is mostly new and in conversation."""
+def test_reddit_beats_every_baseline(tmp_path):
     columns = "time=created_utc actor=author verb=type target=parent_author object=parent_id result=item_id"
     maps = [word for pair in columns.split() for word in ("--map", pair)]
     source = ["table", DATA / "reddit_college" / "items.csv.gz", *maps, "--verb", "comment=reply"]
     landing = walk(tmp_path, source, "2021-11-27", horizon_days=14)
     assert landing["read"] == 223_239
     verdict = judged(tmp_path, "2021-11-27", horizon_days=14)
-    assert leads(verdict)["auc"] > -0.03, verdict
-    assert min(leads(verdict)["ndcg_100"], leads(verdict)["r2_log"]) > 0, verdict
+    assert min(leads(verdict).values()) > 0, verdict
     assert 0.87 < held(tmp_path, "2021-11-27", 14) < 0.95
 
 

@@ -17,6 +17,7 @@ from training.interval import Band, Intervals
 from training.quantiles import Quantiles
 from training.scale import Scale
 from training.shapley import ShapTables, shap_tables
+from training.shapley_between import Tree, split_trees
 
 BOOSTER_FILE = "booster.txt"
 LOW_FILE, HIGH_FILE = "low.txt", "high.txt"
@@ -58,6 +59,11 @@ class Bundle:
     def tables(self) -> ShapTables | None:
         """What SHAP values of many rows are looked up in, made once; None for a booster that cannot be tabulated."""
         return shap_tables(self.booster)
+
+    @cached_property
+    def trees(self) -> tuple[Tree, ...]:
+        """The booster taken apart, made once, for the difference between two rows."""
+        return split_trees(self.booster)
 
     @property
     def baseline(self) -> str:

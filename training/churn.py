@@ -5,7 +5,8 @@ import pandas as pd
 
 from features.catalogue import CATALOGUE
 from training.bundle import Bundle
-from training.explanation import base_points, contributions
+from training.change import furthest
+from training.explanation import base_points, side_by_side
 
 LARGEST = 10
 REASONS = 3
@@ -34,11 +35,11 @@ def churn(champion: Bundle, version: str, challenger: Bundle, rows: pd.DataFrame
     active = rows[rows["acts_365d"].fillna(0) > 0].reset_index(drop=True)
     before, after = (bundle.predict(active)["score"].to_numpy(float) for bundle in (champion, challenger))
     moves = after - before
-    furthest = [k for k in np.argsort(-np.abs(moves), kind="stable")[:LARGEST] if moves[k] != 0.0]
-    reasons = _reasons(champion, challenger, active.iloc[furthest])
+    places = furthest(moves, LARGEST)
+    reasons = _reasons(champion, challenger, active.iloc[places])
     largest = [
         {"user": active["user"].iloc[k], "before": float(before[k]), "after": float(after[k]), "reasons": why}
-        for k, why in zip(furthest, reasons, strict=True)
+        for k, why in zip(places, reasons, strict=True)
     ]
     return {
         "version": version,
@@ -53,10 +54,8 @@ def churn(champion: Bundle, version: str, challenger: Bundle, rows: pd.DataFrame
 
 def _reasons(champion: Bundle, challenger: Bundle, rows: pd.DataFrame) -> list[list[dict]]:
     """Tell of each row the features whose points differ most between the models, largest difference first."""
-    before, after = (contributions(bundle, rows) for bundle in (champion, challenger))
-    names = list(dict.fromkeys([*before, *after]))
-    before, after = (held.reindex(columns=names, fill_value=0.0) for held in (before, after))
-    told = []
+    before, after = side_by_side(champion, challenger, rows)
+    names, told = list(before), []
     for row, old, new in zip(rows[names].itertuples(index=False), before.to_numpy(), after.to_numpy(), strict=True):
         order = np.argsort(-np.abs(new - old), kind="stable")[:REASONS]
         told.append([_reason(names[k], row[k], old[k], new[k]) for k in order if new[k] != old[k]])

@@ -68,6 +68,17 @@ def contributions(bundle: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(points, columns=list(bundle.features), index=rows.index, copy=False)
 
 
+def side_by_side(one: Bundle, other: Bundle, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the contributions of the same rows under two models, in the points of each.
+
+    Both frames have the same columns: a feature that a model does not see gives no points in it.
+    """
+    found = [contributions(bundle, rows) for bundle in (one, other)]
+    names = list(dict.fromkeys(name for held in found for name in held))
+    first, second = (held.reindex(columns=names, fill_value=0.0) for held in found)
+    return first, second
+
+
 def ledger(bundle: Bundle, row: pd.DataFrame, typical: Mapping[str, float | None] = UNKNOWN) -> Ledger:
     """Explain one score.
 

@@ -18,7 +18,7 @@ SENTENCES = {
     "as yet. Counted in full, they would make about {points:.1f} points more.",
     "exchange": "People to whom the person responds as well count for {value:,.1f} fewer, until it has lasted 90 days. "
     "Counted in full, they would make about {points:.1f} points more.",
-    "repetition": "{value:.0%} of the pieces of the last 90 days repeat an earlier one. Without that, the score would "
+    "repetition": "{value:,.0f} of the pieces of the last 90 days repeat an earlier one. Without that, the score would "
     "be about {points:.1f} points higher.",
 }
 
@@ -46,7 +46,7 @@ def held_back(bundle: Bundle, row: pd.DataFrame) -> tuple[HeldBack, ...]:
     values = {
         "new": person.get("uncounted_new_365d", 0.0),
         "exchange": person.get("uncounted_exchange_365d", 0.0),
-        "repetition": person.get("repeated_share_90d", 0.0),
+        "repetition": person.get("repetitions_90d", 0.0),
     }
     kinds = [kind for kind, value in values.items() if value > 0]
     if not kinds:
@@ -64,7 +64,7 @@ def _told(kind: str, value: float, points: float) -> HeldBack:
 def _without(person: dict[str, float], kind: str) -> dict[str, float]:
     """Return the features as they would be had it counted; of the last 28 days, as if it had come evenly."""
     if kind == "repetition":
-        return person | {"repeated_share_90d": 0.0, "most_repeated_90d": 1.0}
+        return person | {"repetitions_90d": 0.0}
     lately, year = person[f"uncounted_{kind}_28d"], person[f"uncounted_{kind}_365d"]
     more = {
         "credible_engagers_28d": lately,

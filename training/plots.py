@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 
 from training.bundle import Bundle
 from training.explanation import contributions
+from training.words import label
 
 INK, ACCENT, PALE = "#1f2933", "#0b7285", "#adb5bd"
 SAMPLE = 2_000
@@ -59,18 +61,37 @@ def gain(audience: np.ndarray, signals: pd.DataFrame) -> Figure:
 def beeswarm(bundle: Bundle, rows: pd.DataFrame, seed: int = 0) -> Figure:
     """Plot the points of every feature for up to 2,000 users, as `shap` draws it."""
     sample = rows.sample(min(SAMPLE, len(rows)), random_state=seed)
-    points = contributions(bundle, sample)
-    figure, axes = framed("Points each feature gives, one dot a user", "points on the score", "", size=(9, 6.5))
-    with warnings.catch_warnings(), _seeded(seed):
-        warnings.simplefilter("ignore")
-        import shap
+    return swarm(contributions(bundle, sample), sample, seed=seed)
 
-        told = shap.Explanation(points.to_numpy(), data=bundle.matrix(sample), feature_names=list(points.columns))
+
+def swarm(
+    points: pd.DataFrame, rows: pd.DataFrame, title: str = "Points each feature gives, one dot a user", seed: int = 0
+) -> Figure:
+    """Plot points, one column a feature, coloured by the values in `rows`; the seed moves dots apart."""
+    figure, axes = framed(title, "points on the score", "", size=(10, 6.5))
+    with drawing(seed) as shap:
+        names = [str(name) for name in points]
+        data = rows[names].to_numpy(float, na_value=np.nan)
+        told = shap.Explanation(points.to_numpy(), data=data, feature_names=[label(name) for name in names])
         shap.plots.beeswarm(told, max_display=15, show=False, plot_size=None, ax=axes)
     axes.set_xlabel("points on the score", fontsize="medium")
     axes.tick_params("y", length=0, labelsize=10)
     figure.axes[1].set_ylabel("value of the feature", fontsize="medium")
     return figure
+
+
+@contextmanager
+def drawing(seed: int) -> Iterator[Any]:
+    """Yield `shap`, quiet and seeded, and close what figures it left open in pyplot."""
+    with warnings.catch_warnings(), _seeded(seed):
+        warnings.simplefilter("ignore")
+        import matplotlib.pyplot as plt
+        import shap
+
+        before = set(plt.get_fignums())
+        yield shap
+        for number in set(plt.get_fignums()) - before:
+            plt.close(number)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from features.acts import Acts
 from features.scopes import ALL
-from training import plots, plots_score
+from training import plots, plots_score, plots_view
 from training.baselines import baselines
 from training.bundle import Bundle
 from training.champion import Champion, contest
@@ -17,6 +17,7 @@ from training.recipe import fit
 from training.retention import rank_retention
 from training.scale import Scale
 from training.slices import slices
+from training.view import views
 
 
 def rehearse(
@@ -33,8 +34,8 @@ def rehearse(
 
     Returns
     -------
-    (evaluation, figures) : as `evaluate`, with as_of, horizon_days, `champion` (as `contest`), `slices` and
-    `retention`; and pictures by name
+    (evaluation, figures) : as `evaluate`, with as_of, horizon_days, `champion` (as `contest`), `slices`,
+    `retention` and `view`; and pictures by name
 
     """
     earlier = fit(panel, split.earlier(), config, scale)
@@ -42,7 +43,7 @@ def rehearse(
     foretold = earlier.predict(judged).assign(scope=judged["scope"])
     test, predicted = in_scope(judged, ALL), in_scope(foretold, ALL)
     signals = baselines(acts, test, split.newest)
-    audience = test["audience"].to_numpy()
+    audience, seen = test["audience"].to_numpy(), views(earlier, judged, config.model.seed)
     evaluation = {
         "as_of": split.newest.isoformat(),
         "horizon_days": config.outcome.horizon_days,
@@ -50,8 +51,10 @@ def rehearse(
         "champion": contest(champion, test, predicted, config),
         "slices": slices(judged, foretold),
         "retention": _retention(earlier, in_scope(rows_at(panel, split.older[-1]), ALL), test),
+        "view": [view.as_json() for view in seen.values()],
     }
-    return evaluation, _figures(earlier, test, predicted, signals, evaluation)
+    pictures = plots_view.pictures(seen, config.model.seed)
+    return evaluation, _figures(earlier, test, predicted, signals, evaluation) | pictures
 
 
 def _retention(earlier: Bundle, before: pd.DataFrame, test: pd.DataFrame) -> dict:
@@ -67,7 +70,6 @@ def _figures(
     return {
         "calibration": plots.calibration(audience, predicted["expected_audience"].to_numpy()),
         "gain": plots.gain(audience, ranked),
-        "beeswarm": plots.beeswarm(earlier, test),
         "points": plots_score.against_audience(predicted["score"].to_numpy(), audience),
         "coverage": plots_score.coverage(evaluation["bands"], earlier.intervals.level),
         "retention": plots_score.retention(evaluation["retention"]),

@@ -15,7 +15,7 @@ from math import factorial
 import lightgbm as lgb
 import numpy as np
 
-from training.trees import Leaf, average, blocks, inner, levels, nodes, plain
+from training.trees import Leaf, average, blocks, inner, levels, nodes, plain, unknown_left
 
 MOST_LEVELS = 7
 CHUNK = 16_384
@@ -74,14 +74,14 @@ class ShapTables:
     def _add(self, matrix: np.ndarray, values: np.ndarray) -> None:
         """Add every block's SHAP values to `values`, shape (features + 1, rows)."""
         lower = {feature: _ranks(found, matrix[:, feature]) for feature, found in self.thresholds.items()}
-        unknown = {feature: np.isnan(matrix[:, feature]) for feature in self.thresholds}
+        unknowns = {feature: np.isnan(matrix[:, feature]) for feature in self.thresholds}
         found = np.empty(len(matrix))
         for block in self.blocks:
             pattern = np.zeros(len(matrix), np.uint8)
-            for bit, (feature, rank, unknown_left) in enumerate(block.splits):
+            for bit, (feature, rank, unknown) in enumerate(block.splits):
                 left = lower[feature] <= rank
-                if unknown_left:
-                    left |= unknown[feature]
+                if unknown:
+                    left |= unknowns[feature]
                 pattern |= left.view(np.uint8) << np.uint8(bit)
             places = pattern.astype(np.intp)
             for feature, table in block.values.items():
@@ -157,10 +157,8 @@ def _block(leaves: list[Leaf], thresholds: dict[int, np.ndarray]) -> Block:
 
 
 def _split(node: dict, thresholds: dict[int, np.ndarray]) -> tuple[int, int, bool]:
-    """LightGBM reads unknown as 0 where training saw none of it."""
-    feature, threshold = node["split_feature"], node["threshold"]
-    unknown_left = node["default_left"] if node["missing_type"] == "NaN" else threshold >= 0
-    return feature, int(np.searchsorted(thresholds[feature], threshold)), bool(unknown_left)
+    feature = node["split_feature"]
+    return feature, int(np.searchsorted(thresholds[feature], node["threshold"])), unknown_left(node)
 
 
 def _ranks(thresholds: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ def blocks(tree: dict) -> Iterator[list[Leaf]]:
 
     def below(node: dict, way: tuple[Step, ...]) -> Iterator[list[Leaf]]:
         if len(way) == cut or not inner(node):
-            yield list(_leaves(node, way))
+            yield list(leaves(node, way))
         else:
             for step, child in _children(node):
                 yield from below(child, (*way, step))
@@ -32,12 +32,13 @@ def blocks(tree: dict) -> Iterator[list[Leaf]]:
     return below(tree, ())
 
 
-def _leaves(node: dict, way: tuple[Step, ...]) -> Iterator[Leaf]:
+def leaves(node: dict, way: tuple[Step, ...] = ()) -> Iterator[Leaf]:
+    """Yield the leaves below a node, each with its value and the way there, which begins with the way given."""
     if not inner(node):
         yield node["leaf_value"], way
     else:
         for step, child in _children(node):
-            yield from _leaves(child, (*way, step))
+            yield from leaves(child, (*way, step))
 
 
 def _children(node: dict) -> Iterator[tuple[Step, dict]]:
@@ -80,3 +81,8 @@ def plain(node: dict) -> bool:
     if not inner(node):
         return "leaf_coeff" not in node
     return node["decision_type"] == "<=" and node["missing_type"] != "Zero"
+
+
+def unknown_left(node: dict) -> bool:
+    """Say whether unknown goes left at a split; LightGBM reads it as 0 where training saw none of it."""
+    return bool(node["default_left"] if node["missing_type"] == "NaN" else node["threshold"] >= 0)

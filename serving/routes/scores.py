@@ -21,7 +21,7 @@ EXAMPLES = {
     "ids": {"summary": "Users by id", "value": {"ids": ["ann", "bob"], "scope": "all"}},
     "rows": {
         "summary": "Feature rows",
-        "value": {"rows": [{"credible_pace_28d": 3.5, "credible_engagers_28d": 4, "most_repeated_90d": None}]},
+        "value": {"rows": [{"credible_pace_28d": 3.5, "credible_engagers_28d": 4, "repetitions_90d": None}]},
     },
 }
 

@@ -20,7 +20,37 @@ def _as_of(
         Query(description="Of which snapshot, ISO 8601; the newest unless given", examples=["2017-07-30T00:00:00Z"]),
     ] = None,
 ) -> datetime | None:
-    """Read the instant; `+` reaches the service as a space where it was not percent-encoded."""
+    return _instant(as_of)
+
+
+def _start(
+    start: Annotated[
+        str | None,
+        Query(
+            alias="from",
+            description="The earlier snapshot's instant; of the one before the later unless given",
+            examples=["2017-07-02T00:00:00Z"],
+        ),
+    ] = None,
+) -> datetime | None:
+    return _instant(start)
+
+
+def _end(
+    end: Annotated[
+        str | None,
+        Query(
+            alias="to",
+            description="The later snapshot's instant; of the newest unless given",
+            examples=["2017-07-30T00:00:00Z"],
+        ),
+    ] = None,
+) -> datetime | None:
+    return _instant(end)
+
+
+def _instant(as_of: str | None) -> datetime | None:
+    """Read an instant; `+` reaches the service as a space where it was not percent-encoded."""
     if as_of is None:
         return None
     try:
@@ -31,4 +61,6 @@ def _as_of(
 
 GivenService = Annotated[Service, Depends(_service)]
 GivenAsOf = Annotated[datetime | None, Depends(_as_of)]
+GivenStart = Annotated[datetime | None, Depends(_start)]
+GivenEnd = Annotated[datetime | None, Depends(_end)]
 GivenScope = Annotated[str, Query(description="A part of the activity: all, network:NAME or topic:NAME")]

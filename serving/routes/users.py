@@ -1,16 +1,18 @@
-"""One user's score and its explanation; an id is opaque and percent-encoded in the path, slashes included."""
+"""One user's score, its explanation and its change; an id is opaque and percent-encoded in the path."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Path
 
+from serving.changes import Change
+from serving.changes import change as change_of
 from serving.explanations import Explanation
 from serving.forms import UserScore
 from serving.problems import problems
-from serving.routes.state import GivenAsOf, GivenScope, GivenService
+from serving.routes.state import GivenAsOf, GivenEnd, GivenScope, GivenService, GivenStart
 
 router = APIRouter(prefix="/v1/users", tags=["users"], responses=problems(404, 422, 503))
-User = Annotated[str, Path(description="The id, percent-encoded", examples=["ann"])]
+User = Annotated[str, Path(description="The id, percent-encoded, slashes included", examples=["ann"])]
 
 
 @router.get("/{user:path}/score", response_model=UserScore)
@@ -23,3 +25,10 @@ def score(user: User, service: GivenService, as_of: GivenAsOf, scope: GivenScope
 def explanation(user: User, service: GivenService, as_of: GivenAsOf, scope: GivenScope = "all") -> Explanation:
     """Return the ledger of a user's score: `base + sum(points) = unclipped`, with a sentence for each line."""
     return service.snapshot(as_of).explain(user, scope)
+
+
+@router.get("/{user:path}/change")
+def change(user: User, service: GivenService, start: GivenStart, end: GivenEnd, scope: GivenScope = "all") -> Change:
+    """Return the ledger of a change: `before.score + sum(points) = after.score`, with a sentence for each line."""
+    before, after = service.pair(start, end)
+    return change_of(before, after, user, scope)

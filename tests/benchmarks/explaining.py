@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import pandas as pd
 
-from features.catalogue import CATALOGUE
+from features.catalogue import CATALOGUE, SCORED
 from serving.points import write_points
 from serving.scorer import in_order, score_rows
 from serving.snapshots import open_snapshot, write_snapshot
@@ -51,7 +51,7 @@ def made(trees: int, depth: int) -> Bundle:
     frames = []
     for seed, cutoff in enumerate(cutoffs):
         rows = random_rows(15_000, seed)
-        audience = np.random.default_rng(seed).poisson(rows[CATALOGUE.names].mean(axis=1))
+        audience = np.random.default_rng(seed).poisson(rows[SCORED.names].mean(axis=1))
         frames.append(rows.assign(as_of=pd.Timestamp(cutoff), audience=audience))
     return fit(pd.concat(frames, ignore_index=True), Split(cutoffs), Config(model=Model(trees=trees, depth=depth)))
 
@@ -151,7 +151,7 @@ def main() -> None:
     args.add_argument("--part", choices=["all", "together", "one"], default="all")
     asked = args.parse_args()
     bundle, rows = made(asked.trees, asked.depth), in_order(random_rows(asked.rows, 9))
-    print(f"{len(rows):,} rows, {len(CATALOGUE)} features, {asked.trees} trees of depth {asked.depth}")
+    print(f"{len(rows):,} rows, {len(SCORED)} features, {asked.trees} trees of depth {asked.depth}")
     if asked.part != "one":
         together(bundle, rows, asked.few, asked.repeats)
     if asked.part != "together":

@@ -14,7 +14,7 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
-from features.catalogue import CATALOGUE
+from features.catalogue import SCORED
 from features.opening import open_acts
 from features.simulation import Community, simulate
 from training.config import Config, Model
@@ -39,8 +39,8 @@ def panel(users: int, cutoffs: int) -> tuple[pd.DataFrame, Split]:
 def bare(rows: pd.DataFrame, config: Model) -> lgb.Booster:
     """Train as somebody would who wants nothing but the booster."""
     own = {"objective": "tweedie", "tweedie_variance_power": config.variance_power}
-    directions = {"monotone_constraints": [DIRECTIONS[feature.direction] for feature in CATALOGUE]}
-    data = lgb.Dataset(rows[CATALOGUE.names].to_numpy(float), label=rows["audience"].to_numpy(float))
+    directions = {"monotone_constraints": [DIRECTIONS[feature.direction] for feature in SCORED]}
+    data = lgb.Dataset(rows[SCORED.names].to_numpy(float), label=rows["audience"].to_numpy(float))
     return lgb.train(parameters(config) | own | directions, data, num_boost_round=config.trees)
 
 
@@ -51,7 +51,7 @@ def main() -> None:
     args.add_argument("--cutoffs", type=int, default=20)
     asked = args.parse_args()
     rows, split = panel(asked.users, asked.cutoffs)
-    print(f"{len(rows):,} rows of {len(CATALOGUE)} features")
+    print(f"{len(rows):,} rows of {len(SCORED)} features")
     seconds = {}
     for name, work in {"bare": lambda: bare(rows, Config().model), "fit": lambda: fit(rows, split, Config())}.items():
         began = perf_counter()

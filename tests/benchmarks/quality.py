@@ -52,7 +52,7 @@ def main() -> None:
     apart = timedelta(days=asked.apart_days or asked.horizon_days)
     with kept(open_acts(asked.events)) as acts:
         rows = [judged(acts, config, asked.as_of - k * apart) for k in range(asked.cutoffs)]
-    table = pd.DataFrame(rows).set_index("as_of")
+    table = pd.DataFrame(rows).set_index("as_of").astype(float)
     table.loc["mean"] = table.mean()
     print(table.round(3).to_string())
 

@@ -307,6 +307,7 @@ def _originality(own: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
     return sums[["reposts_made_90d", "disapprovals_made_90d"]].assign(
         original_share_90d=_share(sums["pieces"], sums["pieces"] + sums["reposts_made_90d"]),
         reply_share_90d=_share(sums["answers"], sums["pieces"]),
+        repetitions_90d=repeated["more"],
         repeated_share_90d=_share(repeated["more"], repeated["all"]),
         most_repeated_90d=contents.groupby("user")["copies"].max().reindex(people),
         link_share_90d=_share(sums["linking"], sums["links_known"]),
@@ -339,6 +340,6 @@ def _combined(table: pd.DataFrame) -> dict[str, pd.Series]:
         "engagements_per_piece_14d": (table["engagements_decayed_14d"] + 1) / (table["created_decayed_14d"] + 1),
         "engagers_per_piece_90d": _share(table["engagers_90d"], table["created_90d"]),
         "credible_engagers_per_piece_90d": _share(table["credible_engagers_90d"], table["created_90d"]),
-        "days_absent": (table["days_since_last_act"] - allowed).clip(lower=0),
+        "days_absent": (table["days_since_last_act"].fillna(table["account_age_days"]) - allowed).clip(lower=0),
         "regularity_52w": _share(table["weeks_active_52w"], weeks),
     }

@@ -87,7 +87,7 @@ def _weighed(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index) -> tu
     has = _passed_on(pairs, seeds) if len(seeds) else pd.Series(BILLION, people)
     full = (pairs["other"].map(has).fillna(0.0) / (0.02 * BILLION)).clip(upper=1.0)
     lasted = ((pairs["first"] / DAY - 28) / (90 - 28)).clip(0.0, 1.0).where(pairs["mutual"], 1.0)
-    share = (full if len(seeds) else 1.0) * (1_000 / pairs["breadth"]).clip(upper=1.0)
+    share = (full if len(seeds) else 1.0) * (2 - pairs["breadth"] / 1_000).clip(0.0, 1.0)
     by_known = pairs["other"] >= 0
     vouched, weight = (_whole(part * BILLION).where(by_known, 0) for part in (share, share * lasted))
     return pairs.assign(vouched=vouched, weight=weight), has

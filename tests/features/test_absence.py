@@ -371,6 +371,7 @@ BOUNDS = {
     # originality
     "original_share_90d": share_of("made or reposted", 90),
     "reply_share_90d": share_of("created", 90),
+    "repetitions_90d": crossing("hashed", 90),
     "repeated_share_90d": share_of("hashed", 90),
     "most_repeated_90d": crossing("hashed", 90),
     "link_share_90d": share_of("linked", 90),
@@ -407,7 +408,6 @@ KNOWN_WHILE = {
     **dict.fromkeys(["repeated_share_90d", "most_repeated_90d"], ("hashed", 90)),
     "link_share_90d": ("linked", 90),
     "credible_engagers_per_piece_90d": ("created", 90),
-    "days_absent": ("made", np.inf),
 }
 # Known while somebody credible engaged, which acts alone do not tell.
 BY_CREDIBILITY = {"credible_after_a_day_share_90d", "days_since_credible_engagement"}
@@ -426,6 +426,7 @@ RISING = {
     "steady_engagers_168d",
     "periods_drawing_168d",
     "early_engagers",
+    "days_absent",
     # weights rise where somebody else leaves the year whom the giver responded to, or an exchange lasts
     *(feature.name for feature in CATALOGUE if feature.over in ("credited", "credibility")),
     *(feature.name for feature in CATALOGUE if feature.over == "pieces" and feature.name.startswith("credible")),

@@ -348,7 +348,8 @@ BY_HAND = [
     ("days_absent", [(58.5, "u", "view", "a"), (90, "u", "post", None), (1, "a", "like", "u")], 2.5),
     ("days_absent", [(56, "u", "view", "a")], 0),
     ("days_absent", POSTED, 0),
-    ("days_absent", ENGAGED, None),
+    ("days_absent", ENGAGED, 0),
+    ("days_absent", [(90, "a", "like", "u"), (1, "a", "like", "u")], 34),
     # reach
     (
         "pace_28d",  # weights 1, 1/2, 1/4, 1/8, 1/16, 1/32 add up to 63/32
@@ -906,8 +907,9 @@ BY_HAND = [
             ],
             value,
         )
-        for name, value in (("repeated_share_90d", (3 - 2) / 3), ("most_repeated_90d", 2))
+        for name, value in (("repetitions_90d", 1), ("repeated_share_90d", (3 - 2) / 3), ("most_repeated_90d", 2))
     ),
+    ("repetitions_90d", [content(1, "h"), content(2, "i"), content(3), content(91, "h")], 0),
     ("repeated_share_90d", [content(1, "h"), content(2, "i")], 0),
     ("repeated_share_90d", [*OLD_PIECE, content(1)], None),
     ("most_repeated_90d", [*OLD_PIECE, content(1)], None),
@@ -1082,8 +1084,7 @@ class TestWords:
         assert {feature.name for feature in SCORED if feature.direction == "down"} == {
             "days_since_credible_engagement",
             "days_absent",
-            "repeated_share_90d",
-            "most_repeated_90d",
+            "repetitions_90d",
         }
         raising = {feature.name for feature in SCORED if feature.direction == "up"}
         assert {name for name in raising if "credible" not in name} == {"early_engagers"}

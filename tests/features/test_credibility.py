@@ -47,7 +47,6 @@ def test_a_crowd_to_whom_nobody_established_responds_weighs_nothing(features_of)
         "credible_engagers_90d": 0,
         "credible_engagers_365d": 0,
         "credible_engagers_decayed_28d": 0,
-        "credible_engagers_per_piece_90d": None,
     }
     assert found["u"]["credibility_365d"] == found["x9"]["credibility_365d"] == 0
     assert found["u"]["days_since_credible_engagement"] is None
@@ -117,6 +116,14 @@ def test_an_exchange_has_to_last_as_long_in_a_short_history(features_of, days, w
 def test_absence_counts_sooner_in_a_shorter_history(features_of, history, absent):
     acts = [(history, "old", "post", None), (60.5, "u", "view", None)]
     assert features_of(acts)["u"]["days_absent"] == pytest.approx(absent)
+
+
+@pytest.mark.parametrize(("people", "weight"), [(1_000, 1.0), (1_500, 0.5), (2_000, 0.0), (2_400, 0.0)])
+def test_who_addresses_everybody_weighs_nothing(features_of, people, weight):
+    loud = [(30, "e0", "mention", f"x{k}") for k in range(people - 4)]  # and u, and the three other founders
+    row = features_of([*ESTABLISHED, *loud, (1, "e0", "like", "u")])["u"]
+    assert row["credible_engagers_28d"] == pytest.approx(weight, abs=1e-8)
+    assert (row["days_since_credible_engagement"] is None) == (weight == 0)
 
 
 @pytest.mark.parametrize("verb", ["follow", "unfollow", "block", "flag", "dislike", "view"])

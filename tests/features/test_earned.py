@@ -119,7 +119,7 @@ def told(time):
     return time.to_pydatetime().isoformat().replace("+00:00", "Z")
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(acts=ACTS, top=st.sampled_from([None, 1, 2]))
 def test_it_is_what_brute_force_finds_and_what_features_count(acts, top):
     events = frame(acts)
@@ -138,10 +138,10 @@ def test_it_is_what_brute_force_finds_and_what_features_count(acts, top):
             assert (p.people, p.engagements, p.unknown, p.verbs, p.made, p.first, p.last) == pieces[p.piece]
         assert (made.people, made.responders, made.engagements, made.verbs) == totals
         assert (made.on_pieces, made.drawing) == (on_pieces, len(pieces))
-        assert user not in rows.index or made.differing(rows.loc[user]) == {}
+        assert user not in rows.index or made.differing(rows.loc[user]) == {}  # who was only viewed has no row
 
 
-@settings(max_examples=10)
+@settings(max_examples=15)
 @given(acts=ACTS, later=ACTS)
 def test_nothing_at_or_after_the_instant_matters(acts, later):
     known = [(1, "ann", "like", "bob", "o1", None), *acts]
@@ -163,7 +163,9 @@ def test_accounts_of_one_person_are_put_together(table):
     assert (piece.people, piece.engagements, piece.made) == (1, 2, at(9))
     rows = feature_rows(open_acts(table(acts), identities=same), AS_OF).set_index("user")
     assert together.differing(rows.loc["star"]) == {}
-    with pytest.raises(UnknownUserError, match="'star2' is an account of 'star' by the identities; ask for that"):
+    with pytest.raises(
+        UnknownUserError, match="'star2' is an account of 'star' by the identities; ask for that person"
+    ):
         earned(table(acts), "star2", AS_OF, identities=same)
     twice = pd.DataFrame({"account": ["a", "a"], "person": ["x", "y"]})
     with pytest.raises(IdentitiesError, match="it can be one person only"):
@@ -199,7 +201,7 @@ def test_totals_of_a_simulated_community_are_those_of_its_features(community):
         assert made.responders >= row["credible_engagers_90d"] - 1e-6
         assert sum(piece.engagements for piece in made.pieces) == made.on_pieces.engagements
         heard += made.people
-    assert heard > 50
+    assert heard > 20
 
 
 def test_a_row_that_was_made_of_other_events_is_told_apart(table):
@@ -222,7 +224,7 @@ def test_somebody_who_is_there_and_earned_nothing(table):
             HISTORY,
             {"user": "nobody"},
             UnknownUserError,
-            "'nobody' neither acts nor is engaged with",
+            "'nobody' neither acts nor is engaged with in the events before",
         ),
         ([(0, "ann", "like", "star", "p"), (1, "b", "like", "c", "p")], {}, UnknownUserError, "'star' neither acts"),
         ([], {}, EventsError, "the event table is empty"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.catalogue import CATALOGUE
+from features.catalogue import CATALOGUE, SCORED
 from features.errors import AsOfError, EventsError
 from features.events import VERBS, instant, open_events
 from features.opening import checked_as_of, open_acts
@@ -116,6 +116,23 @@ class TestSelfAndUnknown:
             if soon:
                 had = before["bob"]["engagements_365d"] if "bob" in before else 0
                 assert after["bob"]["engagements_365d"] == had + soon
+
+
+class TestOwnActs:
+    @SOME
+    @given(communities=COMMUNITIES, content=st.sampled_from([None, "h", "new"]), count=st.integers(1, 30))
+    def test_posting_raises_nothing_but_by_being_there(self, features_of_each, communities, content, count):
+        """Nor does it make known what was unknown, on which a model may decide as it likes."""
+        posts = [(SECOND, "ann", "post", None, None, None, content)] * count
+        found = features_of_each([*communities, *([*acts, *posts] for acts in communities)])
+        for before, after in zip(found[: len(communities)], found[len(communities) :], strict=True):
+            for feature in SCORED if "ann" in before else ():
+                was, is_now = before["ann"][feature.name], after["ann"][feature.name]
+                assert (was is None) == (is_now is None), feature.name
+                if was is not None and feature.name != "days_absent":
+                    assert was <= is_now if feature.direction == "down" else was >= is_now, feature.name
+                elif was is not None:
+                    assert is_now <= was
 
 
 class TestPopulation:

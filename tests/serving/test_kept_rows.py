@@ -27,6 +27,17 @@ def test_every_row_to_the_last_bit(tmp_path, monkeypatch, count):
         pd.testing.assert_frame_equal(
             found, rows[["a", "b", "c"]].iloc[[place]].reset_index(drop=True), check_exact=True
         )
+    columns = kept.columns(["scope", "c"])
+    pd.testing.assert_frame_equal(columns, rows[["scope", "c"]], check_exact=True, check_dtype=count > 0)
+
+
+@pytest.mark.parametrize("places", [[], [0], [22], [0, 3, 4, 5, 9, 10, 22], [7, 1, 1, 20], list(range(23))])
+def test_many_rows_at_once(tmp_path, monkeypatch, places):
+    monkeypatch.setattr(kept_rows, "ROWS_PER_BATCH", 5)
+    rows = people(23)
+    write_rows(rows, tmp_path / "rows.arrow")
+    found = map_rows(tmp_path / "rows.arrow").rows(np.array(places, int), ["c", "a"])
+    pd.testing.assert_frame_equal(found, rows[["c", "a"]].iloc[places].reset_index(drop=True), check_exact=True)
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path):

@@ -16,7 +16,7 @@ def ordinary(rows, bundle):
     """An ordinary active person of whom nothing was held back."""
     score = bundle.predict(rows)["score"]
     middle = rows[(score > 15) & (score < 50) & (rows["created_90d"] > 0)].iloc[[0]]
-    return middle.assign(**NOTHING, repeated_share_90d=0.0, most_repeated_90d=1.0)
+    return middle.assign(**NOTHING, repetitions_90d=0.0)
 
 
 def test_nothing_is_said_where_nothing_was_held_back(bundle, ordinary):
@@ -47,8 +47,12 @@ def test_the_points_are_what_the_model_gives_when_they_count(bundle, ordinary):
     assert held_back(bundle, grown)[0].points == pytest.approx(gain, abs=1e-9)
 
 
-def test_unknown_repetition_is_no_repetition(bundle, ordinary):
-    assert held_back(bundle, ordinary.assign(repeated_share_90d=np.nan, most_repeated_90d=np.nan)) == ()
+def test_repetition_is_told_where_it_cost_something(bundle, ordinary):
+    repeating = ordinary.assign(repetitions_90d=300.0)
+    lost = bundle.predict(ordinary)["score"].iloc[0] - bundle.predict(repeating)["score"].iloc[0]
+    assert [(told.kind, told.points) for told in held_back(bundle, repeating)] == (
+        [("repetition", pytest.approx(lost))] if lost >= 0.5 else []
+    )
 
 
 def test_less_than_half_a_point_is_not_told(bundle, ordinary):

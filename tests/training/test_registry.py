@@ -68,7 +68,8 @@ def test_parameters_and_figures_are_logged(run, trained, config):
 
 def test_plots_and_report_are_kept_in_the_home(client, run, home, trained):
     plots = {artifact.path for artifact in client.list_artifacts(run.info.run_id, "plots")}
-    names = ("calibration", "gain", "beeswarm", "points", "coverage", "retention", "slices")
+    names = ("calibration", "gain", "points", "coverage", "retention", "slices")
+    names += ("beeswarm", "dependence", "interaction", "pairs")
     assert plots == {f"plots/{name}.png" for name in names}
     assert report(home, "1") == trained.evaluation
     for plot in home.artifacts.rglob("*.png"):

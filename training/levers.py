@@ -1,0 +1,89 @@
+"""Levers: which changes would raise a score, of those that are in the person's own hands, and what else would."""
+
+from itertools import product
+
+import pandas as pd
+
+from features.catalogue import CATALOGUE
+from features.windows import PERIOD_WEIGHTS
+from training.bundle import Bundle
+from training.peer_values import PeerValues
+from training.reasons import LEAST_POINTS
+from training.together import ABSENT
+from training.what_if import REPETITIONS, Outcome, What, features_of, what_if
+
+LATELY = "credible_engagers_28d"
+
+
+def own_levers(bundle: Bundle, row: pd.DataFrame, peers: PeerValues) -> tuple[Outcome, ...]:
+    """Find what the person could change alone: the smallest change first, and only what gains half a point or more.
+
+    Looked at are the end of absence, fewer repetitions at values that peers show (`PeerValues.levels`), and both at
+    once. A single act ends an absence, a first one too, so nothing is asked there but an end. Of changes that ask more
+    than another, only those are given that gain half a point more than it. All that moves stays within what peers show.
+
+    Parameters
+    ----------
+    bundle : the model
+    row : the person's feature row, a frame of one row
+    peers : what peers show
+
+    """
+    person = features_of(row)
+    own = [name for name in bundle.features if CATALOGUE[name].actionable]
+    back = [{ABSENT: 0.0}] if ABSENT in own and person[ABSENT] > 0 else []
+    levels = peers.levels(REPETITIONS) if REPETITIONS in own else []
+    fewer = [{REPETITIONS: value} for value in levels if value < person[REPETITIONS]]
+    both = [one | other for one, other in product(back, fewer)]
+    found = what_if(bundle, row, [What(asked, {}) for asked in (*back, *fewer, *both)], peers)
+    return _front([outcome for outcome in found if _shown(outcome)])
+
+
+def others_lever(bundle: Bundle, row: pd.DataFrame, peers: PeerValues) -> Outcome | None:
+    """Find what is in others' hands: by how many more credible people would have to respond to gain half a point.
+
+    The least that peers show is given, None where nobody is heard more than the person and stands higher.
+    """
+    person = features_of(row)
+    if LATELY not in bundle.features:
+        return None
+    more = [value - person[LATELY] for value in peers.different(LATELY) if value > person[LATELY]]
+    found = what_if(bundle, row, [heard_by(person, people) for people in more], peers)
+    return next((outcome for outcome in found if outcome.gain >= LEAST_POINTS), None)
+
+
+def heard_by(person: dict[str, float], more: float) -> What:
+    """Let more credible people respond in the last 28 days, evenly, who had not in the year before.
+
+    Counted is what they certainly move; how often each returns, and what pieces drew them, stays as it is.
+
+    Parameters
+    ----------
+    person : feature -> value
+    more : how many people, weighed by how credible they are
+
+    """
+    added = {
+        "credible_engagers_7d": more / 4,
+        "credible_engagers_90d": more,
+        "credible_engagers_365d": more,
+        "credible_engagers_decayed_28d": more * 0.5**0.5,
+        "credible_pace_28d": more * PERIOD_WEIGHTS[0] / sum(PERIOD_WEIGHTS),
+    }
+    follows = {name: person[name] + each for name, each in added.items()}
+    return What({LATELY: person[LATELY] + more}, follows)
+
+
+def _shown(outcome: Outcome) -> bool:
+    """Say whether peers show all that the model sees of an outcome, which gains half a point."""
+    seen = (change for change in outcome.changes if CATALOGUE[change.feature].direction != "none")
+    return outcome.gain >= LEAST_POINTS and not any(change.outside for change in seen)
+
+
+def _front(found: list[Outcome]) -> tuple[Outcome, ...]:
+    """Keep, from the smallest change up, what gains half a point more than all that asks less."""
+    kept: list[Outcome] = []
+    for outcome in sorted(found, key=lambda outcome: (outcome.asks, -outcome.gain)):
+        if not kept or outcome.gain >= kept[-1].gain + LEAST_POINTS:
+            kept.append(outcome)
+    return tuple(kept)
