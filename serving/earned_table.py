@@ -67,6 +67,4 @@ def _tell_agreement(made: Earned, row: Mapping[str, float]) -> None:
         say("The score was made from the same totals.")
         return
     told = "; ".join(f"{name} {both['events']:,.0f}, not {both['scored']:,.0f}" for name, both in differing.items())
-    warn(
-        f"the score was made from other totals than these events give ({told}): other events, identities, or late ones."
-    )
+    warn(f"the score was made from other totals: {told}. Are the events or identities others, or did some come late?")
