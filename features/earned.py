@@ -140,13 +140,13 @@ def earned(
     before = events.filter(events.time < instant_literal(as_of))
     lately = before.filter(before.time >= instant_literal(as_of - timedelta(days=days + LATE_DAYS)))
     around = _around(lately, accounts, scope)
-    with (around if identities is None else merged(around, identities)).cache() as kept:
-        if not _holds(kept) and not _holds(before.filter(before.actor.isin(accounts) | before.target.isin(accounts))):
-            checked_as_of(events, as_of)
-            raise UnknownUserError(f"{user!r} neither acts nor is engaged with in the events before {_told(as_of)}.")
-        with _received(kept, user, as_of, scope, days).cache() as received:
-            totals = _totals(received)
-            pieces = _pieces(received, as_of, top)
+    merging = around if identities is None else merged(around, identities)
+    with merging.cache() as kept, _received(kept, as_of, scope, days).cache() as received:
+        totals, pieces = _totals(received), _pieces(received, as_of, top)
+        seen = totals["engagements"] or _holds(kept)
+    if not seen and not _holds(before.filter(before.actor.isin(accounts) | before.target.isin(accounts))):
+        checked_as_of(events, as_of)
+        raise UnknownUserError(f"{user!r} neither acts nor is engaged with in the events before {_told(as_of)}.")
     return Earned(user=user, scope=scope, as_of=_told(as_of), days=days, pieces=pieces, **totals)
 
 
@@ -190,15 +190,13 @@ def _holds(events: ir.Table) -> bool:
     return len(events.select("time").limit(1).to_pyarrow()) > 0
 
 
-def _received(events: ir.Table, user: str, as_of: datetime, scope: str, days: int) -> ir.Table:
-    """Select engagements with the user: (other, verb, age, piece, made_age), the last two null if with no piece."""
-    found = acts(events, [scope])
-    me = found.people.filter(found.people.user == user).select(user=found.people.key)
-    recent = known(found.rows, as_of)
-    mine = engagements(recent.filter(within(recent.age, days))).semi_join(me, "user")
-    names = events.select(object=key(events.get_backend().name, events.object), name=events.object).distinct()
-    made = created(own(recent)).semi_join(me, "user").select(object=ibis._.piece, made_age=ibis._.created_age)
-    named = mine.left_join(names, "object").select("other", "verb", "age", "object", "name")
+def _received(around: ir.Table, as_of: datetime, scope: str, days: int) -> ir.Table:
+    """Select the engagements, all of them with the user: (other, verb, age, piece, made_age), null if with no piece."""
+    recent = known(acts(around, [scope]).rows, as_of)
+    received = engagements(recent.filter(within(recent.age, days)))
+    names = around.select(object=key(around.get_backend().name, around.object), name=around.object).distinct()
+    made = created(own(recent)).select(object=ibis._.piece, made_age=ibis._.created_age)
+    named = received.left_join(names, "object").select("other", "verb", "age", "object", "name")
     dated = named.left_join(made, "object").select("other", "verb", "age", "name", "made_age")
     return dated.mutate(piece=is_any(dated.verb, *PERSONAL).ifelse(None, dated.name)).drop("name")
 
