@@ -11,7 +11,10 @@ LONGEST_NAME = 24
 
 
 def earned_table(made: Earned, row: Mapping[str, float]) -> None:
-    """Print the pieces that most people engaged with and the totals, held against the feature row of the score."""
+    """Print the pieces that most people engaged with and the totals, held against the feature row of the score.
+
+    People are different known ones; `unknown` are acts by unknown people.
+    """
     when = f"in the {made.days} days before {made.as_of[:10]}"
     if made.pieces:
         verbs = [verb for verb in made.verbs if any(verb in piece.verbs for piece in made.pieces)]
@@ -19,7 +22,8 @@ def earned_table(made: Earned, row: Mapping[str, float]) -> None:
         rows = [_row(piece, verbs, most) for piece in made.pieces]
         part = f"{len(rows)} of {made.drawing:,} pieces" if made.drawing > len(rows) else _some(len(rows), "piece")
         title = f"What {made.user} earned {when}: {part}, in different people"
-        table(title, ["piece", "", "people", *verbs, "acts", "made", "last act"], rows, left=2)
+        columns = ["piece", "", "people", *verbs, "acts", "unknown", "made", "last act"]
+        table(title, columns, rows, left=2)
     if made.engagements:
         say(_totals(made, when, row["credible_engagers_90d"]))
     else:
@@ -30,8 +34,9 @@ def earned_table(made: Earned, row: Mapping[str, float]) -> None:
 def _row(piece: Piece, verbs: list[str], most: int) -> list[str]:
     bar = "█" * max(1, round(BAR * piece.people / most)) if piece.people else ""
     people = [f"{piece.verbs[verb].people:,}" if verb in piece.verbs else "" for verb in verbs]
+    acts = [f"{piece.engagements:,}", f"{piece.unknown:,}" if piece.unknown else ""]
     days = ["earlier" if piece.made is None else _day(piece.made), _day(piece.last)]
-    return [_shortened(piece.piece), bar, f"{piece.people:,}", *people, f"{piece.engagements:,}", *days]
+    return [_shortened(piece.piece), bar, f"{piece.people:,}", *people, *acts, *days]
 
 
 def _day(told: str) -> str:
