@@ -6,7 +6,7 @@ from datetime import datetime
 from features.earned import Earned, Piece
 from features.terminal import say, table, warn
 
-BAR = 8
+BAR, ROOM = 8, 3
 LONGEST_NAME = 24
 
 
@@ -19,10 +19,11 @@ def earned_table(made: Earned, row: Mapping[str, float]) -> None:
     if made.pieces:
         verbs = [verb for verb in made.verbs if any(verb in piece.verbs for piece in made.pieces)]
         most = max(piece.people for piece in made.pieces)
-        rows = [_row(piece, verbs, most) for piece in made.pieces]
+        bar = max(BAR - 2 * max(len(verbs) - ROOM, 0), 0)
+        rows = [_row(piece, verbs, bar / max(most, 1)) for piece in made.pieces]
         part = f"{len(rows)} of {made.drawing:,} pieces" if made.drawing > len(rows) else _some(len(rows), "piece")
         title = f"What {made.user} earned {when}: {part}, in different people"
-        columns = ["piece", "", "people", *verbs, "acts", "unknown", "made", "last act"]
+        columns = ["piece", "", "people", *verbs, "acts", "unknown", "made", "last"]
         table(title, columns, rows, left=2)
     if made.engagements:
         say(_totals(made, when, row["credible_engagers_90d"]))
@@ -31,8 +32,8 @@ def earned_table(made: Earned, row: Mapping[str, float]) -> None:
     _tell_agreement(made, row)
 
 
-def _row(piece: Piece, verbs: list[str], most: int) -> list[str]:
-    bar = "█" * max(1, round(BAR * piece.people / most)) if piece.people else ""
+def _row(piece: Piece, verbs: list[str], per_person: float) -> list[str]:
+    bar = "█" * max(1, round(per_person * piece.people)) if piece.people else ""
     people = [f"{piece.verbs[verb].people:,}" if verb in piece.verbs else "" for verb in verbs]
     acts = [f"{piece.engagements:,}", f"{piece.unknown:,}" if piece.unknown else ""]
     days = ["earlier" if piece.made is None else _day(piece.made), _day(piece.last)]

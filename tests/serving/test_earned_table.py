@@ -73,7 +73,7 @@ def test_pieces_stand_below_the_ledger(shown):
     )
     assert "Score " in ledger
     head, first, second = [re.sub(r"\s{2,}", "|", line.strip()) for line in pieces.strip().splitlines()]
-    assert head == "piece|people|like|dislike|repost|acts|unknown|made|last act"
+    assert head == "piece|people|like|dislike|repost|acts|unknown|made|last"
     assert re.fullmatch(r"https://exa…109372843234\|█+\|8\|8\|2\|11\|1\|30 Jun\|12 Jul", first)
     assert re.fullmatch(r"old\|█+\|2\|1\|1\|2\|earlier\|15 Jul", second)
     assert "10 different people, 14 acts (10 like, 2 dislike, 1 follow, 1 repost); 1 act by unknown people." in said
