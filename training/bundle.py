@@ -93,14 +93,14 @@ class Bundle:
         CatalogueError : a feature is missing, or its values are no numbers
 
         """
-        missing = [name for name in self.features if name not in rows]
-        if missing:
+        places = rows.columns.get_indexer(self._names)
+        if (places < 0).any():
+            missing = [name for name in self.features if name not in rows]
             raise CatalogueError(
                 f"the rows lack {len(missing)} of the model's {len(self.features)} features: {', '.join(missing)}."
             )
         try:
-            ordered = rows if list(rows) == list(self.features) else rows[list(self.features)]
-            return ordered.to_numpy(dtype=float, na_value=np.nan)
+            return rows.take(places, axis=1).to_numpy(dtype=float, na_value=np.nan)
         except (TypeError, ValueError) as error:
             raise CatalogueError(f"the rows hold a value that is no number: {error}.") from error
 
@@ -142,6 +142,10 @@ class Bundle:
         low, high = self.intervals.around(expected, *self.quantiles.around(matrix))
         columns = (self.scale.points(margin), self.scale.unclipped(margin), expected, low, high)
         return pd.DataFrame(dict(zip(PREDICTED, columns, strict=True)), index=rows.index)
+
+    @cached_property
+    def _names(self) -> pd.Index:
+        return pd.Index(self.features, dtype=object)
 
     @property
     def texts(self) -> dict[str, str]:

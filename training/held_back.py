@@ -22,6 +22,12 @@ SENTENCES = {
     "be about {points:.1f} points higher.",
 }
 
+TOLD_BY = {
+    "new": "uncounted_new_365d",
+    "exchange": "uncounted_exchange_365d",
+    "repetition": "repetitions_90d",
+}
+
 
 @dataclass(frozen=True)
 class HeldBack:
@@ -42,18 +48,15 @@ def held_back(bundle: Bundle, row: pd.DataFrame) -> tuple[HeldBack, ...]:
     row : the person's feature row, a frame of one row, with the features that are shown and not scored
 
     """
-    person = {str(name): float(value) for name, value in row.iloc[0].items() if name not in ("user", "scope")}
-    values = {
-        "new": person.get("uncounted_new_365d", 0.0),
-        "exchange": person.get("uncounted_exchange_365d", 0.0),
-        "repetition": person.get("repetitions_90d", 0.0),
-    }
+    values = {kind: float(row[name].iloc[0]) if name in row else 0.0 for kind, name in TOLD_BY.items()}
     kinds = [kind for kind, value in values.items() if value > 0]
     if not kinds:
         return ()
-    rows = pd.DataFrame([person, *(_without(person, kind) for kind in kinds)])
-    score, *others = bundle.scale.points(bundle.margin(bundle.matrix(rows))).tolist()
-    found = [_told(kind, values[kind], other - score) for kind, other in zip(kinds, others, strict=True)]
+    person = bundle.matrix(row)
+    added = [_added(row, kind) for kind in kinds]
+    others = [person + [more.get(name, 0.0) for name in bundle.features] for more in added]
+    score, *without = bundle.scale.points(bundle.margin(np.concatenate([person, *others]))).tolist()
+    found = [_told(kind, values[kind], other - score) for kind, other in zip(kinds, without, strict=True)]
     return tuple(sorted((each for each in found if each.points >= LEAST_POINTS), key=lambda each: -each.points))
 
 
@@ -61,16 +64,15 @@ def _told(kind: str, value: float, points: float) -> HeldBack:
     return HeldBack(kind, value, points, SENTENCES[kind].format(value=value, points=points))
 
 
-def _without(person: dict[str, float], kind: str) -> dict[str, float]:
-    """Return the features as they would be had it counted; of the last 28 days, as if it had come evenly."""
+def _added(row: pd.DataFrame, kind: str) -> dict[str, float]:
+    """Return by how much features would differ had it counted; of the last 28 days, as if it had come evenly."""
     if kind == "repetition":
-        return person | {"repetitions_90d": 0.0}
-    lately, year = person[f"uncounted_{kind}_28d"], person[f"uncounted_{kind}_365d"]
-    more = {
+        return {"repetitions_90d": -float(row["repetitions_90d"].iloc[0])}
+    lately, year = (float(row[f"uncounted_{kind}_{days}d"].iloc[0]) for days in (28, 365))
+    return {
         "credible_engagers_28d": lately,
         "credible_engagers_90d": lately,
         "credible_engagers_365d": year,
         "credible_engagers_decayed_28d": lately * float(np.sqrt(0.5)),
         "credible_pace_28d": lately * PERIOD_WEIGHTS[0] / sum(PERIOD_WEIGHTS),
     }
-    return person | {name: person[name] + added for name, added in more.items()}
