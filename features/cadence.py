@@ -5,6 +5,7 @@ from functools import partial
 import ibis
 
 from features.feature import Feature
+from features.presence import first_seen
 from features.windows import DAY, WEEK, WEEKS, count, days, decay, ratio, total, when, within
 
 _feature = partial(Feature, family="cadence", over="made", unit="pieces", direction="none", actionable=True)
@@ -108,9 +109,8 @@ FEATURES = [
         "account_age_days",
         "days since the person was first seen, acting or engaged with",
         "The person was first seen {value} days ago.",
-        lambda user: days(ibis.greatest(user.first_act_age.fill_null(0), user.first_engaged_age.fill_null(0))),
+        first_seen,
         over="users",
-        direction="free",
         actionable=False,
     ),
 ]

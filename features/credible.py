@@ -9,11 +9,11 @@ from functools import partial
 import ibis
 import ibis.expr.types as ir
 
-from features.credibility import FADING_DAYS, HISTORY_DAYS, part_of
+from features.credibility import FADING_DAYS
 from features.feature import Feature
+from features.presence import first_seen
 from features.windows import (
     BILLION,
-    DAY,
     LOOKBACK_DAYS,
     PERIODS,
     count,
@@ -29,7 +29,7 @@ from features.windows import (
     within,
 )
 
-ABSENT_DAYS = 56
+MONTH_DAYS = 28
 
 _feature = partial(Feature, family="reach", unit="people", over="credited", direction="up")
 _pieces = partial(_feature, family="response", unit="pieces", over="pieces")
@@ -89,11 +89,9 @@ def _since(credited: ir.Table) -> ir.Value:
     return (days(credited.last_age) - weight.ln() * (FADING_DAYS / math.log(2))).min()
 
 
-def _absent(user: ir.Table) -> ir.Value:
-    """Count who never acted as absent since they were first seen: known to everybody, so no act makes it known."""
-    allowed = part_of(user.history.fill_null(HISTORY_DAYS * DAY), ABSENT_DAYS) / DAY
-    away = user.days_since_last_act.fill_null(days(user.first_engaged_age))
-    return ibis.greatest(away - allowed, 0.0)
+def _rate(user: ir.Table) -> ir.Value:
+    """Let a person be new without gaining by it: who was heard by nobody has no rate, however short the time."""
+    return user.credible_engagers_365d * MONTH_DAYS / first_seen(user).clip(MONTH_DAYS, LOOKBACK_DAYS)
 
 
 def _drawing(days: int) -> Feature:
@@ -129,6 +127,15 @@ FEATURES = [
         "days with each older one weighing half",
         "About {value} credible people engage per 28 days, recent months weighing more.",
         lambda credited: pace(lambda k: total(when(in_period(credited.weeks, k), credited.weight))),
+        unit="people per 28 days",
+    ),
+    _feature(
+        "credible_rate_365d",
+        "people who responded in the last 365 days, each weighing as much as they are credible, per 28 days since the "
+        "person was first seen, 28 at least and 365 at most",
+        "Since the person was first seen, {value} credible people have come along per 28 days.",
+        _rate,
+        over="users",
         unit="people per 28 days",
     ),
     _feature(
@@ -216,17 +223,5 @@ FEATURES = [
         unit="days",
         direction="down",
         if_none=None,
-    ),
-    _feature(
-        "days_absent",
-        "days since the person's last act, or since being first engaged with where there is none, beyond the first 56 "
-        "days, or as large a part of a history shorter than 360",
-        "Beyond about eight weeks, the person has been away for {value} days.",
-        _absent,
-        family="cadence",
-        over="users",
-        unit="days",
-        direction="down",
-        actionable=True,
     ),
 ]

@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import SCORED
-from features.credible import ABSENT_DAYS
+from features.presence import ABSENT_DAYS
 from features.table import KEYS
 from training.peer_values import PeerValues, percentiles
 
 AUDIENCE_SIZE = "engagers_365d"
 PEERS = ["scope", "band"]
-SHOWN = list(dict.fromkeys(["scope", AUDIENCE_SIZE, "days_since_last_act", *SCORED.names]))
+SHOWN = list(dict.fromkeys(["scope", AUDIENCE_SIZE, "days_since_last_act", "account_age_days", *SCORED.names]))
 
 
 def audience_band(rows: pd.DataFrame) -> np.ndarray:

@@ -24,7 +24,7 @@ from training.explanation import base_points, side_by_side
 from training.shapley_between import shap_between
 
 OWN, OTHERS, TIME, MODEL, SCALE, CLIPPING = PARTS = ("own", "others", "time", "model", "scale", "clipping")
-AGE = "account_age_days"
+SENIORITY = "seniority_days"
 BASE = "base"
 
 
@@ -48,7 +48,7 @@ class Changes:
 
 def part_of(feature: str) -> str:
     """Say whose a feature's move is: `own`, `others` or `time`."""
-    if feature == AGE:
+    if feature == SENIORITY:
         return TIME
     return OWN if CATALOGUE[feature].actionable else OTHERS
 

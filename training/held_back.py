@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from features.windows import PERIOD_WEIGHTS
 from training.bundle import Bundle
 from training.reasons import LEAST_POINTS
+from training.together import AGE, heard_by
 
 SENTENCES = {
     "new": "People who responded within a year count for {value:,.1f} fewer, as few established people respond to them "
@@ -68,11 +68,5 @@ def _added(row: pd.DataFrame, kind: str) -> dict[str, float]:
     """Return by how much features would differ had it counted; of the last 28 days, as if it had come evenly."""
     if kind == "repetition":
         return {"repetitions_90d": -float(row["repetitions_90d"].iloc[0])}
-    lately, year = (float(row[f"uncounted_{kind}_{days}d"].iloc[0]) for days in (28, 365))
-    return {
-        "credible_engagers_28d": lately,
-        "credible_engagers_90d": lately,
-        "credible_engagers_365d": year,
-        "credible_engagers_decayed_28d": lately * float(np.sqrt(0.5)),
-        "credible_pace_28d": lately * PERIOD_WEIGHTS[0] / sum(PERIOD_WEIGHTS),
-    }
+    person = {name: float(row[name].iloc[0]) for name in (AGE, *(f"uncounted_{kind}_{days}d" for days in (28, 365)))}
+    return heard_by(person, person[f"uncounted_{kind}_28d"], person[f"uncounted_{kind}_365d"])

@@ -5,11 +5,10 @@ from itertools import product
 import pandas as pd
 
 from features.catalogue import CATALOGUE
-from features.windows import PERIOD_WEIGHTS
 from training.bundle import Bundle
 from training.peer_values import PeerValues
 from training.reasons import LEAST_POINTS
-from training.together import ABSENT
+from training.together import ABSENT, heard_by
 from training.what_if import REPETITIONS, Outcome, What, features_of, what_if
 
 LATELY = "credible_engagers_28d"
@@ -48,30 +47,14 @@ def others_lever(bundle: Bundle, row: pd.DataFrame, peers: PeerValues) -> Outcom
     if LATELY not in bundle.features:
         return None
     more = [value - person[LATELY] for value in peers.different(LATELY) if value > person[LATELY]]
-    found = what_if(bundle, row, [heard_by(person, people) for people in more], peers)
+    found = what_if(bundle, row, [more_heard(person, people) for people in more], peers)
     return next((outcome for outcome in found if outcome.gain >= LEAST_POINTS), None)
 
 
-def heard_by(person: dict[str, float], more: float) -> What:
-    """Let more credible people respond in the last 28 days, evenly, who had not in the year before.
-
-    Counted is what they certainly move; how often each returns, and what pieces drew them, stays as it is.
-
-    Parameters
-    ----------
-    person : feature -> value
-    more : how many people, weighed by how credible they are
-
-    """
-    added = {
-        "credible_engagers_7d": more / 4,
-        "credible_engagers_90d": more,
-        "credible_engagers_365d": more,
-        "credible_engagers_decayed_28d": more * 0.5**0.5,
-        "credible_pace_28d": more * PERIOD_WEIGHTS[0] / sum(PERIOD_WEIGHTS),
-    }
-    follows = {name: person[name] + each for name, each in added.items()}
-    return What({LATELY: person[LATELY] + more}, follows)
+def more_heard(person: dict[str, float], people: float) -> What:
+    """Let more credible people respond in the last 28 days who had not in the year before, as `heard_by` has it."""
+    values = {name: person[name] + more for name, more in heard_by(person, people, people).items()}
+    return What({LATELY: values.pop(LATELY)}, values)
 
 
 def _shown(outcome: Outcome) -> bool:

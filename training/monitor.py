@@ -25,7 +25,7 @@ FLOOR = 1e-4
 STABLE, SHIFTED = 0.1, 0.25
 JUDGED_WEIGHT = 0.01
 UNKNOWN_APART = 0.1
-CLOCKS = ("account_age_days",)
+CLOCKS = ("seniority_days",)
 
 Progress = Callable[[str, float], None]
 

@@ -19,7 +19,7 @@ import pandas as pd
 
 from features.acts import acts
 from features.credibility import HISTORY_DAYS
-from features.credible import ABSENT_DAYS
+from features.presence import ABSENT_DAYS
 from features.table import feature_rows
 from features.windows import LOOKBACK_DAYS
 from training.together import ABSENT, SINCE, WhatIfError

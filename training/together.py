@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
+from features.credible import MONTH_DAYS
 from features.errors import CloutError
+from features.windows import LOOKBACK_DAYS, PERIOD_WEIGHTS
 
 NESTED = (
     ("credible_returning_28d", "credible_engagers_28d"),
@@ -13,6 +15,7 @@ NESTED = (
     ("credible_steady_168d", "credible_engagers_365d"),
     ("credible_pieces_drawing_28d", "credible_pieces_drawing_90d"),
 )
+YEAR, RATE, AGE = "credible_engagers_365d", "credible_rate_365d", "account_age_days"
 ABSENT, SINCE = "days_absent", "days_since_last_act"
 
 
@@ -25,6 +28,7 @@ def together(person: Mapping[str, float], asked: Mapping[str, float], allowance:
 
     - absence: the last act lies as many days further back, or nearer; who never acted has then acted
     - windows: whoever responded in the shorter one did so in the longer
+    - the rate since the person was first seen: it goes by those who responded in the last 365 days
 
     What else might come along, and by how much, no definition tells: it stays.
 
@@ -40,9 +44,38 @@ def together(person: Mapping[str, float], asked: Mapping[str, float], allowance:
 
     """
     follows = _windows(person, asked)
+    if YEAR in follows or YEAR in asked:
+        follows[RATE] = rate(person, follows[YEAR] if YEAR in follows else asked[YEAR])
     if asked.get(ABSENT, person[ABSENT]) != person[ABSENT]:
         follows[SINCE] = allowance + asked[ABSENT]
     return {name: value for name, value in follows.items() if name not in asked}
+
+
+def rate(person: Mapping[str, float], year: float) -> float:
+    """Return the rate of so many who responded in the last 365 days since the person was first seen."""
+    return year * MONTH_DAYS / min(max(person[AGE], MONTH_DAYS), LOOKBACK_DAYS)
+
+
+def heard_by(person: Mapping[str, float], lately: float, year: float) -> dict[str, float]:
+    """Return by how much features rise if more credible people had responded, in the last 28 days evenly.
+
+    Counted is what they certainly move; how often each returns, and what pieces drew them, stays as it is.
+
+    Parameters
+    ----------
+    person : feature -> value
+    lately, year : how many more in the last 28 and 365 days, weighed by how credible they are
+
+    """
+    return {
+        "credible_engagers_7d": lately / 4,
+        "credible_engagers_28d": lately,
+        "credible_engagers_90d": lately,
+        YEAR: year,
+        RATE: rate(person, year),
+        "credible_engagers_decayed_28d": lately * 0.5**0.5,
+        "credible_pace_28d": lately * PERIOD_WEIGHTS[0] / sum(PERIOD_WEIGHTS),
+    }
 
 
 def _windows(person: Mapping[str, float], asked: Mapping[str, float]) -> dict[str, float]:

@@ -332,7 +332,8 @@ def _combined(table: pd.DataFrame) -> dict[str, pd.Series]:
     """Compute what follows from other columns alone."""
     weeks = (table["days_since_first_act"] / 7 + 1).clip(upper=52)
     engagements = table["engagements_90d"]
-    allowed = min(table["days_since_first_act"].max(), 360) * 56 / 360
+    away = table["days_since_last_act"].fillna(table["account_age_days"])
+    history = min(table["days_since_first_act"].max(), 360)
     return {
         "followers_per_followed": (table["followers"] + 1) / (table["people_followed"] + 1),
         "disapproval_share_90d": _share(table["disapprovals_90d"], engagements),
@@ -340,6 +341,8 @@ def _combined(table: pd.DataFrame) -> dict[str, pd.Series]:
         "engagements_per_piece_14d": (table["engagements_decayed_14d"] + 1) / (table["created_decayed_14d"] + 1),
         "engagers_per_piece_90d": _share(table["engagers_90d"], table["created_90d"]),
         "credible_engagers_per_piece_90d": _share(table["credible_engagers_90d"], table["created_90d"]),
-        "days_absent": (table["days_since_last_act"].fillna(table["account_age_days"]) - allowed).clip(lower=0),
+        "days_absent": (away - history * 56 / 360).clip(lower=0),
         "regularity_52w": _share(table["weeks_active_52w"], weeks),
+        "credible_rate_365d": table["credible_engagers_365d"] * 28 / table["account_age_days"].clip(28, 365),
+        "seniority_days": (table["account_age_days"] - history / 2).clip(lower=0),
     }

@@ -312,6 +312,8 @@ BOUNDS = {
     "credible_periods_168d": lambda day: stepping("received", PERIODS, [1.0] * 6)(day) + 6 * FADE,
     "days_since_credible_engagement": lambda day: 6.0 + 365 * day.left("received", 365),
     "days_absent": lambda _: 1.0,
+    "seniority_days": lambda _: 1.0,
+    "credible_rate_365d": lambda day: weighing("known", 365)(day) + day.before["credible_rate_365d"] / 28,
     # reach
     "pace_28d": pace,
     **{f"engagers_{days}d": crossing("engagers", days) for days in (7, 28, 90, 365)},
@@ -427,6 +429,8 @@ RISING = {
     "periods_drawing_168d",
     "early_engagers",
     "days_absent",
+    "seniority_days",
+    "credible_rate_365d",
     # weights rise where somebody else leaves the year whom the giver responded to, or an exchange lasts
     *(feature.name for feature in CATALOGUE if feature.over in ("credited", "credibility")),
     *(feature.name for feature in CATALOGUE if feature.over == "pieces" and feature.name.startswith("credible")),

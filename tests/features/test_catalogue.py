@@ -350,6 +350,13 @@ BY_HAND = [
     ("days_absent", POSTED, 0),
     ("days_absent", ENGAGED, 0),
     ("days_absent", [(90, "a", "like", "u"), (1, "a", "like", "u")], 34),
+    ("credible_rate_365d", [(365, "a", "like", "u"), (365 + AFTER, "b", "like", "u"), *HALF], 1.5 * 28 / 365),
+    ("credible_rate_365d", [(56, "u", "view", None), (1, "a", "like", "u"), *NO_RESPONSE], 28 / 56),
+    ("credible_rate_365d", [(20, "u", "post", None), (10, "a", "like", "u"), (28, None, "like", "u")], 1),
+    ("credible_rate_365d", NOT_ENGAGED, 0),
+    ("seniority_days", [(3, "u", "post", None), (200.5, None, "like", "u"), (300, "a", "view", "u")], 20.5),
+    ("seniority_days", [(600, "u", "view", None), (200.5, "a", "like", "u")], 420),
+    ("seniority_days", [(180, "u", "view", None)], 0),
     # reach
     (
         "pace_28d",  # weights 1, 1/2, 1/4, 1/8, 1/16, 1/32 add up to 63/32
@@ -1027,6 +1034,7 @@ def test_unknown_is_null_and_nothing_found_is_zero(features_of):
         "days_since_last_act": 3,
         "account_age_days": 3,
         "days_absent": 3 - 3 * 56 / 360,
+        "seniority_days": 3 - 3 * 180 / 360,
         "credibility_365d": 1,
     }
     for name in CATALOGUE.names:
@@ -1088,7 +1096,7 @@ class TestWords:
         }
         raising = {feature.name for feature in SCORED if feature.direction == "up"}
         assert {name for name in raising if "credible" not in name} == {"early_engagers"}
-        assert [feature.name for feature in SCORED if feature.direction == "free"] == ["account_age_days"]
+        assert [feature.name for feature in SCORED if feature.direction == "free"] == ["seniority_days"]
         assert not any(feature.actionable for feature in SCORED if feature.direction == "up")
 
     def test_every_family_has_features(self):

@@ -35,7 +35,7 @@ def older(rows):
     features = rows.drop(columns=["user", "scope"])
     moved = (features * rng.lognormal(0, 0.4, features.shape)).where(rng.random(features.shape) < 0.7, features)
     found = rows[["user", "scope"]].join(moved)
-    found["account_age_days"] = features["account_age_days"]
+    found[["account_age_days", "seniority_days"]] = features[["account_age_days", "seniority_days"]]
     found.loc[found["user"] == "user0001", ["acts_365d", "engagements_365d"]] = [30.0, 5.0]
     found.loc[found["user"] == "user0003", ["acts_365d", "engagements_365d"]] = [30.0, 5.0]
     found.loc[found["user"] == "user0005", ["acts_365d", "engagements_365d"]] = [1.0, 1.0]

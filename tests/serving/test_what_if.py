@@ -163,10 +163,10 @@ class TestRoute:
                 assert not any(c["outside"] for c in outcome["changes"] if CATALOGUE[c["feature"]].direction != "none")
 
     def test_a_change(self, client, bundle, rows):
-        answer = client.get("/v1/users/user0001/what-if?set=days_absent=900&set=account_age_days=3")
+        answer = client.get("/v1/users/user0001/what-if?set=days_absent=900&set=seniority_days=3")
         found = answer.json()
         row = rows[(rows["user"] == "user0001") & (rows["scope"] == "all")]
-        score = bundle.predict(row.assign(days_absent=900.0, account_age_days=3.0))["score"].iloc[0]
+        score = bundle.predict(row.assign(days_absent=900.0, seniority_days=3.0))["score"].iloc[0]
         assert found["asked"]["score"] == pytest.approx(score)
         assert not found["asked"]["in_own_hands"]
         assert any("Outside what peers show" in note and "days_absent 900" in note for note in found["notes"])

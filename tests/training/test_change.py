@@ -203,7 +203,7 @@ def test_nobody(bundle, other, earlier, later):
 def test_what_a_feature_tells_of():
     parts = {name: part_of(name) for name in CATALOGUE.scored.names}
     assert {name for name, part in parts.items() if part == "own"} == {"days_absent", "repetitions_90d"}
-    assert [name for name, part in parts.items() if part == "time"] == ["account_age_days"]
+    assert [name for name, part in parts.items() if part == "time"] == ["seniority_days"]
 
 
 def test_lines_and_reasons_of_one(made, bundle, other, earlier, later):

@@ -9,7 +9,7 @@ import pytest
 
 from features.catalogue import CATALOGUE, SCORED
 from training.config import Config, Model
-from training.levers import heard_by, others_lever, own_levers
+from training.levers import more_heard, others_lever, own_levers
 from training.panel import Split
 from training.peer_values import PeerValues, percentiles
 from training.recipe import fit
@@ -80,7 +80,7 @@ def test_what_is_asked_of_two_features_is_in_one_or_the_other(bundle, heard, pee
 @pytest.mark.parametrize("k", range(0, 50, 5))
 def test_parts_add_up_to_the_gain(bundle, heard, peers, k):
     row = one(heard, k)
-    questions = [What({"days_absent": 0.0, "repetitions_90d": 0.0}, {}), heard_by(features_of(row), 5.0)]
+    questions = [What({"days_absent": 0.0, "repetitions_90d": 0.0}, {}), more_heard(features_of(row), 5.0)]
     for outcome in what_if(bundle, row, questions, peers):
         added = sum(change.points for change in outcome.changes) + outcome.other_lines + outcome.clipping
         assert added == pytest.approx(outcome.gain, abs=1e-6)
@@ -108,19 +108,20 @@ def test_asking_for_less_never_lowers_the_score(bundle, heard, peers, name, k):
 def test_more_people_never_lower_the_score(bundle, heard, peers):
     for k in range(0, 50, 10):
         person = features_of(one(heard, k))
-        more = [heard_by(person, people) for people in (0.5, 1.0, 2.0, 5.0, 10.0)]
+        more = [more_heard(person, people) for people in (0.5, 1.0, 2.0, 5.0, 10.0)]
         scores = [outcome.score for outcome in what_if(bundle, one(heard, k), more, peers)]
         assert (np.diff(scores) >= -1e-9).all()
 
 
 def test_two_more_people_by_hand():
-    question = heard_by(dict.fromkeys(CATALOGUE.names, 1.0), 2.0)
+    question = more_heard(dict.fromkeys(CATALOGUE.names, 1.0), 2.0)
     assert question.asked == {"credible_engagers_28d": 3.0}
     assert question.follows == pytest.approx(
         {
             "credible_engagers_7d": 1.5,
             "credible_engagers_90d": 3.0,
             "credible_engagers_365d": 3.0,
+            "credible_rate_365d": 1 + 2 * 28 / 28,
             "credible_engagers_decayed_28d": 1 + 2**0.5,
             "credible_pace_28d": 1 + 2 * 32 / 63,
         }
