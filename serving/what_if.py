@@ -24,7 +24,7 @@ OWN = (
 )
 NOTHING = (
     "Nothing that is in the person's own hands would raise this score by half a point or more within what peers show: "
-    "a person's own acts can lower a score, and never raise it."
+    "a person's own acts can lower a score, or undo what lowers it."
 )
 OTHERS = "What would is others who respond."
 NOBODY = (

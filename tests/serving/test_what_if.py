@@ -170,7 +170,7 @@ class TestRoute:
         assert found["asked"]["score"] == pytest.approx(score)
         assert not found["asked"]["in_own_hands"]
         assert any("Outside what peers show" in note and "days_absent 900" in note for note in found["notes"])
-        assert any("Not in the person's own hands: account_age_days" in note for note in found["notes"])
+        assert any("Not in the person's own hands: seniority_days" in note for note in found["notes"])
 
     def test_stopping(self, client, home):
         found = client.get("/v1/users/user0001/what-if?away_days=14").json()
