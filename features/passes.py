@@ -11,6 +11,7 @@ from functools import partial
 import ibis.expr.types as ir
 from duckdb import Error as DuckDBError
 from ibis.backends.duckdb import Backend
+from ibis.util import gen_name
 
 Kept = AbstractContextManager[ir.Table]
 Keep = Callable[[str, ir.Table], Kept]
@@ -40,7 +41,8 @@ def run(steps: Steps, starts: dict[str, ir.Table], variant: tuple, told: Callabl
     """
     backend = next(iter(starts.values())).get_backend()
     if not isinstance(backend, Backend):
-        with steps(partial(_cached, told), starts) as result:
+        kept = _checkpointed if backend.name == "pyspark" else _cached
+        with steps(partial(kept, told), starts) as result:
             yield result
         return
     with _names(backend) as prefix, _in_any_order(backend):
@@ -60,6 +62,23 @@ def _cached(told: Callable[[], None], _: str, table: ir.Table) -> Iterator[ir.Ta
     with table.cache() as kept:
         told()
         yield kept
+
+
+@contextmanager
+def _checkpointed(told: Callable[[], None], name: str, table: ir.Table) -> Iterator[ir.Table]:
+    """Compute a table on Spark and forget how: a plan of thirty steps takes far longer to plan than to run.
+
+    It lies in the checkpoint directory of the session, if that has one, else with the executors.
+    """
+    backend, view = table.get_backend(), gen_name(f"clout_{name}")
+    frame = backend.raw_sql(backend.compile(table))
+    reliable = frame.sparkSession.sparkContext.getCheckpointDir() is not None
+    (frame.checkpoint() if reliable else frame.localCheckpoint()).createOrReplaceTempView(view)
+    told()
+    try:
+        yield backend.table(view)
+    finally:
+        backend.drop_view(view)
 
 
 @contextmanager

@@ -333,7 +333,7 @@ def _combined(table: pd.DataFrame) -> dict[str, pd.Series]:
     weeks = (table["days_since_first_act"] / 7 + 1).clip(upper=52)
     engagements = table["engagements_90d"]
     away = table["days_since_last_act"].fillna(table["account_age_days"])
-    history = min(table["days_since_first_act"].max(), 360)
+    history = np.fmin(table["days_since_first_act"].max(), 360)  # of a scope where anybody acted
     return {
         "followers_per_followed": (table["followers"] + 1) / (table["people_followed"] + 1),
         "disapproval_share_90d": _share(table["disapprovals_90d"], engagements),
