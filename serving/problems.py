@@ -147,6 +147,10 @@ def _invalid(request: Request, error: RequestValidationError) -> Response:
 
 def _http(request: Request, error: HTTPException) -> Response:
     method, path = request.method, request.scope["path"]
+    if error.status_code == 400:  # how FastAPI tells of a body on which the parser of JSON gave up
+        told_of_body = "cannot be read as JSON; expected UTF-8, nested no deeper than Python reads"
+        found = [{"where": "body", "detail": told_of_body}]
+        return _answer(request, 422, f"body: {told_of_body}.", "invalid-request", errors=found)
     told = {404: f"nothing is at {path}; /docs lists what is.", 405: f"{method} is not answered at {path}; see /docs."}
     return _answer(request, error.status_code, told.get(error.status_code, error.detail), headers=error.headers)
 
