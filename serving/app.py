@@ -12,8 +12,10 @@ from starlette.types import ASGIApp
 
 from features.errors import CloutError
 from serving import entrance, problems
+from serving.arrivals import Arrivals
 from serving.guard import check_guarded
 from serving.limits import LONGEST_HEADERS, USUAL, Limits
+from serving.masking import mask_keys
 from serving.routes import health, model, scores, users, what_if
 from serving.security_headers import SecurityHeaders, docs_policy
 from serving.service import load_service
@@ -26,7 +28,12 @@ User ids are opaque; percent-encode them in paths. The ids `.` and `..`, which c
 by `POST /v1/scores`. Every error is `application/problem+json` (RFC 9457)."""
 
 # What uvicorn itself holds requests to; it keeps an idle connection for five seconds.
-WIRE: dict[str, Any] = {"ws": "none", "server_header": False, "h11_max_incomplete_event_size": 2 * LONGEST_HEADERS}
+WIRE: dict[str, Any] = {
+    "http": Arrivals,
+    "ws": "none",
+    "server_header": False,
+    "h11_max_incomplete_event_size": 2 * LONGEST_HEADERS,
+}
 PLACES: dict[str, Any] = {"redirect_slashes": False, "redoc_url": None, "swagger_ui_oauth2_redirect_url": None}
 
 
@@ -86,6 +93,7 @@ def serve(home: Home, host: str, port: int, limits: Limits = USUAL) -> None:
     guarded = check_guarded(home, host)
     with _listening(host, port) as listening, suppress(KeyboardInterrupt):
         config = uvicorn.Config(create_app(home, guarded, limits), log_level="info", **WIRE)
+        mask_keys()
         log.info("Listening on http://%s:%d, documented at /docs", _in_address(host), listening.getsockname()[1])
         uvicorn.Server(config).run(sockets=[listening])
 

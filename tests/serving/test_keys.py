@@ -347,10 +347,12 @@ def test_a_started_service_takes_keys_and_tells_no_secret(home):
                 answer = client.get("/v1/users/a%2Fb/score", headers=bearer(key))
                 assert answer.json()["user"] == "a/b"
                 assert "server" not in answer.headers
+                assert client.get("/docs", params={"key": key}).status_code == 401
                 other = add_key(home, "bob", "review")
                 assert client.get("/v1/users/a%2Fb/explanation", headers=bearer(other)).status_code == 200
         finally:
             process.terminate()
             out, err = process.communicate(timeout=20)
-    assert "/v1/users/a/b/score" in out + err
+    assert "/v1/users/a" in out + err
+    assert f"key=clout_{key.split('_')[1]}_..." in out + err
     assert not {secret for secret in (key, other) if secret.split("_")[2] in out + err}

@@ -19,9 +19,11 @@ from serving.rates import MOST_CALLERS, Buckets, Rates
 SERVE = """
 import sys
 from pathlib import Path
+from serving import arrivals
 from serving.app import serve
 from serving.limits import Limits
 from training.home import Home
+arrivals.HEAD_SECONDS = 1.0
 serve(Home(Path(sys.argv[1])), "127.0.0.1", 0, Limits(body_bytes=1000, body_seconds=1))
 """
 JSON = {"content-type": "application/json"}
@@ -204,3 +206,37 @@ def test_drops_of_a_body_do_not_lengthen_its_time(server):
 def test_a_lifespan_passes(home, champion):
     with TestClient(create_app(home)) as client:
         assert client.get("/health").status_code == 200
+
+
+GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", GET], ids=["first", "kept alive"])
+def test_headers_that_drop_in_do_not_keep_a_connection(server, before):
+    start = time.monotonic()
+    with pytest.raises((BrokenPipeError, ConnectionResetError)):
+        answer_to(server, before + b"GET /health HTTP/1.1\r\n", *[b"x: y\r\n"] * 100, pause=0.1)
+    assert 0.9 < time.monotonic() - start < 8
+
+
+def test_a_connection_on_which_nothing_comes_is_closed(server):
+    start = time.monotonic()
+    assert answer_to(server, b"") == ""
+    assert 0.9 < time.monotonic() - start < 8
+
+
+def test_requests_on_one_connection_have_each_their_time(server):
+    told = answer_to(server, GET, GET, GET[:20], GET[20:-2] + b"Connection: close\r\n\r\n", pause=0.7)
+    assert told.count("HTTP/1.1 200 ") == 3
+
+
+@pytest.mark.parametrize(
+    "sent", [b"hello\r\n\r\n", b"GET / HTTP/1.1\r\nx: " + b"y" * 100_000, b"\x16\x03\x01" * 9 + b"\r\n\r\n"]
+)
+def test_what_is_no_request_is_told_as_a_problem(server, sent):
+    told = answer_to(server, sent)
+    head, _, body = told.partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 400 ")
+    assert "content-type: application/problem+json" in head
+    assert "x-content-type-options: nosniff" in head
+    assert "is no HTTP/1.1 request" in body
