@@ -6,14 +6,13 @@ from typing import Any
 
 from fastapi import HTTPException, Request, Security
 from fastapi.openapi.models import HTTPBase
-from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Asked
 
 from features.errors import CloutError
 from serving.key_ring import KeyRing
-from serving.keys import SCOPES, Key, KeysError, Scope, read_keys
+from serving.keys import Key, KeysError, Scope, read_keys
 from serving.problems import refusal
 from training.home import Home
 
@@ -54,28 +53,30 @@ class Guard:
         return None if given is None else self.ring.find(given)
 
 
-class _NeedsKey(SecurityBase):
+class NeedsKey(SecurityBase):
     """The dependency by which a route names the scope it needs, and the scheme that OpenAPI tells of."""
 
     scheme_name = "key"
     model = HTTPBase(scheme="bearer", description=ABOUT)
 
-    async def __call__(self, request: Request, needed: SecurityScopes) -> Any:
+    def __init__(self, scope: Scope):
+        self.scope = scope
+
+    async def __call__(self, request: Request) -> None:
+        """Refuse a caller whose key does not suffice (403), or who came past the guard without one (401)."""
         caller: Key | None = request.scope.get(CALLER)
         if caller is None:
             raise HTTPException(401, f"no API key came with the request. {HINT}", {"WWW-Authenticate": "Bearer"})
-        for scope in needed.scopes:
-            if scope not in SCOPES or not caller.allows(scope):
-                demand = {"WWW-Authenticate": f'Bearer realm="clout", error="insufficient_scope", scope="{scope}"'}
-                raise HTTPException(403, f"the key {caller.name!r} has scope {caller.scope}, expected {scope}.", demand)
-
-
-_KEY = _NeedsKey()
+        if not caller.allows(self.scope):
+            demand = {"WWW-Authenticate": f'Bearer realm="clout", error="insufficient_scope", scope="{self.scope}"'}
+            raise HTTPException(
+                403, f"the key {caller.name!r} has scope {caller.scope}, expected {self.scope}.", demand
+            )
 
 
 def needs(scope: Scope) -> Any:
     """Declare, among the dependencies of a route, the scope that a key must have."""
-    return Security(_KEY, scopes=[scope])
+    return Security(NeedsKey(scope), scopes=[scope])
 
 
 READ, REVIEW, ADMIN = needs("read"), needs("review"), needs("admin")
