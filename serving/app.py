@@ -8,10 +8,16 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from features.errors import CloutError
-from serving import problems
+from serving import entrance, problems
+from serving.arrivals import Arrivals
+from serving.guard import check_guarded
+from serving.limits import LONGEST_HEADERS, USUAL, Limits
+from serving.masking import mask_keys
 from serving.routes import health, model, scores, users, what_if
+from serving.security_headers import SecurityHeaders, docs_policy
 from serving.service import load_service
 from training.home import Home
 
@@ -21,48 +27,73 @@ ABOUT = """Influence scores, 0 to 100, that foretell how many people will engage
 User ids are opaque; percent-encode them in paths. The ids `.` and `..`, which clients resolve away there, are answered
 by `POST /v1/scores`. Every error is `application/problem+json` (RFC 9457)."""
 
+# What uvicorn itself holds requests to; it keeps an idle connection for five seconds.
+WIRE: dict[str, Any] = {
+    "http": Arrivals,
+    "ws": "none",
+    "server_header": False,
+    "h11_max_incomplete_event_size": 2 * LONGEST_HEADERS,
+}
+PLACES: dict[str, Any] = {"redirect_slashes": False, "redoc_url": None, "swagger_ui_oauth2_redirect_url": None}
+
 
 class Application(FastAPI):
-    """FastAPI whose OpenAPI document knows the one shape of errors."""
+    """FastAPI whose OpenAPI document knows the one shape of errors, and whose answers all have security headers."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
         document = super().openapi()
         document["components"]["schemas"] |= problems.schemas()
+        problems.add_keyed(document)
         return document
 
+    def build_middleware_stack(self) -> ASGIApp:
+        """Stand around all else, so that the answer to a failure has the headers too."""
+        return SecurityHeaders(super().build_middleware_stack(), {"/docs": docs_policy(self)})
 
-def create_app(home: Home) -> FastAPI:
+
+def create_app(home: Home, guarded: bool = False, limits: Limits = USUAL) -> FastAPI:
     """Build the service; it starts even where the champion or a snapshot is absent, and `/ready` says what is missing.
 
     Parameters
     ----------
     home : where the registry and the snapshots are; a newer champion or snapshot is taken up at the next start
+    guarded : whether API keys are demanded even while there are none; else they are from the first key on
+    limits : of a request
+
+    Raises
+    ------
+    KeysError : the API keys are damaged
 
     """
-    app = Application(title="Clout", version=version("clout-score"), description=ABOUT, redirect_slashes=False)
+    app = Application(title="Clout", version=version("clout-score"), description=ABOUT, **PLACES)
     app.state.service = load_service(home)
     problems.install(app)
+    entrance.install(app, home, guarded, limits)
     for routes in (users, what_if, scores, model, health):
         app.include_router(routes.router)
     return app
 
 
-def serve(home: Home, host: str, port: int) -> None:
+def serve(home: Home, host: str, port: int, limits: Limits = USUAL) -> None:
     """Answer on an address until the process is told to stop.
 
     Parameters
     ----------
     home : where the registry and the snapshots are
     host, port : the address; port 0 lets the system choose one, which the log names
+    limits : of a request
 
     Raises
     ------
     CloutError : the address is taken or not of this machine
+    KeysError : it is no loopback address and there are no API keys, or they are damaged
 
     """
+    guarded = check_guarded(home, host)
     with _listening(host, port) as listening, suppress(KeyboardInterrupt):
-        config = uvicorn.Config(create_app(home), log_level="info")
+        config = uvicorn.Config(create_app(home, guarded, limits), log_level="info", **WIRE)
+        mask_keys()
         log.info("Listening on http://%s:%d, documented at /docs", _in_address(host), listening.getsockname()[1])
         uvicorn.Server(config).run(sockets=[listening])
 

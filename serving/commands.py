@@ -7,6 +7,7 @@ import typer
 
 from features.commands import Events, Identities, Scopes, open_as_asked
 from features.terminal import say, steps, warn
+from serving.key_commands import keys
 from serving.review import change, explain, what_if
 from training.commands import HomeFolder
 from training.home import home_from_environment
@@ -56,16 +57,27 @@ def score(
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Requests a second per API key, or per address without keys; 0: any number.  "
+            "Default: 200 per key, any number without keys.",
+        ),
+    ] = None,
     home: HomeFolder = None,
 ) -> None:
     """Answer scores and explanations over HTTP; the API's documentation is at /docs.
 
+    On a loopback address it needs no API keys; on any other it does not start without: see clout keys.
+
     Example: clout serve --port 8000
     """
     from serving.app import serve
+    from serving.limits import Limits
 
     say(f"The API's documentation: http://{host}:{port}/docs (stop with Ctrl-C)")
-    serve(home_from_environment(home), host, port)
+    serve(home_from_environment(home), host, port, Limits(rate))
 
 
 def demo(
@@ -87,3 +99,4 @@ def add_to(app: typer.Typer) -> None:
     """Give the commands of this layer to the application."""
     for command in (score, explain, change, what_if, serve, demo):
         app.command()(command)
+    app.add_typer(keys, name="keys")

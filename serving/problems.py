@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from features.errors import (
     AsOfError,
@@ -27,6 +28,8 @@ from training.together import WhatIfError
 log = logging.getLogger("clout")
 MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 20
+OF_ANY = (408, 413, 414, 431, 500)
+OF_KEYED = (401, 403, 429)
 KINDS: list[tuple[type[CloutError], int, str]] = [
     (UnknownUserError, 404, "unknown-user"),
     (AbsentSnapshotError, 404, "absent-snapshot"),
@@ -71,8 +74,15 @@ class ServiceNotReadyError(Exception):
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Document for OpenAPI that a route may answer with problems of these statuses, or with 500."""
-    return {status: _documented(status) for status in (*statuses, 500)}
+    """Document for OpenAPI that a route may answer with problems of these statuses, or with what any may."""
+    return {status: _documented(status) for status in (*statuses, *OF_ANY)}
+
+
+def add_keyed(document: dict[str, Any]) -> None:
+    """Document for OpenAPI what an operation may answer that needs an API key."""
+    for operation in (told for path in document["paths"].values() for told in path.values()):
+        if operation.get("security"):
+            operation["responses"] |= {str(status): _documented(status) for status in OF_KEYED}
 
 
 def schemas() -> dict[str, Any]:
@@ -88,6 +98,11 @@ def install(app: FastAPI) -> None:
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(HTTPException)(_http)
     app.exception_handler(Exception)(_unforeseen)
+
+
+def refusal(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Make the problem with which a request is refused before any route sees it."""
+    return _answer(Request(scope), status, detail, headers=headers)
 
 
 def _documented(status: int) -> dict[str, Any]:
@@ -132,6 +147,10 @@ def _invalid(request: Request, error: RequestValidationError) -> Response:
 
 def _http(request: Request, error: HTTPException) -> Response:
     method, path = request.method, request.scope["path"]
+    if error.status_code == 400:  # how FastAPI tells of a body on which the parser of JSON gave up
+        told_of_body = "cannot be read as JSON; expected UTF-8, nested no deeper than Python reads"
+        found = [{"where": "body", "detail": told_of_body}]
+        return _answer(request, 422, f"body: {told_of_body}.", "invalid-request", errors=found)
     told = {404: f"nothing is at {path}; /docs lists what is.", 405: f"{method} is not answered at {path}; see /docs."}
     return _answer(request, error.status_code, told.get(error.status_code, error.detail), headers=error.headers)
 

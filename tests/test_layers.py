@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("features", "training", "serving")
-TOGETHER = {"serving.command", "serving.commands", "serving.demo", "serving.review"}
+TOGETHER = {"serving.command", "serving.commands", "serving.demo", "serving.key_commands", "serving.review"}
 LOADED_BY_SERVING = {
     "bundle",
     "change",

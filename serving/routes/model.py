@@ -8,13 +8,14 @@ from fastapi import APIRouter
 
 from features.catalogue import CATALOGUE
 from serving.forms import Catalogue, CatalogueEntry, Model
+from serving.guard import READ
 from serving.problems import problems
 from serving.routes.state import GivenService
 
 router = APIRouter(prefix="/v1", tags=["model"])
 
 
-@router.get("/model", responses=problems(422, 503))
+@router.get("/model", dependencies=[READ], responses=problems(422, 503))
 def model(service: GivenService) -> Model:
     """Return what the champion is: its scale, intervals, training facts and out-of-time figures."""
     champion = service.champion
@@ -31,7 +32,7 @@ def model(service: GivenService) -> Model:
     )
 
 
-@router.get("/catalogue", responses=problems())
+@router.get("/catalogue", dependencies=[READ], responses=problems())
 def catalogue() -> Catalogue:
     """Return every feature: its unit, meaning, direction and the sentence that a reviewer reads."""
     entries = [CatalogueEntry(**{key: getattr(f, key) for key in CatalogueEntry.model_fields}) for f in CATALOGUE]

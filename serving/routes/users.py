@@ -8,6 +8,7 @@ from serving.changes import Change
 from serving.changes import change as change_of
 from serving.explanations import Explanation
 from serving.forms import UserScore
+from serving.guard import READ, REVIEW
 from serving.problems import problems
 from serving.routes.state import GivenAsOf, GivenEnd, GivenScope, GivenService, GivenStart
 
@@ -15,19 +16,19 @@ router = APIRouter(prefix="/v1/users", tags=["users"], responses=problems(404, 4
 User = Annotated[str, Path(description="The id, percent-encoded, slashes included", examples=["ann"])]
 
 
-@router.get("/{user:path}/score", response_model=UserScore)
+@router.get("/{user:path}/score", response_model=UserScore, dependencies=[READ])
 def score(user: User, service: GivenService, as_of: GivenAsOf, scope: GivenScope = "all") -> dict:
     """Return a user's score with its interval, its place among all users and among peers, and how much is known."""
     return service.snapshot(as_of).score(user, scope)
 
 
-@router.get("/{user:path}/explanation")
+@router.get("/{user:path}/explanation", dependencies=[REVIEW])
 def explanation(user: User, service: GivenService, as_of: GivenAsOf, scope: GivenScope = "all") -> Explanation:
     """Return the ledger of a user's score: `base + sum(points) = unclipped`, with a sentence for each line."""
     return service.snapshot(as_of).explain(user, scope)
 
 
-@router.get("/{user:path}/change")
+@router.get("/{user:path}/change", dependencies=[REVIEW])
 def change(user: User, service: GivenService, start: GivenStart, end: GivenEnd, scope: GivenScope = "all") -> Change:
     """Return the ledger of a change: `before.score + sum(points) = after.score`, with a sentence for each line."""
     before, after = service.pair(start, end)

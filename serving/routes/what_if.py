@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from serving.forms import Text
+from serving.guard import REVIEW
 from serving.problems import problems
 from serving.routes.state import GivenAsOf, GivenScope, GivenService
 from serving.routes.users import User
@@ -23,7 +24,7 @@ AwayDays = Annotated[
 ]
 
 
-@router.get("/{user:path}/what-if")
+@router.get("/{user:path}/what-if", dependencies=[REVIEW])
 def what_if(
     user: User,
     service: GivenService,

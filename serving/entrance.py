@@ -1,0 +1,30 @@
+"""The entrance: what every request passes before a route sees it - its sizes, the guard, the rate of its caller."""
+
+from fastapi import FastAPI
+
+from serving.guard import Guard
+from serving.key_ring import KeyRing
+from serving.limits import Limits, Sizes
+from serving.rates import Rates
+from training.home import Home
+
+
+def install(app: FastAPI, home: Home, guarded: bool, limits: Limits) -> None:
+    """Stand before an application.
+
+    Parameters
+    ----------
+    app : the application
+    home : where the API keys are
+    guarded : whether they are demanded even while there are none
+    limits : of a request
+
+    Raises
+    ------
+    KeysError : the API keys are damaged
+
+    """
+    # The last one added is the first one passed.
+    app.add_middleware(Rates, rate=limits.rate)
+    app.add_middleware(Guard, ring=KeyRing(home, guarded))
+    app.add_middleware(Sizes, limits=limits)

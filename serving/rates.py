@@ -1,0 +1,78 @@
+"""How many requests a caller may make: a token bucket for each API key, or for each address where none are demanded."""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from serving.guard import CALLER
+from serving.keys import Key
+from serving.problems import refusal
+
+RATE_OF_KEY = 200.0
+MOST_CALLERS = 10_000
+BURST_SECONDS = 2.0
+
+
+class Buckets:
+    """Token buckets, kept in memory for the callers last seen; a caller that was forgotten starts with a full one.
+
+    Parameters
+    ----------
+    rate : tokens a second that each caller gets
+    clock : seconds that never go back
+
+    """
+
+    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic):
+        self.rate = rate
+        self._size = max(1.0, rate * BURST_SECONDS)
+        self._clock = clock
+        self._held: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, caller: str) -> float:
+        """Take a token: 0 where there was one, else the seconds until there is."""
+        now = self._clock()
+        tokens, seen = self._held.pop(caller, (self._size, now))
+        tokens = min(self._size, tokens + (now - seen) * self.rate)
+        taken = tokens >= 1
+        self._held[caller] = (tokens - taken, now)
+        if len(self._held) > MOST_CALLERS:
+            self._held.popitem(last=False)
+        return 0.0 if taken else (1 - tokens) / self.rate
+
+
+class Rates:
+    """Answer 429 to a caller that asks faster than the rate; it stands behind the guard, which says who asks.
+
+    Paths that are open to all are not counted.
+
+    Parameters
+    ----------
+    app : what answers
+    rate : as `Limits` has it
+
+    """
+
+    def __init__(self, app: ASGIApp, rate: float | None):
+        self.app = app
+        self._keys = _buckets(RATE_OF_KEY if rate is None else rate)
+        self._addresses = _buckets(rate or 0)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take one token for a request."""
+        caller: Key | None = scope.get(CALLER)
+        buckets = self._keys if caller and caller.id else self._addresses
+        if caller is None or buckets is None:
+            return await self.app(scope, receive, send)
+        wait = buckets.take(caller.id or (scope.get("client") or ("",))[0])
+        if wait == 0:
+            return await self.app(scope, receive, send)
+        detail = f"more than {buckets.rate:g} requests a second came from this caller; ask again in {wait:.3g} s."
+        return await refusal(scope, 429, detail, {"Retry-After": str(math.ceil(wait))})(scope, receive, send)
+
+
+def _buckets(rate: float) -> Buckets | None:
+    return Buckets(rate) if rate > 0 else None
