@@ -3,16 +3,22 @@
 import logging
 import socket
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
+from logging.config import dictConfig
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from features.errors import CloutError
 from serving import problems
-from serving.routes import health, model, scores, users, what_if
-from serving.service import load_service
+from serving.log import log_request, settings
+from serving.metrics import Metrics
+from serving.requests_seen import RequestsSeen
+from serving.routes import health, metrics, model, scores, users, what_if
+from serving.watcher import REFRESH_SECONDS, Watcher, watched
 from training.home import Home
 
 log = logging.getLogger("uvicorn.error")
@@ -23,7 +29,11 @@ by `POST /v1/scores`. Every error is `application/problem+json` (RFC 9457)."""
 
 
 class Application(FastAPI):
-    """FastAPI whose OpenAPI document knows the one shape of errors."""
+    """FastAPI whose OpenAPI document knows the one shape of errors; every request is logged and counted."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return everything that answers, seen from outside."""
+        return RequestsSeen(super().build_middleware_stack(), log_request, self.state.metrics.count)
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
@@ -32,37 +42,49 @@ class Application(FastAPI):
         return document
 
 
-def create_app(home: Home) -> FastAPI:
+def create_app(home: Home, refresh: float = REFRESH_SECONDS) -> FastAPI:
     """Build the service; it starts even where the champion or a snapshot is absent, and `/ready` says what is missing.
 
     Parameters
     ----------
-    home : where the registry and the snapshots are; a newer champion or snapshot is taken up at the next start
+    home : where the registry and the snapshots are
+    refresh : seconds between two looks for a newer champion or snapshot
 
     """
-    app = Application(title="Clout", version=version("clout-score"), description=ABOUT, redirect_slashes=False)
-    app.state.service = load_service(home)
+    app = Application(
+        title="Clout",
+        version=version("clout-score"),
+        description=ABOUT,
+        redirect_slashes=False,
+        lifespan=watched(refresh),
+    )
+    app.state.watcher = Watcher(home, partial(setattr, app.state, "service"))
+    app.state.watcher.look()
+    app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher)
     problems.install(app)
-    for routes in (users, what_if, scores, model, health):
+    for routes in (users, what_if, scores, model, health, metrics):
         app.include_router(routes.router)
     return app
 
 
-def serve(home: Home, host: str, port: int) -> None:
+def serve(home: Home, host: str, port: int, refresh: float = REFRESH_SECONDS) -> None:
     """Answer on an address until the process is told to stop.
 
     Parameters
     ----------
     home : where the registry and the snapshots are
     host, port : the address; port 0 lets the system choose one, which the log names
+    refresh : seconds between two looks for a newer champion or snapshot
 
     Raises
     ------
-    CloutError : the address is taken or not of this machine
+    CloutError : the address is taken or not of this machine, or `refresh` is not more than 0
 
     """
     with _listening(host, port) as listening, suppress(KeyboardInterrupt):
-        config = uvicorn.Config(create_app(home), log_level="info")
+        # Uvicorn's own lines about requests and websockets would hold paths, and these the ids of users.
+        dictConfig(settings())
+        config = uvicorn.Config(create_app(home, refresh), log_config=None, access_log=False, ws="none")
         log.info("Listening on http://%s:%d, documented at /docs", _in_address(host), listening.getsockname()[1])
         uvicorn.Server(config).run(sockets=[listening])
 

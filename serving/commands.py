@@ -56,6 +56,7 @@ def score(
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    refresh: Annotated[float, typer.Option(help="Seconds between looks for a newer champion or snapshot.")] = 5.0,
     home: HomeFolder = None,
 ) -> None:
     """Answer scores and explanations over HTTP; the API's documentation is at /docs.
@@ -65,7 +66,7 @@ def serve(
     from serving.app import serve
 
     say(f"The API's documentation: http://{host}:{port}/docs (stop with Ctrl-C)")
-    serve(home_from_environment(home), host, port)
+    serve(home_from_environment(home), host, port, refresh)
 
 
 def demo(
