@@ -17,6 +17,7 @@ from training.home import Home
 from training.registry import champion_version
 
 REFRESH_SECONDS = 5.0
+LONGEST_SECONDS = 86_400
 STOP_SECONDS = 1.0
 log = logging.getLogger("clout")
 
@@ -67,8 +68,10 @@ class Watcher:
 
 def watched(every: float) -> Callable:
     """Return a lifespan that lets `app.state.watcher` watch as long as the application runs, in a thread."""
-    if not every > 0:
-        raise CloutError(f"cannot look every {every:g} seconds for what is newer; expected more than 0.")
+    if not 0 < every <= LONGEST_SECONDS:
+        raise CloutError(
+            f"cannot look every {every:g} seconds for what is newer; expected more than 0, at most {LONGEST_SECONDS}."
+        )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

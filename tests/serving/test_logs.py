@@ -1,15 +1,18 @@
 """The log: a line of JSON for each request, by an id that the answer carries too, and no word of whom it was about."""
 
+import asyncio
 import json
 import logging
 import re
 import sys
+from contextlib import suppress
 
 import pytest
 from fastapi.testclient import TestClient
 
 from serving.app import create_app
 from serving.log import Lines
+from serving.requests_seen import RequestsSeen
 
 MADE = re.compile(r"[0-9a-f]{32}")
 SCORE = "/v1/users/{user}/score"
@@ -125,3 +128,36 @@ def test_any_record_is_one_line_of_json():
     assert json.loads(written)["message"] == "found ünï\nand 🙂"
     assert json.loads(written)["level"] == "warning"
     assert 'ValueError: two\nlines "quoted"' in json.loads(written)["traceback"]
+
+
+def passed(app, scope):
+    """Pass a scope through to an app; return what was told of it, and what was sent."""
+    told, sent = [], []
+
+    async def send(message):
+        sent.append(message)
+
+    with suppress(LookupError):
+        asyncio.run(RequestsSeen(app, told.append)(scope, None, send))
+    return told, sent
+
+
+def test_what_is_no_request_is_passed_on_untold():
+    async def app(scope, receive, send):
+        await send(scope)
+
+    for kind in ("lifespan", "websocket"):
+        assert passed(app, {"type": kind}) == ([], [{"type": kind}])
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_an_error_that_nobody_answered_is_told_as_one(started):
+    async def app(scope, receive, send):
+        if started:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise LookupError("gone")
+
+    (seen,), sent = passed(app, {"type": "http", "method": "GET", "headers": [(b"x-request-id", b"mine")]})
+    assert (seen.request_id, seen.status, seen.route) == ("mine", 200 if started else 500, "none")
+    assert str(seen.error) == "gone"
+    assert len(sent) == started
