@@ -3,7 +3,9 @@
 import logging
 import socket
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
+from logging.config import dictConfig
 from typing import Any
 
 import uvicorn
@@ -15,10 +17,12 @@ from serving import entrance, problems
 from serving.arrivals import Arrivals
 from serving.guard import check_guarded
 from serving.limits import LONGEST_HEADERS, USUAL, Limits
-from serving.masking import mask_keys
-from serving.routes import health, model, scores, users, what_if
+from serving.log import log_request, settings
+from serving.metrics import Metrics
+from serving.requests_seen import RequestsSeen
+from serving.routes import health, metrics, model, scores, users, what_if
 from serving.security_headers import SecurityHeaders, docs_policy
-from serving.service import load_service
+from serving.watcher import REFRESH_SECONDS, Watcher, watched
 from training.home import Home
 
 log = logging.getLogger("uvicorn.error")
@@ -27,7 +31,8 @@ ABOUT = """Influence scores, 0 to 100, that foretell how many people will engage
 User ids are opaque; percent-encode them in paths. The ids `.` and `..`, which clients resolve away there, are answered
 by `POST /v1/scores`. Every error is `application/problem+json` (RFC 9457)."""
 
-# What uvicorn itself holds requests to; it keeps an idle connection for five seconds.
+# What uvicorn itself holds requests to; it keeps an idle connection for five seconds. Its own lines about requests
+# and websockets would hold paths, and these the ids of users.
 WIRE: dict[str, Any] = {
     "http": Arrivals,
     "ws": "none",
@@ -38,7 +43,15 @@ PLACES: dict[str, Any] = {"redirect_slashes": False, "redoc_url": None, "swagger
 
 
 class Application(FastAPI):
-    """FastAPI whose OpenAPI document knows the one shape of errors, and whose answers all have security headers."""
+    """FastAPI whose OpenAPI document knows the one shape of errors; every request is logged and counted.
+
+    All answers, that to a failure too, have security headers.
+    """
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return everything that answers, seen from outside."""
+        answers = SecurityHeaders(super().build_middleware_stack(), {"/docs": docs_policy(self)})
+        return RequestsSeen(answers, log_request, self.state.metrics.count)
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
@@ -47,35 +60,39 @@ class Application(FastAPI):
         problems.add_keyed(document)
         return document
 
-    def build_middleware_stack(self) -> ASGIApp:
-        """Stand around all else, so that the answer to a failure has the headers too."""
-        return SecurityHeaders(super().build_middleware_stack(), {"/docs": docs_policy(self)})
 
-
-def create_app(home: Home, guarded: bool = False, limits: Limits = USUAL) -> FastAPI:
+def create_app(
+    home: Home, guarded: bool = False, limits: Limits = USUAL, refresh: float = REFRESH_SECONDS
+) -> FastAPI:
     """Build the service; it starts even where the champion or a snapshot is absent, and `/ready` says what is missing.
 
     Parameters
     ----------
-    home : where the registry and the snapshots are; a newer champion or snapshot is taken up at the next start
+    home : where the registry and the snapshots are
     guarded : whether API keys are demanded even while there are none; else they are from the first key on
     limits : of a request
+    refresh : seconds between two looks for a newer champion or snapshot
 
     Raises
     ------
     KeysError : the API keys are damaged
+    CloutError : `refresh` is not more than 0
 
     """
-    app = Application(title="Clout", version=version("clout-score"), description=ABOUT, **PLACES)
-    app.state.service = load_service(home)
+    app = Application(
+        title="Clout", version=version("clout-score"), description=ABOUT, lifespan=watched(refresh), **PLACES
+    )
+    app.state.watcher = Watcher(home, partial(setattr, app.state, "service"))
+    app.state.watcher.look()
+    app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher)
     problems.install(app)
     entrance.install(app, home, guarded, limits)
-    for routes in (users, what_if, scores, model, health):
+    for routes in (users, what_if, scores, model, health, metrics):
         app.include_router(routes.router)
     return app
 
 
-def serve(home: Home, host: str, port: int, limits: Limits = USUAL) -> None:
+def serve(home: Home, host: str, port: int, limits: Limits = USUAL, refresh: float = REFRESH_SECONDS) -> None:
     """Answer on an address until the process is told to stop.
 
     Parameters
@@ -83,17 +100,19 @@ def serve(home: Home, host: str, port: int, limits: Limits = USUAL) -> None:
     home : where the registry and the snapshots are
     host, port : the address; port 0 lets the system choose one, which the log names
     limits : of a request
+    refresh : seconds between two looks for a newer champion or snapshot
 
     Raises
     ------
-    CloutError : the address is taken or not of this machine
+    CloutError : the address is taken or not of this machine, or `refresh` is not more than 0
     KeysError : it is no loopback address and there are no API keys, or they are damaged
 
     """
     guarded = check_guarded(home, host)
     with _listening(host, port) as listening, suppress(KeyboardInterrupt):
-        config = uvicorn.Config(create_app(home, guarded, limits), log_level="info", **WIRE)
-        mask_keys()
+        dictConfig(settings())
+        app = create_app(home, guarded, limits, refresh)
+        config = uvicorn.Config(app, log_config=None, access_log=False, **WIRE)
         log.info("Listening on http://%s:%d, documented at /docs", _in_address(host), listening.getsockname()[1])
         uvicorn.Server(config).run(sockets=[listening])
 

@@ -65,6 +65,7 @@ def serve(
             "Default: 200 per key, any number without keys.",
         ),
     ] = None,
+    refresh: Annotated[float, typer.Option(help="Seconds between looks for a newer champion or snapshot.")] = 5.0,
     home: HomeFolder = None,
 ) -> None:
     """Answer scores and explanations over HTTP; the API's documentation is at /docs.
@@ -77,7 +78,7 @@ def serve(
     from serving.limits import Limits
 
     say(f"The API's documentation: http://{host}:{port}/docs (stop with Ctrl-C)")
-    serve(home_from_environment(home), host, port, Limits(rate))
+    serve(home_from_environment(home), host, port, Limits(rate), refresh)
 
 
 def demo(

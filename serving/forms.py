@@ -137,6 +137,13 @@ class Health(_Form):
     status: str = Field(examples=["ok"])
 
 
+class Stale(_Form):
+    """Why the service answers from an older champion or snapshot than there is."""
+
+    detail: str = Field(description="What failed and what to do")
+    since: Instant
+
+
 class Readiness(_Form):
     """The service has its champion and its snapshot."""
 
@@ -144,3 +151,6 @@ class Readiness(_Form):
     model_version: Version
     as_of: Instant
     users: int = Field(description="In the snapshot")
+    stale: dict[str, Stale] = Field(
+        description="The parts, champion or snapshot, that could not be renewed; what there was goes on answering"
+    )

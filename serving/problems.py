@@ -1,7 +1,6 @@
 """Problems: every error the service answers with, in one shape (RFC 9457, application/problem+json)."""
 
 import json
-import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -25,7 +24,6 @@ from serving.snapshots import AbsentSnapshotError
 from serving.what_if import TooLittleKnownError
 from training.together import WhatIfError
 
-log = logging.getLogger("clout")
 MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 20
 OF_ANY = (408, 413, 414, 431, 500)
@@ -61,6 +59,7 @@ class Problem(BaseModel):
     status: int = Field(description="The HTTP status", examples=[404])
     detail: str = Field(description="What was found, what was expected and what to do")
     instance: str = Field(description="The path that was asked for", examples=["/v1/users/ann/score"])
+    request_id: str | None = Field(None, description="As in the header X-Request-ID and the service's log")
     errors: list[Invalid] | None = Field(None, description="Of an invalid request: what does not fit, the first 20")
     missing: dict[str, str] | None = Field(None, description="Of a service that is not ready: what is absent, and why")
 
@@ -125,6 +124,8 @@ def _answer(
         "detail": detail,
         "instance": quote(request.scope["path"], errors="replace"),
     }
+    if "request_id" in request.scope.get("state", {}):
+        body["request_id"] = request.state.request_id
     return Response(json.dumps(body | more), status, headers, MEDIA_TYPE)
 
 
@@ -155,6 +156,6 @@ def _http(request: Request, error: HTTPException) -> Response:
     return _answer(request, error.status_code, told.get(error.status_code, error.detail), headers=error.headers)
 
 
-def _unforeseen(request: Request, error: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
-    return _answer(request, 500, "Something went wrong in the service; its log says what.")
+def _unforeseen(request: Request, _: Exception) -> Response:
+    """Answer; `requests_seen` logs the error with its traceback."""
+    return _answer(request, 500, "Something went wrong in the service; its log says what, under the request's id.")

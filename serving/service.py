@@ -1,12 +1,13 @@
 """The service's state: the champion and the newest snapshot, or why they are not there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TypeVar
 
-from features.errors import CloutError
+from features.errors import CatalogueError, CloutError
 from serving.snapshot import Snapshot
 from serving.snapshots import open_earlier, open_snapshot
 from training.bundle import Bundle
@@ -27,21 +28,39 @@ class Champion:
     figures: dict | None
 
 
+@dataclass(frozen=True)
+class Stale:
+    """Why a part is older than it should be: what failed, and since when by the clock (UTC)."""
+
+    detail: str
+    since: datetime
+
+
 class Service:
-    """What the routes answer from; a newer champion or snapshot is taken up by loading another one.
+    """What the routes answer from. It never changes: a newer champion or snapshot makes another one (`Watcher`).
 
     Parameters
     ----------
     home : where snapshots are
-    champion, newest : what was found at the start, or the error that says what is missing and what to do
+    champion, newest : what was found, or the error that says what is missing and what to do
+    stale : of the parts that are there, those that could not be renewed
 
     """
 
-    def __init__(self, home: Home, champion: Champion | CloutError, newest: Snapshot | CloutError):
+    def __init__(
+        self,
+        home: Home,
+        champion: Champion | CloutError,
+        newest: Snapshot | CloutError,
+        stale: Mapping[str, Stale] | None = None,
+    ):
         self._champion = champion
         self._newest = newest
-        self._opened = lru_cache(maxsize=KEPT_OPEN)(lambda as_of: open_snapshot(home, as_of))
-        self._earlier = lru_cache(maxsize=KEPT_OPEN)(lambda end, start: open_earlier(home, self.snapshot(end), start))
+        self.stale = dict(stale or {})
+        # Nothing here holds the service itself: it is gone, and its snapshot with it, when the last request lets go.
+        opened = lru_cache(maxsize=KEPT_OPEN)(lambda as_of: open_snapshot(home, as_of))
+        self._at = partial(_snapshot_at, newest, opened)
+        self._earlier = lru_cache(maxsize=KEPT_OPEN)(partial(_earlier, home, self._at))
 
     @property
     def champion(self) -> Champion:
@@ -49,7 +68,7 @@ class Service:
 
         Raises
         ------
-        RegistryError, CatalogueError : there was none that could be loaded at the start
+        RegistryError, CatalogueError : there is none that could be loaded
 
         """
         return _present(self._champion)
@@ -61,17 +80,14 @@ class Service:
         return {name: str(part) for name, part in parts.items() if isinstance(part, CloutError)}
 
     def snapshot(self, as_of: datetime | None = None) -> Snapshot:
-        """Return the newest snapshot as found at the start, or the one of exactly that instant.
+        """Return the newest snapshot, or the one of exactly that instant.
 
         Raises
         ------
         SnapshotError : there is none, or it is damaged
 
         """
-        newest = self._newest
-        if as_of is None or (isinstance(newest, Snapshot) and newest.as_of == as_of):
-            return _present(newest)
-        return self._opened(as_of)
+        return self._at(as_of)
 
     def pair(self, start: datetime | None, end: datetime | None) -> tuple[Snapshot, Snapshot]:
         """Return two snapshots, the earlier first: of those instants, or the newest and the one before it.
@@ -86,21 +102,45 @@ class Service:
         return self._earlier(end, start), after
 
 
-def load_service(home: Home) -> Service:
-    """Load what is there; what is absent or cannot be reached is told by the routes that need it."""
-    return Service(home, _tried(lambda: _load_champion(home)), _tried(lambda: open_snapshot(home)))
+def load_champion(home: Home) -> Champion:
+    """Load the champion with all that its answers need.
 
+    Raises
+    ------
+    RegistryError, CatalogueError : there is none, or none that can be loaded
 
-def _load_champion(home: Home) -> Champion:
+    """
     bundle, version = required_champion(home)
+    bundle.warm()
     return Champion(bundle, version, report(home, version))
 
 
-def _tried(load: Callable[[], T]) -> T | CloutError:
-    try:
-        return load()
-    except CloutError as error:
-        return error
+def load_newest(home: Home) -> Snapshot:
+    """Open the newest snapshot with all that its answers need.
+
+    Raises
+    ------
+    SnapshotError : there is none, or it is damaged
+
+    """
+    snapshot = open_snapshot(home)
+    with suppress(CatalogueError):  # one of another catalogue cannot explain, and has its scores all the same
+        snapshot.bundle.warm()
+    return snapshot
+
+
+def _snapshot_at(
+    newest: Snapshot | CloutError, opened: Callable[[datetime], Snapshot], as_of: datetime | None
+) -> Snapshot:
+    if as_of is None or (isinstance(newest, Snapshot) and newest.as_of == as_of):
+        return _present(newest)
+    return opened(as_of)
+
+
+def _earlier(
+    home: Home, at: Callable[[datetime | None], Snapshot], end: datetime | None, start: datetime | None
+) -> Snapshot:
+    return open_earlier(home, at(end), start)
 
 
 def _present(part: T | CloutError) -> T:

@@ -55,6 +55,13 @@ class Bundle:
         """The booster, parsed once."""
         return lgb.Booster(model_str=self.booster_text)
 
+    def warm(self) -> None:
+        """Parse what single answers need now, so that the first of them does not wait for it."""
+        row = np.full((1, len(self.features)), np.nan)
+        self.margin(row)
+        self.shap_values(row)
+        self.quantiles.around(row)
+
     @cached_property
     def tables(self) -> ShapTables | None:
         """What SHAP values of many rows are looked up in, made once; None for a booster that cannot be tabulated."""

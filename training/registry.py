@@ -9,7 +9,7 @@ from typing import Any
 from features.errors import RegistryError
 from training.bundle import PREDICTED, Bundle, load_bundle, read_bundle
 from training.home import Home
-from training.tracking import connected, experiment, is_new
+from training.tracking import asked, connected, experiment, is_new
 
 MODEL = "clout"
 CHAMPION = "champion"
@@ -171,6 +171,20 @@ def champion(home: Home) -> tuple[Bundle, str] | None:
     """
     found = _champion_folder(home)
     return (load_bundle(found[0]), found[1]) if found else None
+
+
+def champion_version(home: Home) -> str | None:
+    """Return the champion's version without fetching it, or None where nothing was promoted yet.
+
+    Raises
+    ------
+    RegistryError : the registry cannot be reached
+
+    """
+    if is_new(home):
+        return None
+    with asked(home) as client:
+        return aliased(client, CHAMPION)
 
 
 def kept_champion(home: Home) -> tuple[Bundle, str] | None:

@@ -16,6 +16,7 @@ QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",  # a pooled connection goes on reading a store that was replaced
     "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
 }
 
@@ -23,9 +24,28 @@ QUIET = {
 @contextmanager
 def connected(home: Home) -> Iterator[Any]:
     """Yield MLflow set to this home's registry; what goes wrong inside comes out as RegistryError."""
+    with _kept("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"), _answering(home) as mlflow:
+        mlflow.set_tracking_uri(home.registry_uri)
+        mlflow.set_registry_uri(home.registry_uri)
+        yield mlflow
+
+
+@contextmanager
+def asked(home: Home) -> Iterator[Any]:
+    """Yield a client of this home's registry, for a look from a thread: nothing of the process is set.
+
+    What goes wrong inside comes out as RegistryError.
+    """
+    with _answering(home) as mlflow:
+        yield mlflow.MlflowClient(tracking_uri=home.registry_uri, registry_uri=home.registry_uri)
+
+
+@contextmanager
+def _answering(home: Home) -> Iterator[Any]:
+    """Yield MLflow, made quiet; its errors come out as RegistryError."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    with warnings.catch_warnings(), _kept("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import mlflow
         from mlflow.exceptions import MlflowException
@@ -33,8 +53,6 @@ def connected(home: Home) -> Iterator[Any]:
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        mlflow.set_tracking_uri(home.registry_uri)
-        mlflow.set_registry_uri(home.registry_uri)
         try:
             yield mlflow
         except (MlflowException, SQLAlchemyError, OSError) as error:

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from serving.forms import Health, Readiness
+from serving.forms import Health, Readiness, Stale
 from serving.problems import ServiceNotReadyError, problems
 from serving.routes.state import GivenService
 from serving.snapshot_files import told
@@ -18,10 +18,17 @@ def health() -> Health:
 
 @router.get("/ready", responses=problems(503))
 def ready(service: GivenService) -> Readiness:
-    """Answer 200 when both the champion and a snapshot are there, else say what is missing and what to do."""
+    """Answer 200 when both the champion and a snapshot are there, else say what is missing and what to do.
+
+    Where a newer one could not be loaded, `stale` says what failed and since when.
+    """
     if service.missing:
         raise ServiceNotReadyError(service.missing)
     snapshot = service.snapshot()
     return Readiness(
-        status="ready", model_version=service.champion.version, as_of=told(snapshot.as_of), users=snapshot.users
+        status="ready",
+        model_version=service.champion.version,
+        as_of=told(snapshot.as_of),
+        users=snapshot.users,
+        stale={name: Stale(detail=stale.detail, since=told(stale.since)) for name, stale in service.stale.items()},
     )

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from features.catalogue import CATALOGUE
-from serving.service import load_service
+from serving.watcher import Watcher
 from training.documents import report
 from training.home import Home, home_from_environment
 from training.registry import champion, promote, register
@@ -29,6 +29,13 @@ model = mlflow.pyfunc.load_model("models:/clout@champion")
 model.predict(pd.read_parquet(sys.argv[1])).to_parquet(sys.argv[2])
 """
 PATIENCE = 120
+
+
+def looked(home):
+    """The service as it starts."""
+    watcher = Watcher(home, lambda _: None)
+    watcher.look()
+    return watcher.service()
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +72,7 @@ def test_one_home_does_not_become_the_next_ones_server(registered, monkeypatch):
 
 
 def test_the_service_finds_the_champion_and_its_figures(registered):
-    held = load_service(registered)
+    held = looked(registered)
     assert held.champion.version == "1"
     assert held.champion.figures == {"metrics": {"score": {"auc": 0.9}}}
     assert set(held.missing) == {"snapshot"}
@@ -81,13 +88,13 @@ def test_another_process_predicts_the_same(registered, environment, bundle, rows
 
 def test_a_damaged_store_is_told_and_does_not_stop_the_service(tmp_path):
     (tmp_path / "mlflow.db").write_text("no database " * 1000)
-    told = load_service(Home(tmp_path)).missing["champion"]
+    told = looked(Home(tmp_path)).missing["champion"]
     assert "did not answer as expected" in told
     assert "not a database" in told
 
 
 def test_a_server_that_is_away_is_told(tmp_path):
-    told = load_service(Home(tmp_path, "http://127.0.0.1:1")).missing["champion"]
+    told = looked(Home(tmp_path, "http://127.0.0.1:1")).missing["champion"]
     assert "the registry at http://127.0.0.1:1 did not answer" in told
 
 

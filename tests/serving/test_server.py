@@ -1,5 +1,6 @@
 """The service in a process of its own, on a port that the system chooses."""
 
+import json
 import re
 import socket
 import subprocess
@@ -22,8 +23,9 @@ serve(Home(Path(sys.argv[1])), "127.0.0.1", 0)
 
 
 def address(process):
-    """Read the log up to the line that names the port."""
+    """Read the log, all lines of JSON, up to the line that names the port."""
     for line in process.stderr:
+        assert json.loads(line)["level"] in ("info", "warning")
         if found := re.search(r"Listening on (http://127\.0\.0\.1:\d+),", line):
             return found[1]
     raise AssertionError(f"the service ended with {process.wait()}")
@@ -34,20 +36,34 @@ def server(home):
     command = [sys.executable, "-c", SERVE, str(home.folder)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         try:
-            yield address(process)
+            process.address = address(process)
+            yield process
         finally:
             process.terminate()
             process.communicate(timeout=20)
 
 
 def test_it_answers_over_the_wire(server):
-    with httpx.Client(base_url=server, trust_env=False, timeout=20) as client:
+    with httpx.Client(base_url=server.address, trust_env=False, timeout=20) as client:
         assert client.get("/health").json() == {"status": "ok"}
         assert client.get("/ready").status_code == 503
         assert client.get("/v1/users/a%2Fb/score").json()["user"] == "a/b"
         assert client.get("/v1/users/%C3%BCn%C3%AF%2F%C3%A7%C3%B8d%C3%A9%20%F0%9F%99%82/explanation").status_code == 200
         for path in ("/v1/users/%FF/score", "/v1/users/%00/score", "/v1/users//score"):
             assert client.get(path).json()["type"] == "urn:clout:problem:unknown-user"
+
+
+def test_its_log_is_lines_of_json_without_ids(server):
+    with httpx.Client(base_url=server.address, trust_env=False, timeout=20) as client:
+        client.get("/v1/users/user0001/score", headers={"X-Request-ID": "mine"})
+        upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+        client.get("/v1/users/user0001/explanation", headers=upgrade | {"Sec-WebSocket-Key": "x" * 22 + "=="})
+    server.terminate()
+    written = server.stderr.read()
+    lines = [json.loads(line) for line in written.splitlines()]
+    routes = {line["request_id"]: line["route"] for line in lines if line["logger"] == "clout.requests"}
+    assert routes["mine"] == "/v1/users/{user}/score"
+    assert "user0001" not in written
 
 
 def test_a_taken_port_is_said():

@@ -203,6 +203,7 @@ class TestRoute:
 
     def test_another_catalogue(self, client, home, rows):
         another_catalogue(home, rows)
+        client.app.state.watcher.look()
         answer = client.get("/v1/users/user0001/what-if")
         assert (answer.status_code, answer.json()["type"]) == (422, "urn:clout:problem:unfit-features")
         assert "defined otherwise here: days_absent" in answer.json()["detail"]

@@ -1,0 +1,93 @@
+"""Every request, seen from outside: its id, and what became of it, told to whoever counts or logs."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import uuid4
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADER = "X-Request-ID"
+WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+NO_ROUTE = "none"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One request: nothing that a client chose freely is in it, but for a well-formed request id.
+
+    Parameters
+    ----------
+    request_id : of the client, else made
+    method : of HTTP, `other` for one that it does not have
+    route : the template, such as `/v1/users/{user}/score`; `none` where none was reached
+    status : of the answer
+    seconds : until the answer was sent whole
+    error : that no route foresaw
+
+    """
+
+    request_id: str
+    method: str
+    route: str
+    status: int
+    seconds: float
+    error: Exception | None = None
+
+
+class RequestsSeen:
+    """ASGI around a whole application, its handling of unforeseen errors included.
+
+    Parameters
+    ----------
+    app : the application
+    tell : each is told of every request when it is over
+
+    """
+
+    def __init__(self, app: ASGIApp, *tell: Callable[[Seen], None]):
+        self._app, self._tell = app, tell
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; what is no request is passed on as it is."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = scope.setdefault("state", {})["request_id"] = _request_id(scope)
+        status, error, start = 0, None, time.perf_counter()
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[HEADER] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sent)
+        except Exception as unforeseen:
+            error = unforeseen
+            if not status:
+                raise
+        finally:
+            seconds = time.perf_counter() - start
+            seen = Seen(request_id, _method(scope), _route(scope), status or 500, seconds, error)
+            for tell in self._tell:
+                tell(seen)
+
+
+def _request_id(scope: Scope) -> str:
+    """Take the client's id where it can do no harm in logs and headers, else make one."""
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
+    return given if WELL_FORMED.fullmatch(given) else uuid4().hex
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in METHODS else "other"
+
+
+def _route(scope: Scope) -> str:
+    return getattr(scope.get("route"), "path_format", None) or NO_ROUTE

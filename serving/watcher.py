@@ -1,0 +1,100 @@
+"""The watcher: takes up a newer snapshot and another champion while the service answers."""
+
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from threading import Event, Thread
+
+from fastapi import FastAPI
+
+from features.errors import CloutError, RegistryError, SnapshotError
+from serving.service import Champion, Service, load_champion, load_newest
+from serving.snapshot import Snapshot
+from serving.snapshots import list_snapshots
+from serving.watched import Watched
+from training.home import Home
+from training.registry import champion_version
+
+REFRESH_SECONDS = 5.0
+LONGEST_SECONDS = 86_400
+STOP_SECONDS = 1.0
+log = logging.getLogger("clout")
+
+
+class Watcher:
+    """Looks every few seconds and hands over a whole new service where anything changed.
+
+    Parameters
+    ----------
+    home : where the snapshots and the registry are
+    take : is given each new service; a request that holds an older one ends with that
+
+    """
+
+    def __init__(self, home: Home, take: Callable[[Service], None]):
+        self._home, self._take = home, take
+        self.snapshot: Watched[Snapshot] = Watched(
+            "snapshot", lambda: _folders(home), lambda: load_newest(home), SnapshotError
+        )
+        self.champion: Watched[Champion] = Watched(
+            "champion", lambda: champion_version(home), lambda: load_champion(home), RegistryError
+        )
+
+    @property
+    def parts(self) -> tuple[Watched, ...]:
+        """What is watched; the snapshot first, which needs no server."""
+        return self.snapshot, self.champion
+
+    def look(self) -> None:
+        """Look once, now, and hand over a service for each part that changed."""
+        for part in self.parts:
+            if part.look():
+                self._take(self.service())
+
+    def service(self) -> Service:
+        """Return a service of what is held now."""
+        stale = {part.name: part.stale for part in self.parts if part.stale}
+        return Service(self._home, self.champion.part, self.snapshot.part, stale)
+
+    def watch(self, every: float, stop: Event) -> None:
+        """Look every so many seconds, by a clock that does not step, until told to stop."""
+        while not stop.wait(every):
+            try:
+                self.look()
+            except Exception:
+                log.exception("A look for a newer champion and snapshot failed")
+
+
+def watched(every: float) -> Callable:
+    """Return a lifespan that lets `app.state.watcher` watch as long as the application runs, in a thread."""
+    if not 0 < every <= LONGEST_SECONDS:
+        raise CloutError(
+            f"cannot look every {every:g} seconds for what is newer; expected more than 0, at most {LONGEST_SECONDS}."
+        )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        stop = Event()
+        # A daemon: a registry that hangs does not keep the process from ending.
+        thread = Thread(target=app.state.watcher.watch, args=(every, stop), name="watcher", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(STOP_SECONDS)
+
+    return lifespan
+
+
+def _folders(home: Home) -> tuple:
+    """Tell which snapshots there are; one that was replaced under its name is another folder."""
+    try:
+        return tuple((folder.name, *_identity(folder.stat())) for folder in list_snapshots(home))
+    except OSError as error:
+        raise SnapshotError(f"the snapshots in {home.snapshots} cannot be listed: {error}.") from error
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_dev, found.st_ino, found.st_mtime_ns
