@@ -32,12 +32,13 @@ class Service:
 
     Parameters
     ----------
-    home : where snapshots are
+    home : where snapshots are, of which a history reads all
     champion, newest : what was found at the start, or the error that says what is missing and what to do
 
     """
 
     def __init__(self, home: Home, champion: Champion | CloutError, newest: Snapshot | CloutError):
+        self.home = home
         self._champion = champion
         self._newest = newest
         self._opened = lru_cache(maxsize=KEPT_OPEN)(lambda as_of: open_snapshot(home, as_of))

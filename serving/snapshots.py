@@ -85,8 +85,24 @@ def list_snapshots(home: Home) -> list[Path]:
     """Return the folders of all snapshots, newest first: by instant, then by model version."""
     if not home.snapshots.is_dir():
         return []
-    found = [folder for folder in home.snapshots.iterdir() if files.named(folder)]
+    found = [folder for folder in home.snapshots.iterdir() if files.named(folder) and folder.is_dir()]
     return sorted(found, key=files.age_order, reverse=True)
+
+
+def some_snapshots(home: Home) -> list[Path]:
+    """Return the folders of all snapshots, newest first.
+
+    Raises
+    ------
+    SnapshotError : there are none
+
+    """
+    folders = list_snapshots(home)
+    if not folders:
+        raise SnapshotError(
+            f"no snapshots in {home.snapshots}: make one with 'clout score EVENTS --as-of T --out SCORES'."
+        )
+    return folders
 
 
 def open_snapshot(home: Home, as_of: datetime | None = None) -> Snapshot:
@@ -98,11 +114,7 @@ def open_snapshot(home: Home, as_of: datetime | None = None) -> Snapshot:
     SnapshotError : there are none, or the one found is damaged; says which file
 
     """
-    folders = list_snapshots(home)
-    if not folders:
-        raise SnapshotError(
-            f"no snapshots in {home.snapshots}: make one with 'clout score EVENTS --as-of T --out SCORES'."
-        )
+    folders = some_snapshots(home)
     if as_of is None:
         return read_snapshot(folders[0])
     found = [folder for folder in folders if files.age_order(folder)[0] == instant(as_of)]

@@ -1,4 +1,4 @@
-"""One user's score, its explanation and its change; an id is opaque and percent-encoded in the path."""
+"""One user's score, its explanation, its history and its change; an id is opaque and percent-encoded in the path."""
 
 from typing import Annotated
 
@@ -8,8 +8,10 @@ from serving.changes import Change
 from serving.changes import change as change_of
 from serving.explanations import Explanation
 from serving.forms import UserScore
+from serving.history import History
+from serving.history import history as history_of
 from serving.problems import problems
-from serving.routes.state import GivenAsOf, GivenEnd, GivenScope, GivenService, GivenStart
+from serving.routes.state import GivenAsOf, GivenEnd, GivenScope, GivenService, GivenSince, GivenStart, GivenUntil
 
 router = APIRouter(prefix="/v1/users", tags=["users"], responses=problems(404, 422, 503))
 User = Annotated[str, Path(description="The id, percent-encoded, slashes included", examples=["ann"])]
@@ -25,6 +27,18 @@ def score(user: User, service: GivenService, as_of: GivenAsOf, scope: GivenScope
 def explanation(user: User, service: GivenService, as_of: GivenAsOf, scope: GivenScope = "all") -> Explanation:
     """Return the ledger of a user's score: `base + sum(points) = unclipped`, with a sentence for each line."""
     return service.snapshot(as_of).explain(user, scope)
+
+
+@router.get("/{user:path}/history")
+def history(
+    user: User, service: GivenService, start: GivenSince, end: GivenUntil, scope: GivenScope = "all"
+) -> History:
+    """Return a user's scores over the snapshots that are kept, oldest first, each with the model version it is by.
+
+    Of an instant with snapshots by several versions, the newest version's counts. One answer reads the newest 100
+    instants within the bounds; `earlier` says where to go on.
+    """
+    return history_of(service.home, user, scope, start, end)
 
 
 @router.get("/{user:path}/change")
