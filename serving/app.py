@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from features.errors import CloutError
 from serving import problems
-from serving.routes import health, model, scores, users, what_if
+from serving.routes import health, model, scores, search, users, what_if
 from serving.service import load_service
 from training.home import Home
 
@@ -43,7 +43,7 @@ def create_app(home: Home) -> FastAPI:
     app = Application(title="Clout", version=version("clout-score"), description=ABOUT, redirect_slashes=False)
     app.state.service = load_service(home)
     problems.install(app)
-    for routes in (users, what_if, scores, model, health):
+    for routes in (users, what_if, search, scores, model, health):
         app.include_router(routes.router)
     return app
 

@@ -17,9 +17,12 @@ from features.errors import (
     CatalogueError,
     CloutError,
     RegistryError,
+    ScopeError,
     SnapshotError,
     UnknownUserError,
 )
+from serving.cursor import CursorError
+from serving.search import RangeError
 from serving.snapshots import AbsentSnapshotError
 from serving.what_if import TooLittleKnownError
 from training.together import WhatIfError
@@ -30,10 +33,13 @@ MOST_ERRORS = 20
 KINDS: list[tuple[type[CloutError], int, str]] = [
     (UnknownUserError, 404, "unknown-user"),
     (AbsentSnapshotError, 404, "absent-snapshot"),
+    (ScopeError, 404, "unknown-scope"),
     (SnapshotError, 503, "no-snapshot"),
     (RegistryError, 503, "no-model"),
     (CatalogueError, 422, "unfit-features"),
     (AsOfError, 422, "no-instant"),
+    (CursorError, 422, "unfit-cursor"),
+    (RangeError, 422, "empty-range"),
     (TooLittleKnownError, 422, "insufficient-evidence"),
     (WhatIfError, 422, "no-such-change"),
     (CloutError, 422, "refused"),

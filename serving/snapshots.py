@@ -105,12 +105,12 @@ def some_snapshots(home: Home) -> list[Path]:
     return folders
 
 
-def open_snapshot(home: Home, as_of: datetime | None = None) -> Snapshot:
-    """Open the newest snapshot, or the newest of exactly one instant.
+def open_snapshot(home: Home, as_of: datetime | None = None, version: str | None = None) -> Snapshot:
+    """Open the newest snapshot, or the newest of exactly one instant, or that of one instant and model version.
 
     Raises
     ------
-    AbsentSnapshotError : there are snapshots, but none of that instant; says which there are
+    AbsentSnapshotError : there are snapshots, but none of that instant or version; says which there are
     SnapshotError : there are none, or the one found is damaged; says which file
 
     """
@@ -118,10 +118,21 @@ def open_snapshot(home: Home, as_of: datetime | None = None) -> Snapshot:
     if as_of is None:
         return read_snapshot(folders[0])
     found = [folder for folder in folders if files.age_order(folder)[0] == instant(as_of)]
+    if found and version is not None:
+        return _of_version(found, version)
     if not found:
         instants = dict.fromkeys(files.told(files.age_order(folder)[0]) for folder in folders)
         raise AbsentSnapshotError(f"no snapshot as of {files.told(as_of)}; there are: {', '.join(instants)}.")
     return read_snapshot(found[0])
+
+
+def _of_version(folders: list[Path], version: str) -> Snapshot:
+    """Open the one of a model version among the snapshots of an instant."""
+    for folder in folders:
+        if files.age_order(folder)[-1] == version:
+            return read_snapshot(folder)
+    as_of, versions = files.told(files.age_order(folders[0])[0]), [files.age_order(folder)[-1] for folder in folders]
+    raise AbsentSnapshotError(f"no snapshot as of {as_of} by version {version!r}; there are: {', '.join(versions)}.")
 
 
 def open_earlier(home: Home, than: Snapshot, as_of: datetime | None = None) -> Snapshot:
