@@ -23,12 +23,12 @@ by `POST /v1/scores`. Every error is `application/problem+json` (RFC 9457)."""
 
 
 class Application(FastAPI):
-    """FastAPI whose OpenAPI document knows the one shape of errors."""
+    """FastAPI whose OpenAPI document is complete: the one shape of errors, and an example of each answer."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
         document = super().openapi()
-        document["components"]["schemas"] |= problems.schemas()
+        problems.complete(document)
         return document
 
 

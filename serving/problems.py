@@ -30,6 +30,7 @@ from training.together import WhatIfError
 log = logging.getLogger("clout")
 MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 20
+UNFORESEEN = "Something went wrong in the service; its log says what."
 KINDS: list[tuple[type[CloutError], int, str]] = [
     (UnknownUserError, 404, "unknown-user"),
     (AbsentSnapshotError, 404, "absent-snapshot"),
@@ -44,6 +45,24 @@ KINDS: list[tuple[type[CloutError], int, str]] = [
     (WhatIfError, 422, "no-such-change"),
     (CloutError, 422, "refused"),
 ]
+
+
+USUAL = {404: "unknown-user", 422: "invalid-request", 503: "no-snapshot"}
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "unknown-user": {"detail": "'ann' is none of the 73,720 users of the snapshot as of 2017-07-30T00:00:00Z."},
+    "absent-snapshot": {"detail": "no snapshot as of 2016-01-01T00:00:00Z; there are: 2017-07-30T00:00:00Z."},
+    "invalid-request": {
+        "detail": "query.limit: Input should be less than or equal to 1000.",
+        "errors": [{"where": "query.limit", "detail": "Input should be less than or equal to 1000"}],
+    },
+    "unfit-features": {"detail": "the model was trained on the catalogue 0f5c1f0c2b3a; the installed one differs."},
+    "no-snapshot": {"detail": "no snapshots: make one with 'clout score EVENTS --as-of T --out SCORES'."},
+    "no-model": {"detail": "no champion: make one with 'clout train EVENTS'."},
+    "not-ready": {
+        "detail": "no champion: make one with 'clout train EVENTS'.",
+        "missing": {"champion": "no champion: make one with 'clout train EVENTS'."},
+    },
+}
 
 
 class Invalid(BaseModel):
@@ -76,15 +95,30 @@ class ServiceNotReadyError(Exception):
         self.missing = missing
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Document for OpenAPI that a route may answer with problems of these statuses, or with 500."""
-    return {status: _documented(status) for status in (*statuses, 500)}
+def problems(*statuses: int, **named: int) -> dict[int | str, dict[str, Any]]:
+    """Document for OpenAPI that a route may answer with problems of these statuses, or with 500.
+
+    Parameters
+    ----------
+    statuses : each is shown with the usual problem of its kind, where there is one
+    named : by kind, in words joined by `_`, those whose example is another: `not_ready=503`
+
+    """
+    kinds = {status: USUAL.get(status) for status in (*statuses, 500)}
+    kinds |= {status: kind.replace("_", "-") for kind, status in named.items()}
+    return {status: _documented(status, kind) for status, kind in kinds.items()}
 
 
-def schemas() -> dict[str, Any]:
-    """Return the JSON schemas that `problems` refers to, by name."""
+def complete(document: dict[str, Any]) -> None:
+    """Give an OpenAPI document the schemas that `problems` refers to, and each example the place where it is met."""
     found = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    return found.pop("$defs") | {"Problem": found}
+    document["components"]["schemas"] |= found.pop("$defs") | {"Problem": found}
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            for response in operation["responses"].values():
+                held = response.get("content", {}).get(MEDIA_TYPE, {})
+                if "example" in held:
+                    held["example"]["instance"] = path.replace("{user}", "ann")
 
 
 def install(app: FastAPI) -> None:
@@ -96,9 +130,20 @@ def install(app: FastAPI) -> None:
     app.exception_handler(Exception)(_unforeseen)
 
 
-def _documented(status: int) -> dict[str, Any]:
+def _documented(status: int, kind: str | None) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/Problem"}
-    return {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
+    told = EXAMPLES[kind] if kind else {"detail": UNFORESEEN if status == 500 else HTTPStatus(status).description}
+    example = _head(status, kind) | told
+    content = {MEDIA_TYPE: {"schema": schema, "example": example}}
+    return {"description": HTTPStatus(status).phrase, "content": content}
+
+
+def _head(status: int, kind: str | None) -> dict[str, Any]:
+    return {
+        "type": f"urn:clout:problem:{kind}" if kind else "about:blank",
+        "title": kind.replace("-", " ").capitalize() if kind else HTTPStatus(status).phrase,
+        "status": status,
+    }
 
 
 def _answer(
@@ -109,14 +154,9 @@ def _answer(
     headers: Mapping[str, str] | None = None,
     **more: object,
 ) -> Response:
-    body = {
-        "type": f"urn:clout:problem:{kind}" if kind else "about:blank",
-        "title": kind.replace("-", " ").capitalize() if kind else HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "instance": quote(request.scope["path"], errors="replace"),
-    }
-    return Response(json.dumps(body | more), status, headers, MEDIA_TYPE)
+    where = quote(request.scope["path"], errors="replace")
+    body = _head(status, kind) | {"detail": detail, "instance": where} | more
+    return Response(json.dumps(body), status, headers, MEDIA_TYPE)
 
 
 def _clout(request: Request, error: CloutError) -> Response:
@@ -144,4 +184,4 @@ def _http(request: Request, error: HTTPException) -> Response:
 
 def _unforeseen(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
-    return _answer(request, 500, "Something went wrong in the service; its log says what.")
+    return _answer(request, 500, UNFORESEEN)

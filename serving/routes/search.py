@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from serving.cursor import Cursor, CursorError, read, written
+from serving.examples import CURSOR, PAGE, answered
 from serving.forms import UserPage, UserScore
 from serving.problems import problems
 from serving.routes.state import GivenAsOf, GivenService
@@ -51,7 +52,7 @@ GivenCursor = Annotated[
     str | None,
     Query(
         description="The `next_cursor` of the page before: it goes on in the same snapshot, with the same bounds",
-        examples=["FmVbWnsiYXNfb2YiOiIyMDE3LTA3LTMw"],
+        examples=[CURSOR],
     ),
 ]
 GivenLimit = Annotated[
@@ -59,7 +60,7 @@ GivenLimit = Annotated[
 ]
 
 
-@router.get("/users", responses=problems(404, 422, 503))
+@router.get("/users", responses=answered(PAGE) | problems(422, 503, absent_snapshot=404))
 def users(
     service: GivenService,
     as_of: GivenAsOf,

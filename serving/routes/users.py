@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path
 
 from serving.changes import Change
 from serving.changes import change as change_of
+from serving.examples import CHANGE, EXPLANATION, HISTORY, SCORE, answered
 from serving.explanations import Explanation
 from serving.forms import UserScore
 from serving.history import History
@@ -17,19 +18,19 @@ router = APIRouter(prefix="/v1/users", tags=["users"], responses=problems(404, 4
 User = Annotated[str, Path(description="The id, percent-encoded, slashes included", examples=["ann"])]
 
 
-@router.get("/{user:path}/score", response_model=UserScore)
+@router.get("/{user:path}/score", response_model=UserScore, responses=answered(SCORE))
 def score(user: User, service: GivenService, as_of: GivenAsOf, scope: GivenScope = "all") -> dict:
     """Return a user's score with its interval, its place among all users and among peers, and how much is known."""
     return service.snapshot(as_of).score(user, scope)
 
 
-@router.get("/{user:path}/explanation")
+@router.get("/{user:path}/explanation", responses=answered(EXPLANATION))
 def explanation(user: User, service: GivenService, as_of: GivenAsOf, scope: GivenScope = "all") -> Explanation:
     """Return the ledger of a user's score: `base + sum(points) = unclipped`, with a sentence for each line."""
     return service.snapshot(as_of).explain(user, scope)
 
 
-@router.get("/{user:path}/history")
+@router.get("/{user:path}/history", responses=answered(HISTORY))
 def history(
     user: User, service: GivenService, start: GivenSince, end: GivenUntil, scope: GivenScope = "all"
 ) -> History:
@@ -41,7 +42,7 @@ def history(
     return history_of(service.home, user, scope, start, end)
 
 
-@router.get("/{user:path}/change")
+@router.get("/{user:path}/change", responses=answered(CHANGE))
 def change(user: User, service: GivenService, start: GivenStart, end: GivenEnd, scope: GivenScope = "all") -> Change:
     """Return the ledger of a change: `before.score + sum(points) = after.score`, with a sentence for each line."""
     before, after = service.pair(start, end)

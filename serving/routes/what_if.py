@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from serving.examples import WHAT_IF, answered
 from serving.forms import Text
 from serving.problems import problems
 from serving.routes.state import GivenAsOf, GivenScope, GivenService
@@ -23,7 +24,7 @@ AwayDays = Annotated[
 ]
 
 
-@router.get("/{user:path}/what-if")
+@router.get("/{user:path}/what-if", responses=answered(WHAT_IF))
 def what_if(
     user: User,
     service: GivenService,
