@@ -41,8 +41,7 @@ class Service:
         self.home = home
         self._champion = champion
         self._newest = newest
-        self._opened = lru_cache(maxsize=KEPT_OPEN)(lambda as_of: open_snapshot(home, as_of))
-        self._pinned = lru_cache(maxsize=KEPT_OPEN)(lambda as_of, version: open_snapshot(home, as_of, version))
+        self._opened = lru_cache(maxsize=KEPT_OPEN)(lambda as_of, version: open_snapshot(home, as_of, version))
         self._earlier = lru_cache(maxsize=KEPT_OPEN)(lambda end, start: open_earlier(home, self.snapshot(end), start))
 
     @property
@@ -73,7 +72,7 @@ class Service:
         newest = self._newest
         if as_of is None or (isinstance(newest, Snapshot) and newest.as_of == as_of):
             return _present(newest)
-        return self._opened(as_of)
+        return self._opened(as_of, None)
 
     def pinned(self, as_of: datetime, version: str) -> Snapshot:
         """Return the snapshot of exactly that instant and model version, whatever came after it.
@@ -84,7 +83,7 @@ class Service:
 
         """
         found = self.snapshot(as_of)
-        return found if found.model_version == version else self._pinned(as_of, version)
+        return found if found.model_version == version else self._opened(as_of, version)
 
     def pair(self, start: datetime | None, end: datetime | None) -> tuple[Snapshot, Snapshot]:
         """Return two snapshots, the earlier first: of those instants, or the newest and the one before it.

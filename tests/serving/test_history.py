@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
@@ -12,8 +13,8 @@ from fastapi.testclient import TestClient
 
 from features.errors import AsOfError, SnapshotError, UnknownUserError
 from serving import app as application
+from serving import command, service
 from serving import history as module
-from serving import service
 from serving import snapshot_files as files
 from serving.history import history
 from serving.snapshots import AbsentSnapshotError, list_snapshots, open_snapshot, write_snapshot
@@ -210,3 +211,57 @@ def test_a_newer_snapshot_is_in_the_history_at_once(client, kept, bundle, scores
         ("2017-07-30T00:00:00Z", "3"),
         ("2017-08-27T00:00:00Z", "4"),
     ]
+
+
+@pytest.fixture
+def shown(kept, monkeypatch, capsys):
+    def show(*words):
+        monkeypatch.setattr(sys, "argv", ["clout", "history", *words, "--home", str(kept.folder)])
+        with pytest.raises(SystemExit) as ended:
+            command.main()
+        told = capsys.readouterr()
+        return ended.value.code, told.out, " ".join(told.err.split())
+
+    return show
+
+
+def test_a_history_on_the_terminal(shown, kept):
+    code, out, said = shown("user0001")
+    assert code == 0
+    rows = [line for line in out.splitlines() if "2017-" in line]
+    oldest, older, newest = history(kept, "user0001").points
+    assert "3 of 3 snapshots" in out
+    assert [(rows[0].count("new"), rows[1].count("new"), rows[2].count("3 (new)"))] == [(0, 0, 1)]
+    for row, point in zip(rows, (oldest, older, newest), strict=True):
+        assert f" {point.score:.1f} " in row
+        assert f" {point.low} to {point.high} " in row
+    assert "+0.0" in rows[1]
+    assert f"{newest.score - older.score:+.1f}" in rows[2]
+    assert "clout change tells how far" in said
+    assert json.loads(shown("user0001", "--json")[1]) == json.loads(json.dumps(asdict(history(kept, "user0001"))))
+
+
+def test_what_is_not_there_is_said(shown, kept, monkeypatch):
+    assert "No score as of 2017-07-02." in shown("user0007")[2]
+    assert "too little known" in shown("user0003", "--from", "2017-07-30")[1]
+    monkeypatch.setattr(module, "MOST_SNAPSHOTS", 2)
+    (list_snapshots(kept)[0] / "scores.parquet").write_bytes(b"")
+    _, out, said = shown("user0001")
+    assert "1 of 2 snapshots" in out
+    assert "clout history --to 2017-06-04T00:00:00Z" in said
+    assert "left out as damaged: 2017-07-30." in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nobody"], "error: 'nobody' has no score in the 3 snapshots"),
+        (["user0001", "--from", "2018-01-01"], "error: no snapshot from 2018-01-01T00:00:00Z"),
+        (["user0001", "--from", "2017-07-30", "--to", "2017-07-02"], "runs backwards"),
+        (["user0001", "--to", "x"], "error: 'x' is no instant"),
+    ],
+)
+def test_what_the_command_refuses(shown, words, message):
+    code, out, said = shown(*words)
+    assert (code, out) == (2, "")
+    assert message in said
