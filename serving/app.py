@@ -20,7 +20,7 @@ from serving.limits import LONGEST_HEADERS, USUAL, Limits
 from serving.log import log_request, settings
 from serving.metrics import Metrics
 from serving.requests_seen import RequestsSeen
-from serving.routes import health, metrics, model, scores, users, what_if
+from serving.routes import health, metrics, model, scores, search, users, what_if
 from serving.security_headers import SecurityHeaders, docs_policy
 from serving.watcher import REFRESH_SECONDS, Watcher, watched
 from training.home import Home
@@ -43,9 +43,9 @@ PLACES: dict[str, Any] = {"redirect_slashes": False, "redoc_url": None, "swagger
 
 
 class Application(FastAPI):
-    """FastAPI whose OpenAPI document knows the one shape of errors; every request is logged and counted.
+    """FastAPI whose OpenAPI document is complete: the one shape of errors, and an example of each answer.
 
-    All answers, that to a failure too, have security headers.
+    Every request is logged and counted, and all answers, that to a failure too, have security headers.
     """
 
     def build_middleware_stack(self) -> ASGIApp:
@@ -56,14 +56,11 @@ class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
         document = super().openapi()
-        document["components"]["schemas"] |= problems.schemas()
-        problems.add_keyed(document)
+        problems.complete(document)
         return document
 
 
-def create_app(
-    home: Home, guarded: bool = False, limits: Limits = USUAL, refresh: float = REFRESH_SECONDS
-) -> FastAPI:
+def create_app(home: Home, guarded: bool = False, limits: Limits = USUAL, refresh: float = REFRESH_SECONDS) -> FastAPI:
     """Build the service; it starts even where the champion or a snapshot is absent, and `/ready` says what is missing.
 
     Parameters
@@ -87,7 +84,7 @@ def create_app(
     app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher)
     problems.install(app)
     entrance.install(app, home, guarded, limits)
-    for routes in (users, what_if, scores, model, health, metrics):
+    for routes in (users, what_if, search, scores, model, health, metrics):
         app.include_router(routes.router)
     return app
 

@@ -8,7 +8,7 @@ import typer
 from features.commands import Events, Identities, Scopes, open_as_asked
 from features.terminal import say, steps, warn
 from serving.key_commands import keys
-from serving.review import change, explain, what_if
+from serving.review import change, explain, history, what_if
 from training.commands import HomeFolder
 from training.home import home_from_environment
 
@@ -98,6 +98,6 @@ def demo(
 
 def add_to(app: typer.Typer) -> None:
     """Give the commands of this layer to the application."""
-    for command in (score, explain, change, what_if, serve, demo):
+    for command in (score, explain, history, change, what_if, serve, demo):
         app.command()(command)
     app.add_typer(keys, name="keys")

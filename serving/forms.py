@@ -89,6 +89,17 @@ class UserScores(_Form):
     unknown: list[str]
 
 
+class UserPage(_Form):
+    """One page of a search: users of one snapshot by score, highest first, then by id."""
+
+    as_of: Instant
+    model_version: Version
+    scope: str = Field(examples=["all"])
+    matching: int = Field(description="How many users match, on all pages together", examples=[1843])
+    users: list[UserScore]
+    next_cursor: str | None = Field(description="Asks for the next page; null on the last")
+
+
 class RowScores(_Form):
     """The champion's scores of feature rows, in the order given."""
 

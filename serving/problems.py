@@ -17,9 +17,12 @@ from features.errors import (
     CatalogueError,
     CloutError,
     RegistryError,
+    ScopeError,
     SnapshotError,
     UnknownUserError,
 )
+from serving.cursor import CursorError
+from serving.search import RangeError
 from serving.snapshots import AbsentSnapshotError
 from serving.what_if import TooLittleKnownError
 from training.together import WhatIfError
@@ -28,17 +31,39 @@ MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 20
 OF_ANY = (408, 413, 414, 431, 500)
 OF_KEYED = (401, 403, 429)
+UNFORESEEN = "Something went wrong in the service; its log says what, under the request's id."
 KINDS: list[tuple[type[CloutError], int, str]] = [
     (UnknownUserError, 404, "unknown-user"),
     (AbsentSnapshotError, 404, "absent-snapshot"),
+    (ScopeError, 404, "unknown-scope"),
     (SnapshotError, 503, "no-snapshot"),
     (RegistryError, 503, "no-model"),
     (CatalogueError, 422, "unfit-features"),
     (AsOfError, 422, "no-instant"),
+    (CursorError, 422, "unfit-cursor"),
+    (RangeError, 422, "empty-range"),
     (TooLittleKnownError, 422, "insufficient-evidence"),
     (WhatIfError, 422, "no-such-change"),
     (CloutError, 422, "refused"),
 ]
+
+
+USUAL = {404: "unknown-user", 422: "invalid-request", 503: "no-snapshot"}
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "unknown-user": {"detail": "'ann' is none of the 73,720 users of the snapshot as of 2017-07-30T00:00:00Z."},
+    "absent-snapshot": {"detail": "no snapshot as of 2016-01-01T00:00:00Z; there are: 2017-07-30T00:00:00Z."},
+    "invalid-request": {
+        "detail": "query.limit: Input should be less than or equal to 1000.",
+        "errors": [{"where": "query.limit", "detail": "Input should be less than or equal to 1000"}],
+    },
+    "unfit-features": {"detail": "the model was trained on the catalogue 0f5c1f0c2b3a; the installed one differs."},
+    "no-snapshot": {"detail": "no snapshots: make one with 'clout score EVENTS --as-of T --out SCORES'."},
+    "no-model": {"detail": "no champion: make one with 'clout train EVENTS'."},
+    "not-ready": {
+        "detail": "no champion: make one with 'clout train EVENTS'.",
+        "missing": {"champion": "no champion: make one with 'clout train EVENTS'."},
+    },
+}
 
 
 class Invalid(BaseModel):
@@ -72,22 +97,35 @@ class ServiceNotReadyError(Exception):
         self.missing = missing
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Document for OpenAPI that a route may answer with problems of these statuses, or with what any may."""
-    return {status: _documented(status) for status in (*statuses, *OF_ANY)}
+def problems(*statuses: int, **named: int) -> dict[int | str, dict[str, Any]]:
+    """Document for OpenAPI that a route may answer with problems of these statuses, or with what any may.
+
+    Parameters
+    ----------
+    statuses : each is shown with the usual problem of its kind, where there is one
+    named : by kind, in words joined by `_`, those whose example is another: `not_ready=503`
+
+    """
+    kinds = {status: USUAL.get(status) for status in (*statuses, *OF_ANY)}
+    kinds |= {status: kind.replace("_", "-") for kind, status in named.items()}
+    return {status: _documented(status, kind) for status, kind in kinds.items()}
 
 
-def add_keyed(document: dict[str, Any]) -> None:
-    """Document for OpenAPI what an operation may answer that needs an API key."""
-    for operation in (told for path in document["paths"].values() for told in path.values()):
-        if operation.get("security"):
-            operation["responses"] |= {str(status): _documented(status) for status in OF_KEYED}
+def complete(document: dict[str, Any]) -> None:
+    """Give an OpenAPI document the schemas that `problems` refers to, and each example the place where it is met.
 
-
-def schemas() -> dict[str, Any]:
-    """Return the JSON schemas that `problems` refers to, by name."""
+    An operation that needs an API key gets what may be answered where it is absent, too weak or used too often.
+    """
     found = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    return found.pop("$defs") | {"Problem": found}
+    document["components"]["schemas"] |= found.pop("$defs") | {"Problem": found}
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if operation.get("security"):
+                operation["responses"] |= {str(status): _documented(status, None) for status in OF_KEYED}
+            for response in operation["responses"].values():
+                held = response.get("content", {}).get(MEDIA_TYPE, {})
+                if "example" in held:
+                    held["example"]["instance"] = path.replace("{user}", "ann")
 
 
 def install(app: FastAPI) -> None:
@@ -104,9 +142,20 @@ def refusal(scope: Scope, status: int, detail: str, headers: Mapping[str, str] |
     return _answer(Request(scope), status, detail, headers=headers)
 
 
-def _documented(status: int) -> dict[str, Any]:
+def _documented(status: int, kind: str | None) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/Problem"}
-    return {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
+    told = EXAMPLES[kind] if kind else {"detail": UNFORESEEN if status == 500 else HTTPStatus(status).description}
+    example = _head(status, kind) | told
+    content = {MEDIA_TYPE: {"schema": schema, "example": example}}
+    return {"description": HTTPStatus(status).phrase, "content": content}
+
+
+def _head(status: int, kind: str | None) -> dict[str, Any]:
+    return {
+        "type": f"urn:clout:problem:{kind}" if kind else "about:blank",
+        "title": kind.replace("-", " ").capitalize() if kind else HTTPStatus(status).phrase,
+        "status": status,
+    }
 
 
 def _answer(
@@ -117,13 +166,8 @@ def _answer(
     headers: Mapping[str, str] | None = None,
     **more: object,
 ) -> Response:
-    body = {
-        "type": f"urn:clout:problem:{kind}" if kind else "about:blank",
-        "title": kind.replace("-", " ").capitalize() if kind else HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "instance": quote(request.scope["path"], errors="replace"),
-    }
+    where = quote(request.scope["path"], errors="replace")
+    body = _head(status, kind) | {"detail": detail, "instance": where}
     if "request_id" in request.scope.get("state", {}):
         body["request_id"] = request.state.request_id
     return Response(json.dumps(body | more), status, headers, MEDIA_TYPE)
@@ -158,4 +202,4 @@ def _http(request: Request, error: HTTPException) -> Response:
 
 def _unforeseen(request: Request, _: Exception) -> Response:
     """Answer; `requests_seen` logs the error with its traceback."""
-    return _answer(request, 500, "Something went wrong in the service; its log says what, under the request's id.")
+    return _answer(request, 500, UNFORESEEN)

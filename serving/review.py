@@ -55,6 +55,27 @@ def explain(
         earned_table(made, row)
 
 
+def history(
+    user: Annotated[str, typer.Argument(help="The user's id, as in the events.")],
+    start: Annotated[str | None, typer.Option("--from", help="The first instant that counts; default all.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="The last instant that counts; default all.")] = None,
+    scope: Annotated[str, typer.Option(help="The scope of the scores.")] = "all",
+    home: HomeFolder = None,
+    json: Json = False,
+) -> None:
+    """Show a user's scores over the snapshots that are kept, oldest first, each with the model that made it.
+
+    Example: clout history u0000042
+    """
+    from features.events import instant
+    from serving.history import history
+    from serving.history_table import history_table
+
+    bounds = [instant(text) if text else None for text in (start, end)]
+    told = history(home_from_environment(home), user, scope, *bounds)
+    as_json(asdict(told)) if json else history_table(told)
+
+
 def change(
     user: Annotated[str | None, typer.Argument(help="The user's id; without one, the whole community.")] = None,
     start: Annotated[

@@ -41,7 +41,7 @@ class Service:
 
     Parameters
     ----------
-    home : where snapshots are
+    home : where snapshots are, of which a history reads all
     champion, newest : what was found, or the error that says what is missing and what to do
     stale : of the parts that are there, those that could not be renewed
 
@@ -54,12 +54,13 @@ class Service:
         newest: Snapshot | CloutError,
         stale: Mapping[str, Stale] | None = None,
     ):
+        self.home = home
         self._champion = champion
         self._newest = newest
         self.stale = dict(stale or {})
         # Nothing here holds the service itself: it is gone, and its snapshot with it, when the last request lets go.
-        opened = lru_cache(maxsize=KEPT_OPEN)(lambda as_of: open_snapshot(home, as_of))
-        self._at = partial(_snapshot_at, newest, opened)
+        self._opened = lru_cache(maxsize=KEPT_OPEN)(partial(open_snapshot, home))
+        self._at = partial(_snapshot_at, newest, self._opened)
         self._earlier = lru_cache(maxsize=KEPT_OPEN)(partial(_earlier, home, self._at))
 
     @property
@@ -88,6 +89,17 @@ class Service:
 
         """
         return self._at(as_of)
+
+    def pinned(self, as_of: datetime, version: str) -> Snapshot:
+        """Return the snapshot of exactly that instant and model version, whatever came after it.
+
+        Raises
+        ------
+        SnapshotError : it is no longer there, or damaged
+
+        """
+        found = self.snapshot(as_of)
+        return found if found.model_version == version else self._opened(as_of, version)
 
     def pair(self, start: datetime | None, end: datetime | None) -> tuple[Snapshot, Snapshot]:
         """Return two snapshots, the earlier first: of those instants, or the newest and the one before it.

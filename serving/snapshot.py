@@ -16,6 +16,7 @@ from serving import snapshot_files as files
 from serving.explanations import Explanation, explanation, status
 from serving.kept_rows import KeptRows
 from serving.peers import SHOWN, Shown, Typical
+from serving.search import Ranking
 from training.bundle import Bundle, load_bundle
 
 NEIGHBOURS = 500
@@ -80,6 +81,11 @@ class Snapshot:
         with files.whole(self.folder / files.FEATURES_FILE):
             return Shown(self.features.columns(SHOWN))
 
+    @cached_property
+    def ranking(self) -> Ranking:
+        """Everybody's order by score, made when it is first searched; 4 bytes a row."""
+        return Ranking(self.scores)
+
     def score(self, user: str, scope: str = "all") -> dict:
         """Return a user's score: the columns of SCORES, as_of, horizon_days and status.
 
@@ -88,13 +94,19 @@ class Snapshot:
         UnknownUserError : the user has no score of that scope
 
         """
-        return self._told([self._found(user, scope)])[0]
+        return self.scores_at([self._found(user, scope)])[0]
 
     def known_scores(self, users: list[str], scope: str = "all") -> dict[str, dict]:
         """Return the scores of those users whom the snapshot knows in that scope, by user."""
         places = {user: self._place(user, scope) for user in dict.fromkeys(users)}
         known = {user: place for user, place in places.items() if place is not None}
-        return dict(zip(known, self._told(list(known.values())), strict=True))
+        return dict(zip(known, self.scores_at(list(known.values())), strict=True))
+
+    def scores_at(self, places: list[int]) -> list[dict]:
+        """Return the scores that stand at some places of `scores`, in that order, as `score` gives them."""
+        more = {"as_of": files.told(self.as_of), "horizon_days": self.horizon_days}
+        found = self.scores.take(pa.array(places, pa.int64())).to_pylist()
+        return [row | more | {"status": status(row["evidence"])} for row in found]
 
     def row(self, user: str, scope: str = "all") -> pd.DataFrame:
         """Return a user's feature row, a frame of one row and one column per feature.
@@ -113,11 +125,6 @@ class Snapshot:
         """Explain a user's score; what can go wrong is what `row` and `bundle` say."""
         row = self.row(user, scope)
         return explanation(self.bundle, row, self.score(user, scope), self.typical.of(scope, row))
-
-    def _told(self, places: list[int]) -> list[dict]:
-        more = {"as_of": files.told(self.as_of), "horizon_days": self.horizon_days}
-        found = self.scores.take(pa.array(places, pa.int64())).to_pylist()
-        return [row | more | {"status": status(row["evidence"])} for row in found]
 
     def _found(self, user: str, scope: str) -> int:
         place = self._place(user, scope)

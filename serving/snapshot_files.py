@@ -48,9 +48,12 @@ def folder_name(as_of: datetime, version: str) -> str:
 
 
 def named(folder: Path) -> tuple[datetime, str] | None:
-    """Read the instant and the model version from a folder's name; None where it names no snapshot."""
+    """Read the instant and the model version from a folder's name; None where it names no snapshot.
+
+    It does not look whether the folder is there: one may be cleared away between two looks.
+    """
     found = NAME.fullmatch(folder.name)
-    if found is None or not folder.is_dir():
+    if found is None:
         return None
     try:
         return instant(found["as_of"]), found["version"]

@@ -85,17 +85,16 @@ def list_snapshots(home: Home) -> list[Path]:
     """Return the folders of all snapshots, newest first: by instant, then by model version."""
     if not home.snapshots.is_dir():
         return []
-    found = [folder for folder in home.snapshots.iterdir() if files.named(folder)]
+    found = [folder for folder in home.snapshots.iterdir() if files.named(folder) and folder.is_dir()]
     return sorted(found, key=files.age_order, reverse=True)
 
 
-def open_snapshot(home: Home, as_of: datetime | None = None) -> Snapshot:
-    """Open the newest snapshot, or the newest of exactly one instant.
+def some_snapshots(home: Home) -> list[Path]:
+    """Return the folders of all snapshots, newest first.
 
     Raises
     ------
-    AbsentSnapshotError : there are snapshots, but none of that instant; says which there are
-    SnapshotError : there are none, or the one found is damaged; says which file
+    SnapshotError : there are none
 
     """
     folders = list_snapshots(home)
@@ -103,13 +102,37 @@ def open_snapshot(home: Home, as_of: datetime | None = None) -> Snapshot:
         raise SnapshotError(
             f"no snapshots in {home.snapshots}: make one with 'clout score EVENTS --as-of T --out SCORES'."
         )
+    return folders
+
+
+def open_snapshot(home: Home, as_of: datetime | None = None, version: str | None = None) -> Snapshot:
+    """Open the newest snapshot, or the newest of exactly one instant, or that of one instant and model version.
+
+    Raises
+    ------
+    AbsentSnapshotError : there are snapshots, but none of that instant or version; says which there are
+    SnapshotError : there are none, or the one found is damaged; says which file
+
+    """
+    folders = some_snapshots(home)
     if as_of is None:
         return read_snapshot(folders[0])
     found = [folder for folder in folders if files.age_order(folder)[0] == instant(as_of)]
+    if found and version is not None:
+        return _of_version(found, version)
     if not found:
         instants = dict.fromkeys(files.told(files.age_order(folder)[0]) for folder in folders)
         raise AbsentSnapshotError(f"no snapshot as of {files.told(as_of)}; there are: {', '.join(instants)}.")
     return read_snapshot(found[0])
+
+
+def _of_version(folders: list[Path], version: str) -> Snapshot:
+    """Open the one of a model version among the snapshots of an instant."""
+    for folder in folders:
+        if files.age_order(folder)[-1] == version:
+            return read_snapshot(folder)
+    as_of, versions = files.told(files.age_order(folders[0])[0]), [files.age_order(folder)[-1] for folder in folders]
+    raise AbsentSnapshotError(f"no snapshot as of {as_of} by version {version!r}; there are: {', '.join(versions)}.")
 
 
 def open_earlier(home: Home, than: Snapshot, as_of: datetime | None = None) -> Snapshot:

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from serving.examples import HEALTH, READY, answered
 from serving.forms import Health, Readiness, Stale
 from serving.problems import ServiceNotReadyError, problems
 from serving.routes.state import GivenService
@@ -10,13 +11,13 @@ from serving.snapshot_files import told
 router = APIRouter(tags=["health"])
 
 
-@router.get("/health", responses=problems())
+@router.get("/health", responses=answered(HEALTH) | problems())
 def health() -> Health:
     """Answer as long as the process lives."""
     return Health(status="ok")
 
 
-@router.get("/ready", responses=problems(503))
+@router.get("/ready", responses=answered(READY) | problems(not_ready=503))
 def ready(service: GivenService) -> Readiness:
     """Answer 200 when both the champion and a snapshot are there, else say what is missing and what to do.
 

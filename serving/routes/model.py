@@ -7,6 +7,8 @@ from typing import Any
 from fastapi import APIRouter
 
 from features.catalogue import CATALOGUE
+from serving import examples
+from serving.examples import MODEL, answered
 from serving.forms import Catalogue, CatalogueEntry, Model
 from serving.guard import READ
 from serving.problems import problems
@@ -15,7 +17,7 @@ from serving.routes.state import GivenService
 router = APIRouter(prefix="/v1", tags=["model"])
 
 
-@router.get("/model", dependencies=[READ], responses=problems(422, 503))
+@router.get("/model", dependencies=[READ], responses=answered(MODEL) | problems(unfit_features=422, no_model=503))
 def model(service: GivenService) -> Model:
     """Return what the champion is: its scale, intervals, training facts and out-of-time figures."""
     champion = service.champion
@@ -32,7 +34,7 @@ def model(service: GivenService) -> Model:
     )
 
 
-@router.get("/catalogue", dependencies=[READ], responses=problems())
+@router.get("/catalogue", dependencies=[READ], responses=answered(examples.catalogue()) | problems())
 def catalogue() -> Catalogue:
     """Return every feature: its unit, meaning, direction and the sentence that a reviewer reads."""
     entries = [CatalogueEntry(**{key: getattr(f, key) for key in CatalogueEntry.model_fields}) for f in CATALOGUE]

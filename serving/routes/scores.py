@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body
 
 from features.catalogue import CATALOGUE
 from features.errors import CatalogueError
+from serving.examples import ROWS, SCORES, answered_either
 from serving.forms import Asked, RowScore, RowScores, UserScore, UserScores
 from serving.guard import READ
 from serving.problems import problems
@@ -27,7 +28,7 @@ EXAMPLES = {
 }
 
 
-@router.post("/scores", dependencies=[READ], responses=problems(422, 503))
+@router.post("/scores", dependencies=[READ], responses=answered_either(ids=SCORES, rows=ROWS) | problems(422, 503))
 def scores(asked: Annotated[Asked, Body(openapi_examples=EXAMPLES)], service: GivenService) -> UserScores | RowScores:
     """Score users of the newest snapshot by id, or feature rows by the champion; at most 10,000 at once."""
     if asked.ids is not None:

@@ -49,6 +49,32 @@ def _end(
     return _instant(end)
 
 
+def _since(
+    since: Annotated[
+        str | None,
+        Query(
+            alias="from",
+            description="The first instant that counts, ISO 8601; a date is its midnight. Unbounded unless given",
+            examples=["2017-01-01T00:00:00Z"],
+        ),
+    ] = None,
+) -> datetime | None:
+    return _instant(since)
+
+
+def _until(
+    until: Annotated[
+        str | None,
+        Query(
+            alias="to",
+            description="The last instant that counts, ISO 8601; a date is its midnight. Unbounded unless given",
+            examples=["2017-07-30T00:00:00Z"],
+        ),
+    ] = None,
+) -> datetime | None:
+    return _instant(until)
+
+
 def _instant(as_of: str | None) -> datetime | None:
     """Read an instant; `+` reaches the service as a space where it was not percent-encoded."""
     if as_of is None:
@@ -63,4 +89,8 @@ GivenService = Annotated[Service, Depends(_service)]
 GivenAsOf = Annotated[datetime | None, Depends(_as_of)]
 GivenStart = Annotated[datetime | None, Depends(_start)]
 GivenEnd = Annotated[datetime | None, Depends(_end)]
-GivenScope = Annotated[str, Query(description="A part of the activity: all, network:NAME or topic:NAME")]
+GivenSince = Annotated[datetime | None, Depends(_since)]
+GivenUntil = Annotated[datetime | None, Depends(_until)]
+GivenScope = Annotated[
+    str, Query(description="A part of the activity: all, network:NAME or topic:NAME", examples=["all", "topic:birds"])
+]

@@ -1,4 +1,4 @@
-"""One user's score, its explanation and its change; an id is opaque and percent-encoded in the path."""
+"""One user's score, its explanation, its history and its change; an id is opaque and percent-encoded in the path."""
 
 from typing import Annotated
 
@@ -6,29 +6,44 @@ from fastapi import APIRouter, Path
 
 from serving.changes import Change
 from serving.changes import change as change_of
+from serving.examples import CHANGE, EXPLANATION, HISTORY, SCORE, answered
 from serving.explanations import Explanation
 from serving.forms import UserScore
 from serving.guard import READ, REVIEW
+from serving.history import History
+from serving.history import history as history_of
 from serving.problems import problems
-from serving.routes.state import GivenAsOf, GivenEnd, GivenScope, GivenService, GivenStart
+from serving.routes.state import GivenAsOf, GivenEnd, GivenScope, GivenService, GivenSince, GivenStart, GivenUntil
 
 router = APIRouter(prefix="/v1/users", tags=["users"], responses=problems(404, 422, 503))
 User = Annotated[str, Path(description="The id, percent-encoded, slashes included", examples=["ann"])]
 
 
-@router.get("/{user:path}/score", response_model=UserScore, dependencies=[READ])
+@router.get("/{user:path}/score", response_model=UserScore, dependencies=[READ], responses=answered(SCORE))
 def score(user: User, service: GivenService, as_of: GivenAsOf, scope: GivenScope = "all") -> dict:
     """Return a user's score with its interval, its place among all users and among peers, and how much is known."""
     return service.snapshot(as_of).score(user, scope)
 
 
-@router.get("/{user:path}/explanation", dependencies=[REVIEW])
+@router.get("/{user:path}/explanation", dependencies=[REVIEW], responses=answered(EXPLANATION))
 def explanation(user: User, service: GivenService, as_of: GivenAsOf, scope: GivenScope = "all") -> Explanation:
     """Return the ledger of a user's score: `base + sum(points) = unclipped`, with a sentence for each line."""
     return service.snapshot(as_of).explain(user, scope)
 
 
-@router.get("/{user:path}/change", dependencies=[REVIEW])
+@router.get("/{user:path}/history", dependencies=[READ], responses=answered(HISTORY))
+def history(
+    user: User, service: GivenService, start: GivenSince, end: GivenUntil, scope: GivenScope = "all"
+) -> History:
+    """Return a user's scores over the snapshots that are kept, oldest first, each with the model version it is by.
+
+    Of an instant with snapshots by several versions, the newest version's counts. One answer reads the newest 100
+    instants within the bounds; `earlier` says where to go on.
+    """
+    return history_of(service.home, user, scope, start, end)
+
+
+@router.get("/{user:path}/change", dependencies=[REVIEW], responses=answered(CHANGE))
 def change(user: User, service: GivenService, start: GivenStart, end: GivenEnd, scope: GivenScope = "all") -> Change:
     """Return the ledger of a change: `before.score + sum(points) = after.score`, with a sentence for each line."""
     before, after = service.pair(start, end)

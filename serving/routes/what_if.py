@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from serving.examples import WHAT_IF, answered
 from serving.forms import Text
 from serving.guard import REVIEW
 from serving.problems import problems
@@ -24,7 +25,7 @@ AwayDays = Annotated[
 ]
 
 
-@router.get("/{user:path}/what-if", dependencies=[REVIEW])
+@router.get("/{user:path}/what-if", dependencies=[REVIEW], responses=answered(WHAT_IF))
 def what_if(
     user: User,
     service: GivenService,

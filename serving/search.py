@@ -1,0 +1,148 @@
+"""Search: who stands where in one snapshot, page by page."""
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from features.errors import CloutError, ScopeError
+
+if TYPE_CHECKING:
+    from serving.snapshot import Snapshot
+
+MOST_SCOPES = 20
+
+
+class RangeError(CloutError):
+    """A range begins above its end."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Whom to look for: those of a scope whose score (points) and percentile (0-100) lie within bounds, both included.
+
+    Raises
+    ------
+    RangeError : a range begins above its end
+
+    """
+
+    scope: str = "all"
+    min_score: float | None = None
+    max_score: float | None = None
+    min_percentile: float | None = None
+    max_percentile: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("score", "percentile"):
+            low, high = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
+            if low is not None and high is not None and low > high:
+                raise RangeError(f"min_{name} is {low:g} and max_{name} {high:g}: give the smaller one as min_{name}.")
+
+
+@dataclass(frozen=True)
+class After:
+    """The last one of a page: the next page begins after this score and user."""
+
+    score: float
+    user: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """One page: the scores as `Snapshot.score` gives them, how many match on all pages, whether more follow."""
+
+    matching: int
+    scores: list[dict]
+    more: bool
+
+
+def search(snapshot: "Snapshot", wanted: Wanted, limit: int, last: After | None = None) -> Found:
+    """Return a page of those wanted, by score, highest first, then by user, code point by code point.
+
+    Parameters
+    ----------
+    snapshot : whose users
+    wanted : which of them
+    limit : how many at most
+    last : after whom the page begins; the first page unless given
+
+    Raises
+    ------
+    ScopeError : nobody has a score of the scope
+
+    """
+    every = snapshot.ranking.stretch(wanted)
+    left = every if last is None else snapshot.ranking.after(last, every)
+    page = left[:limit]
+    return Found(len(every), snapshot.scores_at(snapshot.ranking.places(page)), len(left) > len(page))
+
+
+class Ranking:
+    """The order of everybody of one snapshot: by scope, then score, highest first, then user.
+
+    The order is made once, in about a fifth of a second for a million rows, and takes 4 bytes a row beside the
+    scores. A page is then found by bisection, whatever the bounds: percentiles fall with the score within a scope, so
+    that both ranges are stretches of the one order.
+
+    Parameters
+    ----------
+    scores : of a snapshot: user, scope (as dictionary), score and percentile, ordered by user
+
+    """
+
+    def __init__(self, scores: pa.Table):
+        self._users = scores.column("user").combine_chunks()
+        self._score = scores.column("score").to_numpy()
+        self._percentile = scores.column("percentile").to_numpy()
+        scopes = scores.column("scope").combine_chunks()
+        codes = scopes.indices.to_numpy()
+        self._order = np.lexsort((-self._score, codes)).astype(np.uint32)
+        ends = np.cumsum(np.bincount(codes, minlength=len(scopes.dictionary))).tolist()
+        self._stretches = dict(zip(scopes.dictionary.to_pylist(), zip([0, *ends], ends, strict=False), strict=True))
+
+    def stretch(self, wanted: Wanted) -> range:
+        """Return which places of the order are wanted.
+
+        Raises
+        ------
+        ScopeError : nobody has a score of the scope; says which scopes there are
+
+        """
+        first, end = self._stretches.get(wanted.scope, (0, 0))
+        if first == end:
+            raise ScopeError(self._no_scope(wanted.scope))
+        for values, low, high in (
+            (self._score, wanted.min_score, wanted.max_score),
+            (self._percentile, wanted.min_percentile, wanted.max_percentile),
+        ):
+            start = first
+            if high is not None:
+                first = self._bisect(values, start, end, high, above=True)
+            if low is not None:
+                end = self._bisect(values, start, end, low, above=False)
+        return range(first, max(first, end))
+
+    def after(self, last: After, stretch: range) -> range:
+        """Return what is left of a stretch after one of its people, who need not be in it."""
+        low = self._bisect(self._score, stretch.start, stretch.stop, last.score, above=True)
+        high = self._bisect(self._score, low, stretch.stop, last.score, above=False)
+        ties = range(low, high)
+        passed = bisect_right(ties, last.user, key=lambda place: self._users[int(self._order[place])].as_py())
+        return range(low + passed, stretch.stop)
+
+    def places(self, stretch: range) -> list[int]:
+        """Return where the people of a stretch stand in the snapshot."""
+        return self._order[stretch.start : stretch.stop].tolist()
+
+    def _bisect(self, values: np.ndarray, first: int, end: int, bound: float, above: bool) -> int:
+        """Return where, in a stretch that falls, those above a bound end (`above`) or those below it begin."""
+        side = bisect_left if above else bisect_right
+        return side(range(end), -bound, first, end, key=lambda place: -values[self._order[place]])
+
+    def _no_scope(self, scope: str) -> str:
+        there = sorted(name for name, (first, end) in self._stretches.items() if end > first)
+        more = f" and {len(there) - MOST_SCOPES} more" if len(there) > MOST_SCOPES else ""
+        return f"nobody has a score of the scope {scope!r}; scopes there: {', '.join(there[:MOST_SCOPES])}{more}."
