@@ -61,9 +61,7 @@ def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1) 
 
     All is shown as it is: an id may hold what would be markup.
     """
-    shown = Table(
-        title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
-    )
+    shown = Table(title=Text(title, "bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for k, column in enumerate(columns):
         shown.add_column(Text(column), justify="left" if k < left else "right", overflow="fold")
     for row in rows:
