@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines.")]
 
@@ -56,10 +57,13 @@ def as_json(value: object) -> None:
 
 
 def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1) -> None:
-    """Print a table to stdout; the first `left` columns are text, the others figures set to the right."""
-    shown = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    """Print a table to stdout; the first `left` columns are text, the others figures set to the right.
+
+    All is shown as it is: an id may hold what would be markup.
+    """
+    shown = Table(title=Text(title, "bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for k, column in enumerate(columns):
-        shown.add_column(column, justify="left" if k < left else "right", overflow="fold")
+        shown.add_column(Text(column), justify="left" if k < left else "right", overflow="fold")
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(Text, row))
     OUT.print(shown)
