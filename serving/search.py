@@ -118,12 +118,11 @@ class Ranking:
             (self._score, wanted.min_score, wanted.max_score),
             (self._percentile, wanted.min_percentile, wanted.max_percentile),
         ):
-            start = first
             if high is not None:
-                first = self._bisect(values, start, end, high, above=True)
+                first = self._bisect(values, first, end, high, above=True)
             if low is not None:
-                end = self._bisect(values, start, end, low, above=False)
-        return range(first, max(first, end))
+                end = self._bisect(values, first, end, low, above=False)
+        return range(first, end)
 
     def after(self, last: After, stretch: range) -> range:
         """Return what is left of a stretch after one of its people, who need not be in it."""
