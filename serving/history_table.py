@@ -15,8 +15,7 @@ def history_table(told: History) -> None:
     before = [None, *told.points[:-1]]
     rows = [_row(point, earlier) for point, earlier in zip(told.points, before, strict=True)]
     of = "" if told.scope == "all" else f", scope {told.scope}"
-    say(f"The scores of {told.user}{of}, in {len(rows)} of {_snapshots(told)}:")
-    table("", COLUMNS, rows)
+    table(f"The scores of {told.user}{of}: {len(rows)} of {_snapshots(told)}", COLUMNS, rows)
     if len({point.model_version for point in told.points}) > 1:
         say("Where the model is a new one, it moved the score as well: clout change tells how far.")
     if told.absent:

@@ -231,7 +231,7 @@ def test_a_history_on_the_terminal(shown, kept):
     assert code == 0
     rows = [line for line in out.splitlines() if "2017-" in line]
     oldest, older, newest = history(kept, "user0001").points
-    assert "The scores of user0001, in 3 of 3 snapshots:" in said
+    assert "3 of 3 snapshots" in out
     assert [(rows[0].count("new"), rows[1].count("new"), rows[2].count("3 (new)"))] == [(0, 0, 1)]
     for row, point in zip(rows, (oldest, older, newest), strict=True):
         assert f" {point.score:.1f} " in row
@@ -247,8 +247,8 @@ def test_what_is_not_there_is_said(shown, kept, monkeypatch):
     assert "too little known" in shown("user0003", "--from", "2017-07-30")[1]
     monkeypatch.setattr(module, "MOST_SNAPSHOTS", 2)
     (list_snapshots(kept)[0] / "scores.parquet").write_bytes(b"")
-    said = shown("user0001")[2]
-    assert "in 1 of 2 snapshots" in said
+    _, out, said = shown("user0001")
+    assert "1 of 2 snapshots" in out
     assert "clout history --to 2017-06-04T00:00:00Z" in said
     assert "left out as damaged: 2017-07-30." in said
 
@@ -256,9 +256,7 @@ def test_what_is_not_there_is_said(shown, kept, monkeypatch):
 def test_ids_are_no_markup(capsys):
     point = Point("2017-07-30T00:00:00Z", "3", 28, 50.0, 1.0, 1, 2, 3.0, 4.0, "some", "scored")
     history_table(History("[/b][red]x", "topic:[/i]", (point,), (), (), None))
-    assert "The scores of [/b][red]x, scope topic:[/i], in 1 of 1 snapshot:" in " ".join(
-        capsys.readouterr().err.split()
-    )
+    assert "The scores of [/b][red]x, scope topic:[/i]: 1 of 1 snapshot" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(
