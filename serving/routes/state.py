@@ -1,5 +1,6 @@
 """What every route is given: the service's state, and the instant asked for."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated
 
@@ -14,65 +15,15 @@ def _service(request: Request) -> Service:
     return request.app.state.service
 
 
-def _as_of(
-    as_of: Annotated[
-        str | None,
-        Query(description="Of which snapshot, ISO 8601; the newest unless given", examples=["2017-07-30T00:00:00Z"]),
-    ] = None,
-) -> datetime | None:
-    return _instant(as_of)
+def _queried(name: str, about: str, example: str) -> Callable[[str | None], datetime | None]:
+    """Return a dependency that reads an instant from the query; None where it is not given."""
 
+    def given(
+        found: Annotated[str | None, Query(alias=name, description=about, examples=[example])] = None,
+    ) -> datetime | None:
+        return _instant(found)
 
-def _start(
-    start: Annotated[
-        str | None,
-        Query(
-            alias="from",
-            description="The earlier snapshot's instant; of the one before the later unless given",
-            examples=["2017-07-02T00:00:00Z"],
-        ),
-    ] = None,
-) -> datetime | None:
-    return _instant(start)
-
-
-def _end(
-    end: Annotated[
-        str | None,
-        Query(
-            alias="to",
-            description="The later snapshot's instant; of the newest unless given",
-            examples=["2017-07-30T00:00:00Z"],
-        ),
-    ] = None,
-) -> datetime | None:
-    return _instant(end)
-
-
-def _since(
-    since: Annotated[
-        str | None,
-        Query(
-            alias="from",
-            description="The first instant that counts, ISO 8601; a date is its midnight. Unbounded unless given",
-            examples=["2017-01-01T00:00:00Z"],
-        ),
-    ] = None,
-) -> datetime | None:
-    return _instant(since)
-
-
-def _until(
-    until: Annotated[
-        str | None,
-        Query(
-            alias="to",
-            description="The last instant that counts, ISO 8601; a date is its midnight. Unbounded unless given",
-            examples=["2017-07-30T00:00:00Z"],
-        ),
-    ] = None,
-) -> datetime | None:
-    return _instant(until)
+    return given
 
 
 def _instant(as_of: str | None) -> datetime | None:
@@ -86,11 +37,17 @@ def _instant(as_of: str | None) -> datetime | None:
 
 
 GivenService = Annotated[Service, Depends(_service)]
-GivenAsOf = Annotated[datetime | None, Depends(_as_of)]
-GivenStart = Annotated[datetime | None, Depends(_start)]
-GivenEnd = Annotated[datetime | None, Depends(_end)]
-GivenSince = Annotated[datetime | None, Depends(_since)]
-GivenUntil = Annotated[datetime | None, Depends(_until)]
+AS_OF = _queried("as_of", "Of which snapshot, ISO 8601; the newest unless given", "2017-07-30T00:00:00Z")
+START = _queried(
+    "from", "The earlier snapshot's instant; of the one before the later unless given", "2017-07-02T00:00:00Z"
+)
+END = _queried("to", "The later snapshot's instant; of the newest unless given", "2017-07-30T00:00:00Z")
+COUNTS = "instant that counts, ISO 8601; a date is its midnight. Unbounded unless given"
+GivenAsOf = Annotated[datetime | None, Depends(AS_OF)]
+GivenStart = Annotated[datetime | None, Depends(START)]
+GivenEnd = Annotated[datetime | None, Depends(END)]
+GivenSince = Annotated[datetime | None, Depends(_queried("from", f"The first {COUNTS}", "2017-01-01T00:00:00Z"))]
+GivenUntil = Annotated[datetime | None, Depends(_queried("to", f"The last {COUNTS}", "2017-07-30T00:00:00Z"))]
 GivenScope = Annotated[
     str, Query(description="A part of the activity: all, network:NAME or topic:NAME", examples=["all", "topic:birds"])
 ]
