@@ -37,7 +37,7 @@ FEATURES = [
         "days_absent",
         "days since the person's last act, or since being first engaged with where there is none, beyond the first 56 "
         "days, or as large a part of a history shorter than 360",
-        "Beyond about eight weeks, the person has been away for {value} days.",
+        "The person has been away for {value} days beyond about eight weeks.",
         lambda user: _beyond(_away(user), ABSENT_DAYS, user),
         direction="down",
         actionable=True,
@@ -46,7 +46,7 @@ FEATURES = [
         "seniority_days",
         "days since the person was first seen, acting or engaged with, beyond the first 180, or as large a part of a "
         "history shorter than 360",
-        "Beyond about half a year, the person has been around for {value} days.",
+        "Of the days since the person was first seen, {value} lie before about the last half year.",
         lambda user: _beyond(first_seen(user), ESTABLISHED_DAYS, user),
         direction="free",
     ),

@@ -238,7 +238,7 @@ def test_sentences(bundle):
         "The people who responded in the last 28 days weigh as 0 -> 2.50 credible ones."
     )
     assert told["model", None].startswith("Where everybody starts is at 50.0 points and no longer at 35.0")
-    assert told["model", "days_absent"].startswith("The new model makes more of this: Beyond about eight weeks")
+    assert told["model", "days_absent"].startswith("The new model makes more of this: The person has been away")
     assert told["scale", None] == "On the new scale, the same expected audience is 125.0 points and no longer 90.0."
 
 
