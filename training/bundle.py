@@ -152,7 +152,7 @@ class Bundle:
 
     @cached_property
     def _names(self) -> pd.Index:
-        return pd.Index(self.features, dtype=object)
+        return pd.Index(list(self.features))
 
     @property
     def texts(self) -> dict[str, str]:
