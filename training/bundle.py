@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -23,6 +24,7 @@ BOOSTER_FILE = "booster.txt"
 LOW_FILE, HIGH_FILE = "low.txt", "high.txt"
 BOOSTERS = (BOOSTER_FILE, LOW_FILE, HIGH_FILE)
 FACTS_FILE = "bundle.json"
+FEW_ROWS = 64
 MANY_ROWS = 4_000
 PREDICTED = ["score", "unclipped", "expected_audience", "low", "high"]
 
@@ -119,11 +121,11 @@ class Bundle:
         """
         if len(matrix) >= MANY_ROWS and self.tables is not None:
             return self.tables.values(matrix)
-        return np.asarray(self.booster.predict(matrix, pred_contrib=True))
+        return np.asarray(self.booster.predict(matrix, pred_contrib=True, **_threads(matrix)))
 
     def margin(self, matrix: np.ndarray) -> np.ndarray:
         """Return the logarithm of the expected audience, nats, shape (rows,), for what `matrix` gives."""
-        return np.asarray(self.booster.predict(matrix, raw_score=True))
+        return np.asarray(self.booster.predict(matrix, raw_score=True, **_threads(matrix)))
 
     def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Score feature rows.
@@ -172,6 +174,11 @@ class Bundle:
             "sha256": {name: _digest(text) for name, text in self.texts.items()},
         }
         (folder / FACTS_FILE).write_text(json.dumps(told, indent=1) + "\n")
+
+
+def _threads(matrix: np.ndarray) -> dict[str, Any]:
+    """Ask for one thread for a few rows: to wake others takes longer than their part of the work."""
+    return {"num_threads": 1} if len(matrix) < FEW_ROWS else {}
 
 
 def load_bundle(folder: Path) -> Bundle:
