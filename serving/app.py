@@ -13,16 +13,17 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from features.errors import CloutError
-from serving import entrance, problems
-from serving.arrivals import Arrivals
-from serving.guard import check_guarded
-from serving.limits import LONGEST_HEADERS, USUAL, Limits
-from serving.log import log_request, settings
-from serving.metrics import Metrics
-from serving.requests_seen import RequestsSeen
+from serving import problems
+from serving.access import entrance
+from serving.access.arrivals import Arrivals
+from serving.access.guard import check_guarded
+from serving.access.limits import LONGEST_HEADERS, USUAL, Limits
+from serving.access.security_headers import SecurityHeaders, docs_policy
 from serving.routes import health, metrics, model, scores, search, users, what_if
-from serving.security_headers import SecurityHeaders, docs_policy
-from serving.watcher import REFRESH_SECONDS, Watcher, watched
+from serving.running.log import log_request, settings
+from serving.running.metrics import Metrics
+from serving.running.requests_seen import RequestsSeen
+from serving.running.watcher import REFRESH_SECONDS, Watcher, watched
 from training.home import Home
 
 log = logging.getLogger("uvicorn.error")

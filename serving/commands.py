@@ -7,8 +7,8 @@ import typer
 
 from features.commands import Events, Identities, Scopes, open_as_asked
 from features.terminal import say, steps, warn
-from serving.key_commands import keys
-from serving.review import change, explain, history, what_if
+from serving.access.key_commands import keys
+from serving.reviewing.commands import change, explain, history, what_if
 from training.commands import HomeFolder
 from training.home import home_from_environment
 
@@ -30,9 +30,9 @@ def score(
     """
     from features.events import instant
     from features.opening import check_scopes, checked_as_of
-    from serving.points import write_points
+    from serving.reviewing.points import write_points
     from serving.scorer import score_acts
-    from serving.snapshots import write_scores, write_snapshot
+    from serving.snapshots.folders import write_scores, write_snapshot
     from training.registry import required_champion
 
     place = home_from_environment(home)
@@ -74,8 +74,8 @@ def serve(
 
     Example: clout serve --port 8000
     """
+    from serving.access.limits import Limits
     from serving.app import serve
-    from serving.limits import Limits
 
     say(f"The API's documentation: http://{host}:{port}/docs (stop with Ctrl-C)")
     serve(home_from_environment(home), host, port, Limits(rate), refresh)

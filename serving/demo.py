@@ -8,9 +8,9 @@ from features.events import open_events
 from features.opening import checked_as_of, open_acts
 from features.simulation import Community, simulate
 from features.terminal import say, step, steps, table
-from serving.ledger_table import ledger_table
+from serving.reviewing.ledger_table import ledger_table
 from serving.scorer import score_acts
-from serving.snapshots import open_snapshot, write_scores, write_snapshot
+from serving.snapshots.folders import open_snapshot, write_scores, write_snapshot
 from training.config import Config
 from training.home import Home
 from training.promotion import promote

@@ -21,10 +21,10 @@ from features.errors import (
     SnapshotError,
     UnknownUserError,
 )
-from serving.cursor import CursorError
-from serving.search import RangeError
-from serving.snapshots import AbsentSnapshotError
-from serving.what_if import TooLittleKnownError
+from serving.reviewing.what_if import TooLittleKnownError
+from serving.snapshots.cursor import CursorError
+from serving.snapshots.folders import AbsentSnapshotError
+from serving.snapshots.search import RangeError
 from training.together import WhatIfError
 
 MEDIA_TYPE = "application/problem+json"

@@ -11,7 +11,7 @@ from features.events import span
 from features.opening import checked_as_of
 from features.table import KEYS, feature_rows
 from features.windows import LOOKBACK_DAYS
-from serving.peers import audience_band
+from serving.snapshots.peers import audience_band
 from training.bundle import Bundle
 from training.evidence import evidence
 

@@ -9,7 +9,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("features", "training", "serving")
-TOGETHER = {"serving.command", "serving.commands", "serving.demo", "serving.key_commands", "serving.review"}
+TOGETHER = {
+    "serving.command",
+    "serving.commands",
+    "serving.demo",
+    "serving.access.key_commands",
+    "serving.reviewing.commands",
+}
 LOADED_BY_SERVING = {
     "bundle",
     "change",

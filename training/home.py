@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+FROM_ENVIRONMENT = {"tracking_uri": "MLFLOW_TRACKING_URI", "database": "CLOUT_DATABASE"}
+
 
 @dataclass(frozen=True)
 class Home:
@@ -13,11 +15,13 @@ class Home:
     ----------
     folder : made when something is first written
     tracking_uri : of a real MLflow server; None keeps runs and models in the folder
+    database : URL of a PostgreSQL that several replicas share; None keeps records in the folder
 
     """
 
     folder: Path
     tracking_uri: str | None = None
+    database: str | None = None
 
     @property
     def store(self) -> Path:
@@ -35,13 +39,25 @@ class Home:
         return self.folder / "snapshots"
 
     @property
+    def records(self) -> Path:
+        """The SQLite file of what people asked for and what was decided."""
+        return self.folder / "records.db"
+
+    @property
+    def records_uri(self) -> str:
+        """The shared database, or the file."""
+        return self.database or f"sqlite:///{self.records.resolve()}"
+
+    @property
     def registry_uri(self) -> str:
         """The MLflow server, or the embedded store."""
         return self.tracking_uri or f"sqlite:///{self.store.resolve()}"
 
 
 def home_from_environment(folder: Path | None = None) -> Home:
-    """Take the folder given, else `CLOUT_HOME`, else `./clout-home`, and the server of `MLFLOW_TRACKING_URI` if set."""
-    return Home(
-        folder or Path(os.environ.get("CLOUT_HOME") or "clout-home"), os.environ.get("MLFLOW_TRACKING_URI") or None
-    )
+    """Take the folder given, else `CLOUT_HOME`, else `./clout-home`.
+
+    `MLFLOW_TRACKING_URI` names an MLflow server, `CLOUT_DATABASE` a PostgreSQL, if they are set.
+    """
+    told = {key: os.environ.get(name) or None for key, name in FROM_ENVIRONMENT.items()}
+    return Home(folder or Path(os.environ.get("CLOUT_HOME") or "clout-home"), **told)

@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter
 
-from serving.examples import HEALTH, READY, answered
-from serving.forms import Health, Readiness, Stale
 from serving.problems import ServiceNotReadyError, problems
+from serving.routes.examples import HEALTH, READY, answered
+from serving.routes.forms import Health, Readiness, Stale
 from serving.routes.state import GivenService
-from serving.snapshot_files import told
+from serving.snapshots.files import told
 
 router = APIRouter(tags=["health"])
 

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from serving.guard import READ
+from serving.access.guard import READ
 from serving.problems import problems
 
 router = APIRouter(tags=["health"], dependencies=[READ])

@@ -7,11 +7,11 @@ from typing import Any
 from fastapi import APIRouter
 
 from features.catalogue import CATALOGUE
-from serving import examples
-from serving.examples import MODEL, answered
-from serving.forms import Catalogue, CatalogueEntry, Model
-from serving.guard import READ
+from serving.access.guard import READ
 from serving.problems import problems
+from serving.routes import examples
+from serving.routes.examples import MODEL, answered
+from serving.routes.forms import Catalogue, CatalogueEntry, Model
 from serving.routes.state import GivenService
 
 router = APIRouter(prefix="/v1", tags=["model"])

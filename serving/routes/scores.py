@@ -8,14 +8,14 @@ from fastapi import APIRouter, Body
 
 from features.catalogue import CATALOGUE
 from features.errors import CatalogueError
-from serving.examples import ROWS, SCORES, answered_either
-from serving.forms import Asked, RowScore, RowScores, UserScore, UserScores
-from serving.guard import READ
+from serving.access.guard import READ
 from serving.problems import problems
+from serving.routes.examples import ROWS, SCORES, answered_either
+from serving.routes.forms import Asked, RowScore, RowScores, UserScore, UserScores
 from serving.routes.state import GivenService
-from serving.service import Champion
-from serving.snapshot import Snapshot
-from serving.snapshot_files import told
+from serving.running.service import Champion
+from serving.snapshots.files import told
+from serving.snapshots.snapshot import Snapshot
 
 router = APIRouter(prefix="/v1", tags=["scores"])
 MOST_NAMED = 10

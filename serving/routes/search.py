@@ -6,16 +6,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from serving.cursor import Cursor, CursorError, read, written
-from serving.examples import CURSOR, PAGE, answered
-from serving.forms import UserPage, UserScore
-from serving.guard import READ
+from serving.access.guard import READ
 from serving.problems import problems
+from serving.routes.examples import CURSOR, PAGE, answered
+from serving.routes.forms import UserPage, UserScore
 from serving.routes.state import GivenAsOf, GivenService
-from serving.search import After, Wanted, search
-from serving.service import Service
-from serving.snapshot import Snapshot
-from serving.snapshot_files import told
+from serving.running.service import Service
+from serving.snapshots.cursor import Cursor, CursorError, read, written
+from serving.snapshots.files import told
+from serving.snapshots.search import After, Wanted, search
+from serving.snapshots.snapshot import Snapshot
 
 router = APIRouter(prefix="/v1", tags=["users"])
 MOST_PER_PAGE = 1_000

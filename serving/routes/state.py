@@ -8,7 +8,7 @@ from fastapi import Depends, Query, Request
 
 from features.errors import AsOfError
 from features.events import instant
-from serving.service import Service
+from serving.running.service import Service
 
 
 def _service(request: Request) -> Service:

@@ -4,16 +4,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from serving.changes import Change
-from serving.changes import change as change_of
-from serving.examples import CHANGE, EXPLANATION, HISTORY, SCORE, answered
-from serving.explanations import Explanation
-from serving.forms import UserScore
-from serving.guard import READ, REVIEW
-from serving.history import History
-from serving.history import history as history_of
+from serving.access.guard import READ, REVIEW
 from serving.problems import problems
+from serving.reviewing.changes import Change
+from serving.reviewing.changes import change as change_of
+from serving.reviewing.history import History
+from serving.reviewing.history import history as history_of
+from serving.routes.examples import CHANGE, EXPLANATION, HISTORY, SCORE, answered
+from serving.routes.forms import UserScore
 from serving.routes.state import GivenAsOf, GivenEnd, GivenScope, GivenService, GivenSince, GivenStart, GivenUntil
+from serving.snapshots.explanations import Explanation
 
 router = APIRouter(prefix="/v1/users", tags=["users"], responses=problems(404, 422, 503))
 User = Annotated[str, Path(description="The id, percent-encoded, slashes included", examples=["ann"])]

@@ -4,13 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from serving.examples import WHAT_IF, answered
-from serving.forms import Text
-from serving.guard import REVIEW
+from serving.access.guard import REVIEW
 from serving.problems import problems
+from serving.reviewing.what_if import WhatIf, changed, proposed, settings
+from serving.routes.examples import WHAT_IF, answered
+from serving.routes.forms import Text
 from serving.routes.state import GivenAsOf, GivenScope, GivenService
 from serving.routes.users import User
-from serving.what_if import WhatIf, changed, proposed, settings
 
 router = APIRouter(prefix="/v1/users", tags=["users"], responses=problems(404, 422, 503))
 MOST_SET = 50

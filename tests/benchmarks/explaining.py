@@ -20,9 +20,9 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import CATALOGUE, SCORED
-from serving.points import write_points
+from serving.reviewing.points import write_points
 from serving.scorer import in_order, score_rows
-from serving.snapshots import open_snapshot, write_snapshot
+from serving.snapshots.folders import open_snapshot, write_snapshot
 from training.bundle import Bundle
 from training.config import Config, Model
 from training.explanation import base_points, contributions

@@ -9,7 +9,7 @@ import pytest
 
 from features.catalogue import CATALOGUE
 from serving.scorer import score_rows
-from serving.snapshots import write_snapshot
+from serving.snapshots.folders import write_snapshot
 from training.config import Config, Model
 from training.home import Home
 from training.panel import Split

@@ -15,8 +15,8 @@ from features.catalogue import CATALOGUE
 from features.errors import RegistryError
 from features.feature import Family
 from serving import app as application
-from serving import service
-from serving.snapshots import list_snapshots, open_snapshot, write_snapshot
+from serving.running import service
+from serving.snapshots.folders import list_snapshots, open_snapshot, write_snapshot
 from training.home import Home
 
 FIGURES = {"metrics": {"score": {"auc": 0.9}}, "odd": float("nan")}

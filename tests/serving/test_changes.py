@@ -14,10 +14,12 @@ from fastapi.testclient import TestClient
 
 from features.errors import AsOfError, CatalogueError, OutputError, RegistryError, SnapshotError, UnknownUserError
 from serving import app as application
-from serving import command, movements, service
-from serving.changes import change, remarks
+from serving import command
+from serving.reviewing import movements
+from serving.reviewing.changes import change, remarks
+from serving.running import service
 from serving.scorer import score_rows
-from serving.snapshots import AbsentSnapshotError, list_snapshots, open_earlier, open_snapshot, write_snapshot
+from serving.snapshots.folders import AbsentSnapshotError, list_snapshots, open_earlier, open_snapshot, write_snapshot
 from training.change import PARTS
 from training.config import Config, Model
 from training.panel import Split

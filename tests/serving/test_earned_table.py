@@ -12,7 +12,7 @@ from features.opening import open_acts
 from features.table import feature_rows
 from serving import command
 from serving.scorer import score_rows
-from serving.snapshots import write_snapshot
+from serving.snapshots.folders import write_snapshot
 from training.home import Home
 
 LONG = "https://example.org/users/star/statuses/109372843234"

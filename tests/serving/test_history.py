@@ -13,12 +13,13 @@ from fastapi.testclient import TestClient
 
 from features.errors import AsOfError, SnapshotError, UnknownUserError
 from serving import app as application
-from serving import command, service
-from serving import history as module
-from serving import snapshot_files as files
-from serving.history import History, Point, history
-from serving.history_table import history_table
-from serving.snapshots import AbsentSnapshotError, list_snapshots, open_snapshot, write_snapshot
+from serving import command
+from serving.reviewing import history as module
+from serving.reviewing.history import History, Point, history
+from serving.reviewing.history_table import history_table
+from serving.running import service
+from serving.snapshots import files
+from serving.snapshots.folders import AbsentSnapshotError, list_snapshots, open_snapshot, write_snapshot
 from training.home import Home
 
 NEWEST = datetime(2017, 7, 30, tzinfo=UTC)

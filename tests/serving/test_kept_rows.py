@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serving import kept_rows
-from serving.kept_rows import map_rows, write_rows
+from serving.snapshots import kept_rows
+from serving.snapshots.kept_rows import map_rows, write_rows
 
 
 def people(count):

@@ -16,9 +16,10 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.testclient import TestClient
 
 from features.errors import CloutError
-from serving import guard, service
+from serving.access import guard
+from serving.access.keys import SHAPE, KeysError, add_key, find_key, keys_file, read_keys, remove_key
 from serving.app import create_app, serve
-from serving.keys import SHAPE, KeysError, add_key, find_key, keys_file, read_keys, remove_key
+from serving.running import service
 from training.home import Home
 
 CLOUT = "import sys; from serving.command import main; sys.argv[0] = 'clout'; main()"

@@ -10,18 +10,18 @@ import time
 import pytest
 from fastapi.testclient import TestClient
 
-from serving import service
+from serving.access.keys import add_key
+from serving.access.limits import LONGEST_ADDRESS, LONGEST_HEADERS, Limits
+from serving.access.rates import MOST_CALLERS, Buckets, Rates
 from serving.app import create_app
-from serving.keys import add_key
-from serving.limits import LONGEST_ADDRESS, LONGEST_HEADERS, Limits
-from serving.rates import MOST_CALLERS, Buckets, Rates
+from serving.running import service
 
 SERVE = """
 import sys
 from pathlib import Path
-from serving import arrivals
+from serving.access import arrivals
 from serving.app import serve
-from serving.limits import Limits
+from serving.access.limits import Limits
 from training.home import Home
 arrivals.HEAD_SECONDS = 1.0
 serve(Home(Path(sys.argv[1])), "127.0.0.1", 0, Limits(body_bytes=1000, body_seconds=1))

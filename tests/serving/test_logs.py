@@ -11,8 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from serving.app import create_app
-from serving.log import Lines
-from serving.requests_seen import RequestsSeen
+from serving.running.log import Lines
+from serving.running.requests_seen import RequestsSeen
 
 MADE = re.compile(r"[0-9a-f]{32}")
 SCORE = "/v1/users/{user}/score"

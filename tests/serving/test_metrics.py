@@ -8,9 +8,9 @@ from fastapi.testclient import TestClient
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving import service
 from serving.app import create_app
-from serving.requests_seen import Seen
+from serving.running import service
+from serving.running.requests_seen import Seen
 from training.home import Home
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)

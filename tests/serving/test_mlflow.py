@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from features.catalogue import CATALOGUE
-from serving.watcher import Watcher
+from serving.running.watcher import Watcher
 from training.documents import report
 from training.home import Home, home_from_environment
 from training.registry import champion, promote, register

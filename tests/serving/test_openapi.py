@@ -8,9 +8,10 @@ from fastapi.testclient import TestClient
 from pydantic import TypeAdapter
 
 from serving import app as application
-from serving import examples, service
-from serving.cursor import Cursor, read
 from serving.problems import Problem
+from serving.routes import examples
+from serving.running import service
+from serving.snapshots.cursor import Cursor, read
 from training.home import Home
 
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from serving.peers import Typical, audience_band, typical_values
+from serving.snapshots.peers import Typical, audience_band, typical_values
 
 
 def test_peers_share_a_power_of_two_of_audience_size():

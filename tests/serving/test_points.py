@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from features.errors import OutputError
-from serving import points
-from serving.points import write_points
+from serving.reviewing import points
+from serving.reviewing.points import write_points
 
 
 def test_every_row_adds_up_to_the_score(tmp_path, bundle, rows, scores, monkeypatch):
@@ -24,7 +24,7 @@ def test_every_row_adds_up_to_the_score(tmp_path, bundle, rows, scores, monkeypa
 
 
 def test_they_are_those_of_single_explanations(tmp_path, bundle, rows, home):
-    from serving.snapshots import open_snapshot
+    from serving.snapshots.folders import open_snapshot
 
     write_points(bundle, rows, tmp_path / "points.parquet")
     found = pd.read_parquet(tmp_path / "points.parquet").set_index(["user", "scope"]).loc[("user0007", "all")]

@@ -18,12 +18,13 @@ from fastapi.testclient import TestClient
 from features.catalogue import CATALOGUE
 from features.errors import CloutError, RegistryError, SnapshotError
 from features.table import KEYS
-from serving import service, snapshots, watched, watcher
 from serving.app import create_app
+from serving.running import service, watched, watcher
+from serving.running.watched import Watched
 from serving.scorer import score_rows
-from serving.snapshot_files import told
-from serving.snapshots import list_snapshots, open_snapshot, write_snapshot
-from serving.watched import Watched
+from serving.snapshots import folders as snapshots
+from serving.snapshots.files import told
+from serving.snapshots.folders import list_snapshots, open_snapshot, write_snapshot
 from training.home import Home
 from training.registry import promote, register
 
@@ -33,7 +34,7 @@ LATER = AS_OF + timedelta(days=28)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from serving.snapshot_files import written_aside
+from serving.snapshots.files import written_aside
 with written_aside(Path(sys.argv[1])) as folder:
     folder.mkdir()
     (folder / "scores.parquet").write_bytes(b"PAR1")

@@ -9,8 +9,8 @@ import pytest
 
 from features.errors import AsOfError
 from features.opening import open_acts
-from serving.peers import audience_band
 from serving.scorer import SCORES, percentiles, score_acts, score_rows
+from serving.snapshots.peers import audience_band
 
 
 def test_one_row_per_user_and_scope_in_order(scores, rows):

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from features.errors import ScopeError
 from serving import app as application
-from serving import service
-from serving.cursor import Cursor, CursorError, read, written
+from serving.running import service
 from serving.scorer import percentiles
-from serving.search import After, RangeError, Ranking, Wanted, search
-from serving.snapshots import list_snapshots, open_snapshot, write_snapshot
+from serving.snapshots.cursor import Cursor, CursorError, read, written
+from serving.snapshots.folders import list_snapshots, open_snapshot, write_snapshot
+from serving.snapshots.search import After, RangeError, Ranking, Wanted, search
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 OLDER, NEWER = AS_OF - timedelta(days=28), AS_OF + timedelta(days=28)

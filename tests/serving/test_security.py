@@ -14,10 +14,10 @@ import mlflow
 import pytest
 from fastapi.testclient import TestClient
 
-from serving import service
+from serving.access.keys import add_key
+from serving.access.security_headers import HEADERS
 from serving.app import create_app
-from serving.keys import add_key
-from serving.security_headers import HEADERS
+from serving.running import service
 from training.home import Home
 from training.registry import promote, register, required_champion
 

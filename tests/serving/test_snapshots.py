@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 from features.errors import CatalogueError, OutputError, SnapshotError, UnknownUserError
-from serving import kept_rows, snapshot, snapshot_files
-from serving.peers import audience_band
 from serving.scorer import score_rows
-from serving.snapshots import AbsentSnapshotError, list_snapshots, open_snapshot, write_scores, write_snapshot
+from serving.snapshots import files as snapshot_files
+from serving.snapshots import kept_rows, snapshot
+from serving.snapshots.folders import AbsentSnapshotError, list_snapshots, open_snapshot, write_scores, write_snapshot
+from serving.snapshots.peers import audience_band
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 EARLIER = AS_OF - timedelta(days=28)

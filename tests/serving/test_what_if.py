@@ -12,12 +12,13 @@ from fastapi.testclient import TestClient
 
 from features.catalogue import CATALOGUE
 from serving import app as application
-from serving import command, service
-from serving.kept_rows import write_rows
-from serving.peers import SHOWN, Shown
+from serving import command
+from serving.reviewing.what_if import ASSOCIATION, WhatIfError, settings
+from serving.running import service
 from serving.scorer import in_order, score_rows
-from serving.snapshots import list_snapshots, open_snapshot, write_snapshot
-from serving.what_if import ASSOCIATION, WhatIfError, settings
+from serving.snapshots.folders import list_snapshots, open_snapshot, write_snapshot
+from serving.snapshots.kept_rows import write_rows
+from serving.snapshots.peers import SHOWN, Shown
 from training import stopping
 from training.config import Config, Model
 from training.home import Home

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from features.errors import CatalogueError, CloutError, RegistryError
 from features.opening import open_acts
 from serving.command import app
-from serving.explanations import Explanation
-from serving.snapshots import list_snapshots, open_snapshot
+from serving.snapshots.explanations import Explanation
+from serving.snapshots.folders import list_snapshots, open_snapshot
 from training.config import Config, Evaluation, Gate, Model, Panel
 from training.gate import GateError
 from training.home import Home

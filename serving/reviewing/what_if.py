@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from serving.explanations import Interval
-from serving.snapshot import Snapshot
+from serving.snapshots.explanations import Interval
+from serving.snapshots.snapshot import Snapshot
 from training.evidence import INSUFFICIENT, lacking
 from training.levers import others_lever, own_levers
 from training.stopping import AS_BEFORE, AT_THE_SAME_RATE, stopped

@@ -1,8 +1,8 @@
 """Changes on the terminal: one user's ledger, part by part, and a community's movements."""
 
 from features.terminal import say, table
-from serving.changes import Change
-from serving.movements import Movements
+from serving.reviewing.changes import Change
+from serving.reviewing.movements import Movements
 from training.change_told import ChangeLine
 from training.reasons import LEAST_POINTS
 

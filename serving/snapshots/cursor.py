@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from features.errors import CloutError
 from features.events import instant
-from serving.search import After, Wanted
+from serving.snapshots.search import After, Wanted
 
 SUM_BYTES = 4
 

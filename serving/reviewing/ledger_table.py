@@ -2,7 +2,7 @@
 
 from features.catalogue import CATALOGUE
 from features.terminal import say, table
-from serving.explanations import Explanation
+from serving.snapshots.explanations import Explanation
 from training.reasons import LEAST_POINTS, Line
 
 MOST_OF_A_FAMILY = 4

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from features.catalogue import CATALOGUE
-from serving.cursor import Cursor, written
-from serving.search import After, Wanted
+from serving.snapshots.cursor import Cursor, written
+from serving.snapshots.search import After, Wanted
 
 WHOSE = {"user": "ann", "scope": "all"}
 WHEN = {"as_of": "2017-07-30T00:00:00Z", "model_version": "3"}

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.errors import AsOfError, SnapshotError, UnknownUserError
-from serving import snapshot_files as files
-from serving.explanations import status
-from serving.snapshots import AbsentSnapshotError, some_snapshots
+from serving.snapshots import files
+from serving.snapshots.explanations import status
+from serving.snapshots.folders import AbsentSnapshotError, some_snapshots
 from training.home import Home
 
 log = logging.getLogger("clout")

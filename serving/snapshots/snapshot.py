@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from features.errors import RegistryError, UnknownUserError
 from features.table import LOOKBACK_DAYS
-from serving import snapshot_files as files
-from serving.explanations import Explanation, explanation, status
-from serving.kept_rows import KeptRows
-from serving.peers import SHOWN, Shown, Typical
-from serving.search import Ranking
+from serving.snapshots import files
+from serving.snapshots.explanations import Explanation, explanation, status
+from serving.snapshots.kept_rows import KeptRows
+from serving.snapshots.peers import SHOWN, Shown, Typical
+from serving.snapshots.search import Ranking
 from training.bundle import Bundle, load_bundle
 
 NEIGHBOURS = 500

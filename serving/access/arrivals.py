@@ -6,8 +6,8 @@ import json
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from serving.access.security_headers import HEADERS
 from serving.problems import MEDIA_TYPE
-from serving.security_headers import HEADERS
 
 HEAD_SECONDS = 15.0
 NO_REQUEST = "what arrived is no HTTP/1.1 request, or its first lines hold more than the service reads."
@@ -17,7 +17,7 @@ class Arrivals(H11Protocol):
     """uvicorn's protocol of HTTP/1.1, which by itself waits for the headers of a request for ever.
 
     However slowly its bytes drop in, a request has `HEAD_SECONDS` from the connection, or from its own first byte on
-    one that is kept alive, until its headers are whole. The body has its own time (`serving.limits`).
+    one that is kept alive, until its headers are whole. The body has its own time (`serving.access.limits`).
     """
 
     _deadline: asyncio.TimerHandle | None = None

@@ -10,7 +10,7 @@ import pyarrow as pa
 from features.errors import CloutError, ScopeError
 
 if TYPE_CHECKING:
-    from serving.snapshot import Snapshot
+    from serving.snapshots.snapshot import Snapshot
 
 MOST_SCOPES = 20
 

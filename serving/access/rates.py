@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.guard import CALLER
-from serving.keys import Key
+from serving.access.guard import CALLER
+from serving.access.keys import Key
 from serving.problems import refusal
 
 RATE_OF_KEY = 200.0

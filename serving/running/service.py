@@ -8,8 +8,8 @@ from functools import lru_cache, partial
 from typing import TypeVar
 
 from features.errors import CatalogueError, CloutError
-from serving.snapshot import Snapshot
-from serving.snapshots import open_earlier, open_snapshot
+from serving.snapshots.folders import open_earlier, open_snapshot
+from serving.snapshots.snapshot import Snapshot
 from training.bundle import Bundle
 from training.documents import report
 from training.home import Home

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from features.errors import UnknownUserError
-from serving.explanations import SCORED
-from serving.snapshot import Snapshot
-from serving.snapshot_files import told
+from serving.snapshots.explanations import SCORED
+from serving.snapshots.files import told
+from serving.snapshots.snapshot import Snapshot
 from training.bundle import Bundle
 from training.change import PARTS, changes
 from training.change_told import ChangeLine, change_lines, change_reasons

@@ -1,7 +1,7 @@
 """What would change a score, on the terminal."""
 
 from features.terminal import say, table
-from serving.what_if import WhatIf
+from serving.reviewing.what_if import WhatIf
 from training.reasons import LEAST_POINTS
 from training.what_if import Change, Outcome
 

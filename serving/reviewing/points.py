@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from features.errors import OutputError
 from features.table import KEYS
-from serving.snapshot_files import written_aside
+from serving.snapshots.files import written_aside
 from training.bundle import Bundle
 from training.explanation import base_points, contributions
 

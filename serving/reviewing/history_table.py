@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from features.terminal import say, table, warn
-from serving.explanations import SCORED
-from serving.history import History, Point
+from serving.reviewing.history import History, Point
+from serving.snapshots.explanations import SCORED
 
 COLUMNS = ["as of", "score", "change", "people", "percentile", "model"]
 MOST_NAMED = 5

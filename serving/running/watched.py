@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from features.errors import CloutError
-from serving.service import Stale
+from serving.running.service import Stale
 
 T = TypeVar("T")
 AGAIN_SECONDS = 60.0

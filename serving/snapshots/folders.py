@@ -12,11 +12,11 @@ from features.catalogue import CATALOGUE
 from features.errors import AsOfError, OutputError, SnapshotError
 from features.events import instant
 from features.table import KEYS
-from serving import snapshot_files as files
-from serving.kept_rows import write_rows
-from serving.peers import typical_values
 from serving.scorer import in_order
-from serving.snapshot import Snapshot
+from serving.snapshots import files
+from serving.snapshots.kept_rows import write_rows
+from serving.snapshots.peers import typical_values
+from serving.snapshots.snapshot import Snapshot
 from training.bundle import Bundle
 from training.home import Home
 

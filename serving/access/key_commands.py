@@ -35,7 +35,7 @@ def add(
 
     Example: clout keys add dashboard --scope read
     """
-    from serving.keys import add_key
+    from serving.access.keys import add_key
 
     key = add_key(home_from_environment(home), name, scope.value)
     typer.echo(key)
@@ -48,7 +48,7 @@ def list_keys(home: HomeFolder = None, json: Json = False) -> None:
 
     Example: clout keys list
     """
-    from serving.keys import read_keys
+    from serving.access.keys import read_keys
 
     held = sorted(read_keys(home_from_environment(home)).values(), key=lambda key: key.name)
     if json:
@@ -65,7 +65,7 @@ def remove(name: Name, home: HomeFolder = None) -> None:
 
     Example: clout keys remove dashboard
     """
-    from serving.keys import remove_key
+    from serving.access.keys import remove_key
 
     remove_key(home_from_environment(home), name)
     say(f"The key {name!r} is removed.")

@@ -7,9 +7,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from serving.requests_seen import Seen
-from serving.service import Service
-from serving.watcher import Watcher
+from serving.running.requests_seen import Seen
+from serving.running.service import Service
+from serving.running.watcher import Watcher
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.1, 0.25, 1.0, 5.0, 20.0)
 

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.errors import OutputError, UnknownUserError
-from serving.changes import change, remarks
-from serving.snapshot import Snapshot
-from serving.snapshot_files import FEATURES_FILE, told, whole, written_aside
+from serving.reviewing.changes import change, remarks
+from serving.snapshots.files import FEATURES_FILE, told, whole, written_aside
+from serving.snapshots.snapshot import Snapshot
 from training.change import PARTS, changes, furthest
 from training.evidence import INSUFFICIENT
 

@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Asked
 
 from features.errors import CloutError
-from serving.key_ring import KeyRing
-from serving.keys import Key, KeysError, Scope, read_keys
+from serving.access.key_ring import KeyRing
+from serving.access.keys import Key, KeysError, Scope, read_keys
 from serving.problems import refusal
 from training.home import Home
 

@@ -3,7 +3,7 @@
 import logging
 import os
 
-from serving.keys import Key, KeysError, find_key, keys_file, read_keys
+from serving.access.keys import Key, KeysError, find_key, keys_file, read_keys
 from training.home import Home
 
 log = logging.getLogger("clout")

@@ -2,10 +2,10 @@
 
 from fastapi import FastAPI
 
-from serving.guard import Guard
-from serving.key_ring import KeyRing
-from serving.limits import Limits, Sizes
-from serving.rates import Rates
+from serving.access.guard import Guard
+from serving.access.key_ring import KeyRing
+from serving.access.limits import Limits, Sizes
+from serving.access.rates import Rates
 from training.home import Home
 
 

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from features.aside import aside, replace
 from features.errors import AsOfError, OutputError, RegistryError, SnapshotError
 from features.events import instant
-from serving.kept_rows import KeptRows, map_rows
-from serving.peers import Typical
+from serving.snapshots.kept_rows import KeptRows, map_rows
+from serving.snapshots.peers import Typical
 from training.bundle import read_bundle
 
 SCORES_FILE = "scores.parquet"

@@ -9,10 +9,10 @@ from threading import Event, Thread
 from fastapi import FastAPI
 
 from features.errors import CloutError, RegistryError, SnapshotError
-from serving.service import Champion, Service, load_champion, load_newest
-from serving.snapshot import Snapshot
-from serving.snapshots import list_snapshots
-from serving.watched import Watched
+from serving.running.service import Champion, Service, load_champion, load_newest
+from serving.running.watched import Watched
+from serving.snapshots.folders import list_snapshots
+from serving.snapshots.snapshot import Snapshot
 from training.home import Home
 from training.registry import champion_version
 

@@ -5,7 +5,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-from serving.requests_seen import Seen
+from serving.running.requests_seen import Seen
 
 log = logging.getLogger("clout.requests")
 FIELDS = "fields"

@@ -12,7 +12,7 @@ from training.commands import HomeFolder
 from training.home import home_from_environment
 
 if TYPE_CHECKING:
-    from serving.snapshot import Snapshot
+    from serving.snapshots.snapshot import Snapshot
 
 
 def explain(
@@ -36,9 +36,9 @@ def explain(
     from features.earned import earned
     from features.events import instant
     from features.identities import read_identities
-    from serving.earned_table import earned_table
-    from serving.ledger_table import ledger_table
-    from serving.snapshots import open_snapshot
+    from serving.reviewing.earned_table import earned_table
+    from serving.reviewing.ledger_table import ledger_table
+    from serving.snapshots.folders import open_snapshot
 
     if identities is not None and events is None:
         raise typer.BadParameter("--identities says who is who in the events: it goes with --events.")
@@ -68,8 +68,8 @@ def history(
     Example: clout history u0000042
     """
     from features.events import instant
-    from serving.history import history
-    from serving.history_table import history_table
+    from serving.reviewing.history import history
+    from serving.reviewing.history_table import history_table
 
     bounds = [instant(text) if text else None for text in (start, end)]
     told = history(home_from_environment(home), user, scope, *bounds)
@@ -97,10 +97,10 @@ def change(
     Example: clout change u0000042 --from 2025-07-04 --to 2025-08-01
     """
     from features.events import instant
-    from serving.change_table import change_table, movements_table
-    from serving.changes import change
-    from serving.movements import movements
-    from serving.snapshots import open_earlier, open_snapshot
+    from serving.reviewing.change_table import change_table, movements_table
+    from serving.reviewing.changes import change
+    from serving.reviewing.movements import movements
+    from serving.snapshots.folders import open_earlier, open_snapshot
 
     if user is not None and out is not None:
         raise typer.BadParameter("--out is of a whole community: leave out the user.")
@@ -140,9 +140,9 @@ def what_if(
     Example: clout what-if u0000042 --away-days 14
     """
     from features.events import instant
-    from serving.snapshots import open_snapshot
-    from serving.what_if import changed, proposed, settings
-    from serving.what_if_table import what_if_table
+    from serving.reviewing.what_if import changed, proposed, settings
+    from serving.reviewing.what_if_table import what_if_table
+    from serving.snapshots.folders import open_snapshot
 
     snapshot = open_snapshot(home_from_environment(home), instant(as_of) if as_of else None)
     if (events is not None and away_days is None) or (identities is not None and events is None):

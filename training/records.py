@@ -1,0 +1,91 @@
+"""Records: what people asked for and what was decided, in a database of the home or one that replicas share."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from features.errors import CloutError
+from training.home import Home
+
+# Each kind of record declares its table here, in the file that is about it.
+TABLES = MetaData()
+WAIT_SECONDS = 10
+
+
+class RecordsError(CloutError):
+    """The records cannot be read or written: says where they are, and why."""
+
+
+class Records:
+    """The records of one home; many threads and processes may use them at the same time.
+
+    Parameters
+    ----------
+    home : whose `records_uri` names the database, SQLite or PostgreSQL
+
+    Raises
+    ------
+    RecordsError : the URI names no database that can be used
+
+    """
+
+    def __init__(self, home: Home):
+        self._home = home
+        self.engine = _engine(home.records_uri)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection | None]:
+        """Open a connection to read with; None where nothing was ever recorded, so that reading makes no file.
+
+        Raises
+        ------
+        RecordsError : the database is damaged, or not there
+
+        """
+        if self.engine.dialect.name == "sqlite" and not self._home.records.exists():
+            yield None
+            return
+        with self.writing() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Open a transaction: all of it is recorded, or nothing where an error ends it.
+
+        Raises
+        ------
+        RecordsError : the database is damaged, full or not there
+
+        """
+        try:
+            if self.engine.dialect.name == "sqlite":
+                self._home.folder.mkdir(parents=True, exist_ok=True)
+            TABLES.create_all(self.engine)
+            with self.engine.begin() as connection:
+                yield connection
+        except (SQLAlchemyError, OSError) as error:
+            why = next(iter(str(getattr(error, "orig", None) or error).splitlines()), type(error).__name__)
+            raise RecordsError(f"the records in {self.engine.url} cannot be used: {why}.") from error
+
+
+def _engine(uri: str) -> Engine:
+    try:
+        url = make_url(uri)
+        if url.drivername == "postgresql":
+            url = url.set(drivername="postgresql+psycopg")
+        if url.get_backend_name() not in ("sqlite", "postgresql"):
+            raise RecordsError(f"records are kept in SQLite or PostgreSQL, not in {url.get_backend_name()}.")
+        engine = create_engine(url, pool_pre_ping=True)
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise RecordsError(f"CLOUT_DATABASE names no database: {error}. Expected postgresql://HOST/NAME.") from error
+    if url.get_backend_name() == "sqlite":
+        event.listen(engine, "connect", _set_up)
+    return engine
+
+
+def _set_up(connection: sqlite3.Connection, _: object) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute(f"PRAGMA busy_timeout={WAIT_SECONDS * 1000}")
