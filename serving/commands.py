@@ -33,12 +33,13 @@ def score(
     from serving.reviewing.points import write_points
     from serving.scorer import score_acts
     from serving.snapshots.folders import write_scores, write_snapshot
+    from training.opt_outs import left_out
     from training.registry import required_champion
 
     place = home_from_environment(home)
     bundle, version = required_champion(place)
     scopes = scope or bundle.scopes
-    acts = open_as_asked(events, scopes, identities)
+    acts = open_as_asked(events, scopes, identities, left_out=left_out(place))
     check_scopes(acts, scopes)
     at = checked_as_of(acts.rows, instant(as_of) if as_of else None)
     seen = instant(bundle.facts["as_of"])

@@ -24,6 +24,7 @@ from features.table import KEYS, feature_rows
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
 NAMES = ["time", "actor", "verb", "target", "object", "result", "network", "topics", "content_hash", "links"]
 PEOPLE = ["ann", "bob", "çelik 🙂", "d'Arc", "", "o\\'x", "日本", None]
+LEFT_OUT = frozenset(["ann", "d'Arc", "", "star", "nobody"])
 SCOPES = ["all", "network:*", "topic:tea"]
 DAY = 86_400_000_000
 
@@ -88,6 +89,11 @@ class TestSpark:
         ours = feature_rows(open_acts(events, SCOPES), AS_OF)
         assert_alike(ours, feature_rows(open_acts(events, SCOPES, engine=spark), AS_OF))
 
+    def test_people_who_are_left_out(self, spark, events):
+        ours = feature_rows(open_acts(events, SCOPES, left_out=LEFT_OUT), AS_OF)
+        assert not set(ours["user"]) & LEFT_OUT
+        assert_alike(ours, feature_rows(open_acts(events, SCOPES, engine=spark, left_out=LEFT_OUT), AS_OF))
+
     @pytest.mark.real
     def test_a_real_community(self, spark, slicer):
         as_of = datetime(2026, 7, 24, tzinfo=UTC)
@@ -138,6 +144,12 @@ class TestDatabases:
     def test_nasty_events_on_postgresql(self, postgres, events):
         ours, engine = feature_rows(open_acts(events, SCOPES), AS_OF), open_engine(postgres)
         assert_alike(ours, feature_rows(open_acts(events, SCOPES, engine=engine), AS_OF))
+        engine.disconnect()
+
+    def test_people_who_are_left_out_on_postgresql(self, postgres, events):
+        ours = feature_rows(open_acts(events, SCOPES, left_out=LEFT_OUT), AS_OF)
+        engine = open_engine(postgres)
+        assert_alike(ours, feature_rows(open_acts(events, SCOPES, engine=engine, left_out=LEFT_OUT), AS_OF))
         engine.disconnect()
 
     @settings(max_examples=3, deadline=None)
