@@ -15,6 +15,7 @@ TOGETHER = {
     "serving.demo",
     "serving.access.key_commands",
     "serving.reviewing.commands",
+    "serving.rights.commands",
 }
 LOADED_BY_SERVING = {
     "bundle",
@@ -27,8 +28,11 @@ LOADED_BY_SERVING = {
     "home",
     "interval",
     "levers",
+    "opt_outs",
     "peer_values",
     "reasons",
+    "receipts",
+    "records",
     "registry",
     "scale",
     "stopping",

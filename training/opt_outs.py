@@ -141,9 +141,11 @@ def take_back(home: Home, user: str) -> bool:
 
     Raises
     ------
+    UserIdError : the id is none
     RecordsError : the records cannot be written
 
     """
+    check_id(user)
     with Records(home).reading() as connection:
         if connection is None:
             return False

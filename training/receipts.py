@@ -8,6 +8,7 @@ import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from sqlalchemy import Column, Connection, String, Table, Text, insert, select, update
 
@@ -85,8 +86,8 @@ def begin(home: Home, ids: Sequence[str], events: Sequence[str] = ()) -> Asked:
             row = {"receipt": found.receipt.receipt, "person": whose}
             connection.execute(insert(RECEIPTS).values(**row, told=_told(found.receipt), asked=_asked(found)))
             return found
-        more = {"ids": (*under_way.ids, *ids), "events": (*under_way.events, *events)}
-        found = replace(under_way, **{name: tuple(dict.fromkeys(held)) for name, held in more.items()})
+        both = (*under_way.ids, *ids), (*under_way.events, *events)
+        found = Asked(under_way.receipt, *(tuple(dict.fromkeys(held)) for held in both))
         _write(connection, found.receipt, _asked(found))
         return found
 
@@ -162,6 +163,6 @@ def _told(receipt: Receipt) -> str:
 
 
 def _receipt(told: str) -> Receipt:
-    held = json.loads(told)
-    removed = tuple(Removed(**each) for each in held.pop("removed"))
-    return Receipt(removed=removed, **{name: tuple(v) if isinstance(v, list) else v for name, v in held.items()})
+    held: dict[str, Any] = json.loads(told)
+    removed = tuple(Removed(**each) for each in held["removed"])
+    return Receipt(**held | {"removed": removed, "failed": tuple(held["failed"]), "remains": tuple(held["remains"])})

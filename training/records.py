@@ -70,7 +70,6 @@ class Records:
             why = next(iter(str(getattr(error, "orig", None) or error).splitlines()), type(error).__name__)
             raise RecordsError(f"the records in {self.engine.url} cannot be used: {why}.") from error
 
-
     def scrub(self) -> bool:
         """Leave nothing in the files of what was deleted or overwritten; say whether the log of changes is empty.
 

@@ -32,8 +32,8 @@ def ring(
 ) -> Iterator[tuple[ir.Table, Bundle, str | None]]:
     """Yield events to attack in, the model, and its version.
 
-    Given events are attacked under the home's champion, without the people who are left out. Without any, a community is simulated; where the home has no
-    champion then, a model is trained on it, which has no version.
+    Given events are attacked under the home's champion, without the people who are left out. Without any, a community
+    is simulated; where the home has no champion then, a model is trained on it, which has no version.
 
     Raises
     ------

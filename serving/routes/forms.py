@@ -142,6 +142,14 @@ class Catalogue(_Form):
     features: list[CatalogueEntry]
 
 
+class OptOut(_Form):
+    """Whether somebody is left out by own wish."""
+
+    user: str
+    opted_out: bool
+    since: str | None = Field(description="ISO 8601, UTC; null for one who is not", examples=["2017-07-30T00:00:00Z"])
+
+
 class Health(_Form):
     """The process answers."""
 
