@@ -6,9 +6,9 @@ from typing import Protocol
 import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
-from ibis.util import gen_name
 
 from features.acts import Acts
+from features.events import loaded
 from features.identities import checked
 
 
@@ -80,8 +80,7 @@ def _found(users: ir.Table, left_out: Ids, more: frozenset[str]) -> list[str]:
 
 def _table(beside: ir.Table, names: list[str]) -> ir.Table:
     """Put names where a table lives."""
-    backend = beside.get_backend()
-    return backend.create_table(gen_name("left_out"), pa.table([names], schema=NAMES), temp=True)
+    return loaded(pa.table([names], schema=NAMES), beside.get_backend())
 
 
 def _unmatched(table: ir.Table, column: str, names: ir.Table) -> ir.Table:

@@ -9,7 +9,7 @@ from features.commands import Events, Identities, Scopes, open_as_asked
 from features.terminal import say, steps, warn
 from serving.access.key_commands import keys
 from serving.reviewing.commands import change, explain, history, what_if
-from serving.rights import commands as rights
+from serving.rights.deletion_commands import forget, opt_out, receipt
 from training.commands import HomeFolder
 from training.home import home_from_environment
 
@@ -100,7 +100,6 @@ def demo(
 
 def add_to(app: typer.Typer) -> None:
     """Give the commands of this layer to the application."""
-    for command in (score, explain, history, change, what_if, serve, demo):
+    for command in (score, explain, history, change, what_if, opt_out, forget, receipt, serve, demo):
         app.command()(command)
-    rights.add_to(app)
     app.add_typer(keys, name="keys")

@@ -15,7 +15,7 @@ TOGETHER = {
     "serving.demo",
     "serving.access.key_commands",
     "serving.reviewing.commands",
-    "serving.rights.commands",
+    "serving.rights.deletion_commands",
 }
 LOADED_BY_SERVING = {
     "bundle",

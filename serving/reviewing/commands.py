@@ -49,8 +49,8 @@ def explain(
     told = snapshot.explain(user, scope)
     row = {str(name): float(value) for name, value in snapshot.row(user, scope).iloc[0].items()}
     people = read_identities(identities) if identities else None
-    asked = {"scope": scope, "identities": people, "top": top, "left_out": left_out(place)}
-    made = earned(events, user, snapshot.as_of, **asked) if events else None
+    out = left_out(place)
+    made = earned(events, user, snapshot.as_of, scope, people, top, left_out=out) if events else None
     if json:
         as_json(asdict(told) | ({"earned": asdict(made) | {"differing": made.differing(row)}} if made else {}))
         return

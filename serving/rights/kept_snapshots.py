@@ -17,7 +17,7 @@ from serving.snapshots.kept_rows import READING, ROWS_PER_BATCH, WRITING
 from training.bundle import FACTS_FILE as BUNDLE_FACTS
 
 SCRATCH, OLDER = ".forgetting", "older-"
-BATCHES_AT_ONCE = 64
+BATCHES_AT_ONCE = 16
 FORGOTTEN = "(forgotten)"
 
 
@@ -110,7 +110,7 @@ def _scores(folder: Path, made: Path, users: Collection[str]) -> None:
 
 
 def _features(file: Path, made: Path, users: Collection[str]) -> None:
-    with pa.memory_map(str(file)) as mapped, ipc.open_file(mapped, options=READING) as reader:
+    with pa.OSFile(str(file)) as opened, ipc.open_file(opened, options=READING) as reader:
         batches = (_kept(reader.get_batch(k), users) for k in range(reader.num_record_batches))
         with ipc.new_file(str(made), reader.schema, options=WRITING) as writer:
             for table in _even(batches, reader.schema, ROWS_PER_BATCH):

@@ -197,8 +197,16 @@ def read_snapshot(folder: Path, hidden: Callable[[], LeftOut]) -> Snapshot:
     with files.whole(folder / files.FEATURES_FILE):
         _check(len(features) == rows, f"{len(features)} rows, expected {rows}")
     typical = files.read_typical(folder)
-    more = {"typical": typical, "hidden": hidden, "cleared": cleared}
-    return Snapshot(folder=folder, as_of=as_of, scores=scores, features=features, **more, **held)
+    return Snapshot(
+        folder=folder,
+        as_of=as_of,
+        scores=scores,
+        features=features,
+        typical=typical,
+        hidden=hidden,
+        cleared=cleared,
+        **held,
+    )
 
 
 def _without(left: LeftOut, frame: pd.DataFrame) -> pd.DataFrame:

@@ -25,6 +25,7 @@ AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
 NAMES = ["time", "actor", "verb", "target", "object", "result", "network", "topics", "content_hash", "links"]
 PEOPLE = ["ann", "bob", "çelik 🙂", "d'Arc", "", "o\\'x", "日本", None]
 LEFT_OUT = frozenset(["ann", "d'Arc", "", "star", "nobody"])
+ACCOUNTS = pd.DataFrame({"account": ["u2", "u4"], "person": ["star", "u3"]})
 SCOPES = ["all", "network:*", "topic:tea"]
 DAY = 86_400_000_000
 
@@ -90,9 +91,10 @@ class TestSpark:
         assert_alike(ours, feature_rows(open_acts(events, SCOPES, engine=spark), AS_OF))
 
     def test_people_who_are_left_out(self, spark, events):
-        ours = feature_rows(open_acts(events, SCOPES, left_out=LEFT_OUT), AS_OF)
-        assert not set(ours["user"]) & LEFT_OUT
-        assert_alike(ours, feature_rows(open_acts(events, SCOPES, engine=spark, left_out=LEFT_OUT), AS_OF))
+        asked = {"identities": ACCOUNTS, "left_out": LEFT_OUT}
+        ours = feature_rows(open_acts(events, SCOPES, **asked), AS_OF)
+        assert not set(ours["user"]) & (LEFT_OUT | {"u2", "u4"})
+        assert_alike(ours, feature_rows(open_acts(events, SCOPES, engine=spark, **asked), AS_OF))
 
     @pytest.mark.real
     def test_a_real_community(self, spark, slicer):

@@ -46,6 +46,9 @@ BY_NO_REQUEST = {
     ("get", "/v1/receipts/{receipt}", 422),
 }
 
+# What is kept in records is told as absent by tests of these.
+OF_RECORDS = {"/v1/users/{user}/opt-out", "/v1/users/{user}", "/v1/receipts/{receipt}"}
+
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
@@ -178,13 +181,15 @@ def test_every_route_that_needs_a_snapshot_or_a_model_documents_and_answers_that
     client = TestClient(app, raise_server_exceptions=False)
     for method, path, told in operations(app):
         answer = asked(client, method, path.replace("{user}", "ann"))
-        if "503" in told["responses"]:
+        if path in OF_RECORDS:
+            assert answer.status_code in (200, 202, 404)
+        elif "503" in told["responses"]:
             problem(answer, 503)
         else:
-            assert answer.status_code in (200, 202)
+            assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/users/", "/v2/users", "/v1/users/ann", "//", "/v1/scores/x"])
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v2/users", "/v1/users/a/b", "//", "/v1/scores/x"])
 def test_what_is_nowhere(client, path):
     found = problem(client.get(path), 404)
     assert found["type"] == "about:blank"

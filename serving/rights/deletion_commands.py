@@ -109,9 +109,3 @@ def _tell(receipt: "Receipt") -> None:
     for title, sentences in (("Not looked through", receipt.failed), ("Remains", receipt.remains)):
         for sentence in sentences:
             say(f"{title}: {sentence}")
-
-
-def add_to(app: typer.Typer) -> None:
-    """Give these commands to the application."""
-    for command in (opt_out, forget, receipt):
-        app.command()(command)
