@@ -10,7 +10,6 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 from starlette.types import Scope
 
 from features.errors import (
@@ -213,14 +212,7 @@ def _http(request: Request, error: HTTPException) -> Response:
         found = [{"where": "body", "detail": told_of_body}]
         return _answer(request, 422, f"body: {told_of_body}.", "invalid-request", errors=found)
     told = {404: f"nothing is at {path}; /docs lists what is.", 405: f"{method} is not answered at {path}; see /docs."}
-    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
-    return _answer(request, error.status_code, told.get(error.status_code, error.detail), headers=headers)
-
-
-def _allowed(request: Request) -> str:
-    """List the methods of every route at a path: Starlette names those of the first alone."""
-    there = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    return ", ".join(sorted({method for route in there for method in getattr(route, "methods", None) or ()}))
+    return _answer(request, error.status_code, told.get(error.status_code, error.detail), headers=error.headers)
 
 
 def _unforeseen(request: Request, _: Exception) -> Response:

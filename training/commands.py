@@ -14,6 +14,7 @@ from training.tables import attacks_table, figures_table, tell_monitor, tell_pro
 if TYPE_CHECKING:
     from ibis.expr.types import Table
 
+    from training.config import Config
     from training.opt_outs import LeftOut
     from training.train import Trained
 
@@ -70,6 +71,7 @@ def train(
 
     settings, place = read_config(config), home_from_environment(home)
     out = left_out(place)
+    settings = _without_seeds(settings, out)
     acts = open_as_asked(events, settings.panel.scopes, identities, left_out=out)
     with steps() as progress:
         at = instant(as_of) if as_of else None
@@ -254,6 +256,17 @@ def attack(
         as_json({"model_version": version, **report})
     else:
         attacks_table(report)
+
+
+def _without_seeds(config: "Config", left_out: "LeftOut") -> "Config":
+    """Take people who are left out from the seeds of credibility, so that no model names them."""
+    seeds = config.credibility.seeds
+    kept = type(seeds)(seed for seed in seeds if seed not in left_out)
+    if len(kept) == len(seeds):
+        return config
+    rule = "" if kept else ": none is left, and the rule chooses them"
+    warn(f"{len(seeds) - len(kept)} of the {len(seeds)} seeds of credibility are left out{rule}.")
+    return config.model_copy(update={"credibility": config.credibility.model_copy(update={"seeds": kept})})
 
 
 def _event_table(events: Path, identities: Path | None, left_out: "LeftOut") -> "Table | None":

@@ -119,6 +119,7 @@ def finish(home: Home, asked: Asked, failed: Sequence[str], remains: Sequence[st
     receipt = replace(asked.receipt, finished=now(), failed=tuple(failed), remains=tuple(remains))
     records = Records(home)
     with records.writing() as connection:
+        leave_out(connection, asked.ids)  # again, where somebody took it back meanwhile
         give_up_ids(connection, asked.ids)
         _write(connection, receipt, None)
     records.scrub()

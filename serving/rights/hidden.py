@@ -55,6 +55,7 @@ class Hidden:
         self._file: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
         self._asked = -POLL_SECONDS
+        self._told = ""
 
     def __call__(self) -> LeftOut:
         """Return who is left out now.
@@ -70,8 +71,16 @@ class Hidden:
             except RecordsError as error:
                 if self._left is None:
                     raise
-                log.error("%s The %d people who are known to be hidden stay so.", error, len(self._left))
+                self._tell(str(error), len(self._left))
+            else:
+                self._told = ""
             return self._left or NOBODY
+
+    def _tell(self, error: str, known: int) -> None:
+        """Log what failed, once."""
+        if error != self._told:
+            log.error("%s The %d people who are known to be hidden stay so.", error, known)
+        self._told = error
 
     def _renew(self) -> None:
         mark = self._look() if self._home.database is None else self._poll()

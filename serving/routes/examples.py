@@ -145,7 +145,7 @@ RECEIPT = {
     "remains": ["The registered model versions (3) may have learnt from the person's rows among everybody's."],
 }
 HEALTH = {"status": "ok"}
-READY = {"status": "ready", **WHEN, "users": 73720}
+READY = {"status": "ready", **WHEN, "users": 73720, "stale": {}}
 
 
 def catalogue() -> dict[str, Any]:

@@ -80,7 +80,7 @@ class Asked(_Form):
 
 
 class UserScores(_Form):
-    """The scores of those users whom the snapshot knows, in the order asked, and the ids it does not know."""
+    """The scores of those users whom the snapshot knows, in the order asked, and the ids it does not know or show."""
 
     as_of: Instant
     model_version: Version

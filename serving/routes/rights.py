@@ -1,10 +1,11 @@
 """The rights of people: not to be scored, and to be forgotten."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, HTTPException, Path, Request, Response
 from fastapi.routing import APIRoute
 from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 from serving.access.guard import ADMIN
 from serving.problems import problems
@@ -24,12 +25,20 @@ class WholeId(APIRoute):
     So there are as many slashes in the path, as it was sent, as there are in the route.
     """
 
-    def matches(self, scope: Any) -> tuple[Match, Any]:
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Say whether a request is for this route."""
         sent: bytes = scope.get("raw_path") or b""
         if sent.partition(b"?")[0].count(b"/") != self.path_format.count("/"):
             return Match.NONE, {}
         return super().matches(scope)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or refuse another method and name those of every route at the path: Starlette knows of this alone."""
+        if scope["method"] not in self.methods:
+            there = [route for route in router.routes if isinstance(route, APIRoute) and route.path == self.path]
+            allowed = sorted({method for route in there for method in route.methods})
+            raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
+        await super().handle(scope, receive, send)
 
 
 router = APIRouter(
