@@ -6,7 +6,7 @@ ids and the events it was asked to clear stand beside it, so that whoever looks 
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -114,9 +114,20 @@ def note(home: Home, asked: Asked, removed: Removed) -> Asked:
     return replace(asked, receipt=receipt)
 
 
-def finish(home: Home, asked: Asked, failed: Sequence[str], remains: Sequence[str]) -> Receipt:
-    """Bring a deletion to its end: no record holds the ids any longer, nor do the files of an embedded database."""
-    receipt = replace(asked.receipt, finished=now(), failed=tuple(failed), remains=tuple(remains))
+def finish(home: Home, asked: Asked, failed: Mapping[str, str], remains: Sequence[str]) -> Receipt:
+    """Bring a deletion to its end: no record holds the ids any longer, nor do the files of an embedded database.
+
+    Parameters
+    ----------
+    home : whose records
+    asked : the deletion
+    failed : why a place could not be looked through or cleared, by place: nothing was removed there
+    remains : what is kept and why
+
+    """
+    removed = tuple(each for each in asked.receipt.removed if each.place not in failed)
+    told = {"failed": tuple(failed.values()), "remains": tuple(remains)}
+    receipt = replace(asked.receipt, finished=now(), removed=removed, **told)
     records = Records(home)
     with records.writing() as connection:
         leave_out(connection, asked.ids)  # again, where somebody took it back meanwhile

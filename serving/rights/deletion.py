@@ -71,14 +71,16 @@ def carry_out(home: Home) -> list[Receipt]:
 
 
 def _carry_out(home: Home, asked: Asked) -> Receipt:
-    failed: list[str] = []
+    failed: dict[str, str] = {}
     kept_snapshots.recover(home.snapshots)
     for folder in list_snapshots(home):
-        with _failing(failed, SnapshotError):
-            asked = _clear_snapshot(home, asked, folder)
-    for place in map(Path, asked.events):
-        with _failing(failed, EventsError, StoreError):
-            asked = _clear_events(home, asked, place)
+        place = f"snapshot {folder.name}"
+        with _failing(failed, place, SnapshotError):
+            asked = _clear_snapshot(home, asked, folder, place)
+    for events in map(Path, asked.events):
+        place = f"events {events}"
+        with _failing(failed, place, EventsError, StoreError):
+            asked = _clear_events(home, asked, events, place)
     for forgets in FORGETS:
         removed = [forgets(home, user) for user in asked.ids]
         for what in dict.fromkeys(what for each in removed for what in each):
@@ -86,17 +88,17 @@ def _carry_out(home: Home, asked: Asked) -> Receipt:
     return finish(home, asked, failed, remains(home, asked.ids, bool(asked.events)))
 
 
-def _clear_snapshot(home: Home, asked: Asked, folder: Path) -> Asked:
+def _clear_snapshot(home: Home, asked: Asked, folder: Path, place: str) -> Asked:
     found = kept_snapshots.held(folder, asked.ids)
     if found:
-        asked = _noted(home, asked, f"snapshot {folder.name}", found)
+        asked = _noted(home, asked, place, found)
         kept_snapshots.forget(folder, asked.ids, left_out(home).change)
     return asked
 
 
-def _clear_events(home: Home, asked: Asked, place: Path) -> Asked:
-    asked = _noted(home, asked, f"events {place}", forgetting.held(place, asked.ids))
-    forgetting.forget(place, asked.ids)
+def _clear_events(home: Home, asked: Asked, events: Path, place: str) -> Asked:
+    asked = _noted(home, asked, place, forgetting.held(events, asked.ids))
+    forgetting.forget(events, asked.ids)
     return asked
 
 
@@ -105,12 +107,12 @@ def _noted(home: Home, asked: Asked, place: str, rows: int) -> Asked:
 
 
 @contextmanager
-def _failing(failed: list[str], *errors: type[CloutError]) -> Iterator[None]:
+def _failing(failed: dict[str, str], place: str, *errors: type[CloutError]) -> Iterator[None]:
     """Go on with the next place where one cannot be read, and say so."""
     try:
         yield
     except errors as error:
-        failed.append(f"{error} What it may hold of the person is still there.")
+        failed[place] = f"{error} What it may hold of the person is still there."
 
 
 def _accounts(user: str, told: list[pd.DataFrame]) -> list[str]:

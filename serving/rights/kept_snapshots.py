@@ -55,12 +55,14 @@ def forget(folder: Path, users: Collection[str], cleared: int) -> None:
     """
     recover(folder.parent)
     made = folder.parent / SCRATCH / folder.name
-    with _disk(folder):
-        made.mkdir(parents=True)
-        _write(folder, made, users, cleared)
-        folder.rename(made.with_name(OLDER + folder.name))
-        made.rename(folder)
-        rmtree(folder.parent / SCRATCH)
+    try:
+        with _disk(folder):
+            made.mkdir(parents=True)
+            _write(folder, made, users, cleared)
+            folder.rename(made.with_name(OLDER + folder.name))
+            made.rename(folder)
+    finally:
+        recover(folder.parent)
 
 
 def recover(snapshots: Path) -> None:

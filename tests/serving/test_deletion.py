@@ -247,14 +247,16 @@ deletion.carry_out(home)
     assert len(list_snapshots(kept)) == 3
 
 
-def test_a_damaged_snapshot_is_told_and_the_rest_is_cleared(kept):
-    damaged = list_snapshots(kept)[1] / "scores.parquet"
+@pytest.mark.parametrize("file", ["scores.parquet", "features.arrow"])
+def test_a_damaged_snapshot_is_told_and_the_rest_is_cleared(kept, file):
+    damaged = list_snapshots(kept)[1] / file
     damaged.write_bytes(damaged.read_bytes()[:50])
     ask(kept, WHO)
     (receipt,) = carry_out(kept)
     assert [each.place for each in receipt.removed] == ["snapshot 2017-08-27T000000Z_v3"]
     (told,) = receipt.failed
-    assert "2017-07-30T000000Z_v3/scores.parquet cannot be read" in told
+    assert f"2017-07-30T000000Z_v3/{file} cannot be read" in told
+    assert [folder.name for folder in kept.snapshots.iterdir() if folder.name.startswith(".")] == []
     assert told.endswith("What it may hold of the person is still there.")
 
 
