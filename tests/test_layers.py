@@ -30,6 +30,7 @@ LOADED_BY_SERVING = {
     "levers",
     "opt_outs",
     "peer_values",
+    "person",
     "reasons",
     "receipts",
     "records",

@@ -47,16 +47,16 @@ def explain(
     place = home_from_environment(home)
     snapshot = open_snapshot(place, instant(as_of) if as_of else None)
     told = snapshot.explain(user, scope)
-    row = {str(name): float(value) for name, value in snapshot.row(user, scope).iloc[0].items()}
+    person = snapshot.person(user, scope)
     people = read_identities(identities) if identities else None
     out = left_out(place)
     made = earned(events, user, snapshot.as_of, scope, people, top, left_out=out) if events else None
     if json:
-        as_json(asdict(told) | ({"earned": asdict(made) | {"differing": made.differing(row)}} if made else {}))
+        as_json(asdict(told) | ({"earned": asdict(made) | {"differing": made.differing(person)}} if made else {}))
         return
     ledger_table(told)
     if made:
-        earned_table(made, row)
+        earned_table(made, person)
 
 
 def history(
@@ -172,5 +172,5 @@ def _drawn(
     from training.stopping import drawn_no_more
 
     people = open_people(events, read_identities(identities) if identities else None, left_out=left_out(home))
-    row, seeds = snapshot.row(user, scope), snapshot.bundle.seeds
-    return drawn_no_more(people, user, scope, snapshot.as_of, days, row, seeds)
+    person, seeds = snapshot.person(user, scope), snapshot.bundle.seeds
+    return drawn_no_more(people, user, scope, snapshot.as_of, days, person, seeds)

@@ -4,7 +4,7 @@ import logging
 import sqlite3
 import time
 from functools import lru_cache
-from threading import Lock
+from threading import Lock, Thread
 
 from sqlalchemy import select
 
@@ -37,8 +37,8 @@ class Hidden:
     """The people who are left out, as they are now; a call costs some ten microseconds.
 
     It asks the records how often anything was changed, and reads who is left out where that is another number: at every
-    call in the SQLite file of the home, at most every half second in a PostgreSQL. Where the records cannot be read,
-    the last known stay hidden, and the log says so.
+    call in the SQLite file of the home; every half second, in a thread of its own, in a PostgreSQL. Where the records
+    cannot be read, the last known stay hidden, and the log says so.
 
     Parameters
     ----------
@@ -54,7 +54,6 @@ class Hidden:
         self._mark: object = None
         self._file: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
-        self._asked = -POLL_SECONDS
         self._told = ""
 
     def __call__(self) -> LeftOut:
@@ -65,16 +64,31 @@ class Hidden:
         RecordsError : the records cannot be read, and never could be
 
         """
+        if self._home.database is not None and self._left is not None:
+            return self._left  # as of half a second ago at most
         with self._alone:
-            try:
-                self._renew()
-            except RecordsError as error:
-                if self._left is None:
-                    raise
-                self._tell(str(error), len(self._left))
-            else:
-                self._told = ""
+            first = self._left is None
+            self._try_to_renew()
+            if first and self._home.database is not None:
+                Thread(target=self._poll, name="hidden", daemon=True).start()
             return self._left or NOBODY
+
+    def _poll(self) -> None:
+        while True:
+            time.sleep(POLL_SECONDS)
+            self._try_to_renew()
+
+    def _try_to_renew(self) -> None:
+        try:
+            mark = self._look() if self._home.database is None else self._ask()
+            if self._left is None or mark != self._mark:
+                self._left, self._mark = left_out(self._home), mark
+        except RecordsError as error:
+            if self._left is None:
+                raise
+            self._tell(str(error), len(self._left))
+        else:
+            self._told = ""
 
     def _tell(self, error: str, known: int) -> None:
         """Log what failed, once."""
@@ -82,16 +96,8 @@ class Hidden:
             log.error("%s The %d people who are known to be hidden stay so.", error, known)
         self._told = error
 
-    def _renew(self) -> None:
-        mark = self._look() if self._home.database is None else self._poll()
-        if self._left is None or mark != self._mark:
-            self._left, self._mark = left_out(self._home), mark
-
-    def _poll(self) -> object:
-        """Tell how often what the shared database holds was changed, as of half a second ago at most."""
-        if time.monotonic() - self._asked < POLL_SECONDS:
-            return self._mark
-        self._asked = time.monotonic()
+    def _ask(self) -> object:
+        """Tell how often what the shared database holds was changed."""
         with self._records.reading() as connection:
             return connection and connection.execute(select(CHANGES.c.change)).scalars().all()
 

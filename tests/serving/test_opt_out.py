@@ -251,7 +251,7 @@ def test_nothing_is_read_while_nothing_changed(home, monkeypatch):
 def test_a_library_call_hides_as_a_request_does(two):
     opt_out(two, ANN)
     snapshot, older = open_snapshot(two), open_snapshot(two, AS_OF)
-    for ask in (snapshot.score, snapshot.row, snapshot.explain, older.score):
+    for ask in (snapshot.score, snapshot.person, snapshot.explain, older.score):
         with pytest.raises(HiddenUserError, match="no score of 'user0007' is shown"):
             ask(ANN)
     with pytest.raises(HiddenUserError):
