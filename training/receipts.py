@@ -126,8 +126,8 @@ def finish(home: Home, asked: Asked, failed: Mapping[str, str], remains: Sequenc
 
     """
     removed = tuple(each for each in asked.receipt.removed if each.place not in failed)
-    told = {"failed": tuple(failed.values()), "remains": tuple(remains)}
-    receipt = replace(asked.receipt, finished=now(), removed=removed, **told)
+    told = replace(asked.receipt, failed=tuple(failed.values()), remains=tuple(remains))
+    receipt = replace(told, finished=now(), removed=removed)
     records = Records(home)
     with records.writing() as connection:
         leave_out(connection, asked.ids)  # again, where somebody took it back meanwhile
