@@ -13,6 +13,7 @@ from features.terminal import Json, as_json, say, step, table
 
 if TYPE_CHECKING:
     from features.acts import Acts
+    from features.left_out import Ids
 
 EVENTS_HELP = "Event table: a Parquet file, or a folder of Parquet files; or a store."
 Events = Annotated[Path, typer.Argument(help=EVENTS_HELP)]
@@ -96,14 +97,20 @@ def features(
     _write_features(open_as_asked(events, scopes, identities, engine), as_of, out, scopes)
 
 
-def open_as_asked(events: Path, scopes: Sequence[str], identities: Path | None, engine: str = "duckdb") -> "Acts":
-    """Open events, or a store, as the options of a command ask."""
+def open_as_asked(
+    events: Path,
+    scopes: Sequence[str],
+    identities: Path | None,
+    engine: str = "duckdb",
+    left_out: "Ids" = frozenset(),
+) -> "Acts":
+    """Open events, or a store, as the options of a command ask, without the people who are left out."""
     from features.engines import open_engine
     from features.identities import read_identities
     from features.opening import open_acts
 
     people = read_identities(identities) if identities else None
-    return open_acts(events, scopes, people, open_engine(engine) if engine != "duckdb" else None)
+    return open_acts(events, scopes, people, open_engine(engine) if engine != "duckdb" else None, left_out)
 
 
 def _write_features(acts: "Acts", as_of: str | None, out: Path, scopes: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from features.errors import ScopeError, StoreError, UnknownUserError
 from features.events import CREATIONS, ENDORSEMENTS, NEGATIVE, RESPONSES, SCHEMA, VERBS, instant, open_events
 from features.identities import checked, merged
 from features.keys import key
+from features.left_out import NOBODY, Ids, without
 from features.opening import Source, checked_as_of
 from features.relations import PERSONAL, created, engagements, is_any, own
 from features.scopes import ALL
@@ -110,6 +111,7 @@ def earned(
     identities: pd.DataFrame | None = None,
     top: int | None = None,
     days: int = RECENT_DAYS,
+    left_out: Ids = NOBODY,
 ) -> Earned:
     """Find what a user earned before an instant.
 
@@ -122,6 +124,7 @@ def earned(
     identities : (account, person), as in `identities.read_identities`
     top : at most so many pieces; None is all
     days : how far to look back; features that count the same look back 90
+    left_out : people who do not count, as in `opening.open_acts`
 
     Returns
     -------
@@ -140,11 +143,12 @@ def earned(
     before = events.filter(events.time < instant_literal(as_of))
     lately = before.filter(before.time >= instant_literal(as_of - timedelta(days=days + LATE_DAYS)))
     around = _around(lately, accounts, scope)
-    merging = around if identities is None else merged(around, identities)
+    merging = without(around if identities is None else merged(around, identities), left_out, identities)
     with merging.cache() as kept, _received(kept, as_of, scope, days).cache() as received:
         totals, pieces = _totals(received), _pieces(received, as_of, top)
         seen = totals["engagements"] or _holds(kept)
-    if not seen and not _holds(before.filter(before.actor.isin(accounts) | before.target.isin(accounts))):
+    acted = before.filter(before.actor.isin(accounts) | before.target.isin(accounts))
+    if not seen and (user in left_out or not _holds(acted)):
         checked_as_of(events, as_of)
         raise UnknownUserError(f"{user!r} neither acts nor is engaged with in the events before {_told(as_of)}.")
     return Earned(user=user, scope=scope, as_of=_told(as_of), days=days, pieces=pieces, **totals)

@@ -102,7 +102,7 @@ def _as_table(source: str | Path | pd.DataFrame | pa.Table | ir.Table, engine: i
     if isinstance(source, ir.Table):
         return source
     if isinstance(source, pd.DataFrame | pa.Table):
-        return _loaded(source, engine or connect())
+        return loaded(source, engine or connect())
     if engine is not None and not Path(source).exists() and str(source) in engine.list_tables():
         return engine.table(str(source))
     return _read(Path(source), engine or connect())
@@ -124,8 +124,14 @@ def _read(path: Path, engine: ibis.BaseBackend) -> ir.Table:
         raise EventsError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
 
 
-def _loaded(source: pd.DataFrame | pa.Table, engine: ibis.BaseBackend) -> ir.Table:
-    """Load a table from memory; a column that holds nothing has no type yet and gets the schema's."""
+def loaded(source: pd.DataFrame | pa.Table, engine: ibis.BaseBackend) -> ir.Table:
+    """Load a table from memory to where an engine finds it; a column that holds nothing gets the schema's type.
+
+    Raises
+    ------
+    EventsError : it cannot be read
+
+    """
     try:
         table = pa.Table.from_pandas(source, preserve_index=False) if isinstance(source, pd.DataFrame) else source
         typed = table.cast(pa.schema([field.with_type(_typed(field)) for field in table.schema]))

@@ -11,9 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
-from ibis.util import gen_name
 
 from features.errors import IdentitiesError
+from features.events import loaded
 
 COLUMNS = ["account", "person"]
 
@@ -73,9 +73,7 @@ def checked(identities: pd.DataFrame) -> pd.DataFrame:
 
 def merged(events: ir.Table, identities: pd.DataFrame) -> ir.Table:
     """Put the accounts of each person together: actor and target become people."""
-    backend = events.get_backend()
-    table = pa.Table.from_pandas(checked(identities), preserve_index=False)
-    names = backend.create_table(gen_name("identities"), table, temp=True)
+    names = loaded(pa.Table.from_pandas(checked(identities), preserve_index=False), events.get_backend())
     for role in ("actor", "target"):
         people = names.select(account_="account", person_="person")
         joined = events.left_join(people, events[role] == people.account_)

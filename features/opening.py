@@ -14,8 +14,9 @@ from features.acts import Acts, acts
 from features.errors import AsOfError, ScopeError, StoreError
 from features.events import open_events, span
 from features.identities import merged
+from features.left_out import NOBODY, Ids, acts_without, without
 from features.scopes import ALL
-from features.store import is_store, open_store
+from features.store import is_store, open_store, read_store_identities
 
 Source: TypeAlias = str | Path | pd.DataFrame | pa.Table | ir.Table
 
@@ -25,6 +26,7 @@ def open_acts(
     scopes: Sequence[str] = (ALL,),
     identities: pd.DataFrame | None = None,
     engine: ibis.BaseBackend | None = None,
+    left_out: Ids = NOBODY,
 ) -> Acts:
     """Open events, or a store, as acts.
 
@@ -34,6 +36,7 @@ def open_acts(
     scopes : the scopes to describe, as in `scopes.scoped`; a store has its own
     identities : (account, person), as in `identities.read_identities`; a store has its own
     engine : what computes; None is DuckDB, or where an Ibis table lives
+    left_out : people who do not count: acts by them and towards them are as if they had never been
 
     Raises
     ------
@@ -46,9 +49,25 @@ def open_acts(
         if identities is not None or engine is not None:
             asked = "identities" if identities is not None else "engine"
             raise StoreError(f"{source} is a store, which has its {asked} already; give the events themselves instead.")
-        return open_store(Path(source), scopes)
+        return acts_without(open_store(Path(source), scopes), left_out, read_store_identities(Path(source)))
+    return acts(open_people(source, identities, engine, left_out), scopes)
+
+
+def open_people(
+    source: Source,
+    identities: pd.DataFrame | None = None,
+    engine: ibis.BaseBackend | None = None,
+    left_out: Ids = NOBODY,
+) -> ir.Table:
+    """Open an event table whose actors and targets are the people who count; parameters and errors as in `open_acts`.
+
+    Returns
+    -------
+    an Ibis table as `open_events` gives it, the accounts of each person put together
+
+    """
     events = open_events(source, engine)
-    return acts(events if identities is None else merged(events, identities), scopes)
+    return without(events if identities is None else merged(events, identities), left_out, identities)
 
 
 def check_scopes(acts: Acts, scopes: Sequence[str]) -> None:

@@ -81,12 +81,12 @@ def take_in(
 
     """
     events = open_events(source)
-    with _alone(folder) as scratch:
+    with alone(folder) as scratch:
         manifest = _manifest(folder, events.get_backend(), scopes, identities is not None)
-        people = _identities(folder) if manifest.parts else identities
+        people = read_store_identities(folder) if manifest.parts else identities
         first, last = span(events)
         found = acts(events if people is None else merged(events, people), manifest.scopes)
-        digest = _write(found.rows, scratch / "acts.parquet")
+        digest = write_acts(found.rows, scratch / "acts.parquet")
         if digest in {part.digest for part in manifest.parts}:
             raise EventsError(f"these events are in the store {folder} already; nothing was taken in.")
         _write_new_people(found.people, folder, manifest, scratch / "people.parquet")
@@ -136,7 +136,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise StoreError(f"the store {folder} knows other verbs than this version of Clout; build it again.")
     for part in manifest.parts:
         for kind in ("acts", "people"):
-            if not _file(folder, kind, part.name).is_file():
+            if not part_file(folder, kind, part.name).is_file():
                 raise StoreError(
                     f"the store {folder} lacks {kind}/{part.name}.parquet; build it again from the events."
                 )
@@ -179,19 +179,21 @@ def _check_scopes(manifest: Manifest, scopes: Sequence[str], folder: Path) -> No
 
 
 def _read(backend: ibis.BaseBackend, folder: Path, kind: str, manifest: Manifest) -> ir.Table:
-    return backend.read_parquet([escape(str(_file(folder, kind, part.name))) for part in manifest.parts])
+    return backend.read_parquet([escape(str(part_file(folder, kind, part.name))) for part in manifest.parts])
 
 
-def _file(folder: Path, kind: str, name: str) -> Path:
+def part_file(folder: Path, kind: str, name: str) -> Path:
+    """Return where a part's acts or people lie."""
     return folder / kind / f"{name}.parquet"
 
 
-def _identities(folder: Path) -> pd.DataFrame | None:
+def read_store_identities(folder: Path) -> pd.DataFrame | None:
+    """Read which accounts the store puts together, None where it was made without."""
     return pd.read_parquet(folder / IDENTITIES) if (folder / IDENTITIES).is_file() else None
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[Path]:
+def alone(folder: Path) -> Iterator[Path]:
     """Yield a scratch folder within the store, which nobody else takes events into meanwhile; clear up older ones."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -207,7 +209,7 @@ def _alone(folder: Path) -> Iterator[Path]:
         raise OutputError(f"{folder} cannot be written to: {error.strerror}.") from error
 
 
-def _write(rows: ir.Table, file: Path) -> str:
+def write_acts(rows: ir.Table, file: Path) -> str:
     """Write acts as they come; return a digest that the same acts always have, in any order."""
     backend = rows.get_backend()
     backend.to_parquet(rows, file, compression="zstd")
@@ -232,6 +234,11 @@ def _commit(scratch: Path, folder: Path, manifest: Manifest) -> None:
     """Move the newest part to its place, then name it in the manifest, in one step."""
     for kind in ("acts", "people"):
         (folder / kind).mkdir(exist_ok=True)
-        (scratch / f"{kind}.parquet").replace(_file(folder, kind, manifest.parts[-1].name))
+        (scratch / f"{kind}.parquet").replace(part_file(folder, kind, manifest.parts[-1].name))
+    put_manifest(scratch, folder, manifest)
+
+
+def put_manifest(scratch: Path, folder: Path, manifest: Manifest) -> None:
+    """Name the parts of a store, in one step."""
     (scratch / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1) + "\n")
     (scratch / MANIFEST).replace(folder / MANIFEST)

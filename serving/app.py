@@ -19,7 +19,8 @@ from serving.access.arrivals import Arrivals
 from serving.access.guard import check_guarded
 from serving.access.limits import LONGEST_HEADERS, USUAL, Limits
 from serving.access.security_headers import SecurityHeaders, docs_policy
-from serving.routes import health, metrics, model, scores, search, users, what_if
+from serving.rights.clerk import Clerk
+from serving.routes import health, metrics, model, rights, scores, search, users, what_if
 from serving.running.log import log_request, settings
 from serving.running.metrics import Metrics
 from serving.running.requests_seen import RequestsSeen
@@ -80,12 +81,13 @@ def create_app(home: Home, guarded: bool = False, limits: Limits = USUAL, refres
     app = Application(
         title="Clout", version=version("clout-score"), description=ABOUT, lifespan=watched(refresh), **PLACES
     )
-    app.state.watcher = Watcher(home, partial(setattr, app.state, "service"))
+    app.state.home, app.state.clerk = home, Clerk(home)
+    app.state.watcher = Watcher(home, partial(setattr, app.state, "service"), app.state.clerk.look)
     app.state.watcher.look()
     app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher)
     problems.install(app)
     entrance.install(app, home, guarded, limits)
-    for routes in (users, what_if, search, scores, model, health, metrics):
+    for routes in (users, what_if, search, scores, model, health, metrics, rights):
         app.include_router(routes.router)
     return app
 

@@ -9,6 +9,7 @@ from features.commands import Events, Identities, Scopes, open_as_asked
 from features.terminal import say, steps, warn
 from serving.access.key_commands import keys
 from serving.reviewing.commands import change, explain, history, what_if
+from serving.rights.deletion_commands import forget, opt_out, receipt
 from training.commands import HomeFolder
 from training.home import home_from_environment
 
@@ -33,12 +34,13 @@ def score(
     from serving.reviewing.points import write_points
     from serving.scorer import score_acts
     from serving.snapshots.folders import write_scores, write_snapshot
+    from training.opt_outs import left_out
     from training.registry import required_champion
 
     place = home_from_environment(home)
     bundle, version = required_champion(place)
     scopes = scope or bundle.scopes
-    acts = open_as_asked(events, scopes, identities)
+    acts = open_as_asked(events, scopes, identities, left_out=left_out(place))
     check_scopes(acts, scopes)
     at = checked_as_of(acts.rows, instant(as_of) if as_of else None)
     seen = instant(bundle.facts["as_of"])
@@ -98,6 +100,6 @@ def demo(
 
 def add_to(app: typer.Typer) -> None:
     """Give the commands of this layer to the application."""
-    for command in (score, explain, history, change, what_if, serve, demo):
+    for command in (score, explain, history, change, what_if, opt_out, forget, receipt, serve, demo):
         app.command()(command)
     app.add_typer(keys, name="keys")

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from features.events import open_events
-from features.opening import checked_as_of, open_acts
+from features.opening import checked_as_of, open_acts, open_people
 from features.simulation import Community, simulate
 from features.terminal import say, step, steps, table
 from serving.reviewing.ledger_table import ledger_table
@@ -13,6 +12,7 @@ from serving.scorer import score_acts
 from serving.snapshots.folders import open_snapshot, write_scores, write_snapshot
 from training.config import Config
 from training.home import Home
+from training.opt_outs import left_out
 from training.promotion import promote
 from training.registry import required_champion
 from training.tables import figures_table, tell_gate
@@ -32,8 +32,9 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
     events = place.folder / "events.parquet"
     with step("simulate") as progress:
         simulate(Community(users=users, days=days, seed=seed), events, progress)
+    people = open_people(events, left_out=left_out(place))
     with steps() as show:
-        made = train(open_acts(events), Config(), place, progress=show, events=open_events(events))
+        made = train(open_acts(people), Config(), place, progress=show, events=people)
     tell_gate(made)
     if not made.promoted:
         promote(place, made.version, FORCE)
@@ -46,7 +47,7 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
 
 def _score(home: Home, events: Path) -> pd.DataFrame:
     """Score everybody just after the last event; return the scores, highest first."""
-    acts = open_acts(events)
+    acts = open_acts(events, left_out=left_out(home))
     as_of = checked_as_of(acts.rows)
     bundle, version = required_champion(home)
     with steps() as show:

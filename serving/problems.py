@@ -22,9 +22,12 @@ from features.errors import (
     UnknownUserError,
 )
 from serving.reviewing.what_if import TooLittleKnownError
+from serving.rights.hidden import HiddenUserError
 from serving.snapshots.cursor import CursorError
 from serving.snapshots.folders import AbsentSnapshotError
 from serving.snapshots.search import RangeError
+from training.receipts import AbsentReceiptError
+from training.records import RecordsError
 from training.together import WhatIfError
 
 MEDIA_TYPE = "application/problem+json"
@@ -33,11 +36,14 @@ OF_ANY = (408, 413, 414, 431, 500)
 OF_KEYED = (401, 403, 429)
 UNFORESEEN = "Something went wrong in the service; its log says what, under the request's id."
 KINDS: list[tuple[type[CloutError], int, str]] = [
+    (HiddenUserError, 410, "hidden-user"),
     (UnknownUserError, 404, "unknown-user"),
+    (AbsentReceiptError, 404, "absent-receipt"),
     (AbsentSnapshotError, 404, "absent-snapshot"),
     (ScopeError, 404, "unknown-scope"),
     (SnapshotError, 503, "no-snapshot"),
     (RegistryError, 503, "no-model"),
+    (RecordsError, 503, "no-records"),
     (CatalogueError, 422, "unfit-features"),
     (AsOfError, 422, "no-instant"),
     (CursorError, 422, "unfit-cursor"),
@@ -51,6 +57,15 @@ KINDS: list[tuple[type[CloutError], int, str]] = [
 USUAL = {404: "unknown-user", 422: "invalid-request", 503: "no-snapshot"}
 EXAMPLES: dict[str, dict[str, Any]] = {
     "unknown-user": {"detail": "'ann' is none of the 73,720 users of the snapshot as of 2017-07-30T00:00:00Z."},
+    "hidden-user": {
+        "detail": "no score of 'ann' is shown: the person asked not to be scored, or to be forgotten.",
+    },
+    "absent-receipt": {
+        "detail": "there is no receipt '7d1f'; 'clout forget' and DELETE give one each.",
+    },
+    "no-records": {
+        "detail": "the records in sqlite:///clout-home/records.db cannot be used: file is not a database.",
+    },
     "absent-snapshot": {"detail": "no snapshot as of 2016-01-01T00:00:00Z; there are: 2017-07-30T00:00:00Z."},
     "invalid-request": {
         "detail": "query.limit: Input should be less than or equal to 1000.",

@@ -15,6 +15,7 @@ TOGETHER = {
     "serving.demo",
     "serving.access.key_commands",
     "serving.reviewing.commands",
+    "serving.rights.deletion_commands",
 }
 LOADED_BY_SERVING = {
     "bundle",
@@ -27,9 +28,12 @@ LOADED_BY_SERVING = {
     "home",
     "interval",
     "levers",
+    "opt_outs",
     "peer_values",
     "person",
     "reasons",
+    "receipts",
+    "records",
     "registry",
     "scale",
     "stopping",

@@ -14,6 +14,8 @@ from training.tables import attacks_table, figures_table, tell_monitor, tell_pro
 if TYPE_CHECKING:
     from ibis.expr.types import Table
 
+    from training.config import Config
+    from training.opt_outs import LeftOut
     from training.train import Trained
 
 PAST_LIMITS = 3
@@ -64,13 +66,16 @@ def train(
     """
     from features.events import instant
     from training.config import read_config
+    from training.opt_outs import left_out
     from training.train import train
 
     settings, place = read_config(config), home_from_environment(home)
-    acts = open_as_asked(events, settings.panel.scopes, identities)
+    out = left_out(place)
+    settings = _without_seeds(settings, out)
+    acts = open_as_asked(events, settings.panel.scopes, identities, left_out=out)
     with steps() as progress:
         at = instant(as_of) if as_of else None
-        attacked = _event_table(events, identities) if settings.gate.attacks else None
+        attacked = _event_table(events, identities, out) if settings.gate.attacks else None
         made = train(acts, settings, place, at, progress, tune, ablate, rescale, attacked, force)
     if json:
         as_json(_trained(made))
@@ -94,10 +99,13 @@ def evaluate(
     from features.events import instant
     from features.scopes import ALL
     from training.evaluation import evaluate_bundle
+    from training.opt_outs import left_out
     from training.registry import required_champion
 
-    bundle, version = required_champion(home_from_environment(home))
-    figures = evaluate_bundle(open_as_asked(events, [ALL], identities), bundle, instant(as_of) if as_of else None)
+    place = home_from_environment(home)
+    bundle, version = required_champion(place)
+    acts = open_as_asked(events, [ALL], identities, left_out=left_out(place))
+    figures = evaluate_bundle(acts, bundle, instant(as_of) if as_of else None)
     if figures["in_sample"]:
         warn("the champion has learnt from outcomes of this horizon: its figures are not out of time.")
     if json:
@@ -169,12 +177,13 @@ def monitor(
     from features.scopes import ALL
     from training.config import read_config
     from training.monitor import check_reference, metrics_of, monitor
+    from training.opt_outs import left_out
     from training.registry import log_monitor, required_champion
 
     settings, place = read_config(config), home_from_environment(home)
     bundle, version = required_champion(place)
     check_reference(bundle, version)
-    acts = open_as_asked(events, [ALL], identities)
+    acts = open_as_asked(events, [ALL], identities, left_out=left_out(place))
     with steps() as progress:
         found = monitor(acts, bundle, instant(as_of) if as_of else None, settings, progress)
     report = {"model_version": version, **found}
@@ -249,16 +258,26 @@ def attack(
         attacks_table(report)
 
 
-def _event_table(events: Path, identities: Path | None) -> "Table | None":
+def _without_seeds(config: "Config", left_out: "LeftOut") -> "Config":
+    """Take people who are left out from the seeds of credibility, so that no model names them."""
+    seeds = config.credibility.seeds
+    kept = type(seeds)(seed for seed in seeds if seed not in left_out)
+    if len(kept) == len(seeds):
+        return config
+    rule = "" if kept else ": none is left, and the rule chooses them"
+    warn(f"{len(seeds) - len(kept)} of the {len(seeds)} seeds of credibility are left out{rule}.")
+    return config.model_copy(update={"credibility": config.credibility.model_copy(update={"seeds": kept})})
+
+
+def _event_table(events: Path, identities: Path | None, left_out: "LeftOut") -> "Table | None":
     """Open what attacks are put among; a store has no events."""
-    from features.events import open_events
-    from features.identities import merged, read_identities
+    from features.identities import read_identities
+    from features.opening import open_people
     from features.store import is_store
 
     if is_store(events):
         return None
-    table = open_events(events)
-    return table if identities is None else merged(table, read_identities(identities))
+    return open_people(events, read_identities(identities) if identities else None, left_out=left_out)
 
 
 def _trained(made: "Trained") -> dict:

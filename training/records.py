@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from features.errors import CloutError
@@ -70,6 +70,18 @@ class Records:
             why = next(iter(str(getattr(error, "orig", None) or error).splitlines()), type(error).__name__)
             raise RecordsError(f"the records in {self.engine.url} cannot be used: {why}.") from error
 
+    def scrub(self) -> bool:
+        """Leave nothing in the files of what was deleted or overwritten; say whether the log of changes is empty.
+
+        SQLite overwrites with zeros what is deleted (`secure_delete`), once its write-ahead log is taken over and cut
+        off, for which readers are waited for. PostgreSQL clears its own by VACUUM.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return True
+        with self.writing() as connection:
+            busy, *_ = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()
+        return not busy
+
 
 def _engine(uri: str) -> Engine:
     try:
@@ -88,4 +100,5 @@ def _engine(uri: str) -> Engine:
 
 def _set_up(connection: sqlite3.Connection, _: object) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA secure_delete=ON")
     connection.execute(f"PRAGMA busy_timeout={WAIT_SECONDS * 1000}")

@@ -213,6 +213,12 @@ def load_version(home: Home, version: str) -> Bundle:
     return load_bundle(folder)
 
 
+def kept_version(home: Home, version: str) -> Bundle:
+    """Return the bundle of a version, even if it was trained on another catalogue; errors as in `kept_champion`."""
+    with connected(home) as mlflow:
+        return read_bundle(_downloaded(mlflow, version))
+
+
 def _champion_folder(home: Home) -> tuple[Path, str] | None:
     """Fetch the champion's bundle; return its folder and version."""
     if is_new(home):

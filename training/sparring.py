@@ -11,12 +11,13 @@ import ibis.expr.types as ir
 from features.acts import acts as keyed
 from features.errors import StoreError
 from features.events import open_events, span
-from features.opening import checked_as_of
+from features.opening import checked_as_of, open_people
 from features.simulation import Community, simulate
 from features.store import is_store
 from training.bundle import Bundle
 from training.config import Config
 from training.home import Home
+from training.opt_outs import left_out
 from training.panel import build_panel, split_cutoffs
 from training.recipe import fit
 from training.registry import champion, required_champion
@@ -31,8 +32,8 @@ def ring(
 ) -> Iterator[tuple[ir.Table, Bundle, str | None]]:
     """Yield events to attack in, the model, and its version.
 
-    Given events are attacked under the home's champion. Without any, a community is simulated; where the home has no
-    champion then, a model is trained on it, which has no version.
+    Given events are attacked under the home's champion, without the people who are left out. Without any, a community
+    is simulated; where the home has no champion then, a model is trained on it, which has no version.
 
     Raises
     ------
@@ -44,7 +45,7 @@ def ring(
     if events is not None:
         if is_store(events):
             raise StoreError(f"{events} is a store; attacks are put among events, so give the events themselves.")
-        yield open_events(events), *required_champion(home)
+        yield open_people(events, left_out=left_out(home)), *required_champion(home)
         return
     found = champion(home)
     with simulated(users, seed, progress) as made:

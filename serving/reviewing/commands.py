@@ -13,6 +13,7 @@ from training.home import home_from_environment
 
 if TYPE_CHECKING:
     from serving.snapshots.snapshot import Snapshot
+    from training.home import Home
 
 
 def explain(
@@ -39,14 +40,17 @@ def explain(
     from serving.reviewing.earned_table import earned_table
     from serving.reviewing.ledger_table import ledger_table
     from serving.snapshots.folders import open_snapshot
+    from training.opt_outs import left_out
 
     if identities is not None and events is None:
         raise typer.BadParameter("--identities says who is who in the events: it goes with --events.")
-    snapshot = open_snapshot(home_from_environment(home), instant(as_of) if as_of else None)
+    place = home_from_environment(home)
+    snapshot = open_snapshot(place, instant(as_of) if as_of else None)
     told = snapshot.explain(user, scope)
     person = snapshot.person(user, scope)
     people = read_identities(identities) if identities else None
-    made = earned(events, user, snapshot.as_of, scope, people, top) if events else None
+    out = left_out(place)
+    made = earned(events, user, snapshot.as_of, scope, people, top, left_out=out) if events else None
     if json:
         as_json(asdict(told) | ({"earned": asdict(made) | {"differing": made.differing(person)}} if made else {}))
         return
@@ -144,13 +148,14 @@ def what_if(
     from serving.reviewing.what_if_table import what_if_table
     from serving.snapshots.folders import open_snapshot
 
-    snapshot = open_snapshot(home_from_environment(home), instant(as_of) if as_of else None)
+    place = home_from_environment(home)
+    snapshot = open_snapshot(place, instant(as_of) if as_of else None)
     if (events is not None and away_days is None) or (identities is not None and events is None):
         raise typer.BadParameter("--events goes with --away-days, and --identities with --events.")
     if not change and away_days is None:
         told = proposed(snapshot, user, scope)
     else:
-        drawn = None if events is None else _drawn(snapshot, user, scope, away_days or 0, events, identities)
+        drawn = None if events is None else _drawn(place, snapshot, user, scope, away_days or 0, events, identities)
         told = changed(snapshot, user, scope, settings(change or []), away_days, drawn)
     if json:
         as_json(asdict(told))
@@ -159,13 +164,13 @@ def what_if(
 
 
 def _drawn(
-    snapshot: "Snapshot", user: str, scope: str, days: int, events: Path, identities: Path | None
+    home: "Home", snapshot: "Snapshot", user: str, scope: str, days: int, events: Path, identities: Path | None
 ) -> dict[str, float]:
-    from features.events import open_events
-    from features.identities import merged, read_identities
+    from features.identities import read_identities
+    from features.opening import open_people
+    from training.opt_outs import left_out
     from training.stopping import drawn_no_more
 
-    opened = open_events(events)
-    people = opened if identities is None else merged(opened, read_identities(identities))
+    people = open_people(events, read_identities(identities) if identities else None, left_out=left_out(home))
     person, seeds = snapshot.person(user, scope), snapshot.bundle.seeds
     return drawn_no_more(people, user, scope, snapshot.as_of, days, person, seeds)

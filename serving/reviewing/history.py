@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.errors import AsOfError, SnapshotError, UnknownUserError
+from serving.rights.hidden import check_shown, hidden
 from serving.snapshots import files
 from serving.snapshots.explanations import status
 from serving.snapshots.folders import AbsentSnapshotError, some_snapshots
@@ -73,11 +74,13 @@ def history(
     Raises
     ------
     AsOfError : the start is later than the end
+    HiddenUserError : the user's scores are not shown
     AbsentSnapshotError : there are snapshots, but none within the bounds
     UnknownUserError : none of those read has a score of the user in that scope
     SnapshotError : there are no snapshots, or none of those read has the user and one of them is damaged
 
     """
+    check_shown(user, hidden(home)())
     folders = _within(home, start, end)
     read, left = folders[:MOST_SNAPSHOTS], folders[MOST_SNAPSHOTS:]
     points: list[Point] = []

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.errors import OutputError, UnknownUserError
@@ -143,7 +142,7 @@ def _pairs(before: Snapshot, after: Snapshot, scope: str) -> tuple[pd.DataFrame,
 
 
 def _of_scope(snapshot: Snapshot, scope: str) -> pd.DataFrame:
-    places = np.flatnonzero(pc.equal(snapshot.scores.column("scope"), scope).to_numpy(zero_copy_only=False))
+    places = snapshot.of_scope(scope)
     held = snapshot.scores.select(["user", "evidence"]).take(pa.array(places))
     return pd.DataFrame({name: held.column(name).to_pandas() for name in held.column_names}).assign(place=places)
 

@@ -133,8 +133,19 @@ MODEL = {
     "facts": {"as_of": "2017-07-02T00:00:00+00:00", "rows": 72000},
     "figures": None,
 }
+OPTED_OUT = {"user": "ann", "opted_out": True, "since": "2017-08-01T09:00:00Z"}
+OPTED_IN = {"user": "ann", "opted_out": False, "since": None}
+RECEIPT = {
+    "receipt": "5f0c6e0a1b9d4c7788f3a2d1",
+    "person": "9a4c1f62b80e7d53aa02c9e41f7b6d3850e2c4b19f8a7d6c5b4e3f2a1908d7c6",
+    "asked": "2017-08-01T09:00:00Z",
+    "finished": None,
+    "removed": [{"place": "snapshot 2017-07-30T000000Z_v3", "rows": 1}],
+    "failed": [],
+    "remains": ["The registered model versions (3) may have learnt from the person's rows among everybody's."],
+}
 HEALTH = {"status": "ok"}
-READY = {"status": "ready", **WHEN, "users": 73720}
+READY = {"status": "ready", **WHEN, "users": 73720, "stale": {}}
 
 
 def catalogue() -> dict[str, Any]:
@@ -144,9 +155,9 @@ def catalogue() -> dict[str, Any]:
     return {"catalogue": CATALOGUE.fingerprint, "features": [{key: getattr(first, key) for key in kept}]}
 
 
-def answered(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+def answered(example: dict[str, Any], status: int = 200) -> dict[int | str, dict[str, Any]]:
     """Document for OpenAPI what a route answers when all is well."""
-    return {200: {"content": {"application/json": {"example": example}}}}
+    return {status: {"content": {"application/json": {"example": example}}}}
 
 
 def answered_either(**examples: dict[str, Any]) -> dict[int | str, dict[str, Any]]:

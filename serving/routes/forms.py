@@ -80,7 +80,7 @@ class Asked(_Form):
 
 
 class UserScores(_Form):
-    """The scores of those users whom the snapshot knows, in the order asked, and the ids it does not know."""
+    """The scores of those users whom the snapshot knows, in the order asked, and the ids it does not know or show."""
 
     as_of: Instant
     model_version: Version
@@ -140,6 +140,14 @@ class Catalogue(_Form):
 
     catalogue: str
     features: list[CatalogueEntry]
+
+
+class OptOut(_Form):
+    """Whether somebody is left out by own wish."""
+
+    user: str
+    opted_out: bool
+    since: str | None = Field(description="ISO 8601, UTC; null for one who is not", examples=["2017-07-30T00:00:00Z"])
 
 
 class Health(_Form):

@@ -16,7 +16,7 @@ from serving.routes.forms import UserScore
 from serving.routes.state import GivenAsOf, GivenEnd, GivenScope, GivenService, GivenSince, GivenStart, GivenUntil
 from serving.snapshots.explanations import Explanation
 
-router = APIRouter(prefix="/v1/users", tags=["users"], responses=problems(404, 422, 503))
+router = APIRouter(prefix="/v1/users", tags=["users"], responses=problems(404, 422, 503, hidden_user=410))
 User = Annotated[str, Path(description="The id, percent-encoded, slashes included", examples=["ann"])]
 
 

@@ -12,7 +12,7 @@ from serving.routes.forms import Text
 from serving.routes.state import GivenAsOf, GivenScope, GivenService
 from serving.routes.users import User
 
-router = APIRouter(prefix="/v1/users", tags=["users"], responses=problems(404, 422, 503))
+router = APIRouter(prefix="/v1/users", tags=["users"], responses=problems(404, 422, 503, hidden_user=410))
 MOST_SET = 50
 Set = Annotated[
     list[Text] | None,

@@ -29,11 +29,12 @@ class Watcher:
     ----------
     home : where the snapshots and the registry are
     take : is given each new service; a request that holds an older one ends with that
+    also : is called at every look
 
     """
 
-    def __init__(self, home: Home, take: Callable[[Service], None]):
-        self._home, self._take = home, take
+    def __init__(self, home: Home, take: Callable[[Service], None], also: Callable[[], None] = lambda: None):
+        self._home, self._take, self._also = home, take, also
         self.snapshot: Watched[Snapshot] = Watched(
             "snapshot", lambda: _folders(home), lambda: load_newest(home), SnapshotError
         )
@@ -51,6 +52,7 @@ class Watcher:
         for part in self.parts:
             if part.look():
                 self._take(self.service())
+        self._also()
 
     def service(self) -> Service:
         """Return a service of what is held now."""

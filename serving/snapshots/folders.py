@@ -1,6 +1,7 @@
 """Snapshots: write them, list them, open them."""
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from features.catalogue import CATALOGUE
 from features.errors import AsOfError, OutputError, SnapshotError
 from features.events import instant
 from features.table import KEYS
+from serving.rights.hidden import hidden
 from serving.scorer import in_order
 from serving.snapshots import files
 from serving.snapshots.kept_rows import write_rows
@@ -19,6 +21,7 @@ from serving.snapshots.peers import typical_values
 from serving.snapshots.snapshot import Snapshot
 from training.bundle import Bundle
 from training.home import Home
+from training.opt_outs import LeftOut, left_out
 
 
 class AbsentSnapshotError(SnapshotError):
@@ -30,6 +33,8 @@ def write_snapshot(
 ) -> Path:
     """Write a snapshot; one of the same instant and model version is replaced.
 
+    Whoever is left out by now is not in it, even if the scores were made before.
+
     Parameters
     ----------
     home : where snapshots are kept
@@ -39,15 +44,17 @@ def write_snapshot(
 
     Returns
     -------
-    the folder; the same arguments give the same bytes in it
+    the folder; the same arguments give the same bytes in it, while the same people are left out
 
     Raises
     ------
+    RecordsError : who is left out cannot be read
     OutputError : the disk refuses
     ValueError : the scores and the rows are not of the same users and scopes, or the scores not of that version
 
     """
-    scores, rows = in_order(scores), in_order(rows)
+    left = left_out(home)
+    scores, rows = (in_order(_without(left, frame)) for frame in (scores, rows))
     _check_made_together(scores, rows, version)
     target = home.snapshots / files.folder_name(as_of, version)
     facts = {
@@ -57,6 +64,7 @@ def write_snapshot(
         "users": int(scores["user"].nunique()),
         "rows": len(scores),
         "catalogue": CATALOGUE.fingerprint,
+        "cleared": left.change,
     }
     with files.written_aside(target) as folder:
         bundle.save(folder / files.BUNDLE_FOLDER)
@@ -116,21 +124,21 @@ def open_snapshot(home: Home, as_of: datetime | None = None, version: str | None
     """
     folders = some_snapshots(home)
     if as_of is None:
-        return read_snapshot(folders[0])
+        return read_snapshot(folders[0], hidden(home))
     found = [folder for folder in folders if files.age_order(folder)[0] == instant(as_of)]
     if found and version is not None:
-        return _of_version(found, version)
+        return _of_version(home, found, version)
     if not found:
         instants = dict.fromkeys(files.told(files.age_order(folder)[0]) for folder in folders)
         raise AbsentSnapshotError(f"no snapshot as of {files.told(as_of)}; there are: {', '.join(instants)}.")
-    return read_snapshot(found[0])
+    return read_snapshot(found[0], hidden(home))
 
 
-def _of_version(folders: list[Path], version: str) -> Snapshot:
+def _of_version(home: Home, folders: list[Path], version: str) -> Snapshot:
     """Open the one of a model version among the snapshots of an instant."""
     for folder in folders:
         if files.age_order(folder)[-1] == version:
-            return read_snapshot(folder)
+            return read_snapshot(folder, hidden(home))
     as_of, versions = files.told(files.age_order(folders[0])[0]), [files.age_order(folder)[-1] for folder in folders]
     raise AbsentSnapshotError(f"no snapshot as of {as_of} by version {version!r}; there are: {', '.join(versions)}.")
 
@@ -166,11 +174,11 @@ def open_earlier(home: Home, than: Snapshot, as_of: datetime | None = None) -> S
             f"no{' other' if at else ''} snapshot {'is of' if at else 'stands before'} {files.told(than.as_of)}, where "
             f"there is that of version {than.model_version}: a change takes two. Make another with 'clout score'."
         )
-    return read_snapshot(found[0])
+    return read_snapshot(found[0], hidden(home))
 
 
-def read_snapshot(folder: Path) -> Snapshot:
-    """Open the snapshot in a folder and see that its files agree.
+def read_snapshot(folder: Path, hidden: Callable[[], LeftOut]) -> Snapshot:
+    """Open the snapshot in a folder, of which `hidden` tells who is not shown, and see that its files agree.
 
     Raises
     ------
@@ -181,7 +189,7 @@ def read_snapshot(folder: Path) -> Snapshot:
     scores, features = files.read_scores(folder), files.map_features(folder)
     with files.whole(folder / files.FACTS_FILE):
         held = {key: facts[key] for key in ("model_version", "horizon_days", "catalogue", "users")}
-        rows, as_of = facts["rows"], instant(facts["as_of"])
+        rows, as_of, cleared = facts["rows"], instant(facts["as_of"]), int(facts.get("cleared", 0))
     files.check_bundle(folder)
     with files.whole(folder / files.SCORES_FILE):
         _check(scores.num_rows == rows, f"{scores.num_rows} rows, expected {rows}")
@@ -189,7 +197,20 @@ def read_snapshot(folder: Path) -> Snapshot:
     with files.whole(folder / files.FEATURES_FILE):
         _check(len(features) == rows, f"{len(features)} rows, expected {rows}")
     typical = files.read_typical(folder)
-    return Snapshot(folder=folder, as_of=as_of, scores=scores, features=features, typical=typical, **held)
+    return Snapshot(
+        folder=folder,
+        as_of=as_of,
+        scores=scores,
+        features=features,
+        typical=typical,
+        hidden=hidden,
+        cleared=cleared,
+        **held,
+    )
+
+
+def _without(left: LeftOut, frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[[user not in left for user in frame["user"]]] if len(left) else frame
 
 
 def _check_made_together(scores: pd.DataFrame, rows: pd.DataFrame, version: str) -> None:

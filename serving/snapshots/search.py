@@ -1,6 +1,7 @@
 """Search: who stands where in one snapshot, page by page."""
 
 from bisect import bisect_left, bisect_right
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -99,9 +100,22 @@ class Ranking:
         self._percentile = scores.column("percentile").to_numpy()
         scopes = scores.column("scope").combine_chunks()
         codes = scopes.indices.to_numpy()
-        self._order = np.lexsort((-self._score, codes)).astype(np.uint32)
-        ends = np.cumsum(np.bincount(codes, minlength=len(scopes.dictionary))).tolist()
-        self._stretches = dict(zip(scopes.dictionary.to_pylist(), zip([0, *ends], ends, strict=False), strict=True))
+        self._codes, self._scopes = codes, scopes.dictionary.to_pylist()
+        self._put(np.lexsort((-self._score, codes)).astype(np.uint32))
+
+    def without(self, places: np.ndarray) -> "Ranking":
+        """Return the order of all but some, who stand at these places in the snapshot."""
+        kept = np.ones(len(self._score), dtype=bool)
+        kept[places] = False
+        less = copy(self)
+        less._put(self._order[kept[self._order]])
+        return less
+
+    def _put(self, order: np.ndarray) -> None:
+        """Take an order, and where each scope's part of it begins and ends."""
+        self._order = order
+        ends = np.cumsum(np.bincount(self._codes[order], minlength=len(self._scopes))).tolist()
+        self._stretches = dict(zip(self._scopes, zip([0, *ends], ends, strict=False), strict=True))
 
     def stretch(self, wanted: Wanted) -> range:
         """Return which places of the order are wanted.

@@ -1,22 +1,28 @@
 """One snapshot: everybody's scores and features at one instant, with the model that made them."""
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features.errors import RegistryError, UnknownUserError
 from features.table import LOOKBACK_DAYS
+from serving.rights.hidden import check_shown
+from serving.rights.visible import Visible, places
 from serving.snapshots import files
 from serving.snapshots.explanations import Explanation, explanation, status
 from serving.snapshots.kept_rows import KeptRows
 from serving.snapshots.peers import SHOWN, Shown, Typical
 from serving.snapshots.search import Ranking
 from training.bundle import Bundle, load_bundle
+from training.opt_outs import LeftOut
 
 NEIGHBOURS = 500
 LONGEST_ID = 200
@@ -31,6 +37,9 @@ class Snapshot:
     a dictionary that would weigh more than the scores; features stay on disk, and each explanation reads one batch
     of 256 rows.
 
+    Whoever is hidden is found by nothing that looks for a user, and is in no order: what is asked for by id raises a
+    HiddenUserError.
+
     Parameters
     ----------
     folder : where it lies
@@ -40,6 +49,8 @@ class Snapshot:
     scores : one row per user and scope, ordered by both
     features : of the same users in the same order, on disk
     typical : the median of each feature among a user's peers
+    hidden : tells who is hidden now
+    cleared : the last change of `LeftOut` that it was written after
 
     """
 
@@ -52,6 +63,8 @@ class Snapshot:
     scores: pa.Table
     features: KeptRows
     typical: Typical
+    hidden: Callable[[], LeftOut]
+    cleared: int
 
     @cached_property
     def bundle(self) -> Bundle:
@@ -80,25 +93,37 @@ class Snapshot:
         with files.whole(self.folder / files.FEATURES_FILE):
             return Shown(self.features.columns(SHOWN))
 
-    @cached_property
+    @property
     def ranking(self) -> Ranking:
-        """Everybody's order by score, made when it is first searched; 4 bytes a row."""
-        return Ranking(self.scores)
+        """The order by score of everybody who is shown, made when it is first searched; 4 bytes a row."""
+        return self._visible.ranking(self.hidden())
+
+    @cached_property
+    def _visible(self) -> Visible:
+        return Visible(self.scores, self.cleared)
+
+    def of_scope(self, scope: str) -> np.ndarray:
+        """Return where those who are shown and have a score of a scope stand in `scores`."""
+        held = pc.equal(self.scores.column("scope"), scope).to_numpy(zero_copy_only=False)
+        held[places(self._users, self.hidden(), self.cleared)] = False
+        return np.flatnonzero(held)
 
     def score(self, user: str, scope: str = "all") -> dict:
         """Return a user's score: the columns of SCORES, as_of, horizon_days and status.
 
         Raises
         ------
+        HiddenUserError : the user's score is not shown
         UnknownUserError : the user has no score of that scope
 
         """
         return self.scores_at([self._found(user, scope)])[0]
 
     def known_scores(self, users: list[str], scope: str = "all") -> dict[str, dict]:
-        """Return the scores of those users whom the snapshot knows in that scope, by user."""
-        places = {user: self._place(user, scope) for user in dict.fromkeys(users)}
-        known = {user: place for user, place in places.items() if place is not None}
+        """Return the scores of those users whom the snapshot knows and shows in that scope, by user."""
+        hidden = self.hidden()
+        found = {user: self._place(user, scope) for user in dict.fromkeys(users) if user not in hidden}
+        known = {user: place for user, place in found.items() if place is not None}
         return dict(zip(known, self.scores_at(list(known.values())), strict=True))
 
     def scores_at(self, places: list[int]) -> list[dict]:
@@ -110,6 +135,7 @@ class Snapshot:
 
         Raises
         ------
+        HiddenUserError : the user's score is not shown
         UnknownUserError : the user has no score of that scope
         SnapshotError : features.arrow is damaged
 
@@ -140,6 +166,7 @@ class Snapshot:
         return {"as_of": files.told(self.as_of), "horizon_days": self.horizon_days}
 
     def _found(self, user: str, scope: str) -> int:
+        check_shown(user, self.hidden())
         place = self._place(user, scope)
         if place is None:
             raise UnknownUserError(self._unknown(user, scope))
@@ -166,7 +193,8 @@ class Snapshot:
         scopes = [held for name, held in around if name == user]
         if scopes:
             return f"{user!r} has no score of the scope {scope!r} in {seen}; scopes there: {', '.join(scopes)}."
-        near = _close(user, list(dict.fromkeys(name for name, _ in around)))
+        hidden = self.hidden()
+        near = _close(user, [name for name in dict.fromkeys(name for name, _ in around) if name not in hidden])
         return (
             f"{user!r} is none of the {self.users:,} users of {seen}: a user is there who acted or was engaged with in "
             f"the {LOOKBACK_DAYS} days before it.{' Close ids: ' + ', '.join(map(repr, near)) + '.' if near else ''}"

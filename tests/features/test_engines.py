@@ -18,12 +18,14 @@ from features.catalogue import CATALOGUE
 from features.engines import open_engine
 from features.errors import EngineError, EventsError
 from features.events import VERBS
-from features.opening import open_acts
+from features.opening import open_acts, open_people
 from features.table import KEYS, feature_rows
 
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
 NAMES = ["time", "actor", "verb", "target", "object", "result", "network", "topics", "content_hash", "links"]
 PEOPLE = ["ann", "bob", "çelik 🙂", "d'Arc", "", "o\\'x", "日本", None]
+LEFT_OUT = frozenset(["ann", "d'Arc", "", "star", "nobody"])
+ACCOUNTS = pd.DataFrame({"account": ["u2", "u4"], "person": ["star", "u3"]})
 SCOPES = ["all", "network:*", "topic:tea"]
 DAY = 86_400_000_000
 
@@ -54,6 +56,12 @@ def assert_alike(ours, theirs):
         one, other = ours[name].to_numpy(float), theirs[name].to_numpy(float)
         same = np.isclose(one, other, rtol=1e-9, atol=1e-9, equal_nan=True)
         assert same.all(), f"{name} of {ours['user'][~same].iloc[0]!r}: {one[~same][0]} and {other[~same][0]}"
+
+
+def acts_of(events, engine=None):
+    """Return the events whose people count, in order."""
+    table = open_people(events, ACCOUNTS, engine, LEFT_OUT).select("verb", "actor", "target", "object")
+    return sorted((tuple(act.values()) for act in table.to_pyarrow().to_pylist()), key=str)
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +95,12 @@ class TestSpark:
     def test_nasty_events(self, spark, events):
         ours = feature_rows(open_acts(events, SCOPES), AS_OF)
         assert_alike(ours, feature_rows(open_acts(events, SCOPES, engine=spark), AS_OF))
+
+    def test_people_who_are_left_out(self, spark, events):
+        ours = acts_of(events)
+        assert 1_000 < len(ours) < 3_500
+        assert not {each for act in ours for each in act[1:3]} & (LEFT_OUT | {"u2", "u4"})
+        assert acts_of(events, spark) == ours
 
     @pytest.mark.real
     def test_a_real_community(self, spark, slicer):
@@ -138,6 +152,11 @@ class TestDatabases:
     def test_nasty_events_on_postgresql(self, postgres, events):
         ours, engine = feature_rows(open_acts(events, SCOPES), AS_OF), open_engine(postgres)
         assert_alike(ours, feature_rows(open_acts(events, SCOPES, engine=engine), AS_OF))
+        engine.disconnect()
+
+    def test_people_who_are_left_out_on_postgresql(self, postgres, events):
+        engine = open_engine(postgres)
+        assert acts_of(events, engine) == acts_of(events)
         engine.disconnect()
 
     @settings(max_examples=3, deadline=None)

@@ -268,6 +268,10 @@ def test_every_route_answers_a_wrong_method_and_a_strange_place_with_a_problem(c
     problem(client.get("/ünknown path"), 404)
 
 
+# These answer from the records, whatever the state of the service.
+OF_RECORDS = ("/v1/users/{user}/opt-out", "/v1/users/{user}", "/v1/receipts/{receipt}")
+
+
 def test_every_route_answers_a_failure_with_a_problem(client, monkeypatch, caplog):
     class Broken:
         def __getattr__(self, name):
@@ -275,7 +279,7 @@ def test_every_route_answers_a_failure_with_a_problem(client, monkeypatch, caplo
 
     client.app.state.service = Broken()
     for method, path, _ in operations(client):
-        if path not in ("/health", "/v1/catalogue"):
+        if path not in ("/health", "/v1/catalogue", *OF_RECORDS):
             answer = client.request(method, path, json={"ids": ["a"]} if method == "post" else None)
             assert "secret" not in problem(answer, 500)["detail"]
     assert "a secret" in caplog.text
@@ -293,7 +297,7 @@ def test_every_route_documents_its_problems(client):
                 {"$ref": "#/components/schemas/Problem"},
             )
         assert told["description"]
-        assert "200" in told["responses"]
+        assert {"200", "202"} & set(told["responses"])
     assert {"Problem", "Invalid", "Explanation", "UserScore"} <= set(document["components"]["schemas"])
     assert client.get("/docs").status_code == 200
 

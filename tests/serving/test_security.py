@@ -98,7 +98,7 @@ def test_hostile_ids_in_paths(client, of_users, name):
         check_harmless(answer)
         assert answer.status_code in (404, 414)
         if answer.status_code == 404 and "nothing is at" not in answer.json()["detail"]:
-            assert answer.json()["type"].rpartition(":")[2] in ("unknown-user", "absent-snapshot")
+            assert answer.json()["type"].rpartition(":")[2] in ("unknown-user", "absent-snapshot", "absent-receipt")
 
 
 @pytest.mark.parametrize("raw", RAW)

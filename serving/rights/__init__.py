@@ -1,0 +1,1 @@
+"""Rights: who is not shown, what a deletion removes and what it tells."""

@@ -1,0 +1,167 @@
+"""Forgetting in snapshots: people's rows taken out of the folders that are kept, each put in its place whole."""
+
+import json
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import copy, copytree, rmtree
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.ipc as ipc
+import pyarrow.parquet as pq
+
+from features.errors import OutputError
+from serving.snapshots import files
+from serving.snapshots.kept_rows import READING, ROWS_PER_BATCH, WRITING
+from training.bundle import FACTS_FILE as BUNDLE_FACTS
+
+SCRATCH, OLDER = ".forgetting", "older-"
+BATCHES_AT_ONCE = 16
+FORGOTTEN = "(forgotten)"
+
+
+def held(folder: Path, users: Collection[str]) -> int:
+    """Count what a snapshot holds of people: their scores, and the model's seeds that are theirs.
+
+    Raises
+    ------
+    SnapshotError : a file is damaged
+
+    """
+    with files.whole(folder / files.SCORES_FILE), pq.ParquetFile(folder / files.SCORES_FILE) as opened:
+        batches = opened.iter_batches(columns=["user"], use_threads=False)
+        scores = sum(pc.sum(pc.is_in(batch.column(0), value_set=_set(users))).as_py() or 0 for batch in batches)
+    return scores + len(set(_seeds(_told(folder))) & set(users))
+
+
+def forget(folder: Path, users: Collection[str], cleared: int) -> None:
+    """Take people out of a snapshot; memory holds some ten thousand rows at a time.
+
+    What is typical among peers, and everybody else's percentiles, stay as they were published. One process does this at
+    a time; a snapshot that one left half way when it was killed is put right by `recover`.
+
+    Parameters
+    ----------
+    folder : the snapshot
+    users : the ids
+    cleared : the last change of `LeftOut` whose people are not in it then
+
+    Raises
+    ------
+    SnapshotError : a file is damaged
+    OutputError : the disk refuses
+
+    """
+    recover(folder.parent)
+    made = folder.parent / SCRATCH / folder.name
+    try:
+        with _disk(folder):
+            made.mkdir(parents=True)
+            _write(folder, made, users, cleared)
+            folder.rename(made.with_name(OLDER + folder.name))
+            made.rename(folder)
+    finally:
+        recover(folder.parent)
+
+
+def recover(snapshots: Path) -> None:
+    """Put a snapshot back that lost its place when a process was killed, and clear up what it left.
+
+    Raises
+    ------
+    OutputError : the disk refuses
+
+    """
+    scratch = snapshots / SCRATCH
+    with _disk(scratch):
+        for older in scratch.glob(f"{OLDER}*"):
+            place = snapshots / older.name.removeprefix(OLDER)
+            if not place.exists():
+                (scratch / place.name).rename(place)
+        if scratch.exists():
+            rmtree(scratch)
+
+
+def _write(folder: Path, made: Path, users: Collection[str], cleared: int) -> None:
+    _scores(folder, made, users)
+    with files.whole(folder / files.FEATURES_FILE):
+        _features(folder / files.FEATURES_FILE, made / files.FEATURES_FILE, users)
+    copy(folder / files.TYPICAL_FILE, made / files.TYPICAL_FILE)
+    copytree(folder / files.BUNDLE_FOLDER, made / files.BUNDLE_FOLDER)
+    _forget_seeds(made, users)
+    _facts(folder, made, cleared)
+
+
+@contextmanager
+def _disk(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{place} cannot be written anew: {error.strerror}.") from error
+
+
+def _scores(folder: Path, made: Path, users: Collection[str]) -> None:
+    file = folder / files.SCORES_FILE
+    with files.whole(file), pq.ParquetFile(file) as opened:
+        schema = opened.schema_arrow
+        with pq.ParquetWriter(made / files.SCORES_FILE, schema, compression="zstd") as writer:
+            kept = (_kept(batch, users) for batch in opened.iter_batches(files.ROWS_PER_GROUP, use_threads=False))
+            for table in _even(kept, schema, files.ROWS_PER_GROUP):
+                writer.write_table(table, row_group_size=files.ROWS_PER_GROUP)
+
+
+def _features(file: Path, made: Path, users: Collection[str]) -> None:
+    with pa.OSFile(str(file)) as opened, ipc.open_file(opened, options=READING) as reader:
+        batches = (_kept(reader.get_batch(k), users) for k in range(reader.num_record_batches))
+        with ipc.new_file(str(made), reader.schema, options=WRITING) as writer:
+            for table in _even(batches, reader.schema, ROWS_PER_BATCH):
+                writer.write_table(table, max_chunksize=ROWS_PER_BATCH)
+
+
+def _kept(batch: pa.RecordBatch, users: Collection[str]) -> pa.RecordBatch:
+    theirs = pc.is_in(batch.column("user").cast(pa.string()), value_set=_set(users))
+    return batch.filter(pc.invert(theirs)) if pc.any(theirs).as_py() else batch
+
+
+def _even(batches: Iterator[pa.RecordBatch], schema: pa.Schema, size: int) -> Iterator[pa.Table]:
+    """Put batches together to tables of a multiple of `size` rows, but the last, each in one chunk."""
+    left = schema.empty_table()
+    for batch in batches:
+        left = pa.concat_tables([left, pa.Table.from_batches([batch])])
+        if len(left) >= size * BATCHES_AT_ONCE:
+            whole = len(left) // size * size
+            yield left.slice(0, whole).combine_chunks()
+            left = left.slice(whole)
+    if len(left):
+        yield left.combine_chunks()
+
+
+def _facts(folder: Path, made: Path, cleared: int) -> None:
+    table = pq.read_table(made / files.SCORES_FILE, columns=["user"], partitioning=None)
+    held = files.read_facts(folder)
+    facts = held | {"users": pc.count_distinct(table.column(0)).as_py(), "rows": len(table), "cleared": cleared}
+    (made / files.FACTS_FILE).write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def _forget_seeds(made: Path, users: Collection[str]) -> None:
+    """Take people's ids out of the seeds from which credibility flowed; the list stays as long as it was."""
+    told = _told(made)
+    seeds = _seeds(told)
+    if set(seeds) & set(users):
+        told["facts"]["config"]["credibility"]["seeds"] = [FORGOTTEN if seed in users else seed for seed in seeds]
+        (made / files.BUNDLE_FOLDER / BUNDLE_FACTS).write_text(json.dumps(told, indent=1) + "\n")
+
+
+def _told(folder: Path) -> dict:
+    file = folder / files.BUNDLE_FOLDER / BUNDLE_FACTS
+    with files.whole(file):
+        return json.loads(file.read_text())
+
+
+def _seeds(told: dict) -> list[str]:
+    return told["facts"]["config"].get("credibility", {}).get("seeds", [])
+
+
+def _set(users: Collection[str]) -> pa.Array:
+    return pa.array(list(users), pa.string())
