@@ -15,6 +15,7 @@ TOGETHER = {
     "serving.demo",
     "serving.access.key_commands",
     "serving.reviewing.commands",
+    "serving.rights.commands",
 }
 LOADED_BY_SERVING = {
     "bundle",
@@ -29,6 +30,7 @@ LOADED_BY_SERVING = {
     "levers",
     "peer_values",
     "reasons",
+    "records",
     "registry",
     "scale",
     "stopping",

@@ -144,9 +144,9 @@ def catalogue() -> dict[str, Any]:
     return {"catalogue": CATALOGUE.fingerprint, "features": [{key: getattr(first, key) for key in kept}]}
 
 
-def answered(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+def answered(example: dict[str, Any], status: int = 200) -> dict[int | str, dict[str, Any]]:
     """Document for OpenAPI what a route answers when all is well."""
-    return {200: {"content": {"application/json": {"example": example}}}}
+    return {status: {"content": {"application/json": {"example": example}}}}
 
 
 def answered_either(**examples: dict[str, Any]) -> dict[int | str, dict[str, Any]]:

@@ -4,12 +4,13 @@ from difflib import get_close_matches
 from typing import Annotated
 
 import pandas as pd
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Request
 
 from features.catalogue import CATALOGUE
 from features.errors import CatalogueError
 from serving.access.guard import READ
 from serving.problems import problems
+from serving.rights.notes import note_about
 from serving.routes.examples import ROWS, SCORES, answered_either
 from serving.routes.forms import Asked, RowScore, RowScores, UserScore, UserScores
 from serving.routes.state import GivenService
@@ -29,8 +30,11 @@ EXAMPLES = {
 
 
 @router.post("/scores", dependencies=[READ], responses=answered_either(ids=SCORES, rows=ROWS) | problems(422, 503))
-def scores(asked: Annotated[Asked, Body(openapi_examples=EXAMPLES)], service: GivenService) -> UserScores | RowScores:
+def scores(
+    asked: Annotated[Asked, Body(openapi_examples=EXAMPLES)], service: GivenService, request: Request
+) -> UserScores | RowScores:
     """Score users of the newest snapshot by id, or feature rows by the champion; at most 10,000 at once."""
+    note_about(request.scope, asked.ids or [])
     if asked.ids is not None:
         return _of_users(service.snapshot(), asked.ids, asked.scope or "all")
     return _of_rows(service.champion, asked.rows or [])
