@@ -104,7 +104,7 @@ def _of_day(
     for file in files:
         matching = (line for line in lines(file) if sought is None or sought in line.told)
         kept += deque((entry for entry in map(_entry, matching) if entry and _within(entry, start, end)), maxlen=most)
-    return sorted(kept, key=lambda entry: entry["time"], reverse=True)[:most]
+    return sorted(kept, key=lambda entry: entry["time"])[::-1][:most]
 
 
 def _entry(line: Line) -> dict[str, Any] | None:

@@ -139,6 +139,6 @@ def _singular(word: str) -> str:
     """Take an English plural back, roughly: what comes out is only ever compared with words that mean something."""
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
-    if word.endswith("s") and not word.endswith("ss") and len(word) > 3:
+    if word.endswith("s") and not word.endswith("ss") and (len(word) > 3 or word[:-1].isdigit()):
         return word[:-1]
     return word
