@@ -15,6 +15,7 @@ from training.home import Home
 NAME = re.compile(r"(?P<day>\d{4}-\d\d-\d\d)_(?P<writer>[0-9a-f]{12})\.jsonl")
 SEAL = b',"seal":"'
 BEGINS = "begins"
+ENCODER = json.JSONEncoder(separators=(",", ":"))
 TAIL_BYTES = 1 << 16
 MOST_SEEN = 50
 
@@ -81,7 +82,7 @@ def audit_files(home: Home) -> list[Path]:
 
 def written(secret: Secret, before: str, entry: dict[str, Any]) -> tuple[bytes, str]:
     """Write an entry as a line that is sealed with the one before; returns the line and its seal."""
-    told = json.dumps(entry, separators=(",", ":")).encode()[:-1]
+    told = ENCODER.encode(entry).encode()[:-1]
     seal = secret.seal(before, told)
     return told + SEAL + seal.encode() + b'"}\n', seal
 

@@ -1,6 +1,7 @@
 """The audit log: every request about people is a line, no line names anybody, and no line goes unseen."""
 
 import errno
+import hmac
 import json
 import os
 import re
@@ -225,6 +226,14 @@ def test_marks_are_of_one_home_and_one_user(place, tmp_path):
     assert len({secret.mark(user) for user in users} | {other.mark(user) for user in users}) == 14
     assert made_secret(place).mark("ann") == secret.mark("ann")
     assert re.fullmatch(r"[0-9a-f]{32}", secret.mark("ann"))
+
+
+def test_marks_and_seals_are_hmacs(place):
+    secret = made_secret(place)
+    for told in (b"", b"x" * 1000, b"\xff\x00"):
+        expected = hmac.new(secret.value, b"line\0" + b"before\0" + told, "sha256").hexdigest()
+        assert secret.seal("before", told) == expected
+    assert secret.mark("ann") == hmac.new(secret.value, b"user\0ann", "sha256").hexdigest()[:32]
 
 
 @pytest.mark.parametrize("text", ["", "x", "0" * 64, "g" * 64 + "\n", "0" * 62 + "\n", "\xff"])
