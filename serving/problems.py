@@ -24,7 +24,7 @@ from features.errors import (
 from serving.reviewing.what_if import TooLittleKnownError
 from serving.rights import purposes
 from serving.rights.audit_secret import AuditError
-from serving.rights.cases import CASE, ResolvedCaseError, TooManyCasesError, UnknownCaseError
+from serving.rights.case import CASE, ResolvedCaseError, TooManyCasesError, UnknownCaseError
 from serving.rights.notes import about_people
 from serving.rights.purposes import ProhibitedPurposeError, PurposeError
 from serving.snapshots.cursor import CursorError

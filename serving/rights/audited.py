@@ -1,6 +1,5 @@
 """Every request about people in the audit log: the one place that all of them pass, behind the guard."""
 
-import logging
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -10,9 +9,8 @@ from serving.problems import refusal
 from serving.rights.audit_log import AuditLog
 from serving.rights.audit_secret import AuditError
 from serving.rights.notes import NOTES, Notes, about_people
+from serving.running.requests_seen import told_method
 from serving.snapshots.files import told
-
-log = logging.getLogger("clout")
 
 
 class UnnotedError(Exception):
@@ -63,19 +61,18 @@ class Audited:
         route = getattr(scope.get("route"), "path_format", None)
         if route is None:  # nothing is there, so that nobody was read about
             return
-        about = notes.about
-        if about is None and "user" in scope["path_params"]:
-            about = [scope["path_params"]["user"]]
-        if about is None and status < 300:
+        user = scope["path_params"].get("user")
+        named = [] if user is None else [user]
+        if not named and notes.about is None and status < 300:
             raise UnnotedError(f"{route} does not say whom its answer is about: see serving.rights.notes.note_about.")
-        self._log.write(_entry(scope, notes, route, status), about or ())
+        self._log.write(_entry(scope, notes, route, status), [*named, *(notes.about or ())])
 
 
 def _entry(scope: Scope, notes: Notes, route: str, status: int) -> dict[str, Any]:
     caller = scope.get(CALLER) or ANYBODY
     entry: dict[str, Any] = {
         "request_id": scope["state"].get("request_id"),
-        "method": scope["method"],
+        "method": told_method(scope),
         "route": route,
         "status": status,
         "key": caller.id,

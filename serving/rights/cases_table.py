@@ -1,7 +1,7 @@
 """Cases on the terminal: the list that waits, and one case with its ledger then and now."""
 
 from features.terminal import say, table
-from serving.rights.cases import DECISIONS, Case
+from serving.rights.case import DECISIONS, Case
 from serving.rights.compared import Compared, Pair, Side
 from training.reasons import LEAST_POINTS
 

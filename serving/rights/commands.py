@@ -14,7 +14,8 @@ from training.commands import HomeFolder
 from training.home import home_from_environment
 
 if TYPE_CHECKING:
-    from serving.rights.cases import Case, Cases
+    from serving.rights.case import Case
+    from serving.rights.cases import Cases
     from training.home import Home
 
 PASSED = 3

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from features.errors import CloutError
-from serving.rights.cases import Case
+from serving.rights.case import Case
 from serving.snapshots.explanations import Explanation
 from serving.snapshots.snapshot import Snapshot
 

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Body, Depends, Path, Query, Request
 
 from serving.access.guard import ANYBODY, CALLER, READ, REVIEW
 from serving.problems import problems
-from serving.rights.cases import CASE, Case, Cases, UnknownCaseError
+from serving.rights.case import CASE, Case, UnknownCaseError
+from serving.rights.cases import Cases
 from serving.rights.compared import compared
 from serving.rights.notes import note_about
 from serving.routes.examples import answered
@@ -34,11 +35,11 @@ CURSOR = re.compile(r"after-([1-9][0-9]{0,8})")
 NO_CASE = problems(422, unknown_case=404, no_records=503)
 
 
-def _cases(request: Request) -> Cases:
+async def _cases(request: Request) -> Cases:
     return request.app.state.cases
 
 
-def _caller(request: Request) -> str:
+async def _caller(request: Request) -> str:
     return request.scope.get(CALLER, ANYBODY).name
 
 

@@ -14,7 +14,7 @@ router = APIRouter(prefix="/v1", tags=["rights"], dependencies=[READ])
 
 
 @router.get("/purposes", responses=answered(PURPOSES) | problems())
-def purposes(request: Request) -> Purposes:
+async def purposes(request: Request) -> Purposes:
     """Return how a request says what it is for, whether it has to, and which purposes are refused, by which words."""
     refused = [
         ProhibitedPurpose(name=each.name, reason=each.reason, words=list(each.phrases), alone=sorted(each.alone))

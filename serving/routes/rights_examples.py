@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from serving.rights.cases import CASE
+from serving.rights.case import CASE
 from serving.rights.prohibited import PROHIBITED
 from serving.rights.purposes import HEADER, LONGEST
 from serving.routes.examples import EXPLANATION

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from serving.rights.cases import CASE, LONGEST_TEXT, Decision, State
+from serving.rights.case import CASE, LONGEST_TEXT, Decision, State
 from serving.rights.compared import Compared
 from serving.routes.forms import Form, Instant, Text, Version
 

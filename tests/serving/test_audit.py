@@ -217,6 +217,26 @@ def test_a_line_is_with_the_system_before_its_answer_leaves(home, champion):
     assert seen == [1]
 
 
+def test_no_client_writes_a_method_of_its_own(client, home):
+    client.request("ANN", "/v1/users/user0001/score")
+    client.request("PATCH", "/v1/users/user0001/score")
+    assert [(line["method"], line["status"]) for line in entries(home)] == [("other", 405), ("PATCH", 405)]
+
+
+def test_a_service_that_ends_ends_its_file(home, champion, monkeypatch):
+    synced = []
+    with TestClient(create_app(home)) as client:
+        client.get("/v1/users/user0001/score")
+        monkeypatch.setattr(module.os, "fsync", lambda file: synced.append(file))
+    assert synced
+    with TestClient(client.app) as client:
+        client.get("/v1/users/user0002/score")
+    first, second = sorted(audit_files(home), key=lambda file: file.stat().st_ctime_ns)
+    begins = {json.loads(line_of(file, 1))["after"] is None for file in (first, second)}
+    assert begins == {True, False}
+    assert check(home).tampered == []
+
+
 # The secret
 
 

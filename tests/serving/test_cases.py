@@ -21,16 +21,15 @@ from serving.access.keys import add_key
 from serving.app import create_app
 from serving.rights.audit_files import audit_files
 from serving.rights.audit_reads import reads
-from serving.rights.cases import (
+from serving.rights.case import (
     LONGEST_TEXT,
     MOST_OPEN,
-    Cases,
     CaseTextError,
     ResolvedCaseError,
     TooManyCasesError,
     UnknownCaseError,
-    forget_cases,
 )
+from serving.rights.cases import Cases, forget_cases
 from serving.rights.compared import compared
 from serving.running import service
 from serving.scorer import score_rows

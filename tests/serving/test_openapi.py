@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from serving import app as application
 from serving.problems import Problem
-from serving.rights.cases import CASE
+from serving.rights.case import CASE
 from serving.routes import examples
 from serving.running import service
 from serving.snapshots.cursor import Cursor, read
