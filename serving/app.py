@@ -19,8 +19,10 @@ from serving.access.arrivals import Arrivals
 from serving.access.guard import check_guarded
 from serving.access.limits import LONGEST_HEADERS, USUAL, Limits
 from serving.access.security_headers import SecurityHeaders, docs_policy
+from serving.rights import entrance as rights_entrance
 from serving.rights.clerk import Clerk
-from serving.routes import health, metrics, model, rights, scores, search, users, what_if
+from serving.rights.entrance import closing
+from serving.routes import cases, health, metrics, model, purposes, reads, rights, scores, search, users, what_if
 from serving.running.log import log_request, settings
 from serving.running.metrics import Metrics
 from serving.running.requests_seen import RequestsSeen
@@ -62,7 +64,13 @@ class Application(FastAPI):
         return document
 
 
-def create_app(home: Home, guarded: bool = False, limits: Limits = USUAL, refresh: float = REFRESH_SECONDS) -> FastAPI:
+def create_app(
+    home: Home,
+    guarded: bool = False,
+    limits: Limits = USUAL,
+    refresh: float = REFRESH_SECONDS,
+    demand_purpose: bool = False,
+) -> FastAPI:
     """Build the service; it starts even where the champion or a snapshot is absent, and `/ready` says what is missing.
 
     Parameters
@@ -71,28 +79,38 @@ def create_app(home: Home, guarded: bool = False, limits: Limits = USUAL, refres
     guarded : whether API keys are demanded even while there are none; else they are from the first key on
     limits : of a request
     refresh : seconds between two looks for a newer champion or snapshot
+    demand_purpose : whether requests about people have to say what for
 
     Raises
     ------
     KeysError : the API keys are damaged
+    RecordsError : the home's database is none
     CloutError : `refresh` is not more than 0
 
     """
     app = Application(
-        title="Clout", version=version("clout-score"), description=ABOUT, lifespan=watched(refresh), **PLACES
+        title="Clout", version=version("clout-score"), description=ABOUT, lifespan=closing(watched(refresh)), **PLACES
     )
     app.state.home, app.state.clerk = home, Clerk(home)
     app.state.watcher = Watcher(home, partial(setattr, app.state, "service"), app.state.clerk.look)
     app.state.watcher.look()
     app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher)
     problems.install(app)
+    rights_entrance.install(app, home, demand_purpose)
     entrance.install(app, home, guarded, limits)
-    for routes in (users, what_if, search, scores, model, health, metrics, rights):
+    for routes in (users, what_if, cases, reads, rights, search, scores, model, purposes, health, metrics):
         app.include_router(routes.router)
     return app
 
 
-def serve(home: Home, host: str, port: int, limits: Limits = USUAL, refresh: float = REFRESH_SECONDS) -> None:
+def serve(
+    home: Home,
+    host: str,
+    port: int,
+    limits: Limits = USUAL,
+    refresh: float = REFRESH_SECONDS,
+    demand_purpose: bool = False,
+) -> None:
     """Answer on an address until the process is told to stop.
 
     Parameters
@@ -101,6 +119,7 @@ def serve(home: Home, host: str, port: int, limits: Limits = USUAL, refresh: flo
     host, port : the address; port 0 lets the system choose one, which the log names
     limits : of a request
     refresh : seconds between two looks for a newer champion or snapshot
+    demand_purpose : whether requests about people have to say what for
 
     Raises
     ------
@@ -111,7 +130,7 @@ def serve(home: Home, host: str, port: int, limits: Limits = USUAL, refresh: flo
     guarded = check_guarded(home, host)
     with _listening(host, port) as listening, suppress(KeyboardInterrupt):
         dictConfig(settings())
-        app = create_app(home, guarded, limits, refresh)
+        app = create_app(home, guarded, limits, refresh, demand_purpose)
         config = uvicorn.Config(app, log_config=None, access_log=False, **WIRE)
         log.info("Listening on http://%s:%d, documented at /docs", _in_address(host), listening.getsockname()[1])
         uvicorn.Server(config).run(sockets=[listening])

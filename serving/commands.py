@@ -9,6 +9,7 @@ from features.commands import Events, Identities, Scopes, open_as_asked
 from features.terminal import say, steps, warn
 from serving.access.key_commands import keys
 from serving.reviewing.commands import change, explain, history, what_if
+from serving.rights.commands import audit, case, cases, resolve
 from serving.rights.deletion_commands import forget, opt_out, receipt
 from training.commands import HomeFolder
 from training.home import home_from_environment
@@ -68,6 +69,9 @@ def serve(
         ),
     ] = None,
     refresh: Annotated[float, typer.Option(help="Seconds between looks for a newer champion or snapshot.")] = 5.0,
+    demand_purpose: Annotated[
+        bool, typer.Option(help="Refuse requests about people that do not say what for, as the header Clout-Purpose.")
+    ] = False,
     home: HomeFolder = None,
 ) -> None:
     """Answer scores and explanations over HTTP; the API's documentation is at /docs.
@@ -80,7 +84,7 @@ def serve(
     from serving.app import serve
 
     say(f"The API's documentation: http://{host}:{port}/docs (stop with Ctrl-C)")
-    serve(home_from_environment(home), host, port, Limits(rate), refresh)
+    serve(home_from_environment(home), host, port, Limits(rate), refresh, demand_purpose)
 
 
 def demo(
@@ -100,6 +104,7 @@ def demo(
 
 def add_to(app: typer.Typer) -> None:
     """Give the commands of this layer to the application."""
-    for command in (score, explain, history, change, what_if, opt_out, forget, receipt, serve, demo):
+    rights = (opt_out, forget, receipt, cases, case, resolve, audit)
+    for command in (score, explain, history, change, what_if, *rights, serve, demo):
         app.command()(command)
     app.add_typer(keys, name="keys")

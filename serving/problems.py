@@ -22,7 +22,12 @@ from features.errors import (
     UnknownUserError,
 )
 from serving.reviewing.what_if import TooLittleKnownError
+from serving.rights import purposes
+from serving.rights.audit_secret import AuditError
+from serving.rights.case import CASE, ResolvedCaseError, TooManyCasesError, UnknownCaseError
 from serving.rights.hidden import HiddenUserError
+from serving.rights.notes import about_people
+from serving.rights.purposes import ProhibitedPurposeError, PurposeError
 from serving.snapshots.cursor import CursorError
 from serving.snapshots.folders import AbsentSnapshotError
 from serving.snapshots.search import RangeError
@@ -34,6 +39,7 @@ MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 20
 OF_ANY = (408, 413, 414, 431, 500)
 OF_KEYED = (401, 403, 429)
+OF_PEOPLE = {400: "unfit-purpose", 403: "prohibited-purpose"}
 UNFORESEEN = "Something went wrong in the service; its log says what, under the request's id."
 KINDS: list[tuple[type[CloutError], int, str]] = [
     (HiddenUserError, 410, "hidden-user"),
@@ -50,6 +56,13 @@ KINDS: list[tuple[type[CloutError], int, str]] = [
     (RangeError, 422, "empty-range"),
     (TooLittleKnownError, 422, "insufficient-evidence"),
     (WhatIfError, 422, "no-such-change"),
+    (PurposeError, 400, "unfit-purpose"),
+    (ProhibitedPurposeError, 403, "prohibited-purpose"),
+    (UnknownCaseError, 404, "unknown-case"),
+    (ResolvedCaseError, 409, "resolved-case"),
+    (TooManyCasesError, 409, "too-many-cases"),
+    (AuditError, 503, "no-audit-log"),
+    (RecordsError, 503, "no-records"),
     (CloutError, 422, "refused"),
 ]
 
@@ -72,6 +85,15 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "errors": [{"where": "query.limit", "detail": "Input should be less than or equal to 1000"}],
     },
     "unfit-features": {"detail": "the model was trained on the catalogue 0f5c1f0c2b3a; the installed one differs."},
+    "unfit-purpose": {"detail": f"no purpose came with the request, and this service demands one. {purposes.HOW}"},
+    "prohibited-purpose": {
+        "detail": "the purpose was understood as hiring, and scores are not to be read for that. A score foretells how "
+        "many people will respond to somebody's posts, and nothing about how they work."
+    },
+    "unknown-case": {"detail": f"there is no case {CASE!r}."},
+    "resolved-case": {"detail": f"the case {CASE!r} was resolved already, on 2017-08-02, as 'stands'."},
+    "too-many-cases": {"detail": "10 cases of 'ann' are open already: wait until one is resolved."},
+    "no-audit-log": {"detail": "the audit log in clout-home/audit cannot be read: Permission denied."},
     "no-snapshot": {"detail": "no snapshots: make one with 'clout score EVENTS --as-of T --out SCORES'."},
     "no-model": {"detail": "no champion: make one with 'clout train EVENTS'."},
     "not-ready": {
@@ -137,10 +159,13 @@ def complete(document: dict[str, Any]) -> None:
         for operation in operations.values():
             if operation.get("security"):
                 operation["responses"] |= {str(status): _documented(status, None) for status in OF_KEYED}
+            if about_people(path):
+                purposes.document(operation)
+                operation["responses"] |= {str(status): _documented(status, kind) for status, kind in OF_PEOPLE.items()}
             for response in operation["responses"].values():
                 held = response.get("content", {}).get(MEDIA_TYPE, {})
                 if "example" in held:
-                    held["example"]["instance"] = path.replace("{user}", "ann")
+                    held["example"]["instance"] = path.replace("{user}", "ann").replace("{case}", CASE)
 
 
 def install(app: FastAPI) -> None:
@@ -152,9 +177,11 @@ def install(app: FastAPI) -> None:
     app.exception_handler(Exception)(_unforeseen)
 
 
-def refusal(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+def refusal(
+    scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None, kind: str | None = None
+) -> Response:
     """Make the problem with which a request is refused before any route sees it."""
-    return _answer(Request(scope), status, detail, headers=headers)
+    return _answer(Request(scope), status, detail, kind, headers)
 
 
 def _documented(status: int, kind: str | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ TOGETHER = {
     "serving.access.key_commands",
     "serving.reviewing.commands",
     "serving.rights.deletion_commands",
+    "serving.rights.commands",
 }
 LOADED_BY_SERVING = {
     "bundle",

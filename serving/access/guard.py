@@ -14,6 +14,7 @@ from features.errors import CloutError
 from serving.access.key_ring import KeyRing
 from serving.access.keys import Key, KeysError, Scope, read_keys
 from serving.problems import refusal
+from serving.rights.purposes import check_purpose
 from training.home import Home
 
 # What keeps a service running asks these, and is given no secret; they say nothing about anybody.
@@ -63,7 +64,10 @@ class NeedsKey(SecurityBase):
         self.scope = scope
 
     async def __call__(self, request: Request) -> None:
-        """Refuse a caller whose key does not suffice (403), or who came past the guard without one (401)."""
+        """Refuse a caller whose key does not suffice (403), or who came past the guard without one (401).
+
+        A request about people is refused as well if its purpose is prohibited, or absent where one is demanded.
+        """
         caller: Key | None = request.scope.get(CALLER)
         if caller is None:
             raise HTTPException(401, f"no API key came with the request. {HINT}", {"WWW-Authenticate": "Bearer"})
@@ -72,6 +76,7 @@ class NeedsKey(SecurityBase):
             raise HTTPException(
                 403, f"the key {caller.name!r} has scope {caller.scope}, expected {self.scope}.", demand
             )
+        check_purpose(request.scope)
 
 
 def needs(scope: Scope) -> Any:

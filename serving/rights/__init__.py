@@ -1,1 +1,1 @@
-"""Rights: who is not shown, what a deletion removes and what it tells."""
+"""Rights: what people can ask of a score, who asked about them and what for."""

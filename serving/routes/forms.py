@@ -27,11 +27,13 @@ Instant = Annotated[str, Field(description="ISO 8601, UTC", examples=["2017-07-3
 Version = Annotated[str, Field(description="Of the model, in the registry", examples=["3"])]
 
 
-class _Form(BaseModel):
+class Form(BaseModel):
+    """What all forms have in common: a field that none has is refused."""
+
     model_config = ConfigDict(protected_namespaces=(), extra="forbid")
 
 
-class UserScore(_Form):
+class UserScore(Form):
     """One user's score."""
 
     user: str
@@ -49,7 +51,7 @@ class UserScore(_Form):
     status: str = Field(description="insufficient_evidence where too little is known, else scored")
 
 
-class RowScore(_Form):
+class RowScore(Form):
     """The score of one feature row."""
 
     score: Score
@@ -59,7 +61,7 @@ class RowScore(_Form):
     high: People
 
 
-class Asked(_Form):
+class Asked(Form):
     """What to score: users of the newest snapshot by id, or feature rows; exactly one of the two."""
 
     ids: list[Text] | None = Field(None, max_length=MOST_PER_REQUEST, description="At most 10,000")
@@ -79,7 +81,7 @@ class Asked(_Form):
         return self
 
 
-class UserScores(_Form):
+class UserScores(Form):
     """The scores of those users whom the snapshot knows, in the order asked, and the ids it does not know or show."""
 
     as_of: Instant
@@ -89,7 +91,7 @@ class UserScores(_Form):
     unknown: list[str]
 
 
-class UserPage(_Form):
+class UserPage(Form):
     """One page of a search: users of one snapshot by score, highest first, then by id."""
 
     as_of: Instant
@@ -100,7 +102,7 @@ class UserPage(_Form):
     next_cursor: str | None = Field(description="Asks for the next page; null on the last")
 
 
-class RowScores(_Form):
+class RowScores(Form):
     """The champion's scores of feature rows, in the order given."""
 
     model_version: Version
@@ -108,7 +110,7 @@ class RowScores(_Form):
     scores: list[RowScore]
 
 
-class Model(_Form):
+class Model(Form):
     """The champion."""
 
     model_version: Version
@@ -121,7 +123,7 @@ class Model(_Form):
     figures: dict | None = Field(description="Out-of-time evaluation of its recipe; null if none was registered")
 
 
-class CatalogueEntry(_Form):
+class CatalogueEntry(Form):
     """One feature."""
 
     name: str = Field(examples=["credible_engagers_28d"])
@@ -135,14 +137,14 @@ class CatalogueEntry(_Form):
     sentence: str = Field(description="What a reviewer reads, with {value} in it")
 
 
-class Catalogue(_Form):
+class Catalogue(Form):
     """Every feature, in order, and a fingerprint that changes with any of them."""
 
     catalogue: str
     features: list[CatalogueEntry]
 
 
-class OptOut(_Form):
+class OptOut(Form):
     """Whether somebody is left out by own wish."""
 
     user: str
@@ -150,20 +152,20 @@ class OptOut(_Form):
     since: str | None = Field(description="ISO 8601, UTC; null for one who is not", examples=["2017-07-30T00:00:00Z"])
 
 
-class Health(_Form):
+class Health(Form):
     """The process answers."""
 
     status: str = Field(examples=["ok"])
 
 
-class Stale(_Form):
+class Stale(Form):
     """Why the service answers from an older champion or snapshot than there is."""
 
     detail: str = Field(description="What failed and what to do")
     since: Instant
 
 
-class Readiness(_Form):
+class Readiness(Form):
     """The service has its champion and its snapshot."""
 
     status: str = Field(examples=["ready"])
@@ -171,5 +173,6 @@ class Readiness(_Form):
     as_of: Instant
     users: int = Field(description="In the snapshot")
     stale: dict[str, Stale] = Field(
-        description="The parts, champion or snapshot, that could not be renewed; what there was goes on answering"
+        description="The parts, champion or snapshot, that could not be renewed, what there was goes on answering; and "
+        "audit_log where its lines wait for the disk"
     )

@@ -4,12 +4,13 @@ from difflib import get_close_matches
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body, Request, Response
 
 from features.catalogue import CATALOGUE
 from features.errors import CatalogueError
 from serving.access.guard import READ
 from serving.problems import problems
+from serving.rights.notes import note_about
 from serving.routes.examples import ROWS, SCORES, answered_either
 from serving.routes.forms import Asked, RowScores, UserScore, UserScores
 from serving.routes.quick_json import QuickJsonRoute
@@ -35,8 +36,11 @@ EXAMPLES = {
     response_model=UserScores | RowScores,
     responses=answered_either(ids=SCORES, rows=ROWS) | problems(422, 503),
 )
-def scores(asked: Annotated[Asked, Body(openapi_examples=EXAMPLES)], service: GivenService) -> Response:
+def scores(
+    asked: Annotated[Asked, Body(openapi_examples=EXAMPLES)], service: GivenService, request: Request
+) -> Response:
     """Score users of the newest snapshot by id, or feature rows by the champion; at most 10,000 at once."""
+    note_about(request.scope, asked.ids or [])
     made: UserScores | RowScores
     if asked.ids is not None:
         made = _of_users(service.snapshot(), asked.ids, asked.scope or "all")

@@ -4,10 +4,11 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 
 from serving.access.guard import READ
 from serving.problems import problems
+from serving.rights.notes import note_about
 from serving.routes.examples import CURSOR, PAGE, answered
 from serving.routes.forms import UserPage, UserScore
 from serving.routes.state import GivenAsOf, GivenService
@@ -63,6 +64,7 @@ GivenLimit = Annotated[
 
 @router.get("/users", dependencies=[READ], responses=answered(PAGE) | problems(422, 503, absent_snapshot=404))
 def users(
+    request: Request,
     service: GivenService,
     as_of: GivenAsOf,
     given: GivenWanted,
@@ -76,6 +78,7 @@ def users(
     """
     snapshot, wanted, last = _place(service, as_of, given, cursor)
     found = search(snapshot, wanted, limit, last)
+    note_about(request.scope, (each["user"] for each in found.scores))
     return UserPage(
         as_of=told(snapshot.as_of),
         model_version=snapshot.model_version,

@@ -11,25 +11,34 @@ from fastapi import Depends, Query, Request
 
 from features.errors import AsOfError
 from features.events import instant
+from serving.rights.notes import noted
 from serving.running.service import Service
 
 
 async def _service(request: Request) -> Service:
-    return request.app.state.service
+    service: Service = request.app.state.service
+    notes = noted(request.scope)
+    if notes is not None:
+        notes.service = service
+    return service
 
 
-def _queried(name: str, about: str, example: str) -> Callable[[str | None], Awaitable[datetime | None]]:
+def _queried(name: str, about: str, example: str) -> Callable[..., Awaitable[datetime | None]]:
     """Return a dependency that reads an instant from the query; None where it is not given."""
 
     async def given(
+        request: Request,
         found: Annotated[str | None, Query(alias=name, description=about, examples=[example])] = None,
     ) -> datetime | None:
-        return _instant(found)
+        at, notes = read_instant(found), noted(request.scope)
+        if at is not None and notes is not None:
+            notes.instants[name] = at
+        return at
 
     return given
 
 
-def _instant(as_of: str | None) -> datetime | None:
+def read_instant(as_of: str | None) -> datetime | None:
     """Read an instant; `+` reaches the service as a space where it was not percent-encoded."""
     if as_of is None:
         return None

@@ -74,7 +74,7 @@ class RequestsSeen:
                 raise
         finally:
             seconds = time.perf_counter() - start
-            seen = Seen(request_id, _method(scope), _route(scope), status or 500, seconds, error)
+            seen = Seen(request_id, told_method(scope), _route(scope), status or 500, seconds, error)
             for tell in self._tell:
                 tell(seen)
 
@@ -85,7 +85,8 @@ def _request_id(scope: Scope) -> str:
     return given if WELL_FORMED.fullmatch(given) else uuid4().hex
 
 
-def _method(scope: Scope) -> str:
+def told_method(scope: Scope) -> str:
+    """Return a request's method, `other` where HTTP has none of that name."""
     return scope["method"] if scope["method"] in METHODS else "other"
 
 

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import TypeVar
 
 from features.errors import CatalogueError, CloutError
+from serving.snapshots.files import told
 from serving.snapshots.folders import open_earlier, open_snapshot
 from serving.snapshots.snapshot import Snapshot
 from training.bundle import Bundle
@@ -79,6 +80,12 @@ class Service:
         """What is not there, and why: empty when the service is ready."""
         parts = {"champion": self._champion, "snapshot": self._newest}
         return {name: str(part) for name, part in parts.items() if isinstance(part, CloutError)}
+
+    @cached_property
+    def newest(self) -> tuple[str, str] | None:
+        """The instant and the model version of the newest snapshot, as the audit log tells them; None without one."""
+        found = self._newest
+        return (told(found.as_of), found.model_version) if isinstance(found, Snapshot) else None
 
     def snapshot(self, as_of: datetime | None = None) -> Snapshot:
         """Return the newest snapshot, or the one of exactly that instant.

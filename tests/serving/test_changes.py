@@ -376,5 +376,5 @@ def test_what_the_service_cannot_tell(client, asked, status, kind):
 
 def test_the_route_is_documented(client):
     route = client.get("/openapi.json").json()["paths"]["/v1/users/{user}/change"]["get"]
-    assert {given["name"] for given in route["parameters"]} == {"user", "from", "to", "scope"}
+    assert {given["name"] for given in route["parameters"]} == {"user", "from", "to", "scope", "Clout-Purpose"}
     assert {"200", "404", "422", "503"} <= set(route["responses"])

@@ -1,6 +1,7 @@
 """The OpenAPI document: complete, true, and one shape of errors over all routes."""
 
 from math import log
+from urllib.parse import parse_qsl
 
 import pytest
 from fastapi.routing import APIRoute
@@ -9,6 +10,7 @@ from pydantic import TypeAdapter
 
 from serving import app as application
 from serving.problems import Problem
+from serving.rights.case import CASE
 from serving.routes import examples
 from serving.running import service
 from serving.snapshots.cursor import Cursor, read
@@ -36,6 +38,23 @@ PROVOKED = {
     ("get", "/v1/users", 404): ["/v1/users?scope=topic:fish", "/v1/users?as_of=2016-01-01"],
     ("get", "/v1/users", 422): ["/v1/users?limit=0", "/v1/users?cursor=x", "/v1/users?min_score=2&max_score=1"],
     ("post", "/v1/scores", 422): ["/v1/scores"],
+    ("get", "/v1/users/{user}/reads", 422): ["/v1/users/a/reads?from=x", f"/v1/users/a/reads?{LATER}"],
+    ("post", "/v1/users/{user}/cases", 404): [
+        f"{UNKNOWN}/cases",
+        "/v1/users/user0003/cases?scope=topic:birds",
+        "/v1/users/user0001/cases?as_of=2016-01-01",
+    ],
+    ("post", "/v1/users/{user}/cases", 422): [
+        "/v1/users/user0001/cases?said=",
+        "/v1/users/user0001/cases?said=%00",
+        "/v1/users/user0001/cases?as_of=soon",
+        "/v1/users/user0001/cases?strange=1",
+    ],
+    ("get", "/v1/users/{user}/cases/{case}", 404): [f"/v1/users/user0001/cases/{CASE}", "/v1/users/a/cases/%00"],
+    ("get", "/v1/cases", 422): ["/v1/cases?limit=0", "/v1/cases?cursor=after-0", "/v1/cases?state=x"],
+    ("get", "/v1/cases/{case}", 404): [f"/v1/cases/{CASE}", "/v1/cases/x"],
+    ("post", "/v1/cases/{case}/resolution", 404): [f"/v1/cases/{CASE}/resolution"],
+    ("post", "/v1/cases/{case}/resolution", 422): [f"/v1/cases/{CASE}/resolution?decision=upheld"],
     ("put", "/v1/users/{user}/opt-out", 422): ["/v1/users//opt-out"],
     ("delete", "/v1/users/{user}/opt-out", 422): ["/v1/users//opt-out"],
     ("delete", "/v1/users/{user}", 422): ["/v1/users/"],
@@ -43,11 +62,18 @@ PROVOKED = {
 }
 BY_NO_REQUEST = {
     ("get", "/v1/model", 422),  # when the installed catalogue is another than the champion's
+    ("get", "/v1/cases/{case}", 422),  # FastAPI tells of it wherever there is a parameter
+    ("get", "/v1/users/{user}/cases/{case}", 422),
     ("get", "/v1/receipts/{receipt}", 422),
 }
-
-# What is kept in records is told as absent by tests of these.
-OF_RECORDS = {"/v1/users/{user}/opt-out", "/v1/users/{user}", "/v1/receipts/{receipt}"}
+BODIES = {
+    "/v1/scores": {"ids": ["user0001"]},
+    "/v1/users/{user}/cases": {"said": "I was there."},
+    "/v1/cases/{case}/resolution": {"decision": "stands", "reasons": "Nothing is missing."},
+}
+# What is kept in records and files of its own is told as absent by tests of these.
+OF_RECORDS = {"/v1/users/{user}/reads", "/v1/users/{user}/cases/{case}", "/v1/cases", "/v1/cases/{case}"}
+OF_RECORDS |= {"/v1/cases/{case}/resolution", "/v1/users/{user}/opt-out", "/v1/users/{user}", "/v1/receipts/{receipt}"}
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +112,11 @@ def problem(answer, status):
 
 
 def asked(client, method, path):
-    return client.request(method, path, json={"ids": ["user0001"]} if method == "post" else None)
+    return client.request(method, filled(path), json=BODIES[path] if method == "post" else None)
+
+
+def filled(path):
+    return path.replace("{user}", "ann").replace("{case}", CASE)
 
 
 def test_every_route_and_parameter_is_described_with_an_example(app):
@@ -149,7 +179,7 @@ def test_every_documented_error_is_a_problem(app):
             content = held["content"][PROBLEM]
             assert content["schema"] == reference, (path, status)
             example = Problem.model_validate(content["example"], strict=True, extra="forbid")
-            assert (example.status, example.instance) == (int(status), path.replace("{user}", "ann"))
+            assert (example.status, example.instance) == (int(status), filled(path))
 
 
 def test_what_is_provoked_is_all_that_is_documented(app):
@@ -165,7 +195,10 @@ def test_what_is_provoked_is_all_that_is_documented(app):
 @pytest.mark.parametrize(("method", "path", "status"), PROVOKED)
 def test_documented_errors_can_be_provoked_and_have_the_one_shape(client, method, path, status):
     for place in PROVOKED[method, path, status]:
-        found = problem(client.request(method, place, json={} if method == "post" else None), status)
+        bare, _, query = place.partition("?")
+        body = {} if path == "/v1/scores" else BODIES.get(path, {}) | dict(parse_qsl(query, keep_blank_values=True))
+        answer = client.post(bare, json=body) if method == "post" else client.get(place)
+        found = problem(answer, status)
         assert found["instance"] == place.partition("?")[0]
 
 
@@ -173,7 +206,7 @@ def test_every_route_refuses_other_methods(client):
     answered = {path: {m.upper() for m in held if m in METHODS} for path, held in client.app.openapi()["paths"].items()}
     for path, methods in answered.items():
         for method in {"GET", "PUT", "POST", "DELETE", "PATCH"} - methods:
-            answer = client.request(method, path.replace("{user}", "user0001"))
+            answer = client.request(method, filled(path))
             problem(answer, 405)
             assert {each.strip() for each in answer.headers["allow"].split(",")} == methods
 
@@ -181,7 +214,7 @@ def test_every_route_refuses_other_methods(client):
 def test_every_route_that_needs_a_snapshot_or_a_model_documents_and_answers_that_there_is_none(app):
     client = TestClient(app, raise_server_exceptions=False)
     for method, path, told in operations(app):
-        answer = asked(client, method, path.replace("{user}", "ann"))
+        answer = asked(client, method, path)
         if path in OF_RECORDS:
             assert answer.status_code in (200, 202, 404)
         elif "503" in told["responses"]:

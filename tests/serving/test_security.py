@@ -40,7 +40,7 @@ HOSTILE = {
     "url": "http://169.254.169.254/latest",
     "absolute": "/etc/passwd",
     "long": "x" * 5000,
-    "too long": "x" * 50_000,
+    "too long": "x" * 20_000,
     "many slashes": "/" * 2000,
     "emoji": "\U0001f600" * 500,
     "json": '{"$ne": null}',
@@ -50,6 +50,9 @@ HOSTILE = {
 }
 # Bytes of a path that are no text, and what a client never sends by itself.
 RAW = ["%00", "%ED%A0%80", "%FF%FE", "%C0%AE%C0%AE%C0%AF", "%2e%2e%2f%2e%2e", "%0d%0aX-Injected:%20yes", "%", "%zz"]
+
+# Asked for those as well whom no snapshot knows any more.
+FOR_ANYBODY = {"/v1/users/{user}/reads": [200]}
 
 
 @pytest.fixture
@@ -96,9 +99,10 @@ def test_hostile_ids_in_paths(client, of_users, name):
     for path in of_users:
         answer = client.get(re.sub(r"\{\w+\}", lambda _: quote(HOSTILE[name], safe=""), path))
         check_harmless(answer)
-        assert answer.status_code in (404, 414)
+        assert answer.status_code in (404, 414, *FOR_ANYBODY.get(path, ()))
         if answer.status_code == 404 and "nothing is at" not in answer.json()["detail"]:
-            assert answer.json()["type"].rpartition(":")[2] in ("unknown-user", "absent-snapshot", "absent-receipt")
+            told = ("unknown-user", "absent-snapshot", "absent-receipt", "unknown-case")
+            assert answer.json()["type"].rpartition(":")[2] in told
 
 
 @pytest.mark.parametrize("raw", RAW)
@@ -107,10 +111,11 @@ def test_raw_bytes_in_paths(app, of_users, raw):
     for path in of_users:
         asked = re.sub(r"\{\w+\}", lambda _: raw, path)
         status, headers, body = call(app, asked)
-        assert status == 404
-        assert headers[b"content-type"] == b"application/problem+json"
-        assert json.loads(body)["status"] == 404
+        assert status in (404, *FOR_ANYBODY.get(path, ()))
         assert b"x-injected" not in headers
+        if status == 404:
+            assert headers[b"content-type"] == b"application/problem+json"
+            assert json.loads(body)["status"] == 404
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -178,7 +183,7 @@ def call(app, path, headers=()):
         "host",
         "accept",
         "authorization",
-        "x-purpose",
+        "clout-purpose",
         "traceparent",
     ],
 )

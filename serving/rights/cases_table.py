@@ -1,0 +1,89 @@
+"""Cases on the terminal: the list that waits, and one case with its ledger then and now."""
+
+from features.terminal import say, table
+from serving.rights.case import DECISIONS, Case
+from serving.rights.compared import Compared, Pair, Side
+from training.reasons import LEAST_POINTS
+
+SHOWN_TEXT = 60
+
+
+def cases_table(found: list[Case], state: str) -> None:
+    """Print cases, one a row."""
+    if not found:
+        say(f"There are no {'' if state == 'any' else f'{state} '}cases.")
+        return
+    rows = [
+        [each.case, each.user, each.opened[:10], f"{each.as_of[:10]} ({each.scope})", _short(each.said), _state(each)]
+        for each in found
+    ]
+    table(f"Contested scores: {len(rows)}", ["case", "user", "opened", "score of", "said", "state"], rows, left=6)
+
+
+def case_table(case: Case, today: Compared) -> None:
+    """Print a case: what was said, the ledger as it was beside today's, and what became of it."""
+    told = case.explanation
+    say(f"Case {case.case} of {case.user}, opened {case.opened} by {case.opened_by}.")
+    say(f"It contests {told['score']:.1f} points, scope {case.scope}, as of {case.as_of}, model {case.model_version}:")
+    say("\n".join(f"  {line}" for line in case.said.splitlines()))
+    title = f"The ledger of then ({case.as_of[:10]}) and of today"
+    table(title, ["", "then", "now", "moved"], _rows(case, today))
+    for about, sentences in (("For it", told["reasons_for"]), ("Against it", told["reasons_against"])):
+        if sentences:
+            say(f"{about}, then: {' '.join(sentences)}")
+    say(_today(today))
+    if case.decision is not None:
+        say(f"Resolved {case.resolved} by {case.resolved_by}, {case.decision} ({DECISIONS[case.decision]}):")
+        say("\n".join(f"  {line}" for line in str(case.reasons).splitlines()))
+    else:
+        say(f"Resolve it: clout resolve {case.case} --decision {'|'.join(DECISIONS)} --reason REASON")
+
+
+def _rows(case: Case, today: Compared) -> list[list[str]]:
+    """Show the lines that are worth half a point, then or now; without today's ledger, that of then alone."""
+    then, now = case.explanation, today.now
+    start = ["Where everybody starts", f"{then['base']:+.2f}", f"{now.base:+.2f}" if now else "", ""]
+    if now is None:
+        lines = [line for line in then["lines"] if abs(line["points"]) >= LEAST_POINTS]
+        rows = [[f"  {line['sentence']}", f"{line['points']:+.2f}", "", ""] for line in lines]
+    else:
+        rows = [_row(pair) for pair in today.lines if _counts(pair)]
+    end = ["Score", f"{then['score']:.2f}", f"{now.score:.2f}" if now else "", _moved(today.moved)]
+    return [start, *rows, end]
+
+
+def _counts(pair: Pair) -> bool:
+    return any(side is not None and abs(side.points) >= LEAST_POINTS for side in (pair.then, pair.now))
+
+
+def _row(pair: Pair) -> list[str]:
+    sentences = list(dict.fromkeys(side.sentence for side in (pair.then, pair.now) if side is not None))
+    return [f"  {' Now: '.join(sentences)}", _points(pair.then), _points(pair.now), _moved(pair.moved)]
+
+
+def _points(side: Side | None) -> str:
+    return "" if side is None else f"{side.points:+.2f}"
+
+
+def _moved(points: float | None) -> str:
+    return "" if points is None or abs(points) < 0.005 else f"{points:+.2f}"
+
+
+def _today(today: Compared) -> str:
+    if today.now is None:
+        return f"There is no ledger of today: {today.absent}"
+    if today.same_snapshot:
+        return "The newest snapshot is the one that is contested."
+    model = "the same model" if today.same_model else f"another model, version {today.now.model_version}"
+    return (
+        f"Today is the snapshot as of {today.now.as_of}, by {model}. Lines worth less than half a point are left out."
+    )
+
+
+def _state(case: Case) -> str:
+    return case.state if case.decision is None else f"{case.decision}, by {case.resolved_by}"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN_TEXT else f"{line[: SHOWN_TEXT - 3]}..."
