@@ -1,7 +1,7 @@
 """The contract: whatever a request holds, the service answers what its OpenAPI document says.
 
-Schemathesis makes the requests from the document: its examples, each parameter at and beyond its bounds, and random ones
-that fit or do not; always the same ones. The person and the instants of the examples are in the home, so that many are
+Schemathesis makes the requests from the document: its examples, each parameter at and beyond its bounds, random ones
+that fit or do not; always the same. The person and the instants of the examples are in the home, so that many are
 answered by 200.
 """
 
