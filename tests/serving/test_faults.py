@@ -295,7 +295,9 @@ class TestFullDisk:
         place.mkdir()
         mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], capture_output=True)
         if mounted.returncode:
-            pytest.skip(f"no small disk can be mounted here: {mounted.stderr.decode().strip()}; the next test stands in")
+            pytest.skip(
+                f"no small disk can be mounted here: {mounted.stderr.decode().strip()}; the next test stands in"
+            )
         yield place
         subprocess.run(["umount", "--lazy", place], check=True)
 
@@ -327,7 +329,7 @@ class TestFullDisk:
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
         try:
-            with pytest.raises(OutputError, match="cannot be written: .*File too large"):
+            with pytest.raises(OutputError, match=r"cannot be written: .*File too large"):
                 publish(home, LATER)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
