@@ -11,7 +11,8 @@ readiness and metrics. A request has failed where
 - an explanation or a change does not add up, or a batch or page holds other people than were asked for.
 
 The memory of the service is held against its requests from a tenth of them on; what it may still grow by is --growth.
-Ctrl-C ends the asking and tells what there is. The exit code is 1 where a request failed, a renewal was not taken up within a minute, or memory grew further.
+Ctrl-C ends the asking and tells what there is. The exit code is 1 where a request failed, a renewal was not taken up
+within a minute, or memory grew further.
 """
 
 import argparse
