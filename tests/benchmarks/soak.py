@@ -54,6 +54,7 @@ from training.scale import Scale
 
 CLOUT = "import sys; from serving.command import main; sys.argv[0] = 'clout'; main()"
 PATIENCE = 60.0
+IDLE_SECONDS = 3.0
 MIX = {
     "score": 30, "explanation": 10, "history": 8, "change": 1, "what-if": 2, "ids": 8, "rows": 8, "search": 14,
     "model": 5, "catalogue": 4, "health": 4, "ready": 3, "metrics": 3,
@@ -161,7 +162,7 @@ class Caller:
     def __init__(self, asked: Asked, port: int, seed: int):
         self.asked, self.chosen = asked, random.Random(seed)
         self.connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-        self.seen = ""
+        self.seen, self.answered = "", 0.0
         self.cursor: str | None = None
 
     def work(self) -> None:
@@ -280,9 +281,12 @@ class Caller:
 
     def _text(self, method: str, path: str, body: str | None = None) -> str:
         headers = {"Content-Type": "application/json"} if body else {}
+        if time.monotonic() > self.answered + IDLE_SECONDS:  # else the service may close it while it is asked
+            self.connection.close()
         self.connection.request(method, path, body, headers)
         answer = self.connection.getresponse()
         text = answer.read().decode()
+        self.answered = time.monotonic()
         _check(answer.status == 200, f"{answer.status} {text[:300]}")
         return text
 
