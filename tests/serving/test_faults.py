@@ -42,33 +42,34 @@ FILES = ["scores.parquet", "features.arrow", "typical.parquet", "snapshot.json",
 FILES += [f"bundle/{name}" for name in ("bundle.json", "booster.txt", "low.txt", "high.txt")]
 
 SERVE = """
-import sys
+import random, sys, threading, time
+from datetime import datetime
 from pathlib import Path
+folder, server, clock, rate = sys.argv[1:]
+offset, now, now_ns = 0.0, time.time, time.time_ns
+class Stepping(datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return datetime.fromtimestamp(time.time(), tz)
+def step():
+    global offset
+    steps = random.Random(0)
+    while True:
+        offset = steps.choice([-1e9, -3600.0, -1.0, 0.0, 1.0, 3600.0, 1e9])
+        time.sleep(0.02)
+if clock == "stepping":  # before anything else takes the clock by its name
+    time.time, time.time_ns = lambda: now() + offset, lambda: now_ns() + int(offset * 1e9)
 from serving.access.limits import Limits
 from serving.app import serve
 from serving.running import watched
 from training.home import Home
 watched.AGAIN_SECONDS = 0.5
-if sys.argv[3] == "stepping":
-    import random, threading, time
-    from datetime import datetime
-    now, now_ns, steps = time.time, time.time_ns, random.Random(0)
-    offset = 0.0
-    class Stepping(datetime):
-        @classmethod
-        def now(cls, tz=None):
-            return datetime.fromtimestamp(time.time(), tz)
-    def step():
-        global offset
-        while True:
-            offset = steps.choice([-1e9, -3600.0, -1.0, 0.0, 1.0, 3600.0, 1e9])
-            time.sleep(0.02)
-    time.time, time.time_ns = lambda: now() + offset, lambda: now_ns() + int(offset * 1e9)
+if clock == "stepping":
     for name, module in list(sys.modules.items()):
         if name.split(".")[0] in ("serving", "training") and getattr(module, "datetime", None) is datetime:
             module.datetime = Stepping
     threading.Thread(target=step, daemon=True).start()
-serve(Home(Path(sys.argv[1]), sys.argv[2] or None), "127.0.0.1", 0, Limits(rate=float(sys.argv[4])), refresh=0.2)
+serve(Home(Path(folder), server or None), "127.0.0.1", 0, Limits(rate=float(rate)), refresh=0.2)
 """
 
 PUBLISHER = """
