@@ -1,45 +1,121 @@
-"""Writing aside: a result appears whole under its name, or the older one stays."""
+"""Writing aside: a result appears whole under its name, or the older one stays.
 
+That holds when the work fails, when the process is killed at any moment, and when the machine loses its power: what was
+written is on the disk before it gets its name, and a name changes hands in one step.
+"""
+
+import errno
+import fcntl
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 
 from features.errors import EventsError, OutputError
+from features.exchange import exchange
 
 FOREIGN = (".csv", ".tsv", ".gz", ".json", ".jsonl", ".ndjson", ".xml", ".zip", ".7z")
+PREFIX = ".clout-aside-"
+OLDER = "older"
 
 
 @contextmanager
 def aside(out: Path) -> Iterator[Path]:
     """Open a folder beside `out`, on the same disk, that is gone afterwards whatever happens.
 
+    A process that is killed leaves its folder there; the next one that writes beside it clears it away.
+
     Raises
     ------
     OutputError : nothing can be written there
 
     """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = TemporaryDirectory(prefix=".clout-", dir=out.parent)
-    except OSError as error:
-        raise OutputError(f"{out.parent} cannot be written to: {error.strerror}.") from error
-    with folder as name:
-        yield Path(name)
+    with ExitStack() as held:
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            clear_left(out.parent)
+            folder = _held_folder(out.parent, held)
+        except OSError as error:
+            raise OutputError(f"{out.parent} cannot be written to: {error.strerror}.") from error
+        yield folder
 
 
 def replace(made: Path, out: Path, scratch: Path) -> None:
-    """Put the file or folder `made` in the place of `out`; both, and `scratch`, are on one disk."""
+    """Put the file or folder `made` in the place of `out`; both, and `scratch`, are on one disk.
+
+    Where a folder is replaced and the disk cannot exchange two names in one step (see `features.exchange`), the name
+    has nothing for a moment; if the process is killed in it, the next one that writes beside `out` puts the older
+    folder back.
+    """
+    to_disk(made)
     if not out.is_dir():
         made.replace(out)
-        return
-    older = scratch / "older"
+    elif not exchange(made, out):
+        _replace_in_two_steps(made, out, scratch / OLDER / out.name)
+    _sync(out.parent)
+
+
+def to_disk(made: Path) -> None:
+    """Wait until a file, or a folder with all that is in it, is on the disk; else a power loss may leave it empty."""
+    for folder, _, files in os.walk(made):
+        for name in files:
+            _sync(Path(folder, name))
+        _sync(Path(folder))
+    if made.is_file():
+        _sync(made)
+
+
+def _sync(place: Path) -> None:
+    opened = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # fsync(2): what this lies on keeps nothing back
+            raise
+    finally:
+        os.close(opened)
+
+
+def _replace_in_two_steps(made: Path, out: Path, older: Path) -> None:
+    older.parent.mkdir()
     out.rename(older)
     try:
         made.rename(out)
     except BaseException:
         older.rename(out)
         raise
+
+
+def _held_folder(parent: Path, held: ExitStack) -> Path:
+    """Make a folder that is locked as long as `held` is open: the system unlocks it when its process is gone."""
+    while True:
+        folder = Path(mkdtemp(prefix=PREFIX, dir=parent))
+        with suppress(FileNotFoundError):  # another process cleared it away before it was locked
+            opened = _opened(folder, held)
+            held.callback(rmtree, folder, ignore_errors=True)
+            with suppress(OSError):  # a disk that knows no locks; what is left there nobody clears
+                fcntl.flock(opened, fcntl.LOCK_EX)
+            folder.stat()
+            return folder
+
+
+def _opened(folder: Path, held: ExitStack) -> int:
+    opened = os.open(folder, os.O_RDONLY)
+    held.callback(os.close, opened)
+    return opened
+
+
+def clear_left(parent: Path) -> None:
+    """Take away the folders that no process holds any more, and put back what one of them was about to replace."""
+    for left in parent.glob(f"{PREFIX}*"):
+        with ExitStack() as held, suppress(OSError):  # one that is held, another's, or gone by now stays as it is
+            fcntl.flock(_opened(left, held), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for older in left.glob(f"{OLDER}/*"):
+                if not (parent / older.name).exists():
+                    older.rename(parent / older.name)
+            rmtree(left)
 
 
 def is_file(out: Path) -> bool:

@@ -114,7 +114,7 @@ def open_as_asked(
 
 
 def _write_features(acts: "Acts", as_of: str | None, out: Path, scopes: Sequence[str]) -> None:
-    from features.aside import aside
+    from features.aside import aside, replace
     from features.events import instant
     from features.opening import check_scopes, checked_as_of
     from features.table import feature_rows
@@ -124,7 +124,7 @@ def _write_features(acts: "Acts", as_of: str | None, out: Path, scopes: Sequence
     with step("features") as progress, aside(out) as scratch:
         rows = feature_rows(acts, at, progress)
         rows.to_parquet(scratch / out.name, index=False)
-        (scratch / out.name).replace(out)
+        replace(scratch / out.name, out, scratch)
     say(f"{len(rows):,} rows, {rows.shape[1] - 2} features as of {at:%Y-%m-%d %H:%M:%S} UTC in {out}.")
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.aside import aside
+from features.aside import aside, replace
 from features.errors import EventsError, OutputError
 from features.store import is_store
 from features.store_forgetting import forget_in_store
@@ -81,7 +81,7 @@ def _rewrite(file: Path, users: Collection[str]) -> None:
             for batch in opened.iter_batches(ROWS_AT_ONCE, use_threads=False):
                 writer.write_table(pa.Table.from_batches([batch.filter(kept(batch, users))]))
         copymode(file, made)
-        made.replace(file)
+        replace(made, file, scratch)
 
 
 def kept(batch: pa.RecordBatch, users: Collection[str]) -> pa.Array:

@@ -21,6 +21,7 @@ import ibis.expr.types as ir
 import pandas as pd
 from pyarrow import parquet
 
+from features import aside
 from features.acts import Acts, acts, check_keys
 from features.errors import EventsError, OutputError, ScopeError, StoreError
 from features.events import VERBS, connect, open_events, span
@@ -92,7 +93,7 @@ def take_in(
         _write_new_people(found.people, folder, manifest, scratch / "people.parquet")
         if identities is not None:
             identities.to_parquet(scratch / IDENTITIES)
-            (scratch / IDENTITIES).replace(folder / IDENTITIES)
+            aside.replace(scratch / IDENTITIES, folder / IDENTITIES, scratch)
         held, new = (parquet.read_metadata(scratch / f"{kind}.parquet").num_rows for kind in ("acts", "people"))
         part = Part(f"part-{len(manifest.parts):05d}", held, new, first.isoformat(), last.isoformat(), digest)
         _commit(scratch, folder, replace(manifest, parts=(*manifest.parts, part)))
@@ -234,11 +235,11 @@ def _commit(scratch: Path, folder: Path, manifest: Manifest) -> None:
     """Move the newest part to its place, then name it in the manifest, in one step."""
     for kind in ("acts", "people"):
         (folder / kind).mkdir(exist_ok=True)
-        (scratch / f"{kind}.parquet").replace(part_file(folder, kind, manifest.parts[-1].name))
+        aside.replace(scratch / f"{kind}.parquet", part_file(folder, kind, manifest.parts[-1].name), scratch)
     put_manifest(scratch, folder, manifest)
 
 
 def put_manifest(scratch: Path, folder: Path, manifest: Manifest) -> None:
     """Name the parts of a store, in one step."""
     (scratch / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1) + "\n")
-    (scratch / MANIFEST).replace(folder / MANIFEST)
+    aside.replace(scratch / MANIFEST, folder / MANIFEST, scratch)

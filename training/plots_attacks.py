@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from features.aside import aside
+from features.aside import aside, replace
 from features.errors import OutputError
 from training.ground import SCORING, TRAINING
 from training.plots import ACCENT, INK, PALE
@@ -103,4 +103,4 @@ def draw(report: dict, out: Path) -> None:
     """
     with aside(out) as scratch:
         attacks(report).savefig(scratch / out.name)
-        (scratch / out.name).replace(out)
+        replace(scratch / out.name, out, scratch)

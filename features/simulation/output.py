@@ -49,5 +49,5 @@ class Output:
         files = self.parts.finish()
         pq.write_table(truth, self.scratch / "truth.parquet", compression="zstd")
         replace(files[0] if is_file(self.out) else self.scratch / "events", self.out, self.scratch)
-        (self.scratch / "truth.parquet").replace(self.truth)
+        replace(self.scratch / "truth.parquet", self.truth, self.scratch)
         return (self.out,) if is_file(self.out) else tuple(self.out / file.name for file in files)

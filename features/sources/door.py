@@ -176,4 +176,4 @@ def _place_rejects(file: Path, landing: Landing) -> None:
     if landing.rejects is None:
         rejects_path(landing.out).unlink(missing_ok=True)
     else:
-        file.replace(landing.rejects)
+        replace(file, landing.rejects, file.parent)

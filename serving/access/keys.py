@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from features.aside import aside
+from features.aside import aside, replace
 from features.errors import CloutError
 from training.home import Home
 
@@ -160,9 +160,7 @@ def _write(home: Home, keys: dict[str, Key]) -> None:
         made = scratch / file.name
         with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
             out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        made.replace(file)
+        replace(made, file, scratch)
 
 
 @contextmanager

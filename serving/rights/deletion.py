@@ -5,25 +5,27 @@ leaves somebody who is hidden, and work that the next look of a service or the n
 """
 
 import fcntl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
 from features import forgetting
+from features.aside import clear_left
 from features.errors import CloutError, EventsError, OutputError, SnapshotError, StoreError
 from features.identities import checked
 from features.store import is_store, read_store_identities
 from serving.rights import kept_snapshots
+from serving.rights.cases import forget_cases
 from serving.rights.remains import remains
 from serving.snapshots.folders import list_snapshots
 from training.home import Home
 from training.opt_outs import left_out
 from training.receipts import Asked, Receipt, Removed, begin, finish, note, under_way
 
-# What else holds something of a user: each removes it and returns how many rows of what it was.
-FORGETS: list[Callable[[Home, str], Mapping[str, int]]] = []
+# What else holds something of a user, and what removes it and returns how many rows it was.
+FORGETS: dict[str, Callable[[Home, str], int]] = {"cases": forget_cases}
 LOCK = ".forgetting.lock"
 
 
@@ -72,7 +74,7 @@ def carry_out(home: Home) -> list[Receipt]:
 
 def _carry_out(home: Home, asked: Asked) -> Receipt:
     failed: dict[str, str] = {}
-    kept_snapshots.recover(home.snapshots)
+    clear_left(home.snapshots)  # a writer that was killed may have left people there
     for folder in list_snapshots(home):
         place = f"snapshot {folder.name}"
         with _failing(failed, place, SnapshotError):
@@ -81,10 +83,8 @@ def _carry_out(home: Home, asked: Asked) -> Receipt:
         place = f"events {events}"
         with _failing(failed, place, EventsError, StoreError):
             asked = _clear_events(home, asked, events, place)
-    for forgets in FORGETS:
-        removed = [forgets(home, user) for user in asked.ids]
-        for what in dict.fromkeys(what for each in removed for what in each):
-            asked = _noted(home, asked, what, sum(each.get(what, 0) for each in removed))
+    for what, forgets in FORGETS.items():
+        asked = _noted(home, asked, what, sum(forgets(home, user) for user in asked.ids))
     return finish(home, asked, failed, remains(home, asked.ids, bool(asked.events)))
 
 

@@ -2,21 +2,18 @@
 
 import json
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from shutil import copy, copytree, rmtree
+from shutil import copy, copytree
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
-from features.errors import OutputError
-from serving.snapshots import files
+from serving.snapshots import files, sums
 from serving.snapshots.kept_rows import READING, ROWS_PER_BATCH, WRITING
 from training.bundle import FACTS_FILE as BUNDLE_FACTS
 
-SCRATCH, OLDER = ".forgetting", "older-"
 BATCHES_AT_ONCE = 16
 FORGOTTEN = "(forgotten)"
 
@@ -36,10 +33,9 @@ def held(folder: Path, users: Collection[str]) -> int:
 
 
 def forget(folder: Path, users: Collection[str], cleared: int) -> None:
-    """Take people out of a snapshot; memory holds some ten thousand rows at a time.
+    """Take people out of a snapshot, which is put in its place whole; memory holds some ten thousand rows at a time.
 
-    What is typical among peers, and everybody else's percentiles, stay as they were published. One process does this at
-    a time; a snapshot that one left half way when it was killed is put right by `recover`.
+    What is typical among peers, and everybody else's percentiles, stay as they were published.
 
     Parameters
     ----------
@@ -53,34 +49,10 @@ def forget(folder: Path, users: Collection[str], cleared: int) -> None:
     OutputError : the disk refuses
 
     """
-    recover(folder.parent)
-    made = folder.parent / SCRATCH / folder.name
-    try:
-        with _disk(folder):
-            made.mkdir(parents=True)
-            _write(folder, made, users, cleared)
-            folder.rename(made.with_name(OLDER + folder.name))
-            made.rename(folder)
-    finally:
-        recover(folder.parent)
-
-
-def recover(snapshots: Path) -> None:
-    """Put a snapshot back that lost its place when a process was killed, and clear up what it left.
-
-    Raises
-    ------
-    OutputError : the disk refuses
-
-    """
-    scratch = snapshots / SCRATCH
-    with _disk(scratch):
-        for older in scratch.glob(f"{OLDER}*"):
-            place = snapshots / older.name.removeprefix(OLDER)
-            if not place.exists():
-                (scratch / place.name).rename(place)
-        if scratch.exists():
-            rmtree(scratch)
+    with files.written_aside(folder) as made:
+        made.mkdir()
+        _write(folder, made, users, cleared)
+        sums.seal(made)
 
 
 def _write(folder: Path, made: Path, users: Collection[str], cleared: int) -> None:
@@ -91,14 +63,6 @@ def _write(folder: Path, made: Path, users: Collection[str], cleared: int) -> No
     copytree(folder / files.BUNDLE_FOLDER, made / files.BUNDLE_FOLDER)
     _forget_seeds(made, users)
     _facts(folder, made, cleared)
-
-
-@contextmanager
-def _disk(place: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{place} cannot be written anew: {error.strerror}.") from error
 
 
 def _scores(folder: Path, made: Path, users: Collection[str]) -> None:

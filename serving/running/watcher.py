@@ -1,7 +1,6 @@
 """The watcher: takes up a newer snapshot and another champion while the service answers."""
 
 import logging
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from threading import Event, Thread
@@ -11,6 +10,7 @@ from fastapi import FastAPI
 from features.errors import CloutError, RegistryError, SnapshotError
 from serving.running.service import Champion, Service, load_champion, load_newest
 from serving.running.watched import Watched
+from serving.snapshots import files
 from serving.snapshots.folders import list_snapshots
 from serving.snapshots.snapshot import Snapshot
 from training.home import Home
@@ -93,10 +93,6 @@ def watched(every: float) -> Callable:
 def _folders(home: Home) -> tuple:
     """Tell which snapshots there are; one that was replaced under its name is another folder."""
     try:
-        return tuple((folder.name, *_identity(folder.stat())) for folder in list_snapshots(home))
+        return tuple((folder.name, files.identity(folder)) for folder in list_snapshots(home))
     except OSError as error:
         raise SnapshotError(f"the snapshots in {home.snapshots} cannot be listed: {error}.") from error
-
-
-def _identity(found: os.stat_result) -> tuple[int, int, int]:
-    return found.st_dev, found.st_ino, found.st_mtime_ns

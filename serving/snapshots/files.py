@@ -16,6 +16,7 @@ from features.errors import AsOfError, OutputError, RegistryError, SnapshotError
 from features.events import instant
 from serving.snapshots.kept_rows import KeptRows, map_rows
 from serving.snapshots.peers import Typical
+from serving.snapshots.sums import unlike
 from training.bundle import read_bundle
 
 SCORES_FILE = "scores.parquet"
@@ -59,6 +60,15 @@ def named(folder: Path) -> tuple[datetime, str] | None:
         return instant(found["as_of"]), found["version"]
     except AsOfError:
         return None
+
+
+def identity(folder: Path) -> tuple[int, int, int] | None:
+    """Tell one folder from another that takes its name; None where there is none."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 def age_order(folder: Path) -> tuple:
@@ -122,6 +132,14 @@ def read_scores(folder: Path) -> pa.Table:
         table = pq.read_table(folder / SCORES_FILE, read_dictionary=REPEATING, partitioning=None)
         user = table.column("user").cast(pa.large_string())
         return table.set_column(table.column_names.index("user"), "user", user).combine_chunks()
+
+
+def check_sums(folder: Path) -> None:
+    """See that every file is, byte for byte, as it was written."""
+    with whole(folder):
+        other = unlike(folder)
+    if other is not None:
+        raise damaged(other, ValueError("its bytes are not those that were written"))
 
 
 def check_bundle(folder: Path) -> None:

@@ -15,7 +15,7 @@ from features.events import instant
 from features.table import KEYS
 from serving.rights.hidden import hidden
 from serving.scorer import in_order
-from serving.snapshots import files
+from serving.snapshots import files, sums
 from serving.snapshots.kept_rows import write_rows
 from serving.snapshots.peers import typical_values
 from serving.snapshots.snapshot import Snapshot
@@ -72,6 +72,7 @@ def write_snapshot(
         write_rows(rows, folder / files.FEATURES_FILE)
         files.write_table(typical_values(rows), folder / files.TYPICAL_FILE)
         (folder / files.FACTS_FILE).write_text(json.dumps(facts, indent=1) + "\n")
+        sums.seal(folder)
     return target
 
 
@@ -178,13 +179,30 @@ def open_earlier(home: Home, than: Snapshot, as_of: datetime | None = None) -> S
 
 
 def read_snapshot(folder: Path, hidden: Callable[[], LeftOut]) -> Snapshot:
-    """Open the snapshot in a folder, of which `hidden` tells who is not shown, and see that its files agree.
+    """Open the snapshot in a folder, of which `hidden` tells who is not shown.
+
+    Its files have to agree and to be as they were written. One that is replaced by another of the same name while it is
+    read is read again.
 
     Raises
     ------
     SnapshotError : a file is absent, damaged or of another length than the rest; says which
 
     """
+    while True:
+        before = files.identity(folder)
+        try:
+            found = _read(folder, hidden)
+        except SnapshotError:
+            if files.identity(folder) == before:
+                raise
+            continue
+        if files.identity(folder) == before:
+            return found
+
+
+def _read(folder: Path, hidden: Callable[[], LeftOut]) -> Snapshot:
+    files.check_sums(folder)
     facts = files.read_facts(folder)
     scores, features = files.read_scores(folder), files.map_features(folder)
     with files.whole(folder / files.FACTS_FILE):

@@ -20,6 +20,7 @@ from serving.reviewing.changes import change, remarks
 from serving.running import service
 from serving.scorer import score_rows
 from serving.snapshots.folders import AbsentSnapshotError, list_snapshots, open_earlier, open_snapshot, write_snapshot
+from serving.snapshots.sums import seal
 from training.change import PARTS
 from training.config import Config, Model
 from training.panel import Split
@@ -147,6 +148,7 @@ def test_a_bundle_of_another_catalogue_is_refused(two):
     facts = json.loads(file.read_text())
     facts["features"] = {"gone": "123"} | facts["features"]
     file.write_text(json.dumps(facts))
+    seal(folder)
     after = open_snapshot(two)
     with pytest.raises(CatalogueError, match="another catalogue of features: absent here: gone"):
         change(open_earlier(two, after), after, "user0001")

@@ -24,6 +24,7 @@ from serving.rights import deletion, kept_snapshots
 from serving.rights.deletion import ask, carry_out
 from serving.rights.hidden import HiddenUserError
 from serving.rights.kept_snapshots import FORGOTTEN
+from serving.snapshots import files
 from serving.snapshots.folders import list_snapshots, open_snapshot, write_snapshot
 from training.opt_outs import left_out, opt_out, opted_out, take_back
 from training.receipts import AbsentReceiptError, Removed, read_receipt, under_way
@@ -180,7 +181,7 @@ def test_a_deletion_that_is_asked_twice_has_one_receipt(kept):
 
 STEPS = [
     (kept_snapshots, "_write"),
-    (kept_snapshots, "rmtree"),
+    (files, "replace"),
     (kept_snapshots, "_facts"),
     (deletion, "_clear_events"),
     (deletion, "remains"),
@@ -229,9 +230,10 @@ def test_a_killed_process_leaves_what_a_service_brings_to_its_end(kept):
     code = """
 import os, signal, sys
 from pathlib import Path
-from serving.rights import deletion, kept_snapshots
+from features import aside
+from serving.rights import deletion
 from training.home import Home
-kept_snapshots.rmtree = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+aside.rmtree = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 home = Home(Path(sys.argv[1]))
 deletion.ask(home, sys.argv[2])
 deletion.carry_out(home)
@@ -262,7 +264,7 @@ def test_a_damaged_snapshot_is_told_and_the_rest_is_cleared(kept, file):
 
 def test_others_who_keep_something_forget_it_too(kept, monkeypatch):
     notes = {WHO: 3}
-    monkeypatch.setattr(deletion, "FORGETS", [lambda _, user: {"notes": notes.pop(user, 0)}])
+    monkeypatch.setattr(deletion, "FORGETS", {"notes": lambda _, user: notes.pop(user, 0)})
     ask(kept, WHO)
     (receipt,) = carry_out(kept)
     assert Removed("notes", 3) in receipt.removed

@@ -16,6 +16,7 @@ from serving.snapshots import files as snapshot_files
 from serving.snapshots import kept_rows, snapshot
 from serving.snapshots.folders import AbsentSnapshotError, list_snapshots, open_snapshot, write_scores, write_snapshot
 from serving.snapshots.peers import audience_band, band_of
+from serving.snapshots.sums import seal
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 EARLIER = AS_OF - timedelta(days=28)
@@ -30,7 +31,7 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path, home, bundle, scores, 
     before = contents(first)
     assert set(before) == {
         "scores.parquet", "features.arrow", "snapshot.json", "typical.parquet",
-        "bundle/booster.txt", "bundle/low.txt", "bundle/high.txt", "bundle/bundle.json",
+        "bundle/booster.txt", "bundle/low.txt", "bundle/high.txt", "bundle/bundle.json", "SHA256SUMS",
     }  # fmt: skip
     again = write_snapshot(home, AS_OF, bundle, "3", scores, rows.sample(frac=1, random_state=2))
     assert again == first
@@ -141,9 +142,11 @@ def test_damage_names_the_file(home, name, damage):
 def test_files_that_disagree_are_damage(home, scores):
     (folder,) = list_snapshots(home)
     write_scores(scores.head(5), folder / "scores.parquet")
+    seal(folder)
     with pytest.raises(SnapshotError, match=r"scores\.parquet cannot be read \(5 rows, expected"):
         open_snapshot(home)
     write_scores(scores.iloc[::-1], folder / "scores.parquet")
+    seal(folder)
     with pytest.raises(SnapshotError, match="users are not in order"):
         open_snapshot(home)
 
@@ -257,6 +260,7 @@ def test_old_scores_are_told_even_when_the_catalogue_has_moved_on(home):
     facts = json.loads(file.read_text())
     facts["features"] = {"gone": "123"} | facts["features"]
     file.write_text(json.dumps(facts))
+    seal(folder)
     opened = open_snapshot(home)
     assert opened.score("user0001")["user"] == "user0001"
     with pytest.raises(CatalogueError, match="absent here: gone"):

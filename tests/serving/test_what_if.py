@@ -19,6 +19,7 @@ from serving.scorer import in_order, score_rows
 from serving.snapshots.folders import list_snapshots, open_snapshot, write_snapshot
 from serving.snapshots.kept_rows import write_rows
 from serving.snapshots.peers import SHOWN, Shown
+from serving.snapshots.sums import seal
 from training import stopping
 from training.config import Config, Model
 from training.home import Home
@@ -94,6 +95,7 @@ def another_catalogue(home, rows):
     told = json.loads(file.read_text())
     told["features"]["days_absent"] = "0" * 12
     file.write_text(json.dumps(told))
+    seal(folder)
 
 
 class TestShown:

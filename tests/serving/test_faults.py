@@ -1,0 +1,493 @@
+"""Faults: the service answers from the last good state, says so in `/ready`, and recovers by itself."""
+
+import json
+import os
+import pickle
+import random
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fastapi.testclient import TestClient
+
+from features.catalogue import CATALOGUE
+from features.errors import OutputError, SnapshotError
+from features.table import KEYS
+from serving import command
+from serving.access.keys import KeysError, add_key, read_keys, remove_key
+from serving.app import create_app
+from serving.scorer import score_rows
+from serving.snapshots.files import told
+from serving.snapshots.folders import list_snapshots, open_snapshot, write_snapshot
+from training.home import Home
+from training.registry import promote, register
+from training.tracking import QUIET
+
+AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
+LATER = AS_OF + timedelta(days=28)
+PATIENCE = 120
+FILES = ["scores.parquet", "features.arrow", "typical.parquet", "snapshot.json", "SHA256SUMS"]
+FILES += [f"bundle/{name}" for name in ("bundle.json", "booster.txt", "low.txt", "high.txt")]
+
+SERVE = """
+import random, sys, threading, time
+from datetime import datetime
+from pathlib import Path
+folder, server, clock, rate = sys.argv[1:]
+offset, now, now_ns = 0.0, time.time, time.time_ns
+class Stepping(datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return datetime.fromtimestamp(time.time(), tz)
+def step():
+    global offset
+    steps = random.Random(0)
+    while True:
+        offset = steps.choice([-1e9, -3600.0, -1.0, 0.0, 1.0, 3600.0, 1e9])
+        time.sleep(0.02)
+if clock == "stepping":  # before anything else takes the clock by its name
+    time.time, time.time_ns = lambda: now() + offset, lambda: now_ns() + int(offset * 1e9)
+from serving.access.limits import Limits
+from serving.app import serve
+from serving.running import watched
+from training.home import Home
+watched.AGAIN_SECONDS = 0.5
+if clock == "stepping":
+    for name, module in list(sys.modules.items()):
+        if name.split(".")[0] in ("serving", "training") and getattr(module, "datetime", None) is datetime:
+            module.datetime = Stepping
+    threading.Thread(target=step, daemon=True).start()
+serve(Home(Path(folder), server or None), "127.0.0.1", 0, Limits(rate=float(rate)), refresh=0.2)
+"""
+
+PUBLISHER = """
+import json, os, pickle, signal, sys, time
+from pathlib import Path
+from serving.snapshots.folders import write_snapshot
+from training.home import Home
+home, as_of, bundle, version, contents = pickle.loads(Path(sys.argv[1]).read_bytes())
+changing = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
+touched = 0
+def changes(event, told):
+    writes = event == "open" and told[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    return (writes or event in changing) and str(home.snapshots) in str(told)
+def killed_at(step):
+    def hook(event, told):
+        global touched
+        if changes(event, told):
+            touched += 1
+            if touched == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+    return hook
+def publish(how):
+    if "step" in how:
+        sys.addaudithook(killed_at(how["step"]))
+        write_snapshot(home, as_of, bundle, version, *contents[how["step"] % 2])
+    while "seconds" in how:
+        for content in contents:
+            write_snapshot(home, as_of, bundle, version, *content)
+for line in sys.stdin:
+    how = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        publish(how)
+        os._exit(0)
+    if "seconds" in how:
+        time.sleep(how["seconds"])
+        os.kill(child, signal.SIGKILL)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory, bundle):
+    """A home whose registry holds two versions, the first of which is champion."""
+    home = Home(tmp_path_factory.mktemp("registry") / "home")
+    home.folder.mkdir()
+    for _ in range(2):
+        register(home, bundle, {}, {}, {}, {})
+    promote(home, "1")
+    return home
+
+
+@pytest.fixture
+def whole(versions, home):
+    """A home with a champion and a snapshot."""
+    home.store.write_bytes(versions.store.read_bytes())
+    return home
+
+
+def dealt(bundle, rows, seed, version="3"):
+    """The same people, among whom the features are dealt out anew: their scores and rows."""
+    order = np.random.default_rng(seed).permutation(len(rows))
+    found = rows[KEYS].join(rows[CATALOGUE.names].take(order).set_axis(rows.index))
+    return score_rows(bundle, version, found), found
+
+
+@pytest.fixture
+def publish(bundle, rows):
+    def publish(home, as_of, seed=5):
+        return write_snapshot(home, as_of, bundle, "3", *dealt(bundle, rows, seed))
+
+    return publish
+
+
+class Served:
+    """A service in a process of its own, and a client of it."""
+
+    def __init__(self, address, key=None):
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.client = httpx.Client(base_url=address, trust_env=False, timeout=PATIENCE, headers=headers)
+
+    def score(self, user="user0001"):
+        answer = self.client.get(f"/v1/users/{user}/score")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def ready(self):
+        answer = self.client.get("/ready")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def until(self, holds):
+        """Wait until what `/ready` tells is so; it answers 200, and scores are told, all the while."""
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            found = self.ready()
+            self.score()
+            if holds(found):
+                return found
+            time.sleep(0.05)
+        raise AssertionError(f"/ready went on telling {found}")
+
+
+@contextmanager
+def running(command, log, **how):
+    """Run a process with its output in a file, and end it and its children."""
+    with log.open("w") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True, **how)
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait(timeout=PATIENCE)
+
+
+def awaited(process, log, found):
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until and process.poll() is None:
+        if place := found():
+            return place
+        time.sleep(0.05)
+    raise AssertionError(f"it did not start: {log.read_text()[-2000:]}")
+
+
+@pytest.fixture
+def served(tmp_path):
+    """Start services, each in a process of its own, whose log is `tmp_path / "service.log"`."""
+    with ExitStack() as ended:
+
+        def start(home, clock="steady", rate=0.0, key=None):
+            log = tmp_path / "service.log"
+            told = [str(home.folder), home.tracking_uri or "", clock, str(rate)]
+            environment = os.environ | {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+            process = ended.enter_context(running([sys.executable, "-c", SERVE, *told], log, env=environment))
+            listening = re.compile(r"Listening on (http://127\.0\.0\.1:\d+),")
+            found = awaited(process, log, lambda: listening.search(log.read_text()))
+            service = Served(found[1], key)
+            ended.callback(service.client.close)
+            return service
+
+        yield start
+
+
+class TestKill:
+    """Kill -9 while a snapshot is being published, over and over under one name."""
+
+    @pytest.fixture
+    def contents(self, bundle, rows):
+        return [dealt(bundle, rows, seed) for seed in (1, 2)]
+
+    @pytest.fixture
+    def publisher(self, whole, tmp_path, bundle, contents):
+        """Publish in a process that is killed as asked, and return how it ended."""
+        given = tmp_path / "given"
+        given.write_bytes(pickle.dumps((whole, AS_OF, bundle, "3", contents)))
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        with subprocess.Popen([sys.executable, "-c", PUBLISHER, given], **pipes) as process:
+
+            def killed(**how):
+                process.stdin.write(json.dumps(how) + "\n")
+                process.stdin.flush()
+                return int(process.stdout.readline())
+
+            yield killed
+            process.stdin.close()
+
+    @pytest.fixture
+    def is_whole(self, whole, bundle, rows, contents):
+        """See that the newest snapshot is all of one of those that were published."""
+        published = [score_rows(bundle, "3", rows), *(scores for scores, _ in contents)]
+        known = [dict(zip(scores["user"] + scores["scope"], scores["score"], strict=True)) for scores in published]
+
+        def holds():
+            opened = open_snapshot(whole)
+            found = opened.scores.to_pandas()
+            assert dict(zip(found["user"] + found["scope"].astype(str), found["score"], strict=True)) in known
+
+        return holds
+
+    def test_at_every_step_on_the_disk_there_is_a_whole_snapshot(self, whole, publisher, publish, is_whole):
+        client = TestClient(create_app(whole), raise_server_exceptions=False)
+        step = 1
+        while (ended := publisher(step=step)) == -signal.SIGKILL:
+            is_whole()
+            client.app.state.watcher.look()
+            assert (client.get("/ready").status_code, client.get("/ready").json()["stale"]) == (200, {})
+            assert client.get("/v1/users/user0001/explanation").status_code == 200
+            step += 1
+        assert ended == 0
+        assert step > 10, f"hardly any step was seen: {step}"
+        publish(whole, AS_OF)
+        assert [each.name for each in whole.snapshots.iterdir()] == ["2017-07-30T000000Z_v3"]
+
+    def test_at_any_moment_the_service_goes_on(self, whole, publisher, served, is_whole, monkeypatch, tmp_path):
+        service, moments = served(whole), random.Random(0)
+        for _ in range(15):
+            assert publisher(seconds=moments.uniform(0.02, 0.4)) == -signal.SIGKILL
+            is_whole()
+            assert service.ready()["as_of"] == service.score()["as_of"] == told(AS_OF)
+        acts = [(AS_OF - timedelta(days=day), f"user{k}", "reply", "ann") for day in (3, 40, 200) for k in range(5)]
+        names = ("time", "actor", "verb", "target")
+        events = pa.table([pa.array(column) for column in zip(*acts, strict=True)], names)
+        pq.write_table(events, tmp_path / "events.parquet")
+        words = ["score", str(tmp_path / "events.parquet"), "--as-of", told(LATER), "--home", str(whole.folder)]
+        monkeypatch.setattr(sys, "argv", ["clout", *words, "--out", str(tmp_path / "scores.parquet")])
+        with pytest.raises(SystemExit) as ended:
+            command.main()
+        assert ended.value.code in (0, None)
+        assert not list(whole.snapshots.glob(".*")), "what the killed ones left is cleared away"
+        found = service.client.get("/v1/users/ann/score")
+        until = time.monotonic() + PATIENCE
+        while found.status_code != 200 and time.monotonic() < until:
+            time.sleep(0.05)
+            found = service.client.get("/v1/users/ann/score")
+        assert found.json()["as_of"] == told(LATER)
+        assert service.ready()["stale"] == {}
+
+
+class TestFullDisk:
+    @pytest.fixture
+    def disk(self, tmp_path):
+        place = tmp_path / "disk"
+        place.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], capture_output=True)
+        if mounted.returncode:
+            pytest.skip(
+                f"no small disk can be mounted here: {mounted.stderr.decode().strip()}; the next test stands in"
+            )
+        yield place
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+    def test_what_does_not_fit_changes_nothing(self, whole, disk, served, publish):
+        home = Home(shutil.copytree(whole.folder, disk / "home"))
+        service = served(home)
+        add_key(home, "first", "read")
+        remove_key(home, "first")
+        room = os.statvfs(disk)
+        for left in (64 << 10, 0):
+            filler = disk / f"filler{left}"
+            filler.write_bytes(b"x" * (room.f_bavail * room.f_frsize - left))
+            with pytest.raises(OutputError, match="cannot be written"):
+                publish(home, LATER)
+            room = os.statvfs(disk)
+        with pytest.raises(KeysError, match="No space left"):
+            add_key(home, "second", "read")
+        assert read_keys(home) == {}
+        assert [folder.name for folder in home.snapshots.iterdir()] == ["2017-07-30T000000Z_v3"]
+        found = service.until(lambda found: found["stale"] == {})
+        assert found["as_of"] == told(AS_OF)
+        for filler in disk.glob("filler*"):
+            filler.unlink()
+        publish(home, LATER)
+        service.until(lambda found: found["as_of"] == told(LATER))
+
+    @pytest.mark.parametrize("room", [0, 1 << 10, 16 << 10, 64 << 10])
+    def test_a_file_that_may_not_grow_so_long_changes_nothing(self, home, publish, room):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+        try:
+            with pytest.raises(OutputError, match=r"cannot be written: .*File too large"):
+                publish(home, LATER)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert [folder.name for folder in home.snapshots.iterdir()] == ["2017-07-30T000000Z_v3"]
+        publish(home, LATER)
+        assert told(open_snapshot(home).as_of) == told(LATER)
+
+
+def cut(content):
+    return content[: len(content) // 2]
+
+
+def emptied(_):
+    return b""
+
+
+def flipped(content):
+    """Flip one bit, of a digit where there is one: what is read then is as well-formed as before."""
+    digits = [k for k, byte in enumerate(content) if 48 <= byte < 56]
+    place = digits[len(digits) // 2] if digits else len(content) // 2
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+class TestCorruptSnapshot:
+    """A damaged snapshot arrives as the newest."""
+
+    @pytest.fixture
+    def client(self, whole):
+        return TestClient(create_app(whole), raise_server_exceptions=False)
+
+    @pytest.mark.parametrize("damaged", [cut, emptied, flipped])
+    @pytest.mark.parametrize("file", FILES)
+    def test_the_one_before_it_answers_until_it_is_made_anew(self, whole, client, publish, file, damaged):
+        newer = publish(whole, LATER)
+        place = newer / file
+        place.write_bytes(damaged(place.read_bytes()))
+        client.app.state.watcher.look()
+        found = client.get("/ready").json()
+        assert (found["status"], found["as_of"], set(found["stale"])) == ("ready", told(AS_OF), {"snapshot"})
+        assert "the snapshot is damaged" in found["stale"]["snapshot"]["detail"]
+        assert client.get("/v1/users/user0001/explanation").json()["as_of"] == told(AS_OF)
+        publish(whole, LATER)
+        client.app.state.watcher.look()
+        found = client.get("/ready").json()
+        assert (found["as_of"], found["stale"]) == (told(LATER), {})
+
+    def test_any_bit_of_any_file_is_told(self, home):
+        (folder,) = list_snapshots(home)
+        chosen = random.Random(0)
+        assert {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()} == set(FILES)
+        for file in FILES:
+            before = (folder / file).read_bytes()
+            for _ in range(5):
+                place, bit = chosen.randrange(len(before)), 1 << chosen.randrange(8)
+                (folder / file).write_bytes(before[:place] + bytes([before[place] ^ bit]) + before[place + 1 :])
+                with pytest.raises(SnapshotError, match="the snapshot is damaged"):
+                    open_snapshot(home)
+            (folder / file).write_bytes(before)
+        assert open_snapshot(home).score("user0001")
+
+    def test_one_that_older_versions_wrote_without_sums_is_read(self, home):
+        (folder,) = list_snapshots(home)
+        (folder / "SHA256SUMS").unlink()
+        assert open_snapshot(home).score("user0001")
+
+
+class TestRegistryAway:
+    """A real MLflow server is stopped and started again."""
+
+    @pytest.fixture
+    def server(self, whole, tmp_path):
+        """Start the server of the home's registry, at the same address each time."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            address = f"http://127.0.0.1:{free.getsockname()[1]}"
+
+        @contextmanager
+        def start():
+            words = ["server", "--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--workers", "1"]
+            words += ["--backend-store-uri", f"sqlite:///{whole.store}", "--no-serve-artifacts"]
+            log = tmp_path / "server.log"
+            environment = os.environ | QUIET
+            with running([sys.executable, "-m", "mlflow", *words], log, env=environment, cwd=tmp_path) as process:
+                awaited(process, log, lambda: answers(f"{address}/health"))
+                yield Home(whole.folder, address)
+
+        return start
+
+    def test_it_comes_back(self, server, served, publish):
+        with server() as there:
+            service = served(there)
+            assert (service.ready()["model_version"], service.ready()["stale"]) == ("1", {})
+        found = service.until(lambda found: found["stale"])
+        assert set(found["stale"]) == {"champion"}
+        assert f"the registry at {there.tracking_uri} did not answer" in found["stale"]["champion"]["detail"]
+        row = {"rows": [{"credible_pace_28d": 1}]}
+        assert service.client.post("/v1/scores", json=row).json()["model_version"] == "1"
+        publish(there, LATER)
+        found = service.until(lambda found: found["as_of"] == told(LATER))
+        assert set(found["stale"]) == {"champion"}
+        with server() as there:
+            service.until(lambda found: not found["stale"])
+            promote(there, "2")
+            service.until(lambda found: found["model_version"] == "2")
+
+
+def answers(address):
+    with suppress(httpx.TransportError):
+        return httpx.get(address, trust_env=False, timeout=5).status_code == 200
+    return False
+
+
+class TestSteppingClock:
+    """A clock that steps back and forth, by seconds, hours and decades, fifty times a second."""
+
+    def test_a_newer_snapshot_is_found_and_a_damaged_one_tried_again(self, whole, served, publish):
+        service = served(whole, "stepping")
+        newer = publish(whole, LATER)
+        os.utime(newer, (0, 0))
+        service.until(lambda found: found["as_of"] == told(LATER))
+        newest = publish(whole, LATER + timedelta(days=1))
+        kept = (newest / "scores.parquet").read_bytes()
+        (newest / "scores.parquet").write_bytes(b"")
+        publish(whole, LATER)  # something is otherwise, so that the damaged one is looked at
+        service.until(lambda found: "snapshot" in found["stale"] or found["as_of"] != told(LATER))
+        (newest / "scores.parquet").write_bytes(kept)
+        service.until(lambda found: not found["stale"] and found["as_of"] == told(LATER + timedelta(days=1)))
+
+    def test_rates_are_counted_by_another_clock(self, whole, served):
+        service = served(whole, "stepping", rate=2.0)
+        ask = lambda: service.client.get("/v1/users/user0001/score").status_code  # noqa: E731
+        start, answered, until = time.monotonic(), [], time.monotonic() + 2.5
+        while time.monotonic() < until:
+            answered.append(ask())
+        good, seconds = answered.count(200), time.monotonic() - start
+        assert set(answered) == {200, 429}
+        assert 4 <= good <= 4 + 2 * seconds + 1, "four at once, then two a second"
+        time.sleep(0.6)
+        assert ask() == 200
+
+    def test_keys_are_seen_and_logs_and_metrics_stay_sound(self, whole, served, tmp_path):
+        kept = add_key(whole, "kept", "admin")
+        service = served(whole, "stepping", key=kept)
+        for _ in range(3):
+            other = {"Authorization": f"Bearer {add_key(whole, 'other', 'read')}"}
+            assert service.client.get("/v1/users/user0001/score", headers=other).status_code == 200
+            remove_key(whole, "other")
+            assert service.client.get("/v1/users/user0001/score", headers=other).status_code == 401
+        for _ in range(30):
+            service.score()
+            time.sleep(0.02)
+        figures = service.client.get("/metrics").text
+        seconds = [float(line.split()[-1]) for line in figures.splitlines() if "request_seconds_sum" in line]
+        assert seconds
+        assert all(0 <= each < PATIENCE for each in seconds)
+        lines = [json.loads(line) for line in (tmp_path / "service.log").read_text().splitlines()]
+        requests = [line for line in lines if line["logger"] == "clout.requests"]
+        assert len(requests) == len({line["request_id"] for line in requests}) >= 8
+        assert all(0 <= line["ms"] < PATIENCE * 1000 for line in requests)
+        years = {line["time"][:4] for line in requests}
+        assert len(years) > 1, f"the clock did not step: {years}"
