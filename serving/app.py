@@ -81,7 +81,7 @@ def create_app(home: Home, guarded: bool = False, limits: Limits = USUAL, refres
         title="Clout", version=version("clout-score"), description=ABOUT, lifespan=watched(refresh), **PLACES
     )
     app.state.watcher = Watcher(home, partial(setattr, app.state, "service"))
-    app.state.watcher.look()
+    app.state.watcher.look_here()
     app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher)
     problems.install(app)
     entrance.install(app, home, guarded, limits)

@@ -29,6 +29,7 @@ LOADED_BY_SERVING = {
     "levers",
     "peer_values",
     "reasons",
+    "records",
     "registry",
     "scale",
     "stopping",

@@ -28,7 +28,7 @@ class AbsentSnapshotError(SnapshotError):
 def write_snapshot(
     home: Home, as_of: datetime, bundle: Bundle, version: str, scores: pd.DataFrame, rows: pd.DataFrame
 ) -> Path:
-    """Write a snapshot; one of the same instant and model version is replaced.
+    """Write a snapshot, to the database of the home too if it has one; one of the same instant and model is replaced.
 
     Parameters
     ----------
@@ -44,6 +44,7 @@ def write_snapshot(
     Raises
     ------
     OutputError : the disk refuses
+    RecordsError : the database refuses; then there is no such snapshot in the home either
     ValueError : the scores and the rows are not of the same users and scopes, or the scores not of that version
 
     """
@@ -64,6 +65,10 @@ def write_snapshot(
         write_rows(rows, folder / files.FEATURES_FILE)
         files.write_table(typical_values(rows), folder / files.TYPICAL_FILE)
         (folder / files.FACTS_FILE).write_text(json.dumps(facts, indent=1) + "\n")
+        if home.database:
+            from serving.snapshots.shared import Shared  # and with it a database's drivers, which few homes need
+
+            Shared(home).publish(folder)
     return target
 
 
