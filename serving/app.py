@@ -1,29 +1,31 @@
 """The service: an HTTP API over the champion and the snapshots."""
 
 import logging
-import socket
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from logging.config import dictConfig
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from features.errors import CloutError
 from serving import problems
 from serving.access import entrance
 from serving.access.arrivals import Arrivals
 from serving.access.guard import check_guarded
+from serving.access.key_ring import KeyRing
 from serving.access.limits import LONGEST_HEADERS, USUAL, Limits
 from serving.access.security_headers import SecurityHeaders, docs_policy
 from serving.routes import health, metrics, model, scores, search, users, what_if
+from serving.running.address import listening, url
 from serving.running.log import log_request, settings
 from serving.running.metrics import Metrics
 from serving.running.requests_seen import RequestsSeen
 from serving.running.watcher import REFRESH_SECONDS, Watcher, watched
+from serving.running.workers import Workers, check_workers, end_with_parent, shared_folder
 from training.home import Home
 
 log = logging.getLogger("uvicorn.error")
@@ -32,11 +34,18 @@ ABOUT = """Influence scores, 0 to 100, that foretell how many people will engage
 User ids are opaque; percent-encode them in paths. The ids `.` and `..`, which clients resolve away there, are answered
 by `POST /v1/scores`. Every error is `application/problem+json` (RFC 9457)."""
 
+# How long requests under way may take to end when the service is stopped, and a worker to say that it lives.
+GRACE_SECONDS = 25
+HANGING_SECONDS = 30
+
 # What uvicorn itself holds requests to; it keeps an idle connection for five seconds. Its own lines about requests
 # and websockets would hold paths, and these the ids of users.
 WIRE: dict[str, Any] = {
     "http": Arrivals,
     "ws": "none",
+    "access_log": False,
+    "timeout_graceful_shutdown": GRACE_SECONDS,
+    "timeout_worker_healthcheck": HANGING_SECONDS,
     "server_header": False,
     "h11_max_incomplete_event_size": 2 * LONGEST_HEADERS,
 }
@@ -61,7 +70,13 @@ class Application(FastAPI):
         return document
 
 
-def create_app(home: Home, guarded: bool = False, limits: Limits = USUAL, refresh: float = REFRESH_SECONDS) -> FastAPI:
+def create_app(
+    home: Home,
+    guarded: bool = False,
+    limits: Limits = USUAL,
+    refresh: float = REFRESH_SECONDS,
+    together: Path | None = None,
+) -> FastAPI:
     """Build the service; it starts even where the champion or a snapshot is absent, and `/ready` says what is missing.
 
     Parameters
@@ -70,6 +85,7 @@ def create_app(home: Home, guarded: bool = False, limits: Limits = USUAL, refres
     guarded : whether API keys are demanded even while there are none; else they are from the first key on
     limits : of a request
     refresh : seconds between two looks for a newer champion or snapshot
+    together : the folder of several workers, if it is to be one of them
 
     Raises
     ------
@@ -82,16 +98,23 @@ def create_app(home: Home, guarded: bool = False, limits: Limits = USUAL, refres
     )
     app.state.watcher = Watcher(home, partial(setattr, app.state, "service"))
     app.state.watcher.look_here()
-    app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher)
+    app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher, together)
     problems.install(app)
-    entrance.install(app, home, guarded, limits)
+    entrance.install(app, home, guarded, limits, together)
     for routes in (users, what_if, search, scores, model, health, metrics):
         app.include_router(routes.router)
     return app
 
 
-def serve(home: Home, host: str, port: int, limits: Limits = USUAL, refresh: float = REFRESH_SECONDS) -> None:
-    """Answer on an address until the process is told to stop.
+def serve(
+    home: Home,
+    host: str,
+    port: int,
+    limits: Limits = USUAL,
+    refresh: float = REFRESH_SECONDS,
+    workers: int = 1,
+) -> None:
+    """Answer on an address until the process is told to stop; requests under way are finished.
 
     Parameters
     ----------
@@ -99,30 +122,32 @@ def serve(home: Home, host: str, port: int, limits: Limits = USUAL, refresh: flo
     host, port : the address; port 0 lets the system choose one, which the log names
     limits : of a request
     refresh : seconds between two looks for a newer champion or snapshot
+    workers : how many processes answer; where there are several, this one starts them, again where one dies
 
     Raises
     ------
-    CloutError : the address is taken or not of this machine, or `refresh` is not more than 0
+    CloutError : the address is taken or not of this machine, or `refresh` or `workers` is not more than 0
     KeysError : it is no loopback address and there are no API keys, or they are damaged
 
     """
+    check_workers(workers)
     guarded = check_guarded(home, host)
-    with _listening(host, port) as listening, suppress(KeyboardInterrupt):
+    with listening(host, port) as found, suppress(KeyboardInterrupt):
         dictConfig(settings())
-        app = create_app(home, guarded, limits, refresh)
-        config = uvicorn.Config(app, log_config=None, access_log=False, **WIRE)
-        log.info("Listening on http://%s:%d, documented at /docs", _in_address(host), listening.getsockname()[1])
-        uvicorn.Server(config).run(sockets=[listening])
+        if workers == 1:
+            app = create_app(home, guarded, limits, refresh)
+            log.info("Listening on %s, documented at /docs", url(host, found))
+            uvicorn.Server(uvicorn.Config(app, log_config=None, **WIRE)).run(sockets=[found])
+            return
+        watched(refresh), KeyRing(home, guarded)  # what is wrong with them is told here, not by each worker
+        log.info("Listening on %s with %d workers, documented at /docs", url(host, found), workers)
+        with shared_folder() as together:
+            made = partial(_worker, home, guarded, limits, refresh, together)
+            config = uvicorn.Config(made, factory=True, workers=workers, log_config=settings(worker=True), **WIRE)
+            Workers(config, [found], together).run()
 
 
-def _in_address(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    if not 0 <= port < 65_536:
-        raise CloutError(f"cannot listen on {host} port {port}: ports are numbered 0 to 65535.")
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise CloutError(f"cannot listen on {host} port {port}: {error}. Choose another host or port.") from error
+def _worker(*given: Any) -> FastAPI:
+    """Build the application of one worker, in its process."""
+    end_with_parent()
+    return create_app(*given)

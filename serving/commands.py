@@ -12,6 +12,13 @@ from serving.reviewing.commands import change, explain, history, what_if
 from training.commands import HomeFolder
 from training.home import home_from_environment
 
+Database = Annotated[
+    str | None,
+    typer.Option(
+        help="URL of the PostgreSQL that replicas share; default CLOUT_DATABASE, which no process list shows."
+    ),
+]
+
 
 def score(
     events: Events,
@@ -22,6 +29,7 @@ def score(
     points: Annotated[
         Path | None, typer.Option(help="Where everybody's points per feature go: a .parquet file.")
     ] = None,
+    database: Database = None,
     home: HomeFolder = None,
 ) -> None:
     """Score everybody with the champion: one row per user and scope; the scopes are the champion's unless given.
@@ -35,7 +43,7 @@ def score(
     from serving.snapshots.folders import write_scores, write_snapshot
     from training.registry import required_champion
 
-    place = home_from_environment(home)
+    place = home_from_environment(home, database)
     bundle, version = required_champion(place)
     scopes = scope or bundle.scopes
     acts = open_as_asked(events, scopes, identities)
@@ -51,7 +59,9 @@ def score(
         write_points(bundle, rows, points)
     snapshot = write_snapshot(place, at, bundle, version, scores, rows)
     say(f"{len(scores):,} scores as of {at:%Y-%m-%d %H:%M:%S} UTC by version {version} in {out}.")
-    say(f"Snapshot: {snapshot}. Next: clout explain USER, or clout serve.")
+    say(
+        f"Snapshot: {snapshot}{', and in the database' if place.database else ''}. Next: clout explain USER, or clout serve."
+    )
 
 
 def serve(
@@ -66,6 +76,8 @@ def serve(
         ),
     ] = None,
     refresh: Annotated[float, typer.Option(help="Seconds between looks for a newer champion or snapshot.")] = 5.0,
+    workers: Annotated[int, typer.Option(help="Processes that answer, such as one per core.")] = 1,
+    database: Database = None,
     home: HomeFolder = None,
 ) -> None:
     """Answer scores and explanations over HTTP; the API's documentation is at /docs.
@@ -78,7 +90,7 @@ def serve(
     from serving.app import serve
 
     say(f"The API's documentation: http://{host}:{port}/docs (stop with Ctrl-C)")
-    serve(home_from_environment(home), host, port, Limits(rate), refresh)
+    serve(home_from_environment(home, database), host, port, Limits(rate), refresh, workers)
 
 
 def demo(

@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from serving.running.metrics_together import Together
 from serving.running.requests_seen import Seen
 from serving.running.service import Service
 from serving.running.watcher import Watcher
@@ -21,10 +24,11 @@ class Metrics:
     ----------
     service : tells what the application answers from now
     watcher : of the same application
+    together : the folder of several workers, if it is one of them; then any of them tells of all
 
     """
 
-    def __init__(self, service: Callable[[], Service], watcher: Watcher):
+    def __init__(self, service: Callable[[], Service], watcher: Watcher, together: Path | None = None):
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "clout_requests", "Requests answered.", ["route", "method", "status"], registry=self.registry
@@ -32,8 +36,16 @@ class Metrics:
         self._seconds = Histogram(
             "clout_request_seconds", "Time to answer.", ["route"], buckets=SECONDS, registry=self.registry
         )
-        self.registry.register(_State(service, watcher))
-        ProcessCollector(registry=self.registry)
+        self.told = self.registry if together is None else CollectorRegistry()
+        state = self.registry if together is None else CollectorRegistry()
+        state.register(_State(service, watcher))
+        ProcessCollector(registry=state)
+        if together is not None:
+            states = Together(state, together)
+            MultiProcessCollector(self.told, str(together))
+            self.told.register(states)
+            states.tell()
+            watcher.looked = states.tell
 
     def count(self, seen: Seen) -> None:
         """Count a request; the labels are of the route's template, so that there are few."""

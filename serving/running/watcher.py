@@ -32,7 +32,13 @@ class Watcher:
     home : where the snapshots and the registry are
     take : is given each new service; a request that holds an older one ends with that
 
+    Attributes
+    ----------
+    looked : called after each look of `watch`
+
     """
+
+    looked: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, home: Home, take: Callable[[Service], None]):
         self._home, self._take = home, take
@@ -78,6 +84,7 @@ class Watcher:
             wait = every
             try:
                 self.look()
+                self.looked()
             except Exception:
                 log.exception("A look for a newer champion and snapshot failed")
 

@@ -151,8 +151,8 @@ class Shared:
 
         """
         chosen = select(PARTS.c.path, PARTS.c.bytes).where(PARTS.c.snapshot == listed.id).order_by(PARTS.c.number)
-        with self._records.writing() as connection:
-            yield ((path, held) for path, held in connection.execution_options(yield_per=1).execute(chosen))
+        with self._records.writing() as connection, connection.execution_options(yield_per=1).execute(chosen) as found:
+            yield ((path, held) for path, held in found)
 
 
 def parts(folder: Path) -> Iterator[tuple[str, bytes]]:

@@ -1,0 +1,82 @@
+"""Several processes that answer behind one address: started, watched, and started again where one dies."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import parent_process
+from pathlib import Path
+from socket import socket
+from tempfile import TemporaryDirectory
+from threading import Thread
+
+from uvicorn import Config
+from uvicorn.supervisors import Multiprocess
+
+from features.errors import CloutError
+from serving.running.metrics_together import forget
+
+MOST_WORKERS = 64
+# prometheus-client decides by it, when it is imported, whether counts are kept in files that processes share.
+COUNTS = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class Workers(Multiprocess):
+    """uvicorn's supervisor, which also forgets what a worker that died said of its state.
+
+    Parameters
+    ----------
+    config : of each worker; its `app` makes the application, in the worker
+    sockets : that all of them listen on
+    together : the folder that they share
+
+    """
+
+    def __init__(self, config: Config, sockets: list[socket], together: Path):
+        super().__init__(config, sockets)
+        self._together = together
+
+    def keep_subprocess_alive(self) -> None:
+        """Start those anew that died or hang."""
+        before = {process.pid for process in self.processes}
+        super().keep_subprocess_alive()
+        for pid in before - {process.pid for process in self.processes}:
+            forget(self._together, pid)
+
+
+def check_workers(workers: int) -> None:
+    """Refuse a number of workers that is none.
+
+    Raises
+    ------
+    CloutError : says what was expected
+
+    """
+    if not 1 <= workers <= MOST_WORKERS:
+        raise CloutError(f"cannot answer with {workers} workers; expected 1 to {MOST_WORKERS}, such as one per core.")
+
+
+@contextmanager
+def shared_folder() -> Iterator[Path]:
+    """Make the folder in which the workers started meanwhile share counts and rates."""
+    before = os.environ.get(COUNTS)
+    with TemporaryDirectory(prefix="clout-workers-") as folder:
+        os.environ[COUNTS] = folder
+        try:
+            yield Path(folder)
+        finally:
+            os.environ.pop(COUNTS)
+            if before is not None:
+                os.environ[COUNTS] = before
+
+
+def end_with_parent() -> None:
+    """Let this process end, as gracefully as when it is asked to, where the one that started it is killed."""
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=_end_after, args=(parent,), name="parent", daemon=True).start()
+
+
+def _end_after(parent) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
