@@ -15,7 +15,7 @@ from training.home import home_from_environment
 Database = Annotated[
     str | None,
     typer.Option(
-        help="URL of the PostgreSQL that replicas share; default CLOUT_DATABASE, which no process list shows."
+        help="URL of a PostgreSQL that replicas share; better as CLOUT_DATABASE, which no process list shows."
     ),
 ]
 
@@ -59,9 +59,8 @@ def score(
         write_points(bundle, rows, points)
     snapshot = write_snapshot(place, at, bundle, version, scores, rows)
     say(f"{len(scores):,} scores as of {at:%Y-%m-%d %H:%M:%S} UTC by version {version} in {out}.")
-    say(
-        f"Snapshot: {snapshot}{', and in the database' if place.database else ''}. Next: clout explain USER, or clout serve."
-    )
+    also = ", and in the database" if place.database else ""
+    say(f"Snapshot: {snapshot}{also}. Next: clout explain USER, or clout serve.")
 
 
 def serve(

@@ -37,13 +37,15 @@ class SharedBuckets(Buckets):
 
     def take(self, caller: str) -> float:
         """Take a token: 0 where there was one, else the seconds until there is."""
-        name = int.from_bytes(blake2b(caller.encode(errors="surrogateescape"), digest_size=8).digest())
+        name = int.from_bytes(blake2b(caller.encode(errors="surrogatepass"), digest_size=8).digest())
         place = name % SLOTS * SLOT.size
         fcntl.lockf(self._file, fcntl.LOCK_EX, SLOT.size, place)
         try:
             now = self._clock()
             whose, tokens, seen = SLOT.unpack_from(self._slots, place)
-            tokens, wait = self._taken(*((tokens, seen) if whose == name else (self._size, now)), now)
+            if whose != name:
+                tokens, seen = self._size, now
+            tokens, wait = self._taken(tokens, seen, now)
             SLOT.pack_into(self._slots, place, name, tokens, now)
         finally:
             fcntl.lockf(self._file, fcntl.LOCK_UN, SLOT.size, place)

@@ -9,6 +9,7 @@ from pathlib import Path
 from socket import socket
 from tempfile import TemporaryDirectory
 from threading import Thread
+from typing import Any
 
 from uvicorn import Config
 from uvicorn.supervisors import Multiprocess
@@ -77,6 +78,6 @@ def end_with_parent() -> None:
         Thread(target=_end_after, args=(parent,), name="parent", daemon=True).start()
 
 
-def _end_after(parent) -> None:
+def _end_after(parent: Any) -> None:
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)

@@ -49,6 +49,7 @@ class Service:
         self._read = threading.Thread(target=self._follow, daemon=True)
         self._read.start()
         self.url = self.said(r"Listening on (http://127\.0\.0\.1:\d+)")[0]
+        self.client = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
 
     def _follow(self):
         for line in self.process.stderr:
@@ -68,8 +69,9 @@ class Service:
         """The ids of the workers that have started so far, of which there are so many."""
         return [int(pid) for pid in self.said(r"Started server process \[(\d+)\]", times)]
 
-    def ask(self, path, **named):
-        return httpx.get(self.url + path, trust_env=False, timeout=30, **named)
+    def ask(self, path, headers=None):
+        """Ask over a connection of its own, which any worker may take."""
+        return self.client.get(path, headers={"connection": "close"} | (headers or {}))
 
     def end(self):
         self.process.terminate()
@@ -205,7 +207,6 @@ def test_stopped_under_load_every_request_under_way_is_answered(started):
 def test_a_long_request_under_way_is_finished_and_no_new_one_is_taken(started, workers):
     with started(workers=workers) as service:
         service.workers(workers)
-        host, port = service.url.removeprefix("http://").split(":")
         with httpx.Client(base_url=service.url, trust_env=False, timeout=30) as client:
             sent = threading.Event()
 
