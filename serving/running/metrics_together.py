@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from threading import Lock
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -30,7 +31,7 @@ class Together(Collector):
     """
 
     def __init__(self, own: CollectorRegistry, folder: Path):
-        self._own, self._folder = own, folder
+        self._own, self._folder, self._alone = own, folder, Lock()
 
     def describe(self) -> list[Metric]:
         """Name nothing beforehand."""
@@ -40,8 +41,9 @@ class Together(Collector):
         """Write down how this process is."""
         file = self._folder / f"{os.getpid()}{SUFFIX}"
         aside = file.with_suffix(".aside")
-        aside.write_bytes(generate_latest(self._own))
-        aside.replace(file)
+        with self._alone:
+            aside.write_bytes(generate_latest(self._own))
+            aside.replace(file)
 
     def collect(self) -> Iterator[Metric]:
         """Yield what the workers are together, and how many they are."""

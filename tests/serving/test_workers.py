@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -368,3 +369,9 @@ class TestMerging:
         told = {m.name: m.samples[0].value for m in own.collect()}
         assert told["clout_ready"] == 1
         assert told["clout_workers"] == 1
+
+    def test_many_threads_tell_at_once(self, tmp_path):
+        own = Together(self.text(1, 300, 2, 100.0), tmp_path)
+        with ThreadPoolExecutor(8) as pool:
+            told = list(pool.map(lambda _: len(list(own.collect())), range(200)))
+        assert set(told) == {told[0]}
