@@ -24,6 +24,7 @@ from serving.running.address import listening, url
 from serving.running.log import log_request, settings
 from serving.running.metrics import Metrics
 from serving.running.requests_seen import RequestsSeen
+from serving.running.start_check import check_place, log_missing
 from serving.running.watcher import REFRESH_SECONDS, Watcher, watched
 from serving.running.workers import Workers, check_workers, end_with_parent, shared_folder
 from training.home import Home
@@ -134,6 +135,7 @@ def serve(
     guarded = check_guarded(home, host)
     with listening(host, port) as found, suppress(KeyboardInterrupt):
         dictConfig(settings())
+        log_missing(check_place(home))
         if workers == 1:
             app = create_app(home, guarded, limits, refresh)
             log.info("Listening on %s, documented at /docs", url(host, found))

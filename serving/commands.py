@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from features.commands import Events, Identities, Scopes, open_as_asked
-from features.terminal import say, steps, warn
+from features.terminal import Json, as_json, say, steps, warn
 from serving.access.key_commands import keys
 from serving.reviewing.commands import change, explain, history, what_if
 from training.commands import HomeFolder
-from training.home import home_from_environment
+from training.home import Home, home_from_environment
 
 Database = Annotated[
     str | None,
@@ -76,8 +76,10 @@ def serve(
     ] = None,
     refresh: Annotated[float, typer.Option(help="Seconds between looks for a newer champion or snapshot.")] = 5.0,
     workers: Annotated[int, typer.Option(help="Processes that answer, such as one per core.")] = 1,
+    check: Annotated[bool, typer.Option("--check", help="Say what is there and what is missing, and end.")] = False,
     database: Database = None,
     home: HomeFolder = None,
+    json: Json = False,
 ) -> None:
     """Answer scores and explanations over HTTP; the API's documentation is at /docs.
 
@@ -88,8 +90,24 @@ def serve(
     from serving.access.limits import Limits
     from serving.app import serve
 
+    place = home_from_environment(home, database)
+    if check:
+        raise typer.Exit(_tell_check(place, host, port, json))
     say(f"The API's documentation: http://{host}:{port}/docs (stop with Ctrl-C)")
-    serve(home_from_environment(home, database), host, port, Limits(rate), refresh, workers)
+    serve(place, host, port, Limits(rate), refresh, workers)
+
+
+def _tell_check(place: Home, host: str, port: int, json: bool) -> int:
+    """Print what a start would find and return the exit code: 2 where anything is missing."""
+    from serving.running.start_check import check_start
+
+    findings = check_start(place, host, port)
+    if json:
+        as_json([finding.as_dict() for finding in findings])
+    else:
+        for finding in findings:
+            typer.echo(f"{'ok     ' if finding.holds else 'MISSING'} {finding.told}")
+    return 0 if all(finding.holds for finding in findings) else 2
 
 
 def demo(
