@@ -21,7 +21,8 @@ PERMISSIVE = {
     "PSF-2.0", "Unlicense", "Zlib",
     # As classifiers and older metadata write them.
     "3-Clause BSD License", "Apache 2.0", "Apache License 2.0", "Apache License, Version 2.0",
-    "Apache Software License", "BSD", "BSD License", "ISC License (ISCL)", "MIT License", "Python Software Foundation License",
+    "Apache Software License", "BSD", "BSD License", "ISC License (ISCL)", "MIT License",
+    "Python Software Foundation License",
 }  # fmt: skip
 EXCEPTIONS = {
     "certifi": "MPL-2.0, which asks for the changes of its own files alone; used unchanged",
