@@ -144,12 +144,12 @@ def serve(
         watched(refresh), KeyRing(home, guarded)  # what is wrong with them is told here, not by each worker
         log.info("Listening on %s with %d workers, documented at /docs", url(host, found), workers)
         with shared_folder() as together:
-            made = partial(_worker, home, guarded, limits, refresh, together)
+            made = partial(_worker, home, guarded, limits, refresh, together=together)
             config = uvicorn.Config(made, factory=True, workers=workers, log_config=settings(worker=True), **WIRE)
             Workers(config, [found], together).run()
 
 
-def _worker(*given: Any) -> FastAPI:
+def _worker(*given: Any, **named: Any) -> FastAPI:
     """Build the application of one worker, in its process."""
     end_with_parent()
-    return create_app(*given)
+    return create_app(*given, **named)

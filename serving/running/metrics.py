@@ -26,24 +26,29 @@ class Metrics:
     watcher : of the same application
     together : the folder of several workers, if it is one of them; then any of them tells of all
 
+    Attributes
+    ----------
+    registry : of what this process tells of itself; more may be registered
+    told : of what Prometheus is told
+
     """
 
     def __init__(self, service: Callable[[], Service], watcher: Watcher, together: Path | None = None):
-        self.registry = CollectorRegistry()
+        self.registry = self.told = CollectorRegistry()
+        counted = self.registry if together is None else None  # several workers count in files that they share
         self._requests = Counter(
-            "clout_requests", "Requests answered.", ["route", "method", "status"], registry=self.registry
+            "clout_requests", "Requests answered.", ["route", "method", "status"], registry=counted
         )
         self._seconds = Histogram(
-            "clout_request_seconds", "Time to answer.", ["route"], buckets=SECONDS, registry=self.registry
+            "clout_request_seconds", "Time to answer.", ["route"], buckets=SECONDS, registry=counted
         )
-        self.told = self.registry if together is None else CollectorRegistry()
-        state = self.registry if together is None else CollectorRegistry()
-        state.register(_State(service, watcher))
-        ProcessCollector(registry=state)
+        self.registry.register(_State(service, watcher))
+        ProcessCollector(registry=self.registry)
         if together is not None:
-            states = Together(state, together)
-            MultiProcessCollector(self.told, str(together))
+            states = Together(self.registry, together)
+            self.told = CollectorRegistry()
             self.told.register(states)
+            MultiProcessCollector(self.told, str(together))
             states.tell()
             watcher.looked = states.tell
 

@@ -13,7 +13,12 @@ from prometheus_client.registry import Collector
 
 # Of what is no count, the service has the least or the sum of what its workers have, else the most.
 LEAST = {"clout_ready", "clout_snapshot_as_of_seconds", "clout_users", "process_start_time_seconds"}
-SUM = {"process_resident_memory_bytes", "process_virtual_memory_bytes", "process_open_fds"}
+SUM = {
+    "clout_audit_waiting_bytes",
+    "process_open_fds",
+    "process_resident_memory_bytes",
+    "process_virtual_memory_bytes",
+}
 SUFFIX = ".state"
 
 

@@ -155,6 +155,24 @@ class Shared:
             yield ((path, held) for path, held in found)
 
 
+def publish_anew(home: Home, folder: Path, made: Path) -> None:
+    """Publish what is about to take the place of a snapshot, where that is a published one.
+
+    Parameters
+    ----------
+    home : of the snapshot
+    folder : as it is now; one that was never published stays so
+    made : what takes its place, in a folder of the same name
+
+    Raises
+    ------
+    RecordsError : the database cannot be reached, or refuses; then keep the folder as it is
+
+    """
+    if home.database and marked(folder) is not None:
+        Shared(home).publish(made)
+
+
 def parts(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Read the files of a snapshot in the order of their paths, a part at a time; an empty file has an empty one."""
     for file in sorted(each for each in folder.rglob("*") if each.is_file()):

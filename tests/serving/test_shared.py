@@ -191,6 +191,21 @@ def test_one_that_was_replaced_under_its_name_is_fetched_anew(replica, publish):
     assert count(replica, SNAPSHOTS) == 1
 
 
+def test_what_takes_the_place_of_a_published_one_is_published(publisher, replica, publish, tmp_path):
+    folder = publish()
+    made = shutil.copytree(folder, tmp_path / "aside" / folder.name)
+    (made / "typical.parquet").write_bytes(b"other")
+    shared.publish_anew(publisher, folder, made)
+    follow(replica)
+    assert (replica.snapshots / folder.name / "typical.parquet").read_bytes() == b"other"
+    (folder / PUBLISHED_FILE).unlink()
+    (made / "typical.parquet").write_bytes(b"never published")
+    shared.publish_anew(publisher, folder, made)
+    shared.publish_anew(Home(publisher.folder), folder, made)
+    assert follow(replica)[0].sha256 == shared.marked(replica.snapshots / folder.name)
+    assert (replica.snapshots / folder.name / "typical.parquet").read_bytes() == b"other"
+
+
 def test_the_same_published_again_is_not_fetched(replica, publish, monkeypatch):
     publish()
     follow(replica)
