@@ -141,7 +141,8 @@ def serve(
             log.info("Listening on %s, documented at /docs", url(host, found))
             uvicorn.Server(uvicorn.Config(app, log_config=None, **WIRE)).run(sockets=[found])
             return
-        watched(refresh), KeyRing(home, guarded)  # what is wrong with them is told here, not by each worker
+        for checked in (partial(watched, refresh), partial(KeyRing, home, guarded)):
+            checked()  # what is wrong is told here, once, not by each worker
         log.info("Listening on %s with %d workers, documented at /docs", url(host, found), workers)
         with shared_folder() as together:
             made = partial(_worker, home, guarded, limits, refresh, together=together)

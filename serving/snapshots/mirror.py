@@ -9,7 +9,8 @@ from pathlib import Path
 from features.aside import replace
 from features.errors import OutputError, SnapshotError
 from serving.snapshots.folders import list_snapshots
-from serving.snapshots.shared import Digest, Listed, Shared, digest, mark, marked
+from serving.snapshots.parts import Digest, digest, mark, marked
+from serving.snapshots.shared import Listed, Shared
 from training.home import Home
 
 LOCK = ".mirror.lock"

@@ -22,10 +22,12 @@ from serving.app import create_app
 from serving.running import watched
 from serving.scorer import score_rows
 from serving.snapshots import mirror, shared
+from serving.snapshots import parts as travelling
 from serving.snapshots.files import PUBLISHED_FILE, told
 from serving.snapshots.folders import list_snapshots, open_snapshot, write_snapshot
 from serving.snapshots.mirror import Mirror
-from serving.snapshots.shared import PARTS, SNAPSHOTS, Shared, digest, parts
+from serving.snapshots.parts import digest, parts
+from serving.snapshots.shared import PARTS, SNAPSHOTS, Shared
 from training.home import Home
 from training.records import Records, RecordsError
 
@@ -42,11 +44,9 @@ from training.home import Home
 read = shared.parts
 def broken(folder):
     for number, part in enumerate(read(folder)):
-        if number == 2 and shared.told_once:
+        if number == 2:
             os.kill(os.getpid(), signal.SIGKILL)
         yield part
-    shared.told_once = True  # the first time through, the files are only hashed
-shared.told_once = False
 shared.parts = broken
 Shared(Home(Path("nowhere"), database=sys.argv[1])).publish(Path(sys.argv[2]))
 """
@@ -121,7 +121,7 @@ def test_what_is_published_is_the_same_to_the_last_byte_in_every_replica(publish
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_files_of_any_size_come_whole_in_parts_of_any_size(replica, tmp_path, monkeypatch, size):
-    monkeypatch.setattr(shared, "PART_BYTES", size)
+    monkeypatch.setattr(travelling, "PART_BYTES", size)
     folder = tmp_path / "2017-07-30T000000Z_v3"
     (folder / "bundle").mkdir(parents=True)
     held = {"empty": b"", "one": b"\0", "bundle/exact": b"0123456", "bundle/ünï": bytes(range(256)) * 3}
@@ -202,7 +202,7 @@ def test_what_takes_the_place_of_a_published_one_is_published(publisher, replica
     (made / "typical.parquet").write_bytes(b"never published")
     shared.publish_anew(publisher, folder, made)
     shared.publish_anew(Home(publisher.folder), folder, made)
-    assert follow(replica)[0].sha256 == shared.marked(replica.snapshots / folder.name)
+    assert follow(replica)[0].sha256 == travelling.marked(replica.snapshots / folder.name)
     assert (replica.snapshots / folder.name / "typical.parquet").read_bytes() == b"other"
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -33,11 +34,12 @@ ROUTE = "/v1/users/{user}/score"
 SERVE = """
 import sys
 from pathlib import Path
-from serving.app import serve
+from serving.app import WIRE, serve
 from serving.access.limits import Limits
 from training.home import Home
 if __name__ == "__main__":
     rate = float(sys.argv[2])
+    WIRE["timeout_graceful_shutdown"] = int(sys.argv[4])
     serve(Home(Path(sys.argv[1])), "127.0.0.1", 0, Limits(rate), refresh=0.2, workers=int(sys.argv[3]))
 """
 
@@ -58,7 +60,7 @@ class Service:
 
     def said(self, pattern, times=1):
         """Wait until the log has said something so often; return what the pattern found."""
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while time.monotonic() < until:
             found = [match[match.re.groups] for line in self.lines if (match := re.search(pattern, line["message"]))]
             if len(found) >= times:
@@ -76,7 +78,7 @@ class Service:
 
     def end(self):
         self.process.terminate()
-        return self.process.wait(60)
+        return self.process.wait(120)
 
 
 @pytest.fixture
@@ -87,8 +89,8 @@ def started(home, tmp_path):
     running = []
 
     @contextmanager
-    def start(workers=2, rate=0.0, home=home):
-        command = [sys.executable, str(script), str(home.folder), str(rate), str(workers)]
+    def start(workers=2, rate=0.0, grace=25):
+        command = [sys.executable, str(script), str(home.folder), str(rate), str(workers), str(grace)]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
@@ -99,7 +101,7 @@ def started(home, tmp_path):
             finally:
                 if process.poll() is None:
                     process.terminate()
-                process.wait(60)
+                process.wait(120)
 
     yield start
     for process in running:
@@ -238,6 +240,20 @@ def test_a_long_request_under_way_is_finished_and_no_new_one_is_taken(started, w
         assert service.process.wait(30) == (0 if workers > 1 else -signal.SIGTERM)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_request_that_does_not_end_holds_the_service_up_no_longer_than_the_limit(started, workers):
+    with started(workers=workers, grace=1) as service:
+        service.workers(workers)
+        port = int(service.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as slow:
+            slow.sendall(b"POST /v1/scores HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+            slow.sendall(b'Content-Length: 100\r\n\r\n{"ids": [')
+            time.sleep(1.0)
+            stopped = time.monotonic()
+            service.end()
+            assert 0.5 < time.monotonic() - stopped < 15
+
+
 def test_workers_end_where_the_one_that_started_them_is_killed(started):
     with started() as service:
         pids = service.workers(2)
@@ -270,7 +286,7 @@ def test_a_rate_is_of_all_workers_together(started, home):
 
 
 def test_a_key_that_is_added_is_demanded_by_every_worker(started, home):
-    with started(home=home) as service:
+    with started() as service:
         service.workers(2)
         assert service.ask(SCORE).status_code == 200
         key = add_key(home, "dashboard", "read")
