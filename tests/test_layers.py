@@ -28,6 +28,7 @@ LOADED_BY_SERVING = {
     "interval",
     "levers",
     "peer_values",
+    "person",
     "reasons",
     "records",
     "registry",

@@ -15,6 +15,7 @@ from features.catalogue import CATALOGUE
 from features.errors import CatalogueError, RegistryError
 from features.scopes import ALL
 from training.interval import Band, Intervals
+from training.person import Person
 from training.quantiles import Quantiles
 from training.scale import Scale
 from training.shapley import ShapTables, shap_tables
@@ -104,14 +105,24 @@ class Bundle:
         """
         places = rows.columns.get_indexer(self._names)
         if (places < 0).any():
-            missing = [name for name in self.features if name not in rows]
-            raise CatalogueError(
-                f"the rows lack {len(missing)} of the model's {len(self.features)} features: {', '.join(missing)}."
-            )
+            raise CatalogueError(_lacking([name for name in self.features if name not in rows], len(self.features)))
         try:
             return rows.take(places, axis=1).to_numpy(dtype=float, na_value=np.nan)
         except (TypeError, ValueError) as error:
             raise CatalogueError(f"the rows hold a value that is no number: {error}.") from error
+
+    def vector(self, person: Person) -> np.ndarray:
+        """Return one person's features in the booster's order, shape (features,), unknown as NaN.
+
+        Raises
+        ------
+        CatalogueError : a feature is missing
+
+        """
+        missing = [name for name in self.features if name not in person]
+        if missing:
+            raise CatalogueError(_lacking(missing, len(self.features)))
+        return np.array([person[name] for name in self.features])
 
     def shap_values(self, matrix: np.ndarray) -> np.ndarray:
         """Return SHAP values of the margin in nats and, last, its average over the training rows: (rows, features + 1).
@@ -174,6 +185,10 @@ class Bundle:
             "sha256": {name: _digest(text) for name, text in self.texts.items()},
         }
         (folder / FACTS_FILE).write_text(json.dumps(told, indent=1) + "\n")
+
+
+def _lacking(missing: list[str], features: int) -> str:
+    return f"the rows lack {len(missing)} of the model's {features} features: {', '.join(missing)}."
 
 
 def _threads(matrix: np.ndarray) -> dict[str, Any]:

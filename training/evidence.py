@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from training.person import Person
+
 INSUFFICIENT, SOME, STRONG = "insufficient_evidence", "some", "strong"
 FEWEST_ACTS, MANY_ACTS = 3, 20
 
@@ -16,9 +18,9 @@ def evidence(rows: pd.DataFrame) -> np.ndarray:
     return np.select([known < FEWEST_ACTS, known < MANY_ACTS], [INSUFFICIENT, SOME], STRONG)
 
 
-def lacking(row: pd.DataFrame) -> str:
-    """Say of one row what it lacks to be called a score, in a sentence."""
-    acts, engagements = (int(row[name].fillna(0).iloc[0]) for name in ("acts_365d", "engagements_365d"))
+def lacking(person: Person) -> str:
+    """Say what is lacking to call a person's score one, in a sentence."""
+    acts, engagements = (int(np.nan_to_num(person[name])) for name in ("acts_365d", "engagements_365d"))
     return (
         f"Too little is known for a score. Acts made in the last 365 days: {acts}, engagements received: "
         f"{engagements}; it takes {FEWEST_ACTS} of both together, {FEWEST_ACTS - acts - engagements} more."

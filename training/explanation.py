@@ -9,7 +9,8 @@ import pandas as pd
 
 from features.catalogue import CATALOGUE
 from training.bundle import Bundle
-from training.held_back import HeldBack, held_back
+from training.held_back import HeldBack, had_it_counted, told
+from training.person import Person
 from training.reasons import Line, Reason, reasons
 
 UNKNOWN: Mapping[str, float | None] = MappingProxyType({})
@@ -79,13 +80,13 @@ def side_by_side(one: Bundle, other: Bundle, rows: pd.DataFrame) -> tuple[pd.Dat
     return first, second
 
 
-def ledger(bundle: Bundle, row: pd.DataFrame, typical: Mapping[str, float | None] = UNKNOWN) -> Ledger:
+def ledger(bundle: Bundle, person: Person, typical: Mapping[str, float | None] = UNKNOWN) -> Ledger:
     """Explain one score.
 
     Parameters
     ----------
     bundle : the model that made the score
-    row : the person's feature row, a frame of one row
+    person : whose score
     typical : feature -> the middle value among peers, None where unknown
 
     Returns
@@ -94,23 +95,21 @@ def ledger(bundle: Bundle, row: pd.DataFrame, typical: Mapping[str, float | None
 
     Raises
     ------
-    CatalogueError : a feature is missing or not a number
-    ValueError : the frame has not exactly one row
+    CatalogueError : a feature is missing
 
     """
-    if len(row) != 1:
-        raise ValueError(f"a ledger is of one row, not of {len(row)}.")
-    scale, matrix = bundle.scale, bundle.matrix(row)
-    *nats, average = bundle.shap_values(matrix)[0].tolist()
-    margin = bundle.margin(matrix)
+    scale, vector = bundle.scale, bundle.vector(person)
+    *nats, average = bundle.shap_values(vector[np.newaxis])[0].tolist()
+    # The person and who they would be had all counted go through the trees together: a call costs more than its rows.
+    margins = bundle.margin(np.array([vector, *had_it_counted(bundle, person).values()]))
     lines = [
         _line(name, value, nat * scale.points_per_nat, typical.get(name))
-        for name, value, nat in zip(bundle.features, matrix[0].tolist(), nats, strict=True)
+        for name, value, nat in zip(bundle.features, vector.tolist(), nats, strict=True)
         if nat != 0.0
     ]
     lines.sort(key=lambda line: -abs(line.points))
-    score, unclipped = float(scale.points(margin)[0]), float(scale.unclipped(margin)[0])
-    base, why = float(scale.unclipped(average)), held_back(bundle, row)
+    score, unclipped = float(scale.points(margins[0])), float(scale.unclipped(margins[0]))
+    base, why = float(scale.unclipped(average)), told(bundle, person, margins)
     return Ledger(score, unclipped, base, bundle.baseline, tuple(lines), why)
 
 

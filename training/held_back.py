@@ -7,11 +7,11 @@ counted, in plain words and without a judgement: most newcomers and most exchang
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from training.bundle import Bundle
+from training.person import Person
 from training.reasons import LEAST_POINTS
-from training.together import AGE, heard_by
+from training.together import heard_by
 
 SENTENCES = {
     "new": "People who responded within a year count for {value:,.1f} fewer, as few established people respond to them "
@@ -39,34 +39,50 @@ class HeldBack:
     sentence: str
 
 
-def held_back(bundle: Bundle, row: pd.DataFrame) -> tuple[HeldBack, ...]:
+def held_back(bundle: Bundle, person: Person) -> tuple[HeldBack, ...]:
     """Tell what held a score down by half a point or more, most first.
 
     Parameters
     ----------
     bundle : the model that made the score
-    row : the person's feature row, a frame of one row, with the features that are shown and not scored
+    person : whose score, with the features that are shown and not scored
 
     """
-    values = {kind: float(row[name].iloc[0]) if name in row else 0.0 for kind, name in TOLD_BY.items()}
-    kinds = [kind for kind, value in values.items() if value > 0]
-    if not kinds:
-        return ()
-    person = bundle.matrix(row)
-    added = [_added(row, kind) for kind in kinds]
-    others = [person + [more.get(name, 0.0) for name in bundle.features] for more in added]
-    score, *without = bundle.scale.points(bundle.margin(np.concatenate([person, *others]))).tolist()
-    found = [_told(kind, values[kind], other - score) for kind, other in zip(kinds, without, strict=True)]
+    others = had_it_counted(bundle, person)
+    return told(bundle, person, bundle.margin(np.array([bundle.vector(person), *others.values()]))) if others else ()
+
+
+def had_it_counted(bundle: Bundle, person: Person) -> dict[str, np.ndarray]:
+    """Return, by kind of what did not count, the features that the person would have, shape (features,)."""
+    vector, added = bundle.vector(person), {kind: _added(person, kind) for kind in _kinds(person)}
+    return {kind: vector + [more.get(name, 0.0) for name in bundle.features] for kind, more in added.items()}
+
+
+def told(bundle: Bundle, person: Person, margins: np.ndarray) -> tuple[HeldBack, ...]:
+    """Tell what held a score down by half a point or more, most first.
+
+    Parameters
+    ----------
+    bundle, person : as in `held_back`
+    margins : of the person, and of each of `had_it_counted`, in order; nats
+
+    """
+    score, *others = bundle.scale.points(margins).tolist()
+    gained = zip(_kinds(person), others, strict=True)
+    found = [_told(kind, person[TOLD_BY[kind]], other - score) for kind, other in gained]
     return tuple(sorted((each for each in found if each.points >= LEAST_POINTS), key=lambda each: -each.points))
+
+
+def _kinds(person: Person) -> list[str]:
+    return [kind for kind, name in TOLD_BY.items() if person.get(name, 0.0) > 0]
 
 
 def _told(kind: str, value: float, points: float) -> HeldBack:
     return HeldBack(kind, value, points, SENTENCES[kind].format(value=value, points=points))
 
 
-def _added(row: pd.DataFrame, kind: str) -> dict[str, float]:
+def _added(person: Person, kind: str) -> dict[str, float]:
     """Return by how much features would differ had it counted; of the last 28 days, as if it had come evenly."""
     if kind == "repetition":
-        return {"repetitions_90d": -float(row["repetitions_90d"].iloc[0])}
-    person = {name: float(row[name].iloc[0]) for name in (AGE, *(f"uncounted_{kind}_{days}d" for days in (28, 365)))}
+        return {"repetitions_90d": -person["repetitions_90d"]}
     return heard_by(person, person[f"uncounted_{kind}_28d"], person[f"uncounted_{kind}_365d"])

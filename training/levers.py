@@ -2,19 +2,18 @@
 
 from itertools import product
 
-import pandas as pd
-
 from features.catalogue import CATALOGUE
 from training.bundle import Bundle
 from training.peer_values import PeerValues
+from training.person import Person
 from training.reasons import LEAST_POINTS
 from training.together import ABSENT, heard_by
-from training.what_if import REPETITIONS, Outcome, What, features_of, what_if
+from training.what_if import REPETITIONS, Outcome, What, what_if
 
 LATELY = "credible_engagers_28d"
 
 
-def own_levers(bundle: Bundle, row: pd.DataFrame, peers: PeerValues) -> tuple[Outcome, ...]:
+def own_levers(bundle: Bundle, person: Person, peers: PeerValues) -> tuple[Outcome, ...]:
     """Find what the person could change alone: the smallest change first, and only what gains half a point or more.
 
     Looked at are the end of absence, fewer repetitions at values that peers show (`PeerValues.levels`), and both at
@@ -24,34 +23,32 @@ def own_levers(bundle: Bundle, row: pd.DataFrame, peers: PeerValues) -> tuple[Ou
     Parameters
     ----------
     bundle : the model
-    row : the person's feature row, a frame of one row
+    person : who
     peers : what peers show
 
     """
-    person = features_of(row)
     own = [name for name in bundle.features if CATALOGUE[name].actionable]
     back = [{ABSENT: 0.0}] if ABSENT in own and person[ABSENT] > 0 else []
     levels = peers.levels(REPETITIONS) if REPETITIONS in own else []
     fewer = [{REPETITIONS: value} for value in levels if value < person[REPETITIONS]]
     both = [one | other for one, other in product(back, fewer)]
-    found = what_if(bundle, row, [What(asked, {}) for asked in (*back, *fewer, *both)], peers)
+    found = what_if(bundle, person, [What(asked, {}) for asked in (*back, *fewer, *both)], peers)
     return _front([outcome for outcome in found if _shown(outcome)])
 
 
-def others_lever(bundle: Bundle, row: pd.DataFrame, peers: PeerValues) -> Outcome | None:
+def others_lever(bundle: Bundle, person: Person, peers: PeerValues) -> Outcome | None:
     """Find what is in others' hands: by how many more credible people would have to respond to gain half a point.
 
     The least that peers show is given, None where nobody is heard more than the person and stands higher.
     """
-    person = features_of(row)
     if LATELY not in bundle.features:
         return None
     more = [value - person[LATELY] for value in peers.different(LATELY) if value > person[LATELY]]
-    found = what_if(bundle, row, [more_heard(person, people) for people in more], peers)
+    found = what_if(bundle, person, [more_heard(person, people) for people in more], peers)
     return next((outcome for outcome in found if outcome.gain >= LEAST_POINTS), None)
 
 
-def more_heard(person: dict[str, float], people: float) -> What:
+def more_heard(person: Person, people: float) -> What:
     """Let more credible people respond in the last 28 days who had not in the year before, as `heard_by` has it."""
     values = {name: person[name] + more for name, more in heard_by(person, people, people).items()}
     return What({LATELY: values.pop(LATELY)}, values)

@@ -22,8 +22,9 @@ from features.credibility import HISTORY_DAYS
 from features.presence import ABSENT_DAYS
 from features.table import feature_rows
 from features.windows import LOOKBACK_DAYS
+from training.person import Person, person_of
 from training.together import ABSENT, SINCE, WhatIfError
-from training.what_if import What, features_of
+from training.what_if import What
 
 AT_THE_SAME_RATE = (
     "Others are taken to respond as much as before, though there would be nothing new to respond to: only the "
@@ -60,20 +61,20 @@ def stopped(person: Mapping[str, float], days: int, allowance: float) -> What:
 
 
 def drawn_no_more(
-    events: ir.Table, user: str, scope: str, as_of: datetime, days: int, row: pd.DataFrame, seeds: list[str]
+    events: ir.Table, user: str, scope: str, as_of: datetime, days: int, person: Person, seeds: list[str]
 ) -> dict[str, float]:
     """Return the features that change by what a person's pieces of the last days drew, themselves left out.
 
     Parameters
     ----------
     events : from `open_events`, those that the row was made of
-    user, scope, as_of, row : whose, of what, at which instant, and the feature row as it is, a frame of one row
+    user, scope, as_of, person : whose, of what, at which instant, and the features as they are
     days : how many
     seeds : of credibility, none where the rule chooses them
 
     Raises
     ------
-    WhatIfError : the events do not give this row, or nothing would be known of the person
+    WhatIfError : the events do not give these features, or nothing would be known of the person
 
     """
     from training.absence import without
@@ -84,15 +85,15 @@ def drawn_no_more(
         rows = feature_rows(acts(left, (scope,)).seeded(seeds), as_of)
         return rows[(rows["user"] == user) & (rows["scope"] == scope)]
 
-    _check_same(described(events), row, user)
+    _check_same(described(events), person, user)
     left = described(without(events, [user], as_of, days))
     if left.empty:
         raise WhatIfError(f"without the last {days} days nothing at all is known of {user!r}: there is no such row.")
-    before, after = features_of(row), features_of(left)
+    after = person_of(left)
     return {
         name: value
         for name, value in after.items()
-        if name not in (ABSENT, SINCE) and not np.isclose(value, before[name], rtol=0, atol=SAME, equal_nan=True)
+        if name not in (ABSENT, SINCE) and not np.isclose(value, person[name], rtol=0, atol=SAME, equal_nan=True)
     }
 
 
@@ -101,9 +102,9 @@ def _check_days(days: int) -> None:
         raise WhatIfError(f"stopping for {days} days cannot be answered; expected 1 to {LOOKBACK_DAYS}.")
 
 
-def _check_same(found: pd.DataFrame, row: pd.DataFrame, user: str) -> None:
+def _check_same(found: pd.DataFrame, person: Person, user: str) -> None:
     if not found.empty:
-        one, other = features_of(found), features_of(row)
+        one, other = person_of(found), person
         apart = [name for name in one if not np.isclose(one[name], other[name], rtol=SAME, atol=SAME, equal_nan=True)]
     if found.empty or apart:
         why = (

@@ -16,6 +16,7 @@ import pandas as pd
 from features.catalogue import CATALOGUE
 from training.bundle import Bundle
 from training.peer_values import PeerValues
+from training.person import Person
 from training.together import WhatIfError, together
 
 REPETITIONS, PIECES = "repetitions_90d", "created_90d"
@@ -70,13 +71,13 @@ class Outcome:
     in_own_hands: bool
 
 
-def what_if(bundle: Bundle, row: pd.DataFrame, questions: Sequence[What], peers: PeerValues) -> list[Outcome]:
+def what_if(bundle: Bundle, person: Person, questions: Sequence[What], peers: PeerValues) -> list[Outcome]:
     """Answer questions about one person.
 
     Parameters
     ----------
     bundle : the model that made the score
-    row : the person's feature row, a frame of one row with every feature of the catalogue
+    person : who, with every feature of the catalogue
     questions : the changes to look at, each by itself
     peers : what peers show
 
@@ -87,12 +88,12 @@ def what_if(bundle: Bundle, row: pd.DataFrame, questions: Sequence[What], peers:
     Raises
     ------
     WhatIfError : a feature is not one that the model sees, a value is none that it can have, or changes contradict
-    CatalogueError : the row lacks a feature of the model
+    CatalogueError : the person lacks a feature of the model
 
     """
     if not questions:
         return []
-    person = features_of(row)
+    person = dict(person)
     for question in questions:
         _check(bundle, question.asked, person | dict(question.follows))
     moved = [
@@ -107,11 +108,6 @@ def what_if(bundle: Bundle, row: pd.DataFrame, questions: Sequence[What], peers:
         _outcome(question, _changes(question, person, change, peers, parts.iloc[k]), predicted.iloc[[0, k]], parts, k)
         for k, (question, change) in enumerate(zip(questions, moved, strict=True), start=1)
     ]
-
-
-def features_of(row: pd.DataFrame) -> dict[str, float]:
-    """Return a feature row as a dictionary, NaN where unknown."""
-    return {str(name): float(value) for name, value in row.iloc[0].items() if name in CATALOGUE}
 
 
 def _outcome(

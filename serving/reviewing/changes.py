@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import pandas as pd
+
 from features.errors import UnknownUserError
 from serving.snapshots.explanations import SCORED
 from serving.snapshots.files import told
@@ -65,11 +67,12 @@ def change(before: Snapshot, after: Snapshot, user: str, scope: str = "all") -> 
     """
     _check_in_both(before, after, user, scope)
     scores = [snapshot.score(user, scope) for snapshot in (before, after)]
-    old, new = (snapshot.row(user, scope) for snapshot in (before, after))
+    people = [snapshot.person(user, scope) for snapshot in (before, after)]
+    old, new = (pd.DataFrame([person]) for person in people)
     made = changes(before.bundle, after.bundle, old, new)
     figures = made.figures.iloc[0]
     lines = change_lines(before.bundle, made, old, new)
-    missing = _missing(scores, [old, new])
+    missing = _missing(scores, people)
     up, down = ([], []) if missing else (change_reasons(lines, +1), change_reasons(lines, -1))
     return Change(
         user=user,
@@ -111,10 +114,10 @@ def _side(score: dict, unclipped: float) -> Side:
     return Side(**{key: score[key] for key in kept}, unclipped=unclipped)
 
 
-def _missing(scores: list[dict], rows: list) -> str | None:
+def _missing(scores: list[dict], people: list[dict[str, float]]) -> str | None:
     short = [
-        f"As of {score['as_of'][:10]}: {lacking(row)}"
-        for score, row in zip(scores, rows, strict=True)
+        f"As of {score['as_of'][:10]}: {lacking(person)}"
+        for score, person in zip(scores, people, strict=True)
         if score["evidence"] == INSUFFICIENT
     ]
     return " ".join(short) or None

@@ -44,15 +44,15 @@ def explain(
         raise typer.BadParameter("--identities says who is who in the events: it goes with --events.")
     snapshot = open_snapshot(home_from_environment(home), instant(as_of) if as_of else None)
     told = snapshot.explain(user, scope)
-    row = {str(name): float(value) for name, value in snapshot.row(user, scope).iloc[0].items()}
+    person = snapshot.person(user, scope)
     people = read_identities(identities) if identities else None
     made = earned(events, user, snapshot.as_of, scope, people, top) if events else None
     if json:
-        as_json(asdict(told) | ({"earned": asdict(made) | {"differing": made.differing(row)}} if made else {}))
+        as_json(asdict(told) | ({"earned": asdict(made) | {"differing": made.differing(person)}} if made else {}))
         return
     ledger_table(told)
     if made:
-        earned_table(made, row)
+        earned_table(made, person)
 
 
 def history(
@@ -167,5 +167,5 @@ def _drawn(
 
     opened = open_events(events)
     people = opened if identities is None else merged(opened, read_identities(identities))
-    row, seeds = snapshot.row(user, scope), snapshot.bundle.seeds
-    return drawn_no_more(people, user, scope, snapshot.as_of, days, row, seeds)
+    person, seeds = snapshot.person(user, scope), snapshot.bundle.seeds
+    return drawn_no_more(people, user, scope, snapshot.as_of, days, person, seeds)

@@ -4,15 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
 from serving.snapshots.explanations import Interval
 from serving.snapshots.snapshot import Snapshot
 from training.evidence import INSUFFICIENT, lacking
 from training.levers import others_lever, own_levers
 from training.stopping import AS_BEFORE, AT_THE_SAME_RATE, stopped
 from training.together import WhatIfError
-from training.what_if import Outcome, What, features_of, what_if
+from training.what_if import Outcome, What, what_if
 
 ASSOCIATION = (
     "This is an association found among people, no promise: people who differ so stand so, and whoever changes need "
@@ -66,9 +64,9 @@ class WhatIf:
 
 def proposed(snapshot: Snapshot, user: str, scope: str = "all") -> WhatIf:
     """Say what would raise a user's score, of what peers show; errors as in `changed`."""
-    row, bundle = _row(snapshot, user, scope), snapshot.bundle
-    peers = snapshot.shown.of(scope, row)
-    own, others = own_levers(bundle, row, peers), others_lever(bundle, row, peers)
+    person, bundle = _person(snapshot, user, scope), snapshot.bundle
+    peers = snapshot.shown.of(scope, person)
+    own, others = own_levers(bundle, person, peers), others_lever(bundle, person, peers)
     notes = (OWN,) if own else (NOTHING, OTHERS) if others else (NOTHING, NOBODY)
     return _told(snapshot, user, scope, peers.people, None, None, own, others, notes)
 
@@ -99,13 +97,13 @@ def changed(
     CatalogueError : the snapshot's model was trained on another catalogue
 
     """
-    row, bundle = _row(snapshot, user, scope), snapshot.bundle
-    peers = snapshot.shown.of(scope, row)
+    person, bundle = _person(snapshot, user, scope), snapshot.bundle
+    peers = snapshot.shown.of(scope, person)
     question = What(dict(asked or {}), {})
     if away_days is not None:
-        away = stopped(features_of(row), away_days, peers.allowance)
+        away = stopped(person, away_days, peers.allowance)
         question = What({**away.asked, **question.asked}, {**(drawn or {}), **away.follows})
-    (outcome,) = what_if(bundle, row, [question], peers)
+    (outcome,) = what_if(bundle, person, [question], peers)
     assumed = [] if away_days is None else [AT_THE_SAME_RATE if drawn is None else AS_BEFORE]
     notes = (*assumed, *_warnings(outcome))
     return _told(snapshot, user, scope, peers.people, away_days, outcome, (), None, notes)
@@ -139,13 +137,13 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _row(snapshot: Snapshot, user: str, scope: str) -> pd.DataFrame:
-    row = snapshot.row(user, scope)
+def _person(snapshot: Snapshot, user: str, scope: str) -> dict[str, float]:
+    person = snapshot.person(user, scope)
     if snapshot.score(user, scope)["status"] == INSUFFICIENT:
         raise TooLittleKnownError(
-            f"{user!r} has no score, so nothing can be said about what would change it. {lacking(row)}"
+            f"{user!r} has no score, so nothing can be said about what would change it. {lacking(person)}"
         )
-    return row
+    return person
 
 
 def _warnings(outcome: Outcome) -> list[str]:

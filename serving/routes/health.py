@@ -12,7 +12,7 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/health", responses=answered(HEALTH) | problems())
-def health() -> Health:
+async def health() -> Health:
     """Answer as long as the process lives."""
     return Health(status="ok")
 

@@ -26,7 +26,7 @@ def _bound(which: str, example: float) -> object:
     return Query(ge=0, le=100, description=which, examples=[example])
 
 
-def _given(
+async def _given(
     scope: Annotated[
         str | None,
         Query(

@@ -1,6 +1,9 @@
-"""What every route is given: the service's state, and the instant asked for."""
+"""What every route is given: the service's state, and the instant asked for.
 
-from collections.abc import Callable
+These are coroutines, which a route is given at once; FastAPI would hand each plain function to another thread.
+"""
+
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated
 
@@ -11,14 +14,14 @@ from features.events import instant
 from serving.running.service import Service
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:
     return request.app.state.service
 
 
-def _queried(name: str, about: str, example: str) -> Callable[[str | None], datetime | None]:
+def _queried(name: str, about: str, example: str) -> Callable[[str | None], Awaitable[datetime | None]]:
     """Return a dependency that reads an instant from the query; None where it is not given."""
 
-    def given(
+    async def given(
         found: Annotated[str | None, Query(alias=name, description=about, examples=[example])] = None,
     ) -> datetime | None:
         return _instant(found)

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path
+from fastapi.concurrency import run_in_threadpool
 
 from serving.access.guard import READ, REVIEW
 from serving.problems import problems
@@ -20,9 +21,11 @@ User = Annotated[str, Path(description="The id, percent-encoded, slashes include
 
 
 @router.get("/{user:path}/score", response_model=UserScore, dependencies=[READ], responses=answered(SCORE))
-def score(user: User, service: GivenService, as_of: GivenAsOf, scope: GivenScope = "all") -> dict:
+async def score(user: User, service: GivenService, as_of: GivenAsOf, scope: GivenScope = "all") -> dict:
     """Return a user's score with its interval, its place among all users and among peers, and how much is known."""
-    return service.snapshot(as_of).score(user, scope)
+    # What is in memory takes less time than to hand it to another thread; an older snapshot has to be opened first.
+    snapshot = service.snapshot() if as_of is None else await run_in_threadpool(service.snapshot, as_of)
+    return snapshot.score(user, scope)
 
 
 @router.get("/{user:path}/explanation", dependencies=[REVIEW], responses=answered(EXPLANATION))

@@ -44,6 +44,12 @@ class Workers(Multiprocess):
         for pid in before - {process.pid for process in self.processes}:
             forget(self._together, pid)
 
+    def terminate_all(self) -> None:
+        """Let the workers end; new connections are refused from then on, as this process holds the socket no longer."""
+        for each in self.sockets:
+            each.close()
+        super().terminate_all()
+
 
 def check_workers(workers: int) -> None:
     """Refuse a number of workers that is none.

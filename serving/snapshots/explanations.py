@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import pandas as pd
-
 from training.bundle import Bundle
 from training.evidence import INSUFFICIENT, lacking
 from training.explanation import ledger
 from training.held_back import HeldBack
+from training.person import Person
 from training.reasons import Line, Reason
 
 SCORED = "scored"
@@ -61,18 +60,18 @@ def status(evidence: str) -> str:
     return INSUFFICIENT if evidence == INSUFFICIENT else SCORED
 
 
-def explanation(bundle: Bundle, row: pd.DataFrame, score: dict, typical: Mapping[str, float | None]) -> Explanation:
+def explanation(bundle: Bundle, person: Person, score: dict, typical: Mapping[str, float | None]) -> Explanation:
     """Explain a score.
 
     Parameters
     ----------
     bundle : the model that made the score
-    row : the user's feature row, a frame of one row
+    person : the user's features
     score : as `Snapshot.score` gives it
     typical : as `Typical.of` gives it
 
     """
-    made = ledger(bundle, row, typical)
+    made = ledger(bundle, person, typical)
     kept = ("user", "scope", "as_of", "model_version", "evidence", "expected_audience", "status")
     unknown = score["status"] == INSUFFICIENT
     pro, contra = ([], []) if unknown else (made.reasons(+1), made.reasons(-1))
@@ -90,5 +89,5 @@ def explanation(bundle: Bundle, row: pd.DataFrame, score: dict, typical: Mapping
         reasons=(*pro, *contra),
         held_back=() if unknown else made.held_back,
         interval=Interval(score["low"], score["high"], bundle.intervals.level),
-        missing=lacking(row) if unknown else None,
+        missing=lacking(person) if unknown else None,
     )

@@ -11,7 +11,7 @@ import pyarrow.ipc as ipc
 
 from features.table import KEYS
 
-ROWS_PER_BATCH = 512
+ROWS_PER_BATCH = 256
 # A thread for each of a hundred small columns takes longer to begin than the column takes to unpack.
 READING = ipc.IpcReadOptions(use_threads=False)
 WRITING = ipc.IpcWriteOptions(compression="lz4", use_threads=False)
@@ -32,19 +32,19 @@ class KeptRows:
 
     reader: ipc.RecordBatchFileReader
     per_batch: int
-    features: pd.Index
+    features: list[str]
     alone: Lock = field(default_factory=Lock, repr=False)
 
     def __len__(self) -> int:
         last = self.reader.num_record_batches - 1
         return last * self.per_batch + self._batch(last).num_rows if last >= 0 else 0
 
-    def row(self, place: int) -> pd.DataFrame:
-        """Return one row, counted from 0, as a frame of one column per feature, null as NaN."""
+    def person(self, place: int) -> dict[str, float]:
+        """Return one row's features, counted from 0, null as NaN."""
         batch, within = divmod(place, self.per_batch)
-        found = self._batch(batch).slice(within, 1).select(list(self.features))
-        values = found.to_tensor(null_to_nan=True).to_numpy().astype(float)
-        return pd.DataFrame(values, columns=self.features)
+        found = self._batch(batch).slice(within, 1).select(self.features)
+        values = found.to_tensor(null_to_nan=True).to_numpy()[0].tolist()
+        return dict(zip(self.features, map(float, values), strict=True))
 
     def rows(self, places: np.ndarray, names: list[str]) -> pd.DataFrame:
         """Return some rows' features by name, null as NaN; each batch is read once where the places ascend."""
@@ -78,4 +78,4 @@ def map_rows(file: Path) -> KeptRows:
     """Map kept rows."""
     reader = ipc.open_file(pa.memory_map(str(file)), options=READING)
     per_batch = reader.get_batch(0).num_rows if reader.num_record_batches else ROWS_PER_BATCH
-    return KeptRows(reader, per_batch, pd.Index([name for name in reader.schema.names if name not in KEYS]))
+    return KeptRows(reader, per_batch, [name for name in reader.schema.names if name not in KEYS])

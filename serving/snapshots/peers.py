@@ -1,5 +1,7 @@
 """Peers: users of the same scope with an audience of a similar size, what is typical among them and what they show."""
 
+from math import frexp
+
 import numpy as np
 import pandas as pd
 
@@ -7,6 +9,7 @@ from features.catalogue import SCORED
 from features.presence import ABSENT_DAYS
 from features.table import KEYS
 from training.peer_values import PeerValues, percentiles
+from training.person import Person
 
 AUDIENCE_SIZE = "engagers_365d"
 PEERS = ["scope", "band"]
@@ -20,6 +23,12 @@ def audience_band(rows: pd.DataFrame) -> np.ndarray:
     """
     people = rows[AUDIENCE_SIZE].to_numpy(float, na_value=np.nan)
     return np.frexp(1.0 + np.nan_to_num(people))[1] - 1
+
+
+def band_of(person: Person) -> int:
+    """Tell one person's `audience_band`."""
+    people = person[AUDIENCE_SIZE]
+    return frexp(1.0 + (0.0 if people != people else people))[1] - 1
 
 
 def typical_values(rows: pd.DataFrame) -> pd.DataFrame:
@@ -53,15 +62,15 @@ class Typical:
         features = values.drop(columns=PEERS)
         self._names, self._values = list(map(str, features)), features.to_numpy(float)
 
-    def of(self, scope: str, row: pd.DataFrame) -> dict[str, float | None]:
+    def of(self, scope: str, person: Person) -> dict[str, float | None]:
         """Return the values of a user's peers by feature, None where it is not known of any of them.
 
         Parameters
         ----------
-        scope, row : the user's scope and feature row, a frame of one row; the user was among the rows described
+        scope, person : the user's scope and features; the user was among the rows described
 
         """
-        values = self._values[self._places[scope, int(audience_band(row)[0])]].tolist()
+        values = self._values[self._places[scope, band_of(person)]].tolist()
         return {name: None if value != value else value for name, value in zip(self._names, values, strict=True)}
 
 
@@ -80,9 +89,9 @@ class Shown:
         groups = rows.groupby([rows[scope], pd.Series(audience_band(rows), index=rows.index, name=band)], observed=True)
         self._values = {key: (len(found), _percentiles(found.drop(columns=scope))) for key, found in groups}
 
-    def of(self, scope: str, row: pd.DataFrame) -> PeerValues:
+    def of(self, scope: str, person: Person) -> PeerValues:
         """Return what a user's peers show; parameters as in `Typical.of`."""
-        people, values = self._values[scope, int(audience_band(row)[0])]
+        people, values = self._values[scope, band_of(person)]
         return PeerValues(people, values, self._allowances[scope])
 
 

@@ -129,7 +129,7 @@ def one_by_one(bundle: Bundle, rows: pd.DataFrame) -> None:
         opened.explain(rows["user"].iloc[0])
         print(f"opened, and the first explained, in {perf_counter() - began:.2f} s")
         asked = rows["user"].sample(ASKED, random_state=1)
-        for name, work in {"score": opened.score, "row": opened.row, "explain": opened.explain}.items():
+        for name, work in {"score": opened.score, "person": opened.person, "explain": opened.explain}.items():
             spent = []
             for user in asked:
                 began = np.array([perf_counter(), thread_time()])

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from serving.snapshots.peers import Typical, audience_band, typical_values
+from training.person import person_of
 
 
 def test_peers_share_a_power_of_two_of_audience_size():
@@ -35,9 +36,9 @@ def test_the_median_of_those_of_whom_it_is_known(people):
 def test_each_is_told_their_own_peers(people):
     typical = Typical(typical_values(people))
     features = people.drop(columns=["user", "scope"])
-    assert typical.of("all", features.iloc[[1]]) == {"engagers_365d": 5.0, "posts": 3.0, "links": None}
-    assert typical.of("topic:x", features.iloc[[5]])["posts"] == 99.0
-    assert typical.of("all", features.iloc[[4]]) == {"engagers_365d": 0.0, "posts": 4.0, "links": 3.5}
+    assert typical.of("all", person_of(features.iloc[[1]])) == {"engagers_365d": 5.0, "posts": 3.0, "links": None}
+    assert typical.of("topic:x", person_of(features.iloc[[5]]))["posts"] == 99.0
+    assert typical.of("all", person_of(features.iloc[[4]])) == {"engagers_365d": 0.0, "posts": 4.0, "links": 3.5}
 
 
 def test_nobody(people):

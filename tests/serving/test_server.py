@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
@@ -51,6 +52,17 @@ def test_it_answers_over_the_wire(server):
         assert client.get("/v1/users/%C3%BCn%C3%AF%2F%C3%A7%C3%B8d%C3%A9%20%F0%9F%99%82/explanation").status_code == 200
         for path in ("/v1/users/%FF/score", "/v1/users/%00/score", "/v1/users//score"):
             assert client.get(path).json()["type"] == "urn:clout:problem:unknown-user"
+
+
+def test_a_kept_connection_is_answered_without_delay(server):
+    """Nagle's algorithm would hold back the second packet of each answer, up to 40 ms."""
+    with httpx.Client(base_url=server.address, trust_env=False, timeout=20) as client:
+        taken = []
+        for _ in range(40):
+            began = time.perf_counter()
+            client.get("/health")
+            taken.append(time.perf_counter() - began)
+    assert sorted(taken)[len(taken) // 2] < 0.03
 
 
 def test_its_log_is_lines_of_json_without_ids(server):

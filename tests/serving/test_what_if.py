@@ -23,6 +23,7 @@ from training import stopping
 from training.config import Config, Model
 from training.home import Home
 from training.panel import Split
+from training.person import person_of
 from training.recipe import fit
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
@@ -105,26 +106,28 @@ class TestShown:
         return pd.DataFrame(told | others | away)[SHOWN]
 
     def test_each_is_shown_their_own_peers(self, people):
-        found = Shown(people).of("all", people.iloc[[1]])
+        found = Shown(people).of("all", person_of(people.iloc[[1]]))
         assert found.people == 3
         assert (found.values["credible_engagers_28d"][0], found.values["credible_engagers_28d"][-1]) == (1.0, 2.0)
-        assert Shown(people).of("all", people.iloc[[3]]).values["credible_engagers_28d"].tolist() == [8.0] * 101
-        assert "days_since_last_act" not in Shown(people).of("all", people.iloc[[3]]).values
+        assert (
+            Shown(people).of("all", person_of(people.iloc[[3]])).values["credible_engagers_28d"].tolist() == [8.0] * 101
+        )
+        assert "days_since_last_act" not in Shown(people).of("all", person_of(people.iloc[[3]])).values
 
     def test_the_allowance_is_that_of_whoever_is_absent(self, people):
-        assert Shown(people).of("all", people.iloc[[0]]).allowance == 28
-        assert Shown(people).of("topic:x", people.iloc[[4]]).allowance == 56
+        assert Shown(people).of("all", person_of(people.iloc[[0]])).allowance == 28
+        assert Shown(people).of("topic:x", person_of(people.iloc[[4]])).allowance == 56
 
     def test_the_allowance_where_only_who_never_acted_is_absent(self, people):
         never = people.iloc[[3]].assign(days_absent=10.0, account_age_days=50.0)
-        assert Shown(never).of("all", never).allowance == 40
+        assert Shown(never).of("all", person_of(never)).allowance == 40
 
     def test_as_the_snapshot_has_it(self, home, rows):
         snapshot = open_snapshot(home)
-        found = snapshot.shown.of("topic:birds", snapshot.row("user0001", "topic:birds"))
+        found = snapshot.shown.of("topic:birds", snapshot.person("user0001", "topic:birds"))
         assert found.people in (1, 2)
         everybody = rows[rows["scope"] == "all"]
-        of_all = [snapshot.shown.of("all", everybody.iloc[[k]]) for k in range(len(everybody))]
+        of_all = [snapshot.shown.of("all", person_of(everybody.iloc[[k]])) for k in range(len(everybody))]
         assert max(float(peers.values["days_absent"][-1]) for peers in of_all) == everybody["days_absent"].max()
 
 
@@ -175,9 +178,9 @@ class TestRoute:
 
     def test_stopping(self, client, home):
         found = client.get("/v1/users/user0001/what-if?away_days=14").json()
-        row = open_snapshot(home).row("user0001")
+        person = open_snapshot(home).person("user0001")
         (since,) = [each for each in found["asked"]["changes"] if each["feature"] == "days_since_last_act"]
-        assert since["after"] == row["days_since_last_act"].iloc[0] + 14
+        assert since["after"] == person["days_since_last_act"] + 14
         assert "Others are taken to respond as much as before" in found["notes"][0]
         assert found["away_days"] == 14
         assert found["asked"]["in_own_hands"]
@@ -268,7 +271,7 @@ class TestCommand:
         assert code == 0
         (found,) = asked
         assert found[:5] == (2, "user0001", "all", AS_OF, 7)
-        pd.testing.assert_frame_equal(found[5], open_snapshot(home).row("user0001"))
+        assert found[5] == pytest.approx(open_snapshot(home).person("user0001"), rel=0, abs=0, nan_ok=True)
         assert "7 days of doing nothing." in out
         assert "Others are taken to do in these days what they did in as many before" in said
 

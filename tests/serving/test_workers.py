@@ -200,7 +200,7 @@ def test_stopped_under_load_every_request_under_way_is_answered(started):
             stopped = time.monotonic()
             assert service.end() == 0
         for caller in callers:
-            assert sum(what == 200 for _, what in caller.found) > 20
+            assert sum(what == 200 for _, what in caller.found) > 2
             failed = [(begun, what) for begun, what in caller.found if what != 200]
             assert all(begun >= stopped - 0.05 for begun, _ in failed), failed  # none that was asked before
             assert {what for _, what in failed} <= {"ConnectError", "ReadError", "RemoteProtocolError"}
@@ -216,7 +216,7 @@ def test_a_long_request_under_way_is_finished_and_no_new_one_is_taken(started, w
             def body():
                 yield b'{"ids": ["user0001"'
                 sent.set()
-                time.sleep(2.0)  # meanwhile the service is told to stop
+                time.sleep(4.0)  # meanwhile the service is told to stop
                 yield b', "a/b"]}'
 
             answers = []
@@ -229,11 +229,10 @@ def test_a_long_request_under_way_is_finished_and_no_new_one_is_taken(started, w
             sent.wait(20)
             time.sleep(0.5)
             service.process.terminate()
-            if workers == 1:  # several close their socket with the last of them
-                service.said("Shutting down")
-                time.sleep(0.3)
-                with pytest.raises(httpx.ConnectError):
-                    service.ask("/health")
+            service.said("Shutting down", times=workers)
+            time.sleep(0.3)
+            with pytest.raises(httpx.ConnectError):
+                service.ask("/health")
             post.join(30)
         assert [answer.status_code for answer in answers] == [200]
         assert [each["user"] for each in answers[0].json()["scores"]] == ["user0001", "a/b"]

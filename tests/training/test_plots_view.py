@@ -9,6 +9,7 @@ import pytest
 
 from features.catalogue import CATALOGUE
 from training.explanation import ledger
+from training.person import person_of
 from training.plots_view import beeswarm, dependence, interaction, pairs, pictures, waterfall
 from training.view import file_name, look, views
 from training.words import label, meaning
@@ -123,7 +124,7 @@ class TestInteraction:
 
 class TestPictures:
     def test_a_waterfall_leads_from_the_base_to_the_score(self, bundle, rows):
-        before, told = plt.get_fignums(), ledger(bundle, rows.iloc[[3]])
+        before, told = plt.get_fignums(), ledger(bundle, person_of(rows.iloc[[3]]))
         figure = waterfall(told.base, told.lines, 5)
         ticks = [text.get_text() for text in figure.axes[0].get_yticklabels()]
         assert any(label(told.lines[0].feature) in text for text in ticks)

@@ -11,9 +11,9 @@ from features.catalogue import CATALOGUE, SCORED
 from features.events import open_events
 from features.opening import open_acts
 from features.table import feature_rows
+from training.person import person_of
 from training.stopping import drawn_no_more, stopped
 from training.together import WhatIfError
-from training.what_if import features_of
 
 NOBODY = dict.fromkeys(CATALOGUE.names, 0.0)
 
@@ -35,11 +35,11 @@ def test_absence_by_hand(since, allowance, days, absent):
 
 
 @pytest.mark.parametrize("days", [-1, 0, 366])
-def test_days_out_of_bounds(days, rows):
+def test_days_out_of_bounds(days):
     with pytest.raises(WhatIfError, match=rf"stopping for {days} days cannot be answered; expected 1 to 365"):
         stopped(NOBODY, days, 56.0)
     with pytest.raises(WhatIfError, match="expected 1 to 365"):
-        drawn_no_more(None, "me", "all", None, days, rows, [])
+        drawn_no_more(None, "me", "all", None, days, NOBODY, [])
 
 
 @pytest.mark.parametrize(("seen", "absent"), [(10.0, 0.0), (50.0, 8.0), (90.0, 48.0)])
@@ -57,7 +57,7 @@ def test_the_absence_of_who_never_acted_is_the_one_that_the_features_will_show(t
     )
     allowance = 120 * 56 / 360
     assert before["days_absent"].iloc[0] == pytest.approx(50 - allowance)
-    question = stopped(features_of(before), 30, allowance)
+    question = stopped(person_of(before), 30, allowance)
     assert question.asked["days_absent"] == pytest.approx(later["days_absent"].iloc[0])
 
 
@@ -73,7 +73,7 @@ def test_the_absence_is_the_one_that_the_features_will_show(simulated):
     later = feature_rows(open_acts(stays), simulated.as_of).set_index("user", drop=False).loc[[user]]
     absent = now[now["days_absent"] > 0]
     allowance = float((absent["days_since_last_act"] - absent["days_absent"]).median())
-    question = stopped(features_of(row), 60, allowance)
+    question = stopped(person_of(row), 60, allowance)
     assert later["days_absent"].iloc[0] > 1
     assert question.asked["days_absent"] == pytest.approx(later["days_absent"].iloc[0], abs=1e-6)
     assert question.follows["days_since_last_act"] == pytest.approx(later["days_since_last_act"].iloc[0], abs=1e-6)
@@ -88,7 +88,7 @@ def loud(rows):
 class TestDrawn:
     def test_what_new_pieces_drew_is_gone(self, simulated, loud):
         user = loud["user"].iloc[0]
-        found = drawn_no_more(open_events(simulated.events), user, "all", simulated.as_of, 14, loud, [])
+        found = drawn_no_more(open_events(simulated.events), user, "all", simulated.as_of, 14, person_of(loud), [])
         assert not set(found) & {"days_absent", "days_since_last_act"}
         assert "created_28d" in found
         assert any(name in SCORED for name in found)
@@ -101,17 +101,17 @@ class TestDrawn:
         with pytest.raises(
             WhatIfError, match=r"not made of these events: they give another followers: .* or score anew"
         ):
-            drawn_no_more(open_events(simulated.events), user, "all", simulated.as_of, 14, other, [])
+            drawn_no_more(open_events(simulated.events), user, "all", simulated.as_of, 14, person_of(other), [])
 
     def test_events_without_the_person_are_refused(self, simulated, loud):
         with pytest.raises(
             WhatIfError, match="snapshot of 'stranger' was not made of these events: they do not hold them"
         ):
-            drawn_no_more(open_events(simulated.events), "stranger", "all", simulated.as_of, 14, loud, [])
+            drawn_no_more(open_events(simulated.events), "stranger", "all", simulated.as_of, 14, person_of(loud), [])
 
     def test_nothing_left(self, table):
         acts = table([(29, "me", "post", None, "p"), (29, "fan", "post", None, "q"), (3, "fan", "post", None, "r")])
         as_of = pd.Timestamp("2025-01-31", tz="UTC").to_pydatetime()
         row = feature_rows(open_acts(acts), as_of).query("user == 'me'")
         with pytest.raises(WhatIfError, match="without the last 14 days nothing at all is known of 'me'"):
-            drawn_no_more(open_events(acts), "me", "all", as_of, 14, row, [])
+            drawn_no_more(open_events(acts), "me", "all", as_of, 14, person_of(row), [])

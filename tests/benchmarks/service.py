@@ -1,0 +1,253 @@
+"""How fast the service answers: python tests/benchmarks/service.py --users 1000000.
+
+A store of random people is served by `clout serve`; beside it an empty FastAPI route answers, and `mlflow models serve`
+the same model. The load comes from this process, in turns, so that figures are ratios within one run.
+"""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.request import urlopen
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+from explaining import AS_OF, made, random_rows
+from load import Load, as_fast_as_answered, at_rate, get, post
+
+from features.catalogue import SCORED
+from serving.scorer import in_order, score_rows
+from serving.snapshots.folders import write_snapshot
+from training.home import Home
+from training.registry import promote, register
+
+CLOUT = "from serving.command import main; main()"
+EMPTY = """
+import sys, uvicorn
+from fastapi import FastAPI
+app = FastAPI()
+
+@app.get("/async")
+async def empty() -> None: ...
+
+@app.get("/thread")
+def empty_in_a_thread() -> None: ...
+
+uvicorn.run(app, port=int(sys.argv[1]), log_level="warning")
+"""
+BATCH = 1_000
+START_SECONDS = 120
+
+
+def stored(home: Home, users: int, trees: int, depth: int) -> None:
+    """Register a champion and keep a snapshot of random people, called u00000000 and so on."""
+    bundle, rows = made(trees, depth), in_order(random_rows(users, 9))
+    version = register(home, bundle, {}, {}, {}, {})
+    promote(home, version)
+    write_snapshot(home, AS_OF, bundle, version, score_rows(bundle, version, rows), rows)
+
+
+@contextmanager
+def running(
+    port: int, path: str, *command: str, log: Path, env: dict[str, str] | None = None
+) -> Iterator[tuple[int, float]]:
+    """Run a server until the block ends; yield its process and the seconds until it first answered 200."""
+    began = time.perf_counter()
+    with log.open("w") as said:
+        process = subprocess.Popen(
+            command, env=os.environ | (env or {}), start_new_session=True, stdout=said, stderr=said
+        )
+    try:
+        while not _answers(f"http://127.0.0.1:{port}{path}"):
+            if process.poll() is not None or time.perf_counter() - began > START_SECONDS:
+                raise SystemExit(f"{command} did not start:\n{log.read_text()[-2000:]}")
+            time.sleep(0.02)
+        yield process.pid, time.perf_counter() - began
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urlopen(address) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def resident(process: int) -> float:
+    """Return how much memory a process holds, MB, and how much of it is not a mapped file."""
+    told = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
+    return tuple(int(told[name].split()[0]) / 1e3 for name in ("VmRSS", "RssAnon"))
+
+
+def processor(session: int) -> float:
+    """Return the processor seconds that a server and its children have spent."""
+    spent = 0.0
+    for told in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = told.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        if int(fields[3]) == session:
+            spent += sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+    return spent
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def in_turns(works: dict[str, tuple[int, Callable[[], Load]]], rounds: int, each: int = 1) -> dict[str, float]:
+    """Run every load once a round, so that what disturbs the machine disturbs all; print and return rates.
+
+    The first is what the others are held against: by the median of the ratios of a round, and by the processor time
+    that their servers spent on a request, which neighbours move less.
+    """
+    rates, spent = ({name: np.empty(rounds) for name in works} for _ in range(2))
+    for k in range(rounds):
+        for name, (server, work) in works.items():
+            before, load = processor(server), work()
+            if set(load.statuses) != {200}:
+                raise SystemExit(f"{name}: {dict(load.statuses)}")
+            rates[name][k] = load.rate * each
+            spent[name][k] = (processor(server) - before) / len(load.seconds) / each
+    beside = next(iter(works))
+    print(f"{'':30} {'a second':>9} {'ratio':>6} {'of rounds':>14} {'processor':>13} {'ratio':>6}")
+    for name, rate in rates.items():
+        ratio, cost = np.sort(rate / rates[beside]), float(np.median(spent[name]))
+        rounds_told = f"{ratio[0]:.2f} to {ratio[-1]:.2f}"
+        print(
+            f"{name:30} {np.median(rate):9,.0f} {np.median(ratio):6.2f} {rounds_told:>14} {cost * 1e6:10,.0f} us "
+            f"{np.median(spent[beside] / spent[name]):6.2f}"
+        )
+    return {name: float(np.median(rate)) for name, rate in rates.items()}
+
+
+def by_id(port: int, server: int, users: list[str], logs: Path, rounds: int, seconds: float) -> None:
+    """Scores and explanations by id, beside an empty route."""
+    chosen = np.random.default_rng(0).choice(users, 20_000)
+    scores = [get(f"/v1/users/{user}/score") for user in chosen]
+    explained = [get(f"/v1/users/{user}/explanation") for user in chosen]
+    empty_port = free_port()
+    with running(empty_port, "/async", sys.executable, "-c", EMPTY, str(empty_port), log=logs / "empty.log") as (
+        empty,
+        _,
+    ):
+        works = {
+            "empty route": (empty, lambda: as_fast_as_answered(empty_port, [get("/async")], seconds)),
+            "empty route in a thread": (empty, lambda: as_fast_as_answered(empty_port, [get("/thread")], seconds)),
+            "score by id": (server, lambda: as_fast_as_answered(port, scores, seconds)),
+            "explanation by id": (server, lambda: as_fast_as_answered(port, explained, seconds)),
+        }
+        rates = in_turns(works, rounds)
+    for name, requests in {"score by id": scores, "explanation by id": explained}.items():
+        load = at_rate(port, requests, rates[name] / 2, rounds * seconds)
+        print(
+            f"{name:18} at {rates[name] / 2:,.0f} a second: median {load.quantile(0.5):.1f} ms, "
+            f"99th percentile {load.quantile(0.99):.1f} ms, {dict(load.statuses)}"
+        )
+
+
+def by_rows(port: int, server: int, home: Home, logs: Path, rounds: int, seconds: float) -> None:
+    """Posted feature rows, one at a time and in batches, beside `mlflow models serve`."""
+    rows = random_rows(BATCH, 3)[SCORED.names]
+    values = rows.astype(object).where(rows.notna(), None)
+    records = values.to_dict("records")
+    ours = [json.dumps({"rows": [record]}).encode() for record in records[:200]]
+    theirs = [
+        json.dumps({"dataframe_split": {"columns": SCORED.names, "data": [row]}}).encode()
+        for row in values.to_numpy().tolist()[:200]
+    ]
+    batch = json.dumps({"rows": records}).encode()
+    table = {"columns": SCORED.names, "data": values.to_numpy().tolist()}
+    their_batch = json.dumps({"dataframe_split": table}).encode()
+    mlflow_port = free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        "models:/clout@champion",
+        "-p",
+        str(mlflow_port),
+    ]
+    command += ["--env-manager", "local", "-w", "1"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    told_where = {"MLFLOW_TRACKING_URI": home.registry_uri, "PATH": path}
+    with running(mlflow_port, "/ping", *command, log=logs / "mlflow.log", env=told_where) as (mlflow, took):
+        print(f"mlflow models serve answers after {took:.1f} s, one worker")
+        asked, batches = [[post("/v1/scores", body) for body in bodies] for bodies in (ours, [batch])]
+        theirs_asked, their_batches = [
+            [post("/invocations", body) for body in bodies] for bodies in (theirs, [their_batch])
+        ]
+        in_turns(
+            {
+                "mlflow models serve, one row": (
+                    mlflow,
+                    lambda: as_fast_as_answered(mlflow_port, theirs_asked, seconds),
+                ),
+                "posted row": (server, lambda: as_fast_as_answered(port, asked, seconds)),
+            },
+            rounds,
+        )
+        in_turns(
+            {
+                "mlflow models serve, batches": (
+                    mlflow,
+                    lambda: as_fast_as_answered(mlflow_port, their_batches, seconds, 2),
+                ),
+                "rows posted in batches": (server, lambda: as_fast_as_answered(port, batches, seconds, 2)),
+            },
+            rounds,
+            BATCH,
+        )
+
+
+def main() -> None:
+    """Measure all of it."""
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("--users", type=int, default=1_000_000)
+    args.add_argument("--home", type=Path, help="kept, and used again where it holds a snapshot; default: a new one")
+    args.add_argument("--trees", type=int, default=200)
+    args.add_argument("--depth", type=int, default=4)
+    args.add_argument("--rounds", type=int, default=5)
+    args.add_argument("--seconds", type=float, default=4.0, help="of each load in each round")
+    args.add_argument("--part", choices=["all", "ids", "rows", "start"], default="all")
+    asked = args.parse_args()
+    with TemporaryDirectory() as scratch:
+        home = Home(asked.home or Path(scratch))
+        kept = home.snapshots.exists()
+        if not kept:
+            stored(home, asked.users, asked.trees, asked.depth)
+        users = [f"u{k:08}" for k in range(asked.users)]
+        port = free_port()
+        clout = [sys.executable, "-c", CLOUT, "serve", "--port", str(port), "--home", str(home.folder)]
+        logs = Path(scratch)
+        with running(port, "/ready", *clout, log=logs / "clout.log") as (process, took):
+            print(f"{asked.users:,} users; ready after {took:.1f} s, resident {resident(process)[0]:.0f} MB")
+            if asked.part in ("all", "ids"):
+                by_id(port, process, users, logs, asked.rounds, asked.seconds)
+            if asked.part in ("all", "rows"):
+                by_rows(port, process, home, logs, asked.rounds, asked.seconds)
+            everything, own = resident(process)
+            print(f"resident at the end {everything:.0f} MB, of which {own:.0f} MB no mapped files")
+
+
+if __name__ == "__main__":
+    main()
