@@ -35,9 +35,8 @@ ABOUT = """Influence scores, 0 to 100, that foretell how many people will engage
 User ids are opaque; percent-encode them in paths. The ids `.` and `..`, which clients resolve away there, are answered
 by `POST /v1/scores`. Every error is `application/problem+json` (RFC 9457)."""
 
-# How long requests under way may take to end when the service is stopped, and a worker to say that it lives.
+# How long requests under way may take to end when the service is stopped.
 GRACE_SECONDS = 25
-HANGING_SECONDS = 30
 
 # What uvicorn itself holds requests to; it keeps an idle connection for five seconds. Its own lines about requests
 # and websockets would hold paths, and these the ids of users.
@@ -46,7 +45,6 @@ WIRE: dict[str, Any] = {
     "ws": "none",
     "access_log": False,
     "timeout_graceful_shutdown": GRACE_SECONDS,
-    "timeout_worker_healthcheck": HANGING_SECONDS,
     "server_header": False,
     "h11_max_incomplete_event_size": 2 * LONGEST_HEADERS,
 }

@@ -1,7 +1,9 @@
 """Several processes that answer behind one address: started, watched, and started again where one dies."""
 
+import logging
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import parent_process
@@ -13,17 +15,25 @@ from typing import Any
 
 from uvicorn import Config
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from features.errors import CloutError
 from serving.running.metrics_together import forget
 
 MOST_WORKERS = 64
+# How long a worker may take to start, on a machine that is busy too, and then to say that it lives.
+STARTING_SECONDS = 300.0
+HANGING_SECONDS = 30.0
+log = logging.getLogger("clout")
 # prometheus-client decides by it, when it is imported, whether counts are kept in files that processes share.
 COUNTS = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Workers(Multiprocess):
-    """uvicorn's supervisor, which also forgets what a worker that died said of its state.
+    """uvicorn's supervisor, with patience for workers that start slowly, which it would kill and start for ever.
+
+    It asks each worker whether it lives without waiting for the answer, so that it can be stopped at any time, and
+    forgets what one that died said of its state.
 
     Parameters
     ----------
@@ -36,13 +46,37 @@ class Workers(Multiprocess):
     def __init__(self, config: Config, sockets: list[socket], together: Path):
         super().__init__(config, sockets)
         self._together = together
+        self._until: dict[int | None, float] = {}
+        self._asked: set[int | None] = set()
 
     def keep_subprocess_alive(self) -> None:
-        """Start those anew that died or hang."""
-        before = {process.pid for process in self.processes}
-        super().keep_subprocess_alive()
-        for pid in before - {process.pid for process in self.processes}:
-            forget(self._together, pid)
+        """Start those anew that died, or did not answer in time."""
+        for place, process in enumerate(self.processes):
+            if self._lives(process):
+                continue
+            process.kill()
+            process.join()
+            log.warning("Worker %s ended with %s and is started again", process.pid, process.exitcode)
+            forget(self._together, process.pid)
+            self._until.pop(process.pid, None)
+            self._asked.discard(process.pid)
+            self.processes[place] = Process(self.config, self.sockets)
+            self.processes[place].start()
+
+    def _lives(self, process: Process) -> bool:
+        pid, ways, now = process.pid, process.parent_conn, time.monotonic()
+        until = self._until.setdefault(pid, now + STARTING_SECONDS)
+        try:
+            if pid in self._asked and ways.poll(0):
+                ways.recv()
+                self._asked.discard(pid)
+                until = self._until[pid] = now + HANGING_SECONDS
+            if pid not in self._asked:
+                ways.send(b"ping")
+                self._asked.add(pid)
+        except (OSError, EOFError):
+            return False
+        return process.process.is_alive() and now < until
 
     def terminate_all(self) -> None:
         """Let the workers end; new connections are refused from then on, as this process holds the socket no longer."""

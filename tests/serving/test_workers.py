@@ -12,6 +12,8 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
+from multiprocessing import Pipe
 from pathlib import Path
 
 import httpx
@@ -25,6 +27,7 @@ from serving.access.keys import add_key
 from serving.access.rates import Buckets
 from serving.access.shared_buckets import SLOTS, SharedBuckets
 from serving.app import serve
+from serving.running import workers
 from serving.running.metrics_together import Together, forget, merged
 from training.home import Home
 
@@ -291,6 +294,87 @@ def test_a_key_that_is_added_is_demanded_by_every_worker(started, home):
         key = add_key(home, "dashboard", "read")
         assert {service.ask(SCORE).status_code for _ in range(20)} == {401}
         assert {service.ask(SCORE, headers={"Authorization": f"Bearer {key}"}).status_code for _ in range(20)} == {200}
+
+
+class Worker:
+    """Stands for a process that answers when it is told to."""
+
+    def __init__(self, *_):
+        self.parent_conn, self.child_conn = Pipe()
+        self.pid, self.exitcode, self.alive, self.process = next(PIDS), None, True, self
+        self.killed = False
+
+    def answer(self):
+        while self.child_conn.poll(0):
+            assert self.child_conn.recv() == b"ping"
+            self.child_conn.send(True)
+
+    def is_alive(self):
+        return self.alive
+
+    def kill(self):
+        self.killed = True
+
+    def start(self):
+        pass
+
+    join = start
+
+
+PIDS = count(1)
+
+
+class TestPatience:
+    @pytest.fixture
+    def now(self, monkeypatch):
+        now = [0.0]
+        monkeypatch.setattr(workers.time, "monotonic", lambda: now[0])
+        monkeypatch.setattr(workers, "Process", Worker)
+        return now
+
+    @pytest.fixture
+    def watched(self, tmp_path, now):
+        assert now == [0.0]  # the clock stands before anybody is watched
+        watched = workers.Workers.__new__(workers.Workers)
+        watched.config, watched.sockets, watched.processes = None, [], [Worker(), Worker()]
+        watched._together, watched._until, watched._asked = tmp_path, {}, set()
+        return watched
+
+    def at(self, watched, now, seconds):
+        now[0] = seconds
+        watched.keep_subprocess_alive()
+
+    def test_one_that_starts_slowly_is_waited_for(self, watched, now):
+        before = list(watched.processes)
+        for seconds in range(0, 299, 10):
+            self.at(watched, now, seconds)
+        assert watched.processes == before
+        self.at(watched, now, 300)
+        assert [each.killed for each in before] == [True, True]
+        assert not set(map(id, before)) & set(map(id, watched.processes))
+
+    def test_one_that_answered_once_has_to_go_on(self, watched, now, tmp_path):
+        first, second = watched.processes
+        (tmp_path / f"{first.pid}.state").write_text("")
+        for seconds in (0, 10):
+            self.at(watched, now, seconds)
+            first.answer()
+            second.answer()
+        for seconds in (20, 30, 40, 49):
+            self.at(watched, now, seconds)
+            second.answer()
+        assert watched.processes == [first, second]
+        self.at(watched, now, 50)
+        assert first.killed
+        assert not (tmp_path / f"{first.pid}.state").exists()
+        assert watched.processes[1] is second
+
+    def test_one_that_died_is_started_at_once(self, watched, now):
+        first, second = watched.processes
+        first.alive = False
+        self.at(watched, now, 1)
+        assert watched.processes[0] is not first
+        assert watched.processes[1] is second
 
 
 @pytest.mark.parametrize("workers", [0, -1, 65])
