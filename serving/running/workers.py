@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import parent_process
@@ -11,6 +10,7 @@ from pathlib import Path
 from socket import socket
 from tempfile import TemporaryDirectory
 from threading import Thread
+from time import monotonic
 from typing import Any
 
 from uvicorn import Config
@@ -64,7 +64,7 @@ class Workers(Multiprocess):
             self.processes[place].start()
 
     def _lives(self, process: Process) -> bool:
-        pid, ways, now = process.pid, process.parent_conn, time.monotonic()
+        pid, ways, now = process.pid, process.parent_conn, monotonic()
         until = self._until.setdefault(pid, now + STARTING_SECONDS)
         try:
             if pid in self._asked and ways.poll(0):

@@ -328,7 +328,7 @@ class TestPatience:
     @pytest.fixture
     def now(self, monkeypatch):
         now = [0.0]
-        monkeypatch.setattr(workers.time, "monotonic", lambda: now[0])
+        monkeypatch.setattr(workers, "monotonic", lambda: now[0])
         monkeypatch.setattr(workers, "Process", Worker)
         return now
 
