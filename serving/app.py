@@ -1,32 +1,35 @@
 """The service: an HTTP API over the champion and the snapshots."""
 
 import logging
-import socket
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from logging.config import dictConfig
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from features.errors import CloutError
 from serving import problems
 from serving.access import entrance
 from serving.access.arrivals import Arrivals
 from serving.access.guard import check_guarded
+from serving.access.key_ring import KeyRing
 from serving.access.limits import LONGEST_HEADERS, USUAL, Limits
 from serving.access.security_headers import SecurityHeaders, docs_policy
 from serving.rights import entrance as rights_entrance
 from serving.rights.clerk import Clerk
 from serving.rights.entrance import closing
 from serving.routes import cases, health, metrics, model, purposes, reads, rights, scores, search, users, what_if
+from serving.running.address import listening, url
 from serving.running.log import log_request, settings
 from serving.running.metrics import Metrics
 from serving.running.requests_seen import RequestsSeen
+from serving.running.start_check import check_place, log_missing
 from serving.running.watcher import REFRESH_SECONDS, Watcher, watched
+from serving.running.workers import Workers, check_workers, end_with_parent, shared_folder
 from training.home import Home
 
 log = logging.getLogger("uvicorn.error")
@@ -35,11 +38,16 @@ ABOUT = """Influence scores, 0 to 100, that foretell how many people will engage
 User ids are opaque; percent-encode them in paths. The ids `.` and `..`, which clients resolve away there, are answered
 by `POST /v1/scores`. Every error is `application/problem+json` (RFC 9457)."""
 
+# How long requests under way may take to end when the service is stopped.
+GRACE_SECONDS = 25
+
 # What uvicorn itself holds requests to; it keeps an idle connection for five seconds. Its own lines about requests
 # and websockets would hold paths, and these the ids of users.
 WIRE: dict[str, Any] = {
     "http": Arrivals,
     "ws": "none",
+    "access_log": False,
+    "timeout_graceful_shutdown": GRACE_SECONDS,
     "server_header": False,
     "h11_max_incomplete_event_size": 2 * LONGEST_HEADERS,
 }
@@ -70,6 +78,7 @@ def create_app(
     limits: Limits = USUAL,
     refresh: float = REFRESH_SECONDS,
     demand_purpose: bool = False,
+    together: Path | None = None,
 ) -> FastAPI:
     """Build the service; it starts even where the champion or a snapshot is absent, and `/ready` says what is missing.
 
@@ -80,6 +89,7 @@ def create_app(
     limits : of a request
     refresh : seconds between two looks for a newer champion or snapshot
     demand_purpose : whether requests about people have to say what for
+    together : the folder of several workers, if it is to be one of them
 
     Raises
     ------
@@ -93,11 +103,11 @@ def create_app(
     )
     app.state.home, app.state.clerk = home, Clerk(home)
     app.state.watcher = Watcher(home, partial(setattr, app.state, "service"), app.state.clerk.look)
-    app.state.watcher.look()
-    app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher)
+    app.state.watcher.look_here()
+    app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher, together)
     problems.install(app)
     rights_entrance.install(app, home, demand_purpose)
-    entrance.install(app, home, guarded, limits)
+    entrance.install(app, home, guarded, limits, together)
     for routes in (users, what_if, cases, reads, rights, search, scores, model, purposes, health, metrics):
         app.include_router(routes.router)
     return app
@@ -110,8 +120,9 @@ def serve(
     limits: Limits = USUAL,
     refresh: float = REFRESH_SECONDS,
     demand_purpose: bool = False,
+    workers: int = 1,
 ) -> None:
-    """Answer on an address until the process is told to stop.
+    """Answer on an address until the process is told to stop; requests under way are finished.
 
     Parameters
     ----------
@@ -120,32 +131,34 @@ def serve(
     limits : of a request
     refresh : seconds between two looks for a newer champion or snapshot
     demand_purpose : whether requests about people have to say what for
+    workers : how many processes answer; where there are several, this one starts them, again where one dies
 
     Raises
     ------
-    CloutError : the address is taken or not of this machine, or `refresh` is not more than 0
+    CloutError : the address is taken or not of this machine, or `refresh` or `workers` is not more than 0
     KeysError : it is no loopback address and there are no API keys, or they are damaged
 
     """
+    check_workers(workers)
     guarded = check_guarded(home, host)
-    with _listening(host, port) as listening, suppress(KeyboardInterrupt):
+    with listening(host, port) as found, suppress(KeyboardInterrupt):
         dictConfig(settings())
-        app = create_app(home, guarded, limits, refresh, demand_purpose)
-        config = uvicorn.Config(app, log_config=None, access_log=False, **WIRE)
-        log.info("Listening on http://%s:%d, documented at /docs", _in_address(host), listening.getsockname()[1])
-        uvicorn.Server(config).run(sockets=[listening])
+        log_missing(check_place(home))
+        if workers == 1:
+            app = create_app(home, guarded, limits, refresh, demand_purpose)
+            log.info("Listening on %s, documented at /docs", url(host, found))
+            uvicorn.Server(uvicorn.Config(app, log_config=None, **WIRE)).run(sockets=[found])
+            return
+        for checked in (partial(watched, refresh), partial(KeyRing, home, guarded)):
+            checked()  # what is wrong is told here, once, not by each worker
+        log.info("Listening on %s with %d workers, documented at /docs", url(host, found), workers)
+        with shared_folder() as together:
+            made = partial(_worker, home, guarded, limits, refresh, demand_purpose, together)
+            config = uvicorn.Config(made, factory=True, workers=workers, log_config=settings(worker=True), **WIRE)
+            Workers(config, [found], together).run()
 
 
-def _in_address(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    if not 0 <= port < 65_536:
-        raise CloutError(f"cannot listen on {host} port {port}: ports are numbered 0 to 65535.")
-    try:
-        made = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise CloutError(f"cannot listen on {host} port {port}: {error}. Choose another host or port.") from error
-    # Taken up anew it knows to be TCP, without which asyncio leaves Nagle's delay on: 40 ms on each kept-alive answer.
-    return socket.socket(fileno=made.detach())
+def _worker(*given: Any, **named: Any) -> FastAPI:
+    """Build the application of one worker, in its process."""
+    end_with_parent()
+    return create_app(*given, **named)

@@ -6,13 +6,20 @@ from typing import Annotated
 import typer
 
 from features.commands import Events, Identities, Scopes, open_as_asked
-from features.terminal import say, steps, warn
+from features.terminal import Json, as_json, say, steps, warn
 from serving.access.key_commands import keys
 from serving.reviewing.commands import change, explain, history, what_if
 from serving.rights.commands import audit, case, cases, resolve
 from serving.rights.deletion_commands import forget, opt_out, receipt
 from training.commands import HomeFolder
-from training.home import home_from_environment
+from training.home import Home, home_from_environment
+
+Database = Annotated[
+    str | None,
+    typer.Option(
+        help="URL of a PostgreSQL that replicas share; better as CLOUT_DATABASE, which no process list shows."
+    ),
+]
 
 
 def score(
@@ -24,6 +31,7 @@ def score(
     points: Annotated[
         Path | None, typer.Option(help="Where everybody's points per feature go: a .parquet file.")
     ] = None,
+    database: Database = None,
     home: HomeFolder = None,
 ) -> None:
     """Score everybody with the champion: one row per user and scope; the scopes are the champion's unless given.
@@ -38,7 +46,7 @@ def score(
     from training.opt_outs import left_out
     from training.registry import required_champion
 
-    place = home_from_environment(home)
+    place = home_from_environment(home, database)
     bundle, version = required_champion(place)
     scopes = scope or bundle.scopes
     acts = open_as_asked(events, scopes, identities, left_out=left_out(place))
@@ -54,7 +62,8 @@ def score(
         write_points(bundle, rows, points)
     snapshot = write_snapshot(place, at, bundle, version, scores, rows)
     say(f"{len(scores):,} scores as of {at:%Y-%m-%d %H:%M:%S} UTC by version {version} in {out}.")
-    say(f"Snapshot: {snapshot}. Next: clout explain USER, or clout serve.")
+    also = ", and in the database" if place.database else ""
+    say(f"Snapshot: {snapshot}{also}. Next: clout explain USER, or clout serve.")
 
 
 def serve(
@@ -72,7 +81,11 @@ def serve(
     demand_purpose: Annotated[
         bool, typer.Option(help="Refuse requests about people that do not say what for, as the header Clout-Purpose.")
     ] = False,
+    workers: Annotated[int, typer.Option(help="Processes that answer, such as one per core.")] = 1,
+    check: Annotated[bool, typer.Option("--check", help="Say what is there and what is missing, and end.")] = False,
+    database: Database = None,
     home: HomeFolder = None,
+    json: Json = False,
 ) -> None:
     """Answer scores and explanations over HTTP; the API's documentation is at /docs.
 
@@ -83,8 +96,24 @@ def serve(
     from serving.access.limits import Limits
     from serving.app import serve
 
+    place = home_from_environment(home, database)
+    if check:
+        raise typer.Exit(_tell_check(place, host, port, json))
     say(f"The API's documentation: http://{host}:{port}/docs (stop with Ctrl-C)")
-    serve(home_from_environment(home), host, port, Limits(rate), refresh, demand_purpose)
+    serve(place, host, port, Limits(rate), refresh, demand_purpose, workers)
+
+
+def _tell_check(place: Home, host: str, port: int, json: bool) -> int:
+    """Print what a start would find and return the exit code: 2 where anything is missing."""
+    from serving.running.start_check import check_start
+
+    findings = check_start(place, host, port)
+    if json:
+        as_json([finding.as_dict() for finding in findings])
+    else:
+        for finding in findings:
+            typer.echo(f"{'ok     ' if finding.holds else 'MISSING'} {finding.told}")
+    return 0 if all(finding.holds for finding in findings) else 2
 
 
 def demo(

@@ -1,8 +1,16 @@
 """Settings that hold for all tests."""
 
 import os
+import shutil
+import socket
+import subprocess
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from tempfile import mkdtemp
 
 import hypothesis
+import pytest
 
 # Threads of the booster that wait in a busy loop slow each other down thirtyfold on a machine that others use as well.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -15,3 +23,82 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
 )
 hypothesis.settings.load_profile("clout")
+
+
+@pytest.fixture(scope="session")
+def need():
+    """Skip without a real part, except where the gate runs: there it has to be."""
+
+    def need(there, reason):
+        if not there:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+
+    return need
+
+
+class PostgreSQL:
+    """A server of its own on loopback, as an unprivileged user where the tests run as root."""
+
+    def __init__(self, place):
+        self.place, self.port = place, _free_port()
+        self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        self._names = (f"test_{k}" for k in count())
+        if self._as:
+            shutil.chown(place, "postgres")
+        self._run("initdb", "-D", place / "data", "-A", "trust", "-U", "clout")
+
+    def start(self):
+        options = f"-p {self.port} -k {self.place} -c listen_addresses=127.0.0.1"
+        self._run("pg_ctl", "-D", self.place / "data", "-o", options, "-l", self.place / "log", "-w", "start")
+
+    def stop(self):
+        self._run("pg_ctl", "-D", self.place / "data", "-m", "immediate", "-w", "stop")
+
+    def url(self, database="postgres", scheme="postgresql"):
+        return f"{scheme}://clout@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self):
+        """Make an empty database and return its URL."""
+        name = next(self._names)
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "clout", name)
+        return self.url(name)
+
+    def _run(self, tool, *arguments):
+        command = [*self._as, _server_tool(tool), *map(str, arguments)]
+        subprocess.run(command, check=True, capture_output=True, cwd=self.place)
+
+
+def _server_tool(name):
+    debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return shutil.which(name) or (str(debian[-1]) if debian else None)
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def postgresql(need):
+    """A PostgreSQL for all tests; who stops it starts it again."""
+    need(find_spec("psycopg"), "psycopg is not installed: pip install 'clout-score[postgres]'")
+    need(_server_tool("initdb") and _server_tool("pg_ctl"), "PostgreSQL's server is not installed")
+    place = Path(mkdtemp(prefix="clout-pg-", dir="/tmp"))  # short: the path of its socket may hold 107 characters
+    server = PostgreSQL(place)
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(postgresql):
+    """The URL of the database that is there from the start, as Ibis writes it."""
+    return postgresql.url(scheme="postgres")
+
+
+@pytest.fixture
+def database(postgresql):
+    """The URL of an empty database of a test's own."""
+    return postgresql.new_database()

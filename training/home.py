@@ -54,10 +54,11 @@ class Home:
         return self.tracking_uri or f"sqlite:///{self.store.resolve()}"
 
 
-def home_from_environment(folder: Path | None = None) -> Home:
+def home_from_environment(folder: Path | None = None, database: str | None = None) -> Home:
     """Take the folder given, else `CLOUT_HOME`, else `./clout-home`.
 
-    `MLFLOW_TRACKING_URI` names an MLflow server, `CLOUT_DATABASE` a PostgreSQL, if they are set.
+    `MLFLOW_TRACKING_URI` names an MLflow server, `CLOUT_DATABASE` a PostgreSQL unless one is given, if they are set.
     """
     told = {key: os.environ.get(name) or None for key, name in FROM_ENVIRONMENT.items()}
+    told["database"] = database or told["database"]
     return Home(folder or Path(os.environ.get("CLOUT_HOME") or "clout-home"), **told)

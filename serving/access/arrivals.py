@@ -10,6 +10,7 @@ from serving.access.security_headers import HEADERS
 from serving.problems import MEDIA_TYPE
 
 HEAD_SECONDS = 15.0
+LAST_SECONDS = 0.3
 NO_REQUEST = "what arrived is no HTTP/1.1 request, or its first lines hold more than the service reads."
 
 
@@ -18,9 +19,11 @@ class Arrivals(H11Protocol):
 
     However slowly its bytes drop in, a request has `HEAD_SECONDS` from the connection, or from its own first byte on
     one that is kept alive, until its headers are whole. The body has its own time (`serving.access.limits`).
+    A service that is stopped answers what was sent to it before.
     """
 
     _deadline: asyncio.TimerHandle | None = None
+    _ending = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Expect a first request."""
@@ -30,6 +33,8 @@ class Arrivals(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Stop the clock where a request is whole up to its body; start it where one has only begun."""
         super().data_received(data)
+        if self._ending and self.cycle is not None:
+            self.cycle.keep_alive = False
         if self.cycle is not None and not self.cycle.response_complete:
             self._forget()
         elif self._deadline is None:
@@ -39,6 +44,19 @@ class Arrivals(H11Protocol):
         """Stop the clock."""
         self._forget()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """End after the request under way; where none is, one that is on its way already has a moment to arrive."""
+        self._ending = True
+        under_way = self.cycle is not None and not self.cycle.response_complete
+        if under_way:
+            super().shutdown()
+        else:
+            self.loop.call_later(LAST_SECONDS, self._end)
+
+    def _end(self) -> None:
+        if not self.transport.is_closing():
+            super().shutdown()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words, which say less
         """Answer a problem to what is no request, and close."""

@@ -1,15 +1,19 @@
 """The entrance: what every request passes before a route sees it - its sizes, the guard, the rate of its caller."""
 
+from functools import partial
+from pathlib import Path
+
 from fastapi import FastAPI
 
 from serving.access.guard import Guard
 from serving.access.key_ring import KeyRing
 from serving.access.limits import Limits, Sizes
-from serving.access.rates import Rates
+from serving.access.rates import Buckets, Rates
+from serving.access.shared_buckets import SharedBuckets
 from training.home import Home
 
 
-def install(app: FastAPI, home: Home, guarded: bool, limits: Limits) -> None:
+def install(app: FastAPI, home: Home, guarded: bool, limits: Limits, together: Path | None = None) -> None:
     """Stand before an application.
 
     Parameters
@@ -18,6 +22,7 @@ def install(app: FastAPI, home: Home, guarded: bool, limits: Limits) -> None:
     home : where the API keys are
     guarded : whether they are demanded even while there are none
     limits : of a request
+    together : the folder of several processes, across which a caller's requests count
 
     Raises
     ------
@@ -25,6 +30,10 @@ def install(app: FastAPI, home: Home, guarded: bool, limits: Limits) -> None:
 
     """
     # The last one added is the first one passed.
-    app.add_middleware(Rates, rate=limits.rate)
+    app.add_middleware(Rates, rate=limits.rate, buckets=partial(_buckets, together))
     app.add_middleware(Guard, ring=KeyRing(home, guarded))
     app.add_middleware(Sizes, limits=limits)
+
+
+def _buckets(together: Path | None, rate: float, whose: str) -> Buckets:
+    return Buckets(rate) if together is None else SharedBuckets(rate, together / f"{whose}.buckets")

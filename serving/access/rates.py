@@ -35,13 +35,16 @@ class Buckets:
     def take(self, caller: str) -> float:
         """Take a token: 0 where there was one, else the seconds until there is."""
         now = self._clock()
-        tokens, seen = self._held.pop(caller, (self._size, now))
-        tokens = min(self._size, tokens + (now - seen) * self.rate)
-        taken = tokens >= 1
-        self._held[caller] = (tokens - taken, now)
+        tokens, wait = self._taken(*self._held.pop(caller, (self._size, now)), now)
+        self._held[caller] = (tokens, now)
         if len(self._held) > MOST_CALLERS:
             self._held.popitem(last=False)
-        return 0.0 if taken else (1 - tokens) / self.rate
+        return wait
+
+    def _taken(self, tokens: float, seen: float, now: float) -> tuple[float, float]:
+        """Fill a bucket up for the time gone by and take a token: what is left, and the seconds until there is one."""
+        tokens = min(self._size, tokens + (now - seen) * self.rate)
+        return (tokens - 1, 0.0) if tokens >= 1 else (tokens, (1 - tokens) / self.rate)
 
 
 class Rates:
@@ -53,13 +56,16 @@ class Rates:
     ----------
     app : what answers
     rate : as `Limits` has it
+    buckets : makes those of a rate, called as given: for keys, for addresses
 
     """
 
-    def __init__(self, app: ASGIApp, rate: float | None):
+    def __init__(self, app: ASGIApp, rate: float | None, buckets: Callable[[float, str], Buckets] | None = None):
         self.app = app
-        self._keys = _buckets(RATE_OF_KEY if rate is None else rate)
-        self._addresses = _buckets(rate or 0)
+        made = buckets or (lambda rate, _: Buckets(rate))
+        of_key, of_address = RATE_OF_KEY if rate is None else rate, rate or 0
+        self._keys = made(of_key, "keys") if of_key > 0 else None
+        self._addresses = made(of_address, "addresses") if of_address > 0 else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take one token for a request."""
@@ -72,7 +78,3 @@ class Rates:
             return await self.app(scope, receive, send)
         detail = f"more than {buckets.rate:g} requests a second came from this caller; ask again in {wait:.3g} s."
         return await refusal(scope, 429, detail, {"Retry-After": str(math.ceil(wait))})(scope, receive, send)
-
-
-def _buckets(rate: float) -> Buckets | None:
-    return Buckets(rate) if rate > 0 else None

@@ -92,7 +92,7 @@ def _clear_snapshot(home: Home, asked: Asked, folder: Path, place: str) -> Asked
     found = kept_snapshots.held(folder, asked.ids)
     if found:
         asked = _noted(home, asked, place, found)
-        kept_snapshots.forget(folder, asked.ids, left_out(home).change)
+        kept_snapshots.forget(home, folder, asked.ids, left_out(home).change)
     return asked
 
 

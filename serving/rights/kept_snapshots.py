@@ -10,9 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
-from serving.snapshots import files, sums
+from serving.snapshots import files
+from serving.snapshots.folders import published
 from serving.snapshots.kept_rows import READING, ROWS_PER_BATCH, WRITING
 from training.bundle import FACTS_FILE as BUNDLE_FACTS
+from training.home import Home
 
 BATCHES_AT_ONCE = 16
 FORGOTTEN = "(forgotten)"
@@ -32,27 +34,26 @@ def held(folder: Path, users: Collection[str]) -> int:
     return scores + len(set(_seeds(_told(folder))) & set(users))
 
 
-def forget(folder: Path, users: Collection[str], cleared: int) -> None:
+def forget(home: Home, folder: Path, users: Collection[str], cleared: int) -> None:
     """Take people out of a snapshot, which is put in its place whole; memory holds some ten thousand rows at a time.
 
     What is typical among peers, and everybody else's percentiles, stay as they were published.
 
     Parameters
     ----------
-    folder : the snapshot
+    home : whose snapshot
+    folder : where it lies
     users : the ids
     cleared : the last change of `LeftOut` whose people are not in it then
 
     Raises
     ------
     SnapshotError : a file is damaged
-    OutputError : the disk refuses
+    OutputError, RecordsError : the disk or the database refuses
 
     """
-    with files.written_aside(folder) as made:
-        made.mkdir()
+    with published(home, folder) as made:
         _write(folder, made, users, cleared)
-        sums.seal(made)
 
 
 def _write(folder: Path, made: Path, users: Collection[str], cleared: int) -> None:

@@ -21,4 +21,4 @@ TEXT: dict[int | str, dict[str, Any]] = {
 @router.get("/metrics", response_class=Response, responses=TEXT | problems())
 def metrics(request: Request) -> Response:
     """Return the counts of requests by route, how long they took, and the state of the champion and the snapshot."""
-    return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(request.app.state.metrics.told), media_type=CONTENT_TYPE_LATEST)

@@ -12,7 +12,17 @@ FIELDS = "fields"
 
 
 class Lines(logging.Formatter):
-    """Formats each record as one JSON object on one line."""
+    """Formats each record as one JSON object on one line.
+
+    Parameters
+    ----------
+    worker : whether to say which process it is of
+
+    """
+
+    def __init__(self, worker: bool = False):
+        super().__init__()
+        self._worker = worker
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line: time, level, logger, message, what was logged with it, and the traceback of an error."""
@@ -21,6 +31,7 @@ class Lines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **({"worker": record.process} if self._worker else {}),
             **getattr(record, FIELDS, {}),
         }
         if record.exc_info:
@@ -43,12 +54,18 @@ def log_request(seen: Seen) -> None:
     log.log(level, "failed" if seen.error else "answered", extra={FIELDS: told}, exc_info=seen.error)
 
 
-def settings() -> dict[str, Any]:
-    """Return the configuration of `logging` for a process that serves: everything to standard error, as lines."""
+def settings(worker: bool = False) -> dict[str, Any]:
+    """Return the configuration of `logging` for a process that serves: everything to standard error, as lines.
+
+    Parameters
+    ----------
+    worker : whether it is one of several, and each line is to say which
+
+    """
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"lines": {"()": Lines}},
+        "formatters": {"lines": {"()": Lines, "worker": worker}},
         "handlers": {"lines": {"class": "logging.StreamHandler", "formatter": "lines"}},
         "loggers": {
             name: {"handlers": ["lines"], "level": "INFO", "propagate": False} for name in ("clout", "uvicorn")

@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from serving.running.metrics_together import Together
 from serving.running.requests_seen import Seen
 from serving.running.service import Service
 from serving.running.watcher import Watcher
@@ -21,19 +24,33 @@ class Metrics:
     ----------
     service : tells what the application answers from now
     watcher : of the same application
+    together : the folder of several workers, if it is one of them; then any of them tells of all
+
+    Attributes
+    ----------
+    registry : of what this process tells of itself; more may be registered
+    told : of what Prometheus is told
 
     """
 
-    def __init__(self, service: Callable[[], Service], watcher: Watcher):
-        self.registry = CollectorRegistry()
+    def __init__(self, service: Callable[[], Service], watcher: Watcher, together: Path | None = None):
+        self.registry = self.told = CollectorRegistry()
+        counted = self.registry if together is None else None  # several workers count in files that they share
         self._requests = Counter(
-            "clout_requests", "Requests answered.", ["route", "method", "status"], registry=self.registry
+            "clout_requests", "Requests answered.", ["route", "method", "status"], registry=counted
         )
         self._seconds = Histogram(
-            "clout_request_seconds", "Time to answer.", ["route"], buckets=SECONDS, registry=self.registry
+            "clout_request_seconds", "Time to answer.", ["route"], buckets=SECONDS, registry=counted
         )
         self.registry.register(_State(service, watcher))
         ProcessCollector(registry=self.registry)
+        if together is not None:
+            states = Together(self.registry, together)
+            self.told = CollectorRegistry()
+            self.told.register(states)
+            MultiProcessCollector(self.told, str(together))
+            states.tell()
+            watcher.looked = states.tell
 
     def count(self, seen: Seen) -> None:
         """Count a request; the labels are of the route's template, so that there are few."""

@@ -35,17 +35,23 @@ class Watched(Generic[T]):
     mark : tells, cheaply, what there is; as long as it tells the same, nothing is loaded
     load : loads what there is, whole
     unforeseen : the error that an unforeseen one is told as
+    found : what there is before the first look
 
     """
 
     def __init__(
-        self, name: str, mark: Callable[[], object], load: Callable[[], T], unforeseen: type[CloutError] = CloutError
+        self,
+        name: str,
+        mark: Callable[[], object],
+        load: Callable[[], T],
+        unforeseen: type[CloutError] = CloutError,
+        found: T | None = None,
     ):
         self.name = name
         self.loaded = self.failed = 0
         self._tell_mark, self._load, self._unforeseen = mark, load, unforeseen
         self._mark = UNKNOWN
-        self._found: T | None = None
+        self._found = found
         self._failure: Failure | None = None
 
     @property

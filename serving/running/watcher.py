@@ -12,6 +12,8 @@ from serving.running.service import Champion, Service, load_champion, load_newes
 from serving.running.watched import Watched
 from serving.snapshots import files
 from serving.snapshots.folders import list_snapshots
+from serving.snapshots.mirror import Mirror
+from serving.snapshots.shared import Listed
 from serving.snapshots.snapshot import Snapshot
 from training.home import Home
 from training.registry import champion_version
@@ -31,10 +33,17 @@ class Watcher:
     take : is given each new service; a request that holds an older one ends with that
     also : is called at every look
 
+    Attributes
+    ----------
+    looked : called after each look of `watch`
+
     """
+
+    looked: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, home: Home, take: Callable[[Service], None], also: Callable[[], None] = lambda: None):
         self._home, self._take, self._also = home, take, also
+        self.database = _database(home, self._look_at_snapshots) if home.database else None
         self.snapshot: Watched[Snapshot] = Watched(
             "snapshot", lambda: _folders(home), lambda: load_newest(home), SnapshotError
         )
@@ -44,15 +53,27 @@ class Watcher:
 
     @property
     def parts(self) -> tuple[Watched, ...]:
-        """What is watched; the snapshot first, which needs no server."""
-        return self.snapshot, self.champion
+        """What is watched: the database from which snapshots come, if there is one, the snapshot, the champion."""
+        return (*([self.database] if self.database else []), self.snapshot, self.champion)
 
     def look(self) -> None:
         """Look once, now, and hand over a service for each part that changed."""
         for part in self.parts:
-            if part.look():
-                self._take(self.service())
+            self._look_at(part)
         self._also()
+
+    def look_here(self) -> None:
+        """Look at all but the database, from which fetching a first snapshot takes a while."""
+        for part in (self.snapshot, self.champion):
+            self._look_at(part)
+        self._also()
+
+    def _look_at(self, part: Watched) -> None:
+        if part.look():
+            self._take(self.service())
+
+    def _look_at_snapshots(self) -> None:
+        self._look_at(self.snapshot)
 
     def service(self) -> Service:
         """Return a service of what is held now."""
@@ -61,9 +82,12 @@ class Watcher:
 
     def watch(self, every: float, stop: Event) -> None:
         """Look every so many seconds, by a clock that does not step, until told to stop."""
-        while not stop.wait(every):
+        wait = 0.0 if self.database else every  # what a database holds comes as soon as the service answers
+        while not stop.wait(wait):
+            wait = every
             try:
                 self.look()
+                self.looked()
             except Exception:
                 log.exception("A look for a newer champion and snapshot failed")
 
@@ -88,6 +112,12 @@ def watched(every: float) -> Callable:
             thread.join(STOP_SECONDS)
 
     return lifespan
+
+
+def _database(home: Home, fetched: Callable[[], None]) -> Watched[tuple[Listed, ...]]:
+    """Watch the snapshots of a database; those of the home answer before it is first reached."""
+    mirror = Mirror(home, fetched)
+    return Watched("database", mirror.listed, mirror.follow, SnapshotError, found=())
 
 
 def _folders(home: Home) -> tuple:

@@ -24,6 +24,8 @@ FEATURES_FILE = "features.arrow"
 TYPICAL_FILE = "typical.parquet"
 FACTS_FILE = "snapshot.json"
 BUNDLE_FOLDER = "bundle"
+# Of a snapshot that is in a database too: as which publication (`shared`).
+PUBLISHED_FILE = "published.json"
 REPEATING = ["scope", "evidence", "model_version"]
 ROWS_PER_GROUP = 8192
 NAME = re.compile(r"(?P<as_of>[^_.][^_]*Z)_v(?P<version>[A-Za-z0-9.-]+)")

@@ -1,7 +1,8 @@
 """Snapshots: write them, list them, open them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class AbsentSnapshotError(SnapshotError):
 def write_snapshot(
     home: Home, as_of: datetime, bundle: Bundle, version: str, scores: pd.DataFrame, rows: pd.DataFrame
 ) -> Path:
-    """Write a snapshot; one of the same instant and model version is replaced.
+    """Write a snapshot, to the database of the home too if it has one; one of the same instant and model is replaced.
 
     Whoever is left out by now is not in it, even if the scores were made before.
 
@@ -50,6 +51,7 @@ def write_snapshot(
     ------
     RecordsError : who is left out cannot be read
     OutputError : the disk refuses
+    RecordsError : the database refuses; then there is no such snapshot in the home either
     ValueError : the scores and the rows are not of the same users and scopes, or the scores not of that version
 
     """
@@ -66,14 +68,35 @@ def write_snapshot(
         "catalogue": CATALOGUE.fingerprint,
         "cleared": left.change,
     }
-    with files.written_aside(target) as folder:
+    with published(home, target) as folder:
         bundle.save(folder / files.BUNDLE_FOLDER)
         files.write_table(scores, folder / files.SCORES_FILE)
         write_rows(rows, folder / files.FEATURES_FILE)
         files.write_table(typical_values(rows), folder / files.TYPICAL_FILE)
         (folder / files.FACTS_FILE).write_text(json.dumps(facts, indent=1) + "\n")
-        sums.seal(folder)
     return target
+
+
+@contextmanager
+def published(home: Home, target: Path) -> Iterator[Path]:
+    """Yield a folder to write a snapshot in; at the end it is sealed, and takes its place whole.
+
+    Where the home has a database, that has it first, or there is no such snapshot in the home either.
+
+    Raises
+    ------
+    OutputError : the disk refuses
+    RecordsError : the database refuses
+
+    """
+    with files.written_aside(target) as folder:
+        folder.mkdir()
+        yield folder
+        sums.seal(folder)
+        if home.database:
+            from serving.snapshots.shared import Shared  # and with it a database's drivers, which few homes need
+
+            Shared(home).publish(folder)
 
 
 def write_scores(scores: pd.DataFrame, out: Path) -> None:

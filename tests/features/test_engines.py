@@ -1,9 +1,6 @@
 """The same definition on DuckDB, Spark and PostgreSQL gives the same features."""
 
-import os
 import shutil
-import socket
-import subprocess
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -71,18 +68,12 @@ def events(tmp_path_factory):
     return file
 
 
-def need(there, reason):
-    """Skip without a real part, except where the gate runs: there it has to be."""
-    if not there:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-
-
 def installed(module):
     return find_spec(module) is not None
 
 
 @pytest.fixture(scope="module")
-def spark():
+def spark(need):
     need(installed("pyspark"), "Spark is not installed: pip install 'clout-score[spark]'")
     need(shutil.which("java"), "Spark needs Java, which is not installed")
     engine = open_engine("spark")
@@ -119,33 +110,6 @@ def slicer(tmp_path_factory):
     out = tmp_path_factory.mktemp("slicer") / "events.parquet"
     import_table(source, out, {"time": "ts", "verb": "type"}, {"topic_reply": "reply"})
     return out
-
-
-def _server_tool(name):
-    debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return shutil.which(name) or (str(debian[-1]) if debian else None)
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
-    """A PostgreSQL server of its own on loopback, as an unprivileged user where the tests run as root."""
-    need(installed("psycopg"), "psycopg is not installed: pip install 'clout-score[postgres]'")
-    initdb, pg_ctl = _server_tool("initdb"), _server_tool("pg_ctl")
-    need(initdb and pg_ctl, "PostgreSQL's server is not installed")
-    place = Path(subprocess.check_output(["mktemp", "-d", "/tmp/clout-pg-XXXXXX"], text=True).strip())
-    rights = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if rights:
-        shutil.chown(place, "postgres")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    run = lambda *command: subprocess.run([*rights, *command], check=True, capture_output=True, cwd=place)  # noqa: E731
-    run(initdb, "-D", place / "data", "-A", "trust", "-U", "clout")
-    options = f"-p {port} -k {place} -c listen_addresses=127.0.0.1"
-    run(pg_ctl, "-D", place / "data", "-o", options, "-l", place / "log", "-w", "start")
-    yield f"postgres://clout@127.0.0.1:{port}/postgres"
-    run(pg_ctl, "-D", place / "data", "-m", "immediate", "-w", "stop")
-    shutil.rmtree(place, ignore_errors=True)
 
 
 class TestDatabases:

@@ -1,0 +1,77 @@
+"""What sharing a snapshot costs: python tests/benchmarks/sharing.py --users 1000000 --database postgresql://HOST/NAME.
+
+A snapshot of random people is published into the database and fetched from it into an empty home, each in a process of
+its own, of which the seconds and the peak of memory beyond what its imports take are told, beside copying the files.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+from serving.snapshots.mirror import Mirror
+from serving.snapshots.shared import Shared
+from training.home import Home
+
+MiB = 1 << 20
+
+
+def peak() -> float:
+    """Return the peak of this process's memory so far, in MiB; getrusage would tell its parent's."""
+    told = Path("/proc/self/status").read_text()
+    return int(told.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def part(name: str, place: str, database: str) -> None:
+    """Publish or fetch, in this process, and print what it took."""
+    before, start = peak(), perf_counter()
+    if name == "publish":
+        Shared(Home(Path("nowhere"), database=database)).publish(Path(place))
+    else:
+        Mirror(Home(Path(place), database=database), lambda: None).follow()
+    print(json.dumps({"seconds": perf_counter() - start, "imports_mib": before, "peak_mib": peak()}))
+
+
+def measured(name: str, place: Path, database: str) -> dict:
+    """Run a part in a process of its own."""
+    command = [sys.executable, __file__, "--part", name, "--place", str(place), "--database", database]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def main() -> None:
+    """Measure and print."""
+    asked = argparse.ArgumentParser()
+    asked.add_argument("--users", type=int, default=1_000_000)
+    asked.add_argument("--database", required=True)
+    asked.add_argument("--part")
+    asked.add_argument("--place")
+    given = asked.parse_args()
+    if given.part:
+        part(given.part, given.place, given.database)
+        return
+    from explaining import AS_OF, made, random_rows  # what the parts need not load
+
+    from serving.scorer import score_rows
+    from serving.snapshots.folders import write_snapshot
+
+    with TemporaryDirectory() as folder:
+        bundle, rows = made(200, 4), random_rows(given.users, 1)
+        scores = score_rows(bundle, "1", rows)
+        snapshot = write_snapshot(Home(Path(folder) / "made"), AS_OF, bundle, "1", scores, rows)
+        size = sum(file.stat().st_size for file in snapshot.rglob("*") if file.is_file())
+        start = perf_counter()
+        shutil.copytree(snapshot, Path(folder) / "copied")
+        print(f"{given.users:,} users, {size / MiB:,.0f} MiB; copied in {perf_counter() - start:.1f} s")
+        for name, place in (("publish", snapshot), ("fetch", Path(folder) / "replica")):
+            took = measured(name, place, given.database)
+            rate = size / MiB / took["seconds"]
+            print(f"{name}: {took['seconds']:.1f} s, {rate:,.0f} MiB/s")
+            print(f"    peak {took['peak_mib']:.0f} MiB, {took['imports_mib']:.0f} of it before it began")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""What an installation of Clout needs may be used by anybody: every licence is permissive, or named here with a reason.
+
+Known vulnerabilities are not looked up: that takes a network and a service that is told what is installed. Versions are
+pinned in `.ci/constraints.txt`, which `pip-audit -r` takes as it is.
+"""
+
+import re
+import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+EXTRAS = ("postgres", "spark")
+
+PERMISSIVE = {
+    "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "LLVM-exception", "MIT", "MIT-0", "MIT-CMU",
+    "PSF-2.0", "Unlicense", "Zlib",
+    # As classifiers and older metadata write them.
+    "3-Clause BSD License", "Apache 2.0", "Apache License 2.0", "Apache License, Version 2.0",
+    "Apache Software License", "BSD", "BSD License", "ISC License (ISCL)", "MIT License",
+    "Python Software Foundation License",
+}  # fmt: skip
+EXCEPTIONS = {
+    "certifi": "MPL-2.0, which asks for the changes of its own files alone; used unchanged",
+    "huey": "MIT, which its LICENSE file says and its metadata does not",
+    "psycopg": "LGPL-3.0, a library used unchanged, and an extra that nobody needs without PostgreSQL",
+    "psycopg-binary": "as psycopg",
+    "skops": "MIT, which its LICENSE file says and its metadata does not",
+    "tqdm": "MPL-2.0 and MIT, as certifi",
+}
+
+
+def asked_for(extras):
+    """What Clout itself asks for, as `pyproject.toml` has it: an older installation's metadata may say otherwise."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = project["dependencies"] + [line for extra in extras for line in project["optional-dependencies"][extra]]
+    return [Requirement(line) for line in lines]
+
+
+def needed(extras=EXTRAS):
+    """The names of everything that Clout with its extras needs here, also by way of others."""
+    found, waiting = {}, [(canonicalize_name(each.name), frozenset(each.extras)) for each in asked_for(extras)]
+    while waiting:
+        name, wanted = waiting.pop()
+        if name in found and wanted <= found[name]:
+            continue
+        found[name] = found.get(name, frozenset()) | wanted
+        try:
+            requirements = distribution(name).requires or []
+        except PackageNotFoundError:  # of an extra, or of other machines
+            continue
+        for requirement in map(Requirement, requirements):
+            environments = [{"extra": extra} for extra in (*found[name], "")]
+            if requirement.marker is None or any(map(requirement.marker.evaluate, environments)):
+                waiting.append((canonicalize_name(requirement.name), frozenset(requirement.extras)))
+    return sorted(found)
+
+
+def licences(metadata):
+    """The licences that a distribution's metadata names; none where it does not say."""
+    if expression := metadata["License-Expression"]:
+        return set(re.split(r"\s+(?:AND|OR|WITH)\s+", expression.replace("(", "").replace(")", "")))
+    named = [each for each in metadata.get_all("Classifier") or [] if each.startswith("License ::")]
+    told = {each.rpartition(" :: ")[2] for each in named} - {"OSI Approved"}
+    return told or {line for line in (metadata["License"] or "").strip().splitlines()[:1] if line}
+
+
+def test_the_walk_finds_what_is_needed_directly_and_by_others():
+    found = needed()
+    assert {"lightgbm", "mlflow", "sqlalchemy", "starlette", "psycopg", "h11"} <= set(found)
+    assert not {"pytest", "ruff", "codespell", "hypothesis"} & set(found)
+    assert "psycopg" not in needed(extras=())
+    assert len(found) > 60
+
+
+@pytest.mark.parametrize("name", needed())
+def test_its_licence_is_permissive(name):
+    try:
+        metadata = distribution(name).metadata
+    except PackageNotFoundError:
+        pytest.skip(f"{name} is not installed here")
+    found = licences(metadata)
+    if name in EXCEPTIONS:
+        assert not found or not found <= PERMISSIVE, f"{name} needs no exception any more: {found}"
+        return
+    assert found, f"the metadata of {name} names no licence; expected one of {sorted(PERMISSIVE)}"
+    assert found <= PERMISSIVE, f"{name} is licensed as {found - PERMISSIVE}; expected one of {sorted(PERMISSIVE)}"
+
+
+def test_no_exception_is_for_what_nobody_needs():
+    assert set(EXCEPTIONS) <= set(needed())
+
+
+class Metadata(dict):
+    def get_all(self, name):
+        return self.get(name)
+
+    def __missing__(self, name):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("metadata", "found"),
+    [
+        ({"License-Expression": "(MIT OR GPL-3.0-only) AND BSD-2-Clause"}, {"MIT", "GPL-3.0-only", "BSD-2-Clause"}),
+        ({"License-Expression": "MIT", "License": "GPL"}, {"MIT"}),
+        ({"Classifier": ["License :: OSI Approved :: MIT License", "Typing :: Typed"]}, {"MIT License"}),
+        ({"Classifier": ["License :: OSI Approved"], "License": "GPLv3\nmore"}, {"GPLv3"}),
+        ({}, set()),
+    ],
+)
+def test_a_licence_is_read_from_where_it_is_told(metadata, found):
+    assert licences(Metadata(metadata)) == found
+
+
+def test_everything_that_is_needed_is_pinned():
+    lines = (ROOT / ".ci" / "constraints.txt").read_text().splitlines()
+    pinned = {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line and line[0] != "#"}
+    assert set(needed()) - pinned <= {"setuptools"}, "make .ci/constraints.txt anew, as its first lines say"
