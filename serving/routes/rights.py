@@ -34,9 +34,9 @@ class WholeId(APIRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse another method and name those of every route at the path: Starlette knows of this alone."""
-        if scope["method"] not in self.methods:
+        if scope["method"] not in (self.methods or ()):
             there = [route for route in router.routes if isinstance(route, APIRoute) and route.path == self.path]
-            allowed = sorted({method for route in there for method in route.methods})
+            allowed = sorted({method for route in there for method in route.methods or ()})
             raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
         await super().handle(scope, receive, send)
 

@@ -105,7 +105,7 @@ class Snapshot:
     def of_scope(self, scope: str) -> np.ndarray:
         """Return where those who are shown and have a score of a scope stand in `scores`."""
         held = pc.equal(self.scores.column("scope"), scope).to_numpy(zero_copy_only=False)
-        held[places(self._users, self.hidden(), self.cleared)] = False
+        held[places(self._columns["user"], self.hidden(), self.cleared)] = False
         return np.flatnonzero(held)
 
     def score(self, user: str, scope: str = "all") -> dict:
