@@ -12,6 +12,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -458,6 +459,22 @@ def test_a_killed_process_leaves_whole_lines(place):
     assert found.lines > 100
     written(place, 1)
     assert check(place).tampered == []
+
+
+def test_a_killed_service_has_logged_every_answer_that_left(home):
+    run = [sys.executable, "-c", CLOUT, "serve", "--port", "0", "--demand-purpose"]
+    environment = os.environ | {"CLOUT_HOME": str(home.folder)}
+    with subprocess.Popen(run, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        address = next(found[1] for line in process.stderr if (found := re.search(r"on (http://[\d.:]+),", line)))
+        with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
+            assert client.get("/v1/users/user0001/score").status_code == 400
+            for _ in range(20):
+                headers = {"Clout-Purpose": "community moderation"}
+                assert client.get("/v1/users/user0001/score", headers=headers).status_code == 200
+        process.send_signal(signal.SIGKILL)
+    assert [line["status"] for line in entries(home)] == [400, *[200] * 20]
+    found = check(home)
+    assert (found.tampered, found.notes, found.lines) == ([], [], 22)
 
 
 class Disk:

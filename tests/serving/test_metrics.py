@@ -88,7 +88,7 @@ def test_a_failure_is_counted_as_one(client):
         def __init__(self):
             self.stale, self.missing = {}, {"snapshot": "broken", "champion": "broken"}
 
-        def snapshot(self, _):
+        def snapshot(self, _=None):
             raise ZeroDivisionError
 
     client.app.state.service = Broken()
