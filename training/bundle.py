@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -14,6 +13,7 @@ import pandas as pd
 from features.catalogue import CATALOGUE
 from features.errors import CatalogueError, RegistryError
 from features.scopes import ALL
+from training.alone import predicted
 from training.forest import Forest, forest
 from training.interval import Band, Intervals
 from training.person import Person
@@ -26,7 +26,6 @@ BOOSTER_FILE = "booster.txt"
 LOW_FILE, HIGH_FILE = "low.txt", "high.txt"
 BOOSTERS = (BOOSTER_FILE, LOW_FILE, HIGH_FILE)
 FACTS_FILE = "bundle.json"
-FEW_ROWS = 64
 MANY_ROWS = 4_000
 PREDICTED = ["score", "unclipped", "expected_audience", "low", "high"]
 
@@ -138,11 +137,11 @@ class Bundle:
         """
         if len(matrix) >= MANY_ROWS and self.tables is not None:
             return self.tables.values(matrix)
-        return np.asarray(self.booster.predict(matrix, pred_contrib=True, **_threads(matrix)))
+        return predicted(self.booster, matrix, pred_contrib=True)
 
     def margin(self, matrix: np.ndarray) -> np.ndarray:
         """Return the logarithm of the expected audience, nats, shape (rows,), for what `matrix` gives."""
-        return np.asarray(self.booster.predict(matrix, raw_score=True, **_threads(matrix)))
+        return predicted(self.booster, matrix, raw_score=True)
 
     def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Score feature rows.
@@ -201,11 +200,6 @@ class Bundle:
 
 def _lacking(missing: list[str], features: int) -> str:
     return f"the rows lack {len(missing)} of the model's {features} features: {', '.join(missing)}."
-
-
-def _threads(matrix: np.ndarray) -> dict[str, Any]:
-    """Ask for one thread for a few rows: to wake others takes longer than their part of the work."""
-    return {"num_threads": 1} if len(matrix) < FEW_ROWS else {}
 
 
 def load_bundle(folder: Path) -> Bundle:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import SCORED
+from training.alone import predicted
 from training.config import Model
 from training.model import parameters
 
@@ -29,7 +30,7 @@ class Quantiles:
 
     def around(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return both quantiles of `ln(1 + audience)`, shapes (rows,), of features in the catalogue's order."""
-        low, high = (np.asarray(booster.predict(matrix)) for booster in self.boosters)
+        low, high = (predicted(booster, matrix) for booster in self.boosters)
         return low, high
 
 
