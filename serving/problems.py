@@ -184,10 +184,16 @@ def _not_ready(request: Request, error: ServiceNotReadyError) -> Response:
 
 def _invalid(request: Request, error: RequestValidationError) -> Response:
     errors = error.errors()
-    found = [{"where": ".".join(map(str, e["loc"])), "detail": e["msg"]} for e in errors[:MOST_ERRORS]]
+    found = [_told(e) for e in errors[:MOST_ERRORS]]
     detail = "; ".join(f"{e['where']}: {e['detail']}" for e in found[:3])
     rest = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
     return _answer(request, 422, f"{detail}{rest}.", "invalid-request", errors=found)
+
+
+def _told(error: dict) -> dict[str, str]:
+    if error["type"] == "json_invalid":
+        return {"where": "body", "detail": f"it is no JSON: {error['ctx']['error']}"}
+    return {"where": ".".join(map(str, error["loc"])), "detail": error["msg"]}
 
 
 def _http(request: Request, error: HTTPException) -> Response:

@@ -14,6 +14,7 @@ import pandas as pd
 from features.catalogue import CATALOGUE
 from features.errors import CatalogueError, RegistryError
 from features.scopes import ALL
+from training.forest import Forest, forest
 from training.interval import Band, Intervals
 from training.person import Person
 from training.quantiles import Quantiles
@@ -63,7 +64,12 @@ class Bundle:
         row = np.full((1, len(self.features)), np.nan)
         self.margin(row)
         self.shap_values(row)
-        self.quantiles.around(row)
+        self.predicted(row)
+
+    @cached_property
+    def forest(self) -> Forest | None:
+        """The booster and both quantiles, put together once to answer many rows; None where they cannot be."""
+        return forest([self.booster, *self.quantiles.boosters])
 
     @cached_property
     def tables(self) -> ShapTables | None:
@@ -156,12 +162,18 @@ class Bundle:
         """
         if rows.empty:
             return pd.DataFrame(columns=PREDICTED, index=rows.index, dtype=float)
-        matrix = self.matrix(rows)
-        margin = self.margin(matrix)
+        return pd.DataFrame(self.predicted(self.matrix(rows)), index=rows.index)
+
+    def predicted(self, matrix: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the columns of `predict`, shape (rows,) each, for what `matrix` gives."""
+        if self.forest is not None:
+            margin, *around = self.forest.sums(matrix)
+        else:
+            margin, around = self.margin(matrix), list(self.quantiles.around(matrix))
         expected = np.exp(margin)
-        low, high = self.intervals.around(expected, *self.quantiles.around(matrix))
+        low, high = self.intervals.around(expected, *around)
         columns = (self.scale.points(margin), self.scale.unclipped(margin), expected, low, high)
-        return pd.DataFrame(dict(zip(PREDICTED, columns, strict=True)), index=rows.index)
+        return dict(zip(PREDICTED, columns, strict=True))
 
     @cached_property
     def _names(self) -> pd.Index:

@@ -15,7 +15,7 @@ from math import factorial
 import lightgbm as lgb
 import numpy as np
 
-from training.trees import Leaf, average, blocks, inner, levels, nodes, plain, unknown_left
+from training.trees import Leaf, all_thresholds, average, blocks, is_plain, levels, unknown_left
 
 MOST_LEVELS = 7
 CHUNK = 16_384
@@ -92,14 +92,9 @@ def shap_tables(booster: lgb.Booster) -> ShapTables | None:
     """Tabulate a booster; None where it is made of anything but trees of numeric splits on at most seven levels."""
     model = booster.dump_model()
     trees = [tree["tree_structure"] for tree in model["tree_info"]]
-    whole = model["num_tree_per_iteration"] == 1 and not model["average_output"]
-    found = [node for tree in trees for node in nodes(tree)]
-    if not (whole and all(map(plain, found)) and max(map(levels, trees), default=0) <= MOST_LEVELS):
+    if not is_plain(model) or max(map(levels, trees)) > MOST_LEVELS:
         return None
-    thresholds: dict[int, set[float]] = {}
-    for node in filter(inner, found):
-        thresholds.setdefault(node["split_feature"], set()).add(node["threshold"])
-    ordered = {feature: np.array(sorted(held)) for feature, held in thresholds.items()}
+    ordered = all_thresholds(trees)
     cut = tuple(_block(leaves, ordered) for tree in trees for leaves in blocks(tree) if leaves[0][1])
     return ShapTables(float(sum(map(average, trees))), ordered, cut)
 

@@ -19,7 +19,7 @@ import lightgbm as lgb
 import numpy as np
 
 from features.errors import RegistryError
-from training.trees import inner, leaves, nodes, plain, unknown_left
+from training.trees import inner, is_plain, leaves, nodes, unknown_left
 
 CHUNK = 65_536
 MOST_BITS = 63
@@ -50,8 +50,7 @@ def split_trees(booster: lgb.Booster) -> tuple[Tree, ...]:
     """
     model = booster.dump_model()
     roots = [tree["tree_structure"] for tree in model["tree_info"]]
-    whole = model["num_tree_per_iteration"] == 1 and not model["average_output"]
-    if not (whole and all(plain(node) for root in roots for node in nodes(root))):
+    if not is_plain(model):
         raise RegistryError(
             "the model is not made of trees of numeric splits, as 'clout train' makes them: the difference between "
             "two rows cannot be told. Train again with 'clout train'."

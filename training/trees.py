@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 LOWEST = 2
 
 
@@ -74,6 +76,21 @@ def inner(node: dict) -> bool:
 
 def _rows(node: dict) -> int:
     return node["internal_count"] if inner(node) else node["leaf_count"]
+
+
+def all_thresholds(trees: list[dict]) -> dict[int, np.ndarray]:
+    """Return all thresholds of each feature that trees split at, ascending."""
+    found: dict[int, set[float]] = {}
+    for tree in trees:
+        for node in filter(inner, nodes(tree)):
+            found.setdefault(node["split_feature"], set()).add(node["threshold"])
+    return {feature: np.array(sorted(held)) for feature, held in found.items()}
+
+
+def is_plain(model: dict) -> bool:
+    """Say whether a model is the sum of some trees whose nodes are all `plain`."""
+    alone = model["num_tree_per_iteration"] == 1 and not model["average_output"] and bool(model["tree_info"])
+    return alone and all(plain(node) for tree in model["tree_info"] for node in nodes(tree["tree_structure"]))
 
 
 def plain(node: dict) -> bool:

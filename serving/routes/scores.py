@@ -3,21 +3,22 @@
 from difflib import get_close_matches
 from typing import Annotated
 
-import pandas as pd
-from fastapi import APIRouter, Body
+import numpy as np
+from fastapi import APIRouter, Body, Response
 
 from features.catalogue import CATALOGUE
 from features.errors import CatalogueError
 from serving.access.guard import READ
 from serving.problems import problems
 from serving.routes.examples import ROWS, SCORES, answered_either
-from serving.routes.forms import Asked, RowScore, RowScores, UserScore, UserScores
+from serving.routes.forms import Asked, RowScores, UserScore, UserScores
+from serving.routes.quick_json import QuickJsonRoute
 from serving.routes.state import GivenService
 from serving.running.service import Champion
 from serving.snapshots.files import told
 from serving.snapshots.snapshot import Snapshot
 
-router = APIRouter(prefix="/v1", tags=["scores"])
+router = APIRouter(prefix="/v1", tags=["scores"], route_class=QuickJsonRoute)
 MOST_NAMED = 10
 EXAMPLES = {
     "ids": {"summary": "Users by id", "value": {"ids": ["ann", "bob"], "scope": "all"}},
@@ -28,12 +29,21 @@ EXAMPLES = {
 }
 
 
-@router.post("/scores", dependencies=[READ], responses=answered_either(ids=SCORES, rows=ROWS) | problems(422, 503))
-def scores(asked: Annotated[Asked, Body(openapi_examples=EXAMPLES)], service: GivenService) -> UserScores | RowScores:
+@router.post(
+    "/scores",
+    dependencies=[READ],
+    response_model=UserScores | RowScores,
+    responses=answered_either(ids=SCORES, rows=ROWS) | problems(422, 503),
+)
+def scores(asked: Annotated[Asked, Body(openapi_examples=EXAMPLES)], service: GivenService) -> Response:
     """Score users of the newest snapshot by id, or feature rows by the champion; at most 10,000 at once."""
+    made: UserScores | RowScores
     if asked.ids is not None:
-        return _of_users(service.snapshot(), asked.ids, asked.scope or "all")
-    return _of_rows(service.champion, asked.rows or [])
+        made = _of_users(service.snapshot(), asked.ids, asked.scope or "all")
+    else:
+        made = _of_rows(service.champion, asked.rows or [])
+    # Whole as it is: FastAPI would look through every score of it once more.
+    return Response(made.model_dump_json(), media_type="application/json")
 
 
 def _of_users(snapshot: Snapshot, ids: list[str], scope: str) -> UserScores:
@@ -50,13 +60,17 @@ def _of_users(snapshot: Snapshot, ids: list[str], scope: str) -> UserScores:
 def _of_rows(champion: Champion, rows: list[dict[str, float | None]]) -> RowScores:
     features = list(champion.bundle.features)
     _check_names(rows)
-    frame = pd.DataFrame(rows, columns=features, dtype=float)
-    _check_known(frame)
-    predicted = champion.bundle.predict(frame)
-    return RowScores(
-        model_version=champion.version,
-        horizon_days=champion.bundle.horizon_days,
-        scores=[RowScore.model_validate(found) for found in predicted.to_dict("records")],
+    values = [[row.get(name) for name in features] for row in rows]
+    matrix = np.array(values, dtype=float).reshape(len(rows), len(features))
+    _check_known(matrix)
+    predicted = champion.bundle.predicted(matrix)
+    scores = zip(*(column.tolist() for column in predicted.values()), strict=True)
+    return RowScores.model_validate(
+        {
+            "model_version": champion.version,
+            "horizon_days": champion.bundle.horizon_days,
+            "scores": [dict(zip(predicted, score, strict=True)) for score in scores],
+        }
     )
 
 
@@ -76,11 +90,11 @@ def _with_nearest(name: str, features: list[str]) -> str:
     return f"{name[:100]!r} (did you mean {near[0]!r}?)" if near else repr(name[:100])
 
 
-def _check_known(frame: pd.DataFrame) -> None:
-    empty = frame.index[frame.isna().all(axis=1)]
+def _check_known(matrix: np.ndarray) -> None:
+    empty = np.flatnonzero(np.isnan(matrix).all(axis=1))
     if len(empty):
         raise CatalogueError(
-            f"{len(empty)} of the {len(frame)} rows hold no known value, the first of them row {empty[0]}, counted "
+            f"{len(empty)} of the {len(matrix)} rows hold no known value, the first of them row {empty[0]}, counted "
             "from 0: give each row at least one feature that the model sees (/v1/model lists them); those that are "
             "null or absent are unknown."
         )

@@ -240,7 +240,10 @@ def main() -> None:
         clout = [sys.executable, "-c", CLOUT, "serve", "--port", str(port), "--home", str(home.folder)]
         logs = Path(scratch)
         with running(port, "/ready", *clout, log=logs / "clout.log") as (process, took):
-            print(f"{asked.users:,} users; ready after {took:.1f} s, resident {resident(process)[0]:.0f} MB")
+            print(
+                f"{asked.users:,} users; ready after {took:.1f} s ({processor(process):.1f} s of processor), "
+                f"resident {resident(process)[0]:.0f} MB"
+            )
             if asked.part in ("all", "ids"):
                 by_id(port, process, users, logs, asked.rounds, asked.seconds)
             if asked.part in ("all", "rows"):

@@ -1,0 +1,140 @@
+"""What the trees of some boosters add up to for many rows at once, to the last bit what LightGBM computes.
+
+A tree starts with all its leaves, numbered from the left. Each split at which a row goes right takes away the leaves to
+its left, whatever the row does at other splits; the row ends at the leftmost leaf that remains. So for each feature,
+what the splits on it leave of every tree is looked up by the rank of the value among their thresholds, and a row's
+leaves are those that all features leave.
+
+Source: QuickScorer (Lucchese et al. 2015), with the splits of a feature put together beforehand.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import lightgbm as lgb
+import numpy as np
+
+from training.trees import all_thresholds, inner, is_plain, nodes, unknown_left
+
+CHUNK = 512
+MOST_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Word:
+    """What holds a bit for each leaf of a tree; the exponent of a float of one bit tells which it is."""
+
+    leaves: int
+    bits: type
+    number: type
+    whole: type
+    exponent: int
+    bias: int
+
+
+WORDS = (Word(16, np.uint16, np.float32, np.int32, 23, 127), Word(64, np.uint64, np.float64, np.int64, 52, 1023))
+
+
+@dataclass(frozen=True)
+class Forest:
+    """The trees of some boosters, one after the other.
+
+    Parameters
+    ----------
+    word : of the bits
+    thresholds : feature -> all its thresholds, ascending
+    left : feature -> the leaves that its splits leave of each tree, a bit each, shape (thresholds + 2, trees): by how
+        many thresholds are lower than the value, and in the last row for an unknown one
+    values : of the leaves, nats, shape (trees, leaves)
+    ends : where each booster's trees end
+
+    """
+
+    word: Word
+    thresholds: dict[int, np.ndarray]
+    left: dict[int, np.ndarray]
+    values: np.ndarray
+    ends: tuple[int, ...]
+
+    def sums(self, matrix: np.ndarray) -> np.ndarray:
+        """Return what each booster's trees add up to.
+
+        Parameters
+        ----------
+        matrix : features in the boosters' order, finite or NaN where unknown, shape (rows, features)
+
+        Returns
+        -------
+        `Booster.predict(matrix, raw_score=True)` of each booster, shape (boosters, rows)
+
+        """
+        found = np.empty((len(self.ends), len(matrix)))
+        for start in range(0, len(matrix), CHUNK):
+            part = slice(start, start + CHUNK)
+            values = np.ascontiguousarray(self._values(matrix[part]).T)
+            for k, (first, end) in enumerate(zip((0, *self.ends), self.ends, strict=False)):
+                found[k, part] = _in_order(values[first:end])
+        return found
+
+    def _values(self, matrix: np.ndarray) -> np.ndarray:
+        """Return the value of the leaf that each row ends at in each tree, shape (rows, trees)."""
+        word, trees = self.word, len(self.values)
+        held: np.ndarray = np.full((len(matrix), trees), np.iinfo(word.bits).max, word.bits)
+        found = np.empty_like(held)
+        for feature, left in self.left.items():
+            np.take(left, _places(self.thresholds[feature], matrix[:, feature]), axis=0, out=found, mode="clip")
+            held &= found
+        held &= -held
+        leaf = held.astype(word.number).view(word.whole) >> word.exponent
+        leaf += np.arange(trees, dtype=word.whole) * word.leaves - word.bias
+        return self.values.ravel().take(leaf)
+
+
+def forest(boosters: Sequence[lgb.Booster]) -> Forest | None:
+    """Put boosters together; None where one is of anything but trees of numeric splits and at most 64 leaves each."""
+    models = [booster.dump_model() for booster in boosters]
+    trees = [tree["tree_structure"] for model in models for tree in model["tree_info"]]
+    leaves = [sum(not inner(node) for node in nodes(tree)) for tree in trees]
+    word = next((word for word in WORDS if max(leaves, default=0) <= word.leaves), None)
+    if word is None or not all(is_plain(model) for model in models):
+        return None
+    held = all_thresholds(trees)
+    shapes = {feature: (len(found) + 2, len(trees)) for feature, found in held.items()}
+    if sum(rows * width for rows, width in shapes.values()) * np.dtype(word.bits).itemsize > MOST_BYTES:
+        return None
+    left: dict[int, np.ndarray] = {}
+    for feature, shape in shapes.items():
+        left[feature] = np.full(shape, np.iinfo(word.bits).max, word.bits)
+    values = np.zeros((len(trees), word.leaves))
+    for k, tree in enumerate(trees):
+        values[k, : leaves[k]] = _planted(tree, k, held, left)
+    ends = np.cumsum([len(model["tree_info"]) for model in models]).tolist()
+    return Forest(word, held, left, values, tuple(ends))
+
+
+def _planted(
+    node: dict, tree: int, held: dict[int, np.ndarray], left: dict[int, np.ndarray], first: int = 0
+) -> list[float]:
+    """Let the splits from a node down take away the leaves to their left; return the leaves' values from the left."""
+    if not inner(node):
+        return [node["leaf_value"]]
+    before = _planted(node["left_child"], tree, held, left, first)
+    table = left[node["split_feature"]]
+    stay = ~table.dtype.type(((1 << len(before)) - 1) << first)
+    table[np.searchsorted(held[node["split_feature"]], node["threshold"]) + 1 : -1, tree] &= stay
+    if not unknown_left(node):
+        table[-1, tree] &= stay
+    return before + _planted(node["right_child"], tree, held, left, first + len(before))
+
+
+def _in_order(values: np.ndarray) -> np.ndarray:
+    """Add up trees one after the other, as LightGBM does, shape (trees, rows): otherwise a sum ends in other digits.
+
+    Numpy adds along the first axis so, unless there is but one row; then it adds in pairs.
+    """
+    return np.add.reduce(values, axis=0) if values.shape[1] > 1 else np.add.accumulate(values, axis=0)[-1]
+
+
+def _places(held: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Count the thresholds below each value; for an unknown one, name the row after the last count."""
+    return np.searchsorted(held, values) + np.isnan(values)
