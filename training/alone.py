@@ -19,6 +19,6 @@ def predicted(booster: lgb.Booster, matrix: np.ndarray, **what: Any) -> np.ndarr
 
     A few rows are left to one thread of LightGBM: to wake others takes longer than their part of the work.
     """
-    threads = {"num_threads": 1} if len(matrix) < FEW_ROWS else {}
+    threads: dict[str, Any] = {"num_threads": 1} if len(matrix) < FEW_ROWS else {}
     with ALONE:
         return np.asarray(booster.predict(matrix, **threads, **what))
