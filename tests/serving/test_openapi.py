@@ -197,7 +197,7 @@ def test_documented_errors_can_be_provoked_and_have_the_one_shape(client, method
     for place in PROVOKED[method, path, status]:
         bare, _, query = place.partition("?")
         body = {} if path == "/v1/scores" else BODIES.get(path, {}) | dict(parse_qsl(query, keep_blank_values=True))
-        answer = client.post(bare, json=body) if method == "post" else client.get(place)
+        answer = client.post(bare, json=body) if method == "post" else client.request(method, place)
         found = problem(answer, status)
         assert found["instance"] == place.partition("?")[0]
 

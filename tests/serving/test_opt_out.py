@@ -53,9 +53,13 @@ OF_ONE = {
     "/v1/users/{user}/change": "",
     "/v1/users/{user}/what-if": "",
 }
+CONTEST = "/v1/users/{user}/cases"
 OF_MANY = {"/v1/users", "/v1/scores"}
 RIGHTS = {"/v1/users/{user}/opt-out", "/v1/users/{user}"}
-OF_NOBODY = {"/v1/model", "/v1/catalogue", "/health", "/ready", "/metrics", "/v1/receipts/{receipt}"}
+OF_NOBODY = {"/v1/model", "/v1/catalogue", "/v1/purposes", "/health", "/ready", "/metrics", "/v1/receipts/{receipt}"}
+# What people opened about themselves, and who read about them: it is theirs, hidden or not, until they are forgotten.
+OF_RECORDS = {"/v1/cases", "/v1/cases/{case}", "/v1/cases/{case}/resolution", "/v1/users/{user}/cases/{case}"}
+OF_RECORDS |= {"/v1/users/{user}/reads"}
 
 
 @pytest.fixture
@@ -87,7 +91,15 @@ def everybody(client, **asked):
 
 def test_every_route_is_known_here(client):
     """A new route has to be put where it belongs, and is then tried below."""
-    assert set(client.app.openapi()["paths"]) == set(OF_ONE) | OF_MANY | RIGHTS | OF_NOBODY
+    assert set(client.app.openapi()["paths"]) == {*OF_ONE, CONTEST} | OF_MANY | RIGHTS | OF_RECORDS | OF_NOBODY
+
+
+def test_one_who_is_hidden_has_no_score_to_contest(client):
+    assert client.put("/v1/users/user0001/opt-out").status_code == 200
+    answer = client.post("/v1/users/user0001/cases", json={"said": "It is too low."})
+    assert answer.status_code == 410
+    assert answer.json()["type"] == "urn:clout:problem:hidden-user"
+    assert "410" in client.app.openapi()["paths"][CONTEST]["post"]["responses"]
 
 
 def test_every_route_with_a_user_documents_that_one_may_be_hidden(client):
