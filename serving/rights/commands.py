@@ -1,6 +1,5 @@
 """The commands about people's rights: cases and their resolution, and the audit log."""
 
-import os
 import sys
 from dataclasses import asdict
 from enum import StrEnum
@@ -101,17 +100,14 @@ def resolve(
 
     Example: clout resolve 5f3a9c0b71d2e846 --decision stands --reason "The replies of July are all in it."
     """
-    from serving.rights.audit_log import AuditLog
+    from serving.rights.commanded import commanded, user_name
 
     place, name = home_from_environment(home), by or user_name()
     if not name.strip() or len(name) > 100 or not name.isprintable():
         raise CloutError(f"{name[:100]!r} cannot name a reviewer; expected up to 100 printable characters.")
     found = _cases(place).find(case)
-    audit_log = AuditLog(place)
-    audit_log.check()
-    resolved = _cases(place).resolve(case, decision.value, reason, name)
-    audit_log.write({"method": "command", "route": "clout resolve", "key": "", "name": name}, [found.user])
-    audit_log.close()
+    with commanded(place, "clout resolve", [found.user], name):
+        resolved = _cases(place).resolve(case, decision.value, reason, name)
     say(f"The case {resolved.case} of {resolved.user} is resolved by {name}: {decision.value}.")
 
 
@@ -146,16 +142,6 @@ def audit(
         return
     told = reads(place, user, instant(start) if start else None, instant(end) if end else None, top)
     as_json(asdict(told)) if json else reads_table(told)
-
-
-def user_name() -> str:
-    """Return the name of the system's user, or the number where there is none."""
-    from getpass import getuser
-
-    try:
-        return getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
 
 
 def _cases(home: "Home") -> "Cases":

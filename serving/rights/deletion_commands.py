@@ -1,5 +1,6 @@
 """The commands about rights: opt-out, forget, receipt."""
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,6 +28,7 @@ def opt_out(
 
     Example: clout opt-out u0000042
     """
+    from serving.rights.commanded import commanded, user_name
     from training.opt_outs import opt_out, opted_out, take_back
 
     place = home_from_environment(home)
@@ -38,11 +40,13 @@ def opt_out(
             as_json([asdict(each) for each in found])
         else:
             table(f"{len(found):,} opted out", ["user", "since"], [[each.user, each.since] for each in found], left=2)
-    elif undo:
-        back = take_back(place, user)
+        return
+    with commanded(place, "clout opt-out --undo" if undo else "clout opt-out", [user], user_name()):
+        back = take_back(place, user) if undo else None
+        since = None if undo else opt_out(place, user).since
+    if undo:
         say(f"{user} is shown again, and scored from the next run on." if back else f"{user} had not opted out.")
     else:
-        since = opt_out(place, user).since
         say(f"{user} is hidden since {since}, and left out of every run from now on. --undo takes it back.")
 
 
@@ -65,13 +69,16 @@ def forget(
     Example: clout forget u0000042 --events community.parquet
     """
     from features.identities import read_identities
+    from serving.rights.commanded import commanded, user_name
     from serving.rights.deletion import ask, carry_out
     from training.receipts import read_receipt
 
     place = home_from_environment(home)
     if user is None and (events or identities):
         raise typer.BadParameter("--events and --identities go with a user.")
-    asked = ask(place, user, events or [], read_identities(identities) if identities else None) if user else None
+    accounts = read_identities(identities) if identities else None
+    with commanded(place, "clout forget", [user], user_name()) if user else nullcontext():
+        asked = ask(place, user, events or [], accounts) if user else None
     with step("forget"):
         done = carry_out(place)
     shown = done if asked is None else [read_receipt(place, asked.receipt)]

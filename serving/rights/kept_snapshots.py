@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
-from serving.snapshots import files
-from serving.snapshots.folders import published
+from serving.snapshots import files, sums
 from serving.snapshots.kept_rows import READING, ROWS_PER_BATCH, WRITING
+from serving.snapshots.shared import publish_anew
 from training.bundle import FACTS_FILE as BUNDLE_FACTS
 from training.home import Home
 
@@ -52,8 +52,11 @@ def forget(home: Home, folder: Path, users: Collection[str], cleared: int) -> No
     OutputError, RecordsError : the disk or the database refuses
 
     """
-    with published(home, folder) as made:
+    with files.written_aside(folder) as made:
+        made.mkdir()
         _write(folder, made, users, cleared)
+        sums.seal(made)
+        publish_anew(home, folder, made)
 
 
 def _write(folder: Path, made: Path, users: Collection[str], cleared: int) -> None:

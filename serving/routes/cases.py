@@ -54,7 +54,7 @@ GivenLimit = Annotated[int, Query(ge=1, le=1_000, description="How many cases a 
     "/users/{user:path}/cases",
     status_code=201,
     dependencies=[READ],
-    responses=answered(OPENED, 201) | problems(404, 422, 503, too_many_cases=409),
+    responses=answered(OPENED, 201) | problems(404, 422, 503, too_many_cases=409, hidden_user=410),
 )
 def contest(
     user: User,

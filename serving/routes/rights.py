@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from serving.access.guard import ADMIN
 from serving.problems import problems
 from serving.rights.deletion import ask
+from serving.rights.notes import note_about
 from serving.routes.examples import OPTED_IN, OPTED_OUT, RECEIPT, answered
 from serving.routes.forms import OptOut
 from serving.routes.users import User
@@ -86,6 +87,7 @@ def delete(user: User, request: Request, response: Response) -> Receipt:
 )
 def receipt(receipt: ReceiptId, request: Request) -> Receipt:
     """Return the receipt of a deletion: what was removed where, and what remains; `finished` is null until it is."""
+    note_about(request.scope, [])  # nobody who can still be named
     return read_receipt(_home(request), receipt)
 
 

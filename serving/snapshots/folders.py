@@ -1,8 +1,7 @@
 """Snapshots: write them, list them, open them."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -68,35 +67,18 @@ def write_snapshot(
         "catalogue": CATALOGUE.fingerprint,
         "cleared": left.change,
     }
-    with published(home, target) as folder:
+    with files.written_aside(target) as folder:
         bundle.save(folder / files.BUNDLE_FOLDER)
         files.write_table(scores, folder / files.SCORES_FILE)
         write_rows(rows, folder / files.FEATURES_FILE)
         files.write_table(typical_values(rows), folder / files.TYPICAL_FILE)
         (folder / files.FACTS_FILE).write_text(json.dumps(facts, indent=1) + "\n")
-    return target
-
-
-@contextmanager
-def published(home: Home, target: Path) -> Iterator[Path]:
-    """Yield a folder to write a snapshot in; at the end it is sealed, and takes its place whole.
-
-    Where the home has a database, that has it first, or there is no such snapshot in the home either.
-
-    Raises
-    ------
-    OutputError : the disk refuses
-    RecordsError : the database refuses
-
-    """
-    with files.written_aside(target) as folder:
-        folder.mkdir()
-        yield folder
         sums.seal(folder)
         if home.database:
             from serving.snapshots.shared import Shared  # and with it a database's drivers, which few homes need
 
             Shared(home).publish(folder)
+    return target
 
 
 def write_scores(scores: pd.DataFrame, out: Path) -> None:
