@@ -1,5 +1,6 @@
 """Commands that decide about people, and their lines in the audit log."""
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from getpass import getuser
