@@ -1,4 +1,4 @@
-"""Bodies read as JSON in a third of the time that Python's own parser takes, which large batches spend most in."""
+"""JSON read in a third of the time that Python's own parser takes, and answers that are written once."""
 
 import json
 from collections.abc import Callable, Coroutine
@@ -7,6 +7,11 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic_core import from_json
+
+
+def as_it_is(written: bytes) -> Response:
+    """Answer what a form has written, which FastAPI would look through once more."""
+    return Response(written, media_type="application/json")
 
 
 class QuickJsonRequest(Request):

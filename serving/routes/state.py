@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
+from fastapi.concurrency import run_in_threadpool
 
 from features.errors import AsOfError
 from features.events import instant
 from serving.rights.notes import noted
 from serving.running.service import Service
+from serving.snapshots.snapshot import Snapshot
 
 
 async def _service(request: Request) -> Service:
@@ -49,12 +51,24 @@ def read_instant(as_of: str | None) -> datetime | None:
 
 
 GivenService = Annotated[Service, Depends(_service)]
-AS_OF = _queried("as_of", "Of which snapshot, ISO 8601; the newest unless given", "2017-07-30T00:00:00Z")
+WHICH = "Of which snapshot, ISO 8601; the newest unless given"
+AS_OF = _queried("as_of", WHICH, "2017-07-30T00:00:00Z")
 START = _queried(
     "from", "The earlier snapshot's instant; of the one before the later unless given", "2017-07-02T00:00:00Z"
 )
 END = _queried("to", "The later snapshot's instant; of the newest unless given", "2017-07-30T00:00:00Z")
 COUNTS = "instant that counts, ISO 8601; a date is its midnight. Unbounded unless given"
+
+
+async def _snapshot(
+    request: Request, as_of: Annotated[str | None, Query(description=WHICH, examples=["2017-07-30T00:00:00Z"])] = None
+) -> Snapshot:
+    """Return the snapshot asked for; an older one has to be opened, in another thread."""
+    service, at = await _service(request), await AS_OF(request, as_of)
+    return service.snapshot() if at is None else await run_in_threadpool(service.snapshot, at)
+
+
+GivenSnapshot = Annotated[Snapshot, Depends(_snapshot)]
 GivenAsOf = Annotated[datetime | None, Depends(AS_OF)]
 GivenStart = Annotated[datetime | None, Depends(START)]
 GivenEnd = Annotated[datetime | None, Depends(END)]

@@ -2,8 +2,8 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
-from fastapi.concurrency import run_in_threadpool
+from fastapi import APIRouter, Path, Response
+from pydantic import TypeAdapter
 
 from serving.access.guard import READ, REVIEW
 from serving.problems import problems
@@ -13,25 +13,31 @@ from serving.reviewing.history import History
 from serving.reviewing.history import history as history_of
 from serving.routes.examples import CHANGE, EXPLANATION, HISTORY, SCORE, answered
 from serving.routes.forms import UserScore
-from serving.routes.state import GivenAsOf, GivenEnd, GivenScope, GivenService, GivenSince, GivenStart, GivenUntil
+from serving.routes.quick_json import as_it_is
+from serving.routes.state import GivenEnd, GivenScope, GivenService, GivenSince, GivenSnapshot, GivenStart, GivenUntil
 from serving.snapshots.explanations import Explanation
 
 router = APIRouter(prefix="/v1/users", tags=["users"], responses=problems(404, 422, 503, hidden_user=410))
+EXPLAINED = TypeAdapter(Explanation)
 User = Annotated[str, Path(description="The id, percent-encoded, slashes included", examples=["ann"])]
 
 
+# Computed here: threads that compute take turns, and a turn costs more than such an answer.
 @router.get("/{user:path}/score", response_model=UserScore, dependencies=[READ], responses=answered(SCORE))
-async def score(user: User, service: GivenService, as_of: GivenAsOf, scope: GivenScope = "all") -> dict:
+async def score(user: User, snapshot: GivenSnapshot, scope: GivenScope = "all") -> Response:
     """Return a user's score with its interval, its place among all users and among peers, and how much is known."""
-    # What is in memory takes less time than to hand it to another thread; an older snapshot has to be opened first.
-    snapshot = service.snapshot() if as_of is None else await run_in_threadpool(service.snapshot, as_of)
-    return snapshot.score(user, scope)
+    return as_it_is(UserScore.model_validate(snapshot.score(user, scope)).model_dump_json().encode())
 
 
-@router.get("/{user:path}/explanation", dependencies=[REVIEW], responses=answered(EXPLANATION))
-def explanation(user: User, service: GivenService, as_of: GivenAsOf, scope: GivenScope = "all") -> Explanation:
+@router.get(
+    "/{user:path}/explanation",
+    response_model=Explanation,
+    dependencies=[REVIEW],
+    responses=answered(EXPLANATION),
+)
+async def explanation(user: User, snapshot: GivenSnapshot, scope: GivenScope = "all") -> Response:
     """Return the ledger of a user's score: `base + sum(points) = unclipped`, with a sentence for each line."""
-    return service.snapshot(as_of).explain(user, scope)
+    return as_it_is(EXPLAINED.dump_json(snapshot.explain(user, scope)))
 
 
 @router.get("/{user:path}/history", dependencies=[READ], responses=answered(HISTORY))
