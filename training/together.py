@@ -46,7 +46,7 @@ def together(person: Mapping[str, float], asked: Mapping[str, float], allowance:
     follows = _windows(person, asked)
     if YEAR in follows or YEAR in asked:
         follows[RATE] = rate(person, follows[YEAR] if YEAR in follows else asked[YEAR])
-    if asked.get(ABSENT, person[ABSENT]) != person[ABSENT]:
+    if ABSENT in asked and asked[ABSENT] != person[ABSENT]:
         follows[SINCE] = allowance + asked[ABSENT]
     return {name: value for name, value in follows.items() if name not in asked}
 

@@ -31,6 +31,10 @@ def test_absence_as_it_is_moves_nothing():
     assert together(person, {"days_absent": 0.0}, 56.0) == {}
 
 
+def test_an_unknown_absence_moves_nothing_where_none_is_asked():
+    assert together(HEARD | {"days_absent": math.nan}, {"credible_engagers_28d": 4.0}, 56.0) == {}
+
+
 def test_a_shorter_allowance():
     person = NOBODY | {"days_since_last_act": 30.0, "days_absent": 2.0}
     assert together(person, {"days_absent": 1.0}, 28.0)["days_since_last_act"] == 29
