@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from features.catalogue import CATALOGUE
+from serving.running import service
 from serving.scorer import score_rows
 from serving.snapshots.folders import write_snapshot
 from training.config import Config, Model
@@ -69,3 +70,10 @@ def scored_home(tmp_path_factory, bundle, scores, rows):
 @pytest.fixture
 def home(tmp_path, scored_home):
     return Home(shutil.copytree(scored_home.folder, tmp_path / "home"))
+
+
+@pytest.fixture
+def champion(monkeypatch, bundle):
+    """Stand in for the registry, which has tests of its own."""
+    monkeypatch.setattr(service, "required_champion", lambda *_: (bundle, "4"))
+    monkeypatch.setattr(service, "report", lambda *_: None)

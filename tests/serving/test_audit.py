@@ -27,7 +27,6 @@ from serving.rights.audit_reads import reads
 from serving.rights.audit_secret import AuditError, made_secret, read_secret, secret_file
 from serving.rights.audited import Audited
 from serving.rights.notes import OF_NOBODY, about_people
-from serving.running import service
 from training.home import Home
 
 SCORE = "/v1/users/{user}/score"
@@ -35,12 +34,6 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 CLOUT = "import sys; from serving.command import main; sys.argv[0] = 'clout'; main()"
 RECEIPT = "/v1/receipts/{receipt}"
 BODIES = {"/v1/scores": {"ids": ["user0001"]}, "/v1/users/{user}/cases": {"said": "No."}}
-
-
-@pytest.fixture
-def champion(monkeypatch, bundle):
-    monkeypatch.setattr(service, "required_champion", lambda *_: (bundle, "4"))
-    monkeypatch.setattr(service, "report", lambda *_: None)
 
 
 @pytest.fixture

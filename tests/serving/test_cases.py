@@ -31,7 +31,6 @@ from serving.rights.case import (
 )
 from serving.rights.cases import Cases, forget_cases
 from serving.rights.compared import compared
-from serving.running import service
 from serving.scorer import score_rows
 from serving.snapshots.folders import open_snapshot, write_snapshot
 from training.home import Home
@@ -96,12 +95,6 @@ def cases(request, tmp_path):
 @pytest.fixture
 def told(scored_home):
     return open_snapshot(scored_home).explain("user0001")
-
-
-@pytest.fixture
-def champion(monkeypatch, bundle):
-    monkeypatch.setattr(service, "required_champion", lambda *_: (bundle, "4"))
-    monkeypatch.setattr(service, "report", lambda *_: None)
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from serving import command
 from serving.reviewing import history as module
 from serving.reviewing.history import History, Point, history
 from serving.reviewing.history_table import history_table
-from serving.running import service
 from serving.snapshots import files
 from serving.snapshots.folders import AbsentSnapshotError, list_snapshots, open_snapshot, write_snapshot
 from training.home import Home
@@ -45,9 +44,7 @@ def kept(home, bundle, scores, rows):
 
 
 @pytest.fixture
-def client(kept, monkeypatch, bundle):
-    monkeypatch.setattr(service, "required_champion", lambda *_: (bundle, "4"))
-    monkeypatch.setattr(service, "report", lambda *_: None)
+def client(kept, champion):
     return TestClient(application.create_app(kept), raise_server_exceptions=False)
 
 

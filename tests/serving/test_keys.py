@@ -19,7 +19,6 @@ from features.errors import CloutError
 from serving.access import guard
 from serving.access.keys import SHAPE, KeysError, add_key, find_key, keys_file, read_keys, remove_key
 from serving.app import create_app, serve
-from serving.running import service
 from training.home import Home
 
 CLOUT = "import sys; from serving.command import main; sys.argv[0] = 'clout'; main()"
@@ -29,12 +28,6 @@ OF_FASTAPI = {"/openapi.json", "/docs"}
 @pytest.fixture
 def empty(tmp_path):
     return Home(tmp_path / "home")
-
-
-@pytest.fixture
-def champion(monkeypatch, bundle):
-    monkeypatch.setattr(service, "required_champion", lambda *_: (bundle, "4"))
-    monkeypatch.setattr(service, "report", lambda *_: None)
 
 
 def bearer(key):

@@ -14,7 +14,6 @@ from serving.access.keys import add_key
 from serving.access.limits import LONGEST_ADDRESS, LONGEST_HEADERS, Limits
 from serving.access.rates import MOST_CALLERS, Buckets, Rates
 from serving.app import create_app
-from serving.running import service
 
 SERVE = """
 import sys
@@ -27,12 +26,6 @@ arrivals.HEAD_SECONDS = 1.0
 serve(Home(Path(sys.argv[1])), "127.0.0.1", 0, Limits(body_bytes=1000, body_seconds=1))
 """
 JSON = {"content-type": "application/json"}
-
-
-@pytest.fixture
-def champion(monkeypatch, bundle):
-    monkeypatch.setattr(service, "required_champion", lambda *_: (bundle, "4"))
-    monkeypatch.setattr(service, "report", lambda *_: None)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.app import create_app
-from serving.running import service
 from serving.running.requests_seen import Seen
 from training.home import Home
 
@@ -18,9 +17,7 @@ SCORE = "/v1/users/{user}/score"
 
 
 @pytest.fixture
-def client(home, monkeypatch, bundle):
-    monkeypatch.setattr(service, "required_champion", lambda *_: (bundle, "4"))
-    monkeypatch.setattr(service, "report", lambda *_: None)
+def client(home, champion):
     return TestClient(create_app(home), raise_server_exceptions=False)
 
 

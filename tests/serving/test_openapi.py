@@ -12,7 +12,6 @@ from serving import app as application
 from serving.problems import Problem
 from serving.rights.case import CASE
 from serving.routes import examples
-from serving.running import service
 from serving.snapshots.cursor import Cursor, read
 from training.home import Home
 
@@ -83,9 +82,7 @@ def app(tmp_path_factory):
 
 
 @pytest.fixture
-def client(home, monkeypatch, bundle):
-    monkeypatch.setattr(service, "required_champion", lambda *_: (bundle, "4"))
-    monkeypatch.setattr(service, "report", lambda *_: None)
+def client(home, champion):
     return TestClient(application.create_app(home), raise_server_exceptions=False)
 
 

@@ -21,7 +21,6 @@ from serving.reviewing.history import history
 from serving.reviewing.movements import movements
 from serving.rights.hidden import Hidden, HiddenUserError, hidden
 from serving.rights.visible import places
-from serving.running import service
 from serving.scorer import score_rows
 from serving.snapshots.folders import open_snapshot, write_snapshot
 from serving.snapshots.search import Wanted, search
@@ -72,9 +71,7 @@ def two(home, bundle, rows):
 
 
 @pytest.fixture
-def client(two, bundle, monkeypatch):
-    monkeypatch.setattr(service, "required_champion", lambda *_: (bundle, "4"))
-    monkeypatch.setattr(service, "report", lambda *_: None)
+def client(two, champion):
     return TestClient(create_app(two), raise_server_exceptions=False)
 
 

@@ -9,7 +9,6 @@ from serving.app import create_app
 from serving.rights.notes import about_people
 from serving.rights.prohibited import PROHIBITED, prohibited, words_of
 from serving.rights.purposes import LONGEST, PurposeError, read_purpose
-from serving.running import service
 
 SCORE = "/v1/users/user0001/score"
 REFUSED = {
@@ -33,12 +32,6 @@ LEFT = [
     "higher education", "sire", "shire events", "flat design review", "unbloan", "ensure quality", "reassurance",
     "select speakers for a conference", "ranking answers", "lens reviews", "candidate for moderator election",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def champion(monkeypatch, bundle):
-    monkeypatch.setattr(service, "required_champion", lambda *_: (bundle, "4"))
-    monkeypatch.setattr(service, "report", lambda *_: None)
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from features.errors import ScopeError
 from serving import app as application
-from serving.running import service
 from serving.scorer import percentiles
 from serving.snapshots.cursor import Cursor, CursorError, read, written
 from serving.snapshots.folders import list_snapshots, open_snapshot, write_snapshot
@@ -189,9 +188,7 @@ class TestCursor:
 
 
 @pytest.fixture
-def client(home, monkeypatch, bundle):
-    monkeypatch.setattr(service, "required_champion", lambda *_: (bundle, "4"))
-    monkeypatch.setattr(service, "report", lambda *_: None)
+def client(home, champion):
     return TestClient(application.create_app(home), raise_server_exceptions=False)
 
 

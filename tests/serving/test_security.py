@@ -17,7 +17,6 @@ from fastapi.testclient import TestClient
 from serving.access.keys import add_key
 from serving.access.security_headers import HEADERS
 from serving.app import create_app
-from serving.running import service
 from training.home import Home
 from training.registry import promote, register, required_champion
 
@@ -56,9 +55,7 @@ FOR_ANYBODY = {"/v1/users/{user}/reads": [200]}
 
 
 @pytest.fixture
-def app(home, monkeypatch, bundle):
-    monkeypatch.setattr(service, "required_champion", lambda *_: (bundle, "4"))
-    monkeypatch.setattr(service, "report", lambda *_: None)
+def app(home, champion):
     return create_app(home)
 
 
