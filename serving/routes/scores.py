@@ -6,6 +6,7 @@ from typing import Annotated
 import numpy as np
 from fastapi import APIRouter, Body, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from pydantic_core import to_json
 
 from features.catalogue import CATALOGUE
 from features.errors import CatalogueError
@@ -13,7 +14,7 @@ from serving.access.guard import READ
 from serving.problems import problems
 from serving.rights.notes import note_about
 from serving.routes.examples import ROWS, SCORES, answered_either
-from serving.routes.forms import Asked, RowScores, UserScore, UserScores
+from serving.routes.forms import Asked, RowScores, Table, UserScore, UserScores
 from serving.routes.quick_json import QuickJsonRoute, as_it_is
 from serving.routes.state import GivenService
 from serving.running.service import Champion, Service
@@ -29,6 +30,10 @@ EXAMPLES = {
         "summary": "Feature rows",
         "value": {"rows": [{"credible_pace_28d": 3.5, "credible_engagers_28d": 4, "repetitions_90d": None}]},
     },
+    "table": {
+        "summary": "Feature rows as a table",
+        "value": {"table": {"features": ["credible_pace_28d", "repetitions_90d"], "values": [[3.5, None], [0, 2]]}},
+    },
 }
 
 
@@ -43,17 +48,17 @@ async def scores(
 ) -> Response:
     """Score users of the newest snapshot by id, or feature rows by the champion; at most 10,000 at once."""
     note_about(request.scope, asked.ids or [])
-    many = len(asked.ids or asked.rows or ()) > AT_ONCE
+    many = len(asked.ids or asked.rows or (asked.table.values if asked.table else ())) > AT_ONCE
     return as_it_is(await run_in_threadpool(_answer, asked, service) if many else _answer(asked, service))
 
 
 def _answer(asked: Asked, service: Service) -> bytes:
-    made: UserScores | RowScores
     if asked.ids is not None:
-        made = _of_users(service.snapshot(), asked.ids, asked.scope or "all")
-    else:
-        made = _of_rows(service.champion, asked.rows or [])
-    return made.model_dump_json().encode()
+        return _of_users(service.snapshot(), asked.ids, asked.scope or "all").model_dump_json().encode()
+    champion = service.champion
+    names = list(champion.bundle.features)
+    matrix = _of_rows(asked.rows or [], names) if asked.table is None else _of_table(asked.table, names)
+    return _of_matrix(champion, matrix)
 
 
 def _of_users(snapshot: Snapshot, ids: list[str], scope: str) -> UserScores:
@@ -67,26 +72,38 @@ def _of_users(snapshot: Snapshot, ids: list[str], scope: str) -> UserScores:
     )
 
 
-def _of_rows(champion: Champion, rows: list[dict[str, float | None]]) -> RowScores:
-    features = list(champion.bundle.features)
-    _check_names(rows)
-    values = [[row.get(name) for name in features] for row in rows]
-    matrix = np.array(values, dtype=float).reshape(len(rows), len(features))
+def _of_rows(rows: list[dict[str, float | None]], names: list[str]) -> np.ndarray:
+    """Return the features that the model sees, shape (rows, features), NaN where unknown."""
+    _check_names({name for row in rows for name in row})
+    values = [[row.get(name) for name in names] for row in rows]
+    return np.array(values, dtype=float).reshape(len(rows), len(names))
+
+
+def _of_table(table: Table, names: list[str]) -> np.ndarray:
+    """Return what `_of_rows` does."""
+    _check_names(set(table.features))
+    matrix = np.full((len(table.values), len(names)), np.nan)
+    found = np.array(table.values, dtype=float).reshape(len(table.values), len(table.features))
+    for place, name in enumerate(table.features):
+        if name in names:
+            matrix[:, names.index(name)] = found[:, place]
+    return matrix
+
+
+def _of_matrix(champion: Champion, matrix: np.ndarray) -> bytes:
+    """Write the form RowScores, which takes half the time without making one."""
     _check_known(matrix)
     predicted = champion.bundle.predicted(matrix)
-    scores = zip(*(column.tolist() for column in predicted.values()), strict=True)
-    return RowScores.model_validate(
-        {
-            "model_version": champion.version,
-            "horizon_days": champion.bundle.horizon_days,
-            "scores": [dict(zip(predicted, score, strict=True)) for score in scores],
-        }
-    )
+    whole = {name: predicted[name].astype(int) for name in ("low", "high")}
+    columns = {name: column.tolist() for name, column in (predicted | whole).items()}
+    scores = [dict(zip(columns, score, strict=True)) for score in zip(*columns.values(), strict=True)]
+    told = {"model_version": champion.version, "horizon_days": champion.bundle.horizon_days, "scores": scores}
+    return to_json(told)
 
 
-def _check_names(rows: list[dict[str, float | None]]) -> None:
+def _check_names(given: set[str]) -> None:
     """Refuse what is no feature; one that the model does not see is one, and moves nothing."""
-    strange = sorted({name for row in rows for name in row} - set(CATALOGUE.names))
+    strange = sorted(given - set(CATALOGUE.names))
     if strange:
         named = ", ".join(_with_nearest(name, CATALOGUE.names) for name in strange[:MOST_NAMED])
         more = f" and {len(strange) - MOST_NAMED} more" if len(strange) > MOST_NAMED else ""

@@ -166,57 +166,37 @@ def by_rows(port: int, server: int, home: Home, logs: Path, rounds: int, seconds
     """Posted feature rows, one at a time and in batches, beside `mlflow models serve`."""
     rows = random_rows(BATCH, 3)[SCORED.names]
     values = rows.astype(object).where(rows.notna(), None)
-    records = values.to_dict("records")
-    ours = [json.dumps({"rows": [record]}).encode() for record in records[:200]]
-    theirs = [
-        json.dumps({"dataframe_split": {"columns": SCORED.names, "data": [row]}}).encode()
-        for row in values.to_numpy().tolist()[:200]
-    ]
-    batch = json.dumps({"rows": records}).encode()
-    table = {"columns": SCORED.names, "data": values.to_numpy().tolist()}
-    their_batch = json.dumps({"dataframe_split": table}).encode()
+    table, records = values.to_numpy().tolist(), values.to_dict("records")
+    ones = [body("/v1/scores", rows=[record]) for record in records[:200]]
+    their_ones = [body("/invocations", dataframe_split={"columns": SCORED.names, "data": [row]}) for row in table[:200]]
+    batch = body("/v1/scores", table={"features": SCORED.names, "values": table})
+    named_batch = body("/v1/scores", rows=records)
+    their_batch = body("/invocations", dataframe_split={"columns": SCORED.names, "data": table})
     mlflow_port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "models",
-        "serve",
-        "-m",
-        "models:/clout@champion",
-        "-p",
-        str(mlflow_port),
-    ]
-    command += ["--env-manager", "local", "-w", "1"]
+    model = f"-m models:/clout@champion --env-manager local -w 1 -p {mlflow_port}"
+    command = f"{sys.executable} -m mlflow models serve {model}".split()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    told_where = {"MLFLOW_TRACKING_URI": home.registry_uri, "PATH": path}
-    with running(mlflow_port, "/ping", *command, log=logs / "mlflow.log", env=told_where) as (mlflow, took):
+    env = {"MLFLOW_TRACKING_URI": home.registry_uri, "PATH": path}
+    with running(mlflow_port, "/ping", *command, "--env-manager", "local", log=logs / "mlflow", env=env) as (
+        mlflow,
+        took,
+    ):
         print(f"mlflow models serve answers after {took:.1f} s, one worker")
-        asked, batches = [[post("/v1/scores", body) for body in bodies] for bodies in (ours, [batch])]
-        theirs_asked, their_batches = [
-            [post("/invocations", body) for body in bodies] for bodies in (theirs, [their_batch])
-        ]
-        in_turns(
-            {
-                "mlflow models serve, one row": (
-                    mlflow,
-                    lambda: as_fast_as_answered(mlflow_port, theirs_asked, seconds),
-                ),
-                "posted row": (server, lambda: as_fast_as_answered(port, asked, seconds)),
-            },
-            rounds,
-        )
-        in_turns(
-            {
-                "mlflow models serve, batches": (
-                    mlflow,
-                    lambda: as_fast_as_answered(mlflow_port, their_batches, seconds, 2),
-                ),
-                "rows posted in batches": (server, lambda: as_fast_as_answered(port, batches, seconds, 2)),
-            },
-            rounds,
-            BATCH,
-        )
+
+        def theirs(requests: list[bytes], connections: int) -> tuple[int, Callable[[], Load]]:
+            return mlflow, lambda: as_fast_as_answered(mlflow_port, requests, seconds, connections)
+
+        def ours(requests: list[bytes], connections: int) -> tuple[int, Callable[[], Load]]:
+            return server, lambda: as_fast_as_answered(port, requests, seconds, connections)
+
+        in_turns({"mlflow models serve, one row": theirs(their_ones, 8), "posted row": ours(ones, 8)}, rounds)
+        batches = {"mlflow models serve, batches": theirs([their_batch], 2), "tables posted": ours([batch], 2)}
+        in_turns(batches | {"rows posted in batches": ours([named_batch], 2)}, rounds, BATCH)
+
+
+def body(path: str, **told: object) -> bytes:
+    """Write a request with a JSON body."""
+    return post(path, json.dumps(told).encode())
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from features.catalogue import CATALOGUE
 from features.errors import RegistryError
 from features.feature import Family
 from serving import app as application
+from serving.routes.forms import RowScores
 from serving.running import service
 from serving.snapshots.folders import list_snapshots, open_snapshot, write_snapshot
 from training.home import Home
@@ -144,7 +145,41 @@ def test_what_no_model_sees_moves_nothing(client):
     assert found["scores"][0] == found["scores"][1]
 
 
-@pytest.mark.parametrize("body", [{"ids": []}, {"rows": []}])
+@pytest.mark.parametrize("seen", [None, ["repetitions_90d", "acts_365d", "credible_pace_28d"]])
+def test_a_table_is_answered_as_its_rows_are(client, rows, seen):
+    names = seen or CATALOGUE.names[::-1]
+    given = rows[names].head(200).astype(object).where(rows[names].head(200).notna(), None)
+    table = {"features": names, "values": given.to_numpy().tolist()}
+    found = strict(client.post("/v1/scores", json={"table": table}))
+    assert found == strict(client.post("/v1/scores", json={"rows": given.to_dict("records")}))
+    assert RowScores.model_validate(found, strict=True).model_dump(mode="json") == found
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"features": ["a"], "values": [[1]]}, "there is no feature called 'a'"),
+        ({"features": ["credible_pace_28d"], "values": [[1], [None]]}, "1 of the 2 rows hold no known value"),
+        ({"features": ["acts_365d"], "values": [[1]]}, "1 of the 1 rows hold no known value"),
+        ({"features": ["acts_365d"] * 2, "values": []}, "a feature is named twice"),
+        ({"features": [], "values": []}, "at least 1 item"),
+        ({"features": ["acts_365d"] * 1_001, "values": []}, "at most 1000 items"),
+        ({"features": ["acts_365d"], "values": [[1], [1, 2]]}, "row 1, counted from 0, holds 2 values, expected 1"),
+        ({"features": ["acts_365d"], "values": [[1], []]}, "row 1, counted from 0, holds 0 values, expected 1"),
+        ({"features": ["acts_365d"], "values": [["1"]]}, "body.table.values.0.0: Input should be a valid number"),
+        ({"features": ["acts_365d"], "values": [[1]] * 10_001}, "at most 10000 items"),
+        ({"features": ["acts_365d"]}, "body.table.values: Field required"),
+    ],
+)
+def test_tables_that_do_not_fit(client, table, message):
+    answer = client.post("/v1/scores", json={"table": table})
+    assert answer.status_code == 422
+    assert message in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "body", [{"ids": []}, {"rows": []}, {"table": {"features": ["credible_pace_28d"], "values": []}}]
+)
 def test_asking_for_nothing_gives_nothing(client, body):
     assert strict(client.post("/v1/scores", json=body))["scores"] == []
 
@@ -170,8 +205,9 @@ def test_rows_that_do_not_fit_the_catalogue(client, given, message):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("{}", "exactly one of ids and rows"),
-        ('{"ids": ["a"], "rows": [{}]}', "exactly one of ids and rows"),
+        ("{}", "exactly one of ids, rows and table"),
+        ('{"ids": ["a"], "rows": [{}]}', "exactly one of ids, rows and table"),
+        ('{"rows": [], "table": {"features": ["a"], "values": []}}', "exactly one of ids, rows and table"),
         ('{"rows": [], "scope": "all"}', "scope goes with ids"),
         ('{"ids": [1]}', "body.ids.0: Input should be a valid string"),
         ('{"ids": ["\\ud800"]}', "body: it is no JSON: unexpected end of hex escape at line 1 column 17"),
