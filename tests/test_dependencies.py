@@ -62,11 +62,11 @@ def needed(extras=EXTRAS):
 
 def licences(metadata):
     """The licences that a distribution's metadata names; none where it does not say."""
-    if expression := metadata["License-Expression"]:
+    if expression := metadata.get("License-Expression"):
         return set(re.split(r"\s+(?:AND|OR|WITH)\s+", expression.replace("(", "").replace(")", "")))
     named = [each for each in metadata.get_all("Classifier") or [] if each.startswith("License ::")]
     told = {each.rpartition(" :: ")[2] for each in named} - {"OSI Approved"}
-    return told or {line for line in (metadata["License"] or "").strip().splitlines()[:1] if line}
+    return told or {line for line in (metadata.get("License") or "").strip().splitlines()[:1] if line}
 
 
 def test_the_walk_finds_what_is_needed_directly_and_by_others():
