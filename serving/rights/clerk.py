@@ -24,6 +24,7 @@ class Clerk:
         self._home = home
         self._alone = Lock()
         self._thread: Thread | None = None
+        self._failed = ""
 
     def look(self) -> None:
         """Begin to work where there is something to do and nobody of this process does it."""
@@ -34,8 +35,11 @@ class Clerk:
                     # A daemon: what a process leaves when it ends, the next look of another takes up.
                     self._thread = Thread(target=self._work, name="clerk", daemon=True)
                     self._thread.start()
+                self._failed = ""
             except CloutError as error:
-                log.error("Deletions cannot be looked for: %s", error)
+                if str(error) != self._failed:
+                    log.error("Deletions cannot be looked for: %s", error)
+                self._failed = str(error)
 
     def wait(self) -> None:
         """Wait until what was begun is done."""

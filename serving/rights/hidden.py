@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from features.errors import CloutError
 from training.home import Home
-from training.opt_outs import CHANGES, NOBODY, LeftOut, left_out
+from training.opt_outs import CHANGES, LeftOut, left_out
 from training.records import Records, RecordsError
 
 POLL_SECONDS = 0.5
@@ -54,7 +54,8 @@ class Hidden:
         self._mark: object = None
         self._file: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
-        self._told = ""
+        self._thread: Thread | None = None
+        self._failed = ""
 
     def __call__(self) -> LeftOut:
         """Return who is left out now.
@@ -64,37 +65,32 @@ class Hidden:
         RecordsError : the records cannot be read, and never could be
 
         """
-        if self._home.database is not None and self._left is not None:
-            return self._left  # as of half a second ago at most
         with self._alone:
-            first = self._left is None
-            self._try_to_renew()
-            if first and self._home.database is not None:
-                Thread(target=self._poll, name="hidden", daemon=True).start()
-            return self._left or NOBODY
+            if self._home.database is None:
+                self._renew()
+            elif self._thread is None:
+                self._thread = Thread(target=self._poll, name="hidden", daemon=True)
+                self._renew()
+                self._thread.start()
+        if self._left is None:
+            raise RecordsError(self._failed)
+        return self._left
 
     def _poll(self) -> None:
         while True:
             time.sleep(POLL_SECONDS)
-            self._try_to_renew()
+            self._renew()
 
-    def _try_to_renew(self) -> None:
+    def _renew(self) -> None:
         try:
             mark = self._look() if self._home.database is None else self._ask()
             if self._left is None or mark != self._mark:
                 self._left, self._mark = left_out(self._home), mark
+            self._failed = ""
         except RecordsError as error:
-            if self._left is None:
-                raise
-            self._tell(str(error), len(self._left))
-        else:
-            self._told = ""
-
-    def _tell(self, error: str, known: int) -> None:
-        """Log what failed, once."""
-        if error != self._told:
-            log.error("%s The %d people who are known to be hidden stay so.", error, known)
-        self._told = error
+            if str(error) != self._failed:
+                log.error("%s The %d people who are known to be hidden stay so.", error, len(self._left or ()))
+            self._failed = str(error)
 
     def _ask(self) -> object:
         """Tell how often what the shared database holds was changed."""

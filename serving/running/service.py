@@ -14,6 +14,7 @@ from serving.snapshots.snapshot import Snapshot
 from training.bundle import Bundle
 from training.documents import report
 from training.home import Home
+from training.records import RecordsError
 from training.registry import required_champion
 
 T = TypeVar("T")
@@ -143,6 +144,8 @@ def load_newest(home: Home) -> Snapshot:
 
     """
     snapshot = open_snapshot(home)
+    with suppress(RecordsError):  # told to who asks, until they can be read
+        snapshot.hidden()
     with suppress(CatalogueError):  # one of another catalogue cannot explain, and has its scores all the same
         snapshot.bundle.warm()
     return snapshot

@@ -239,11 +239,22 @@ def test_damaged_records_leave_those_who_are_known_hidden(home):
         Hidden(home)()
 
 
-def test_without_records_to_read_nothing_is_shown(client):
-    client.app.state.home.records.write_bytes(b"no database " * 1000)
+def test_without_records_to_read_nothing_is_shown(two, champion):
+    two.records.write_bytes(b"no database " * 1000)
+    client = TestClient(create_app(two), raise_server_exceptions=False)
     answer = client.get(f"/v1/users/{ANN}/score")
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:clout:problem:no-records")
     assert client.put(f"/v1/users/{ANN}/opt-out").status_code == 503
+
+
+def test_records_that_are_damaged_later_leave_those_hidden_who_were(client):
+    assert client.put(f"/v1/users/{ANN}/opt-out").status_code == 200
+    assert client.get(f"/v1/users/{ANN}/score").status_code == 410
+    home = client.app.state.home
+    home.records.unlink()
+    home.records.write_bytes(b"no database " * 1000)
+    assert client.get(f"/v1/users/{ANN}/score").status_code == 410
+    assert client.get("/v1/users/user0001/score").status_code == 200
 
 
 def test_nothing_is_read_while_nothing_changed(home, monkeypatch):
