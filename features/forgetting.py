@@ -71,7 +71,7 @@ def _held(file: Path, users: Collection[str]) -> int:
         if not columns:
             return 0
         batches = opened.iter_batches(ROWS_AT_ONCE, columns=columns, use_threads=False)
-        return sum(batch.num_rows - pc.sum(kept(batch, users)).as_py() for batch in batches if batch.num_rows)
+        return sum(rows_of(batch, users) for batch in batches)
 
 
 def _rewrite(file: Path, users: Collection[str]) -> None:
@@ -82,6 +82,11 @@ def _rewrite(file: Path, users: Collection[str]) -> None:
                 writer.write_table(pa.Table.from_batches([batch.filter(kept(batch, users))]))
         copymode(file, made)
         replace(made, file, scratch)
+
+
+def rows_of(batch: pa.RecordBatch, users: Collection[str]) -> int:
+    """Count the rows that hold the id of one of these people."""
+    return batch.num_rows - (pc.sum(kept(batch, users)).as_py() or 0)
 
 
 def kept(batch: pa.RecordBatch, users: Collection[str]) -> pa.Array:

@@ -47,7 +47,7 @@ def without(events: ir.Table, left_out: Ids, identities: pd.DataFrame | None = N
         return events
     names = _table(events, found)
     for role in ("actor", "target"):
-        events = _unmatched(events, role, names)
+        events = unmatched(events, role, names)
     return events
 
 
@@ -60,8 +60,8 @@ def acts_without(acts: Acts, left_out: Ids, identities: pd.DataFrame | None = No
         return acts
     names = _table(acts.people, found)
     keys = acts.people.join(names, acts.people.user == names.left_out).select(left_out="key").cache()
-    rows = _unmatched(_unmatched(acts.rows, "actor", keys), "target", keys)
-    return replace(acts, rows=rows, people=_unmatched(acts.people, "user", names))
+    rows = unmatched(unmatched(acts.rows, "actor", keys), "target", keys)
+    return replace(acts, rows=rows, people=unmatched(acts.people, "user", names))
 
 
 def persons(identities: pd.DataFrame | None, left_out: Ids) -> frozenset[str]:
@@ -83,7 +83,10 @@ def _table(beside: ir.Table, names: list[str]) -> ir.Table:
     return loaded(pa.table([names], schema=NAMES), beside.get_backend())
 
 
-def _unmatched(table: ir.Table, column: str, names: ir.Table) -> ir.Table:
-    """Keep the rows whose column is none of the names: a null is nobody, and an anti join is not every engine's."""
+def unmatched(table: ir.Table, column: str, names: ir.Table) -> ir.Table:
+    """Keep the rows whose column is none of the names, a column `left_out` of a table where the rows live.
+
+    A null is nobody, and an anti join is not every engine's.
+    """
     joined = table.left_join(names, table[column] == names.left_out)
     return joined.filter(joined.left_out.isnull()).drop("left_out")

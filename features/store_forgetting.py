@@ -9,7 +9,9 @@ import ibis.expr.types as ir
 import pyarrow as pa
 from ibis.util import gen_name
 
+from features import aside
 from features.events import connect, span
+from features.left_out import NAMES, unmatched
 from features.store import (
     IDENTITIES,
     Manifest,
@@ -40,7 +42,7 @@ def forget_in_store(folder: Path, users: Collection[str]) -> None:
     backend = connect()
     with alone(folder) as scratch:
         manifest = read_manifest(folder)
-        names = backend.create_table(gen_name("names"), pa.table({"id": pa.array(list(users), pa.string())}), temp=True)
+        names = backend.create_table(gen_name("names"), pa.table([list(users)], schema=NAMES), temp=True)
         keys = _keys(backend, folder, manifest, names)
         parts = tuple(_without(folder, part, names, keys, scratch) for part in manifest.parts)
         if parts != manifest.parts:
@@ -53,7 +55,7 @@ def forget_in_store(folder: Path, users: Collection[str]) -> None:
 def _keys(backend: ibis.BaseBackend, folder: Path, manifest: Manifest, names: ir.Table) -> ir.Table:
     """Return the keys that people have, in every scope."""
     tables = [backend.read_parquet(str(part_file(folder, "people", part.name))) for part in manifest.parts]
-    found = [people.join(names, people.user == names.id).select(id="key") for people in tables]
+    found = [people.join(names, people.user == names.left_out).select(left_out="key") for people in tables]
     return ibis.union(*found, distinct=True).cache() if len(found) > 1 else found[0].distinct().cache()
 
 
@@ -61,22 +63,17 @@ def _without(folder: Path, part: Part, names: ir.Table, keys: ir.Table, scratch:
     """Write a part without them and return what it is then; one that does not hold them stays as it is."""
     backend = names.get_backend()
     acts, people = (backend.read_parquet(str(part_file(folder, kind, part.name))) for kind in KINDS)
-    rows = _unmatched(_unmatched(acts, "actor", keys), "target", keys)
-    kept = rows.count().to_pyarrow().as_py(), _unmatched(people, "user", names).count().to_pyarrow().as_py()
+    rows = unmatched(unmatched(acts, "actor", keys), "target", keys)
+    kept = rows.count().to_pyarrow().as_py(), unmatched(people, "user", names).count().to_pyarrow().as_py()
     if kept == (part.acts, part.people):
         return part
     digest = write_acts(rows, scratch / "acts.parquet")
-    backend.to_parquet(_unmatched(people, "user", names), scratch / "people.parquet", compression="zstd")
+    backend.to_parquet(unmatched(people, "user", names), scratch / "people.parquet", compression="zstd")
     name = _next_name(part.name)
     for kind in KINDS:
-        (scratch / f"{kind}.parquet").replace(part_file(folder, kind, name))
+        aside.replace(scratch / f"{kind}.parquet", part_file(folder, kind, name), scratch)
     first, last = (at.isoformat() for at in span(rows)) if kept[0] else (part.first, part.last)
     return Part(name, *kept, first, last, digest)
-
-
-def _unmatched(table: ir.Table, column: str, names: ir.Table) -> ir.Table:
-    joined = table.left_join(names.select(id_="id"), table[column] == names.select(id_="id").id_)
-    return joined.filter(joined.id_.isnull()).drop("id_")
 
 
 def _next_name(name: str) -> str:
@@ -91,7 +88,7 @@ def _forget_accounts(folder: Path, users: Collection[str], scratch: Path) -> Non
     theirs = identities["account"].isin(users) | identities["person"].isin(users)
     if theirs.any():
         identities[~theirs].to_parquet(scratch / IDENTITIES, index=False)
-        (scratch / IDENTITIES).replace(folder / IDENTITIES)
+        aside.replace(scratch / IDENTITIES, folder / IDENTITIES, scratch)
 
 
 def _clear(folder: Path, manifest: Manifest) -> None:

@@ -62,7 +62,6 @@ KINDS: list[tuple[type[CloutError], int, str]] = [
     (ResolvedCaseError, 409, "resolved-case"),
     (TooManyCasesError, 409, "too-many-cases"),
     (AuditError, 503, "no-audit-log"),
-    (RecordsError, 503, "no-records"),
     (CloutError, 422, "refused"),
 ]
 

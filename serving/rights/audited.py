@@ -9,7 +9,7 @@ from serving.problems import refusal
 from serving.rights.audit_log import AuditLog
 from serving.rights.audit_secret import AuditError
 from serving.rights.notes import NOTES, Notes, about_people
-from serving.running.requests_seen import told_method
+from serving.running.requests_seen import NO_ROUTE, told_method, told_route
 from serving.snapshots.files import told
 
 
@@ -58,8 +58,8 @@ class Audited:
             raise
 
     def _write(self, scope: Scope, notes: Notes, status: int) -> None:
-        route = getattr(scope.get("route"), "path_format", None)
-        if route is None:  # nothing is there, so that nobody was read about
+        route = told_route(scope)
+        if route == NO_ROUTE:  # nothing is there, so that nobody was read about
             return
         user = scope["path_params"].get("user")
         named = [] if user is None else [user]

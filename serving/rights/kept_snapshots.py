@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
+from features.forgetting import kept, rows_of
 from serving.snapshots import files, sums
 from serving.snapshots.kept_rows import READING, ROWS_PER_BATCH, WRITING
 from serving.snapshots.shared import publish_anew
@@ -30,7 +31,7 @@ def held(folder: Path, users: Collection[str]) -> int:
     """
     with files.whole(folder / files.SCORES_FILE), pq.ParquetFile(folder / files.SCORES_FILE) as opened:
         batches = opened.iter_batches(columns=["user"], use_threads=False)
-        scores = sum(pc.sum(pc.is_in(batch.column(0), value_set=_set(users))).as_py() or 0 for batch in batches)
+        scores = sum(rows_of(batch, users) for batch in batches)
     return scores + len(set(_seeds(_told(folder))) & set(users))
 
 
@@ -74,8 +75,8 @@ def _scores(folder: Path, made: Path, users: Collection[str]) -> None:
     with files.whole(file), pq.ParquetFile(file) as opened:
         schema = opened.schema_arrow
         with pq.ParquetWriter(made / files.SCORES_FILE, schema, compression="zstd") as writer:
-            kept = (_kept(batch, users) for batch in opened.iter_batches(files.ROWS_PER_GROUP, use_threads=False))
-            for table in _even(kept, schema, files.ROWS_PER_GROUP):
+            batches = (_kept(batch, users) for batch in opened.iter_batches(files.ROWS_PER_GROUP, use_threads=False))
+            for table in _even(batches, schema, files.ROWS_PER_GROUP):
                 writer.write_table(table, row_group_size=files.ROWS_PER_GROUP)
 
 
@@ -88,8 +89,8 @@ def _features(file: Path, made: Path, users: Collection[str]) -> None:
 
 
 def _kept(batch: pa.RecordBatch, users: Collection[str]) -> pa.RecordBatch:
-    theirs = pc.is_in(batch.column("user").cast(pa.string()), value_set=_set(users))
-    return batch.filter(pc.invert(theirs)) if pc.any(theirs).as_py() else batch
+    keep = kept(batch, users)
+    return batch if pc.all(keep).as_py() else batch.filter(keep)
 
 
 def _even(batches: Iterator[pa.RecordBatch], schema: pa.Schema, size: int) -> Iterator[pa.Table]:
@@ -129,7 +130,3 @@ def _told(folder: Path) -> dict:
 
 def _seeds(told: dict) -> list[str]:
     return told["facts"]["config"].get("credibility", {}).get("seeds", [])
-
-
-def _set(users: Collection[str]) -> pa.Array:
-    return pa.array(list(users), pa.string())

@@ -74,7 +74,7 @@ class RequestsSeen:
                 raise
         finally:
             seconds = time.perf_counter() - start
-            seen = Seen(request_id, told_method(scope), _route(scope), status or 500, seconds, error)
+            seen = Seen(request_id, told_method(scope), told_route(scope), status or 500, seconds, error)
             for tell in self._tell:
                 tell(seen)
 
@@ -90,5 +90,6 @@ def told_method(scope: Scope) -> str:
     return scope["method"] if scope["method"] in METHODS else "other"
 
 
-def _route(scope: Scope) -> str:
+def told_route(scope: Scope) -> str:
+    """Return the template of the route that a request reached, `none` where it reached none."""
     return getattr(scope.get("route"), "path_format", None) or NO_ROUTE

@@ -85,7 +85,7 @@ def _answers(address: str) -> bool:
         return False
 
 
-def resident(process: int) -> float:
+def resident(process: int) -> tuple[float, float]:
     """Return how much memory a process holds, MB, and how much of it is not a mapped file."""
     told = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
     return tuple(int(told[name].split()[0]) / 1e3 for name in ("VmRSS", "RssAnon"))
