@@ -109,6 +109,7 @@ def create_app(
     problems.install(app)
     rights_entrance.install(app, home, demand_purpose)
     entrance.install(app, home, guarded, limits, together)
+    app.include_router(users.by_id)  # asked for most: it is looked through first
     for routes in (users, what_if, cases, reads, rights, search, scores, model, purposes, health, metrics):
         app.include_router(routes.router)
     return app

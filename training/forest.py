@@ -16,7 +16,7 @@ import numpy as np
 
 from training.trees import all_thresholds, inner, is_plain, nodes, unknown_left
 
-CHUNK = 512
+CHUNK = 160  # what it takes then fits the cache, and is not given back to the system after each
 MOST_BYTES = 64 << 20
 
 

@@ -94,9 +94,12 @@ def _of_matrix(champion: Champion, matrix: np.ndarray) -> bytes:
     """Write the form RowScores, which takes half the time without making one."""
     _check_known(matrix)
     predicted = champion.bundle.predicted(matrix)
-    whole = {name: predicted[name].astype(int) for name in ("low", "high")}
-    columns = {name: column.tolist() for name, column in (predicted | whole).items()}
-    scores = [dict(zip(columns, score, strict=True)) for score in zip(*columns.values(), strict=True)]
+    columns = [predicted[name].tolist() for name in ("score", "unclipped", "expected_audience")]
+    ends = [predicted[name].astype(int).tolist() for name in ("low", "high")]
+    scores = [
+        {"score": score, "unclipped": unclipped, "expected_audience": expected, "low": low, "high": high}
+        for score, unclipped, expected, low, high in zip(*columns, *ends, strict=True)
+    ]
     told = {"model_version": champion.version, "horizon_days": champion.bundle.horizon_days, "scores": scores}
     return to_json(told)
 

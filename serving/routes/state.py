@@ -17,7 +17,8 @@ from serving.running.service import Service
 from serving.snapshots.snapshot import Snapshot
 
 
-async def _service(request: Request) -> Service:
+async def given_service(request: Request) -> Service:
+    """Return what a request is answered from, and note it."""
     service: Service = request.app.state.service
     notes = noted(request.scope)
     if notes is not None:
@@ -50,7 +51,7 @@ def read_instant(as_of: str | None) -> datetime | None:
         raise AsOfError(f"{as_of!r} lies outside the years 1 to 9999 in UTC.") from error
 
 
-GivenService = Annotated[Service, Depends(_service)]
+GivenService = Annotated[Service, Depends(given_service)]
 WHICH = "Of which snapshot, ISO 8601; the newest unless given"
 AS_OF = _queried("as_of", WHICH, "2017-07-30T00:00:00Z")
 START = _queried(
@@ -64,7 +65,7 @@ async def _snapshot(
     request: Request, as_of: Annotated[str | None, Query(description=WHICH, examples=["2017-07-30T00:00:00Z"])] = None
 ) -> Snapshot:
     """Return the snapshot asked for; an older one has to be opened, in another thread."""
-    service, at = await _service(request), await AS_OF(request, as_of)
+    service, at = await given_service(request), await AS_OF(request, as_of)
     return service.snapshot() if at is None else await run_in_threadpool(service.snapshot, at)
 
 

@@ -1,6 +1,6 @@
 """One user's score, its explanation, its history and its change; an id is opaque and percent-encoded in the path."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
 from pydantic import TypeAdapter
@@ -11,25 +11,32 @@ from serving.reviewing.changes import Change
 from serving.reviewing.changes import change as change_of
 from serving.reviewing.history import History
 from serving.reviewing.history import history as history_of
+from serving.routes.by_id import ByIdRoute
 from serving.routes.examples import CHANGE, EXPLANATION, HISTORY, SCORE, answered
 from serving.routes.forms import UserScore
 from serving.routes.quick_json import as_it_is
 from serving.routes.state import GivenEnd, GivenScope, GivenService, GivenSince, GivenSnapshot, GivenStart, GivenUntil
 from serving.snapshots.explanations import Explanation
 
-router = APIRouter(prefix="/v1/users", tags=["users"], responses=problems(404, 422, 503, hidden_user=410))
+PLACE: dict[str, Any] = {
+    "prefix": "/v1/users",
+    "tags": ["users"],
+    "responses": problems(404, 422, 503, hidden_user=410),
+}
+by_id = APIRouter(**PLACE, route_class=ByIdRoute)
+router = APIRouter(**PLACE)
 EXPLAINED = TypeAdapter(Explanation)
 User = Annotated[str, Path(description="The id, percent-encoded, slashes included", examples=["ann"])]
 
 
 # Computed here: threads that compute take turns, and a turn costs more than such an answer.
-@router.get("/{user:path}/score", response_model=UserScore, dependencies=[READ], responses=answered(SCORE))
+@by_id.get("/{user:path}/score", response_model=UserScore, dependencies=[READ], responses=answered(SCORE))
 async def score(user: User, snapshot: GivenSnapshot, scope: GivenScope = "all") -> Response:
     """Return a user's score with its interval, its place among all users and among peers, and how much is known."""
     return as_it_is(UserScore.model_validate(snapshot.score(user, scope)).model_dump_json().encode())
 
 
-@router.get(
+@by_id.get(
     "/{user:path}/explanation",
     response_model=Explanation,
     dependencies=[REVIEW],
