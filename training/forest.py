@@ -16,7 +16,7 @@ import numpy as np
 
 from training.trees import all_thresholds, inner, is_plain, nodes, unknown_left
 
-CHUNK = 160  # what it takes then fits the cache, and is not given back to the system after each
+CHUNK = 160  # what a part takes then fits the cache
 MOST_BYTES = 64 << 20
 
 
@@ -69,25 +69,34 @@ class Forest:
 
         """
         found = np.empty((len(self.ends), len(matrix)))
+        places = {feature: _places(held, matrix[:, feature]) for feature, held in self.thresholds.items()}
+        room = self._room(min(CHUNK, len(matrix)))
         for start in range(0, len(matrix), CHUNK):
             part = slice(start, start + CHUNK)
-            values = np.ascontiguousarray(self._values(matrix[part]).T)
+            values = self._values(places, part, [each[: len(found[0, part])] for each in room])
             for k, (first, end) in enumerate(zip((0, *self.ends), self.ends, strict=False)):
                 found[k, part] = _in_order(values[first:end])
         return found
 
-    def _values(self, matrix: np.ndarray) -> np.ndarray:
-        """Return the value of the leaf that each row ends at in each tree, shape (rows, trees)."""
-        word, trees = self.word, len(self.values)
-        held: np.ndarray = np.full((len(matrix), trees), np.iinfo(word.bits).max, word.bits)
-        found = np.empty_like(held)
+    def _room(self, rows: int) -> list[np.ndarray]:
+        """Make what the steps of a part are written into, shape (rows, trees) each; made anew for each, it is slow."""
+        kinds = (self.word.bits, self.word.bits, self.word.number, np.intp, float)
+        return [np.empty((rows, len(self.values)), kind) for kind in kinds]
+
+    def _values(self, places: dict[int, np.ndarray], part: slice, room: list[np.ndarray]) -> np.ndarray:
+        """Return the value of the leaf that each row of a part ends at in each tree, shape (trees, rows)."""
+        word, (held, bits, numbers, leaves, values) = self.word, room
+        held.fill(np.iinfo(word.bits).max)
         for feature, left in self.left.items():
-            np.take(left, _places(self.thresholds[feature], matrix[:, feature]), axis=0, out=found, mode="clip")
-            held &= found
-        held &= -held
-        leaf = held.astype(word.number).view(word.whole) >> word.exponent
-        leaf += np.arange(trees, dtype=word.whole) * word.leaves - word.bias
-        return self.values.ravel().take(leaf)
+            left.take(places[feature][part], axis=0, out=bits, mode="clip")
+            held &= bits
+        np.negative(held, out=bits)
+        held &= bits
+        numbers[...] = held
+        np.right_shift(numbers.view(word.whole), word.exponent, out=leaves)
+        leaves += np.arange(len(self.values)) * word.leaves - word.bias
+        self.values.ravel().take(leaves, out=values, mode="clip")
+        return np.ascontiguousarray(values.T)
 
 
 def forest(boosters: Sequence[lgb.Booster]) -> Forest | None:
@@ -137,4 +146,4 @@ def _in_order(values: np.ndarray) -> np.ndarray:
 
 def _places(held: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Count the thresholds below each value; for an unknown one, name the row after the last count."""
-    return np.searchsorted(held, values) + np.isnan(values)
+    return held.searchsorted(values) + np.isnan(values)

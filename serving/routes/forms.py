@@ -74,12 +74,12 @@ class Table(Form):
     def _even(self) -> Self:
         if len(set(self.features)) < len(self.features):
             raise ValueError("a feature is named twice")
-        for number, row in enumerate(self.values):
-            if len(row) != len(self.features):
-                raise ValueError(
-                    f"row {number}, counted from 0, holds {len(row)} values, expected {len(self.features)}, one for "
-                    "each feature"
-                )
+        if not set(map(len, self.values)) <= {len(self.features)}:
+            number, row = next((k, row) for k, row in enumerate(self.values) if len(row) != len(self.features))
+            raise ValueError(
+                f"row {number}, counted from 0, holds {len(row)} values, expected {len(self.features)}, one for "
+                "each feature"
+            )
         return self
 
 

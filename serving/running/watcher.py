@@ -63,9 +63,15 @@ class Watcher:
         self._also()
 
     def look_here(self) -> None:
-        """Look at all but the database, from which fetching a first snapshot takes a while."""
-        for part in (self.snapshot, self.champion):
-            self._look_at(part)
+        """Look at all but the database, from which fetching a first snapshot takes a while.
+
+        The registry is asked while the snapshot is read: each keeps a core busy for about as long as the other.
+        """
+        asking = Thread(target=self.champion.look, name="first look")
+        asking.start()
+        self.snapshot.look()
+        asking.join()
+        self._take(self.service())
         self._also()
 
     def _look_at(self, part: Watched) -> None:
