@@ -7,6 +7,7 @@ answered by 200.
 
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
@@ -34,7 +35,10 @@ HELD = [
 
 def documented(random_requests):
     """Return what the service says of itself, which is the same whatever is in its home, to be asked by."""
-    held = schemathesis.openapi.from_dict(create_app(Home(Path("nowhere"))).openapi(), config=SchemathesisConfig())
+    with TemporaryDirectory() as folder:
+        app = create_app(Home(Path(folder)))
+        held = schemathesis.openapi.from_dict(app.openapi(), config=SchemathesisConfig())
+        app.state.audit_log.close()
     held.config.generation.update(
         deterministic=True, database="none", max_examples=random_requests, with_security_parameters=False
     )
