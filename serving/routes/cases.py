@@ -51,7 +51,7 @@ GivenLimit = Annotated[int, Query(ge=1, le=1_000, description="How many cases a 
 
 
 @router.post(
-    "/users/{user:path}/cases",
+    "/users/{user:id}/cases",
     status_code=201,
     dependencies=[READ],
     responses=answered(OPENED, 201) | problems(404, 422, 503, too_many_cases=409, hidden_user=410),
@@ -72,7 +72,7 @@ def contest(
     return _as(OpenedCase, cases.open(told, asked.said, by))
 
 
-@router.get("/users/{user:path}/cases/{case}", dependencies=[READ], responses=answered(OUTCOME) | NO_CASE)
+@router.get("/users/{user:id}/cases/{case}", dependencies=[READ], responses=answered(OUTCOME) | NO_CASE)
 def outcome(user: User, case: GivenCase, cases: GivenCases) -> CaseOutcome:
     """Return what became of a person's case: the decision and its reasons, once it is resolved."""
     found = cases.find(case)

@@ -14,7 +14,7 @@ from serving.routes.users import User
 router = APIRouter(prefix="/v1/users", tags=["rights"])
 
 
-@router.get("/{user:path}/reads", dependencies=[ADMIN], responses=answered(READS) | problems(422, no_audit_log=503))
+@router.get("/{user:id}/reads", dependencies=[ADMIN], responses=answered(READS) | problems(422, no_audit_log=503))
 def reads(user: User, service: GivenService, start: GivenSince, end: GivenUntil) -> Reads:
     """Return every request that was about somebody, newest first, the first 1,000; `earlier` says where to go on.
 

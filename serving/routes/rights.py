@@ -48,7 +48,7 @@ router = APIRouter(
 ReceiptId = Annotated[str, Path(description="As a deletion answers it", examples=[RECEIPT["receipt"]])]
 
 
-@router.put("/users/{user:path}/opt-out", responses=answered(OPTED_OUT))
+@router.put("/users/{user:id}/opt-out", responses=answered(OPTED_OUT))
 def opt(user: User, request: Request) -> OptOut:
     """Leave somebody out: hidden at once, neither scored nor counted in others' features from the next run on.
 
@@ -58,7 +58,7 @@ def opt(user: User, request: Request) -> OptOut:
     return OptOut(user=made.user, opted_out=True, since=made.since)
 
 
-@router.delete("/users/{user:path}/opt-out", responses=answered(OPTED_IN))
+@router.delete("/users/{user:id}/opt-out", responses=answered(OPTED_IN))
 def undo(user: User, request: Request) -> OptOut:
     """Take an opt-out back: what is kept is shown again, and the next run scores and counts the person.
 
@@ -68,7 +68,7 @@ def undo(user: User, request: Request) -> OptOut:
     return OptOut(user=user, opted_out=False, since=None)
 
 
-@router.delete("/users/{user:path}", status_code=202, responses=answered(RECEIPT, 202))
+@router.delete("/users/{user:id}", status_code=202, responses=answered(RECEIPT, 202))
 def delete(user: User, request: Request, response: Response) -> Receipt:
     """Delete everything of somebody: hidden at once, then removed from all snapshots and records, in the background.
 

@@ -30,14 +30,14 @@ User = Annotated[str, Path(description="The id, percent-encoded, slashes include
 
 
 # Computed here: threads that compute take turns, and a turn costs more than such an answer.
-@by_id.get("/{user:path}/score", response_model=UserScore, dependencies=[READ], responses=answered(SCORE))
+@by_id.get("/{user:id}/score", response_model=UserScore, dependencies=[READ], responses=answered(SCORE))
 async def score(user: User, snapshot: GivenSnapshot, scope: GivenScope = "all") -> Response:
     """Return a user's score with its interval, its place among all users and among peers, and how much is known."""
     return as_it_is(UserScore.model_validate(snapshot.score(user, scope)).model_dump_json().encode())
 
 
 @by_id.get(
-    "/{user:path}/explanation",
+    "/{user:id}/explanation",
     response_model=Explanation,
     dependencies=[REVIEW],
     responses=answered(EXPLANATION),
@@ -47,7 +47,7 @@ async def explanation(user: User, snapshot: GivenSnapshot, scope: GivenScope = "
     return as_it_is(EXPLAINED.dump_json(snapshot.explain(user, scope)))
 
 
-@router.get("/{user:path}/history", dependencies=[READ], responses=answered(HISTORY))
+@router.get("/{user:id}/history", dependencies=[READ], responses=answered(HISTORY))
 def history(
     user: User, service: GivenService, start: GivenSince, end: GivenUntil, scope: GivenScope = "all"
 ) -> History:
@@ -59,7 +59,7 @@ def history(
     return history_of(service.home, user, scope, start, end)
 
 
-@router.get("/{user:path}/change", dependencies=[REVIEW], responses=answered(CHANGE))
+@router.get("/{user:id}/change", dependencies=[REVIEW], responses=answered(CHANGE))
 def change(user: User, service: GivenService, start: GivenStart, end: GivenEnd, scope: GivenScope = "all") -> Change:
     """Return the ledger of a change: `before.score + sum(points) = after.score`, with a sentence for each line."""
     before, after = service.pair(start, end)

@@ -25,7 +25,7 @@ AwayDays = Annotated[
 ]
 
 
-@router.get("/{user:path}/what-if", dependencies=[REVIEW], responses=answered(WHAT_IF))
+@router.get("/{user:id}/what-if", dependencies=[REVIEW], responses=answered(WHAT_IF))
 def what_if(
     user: User,
     service: GivenService,

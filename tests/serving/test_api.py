@@ -343,3 +343,12 @@ def test_answers_hold_no_numpy_surprises(client):
         client.post("/v1/scores", json={"rows": [{"credible_pace_28d": 1e15}, {"credible_pace_28d": -1e15}]})
     )
     assert all(np.isfinite(list(score.values())).all() for score in found["scores"])
+
+
+@pytest.mark.parametrize("user", ["a\nb", "\n", "user0001\n", "a\r\nX: y", "\u2028\x85"])
+def test_line_ends_are_part_of_an_id(client, user):
+    for what in ("score", "explanation", "history", "what-if"):
+        found = problem(client.get(f"/v1/users/{quote(user, safe='')}/{what}"), 404, "unknown-user")
+        assert found["detail"].startswith(repr(user))
+    assert client.put(f"/v1/users/{quote(user, safe='')}/opt-out").json()["user"] == user
+    problem(client.get(f"/v1/users/{quote(user, safe='')}/score"), 410, "hidden-user")
