@@ -5,6 +5,7 @@ from typing import Annotated
 
 import numpy as np
 from anyio import CapacityLimiter, to_thread
+from anyio.lowlevel import RunVar
 from fastapi import APIRouter, Body, Request, Response
 from pydantic_core import to_json
 
@@ -24,8 +25,7 @@ from serving.snapshots.snapshot import Snapshot
 router = APIRouter(prefix="/v1", tags=["scores"], route_class=QuickJsonRoute)
 MOST_NAMED = 10
 AT_ONCE = 64  # answered without another thread
-# Threads that compute take turns at every step, which costs more than a second one brings.
-ONE_BY_ONE = CapacityLimiter(1)
+BATCHES: RunVar[CapacityLimiter] = RunVar("batches")
 EXAMPLES = {
     "ids": {"summary": "Users by id", "value": {"ids": ["ann", "bob"], "scope": "all"}},
     "rows": {
@@ -52,8 +52,16 @@ async def scores(
     note_about(request.scope, asked.ids or [])
     many = len(asked.ids or asked.rows or (asked.table.values if asked.table else ())) > AT_ONCE
     if many:
-        return as_it_is(await to_thread.run_sync(_answer, asked, service, limiter=ONE_BY_ONE))
+        return as_it_is(await to_thread.run_sync(_answer, asked, service, limiter=_one_by_one()))
     return as_it_is(_answer(asked, service))
+
+
+def _one_by_one() -> CapacityLimiter:
+    """Let one batch compute at a time: threads that do take turns at every step, which costs more than it brings."""
+    limiter = BATCHES.get(None)
+    if limiter is None:
+        BATCHES.set(limiter := CapacityLimiter(1))
+    return limiter
 
 
 def _answer(asked: Asked, service: Service) -> bytes:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 from urllib.parse import quote
@@ -352,3 +353,12 @@ def test_line_ends_are_part_of_an_id(client, user):
         assert found["detail"].startswith(repr(user))
     assert client.put(f"/v1/users/{quote(user, safe='')}/opt-out").json()["user"] == user
     problem(client.get(f"/v1/users/{quote(user, safe='')}/score"), 410, "hidden-user")
+
+
+def test_batches_at_once_are_each_answered(client, rows):
+    names = CATALOGUE.names[:30]
+    given = rows[names].astype(object).where(rows[names].notna(), None).to_numpy().tolist()
+    batches = [{"table": {"features": names, "values": given[k : k + 100]}} for k in range(0, 200, 5)]
+    alone = [strict(client.post("/v1/scores", json=batch)) for batch in batches]
+    with ThreadPoolExecutor(8) as pool, client:  # one loop for all, whose batches wait for each other
+        assert list(pool.map(lambda batch: strict(client.post("/v1/scores", json=batch)), batches)) == alone
