@@ -155,6 +155,7 @@ def serve(
             return
         for checked in (partial(watched, refresh), partial(KeyRing, home, guarded)):
             checked()  # what is wrong is told here, once, not by each worker
+        gc.enable()
         log.info("Listening on %s with %d workers, documented at /docs", url(host, found), workers)
         with shared_folder() as together:
             made = partial(_worker, home, guarded, limits, refresh, demand_purpose, together)
@@ -176,4 +177,5 @@ def _settled(app: FastAPI) -> FastAPI:
     sys.setswitchinterval(TURN_SECONDS)
     gc.collect()
     gc.freeze()
+    gc.enable()  # `clout serve` starts without
     return app

@@ -1,5 +1,6 @@
 """The commands that give answers; those of reviewers are in `review`."""
 
+import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -93,14 +94,18 @@ def serve(
 
     Example: clout serve --port 8000
     """
-    from serving.access.limits import Limits
-    from serving.app import serve
-
     place = home_from_environment(home, database)
     if check:
         raise typer.Exit(_tell_check(place, host, port, json))
-    say(f"The API's documentation: http://{host}:{port}/docs (stop with Ctrl-C)")
-    serve(place, host, port, Limits(rate), refresh, demand_purpose, workers)
+    gc.disable()  # what a start brings stays: looking through it for what does not takes a sixth of the time
+    try:
+        from serving.access.limits import Limits
+        from serving.app import serve
+
+        say(f"The API's documentation: http://{host}:{port}/docs (stop with Ctrl-C)")
+        serve(place, host, port, Limits(rate), refresh, demand_purpose, workers)
+    finally:
+        gc.enable()
 
 
 def _tell_check(place: Home, host: str, port: int, json: bool) -> int:

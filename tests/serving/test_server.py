@@ -1,5 +1,6 @@
 """The service in a process of its own, on a port that the system chooses."""
 
+import gc
 import json
 import re
 import socket
@@ -9,8 +10,10 @@ import time
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from features.errors import CloutError
+from serving import command
 from serving.app import serve
 from training.home import Home
 
@@ -89,3 +92,27 @@ def test_a_taken_port_is_said():
 def test_an_impossible_address_is_said(host, port):
     with pytest.raises(CloutError, match="cannot listen on"):
         serve(Home("nowhere"), host, port)
+
+
+def test_a_start_without_garbage_collection_ends_with_it(home, champion, monkeypatch):
+    started = []
+
+    class Server:
+        def __init__(self, config):
+            started.append(config.app)
+
+        def run(self, sockets):
+            started.append(gc.isenabled())
+
+    monkeypatch.setattr("serving.app.uvicorn.Server", Server)
+    monkeypatch.setattr("serving.app.dictConfig", lambda *_: None)  # the log stays that of the tests
+    answer = CliRunner().invoke(command.app, ["serve", "--port", "0", "--home", str(home.folder)])
+    assert answer.exit_code == 0, answer.output
+    assert started[1:] == [True]
+    gc.unfreeze()
+
+
+def test_a_start_that_fails_leaves_garbage_collection_on(tmp_path):
+    answer = CliRunner().invoke(command.app, ["serve", "--workers", "0", "--home", str(tmp_path)])
+    assert isinstance(answer.exception, CloutError)
+    assert gc.isenabled()
