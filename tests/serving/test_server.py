@@ -101,7 +101,7 @@ def test_a_start_without_garbage_collection_ends_with_it(home, champion, monkeyp
         def __init__(self, config):
             started.append(config.app)
 
-        def run(self, sockets):
+        def run(self, **_):
             started.append(gc.isenabled())
 
     monkeypatch.setattr("serving.app.uvicorn.Server", Server)
