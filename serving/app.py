@@ -42,7 +42,7 @@ by `POST /v1/scores`. Every error is `application/problem+json` (RFC 9457)."""
 
 # How long requests under way may take to end when the service is stopped.
 GRACE_SECONDS = 25
-TURN_SECONDS = 0.0005
+TURN_SECONDS = 0.002
 
 # What uvicorn itself holds requests to; it keeps an idle connection for five seconds. Its own lines about requests
 # and websockets would hold paths, and these the ids of users.
@@ -172,7 +172,7 @@ def _worker(*given: Any, **named: Any) -> FastAPI:
 def _settled(app: FastAPI) -> FastAPI:
     """Leave what stays for good out of garbage collection, which a batch would otherwise go through several times.
 
-    And let threads that compute take turns ten times as often: whoever asks for one score does not wait for a batch.
+    And let threads that compute take turns more often: whoever asks for one score does not wait for a batch.
     """
     sys.setswitchinterval(TURN_SECONDS)
     gc.collect()
