@@ -73,7 +73,7 @@ class Forest:
         room = self._room(min(CHUNK, len(matrix)))
         for start in range(0, len(matrix), CHUNK):
             part = slice(start, start + CHUNK)
-            values = self._values(places, part, [each[: len(found[0, part])] for each in room])
+            values = self._values(places, part, [each[: len(matrix[part])] for each in room])
             for k, (first, end) in enumerate(zip((0, *self.ends), self.ends, strict=False)):
                 found[k, part] = _in_order(values[first:end])
         return found

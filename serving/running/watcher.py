@@ -65,9 +65,10 @@ class Watcher:
     def look_here(self) -> None:
         """Look at all but the database, from which fetching a first snapshot takes a while.
 
-        The registry is asked while the snapshot is read: each keeps a core busy for about as long as the other.
+        The registry is asked while the snapshot is read, so that a server's answer is not waited for in vain.
         """
-        asking = Thread(target=self.champion.look, name="first look")
+        # A daemon, as in `watched`: a registry that hangs does not keep the process from ending.
+        asking = Thread(target=self.champion.look, name="first look", daemon=True)
         asking.start()
         self.snapshot.look()
         asking.join()

@@ -1,9 +1,9 @@
 """Whether the service holds out while it is renewed: python tests/benchmarks/soak.py --home HOME [--requests N].
 
-HOME has a champion and a snapshot; it is only read. In a home of its own, two versions of that champion take turns and
-snapshots of those people are published, while `clout serve` answers callers from this process: scores, explanations,
-histories, changes, what-ifs, batches of ids and of rows, searches by cursor, the model, the catalogue, health,
-readiness and metrics. A request has failed where
+HOME has a champion and a snapshot of a community, such as the one of `clout demo`; it is only read. In a home of its
+own, two versions of that champion take turns and snapshots of those people are published, while `clout serve` answers
+callers from this process: scores, explanations, histories, changes, what-ifs, batches of ids and of rows, searches by
+cursor, the model, the catalogue, health, readiness and metrics. A request has failed where
 
 - no answer came within 60 seconds, or its connection broke,
 - the status is not 200: everybody who is asked for is there, with enough evidence,
