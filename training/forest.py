@@ -16,7 +16,7 @@ import numpy as np
 
 from training.trees import all_thresholds, inner, is_plain, nodes, unknown_left
 
-CHUNK = 160  # what a part takes then fits the cache
+CHUNK = 250  # what a part takes then fits the cache
 MOST_BYTES = 64 << 20
 
 
@@ -73,30 +73,37 @@ class Forest:
         room = self._room(min(CHUNK, len(matrix)))
         for start in range(0, len(matrix), CHUNK):
             part = slice(start, start + CHUNK)
-            values = self._values(places, part, [each[: len(matrix[part])] for each in room])
+            if len(matrix[part]) < len(room[0]):
+                room = self._room(len(matrix[part]))
+            values = self._values(places, part, room)
             for k, (first, end) in enumerate(zip((0, *self.ends), self.ends, strict=False)):
                 found[k, part] = _in_order(values[first:end])
         return found
 
     def _room(self, rows: int) -> list[np.ndarray]:
-        """Make what the steps of a part are written into, shape (rows, trees) each; made anew for each, it is slow."""
-        kinds = (self.word.bits, self.word.bits, self.word.number, np.intp, float)
-        return [np.empty((rows, len(self.values)), kind) for kind in kinds]
+        """Make what the steps of a part are written into; made anew for each, it is slow.
+
+        Two are of shape (rows, trees), the others of shape (trees, rows).
+        """
+        trees, word = len(self.values), self.word
+        by_row: list[np.ndarray] = [np.empty((rows, trees), word.bits) for _ in range(2)]
+        kinds = (word.bits, word.bits, word.number, np.intp, float)
+        return by_row + [np.empty((trees, rows), kind) for kind in kinds]
 
     def _values(self, places: dict[int, np.ndarray], part: slice, room: list[np.ndarray]) -> np.ndarray:
         """Return the value of the leaf that each row of a part ends at in each tree, shape (trees, rows)."""
-        word, (held, bits, numbers, leaves, values) = self.word, room
+        word, (held, bits, leftmost, negative, numbers, leaves, values) = self.word, room
         held.fill(np.iinfo(word.bits).max)
         for feature, left in self.left.items():
             left.take(places[feature][part], axis=0, out=bits, mode="clip")
             held &= bits
-        np.negative(held, out=bits)
-        held &= bits
-        numbers[...] = held
+        leftmost[...] = held.T
+        np.negative(leftmost, out=negative)
+        leftmost &= negative
+        numbers[...] = leftmost
         np.right_shift(numbers.view(word.whole), word.exponent, out=leaves)
-        leaves += np.arange(len(self.values)) * word.leaves - word.bias
-        self.values.ravel().take(leaves, out=values, mode="clip")
-        return np.ascontiguousarray(values.T)
+        leaves += np.arange(len(self.values))[:, None] * word.leaves - word.bias
+        return self.values.ravel().take(leaves, out=values, mode="clip")
 
 
 def forest(boosters: Sequence[lgb.Booster]) -> Forest | None:

@@ -1,19 +1,18 @@
-"""Routes about one user that are asked all day: where the query holds nothing, there is nothing in it to be read."""
+"""Routes about one user: where the query holds nothing, there is nothing in it to be read."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
-from fastapi.routing import APIRoute
 
-from serving.routes.state import given_service
+from serving.routes.straight import StraightRoute
 
 
-class ByIdRoute(APIRoute):
+class ByIdRoute(StraightRoute):
     """A route `(user, snapshot)` whose other parameters have defaults.
 
     FastAPI spends more time on finding that they were not given than the answer takes. Without a query the route is
-    called with the user of the path and the newest snapshot, behind the same checks of the caller.
+    called with the user of the path and the newest snapshot.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -23,10 +22,7 @@ class ByIdRoute(APIRoute):
         async def by_id(request: Request) -> Response:
             if request.scope["query_string"]:
                 return await handle(request)
-            for check in self.dependencies:
-                assert check.dependency is not None
-                await check.dependency(request)
-            service = await given_service(request)
+            service = await self.passed(request)
             return await self.endpoint(user=request.path_params["user"], snapshot=service.snapshot())
 
         return by_id
