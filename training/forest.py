@@ -16,7 +16,7 @@ import numpy as np
 
 from training.trees import all_thresholds, inner, is_plain, nodes, unknown_left
 
-CHUNK = 250  # what a part takes then fits the cache
+CELLS = 100_000  # rows times trees of a part: what it takes then fits the cache, and is not given back to the system
 MOST_BYTES = 64 << 20
 
 
@@ -70,11 +70,12 @@ class Forest:
         """
         found = np.empty((len(self.ends), len(matrix)))
         places = {feature: _places(held, matrix[:, feature]) for feature, held in self.thresholds.items()}
-        room = self._room(min(CHUNK, len(matrix)))
-        for start in range(0, len(matrix), CHUNK):
-            part = slice(start, start + CHUNK)
-            if len(matrix[part]) < len(room[0]):
-                room = self._room(len(matrix[part]))
+        height = max(min(CELLS // max(len(self.values), 1), len(matrix)), 1)
+        room = self._room(height)
+        for start in range(0, len(matrix), height):
+            part = slice(start, min(start + height, len(matrix)))
+            if part.stop - start < height:
+                room = self._room(part.stop - start)
             values = self._values(places, part, room)
             for k, (first, end) in enumerate(zip((0, *self.ends), self.ends, strict=False)):
                 found[k, part] = _in_order(values[first:end])

@@ -83,8 +83,8 @@ def test_chunks_do_not_show(awkward, monkeypatch):
     _, made = awkward
     rows = np.random.default_rng(1).normal(0, 2, (23, 5))
     whole = made.sums(rows)
-    for chunk in (1, 7, 23):
-        monkeypatch.setattr(module, "CHUNK", chunk)
+    for height in (0, 1, 7, 23):
+        monkeypatch.setattr(module, "CELLS", height * len(made.values))
         assert (made.sums(rows) == whole).all()
 
 
