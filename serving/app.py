@@ -26,9 +26,11 @@ from serving.rights.clerk import Clerk
 from serving.rights.entrance import closing
 from serving.routes import cases, health, metrics, model, purposes, reads, rights, scores, search, users, what_if
 from serving.running.address import listening, url
+from serving.running.kept_champion import kept
 from serving.running.log import log_request, settings
 from serving.running.metrics import Metrics
 from serving.running.requests_seen import RequestsSeen
+from serving.running.settled import settle
 from serving.running.start_check import check_place, log_missing
 from serving.running.watcher import REFRESH_SECONDS, Watcher, watched
 from serving.running.workers import Workers, check_workers, end_with_parent, shared_folder
@@ -105,7 +107,7 @@ def create_app(
         title="Clout", version=version("clout-score"), description=ABOUT, lifespan=closing(watched(refresh)), **PLACES
     )
     app.state.home, app.state.clerk = home, Clerk(home)
-    app.state.watcher = Watcher(home, partial(setattr, app.state, "service"), app.state.clerk.look)
+    app.state.watcher = Watcher(home, partial(setattr, app.state, "service"), app.state.clerk.look, kept(home))
     app.state.watcher.look_here()
     app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher, together)
     problems.install(app)
@@ -170,12 +172,10 @@ def _worker(*given: Any, **named: Any) -> FastAPI:
 
 
 def _settled(app: FastAPI) -> FastAPI:
-    """Leave what stays for good out of garbage collection, which a batch would otherwise go through several times.
+    """Settle what was built, and let threads that compute take turns more often.
 
-    And let threads that compute take turns more often: whoever asks for one score does not wait for a batch.
+    A batch would otherwise go through all of it several times, and who asks for one score would wait for a batch.
     """
     sys.setswitchinterval(TURN_SECONDS)
-    gc.collect()
-    gc.freeze()
-    gc.enable()  # `clout serve` starts without
+    settle()
     return app

@@ -39,6 +39,11 @@ class Home:
         return self.folder / "snapshots"
 
     @property
+    def champion(self) -> Path:
+        """Where a service keeps the champion that it last loaded."""
+        return self.folder / "champion"
+
+    @property
     def records(self) -> Path:
         """The SQLite file of what people asked for and what was decided."""
         return self.folder / "records.db"

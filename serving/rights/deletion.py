@@ -19,6 +19,7 @@ from features.store import is_store, read_store_identities
 from serving.rights import kept_snapshots
 from serving.rights.cases import forget_cases
 from serving.rights.remains import remains
+from serving.running.kept_champion import discard
 from serving.snapshots.folders import list_snapshots
 from training.home import Home
 from training.opt_outs import left_out
@@ -83,6 +84,7 @@ def _carry_out(home: Home, asked: Asked) -> Receipt:
         place = f"events {events}"
         with _failing(failed, place, EventsError, StoreError):
             asked = _clear_events(home, asked, events, place)
+    discard(home)
     for what, forgets in FORGETS.items():
         asked = _noted(home, asked, what, sum(forgets(home, user) for user in asked.ids))
     return finish(home, asked, failed, remains(home, asked.ids, bool(asked.events)))

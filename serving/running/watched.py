@@ -1,6 +1,7 @@
 """A part of the service that is renewed while it answers: looked at cheaply, loaded aside, held until a better one."""
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Watched(Generic[T]):
     load : loads what there is, whole
     unforeseen : the error that an unforeseen one is told as
     found : what there is before the first look
+    doubt : why that may be older than what there is; it is stale until the first look
 
     """
 
@@ -46,13 +48,14 @@ class Watched(Generic[T]):
         load: Callable[[], T],
         unforeseen: type[CloutError] = CloutError,
         found: T | None = None,
+        doubt: str | None = None,
     ):
         self.name = name
         self.loaded = self.failed = 0
         self._tell_mark, self._load, self._unforeseen = mark, load, unforeseen
         self._mark = UNKNOWN
         self._found = found
-        self._failure: Failure | None = None
+        self._failure = None if doubt is None else Failure(UNKNOWN, unforeseen(doubt), datetime.now(UTC), -math.inf)
 
     @property
     def part(self) -> T | CloutError:

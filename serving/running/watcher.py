@@ -8,7 +8,9 @@ from threading import Event, Thread
 from fastapi import FastAPI
 
 from features.errors import CloutError, RegistryError, SnapshotError
+from serving.running.kept_champion import keep
 from serving.running.service import Champion, Service, load_champion, load_newest
+from serving.running.settled import settle
 from serving.running.watched import Watched
 from serving.snapshots import files
 from serving.snapshots.folders import list_snapshots
@@ -32,6 +34,7 @@ class Watcher:
     home : where the snapshots and the registry are
     take : is given each new service; a request that holds an older one ends with that
     also : is called at every look
+    kept : the champion to begin with; the first look of `watch`, which comes at once, asks for another
 
     Attributes
     ----------
@@ -41,14 +44,25 @@ class Watcher:
 
     looked: Callable[[], None] = staticmethod(lambda: None)
 
-    def __init__(self, home: Home, take: Callable[[Service], None], also: Callable[[], None] = lambda: None):
-        self._home, self._take, self._also = home, take, also
+    def __init__(
+        self,
+        home: Home,
+        take: Callable[[Service], None],
+        also: Callable[[], None] = lambda: None,
+        kept: Champion | None = None,
+    ):
+        self._home, self._take, self._also, self._kept = home, take, also, kept
         self.database = _database(home, self._look_at_snapshots) if home.database else None
         self.snapshot: Watched[Snapshot] = Watched(
             "snapshot", lambda: _folders(home), lambda: load_newest(home), SnapshotError
         )
         self.champion: Watched[Champion] = Watched(
-            "champion", lambda: champion_version(home), lambda: load_champion(home), RegistryError
+            "champion",
+            lambda: champion_version(home),
+            lambda: load_champion(home),
+            RegistryError,
+            kept,
+            _doubt(kept) if kept else None,
         )
 
     @property
@@ -65,13 +79,16 @@ class Watcher:
     def look_here(self) -> None:
         """Look at all but the database, from which fetching a first snapshot takes a while.
 
-        The registry is asked while the snapshot is read, so that a server's answer is not waited for in vain.
+        The registry is asked while the snapshot is read, so that a server's answer is not waited for in vain; not at
+        all where there is a champion to begin with.
         """
         # A daemon, as in `watched`: a registry that hangs does not keep the process from ending.
         asking = Thread(target=self.champion.look, name="first look", daemon=True)
-        asking.start()
+        if self._kept is None:
+            asking.start()
         self.snapshot.look()
-        asking.join()
+        if self._kept is None:
+            asking.join()
         self._take(self.service())
         self._also()
 
@@ -88,15 +105,31 @@ class Watcher:
         return Service(self._home, self.champion.part, self.snapshot.part, stale)
 
     def watch(self, every: float, stop: Event) -> None:
-        """Look every so many seconds, by a clock that does not step, until told to stop."""
-        wait = 0.0 if self.database else every  # what a database holds comes as soon as the service answers
+        """Look every so many seconds, by a clock that does not step, until told to stop.
+
+        What a database holds comes as soon as the service answers, and so does another champion than the one kept.
+        """
+        unasked = self._kept is not None
+        self._keep()
+        wait = 0.0 if self.database or unasked else every
         while not stop.wait(wait):
             wait = every
             try:
                 self.look()
+                self._keep()
                 self.looked()
             except Exception:
                 log.exception("A look for a newer champion and snapshot failed")
+            if unasked:
+                settle()  # the registry's client came with the look, which is slow to go through
+                unasked = False
+
+    def _keep(self) -> None:
+        """Keep another champion for the next start."""
+        found = self.champion.part
+        if isinstance(found, Champion) and found is not self._kept:
+            keep(self._home, found)
+            self._kept = found
 
 
 def watched(every: float) -> Callable:
@@ -125,6 +158,10 @@ def _database(home: Home, fetched: Callable[[], None]) -> Watched[tuple[Listed, 
     """Watch the snapshots of a database; those of the home answer before it is first reached."""
     mirror = Mirror(home, fetched)
     return Watched("database", mirror.listed, mirror.follow, SnapshotError, found=())
+
+
+def _doubt(kept: Champion) -> str:
+    return f"version {kept.version} is what was last loaded; the registry was not asked for another yet."
 
 
 def _folders(home: Home) -> tuple:

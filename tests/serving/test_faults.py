@@ -434,6 +434,10 @@ class TestRegistryAway:
             service.until(lambda found: not found["stale"])
             promote(there, "2")
             service.until(lambda found: found["model_version"] == "2")
+        another = served(there)
+        found = another.ready()
+        assert (found["model_version"], set(found["stale"])) == ("2", {"champion"})
+        assert another.client.post("/v1/scores", json=row).json()["model_version"] == "2"
 
 
 def answers(address):
