@@ -106,7 +106,7 @@ def create_app(
     app = Application(
         title="Clout", version=version("clout-score"), description=ABOUT, lifespan=closing(watched(refresh)), **PLACES
     )
-    app.state.home, app.state.clerk = home, Clerk(home)
+    app.state.home, app.state.clerk, app.state.limits = home, Clerk(home), limits
     app.state.watcher = Watcher(home, partial(setattr, app.state, "service"), app.state.clerk.look, kept(home))
     app.state.watcher.look_here()
     app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher, together)

@@ -23,12 +23,14 @@ class Limits:
         None for 200 of a key and any number of an address
     body_bytes : the largest body
     body_seconds : how long a body may take to arrive
+    answer_seconds : how long an answer may take that waits for a disk or a database
 
     """
 
     rate: float | None = None
     body_bytes: int = 8 * MiB
     body_seconds: float = 30.0
+    answer_seconds: float = 30.0
 
 
 USUAL = Limits()

@@ -14,6 +14,7 @@ from serving.rights.compared import compared
 from serving.rights.notes import note_about
 from serving.routes.examples import answered
 from serving.routes.forms import Form
+from serving.routes.in_time import InTimeRoute
 from serving.routes.rights_examples import CASE_FILE, CASE_PAGE, CONTEST, LISTED, OPENED, OUTCOME, RESOLUTION
 from serving.routes.rights_forms import (
     CaseFile,
@@ -30,7 +31,7 @@ from serving.routes.users import User
 from serving.snapshots.cursor import CursorError
 
 T = TypeVar("T", bound=Form)
-router = APIRouter(prefix="/v1", tags=["rights"])
+router = APIRouter(prefix="/v1", tags=["rights"], route_class=InTimeRoute)
 CURSOR = re.compile(r"after-([1-9][0-9]{0,8})")
 NO_CASE = problems(422, unknown_case=404, no_records=503)
 

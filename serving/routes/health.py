@@ -19,7 +19,7 @@ async def health() -> Health:
 
 
 @router.get("/ready", responses=answered(READY) | problems(not_ready=503))
-def ready(service: GivenService, request: Request) -> Readiness:
+async def ready(service: GivenService, request: Request) -> Readiness:
     """Answer 200 when both the champion and a snapshot are there, else say what is missing and what to do.
 
     Where a newer one could not be loaded, `stale` says what failed and since when. The audit log is among what is

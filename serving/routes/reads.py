@@ -7,11 +7,12 @@ from serving.problems import problems
 from serving.rights.audit_reads import Reads
 from serving.rights.audit_reads import reads as reads_of
 from serving.routes.examples import answered
+from serving.routes.in_time import InTimeRoute
 from serving.routes.rights_examples import READS
 from serving.routes.state import GivenService, GivenSince, GivenUntil
 from serving.routes.users import User
 
-router = APIRouter(prefix="/v1/users", tags=["rights"])
+router = APIRouter(prefix="/v1/users", tags=["rights"], route_class=InTimeRoute)
 
 
 @router.get("/{user:id}/reads", dependencies=[ADMIN], responses=answered(READS) | problems(422, no_audit_log=503))

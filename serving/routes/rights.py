@@ -13,13 +13,14 @@ from serving.rights.deletion import ask
 from serving.rights.notes import note_about
 from serving.routes.examples import OPTED_IN, OPTED_OUT, RECEIPT, answered
 from serving.routes.forms import OptOut
+from serving.routes.in_time import InTimeRoute
 from serving.routes.users import User
 from training.home import Home
 from training.opt_outs import opt_out, take_back
 from training.receipts import Receipt, read_receipt
 
 
-class WholeId(APIRoute):
+class WholeId(InTimeRoute):
     """A route that takes an id by its encoding alone.
 
     What asks for somebody's score need not say whether a slash belongs to the id or to the path; what deletes has to.

@@ -11,6 +11,7 @@ from serving.problems import problems
 from serving.rights.notes import note_about
 from serving.routes.examples import CURSOR, PAGE, answered
 from serving.routes.forms import UserPage, UserScore
+from serving.routes.in_time import InTimeRoute
 from serving.routes.state import GivenAsOf, GivenService
 from serving.running.service import Service
 from serving.snapshots.cursor import Cursor, CursorError, read, written
@@ -18,7 +19,7 @@ from serving.snapshots.files import told
 from serving.snapshots.search import After, Wanted, search
 from serving.snapshots.snapshot import Snapshot
 
-router = APIRouter(prefix="/v1", tags=["users"])
+router = APIRouter(prefix="/v1", tags=["users"], route_class=InTimeRoute)
 MOST_PER_PAGE = 1_000
 PER_PAGE = 100
 

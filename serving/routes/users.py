@@ -14,6 +14,7 @@ from serving.reviewing.history import history as history_of
 from serving.routes.by_id import ByIdRoute
 from serving.routes.examples import CHANGE, EXPLANATION, HISTORY, SCORE, answered
 from serving.routes.forms import UserScore
+from serving.routes.in_time import InTimeRoute
 from serving.routes.quick_json import as_it_is
 from serving.routes.state import GivenEnd, GivenScope, GivenService, GivenSince, GivenSnapshot, GivenStart, GivenUntil
 from serving.snapshots.explanations import Explanation
@@ -24,7 +25,7 @@ PLACE: dict[str, Any] = {
     "responses": problems(404, 422, 503, hidden_user=410),
 }
 by_id = APIRouter(**PLACE, route_class=ByIdRoute)
-router = APIRouter(**PLACE)
+router = APIRouter(**PLACE, route_class=InTimeRoute)
 EXPLAINED = TypeAdapter(Explanation)
 User = Annotated[str, Path(description="The id, percent-encoded, slashes included", examples=["ann"])]
 

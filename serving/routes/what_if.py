@@ -9,10 +9,16 @@ from serving.problems import problems
 from serving.reviewing.what_if import WhatIf, changed, proposed, settings
 from serving.routes.examples import WHAT_IF, answered
 from serving.routes.forms import Text
+from serving.routes.in_time import InTimeRoute
 from serving.routes.state import GivenAsOf, GivenScope, GivenService
 from serving.routes.users import User
 
-router = APIRouter(prefix="/v1/users", tags=["users"], responses=problems(404, 422, 503, hidden_user=410))
+router = APIRouter(
+    prefix="/v1/users",
+    tags=["users"],
+    responses=problems(404, 422, 503, hidden_user=410),
+    route_class=InTimeRoute,
+)
 MOST_SET = 50
 Set = Annotated[
     list[Text] | None,

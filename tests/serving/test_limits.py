@@ -5,7 +5,9 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fastapi.testclient import TestClient
@@ -14,6 +16,7 @@ from serving.access.keys import add_key
 from serving.access.limits import LONGEST_ADDRESS, LONGEST_HEADERS, Limits
 from serving.access.rates import MOST_CALLERS, Buckets, Rates
 from serving.app import create_app
+from serving.routes import users
 
 SERVE = """
 import sys
@@ -233,3 +236,42 @@ def test_what_is_no_request_is_told_as_a_problem(server, sent):
     assert "content-type: application/problem+json" in head
     assert "x-content-type-options: nosniff" in head
     assert "is no HTTP/1.1 request" in body
+
+
+def test_an_answer_that_does_not_come_is_told(client_with, monkeypatch):
+    client = client_with(answer_seconds=0.2)
+    waiting, ended = threading.Event(), threading.Event()
+
+    def hangs(*_):
+        waiting.wait(20)
+        ended.set()
+        raise OSError("the disk came back too late")
+
+    monkeypatch.setattr(users, "history_of", hangs)
+    begun = time.monotonic()
+    with client:
+        told = problem(client.get("/v1/users/user0001/history"), 503)
+        assert 0.2 <= time.monotonic() - begun < 10
+        assert told.startswith("no answer was there within 0.2 seconds. What was asked for goes on")
+        assert client.get("/v1/users/user0001/score").status_code == 200
+        waiting.set()
+        assert ended.wait(20)
+        assert client.get("/ready").status_code == 200
+
+
+def test_however_many_threads_hang_scores_and_readiness_are_answered(client_with, monkeypatch):
+    client, waiting = client_with(answer_seconds=0.2), threading.Event()
+    monkeypatch.setattr(users, "history_of", lambda *_: waiting.wait(20))
+    with client, ThreadPoolExecutor(60) as pool:
+        asked = [pool.submit(client.get, "/v1/users/user0001/history") for _ in range(60)]
+        assert {each.result().status_code for each in asked} == {503}
+        for path in ("/ready", "/v1/users/user0001/score", "/v1/users/user0001/explanation"):
+            assert client.get(path).status_code == 200
+        assert client.post("/v1/scores", json={"rows": [{"credible_pace_28d": 3}] * 500}).status_code == 200
+        waiting.set()
+
+
+def test_errors_come_through_as_they_are(client_with):
+    client = client_with(answer_seconds=5.0)
+    assert client.get("/v1/users/nobody/history").status_code == 404
+    assert client.get("/v1/users/user0001/change?from=yesterday").status_code == 422
