@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import lightgbm as lgb
 import numpy as np
@@ -198,6 +199,10 @@ class Bundle:
         (folder / FACTS_FILE).write_text(json.dumps(told, indent=1) + "\n")
 
 
+# By the digest of `bundle.json`, which holds those of the boosters.
+IN_USE: WeakValueDictionary[str, Bundle] = WeakValueDictionary()
+
+
 def _lacking(missing: list[str], features: int) -> str:
     return f"the rows lack {len(missing)} of the model's {features} features: {', '.join(missing)}."
 
@@ -219,18 +224,24 @@ def load_bundle(folder: Path) -> Bundle:
 def read_bundle(folder: Path) -> Bundle:
     """Read a bundle and see that it is whole: LightGBM ends the whole process over a booster that is cut off.
 
+    Returns
+    -------
+    the bundle; one of the same files that is in use is returned again, with all that was made of it
+
     Raises
     ------
     RegistryError : the files are absent or damaged
 
     """
     try:
-        facts = json.loads((folder / FACTS_FILE).read_text())
+        told = (folder / FACTS_FILE).read_text()
+        facts = json.loads(told)
         booster, *quantiles = _texts(folder, facts.pop("sha256"))
         facts["scale"] = Scale(**facts["scale"])
         bands = tuple(Band(**band) for band in facts["intervals"]["bands"])
         facts["intervals"] = Intervals(facts["intervals"]["level"], bands)
-        return Bundle(booster_text=booster, quantiles=Quantiles(*quantiles), **facts)
+        bundle = Bundle(booster_text=booster, quantiles=Quantiles(*quantiles), **facts)
+        return IN_USE.setdefault(_digest(told), bundle)
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise RegistryError(
             f"no whole bundle at {folder} ({error!r}); expected {', '.join(BOOSTERS)} and {FACTS_FILE}."

@@ -7,6 +7,8 @@ from typing import Any
 from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 
+from serving.routes.quick_json import QuickJsonRequest
+
 WHAT_NOW = (
     "What was asked for goes on, and may still be done. Ask again later; where it is so each time, see whether the "
     "disk and the database answer."
@@ -25,7 +27,7 @@ class InTimeRoute(APIRoute):
 
         async def in_time(request: Request) -> Response:
             seconds = request.app.state.limits.answer_seconds
-            work = asyncio.ensure_future(handle(request))
+            work = asyncio.ensure_future(handle(QuickJsonRequest(request.scope, request.receive)))
             try:
                 done, _ = await asyncio.wait({work}, timeout=seconds)
             except asyncio.CancelledError:

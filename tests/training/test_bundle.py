@@ -1,6 +1,9 @@
 import dataclasses
+import gc
 import json
 import pickletools
+import shutil
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -34,6 +37,17 @@ class TestRoundTrip:
         load_bundle(folder).save(tmp_path / "again")
         for name in (*BOOSTERS, FACTS_FILE):
             assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
+
+    def test_one_in_use_is_returned_again_and_nobody_holds_it_longer(self, folder, tmp_path):
+        shutil.copytree(folder, tmp_path / "a copy")
+        first = load_bundle(folder)
+        assert load_bundle(tmp_path / "a copy") is first
+        altered(tmp_path / "a copy", lambda facts: facts.update(horizon_days=29))
+        assert load_bundle(tmp_path / "a copy").horizon_days == 29
+        gone = weakref.ref(first)
+        del first
+        gc.collect()
+        assert gone() is None
 
     def test_text_and_json_alone(self, folder):
         assert sorted(path.name for path in folder.iterdir()) == sorted([*BOOSTERS, FACTS_FILE])
