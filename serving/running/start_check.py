@@ -12,6 +12,7 @@ from features.errors import CloutError
 from serving.access.guard import check_guarded
 from serving.access.keys import read_keys
 from serving.running.address import listening
+from serving.running.kept_champion import kept
 from serving.running.service import Service
 from serving.running.watcher import Watcher
 from serving.snapshots.files import told
@@ -62,7 +63,7 @@ def check_start(home: Home, host: str, port: int) -> list[Finding]:
     service = watcher.service()
     return [
         *check_place(home),
-        _champion(service),
+        _champion(home, service),
         _snapshot(service),
         _registry(home),
         _database(home),
@@ -118,12 +119,14 @@ def _sizes(folder: Path) -> Iterator[int]:
     return (file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def _champion(service: Service) -> Finding:
+def _champion(home: Home, service: Service) -> Finding:
     expected, run = "a champion that loads against this catalogue", "run: clout train EVENTS"
     try:
         champion = service.champion
     except CloutError as error:
-        return Finding("champion", False, str(error), expected, run)
+        last = kept(home)
+        meanwhile = f" A start would answer by version {last.version}, which was loaded last." if last else ""
+        return Finding("champion", False, f"{error}{meanwhile}", expected, run)
     of = str(champion.bundle.facts["as_of"])[:10]
     found = f"version {champion.version}, of {len(champion.bundle.features)} features, trained on what came before {of}"
     return Finding("champion", True, found, expected, run)

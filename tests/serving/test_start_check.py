@@ -12,6 +12,8 @@ import pytest
 
 from serving.access.keys import add_key
 from serving.running import service, start_check, watcher
+from serving.running.kept_champion import keep
+from serving.running.service import Champion
 from serving.running.start_check import Finding, check_place, check_start, log_missing
 from serving.snapshots.folders import write_snapshot
 from training.home import Home
@@ -113,6 +115,14 @@ def test_a_home_that_cannot_be_written_to_is_told(home, registered, monkeypatch)
 def test_a_file_in_the_place_of_the_home_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     assert "home" in missing(checked(Home(tmp_path / "file")))
+
+
+def test_a_champion_that_is_kept_is_told_where_the_registry_is_away(home, bundle):
+    away = Home(home.folder, "http://127.0.0.1:9")
+    assert "A start would" not in checked(away)["champion"].found
+    keep(away, Champion(bundle, "7", None))
+    assert checked(away)["champion"].found.endswith(" A start would answer by version 7, which was loaded last.")
+    assert missing(checked(away)) == {"champion", "registry"}
 
 
 def test_a_registry_that_is_away_is_told_without_its_password(home):
