@@ -7,11 +7,14 @@ than running it where a community is small, and nothing in it depends on the ins
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 import ibis.expr.types as ir
 from duckdb import Error as DuckDBError
-from ibis.backends.duckdb import Backend
 from ibis.util import gen_name
+
+if TYPE_CHECKING:  # it brings the SQL of every engine, for which a service that computes none does not wait
+    from ibis.backends.duckdb import Backend
 
 Kept = AbstractContextManager[ir.Table]
 Keep = Callable[[str, ir.Table], Kept]
@@ -40,7 +43,7 @@ def run(steps: Steps, starts: dict[str, ir.Table], variant: tuple, told: Callabl
 
     """
     backend = next(iter(starts.values())).get_backend()
-    if not isinstance(backend, Backend):
+    if backend.name != "duckdb":
         kept = _checkpointed if backend.name == "pyspark" else _cached
         with steps(partial(kept, told), starts) as result:
             yield result
@@ -82,7 +85,7 @@ def _checkpointed(told: Callable[[], None], name: str, table: ir.Table) -> Itera
 
 
 @contextmanager
-def _in_any_order(backend: Backend) -> Iterator[None]:
+def _in_any_order(backend: "Backend") -> Iterator[None]:
     """Let steps write rows as they come, which takes less memory; the result says its own order."""
     (before,) = backend.con.execute("SELECT current_setting('preserve_insertion_order')").fetchone() or (True,)
     backend.con.execute("SET preserve_insertion_order = false")
@@ -93,7 +96,7 @@ def _in_any_order(backend: Backend) -> Iterator[None]:
 
 
 @contextmanager
-def _names(backend: Backend) -> Iterator[str]:
+def _names(backend: "Backend") -> Iterator[str]:
     """Yield a prefix that no other open run on the same connection has."""
     depth = OPEN.get(id(backend), 0)
     OPEN[id(backend)] = depth + 1
@@ -105,12 +108,14 @@ def _names(backend: Backend) -> Iterator[str]:
             del OPEN[id(backend)]
 
 
-def _view(backend: Backend, name: str, table: ir.Table) -> ir.Table:
+def _view(backend: "Backend", name: str, table: ir.Table) -> ir.Table:
     backend.con.execute(f'CREATE OR REPLACE TEMP VIEW "{name}" AS {backend.compile(table)}')
     return backend.table(name, database=TEMPORARY)
 
 
-def _run(backend: Backend, prefix: str, known: tuple, steps: Callable[[Keep], Kept], told: Callable[[], None]) -> None:
+def _run(
+    backend: "Backend", prefix: str, known: tuple, steps: Callable[[Keep], Kept], told: Callable[[], None]
+) -> None:
     """Run the plan that is known, or write it down while it runs for the first time."""
     plan: list[str] = []
 
@@ -137,7 +142,7 @@ def _run(backend: Backend, prefix: str, known: tuple, steps: Callable[[Keep], Ke
     PLANS[known] = plan
 
 
-def _replay(backend: Backend, plan: list[str], told: Callable[[], None]) -> None:
+def _replay(backend: "Backend", plan: list[str], told: Callable[[], None]) -> None:
     try:
         for statement in plan:
             backend.con.execute(statement)

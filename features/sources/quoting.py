@@ -2,9 +2,12 @@
 
 from glob import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import ibis.expr.types as ir
-from ibis.backends.duckdb import Backend
+
+if TYPE_CHECKING:  # it brings the SQL of every engine, for which a service that computes none does not wait
+    from ibis.backends.duckdb import Backend
 
 
 def literal(text: str) -> str:
@@ -32,7 +35,7 @@ def record(columns: dict[str, str]) -> str:
     return "json_object(" + ", ".join(f"{literal(key)}, {value}" for key, value in columns.items()) + ")::VARCHAR"
 
 
-def view(backend: Backend, name: str, sql: str) -> ir.Table:
+def view(backend: "Backend", name: str, sql: str) -> ir.Table:
     """Name a query, and return it as a table."""
     backend.con.execute(f"CREATE TEMP VIEW {identifier(name)} AS {sql}")
     return backend.table(name)
