@@ -2,6 +2,7 @@
 
 import json
 import logging
+from hashlib import sha256
 from shutil import rmtree
 
 from features.aside import aside, replace
@@ -17,7 +18,7 @@ log = logging.getLogger("clout")
 def keep(home: Home, champion: Champion) -> None:
     """Put a champion in the place of the one before; where the home is not there or refuses, the log says so."""
     out = home.champion
-    told = {"registry": home.registry_uri, "version": champion.version, "figures": champion.figures}
+    told = {"registry": _registry(home), "version": champion.version, "figures": champion.figures}
     try:
         home.folder.stat()
         with aside(out) as scratch:
@@ -33,7 +34,7 @@ def kept(home: Home) -> Champion | None:
     """Return the champion that was kept, ready to answer; None where it is of another registry or cannot be used."""
     try:
         told = json.loads((home.champion / TOLD).read_text())
-        if told["registry"] != home.registry_uri:
+        if told["registry"] != _registry(home):
             return None
         champion = Champion(load_bundle(home.champion), told["version"], told["figures"])
         champion.bundle.warm()
@@ -48,3 +49,8 @@ def kept(home: Home) -> Champion | None:
 def discard(home: Home) -> None:
     """Remove what is kept: with the model's report it may name people, one of whom is to be forgotten."""
     rmtree(home.champion, ignore_errors=True)
+
+
+def _registry(home: Home) -> str:
+    """Tell registries apart without writing down a password that an address may hold."""
+    return sha256(home.registry_uri.encode()).hexdigest()

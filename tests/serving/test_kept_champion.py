@@ -78,6 +78,13 @@ def test_of_another_registry_it_is_nobody_s(empty, held):
     assert kept(Home(empty.folder, "http://registry:5000")) is None
 
 
+def test_no_password_of_a_registry_is_written_down(empty, held):
+    home = Home(empty.folder, "https://me:secret@registry")
+    keep(home, held)
+    assert kept(home) == held
+    assert not any(b"secret" in file.read_bytes() for file in home.champion.iterdir())
+
+
 def changed(folder):
     told = json.loads((folder / TOLD).read_text())
     del told["version"]
