@@ -172,6 +172,7 @@ def by_rows(port: int, server: int, home: Home, logs: Path, rounds: int, seconds
     batch = body("/v1/scores", table={"features": SCORED.names, "values": table})
     named_batch = body("/v1/scores", rows=records)
     their_batch = body("/invocations", dataframe_split={"columns": SCORED.names, "data": table})
+    their_named_batch = body("/invocations", dataframe_records=records)
     mlflow_port = free_port()
     model = f"-m models:/clout@champion --env-manager local -w 1 -p {mlflow_port}"
     command = f"{sys.executable} -m mlflow models serve {model}".split()
@@ -190,8 +191,9 @@ def by_rows(port: int, server: int, home: Home, logs: Path, rounds: int, seconds
             return server, lambda: as_fast_as_answered(port, requests, seconds, connections)
 
         in_turns({"mlflow models serve, one row": theirs(their_ones, 8), "posted row": ours(ones, 8)}, rounds)
-        batches = {"mlflow models serve, batches": theirs([their_batch], 2), "tables posted": ours([batch], 2)}
-        in_turns(batches | {"rows posted in batches": ours([named_batch], 2)}, rounds, BATCH)
+        in_turns({"mlflow models serve, tables": theirs([their_batch], 2), "tables": ours([batch], 2)}, rounds, BATCH)
+        named = {"mlflow models serve, records": theirs([their_named_batch], 2), "rows": ours([named_batch], 2)}
+        in_turns(named, rounds, BATCH)
 
 
 def body(path: str, **told: object) -> bytes:
