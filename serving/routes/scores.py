@@ -1,13 +1,14 @@
 """Many scores in one request."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from difflib import get_close_matches
 from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
 from anyio import CapacityLimiter, to_thread
-from anyio.lowlevel import RunVar
+from anyio.lowlevel import RunVar, checkpoint
 from fastapi import APIRouter, Body, Request, Response
 from msgspec import Struct
 from msgspec.json import encode
@@ -29,8 +30,10 @@ from serving.snapshots.files import told
 from serving.snapshots.snapshot import Snapshot
 
 MOST_NAMED = 10
-# Answered without another thread, to hand over to which takes as long as this.
-ROWS_AT_ONCE, IDS_AT_ONCE = 1_000, 64
+# What is larger is a batch, and waits until no other is worked on: so many bytes posted, or users or rows asked for.
+BATCH_BYTES, BATCH = 8 << 10, 64
+ROWS_AT_ONCE = 1_000  # a batch of more computes in another thread, to hand over to which takes as long as some hundred
+STEPS_OF_OTHERS = 3  # of the loop, within which a request that has arrived is read, routed and answered
 BATCHES: RunVar[CapacityLimiter] = RunVar("batches")
 EXAMPLES = {
     "ids": {"summary": "Users by id", "value": {"ids": ["ann", "bob"], "scope": "all"}},
@@ -54,14 +57,28 @@ class ScoresRoute(StraightRoute):
 
         async def quickly(given: Request) -> Response:
             request = QuickJsonRequest(given.scope, given.receive)
-            read = await _read(request)
-            if read is None:
-                return await handle(request)
-            await self.passed(request)
-            note_about(request.scope, [])
-            return await _of_features(*read)
+            body = await _json(request)
+            async with _turn(len(body)):
+                answer = await self._straight(request, body)
+            return await handle(request) if answer is None else answer
 
         return quickly
+
+    async def _straight(self, request: Request, body: bytes) -> Response | None:
+        """Answer rows that a champion sees; None where it is anything else, or there is no champion."""
+        try:
+            champion: Champion = request.app.state.service.champion
+        except CloutError:
+            return None
+        matrix = read_posted(body, tuple(champion.bundle.features))
+        if matrix is None:
+            return None
+        await self.passed(request)
+        note_about(request.scope, [])
+        work = partial(_scored, champion, matrix)
+        if len(matrix) <= ROWS_AT_ONCE:
+            return as_it_is(work())
+        return as_it_is(await to_thread.run_sync(work, limiter=CapacityLimiter(1)))  # however many threads others hold
 
 
 router = APIRouter(prefix="/v1", tags=["scores"], route_class=ScoresRoute)
@@ -80,31 +97,37 @@ async def scores(
     note_about(request.scope, asked.ids or [])
     if asked.ids is not None:
         work = partial(_of_users, service.snapshot(), asked.ids, asked.scope or "all")
-        return await _answered(work, len(asked.ids) > IDS_AT_ONCE)
+        return await _answered(work, len(asked.ids))
     names = tuple(service.champion.bundle.features)
     matrix = _of_rows(asked.rows or [], names) if asked.table is None else _of_table(asked.table, names)
-    return await _of_features(service.champion, matrix)
+    return await _answered(partial(_scored, service.champion, matrix), len(matrix))
 
 
-async def _read(request: Request) -> tuple[Champion, np.ndarray] | None:
-    """Read the body as rows that a champion sees; None where it is anything else, or there is no champion."""
+async def _json(request: Request) -> bytes:
+    """Return the body; nothing where it says to be something else than JSON, or does not come."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        return None
+        return b""
     try:
-        body, champion = await request.body(), request.app.state.service.champion
-    except (ClientDisconnect, CloutError):
-        return None
-    matrix = read_posted(body, tuple(champion.bundle.features))
-    return None if matrix is None else (champion, matrix)
+        return await request.body()
+    except ClientDisconnect:
+        return b""
 
 
-async def _of_features(champion: Champion, matrix: np.ndarray) -> Response:
-    return await _answered(partial(_scored, champion, matrix), len(matrix) > ROWS_AT_ONCE)
+@asynccontextmanager
+async def _turn(size: int) -> AsyncIterator[None]:
+    """Wait until no other batch is worked on, and let whoever asked for less meanwhile be answered first."""
+    if size <= BATCH_BYTES:
+        yield
+        return
+    async with _one_by_one():
+        for _ in range(STEPS_OF_OTHERS):
+            await checkpoint()
+        yield
 
 
-async def _answered(work: Callable[[], bytes], aside: bool) -> Response:
-    """Answer what a work has written, in another thread where it takes long."""
-    return as_it_is(await to_thread.run_sync(work, limiter=_one_by_one()) if aside else work())
+async def _answered(work: Callable[[], bytes], size: int) -> Response:
+    """Answer what a work has written, a batch in another thread."""
+    return as_it_is(work() if size <= BATCH else await to_thread.run_sync(work, limiter=_one_by_one()))
 
 
 def _one_by_one() -> CapacityLimiter:
