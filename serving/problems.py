@@ -169,6 +169,7 @@ def complete(document: dict[str, Any]) -> None:
 
 def install(app: FastAPI) -> None:
     """Make every error of an application a problem."""
+    # Coroutines: a function would wait for another thread, of which those that hang leave none.
     app.exception_handler(CloutError)(_clout)
     app.exception_handler(ServiceNotReadyError)(_not_ready)
     app.exception_handler(RequestValidationError)(_invalid)
@@ -214,16 +215,16 @@ def _answer(
     return Response(json.dumps(body | more), status, headers, MEDIA_TYPE)
 
 
-def _clout(request: Request, error: CloutError) -> Response:
+async def _clout(request: Request, error: CloutError) -> Response:
     status, kind = next((status, kind) for type_, status, kind in KINDS if isinstance(error, type_))
     return _answer(request, status, str(error), kind)
 
 
-def _not_ready(request: Request, error: ServiceNotReadyError) -> Response:
+async def _not_ready(request: Request, error: ServiceNotReadyError) -> Response:
     return _answer(request, 503, str(error), "not-ready", missing=error.missing)
 
 
-def _invalid(request: Request, error: RequestValidationError) -> Response:
+async def _invalid(request: Request, error: RequestValidationError) -> Response:
     errors = error.errors()
     found = [_told(e) for e in errors[:MOST_ERRORS]]
     detail = "; ".join(f"{e['where']}: {e['detail']}" for e in found[:3])
@@ -237,7 +238,7 @@ def _told(error: dict) -> dict[str, str]:
     return {"where": ".".join(map(str, error["loc"])), "detail": error["msg"]}
 
 
-def _http(request: Request, error: HTTPException) -> Response:
+async def _http(request: Request, error: HTTPException) -> Response:
     method, path = request.method, request.scope["path"]
     if error.status_code == 400:  # how FastAPI tells of a body on which the parser of JSON gave up
         told_of_body = "cannot be read as JSON; expected UTF-8, nested no deeper than Python reads"
@@ -247,6 +248,6 @@ def _http(request: Request, error: HTTPException) -> Response:
     return _answer(request, error.status_code, told.get(error.status_code, error.detail), headers=error.headers)
 
 
-def _unforeseen(request: Request, _: Exception) -> Response:
+async def _unforeseen(request: Request, _: Exception) -> Response:
     """Answer; `requests_seen` logs the error with its traceback."""
     return _answer(request, 500, UNFORESEEN)

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1", tags=["model"])
 
 
 @router.get("/model", dependencies=[READ], responses=answered(MODEL) | problems(unfit_features=422, no_model=503))
-def model(service: GivenService) -> Model:
+async def model(service: GivenService) -> Model:
     """Return what the champion is: its scale, intervals, training facts and out-of-time figures."""
     champion = service.champion
     bundle = champion.bundle
@@ -35,7 +35,7 @@ def model(service: GivenService) -> Model:
 
 
 @router.get("/catalogue", dependencies=[READ], responses=answered(examples.catalogue()) | problems())
-def catalogue() -> Catalogue:
+async def catalogue() -> Catalogue:
     """Return every feature: its unit, meaning, direction and the sentence that a reviewer reads."""
     entries = [CatalogueEntry(**{key: getattr(f, key) for key in CatalogueEntry.model_fields}) for f in CATALOGUE]
     return Catalogue(catalogue=CATALOGUE.fingerprint, features=entries)

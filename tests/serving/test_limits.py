@@ -263,13 +263,16 @@ def test_however_many_threads_hang_scores_and_readiness_are_answered(client_with
     client, waiting = client_with(answer_seconds=0.2), threading.Event()
     monkeypatch.setattr(users, "history_of", lambda *_: waiting.wait(20))
     with client, ThreadPoolExecutor(60) as pool:
+        begun = time.monotonic()
         asked = [pool.submit(client.get, "/v1/users/user0001/history") for _ in range(60)]
         assert {each.result().status_code for each in asked} == {503}
         for path in ("/ready", "/v1/users/user0001/score", "/v1/users/user0001/explanation"):
             assert client.get(path).status_code == 200
+        assert client.get("/v1/users/nobody/score").status_code == 404
         for many in (1, 500, 5_000):
             rows = {"rows": [{"credible_pace_28d": 3}] * many}
             assert client.post("/v1/scores", json=rows).status_code == 200
+        assert time.monotonic() - begun < 10
         waiting.set()
 
 
