@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,6 +46,7 @@ def empty_in_a_thread() -> None: ...
 uvicorn.run(app, port=int(sys.argv[1]), log_level="warning")
 """
 BATCH = 1_000
+SCORES_BESIDE = 200
 START_SECONDS = 120
 
 
@@ -83,6 +85,14 @@ def _answers(address: str) -> bool:
             return answer.status == 200
     except OSError:
         return False
+
+
+def settled(port: int) -> float:
+    """Wait until a service says that nothing it answers from is stale, and return the seconds."""
+    began = time.perf_counter()
+    while json.loads(urlopen(f"http://127.0.0.1:{port}/ready").read())["stale"]:
+        time.sleep(0.02)
+    return time.perf_counter() - began
 
 
 def resident(process: int) -> tuple[float, float]:
@@ -196,6 +206,23 @@ def by_rows(port: int, server: int, home: Home, logs: Path, rounds: int, seconds
         in_turns(named, rounds, BATCH)
 
 
+def beside_batches(port: int, users: list[str], seconds: float) -> None:
+    """Scores by id, some of them each second, while other clients post batches as fast as they are answered."""
+    values = random_rows(BATCH, 3)[SCORED.names].astype(object)
+    table = values.where(values.notna(), None).to_numpy().tolist()
+    batch = body("/v1/scores", table={"features": SCORED.names, "values": table})
+    scores = [get(f"/v1/users/{user}/score") for user in np.random.default_rng(0).choice(users, 1_000)]
+    for clients in (0, 1, 2, 4):
+        with ThreadPoolExecutor() as pool:
+            posting = pool.submit(as_fast_as_answered, port, [batch], seconds, clients)
+            load = at_rate(port, scores, SCORES_BESIDE, seconds)
+        rate = posting.result().rate * BATCH
+        print(
+            f"beside {clients} clients that post {rate:,.0f} rows a second: {SCORES_BESIDE} scores a second, median "
+            f"{load.quantile(0.5):.1f} ms, 99th percentile {load.quantile(0.99):.1f} ms"
+        )
+
+
 def body(path: str, **told: object) -> bytes:
     """Write a request with a JSON body."""
     return post(path, json.dumps(told).encode())
@@ -210,7 +237,7 @@ def main() -> None:
     args.add_argument("--depth", type=int, default=4)
     args.add_argument("--rounds", type=int, default=5)
     args.add_argument("--seconds", type=float, default=4.0, help="of each load in each round")
-    args.add_argument("--part", choices=["all", "ids", "rows", "start"], default="all")
+    args.add_argument("--part", choices=["all", "ids", "rows", "beside", "start"], default="all")
     asked = args.parse_args()
     with TemporaryDirectory() as scratch:
         home = Home(asked.home or Path(scratch))
@@ -226,10 +253,13 @@ def main() -> None:
                 f"{asked.users:,} users; ready after {took:.1f} s ({processor(process):.1f} s of processor), "
                 f"resident {resident(process)[0]:.0f} MB"
             )
+            print(f"the registry was asked {settled(port):.1f} s later, resident {resident(process)[0]:.0f} MB")
             if asked.part in ("all", "ids"):
                 by_id(port, process, users, logs, asked.rounds, asked.seconds)
             if asked.part in ("all", "rows"):
                 by_rows(port, process, home, logs, asked.rounds, asked.seconds)
+            if asked.part in ("all", "beside"):
+                beside_batches(port, users, asked.rounds * asked.seconds)
             everything, own = resident(process)
             print(f"resident at the end {everything:.0f} MB, of which {own:.0f} MB no mapped files")
 
