@@ -226,15 +226,20 @@ async def _not_ready(request: Request, error: ServiceNotReadyError) -> Response:
 
 async def _invalid(request: Request, error: RequestValidationError) -> Response:
     errors = error.errors()
-    found = [_told(e) for e in errors[:MOST_ERRORS]]
+    kind = request.headers.get("content-type", "")
+    found = [_told(e, kind) for e in errors[:MOST_ERRORS]]
     detail = "; ".join(f"{e['where']}: {e['detail']}" for e in found[:3])
     rest = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
     return _answer(request, 422, f"{detail}{rest}.", "invalid-request", errors=found)
 
 
-def _told(error: dict) -> dict[str, str]:
+def _told(error: dict, kind: str) -> dict[str, str]:
+    """Tell an error of a request whose body is said to be of some kind."""
     if error["type"] == "json_invalid":
         return {"where": "body", "detail": f"it is no JSON: {error['ctx']['error']}"}
+    if isinstance(error["input"], bytes):  # FastAPI left it as it came
+        told = f"it came as {kind[:100]!r}" if kind else "it came without Content-Type"
+        return {"where": "body", "detail": f"{told}; expected Content-Type: application/json"}
     return {"where": ".".join(map(str, error["loc"])), "detail": error["msg"]}
 
 
