@@ -127,7 +127,7 @@ class Watcher:
     def _keep(self) -> None:
         """Keep another champion for the next start."""
         found = self.champion.part
-        if isinstance(found, Champion) and found is not self._kept:
+        if isinstance(found, Champion) and found != self._kept:
             keep(self._home, found)
             self._kept = found
 

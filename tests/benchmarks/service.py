@@ -22,6 +22,7 @@ from urllib.request import urlopen
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
+import pandas as pd
 from explaining import AS_OF, made, random_rows
 from load import Load, as_fast_as_answered, at_rate, get, post
 
@@ -174,8 +175,7 @@ def by_id(port: int, server: int, users: list[str], logs: Path, rounds: int, sec
 
 def by_rows(port: int, server: int, home: Home, logs: Path, rounds: int, seconds: float) -> None:
     """Posted feature rows, one at a time and in batches, beside `mlflow models serve`."""
-    rows = random_rows(BATCH, 3)[SCORED.names]
-    values = rows.astype(object).where(rows.notna(), None)
+    values = batch_rows()
     table, records = values.to_numpy().tolist(), values.to_dict("records")
     ones = [body("/v1/scores", rows=[record]) for record in records[:200]]
     their_ones = [body("/invocations", dataframe_split={"columns": SCORED.names, "data": [row]}) for row in table[:200]]
@@ -208,9 +208,7 @@ def by_rows(port: int, server: int, home: Home, logs: Path, rounds: int, seconds
 
 def beside_batches(port: int, users: list[str], seconds: float) -> None:
     """Scores by id, some of them each second, while other clients post batches as fast as they are answered."""
-    values = random_rows(BATCH, 3)[SCORED.names].astype(object)
-    table = values.where(values.notna(), None).to_numpy().tolist()
-    batch = body("/v1/scores", table={"features": SCORED.names, "values": table})
+    batch = body("/v1/scores", table={"features": SCORED.names, "values": batch_rows().to_numpy().tolist()})
     scores = [get(f"/v1/users/{user}/score") for user in np.random.default_rng(0).choice(users, 1_000)]
     for clients in (0, 1, 2, 4):
         with ThreadPoolExecutor() as pool:
@@ -221,6 +219,12 @@ def beside_batches(port: int, users: list[str], seconds: float) -> None:
             f"beside {clients} clients that post {rate:,.0f} rows a second: {SCORES_BESIDE} scores a second, median "
             f"{load.quantile(0.5):.1f} ms, 99th percentile {load.quantile(0.99):.1f} ms"
         )
+
+
+def batch_rows() -> pd.DataFrame:
+    """Return the random feature rows of one batch, None where unknown."""
+    rows = random_rows(BATCH, 3)[SCORED.names]
+    return rows.astype(object).where(rows.notna(), None)
 
 
 def body(path: str, **told: object) -> bytes:

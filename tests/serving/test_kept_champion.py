@@ -142,6 +142,16 @@ def test_without_one_the_registry_is_waited_for_and_it_is_kept(home, held, away)
     assert kept(home).version == "9"
 
 
+def test_what_is_kept_already_is_not_written_again(home, held, away):
+    keep(home, Champion(held.bundle, "7", None))
+    written = home.champion.stat().st_ino
+    away.append((held.bundle, "7"))
+    with TestClient(create_app(home, refresh=0.05)) as client:
+        until(client, lambda found: not found.json()["stale"])
+    time.sleep(0.2)  # whatever the watcher had begun is over
+    assert home.champion.stat().st_ino == written
+
+
 def test_a_disk_that_refuses_costs_no_request(home, held, away, caplog):
     away.append((held.bundle, "9"))
     home.champion.write_text("a file in its place")
