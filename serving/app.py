@@ -68,7 +68,7 @@ class Application(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         """Return everything that answers, seen from outside."""
         answers = SecurityHeaders(super().build_middleware_stack(), {"/docs": docs_policy(self)})
-        return RequestsSeen(answers, log_request, self.state.metrics.count)
+        return RequestsSeen(answers, self.state.metrics.count, log_request)
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""

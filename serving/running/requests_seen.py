@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from starlette.datastructures import MutableHeaders
@@ -25,7 +25,7 @@ class Seen:
     method : of HTTP, `other` for one that it does not have
     route : the template, such as `/v1/users/{user}/score`; `none` where none was reached
     status : of the answer
-    seconds : until the answer was sent whole
+    seconds : until the last of the answer was there to be sent
     error : that no route foresaw
 
     """
@@ -44,12 +44,14 @@ class RequestsSeen:
     Parameters
     ----------
     app : the application
-    tell : each is told of every request when it is over
+    count : is told of every request before the last of its answer is sent: who has it finds it counted, whichever
+        worker is asked next
+    log : is told of every request when it is over
 
     """
 
-    def __init__(self, app: ASGIApp, *tell: Callable[[Seen], None]):
-        self._app, self._tell = app, tell
+    def __init__(self, app: ASGIApp, count: Callable[[Seen], None], log: Callable[[Seen], None] = lambda _: None):
+        self._app, self._count, self._log = app, count, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; what is no request is passed on as it is."""
@@ -57,13 +59,21 @@ class RequestsSeen:
             await self._app(scope, receive, send)
             return
         request_id = scope.setdefault("state", {})["request_id"] = _request_id(scope)
-        status, error, start = 0, None, time.perf_counter()
+        status, error, counted, start = 0, None, None, time.perf_counter()
+
+        def count(error: Exception | None = None) -> Seen:
+            seconds = time.perf_counter() - start
+            seen = Seen(request_id, told_method(scope), told_route(scope), status or 500, seconds, error)
+            self._count(seen)
+            return seen
 
         async def sent(message: Message) -> None:
-            nonlocal status
+            nonlocal status, counted
             if message["type"] == "http.response.start":
                 status = message["status"]
                 MutableHeaders(scope=message)[HEADER] = request_id
+            elif counted is None and not message.get("more_body", False):
+                counted = count()
             await send(message)
 
         try:
@@ -73,10 +83,8 @@ class RequestsSeen:
             if not status:
                 raise
         finally:
-            seconds = time.perf_counter() - start
-            seen = Seen(request_id, told_method(scope), told_route(scope), status or 500, seconds, error)
-            for tell in self._tell:
-                tell(seen)
+            seen = count(error) if counted is None else counted
+            self._log(seen if error is None else replace(seen, error=error))
 
 
 def _request_id(scope: Scope) -> str:

@@ -150,6 +150,25 @@ def test_what_is_no_request_is_passed_on_untold():
         assert passed(app, {"type": kind}) == ([], [{"type": kind}])
 
 
+def test_what_is_answered_is_counted_before_and_logged_after():
+    happened = []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await send({"type": "http.response.body", "body": b"b"})
+        raise LookupError("gone")
+
+    async def send(message):
+        happened.append(message.get("body", message["type"]))
+
+    seen = RequestsSeen(app, lambda seen: happened.append(("counted", seen.error)), happened.append)
+    asyncio.run(seen({"type": "http", "method": "GET", "headers": []}, None, send))
+    *before, logged = happened
+    assert before == ["http.response.start", b"a", ("counted", None), b"b"]
+    assert isinstance(logged.error, LookupError)
+
+
 @pytest.mark.parametrize("started", [False, True])
 def test_an_error_that_nobody_answered_is_told_as_one(started):
     async def app(scope, receive, send):

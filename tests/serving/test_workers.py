@@ -191,9 +191,8 @@ def test_a_worker_that_is_killed_comes_back_and_others_notice_nothing(started):
         assert told["clout_workers", frozenset()] == 2
         answered = sum(len(caller.found) - len(caller.failed()) for caller in callers)
         of_score = frozenset({"route": ROUTE, "method": "GET", "status": "200"}.items())
-        # What the killed one answered stays counted, but for one that was sent and not yet counted; those whose answer
-        # was on its way may be counted too.
-        assert answered - 1 <= told["clout_requests_total", of_score] <= answered + 4
+        # What the killed one answered stays counted; one more may be, whose answer was on its way.
+        assert answered <= told["clout_requests_total", of_score] <= answered + 4
 
 
 def test_stopped_under_load_every_request_under_way_is_answered(started):
