@@ -14,26 +14,23 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from serving import problems
-from serving.access import entrance
-from serving.access.arrivals import Arrivals
-from serving.access.guard import check_guarded
-from serving.access.key_ring import KeyRing
-from serving.access.limits import LONGEST_HEADERS, USUAL, Limits
-from serving.access.security_headers import SecurityHeaders, docs_policy
-from serving.rights import entrance as rights_entrance
-from serving.rights.clerk import Clerk
-from serving.rights.entrance import closing
-from serving.routes import cases, health, metrics, model, purposes, reads, rights, scores, search, users, what_if
-from serving.running.address import listening, url
-from serving.running.kept_champion import kept
-from serving.running.log import log_request, settings
-from serving.running.metrics import Metrics
-from serving.running.requests_seen import RequestsSeen
-from serving.running.settled import settle
-from serving.running.start_check import check_place, log_missing
-from serving.running.watcher import REFRESH_SECONDS, Watcher, watched
-from serving.running.workers import Workers, check_workers, end_with_parent, shared_folder
+from serving.api import problems
+from serving.api.routes import cases, health, model, privacy, scores, search, users
+from serving.middleware import stack
+from serving.middleware.access_log import RequestsSeen, log_request, settings
+from serving.middleware.api_keys import KeyRing
+from serving.middleware.authentication import check_guarded
+from serving.middleware.headers import SecurityHeaders, docs_policy
+from serving.middleware.http_protocol import Arrivals
+from serving.middleware.request_limits import LONGEST_HEADERS, USUAL, Limits
+from serving.privacy import setup as privacy_setup
+from serving.privacy.deletion import Clerk
+from serving.privacy.setup import closing
+from serving.runtime.champion_cache import kept
+from serving.runtime.metrics import Metrics
+from serving.runtime.startup_check import check_place, log_missing
+from serving.runtime.watcher import REFRESH_SECONDS, Watcher, watched
+from serving.runtime.workers import Workers, check_workers, end_with_parent, listening, settle, shared_folder, url
 from training.home import Home
 
 log = logging.getLogger("uvicorn.error")
@@ -111,11 +108,23 @@ def create_app(
     app.state.watcher.look_here()
     app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher, together)
     problems.install(app)
-    rights_entrance.install(app, home, demand_purpose)
-    entrance.install(app, home, guarded, limits, together)
+    privacy_setup.install(app, home, demand_purpose)
+    stack.install(app, home, guarded, limits, together)
     app.include_router(users.by_id)  # asked for most: it is looked through first
-    for routes in (users, what_if, cases, reads, rights, search, scores, model, purposes, health, metrics):
-        app.include_router(routes.router)
+    for router in (
+        users.router,
+        users.what_if_router,
+        cases.router,
+        privacy.reads_router,
+        privacy.router,
+        search.router,
+        scores.router,
+        model.router,
+        privacy.purposes_router,
+        health.router,
+        health.metrics_router,
+    ):
+        app.include_router(router)
     return app
 
 

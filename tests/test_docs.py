@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from features.catalogue import CATALOGUE
-from features.events import ENGAGEMENTS, SCHEMA
-from training.baselines import BASELINES
+from features.events.event_table import ENGAGEMENTS, SCHEMA
 from training.config import Config, read_config
+from training.evaluation.baselines import BASELINES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -30,7 +30,7 @@ def clout(command, folder):
     words = shlex.split(command)
     environment = os.environ | {"CLOUT_HOME": str(folder / "clout-home"), "COLUMNS": "100"}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    script = "import sys; from serving.command import main; sys.argv[0] = 'clout'; main()"
+    script = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout'; main()"
     return subprocess.run(
         [sys.executable, "-c", script, *words[1:]],
         cwd=folder,
@@ -115,7 +115,7 @@ def test_words_and_columns_are_the_codes():
 
 def test_every_command_is_in_the_readme():
     listed = subprocess.run(
-        [sys.executable, "-c", "import sys; from serving.command import main; sys.argv = ['clout', '--help']; main()"],
+        [sys.executable, "-c", "import sys; from serving.cli.main import main; sys.argv = ['clout', '--help']; main()"],
         capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "200"},
     ).stdout  # fmt: skip
     commands = re.findall(r"^│ (\w+) ", listed, flags=re.MULTILINE)

@@ -24,7 +24,7 @@ pytestmark = [
 def clout(folder, *words):
     environment = os.environ | {"CLOUT_HOME": str(folder / "clout-home")}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    script = "import sys; from serving.command import main; sys.argv[0] = 'clout'; main()"
+    script = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout'; main()"
     command = [sys.executable, "-c", script, *map(str, words)]
     run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200)
     assert run.returncode == 0, run.stderr

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from features.errors import ConfigError, ScopeError
-from features.scopes import ALL, checked
+from features.events.scopes import ALL, checked
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

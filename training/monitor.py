@@ -7,19 +7,19 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from features.acts import Acts, kept
 from features.errors import AsOfError, RegistryError
-from features.events import span
-from features.opening import checked_as_of
-from features.scopes import ALL
-from features.table import feature_rows
-from training import reference
-from training.bundle import Bundle
+from features.events.encoding import Acts, kept
+from features.events.event_table import span
+from features.events.loading import checked_as_of
+from features.events.scopes import ALL
+from features.feature_table import feature_rows
 from training.config import Config, Monitor
-from training.evaluation import evaluate_bundle
-from training.gate import against_baselines, forecast
-from training.outcome import SLACK
-from training.panel import in_scope
+from training.dataset.labels import SLACK
+from training.dataset.panel import in_scope
+from training.evaluation.evaluate import evaluate_bundle
+from training.model import reference
+from training.model.bundle import Bundle
+from training.release.gate import against_baselines, forecast
 
 FLOOR = 1e-4
 STABLE, SHIFTED = 0.1, 0.25

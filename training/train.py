@@ -10,26 +10,26 @@ from typing import TypeVar
 import ibis.expr.types as ir
 import pandas as pd
 
-from features.acts import Acts
 from features.errors import ConfigError
-from features.events import span
-from features.opening import checked_as_of
-from training import registry
-from training.ablation import ablate
-from training.bundle import Bundle
-from training.card import model_card
-from training.champion import Champion
+from features.events.encoding import Acts
+from features.events.event_table import span
+from features.events.loading import checked_as_of
+from training.backtest import rehearse
 from training.config import Config
-from training.gate import Verdict, checked_reason, judge
-from training.gate_report import gate_report
+from training.dataset.labels import check_complete
+from training.dataset.panel import Split, build_panel, split_cutoffs
+from training.evaluation.evaluate import Champion
+from training.fit import fit
 from training.home import Home
-from training.outcome import check_complete
-from training.panel import Split, build_panel, split_cutoffs
-from training.recipe import fit
-from training.rehearsal import rehearse
-from training.scale import Scale, kept_scale
-from training.trial import measure_attacks, measure_churn
-from training.tuning import TRIALS, Tuned, tune
+from training.model.bundle import Bundle
+from training.model.scale import Scale, kept_scale
+from training.model_selection.ablation import ablate
+from training.model_selection.tuning import TRIALS, Tuned, tune
+from training.registry import model_registry
+from training.release.checks import measure_attacks, measure_churn
+from training.release.gate import Verdict, checked_reason, judge
+from training.reports.gate_report import gate_report
+from training.reports.model_card import model_card
 
 log = logging.getLogger("clout")
 T = TypeVar("T")
@@ -94,7 +94,7 @@ def train(
     GateError : the reason to force it is blank
 
     """
-    force, champion = checked_reason(force), registry.kept_champion(home)
+    force, champion = checked_reason(force), model_registry.kept_champion(home)
     acts = _seeded(acts, config)
     scale = None if rescale else _scale(champion, config)
     panel, split = _panel(acts, config, as_of, progress)
@@ -189,13 +189,13 @@ def _logged(bundle: Bundle, evaluation: dict) -> tuple[dict, dict, dict]:
 def _registered(home: Home, bundle: Bundle, evaluation: dict, figures: dict, verdict: Verdict) -> str:
     """Register a version, with its card and the gate's report, and promote it if the verdict says so."""
     texts = {
-        registry.CARD: model_card(bundle, evaluation, verdict),
-        registry.GATE: gate_report(bundle, evaluation["gate"], verdict),
+        model_registry.CARD: model_card(bundle, evaluation, verdict),
+        model_registry.GATE: gate_report(bundle, evaluation["gate"], verdict),
     }
-    tags = {registry.GATE_TAG: registry.PASSED if verdict.passed else registry.FAILED}
-    version = registry.register(home, bundle, *_logged(bundle, evaluation), figures, texts, tags)
+    tags = {model_registry.GATE_TAG: model_registry.PASSED if verdict.passed else model_registry.FAILED}
+    version = model_registry.register(home, bundle, *_logged(bundle, evaluation), figures, texts, tags)
     if verdict.promotes:
-        registry.promote(home, version, verdict.forced)
+        model_registry.promote(home, version, verdict.forced)
     return version
 
 

@@ -1,6 +1,6 @@
 """A community with known truth: seeded, of any size, written as Parquet in bounded memory."""
 
 from features.simulation.community import Community, Summary
-from features.simulation.run import simulate
+from features.simulation.simulate import simulate
 
 __all__ = ["Community", "Summary", "simulate"]

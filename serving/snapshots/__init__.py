@@ -1,1 +1,1 @@
-"""Snapshots: everybody's scores at one instant, as kept, found, searched and explained."""
+"""Snapshots: the scores of one instant, written, opened, searched, shared and erased."""

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import SCORED
-from features.presence import ABSENT_DAYS
-from features.table import KEYS
-from training.peer_values import PeerValues, percentiles
-from training.person import Person
+from features.catalogue.tenure import ABSENT_DAYS
+from features.feature_table import KEYS
+from training.explanation.peer_ranges import PeerValues, percentiles
+from training.model.feature_row import Person
 
 AUDIENCE_SIZE = "engagers_365d"
 PEERS = ["scope", "band"]

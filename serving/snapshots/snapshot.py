@@ -13,16 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.errors import RegistryError, UnknownUserError
-from features.table import LOOKBACK_DAYS
-from serving.rights.hidden import check_shown
-from serving.rights.visible import Visible, places
-from serving.snapshots import files
-from serving.snapshots.explanations import Explanation, explanation, status
-from serving.snapshots.kept_rows import KeptRows
+from features.feature_table import LOOKBACK_DAYS
+from serving.snapshots import layout
+from serving.snapshots.explanation import Explanation, explanation, status
+from serving.snapshots.feature_rows import KeptRows
+from serving.snapshots.opt_out_filter import check_shown
 from serving.snapshots.peers import SHOWN, Shown, Typical
-from serving.snapshots.search import Ranking
-from training.bundle import Bundle, load_bundle
-from training.opt_outs import LeftOut
+from serving.snapshots.ranking import Ranking, Visible, places
+from training.model.bundle import Bundle, load_bundle
+from training.records.opt_outs import LeftOut
 
 NEIGHBOURS = 500
 LONGEST_ID = 200
@@ -77,9 +76,9 @@ class Snapshot:
 
         """
         try:
-            return load_bundle(self.folder / files.BUNDLE_FOLDER)
+            return load_bundle(self.folder / layout.BUNDLE_FOLDER)
         except RegistryError as error:
-            raise files.damaged(self.folder / files.BUNDLE_FOLDER, error) from error
+            raise layout.damaged(self.folder / layout.BUNDLE_FOLDER, error) from error
 
     @cached_property
     def shown(self) -> Shown:
@@ -90,7 +89,7 @@ class Snapshot:
         SnapshotError : features.arrow is damaged
 
         """
-        with files.whole(self.folder / files.FEATURES_FILE):
+        with layout.whole(self.folder / layout.FEATURES_FILE):
             return Shown(self.features.columns(SHOWN))
 
     @property
@@ -149,7 +148,7 @@ class Snapshot:
         return explanation(self.bundle, person, self.scores_at([place])[0], self.typical.of(scope, person))
 
     def _person(self, place: int) -> dict[str, float]:
-        with files.whole(self.folder / files.FEATURES_FILE):
+        with layout.whole(self.folder / layout.FEATURES_FILE):
             return self.features.person(place)
 
     def _score(self, place: int) -> dict:
@@ -163,7 +162,7 @@ class Snapshot:
 
     @cached_property
     def _same_for_all(self) -> dict:
-        return {"as_of": files.told(self.as_of), "horizon_days": self.horizon_days}
+        return {"as_of": layout.told(self.as_of), "horizon_days": self.horizon_days}
 
     def _found(self, user: str, scope: str) -> int:
         check_shown(user, self.hidden())
@@ -188,7 +187,7 @@ class Snapshot:
         return self._columns["user"][place].as_py(), self._columns["scope"][place].as_py()
 
     def _unknown(self, user: str, scope: str) -> str:
-        seen = f"the snapshot as of {files.told(self.as_of)}"
+        seen = f"the snapshot as of {layout.told(self.as_of)}"
         around = self._around(user)
         scopes = [held for name, held in around if name == user]
         if scopes:

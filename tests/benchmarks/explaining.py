@@ -20,15 +20,15 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import CATALOGUE, SCORED
-from serving.reviewing.points import write_points
-from serving.scorer import in_order, score_rows
-from serving.snapshots.folders import open_snapshot, write_snapshot
-from training.bundle import Bundle
+from serving.scoring import score_rows, write_points
+from serving.snapshots.layout import in_order
+from serving.snapshots.repository import open_snapshot, write_snapshot
 from training.config import Config, Model
-from training.explanation import base_points, contributions
+from training.dataset.panel import Split
+from training.explanation.ledger import base_points, contributions
+from training.fit import fit
 from training.home import Home
-from training.panel import Split
-from training.recipe import fit
+from training.model.bundle import Bundle
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 ASKED = 300

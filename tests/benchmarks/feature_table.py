@@ -71,8 +71,8 @@ def scan(bench: Bench) -> dict:
 
 
 def catalogue(bench: Bench) -> dict:
-    from features.opening import open_acts
-    from features.table import feature_rows
+    from features.events.loading import open_acts
+    from features.feature_table import feature_rows
 
     with bench.measured():
         rows = feature_rows(open_acts(bench.events), bench.as_of)
@@ -82,7 +82,7 @@ def catalogue(bench: Bench) -> dict:
 def plain(bench: Bench) -> dict:
     import pandas as pd
 
-    from tests.features.plain import plain_features
+    from tests.features.independent_features import plain_features
 
     with bench.measured():
         rows = plain_features(pd.read_parquet(bench.events), bench.as_of)
@@ -106,9 +106,9 @@ def polars(bench: Bench) -> dict:
 
 
 def panel(bench: Bench) -> dict:
-    from features.acts import kept
-    from features.opening import open_acts
-    from features.table import feature_rows
+    from features.events.encoding import kept
+    from features.events.loading import open_acts
+    from features.feature_table import feature_rows
 
     with bench.measured(), kept(open_acts(bench.events)) as acts:
         rows = [feature_rows(acts, bench.as_of - back * APART) for back in range(CUTOFFS)]
@@ -116,7 +116,7 @@ def panel(bench: Bench) -> dict:
 
 
 def rebuild(bench: Bench) -> dict:
-    from features.store import take_in
+    from features.events.store import take_in
 
     events = _events(bench)
     with bench.measured():
@@ -126,7 +126,7 @@ def rebuild(bench: Bench) -> dict:
 
 def last_day(bench: Bench) -> dict:
     """Take in the last day's events, which come in a file of their own."""
-    from features.store import take_in
+    from features.events.store import take_in
 
     events, day = _events(bench), bench.folder / "day.parquet"
     events.filter(events.time >= bench.last_day).to_parquet(day)
@@ -136,8 +136,8 @@ def last_day(bench: Bench) -> dict:
 
 
 def from_store(bench: Bench) -> dict:
-    from features.opening import open_acts
-    from features.table import feature_rows
+    from features.events.loading import open_acts
+    from features.feature_table import feature_rows
 
     with bench.measured():
         rows = feature_rows(open_acts(bench.folder / "store"), bench.as_of)
@@ -145,7 +145,7 @@ def from_store(bench: Bench) -> dict:
 
 
 def _events(bench: Bench) -> "ir.Table":
-    from features.events import open_events
+    from features.events.event_table import open_events
 
     return open_events(bench.events)
 

@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import SCORED
-from features.opening import open_acts
+from features.events.loading import open_acts
 from features.simulation import Community, simulate
 from training.config import Config, Model
-from training.model import DIRECTIONS, parameters
-from training.panel import Split, panel_rows
-from training.recipe import fit
+from training.dataset.panel import Split, panel_rows
+from training.fit import fit
+from training.model.booster import DIRECTIONS, parameters
 
 
 def panel(users: int, cutoffs: int) -> tuple[pd.DataFrame, Split]:

@@ -9,16 +9,16 @@ from datetime import timedelta
 
 import pandas as pd
 
-from features.acts import kept
-from features.events import instant, span
-from features.opening import open_acts
-from features.scopes import ALL
-from training.baselines import baselines
+from features.events.encoding import kept
+from features.events.event_table import instant, span
+from features.events.loading import open_acts
+from features.events.scopes import ALL
 from training.config import Config, Outcome
-from training.evaluation import evaluate
-from training.metrics import RANKING
-from training.panel import build_panel, in_scope, panel_rows, split_cutoffs
-from training.recipe import fit
+from training.dataset.panel import build_panel, in_scope, panel_rows, split_cutoffs
+from training.evaluation.baselines import baselines
+from training.evaluation.evaluate import evaluate
+from training.evaluation.metrics import RANKING
+from training.fit import fit
 
 
 def judged(acts, config: Config, as_of) -> dict:

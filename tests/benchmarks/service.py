@@ -27,12 +27,13 @@ from explaining import AS_OF, made, random_rows
 from load import Load, as_fast_as_answered, at_rate, get, post
 
 from features.catalogue import SCORED
-from serving.scorer import in_order, score_rows
-from serving.snapshots.folders import write_snapshot
+from serving.scoring import score_rows
+from serving.snapshots.layout import in_order
+from serving.snapshots.repository import write_snapshot
 from training.home import Home
-from training.registry import promote, register
+from training.registry.model_registry import promote, register
 
-CLOUT = "from serving.command import main; main()"
+CLOUT = "from serving.cli.main import main; main()"
 EMPTY = """
 import sys, uvicorn
 from fastapi import FastAPI

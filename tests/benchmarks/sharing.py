@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from serving.snapshots.mirror import Mirror
-from serving.snapshots.shared import Shared
+from serving.runtime.replica import Mirror
+from serving.snapshots.publishing import Shared
 from training.home import Home
 
 MiB = 1 << 20
@@ -55,8 +55,8 @@ def main() -> None:
         return
     from explaining import AS_OF, made, random_rows  # what the parts need not load
 
-    from serving.scorer import score_rows
-    from serving.snapshots.folders import write_snapshot
+    from serving.scoring import score_rows
+    from serving.snapshots.repository import write_snapshot
 
     with TemporaryDirectory() as folder:
         bundle, rows = made(200, 4), random_rows(given.users, 1)

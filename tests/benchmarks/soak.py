@@ -37,19 +37,19 @@ import pandas as pd
 from callers import MIX, PATIENCE, Asked, Caller, version_of
 
 from features.catalogue import CATALOGUE, SCORED
-from features.events import instant
-from features.table import KEYS
-from features.terminal import say, table
-from serving.scorer import score_rows
-from serving.snapshots.files import told
-from serving.snapshots.folders import open_snapshot, write_snapshot
-from training.bundle import Bundle
-from training.evidence import INSUFFICIENT, evidence
+from features.console import say, table
+from features.events.event_table import instant
+from features.feature_table import KEYS
+from serving.scoring import score_rows
+from serving.snapshots.layout import told
+from serving.snapshots.repository import open_snapshot, write_snapshot
+from training.explanation.reasons import INSUFFICIENT, evidence
 from training.home import Home
-from training.registry import promote, register, required_champion
-from training.scale import Scale
+from training.model.bundle import Bundle
+from training.model.scale import Scale
+from training.registry.model_registry import promote, register, required_champion
 
-CLOUT = "import sys; from serving.command import main; sys.argv[0] = 'clout'; main()"
+CLOUT = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout'; main()"
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from features.opening import open_acts
-from features.table import feature_table
+from features.events.loading import open_acts
+from features.feature_table import feature_table
 
 TYPES = pa.schema(
     [

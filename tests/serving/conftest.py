@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from features.catalogue import CATALOGUE
-from serving.running import service
-from serving.scorer import score_rows
-from serving.snapshots.folders import write_snapshot
+from serving.runtime import state
+from serving.scoring import score_rows
+from serving.snapshots.repository import write_snapshot
 from training.config import Config, Model
+from training.dataset.panel import Split
+from training.fit import fit
 from training.home import Home
-from training.panel import Split
-from training.recipe import fit
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 ODD_IDS = ["a/b", "a b", "ünï/çødé 🙂", "50%", "x/score", "who?me#1", "..", "+", "'; --"]
@@ -75,5 +75,5 @@ def home(tmp_path, scored_home):
 @pytest.fixture
 def champion(monkeypatch, bundle):
     """Stand in for the registry, which has tests of its own."""
-    monkeypatch.setattr(service, "required_champion", lambda *_: (bundle, "4"))
-    monkeypatch.setattr(service, "report", lambda *_: None)
+    monkeypatch.setattr(state, "required_champion", lambda *_: (bundle, "4"))
+    monkeypatch.setattr(state, "report", lambda *_: None)

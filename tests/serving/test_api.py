@@ -13,12 +13,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from features.catalogue import CATALOGUE
+from features.catalogue.feature import Family
 from features.errors import RegistryError
-from features.feature import Family
 from serving import app as application
-from serving.routes.forms import RowScores
-from serving.running import service
-from serving.snapshots.folders import list_snapshots, open_snapshot, write_snapshot
+from serving.api.schemas import RowScores
+from serving.runtime import state
+from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
 from training.home import Home
 
 FIGURES = {"metrics": {"score": {"auc": 0.9}}, "odd": float("nan")}
@@ -29,8 +29,8 @@ ODD_IDS = ["a/b", "a b", "ünï/çødé 🙂", "50%", "x/score", "who?me#1", "+"
 @pytest.fixture
 def champion(monkeypatch, bundle):
     """Stand in for the registry, which has tests of its own."""
-    monkeypatch.setattr(service, "required_champion", lambda *_: (bundle, "4"))
-    monkeypatch.setattr(service, "report", lambda *_: FIGURES)
+    monkeypatch.setattr(state, "required_champion", lambda *_: (bundle, "4"))
+    monkeypatch.setattr(state, "report", lambda *_: FIGURES)
 
 
 @pytest.fixture
@@ -275,7 +275,7 @@ def test_users_are_answered_while_the_registry_is_away(home, monkeypatch):
     def away(_):
         raise RegistryError("the registry does not answer.")
 
-    monkeypatch.setattr(service, "required_champion", away)
+    monkeypatch.setattr(state, "required_champion", away)
     client = TestClient(application.create_app(home), raise_server_exceptions=False)
     assert client.get("/v1/users/user0001/explanation").status_code == 200
     assert problem(client.get("/ready"), 503, "not-ready")["missing"] == {"champion": "the registry does not answer."}

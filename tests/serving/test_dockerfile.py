@@ -13,7 +13,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from serving.running.watcher import REFRESH_SECONDS
+from serving.runtime.watcher import REFRESH_SECONDS
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "serving" / "Dockerfile"
@@ -97,7 +97,7 @@ def test_it_serves_to_others_by_a_command_that_exists():
     command = json.loads(of("CMD")[0])
     assert command == ["clout", "serve", "--host", "0.0.0.0"]
     assert "clout" in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    script = f"import sys; from serving.command import main; sys.argv = {[*command[:2], '--help']!r}; main()"
+    script = f"import sys; from serving.cli.main import main; sys.argv = {[*command[:2], '--help']!r}; main()"
     run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0
     assert "--host" in run.stdout

@@ -24,16 +24,16 @@ from fastapi.testclient import TestClient
 
 from features.catalogue import CATALOGUE
 from features.errors import OutputError, SnapshotError
-from features.table import KEYS
-from serving import command
-from serving.access.keys import KeysError, add_key, read_keys, remove_key
+from features.feature_table import KEYS
 from serving.app import create_app
-from serving.scorer import score_rows
-from serving.snapshots.files import told
-from serving.snapshots.folders import list_snapshots, open_snapshot, write_snapshot
+from serving.cli import main as command
+from serving.middleware.api_keys import KeysError, add_key, read_keys, remove_key
+from serving.scoring import score_rows
+from serving.snapshots.layout import told
+from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
 from training.home import Home
-from training.registry import promote, register
-from training.tracking import QUIET
+from training.registry.mlflow_session import QUIET
+from training.registry.model_registry import promote, register
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 LATER = AS_OF + timedelta(days=28)
@@ -59,9 +59,9 @@ def step():
         time.sleep(0.02)
 if clock == "stepping":  # before anything else takes the clock by its name
     time.time, time.time_ns = lambda: now() + offset, lambda: now_ns() + int(offset * 1e9)
-from serving.access.limits import Limits
+from serving.middleware.request_limits import Limits
 from serving.app import serve
-from serving.running import watched
+from serving.runtime import refreshable as watched
 from training.home import Home
 watched.AGAIN_SECONDS = 0.5
 if clock == "stepping":
@@ -75,7 +75,7 @@ serve(Home(Path(folder), server or None), "127.0.0.1", 0, Limits(rate=float(rate
 PUBLISHER = """
 import json, os, pickle, signal, sys, time
 from pathlib import Path
-from serving.snapshots.folders import write_snapshot
+from serving.snapshots.repository import write_snapshot
 from training.home import Home
 home, as_of, bundle, version, contents = pickle.loads(Path(sys.argv[1]).read_bytes())
 changing = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")

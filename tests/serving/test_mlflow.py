@@ -15,11 +15,11 @@ import pandas as pd
 import pytest
 
 from features.catalogue import CATALOGUE
-from serving.running.watcher import Watcher
-from training.documents import report
+from serving.runtime.watcher import Watcher
 from training.home import Home, home_from_environment
-from training.registry import champion, promote, register
-from training.tracking import QUIET
+from training.registry.mlflow_session import QUIET
+from training.registry.model_registry import champion, promote, register
+from training.registry.run_documents import report
 
 LOAD = """
 import sys

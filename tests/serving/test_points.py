@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 
 from features.errors import OutputError
-from serving.reviewing import points
-from serving.reviewing.points import write_points
+from serving import scoring
+from serving.scoring import write_points
 
 
 def test_every_row_adds_up_to_the_score(tmp_path, bundle, rows, scores, monkeypatch):
-    monkeypatch.setattr(points, "ROWS_AT_ONCE", 100)
+    monkeypatch.setattr(scoring, "ROWS_AT_ONCE", 100)
     write_points(bundle, rows, tmp_path / "new" / "points.parquet")
     found = pd.read_parquet(tmp_path / "new" / "points.parquet")
     assert list(found) == ["user", "scope", "base", *bundle.features, "unclipped", "score"]
@@ -24,7 +24,7 @@ def test_every_row_adds_up_to_the_score(tmp_path, bundle, rows, scores, monkeypa
 
 
 def test_they_are_those_of_single_explanations(tmp_path, bundle, rows, home):
-    from serving.snapshots.folders import open_snapshot
+    from serving.snapshots.repository import open_snapshot
 
     write_points(bundle, rows, tmp_path / "points.parquet")
     found = pd.read_parquet(tmp_path / "points.parquet").set_index(["user", "scope"]).loc[("user0007", "all")]
@@ -44,7 +44,7 @@ def test_a_failure_leaves_nothing(tmp_path, bundle, rows, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(points, "_table", full)
+    monkeypatch.setattr(scoring, "_table", full)
     with pytest.raises(OSError, match="No space left"):
         write_points(bundle, rows, tmp_path / "points.parquet")
     assert list(tmp_path.iterdir()) == []

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.opening import open_acts
+from features.events.loading import open_acts
+from features.feature_table import feature_rows
 from features.simulation import Community, simulate
-from features.table import feature_rows
 from training.config import Config, Evaluation, Model, Panel
 from training.home import Home
 from training.train import train

@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from features.errors import AsOfError, RegistryError
-from features.events import ENGAGEMENTS
-from features.opening import open_acts
-from features.scopes import ALL
-from features.table import feature_rows
-from serving.command import app, main
+from features.events.event_table import ENGAGEMENTS
+from features.events.loading import open_acts
+from features.events.scopes import ALL
+from features.feature_table import feature_rows
+from serving.cli.main import app, main
 from training.config import Config, Evaluation
 from training.config import Monitor as Limits
-from training.documents import report
-from training.metrics import RANKING
+from training.dataset.panel import in_scope
+from training.evaluation.metrics import RANKING
 from training.monitor import CLOCKS, check_reference, drift, drift_checks, metrics_of, monitor, psi, realised_checks
-from training.panel import in_scope
+from training.registry.run_documents import report
 
 QUICK = Config(evaluation=Evaluation(resamples=20))
 HORIZON = timedelta(days=28)
@@ -252,7 +252,7 @@ def client(home, trained):
 @pytest.fixture
 def judged(earlier, trained, monkeypatch):
     """Let the champion be as old as to be judged."""
-    monkeypatch.setattr("training.registry.required_champion", lambda _: (earlier, trained.version))
+    monkeypatch.setattr("training.registry.model_registry.required_champion", lambda _: (earlier, trained.version))
 
 
 def test_held_prints_the_report_and_logs_it(events, home, client, trained, judged, end):
@@ -298,7 +298,7 @@ def test_what_cannot_be_answered_exits_with_2(events, tmp_path, monkeypatch, cap
 
 
 def test_training_prints_no_reference(trained):
-    from training.commands import _trained
+    from training.cli import _trained
 
     assert "reference" in trained.bundle.facts
     assert "reference" not in _trained(trained)["facts"]

@@ -8,18 +8,18 @@ import pyarrow.compute as pc
 import pytest
 
 from features.errors import AsOfError, ConfigError, EventsError, TooSmallError
-from features.opening import open_acts
-from features.table import feature_rows
-from training.ablation import VARIANTS
-from training.bundle import BOOSTERS, FACTS_FILE
+from features.events.loading import open_acts
+from features.feature_table import feature_rows
 from training.config import Config, Credibility, Evaluation, Model, Outcome, Panel
-from training.documents import report
-from training.gate import GateError
+from training.evaluation.metrics import RANKING
+from training.fit import fit
 from training.home import Home
-from training.metrics import RANKING
-from training.recipe import fit
-from training.registry import promote, register, required_champion
-from training.scale import Scale
+from training.model.bundle import BOOSTERS, FACTS_FILE
+from training.model.scale import Scale
+from training.model_selection.ablation import VARIANTS
+from training.registry.model_registry import promote, register, required_champion
+from training.registry.run_documents import report
+from training.release.gate import GateError
 from training.train import train
 
 SMALL = Config(outcome=Outcome(horizon_days=7), panel=Panel(cutoffs=2), evaluation=Evaluation(resamples=20))
@@ -53,7 +53,7 @@ def second(again, simulated, config):
     other = config.model_copy(update={"model": Model(trees=20, seed=5), "panel": Panel(cutoffs=2)})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.train.fit", watched)
-        patch.setattr("training.rehearsal.fit", watched)
+        patch.setattr("training.backtest.fit", watched)
         return first, train(open_acts(simulated.events), other, home, simulated.as_of - timedelta(days=9)), home, splits
 
 

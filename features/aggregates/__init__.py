@@ -1,0 +1,1 @@
+"""Aggregates: the intermediate tables that features are computed from."""

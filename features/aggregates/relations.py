@@ -1,0 +1,175 @@
+"""The intermediate tables that features are computed over: one pass over the acts each.
+
+What looks back a long way stays narrow; what is counted in detail is given the last 90 days alone. A user, other, piece
+or content is a key here; a verb is its place in VERBS.
+"""
+
+import ibis
+import ibis.expr.types as ir
+
+from features.aggregates.windows import (
+    BILLION,
+    DAY,
+    LOOKBACK_DAYS,
+    RECENT_DAYS,
+    WEEK,
+    WEEKS,
+    billionths,
+    count,
+    marked,
+    marks,
+    when,
+    within,
+)
+from features.events.encoding import CODES
+from features.events.event_table import CREATIONS, ENGAGEMENTS, RESPONSES
+
+PERSONAL = ("follow", "unfollow", "block", "mention")
+
+
+def is_any(verb: ir.IntegerValue, *verbs: str) -> ir.BooleanValue:
+    """Tell whether a verb is one of those named."""
+    codes = sorted(CODES[name] for name in verbs)
+    if len(codes) > 1 and codes == list(range(codes[0], codes[-1] + 1)):
+        return verb.between(codes[0], codes[-1])
+    return verb.isin(codes) if len(codes) > 1 else verb == codes[0]
+
+
+def engagements(known: ir.Table) -> ir.Table:
+    """Select acts of somebody else on a user: (user, other, verb, ..., age); an unknown `other` is null."""
+    directed = known.filter(is_any(known.verb, *ENGAGEMENTS), known.target.notnull())
+    by_others = directed.filter(directed.actor.isnull() | (directed.actor != directed.target))
+    return by_others.rename(user="target", other="actor")
+
+
+def pairs(engagements: ir.Table) -> ir.Table:
+    """Aggregate engagements by (user, other): the one expensive pass.
+
+    A window's distinct engagers are the pairs whose last act falls in it, so all nested windows come from here; `weeks`
+    marks the weeks back from `as_of` in which the other engaged. The like of RESPONSES alone is `responded_age`, of the
+    last, `first_responded_age` and `responded_weeks`.
+    """
+    e = engagements
+    responded = when(is_any(e.verb, *RESPONSES), e.age)
+    return e.group_by("user", "other").agg(
+        last_age=e.age.min(),
+        first_age=e.age.max(),
+        acts=count(within(e.age, LOOKBACK_DAYS)),
+        weeks=marks(e.age, WEEK, WEEKS),
+        responded_age=responded.min(),
+        first_responded_age=responded.max(),
+        responded_weeks=marks(responded, WEEK, WEEKS),
+    )
+
+
+def follows(engagements: ir.Table) -> ir.Table:
+    """Aggregate follows and unfollows by (user, other)."""
+    e = engagements.filter(is_any(engagements.verb, "follow", "unfollow"), engagements.other.notnull())
+    followed = when(is_any(e.verb, "follow"), e.age)
+    ages = e.group_by("user", "other").agg(
+        first_age=followed.max(),
+        followed_age=followed.min(),
+        unfollowed_age=when(is_any(e.verb, "unfollow"), e.age).min(),
+    )
+    still = ages.unfollowed_age.isnull() | (ages.followed_age < ages.unfollowed_age)
+    return ages.mutate(standing=ages.followed_age.notnull() & still)
+
+
+def turned(pairs: ir.Table) -> ir.Table:
+    """Turn pairs round: what somebody did to others instead of others to them."""
+    return pairs.rename(user="other", other="user")
+
+
+def engagers(pairs: ir.Table) -> ir.Table:
+    """Describe the known people who engaged within 365 days.
+
+    Returns
+    -------
+    (user, other, last_age, acts) and: `prominence`, `ln(1 + engagers)` of the other, in billionths; `share`, the part
+    of the other's engagement that went to the user, in billionths; `breadth`, `ln(people engaged with)` of the other,
+    in billionths; `favourite`, whether the other engages with nobody more often; `mutual`, whether the user engaged
+    with the other as well
+
+    """
+    year = pairs.filter(pairs.other.notnull(), within(pairs.last_age, LOOKBACK_DAYS))
+    year = year.select("user", "other", "last_age", "acts")
+    prominence = year.group_by(other=year.user).agg(prominence=billionths((year.count() + 1).ln()))
+    given = year.group_by("other").agg(
+        given=year.acts.sum().cast("int64"), most=year.acts.max(), breadth=billionths(year.count().ln())
+    )
+    others = given.left_join(prominence, "other").drop("other_right")
+    back = year.select(user=year.other, other=year.user, mutual=ibis.literal(True))
+    joined = year.left_join(back, ["user", "other"]).drop("user_right", "other_right").join(others, "other")
+    return joined.select(
+        "user",
+        "other",
+        "last_age",
+        "acts",
+        "breadth",
+        prominence=joined.prominence.fill_null(0),
+        share=billionths(joined.acts / joined.given),
+        favourite=joined.acts == joined.most,
+        mutual=joined.mutual.notnull(),
+    )
+
+
+def own(known: ir.Table) -> ir.Table:
+    """Select what users did themselves: (user, verb, ..., age, creation)."""
+    by_known = known.filter(known.actor.notnull())
+    return by_known.mutate(creation=is_any(by_known.verb, *CREATIONS)).rename(user="actor")
+
+
+def spans(user_marks: ir.Table, count: int) -> ir.Table:
+    """Turn marks, one row a user, into rows (user, span), one for each span that is marked."""
+    rows = user_marks.mutate(span=ibis.range(count)).unnest("span")
+    return rows.filter(marked(rows.marks, rows.span)).select("user", "span")
+
+
+def created(own: ir.Table) -> ir.Table:
+    """Aggregate a user's own acts by (user, piece): each piece made, with its age."""
+    new = own.filter(own.creation, own.made.notnull())
+    return new.group_by("user", piece=new.made).agg(created_age=new.age.max())
+
+
+def pieces(engagements: ir.Table, created: ir.Table, credited: ir.Table) -> ir.Table:
+    """Aggregate engagements by (user, piece): what each piece drew.
+
+    `credit` is what those who engaged weigh, in billionths, `day_credit` and `late_credit` that of what came after a
+    day and a week, and `credible_age` the age of the last engagement by somebody who weighs anything; the weights
+    are in `credited`, and an unknown person weighs one.
+
+    What a piece drew is late if it is not in `created`, being older or of unknown making; `created` has to look a week
+    further back than the engagements. `created_age` is null for pieces made more than 90 days ago.
+    """
+    on_pieces = engagements.filter(engagements.object.notnull(), ~is_any(engagements.verb, *PERSONAL))
+    reactions = on_pieces.select("user", "other", "verb", "age", piece=on_pieces.object)
+    dated = reactions.left_join(created, ["user", "piece"]).drop("user_right", "piece_right")
+    weights = credited.select("user", "other", "weight")
+    r = dated.left_join(weights, ["user", "other"]).drop("user_right", "other_right")
+    r = r.mutate(weight=r.other.isnull().ifelse(BILLION, r.weight.fill_null(0)))
+    delay = r.created_age - r.age
+    after_a_day, after_a_week = (delay.isnull() | (delay > days * DAY) for days in (1, 7))
+    return r.group_by("user", "piece").agg(
+        created_age=when(within(r.created_age, RECENT_DAYS), r.created_age).max(),
+        last_age=r.age.min(),
+        reactions=r.count(),
+        after_a_day=count(after_a_day),
+        after_a_week=count(after_a_week),
+        passed_on_late=count(is_any(r.verb, "repost", "quote") & after_a_week),
+        credit=r.weight.sum().cast("int64"),
+        day_credit=after_a_day.ifelse(r.weight, 0).sum().cast("int64"),
+        late_credit=after_a_week.ifelse(r.weight, 0).sum().cast("int64"),
+        credible_age=when(r.weight > 0, r.age).min(),
+    )
+
+
+def contents(own: ir.Table) -> ir.Table:
+    """Aggregate a user's own acts by (user, content): how often the same content was made."""
+    new = own.filter(own.creation, own.content.notnull())
+    return new.group_by("user", "content").agg(copies=new.count())
+
+
+def topics(engagements: ir.Table) -> ir.Table:
+    """Aggregate engagements by (user, topic)."""
+    tagged = engagements.select("user", topic=engagements.topics).unnest("topic")
+    return tagged.group_by("user", "topic").agg(acts=tagged.topic.count())

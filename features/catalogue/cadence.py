@@ -1,0 +1,116 @@
+"""Cadence: what the person does, how regularly and how recently; absence fades, it has no cliff."""
+
+from functools import partial
+
+import ibis
+
+from features.aggregates.windows import DAY, WEEK, WEEKS, count, days, decay, ratio, total, when, within
+from features.catalogue.feature import Feature
+from features.catalogue.tenure import first_seen
+
+_feature = partial(Feature, family="cadence", over="made", unit="pieces", direction="none", actionable=True)
+_lately = partial(_feature, over="lately")
+_since = partial(_feature, unit="days", if_none=None)
+
+
+def _created(window: int) -> Feature:
+    return (_lately if window <= 90 else _feature)(
+        f"created_{window}d",
+        f"posts, replies and quotes made in the last {window} days",
+        f"{{value}} posts, replies and quotes were made in the last {window} days.",
+        lambda made: count(made.creation & within(made.age, window)),
+    )
+
+
+def _decayed(half_life: int) -> Feature:
+    return _lately(
+        f"created_decayed_{half_life}d",
+        f"posts, replies and quotes of the last 90 days, each weighing less the older it is (half after {half_life} "
+        "days)",
+        f"Recent posts, replies and quotes weigh as {{value}} made right now (half after {half_life} days).",
+        lambda lately: total(when(lately.creation, decay(lately.age, half_life))),
+    )
+
+
+FEATURES = [
+    *(_created(window) for window in (28, 90, 365)),
+    *(_decayed(half_life) for half_life in (7, 14)),
+    _feature(
+        "acts_365d",
+        "acts of any kind in the last 365 days",
+        "{value} acts of any kind were made in the last 365 days.",
+        lambda made: count(within(made.age, 365)),
+        unit="acts",
+    ),
+    _lately(
+        "days_active_decayed_14d",
+        "calendar days (UTC) with any act among the last 62, each weighing less the older it is (half after 14 days)",
+        "Days with any act weigh as {value} recent ones.",
+        lambda days: total(decay(days.span * DAY, 14)),
+        over="days_active",
+        unit="days",
+    ),
+    _feature(
+        "weeks_active_52w",
+        "calendar weeks (UTC) with any act among the last 52, the present one included",
+        "The person was active in {value} of the last 52 weeks.",
+        lambda weeks: weeks.count(),
+        over="weeks_active",
+        unit="weeks",
+    ),
+    _feature(
+        "weeks_active_decayed_8w",
+        "calendar weeks (UTC) with any act among the last 52, each weighing less the older it is (half after 8 weeks)",
+        "Weeks with any act weigh as {value} recent ones.",
+        lambda weeks: total(decay(weeks.span * WEEK, 56)),
+        over="weeks_active",
+        unit="weeks",
+    ),
+    _feature(
+        "regularity_52w",
+        "calendar weeks with any act among the last 52, per week since the first act (52 at most, counted from one)",
+        "Since the first act, weeks with any act come at {value} a week.",
+        lambda user: ratio(
+            user.weeks_active_52w, when(user.first_act_age.notnull(), ibis.least(user.first_act_age / WEEK + 1, WEEKS))
+        ),
+        over="users",
+        unit="weeks per week",
+        if_none=None,
+    ),
+    _since(
+        "days_since_last_act",
+        "days since the person's last act",
+        "The last act was {value} days ago.",
+        lambda made: days(made.age.min()),
+    ),
+    _since(
+        "days_since_last_piece",
+        "days since the person's last post, reply or quote",
+        "The last post, reply or quote was {value} days ago.",
+        lambda made: days(when(made.creation, made.age).min()),
+    ),
+    _since(
+        "days_since_last_engagement",
+        "days since anybody last engaged with the person",
+        "Somebody last engaged {value} days ago.",
+        lambda pairs: days(pairs.last_age.min()),
+        over="pairs",
+        actionable=False,
+    ),
+    _since(
+        "days_since_first_engagement",
+        "days since anybody first engaged with the person",
+        "Somebody first engaged {value} days ago.",
+        lambda pairs: days(pairs.first_age.max()),
+        over="pairs",
+        actionable=False,
+    ),
+    _since(
+        "account_age_days",
+        "days since the person was first seen, acting or engaged with",
+        "The person was first seen {value} days ago.",
+        first_seen,
+        over="users",
+        actionable=False,
+    ),
+]

@@ -1,0 +1,227 @@
+"""Credible: what people do who count, each as much as established people vouch for them.
+
+These are what a score is made of. The like counts of everybody are shown and move no score: they are for sale.
+"""
+
+import math
+from functools import partial
+
+import ibis
+import ibis.expr.types as ir
+
+from features.aggregates.credibility import FADING_DAYS
+from features.aggregates.windows import (
+    BILLION,
+    LOOKBACK_DAYS,
+    PERIODS,
+    count,
+    days,
+    decay,
+    in_period,
+    in_three_periods,
+    pace,
+    ratio,
+    total,
+    when,
+    whole,
+    within,
+)
+from features.catalogue.feature import Feature
+from features.catalogue.tenure import first_seen
+
+MONTH_DAYS = 28
+
+_feature = partial(Feature, family="reach", unit="people", over="credited", direction="up")
+_pieces = partial(_feature, family="response", unit="pieces", over="pieces")
+
+
+def _engagers(days: int) -> Feature:
+    return _feature(
+        f"credible_engagers_{days}d",
+        f"distinct people who responded in the last {days} days, each weighing as much as they are credible",
+        f"The people who responded in the last {days} days weigh as {{value}} credible ones.",
+        lambda credited: total(when(within(credited.last_age, days), credited.weight)),
+    )
+
+
+def _weighed(part: ir.IntegerValue, weight: ir.IntegerValue) -> ir.IntegerValue:
+    """Multiply two numbers of billionths."""
+    return whole(part.cast("float64") * (weight.cast("float64") / BILLION))
+
+
+def _uncounted(days: int) -> list[Feature]:
+    shown = partial(_feature, family="network", direction="none")
+    return [
+        shown(
+            f"uncounted_new_{days}d",
+            f"by how many people fewer those count who responded in the last {days} days, as few established people "
+            "respond to them",
+            f"People who responded in the last {days} days count for {{value}} fewer, being new.",
+            lambda credited: total(_if_known(credited, days, BILLION - credited.vouched)),
+        ),
+        shown(
+            f"uncounted_exchange_{days}d",
+            f"by how many people fewer those count who responded in the last {days} days, as the person responds to "
+            "them as well and it has not lasted 90 days",
+            f"People who responded in the last {days} days count for {{value}} fewer, being responded to as well.",
+            lambda credited: total(_if_known(credited, days, credited.vouched - credited.weight)),
+        ),
+    ]
+
+
+def _if_known(credited: ir.Table, days: int, value: ir.IntegerValue) -> ir.IntegerValue:
+    return when(credited.other.notnull() & within(credited.last_age, days), value)
+
+
+def _full(credited: ir.Table) -> ir.IntegerValue:
+    """Return weights, an unknown person's being one."""
+    return credited.other.isnull().ifelse(BILLION, credited.weight)
+
+
+def _periods(credited: ir.Table) -> ir.Value:
+    most = [when(in_period(credited.weeks, k), _full(credited)).max().fill_null(0) for k in range(PERIODS)]
+    return sum(most[1:], most[0]).cast("float64") / BILLION
+
+
+def _since(credited: ir.Table) -> ir.Value:
+    """Let a weight age an engagement as much as it would have to fade to it: no threshold, so no step."""
+    weight = when(_full(credited) > 0, _full(credited).cast("float64") / BILLION)
+    return (days(credited.last_age) - weight.ln() * (FADING_DAYS / math.log(2))).min()
+
+
+def _rate(user: ir.Table) -> ir.Value:
+    """Let a person be new without gaining by it: who was heard by nobody has no rate, however short the time."""
+    return user.credible_engagers_365d * MONTH_DAYS / first_seen(user).clip(MONTH_DAYS, LOOKBACK_DAYS)
+
+
+def _drawing(days: int) -> Feature:
+    return _pieces(
+        f"credible_pieces_drawing_{days}d",
+        f"pieces of content with which somebody credible at all engaged in the last {days} days, each "
+        "weighing as the engagements with it in the last 90, as credible as the people are, one at most; unknown "
+        "people count as credible",
+        f"Pieces with which credible people engaged in the last {days} days weigh as {{value}}.",
+        lambda pieces: total(when(within(pieces.credible_age, days), ibis.least(pieces.credit, BILLION))),
+    )
+
+
+FEATURES = [
+    _feature(
+        "early_engagers",
+        "distinct people who first engaged more than 365 days ago",
+        "{value} people first engaged more than a year ago.",
+        lambda pairs: count(pairs.other.notnull() & ~within(pairs.first_age, LOOKBACK_DAYS)),
+        over="pairs",
+    ),
+    *(_engagers(window) for window in (7, 28, 90, 365)),
+    _feature(
+        "credible_engagers_decayed_28d",
+        "distinct people of the last 365 days, each weighing as much as they are credible, and less the longer ago the "
+        "last engagement was (half after 28 days)",
+        "Recent and less recent credible people together weigh as {value} engaging right now.",
+        lambda credited: total(_weighed(decay(credited.last_age, 28), credited.weight)),
+    ),
+    _feature(
+        "credible_pace_28d",
+        "people who responded per 28 days, each weighing as much as they are credible, averaged over six periods of 28 "
+        "days with each older one weighing half",
+        "About {value} credible people engage per 28 days, recent months weighing more.",
+        lambda credited: pace(lambda k: total(when(in_period(credited.weeks, k), credited.weight))),
+        unit="people per 28 days",
+    ),
+    _feature(
+        "credible_rate_365d",
+        "people who responded in the last 365 days, each weighing as much as they are credible, per 28 days since the "
+        "person was first seen, 28 at least and 365 at most",
+        "Since the person was first seen, {value} credible people have come along per 28 days.",
+        _rate,
+        over="users",
+        unit="people per 28 days",
+    ),
+    _feature(
+        "credible_returning_28d",
+        "distinct people who responded in the last 28 days and had done so before, each weighing as much as they are "
+        "credible",
+        "The people who came back to engage again in the last 28 days weigh as {value} credible ones.",
+        lambda credited: total(when(within(credited.last_age, 28) & ~within(credited.first_age, 28), credited.weight)),
+    ),
+    _feature(
+        "credible_steady_168d",
+        "distinct people who responded in at least three of the last six periods of 28 days, each weighing as much as "
+        "they are credible",
+        "The people who responded in at least three of the last six 28-day periods weigh as {value} credible ones.",
+        lambda credited: total(when(in_three_periods(credited.weeks), credited.weight)),
+    ),
+    _feature(
+        "credibility_365d",
+        "what established people pass on to the person by responding in the last 365 days, directly or through others, "
+        "without the most that any one of them does, in parts of what an established person has",
+        "Established people vouch for the person with {value} times what one of them has.",
+        lambda credibility: credibility.credibility.sum().cast("float64") / BILLION,
+        family="network",
+        over="credibility",
+        unit="parts",
+        direction="none",
+    ),
+    _feature(
+        "credible_attention_365d",
+        "over the people who responded in the last 365 days, each weighing as much as they are credible, one per "
+        "person to whom they responded",
+        "The attention that credible people gave adds up to that of {value} people engaging with nobody else.",
+        lambda credited: total(whole(credited.weight / credited.breadth)),
+        family="network",
+    ),
+    *_uncounted(28),
+    *_uncounted(365),
+    *(_drawing(window) for window in (28, 90)),
+    _pieces(
+        "credible_lasting_pieces_90d",
+        "pieces of content with which credible people engaged in the last 90 days more than a week after they were "
+        "made, or after a making that is not known, each weighing as those engagements, as credible as the people are, "
+        "one at most; unknown people count as credible",
+        "Pieces with which credible people engaged more than a week after they were made weigh as {value}.",
+        lambda pieces: total(ibis.least(pieces.late_credit, BILLION)),
+        family="persistence",
+    ),
+    _pieces(
+        "credible_after_a_day_share_90d",
+        "share of the last 90 days' engagements with content that came more than a day after it was made, or after a "
+        "making that is not known, each weighing as the person is credible; unknown people count as credible",
+        "{value} of what credible people did about content came more than a day after it was made.",
+        lambda pieces: ratio(pieces.day_credit.sum(), pieces.credit.sum()),
+        family="persistence",
+        unit="share",
+        if_none=None,
+    ),
+    _feature(
+        "credible_engagers_per_piece_90d",
+        "people who responded in the last 90 days, each weighing as much as they are credible, per piece created in "
+        "them",
+        "Credible people weighing {value} engaged per piece created in the last 90 days.",
+        lambda user: ratio(user.credible_engagers_90d, user.created_90d),
+        family="response",
+        over="users",
+        unit="people per piece",
+        direction="none",
+        if_none=None,
+    ),
+    _feature(
+        "credible_periods_168d",
+        "over the last six periods of 28 days, how credible the most credible person was who responded in each; "
+        "unknown people count as credible",
+        "The most credible person who responded in each of the last six 28-day periods adds up to {value}.",
+        _periods,
+        unit="periods",
+    ),
+    _feature(
+        "days_since_credible_engagement",
+        "days since somebody last responded within the last 365 days, and 30 more for every halving of how credible "
+        "they are, whoever it is least for; unknown people count as credible",
+        "Somebody credible last responded {value} days ago, 30 days being added for every halving of how credible.",
+        _since,
+        family="cadence",
+        unit="days",
+        direction="down",
+        if_none=None,
+    ),
+]

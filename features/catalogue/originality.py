@@ -1,0 +1,83 @@
+"""Originality: what is the person's own, what is passed on, and what is repeated."""
+
+from functools import partial
+
+from features.aggregates.relations import is_any
+from features.aggregates.windows import count, ratio
+from features.catalogue.feature import Feature
+from features.events.event_table import NEGATIVE
+
+_feature = partial(
+    Feature,
+    family="originality",
+    over="lately",
+    unit="share",
+    direction="none",
+    actionable=True,
+    if_none=None,
+)
+
+FEATURES = [
+    _feature(
+        "original_share_90d",
+        "share of own pieces among all that the person made or reposted in the last 90 days",
+        "{value} of what was made or passed on in the last 90 days was the person's own.",
+        lambda lately: ratio(count(lately.creation), count(lately.creation | is_any(lately.verb, "repost"))),
+    ),
+    _feature(
+        "reply_share_90d",
+        "share of replies and quotes among the pieces made in the last 90 days",
+        "{value} of the pieces made in the last 90 days were replies or quotes.",
+        lambda lately: ratio(count(is_any(lately.verb, "reply", "quote")), count(lately.creation)),
+    ),
+    _feature(
+        "repeated_share_90d",
+        "share of the pieces made in the last 90 days that repeat an earlier one of them, over those whose "
+        "content is known",
+        "{value} of the pieces made in the last 90 days repeat an earlier one.",
+        lambda contents: ratio(contents.copies.sum() - contents.count(), contents.copies.sum()),
+        over="contents",
+    ),
+    _feature(
+        "repetitions_90d",
+        "how many of the pieces made in the last 90 days are known to repeat an earlier one of them",
+        "{value} of the pieces made in the last 90 days repeat an earlier one.",
+        lambda contents: contents.copies.sum() - contents.count(),
+        over="contents",
+        unit="pieces",
+        direction="down",
+        if_none=0.0,
+    ),
+    _feature(
+        "most_repeated_90d",
+        "how often the person's most repeated content was made in the last 90 days",
+        "The most repeated content was made {value} times in the last 90 days.",
+        lambda contents: contents.copies.max(),
+        over="contents",
+        unit="pieces",
+    ),
+    _feature(
+        "link_share_90d",
+        "share of the pieces made in the last 90 days that hold a link, over those whose links are known",
+        "{value} of the pieces made in the last 90 days hold a link.",
+        lambda lately: ratio(
+            count(lately.creation & (lately.links > 0)), count(lately.creation & lately.links.notnull())
+        ),
+    ),
+    _feature(
+        "reposts_made_90d",
+        "reposts made in the last 90 days",
+        "The person passed on {value} pieces in the last 90 days.",
+        lambda lately: count(is_any(lately.verb, "repost")),
+        unit="acts",
+        if_none=0.0,
+    ),
+    _feature(
+        "disapprovals_made_90d",
+        "dislikes, flags, unfollows and blocks made in the last 90 days",
+        "The person gave {value} dislikes, flags, unfollows and blocks in the last 90 days.",
+        lambda lately: count(is_any(lately.verb, *NEGATIVE)),
+        unit="acts",
+        if_none=0.0,
+    ),
+]

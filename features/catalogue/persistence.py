@@ -1,0 +1,59 @@
+"""Persistence: how long content keeps drawing engagement."""
+
+from functools import partial
+
+import ibis.expr.types as ir
+
+from features.aggregates.windows import DAY, count, ratio, when
+from features.catalogue.feature import Feature
+
+_feature = partial(Feature, family="persistence", over="pieces", unit="share", direction="none", if_none=None)
+
+
+def _lifetime(pieces: ir.Table) -> ir.IntegerValue:
+    """Microseconds from making to the last engagement; one that is dated before the making came at once."""
+    return (pieces.created_age - pieces.last_age).clip(lower=0)
+
+
+FEATURES = [
+    _feature(
+        "lifetime_days_90d",
+        "average days from the making of a piece to the last engagement with it, over the pieces made in the last 90 "
+        "days that drew any",
+        "Content keeps drawing engagement for {value} days on average.",
+        lambda pieces: when(pieces.created_age.notnull(), _lifetime(pieces).cast("float64")).mean() / DAY,
+        unit="days",
+    ),
+    _feature(
+        "after_a_day_share_90d",
+        "share of the last 90 days' engagements with content that came more than a day after it was made, or after a "
+        "making that is not known",
+        "{value} of the engagements came more than a day after the content was made.",
+        lambda pieces: ratio(pieces.after_a_day.sum(), pieces.reactions.sum()),
+    ),
+    _feature(
+        "after_a_week_share_90d",
+        "share of the last 90 days' engagements with content that came more than a week after it was made, or after "
+        "a making that is not known",
+        "{value} of the engagements came more than a week after the content was made.",
+        lambda pieces: ratio(pieces.after_a_week.sum(), pieces.reactions.sum()),
+    ),
+    _feature(
+        "passed_on_late_90d",
+        "reposts and quotes of the last 90 days that came more than a week after the content was made, or "
+        "after a making that is not known",
+        "Content older than a week was passed on {value} times in the last 90 days.",
+        lambda pieces: pieces.passed_on_late.sum(),
+        unit="acts",
+        if_none=0.0,
+    ),
+    _feature(
+        "lasting_pieces_90d",
+        "pieces of content that drew engagement in the last 90 days more than a week after they were made, or "
+        "after a making that is not known",
+        "{value} pieces of content drew engagement more than a week after they were made.",
+        lambda pieces: count(pieces.after_a_week > 0),
+        unit="pieces",
+        if_none=0.0,
+    ),
+]

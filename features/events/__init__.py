@@ -1,0 +1,1 @@
+"""Events: the event table, its engines, scopes, identities, encoded form, store, exclusions and erasure."""

@@ -1,0 +1,1 @@
+"""Importers: one module per source; each maps its input to the event table."""

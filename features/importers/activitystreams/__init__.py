@@ -1,0 +1,1 @@
+"""ActivityStreams: outboxes of ActivityPub servers and Mastodon archives."""

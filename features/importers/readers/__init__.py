@@ -1,0 +1,1 @@
+"""Readers: file formats, independent of the source."""

@@ -1,0 +1,135 @@
+"""Scanning of text files, line by line; lines that don't parse are kept with the reason."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from duckdb import Error as DuckDBError
+from ibis.backends.duckdb import Backend
+
+from features.errors import EventsError
+from features.events.engines import file_literal, literal
+from features.importers.readers.files import packing, readable
+
+MALFORMED = {
+    "MISSING COLUMNS": "too few fields",
+    "TOO MANY COLUMNS": "too many fields",
+    "UNQUOTED VALUE": "unbalanced quotes",
+    "LINE SIZE OVER MAXIMUM": "line too long",
+}
+KEPT = 500
+
+
+def numbered(rows: str) -> str:
+    """Write the SQL that numbers the rows of a query from 1, in the order of the file."""
+    return f"SELECT row_number() OVER () AS row, * FROM ({rows})"
+
+
+def scan(
+    backend: Backend,
+    file: Path,
+    columns: dict[str, str],
+    scratch: Path,
+    shape: Callable[[str], str] = numbered,
+    /,
+    **options: str,
+) -> str:
+    """Copy a text file into the Parquet file `scratch`, in the order of the file.
+
+    Parameters
+    ----------
+    backend : the engine that reads
+    file : plain, gzipped where its name ends in .gz, or packed with Zstandard where it ends in .zst
+    columns : for each column of the file, in order, the name it gets, or none where it isn't wanted
+    scratch : the Parquet file to write; its stem must be a name in SQL
+    shape : makes of the SQL of the wanted columns that of what is written, row by row; else `row`, the number among
+        the records that parse, comes before them. Numbering takes one core; `rows_of` does it afterwards on all
+    options : of DuckDB's `read_csv`, as SQL
+
+    Returns
+    -------
+    the name of DuckDB's table of the lines that don't parse
+
+    Raises
+    ------
+    EventsError : the file is truncated, is not UTF-8, or its lines end in different ways
+
+    """
+    rejects = f"rejects_{scratch.stem}"
+    held = readable(file, scratch)
+    try:
+        backend.con.execute(_copy(held, columns, scratch, rejects, shape, options))
+    except DuckDBError as error:
+        raise EventsError(f"{file} cannot be read: {_cause(error)}") from error
+    finally:
+        if held != file:
+            held.unlink()
+    _refuse_encoding(backend, rejects, file)
+    return rejects
+
+
+def rows_of(scratch: Path) -> str:
+    """Write the SQL of what `scan` wrote in a shape of its own, with `row`, the number among the records that parse."""
+    source = f"read_parquet({file_literal(scratch)}, file_row_number = true)"
+    return f"SELECT file_row_number + 1 AS row, * EXCLUDE file_row_number FROM {source}"
+
+
+def _copy(
+    file: Path,
+    columns: dict[str, str],
+    scratch: Path,
+    rejects: str,
+    shape: Callable[[str], str],
+    options: dict[str, str],
+) -> str:
+    settings = {
+        "auto_detect": "false",
+        "columns": "{" + ", ".join(f"{name}: 'VARCHAR'" for name in columns) + "}",
+        "compression": literal(packing(file)),
+        "store_rejects": "true",
+        "rejects_table": literal(rejects),
+        "rejects_scan": literal(f"{rejects}_scan"),
+        **options,
+    }
+    given = ", ".join(f"{name} = {value}" for name, value in settings.items())
+    wanted = ", ".join(f"{name} AS {field}" for name, field in columns.items() if field)
+    rows = shape(f"SELECT {wanted} FROM read_csv({file_literal(file)}, {given})")
+    return f"COPY ({rows}) TO {literal(str(scratch))} (FORMAT parquet)"
+
+
+def _cause(error: Exception) -> str:
+    text = str(error).splitlines()[0]
+    if "state machine" in text:
+        return "its lines seem to end in different ways; make them alike first, for instance with dos2unix."
+    return text
+
+
+def _refuse_encoding(backend: Backend, rejects: str, file: Path) -> None:
+    found = backend.con.execute(f"SELECT min(line) FROM {rejects} WHERE error_type = 'INVALID ENCODING'").fetchone()
+    if found and found[0] is not None:
+        raise EventsError(
+            f"{file} is not in UTF-8 at line {found[0]}; convert it first, for instance with iconv -f LATIN1 -t UTF-8."
+        )
+
+
+def with_malformed(good: str, rejects: str, header: int) -> str:
+    """Write the SQL that joins the records that parse with the lines that don't, numbered as they stand in the file.
+
+    Parameters
+    ----------
+    good : SQL with `row`, from `scan` or `rows_of`, `record` and `reason`, and any other columns, which are null for
+        the others
+    rejects : the table of the other lines, from `scan`
+    header : number of lines before the first record
+
+    """
+    reasons = " ".join(f"WHEN {literal(kind)} THEN {literal(text)}" for kind, text in MALFORMED.items())
+    return f"""
+        WITH good AS ({good}), bad AS (
+            SELECT (line - {header})::BIGINT AS row, row_number() OVER (ORDER BY line) AS rank, kind, csv_line FROM (
+                SELECT line, first(error_type) AS kind, first(csv_line) AS csv_line FROM {rejects} GROUP BY line)),
+        skipped AS (SELECT row - rank AS after, max(rank) AS lines FROM bad GROUP BY after)
+        SELECT good.* REPLACE (good.row + coalesce(skipped.lines, 0) AS row)
+        FROM good ASOF LEFT JOIN skipped ON good.row > skipped.after
+        UNION ALL BY NAME
+        SELECT row, left(csv_line, {KEPT}) AS record,
+            'malformed line: ' || CASE kind {reasons} ELSE lower(kind) END AS reason FROM bad"""

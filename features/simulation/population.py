@@ -1,0 +1,200 @@
+"""Who is in the community: kinds, pull, posting rates, interests, and when each person is there.
+
+How pull changes over months, so that the future is no copy of the past.
+When things happen: the hours of the day, the days of the week, and how long reactions take.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.simulation.community import DAY, HOUR, Community
+
+KINDS = ("ordinary", "lurker", "expert", "bot")
+ORDINARY, LURKER, EXPERT, BOT = range(4)
+
+# per kind, in the order of KINDS: lognormal medians and spreads (standard deviation of the logarithm)
+PULL = np.array([1.35, 0.4, 7.0, 0.01])
+PULL_SPREAD = np.array([1.6, 1.3, 1.1, 0.5])
+POSTS_PER_DAY = np.array([0.13, 0.006, 0.05, 2.0])
+POSTS_SPREAD = np.array([0.6, 0.9, 0.6, 0.3])
+HIGHEST_PULL = 0.1  # of the community, per post
+MOST_POSTS_PER_DAY = 50.0
+
+ABSENT_SHARE = 0.4
+ABSENCE_DAYS = (7.0, 28.0)
+YEAR = 365 * DAY
+NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class People:
+    """The true, lasting properties of everybody; arrays of length users, instants in microseconds since 1970.
+
+    `pull` is the expected number of engagements per post, `left` is NEVER for those who stay past the end, and
+    `away_from` starts a yearly absence of `away_for` microseconds (0 for those without one).
+    """
+
+    kind: np.ndarray
+    pull: np.ndarray
+    posts_per_day: np.ndarray
+    topic: np.ndarray
+    second_topic: np.ndarray
+    appetite: np.ndarray
+    joined: np.ndarray
+    left: np.ndarray
+    away_from: np.ndarray
+    away_for: np.ndarray
+
+    def there(self, user: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Tell who is there: joined, not yet left and not absent; shape as user and time."""
+        stayed = (self.joined[user] <= time) & (time < self.left[user])
+        return stayed & ((time - self.away_from[user]) % YEAR >= self.away_for[user])
+
+
+def draw_people(community: Community) -> People:
+    """Draw everybody from the community's seed.
+
+    Pull and posting rate are independent lognormals within a kind: how much somebody posts says little about how
+    much a post draws.
+    """
+    rng = community.generator("people")
+    users = community.users
+    kind = _kinds(community, rng)
+    topic, second = _topics(community, rng), _topics(community, rng)
+    joined, left = _stays(community, rng)
+    away_from, away_for = _absences(users, rng)
+    pull = _lognormal(PULL[kind], PULL_SPREAD[kind], rng)
+    posts = community.pace * _lognormal(POSTS_PER_DAY[kind], POSTS_SPREAD[kind], rng)
+    return People(
+        kind=kind,
+        pull=np.minimum(pull, HIGHEST_PULL * users),
+        posts_per_day=np.minimum(posts, MOST_POSTS_PER_DAY * community.pace),
+        topic=topic,
+        second_topic=second,
+        appetite=_appetites(kind, rng),
+        joined=joined,
+        left=left,
+        away_from=away_from,
+        away_for=away_for,
+    )
+
+
+def _kinds(community: Community, rng: np.random.Generator) -> np.ndarray:
+    shares = np.array([community.lurkers, community.experts, community.bots])
+    counts = np.rint(np.cumsum(shares) * community.users).astype(int)
+    kind = np.full(community.users, ORDINARY, dtype=np.int8)
+    for name, begin, end in zip((LURKER, EXPERT, BOT), (0, *counts), counts, strict=False):
+        kind[begin:end] = name
+    return rng.permutation(kind)
+
+
+def _topics(community: Community, rng: np.random.Generator) -> np.ndarray:
+    """Draw one topic per user, the k-th most popular with a weight of 1 / sqrt(k)."""
+    weight = 1 / np.sqrt(np.arange(1, community.topics + 1))
+    return rng.choice(community.topics, size=community.users, p=weight / weight.sum()).astype(np.int16)
+
+
+def _stays(community: Community, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    founder = rng.random(community.users) < community.founders
+    arrival = (rng.random(community.users) * community.days * DAY).astype(np.int64)
+    joined = community.begin + np.where(founder, 0, arrival)
+    stay = np.minimum(rng.exponential(community.stay_days, community.users), 100_000) * DAY
+    left = joined + np.maximum(stay, 1).astype(np.int64)
+    return joined, np.where(left < community.end, left, NEVER)
+
+
+def _absences(users: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    begins = (rng.random(users) * YEAR).astype(np.int64)
+    length = (rng.uniform(*ABSENCE_DAYS, users) * DAY).astype(np.int64)
+    return begins, np.where(rng.random(users) < ABSENT_SHARE, length, 0)
+
+
+def _appetites(kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw how much each engages with others, as a whole weight of 1 to 40; bots engage with nobody."""
+    weight = np.clip(np.rint(_lognormal(np.full(len(kind), 3.0), 1.0, rng)), 1, 40).astype(np.int64)
+    return np.where(kind == BOT, 0, weight)
+
+
+def _lognormal(median: np.ndarray, spread: np.ndarray | float, rng: np.random.Generator) -> np.ndarray:
+    return median * np.exp(spread * rng.standard_normal(len(median)))
+
+
+MEMORY = 0.95  # correlation of one week with the next
+SPREAD = 0.4  # standard deviation of the logarithm
+WEEK = 7 * DAY
+
+
+class Drift:
+    """A factor on everybody's pull that wanders by the week: exp of a stationary AR(1), with a mean of 1."""
+
+    def __init__(self, community: Community) -> None:
+        self.community = community
+        self.week = 0
+        self.level = self._shock()
+
+    def at(self, time: int) -> np.ndarray:
+        """Return the factors in the week of an instant; instants must not go back by a week or more.
+
+        The level x of a week follows `x' = MEMORY * x + sqrt(1 - MEMORY ** 2) * e` with standard normal e; the factor
+        is `exp(SPREAD * x - SPREAD ** 2 / 2)`.
+        """
+        while self.week < (time - self.community.begin) // WEEK:
+            self.week += 1
+            self.level = MEMORY * self.level + np.float32(np.sqrt(1 - MEMORY**2)) * self._shock()
+        return np.exp(SPREAD * self.level - SPREAD**2 / 2)
+
+    def _shock(self) -> np.ndarray:
+        rng = self.community.generator("drift", self.week)
+        return rng.standard_normal(self.community.users, dtype=np.float32)
+
+
+PEAK_HOUR = 19
+SWING = 0.75
+WEEKEND = 0.8
+MONDAY = 3 * 24  # hours from the Monday before 1970-01-01, a Thursday
+
+QUICK_MEDIAN, QUICK_SPREAD = 3.0 * HOUR, 1.4
+SLOW_MEDIAN, SLOW_SPREAD = 5.0 * DAY, 1.1
+LONGEST_DELAY = 120 * DAY
+NIGHT_HOURS = (6.0, 10.0)
+
+
+def _hours_of_week() -> np.ndarray:
+    """Return the relative activity of the 168 hours from Monday 00:00 UTC, with a mean of 1."""
+    hour = np.arange(168)
+    daily = 1 + SWING * np.cos(2 * np.pi * (hour % 24 - PEAK_HOUR) / 24)
+    weekly = np.where(hour // 24 >= 5, WEEKEND, 1.0)
+    return daily * weekly / (daily * weekly).mean()
+
+
+HOURS = _hours_of_week()
+PEAK = float(HOURS.max())
+
+
+def activity(time: np.ndarray) -> np.ndarray:
+    """Return how active people are at each instant (microseconds since 1970), relative to a mean of 1."""
+    return HOURS[(time // HOUR + MONDAY) % 168]
+
+
+def delays(slow: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw how long reactions take, in microseconds.
+
+    Parameters
+    ----------
+    slow : the chance of each reaction to be a late find (median 5 days) and not a quick one (median 3 hours)
+    rng : where the chance comes from
+
+    """
+    late = rng.random(len(slow), dtype=np.float32) < slow
+    median = np.where(late, np.float32(SLOW_MEDIAN), np.float32(QUICK_MEDIAN))
+    spread = np.where(late, np.float32(SLOW_SPREAD), np.float32(QUICK_SPREAD))
+    delay = median * np.exp(spread * rng.standard_normal(len(slow), dtype=np.float32))
+    return 1 + np.minimum(delay, LONGEST_DELAY).astype(np.int64)
+
+
+def awake(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Postpone what would happen in quiet hours, with the chance 1 - activity, by a night's sleep."""
+    asleep = np.flatnonzero(rng.random(len(time), dtype=np.float32) > activity(time))
+    time[asleep] += (rng.uniform(*NIGHT_HOURS, len(asleep)) * HOUR).astype(np.int64)
+    return time

@@ -1,1 +1,0 @@
-"""Sources: each module turns activity from somewhere into the event table, through the one door."""

@@ -1,1 +1,0 @@
-"""Access: who may ask, how much, how fast, and how what they send is held to limits."""

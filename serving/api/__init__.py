@@ -1,0 +1,1 @@
+"""The HTTP contract: schemas, examples, problems and dependencies of routes."""

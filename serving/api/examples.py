@@ -1,0 +1,243 @@
+"""Examples of answers, for OpenAPI: one person's, by a model whose score is `4 + 12 ln(expected audience)`.
+
+Examples of answers about people's rights, for OpenAPI.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from features.catalogue import CATALOGUE
+from serving.privacy.cases import CASE
+from serving.privacy.purposes import HEADER, LONGEST, PROHIBITED
+from serving.snapshots.ranking import After, Wanted
+from serving.snapshots.search import Cursor, written
+
+WHOSE = {"user": "ann", "scope": "all"}
+WHEN = {"as_of": "2017-07-30T00:00:00Z", "model_version": "3"}
+BEFORE = {"as_of": "2017-07-02T00:00:00Z", "model_version": "3"}
+PLACE = {"percentile": 97.5, "peer_percentile": 61.0, "evidence": "strong", "status": "scored"}
+STANDING = {"horizon_days": 28, "score": 48.71, "expected_audience": 41.5, "low": 24, "high": 66, **PLACE}
+STOOD = {"horizon_days": 28, "score": 45.21, "expected_audience": 31.0, "low": 17, "high": 51, **PLACE}
+CURSOR = written(Cursor(datetime(2017, 7, 30, tzinfo=UTC), "3", Wanted(), After(48.71, "ann")))
+PACE = CATALOGUE["credible_pace_28d"].tell(9.5)
+HEARD = CATALOGUE["credible_attention_365d"].tell(4.2)
+AWAY, BACK = (CATALOGUE["days_absent"].tell(days) for days in (30, 0))
+INTERVAL = {"low": 24, "high": 66, "level": 0.9}
+
+
+def _line(feature: str, value: float, points: float, sentence: str, typical: float) -> dict[str, Any]:
+    told = {"feature": feature, "family": CATALOGUE[feature].family, "value": value, "points": points}
+    return told | {"sentence": sentence, "typical": typical}
+
+
+def _reason(feature: str, points: float, sentence: str) -> dict[str, Any]:
+    return {"sentence": sentence, "points": points, "family": CATALOGUE[feature].family, "features": [feature]}
+
+
+SCORE = WHOSE | WHEN | STANDING
+EXPLANATION = {
+    **WHOSE,
+    **WHEN,
+    "score": 48.71,
+    "unclipped": 48.71,
+    "base": 30.0,
+    "baseline": "the average of the 72,000 rows (a user at an instant) that the model was trained on",
+    "clipping": 0.0,
+    "families": {"reach": 14.21, "network": 6.5, "cadence": -2.0},
+    "lines": [
+        _line("credible_pace_28d", 9.5, 14.21, PACE, 1.4),
+        _line("credible_attention_365d", 4.2, 6.5, HEARD, 0.9),
+        _line("days_absent", 30.0, -2.0, AWAY, 0.0),
+    ],
+    "reasons_for": [PACE, HEARD],
+    "reasons_against": [AWAY],
+    "reasons": [
+        _reason("credible_pace_28d", 14.21, PACE),
+        _reason("credible_attention_365d", 6.5, HEARD),
+        _reason("days_absent", -2.0, AWAY),
+    ],
+    "held_back": [],
+    "interval": INTERVAL,
+    "evidence": "strong",
+    "expected_audience": 41.5,
+    "status": "scored",
+    "missing": None,
+}
+HISTORY = {
+    **WHOSE,
+    "points": [BEFORE | STOOD, WHEN | STANDING],
+    "absent": ["2017-06-04T00:00:00Z"],
+    "damaged": [],
+    "earlier": None,
+}
+CHANGE = {
+    **WHOSE,
+    "before": BEFORE | {"score": 45.21, "unclipped": 45.21, "expected_audience": 31.0, "evidence": "strong"},
+    "after": WHEN | {"score": 48.71, "unclipped": 48.71, "expected_audience": 41.5, "evidence": "strong"},
+    "change": 3.5,
+    "parts": {"own": -2.0, "others": 5.5, "time": 0.0, "model": 0.0, "scale": 0.0, "clipping": 0.0},
+    "lines": [
+        {"part": "others", "feature": "credible_pace_28d", "family": "reach", "before": 6.0, "after": 9.5}
+        | {"points": 5.5, "sentence": PACE},
+        {"part": "own", "feature": "days_absent", "family": "cadence", "before": 0.0, "after": 30.0}
+        | {"points": -2.0, "sentence": AWAY},
+    ],
+    "reasons_up": [PACE],
+    "reasons_down": [AWAY],
+    "reasons": [_reason("credible_pace_28d", 5.5, PACE), _reason("days_absent", -2.0, AWAY)],
+    "remarks": [],
+    "status": "scored",
+    "missing": None,
+}
+WHAT_IF = {
+    **WHOSE,
+    **WHEN,
+    "horizon_days": 28,
+    "score": 48.71,
+    "expected_audience": 41.5,
+    "interval": INTERVAL,
+    "evidence": "strong",
+    "peers": 1843,
+    "away_days": None,
+    "asked": None,
+    "in_own_hands": [
+        {
+            "changes": [
+                {"feature": "days_absent", "before": 30.0, "after": 0.0, "asked": True, "actionable": True}
+                | {"outside": False, "points": 2.0, "sentence": BACK}
+            ],
+            "asks": 0.1,
+            "score": 50.71,
+            "gain": 2.0,
+            "other_lines": 0.0,
+            "clipping": 0.0,
+            "expected_audience": 49.03,
+            "low": 29,
+            "high": 77,
+            "in_own_hands": True,
+        }
+    ],
+    "in_others_hands": None,
+    "notes": ["What is in the person's own hands can only undo what holds a score down."],
+    "association": "This is an association found among people, no promise.",
+}
+PAGE = WHEN | {"scope": "all", "matching": 1843, "users": [SCORE], "next_cursor": CURSOR}
+SCORES = WHEN | {"scope": "all", "scores": [SCORE], "unknown": ["bob"]}
+ROWS = {
+    "model_version": "3",
+    "horizon_days": 28,
+    "scores": [{"score": 48.71, "unclipped": 48.71, "expected_audience": 41.5, "low": 24, "high": 66}],
+}
+MODEL = {
+    "model_version": "3",
+    "horizon_days": 28,
+    "catalogue": CATALOGUE.fingerprint,
+    "features": [feature.name for feature in CATALOGUE.scored],
+    "scale": {"anchor": 4.0, "points_per_nat": 12.0},
+    "interval": {"level": 0.9, "bands": [{"edge": 0.0, "margin": 0.1}, {"edge": 20.0, "margin": 0.25}]},
+    "facts": {"as_of": "2017-07-02T00:00:00+00:00", "rows": 72000},
+    "figures": None,
+}
+OPTED_OUT = {"user": "ann", "opted_out": True, "since": "2017-08-01T09:00:00Z"}
+OPTED_IN = {"user": "ann", "opted_out": False, "since": None}
+RECEIPT = {
+    "receipt": "5f0c6e0a1b9d4c7788f3a2d1",
+    "person": "9a4c1f62b80e7d53aa02c9e41f7b6d3850e2c4b19f8a7d6c5b4e3f2a1908d7c6",
+    "asked": "2017-08-01T09:00:00Z",
+    "finished": None,
+    "removed": [{"place": "snapshot 2017-07-30T000000Z_v3", "rows": 1}],
+    "failed": [],
+    "remains": ["The registered model versions (3) may have learnt from the person's rows among everybody's."],
+}
+HEALTH = {"status": "ok"}
+READY = {"status": "ready", **WHEN, "users": 73720, "stale": {}}
+
+
+def catalogue() -> dict[str, Any]:
+    """Return the catalogue's answer, cut after its first feature."""
+    first = next(iter(CATALOGUE))
+    kept = ("name", "family", "unit", "meaning", "direction", "actionable", "sentence")
+    return {"catalogue": CATALOGUE.fingerprint, "features": [{key: getattr(first, key) for key in kept}]}
+
+
+def answered(example: dict[str, Any], status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """Document for OpenAPI what a route answers when all is well."""
+    return {status: {"content": {"application/json": {"example": example}}}}
+
+
+def answered_either(**examples: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """Document for OpenAPI several things that a route answers when all is well, by name."""
+    named = {name: {"value": example} for name, example in examples.items()}
+    return {200: {"content": {"application/json": {"examples": named}}}}
+
+
+SAID = "I was not away in July: the import left out the other network."
+REASONS = "The import of July was repeated; the score of 2 August is made from all networks."
+PURPOSES = {
+    "header": HEADER,
+    "demanded": False,
+    "longest": LONGEST,
+    "prohibited": [
+        {"name": each.name, "reason": each.reason, "words": list(each.phrases), "alone": sorted(each.alone)}
+        for each in PROHIBITED
+    ],
+}
+READS: dict[str, Any] = {
+    "user": "ann",
+    "reads": [
+        {
+            "time": "2017-08-01T09:30:00.125Z",
+            "request_id": "8f14e45fceea467a9c1f0d3b5a7e2c64",
+            "method": "GET",
+            "route": "/v1/users/{user}/explanation",
+            "status": 200,
+            "key": "3f1c9a5be020",
+            "name": "dashboard",
+            "purpose": "community moderation",
+            "refused": None,
+            "instants": {},
+            "as_of": "2017-07-30T00:00:00Z",
+            "model_version": "3",
+            "people": 1,
+        }
+    ],
+    "earlier": None,
+    "illegible": [],
+}
+OPENED = {
+    "case": CASE,
+    "user": "ann",
+    "scope": "all",
+    "as_of": "2017-07-30T00:00:00Z",
+    "model_version": "3",
+    "state": "open",
+    "opened": "2017-08-01T10:00:00.000Z",
+}
+RESOLVED = {"decision": "corrected", "reasons": REASONS, "resolved": "2017-08-02T15:00:00.000Z"}
+OUTCOME = {**OPENED, "said": SAID, **RESOLVED, "state": "resolved"}
+LISTED = OUTCOME | {"opened_by": "website", "resolved_by": "reviewers"}
+WAITING = LISTED | {"state": "open", "decision": None, "reasons": None, "resolved": None, "resolved_by": None}
+CASE_PAGE = {"cases": [WAITING], "next_cursor": None}
+
+
+def _paired(line: Any) -> dict[str, Any]:
+    side = {name: line[name] for name in ("value", "points", "sentence")}
+    return {"feature": line["feature"], "then": side, "now": side, "moved": 0.0}
+
+
+LINES: Any = EXPLANATION["lines"]
+CASE_FILE = {
+    "case": WAITING,
+    "explanation": EXPLANATION,
+    "today": {
+        "now": EXPLANATION,
+        "absent": None,
+        "same_snapshot": True,
+        "same_model": True,
+        "moved": 0.0,
+        "lines": [_paired(line) for line in LINES],
+    },
+    "others": [],
+}
+CONTEST = {"contest": {"summary": "What is wrong, in the person's words", "value": {"said": SAID, "scope": "all"}}}
+RESOLUTION = {"corrected": {"summary": "Something was wrong", "value": {"decision": "corrected", "reasons": REASONS}}}

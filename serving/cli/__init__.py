@@ -1,0 +1,1 @@
+"""The `clout` command."""

@@ -1,0 +1,1 @@
+"""Middleware: everything a request passes before it reaches a route."""

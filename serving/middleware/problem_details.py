@@ -1,0 +1,68 @@
+"""Problem details: the one shape of every error (RFC 9457, application/problem+json)."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request, Response
+from pydantic import BaseModel, Field
+from starlette.types import Scope
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Invalid(BaseModel):
+    """One thing in a request that does not fit."""
+
+    where: str = Field(examples=["body.rows.0.engagers_28d"])
+    detail: str = Field(examples=["Input should be a valid number"])
+
+
+class Problem(BaseModel):
+    """Problem details for HTTP APIs, RFC 9457."""
+
+    type: str = Field(
+        description="What kind of problem; about:blank where the status says it all",
+        examples=["urn:clout:problem:unknown-user"],
+    )
+    title: str = Field(description="The kind in words", examples=["Unknown user"])
+    status: int = Field(description="The HTTP status", examples=[404])
+    detail: str = Field(description="What was found, what was expected and what to do")
+    instance: str = Field(description="The path that was asked for", examples=["/v1/users/ann/score"])
+    request_id: str | None = Field(None, description="As in the header X-Request-ID and the service's log")
+    errors: list[Invalid] | None = Field(None, description="Of an invalid request: what does not fit, the first 20")
+    missing: dict[str, str] | None = Field(None, description="Of a service that is not ready: what is absent, and why")
+
+
+def refusal(
+    scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None, kind: str | None = None
+) -> Response:
+    """Make the problem with which a request is refused before any route sees it."""
+    return problem_response(Request(scope), status, detail, kind, headers)
+
+
+def problem_head(status: int, kind: str | None) -> dict[str, Any]:
+    """Return the members that every problem of a kind and status shares."""
+    return {
+        "type": f"urn:clout:problem:{kind}" if kind else "about:blank",
+        "title": kind.replace("-", " ").capitalize() if kind else HTTPStatus(status).phrase,
+        "status": status,
+    }
+
+
+def problem_response(
+    request: Request,
+    status: int,
+    detail: str,
+    kind: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    **more: object,
+) -> Response:
+    """Return a problem as an HTTP response, with the id of the request where it has one."""
+    where = quote(request.scope["path"], errors="replace")
+    body = problem_head(status, kind) | {"detail": detail, "instance": where}
+    if "request_id" in request.scope.get("state", {}):
+        body["request_id"] = request.state.request_id
+    return Response(json.dumps(body | more), status, headers, MEDIA_TYPE)

@@ -1,0 +1,1 @@
+"""Privacy: purposes, audit log, cases and deletion."""

@@ -1,0 +1,75 @@
+"""A contested score beside today's: what a reviewer of a case looks at."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from features.errors import CloutError
+from serving.privacy.cases import Case
+from serving.snapshots.explanation import Explanation
+from serving.snapshots.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Side:
+    """A line of one of the two ledgers."""
+
+    value: float | None
+    points: float
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What a feature is worth then and now; None where a ledger has no such line. `moved` is now less then, points."""
+
+    feature: str
+    then: Side | None
+    now: Side | None
+    moved: float
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A contested explanation beside that of the newest snapshot.
+
+    `now` is the latter, None where there is none, and `absent` says why. `same_snapshot` and `same_model` say whether
+    it is of the snapshot, and by the model, that the case is about; `moved` is the score now less the score then.
+    `lines` are those of both ledgers, what moved most first.
+    """
+
+    now: Explanation | None
+    absent: str | None
+    same_snapshot: bool
+    same_model: bool
+    moved: float | None
+    lines: tuple[Pair, ...]
+
+
+def compared(case: Case, newest: Callable[[], Snapshot]) -> Compared:
+    """Put the explanation that is frozen in a case beside that of the newest snapshot; what is absent is said."""
+    try:
+        now = newest().explain(case.user, case.scope)
+    except CloutError as error:
+        return Compared(None, str(error), False, False, None, ())
+    same_model = now.model_version == case.model_version
+    return Compared(
+        now=now,
+        absent=None,
+        same_snapshot=same_model and now.as_of == case.as_of,
+        same_model=same_model,
+        moved=now.score - case.explanation["score"],
+        lines=_paired(case.explanation["lines"], now),
+    )
+
+
+def _paired(then: list[dict[str, Any]], now: Explanation) -> tuple[Pair, ...]:
+    before = {line["feature"]: Side(line["value"], line["points"], line["sentence"]) for line in then}
+    after = {line.feature: Side(line.value, line.points, line.sentence) for line in now.lines}
+    pairs = [_pair(name, before.get(name), after.get(name)) for name in {**before, **after}]
+    return tuple(sorted(pairs, key=lambda pair: -abs(pair.moved)))
+
+
+def _pair(feature: str, then: Side | None, now: Side | None) -> Pair:
+    moved = (now.points if now else 0.0) - (then.points if then else 0.0)
+    return Pair(feature, then, now, moved)

@@ -1,0 +1,1 @@
+"""Review: what reviewers ask beyond a single explanation."""

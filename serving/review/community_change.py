@@ -1,0 +1,197 @@
+"""Movements: how a whole community's scores changed between two snapshots, who moved most, and why."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.errors import OutputError, UnknownUserError
+from serving.review.score_change import change, remarks
+from serving.snapshots.layout import FEATURES_FILE, told, whole, written_aside
+from serving.snapshots.snapshot import Snapshot
+from training.explanation.reasons import INSUFFICIENT
+from training.explanation.score_change import PARTS, changes, furthest
+
+ROWS_AT_ONCE = 65_536
+MOVED_POINTS = 5.0
+EDGES = (-100.0, -20.0, -10.0, -5.0, -1.0, 1.0, 5.0, 10.0, 20.0, 100.0)
+KEPT = ["score_from", "score_to", *PARTS]
+
+
+@dataclass(frozen=True)
+class Mover:
+    """One of those who moved most: scores, the sums of the parts, and up to four sentences each way."""
+
+    user: str
+    before: float
+    after: float
+    change: float
+    parts: dict[str, float]
+    reasons_up: tuple[str, ...]
+    reasons_down: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PartSize:
+    """What a part did over the users judged: its mean (points, signed), and the mean of its size."""
+
+    mean: float
+    size: float
+
+
+@dataclass(frozen=True)
+class Bin:
+    """How many users changed by `low` to `high` points: `low` included, `high` not, but of the last."""
+
+    low: float
+    high: float
+    users: int
+
+
+@dataclass(frozen=True)
+class Movements:
+    """How the scores of a scope changed from one snapshot to a later one.
+
+    `users` have a score in both; `only_before` and `only_after` in one, and no change. Of the `users`, those with
+    `insufficient_evidence` at either instant are not judged; all figures from `judged` on are of the others: the
+    `share` who moved by more than `points`, the `median` change, the `parts`, the `histogram` of changes, and
+    `largest`, who moved most.
+    """
+
+    scope: str
+    before: str
+    after: str
+    model_versions: tuple[str, str]
+    users: int
+    only_before: int
+    only_after: int
+    insufficient_evidence: int
+    judged: int
+    points: float
+    share: float
+    median: float
+    parts: dict[str, PartSize]
+    histogram: tuple[Bin, ...]
+    largest: tuple[Mover, ...]
+    remarks: tuple[str, ...]
+
+
+def movements(
+    before: Snapshot, after: Snapshot, scope: str = "all", top: int = 10, out: Path | None = None
+) -> Movements:
+    """Split everybody's change, tell who moved most, and write all of it where asked.
+
+    Parameters
+    ----------
+    before, after : the snapshots, the earlier first
+    scope : of the scores
+    top : how many of those who moved most
+    out : a Parquet file, which appears whole or not at all: user, scope, score_from, score_to, change, the six of
+        PARTS (which add up to `change` within 1e-6), evidence_from, evidence_to, the points of every feature's move
+        under its name, and under `model_NAME` what the new model makes of each beside the old one
+
+    Raises
+    ------
+    UnknownUserError : nobody has a score of that scope in both
+    CatalogueError, SnapshotError, RegistryError : as of `change`
+    OutputError : a folder is there, or the disk refuses
+
+    """
+    if out is not None and out.is_dir():
+        raise OutputError(f"{out} is a folder; expected the name of a Parquet file for the changes.")
+    pairs, only = _pairs(before, after, scope)
+    tables = _tables(before, after, scope, pairs)
+    kept = [table[["user", *KEPT, "known"]] for table in (tables if out is None else _written(tables, out))]
+    everybody = pd.concat(kept, ignore_index=True)
+    judged = everybody[everybody["known"]].reset_index(drop=True)
+    moves = (judged["score_to"] - judged["score_from"]).to_numpy()
+    return Movements(
+        scope=scope,
+        before=told(before.as_of),
+        after=told(after.as_of),
+        model_versions=(before.model_version, after.model_version),
+        users=len(everybody),
+        only_before=only[0],
+        only_after=only[1],
+        insufficient_evidence=len(everybody) - len(judged),
+        judged=len(judged),
+        points=MOVED_POINTS,
+        share=float((np.abs(moves) > MOVED_POINTS).mean()) if len(moves) else 0.0,
+        median=float(np.median(moves)) if len(moves) else 0.0,
+        parts={part: _size(judged[part]) for part in PARTS},
+        histogram=_histogram(moves),
+        largest=tuple(_mover(before, after, judged["user"].iloc[k], scope) for k in furthest(moves, top)),
+        remarks=remarks(before.bundle, after.bundle),
+    )
+
+
+def _pairs(before: Snapshot, after: Snapshot, scope: str) -> tuple[pd.DataFrame, tuple[int, int]]:
+    """Return user, and where each stands in both snapshots; and how many stand in the first or the second alone."""
+    places = [_of_scope(snapshot, scope) for snapshot in (before, after)]
+    pairs = places[0].merge(places[1], on="user", suffixes=("_from", "_to"))
+    if pairs.empty:
+        raise UnknownUserError(
+            f"nobody has a score of the scope {scope!r} both as of {told(before.as_of)} ({len(places[0]):,} users) and "
+            f"as of {told(after.as_of)} ({len(places[1]):,}); give a --scope that both snapshots hold."
+        )
+    return pairs, (len(places[0]) - len(pairs), len(places[1]) - len(pairs))
+
+
+def _of_scope(snapshot: Snapshot, scope: str) -> pd.DataFrame:
+    places = snapshot.of_scope(scope)
+    held = snapshot.scores.select(["user", "evidence"]).take(pa.array(places))
+    return pd.DataFrame({name: held.column(name).to_pandas() for name in held.column_names}).assign(place=places)
+
+
+def _tables(before: Snapshot, after: Snapshot, scope: str, pairs: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Yield everybody's change, part by part of the community, with `known`: whether there is enough evidence."""
+    for start in range(0, len(pairs), ROWS_AT_ONCE):
+        users = pairs.iloc[start : start + ROWS_AT_ONCE].reset_index(drop=True)
+        old, new = (_rows(snapshot, users[place]) for snapshot, place in ((before, "place_from"), (after, "place_to")))
+        made = changes(before.bundle, after.bundle, old, new)
+        grades = users[["evidence_from", "evidence_to"]].astype(str)
+        change = (made.figures["score_to"] - made.figures["score_from"]).rename("change")
+        ends, parts = made.figures[["score_from", "score_to"]], made.figures[list(PARTS)]
+        columns = [users[["user"]].assign(scope=scope), ends, change, parts, grades]
+        known = (grades != INSUFFICIENT).all(axis=1).rename("known")
+        yield pd.concat([*columns, made.moved, made.model.add_prefix("model_"), known], axis=1)
+
+
+def _rows(snapshot: Snapshot, places: pd.Series) -> pd.DataFrame:
+    with whole(snapshot.folder / FEATURES_FILE):
+        return snapshot.features.rows(places.to_numpy(), list(snapshot.features.features))
+
+
+def _written(tables: Iterator[pd.DataFrame], out: Path) -> Iterator[pd.DataFrame]:
+    """Write each table while it goes by."""
+    first = next(tables)
+    schema = _table(first).schema
+    with written_aside(out) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for table in (first, *tables):
+            writer.write_table(_table(table))
+            yield table
+
+
+def _table(frame: pd.DataFrame) -> pa.Table:
+    return pa.Table.from_pandas(frame.drop(columns="known"), preserve_index=False).replace_schema_metadata(None)
+
+
+def _size(points: pd.Series) -> PartSize:
+    if points.empty:
+        return PartSize(0.0, 0.0)
+    return PartSize(float(points.mean()), float(points.abs().mean()))
+
+
+def _histogram(moves: np.ndarray) -> tuple[Bin, ...]:
+    counts, _ = np.histogram(moves, EDGES)
+    return tuple(Bin(low, high, int(n)) for low, high, n in zip(EDGES, EDGES[1:], counts, strict=False))
+
+
+def _mover(before: Snapshot, after: Snapshot, user: str, scope: str) -> Mover:
+    found = change(before, after, user, scope)
+    scores = found.before.score, found.after.score, found.change
+    return Mover(user, *scores, found.parts, found.reasons_up, found.reasons_down)

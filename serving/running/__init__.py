@@ -1,1 +1,0 @@
-"""Running: the state a service answers from, renewed while it answers, with its log and metrics."""

@@ -1,0 +1,1 @@
+"""The running process: state, reload, workers, metrics."""

@@ -1,0 +1,151 @@
+"""The mirror: a replica's own folder of snapshots, kept as the shared database says."""
+
+import fcntl
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from features.atomic_files import replace
+from features.errors import OutputError, SnapshotError
+from serving.snapshots.publishing import Digest, Listed, Shared, digest, mark, marked
+from serving.snapshots.repository import list_snapshots
+from training.home import Home
+
+LOCK = ".mirror.lock"
+SCRATCH = ".fetching"
+
+
+class Mirror:
+    """Fetches what the database lists and the home lacks, and drops what it fetched and is no longer listed.
+
+    Snapshots that were never published stay where they are. Several processes of one home wait for each other.
+
+    Parameters
+    ----------
+    home : of the replica; its `database` is the one that is followed
+    fetched : called after each snapshot that came, so that it answers before the next is fetched
+
+    """
+
+    def __init__(self, home: Home, fetched: Callable[[], None]):
+        self._home, self._fetched = home, fetched
+        self._shared: Shared | None = None
+
+    def listed(self) -> tuple[Listed, ...]:
+        """Tell, cheaply, what the database holds.
+
+        Raises
+        ------
+        RecordsError : it cannot be reached, or is no PostgreSQL
+
+        """
+        return self._database().listed()
+
+    def follow(self) -> tuple[Listed, ...]:
+        """Bring the home to what the database holds, the newest first; return what that is.
+
+        Raises
+        ------
+        RecordsError : the database cannot be reached
+        SnapshotError : what it holds is damaged, or nothing any more; all else was fetched
+        OutputError : the disk refuses
+
+        """
+        with self._alone() as scratch:
+            listed = self.listed()
+            self._check_not_emptied(listed)
+            failed = [error for each in listed if (error := self._take(each, scratch)) is not None]
+            self._drop({each.name for each in listed}, scratch)
+        if failed:
+            raise failed[0]
+        return listed
+
+    def _take(self, listed: Listed, scratch: Path) -> SnapshotError | None:
+        """Fetch a snapshot that is not held; return the error where it is damaged."""
+        try:
+            if self._holds(listed):
+                return None
+            self._fetch(listed, scratch)
+        except SnapshotError as error:
+            return error
+        self._fetched()
+        return None
+
+    def _holds(self, listed: Listed) -> bool:
+        folder = self._home.snapshots / listed.name
+        if marked(folder) == listed.sha256:
+            return True
+        if not folder.is_dir() or digest(folder).sha256 != listed.sha256:
+            return False
+        mark(folder, listed.sha256)
+        return True
+
+    def _fetch(self, listed: Listed, scratch: Path) -> None:
+        made, came = scratch / listed.name, Digest()
+        with self._database().parts(listed) as found:
+            for path, held in found:
+                came.add(path, held)
+                self._write(self._within(made, path, listed), held)
+        if came.sha256 != listed.sha256:
+            wanted = f"expected {listed.bytes:,} of SHA-256 {listed.sha256[:12]}"
+            raise self._damaged(listed, f"{came.bytes:,} bytes of SHA-256 {came.sha256[:12]}, {wanted}")
+        mark(made, listed.sha256)
+        replace(made, self._home.snapshots / listed.name, scratch)
+
+    def _within(self, made: Path, path: str, listed: Listed) -> Path:
+        """Return where a part belongs, which is nowhere but in the snapshot's folder."""
+        file = made / path
+        if not file.resolve().is_relative_to(made.resolve()):
+            raise self._damaged(listed, f"a file named {path!r}, expected one within the snapshot")
+        return file
+
+    def _write(self, file: Path, held: bytes) -> None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("ab") as out:
+                out.write(held)
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def _drop(self, names: set[str], scratch: Path) -> None:
+        for folder in list_snapshots(self._home):
+            if folder.name not in names and marked(folder) is not None:
+                folder.rename(scratch / f"dropped-{folder.name}")
+
+    def _check_not_emptied(self, listed: tuple[Listed, ...]) -> None:
+        held = [folder for folder in list_snapshots(self._home) if marked(folder) is not None]
+        if held and not listed:
+            raise SnapshotError(
+                f"{self._database().place} holds no snapshots, expected the {len(held)} that were fetched from it, "
+                "which stay: put its backup back, or publish with 'clout score'."
+            )
+
+    def _damaged(self, listed: Listed, found: str) -> SnapshotError:
+        place = f"{listed.name} in {self._database().place}"
+        return SnapshotError(f"the snapshot {place} is damaged: {found}. Make it anew with 'clout score'.")
+
+    def _database(self) -> Shared:
+        if self._shared is None:
+            self._shared = Shared(self._home)
+        return self._shared
+
+    @contextmanager
+    def _alone(self) -> Iterator[Path]:
+        """Wait for other processes of this home; yield a folder on the same disk, which what was left in is cleared."""
+        scratch = self._home.snapshots / SCRATCH
+        try:
+            self._home.snapshots.mkdir(parents=True, exist_ok=True)
+            with (self._home.snapshots / LOCK).open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                shutil.rmtree(scratch, ignore_errors=True)
+                scratch.mkdir()
+                try:
+                    yield scratch
+                finally:
+                    shutil.rmtree(scratch, ignore_errors=True)
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: OSError) -> OutputError:
+        return OutputError(f"{self._home.snapshots} cannot be written: {error}.")

@@ -1,0 +1,193 @@
+"""The check before a start: what a service needs, what of it was found, and what to do about the rest."""
+
+import logging
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from urllib.parse import urlsplit
+
+from features.errors import CloutError
+from serving.middleware.api_keys import read_keys
+from serving.middleware.authentication import check_guarded
+from serving.runtime.champion_cache import kept
+from serving.runtime.state import Service
+from serving.runtime.watcher import Watcher
+from serving.runtime.workers import listening
+from serving.snapshots.layout import told
+from serving.snapshots.publishing import Shared
+from training.home import Home
+from training.registry.model_registry import champion_version
+
+GiB = 1 << 30
+log = logging.getLogger("clout")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a service needs.
+
+    Parameters
+    ----------
+    name : what it is
+    holds : whether it is as it should be
+    found, expected : in words
+    run : what to do where it does not hold
+
+    """
+
+    name: str
+    holds: bool
+    found: str
+    expected: str
+    run: str
+
+    @property
+    def told(self) -> str:
+        """The finding as one line; one that holds needs no advice."""
+        if self.holds:
+            return f"{self.name}: {self.found}"
+        return f"{self.name}: {self.found.rstrip('.')}; expected {self.expected}; {self.run}"
+
+    def as_dict(self) -> dict:
+        """Return the finding for machines."""
+        return asdict(self)
+
+
+def check_start(home: Home, host: str, port: int) -> list[Finding]:
+    """Look for everything that a service of a home on an address needs; nothing is changed, but a file is tried."""
+    held: list[Service] = []
+    watcher = Watcher(home, held.append)
+    watcher.look_here()
+    service = watcher.service()
+    return [
+        *check_place(home),
+        _champion(home, service),
+        _snapshot(service),
+        _registry(home),
+        _database(home),
+        _keys(home, host),
+        _port(host, port),
+    ]
+
+
+def check_place(home: Home) -> list[Finding]:
+    """Look at the home and its disk alone, which takes no time."""
+    return [_home(home), _disk(home)]
+
+
+def log_missing(findings: list[Finding]) -> None:
+    """Say in the log what does not hold."""
+    for finding in findings:
+        if not finding.holds:
+            log.warning("%s", finding.told)
+
+
+def _home(home: Home) -> Finding:
+    folder = home.folder
+    expected, run = "a folder that can be written to", "run: clout demo, or set CLOUT_HOME to where the models are"
+    if not folder.is_dir():
+        # A replica makes its home when its first snapshot comes.
+        fits = home.database is not None and not folder.exists()
+        return Finding("home", fits, f"{folder} is not there{' yet' if fits else ''}", expected, run)
+    try:
+        with TemporaryFile(dir=folder):
+            return Finding("home", True, f"{folder} can be written to", expected, run)
+    except OSError as error:
+        return Finding("home", False, f"{folder} cannot be written to ({error.strerror})", expected, _own(folder))
+
+
+def _own(folder: Path) -> str:
+    return f"run: chown -R $(id -u) {folder}"
+
+
+def _disk(home: Home) -> Finding:
+    there = next(place for place in (home.folder, *home.folder.resolve().parents) if place.exists())
+    free, needed = shutil.disk_usage(there).free, max(GiB, 2 * _largest(home))
+    found, expected = f"{free / GiB:.1f} GiB free at {there}", f"{needed / GiB:.1f} GiB, for two snapshots as they come"
+    return Finding("disk", free >= needed, found, expected, f"make room there, or move the home: du -sh {home.folder}")
+
+
+def _largest(home: Home) -> int:
+    """Return the bytes of the largest snapshot."""
+    folders = [each for each in home.snapshots.iterdir() if each.is_dir()] if home.snapshots.is_dir() else []
+    return max((sum(_sizes(folder)) for folder in folders), default=0)
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    return (file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _champion(home: Home, service: Service) -> Finding:
+    expected, run = "a champion that loads against this catalogue", "run: clout train EVENTS"
+    try:
+        champion = service.champion
+    except CloutError as error:
+        last = kept(home)
+        meanwhile = f" A start would answer by version {last.version}, which was loaded last." if last else ""
+        return Finding("champion", False, f"{error}{meanwhile}", expected, run)
+    of = str(champion.bundle.facts["as_of"])[:10]
+    found = f"version {champion.version}, of {len(champion.bundle.features)} features, trained on what came before {of}"
+    return Finding("champion", True, found, expected, run)
+
+
+def _snapshot(service: Service) -> Finding:
+    expected = "a snapshot whose files are there and agree"
+    run = "run: clout score EVENTS --as-of T --out scores.parquet"
+    try:
+        snapshot = service.snapshot()
+    except CloutError as error:
+        return Finding("snapshot", False, str(error), expected, run)
+    found = f"{told(snapshot.as_of)} by version {snapshot.model_version}, {snapshot.users:,} users, whole"
+    return Finding("snapshot", True, found, expected, run)
+
+
+def _registry(home: Home) -> Finding:
+    place = _shown(home.registry_uri)
+    expected, run = "an MLflow registry that answers", "set MLFLOW_TRACKING_URI, or run: clout train EVENTS"
+    try:
+        version = champion_version(home)
+    except CloutError as error:
+        return Finding("registry", False, str(error).replace(home.registry_uri, place), expected, run)
+    held = f"its champion is version {version}" if version else "it has no champion yet"
+    return Finding("registry", True, f"{place} answers; {held}", expected, run)
+
+
+def _database(home: Home) -> Finding:
+    expected = "a PostgreSQL that answers"
+    run = "set CLOUT_DATABASE to postgresql://USER@HOST/NAME, or start the server"
+    if not home.database:
+        return Finding("database", True, "none is asked for: snapshots are those of the home", expected, run)
+    try:
+        shared = Shared(home)
+        listed = shared.listed()
+    except CloutError as error:
+        return Finding("database", False, str(error), expected, run)
+    newest = f", the newest {listed[0].name}" if listed else ""
+    return Finding("database", True, f"{shared.place} holds {len(listed)} snapshots{newest}", expected, run)
+
+
+def _keys(home: Home, host: str) -> Finding:
+    expected, run = "API keys wherever others can reach the service", "run: clout keys add NAME --scope read"
+    try:
+        guarded, keys = check_guarded(home, host), read_keys(home)
+    except CloutError as error:
+        return Finding("keys", False, str(error), expected, run)
+    where = host if guarded else f"{host}, which this machine alone can reach"
+    return Finding("keys", True, f"{len(keys)} for {where}", expected, run)
+
+
+def _port(host: str, port: int) -> Finding:
+    expected, run = "an address that is free", f"run: clout serve --port {port + 1 if port < 65_535 else 0}"
+    try:
+        listening(host, port).close()
+    except CloutError as error:
+        return Finding("port", False, str(error), expected, run)
+    return Finding("port", True, f"{host} port {port} is free", expected, run)
+
+
+def _shown(uri: str) -> str:
+    """Leave out a name and password."""
+    found = urlsplit(uri)
+    return uri.replace(found.netloc, found.netloc.rpartition("@")[2], 1) if "@" in found.netloc else uri

@@ -1,0 +1,171 @@
+"""The service's state: the champion and the newest snapshot, or why they are not there."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property, lru_cache, partial
+from typing import TypeVar
+
+from features.errors import CatalogueError, CloutError
+from serving.snapshots.layout import told
+from serving.snapshots.repository import open_earlier, open_snapshot
+from serving.snapshots.snapshot import Snapshot
+from training.home import Home
+from training.model.bundle import Bundle
+from training.records.database import RecordsError
+from training.registry.model_registry import required_champion
+from training.registry.run_documents import report
+
+T = TypeVar("T")
+KEPT_OPEN = 4
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model that answers, its version in the registry, and its out-of-time figures if they were registered."""
+
+    bundle: Bundle
+    version: str
+    figures: dict | None
+
+
+@dataclass(frozen=True)
+class Stale:
+    """Why a part is older than it should be: what failed, and since when by the clock (UTC)."""
+
+    detail: str
+    since: datetime
+
+
+class Service:
+    """What the routes answer from. It never changes: a newer champion or snapshot makes another one (`Watcher`).
+
+    Parameters
+    ----------
+    home : where snapshots are, of which a history reads all
+    champion, newest : what was found, or the error that says what is missing and what to do
+    stale : of the parts that are there, those that could not be renewed
+
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        champion: Champion | CloutError,
+        newest: Snapshot | CloutError,
+        stale: Mapping[str, Stale] | None = None,
+    ):
+        self.home = home
+        self._champion = champion
+        self._newest = newest
+        self.stale = dict(stale or {})
+        # Nothing here holds the service itself: it is gone, and its snapshot with it, when the last request lets go.
+        self._opened = lru_cache(maxsize=KEPT_OPEN)(partial(open_snapshot, home))
+        self._at = partial(_snapshot_at, newest, self._opened)
+        self._earlier = lru_cache(maxsize=KEPT_OPEN)(partial(_earlier, home, self._at))
+
+    @property
+    def champion(self) -> Champion:
+        """The champion.
+
+        Raises
+        ------
+        RegistryError, CatalogueError : there is none that could be loaded
+
+        """
+        return _present(self._champion)
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """What is not there, and why: empty when the service is ready."""
+        parts = {"champion": self._champion, "snapshot": self._newest}
+        return {name: str(part) for name, part in parts.items() if isinstance(part, CloutError)}
+
+    @cached_property
+    def newest(self) -> tuple[str, str] | None:
+        """The instant and the model version of the newest snapshot, as the audit log tells them; None without one."""
+        found = self._newest
+        return (told(found.as_of), found.model_version) if isinstance(found, Snapshot) else None
+
+    def snapshot(self, as_of: datetime | None = None) -> Snapshot:
+        """Return the newest snapshot, or the one of exactly that instant.
+
+        Raises
+        ------
+        SnapshotError : there is none, or it is damaged
+
+        """
+        return self._at(as_of)
+
+    def pinned(self, as_of: datetime, version: str) -> Snapshot:
+        """Return the snapshot of exactly that instant and model version, whatever came after it.
+
+        Raises
+        ------
+        SnapshotError : it is no longer there, or damaged
+
+        """
+        found = self.snapshot(as_of)
+        return found if found.model_version == version else self._opened(as_of, version)
+
+    def pair(self, start: datetime | None, end: datetime | None) -> tuple[Snapshot, Snapshot]:
+        """Return two snapshots, the earlier first: of those instants, or the newest and the one before it.
+
+        Raises
+        ------
+        AsOfError : the start is later than the end
+        SnapshotError : there is none of an instant, or none before the later one, or it is damaged
+
+        """
+        after = self.snapshot(end)
+        return self._earlier(end, start), after
+
+
+def load_champion(home: Home) -> Champion:
+    """Load the champion with all that its answers need.
+
+    Raises
+    ------
+    RegistryError, CatalogueError : there is none, or none that can be loaded
+
+    """
+    bundle, version = required_champion(home)
+    bundle.warm()
+    return Champion(bundle, version, report(home, version))
+
+
+def load_newest(home: Home) -> Snapshot:
+    """Open the newest snapshot with all that its answers need.
+
+    Raises
+    ------
+    SnapshotError : there is none, or it is damaged
+
+    """
+    snapshot = open_snapshot(home)
+    with suppress(RecordsError):  # told to who asks, until they can be read
+        snapshot.hidden()
+    with suppress(CatalogueError):  # one of another catalogue cannot explain, and has its scores all the same
+        snapshot.bundle.warm()
+    return snapshot
+
+
+def _snapshot_at(
+    newest: Snapshot | CloutError, opened: Callable[[datetime], Snapshot], as_of: datetime | None
+) -> Snapshot:
+    if as_of is None or (isinstance(newest, Snapshot) and newest.as_of == as_of):
+        return _present(newest)
+    return opened(as_of)
+
+
+def _earlier(
+    home: Home, at: Callable[[datetime | None], Snapshot], end: datetime | None, start: datetime | None
+) -> Snapshot:
+    return open_earlier(home, at(end), start)
+
+
+def _present(part: T | CloutError) -> T:
+    if isinstance(part, CloutError):
+        raise type(part)(str(part))
+    return part

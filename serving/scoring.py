@@ -1,0 +1,159 @@
+"""The scorer: from feature rows to one score per user and scope.
+
+Points: everybody's ledger in one table.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.aggregates.windows import LOOKBACK_DAYS
+from features.errors import AsOfError, OutputError
+from features.events.encoding import Acts
+from features.events.event_table import span
+from features.events.loading import checked_as_of
+from features.feature_table import KEYS, feature_rows
+from serving.snapshots.layout import in_order, written_aside
+from serving.snapshots.peers import audience_band
+from training.explanation.ledger import base_points, contributions
+from training.explanation.reasons import evidence
+from training.model.bundle import Bundle
+
+SCORES = [
+    *KEYS,
+    "score",
+    "expected_audience",
+    "low",
+    "high",
+    "percentile",
+    "peer_percentile",
+    "evidence",
+    "model_version",
+]
+
+
+def score_acts(
+    acts: Acts,
+    as_of: datetime,
+    bundle: Bundle,
+    version: str,
+    progress: Callable[[str, float], None] = lambda *_: None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score everybody who acted or was engaged with in the 365 days before an instant.
+
+    Parameters
+    ----------
+    acts : from `open_acts`
+    as_of : the instant, UTC; only events before it are looked at
+    bundle, version : the model, and what it is called in the registry
+    progress : called with a step's name and the share of it that is done
+
+    Returns
+    -------
+    (scores, rows) : as `score_rows` gives them, and the feature rows they rest on, in the same order
+
+    Raises
+    ------
+    AsOfError : nothing happened before the instant, or nothing in the 365 days before it, or it lies in the future
+
+    """
+    checked_as_of(acts.rows, as_of)
+    progress("features", 0.0)
+    rows = in_order(feature_rows(acts.seeded(bundle.seeds), as_of, lambda share: progress("features", share)))
+    progress("features", 1.0)
+    if rows.empty:
+        raise AsOfError(_nobody(acts, as_of))
+    progress("score", 0.0)
+    scores = score_rows(bundle, version, rows)
+    progress("score", 1.0)
+    return scores, rows
+
+
+def score_rows(bundle: Bundle, version: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Score feature rows and place each among all users of its scope and among its peers.
+
+    Parameters
+    ----------
+    bundle, version : the model, and what it is called in the registry
+    rows : user, scope and one column per feature, as `feature_rows` gives them
+
+    Returns
+    -------
+    the columns of SCORES, one row per user and scope, ordered by both: score (points), expected_audience (people),
+    low and high (whole people), percentile and peer_percentile (0-100, see `percentiles`), evidence, model_version
+
+    Raises
+    ------
+    CatalogueError : a feature is missing or not a number
+
+    """
+    rows = in_order(rows)
+    predicted = bundle.predict(rows)
+    whole = predicted[["low", "high"]].astype("int64")
+    scope, score = rows["scope"], predicted["score"]
+    placed = {
+        "percentile": percentiles(score, [scope]),
+        "peer_percentile": percentiles(score, [scope, audience_band(rows)]),
+        "evidence": pd.Series(evidence(rows), index=rows.index, dtype="str"),
+        "model_version": pd.Series(version, index=rows.index, dtype="str"),
+    }
+    return rows[KEYS].assign(score=score, expected_audience=predicted["expected_audience"], **whole, **placed)[SCORES]
+
+
+def percentiles(score: pd.Series, groups: list) -> pd.Series:
+    """Return the share (0-100) of a group whose score is not higher, with ties at their middle rank.
+
+    `100 * (lower + (equal + 1) / 2) / users`, where `lower` counts the users of the group with a lower score and
+    `equal` those with the same one, the user included: who is alone on top of a group has 100.
+    """
+    return score.groupby(groups).rank(method="average", pct=True) * 100
+
+
+def _nobody(acts: Acts, as_of: datetime) -> str:
+    first, last = span(acts.rows)
+    return (
+        f"nobody acted or was engaged with in the {LOOKBACK_DAYS} days before {as_of:%Y-%m-%d %H:%M:%S}: the events "
+        f"reach from {first:%Y-%m-%d} to {last:%Y-%m-%d}. Take an as_of soon after {last:%Y-%m-%d}."
+    )
+
+
+ROWS_AT_ONCE = 65_536
+
+
+def write_points(bundle: Bundle, rows: pd.DataFrame, out: Path) -> None:
+    """Write the points of every feature for every row as one Parquet file, which appears whole or not at all.
+
+    Parameters
+    ----------
+    bundle : the model
+    rows : user, scope and one column per feature, at least one row
+    out : the file: user, scope, base, one column per feature, unclipped and score, with
+        `base + sum(features) = unclipped` within 1e-6 and `clip(unclipped, 0, 100) = score`
+
+    Raises
+    ------
+    OutputError : a folder is there, or the disk refuses
+    CatalogueError : a feature is missing or not a number
+
+    """
+    if out.is_dir():
+        raise OutputError(f"{out} is a folder; expected the name of a Parquet file for the points.")
+    tables = (_table(bundle, rows.iloc[start : start + ROWS_AT_ONCE]) for start in range(0, len(rows), ROWS_AT_ONCE))
+    first = next(tables)
+    with written_aside(out) as file, pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
+        writer.write_table(first)
+        for table in tables:
+            writer.write_table(table)
+
+
+def _table(bundle: Bundle, rows: pd.DataFrame) -> pa.Table:
+    margin = bundle.margin(bundle.matrix(rows))
+    base = pd.Series(np.full(len(rows), base_points(bundle)), index=rows.index, name="base")
+    told = {"unclipped": bundle.scale.unclipped(margin), "score": bundle.scale.points(margin)}
+    frame = pd.concat([rows[KEYS], base, contributions(bundle, rows)], axis=1).assign(**told)
+    return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)

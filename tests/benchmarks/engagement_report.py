@@ -1,0 +1,86 @@
+"""Cost of an engagement report: python tests/benchmarks/engagement_report.py EVENTS --as-of T [--home HOME].
+
+For 20 users, drawn from those who were engaged with in the 90 days before, and the one who had most engagements:
+seconds of the whole call, from the path of the events to the answer, with the events opened anew each time; the first
+call, which also loads what Ibis needs, is told apart. With a home that holds a snapshot as of T with these users, the
+whole command as well, the start of Python included, with and without the events.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from time import perf_counter, process_time
+
+import numpy as np
+
+from features.engagement_report import earned
+from features.events.encoding import instant_literal
+from features.events.event_table import instant, open_events
+
+SCRIPT = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout'; main()"
+
+
+def asked_for(path: Path, as_of: datetime, users: int, seed: int) -> list[str]:
+    """Draw users who were engaged with lately, the one with most events first."""
+    events = open_events(path)
+    lately = events.filter(events.time < instant_literal(as_of), events.target.notnull())
+    lately = lately.filter(lately.time >= instant_literal(as_of - timedelta(days=90)))
+    counts = lately.group_by("target").agg(n=lately.count())
+    found = counts.order_by(counts.n.desc(), "target").to_pandas()["target"]
+    return [found[0], *found[1:].sample(min(users - 1, len(found) - 1), random_state=seed)]
+
+
+def timed(works: list[Callable[[], object]], repeats: int) -> np.ndarray:
+    """Return seconds of each work on the clock and of all processors, the medians of interleaved repetitions."""
+    spent = np.zeros((repeats, len(works), 2))
+    for repeat in range(repeats):
+        for k, work in enumerate(works):
+            began = np.array([perf_counter(), process_time()])
+            work()
+            spent[repeat, k] = np.array([perf_counter(), process_time()]) - began
+    return np.median(spent, axis=0)
+
+
+def tell(what: str, spent: np.ndarray) -> None:
+    """Print the median, the 95th percentile and the first user's, of processors for calls alone."""
+    clock, processor = np.median(spent, axis=0)
+    slow = np.quantile(spent[:, 0], 0.95)
+    print(f"{what}: median {clock:.2f} s, 95th percentile {slow:.2f} s, the most heard {spent[0, 0]:.2f} s", end="")
+    print(f"; of processors {processor:.2f} s and {spent[0, 1]:.2f} s" if what == "call" else "")
+
+
+def main() -> None:
+    """Measure the call, and the command where there is a home."""
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("events", type=Path)
+    args.add_argument("--as-of", type=instant, required=True)
+    args.add_argument("--home", type=Path)
+    args.add_argument("--users", type=int, default=20)
+    args.add_argument("--repeats", type=int, default=3)
+    args.add_argument("--seed", type=int, default=0)
+    asked = args.parse_args()
+    users = asked_for(asked.events, asked.as_of, asked.users, asked.seed)
+    print(f"{open_events(asked.events).count().to_pyarrow().as_py():,} events, {len(users)} users")
+    began = perf_counter()
+    most = earned(asked.events, users[0], asked.as_of, top=10)
+    print(f"the first call {perf_counter() - began:.2f} s; {most.engagements:,} engagements by {most.people:,} people")
+    calls = [lambda user=user: earned(asked.events, user, asked.as_of, top=10) for user in users]
+    tell("call", timed(calls, asked.repeats))
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+    if asked.home:
+        words = ["--home", asked.home, "--as-of", asked.as_of.isoformat()]
+        for what, more in (("command without --events", []), ("command", ["--events", asked.events])):
+            tell(what, timed([lambda user=user, more=more: _command(user, *words, *more) for user in users], 1))
+
+
+def _command(user: str, *words: object) -> None:
+    line = [sys.executable, "-c", SCRIPT, "explain", user, *map(str, words)]
+    subprocess.run(line, check=True, capture_output=True)
+
+
+if __name__ == "__main__":
+    main()

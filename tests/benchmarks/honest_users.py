@@ -1,0 +1,44 @@
+"""Whether honest users lose points: python tests/benchmarks/honest_users.py EVENTS --as-of T --home HOME.
+
+What a holiday costs ordinary members; and where EVENTS.truth.parquet lies beside the events, as for a simulated
+community, how groups of people are scored at equal true pull. Without --home, the recipe is fitted on the events.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+from fairness import equality
+
+from features.events.event_table import instant, open_events
+from training.config import Config
+from training.explanation.inactivity import holiday
+from training.home import Home
+from training.registry.model_registry import required_champion
+from training.robustness.sandbox import sparring_partner
+
+
+def main() -> None:
+    """Print both tables."""
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("events", type=Path)
+    args.add_argument("--as-of", type=instant)
+    args.add_argument("--home", type=Path)
+    args.add_argument("--members", type=int, default=100)
+    args.add_argument("--seed", type=int, default=0)
+    asked = args.parse_args()
+    events = open_events(asked.events)
+    bundle = required_champion(Home(asked.home))[0] if asked.home else sparring_partner(events, asked.as_of, Config())
+    found = holiday(events, bundle, asked.as_of, asked.members, seed=asked.seed)
+    print(f"Points that {found['members']} members lose by a holiday before {found['as_of']}")
+    print(pd.DataFrame(found["days"]).round(2).to_string(index=False))
+    print(f"steepest a day: {found['steepest']:.2f} in the median, {found['steepest_p95']:.2f} at the 95th percentile")
+    truth = asked.events.with_suffix(".truth.parquet")
+    if truth.exists():
+        print("\nPoints above people of the same true pull (95 % interval)")
+        table = equality(events, pd.read_parquet(truth), bundle, asked.as_of)
+        print(pd.DataFrame(table).round(2).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,509 @@
+"""Absence fades: while a whole community is silent, no feature jumps from one day to the next.
+
+A feature may move in a day by what time alone does to it, and by what left its window that day, and by no more. The
+bounds say how much that is, feature by feature; each is a function of a `Day` and gives one number per person.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.catalogue import CATALOGUE
+from features.events.loading import open_acts
+from features.feature_table import feature_rows
+
+COMMUNITIES, PEOPLE, DAYS = 3, 40, 7
+ENGAGEMENTS = ["reply", "mention", "follow", "like", "repost", "quote", "dislike", "flag", "unfollow", "block"]
+VERBS = ["post", "view", *ENGAGEMENTS]
+CREATIONS = ["post", "reply", "quote"]
+PERSONAL = ["follow", "unfollow", "block", "mention"]
+PERIODS = [28 * k for k in range(1, 7)]
+ROUNDING = 1e-6
+
+
+def community(rng, number, size) -> list[tuple]:
+    """Acts at odd times, one an hour at most; a few people do and draw most of them, some only now and then."""
+    hours = np.sort(rng.choice(400 * 24, size, replace=False))[::-1]
+    ages = (hours + rng.uniform(0.01, 0.99, size)) / 24
+    weights = rng.pareto(0.7, PEOPLE) + 0.02
+    names = np.array([f"{number}/u{k}" for k in range(PEOPLE)])
+    people = rng.choice(names, (size, 2), p=weights / weights.sum())
+    acts: list[tuple] = []
+    pieces: list[tuple[str, str]] = []
+    for k, (days, (actor, target), verb) in enumerate(zip(ages, people, rng.choice(VERBS, size), strict=True)):
+        on = None
+        if pieces and verb not in ("post", *PERSONAL) and rng.random() < 0.8:
+            target, on = pieces[-1 - int(min(rng.geometric(0.02), len(pieces)) - 1)]
+        elif rng.random() < 0.2:
+            on = f"of old {rng.integers(9)}"  # a piece whose making is not known
+        piece = f"{number}/o{k}" if verb in CREATIONS else None
+        if piece:
+            pieces.append((actor, piece))
+        acts.append(
+            (
+                float(days),
+                None if rng.random() < 0.1 and not piece else str(actor),
+                str(verb),
+                None if verb == "post" else str(target),
+                piece if verb == "post" else on,
+                None if verb == "post" else piece,
+                f"h{rng.integers(20)}" if piece and rng.random() < 0.7 else None,
+                int(rng.integers(2)) if rng.random() < 0.7 else None,
+                [f"t{rng.integers(4)}"] if rng.random() < 0.5 else None,
+            )
+        )
+    return acts
+
+
+class Evidence:
+    """Ages at the first instant of all that features rest on, one row each: user, age and, for people, other."""
+
+    def __init__(self, acts: list[tuple], users: list[str]):
+        names = ["age", "user", "verb", "target", "object", "result", "content", "links", "topics"]
+        made = pd.DataFrame(acts, columns=names).astype({"user": object, "target": object})
+        directed = made[made["verb"].isin(ENGAGEMENTS) & made["target"].notna() & (made["user"] != made["target"])]
+        received = directed.rename(columns={"user": "other", "target": "user"})
+        known = received[received["other"].notna()]
+        created = made[made["verb"].isin(CREATIONS)]
+        pieces = created.assign(piece=created["object"].where(created["verb"] == "post", created["result"]))
+        on_pieces = received[received["object"].notna() & ~received["verb"].isin(PERSONAL)]
+        last = known.groupby(["user", "other"], as_index=False)["age"].min()
+        drawing = pieces[pieces["piece"].isin(on_pieces["object"])]
+        self.users = pd.Index(users)
+        self.pairs = last
+        self.known = known
+        self._streams = {
+            "made": made,
+            "created": created,
+            "made or reposted": made[made["verb"].isin([*CREATIONS, "repost"])],
+            "hashed": created[created["content"].notna()],
+            "linked": created[created["links"].notna()],
+            "received": received,
+            "known": known,
+            "on pieces": on_pieces,
+            "drawing pieces": drawing,
+            "tagged": received[received["topics"].notna()],
+            "given": known.rename(columns={"user": "other", "other": "user"}),
+            "engagers": last,
+            "engaged": last.rename(columns={"user": "other", "other": "user"}),
+        }
+
+    def ages(self, stream: str) -> tuple[np.ndarray, np.ndarray]:
+        """The place of each row's user, and its age."""
+        rows = self._streams[stream]
+        places = self.users.get_indexer(rows["user"].astype(object))
+        return places[places >= 0], rows["age"].to_numpy()[places >= 0]
+
+
+@dataclass(frozen=True)
+class Day:
+    """One day of silence: the features before and after it, and what left which window in it."""
+
+    evidence: Evidence
+    number: int
+    before: pd.DataFrame
+    after: pd.DataFrame
+
+    def left(self, stream: str, *windows: float) -> np.ndarray:
+        """How many rows of a stream passed the edge of a window, by user."""
+        return sum(self._count(stream, lambda ages, edge=edge: (ages <= edge) & (ages + 1 > edge)) for edge in windows)
+
+    def held(self, stream: str, window: float) -> np.ndarray:
+        """How many rows of a stream lay in a window before, by user."""
+        return self._count(stream, lambda ages: ages <= window)
+
+    def _count(self, stream, holds) -> np.ndarray:
+        places, ages = self.evidence.ages(stream)
+        return np.bincount(places[holds(ages + self.number)], minlength=len(self.evidence.users)).astype(float)
+
+    def oldest(self, stream: str) -> np.ndarray:
+        """The age before of a user's oldest row of a stream, 0 without any."""
+        places, ages = self.evidence.ages(stream)
+        found = np.zeros(len(self.evidence.users))
+        np.maximum.at(found, places, ages + self.number)
+        return found
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """Who engaged with whom within the year before, and whether that is over."""
+        pairs = self.evidence.pairs
+        ages = pairs["age"] + self.number
+        return pairs.assign(gone=ages > 364)[ages <= 365]
+
+    def by_user(self, values: pd.Series, how: str) -> np.ndarray:
+        """Aggregate something about the pairs of each user."""
+        grouped = values.groupby(self.pairs["user"]).agg(how)
+        return grouped.reindex(self.evidence.users).fillna(0.0).to_numpy()
+
+
+def still(_day):
+    return 0.0
+
+
+def a_day(_day):
+    return 1.0
+
+
+def crossing(stream, *windows):
+    """A count: one for each that passed an edge."""
+    return lambda day: day.left(stream, *windows)
+
+
+def share_of(stream, window, factor=1.0):
+    """A share of n, k of which left: it moves by k / n at most; a Herfindahl index, of pairs drawn, by twice that."""
+    return lambda day: factor * over(day.left(stream, window), day.held(stream, window))
+
+
+def fading(name, half_life, stream=None, window=0.0):
+    """A decayed sum: the part that fades in a day, and what was cut off at the window's edge."""
+
+    def bound(day):
+        cut = day.left(stream, window) * 2 ** (-(window - 1) / half_life) if stream else 0.0
+        return (1 - 2 ** (-1 / half_life)) * day.before[name].to_numpy() + cut
+
+    return bound
+
+
+def stepping(stream, edges, weights):
+    """A weight for each span of time that holds any: an edge that is passed can empty or fill a span."""
+
+    def bound(day):
+        crossed = [np.minimum(day.left(stream, edge), 1.0) for edge in edges]
+        return sum(crossed[k] * weight for k, weight in enumerate(weights))
+
+    return bound
+
+
+def one_week(day):
+    """Once in seven days the oldest of the calendar's weeks falls off."""
+    return np.ones(len(day.before))
+
+
+def fading_weeks(day):
+    """Once in seven days every week is a week older."""
+    return (1 - 2 ** (-1 / 8)) * day.before["weeks_active_decayed_8w"].to_numpy() + 2 ** (-51 / 8)
+
+
+def regular(day):
+    """A week falls off, and a seventh of a week is added to those since the first act."""
+    weeks = np.minimum(day.oldest("made") / 7 + 1, 52)
+    return (1 + np.nan_to_num(day.before["regularity_52w"].to_numpy()) / 7) / weeks
+
+
+def over(part, whole):
+    return part / np.maximum(whole, 1.0)
+
+
+def pace(day):
+    weights = [2.0**-k / (63 / 32) for k in range(6)]
+    return sum(day.left("known", edge) * weight for edge, weight in zip(PERIODS, weights, strict=True))
+
+
+def effective_topics(day):
+    before, after = (rows["topics_drawing_90d"].to_numpy() for rows in (day.before, day.after))
+    return share_of("tagged", 90, 2.0)(day) * before * after
+
+
+def lifetime(day):
+    """An average of lifetimes, each between 0 and 90 days."""
+    return 90 * share_of("drawing pieces", 90)(day)
+
+
+def per_piece(day):
+    """A ratio of two sums that fade alike, each counted from one."""
+    value = day.before["engagements_per_piece_14d"].to_numpy()
+    drawn = fading("engagements_decayed_14d", 14, "received", 90)(day)
+    made = fading("created_decayed_14d", 14, "created", 90)(day)
+    return np.maximum(drawn, value * made) / (1 + day.after["created_decayed_14d"].to_numpy())
+
+
+def people_per_piece(day):
+    value = day.before["engagers_per_piece_90d"].to_numpy()
+    return over(
+        np.maximum(day.left("engagers", 90), value * day.left("created", 90)), day.after["created_90d"].to_numpy()
+    )
+
+
+def average_of(counted, plus):
+    """An average of ln(plus + n) over the engagers: those who left, and what the n of the others lost."""
+
+    def bound(day):
+        prominence, lost = of_engagers(day, counted, plus)
+        left = over(day.by_user(day.pairs["gone"].astype(float), "sum"), day.by_user(prominence, "count"))
+        return left * day.by_user(prominence, "max") + day.by_user(lost, "max")
+
+    return bound
+
+
+def of_engagers(day, counted, plus):
+    before, after = (
+        np.log(np.maximum(plus + day.pairs["other"].map(rows[counted]).fillna(0.0), 1.0))
+        for rows in (day.before, day.after)
+    )
+    return before, before - after
+
+
+def attention(day):
+    """Somebody's parts shift by as large a part of what they gave as left."""
+    return parts_of(day, lambda left, given: left / given)
+
+
+def favour(day):
+    """Only those of whose acts some left can change whom they favour."""
+    return parts_of(day, lambda left, _: (left > 0).astype(float))
+
+
+def parts_of(day, part):
+    left, given = (pd.Series(values, day.evidence.users) for values in (day.left("given", 365), day.held("given", 365)))
+    values = part(left, given.clip(lower=1.0))
+    return day.by_user(day.pairs["other"].map(values).fillna(0.0), "sum")
+
+
+FADE = 1 - 2 ** (-1 / 30)  # of what somebody has, in a day: as much of what those weigh to whom they respond
+
+
+def weighing(stream, *windows, held="engagers"):
+    """People who weigh something: one for each that passed an edge, and what the weights of the others fade by."""
+    return lambda day: day.left(stream, *windows) + FADE * day.held(held, 365)
+
+
+def credible_per_piece(day):
+    value = np.nan_to_num(day.before["credible_engagers_per_piece_90d"].to_numpy())
+    moved = weighing("known", 90, 365)(day) + value * day.left("created", 90)
+    return over(moved, day.after["created_90d"].to_numpy())
+
+
+def credible_share(day):
+    return share_of("on pieces", 90)(day) + 4 * FADE
+
+
+def mutual(stream):
+    def bound(day):
+        return over(day.left("engagers", 365) + day.left("engaged", 365), day.held(stream, 365))
+
+    return bound
+
+
+def both_ways(day):
+    return day.left("engagers", 365) + day.left("engaged", 365)
+
+
+BOUNDS = {
+    # credible
+    "early_engagers": lambda day: day.held("known", 365) + 1,
+    **{f"credible_engagers_{days}d": weighing("known", days, 365) for days in (7, 28, 90, 365)},
+    "credible_engagers_decayed_28d": lambda day: (
+        fading("credible_engagers_decayed_28d", 28)(day) + weighing("known", 365)(day)
+    ),
+    "credible_pace_28d": weighing("known", *PERIODS),
+    "credible_returning_28d": weighing("known", 28),
+    "credible_steady_168d": weighing("known", *PERIODS),
+    "credibility_365d": weighing("known", 365),
+    "credible_attention_365d": weighing("known", 365),
+    **{f"uncounted_{kind}_{days}d": weighing("known", days, 365) for kind in ("new", "exchange") for days in (28, 365)},
+    **{f"credible_pieces_drawing_{days}d": weighing("on pieces", days, 90, held="on pieces") for days in (28, 90)},
+    "credible_lasting_pieces_90d": weighing("on pieces", 90, held="on pieces"),
+    "credible_after_a_day_share_90d": credible_share,
+    "credible_engagers_per_piece_90d": credible_per_piece,
+    "credible_periods_168d": lambda day: stepping("received", PERIODS, [1.0] * 6)(day) + 6 * FADE,
+    "days_since_credible_engagement": lambda day: 6.0 + 365 * day.left("received", 365),
+    "days_absent": lambda _: 1.0,
+    "seniority_days": lambda _: 1.0,
+    "credible_rate_365d": lambda day: weighing("known", 365)(day) + day.before["credible_rate_365d"] / 28,
+    # reach
+    "pace_28d": pace,
+    **{f"engagers_{days}d": crossing("engagers", days) for days in (7, 28, 90, 365)},
+    "engagers_ever": still,
+    "engagers_decayed_28d": fading("engagers_decayed_28d", 28),
+    "new_engagers_28d": crossing("known", 28),
+    "returning_engagers_28d": crossing("known", 28),
+    "steady_engagers_168d": crossing("known", *PERIODS),
+    "periods_drawing_168d": stepping("received", PERIODS, [1.0] * 6),
+    "followers": still,
+    "followers_gained_28d": crossing("known", 28),
+    "followers_lost_28d": crossing("known", 28),
+    "followers_per_followed": still,
+    # response
+    **{f"engagements_{days}d": crossing("received", days) for days in (7, 28, 90, 365)},
+    "engagements_decayed_14d": fading("engagements_decayed_14d", 14, "received", 90),
+    **{f"{kind}_28d": crossing("received", 28) for kind in ("replies", "endorsements")},
+    **{
+        f"{kind}_90d": crossing("received", 90)
+        for kind in ("replies", "likes", "reposts", "mentions", "endorsements", "disapprovals")
+    },
+    "disapproval_share_90d": share_of("received", 90),
+    "unknown_share_90d": share_of("received", 90),
+    **{f"pieces_drawing_{days}d": crossing("on pieces", days) for days in (28, 90)},
+    "best_piece_90d": crossing("on pieces", 90),
+    "drawing_share_90d": share_of("created", 90),
+    "engagements_per_piece_14d": per_piece,
+    "engagers_per_piece_90d": people_per_piece,
+    # persistence
+    "lifetime_days_90d": lifetime,
+    "after_a_day_share_90d": share_of("on pieces", 90),
+    "after_a_week_share_90d": share_of("on pieces", 90),
+    "passed_on_late_90d": crossing("on pieces", 90),
+    "lasting_pieces_90d": crossing("on pieces", 90),
+    # network
+    "engager_prominence_365d": average_of("engagers_365d", 1),
+    "engager_breadth_365d": average_of("people_engaged_365d", 0),
+    "attention_365d": attention,
+    "favoured_by_365d": favour,
+    "one_way_engagers_365d": both_ways,
+    "mutual_share_365d": mutual("engagers"),
+    "concentration_365d": share_of("known", 365, 2.0),
+    "topics_drawing_90d": effective_topics,
+    **{f"people_engaged_{days}d": crossing("engaged", days) for days in (90, 365)},
+    "answered_share_365d": mutual("engaged"),
+    "people_followed": still,
+    # cadence
+    **{f"created_{days}d": crossing("created", days) for days in (28, 90, 365)},
+    **{f"created_decayed_{half}d": fading(f"created_decayed_{half}d", half, "created", 90) for half in (7, 14)},
+    "acts_365d": crossing("made", 365),
+    "days_active_decayed_14d": fading("days_active_decayed_14d", 14, "made", 62),
+    "weeks_active_52w": one_week,
+    "weeks_active_decayed_8w": fading_weeks,
+    "regularity_52w": regular,
+    **{f"days_since_{last}": a_day for last in ("last_act", "last_piece", "last_engagement", "first_engagement")},
+    "account_age_days": a_day,
+    # originality
+    "original_share_90d": share_of("made or reposted", 90),
+    "reply_share_90d": share_of("created", 90),
+    "repetitions_90d": crossing("hashed", 90),
+    "repeated_share_90d": share_of("hashed", 90),
+    "most_repeated_90d": crossing("hashed", 90),
+    "link_share_90d": share_of("linked", 90),
+    "reposts_made_90d": crossing("made", 90),
+    "disapprovals_made_90d": crossing("made", 90),
+}
+EXACT = {name for name, bound in BOUNDS.items() if bound in (still, a_day)}
+
+# What a feature that can be unknown rests on; it is known exactly while there is any of it.
+KNOWN_WHILE = {
+    **dict.fromkeys(["disapproval_share_90d", "unknown_share_90d"], ("received", 90)),
+    **dict.fromkeys(
+        ["drawing_share_90d", "engagers_per_piece_90d", "reply_share_90d"],
+        ("created", 90),
+    ),
+    "lifetime_days_90d": ("drawing pieces", 90),
+    **dict.fromkeys(["after_a_day_share_90d", "after_a_week_share_90d"], ("on pieces", 90)),
+    **dict.fromkeys(
+        [
+            "engager_prominence_365d",
+            "engager_breadth_365d",
+            "mutual_share_365d",
+            "concentration_365d",
+        ],
+        ("engagers", 365),
+    ),
+    "topics_drawing_90d": ("tagged", 90),
+    "answered_share_365d": ("engaged", 365),
+    "regularity_52w": ("made", np.inf),
+    "days_since_last_act": ("made", np.inf),
+    "days_since_last_piece": ("created", np.inf),
+    **dict.fromkeys(["days_since_last_engagement", "days_since_first_engagement"], ("received", np.inf)),
+    "original_share_90d": ("made or reposted", 90),
+    **dict.fromkeys(["repeated_share_90d", "most_repeated_90d"], ("hashed", 90)),
+    "link_share_90d": ("linked", 90),
+    "credible_engagers_per_piece_90d": ("created", 90),
+}
+# Known while somebody credible engaged, which acts alone do not tell.
+BY_CREDIBILITY = {"credible_after_a_day_share_90d", "days_since_credible_engagement"}
+
+
+# Counts that only new acts can raise. Not so: what changes sides (new to returning), turns one-way or a favourite,
+# counts from one, or goes by periods: they move with as_of as the horizon does, and two days in a row are in one
+# period today and can be in two tomorrow.
+RISING = {
+    "returning_engagers_28d",
+    "attention_365d",
+    "favoured_by_365d",
+    "one_way_engagers_365d",
+    "engagements_per_piece_14d",
+    "pace_28d",
+    "steady_engagers_168d",
+    "periods_drawing_168d",
+    "early_engagers",
+    "days_absent",
+    "seniority_days",
+    "credible_rate_365d",
+    # weights rise where somebody else leaves the year whom the giver responded to, or an exchange lasts
+    *(feature.name for feature in CATALOGUE if feature.over in ("credited", "credibility")),
+    *(feature.name for feature in CATALOGUE if feature.over == "pieces" and feature.name.startswith("credible")),
+}
+FALLING = [feature.name for feature in CATALOGUE if feature.if_none == 0 and feature.name not in RISING]
+
+
+@pytest.fixture(scope="module")
+def weeks(table, as_of):
+    """The acts of a busy year or so, and the features from then on through a week in which nobody does anything."""
+    rng = np.random.default_rng(7)
+    acts = [act for k, size in enumerate((400, 1500, 4000)) for act in community(rng, k, size)]
+    opened = open_acts(table(acts))
+    return acts, [feature_rows(opened, as_of + timedelta(days=k)).set_index("user") for k in range(DAYS + 1)]
+
+
+@pytest.fixture(scope="module")
+def silence(weeks):
+    """The days of that week, for the people who are there all the time."""
+    acts, rows = weeks
+    users = sorted(set.intersection(*(set(each.index) for each in rows)))
+    assert len(users) > 0.5 * COMMUNITIES * PEOPLE
+    evidence = Evidence(acts, users)
+    return [Day(evidence, k, rows[k].loc[users], rows[k + 1].loc[users]) for k in range(DAYS)]
+
+
+def test_every_feature_has_a_bound():
+    assert set(BOUNDS) == set(CATALOGUE.names)
+    assert {name for name in BOUNDS if CATALOGUE[name].if_none is None} == {
+        *KNOWN_WHILE,
+        *BY_CREDIBILITY,
+        "account_age_days",
+    }
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_silent_day_moves_a_feature_within_its_bound(silence, name):
+    for day in silence:
+        moved = (day.after[name] - day.before[name]).to_numpy()
+        bound = np.broadcast_to(BOUNDS[name](day), moved.shape)
+        if name in EXACT:
+            np.testing.assert_allclose(moved[~np.isnan(moved)], bound[~np.isnan(moved)], atol=1e-8)
+        beyond = np.abs(moved) > bound + ROUNDING  # never of an unknown value
+        assert not beyond.any(), (day.number, day.before.index[beyond][0], moved[beyond][0], bound[beyond][0])
+
+
+@pytest.mark.parametrize("name", FALLING)
+def test_silence_never_raises_what_is_counted(silence, name):
+    for day in silence:
+        risen = (day.after[name] - day.before[name]).to_numpy() > ROUNDING
+        assert not risen.any(), (day.number, day.before.index[risen][0])
+
+
+@pytest.mark.parametrize("name", KNOWN_WHILE)
+def test_what_is_known_stays_so_until_the_last_evidence_left(silence, name):
+    stream, window = KNOWN_WHILE[name]
+    for day in silence:
+        held = day.held(stream, window)
+        assert (day.before[name].notna().to_numpy() == (held > 0)).all()
+        assert (day.after[name].notna().to_numpy() == (held > day.left(stream, window))).all()
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in CATALOGUE.names if name not in KNOWN_WHILE and name not in BY_CREDIBILITY]
+)
+def test_what_is_counted_is_always_known(silence, name):
+    assert all(day.before[name].notna().all() and day.after[name].notna().all() for day in silence)
+
+
+def test_people_stay_until_a_year_after_they_were_last_seen(weeks, as_of):
+    acts, rows = weeks
+    everybody = sorted({name for act in acts for name in (act[1], act[3]) if name is not None})
+    evidence = Evidence(acts, everybody)
+    for number, each in enumerate(rows):
+        seen = sum(Day(evidence, number, each, each).held(stream, 365) for stream in ("made", "received"))
+        assert list(each.index) == [user for user, count in zip(everybody, seen, strict=True) if count]

@@ -1,0 +1,207 @@
+"""Credibility by hand: a community of three established people who vouch for others, or do not."""
+
+from itertools import permutations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.catalogue import SCORED
+from features.events.loading import open_acts
+from features.feature_table import feature_rows
+
+FOUNDERS = ["e0", "e1", "e2", "e3"]
+SECOND = 1 / 86_400
+# Four who have been here for 400 days, each responded to by the three others 30 days ago: all are established.
+ESTABLISHED = [
+    *((400, name, "post", None) for name in FOUNDERS),
+    *((days, one, "like", other) for one, other in permutations(FOUNDERS, 2) for days in (399, 30)),
+]
+SOME = settings(max_examples=5)
+
+
+def vouched(*by, days=30, to="u", verb="like"):
+    return [(days, name, verb, to) for name in by]
+
+
+def test_the_established_have_what_the_rounds_say(features_of):
+    found = features_of(ESTABLISHED)
+    # Each responds to three, mutually (a half), 30 days ago (a half): a twelfth goes to each of them, of three givers,
+    # the most of which does not count.
+    one = 0.15 + 0.85 * 3 / 12  # 0.3625
+    two = 0.15 + 0.85 * one / 4  # 0.22703125
+    three = 0.15 + 0.85 * two / 4  # 0.198244140625
+    for name in FOUNDERS:
+        assert found[name]["credibility_365d"] == pytest.approx(2 * three / 12, abs=1e-8)
+        assert found[name]["credible_engagers_365d"] == pytest.approx(3, abs=1e-8)
+
+
+def test_a_crowd_to_whom_nobody_established_responds_weighs_nothing(features_of):
+    crowd = [f"x{k}" for k in range(40)]
+    each_other = [(170, one, "like", other) for one, other in permutations(crowd[:8], 2)]
+    found = features_of([*ESTABLISHED, *each_other, *vouched(*crowd)])
+    assert found["u"]["engagers_90d"] == 40
+    assert {name: found["u"][name] for name in SCORED.names if name.startswith("credible_engagers")} == {
+        "credible_engagers_7d": 0,
+        "credible_engagers_28d": 0,
+        "credible_engagers_90d": 0,
+        "credible_engagers_365d": 0,
+        "credible_engagers_decayed_28d": 0,
+    }
+    assert found["u"]["credibility_365d"] == found["x9"]["credibility_365d"] == 0
+    assert found["u"]["days_since_credible_engagement"] is None
+
+
+def test_one_persons_word_is_not_enough(features_of):
+    found = features_of([*ESTABLISHED, *vouched("e0", to="a"), (1, "a", "like", "u")])
+    assert found["a"]["credibility_365d"] == 0
+    assert found["a"]["credible_engagers_365d"] == pytest.approx(1, abs=1e-8)  # who is vouched for nonetheless
+    assert found["u"]["credible_engagers_365d"] == 0
+
+
+def test_two_peoples_word_is_something(features_of):
+    """e0 and e1 respond to a as well, so to four; e2 and e3 to three."""
+    found = features_of([*ESTABLISHED, *vouched("e0", "e1", to="a"), (1, "a", "like", "u")])
+    wide = narrow = 1.0
+    for _ in range(3):
+        wide, narrow = (
+            0.15 + 0.85 * (wide / 16 + 2 * narrow / 12),
+            0.15 + 0.85 * (2 * wide / 16 + narrow / 12),
+        )
+    one = wide * 0.5 / 4
+    assert found["a"]["credibility_365d"] == pytest.approx(one, abs=1e-8)
+    assert found["u"]["credible_engagers_365d"] == pytest.approx(min(one / 0.02, 1), abs=1e-7)
+
+
+def test_less_than_all_of_it_weighs_in_proportion(features_of):
+    """Two who vouched 120 days ago, a sixteenth of which is left: not a full person."""
+    found = features_of([*ESTABLISHED, *vouched("e0", "e1", to="a", days=120), (1, "a", "like", "u")])
+    credibility = found["a"]["credibility_365d"]
+    assert 0.001 < credibility < 0.02
+    assert found["u"]["credible_engagers_365d"] == pytest.approx(credibility / 0.02, abs=1e-7)
+
+
+def test_what_is_passed_on_halves_every_30_days_and_is_split_and_halved_when_mutual(features_of):
+    def of_a(*more):
+        return features_of([*ESTABLISHED, *more])["a"]["credibility_365d"]
+
+    # Two givers with the same breadth; what reaches `a` is what one of them passes on.
+    now, month = (of_a(*vouched("e0", "e1", to="a", days=days)) for days in (60, 90))
+    assert now / month == pytest.approx(2, abs=1e-6)
+    mutual = of_a(*vouched("e0", "e1", to="a", days=60), *((60, "a", "like", name) for name in ("e0", "e1")))
+    # a, who is not established, gives back what the founders keep nothing of but by the rounds: hardly more than half.
+    assert 0.5 < mutual / now < 0.6
+    others = [act for k in range(4) for act in vouched("e0", "e1", to=f"b{k}", days=60)]
+    split = of_a(*vouched("e0", "e1", to="a", days=60), *others)
+    assert split < now / 2  # eight to respond to instead of four, and less for those who gave it back
+
+
+@pytest.mark.parametrize(
+    ("days", "weight"), [(28, 0), (28 + SECOND, SECOND / 62), (59, 0.5), (90, 1), (90 + SECOND, 1), (300, 1)]
+)
+def test_a_mutual_pair_weighs_the_more_the_longer_ago_it_began(features_of, days, weight):
+    acts = [*ESTABLISHED, (days, "e0", "like", "u"), (1, "e0", "like", "u"), (1, "u", "reply", "e0")]
+    assert features_of(acts)["u"]["credible_engagers_28d"] == pytest.approx(weight, abs=2e-9)
+
+
+@pytest.mark.parametrize(("days", "weight"), [(28, 0), (59, 0.5), (89.9, 61.9 / 62)])
+def test_an_exchange_has_to_last_as_long_in_a_short_history(features_of, days, weight):
+    young = [(90, name, "post", None) for name in FOUNDERS]
+    young += [(8, one, "like", other) for one, other in permutations(FOUNDERS, 2)]
+    acts = [*young, (days, "e0", "like", "u"), (1, "e0", "like", "u"), (1, "u", "reply", "e0")]
+    assert features_of(acts)["u"]["credible_engagers_28d"] == pytest.approx(weight, abs=2e-9)
+
+
+@pytest.mark.parametrize(("history", "absent"), [(400, 4.5), (360, 4.5), (90, 46.5), (180, 32.5)])
+def test_absence_counts_sooner_in_a_shorter_history(features_of, history, absent):
+    acts = [(history, "old", "post", None), (60.5, "u", "view", None)]
+    assert features_of(acts)["u"]["days_absent"] == pytest.approx(absent)
+
+
+@pytest.mark.parametrize(("people", "weight"), [(1_000, 1.0), (1_500, 0.5), (2_000, 0.0), (2_400, 0.0)])
+def test_who_addresses_everybody_weighs_nothing(features_of, people, weight):
+    loud = [(30, "e0", "mention", f"x{k}") for k in range(people - 4)]  # and u, and the three other founders
+    row = features_of([*ESTABLISHED, *loud, (1, "e0", "like", "u")])["u"]
+    assert row["credible_engagers_28d"] == pytest.approx(weight, abs=1e-8)
+    assert (row["days_since_credible_engagement"] is None) == (weight == 0)
+
+
+@pytest.mark.parametrize("verb", ["follow", "unfollow", "block", "flag", "dislike", "view"])
+def test_what_is_no_response_gives_nothing(features_of, verb):
+    found = features_of([*ESTABLISHED, *vouched(*FOUNDERS, verb=verb), (1, "u", "like", "v")])
+    assert found["u"]["credibility_365d"] == 0
+    assert found["u"]["credible_engagers_365d"] == 0
+    assert found["v"]["credible_engagers_365d"] == 0
+    assert found["e0"]["credibility_365d"] == pytest.approx(features_of(ESTABLISHED)["e0"]["credibility_365d"])
+
+
+def test_where_nobody_is_established_everybody_counts_fully(features_of):
+    acts = [act for act in ESTABLISHED if act[1] != "e3"]  # two others for each: too few
+    found = features_of([*acts, *vouched("x", "y", "z")])
+    assert found["u"]["credible_engagers_90d"] == 3
+    assert {row["credibility_365d"] for row in found.values()} == {1}
+
+
+def test_seeds_that_are_given_are_the_only_ones(table, as_of):
+    """Two vouch for a; the founders would be established by the rule."""
+    acts = table([*ESTABLISHED, *((30, name, "like", "a") for name in ("x", "e0")), (30, "x", "like", "b")])
+
+    def of_a(*seeds):
+        return feature_rows(open_acts(acts).seeded(seeds), as_of).set_index("user")["credibility_365d"]["a"]
+
+    assert of_a("x", "not there") == 0  # what one gives does not count
+    seed, other = 1.0, 0.0
+    for _ in range(3):
+        seed, other = 0.15 + 0.85 * 3 * other / 12, 0.85 * (seed / 16 + 2 * other / 12)
+    assert seed / 8 < 0.15 / 4  # e0 responds to three founders and to a; x to a and b, and passes on more
+    assert of_a("x", "e0") == pytest.approx(seed / 8, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("start", "first", "seeds"), [(400, 180, True), (400, 180 - SECOND, False), (200, 100, True), (200, 99.9, False)]
+)
+def test_the_established_came_180_days_ago_or_in_the_first_half_of_a_shorter_history(features_of, start, first, seeds):
+    acts = [(start, "old", "view", None), *((first, name, "post", None) for name in FOUNDERS)]
+    acts += [(9, one, "like", other) for one, other in permutations(FOUNDERS, 2)]
+    found = features_of([*acts, (1, "x", "like", "u")])
+    assert found["u"]["credible_engagers_7d"] == (0 if seeds else 1)
+
+
+AMONG = st.sampled_from([*FOUNDERS, "ann", "bob", "cid"])
+VERBS = st.sampled_from(["like", "reply", "mention", "follow", "dislike", "post"])
+ACTS = st.lists(st.tuples(st.integers(1, 395), AMONG, VERBS, AMONG), min_size=5, max_size=60)
+
+
+def scored(found, without=frozenset()):
+    return {user: {name: row[name] for name in SCORED.names if name not in without} for user, row in found.items()}
+
+
+@SOME
+@given(acts=ACTS, crowd=st.lists(st.tuples(st.integers(1, 170), VERBS, AMONG), min_size=1, max_size=40))
+def test_accounts_that_nobody_responds_to_move_no_score(features_of, acts, crowd):
+    """Here they are many, younger than the established, and act on those who were seen before."""
+    acts = [*ESTABLISHED, *((396, "e0", "view", name) for name in ("ann", "bob", "cid")), *acts]
+    acts += [(396, name, "view", None) for name in ("ann", "bob", "cid")]
+    fresh = [(days, f"x{k % 9}", verb, target) for k, (days, verb, target) in enumerate(crowd)]
+    before, after = scored(features_of(acts)), scored(features_of([*acts, *fresh]))
+    assert {user: after[user] for user in before} == before
+
+
+@SOME
+@given(acts=ACTS, order=st.randoms(use_true_random=False))
+def test_the_order_of_events_does_not_matter(features_of, acts, order):
+    acts = [*ESTABLISHED, *acts]
+    assert features_of(order.sample(acts, len(acts))) == features_of(acts)
+
+
+@SOME
+@given(acts=ACTS)
+def test_doing_the_same_again_adds_no_credibility(features_of, acts):
+    acts = [*ESTABLISHED, *acts]
+    again = [act for act in acts if act[1] in ("ann", "e0")]
+    before, after = features_of(acts), features_of([*acts, *again, *again])
+    for user, row in before.items():
+        for name in SCORED.names:
+            if name.startswith("cred") and "piece" not in name:
+                assert after[user][name] == row[name]
+        assert after[user]["credibility_365d"] == row["credibility_365d"]

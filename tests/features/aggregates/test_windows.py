@@ -1,0 +1,167 @@
+import math
+from datetime import UTC, datetime, timedelta
+
+import ibis
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.aggregates.windows import DAY, billionths, count, days, decay, marked, marks, ratio, total, when, within
+from features.events.encoding import known
+from features.events.event_table import SECOND, connect, open_events
+
+WHOLE = datetime(2025, 6, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+HALF = timedelta(microseconds=500_000)
+CON = connect()
+
+
+def ages_of(times, as_of=WHOLE, look_back=None):
+    """The ages of acts and the windows they lie in, oldest first."""
+    table = pa.table(
+        {
+            "time": pa.array(times, pa.timestamp("us", "UTC")),
+            "actor": ["a"] * len(times),
+            "verb": ["like"] * len(times),
+            "target": ["b"] * len(times),
+        }
+    )
+    found = known(open_events(table), as_of, look_back)
+    inside = {f"in_{window}": within(found.age, window) for window in (7, 28, 90, 365)}
+    rows = found.mutate(days=days(found.age), **inside).to_pyarrow().to_pylist()
+    return sorted(rows, key=lambda row: -row["age"])
+
+
+def column(values, kind=None):
+    kind = kind or pa.int64()
+    return CON.create_table("held", pa.table({"x": pa.array(values, kind)}), overwrite=True).x
+
+
+def value_of(expression):
+    return CON.to_pyarrow(expression).as_py()
+
+
+class TestWindow:
+    @pytest.mark.parametrize("window", [7, 28, 90, 365])
+    @pytest.mark.parametrize("as_of", [WHOLE, WHOLE + HALF, WHOLE - MICROSECOND])
+    def test_half_open_to_the_microsecond(self, window, as_of):
+        edge = as_of - timedelta(days=window)
+        rows = ages_of([edge - MICROSECOND, edge, edge + MICROSECOND], as_of)
+        assert [row[f"in_{window}"] for row in rows] == [False, True, True]
+        assert [row["age"] - window * DAY for row in rows] == [1, 0, -1]
+
+    @pytest.mark.parametrize("window", [1, 28, 90])
+    def test_looking_back_so_far_is_the_same_window(self, window):
+        edge = WHOLE - timedelta(days=window)
+        found = ages_of([edge - MICROSECOND, edge, WHOLE - MICROSECOND, WHOLE], look_back=window)
+        assert [row["age"] for row in found] == [window * DAY, 1]
+
+    @settings(max_examples=12)
+    @given(
+        back=st.lists(st.integers(-DAY, 400 * DAY), min_size=1, max_size=40, unique=True),
+        fraction=st.integers(0, 999_999),
+    )
+    def test_ages_agree_with_exact_arithmetic(self, back, fraction):
+        as_of = WHOLE + timedelta(microseconds=fraction)
+        rows = ages_of([as_of - timedelta(microseconds=k) for k in back], as_of)
+        assert [row["age"] for row in rows] == sorted((k for k in back if k > 0), reverse=True)
+        for row in rows:
+            assert row["in_28"] == (row["age"] <= 28 * DAY)
+            assert row["days"] == row["age"] / DAY
+
+    def test_the_instant_itself_is_not_known_yet(self):
+        assert [row["age"] for row in ages_of([WHOLE - MICROSECOND, WHOLE, WHOLE + MICROSECOND])] == [1]
+
+    def test_times_before_1970(self):
+        early = datetime(1960, 1, 1, tzinfo=UTC)
+        assert [row["age"] for row in ages_of([early - HALF - timedelta(days=1)], early)] == [DAY + SECOND // 2]
+
+
+def marked_spans(ages, span, spans, width=1):
+    """From which spans on any of `width` spans is marked; the last one of all is what is older."""
+    held = column(ages).as_table()
+    found = held.agg(marks=marks(held.x, span, spans))
+    values = {str(k): marked(found.marks, k, width) for k in range(spans + 2 - width)}
+    (row,) = found.select(**values).to_pyarrow().to_pylist()
+    return [int(k) for k, value in row.items() if value]
+
+
+class TestMarks:
+    @pytest.mark.parametrize(
+        ("ages", "spans"),
+        [([1], [0]), ([DAY], [0]), ([DAY + 1], [1]), ([5, 6, 3 * DAY], [0, 2]), ([5 * DAY], [4]), ([5 * DAY + 1], [5])],
+    )
+    def test_a_span_holds_its_older_edge(self, ages, spans):
+        assert marked_spans(ages, DAY, 5) == spans
+
+    def test_all_that_is_older_comes_last(self):
+        assert marked_spans([6 * DAY, 900 * DAY], DAY, 5) == [5]
+
+    @pytest.mark.parametrize("spans", [52, 62])
+    def test_as_many_spans_as_are_used(self, spans):
+        assert marked_spans([1, spans * DAY, spans * DAY + 1], DAY, spans) == [0, spans - 1, spans]
+
+    @settings(max_examples=6)
+    @given(ages=st.lists(st.integers(1, 70 * DAY), min_size=1, max_size=30), width=st.integers(1, 6))
+    def test_marked_tells_whether_any_of_several_spans_is(self, ages, width):
+        back = {min((age - 1) // DAY, 62) for age in ages}
+        expected = [first for first in range(64 - width) if back & set(range(first, first + width))]
+        assert marked_spans(ages, DAY, 62, width) == expected
+
+    def test_marked_takes_the_span_from_a_column(self):
+        held = column([2 * DAY, 4 * DAY]).as_table()
+        found = held.agg(marks=marks(held.x, DAY, 5)).mutate(span=ibis.range(6)).unnest("span")
+        rows = found.filter(marked(found.marks, found.span)).to_pyarrow()
+        assert sorted(rows["span"].to_pylist()) == [1, 3]
+
+
+class TestDecay:
+    @pytest.mark.parametrize(
+        ("age", "weight"), [(0, 1.0), (28, 0.5), (56, 0.25), (7, 2**-0.25), (28.5, 2 ** (-28.5 / 28)), (2800, 0.0)]
+    )
+    def test_halves(self, age, weight):
+        assert value_of(decay(ibis.literal(int(age * DAY)), 28)) == round(weight * 10**9)
+
+    def test_never_grows_with_age(self):
+        ages = column([k * DAY // 7 for k in range(3000)])
+        weights = ages.as_table().mutate(w=decay(ages, 14)).order_by("x").to_pyarrow()["w"].to_pylist()
+        assert weights == sorted(weights, reverse=True)
+
+    def test_billionths_round(self):
+        found = column([1 / 3, 2 / 3], pa.float64())
+        rows = found.as_table().mutate(y=billionths(found)).order_by("x").to_pyarrow()
+        assert rows["y"].to_pylist() == [333_333_333, 666_666_667]
+
+
+class TestTotal:
+    @settings(max_examples=10)
+    @given(weights=st.lists(st.floats(0, 1), max_size=50), order=st.randoms(use_true_random=False))
+    def test_does_not_depend_on_the_order(self, weights, order):
+        sums = [
+            value_of(total(billionths(column(values, pa.float64()))))
+            for values in (weights, order.sample(weights, len(weights)))
+        ]
+        assert sums[0] == sums[1]
+        assert math.isclose(sums[0], math.fsum(weights), abs_tol=1e-7)
+
+    def test_of_nothing_is_zero(self):
+        assert value_of(total(column([]))) == 0.0
+
+
+class TestCount:
+    def test_unknown_is_no(self):
+        assert value_of(count(column([True, None, False, True], pa.bool_()))) == 2
+
+    def test_of_nothing_is_zero(self):
+        assert value_of(count(column([], pa.bool_()))) == 0
+
+    def test_when_keeps_what_holds(self):
+        held = column([1, 5, None])
+        rows = held.as_table().mutate(y=when(held > 2, held * 10)).order_by("x").to_pyarrow()
+        assert rows["y"].to_pylist() == [None, 50, None]
+
+
+@pytest.mark.parametrize(("part", "whole", "value"), [(1, 4, 0.25), (0, 4, 0.0), (3, 0, None), (0, 0, None)])
+def test_ratio_over_nothing_is_unknown(part, whole, value):
+    assert value_of(ratio(ibis.literal(part), ibis.literal(whole))) == value

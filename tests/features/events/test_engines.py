@@ -1,0 +1,156 @@
+"""The same definition on DuckDB, Spark and PostgreSQL gives the same features."""
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.catalogue import CATALOGUE
+from features.errors import EngineError, EventsError
+from features.events.engines import open_engine
+from features.events.event_table import VERBS
+from features.events.loading import open_acts, open_people
+from features.feature_table import KEYS, feature_rows
+
+AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
+NAMES = ["time", "actor", "verb", "target", "object", "result", "network", "topics", "content_hash", "links"]
+PEOPLE = ["ann", "bob", "çelik 🙂", "d'Arc", "", "o\\'x", "日本", None]
+LEFT_OUT = frozenset(["ann", "d'Arc", "", "star", "nobody"])
+ACCOUNTS = pd.DataFrame({"account": ["u2", "u4"], "person": ["star", "u3"]})
+SCOPES = ["all", "network:*", "topic:tea"]
+DAY = 86_400_000_000
+
+
+def nasty(rng, rows):
+    """Ties in time, window edges, self-acts, duplicates, nulls, odd ids, one person of extreme counts."""
+    edges = np.array([1, 7, 28, 62, 84, 90, 168, 364, 365]) * DAY
+    ages = np.where(rng.random(rows) < 0.3, rng.choice(edges, rows), rng.integers(1, 400 * DAY, rows))
+    ages += np.where(rng.random(rows) < 0.2, rng.choice([0, 1], rows), 0)
+    pick = lambda values: np.array(values, dtype=object)[rng.integers(0, len(values), rows)]  # noqa: E731
+    table = pd.DataFrame({"time": [AS_OF - timedelta(microseconds=int(age)) for age in ages]})
+    crowd = [*PEOPLE, *(f"u{k}" for k in range(40))]
+    table["actor"], table["target"] = pick(crowd), pick([*crowd, *["star"] * 20])
+    table["verb"] = pick([*VERBS, *["like"] * 6, *["post", "reply"] * 3])
+    pieces = [None, "", *(f"p{k}" for k in range(60))]
+    table["object"], table["result"] = pick(pieces), pick(pieces)
+    table["network"] = pick(["sea", "land", None])
+    table["topics"] = pick([None, ["tea"], ["tea", "rum"], ["ärger"]])
+    table["content_hash"] = pick([None, "h1", "h2", "h3"])
+    table["links"] = pd.array(rng.choice([0, 1, 2], rows), dtype="Int64")
+    return pd.concat([table, table.sample(rows // 10, random_state=1)], ignore_index=True)[NAMES]
+
+
+def assert_alike(ours, theirs):
+    ours, theirs = (rows.sort_values(KEYS, ignore_index=True) for rows in (ours, theirs))
+    assert theirs[KEYS].to_numpy().tolist() == ours[KEYS].to_numpy().tolist()
+    for name in CATALOGUE.names:
+        one, other = ours[name].to_numpy(float), theirs[name].to_numpy(float)
+        same = np.isclose(one, other, rtol=1e-9, atol=1e-9, equal_nan=True)
+        assert same.all(), f"{name} of {ours['user'][~same].iloc[0]!r}: {one[~same][0]} and {other[~same][0]}"
+
+
+def acts_of(events, engine=None):
+    """Return the events whose people count, in order."""
+    table = open_people(events, ACCOUNTS, engine, LEFT_OUT).select("verb", "actor", "target", "object")
+    return sorted((tuple(act.values()) for act in table.to_pyarrow().to_pylist()), key=str)
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory):
+    file = tmp_path_factory.mktemp("nasty") / "events.parquet"
+    nasty(np.random.default_rng(3), 4_000).to_parquet(file, index=False, coerce_timestamps="us")
+    return file
+
+
+def installed(module):
+    return find_spec(module) is not None
+
+
+@pytest.fixture(scope="module")
+def spark(need):
+    need(installed("pyspark"), "Spark is not installed: pip install 'clout-score[spark]'")
+    need(shutil.which("java"), "Spark needs Java, which is not installed")
+    engine = open_engine("spark")
+    yield engine
+    engine._session.stop()
+
+
+@pytest.mark.filterwarnings("ignore")  # Spark's own, about pandas, sockets and its future
+class TestSpark:
+    def test_nasty_events(self, spark, events):
+        ours = feature_rows(open_acts(events, SCOPES), AS_OF)
+        assert_alike(ours, feature_rows(open_acts(events, SCOPES, engine=spark), AS_OF))
+
+    def test_people_who_are_left_out(self, spark, events):
+        ours = acts_of(events)
+        assert 1_000 < len(ours) < 3_500
+        assert not {each for act in ours for each in act[1:3]} & (LEFT_OUT | {"u2", "u4"})
+        assert acts_of(events, spark) == ours
+
+    @pytest.mark.real
+    def test_a_real_community(self, spark, slicer):
+        as_of = datetime(2026, 7, 24, tzinfo=UTC)
+        ours = feature_rows(open_acts(slicer), as_of)
+        assert_alike(ours, feature_rows(open_acts(slicer, engine=spark), as_of))
+
+
+@pytest.fixture(scope="module")
+def slicer(tmp_path_factory):
+    from features.importers.tables import import_table
+
+    source = Path(__file__).parents[4] / "shared" / "data" / "slicer_forum" / "events.csv.gz"
+    if not source.exists():
+        pytest.skip("the real communities are not beside the checkout")
+    out = tmp_path_factory.mktemp("slicer") / "events.parquet"
+    import_table(source, out, {"time": "ts", "verb": "type"}, {"topic_reply": "reply"})
+    return out
+
+
+class TestDatabases:
+    def test_nasty_events_on_postgresql(self, postgres, events):
+        ours, engine = feature_rows(open_acts(events, SCOPES), AS_OF), open_engine(postgres)
+        assert_alike(ours, feature_rows(open_acts(events, SCOPES, engine=engine), AS_OF))
+        engine.disconnect()
+
+    def test_people_who_are_left_out_on_postgresql(self, postgres, events):
+        engine = open_engine(postgres)
+        assert acts_of(events, engine) == acts_of(events)
+        engine.disconnect()
+
+    @settings(max_examples=3, deadline=None)
+    @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(11, 300))
+    def test_any_events_by_the_url_of_a_database(self, tmp_path_factory, seed, rows):
+        made = nasty(np.random.default_rng(seed), rows)
+        url = f"duckdb://{tmp_path_factory.mktemp('database') / 'acts.duckdb'}"
+        engine = open_engine(url)
+        engine.create_table("acts", made.drop(columns="topics").assign(topics=made["topics"]))
+        assert_alike(feature_rows(open_acts(made), AS_OF), feature_rows(open_acts("acts", engine=engine), AS_OF))
+
+
+class TestEnginesThatAreNone:
+    def test_an_unknown_name(self):
+        with pytest.raises(
+            EngineError, match=r"'dask' is no engine; expected duckdb, spark, or a URL such as postgres:"
+        ):
+            open_engine("dask")
+
+    def test_a_url_of_an_unknown_kind(self):
+        with pytest.raises(EngineError, match=r"nosuch://place/base cannot be reached"):
+            open_engine("nosuch://me:secret@place/base")
+
+    def test_a_server_that_is_not_there(self):
+        pytest.importorskip("psycopg")
+        with pytest.raises(EngineError, match=r"postgres://127\.0\.0\.1:1/base cannot be reached: ") as raised:
+            open_engine("postgres://me:secret@127.0.0.1:1/base")
+        assert "secret" not in str(raised.value)
+
+    def test_a_table_that_is_not_in_the_database(self, tmp_path):
+        engine = open_engine(f"duckdb://{tmp_path / 'empty.duckdb'}")
+        with pytest.raises(EventsError, match="no events at acts"):
+            open_acts("acts", engine=engine)

@@ -1,0 +1,214 @@
+from datetime import UTC, datetime, timedelta, timezone
+
+import ibis
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.errors import AsOfError, EventsError
+from features.events.event_table import SCHEMA, connect, instant, open_events, span
+
+NOON = datetime(2025, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
+REQUIRED_ONLY = pa.table(
+    {"time": pa.array([NOON], pa.timestamp("us", "UTC")), "actor": ["ann"], "verb": ["like"], "target": ["bob"]}
+)
+ONE_ROW = {"time": NOON, "actor": "ann", "verb": "like", "target": "bob", "network": "default"}
+SECONDS = 1_735_732_800  # 2025-01-01T12:00:00Z
+
+
+def with_column(name, values):
+    names = REQUIRED_ONLY.column_names
+    if name in names:
+        return REQUIRED_ONLY.set_column(names.index(name), name, values)
+    return REQUIRED_ONLY.append_column(name, values)
+
+
+def held(source):
+    """The rows that come out, without the nulls."""
+    rows = open_events(source).to_pyarrow().to_pylist()
+    return [{name: value for name, value in row.items() if value is not None} for row in rows]
+
+
+def file_of(folder, table=REQUIRED_ONLY, name="events.parquet"):
+    folder.mkdir(exist_ok=True, parents=True)
+    pq.write_table(table, folder / name)
+    return folder / name
+
+
+class TestForms:
+    @pytest.mark.parametrize("form", ["file", "text", "folder", "nested", "pandas", "arrow", "ibis", "memtable"])
+    def test_every_form_gives_the_same_rows(self, form, tmp_path):
+        made = {
+            "file": lambda: file_of(tmp_path),
+            "text": lambda: str(file_of(tmp_path)),
+            "folder": lambda: file_of(tmp_path / "events").parent,
+            "nested": lambda: file_of(tmp_path / "events" / "2025" / "january").parents[2],
+            "pandas": REQUIRED_ONLY.to_pandas,
+            "arrow": lambda: REQUIRED_ONLY,
+            "ibis": lambda: ibis.duckdb.connect().create_table("acts", REQUIRED_ONLY),
+            "memtable": lambda: ibis.memtable(REQUIRED_ONLY),
+        }
+        source = made[form]()
+        assert held(source) == [ONE_ROW]
+        assert list(open_events(source).columns) == list(SCHEMA)
+
+    def test_files_of_a_folder_are_put_together_by_name_of_column(self, tmp_path):
+        file_of(tmp_path, name="a.parquet")
+        file_of(tmp_path, with_column("links", pa.array([3], pa.int32())).select([4, 3, 2, 1, 0]), name="b.parquet")
+        rows = held(tmp_path)
+        assert sorted(rows, key=len) == [ONE_ROW, ONE_ROW | {"links": 3}]
+
+    @pytest.mark.parametrize("name", ["a[1]*", "[ab]", "*", "what?", "it's", "ünï çødé", "{a,b}", "50%", "x=1"])
+    def test_special_signs_in_paths_mean_themselves(self, name, tmp_path):
+        file_of(tmp_path / "a", name="other.parquet")
+        path = file_of(tmp_path / name, name=f"{name}.parquet")
+        assert held(path) == [ONE_ROW]
+        assert held(path.parent) == [ONE_ROW]
+
+    def test_a_folder_inside_that_is_called_as_a_file_is_walked_into(self, tmp_path):
+        file_of(tmp_path / "part.parquet", name="part-00000.parquet")
+        assert held(tmp_path) == [ONE_ROW]
+
+    def test_other_columns_are_left_out(self):
+        assert held(with_column("text", pa.array(["secret"]))) == [ONE_ROW]
+
+
+class TestAbsent:
+    def test_nothing_there(self, tmp_path):
+        with pytest.raises(EventsError, match=r"no events at .*/gone: expected a Parquet file or a folder"):
+            open_events(tmp_path / "gone")
+
+    def test_empty_folder(self, tmp_path):
+        with pytest.raises(EventsError, match=r"no events at .*: expected a Parquet file or a folder of Parquet files"):
+            open_events(tmp_path)
+
+    @pytest.mark.parametrize("content", [b"", b"time,actor\n" * 9])
+    def test_not_parquet(self, content, tmp_path):
+        (tmp_path / "acts.parquet").write_bytes(content)
+        with pytest.raises(EventsError, match=r"acts\.parquet cannot be read as Parquet: .+"):
+            open_events(tmp_path / "acts.parquet")
+
+    def test_missing_columns_are_named_with_those_found(self):
+        table = REQUIRED_ONLY.drop_columns(["actor", "target"]).append_column("who", pa.array(["ann"]))
+        with pytest.raises(EventsError, match=r"lack the column\(s\) actor, target; found time, verb, who\..*--map"):
+            open_events(table)
+
+    def test_no_columns_at_all(self):
+        with pytest.raises(EventsError, match=r"the table cannot be read: .*at least one column"):
+            open_events(pd.DataFrame())
+
+    def test_two_columns_of_one_name(self):
+        names = ["time", "actor", "verb", "target", "actor"]
+        frame = pd.DataFrame([[NOON, "ann", "like", "bob", "eve"]], columns=names)
+        with pytest.raises(EventsError, match=r"the table cannot be read: .*actor"):
+            open_events(frame)
+
+
+class TestTypes:
+    @pytest.mark.parametrize(
+        ("name", "values", "found", "expected"),
+        [
+            ("time", ["2025-01-01"], "string", "a timestamp in UTC"),
+            ("time", [SECONDS], "int64", "a timestamp in UTC"),
+            ("time", pa.array([1], pa.date32()), "date", "a timestamp in UTC"),
+            ("actor", [1.5], "float64", "string"),
+            ("verb", [True], "boolean", "string"),
+            ("target", [["bob"]], "array<string>", "string"),
+            ("object", pa.array([b"x"]), "binary", "string"),
+            ("topics", ["birds"], "string", "array<string>"),
+            ("topics", [[1.5]], "array<float64>", "array<string>"),
+            ("links", ["3"], "string", "int64"),
+            ("links", [True], "boolean", "int64"),
+            ("links", [{"a": 1}], "struct<a: int64>", "int64"),
+        ],
+    )
+    def test_a_type_that_cannot_be_read(self, name, values, found, expected):
+        with pytest.raises(EventsError, match=rf"the column {name} is of type {found}; expected {expected}\."):
+            open_events(with_column(name, pa.array(values)))
+
+    @pytest.mark.parametrize(
+        ("name", "values", "value"),
+        [
+            ("actor", pa.array([7]), "7"),
+            ("target", pa.array(["bob"]).dictionary_encode(), "bob"),
+            ("verb", pa.array(["like"], pa.large_string()), "like"),
+            ("links", pa.array([3], pa.uint8()), 3),
+            ("links", pa.array([3.0]), 3),
+            ("links", pa.array([float("nan")]), None),
+            ("topics", pa.array([["birds", "tits"]]), ["birds", "tits"]),
+            ("topics", pa.array([[7]]), ["7"]),
+        ],
+    )
+    def test_kindred_types_are_read_as_the_schema_says(self, name, values, value):
+        events = open_events(with_column(name, values))
+        assert events.to_pyarrow().to_pylist()[0][name] == value
+        assert events.schema()[name].copy(nullable=True) == SCHEMA[name]
+
+    @pytest.mark.parametrize("form", ["arrow", "pandas", "parquet"])
+    @pytest.mark.parametrize("name", ["actor", "object", "topics", "links", "network"])
+    def test_a_column_of_nothing_is_unknown_throughout(self, form, name, tmp_path):
+        table = with_column(name, pa.nulls(1))
+        source = {"arrow": table, "pandas": table.to_pandas(), "parquet": tmp_path / "events.parquet"}[form]
+        if form == "parquet":
+            file_of(tmp_path, table)
+        assert open_events(source).to_pyarrow().to_pylist()[0][name] is None
+
+    def test_empty_lists_of_topics(self, tmp_path):
+        table = with_column("topics", pa.array([[]]))
+        for source in (table, file_of(tmp_path, table)):
+            assert open_events(source).to_pyarrow().to_pylist()[0]["topics"] == []
+
+
+class TestTime:
+    @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+    @pytest.mark.parametrize("zone", [None, "UTC", "America/New_York", "+02:00"])
+    def test_every_unit_and_zone_is_the_same_instant(self, unit, zone, tmp_path):
+        ticks = SECONDS * {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+        table = with_column("time", pa.array([ticks], pa.timestamp(unit, zone)))
+        for source in (table, file_of(tmp_path, table)):
+            found = open_events(source)
+            assert found.schema()["time"].timezone == "UTC"
+            assert span(found)[0] == datetime.fromtimestamp(SECONDS, UTC)
+
+    def test_span(self):
+        days = [NOON + timedelta(days=k) for k in (3, 0, 9)]
+        events = open_events(pa.concat_tables([with_column("time", pa.array([day])) for day in days]))
+        assert span(events) == (days[1], days[2])
+
+    def test_span_of_nothing(self):
+        with pytest.raises(EventsError, match="the event table is empty"):
+            span(open_events(REQUIRED_ONLY.slice(0, 0)))
+
+
+class TestInstant:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "2017-07-30T10:00:00",
+            "2017-07-30T10:00:00Z",
+            "2017-07-30 12:00:00+02:00",
+            datetime(2017, 7, 30, 10),
+            datetime(2017, 7, 30, 5, tzinfo=timezone(timedelta(hours=-5))),
+        ],
+    )
+    def test_zones_are_converted_and_no_zone_is_utc(self, text):
+        found = instant(text)
+        assert found == datetime(2017, 7, 30, 10, tzinfo=UTC)
+        assert found.tzinfo is UTC
+
+    def test_a_date_is_its_midnight(self):
+        assert instant("2017-07-30") == datetime(2017, 7, 30, tzinfo=UTC)
+
+    @pytest.mark.parametrize("text", ["", "yesterday", "2017-13-01", "2017-07-32", "1501372800"])
+    def test_no_instant(self, text):
+        with pytest.raises(AsOfError, match=r"is no instant; expected ISO 8601, such as 2017-07-30"):
+            instant(text)
+
+    def test_before_the_first_year(self):
+        with pytest.raises(AsOfError, match="lies outside the years 1 to 9999 in UTC"):
+            instant("0001-01-01T00+02:00")
+
+
+def test_the_engine_prints_nothing_of_its_own_between_json():
+    assert connect().con.execute("select current_setting('enable_progress_bar')").fetchone() == (False,)

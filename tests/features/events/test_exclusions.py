@@ -1,0 +1,123 @@
+"""Left out: who does not count leaves no trace in what is counted of others."""
+
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.engagement_report import earned
+from features.errors import UnknownUserError
+from features.events.event_table import VERBS
+from features.events.loading import open_acts, open_people
+from features.events.store import take_in
+from features.feature_table import feature_rows
+
+AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
+NAMES = ["time", "actor", "verb", "target", "object"]
+PEOPLE = st.sampled_from(["ann", "bob", "çelik 🙂", "", "o'x", None])
+ACTS = st.lists(
+    st.tuples(st.integers(0, 400), PEOPLE, st.sampled_from(VERBS), PEOPLE, st.sampled_from(["o1", "o2", None])),
+    min_size=1,
+    max_size=40,
+)
+LEFT_OUT = st.frozensets(st.sampled_from(["ann", "çelik 🙂", "", "o'x", "nobody"]), min_size=1)
+ALWAYS = [(1, "zoe", "like", "bob", "o1"), (2, "bob", "post", None, "o1")]
+SAME = pd.DataFrame({"account": ["ann1", "ann2"], "person": ["ann", "ann"]})
+
+
+class Hashed:
+    """Ids that cannot be listed, as those of deleted people."""
+
+    def __init__(self, ids):
+        self._held = {hash(("salt", each)) for each in ids}
+
+    def __contains__(self, user):
+        return hash(("salt", user)) in self._held
+
+    def __len__(self):
+        return len(self._held)
+
+
+def table(acts):
+    return pd.DataFrame([(AS_OF - timedelta(days=act[0], seconds=1), *act[1:]) for act in acts], columns=NAMES)
+
+
+def rows_of(source, **asked):
+    return feature_rows(open_acts(source, **asked), AS_OF)
+
+
+@settings(max_examples=3, deadline=None)
+@given(acts=ACTS, left_out=LEFT_OUT)
+def test_it_equals_events_without_the_rows_of_those_left_out(tmp_path_factory, acts, left_out):
+    events = table(acts + ALWAYS)
+    kept = events[~events["actor"].isin(left_out) & ~events["target"].isin(left_out)].reset_index(drop=True)
+    expected = rows_of(kept)
+    assert rows_of(events, left_out=left_out).equals(expected)
+    assert rows_of(events, left_out=Hashed(left_out)).equals(expected)
+    store = tmp_path_factory.mktemp("stores") / "store"
+    take_in(table(acts), store)
+    if set(acts) - set(ALWAYS):
+        take_in(table(ALWAYS), store)
+    assert rows_of(store, left_out=left_out).equals(expected)
+
+
+@settings(max_examples=1, deadline=None)
+@given(acts=ACTS, left_out=LEFT_OUT)
+def test_it_holds_in_every_scope(tmp_path_factory, acts, left_out):
+    events = table(acts + ALWAYS).assign(network=["sea" if k % 2 else "land" for k in range(len(acts) + 2)])
+    scopes = ["all", "network:*"]
+    kept = events[~events["actor"].isin(left_out) & ~events["target"].isin(left_out)].reset_index(drop=True)
+    expected = rows_of(kept, scopes=scopes)
+    assert rows_of(events, scopes=scopes, left_out=left_out).equals(expected)
+    store = tmp_path_factory.mktemp("stores") / "store"
+    take_in(events, store, scopes)
+    assert rows_of(store, scopes=scopes, left_out=left_out).equals(expected)
+
+
+def test_an_act_by_somebody_unknown_stays():
+    events = table([(1, None, "like", "bob", "o1"), (1, "ann", "like", "bob", "o1"), (3, "bob", "post", None, "o1")])
+    (bob,) = rows_of(events, left_out=frozenset(["ann"])).to_dict("records")
+    assert (bob["user"], bob["engagements_28d"], bob["engagers_28d"]) == ("bob", 1, 0)
+
+
+def test_nobody_left_out_reads_the_events_once(monkeypatch):
+    monkeypatch.setattr("features.events.exclusions._found", lambda *_: pytest.fail("the ids were read"))
+    assert len(rows_of(table(ALWAYS), left_out=frozenset())) == 2
+
+
+@pytest.mark.parametrize("left_out", ["ann", "ann1"])
+def test_one_account_that_is_left_out_leaves_out_the_person(tmp_path, left_out):
+    acts = [(1, "ann1", "like", "bob", "o1"), (2, "cid", "like", "ann2", None), (3, "ann2", "like", "bob", "o1")]
+    events = table([*acts, *ALWAYS])
+    take_in(events, tmp_path / "store", identities=SAME)
+    expected = rows_of(table(ALWAYS))
+    assert list(expected["user"]) == ["bob", "zoe"]
+    for source, more in ((events, {"identities": SAME}), (tmp_path / "store", {})):
+        assert rows_of(source, left_out=frozenset([left_out]), **more).equals(expected)
+
+
+def test_those_left_out_are_no_seed_of_credibility():
+    acts = [(1, "star", "like", "zoe", None), *ALWAYS, (5, "star", "post", None, "o2")]
+    with_star = open_acts(table(acts), left_out=frozenset(["star"])).seeded(["star", "zoe"])
+    without = open_acts(table(ALWAYS)).seeded(["zoe"])
+    assert feature_rows(with_star, AS_OF).equals(feature_rows(without, AS_OF))
+
+
+def test_what_somebody_earned_does_not_come_from_those_left_out():
+    events = table([*ALWAYS, (3, "ann", "like", "bob", "o1")])
+    assert earned(events, "bob", AS_OF).people == 2
+    found = earned(events, "bob", AS_OF, left_out=frozenset(["ann"]))
+    assert (found.people, found.engagements) == (1, 1)
+    assert found.differing(rows_of(events, left_out=frozenset(["ann"])).iloc[0].to_dict()) == {}
+
+
+def test_nothing_is_told_of_one_who_is_left_out():
+    with pytest.raises(UnknownUserError, match="'ann' neither acts nor is engaged with"):
+        earned(table([*ALWAYS, (3, "bob", "like", "ann", "o2")]), "ann", AS_OF, left_out=frozenset(["ann"]))
+
+
+def test_events_to_attack_in_are_without_them():
+    events = open_people(table([*ALWAYS, (3, "ann1", "like", "bob", "o1")]), SAME, left_out=frozenset(["ann"]))
+    assert set(events.to_pandas()["actor"]) == {"zoe", "bob"}

@@ -1,0 +1,81 @@
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+import pytest
+
+from features.errors import IdentitiesError
+from features.events.identities import checked, read_identities
+from features.events.loading import open_acts
+from features.feature_table import feature_rows
+
+AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
+ACTS = [
+    (1, "ann1", "like", "bob"),
+    (2, "ann2", "like", "bob"),
+    (3, "ann2", "like", "ann1"),
+    (4, "bob", "like", "ann2"),
+    (5, None, "like", "ann1"),
+    (6, "cid", "follow", "ann2"),
+]
+SAME = pd.DataFrame({"account": ["ann1", "ann2"], "person": ["ann", "ann"]})
+
+
+@pytest.fixture(scope="module")
+def events():
+    names = ["time", "actor", "verb", "target"]
+    return pd.DataFrame([(AS_OF - timedelta(days=act[0]), *act[1:]) for act in ACTS], columns=names)
+
+
+def test_accounts_of_one_person_are_put_together_before_anything_is_counted(events):
+    rows = feature_rows(open_acts(events, identities=SAME), AS_OF).set_index("user")
+    assert list(rows.index) == ["ann", "bob", "cid"]
+    assert rows["engagers_28d"].to_dict() == {"ann": 2, "bob": 1, "cid": 0}
+    assert rows["engagements_28d"]["ann"] == 3  # by bob, by cid and by somebody unknown; not by oneself
+    assert rows["followers"]["ann"] == 1
+    assert rows["mutual_share_365d"]["bob"] == 1
+
+
+def test_it_equals_events_with_the_people_written_in(events):
+    names = dict(zip(SAME["account"], SAME["person"], strict=True))
+    written = events.assign(actor=events["actor"].replace(names), target=events["target"].replace(names))
+    merged = feature_rows(open_acts(events, identities=SAME), AS_OF)
+    assert merged.equals(feature_rows(open_acts(written), AS_OF))
+
+
+def test_people_who_are_not_in_the_table_stay_as_they_are(events):
+    nobody = pd.DataFrame({"account": ["zoe"], "person": ["zoë"]})
+    assert feature_rows(open_acts(events, identities=nobody), AS_OF).equals(feature_rows(open_acts(events), AS_OF))
+
+
+@pytest.mark.parametrize("name", ["people.csv", "people.parquet"])
+def test_a_file_is_read_as_text(tmp_path, name):
+    table = pd.DataFrame({"account": ["007", "8"], "person": ["bond", "bond"], "since": [1, 2]})
+    getattr(table, "to_csv" if name.endswith("csv") else "to_parquet")(tmp_path / name, index=False)
+    assert read_identities(tmp_path / name).to_dict("list") == {"account": ["007", "8"], "person": ["bond", "bond"]}
+
+
+@pytest.mark.parametrize(
+    ("accounts", "people", "message"),
+    [
+        (["a", "a"], ["x", "y"], "the account a is said to be x, y; it can be one person only"),
+        (["a", "b"], ["b", "c"], "b is said to be a person and an account of another one"),
+        (["a", None], ["x", "x"], "a row without an account or without a person"),
+        (["a", "b"], ["x", None], "a row without an account or without a person"),
+    ],
+)
+def test_contradictions_are_refused(accounts, people, message):
+    with pytest.raises(IdentitiesError, match=message):
+        checked(pd.DataFrame({"account": accounts, "person": people}))
+
+
+def test_the_same_said_twice_and_a_person_named_as_an_account_are_fine():
+    told = pd.DataFrame({"account": ["a", "a", "x"], "person": ["x", "x", "x"]})
+    assert checked(told).to_dict("list") == {"account": ["a"], "person": ["x"]}
+
+
+def test_files_that_are_no_identities(tmp_path):
+    with pytest.raises(IdentitiesError, match="cannot be read as a table of identities"):
+        read_identities(tmp_path / "absent.csv")
+    (tmp_path / "other.csv").write_text("account,name\na,b\n")
+    with pytest.raises(IdentitiesError, match=r"lacks the column\(s\) person; it has account, name. Expected account"):
+        read_identities(tmp_path / "other.csv")

@@ -1,0 +1,92 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from features.errors import ScopeError
+from features.events.loading import check_scopes, open_acts
+from features.events.scopes import checked
+from features.feature_table import feature_rows
+
+AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
+ACTS = [  # days before, actor, verb, target, network, topics
+    (1, "ann", "like", "bob", "sea", ["ships", "rope"]),
+    (2, "cid", "like", "bob", "sea", None),
+    (3, "ann", "like", "bob", "land", ["ships", "ships"]),
+    (4, "bob", "post", None, "land", []),
+    (5, "bob", "like", "ann", None, ["rope"]),
+]
+
+
+@pytest.fixture(scope="module")
+def events():
+    import pandas as pd
+
+    names = ["time", "actor", "verb", "target", "network", "topics"]
+    return pd.DataFrame([(AS_OF - timedelta(days=act[0]), *act[1:]) for act in ACTS], columns=names)
+
+
+def rows_of(events, *scopes):
+    return feature_rows(open_acts(events, scopes), AS_OF).set_index(["user", "scope"])
+
+
+def test_every_scope_in_one_pass(events):
+    rows = rows_of(events, "all", "network:*", "topic:*")
+    assert sorted(set(rows.index.get_level_values("scope"))) == [
+        "all",
+        "network:default",  # an act of no network
+        "network:land",
+        "network:sea",
+        "topic:rope",
+        "topic:ships",
+    ]
+    engagers = rows["engagers_28d"]
+    assert engagers["bob"].to_dict() == {
+        "all": 2,
+        "network:default": 0,
+        "network:land": 1,
+        "network:sea": 2,
+        "topic:rope": 1,
+        "topic:ships": 1,
+    }
+    assert rows["engagements_28d"]["bob"]["topic:ships"] == 2  # a topic named twice is one
+    assert rows["created_28d"]["bob"].to_dict() == {
+        "all": 1,
+        "network:default": 0,
+        "network:land": 1,
+        "network:sea": 0,
+        "topic:rope": 0,
+        "topic:ships": 0,
+    }
+    assert rows["mutual_share_365d"]["bob"]["all"] == 0.5
+    assert rows["mutual_share_365d"]["bob"]["topic:rope"] == 1  # ann and bob, and nobody else
+    assert rows["mutual_share_365d"]["bob"]["network:sea"] == 0  # what happens elsewhere is not seen
+
+
+@pytest.mark.parametrize("scope", ["all", "network:sea", "topic:rope"])
+def test_a_scope_is_described_alike_alone_and_with_others(events, scope):
+    alone = rows_of(events, scope)
+    among = rows_of(events, "topic:*", "network:sea", "all").xs(scope, level="scope", drop_level=False)
+    assert alone.equals(among.loc[alone.index])
+    assert len(alone) == len(among)
+
+
+def test_a_scope_equals_the_events_of_that_scope_alone(events):
+    sea = rows_of(events[events["network"] == "sea"], "all").droplevel("scope")
+    assert rows_of(events, "network:sea").droplevel("scope").equals(sea)
+
+
+@pytest.mark.parametrize("wrong", ["topics:ships", "topic:", "", "ALL", "network"])
+def test_what_is_no_scope_is_refused(wrong):
+    with pytest.raises(ScopeError, match=r"is no scope; expected all, network:NAME, topic:NAME"):
+        checked(["all", wrong])
+
+
+def test_no_scope_at_all_is_refused():
+    with pytest.raises(ScopeError, match="no scope was asked for"):
+        checked([])
+
+
+def test_a_scope_that_nobody_has(events):
+    acts = open_acts(events, ["all", "network:sky"])
+    with pytest.raises(ScopeError, match=r"nobody is in the scope network:sky; found all\."):
+        check_scopes(acts, ["all", "network:sky"])

@@ -1,0 +1,426 @@
+import gzip
+import json
+import tracemalloc
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from features.errors import EventsError
+from features.importers.activitystreams import collections
+from features.importers.activitystreams.collections import copy_collection
+from features.importers.activitystreams.importer import import_activitystreams
+
+ANN, BOB, CID = "https://a.example/users/ann", "https://b.example/users/bob", "https://c.example/u/cid"
+DAN = "https://d.example/users/dan"
+CONTEXT = ["https://www.w3.org/ns/activitystreams", {"Hashtag": "as:Hashtag"}]
+PUBLIC = "https://www.w3.org/ns/activitystreams#Public"
+
+
+def when(second):
+    return f"2024-03-01T10:00:{second:02}Z"
+
+
+def act(second, kind, actor, thing, **more):
+    named = {"id": f"{actor}#{kind}-{second}", "type": kind, "actor": actor, "published": when(second)}
+    return {**named, "to": PUBLIC, "object": thing, **more}
+
+
+def note(author, number, **more):
+    return {"id": f"{author}/statuses/{number}", "type": "Note", "attributedTo": author, "to": [PUBLIC], **more}
+
+
+def mention(person):
+    return {"type": "Mention", "href": person, "name": "@somebody"}
+
+
+HTML = (
+    '<p><span class="h-card"><a href="https://b.example/@bob" class="u-url mention">@<span>bob</span></a></span> '
+    '<a href="https://a.example/tags/cats" class="mention hashtag" rel="tag">#<span>Cats</span></a> '
+    '<a href="https://x.example/" rel="nofollow"><span class="invisible">https://</span><span>x.example</span></a></p>'
+)
+TAGS = [{"type": "Hashtag", "href": "https://a.example/tags/cats", "name": "#Cats"}, mention(BOB), {"type": "Emoji"}]
+GOOD = [
+    act(1, "Create", ANN, note(ANN, 1, inReplyTo=None, quote=None, tag=TAGS, content=HTML)),
+    act(2, "Create", BOB, note(BOB, 2, inReplyTo=f"{ANN}/statuses/1", tag=[mention(ANN), mention(CID)])),
+    act(3, "Create", BOB, note(BOB, 3, quoteUrl="https://c.example/notes/5", content="plain https://y.example")),
+    act(4, "Create", BOB, note(BOB, 4, _misskey_quote="https://nobody.example/x", tag=mention(CID))),
+    act(5, "Create", BOB, {**note(BOB, 5, quoteUri=f"{ANN}/statuses/1"), "type": ["Article", "x:Y"]}),
+    act(6, "Create", ANN, {**note(ANN, 6, quote={"id": "https://a.example/@ann/123"}), "type": "Question"}),
+    act(7, "Create", ANN, note(ANN, 7, inReplyTo="https://nobody.example/z", tag=[mention(BOB), mention(BOB)])),
+    act(8, "Create", ANN, note(ANN, 8, inReplyTo=f"{BOB}/statuses/2", quote=f"{DAN}/statuses/9", tag=mention(BOB))),
+    act(9, "Announce", ANN, "https://c.example/notes/5"),
+    act(10, "Announce", ANN, "https://p.example/p/pia/77"),
+    act(11, "Announce", ANN, "https://nobody.example/x"),
+    act(12, "Like", BOB, {"id": "https://c.example/notes/5", "type": "Note", "attributedTo": [{"id": CID}]}),
+    act(13, "Like", BOB, f"{ANN}/statuses/1"),
+    act(14, "EmojiReact", BOB, [f"{ANN}/statuses/1"], content=":cat:"),
+    act(15, "Dislike", BOB, "https://m.example/ap/users/1/statuses/2"),
+    act(16, "Follow", BOB, ANN),
+    act(17, "Undo", BOB, act(16, "Follow", BOB, ANN)),
+    act(18, "Follow", {"id": BOB, "type": "Person"}, {"id": CID, "type": "Person"}, id="https://b.example/f"),
+    act(19, "Undo", BOB, "https://b.example/f"),
+    act(20, "Block", [ANN], DAN),
+    act(21, "Flag", ANN, [DAN, f"{DAN}/statuses/9"]),
+    act(22, "View", ANN, "https://a.example/@ann/123"),
+    {"@id": "x", "@type": "as:Like", "actor": BOB, "published": when(23), "object": CID},
+    {"type": "Create", "object": {**note(DAN, 9), "published": when(24)}},
+    act(
+        25, "Create", CID, {"id": "https://c.example/notes/5", "type": "Note", "tag": {"type": "Hashtag", "name": "D"}}
+    ),
+]
+ONE, FIVE = f"{ANN}/statuses/1", "https://c.example/notes/5"
+EXPECTED = [
+    (1, "mention", ANN, BOB, ONE, None),
+    (1, "post", ANN, None, ONE, None),
+    (2, "mention", BOB, CID, f"{BOB}/statuses/2", None),
+    (2, "reply", BOB, ANN, ONE, f"{BOB}/statuses/2"),
+    (3, "quote", BOB, CID, FIVE, f"{BOB}/statuses/3"),
+    (4, "mention", BOB, CID, f"{BOB}/statuses/4", None),
+    (4, "quote", BOB, None, "https://nobody.example/x", f"{BOB}/statuses/4"),
+    (5, "quote", BOB, ANN, ONE, f"{BOB}/statuses/5"),
+    (6, "quote", ANN, ANN, "https://a.example/@ann/123", f"{ANN}/statuses/6"),
+    (7, "mention", ANN, BOB, f"{ANN}/statuses/7", None),
+    (7, "reply", ANN, None, "https://nobody.example/z", f"{ANN}/statuses/7"),
+    (8, "quote", ANN, DAN, f"{DAN}/statuses/9", f"{ANN}/statuses/8"),
+    (8, "reply", ANN, BOB, f"{BOB}/statuses/2", f"{ANN}/statuses/8"),
+    (9, "repost", ANN, CID, FIVE, None),
+    (10, "repost", ANN, "https://p.example/users/pia", "https://p.example/p/pia/77", None),
+    (11, "repost", ANN, None, "https://nobody.example/x", None),
+    (12, "like", BOB, CID, FIVE, None),
+    (13, "like", BOB, ANN, ONE, None),
+    (14, "like", BOB, ANN, ONE, None),
+    (15, "dislike", BOB, "https://m.example/ap/users/1", "https://m.example/ap/users/1/statuses/2", None),
+    (16, "follow", BOB, ANN, None, None),
+    (17, "unfollow", BOB, ANN, None, None),
+    (18, "follow", BOB, CID, None, None),
+    (19, "unfollow", BOB, CID, None, None),
+    (20, "block", ANN, DAN, None, None),
+    (21, "flag", ANN, DAN, DAN, None),
+    (22, "view", ANN, ANN, "https://a.example/@ann/123", None),
+    (23, "like", BOB, CID, CID, None),
+    (24, "post", DAN, None, f"{DAN}/statuses/9", None),
+    (25, "post", CID, None, FIVE, None),
+]
+UNKNOWN = "3 acts are on pieces whose owner neither the files nor the address tells: they have no target"
+BAD = [
+    *((act(30, kind, ANN, ONE), f"{kind} is no act on a person") for kind in ("Delete", "Update", "Add", "Remove")),
+    *((act(30, kind, ANN, ONE), f"{kind} is no act on a person") for kind in ("Accept", "Reject", "Move", "Wave")),
+    (act(31, "Undo", ANN, act(9, "Announce", ANN, FIVE)), "Undo of Announce is no act on a person"),
+    (act(31, "Undo", BOB, f"{BOB}#Like-13"), "Undo of Like is no act on a person"),
+    (act(31, "Undo", BOB, "https://b.example/elsewhere"), "Undo of an activity that is not in the files"),
+    (act(31, "Undo", BOB, {"type": "Follow"}), "Undo of Follow of nothing: the object or its id is missing"),
+    (act(32, "Announce", CID, act(13, "Like", BOB, ONE)), "Announce of Like is no act on a person"),
+    (act(32, "Like", BOB, None), "Like of nothing: the object or its id is missing"),
+    (act(32, "Create", BOB, {"type": "Note"}), "Create of nothing: the object or its id is missing"),
+    ({**act(33, "Like", BOB, ONE), "published": None}, "time missing or unreadable"),
+    ({**act(33, "Announce", BOB, {**note(ANN, 1), "published": when(33)}), "published": "soon"}, "time missing or unr"),
+    ({**act(33, "Block", BOB, ANN), "published": None, "updated": when(33)}, "time missing or unreadable"),
+    ("https://z.example/liked", "only a URI, as in likes.json or bookmarks.json: who did what when is not said"),
+    ({"hello": 1}, "type missing"),
+    ({**note(ANN, 1), "published": when(1)}, "Note is no act on a person"),
+    ({"type": "Person", "id": ANN}, "Person is no act on a person"),
+    ({**act(34, "Like", None, "https://nobody.example/x")}, "neither actor nor target known"),
+    (5, "malformed line: no JSON object"),
+    (None, "malformed line: no JSON object"),
+]
+ALL = [*GOOD, *(bad for bad, _ in BAD)]
+
+
+def outbox(items, **more):
+    named = {"@context": CONTEXT, "id": "outbox.json", "type": "OrderedCollection", "totalItems": len(items)}
+    return {**named, "orderedItems": items, **more}
+
+
+def lines(items):
+    return "".join(json.dumps({"id": each} if isinstance(each, str) else each) + "\n" for each in items)
+
+
+def write(file, data):
+    file.parent.mkdir(exist_ok=True)
+    data = data if isinstance(data, str) else json.dumps(data)
+    packed = gzip.compress(data.encode()) if file.suffix == ".gz" else data.encode()
+    file.write_bytes(pa.compress(packed, "zstd", asbytes=True) if file.suffix == ".zst" else packed)
+    return file
+
+
+def events(landing):
+    return pq.read_table(landing.out).to_pylist()
+
+
+def acts(landing):
+    return [tuple(each[name] for name in ("verb", "actor", "target", "object", "result")) for each in events(landing)]
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("activitystreams")
+    return import_activitystreams(write(folder / "outbox.json", outbox(ALL)), folder / "events.parquet")
+
+
+def test_each_activity_becomes_its_events(imported):
+    assert acts(imported) == [tuple(each) for _, *each in EXPECTED]
+    assert [each["time"] for each in events(imported)] == [
+        datetime(2024, 3, 1, 10, 0, second, tzinfo=UTC) for second, *_ in EXPECTED
+    ]
+    assert {each["network"] for each in events(imported)} == {"activitypub"}
+    assert imported.notes == (UNKNOWN,)
+
+
+def test_content_is_told_by_topics_links_and_a_hash(imported):
+    held = {(each["verb"], each["result"] or each["object"]): each for each in events(imported)}
+    topics = {key: each["topics"] for key, each in held.items() if each["topics"]}
+    assert topics == {
+        ("post", ONE): ["cats"],
+        ("mention", ONE): ["cats"],
+        ("like", ONE): ["cats"],
+        ("reply", f"{BOB}/statuses/2"): ["cats"],
+        ("mention", f"{BOB}/statuses/2"): ["cats"],
+        ("quote", f"{BOB}/statuses/5"): ["cats"],
+        ("post", FIVE): ["d"],
+        ("like", FIVE): ["d"],
+        ("repost", FIVE): ["d"],
+        ("quote", f"{BOB}/statuses/3"): ["d"],
+    }
+    assert {key: each["links"] for key, each in held.items() if each["links"] is not None} == {
+        ("post", ONE): 1,
+        ("quote", f"{BOB}/statuses/3"): 1,
+    }
+    assert [key for key, each in held.items() if each["content_hash"]] == [
+        ("post", ONE),
+        ("quote", f"{BOB}/statuses/3"),
+    ]
+
+
+def test_what_is_no_event_is_rejected_with_its_reason(imported):
+    assert imported.read == imported.accepted + imported.rejected == len(EXPECTED) + len(BAD)
+    assert sum(imported.reasons.values()) == imported.rejected == len(BAD)
+    rows = dict(line.split(",", 1) for line in imported.rejects.read_text(encoding="utf-8").splitlines()[1:])
+    for row, (_, why) in enumerate(BAD, len(GOOD) + 1):
+        assert rows[str(row)].strip('"').startswith(why), row
+    assert f'""type"":""Delete"",""actor"":""{ANN}"",""published"":""{when(30)}"",""object"":""{ONE}""' in rows["26"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("outbox.json.gz", outbox(ALL)),
+        ("page.json", {**outbox([]), "type": ["OrderedCollectionPage"], "orderedItems": ALL, "first": "x"}),
+        ("items.json", {"items": ALL, "type": "as:Collection"}),
+        ("first.json", outbox([], first={"type": "OrderedCollectionPage", "orderedItems": ALL})),
+        ("list.json", ALL),
+        ("pages.json", json.dumps(outbox(ALL[:9])) + json.dumps(outbox(ALL[9:]))),
+        ("pages.jsonl", json.dumps(outbox(ALL[:9])) + "\n" + json.dumps(outbox(ALL[9:])) + "\n"),
+        ("pretty.json", json.dumps(outbox(ALL), indent=2).replace("\n", "\r\n")),
+        ("bom.json", "\ufeff" + json.dumps(outbox(ALL), ensure_ascii=False)),
+        ("lines.jsonl", lines(ALL)),
+        ("lines.ndjson.gz", lines(ALL)),
+        ("lines.jsonl.zst", lines(ALL)),
+        ("nested.json", [outbox(ALL[:9]), [ALL[9:12], ALL[12]], *ALL[13:]]),
+        ("lines.json", "\n" + lines(ALL)),
+    ],
+)
+def test_every_form_gives_the_same_events(imported, tmp_path, name, data, monkeypatch):
+    monkeypatch.setattr(collections, "CHUNK_BYTES", 999)
+    landing = import_activitystreams(write(tmp_path / name, data), tmp_path / "events.parquet")
+    assert events(landing) == events(imported)
+    assert landing.reasons == imported.reasons
+
+
+def test_one_activity_alone(tmp_path):
+    for name, data in (("a.json", GOOD[15]), ("b.json", json.dumps(GOOD[15], indent=1)), ("c.json", outbox(GOOD[15]))):
+        landing = import_activitystreams(write(tmp_path / name, data), tmp_path / "events.parquet")
+        assert acts(landing) == [("follow", BOB, ANN, None, None)]
+        assert (landing.read, landing.notes) == (1, ())
+
+
+def test_the_archive_of_an_account(tmp_path):
+    folder = tmp_path / "archive"
+    write(folder / "outbox.json", outbox(GOOD))
+    write(folder / "likes.json", {**outbox([FIVE, ONE]), "id": "likes.json"})
+    write(folder / "bookmarks.json", {**outbox([FIVE]), "id": "bookmarks.json"})
+    write(folder / "actor.json", {"@context": CONTEXT, "type": "Person", "id": ANN, "likes": "likes.json"})
+    (folder / "avatar.png").write_bytes(b"x")
+    (folder / "media_attachments").mkdir()
+    landing = import_activitystreams(folder, tmp_path / "events.parquet")
+    assert acts(landing) == [tuple(each) for _, *each in EXPECTED]
+    assert landing.reasons == {
+        "only a URI, as in likes.json or bookmarks.json: who did what when is not said": 3,
+        "Person is no act on a person": 1,
+    }
+    assert landing.notes == (f"passed over avatar.png in {folder}", UNKNOWN)
+    assert 'likes.json {""id"":""https://c.example/notes/5""' in landing.rejects.read_text(encoding="utf-8")
+
+
+def test_the_same_event_in_files_that_overlap_counts_once(tmp_path):
+    write(tmp_path / "in" / "old.json", outbox(GOOD[:9]))
+    write(tmp_path / "in" / "new.jsonl", lines(GOOD))
+    landing = import_activitystreams(tmp_path / "in", tmp_path / "events.parquet")
+    assert acts(landing) == [tuple(each) for _, *each in EXPECTED]
+    repeated = sum(second <= 9 for second, *_ in EXPECTED)
+    assert landing.reasons == {"the same event again": repeated}
+    assert landing.read == landing.accepted + landing.rejected == len(EXPECTED) + repeated
+
+
+def test_another_file_tells_whose_a_piece_is(tmp_path):
+    like = act(1, "Like", BOB, "https://x.example/1")
+    one = write(tmp_path / "in" / "1.jsonl", lines([like]))
+    landing = import_activitystreams(one, tmp_path / "events.parquet")
+    assert acts(landing) == [("like", BOB, None, "https://x.example/1", None)]
+    assert landing.notes == (UNKNOWN.replace("3 acts", "1 acts"),)
+    written = {"id": "https://x.example/1", "type": "Note"}
+    write(tmp_path / "in" / "2.jsonl", lines([act(2, "Announce", ANN, {**written, "attributedTo": DAN})]))
+    landing = import_activitystreams(tmp_path / "in", tmp_path / "events.parquet")
+    assert acts(landing)[0] == ("like", BOB, DAN, "https://x.example/1", None)
+    assert landing.notes == ()
+    write(tmp_path / "in" / "3.json", act(3, "Create", CID, written))
+    landing = import_activitystreams(tmp_path / "in", tmp_path / "events.parquet")
+    assert acts(landing)[0] == ("like", BOB, CID, "https://x.example/1", None)
+
+
+ADDRESSES = {
+    f"{ANN}/statuses/1": ANN,
+    f"{ANN}/statuses/1/activity": ANN,
+    ANN: ANN,
+    "https://h.example/ap/users/7/statuses/8": "https://h.example/ap/users/7",
+    "http://h.example:3000/@ann/1": "http://h.example:3000/users/ann",
+    "https://h.example/@ann": "https://h.example/users/ann",
+    "https://h.example/@ann@other.example/1": None,
+    "https://h.example/@ann/about": None,
+    "https://h.example/p/ann/5": "https://h.example/users/ann",
+    "https://h.example/p/5": None,
+    "https://h.example/notes/5": None,
+    "https://h.example/objects/5?x=/users/ann/statuses/5": None,
+    "https://h.example/users/ann/followers": None,
+    "tag:h.example,2020:5": None,
+}
+
+
+def test_an_address_tells_the_owner_or_nothing(tmp_path):
+    file = write(tmp_path / "in.jsonl", lines([act(1, "Like", CID, address) for address in ADDRESSES]))
+    landing = import_activitystreams(file, tmp_path / "events.parquet")
+    assert {each[3]: each[2] for each in acts(landing)} == ADDRESSES
+
+
+def test_members_of_the_wrong_shape_do_no_harm(tmp_path):
+    odd = [
+        act(
+            1, "Create", ANN, note(ANN, 1, tag=["{broken", 5, None, {"type": "Mention"}, {"type": {"a": 1}, "name": 2}])
+        ),
+        act(2, "Create", ANN, note(ANN, 2, tag="[broken", inReplyTo="{broken", quote=[], content={"en": "x"})),
+        act(3, "Create", ANN, note(ANN, 3, inReplyTo=[], quoteUrl="", tag={}, attributedTo={"name": "ann"})),
+        act(4, "Like", [], "{broken"),
+    ]
+    landing = import_activitystreams(write(tmp_path / "in.jsonl", lines(odd)), tmp_path / "events")
+    assert [each[:3] for each in acts(landing)] == [("post", ANN, None)] * 3
+    assert landing.reasons == {"Like of nothing: the object or its id is missing": 1}
+
+
+def test_the_front_page_of_an_outbox_says_where_its_items_are(tmp_path):
+    front = {"type": "OrderedCollection", "totalItems": 500, "first": "https://a.example/outbox?page=true", "last": "y"}
+    message = r"front\.json holds none of its 500 items: they are on pages, from https://a\.example/outbox\?page=true"
+    write(tmp_path / "in" / "front.json", front)
+    with pytest.raises(EventsError, match=message):
+        import_activitystreams(tmp_path / "in", tmp_path / "events")
+    write(tmp_path / "in" / "page.json", outbox(GOOD[:1]))
+    landing = import_activitystreams(tmp_path / "in", tmp_path / "events")
+    assert len(landing.notes) == 1
+    assert "holds none of its 500 items" in landing.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        (None, b"", "is not there; expected an outbox in JSON, activities in JSON Lines, or the folder of an unpacked"),
+        ("archive.zip", b"PK", r"archive\.zip is an archive; unpack it first \(unzip, tar xf\) and import the folder"),
+        ("archive.tar.gz", b"x", "is an archive; unpack it first"),
+        ("outbox.csv", b"a,b", r"outbox\.csv is of an unknown kind; expected an outbox in JSON.* \.json, \.json\.gz"),
+        ("a.json", b"", r"a\.json cannot be read as JSON: expected \{, found the end\. Is the download complete"),
+        ("a.json", json.dumps(outbox(GOOD)).encode()[:-700], r"a\.json cannot be read as JSON: .*let its name end in"),
+        ("a.json", json.dumps(outbox(GOOD)).encode()[:-1], "expected , or }, found the end"),
+        ("a.json", json.dumps(outbox(GOOD)).encode() + b",", "expected {, found ,"),
+        ("a.json", json.dumps(outbox(GOOD)).replace("cats", "c\udcff").encode(errors="ignore") + b"\xff", "utf-8"),
+        ("a.json", b"[" * 100_000, "cannot be read as JSON"),
+        (
+            "a.json",
+            b'{"tweets": [1, 2], "version": 2}',
+            r"is no ActivityStreams: it holds tweets, version; expected an ",
+        ),
+        (
+            "a.json",
+            b'{"version": "https://jsonfeed.org/version/1", "items": [{}]}',
+            "it holds version, items; expected",
+        ),
+        ("a.json", b'[{"id_str": "5"}]', r"is no ActivityStreams: none of its 1 items has a type; expected an outbox"),
+        ("a.json", b"{}", "it holds nothing; expected an outbox"),
+        ("a.json", b'"x"', "cannot be read as JSON: expected {, found"),
+        ("a.jsonl", b'{"did": "x"}\nbroken\n', r"is no ActivityStreams: none of its 2 items has a type"),
+        ("a.json", b'{"type": "OrderedCollection", "orderedItems": []}', "holds no rows"),
+        ("a.json.gz", gzip.compress(json.dumps(outbox(GOOD)).encode())[:-9], r"a\.json\.gz cannot be read as JSON"),
+        ("a.json.gz", json.dumps(outbox(GOOD)).encode(), r"a\.json\.gz cannot be read as JSON: Not a gzipped file"),
+        ("a.jsonl.gz", gzip.compress(lines(GOOD).encode())[:-9], r"a\.jsonl\.gz cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_is_explained(tmp_path, name, data, message):
+    if name:
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(EventsError, match=message):
+        import_activitystreams(tmp_path / (name or "none.json"), tmp_path / "events.parquet")
+    assert [each.name for each in tmp_path.iterdir()] == ([name] if name else [])
+
+
+def test_a_folder_with_nothing_to_read_is_explained(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with pytest.raises(EventsError, match="in holds nothing; expected an outbox"):
+        import_activitystreams(folder, tmp_path / "events")
+    for number in range(10):
+        (folder / f"{number}.png").write_text("x")
+    with pytest.raises(EventsError, match=r"in holds 0\.png, .*7\.png and 2 more; expected an outbox"):
+        import_activitystreams(folder, tmp_path / "events")
+
+
+def test_an_older_import_stays_where_the_new_one_fails(tmp_path):
+    landing = import_activitystreams(write(tmp_path / "a.json", outbox(GOOD)), tmp_path / "events.parquet")
+    before = landing.out.read_bytes()
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(EventsError, match="cannot be read as JSON"):
+        import_activitystreams(tmp_path / "a.json", tmp_path / "events.parquet")
+    assert landing.out.read_bytes() == before
+
+
+def test_progress_reaches_the_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(collections, "CHUNK_BYTES", 1000)
+    write(tmp_path / "in" / "1.json", outbox(GOOD))
+    write(tmp_path / "in" / "2.jsonl.gz", lines(GOOD))
+    seen = []
+    import_activitystreams(tmp_path / "in", tmp_path / "events", seen.append)
+    assert len(seen) > 5
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+
+
+def test_memory_does_not_grow_with_the_document(tmp_path, monkeypatch):
+    monkeypatch.setattr(collections, "CHUNK_BYTES", 1 << 14)
+
+    def peak(number):
+        file = write(tmp_path / f"{number}.json", outbox([GOOD[0]] * number))
+        tracemalloc.start()
+        assert copy_collection(file, tmp_path / "lines.jsonl", lambda _: None) is None
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert len((tmp_path / "lines.jsonl").read_text().splitlines()) == number
+        return found
+
+    assert peak(4_000) < 1.2 * peak(400) < 2**20
+
+
+def test_the_command_tells_what_became_of_it(tmp_path):
+    from serving.cli.main import app
+
+    file = write(tmp_path / "outbox.json", outbox(GOOD))
+    run = CliRunner().invoke(app, ["import", "activitystreams", str(file), "--out", str(tmp_path / "events"), "--json"])
+    assert run.exit_code == 0
+    assert json.loads(run.stdout)["accepted"] == len(EXPECTED)

@@ -1,0 +1,337 @@
+import gzip
+import json
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from features.errors import EventsError
+from features.importers.bluesky import import_bluesky
+
+POST, LIKE, REPOST = "app.bsky.feed.post", "app.bsky.feed.like", "app.bsky.feed.repost"
+FOLLOW, BLOCK, PROFILE = "app.bsky.graph.follow", "app.bsky.graph.block", "app.bsky.actor.profile"
+ANN, BOB, CID, DAN = ("did:plc:annnnnnnnnnnnnnnnnnnnnnn", "did:plc:bob", "did:web:cid.example.com", "did:plc:dan")
+START = 1_725_911_162_000_000
+
+
+def at(second):
+    return datetime(2024, 9, 9, 19, 46, 2, tzinfo=UTC).replace(second=2 + second)
+
+
+def piece(did, key, collection=POST):
+    return f"at://{did}/{collection}/{key}"
+
+
+def commit(second, did, collection, key, record=None, operation="create", **more):
+    held = {"rev": f"rev{second}", "operation": operation, "collection": collection, "rkey": key, **more}
+    if record is not None:
+        held |= {"record": {"$type": collection, "createdAt": "2031-01-01T00:00:00Z", **record}, "cid": "bafy"}
+    return {"did": did, "time_us": START + second * 1_000_000, "kind": "commit", "commit": held}
+
+
+def on(uri):
+    return {"subject": {"cid": "bafy", "uri": uri}}
+
+
+def facet(kind, **value):
+    return {
+        "index": {"byteStart": 0, "byteEnd": 2},
+        "features": [{"$type": f"app.bsky.richtext.facet#{kind}", **value}],
+    }
+
+
+def reply(did, key):
+    return {"root": {"uri": piece(DAN, "root")}, "parent": {"uri": piece(did, key)}}
+
+
+QUOTE = {"$type": "app.bsky.embed.record", "record": {"cid": "b", "uri": piece(CID, "c1")}}
+WITH_MEDIA = {
+    "$type": "app.bsky.embed.recordWithMedia",
+    "record": {"$type": "app.bsky.embed.record", "record": {"cid": "b", "uri": piece(DAN, "d1")}},
+    "media": {"$type": "app.bsky.embed.external", "external": {"uri": "https://card.example"}},
+}
+LIST = {"$type": "app.bsky.embed.record", "record": {"cid": "b", "uri": piece(CID, "l1", "app.bsky.graph.list")}}
+CARD = {"$type": "app.bsky.embed.external", "external": {"uri": "https://card.example", "title": "", "description": ""}}
+GOOD = [
+    commit(0, ANN, POST, "a1", {"text": "Hello  World", "tags": ["Cats"]}),
+    commit(1, BOB, POST, "b1", {"text": "see https://x.example and https://y.example", "reply": reply(ANN, "a1")}),
+    commit(2, BOB, POST, "b2", {"text": "that", "embed": QUOTE}),
+    commit(3, BOB, POST, "b3", {"text": "that too", "embed": WITH_MEDIA}),
+    commit(4, BOB, POST, "b4", {"text": "a list", "embed": LIST}),
+    commit(5, ANN, LIKE, "a2", on(piece(BOB, "b1"))),
+    commit(6, ANN, REPOST, "a3", on(piece(BOB, "b1"))),
+    commit(7, ANN, FOLLOW, "a4", {"subject": BOB}),
+    commit(8, ANN, BLOCK, "a5", {"subject": DAN}),
+    commit(9, ANN, FOLLOW, "a4", operation="delete"),
+    commit(
+        10,
+        ANN,
+        POST,
+        "a6",
+        {
+            "text": "@bob @cid #Dogs shortened",
+            "reply": reply(BOB, "b1"),
+            "embed": QUOTE,
+            "facets": [
+                facet("mention", did=BOB),
+                facet("mention", did=CID),
+                facet("mention", did=CID),
+                facet("mention", did=DAN),
+                facet("tag", tag="#Dogs"),
+                facet("link", uri="https://long.example/and/so/on"),
+            ],
+        },
+    ),
+    commit(11, BOB, POST, "b5", {"text": "", "embed": CARD}),
+]
+BAD = [
+    (commit(20, ANN, LIKE, "a2", operation="delete"), f"delete of {LIKE} takes nothing back: what was given stood at"),
+    (commit(21, ANN, POST, "a1", operation="delete"), f"delete of {POST} takes nothing back"),
+    (commit(22, ANN, REPOST, "a3", operation="delete"), f"delete of {REPOST} takes nothing back"),
+    (commit(23, ANN, BLOCK, "a5", operation="delete"), f"delete of {BLOCK} takes nothing back"),
+    (commit(24, ANN, FOLLOW, "old", operation="delete"), f"delete of {FOLLOW} that is not in the files"),
+    (commit(25, BOB, FOLLOW, "a4", operation="delete"), f"delete of {FOLLOW} that is not in the files"),
+    (commit(26, ANN, PROFILE, "self", {}, operation="update"), f"update of {PROFILE} is no act on a person"),
+    (commit(27, ANN, POST, "a1", {"text": "new"}, operation="update"), f"update of {POST} is no act on a person"),
+    (commit(28, ANN, PROFILE, "self", {}), f"create of {PROFILE} is no act on a person"),
+    (commit(29, ANN, PROFILE, "self", operation="delete"), f"delete of {PROFILE} is no act on a person"),
+    ({"did": ANN, "time_us": START, "kind": "identity", "identity": {}}, "identity is no act on a person"),
+    ({"did": ANN, "time_us": START, "kind": "account", "account": {}}, "account is no act on a person"),
+    ({"did": ANN, "time_us": START}, "kind missing"),
+    ({"did": ANN, "time_us": START, "kind": "commit"}, "commit without operation or collection"),
+    ({**commit(30, ANN, LIKE, "z", on(piece(BOB, "b1"))), "did": None}, "did missing"),
+    (commit(31, ANN, LIKE, None, on(piece(BOB, "b1"))), "rkey missing"),
+    (commit(32, ANN, LIKE, "z", {"subject": BOB}), "the subject is no at:// address of a DID"),
+    (commit(33, ANN, REPOST, "z", on("at://bob.example/app.bsky.feed.post/b1")), "the subject is no at:// address"),
+    (commit(34, ANN, FOLLOW, "z", {"subject": "bob.example"}), "the subject is no DID"),
+    (commit(35, ANN, BLOCK, "z", {}), "the subject is no DID"),
+    (commit(36, ANN, POST, "z"), "the record is missing"),
+    (commit(37, ANN, POST, "z", {"text": "a", "reply": {"parent": {}}}), "the parent is no at:// address of a DID"),
+    ({**commit(38, ANN, FOLLOW, "z", {"subject": BOB}), "time_us": None}, "time missing or unreadable"),
+    ({**commit(39, ANN, FOLLOW, "z", {"subject": BOB}), "time_us": "soon"}, "time missing or unreadable"),
+    ({**commit(40, ANN, FOLLOW, "z", {"subject": BOB}), "time_us": 10**18}, "time missing or unreadable"),
+    ("{broken", "malformed line: no JSON object"),
+    ("5", "malformed line: no JSON object"),
+]
+
+
+def text(rows):
+    return "".join((each if isinstance(each, str) else json.dumps(each)) + "\n" for each in rows)
+
+
+def write(file, rows):
+    file.parent.mkdir(exist_ok=True)
+    data = text(rows).encode()
+    if file.suffix == ".gz":
+        data = gzip.compress(data)
+    if file.suffix == ".zst":
+        data = pa.compress(data, "zstd", asbytes=True)
+    file.write_bytes(data)
+    return file
+
+
+def events(landing):
+    return pq.read_table(landing.out).to_pylist()
+
+
+def acts(landing):
+    return [tuple(each[name] for name in ("verb", "actor", "target", "object", "result")) for each in events(landing)]
+
+
+EXPECTED = [
+    (0, "post", ANN, None, piece(ANN, "a1"), None),
+    (1, "reply", BOB, ANN, piece(ANN, "a1"), piece(BOB, "b1")),
+    (2, "quote", BOB, CID, piece(CID, "c1"), piece(BOB, "b2")),
+    (3, "quote", BOB, DAN, piece(DAN, "d1"), piece(BOB, "b3")),
+    (4, "post", BOB, None, piece(BOB, "b4"), None),
+    (5, "like", ANN, BOB, piece(BOB, "b1"), None),
+    (6, "repost", ANN, BOB, piece(BOB, "b1"), None),
+    (7, "follow", ANN, BOB, None, None),
+    (8, "block", ANN, DAN, None, None),
+    (9, "unfollow", ANN, BOB, None, None),
+    (10, "mention", ANN, DAN, piece(ANN, "a6"), None),
+    (10, "mention", ANN, CID, piece(ANN, "a6"), None),
+    (10, "quote", ANN, CID, piece(CID, "c1"), piece(ANN, "a6")),
+    (10, "reply", ANN, BOB, piece(BOB, "b1"), piece(ANN, "a6")),
+    (11, "post", BOB, None, piece(BOB, "b5"), None),
+]
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bluesky")
+    file = write(folder / "in.jsonl", [*GOOD, *(bad for bad, _ in BAD)])
+    return import_bluesky(file, folder / "events.parquet")
+
+
+def test_each_commit_becomes_its_events(imported):
+    assert acts(imported) == [tuple(each) for _, *each in EXPECTED]
+
+
+def test_time_is_when_the_network_saw_it_and_not_what_the_author_claims(imported):
+    assert [each["time"] for each in events(imported)] == [at(second) for second, *_ in EXPECTED]
+
+
+def test_content_is_told_by_topics_links_and_a_hash(imported):
+    held = {(each["verb"], each["result"] or each["object"]): each for each in events(imported)}
+    assert {each["network"] for each in held.values()} == {"bluesky"}
+    assert held["post", piece(ANN, "a1")]["topics"] == ["cats"]
+    assert {each["verb"]: each["topics"] for each in held.values() if each["time"] == at(10)} == {
+        "reply": ["dogs"],
+        "quote": ["dogs"],
+        "mention": ["dogs"],
+    }
+    links = {key[1]: each["links"] for key, each in held.items() if each["content_hash"] or key[0] == "post"}
+    assert links == {
+        piece(BOB, "b2"): 0,
+        piece(BOB, "b3"): 1,
+        piece(ANN, "a1"): 0,
+        piece(BOB, "b1"): 2,
+        piece(BOB, "b4"): 0,
+        piece(ANN, "a6"): 1,
+        piece(BOB, "b5"): 1,
+    }
+    hashes = [each["content_hash"] for each in events(imported) if each["content_hash"]]
+    assert len(hashes) == len(set(hashes)) == 6
+    assert {each["links"] for each in held.values() if each["verb"] in ("like", "follow", "mention")} == {None}
+
+
+def test_what_is_no_event_is_rejected_with_its_reason(imported):
+    assert imported.read == imported.accepted + imported.rejected == len(EXPECTED) + len(BAD)
+    assert sum(imported.reasons.values()) == imported.rejected == len(BAD)
+    rejects = imported.rejects.read_text(encoding="utf-8")
+    rows = dict(line.split(",", 1) for line in rejects.splitlines()[1:])
+    for row, (_, reason) in enumerate(BAD, len(GOOD) + 1):
+        assert rows[str(row)].startswith(reason), row
+    assert '""rkey"":""z"",""rev"":""rev37""}' in rejects
+    assert "2031" not in rejects
+
+
+@pytest.mark.parametrize("name", ["in.json", "in.jsonl.gz", "in.ndjson.zst", "in.JSONL.GZ"])
+def test_every_form_gives_the_same_events(imported, tmp_path, name):
+    rows = [*GOOD, *(bad for bad, _ in BAD)]
+    file = tmp_path / name
+    write(tmp_path / name.lower(), rows).rename(file)
+    landing = import_bluesky(file, tmp_path / "events.parquet")
+    assert landing.out.read_bytes() == imported.out.read_bytes()
+    assert landing.rejects.read_bytes() == imported.rejects.read_bytes()
+
+
+def test_what_two_files_both_tell_counts_once_at_its_earliest_time(imported, tmp_path):
+    later = [{**each, "time_us": each["time_us"] + 900_000} for each in GOOD]
+    write(tmp_path / "in" / "1.jsonl", later[:8])
+    write(tmp_path / "in" / "2.jsonl.gz", GOOD)
+    write(tmp_path / "in" / "3.jsonl", later[7:])
+    landing = import_bluesky(tmp_path / "in", tmp_path / "events.parquet")
+    assert events(landing) == events(imported)
+    assert landing.reasons == {"the same event again": 8 + 8}
+    assert landing.read == landing.accepted + landing.rejected == len(EXPECTED) + 16
+    assert landing.rejects.read_text(encoding="utf-8").count('"1.jsonl {""did""') == 8
+
+
+def test_an_unfollow_is_of_the_last_follow_before_it(tmp_path):
+    rows = [
+        commit(5, ANN, FOLLOW, "k", operation="delete"),
+        commit(1, ANN, FOLLOW, "k", {"subject": BOB}),
+        commit(2, ANN, FOLLOW, "k", operation="delete"),
+        commit(4, ANN, FOLLOW, "k", {"subject": CID}),
+        commit(0, ANN, FOLLOW, "k", operation="delete"),
+    ]
+    landing = import_bluesky(write(tmp_path / "in.jsonl", rows), tmp_path / "events.parquet")
+    assert [each[:3] for each in acts(landing)] == [
+        ("follow", ANN, BOB),
+        ("unfollow", ANN, BOB),
+        ("follow", ANN, CID),
+        ("unfollow", ANN, CID),
+    ]
+    assert landing.reasons == {f"delete of {FOLLOW} that is not in the files": 1}
+
+
+def test_members_of_the_wrong_shape_do_no_harm(tmp_path):
+    rows = [
+        commit(0, ANN, POST, "a", {"text": {"x": 1}, "facets": "[broken", "tags": "cats", "embed": "e", "reply": None}),
+        commit(1, ANN, POST, "b", {"text": "x", "facets": [{"features": "f"}, 5, {"features": [{"did": "ann"}]}]}),
+        commit(2, ANN, POST, "c", {"text": "x", "facets": {"features": []}, "tags": [1, {"a": 2}, ""]}),
+        commit(3, ANN, POST, "d", {"text": "a\u0000b \ud83d\ude00", "embed": {"record": {"uri": 5}}}),
+    ]
+    landing = import_bluesky(write(tmp_path / "in.jsonl", rows), tmp_path / "events.parquet")
+    assert [each[:2] for each in acts(landing)] == [("post", ANN)] * 4
+
+
+def test_progress_is_the_share_of_the_bytes(tmp_path):
+    first = write(tmp_path / "in" / "1.jsonl", GOOD)
+    second = write(tmp_path / "in" / "2.jsonl", GOOD[:3])
+    seen = []
+    import_bluesky(tmp_path / "in", tmp_path / "events", seen.append)
+    sizes = [file.stat().st_size for file in (first, second)]
+    assert seen == [sizes[0] / sum(sizes), 1.0]
+
+
+def test_what_else_lies_in_the_folder_is_named(tmp_path):
+    write(tmp_path / "in" / "1.jsonl", GOOD)
+    (tmp_path / "in" / "notes.txt").write_text("x")
+    (tmp_path / "in" / "deeper").mkdir()
+    landing = import_bluesky(tmp_path / "in", tmp_path / "events")
+    assert landing.notes == (f"passed over notes.txt in {tmp_path / 'in'}",)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        (None, None, "is not there; expected messages of Jetstream in JSON Lines"),
+        ("in.csv", b"a,b", r"in\.csv is of an unknown kind; expected messages of Jetstream.* \.jsonl, \.jsonl\.gz"),
+        ("in.zip", b"PK", r"in\.zip is an archive; unpack it first"),
+        ("in.jsonl", b"", "holds no rows"),
+        (
+            "in.jsonl",
+            b'{"type": "Create"}\n',
+            r"in\.jsonl: none of its 1 lines has did or kind; expected messages of J",
+        ),
+        ("in.json", json.dumps(GOOD).encode(), r"in\.json is one JSON array; expected an object a line"),
+        (
+            "in.jsonl",
+            text(GOOD).replace("Hello", "H\udcff").encode(errors="surrogateescape"),
+            "is not in UTF-8 at line",
+        ),
+        ("in.jsonl.gz", gzip.compress(text(GOOD).encode())[:-20], r"in\.jsonl\.gz cannot be read: .*download complete"),
+        ("in.jsonl.gz", text(GOOD).encode(), r"in\.jsonl\.gz cannot be read"),
+        ("in.jsonl.zst", pa.compress(text(GOOD).encode(), "zstd", asbytes=True)[:-9], r"in\.jsonl\.zst cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_is_explained(tmp_path, name, data, message):
+    file = tmp_path / (name or "none.jsonl")
+    if data is not None:
+        file.write_bytes(data.replace(b"H\\udcff", b"\xff"))
+    with pytest.raises(EventsError, match=message):
+        import_bluesky(file, tmp_path / "events.parquet")
+    assert [each.name for each in tmp_path.iterdir()] == ([name] if name else [])
+
+
+def test_a_folder_with_nothing_to_read_is_explained(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with pytest.raises(EventsError, match=r"in holds nothing; expected messages of Jetstream.* end in \.jsonl"):
+        import_bluesky(folder, tmp_path / "events")
+    (folder / "a.txt").write_text("x")
+    with pytest.raises(EventsError, match=r"in holds a\.txt; expected"):
+        import_bluesky(folder, tmp_path / "events")
+
+
+def test_a_foreign_file_among_others_is_named(tmp_path):
+    write(tmp_path / "in" / "1.jsonl", GOOD)
+    write(tmp_path / "in" / "2.jsonl", [{"hello": 1}, {"hello": 2}])
+    with pytest.raises(
+        EventsError, match=r"2\.jsonl: none of its 2 lines has did or kind; expected messages of Jetstream"
+    ):
+        import_bluesky(tmp_path / "in", tmp_path / "events")
+
+
+def test_the_command_tells_what_became_of_it(tmp_path):
+    from serving.cli.main import app
+
+    file = write(tmp_path / "in.jsonl", GOOD)
+    run = CliRunner().invoke(app, ["import", "bluesky", str(file), "--out", str(tmp_path / "events"), "--json"])
+    assert run.exit_code == 0
+    assert json.loads(run.stdout)["accepted"] == len(EXPECTED)

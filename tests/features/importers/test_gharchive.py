@@ -1,0 +1,352 @@
+import gzip
+import json
+from datetime import UTC, datetime
+from itertools import count
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.errors import EventsError
+from features.importers.gharchive import import_gharchive
+
+NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
+NUMBERS = count(30_000_000_001)
+HELLO = "octo/hello"
+
+
+def event(kind, actor="ann", repo=HELLO, **payload):
+    """Write an event in the form since 2015."""
+    return {
+        "id": str(next(NUMBERS)),
+        "type": kind,
+        "actor": {"id": 7, "login": actor, "display_login": actor, "url": f"https://api.github.com/users/{actor}"},
+        "repo": {"id": 9, "name": repo, "url": f"https://api.github.com/repos/{repo}"},
+        "payload": payload,
+        "public": True,
+        "created_at": "2024-01-01T12:00:00Z",
+    }
+
+
+def timeline(kind, actor="ann", **fields):
+    """Write an event in the form until 2014."""
+    return {
+        "created_at": "2013-05-01T04:00:00-08:00",
+        "payload": {},
+        "public": True,
+        "type": kind,
+        "url": "https://github.com/octo/hello",
+        "actor": actor,
+        "actor_attributes": {"login": actor, "type": "User"},
+        "repository": {"id": 9, "name": "hello", "owner": "octo", "stargazers": 99},
+        **fields,
+    }
+
+
+def issue(opener="bob", number=7):
+    return {"number": number, "user": {"login": opener}, "comments": 99, "body": "SECRET"}
+
+
+def pull(opener="bob", **fields):
+    return {"number": 8, "user": {"login": opener}, "merged": False, "body": "SECRET", **fields}
+
+
+def remark(number):
+    return {"id": number, "user": {"login": "ann"}, "body": "SECRET"}
+
+
+@pytest.fixture
+def bring(tmp_path):
+    """Write an hour, import it, and return the landing with the events."""
+
+    def run(*lines, name="2024-01-01-12.json.gz"):
+        folder = tmp_path / "in"
+        folder.mkdir(exist_ok=True)
+        write(folder / name, *lines)
+        landing = import_gharchive(folder, tmp_path / "out" / "events.parquet")
+        return landing, pq.read_table(landing.out).to_pylist()
+
+    return run
+
+
+def write(file, *lines):
+    text = "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines).encode()
+    file.write_bytes(gzip.compress(text) if file.suffix == ".gz" else text)
+
+
+def acts(events):
+    fields = ("actor", "verb", "target", "object", "result")
+    return sorted((tuple(each[name] for name in fields) for each in events), key=str)
+
+
+# What ann does in octo's repository, and what it is.
+OF_ANN = [
+    (event("WatchEvent", action="started"), ("like", "octo", HELLO, None)),
+    (event("ForkEvent", forkee={"full_name": "ann/hello", "forks": 3}), ("repost", "octo", HELLO, None)),
+    (event("ForkEvent", action="forked"), ("repost", "octo", HELLO, None)),
+    (event("IssuesEvent", action="opened", issue=issue("ann")), ("reply", "octo", HELLO, "octo/hello#7")),
+    (
+        event("IssueCommentEvent", action="created", issue=issue(), comment=remark(11)),
+        ("reply", "bob", "octo/hello#7", "IssueComment:11"),
+    ),
+    (
+        event("IssueCommentEvent", action="created", issue=issue("ann"), comment=remark(12)),
+        ("reply", "octo", "octo/hello#7", "IssueComment:12"),
+    ),
+    (
+        event("IssueCommentEvent", action="created", issue=issue(None), comment=remark(13)),
+        ("reply", "octo", "octo/hello#7", "IssueComment:13"),
+    ),
+    (
+        event("PullRequestEvent", action="opened", number=8, pull_request=pull("ann")),
+        ("reply", "octo", HELLO, "octo/hello#8"),
+    ),
+    (
+        event("PullRequestEvent", action="closed", number=8, pull_request=pull(merged=True)),
+        ("like", "bob", "octo/hello#8", None),
+    ),
+    (event("PullRequestEvent", action="merged", number=8, pull_request=pull()), ("like", "bob", "octo/hello#8", None)),
+    (
+        event("PullRequestReviewEvent", action="created", review={"id": 14, "state": "approved"}, pull_request=pull()),
+        ("reply", "bob", "octo/hello#8", "PullRequestReview:14"),
+    ),
+    (
+        event("PullRequestReviewEvent", action="created", review={"id": 15}, pull_request={"number": 8}),
+        ("reply", "octo", "octo/hello#8", "PullRequestReview:15"),
+    ),
+    (
+        event("PullRequestReviewCommentEvent", action="created", comment=remark(16), pull_request=pull()),
+        ("reply", "bob", "octo/hello#8", "PullRequestReviewComment:16"),
+    ),
+    (
+        event("CommitCommentEvent", comment={**remark(17), "commit_id": "c0ffee"}),
+        ("reply", "octo", "octo/hello@c0ffee", "CommitComment:17"),
+    ),
+    (
+        event("DiscussionEvent", action="created", discussion={"number": 5, "user": {"login": "ann"}}),
+        ("reply", "octo", HELLO, "octo/hello#5"),
+    ),
+    (
+        event("PushEvent", head="c0ffee", ref="refs/heads/main", size=2, commits=[{"message": "SECRET"}]),
+        ("post", None, "octo/hello@c0ffee", None),
+    ),
+    (event("ReleaseEvent", action="published", release={"tag_name": "v1"}), ("post", None, "octo/hello@v1", None)),
+    (event("CreateEvent", ref_type="repository", ref=None, master_branch="main"), ("post", None, HELLO, None)),
+    (event("CreateEvent", ref_type="branch", ref="fix"), ("post", None, "octo/hello@fix", None)),
+    (event("GollumEvent", pages=[{"page_name": "Home"}, {}]), ("post", None, "octo/hello/wiki/Home", None)),
+    (event("PublicEvent"), ("post", None, HELLO, None)),
+]
+
+# What octo does on what is octo's own.
+OF_OCTO = [
+    (event("IssuesEvent", "octo", action="opened", issue=issue("octo")), ("post", None, "octo/hello#7", None)),
+    (
+        event("IssueCommentEvent", "octo", action="created", issue=issue(), comment=remark(21)),
+        ("reply", "bob", "octo/hello#7", "IssueComment:21"),
+    ),
+    (
+        event("IssueCommentEvent", "Octo", action="created", issue=issue("octo"), comment=remark(22)),
+        ("post", None, "IssueComment:22", None),
+    ),
+    (
+        event("PullRequestEvent", "octo", action="opened", number=8, pull_request=pull("octo")),
+        ("post", None, "octo/hello#8", None),
+    ),
+    (
+        event("CommitCommentEvent", "octo", action="created", comment={**remark(23), "commit_id": "c0ffee"}),
+        ("post", None, "CommitComment:23", None),
+    ),
+    (event("PushEvent", "octo", head="beef"), ("post", None, "octo/hello@beef", None)),
+]
+
+# What ann did before 2015.
+OLD = [
+    (timeline("WatchEvent", payload={"action": "started"}), ("like", "octo", HELLO, None)),
+    (timeline("WatchEvent", actor_attributes=None), ("like", "octo", HELLO, None)),
+    (timeline("ForkEvent", payload={"forkee": 1}), ("repost", "octo", HELLO, None)),
+    (
+        timeline("FollowEvent", payload={"target": {"login": "bob", "followers": 99}}, repository=None),
+        ("follow", "bob", None, None),
+    ),
+    (
+        timeline("IssuesEvent", payload={"action": "opened", "issue": 123, "number": 3}),
+        ("reply", "octo", HELLO, "octo/hello#3"),
+    ),
+    (
+        timeline(
+            "IssueCommentEvent",
+            payload={"issue_id": 123, "comment_id": 31},
+            url="https://github.com/octo/hello/issues/3#issuecomment-31",
+        ),
+        ("reply", "octo", "octo/hello#3", "IssueComment:31"),
+    ),
+    (
+        timeline("CommitCommentEvent", payload={"commit": "c0ffee", "comment_id": 32}),
+        ("reply", "octo", "octo/hello@c0ffee", "CommitComment:32"),
+    ),
+    (timeline("PushEvent", payload={"head": "c0ffee", "size": 1}), ("post", None, "octo/hello@c0ffee", None)),
+    (
+        timeline("GistEvent", payload={"action": "create", "id": 5, "url": "x"}, repository=None),
+        ("post", None, "Gist:5", None),
+    ),
+    (timeline("GistEvent", payload={"action": "update", "id": 5}, repository=None), ("post", None, "Gist:5", None)),
+    (
+        timeline("DownloadEvent", payload={"download": {"name": "a.zip"}}),
+        ("post", None, "octo/hello/downloads/a.zip", None),
+    ),
+]
+
+# What has no place in the event table, and the kind that is said then.
+OTHER = [
+    (event("IssuesEvent", action="closed", issue=issue()), "IssuesEvent closed"),
+    (event("IssuesEvent", action="labeled", issue=issue()), "IssuesEvent labeled"),
+    (event("IssueCommentEvent", action="edited", issue=issue(), comment=remark(41)), "IssueCommentEvent edited"),
+    (event("PullRequestEvent", action="closed", pull_request=pull()), "PullRequestEvent closed"),
+    (event("PullRequestReviewEvent", action="dismissed", pull_request=pull()), "PullRequestReviewEvent dismissed"),
+    (event("DeleteEvent", ref="fix", ref_type="branch"), "DeleteEvent"),
+    (event("MemberEvent", action="added", member={"login": "bob"}), "MemberEvent added"),
+    (event("TeamAddEvent", team={"name": "x"}), "TeamAddEvent"),
+    (event("SponsorshipEvent", action="created"), "SponsorshipEvent"),
+    (timeline("GistEvent", payload={"action": "fork", "id": 5}), "GistEvent fork"),
+    (timeline("ForkApplyEvent", payload={"head": "x"}), "ForkApplyEvent"),
+    (event("N" * 100), "N" * 60),
+]
+
+# What is on oneself, or on somebody unknown.
+ALONE = [
+    (event("WatchEvent", "OCTO", action="started"), "WatchEvent"),
+    (event("WatchEvent", repo="/", action="started"), "WatchEvent"),
+    (event("WatchEvent", repo=None, action="started"), "WatchEvent"),
+    (event("ForkEvent", "octo"), "ForkEvent"),
+    (event("PullRequestEvent", action="closed", pull_request=pull("ann", merged=True)), "PullRequestEvent merged"),
+    (event("PullRequestEvent", action="merged", pull_request={"number": 8}), "PullRequestEvent merged"),
+    (timeline("FollowEvent", payload={"target": 17}), "FollowEvent"),
+]
+
+
+@pytest.mark.parametrize(("cases", "actors"), [(OF_ANN, {"ann"}), (OF_OCTO, {"octo", "Octo"}), (OLD, {"ann"})])
+def test_every_kind_that_is_an_act(bring, cases, actors):
+    landing, events = bring(*(line for line, _ in cases))
+    assert acts([{**each, "actor": "?"} for each in events]) == sorted((("?", *act) for _, act in cases), key=str)
+    assert {each["actor"] for each in events} == actors
+    assert {each["network"] for each in events} == {"github"}
+    assert (landing.read, landing.accepted, landing.rejects, landing.notes) == (len(cases), len(cases), None, ())
+
+
+def test_every_other_kind_is_counted_with_its_name(bring):
+    cases = {f"{kind} has no place in the event table": line for line, kind in OTHER}
+    landing, events = bring(*cases.values(), OF_ANN[0][0])
+    assert landing.reasons == dict.fromkeys(cases, 1)
+    assert (landing.read, landing.accepted) == (len(OTHER) + 1, 1)
+    assert acts(events) == [("ann", *OF_ANN[0][1])]
+
+
+def test_acts_on_oneself_or_nobody_known_are_counted(bring):
+    landing, _ = bring(*(line for line, _ in ALONE), OF_ANN[0][0])
+    kinds = [kind for _, kind in ALONE]
+    assert landing.reasons == {f"{kind} is no act on another person who is known": kinds.count(kind) for kind in kinds}
+    assert landing.read == len(ALONE) + 1 == landing.accepted + landing.rejected
+
+
+def test_malformed_lines_are_counted(bring):
+    good = OF_ANN[0][0]
+    nobody = {**event("PushEvent"), "actor": None}
+    odd = ["{broken", "[1]", "", {"id": "1"}, {**event("WatchEvent"), "created_at": "soon"}, nobody]
+    landing, events = bring(*odd, good)
+    assert landing.reasons == {
+        "malformed line: no JSON object": 2,
+        "type missing": 1,
+        "time missing or unreadable": 1,
+        "neither actor nor target known": 1,
+    }
+    assert (landing.read, landing.accepted, len(events)) == (6, 1, 1)
+    rejects = landing.rejects.read_text(encoding="utf-8")
+    assert "1,malformed line: no JSON object,{broken" in rejects
+    assert '5,time missing or unreadable,"{""id"":' in rejects
+    assert '""type"":""WatchEvent"",""created_at"":""soon"",""actor"":""ann"",""repo"":""octo/hello""}"' in rejects
+
+
+def test_no_text_is_kept(bring):
+    landing, events = bring(*(line for line, _ in OF_ANN), *(line for line, _ in OTHER))
+    assert "SECRET" not in landing.rejects.read_text() + str(events)
+
+
+def test_times(bring):
+    old = timeline("WatchEvent")
+    oldest = timeline("WatchEvent", created_at="2012/03/10 22:55:13 -0800")
+    _, events = bring(OF_ANN[0][0], old, oldest)
+    assert [each["time"] for each in events] == [
+        datetime(2012, 3, 11, 6, 55, 13, tzinfo=UTC),
+        datetime(2013, 5, 1, 12, tzinfo=UTC),
+        NOON,
+    ]
+
+
+def test_the_same_id_counts_once(bring, tmp_path):
+    star, push, old = OF_ANN[0][0], event("PushEvent", head="a"), timeline("WatchEvent")
+    bring(star, push, old, star, old, name="2024-01-01-11.json.gz")
+    landing, events = bring(star, "{", push, event("PushEvent", head="b"), name="2024-01-01-12.json.gz")
+    assert (landing.read, landing.accepted) == (9, 5)
+    assert landing.reasons == {"the same event again": 3, "malformed line: no JSON object": 1}
+    assert [each["verb"] for each in events] == ["like", "like", "like", "post", "post"]
+    rejects = landing.rejects.read_text()
+    assert f'4,the same event again,"2024-01-01-11.json.gz {{""id"":""{star["id"]}""' in rejects
+    assert f'1,the same event again,"2024-01-01-12.json.gz {{""id"":""{star["id"]}""' in rejects
+    assert "2,malformed line: no JSON object,2024-01-01-12.json.gz {" in rejects
+
+
+def test_every_packing_gives_the_same_events(tmp_path):
+    lines = [line for line, _ in (*OF_ANN, *OTHER)]
+    write(tmp_path / "1.json.gz", *lines)
+    write(tmp_path / "2.json", *lines)
+    packed = pa.compress((tmp_path / "2.json").read_bytes(), "zstd", asbytes=True)
+    (tmp_path / "3.json.zst").write_bytes(packed)
+    made = [import_gharchive(file, tmp_path / f"{file.name}.parquet") for file in sorted(tmp_path.iterdir())]
+    assert len(made) == 3
+    assert len({landing.out.read_bytes() for landing in made}) == 1
+    assert len({landing.rejects.read_bytes() for landing in made}) == 1
+
+
+def test_many_hours_with_progress(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for hour in range(24):
+        write(folder / f"2024-01-01-{hour}.json.gz", event("WatchEvent", f"u{hour}", action="started"))
+    (folder / "README.txt").write_text("read me")
+    seen = []
+    landing = import_gharchive(folder, tmp_path / "events", seen.append)
+    assert (landing.read, landing.accepted) == (24, 24)
+    assert seen == sorted(seen)
+    assert len(seen) == 24
+    assert seen[-1] == 1.0
+    assert landing.notes == (f"passed over README.txt in {folder}",)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["events", "in"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("x.json.gz", gzip.compress(b"{}\n" * 99_999)[:-9], r"x\.json\.gz cannot be read: .*Is the download complete"),
+        ("x.json.gz", b"<html>Not found</html>", r"x\.json\.gz cannot be read"),
+        ("x.json", b'{"a": 1}\n', r"x\.json: none of its 1 lines has type or created_at; expected hours of GH Archive"),
+        ("x.json", b'{"type": "x", "time": 1}\n', r"none of its 1 lines has created_at; expected hours of GH Archive"),
+        ("x.json", b'[{"type": "WatchEvent"}]\n', "is one JSON array; expected an object a line"),
+        ("x.json", b'{"type": "\xff"}\n', "not in UTF-8 at line 1"),
+        ("x.json", b"", "holds no rows"),
+        ("x.json", b"broken\n", "none of the 1 rows is an event: 1 x malformed line: no JSON object"),
+        ("x.csv", b"", r"unknown kind; expected hours of GH Archive.*\.json\.gz"),
+        ("x.tar.gz", b"", "is an archive; unpack it first"),
+    ],
+)
+def test_what_cannot_be_imported_is_explained(tmp_path, name, data, message):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(EventsError, match=message):
+        import_gharchive(tmp_path / name, tmp_path / "events.parquet")
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+def test_nothing_there_is_explained(tmp_path):
+    with pytest.raises(EventsError, match="is not there; expected hours of GH Archive, such as 2024-01-01-0"):
+        import_gharchive(tmp_path / "none", tmp_path / "events")
+    with pytest.raises(EventsError, match=r"holds nothing; expected hours of GH Archive.*\.json\.gz"):
+        import_gharchive(tmp_path, tmp_path / "events")

@@ -1,0 +1,275 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+import ibis
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from features import atomic_files
+from features.errors import EventsError
+from features.events.event_table import SCHEMA, VERBS, connect, open_events
+from features.importers import ingestion
+from features.importers.ingestion import judged, land
+
+NOON = datetime(2020, 5, 1, 12, tzinfo=UTC)
+KINDS = SCHEMA.to_pyarrow()
+
+
+def raw(rows, **more):
+    """Make a table for the door; `more` gives further columns their types."""
+    names = {**{name: KINDS.field(name).type for name in SCHEMA}, **more}
+    table = pa.table({name: pa.array([row.get(name) for row in rows], kind) for name, kind in names.items()})
+    return connect().create_table("raw", table, temp=True)
+
+
+def source(*rows):
+    numbered = [{"row": number, "record": f"row {number}", **row} for number, row in enumerate(rows, 1)]
+    return raw(numbered, row=pa.int64(), record=pa.string())
+
+
+def event(**fields):
+    return {"time": NOON, "actor": "a", "verb": "like", "target": "b", **fields}
+
+
+def verdict(**fields):
+    return judged(raw([event(**fields)])).to_pyarrow().to_pylist()[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"time": None}, "time missing or unreadable"),
+        ({"time": datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)}, "time outside the years 1970 to 2200"),
+        ({"time": datetime(2201, 1, 1, tzinfo=UTC)}, "time outside the years 1970 to 2200"),
+        ({"verb": None}, "verb missing"),
+        ({"verb": ""}, "verb missing"),
+        ({"verb": "poke"}, "unknown verb 'poke'"),
+        ({"verb": "Like"}, "unknown verb 'Like'"),
+        ({"verb": "x" * 100}, "unknown verb '" + "x" * 40 + "'"),
+        ({"actor": None, "target": None}, "neither actor nor target known"),
+        ({"actor": "", "target": ""}, "neither actor nor target known"),
+    ],
+)
+def test_a_row_that_is_no_event_gets_the_reason(fields, reason):
+    assert verdict(**fields)["reason"] == reason
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"time": datetime(1970, 1, 1, tzinfo=UTC)},
+        {"time": datetime(2200, 12, 31, 23, 59, tzinfo=UTC)},
+        {"target": None},
+        {"actor": None},
+        {"target": "a"},
+        {"verb": "post", "target": ""},
+        {"verb": "reply", "target": ""},
+        *({"verb": verb} for verb in VERBS),
+    ],
+)
+def test_an_event_gets_no_reason(fields):
+    assert verdict(**fields)["reason"] is None
+
+
+def test_the_first_rule_that_fails_is_the_reason():
+    assert verdict(time=None, verb="poke", actor=None, target=None)["reason"] == "time missing or unreadable"
+    assert verdict(verb="poke", actor=None, target=None)["reason"] == "unknown verb 'poke'"
+
+
+def test_a_reason_of_the_source_stands():
+    rows = raw([event(reason="a wiki"), event(verb="poke", reason="a wiki"), event()], reason=pa.string())
+    assert [row["reason"] for row in judged(rows).to_pyarrow().to_pylist()] == ["a wiki", "a wiki", None]
+
+
+def test_empty_ids_are_unknown():
+    found = verdict(actor="", object="", result="", network="", content_hash="")
+    assert [found[name] for name in ("actor", "object", "result", "content_hash")] == [None] * 4
+    assert found["network"] == "default"
+
+
+def test_the_new_piece_is_the_object_of_a_post():
+    assert (verdict(verb="post", result="p")["object"], verdict(verb="post", result="p")["result"]) == ("p", None)
+    assert (verdict(verb="reply", result="p")["object"], verdict(verb="reply", result="p")["result"]) == (None, "p")
+    both = verdict(verb="post", object="o", result="p")
+    assert (both["object"], both["result"]) == ("o", "p")
+
+
+def test_topics_are_distinct_sorted_and_never_empty():
+    assert verdict(topics=["b", "a", None, "", "b"])["topics"] == ["a", "b"]
+    assert verdict(topics=[])["topics"] is None
+    assert verdict(topics=[None, ""])["topics"] is None
+    assert verdict(topics=None)["topics"] is None
+
+
+def test_columns_that_are_absent_come_as_unknown():
+    least = raw([event()]).select("time", "actor", "verb", "target")
+    found = judged(least)
+    assert found.columns == (*SCHEMA, "reason")
+    assert found.network.to_pyarrow().to_pylist() == ["default"]
+
+
+def test_what_lands_is_an_event_table_in_one_order(tmp_path):
+    rows = [event(actor=actor, time=time) for time in (NOON, NOON.replace(year=2019)) for actor in "cab"]
+    landing = land(source(*rows), tmp_path / "events.parquet")
+    found = pq.read_table(tmp_path / "events.parquet")
+    assert found.schema.names == list(SCHEMA)
+    assert found.schema.field("time").type == pa.timestamp("us", "UTC")
+    assert found["actor"].to_pylist() == ["a", "b", "c"] * 2
+    assert open_events(tmp_path / "events.parquet").columns == tuple(SCHEMA)
+    assert (landing.first, landing.last) == (NOON.replace(year=2019), NOON)
+    assert (landing.read, landing.accepted, landing.rejected, landing.reasons) == (6, 6, 0, {})
+    assert landing.rejects is None
+    assert [each.name for each in tmp_path.iterdir()] == ["events.parquet"]
+
+
+def test_odd_folder_names_are_no_trouble(tmp_path):
+    landing = land(source(event()), tmp_path / "it's [1] *" / "new" / "events.parquet")
+    assert pq.read_table(landing.out)["actor"].to_pylist() == ["a"]
+
+
+def test_a_folder_holds_nothing_but_parts(tmp_path):
+    for _ in range(2):
+        landing = land(source(event(), event(verb="poke")), tmp_path / "events")
+    assert [each.name for each in (tmp_path / "events").iterdir()] == ["part-00000.parquet"]
+    assert landing.rejects == tmp_path / "events.rejects.csv"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["events", "events.rejects.csv"]
+    assert len(open_events(tmp_path / "events").to_pyarrow()) == 1
+
+
+def test_rejected_rows_keep_number_reason_and_record(tmp_path):
+    landing = land(
+        source(event(verb="poke"), event(), event(time=None, record='say "hi",\nü')), tmp_path / "events.parquet"
+    )
+    assert landing.reasons == {"time missing or unreadable": 1, "unknown verb 'poke'": 1}
+    assert landing.rejects.read_text(encoding="utf-8").splitlines()[:2] == [
+        "row,reason,record",
+        "1,unknown verb 'poke',row 1",
+    ]
+    kept = ibis.duckdb.connect().read_csv(landing.rejects).to_pyarrow().to_pylist()
+    assert kept[1] == {"row": 3, "reason": "time missing or unreadable", "record": 'say "hi",\nü'}
+
+
+def test_a_stale_rejects_file_is_removed(tmp_path):
+    out = tmp_path / "events.parquet"
+    assert land(source(event(), event(verb="poke")), out).rejects.exists()
+    assert land(source(event()), out).rejects is None
+    assert not (tmp_path / "events.rejects.csv").exists()
+
+
+def test_the_same_rows_give_the_same_bytes_in_any_order(tmp_path):
+    rows = [event(actor=f"u{number % 7}", object=f"o{number % 3}", topics=["t"] * (number % 2)) for number in range(99)]
+    land(source(*rows), tmp_path / "one.parquet")
+    land(source(*reversed(rows)), tmp_path / "two.parquet")
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+
+
+def test_no_rows_are_an_error(tmp_path):
+    with pytest.raises(EventsError, match="holds no rows"):
+        land(source(), tmp_path / "events.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_events_are_an_error_that_names_reasons_and_what_to_do(tmp_path):
+    rows = [event(verb="poke"), event(verb="poke"), event(time=None)]
+    with pytest.raises(EventsError, match=r"none of the 3 rows.*2 x unknown verb 'poke'; 1 x time.*row 1.*--verb"):
+        land(source(*rows), tmp_path / "events.parquet")
+
+
+@pytest.mark.parametrize("name", ["events.parquet", "events"])
+def test_a_failure_leaves_the_older_events(tmp_path, monkeypatch, name):
+    out = tmp_path / name
+    land(source(event(), event(verb="poke")), out)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    with pytest.raises(EventsError):
+        land(source(event(verb="poke")), out)
+    monkeypatch.setattr(ingestion, "_write_rejects", fail)
+    with pytest.raises(OSError, match="disk full"):
+        land(source(event(actor="other")), out)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def test_a_folder_that_cannot_be_renamed_into_place_is_restored(tmp_path, monkeypatch):
+    out = tmp_path / "events"
+    land(source(event()), out)
+    rename = Path.rename
+    monkeypatch.setattr(atomic_files, "exchange", lambda *_: False)  # as on a disk that knows no such step
+
+    def fail(self, target):
+        if self.name == "made":
+            raise OSError("no")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="no"):
+        land(source(event(actor="other")), out)
+    assert open_events(out).actor.to_pyarrow().to_pylist() == ["a"]
+
+
+def test_other_things_are_never_overwritten(tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "diary.txt").write_text("dear")
+    (tmp_path / "file").write_text("dear")
+    (tmp_path / "folder.parquet").mkdir()
+    for name, message in [
+        ("notes", r"holds diary\.txt"),
+        ("file", "is a file already"),
+        ("folder.parquet", "is a folder already"),
+        ("events.csv", r"expected a \.parquet file or a folder"),
+    ]:
+        with pytest.raises(EventsError, match=message):
+            land(source(event()), tmp_path / name)
+
+
+def test_many_reasons_are_counted_together(tmp_path):
+    rows = [event(verb=f"v{number:03}") for number in range(130)]
+    landing = land(source(event(), *rows), tmp_path / "events.parquet")
+    assert len(landing.reasons) == 101
+    assert landing.reasons["other reasons"] == 30
+    assert sum(landing.reasons.values()) == landing.rejected == 130
+
+
+IDS = st.none() | st.text(max_size=4)
+ROWS = st.fixed_dictionaries(
+    {
+        "time": st.none()
+        | st.datetimes(datetime(1960, 1, 1), datetime(2300, 1, 1)).map(lambda t: t.replace(tzinfo=UTC)),
+        "actor": IDS,
+        "verb": st.sampled_from([None, "", "poke", "Like", *VERBS]),
+        "target": IDS,
+        "object": IDS,
+        "result": IDS,
+        "network": IDS,
+        "topics": st.none() | st.lists(IDS, max_size=3),
+        "links": st.none() | st.integers(-(2**63), 2**63 - 1),
+    }
+)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(ROWS, max_size=12))
+def test_every_row_is_accepted_or_rejected(tmp_path, rows):
+    good = [
+        row
+        for row in rows
+        if row["time"] is not None
+        and 1970 <= row["time"].year <= 2200
+        and row["verb"] in VERBS
+        and (row["actor"] or row["target"])
+    ]
+    landing = land(source(event(), *rows), tmp_path / "events.parquet")
+    assert landing.read == len(rows) + 1 == landing.accepted + landing.rejected
+    assert landing.accepted == len(good) + 1
+    assert sum(landing.reasons.values()) == landing.rejected
+    found = open_events(tmp_path / "events.parquet").to_pyarrow().to_pylist()
+    assert sorted((row["time"], row["verb"], row["actor"] or "") for row in found) == sorted(
+        (row["time"], row["verb"], row["actor"] or "") for row in [*good, event()]
+    )
+    assert all(row["network"] and row["topics"] != [] for row in found)

@@ -1,0 +1,69 @@
+import csv
+import gzip
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from features.importers.stackexchange import import_stackexchange
+from features.importers.tables import import_table
+
+DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
+
+pytestmark = [pytest.mark.real, pytest.mark.skipif(not DATA.is_dir(), reason="the real communities are not there")]
+
+
+def rows(name):
+    with gzip.open(DATA / name, "rt", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def counts(table, column="verb"):
+    return {each["values"]: each["counts"] for each in pc.value_counts(table[column]).to_pylist()}
+
+
+def test_reddit(tmp_path):
+    names = {"time": "created_utc", "actor": "author", "verb": "type", "target": "parent_author"}
+    names |= {"object": "parent_id", "result": "item_id", "topics": "subreddit"}
+    landing = import_table(
+        DATA / "reddit_college/items.csv.gz", tmp_path / "events.parquet", names, {"comment": "reply"}
+    )
+    items = rows("reddit_college/items.csv.gz")
+    nobody = sum(not each["author"] and not each["parent_author"] for each in items)
+    assert (landing.read, landing.rejected) == (len(items), nobody)
+    assert landing.reasons == {"neither actor nor target known": nobody}
+    events = pq.read_table(landing.out)
+    assert counts(events)["reply"] == sum(
+        each["type"] == "comment" and bool(each["author"] or each["parent_author"]) for each in items
+    )
+    posts = events.filter(pc.field("verb") == "post")
+    assert posts["target"].null_count == posts["result"].null_count == len(posts)
+    assert set(posts["object"].to_pylist()) == {
+        each["item_id"] for each in items if each["type"] == "post" and each["author"]
+    }
+
+
+def test_slicer(tmp_path):
+    names = {"time": "ts", "verb": "type", "topics": "topic"}
+    landing = import_table(DATA / "slicer_forum/events.csv.gz", tmp_path / "events", names, {"topic_reply": "reply"})
+    assert (landing.read, landing.accepted, landing.rejects) == (119_949, 119_949, None)
+    found = counts(pq.read_table(landing.out))
+    assert found == {"post": 19_051, "reply": 77_387, "mention": 12_432, "quote": 11_079}
+
+
+def test_travel(tmp_path):
+    landing = import_stackexchange(DATA / "travel_stackexchange", tmp_path / "events.parquet")
+    posts, comments, votes = (rows(f"travel_stackexchange/{name}.csv.gz") for name in ("Posts", "Comments", "Votes"))
+    assert landing.read == len(posts) + len(comments) + len(votes) == landing.accepted + landing.rejected
+    assert sum(landing.reasons.values()) == landing.rejected
+    events = pq.read_table(landing.out)
+    replies = events.filter((pc.field("verb") == "reply") & pc.field("actor").is_valid())
+    answers = sum(each["PostTypeId"] == "2" and bool(each["OwnerUserId"]) for each in posts)
+    assert len(replies) == answers + sum(bool(each["UserId"]) for each in comments)
+    owners = {each["Id"]: each["OwnerUserId"] for each in posts}
+    ups = sum(each["VoteTypeId"] == "2" and bool(owners.get(each["PostId"])) for each in votes)
+    favourites = sum(each["VoteTypeId"] == "5" for each in votes)
+    likes = events.filter(pc.field("verb") == "like")
+    accepted = len(likes) - ups - favourites
+    assert 0 < accepted <= sum(each["VoteTypeId"] == "1" for each in votes)

@@ -1,0 +1,247 @@
+import gzip
+import json
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.errors import EventsError
+from features.importers.reddit import import_reddit
+
+NOON = 1_588_334_400
+SUBMISSIONS = [
+    {
+        "id": "a1",
+        "author": "ann",
+        "title": "Hello  World",
+        "selftext": "see https://a.b and http://c.d",
+        "is_self": True,
+    },
+    {"id": "a2", "author": "bob", "title": "A link", "selftext": "", "is_self": False, "url": "https://a.b"},
+    {"id": "a3", "author": "[deleted]", "title": "Gone", "selftext": "[removed]", "is_self": True},
+    {"id": "a4", "author": "cid", "title": "Look", "crosspost_parent": "t3_a1", "is_self": False},
+    {
+        "id": "a5",
+        "author": "cid",
+        "title": "Look",
+        "crosspost_parent": "t3_zz",
+        "crosspost_parent_list": [{"author": "eve", "selftext": "SECRET"}],
+    },
+    {
+        "id": "a6",
+        "author": None,
+        "title": "hello world",
+        "selftext": "SEE https://a.b   and http://c.d",
+        "is_self": True,
+    },
+    {"id": "a7", "author": "AutoModerator", "title": "Daily", "is_self": True, "crosspost_parent": None},
+]
+COMMENTS = [
+    {"id": "b1", "author": "bob", "parent_id": "t3_a1", "link_id": "t3_a1", "body": "Thanks https://e.f https://e.f"},
+    {"id": "b2", "author": "ann", "parent_id": "t1_b1", "link_id": "t3_a1", "body": "thanks HTTPS://E.F"},
+    {"id": "b3", "author": "[deleted]", "parent_id": "t1_b1", "link_id": "t3_a1", "body": "[deleted]"},
+    {"id": "b4", "author": "cid", "parent_id": "t3_a3", "link_id": "t3_a3", "body": "who?"},
+    {"id": "b5", "author": "cid", "parent_id": "t1_zz", "link_id": "t3_a1", "body": "where?"},
+    {"id": "b6", "author": "[deleted]", "parent_id": "t1_zz", "link_id": "t3_a1", "body": "both"},
+    {"id": "b7", "author": "dan", "parent_id": None, "link_id": "t3_a2", "body": ""},
+    {"id": "b8", "author": "ann", "parent_id": 12345, "link_id": "t3_a1", "body": "to myself"},
+    {"id": "b9", "author": "dan", "parent_id": "t3_a7", "body": "good bot"},
+]
+TOTALS = {"score": 999, "ups": 999, "num_comments": 999, "gilded": 9}
+
+
+def lines(rows):
+    return [{"created_utc": NOON, "subreddit": "AskMe", **TOTALS, **row} for row in rows]
+
+
+def text(rows):
+    return "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows).encode()
+
+
+def write(folder, submissions=SUBMISSIONS, comments=COMMENTS, ending=".jsonl", pack=lambda data: data):
+    folder.mkdir(exist_ok=True)
+    (folder / f"RC_2020-05{ending}").write_bytes(pack(text(lines(comments))))
+    (folder / f"RS_2020-05{ending}").write_bytes(pack(text(lines(submissions))))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dump")
+    landing = import_reddit(write(folder / "in"), folder / "events.parquet")
+    return landing, pq.read_table(landing.out).to_pylist()
+
+
+def acts(events):
+    fields = ("actor", "verb", "target", "object", "result")
+    return sorted((tuple(each[name] for name in fields) for each in events), key=str)
+
+
+def by_piece(events, name):
+    return {each["result"] or each["object"]: each[name] for each in events}
+
+
+def test_submissions(imported):
+    found = [each for each in acts(imported[1]) if "t3_" in (each[4] or each[3])]
+    assert found == [
+        ("AutoModerator", "post", None, "t3_a7", None),
+        ("ann", "post", None, "t3_a1", None),
+        ("bob", "post", None, "t3_a2", None),
+        ("cid", "quote", "ann", "t3_a1", "t3_a4"),
+        ("cid", "quote", "eve", "t3_zz", "t3_a5"),
+    ]
+
+
+def test_comments(imported):
+    found = [each for each in acts(imported[1]) if (each[4] or "").startswith("t1_")]
+    assert found == [
+        ("ann", "reply", "ann", "t3_a1", "t1_b8"),
+        ("ann", "reply", "bob", "t1_b1", "t1_b2"),
+        ("bob", "reply", "ann", "t3_a1", "t1_b1"),
+        ("cid", "reply", None, "t1_zz", "t1_b5"),
+        ("cid", "reply", None, "t3_a3", "t1_b4"),
+        ("dan", "reply", "AutoModerator", "t3_a7", "t1_b9"),
+        ("dan", "reply", "bob", "t3_a2", "t1_b7"),
+        (None, "reply", "bob", "t1_b1", "t1_b3"),
+    ]
+
+
+def test_counts(imported):
+    landing, events = imported
+    assert landing.read == len(SUBMISSIONS) + len(COMMENTS) == landing.accepted + landing.rejected
+    assert landing.accepted == len(events) == 13
+    assert landing.reasons == {"neither actor nor target known": 3}
+    assert landing.notes == ()
+    rejects = landing.rejects.read_text()
+    assert '""id"":""b6"",""author"":""[deleted]""' in rejects
+    assert "SECRET" not in rejects + str(events)
+    assert "999" not in rejects + str(events)
+
+
+def test_network_topics_and_time(imported):
+    for each in imported[1]:
+        assert each["network"] == "reddit"
+        assert each["topics"] == ["AskMe"]
+        assert each["time"] == datetime(2020, 5, 1, 12, tzinfo=UTC)
+
+
+def test_links(imported):
+    assert by_piece(imported[1], "links") == {
+        **{"t3_a1": 2, "t3_a2": 1, "t3_a4": 1, "t3_a5": 0, "t3_a7": 0},
+        **{"t1_b1": 1, "t1_b2": 1, "t1_b3": None, "t1_b4": 0, "t1_b5": 0, "t1_b7": None, "t1_b8": 0, "t1_b9": 0},
+    }
+
+
+def test_near_duplicates_share_a_key(tmp_path):
+    rows = [{**row, "author": "ann"} for row in SUBMISSIONS]
+    events = pq.read_table(import_reddit(write(tmp_path / "in", rows), tmp_path / "events").out).to_pylist()
+    keys = by_piece(events, "content_hash")
+    assert keys["t3_a1"] == keys["t3_a6"]
+    assert keys["t3_a4"] == keys["t3_a5"]
+    assert keys["t1_b3"] is None
+    assert keys["t1_b7"] is None
+    assert len({key for key in keys.values() if key}) == len(keys) - 2 - 2
+
+
+@pytest.mark.parametrize(
+    ("ending", "pack"),
+    [
+        (".zst", lambda data: pa.compress(data, "zstd", asbytes=True)),
+        (".gz", gzip.compress),
+        (".ndjson", lambda data: data),
+        (".json.gz", gzip.compress),
+    ],
+)
+def test_every_packing_gives_the_same_events(imported, tmp_path, ending, pack):
+    landing = import_reddit(write(tmp_path / "in", ending=ending, pack=pack), tmp_path / "events.parquet")
+    assert landing.out.read_bytes() == imported[0].out.read_bytes()
+    assert landing.reasons == imported[0].reasons
+
+
+def test_both_kinds_in_one_file(imported, tmp_path):
+    (tmp_path / "all.jsonl").write_bytes(text(lines([*COMMENTS, *SUBMISSIONS])))
+    landing = import_reddit(tmp_path / "all.jsonl", tmp_path / "events.parquet")
+    assert landing.out.read_bytes() == imported[0].out.read_bytes()
+
+
+def test_comments_alone_reach_those_who_are_known(tmp_path):
+    write(tmp_path / "in")
+    (tmp_path / "in" / "RS_2020-05.jsonl").unlink()
+    events = pq.read_table(import_reddit(tmp_path / "in", tmp_path / "events").out).to_pylist()
+    assert {(each["actor"], each["target"]) for each in events if each["target"]} == {("ann", "bob"), (None, "bob")}
+    assert len(events) == 8
+
+
+def test_the_same_piece_counts_once(imported, tmp_path):
+    folder = write(tmp_path / "in")
+    newer = [{**COMMENTS[0], "author": "[deleted]", "body": "[deleted]"}, {**COMMENTS[1], "body": "edited"}]
+    (folder / "later.jsonl").write_bytes(text(lines([*newer, {**SUBMISSIONS[0], "id": "b1"}])))
+    landing = import_reddit(folder, tmp_path / "events.parquet")
+    assert landing.read == len(SUBMISSIONS) + len(COMMENTS) + 3 == landing.accepted + landing.rejected
+    assert landing.reasons == {"neither actor nor target known": 3, "the same event again": 2}
+    events = pq.read_table(landing.out).to_pylist()
+    assert [each for each in events if each["object"] != "t3_b1"] == imported[1]
+    assert '1,the same event again,"later.jsonl {""id"":""b1""' in landing.rejects.read_text()
+
+
+def test_odd_lines_are_counted(tmp_path):
+    odd = [
+        "{broken",
+        "[]",
+        "",
+        {"id": "c1", "author": "ann"},
+        {"author": "ann", "title": "no id"},
+        {"id": "c2", "author": "ann", "title": "when", "created_utc": "soon"},
+        {"id": "c3", "author": "ann", "title": "text", "created_utc": str(NOON)},
+        {"id": "c4", "author": "ann", "title": "float", "created_utc": NOON + 0.5},
+    ]
+    rows = [row if isinstance(row, str) else {"created_utc": NOON, **row} for row in odd]
+    (tmp_path / "x.jsonl").write_bytes(text(rows))
+    landing = import_reddit(tmp_path / "x.jsonl", tmp_path / "events.parquet")
+    assert landing.reasons == {
+        "malformed line: no JSON object": 2,
+        "neither a submission nor a comment": 1,
+        "id missing": 1,
+        "time missing or unreadable": 1,
+    }
+    assert (landing.read, landing.accepted) == (7, 2)
+    events = pq.read_table(landing.out).to_pylist()
+    assert [each["time"].microsecond for each in events] == [0, 500_000]
+    assert [each["topics"] for each in events] == [None, None]
+
+
+def test_progress_reaches_the_whole(tmp_path):
+    seen = []
+    import_reddit(write(tmp_path / "in"), tmp_path / "events", seen.append)
+    assert len(seen) == 2
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("x.zst", pa.compress(b"{}\n" * 99_999, "zstd", asbytes=True)[:-9], r"x\.zst cannot be read: .*complete"),
+        ("x.gz", gzip.compress(b"{}\n" * 99_999)[:-9], r"x\.gz cannot be read: .*complete"),
+        ("x.zst", b'{"id": "a"}\n', r"x\.zst cannot be read"),
+        ("x.jsonl", b'{"a": 1}\n{"b": 2}\n', r"none of its 2 lines has created_utc or author; expected submissions"),
+        ("x.json", b'[{"id": "a"}]\n', "is one JSON array; expected an object a line"),
+        ("x.jsonl", b'{"id": "\xff"}\n', "not in UTF-8 at line 1"),
+        ("x.jsonl", b"", "holds no rows"),
+        ("x.jsonl", b"broken\n", "none of the 1 rows is an event"),
+        ("x.csv", b"", r"unknown kind; expected submissions \(RS_\*\) and comments \(RC_\*\).*\.zst"),
+    ],
+)
+def test_what_cannot_be_imported_is_explained(tmp_path, name, data, message):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(EventsError, match=message):
+        import_reddit(tmp_path / name, tmp_path / "events.parquet")
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+def test_nothing_there_is_explained(tmp_path):
+    with pytest.raises(EventsError, match="is not there; expected submissions"):
+        import_reddit(tmp_path / "none", tmp_path / "events")
+    with pytest.raises(EventsError, match="holds nothing; expected submissions"):
+        import_reddit(tmp_path, tmp_path / "events")

@@ -1,0 +1,294 @@
+import gzip
+import json
+from datetime import UTC, date, datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.errors import EventsError
+from features.events.event_table import SCHEMA
+from features.importers.tables import import_table
+
+HEADER = "time,actor,verb,target\n"
+GOOD = "2020-05-01T12:00:00Z,a,like,b\n"
+NOON = datetime(2020, 5, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def bring(tmp_path):
+    """Write a file, import it, and return the landing with the events."""
+
+    def run(name, content, mapping=None, verbs=None):
+        file = tmp_path / name
+        data = content.encode() if isinstance(content, str) else content
+        file.write_bytes(gzip.compress(data) if name.endswith(".gz") and isinstance(content, str) else data)
+        landing = import_table(file, tmp_path / "out" / "events.parquet", mapping or {}, verbs or {})
+        return landing, pq.read_table(landing.out).to_pylist()
+
+    return run
+
+
+def records(landing):
+    lines = landing.rejects.read_text(encoding="utf-8").splitlines()
+    return [tuple(line.split(",", 2)[:2]) for line in lines[1:]]
+
+
+def lines(*objects):
+    return "".join((each if isinstance(each, str) else json.dumps(each)) + "\n" for each in objects)
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.csv.gz", "X.CSV"])
+def test_csv_with_the_fields_own_names(bring, name):
+    landing, events = bring(name, HEADER + GOOD)
+    assert (landing.read, landing.accepted) == (1, 1)
+    assert events == [
+        dict.fromkeys(SCHEMA) | {"time": NOON, "actor": "a", "verb": "like", "target": "b", "network": "default"}
+    ]
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("x.tsv", "\t"), ("x.csv", ";"), ("x.csv", "|"), ("x.csv", "\t")])
+def test_the_header_tells_the_delimiter(bring, name, delimiter):
+    _, events = bring(name, (HEADER + GOOD).replace(",", delimiter))
+    assert (events[0]["actor"], events[0]["target"]) == ("a", "b")
+
+
+def test_columns_and_verbs_are_mapped(bring):
+    content = "ts,who,kind,whom,time,tags\n1588334400,a,thumb,b,noise,x|y\n1588334400,a,like,c,noise,z\n"
+    mapping = {"time": "ts", "actor": "who", "verb": "kind", "target": "whom", "topics": "tags", "network": "kind"}
+    _, events = bring("x.csv", content, mapping, {"thumb": "like"})
+    assert [(each["time"], each["verb"], each["target"], each["topics"]) for each in events] == [
+        (NOON, "like", "b", ["x", "y"]),
+        (NOON, "like", "c", ["z"]),
+    ]
+    assert [each["network"] for each in events] == ["thumb", "like"]
+
+
+def test_quotes_newlines_unicode_bom_and_crlf(bring):
+    rows = [
+        '2020-05-01T12:00:00Z,"say ""hi""",like,Ünï😀',
+        '2020-05-01T12:00:01Z,"two\r\nlines, and a comma",like,b',
+        "2020-05-01T12:00:02Z,it's,like,日本",
+    ]
+    _, events = bring("x.csv", "\ufeff" + "\r\n".join([HEADER.strip(), *rows]) + "\r\n")
+    assert [each["actor"] for each in events] == ['say "hi"', "two\r\nlines, and a comma", "it's"]
+    assert [each["target"] for each in events] == ["Ünï😀", "b", "日本"]
+
+
+def test_odd_column_names_are_no_trouble(bring):
+    header = 'Time,time,"who\'s ""it""",verb,target,,a b;c\n'
+    _, events = bring("x.csv", header + "never,2020-05-01T12:00:00Z,a,like,b,,t\n",
+                      {"actor": "who's \"it\"", "topics": "a b;c"})  # fmt: skip
+    assert (events[0]["time"], events[0]["actor"], events[0]["topics"]) == (NOON, "a", ["t"])
+
+
+def test_odd_file_names_are_no_trouble(bring):
+    for name in ("it's [1] *.csv", "ü ? {a,b}.jsonl"):
+        content = (
+            HEADER + GOOD
+            if name.endswith("csv")
+            else lines({"time": 1588334400, "actor": "a", "verb": "like", "target": "b"})
+        )
+        assert bring(name, content)[0].accepted == 1
+
+
+def test_malformed_csv_is_counted_with_its_place(bring):
+    rows = ["a,like", "2020,a,like,b,c,d", GOOD.strip(), "soon,a,like,b", '2020,"a"x,like,b', '2020,"a', GOOD.strip()]
+    landing, events = bring("x.csv", HEADER + "\n".join(rows[:5]) + "\n" + rows[6] + "\n" + "1588334400,a,poke,b\n")
+    assert (landing.read, landing.accepted, landing.rejected) == (7, 2, 5)
+    assert len(events) == 2
+    assert records(landing) == [
+        ("1", "malformed line: too few fields"),
+        ("2", "malformed line: too many fields"),
+        ("4", "time missing or unreadable"),
+        ("5", "malformed line: unbalanced quotes"),
+        ("7", "unknown verb 'poke'"),
+    ]
+    assert '{""time"":""soon"",""actor"":""a"",""verb"":""like"",""target"":""b""}' in landing.rejects.read_text()
+
+
+def test_a_quote_that_never_ends_is_counted(bring):
+    landing, _ = bring("x.csv", HEADER + GOOD + '2020-05-01,"a,like,b\n' + GOOD * 3)
+    assert landing.accepted == 1
+    assert landing.reasons == {"malformed line: unbalanced quotes": 1}
+
+
+def test_texts_that_are_not_mapped_are_never_kept(bring):
+    landing, _ = bring("x.csv", "time,actor,verb,target,body\nsoon,a,like,b,SECRET\n1588334400,a,like,b,SECRET\n")
+    assert "SECRET" not in landing.rejects.read_text()
+
+
+def test_json_lines(bring):
+    like = {"time": 1588334400, "actor": 12, "verb": "like", "target": "b"}
+    content = lines(
+        like | {"topics": ["x", "y, z"], "links": 2, "object": "Ünï😀"},
+        "",
+        like
+        | {"time": "2020-05-01T12:00:01Z", "actor": 12.0, "topics": "x|y", "links": "many", "extra": {"deep": [1]}},
+        like | {"time": 1588334402.5, "actor": 'say "hi"\n\t\\', "topics": None},
+    )
+    landing, events = bring("x.jsonl", content)
+    assert (landing.read, landing.accepted) == (3, 3)
+    assert [each["actor"] for each in events] == ["12", "12", 'say "hi"\n\t\\']
+    assert [each["topics"] for each in events] == [["x", "y, z"], ["x", "y"], None]
+    assert [each["links"] for each in events] == [2, None, None]
+    assert events[2]["time"] == NOON.replace(second=2, microsecond=500_000)
+    assert events[0]["object"] == "Ünï😀"
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.ndjson", "x.json", "x.jsonl.gz", "x.ndjson.gz", "x.json.gz"])
+def test_lines_that_are_no_object_are_counted(bring, name):
+    like = {"time": 1588334400, "a/b~c": "a", "verb": "like", "target": "b"}
+    content = lines(
+        like, "{broken", "[1, 2]", "3", "null", '"text"', like | {"verb": "poke"}, '{"time": NaN}', "a\x01b"
+    )
+    landing, _ = bring(name, content.replace("\n", "\r\n"), {"actor": "a/b~c"})
+    assert (landing.read, landing.accepted) == (9, 1)
+    assert sum(count for reason, count in landing.reasons.items() if reason.startswith("malformed line")) == 6
+    assert ("7", "unknown verb 'poke'") in records(landing)
+
+
+def test_parquet_keeps_types(bring, tmp_path):
+    table = pa.table(
+        {
+            "time": pa.array([NOON.replace(tzinfo=None), None], pa.timestamp("ns")),
+            "actor": pa.array([12.0, None]),
+            "verb": ["like", "like"],
+            "target": pa.array([7, 8]),
+            "topics": [["a", "b|c"], []],
+            "links": pa.array([1.0, float("nan")]),
+        }
+    )
+    pq.write_table(table, tmp_path / "made.parquet")
+    landing, events = bring("x.parquet", (tmp_path / "made.parquet").read_bytes())
+    assert (landing.read, landing.rejected) == (2, 1)
+    assert records(landing) == [("2", "time missing or unreadable")]
+    assert [events[0][name] for name in ("time", "actor", "target", "topics", "links")] == [
+        NOON,
+        "12",
+        "7",
+        ["a", "b|c"],
+        1,
+    ]
+
+
+def test_days_and_zones_in_parquet(bring, tmp_path):
+    table = pa.table(
+        {"time": [date(2020, 5, 1)], "actor": ["a"], "verb": ["post"], "target": pa.array([None], pa.null())}
+    )
+    pq.write_table(table, tmp_path / "made.parquet")
+    _, events = bring("x.parquet", (tmp_path / "made.parquet").read_bytes())
+    assert events[0]["time"] == datetime(2020, 5, 1, 23, 59, 59, 999_999, tzinfo=UTC)
+    assert events[0]["target"] is None
+
+
+def test_an_event_table_comes_back_the_same(bring):
+    landing, events = bring("x.csv", HEADER + GOOD * 2)
+    again = import_table(landing.out, landing.out.with_name("again.parquet"), {}, {})
+    assert pq.read_table(again.out).to_pylist() == events
+    assert again.out.read_bytes() == landing.out.read_bytes()
+
+
+def test_a_folder_of_files_of_one_kind(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "1.csv").write_text(HEADER + GOOD)
+    (folder / "2.csv").write_text("verb,target,time,actor,more\nlike,b,2020-05-02,c,x\nlike,b\n")
+    landing = import_table(folder, tmp_path / "events", {}, {})
+    assert (landing.read, landing.accepted) == (3, 2)
+    assert pq.read_table(tmp_path / "events")["actor"].to_pylist() == ["a", "c"]
+    (folder / "3.jsonl").write_text("{}\n")
+    with pytest.raises(EventsError, match=r"files of one kind.*found 1\.csv, 2\.csv, 3\.jsonl"):
+        import_table(folder, tmp_path / "events", {}, {})
+
+
+@pytest.mark.parametrize(
+    ("content", "mapping", "verbs", "message"),
+    [
+        (
+            "ts,actor,kind,target\n",
+            {},
+            {},
+            r"lacks time, verb; it has the columns ts, actor, kind, target.*--map time=ts",
+        ),
+        (HEADER, {"actor": "targets"}, {}, r"--map actor=targets: .* no such column; perhaps 'target' is meant"),
+        (HEADER, {"actr": "actor"}, {}, r"--map: 'actr' is no field.*; perhaps 'actor' is meant.*time, actor, verb"),
+        (HEADER, {}, {"thumb": "lik"}, r"--verb: 'lik' is no verb; perhaps 'like' is meant.*post, view, reply"),
+        (HEADER, {}, {"like": "xyzzy"}, r"--verb: 'xyzzy' is no verb\. It is one of"),
+        (HEADER + GOOD, {}, {"like": "like", "x": "Like"}, "'Like' is no verb"),
+        ("time,actor,verb,target,actor\n", {}, {}, "more than one column actor"),
+        (HEADER, {}, {}, "holds no rows"),
+        (HEADER + "\n\n", {}, {}, "holds no rows"),
+        ("", {}, {}, "does not begin with the names"),
+        ("\n" + HEADER + GOOD, {}, {}, "does not begin with the names"),
+        (HEADER.replace("\n", "\r\n") + GOOD + GOOD.replace("\n", "\r\n"), {}, {}, "end in different ways.*dos2unix"),
+        (HEADER + "x\n", {}, {}, r"none of the 1 rows is an event: 1 x malformed line: too few fields"),
+        (HEADER + "2020-05-01,a,thumb,b\n", {}, {}, r"1 x unknown verb 'thumb'.*--verb FOUND=MEANT"),
+        (HEADER.encode() + b"2020-05-01,\xff\xe9,like,b\n" + GOOD.encode(), {}, {}, "not in UTF-8 at line 2.*iconv"),
+        ("zeit,wér\n".encode("latin-1"), {}, {}, "cannot be read as text in UTF-8"),
+        ((HEADER + GOOD).encode("utf-16"), {}, {}, "cannot be read as text in UTF-8"),
+        (bytes(range(256)) * 9, {}, {}, "does not begin with the names|cannot be read as text"),
+        (b"\0\0\0\0", {}, {}, "does not begin with the names"),
+    ],
+)
+def test_what_cannot_be_imported_is_explained(bring, tmp_path, content, mapping, verbs, message):
+    with pytest.raises(EventsError, match=message):
+        bring("x.csv", content, mapping, verbs)
+    assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.csv.gz", gzip.compress((HEADER + GOOD * 50_000).encode())[:-200], "cannot be read"),
+        ("x.jsonl.gz", b"\x1f\x8b\x08", "cannot be read"),
+        ("x.csv.gz", (HEADER + GOOD).encode(), "cannot be read"),
+        ("x.jsonl.gz", b"{}", "cannot be read"),
+        ("x.jsonl", b'{"time": 1, "actor": "\xff"}\n', "not in UTF-8 at line 1"),
+        ("x.jsonl", b"", "lacks time, actor, verb, target; it has the columns \\(none\\)"),
+        ("x.jsonl", b"{}\n", "lacks time, actor, verb, target"),
+        ("x.json", b'[\n{"time": 1},\n{"time": 2}\n]\n', "is one JSON array; expected an object a line"),
+        ("x.parquet", b"PAR1 not really PAR1", "cannot be read as Parquet"),
+        ("x.parquet", b"", "cannot be read as Parquet"),
+        ("x.xlsx", b"PK", r"unknown kind; expected a name that ends in \.csv, \.tsv"),
+        ("events", b"", "unknown kind"),
+        ("x.gz", b"", "unknown kind"),
+    ],
+)
+def test_what_is_no_such_file_is_explained(bring, name, content, message):
+    with pytest.raises(EventsError, match=message):
+        bring(name, content)
+
+
+def test_nothing_there_is_explained(tmp_path):
+    with pytest.raises(EventsError, match="is not there"):
+        import_table(tmp_path / "no.csv", tmp_path / "events.parquet", {}, {})
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(EventsError, match=r"files of one kind.*found \(none\)"):
+        import_table(tmp_path / "empty", tmp_path / "events.parquet", {}, {})
+
+
+def test_a_column_of_the_wrong_kind_is_explained(bring, tmp_path):
+    table = pa.table({"time": [1588334400], "actor": [{"id": 1}], "verb": ["like"], "target": ["b"]})
+    pq.write_table(table, tmp_path / "made.parquet")
+    with pytest.raises(EventsError, match="the column actor is of type"):
+        bring("x.parquet", (tmp_path / "made.parquet").read_bytes())
+
+
+def test_a_failure_leaves_the_older_events(bring, tmp_path):
+    landing, _ = bring("x.csv", HEADER + GOOD + "x\n")
+    before = {file: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    for content in (HEADER, HEADER + "x\n", "time\n", HEADER.encode() + b"\xff,a,like,b\n"):
+        with pytest.raises(EventsError):
+            bring("x.csv", content)
+    assert {file: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
+    assert set(before) == {landing.out, landing.rejects}
+
+
+def test_malformed_lines_far_into_a_file_have_the_right_place(bring, tmp_path):
+    rows = [f"{1588334400 + number},a{number},like,b{'-' * 80}" for number in range(30_000)]
+    rows[9_999] = "broken"
+    rows[20_000] = "soon,a,like,b"
+    landing, _ = bring("x.csv", HEADER + "\n".join(rows) + "\n")
+    assert (landing.read, landing.accepted) == (30_000, 29_998)
+    assert records(landing) == [("10000", "malformed line: too few fields"), ("20001", "time missing or unreadable")]

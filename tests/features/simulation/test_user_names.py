@@ -1,0 +1,38 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.simulation.behaviour import rank
+from features.simulation.event_table import draw_tags, main_topic, named, tag_lists
+
+
+@given(st.lists(st.integers(-3, 10**10 - 1), max_size=50))
+def test_names_are_the_numbers_with_zeros_in_front(numbers):
+    expected = [None if number < 0 else f"p{number:010d}" for number in numbers]
+    assert named("p", np.array(numbers, dtype=np.int64), 10).to_pylist() == expected
+
+
+@given(st.lists(st.integers(0, 10**7 - 1), max_size=50))
+def test_users_of_seven_digits(numbers):
+    assert named("u", np.array(numbers, dtype=np.int32), 7).to_pylist() == [f"u{number:07d}" for number in numbers]
+
+
+@given(st.lists(st.integers(0, 3), max_size=30))
+def test_rank_counts_up_in_each_run(groups):
+    expected, last, count = [], None, 0
+    for group in groups:
+        count = count + 1 if group == last else 0
+        expected.append(count)
+        last = group
+    assert rank(np.array(groups, dtype=np.int64)).tolist() == expected
+
+
+@given(st.integers(1, 100), st.integers(0, 1_000))
+def test_tags_read_back_as_the_interests(topics, seed):
+    rng = np.random.default_rng(seed)
+    first, second = rng.integers(0, topics, (2, 40)).astype(np.int16)
+    tags = draw_tags(first, second, topics, rng)
+    lists = tag_lists(topics).take(tags).to_pylist()
+    assert [tags[0] for tags in lists] == [f"topic{number:02d}" for number in main_topic(tags, topics)]
+    for one, other, found in zip(first, second, lists, strict=True):
+        assert set(found) <= {f"topic{one:02d}", f"topic{other:02d}"}

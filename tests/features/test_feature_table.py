@@ -1,0 +1,281 @@
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.catalogue import CATALOGUE, SCORED
+from features.errors import AsOfError, EventsError
+from features.events.event_table import VERBS, instant, open_events
+from features.events.loading import checked_as_of, open_acts
+from features.feature_table import KEYS, STEPS, feature_rows, feature_table
+
+SECOND = 1 / 86_400
+MICROSECOND = timedelta(microseconds=1)
+PEOPLE = st.sampled_from(["ann", "bob", "çelik 🙂", "d'Arc", "", None])
+PIECES = st.sampled_from(["o1", "o2", "o3", None])
+EDGES = [SECOND, 1, 7, 7 + SECOND, 28, 28 + SECOND, 62, 84, 90, 90 + SECOND, 168, 364, 365, 365 + SECOND]
+AGES = st.sampled_from(EDGES) | st.integers(1, 400 * 86_400).map(lambda seconds: seconds * SECOND)
+ACT = st.tuples(
+    AGES,
+    PEOPLE,
+    st.sampled_from(VERBS),
+    PEOPLE,
+    PIECES,
+    PIECES,
+    st.sampled_from(["h", "i", None]),
+    st.sampled_from([0, 1, None]),
+    st.sampled_from([["x"], ["x", "y"], [], None]),
+)
+ACTS = st.lists(ACT, min_size=1, max_size=60)
+COMMUNITIES = st.lists(ACTS, min_size=4, max_size=4)  # one run for several
+ENGAGEMENT = {"reply", "repost", "quote", "like", "mention", "follow", "unfollow", "dislike", "flag", "block"}
+OF_PEOPLE = ("follows", "followed", "engagers", "given", "topics", "made", "lately")
+SOME = settings(max_examples=4)
+
+
+def content(rows: pa.Table) -> list[bytes]:
+    """The bytes of all values, and which are null: two tables that differ in one bit differ here."""
+    keys = str([rows[name].to_pylist() for name in KEYS]).encode()
+    nulls = [rows[name].is_null().to_numpy().tobytes() for name in CATALOGUE.names]
+    return [keys, *nulls, *(rows[name].fill_null(0.0).to_numpy().tobytes() for name in CATALOGUE.names)]
+
+
+class TestNoLeak:
+    @SOME
+    @given(communities=COMMUNITIES, later=ACTS)
+    def test_what_happens_at_or_after_the_instant_changes_nothing(self, table, rows_of, apart, communities, later):
+        acts = apart(communities)
+        absurd = [(-act[0] if k else 0, *act[1:]) for k, act in enumerate(apart([later * 3] * len(communities)))]
+        absurd += [(0, f"new{k}", "follow", act[1]) for k, act in enumerate(acts)]
+        assert content(rows_of(table(absurd + acts))) == content(rows_of(table(acts)))
+
+    def test_the_instant_itself_is_after_and_the_last_microsecond_before(self, table, rows_of, as_of):
+        acts = table([(0, "ann", "like", "bob")])
+        assert rows_of(acts).num_rows == 0
+        assert rows_of(acts, as_of + MICROSECOND).num_rows == 2
+
+
+class TestOrder:
+    @SOME
+    @given(communities=COMMUNITIES, order=st.randoms(use_true_random=False))
+    def test_rows_in_any_order_give_the_same_bytes(self, table, rows_of, apart, communities, order):
+        acts = apart(communities)
+        assert content(rows_of(table(order.sample(acts, len(acts))))) == content(rows_of(table(acts)))
+
+    def test_a_bigger_table_gives_the_same_bytes_too(self, table, rows_of):
+        acts = [
+            (
+                1 + k % 399,
+                f"u{k * k % 97}",
+                VERBS[k % len(VERBS)],
+                f"u{k % 89}",
+                f"o{k % 50}",
+                f"o{k % 53}",
+                f"h{k % 9}",
+            )
+            for k in range(20_000)
+        ]
+        assert content(rows_of(table(acts))) == content(rows_of(table(acts[::-1])))
+
+    def test_rows_come_by_user(self, features_of):
+        acts = [(1, name, "post", None) for name in ("b", "a", "C", "ä", "")]
+        assert list(features_of(acts)) == sorted(["b", "a", "C", "ä", ""])
+
+
+class TestSelfAndUnknown:
+    @SOME
+    @given(communities=COMMUNITIES)
+    def test_acts_on_oneself_never_count_as_engagement(self, features_of_each, communities):
+        """Nobody gains anything by them: they count as if they were aimed at nobody."""
+        unaimed = [
+            [(*act[:3], None, *act[4:]) if act[1] == act[3] else act for act in community] for community in communities
+        ]
+        found = features_of_each([*communities, *unaimed])
+        for every, without in zip(found[: len(communities)], found[len(communities) :], strict=True):
+            assert {user: row | {"user": user} for user, row in every.items()} == {
+                user: row | {"user": user} for user, row in without.items()
+            }
+
+    @SOME
+    @given(communities=COMMUNITIES)
+    def test_unknown_actors_count_as_engagement_and_never_as_people(self, features_of_each, communities):
+        named = [[act for act in acts if act[1] is not None] for acts in communities]
+        unknown = [[(act[0], None, "like", "bob") for act in acts] for acts in communities]
+        found = features_of_each([*named, *(some + more for some, more in zip(named, unknown, strict=True))])
+        people = {feature.name for feature in CATALOGUE if feature.unit.startswith("people")}
+        assert people >= {"pace_28d", "followers", "engagers_ever", "steady_engagers_168d", "attention_365d"}
+        same = people | {feature.name for feature in CATALOGUE if feature.over in OF_PEOPLE}
+        same -= {"credible_rate_365d"}  # since first seen, by whomever
+        for before, after, acts in zip(found[: len(named)], found[len(named) :], unknown, strict=True):
+            for user in before:
+                assert {name: after[user][name] for name in same} == {name: before[user][name] for name in same}
+            soon = sum(act[0] <= 365 for act in acts)
+            if soon:
+                had = before["bob"]["engagements_365d"] if "bob" in before else 0
+                assert after["bob"]["engagements_365d"] == had + soon
+
+
+class TestOwnActs:
+    @SOME
+    @given(communities=COMMUNITIES, content=st.sampled_from([None, "h", "new"]), count=st.integers(1, 30))
+    def test_posting_raises_nothing_but_by_being_there(self, features_of_each, communities, content, count):
+        """Nor does it make known what was unknown, on which a model may decide as it likes."""
+        posts = [(SECOND, "ann", "post", None, None, None, content)] * count
+        found = features_of_each([*communities, *([*acts, *posts] for acts in communities)])
+        for before, after in zip(found[: len(communities)], found[len(communities) :], strict=True):
+            for feature in SCORED if "ann" in before else ():
+                was, is_now = before["ann"][feature.name], after["ann"][feature.name]
+                assert (was is None) == (is_now is None), feature.name
+                if was is not None and feature.name != "days_absent":
+                    assert was <= is_now if feature.direction == "down" else was >= is_now, feature.name
+                elif was is not None:
+                    assert is_now <= was
+
+
+class TestPopulation:
+    @SOME
+    @given(communities=COMMUNITIES)
+    def test_one_row_for_exactly_those_seen_within_a_year(self, table, rows_of, apart, communities):
+        acts = apart(communities)
+        rows = rows_of(table(acts))
+        year = [act for act in acts if act[0] < 365 + SECOND / 2]
+        acting = {act[1] for act in year}
+        engaged = {act[3] for act in year if act[2] in ENGAGEMENT and act[1] != act[3]}
+        assert rows["user"].to_pylist() == sorted((acting | engaged) - {None})
+        assert set(rows["scope"].to_pylist()) <= {"all"}
+
+    def test_the_very_edge_of_the_year_is_inside(self, features_of):
+        acts = [(365, "ann", "view", None), (365 + SECOND, "bob", "post", None), (365, None, "like", "cy")]
+        assert list(features_of(acts)) == ["ann", "cy"]
+
+    def test_one_person_alone(self, features_of):
+        (row,) = features_of([(1, "ann", "post", None), (1, "ann", "like", "ann")]).values()
+        assert (row["engagers_ever"], row["created_28d"], row["acts_365d"]) == (0, 1, 2)
+
+    def test_seen_by_a_view_alone_is_not_engaged_with(self, features_of):
+        assert list(features_of([(1, "ann", "view", "bob")])) == ["ann"]
+
+    def test_columns(self, table, rows_of):
+        rows = rows_of(table([(1, "ann", "like", "bob")]))
+        assert rows.column_names == [*KEYS, *CATALOGUE.names]
+        assert {str(rows.schema.field(name).type) for name in CATALOGUE.names} == {"double"}
+
+    def test_the_engine_itself_holds_doubles_and_what_it_keeps_is_dropped(self, table, as_of):
+        acts = open_acts(table([(1, "ann", "like", "bob")]))
+        engine = acts.rows.get_backend()
+        before = engine.list_tables()
+        with feature_table(acts, as_of) as rows:
+            assert {str(rows.schema()[name]) for name in CATALOGUE.names} == {"float64"}
+            assert len(engine.list_tables()) > len(before)
+        assert engine.list_tables() == before
+
+    def test_no_events_give_no_rows_and_all_columns(self, table, rows_of):
+        rows = rows_of(table([]))
+        assert (rows.num_rows, rows.column_names) == (0, [*KEYS, *CATALOGUE.names])
+
+    def test_a_row_without_a_time_is_known_at_no_instant(self, table, rows_of):
+        rows = [*table([(1, "ann", "like", "bob")]).to_pylist(), {"actor": "eve", "verb": "like", "target": "bob"}]
+        events = pa.Table.from_pylist(rows, schema=table([]).schema)
+        assert rows_of(events)["user"].to_pylist() == ["ann", "bob"]
+
+    def test_progress_grows_to_the_whole(self, table, as_of):
+        told = []
+        feature_rows(open_acts(table([(1, "ann", "like", "bob")])), as_of, told.append)
+        assert told == sorted(told)
+        assert sorted({round(share * STEPS, 6) for share in told}) == list(range(1, STEPS + 1))
+
+
+@SOME
+@given(communities=COMMUNITIES)
+def test_nested_windows_never_shrink(features_of, apart, communities):
+    for row in features_of(apart(communities)).values():
+        for nested in (
+            ["engagers_7d", "engagers_28d", "engagers_90d", "engagers_365d", "engagers_ever"],
+            ["engagements_7d", "engagements_28d", "engagements_90d", "engagements_365d"],
+            ["replies_28d", "replies_90d", "engagements_90d"],
+            ["endorsements_28d", "endorsements_90d", "engagements_90d"],
+            ["pieces_drawing_28d", "pieces_drawing_90d", "engagements_90d"],
+            ["lasting_pieces_90d", "pieces_drawing_90d"],
+            ["passed_on_late_90d", "reposts_90d", "endorsements_90d"],
+            ["best_piece_90d", "engagements_90d"],
+            ["created_28d", "created_90d", "created_365d", "acts_365d"],
+            ["created_decayed_7d", "created_decayed_14d", "created_90d"],
+            ["engagers_decayed_28d", "engagers_ever"],
+            ["engagements_decayed_14d", "engagements_90d"],
+            ["weeks_active_decayed_8w", "weeks_active_52w", "acts_365d"],
+            ["people_engaged_90d", "people_engaged_365d"],
+            ["steady_engagers_168d", "pace_28d", "engagers_365d"],
+            ["new_engagers_28d", "engagers_28d"],
+            ["followers_gained_28d", "followers", "engagers_ever"],
+            ["followers_lost_28d", "engagers_28d"],
+            ["favoured_by_365d", "engagers_365d"],
+            ["attention_365d", "engagers_365d"],
+            ["reposts_made_90d", "acts_365d"],
+            ["disapprovals_made_90d", "acts_365d"],
+            ["days_since_last_act", "days_since_last_piece", "account_age_days"],
+            ["days_since_last_engagement", "days_since_first_engagement", "account_age_days"],
+        ):
+            values = [row[name] for name in nested if row[name] is not None]
+            assert all(low <= high + 1e-8 for low, high in pairwise(values)), nested
+        assert row["new_engagers_28d"] + row["returning_engagers_28d"] == row["engagers_28d"]
+        assert row["likes_90d"] + row["reposts_90d"] == row["endorsements_90d"]
+        assert all(row[name] is None or row[name] >= 0 for name in CATALOGUE.names)
+        shares = [feature.name for feature in CATALOGUE if feature.unit == "share"]
+        assert all(row[name] is None or row[name] <= 1 for name in shares)
+
+
+class TestAsOf:
+    def test_before_or_at_the_first_event(self, table, as_of):
+        events = open_events(table([(3, "ann", "like", "bob"), (1, "ann", "like", "bob")]))
+        first = as_of - timedelta(days=3)
+        for early in (first, first - timedelta(days=9)):
+            with pytest.raises(
+                AsOfError, match=r"as_of 2025-05-\d\d 00:00:00 is not after the first event, 2025-05-29"
+            ):
+                checked_as_of(events, early)
+        assert checked_as_of(events, first + MICROSECOND) == first + MICROSECOND
+
+    def test_in_the_past_long_after_the_last_event(self, table, as_of):
+        assert checked_as_of(open_events(table([(400, "ann", "like", "bob")])), as_of) == as_of
+
+    def test_in_the_future(self, table):
+        events = open_events(table([(1, "ann", "like", "bob")]))
+        with pytest.raises(AsOfError, match=r"lies in the future: the last event is of 2025-05-31 00:00:00 and now"):
+            checked_as_of(events, datetime.now(UTC) + timedelta(hours=1))
+
+    def test_events_of_the_future_can_be_looked_back_on(self, table, as_of):
+        ahead = (datetime.now(UTC) - as_of) / timedelta(days=1) + 100
+        acts = open_acts(table([(1, "ann", "like", "bob"), (-ahead, "ann", "like", "bob")])).rows
+        after = checked_as_of(acts)
+        assert after > datetime.now(UTC) + timedelta(days=99)
+        assert checked_as_of(acts, after) == after
+        with pytest.raises(AsOfError, match="lies in the future"):
+            checked_as_of(acts, after + timedelta(seconds=1))
+
+    @pytest.mark.parametrize("late", [timedelta(0), MICROSECOND, timedelta(seconds=1) - MICROSECOND])
+    def test_without_one_all_events_are_before_it(self, table, as_of, late):
+        events = open_events(table([(3 - late / timedelta(days=1), "ann", "like", "bob")]))
+        assert checked_as_of(events) == as_of - timedelta(days=3) + timedelta(seconds=1)
+
+    @pytest.mark.parametrize("opened", [open_events, lambda events: open_acts(events).rows])
+    def test_no_events(self, table, opened):
+        with pytest.raises(EventsError, match="the event table is empty"):
+            checked_as_of(opened(table([])))
+
+    def test_text_and_other_zones(self, table, rows_of, as_of):
+        acts = table([(1, "ann", "like", "bob"), (0, "eve", "like", "bob")])
+        plain = content(rows_of(acts, instant("2025-06-01")))
+        assert plain == content(rows_of(acts, as_of))
+        assert plain == content(rows_of(acts, datetime.fromisoformat("2025-06-01T02:00:00+02:00")))
+
+    def test_pandas_in_and_out_gives_the_same(self, table, rows_of, as_of):
+        acts = table([(1, "ann", "like", "bob", None, None, None, None, ["x"]), (2, None, "like", "bob")])
+        frame = acts.to_pandas()
+        assert isinstance(frame, pd.DataFrame)
+        rows = feature_rows(open_acts(frame), as_of)
+        assert list(rows.columns) == [*KEYS, *CATALOGUE.names]
+        assert content(pa.Table.from_pandas(rows)) == content(rows_of(acts))

@@ -1,0 +1,109 @@
+"""The contract: whatever a request holds, the service answers what its OpenAPI document says.
+
+Schemathesis makes the requests from the document: its examples, each parameter at and beyond its bounds, random ones
+that fit or do not; always the same. The person and the instants of the examples are in the home, so that many are
+answered by 200.
+"""
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+import pytest
+import schemathesis
+from schemathesis.checks import not_a_server_error
+from schemathesis.config import SchemathesisConfig
+from schemathesis.specs.openapi import checks
+
+from serving.app import create_app
+from serving.middleware.api_keys import add_key
+from serving.middleware.request_limits import Limits
+from serving.runtime import state
+from serving.scoring import score_rows
+from serving.snapshots.repository import write_snapshot
+from training.home import Home
+
+HELD = [
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+]
+
+
+def documented(random_requests):
+    """Return what the service says of itself, which is the same whatever is in its home, to be asked by."""
+    with TemporaryDirectory() as folder:
+        app = create_app(Home(Path(folder)))
+        held = schemathesis.openapi.from_dict(app.openapi(), config=SchemathesisConfig())
+        app.state.audit_log.close()
+    held.config.generation.update(
+        deterministic=True, database="none", max_examples=random_requests, with_security_parameters=False
+    )
+    return held
+
+
+OPEN, GUARDED = documented(random_requests=40), documented(random_requests=5)
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory, bundle, rows):
+    """Start services, each over a home of its own that knows the person of the examples, at their two instants."""
+    home = Home(tmp_path_factory.mktemp("contract") / "home")
+    known = pd.concat([rows, rows[rows["user"] == "user0001"].assign(user="ann")], ignore_index=True)
+    for as_of in ("2017-07-02", "2017-07-30"):
+        write_snapshot(home, pd.Timestamp(as_of, tz="UTC"), bundle, "3", score_rows(bundle, "3", known), known)
+
+    def start(scope=None):
+        own = Home(shutil.copytree(home.folder, tmp_path_factory.mktemp("service") / "home"))
+        key = add_key(own, scope, scope) if scope else None
+        return without_watching(create_app(own, guarded=scope is not None, limits=Limits(rate=0))), key
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(state, "required_champion", lambda *_: (bundle, "3"))
+        patch.setattr(state, "report", lambda *_: None)
+        yield start
+
+
+def without_watching(app):
+    """Leave out what runs as long as an application does: Schemathesis ends it with the process only."""
+
+    async def answering(scope, receive, send):
+        assert scope["type"] == "http"
+        await app(scope, receive, send)
+
+    return answering
+
+
+@pytest.fixture(scope="module")
+def open_service(started):
+    return started()[0]
+
+
+@pytest.fixture(scope="module")
+def answered():
+    """The operations asked, and whether any of their answers was a good one."""
+    found = {}
+    yield found
+    assert 2 * sum(found.values()) > len(found), f"hardly any request is answered as wished for: {found}"
+
+
+@pytest.fixture(scope="module", params=["read", "review", "admin"])
+def guarded_service(started, request):
+    """A service with keys, and the headers of a caller of one scope."""
+    app, key = started(request.param)
+    return app, {"Authorization": f"Bearer {key}"}
+
+
+@OPEN.parametrize()
+def test_every_answer_is_as_documented(case, open_service, answered):
+    answer = case.call_and_validate(app=open_service, checks=HELD)
+    answered[case.operation.label] = answered.get(case.operation.label, False) or answer.status_code < 300
+
+
+@GUARDED.parametrize()
+def test_with_keys_every_answer_is_as_documented(case, guarded_service):
+    app, key = guarded_service
+    case.call_and_validate(app=app, headers=key, checks=HELD)

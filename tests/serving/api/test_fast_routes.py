@@ -1,0 +1,59 @@
+"""Routes about one user: an answer without a query is the one that FastAPI gives to the same question with one."""
+
+import pytest
+from fastapi.testclient import TestClient
+
+from serving.app import create_app
+from serving.middleware.api_keys import add_key
+from training.home import Home
+from training.records.opt_outs import opt_out
+
+
+@pytest.fixture
+def client(home, champion):
+    return TestClient(create_app(home), raise_server_exceptions=False)
+
+
+def told(answer):
+    """All that an answer says."""
+    return answer.status_code, dict(answer.headers), answer.content
+
+
+def both(client, path, **headers):
+    """Ask without a query and with one that says the same, and see that it makes no difference."""
+    headers["X-Request-ID"] = "one"
+    shortly, whole = (client.get(f"/v1/users/{path}{query}", headers=headers) for query in ("", "?scope=all"))
+    assert told(shortly) == told(whole)
+    return shortly
+
+
+@pytest.mark.parametrize("what", ["score", "explanation"])
+@pytest.mark.parametrize(("user", "status"), [("user0001", 200), ("a%2Fb", 200), ("nobody", 404), ("user0002", 410)])
+def test_answers_are_the_same(client, home, user, status, what):
+    opt_out(home, "user0002")
+    assert both(client, f"{user}/{what}").status_code == status
+
+
+@pytest.mark.parametrize("what", ["score", "explanation"])
+def test_a_prohibited_purpose_is_refused_either_way(client, what):
+    found = both(client, f"user0001/{what}", **{"Clout-Purpose": "credit scoring"})
+    assert found.status_code == 403
+
+
+def test_a_key_that_does_not_suffice_is_refused_either_way(home, champion):
+    key = add_key(home, "dashboard", "read")
+    client = TestClient(create_app(home), raise_server_exceptions=False)
+    for what, status in {"score": 200, "explanation": 403}.items():
+        assert both(client, f"user0001/{what}", Authorization=f"Bearer {key}").status_code == status
+        assert both(client, f"user0001/{what}").status_code == 401
+
+
+def test_a_service_without_a_snapshot_says_so_either_way(tmp_path, champion):
+    client = TestClient(create_app(Home(tmp_path)), raise_server_exceptions=False)
+    assert both(client, "user0001/score").status_code == 503
+
+
+def test_a_demanded_purpose_is_demanded_either_way(home, champion):
+    client = TestClient(create_app(home, demand_purpose=True), raise_server_exceptions=False)
+    assert both(client, "user0001/score").status_code == 400
+    assert both(client, "user0001/score", **{"Clout-Purpose": "moderation"}).status_code == 200

@@ -1,0 +1,227 @@
+"""The OpenAPI document: complete, true, and one shape of errors over all routes."""
+
+from math import log
+from urllib.parse import parse_qsl
+
+import pytest
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+from pydantic import TypeAdapter
+
+from serving import app as application
+from serving.api import examples
+from serving.middleware.problem_details import Problem
+from serving.privacy.cases import CASE
+from serving.snapshots.search import Cursor, read
+from training.home import Home
+
+METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+PROBLEM = "application/problem+json"
+ALWAYS = {"type", "title", "status", "detail", "instance"}
+UNKNOWN, LATER = "/v1/users/nobody", "from=2017-07-30&to=2017-07-02"
+PROVOKED = {
+    ("get", "/v1/users/{user}/score", 404): [f"{UNKNOWN}/score", "/v1/users/user0001/score?as_of=2016-01-01"],
+    ("get", "/v1/users/{user}/score", 422): ["/v1/users/user0001/score?as_of=soon"],
+    ("get", "/v1/users/{user}/explanation", 404): [f"{UNKNOWN}/explanation", "/v1/users//explanation"],
+    ("get", "/v1/users/{user}/explanation", 422): ["/v1/users/user0001/explanation?as_of="],
+    ("get", "/v1/users/{user}/history", 404): [f"{UNKNOWN}/history", "/v1/users/user0001/history?to=2016-01-01"],
+    ("get", "/v1/users/{user}/history", 422): [f"/v1/users/user0001/history?{LATER}"],
+    ("get", "/v1/users/{user}/change", 404): [f"{UNKNOWN}/change", "/v1/users/user0001/change"],
+    ("get", "/v1/users/{user}/change", 422): ["/v1/users/user0001/change?from=2018-01-01", "/v1/users/a/change?to=x"],
+    ("get", "/v1/users/{user}/what-if", 404): [f"{UNKNOWN}/what-if", "/v1/users/user0003/what-if?scope=topic:birds"],
+    ("get", "/v1/users/{user}/what-if", 422): [
+        "/v1/users/user0003/what-if",
+        "/v1/users/user0001/what-if?away_days=x",
+        "/v1/users/user0001/what-if?set=strange=1",
+    ],
+    ("get", "/v1/users", 404): ["/v1/users?scope=topic:fish", "/v1/users?as_of=2016-01-01"],
+    ("get", "/v1/users", 422): ["/v1/users?limit=0", "/v1/users?cursor=x", "/v1/users?min_score=2&max_score=1"],
+    ("post", "/v1/scores", 422): ["/v1/scores"],
+    ("get", "/v1/users/{user}/reads", 422): ["/v1/users/a/reads?from=x", f"/v1/users/a/reads?{LATER}"],
+    ("post", "/v1/users/{user}/cases", 404): [
+        f"{UNKNOWN}/cases",
+        "/v1/users/user0003/cases?scope=topic:birds",
+        "/v1/users/user0001/cases?as_of=2016-01-01",
+    ],
+    ("post", "/v1/users/{user}/cases", 422): [
+        "/v1/users/user0001/cases?said=",
+        "/v1/users/user0001/cases?said=%00",
+        "/v1/users/user0001/cases?as_of=soon",
+        "/v1/users/user0001/cases?strange=1",
+    ],
+    ("get", "/v1/users/{user}/cases/{case}", 404): [f"/v1/users/user0001/cases/{CASE}", "/v1/users/a/cases/%00"],
+    ("get", "/v1/cases", 422): ["/v1/cases?limit=0", "/v1/cases?cursor=after-0", "/v1/cases?state=x"],
+    ("get", "/v1/cases/{case}", 404): [f"/v1/cases/{CASE}", "/v1/cases/x"],
+    ("post", "/v1/cases/{case}/resolution", 404): [f"/v1/cases/{CASE}/resolution"],
+    ("post", "/v1/cases/{case}/resolution", 422): [f"/v1/cases/{CASE}/resolution?decision=upheld"],
+    ("put", "/v1/users/{user}/opt-out", 422): ["/v1/users//opt-out"],
+    ("delete", "/v1/users/{user}/opt-out", 422): ["/v1/users//opt-out"],
+    ("delete", "/v1/users/{user}", 422): ["/v1/users/"],
+    ("get", "/v1/receipts/{receipt}", 404): ["/v1/receipts/none"],
+}
+BY_NO_REQUEST = {
+    ("get", "/v1/model", 422),  # when the installed catalogue is another than the champion's
+    ("get", "/v1/cases/{case}", 422),  # FastAPI tells of it wherever there is a parameter
+    ("get", "/v1/users/{user}/cases/{case}", 422),
+    ("get", "/v1/receipts/{receipt}", 422),
+}
+BODIES = {
+    "/v1/scores": {"ids": ["user0001"]},
+    "/v1/users/{user}/cases": {"said": "I was there."},
+    "/v1/cases/{case}/resolution": {"decision": "stands", "reasons": "Nothing is missing."},
+}
+# What is kept in records and files of its own is told as absent by tests of these.
+OF_RECORDS = {"/v1/users/{user}/reads", "/v1/users/{user}/cases/{case}", "/v1/cases", "/v1/cases/{case}"}
+OF_RECORDS |= {"/v1/cases/{case}/resolution", "/v1/users/{user}/opt-out", "/v1/users/{user}", "/v1/receipts/{receipt}"}
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    """The service of an empty home."""
+    return application.create_app(Home(tmp_path_factory.mktemp("empty")))
+
+
+@pytest.fixture
+def client(home, champion):
+    return TestClient(application.create_app(home), raise_server_exceptions=False)
+
+
+def operations(app):
+    return [
+        (method, path, told)
+        for path, held in app.openapi()["paths"].items()
+        for method, told in held.items()
+        if method in METHODS
+    ]
+
+
+def problem(answer, status):
+    """Hold an answer against the one shape of errors."""
+    assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM), answer.text
+    found = answer.json()
+    assert Problem.model_validate(found, strict=True).status == status
+    assert set(found) >= ALWAYS
+    assert set(found) <= set(Problem.model_fields)
+    assert found["type"] == "about:blank" or found["type"].startswith("urn:clout:problem:")
+    assert found["title"]
+    assert found["detail"]
+    return found
+
+
+def asked(client, method, path):
+    return client.request(method, filled(path), json=BODIES[path] if method == "post" else None)
+
+
+def filled(path):
+    return path.replace("{user}", "ann").replace("{case}", CASE)
+
+
+def test_every_route_and_parameter_is_described_with_an_example(app):
+    for method, path, told in operations(app):
+        assert told["summary"], path
+        assert told["description"], path
+        assert told["tags"], path
+        for parameter in told.get("parameters", []):
+            assert parameter["description"], (path, parameter["name"])
+            assert parameter["schema"]["examples"], (path, parameter["name"])
+        if method == "post":
+            assert told["requestBody"]["content"]["application/json"]["examples"], path
+
+
+def test_every_answer_has_an_example(app):
+    for _, path, told in operations(app):
+        for status, held in told["responses"].items():
+            assert held["description"], (path, status)
+            for content in held["content"].values():
+                assert "example" in content or content["examples"], (path, status)
+
+
+def test_examples_are_answers(app):
+    """An example is what its form gives back: with nothing missing, nothing more, and of the right types."""
+    documented = {(method, path) for method, path, _ in operations(app)}
+    routers = [each.original_router for each in app.routes if hasattr(each, "original_router")]
+    routes = [each for router in routers for each in router.routes if isinstance(each, APIRoute)]
+    assert {(*each.methods, each.path_format) for each in routes} == {(m.upper(), path) for m, path in documented}
+    for route in (each for each in routes if each.response_model is not None):
+        content = route.responses[route.status_code or 200]["content"]["application/json"]
+        form = TypeAdapter(route.response_model)
+        for given in (
+            [content["example"]] if "example" in content else [each["value"] for each in content["examples"].values()]
+        ):
+            assert form.dump_python(form.validate_python(given), mode="json") == given, route.path
+
+
+def test_examples_add_up():
+    told, change, (outcome,) = examples.EXPLANATION, examples.CHANGE, examples.WHAT_IF["in_own_hands"]
+    assert told["base"] + sum(line["points"] for line in told["lines"]) == pytest.approx(told["unclipped"], abs=1e-6)
+    assert sum(told["families"].values()) == pytest.approx(sum(line["points"] for line in told["lines"]), abs=1e-6)
+    moved = change["before"]["score"] + sum(line["points"] for line in change["lines"])
+    assert moved == pytest.approx(change["after"]["score"], abs=1e-6)
+    assert sum(change["parts"].values()) == pytest.approx(change["change"], abs=1e-6)
+    assert outcome["score"] - examples.WHAT_IF["score"] == pytest.approx(outcome["gain"], abs=1e-6)
+    for held in (examples.SCORE, *examples.HISTORY["points"], change["before"], change["after"], outcome):
+        assert 4 + 12 * log(held["expected_audience"]) == pytest.approx(held["score"], abs=0.01)
+    assert isinstance(read(examples.CURSOR), Cursor)
+
+
+def test_every_documented_error_is_a_problem(app):
+    reference = {"$ref": "#/components/schemas/Problem"}
+    assert {"Problem", "Invalid"} <= set(app.openapi()["components"]["schemas"])
+    assert "HTTPValidationError" not in app.openapi()["components"]["schemas"]
+    for _, path, told in operations(app):
+        failures = {status: held for status, held in told["responses"].items() if not status.startswith("2")}
+        assert "500" in failures, path
+        for status, held in failures.items():
+            assert set(held["content"]) == {PROBLEM}, (path, status)
+            content = held["content"][PROBLEM]
+            assert content["schema"] == reference, (path, status)
+            example = Problem.model_validate(content["example"], strict=True, extra="forbid")
+            assert (example.status, example.instance) == (int(status), filled(path))
+
+
+def test_what_is_provoked_is_all_that_is_documented(app):
+    documented = {
+        (method, path, int(status))
+        for method, path, told in operations(app)
+        for status in told["responses"]
+        if status in ("404", "422")
+    }
+    assert set(PROVOKED) | BY_NO_REQUEST == documented
+
+
+@pytest.mark.parametrize(("method", "path", "status"), PROVOKED)
+def test_documented_errors_can_be_provoked_and_have_the_one_shape(client, method, path, status):
+    for place in PROVOKED[method, path, status]:
+        bare, _, query = place.partition("?")
+        body = {} if path == "/v1/scores" else BODIES.get(path, {}) | dict(parse_qsl(query, keep_blank_values=True))
+        answer = client.post(bare, json=body) if method == "post" else client.request(method, place)
+        found = problem(answer, status)
+        assert found["instance"] == place.partition("?")[0]
+
+
+def test_every_route_refuses_other_methods(client):
+    answered = {path: {m.upper() for m in held if m in METHODS} for path, held in client.app.openapi()["paths"].items()}
+    for path, methods in answered.items():
+        for method in {"GET", "PUT", "POST", "DELETE", "PATCH"} - methods:
+            answer = client.request(method, filled(path))
+            problem(answer, 405)
+            assert {each.strip() for each in answer.headers["allow"].split(",")} == methods
+
+
+def test_every_route_that_needs_a_snapshot_or_a_model_documents_and_answers_that_there_is_none(app):
+    client = TestClient(app, raise_server_exceptions=False)
+    for method, path, told in operations(app):
+        answer = asked(client, method, path)
+        if path in OF_RECORDS:
+            assert answer.status_code in (200, 202, 404)
+        elif "503" in told["responses"]:
+            problem(answer, 503)
+        else:
+            assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v2/users", "/v1/users/a/b", "//", "/v1/scores/x"])
+def test_what_is_nowhere(client, path):
+    found = problem(client.get(path), 404)
+    assert found["type"] == "about:blank"
+    assert "/docs lists what is" in found["detail"]

@@ -1,0 +1,182 @@
+"""Posted rows: read without their forms, they are answered as these would have it, and refused in the same words."""
+
+import json
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from features.catalogue import CATALOGUE
+from serving.api.fast_routes import read_posted
+from serving.api.routes import scores
+from serving.api.schemas import Asked
+from serving.app import create_app
+from serving.middleware.api_keys import add_key
+from training.home import Home
+
+BY_FORMS = "application/vnd.clout+json"  # JSON to FastAPI, and nothing to what reads rows without it
+
+
+@pytest.fixture
+def client(home, champion):
+    return TestClient(create_app(home), raise_server_exceptions=False)
+
+
+def told(answer):
+    """All that an answer says."""
+    return answer.status_code, dict(answer.headers), answer.content
+
+
+def both(client, body, **headers):
+    """Post a body to be read without forms and by them, and see that it makes no difference."""
+    headers["X-Request-ID"] = "one"
+    kinds = ("application/json", BY_FORMS)
+    shortly, whole = (
+        client.post("/v1/scores", content=body, headers={"Content-Type": kind} | headers) for kind in kinds
+    )
+    assert told(shortly) == told(whole)
+    return shortly
+
+
+SEEN = ("credible_pace_28d", "followers", "acts_365d")
+
+
+def test_a_table_is_read_and_so_are_rows():
+    table = read_posted(
+        b'{"table": {"features": ["acts_365d", "followers"], "values": [[1, null], [-2.5e3, 0]]}}', SEEN
+    )
+    rows = read_posted(b'{"rows": [{"acts_365d": 1}, {"followers": 0, "acts_365d": -2.5e3}]}', SEEN)
+    for found in (table, rows):
+        np.testing.assert_array_equal(found, [[np.nan, np.nan, 1], [np.nan, 0, -2500]])
+    other = read_posted(b'{"table": {"features": ["acts_365d", "engagers_365d"], "values": [[1, 7]]}}', SEEN)
+    np.testing.assert_array_equal(other, [[np.nan, np.nan, 1]])
+
+
+LEFT = [
+    b"", b"{}", b"[]", b"null", b"{", b"\xff", b'\xef\xbb\xbf{"rows": [{"acts_365d": 1}]}', b'{"rows": [{"\xff": 1}]}',
+    b'{"rows": []}', b'{"table": {"features": [], "values": [[]]}}',
+    b'{"rows": null}', b'{"rows": [1]}', b'{"rows": [{"acts_365d": 1}], "table": null, "more": 1}',
+    b'{"rows": [{"acts_365d": 1}], "scope": "all"}', b'{"rows": [{"engagers_365d": 1}, {"followers": 1}]}',
+    b'{"rows": [{"acts": 1}]}',
+    b'{"rows": [{"acts_365d": true}]}', b'{"rows": [{"acts_365d": "1"}]}', b'{"rows": [{"acts_365d": [1]}]}',
+    b'{"rows": [{"acts_365d": 1e16}]}', b'{"rows": [{"acts_365d": 1e999}]}', b'{"rows": [{"acts_365d": NaN}]}',
+    b'{"rows": [{"acts_365d": 01}]}', b'{"rows": [{"\\ud800": 1}]}', b'{"rows": [{"acts_365d": 1}]} {}',
+    b'{"rows": ' + b"[" * 100_000, b'{"ids": ["user0001"]}', b'{"ids": ["user0001"], "rows": [{"acts_365d": 1}]}',
+    b'{"ids": null, "rows": [{"acts_365d": 1}]}', b'{"table": {"features": ["acts_365d"]}}',
+    b'{"table": {"features": ["acts_365d"], "values": []}}', b'{"table": {"features": [], "values": [[]]}, "rows": []}',
+    b'{"table": {"features": ["acts_365d", "acts_365d"], "values": [[1, 1]]}}',
+    b'{"table": {"features": ["acts_365d"], "values": [[1], [1, 2]]}}',
+    b'{"table": {"features": ["acts_365d", "followers"], "values": [[1], [2]]}}',
+    b'{"table": {"features": ["acts"], "values": [[1]]}}', b'{"table": {"features": [1], "values": [[1]]}}',
+    b'{"table": {"features": ["acts_365d"], "values": [[1]], "more": 1}}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", LEFT, ids=range(len(LEFT)))
+def test_the_rest_is_left_to_the_forms_and_told_in_their_words(client, body):
+    assert read_posted(body, SEEN) is None
+    assert both(client, body).status_code in (200, 422)
+
+
+def test_more_rows_than_fit_a_request_are_left_to_the_forms(client):
+    body = json.dumps({"table": {"features": ["credible_pace_28d"], "values": [[1]] * 10_001}}).encode()
+    assert read_posted(body, SEEN) is None
+    assert both(client, body).status_code == 422
+
+
+READ = [
+    {"rows": [{"credible_pace_28d": 3}]},
+    {"rows": [{"credible_pace_28d": 3}] * 3, "table": None},
+    {"rows": [{"credible_pace_28d": 3}, {"credible_pace_28d": None}]},
+    {"rows": [{"credible_pace_28d": 3}, {"followers": 3, "credible_pace_28d": 2}, {}]},
+    {"rows": [{}]},
+    {"table": {"features": ["followers"], "values": [[1]]}},
+    {"table": {"features": ["followers", "credible_pace_28d"], "values": [[1, 2.5], [None, 0]]}},
+    {"table": {"features": ["credible_pace_28d"], "values": [[1e15], [-1e15], [1e-320], [-0.0]]}},
+    {"table": {"features": ["credible_pace_28d"], "values": [[k / 7] for k in range(1_500)]}},
+]
+
+
+@pytest.mark.parametrize("body", READ, ids=range(len(READ)))
+def test_what_is_read_is_answered_as_the_forms_have_it(client, body):
+    written = json.dumps(body).encode()
+    assert read_posted(written, SEEN) is not None
+    both(client, written)
+
+
+def test_what_is_read_makes_no_form(client, monkeypatch):
+    monkeypatch.setattr(Asked, "model_validate", None)
+    monkeypatch.setattr(scores, "_of_rows", None)
+    monkeypatch.setattr(scores, "_of_table", None)
+    for body in READ[0], READ[-1]:
+        assert client.post("/v1/scores", json=body).status_code == 200
+
+
+numbers = st.none() | st.integers(-(10**15), 10**15) | st.floats(-1e15, 1e15)
+bounds = st.none() | st.integers() | st.floats() | st.booleans() | st.text(max_size=2)
+names = st.sampled_from([*CATALOGUE.names[:5], "credible_pace_28d", "a", "\N{SNOWMAN}"])
+tables = st.fixed_dictionaries(
+    {"features": st.lists(names, max_size=3), "values": st.lists(st.lists(numbers, max_size=3), max_size=4)}
+)
+rows = st.lists(st.dictionaries(names, numbers | bounds, max_size=3), max_size=4)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    body=st.fixed_dictionaries(
+        {}, optional={"table": tables | st.none(), "rows": rows | st.none(), "ids": st.just(["a"]), "x": st.none()}
+    )
+)
+def test_whatever_comes_either_way_is_one_answer(client, body):
+    assert both(client, json.dumps(body).encode()).status_code in (200, 422)
+
+
+@settings(max_examples=500, deadline=None)
+@given(values=st.lists(numbers, min_size=1, max_size=20))
+def test_numbers_are_read_to_the_last_bit(values):
+    names = tuple(CATALOGUE.names[: len(values)])
+    found = read_posted(json.dumps({"table": {"features": names, "values": [values]}}).encode(), names)
+    expected = [np.nan if value is None else float(value) for value in values]
+    np.testing.assert_array_equal(found, [expected])
+
+
+def test_a_prohibited_purpose_is_refused_either_way(client):
+    found = both(client, json.dumps(READ[0]).encode(), **{"Clout-Purpose": "credit scoring"})
+    assert found.status_code == 403
+
+
+def test_keys_are_asked_for_either_way(home, champion):
+    key = add_key(home, "dashboard", "read")
+    client = TestClient(create_app(home), raise_server_exceptions=False)
+    for headers, status in (
+        ({"Authorization": f"Bearer {key}"}, 200),
+        ({"Authorization": "Bearer no"}, 401),
+        ({}, 401),
+    ):
+        assert both(client, json.dumps(READ[0]).encode(), **headers).status_code == status
+
+
+def test_a_service_without_a_champion_says_so_either_way(tmp_path):
+    client = TestClient(create_app(Home(tmp_path)), raise_server_exceptions=False)
+    assert both(client, json.dumps(READ[0]).encode()).status_code == 503
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON"])
+def test_json_by_any_spelling_is_read(client, kind):
+    assert client.post("/v1/scores", content=json.dumps(READ[0]), headers={"Content-Type": kind}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        ("application/x-www-form-urlencoded", "it came as 'application/x-www-form-urlencoded'"),  # curl -d
+        ("text/plain", "it came as 'text/plain'"),
+        ("", "it came without Content-Type"),
+    ],
+)
+def test_what_says_to_be_something_else_is_told_so(client, kind, found):
+    answer = client.post("/v1/scores", content=json.dumps(READ[0]), headers={"Content-Type": kind})
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == f"body: {found}; expected Content-Type: application/json."

@@ -1,0 +1,135 @@
+"""What somebody earned, below the ledger: `clout explain --events`."""
+
+import json
+import re
+import sys
+from datetime import timedelta
+
+import pandas as pd
+import pytest
+
+from features.events.loading import open_acts
+from features.feature_table import feature_rows
+from serving.cli import main
+from serving.scoring import score_rows
+from serving.snapshots.repository import write_snapshot
+from training.home import Home
+
+LONG = "https://example.org/users/star/statuses/109372843234"
+COLUMNS = ["time", "actor", "verb", "target", "object"]
+ACTS = [
+    (99, "star", "post", None, "old"),
+    (30, "star", "post", None, LONG),
+    *((20, f"fan{k}", "like", "star", LONG) for k in range(8)),
+    *((19, f"fan{k}", "dislike", "star", LONG) for k in range(2)),
+    (18, None, "like", "star", LONG),
+    (17, "fan1", "repost", "star", "old"),
+    (16, "fan9", "follow", "star", None),
+    (15, "quiet", "like", "star", "old"),
+    (14, "quiet", "post", None, "q1"),
+    (13, "quiet", "post", None, "q2"),
+]
+
+
+@pytest.fixture(scope="module")
+def as_of():
+    return pd.Timestamp("2017-07-30", tz="UTC").to_pydatetime()
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory, bundle, as_of):
+    """Make a home whose snapshot was made from the events beside it."""
+    folder = tmp_path_factory.mktemp("earned")
+    events = pd.DataFrame([(as_of - timedelta(days=act[0]), *act[1:]) for act in ACTS], columns=COLUMNS)
+    events.to_parquet(folder / "events.parquet")
+    events.iloc[:-4].to_parquet(folder / "fewer.parquet")
+    events.iloc[:0].to_parquet(folder / "none.parquet")
+    rows = feature_rows(open_acts(folder / "events.parquet"), as_of)
+    write_snapshot(Home(folder / "home"), as_of, bundle, "1", score_rows(bundle, "1", rows), rows)
+    return folder
+
+
+@pytest.fixture
+def shown(scored, monkeypatch, capsys):
+    """Run `clout explain` in the folder of the events and return what it prints and says."""
+
+    def run(*words):
+        monkeypatch.chdir(scored)
+        monkeypatch.setenv("COLUMNS", "100")
+        monkeypatch.setattr(sys, "argv", ["clout", "explain", *words, "--home", "home"])
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        out, said = capsys.readouterr()
+        return ended.value.code, out, " ".join(said.split())
+
+    return run
+
+
+def test_pieces_stand_below_the_ledger(shown):
+    code, out, said = shown("star", "--events", "events.parquet")
+    assert code == 0
+    ledger, _, pieces = out.partition(
+        "What star earned in the 90 days before 2017-07-30: 2 pieces, in different people"
+    )
+    assert "Score " in ledger
+    head, first, second = [re.sub(r"\s{2,}", "|", line.strip()) for line in pieces.strip().splitlines()]
+    assert head == "piece|people|like|dislike|repost|acts|unknown|made|last"
+    assert re.fullmatch(r"https://exa…109372843234\|█+\|8\|8\|2\|11\|1\|30 Jun\|12 Jul", first)
+    assert re.fullmatch(r"old\|█+\|2\|1\|1\|2\|earlier\|15 Jul", second)
+    assert "10 different people, 14 acts (10 like, 2 dislike, 1 follow, 1 repost); 1 act by unknown people." in said
+    assert "With content: 9 different people, 13 acts, 2 pieces." in said
+    assert "9 of them responded, who weigh as" in said
+    assert "The score was made from the same totals." in said
+
+
+def test_json_has_everything(shown):
+    code, out, _ = shown("star", "--events", "events.parquet", "--json", "--top", "1")
+    told = json.loads(out)
+    assert code == 0
+    assert told["evidence"] == "some"
+    assert told["base"] + sum(line["points"] for line in told["lines"]) == pytest.approx(told["unclipped"], abs=1e-6)
+    earned = told["earned"]
+    assert (earned["people"], earned["drawing"], earned["differing"]) == (10, 2, {})
+    assert earned["pieces"] == [
+        {
+            "piece": LONG, "people": 8, "engagements": 11, "unknown": 1, "made": "2017-06-30T00:00:00Z",
+            "first": "2017-07-10T00:00:00Z", "last": "2017-07-12T00:00:00Z",
+            "verbs": {"like": {"people": 8, "engagements": 9}, "dislike": {"people": 2, "engagements": 2}},
+        }
+    ]  # fmt: skip
+    assert "earned" not in json.loads(shown("star", "--json")[1])
+
+
+def test_other_events_than_those_scored_are_noticed(shown):
+    code, _, said = shown("star", "--events", "fewer.parquet")
+    assert code == 0
+    assert "warning: the score was made from other totals: engagers_90d 8, not 10; engagements_90d 12, not 14;" in said
+    told = json.loads(shown("star", "--events", "fewer.parquet", "--json")[1])["earned"]["differing"]
+    assert told["engagers_90d"] == {"events": 8.0, "scored": 10.0}
+
+
+def test_who_earned_nothing_is_told_so(shown):
+    code, out, said = shown("quiet", "--events", "events.parquet")
+    assert code == 0
+    assert "Nobody engaged with quiet in the 90 days before 2017-07-30. The score was made from the same" in said
+    assert "earned" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nobody", "--events", "events.parquet"], "error: 'nobody' is none of the 11 users"),
+        (["star", "--events", "none.parquet"], "error: the event table is empty"),
+        (["star", "--events", "absent.parquet"], "error: no events at absent.parquet"),
+        (
+            ["quiet", "--events", "fewer.parquet"],
+            "error: 'quiet' neither acts nor is engaged with in the events before",
+        ),
+        (["star", "--identities", "people.csv"], "--identities says who is who in the events"),
+        (["star", "--events", "events.parquet", "--top", "0"], "Invalid value for '--top'"),
+    ],
+)
+def test_what_cannot_be_shown(shown, words, message):
+    code, out, said = shown(*words)
+    assert (code, out) == (2, "")
+    assert message in said

@@ -1,0 +1,56 @@
+"""The ledger on the terminal."""
+
+import re
+import sys
+
+import pytest
+
+from serving.cli import main
+
+
+@pytest.fixture
+def shown(home, monkeypatch, capsys):
+    """Run `clout explain` and return what it prints and says."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["clout", "explain", *words, "--home", str(home.folder)])
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        return ended.value.code, *capsys.readouterr()
+
+    return run
+
+
+def figures(text, sign=r"[+-]"):
+    return [float(found) for found in re.findall(rf"({sign}\d+\.\d\d)\s*$", text, flags=re.MULTILINE)]
+
+
+def test_families_add_up_to_the_score(shown):
+    code, out, said = shown("user0001")
+    assert code == 0
+    told = [line for line in out.splitlines() if not line.startswith("  ")]
+    (score,) = figures("\n".join(line for line in told if line.startswith("Score ")), "")
+    added = figures("\n".join(line[60:] for line in told))
+    assert sum(added) == pytest.approx(score, abs=0.05)
+    assert "typical of peers" in out
+    assert "For it: " in said or "Against it: " in said
+
+
+def test_too_little_evidence_shows_no_number(shown):
+    code, out, said = shown("user0003")
+    assert (code, out) == (0, "")
+    assert "user0003 has no score as of 2017-07-30. Too little is known" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nobody"], "error: 'nobody' is none of the 309 users"),
+        (["user0001", "--as-of", "2016-01-01"], "error: no snapshot as of 2016-01-01T00:00:00Z; there are: 2017-07-30"),
+        (["user0001", "--scope", "topic:fish"], "error: 'user0001' has no score of the scope 'topic:fish'"),
+    ],
+)
+def test_what_cannot_be_explained(shown, words, message):
+    code, out, said = shown(*words)
+    assert (code, out) == (2, "")
+    assert message in said.replace("\n", " ")

@@ -1,0 +1,181 @@
+"""The log: a line of JSON for each request, by an id that the answer carries too, and no word of whom it was about."""
+
+import asyncio
+import json
+import logging
+import re
+import sys
+from contextlib import suppress
+
+import pytest
+from fastapi.testclient import TestClient
+
+from serving.app import create_app
+from serving.middleware.access_log import Lines, RequestsSeen
+
+MADE = re.compile(r"[0-9a-f]{32}")
+SCORE = "/v1/users/{user}/score"
+
+
+@pytest.fixture
+def client(home):
+    return TestClient(create_app(home), raise_server_exceptions=False)
+
+
+@pytest.fixture
+def lines(caplog):
+    """Return what was logged of requests, as the service would write it."""
+    caplog.set_level(logging.INFO, logger="clout.requests")
+
+    def lines():
+        written = [Lines().format(record) for record in caplog.records if record.name == "clout.requests"]
+        assert all("\n" not in line for line in written)
+        return [json.loads(line) for line in written]
+
+    return lines
+
+
+def test_a_request_is_one_line(client, lines):
+    answer = client.get("/v1/users/user0001/score?scope=all")
+    (line,) = lines()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", line.pop("time"))
+    assert 0 < line.pop("ms") < 60_000
+    assert line == {
+        "level": "info",
+        "logger": "clout.requests",
+        "message": "answered",
+        "request_id": answer.headers["x-request-id"],
+        "method": "GET",
+        "route": SCORE,
+        "status": 200,
+    }
+
+
+def test_each_request_has_an_id_of_its_own(client):
+    made = [client.get("/health").headers["x-request-id"] for _ in range(3)]
+    assert all(MADE.fullmatch(each) for each in made)
+    assert len(set(made)) == 3
+
+
+@pytest.mark.parametrize("given", ["a", "Trace-1.2_3", "0" * 64, "123e4567-e89b-12d3-a456-426614174000"])
+def test_a_well_formed_id_is_taken(client, lines, given):
+    assert client.get("/health", headers={"X-Request-ID": given}).headers["x-request-id"] == given
+    assert lines()[0]["request_id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "a b", "0" * 65, 'a"}{', "a\tb", b"\xff", b"\xc2\xb2", "a;b", "a\\nb", "<b>"])
+def test_any_other_is_not(client, lines, given):
+    found = client.get("/health", headers={"X-Request-ID": given}).headers["x-request-id"]
+    assert MADE.fullmatch(found)
+    assert lines()[0]["request_id"] == found
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/users/nobody/score", 404),
+        ("GET", "/v1/users/user0001/score?as_of=never", 422),
+        ("GET", "/ready", 503),
+        ("PATCH", "/health", 405),
+        ("GET", "/nowhere", 404),
+    ],
+)
+def test_problems_carry_it_too(client, method, path, status):
+    answer = client.request(method, path, headers={"X-Request-ID": "mine"})
+    assert (answer.status_code, answer.headers["x-request-id"], answer.json()["request_id"]) == (status, "mine", "mine")
+
+
+def test_an_unforeseen_error_is_logged_once_with_its_traceback(client, lines, caplog):
+    class Broken:
+        def snapshot(self, _=None):
+            raise ZeroDivisionError("odd")
+
+    client.app.state.service = Broken()
+    caplog.clear()
+    answer = client.get("/v1/users/user0001/score", headers={"X-Request-ID": "mine"})
+    assert answer.status_code == 500
+    assert answer.headers["x-request-id"] == answer.json()["request_id"] == "mine"
+    (line,) = lines()
+    assert (line["level"], line["status"], line["route"], line["request_id"]) == ("error", 500, SCORE, "mine")
+    assert line["traceback"].startswith("Traceback (most recent call last)")
+    assert line["traceback"].endswith("ZeroDivisionError: odd")
+    assert len(caplog.records) == 1
+
+
+def test_nothing_of_whom_or_what_was_asked_is_logged(client, caplog):
+    caplog.set_level(logging.DEBUG)
+    headers = {"Authorization": "Bearer s3cret", "X-API-Key": "s3cret", "Cookie": "s3cret"}
+    for path in ("user0001/score", "user0001/explanation", "user0001/change", "user0001/what-if", "user0001/nothing"):
+        client.get(f"/v1/users/{path}?scope=s3cret", headers=headers)
+    client.post("/v1/scores", json={"ids": ["user0001"], "scope": "s3cret"}, headers=headers)
+    client.get("/user0001", headers=headers)
+    ours = [record for record in caplog.records if record.name.startswith(("clout", "uvicorn"))]
+    written = "\n".join(Lines().format(record) for record in ours)
+    assert written.count("\n") >= 6
+    assert "user0001" not in written
+    assert "s3cret" not in written
+
+
+def test_any_record_is_one_line_of_json():
+    try:
+        raise ValueError('two\nlines "quoted"')
+    except ValueError:
+        failed = sys.exc_info()
+    record = logging.LogRecord("clout", logging.WARNING, "file", 1, "found %s\nand 🙂", ("ünï",), failed)
+    written = Lines().format(record)
+    assert "\n" not in written
+    assert json.loads(written)["message"] == "found ünï\nand 🙂"
+    assert json.loads(written)["level"] == "warning"
+    assert 'ValueError: two\nlines "quoted"' in json.loads(written)["traceback"]
+
+
+def passed(app, scope):
+    """Pass a scope through to an app; return what was told of it, and what was sent."""
+    told, sent = [], []
+
+    async def send(message):
+        sent.append(message)
+
+    with suppress(LookupError):
+        asyncio.run(RequestsSeen(app, told.append)(scope, None, send))
+    return told, sent
+
+
+def test_what_is_no_request_is_passed_on_untold():
+    async def app(scope, receive, send):
+        await send(scope)
+
+    for kind in ("lifespan", "websocket"):
+        assert passed(app, {"type": kind}) == ([], [{"type": kind}])
+
+
+def test_what_is_answered_is_counted_before_and_logged_after():
+    happened = []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await send({"type": "http.response.body", "body": b"b"})
+        raise LookupError("gone")
+
+    async def send(message):
+        happened.append(message.get("body", message["type"]))
+
+    seen = RequestsSeen(app, lambda seen: happened.append(("counted", seen.error)), happened.append)
+    asyncio.run(seen({"type": "http", "method": "GET", "headers": []}, None, send))
+    *before, logged = happened
+    assert before == ["http.response.start", b"a", ("counted", None), b"b"]
+    assert isinstance(logged.error, LookupError)
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_an_error_that_nobody_answered_is_told_as_one(started):
+    async def app(scope, receive, send):
+        if started:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise LookupError("gone")
+
+    (seen,), sent = passed(app, {"type": "http", "method": "GET", "headers": [(b"x-request-id", b"mine")]})
+    assert (seen.request_id, seen.status, seen.route) == ("mine", 200 if started else 500, "none")
+    assert str(seen.error) == "gone"
+    assert len(sent) == started

@@ -1,0 +1,356 @@
+"""API keys: made once, kept as hashes, demanded where they have to be, seen by a running service."""
+
+import json
+import logging
+import os
+import re
+import stat
+import subprocess
+import sys
+import threading
+from hashlib import sha256
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.testclient import TestClient
+
+from features.errors import CloutError
+from serving.app import create_app, serve
+from serving.middleware import authentication
+from serving.middleware.api_keys import SHAPE, KeysError, add_key, find_key, keys_file, read_keys, remove_key
+from training.home import Home
+
+CLOUT = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout'; main()"
+OF_FASTAPI = {"/openapi.json", "/docs"}
+
+
+@pytest.fixture
+def empty(tmp_path):
+    return Home(tmp_path / "home")
+
+
+def bearer(key):
+    return {"Authorization": f"Bearer {key}"}
+
+
+def client_of(home, **settings):
+    return TestClient(create_app(home, **settings), raise_server_exceptions=False)
+
+
+def clout(home, *words):
+    environment = os.environ | {"CLOUT_HOME": str(home.folder), "COLUMNS": "200"}
+    run = [sys.executable, "-c", CLOUT, *words]
+    return subprocess.run(run, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_a_key_is_found_by_itself_alone(empty):
+    key = add_key(empty, "ann", "read")
+    keys = read_keys(empty)
+    assert find_key(keys, key).name == "ann"
+    other = key[:-1] + ("0" if key[-1] != "0" else "1")
+    for wrong in (other, key[:-1], key + "0", key.upper(), "", "clout_", f" {key}", key.split("_")[2]):
+        assert find_key(keys, wrong) is None
+    assert find_key({}, key) is None
+
+
+def test_a_key_holds_256_random_bits_and_no_two_are_alike(empty):
+    keys = [add_key(empty, f"k{n}", "read") for n in range(20)]
+    assert all(SHAPE.fullmatch(key) and len(bytes.fromhex(key.split("_")[2])) == 32 for key in keys)
+    assert len({key.split("_")[2] for key in keys}) == len({key.split("_")[1] for key in keys}) == 20
+
+
+def test_only_the_hash_is_kept_and_only_for_the_owner(empty):
+    key = add_key(empty, "ann", "review")
+    text = keys_file(empty).read_text()
+    assert key not in text
+    assert key.split("_")[2] not in text
+    assert sha256(key.encode()).hexdigest() in text
+    assert stat.S_IMODE(keys_file(empty).stat().st_mode) == 0o600
+    assert sorted(path.name for path in empty.folder.iterdir()) == [".keys.lock", "keys.json"]
+
+
+def test_no_key_is_lost_where_several_are_added_at_once(empty):
+    threads = [threading.Thread(target=add_key, args=(empty, f"k{n}", "read")) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(read_keys(empty)) == 16
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", "-x", "x" * 65, "a\n", "ä"])
+def test_a_strange_name_is_refused(empty, name):
+    with pytest.raises(KeysError, match="cannot name a key; expected up to 64"):
+        add_key(empty, name, "read")
+    assert not keys_file(empty).exists()
+
+
+def test_what_cannot_be_added_or_removed_is_said(empty):
+    add_key(empty, "ann", "read")
+    with pytest.raises(KeysError, match="a key named 'ann' already"):
+        add_key(empty, "ann", "admin")
+    with pytest.raises(KeysError, match="no scope 'root'; expected one of read, review, admin"):
+        add_key(empty, "bob", "root")
+    with pytest.raises(KeysError, match="no key named 'bob'; there are: ann"):
+        remove_key(empty, "bob")
+    remove_key(empty, "ann")
+    with pytest.raises(KeysError, match="there are: none"):
+        remove_key(empty, "ann")
+
+
+def kept(**fields):
+    return {"id": "a", "name": "n", "scope": "read", "sha256": "0" * 64, "made": ""} | fields
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "\xff",
+        "[" * 100_000,
+        '{"format": 1}',
+        '{"format": 2, "keys": []}',
+        '{"format": 1, "keys": {}}',
+        *(
+            json.dumps({"format": 1, "keys": [key]})
+            for key in ({}, 1, kept(scope="root"), kept(sha256=""), kept(id=["a"]), kept(name=1), kept(more=1))
+        ),
+    ],
+)
+def test_damaged_keys_are_said_and_nothing_starts_on_them(empty, text):
+    empty.folder.mkdir()
+    keys_file(empty).write_text(text, encoding="latin-1")
+    for act in (read_keys, create_app, lambda home: add_key(home, "ann", "read"), lambda home: remove_key(home, "ann")):
+        with pytest.raises(KeysError, match=r"keys\.json is damaged; put a copy back"):
+            act(empty)
+    assert keys_file(empty).read_text(encoding="latin-1") == text
+
+
+def test_a_home_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CloutError, match="cannot be written"):
+        add_key(Home(tmp_path / "file" / "home"), "ann", "read")
+
+
+def test_the_commands_show_a_key_once(empty):
+    added = clout(empty, "keys", "add", "ann", "--scope", "review")
+    key = added.stdout.strip()
+    assert added.returncode == 0
+    assert SHAPE.fullmatch(key)
+    assert key not in added.stderr
+    listed = clout(empty, "keys", "list")
+    assert re.search(rf"ann +review +{key.split('_')[1]} +20", listed.stdout)
+    (told,) = json.loads(clout(empty, "keys", "list", "--json").stdout)
+    assert set(told) == {"name", "scope", "id", "made"}
+    assert key.split("_")[2] not in listed.stdout + listed.stderr
+    assert clout(empty, "keys", "add", "bob", "--scope", "root").returncode == 2
+    assert clout(empty, "keys", "remove", "ann").returncode == 0
+    assert "no API keys" in clout(empty, "keys", "list").stderr
+    failed = clout(empty, "keys", "remove", "ann")
+    assert (failed.returncode, failed.stdout) == (2, "")
+    assert "error: there is no key named 'ann'" in failed.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
+def test_other_addresses_are_refused_without_keys(empty, host):
+    run = clout(empty, "serve", "--host", host, "--port", "0")
+    assert run.returncode == 2
+    assert "make one with 'clout keys add NAME --scope read'" in run.stderr
+    assert "Listening" not in run.stderr
+
+
+@pytest.mark.parametrize(("host", "demanded"), [("127.0.0.1", False), ("127.1", False), ("::1", False)])
+def test_loopback_needs_no_keys(empty, host, demanded):
+    assert authentication.check_guarded(empty, host) == demanded
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::ffff:192.0.2.1", "0"])
+def test_keys_open_other_addresses(empty, host):
+    with pytest.raises(KeysError, match="no loopback address"):
+        authentication.check_guarded(empty, host)
+    add_key(empty, "ann", "read")
+    assert authentication.check_guarded(empty, host) is True
+    keys_file(empty).write_text("{")
+    with pytest.raises(KeysError, match="damaged"):
+        serve(empty, host, 0)
+
+
+def test_a_host_without_address_is_said(empty):
+    with pytest.raises(CloutError, match=r"cannot listen on .*Choose another host"):
+        authentication.check_guarded(empty, "no such host")
+
+
+def test_without_keys_loopback_is_open(home, champion):
+    client = client_of(home)
+    assert client.get("/v1/users/user0001/explanation").status_code == 200
+    assert client.get("/docs").status_code == 200
+
+
+def test_a_guarded_service_without_keys_answers_nobody(home, champion):
+    client = client_of(home, guarded=True)
+    for path in ("/v1/users/user0001/score", "/v1/model", "/docs", "/openapi.json", "/nowhere"):
+        assert client.get(path).status_code == 401
+    assert client.get("/health").status_code == client.get("/ready").status_code == 200
+
+
+ASKED = {
+    "/v1/users/user0001/score": "read",
+    "/v1/model": "read",
+    "/v1/catalogue": "read",
+    "/docs": "read",
+    "/openapi.json": "read",
+    "/v1/users/user0001/explanation": "review",
+    "/v1/users/user0001/what-if": "review",
+    "/v1/users/user0001/change": "review",
+}
+
+
+@pytest.mark.parametrize("scope", ["read", "review", "admin"])
+def test_scopes(home, champion, scope):
+    key = add_key(home, "ann", scope)
+    client = client_of(home)
+    for path, needed in ASKED.items():
+        answer = client.get(path, headers=bearer(key))
+        allowed = ["read", "review", "admin"].index(scope) >= ["read", "review", "admin"].index(needed)
+        assert (answer.status_code != 403) == allowed, path
+        if not allowed:
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert f'error="insufficient_scope", scope="{needed}"' in answer.headers["www-authenticate"]
+            assert answer.json()["detail"] == f"the key 'ann' has scope {scope}, expected {needed}."
+    asked = {"ids": ["user0001"]}
+    assert client.post("/v1/scores", json=asked, headers=bearer(key)).status_code == 200
+    assert client.post("/v1/scores", json=asked).status_code == 401
+
+
+def test_absent_and_wrong_keys(home, champion):
+    key = add_key(home, "ann", "read")
+    client = client_of(home)
+    wrong = key[:-1] + ("0" if key[-1] != "0" else "1")
+    given = [{}, bearer(wrong), bearer(""), {"Authorization": key}, {"Authorization": f"Basic {key}"}]
+    given += [{"Authorization": f"Bearer {key} {key}"}, {"Authorization": b"Bearer \xff"}]
+    for headers in given:
+        answer = client.get("/v1/users/user0001/score", headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["www-authenticate"].startswith('Bearer realm="clout"')
+        assert answer.json()["instance"] == "/v1/users/user0001/score"
+        assert key not in answer.text
+        assert wrong not in answer.text
+    twice = [("Authorization", f"Bearer {key}"), ("Authorization", f"Bearer {wrong}")]
+    assert client.get("/v1/model", headers=twice).status_code == 401
+    for headers in (bearer(key), {"authorization": f"bearer {key}"}):
+        assert client.get("/v1/users/user0001/score", headers=headers).status_code == 200
+
+
+def test_an_unknown_place_and_a_bad_body_are_closed_before_they_are_looked_at(home, champion):
+    add_key(home, "ann", "read")
+    client = client_of(home)
+    assert client.get("/nowhere").status_code == client.get("/health/").status_code == 401
+    assert client.request("PATCH", "/v1/model").status_code == 401
+    assert client.post("/v1/scores", content="{", headers={"content-type": "application/json"}).status_code == 401
+
+
+def test_keys_change_under_a_running_service(home, champion):
+    client = client_of(home)
+    first = "/v1/users/user0001/score"
+    assert client.get(first).status_code == 200
+    old = add_key(home, "old", "read")
+    assert client.get(first).status_code == 401
+    assert client.get(first, headers=bearer(old)).status_code == 200
+    new = add_key(home, "new", "read")
+    assert {client.get(first, headers=bearer(key)).status_code for key in (old, new)} == {200}
+    remove_key(home, "old")
+    assert client.get(first, headers=bearer(old)).status_code == 401
+    assert client.get(first, headers=bearer(new)).status_code == 200
+    remove_key(home, "new")
+    assert client.get(first).status_code == client.get(first, headers=bearer(new)).status_code == 401
+
+
+def test_damage_and_loss_keep_the_last_good_keys(home, champion, caplog):
+    key = add_key(home, "ann", "read")
+    client = client_of(home)
+    good = keys_file(home).read_bytes()
+    for spoil in (lambda file: file.write_text("{"), lambda file: file.unlink()):
+        caplog.clear()
+        spoil(keys_file(home))
+        for _ in range(3):
+            assert client.get("/v1/model", headers=bearer(key)).status_code == 200
+            assert client.get("/v1/model").status_code == 401
+        assert caplog.text.count("The service keeps the 1 API keys it has.") == 1
+    keys_file(home).write_bytes(good)
+    other = add_key(home, "bob", "read")
+    assert client.get("/v1/model", headers=bearer(other)).status_code == 200
+
+
+def test_every_route_needs_a_scope_or_is_named_as_open(home, champion):
+    routes = list(iter_route_contexts(create_app(home).routes))
+    assert len(routes) >= 10
+    scopes = {}
+    for context in routes:
+        route = getattr(context, "original_route", context)
+        if isinstance(route, APIRoute):
+            needed = [
+                tuple(held.scopes)
+                for held in route.dependencies
+                if isinstance(held.dependency, authentication.NeedsKey)
+            ]
+            scopes[context.path] = needed
+    unnamed = {path for path, needed in scopes.items() if len(needed) != 1 and path not in authentication.OPEN}
+    assert unnamed == set()
+    assert {path for path, needed in scopes.items() if not needed} == authentication.OPEN
+    assert {context.path for context in routes} - set(scopes) == OF_FASTAPI
+
+
+def test_openapi_tells_the_scheme_the_scope_and_the_problems(home, champion):
+    document = client_of(home).get("/openapi.json").json()
+    scheme = document["components"]["securitySchemes"]["key"]
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            statuses = set(operation["responses"])
+            assert ({"401", "403", "429"} <= statuses) == (path not in authentication.OPEN)
+            assert {"408", "413", "414", "431", "500"} <= statuses
+    assert document["paths"]["/v1/users/{user}/explanation"]["get"]["security"] == [{"key": ["review"]}]
+
+
+def test_no_log_holds_a_secret(home, champion, caplog):
+    caplog.set_level(logging.DEBUG)
+    client = client_of(home)
+    key = add_key(home, "ann", "read")
+    read_keys(home)
+    wrong = "clout_" + "0" * 12 + "_" + "f" * 64
+    for headers in (bearer(key), bearer(wrong), {"Authorization": f"Basic {key}"}):
+        client.get("/v1/model", headers=headers)
+        client.get("/v1/users/user0001/explanation", headers=headers)
+    remove_key(home, "ann")
+    client.get("/v1/model", headers=bearer(key))
+    assert "API keys are now: ann." in caplog.text
+    for secret in (key.split("_")[2], wrong.split("_")[2]):
+        assert secret not in caplog.text
+
+
+def test_a_started_service_takes_keys_and_tells_no_secret(home):
+    key = add_key(home, "ann", "read")
+    run = [sys.executable, "-c", CLOUT, "serve", "--port", "0"]
+    environment = os.environ | {"CLOUT_HOME": str(home.folder)}
+    with subprocess.Popen(run, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            address = next(found[1] for line in process.stderr if (found := re.search(r"on (http://[\d.:]+),", line)))
+            with httpx.Client(base_url=address, trust_env=False, timeout=20) as client:
+                assert client.get("/v1/users/a%2Fb/score").status_code == 401
+                answer = client.get("/v1/users/a%2Fb/score", headers=bearer(key))
+                assert answer.json()["user"] == "a/b"
+                assert "server" not in answer.headers
+                assert client.get("/docs", params={"key": key}).status_code == 401
+                other = add_key(home, "bob", "review")
+                assert client.get("/v1/users/a%2Fb/explanation", headers=bearer(other)).status_code == 200
+        finally:
+            process.terminate()
+            out, err = process.communicate(timeout=20)
+    assert '"route": "/v1/users/{user}/score", "status": 200' in out + err
+    assert "a%2Fb" not in out + err
+    assert not {secret for secret in (key, other) if secret.split("_")[2] in out + err}

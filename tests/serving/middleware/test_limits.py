@@ -1,0 +1,282 @@
+"""Limits of a request: sizes, slowness, rates; each is a problem that says what was expected."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from fastapi.testclient import TestClient
+
+from serving.api.routes import users
+from serving.app import create_app
+from serving.middleware.api_keys import add_key
+from serving.middleware.rate_limit import MOST_CALLERS, Buckets, Rates
+from serving.middleware.request_limits import LONGEST_ADDRESS, LONGEST_HEADERS, Limits
+
+SERVE = """
+import sys
+from pathlib import Path
+from serving.middleware import http_protocol as arrivals
+from serving.app import serve
+from serving.middleware.request_limits import Limits
+from training.home import Home
+arrivals.HEAD_SECONDS = 1.0
+serve(Home(Path(sys.argv[1])), "127.0.0.1", 0, Limits(body_bytes=1000, body_seconds=1))
+"""
+JSON = {"content-type": "application/json"}
+
+
+@pytest.fixture
+def client_with(home, champion):
+    def make(**settings):
+        return TestClient(create_app(home, limits=Limits(**settings)), raise_server_exceptions=False)
+
+    return make
+
+
+def problem(answer, status):
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == status
+    return answer.json()["detail"]
+
+
+def body_of(size):
+    return json.dumps({"ids": ["x" * (size - len('{"ids": [""]}'))]}).encode()
+
+
+def test_a_body_may_be_as_large_as_the_limit_and_no_larger(client_with):
+    client = client_with(body_bytes=1000)
+    assert client.post("/v1/scores", content=body_of(1000), headers=JSON).status_code == 200
+    told = problem(client.post("/v1/scores", content=body_of(1001), headers=JSON), 413)
+    assert told == "the body holds 1,001 bytes, expected 1,000 at most; send it in several requests."
+
+
+@pytest.mark.parametrize("length", [None, "10", "0", "9" * 30])
+def test_a_body_without_length_or_with_a_false_one_is_counted(client_with, length):
+    client = client_with(body_bytes=1000)
+    headers = JSON if length is None else JSON | {"content-length": length}
+
+    def pieces(size):
+        body = body_of(size)
+        yield from (body[k : k + 100] for k in range(0, size, 100))
+
+    assert client.post("/v1/scores", content=pieces(1000), headers=headers).status_code == 200
+    assert "expected 1,000 at most" in problem(client.post("/v1/scores", content=pieces(1001), headers=headers), 413)
+
+
+def test_the_largest_batch_fits_the_usual_limit(client_with):
+    ids = [f"user{k:0>60}" for k in range(10_000)]
+    assert client_with().post("/v1/scores", json={"ids": ids}).status_code == 200
+    assert "8,388,608" in problem(client_with().post("/v1/scores", content=b" " * (8 << 20) + b"{}"), 413)
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * n + b"]" * n for n in (100, 100_000, 1_000_000)] + [b'{"ids": ["\xff"]}', b"\xff\xfe"], ids=len
+)
+def test_json_that_is_too_deep_or_no_text_is_refused_as_a_problem(client_with, body):
+    answer = client_with().post("/v1/scores", content=body, headers=JSON)
+    assert problem(answer, 422)
+    assert answer.json()["errors"][0]["where"].startswith("body")
+
+
+def test_long_addresses_and_headers(client_with):
+    client = client_with()
+    room = LONGEST_ADDRESS - len("/v1/users//score")
+    assert problem(client.get(f"/v1/users/{'x' * room}/score"), 404)
+    for path in (f"/v1/users/{'x' * (room + 1)}/score", f"/v1/model?{'x' * LONGEST_ADDRESS}", "/" + "%2F" * 3000):
+        assert "expected 8,192 at most" in problem(client.get(path), 414)
+    assert "expected 16,384 at most" in problem(client.get("/v1/model", headers={"x": "y" * LONGEST_HEADERS}), 431)
+    assert client.get("/v1/model", headers={"x": "y" * (LONGEST_HEADERS - 1000)}).status_code == 200
+
+
+def test_a_bucket_by_hand():
+    now = [0.0]
+    buckets = Buckets(2.0, clock=lambda: now[0])  # holds 4
+    assert [buckets.take("ann") for _ in range(5)] == [0, 0, 0, 0, 0.5]
+    assert buckets.take("bob") == 0
+    now[0] = 0.25
+    assert buckets.take("ann") == pytest.approx(0.25)
+    now[0] = 0.5
+    assert [buckets.take("ann"), buckets.take("ann")] == [0, 0.5]
+    now[0] = 1e6
+    assert [buckets.take("ann") for _ in range(5)] == [0, 0, 0, 0, 0.5]
+
+
+def test_a_slow_rate_lets_the_first_request_through():
+    now = [0.0]
+    buckets = Buckets(0.1, clock=lambda: now[0])
+    assert [buckets.take("ann"), buckets.take("ann")] == [0, pytest.approx(10)]
+    now[0] = 10.0
+    assert buckets.take("ann") == 0
+
+
+def test_as_many_callers_are_remembered_as_memory_allows():
+    buckets = Buckets(1.0, clock=lambda: 0.0)
+    for k in range(3 * MOST_CALLERS):
+        buckets.take(str(k))
+    assert len(buckets._held) == MOST_CALLERS
+
+
+def test_rates_are_each_keys_own(home, champion):
+    ann, bob = (add_key(home, name, "read") for name in ("ann", "bob"))
+    client = TestClient(create_app(home, limits=Limits(rate=0.5)), raise_server_exceptions=False)
+
+    def ask(key):
+        return client.get("/v1/catalogue", headers={"Authorization": f"Bearer {key}"})
+
+    assert ask(ann).status_code == 200
+    answer = ask(ann)
+    assert "more than 0.5 requests a second came from this caller" in problem(answer, 429)
+    assert answer.headers["retry-after"] == "2"
+    assert ask(bob).status_code == 200
+    assert ask("wrong").status_code == 401
+    assert {client.get("/health").status_code for _ in range(5)} == {200}
+
+
+def test_rates_of_addresses_where_there_are_no_keys(client_with):
+    client = client_with(rate=0.5)
+    assert [client.get("/v1/catalogue").status_code for _ in range(3)] == [200, 429, 429]
+    assert {client.get("/ready").status_code for _ in range(3)} == {200}
+    unlimited = client_with()
+    assert {unlimited.get("/v1/catalogue").status_code for _ in range(500)} == {200}
+
+
+@pytest.mark.parametrize(("rate", "keys", "addresses"), [(None, 200, None), (0, None, None), (5, 5, 5)])
+def test_what_rates_hold_unless_told(rate, keys, addresses):
+    rates = Rates(None, rate)
+    assert (rates._keys and rates._keys.rate, rates._addresses and rates._addresses.rate) == (keys, addresses)
+
+
+@pytest.fixture
+def server(home):
+    command = [sys.executable, "-c", SERVE, str(home.folder)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield int(next(found[1] for line in process.stderr if (found := re.search(r"127\.0\.0\.1:(\d+),", line))))
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+
+
+def answer_to(port, *parts, pause=0.0):
+    """Send the parts of a request, a pause before each but the first, and read until the service closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        for k, part in enumerate(parts):
+            time.sleep(pause if k else 0)
+            connection.sendall(part)
+        return b"".join(iter(lambda: connection.recv(1 << 16), b"")).decode("latin-1")
+
+
+HEAD = b"POST /v1/scores HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+def test_over_the_wire(server):
+    told = answer_to(server, HEAD + b"Content-Length: 1000000\r\n\r\n")
+    assert told.startswith("HTTP/1.1 413 ")
+    chunks = b"".join(b"64\r\n" + b" " * 100 + b"\r\n" for _ in range(11))
+    told = answer_to(server, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
+    assert told.startswith("HTTP/1.1 413 ")
+    start = time.monotonic()
+    told = answer_to(server, HEAD + b"Content-Length: 500\r\n\r\n{")
+    assert told.startswith("HTTP/1.1 408 ")
+    assert "the body did not arrive within 1 seconds" in told
+    assert time.monotonic() - start < 10
+    assert "x-content-type-options: nosniff" in told
+    told = answer_to(server, b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert told.startswith("HTTP/1.1 200 ")
+
+
+def test_drops_of_a_body_do_not_lengthen_its_time(server):
+    start = time.monotonic()
+    with pytest.raises((BrokenPipeError, ConnectionResetError)):
+        answer_to(server, HEAD + b"Content-Length: 500\r\n\r\n", *[b" "] * 100, pause=0.1)
+    assert time.monotonic() - start < 5
+
+
+def test_a_lifespan_passes(home, champion):
+    with TestClient(create_app(home)) as client:
+        assert client.get("/health").status_code == 200
+
+
+GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", GET], ids=["first", "kept alive"])
+def test_headers_that_drop_in_do_not_keep_a_connection(server, before):
+    start = time.monotonic()
+    with pytest.raises((BrokenPipeError, ConnectionResetError)):
+        answer_to(server, before + b"GET /health HTTP/1.1\r\n", *[b"x: y\r\n"] * 100, pause=0.1)
+    assert 0.9 < time.monotonic() - start < 8
+
+
+def test_a_connection_on_which_nothing_comes_is_closed(server):
+    start = time.monotonic()
+    assert answer_to(server, b"") == ""
+    assert 0.9 < time.monotonic() - start < 8
+
+
+def test_requests_on_one_connection_have_each_their_time(server):
+    told = answer_to(server, GET, GET, GET[:20], GET[20:-2] + b"Connection: close\r\n\r\n", pause=0.7)
+    assert told.count("HTTP/1.1 200 ") == 3
+
+
+@pytest.mark.parametrize(
+    "sent", [b"hello\r\n\r\n", b"GET / HTTP/1.1\r\nx: " + b"y" * 100_000, b"\x16\x03\x01" * 9 + b"\r\n\r\n"]
+)
+def test_what_is_no_request_is_told_as_a_problem(server, sent):
+    told = answer_to(server, sent)
+    head, _, body = told.partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 400 ")
+    assert "content-type: application/problem+json" in head
+    assert "x-content-type-options: nosniff" in head
+    assert "is no HTTP/1.1 request" in body
+
+
+def test_an_answer_that_does_not_come_is_told(client_with, monkeypatch):
+    client = client_with(answer_seconds=0.2)
+    waiting, ended = threading.Event(), threading.Event()
+
+    def hangs(*_):
+        waiting.wait(20)
+        ended.set()
+        raise OSError("the disk came back too late")
+
+    monkeypatch.setattr(users, "history_of", hangs)
+    begun = time.monotonic()
+    with client:
+        told = problem(client.get("/v1/users/user0001/history"), 503)
+        assert 0.2 <= time.monotonic() - begun < 10
+        assert told.startswith("no answer was there within 0.2 seconds. What was asked for goes on")
+        assert client.get("/v1/users/user0001/score").status_code == 200
+        waiting.set()
+        assert ended.wait(20)
+        assert client.get("/ready").status_code == 200
+
+
+def test_however_many_threads_hang_scores_and_readiness_are_answered(client_with, monkeypatch):
+    client, waiting = client_with(answer_seconds=0.2), threading.Event()
+    monkeypatch.setattr(users, "history_of", lambda *_: waiting.wait(20))
+    with client, ThreadPoolExecutor(60) as pool:
+        begun = time.monotonic()
+        asked = [pool.submit(client.get, "/v1/users/user0001/history") for _ in range(60)]
+        assert {each.result().status_code for each in asked} == {503}
+        for path in ("/ready", "/v1/users/user0001/score", "/v1/users/user0001/explanation"):
+            assert client.get(path).status_code == 200
+        assert client.get("/v1/users/nobody/score").status_code == 404
+        for many in (1, 500, 5_000):
+            rows = {"rows": [{"credible_pace_28d": 3}] * many}
+            assert client.post("/v1/scores", json=rows).status_code == 200
+        assert time.monotonic() - begun < 10
+        waiting.set()
+
+
+def test_errors_come_through_as_they_are(client_with):
+    client = client_with(answer_seconds=5.0)
+    assert client.get("/v1/users/nobody/history").status_code == 404
+    assert client.get("/v1/users/user0001/change?from=yesterday").status_code == 422

@@ -1,0 +1,260 @@
+"""What an attacker tries: ids that are code, paths and headers; pages that a browser would run; pickles."""
+
+import ast
+import base64
+import json
+import pickle
+import re
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import anyio
+import mlflow
+import pytest
+from fastapi.testclient import TestClient
+
+from serving.app import create_app
+from serving.middleware.api_keys import add_key
+from serving.middleware.headers import HEADERS
+from training.home import Home
+from training.registry.model_registry import promote, register, required_champion
+
+ROOT = Path(__file__).resolve().parents[3]
+UNPICKLING = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "jsonpickle"}
+HOSTILE = {
+    "sql": "' OR 1=1; DROP TABLE users; --",
+    "union": "x') UNION SELECT * FROM read_text('/etc/passwd') --",
+    "html": "<script>alert(1)</script>",
+    "attribute": '"><img src=x onerror=alert(1)>',
+    "template": "{{7*7}}${7*7}%s%n{0.__class__}",
+    "up": "../../../../etc/passwd",
+    "up a bit": "a/../b",
+    "dots": "....//....//snapshot.json",
+    "backslashes": "..\\..\\snapshot.json",
+    "nul": "user0001\x00.parquet",
+    "line ends": "x\r\nX-Injected: yes\r\n\r\n<html>",
+    "other line ends": "x\u2028\u2029\x85\x0b",
+    "bidirectional": "\u202etxt.exe",
+    "url": "http://169.254.169.254/latest",
+    "absolute": "/etc/passwd",
+    "long": "x" * 5000,
+    "too long": "x" * 20_000,
+    "many slashes": "/" * 2000,
+    "emoji": "\U0001f600" * 500,
+    "json": '{"$ne": null}',
+    "home": "~root/$HOME/`id`",
+    "suffix": "a/score?x=/explanation#",
+    "percent": "%2e%2e%2f%00%0d%0a",
+}
+# Bytes of a path that are no text, and what a client never sends by itself.
+RAW = ["%00", "%ED%A0%80", "%FF%FE", "%C0%AE%C0%AE%C0%AF", "%2e%2e%2f%2e%2e", "%0d%0aX-Injected:%20yes", "%", "%zz"]
+
+# Asked for those as well whom no snapshot knows any more.
+FOR_ANYBODY = {"/v1/users/{user}/reads": [200]}
+
+
+@pytest.fixture
+def app(home, champion):
+    return create_app(home)
+
+
+@pytest.fixture
+def client(app):
+    return TestClient(app, raise_server_exceptions=False)
+
+
+@pytest.fixture
+def operations(client):
+    paths = client.get("/openapi.json").json()["paths"]
+    return [(method, path, told) for path, held in paths.items() for method, told in held.items()]
+
+
+@pytest.fixture
+def of_users(operations):
+    found = [path for method, path, _ in operations if method == "get" and "{" in path]
+    assert len(found) >= 4
+    return found
+
+
+def check_harmless(answer):
+    """Hold an answer against what no answer may be: a failure, a page, a carrier of foreign headers."""
+    assert answer.status_code < 500, answer.text[:500]
+    kind = "application/json" if answer.status_code == 200 else "application/problem+json"
+    assert answer.headers["content-type"] == kind
+    for name, value in HEADERS.items():
+        assert answer.headers[name] == value
+    assert "x-injected" not in answer.headers
+    assert not any("\r" in value or "\n" in value for value in answer.headers.values())
+    held = json.dumps(answer.json())
+    for leak in ("root:x:0:0", "Traceback", "site-packages"):
+        assert leak not in held
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_ids_in_paths(client, of_users, name):
+    for path in of_users:
+        answer = client.get(re.sub(r"\{\w+\}", lambda _: quote(HOSTILE[name], safe=""), path))
+        check_harmless(answer)
+        assert answer.status_code in (404, 414, *FOR_ANYBODY.get(path, ()))
+        if answer.status_code == 404 and "nothing is at" not in answer.json()["detail"]:
+            told = ("unknown-user", "absent-snapshot", "absent-receipt", "unknown-case")
+            assert answer.json()["type"].rpartition(":")[2] in told
+
+
+@pytest.mark.parametrize("raw", RAW)
+def test_raw_bytes_in_paths(app, of_users, raw):
+    """Ask as uvicorn does: the path decoded, whatever it holds."""
+    for path in of_users:
+        asked = re.sub(r"\{\w+\}", lambda _: raw, path)
+        status, headers, body = call(app, asked)
+        assert status in (404, *FOR_ANYBODY.get(path, ()))
+        assert b"x-injected" not in headers
+        if status == 404:
+            assert headers[b"content-type"] == b"application/problem+json"
+            assert json.loads(body)["status"] == 404
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_values_in_every_query_parameter(client, operations, name):
+    for method, path, told in operations:
+        asked = path.replace("{user}", "user0001")
+        for parameter in told.get("parameters", []):
+            if parameter["in"] == "query":
+                check_harmless(client.request(method, asked, params={parameter["name"]: HOSTILE[name]}))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_values_in_bodies(client, name):
+    value = HOSTILE[name]
+    found = client.post("/v1/scores", json={"ids": [value], "scope": "all"})
+    check_harmless(found)
+    assert (found.status_code, found.json()["unknown"]) == (200, [value])
+    for body in (
+        {"ids": ["user0001"], "scope": value},
+        {"rows": [{value: 1.0}]},
+        {value: 1},
+        {"rows": [{"acts": value}]},
+    ):
+        check_harmless(client.post("/v1/scores", json=body))
+
+
+def test_halves_of_surrogate_pairs_in_bodies(client):
+    for body in (
+        b'{"ids": ["\\udc00"]}',
+        b'{"ids": [], "scope": "\\ud800"}',
+        b'{"rows": [{"\\ud800": 1}]}',
+        b'{"\\ud800": 1}',
+    ):
+        answer = client.post("/v1/scores", content=body, headers={"content-type": "application/json"})
+        check_harmless(answer)
+        assert answer.status_code == 422
+
+
+def call(app, path, headers=()):
+    """Ask an application without a client that would put the request right."""
+    raw, _, query = path.encode("latin-1").partition(b"?")
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
+        "path": unquote(raw.decode("latin-1")), "raw_path": raw, "query_string": query, "root_path": "",
+        "headers": list(headers), "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2),
+    }  # fmt: skip
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    anyio.run(app, scope, receive, send)
+    return sent[0]["status"], dict(sent[0]["headers"]), b"".join(message.get("body", b"") for message in sent[1:])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x-request-id",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "host",
+        "accept",
+        "authorization",
+        "clout-purpose",
+        "traceparent",
+    ],
+)
+def test_hostile_headers_come_back_nowhere(app, name):
+    for value in (b"a\r\nX-Injected: yes", b"<script>", b"\xff\x00", b"x" * 8000, b"../../x", b""):
+        status, headers, body = call(app, "/v1/users/user0001/score", [(name.encode(), value)])
+        assert status < 500
+        assert not any(b"\r" in held or b"\n" in held or b"\x00" in held for held in headers.values())
+        assert b"x-injected" not in {held.lower() for held in headers}
+        assert b"<script>" not in body
+
+
+@pytest.mark.parametrize("status", [200, 401, 404, 405, 414, 422, 500])
+def test_every_answer_has_the_security_headers(home, app, client, status):
+    if status == 401:
+        add_key(home, "ann", "read")
+    if status == 500:
+        app.state.service = None
+    asked = {404: "/nowhere", 414: "/" + "x" * 9000, 422: "/v1/users/user0001/score?as_of=x"}
+    method = "PATCH" if status == 405 else "GET"
+    answer = client.request(method, asked.get(status, "/v1/users/user0001/score"))
+    assert answer.status_code == status
+    for name, value in HEADERS.items():
+        assert answer.headers[name] == value
+
+
+def test_the_page_of_documentation_may_run_its_own_script_alone(client):
+    answer = client.get("/docs")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'; frame-ancestors 'none'" in policy
+    (allowed,) = re.findall(r"script-src ([^;]+)", policy)
+    assert "unsafe" not in allowed
+    scripts = re.findall(r"<script>(.*?)</script>", answer.text, flags=re.DOTALL)
+    assert len(scripts) == 1
+    assert f"'sha256-{base64.b64encode(sha256(scripts[0].encode()).digest()).decode()}'" in allowed
+    for place in re.findall(r'(?:src|href)="(https://[^/"]+)', answer.text):
+        assert place in policy
+    assert client.get("/redoc").status_code == 404
+
+
+def test_no_source_of_ours_reads_a_pickle():
+    files = [file for layer in ("features", "training", "serving") for file in (ROOT / layer).rglob("*.py")]
+    assert len(files) > 100
+    found = {}
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = {alias.name.split(".")[0] for alias in node.names} if isinstance(node, ast.Import) else set()
+            names |= {str(node.module).split(".")[0]} if isinstance(node, ast.ImportFrom) else set()
+            if isinstance(node, ast.Call):
+                names |= {each.arg for each in node.keywords if each.arg == "allow_pickle"}
+            if isinstance(node, ast.Attribute) and node.attr in ("read_pickle", "to_pickle"):
+                names |= {"pickle"}
+            if names & (UNPICKLING | {"allow_pickle"}):
+                found[str(file.relative_to(ROOT))] = names
+    assert found == {}
+
+
+def test_the_champion_and_its_answers_need_no_pickle(tmp_path, scored_home, bundle, monkeypatch):
+    home = Home(scored_home.folder, f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    version = register(home, bundle, {}, {}, {}, {})
+    promote(home, version)
+
+    def refuse(*_, **__):
+        raise AssertionError("a pickle was read")
+
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(pickle, name, refuse)
+    loaded, found = required_champion(home)
+    assert (str(found), loaded.features) == (str(version), bundle.features)
+    client = TestClient(create_app(home), raise_server_exceptions=False)
+    for path in ("/v1/model", "/v1/users/user0001/explanation", "/v1/users/user0001/what-if", "/ready"):
+        assert client.get(path).status_code == 200, path
+    assert client.post("/v1/scores", json={"rows": [{"credible_pace_28d": 3}]}).status_code == 200
+    with pytest.raises(AssertionError, match="a pickle was read"):
+        pickle.loads(b"")
+    assert mlflow  # imported before the pickles are refused: its own classes derive from them

@@ -1,0 +1,477 @@
+"""Cases: a contested score with its frozen explanation, opened once for each contest and resolved once."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from fastapi.testclient import TestClient
+
+from serving.app import create_app
+from serving.middleware.api_keys import add_key
+from serving.privacy.audit_queries import reads
+from serving.privacy.audit_segments import audit_files
+from serving.privacy.case_comparison import compared
+from serving.privacy.cases import (
+    LONGEST_TEXT,
+    MOST_OPEN,
+    Cases,
+    CaseTextError,
+    ResolvedCaseError,
+    TooManyCasesError,
+    UnknownCaseError,
+    forget_cases,
+)
+from serving.scoring import score_rows
+from serving.snapshots.repository import open_snapshot, write_snapshot
+from training.home import Home
+from training.records.database import Records
+
+CLOUT = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout'; main()"
+SAID = "I was not away: the import left out July."
+NASTY = [
+    "'; DROP TABLE cases; --",
+    "<script>alert(1)</script>",
+    '{"$ne": null}, "}]',
+    "[bold]no markup[/bold]",
+    "zwei\nZeilen\tund ein Tab",
+    "\u202ebackwards",
+    "🙂" * 2000,
+    "\\x00 %00 \\u0000",
+    "a\r\nb\rc",
+]
+
+
+def _tool(name):
+    debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return shutil.which(name) or (str(debian[-1]) if debian else None)
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    """A PostgreSQL server of its own on loopback, as an unprivileged user where the tests run as root."""
+    initdb, pg_ctl = _tool("initdb"), _tool("pg_ctl")
+    if not (initdb and pg_ctl and find_spec("psycopg")):
+        if os.environ.get("CI"):
+            pytest.fail("PostgreSQL's server or psycopg is not installed")
+        pytest.skip("PostgreSQL's server or psycopg is not installed")
+    place = Path(subprocess.check_output(["mktemp", "-d", "/tmp/clout-pg-XXXXXX"], text=True).strip())
+    rights = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if rights:
+        shutil.chown(place, "postgres")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    run = lambda *command: subprocess.run([*rights, *command], check=True, capture_output=True, cwd=place)  # noqa: E731
+    run(initdb, "-D", place / "data", "-A", "trust", "-U", "clout")
+    options = f"-p {port} -k {place} -c listen_addresses=127.0.0.1"
+    run(pg_ctl, "-D", place / "data", "-o", options, "-l", place / "log", "-w", "start")
+    yield f"postgresql://clout@127.0.0.1:{port}/postgres"
+    run(pg_ctl, "-D", place / "data", "-m", "immediate", "-w", "stop")
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def cases(request, tmp_path):
+    if request.param == "sqlite":
+        yield Cases(Records(Home(tmp_path / "home")))
+        return
+    records = Records(Home(tmp_path / "home", database=request.getfixturevalue("postgres")))
+    yield Cases(records)
+    with records.writing() as connection:
+        connection.exec_driver_sql("DROP TABLE cases")
+    records.engine.dispose()
+
+
+@pytest.fixture
+def told(scored_home):
+    return open_snapshot(scored_home).explain("user0001")
+
+
+@pytest.fixture
+def client(home, champion):
+    return TestClient(create_app(home), raise_server_exceptions=False)
+
+
+def contest(client, user="user0001", **more):
+    answer = client.post(f"/v1/users/{quote(user, safe='')}/cases", json={"said": SAID} | more)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def clout(home, *words):
+    environment = os.environ | {"CLOUT_HOME": str(home.folder), "COLUMNS": "200"}
+    run = [sys.executable, "-c", CLOUT, *words]
+    return subprocess.run(run, env=environment, capture_output=True, text=True, timeout=60)
+
+
+# The records
+
+
+def test_a_case_is_kept_whole(cases, told):
+    opened = cases.open(told, SAID, "website")
+    found = cases.find(opened.case)
+    assert found == opened
+    assert re.fullmatch(r"[0-9a-f]{16}", found.case)
+    assert (found.user, found.scope, found.as_of, found.model_version) == (
+        "user0001",
+        "all",
+        "2017-07-30T00:00:00Z",
+        "3",
+    )
+    assert found.explanation["base"] + sum(line["points"] for line in found.explanation["lines"]) == pytest.approx(
+        told.unclipped, abs=1e-9
+    )
+    assert (found.state, found.decision, found.resolved, found.resolved_by) == ("open", None, None, None)
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_what_people_say_is_text_and_comes_back(cases, told, text):
+    nasty = replace(told, user=text, scope=text)
+    found = cases.find(cases.open(nasty, text, "website").case)
+    assert found.said == text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    assert (found.user, found.scope) == (text, text)
+    assert [each.case for each in cases.page("open", text)] == [found.case]
+    assert cases.forget(text) == 1
+
+
+def test_ids_that_no_database_holds_as_text_are_kept(cases, told):
+    for user in ("\x00", "a\x00b", "\ud800", ""):
+        cases.open(replace(told, user=user), SAID, "website")
+        assert [each.user for each in cases.page(None, user)] == [user]
+        assert cases.forget(user) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty"),
+        (" \n\t ", "is empty"),
+        ("x" * (LONGEST_TEXT + 1), "holds 4,001 characters, expected 4,000 at most"),
+        ("a\x00b", r"holds '\\x00', which is no text"),
+        ("a\x1b[2Jb", r"holds '\\x1b'"),
+        ("a\ud800b", r"holds '\\ud800'"),
+    ],
+)
+def test_what_is_no_text_is_refused(cases, told, text, said):
+    with pytest.raises(CaseTextError, match=f"what is said to be wrong {said}"):
+        cases.open(told, text, "website")
+    opened = cases.open(told, SAID, "website")
+    with pytest.raises(CaseTextError, match=f"the reasons {said}"):
+        cases.resolve(opened.case, "stands", text, "bob")
+    assert cases.find(opened.case) == opened
+    with pytest.raises(CaseTextError, match="no decision 'upheld'; expected one of stands, corrected"):
+        cases.resolve(opened.case, "upheld", "So.", "bob")
+
+
+def test_a_case_is_resolved_once(cases, told):
+    opened = cases.open(told, SAID, "website")
+    found = cases.resolve(opened.case, "corrected", "July was imported again.", "bob")
+    assert (found.state, found.decision, found.reasons, found.resolved_by) == (
+        "resolved",
+        "corrected",
+        "July was imported again.",
+        "bob",
+    )
+    assert found.explanation == opened.explanation
+    with pytest.raises(ResolvedCaseError, match=r"was resolved already, on 20\d\d-\d\d-\d\d, as 'corrected'"):
+        cases.resolve(opened.case, "stands", "Or not.", "eve")
+    assert cases.find(opened.case) == found
+
+
+def test_of_reviewers_at_the_same_time_one_wins(cases, told):
+    opened = cases.open(told, SAID, "website")
+    start, won, lost = threading.Barrier(6), [], []
+
+    def decide(by):
+        start.wait()
+        try:
+            won.append(cases.resolve(opened.case, "stands", f"So says {by}.", by))
+        except ResolvedCaseError as error:
+            lost.append(str(error))
+
+    threads = [threading.Thread(target=decide, args=(f"reviewer{k}",)) for k in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(won), len(lost)) == (1, 5)
+    assert cases.find(opened.case).resolved_by == won[0].resolved_by
+
+
+@pytest.mark.parametrize("case", ["", "0" * 16, "x" * 16, "0" * 17, "'; --", "\x00", "\ud800", "%"])
+def test_a_case_that_is_none_is_said(cases, told, case):
+    cases.open(told, SAID, "website")
+    for act in (cases.find, lambda case: cases.resolve(case, "stands", "So.", "bob")):
+        with pytest.raises(UnknownCaseError, match="there is no case"):
+            act(case)
+
+
+def test_pages_hold_every_case_once_in_the_order_of_opening(cases, told):
+    made = [cases.open(replace(told, user=f"u{k % 3}"), SAID, "website").case for k in range(9)]
+    cases.resolve(made[4], "stands", "So.", "bob")
+    found, after = [], 0
+    while page := cases.page("open", after=after, most=3):
+        found += [each.case for each in page]
+        after = page[-1].number
+        if len(found) == 3:
+            made.append(cases.open(told, SAID, "website").case)
+            assert cases.forget("u0") == 3
+    assert found == [*made[:3], made[5], made[7], made[8], made[9]]
+    assert [each.case for each in cases.page("resolved")] == [made[4]]
+    assert [each.case for each in cases.page(None, "u1")] == [made[1], made[4], made[7]]
+
+
+def test_numbers_are_not_given_again(cases, told):
+    first = cases.open(told, SAID, "website").number
+    assert cases.forget("user0001") == 1
+    assert cases.open(told, SAID, "website").number > first
+
+
+def test_ten_open_cases_of_one_person_are_enough(cases, told):
+    made = [cases.open(told, SAID, "website").case for _ in range(MOST_OPEN)]
+    with pytest.raises(TooManyCasesError, match="10 cases of 'user0001' are open already: wait"):
+        cases.open(told, SAID, "website")
+    cases.open(replace(told, user="another"), SAID, "website")
+    cases.resolve(made[0], "withdrawn", "Taken back.", "bob")
+    cases.open(told, SAID, "website")
+
+
+def test_forgetting_takes_all_of_a_person_and_nothing_else(tmp_path, told):
+    home = Home(tmp_path / "home")
+    assert forget_cases(home, "user0001") == 0
+    assert not home.folder.exists()
+    cases = Cases(Records(home))
+    mine = [cases.open(told, "a very telling text", "website").case for _ in range(2)]
+    cases.resolve(mine[0], "stands", "So.", "bob")
+    other = cases.open(replace(told, user="user00011"), SAID, "website")
+    assert forget_cases(home, "user0001") == 2
+    assert forget_cases(home, "user0001") == 0
+    assert cases.page(None) == [other]
+
+
+# Over HTTP
+
+
+def test_a_case_goes_from_contest_to_outcome(client):
+    opened = contest(client)
+    assert set(opened) == {"case", "user", "scope", "as_of", "model_version", "state", "opened"}
+    place = f"/v1/users/user0001/cases/{opened['case']}"
+    waiting = client.get(place).json()
+    assert (waiting["state"], waiting["said"], waiting["decision"]) == ("open", SAID, None)
+    (listed,) = client.get("/v1/cases").json()["cases"]
+    assert (listed["case"], listed["user"], listed["opened_by"]) == (opened["case"], "user0001", "anybody")
+    file = client.get(f"/v1/cases/{opened['case']}").json()
+    assert file["explanation"] == client.get("/v1/users/user0001/explanation").json() == file["today"]["now"]
+    assert (file["today"]["same_snapshot"], file["today"]["moved"], file["others"]) == (True, 0, [])
+    decided = {"decision": "stands", "reasons": "July is in it."}
+    answer = client.post(f"/v1/cases/{opened['case']}/resolution", json=decided)
+    assert (answer.status_code, answer.json()["resolved_by"]) == (200, "anybody")
+    assert client.get("/v1/cases").json()["cases"] == []
+    assert len(client.get("/v1/cases?state=resolved").json()["cases"]) == 1
+    outcome = client.get(place).json()
+    assert (outcome["decision"], outcome["reasons"]) == ("stands", "July is in it.")
+    assert "resolved_by" not in outcome
+    again = client.post(f"/v1/cases/{opened['case']}/resolution", json=decided)
+    assert (again.status_code, again.json()["type"]) == (409, "urn:clout:problem:resolved-case")
+
+
+def test_the_explanation_is_frozen_and_todays_stands_beside_it(client, home, bundle, rows):
+    opened = contest(client)
+    then = client.get(f"/v1/cases/{opened['case']}").json()["explanation"]
+    later = rows.copy()
+    later.loc[later["user"] == "user0001", "credible_pace_28d"] *= 50
+    at = open_snapshot(home).as_of + timedelta(days=28)
+    write_snapshot(home, at, bundle, "5", score_rows(bundle, "5", later), later)
+    client.app.state.watcher.look()
+    file = client.get(f"/v1/cases/{opened['case']}").json()
+    assert file["explanation"] == then
+    today = file["today"]
+    assert (today["now"]["model_version"], today["same_snapshot"], today["same_model"]) == ("5", False, False)
+    assert today["moved"] == pytest.approx(today["now"]["score"] - then["score"])
+    assert today["moved"] > 1
+    moved = sum(pair["moved"] for pair in today["lines"])
+    assert moved == pytest.approx(today["now"]["unclipped"] - then["unclipped"], abs=1e-6)
+    assert [abs(pair["moved"]) for pair in today["lines"]] == sorted(
+        (abs(pair["moved"]) for pair in today["lines"]), reverse=True
+    )
+    shutil.rmtree(home.snapshots)
+    client.app.state.watcher.look()
+    assert client.get(f"/v1/cases/{opened['case']}").json()["explanation"] == then
+
+
+def test_who_is_no_longer_scored_has_a_case_all_the_same(home, told):
+    cases = Cases(Records(home))
+    gone = cases.open(replace(told, user="gone"), SAID, "website")
+    found = compared(gone, lambda: open_snapshot(home))
+    assert (found.now, found.moved, found.lines) == (None, None, ())
+    assert "'gone' is none of the 309 users" in found.absent
+
+
+def test_an_older_snapshot_and_a_scope_can_be_contested(client, home, bundle, scores, rows):
+    older = open_snapshot(home).as_of - timedelta(days=28)
+    write_snapshot(home, older, bundle, "2", scores.assign(model_version="2"), rows)
+    opened = contest(client, scope="topic:birds", as_of="2017-07-02")
+    assert (opened["scope"], opened["as_of"], opened["model_version"]) == (
+        "topic:birds",
+        "2017-07-02T00:00:00Z",
+        "2",
+    )
+
+
+@pytest.mark.parametrize("user", ["a/b", "ünï/çødé 🙂", "..x", "'; --", "50%"])
+def test_ids_are_opaque(client, home, user):
+    if user not in [each["user"] for each in client.post("/v1/scores", json={"ids": [user]}).json()["scores"]]:
+        assert client.post(f"/v1/users/{quote(user, safe='')}/cases", json={"said": SAID}).status_code == 404
+        return
+    opened = contest(client, user)
+    assert client.get(f"/v1/users/{quote(user, safe='')}/cases/{opened['case']}").json()["user"] == user
+    assert client.get("/v1/cases", params={"user": user}).json()["cases"][0]["user"] == user
+    held = b"".join(file.read_bytes() for file in audit_files(home))
+    assert user.encode() not in held
+    assert json.dumps(user)[1:-1].encode() not in held
+
+
+def test_an_unreadable_body_is_told_as_that_of_scores_is(client):
+    for path in ("/v1/users/user0001/cases", "/v1/scores"):
+        answer = client.post(path, content="[", headers={"content-type": "application/json"})
+        assert answer.status_code == 422
+        assert answer.json()["detail"] == "body: it is no JSON: EOF while parsing a list at line 1 column 1."
+
+
+def test_nobody_sees_the_case_of_another(client):
+    opened = contest(client)
+    answer = client.get(f"/v1/users/user0002/cases/{opened['case']}")
+    assert (answer.status_code, answer.json()["type"]) == (404, "urn:clout:problem:unknown-case")
+    assert SAID not in answer.text
+
+
+def test_a_key_for_reading_opens_and_follows_and_one_for_review_decides(home, champion):
+    keys = {scope: {"Authorization": f"Bearer {add_key(home, scope, scope)}"} for scope in ("read", "review")}
+    client = TestClient(create_app(home))
+    opened = client.post("/v1/users/user0001/cases", json={"said": SAID}, headers=keys["read"]).json()
+    case = f"/v1/cases/{opened['case']}"
+    body = {"decision": "stands", "reasons": "So."}
+    assert client.get(f"/v1/users/user0001{case[3:]}", headers=keys["read"]).status_code == 200
+    for refused in (
+        client.get("/v1/cases", headers=keys["read"]),
+        client.get(case, headers=keys["read"]),
+        client.post(f"{case}/resolution", json=body, headers=keys["read"]),
+    ):
+        assert refused.status_code == 403
+    assert client.get(case, headers=keys["review"]).json()["case"]["opened_by"] == "read"
+    assert client.post(f"{case}/resolution", json=body, headers=keys["review"]).json()["resolved_by"] == "review"
+    found = reads(home, "user0001").reads
+    assert [(read.name, read.method, read.status) for read in found if read.method == "POST"] == [
+        ("review", "POST", 200),
+        ("read", "POST", 201),
+    ]
+    assert [read.people for read in reads(home).reads if read.status == 403] == [0, 0, 0]
+
+
+def test_pages_go_on_by_cursor(client):
+    made = [contest(client, f"user{k:04}")["case"] for k in range(5)]
+    found, cursor = [], {}
+    while cursor is not None:
+        page = client.get("/v1/cases", params={"limit": 2} | cursor).json()
+        found += [each["case"] for each in page["cases"]]
+        cursor = page["next_cursor"] and {"cursor": page["next_cursor"]}
+    assert found == made
+
+
+@pytest.mark.parametrize(
+    "cursor", ["after-0", "after-1e9", "after--1", "after-" + "9" * 30, "1", "after-1;", "after-1\n"]
+)
+def test_a_damaged_cursor_is_said(client, cursor):
+    answer = client.get("/v1/cases", params={"cursor": cursor})
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:clout:problem:unfit-cursor")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        {"said": ""},
+        {"said": "\x00"},
+        {"said": "x" * 4001},
+        {"said": 1},
+        {"said": SAID, "more": 1},
+        {"said": SAID, "as_of": "soon"},
+        {"said": SAID, "scope": "\ud800"},
+    ],
+)
+def test_a_body_that_does_not_fit_opens_nothing(client, body):
+    answer = client.post(
+        "/v1/users/user0001/cases", content=json.dumps(body), headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert client.get("/v1/cases").json()["cases"] == []
+
+
+def test_the_eleventh_open_case_is_refused(client):
+    for _ in range(MOST_OPEN):
+        contest(client)
+    answer = client.post("/v1/users/user0001/cases", json={"said": SAID})
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:clout:problem:too-many-cases")
+
+
+def test_damaged_records_are_said(client, home):
+    home.records.write_bytes(b"no database" * 100)
+    for answer in (
+        client.post("/v1/users/user0001/cases", json={"said": SAID}),
+        client.get("/v1/cases"),
+        client.get("/v1/cases/5f3a9c0b71d2e846"),
+    ):
+        assert (answer.status_code, answer.json()["type"]) == (503, "urn:clout:problem:no-records")
+        assert "records.db" in answer.json()["detail"]
+    assert client.get("/v1/users/user0001/score").status_code == 200
+
+
+# On the terminal
+
+
+def test_the_commands_show_and_resolve(client, home):
+    opened = contest(client, said="<b>[red]July[/red]</b>\nis missing")["case"]
+    listed = clout(home, "cases")
+    assert re.search(rf"{opened} +user0001 .*\[red\]July\[/red\]</b> is missing +open", listed.stdout)
+    assert json.loads(clout(home, "cases", "--json").stdout)[0]["case"] == opened
+    shown = clout(home, "case", opened)
+    assert shown.returncode == 0, shown.stderr
+    assert "<b>[red]July[/red]</b>\n  is missing" in shown.stderr
+    assert re.search(r"Score +\d+\.\d\d +\d+\.\d\d", shown.stdout)
+    assert f"clout resolve {opened} --decision stands|corrected" in shown.stderr
+    assert json.loads(clout(home, "case", opened, "--json").stdout)["today"]["same_snapshot"] is True
+    done = clout(home, "resolve", opened, "--decision", "stands", "--reason", "July is in it.", "--by", "bob")
+    assert done.returncode == 0, done.stderr
+    assert "resolved by bob: stands" in done.stderr
+    again = clout(home, "resolve", opened, "--decision", "stands", "--reason", "Really.")
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "error: the case" in again.stderr
+    assert "was resolved already" in again.stderr
+    assert "July is in it." in clout(home, "case", opened).stderr
+    assert "There are no open cases" in clout(home, "cases").stderr
+    assert reads(home, "user0001").reads[0].route == "clout resolve"
+    assert reads(home, "user0001").reads[0].name == "bob"
+
+
+def test_the_commands_say_what_is_not_there(tmp_path):
+    home = Home(tmp_path / "home")
+    assert "There are no open cases" in clout(home, "cases").stderr
+    failed = clout(home, "case", "x")
+    assert (failed.returncode, failed.stdout) == (2, "")
+    assert "there is no case 'x'" in failed.stderr
+    assert clout(home, "resolve", "x", "--decision", "stands", "--reason", "y").returncode == 2
+    assert clout(home, "resolve", "x", "--decision", "upheld", "--reason", "y").returncode == 2
+    assert not home.folder.exists()

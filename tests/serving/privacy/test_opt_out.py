@@ -1,0 +1,347 @@
+"""Opting out: hidden at once, wherever somebody could be found."""
+
+import shutil
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from fastapi.testclient import TestClient
+
+from features.catalogue import CATALOGUE
+from features.feature_table import KEYS
+from serving.app import create_app
+from serving.middleware.problem_details import Problem
+from serving.review.community_change import movements
+from serving.review.history import history
+from serving.review.score_change import change
+from serving.scoring import score_rows
+from serving.snapshots.opt_out_filter import Hidden, HiddenUserError, hidden
+from serving.snapshots.ranking import Wanted, places
+from serving.snapshots.repository import open_snapshot, write_snapshot
+from serving.snapshots.search import search
+from training.home import Home
+from training.records.database import Records, RecordsError
+from training.records.opt_outs import UserIdError, give_up_ids, left_out, opt_out, opted_out, take_back
+
+AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
+LATER = AS_OF + timedelta(days=28)
+ANN = "user0007"
+NASTY = [
+    "a/b",
+    "'; DROP TABLE left_out; --",
+    '"',
+    "ünï/çødé 🙂",
+    "50%",
+    "x/opt-out",
+    "..",
+    "\\",
+    "é",
+    "e\u0301",
+    "n" * 7000,
+]
+# What a route tells of the one user asked for, or of everybody: each has to be here, with what it needs beside the id.
+OF_ONE = {
+    "/v1/users/{user}/score": "",
+    "/v1/users/{user}/explanation": "",
+    "/v1/users/{user}/history": "",
+    "/v1/users/{user}/change": "",
+    "/v1/users/{user}/what-if": "",
+}
+CONTEST = "/v1/users/{user}/cases"
+OF_MANY = {"/v1/users", "/v1/scores"}
+RIGHTS = {"/v1/users/{user}/opt-out", "/v1/users/{user}"}
+OF_NOBODY = {"/v1/model", "/v1/catalogue", "/v1/purposes", "/health", "/ready", "/metrics", "/v1/receipts/{receipt}"}
+# What people opened about themselves, and who read about them: it is theirs, hidden or not, until they are forgotten.
+OF_RECORDS = {"/v1/cases", "/v1/cases/{case}", "/v1/cases/{case}/resolution", "/v1/users/{user}/cases/{case}"}
+OF_RECORDS |= {"/v1/users/{user}/reads"}
+
+
+@pytest.fixture
+def two(home, bundle, rows):
+    """A home with two snapshots of the same people, among whom the features are dealt out anew."""
+    order = np.random.default_rng(1).permutation(len(rows))
+    dealt = rows[KEYS].join(rows[CATALOGUE.names].take(order).set_axis(rows.index))
+    write_snapshot(home, LATER, bundle, "3", score_rows(bundle, "3", dealt), dealt)
+    return home
+
+
+@pytest.fixture
+def client(two, champion):
+    return TestClient(create_app(two), raise_server_exceptions=False)
+
+
+def everybody(client, **asked):
+    told, cursor = [], None
+    while True:
+        page = client.get("/v1/users", params={"limit": 37} | asked | ({"cursor": cursor} if cursor else {})).json()
+        told += [each["user"] for each in page["users"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            assert len(told) == len(set(told)) == page["matching"]
+            return told
+
+
+def test_every_route_is_known_here(client):
+    """A new route has to be put where it belongs, and is then tried below."""
+    assert set(client.app.openapi()["paths"]) == {*OF_ONE, CONTEST} | OF_MANY | RIGHTS | OF_RECORDS | OF_NOBODY
+
+
+def test_one_who_is_hidden_has_no_score_to_contest(client):
+    assert client.put("/v1/users/user0001/opt-out").status_code == 200
+    answer = client.post("/v1/users/user0001/cases", json={"said": "It is too low."})
+    assert answer.status_code == 410
+    assert answer.json()["type"] == "urn:clout:problem:hidden-user"
+    assert "410" in client.app.openapi()["paths"][CONTEST]["post"]["responses"]
+
+
+def test_every_route_with_a_user_documents_that_one_may_be_hidden(client):
+    for path in OF_ONE:
+        assert "410" in client.app.openapi()["paths"][path]["get"]["responses"], path
+
+
+@pytest.mark.parametrize("path", OF_ONE)
+@pytest.mark.parametrize("of", ["", "?as_of=2017-07-30&from=2017-07-30", "?scope=topic:birds"])
+def test_one_who_opted_out_is_hidden_in_every_route_from_the_next_request_on(client, path, of):
+    place = path.replace("{user}", "user0001") + of
+    before = client.get(place)
+    assert before.status_code in (200, 404)
+    assert client.put("/v1/users/user0001/opt-out").status_code == 200
+    answer = client.get(place)
+    assert answer.status_code == 410
+    found = Problem.model_validate(answer.json(), strict=True)
+    assert found.type == "urn:clout:problem:hidden-user"
+    assert found.detail == "no score of 'user0001' is shown: the person asked not to be scored, or to be forgotten."
+    assert client.delete("/v1/users/user0001/opt-out").status_code == 200
+    assert client.get(place).json() == before.json() | ({} if before.status_code == 200 else client.get(place).json())
+
+
+def test_one_who_is_hidden_is_answered_alike_whether_there_ever_was_a_score(client):
+    for user in ("nobody", ANN):
+        client.put(f"/v1/users/{user}/opt-out")
+    answers = [client.get(f"/v1/users/{user}/score").json() for user in ("nobody", ANN)]
+    for answer, user in zip(answers, ("nobody", ANN), strict=True):
+        assert answer.pop("request_id")
+        assert answer.pop("instance") == f"/v1/users/{user}/score"
+        answer["detail"] = answer["detail"].replace(user, "")
+    assert answers[0] == answers[1]
+
+
+def test_a_search_neither_shows_nor_counts_them(client):
+    before = everybody(client)
+    top, middle, last = before[0], before[150], before[-1]
+    for k, user in enumerate((top, middle, last), 1):
+        opt_out(client.app.state.home, user)
+        assert client.get("/v1/users").json()["matching"] == len(before) - k
+    assert everybody(client) == [user for user in before if user not in (top, middle, last)]
+    assert set(everybody(client, as_of="2017-07-30")) == set(before) - {top, middle, last}
+    take_back(client.app.state.home, middle)
+    assert everybody(client) == before[1:-1]
+
+
+def test_a_search_that_is_under_way_goes_on_without_them(client):
+    before = everybody(client)
+    page = client.get("/v1/users?limit=10").json()
+    for gone in (before[9], before[10]):  # the one the cursor stands at, and the next
+        opt_out(client.app.state.home, gone)
+    after = client.get("/v1/users", params={"cursor": page["next_cursor"], "limit": 10}).json()
+    assert [each["user"] for each in after["users"]] == before[11:21]
+
+
+def test_a_scope_in_which_everybody_is_hidden_is_none(client):
+    for user in ("user0001", "user0002"):
+        opt_out(client.app.state.home, user)
+    answer = client.get("/v1/users?scope=topic:birds")
+    assert (answer.status_code, answer.json()["type"]) == (404, "urn:clout:problem:unknown-scope")
+
+
+def test_many_by_id_do_not_hold_them(client):
+    opt_out(client.app.state.home, ANN)
+    found = client.post("/v1/scores", json={"ids": ["user0001", ANN, "user0002"]}).json()
+    assert [each["user"] for each in found["scores"]] == ["user0001", "user0002"]
+    assert found["unknown"] == [ANN]
+
+
+def test_ids_that_are_close_do_not_name_them(client):
+    close = "/v1/users/user000/score"
+    assert ANN in client.get("/v1/users/user00070/score").json()["detail"]
+    opt_out(client.app.state.home, ANN)
+    for path in (close, "/v1/users/user00070/score", "/v1/users/user00070/explanation"):
+        assert ANN not in client.get(path).json()["detail"].replace("user00070", "")
+
+
+@pytest.mark.parametrize("user", NASTY)
+def test_nasty_ids_opt_out_and_in_again(client, user):
+    place = f"/v1/users/{quote(user, safe='')}"
+    if user == "..":  # a client resolves it away: there is the command
+        opt_out(client.app.state.home, user)
+    else:
+        assert client.put(f"{place}/opt-out").json() | {"since": ""} == {"user": user, "opted_out": True, "since": ""}
+        assert client.put(f"{place}/opt-out").status_code == 200
+        assert client.get(f"{place}/score").status_code == 410
+    assert [each.user for each in opted_out(client.app.state.home)] == [user]
+    assert client.post("/v1/scores", json={"ids": [user]}).json()["unknown"] == [user]
+    assert take_back(client.app.state.home, user)
+    assert not take_back(client.app.state.home, user)
+    assert opted_out(client.app.state.home) == []
+    if user != "..":
+        assert client.get(f"{place}/score").status_code in (200, 404)
+
+
+@pytest.mark.parametrize("user", ["", "half \ud83d pair"])
+def test_what_is_no_id_is_refused(tmp_path, user):
+    with pytest.raises(UserIdError, match=r"is empty|cannot be written as UTF-8"):
+        opt_out(Home(tmp_path / "home"), user)
+    assert opted_out(Home(tmp_path / "home")) == []
+
+
+def test_opting_out_again_keeps_the_first_instant(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.records.opt_outs.now", iter(["2020-01-01", "2021-01-01"]).__next__)
+    first = opt_out(Home(tmp_path), "ann")
+    assert opt_out(Home(tmp_path), "ann") == first == opted_out(Home(tmp_path))[0]
+
+
+def test_another_process_hides_somebody_here_at_once(client):
+    code = "import sys; from pathlib import Path; from training.home import Home;"
+    code += " from training.records.opt_outs import opt_out;"
+    code += "opt_out(Home(Path(sys.argv[1])), sys.argv[2])"
+    assert client.get(f"/v1/users/{ANN}/score").status_code == 200
+    subprocess.run([sys.executable, "-c", code, client.app.state.home.folder, ANN], check=True)
+    assert client.get(f"/v1/users/{ANN}/score").status_code == 410
+
+
+def test_records_that_are_replaced_are_read_anew(home):
+    found = hidden(home)
+    assert len(found()) == 0
+    opt_out(home, ANN)
+    assert ANN in found()
+    for file in home.folder.glob("records.db*"):
+        file.unlink()
+    assert len(found()) == 0
+    opt_out(home, "user0008")
+    assert (ANN in found(), "user0008" in found()) == (False, True)
+
+
+def test_damaged_records_leave_those_who_are_known_hidden(home):
+    found = Hidden(home)
+    opt_out(home, ANN)
+    assert ANN in found()
+    for file in home.folder.glob("records.db*"):
+        file.unlink()
+    home.records.write_bytes(b"no database " * 1000)
+    assert ANN in found()
+    with pytest.raises(RecordsError, match=r"records\.db.*file is not a database"):
+        Hidden(home)()
+
+
+def test_without_records_to_read_nothing_is_shown(two, champion):
+    two.records.write_bytes(b"no database " * 1000)
+    client = TestClient(create_app(two), raise_server_exceptions=False)
+    answer = client.get(f"/v1/users/{ANN}/score")
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:clout:problem:no-records")
+    assert client.put(f"/v1/users/{ANN}/opt-out").status_code == 503
+
+
+def test_records_that_are_damaged_later_leave_those_hidden_who_were(client):
+    assert client.put(f"/v1/users/{ANN}/opt-out").status_code == 200
+    assert client.get(f"/v1/users/{ANN}/score").status_code == 410
+    home = client.app.state.home
+    home.records.unlink()
+    home.records.write_bytes(b"no database " * 1000)
+    assert client.get(f"/v1/users/{ANN}/score").status_code == 410
+    assert client.get("/v1/users/user0001/score").status_code == 200
+
+
+def test_nothing_is_read_while_nothing_changed(home, monkeypatch):
+    opt_out(home, ANN)
+    found = Hidden(home)
+    first = found()
+    monkeypatch.setattr("serving.snapshots.opt_out_filter.left_out", lambda *_: pytest.fail("read again"))
+    assert found() is first
+    with Records(home).writing() as connection:  # other records do not count
+        connection.exec_driver_sql("CREATE TABLE other (x)")
+    assert found() is first
+
+
+def test_a_library_call_hides_as_a_request_does(two):
+    opt_out(two, ANN)
+    snapshot, older = open_snapshot(two), open_snapshot(two, AS_OF)
+    for ask in (snapshot.score, snapshot.person, snapshot.explain, older.score):
+        with pytest.raises(HiddenUserError, match="no score of 'user0007' is shown"):
+            ask(ANN)
+    with pytest.raises(HiddenUserError):
+        change(older, snapshot, ANN)
+    with pytest.raises(HiddenUserError):
+        history(two, ANN)
+    assert ANN not in snapshot.known_scores([ANN, "user0001"])
+
+
+def test_movements_of_a_community_are_without_them(two, tmp_path):
+    before = movements(open_snapshot(two, AS_OF), open_snapshot(two), top=3, out=tmp_path / "all.parquet")
+    first, *others = (each.user for each in before.largest)
+    opt_out(two, first)
+    after = movements(open_snapshot(two, AS_OF), open_snapshot(two), top=3, out=tmp_path / "less.parquet")
+    assert (after.users, after.judged) == (before.users - 1, before.judged - 1)
+    assert [each.user for each in after.largest][:2] == others
+    everybody, less = (pq.read_table(tmp_path / f"{name}.parquet")["user"].to_pylist() for name in ("all", "less"))
+    assert less == [user for user in everybody if user != first]
+
+
+def test_a_snapshot_written_later_is_without_them(two, bundle, scores, rows):
+    opt_out(two, ANN)
+    folder = write_snapshot(two, LATER + timedelta(days=1), bundle, "3", scores, rows)
+    assert ANN not in pq.read_table(folder / "scores.parquet")["user"].to_pylist()
+    assert ANN.encode() not in b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+    take_back(two, ANN)
+    assert open_snapshot(two).known_scores([ANN]) == {}
+
+
+def test_people_of_whom_only_a_hash_is_known_are_not_shown_by_a_snapshot_that_holds_them(two, tmp_path):
+    """As one from a backup does: by id, in searches, in movements."""
+    shutil.copytree(two.snapshots, tmp_path / "backup")
+    opt_out(two, ANN)
+    with Records(two).writing() as connection:
+        give_up_ids(connection, [ANN])
+    assert left_out(two).named == ()
+    snapshot = open_snapshot(two)
+    users = snapshot.scores.column("user").combine_chunks()
+    assert places(users, left_out(two)).tolist() == [users.to_pylist().index(ANN)]
+    assert places(users, left_out(two), cleared=left_out(two).change).tolist() == []
+    found = search(snapshot, Wanted(), 1000)
+    assert found.matching == len(users) - 1 - 2  # two of a topic
+    assert ANN not in {each["user"] for each in found.scores}
+    with pytest.raises(HiddenUserError):
+        snapshot.score(ANN)
+
+
+def test_the_look_at_the_records_takes_microseconds(home):
+    opt_out(home, ANN)
+    found = hidden(home)
+    found()
+    times = []
+    for _ in range(300):
+        start = time.perf_counter()
+        found()
+        times.append(time.perf_counter() - start)
+    assert np.median(times) < 1e-3  # some ten microseconds; a read of everybody takes milliseconds
+
+
+def test_a_guarded_service_asks_for_an_admin_key(two):
+    from serving.middleware.api_keys import add_key
+
+    keys = {scope: add_key(two, scope, scope) for scope in ("read", "review", "admin")}
+    client = TestClient(create_app(two), raise_server_exceptions=False)
+    for method, path in (("PUT", "/opt-out"), ("DELETE", "/opt-out"), ("DELETE", "")):
+        for scope, expected in (("read", 403), ("review", 403)):
+            head = {"Authorization": f"Bearer {keys[scope]}"}
+            assert client.request(method, f"/v1/users/{ANN}{path}", headers=head).status_code == expected
+    head = {"Authorization": f"Bearer {keys['review']}"}
+    assert client.get(f"/v1/users/{ANN}/score", headers=head).status_code == 200
+    assert client.get("/v1/receipts/x", headers=head).status_code == 403
+    admin = {"Authorization": f"Bearer {keys['admin']}"}
+    assert client.put(f"/v1/users/{ANN}/opt-out", headers=admin).status_code == 200
+    assert client.get(f"/v1/users/{ANN}/score", headers=head).status_code == 410

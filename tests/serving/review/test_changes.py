@@ -1,0 +1,388 @@
+"""Changes between two snapshots: of one user, of a community, on the terminal, and over HTTP."""
+
+import dataclasses
+import json
+import re
+import sys
+from dataclasses import asdict
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from fastapi.testclient import TestClient
+
+from features.errors import AsOfError, CatalogueError, OutputError, RegistryError, SnapshotError, UnknownUserError
+from serving import app as application
+from serving.cli import main
+from serving.review import community_change
+from serving.review.score_change import change, remarks
+from serving.runtime import state
+from serving.scoring import score_rows
+from serving.snapshots.layout import seal
+from serving.snapshots.repository import (
+    AbsentSnapshotError,
+    list_snapshots,
+    open_earlier,
+    open_snapshot,
+    write_snapshot,
+)
+from training.config import Config, Model
+from training.dataset.panel import Split
+from training.explanation.score_change import PARTS
+from training.fit import fit
+from training.model.scale import Scale
+
+DAYS = 28
+ONLY_BEFORE, ONLY_AFTER = "user0010", "user0011"
+
+
+@pytest.fixture(scope="session")
+def older(rows):
+    """The people some weeks before: most features of most people otherwise, one not there yet, one knows no more."""
+    rng = np.random.default_rng(8)
+    features = rows.drop(columns=["user", "scope"])
+    moved = (features * rng.lognormal(0, 0.4, features.shape)).where(rng.random(features.shape) < 0.7, features)
+    found = rows[["user", "scope"]].join(moved)
+    found[["account_age_days", "seniority_days"]] = features[["account_age_days", "seniority_days"]]
+    found.loc[found["user"] == "user0001", ["acts_365d", "engagements_365d"]] = [30.0, 5.0]
+    found.loc[found["user"] == "user0003", ["acts_365d", "engagements_365d"]] = [30.0, 5.0]
+    found.loc[found["user"] == "user0005", ["acts_365d", "engagements_365d"]] = [1.0, 1.0]
+    return found[found["user"] != ONLY_AFTER].reset_index(drop=True)
+
+
+@pytest.fixture(scope="session")
+def old_bundle(bundle, rows):
+    """A really different model, on a scale of its own."""
+    instants = [pd.Timestamp("2017-05-07", tz="UTC") + timedelta(days=28 * k) for k in range(3)]
+    audience = np.random.default_rng(1).poisson(rows["credible_engagers_28d"])
+    panel = pd.concat([rows.assign(as_of=at, audience=audience) for at in instants], ignore_index=True)
+    made = fit(panel, Split(tuple(instants)), Config(model=Model(trees=30, depth=3, seed=4)))
+    return dataclasses.replace(made, scale=Scale(bundle.scale.anchor - 2.0, bundle.scale.points_per_nat * 1.3))
+
+
+@pytest.fixture
+def start(home):
+    return open_snapshot(home).as_of - timedelta(days=DAYS)
+
+
+@pytest.fixture
+def two(home, start, old_bundle, older, bundle, rows):
+    """A home with the older snapshot by version 2 and the newer by version 3, which has lost one user."""
+    stays = rows[rows["user"] != ONLY_BEFORE]
+    write_snapshot(home, start, old_bundle, "2", score_rows(old_bundle, "2", older), older)
+    newest = open_snapshot(home).as_of
+    write_snapshot(home, newest, bundle, "3", score_rows(bundle, "3", stays), stays)
+    return home
+
+
+@pytest.fixture
+def pair(two):
+    after = open_snapshot(two)
+    return open_earlier(two, after), after
+
+
+def test_a_ledger_adds_up_and_agrees_with_both_snapshots(pair):
+    before, after = pair
+    for user in ["user0001", "user0007", "a/b", "user0100", ".."]:
+        told = change(before, after, user)
+        assert told.before.score == before.score(user)["score"]
+        assert told.after.score == after.score(user)["score"]
+        assert (told.before.model_version, told.after.model_version) == ("2", "3")
+        assert sum(line.points for line in told.lines) == pytest.approx(told.after.score - told.before.score, abs=1e-6)
+        assert sum(told.parts.values()) == pytest.approx(told.change, abs=1e-9)
+        assert list(told.parts) == list(PARTS)
+        assert told.before.unclipped == pytest.approx(before.explain(user).unclipped, abs=1e-9)
+        assert told.after.unclipped == pytest.approx(after.explain(user).unclipped, abs=1e-9)
+
+
+def test_scopes(pair):
+    told = change(*pair, "user0002", "topic:birds")
+    assert told.scope == "topic:birds"
+    assert told.after.score == pair[1].score("user0002", "topic:birds")["score"]
+
+
+def test_reasons_are_the_lines_strongest(pair):
+    found = [change(*pair, f"user0{k}") for k in range(100, 140)]
+    assert sum(len(told.reasons) for told in found) > len(found)
+    for told in found:
+        assert [reason.sentence for reason in told.reasons] == [*told.reasons_up, *told.reasons_down]
+        assert max(len(told.reasons_up), len(told.reasons_down)) <= 4
+        assert all(abs(reason.points) >= 0.5 for reason in told.reasons)
+
+
+def test_it_is_json(pair):
+    told = json.loads(json.dumps(asdict(change(*pair, "user0001")), allow_nan=False))
+    assert set(told["lines"][0]) == {"part", "feature", "family", "before", "after", "points", "sentence"}
+    assert told["before"]["as_of"] == "2017-07-02T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("user", "missing"),
+    [
+        ("user0003", "As of 2017-07-30: Too little is known for a score. Acts made in the last 365 days: 1, engage"),
+        ("user0005", "As of 2017-07-02: Too little is known for a score. Acts made in the last 365 days: 1, engage"),
+    ],
+)
+def test_too_little_evidence_at_either_instant_says_what_is_missing(pair, user, missing):
+    told = change(*pair, user)
+    assert told.status == "insufficient_evidence"
+    assert told.missing.startswith(missing)
+    assert told.missing.count("As of") == 1
+    assert (told.reasons, told.reasons_up, told.reasons_down) == ((), (), ())
+    assert sum(told.parts.values()) == pytest.approx(told.change, abs=1e-9)
+
+
+def test_who_is_in_one_alone_has_no_change(pair):
+    with pytest.raises(
+        UnknownUserError, match=f"'{ONLY_BEFORE}' has a score .* as of 2017-07-02T.* and none as of 2017-"
+    ):
+        change(*pair, ONLY_BEFORE)
+    with pytest.raises(
+        UnknownUserError, match=f"'{ONLY_AFTER}' has a score .* as of 2017-07-30T.* and none as of 2017-"
+    ):
+        change(*pair, ONLY_AFTER)
+    with pytest.raises(UnknownUserError, match=r"'user000' is none of the .* users .* Close ids: 'user0000'"):
+        change(*pair, "user000")
+    with pytest.raises(UnknownUserError, match="no score of the scope 'topic:fish'"):
+        change(*pair, "user0001", "topic:fish")
+
+
+def test_a_bundle_of_another_catalogue_is_refused(two):
+    folder = list_snapshots(two)[1]
+    file = folder / "bundle" / "bundle.json"
+    facts = json.loads(file.read_text())
+    facts["features"] = {"gone": "123"} | facts["features"]
+    file.write_text(json.dumps(facts))
+    seal(folder)
+    after = open_snapshot(two)
+    with pytest.raises(CatalogueError, match="another catalogue of features: absent here: gone"):
+        change(open_earlier(two, after), after, "user0001")
+    with pytest.raises(CatalogueError, match="another catalogue of features: absent here: gone"):
+        community_change.movements(open_earlier(two, after), after)
+
+
+def test_what_makes_scores_hard_to_compare_is_said(bundle):
+    facts = bundle.facts | {"config": bundle.facts["config"] | {"credibility": {"seeds": ["ann"]}}}
+    facts["config"] = facts["config"] | {"outcome": {"label": "credible_engagers"}}
+    other = dataclasses.replace(bundle, horizon_days=14, facts=facts)
+    days, label, seeds = remarks(bundle, other)
+    assert "over 14 days and no longer over 28" in days
+    assert "credible engagers and no longer engagers" in label
+    assert "other seeds" in seeds
+    assert remarks(bundle, bundle) == ()
+
+
+def test_the_earlier_snapshot(two, start, bundle, rows):
+    newest = open_snapshot(two)
+    assert open_earlier(two, newest).as_of == start
+    assert open_earlier(two, newest, start).model_version == "2"
+    with pytest.raises(AbsentSnapshotError, match=r"no snapshot as of 2016-01-01T00:00:00Z; there are: 2017-07-30T"):
+        open_earlier(two, newest, start.replace(year=2016, month=1, day=1))
+    with pytest.raises(
+        AsOfError, match="from the earlier instant to the later: 2017-08-27T00:00:00Z is after 2017-07-30T"
+    ):
+        open_earlier(two, newest, newest.as_of + timedelta(days=28))
+    with pytest.raises(
+        AbsentSnapshotError, match=r"no other snapshot is of 2017-07-30T.* that of version 3: a change takes"
+    ):
+        open_earlier(two, newest, newest.as_of)
+    with pytest.raises(
+        SnapshotError, match=r"no snapshot stands before 2017-07-02T00:00:00Z.*takes two.*'clout score'"
+    ):
+        open_earlier(two, open_snapshot(two, start))
+    write_snapshot(two, newest.as_of, bundle, "4", score_rows(bundle, "4", rows), rows)
+    again = open_snapshot(two)
+    assert again.model_version == "4"
+    assert open_earlier(two, again, again.as_of).model_version == "3"
+
+
+def test_a_communitys_movements(pair, tmp_path, monkeypatch):
+    monkeypatch.setattr(community_change, "ROWS_AT_ONCE", 100)
+    before, after = pair
+    out = tmp_path / "new" / "changes.parquet"
+    told = community_change.movements(before, after, top=7, out=out)
+    found = pd.read_parquet(out)
+    assert len(found) == told.users == 307
+    first = ["user", "scope", "score_from", "score_to", "change", *PARTS, "evidence_from", "evidence_to"]
+    assert list(found)[: len(first)] == first
+    thin = (found[["evidence_from", "evidence_to"]] == "insufficient_evidence").any(axis=1)
+    assert {"user0003", "user0005"} < set(found["user"][thin])
+    assert (told.only_before, told.only_after, told.insufficient_evidence) == (1, 1, thin.sum())
+    assert told.judged == (~thin).sum() == sum(each.users for each in told.histogram)
+    assert (found[list(PARTS)].sum(axis=1) - found["change"]).abs().max() < 1e-6
+    assert (found["change"] - (found["score_to"] - found["score_from"])).abs().max() == 0
+    scores = [snapshot.scores.to_pandas().query("scope == 'all'").set_index("user") for snapshot in pair]
+    for side, held in zip(("from", "to"), scores, strict=True):
+        assert (found.set_index("user")[f"score_{side}"] - held["score"]).dropna().abs().max() < 1e-9
+        assert found[f"evidence_{side}"].tolist() == held.loc[found["user"], "evidence"].tolist()
+    lines = found[list(before.bundle.features)].sum(axis=1)
+    assert (lines - found[["own", "others", "time"]].sum(axis=1)).abs().max() < 1e-9
+    assert (found.filter(like="model_").sum(axis=1) - found["model"]).abs().max() < 1e-9
+
+    judged = found[~thin]
+    assert told.share == (judged["change"].abs() > 5).mean() > 0
+    assert told.median == pytest.approx(judged["change"].median())
+    for part, size in told.parts.items():
+        assert (size.mean, size.size) == pytest.approx((judged[part].mean(), judged[part].abs().mean()))
+    order = judged["change"].abs().sort_values(ascending=False)
+    assert [abs(each.change) for each in told.largest] == pytest.approx(order.head(7).tolist())
+    for each in told.largest:
+        single = change(before, after, each.user)
+        assert (each.parts, each.reasons_up, each.reasons_down) == (
+            single.parts,
+            single.reasons_up,
+            single.reasons_down,
+        )
+        row = found[found["user"] == each.user].iloc[0]
+        assert single.parts == pytest.approx({part: row[part] for part in PARTS}, abs=1e-9)
+    assert json.dumps(asdict(told), allow_nan=False)
+
+
+def test_movements_of_a_scope(pair):
+    told = community_change.movements(*pair, scope="topic:birds")
+    assert (told.scope, told.users) == ("topic:birds", 2)
+    with pytest.raises(UnknownUserError, match=r"nobody has a score of the scope 'topic:fish' both .*\(0 users\)"):
+        community_change.movements(*pair, scope="topic:fish")
+
+
+def test_nobody_moves_between_a_snapshot_and_the_same_again(home, bundle, scores, rows):
+    newest = open_snapshot(home)
+    write_snapshot(home, newest.as_of - timedelta(days=7), bundle, "3", scores, rows)
+    told = community_change.movements(open_earlier(home, newest), newest)
+    assert (told.share, told.median, told.largest) == (0.0, 0.0, ())
+    assert {size.size for size in told.parts.values()} == {0.0}
+
+
+def test_a_file_is_written_whole_or_not_at_all(pair, tmp_path, monkeypatch):
+    with pytest.raises(OutputError, match="is a folder"):
+        community_change.movements(*pair, out=tmp_path)
+    monkeypatch.setattr(community_change, "changes", lambda *_: (_ for _ in ()).throw(RegistryError("no")))
+    with pytest.raises(RegistryError):
+        community_change.movements(*pair, out=tmp_path / "changes.parquet")
+    assert list(tmp_path.glob("changes*")) == []
+
+
+def test_damage_within_the_features_is_told(two):
+    after = open_snapshot(two)
+    before = open_earlier(two, after)
+    with (before.folder / "features.arrow").open("r+b") as file:
+        file.seek(200)
+        file.write(b"\xff" * ((before.folder / "features.arrow").stat().st_size * 3 // 4 - 200))
+    for tell in (lambda: change(before, after, "user0001"), lambda: community_change.movements(before, after)):
+        with pytest.raises(SnapshotError, match=r"damaged: .*features\.arrow"):
+            tell()
+
+
+@pytest.fixture
+def shown(two, monkeypatch, capsys):
+    """Run `clout change` and return what it prints and says."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["clout", "change", *words, "--home", str(two.folder)])
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        return ended.value.code, *capsys.readouterr()
+
+    return run
+
+
+def test_one_users_change_on_the_terminal(shown, pair):
+    code, out, said = shown("user0001")
+    assert code == 0
+    told = change(*pair, "user0001")
+    found = re.findall(r"^(\w.*?)\s{2,}([+-]?\d+\.\d\d)\s*$", out, flags=re.MULTILINE)
+    shown_points = {title: float(points) for title, points in found}
+    assert shown_points["Score as of 2017-07-02"] == pytest.approx(told.before.score, abs=0.006)
+    assert shown_points["What the person did"] == pytest.approx(told.parts["own"], abs=0.006)
+    assert shown_points["How others responded"] == pytest.approx(told.parts["others"], abs=0.006)
+    assert shown_points["A new model"] == pytest.approx(told.parts["model"], abs=0.006)
+    assert shown_points["A new scale"] == pytest.approx(told.parts["scale"], abs=0.006)
+    assert "model version 2 -> 3" in said
+    assert "Up: " in said or "Down: " in said
+
+
+def test_one_users_change_as_json(shown, pair):
+    code, out, _ = shown("user0001", "--from", "2017-07-02", "--to", "2017-07-30", "--json")
+    assert code == 0
+    assert json.loads(out) == json.loads(json.dumps(asdict(change(*pair, "user0001"))))
+
+
+def test_too_little_evidence_shows_no_number(shown):
+    code, out, said = shown("user0003")
+    assert (code, out) == (0, "")
+    assert "No change of user0003's score can be told from 2017-07-02 to 2017-07-30. As of 2017-07-30: Too" in said
+
+
+def test_a_community_on_the_terminal(shown, tmp_path):
+    code, out, said = shown("--top", "3", "--out", str(tmp_path / "all.parquet"))
+    assert code == 0
+    assert len(pd.read_parquet(tmp_path / "all.parquet")) == 307
+    assert "Who moved most" in out
+    assert "-1 to +1" in out
+    assert "% moved by more than 5 points" in said
+    assert re.search(r"307 users have a score at both instants \(\d+ of them with too little evidence", said)
+    assert "1 only at the first, 1 only at the second" in said
+    told = json.loads(shown("--top", "3", "--json")[1])
+    assert (len(told["largest"]), told["users"]) == (3, 307)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nobody"], "error: 'nobody' is none of the 308 users of the snapshot as of 2017-07-30"),
+        ([ONLY_AFTER], f"error: '{ONLY_AFTER}' has a score of the scope 'all' as of 2017-07-30T00:00:00Z and none"),
+        (["user0001", "--from", "2016-01-01"], "error: no snapshot as of 2016-01-01T00:00:00Z; there are: 2017-07-30"),
+        (["user0001", "--to", "2016-01-01"], "error: no snapshot as of 2016-01-01T00:00:00Z; there are: 2017-07-30"),
+        (["user0001", "--from", "2017-07-30", "--to", "2017-07-02"], "error: a change goes from the earlier instant"),
+        (["--to", "2017-07-02"], "error: no snapshot stands before 2017-07-02T00:00:00Z, where there is that of versi"),
+        (["--from", "yesterday"], "error: "),
+        (["user0001", "--out", "x.parquet"], "--out is of a whole community: leave out the user"),
+    ],
+)
+def test_what_cannot_be_told(shown, words, message):
+    code, out, said = shown(*words)
+    assert (code, out) == (2, "")
+    assert message in " ".join(said.replace("│", " ").split())
+
+
+@pytest.fixture
+def client(two, monkeypatch, bundle):
+    monkeypatch.setattr(state, "required_champion", lambda *_: (bundle, "3"))
+    monkeypatch.setattr(state, "report", lambda *_: None)
+    return TestClient(application.create_app(two), raise_server_exceptions=False)
+
+
+def test_the_service_tells_a_change(client, pair):
+    told = json.loads(json.dumps(asdict(change(*pair, "a/b"))))
+    for query in ("", "?from=2017-07-02", "?from=2017-07-02T02:00:00%2B02:00&to=2017-07-30", "?to=2017-07-30"):
+        answer = client.get(f"/v1/users/a%2Fb/change{query}")
+        assert answer.status_code == 200, answer.text
+        assert answer.json() == told
+    assert client.get("/v1/users/user0002/change?scope=topic:birds").json()["scope"] == "topic:birds"
+    thin = client.get("/v1/users/user0003/change").json()
+    assert (thin["status"], thin["reasons"]) == ("insufficient_evidence", [])
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "kind"),
+    [
+        ("nobody/change", 404, "unknown-user"),
+        (f"{ONLY_BEFORE}/change", 404, "unknown-user"),
+        ("user0001/change?from=2016-01-01", 404, "absent-snapshot"),
+        ("user0001/change?to=2016-01-01", 404, "absent-snapshot"),
+        ("user0001/change?to=2017-07-02", 404, "absent-snapshot"),
+        ("user0001/change?from=2017-08-30", 422, "no-instant"),
+        ("user0001/change?from=yesterday", 422, "no-instant"),
+        ("user0001/change?to=", 422, "no-instant"),
+    ],
+)
+def test_what_the_service_cannot_tell(client, asked, status, kind):
+    answer = client.get(f"/v1/users/{asked}")
+    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:clout:problem:{kind}")
+
+
+def test_the_route_is_documented(client):
+    route = client.get("/openapi.json").json()["paths"]["/v1/users/{user}/change"]["get"]
+    assert {given["name"] for given in route["parameters"]} == {"user", "from", "to", "scope", "Clout-Purpose"}
+    assert {"200", "404", "422", "503"} <= set(route["responses"])

@@ -1,0 +1,272 @@
+"""A user's history: every kept instant once, oldest first, read without opening a snapshot."""
+
+import json
+import shutil
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from fastapi.testclient import TestClient
+
+from features.errors import AsOfError, SnapshotError, UnknownUserError
+from serving import app as application
+from serving.cli import main
+from serving.cli.score_tables import history_table
+from serving.review import history as module
+from serving.review.history import History, Point, history
+from serving.snapshots import layout
+from serving.snapshots.repository import AbsentSnapshotError, list_snapshots, open_snapshot, write_snapshot
+from training.home import Home
+
+NEWEST = datetime(2017, 7, 30, tzinfo=UTC)
+OLDER, OLDEST = NEWEST - timedelta(days=28), NEWEST - timedelta(days=56)
+INSTANTS = ["2017-06-04T00:00:00Z", "2017-07-02T00:00:00Z", "2017-07-30T00:00:00Z"]
+
+
+@pytest.fixture
+def kept(home, bundle, scores, rows):
+    """Keep three instants, the oldest by versions 1 and 2; user0007 is not in the middle one."""
+    moved = scores.assign(score=(scores["score"] / 2).round(3))
+    for as_of, version, of in [(OLDEST, "1", scores), (OLDEST, "2", moved), (OLDER, "2", moved)]:
+        there = (of["user"] != "user0007") | (as_of != OLDER)
+        write_snapshot(
+            home,
+            as_of,
+            bundle,
+            version,
+            of[there].assign(model_version=version),
+            rows[(rows["user"] != "user0007") | (as_of != OLDER)],
+        )
+    return home
+
+
+@pytest.fixture
+def client(kept, champion):
+    return TestClient(application.create_app(kept), raise_server_exceptions=False)
+
+
+def problem(answer, status, kind):
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+    assert answer.json()["type"] == f"urn:clout:problem:{kind}"
+    return answer.json()["detail"]
+
+
+@pytest.mark.parametrize("user", ["user0001", "a/b", "..", "'; --", "ünï/çødé 🙂"])
+def test_every_point_is_what_its_snapshot_says(kept, user):
+    told = history(kept, user)
+    assert [point.as_of for point in told.points] == INSTANTS
+    assert [point.model_version for point in told.points] == ["2", "2", "3"]
+    for point, as_of in zip(told.points, (OLDEST, OLDER, NEWEST), strict=True):
+        assert {"user": user, "scope": "all"} | asdict(point) == open_snapshot(kept, as_of).score(user)
+    assert (told.absent, told.damaged, told.earlier) == ((), (), None)
+
+
+def test_a_scope_has_a_history_of_its_own(kept):
+    told = history(kept, "user0001", "topic:birds")
+    assert [point.score for point in told.points] == [
+        open_snapshot(kept, as_of).score("user0001", "topic:birds")["score"] for as_of in (OLDEST, OLDER, NEWEST)
+    ]
+
+
+def test_an_instant_without_the_user_is_told(kept):
+    told = history(kept, "user0007")
+    assert [point.as_of for point in told.points] == [INSTANTS[0], INSTANTS[2]]
+    assert told.absent == (INSTANTS[1],)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        (None, None, INSTANTS),
+        (OLDER, None, INSTANTS[1:]),
+        (None, OLDER, INSTANTS[:2]),
+        (OLDER, OLDER, INSTANTS[1:2]),
+        (OLDER + timedelta(microseconds=1), None, INSTANTS[2:]),
+        (None, OLDER - timedelta(microseconds=1), INSTANTS[:1]),
+    ],
+)
+def test_both_bounds_are_included(kept, start, end, expected):
+    assert [point.as_of for point in history(kept, "user0001", "all", start, end).points] == expected
+
+
+def test_bounds_that_hold_nothing(kept):
+    with pytest.raises(AsOfError, match="from 2017-07-30T00:00:00Z to 2017-07-02T00:00:00Z runs backwards"):
+        history(kept, "user0001", "all", NEWEST, OLDER)
+    with pytest.raises(
+        AbsentSnapshotError,
+        match="no snapshot from 2018-01-01T00:00:00Z; 3 there are, from 2017-06-04T00:00:00Z to 2017-07-30T00:00:00Z",
+    ):
+        history(kept, "user0001", "all", datetime(2018, 1, 1, tzinfo=UTC))
+
+
+def test_one_history_reads_so_many_snapshots_and_says_where_to_go_on(kept, monkeypatch):
+    monkeypatch.setattr(module, "MOST_SNAPSHOTS", 2)
+    told = history(kept, "user0001")
+    assert [point.as_of for point in told.points] == INSTANTS[1:]
+    assert told.earlier == INSTANTS[0]
+    rest = history(kept, "user0001", end=datetime.fromisoformat(told.earlier))
+    assert ([point.as_of for point in rest.points], rest.earlier) == (INSTANTS[:1], None)
+
+
+def test_nobody_knows_the_user(kept, tmp_path):
+    with pytest.raises(UnknownUserError, match="'nobody' has no score in the 3 snapshots from 2017-06-04T00:00:00Z"):
+        history(kept, "nobody")
+    with pytest.raises(UnknownUserError, match=r"'user0003' has no score of the scope 'topic:birds' in .*: all"):
+        history(kept, "user0003", "topic:birds")
+    with pytest.raises(UnknownUserError, match="in the one snapshot"):
+        history(kept, "user0007", "all", OLDER, OLDER)
+    with pytest.raises(SnapshotError, match="make one with 'clout score"):
+        history(Home(tmp_path / "empty"), "ann")
+
+
+def test_half_a_surrogate_pair_is_nobodys_id(home, bundle, scores, rows):
+    of = scores.replace({"user": {"user0000": "user?"}})
+    write_snapshot(home, OLDER, bundle, "3", of, rows.replace({"user": {"user0000": "user?"}}))
+    assert len(history(home, "user?").points) == 1
+    with pytest.raises(UnknownUserError):
+        history(home, "user\udcff")
+
+
+def test_a_damaged_snapshot_is_told_and_the_others_answer(kept, caplog):
+    newest, older, *_ = list_snapshots(kept)
+    (older / "scores.parquet").write_bytes(b"PAR1")
+    (newest / "snapshot.json").write_text("{}")
+    told = history(kept, "user0001")
+    assert ([point.as_of for point in told.points], told.damaged) == (INSTANTS[:1], (INSTANTS[1], INSTANTS[2]))
+    assert "scores.parquet cannot be read" in caplog.text
+    with pytest.raises(SnapshotError, match=r"the snapshot is damaged: .*scores\.parquet"):
+        history(kept, "nobody")
+
+
+def test_a_snapshot_that_is_cleared_away_meanwhile_is_none(kept, monkeypatch):
+    _, older, *_ = list_snapshots(kept)
+    listed = module.some_snapshots(kept)
+    shutil.rmtree(older)
+    monkeypatch.setattr(module, "some_snapshots", lambda _: listed)
+    told = history(kept, "user0001")
+    assert ([point.as_of for point in told.points], told.damaged) == ([INSTANTS[0], INSTANTS[2]], ())
+
+
+def test_neither_features_nor_models_are_opened(kept):
+    for folder in list_snapshots(kept):
+        (folder / "features.arrow").unlink()
+        shutil.rmtree(folder / "bundle")
+    assert len(history(kept, "user0001").points) == 3
+
+
+def test_a_user_is_found_in_whatever_row_group(tmp_path, scores, home):
+    (folder,) = list_snapshots(home)
+    many = scores.loc[np.repeat(0, 20_000)].assign(user=[f"id{k:05}" for k in range(20_000)])
+    many["score"] = np.arange(20_000) / 200
+    layout.write_table(many, folder / "scores.parquet")
+    assert pq.ParquetFile(folder / "scores.parquet").num_row_groups == 3
+    assert module._groups(pq.ParquetFile(folder / "scores.parquet"), "id08192") == [1]
+    for place in (0, 8191, 8192, 16_384, 19_999):
+        assert [point.score for point in history(home, f"id{place:05}").points] == [place / 200]
+
+
+def test_ids_too_long_for_the_ends_of_a_row_group_are_found(home, scores):
+    (folder,) = list_snapshots(home)
+    ids = sorted(f"{k}{'x' * 9000}" for k in range(3))
+    layout.write_table(scores.head(3).assign(user=ids, score=[1.0, 2.0, 3.0]), folder / "scores.parquet")
+    assert [history(home, user).points[0].score for user in ids] == [1.0, 2.0, 3.0]
+
+
+def test_the_route_answers_what_the_library_does(client, kept):
+    answer = client.get("/v1/users/a%2Fb/history?from=2017-07-02&to=2017-07-30T00:00:00%2B00:00")
+    assert answer.status_code == 200
+    expected = history(kept, "a/b", "all", OLDER, NEWEST)
+    assert json.loads(answer.text) == json.loads(json.dumps(asdict(expected)))
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "kind"),
+    [
+        ("nobody/history", 404, "unknown-user"),
+        ("user0003/history?scope=topic:birds", 404, "unknown-user"),
+        ("%27%3B%20DROP%20TABLE%20users%3B--/history", 404, "unknown-user"),
+        ("%00/history", 404, "unknown-user"),
+        ("%ff%fe/history", 404, "unknown-user"),
+        (f"{'x' * 7_000}/history", 404, "unknown-user"),
+        ("user0001/history?from=2018-01-01", 404, "absent-snapshot"),
+        ("user0001/history?from=2017-07-30&to=2017-07-02", 422, "no-instant"),
+        ("user0001/history?from=yesterday", 422, "no-instant"),
+        ("user0001/history?to=", 422, "no-instant"),
+    ],
+)
+def test_what_the_route_refuses(client, path, status, kind):
+    problem(client.get(f"/v1/users/{path}"), status, kind)
+
+
+def test_a_newer_snapshot_is_in_the_history_at_once(client, kept, bundle, scores, rows):
+    assert len(client.get("/v1/users/user0001/history").json()["points"]) == 3
+    later = NEWEST + timedelta(days=28)
+    write_snapshot(kept, later, bundle, "4", scores.assign(model_version="4"), rows)
+    points = client.get("/v1/users/user0001/history").json()["points"]
+    assert [(point["as_of"], point["model_version"]) for point in points[-2:]] == [
+        ("2017-07-30T00:00:00Z", "3"),
+        ("2017-08-27T00:00:00Z", "4"),
+    ]
+
+
+@pytest.fixture
+def shown(kept, monkeypatch, capsys):
+    def show(*words):
+        monkeypatch.setattr(sys, "argv", ["clout", "history", *words, "--home", str(kept.folder)])
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        told = capsys.readouterr()
+        return ended.value.code, told.out, " ".join(told.err.split())
+
+    return show
+
+
+def test_a_history_on_the_terminal(shown, kept):
+    code, out, said = shown("user0001")
+    assert code == 0
+    rows = [line for line in out.splitlines() if "2017-" in line]
+    oldest, older, newest = history(kept, "user0001").points
+    assert "3 of 3 snapshots" in out
+    assert [(rows[0].count("new"), rows[1].count("new"), rows[2].count("3 (new)"))] == [(0, 0, 1)]
+    for row, point in zip(rows, (oldest, older, newest), strict=True):
+        assert f" {point.score:.1f} " in row
+        assert f" {point.low} to {point.high} " in row
+    assert "+0.0" in rows[1]
+    assert f"{newest.score - older.score:+.1f}" in rows[2]
+    assert "clout change tells how far" in said
+    assert json.loads(shown("user0001", "--json")[1]) == json.loads(json.dumps(asdict(history(kept, "user0001"))))
+
+
+def test_what_is_not_there_is_said(shown, kept, monkeypatch):
+    assert "No score as of 2017-07-02." in shown("user0007")[2]
+    assert "too little known" in shown("user0003", "--from", "2017-07-30")[1]
+    monkeypatch.setattr(module, "MOST_SNAPSHOTS", 2)
+    (list_snapshots(kept)[0] / "scores.parquet").write_bytes(b"")
+    _, out, said = shown("user0001")
+    assert "1 of 2 snapshots" in out
+    assert "clout history --to 2017-06-04T00:00:00Z" in said
+    assert "left out as damaged: 2017-07-30." in said
+
+
+def test_ids_are_no_markup(capsys):
+    point = Point("2017-07-30T00:00:00Z", "3", 28, 50.0, 1.0, 1, 2, 3.0, 4.0, "some", "scored")
+    history_table(History("[/b][red]x", "topic:[/i]", (point,), (), (), None))
+    assert "The scores of [/b][red]x, scope topic:[/i]: 1 of 1 snapshot" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nobody"], "error: 'nobody' has no score in the 3 snapshots"),
+        (["user0001", "--from", "2018-01-01"], "error: no snapshot from 2018-01-01T00:00:00Z"),
+        (["user0001", "--from", "2017-07-30", "--to", "2017-07-02"], "runs backwards"),
+        (["user0001", "--to", "x"], "error: 'x' is no instant"),
+    ],
+)
+def test_what_the_command_refuses(shown, words, message):
+    code, out, said = shown(*words)
+    assert (code, out) == (2, "")
+    assert message in said

@@ -1,0 +1,291 @@
+"""What would change a score, from a snapshot: the command, the route, and what cannot be answered."""
+
+import json
+import shutil
+import sys
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from fastapi.testclient import TestClient
+
+from features.catalogue import CATALOGUE
+from serving import app as application
+from serving.cli import main
+from serving.review.what_if import ASSOCIATION, WhatIfError, settings
+from serving.runtime import state
+from serving.scoring import score_rows
+from serving.snapshots.feature_rows import write_rows
+from serving.snapshots.layout import in_order, seal
+from serving.snapshots.peers import SHOWN, Shown
+from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
+from training.config import Config, Model
+from training.dataset.panel import Split
+from training.explanation import inactivity
+from training.fit import fit
+from training.home import Home
+from training.model.feature_row import person_of
+
+AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
+
+
+def as_can_be(rows):
+    """Give the people of the other tests absence and repetition as they can be, and some acts."""
+    away, repeating = rows["days_absent"] * 10, {"repetitions_90d": np.arange(len(rows)) % 4 * 2.0, "created_90d": 8.0}
+    acts = rows["acts_365d"].where(rows["user"] == "user0003", 30.0)
+    return rows.assign(days_absent=away, days_since_last_act=away + 56, acts_365d=acts, **repeating)
+
+
+@pytest.fixture(scope="module")
+def rows(rows):
+    return as_can_be(rows)
+
+
+@pytest.fixture(scope="module")
+def bundle(rows):
+    """A model of people whose audience suffers from absence and repetition."""
+    cutoffs = [AS_OF - timedelta(days=28 * k) for k in (3, 2, 1)]
+    frames = []
+    for seed, cutoff in enumerate(cutoffs):
+        pull = rows["credible_pace_28d"] * np.exp(-rows["days_absent"] / 40) * (1 - rows["repetitions_90d"] / 8)
+        frames.append(rows.assign(as_of=pd.Timestamp(cutoff), audience=np.random.default_rng(seed).poisson(9 * pull)))
+    return fit(pd.concat(frames, ignore_index=True), Split(tuple(cutoffs)), Config(model=Model(trees=40, depth=3)))
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory, bundle, rows):
+    home = Home(tmp_path_factory.mktemp("kept"))
+    write_snapshot(home, AS_OF, bundle, "3", score_rows(bundle, "3", rows), rows)
+    return home
+
+
+@pytest.fixture
+def home(tmp_path, kept):
+    return Home(shutil.copytree(kept.folder, tmp_path / "home"))
+
+
+@pytest.fixture
+def client(home, monkeypatch, bundle):
+    monkeypatch.setattr(state, "required_champion", lambda *_: (bundle, "3"))
+    monkeypatch.setattr(state, "report", lambda *_: None)
+    return TestClient(application.create_app(home), raise_server_exceptions=False)
+
+
+@pytest.fixture
+def shown(home, monkeypatch, capsys):
+    """Run `clout what-if` and return its exit code, what it prints and says."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["clout", "what-if", *words, "--home", str(home.folder)])
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        code, (out, said) = ended.value.code, capsys.readouterr()
+        return code, " ".join(out.split()), " ".join(said.split())
+
+    return run
+
+
+def another_catalogue(home, rows):
+    """Let the snapshot be of a catalogue that defined absence otherwise and had no repetition."""
+    (folder,) = list_snapshots(home)
+    (folder / "features.arrow").unlink()  # it may be mapped
+    write_rows(in_order(rows).drop(columns="repetitions_90d"), folder / "features.arrow")
+    file = folder / "bundle" / "bundle.json"
+    told = json.loads(file.read_text())
+    told["features"]["days_absent"] = "0" * 12
+    file.write_text(json.dumps(told))
+    seal(folder)
+
+
+class TestShown:
+    @pytest.fixture
+    def people(self):
+        """Bands by engagers: 3 and 6 are band 2, none is band 0."""
+        told = {"scope": ["all"] * 4 + ["topic:x"], "engagers_365d": [3.0, 6.0, 5.0, np.nan, 3.0]}
+        others = {name: [1.0, 2.0, np.nan, 8.0, 9.0] for name in SHOWN[2:]}
+        away = {"days_since_last_act": [30.0, 40.0, 3.0, np.nan, 3.0], "days_absent": [2.0, 12.0, 0.0, 0.0, 0.0]}
+        return pd.DataFrame(told | others | away)[SHOWN]
+
+    def test_each_is_shown_their_own_peers(self, people):
+        found = Shown(people).of("all", person_of(people.iloc[[1]]))
+        assert found.people == 3
+        assert (found.values["credible_engagers_28d"][0], found.values["credible_engagers_28d"][-1]) == (1.0, 2.0)
+        assert (
+            Shown(people).of("all", person_of(people.iloc[[3]])).values["credible_engagers_28d"].tolist() == [8.0] * 101
+        )
+        assert "days_since_last_act" not in Shown(people).of("all", person_of(people.iloc[[3]])).values
+
+    def test_the_allowance_is_that_of_whoever_is_absent(self, people):
+        assert Shown(people).of("all", person_of(people.iloc[[0]])).allowance == 28
+        assert Shown(people).of("topic:x", person_of(people.iloc[[4]])).allowance == 56
+
+    def test_the_allowance_where_only_who_never_acted_is_absent(self, people):
+        never = people.iloc[[3]].assign(days_absent=10.0, account_age_days=50.0)
+        assert Shown(never).of("all", person_of(never)).allowance == 40
+
+    def test_as_the_snapshot_has_it(self, home, rows):
+        snapshot = open_snapshot(home)
+        found = snapshot.shown.of("topic:birds", snapshot.person("user0001", "topic:birds"))
+        assert found.people in (1, 2)
+        everybody = rows[rows["scope"] == "all"]
+        of_all = [snapshot.shown.of("all", person_of(everybody.iloc[[k]])) for k in range(len(everybody))]
+        assert max(float(peers.values["days_absent"][-1]) for peers in of_all) == everybody["days_absent"].max()
+
+
+class TestSettings:
+    def test_read(self):
+        assert settings(["days_absent=0", " repetitions_90d =1.5e1"]) == {
+            "days_absent": 0.0,
+            "repetitions_90d": 15.0,
+        }
+        assert settings([]) == {}
+
+    @pytest.mark.parametrize(
+        "given", ["days_absent", "=3", "days_absent=", "days_absent=x", "days_absent=nan", "a=1=2"]
+    )
+    def test_no_change(self, given):
+        with pytest.raises(WhatIfError, match="is no change; expected feature=value, such as days_absent=0"):
+            settings([given])
+
+    def test_twice(self):
+        with pytest.raises(WhatIfError, match="days_absent is set twice"):
+            settings(["days_absent=1", "days_absent=2"])
+
+
+class TestRoute:
+    def test_proposals(self, client, home):
+        found = [client.get(f"/v1/users/user{k:04}/what-if") for k in range(10, 40)]
+        told = [answer.json() for answer in found if answer.status_code == 200]
+        assert len(told) > 20
+        assert any(each["in_own_hands"] for each in told)
+        for each in told:
+            assert each["association"] == ASSOCIATION
+            assert each["asked"] is None
+            assert each["score"] == open_snapshot(home).score(each["user"])["score"]
+            for outcome in each["in_own_hands"]:
+                assert outcome["gain"] >= 0.5
+                assert outcome["low"] <= outcome["high"]
+                assert not any(c["outside"] for c in outcome["changes"] if CATALOGUE[c["feature"]].direction != "none")
+
+    def test_a_change(self, client, bundle, rows):
+        answer = client.get("/v1/users/user0001/what-if?set=days_absent=900&set=seniority_days=3")
+        found = answer.json()
+        row = rows[(rows["user"] == "user0001") & (rows["scope"] == "all")]
+        score = bundle.predict(row.assign(days_absent=900.0, seniority_days=3.0))["score"].iloc[0]
+        assert found["asked"]["score"] == pytest.approx(score)
+        assert not found["asked"]["in_own_hands"]
+        assert any("Outside what peers show" in note and "days_absent 900" in note for note in found["notes"])
+        assert any("Not in the person's own hands: seniority_days" in note for note in found["notes"])
+
+    def test_stopping(self, client, home):
+        found = client.get("/v1/users/user0001/what-if?away_days=14").json()
+        person = open_snapshot(home).person("user0001")
+        (since,) = [each for each in found["asked"]["changes"] if each["feature"] == "days_since_last_act"]
+        assert since["after"] == person["days_since_last_act"] + 14
+        assert "Others are taken to respond as much as before" in found["notes"][0]
+        assert found["away_days"] == 14
+        assert found["asked"]["in_own_hands"]
+
+    @pytest.mark.parametrize(
+        ("place", "status", "kind", "message"),
+        [
+            ("nobody/what-if", 404, "unknown-user", "'nobody' is none of the 309 users"),
+            ("user0003/what-if?scope=topic:birds", 404, "unknown-user", "scopes there: all"),
+            ("user0001/what-if?as_of=2016-01-01", 404, "absent-snapshot", "there are: 2017-07-30"),
+            ("user0003/what-if", 422, "insufficient-evidence", "engagements received: 0; it takes 3 of both"),
+            ("user0003/what-if?away_days=14", 422, "insufficient-evidence", "has no score, so nothing can be said"),
+            ("user0001/what-if?set=followers=3", 422, "no-such-change", "followers is shown and moves no score"),
+            ("user0001/what-if?set=x", 422, "no-such-change", "'x' is no change; expected feature=value"),
+            ("user0001/what-if?away_days=999", 422, "no-such-change", "expected 1 to 365"),
+            ("user0001/what-if?away_days=soon", 422, "invalid-request", "query.away_days"),
+        ],
+    )
+    def test_what_cannot_be_answered(self, client, place, status, kind, message):
+        answer = client.get(f"/v1/users/{place}")
+        found = answer.json()
+        assert (answer.status_code, found["type"]) == (status, f"urn:clout:problem:{kind}")
+        assert message in found["detail"]
+
+    def test_another_catalogue(self, client, home, rows):
+        another_catalogue(home, rows)
+        client.app.state.watcher.look()
+        answer = client.get("/v1/users/user0001/what-if")
+        assert (answer.status_code, answer.json()["type"]) == (422, "urn:clout:problem:unfit-features")
+        assert "defined otherwise here: days_absent" in answer.json()["detail"]
+
+
+class TestCommand:
+    def test_proposals(self, shown):
+        code, out, said = shown("user0011")
+        assert code == 0
+        assert "What would change the score of user0011, as of 2017-07-30" in out
+        assert ASSOCIATION in said
+        assert "90% interval" in said
+
+    def test_json_is_what_the_api_says(self, home, client, monkeypatch, capsys):
+        words = ["clout", "what-if", "user0001", "--set", "days_absent=0", "--json", "--home", str(home.folder)]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit):
+            main.main()
+        assert json.loads(capsys.readouterr().out) == client.get("/v1/users/user0001/what-if?set=days_absent=0").json()
+
+    def test_a_change_shows_its_parts(self, shown):
+        code, out, _ = shown("user0001", "--set", "credible_pace_28d=90")
+        assert code == 0
+        assert "(in others' hands)" in out
+        assert "of it:" in out
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (["nobody"], "error: 'nobody' is none of the 309 users"),
+            (
+                ["user0001", "--as-of", "2016-01-01"],
+                "error: no snapshot as of 2016-01-01T00:00:00Z; there are: 2017-07-30",
+            ),
+            (
+                ["user0003"],
+                "error: 'user0003' has no score, so nothing can be said about what would change it. Too little",
+            ),
+            (["user0001", "--set", "days_absent"], "error: 'days_absent' is no change"),
+            (["user0001", "--away-days", "0"], "error: stopping for 0 days cannot be answered"),
+            (["user0001", "--events", "e.parquet"], "--events goes with --away-days"),
+        ],
+    )
+    def test_what_cannot_be_answered(self, shown, words, message):
+        code, out, said = shown(*words)
+        assert (code, out) == (2, "")
+        assert message in said.replace("│ ", "")
+
+    def test_the_events_are_asked_for_what_new_pieces_drew(self, home, shown, monkeypatch, tmp_path):
+        asked = []
+
+        def drawn(events, *others):
+            asked.append((events.count().execute(), *others))
+            return {"credible_engagers_7d": 0.0}
+
+        monkeypatch.setattr(inactivity, "drawn_no_more", drawn)
+        times = pd.to_datetime(["2017-07-01", "2017-07-02"], utc=True)
+        events = pd.DataFrame({"time": times, "actor": ["a", "b"], "verb": "like", "target": ["b", "a"]})
+        events.to_parquet(tmp_path / "e.parquet", index=False)
+        code, out, said = shown("user0001", "--away-days", "7", "--events", str(tmp_path / "e.parquet"))
+        assert code == 0
+        (found,) = asked
+        assert found[:5] == (2, "user0001", "all", AS_OF, 7)
+        assert found[5] == pytest.approx(open_snapshot(home).person("user0001"), rel=0, abs=0, nan_ok=True)
+        assert "7 days of doing nothing." in out
+        assert "Others are taken to do in these days what they did in as many before" in said
+
+    def test_another_catalogue(self, shown, home, rows):
+        another_catalogue(home, rows)
+        code, out, said = shown("user0001")
+        assert (code, out) == (2, "")
+        assert "error: the model was trained on another catalogue of features" in said
+
+    def test_no_snapshot(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr(sys, "argv", ["clout", "what-if", "ann", "--home", str(tmp_path)])
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        assert ended.value.code == 2
+        assert "make one with 'clout score EVENTS" in capsys.readouterr().err

@@ -1,0 +1,167 @@
+"""The kept champion: a service starts with what it last loaded, says so, and asks the registry once it answers."""
+
+import json
+import time
+
+import pytest
+from fastapi.testclient import TestClient
+
+from serving.app import create_app
+from serving.privacy import deletion
+from serving.runtime import state, watcher
+from serving.runtime.champion_cache import TOLD, keep, kept
+from serving.runtime.state import Champion
+from training.home import Home
+from training.registry.model_registry import RegistryError
+
+PATIENCE = 60
+ROW = {"rows": [{"credible_pace_28d": 3}]}
+
+
+@pytest.fixture
+def held(bundle):
+    return Champion(bundle, "7", {"auc": {"all": 0.8}})
+
+
+@pytest.fixture
+def empty(tmp_path):
+    folder = tmp_path / "a home"
+    folder.mkdir()
+    return Home(folder)
+
+
+@pytest.fixture
+def away(monkeypatch):
+    """The registry is away until it is told to come back with a champion."""
+    there = []
+
+    def answers():
+        if not there:
+            raise RegistryError("the registry did not answer")
+        return there[0]
+
+    monkeypatch.setattr(watcher, "champion_version", lambda _: answers()[1])
+    monkeypatch.setattr(state, "required_champion", lambda _: answers())
+    monkeypatch.setattr(state, "report", lambda *_: None)
+    return there
+
+
+def until(client, holds):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        found = client.get("/ready")
+        if holds(found):
+            return found.json()
+        time.sleep(0.01)
+    raise AssertionError(f"it did not come to that: {found.json()}")
+
+
+def test_what_is_kept_is_what_was_loaded(empty, held):
+    assert kept(empty) is None
+    keep(empty, held)
+    found = kept(empty)
+    assert (found.version, found.figures) == ("7", {"auc": {"all": 0.8}})
+    assert found.bundle == held.bundle
+    assert [place.name for place in empty.folder.iterdir()] == ["champion"]
+    keep(empty, Champion(held.bundle, "8", None))
+    assert kept(empty) == Champion(held.bundle, "8", None)
+
+
+def test_a_home_that_is_not_there_is_not_made(tmp_path, held, caplog):
+    keep(Home(tmp_path / "absent"), held)
+    assert not (tmp_path / "absent").exists()
+    assert "not kept for the next start, which has to wait for the registry" in caplog.text
+
+
+def test_of_another_registry_it_is_nobody_s(empty, held):
+    keep(empty, held)
+    assert kept(Home(empty.folder, "http://registry:5000")) is None
+
+
+def test_no_password_of_a_registry_is_written_down(empty, held):
+    home = Home(empty.folder, "https://me:secret@registry")
+    keep(home, held)
+    assert kept(home) == held
+    assert not any(b"secret" in file.read_bytes() for file in home.champion.iterdir())
+
+
+def changed(folder):
+    told = json.loads((folder / TOLD).read_text())
+    del told["version"]
+    (folder / TOLD).write_text(json.dumps(told))
+
+
+DAMAGES = {
+    "cut off": lambda folder: (folder / "booster.txt").write_text("tree"),
+    "absent": lambda folder: (folder / "bundle.json").unlink(),
+    "no JSON": lambda folder: (folder / TOLD).write_text("{"),
+    "no object": lambda folder: (folder / TOLD).write_text("[]"),
+    "without a version": changed,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_what_is_damaged_is_told_and_not_used(empty, held, damage, caplog):
+    keep(empty, held)
+    damage(empty.champion)
+    assert kept(empty) is None
+    assert "The champion that was kept cannot be used" in caplog.text
+
+
+def test_a_service_starts_while_the_registry_is_away(home, held, away):
+    keep(home, held)
+    with TestClient(create_app(home, refresh=0.05)) as client:
+        assert client.get("/ready").status_code == 200
+        assert client.post("/v1/scores", json=ROW).json()["model_version"] == "7"
+        found = until(client, lambda found: "did not answer" in str(found.json()["stale"]))
+        assert (set(found["stale"]), found["model_version"]) == ({"champion"}, "7")
+        away.append((held.bundle, "9"))
+        assert until(client, lambda found: not found.json()["stale"])["model_version"] == "9"
+        assert client.post("/v1/scores", json=ROW).json()["model_version"] == "9"
+    assert kept(home).version == "9"
+
+
+def test_the_registry_is_asked_at_once_and_what_it_says_counts(home, held, away):
+    keep(home, held)
+    away.append((held.bundle, "9"))
+    app = create_app(home, refresh=3600)
+    told = app.state.service.stale["champion"].detail
+    assert told == "version 7 is what was last loaded; the registry was not asked for another yet."
+    assert app.state.service.champion.version == "7"
+    with TestClient(app) as client:
+        assert until(client, lambda found: not found.json()["stale"])["model_version"] == "9"
+
+
+def test_without_one_the_registry_is_waited_for_and_it_is_kept(home, held, away):
+    away.append((held.bundle, "9"))
+    app = create_app(home, refresh=3600)
+    assert (app.state.service.champion.version, app.state.service.stale) == ("9", {})
+    assert kept(home) is None  # nothing is written before the service runs
+    with TestClient(app) as client:
+        until(client, lambda _: kept(home) is not None)
+    assert kept(home).version == "9"
+
+
+def test_what_is_kept_already_is_not_written_again(home, held, away):
+    keep(home, Champion(held.bundle, "7", None))
+    written = home.champion.stat().st_ino
+    away.append((held.bundle, "7"))
+    with TestClient(create_app(home, refresh=0.05)) as client:
+        until(client, lambda found: not found.json()["stale"])
+    time.sleep(0.2)  # whatever the watcher had begun is over
+    assert home.champion.stat().st_ino == written
+
+
+def test_a_disk_that_refuses_costs_no_request(home, held, away, caplog):
+    away.append((held.bundle, "9"))
+    home.champion.write_text("a file in its place")
+    with TestClient(create_app(home, refresh=0.05)) as client:
+        assert until(client, lambda _: "The champion is not kept" in caplog.text)["stale"] == {}
+    assert home.champion.read_text() == "a file in its place"
+
+
+def test_a_deletion_leaves_none(home, held):
+    keep(home, held)
+    deletion.ask(home, "user0001")
+    deletion.carry_out(home)
+    assert not home.champion.exists()

@@ -1,0 +1,411 @@
+"""A newer snapshot or another champion is taken up while requests go on; what cannot be loaded leaves the last one."""
+
+import gc
+import math
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from features.catalogue import CATALOGUE
+from features.errors import CloutError, RegistryError, SnapshotError
+from features.feature_table import KEYS
+from serving.app import create_app
+from serving.runtime import refreshable, state, watcher
+from serving.runtime.refreshable import Watched
+from serving.scoring import score_rows
+from serving.snapshots import repository as snapshots
+from serving.snapshots.layout import told
+from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
+from training.home import Home
+from training.registry.model_registry import promote, register
+
+PATIENCE = 60
+AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
+LATER = AS_OF + timedelta(days=28)
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from serving.snapshots.layout import written_aside
+with written_aside(Path(sys.argv[1])) as folder:
+    folder.mkdir()
+    (folder / "scores.parquet").write_bytes(b"PAR1")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def client(home):
+    return TestClient(create_app(home), raise_server_exceptions=False)
+
+
+@pytest.fixture
+def publish(home, bundle, rows):
+    """Publish a snapshot of the same people, among whom the features are dealt out anew."""
+
+    def publish(as_of, version="3", seed=5):
+        order = np.random.default_rng(seed).permutation(len(rows))
+        dealt = rows[KEYS].join(rows[CATALOGUE.names].take(order).set_axis(rows.index))
+        return write_snapshot(home, as_of, bundle, version, score_rows(bundle, version, dealt), dealt)
+
+    return publish
+
+
+def look(client):
+    client.app.state.watcher.look()
+
+
+def ready(client):
+    answer = client.get("/ready")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def stale(client):
+    """What the service says cannot be renewed, ready or not."""
+    return {name: stale.detail for name, stale in client.app.state.service.stale.items()}
+
+
+def scored_as_of(client):
+    answer = client.get("/v1/users/user0001/score")
+    assert answer.status_code == 200, answer.text
+    return answer.json()["as_of"]
+
+
+class Asking:
+    """Threads that ask without a pause, and what they were answered, each thread's in order."""
+
+    REQUESTS = (
+        ("GET", "/v1/users/user0001/score", None),
+        ("GET", "/v1/users/user0001/explanation", None),
+        ("POST", "/v1/scores", {"ids": ["user0001"]}),
+    )
+
+    def __init__(self, client):
+        self.client, self.stop, self.answers = client, threading.Event(), []
+
+    def ask(self, method, path, body):
+        answers = []
+        self.answers.append(answers)
+        while not self.stop.is_set():
+            answers.append(self.client.request(method, path, json=body))
+
+    def until_each_has_seen(self, as_of):
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            if all(answers and answers[-1].json().get("as_of") == as_of for answers in self.answers):
+                return
+            time.sleep(0.01)
+        raise AssertionError(f"not everybody was answered as of {as_of} within {PATIENCE} s")
+
+
+def test_newer_snapshots_are_taken_up_and_no_request_fails(home, publish):
+    app = create_app(home, refresh=0.05)
+    with TestClient(app, raise_server_exceptions=False) as client, ThreadPoolExecutor() as pool:
+        asking = Asking(client)
+        try:
+            running = [pool.submit(asking.ask, *request) for request in asking.REQUESTS]
+            for k in (1, 2, 3):
+                publish(AS_OF + timedelta(days=k), version=str(3 + k), seed=10 + k)
+                asking.until_each_has_seen(told(AS_OF + timedelta(days=k)))
+        finally:
+            asking.stop.set()
+        for each in running:
+            each.result()
+    expected = {
+        told(AS_OF + timedelta(days=k)): open_snapshot(home, AS_OF + timedelta(days=k)).score("user0001")
+        for k in range(4)
+    }
+    for answers in asking.answers:
+        assert {answer.status_code for answer in answers} == {200}
+        found = [answer.json() for answer in answers]
+        assert [each["as_of"] for each in found] == sorted(each["as_of"] for each in found)
+        for each in found:
+            of_one_state = expected[each["as_of"]]
+            held = each["scores"][0] if "scores" in each else each
+            assert {key: held[key] for key in ("model_version", "score")} == {
+                key: of_one_state[key] for key in ("model_version", "score")
+            }
+            if "lines" in each:
+                total = each["base"] + sum(line["points"] for line in each["lines"])
+                assert total == pytest.approx(each["unclipped"], abs=1e-6)
+                assert each["score"] == pytest.approx(min(max(total, 0), 100), abs=1e-6)
+
+
+def test_the_watcher_ends_with_the_application(home):
+    with TestClient(create_app(home, refresh=0.01)):
+        assert "watcher" in {thread.name for thread in threading.enumerate()}
+    assert "watcher" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_what_is_missing_at_the_start_appears_when_it_comes(home, publish):
+    shutil.rmtree(home.snapshots)
+    client = TestClient(create_app(home), raise_server_exceptions=False)
+    assert set(client.get("/ready").json()["missing"]) == {"champion", "snapshot"}
+    look(client)
+    assert client.get("/v1/users/user0001/score").status_code == 503
+    publish(AS_OF)
+    look(client)
+    assert scored_as_of(client) == told(AS_OF)
+    assert set(client.get("/ready").json()["missing"]) == {"champion"}
+
+
+def test_nothing_is_opened_while_nothing_changed(client, monkeypatch):
+    before = client.app.state.service
+    monkeypatch.setattr(state, "open_snapshot", lambda *_: pytest.fail("opened again"))
+    look(client)
+    look(client)
+    assert client.app.state.service is before
+
+
+def test_one_that_was_replaced_under_its_name_is_taken_up(client, home, publish):
+    before = client.get("/v1/users/user0001/score").json()["score"]
+    publish(AS_OF, seed=99)
+    look(client)
+    after = client.get("/v1/users/user0001/score").json()["score"]
+    assert after == open_snapshot(home).score("user0001")["score"] != before
+
+
+def test_a_later_model_of_the_same_instant_is_taken_up(client, publish):
+    publish(AS_OF, version="10")
+    look(client)
+    assert client.get("/v1/users/user0001/score").json()["model_version"] == "10"
+
+
+def test_one_that_was_taken_away_gives_way_to_the_one_before_it(client, tmp_path, publish):
+    newer = publish(LATER)
+    look(client)
+    assert scored_as_of(client) == told(LATER)
+    newer.rename(tmp_path / "away")
+    look(client)
+    assert scored_as_of(client) == told(AS_OF)
+    assert stale(client) == {}
+
+
+@pytest.mark.parametrize(
+    "file", ["scores.parquet", "features.arrow", "typical.parquet", "snapshot.json", "bundle/booster.txt", "bundle"]
+)
+def test_a_damaged_newer_snapshot_leaves_the_older_answering(registered, file, publish):
+    _, client = registered
+    newer = publish(LATER)
+    damage(newer / file)
+    look(client)
+    first = ready(client)
+    assert first["as_of"] == scored_as_of(client) == told(AS_OF)
+    assert set(first["stale"]) == {"snapshot"}
+    assert "the snapshot is damaged" in first["stale"]["snapshot"]["detail"]
+    assert file.split("/")[0] in first["stale"]["snapshot"]["detail"]
+    since = datetime.fromisoformat(first["stale"]["snapshot"]["since"])
+    assert timedelta(0) <= datetime.now(UTC) - since < timedelta(seconds=PATIENCE)
+    assert client.get("/v1/users/user0001/explanation").json()["as_of"] == told(AS_OF)
+    look(client)
+    assert ready(client) == first
+    publish(LATER)
+    look(client)
+    last = ready(client)
+    assert (last["as_of"], last["stale"]) == (told(LATER), {})
+
+
+def damage(place):
+    """Cut a file off, or take a folder away."""
+    if place.is_dir():
+        place.rename(place.parent / ".away")
+    else:
+        place.write_bytes(place.read_bytes()[:20])
+
+
+def test_a_damaged_one_is_not_read_at_every_look_and_a_repaired_one_is_found(client, monkeypatch, publish):
+    newer = publish(LATER)
+    whole = (newer / "scores.parquet").read_bytes()
+    damage(newer / "scores.parquet")
+    for _ in range(3):
+        look(client)
+    assert client.app.state.watcher.snapshot.failed == 1
+    (newer / "scores.parquet").write_bytes(whole)
+    look(client)
+    assert scored_as_of(client) == told(AS_OF)
+    monkeypatch.setattr(refreshable, "AGAIN_SECONDS", 0.0)
+    publish(AS_OF - timedelta(days=1))
+    look(client)
+    assert scored_as_of(client) == told(LATER)
+
+
+def test_what_failed_is_tried_again_after_a_while_even_if_nothing_changed(monkeypatch):
+    monkeypatch.setattr(refreshable, "AGAIN_SECONDS", 0.0)
+    found = iter([SnapshotError("away"), SnapshotError("away"), "here"])
+    part = Watched("snapshot", lambda: 1, lambda: loaded(next(found)))
+    assert [part.look() for _ in range(4)] == [True, False, True, False]
+    assert (part.part, part.stale, part.loaded, part.failed) == ("here", None, 1, 2)
+
+
+def loaded(found):
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def test_what_changes_while_it_is_loaded_is_not_taken_up():
+    marks = iter([1, 1, 2, 3, 4, 4])
+    part = Watched("snapshot", lambda: next(marks), iter("abc").__next__, SnapshotError)
+    part.look()
+    assert part.part == "a"
+    part.look()
+    assert part.part == "a"
+    assert "changed while it was loaded" in part.stale.detail
+    part.look()
+    assert (part.part, part.stale) == ("c", None)
+
+
+def test_an_unforeseen_error_is_told_logged_and_survived(caplog):
+    found = iter(["first", ZeroDivisionError("odd"), "second"])
+    marks = iter([1, 1, 2, 3, 3])
+    part = Watched("champion", lambda: next(marks), lambda: loaded(next(found)), RegistryError)
+    part.look()
+    part.look()
+    assert part.part == "first"
+    assert "loading the champion failed (ZeroDivisionError('odd'))" in part.stale.detail
+    assert "Traceback" in caplog.text
+    part.look()
+    assert (part.part, part.stale) == ("second", None)
+
+
+def test_a_clock_that_steps_back_delays_nothing(client, monkeypatch, publish):
+    class Stepped(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(1999, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(refreshable, "datetime", Stepped)
+    monkeypatch.setattr(time, "time", lambda: 915_148_800.0)
+    damage(publish(LATER) / "scores.parquet")
+    look(client)
+    assert client.app.state.service.stale["snapshot"].since.year == 1999
+    publish(LATER)
+    look(client)
+    assert scored_as_of(client) == told(LATER)
+
+
+def test_a_publisher_that_is_killed_changes_nothing(client, home, publish):
+    before = client.app.state.service
+    target = home.snapshots / "2017-08-27T000000Z_v3"
+    killed = subprocess.run([sys.executable, "-c", KILLED, target], check=False)
+    assert killed.returncode == -9
+    assert len(list(home.snapshots.iterdir())) == 2
+    look(client)
+    assert client.app.state.service is before
+    publish(LATER)
+    look(client)
+    assert scored_as_of(client) == told(LATER)
+
+
+def test_snapshots_that_cannot_be_listed_are_told(client, monkeypatch):
+    def refused(_):
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(watcher, "list_snapshots", refused)
+    look(client)
+    assert "cannot be listed: not yours" in stale(client)["snapshot"]
+    monkeypatch.setattr(watcher, "list_snapshots", snapshots.list_snapshots)
+    look(client)
+    assert "snapshot" not in stale(client)
+
+
+def test_an_older_snapshot_is_let_go_at_once(client, publish):
+    gone = weakref.ref(client.app.state.service.snapshot())
+    assert client.get("/v1/users/user0001/explanation").status_code == 200
+    assert client.get(f"/v1/users/user0001/change?from={told(AS_OF)}").status_code == 404
+    gc.collect()
+    gc.disable()
+    try:
+        publish(LATER)
+        look(client)
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("every", [0, -1.0, math.nan, math.inf])
+def test_an_impossible_refresh_is_refused(home, every):
+    with pytest.raises(CloutError, match=f"cannot look every {every:g} seconds"):
+        create_app(home, refresh=every)
+
+
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory, bundle):
+    """A home whose registry holds two versions."""
+    home = Home(tmp_path_factory.mktemp("registry") / "home")
+    home.folder.mkdir()
+    for k in (1, 2):
+        assert register(home, bundle, {}, {}, {"metrics": {"score": {"auc": k / 4}}}, {}) == str(k)
+    return home
+
+
+@pytest.fixture
+def registered(versions, home):
+    """A home with both, whose champion is version 1, and its client."""
+    promote(versions, "1")
+    home.store.write_bytes(versions.store.read_bytes())
+    return home, TestClient(create_app(home), raise_server_exceptions=False)
+
+
+def test_another_champion_is_taken_up(registered):
+    home, client = registered
+    assert ready(client)["model_version"] == "1"
+    promote(home, "2")
+    look(client)
+    assert ready(client)["model_version"] == "2"
+    assert client.get("/v1/model").json()["figures"] == {"metrics": {"score": {"auc": 0.5}}}
+    found = client.post("/v1/scores", json={"rows": [{"credible_pace_28d": 1}]}).json()
+    assert found["model_version"] == "2"
+    promote(home, "1")
+    look(client)
+    assert ready(client)["model_version"] == "1"
+
+
+def test_a_first_champion_appears(versions, home):
+    client = TestClient(create_app(home), raise_server_exceptions=False)
+    assert set(client.get("/ready").json()["missing"]) == {"champion"}
+    promote(versions, "2")
+    home.store.write_bytes(versions.store.read_bytes())
+    look(client)
+    assert ready(client)["model_version"] == "2"
+
+
+@pytest.mark.parametrize("left", [None, b"no database " * 1000], ids=["away", "damaged"])
+def test_a_registry_that_goes_away_and_comes_back(registered, tmp_path, left):
+    home, client = registered
+    home.store.rename(tmp_path / "away")
+    if left is not None:
+        home.store.write_bytes(left)
+    look(client)
+    found = ready(client)
+    assert found["model_version"] == "1"
+    assert set(found["stale"]) == {"champion"}
+    assert str(home.store) in found["stale"]["champion"]["detail"]
+    assert client.post("/v1/scores", json={"rows": [{"credible_pace_28d": 1}]}).status_code == 200
+    home.store.unlink(missing_ok=True)
+    (tmp_path / "away").rename(home.store)
+    look(client)
+    assert ready(client)["stale"] == {}
+    assert client.app.state.watcher.champion.loaded == 1
+    promote(home, "2")
+    look(client)
+    assert ready(client)["model_version"] == "2"
+
+
+def test_a_snapshot_is_taken_up_while_the_registry_is_away(registered, publish):
+    home, client = registered
+    home.store.unlink()
+    publish(LATER)
+    look(client)
+    found = ready(client)
+    assert (found["as_of"], set(found["stale"])) == (told(LATER), {"champion"})
+    assert list_snapshots(home)[0].name.startswith("2017-08-27")

@@ -1,0 +1,171 @@
+"""The check before a start: each thing that is missing is named, with what to do, and nothing that is there is."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from serving.middleware.api_keys import add_key
+from serving.runtime import startup_check, state, watcher
+from serving.runtime.champion_cache import keep
+from serving.runtime.startup_check import Finding, check_place, check_start, log_missing
+from serving.runtime.state import Champion
+from serving.snapshots.repository import write_snapshot
+from training.home import Home
+
+ROOT = Path(__file__).parents[3]
+NAMES = ["home", "disk", "champion", "snapshot", "registry", "database", "keys", "port"]
+COMMAND = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout'; main()"
+
+
+@pytest.fixture
+def registered(monkeypatch, bundle):
+    monkeypatch.setattr(watcher, "champion_version", lambda _: "4")
+    monkeypatch.setattr(startup_check, "champion_version", lambda _: "4")
+    monkeypatch.setattr(state, "required_champion", lambda *_: (bundle, "4"))
+    monkeypatch.setattr(state, "report", lambda *_: None)
+
+
+def checked(home, host="127.0.0.1", port=0):
+    return {finding.name: finding for finding in check_start(home, host, port)}
+
+
+def missing(found):
+    return {name for name, finding in found.items() if not finding.holds}
+
+
+def clout(*arguments, **environment):
+    named = {name: value for name, value in os.environ.items() if name not in ("MLFLOW_TRACKING_URI", "CLOUT_DATABASE")}
+    return subprocess.run(
+        [sys.executable, "-c", COMMAND, *map(str, arguments)],
+        cwd=ROOT, env=named | environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def test_where_nothing_is_missing_everything_is_told(home, registered):
+    found = checked(home)
+    assert list(found) == NAMES
+    assert missing(found) == set()
+    assert found["snapshot"].found == "2017-07-30T00:00:00Z by version 3, 309 users, whole"
+    assert found["champion"].found.startswith("version 4, of ")
+    assert found["keys"].found == "0 for 127.0.0.1, which this machine alone can reach"
+    assert found["database"].found.startswith("none is asked for")
+
+
+def test_where_nothing_is_there_each_says_what_to_run(tmp_path):
+    found = checked(Home(tmp_path / "absent"))
+    assert missing(found) == {"home", "champion", "snapshot"}
+    for name, command in (("home", "clout demo"), ("champion", "clout train"), ("snapshot", "clout score")):
+        assert command in found[name].run
+        assert found[name].run in found[name].told
+        assert found[name].expected in found[name].told
+    assert not (tmp_path / "absent").exists()
+
+
+def test_a_damaged_snapshot_is_told_by_its_file(home, registered):
+    (home.snapshots / "2017-07-30T000000Z_v3" / "scores.parquet").write_bytes(b"nonsense")
+    found = checked(home)
+    assert missing(found) == {"snapshot"}
+    assert "scores.parquet cannot be read" in found["snapshot"].found
+
+
+def test_an_address_that_others_reach_needs_keys(home, registered):
+    assert missing(checked(home, "0.0.0.0")) == {"keys"}
+    add_key(home, "dashboard", "read")
+    found = checked(home, "0.0.0.0")
+    assert missing(found) == set()
+    assert found["keys"].found == "1 for 0.0.0.0"
+
+
+def test_a_taken_port_is_told_with_another(home, registered):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        found = checked(home, port=port)
+        assert missing(found) == {"port"}
+        assert found["port"].run == f"run: clout serve --port {port + 1}"
+    assert missing(checked(home, port=port)) == set()
+
+
+def test_a_full_disk_is_told(home, registered, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(startup_check.shutil, "disk_usage", lambda _: usage(9, 9, startup_check.GiB - 1))
+    found = checked(home)
+    assert missing(found) == {"disk"}
+    assert "expected 1.0 GiB, for two snapshots" in found["disk"].told
+    monkeypatch.setattr(startup_check.shutil, "disk_usage", lambda _: usage(9, 9, startup_check.GiB))
+    assert missing(checked(home)) == set()
+
+
+def test_a_home_that_cannot_be_written_to_is_told(home, registered, monkeypatch):
+    def refused(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(startup_check, "TemporaryFile", refused)
+    found = checked(home)
+    assert missing(found) == {"home"}
+    assert "cannot be written to (Permission denied)" in found["home"].found
+    assert "chown" in found["home"].run
+
+
+def test_a_file_in_the_place_of_the_home_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "home" in missing(checked(Home(tmp_path / "file")))
+
+
+def test_a_champion_that_is_kept_is_told_where_the_registry_is_away(home, bundle):
+    away = Home(home.folder, "http://127.0.0.1:9")
+    assert "A start would" not in checked(away)["champion"].found
+    keep(away, Champion(bundle, "7", None))
+    assert checked(away)["champion"].found.endswith(" A start would answer by version 7, which was loaded last.")
+    assert missing(checked(away)) == {"champion", "registry"}
+
+
+def test_a_registry_that_is_away_is_told_without_its_password(home):
+    found = checked(Home(home.folder, "http://me:secret@127.0.0.1:9"))
+    assert missing(found) == {"champion", "registry"}
+    assert "secret" not in found["registry"].told
+    assert "127.0.0.1:9" in found["registry"].told
+
+
+def test_a_database_is_asked(home, registered, database, bundle, scores, rows):
+    away = checked(Home(home.folder, database="postgresql://me:secret@127.0.0.1:9/none"))
+    assert missing(away) == {"database"}
+    assert "secret" not in away["database"].told
+    replica = Home(home.folder, database=database)
+    assert "holds 0 snapshots" in checked(replica)["database"].found
+    from datetime import UTC, datetime
+
+    write_snapshot(replica, datetime(2018, 1, 1, tzinfo=UTC), bundle, "3", scores, rows)
+    assert "holds 1 snapshots, the newest 2018-01-01T000000Z_v3" in checked(replica)["database"].found
+
+
+def test_a_replica_may_start_without_a_home(tmp_path, database):
+    assert checked(Home(tmp_path / "absent", database=database))["home"].holds
+
+
+def test_the_command_tells_it_in_lines_and_in_json(home):
+    run = clout("serve", "--check", "--port", 0, "--home", home.folder)
+    assert run.returncode == 2, run.stderr
+    lines = run.stdout.splitlines()
+    assert [line[8:].partition(":")[0] for line in lines] == NAMES
+    assert [line[:7].strip() for line in lines] == ["MISSING" if name == "champion" else "ok" for name in NAMES]
+    told = json.loads(clout("serve", "--check", "--port", 0, "--home", home.folder, "--json").stdout)
+    assert [each["name"] for each in told] == NAMES
+    assert [each["name"] for each in told if not each["holds"]] == ["champion"]
+    assert set(told[0]) == {"name", "holds", "found", "expected", "run"}
+
+
+def test_what_is_missing_of_the_place_is_logged_once(tmp_path, caplog):
+    log_missing(check_place(Home(tmp_path / "absent")))
+    (record,) = caplog.records
+    assert record.getMessage() == check_place(Home(tmp_path / "absent"))[0].told
+
+
+def test_a_finding_is_one_line():
+    assert Finding("x", False, "nothing.", "something", "run: it").told == "x: nothing; expected something; run: it"
+    assert Finding("x", True, "all", "something", "run: it").told == "x: all"

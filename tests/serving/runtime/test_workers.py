@@ -1,0 +1,475 @@
+"""Several processes behind one address: one service to whoever asks, whatever happens to one of them."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
+from multiprocessing import Pipe
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import Counter as Counted
+from prometheus_client.parser import text_string_to_metric_families
+
+from features.errors import CloutError
+from serving.app import serve
+from serving.middleware.api_keys import add_key
+from serving.middleware.rate_limit import SLOTS, Buckets, SharedBuckets
+from serving.runtime import workers
+from serving.runtime.worker_metrics import Together, forget, merged
+from training.home import Home
+
+ROOT = Path(__file__).parents[3]
+SCORE = "/v1/users/user0001/score"
+ROUTE = "/v1/users/{user}/score"
+SERVE = """
+import sys
+from pathlib import Path
+from serving.app import WIRE, serve
+from serving.middleware.request_limits import Limits
+from training.home import Home
+if __name__ == "__main__":
+    rate = float(sys.argv[2])
+    WIRE["timeout_graceful_shutdown"] = int(sys.argv[4])
+    serve(Home(Path(sys.argv[1])), "127.0.0.1", 0, Limits(rate), refresh=0.2, workers=int(sys.argv[3]))
+"""
+
+
+class Service:
+    """A service in processes of its own, and its log."""
+
+    def __init__(self, process):
+        self.process, self.lines = process, []
+        self._read = threading.Thread(target=self._follow, daemon=True)
+        self._read.start()
+        self.url = self.said(r"Listening on (http://127\.0\.0\.1:\d+)")[0]
+        self.client = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
+
+    def _follow(self):
+        for line in self.process.stderr:
+            self.lines.append(json.loads(line))
+
+    def said(self, pattern, times=1):
+        """Wait until the log has said something so often; return what the pattern found."""
+        until = time.monotonic() + 120
+        while time.monotonic() < until:
+            found = [match[match.re.groups] for line in self.lines if (match := re.search(pattern, line["message"]))]
+            if len(found) >= times:
+                return found
+            time.sleep(0.02)
+        raise AssertionError(f"the log did not say {pattern!r} {times} times: {self.lines}")
+
+    def workers(self, times):
+        """The ids of the workers that have started so far, of which there are so many."""
+        return [int(pid) for pid in self.said(r"Started server process \[(\d+)\]", times)]
+
+    def ask(self, path, headers=None):
+        """Ask over a connection of its own, which any worker may take."""
+        return self.client.get(path, headers={"connection": "close"} | (headers or {}))
+
+    def end(self):
+        self.process.terminate()
+        return self.process.wait(120)
+
+
+@pytest.fixture
+def started(home, tmp_path):
+    """Start a service of so many workers; it is ended by its process."""
+    script = tmp_path / "serve_it.py"
+    script.write_text(SERVE)
+    running = []
+
+    @contextmanager
+    def start(workers=2, rate=0.0, grace=25):
+        command = [sys.executable, str(script), str(home.folder), str(rate), str(workers), str(grace)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
+        ) as process:
+            running.append(process)
+            try:
+                yield Service(process)
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+                process.wait(120)
+
+    yield start
+    for process in running:
+        process.kill()
+
+
+class Asking(threading.Thread):
+    """Asks without a pause over a connection of its own, and notes what came of each request."""
+
+    def __init__(self, url, stop, headers=None):
+        super().__init__()
+        self.url, self.stop, self.headers, self.found = url, stop, headers, []
+        self.start()
+
+    def run(self):
+        with httpx.Client(base_url=self.url, trust_env=False, timeout=30, headers=self.headers) as client:
+            while not self.stop.is_set():
+                begun = time.monotonic()
+                try:
+                    self.found.append((begun, client.get(SCORE).status_code))
+                except httpx.TransportError as error:
+                    self.found.append((begun, type(error).__name__))
+                    if isinstance(error, httpx.ConnectError):
+                        return
+
+    def failed(self):
+        return [what for _, what in self.found if what != 200]
+
+
+@contextmanager
+def asking(url, callers):
+    stop = threading.Event()
+    threads = [Asking(url, stop) for _ in range(callers)]
+    try:
+        yield threads
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(60)
+
+
+def samples(text):
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_two_workers_are_one_service_to_a_caller_and_to_prometheus(started):
+    with started() as service:
+        first, second = service.workers(2)
+        for _ in range(60):
+            assert service.ask(SCORE).status_code == 200
+        told = [samples(service.ask("/metrics").text) for _ in range(12)]
+        of_score = frozenset({"route": ROUTE, "method": "GET", "status": "200"}.items())
+        assert [each["clout_requests_total", of_score] for each in told] == [60] * 12
+        count = "clout_request_seconds_count", frozenset({("route", ROUTE)})
+        assert [each[count] for each in told] == [60] * 12
+        assert {each["clout_workers", frozenset()] for each in told} == {2}
+        assert {each["clout_users", frozenset()] for each in told} == {309}
+        loaded = "clout_loads_total", frozenset({("part", "snapshot"), ("result", "loaded")})
+        assert {each[loaded] for each in told} == {2}
+        answered = {line["worker"] for line in service.lines if line["logger"] == "clout.requests"}
+        assert answered <= {first, second}
+        assert all("worker" in line for line in service.lines if line["message"].startswith("Started server"))
+        assert service.end() == 0
+    assert not Path(f"/proc/{first}").exists()
+
+
+def test_a_worker_that_is_killed_comes_back_and_others_notice_nothing(started):
+    with started() as service:
+        first, second = service.workers(2)
+        with asking(service.url, callers=4) as callers:
+            time.sleep(1.0)
+            os.kill(first, signal.SIGKILL)
+            third = next(pid for pid in service.workers(3) if pid not in (first, second))
+            time.sleep(1.0)
+        for caller in callers:
+            assert len(caller.failed()) <= 1, caller.failed()  # the request that the killed worker held, and no other
+            assert caller.found[-1][1] == 200
+        assert third not in (first, second)
+        told = samples(service.ask("/metrics").text)
+        assert told["clout_workers", frozenset()] == 2
+        answered = sum(len(caller.found) - len(caller.failed()) for caller in callers)
+        of_score = frozenset({"route": ROUTE, "method": "GET", "status": "200"}.items())
+        # What the killed one answered stays counted; one more may be, whose answer was on its way.
+        assert answered <= told["clout_requests_total", of_score] <= answered + 4
+
+
+def test_stopped_under_load_every_request_under_way_is_answered(started):
+    with started() as service:
+        service.workers(2)
+        with asking(service.url, callers=4) as callers:
+            time.sleep(1.0)
+            stopped = time.monotonic()
+            assert service.end() == 0
+        for caller in callers:
+            assert sum(what == 200 for _, what in caller.found) > 2
+            failed = [(begun, what) for begun, what in caller.found if what != 200]
+            assert all(begun >= stopped - 0.05 for begun, _ in failed), failed  # none that was asked before
+            assert {what for _, what in failed} <= {"ConnectError", "ReadError", "RemoteProtocolError"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_long_request_under_way_is_finished_and_no_new_one_is_taken(started, workers):
+    with started(workers=workers) as service:
+        service.workers(workers)
+        with httpx.Client(base_url=service.url, trust_env=False, timeout=30) as client:
+            sent = threading.Event()
+
+            def body():
+                yield b'{"ids": ["user0001"'
+                sent.set()
+                time.sleep(4.0)  # meanwhile the service is told to stop
+                yield b', "a/b"]}'
+
+            answers = []
+            post = threading.Thread(
+                target=lambda: answers.append(
+                    client.post("/v1/scores", content=body(), headers={"content-type": "application/json"})
+                )
+            )
+            post.start()
+            sent.wait(20)
+            time.sleep(0.5)
+            service.process.terminate()
+            service.said("Shutting down", times=workers)
+            time.sleep(0.3)
+            with pytest.raises(httpx.ConnectError):
+                service.ask("/health")
+            post.join(30)
+        assert [answer.status_code for answer in answers] == [200]
+        assert [each["user"] for each in answers[0].json()["scores"]] == ["user0001", "a/b"]
+        assert service.process.wait(30) == (0 if workers > 1 else -signal.SIGTERM)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_request_that_does_not_end_holds_the_service_up_no_longer_than_the_limit(started, workers):
+    with started(workers=workers, grace=1) as service:
+        service.workers(workers)
+        port = int(service.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as slow:
+            slow.sendall(b"POST /v1/scores HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+            slow.sendall(b'Content-Length: 100\r\n\r\n{"ids": [')
+            time.sleep(1.0)
+            stopped = time.monotonic()
+            service.end()
+            assert 0.5 < time.monotonic() - stopped < 15
+
+
+def test_workers_end_where_the_one_that_started_them_is_killed(started):
+    with started() as service:
+        pids = service.workers(2)
+        service.ask(SCORE)
+        service.process.kill()
+        until = time.monotonic() + 30
+        while any(alive(pid) for pid in pids):
+            assert time.monotonic() < until, "they answer on"
+            time.sleep(0.1)
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_rate_is_of_all_workers_together(started, home):
+    with started(workers=2, rate=10) as service:
+        service.workers(2)
+        answered = Counter()
+        begun = time.monotonic()
+        while time.monotonic() - begun < 4:
+            answered[service.ask(SCORE).status_code] += 1
+        seconds = time.monotonic() - begun
+        assert answered[429] > 0
+        assert answered[200] <= 20 + 10 * seconds + 1  # a burst of two seconds' worth, then ten a second
+        assert answered[200] >= 10 * seconds
+
+
+def test_a_key_that_is_added_is_demanded_by_every_worker(started, home):
+    with started() as service:
+        service.workers(2)
+        assert service.ask(SCORE).status_code == 200
+        key = add_key(home, "dashboard", "read")
+        assert {service.ask(SCORE).status_code for _ in range(20)} == {401}
+        assert {service.ask(SCORE, headers={"Authorization": f"Bearer {key}"}).status_code for _ in range(20)} == {200}
+
+
+class Worker:
+    """Stands for a process that answers when it is told to."""
+
+    def __init__(self, *_):
+        self.parent_conn, self.child_conn = Pipe()
+        self.pid, self.exitcode, self.alive, self.process = next(PIDS), None, True, self
+        self.killed = False
+
+    def answer(self):
+        while self.child_conn.poll(0):
+            assert self.child_conn.recv() == b"ping"
+            self.child_conn.send(True)
+
+    def is_alive(self):
+        return self.alive
+
+    def kill(self):
+        self.killed = True
+
+    def start(self):
+        pass
+
+    join = start
+
+
+PIDS = count(1)
+
+
+class TestPatience:
+    @pytest.fixture
+    def now(self, monkeypatch):
+        now = [0.0]
+        monkeypatch.setattr(workers, "monotonic", lambda: now[0])
+        monkeypatch.setattr(workers, "Process", Worker)
+        return now
+
+    @pytest.fixture
+    def watched(self, tmp_path, now):
+        assert now == [0.0]  # the clock stands before anybody is watched
+        watched = workers.Workers.__new__(workers.Workers)
+        watched.config, watched.sockets, watched.processes = None, [], [Worker(), Worker()]
+        watched._together, watched._until, watched._asked = tmp_path, {}, set()
+        return watched
+
+    def at(self, watched, now, seconds):
+        now[0] = seconds
+        watched.keep_subprocess_alive()
+
+    def test_one_that_starts_slowly_is_waited_for(self, watched, now):
+        before = list(watched.processes)
+        for seconds in range(0, 299, 10):
+            self.at(watched, now, seconds)
+        assert watched.processes == before
+        self.at(watched, now, 300)
+        assert [each.killed for each in before] == [True, True]
+        assert not set(map(id, before)) & set(map(id, watched.processes))
+
+    def test_one_that_answered_once_has_to_go_on(self, watched, now, tmp_path):
+        first, second = watched.processes
+        (tmp_path / f"{first.pid}.state").write_text("")
+        for seconds in (0, 10):
+            self.at(watched, now, seconds)
+            first.answer()
+            second.answer()
+        for seconds in (20, 30, 40, 49):
+            self.at(watched, now, seconds)
+            second.answer()
+        assert watched.processes == [first, second]
+        self.at(watched, now, 50)
+        assert first.killed
+        assert not (tmp_path / f"{first.pid}.state").exists()
+        assert watched.processes[1] is second
+
+    def test_one_that_died_is_started_at_once(self, watched, now):
+        first, second = watched.processes
+        first.alive = False
+        self.at(watched, now, 1)
+        assert watched.processes[0] is not first
+        assert watched.processes[1] is second
+
+
+@pytest.mark.parametrize("workers", [0, -1, 65])
+def test_a_number_of_workers_that_is_none_is_refused(workers):
+    with pytest.raises(CloutError, match=f"cannot answer with {workers} workers; expected 1 to 64"):
+        serve(Home("nowhere"), "127.0.0.1", 0, workers=workers)
+
+
+def test_what_is_wrong_is_told_before_any_worker_starts(home):
+    (home.folder / "keys.json").write_text("nonsense")
+    with pytest.raises(CloutError, match="is damaged"):
+        serve(home, "127.0.0.1", 0, workers=2)
+    (home.folder / "keys.json").unlink()
+    with pytest.raises(CloutError, match="cannot look every 0 seconds"):
+        serve(home, "127.0.0.1", 0, refresh=0, workers=2)
+
+
+class TestSharedBuckets:
+    def test_they_count_as_those_of_one_process_do(self, tmp_path):
+        now = [0.0]
+        one, alone = SharedBuckets(2.0, tmp_path / "b", lambda: now[0]), Buckets(2.0, lambda: now[0])
+        other = SharedBuckets(2.0, tmp_path / "b", lambda: now[0])
+        for k, step in enumerate([0, 0, 0, 0, 0, 0.25, 0.25, 0, 0.5, 0, 3.0, 0, 0, 0, 0, 0]):
+            now[0] += step
+            assert (one, other)[k % 2].take("ann") == pytest.approx(alone.take("ann"))
+
+    def test_callers_do_not_share(self, tmp_path):
+        buckets = SharedBuckets(0.5, tmp_path / "b", lambda: 0.0)
+        assert [buckets.take(f"caller{k}") for k in range(20)] == [0.0] * 20
+        assert all(buckets.take(f"caller{k}") > 0 for k in range(20))
+
+    def test_who_is_pushed_out_starts_anew(self, tmp_path):
+        buckets = SharedBuckets(0.5, tmp_path / "b", lambda: 0.0)
+        buckets.take("ann")
+        for k in range(20 * SLOTS):
+            buckets.take(f"caller{k}")
+        assert buckets.take("ann") == 0.0
+
+    def test_any_text_names_a_caller(self, tmp_path):
+        buckets = SharedBuckets(0.5, tmp_path / "b", lambda: 0.0)
+        assert [buckets.take(name) for name in ("", "ünï\ud800", "\0", "x" * 10_000)] == [0.0] * 4
+
+    def test_processes_take_from_one_bucket(self, tmp_path):
+        code = (
+            "import sys; from pathlib import Path; from serving.middleware.rate_limit import SharedBuckets\n"
+            "buckets = SharedBuckets(500.0, Path(sys.argv[1]), lambda: 1.0)\n"
+            "print(sum(buckets.take('ann') == 0 for _ in range(900)))"
+        )
+        command = [sys.executable, "-c", code, str(tmp_path / "b")]
+        running = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+        assert sum(int(process.communicate()[0]) for process in running) == 1000
+
+
+class TestMerging:
+    def text(self, ready, users, loads, memory):
+        registry = CollectorRegistry()
+        Gauge("clout_ready", "Ready.", registry=registry).set(ready)
+        Gauge("clout_stale", "Stale.", ["part"], registry=registry).labels("snapshot").set(1 - ready)
+        Gauge("clout_users", "Users.", registry=registry).set(users)
+        Counted("clout_loads", "Loads.", ["part"], registry=registry).labels("snapshot").inc(loads)
+        Gauge("process_resident_memory_bytes", "Memory.", registry=registry).set(memory)
+        return registry
+
+    def together(self, tmp_path, *registries):
+        for pid, registry in enumerate(registries):
+            Together(registry, tmp_path).tell()
+            os.replace(tmp_path / f"{os.getpid()}.state", tmp_path / f"{pid}.state")  # noqa: PTH105
+        families = [
+            family
+            for pid in range(len(registries))
+            for family in text_string_to_metric_families((tmp_path / f"{pid}.state").read_text())
+        ]
+        return {s.name: s.value for metric in merged(iter(families)) for s in metric.samples if "created" not in s.name}
+
+    def test_counts_are_added_and_states_are_those_of_the_worst(self, tmp_path):
+        found = self.together(tmp_path, self.text(1, 300, 2, 100.0), self.text(0, 200, 3, 50.0))
+        assert found == {
+            "clout_ready": 0,
+            "clout_stale": 1,
+            "clout_users": 200,
+            "clout_loads_total": 5,
+            "process_resident_memory_bytes": 150,
+        }
+
+    def test_the_dead_are_forgotten(self, tmp_path):
+        own = Together(self.text(1, 300, 2, 100.0), tmp_path)
+        (tmp_path / "99.state").write_text("# TYPE clout_ready gauge\nclout_ready 0\n")
+        assert {m.name: m.samples[0].value for m in own.collect()}["clout_ready"] == 0
+        forget(tmp_path, 99)
+        forget(tmp_path, 99)
+        told = {m.name: m.samples[0].value for m in own.collect()}
+        assert told["clout_ready"] == 1
+        assert told["clout_workers"] == 1
+
+    def test_many_threads_tell_at_once(self, tmp_path):
+        own = Together(self.text(1, 300, 2, 100.0), tmp_path)
+        with ThreadPoolExecutor(8) as pool:
+            told = list(pool.map(lambda _: len(list(own.collect())), range(200)))
+        assert set(told) == {told[0]}

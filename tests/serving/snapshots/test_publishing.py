@@ -1,0 +1,503 @@
+"""Snapshots in a PostgreSQL: one publishes, replicas with homes of their own fetch, whatever happens between them."""
+
+import errno
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import delete, func, select, text, update
+
+from features.catalogue import CATALOGUE
+from features.errors import OutputError, SnapshotError
+from features.feature_table import KEYS
+from serving.app import create_app
+from serving.runtime import refreshable
+from serving.runtime import replica as mirror
+from serving.runtime.replica import Mirror
+from serving.scoring import score_rows
+from serving.snapshots import publishing
+from serving.snapshots import publishing as travelling
+from serving.snapshots.layout import PUBLISHED_FILE, told
+from serving.snapshots.publishing import PARTS, SNAPSHOTS, Shared, digest, parts
+from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
+from training.home import Home
+from training.records.database import Records, RecordsError
+
+ROOT = Path(__file__).parents[3]
+AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
+LATER = AS_OF + timedelta(days=28)
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from serving.snapshots import publishing as shared
+from serving.snapshots.publishing import Shared
+from training.home import Home
+
+read = shared.parts
+def broken(folder):
+    for number, part in enumerate(read(folder)):
+        if number == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield part
+shared.parts = broken
+Shared(Home(Path("nowhere"), database=sys.argv[1])).publish(Path(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def publisher(tmp_path, database):
+    return Home(tmp_path / "publisher", database=database)
+
+
+@pytest.fixture
+def replica(tmp_path, database):
+    return Home(tmp_path / "replica", database=database)
+
+
+@pytest.fixture
+def publish(publisher, bundle, rows):
+    """Publish a snapshot of the same people, among whom the features are dealt out anew."""
+
+    def publish(as_of=AS_OF, version="3", seed=5, people=None):
+        kept = rows if people is None else rows[rows["user"].isin(people)].reset_index(drop=True)
+        order = np.random.default_rng(seed).permutation(len(kept))
+        dealt = kept[KEYS].join(kept[CATALOGUE.names].take(order).set_axis(kept.index))
+        return write_snapshot(publisher, as_of, bundle, version, score_rows(bundle, version, dealt), dealt)
+
+    return publish
+
+
+def client_of(home, refresh=5.0):
+    return TestClient(create_app(home, refresh=refresh), raise_server_exceptions=False)
+
+
+def look(client):
+    client.app.state.watcher.look()
+    return {name: part.detail for name, part in client.app.state.service.stale.items()}
+
+
+def follow(home):
+    return Mirror(home, lambda: None).follow()
+
+
+def contents(folder):
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()
+    }
+
+
+def names(home):
+    return [folder.name for folder in list_snapshots(home)]
+
+
+def in_database(home, *statements):
+    with Records(home).writing() as connection:
+        return [connection.execute(statement) for statement in statements]
+
+
+def count(home, table):
+    with Records(home).writing() as connection:
+        return connection.execute(select(func.count()).select_from(table)).scalar_one()
+
+
+def test_what_is_published_is_the_same_to_the_last_byte_in_every_replica(publisher, replica, tmp_path, publish):
+    made = [publish(AS_OF), publish(LATER)]
+    for home in (replica, Home(tmp_path / "other", database=replica.database)):
+        follow(home)
+        assert names(home) == [folder.name for folder in reversed(made)]
+        for folder in made:
+            assert contents(home.snapshots / folder.name) == contents(folder)
+        assert open_snapshot(home, AS_OF).score("a/b") == open_snapshot(publisher, AS_OF).score("a/b")
+        assert {each.name for each in home.snapshots.iterdir()} == {*names(home), mirror.LOCK}
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_files_of_any_size_come_whole_in_parts_of_any_size(replica, tmp_path, monkeypatch, size):
+    monkeypatch.setattr(travelling, "PART_BYTES", size)
+    folder = tmp_path / "2017-07-30T000000Z_v3"
+    (folder / "bundle").mkdir(parents=True)
+    held = {"empty": b"", "one": b"\0", "bundle/exact": b"0123456", "bundle/ünï": bytes(range(256)) * 3}
+    for name, what in held.items():
+        (folder / name).write_bytes(what)
+    Shared(replica).publish(folder)
+    follow(replica)
+    came = contents(replica.snapshots / folder.name)
+    came.pop(PUBLISHED_FILE)
+    assert came == held
+    assert b"".join(part for _, part in parts(folder)) == b"".join(held[name] for name in sorted(held))
+
+
+def test_two_replicas_answer_alike_and_take_up_what_is_new(replica, tmp_path, publish):
+    publish(AS_OF)
+    clients = [client_of(home) for home in (replica, Home(tmp_path / "other", database=replica.database))]
+    for as_of, seed in ((AS_OF, 5), (LATER, 6)):
+        publish(as_of, seed=seed)
+        assert [look(client) for client in clients] == [{}, {}]
+        for path in ("score", "explanation", "history", f"score?as_of={told(AS_OF)}"):
+            first, second = (client.get(f"/v1/users/user0001/{path}") for client in clients)
+            assert first.status_code == 200, first.text
+            assert first.json() == second.json()
+    assert clients[0].get("/v1/users/user0001/score").json()["as_of"] == told(LATER)
+    assert clients[0].get(f"/v1/users/user0001/score?as_of={told(AS_OF)}").json()["as_of"] == told(AS_OF)
+    assert clients[0].get("/v1/users/user0001/change").status_code == 200
+
+
+def test_a_replica_that_runs_fetches_by_itself_and_answers_before_anything_came(replica, publish):
+    with client_of(replica, refresh=0.05) as client:
+        assert client.get("/health").status_code == 200
+        assert client.get("/v1/users/user0001/score").status_code == 503
+        publish(AS_OF)
+        until = time.monotonic() + 30
+        while (answer := client.get("/v1/users/user0001/score")).status_code != 200 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert answer.json()["as_of"] == told(AS_OF)
+
+
+def test_the_newest_answers_while_older_ones_are_still_fetched(replica, publish):
+    publish(AS_OF)
+    publish(LATER)
+    held = []
+    Mirror(replica, lambda: held.append(names(replica)[0])).follow()
+    assert held == ["2017-08-27T000000Z_v3"] * 2
+
+
+def test_nothing_is_fetched_twice(replica, publish, monkeypatch):
+    publish()
+    client = client_of(replica)
+    look(client)
+    monkeypatch.setattr(Shared, "parts", lambda *_: pytest.fail("fetched again"))
+    assert look(client) == {}
+    assert look(client_of(replica)) == {}
+
+
+def test_one_that_was_replaced_under_its_name_is_fetched_anew(replica, publish):
+    """A person who is deleted is gone from every replica by its next look."""
+    publish()
+    client = client_of(replica)
+    look(client)
+    assert client.get("/v1/users/user0001/score").status_code == 200
+    publish(people=[f"user{k:04}" for k in range(2, 200)])
+    look(client)
+    assert client.get("/v1/users/user0001/score").status_code == 404
+    assert client.get("/v1/users/user0002/score").status_code == 200
+    assert count(replica, SNAPSHOTS) == 1
+
+
+def test_what_takes_the_place_of_a_published_one_is_published(publisher, replica, publish, tmp_path):
+    folder = publish()
+    made = shutil.copytree(folder, tmp_path / "aside" / folder.name)
+    (made / "typical.parquet").write_bytes(b"other")
+    publishing.publish_anew(publisher, folder, made)
+    follow(replica)
+    assert (replica.snapshots / folder.name / "typical.parquet").read_bytes() == b"other"
+    (folder / PUBLISHED_FILE).unlink()
+    (made / "typical.parquet").write_bytes(b"never published")
+    publishing.publish_anew(publisher, folder, made)
+    publishing.publish_anew(Home(publisher.folder), folder, made)
+    assert follow(replica)[0].sha256 == travelling.marked(replica.snapshots / folder.name)
+    assert (replica.snapshots / folder.name / "typical.parquet").read_bytes() == b"other"
+
+
+def test_the_same_published_again_is_not_fetched(replica, publish, monkeypatch):
+    publish()
+    follow(replica)
+    publish()
+    monkeypatch.setattr(Shared, "parts", lambda *_: pytest.fail("fetched again"))
+    follow(replica)
+
+
+def test_older_ones_go_from_the_database_and_then_from_the_replicas(publisher, replica, publish, monkeypatch):
+    monkeypatch.setattr(publishing, "KEPT", 2)
+    publish(AS_OF, version="9")
+    publish(AS_OF, version="10")
+    follow(replica)
+    assert names(replica) == ["2017-07-30T000000Z_v10", "2017-07-30T000000Z_v9"]
+    publish(LATER)
+    client = client_of(replica)
+    assert look(client) == {}
+    assert names(replica) == ["2017-08-27T000000Z_v3", "2017-07-30T000000Z_v10"]
+    with Records(replica).reading() as connection:
+        held = connection.execute(select(PARTS.c.snapshot).distinct()).all()
+    assert len(held) == count(replica, SNAPSHOTS) == 2
+    follow(publisher)
+    assert names(publisher) == names(replica)
+
+
+def test_what_was_never_published_stays(replica, publish, bundle, scores, rows):
+    write_snapshot(Home(replica.folder), AS_OF, bundle, "3", scores, rows)
+    publish(LATER)
+    follow(replica)
+    follow(replica)
+    assert names(replica) == ["2017-08-27T000000Z_v3", "2017-07-30T000000Z_v3"]
+    assert count(replica, SNAPSHOTS) == 1
+
+
+def test_one_that_is_there_already_is_known_by_its_files(publisher, replica, publish, monkeypatch):
+    folder = publish()
+    shutil.copytree(folder, replica.snapshots / folder.name)
+    (replica.snapshots / folder.name / PUBLISHED_FILE).unlink()
+    monkeypatch.setattr(Shared, "parts", lambda *_: pytest.fail("fetched again"))
+    follow(replica)
+    assert contents(replica.snapshots / folder.name) == contents(folder)
+
+
+def test_a_mark_that_is_damaged_counts_as_none(replica, publish):
+    folder = publish()
+    follow(replica)
+    held = replica.snapshots / folder.name / PUBLISHED_FILE
+    for nonsense in (b"\xff", b"[]", b"{", b'"sha256"'):
+        held.write_bytes(nonsense)
+        follow(replica)
+        assert held.read_bytes() == (folder / PUBLISHED_FILE).read_bytes()
+
+
+def test_a_publisher_killed_in_the_midst_leaves_what_was_there(publisher, replica, publish, tmp_path):
+    folder = publish()
+    follow(replica)
+    before = contents(replica.snapshots / folder.name)
+    (folder / PUBLISHED_FILE).unlink()
+    (folder / "snapshot.json").write_text("{}")
+    command = [sys.executable, "-c", KILLED, publisher.database, str(folder)]
+    killed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert [each.name for each in follow(replica)] == [folder.name]
+    assert contents(replica.snapshots / folder.name) == before
+    publish(LATER)  # nobody waits for the dead
+    assert [each.name for each in follow(replica)] == ["2017-08-27T000000Z_v3", folder.name]
+
+
+def test_nothing_of_a_snapshot_is_seen_before_all_of_it(publisher, replica, publish, monkeypatch):
+    folder = publish()
+    seen = []
+    read = publishing.parts
+
+    def watched_parts(place):
+        for part in read(place):
+            seen.append(names_listed(replica))
+            yield part
+
+    monkeypatch.setattr(publishing, "parts", watched_parts)
+    (folder / PUBLISHED_FILE).unlink()
+    renamed = folder.rename(folder.parent / "2017-08-27T000000Z_v3")
+    Shared(publisher).publish(renamed)
+    assert len(seen) > 5
+    assert set(map(tuple, seen)) == {("2017-07-30T000000Z_v3",)}
+    assert names_listed(replica) == ["2017-08-27T000000Z_v3", "2017-07-30T000000Z_v3"]
+
+
+def names_listed(home):
+    return [each.name for each in Shared(home).listed()]
+
+
+def test_publishers_at_once_wait_for_each_other(publisher, replica, publish):
+    folder = publish()
+    failed = []
+
+    def again():
+        try:
+            Shared(publisher).publish(folder)
+        except RecordsError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=again) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert count(publisher, SNAPSHOTS) == 1
+    follow(replica)
+    assert contents(replica.snapshots / folder.name) == contents(folder)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        update(PARTS).where(PARTS.c.path == "features.arrow").values(bytes=b"nonsense"),
+        update(PARTS).where(PARTS.c.path == "scores.parquet").values(path="features.arrow"),
+        delete(PARTS).where(PARTS.c.path == "snapshot.json"),
+        update(SNAPSHOTS).values(sha256="0" * 64),
+    ],
+    ids=["bytes", "path", "absent", "hash"],
+)
+def test_a_part_that_was_corrupted_is_told_and_never_answered_from(replica, publish, damage, monkeypatch):
+    publish(AS_OF)
+    client = client_of(replica)
+    look(client)
+    before = client.get("/v1/users/user0001/score").json()
+    publish(LATER, seed=8)
+    newest = select(func.max(SNAPSHOTS.c.id)).scalar_subquery()
+    in_database(replica, damage.where((PARTS.c.snapshot if damage.table is PARTS else SNAPSHOTS.c.id) == newest))
+    stale = look(client)
+    assert "the snapshot 2017-08-27T000000Z_v3 in postgresql" in stale["database"]
+    assert "is damaged: " in stale["database"]
+    assert "Make it anew with 'clout score'" in stale["database"]
+    assert client.get("/v1/users/user0001/score").json() == before
+    publish(LATER, seed=8)
+    assert look(client) == {}
+    assert client.get("/v1/users/user0001/score").json()["as_of"] == told(LATER)
+
+
+def test_a_damaged_one_keeps_no_other_from_coming(replica, publish):
+    publish(AS_OF)
+    publish(LATER)
+    in_database(replica, update(PARTS).where(PARTS.c.path == "snapshot.json", PARTS.c.snapshot == 2).values(bytes=b""))
+    with pytest.raises(SnapshotError, match="2017-08-27T000000Z_v3"):
+        follow(replica)
+    assert names(replica) == ["2017-07-30T000000Z_v3"]
+
+
+@pytest.mark.parametrize("path", ["../../out", "/tmp/clout-out", "bundle/../../../out"])
+def test_no_part_is_written_outside_the_snapshot(replica, publish, path, tmp_path):
+    publish()
+    in_database(replica, update(PARTS).where(PARTS.c.path == "snapshot.json").values(path=path))
+    with pytest.raises(SnapshotError, match="expected one within the snapshot"):
+        follow(replica)
+    assert list(tmp_path.rglob("out")) == []
+    assert not Path("/tmp/clout-out").exists()
+
+
+def test_a_database_that_goes_away_leaves_the_service_answering_until_it_is_back(
+    postgresql, replica, publish, registered_replica
+):
+    publish(AS_OF)
+    with client_of(registered_replica, refresh=0.05) as client:
+        wait(lambda: client.get("/ready").status_code == 200)
+        assert client.get("/ready").json()["stale"] == {}
+        postgresql.stop()
+        try:
+            wait(lambda: "database" in client.get("/ready").json()["stale"])
+            assert "cannot be used" in client.get("/ready").json()["stale"]["database"]["detail"]
+            assert client.get("/v1/users/user0001/score").status_code == 200
+            again = client_of(registered_replica)  # started anew while the database is away
+            assert set(look(again)) == {"database"}
+            assert again.get("/v1/users/user0001/explanation").status_code == 200
+        finally:
+            postgresql.start()
+        publish(LATER)
+        wait(lambda: client.get("/v1/users/user0001/score").json()["as_of"] == told(LATER))
+        wait(lambda: client.get("/ready").json()["stale"] == {})
+
+
+@pytest.fixture
+def registered_replica(replica, monkeypatch, bundle):
+    from serving.runtime import state, watcher
+
+    monkeypatch.setattr(watcher, "champion_version", lambda _: "4")
+    monkeypatch.setattr(state, "required_champion", lambda *_: (bundle, "4"))
+    monkeypatch.setattr(state, "report", lambda *_: None)
+    return replica
+
+
+def wait(until, seconds=30):
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_a_database_that_was_emptied_takes_nothing_away(replica, publish):
+    publish()
+    client = client_of(replica)
+    look(client)
+    in_database(replica, delete(SNAPSHOTS))
+    assert "holds no snapshots, expected the 1 that were fetched" in look(client)["database"]
+    assert client.get("/v1/users/user0001/score").status_code == 200
+    publish(LATER)
+    assert look(client) == {}
+    assert names(replica) == ["2017-08-27T000000Z_v3"]
+
+
+def test_a_full_disk_is_told_and_tried_again(replica, publish, monkeypatch):
+    publish()
+    monkeypatch.setattr(refreshable, "AGAIN_SECONDS", 0)
+    client = client_of(replica)
+
+    opened = Path.open
+
+    def full(self, mode="r", *arguments, **named):
+        if "a" in mode:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return opened(self, mode, *arguments, **named)
+
+    with monkeypatch.context() as now:
+        now.setattr(Path, "open", full)
+        assert "cannot be written: [Errno 28] No space left on device" in look(client)["database"]
+    assert look(client) == {}
+    assert client.get("/v1/users/user0001/score").status_code == 200
+
+
+def test_what_a_killed_replica_left_is_cleared(replica, publish):
+    publish()
+    left = replica.snapshots / mirror.SCRATCH / "2017-07-30T000000Z_v3"
+    left.mkdir(parents=True)
+    (left / "half").write_bytes(b"half")
+    follow(replica)
+    assert not (replica.snapshots / mirror.SCRATCH).exists()
+    assert "half" not in contents(replica.snapshots / "2017-07-30T000000Z_v3")
+
+
+def test_processes_of_one_home_fetch_once(replica, publish, monkeypatch):
+    publish()
+    fetched = []
+    opened = Shared.parts
+    monkeypatch.setattr(Shared, "parts", lambda self, each: fetched.append(each) or opened(self, each))
+    threads = [threading.Thread(target=follow, args=(replica,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(fetched) == 1
+
+
+def test_a_snapshot_that_could_not_be_published_is_not_in_the_home_either(publisher, publish, tmp_path, bundle, rows):
+    nowhere = Home(publisher.folder, database="postgresql://clout@127.0.0.1:9/none")
+    with pytest.raises(RecordsError, match="cannot be used"):
+        write_snapshot(nowhere, AS_OF, bundle, "3", score_rows(bundle, "3", rows), rows)
+    assert names(nowhere) == []
+
+
+def test_snapshots_are_shared_through_postgresql_alone(tmp_path):
+    with pytest.raises(RecordsError, match="shared through PostgreSQL, not through sqlite"):
+        Shared(Home(tmp_path, database="sqlite:///there.db"))
+    client = client_of(Home(tmp_path, database="sqlite:///there.db"))
+    assert "shared through PostgreSQL" in look(client)["database"]
+
+
+def test_what_is_stored_is_not_compressed_again(replica, publish):
+    publish()
+    with Records(replica).reading() as connection:
+        kind = "SELECT attstorage FROM pg_attribute WHERE attrelid = 'snapshot_parts'::regclass AND attname = 'bytes'"
+        assert connection.execute(text(kind)).scalar_one() in ("e", b"e")
+
+
+def test_only_a_snapshot_can_be_published(publisher, tmp_path):
+    with pytest.raises(SnapshotError, match="not named like a snapshot"):
+        Shared(publisher).publish(tmp_path)
+
+
+def test_the_hash_is_of_paths_and_lengths_too(tmp_path):
+    held = [{"a": b"xy", "b": b""}, {"a": b"x", "b": b"y"}, {"a": b"", "b": b"xy"}, {"ax": b"y", "b": b""}]
+    found = set()
+    for k, files in enumerate(held):
+        (tmp_path / str(k)).mkdir()
+        for name, what in files.items():
+            (tmp_path / str(k) / name).write_bytes(what)
+        found.add(digest(tmp_path / str(k)).sha256)
+    assert len(found) == len(held)
+
+
+def test_the_disk_is_told_by_the_mirror_where_it_may_not_write(replica, publish, monkeypatch):
+    publish()
+    replica.folder.mkdir(exist_ok=True)
+    (replica.folder / "snapshots").write_text("a file")
+    with pytest.raises(OutputError, match="cannot be written"):
+        follow(replica)

@@ -1,0 +1,321 @@
+"""Search: every matching user exactly once, in order, whatever the page, and in one snapshot throughout."""
+
+import json
+import shutil
+from base64 import urlsafe_b64encode
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from urllib.parse import quote
+from zlib import crc32
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.errors import ScopeError
+from serving import app as application
+from serving.scoring import percentiles
+from serving.snapshots.ranking import After, RangeError, Ranking, Wanted
+from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
+from serving.snapshots.search import Cursor, CursorError, read, search, written
+
+AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
+OLDER, NEWER = AS_OF - timedelta(days=28), AS_OF + timedelta(days=28)
+PEOPLE = [("ann", 70.0), ("bob", 70.0), ("cyd", 10.0), ("dee", 90.0), ("eve", 0.0), ("fay", 0.0), ("é", 0.0)]
+
+
+def snapshot(people, topics=()):
+    """Stand in for a snapshot: scores by user, and of a topic."""
+    frame = pd.DataFrame(
+        [(*each, "all") for each in people] + [(*each, "topic:birds") for each in topics],
+        columns=["user", "score", "scope"],
+    ).sort_values(["user", "scope"], ignore_index=True)
+    frame["percentile"] = percentiles(frame["score"], [frame["scope"]])
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    texts = {"user": pa.large_string(), "scope": pa.dictionary(pa.int32(), pa.string())}
+    kept = pa.table({name: table[name].cast(texts.get(name, pa.float64())) for name in table.column_names})
+    return SimpleNamespace(
+        ranking=Ranking(kept), scores_at=lambda places: kept.take(pa.array(places, pa.int64())).to_pylist()
+    )
+
+
+def names(found):
+    return [each["user"] for each in found.scores]
+
+
+def walked(held, wanted, limits):
+    """Walk all pages, each of another size."""
+    last, told = None, []
+    for k in range(10_000):
+        found = search(held, wanted, limits[k % len(limits)], last)
+        told += found.scores
+        if not found.more:
+            return told
+        last = After(told[-1]["score"], told[-1]["user"])
+    raise AssertionError("the pages never end")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({}, ["dee", "ann", "bob", "cyd", "eve", "fay", "é"]),
+        ({"min_score": 70}, ["dee", "ann", "bob"]),
+        ({"min_score": 70.0001}, ["dee"]),
+        ({"max_score": 70}, ["ann", "bob", "cyd", "eve", "fay", "é"]),
+        ({"max_score": 69.9}, ["cyd", "eve", "fay", "é"]),
+        ({"min_score": 10, "max_score": 10}, ["cyd"]),
+        ({"min_score": 20, "max_score": 30}, []),
+        ({"min_score": 91}, []),
+        ({"max_score": 0}, ["eve", "fay", "é"]),
+        # Of seven, three stand at the bottom (middle rank 2 of 7), cyd is the fourth, two share the middle rank 5.5.
+        ({"max_percentile": 200 / 7 + 1e-9}, ["eve", "fay", "é"]),
+        ({"min_percentile": 100}, ["dee"]),
+        ({"min_percentile": 78.5, "max_percentile": 78.6}, ["ann", "bob"]),
+        ({"min_score": 0.1, "max_percentile": 60}, ["cyd"]),
+        ({"min_score": 95, "max_percentile": 60}, []),
+        ({"max_score": 5, "min_percentile": 60}, []),
+    ],
+)
+def test_who_is_found(wanted, expected):
+    found = search(snapshot(PEOPLE), Wanted(**wanted), 100)
+    assert (names(found), found.matching, found.more) == (expected, len(expected), False)
+
+
+def test_pages_by_hand():
+    held = snapshot(PEOPLE, [("bob", 5.0)])
+    first = search(held, Wanted(), 2)
+    assert (names(first), first.matching, first.more) == (["dee", "ann"], 7, True)
+    second = search(held, Wanted(), 4, After(70.0, "ann"))
+    assert (names(second), second.matching, second.more) == (["bob", "cyd", "eve", "fay"], 7, True)
+    third = search(held, Wanted(), 4, After(0.0, "fay"))
+    assert (names(third), third.more) == (["é"], False)
+    assert names(search(held, Wanted("topic:birds"), 5)) == ["bob"]
+    assert names(search(held, Wanted(), 2, After(70.0, "anna"))) == ["bob", "cyd"]
+    assert names(search(held, Wanted(max_score=60), 2, After(95.0, "zoe"))) == ["cyd", "eve"]
+    assert names(search(held, Wanted(min_score=60), 2, After(5.0, "ann"))) == []
+
+
+def test_a_scope_that_nobody_has():
+    with pytest.raises(
+        ScopeError, match="nobody has a score of the scope 'topic:fish'; scopes there: all, topic:birds"
+    ):
+        search(snapshot(PEOPLE, [("bob", 5.0)]), Wanted("topic:fish"), 5)
+    with pytest.raises(ScopeError, match="scopes there: "):
+        search(snapshot([]), Wanted(), 5)
+
+
+def test_a_range_that_runs_backwards():
+    with pytest.raises(RangeError, match="min_score is 3 and max_score 2: give the smaller one as min_score"):
+        Wanted(min_score=3, max_score=2)
+    with pytest.raises(RangeError, match=r"min_percentile is 0\.5"):
+        Wanted(min_percentile=0.5, max_percentile=0)
+
+
+bounds = st.none() | st.integers(0, 20).map(lambda k: k * 5.0) | st.floats(0, 100)
+ids = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
+points = st.integers(0, 10).map(lambda k: k * 10.0) | st.floats(0, 100)
+
+
+@given(
+    st.dictionaries(ids, points, min_size=1, max_size=40),
+    st.dictionaries(ids, points, max_size=10),
+    st.tuples(bounds, bounds, bounds, bounds),
+    st.lists(st.integers(1, 1000) | st.integers(1, 3), min_size=1, max_size=3),
+)
+def test_walking_all_pages_gives_every_matching_user_once_in_order(people, topics, ends, limits):
+    (low, high), (least, most) = (pair if None in pair else sorted(pair) for pair in (ends[:2], ends[2:]))
+    place = pd.Series(people).rank(method="average", pct=True) * 100
+    expected = [
+        user
+        for user, score in sorted(people.items(), key=lambda each: (-each[1], each[0]))
+        if (low is None or score >= low)
+        and (high is None or score <= high)
+        and (least is None or place[user] >= least)
+        and (most is None or place[user] <= most)
+    ]
+    told = walked(snapshot(people.items(), topics.items()), Wanted("all", low, high, least, most), limits)
+    assert [each["user"] for each in told] == expected
+    assert {each["scope"] for each in told} <= {"all"}
+
+
+def test_the_order_of_a_real_snapshot(home, scores):
+    held = open_snapshot(home)
+    of_all = scores[scores["scope"] == "all"].sort_values(["score", "user"], ascending=[False, True])
+    assert [each["user"] for each in walked(held, Wanted(), [7, 1])] == of_all["user"].tolist()
+    assert walked(held, Wanted(), [50])[3] == held.score(of_all["user"].iloc[3])
+    middle = of_all[of_all["percentile"].between(25, 75)]
+    told = walked(held, Wanted(min_percentile=25, max_percentile=75), [50])
+    assert [each["user"] for each in told] == middle["user"].tolist()
+
+
+class TestCursor:
+    CURSOR = Cursor(AS_OF, "3", Wanted("topic:birds", 0.1 + 0.2, None, None, 5), After(1 / 3, 'ünï/"\x00🙂'))
+
+    def test_it_is_read_as_written(self):
+        text = written(self.CURSOR)
+        assert read(text) == self.CURSOR
+        assert quote(text, safe="") == text
+
+    @given(st.data())
+    def test_a_damaged_one_is_told(self, data):
+        text = written(self.CURSOR)
+        place = data.draw(st.integers(0, len(text) - 1))
+        letter = data.draw(st.characters(exclude_categories=["Cs"]).filter(lambda each: each != text[place]))
+        for damaged in (text[:place], text[:place] + letter + text[place + 1 :], text[:place] + text[place + 1 :]):
+            with pytest.raises(CursorError, match="the cursor is damaged"):
+                read(damaged)
+
+    @pytest.mark.parametrize(
+        "told",
+        [
+            "", "null", "[]", "{}", "[" * 10_000,
+            '{"as_of":"2017-07-30T00:00:00Z","model_version":"3","wanted":{},"last":{"score":"x","user":"a"}}',
+            '{"as_of":"2017-07-30T00:00:00Z","model_version":"3","wanted":{},"last":{"score":NaN,"user":"a"}}',
+            '{"as_of":"2017-07-30T00:00:00Z","model_version":"3","wanted":{},"last":{"score":1,"user":"\\ud800"}}',
+            '{"as_of":"2017-07-30T00:00:00Z","model_version":"3","wanted":{"min_score":Infinity},"last":{"score":1,"user":""}}',
+            '{"as_of":"2017-07-30T00:00:00Z","model_version":3,"wanted":{},"last":{"score":1,"user":"a"}}',
+            '{"as_of":1501372800,"model_version":"3","wanted":{"scope":[]},"last":{"score":1,"user":"a"}}',
+        ],
+    )  # fmt: skip
+    def test_a_forged_one_is_no_more_than_damaged(self, told):
+        held = told.encode()
+        forged = urlsafe_b64encode(crc32(held).to_bytes(4, "big") + held).decode()
+        with pytest.raises(CursorError, match="the cursor is damaged"):
+            read(forged)
+
+
+@pytest.fixture
+def client(home, champion):
+    return TestClient(application.create_app(home), raise_server_exceptions=False)
+
+
+def strict(answer):
+    assert answer.status_code == 200, answer.text
+    return json.loads(answer.text, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
+
+
+def problem(answer, status, kind):
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+    assert answer.json()["type"] == f"urn:clout:problem:{kind}"
+    return answer.json()["detail"]
+
+
+def pages(client, **asked):
+    """Walk the pages of a search through the service."""
+    found = strict(client.get("/v1/users", params=asked))
+    yield found
+    while found["next_cursor"]:
+        found = strict(client.get("/v1/users", params={"cursor": found["next_cursor"], "limit": asked.get("limit")}))
+        yield found
+
+
+@pytest.mark.parametrize("limit", [1, 7, 100, 309, 1000])
+def test_all_pages_of_the_service(client, home, scores, limit):
+    of_all = scores[scores["scope"] == "all"].sort_values(["score", "user"], ascending=[False, True])
+    told = list(pages(client, limit=limit))
+    assert [each["user"] for page in told for each in page["users"]] == of_all["user"].tolist()
+    assert {page["matching"] for page in told} == {309}
+    assert {len(page["users"]) for page in told[:-1]} <= {limit}
+    assert told[0]["users"][0] == open_snapshot(home).score(of_all["user"].iloc[0])
+
+
+def test_bounds_go_on_with_the_cursor(client, scores):
+    middle = scores[(scores["scope"] == "all") & scores["percentile"].between(25, 75) & (scores["score"] >= 5)]
+    told = list(pages(client, limit=10, min_percentile=25, max_percentile=75, min_score=5))
+    assert sorted(each["user"] for page in told for each in page["users"]) == sorted(middle["user"])
+    assert {page["matching"] for page in told} == {len(middle)}
+
+
+def test_a_scope(client):
+    found = strict(client.get("/v1/users?scope=topic:birds"))
+    assert (found["matching"], found["scope"], found["next_cursor"]) == (2, "topic:birds", None)
+    assert "scopes there: all, topic:birds" in problem(client.get("/v1/users?scope=topic:fish"), 404, "unknown-scope")
+
+
+def test_as_many_as_a_hundred_unless_asked(client):
+    assert len(strict(client.get("/v1/users"))["users"]) == 100
+
+
+def halved(scores):
+    return scores.assign(score=scores["score"] / 2)
+
+
+@pytest.mark.parametrize(("as_of", "version"), [(NEWER, "3"), (AS_OF, "4")])
+def test_pages_stay_with_their_snapshot_when_a_newer_one_appears(client, home, bundle, scores, rows, as_of, version):
+    first = strict(client.get("/v1/users?limit=100"))
+    write_snapshot(home, as_of, bundle, version, halved(scores).assign(model_version=version), rows)
+    client.app.state.watcher.look()
+    assert strict(client.get("/v1/users"))["model_version"] == version
+    second = strict(client.get("/v1/users", params={"cursor": first["next_cursor"], "limit": 1000}))
+    assert (second["as_of"], second["model_version"]) == ("2017-07-30T00:00:00Z", "3")
+    of_all = scores[scores["scope"] == "all"].sort_values(["score", "user"], ascending=[False, True])
+    assert [each["user"] for page in (first, second) for each in page["users"]] == of_all["user"].tolist()
+
+
+def test_an_older_snapshot_is_searched(client, home, bundle, scores, rows):
+    write_snapshot(home, OLDER, bundle, "2", halved(scores).assign(model_version="2"), rows)
+    told = list(pages(client, as_of="2017-07-02", limit=200))
+    assert {(page["as_of"], page["model_version"]) for page in told} == {("2017-07-02T00:00:00Z", "2")}
+    problem(client.get("/v1/users?as_of=2016-01-01"), 404, "absent-snapshot")
+
+
+def test_a_cursor_of_a_snapshot_that_is_gone(client, home, bundle, scores, rows):
+    cursor = strict(client.get("/v1/users?limit=5"))["next_cursor"]
+    (folder,) = list_snapshots(home)
+    write_snapshot(home, AS_OF, bundle, "4", scores.assign(model_version="4"), rows)
+    shutil.rmtree(folder)
+    client.app.state.watcher.look()
+    detail = problem(client.get("/v1/users", params={"cursor": cursor}), 404, "absent-snapshot")
+    assert detail == "no snapshot as of 2017-07-30T00:00:00Z by version '3'; there are: 4."
+    write_snapshot(home, NEWER, bundle, "4", scores.assign(model_version="4"), rows)
+    shutil.rmtree(list_snapshots(home)[1])
+    client.app.state.watcher.look()
+    detail = problem(client.get("/v1/users", params={"cursor": cursor}), 404, "absent-snapshot")
+    assert "there are: 2017-08-27T00:00:00Z" in detail
+
+
+def test_a_cursor_with_other_bounds(client):
+    cursor = strict(client.get("/v1/users?limit=5&min_score=1&scope=all"))["next_cursor"]
+    same = {"cursor": cursor, "min_score": "1.0", "scope": "all", "as_of": "2017-07-30T02:00:00+02:00"}
+    assert strict(client.get("/v1/users", params=same)) == strict(client.get("/v1/users", params={"cursor": cursor}))
+    for other in ({"min_score": 2}, {"max_score": 50}, {"scope": "topic:birds"}, {"as_of": "2017-07-02"}):
+        detail = problem(client.get("/v1/users", params={"cursor": cursor} | other), 422, "unfit-cursor")
+        assert f"with another {next(iter(other))}:" in detail
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "%00", "é", "..%2F..%2Fetc", "'; --", "A" * 7_000, "%0d%0aX: y"])
+def test_what_is_no_cursor(client, cursor):
+    assert "the cursor is damaged" in problem(client.get(f"/v1/users?cursor={cursor}"), 422, "unfit-cursor")
+
+
+@pytest.mark.parametrize(
+    ("query", "kind"),
+    [
+        ("min_score=60&max_score=50", "empty-range"),
+        ("min_percentile=60&max_percentile=50", "empty-range"),
+        ("min_score=nan", "invalid-request"),
+        ("max_score=inf", "invalid-request"),
+        ("min_percentile=-inf", "invalid-request"),
+        ("max_score=1e400", "invalid-request"),
+        ("max_score=100.1", "invalid-request"),
+        ("min_score=-0.1", "invalid-request"),
+        ("min_score=", "invalid-request"),
+        ("limit=0", "invalid-request"),
+        ("limit=-1", "invalid-request"),
+        ("limit=1001", "invalid-request"),
+        (f"limit=1{'0' * 5000}", "invalid-request"),
+        ("limit=ten", "invalid-request"),
+        ("limit=", "invalid-request"),
+        ("as_of=yesterday", "no-instant"),
+    ],
+)
+def test_what_is_refused(client, query, kind):
+    problem(client.get(f"/v1/users?{query}"), 422, kind)
+
+
+@pytest.mark.parametrize("scope", ["", "topic:%00", "'; DROP TABLE users; --", "%ff", "x" * 7_000])
+def test_strange_scopes_are_unknown(client, scope):
+    problem(client.get(f"/v1/users?scope={scope}"), 404, "unknown-scope")

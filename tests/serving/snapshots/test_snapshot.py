@@ -1,0 +1,318 @@
+"""Snapshots: written whole, found by instant, fast to look up, and explaining what they hold."""
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.errors import CatalogueError, OutputError, SnapshotError, UnknownUserError
+from serving.scoring import score_rows
+from serving.snapshots import feature_rows, snapshot
+from serving.snapshots import layout as snapshot_files
+from serving.snapshots.layout import seal
+from serving.snapshots.peers import audience_band, band_of
+from serving.snapshots.repository import (
+    AbsentSnapshotError,
+    list_snapshots,
+    open_snapshot,
+    write_scores,
+    write_snapshot,
+)
+
+AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
+EARLIER = AS_OF - timedelta(days=28)
+
+
+def contents(folder):
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+def test_the_same_arguments_give_the_same_bytes(tmp_path, home, bundle, scores, rows):
+    (first,) = list_snapshots(home)
+    before = contents(first)
+    assert set(before) == {
+        "scores.parquet", "features.arrow", "snapshot.json", "typical.parquet",
+        "bundle/booster.txt", "bundle/low.txt", "bundle/high.txt", "bundle/bundle.json", "SHA256SUMS",
+    }  # fmt: skip
+    again = write_snapshot(home, AS_OF, bundle, "3", scores, rows.sample(frac=1, random_state=2))
+    assert again == first
+    assert contents(again) == before
+
+
+def test_facts_are_those_of_the_snapshot(home, rows):
+    (folder,) = list_snapshots(home)
+    facts = json.loads((folder / "snapshot.json").read_text())
+    assert facts["as_of"] == "2017-07-30T00:00:00Z"
+    assert (facts["model_version"], facts["horizon_days"]) == ("3", 28)
+    assert (facts["users"], facts["rows"]) == (rows["user"].nunique(), len(rows))
+
+
+def test_names_sort_by_instant_then_version(home, bundle, scores, rows):
+    for as_of, version in [(EARLIER, "12"), (AS_OF, "10"), (AS_OF, "9"), (AS_OF + timedelta(microseconds=5), "1")]:
+        write_snapshot(home, as_of, bundle, version, scores.assign(model_version=version), rows)
+    assert [folder.name for folder in list_snapshots(home)] == [
+        "2017-07-30T000000.000005Z_v1",
+        "2017-07-30T000000Z_v10",
+        "2017-07-30T000000Z_v9",
+        "2017-07-30T000000Z_v3",
+        "2017-07-02T000000Z_v12",
+    ]
+    assert open_snapshot(home).model_version == "1"
+    assert open_snapshot(home, AS_OF).model_version == "10"
+    assert open_snapshot(home, EARLIER).as_of == EARLIER
+
+
+def test_a_zone_is_the_same_instant(home):
+    zoned = datetime.fromisoformat("2017-07-30T02:00:00+02:00")
+    assert open_snapshot(home, zoned).as_of == AS_OF
+
+
+def test_leftovers_and_strangers_are_not_listed(home):
+    (home.snapshots / ".2017-08-30T000000Z_v3.abc").mkdir()
+    (home.snapshots / "2017-99-30T000000Z_v3").mkdir()
+    (home.snapshots / "notes").mkdir()
+    (home.snapshots / "2017-08-30T000000Z_v4").write_text("a file")
+    assert len(list_snapshots(home)) == 1
+
+
+def test_a_failed_write_leaves_what_was_there(home, bundle, scores, rows, monkeypatch):
+    before = contents(home.snapshots)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(snapshot_files, "write_table", full)
+    with pytest.raises(OutputError, match=r"cannot be written: .* No space left"):
+        write_snapshot(home, AS_OF, bundle, "3", scores, rows)
+    assert contents(home.snapshots) == before
+
+
+def test_scores_and_rows_must_be_of_the_same_users(home, bundle, scores, rows):
+    with pytest.raises(ValueError, match="not of the same users"):
+        write_snapshot(home, AS_OF, bundle, "3", scores, rows.iloc[1:])
+
+
+def test_scores_must_be_of_the_version(home, bundle, scores, rows):
+    with pytest.raises(ValueError, match="of the model version '3', expected '4'"):
+        write_snapshot(home, AS_OF, bundle, "4", scores, rows)
+
+
+def test_a_version_that_cannot_name_a_folder_is_refused(home, bundle, scores, rows):
+    with pytest.raises(ValueError, match=r"'\.\./3' cannot name a folder"):
+        write_snapshot(home, AS_OF, bundle, "../3", scores.assign(model_version="../3"), rows)
+
+
+def test_no_snapshots_says_how_to_make_one(tmp_path, home):
+    empty = type(home)(tmp_path / "elsewhere")
+    assert list_snapshots(empty) == []
+    with pytest.raises(SnapshotError, match=r"no snapshots in .* 'clout score"):
+        open_snapshot(empty)
+
+
+def test_an_absent_instant_lists_those_there_are(home, bundle, scores, rows):
+    write_snapshot(home, EARLIER, bundle, "3", scores, rows)
+    with pytest.raises(AbsentSnapshotError, match="2017-01-01T00:00:00Z; there are: 2017-07-30T00:00:00Z, 2017-07-02T"):
+        open_snapshot(home, datetime(2017, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "scores.parquet",
+        "features.arrow",
+        "snapshot.json",
+        "typical.parquet",
+        "bundle/booster.txt",
+        "bundle/low.txt",
+        "bundle/high.txt",
+        "bundle/bundle.json",
+    ],
+)
+@pytest.mark.parametrize("damage", ["absent", "empty", "cut"])
+def test_damage_names_the_file(home, name, damage):
+    (folder,) = list_snapshots(home)
+    file = folder / name
+    if damage == "absent":
+        file.unlink()
+    else:
+        os.truncate(file, 0 if damage == "empty" else file.stat().st_size // 2)
+    with pytest.raises(SnapshotError, match=f"damaged: .*{name.split('/')[0]}.*clout score"):
+        open_snapshot(home).explain("user0001")
+
+
+def test_files_that_disagree_are_damage(home, scores):
+    (folder,) = list_snapshots(home)
+    write_scores(scores.head(5), folder / "scores.parquet")
+    seal(folder)
+    with pytest.raises(SnapshotError, match=r"scores\.parquet cannot be read \(5 rows, expected"):
+        open_snapshot(home)
+    write_scores(scores.iloc[::-1], folder / "scores.parquet")
+    seal(folder)
+    with pytest.raises(SnapshotError, match="users are not in order"):
+        open_snapshot(home)
+
+
+def test_every_user_is_found(home, scores):
+    opened = open_snapshot(home)
+    for row in scores.to_dict("records"):
+        found = opened.score(row["user"], row["scope"])
+        assert {key: found[key] for key in row} == row
+        assert found["as_of"] == "2017-07-30T00:00:00Z"
+
+
+def test_status_says_when_too_little_is_known(home):
+    opened = open_snapshot(home)
+    assert opened.score("user0003")["status"] == "insufficient_evidence"
+    assert opened.score("user0001")["status"] == "scored"
+
+
+def test_rows_come_from_any_batch(home, bundle, rows, monkeypatch):
+    monkeypatch.setattr(feature_rows, "ROWS_PER_BATCH", 7)
+    write_snapshot(home, AS_OF, bundle, "3", score_rows(bundle, "3", rows), rows)
+    opened = open_snapshot(home)
+    for _, row in rows.iloc[::5].iterrows():
+        found = pd.Series(opened.person(row["user"], row["scope"]))
+        expected = row.drop(["user", "scope"]).astype(float)
+        pd.testing.assert_series_equal(found, expected, check_names=False, check_exact=True)
+
+
+def test_a_replaced_snapshot_stays_whole_for_who_holds_it(home, bundle, rows):
+    held = open_snapshot(home)
+    before = held.person("user0001")
+    other = rows.assign(credible_pace_28d=rows["credible_pace_28d"] + 1)
+    write_snapshot(home, AS_OF, bundle, "3", score_rows(bundle, "3", other), other)
+    assert held.person("user0001") == pytest.approx(before, rel=0, abs=0, nan_ok=True)
+    assert open_snapshot(home).person("user0001")["credible_pace_28d"] == before["credible_pace_28d"] + 1
+
+
+def test_threads_share_a_snapshot(home, rows):
+    opened = open_snapshot(home)
+    users = rows["user"].head(60).tolist()
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda user: opened.person(user)["credible_pace_28d"], users))
+    assert found == rows["credible_pace_28d"].head(60).tolist()
+
+
+def test_explanations_add_up_and_agree_with_the_scores(home, scores):
+    opened = open_snapshot(home)
+    for user, scope in zip(scores["user"][::20], scores["scope"][::20], strict=True):
+        told, score = opened.explain(user, scope), opened.score(user, scope)
+        assert told.base + sum(line.points for line in told.lines) == pytest.approx(told.unclipped, abs=1e-6)
+        assert told.score == pytest.approx(score["score"], abs=1e-9)
+        assert told.score == pytest.approx(np.clip(told.unclipped, 0, 100))
+        assert (told.interval.low, told.interval.high) == (score["low"], score["high"])
+
+
+def test_an_explanation_is_json_with_the_documented_fields(home):
+    told = json.loads(json.dumps(asdict(open_snapshot(home).explain("user0001")), allow_nan=False))
+    documented = "user scope as_of model_version score unclipped base baseline lines reasons_for reasons_against"
+    assert {*documented.split(), "interval", "evidence"} < set(told)
+    assert {"reasons", "families", "clipping", "missing"} < set(told)
+    assert set(told["lines"][0]) == {"feature", "family", "value", "points", "sentence", "typical"}
+    assert {"sentence", "points", "family", "features"} == set(told["reasons"][0])
+    assert set(told["interval"]) == {"low", "high", "level"}
+
+
+def test_lines_tell_what_is_typical_among_peers(home, rows):
+    opened = open_snapshot(home)
+    peers = rows[(rows["scope"] == "all") & (audience_band(rows) == band_of(opened.person("user0001")))]
+    assert len(peers) > 5
+    for line in opened.explain("user0001").lines:
+        expected = peers[line.feature].median()
+        assert line.typical == (None if pd.isna(expected) else pytest.approx(expected))
+
+
+def test_families_and_reasons_are_those_of_the_lines(home):
+    told = open_snapshot(home).explain("user0001")
+    assert told.base + sum(told.families.values()) + told.clipping == pytest.approx(told.score, abs=1e-6)
+    by_sentence = {line.sentence: line for line in told.lines}
+    assert [reason.sentence for reason in told.reasons] == [*told.reasons_for, *told.reasons_against]
+    assert told.reasons
+    for reason in told.reasons:
+        assert by_sentence[reason.sentence].points * reason.points > 0
+        assert abs(by_sentence[reason.sentence].points) >= 0.5
+
+
+def test_too_little_evidence_is_told_instead_of_reasons(home):
+    told = open_snapshot(home).explain("user0003")
+    assert told.status == told.evidence == "insufficient_evidence"
+    assert (told.reasons_for, told.reasons_against, told.reasons) == ((), (), ())
+    assert told.missing == (
+        "Too little is known for a score. Acts made in the last 365 days: 1, engagements received: 0; "
+        "it takes 3 of both together, 2 more."
+    )
+    assert told.base + sum(line.points for line in told.lines) == pytest.approx(told.unclipped, abs=1e-6)
+    assert open_snapshot(home).explain("user0001").missing is None
+
+
+def test_damage_within_the_features_is_told(home):
+    (folder,) = list_snapshots(home)
+    file = folder / "features.arrow"
+    content = bytearray(file.read_bytes())
+    content[200 : len(content) * 3 // 4] = b"\xff" * (len(content) * 3 // 4 - 200)
+    file.write_bytes(content)
+    with pytest.raises(SnapshotError, match=r"damaged: .*features\.arrow"):
+        open_snapshot(home).explain("user0001")
+
+
+def test_old_scores_are_told_even_when_the_catalogue_has_moved_on(home):
+    (folder,) = list_snapshots(home)
+    file = folder / "bundle" / "bundle.json"
+    facts = json.loads(file.read_text())
+    facts["features"] = {"gone": "123"} | facts["features"]
+    file.write_text(json.dumps(facts))
+    seal(folder)
+    opened = open_snapshot(home)
+    assert opened.score("user0001")["user"] == "user0001"
+    with pytest.raises(CatalogueError, match="absent here: gone"):
+        opened.explain("user0001")
+
+
+@pytest.mark.parametrize(
+    ("asked", "near"), [("user000", "user0000"), ("USER0001", None), ("", None), ("zzz" * 999, None)]
+)
+def test_an_unknown_user_hears_why_and_whom_else(home, asked, near):
+    opened = open_snapshot(home)
+    with pytest.raises(UnknownUserError) as caught:
+        opened.score(asked)
+    told = str(caught.value)
+    assert f"none of the {opened.users} users of the snapshot as of 2017-07-30T00:00:00Z" in told
+    assert "365 days before" in told
+    assert (f"Close ids: '{near}'" in told) == (near is not None)
+
+
+def test_an_unknown_scope_names_the_known_ones(home):
+    with pytest.raises(UnknownUserError, match=r"no score of the scope 'topic:fish' .* there: all, topic:birds"):
+        open_snapshot(home).score("user0001", "topic:fish")
+
+
+def test_close_ids_are_sought_in_a_bounded_neighbourhood(home, monkeypatch):
+    monkeypatch.setattr(snapshot, "NEIGHBOURS", 1)
+    with pytest.raises(UnknownUserError, match="Close ids: 'user0149', 'user0150'"):
+        open_snapshot(home).score("user0149x")
+
+
+def test_scores_are_written_whole_or_not_at_all(tmp_path, scores):
+    out = tmp_path / "new" / "scores.parquet"
+    write_scores(scores, out)
+    first = out.read_bytes()
+    write_scores(scores, out)
+    assert out.read_bytes() == first
+    assert [file.name for file in out.parent.iterdir()] == ["scores.parquet"]
+    pd.testing.assert_frame_equal(pd.read_parquet(out), scores)
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_scores(scores, tmp_path / "taken" / "scores.parquet")
+
+
+def test_a_folder_is_never_replaced_by_scores(tmp_path, scores):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter").write_text("dear")
+    with pytest.raises(OutputError, match="mine is a folder"):
+        write_scores(scores, tmp_path / "mine")
+    assert [str(file.relative_to(tmp_path)) for file in sorted(tmp_path.rglob("*"))] == ["mine", "mine/letter"]

@@ -1,0 +1,114 @@
+"""Scores and where they stand."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from features.errors import AsOfError
+from features.events.loading import open_acts
+from serving.scoring import SCORES, percentiles, score_acts, score_rows
+from serving.snapshots.peers import audience_band
+
+
+def test_one_row_per_user_and_scope_in_order(scores, rows):
+    assert list(scores.columns) == SCORES
+    keys = list(zip(scores["user"], scores["scope"], strict=True))
+    assert keys == sorted(zip(rows["user"], rows["scope"], strict=True))
+    assert scores["score"].between(0, 100).all()
+    assert (scores["low"] <= scores["high"]).all()
+    assert scores["low"].dtype == scores["high"].dtype == np.int64
+    assert not scores.isna().any(axis=None)
+
+
+def test_scores_do_not_depend_on_the_order_of_rows(bundle, scores, rows):
+    shuffled = rows.sample(frac=1, random_state=1)
+    pd.testing.assert_frame_equal(score_rows(bundle, "3", shuffled), scores)
+
+
+def test_scores_are_those_of_the_bundle(bundle, scores, rows):
+    predicted = bundle.predict(rows).assign(user=rows["user"], scope=rows["scope"])
+    both = scores.merge(predicted, on=["user", "scope"], suffixes=("", "_predicted"))
+    for name in ("score", "expected_audience", "low", "high"):
+        np.testing.assert_allclose(both[name], both[f"{name}_predicted"], rtol=1e-12)
+
+
+def test_percentile_counts_who_is_not_higher_with_ties_at_their_middle():
+    score = pd.Series([10.0, 20.0, 20.0, 40.0])
+    assert percentiles(score, [pd.Series(["all"] * 4)]).tolist() == [25.0, 62.5, 62.5, 100.0]
+
+
+def test_percentile_stays_within_the_scope(scores):
+    topic = scores[scores["scope"] == "topic:birds"]
+    assert sorted(topic["percentile"]) == [50.0, 100.0]
+
+
+def test_peer_percentile_compares_with_peers_alone(scores, rows):
+    frame = scores.merge(rows, on=["user", "scope"])
+    everybody = frame[frame["scope"] == "all"]
+    for band in (0, 2):
+        peers = everybody[audience_band(everybody) == band]
+        lower = [(peers["score"] < score).sum() for score in peers["score"]]
+        equal = [(peers["score"] == score).sum() for score in peers["score"]]
+        share = 100 * (np.array(lower) + (np.array(equal) + 1) / 2) / len(peers)
+        assert peers["peer_percentile"].tolist() == pytest.approx(share)
+
+
+def test_too_little_known_is_said(scores):
+    found = scores.set_index("user").loc["user0003", "evidence"]
+    assert found == "insufficient_evidence"
+
+
+def test_nobody_gives_no_scores(bundle, rows):
+    nobody = score_rows(bundle, "3", rows.head(0))
+    assert list(nobody.columns) == SCORES
+    assert nobody.empty
+
+
+@pytest.fixture
+def events():
+    times = [datetime(2017, 7, day, tzinfo=UTC) for day in (1, 2, 3)]
+    return pa.table(
+        {"time": times, "actor": ["ann", "bob", None], "verb": ["post", "like", "like"], "target": [None, "ann", "ann"]}
+    )
+
+
+def test_events_become_scores_and_the_rows_they_rest_on(bundle, events):
+    told = []
+    scores, rows = score_acts(
+        open_acts(events), datetime(2017, 7, 3, tzinfo=UTC), bundle, "3", lambda step, share: told.append((step, share))
+    )
+    assert scores["user"].tolist() == rows["user"].tolist() == ["ann", "bob"]
+    assert rows["engagers_28d"].tolist() == [1.0, 0.0]
+    shares = [share for step, share in told if step == "features"]
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    assert shares == sorted(shares)
+    assert told[-2:] == [("score", 0.0), ("score", 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("as_of", "message"),
+    [
+        (datetime(2017, 7, 1, tzinfo=UTC), "is not after the first event"),
+        (datetime(2019, 7, 1, tzinfo=UTC), "nobody acted .* the events reach from 2017-07-01 to 2017-07-03"),
+    ],
+)
+def test_an_instant_without_anybody_is_refused(bundle, events, as_of, message):
+    with pytest.raises(AsOfError, match=message):
+        score_acts(open_acts(events), as_of, bundle, "3")
+
+
+def test_every_scope_is_scored_and_placed_among_its_own(bundle, events):
+    scores, _ = score_acts(open_acts(events, ["all", "network:*"]), datetime(2017, 7, 3, tzinfo=UTC), bundle, "3")
+    assert scores["scope"].tolist() == ["all", "network:default"] * 2
+    ours, theirs = (scores[scores["scope"] == scope].drop(columns="scope") for scope in ("all", "network:default"))
+    assert ours.to_numpy().tolist() == theirs.to_numpy().tolist()
+
+
+def test_an_instant_in_the_future_is_refused(bundle, events):
+    with pytest.raises(
+        AsOfError, match=r"as_of 2199-01-01 00:00:00 lies in the future: the last event is of 2017-07-03"
+    ):
+        score_acts(open_acts(events), datetime(2199, 1, 1, tzinfo=UTC), bundle, "3")

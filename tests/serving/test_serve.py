@@ -1,0 +1,118 @@
+"""The service in a process of its own, on a port that the system chooses."""
+
+import gc
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from features.errors import CloutError
+from serving.app import serve
+from serving.cli import main as command
+from training.home import Home
+
+SERVE = """
+import sys
+from pathlib import Path
+from serving.app import serve
+from training.home import Home
+serve(Home(Path(sys.argv[1])), "127.0.0.1", 0)
+"""
+
+
+def address(process):
+    """Read the log, all lines of JSON, up to the line that names the port."""
+    for line in process.stderr:
+        assert json.loads(line)["level"] in ("info", "warning")
+        if found := re.search(r"Listening on (http://127\.0\.0\.1:\d+),", line):
+            return found[1]
+    raise AssertionError(f"the service ended with {process.wait()}")
+
+
+@pytest.fixture
+def server(home):
+    command = [sys.executable, "-c", SERVE, str(home.folder)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            process.address = address(process)
+            yield process
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+
+
+def test_it_answers_over_the_wire(server):
+    with httpx.Client(base_url=server.address, trust_env=False, timeout=20) as client:
+        assert client.get("/health").json() == {"status": "ok"}
+        assert client.get("/ready").status_code == 503
+        assert client.get("/v1/users/a%2Fb/score").json()["user"] == "a/b"
+        assert client.get("/v1/users/%C3%BCn%C3%AF%2F%C3%A7%C3%B8d%C3%A9%20%F0%9F%99%82/explanation").status_code == 200
+        for path in ("/v1/users/%FF/score", "/v1/users/%00/score", "/v1/users//score"):
+            assert client.get(path).json()["type"] == "urn:clout:problem:unknown-user"
+
+
+def test_a_kept_connection_is_answered_without_delay(server):
+    """Nagle's algorithm would hold back the second packet of each answer, up to 40 ms."""
+    with httpx.Client(base_url=server.address, trust_env=False, timeout=20) as client:
+        taken = []
+        for _ in range(40):
+            began = time.perf_counter()
+            client.get("/health")
+            taken.append(time.perf_counter() - began)
+    assert sorted(taken)[len(taken) // 2] < 0.03
+
+
+def test_its_log_is_lines_of_json_without_ids(server):
+    with httpx.Client(base_url=server.address, trust_env=False, timeout=20) as client:
+        client.get("/v1/users/user0001/score", headers={"X-Request-ID": "mine"})
+        upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+        client.get("/v1/users/user0001/explanation", headers=upgrade | {"Sec-WebSocket-Key": "x" * 22 + "=="})
+    server.terminate()
+    written = server.stderr.read()
+    lines = [json.loads(line) for line in written.splitlines()]
+    routes = {line["request_id"]: line["route"] for line in lines if line["logger"] == "clout.requests"}
+    assert routes["mine"] == "/v1/users/{user}/score"
+    assert "user0001" not in written
+
+
+def test_a_taken_port_is_said():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(CloutError, match=f"cannot listen on 127.0.0.1 port {port}: .*Choose another"):
+            serve(Home("nowhere"), "127.0.0.1", port)
+
+
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 65_536), ("256.0.0.1", 0)])
+def test_an_impossible_address_is_said(host, port):
+    with pytest.raises(CloutError, match="cannot listen on"):
+        serve(Home("nowhere"), host, port)
+
+
+def test_a_start_without_garbage_collection_ends_with_it(home, champion, monkeypatch):
+    started = []
+
+    class Server:
+        def __init__(self, config):
+            started.append(config.app)
+
+        def run(self, **_):
+            started.append(gc.isenabled())
+
+    monkeypatch.setattr("serving.app.uvicorn.Server", Server)
+    monkeypatch.setattr("serving.app.dictConfig", lambda *_: None)  # the log stays that of the tests
+    answer = CliRunner().invoke(command.app, ["serve", "--port", "0", "--home", str(home.folder)])
+    assert answer.exit_code == 0, answer.output
+    assert started[1:] == [True]
+    gc.unfreeze()
+
+
+def test_a_start_that_fails_leaves_garbage_collection_on(tmp_path):
+    answer = CliRunner().invoke(command.app, ["serve", "--workers", "0", "--home", str(tmp_path)])
+    assert isinstance(answer.exception, CloutError)
+    assert gc.isenabled()

@@ -1,0 +1,159 @@
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.events.loading import open_acts
+from features.feature_table import feature_rows
+from training.evaluation.baselines import BASELINES, baselines, best_baseline, pagerank, tweepcred
+
+AS_OF = datetime(2025, 1, 11, tzinfo=UTC)  # day 10 of the tables
+
+
+def edges(*given):
+    return pd.DataFrame(given, columns=["actor", "target", "acts", "follows"])
+
+
+def dense(flow: np.ndarray, damping: float) -> np.ndarray:
+    """Solve PageRank's equation for acts[from, to]; nobody's acts go to all alike."""
+    n = len(flow)
+    given = flow.sum(axis=1, keepdims=True)
+    steps = np.where(given > 0, flow / np.maximum(given, 1e-300), 1 / n)
+    return np.linalg.solve(np.eye(n) - damping * steps.T, np.full(n, (1 - damping) / n)) * n
+
+
+@pytest.fixture(scope="module")
+def signals(table):
+    def compute(acts):
+        events = open_acts(table(acts))
+        rows = feature_rows(events, AS_OF)
+        return baselines(events, rows, AS_OF).set_index(rows["user"])
+
+    return compute
+
+
+class TestPagerank:
+    def test_two_who_engage_with_each_other_are_average(self):
+        ranks = pagerank(edges(("a", "b", 3, 0), ("b", "a", 1, 0)))
+        assert ranks.to_dict() == pytest.approx({"a": 1.0, "b": 1.0})
+
+    def test_by_hand_on_three(self):
+        # a -> c, b -> c, c -> nobody: a = b = (0.15 + 0.85 c / 3), c = a + 0.85 (a + b) up to what c spreads
+        ranks = pagerank(edges(("a", "c", 1, 0), ("b", "c", 1, 0)))
+        x = 3 / (2 + 2.7)
+        assert ranks.to_dict() == pytest.approx({"a": x, "b": x, "c": 2.7 * x}, rel=1e-6)
+
+    def test_agrees_with_a_dense_solution(self):
+        rng = np.random.default_rng(0)
+        flow = rng.integers(0, 4, (9, 9)) * (rng.random((9, 9)) < 0.4)
+        np.fill_diagonal(flow, 0)
+        flow[3] = 0
+        given = [(f"u{i}", f"u{j}", flow[i, j], 0) for i, j in np.argwhere(flow)]
+        ranks = pagerank(edges(*given))
+        exact = pd.Series(dense(flow.astype(float), 0.85), index=[f"u{k}" for k in range(9)])
+        assert set(ranks.index) == set(exact.index)
+        assert ranks[exact.index].to_numpy() == pytest.approx(exact.to_numpy(), abs=1e-3)
+        assert ranks.mean() == pytest.approx(1.0)
+
+    def test_acts_weigh(self):
+        ranks = pagerank(edges(("a", "b", 9, 0), ("a", "c", 1, 0)))
+        assert ranks["b"] > ranks["c"] > 0
+
+    def test_nobody(self):
+        assert pagerank(edges()).empty
+
+
+class TestTweepcred:
+    @staticmethod
+    def hub(following, followers):
+        given = [("hub", f"x{k}", 1, 1) for k in range(following)]
+        return edges(*given, *((f"y{k}", "hub", 1, 1) for k in range(followers)))
+
+    def test_following_many_more_than_follow_costs(self):
+        assert tweepcred(self.hub(501, 1))["hub"] == 0.0
+        assert tweepcred(self.hub(500, 1))["hub"] > 50
+
+    def test_the_penalty_by_hand(self):
+        follows = self.hub(1_000, 300)
+        mass = pagerank(follows, damping=0.9, rounds=20)
+        excess = 1_000 / 300 - 0.6
+        expected = 130 + 5.21 * (np.log(mass["hub"] / mass.sum()) - 5 * excess)
+        assert 0 < expected < 100
+        assert tweepcred(follows)["hub"] == pytest.approx(expected)
+
+    def test_one_follow_counts_once_however_often(self):
+        one, often = edges(("a", "b", 1, 1), ("a", "c", 1, 1)), edges(("a", "b", 9, 9), ("a", "c", 1, 1))
+        pd.testing.assert_series_equal(tweepcred(one), tweepcred(often))
+
+    def test_stays_within_0_and_100(self):
+        assert tweepcred(edges(("a", "b", 1, 1))).to_dict() == {"a": 100.0, "b": 100.0}
+
+    def test_who_is_followed_more_ranks_higher(self):
+        ring = [(f"x{k}", f"x{(k + 1) % 2_000}", 1, 1) for k in range(2_000)]
+        found = tweepcred(edges(*ring, *((f"x{k}", "x0", 1, 1) for k in range(2, 9))))
+        assert 100 > found["x0"] > found["x1"] > found["x1000"] > 0
+
+
+class TestSignals:
+    ACTS = (
+        (1, "a", "follow", "u"),
+        (2, "b", "follow", "u"),
+        (3, "c", "like", "v"),
+        (4, "d", "like", "v"),
+        (5, "e", "like", "v"),
+        (6, "a", "like", "v"),
+        (7, "u", "post", None),
+    )
+
+    def test_what_they_are(self, signals):
+        found = signals(self.ACTS)
+        assert list(found) == list(BASELINES)
+        assert found.loc["u", ["followers", "engagers", "recent_engagers", "activity"]].tolist() == [2, 2, 2, 1]
+        assert found.loc["v", ["followers", "engagers"]].tolist() == [0, 4]
+        assert found.loc["v", "pagerank"] > found.loc["u", "pagerank"] > found.loc["a", "pagerank"]
+        assert found.loc["u", "tweepcred"] > 0
+        assert found.loc["v", "tweepcred"] == 0  # follows alone count
+        assert found.notna().all(axis=None)
+
+    def test_the_future_is_not_looked_at(self, signals):
+        later = [(10 + k, f"x{k % 3}", "follow", "v") for k in range(30)]
+        pd.testing.assert_frame_equal(signals([*self.ACTS, *later]), signals(self.ACTS))
+
+    def test_disapproval_oneself_the_unknown_and_the_long_past_give_no_rank(self, signals):
+        ranked = ["pagerank", "tweepcred"]
+        idle = [(8, "c", "block", "u"), (8, "u", "like", "u"), (8, None, "like", "u"), (-356, "w", "follow", "u")]
+        pd.testing.assert_frame_equal(
+            signals([*self.ACTS, *idle])[ranked].drop("w", errors="ignore"), signals(self.ACTS)[ranked]
+        )
+
+    def test_without_follows_all_engagement_stands_in(self, signals):
+        found = signals([(day, who, "reply", target) for day, who, _, target in self.ACTS[:6]])
+        assert (found["tweepcred"] > 0).all()
+
+    def test_nobody_engages(self, signals):
+        found = signals([(1, "a", "post", None), (2, "b", "post", None)])
+        assert found[["pagerank", "tweepcred", "followers"]].eq(0).all(axis=None)
+
+
+FANS = [(day, f"f{k}", "like", f"u{day}") for day in range(4) for k in range(day)]
+BUSY = [(k / 50, f"x{4 - day}", "post", None) for day in range(1, 5) for k in range(10 * day)]
+HEARD = [(15, f"f{k}", "like", f"u{day}") for day in range(1, 4) for k in range(day)]
+
+
+class TestBest:
+    """Who is heard in days 10 to 20 was engaged with before, followed before, or acted before: one alone foretells."""
+
+    def best(self, table, acts):
+        return best_baseline(open_acts(table(acts)), datetime(2025, 1, 21, tzinfo=UTC), 10)
+
+    def test_engagers_where_engagers_foretell(self, table):
+        assert self.best(table, FANS + BUSY + HEARD) == "engagers"
+
+    def test_activity_where_activity_foretells(self, table):
+        heard = [(15, f"f{k}", "like", f"x{4 - day}") for day in range(1, 5) for k in range(day - 1)]
+        assert self.best(table, FANS + BUSY + heard) == "activity"
+
+    def test_what_comes_after_the_instant_says_nothing(self, table):
+        later = [(25, f"f{k}", "like", f"x{day}") for day in range(4) for k in range(40)]
+        assert self.best(table, FANS + BUSY + HEARD + later) == "engagers"

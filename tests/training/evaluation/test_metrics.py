@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from training.evaluation.metrics import METRICS, RANKING, auc, ndcg_100, r2_log
+
+AUDIENCE = np.array([0.0, 0.0, 1.0, 3.0])
+
+
+def test_auc_by_hand():
+    signal = np.array([0.1, 0.4, 0.35, 0.8])  # one of four pairs is the wrong way round
+    assert auc(AUDIENCE, signal, signal) == pytest.approx(3 / 4)
+
+
+def test_ndcg_by_hand():
+    gained = 0 / np.log2(2) + 1 / np.log2(3) + 3 / np.log2(4)
+    best = 3 / np.log2(2) + 1 / np.log2(3)
+    found = ndcg_100(np.array([3.0, 1.0, 0.0]), np.array([1.0, 2.0, 3.0]), np.zeros(3))
+    assert found == pytest.approx(gained / best)
+
+
+def test_ndcg_looks_at_the_first_hundred_alone():
+    audience = np.r_[np.zeros(100), np.ones(1)]
+    assert ndcg_100(audience, -np.arange(101.0), audience) == 0.0
+    assert ndcg_100(audience, np.r_[0, -np.arange(1.0, 100), -0.5], audience) == pytest.approx(1 / np.log2(3))
+
+
+def test_r2_by_hand():
+    audience, expected = np.expm1([0.0, 1.0, 2.0]), np.expm1([0.0, 2.0, 1.0])
+    assert r2_log(audience, np.zeros(3), expected) == pytest.approx(0.5**2)
+
+
+@pytest.mark.parametrize("metric", RANKING)
+def test_perfect(metric):
+    assert METRICS[metric](AUDIENCE, AUDIENCE, AUDIENCE) == pytest.approx(1.0)
+
+
+def test_reversed():
+    assert auc(AUDIENCE, -AUDIENCE, AUDIENCE) == 0.0
+    assert ndcg_100(AUDIENCE, -AUDIENCE, AUDIENCE) < 0.75
+
+
+def test_constant_signal():
+    constant = np.ones(4)
+    assert auc(AUDIENCE, constant, constant) == 0.5
+    assert r2_log(AUDIENCE, constant, constant) == 0.0
+    shared = (AUDIENCE.mean() / np.log2(np.arange(2, 6))).sum()
+    assert ndcg_100(AUDIENCE, constant, constant) == pytest.approx(shared / (3 + 1 / np.log2(3)))
+
+
+@pytest.mark.parametrize("audience", [np.zeros(3), np.ones(3)])
+def test_all_or_nobody_heard(audience):
+    signal = np.arange(3.0)
+    assert auc(audience, signal, signal) == 0.5
+    assert r2_log(audience, signal, signal) == 0.0
+    assert ndcg_100(audience, signal, signal) == (1.0 if audience.any() else 0.0)

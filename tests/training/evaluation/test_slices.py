@@ -1,0 +1,144 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from training.evaluation.evaluate import bands
+from training.evaluation.slices import groupings, slices, weaknesses
+
+FEATURES = ("account_age_days", "acts_365d", "engagements_365d", "reply_share_90d", "engagers_365d")
+
+
+def a_table(audience, expected=None, low=0.0, high=2.0, **features):
+    """Rows and predictions of as many users as there are audiences; features not given are 1."""
+    rows = pd.DataFrame({"scope": "all", "audience": audience} | dict.fromkeys(FEATURES, 1.0)).assign(**features)
+    expected = np.asarray(audience if expected is None else expected, float)
+    predicted = pd.DataFrame({"expected_audience": expected, "low": low, "high": high}, index=rows.index)
+    return rows, predicted
+
+
+def groups_of(name, rows, predicted):
+    """Name the group of each user."""
+    names, place = groupings(rows, predicted)[name]
+    return [names[k] for k in place]
+
+
+def of(found, grouping):
+    return {held["group"]: held for held in found if held["grouping"] == grouping}
+
+
+class TestGroups:
+    def test_age(self):
+        table = a_table([0] * 6, account_age_days=[0, 27.99, 28, 364.99, 365, np.nan])
+        young, middle, old = "newcomer: below 28 days", "28 to 364 days", "365 days and more, or unknown"
+        assert groups_of("account age", *table) == [young, young, middle, middle, old, old]
+
+    def test_evidence_counts_acts_and_engagements(self):
+        table = a_table([0] * 5, acts_365d=[2, 3, 10, 10, np.nan], engagements_365d=[0, 0, 9, 10, np.nan])
+        few = "insufficient evidence"
+        assert groups_of("evidence", *table) == [few, "some", "some", "strong", few]
+
+    def test_posters_and_repliers(self):
+        table = a_table([0] * 5, reply_share_90d=[np.nan, 0, 0.49, 0.5, 1])
+        none, posts, replies = "none, or unknown", "posts: replies below half", "replies: half and more"
+        assert groups_of("pieces of 90 days", *table) == [none, posts, posts, replies, replies]
+
+    def test_small_and_large_accounts(self):
+        table = a_table([0] * 8, engagers_365d=[np.nan, 0, 1, 2, 3, 9, 10, 500])
+        found = groups_of("engagers in 365 days", *table)
+        assert found == ["0", "0", "1 to 2", "1 to 2", "3 to 9", "3 to 9", "10 and more", "10 and more"]
+
+    def test_bands_are_those_of_the_evaluation(self):
+        rows, predicted = a_table([0] * 6, [0.0999, 0.1, 0.3, 1, 3, 10])
+        assert groups_of("people expected", rows, predicted) == [
+            "0 to 0.1", "0.1 to 0.3", "0.3 to 1", "1 to 3", "3 to 10", "10 and more"
+        ]  # fmt: skip
+        assert [band["users"] for band in bands(rows["audience"].to_numpy(), predicted)] == [1] * 6
+
+    def test_unknown_of_every_kind_of_null(self):
+        table = a_table([0, 0], reply_share_90d=pd.array([None, 0.7], "Float64"), account_age_days=pd.NA)
+        table[0]["account_age_days"] = pd.array([None, 3.0], "Float64")
+        assert groups_of("pieces of 90 days", *table) == ["none, or unknown", "replies: half and more"]
+        assert groups_of("account age", *table) == ["365 days and more, or unknown", "newcomer: below 28 days"]
+
+
+class TestFigures:
+    def test_by_hand(self):
+        rows, predicted = a_table([0, 1, 3, 4], [0.5, 2, 1, 4], low=[0, 2, 0, 0], high=[1, 3, 3, 8])
+        figures = of(slices(rows, predicted), "engagers in 365 days")
+        assert list(figures) == ["1 to 2"]
+        assert figures["1 to 2"] == {
+            "grouping": "engagers in 365 days",
+            "group": "1 to 2",
+            "users": 4,
+            "heard": 0.75,
+            "expected": 7.5 / 4,
+            "audience": 2.0,
+            "total": 7.5 / 8,
+            "auc": 1.0,
+            "r2_log": pytest.approx(np.corrcoef(np.log1p([0.5, 2, 1, 4]), np.log1p([0, 1, 3, 4]))[0, 1] ** 2),
+            "coverage": 0.75,
+            "width": (1 + 1 + 3 + 8) / 4,
+        }
+
+    def test_each_user_is_in_one_group_of_each_grouping(self):
+        rng = np.random.default_rng(0)
+        rows, predicted = a_table(
+            rng.poisson(1, 200), rng.exponential(3, 200), account_age_days=rng.exponential(200, 200),
+            engagers_365d=rng.poisson(3, 200), acts_365d=rng.poisson(3, 200), reply_share_90d=rng.random(200),
+        )  # fmt: skip
+        found = pd.DataFrame(slices(rows, predicted))
+        assert (found.groupby("grouping")["users"].sum() == 200).all()
+        real = (found["audience"] * found["users"]).groupby(found["grouping"]).sum()
+        assert real.to_numpy() == pytest.approx(rows["audience"].sum())
+
+    def test_groups_in_which_nobody_or_everybody_is_heard(self):
+        rows, predicted = a_table([0, 0, 2, 5], [0.5, 0.25, 2, 5], engagers_365d=[0, 0, 3, 3])
+        found = slices(rows, predicted)
+        silent, loud = of(found, "engagers in 365 days").values()
+        assert (silent["heard"], silent["auc"], silent["r2_log"], silent["total"]) == (0, None, 0, 0.75)
+        assert (loud["heard"], loud["auc"], loud["total"]) == (1, None, 1)
+        assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+    def test_the_index_does_not_matter(self):
+        rows, predicted = a_table([0, 1, 3, 4], [0.5, 2, 1, 4])
+        assert slices(rows.set_axis([7, 7, 1, 0]), predicted) == slices(rows, predicted)
+
+
+class TestScopes:
+    def test_they_are_groups_and_other_groups_are_of_all_alone(self):
+        rows, predicted = a_table([0, 2, 0, 2, 1], [1, 2, 1, 1, 1])
+        rows["scope"] = ["all", "all", "network:sea", "network:sea", "network:air"]
+        found = slices(rows, predicted)
+        scopes = of(found, "scope")
+        assert {name: held["users"] for name, held in scopes.items()} == {"all": 2, "network:sea": 2, "network:air": 1}
+        assert list(scopes) == ["all", "network:sea", "network:air"]
+        assert [scopes[name]["auc"] for name in scopes] == [1, 0.5, None]
+        assert [held["users"] for held in of(found, "account age").values()] == [2]
+
+    def test_one_scope_is_no_group(self):
+        assert not of(slices(*a_table([0, 1])), "scope")
+
+    def test_the_largest_are_shown(self):
+        rows, predicted = a_table([1] * 60)
+        rows["scope"] = ["all"] * 20 + [f"topic:{k % 20:02d}" for k in range(40)]
+        assert list(of(slices(rows, predicted), "scope")) == ["all", *(f"topic:{k:02d}" for k in range(11))]
+
+
+class TestWeaknesses:
+    STURDY = {"grouping": "evidence", "group": "some", "users": 50, "total": 1.0, "auc": 0.6}  # noqa: RUF012
+
+    def told(self, **given):
+        return weaknesses([self.STURDY | given])
+
+    def test_just_inside(self):
+        for given in ({}, {"total": 0.67}, {"total": 1.5}, {"auc": None}, {"grouping": "people expected", "auc": 0.4}):
+            assert self.told(**given) == []
+
+    def test_just_outside(self):
+        assert self.told(users=49) == ["evidence, some: 49 users"]
+        assert self.told(total=0.66) == ["evidence, some: expected / real is 0.66"]
+        assert self.told(total=1.51) == ["evidence, some: expected / real is 1.51"]
+        assert self.told(auc=0.59) == ["evidence, some: AUC is 0.59"]
+        assert self.told(users=3, auc=0.2) == ["evidence, some: 3 users and AUC is 0.20"]

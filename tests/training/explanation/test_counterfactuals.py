@@ -1,0 +1,289 @@
+"""What would change a score: outcomes add up, nothing is proposed that nobody shows, smallest changes come first."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.catalogue import CATALOGUE, SCORED
+from training.config import Config, Model
+from training.dataset.panel import Split
+from training.explanation.counterfactuals import What, what_if
+from training.explanation.feature_constraints import WhatIfError
+from training.explanation.peer_ranges import PeerValues, percentiles
+from training.explanation.recourse import more_heard, others_lever, own_levers
+from training.fit import fit
+from training.model.feature_row import person_of
+
+OWN = {"days_absent", "repetitions_90d"}
+
+
+def of_all(rows):
+    known = {name: rows[name].dropna().to_numpy(float) for name in CATALOGUE.names}
+    return PeerValues(len(rows), {name: percentiles(values) for name, values in known.items() if len(values)}, 56.0)
+
+
+@pytest.fixture(scope="module")
+def peers(rows):
+    """Everybody, with some who are away and some who repeat themselves."""
+    return of_all(worse(rows))
+
+
+def worse(rows, seed=4):
+    """Let everybody be away, and repeat themselves, to some degree."""
+    random = np.random.default_rng(seed)
+    away, repeated = random.uniform(0, 90, len(rows)).round(), random.choice([0.0, 2.0, 4.0, 6.0], len(rows))
+    return rows.assign(days_absent=away, days_since_last_act=away + 56, repetitions_90d=repeated, created_90d=8.0)
+
+
+@pytest.fixture(scope="module")
+def heard(bundle, rows):
+    """The rows of the fifty with the highest scores, who have something to lose, away and repeating themselves."""
+    highest = bundle.predict(rows)["score"].nlargest(50).index
+    return worse(rows.loc[highest])
+
+
+def one(rows, k):
+    return rows.iloc[[k]]
+
+
+def by_the_model(bundle, row, changes):
+    return bundle.predict(row.assign(**changes))["score"].iloc[0]
+
+
+def test_an_outcome_is_the_models(bundle, heard, peers):
+    row = one(heard, 0).assign(days_absent=30.0, days_since_last_act=86.0)
+    (outcome,) = what_if(bundle, person_of(row), [What({"days_absent": 10.0}, {})], peers)
+    assert outcome.score == pytest.approx(by_the_model(bundle, row, {"days_absent": 10.0}))
+    assert outcome.gain == pytest.approx(outcome.score - bundle.predict(row)["score"].iloc[0])
+    told = {
+        change.feature: (change.before, change.after, change.asked, change.actionable) for change in outcome.changes
+    }
+    assert told == {"days_absent": (30, 10, True, True), "days_since_last_act": (86, 66, False, True)}
+    assert outcome.asks == pytest.approx(peers.rank("days_absent", 30) - peers.rank("days_absent", 10))
+    assert outcome.in_own_hands
+    assert outcome.low <= outcome.expected_audience + 1
+    assert outcome.high >= outcome.expected_audience - 1
+
+
+def test_what_is_asked_of_two_features_is_in_one_or_the_other(bundle, heard, peers):
+    row = one(heard, 0).assign(days_absent=30.0, repetitions_90d=4.0)
+    absence, repetition = {"days_absent": 0.0}, {"repetitions_90d": 0.0}
+    single, other, both = what_if(
+        bundle, person_of(row), [What(a, {}) for a in (absence, repetition, absence | repetition)], peers
+    )
+    assert both.asks == pytest.approx(1 - (1 - single.asks) * (1 - other.asks))
+    assert single.asks < both.asks <= 1
+
+
+@pytest.mark.parametrize("k", range(0, 50, 5))
+def test_parts_add_up_to_the_gain(bundle, heard, peers, k):
+    row = one(heard, k)
+    questions = [What({"days_absent": 0.0, "repetitions_90d": 0.0}, {}), more_heard(person_of(row), 5.0)]
+    for outcome in what_if(bundle, person_of(row), questions, peers):
+        added = sum(change.points for change in outcome.changes) + outcome.other_lines + outcome.clipping
+        assert added == pytest.approx(outcome.gain, abs=1e-6)
+
+
+def test_ending_at_zero_is_told(bundle, heard, peers):
+    row = one(heard, 0).assign(days_absent=0.0, days_since_last_act=1.0)
+    low = replace(bundle.scale, anchor=bundle.scale.anchor - bundle.predict(row)["unclipped"].iloc[0] + 2)
+    (outcome,) = what_if(replace(bundle, scale=low), person_of(row), [What({"days_absent": 365.0}, {})], peers)
+    assert (outcome.score, outcome.gain) == (0.0, pytest.approx(-2.0))
+    assert outcome.clipping > 0.5
+    added = sum(change.points for change in outcome.changes) + outcome.other_lines + outcome.clipping
+    assert added == pytest.approx(outcome.gain, abs=1e-6)
+
+
+@pytest.mark.parametrize("k", range(0, 50, 5))
+@pytest.mark.parametrize("name", sorted(OWN))
+def test_asking_for_less_never_lowers_the_score(bundle, heard, peers, name, k):
+    row = one(heard, k)
+    values = np.linspace({"days_absent": 300.0, "repetitions_90d": 7.0}[name], 0.0, 20)
+    scores = [
+        outcome.score for outcome in what_if(bundle, person_of(row), [What({name: v}, {}) for v in values], peers)
+    ]
+    assert (np.diff(scores) >= -1e-9).all()
+
+
+def test_more_people_never_lower_the_score(bundle, heard, peers):
+    for k in range(0, 50, 10):
+        person = person_of(one(heard, k))
+        more = [more_heard(person, people) for people in (0.5, 1.0, 2.0, 5.0, 10.0)]
+        scores = [outcome.score for outcome in what_if(bundle, person_of(one(heard, k)), more, peers)]
+        assert (np.diff(scores) >= -1e-9).all()
+
+
+def test_two_more_people_by_hand():
+    question = more_heard(dict.fromkeys(CATALOGUE.names, 1.0), 2.0)
+    assert question.asked == {"credible_engagers_28d": 3.0}
+    assert question.follows == pytest.approx(
+        {
+            "credible_engagers_7d": 1.5,
+            "credible_engagers_90d": 3.0,
+            "credible_engagers_365d": 3.0,
+            "credible_rate_365d": 1 + 2 * 28 / 28,
+            "credible_engagers_decayed_28d": 1 + 2**0.5,
+            "credible_pace_28d": 1 + 2 * 32 / 63,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def plain(rows):
+    """A model of a community in which absence and repetition are all that matters."""
+    cutoffs = [pd.Timestamp("2025-01-01", tz="UTC") + pd.Timedelta(days=28 * k) for k in range(3)]
+    frames = []
+    for seed, cutoff in enumerate(cutoffs):
+        seen = worse(rows, seed)
+        pull = 30 * np.exp(-seen["days_absent"] / 40) * (1 - seen["repetitions_90d"] / 8)
+        frames.append(seen.assign(as_of=cutoff, audience=np.random.default_rng(seed).poisson(pull)))
+    return fit(pd.concat(frames, ignore_index=True), Split(tuple(cutoffs)), Config(model=Model(trees=60, depth=3)))
+
+
+@pytest.fixture(scope="module")
+def found(plain, heard, peers):
+    return [own_levers(plain, person_of(one(heard, k)), peers) for k in range(len(heard))]
+
+
+class TestLevers:
+    def test_there_are_some(self, found):
+        asked = {
+            change.feature for outcomes in found for outcome in outcomes for change in outcome.changes if change.asked
+        }
+        assert asked == OWN
+        assert max(map(len, found)) > 1
+
+    def test_only_what_is_in_ones_own_hands_and_gains(self, found):
+        for outcome in sum(found, ()):
+            assert outcome.in_own_hands
+            assert outcome.gain >= 0.5
+            assert {change.feature for change in outcome.changes if change.asked} <= OWN
+
+    def test_smallest_first_and_more_asks_for_more_gain(self, found):
+        for outcomes in found:
+            asks, gains = [each.asks for each in outcomes], [each.gain for each in outcomes]
+            assert asks == sorted(asks)
+            assert (np.diff(gains) >= 0.5).all()
+
+    def test_within_what_peers_show(self, found, peers):
+        moved = [change for outcomes in found for outcome in outcomes for change in outcome.changes]
+        for change in moved:
+            if change.feature in SCORED:
+                assert not change.outside
+                assert peers.values[change.feature][0] <= change.after <= peers.values[change.feature][-1]
+
+    def test_narrow_peers_narrow_the_proposals(self, plain, heard):
+        away = heard[heard["days_absent"] > 40].assign(repetitions_90d=4.0)
+        assert len(away) > 5
+        for k in range(len(away)):
+            assert own_levers(plain, person_of(one(away, k)), of_all(away)) == ()
+
+    def test_who_is_there_and_repeats_nothing_is_asked_nothing(self, plain, heard, peers):
+        best = heard.assign(days_absent=0.0, repetitions_90d=0.0, days_since_last_act=1.0)
+        assert [own_levers(plain, person_of(one(best, k)), peers) for k in range(10)] == [()] * 10
+
+    def test_who_never_acted_can_end_an_absence_by_acting(self, plain, heard, peers):
+        never = one(heard, 0).assign(days_absent=80.0, days_since_last_act=math.nan, repetitions_90d=0.0)
+        (outcome,) = own_levers(plain, person_of(never), peers)
+        told = {change.feature: (change.before, change.after, change.asked) for change in outcome.changes}
+        assert told == {"days_absent": (80, 0, True), "days_since_last_act": (None, 56, False)}
+
+    def test_who_never_acted_and_is_not_absent_is_asked_nothing(self, plain, heard, peers):
+        never = one(heard, 0).assign(days_absent=0.0, days_since_last_act=math.nan, repetitions_90d=0.0)
+        assert own_levers(plain, person_of(never), peers) == ()
+
+    def test_others_are_no_lever_of_ones_own(self, bundle, heard, peers):
+        lowest = heard.iloc[[-1]]
+        found = others_lever(bundle, person_of(lowest), peers)
+        assert found is not None
+        assert not found.in_own_hands
+        assert found.gain >= 0.5
+        (asked,) = [change for change in found.changes if change.asked]
+        assert (asked.feature, asked.outside) == ("credible_engagers_28d", False)
+
+    def test_the_few_who_are_heard_are_peers_too(self, bundle, heard, peers):
+        lowest = heard.iloc[[-1]].assign(credible_engagers_28d=0.0)
+        hardly = percentiles(np.array([0.0] * 97 + [4.0] * 3))
+        few = replace(peers, values={**peers.values, "credible_engagers_28d": hardly})
+        found = others_lever(bundle, person_of(lowest), few)
+        assert found is not None
+        assert found.changes[0].after == 4.0
+
+    def test_nobody_is_heard_more(self, bundle, heard, peers):
+        top = one(heard, 0).assign(credible_engagers_28d=1e6, credible_engagers_90d=1e6, credible_engagers_365d=1e6)
+        assert others_lever(bundle, person_of(top), peers) is None
+
+
+class TestQuestions:
+    def test_none(self, bundle, heard, peers):
+        assert what_if(bundle, person_of(one(heard, 0)), [], peers) == []
+
+    def test_as_it_is_changes_nothing(self, bundle, heard, peers):
+        row = one(heard, 3)
+        (outcome,) = what_if(bundle, person_of(row), [What({"days_absent": person_of(row)["days_absent"]}, {})], peers)
+        assert (outcome.gain, outcome.asks, outcome.changes) == (0.0, 0.0, ())
+
+    def test_beyond_what_peers_show_is_marked(self, bundle, heard, peers):
+        (outcome,) = what_if(bundle, person_of(one(heard, 0)), [What({"credible_engagers_28d": 1e5}, {})], peers)
+        outside = {change.feature for change in outcome.changes if change.outside}
+        assert {"credible_engagers_28d", "credible_engagers_365d"} <= outside
+        assert not outcome.in_own_hands
+
+    def test_what_follows_may_become_unknown(self, bundle, heard, peers):
+        name = "credible_after_a_day_share_90d"
+        row = one(heard, 0).assign(**{name: 0.5})
+        (outcome,) = what_if(bundle, person_of(row), [What({}, {name: math.nan})], peers)
+        (change,) = outcome.changes
+        assert (change.after, change.outside) == (None, False)
+        assert change.sentence.startswith("Not known")
+        assert outcome.score == pytest.approx(by_the_model(bundle, row, {name: math.nan}))
+
+    @pytest.mark.parametrize(
+        ("asked", "message"),
+        [
+            (
+                {"days_absnt": 0.0},
+                r"no feature called 'days_absnt' \(did you mean 'days_absent'\?\); it sees, in a person's",
+            ),
+            ({"x" * 5000: 0.0}, "no feature called 'x{100}'; it sees"),
+            ({"followers": 9.0}, "followers is shown and moves no score: the model does not see it"),
+            ({"days_absent": -1.0}, "days_absent cannot be -1: expected a number from 0 up, in days"),
+            ({"days_absent": math.nan}, "days_absent cannot be nan"),
+            ({"days_absent": math.inf}, "days_absent cannot be inf"),
+            ({"repetitions_90d": -1.0}, "repetitions_90d cannot be -1: expected a number from 0 up, in pieces"),
+            (
+                {"repetitions_90d": 8.0},
+                "cannot be 8 of 8 pieces made: the first of all repeats none. Expected 7",
+            ),
+            (
+                {"credible_after_a_day_share_90d": 1.5},
+                "credible_after_a_day_share_90d cannot be 1.5: expected a number from 0 to 1, in share",
+            ),
+            ({"most_repeated_90d": 2.0}, "most_repeated_90d is shown and moves no score: the model does not see it"),
+        ],
+    )
+    def test_what_cannot_be(self, bundle, heard, peers, asked, message):
+        with pytest.raises(WhatIfError, match=message):
+            what_if(bundle, person_of(one(heard, 0)), [What(asked, {})], peers)
+
+    @pytest.mark.parametrize("made", [0.0, 1.0])
+    def test_who_made_one_piece_or_none_repeats_nothing(self, bundle, heard, peers, made):
+        row = one(heard, 0).assign(created_90d=made, repetitions_90d=0.0)
+        (outcome,) = what_if(bundle, person_of(row), [What({"repetitions_90d": 0.0}, {})], peers)
+        assert outcome.changes == ()
+        with pytest.raises(WhatIfError, match=f"cannot be 1 of {made:g} pieces made: .* Expected 0 at most"):
+            what_if(bundle, person_of(row), [What({"repetitions_90d": 1.0}, {})], peers)
+
+    def test_repetitions_are_of_the_pieces_that_would_be_left(self, bundle, heard, peers):
+        with pytest.raises(WhatIfError, match="cannot be 5 of 3 pieces made"):
+            what_if(bundle, person_of(one(heard, 0)), [What({"repetitions_90d": 5.0}, {"created_90d": 3.0})], peers)
+
+
+def test_rows_are_not_touched(bundle, heard, peers):
+    row = one(heard, 0)
+    before = row.copy()
+    own_levers(bundle, person_of(row), peers)
+    pd.testing.assert_frame_equal(row, before)

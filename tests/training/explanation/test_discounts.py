@@ -1,0 +1,62 @@
+"""What held a score down is told, and only where it did."""
+
+import numpy as np
+import pytest
+
+from training.explanation.ledger import held_back
+from training.model.feature_row import person_of
+
+GROWN = {"uncounted_new_28d": 40.0, "uncounted_new_365d": 50.0}
+EXCHANGED = {"uncounted_exchange_28d": 40.0, "uncounted_exchange_365d": 40.0}
+NOTHING = {name: 0.0 for kind in ("new", "exchange") for name in (f"uncounted_{kind}_28d", f"uncounted_{kind}_365d")}
+BLAMING = ("fake", "bot", "cheat", "bought", "suspicious", "fraud", "spam")
+
+
+@pytest.fixture(scope="module")
+def ordinary(rows, bundle):
+    """An ordinary active person of whom nothing was held back."""
+    score = bundle.predict(rows)["score"]
+    middle = rows[(score > 15) & (score < 50) & (rows["created_90d"] > 0)].iloc[[0]]
+    return middle.assign(**NOTHING, repetitions_90d=0.0)
+
+
+def test_nothing_is_said_where_nothing_was_held_back(bundle, ordinary):
+    assert held_back(bundle, person_of(ordinary)) == ()
+
+
+@pytest.mark.parametrize(("kind", "change"), [("new", GROWN), ("exchange", EXCHANGED)])
+def test_people_who_did_not_count(bundle, ordinary, kind, change):
+    (told,) = held_back(bundle, person_of(ordinary.assign(**change)))
+    assert told.kind == kind
+    assert told.value == change[f"uncounted_{kind}_365d"]
+    assert told.points >= 0.5
+    assert f"{told.value:,.1f} fewer" in told.sentence
+    assert f"about {told.points:.1f} points more" in told.sentence
+    assert not any(word in told.sentence.lower() for word in BLAMING)
+
+
+def test_the_points_are_what_the_model_gives_when_they_count(bundle, ordinary):
+    grown = ordinary.assign(**GROWN)
+    counted = grown.assign(
+        credible_engagers_7d=grown["credible_engagers_7d"] + 10,
+        credible_engagers_28d=grown["credible_engagers_28d"] + 40,
+        credible_engagers_90d=grown["credible_engagers_90d"] + 40,
+        credible_engagers_365d=grown["credible_engagers_365d"] + 50,
+        credible_rate_365d=grown["credible_rate_365d"] + 50 * 28 / grown["account_age_days"].clip(28, 365),
+        credible_engagers_decayed_28d=grown["credible_engagers_decayed_28d"] + 40 * np.sqrt(0.5),
+        credible_pace_28d=grown["credible_pace_28d"] + 40 / sum(0.5**k for k in range(6)),
+    )
+    gain = bundle.predict(counted)["score"].iloc[0] - bundle.predict(grown)["score"].iloc[0]
+    assert held_back(bundle, person_of(grown))[0].points == pytest.approx(gain, abs=1e-9)
+
+
+def test_repetition_is_told_where_it_cost_something(bundle, ordinary):
+    repeating = ordinary.assign(repetitions_90d=300.0)
+    lost = bundle.predict(ordinary)["score"].iloc[0] - bundle.predict(repeating)["score"].iloc[0]
+    assert [(told.kind, told.points) for told in held_back(bundle, person_of(repeating))] == (
+        [("repetition", pytest.approx(lost))] if lost >= 0.5 else []
+    )
+
+
+def test_less_than_half_a_point_is_not_told(bundle, ordinary):
+    assert held_back(bundle, person_of(ordinary.assign(uncounted_new_28d=1e-9, uncounted_new_365d=1e-9))) == ()

@@ -1,0 +1,135 @@
+"""The community view: its figures by hand, whom it looks at, and what its files are called."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from training.explanation import global_view as module
+from training.explanation.global_view import View, file_name, interactions, look, views
+from training.explanation.ledger import contributions
+
+
+@pytest.fixture(scope="module")
+def seen(bundle, rows):
+    return look(bundle, rows, paired=100)
+
+
+class Small(View):
+    """A view of three features of whom all is known."""
+
+    points = pd.DataFrame({"a": [3.0, -5.0], "b": [1.0, 1.0], "c": [0.0, 0.0]})
+    pairs = np.array(
+        [[[2.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]], [[-4.0, -1.0, 0.0], [-1.0, 2.0, 0.0], [0.0, 0.0, 0.0]]]
+    )
+
+
+@pytest.fixture
+def small(bundle):
+    class Held:
+        features = dict.fromkeys("abc", "")
+        baseline = "the average"
+
+    return Small(Held(), "all", 9, pd.DataFrame(index=range(2)), 2)
+
+
+class TestFigures:
+    def test_by_hand(self, small):
+        assert small.strength.to_dict() == {"a": 4.0, "b": 1.0}
+        assert small.together.to_numpy().tolist() == [[3, 2, 0], [2, 1, 0], [0, 0, 0]]
+        assert small.strongest_pairs == [("a", "b", 2.0)]
+        assert [small.partner(name) for name in "abc"] == ["b", "a", None]
+        assert small.halves("a", "b").tolist() == [2.0, -2.0]
+        assert small.gap == 0.0
+
+    def test_as_json(self, small):
+        assert json.loads(json.dumps(small.as_json())) == {
+            "scope": "all",
+            "users": 9,
+            "sampled": 2,
+            "baseline": "the average",
+            "features": [
+                {"feature": "a", "points": 4.0, "partner": "b"},
+                {"feature": "b", "points": 1.0, "partner": "a"},
+            ],
+            "pairs": [{"features": ["a", "b"], "points": 2.0}],
+            "paired": 2,
+            "gap": 0.0,
+        }
+
+    def test_of_a_model(self, seen, bundle, rows):
+        assert seen.users == len(seen.rows) == len(rows)
+        mean = contributions(bundle, rows).abs().mean()
+        assert seen.strength.to_dict() == pytest.approx(mean[mean > 0].to_dict())
+        assert seen.strength.is_monotonic_decreasing
+        assert seen.pairs == pytest.approx(interactions(bundle, seen.rows.iloc[:100]))
+        assert seen.gap < 1e-6
+        sizes = [size for *_, size in seen.strongest_pairs]
+        assert sizes == sorted(sizes, reverse=True)
+        one, other, size = seen.strongest_pairs[0]
+        assert np.abs(seen.halves(one, other)).mean() == pytest.approx(size)
+        assert seen.partner(one) == other
+        assert seen.partner(other) == one
+
+    def test_the_gap_is_told(self, seen):
+        other = View(seen.bundle, "all", 3, seen.rows.iloc[:3], 3)
+        other.__dict__["points"] = seen.points.iloc[:3] + 0.25
+        assert other.gap == pytest.approx(0.25)
+
+    def test_nobody_moves(self, bundle, rows):
+        none = look(bundle, rows[:0])
+        assert none.strength.empty
+        assert none.strongest_pairs == []
+        assert none.as_json()["features"] == []
+
+
+class TestWhom:
+    def test_a_sample_is_seeded_and_bounded(self, bundle, rows, monkeypatch):
+        monkeypatch.setattr(module, "SAMPLE", 50)
+        one, same, other = (look(bundle, rows, seed=seed) for seed in (0, 0, 1))
+        assert len(one.rows) == 50
+        assert one.users == len(rows)
+        assert one.paired == 50
+        assert one.rows.index.tolist() == same.rows.index.tolist() != other.rows.index.tolist()
+
+    def test_scopes_large_enough_largest_first(self, bundle, rows):
+        sizes = {"all": 700, "topic:b": 300, "topic:small": 299, "topic:a": 650, "network:x": 301, "topic:c": 302}
+        sizes |= {"topic:d": 303}
+        many = pd.concat([rows.iloc[:size].assign(scope=scope) for scope, size in sizes.items()])
+        found = views(bundle, many.sample(frac=1, random_state=0))
+        assert list(found) == ["all", "topic:a", "topic:d", "topic:c", "network:x"]
+        assert [view.users for view in found.values()] == [700, 650, 303, 302, 301]
+        assert [view.paired for view in found.values()] == [700, 300, 300, 300, 300]
+        assert all((view.rows["scope"] == scope).all() for scope, view in found.items())
+
+    def test_a_small_community_is_looked_at_all_the_same(self, bundle, rows):
+        assert {scope: view.users for scope, view in views(bundle, rows.iloc[:9]).items()} == {"all": 9}
+        assert list(views(bundle, rows.assign(scope="topic:a"))) == ["topic:a"]
+
+
+class TestFileName:
+    @pytest.mark.parametrize("scope", ["topic:cats", "network:sea", "topic:a-b2"])
+    def test_plain_names_are_kept(self, scope):
+        assert file_name(scope) == scope.replace(":", "-")
+
+    @pytest.mark.parametrize(
+        "scope", ["topic:C++", "topic:a/../b", "topic:ünï", "topic:a b", "topic:a:b", "topic:" + "x" * 300]
+    )
+    def test_others_are_made_safe_and_differ(self, scope):
+        found = file_name(scope)
+        assert re.fullmatch(r"topic-[a-z0-9-]*-[0-9a-f]{6}", found)
+        assert len(found) <= 55
+        assert file_name(scope + "!") != found
+
+    def test_names_that_differ_by_case_alone(self):
+        assert (
+            len(
+                {
+                    file_name(name).lower()
+                    for name in ("topic:cats", "topic:Cats", "topic:CATS", "topic:c++", "topic:c--")
+                }
+            )
+            == 5
+        )

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from features.errors import ConfigError, TooSmallError
+from training.model.scale import Scale, kept_scale, make_scale
+
+
+def test_by_hand():
+    scale = make_scale(np.arange(101.0))
+    assert scale.points_per_nat == pytest.approx(30 / 45)
+    assert scale.anchor == pytest.approx(20 - 50 * 30 / 45)
+
+
+def test_the_median_gets_20_and_the_95th_percentile_50():
+    margins = np.random.default_rng(0).normal(-1, 2, 5_001)
+    points = make_scale(margins).points(np.quantile(margins, [0.5, 0.95]))
+    assert points == pytest.approx([20, 50])
+
+
+def test_anchor_is_the_points_of_an_expected_audience_of_one():
+    assert Scale(12.5, 7.0).points(np.log([1.0, np.e])) == pytest.approx([12.5, 19.5])
+
+
+def test_points_stay_within_0_and_100_and_unclipped_do_not():
+    scale = Scale(20.0, 10.0)
+    margin = np.array([-9.0, -2.0, 0.0, 8.0, 99.0])
+    assert list(scale.points(margin)) == [0.0, 0.0, 20.0, 100.0, 100.0]
+    assert list(scale.unclipped(margin)) == [-70.0, 0.0, 20.0, 100.0, 1010.0]
+
+
+@pytest.mark.parametrize("margins", [np.zeros(50), np.r_[np.zeros(99), 5.0]])
+def test_margins_that_do_not_differ(margins):
+    with pytest.raises(TooSmallError, match="the median active user and the 95th percentile have the same expected"):
+        make_scale(margins)
+
+
+def test_what_points_mean_in_people():
+    scale = Scale(anchor=20.0, points_per_nat=10.0)
+    assert scale.people(20.0) == pytest.approx(1.0)
+    assert scale.people(30.0) == pytest.approx(np.e) == pytest.approx(scale.factor_per_10_points)
+
+
+def test_points_of_another_scale():
+    here, there = Scale(20.0, 10.0), Scale(30.0, 5.0)
+    assert here.from_other(there, 30.0) == pytest.approx(20.0)
+    assert here.from_other(there, 35.0) == pytest.approx(30.0)
+    assert here.from_other(here, 47.0) == pytest.approx(47.0)
+
+
+def test_a_scale_is_kept_for_its_own_horizon_alone():
+    held = Scale(20.0, 10.0)
+    assert kept_scale(None, 28) is None
+    assert kept_scale((held, 28), 28) == held
+    with pytest.raises(ConfigError, match=r"audiences within 28 days, and \[outcome\] horizon_days is 7: .* --rescale"):
+        kept_scale((held, 28), 7)

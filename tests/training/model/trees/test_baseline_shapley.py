@@ -1,0 +1,115 @@
+"""What each feature's move adds to a margin: by hand, by going through every coalition, and its properties."""
+
+from itertools import product
+from math import factorial
+
+import lightgbm as lgb
+import numpy as np
+import pytest
+
+from features.errors import RegistryError
+from training.model.trees import baseline_shapley
+from training.model.trees.baseline_shapley import split_trees
+
+FEATURES = 5
+
+
+@pytest.fixture(scope="module")
+def world():
+    """A booster that is monotone in the first two features, and rows before and after, some values unknown."""
+    rng = np.random.default_rng(4)
+    rows = rng.normal(size=(3000, FEATURES))
+    outcome = rows[:, 0] + rows[:, 0] * (rows[:, 2] > 0) + rows[:, 1] ** 3 + np.sin(2 * rows[:, 3]) * rows[:, 4]
+    rows[rng.random(rows.shape) < 0.1] = np.nan
+    settings = {"objective": "regression", "max_depth": 5, "num_leaves": 31, "verbose": -1, "seed": 1}
+    settings |= {"monotone_constraints": [1, 1, 0, 0, 0]}
+    booster = lgb.train(settings, lgb.Dataset(rows, outcome), 40)
+    before, after = rows[:150].copy(), rows[150:300].copy()
+    still = rng.random(before.shape) < 0.3
+    after[still] = before[still]
+    return booster, before, after
+
+
+def between(booster, before, after):
+    return baseline_shapley.shap_between(split_trees(booster), before, after)
+
+
+def grown(rows, outcome, **settings):
+    settings = {"objective": "regression", "min_data_in_leaf": 1, "min_data_in_bin": 1, "verbose": -1} | settings
+    settings |= {"min_sum_hessian_in_leaf": 0, "learning_rate": 1.0, "boost_from_average": False, "max_depth": 2}
+    return lgb.train(settings, lgb.Dataset(np.array(rows, float), outcome), 1)
+
+
+def test_both_needed_share_alike():
+    """1 where both are 1, else 0: of the one nat, each that moves there has half; who was there already has none."""
+    corners = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    booster = grown(corners * 10, [0, 0, 0, 1] * 10)
+    before, after = np.array([[0, 0], [0, 1], [1, 1], [0, 1]], float), np.array([[1, 1], [1, 1], [0, 0], [1, 0]], float)
+    assert booster.predict(np.array(corners, float)) == pytest.approx([0, 0, 0, 1])
+    expected = [[0.5, 0.5], [1, 0], [-0.5, -0.5], [0.5, -0.5]]
+    assert between(booster, before, after) == pytest.approx(np.array(expected))
+
+
+def test_it_is_what_all_coalitions_give(world):
+    booster, before, after = world
+    coalitions = list(product([False, True], repeat=FEATURES))
+    found = between(booster, before[:40], after[:40])
+    for old, new, parts in zip(before, after, found, strict=False):
+        worth = dict(zip(coalitions, booster.predict([np.where(held, new, old) for held in coalitions]), strict=True))
+        for feature in range(FEATURES):
+            expected = 0.0
+            for held in coalitions:
+                if not held[feature]:
+                    joined = tuple(one or k == feature for k, one in enumerate(held))
+                    weight = factorial(sum(held)) * factorial(FEATURES - 1 - sum(held)) / factorial(FEATURES)
+                    expected += weight * (worth[joined] - worth[held])
+            assert parts[feature] == pytest.approx(expected, abs=1e-12)
+
+
+def test_rows_add_up_to_the_difference_of_margins(world):
+    booster, before, after = world
+    found = between(booster, before, after).sum(axis=1)
+    assert np.abs(found - (booster.predict(after) - booster.predict(before))).max() < 1e-12
+
+
+def test_what_did_not_move_has_no_part(world):
+    _, before, after = world
+    still = (before == after) | (np.isnan(before) & np.isnan(after))
+    assert still.mean() > 0.2
+    assert (between(*world)[still] == 0).all()
+
+
+def test_exchanging_the_rows_changes_every_sign(world):
+    booster, before, after = world
+    assert between(booster, before, after) == pytest.approx(-between(booster, after, before), abs=1e-12)
+
+
+def test_a_monotone_feature_has_the_right_sign_for_everybody(world):
+    """The difference of two explanations against the average has the wrong one for some."""
+    booster, before, after = world
+    moved = after[:, :2] - before[:, :2]
+    known = ~np.isnan(moved)
+    assert (between(*world)[:, :2] * np.sign(moved))[known].min() >= -1e-12
+    plain = booster.predict(after, pred_contrib=True) - booster.predict(before, pred_contrib=True)
+    assert (plain[:, :2] * np.sign(moved))[known].min() < -0.01
+
+
+def test_parts_of_the_rows_give_the_same(world, monkeypatch):
+    whole = between(*world)
+    monkeypatch.setattr(baseline_shapley, "CHUNK", 7)
+    assert (between(*world) == whole).all()
+
+
+def test_no_rows_and_no_splits(world):
+    booster, before, after = world
+    assert between(booster, before[:0], after[:0]).shape == (0, FEATURES)
+    flat = grown([[0, 0]] * 50, [1.0] * 50)
+    assert (between(flat, np.zeros((3, 2)), np.ones((3, 2))) == 0).all()
+
+
+def test_a_booster_of_categories_is_refused():
+    rows = np.arange(100).reshape(-1, 1) % 5.0
+    settings = {"objective": "regression", "verbose": -1, "min_data_in_leaf": 1, "min_data_per_group": 1}
+    booster = lgb.train(settings, lgb.Dataset(rows, (rows[:, 0] == 2) * 1.0, categorical_feature=[0]), 2)
+    with pytest.raises(RegistryError, match="not made of trees of numeric splits"):
+        between(booster, rows, rows)

@@ -1,0 +1,84 @@
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.catalogue import CATALOGUE
+from features.errors import TooSmallError
+from training.config import Config, Model
+from training.model_selection.ablation import VARIANTS, _divided, _recalibrated, _recipe, ablate
+
+FIRST = datetime(2025, 1, 1, tzinfo=UTC)
+CUTOFFS = tuple(FIRST + timedelta(days=28 * k) for k in range(5))
+CONFIG = Config(model=Model(trees=25, learning_rate=0.2, min_users_per_leaf=20))
+
+
+def rows(cutoff, growth=1.0, users=400):
+    rng = np.random.default_rng(cutoff.timetuple().tm_yday)
+    frame = pd.DataFrame(1.0, index=range(users), columns=CATALOGUE.names)
+    frame["credible_pace_28d"] = frame["credible_engagers_28d"] = rng.lognormal(0, 1, users)
+    audience = rng.poisson(growth * frame["credible_pace_28d"])
+    return frame.assign(
+        user=[f"u{k}" for k in range(users)], scope="all", as_of=pd.Timestamp(cutoff), audience=audience
+    )
+
+
+@pytest.fixture(scope="module")
+def panel():
+    return pd.concat([rows(cutoff) for cutoff in CUTOFFS], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def table(panel):
+    return ablate(panel, CUTOFFS, CONFIG)
+
+
+def test_a_row_for_each_variant(table):
+    assert [row["variant"] for row in table] == list(VARIANTS)
+    for row in table:
+        assert row["folds"] == 3
+        assert 0.6 < row["auc"] < 1
+        assert 0.7 < row["total"] < 1.4
+        assert row["level_error"] >= abs(np.log(row["total"])) - 0.02
+
+
+def test_nothing_after_a_judged_cutoff_is_looked_at(panel, table):
+    absurd = panel.copy()
+    absurd.loc[absurd["as_of"] == pd.Timestamp(CUTOFFS[-1]), "audience"] = 10_000
+    assert ablate(absurd, CUTOFFS[:-1], CONFIG) == ablate(panel, CUTOFFS[:-1], CONFIG)
+    assert ablate(absurd, CUTOFFS, CONFIG) != table
+
+
+def test_the_level_is_held_to_the_newest_horizon():
+    grown = [rows(cutoff, growth) for cutoff, growth in zip(CUTOFFS, [1, 1, 1, 3, 3], strict=True)]
+    older, ahead = pd.concat(grown[:-1], ignore_index=True), grown[-1]
+    totals = [
+        np.exp(fit(older, ahead, CONFIG.model)).sum() / ahead["audience"].sum() for fit in (_recipe, _recalibrated)
+    ]
+    assert totals[0] < 0.8
+    assert totals[1] == pytest.approx(1.0, abs=0.15)
+
+
+def test_relative_counts_by_hand():
+    older = pd.concat([rows(CUTOFFS[0], users=2), rows(CUTOFFS[1], users=2)], ignore_index=True)
+    older["credible_engagers_7d"] = [1.0, 3.0, 0.0, 0.0]
+    older["credible_after_a_day_share_90d"] = [0.2, 0.4, 0.6, 0.8]
+    found = _divided(older)
+    assert found["credible_engagers_7d"].tolist() == [0.5, 1.5, 0.0, 0.0]
+    assert found["credible_after_a_day_share_90d"].tolist() == [0.2, 0.4, 0.6, 0.8]
+
+
+def test_what_is_for_sale_is_seen_by_one_variant_alone():
+    """Here the audience is told by a raw count, and by nothing that credible people do."""
+    frames = [rows(cutoff) for cutoff in CUTOFFS]
+    told = [frame.assign(engagers_28d=frame["credible_pace_28d"], credible_pace_28d=1.0) for frame in frames]
+    older, ahead = pd.concat(told[:-1], ignore_index=True).assign(credible_engagers_28d=1.0), told[-1]
+    ahead = ahead.assign(credible_engagers_28d=1.0)
+    seen = {name for name, variant in VARIANTS.items() if np.ptp(variant(older, ahead, CONFIG.model)) > 0}
+    assert seen == {"raw counts and own activity too"}
+
+
+def test_too_few_cutoffs(panel):
+    with pytest.raises(TooSmallError, match=r"have two older ones, and there are 2 cutoffs: bring more history"):
+        ablate(panel, CUTOFFS[:2], CONFIG)

@@ -1,0 +1,374 @@
+import dataclasses
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from features.catalogue import CATALOGUE
+from features.errors import OutputError, TooSmallError
+from features.events.loading import open_acts
+from training.cli import _trained, add_to
+from training.cli_output import tell_training
+from training.config import Config, Evaluation, Model, Panel, read_config
+from training.home import Home
+from training.model_selection.optuna_study import SPACE, _drawn, _holding, opened, run_trial, trial_rows
+from training.model_selection.tuning import TRIALS, chosen, cost, fold_value, study_name, tune, walk_forward
+from training.train import train
+
+CUTOFFS = tuple(datetime(2025, 1, 1, tzinfo=UTC) + timedelta(days=28 * k) for k in range(6))
+USED = CUTOFFS[:-1]
+BASE = Model(trees=12, depth=3, learning_rate=0.1, min_users_per_leaf=20, half_life=5.0)
+QUICK = {
+    **SPACE,
+    "trees": {"low": 2, "high": 12, "step": 2},
+    "depth": {"low": 1, "high": 3},
+    "learning_rate": {"low": 0.001, "high": 0.3, "log": True},
+}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr("training.model_selection.optuna_study.SPACE", QUICK)
+    monkeypatch.setattr("training.model_selection.tuning.SPACE", QUICK)
+
+
+def rows(users, cutoff, seed):
+    """Draw users whose audience follows two features; all other features are zero."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(0.0, index=range(users), columns=CATALOGUE.names)
+    frame["credible_engagers_28d"] = rng.poisson(2, users).astype(float)
+    frame["credible_attention_365d"] = rng.lognormal(1, 1, users).round()
+    mean = np.exp(-2 + 0.3 * frame["credible_engagers_28d"] + 0.3 * np.log1p(frame["credible_attention_365d"]))
+    names = [f"u{k}" for k in range(users)]
+    return frame.assign(user=names, scope="all", as_of=pd.Timestamp(cutoff), audience=rng.poisson(mean))
+
+
+@pytest.fixture(scope="module")
+def panel():
+    return pd.concat([rows(250, cutoff, seed) for seed, cutoff in enumerate(CUTOFFS)], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def told():
+    return []
+
+
+@pytest.fixture(scope="module")
+def tuned(panel, told):
+    """Sixteen trials at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.model_selection.optuna_study.SPACE", QUICK)
+        patch.setattr("training.model_selection.tuning.SPACE", QUICK)
+        return tune(panel, USED, BASE, 16, progress=told.append)
+
+
+def poisoned(panel, rows):
+    """Make absurd rows of some: features upside down, the audience of others, and a thousandfold of it."""
+    worse = panel.copy()
+    worse.loc[rows, CATALOGUE.names] = 1e6 - worse.loc[rows, CATALOGUE.names]
+    worse.loc[rows, "audience"] = 1_000 * worse.loc[rows, "audience"].to_numpy()[::-1]
+    return worse
+
+
+class TestFolds:
+    def test_each_learns_on_all_that_is_older(self, panel):
+        assert [(fold.older, fold.judged) for fold in walk_forward(panel, USED)] == [
+            (CUTOFFS[:k], CUTOFFS[k]) for k in (1, 2, 3, 4)
+        ]
+        assert [fold.judged for fold in walk_forward(panel, CUTOFFS)] == list(CUTOFFS[2:])
+
+    def test_a_cutoff_without_audience_judges_nobody_and_is_learnt_from(self, panel):
+        silent = panel.assign(audience=panel["audience"].where(panel["as_of"] != pd.Timestamp(CUTOFFS[1]), 0))
+        folds = walk_forward(silent, CUTOFFS[:4])
+        assert [(fold.older, fold.judged) for fold in folds] == [(CUTOFFS[:2], CUTOFFS[2]), (CUTOFFS[:3], CUTOFFS[3])]
+
+    def test_later_rows_change_nothing_older_and_the_judged_do(self, panel):
+        for fold in walk_forward(panel, CUTOFFS):
+            judged = pd.Timestamp(fold.judged)
+            value = fold_value(panel, fold, BASE)
+            assert fold_value(poisoned(panel, panel["as_of"] > judged), fold, BASE) == value
+            for worse in (panel["as_of"] == judged, panel["as_of"] < judged):
+                assert fold_value(poisoned(panel, worse), fold, BASE) != value
+
+    def test_what_is_fitted_is_older_than_what_is_judged(self, panel, monkeypatch):
+        from training.model_selection import tuning
+
+        fitted, fit = [], tuning.fit_booster
+        monkeypatch.setattr(tuning, "fit_booster", lambda held, model: fitted.append(held) or fit(held, model))
+        for fold in walk_forward(panel, USED):
+            fold_value(panel, fold, BASE)
+            assert fitted[-1]["as_of"].max() < pd.Timestamp(fold.judged)
+            assert len(fitted[-1]) == 250 * len(fold.older)
+
+    def test_other_scopes_are_learnt_from_and_not_judged(self, panel):
+        fold = walk_forward(panel, USED)[0]
+        other = panel.assign(scope="network:sea", audience=panel["audience"] * 50)
+        judged = other["as_of"] == pd.Timestamp(fold.judged)
+        value = fold_value(panel, fold, BASE)
+        assert fold_value(pd.concat([panel, other[judged]]), fold, BASE) == value
+        assert fold_value(pd.concat([panel, other[~judged]]), fold, BASE) != value
+
+    @pytest.mark.parametrize(("cutoffs", "found"), [((), "0 among 0"), (CUTOFFS[:1], "1 among 1")])
+    def test_too_few_say_what_was_found_and_is_needed(self, panel, tmp_path, cutoffs, found):
+        with pytest.raises(
+            TooSmallError,
+            match=rf"it needs two of them with an audience, found are {found}\. Bring more history, set a shorter "
+            r"\[outcome\] horizon_days or more \[panel\] cutoffs, or train without --tune",
+        ):
+            tune(panel, cutoffs, BASE, 3, tmp_path / "home" / TRIALS)
+        assert not (tmp_path / "home").exists()
+
+    def test_silence(self, panel):
+        with pytest.raises(TooSmallError, match="found are 0 among 5"):
+            tune(panel.assign(audience=0), USED, BASE, 3)
+
+
+class TestTrials:
+    def test_the_base_is_first_and_to_the_last_digit(self, panel):
+        base = BASE.model_copy(update={"learning_rate": 0.1 + 1e-12, "seed": 7})
+        (row,) = tune(panel, USED[:2], base, 1).table
+        assert row["parameters"] == base.model_dump(include=set(SPACE))
+        assert tune(panel, USED[:2], base, 1).model == base
+        assert row["folds"] == [fold_value(panel, walk_forward(panel, USED[:2])[0], base)]
+
+    def test_the_others_are_in_the_space_and_can_be_written_down(self, tuned):
+        assert tuned.table[0]["parameters"] == BASE.model_dump(include=set(SPACE))
+        for row in tuned.table[1:]:
+            assert set(row["parameters"]) == set(SPACE)
+            for name, value in row["parameters"].items():
+                assert QUICK[name]["low"] <= value <= QUICK[name]["high"]
+                assert value == float(f"{value:.4g}")
+        assert len({json.dumps(row["parameters"]) for row in tuned.table}) == 16
+
+    def test_what_is_not_in_the_space_is_kept(self):
+        tried = []
+        base = BASE.model_copy(update={"seed": 3})
+        with opened(None, "watched") as study:
+            for _ in range(3):
+                run_trial(study, base, [lambda model: tried.append(model) or 0.5], lambda _: None)
+        assert [model.model_dump(exclude=set(SPACE)) for model in tried] == [{"half_life": 5.0, "seed": 3}] * 3
+        assert tried[0] == base
+
+    def test_values_are_means_of_the_folds(self, tuned):
+        for row in tuned.table:
+            if row["state"] == "finished":
+                assert row["value"] == pytest.approx(np.mean(row["folds"]))
+                assert len(row["folds"]) == 4
+        assert json.loads(json.dumps(tuned.table, allow_nan=False)) == tuned.table
+
+    def test_what_falls_behind_the_median_is_pruned_after_its_second_fold(self, tuned):
+        assert 0 < tuned.pruned == 16 - tuned.finished
+        first = tuned.table[0]
+        for k, row in enumerate(tuned.table):
+            ended = [before for before in tuned.table[:k] if before["state"] == "finished"]
+            median = np.median([leads(before, first)[1:3] for before in ended], axis=0) if len(ended) >= 5 else [-9, -9]
+            best = np.maximum.accumulate(leads(row, first)[1:3])
+            behind = [folds for folds, (lead, held) in enumerate(zip(best, median, strict=False), 2) if lead < held]
+            assert (row["state"] == "pruned") == bool(behind), row
+            if behind:
+                assert (row["value"], len(row["folds"])) == (None, behind[0])
+
+    def test_the_choice_is_one_of_them_and_does_not_lose_to_the_base(self, tuned):
+        (row,) = [row for row in tuned.table if row["chosen"]]
+        assert tuned.model == BASE.model_copy(update=row["parameters"])
+        assert tuned.model.model_dump(exclude=set(SPACE)) == {"half_life": 5.0, "seed": 0}
+        assert tuned.model != BASE
+        assert row["trial"] == chosen(tuned.table)["trial"]
+        best = max(row["value"] for row in tuned.table if row["value"] is not None)
+        assert best >= tuned.table[0]["value"]
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            tuned.model = BASE
+
+    @pytest.mark.usefixtures("tuned")
+    def test_progress_rises_to_one(self, told):
+        assert told[0] == 0.0
+        assert told == sorted(told)
+        assert told[-1] == 1.0
+        assert len(told) > 2 * 16
+
+    def test_the_newest_outcome_is_not_looked_at(self, panel, tuned):
+        newest = panel["as_of"] == pd.Timestamp(CUTOFFS[-1])
+        for other in (poisoned(panel, newest), panel[~newest]):
+            assert tune(other, USED, BASE, 6).table == as_far_as(tuned.table, 6)
+
+
+def leads(row, first):
+    leads = np.subtract(row["folds"], first["folds"][: len(row["folds"])])
+    return np.cumsum(leads) / np.arange(1, len(leads) + 1)
+
+
+def as_far_as(table, trials):
+    pick = chosen(table[:trials])
+    return [{**row, "chosen": row["trial"] == pick["trial"]} for row in table[:trials]]
+
+
+class TestResuming:
+    def test_parts_come_to_what_all_at_once_comes_to(self, panel, tuned, tmp_path):
+        """Broken off in the first trial and in the third, once by a kill that leaves the trial open; then again."""
+        file = tmp_path / "a home" / "not there yet" / TRIALS
+        told = []
+        for done in (0, 2):
+            with pytest.raises(KeyboardInterrupt):
+                tune(panel, USED, BASE, 6, file, self.broken_off_after(done))
+            with opened(file, study_name(panel, USED, BASE)) as study:
+                assert [trial.state.name for trial in study.trials].count("COMPLETE") == done
+                _drawn(study.ask(), BASE)
+        assert tune(panel, USED, BASE, 3, file).table == as_far_as(tuned.table, 3)
+        assert tune(panel, USED, BASE, 6, file, told.append).table == as_far_as(tuned.table, 6)
+        assert told[0] == 0.5
+        for trials in (6, 2):
+            told.clear()
+            assert tune(panel, USED, BASE, trials, file, told.append).table == as_far_as(tuned.table, 6)
+            assert told == [1.0]
+
+    def broken_off_after(self, trials):
+        def progress(share):
+            if share * 6 > trials:
+                raise KeyboardInterrupt
+
+        return progress
+
+    def test_what_is_left_open_leads_nobody_astray(self):
+        """Past the ten trials that are drawn at random, with a value that needs no fitting."""
+        drawn = []
+        for left_open in (0, 3):
+            with opened(None, "by hand") as study:
+                for _ in range(14):
+                    for _ in range(left_open):
+                        _drawn(study.ask(), BASE)
+                    run_trial(study, BASE, [lambda model: -model.learning_rate * model.depth], lambda _: None)
+                drawn.append([row["parameters"] for row in trial_rows(study)])
+        assert drawn[0] == drawn[1]
+        assert len(drawn[0]) == 14
+
+    def test_another_training_starts_anew(self, panel):
+        more = pd.concat([panel, panel[:1]])
+        heard = panel.assign(audience=panel["audience"] + (panel.index == 3))
+        others = [
+            study_name(panel, USED, BASE),
+            study_name(panel, CUTOFFS, BASE),
+            study_name(panel, USED, BASE.model_copy(update={"seed": 1})),
+            study_name(panel, USED, BASE.model_copy(update={"depth": 2})),
+            study_name(more, USED, BASE),
+            study_name(heard, USED, BASE),
+        ]
+        assert len(set(others)) == len(others)
+        assert study_name(panel.copy(), USED, BASE) == others[0]
+
+    def test_a_damaged_file(self, panel, tmp_path):
+        (tmp_path / TRIALS).write_text("these are not trials, whatever the name of the file says" * 100)
+        with pytest.raises(OutputError, match=r"trials cannot be kept in .*tuning\.db: .*\. Move that file away"):
+            tune(panel, USED, BASE, 1, tmp_path / TRIALS)
+
+    def test_a_folder_that_cannot_be_made(self, panel, tmp_path):
+        (tmp_path / "home").write_text("")
+        with pytest.raises(OutputError, match=r"trials cannot be kept in .*home"):
+            tune(panel, USED, BASE, 1, tmp_path / "home" / TRIALS)
+
+
+def trial(number, folds, trees, depth, value=...):
+    value = float(np.mean(folds)) if value is ... else value
+    return {"trial": number, "value": value, "folds": folds, "parameters": {"trees": trees, "depth": depth}}
+
+
+class TestChoice:
+    def test_cost_by_hand(self):
+        assert cost({"trees": 150, "depth": 4}) == 150 * 16 * 16
+        assert cost({"trees": 100, "depth": 2}) == 100 * 4 * 4
+
+    def test_within_one_standard_error_the_shallow_one_wins(self):
+        best = trial(1, [0.52, 0.50, 0.54, 0.52], 300, 6)
+        tied = trial(2, [0.50, 0.51, 0.53, 0.51], 100, 3)  # differences 2, -1, 1, 1 %: 0.0075 +- 0.0063
+        assert chosen([best, tied])["trial"] == 1
+        tied = trial(2, [0.50, 0.51, 0.53, 0.516], 100, 3)  # differences 2, -1, 1, 0.4 %: 0.0060 +- 0.0063
+        assert chosen([best, tied])["trial"] == 2
+        assert chosen([tied, best])["trial"] == 2
+
+    def test_a_steady_lead_is_no_tie(self):
+        assert chosen([trial(1, [0.52, 0.53], 300, 6), trial(2, [0.519, 0.529], 50, 2)])["trial"] == 1
+
+    def test_one_fold_takes_the_stated_tolerance(self):
+        best = trial(1, [0.5], 300, 6)
+        assert chosen([best, trial(2, [0.4981], 50, 2)])["trial"] == 2
+        assert chosen([best, trial(2, [0.4979], 50, 2)])["trial"] == 1
+
+    def test_few_deep_trees_may_cost_more_than_many_shallow_ones(self):
+        assert chosen([trial(1, [0.5], 50, 6), trial(2, [0.499], 400, 2)])["trial"] == 2
+
+    def test_of_equal_costs_the_higher_value_then_the_earlier(self):
+        table = [trial(1, [0.499], 50, 2), trial(2, [0.4995], 50, 2), trial(3, [0.4995], 50, 2), trial(4, [0.5], 90, 2)]
+        assert chosen(table)["trial"] == 2
+
+    def test_pruned_ones_are_not_chosen(self):
+        assert chosen([trial(1, [0.5, 0.5], 90, 4), trial(2, [0.9], 50, 2, value=None)])["trial"] == 1
+
+
+@settings(max_examples=200)
+@given(value=st.integers(1, 10_000))
+def test_steps_are_laid_so_that_they_meet_the_base(value):
+    held = _holding(value, SPACE["trees"])
+    assert (value - held["low"]) % held["step"] == (held["high"] - held["low"]) % held["step"] == 0
+    assert 1 <= held["low"] <= value <= held["high"]
+    assert held["low"] < 75
+    assert held["high"] > 375
+
+
+def test_the_default_lies_in_the_space():
+    for name, held in SPACE.items():
+        assert _holding(getattr(Model(), name), held) == held
+
+
+@pytest.fixture
+def trained_on(monkeypatch, tmp_path, simulated):
+    """Train in two trials, with nothing drawn or registered; return the model, tuning's input, reports and steps."""
+    tunings, reports, steps = [], [], []
+
+    def watched(*given):
+        tunings.append(given)
+        return tune(*given)
+
+    def registered(home, bundle, params, metrics, report, *_):
+        reports.append(report)
+        return "1"
+
+    monkeypatch.setattr("training.train.tune", watched)
+    monkeypatch.setattr("training.model_selection.tuning.chosen", lambda table: table[-1])
+    monkeypatch.setattr("training.backtest._figures", lambda *_: {})
+    monkeypatch.setattr("training.registry.model_registry.register", registered)
+    monkeypatch.setattr("training.registry.model_registry.promote", lambda *_: None)
+    config = Config(panel=Panel(cutoffs=3), model=Model(trees=10, depth=2), evaluation=Evaluation(resamples=20))
+    made = train(
+        open_acts(simulated.events), config, Home(tmp_path), simulated.as_of, lambda *told: steps.append(told), trials=2
+    )
+    return made, tunings, reports, steps
+
+
+def test_training_goes_on_with_what_was_chosen(trained_on, tmp_path, capsys):
+    made, ((panel, cutoffs, base, trials, storage, _),), (report,), steps = trained_on
+    assert cutoffs[-1].isoformat() < made.evaluation["as_of"] == panel["as_of"].max().isoformat()
+    assert (trials, storage) == (2, tmp_path / "tuning.db")
+    assert storage.exists()
+    assert made.tuned.model != base
+    assert made.bundle.facts["config"]["model"] == made.tuned.model.model_dump()
+    assert made.bundle.booster_text.count("\nTree=") == made.tuned.model.trees
+    assert report["tuning"] == made.tuned.table
+    assert list(dict.fromkeys(step for step, _ in steps))[:2] == ["panel", "tune"]
+    assert _trained(made)["tuned"] == {"model": made.tuned.model.model_dump(), "finished": 2, "pruned": 0}
+    tell_training(made)
+    *_, pasted = capsys.readouterr().err.partition("For a clout.toml:\n")
+    (tmp_path / "clout.toml").write_text(pasted)
+    assert read_config(tmp_path / "clout.toml").model == made.tuned.model
+
+
+def test_the_command_wants_a_trial():
+    app = typer.Typer()
+    add_to(app)
+    refused = CliRunner().invoke(app, ["train", "events", "--tune", "0"])
+    assert refused.exit_code == 2
+    assert "'--tune'" in refused.output

@@ -1,0 +1,150 @@
+"""Records: one transaction each, in a file of the home that is made by the first of them."""
+
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Column, MetaData, String, Table, insert, select
+
+from training.home import Home
+from training.records import database as records
+from training.records.database import Records, RecordsError
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def notes(monkeypatch):
+    tables = MetaData()
+    monkeypatch.setattr(records, "TABLES", tables)
+    return Table("notes", tables, Column("text", String, primary_key=True))
+
+
+def texts(home, notes):
+    with Records(home).reading() as connection:
+        return None if connection is None else [row.text for row in connection.execute(select(notes))]
+
+
+def write(home, notes, *said):
+    with Records(home).writing() as connection:
+        for text in said:
+            connection.execute(insert(notes).values(text=text))
+
+
+def test_reading_what_was_never_recorded_makes_nothing(tmp_path, notes):
+    assert texts(Home(tmp_path / "absent"), notes) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request, tmp_path):
+    """A home whose records are in its own file, or in a PostgreSQL."""
+    shared = request.param == "postgresql"
+    return Home(tmp_path / "home", database=request.getfixturevalue("database") if shared else None)
+
+
+def test_what_is_recorded_is_read_by_another_reader(place, notes):
+    write(place, notes, "a", "b")
+    assert sorted(texts(Home(place.folder, database=place.database), notes)) == ["a", "b"]
+
+
+def test_an_error_takes_back_the_whole_transaction(place, notes):
+    with pytest.raises(RecordsError, match=r"(?i)unique"):
+        write(place, notes, "a", "b", "a")
+    assert texts(place, notes) == []
+
+
+def test_many_who_begin_at_once_all_record(place, notes):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda k: write(place, notes, str(k)), range(24)))
+    assert sorted(map(int, texts(place, notes))) == list(range(24))
+
+
+def test_tables_that_went_are_made_again(database, notes, tmp_path):
+    held = Records(Home(tmp_path, database=database))
+    with held.writing() as connection:
+        connection.execute(insert(notes).values(text="a"))
+    with held.engine.begin() as connection:
+        notes.drop(connection)
+    with pytest.raises(RecordsError, match="does not exist"), held.reading() as connection:
+        connection.execute(select(notes))
+    with held.reading() as connection:
+        assert connection.execute(select(notes)).all() == []
+
+
+def test_a_database_that_goes_away_is_told_and_used_again_when_it_is_back(postgresql, database, notes, tmp_path):
+    held = Records(Home(tmp_path, database=database))
+    with held.writing() as connection:
+        connection.execute(insert(notes).values(text="a"))
+    postgresql.stop()
+    try:
+        with pytest.raises(RecordsError, match=r"cannot be used: .*refused"), held.reading():
+            pass
+    finally:
+        postgresql.start()
+    with held.reading() as connection:
+        assert connection.execute(select(notes)).scalars().all() == ["a"]
+
+
+def test_a_server_that_answers_nothing_is_not_waited_for_for_ever(tmp_path, notes, monkeypatch):
+    monkeypatch.setattr(records, "WAIT_SECONDS", 2)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        home = Home(tmp_path, database=f"postgresql://clout@127.0.0.1:{mute.getsockname()[1]}/none")
+        start = time.monotonic()
+        with pytest.raises(RecordsError, match="timeout"):
+            write(home, notes, "a")
+    assert time.monotonic() - start < 8
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_every_way_to_write_the_scheme_is_understood(database, notes, tmp_path, scheme):
+    home = Home(tmp_path, database=database.replace("postgresql", scheme, 1))
+    write(home, notes, "a")
+    assert texts(home, notes) == ["a"]
+
+
+def test_what_is_not_installed_is_named_with_what_to_do(tmp_path):
+    code = (
+        "import sys; sys.modules['psycopg'] = None\n"
+        "from pathlib import Path; from training.home import Home; from training.records.database import Records\n"
+        "Records(Home(Path('.'), database='postgresql://127.0.0.1/none'))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "psycopg is not installed, and PostgreSQL needs it: pip install 'clout-score[postgres]'." in run.stderr
+
+
+def test_a_damaged_file_is_told_with_its_place(tmp_path, notes):
+    (tmp_path / "records.db").write_bytes(b"no database" * 100)
+    with pytest.raises(RecordsError, match=r"records\.db.*file is not a database"):
+        texts(Home(tmp_path), notes)
+
+
+def test_a_file_held_by_another_is_waited_for(tmp_path, notes, monkeypatch):
+    monkeypatch.setattr(records, "WAIT_SECONDS", 0.1)
+    home = Home(tmp_path)
+    write(home, notes, "a")
+    with sqlite3.connect(tmp_path / "records.db") as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(RecordsError, match="locked"):
+            write(home, notes, "b")
+        other.rollback()
+    write(home, notes, "b")
+    assert sorted(texts(home, notes)) == ["a", "b"]
+
+
+@pytest.mark.parametrize(("url", "said"), [("mysql://here/there", "not in mysql"), ("nonsense", "names no database")])
+def test_a_url_of_no_database_is_told(tmp_path, url, said):
+    with pytest.raises(RecordsError, match=said):
+        Records(Home(tmp_path, database=url))
+
+
+def test_a_password_is_not_told(tmp_path, notes):
+    home = Home(tmp_path, database="postgresql://clout:secret@127.0.0.1:9/none")
+    with pytest.raises(RecordsError, match=r"postgresql\+psycopg://clout:\*\*\*@127\.0\.0\.1:9/none") as raised:
+        write(home, notes, "a")
+    assert "secret" not in str(raised.value)

@@ -1,0 +1,215 @@
+import os
+import socket
+import time
+
+import mlflow
+import pandas as pd
+import pytest
+
+from features.errors import RegistryError
+from training.evaluation.metrics import RANKING
+from training.home import Home, home_from_environment
+from training.registry.mlflow_session import connected
+from training.registry.model_registry import (
+    CARD,
+    GATE,
+    LONGEST_DESCRIPTION,
+    _description,
+    champion,
+    kept_champion,
+    load_version,
+    promote,
+    register,
+    required_champion,
+    versions,
+)
+from training.registry.run_documents import card, gate, report
+from training.reports.gate_report import gate_report
+from training.reports.model_card import PROHIBITED, model_card
+
+
+@pytest.fixture
+def client(home, trained):
+    return mlflow.MlflowClient(home.registry_uri, home.registry_uri)
+
+
+@pytest.fixture
+def run(client):
+    return client.get_run(client.get_model_version("clout", "1").run_id)
+
+
+@pytest.fixture
+def nowhere():
+    """An address on this machine at which nobody answers."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+
+def test_the_first_version_is_challenger_and_champion(client, trained):
+    assert trained.version == "1"
+    for alias in ("challenger", "champion"):
+        assert client.get_model_version_by_alias("clout", alias).version in ("1", 1)
+    tags = client.get_model_version("clout", "1").tags
+    assert tags["gate"] == ("passed" if trained.verdict.passed else "failed")
+    assert tags["promoted"].endswith(" UTC, from no champion")
+    assert "forced" not in tags
+
+
+def test_parameters_and_figures_are_logged(run, trained, config):
+    assert run.data.params["outcome.horizon_days"] == "28"
+    assert run.data.params["model.trees"] == str(config.model.trees)
+    assert run.data.params["catalogue"] == trained.bundle.facts["catalogue"]
+    for metric in RANKING:
+        assert run.data.metrics[f"score.{metric}"] == pytest.approx(trained.evaluation["metrics"]["score"][metric])
+        assert run.data.metrics[f"lead.{metric}"] == pytest.approx(trained.evaluation["margins"][metric]["margin"])
+    assert run.data.metrics["score.coverage"] == pytest.approx(trained.evaluation["metrics"]["score"]["coverage"])
+
+
+def test_plots_and_report_are_kept_in_the_home(client, run, home, trained):
+    plots = {artifact.path for artifact in client.list_artifacts(run.info.run_id, "plots")}
+    names = ("calibration", "gain", "points", "coverage", "retention", "slices")
+    names += ("beeswarm", "dependence", "interaction", "pairs")
+    assert plots == {f"plots/{name}.png" for name in names}
+    assert report(home, "1") == trained.evaluation
+    for plot in home.artifacts.rglob("*.png"):
+        assert plot.read_bytes().startswith(b"\x89PNG")
+    assert len(list(home.artifacts.rglob("*.png"))) == len(names)
+    assert not [path for path in home.folder.rglob("*") if path.suffix in (".pkl", ".pickle", ".joblib")]
+
+
+def test_the_card_is_in_the_run_and_describes_the_version(client, run, home, trained):
+    written = model_card(trained.bundle, trained.evaluation, trained.verdict)
+    assert card(home) == card(home, "1") == written
+    assert CARD in {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+    described = client.get_model_version("clout", "1").description
+    assert len(described) <= LONGEST_DESCRIPTION
+    whole, _, pointer = described.rpartition("\n\n")
+    assert written.startswith(whole) or described == written
+    assert pointer == "The rest is in `card.md` of the run; `clout card` prints it.\n"
+    for use in PROHIBITED:
+        assert use in described
+
+
+def test_the_gates_report_is_in_the_run_and_in_the_report(client, run, home, trained):
+    written = gate_report(trained.bundle, trained.evaluation["gate"], trained.verdict)
+    assert gate(home) == gate(home, "1") == written
+    assert GATE in {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+    held = report(home, "1")["gate"]
+    assert {key: held[key] for key in ("passed", "forced", "findings")} == trained.verdict.as_json()
+    assert set(held) == {"passed", "forced", "findings", "churn", "attacks"}
+
+
+@pytest.mark.parametrize("sections", [0, 1, 40])
+def test_a_description_ends_with_a_whole_section(sections):
+    text = "# title\n" + "".join(f"words\n\n## section {k}\n" + "x" * 300 + "\n" for k in range(sections))
+    described = _description(text)
+    assert len(described) <= LONGEST_DESCRIPTION
+    assert (described == text) == (sections < 40)
+    if sections == 40:
+        assert described.count("x" * 300) == described.count("## section") == 15
+    assert _description("x" * 9_000).strip() == "The rest is in `card.md` of the run; `clout card` prints it."
+
+
+def test_a_version_without_a_card(bundle, tmp_path):
+    home = Home(tmp_path)
+    version = register(home, bundle, {}, {}, {}, {})
+    with pytest.raises(RegistryError, match=r"version 1 of the model 'clout' has no gate\.md: .* or train again with"):
+        gate(home)
+    with pytest.raises(RegistryError, match=r"version 1 of the model 'clout' has no card\.md: .* or train again with"):
+        card(home, version)
+    with pytest.raises(RegistryError, match="holds no champion of the model 'clout'"):
+        card(home)
+    for missing in ("77", "x", "01"):
+        with pytest.raises(RegistryError, match=f"has no version {missing} of the model; there are 1"):
+            gate(home, missing)
+
+
+def test_the_champion_comes_back_as_it_was(home, trained):
+    found, version = required_champion(home)
+    assert version == "1"
+    assert found == trained.bundle
+
+
+def test_mlflow_itself_loads_the_champion(home, trained, rows):
+    with connected(home):
+        loaded = mlflow.pyfunc.load_model("models:/clout@champion")
+        found = loaded.predict(rows[list(trained.bundle.features)])
+    pd.testing.assert_frame_equal(found, trained.bundle.predict(rows))
+
+
+def test_no_home_yet_holds_no_champion_and_nothing_is_made(tmp_path):
+    home = Home(tmp_path / "none yet")
+    assert champion(home) is None
+    assert not home.folder.exists()
+    with pytest.raises(RegistryError, match=r"holds no champion of the model 'clout'\. Train one with 'clout train EV"):
+        required_champion(home)
+    with pytest.raises(RegistryError, match="holds no champion of the model 'clout'"):
+        card(home)
+    with pytest.raises(RegistryError, match="holds no challenger of the model 'clout'"):
+        gate(home)
+    assert kept_champion(home) is None
+    assert versions(home) == {}
+    assert not home.folder.exists()
+
+
+def test_an_unknown_version(home, trained):
+    for act in (promote, load_version, report):
+        with pytest.raises(RegistryError, match=r"the registry at sqlite.* did not answer as expected: .*99"):
+            act(home, "99")
+    for told in (card, gate):
+        with pytest.raises(
+            RegistryError, match=r"the registry at sqlite.* has no version 99 of the model; there are 1"
+        ):
+            told(home, "99")
+    assert required_champion(home)[1] == "1"
+
+
+def test_versions_in_order_with_their_tags(bundle, tmp_path):
+    home = Home(tmp_path)
+    for k in range(11):
+        register(home, bundle, {}, {}, {}, {}, tags={"gate": f"of {k}"})
+    found = versions(home)
+    assert list(found) == [str(k) for k in range(1, 12)]
+    assert [tags["gate"] for tags in found.values()] == [f"of {k}" for k in range(11)]
+
+
+def test_a_store_that_is_no_database(tmp_path):
+    home = Home(tmp_path)
+    home.store.write_bytes(b"this is no database" * 100)
+    with pytest.raises(RegistryError, match="did not answer as expected"):
+        champion(home)
+
+
+def test_a_server_that_does_not_answer(tmp_path, nowhere):
+    home = Home(tmp_path, nowhere)
+    began = time.monotonic()
+    with pytest.raises(RegistryError, match=f"the registry at {nowhere} did not answer as expected"):
+        champion(home)
+    assert time.monotonic() - began < 30
+
+
+def test_the_environment_is_left_alone(home, trained, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://set.by.user")
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    required_champion(home)
+    assert os.environ["MLFLOW_TRACKING_URI"] == "http://set.by.user"
+    assert "MLFLOW_REGISTRY_URI" not in os.environ
+
+
+class TestHome:
+    def test_from_the_environment(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("CLOUT_HOME", str(tmp_path / "set"))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:5000")
+        home = home_from_environment()
+        assert (home.folder, home.registry_uri) == (tmp_path / "set", "http://server:5000")
+        assert home_from_environment(tmp_path / "given").folder == tmp_path / "given"
+
+    @pytest.mark.parametrize("name", ["CLOUT_HOME", "MLFLOW_TRACKING_URI"])
+    def test_set_to_nothing_is_not_set(self, name, monkeypatch):
+        monkeypatch.delenv("CLOUT_HOME", raising=False)
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        monkeypatch.setenv(name, "")
+        home = home_from_environment()
+        assert (str(home.folder), home.tracking_uri) == ("clout-home", None)
+        assert home.registry_uri.startswith("sqlite:////")

@@ -1,0 +1,62 @@
+"""What the gate asks of the model to be released."""
+
+import dataclasses
+
+import pytest
+
+from features.events.event_table import open_events
+from features.events.loading import open_acts
+from training.config import Config, Gate
+from training.release.checks import measure_attacks, measure_churn
+from training.robustness.attacks import ATTACKS
+
+
+class TestAttacks:
+    def test_at_the_end_of_the_training(self, simulated, bundle, monkeypatch):
+        monkeypatch.setattr("training.robustness.attack_suite.ATTACKS", ATTACKS[:1])
+        shares = []
+        found = measure_attacks(open_events(simulated.events), bundle, Config(), shares.append)
+        assert found["as_of"] == simulated.as_of.isoformat() == bundle.facts["as_of"]
+        assert [(attack["attack"], attack["members"]) for attack in found["attacks"]] == [(ATTACKS[0].name, 30)]
+        assert shares == [1 / len(ATTACKS)]
+
+    def test_not_asked_for(self, simulated, bundle):
+        config = Config(gate=Gate(attacks=False))
+        found = measure_attacks(open_events(simulated.events), bundle, config)
+        assert found == {"not_measured": "not asked for ([gate] attacks = false)"}
+
+    def test_no_events(self, bundle):
+        assert "none were given (a store holds acts" in measure_attacks(None, bundle, Config())["not_measured"]
+
+    def test_too_small(self, simulated, bundle):
+        few = simulated.events.slice(0, 300)
+        told = measure_attacks(open_events(few), bundle, Config())["not_measured"]
+        assert "ordinary members acted in the 28 days before; 30 are needed" in told
+        assert not told.endswith(".")
+
+
+class TestChurn:
+    def measured(self, simulated, bundle, champion, rescale=False):
+        return measure_churn(open_acts(simulated.events), bundle, champion, Config(), rescale)
+
+    def test_at_the_end_of_the_training(self, simulated, bundle, rows):
+        found = self.measured(simulated, bundle, (bundle, "3"))
+        assert (found["version"], found["share"], found["points"]) == ("3", 0.0, 5.0)
+        assert found["users"] == (rows["acts_365d"] > 0).sum()
+
+    def test_no_champion(self, simulated, bundle):
+        assert self.measured(simulated, bundle, None) == {"not_measured": "there is no champion yet"}
+
+    def test_another_catalogue(self, simulated, bundle):
+        other = dataclasses.replace(bundle, features={"klout": "0" * 12})
+        told = self.measured(simulated, bundle, (other, "3"))["not_measured"]
+        assert told.startswith("the champion, version 3, was trained on another catalogue")
+
+    def test_a_new_scale_moves_everybody(self, simulated, bundle):
+        found = self.measured(simulated, bundle, (bundle, "3"), rescale=True)
+        assert found == {"not_measured": "a new scale was asked for, which moves everybody"}
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_the_flag_is_in_the_configuration(flag):
+    assert Config.model_validate({"gate": {"attacks": flag}}).gate.attacks is flag

@@ -1,0 +1,168 @@
+import pytest
+
+from training.config import Gate
+from training.evaluation.metrics import RANKING
+from training.release.gate import GateError, Verdict, checked_reason, judge
+
+LIMITS = Gate(total_low=0.5, total_high=2.0, coverage=0.8, moved_share=0.2)
+NOTHING = {"churn": {"not_measured": "no need"}, "attacks": {"not_measured": "no time"}}
+
+
+def lead(high, **other):
+    return {"margin": -0.012, "low": -0.1, "high": high, **other}
+
+
+def an_evaluation(champion=None, total=1.0, coverage=0.9, **high):
+    margins = {metric: lead(high.get(metric, 0.05), best_baseline="followers") for metric in RANKING}
+    metrics = {"score": {"total": total, "coverage": coverage}}
+    return {"margins": margins, "metrics": metrics, "champion": champion or {"not_measured": "there is no champion"}}
+
+
+def a_contest(in_sample=False, **high):
+    margins = {metric: lead(high.get(metric, 0.05), champion=0.8) for metric in RANKING}
+    return {"version": "3", "in_sample": in_sample, "margins": margins}
+
+
+def a_churn(share=0.1):
+    return {"version": "3", "points": 5.0, "users": 1_200, "share": share, "median": 0.1, "base": 0.2, "largest": []}
+
+
+def an_attack(name="pod", gain=1.0, limit=4.0, end=20.0, held=True):
+    return {"attack": name, "told": name, "gain_median": gain, "limit": limit, "end_score_median": end, "held": held}
+
+
+def a_report(*attacks):
+    return {"median_active": 22.5, "attacks": attacks, "limits_held": all(attack["held"] for attack in attacks)}
+
+
+def judged(measured=None, limits=LIMITS, **evaluation):
+    return judge(an_evaluation(**evaluation), NOTHING | (measured or {}), limits)
+
+
+def found(verdict, name):
+    (finding,) = [finding for finding in verdict.findings if finding.name == name]
+    return finding.passed, finding.told
+
+
+class TestBaselines:
+    def test_a_lead_that_may_be_nought_passes(self):
+        verdict = judged(auc=0.0)
+        assert verdict.passed
+        told = "auc is -0.012 [-0.100, +0.000] against the best baseline, followers: not worse"
+        assert found(verdict, "baseline_auc") == (True, told)
+
+    @pytest.mark.parametrize("metric", RANKING)
+    def test_worse_on_one_metric_fails(self, metric):
+        verdict = judged(**{metric: -0.001})
+        assert not verdict.passed
+        assert [finding.name for finding in verdict.findings if finding.passed is False] == [f"baseline_{metric}"]
+
+
+class TestChampion:
+    def test_none_yet_is_no_failure(self):
+        verdict = judged()
+        assert found(verdict, "champion") == (None, "not held against the champion: there is no champion")
+        assert verdict.passed
+
+    @pytest.mark.parametrize("metric", RANKING)
+    def test_worse_on_one_metric_fails(self, metric):
+        verdict = judged(champion=a_contest(**{metric: -0.001}))
+        assert not verdict.passed
+        told = f"{metric} is -0.012 [-0.100, -0.001] against the champion, version 3: worse"
+        assert found(verdict, f"champion_{metric}") == (False, told)
+
+    def test_a_lead_that_may_be_nought_passes(self):
+        assert judged(champion=a_contest(auc=0.0)).passed
+
+    def test_a_champion_that_has_seen_the_horizon_is_not_lost_against(self):
+        verdict = judged(champion=a_contest(in_sample=True, auc=-0.001))
+        assert verdict.passed
+        passed, told = found(verdict, "champion_auc")
+        assert passed is None
+        assert "version 3, which has learnt from this horizon, so that a loss proves nothing: worse" in told
+        assert found(verdict, "champion_r2_log")[0] is True
+
+
+class TestForecast:
+    @pytest.mark.parametrize(("total", "passed"), [(0.49, False), (0.5, True), (2.0, True), (2.01, False)])
+    def test_calibrated_in_total(self, total, passed):
+        verdict = judged(total=total)
+        assert verdict.passed == passed
+        told = f"expected over real audience is {total:.2f} (limits 0.5 to 2)"
+        assert found(verdict, "calibration") == (passed, told)
+
+    @pytest.mark.parametrize(("coverage", "passed"), [(0.799, False), (0.8, True)])
+    def test_covers(self, coverage, passed):
+        verdict = judged(coverage=coverage)
+        assert verdict.passed == passed
+        assert found(verdict, "coverage") == (passed, f"intervals hold {coverage:.1%} of users (limit 80%)")
+
+
+class TestAttacks:
+    def of(self, *attacks):
+        return judged({"attacks": a_report(*attacks)})
+
+    def test_held(self):
+        verdict = self.of(an_attack(), an_attack("bot", gain=-0.4, limit=0.0))
+        told = "the limits of all 2 attacks are held; bot comes nearest to its limit, -0.4 points (limit 0)"
+        assert found(verdict, "attacks") == (True, told)
+
+    def test_every_attack_that_is_past_its_limit_is_named(self):
+        past = an_attack(gain=4.1, held=False), an_attack("bot", gain=0.5, limit=1.0, end=23.4, held=False)
+        verdict = self.of(*past, an_attack("spam"))
+        assert not verdict.passed
+        told = (
+            "2 of 3 attacks pass their limit: pod gains +4.1 points (limit 4); "
+            "bot ends at 23.4, limit 22.5, the median active user"
+        )
+        assert found(verdict, "attacks") == (False, told)
+
+    def test_not_measured_is_no_failure(self):
+        verdict = judged()
+        assert found(verdict, "attacks") == (None, "attacks were not measured: no time")
+        assert verdict.passed
+
+
+class TestChurn:
+    @pytest.mark.parametrize(("share", "passed"), [(0.2, True), (0.21, False), (0.0, True)])
+    def test_the_share_that_moves(self, share, passed):
+        verdict = judged({"churn": a_churn(share)})
+        assert verdict.passed == passed
+        told = f"{share:.1%} of 1,200 active users move by more than 5 points from version 3 (limit 20%)"
+        assert found(verdict, "churn") == (passed, told)
+
+    def test_not_measured_is_no_failure(self):
+        assert found(judged(), "churn") == (None, "how far users move was not measured: no need")
+
+
+class TestForce:
+    def test_what_fails_is_promoted_by_force_alone(self):
+        failed = judged(auc=-0.1)
+        assert not failed.promotes
+        forced = failed.forced_by("the old one is broken")
+        assert (forced.passed, forced.promotes, forced.forced) == (False, True, "the old one is broken")
+        assert forced.findings == failed.findings
+        assert failed.forced_by(None) == failed
+
+    def test_what_passes_needs_no_force(self):
+        assert judged().forced_by("to be sure") == judged()
+        assert judged().promotes
+
+    def test_as_json(self):
+        told = judged(auc=-0.1).forced_by("why not").as_json()
+        assert (told["passed"], told["forced"]) == (False, "why not")
+        assert told["findings"][0] == {
+            "name": "baseline_auc",
+            "told": "auc is -0.012 [-0.100, -0.100] against the best baseline, followers: worse",
+            "passed": False,
+        }
+        assert Verdict(()).as_json() == {"passed": True, "forced": None, "findings": []}
+
+    @pytest.mark.parametrize("blank", ["", "  ", "\n\t"])
+    def test_a_reason_says_something(self, blank):
+        with pytest.raises(GateError, match="--force is given a blank reason; say why"):
+            checked_reason(blank)
+
+    def test_a_reason_is_one_line(self):
+        assert checked_reason("  a\n## b ") == "a ## b"
+        assert checked_reason(None) is None

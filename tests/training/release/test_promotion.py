@@ -1,0 +1,180 @@
+"""Rolling back: another version becomes the champion, and everything that was made before goes on working."""
+
+import dataclasses
+import json
+import shutil
+from datetime import timedelta
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from features.errors import CatalogueError, CloutError, RegistryError
+from features.events.loading import open_acts
+from serving.cli.main import app
+from serving.snapshots.explanation import Explanation
+from serving.snapshots.repository import list_snapshots, open_snapshot
+from training.config import Config, Evaluation, Gate, Model, Panel
+from training.home import Home
+from training.model.scale import Scale
+from training.registry.model_registry import promote as crown
+from training.registry.model_registry import register, required_champion, versions
+from training.release.gate import GateError
+from training.release.promotion import promote
+from training.train import train
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory, bundle):
+    home = Home(tmp_path_factory.mktemp("four versions"))
+    other = dataclasses.replace(bundle, scale=Scale(10.0, 12.5))
+    for made, tags in [(bundle, "passed"), (bundle, "failed"), (other, "passed"), (bundle, None)]:
+        register(home, made, {}, {}, {}, {}, tags={"gate": tags} if tags else None)
+    crown(home, "1")
+    return home
+
+
+@pytest.fixture
+def four(template, tmp_path):
+    """Versions 1 (passed, the champion), 2 (failed), 3 (passed, on another scale) and 4 (never judged)."""
+    home = Home(tmp_path / "four")
+    home.folder.mkdir()
+    shutil.copy(template.store, home.store)
+    return home
+
+
+def typed(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+class TestPromote:
+    def test_from_which_to_which(self, four, bundle):
+        made = promote(four, "3")
+        assert (made.version, made.before, made.forced) == ("3", (bundle, "1"), None)
+        assert required_champion(four) == (made.bundle, "3")
+        assert versions(four)["3"]["promoted"].endswith(" UTC, from version 1")
+        back = promote(four, "1")
+        assert (back.version, back.before[1]) == ("1", "3")
+        assert versions(four)["1"]["promoted"].endswith(" UTC, from version 3")
+
+    @pytest.mark.parametrize("version", ["99", "", "v1", "01", "champion"])
+    def test_a_version_that_is_not_there(self, four, version):
+        with pytest.raises(RegistryError, match=f"has no version {version} of the model; there are 1, 2, 3, 4"):
+            promote(four, version)
+        assert required_champion(four)[1] == "1"
+
+    def test_a_home_without_any(self, tmp_path):
+        with pytest.raises(RegistryError, match="has no version 1 of the model; there are none yet"):
+            promote(Home(tmp_path / "none"), "1")
+        assert not (tmp_path / "none").exists()
+
+    def test_the_champion_already(self, four):
+        with pytest.raises(RegistryError, match=r"version 1 is the champion already; there are 1, 2, 3, 4\."):
+            promote(four, "1", "to be sure")
+        assert "forced" not in versions(four)["1"]
+
+    def test_another_catalogue(self, four, bundle):
+        other = register(four, dataclasses.replace(bundle, features={"klout": "0" * 12}), {}, {}, {}, {})
+        with pytest.raises(CatalogueError, match="trained on another catalogue of features: absent here: klout"):
+            promote(four, other, "why not")
+        assert required_champion(four)[1] == "1"
+
+    def test_away_from_a_champion_of_another_catalogue(self, four, bundle):
+        crown(four, register(four, dataclasses.replace(bundle, features={"klout": "0" * 12}), {}, {}, {}, {}))
+        assert promote(four, "1").before[1] == "5"
+        assert required_champion(four)[1] == "1"
+
+    @pytest.mark.parametrize("version", ["2", "4"])
+    def test_what_has_not_passed_needs_a_reason(self, four, version):
+        with pytest.raises(
+            GateError, match=f"version {version} has not passed its gate: 'clout gate --version {version}'"
+        ):
+            promote(four, version)
+        with pytest.raises(GateError, match="blank reason"):
+            promote(four, version, " ")
+        assert required_champion(four)[1] == "1"
+        assert promote(four, version, " the new one\nis broken ").forced == "the new one is broken"
+        assert required_champion(four)[1] == version
+        assert versions(four)[version]["forced"] == "the new one is broken"
+
+    def test_what_has_passed_needs_none(self, four):
+        assert promote(four, "3", "to be sure").forced is None
+        assert "forced" not in versions(four)["3"]
+
+
+class TestCommand:
+    def test_it_says_what_it_did(self, four, monkeypatch):
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        run = typed("promote", 2, "--home", four.folder, "--force", "a try")
+        assert run.exit_code == 0, run.output
+        assert "The champion of the model 'clout' goes from version 1 to version 2" in run.stderr
+        assert "its gate has not passed; promoted all the same, by force: a try." in run.stderr
+        assert "another scale" not in run.stderr
+
+    def test_another_scale_is_told(self, four, bundle, monkeypatch):
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        run = typed("promote", 3, "--home", four.folder)
+        fifty = Scale(10.0, 12.5).from_other(bundle.scale, 50)
+        assert f"50 become {fifty:.1f}" in run.stderr.replace("\n", " ")
+        assert "Earlier scores do not compare" in run.stderr
+
+    def test_a_refusal_is_an_error(self, four, monkeypatch):
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        assert isinstance(typed("promote", 2, "--home", four.folder).exception, CloutError)
+
+
+@pytest.fixture(scope="module")
+def rolled_back(simulated, tmp_path_factory):
+    """Two models on two scales, a snapshot of each, the first one champion again, a snapshot by it, a third model."""
+    folder = tmp_path_factory.mktemp("rolled back")
+    home, events = Home(folder / "home"), folder / "events.parquet"
+    pq.write_table(simulated.events, events)
+    config = {"panel": Panel(cutoffs=2), "evaluation": Evaluation(resamples=20), "gate": Gate(attacks=False)}
+    as_of = [simulated.as_of - timedelta(days=days) for days in (9, 6, 3)]
+
+    def trained(at, **asked):
+        return train(open_acts(events), Config(model=Model(trees=20), **config), home, at, force="a test", **asked)
+
+    def scored(at):
+        run = typed("score", events, "--as-of", at.isoformat(), "--out", folder / "s.parquet", "--home", home.folder)
+        assert run.exit_code == 0, run.output
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.backtest._figures", lambda *_: {})
+        made = [trained(as_of[0])]
+        scored(as_of[0])
+        made.append(trained(as_of[1], rescale=True))
+        scored(as_of[1])
+        promote(home, "1", "a test")
+        scored(as_of[2])
+        made.append(trained(as_of[2]))
+    return home, as_of, made
+
+
+class TestRolledBack:
+    def test_scores_are_made_by_the_version_in_force(self, rolled_back):
+        home, as_of, _ = rolled_back
+        assert len(list_snapshots(home)) == 3
+        for at, version in zip(as_of, ("1", "2", "1"), strict=True):
+            assert open_snapshot(home, at).model_version == version
+
+    def test_snapshots_of_both_versions_are_explained(self, rolled_back):
+        home, as_of, made = rolled_back
+        for at, bundle in zip(as_of, (made[0].bundle, made[1].bundle, made[0].bundle), strict=True):
+            snapshot = open_snapshot(home, at)
+            user = snapshot.scores.column("user")[0].as_py()
+            run = typed("explain", user, "--as-of", at.isoformat(), "--home", home.folder, "--json")
+            assert run.exit_code == 0, run.output
+            told = json.loads(run.stdout)
+            points = sum(line["points"] for line in told["lines"])
+            assert told["base"] + points == pytest.approx(told["unclipped"], abs=1e-6)
+            assert told["score"] == snapshot.score(user)["score"]
+            assert snapshot.bundle == bundle
+            assert set(told) == set(Explanation.__annotations__)
+
+    def test_the_next_training_keeps_the_scale_in_force(self, rolled_back):
+        _, _, (first, rescaled, third) = rolled_back
+        assert rescaled.bundle.scale != first.bundle.scale
+        assert third.bundle.scale == third.scale_before == first.bundle.scale
+        assert third.champion_before == "1"
+        assert third.evaluation["champion"]["version"] == "1"

@@ -1,0 +1,57 @@
+"""The gate's report, in Markdown."""
+
+import pytest
+
+from training.release.gate import Finding, Verdict
+from training.reports.gate_report import gate_report
+
+REASON = {"feature": "acts_28d", "sentence": "Acted 3 times.", "before": -1.25, "after": 2.0}
+MOVE = {"user": "a|b", "before": 20.0, "after": 31.0, "reasons": [REASON, REASON | {"sentence": "Heard by 2."}]}
+CHURN = {"version": "3", "points": 5.0, "users": 1_200, "share": 0.1, "median": 0.14, "base": -0.26, "largest": [MOVE]}
+ATTACK = {"told": "a pod", "gain_median": 4.14, "limit": 4.0, "end_score_median": 24.0, "held": False}
+ATTACKS = {"as_of": "2025-08-01T00:00:00", "median_active": 22.5, "attacks": [ATTACK], "limits_held": False}
+UNMEASURED = {"not_measured": "no need"}
+
+
+@pytest.fixture
+def report(bundle):
+    def write(*passed, forced=None, churn=UNMEASURED, attacks=UNMEASURED):
+        findings = tuple(Finding(f"finding_{k}", f"told {k}", each) for k, each in enumerate(passed))
+        return gate_report(bundle, {"churn": churn, "attacks": attacks}, Verdict(findings, forced))
+
+    return write
+
+
+def test_verdict_and_findings(report, bundle):
+    lines = report(True, None).splitlines()
+    assert lines[0] == f"# Gate of the model of {bundle.facts['as_of'][:10]}"
+    assert lines[1] == "**Passed**: it becomes the champion."
+    assert "| finding 0 | passed | told 0 |" in lines
+    assert "| finding 1 | not judged | told 1 |" in lines
+
+
+def test_what_failed_is_named(report):
+    text = report(True, False, False)
+    assert "**Failed** (finding 1, finding 2): it stays a challenger" in text
+    assert "| finding 1 | FAILED | told 1 |" in text
+
+
+def test_a_forced_promotion_tells_its_reason(report):
+    text = report(False, forced="the old one is broken")
+    assert "and promoted all the same, by force. The reason given: the old one is broken\n" in text
+
+
+def test_who_moves_furthest_and_why(report):
+    text = report(True, churn=CHURN)
+    assert "From version 3 to this one" in text
+    assert "the median of 1,200 active users moves by +0.1 points, the place where all start by -0.3." in text
+    assert r"| 20.0 | 31.0 | a\|b | Acted 3 times. (-1.2 -> +2.0) Heard by 2. (-1.2 -> +2.0) |" in text
+    assert report(True, churn=CHURN | {"largest": []}).endswith("by -0.3. Nobody's score moves.\n")
+    assert "Who moves" not in report(True)
+
+
+def test_every_attack(report):
+    text = report(True, attacks=ATTACKS)
+    assert "| a pod | +4.1 | 4 | 24.0 | NOT held |" in text
+    assert "the median active user has 22.5 points" in text
+    assert "## Attacks" not in report(True)

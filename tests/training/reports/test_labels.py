@@ -1,0 +1,39 @@
+import pytest
+
+from features.catalogue import CATALOGUE
+from training.reports.plots import is_share, label, meaning
+
+
+@pytest.mark.parametrize(
+    ("feature", "told"),
+    [
+        ("credible_engagers_decayed_28d", "credible engagers, decayed, 28 days"),
+        ("credible_periods_168d", "credible periods, 168 days"),
+        ("regularity_52w", "regularity, 52 weeks"),
+        ("engagers_ever", "engagers, ever"),
+        ("account_age_days", "account age, days"),
+        ("followers", "followers"),
+    ],
+)
+def test_a_label_is_words(feature, told):
+    assert label(feature) == told
+
+
+def test_no_two_features_look_alike():
+    assert len({label(feature.name) for feature in CATALOGUE}) == len(CATALOGUE)
+    assert len({meaning(feature.name) for feature in CATALOGUE.scored}) == len(CATALOGUE.scored)
+
+
+def test_a_meaning_is_the_catalogues():
+    assert meaning("account_age_days") == CATALOGUE["account_age_days"].meaning
+    assert (
+        CATALOGUE["credible_periods_168d"].meaning
+        == f"{meaning('credible_periods_168d')}; unknown people count as credible"
+    )
+    assert meaning("klout_7d") == "klout, 7 days"
+
+
+def test_shares():
+    assert is_share("repeated_share_90d")
+    assert not is_share("account_age_days")
+    assert not is_share("klout")

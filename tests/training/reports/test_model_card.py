@@ -1,0 +1,155 @@
+import dataclasses
+import json
+import math
+import re
+import tomllib
+
+import pytest
+from typer.testing import CliRunner
+
+from serving.cli.main import app
+from training.config import Config
+from training.evaluation.baselines import BASELINES
+from training.evaluation.metrics import RANKING
+from training.model.bundle import load_bundle
+from training.release.gate import Finding, Verdict
+from training.reports.model_card import INTENDED, PROHIBITED, model_card
+
+
+@pytest.fixture(scope="module")
+def text(trained):
+    return model_card(trained.bundle, trained.evaluation, trained.verdict)
+
+
+@pytest.fixture
+def one_group(trained):
+    """Write the card of a model that was judged in one group of users alone."""
+
+    def write(**figures):
+        held = trained.evaluation["slices"][-1] | {"total": 1.0, "users": 900, "auc": 0.9} | figures
+        return model_card(trained.bundle, trained.evaluation | {"slices": [held]}, trained.verdict)
+
+    return write
+
+
+def section(text, title):
+    return re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", text, flags=re.MULTILINE | re.DOTALL).group(1)
+
+
+def cells(line):
+    return [cell.strip() for cell in line[1:-1].split("|")]
+
+
+def test_every_signals_figures(text, trained):
+    lines = section(text, "Figures, out of time").splitlines()
+    held = {cells(line)[0]: cells(line)[1:] for line in lines if line.startswith("|")}
+    for name in ("score", *BASELINES):
+        figures = trained.evaluation["metrics"][name]
+        assert held[name.replace("_", " ")][:3] == [f"{figures[key]:.3f}" for key in RANKING]
+    score = trained.evaluation["metrics"]["score"]
+    assert held["score"][3:] == [f"{score[key]:.3f}" for key in ("total", "coverage", "coverage_expected_1")]
+    assert held["followers"][3:] == ["", "", ""]
+    for lead in trained.evaluation["margins"].values():
+        assert f"| {lead['margin']:+.3f} | {lead['low']:+.3f} to {lead['high']:+.3f} |" in text
+
+
+def test_uses(text):
+    assert section(text, "Intended use").strip().splitlines() == [f"- {use}" for use in INTENDED]
+    for use in PROHIBITED:
+        assert f"- {use}\n" in section(text, "Prohibited uses")
+    for word in ("hiring", "credit", "insurance", "housing", "minors"):
+        assert any(word in use for use in PROHIBITED)
+
+
+def test_what_points_are_in_people(trained):
+    scale = dataclasses.replace(trained.bundle.scale, anchor=20.0, points_per_nat=10 / math.log(2))
+    bundle = dataclasses.replace(trained.bundle, scale=scale)
+    told = section(model_card(bundle, trained.evaluation, trained.verdict), "How to read it")
+    assert "one expected person is 20.0 points, and 10 points more are 2.00 times the audience" in told
+    assert "1 person at 20 points, 8 people at 50 points, 64 people at 80 points" in told
+
+
+def test_data(text, trained):
+    facts = trained.bundle.facts
+    told = section(text, "Data")
+    for stamp in (facts["as_of"], facts["training_cutoffs"][0], facts["training_cutoffs"][-1]):
+        assert f"{stamp[:10]} {stamp[11:19]} UTC" in told
+    assert f"{facts['rows']:,} rows" in told
+    assert f"`{facts['catalogue']}`" in told
+    assert "Scopes: `all`." in told
+
+
+def test_bands_and_groups(text, trained):
+    for band in trained.evaluation["bands"]:
+        assert f"| {band['users']:,} |" in section(text, "Intervals by expected audience")
+    told = section(text, "Groups of users")
+    for held in trained.evaluation["slices"]:
+        assert (f"| {held['grouping']} | {held['group']} |" in told) == (held["grouping"] != "people expected")
+
+
+def test_weak_groups_are_limits(one_group):
+    weak = one_group(grouping="scope", group="network:a|b", total=2.5)
+    assert "little should rest: 1.\n  - scope, network:a|b: expected / real is 2.50\n" in section(weak, "Limits")
+    assert r"| scope | network:a\|b | 900 |" in section(weak, "Groups of users")
+    assert section(one_group(), "Limits").endswith("little should rest: 0.\n\n")
+
+
+def test_what_is_not_known_is_left_empty(trained):
+    evaluation = trained.evaluation
+    score = evaluation["metrics"]["score"] | {"coverage_expected_1": None}
+    unknown = {
+        "metrics": evaluation["metrics"] | {"score": score},
+        "retention": evaluation["retention"] | {"spearman": None},
+        "slices": [evaluation["slices"][-1] | {"auc": None}],
+    }
+    text = model_card(trained.bundle, evaluation | unknown, trained.verdict)
+    assert "the rank correlation is not defined; " in text
+    assert "None" not in text
+    assert re.search(r"^\| score \|.*\|  \|$", text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("passed", "word", "forced", "told"),
+    [
+        (True, "passed", None, "Passed."),
+        (False, "FAILED", None, "Failed."),
+        (False, "FAILED", "the old one is broken", "Failed. Promoted all the same: the old one is broken"),
+        (None, "not judged", None, "Passed."),
+    ],
+)
+def test_the_gates_verdict(trained, passed, word, forced, told):
+    findings = Finding("baseline_auc", "auc is so and so", passed), Finding("coverage", "it covers", True)
+    text = model_card(trained.bundle, trained.evaluation, Verdict(findings, forced))
+    lines = [told, "", f"- {word}: auc is so and so", "- passed: it covers", "", ""]
+    assert section(text, "Gate").split("\n") == lines
+
+
+def test_the_configuration_comes_back(text, trained, config):
+    told = section(text, "How to reproduce")
+    assert f"clout train EVENTS --as-of {trained.bundle.facts['as_of']}" in told
+    (block,) = re.findall(r"```toml\n(.*?)```", told, flags=re.DOTALL)
+    assert Config.model_validate(tomllib.loads(block)) == config
+
+
+def test_it_is_one_page_and_the_same_for_the_same_facts(text, trained, tmp_path):
+    assert 80 <= len(text.splitlines()) <= 150
+    trained.bundle.save(tmp_path)
+    evaluation = json.loads(json.dumps(trained.evaluation))
+    assert model_card(load_bundle(tmp_path), evaluation, trained.verdict) == text
+
+
+class TestCommand:
+    def run(self, *words):
+        return CliRunner().invoke(app, ["card", *(str(word) for word in words)])
+
+    def test_of_the_champion_and_of_a_version(self, home, text, monkeypatch):
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        for words in ((), ("--version", "1")):
+            run = self.run("--home", home.folder, *words)
+            assert (run.exit_code, run.stdout) == (0, text)
+
+    def test_a_home_without_a_champion(self, tmp_path, monkeypatch):
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        run = self.run("--home", tmp_path / "none yet")
+        assert run.exit_code != 0
+        assert "holds no champion of the model 'clout'" in str(run.exception)

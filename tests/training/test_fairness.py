@@ -1,0 +1,56 @@
+"""Equal pull, equal points: by hand."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.events.event_table import open_events
+from tests.benchmarks.fairness import equality, exchange, residuals
+
+
+def test_exchange_by_hand(table):
+    acts = [
+        (0, "a", "like", "b"),
+        (1, "a", "reply", "b"),
+        (2, "c", "like", "b"),
+        (3, "b", "like", "a"),
+        (4, "b", "dislike", "c"),
+        (5, "b", "like", "b"),
+        (6, None, "like", "b"),
+        (400, "b", "like", "c"),
+    ]
+    found = exchange(open_events(table(acts)), datetime(2025, 1, 1, tzinfo=UTC) + timedelta(days=30))
+    assert found.to_dict("index") == {"a": {"engagers": 1, "mutual": 1}, "b": {"engagers": 2, "mutual": 1}}
+
+
+def test_residuals_find_who_is_favoured():
+    rng = np.random.default_rng(0)
+    pull = pd.Series(rng.uniform(0, 10, 2_000))
+    favoured = pd.Series(np.arange(2_000) % 2 == 0)
+    score = 5 * pull + 3.0 * favoured + rng.normal(0, 1, 2_000)
+    found = residuals(score, pull, {"favoured": favoured, "others": ~favoured, "nobody": favoured & ~favoured})
+    assert [each["group"] for each in found] == ["favoured", "others"]
+    assert found[0]["residual"] == pytest.approx(1.5, abs=0.2)
+    assert found[1]["residual"] == pytest.approx(-1.5, abs=0.2)
+    for each in found:
+        assert each["low"] < each["residual"] < each["high"]
+    assert found[0]["low"] > 0 > found[1]["high"]
+
+
+def test_a_higher_pull_alone_is_no_favour():
+    pull = pd.Series(np.arange(1_000.0))
+    high = pull > 500
+    for each in residuals(np.sqrt(pull), pull, {"high": high, "low": ~high}):
+        assert each["residual"] == pytest.approx(0, abs=1e-9)
+
+
+def test_groups_of_a_community(simulated, bundle):
+    truth = simulated.truth.reset_index()
+    found = {each["group"]: each for each in equality(open_events(simulated.events), truth, bundle, simulated.as_of)}
+    assert set(found) == {"friends", "others", "newcomers", "long-standing"}
+    both = found["friends"]["users"] + found["others"]["users"]
+    assert found["newcomers"]["users"] + found["long-standing"]["users"] < both
+    means = [found[name]["residual"] * found[name]["users"] for name in ("friends", "others")]
+    assert sum(means) == pytest.approx(0, abs=1e-6)

@@ -1,0 +1,115 @@
+"""The training panel: rows (user, scope, as_of) over cutoffs one horizon apart, features before, outcome after."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from features.errors import TooSmallError
+from features.events.encoding import Acts, kept
+from features.feature_table import KEYS, feature_rows
+from training.dataset.labels import ENGAGERS, outcome
+
+MIN_TRAINING_ROWS = 200
+MIN_TRAINING_AUDIENCE = 30
+
+
+@dataclass(frozen=True)
+class Split:
+    """Cutoffs one horizon apart, oldest first; each one's outcomes end when the next one's begin."""
+
+    cutoffs: tuple[datetime, ...]
+
+    @property
+    def newest(self) -> datetime:
+        """The cutoff that intervals are calibrated on."""
+        return self.cutoffs[-1]
+
+    @property
+    def older(self) -> tuple[datetime, ...]:
+        """All other cutoffs, none where there is but one."""
+        return self.cutoffs[:-1]
+
+    def earlier(self) -> "Split":
+        """Leave out the newest cutoff, so that it is free to test on."""
+        return Split(self.older)
+
+
+def split_cutoffs(first: datetime, as_of: datetime, horizon_days: int, most: int) -> Split:
+    """Lay cutoffs one horizon apart back from `as_of`, each with at least a horizon of history before it.
+
+    A community younger than four horizons makes do with half a horizon of history before the oldest cutoff.
+
+    Raises
+    ------
+    TooSmallError : the history is too short for two cutoffs; says how much is needed
+
+    """
+    horizon = timedelta(days=horizon_days)
+    if as_of < first + 2.5 * horizon:
+        raise TooSmallError(
+            f"the events before {as_of:%Y-%m-%d} span {(as_of - first).days} days; training with a horizon of "
+            f"{horizon_days} days needs two and a half horizons, {2.5 * horizon_days:g} days. Bring more history or "
+            "set a shorter [outcome] horizon_days."
+        )
+    history = horizon if as_of >= first + 4 * horizon else horizon / 2
+    count = min((as_of - first - history) // horizon, most)
+    return Split(tuple(as_of - k * horizon for k in range(count, 0, -1)))
+
+
+def panel_rows(acts: Acts, as_of: datetime, horizon_days: int, label: str = ENGAGERS) -> pd.DataFrame:
+    """Return one cutoff's rows: user, scope, the features, as_of and audience (people), ordered by user and scope."""
+    ahead = outcome(acts, as_of, horizon_days, label)
+    rows = feature_rows(acts, as_of).merge(ahead, on=KEYS, how="left", sort=False)
+    people = rows["audience"].fillna(0)
+    return rows.assign(as_of=pd.Timestamp(as_of), audience=people.astype("int64") if label == ENGAGERS else people)
+
+
+def build_panel(
+    acts: Acts,
+    split: Split,
+    horizon_days: int,
+    progress: Callable[[float], None] | None = None,
+    label: str = ENGAGERS,
+) -> pd.DataFrame:
+    """Stack the rows of all cutoffs, oldest first; the acts are read and given their keys once for all.
+
+    Raises
+    ------
+    TooSmallError : too few rows, or too little engagement in them, to train on
+
+    """
+    frames = []
+    with kept(acts) as shared:
+        for k, cutoff in enumerate(split.cutoffs):
+            frames.append(panel_rows(shared, cutoff, horizon_days, label))
+            if progress:
+                progress((k + 1) / len(split.cutoffs))
+    panel = pd.concat(frames, ignore_index=True)
+    _check_size(panel[panel["as_of"] < pd.Timestamp(split.newest)])
+    return panel
+
+
+def _check_size(rows: pd.DataFrame) -> None:
+    heard = int((rows["audience"] > 0).sum())
+    if len(rows) < MIN_TRAINING_ROWS or heard < MIN_TRAINING_AUDIENCE:
+        raise TooSmallError(
+            f"the community is too small to train on: the older cutoffs hold {len(rows)} rows of a user at an instant, "
+            f"{heard} of them with an audience; needed are {MIN_TRAINING_ROWS} and {MIN_TRAINING_AUDIENCE}. "
+            "Bring more users or more history."
+        )
+
+
+def rows_at(panel: pd.DataFrame, *cutoffs: datetime, most: int | None = None, seed: int = 0) -> pd.DataFrame:
+    """Select the rows of some cutoffs; of more than `most`, so many are drawn at random."""
+    chosen = np.flatnonzero(panel["as_of"].isin([pd.Timestamp(cutoff) for cutoff in cutoffs]))
+    if most is not None and len(chosen) > most:
+        chosen = np.sort(np.random.default_rng(seed).choice(chosen, most, replace=False))
+    return panel if len(chosen) == len(panel) else panel.iloc[chosen].reset_index(drop=True)
+
+
+def in_scope(rows: pd.DataFrame, scope: str) -> pd.DataFrame:
+    """Select the rows of one scope."""
+    return rows[rows["scope"] == scope].reset_index(drop=True)

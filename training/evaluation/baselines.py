@@ -1,0 +1,110 @@
+"""The simple signals that a score has to beat, all computed from events before the instant alone."""
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from features.aggregates.relations import engagements, is_any
+from features.aggregates.windows import LOOKBACK_DAYS
+from features.events.encoding import Acts, kept, known
+from features.events.event_table import NEGATIVE
+from features.events.scopes import ALL
+from training.dataset.panel import in_scope, panel_rows
+from training.evaluation.metrics import ranking
+
+COLUMNS = {
+    "followers": "followers",
+    "engagers": "engagers_365d",
+    "recent_engagers": "engagers_28d",
+    "decayed_engagers": "engagers_decayed_28d",
+    "activity": "acts_365d",
+}
+BASELINES = (*COLUMNS, "pagerank", "tweepcred")
+
+
+def baselines(acts: Acts, rows: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
+    """Compute every baseline for the users of a feature table, scope `all`.
+
+    Parameters
+    ----------
+    acts : from `open_acts`
+    rows : feature rows of `as_of`, with column `user`
+    as_of : the instant; events at or after it are not looked at
+
+    Returns
+    -------
+    one float column per name of BASELINES, in the order of `rows`
+
+    """
+    edges = _edges(acts, as_of)
+    follows = edges[edges["follows"] > 0]
+    signals = {name: rows[column].to_numpy(float) for name, column in COLUMNS.items()}
+    signals["pagerank"] = _of(rows, pagerank(edges))
+    signals["tweepcred"] = _of(rows, tweepcred(follows if len(follows) else edges))
+    return pd.DataFrame(signals, index=rows.index)
+
+
+def best_baseline(acts: Acts, as_of: datetime, horizon_days: int) -> str:
+    """Name the baseline that ranked people best in the newest horizon complete at an instant.
+
+    Best is the highest mean of AUC and NDCG@100: who is heard at all, and who is heard most. Of equals, the first.
+    """
+    start = as_of - timedelta(days=horizon_days)
+    with kept(acts) as shared:
+        rows = in_scope(panel_rows(shared, start, horizon_days), ALL)
+        signals = baselines(shared, rows, start)
+    audience = rows["audience"].to_numpy(float)
+    figures = {name: ranking(audience, signals[name].to_numpy(), signals[name].to_numpy()) for name in BASELINES}
+    return max(BASELINES, key=lambda name: figures[name]["auc"] + figures[name]["ndcg_100"])
+
+
+def _of(rows: pd.DataFrame, ranks: pd.Series) -> np.ndarray:
+    return rows["user"].map(ranks).fillna(0.0).to_numpy(float)
+
+
+def _edges(acts: Acts, as_of: datetime) -> pd.DataFrame:
+    """Return (actor, target, acts, follows) of the 365 days before the instant, approving acts alone."""
+    year = engagements(known(acts.rows, as_of, LOOKBACK_DAYS))
+    past = year.filter(~is_any(year.verb, *NEGATIVE), year.other.notnull())
+    follows = is_any(past.verb, "follow").cast("int64").sum()
+    pairs = past.group_by("user", "other").agg(acts=past.count(), follows=follows)
+    names = acts.people.filter(acts.people.scope == ALL).select("key", name="user")
+    targets, actors = names.select(user="key", target="name"), names.select(other="key", actor="name")
+    named = pairs.join(targets, "user").join(actors, "other").select("actor", "target", "acts", "follows")
+    return named.order_by("actor", "target").to_pandas()
+
+
+def pagerank(edges: pd.DataFrame, damping: float = 0.85, rounds: int = 50) -> pd.Series:
+    """Rank people by who engages with them, weighted by acts; the average person has 1.
+
+    Source: Page, Brin, Motwani and Winograd 1999; people who engage with nobody spread their rank over all.
+    """
+    codes, people = pd.factorize(pd.concat([edges["actor"], edges["target"]], ignore_index=True))
+    n = len(people)
+    if n == 0:
+        return pd.Series(dtype=float)
+    source, target = codes[: len(edges)], codes[len(edges) :]
+    flow = sp.csr_matrix((edges["acts"].to_numpy(float), (target, source)), (n, n))
+    given = np.asarray(flow.sum(axis=0)).ravel()
+    rank = np.full(n, 1.0 / n)
+    for _ in range(rounds):
+        rank = damping * (flow @ (rank / np.maximum(given, 1.0)) + rank[given == 0].sum() / n) + (1 - damping) / n
+    return pd.Series(rank * n, index=people)
+
+
+def tweepcred(edges: pd.DataFrame) -> pd.Series:
+    """Score people as Twitter's open-sourced Tweepcred did, 0 to 100.
+
+    Source: PageRank on follows, jump 0.1, 20 rounds; following over 500 people, and more than 0.6 times as many as
+    follow, divides the mass by `exp(5 (ratio - 0.6))`; `130 + 5.21 ln(mass)`, clipped to 0..100, mass adding up to 1.
+    """
+    plain = edges.assign(acts=1)
+    rank = pagerank(plain, damping=0.9, rounds=20)
+    mass = rank / max(rank.sum(), 1.0)
+    following = plain["actor"].value_counts().reindex(rank.index).fillna(0.0)
+    followers = plain["target"].value_counts().reindex(rank.index).fillna(0.0)
+    excess = np.maximum(following / np.maximum(followers, 1.0) - 0.6, 0.0)
+    penalty = np.where(following > 500, np.exp(np.minimum(5 * excess, 500.0)), 1.0)
+    return (130 + 5.21 * np.log(np.maximum(mass / penalty, 1e-300))).clip(0.0, 100.0)

@@ -1,0 +1,79 @@
+"""The recipe: everything that a bundle is made of, fitted on a panel."""
+
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+
+from features.catalogue import CATALOGUE, SCORED
+from features.errors import TooSmallError
+from features.events.scopes import ALL
+from training.config import Config
+from training.dataset.panel import Split, in_scope, rows_at
+from training.model.booster import fit_booster
+from training.model.bundle import Bundle
+from training.model.intervals import fit_intervals, fit_quantiles
+from training.model.reference import with_reference
+from training.model.scale import Scale, make_scale
+
+QUANTILE_ROWS = 100_000
+
+
+def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None = None) -> Bundle:
+    """Fit the whole recipe: the booster on all cutoffs, quantiles on the older ones, calibrated on the newest.
+
+    Parameters
+    ----------
+    panel : rows of all cutoffs of `split`
+    split : the cutoffs to learn from
+    config : what to fit
+    scale : a frozen scale to keep; None makes one
+
+    Raises
+    ------
+    TooSmallError : nobody has an audience on the calibration cutoff
+
+    """
+    rows, (older, recent) = rows_at(panel, *split.cutoffs), _apart(panel, split, config.model.seed)
+    if not recent["audience"].any() or not older["audience"].any():
+        raise TooSmallError(
+            f"nobody drew an audience in the {config.outcome.horizon_days} days from {split.newest:%Y-%m-%d} or "
+            "before: there is nothing to learn from. Bring a community in which people engage with each other."
+        )
+    booster, quantiles = fit_booster(rows, config.model), fit_quantiles(older, config.model, config.interval.level)
+    matrix, audience = recent[SCORED.names].to_numpy(float), recent["audience"].to_numpy(float)
+    margin = np.asarray(booster.predict(matrix, raw_score=True))
+    bundle = Bundle(
+        booster_text=booster.model_to_string(),
+        features={feature.name: feature.fingerprint for feature in SCORED},
+        scale=scale or make_scale(margin[recent["acts_365d"].to_numpy() > 0]),
+        quantiles=quantiles,
+        intervals=fit_intervals(np.exp(margin), *quantiles.around(matrix), audience, config.interval.level),
+        horizon_days=config.outcome.horizon_days,
+        facts=_facts(rows, split, config),
+    )
+    return with_reference(bundle, in_scope(rows_at(panel, split.newest), ALL))
+
+
+def _apart(panel: pd.DataFrame, split: Split, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return rows to fit quantiles on, and others to calibrate them on: by time, or by user where there is one cutoff.
+
+    Quantiles learn from 100,000 rows at most: more make training longer and the intervals, being calibrated, no truer.
+    """
+    recent = rows_at(panel, split.newest)
+    if split.older:
+        return rows_at(panel, *split.older, most=QUANTILE_ROWS, seed=seed), recent
+    even = pd.util.hash_array(recent["user"].to_numpy(object)) % 2 == 0
+    return recent[even], recent[~even]
+
+
+def _facts(rows: pd.DataFrame, split: Split, config: Config) -> dict:
+    horizon = timedelta(days=config.outcome.horizon_days)
+    return {
+        "as_of": (split.newest + horizon).isoformat(),
+        "training_cutoffs": [cutoff.isoformat() for cutoff in split.cutoffs],
+        "calibration_cutoff": split.newest.isoformat(),
+        "rows": len(rows),
+        "catalogue": CATALOGUE.fingerprint,
+        "config": config.model_dump(mode="json"),
+    }

@@ -1,0 +1,281 @@
+"""The bundle: everything a score needs, as one frozen object saved as text and JSON, without pickle."""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+
+from features.catalogue import CATALOGUE
+from features.errors import CatalogueError, RegistryError
+from features.events.scopes import ALL
+from training.model.booster import predicted
+from training.model.feature_row import Person
+from training.model.intervals import Band, Intervals, Quantiles
+from training.model.scale import Scale
+from training.model.trees.baseline_shapley import Tree, split_trees
+from training.model.trees.quickscorer import Forest, forest
+from training.model.trees.treeshap import ShapTables, shap_tables
+
+BOOSTER_FILE = "booster.txt"
+LOW_FILE, HIGH_FILE = "low.txt", "high.txt"
+BOOSTERS = (BOOSTER_FILE, LOW_FILE, HIGH_FILE)
+FACTS_FILE = "bundle.json"
+MANY_ROWS = 4_000
+PREDICTED = ["score", "unclipped", "expected_audience", "low", "high"]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model that answers for itself.
+
+    Parameters
+    ----------
+    booster_text : of the expected audience, in LightGBM's text form
+    features : name -> fingerprint of its definition, in the order the booster expects
+    scale : from margin to points
+    quantiles, intervals : from features to the ends of an interval, and from these to whole people
+    horizon_days : how far ahead the audience is counted
+    facts : training and test facts (JSON values)
+
+    """
+
+    booster_text: str
+    features: dict[str, str]
+    scale: Scale
+    quantiles: Quantiles
+    intervals: Intervals
+    horizon_days: int
+    facts: dict
+
+    @cached_property
+    def booster(self) -> lgb.Booster:
+        """The booster, parsed once."""
+        return lgb.Booster(model_str=self.booster_text)
+
+    def warm(self) -> None:
+        """Parse what single answers need now, so that the first of them does not wait for it."""
+        row = np.full((1, len(self.features)), np.nan)
+        self.margin(row)
+        self.shap_values(row)
+        self.predicted(row)
+
+    @cached_property
+    def forest(self) -> Forest | None:
+        """The booster and both quantiles, put together once to answer many rows; None where they cannot be."""
+        return forest([self.booster, *self.quantiles.boosters])
+
+    @cached_property
+    def tables(self) -> ShapTables | None:
+        """What SHAP values of many rows are looked up in, made once; None for a booster that cannot be tabulated."""
+        return shap_tables(self.booster)
+
+    @cached_property
+    def trees(self) -> tuple[Tree, ...]:
+        """The booster taken apart, made once, for the difference between two rows."""
+        return split_trees(self.booster)
+
+    @property
+    def baseline(self) -> str:
+        """What every explanation is measured against, in words."""
+        return f"the average of the {self.facts['rows']:,} rows (a user at an instant) that the model was trained on"
+
+    @property
+    def label(self) -> str:
+        """What the audience counts: `engagers` or `credible_engagers`."""
+        return str(self.facts["config"]["outcome"].get("label", "engagers"))
+
+    @property
+    def seeds(self) -> list[str]:
+        """The users from whom credibility flows, none where they are chosen by the rule."""
+        return list(self.facts["config"].get("credibility", {}).get("seeds", []))
+
+    @property
+    def scopes(self) -> list[str]:
+        """The scopes that the model was trained on."""
+        return list(self.facts["config"]["panel"].get("scopes", [ALL]))
+
+    def matrix(self, rows: pd.DataFrame) -> np.ndarray:
+        """Return the features in the booster's order, shape (rows, features), null as NaN.
+
+        Raises
+        ------
+        CatalogueError : a feature is missing, or its values are no numbers
+
+        """
+        places = rows.columns.get_indexer(self._names)
+        if (places < 0).any():
+            raise CatalogueError(_lacking([name for name in self.features if name not in rows], len(self.features)))
+        try:
+            return rows.take(places, axis=1).to_numpy(dtype=float, na_value=np.nan)
+        except (TypeError, ValueError) as error:
+            raise CatalogueError(f"the rows hold a value that is no number: {error}.") from error
+
+    def vector(self, person: Person) -> np.ndarray:
+        """Return one person's features in the booster's order, shape (features,), unknown as NaN.
+
+        Raises
+        ------
+        CatalogueError : a feature is missing
+
+        """
+        missing = [name for name in self.features if name not in person]
+        if missing:
+            raise CatalogueError(_lacking(missing, len(self.features)))
+        return np.array([person[name] for name in self.features])
+
+    def shap_values(self, matrix: np.ndarray) -> np.ndarray:
+        """Return SHAP values of the margin in nats and, last, its average over the training rows: (rows, features + 1).
+
+        Source: Lundberg et al. 2020, path-dependent TreeSHAP as in LightGBM; each row adds up to its margin. From
+        4,000 rows on they are looked up in `tables`, where making those pays; both ways agree to 1e-12.
+        """
+        if len(matrix) >= MANY_ROWS and self.tables is not None:
+            return self.tables.values(matrix)
+        return predicted(self.booster, matrix, pred_contrib=True)
+
+    def margin(self, matrix: np.ndarray) -> np.ndarray:
+        """Return the logarithm of the expected audience, nats, shape (rows,), for what `matrix` gives."""
+        return predicted(self.booster, matrix, raw_score=True)
+
+    def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Score feature rows.
+
+        Parameters
+        ----------
+        rows : one column per feature, null where unknown; other columns are ignored
+
+        Returns
+        -------
+        score (0-100), unclipped (points), expected_audience, low, high (people), with the index of `rows`
+
+        Raises
+        ------
+        CatalogueError : a feature is missing or not a number
+
+        """
+        if rows.empty:
+            return pd.DataFrame(columns=PREDICTED, index=rows.index, dtype=float)
+        return pd.DataFrame(self.predicted(self.matrix(rows)), index=rows.index)
+
+    def predicted(self, matrix: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the columns of `predict`, shape (rows,) each, for what `matrix` gives."""
+        if self.forest is not None:
+            margin, *around = self.forest.sums(matrix)
+        else:
+            margin, around = self.margin(matrix), list(self.quantiles.around(matrix))
+        expected = np.exp(margin)
+        low, high = self.intervals.around(expected, *around)
+        columns = (self.scale.points(margin), self.scale.unclipped(margin), expected, low, high)
+        return dict(zip(PREDICTED, columns, strict=True))
+
+    @cached_property
+    def _names(self) -> pd.Index:
+        return pd.Index(list(self.features))
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The boosters in LightGBM's text form, by the file that holds each."""
+        texts = (self.booster_text, self.quantiles.low_text, self.quantiles.high_text)
+        return dict(zip(BOOSTERS, texts, strict=True))
+
+    def save(self, folder: Path) -> None:
+        """Write `bundle.json` and the boosters beside it into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in self.texts.items():
+            (folder / name).write_text(text)
+        held = ("features", "horizon_days", "facts")
+        told = {key: getattr(self, key) for key in held} | {
+            "scale": asdict(self.scale),
+            "intervals": asdict(self.intervals),
+            "sha256": {name: _digest(text) for name, text in self.texts.items()},
+        }
+        (folder / FACTS_FILE).write_text(json.dumps(told, indent=1) + "\n")
+
+
+# By the digest of `bundle.json`, which holds those of the boosters.
+IN_USE: WeakValueDictionary[str, Bundle] = WeakValueDictionary()
+
+
+def _lacking(missing: list[str], features: int) -> str:
+    return f"the rows lack {len(missing)} of the model's {features} features: {', '.join(missing)}."
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read a bundle and hold its features against the installed catalogue.
+
+    Raises
+    ------
+    RegistryError : the files are absent or damaged
+    CatalogueError : a feature is absent from the catalogue or is defined otherwise there
+
+    """
+    bundle = read_bundle(folder)
+    check_catalogue(bundle)
+    return bundle
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle and see that it is whole: LightGBM ends the whole process over a booster that is cut off.
+
+    Returns
+    -------
+    the bundle; one of the same files that is in use is returned again, with all that was made of it
+
+    Raises
+    ------
+    RegistryError : the files are absent or damaged
+
+    """
+    try:
+        told = (folder / FACTS_FILE).read_text()
+        facts = json.loads(told)
+        booster, *quantiles = _texts(folder, facts.pop("sha256"))
+        facts["scale"] = Scale(**facts["scale"])
+        bands = tuple(Band(**band) for band in facts["intervals"]["bands"])
+        facts["intervals"] = Intervals(facts["intervals"]["level"], bands)
+        bundle = Bundle(booster_text=booster, quantiles=Quantiles(*quantiles), **facts)
+        return IN_USE.setdefault(_digest(told), bundle)
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RegistryError(
+            f"no whole bundle at {folder} ({error!r}); expected {', '.join(BOOSTERS)} and {FACTS_FILE}."
+        ) from error
+
+
+def _texts(folder: Path, digests: dict[str, str]) -> list[str]:
+    """Read the boosters and see that they are those which were written."""
+    texts = []
+    for name in BOOSTERS:
+        texts.append((folder / name).read_text())
+        if _digest(texts[-1]) != digests[name]:
+            raise ValueError(f"{name} was changed or cut off after it was written")
+    return texts
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def check_catalogue(bundle: Bundle) -> None:
+    """Hold a bundle's features against the installed catalogue.
+
+    Raises
+    ------
+    CatalogueError : a feature is absent from the catalogue or is defined otherwise there
+
+    """
+    absent = [name for name in bundle.features if name not in CATALOGUE]
+    changed = [
+        name for name, print_ in bundle.features.items() if name in CATALOGUE and CATALOGUE[name].fingerprint != print_
+    ]
+    if absent or changed:
+        raise CatalogueError(
+            "the model was trained on another catalogue of features: "
+            f"absent here: {', '.join(absent) or 'none'}; defined otherwise here: {', '.join(changed) or 'none'}. "
+            "Install the version of clout-score that trained it, or train again with 'clout train'."
+        )

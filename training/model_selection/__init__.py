@@ -1,0 +1,1 @@
+"""Model selection: hyper-parameter tuning and ablation."""

@@ -1,0 +1,139 @@
+"""The ablation: what each part of the recipe is worth, measured out of time on several past cutoffs."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+
+from features.catalogue import CATALOGUE, SCORED
+from features.errors import TooSmallError
+from features.events.scopes import ALL
+from training.config import Config, Model
+from training.dataset.panel import in_scope, rows_at
+from training.evaluation.metrics import ranking
+from training.model.booster import fit_booster, margins
+
+FOLDS = 4
+LEAST_OLDER = 2
+UNWEIGHTED = 1e6
+PACE, FLOOR = "credible_pace_28d", 0.05
+EXTENSIVE = ("people", "pieces", "people per 28 days")
+
+Variant = Callable[[pd.DataFrame, pd.DataFrame, Model], np.ndarray]
+
+
+def ablate(
+    panel: pd.DataFrame,
+    cutoffs: tuple[datetime, ...],
+    config: Config,
+    progress: Callable[[float], None] = lambda _: None,
+) -> list[dict]:
+    """Fit each variant of the recipe on the cutoffs before each of the last four, and judge it there, scope `all`.
+
+    Parameters
+    ----------
+    panel : rows of `cutoffs`
+    cutoffs : oldest first, one horizon apart
+    config : the recipe
+    progress : called with the share that is done
+
+    Returns
+    -------
+    a row for each of VARIANTS: `variant`, `folds`, the means over folds of auc, ndcg_100, r2_log and `total` (expected
+    over real audience), and `level_error`, the mean of |ln total|
+
+    Raises
+    ------
+    TooSmallError : no cutoff has two older ones
+
+    """
+    judged = [k for k in range(LEAST_OLDER, len(cutoffs)) if rows_at(panel, cutoffs[k])["audience"].any()][-FOLDS:]
+    if not judged:
+        raise TooSmallError(
+            f"an ablation judges cutoffs that have two older ones, and there are {len(cutoffs)} cutoffs: bring more "
+            "history or raise [panel] cutoffs."
+        )
+    figures: dict[str, list[dict]] = {name: [] for name in VARIANTS}
+    for done, k in enumerate(judged):
+        older, ahead = rows_at(panel, *cutoffs[:k]), in_scope(rows_at(panel, cutoffs[k]), ALL)
+        for name, variant in VARIANTS.items():
+            figures[name].append(_figures(ahead["audience"].to_numpy(float), variant(older, ahead, config.model)))
+        progress((done + 1) / len(judged))
+    return [{"variant": name, "folds": len(judged), **_means(found)} for name, found in figures.items()]
+
+
+def _figures(audience: np.ndarray, margin: np.ndarray) -> dict[str, float]:
+    expected = np.exp(margin)
+    total = float(expected.sum() / audience.sum())
+    return ranking(audience, margin, expected) | {"total": total, "level_error": abs(float(np.log(total)))}
+
+
+def _means(folds: list[dict]) -> dict[str, float]:
+    return {key: float(np.mean([fold[key] for fold in folds])) for key in folds[0]}
+
+
+def _recipe(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
+    return margins(fit_booster(older, model), ahead)
+
+
+def _without_newest(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
+    return margins(_fitted_before_newest(older, model), ahead)
+
+
+def _fitted_before_newest(older: pd.DataFrame, model: Model) -> lgb.Booster:
+    return fit_booster(older[older["as_of"] < older["as_of"].max()], model)
+
+
+def _unweighted(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
+    return _recipe(older, ahead, model.model_copy(update={"half_life": UNWEIGHTED}))
+
+
+def _unconstrained(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
+    return margins(fit_booster(older, model, monotone=False), ahead)
+
+
+def _raw(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
+    """Let the model see every feature, those for sale among them: what is given up for being hard to deceive."""
+    return margins(fit_booster(older, model, features=CATALOGUE), ahead)
+
+
+def _from_pace(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
+    """Start the boosting from the logarithm of the recent pace of credible people, at the level of the rows."""
+    level = np.log(older["audience"].sum() / np.exp(_pace(older)).sum())
+    return level + _pace(ahead) + margins(fit_booster(older, model, start=level + _pace(older)), ahead)
+
+
+def _pace(rows: pd.DataFrame) -> np.ndarray:
+    return np.log(rows[PACE].to_numpy(float) + FLOOR)
+
+
+def _relative(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
+    """Divide every count of people and pieces by its mean at the same instant."""
+    return _recipe(_divided(older), _divided(ahead), model)
+
+
+def _divided(rows: pd.DataFrame) -> pd.DataFrame:
+    counts = [feature.name for feature in SCORED if feature.unit in EXTENSIVE]
+    means = rows.groupby("as_of")[counts].transform("mean")
+    return rows.assign(**(rows[counts] / means.where(means > 0, 1.0)))
+
+
+def _recalibrated(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
+    """Hold the level of the total to the newest complete horizon, foretold by a model that has not seen it."""
+    booster, newest = _fitted_before_newest(older, model), older[older["as_of"] == older["as_of"].max()]
+    missed = np.exp(margins(booster, newest)).sum() / max(newest["audience"].sum(), 1)
+    return margins(booster, ahead) - np.log(missed)
+
+
+VARIANTS: dict[str, Variant] = {
+    "the recipe": _recipe,
+    "rows of all ages weigh alike": _unweighted,
+    "the newest horizon left out": _without_newest,
+    "level held to the newest horizon": _recalibrated,
+    "start from pace": _from_pace,
+    "counts relative to the community": _relative,
+    "no monotone constraints": _unconstrained,
+    "raw counts and own activity too": _raw,
+}

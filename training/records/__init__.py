@@ -1,0 +1,1 @@
+"""Records: the database of people's requests."""

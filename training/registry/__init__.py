@@ -1,0 +1,1 @@
+"""The MLflow registry; no other package imports mlflow."""

@@ -1,0 +1,57 @@
+"""Promotion: pointing the champion to another version, to roll back to an earlier one or to go forward again."""
+
+from dataclasses import dataclass
+
+from features.errors import RegistryError
+from training.home import Home
+from training.model.bundle import Bundle
+from training.registry import model_registry
+from training.release.gate import GateError, checked_reason
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """The version that is champion now, its bundle, and what was before (None: there was no champion).
+
+    `forced` is the reason for which its gate was overruled, None where it had passed.
+    """
+
+    version: str
+    bundle: Bundle
+    before: tuple[Bundle, str] | None
+    forced: str | None
+
+
+def promote(home: Home, version: str, force: str | None = None) -> Promotion:
+    """Make a version the champion; it is tagged with when and from which version.
+
+    Parameters
+    ----------
+    home : where the registry is
+    version : as the registry numbers it
+    force : why a version is promoted that has not passed its gate
+
+    Raises
+    ------
+    RegistryError : there is no such version (says which there are), or it is the champion already
+    CatalogueError : it was trained on another catalogue than the installed one
+    GateError : it has not passed its gate and no reason is given, or the reason is blank
+
+    """
+    reason = checked_reason(force)
+    tags = model_registry.tags_of(home, version)
+    before = model_registry.kept_champion(home)
+    if before is not None and before[1] == version:
+        raise RegistryError(
+            f"version {version} is the champion already; there are {', '.join(model_registry.versions(home))}."
+        )
+    bundle = model_registry.load_version(home, version)
+    passed = tags.get(model_registry.GATE_TAG) == model_registry.PASSED
+    if not passed and reason is None:
+        raise GateError(
+            f"version {version} has not passed its gate: 'clout gate --version {version}' says why. To promote it all "
+            "the same, give the reason with --force REASON."
+        )
+    forced = None if passed else reason
+    model_registry.promote(home, version, forced)
+    return Promotion(version, bundle, before, forced)

@@ -1,0 +1,211 @@
+"""The model card: one page of Markdown about a model, made from its own facts and figures alone.
+
+What matters most comes first, because the registry describes a version by as much of it as it takes.
+"""
+
+import json
+
+from training.evaluation.evaluate import band_name
+from training.evaluation.metrics import FIGURES
+from training.evaluation.slices import BANDS, weaknesses
+from training.model.bundle import Bundle
+from training.model.scale import MEDIAN_POINTS, P95_POINTS
+from training.release.gate import Verdict
+from training.reports.markdown import bullets, document, lead_rows, signal_rows, table
+
+LANDMARKS = (MEDIAN_POINTS, P95_POINTS, 80.0)
+INTENDED = (
+    "finding people who are heard on a subject, and choosing whom to ask, to invite or to read first",
+    "watching how a community's attention moves, and explaining it line by line",
+    "a first look, with the reasons and the interval beside the number and a person deciding",
+)
+PROHIBITED = (
+    "hiring, promotion and dismissal",
+    "credit",
+    "insurance",
+    "housing",
+    "anything about minors",
+    "anything else in a person's life that it was not made from, such as schooling, benefits, policing or borders",
+)
+
+
+def model_card(bundle: Bundle, evaluation: dict, verdict: Verdict) -> str:
+    """Write the card of a model.
+
+    Parameters
+    ----------
+    bundle : the model; its scale, features and facts are told
+    evaluation : of its recipe one horizon earlier: as `evaluate` gives it, with as_of, horizon_days, slices, retention
+    verdict : of the gate on that evaluation
+
+    Returns
+    -------
+    Markdown; the same for the same model, figures and verdict
+
+    """
+    days = bundle.horizon_days
+    sections = {
+        f"Clout, model of {bundle.facts['as_of'][:10]}": [
+            "A score from 0 to 100 per person that foretells how many different people will engage with them in the "
+            f"{days} days after it is taken (their audience). It is made from activity alone: {len(bundle.features)} "
+            "features, a LightGBM booster (Tweedie, log link), a frozen scale and conformal intervals.",
+        ],
+        "How to read it": _reading(bundle),
+        "Intended use": bullets(INTENDED),
+        "Prohibited uses": [
+            "It must not be used, alone or as one figure among others, for:",
+            "",
+            *bullets(PROHIBITED),
+        ],
+        "Limits": _limits(evaluation),
+        "Figures, out of time": _figures(evaluation),
+        "Gate": _gate(verdict),
+        "Data": _data(bundle),
+        "Intervals by expected audience": _intervals(bundle, evaluation),
+        "Groups of users": _groups(evaluation),
+        "How to reproduce": _reproduction(bundle),
+    }
+    return document(sections)
+
+
+def _reading(bundle: Bundle) -> list[str]:
+    scale = bundle.scale
+    points = [(f"{mark:.0f}", _people(scale.people(mark))) for mark in LANDMARKS]
+    return bullets(
+        [
+            f"`score = clip({scale.anchor:.2f} + {scale.points_per_nat:.2f} * ln(expected audience), 0, 100)`: one "
+            f"expected person is {scale.anchor:.1f} points, and 10 points more are {scale.factor_per_10_points:.2f} "
+            "times the audience.",
+            f"Expected audience in {bundle.horizon_days} days: "
+            + ", ".join(f"{people} at {mark} points" for mark, people in points)
+            + ".",
+            f"When the scale was first made, the median active user had {MEDIAN_POINTS:.0f} points and the 95th "
+            f"percentile {P95_POINTS:.0f}. A model keeps the champion's scale, unless told to make a new one, so that "
+            "points go on meaning the same number of people.",
+            "It counts people who engage, whether they approve or not. It says nothing about a person's worth.",
+        ]
+    )
+
+
+def _people(expected: float) -> str:
+    told = f"{expected:,.0f}" if expected >= 10 else f"{expected:.2g}"
+    return f"{told} {'person' if told == '1' else 'people'}"
+
+
+def _gate(verdict: Verdict) -> list[str]:
+    passed = "Passed." if verdict.passed else "Failed."
+    forced = "" if verdict.forced is None else f" Promoted all the same: {verdict.forced}"
+    return [passed + forced, "", *bullets(f"{finding.word}: {finding.told}" for finding in verdict.findings)]
+
+
+def _data(bundle: Bundle) -> list[str]:
+    facts = bundle.facts
+    cutoffs = facts["training_cutoffs"]
+    return bullets(
+        [
+            f"Nothing at or after {_moment(facts['as_of'])} was seen.",
+            f"Learnt from {facts['rows']:,} rows (a user and scope at an instant) at {len(cutoffs)} cutoffs, "
+            f"{bundle.horizon_days} days apart, from {_moment(cutoffs[0])} to {_moment(cutoffs[-1])}; intervals are "
+            f"calibrated at {_moment(facts['calibration_cutoff'])}.",
+            f"Scopes: {', '.join(f'`{scope}`' for scope in bundle.scopes)}.",
+            f"Catalogue of features: `{facts['catalogue']}`.",
+        ]
+    )
+
+
+def _moment(stamp: str) -> str:
+    return f"{stamp[:19].replace('T', ' ')} UTC"
+
+
+def _figures(evaluation: dict) -> list[str]:
+    kept = evaluation["retention"]
+    spearman = "not defined" if kept["spearman"] is None else f"{kept['spearman']:.2f}"
+    stayed = ", ".join(f"{100 * row['kept']:.0f} % of the top {100 * row['share']:.0f} %" for row in kept["top"])
+    return [
+        f"The same recipe, fitted one horizon earlier, foretold {evaluation['users']:,} users in the "
+        f"{evaluation['horizon_days']} days from {_moment(evaluation['as_of'])}. Total is expected over real audience; "
+        "coverage the share of users inside their interval, `1+` among those of whom at least one person is expected.",
+        "",
+        *table(["signal", *FIGURES.values()], signal_rows(evaluation)),
+        "",
+        *table(["figure", "best baseline", "lead of the score", "95 % interval"], lead_rows(evaluation)),
+        "",
+        f"From the horizon before, which it has learnt from, to this one the rank correlation is {spearman}; {stayed} "
+        "stay there.",
+    ]
+
+
+def _intervals(bundle: Bundle, evaluation: dict) -> list[str]:
+    rows = [
+        [
+            band_name(band["from"], band["to"]),
+            f"{band['users']:,}",
+            *(_number(band[key], 2) for key in ("expected", "audience", "coverage")),
+            f"{band['width']:,.1f}",
+        ]
+        for band in evaluation["bands"]
+    ]
+    level = bundle.facts["config"]["interval"]["level"]
+    return [
+        f"Made to hold {100 * level:g} % of users.",
+        "",
+        *table(["people expected", "users", "mean expected", "mean real", "coverage", "mean width"], rows),
+    ]
+
+
+def _groups(evaluation: dict) -> list[str]:
+    rows = [
+        [
+            held["grouping"],
+            held["group"],
+            f"{held['users']:,}",
+            *(_number(held[key], 2) for key in ("heard", "expected", "audience", "total", "auc", "r2_log", "coverage")),
+            f"{held['width']:,.1f}",
+        ]
+        for held in evaluation["slices"]
+        if held["grouping"] != BANDS
+    ]
+    names = ["by", "group", "users", "heard", "expected", "real", "total", "AUC", "R2 (log)", "coverage", "width"]
+    return [
+        "Heard is the share with an audience; expected, real and width are mean people.",
+        "",
+        *table(names, rows, 2),
+    ]
+
+
+def _limits(evaluation: dict) -> list[str]:
+    weak = weaknesses(evaluation["slices"])
+    told = bullets(
+        [
+            "It knows the activity it was given and nothing else: who is heard elsewhere has few points here.",
+            "Where a community shrinks or grows quickly, too large or too small an audience is expected.",
+            "A high score can be bought: `clout attack` says for how much. Take one of a new account with care.",
+            "Single people's audiences vary: read the interval, not the number alone.",
+            f"Groups of users on which little should rest: {len(weak)}.",
+        ]
+    )
+    return [*told, *(f"  {line}" for line in bullets(weak))]
+
+
+def _reproduction(bundle: Bundle) -> list[str]:
+    stamp = bundle.facts["as_of"]
+    return [
+        f"`clout train EVENTS --as-of {stamp} --config clout.toml`, with the `clout.toml` below and the packages of "
+        "the model's `requirements.txt`; a home that holds a champion keeps its scale.",
+        "",
+        "```toml",
+        *_toml(bundle.facts["config"]),
+        "```",
+    ]
+
+
+def _toml(config: dict) -> list[str]:
+    """Write sections of plain values as TOML, whose numbers, strings and lists are JSON's; what is null is left out."""
+    lines = []
+    for section, held in config.items():
+        lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in held.items() if value is not None)]
+    return lines
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
