@@ -24,7 +24,7 @@ OLDER = "older"
 
 
 @contextmanager
-def aside(out: Path) -> Iterator[Path]:
+def scratch_dir(out: Path) -> Iterator[Path]:
     """Open a folder beside `out`, on the same disk, that is gone afterwards whatever happens.
 
     A process that is killed leaves its folder there; the next one that writes beside it clears it away.
@@ -37,29 +37,29 @@ def aside(out: Path) -> Iterator[Path]:
     with ExitStack() as held:
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
-            clear_left(out.parent)
+            remove_orphans(out.parent)
             folder = _held_folder(out.parent, held)
         except OSError as error:
             raise OutputError(f"{out.parent} cannot be written to: {error.strerror}.") from error
         yield folder
 
 
-def replace(made: Path, out: Path, scratch: Path) -> None:
+def publish(made: Path, out: Path, scratch: Path) -> None:
     """Put the file or folder `made` in the place of `out`; both, and `scratch`, are on one disk.
 
     Where a folder is replaced and the disk cannot exchange two names in one step (see below), the name
     has nothing for a moment; if the process is killed in it, the next one that writes beside `out` puts the older
     folder back.
     """
-    to_disk(made)
+    fsync_tree(made)
     if not out.is_dir():
         made.replace(out)
-    elif not exchange(made, out):
+    elif not swap_paths(made, out):
         _replace_in_two_steps(made, out, scratch / OLDER / out.name)
     _sync(out.parent)
 
 
-def to_disk(made: Path) -> None:
+def fsync_tree(made: Path) -> None:
     """Wait until a file, or a folder with all that is in it, is on the disk; else a power loss may leave it empty."""
     for folder, _, files in os.walk(made):
         for name in files:
@@ -109,7 +109,7 @@ def _opened(folder: Path, held: ExitStack) -> int:
     return opened
 
 
-def clear_left(parent: Path) -> None:
+def remove_orphans(parent: Path) -> None:
     """Take away the folders that no process holds any more, and put back what one of them was about to replace."""
     for left in parent.glob(f"{PREFIX}*"):
         with ExitStack() as held, suppress(OSError):  # one that is held, another's, or gone by now stays as it is
@@ -150,7 +150,7 @@ RENAME_EXCHANGE = 2
 UNKNOWN_HERE = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 
 
-def exchange(one: Path, other: Path) -> bool:
+def swap_paths(one: Path, other: Path) -> bool:
     """Exchange the names of two files or folders of one disk, in one step, also in a process that is killed.
 
     It is Linux's renameat2(2) with RENAME_EXCHANGE, which ext4, xfs, btrfs, tmpfs and overlayfs know.

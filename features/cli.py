@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from features.console import Json, as_json, say, step, table, warn
+from features.console import Json, print_json, print_message, print_table, progress_bar, warn
 from features.errors import EventsError, OutputError
 
 if TYPE_CHECKING:
-    from features.events.encoding import Acts
-    from features.events.exclusions import Ids
-    from features.importers.ingestion import Landing
-
+    from features.events.encoding import EncodedEvents
+    from features.events.exclusions import UserIdSet
+    from features.importers.ingestion import ImportReport
 
 Out = Annotated[Path, typer.Option("--out", help="Where the events go: a .parquet file, or a folder.")]
 
@@ -134,8 +133,8 @@ def import_bluesky(
     _bring_in(import_bluesky, path, out, json)
 
 
-def _bring_in(run: Callable[..., "Landing"], path: Path, out: Path, json: bool) -> None:
-    with step("import") as progress:
+def _bring_in(run: Callable[..., "ImportReport"], path: Path, out: Path, json: bool) -> None:
+    with progress_bar("import") as progress:
         landing = run(path, out, progress)
     _tell(landing, json)
 
@@ -150,18 +149,18 @@ def _pairs(given: list[str], option: str) -> dict[str, str]:
     return pairs
 
 
-def _tell(landing: "Landing", json: bool) -> None:
+def _tell(landing: "ImportReport", json: bool) -> None:
     if json:
-        as_json(landing.as_dict())
+        print_json(landing.as_dict())
         return
-    say(f"{landing.read:,} rows read = {landing.accepted:,} accepted + {landing.rejected:,} rejected.")
+    print_message(f"{landing.read:,} rows read = {landing.accepted:,} accepted + {landing.rejected:,} rejected.")
     for reason, count in sorted(landing.reasons.items(), key=lambda item: -item[1])[:10]:
-        say(f"  rejected {count:,}: {reason}")
+        print_message(f"  rejected {count:,}: {reason}")
     for note in landing.notes:
         warn(note)
-    say(f"Events from {landing.first:%Y-%m-%d} to {landing.last:%Y-%m-%d} in {landing.out}.")
+    print_message(f"Events from {landing.first:%Y-%m-%d} to {landing.last:%Y-%m-%d} in {landing.out}.")
     if landing.rejects:
-        say(f"Rejected rows and reasons in {landing.rejects}.")
+        print_message(f"Rejected rows and reasons in {landing.rejects}.")
 
 
 EVENTS_HELP = "Event table: a Parquet file, or a folder of Parquet files; or a store."
@@ -189,9 +188,9 @@ def simulate(
     """
     from features.simulation import Community, simulate
 
-    with step("simulate") as progress:
+    with progress_bar("simulate") as progress:
         made = simulate(Community(users=users, days=days, seed=seed), out, progress)
-    say(f"{made.events:,} events by {users:,} people in {out}; the truth about them is in {made.truth}.")
+    print_message(f"{made.events:,} events by {users:,} people in {out}; the truth about them is in {made.truth}.")
 
 
 def store(
@@ -209,15 +208,15 @@ def store(
     Example: clout store today.parquet --into community.store
     """
     from features.events.identities import read_identities
-    from features.events.store import read_manifest, take_in
+    from features.events.store import add_to_store, read_manifest
 
-    with step("store"):
-        part = take_in(events, into, scope, read_identities(identities) if identities else None)
+    with progress_bar("store"):
+        part = add_to_store(events, into, scope, read_identities(identities) if identities else None)
     if json:
-        as_json(asdict(part))
+        print_json(asdict(part))
         return
     held = sum(each.acts for each in read_manifest(into).parts)
-    say(f"{part.acts:,} acts and {part.people:,} new people taken in; {held:,} acts are in {into}.")
+    print_message(f"{part.acts:,} acts and {part.people:,} new people taken in; {held:,} acts are in {into}.")
 
 
 def features(
@@ -251,37 +250,39 @@ def open_as_asked(
     scopes: Sequence[str],
     identities: Path | None,
     engine: str = "duckdb",
-    left_out: "Ids" = frozenset(),
-) -> "Acts":
+    left_out: "UserIdSet" = frozenset(),
+) -> "EncodedEvents":
     """Open events, or a store, as the options of a command ask, without the people who are left out."""
     from features.events.engines import open_engine
     from features.events.identities import read_identities
-    from features.events.loading import open_acts
+    from features.events.loading import load_encoded_events
 
     people = read_identities(identities) if identities else None
-    return open_acts(events, scopes, people, open_engine(engine) if engine != "duckdb" else None, left_out)
+    return load_encoded_events(events, scopes, people, open_engine(engine) if engine != "duckdb" else None, left_out)
 
 
-def _write_features(acts: "Acts", as_of: str | None, out: Path, scopes: Sequence[str]) -> None:
-    from features.atomic_files import aside, replace
-    from features.events.event_table import instant
-    from features.events.loading import check_scopes, checked_as_of
+def _write_features(acts: "EncodedEvents", as_of: str | None, out: Path, scopes: Sequence[str]) -> None:
+    from features.atomic_files import publish, scratch_dir
+    from features.events.event_table import parse_utc
+    from features.events.loading import check_scopes, resolve_as_of
     from features.feature_table import feature_rows
 
     check_scopes(acts, scopes)
-    at = checked_as_of(acts.rows, instant(as_of) if as_of else None)
-    with step("features") as progress, aside(out) as scratch:
+    at = resolve_as_of(acts.rows, parse_utc(as_of) if as_of else None)
+    with progress_bar("features") as progress, scratch_dir(out) as scratch:
         rows = feature_rows(acts, at, progress)
         rows.to_parquet(scratch / out.name, index=False)
-        replace(scratch / out.name, out, scratch)
-    say(f"{len(rows):,} rows, {rows.shape[1] - 2} features as of {at:%Y-%m-%d %H:%M:%S} UTC in {out}.")
+        publish(scratch / out.name, out, scratch)
+    print_message(f"{len(rows):,} rows, {rows.shape[1] - 2} features as of {at:%Y-%m-%d %H:%M:%S} UTC in {out}.")
 
 
 def _describe() -> None:
     from features.catalogue import CATALOGUE
 
     rows = [[f.name, f.family, f.unit, f.direction, f.can_act, f.meaning] for f in CATALOGUE]
-    table(f"{len(rows)} features", ["feature", "family", "unit", "direction", "actionable", "meaning"], rows, left=6)
+    print_table(
+        f"{len(rows)} features", ["feature", "family", "unit", "direction", "actionable", "meaning"], rows, left=6
+    )
 
 
 def add_to(app: typer.Typer) -> None:

@@ -18,7 +18,7 @@ ERR = Console(stderr=True, highlight=False)
 
 
 @contextmanager
-def steps() -> Iterator[Callable[[str, float], None]]:
+def progress_bars() -> Iterator[Callable[[str, float], None]]:
     """Show a bar per step of long work; yields what takes a step's name and the share of it that is done."""
     columns = (SpinnerColumn(), TextColumn("{task.description:<12}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=ERR) as bars:
@@ -33,15 +33,15 @@ def steps() -> Iterator[Callable[[str, float], None]]:
 
 
 @contextmanager
-def step(name: str) -> Iterator[Callable[[float], None]]:
+def progress_bar(name: str) -> Iterator[Callable[[float], None]]:
     """Show one bar; yields what takes the share of the work that is done."""
-    with steps() as show:
+    with progress_bars() as show:
         show(name, 0.0)
         yield lambda share: show(name, share)
         show(name, 1.0)
 
 
-def say(text: str) -> None:
+def print_message(text: str) -> None:
     """Print a line to stderr, where it is in nobody's way."""
     ERR.print(text, markup=False, soft_wrap=True)
 
@@ -51,12 +51,12 @@ def warn(text: str) -> None:
     ERR.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
 
 
-def as_json(value: object) -> None:
+def print_json(value: object) -> None:
     """Print one JSON document to stdout."""
     typer.echo(json.dumps(value, indent=1, allow_nan=False))
 
 
-def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1) -> None:
+def print_table(title: str, columns: list[str], rows: list[list[str]], left: int = 1) -> None:
     """Print a table to stdout; the first `left` columns are text, the others figures set to the right.
 
     All is shown as it is: an id may hold what would be markup.

@@ -14,10 +14,10 @@ import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
-from features.aggregates.relations import PERSONAL, created, engagements, is_any, own
+from features.aggregates.relations import PERSONAL, created, engagements, is_any, own_events
 from features.aggregates.windows import RECENT_DAYS, count, within
 from features.errors import ScopeError, StoreError, UnknownUserError
-from features.events.encoding import acts, instant_literal, key, known
+from features.events.encoding import before, encode_events, instant_literal, key
 from features.events.event_table import (
     CREATIONS,
     ENDORSEMENTS,
@@ -25,12 +25,12 @@ from features.events.event_table import (
     RESPONSES,
     SCHEMA,
     VERBS,
-    instant,
     open_events,
+    parse_utc,
 )
-from features.events.exclusions import NOBODY, Ids, without
-from features.events.identities import checked, merged
-from features.events.loading import Source, checked_as_of
+from features.events.exclusions import NOBODY, UserIdSet, exclude_users
+from features.events.identities import merge_identities, validate_identities
+from features.events.loading import Source, resolve_as_of
 from features.events.scopes import ALL
 from features.events.store import is_store
 from features.feature_table import LATE_DAYS
@@ -65,7 +65,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Earned:
+class EngagementReport:
     """What came from others in the `days` before `as_of`.
 
     `people` are all the known ones who engaged, `responders` those of them who replied, mentioned, liked, reposted or
@@ -111,7 +111,7 @@ class Earned:
         return {name: values for name, values in both.items() if values["events"] != values["scored"]}
 
 
-def earned(
+def engagement_report(
     source: Source,
     user: str,
     as_of: datetime,
@@ -119,8 +119,8 @@ def earned(
     identities: pd.DataFrame | None = None,
     top: int | None = None,
     days: int = RECENT_DAYS,
-    left_out: Ids = NOBODY,
-) -> Earned:
+    left_out: UserIdSet = NOBODY,
+) -> EngagementReport:
     """Find what a user earned before an instant.
 
     Parameters
@@ -148,18 +148,20 @@ def earned(
 
     """
     events, accounts = _opened(source, scope), _accounts(user, identities)
-    before = events.filter(events.time < instant_literal(as_of))
-    lately = before.filter(before.time >= instant_literal(as_of - timedelta(days=days + LATE_DAYS)))
+    earlier = events.filter(events.time < instant_literal(as_of))
+    lately = earlier.filter(earlier.time >= instant_literal(as_of - timedelta(days=days + LATE_DAYS)))
     around = _around(lately, accounts, scope)
-    merging = without(around if identities is None else merged(around, identities), left_out, identities)
+    merging = exclude_users(
+        around if identities is None else merge_identities(around, identities), left_out, identities
+    )
     with merging.cache() as kept, _received(kept, as_of, scope, days).cache() as received:
         totals, pieces = _totals(received), _pieces(received, as_of, top)
         seen = totals["engagements"] or _holds(kept)
-    acted = before.filter(before.actor.isin(accounts) | before.target.isin(accounts))
+    acted = earlier.filter(earlier.actor.isin(accounts) | earlier.target.isin(accounts))
     if not seen and (user in left_out or not _holds(acted)):
-        checked_as_of(events, as_of)
+        resolve_as_of(events, as_of)
         raise UnknownUserError(f"{user!r} neither acts nor is engaged with in the events before {_told(as_of)}.")
-    return Earned(user=user, scope=scope, as_of=_told(as_of), days=days, pieces=pieces, **totals)
+    return EngagementReport(user=user, scope=scope, as_of=_told(as_of), days=days, pieces=pieces, **totals)
 
 
 def _opened(source: Source, scope: str) -> ir.Table:
@@ -174,7 +176,7 @@ def _accounts(user: str, identities: pd.DataFrame | None) -> list[str]:
     """Return the ids by which a user goes in the events."""
     if identities is None:
         return [user]
-    moved = checked(identities)
+    moved = validate_identities(identities)
     persons = moved.loc[moved["account"] == user, "person"]
     if len(persons):
         raise UnknownUserError(f"{user!r} is an account of {persons.iloc[0]!r} by the identities; ask for that person.")
@@ -204,10 +206,10 @@ def _holds(events: ir.Table) -> bool:
 
 def _received(around: ir.Table, as_of: datetime, scope: str, days: int) -> ir.Table:
     """Select the engagements, all of them with the user: (other, verb, age, piece, made_age), null if with no piece."""
-    recent = known(acts(around, [scope]).rows, as_of)
+    recent = before(encode_events(around, [scope]).rows, as_of)
     received = engagements(recent.filter(within(recent.age, days)))
     names = around.select(object=key(around.get_backend().name, around.object), name=around.object).distinct()
-    made = created(own(recent)).select(object=ibis._.piece, made_age=ibis._.created_age)
+    made = created(own_events(recent)).select(object=ibis._.piece, made_age=ibis._.created_age)
     named = received.left_join(names, "object").select("other", "verb", "age", "object", "name")
     dated = named.left_join(made, "object").select("other", "verb", "age", "name", "made_age")
     return dated.mutate(piece=is_any(dated.verb, *PERSONAL).ifelse(None, dated.name)).drop("name")
@@ -258,4 +260,4 @@ def _at(as_of: datetime, age: int | None) -> str | None:
 
 
 def _told(at: datetime) -> str:
-    return instant(at).isoformat().replace("+00:00", "Z")
+    return parse_utc(at).isoformat().replace("+00:00", "Z")

@@ -11,10 +11,20 @@ import ibis.expr.types as ir
 import pandas as pd
 
 from features.aggregates import credibility, materialize, relations
-from features.aggregates.windows import DAY, LOOKBACK_DAYS, RECENT_DAYS, WEEK, WEEKS, count, marks, unfinished, within
+from features.aggregates.windows import (
+    DAY,
+    LOOKBACK_DAYS,
+    RECENT_DAYS,
+    WEEK,
+    WEEKS,
+    count,
+    unfinished,
+    week_bitmap,
+    within,
+)
 from features.catalogue import CATALOGUE
 from features.catalogue.feature import Relation
-from features.events.encoding import Acts, kept_people, known
+from features.events.encoding import EncodedEvents, before, cached_users
 
 KEYS = ["user", "scope"]
 LATELY_DAYS = 62
@@ -26,14 +36,14 @@ Progress = Callable[[float], None]
 T = TypeVar("T")
 
 
-def feature_rows(acts: Acts, as_of: datetime, progress: Progress = lambda _: None) -> pd.DataFrame:
+def feature_rows(acts: EncodedEvents, as_of: datetime, progress: Progress = lambda _: None) -> pd.DataFrame:
     """Return the feature table as pandas; parameters, columns and errors as in `feature_table`."""
     with feature_table(acts, as_of, progress) as table:
         return table.to_pandas()
 
 
 @contextmanager
-def feature_table(acts: Acts, as_of: datetime, progress: Progress = lambda _: None) -> Iterator[ir.Table]:
+def feature_table(acts: EncodedEvents, as_of: datetime, progress: Progress = lambda _: None) -> Iterator[ir.Table]:
     """Describe everybody who acted or was engaged with in the 365 days before an instant.
 
     The heavy passes run on entry, one after the other, into temporary tables that are dropped on exit.
@@ -54,19 +64,19 @@ def feature_table(acts: Acts, as_of: datetime, progress: Progress = lambda _: No
     EventsError : two people share a key
 
     """
-    with kept_people(acts) as people:
+    with cached_users(acts) as people:
         starts = _seeds(acts, people) | {
             "people": people,
-            "long": known(acts.rows, as_of).select("actor", "verb", "target", "age"),
-            "recent": known(acts.rows, as_of, RECENT_DAYS + LATE_DAYS),
+            "long": before(acts.rows, as_of).select("actor", "verb", "target", "age"),
+            "recent": before(acts.rows, as_of, RECENT_DAYS + LATE_DAYS),
         }
         ends = Ends(unfinished(as_of, WEEK), unfinished(as_of, DAY))
-        steps = partial(_steps, ends, acts.kept)
-        with materialize.run(steps, starts, (ends, acts.kept), _counting(progress)) as table:
+        steps = partial(_steps, ends, acts.cached)
+        with materialize.materialize(steps, starts, (ends, acts.cached), _counting(progress)) as table:
             yield table.order_by("user", "scope")
 
 
-def _seeds(acts: Acts, people: ir.Table) -> dict[str, ir.Table]:
+def _seeds(acts: EncodedEvents, people: ir.Table) -> dict[str, ir.Table]:
     """Return the seeds that are given, if any, as a table to start from: (user, scope), by key."""
     if not acts.seeds:
         return {}
@@ -80,7 +90,7 @@ def _counting(progress: Progress) -> Callable[[], None]:
 
 
 @contextmanager
-def credited_responses(acts: Acts, as_of: datetime) -> Iterator[ir.Table]:
+def credited_responses(acts: EncodedEvents, as_of: datetime) -> Iterator[ir.Table]:
     """Weigh those who responded to somebody in the 365 days before an instant.
 
     Yields
@@ -88,21 +98,24 @@ def credited_responses(acts: Acts, as_of: datetime) -> Iterator[ir.Table]:
     (user, other, last_age, weight, ...) as from `credibility.credited`, users and others as keys
 
     """
-    with kept_people(acts) as people:
-        long = known(acts.rows, as_of).select("actor", "verb", "target", "age")
+    with cached_users(acts) as people:
+        long = before(acts.rows, as_of).select("actor", "verb", "target", "age")
         starts = _seeds(acts, people) | {"people": people, "long": long}
-        with materialize.run(_responses, starts, ("responses", acts.kept), lambda: None) as table:
+        with materialize.materialize(_responses, starts, ("responses", acts.cached), lambda: None) as table:
             yield table
 
 
 @contextmanager
-def _responses(keep: materialize.Keep, starts: dict[str, ir.Table]) -> Iterator[ir.Table]:
-    own = relations.own(starts["long"])
+def _responses(keep: materialize.Materialize, starts: dict[str, ir.Table]) -> Iterator[ir.Table]:
+    own = relations.own_events(starts["long"])
     with (
         keep("first", own.group_by("user").agg(first_act_age=own.age.max())) as made,
         keep("histories", credibility.histories(made, starts["people"])) as histories,
         keep("pairs", relations.pairs(relations.engagements(starts["long"]))) as pairs,
-        credibility.weighed(pairs, made, starts["people"], histories, starts.get("named"), keep) as (_, credited),
+        credibility.compute_credibility(pairs, made, starts["people"], histories, starts.get("named"), keep) as (
+            _,
+            credited,
+        ),
     ):
         yield credited
 
@@ -115,7 +128,7 @@ class Ends(NamedTuple):
 
 
 @contextmanager
-def _steps(ends: Ends, kept: bool, keep: materialize.Keep, starts: dict[str, ir.Table]) -> Iterator[ir.Table]:
+def _steps(ends: Ends, kept: bool, keep: materialize.Materialize, starts: dict[str, ir.Table]) -> Iterator[ir.Table]:
     with ExitStack() as stack:
         parts = _Parts(stack, keep)
         with nullcontext(starts["long"]) if kept else keep("acts", starts["long"]) as acts:
@@ -128,7 +141,7 @@ def _steps(ends: Ends, kept: bool, keep: materialize.Keep, starts: dict[str, ir.
 class _Parts:
     """The features of each relation, a row a user, as kept tables."""
 
-    def __init__(self, kept: ExitStack, keep: materialize.Keep):
+    def __init__(self, kept: ExitStack, keep: materialize.Materialize):
         self._kept, self.keep = kept, keep
         self.tables: dict[Relation, ir.Table] = {}
 
@@ -150,23 +163,25 @@ class _Parts:
 
 def _long(acts: ir.Table, starts: dict[str, ir.Table], ends: Ends, parts: _Parts) -> ir.Table:
     """Add what looks back a year or more; return what the people who engaged weigh."""
-    made = relations.own(acts)
+    made = relations.own_events(acts)
     ages = {"last_act_age": made.age.min(), "first_act_age": made.age.max()}
-    active = parts.add("made", made, marks=marks(made.age, WEEK, WEEKS, ends.week), **ages)
+    active = parts.add("made", made, marks=week_bitmap(made.age, WEEK, WEEKS, ends.week), **ages)
     parts.add_spans("weeks_active", active, WEEKS)
     histories = parts.enter(parts.keep("histories", credibility.histories(active, starts["people"])))
     parts.tables["histories"] = histories.select("user", "history")
     engagements = relations.engagements(acts)
     with parts.keep("follows", relations.follows(engagements)) as follows:
         parts.add("follows", follows)
-        parts.add("followed", relations.turned(follows))
+        parts.add("followed", relations.reversed_pairs(follows))
     with parts.keep("pairs", relations.pairs(engagements)) as pairs:
         ages = {"last_engaged_age": pairs.last_age.min(), "first_engaged_age": pairs.first_age.max()}
         parts.add("pairs", pairs, **ages)
         with parts.keep("engagers", relations.engagers(pairs)) as engagers:
             parts.add("engagers", engagers)
-            parts.add("given", relations.turned(engagers))
-        flow = credibility.weighed(pairs, active, starts["people"], histories, starts.get("named"), parts.keep)
+            parts.add("given", relations.reversed_pairs(engagers))
+        flow = credibility.compute_credibility(
+            pairs, active, starts["people"], histories, starts.get("named"), parts.keep
+        )
         has, credited = parts.enter(flow)
     parts.add("credibility", has)
     parts.add("credited", credited)
@@ -176,10 +191,10 @@ def _long(acts: ir.Table, starts: dict[str, ir.Table], ends: Ends, parts: _Parts
 def _recent(acts: ir.Table, credited: ir.Table, ends: Ends, parts: _Parts) -> None:
     """Add what looks back 90 days, in detail."""
     recent = acts.filter(within(acts.age, RECENT_DAYS))
-    received, own = relations.engagements(recent), relations.own(recent)
+    received, own = relations.engagements(recent), relations.own_events(recent)
     parts.add("received", received)
-    active = parts.add("lately", own, marks=marks(own.age, DAY, LATELY_DAYS, ends.day))
-    with parts.keep("created", relations.created(relations.own(acts))) as created:
+    active = parts.add("lately", own, marks=week_bitmap(own.age, DAY, LATELY_DAYS, ends.day))
+    with parts.keep("created", relations.created(relations.own_events(acts))) as created:
         parts.add("created", created, new_pieces=count(within(created.created_age, RECENT_DAYS)))
         pieces = relations.pieces(received, created, credited)
         parts.add("pieces", pieces, new_pieces_drawing=pieces.created_age.count())

@@ -17,20 +17,28 @@ from starlette.types import ASGIApp
 from serving.api import problems
 from serving.api.routes import cases, health, model, privacy, scores, search, users
 from serving.middleware import stack
-from serving.middleware.access_log import RequestsSeen, log_request, settings
-from serving.middleware.api_keys import KeyRing
-from serving.middleware.authentication import check_guarded
-from serving.middleware.headers import SecurityHeaders, docs_policy
+from serving.middleware.access_log import AccessLogMiddleware, log_request, log_settings
+from serving.middleware.api_keys import KeyCache
+from serving.middleware.authentication import require_keys_off_loopback
+from serving.middleware.headers import SecurityHeadersMiddleware, docs_policy
 from serving.middleware.http_protocol import Arrivals
 from serving.middleware.request_limits import LONGEST_HEADERS, USUAL, Limits
 from serving.privacy import setup as privacy_setup
-from serving.privacy.deletion import Clerk
+from serving.privacy.deletion import DeletionWorker
 from serving.privacy.setup import closing
-from serving.runtime.champion_cache import kept
+from serving.runtime.champion_cache import read_cached_champion
 from serving.runtime.metrics import Metrics
 from serving.runtime.startup_check import check_place, log_missing
-from serving.runtime.watcher import REFRESH_SECONDS, Watcher, watched
-from serving.runtime.workers import Workers, check_workers, end_with_parent, listening, settle, shared_folder, url
+from serving.runtime.watcher import REFRESH_SECONDS, Watcher, watch_lifespan
+from serving.runtime.workers import (
+    WorkerSupervisor,
+    check_workers,
+    end_with_parent,
+    freeze_gc,
+    listening,
+    shared_folder,
+    url,
+)
 from training.home import Home
 
 log = logging.getLogger("uvicorn.error")
@@ -64,8 +72,8 @@ class Application(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return everything that answers, seen from outside."""
-        answers = SecurityHeaders(super().build_middleware_stack(), {"/docs": docs_policy(self)})
-        return RequestsSeen(answers, self.state.metrics.count, log_request)
+        answers = SecurityHeadersMiddleware(super().build_middleware_stack(), {"/docs": docs_policy(self)})
+        return AccessLogMiddleware(answers, self.state.metrics.count, log_request)
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
@@ -101,10 +109,16 @@ def create_app(
 
     """
     app = Application(
-        title="Clout", version=version("clout-score"), description=ABOUT, lifespan=closing(watched(refresh)), **PLACES
+        title="Clout",
+        version=version("clout-score"),
+        description=ABOUT,
+        lifespan=closing(watch_lifespan(refresh)),
+        **PLACES,
     )
-    app.state.home, app.state.clerk, app.state.limits = home, Clerk(home), limits
-    app.state.watcher = Watcher(home, partial(setattr, app.state, "service"), app.state.clerk.look, kept(home))
+    app.state.home, app.state.clerk, app.state.limits = home, DeletionWorker(home), limits
+    app.state.watcher = Watcher(
+        home, partial(setattr, app.state, "service"), app.state.clerk.look, read_cached_champion(home)
+    )
     app.state.watcher.look_here()
     app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher, together)
     problems.install(app)
@@ -155,23 +169,23 @@ def serve(
 
     """
     check_workers(workers)
-    guarded = check_guarded(home, host)
+    guarded = require_keys_off_loopback(home, host)
     with listening(host, port) as found, suppress(KeyboardInterrupt):
-        dictConfig(settings())
+        dictConfig(log_settings())
         log_missing(check_place(home))
         if workers == 1:
             app = _settled(create_app(home, guarded, limits, refresh, demand_purpose))
             log.info("Listening on %s, documented at /docs", url(host, found))
             uvicorn.Server(uvicorn.Config(app, log_config=None, **WIRE)).run(sockets=[found])
             return
-        for checked in (partial(watched, refresh), partial(KeyRing, home, guarded)):
+        for checked in (partial(watch_lifespan, refresh), partial(KeyCache, home, guarded)):
             checked()  # what is wrong is told here, once, not by each worker
         gc.enable()
         log.info("Listening on %s with %d workers, documented at /docs", url(host, found), workers)
         with shared_folder() as together:
             made = partial(_worker, home, guarded, limits, refresh, demand_purpose, together)
-            config = uvicorn.Config(made, factory=True, workers=workers, log_config=settings(worker=True), **WIRE)
-            Workers(config, [found], together).run()
+            config = uvicorn.Config(made, factory=True, workers=workers, log_config=log_settings(worker=True), **WIRE)
+            WorkerSupervisor(config, [found], together).run()
 
 
 def _worker(*given: Any, **named: Any) -> FastAPI:
@@ -186,5 +200,5 @@ def _settled(app: FastAPI) -> FastAPI:
     A batch would otherwise go through all of it several times, and who asks for one score would wait for a batch.
     """
     sys.setswitchinterval(TURN_SECONDS)
-    settle()
+    freeze_gc()
     return app

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 
 from features.aggregates.windows import LOOKBACK_DAYS
 from features.errors import AsOfError, OutputError
-from features.events.encoding import Acts
-from features.events.event_table import span
-from features.events.loading import checked_as_of
+from features.events.encoding import EncodedEvents
+from features.events.event_table import time_range
+from features.events.loading import resolve_as_of
 from features.feature_table import KEYS, feature_rows
-from serving.snapshots.layout import in_order, written_aside
+from serving.snapshots.layout import atomic_file, sort_rows
 from serving.snapshots.peers import audience_band
 from training.explanation.ledger import base_points, contributions
 from training.explanation.reasons import evidence
@@ -37,8 +37,8 @@ SCORES = [
 ]
 
 
-def score_acts(
-    acts: Acts,
+def score_users(
+    acts: EncodedEvents,
     as_of: datetime,
     bundle: Bundle,
     version: str,
@@ -62,9 +62,9 @@ def score_acts(
     AsOfError : nothing happened before the instant, or nothing in the 365 days before it, or it lies in the future
 
     """
-    checked_as_of(acts.rows, as_of)
+    resolve_as_of(acts.rows, as_of)
     progress("features", 0.0)
-    rows = in_order(feature_rows(acts.seeded(bundle.seeds), as_of, lambda share: progress("features", share)))
+    rows = sort_rows(feature_rows(acts.seeded(bundle.seeds), as_of, lambda share: progress("features", share)))
     progress("features", 1.0)
     if rows.empty:
         raise AsOfError(_nobody(acts, as_of))
@@ -92,7 +92,7 @@ def score_rows(bundle: Bundle, version: str, rows: pd.DataFrame) -> pd.DataFrame
     CatalogueError : a feature is missing or not a number
 
     """
-    rows = in_order(rows)
+    rows = sort_rows(rows)
     predicted = bundle.predict(rows)
     whole = predicted[["low", "high"]].astype("int64")
     scope, score = rows["scope"], predicted["score"]
@@ -114,8 +114,8 @@ def percentiles(score: pd.Series, groups: list) -> pd.Series:
     return score.groupby(groups).rank(method="average", pct=True) * 100
 
 
-def _nobody(acts: Acts, as_of: datetime) -> str:
-    first, last = span(acts.rows)
+def _nobody(acts: EncodedEvents, as_of: datetime) -> str:
+    first, last = time_range(acts.rows)
     return (
         f"nobody acted or was engaged with in the {LOOKBACK_DAYS} days before {as_of:%Y-%m-%d %H:%M:%S}: the events "
         f"reach from {first:%Y-%m-%d} to {last:%Y-%m-%d}. Take an as_of soon after {last:%Y-%m-%d}."
@@ -145,7 +145,7 @@ def write_points(bundle: Bundle, rows: pd.DataFrame, out: Path) -> None:
         raise OutputError(f"{out} is a folder; expected the name of a Parquet file for the points.")
     tables = (_table(bundle, rows.iloc[start : start + ROWS_AT_ONCE]) for start in range(0, len(rows), ROWS_AT_ONCE))
     first = next(tables)
-    with written_aside(out) as file, pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
+    with atomic_file(out) as file, pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
         writer.write_table(first)
         for table in tables:
             writer.write_table(table)

@@ -3,12 +3,12 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from features.events.encoding import Acts
+from features.events.encoding import EncodedEvents
 from features.events.scopes import ALL
 from training.config import Config
 from training.dataset.panel import Split, in_scope, rows_at
 from training.evaluation.baselines import baselines
-from training.evaluation.evaluate import Champion, contest, evaluate
+from training.evaluation.evaluate import Champion, compare_with_champion, evaluate
 from training.evaluation.metrics import rank_retention
 from training.evaluation.slices import slices
 from training.explanation.global_view import views
@@ -19,8 +19,13 @@ from training.model.scale import Scale
 from training.reports import plots, score_plots, shap_plots
 
 
-def rehearse(
-    acts: Acts, panel: pd.DataFrame, split: Split, config: Config, scale: Scale, champion: Champion | None = None
+def backtest(
+    acts: EncodedEvents,
+    panel: pd.DataFrame,
+    split: Split,
+    config: Config,
+    scale: Scale,
+    champion: Champion | None = None,
 ) -> tuple[dict, dict[str, Figure]]:
     """Fit on all cutoffs but the newest and foretell the newest.
 
@@ -33,7 +38,7 @@ def rehearse(
 
     Returns
     -------
-    (evaluation, figures) : as `evaluate`, with as_of, horizon_days, `champion` (as `contest`), `slices`,
+    (evaluation, figures) : as `evaluate`, with as_of, horizon_days, `champion` (as `compare_with_champion`), `slices`,
     `retention` and `view`; and pictures by name
 
     """
@@ -47,7 +52,7 @@ def rehearse(
         "as_of": split.newest.isoformat(),
         "horizon_days": config.outcome.horizon_days,
         **evaluate(audience, predicted, signals, config.evaluation.resamples, config.model.seed),
-        "champion": contest(champion, test, predicted, config),
+        "champion": compare_with_champion(champion, test, predicted, config),
         "slices": slices(judged, foretold),
         "retention": _retention(earlier, in_scope(rows_at(panel, split.older[-1]), ALL), test),
         "view": [view.as_json() for view in seen.values()],

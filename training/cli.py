@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from features.cli import Events, Identities, open_as_asked
-from features.console import Json, as_json, steps, warn
+from features.console import Json, print_json, progress_bars, warn
 from training.cli_output import attacks_table, figures_table, tell_monitor, tell_promotion, tell_training
 from training.home import home_from_environment
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ibis.expr.types import Table
 
     from training.config import Config
-    from training.records.opt_outs import LeftOut
-    from training.train import Trained
+    from training.records.opt_outs import OptedOutUsers
+    from training.train import TrainingResult
 
 PAST_LIMITS = 3
 
@@ -64,21 +64,21 @@ def train(
 
     Example: clout train events --as-of 2017-07-30
     """
-    from features.events.event_table import instant
+    from features.events.event_table import parse_utc
     from training.config import read_config
-    from training.records.opt_outs import left_out
+    from training.records.opt_outs import load_opted_out_users
     from training.train import train
 
     settings, place = read_config(config), home_from_environment(home)
-    out = left_out(place)
+    out = load_opted_out_users(place)
     settings = _without_seeds(settings, out)
     acts = open_as_asked(events, settings.panel.scopes, identities, left_out=out)
-    with steps() as progress:
-        at = instant(as_of) if as_of else None
+    with progress_bars() as progress:
+        at = parse_utc(as_of) if as_of else None
         attacked = _event_table(events, identities, out) if settings.gate.attacks else None
         made = train(acts, settings, place, at, progress, tune, ablate, rescale, attacked, force)
     if json:
-        as_json(_trained(made))
+        print_json(_trained(made))
     else:
         tell_training(made)
     if not made.promoted:
@@ -96,20 +96,20 @@ def evaluate(
 
     Example: clout evaluate events --json
     """
-    from features.events.event_table import instant
+    from features.events.event_table import parse_utc
     from features.events.scopes import ALL
     from training.evaluation.evaluate import evaluate_bundle
-    from training.records.opt_outs import left_out
-    from training.registry.model_registry import required_champion
+    from training.records.opt_outs import load_opted_out_users
+    from training.registry.model_registry import load_champion
 
     place = home_from_environment(home)
-    bundle, version = required_champion(place)
-    acts = open_as_asked(events, [ALL], identities, left_out=left_out(place))
-    figures = evaluate_bundle(acts, bundle, instant(as_of) if as_of else None)
+    bundle, version = load_champion(place)
+    acts = open_as_asked(events, [ALL], identities, left_out=load_opted_out_users(place))
+    figures = evaluate_bundle(acts, bundle, parse_utc(as_of) if as_of else None)
     if figures["in_sample"]:
         warn("the champion has learnt from outcomes of this horizon: its figures are not out of time.")
     if json:
-        as_json({"model_version": version, **figures})
+        print_json({"model_version": version, **figures})
         return
     figures_table(figures)
 
@@ -173,23 +173,23 @@ def monitor(
 
     Example: clout monitor events --as-of 2017-08-27
     """
-    from features.events.event_table import instant
+    from features.events.event_table import parse_utc
     from features.events.scopes import ALL
     from training.config import read_config
     from training.monitor import check_reference, metrics_of, monitor
-    from training.records.opt_outs import left_out
-    from training.registry.model_registry import log_monitor, required_champion
+    from training.records.opt_outs import load_opted_out_users
+    from training.registry.model_registry import load_champion, log_monitor
 
     settings, place = read_config(config), home_from_environment(home)
-    bundle, version = required_champion(place)
+    bundle, version = load_champion(place)
     check_reference(bundle, version)
-    acts = open_as_asked(events, [ALL], identities, left_out=left_out(place))
-    with steps() as progress:
-        found = monitor(acts, bundle, instant(as_of) if as_of else None, settings, progress)
+    acts = open_as_asked(events, [ALL], identities, left_out=load_opted_out_users(place))
+    with progress_bars() as progress:
+        found = monitor(acts, bundle, parse_utc(as_of) if as_of else None, settings, progress)
     report = {"model_version": version, **found}
     run = log_monitor(place, version, report, metrics_of(report))
     if json:
-        as_json(report)
+        print_json(report)
     else:
         tell_monitor(report, run)
     if not report["held"]:
@@ -238,27 +238,27 @@ def attack(
 
     Example: clout attack events --as-of 2017-07-30 --mode both --plot attacks.png
     """
-    from features.events.event_table import instant
+    from features.events.event_table import parse_utc
     from training.reports.attack_plots import check_picture, draw
-    from training.robustness.poisoning import attacked
-    from training.robustness.sandbox import ring
+    from training.robustness.poisoning import run_attacks
+    from training.robustness.sandbox import attack_environment
 
     if plot is not None:
         check_picture(plot)
     with (
-        steps() as progress,
-        ring(home_from_environment(home), events, users, seed, progress) as (acts, bundle, version),
+        progress_bars() as progress,
+        attack_environment(home_from_environment(home), events, users, seed, progress) as (acts, bundle, version),
     ):
-        report = attacked(mode, acts, bundle, instant(as_of) if as_of else None, members, seed, progress)
+        report = run_attacks(mode, acts, bundle, parse_utc(as_of) if as_of else None, members, seed, progress)
     if plot is not None:
         draw(report, plot)
     if json:
-        as_json({"model_version": version, **report})
+        print_json({"model_version": version, **report})
     else:
         attacks_table(report)
 
 
-def _without_seeds(config: "Config", left_out: "LeftOut") -> "Config":
+def _without_seeds(config: "Config", left_out: "OptedOutUsers") -> "Config":
     """Take people who are left out from the seeds of credibility, so that no model names them."""
     seeds = config.credibility.seeds
     kept = type(seeds)(seed for seed in seeds if seed not in left_out)
@@ -269,18 +269,18 @@ def _without_seeds(config: "Config", left_out: "LeftOut") -> "Config":
     return config.model_copy(update={"credibility": config.credibility.model_copy(update={"seeds": kept})})
 
 
-def _event_table(events: Path, identities: Path | None, left_out: "LeftOut") -> "Table | None":
+def _event_table(events: Path, identities: Path | None, left_out: "OptedOutUsers") -> "Table | None":
     """Open what attacks are put among; a store has no events."""
     from features.events.identities import read_identities
-    from features.events.loading import open_people
+    from features.events.loading import load_events
     from features.events.store import is_store
 
     if is_store(events):
         return None
-    return open_people(events, read_identities(identities) if identities else None, left_out=left_out)
+    return load_events(events, read_identities(identities) if identities else None, left_out=left_out)
 
 
-def _trained(made: "Trained") -> dict:
+def _trained(made: "TrainingResult") -> dict:
     return {
         "model_version": made.version,
         "promoted": made.promoted,
@@ -292,7 +292,7 @@ def _trained(made: "Trained") -> dict:
     }
 
 
-def _chosen(made: "Trained") -> dict | None:
+def _chosen(made: "TrainingResult") -> dict | None:
     if made.tuned is None:
         return None
     return {"model": made.tuned.model.model_dump(), "finished": made.tuned.finished, "pruned": made.tuned.pruned}

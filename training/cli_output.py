@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from features.console import say, table, warn
+from features.console import print_message, print_table, warn
 from training.reports.markdown import lead_rows, signal_rows
 
 if TYPE_CHECKING:
     from training.model.scale import Scale
     from training.release.promotion import Promotion
-    from training.train import Trained
+    from training.train import TrainingResult
 
 SHOWN_FEATURES = 10
 MARKS = (0, 20, 50, 80, 100)
@@ -19,11 +19,11 @@ def figures_table(figures: dict) -> None:
     from training.evaluation.metrics import FIGURES
 
     until = f"{figures['horizon_days']} days from {figures['as_of'][:10]}"
-    table(
+    print_table(
         f"What was foretold: {figures['users']:,} users, {until}", ["signal", *FIGURES.values()], signal_rows(figures)
     )
     columns = ["figure", "best baseline", "lead", "95 % interval"]
-    table("Lead of the score over the best baseline", columns, lead_rows(figures), 2)
+    print_table("Lead of the score over the best baseline", columns, lead_rows(figures), 2)
 
 
 def ablation_table(rows: list[dict]) -> None:
@@ -32,45 +32,47 @@ def ablation_table(rows: list[dict]) -> None:
 
     columns = {key: FIGURES[key] for key in (*RANKING, "total")} | {"level_error": "|ln total|"}
     shown = [[row["variant"], *(f"{row[key]:.3f}" for key in columns)] for row in rows]
-    table(f"Ablation: means over {rows[0]['folds']} past cutoffs, out of time", ["variant", *columns.values()], shown)
+    print_table(
+        f"Ablation: means over {rows[0]['folds']} past cutoffs, out of time", ["variant", *columns.values()], shown
+    )
 
 
-def tell_training(made: "Trained") -> None:
+def tell_training(made: "TrainingResult") -> None:
     """Print the figures, the scale, the gate's findings, and what was registered."""
     figures_table(made.evaluation)
     if "ablation" in made.evaluation:
         ablation_table(made.evaluation["ablation"])
     _tell_scale(made)
     tell_gate(made)
-    say(f"Its card: clout card --version {made.version}; its pictures are in the MLflow run, under plots/.")
+    print_message(f"Its card: clout card --version {made.version}; its pictures are in the MLflow run, under plots/.")
     if made.tuned is not None:
-        say(f"Tuned: {made.tuned.finished} trials finished, {made.tuned.pruned} pruned. For a clout.toml:")
-        say("\n".join(["[model]", *(f"{name} = {value}" for name, value in made.tuned.model)]))
+        print_message(f"Tuned: {made.tuned.finished} trials finished, {made.tuned.pruned} pruned. For a clout.toml:")
+        print_message("\n".join(["[model]", *(f"{name} = {value}" for name, value in made.tuned.model)]))
 
 
-def tell_gate(made: "Trained") -> None:
+def tell_gate(made: "TrainingResult") -> None:
     """Print the findings, those which failed as warnings, and what became of the version."""
     verdict, version, before = made.verdict, made.version, made.champion_before
     for finding in verdict.findings:
-        (warn if finding.passed is False else say)(f"gate, {finding.word}: {finding.told}.")
+        (warn if finding.passed is False else print_message)(f"gate, {finding.word}: {finding.told}.")
     registered = f"Registered as version {version} of the model 'clout'"
     if verdict.promotes:
-        say(f"{registered}, champion{f' in the place of version {before}' if before else ''}.")
+        print_message(f"{registered}, champion{f' in the place of version {before}' if before else ''}.")
     if verdict.forced is not None:
         warn(f"the gate failed; promoted all the same, by force: {verdict.forced}.")
     if not verdict.promotes:
         stays = f"version {before} stays champion" if before else "there is no champion yet, so nothing can be scored"
-        say(f"{registered}, challenger; {stays}.")
+        print_message(f"{registered}, challenger; {stays}.")
         warn(
             f"the gate failed. 'clout gate --version {version}' prints its report; to promote the version all the "
             f"same, say why: clout promote {version} --force REASON."
         )
 
 
-def _tell_scale(made: "Trained") -> None:
+def _tell_scale(made: "TrainingResult") -> None:
     scale, before = made.bundle.scale, made.scale_before
     days = made.bundle.horizon_days
-    say(
+    print_message(
         f"Scale: {', '.join(f'{points} points are {scale.people(points):,.3g}' for points in MARKS[1:-1])} people "
         f"within {days} days; 10 points more are {scale.factor_per_10_points:.2f} times the audience."
     )
@@ -87,7 +89,7 @@ def _tell_points(scale: "Scale", before: "Scale", where: str = "") -> None:
 def tell_promotion(made: "Promotion") -> None:
     """Print from which version to which, and what becomes of points where the scale is another."""
     came = f"from version {made.before[1]} to version {made.version}" if made.before else f"to version {made.version}"
-    say(f"The champion of the model 'clout' goes {came}, a model of {made.bundle.facts['as_of'][:10]}.")
+    print_message(f"The champion of the model 'clout' goes {came}, a model of {made.bundle.facts['as_of'][:10]}.")
     if made.forced is not None:
         warn(f"its gate has not passed; promoted all the same, by force: {made.forced}.")
     if made.before is not None:
@@ -101,11 +103,13 @@ def tell_monitor(report: dict, run: str) -> None:
         figures_table(report["realised"])
     for finding in report["findings"]:
         if finding not in report["alarms"]:
-            say(f"monitor: {finding}.")
+            print_message(f"monitor: {finding}.")
     for alarm in report["alarms"]:
         warn(f"past its limit: {alarm}.")
     verdict = "every limit is kept" if report["held"] else f"{len(report['alarms'])} past their limits"
-    say(f"Version {report['model_version']} as of {report['as_of'][:10]}: {verdict}; logged as the MLflow run {run}.")
+    print_message(
+        f"Version {report['model_version']} as of {report['as_of'][:10]}: {verdict}; logged as the MLflow run {run}."
+    )
 
 
 def drift_table(report: dict) -> None:
@@ -115,7 +119,7 @@ def drift_table(report: dict) -> None:
     levels.append(["expected audience", f"{audience['live']:.3f}", f"{audience['reference']:.3f}"])
     levels.append(["users", f"{report['users']:,}", f"{report['reference_users']:,}"])
     days = [report[key][:10] for key in ("as_of", "reference_as_of")]
-    table("Score: now, and in training", ["", *days], levels)
+    print_table("Score: now, and in training", ["", *days], levels)
 
     def urgency(feature: dict) -> tuple[bool, float]:
         return feature["alarm"], feature["psi"] * feature["weight"]
@@ -125,7 +129,7 @@ def drift_table(report: dict) -> None:
         shares = [f"{feature[key]:.1%}" for key in ("weight", "unknown_live", "unknown_reference")]
         rows.append([feature["feature"], feature["status"], f"{feature['psi']:.3f}", *shares])
     columns = ["", "", "PSI", "gain", "unknown", "then"]
-    table("Drift since training; gain: how much the model uses it", columns, rows, 2)
+    print_table("Drift since training; gain: how much the model uses it", columns, rows, 2)
 
 
 def attacks_table(report: dict) -> None:
@@ -145,10 +149,12 @@ def attacks_table(report: dict) -> None:
     for mode in dict.fromkeys(attack["mode"] for attack in report["attacks"]):
         found = [attack for attack in report["attacks"] if attack["mode"] == mode]
         title = f"Points an ordinary member gains, as of {report['as_of'][:10]}; mode {mode}"
-        table(title, columns, [_attack_row(attack, best) for attack in found])
+        print_table(title, columns, [_attack_row(attack, best) for attack in found])
     held = sum(attack["held"] for attack in report["attacks"])
     median = f"The median active user has {report['median_active']:.1f} points."
-    say(f"{held} of {len(report['attacks'])} limits are held; {best.replace('_', ' ')} is the best baseline. {median}")
+    print_message(
+        f"{held} of {len(report['attacks'])} limits are held; {best.replace('_', ' ')} is the best baseline. {median}"
+    )
     if "honest_auc" in report:
         _tell_poisoned(report["attackers"], report["honest_auc"])
 
@@ -164,7 +170,7 @@ def _attack_row(attack: dict, best: str) -> list[str]:
 
 def _tell_poisoned(attackers: dict, quality: dict) -> None:
     verdict = "held" if quality["held"] else "NOT held"
-    say(
+    print_message(
         f"Trained among {attackers['accounts']:,} attackers' accounts ({attackers['share']:.1%}, who add "
         f"{attackers['events']:,} acts), AUC over honest people goes from {quality['clean']:.3f} to "
         f"{quality['poisoned']:.3f}; it may fall by {quality['limit']:g}: {verdict}."

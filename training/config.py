@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from features.errors import ConfigError, ScopeError
-from features.events.scopes import ALL, checked
+from features.events.scopes import ALL, validate_scopes
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -48,7 +48,7 @@ class Panel(_Section):
     @classmethod
     def _scopes_with_all(cls, scopes: tuple[str, ...]) -> tuple[str, ...]:
         try:
-            asked = checked(scopes)
+            asked = validate_scopes(scopes)
         except ScopeError as error:
             raise ValueError(str(error)) from error
         if ALL not in asked:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from features.errors import AsOfError, RegistryError
-from features.events.encoding import Acts, kept
-from features.events.event_table import span
-from features.events.loading import checked_as_of
+from features.events.encoding import EncodedEvents, cached
+from features.events.event_table import time_range
+from features.events.loading import resolve_as_of
 from features.events.scopes import ALL
 from features.feature_table import feature_rows
 from training.config import Config, Monitor
@@ -48,7 +48,7 @@ def psi(reference_shares: np.ndarray, live_shares: np.ndarray) -> float:
 
 
 def monitor(
-    acts: Acts,
+    acts: EncodedEvents,
     bundle: Bundle,
     as_of: datetime | None = None,
     config: Config | None = None,
@@ -78,8 +78,8 @@ def monitor(
     """
     settings = config or Config()
     check_reference(bundle)
-    at = checked_as_of(acts.rows, as_of)
-    with kept(acts.seeded(bundle.seeds)) as shared:
+    at = resolve_as_of(acts.rows, as_of)
+    with cached(acts.seeded(bundle.seeds)) as shared:
         rows = in_scope(feature_rows(shared, at, lambda share: progress("features", share)), ALL)
         progress("features", 1.0)
         if rows.empty:
@@ -199,11 +199,11 @@ def _told(feature: dict, limit: float) -> str:
     return told
 
 
-def _realised(acts: Acts, bundle: Bundle, at: datetime, config: Config) -> tuple[dict | None, list[Check]]:
+def _realised(acts: EncodedEvents, bundle: Bundle, at: datetime, config: Config) -> tuple[dict | None, list[Check]]:
     """Judge the newest complete horizon of which the model has not seen the outcomes, if there is one yet."""
-    first, last = span(acts.rows)
+    first, last = time_range(acts.rows)
     horizon = timedelta(days=bundle.horizon_days)
-    start = (at if last >= at - SLACK else checked_as_of(acts.rows)) - horizon
+    start = (at if last >= at - SLACK else resolve_as_of(acts.rows)) - horizon
     unseen = datetime.fromisoformat(bundle.facts["as_of"])
     if start < unseen or start <= first:
         day = max(unseen, first) + horizon

@@ -11,23 +11,23 @@ import ibis.expr.types as ir
 import pandas as pd
 
 from features.errors import ConfigError
-from features.events.encoding import Acts
-from features.events.event_table import span
-from features.events.loading import checked_as_of
-from training.backtest import rehearse
+from features.events.encoding import EncodedEvents
+from features.events.event_table import time_range
+from features.events.loading import resolve_as_of
+from training.backtest import backtest
 from training.config import Config
-from training.dataset.labels import check_complete
+from training.dataset.labels import require_complete_horizon
 from training.dataset.panel import Split, build_panel, split_cutoffs
 from training.evaluation.evaluate import Champion
 from training.fit import fit
 from training.home import Home
 from training.model.bundle import Bundle
-from training.model.scale import Scale, kept_scale
+from training.model.scale import Scale, frozen_scale
 from training.model_selection.ablation import ablate
-from training.model_selection.tuning import TRIALS, Tuned, tune
+from training.model_selection.tuning import TRIALS, TuningResult, tune
 from training.registry import model_registry
 from training.release.checks import measure_attacks, measure_churn
-from training.release.gate import Verdict, checked_reason, judge
+from training.release.gate import Verdict, evaluate_gate, normalize_override_reason
 from training.reports.gate_report import gate_report
 from training.reports.model_card import model_card
 
@@ -37,7 +37,7 @@ Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """What a training came to.
 
     The bundle, its version, its recipe's out-of-time evaluation, the verdict, whether it is the champion now, how it
@@ -49,13 +49,13 @@ class Trained:
     evaluation: dict
     verdict: Verdict
     promoted: bool
-    tuned: Tuned | None = None
+    tuned: TuningResult | None = None
     scale_before: Scale | None = None
     champion_before: str | None = None
 
 
 def train(
-    acts: Acts,
+    acts: EncodedEvents,
     config: Config,
     home: Home,
     as_of: datetime | None = None,
@@ -65,7 +65,7 @@ def train(
     rescale: bool = False,
     events: ir.Table | None = None,
     force: str | None = None,
-) -> Trained:
+) -> TrainingResult:
     """Train on a community and register what comes out as challenger; promote it if the gate lets it pass.
 
     The figures are those of the very same recipe fitted one horizon earlier and judged on the newest complete horizon,
@@ -94,7 +94,7 @@ def train(
     GateError : the reason to force it is blank
 
     """
-    force, champion = checked_reason(force), model_registry.kept_champion(home)
+    force, champion = normalize_override_reason(force), model_registry.load_champion_unchecked(home)
     acts = _seeded(acts, config)
     scale = None if rescale else _scale(champion, config)
     panel, split = _panel(acts, config, as_of, progress)
@@ -103,21 +103,21 @@ def train(
         config = config.model_copy(update={"model": tuned.model})
     bundle = _timed("fit", progress, lambda: fit(panel, split, config, scale))
     evaluation, figures = _timed(
-        "rehearsal", progress, lambda: rehearse(acts, panel, split, config, bundle.scale, champion)
+        "rehearsal", progress, lambda: backtest(acts, panel, split, config, bundle.scale, champion)
     )
     if tuned is not None:
         evaluation["tuning"] = tuned.table
     if ablation:
         evaluation["ablation"] = ablate(panel, split.cutoffs, config, _of(progress, "ablation"))
     measured = _trial(acts, events, bundle, champion, config, rescale, progress)
-    verdict = judge(evaluation, measured, config.gate).forced_by(force)
+    verdict = evaluate_gate(evaluation, measured, config.gate).forced_by(force)
     evaluation["gate"] = verdict.as_json() | measured
     version = _timed("register", progress, lambda: _registered(home, bundle, evaluation, figures, verdict))
     scale_before, version_before = (champion[0].scale, champion[1]) if champion else (None, None)
-    return Trained(bundle, version, evaluation, verdict, verdict.promotes, tuned, scale_before, version_before)
+    return TrainingResult(bundle, version, evaluation, verdict, verdict.promotes, tuned, scale_before, version_before)
 
 
-def _seeded(acts: Acts, config: Config) -> Acts:
+def _seeded(acts: EncodedEvents, config: Config) -> EncodedEvents:
     """Let credibility flow from the seeds that are configured, if any is there."""
     seeds = config.credibility.seeds
     if seeds and not acts.people.filter(acts.people.user.isin(seeds)).count().to_pyarrow().as_py():
@@ -132,22 +132,24 @@ def _seeded(acts: Acts, config: Config) -> Acts:
 def _scale(champion: Champion | None, config: Config) -> Scale | None:
     """Return the champion's scale, if there is a champion: even one of another catalogue leaves its scale."""
     frozen = (champion[0].scale, champion[0].horizon_days) if champion else None
-    return kept_scale(frozen, config.outcome.horizon_days)
+    return frozen_scale(frozen, config.outcome.horizon_days)
 
 
-def _panel(acts: Acts, config: Config, as_of: datetime | None, progress: Progress) -> tuple[pd.DataFrame, Split]:
-    first, last = span(acts.rows)
-    as_of = checked_as_of(acts.rows, as_of)
+def _panel(
+    acts: EncodedEvents, config: Config, as_of: datetime | None, progress: Progress
+) -> tuple[pd.DataFrame, Split]:
+    first, last = time_range(acts.rows)
+    as_of = resolve_as_of(acts.rows, as_of)
     horizon_days = config.outcome.horizon_days
     split = split_cutoffs(first, as_of, horizon_days, config.panel.cutoffs)
-    check_complete(last, split.newest, horizon_days)
+    require_complete_horizon(last, split.newest, horizon_days)
     told, label = _of(progress, "panel"), config.outcome.label
     return _timed("panel", None, lambda: build_panel(acts, split, horizon_days, told, label)), split
 
 
 def _tuned(
     panel: pd.DataFrame, split: Split, config: Config, home: Home, trials: int | None, progress: Progress
-) -> Tuned | None:
+) -> TuningResult | None:
     if trials is None:
         return None
     told = _of(progress, "tune")
@@ -155,7 +157,7 @@ def _tuned(
 
 
 def _trial(
-    acts: Acts,
+    acts: EncodedEvents,
     events: ir.Table | None,
     bundle: Bundle,
     champion: Champion | None,

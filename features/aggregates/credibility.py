@@ -20,8 +20,8 @@ from contextlib import ExitStack, contextmanager
 import ibis
 import ibis.expr.types as ir
 
-from features.aggregates.materialize import Keep
-from features.aggregates.windows import BILLION, DAY, LOOKBACK_DAYS, billionths, decay, whole, within
+from features.aggregates.materialize import Materialize
+from features.aggregates.windows import BILLION, DAY, LOOKBACK_DAYS, decay, round_half_up, to_fixed_point, within
 
 ROUNDS = 4
 PASSED_ON = 0.85
@@ -59,7 +59,7 @@ def part_of(history: ir.IntegerValue, days: float) -> ir.FloatingValue:
     return history.cast("float64") * (days / HISTORY_DAYS)
 
 
-def given(pairs: ir.Table) -> ir.Table:
+def responses(pairs: ir.Table) -> ir.Table:
     """Describe who responded to whom within 365 days, the people who are not known all together.
 
     A follow is no response: it is the cheapest thing to ask for and to sell.
@@ -89,7 +89,7 @@ def given(pairs: ir.Table) -> ir.Table:
     given = both.left_join(breadth, "other").drop("other_right")
     mutual = given.back.notnull()
     strength = decay(given.last_age, FADING_DAYS).cast("float64") * mutual.ifelse(EXCHANGED, 1.0)
-    passed = whole(strength / given.breadth).fill_null(0)
+    passed = round_half_up(strength / given.breadth).fill_null(0)
     return given.mutate(mutual=mutual, passed=passed).drop("back")
 
 
@@ -116,7 +116,7 @@ def established(given: ir.Table, made: ir.Table, histories: ir.Table) -> ir.Tabl
     return heard.filter(heard.by >= HEARD_BY).select("user").join(histories, "user").select("user", "scope")
 
 
-def received(given: ir.Table, has: ir.Table) -> ir.Table:
+def propagate(given: ir.Table, has: ir.Table) -> ir.Table:
     """Let everybody pass on what they have.
 
     Parameters
@@ -131,19 +131,19 @@ def received(given: ir.Table, has: ir.Table) -> ir.Table:
     """
     from_others = given.join(has.rename(other="user"), "other")
     part = from_others.credibility.cast("float64") * (from_others.passed.cast("float64") / BILLION)
-    each = from_others.select("user", credibility=whole(part))
+    each = from_others.select("user", credibility=round_half_up(part))
     return each.group_by("user").agg(credibility=each.credibility.sum().cast("int64"), most=each.credibility.max())
 
 
 def _with_seeds(inflow: ir.Table, seeds: ir.Table) -> ir.Table:
-    passed_on = whole(inflow.credibility.cast("float64") * PASSED_ON)
+    passed_on = round_half_up(inflow.credibility.cast("float64") * PASSED_ON)
     own = seeds.select("user", credibility=ibis.literal(round((1 - PASSED_ON) * BILLION), "int64"))
     both = inflow.select("user", credibility=passed_on).union(own)
     return both.group_by("user").agg(credibility=both.credibility.sum().cast("int64"))
 
 
 @contextmanager
-def propagated(given: ir.Table, seeds: ir.Table, people: ir.Table, keep: Keep) -> Iterator[ir.Table]:
+def propagated_credibility(given: ir.Table, seeds: ir.Table, people: ir.Table, keep: Materialize) -> Iterator[ir.Table]:
     """Keep what reaches everybody from others in the last round: (user, credibility), in billionths.
 
     The most that any one giver passed on does not count, so that one person's word makes nobody credible. In a scope
@@ -152,8 +152,8 @@ def propagated(given: ir.Table, seeds: ir.Table, people: ir.Table, keep: Keep) -
     with ExitStack() as rounds:
         has = seeds.select("user", credibility=ibis.literal(BILLION, "int64"))
         for k in range(1, ROUNDS):
-            has = rounds.enter_context(keep(f"credibility_{k}", _with_seeds(received(given, has), seeds)))
-        last = received(given, has)
+            has = rounds.enter_context(keep(f"credibility_{k}", _with_seeds(propagate(given, has), seeds)))
+        last = propagate(given, has)
         vouched = last.select("user", credibility=last.credibility - last.most)
         seeded = people.left_join(seeds.select("scope").distinct(), "scope")
         seedless = seeded.filter(seeded.scope_right.isnull())
@@ -161,7 +161,7 @@ def propagated(given: ir.Table, seeds: ir.Table, people: ir.Table, keep: Keep) -
         yield rounds.enter_context(keep("credibility", vouched.union(everybody)))
 
 
-def credited(given: ir.Table, credibility: ir.Table) -> ir.Table:
+def responder_weights(given: ir.Table, credibility: ir.Table) -> ir.Table:
     """Weigh the people who engaged by their credibility, in billionths of a person.
 
     Somebody weighs fully from a credibility of `FULL` on, and less who responds to more than `BROAD` people in the
@@ -176,20 +176,20 @@ def credited(given: ir.Table, credibility: ir.Table) -> ir.Table:
 
     Returns
     -------
-    the columns of `given`; `vouched`, what the other would weigh but for the exchange; and `weight`
+    the columns of `responses`; `vouched`, what the other would weigh but for the exchange; and `weight`
 
     """
     known = given.left_join(credibility.rename(other="user"), "other").drop("other_right")
     full = (known.credibility.fill_null(0) / (FULL * BILLION)).clip(0.0, 1.0)
     share = full * (2.0 - known.breadth.fill_null(1) / BROAD).clip(0.0, 1.0)
     lasted = ((known.first_age.cast("float64") / DAY - NEW_DAYS) / (LASTING_DAYS - NEW_DAYS)).clip(0.0, 1.0)
-    weight = billionths(share * known.mutual.ifelse(lasted, 1.0))
-    return known.mutate(vouched=billionths(share), weight=weight).drop("credibility")
+    weight = to_fixed_point(share * known.mutual.ifelse(lasted, 1.0))
+    return known.mutate(vouched=to_fixed_point(share), weight=weight).drop("credibility")
 
 
 @contextmanager
-def weighed(
-    pairs: ir.Table, made: ir.Table, people: ir.Table, histories: ir.Table, named: ir.Table | None, keep: Keep
+def compute_credibility(
+    pairs: ir.Table, made: ir.Table, people: ir.Table, histories: ir.Table, named: ir.Table | None, keep: Materialize
 ) -> Iterator[tuple[ir.Table, ir.Table]]:
     """Keep what everybody has and what the people weigh who responded to them.
 
@@ -204,13 +204,13 @@ def weighed(
 
     Yields
     ------
-    (user, credibility), and `credited`
+    (user, credibility), and `responder_weights`
 
     """
     with (
-        keep("given", given(pairs)) as gave,
+        keep("given", responses(pairs)) as gave,
         keep("seeds", established(gave, made, histories) if named is None else named) as seeds,
-        propagated(gave, seeds, people, keep) as has,
-        keep("credited", credited(gave, has)) as weights,
+        propagated_credibility(gave, seeds, people, keep) as has,
+        keep("credited", responder_weights(gave, has)) as weights,
     ):
         yield has, weights

@@ -17,8 +17,8 @@ if TYPE_CHECKING:  # it brings the SQL of every engine, for which a service that
     from ibis.backends.duckdb import Backend
 
 Kept = AbstractContextManager[ir.Table]
-Keep = Callable[[str, ir.Table], Kept]
-Steps = Callable[[Keep, dict[str, ir.Table]], Kept]
+Materialize = Callable[[str, ir.Table], Kept]
+Steps = Callable[[Materialize, dict[str, ir.Table]], Kept]
 
 MOST_PLANS = 64
 PLANS: dict[tuple, list[str]] = {}
@@ -27,7 +27,9 @@ TEMPORARY = ("temp", "main")
 
 
 @contextmanager
-def run(steps: Steps, starts: dict[str, ir.Table], variant: tuple, told: Callable[[], None]) -> Iterator[ir.Table]:
+def materialize(
+    steps: Steps, starts: dict[str, ir.Table], variant: tuple, told: Callable[[], None]
+) -> Iterator[ir.Table]:
     """Run steps from some tables to a result.
 
     Parameters
@@ -114,7 +116,7 @@ def _view(backend: "Backend", name: str, table: ir.Table) -> ir.Table:
 
 
 def _run(
-    backend: "Backend", prefix: str, known: tuple, steps: Callable[[Keep], Kept], told: Callable[[], None]
+    backend: "Backend", prefix: str, known: tuple, steps: Callable[[Materialize], Kept], told: Callable[[], None]
 ) -> None:
     """Run the plan that is known, or write it down while it runs for the first time."""
     plan: list[str] = []

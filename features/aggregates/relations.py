@@ -14,11 +14,11 @@ from features.aggregates.windows import (
     RECENT_DAYS,
     WEEK,
     WEEKS,
-    billionths,
+    bit_is_set,
     count,
-    marked,
-    marks,
-    when,
+    to_fixed_point,
+    week_bitmap,
+    where,
     within,
 )
 from features.events.encoding import CODES
@@ -50,32 +50,32 @@ def pairs(engagements: ir.Table) -> ir.Table:
     last, `first_responded_age` and `responded_weeks`.
     """
     e = engagements
-    responded = when(is_any(e.verb, *RESPONSES), e.age)
+    responded = where(is_any(e.verb, *RESPONSES), e.age)
     return e.group_by("user", "other").agg(
         last_age=e.age.min(),
         first_age=e.age.max(),
         acts=count(within(e.age, LOOKBACK_DAYS)),
-        weeks=marks(e.age, WEEK, WEEKS),
+        weeks=week_bitmap(e.age, WEEK, WEEKS),
         responded_age=responded.min(),
         first_responded_age=responded.max(),
-        responded_weeks=marks(responded, WEEK, WEEKS),
+        responded_weeks=week_bitmap(responded, WEEK, WEEKS),
     )
 
 
 def follows(engagements: ir.Table) -> ir.Table:
     """Aggregate follows and unfollows by (user, other)."""
     e = engagements.filter(is_any(engagements.verb, "follow", "unfollow"), engagements.other.notnull())
-    followed = when(is_any(e.verb, "follow"), e.age)
+    followed = where(is_any(e.verb, "follow"), e.age)
     ages = e.group_by("user", "other").agg(
         first_age=followed.max(),
         followed_age=followed.min(),
-        unfollowed_age=when(is_any(e.verb, "unfollow"), e.age).min(),
+        unfollowed_age=where(is_any(e.verb, "unfollow"), e.age).min(),
     )
     still = ages.unfollowed_age.isnull() | (ages.followed_age < ages.unfollowed_age)
     return ages.mutate(standing=ages.followed_age.notnull() & still)
 
 
-def turned(pairs: ir.Table) -> ir.Table:
+def reversed_pairs(pairs: ir.Table) -> ir.Table:
     """Turn pairs round: what somebody did to others instead of others to them."""
     return pairs.rename(user="other", other="user")
 
@@ -93,9 +93,9 @@ def engagers(pairs: ir.Table) -> ir.Table:
     """
     year = pairs.filter(pairs.other.notnull(), within(pairs.last_age, LOOKBACK_DAYS))
     year = year.select("user", "other", "last_age", "acts")
-    prominence = year.group_by(other=year.user).agg(prominence=billionths((year.count() + 1).ln()))
+    prominence = year.group_by(other=year.user).agg(prominence=to_fixed_point((year.count() + 1).ln()))
     given = year.group_by("other").agg(
-        given=year.acts.sum().cast("int64"), most=year.acts.max(), breadth=billionths(year.count().ln())
+        given=year.acts.sum().cast("int64"), most=year.acts.max(), breadth=to_fixed_point(year.count().ln())
     )
     others = given.left_join(prominence, "other").drop("other_right")
     back = year.select(user=year.other, other=year.user, mutual=ibis.literal(True))
@@ -107,13 +107,13 @@ def engagers(pairs: ir.Table) -> ir.Table:
         "acts",
         "breadth",
         prominence=joined.prominence.fill_null(0),
-        share=billionths(joined.acts / joined.given),
+        share=to_fixed_point(joined.acts / joined.given),
         favourite=joined.acts == joined.most,
         mutual=joined.mutual.notnull(),
     )
 
 
-def own(known: ir.Table) -> ir.Table:
+def own_events(known: ir.Table) -> ir.Table:
     """Select what users did themselves: (user, verb, ..., age, creation)."""
     by_known = known.filter(known.actor.notnull())
     return by_known.mutate(creation=is_any(by_known.verb, *CREATIONS)).rename(user="actor")
@@ -122,7 +122,7 @@ def own(known: ir.Table) -> ir.Table:
 def spans(user_marks: ir.Table, count: int) -> ir.Table:
     """Turn marks, one row a user, into rows (user, span), one for each span that is marked."""
     rows = user_marks.mutate(span=ibis.range(count)).unnest("span")
-    return rows.filter(marked(rows.marks, rows.span)).select("user", "span")
+    return rows.filter(bit_is_set(rows.marks, rows.span)).select("user", "span")
 
 
 def created(own: ir.Table) -> ir.Table:
@@ -150,7 +150,7 @@ def pieces(engagements: ir.Table, created: ir.Table, credited: ir.Table) -> ir.T
     delay = r.created_age - r.age
     after_a_day, after_a_week = (delay.isnull() | (delay > days * DAY) for days in (1, 7))
     return r.group_by("user", "piece").agg(
-        created_age=when(within(r.created_age, RECENT_DAYS), r.created_age).max(),
+        created_age=where(within(r.created_age, RECENT_DAYS), r.created_age).max(),
         last_age=r.age.min(),
         reactions=r.count(),
         after_a_day=count(after_a_day),
@@ -159,7 +159,7 @@ def pieces(engagements: ir.Table, created: ir.Table, credited: ir.Table) -> ir.T
         credit=r.weight.sum().cast("int64"),
         day_credit=after_a_day.ifelse(r.weight, 0).sum().cast("int64"),
         late_credit=after_a_week.ifelse(r.weight, 0).sum().cast("int64"),
-        credible_age=when(r.weight > 0, r.age).min(),
+        credible_age=where(r.weight > 0, r.age).min(),
     )
 
 

@@ -35,12 +35,12 @@ def count(condition: ir.BooleanValue) -> ir.IntegerScalar:
     return condition.ifelse(1, None).count()
 
 
-def when(condition: ir.BooleanValue, value: ir.Value) -> ir.Value:
+def where(condition: ir.BooleanValue, value: ir.Value) -> ir.Value:
     """Return the value where a condition holds, null elsewhere."""
     return condition.ifelse(value, None)
 
 
-def marks(age: ir.IntegerColumn, span: int, spans: int, unfinished: int = 0) -> ir.IntegerScalar:
+def week_bitmap(age: ir.IntegerColumn, span: int, spans: int, unfinished: int = 0) -> ir.IntegerScalar:
     """Mark in which of the newest `spans` spans (at most 62) of so many microseconds any age lies, as a number.
 
     Bit `62 - k` stands for the `k`-th span back from `as_of`, 0 the newest; bit `62 - spans` for all that is older. The
@@ -64,7 +64,7 @@ def either(marks: ir.IntegerColumn) -> ir.IntegerScalar:
     """Put marks together; DuckDB, Spark and PostgreSQL all call it `bit_or`, but Ibis knows it of fewer."""
 
 
-def marked(marks: ir.IntegerValue, first: int | ir.IntegerValue, spans: int = 1) -> ir.BooleanValue:
+def bit_is_set(marks: ir.IntegerValue, first: int | ir.IntegerValue, spans: int = 1) -> ir.BooleanValue:
     """Tell whether any of `spans` spans from the `first` one back is marked."""
     place = ibis.literal(NEWEST.bit_length() - spans, type="int32") - first
     return ((marks >> place.cast("int32")) & (2**spans - 1)) != 0
@@ -72,7 +72,7 @@ def marked(marks: ir.IntegerValue, first: int | ir.IntegerValue, spans: int = 1)
 
 def in_period(weeks: ir.IntegerValue, k: int) -> ir.BooleanValue:
     """Tell whether any week is marked in the `k`-th period of 28 days back, 0 the newest of `PERIODS`."""
-    return marked(weeks, 4 * k, 4)
+    return bit_is_set(weeks, 4 * k, 4)
 
 
 def in_three_periods(weeks: ir.IntegerValue) -> ir.BooleanValue:
@@ -81,28 +81,28 @@ def in_three_periods(weeks: ir.IntegerValue) -> ir.BooleanValue:
     return sum(periods[1:], periods[0]) >= 3
 
 
-def pace(of_period: Callable[[int], ir.FloatingValue]) -> ir.FloatingValue:
+def weighted_period_mean(of_period: Callable[[int], ir.FloatingValue]) -> ir.FloatingValue:
     """Average what the `k`-th period of 28 days back has, each older period weighing half of the next."""
     parts = [of_period(k) * weight for k, weight in enumerate(PERIOD_WEIGHTS)]
     return sum(parts[1:], parts[0]) / sum(PERIOD_WEIGHTS)
 
 
-def whole(value: ir.NumericValue) -> ir.IntegerValue:
+def round_half_up(value: ir.NumericValue) -> ir.IntegerValue:
     """Round a value to a whole number, halves up: about halves, `round` of PostgreSQL and of DuckDB differ."""
     return (value + 0.5).floor().cast("int64")
 
 
-def billionths(value: ir.NumericValue) -> ir.IntegerValue:
+def to_fixed_point(value: ir.NumericValue) -> ir.IntegerValue:
     """Round a value to whole billionths, so that sums of it are exact."""
-    return whole(value * BILLION)
+    return round_half_up(value * BILLION)
 
 
 def decay(age: ir.IntegerValue, half_life_days: float) -> ir.IntegerValue:
     """Weigh by age, in billionths: `1e9 * 2 ** (-age / half_life)`."""
-    return billionths((age.cast("float64") * (-math.log(2) / (half_life_days * DAY))).exp())
+    return to_fixed_point((age.cast("float64") * (-math.log(2) / (half_life_days * DAY))).exp())
 
 
-def total(billionths: ir.IntegerColumn) -> ir.FloatingScalar:
+def sum_fixed_point(billionths: ir.IntegerColumn) -> ir.FloatingScalar:
     """Add up billionths and return whole units; nothing to add is zero."""
     return billionths.sum().cast("float64").fill_null(0.0) / BILLION
 

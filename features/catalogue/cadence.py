@@ -4,7 +4,7 @@ from functools import partial
 
 import ibis
 
-from features.aggregates.windows import DAY, WEEK, WEEKS, count, days, decay, ratio, total, when, within
+from features.aggregates.windows import DAY, WEEK, WEEKS, count, days, decay, ratio, sum_fixed_point, where, within
 from features.catalogue.feature import Feature
 from features.catalogue.tenure import first_seen
 
@@ -28,7 +28,7 @@ def _decayed(half_life: int) -> Feature:
         f"posts, replies and quotes of the last 90 days, each weighing less the older it is (half after {half_life} "
         "days)",
         f"Recent posts, replies and quotes weigh as {{value}} made right now (half after {half_life} days).",
-        lambda lately: total(when(lately.creation, decay(lately.age, half_life))),
+        lambda lately: sum_fixed_point(where(lately.creation, decay(lately.age, half_life))),
     )
 
 
@@ -46,7 +46,7 @@ FEATURES = [
         "days_active_decayed_14d",
         "calendar days (UTC) with any act among the last 62, each weighing less the older it is (half after 14 days)",
         "Days with any act weigh as {value} recent ones.",
-        lambda days: total(decay(days.span * DAY, 14)),
+        lambda days: sum_fixed_point(decay(days.span * DAY, 14)),
         over="days_active",
         unit="days",
     ),
@@ -62,7 +62,7 @@ FEATURES = [
         "weeks_active_decayed_8w",
         "calendar weeks (UTC) with any act among the last 52, each weighing less the older it is (half after 8 weeks)",
         "Weeks with any act weigh as {value} recent ones.",
-        lambda weeks: total(decay(weeks.span * WEEK, 56)),
+        lambda weeks: sum_fixed_point(decay(weeks.span * WEEK, 56)),
         over="weeks_active",
         unit="weeks",
     ),
@@ -71,7 +71,7 @@ FEATURES = [
         "calendar weeks with any act among the last 52, per week since the first act (52 at most, counted from one)",
         "Since the first act, weeks with any act come at {value} a week.",
         lambda user: ratio(
-            user.weeks_active_52w, when(user.first_act_age.notnull(), ibis.least(user.first_act_age / WEEK + 1, WEEKS))
+            user.weeks_active_52w, where(user.first_act_age.notnull(), ibis.least(user.first_act_age / WEEK + 1, WEEKS))
         ),
         over="users",
         unit="weeks per week",
@@ -87,7 +87,7 @@ FEATURES = [
         "days_since_last_piece",
         "days since the person's last post, reply or quote",
         "The last post, reply or quote was {value} days ago.",
-        lambda made: days(when(made.creation, made.age).min()),
+        lambda made: days(where(made.creation, made.age).min()),
     ),
     _since(
         "days_since_last_engagement",

@@ -19,11 +19,11 @@ from features.aggregates.windows import (
     decay,
     in_period,
     in_three_periods,
-    pace,
     ratio,
-    total,
-    when,
-    whole,
+    round_half_up,
+    sum_fixed_point,
+    weighted_period_mean,
+    where,
     within,
 )
 from features.catalogue.feature import Feature
@@ -40,13 +40,13 @@ def _engagers(days: int) -> Feature:
         f"credible_engagers_{days}d",
         f"distinct people who responded in the last {days} days, each weighing as much as they are credible",
         f"The people who responded in the last {days} days weigh as {{value}} credible ones.",
-        lambda credited: total(when(within(credited.last_age, days), credited.weight)),
+        lambda credited: sum_fixed_point(where(within(credited.last_age, days), credited.weight)),
     )
 
 
 def _weighed(part: ir.IntegerValue, weight: ir.IntegerValue) -> ir.IntegerValue:
     """Multiply two numbers of billionths."""
-    return whole(part.cast("float64") * (weight.cast("float64") / BILLION))
+    return round_half_up(part.cast("float64") * (weight.cast("float64") / BILLION))
 
 
 def _uncounted(days: int) -> list[Feature]:
@@ -57,20 +57,20 @@ def _uncounted(days: int) -> list[Feature]:
             f"by how many people fewer those count who responded in the last {days} days, as few established people "
             "respond to them",
             f"People who responded in the last {days} days count for {{value}} fewer, being new.",
-            lambda credited: total(_if_known(credited, days, BILLION - credited.vouched)),
+            lambda credited: sum_fixed_point(_if_known(credited, days, BILLION - credited.vouched)),
         ),
         shown(
             f"uncounted_exchange_{days}d",
             f"by how many people fewer those count who responded in the last {days} days, as the person responds to "
             "them as well and it has not lasted 90 days",
             f"People who responded in the last {days} days count for {{value}} fewer, being responded to as well.",
-            lambda credited: total(_if_known(credited, days, credited.vouched - credited.weight)),
+            lambda credited: sum_fixed_point(_if_known(credited, days, credited.vouched - credited.weight)),
         ),
     ]
 
 
 def _if_known(credited: ir.Table, days: int, value: ir.IntegerValue) -> ir.IntegerValue:
-    return when(credited.other.notnull() & within(credited.last_age, days), value)
+    return where(credited.other.notnull() & within(credited.last_age, days), value)
 
 
 def _full(credited: ir.Table) -> ir.IntegerValue:
@@ -79,13 +79,13 @@ def _full(credited: ir.Table) -> ir.IntegerValue:
 
 
 def _periods(credited: ir.Table) -> ir.Value:
-    most = [when(in_period(credited.weeks, k), _full(credited)).max().fill_null(0) for k in range(PERIODS)]
+    most = [where(in_period(credited.weeks, k), _full(credited)).max().fill_null(0) for k in range(PERIODS)]
     return sum(most[1:], most[0]).cast("float64") / BILLION
 
 
 def _since(credited: ir.Table) -> ir.Value:
     """Let a weight age an engagement as much as it would have to fade to it: no threshold, so no step."""
-    weight = when(_full(credited) > 0, _full(credited).cast("float64") / BILLION)
+    weight = where(_full(credited) > 0, _full(credited).cast("float64") / BILLION)
     return (days(credited.last_age) - weight.ln() * (FADING_DAYS / math.log(2))).min()
 
 
@@ -101,7 +101,7 @@ def _drawing(days: int) -> Feature:
         "weighing as the engagements with it in the last 90, as credible as the people are, one at most; unknown "
         "people count as credible",
         f"Pieces with which credible people engaged in the last {days} days weigh as {{value}}.",
-        lambda pieces: total(when(within(pieces.credible_age, days), ibis.least(pieces.credit, BILLION))),
+        lambda pieces: sum_fixed_point(where(within(pieces.credible_age, days), ibis.least(pieces.credit, BILLION))),
     )
 
 
@@ -119,14 +119,16 @@ FEATURES = [
         "distinct people of the last 365 days, each weighing as much as they are credible, and less the longer ago the "
         "last engagement was (half after 28 days)",
         "Recent and less recent credible people together weigh as {value} engaging right now.",
-        lambda credited: total(_weighed(decay(credited.last_age, 28), credited.weight)),
+        lambda credited: sum_fixed_point(_weighed(decay(credited.last_age, 28), credited.weight)),
     ),
     _feature(
         "credible_pace_28d",
         "people who responded per 28 days, each weighing as much as they are credible, averaged over six periods of 28 "
         "days with each older one weighing half",
         "About {value} credible people engage per 28 days, recent months weighing more.",
-        lambda credited: pace(lambda k: total(when(in_period(credited.weeks, k), credited.weight))),
+        lambda credited: weighted_period_mean(
+            lambda k: sum_fixed_point(where(in_period(credited.weeks, k), credited.weight))
+        ),
         unit="people per 28 days",
     ),
     _feature(
@@ -143,14 +145,16 @@ FEATURES = [
         "distinct people who responded in the last 28 days and had done so before, each weighing as much as they are "
         "credible",
         "The people who came back to engage again in the last 28 days weigh as {value} credible ones.",
-        lambda credited: total(when(within(credited.last_age, 28) & ~within(credited.first_age, 28), credited.weight)),
+        lambda credited: sum_fixed_point(
+            where(within(credited.last_age, 28) & ~within(credited.first_age, 28), credited.weight)
+        ),
     ),
     _feature(
         "credible_steady_168d",
         "distinct people who responded in at least three of the last six periods of 28 days, each weighing as much as "
         "they are credible",
         "The people who responded in at least three of the last six 28-day periods weigh as {value} credible ones.",
-        lambda credited: total(when(in_three_periods(credited.weeks), credited.weight)),
+        lambda credited: sum_fixed_point(where(in_three_periods(credited.weeks), credited.weight)),
     ),
     _feature(
         "credibility_365d",
@@ -168,7 +172,7 @@ FEATURES = [
         "over the people who responded in the last 365 days, each weighing as much as they are credible, one per "
         "person to whom they responded",
         "The attention that credible people gave adds up to that of {value} people engaging with nobody else.",
-        lambda credited: total(whole(credited.weight / credited.breadth)),
+        lambda credited: sum_fixed_point(round_half_up(credited.weight / credited.breadth)),
         family="network",
     ),
     *_uncounted(28),
@@ -180,7 +184,7 @@ FEATURES = [
         "made, or after a making that is not known, each weighing as those engagements, as credible as the people are, "
         "one at most; unknown people count as credible",
         "Pieces with which credible people engaged more than a week after they were made weigh as {value}.",
-        lambda pieces: total(ibis.least(pieces.late_credit, BILLION)),
+        lambda pieces: sum_fixed_point(ibis.least(pieces.late_credit, BILLION)),
         family="persistence",
     ),
     _pieces(

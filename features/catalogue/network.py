@@ -4,7 +4,7 @@ from functools import partial
 
 import ibis.expr.types as ir
 
-from features.aggregates.windows import BILLION, count, ratio, total, within
+from features.aggregates.windows import BILLION, count, ratio, sum_fixed_point, within
 from features.catalogue.feature import Feature
 
 _feature = partial(Feature, family="network", over="engagers", direction="none", if_none=None)
@@ -40,7 +40,7 @@ FEATURES = [
         "attention_365d",
         "the parts of their engagement of the last 365 days that people gave to the person, added up",
         "The attention people gave adds up to that of {value} people engaging with nobody else.",
-        lambda engagers: total(engagers.share),
+        lambda engagers: sum_fixed_point(engagers.share),
     ),
     _counted(
         "favoured_by_365d",

@@ -4,7 +4,7 @@ from functools import partial
 
 import ibis.expr.types as ir
 
-from features.aggregates.windows import DAY, count, ratio, when
+from features.aggregates.windows import DAY, count, ratio, where
 from features.catalogue.feature import Feature
 
 _feature = partial(Feature, family="persistence", over="pieces", unit="share", direction="none", if_none=None)
@@ -21,7 +21,7 @@ FEATURES = [
         "average days from the making of a piece to the last engagement with it, over the pieces made in the last 90 "
         "days that drew any",
         "Content keeps drawing engagement for {value} days on average.",
-        lambda pieces: when(pieces.created_age.notnull(), _lifetime(pieces).cast("float64")).mean() / DAY,
+        lambda pieces: where(pieces.created_age.notnull(), _lifetime(pieces).cast("float64")).mean() / DAY,
         unit="days",
     ),
     _feature(

@@ -10,10 +10,10 @@ from features.aggregates.windows import (
     decay,
     in_period,
     in_three_periods,
-    pace,
     ratio,
-    total,
-    when,
+    sum_fixed_point,
+    weighted_period_mean,
+    where,
     within,
 )
 from features.catalogue.feature import Feature
@@ -36,7 +36,7 @@ def _decayed(half_life: int) -> Feature:
         f"engagers_decayed_{half_life}d",
         f"distinct people, each weighing less the longer ago the last engagement was (half after {half_life} days)",
         f"Recent and less recent people together weigh as {{value}} engaging right now (half after {half_life} days).",
-        lambda pairs: total(when(_known(pairs), decay(pairs.last_age, half_life))),
+        lambda pairs: sum_fixed_point(where(_known(pairs), decay(pairs.last_age, half_life))),
     )
 
 
@@ -49,7 +49,7 @@ FEATURES = [
         "pace_28d",
         "distinct people per 28 days, averaged over six periods of 28 days with each older one weighing half",
         "About {value} different people engage per 28 days, recent months weighing more.",
-        lambda pairs: pace(lambda k: count(_known(pairs) & in_period(pairs.weeks, k)).cast("float64")),
+        lambda pairs: weighted_period_mean(lambda k: count(_known(pairs) & in_period(pairs.weeks, k)).cast("float64")),
         unit="people per 28 days",
     ),
     *(_engagers(days) for days in (7, 28, 90, 365)),

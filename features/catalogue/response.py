@@ -3,7 +3,7 @@
 from functools import partial
 
 from features.aggregates.relations import is_any
-from features.aggregates.windows import count, decay, ratio, total, within
+from features.aggregates.windows import count, decay, ratio, sum_fixed_point, within
 from features.catalogue.feature import Feature
 from features.events.event_table import ENDORSEMENTS, NEGATIVE
 
@@ -43,7 +43,7 @@ FEATURES = [
         "engagements_decayed_14d",
         "engagements received in the last 90 days, each weighing less the older it is (half after 14 days)",
         "Recent engagements weigh as {value} made right now.",
-        lambda received: total(decay(received.age, 14)),
+        lambda received: sum_fixed_point(decay(received.age, 14)),
     ),
     _of_kind("replies", "replies", ("reply",), 28),
     _of_kind("replies", "replies", ("reply",), 90),

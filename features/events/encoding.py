@@ -18,14 +18,14 @@ import ibis.expr.types as ir
 
 from features.errors import EventsError
 from features.events.event_table import CREATIONS, EPOCH, SECOND, VERBS
-from features.events.scopes import ALL, checked, scoped
+from features.events.scopes import ALL, assign_scopes, validate_scopes
 
-PersonKey = Callable[[ir.StringValue, ir.StringValue], ir.Value]
+UserKey = Callable[[ir.StringValue, ir.StringValue], ir.Value]
 CODES = {verb: code for code, verb in enumerate(VERBS)}
 
 
 @dataclass(frozen=True)
-class Acts:
+class EncodedEvents:
     """The events as features see them.
 
     Parameters
@@ -40,15 +40,15 @@ class Acts:
 
     rows: ir.Table
     people: ir.Table
-    kept: bool = False
+    cached: bool = False
     seeds: tuple[str, ...] = ()
 
-    def seeded(self, seeds: Sequence[str]) -> "Acts":
+    def seeded(self, seeds: Sequence[str]) -> "EncodedEvents":
         """Let credibility flow from these users."""
         return replace(self, seeds=tuple(seeds))
 
 
-def acts(events: ir.Table, scopes: Sequence[str] = (ALL,)) -> Acts:
+def encode_events(events: ir.Table, scopes: Sequence[str] = (ALL,)) -> EncodedEvents:
     """Select what features need of the events, once for every scope.
 
     Parameters
@@ -58,8 +58,8 @@ def acts(events: ir.Table, scopes: Sequence[str] = (ALL,)) -> Acts:
 
     """
     engine = events.get_backend().name
-    table = scoped(events, scopes)
-    one_scope = checked(scopes) == (ALL,)
+    table = assign_scopes(events, scopes)
+    one_scope = validate_scopes(scopes) == (ALL,)
     person = _person_key(engine, one_scope)
     piece = (table.verb == "post").ifelse(table.object, table.result)
     rows = table.select(
@@ -73,10 +73,10 @@ def acts(events: ir.Table, scopes: Sequence[str] = (ALL,)) -> Acts:
         made=key(engine, table.verb.isin(CREATIONS).ifelse(piece, None)),
         content=key(engine, table.content_hash),
     )
-    return Acts(rows, _people(table, person, one_scope))
+    return EncodedEvents(rows, _people(table, person, one_scope))
 
 
-def _people(table: ir.Table, person: PersonKey, one_scope: bool) -> ir.Table:
+def _people(table: ir.Table, person: UserKey, one_scope: bool) -> ir.Table:
     ids = [] if one_scope else ["scope"]
     actors, targets = (table.select(*ids, user=table[role]).distinct() for role in ("actor", "target"))
     everybody = actors.union(targets).filter(lambda ids: ids.user.notnull()).distinct()
@@ -84,21 +84,21 @@ def _people(table: ir.Table, person: PersonKey, one_scope: bool) -> ir.Table:
     return named.select("user", "scope", key=person(named.scope, named.user))
 
 
-def _person_key(engine: str, one_scope: bool) -> PersonKey:
+def _person_key(engine: str, one_scope: bool) -> UserKey:
     if one_scope:
         return lambda _, user: key(engine, user)
     return lambda scope, user: key(engine, scope + "\n" + user)
 
 
 @contextmanager
-def kept(acts: Acts) -> Iterator[Acts]:
+def cached(acts: EncodedEvents) -> Iterator[EncodedEvents]:
     """Keep acts in temporary tables, so that what looks at them many times reads and keys them once."""
-    with acts.rows.cache() as rows, kept_people(acts) as people:
-        yield replace(acts, rows=rows, people=people, kept=True)
+    with acts.rows.cache() as rows, cached_users(acts) as people:
+        yield replace(acts, rows=rows, people=people, cached=True)
 
 
 @contextmanager
-def kept_people(acts: Acts) -> Iterator[ir.Table]:
+def cached_users(acts: EncodedEvents) -> Iterator[ir.Table]:
     """Keep the people of acts in a temporary table, after seeing that no two share a key.
 
     Raises
@@ -106,7 +106,7 @@ def kept_people(acts: Acts) -> Iterator[ir.Table]:
     EventsError : two do
 
     """
-    if acts.kept:
+    if acts.cached:
         yield acts.people
         return
     with acts.people.cache() as people:
@@ -131,16 +131,16 @@ def check_keys(people: ir.Table) -> None:
         )
 
 
-def known(rows: ir.Table, as_of: datetime, days: int | None = None) -> ir.Table:
+def before(rows: ir.Table, as_of: datetime, days: int | None = None) -> ir.Table:
     """Keep what was known at an instant, the acts before it, with their `age` in microseconds.
 
     With `days`, only those of the last `days` days: said of `time` itself, so that files can be skipped.
     """
     end = (as_of - EPOCH) // timedelta(microseconds=1)
-    before = rows.filter(rows.time < instant_literal(as_of))
+    earlier = rows.filter(rows.time < instant_literal(as_of))
     if days is not None:
-        before = before.filter(before.time >= instant_literal(as_of - timedelta(days=days)))
-    return before.mutate(age=ibis.literal(end, type="int64") - microseconds(before.time)).drop("time")
+        earlier = earlier.filter(earlier.time >= instant_literal(as_of - timedelta(days=days)))
+    return earlier.mutate(age=ibis.literal(end, type="int64") - microseconds(earlier.time)).drop("time")
 
 
 def instant_literal(at: datetime) -> ir.TimestampScalar:

@@ -81,32 +81,32 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def literal(text: str) -> str:
+def sql_literal(text: str) -> str:
     """Write a text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
-def identifier(name: str) -> str:
+def sql_identifier(name: str) -> str:
     """Write a name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def file_literal(file: Path) -> str:
+def sql_file_literal(file: Path) -> str:
     """Write a file's path as an SQL literal which DuckDB doesn't take for a pattern."""
-    return literal(escape(str(file)))
+    return sql_literal(escape(str(file)))
 
 
-def parquet(file: Path) -> str:
+def read_parquet_sql(file: Path) -> str:
     """Write the SQL that reads a Parquet file."""
-    return f"read_parquet({file_literal(file)})"
+    return f"read_parquet({sql_file_literal(file)})"
 
 
-def record(columns: dict[str, str]) -> str:
+def json_object_sql(columns: dict[str, str]) -> str:
     """Write the SQL of a JSON object; `columns` maps each key to the SQL of its value."""
-    return "json_object(" + ", ".join(f"{literal(key)}, {value}" for key, value in columns.items()) + ")::VARCHAR"
+    return "json_object(" + ", ".join(f"{sql_literal(key)}, {value}" for key, value in columns.items()) + ")::VARCHAR"
 
 
-def view(backend: "Backend", name: str, sql: str) -> ir.Table:
+def create_view(backend: "Backend", name: str, sql: str) -> ir.Table:
     """Name a query, and return it as a table."""
-    backend.con.execute(f"CREATE TEMP VIEW {identifier(name)} AS {sql}")
+    backend.con.execute(f"CREATE TEMP VIEW {sql_identifier(name)} AS {sql}")
     return backend.table(name)

@@ -17,21 +17,21 @@ import pyarrow.parquet as pq
 from ibis.util import gen_name
 
 from features import atomic_files
-from features.atomic_files import aside, replace
+from features.atomic_files import publish, scratch_dir
 from features.errors import EventsError, OutputError
-from features.events.event_table import connect, span
-from features.events.exclusions import NAMES, unmatched
+from features.events.event_table import connect, time_range
+from features.events.exclusions import NAMES, anti_join
 from features.events.store import (
     IDENTITIES,
     Manifest,
     Part,
-    alone,
     is_store,
     part_file,
-    put_manifest,
     read_manifest,
     read_store_identities,
-    write_acts,
+    store_lock,
+    write_encoded_events,
+    write_manifest,
 )
 
 HOLDING_IDS = ("actor", "target", "account", "person", "user")
@@ -52,7 +52,7 @@ def files_of(place: Path) -> list[Path]:
     return files
 
 
-def held(place: Path, users: Collection[str]) -> int:
+def count_rows_of_users(place: Path, users: Collection[str]) -> int:
     """Count the rows of an event table by or towards people; of a store, the ids it knows them by.
 
     Raises
@@ -63,7 +63,7 @@ def held(place: Path, users: Collection[str]) -> int:
     return sum(_held(file, users) for file in files_of(place))
 
 
-def forget(place: Path, users: Collection[str]) -> None:
+def erase_users(place: Path, users: Collection[str]) -> None:
     """Take people out of an event table, a folder of them, or a store.
 
     Each file is written anew beside itself and put in its place whole, so that a process that is killed leaves files
@@ -78,7 +78,7 @@ def forget(place: Path, users: Collection[str]) -> None:
 
     """
     if is_store(place):
-        forget_in_store(place, users)
+        erase_users_from_store(place, users)
         return
     for file in files_of(place):
         if _held(file, users):
@@ -95,13 +95,13 @@ def _held(file: Path, users: Collection[str]) -> int:
 
 
 def _rewrite(file: Path, users: Collection[str]) -> None:
-    with _whole(file), aside(file) as scratch, pq.ParquetFile(file) as opened:
+    with _whole(file), scratch_dir(file) as scratch, pq.ParquetFile(file) as opened:
         made = scratch / file.name
         with pq.ParquetWriter(made, opened.schema_arrow, compression=_compression(opened)) as writer:
             for batch in opened.iter_batches(ROWS_AT_ONCE, use_threads=False):
                 writer.write_table(pa.Table.from_batches([batch.filter(kept(batch, users))]))
         copymode(file, made)
-        replace(made, file, scratch)
+        publish(made, file, scratch)
 
 
 def rows_of(batch: pa.RecordBatch, users: Collection[str]) -> int:
@@ -144,7 +144,7 @@ def _whole(file: Path) -> Iterator[None]:
 KINDS = ("acts", "people")
 
 
-def forget_in_store(folder: Path, users: Collection[str]) -> None:
+def erase_users_from_store(folder: Path, users: Collection[str]) -> None:
     """Take people out of a store.
 
     The parts that hold them are written anew under other names, which the manifest then takes up in one step; what it
@@ -157,14 +157,14 @@ def forget_in_store(folder: Path, users: Collection[str]) -> None:
 
     """
     backend = connect()
-    with alone(folder) as scratch:
+    with store_lock(folder) as scratch:
         manifest = read_manifest(folder)
         names = backend.create_table(gen_name("names"), pa.table([list(users)], schema=NAMES), temp=True)
         keys = _keys(backend, folder, manifest, names)
         parts = tuple(_without(folder, part, names, keys, scratch) for part in manifest.parts)
         if parts != manifest.parts:
             manifest = dataclasses.replace(manifest, parts=parts)
-            put_manifest(scratch, folder, manifest)
+            write_manifest(scratch, folder, manifest)
         _forget_accounts(folder, users, scratch)
         _clear(folder, manifest)
 
@@ -180,16 +180,16 @@ def _without(folder: Path, part: Part, names: ir.Table, keys: ir.Table, scratch:
     """Write a part without them and return what it is then; one that does not hold them stays as it is."""
     backend = names.get_backend()
     acts, people = (backend.read_parquet(str(part_file(folder, kind, part.name))) for kind in KINDS)
-    rows = unmatched(unmatched(acts, "actor", keys), "target", keys)
-    kept = rows.count().to_pyarrow().as_py(), unmatched(people, "user", names).count().to_pyarrow().as_py()
+    rows = anti_join(anti_join(acts, "actor", keys), "target", keys)
+    kept = rows.count().to_pyarrow().as_py(), anti_join(people, "user", names).count().to_pyarrow().as_py()
     if kept == (part.acts, part.people):
         return part
-    digest = write_acts(rows, scratch / "acts.parquet")
-    backend.to_parquet(unmatched(people, "user", names), scratch / "people.parquet", compression="zstd")
+    digest = write_encoded_events(rows, scratch / "acts.parquet")
+    backend.to_parquet(anti_join(people, "user", names), scratch / "people.parquet", compression="zstd")
     name = _next_name(part.name)
     for kind in KINDS:
-        atomic_files.replace(scratch / f"{kind}.parquet", part_file(folder, kind, name), scratch)
-    first, last = (at.isoformat() for at in span(rows)) if kept[0] else (part.first, part.last)
+        atomic_files.publish(scratch / f"{kind}.parquet", part_file(folder, kind, name), scratch)
+    first, last = (at.isoformat() for at in time_range(rows)) if kept[0] else (part.first, part.last)
     return Part(name, *kept, first, last, digest)
 
 
@@ -205,7 +205,7 @@ def _forget_accounts(folder: Path, users: Collection[str], scratch: Path) -> Non
     theirs = identities["account"].isin(users) | identities["person"].isin(users)
     if theirs.any():
         identities[~theirs].to_parquet(scratch / IDENTITIES, index=False)
-        atomic_files.replace(scratch / IDENTITIES, folder / IDENTITIES, scratch)
+        atomic_files.publish(scratch / IDENTITIES, folder / IDENTITIES, scratch)
 
 
 def _clear(folder: Path, manifest: Manifest) -> None:

@@ -102,7 +102,7 @@ def _as_table(source: str | Path | pd.DataFrame | pa.Table | ir.Table, engine: i
     if isinstance(source, ir.Table):
         return source
     if isinstance(source, pd.DataFrame | pa.Table):
-        return loaded(source, engine or connect())
+        return load_table(source, engine or connect())
     if engine is not None and not Path(source).exists() and str(source) in engine.list_tables():
         return engine.table(str(source))
     return _read(Path(source), engine or connect())
@@ -124,7 +124,7 @@ def _read(path: Path, engine: ibis.BaseBackend) -> ir.Table:
         raise EventsError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
 
 
-def loaded(source: pd.DataFrame | pa.Table, engine: ibis.BaseBackend) -> ir.Table:
+def load_table(source: pd.DataFrame | pa.Table, engine: ibis.BaseBackend) -> ir.Table:
     """Load a table from memory to where an engine finds it; a column that holds nothing gets the schema's type.
 
     Raises
@@ -176,7 +176,7 @@ def _readable(held: ibis.expr.datatypes.DataType, kind: ibis.expr.datatypes.Data
     return held.is_integer() or held.is_floating()
 
 
-def instant(text: str | datetime) -> datetime:
+def parse_utc(text: str | datetime) -> datetime:
     """Read an instant; a zone is converted to UTC and no zone means UTC.
 
     Raises
@@ -196,7 +196,7 @@ def instant(text: str | datetime) -> datetime:
         raise AsOfError(f"{text!r} lies outside the years 1 to 9999 in UTC.") from error
 
 
-def span(events: ir.Table) -> tuple[datetime, datetime]:
+def time_range(events: ir.Table) -> tuple[datetime, datetime]:
     """Return the first and the last instant of the events.
 
     Raises

@@ -7,12 +7,12 @@ import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
 
-from features.events.encoding import Acts
-from features.events.event_table import loaded
-from features.events.identities import checked
+from features.events.encoding import EncodedEvents
+from features.events.event_table import load_table
+from features.events.identities import validate_identities
 
 
-class Ids(Protocol):
+class UserIdSet(Protocol):
     """Tells of an id whether it is one of these, which need not be known by name."""
 
     def __contains__(self, user: object) -> bool:
@@ -26,7 +26,7 @@ NOBODY: frozenset[str] = frozenset()
 NAMES = pa.schema([("left_out", pa.string())])
 
 
-def without(events: ir.Table, left_out: Ids, identities: pd.DataFrame | None = None) -> ir.Table:
+def exclude_users(events: ir.Table, left_out: UserIdSet, identities: pd.DataFrame | None = None) -> ir.Table:
     """Take out every event by or towards people who are left out.
 
     The ids that act or are acted on are read once and held against `left_out`; what is found becomes a
@@ -47,12 +47,14 @@ def without(events: ir.Table, left_out: Ids, identities: pd.DataFrame | None = N
         return events
     names = _table(events, found)
     for role in ("actor", "target"):
-        events = unmatched(events, role, names)
+        events = anti_join(events, role, names)
     return events
 
 
-def acts_without(acts: Acts, left_out: Ids, identities: pd.DataFrame | None = None) -> Acts:
-    """Take people out of acts that hold keys in place of ids, in every scope; parameters as in `without`."""
+def exclude_users_encoded(
+    acts: EncodedEvents, left_out: UserIdSet, identities: pd.DataFrame | None = None
+) -> EncodedEvents:
+    """Take people out of acts that hold keys in place of ids, in every scope; parameters as in `exclude_users`."""
     if not len(left_out):
         return acts
     found = _found(acts.people.select("user").distinct(), left_out, persons(identities, left_out))
@@ -60,19 +62,19 @@ def acts_without(acts: Acts, left_out: Ids, identities: pd.DataFrame | None = No
         return acts
     names = _table(acts.people, found)
     keys = acts.people.join(names, acts.people.user == names.left_out).select(left_out="key").cache()
-    rows = unmatched(unmatched(acts.rows, "actor", keys), "target", keys)
-    return replace(acts, rows=rows, people=unmatched(acts.people, "user", names))
+    rows = anti_join(anti_join(acts.rows, "actor", keys), "target", keys)
+    return replace(acts, rows=rows, people=anti_join(acts.people, "user", names))
 
 
-def persons(identities: pd.DataFrame | None, left_out: Ids) -> frozenset[str]:
+def persons(identities: pd.DataFrame | None, left_out: UserIdSet) -> frozenset[str]:
     """Return the people one of whose accounts is left out."""
     if identities is None:
         return NOBODY
-    told = checked(identities)
+    told = validate_identities(identities)
     return frozenset(told.loc[[account in left_out for account in told["account"]], "person"])
 
 
-def _found(users: ir.Table, left_out: Ids, more: frozenset[str]) -> list[str]:
+def _found(users: ir.Table, left_out: UserIdSet, more: frozenset[str]) -> list[str]:
     """Return those of a column of ids who are left out."""
     ids = users.to_pyarrow().column("user").to_pylist()
     return sorted(user for user in ids if user is not None and (user in left_out or user in more))
@@ -80,10 +82,10 @@ def _found(users: ir.Table, left_out: Ids, more: frozenset[str]) -> list[str]:
 
 def _table(beside: ir.Table, names: list[str]) -> ir.Table:
     """Put names where a table lives."""
-    return loaded(pa.table([names], schema=NAMES), beside.get_backend())
+    return load_table(pa.table([names], schema=NAMES), beside.get_backend())
 
 
-def unmatched(table: ir.Table, column: str, names: ir.Table) -> ir.Table:
+def anti_join(table: ir.Table, column: str, names: ir.Table) -> ir.Table:
     """Keep the rows whose column is none of the names, a column `left_out` of a table where the rows live.
 
     A null is nobody, and an anti join is not every engine's.

@@ -13,7 +13,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from features.errors import IdentitiesError
-from features.events.event_table import loaded
+from features.events.event_table import load_table
 
 COLUMNS = ["account", "person"]
 
@@ -44,10 +44,10 @@ def read_identities(path: Path) -> pd.DataFrame:
             f"{path} lacks the column(s) {', '.join(missing)}; it has {', '.join(table.column_names)}. "
             "Expected account and person."
         )
-    return checked(table.select(COLUMNS).to_pandas())
+    return validate_identities(table.select(COLUMNS).to_pandas())
 
 
-def checked(identities: pd.DataFrame) -> pd.DataFrame:
+def validate_identities(identities: pd.DataFrame) -> pd.DataFrame:
     """Return (account, person) as text, one row an account.
 
     Raises
@@ -71,9 +71,11 @@ def checked(identities: pd.DataFrame) -> pd.DataFrame:
     return moved.reset_index(drop=True)
 
 
-def merged(events: ir.Table, identities: pd.DataFrame) -> ir.Table:
+def merge_identities(events: ir.Table, identities: pd.DataFrame) -> ir.Table:
     """Put the accounts of each person together: actor and target become people."""
-    names = loaded(pa.Table.from_pandas(checked(identities), preserve_index=False), events.get_backend())
+    names = load_table(
+        pa.Table.from_pandas(validate_identities(identities), preserve_index=False), events.get_backend()
+    )
     for role in ("actor", "target"):
         people = names.select(account_="account", person_="person")
         joined = events.left_join(people, events[role] == people.account_)

@@ -11,23 +11,23 @@ import pandas as pd
 import pyarrow as pa
 
 from features.errors import AsOfError, ScopeError, StoreError
-from features.events.encoding import Acts, acts
-from features.events.event_table import open_events, span
-from features.events.exclusions import NOBODY, Ids, acts_without, without
-from features.events.identities import merged
+from features.events.encoding import EncodedEvents, encode_events
+from features.events.event_table import open_events, time_range
+from features.events.exclusions import NOBODY, UserIdSet, exclude_users, exclude_users_encoded
+from features.events.identities import merge_identities
 from features.events.scopes import ALL
 from features.events.store import is_store, open_store, read_store_identities
 
 Source: TypeAlias = str | Path | pd.DataFrame | pa.Table | ir.Table
 
 
-def open_acts(
+def load_encoded_events(
     source: Source,
     scopes: Sequence[str] = (ALL,),
     identities: pd.DataFrame | None = None,
     engine: ibis.BaseBackend | None = None,
-    left_out: Ids = NOBODY,
-) -> Acts:
+    left_out: UserIdSet = NOBODY,
+) -> EncodedEvents:
     """Open events, or a store, as acts.
 
     Parameters
@@ -49,17 +49,19 @@ def open_acts(
         if identities is not None or engine is not None:
             asked = "identities" if identities is not None else "engine"
             raise StoreError(f"{source} is a store, which has its {asked} already; give the events themselves instead.")
-        return acts_without(open_store(Path(source), scopes), left_out, read_store_identities(Path(source)))
-    return acts(open_people(source, identities, engine, left_out), scopes)
+        return exclude_users_encoded(open_store(Path(source), scopes), left_out, read_store_identities(Path(source)))
+    return encode_events(load_events(source, identities, engine, left_out), scopes)
 
 
-def open_people(
+def load_events(
     source: Source,
     identities: pd.DataFrame | None = None,
     engine: ibis.BaseBackend | None = None,
-    left_out: Ids = NOBODY,
+    left_out: UserIdSet = NOBODY,
 ) -> ir.Table:
-    """Open an event table whose actors and targets are the people who count; parameters and errors as in `open_acts`.
+    """Open an event table whose actors and targets are the users who count.
+
+    Parameters and errors are those of `load_encoded_events`.
 
     Returns
     -------
@@ -67,10 +69,10 @@ def open_people(
 
     """
     events = open_events(source, engine)
-    return without(events if identities is None else merged(events, identities), left_out, identities)
+    return exclude_users(events if identities is None else merge_identities(events, identities), left_out, identities)
 
 
-def check_scopes(acts: Acts, scopes: Sequence[str]) -> None:
+def check_scopes(acts: EncodedEvents, scopes: Sequence[str]) -> None:
     """See that each scope asked for by name has somebody in it.
 
     Raises
@@ -88,7 +90,7 @@ def check_scopes(acts: Acts, scopes: Sequence[str]) -> None:
         raise ScopeError(f"nobody is in the scope {empty[0]}; found {shown or 'nobody at all'}.")
 
 
-def checked_as_of(table: ir.Table, as_of: datetime | None = None) -> datetime:
+def resolve_as_of(table: ir.Table, as_of: datetime | None = None) -> datetime:
     """Hold an instant against events or acts; without one, take the first whole second after the last event.
 
     Raises
@@ -96,7 +98,7 @@ def checked_as_of(table: ir.Table, as_of: datetime | None = None) -> datetime:
     AsOfError : nothing happened before the instant, or it lies in the future
 
     """
-    first, last = span(table)
+    first, last = time_range(table)
     if as_of is None:
         return last.replace(microsecond=0) + timedelta(seconds=1)
     if as_of <= first:

@@ -16,7 +16,7 @@ ALL = "all"
 KINDS = ("network", "topic")
 
 
-def checked(scopes: Sequence[str]) -> tuple[str, ...]:
+def validate_scopes(scopes: Sequence[str]) -> tuple[str, ...]:
     """Return the scopes without repetition.
 
     Raises
@@ -33,9 +33,9 @@ def checked(scopes: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(scopes))
 
 
-def scoped(events: ir.Table, scopes: Sequence[str]) -> ir.Table:
+def assign_scopes(events: ir.Table, scopes: Sequence[str]) -> ir.Table:
     """Repeat each event for every scope that it belongs to, named in the column `scope`."""
-    asked = checked(scopes)
+    asked = validate_scopes(scopes)
     parts = [events.mutate(scope=ibis.literal(ALL))] if ALL in asked else []
     networks, topics = ([scope for scope in asked if scope.startswith(f"{kind}:")] for kind in KINDS)
     if networks:

@@ -24,10 +24,10 @@ from pyarrow import parquet
 from features import atomic_files
 from features.errors import EventsError, OutputError, ScopeError, StoreError
 from features.events import engines
-from features.events.encoding import Acts, acts, check_keys, key
-from features.events.event_table import VERBS, connect, open_events, span
-from features.events.identities import merged
-from features.events.scopes import ALL, checked, in_scopes
+from features.events.encoding import EncodedEvents, check_keys, encode_events, key
+from features.events.event_table import VERBS, connect, open_events, time_range
+from features.events.identities import merge_identities
+from features.events.scopes import ALL, in_scopes, validate_scopes
 
 MANIFEST = "store.json"
 IDENTITIES = "identities.parquet"
@@ -61,7 +61,7 @@ def is_store(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
-def take_in(
+def add_to_store(
     source: object, folder: Path, scopes: Sequence[str] | None = None, identities: pd.DataFrame | None = None
 ) -> Part:
     """Take events into a store, which is made if it is not there.
@@ -81,25 +81,25 @@ def take_in(
 
     """
     events = open_events(source)
-    with alone(folder) as scratch:
+    with store_lock(folder) as scratch:
         manifest = _manifest(folder, events.get_backend(), scopes, identities is not None)
         people = read_store_identities(folder) if manifest.parts else identities
-        first, last = span(events)
-        found = acts(events if people is None else merged(events, people), manifest.scopes)
-        digest = write_acts(found.rows, scratch / "acts.parquet")
+        first, last = time_range(events)
+        found = encode_events(events if people is None else merge_identities(events, people), manifest.scopes)
+        digest = write_encoded_events(found.rows, scratch / "acts.parquet")
         if digest in {part.digest for part in manifest.parts}:
             raise EventsError(f"these events are in the store {folder} already; nothing was taken in.")
         _write_new_people(found.people, folder, manifest, scratch / "people.parquet")
         if identities is not None:
             identities.to_parquet(scratch / IDENTITIES)
-            atomic_files.replace(scratch / IDENTITIES, folder / IDENTITIES, scratch)
+            atomic_files.publish(scratch / IDENTITIES, folder / IDENTITIES, scratch)
         held, new = (parquet.read_metadata(scratch / f"{kind}.parquet").num_rows for kind in ("acts", "people"))
         part = Part(f"part-{len(manifest.parts):05d}", held, new, first.isoformat(), last.isoformat(), digest)
         _commit(scratch, folder, replace(manifest, parts=(*manifest.parts, part)))
     return part
 
 
-def open_store(folder: Path, scopes: Sequence[str] = (ALL,)) -> Acts:
+def open_store(folder: Path, scopes: Sequence[str] = (ALL,)) -> EncodedEvents:
     """Open a store as acts.
 
     Raises
@@ -113,7 +113,9 @@ def open_store(folder: Path, scopes: Sequence[str] = (ALL,)) -> Acts:
     _check_canary(manifest, _canary(backend), folder)
     _check_scopes(manifest, scopes, folder)
     rows, people = (_read(backend, folder, kind, manifest) for kind in ("acts", "people"))
-    return Acts(rows, people if tuple(scopes) == manifest.scopes else people.filter(in_scopes(people.scope, scopes)))
+    return EncodedEvents(
+        rows, people if tuple(scopes) == manifest.scopes else people.filter(in_scopes(people.scope, scopes))
+    )
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -149,7 +151,7 @@ def _manifest(folder: Path, engine: ibis.BaseBackend, scopes: Sequence[str] | No
     if not is_store(folder):
         if any(not each.name.startswith(".") for each in folder.iterdir()):
             raise StoreError(f"{folder} holds something else than a store; choose another folder.")
-        return Manifest(checked(scopes or (ALL,)), canary, VERBS)
+        return Manifest(validate_scopes(scopes or (ALL,)), canary, VERBS)
     manifest = read_manifest(folder)
     _check_canary(manifest, canary, folder)
     if scopes is not None and tuple(scopes) != manifest.scopes:
@@ -170,7 +172,7 @@ def _check_canary(manifest: Manifest, canary: str, folder: Path) -> None:
 
 
 def _check_scopes(manifest: Manifest, scopes: Sequence[str], folder: Path) -> None:
-    for scope in checked(scopes):
+    for scope in validate_scopes(scopes):
         kind = scope.partition(":")[0]
         if scope not in manifest.scopes and f"{kind}:*" not in manifest.scopes:
             raise ScopeError(
@@ -193,7 +195,7 @@ def read_store_identities(folder: Path) -> pd.DataFrame | None:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[Path]:
+def store_lock(folder: Path) -> Iterator[Path]:
     """Yield a scratch folder within the store, which nobody else takes events into meanwhile; clear up older ones."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -209,11 +211,13 @@ def alone(folder: Path) -> Iterator[Path]:
         raise OutputError(f"{folder} cannot be written to: {error.strerror}.") from error
 
 
-def write_acts(rows: ir.Table, file: Path) -> str:
+def write_encoded_events(rows: ir.Table, file: Path) -> str:
     """Write acts as they come; return a digest that the same acts always have, in any order."""
     backend = rows.get_backend()
     backend.to_parquet(rows, file, compression="zstd")
-    found = backend.con.execute(f"SELECT count(*), sum(hash(t)::HUGEINT) FROM {engines.parquet(file)} t").fetchone()
+    found = backend.con.execute(
+        f"SELECT count(*), sum(hash(t)::HUGEINT) FROM {engines.read_parquet_sql(file)} t"
+    ).fetchone()
     return f"{found[0]}-{found[1]}"
 
 
@@ -234,11 +238,11 @@ def _commit(scratch: Path, folder: Path, manifest: Manifest) -> None:
     """Move the newest part to its place, then name it in the manifest, in one step."""
     for kind in ("acts", "people"):
         (folder / kind).mkdir(exist_ok=True)
-        atomic_files.replace(scratch / f"{kind}.parquet", part_file(folder, kind, manifest.parts[-1].name), scratch)
-    put_manifest(scratch, folder, manifest)
+        atomic_files.publish(scratch / f"{kind}.parquet", part_file(folder, kind, manifest.parts[-1].name), scratch)
+    write_manifest(scratch, folder, manifest)
 
 
-def put_manifest(scratch: Path, folder: Path, manifest: Manifest) -> None:
+def write_manifest(scratch: Path, folder: Path, manifest: Manifest) -> None:
     """Name the parts of a store, in one step."""
     (scratch / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1) + "\n")
-    atomic_files.replace(scratch / MANIFEST, folder / MANIFEST, scratch)
+    atomic_files.publish(scratch / MANIFEST, folder / MANIFEST, scratch)

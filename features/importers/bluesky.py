@@ -35,10 +35,10 @@ import ibis
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
-from features.atomic_files import aside, check_events_place
+from features.atomic_files import check_events_place, scratch_dir
 from features.events.event_table import connect
 from features.importers.event_fields import CONTENT, NOTHING, content_hash, links, mentions, original, refuse_repeats
-from features.importers.ingestion import Landing, land
+from features.importers.ingestion import ImportReport, ingest
 from features.importers.readers.files import list_files
 from features.importers.readers.json_lines import read_parts
 from features.importers.readers.values import json_extract_string, json_valid, make_timestamp
@@ -159,13 +159,13 @@ SHOWN = 60
 RECORD = {"did": "actor", **{name: name for name in ("kind", "operation", "collection", "rkey", "rev")}}
 
 
-def import_bluesky(path: Path, out: Path, progress: Callable[[float], None] | None = None) -> Landing:
+def import_bluesky(path: Path, out: Path, progress: Callable[[float], None] | None = None) -> ImportReport:
     """Import what Jetstream told as events.
 
     Parameters
     ----------
     path : JSON Lines as Jetstream sends them, plain, .gz or .zst, or a folder of such files
-    out : where the events go, as in `land`
+    out : where the events go, as in `ingest`
     progress : called with the share of the bytes that is read
 
     Returns
@@ -180,9 +180,9 @@ def import_bluesky(path: Path, out: Path, progress: Callable[[float], None] | No
     files, passed = list_files(Path(path), ENDINGS, MEANT)
     backend = connect()
     check_events_place(Path(out))
-    with aside(Path(out)) as scratch:
+    with scratch_dir(Path(out)) as scratch:
         commits = read_commits(backend, files, scratch, progress or (lambda *_: None))
-        landing = land(raw_events(commits, tuple(file.name for file in files)), Path(out))
+        landing = ingest(raw_events(commits, tuple(file.name for file in files)), Path(out))
     return replace(landing, notes=passed)
 
 

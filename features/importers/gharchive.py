@@ -33,10 +33,10 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from features.atomic_files import aside, check_events_place
+from features.atomic_files import check_events_place, scratch_dir
 from features.events.event_table import connect
 from features.importers.event_fields import original, refuse_repeats
-from features.importers.ingestion import Landing, land
+from features.importers.ingestion import ImportReport, ingest
 from features.importers.readers.files import list_files
 from features.importers.readers.json_lines import read_parts
 from features.importers.readers.values import read_id, read_time
@@ -107,13 +107,13 @@ KEPT = ("id", "act", "created_at", "repo", "row", "reason")
 SHOWN = 60
 
 
-def import_gharchive(path: Path, out: Path, progress: Callable[[float], None] | None = None) -> Landing:
+def import_gharchive(path: Path, out: Path, progress: Callable[[float], None] | None = None) -> ImportReport:
     """Import hours of GH Archive as events.
 
     Parameters
     ----------
     path : an hour as downloaded, .json.gz, or unpacked, or a folder of hours
-    out : where the events go, as in `land`
+    out : where the events go, as in `ingest`
     progress : called with the share of the bytes that is read
 
     Returns
@@ -128,12 +128,12 @@ def import_gharchive(path: Path, out: Path, progress: Callable[[float], None] | 
     files, passed = list_files(Path(path), ENDINGS, MEANT)
     backend = connect()
     check_events_place(Path(out))
-    with aside(Path(out)) as scratch:
+    with scratch_dir(Path(out)) as scratch:
         typical = ("type", "created_at")
         told = read_parts(backend, files, scratch, MEMBERS, raw_events, typical, MEANT, progress or (lambda *_: None))
         whole = refuse_repeats(told.mutate(key=_key(told)), ("key",))
         record = original(whole, RECORD, tuple(file.name for file in files))
-        landing = land(whole.mutate(record=record).drop("key", "file", *KEPT[:4]), Path(out))
+        landing = ingest(whole.mutate(record=record).drop("key", "file", *KEPT[:4]), Path(out))
     return replace(landing, notes=passed)
 
 

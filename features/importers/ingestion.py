@@ -38,18 +38,18 @@ import ibis
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
-from features.atomic_files import aside, check_events_place, is_file, replace
+from features.atomic_files import check_events_place, is_file, publish, scratch_dir
 from features.errors import EventsError
 from features.events.event_table import NETWORK, SCHEMA, VERBS
 
-__all__ = ["Landing", "judged", "land"]
+__all__ = ["ImportReport", "ingest", "validate_events"]
 
 NAMED_REASONS = 100
 OTHER = "other reasons"
 
 
 @dataclass(frozen=True)
-class Landing:
+class ImportReport:
     """What became of a source: `read == accepted + rejected == accepted + sum(reasons.values())`."""
 
     read: int
@@ -70,12 +70,12 @@ class Landing:
         return {**facts, **instants, **places, "notes": list(self.notes)}
 
 
-def land(raw: ir.Table, out: Path) -> Landing:
+def ingest(raw: ir.Table, out: Path) -> ImportReport:
     """Judge the rows, write the events to `out` and the rejected rows beside it; nothing is ever half written.
 
     Parameters
     ----------
-    raw : as in `judged`, on DuckDB, with `record`, the original row as text, and `row`, its number in the source
+    raw : as in `validate_events`, on DuckDB, with `record`, the original row as text, and `row`, its number there
     out : a `.parquet` file, or a folder which gets `part-00000.parquet`; sorted by time, then by all other columns
 
     Returns
@@ -88,12 +88,12 @@ def land(raw: ir.Table, out: Path) -> Landing:
 
     """
     check_events_place(out)
-    with aside(out) as scratch:
+    with scratch_dir(out) as scratch:
         rows = _judge(raw, scratch / "judged.parquet")
         landing = _counted(rows, out)
         made = _write_events(rows, scratch, out)
         _write_rejects(rows, scratch / "rejects.csv")
-        replace(made, out, scratch)
+        publish(made, out, scratch)
         _place_rejects(scratch / "rejects.csv", landing)
     return landing
 
@@ -105,7 +105,7 @@ def rejects_path(out: Path) -> Path:
 
 def _judge(raw: ir.Table, file: Path) -> ir.Table:
     """Run the source once, into `file`; the original row is carried along only where it is rejected."""
-    rows = judged(raw)
+    rows = validate_events(raw)
     record = rows.reason.notnull().ifelse(rows.record.cast("string"), ibis.null("string"))
     backend = _backend(raw)
     backend.to_parquet(rows.select(*SCHEMA, "reason", row=rows.row.cast("int64"), record=record), file)
@@ -119,7 +119,7 @@ def _backend(table: ir.Table) -> Backend:
     return backend
 
 
-def _counted(rows: ir.Table, out: Path) -> Landing:
+def _counted(rows: ir.Table, out: Path) -> ImportReport:
     counts = rows.group_by("reason").aggregate(rows=rows.count(), first=rows.time.min(), last=rows.time.max())
     found = counts.order_by(counts.rows.desc(), "reason").to_pyarrow().to_pylist()
     accepted = next((each for each in found if each["reason"] is None), None)
@@ -127,7 +127,7 @@ def _counted(rows: ir.Table, out: Path) -> Landing:
     rejected = sum(reasons.values())
     if accepted is None:
         raise _nothing(rows, reasons)
-    return Landing(
+    return ImportReport(
         read=accepted["rows"] + rejected,
         accepted=accepted["rows"],
         rejected=rejected,
@@ -173,18 +173,18 @@ def _write_rejects(rows: ir.Table, file: Path) -> None:
     _backend(rows).to_csv(rejected.order_by("row", "record", "reason"), file, header=True)
 
 
-def _place_rejects(file: Path, landing: Landing) -> None:
+def _place_rejects(file: Path, landing: ImportReport) -> None:
     if landing.rejects is None:
         rejects_path(landing.out).unlink(missing_ok=True)
     else:
-        replace(file, landing.rejects, file.parent)
+        publish(file, landing.rejects, file.parent)
 
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2201, 1, 1, tzinfo=UTC)
 
 
-def judged(raw: ir.Table) -> ir.Table:
+def validate_events(raw: ir.Table) -> ir.Table:
     """Give each row the reason why it is no event, null where it is one.
 
     Parameters

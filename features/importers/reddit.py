@@ -24,10 +24,10 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from features.atomic_files import aside, check_events_place
+from features.atomic_files import check_events_place, scratch_dir
 from features.events.event_table import connect
 from features.importers.event_fields import content_hash, links, original, refuse_repeats
-from features.importers.ingestion import Landing, land
+from features.importers.ingestion import ImportReport, ingest
 from features.importers.readers.files import list_files
 from features.importers.readers.json_lines import read_parts
 from features.importers.readers.values import read_id, read_time
@@ -55,13 +55,13 @@ UNKNOWN = "neither a submission nor a comment"
 NAMELESS = "id missing"
 
 
-def import_reddit(path: Path, out: Path, progress: Callable[[float], None] | None = None) -> Landing:
+def import_reddit(path: Path, out: Path, progress: Callable[[float], None] | None = None) -> ImportReport:
     """Import dumps of submissions and comments as events.
 
     Parameters
     ----------
     path : a file in JSON Lines, plain, .gz or .zst, or a folder of them, of both kinds in any order
-    out : where the events go, as in `land`
+    out : where the events go, as in `ingest`
     progress : called with the share of the bytes that is read
 
     Returns
@@ -76,10 +76,10 @@ def import_reddit(path: Path, out: Path, progress: Callable[[float], None] | Non
     files, passed = list_files(Path(path), ENDINGS, MEANT)
     backend = connect()
     check_events_place(Path(out))
-    with aside(Path(out)) as scratch:
+    with scratch_dir(Path(out)) as scratch:
         shown = progress or (lambda *_: None)
         pieces = read_parts(backend, files, scratch, MEMBERS, pieces_of, ("created_utc", "author"), MEANT, shown)
-        landing = land(raw_events(pieces, tuple(file.name for file in files)), Path(out))
+        landing = ingest(raw_events(pieces, tuple(file.name for file in files)), Path(out))
     return replace(landing, notes=passed)
 
 

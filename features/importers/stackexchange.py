@@ -23,9 +23,9 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from features.atomic_files import aside, check_events_place
+from features.atomic_files import check_events_place, scratch_dir
 from features.events.event_table import connect
-from features.importers.ingestion import Landing, land
+from features.importers.ingestion import ImportReport, ingest
 from features.importers.readers.values import read_id, read_time
 from features.importers.stackexchange_dump import NEEDED, dump_files, read_dump
 
@@ -51,13 +51,13 @@ VOTE_NAMES = {
 }
 
 
-def import_stackexchange(path: Path, out: Path, progress: Callable[[float], None] | None = None) -> Landing:
+def import_stackexchange(path: Path, out: Path, progress: Callable[[float], None] | None = None) -> ImportReport:
     """Import the dump of a site as events.
 
     Parameters
     ----------
     path : folder with Posts and, if there, Comments and Votes: .xml as downloaded, or .csv, each also with .gz
-    out : where the events go, as in `land`
+    out : where the events go, as in `ingest`
     progress : called with the share of the bytes that is read
 
     Returns
@@ -72,9 +72,9 @@ def import_stackexchange(path: Path, out: Path, progress: Callable[[float], None
     files = dump_files(Path(path))
     backend = connect()
     check_events_place(Path(out))
-    with aside(Path(out)) as scratch:
+    with scratch_dir(Path(out)) as scratch:
         tables = read_dump(backend, files, scratch, progress or (lambda *_: None))
-        landing = land(raw_events(**{name.lower(): table for name, table in tables.items()}), Path(out))
+        landing = ingest(raw_events(**{name.lower(): table for name, table in tables.items()}), Path(out))
     return replace(landing, notes=tuple(f"there is no {name} table" for name in NEEDED if name not in files))
 
 

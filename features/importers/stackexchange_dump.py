@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
 from features.errors import EventsError
-from features.events.engines import parquet, record, view
+from features.events.engines import create_view, json_object_sql, read_parquet_sql
 from features.importers.readers.files import by_bytes
 from features.importers.readers.tabular import open_delimited
 
@@ -66,7 +66,7 @@ def read_dump(
 
     Returns
     -------
-    for each table its columns as text (null where absent), `row`, `record` and `reason` as in `Opened`
+    for each table its columns as text (null where absent), `row`, `json_object_sql` and `reason` as in `Opened`
 
     """
     advance = by_bytes(files.values(), progress)
@@ -99,9 +99,11 @@ def _read(backend: Backend, table: str, file: Path, scratch: Path, advance: Call
 def _xml(backend: Backend, table: str, file: Path, scratch: Path, advance: Callable[[int], None]) -> ir.Table:
     names = _columns(table)
     copy_xml(file, names, scratch, advance)
-    original = record({name: name for name in names})
-    return view(
-        backend, scratch.stem, f"SELECT *, {original} AS record, NULL::VARCHAR AS reason FROM {parquet(scratch)}"
+    original = json_object_sql({name: name for name in names})
+    return create_view(
+        backend,
+        scratch.stem,
+        f"SELECT *, {original} AS record, NULL::VARCHAR AS reason FROM {read_parquet_sql(scratch)}",
     )
 
 

@@ -8,15 +8,15 @@ import ibis
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
-from features.atomic_files import aside, check_events_place
+from features.atomic_files import check_events_place, scratch_dir
 from features.errors import EventsError
 from features.events.event_table import REQUIRED, SCHEMA, VERBS, connect
-from features.importers.ingestion import Landing, land
+from features.importers.ingestion import ImportReport, ingest
 from features.importers.readers.json_lines import open_jsonlines
-from features.importers.readers.tabular import Opened, open_delimited, open_parquet
+from features.importers.readers.tabular import TableReader, open_delimited, open_parquet
 from features.importers.readers.values import READERS
 
-OPENERS: dict[str, Callable[[Backend, Path, Path], Opened]] = {
+OPENERS: dict[str, Callable[[Backend, Path, Path], TableReader]] = {
     ".csv": open_delimited,
     ".tsv": open_delimited,
     ".jsonl": open_jsonlines,
@@ -26,13 +26,13 @@ OPENERS: dict[str, Callable[[Backend, Path, Path], Opened]] = {
 }
 
 
-def import_table(path: Path, out: Path, mapping: Mapping[str, str], verbs: Mapping[str, str]) -> Landing:
+def import_table(path: Path, out: Path, mapping: Mapping[str, str], verbs: Mapping[str, str]) -> ImportReport:
     """Import a file, or a folder of files of one kind, as events.
 
     Parameters
     ----------
     path : `.csv`, `.tsv`, `.jsonl`, `.ndjson` or `.json`, each also with `.gz`, or `.parquet`
-    out : where the events go, as in `land`
+    out : where the events go, as in `ingest`
     mapping : for a field of the event table the column that holds it; other fields are looked up by their own name
     verbs : for a verb as found the verb that is meant
 
@@ -46,10 +46,10 @@ def import_table(path: Path, out: Path, mapping: Mapping[str, str], verbs: Mappi
     files = _files(Path(path))
     backend = connect()
     check_events_place(Path(out))
-    with aside(Path(out)) as scratch:
+    with scratch_dir(Path(out)) as scratch:
         tables = [_read(backend, file, mapping, scratch / f"file{number}.parquet") for number, file in enumerate(files)]
         rows = ibis.union(*tables) if len(tables) > 1 else tables[0]
-        return land(rows.mutate(verb=rows.verb.substitute(dict(verbs))) if verbs else rows, Path(out))
+        return ingest(rows.mutate(verb=rows.verb.substitute(dict(verbs))) if verbs else rows, Path(out))
 
 
 def _check(option: str, kind: str, names: Iterable[str], allowed: tuple[str, ...]) -> None:

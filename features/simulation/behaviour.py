@@ -8,8 +8,8 @@ Who follows whom: each follows another once, some are followed back, some leave 
 import numpy as np
 
 from features.simulation.community import DAY, SECOND
-from features.simulation.event_table import NOTHING, VERB, Acts, acts, draw_tags, main_topic
-from features.simulation.population import BOT, PEAK, People, activity, awake, delays
+from features.simulation.event_table import NOTHING, VERB, EventArrays, draw_tags, empty_events, main_topic
+from features.simulation.population import BOT, PEAK, Population, activity, awake, delays
 from features.simulation.social_graph import Crowd, mix
 
 FOLLOW_BACK_SHARE = 0.12
@@ -24,7 +24,7 @@ class Follows:
     slot another pair has marked counts as known, so a few follows are lost, and none comes twice.
     """
 
-    def __init__(self, people: People, crowd: Crowd) -> None:
+    def __init__(self, people: Population, crowd: Crowd) -> None:
         users = len(people.kind)
         self.people, self.crowd = people, crowd
         self.given = np.zeros(users, dtype=np.int64)
@@ -52,23 +52,23 @@ class Follows:
         self.marked[slot] = True
         return new
 
-    def back(self, follows: Acts, rng: np.random.Generator) -> Acts:
+    def back(self, follows: EventArrays, rng: np.random.Generator) -> EventArrays:
         """Let a share of those who got a follower follow back; bots follow nobody."""
         got = _share(follows.where(self.people.kind[follows.target] != BOT), FOLLOW_BACK_SHARE, rng)
         time = awake(got.time + delays(np.zeros(len(got)), rng), rng)
-        made = acts(time, actor=got.target, verb=VERB["follow"], target=got.actor)
+        made = empty_events(time, actor=got.target, verb=VERB["follow"], target=got.actor)
         made = made.where(self.people.there(made.actor, made.time))
         return made.where(self.first(made.actor, made.target))
 
-    def lost(self, follows: Acts, rng: np.random.Generator) -> Acts:
+    def lost(self, follows: EventArrays, rng: np.random.Generator) -> EventArrays:
         """Let a share of the followers leave again, exponentially later."""
         gone = _share(follows, UNFOLLOW_SHARE, rng)
         time = gone.time + 1 + (rng.exponential(UNFOLLOW_DAYS, len(gone)) * DAY).astype(np.int64)
-        made = acts(time, actor=gone.actor, verb=VERB["unfollow"], target=gone.target)
+        made = empty_events(time, actor=gone.actor, verb=VERB["unfollow"], target=gone.target)
         return made.where(self.people.there(made.actor, made.time))
 
 
-def _share(follows: Acts, share: float, rng: np.random.Generator) -> Acts:
+def _share(follows: EventArrays, share: float, rng: np.random.Generator) -> EventArrays:
     return follows.where(rng.random(len(follows)) < share)
 
 
@@ -77,7 +77,7 @@ ANSWER_SHARE, ANSWER_IS_REPLY = 0.3, 0.4
 UNKNOWN_SHARE = 0.02
 
 
-def create_pieces(made: Acts, first_piece: int) -> int:
+def create_pieces(made: EventArrays, first_piece: int) -> int:
     """Give every reply and quote its new piece, in place; return the number of the piece after the last."""
     rows = np.flatnonzero(CREATES[made.verb])
     made.result[rows] = first_piece + np.arange(len(rows))
@@ -86,17 +86,17 @@ def create_pieces(made: Acts, first_piece: int) -> int:
     return first_piece + len(rows)
 
 
-def answers(people: People, reactions: Acts, rng: np.random.Generator) -> Acts:
+def answers(people: Population, reactions: EventArrays, rng: np.random.Generator) -> EventArrays:
     """Let authors like or reply to a share of the replies and quotes that they got; bots answer nobody."""
     rows = np.flatnonzero(CREATES[reactions.verb] & (people.kind[reactions.target] != BOT))
     got = reactions.where(rows[rng.random(len(rows)) < ANSWER_SHARE])
     verb = np.where(rng.random(len(got)) < ANSWER_IS_REPLY, VERB["reply"], VERB["like"])
     time = awake(got.time + delays(np.zeros(len(got)), rng), rng)
-    made = acts(time, actor=got.target, verb=verb, target=got.actor, object=got.result, tags=got.tags)
+    made = empty_events(time, actor=got.target, verb=verb, target=got.actor, object=got.result, tags=got.tags)
     return made.where(people.there(made.actor, made.time))
 
 
-def forget_some(made: Acts, rng: np.random.Generator) -> None:
+def forget_some(made: EventArrays, rng: np.random.Generator) -> None:
     """Make the actor of a few likes unknown, in place."""
     likes = np.flatnonzero(made.verb == VERB["like"])
     made.actor[likes[rng.random(len(likes)) < UNKNOWN_SHARE]] = NOTHING
@@ -123,8 +123,13 @@ SLOW = np.array([0.08, 0.08, 0.35, 0.08], dtype=np.float32)  # share of late fin
 
 
 def draw_reactions(
-    people: People, crowd: Crowd, posts: Acts, expected: np.ndarray, follows: Follows, rng: np.random.Generator
-) -> Acts:
+    people: Population,
+    crowd: Crowd,
+    posts: EventArrays,
+    expected: np.ndarray,
+    follows: Follows,
+    rng: np.random.Generator,
+) -> EventArrays:
     """Draw the reactions to posts, each from somebody who is there at its time and is not the author.
 
     Parameters
@@ -151,7 +156,7 @@ def draw_reactions(
     post, actor = post[kept], actor[kept]
     verb = _reply_again(post, actor, verb[kept])
     personal = ABOUT_PERSON[verb]
-    return acts(
+    return empty_events(
         time[kept],
         actor=actor,
         verb=verb,
@@ -178,7 +183,9 @@ JITTER = 120 * SECOND
 TEXTS = np.uint64(10**15)
 
 
-def draw_posts(people: People, block: tuple[int, int], topics: int, first_piece: int, rng: np.random.Generator) -> Acts:
+def draw_posts(
+    people: Population, block: tuple[int, int], topics: int, first_piece: int, rng: np.random.Generator
+) -> EventArrays:
     """Draw the posts of a block of days, grouped by author; pieces are numbered from first_piece."""
     author, time = (
         np.concatenate(both) for both in zip(_people(people, block, rng), _bots(people, block, rng), strict=True)
@@ -188,7 +195,7 @@ def draw_posts(people: People, block: tuple[int, int], topics: int, first_piece:
     piece = first_piece + np.arange(len(author))
     bot = people.kind[author] == BOT
     repeated = -2 - (author * BOT_TEXTS + rng.integers(0, BOT_TEXTS, len(author)))
-    return acts(
+    return empty_events(
         time,
         actor=author,
         verb=VERB["post"],
@@ -199,12 +206,12 @@ def draw_posts(people: People, block: tuple[int, int], topics: int, first_piece:
     )
 
 
-def bot_mentions(people: People, posts: Acts, rng: np.random.Generator) -> Acts:
+def bot_mentions(people: Population, posts: EventArrays, rng: np.random.Generator) -> EventArrays:
     """Let bots mention anybody in a share of their posts: the only thing that they do to others."""
     said = posts.where((people.kind[posts.actor] == BOT) & (rng.random(len(posts)) < MENTION_SHARE))
     target = rng.integers(0, len(people.kind), len(said))
     known = (people.joined[target] <= said.time) & (target != said.actor)
-    return acts(said.time, actor=said.actor, verb=VERB["mention"], target=target).where(known)
+    return empty_events(said.time, actor=said.actor, verb=VERB["mention"], target=target).where(known)
 
 
 def text_key(number: np.ndarray) -> np.ndarray:
@@ -212,7 +219,7 @@ def text_key(number: np.ndarray) -> np.ndarray:
     return (mix(number) % TEXTS).astype(np.int64)
 
 
-def _people(people: People, block: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _people(people: Population, block: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Draw a Poisson process in the daily rhythm, by thinning one at the peak rate (Lewis and Shedler 1979)."""
     begin, end = block
     around = (people.kind != BOT) & (people.joined < end) & (people.left > begin)
@@ -223,7 +230,7 @@ def _people(people: People, block: tuple[int, int], rng: np.random.Generator) ->
     return author[kept], time[kept]
 
 
-def _bots(people: People, block: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _bots(people: Population, block: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Post at even intervals from the day of joining, give or take two minutes."""
     bots = np.flatnonzero(people.kind == BOT)
     every = DAY / people.posts_per_day[bots]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from features.errors import EventsError
-from features.events.event_table import instant
+from features.events.event_table import parse_utc
 
 SECOND = 1_000_000
 HOUR = 3_600 * SECOND
@@ -75,7 +75,7 @@ class Community:
     @property
     def begin(self) -> int:
         """Return the first instant, in microseconds since 1970-01-01 UTC."""
-        return (instant(self.start) - EPOCH) // timedelta(microseconds=1)
+        return (parse_utc(self.start) - EPOCH) // timedelta(microseconds=1)
 
     @property
     def end(self) -> int:
@@ -123,5 +123,5 @@ def _number(name: str, found: object, low: float, high: float) -> None:
 def _period(start: object, days: int) -> None:
     if not isinstance(start, datetime):
         raise EventsError(f"start is {start!r}; expected a datetime.")
-    if not EPOCH <= instant(start) <= LATEST - timedelta(days=days):
+    if not EPOCH <= parse_utc(start) <= LATEST - timedelta(days=days):
         raise EventsError(f"start is {start.isoformat()} with {days} days; expected a period within 1970 to 2200.")

@@ -21,7 +21,7 @@ NOTHING = -1
 
 
 @dataclass(frozen=True)
-class Acts:
+class EventArrays:
     """Acts as arrays of one length; NOTHING stands for null everywhere.
 
     `time` is in microseconds since 1970, `verb` an index into VERBS, `actor` and `target` are users' numbers, `object`
@@ -41,12 +41,12 @@ class Acts:
     def __len__(self) -> int:
         return len(self.time)
 
-    def where(self, rows: np.ndarray) -> Acts:
+    def where(self, rows: np.ndarray) -> EventArrays:
         """Return the rows of a mask or of positions."""
         picked = np.flatnonzero(rows) if rows.dtype == bool else rows
-        return Acts(*(getattr(self, column.name)[picked] for column in fields(self)))
+        return EventArrays(*(getattr(self, column.name)[picked] for column in fields(self)))
 
-    def split(self, time: int) -> tuple[Acts, Acts]:
+    def split(self, time: int) -> tuple[EventArrays, EventArrays]:
         """Return the acts before an instant in the order of time, equal ones in their order, and the rest as it is."""
         before = np.flatnonzero(self.time < time)
         return self.where(before[np.argsort(self.time[before], kind="stable")]), self.where(self.time >= time)
@@ -65,16 +65,18 @@ TYPES = {
 }
 
 
-def acts(time: np.ndarray, **columns: np.ndarray | int) -> Acts:
+def empty_events(time: np.ndarray, **columns: np.ndarray | int) -> EventArrays:
     """Make acts at these instants; a single value holds for all of them and absent columns are null."""
     size = len(time)
     filled = {name: _column(columns.get(name, NOTHING), size, kind) for name, kind in TYPES.items() if name != "time"}
-    return Acts(time=time.astype(np.int64, copy=False), **filled)
+    return EventArrays(time=time.astype(np.int64, copy=False), **filled)
 
 
-def together(*parts: Acts) -> Acts:
+def concatenate(*parts: EventArrays) -> EventArrays:
     """Return all acts of the parts, one part after the other."""
-    return Acts(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(Acts)))
+    return EventArrays(
+        *(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(EventArrays))
+    )
 
 
 def _column(values: np.ndarray | int, size: int, kind: type) -> np.ndarray:
@@ -125,10 +127,10 @@ LAYOUT = pa.schema([(name, KINDS.get(name, pa.string())) for name in SCHEMA.name
 
 def user_names(numbers: np.ndarray, users: int) -> pa.StringArray:
     """Write users' numbers as ids: at least seven digits, and as many as the largest needs."""
-    return named("u", numbers, max(7, len(str(users - 1))))
+    return number_ids("u", numbers, max(7, len(str(users - 1))))
 
 
-def to_table(acts: Acts, users: int, tags: pa.Array) -> pa.Table:
+def to_table(acts: EventArrays, users: int, tags: pa.Array) -> pa.Table:
     """Write acts as events.
 
     Parameters
@@ -147,11 +149,11 @@ def to_table(acts: Acts, users: int, tags: pa.Array) -> pa.Table:
         user_names(acts.actor, users),
         pa.DictionaryArray.from_arrays(acts.verb, pa.array(VERBS)),
         user_names(acts.target, users),
-        named("p", acts.object, PIECE_DIGITS),
-        named("p", acts.result, PIECE_DIGITS),
+        number_ids("p", acts.object, PIECE_DIGITS),
+        number_ids("p", acts.result, PIECE_DIGITS),
         pa.DictionaryArray.from_arrays(np.zeros(len(acts), dtype=np.int8), pa.array(["default"])),
         tags.take(pa.array(acts.tags, mask=acts.tags < 0)),
-        named("h", acts.text, TEXT_DIGITS),
+        number_ids("h", acts.text, TEXT_DIGITS),
         pa.array(acts.links, mask=acts.links < 0).cast(pa.int64()),
     ]
     return pa.Table.from_arrays(columns, schema=LAYOUT)
@@ -160,7 +162,7 @@ def to_table(acts: Acts, users: int, tags: pa.Array) -> pa.Table:
 FOUR_DIGITS = np.array([f"{number:04d}" for number in range(10_000)], dtype="S4").view(np.uint32)
 
 
-def named(prefix: str, numbers: np.ndarray, width: int) -> pa.StringArray:
+def number_ids(prefix: str, numbers: np.ndarray, width: int) -> pa.StringArray:
     """Write numbers as strings, such as u0001234.
 
     Parameters

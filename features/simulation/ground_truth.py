@@ -5,14 +5,14 @@ import pyarrow as pa
 
 from features.simulation.community import Community
 from features.simulation.event_table import names, user_names
-from features.simulation.population import KINDS, NEVER, People
+from features.simulation.population import KINDS, NEVER, Population
 from features.simulation.social_graph import FAN, Crowd
 
 HORIZON_DAYS = 28
 INSTANT = pa.timestamp("us", tz="UTC")
 
 
-def truth(community: Community, people: People, crowd: Crowd) -> pa.Table:
+def truth(community: Community, people: Population, crowd: Crowd) -> pa.Table:
     """Return one row per user: user, kind, pull, posts_per_day, reach, topic, joined, left.
 
     `pull` is the expected engagements per post, `reach` the expected distinct people that the user's posts draw in 28
@@ -33,7 +33,7 @@ def truth(community: Community, people: People, crowd: Crowd) -> pa.Table:
     )
 
 
-def reach(people: People, crowd: Crowd, nodes: int = 16) -> np.ndarray:
+def reach(people: Population, crowd: Crowd, nodes: int = 16) -> np.ndarray:
     """Return the expected distinct engagers that posts draw in 28 days.
 
     With m = 28 * posts_per_day * pull engagements, of which a share s = FAN comes from F fans, the fan number F * x has

@@ -28,7 +28,7 @@ NEVER = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
-class People:
+class Population:
     """The true, lasting properties of everybody; arrays of length users, instants in microseconds since 1970.
 
     `pull` is the expected number of engagements per post, `left` is NEVER for those who stay past the end, and
@@ -52,7 +52,7 @@ class People:
         return stayed & ((time - self.away_from[user]) % YEAR >= self.away_for[user])
 
 
-def draw_people(community: Community) -> People:
+def draw_population(community: Community) -> Population:
     """Draw everybody from the community's seed.
 
     Pull and posting rate are independent lognormals within a kind: how much somebody posts says little about how
@@ -66,7 +66,7 @@ def draw_people(community: Community) -> People:
     away_from, away_for = _absences(users, rng)
     pull = _lognormal(PULL[kind], PULL_SPREAD[kind], rng)
     posts = community.pace * _lognormal(POSTS_PER_DAY[kind], POSTS_SPREAD[kind], rng)
-    return People(
+    return Population(
         kind=kind,
         pull=np.minimum(pull, HIGHEST_PULL * users),
         posts_per_day=np.minimum(posts, MOST_POSTS_PER_DAY * community.pace),

@@ -18,11 +18,11 @@ from features.simulation.behaviour import (
     forget_some,
 )
 from features.simulation.community import Community, Summary
-from features.simulation.event_table import VERB, Acts, acts, tag_lists, to_table, together
+from features.simulation.event_table import VERB, EventArrays, concatenate, empty_events, tag_lists, to_table
 from features.simulation.ground_truth import truth
-from features.simulation.population import Drift, People, draw_people
+from features.simulation.population import Drift, Population, draw_population
 from features.simulation.social_graph import gather
-from features.simulation.writer import Output
+from features.simulation.writer import EventWriter
 
 Progress = Callable[[float], None]
 
@@ -42,10 +42,10 @@ def simulate(community: Community, out: Path, progress: Progress | None = None) 
     EventsError : out is something that must not be replaced
 
     """
-    people = draw_people(community)
+    people = draw_population(community)
     stream = Stream(community, people)
     tags = tag_lists(community.topics)
-    with Output(Path(out)) as output:
+    with EventWriter(Path(out)) as output:
         for done, acts in stream.blocks():
             output.parts.add(to_table(acts, community.users, tags))
             if progress is not None:
@@ -57,16 +57,16 @@ def simulate(community: Community, out: Path, progress: Progress | None = None) 
 class Stream:
     """Draws block by block; what happens after a block waits for a later one, so one block and the waiting are held."""
 
-    def __init__(self, community: Community, people: People) -> None:
+    def __init__(self, community: Community, people: Population) -> None:
         self.community = community
         self.people = people
         self.crowd = gather(people, community.topics)
         self.drift = Drift(community)
         self.follows = Follows(people, self.crowd)
         self.pieces = 0
-        self.waiting = acts(np.zeros(0, dtype=np.int64))
+        self.waiting = empty_events(np.zeros(0, dtype=np.int64))
 
-    def blocks(self) -> Iterator[tuple[float, Acts]]:
+    def blocks(self) -> Iterator[tuple[float, EventArrays]]:
         """Draw the acts of each block in the order of time; nothing at or after the end of the period.
 
         Yields
@@ -77,10 +77,10 @@ class Stream:
         begin, end = self.community.begin, self.community.end
         for number, block in enumerate(self.community.blocks()):
             drawn = self._drawn(block, self.community.generator("block", number))
-            due, self.waiting = together(self.waiting, *drawn).split(block[1])
+            due, self.waiting = concatenate(self.waiting, *drawn).split(block[1])
             yield (block[1] - begin) / (end - begin), due
 
-    def _drawn(self, block: tuple[int, int], rng: np.random.Generator) -> list[Acts]:
+    def _drawn(self, block: tuple[int, int], rng: np.random.Generator) -> list[EventArrays]:
         """Draw a block's posts and everything that follows from them, at whatever time."""
         people = self.people
         posts = draw_posts(people, block, self.community.topics, self.pieces, rng)
@@ -92,13 +92,13 @@ class Stream:
         self.pieces = create_pieces(answered, self.pieces)
         follows = reactions.where(reactions.verb == VERB["follow"])
         back = self.follows.back(follows, rng)
-        lost = self.follows.lost(together(follows, back), rng)
+        lost = self.follows.lost(concatenate(follows, back), rng)
         for likes in (reactions, answered):
             forget_some(likes, rng)
         return [posts, bot_mentions(people, posts, rng), reactions, answered, back, lost]
 
 
-def around(people: People, time: int) -> float:
+def around(people: Population, time: int) -> float:
     """Return the share of the crowd, weighted by appetite, that is there at an instant; at least 1 %.
 
     Reactions from those who are not there are dropped, so dividing by it keeps pull the number that a post draws.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.simulation.population import People
+from features.simulation.population import Population
 
 FAN, STRANGER = 0.68, 0.94  # upper ends of the shares; the rest comes from anywhere
 FANS_AT_LEAST, FANS_PER_PULL = 3, 5
@@ -51,7 +51,7 @@ class Crowd:
         return self.ticket[self.begin[topic] + drawn.astype(np.int64)]
 
 
-def gather(people: People, topics: int) -> Crowd:
+def gather(people: Population, topics: int) -> Crowd:
     """Hand out the tickets: two thirds of an appetite go to the first interest, the rest to the second."""
     users = np.arange(len(people.kind), dtype=np.int32)
     first = (people.appetite * 2 + 2) // 3

@@ -12,11 +12,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.atomic_files import aside, check_events_place, is_file, replace
+from features.atomic_files import check_events_place, is_file, publish, scratch_dir
 from features.simulation.event_table import LAYOUT
 
 
-class Output:
+class EventWriter:
     """A file or folder of events in the making, with its truth beside it; nothing is visible before `publish`.
 
     Parameters
@@ -36,9 +36,9 @@ class Output:
         self.truth = out.with_name(out.name.removesuffix(".parquet") + ".truth.parquet")
         check_events_place(self.truth)
 
-    def __enter__(self) -> Output:
+    def __enter__(self) -> EventWriter:
         self.held = ExitStack()
-        self.scratch = self.held.enter_context(aside(self.out))
+        self.scratch = self.held.enter_context(scratch_dir(self.out))
         folder = self.scratch / "events"
         folder.mkdir()
         self.parts = Parts(folder, None if is_file(self.out) else ROWS_PER_PART)
@@ -52,8 +52,8 @@ class Output:
         """Finish the files, write the truth, and put both in place of what was there; return the event files."""
         files = self.parts.finish()
         pq.write_table(truth, self.scratch / "truth.parquet", compression="zstd")
-        replace(files[0] if is_file(self.out) else self.scratch / "events", self.out, self.scratch)
-        replace(self.scratch / "truth.parquet", self.truth, self.scratch)
+        publish(files[0] if is_file(self.out) else self.scratch / "events", self.out, self.scratch)
+        publish(self.scratch / "truth.parquet", self.truth, self.scratch)
         return (self.out,) if is_file(self.out) else tuple(self.out / file.name for file in files)
 
 

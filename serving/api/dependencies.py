@@ -14,19 +14,19 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from features.errors import AsOfError
-from features.events.event_table import instant
+from features.events.event_table import parse_utc
 from serving.middleware.api_keys import Scope
-from serving.middleware.authentication import NeedsKey
-from serving.middleware.request_context import noted
+from serving.middleware.authentication import RequireScope
+from serving.middleware.request_context import request_notes
 from serving.privacy.purposes import check_purpose
-from serving.runtime.state import Service
+from serving.runtime.state import ServiceState
 from serving.snapshots.snapshot import Snapshot
 
 
-async def given_service(request: Request) -> Service:
+async def get_service(request: Request) -> ServiceState:
     """Return what a request is answered from, and note it."""
-    service: Service = request.app.state.service
-    notes = noted(request.scope)
+    service: ServiceState = request.app.state.service
+    notes = request_notes(request.scope)
     if notes is not None:
         notes.service = service
     return service
@@ -39,7 +39,7 @@ def _queried(name: str, about: str, example: str) -> Callable[..., Awaitable[dat
         request: Request,
         found: Annotated[str | None, Query(alias=name, description=about, examples=[example])] = None,
     ) -> datetime | None:
-        at, notes = read_instant(found), noted(request.scope)
+        at, notes = read_instant(found), request_notes(request.scope)
         if at is not None and notes is not None:
             notes.instants[name] = at
         return at
@@ -52,12 +52,12 @@ def read_instant(as_of: str | None) -> datetime | None:
     if as_of is None:
         return None
     try:
-        return instant(as_of.replace(" ", "+") if "T" in as_of else as_of)
+        return parse_utc(as_of.replace(" ", "+") if "T" in as_of else as_of)
     except OverflowError as error:
         raise AsOfError(f"{as_of!r} lies outside the years 1 to 9999 in UTC.") from error
 
 
-GivenService = Annotated[Service, Depends(given_service)]
+ServiceDependency = Annotated[ServiceState, Depends(get_service)]
 WHICH = "Of which snapshot, ISO 8601; the newest unless given"
 AS_OF = _queried("as_of", WHICH, "2017-07-30T00:00:00Z")
 START = _queried(
@@ -71,17 +71,17 @@ async def _snapshot(
     request: Request, as_of: Annotated[str | None, Query(description=WHICH, examples=["2017-07-30T00:00:00Z"])] = None
 ) -> Snapshot:
     """Return the snapshot asked for; an older one has to be opened, in another thread."""
-    service, at = await given_service(request), await AS_OF(request, as_of)
+    service, at = await get_service(request), await AS_OF(request, as_of)
     return service.snapshot() if at is None else await run_in_threadpool(service.snapshot, at)
 
 
-GivenSnapshot = Annotated[Snapshot, Depends(_snapshot)]
-GivenAsOf = Annotated[datetime | None, Depends(AS_OF)]
-GivenStart = Annotated[datetime | None, Depends(START)]
-GivenEnd = Annotated[datetime | None, Depends(END)]
-GivenSince = Annotated[datetime | None, Depends(_queried("from", f"The first {COUNTS}", "2017-01-01T00:00:00Z"))]
-GivenUntil = Annotated[datetime | None, Depends(_queried("to", f"The last {COUNTS}", "2017-07-30T00:00:00Z"))]
-GivenScope = Annotated[
+SnapshotDependency = Annotated[Snapshot, Depends(_snapshot)]
+AsOfQuery = Annotated[datetime | None, Depends(AS_OF)]
+StartQuery = Annotated[datetime | None, Depends(START)]
+EndQuery = Annotated[datetime | None, Depends(END)]
+SinceQuery = Annotated[datetime | None, Depends(_queried("from", f"The first {COUNTS}", "2017-01-01T00:00:00Z"))]
+UntilQuery = Annotated[datetime | None, Depends(_queried("to", f"The last {COUNTS}", "2017-07-30T00:00:00Z"))]
+ScopeQuery = Annotated[
     str, Query(description="A part of the activity: all, network:NAME or topic:NAME", examples=["all", "topic:birds"])
 ]
 
@@ -95,11 +95,11 @@ class IdConvertor(PathConvertor):
 register_url_convertor("id", IdConvertor())
 
 
-class Authorized(NeedsKey):
+class Authorized(RequireScope):
     """The dependency of a route about people or models: the caller's key suffices, and the purpose is allowed."""
 
     async def __call__(self, request: Request) -> None:
-        """Refuse as `NeedsKey` does, or because the purpose is prohibited, or absent where one is demanded."""
+        """Refuse as `RequireScope` does, or because the purpose is prohibited, or absent where one is demanded."""
         await super().__call__(request)
         check_purpose(request.scope)
 

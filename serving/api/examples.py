@@ -9,8 +9,8 @@ from typing import Any
 from features.catalogue import CATALOGUE
 from serving.privacy.cases import CASE
 from serving.privacy.purposes import HEADER, LONGEST, PROHIBITED
-from serving.snapshots.ranking import After, Wanted
-from serving.snapshots.search import Cursor, written
+from serving.snapshots.ranking import PageToken, SearchQuery
+from serving.snapshots.search import Cursor, encode_cursor
 
 WHOSE = {"user": "ann", "scope": "all"}
 WHEN = {"as_of": "2017-07-30T00:00:00Z", "model_version": "3"}
@@ -18,7 +18,7 @@ BEFORE = {"as_of": "2017-07-02T00:00:00Z", "model_version": "3"}
 PLACE = {"percentile": 97.5, "peer_percentile": 61.0, "evidence": "strong", "status": "scored"}
 STANDING = {"horizon_days": 28, "score": 48.71, "expected_audience": 41.5, "low": 24, "high": 66, **PLACE}
 STOOD = {"horizon_days": 28, "score": 45.21, "expected_audience": 31.0, "low": 17, "high": 51, **PLACE}
-CURSOR = written(Cursor(datetime(2017, 7, 30, tzinfo=UTC), "3", Wanted(), After(48.71, "ann")))
+CURSOR = encode_cursor(Cursor(datetime(2017, 7, 30, tzinfo=UTC), "3", SearchQuery(), PageToken(48.71, "ann")))
 PACE = CATALOGUE["credible_pace_28d"].tell(9.5)
 HEARD = CATALOGUE["credible_attention_365d"].tell(4.2)
 AWAY, BACK = (CATALOGUE["days_absent"].tell(days) for days in (30, 0))

@@ -21,23 +21,23 @@ from msgspec.structs import astuple
 from pydantic_core import from_json
 
 from features.catalogue import CATALOGUE
-from serving.api.dependencies import given_service
+from serving.api.dependencies import get_service
 from serving.api.schemas import LARGEST_VALUE, MOST_PER_REQUEST
-from serving.runtime.state import Service
+from serving.runtime.state import ServiceState
 
 
-class StraightRoute(APIRoute):
+class FastRoute(APIRoute):
     """A route that may answer past FastAPI, behind the same checks of the caller."""
 
-    async def passed(self, request: Request) -> Service:
+    async def passed(self, request: Request) -> ServiceState:
         """Pass the checks that the route declares, and return what to answer from."""
         for check in self.dependencies:
             assert check.dependency is not None
             await check.dependency(request)
-        return await given_service(request)
+        return await get_service(request)
 
 
-class ByIdRoute(StraightRoute):
+class ByIdRoute(FastRoute):
     """A route `(user, snapshot)` whose other parameters have defaults.
 
     FastAPI spends more time on finding that they were not given than the answer takes. Without a query the route is
@@ -63,7 +63,7 @@ WHAT_NOW = (
 )
 
 
-class InTimeRoute(APIRoute):
+class TimeoutRoute(APIRoute):
     """A route that answers within `Limits.answer_seconds`.
 
     A thread cannot be ended: what was begun goes on, and what it changes is changed.
@@ -75,7 +75,7 @@ class InTimeRoute(APIRoute):
 
         async def in_time(request: Request) -> Response:
             seconds = request.app.state.limits.answer_seconds
-            work = asyncio.ensure_future(handle(QuickJsonRequest(request.scope, request.receive)))
+            work = asyncio.ensure_future(handle(FastJsonRequest(request.scope, request.receive)))
             try:
                 done, _ = await asyncio.wait({work}, timeout=seconds)
             except asyncio.CancelledError:
@@ -95,12 +95,12 @@ def _forget(work: asyncio.Future) -> None:
         work.exception()
 
 
-def as_it_is(written: bytes) -> Response:
+def json_response(written: bytes) -> Response:
     """Answer what a form has written, which FastAPI would look through once more."""
     return Response(written, media_type="application/json")
 
 
-class QuickJsonRequest(Request):
+class FastJsonRequest(Request):
     """A request whose JSON is read by pydantic's parser."""
 
     async def json(self) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from serving.privacy.case_comparison import Compared
+from serving.privacy.case_comparison import CaseComparison
 from serving.privacy.cases import CASE, LONGEST_TEXT, Decision, State
 
 MOST_PER_REQUEST = 10_000
@@ -89,7 +89,7 @@ class Table(Form):
         return self
 
 
-class Asked(Form):
+class ScoreRequest(Form):
     """What to score: users of the newest snapshot by id, or feature rows, singly or as a table; one of the three."""
 
     ids: list[Text] | None = Field(None, max_length=MOST_PER_REQUEST, description="At most 10,000")
@@ -284,7 +284,7 @@ class CaseFile(Form):
 
     case: ListedCase
     explanation: dict[str, Any] = Field(description="Of the score, as it was when the case was opened")
-    today: Compared
+    today: CaseComparison
     others: list[CaseId] = Field(description="Other cases of the same person, oldest first, the first 100")
 
 

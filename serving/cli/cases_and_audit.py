@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from features.console import Json, as_json, say
+from features.console import Json, print_json, print_message
 from features.errors import CloutError
 from training.cli import HomeFolder
 from training.home import Home, home_from_environment
@@ -65,7 +65,7 @@ def cases(
 
     found = _cases(home_from_environment(home)).page(STATES[state], user, 0, top)
     if json:
-        as_json([_listed(case) for case in found])
+        print_json([_listed(case) for case in found])
     else:
         cases_table(found, state.value)
 
@@ -76,14 +76,14 @@ def case(case: CaseId, home: HomeFolder = None, json: Json = False) -> None:
     Example: clout case 5f3a9c0b71d2e846
     """
     from serving.cli.privacy_tables import case_table
-    from serving.privacy.case_comparison import compared
+    from serving.privacy.case_comparison import compare_case
     from serving.snapshots.repository import open_snapshot
 
     place = home_from_environment(home)
     found = _cases(place).find(case)
-    today = compared(found, lambda: open_snapshot(place))
+    today = compare_case(found, lambda: open_snapshot(place))
     if json:
-        as_json({"case": _listed(found), "explanation": found.explanation, "today": asdict(today)})
+        print_json({"case": _listed(found), "explanation": found.explanation, "today": asdict(today)})
     else:
         case_table(found, today)
 
@@ -111,7 +111,7 @@ def resolve(
     found = _cases(place).find(case)
     with commanded(place, "clout resolve", [found.user], name):
         resolved = _cases(place).resolve(case, decision.value, reason, name)
-    say(f"The case {resolved.case} of {resolved.user} is resolved by {name}: {decision.value}.")
+    print_message(f"The case {resolved.case} of {resolved.user} is resolved by {name}: {decision.value}.")
 
 
 def audit(
@@ -129,7 +129,7 @@ def audit(
 
     Example: clout audit --user u0000042
     """
-    from features.events.event_table import instant
+    from features.events.event_table import parse_utc
     from serving.cli.privacy_tables import checked_table, reads_table
     from serving.privacy import audit_verify
     from serving.privacy.audit_queries import reads
@@ -139,12 +139,12 @@ def audit(
         if user is not None or start is not None or end is not None:
             raise typer.BadParameter("--check reads the whole log: leave out --user, --from and --to.")
         checked = audit_verify.check(place)
-        as_json(asdict(checked)) if json else checked_table(checked)
+        print_json(asdict(checked)) if json else checked_table(checked)
         if checked.tampered:
             sys.exit(PASSED)
         return
-    told = reads(place, user, instant(start) if start else None, instant(end) if end else None, top)
-    as_json(asdict(told)) if json else reads_table(told)
+    told = reads(place, user, parse_utc(start) if start else None, parse_utc(end) if end else None, top)
+    print_json(asdict(told)) if json else reads_table(told)
 
 
 def _cases(home: "Home") -> "Cases":

@@ -3,12 +3,12 @@
 What would change a score, on the terminal.
 """
 
-from features.console import say, table
-from serving.review.community_change import Movements
+from features.console import print_message, print_table
+from serving.review.community_change import CommunityChange
 from serving.review.score_change import Change
 from serving.review.what_if import WhatIf
 from training.explanation.counterfactuals import Change as WhatIfChange
-from training.explanation.counterfactuals import Outcome
+from training.explanation.counterfactuals import ScenarioOutcome
 from training.explanation.reasons import LEAST_POINTS
 from training.explanation.score_change import ChangeLine
 
@@ -28,9 +28,11 @@ def change_table(told: Change) -> None:
     """Print a change: what is missing where too little is known at either instant, else the ledger and the reasons."""
     days = f"from {told.before.as_of[:10]} to {told.after.as_of[:10]}"
     for remark in told.remarks:
-        say(f"Note: {remark}")
+        print_message(f"Note: {remark}")
     if told.missing is not None:
-        say(f"No change of {told.user}'s score can be told {days}. {told.missing} (--json gives the figures.)")
+        print_message(
+            f"No change of {told.user}'s score can be told {days}. {told.missing} (--json gives the figures.)"
+        )
         return
     rows = [[f"Score as of {told.before.as_of[:10]}", "", f"{told.before.score:.2f}"]]
     for part, points in told.parts.items():
@@ -39,28 +41,28 @@ def change_table(told: Change) -> None:
             rows.append([TITLES[part], "", f"{points:+.2f}"])
             rows += _of_part(lines) if part not in TITLED else []
     rows.append([f"Score as of {told.after.as_of[:10]}", "", f"{told.after.score:.2f}"])
-    table(f"Why {told.user} went {told.change:+.1f} points {days}", ["", "of it", "points"], rows)
+    print_table(f"Why {told.user} went {told.change:+.1f} points {days}", ["", "of it", "points"], rows)
     for title, sentences in (("Up", told.reasons_up), ("Down", told.reasons_down)):
         if sentences:
-            say(f"{title}: {' '.join(sentences)}")
+            print_message(f"{title}: {' '.join(sentences)}")
     ends = [f"{side.expected_audience:.1f}" for side in (told.before, told.after)]
     models = _models(told.before.model_version, told.after.model_version)
-    say(f"Expected audience {ends[0]} -> {ends[1]} people; {models}.")
+    print_message(f"Expected audience {ends[0]} -> {ends[1]} people; {models}.")
 
 
-def movements_table(told: Movements) -> None:
+def movements_table(told: CommunityChange) -> None:
     """Print how a community's scores changed: how far, by which part, and who moved most."""
     days = f"from {told.before[:10]} to {told.after[:10]}"
     for remark in told.remarks:
-        say(f"Note: {remark}")
+        print_message(f"Note: {remark}")
     bins = [
         [f"{each.low:+g} to {each.high:+g}", f"{each.users:,}", _share(each.users, told.judged)]
         for each in told.histogram
     ]
-    say(f"Changes of score {days}, scope {told.scope}: {told.judged:,} users.")
-    table("How far", ["points", "users", "share"], bins)
+    print_message(f"Changes of score {days}, scope {told.scope}: {told.judged:,} users.")
+    print_table("How far", ["points", "users", "share"], bins)
     sizes = [[TITLES[part], f"{held.mean:+.2f}", f"{held.size:.2f}"] for part, held in told.parts.items()]
-    table("By what, in points", ["", "mean", "mean size"], sizes)
+    print_table("By what, in points", ["", "mean", "mean size"], sizes)
     movers = [
         [
             each.user,
@@ -71,12 +73,12 @@ def movements_table(told: Movements) -> None:
         ]
         for each in told.largest
     ]
-    table("Who moved most", ["user", "mostly because", "before", "after", "points"], movers, 2)
-    say(
+    print_table("Who moved most", ["user", "mostly because", "before", "after", "points"], movers, 2)
+    print_message(
         f"{told.share:.1%} moved by more than {told.points:g} points, the median by {told.median:+.2f}; "
         f"{_models(*told.model_versions)}."
     )
-    say(
+    print_message(
         f"{told.users:,} users have a score at both instants ({told.insufficient_evidence:,} of them with too little "
         f"evidence at one, not judged here), {told.only_before:,} only at the first, {told.only_after:,} only at the "
         "second."
@@ -116,21 +118,23 @@ def what_if_table(told: WhatIf) -> None:
     now = ["Now", "", f"{told.score:.1f}", "", _audience(told.expected_audience, told.interval.low, told.interval.high)]
     rows = [now, *(line for outcome in _outcomes(told) for line in _lines(outcome, told))]
     columns = ["", "asks", "score", "points", "audience"]
-    table(f"{title} the score of {told.user}, as of {told.as_of[:10]}", columns, rows)
-    say(
+    print_table(f"{title} the score of {told.user}, as of {told.as_of[:10]}", columns, rows)
+    print_message(
         f"Audience: people expected to engage within {told.horizon_days} days, and the {told.interval.level:.0%} "
         "interval. What a change asks: the share of peers that it passes."
     )
     for note in told.notes:
-        say(note)
-    say(f"{told.association} Evidence: {told.evidence}; {told.peers:,} peers; model version {told.model_version}.")
+        print_message(note)
+    print_message(
+        f"{told.association} Evidence: {told.evidence}; {told.peers:,} peers; model version {told.model_version}."
+    )
 
 
-def _outcomes(told: WhatIf) -> list[Outcome]:
+def _outcomes(told: WhatIf) -> list[ScenarioOutcome]:
     return [outcome for outcome in (told.asked, *told.in_own_hands, told.in_others_hands) if outcome is not None]
 
 
-def _lines(outcome: Outcome, told: WhatIf) -> list[list[str]]:
+def _lines(outcome: ScenarioOutcome, told: WhatIf) -> list[list[str]]:
     """Show an outcome: what was asked for on top, and what follows below, where it moves half a point."""
     asked = [_told(change) for change in outcome.changes if change.asked]
     away = [] if told.away_days is None else [f"{told.away_days} days of doing nothing."]
@@ -141,7 +145,7 @@ def _lines(outcome: Outcome, told: WhatIf) -> list[list[str]]:
     return lines + _parts(outcome) if told.asked is not None else lines
 
 
-def _parts(outcome: Outcome) -> list[list[str]]:
+def _parts(outcome: ScenarioOutcome) -> list[list[str]]:
     moving = [change for change in outcome.changes if abs(change.points) >= LEAST_POINTS]
     strongest = sorted(moving, key=lambda change: -abs(change.points))[:MOST_FOLLOWING]
     parts = [(f"  of it: {_told(change)}", change.points) for change in strongest]

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from features.console import say, step, steps, table
-from features.events.loading import checked_as_of, open_acts, open_people
+from features.console import print_message, print_table, progress_bar, progress_bars
+from features.events.loading import load_encoded_events, load_events, resolve_as_of
 from features.simulation import Community, simulate
 from serving.cli.score_tables import ledger_table
-from serving.scoring import score_acts
+from serving.scoring import score_users
 from serving.snapshots.repository import open_snapshot, write_scores, write_snapshot
 from training.cli_output import figures_table, tell_gate
 from training.config import Config
 from training.home import Home
-from training.records.opt_outs import left_out
-from training.registry.model_registry import required_champion
+from training.records.opt_outs import load_opted_out_users
+from training.registry.model_registry import load_champion
 from training.release.promotion import promote
 from training.train import train
 
@@ -30,11 +30,11 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
     """
     place = Home(home.folder / "demo")
     events = place.folder / "events.parquet"
-    with step("simulate") as progress:
+    with progress_bar("simulate") as progress:
         simulate(Community(users=users, days=days, seed=seed), events, progress)
-    people = open_people(events, left_out=left_out(place))
-    with steps() as show:
-        made = train(open_acts(people), Config(), place, progress=show, events=people)
+    people = load_events(events, left_out=load_opted_out_users(place))
+    with progress_bars() as show:
+        made = train(load_encoded_events(people), Config(), place, progress=show, events=people)
     tell_gate(made)
     if not made.promoted:
         promote(place, made.version, FORCE)
@@ -47,11 +47,11 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
 
 def _score(home: Home, events: Path) -> pd.DataFrame:
     """Score everybody just after the last event; return the scores, highest first."""
-    acts = open_acts(events, left_out=left_out(home))
-    as_of = checked_as_of(acts.rows)
-    bundle, version = required_champion(home)
-    with steps() as show:
-        scores, rows = score_acts(acts, as_of, bundle, version, show)
+    acts = load_encoded_events(events, left_out=load_opted_out_users(home))
+    as_of = resolve_as_of(acts.rows)
+    bundle, version = load_champion(home)
+    with progress_bars() as show:
+        scores, rows = score_users(acts, as_of, bundle, version, show)
     write_scores(scores, home.folder / "scores.parquet")
     write_snapshot(home, as_of, bundle, version, scores, rows)
     return scores.sort_values(["score", "user"], ascending=[False, True])
@@ -63,11 +63,11 @@ def _show_top(scores: pd.DataFrame, horizon_days: int) -> None:
         for user, score, expected, low, high, evidence in scores.head(TOP)[SHOWN].itertuples(index=False)
     ]
     columns = ["user", "score", f"expected audience, {horizon_days} days", "90 % interval", "evidence"]
-    table(f"The ten most influential of {len(scores):,}", columns, rows)
+    print_table(f"The ten most influential of {len(scores):,}", columns, rows)
 
 
 def _next(folder: Path, user: str) -> None:
-    say(f"\nEverything is in {folder}. Next:")
-    say(f"  clout explain {user} --home {folder}")
-    say(f"  clout serve --home {folder}")
-    say("  clout import table --help     (your own activity)")
+    print_message(f"\nEverything is in {folder}. Next:")
+    print_message(f"  clout explain {user} --home {folder}")
+    print_message(f"  clout serve --home {folder}")
+    print_message("  clout import table --help     (your own activity)")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from features.console import Json, as_json, say, table
+from features.console import Json, print_json, print_message, print_table
 from training.cli import HomeFolder
 from training.home import home_from_environment
 
@@ -39,7 +39,7 @@ def add(
 
     key = add_key(home_from_environment(home), name, scope.value)
     typer.echo(key)
-    say(f"The key {name!r} with scope {scope}, shown this once. Send it as 'Authorization: Bearer KEY'.")
+    print_message(f"The key {name!r} with scope {scope}, shown this once. Send it as 'Authorization: Bearer KEY'.")
 
 
 @keys.command(name="list")
@@ -52,11 +52,13 @@ def list_keys(home: HomeFolder = None, json: Json = False) -> None:
 
     held = sorted(read_keys(home_from_environment(home)).values(), key=lambda key: key.name)
     if json:
-        as_json([{"name": key.name, "scope": key.scope, "id": key.id, "made": key.made} for key in held])
+        print_json([{"name": key.name, "scope": key.scope, "id": key.id, "made": key.made} for key in held])
     elif held:
-        table("API keys", ["name", "scope", "id", "made"], [[k.name, k.scope, k.id, k.made] for k in held], left=4)
+        print_table(
+            "API keys", ["name", "scope", "id", "made"], [[k.name, k.scope, k.id, k.made] for k in held], left=4
+        )
     else:
-        say("There are no API keys: the service answers on loopback addresses alone. See clout keys add.")
+        print_message("There are no API keys: the service answers on loopback addresses alone. See clout keys add.")
 
 
 @keys.command()
@@ -68,4 +70,4 @@ def remove(name: Name, home: HomeFolder = None) -> None:
     from serving.middleware.api_keys import remove_key
 
     remove_key(home_from_environment(home), name)
-    say(f"The key {name!r} is removed.")
+    print_message(f"The key {name!r} is removed.")

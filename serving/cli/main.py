@@ -8,7 +8,7 @@ import typer
 import features.cli
 import serving.cli.score_and_serve
 import training.cli
-from features.console import say
+from features.console import print_message
 from features.errors import CloutError
 
 HELP = """Clout scores how much influence people have, 0 to 100, from what happens around them, and shows its working.
@@ -32,5 +32,5 @@ def main() -> None:
     try:
         app()
     except CloutError as error:
-        say(f"error: {error}")
+        print_message(f"error: {error}")
         sys.exit(2)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from features.cli import Identities
-from features.console import Json, as_json, say, step, table
+from features.console import Json, print_json, print_message, print_table, progress_bar
 from training.cli import HomeFolder
 from training.home import home_from_environment
 
@@ -29,7 +29,7 @@ def opt_out(
     Example: clout opt-out u0000042
     """
     from serving.cli.cases_and_audit import commanded, user_name
-    from training.records.opt_outs import opt_out, opted_out, take_back
+    from training.records.opt_outs import opt_in, opt_out, opted_out
 
     place = home_from_environment(home)
     if user is None:
@@ -37,17 +37,21 @@ def opt_out(
             raise typer.BadParameter("--undo takes back the opt-out of somebody: give the user.")
         found = opted_out(place)
         if json:
-            as_json([asdict(each) for each in found])
+            print_json([asdict(each) for each in found])
         else:
-            table(f"{len(found):,} opted out", ["user", "since"], [[each.user, each.since] for each in found], left=2)
+            print_table(
+                f"{len(found):,} opted out", ["user", "since"], [[each.user, each.since] for each in found], left=2
+            )
         return
     with commanded(place, "clout opt-out --undo" if undo else "clout opt-out", [user], user_name()):
-        back = take_back(place, user) if undo else None
+        back = opt_in(place, user) if undo else None
         since = None if undo else opt_out(place, user).since
     if undo:
-        say(f"{user} is shown again, and scored from the next run on." if back else f"{user} had not opted out.")
+        print_message(
+            f"{user} is shown again, and scored from the next run on." if back else f"{user} had not opted out."
+        )
     else:
-        say(f"{user} is hidden since {since}, and left out of every run from now on. --undo takes it back.")
+        print_message(f"{user} is hidden since {since}, and left out of every run from now on. --undo takes it back.")
 
 
 def forget(
@@ -70,7 +74,7 @@ def forget(
     """
     from features.events.identities import read_identities
     from serving.cli.cases_and_audit import commanded, user_name
-    from serving.privacy.deletion import ask, carry_out
+    from serving.privacy.deletion import delete_pending, request_deletion
     from training.records.deletion_receipts import read_receipt
 
     place = home_from_environment(home)
@@ -78,17 +82,17 @@ def forget(
         raise typer.BadParameter("--events and --identities go with a user.")
     accounts = read_identities(identities) if identities else None
     with commanded(place, "clout forget", [user], user_name()) if user else nullcontext():
-        asked = ask(place, user, events or [], accounts) if user else None
-    with step("forget"):
-        done = carry_out(place)
+        asked = request_deletion(place, user, events or [], accounts) if user else None
+    with progress_bar("forget"):
+        done = delete_pending(place)
     shown = done if asked is None else [read_receipt(place, asked.receipt)]
     if json:
-        as_json([asdict(each) for each in shown] if asked is None else asdict(shown[0]))
+        print_json([asdict(each) for each in shown] if asked is None else asdict(shown[0]))
         return
     for each in shown:
         _tell(each)
     if not shown:
-        say("No deletion is under way.")
+        print_message("No deletion is under way.")
 
 
 def receipt(
@@ -103,16 +107,16 @@ def receipt(
     from training.records.deletion_receipts import read_receipt
 
     found = read_receipt(home_from_environment(home), receipt)
-    as_json(asdict(found)) if json else _tell(found)
+    print_json(asdict(found)) if json else _tell(found)
 
 
 def _tell(receipt: "Receipt") -> None:
     state = f"finished {receipt.finished}" if receipt.finished else "under way: hidden, not removed everywhere yet"
-    say(f"Receipt {receipt.receipt}: asked {receipt.asked}, {state}.")
+    print_message(f"Receipt {receipt.receipt}: asked {receipt.asked}, {state}.")
     if receipt.removed:
-        table("Removed", ["where", "rows"], [[each.place, f"{each.rows:,}"] for each in receipt.removed])
+        print_table("Removed", ["where", "rows"], [[each.place, f"{each.rows:,}"] for each in receipt.removed])
     elif receipt.finished:
-        say("Nothing of the person was found.")
+        print_message("Nothing of the person was found.")
     for title, sentences in (("Not looked through", receipt.failed), ("Remains", receipt.remains)):
         for sentence in sentences:
-            say(f"{title}: {sentence}")
+            print_message(f"{title}: {sentence}")

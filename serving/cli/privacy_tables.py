@@ -3,10 +3,10 @@
 The audit log on the terminal: who read, and what its check found.
 """
 
-from features.console import say, table, warn
+from features.console import print_message, print_table, warn
 from serving.privacy.audit_queries import Read, Reads
 from serving.privacy.audit_verify import Checked
-from serving.privacy.case_comparison import Compared, Pair, Side
+from serving.privacy.case_comparison import CaseComparison, Pair, Side
 from serving.privacy.cases import DECISIONS, Case
 from training.explanation.reasons import LEAST_POINTS
 
@@ -16,35 +16,37 @@ SHOWN_TEXT = 60
 def cases_table(found: list[Case], state: str) -> None:
     """Print cases, one a row."""
     if not found:
-        say(f"There are no {'' if state == 'any' else f'{state} '}cases.")
+        print_message(f"There are no {'' if state == 'any' else f'{state} '}cases.")
         return
     rows = [
         [each.case, each.user, each.opened[:10], f"{each.as_of[:10]} ({each.scope})", _short(each.said), _state(each)]
         for each in found
     ]
-    table(f"Contested scores: {len(rows)}", ["case", "user", "opened", "score of", "said", "state"], rows, left=6)
+    print_table(f"Contested scores: {len(rows)}", ["case", "user", "opened", "score of", "said", "state"], rows, left=6)
 
 
-def case_table(case: Case, today: Compared) -> None:
+def case_table(case: Case, today: CaseComparison) -> None:
     """Print a case: what was said, the ledger as it was beside today's, and what became of it."""
     told = case.explanation
-    say(f"Case {case.case} of {case.user}, opened {case.opened} by {case.opened_by}.")
-    say(f"It contests {told['score']:.1f} points, scope {case.scope}, as of {case.as_of}, model {case.model_version}:")
-    say("\n".join(f"  {line}" for line in case.said.splitlines()))
+    print_message(f"Case {case.case} of {case.user}, opened {case.opened} by {case.opened_by}.")
+    print_message(
+        f"It contests {told['score']:.1f} points, scope {case.scope}, as of {case.as_of}, model {case.model_version}:"
+    )
+    print_message("\n".join(f"  {line}" for line in case.said.splitlines()))
     title = f"The ledger of then ({case.as_of[:10]}) and of today"
-    table(title, ["", "then", "now", "moved"], _rows(case, today))
+    print_table(title, ["", "then", "now", "moved"], _rows(case, today))
     for about, sentences in (("For it", told["reasons_for"]), ("Against it", told["reasons_against"])):
         if sentences:
-            say(f"{about}, then: {' '.join(sentences)}")
-    say(_today(today))
+            print_message(f"{about}, then: {' '.join(sentences)}")
+    print_message(_today(today))
     if case.decision is not None:
-        say(f"Resolved {case.resolved} by {case.resolved_by}, {case.decision} ({DECISIONS[case.decision]}):")
-        say("\n".join(f"  {line}" for line in str(case.reasons).splitlines()))
+        print_message(f"Resolved {case.resolved} by {case.resolved_by}, {case.decision} ({DECISIONS[case.decision]}):")
+        print_message("\n".join(f"  {line}" for line in str(case.reasons).splitlines()))
     else:
-        say(f"Resolve it: clout resolve {case.case} --decision {'|'.join(DECISIONS)} --reason REASON")
+        print_message(f"Resolve it: clout resolve {case.case} --decision {'|'.join(DECISIONS)} --reason REASON")
 
 
-def _rows(case: Case, today: Compared) -> list[list[str]]:
+def _rows(case: Case, today: CaseComparison) -> list[list[str]]:
     """Show the lines that are worth half a point, then or now; without today's ledger, that of then alone."""
     then, now = case.explanation, today.now
     start = ["Where everybody starts", f"{then['base']:+.2f}", f"{now.base:+.2f}" if now else "", ""]
@@ -74,7 +76,7 @@ def _moved(points: float | None) -> str:
     return "" if points is None or abs(points) < 0.005 else f"{points:+.2f}"
 
 
-def _today(today: Compared) -> str:
+def _today(today: CaseComparison) -> str:
     if today.now is None:
         return f"There is no ledger of today: {today.absent}"
     if today.same_snapshot:
@@ -101,29 +103,29 @@ def reads_table(told: Reads) -> None:
     """Print reads, newest first."""
     about = "anybody" if told.user is None else told.user
     if told.reads:
-        table(
+        print_table(
             f"Reads about {about}: {len(told.reads)}, newest first",
             COLUMNS,
             [_audit_row(read) for read in told.reads],
             5,
         )
     else:
-        say(f"The audit log holds no read about {about}.")
+        print_message(f"The audit log holds no read about {about}.")
     if told.earlier is not None:
-        say(f"There are earlier ones: clout audit --to {told.earlier}")
+        print_message(f"There are earlier ones: clout audit --to {told.earlier}")
     if told.illegible:
         warn(f"sealed with another secret, so that nobody is found in them: {', '.join(told.illegible)}.")
 
 
 def checked_table(checked: Checked) -> None:
     """Print what a check came to: how much there is, what may be, and what was tampered with."""
-    say(f"{checked.lines:,} lines in {len(checked.heads):,} files.")
+    print_message(f"{checked.lines:,} lines in {len(checked.heads):,} files.")
     for note in checked.notes:
-        say(f"{note.file}{_line(note.line)} {note.said}.")
+        print_message(f"{note.file}{_line(note.line)} {note.said}.")
     for finding in checked.tampered:
         warn(f"{finding.file}{_line(finding.line)} {finding.said}.")
     if not checked.tampered:
-        say(
+        print_message(
             "Every line is as it was written. --json tells how far each file goes: kept elsewhere, it shows later cuts."
         )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from features.cli import Identities
-from features.console import Json, as_json
+from features.console import Json, print_json
 from training.cli import HomeFolder
 from training.home import home_from_environment
 
@@ -34,24 +34,24 @@ def explain(
 
     Example: clout explain u0000042 --events community.parquet
     """
-    from features.engagement_report import earned
-    from features.events.event_table import instant
+    from features.engagement_report import engagement_report
+    from features.events.event_table import parse_utc
     from features.events.identities import read_identities
     from serving.cli.score_tables import earned_table, ledger_table
     from serving.snapshots.repository import open_snapshot
-    from training.records.opt_outs import left_out
+    from training.records.opt_outs import load_opted_out_users
 
     if identities is not None and events is None:
         raise typer.BadParameter("--identities says who is who in the events: it goes with --events.")
     place = home_from_environment(home)
-    snapshot = open_snapshot(place, instant(as_of) if as_of else None)
+    snapshot = open_snapshot(place, parse_utc(as_of) if as_of else None)
     told = snapshot.explain(user, scope)
     person = snapshot.person(user, scope)
     people = read_identities(identities) if identities else None
-    out = left_out(place)
-    made = earned(events, user, snapshot.as_of, scope, people, top, left_out=out) if events else None
+    out = load_opted_out_users(place)
+    made = engagement_report(events, user, snapshot.as_of, scope, people, top, left_out=out) if events else None
     if json:
-        as_json(asdict(told) | ({"earned": asdict(made) | {"differing": made.differing(person)}} if made else {}))
+        print_json(asdict(told) | ({"earned": asdict(made) | {"differing": made.differing(person)}} if made else {}))
         return
     ledger_table(told)
     if made:
@@ -70,13 +70,13 @@ def history(
 
     Example: clout history u0000042
     """
-    from features.events.event_table import instant
+    from features.events.event_table import parse_utc
     from serving.cli.score_tables import history_table
     from serving.review.history import history
 
-    bounds = [instant(text) if text else None for text in (start, end)]
+    bounds = [parse_utc(text) if text else None for text in (start, end)]
     told = history(home_from_environment(home), user, scope, *bounds)
-    as_json(asdict(told)) if json else history_table(told)
+    print_json(asdict(told)) if json else history_table(told)
 
 
 def change(
@@ -99,23 +99,23 @@ def change(
 
     Example: clout change u0000042 --from 2025-07-04 --to 2025-08-01
     """
-    from features.events.event_table import instant
+    from features.events.event_table import parse_utc
     from serving.cli.change_tables import change_table, movements_table
-    from serving.review.community_change import movements
+    from serving.review.community_change import community_change
     from serving.review.score_change import change
     from serving.snapshots.repository import open_earlier, open_snapshot
 
     if user is not None and out is not None:
         raise typer.BadParameter("--out is of a whole community: leave out the user.")
     place = home_from_environment(home)
-    after = open_snapshot(place, instant(end) if end else None)
-    before = open_earlier(place, after, instant(start) if start else None)
+    after = open_snapshot(place, parse_utc(end) if end else None)
+    before = open_earlier(place, after, parse_utc(start) if start else None)
     if user is not None:
         told = change(before, after, user, scope)
-        as_json(asdict(told)) if json else change_table(told)
+        print_json(asdict(told)) if json else change_table(told)
         return
-    moved = movements(before, after, scope, top, out)
-    as_json(asdict(moved)) if json else movements_table(moved)
+    moved = community_change(before, after, scope, top, out)
+    print_json(asdict(moved)) if json else movements_table(moved)
 
 
 def what_if(
@@ -142,13 +142,13 @@ def what_if(
 
     Example: clout what-if u0000042 --away-days 14
     """
-    from features.events.event_table import instant
+    from features.events.event_table import parse_utc
     from serving.cli.change_tables import what_if_table
     from serving.review.what_if import changed, proposed, settings
     from serving.snapshots.repository import open_snapshot
 
     place = home_from_environment(home)
-    snapshot = open_snapshot(place, instant(as_of) if as_of else None)
+    snapshot = open_snapshot(place, parse_utc(as_of) if as_of else None)
     if (events is not None and away_days is None) or (identities is not None and events is None):
         raise typer.BadParameter("--events goes with --away-days, and --identities with --events.")
     if not change and away_days is None:
@@ -157,7 +157,7 @@ def what_if(
         drawn = None if events is None else _drawn(place, snapshot, user, scope, away_days or 0, events, identities)
         told = changed(snapshot, user, scope, settings(change or []), away_days, drawn)
     if json:
-        as_json(asdict(told))
+        print_json(asdict(told))
     else:
         what_if_table(told)
 
@@ -166,10 +166,12 @@ def _drawn(
     home: "Home", snapshot: "Snapshot", user: str, scope: str, days: int, events: Path, identities: Path | None
 ) -> dict[str, float]:
     from features.events.identities import read_identities
-    from features.events.loading import open_people
+    from features.events.loading import load_events
     from training.explanation.inactivity import drawn_no_more
-    from training.records.opt_outs import left_out
+    from training.records.opt_outs import load_opted_out_users
 
-    people = open_people(events, read_identities(identities) if identities else None, left_out=left_out(home))
+    people = load_events(
+        events, read_identities(identities) if identities else None, left_out=load_opted_out_users(home)
+    )
     person, seeds = snapshot.person(user, scope), snapshot.bundle.seeds
     return drawn_no_more(people, user, scope, snapshot.as_of, days, person, seeds)

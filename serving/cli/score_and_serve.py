@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from features.cli import Events, Identities, Scopes, open_as_asked
-from features.console import Json, as_json, say, steps, warn
+from features.console import Json, print_json, print_message, progress_bars, warn
 from serving.cli.cases_and_audit import audit, case, cases, resolve
 from serving.cli.keys import keys
 from serving.cli.opt_out_and_deletion import forget, opt_out, receipt
@@ -39,31 +39,31 @@ def score(
 
     Example: clout score events --as-of 2017-07-30 --out scores.parquet
     """
-    from features.events.event_table import instant
-    from features.events.loading import check_scopes, checked_as_of
-    from serving.scoring import score_acts, write_points
+    from features.events.event_table import parse_utc
+    from features.events.loading import check_scopes, resolve_as_of
+    from serving.scoring import score_users, write_points
     from serving.snapshots.repository import write_scores, write_snapshot
-    from training.records.opt_outs import left_out
-    from training.registry.model_registry import required_champion
+    from training.records.opt_outs import load_opted_out_users
+    from training.registry.model_registry import load_champion
 
     place = home_from_environment(home, database)
-    bundle, version = required_champion(place)
+    bundle, version = load_champion(place)
     scopes = scope or bundle.scopes
-    acts = open_as_asked(events, scopes, identities, left_out=left_out(place))
+    acts = open_as_asked(events, scopes, identities, left_out=load_opted_out_users(place))
     check_scopes(acts, scopes)
-    at = checked_as_of(acts.rows, instant(as_of) if as_of else None)
-    seen = instant(bundle.facts["as_of"])
+    at = resolve_as_of(acts.rows, parse_utc(as_of) if as_of else None)
+    seen = parse_utc(bundle.facts["as_of"])
     if seen > at:
         warn(f"the champion has seen events up to {seen:%Y-%m-%d}, later than this as_of: its scores are no forecast.")
-    with steps() as progress:
-        scores, rows = score_acts(acts, at, bundle, version, progress)
+    with progress_bars() as progress:
+        scores, rows = score_users(acts, at, bundle, version, progress)
     write_scores(scores, out)
     if points is not None:
         write_points(bundle, rows, points)
     snapshot = write_snapshot(place, at, bundle, version, scores, rows)
-    say(f"{len(scores):,} scores as of {at:%Y-%m-%d %H:%M:%S} UTC by version {version} in {out}.")
+    print_message(f"{len(scores):,} scores as of {at:%Y-%m-%d %H:%M:%S} UTC by version {version} in {out}.")
     also = ", and in the database" if place.database else ""
-    say(f"Snapshot: {snapshot}{also}. Next: clout explain USER, or clout serve.")
+    print_message(f"Snapshot: {snapshot}{also}. Next: clout explain USER, or clout serve.")
 
 
 def serve(
@@ -101,7 +101,7 @@ def serve(
         from serving.app import serve
         from serving.middleware.request_limits import Limits
 
-        say(f"The API's documentation: http://{host}:{port}/docs (stop with Ctrl-C)")
+        print_message(f"The API's documentation: http://{host}:{port}/docs (stop with Ctrl-C)")
         serve(place, host, port, Limits(rate), refresh, demand_purpose, workers)
     finally:
         gc.enable()
@@ -113,7 +113,7 @@ def _tell_check(place: Home, host: str, port: int, json: bool) -> int:
 
     findings = check_start(place, host, port)
     if json:
-        as_json([finding.as_dict() for finding in findings])
+        print_json([finding.as_dict() for finding in findings])
     else:
         for finding in findings:
             typer.echo(f"{'ok     ' if finding.holds else 'MISSING'} {finding.told}")

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from features.catalogue import CATALOGUE
-from features.console import say, table, warn
-from features.engagement_report import Earned, Piece
+from features.console import print_message, print_table, warn
+from features.engagement_report import EngagementReport, Piece
 from serving.review.history import History, Point
 from serving.snapshots.explanation import SCORED, Explanation
 from training.explanation.reasons import LEAST_POINTS, Line
@@ -21,7 +21,7 @@ def ledger_table(told: Explanation) -> None:
     """Print an explanation: what is missing where too little is known, else the ledger and the reasons."""
     when = f"as of {told.as_of[:10]}"
     if told.missing is not None:
-        say(f"{told.user} has no score {when}. {told.missing} (--json gives the figures all the same.)")
+        print_message(f"{told.user} has no score {when}. {told.missing} (--json gives the figures all the same.)")
         return
     lines = [[f"Where everybody starts: {told.baseline}", "", "", f"{told.base:+.2f}"]]
     for family, points in told.families.items():
@@ -30,13 +30,15 @@ def ledger_table(told: Explanation) -> None:
     if told.clipping:
         lines.append(["Scores end at 0 and at 100", "", "", f"{told.clipping:+.2f}"])
     lines.append(["Score", "", "", f"{told.score:.2f}"])
-    table(f"Why {told.user} has {told.score:.1f} points, {when}", ["", "typical of peers", "of it", "points"], lines)
+    print_table(
+        f"Why {told.user} has {told.score:.1f} points, {when}", ["", "typical of peers", "of it", "points"], lines
+    )
     for title, sentences in (("For it", told.reasons_for), ("Against it", told.reasons_against)):
         if sentences:
-            say(f"{title}: {' '.join(sentences)}")
+            print_message(f"{title}: {' '.join(sentences)}")
     for held in told.held_back:
-        say(f"Held back: {held.sentence}")
-    say(
+        print_message(f"Held back: {held.sentence}")
+    print_message(
         f"Expected audience {told.expected_audience:.1f} people, {told.interval.level:.0%} interval "
         f"{told.interval.low} to {told.interval.high}; evidence: {told.evidence}; model version {told.model_version}."
     )
@@ -71,13 +73,13 @@ def history_table(told: History) -> None:
     before = [None, *told.points[:-1]]
     rows = [_history_row(point, earlier) for point, earlier in zip(told.points, before, strict=True)]
     of = "" if told.scope == "all" else f", scope {told.scope}"
-    table(f"The scores of {told.user}{of}: {len(rows)} of {_snapshots(told)}", COLUMNS, rows)
+    print_table(f"The scores of {told.user}{of}: {len(rows)} of {_snapshots(told)}", COLUMNS, rows)
     if len({point.model_version for point in told.points}) > 1:
-        say("Where the model is a new one, it moved the score as well: clout change tells how far.")
+        print_message("Where the model is a new one, it moved the score as well: clout change tells how far.")
     if told.absent:
-        say(f"No score as of {_named(told.absent)}.")
+        print_message(f"No score as of {_named(told.absent)}.")
     if told.earlier is not None:
-        say(f"There are earlier ones: clout history --to {told.earlier}")
+        print_message(f"There are earlier ones: clout history --to {told.earlier}")
     if told.damaged:
         warn(f"left out as damaged: {_named(told.damaged)}.")
 
@@ -111,7 +113,7 @@ BAR, ROOM = 8, 3
 LONGEST_NAME = 24
 
 
-def earned_table(made: Earned, row: Mapping[str, float]) -> None:
+def earned_table(made: EngagementReport, row: Mapping[str, float]) -> None:
     """Print the pieces that most people engaged with and the totals, held against the feature row of the score.
 
     People are different known ones; `unknown` are acts by unknown people.
@@ -125,11 +127,11 @@ def earned_table(made: Earned, row: Mapping[str, float]) -> None:
         part = f"{len(rows)} of {made.drawing:,} pieces" if made.drawing > len(rows) else _some(len(rows), "piece")
         title = f"What {made.user} earned {when}: {part}, in different people"
         columns = ["piece", "", "people", *verbs, "acts", "unknown", "made", "last"]
-        table(title, columns, rows, left=2)
+        print_table(title, columns, rows, left=2)
     if made.engagements:
-        say(_totals(made, when, row["credible_engagers_90d"]))
+        print_message(_totals(made, when, row["credible_engagers_90d"]))
     else:
-        say(f"Nobody engaged with {made.user} {when}.")
+        print_message(f"Nobody engaged with {made.user} {when}.")
     _tell_agreement(made, row)
 
 
@@ -151,7 +153,7 @@ def _shortened(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[: half - 1]}…{name[-half:]}"
 
 
-def _totals(made: Earned, when: str, credible: float) -> str:
+def _totals(made: EngagementReport, when: str, credible: float) -> str:
     verbs = ", ".join(f"{held.engagements:,} {verb}" for verb, held in made.verbs.items())
     unknown = f"; {_some(made.unknown, 'act')} by unknown people" if made.unknown else ""
     return (
@@ -168,10 +170,10 @@ def _some(count: int, what: str) -> str:
     return f"{count:,} {what if count == 1 else many}"
 
 
-def _tell_agreement(made: Earned, row: Mapping[str, float]) -> None:
+def _tell_agreement(made: EngagementReport, row: Mapping[str, float]) -> None:
     differing = made.differing(row)
     if not differing:
-        say("The score was made from the same totals.")
+        print_message("The score was made from the same totals.")
         return
     told = "; ".join(f"{name} {both['events']:,.0f}, not {both['scored']:,.0f}" for name, both in differing.items())
     warn(f"the score was made from other totals: {told}. Are the events or identities others, or did some come late?")

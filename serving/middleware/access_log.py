@@ -23,7 +23,7 @@ NO_ROUTE = "none"
 
 
 @dataclass(frozen=True)
-class Seen:
+class RequestRecord:
     """One request: nothing that a client chose freely is in it, but for a well-formed request id.
 
     Parameters
@@ -45,7 +45,7 @@ class Seen:
     error: Exception | None = None
 
 
-class RequestsSeen:
+class AccessLogMiddleware:
     """ASGI around a whole application, its handling of unforeseen errors included.
 
     Parameters
@@ -57,7 +57,12 @@ class RequestsSeen:
 
     """
 
-    def __init__(self, app: ASGIApp, count: Callable[[Seen], None], log: Callable[[Seen], None] = lambda _: None):
+    def __init__(
+        self,
+        app: ASGIApp,
+        count: Callable[[RequestRecord], None],
+        log: Callable[[RequestRecord], None] = lambda _: None,
+    ):
         self._app, self._count, self._log = app, count, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,9 +73,9 @@ class RequestsSeen:
         request_id = scope.setdefault("state", {})["request_id"] = _request_id(scope)
         status, error, counted, start = 0, None, None, time.perf_counter()
 
-        def count(error: Exception | None = None) -> Seen:
+        def count(error: Exception | None = None) -> RequestRecord:
             seconds = time.perf_counter() - start
-            seen = Seen(request_id, told_method(scope), told_route(scope), status or 500, seconds, error)
+            seen = RequestRecord(request_id, method_label(scope), route_label(scope), status or 500, seconds, error)
             self._count(seen)
             return seen
 
@@ -100,12 +105,12 @@ def _request_id(scope: Scope) -> str:
     return given if WELL_FORMED.fullmatch(given) else uuid4().hex
 
 
-def told_method(scope: Scope) -> str:
+def method_label(scope: Scope) -> str:
     """Return a request's method, `other` where HTTP has none of that name."""
     return scope["method"] if scope["method"] in METHODS else "other"
 
 
-def told_route(scope: Scope) -> str:
+def route_label(scope: Scope) -> str:
     """Return the template of the route that a request reached, `none` where it reached none."""
     return getattr(scope.get("route"), "path_format", None) or NO_ROUTE
 
@@ -114,7 +119,7 @@ log = logging.getLogger("clout.requests")
 FIELDS = "fields"
 
 
-class Lines(logging.Formatter):
+class JsonLineFormatter(logging.Formatter):
     """Formats each record as one JSON object on one line.
 
     Parameters
@@ -142,7 +147,7 @@ class Lines(logging.Formatter):
         return json.dumps(line)
 
 
-def log_request(seen: Seen) -> None:
+def log_request(seen: RequestRecord) -> None:
     """Log a request; an unforeseen error with its traceback."""
     level = logging.ERROR if seen.error else logging.INFO
     if not log.isEnabledFor(level):
@@ -157,7 +162,7 @@ def log_request(seen: Seen) -> None:
     log.log(level, "failed" if seen.error else "answered", extra={FIELDS: told}, exc_info=seen.error)
 
 
-def settings(worker: bool = False) -> dict[str, Any]:
+def log_settings(worker: bool = False) -> dict[str, Any]:
     """Return the configuration of `logging` for a process that serves: everything to standard error, as lines.
 
     Parameters
@@ -168,7 +173,7 @@ def settings(worker: bool = False) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"lines": {"()": Lines, "worker": worker}},
+        "formatters": {"lines": {"()": JsonLineFormatter, "worker": worker}},
         "handlers": {"lines": {"class": "logging.StreamHandler", "formatter": "lines"}},
         "loggers": {
             name: {"handlers": ["lines"], "level": "INFO", "propagate": False} for name in ("clout", "uvicorn")

@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from features.atomic_files import aside, replace
+from features.atomic_files import publish, scratch_dir
 from features.errors import CloutError
 from training.home import Home
 
@@ -160,11 +160,11 @@ def _write(home: Home, keys: dict[str, Key]) -> None:
     """Put the file in its place whole, to be read by its owner alone."""
     file = keys_file(home)
     text = json.dumps({"format": FORMAT, "keys": [asdict(key) for key in keys.values()]}, indent=1) + "\n"
-    with _refused(home), aside(file) as scratch:
+    with _refused(home), scratch_dir(file) as scratch:
         made = scratch / file.name
         with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
             out.write(text)
-        replace(made, file, scratch)
+        publish(made, file, scratch)
 
 
 @contextmanager
@@ -189,7 +189,7 @@ def _refused(home: Home) -> Iterator[None]:
 log = logging.getLogger("clout")
 
 
-class KeyRing:
+class KeyCache:
     """The keys of a home, as they are now.
 
     The file is looked at on every request, which costs two microseconds, and read when it was replaced. Where it is

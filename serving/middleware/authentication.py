@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Asked
 
 from features.errors import CloutError
-from serving.middleware.api_keys import Key, KeyRing, KeysError, Scope, read_keys
+from serving.middleware.api_keys import Key, KeyCache, KeysError, Scope, read_keys
 from serving.middleware.problem_details import refusal
 from serving.middleware.request_context import ANYBODY, CALLER
 from training.home import Home
@@ -21,13 +21,13 @@ ABOUT = "An API key, as `clout keys add` makes it. On a loopback address none is
 HINT = "Send 'Authorization: Bearer KEY'; 'clout keys add NAME --scope read' makes a key."
 
 
-class Guard:
+class ApiKeyMiddleware:
     """Let a request through that has a key or needs none, and note the caller in its ASGI scope under `CALLER`.
 
     It stands before routing, so that what is absent from the routes is as closed as what is there.
     """
 
-    def __init__(self, app: ASGIApp, ring: KeyRing):
+    def __init__(self, app: ASGIApp, ring: KeyCache):
         self.app = app
         self.ring = ring
 
@@ -50,7 +50,7 @@ class Guard:
         return None if given is None else self.ring.find(given)
 
 
-class NeedsKey(SecurityBase):
+class RequireScope(SecurityBase):
     """The dependency by which a route names the scope it needs, and the scheme that OpenAPI tells of."""
 
     scheme_name = "key"
@@ -71,7 +71,7 @@ class NeedsKey(SecurityBase):
             )
 
 
-def check_guarded(home: Home, host: str) -> bool:
+def require_keys_off_loopback(home: Home, host: str) -> bool:
     """Say whether keys are demanded on an address: on any but a loopback one, and there have to be some.
 
     Raises

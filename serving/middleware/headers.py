@@ -19,7 +19,7 @@ HEADERS = {
 }
 
 
-class SecurityHeaders:
+class SecurityHeadersMiddleware:
     """Give an answer the headers it does not have itself; nobody but the caller keeps it, and no browser runs it.
 
     Parameters

@@ -56,7 +56,7 @@ class Buckets:
         return (tokens - 1, 0.0) if tokens >= 1 else (tokens, (1 - tokens) / self.rate)
 
 
-class Rates:
+class RateLimitMiddleware:
     """Answer 429 to a caller that asks faster than the rate; it stands behind the guard, which says who asks.
 
     Paths that are open to all are not counted.

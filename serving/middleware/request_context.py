@@ -14,7 +14,7 @@ OF_NOBODY = frozenset({"/v1/model", "/v1/catalogue", "/v1/purposes"})
 
 
 @dataclass
-class Notes:
+class RequestNotes:
     """What the audit log is told of a request, filled in while it is answered.
 
     Parameters
@@ -44,14 +44,14 @@ def about_people(path: str) -> bool:
     return path.startswith("/v1/") and path not in OF_NOBODY
 
 
-def noted(scope: Scope) -> Notes | None:
+def request_notes(scope: Scope) -> RequestNotes | None:
     """Return the notes of a request; None where it is not about people."""
     return scope.get(NOTES)
 
 
-def note_about(scope: Scope, users: Iterable[str]) -> None:
+def record_users(scope: Scope, users: Iterable[str]) -> None:
     """Note whom an answer is about, where the path does not say it."""
-    notes = noted(scope)
+    notes = request_notes(scope)
     if notes is not None:
         notes.about = [*(notes.about or ()), *users]
 

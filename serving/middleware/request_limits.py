@@ -36,7 +36,7 @@ class Limits:
 USUAL = Limits()
 
 
-class Sizes:
+class RequestLimitMiddleware:
     """Refuse what is too long (414, 431), too large (413) or too slow (408).
 
     The body is counted as it comes, whatever its length is said to be.

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from serving.middleware.api_keys import KeyRing
-from serving.middleware.authentication import Guard
-from serving.middleware.rate_limit import Buckets, Rates, SharedBuckets
-from serving.middleware.request_limits import Limits, Sizes
+from serving.middleware.api_keys import KeyCache
+from serving.middleware.authentication import ApiKeyMiddleware
+from serving.middleware.rate_limit import Buckets, RateLimitMiddleware, SharedBuckets
+from serving.middleware.request_limits import Limits, RequestLimitMiddleware
 from training.home import Home
 
 
@@ -29,9 +29,9 @@ def install(app: FastAPI, home: Home, guarded: bool, limits: Limits, together: P
 
     """
     # The last one added is the first one passed.
-    app.add_middleware(Rates, rate=limits.rate, buckets=partial(_buckets, together))
-    app.add_middleware(Guard, ring=KeyRing(home, guarded))
-    app.add_middleware(Sizes, limits=limits)
+    app.add_middleware(RateLimitMiddleware, rate=limits.rate, buckets=partial(_buckets, together))
+    app.add_middleware(ApiKeyMiddleware, ring=KeyCache(home, guarded))
+    app.add_middleware(RequestLimitMiddleware, limits=limits)
 
 
 def _buckets(together: Path | None, rate: float, whose: str) -> Buckets:

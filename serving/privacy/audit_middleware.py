@@ -10,19 +10,19 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.middleware.access_log import NO_ROUTE, told_method, told_route
+from serving.middleware.access_log import NO_ROUTE, method_label, route_label
 from serving.middleware.problem_details import refusal
-from serving.middleware.request_context import ANYBODY, CALLER, NOTES, Notes, about_people
+from serving.middleware.request_context import ANYBODY, CALLER, NOTES, RequestNotes, about_people
 from serving.privacy.audit_log import AuditLog
 from serving.privacy.audit_segments import AuditError
-from serving.snapshots.layout import told
+from serving.snapshots.layout import to_iso_utc
 
 
 class UnnotedError(Exception):
     """A route answered about people, and neither its path nor its notes say about whom."""
 
 
-class Audited:
+class AuditMiddleware:
     """Write a line of the audit log for every request that a route about people answers, before the answer leaves.
 
     Parameters
@@ -45,7 +45,7 @@ class Audited:
         except AuditError as error:
             detail = f"what is not logged is not answered: {error}"
             return await refusal(scope, 503, detail, kind="no-audit-log")(scope, receive, send)
-        notes = scope[NOTES] = Notes(self._demanded)
+        notes = scope[NOTES] = RequestNotes(self._demanded)
         written = False
 
         async def sent(message: Message) -> None:
@@ -62,8 +62,8 @@ class Audited:
                 self._write(scope, notes, 500)
             raise
 
-    def _write(self, scope: Scope, notes: Notes, status: int) -> None:
-        route = told_route(scope)
+    def _write(self, scope: Scope, notes: RequestNotes, status: int) -> None:
+        route = route_label(scope)
         if route == NO_ROUTE:  # nothing is there, so that nobody was read about
             return
         user = scope["path_params"].get("user")
@@ -75,11 +75,11 @@ class Audited:
         self._log.write(_entry(scope, notes, route, status), [*named, *(notes.about or ())])
 
 
-def _entry(scope: Scope, notes: Notes, route: str, status: int) -> dict[str, Any]:
+def _entry(scope: Scope, notes: RequestNotes, route: str, status: int) -> dict[str, Any]:
     caller = scope.get(CALLER) or ANYBODY
     entry: dict[str, Any] = {
         "request_id": scope["state"].get("request_id"),
-        "method": told_method(scope),
+        "method": method_label(scope),
         "route": route,
         "status": status,
         "key": caller.id,
@@ -89,7 +89,7 @@ def _entry(scope: Scope, notes: Notes, route: str, status: int) -> dict[str, Any
         if getattr(notes, name) is not None:
             entry[name] = getattr(notes, name)
     if notes.instants:
-        entry["instants"] = {name: told(at) for name, at in notes.instants.items()}
+        entry["instants"] = {name: to_iso_utc(at) for name, at in notes.instants.items()}
     if notes.service is not None and status < 300:
         newest = notes.service.newest
         entry |= {"as_of": newest[0], "model_version": newest[1]} if newest else {}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import AsOfError
-from features.events.event_table import instant
+from features.events.event_table import parse_utc
 from serving.privacy.audit_segments import BEGINS, Line, Secret, audit_files, lines, read_secret, secret_file
 from training.home import Home
 
@@ -115,7 +115,7 @@ def _entry(line: Line) -> dict[str, Any] | None:
 def _within(entry: dict[str, Any], start: datetime | None, end: datetime | None) -> bool:
     if start is None and end is None:
         return True
-    at = instant(entry["time"])
+    at = parse_utc(entry["time"])
     return (start is None or at >= start) and (end is None or at <= end)
 
 

@@ -30,7 +30,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Compared:
+class CaseComparison:
     """A contested explanation beside that of the newest snapshot.
 
     `now` is the latter, None where there is none, and `absent` says why. `same_snapshot` and `same_model` say whether
@@ -46,14 +46,14 @@ class Compared:
     lines: tuple[Pair, ...]
 
 
-def compared(case: Case, newest: Callable[[], Snapshot]) -> Compared:
+def compare_case(case: Case, newest: Callable[[], Snapshot]) -> CaseComparison:
     """Put the explanation that is frozen in a case beside that of the newest snapshot; what is absent is said."""
     try:
         now = newest().explain(case.user, case.scope)
     except CloutError as error:
-        return Compared(None, str(error), False, False, None, ())
+        return CaseComparison(None, str(error), False, False, None, ())
     same_model = now.model_version == case.model_version
-    return Compared(
+    return CaseComparison(
         now=now,
         absent=None,
         same_snapshot=same_model and now.as_of == case.as_of,

@@ -15,10 +15,10 @@ from threading import Lock, Thread
 
 import pandas as pd
 
-from features.atomic_files import clear_left
+from features.atomic_files import remove_orphans
 from features.errors import CloutError, EventsError, OutputError, SnapshotError, StoreError
 from features.events import erasure
-from features.events.identities import checked
+from features.events.identities import validate_identities
 from features.events.store import is_store, read_store_identities
 from serving.privacy.cases import forget_cases
 from serving.privacy.residual_data import remains
@@ -26,15 +26,25 @@ from serving.runtime.champion_cache import discard
 from serving.snapshots import erasure as snapshot_erasure
 from serving.snapshots.repository import list_snapshots
 from training.home import Home
-from training.records.deletion_receipts import Asked, Receipt, Removed, begin, finish, note, under_way
-from training.records.opt_outs import left_out
+from training.records.deletion_receipts import (
+    DeletionRequest,
+    Receipt,
+    Removed,
+    begin,
+    finish,
+    pending_deletions,
+    record_removals,
+)
+from training.records.opt_outs import load_opted_out_users
 
 # What else holds something of a user, and what removes it and returns how many rows it was.
 FORGETS: dict[str, Callable[[Home, str], int]] = {"cases": forget_cases}
 LOCK = ".forgetting.lock"
 
 
-def ask(home: Home, user: str, events: Sequence[Path] = (), identities: pd.DataFrame | None = None) -> Receipt:
+def request_deletion(
+    home: Home, user: str, events: Sequence[Path] = (), identities: pd.DataFrame | None = None
+) -> Receipt:
     """Hide somebody from this moment on and write down that everything of theirs is to be deleted.
 
     Parameters
@@ -46,7 +56,7 @@ def ask(home: Home, user: str, events: Sequence[Path] = (), identities: pd.DataF
 
     Returns
     -------
-    the receipt as it begins; `carry_out` brings it to its end
+    the receipt as it begins; `delete_pending` brings it to its end
 
     Raises
     ------
@@ -62,7 +72,7 @@ def ask(home: Home, user: str, events: Sequence[Path] = (), identities: pd.DataF
     return begin(home, _accounts(user, [each for each in told if each is not None]), list(map(str, places))).receipt
 
 
-def carry_out(home: Home) -> list[Receipt]:
+def delete_pending(home: Home) -> list[Receipt]:
     """Bring every deletion of a home that is under way to its end; another process that does so is waited for.
 
     Raises
@@ -71,15 +81,15 @@ def carry_out(home: Home) -> list[Receipt]:
     RecordsError : the records cannot be written
 
     """
-    if not under_way(home):
+    if not pending_deletions(home):
         return []
     with _alone(home):
-        return [_carry_out(home, asked) for asked in under_way(home)]
+        return [_carry_out(home, asked) for asked in pending_deletions(home)]
 
 
-def _carry_out(home: Home, asked: Asked) -> Receipt:
+def _carry_out(home: Home, asked: DeletionRequest) -> Receipt:
     failed: dict[str, str] = {}
-    clear_left(home.snapshots)  # a writer that was killed may have left people there
+    remove_orphans(home.snapshots)  # a writer that was killed may have left people there
     for folder in list_snapshots(home):
         place = f"snapshot {folder.name}"
         with _failing(failed, place, SnapshotError):
@@ -94,22 +104,22 @@ def _carry_out(home: Home, asked: Asked) -> Receipt:
     return finish(home, asked, failed, remains(home, asked.ids, bool(asked.events)))
 
 
-def _clear_snapshot(home: Home, asked: Asked, folder: Path, place: str) -> Asked:
-    found = snapshot_erasure.held(folder, asked.ids)
+def _clear_snapshot(home: Home, asked: DeletionRequest, folder: Path, place: str) -> DeletionRequest:
+    found = snapshot_erasure.folder_holds_users(folder, asked.ids)
     if found:
         asked = _noted(home, asked, place, found)
-        snapshot_erasure.forget(home, folder, asked.ids, left_out(home).change)
+        snapshot_erasure.erase_users_from_snapshot(home, folder, asked.ids, load_opted_out_users(home).change)
     return asked
 
 
-def _clear_events(home: Home, asked: Asked, events: Path, place: str) -> Asked:
-    asked = _noted(home, asked, place, erasure.held(events, asked.ids))
-    erasure.forget(events, asked.ids)
+def _clear_events(home: Home, asked: DeletionRequest, events: Path, place: str) -> DeletionRequest:
+    asked = _noted(home, asked, place, erasure.count_rows_of_users(events, asked.ids))
+    erasure.erase_users(events, asked.ids)
     return asked
 
 
-def _noted(home: Home, asked: Asked, place: str, rows: int) -> Asked:
-    return note(home, asked, Removed(place, rows)) if rows else asked
+def _noted(home: Home, asked: DeletionRequest, place: str, rows: int) -> DeletionRequest:
+    return record_removals(home, asked, Removed(place, rows)) if rows else asked
 
 
 @contextmanager
@@ -124,7 +134,7 @@ def _failing(failed: dict[str, str], place: str, *errors: type[CloutError]) -> I
 def _accounts(user: str, told: list[pd.DataFrame]) -> list[str]:
     """Return the id asked for and every other by which its person goes."""
     found = {user: None}
-    for identities in map(checked, told):
+    for identities in map(validate_identities, told):
         own = identities.loc[identities["account"].isin(found), "person"].tolist()
         people = identities["person"].isin([user, *own])
         found |= dict.fromkeys([*own, *identities.loc[people, "account"]])
@@ -146,7 +156,7 @@ def _alone(home: Home) -> Iterator[None]:
 log = logging.getLogger("clout")
 
 
-class Clerk:
+class DeletionWorker:
     """Works off what is under way in a thread of its own, one at a time.
 
     Parameters
@@ -166,7 +176,7 @@ class Clerk:
         with self._alone:
             try:
                 busy = self._thread is not None and self._thread.is_alive()
-                if not busy and under_way(self._home):
+                if not busy and pending_deletions(self._home):
                     # A daemon: what a process leaves when it ends, the next look of another takes up.
                     self._thread = Thread(target=self._work, name="clerk", daemon=True)
                     self._thread.start()
@@ -183,7 +193,7 @@ class Clerk:
 
     def _work(self) -> None:
         try:
-            for receipt in carry_out(self._home):
+            for receipt in delete_pending(self._home):
                 log.info("The deletion of receipt %s is at its end", receipt.receipt)
         except CloutError as error:
             log.error("A deletion is not at its end yet and is tried again: %s", error)

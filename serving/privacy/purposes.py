@@ -12,7 +12,7 @@ from unicodedata import category, combining, normalize
 from starlette.types import Scope
 
 from features.errors import CloutError
-from serving.middleware.request_context import noted
+from serving.middleware.request_context import request_notes
 
 HEADER = "Clout-Purpose"
 LONGEST = 200
@@ -43,7 +43,7 @@ def check_purpose(scope: Scope) -> None:
     ProhibitedPurposeError : says as what it was understood, and why that is refused
 
     """
-    notes = noted(scope)
+    notes = request_notes(scope)
     if notes is None:
         return
     given = [value for name, value in scope["headers"] if name == b"clout-purpose"]

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 
 from serving.privacy.audit_log import AuditLog
-from serving.privacy.audit_middleware import Audited, AuditMetrics
+from serving.privacy.audit_middleware import AuditMetrics, AuditMiddleware
 from serving.privacy.audit_segments import AuditError
 from serving.privacy.cases import Cases
 from training.home import Home
@@ -33,7 +33,7 @@ def install(app: FastAPI, home: Home, demand_purpose: bool) -> None:
     with suppress(AuditError):  # then readiness says so, and no request about people is answered
         app.state.audit_log.check()
     app.state.metrics.registry.register(AuditMetrics(app.state.audit_log))
-    app.add_middleware(Audited, audit_log=app.state.audit_log, demanded=demand_purpose)
+    app.add_middleware(AuditMiddleware, audit_log=app.state.audit_log, demanded=demand_purpose)
 
 
 def closing(lifespan: Callable) -> Callable:

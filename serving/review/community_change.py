@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 
 from features.errors import OutputError, UnknownUserError
 from serving.review.score_change import change, remarks
-from serving.snapshots.layout import FEATURES_FILE, told, whole, written_aside
+from serving.snapshots.layout import FEATURES_FILE, atomic_file, read_errors_as_damage, to_iso_utc
 from serving.snapshots.snapshot import Snapshot
 from training.explanation.reasons import INSUFFICIENT
-from training.explanation.score_change import PARTS, changes, furthest
+from training.explanation.score_change import PARTS, changes, top_movers
 
 ROWS_AT_ONCE = 65_536
 MOVED_POINTS = 5.0
@@ -53,7 +53,7 @@ class Bin:
 
 
 @dataclass(frozen=True)
-class Movements:
+class CommunityChange:
     """How the scores of a scope changed from one snapshot to a later one.
 
     `users` have a score in both; `only_before` and `only_after` in one, and no change. Of the `users`, those with
@@ -80,9 +80,9 @@ class Movements:
     remarks: tuple[str, ...]
 
 
-def movements(
+def community_change(
     before: Snapshot, after: Snapshot, scope: str = "all", top: int = 10, out: Path | None = None
-) -> Movements:
+) -> CommunityChange:
     """Split everybody's change, tell who moved most, and write all of it where asked.
 
     Parameters
@@ -109,10 +109,10 @@ def movements(
     everybody = pd.concat(kept, ignore_index=True)
     judged = everybody[everybody["known"]].reset_index(drop=True)
     moves = (judged["score_to"] - judged["score_from"]).to_numpy()
-    return Movements(
+    return CommunityChange(
         scope=scope,
-        before=told(before.as_of),
-        after=told(after.as_of),
+        before=to_iso_utc(before.as_of),
+        after=to_iso_utc(after.as_of),
         model_versions=(before.model_version, after.model_version),
         users=len(everybody),
         only_before=only[0],
@@ -124,7 +124,7 @@ def movements(
         median=float(np.median(moves)) if len(moves) else 0.0,
         parts={part: _size(judged[part]) for part in PARTS},
         histogram=_histogram(moves),
-        largest=tuple(_mover(before, after, judged["user"].iloc[k], scope) for k in furthest(moves, top)),
+        largest=tuple(_mover(before, after, judged["user"].iloc[k], scope) for k in top_movers(moves, top)),
         remarks=remarks(before.bundle, after.bundle),
     )
 
@@ -135,8 +135,8 @@ def _pairs(before: Snapshot, after: Snapshot, scope: str) -> tuple[pd.DataFrame,
     pairs = places[0].merge(places[1], on="user", suffixes=("_from", "_to"))
     if pairs.empty:
         raise UnknownUserError(
-            f"nobody has a score of the scope {scope!r} both as of {told(before.as_of)} ({len(places[0]):,} users) and "
-            f"as of {told(after.as_of)} ({len(places[1]):,}); give a --scope that both snapshots hold."
+            f"nobody has a score of the scope {scope!r} both as of {to_iso_utc(before.as_of)} ({len(places[0]):,} users) "
+            f"and as of {to_iso_utc(after.as_of)} ({len(places[1]):,}); give a --scope that both snapshots hold."
         )
     return pairs, (len(places[0]) - len(pairs), len(places[1]) - len(pairs))
 
@@ -162,7 +162,7 @@ def _tables(before: Snapshot, after: Snapshot, scope: str, pairs: pd.DataFrame) 
 
 
 def _rows(snapshot: Snapshot, places: pd.Series) -> pd.DataFrame:
-    with whole(snapshot.folder / FEATURES_FILE):
+    with read_errors_as_damage(snapshot.folder / FEATURES_FILE):
         return snapshot.features.rows(places.to_numpy(), list(snapshot.features.features))
 
 
@@ -170,7 +170,7 @@ def _written(tables: Iterator[pd.DataFrame], out: Path) -> Iterator[pd.DataFrame
     """Write each table while it goes by."""
     first = next(tables)
     schema = _table(first).schema
-    with written_aside(out) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    with atomic_file(out) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for table in (first, *tables):
             writer.write_table(_table(table))
             yield table

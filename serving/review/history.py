@@ -128,7 +128,7 @@ def _rows(folder: Path, user: str) -> list[dict]:
     """Read a user's rows of all scopes; what cannot be written as UTF-8 is nobody's id."""
     sought = user.encode(errors="replace").decode()
     file = folder / layout.SCORES_FILE
-    with layout.whole(file), pq.ParquetFile(file) as opened:
+    with layout.read_errors_as_damage(file), pq.ParquetFile(file) as opened:
         table = opened.read_row_groups(_groups(opened, user), use_threads=False)
         found = table.filter(pc.equal(table.column("user"), sought))
         return [row for row in found.to_pylist() if row["user"] == user]
@@ -143,19 +143,19 @@ def _groups(opened: pq.ParquetFile, user: str) -> list[int]:
 
 def _point(folder: Path, row: dict) -> Point:
     facts = layout.read_facts(folder)
-    with layout.whole(folder / layout.FACTS_FILE):
+    with layout.read_errors_as_damage(folder / layout.FACTS_FILE):
         horizon_days = int(facts["horizon_days"])
-    with layout.whole(folder / layout.SCORES_FILE):
+    with layout.read_errors_as_damage(folder / layout.SCORES_FILE):
         kept = {name: row[name] for name in KEPT}
     return Point(as_of=_told(folder), horizon_days=horizon_days, status=status(kept["evidence"]), **kept)
 
 
 def _told(folder: Path) -> str:
-    return layout.told(layout.age_order(folder)[0])
+    return layout.to_iso_utc(layout.age_order(folder)[0])
 
 
 def _span(start: datetime | None, end: datetime | None) -> str:
-    ends = [f"{word} {layout.told(at)}" for word, at in (("from", start), ("to", end)) if at is not None]
+    ends = [f"{word} {layout.to_iso_utc(at)}" for word, at in (("from", start), ("to", end)) if at is not None]
     return " ".join(ends)
 
 

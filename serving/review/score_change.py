@@ -6,7 +6,7 @@ import pandas as pd
 
 from features.errors import UnknownUserError
 from serving.snapshots.explanation import SCORED
-from serving.snapshots.layout import told
+from serving.snapshots.layout import to_iso_utc
 from serving.snapshots.snapshot import Snapshot
 from training.explanation.reasons import INSUFFICIENT, Reason, lacking
 from training.explanation.score_change import PARTS, ChangeLine, change_lines, change_reasons, changes
@@ -130,6 +130,6 @@ def _check_in_both(before: Snapshot, after: Snapshot, user: str, scope: str) -> 
     (held,) = known
     other = before if held is after else after
     raise UnknownUserError(
-        f"{user!r} has a score of the scope {scope!r} as of {told(held.as_of)} and none as of {told(other.as_of)}: a "
-        "change takes one at both. A user has one who acted or was engaged with in the 365 days before."
+        f"{user!r} has a score of the scope {scope!r} as of {to_iso_utc(held.as_of)} and none as of {to_iso_utc(other.as_of)}: "
+        "a change takes one at both. A user has one who acted or was engaged with in the 365 days before."
     )

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from serving.snapshots.explanation import Interval
 from serving.snapshots.snapshot import Snapshot
-from training.explanation.counterfactuals import Outcome, What, what_if
+from training.explanation.counterfactuals import Scenario, ScenarioOutcome, what_if
 from training.explanation.feature_constraints import WhatIfError
-from training.explanation.inactivity import AS_BEFORE, AT_THE_SAME_RATE, stopped
+from training.explanation.inactivity import AS_BEFORE, AT_THE_SAME_RATE, inactivity_scenario
 from training.explanation.reasons import INSUFFICIENT, lacking
-from training.explanation.recourse import others_lever, own_levers
+from training.explanation.recourse import actionable_recourse, needed_engagers
 
 ASSOCIATION = (
     "This is an association found among people, no promise: people who differ so stand so, and whoever changes need "
@@ -55,9 +55,9 @@ class WhatIf:
     evidence: str
     peers: int
     away_days: int | None
-    asked: Outcome | None
-    in_own_hands: tuple[Outcome, ...]
-    in_others_hands: Outcome | None
+    asked: ScenarioOutcome | None
+    in_own_hands: tuple[ScenarioOutcome, ...]
+    in_others_hands: ScenarioOutcome | None
     notes: tuple[str, ...]
     association: str = ASSOCIATION
 
@@ -66,7 +66,7 @@ def proposed(snapshot: Snapshot, user: str, scope: str = "all") -> WhatIf:
     """Say what would raise a user's score, of what peers show; errors as in `changed`."""
     person, bundle = _person(snapshot, user, scope), snapshot.bundle
     peers = snapshot.shown.of(scope, person)
-    own, others = own_levers(bundle, person, peers), others_lever(bundle, person, peers)
+    own, others = actionable_recourse(bundle, person, peers), needed_engagers(bundle, person, peers)
     notes = (OWN,) if own else (NOTHING, OTHERS) if others else (NOTHING, NOBODY)
     return _told(snapshot, user, scope, peers.people, None, None, own, others, notes)
 
@@ -99,10 +99,10 @@ def changed(
     """
     person, bundle = _person(snapshot, user, scope), snapshot.bundle
     peers = snapshot.shown.of(scope, person)
-    question = What(dict(asked or {}), {})
+    question = Scenario(dict(asked or {}), {})
     if away_days is not None:
-        away = stopped(person, away_days, peers.allowance)
-        question = What({**away.asked, **question.asked}, {**(drawn or {}), **away.follows})
+        away = inactivity_scenario(person, away_days, peers.allowance)
+        question = Scenario({**away.asked, **question.asked}, {**(drawn or {}), **away.follows})
     (outcome,) = what_if(bundle, person, [question], peers)
     assumed = [] if away_days is None else [AT_THE_SAME_RATE if drawn is None else AS_BEFORE]
     notes = (*assumed, *_warnings(outcome))
@@ -146,7 +146,7 @@ def _person(snapshot: Snapshot, user: str, scope: str) -> dict[str, float]:
     return person
 
 
-def _warnings(outcome: Outcome) -> list[str]:
+def _warnings(outcome: ScenarioOutcome) -> list[str]:
     """Say what is outside, what is not in the person's hands, and that nothing else moves along."""
     asked = [change for change in outcome.changes if change.asked]
     outside = [f"{change.feature} {change.after:g}" for change in asked if change.outside]
@@ -167,9 +167,9 @@ def _told(
     scope: str,
     peers: int,
     away_days: int | None,
-    asked: Outcome | None,
-    own: tuple[Outcome, ...],
-    others: Outcome | None,
+    asked: ScenarioOutcome | None,
+    own: tuple[ScenarioOutcome, ...],
+    others: ScenarioOutcome | None,
     notes: tuple[str, ...],
 ) -> WhatIf:
     score = snapshot.score(user, scope)

@@ -5,7 +5,7 @@ import logging
 from hashlib import sha256
 from shutil import rmtree
 
-from features.atomic_files import aside, replace
+from features.atomic_files import publish, scratch_dir
 from features.errors import CloutError
 from serving.runtime.state import Champion
 from training.home import Home
@@ -15,22 +15,22 @@ TOLD = "champion.json"
 log = logging.getLogger("clout")
 
 
-def keep(home: Home, champion: Champion) -> None:
+def cache_champion(home: Home, champion: Champion) -> None:
     """Put a champion in the place of the one before; where the home is not there or refuses, the log says so."""
     out = home.champion
     told = {"registry": _registry(home), "version": champion.version, "figures": champion.figures}
     try:
         home.folder.stat()
-        with aside(out) as scratch:
+        with scratch_dir(out) as scratch:
             made = scratch / out.name
             champion.bundle.save(made)
             (made / TOLD).write_text(json.dumps(told) + "\n")
-            replace(made, out, scratch)
+            publish(made, out, scratch)
     except (OSError, CloutError) as error:
         log.warning("The champion is not kept for the next start, which has to wait for the registry: %s", error)
 
 
-def kept(home: Home) -> Champion | None:
+def read_cached_champion(home: Home) -> Champion | None:
     """Return the champion that was kept, ready to answer; None where it is of another registry or cannot be used."""
     try:
         told = json.loads((home.champion / TOLD).read_text())

@@ -9,10 +9,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from serving.middleware.access_log import Seen
-from serving.runtime.state import Service
+from serving.middleware.access_log import RequestRecord
+from serving.runtime.state import ServiceState
 from serving.runtime.watcher import Watcher
-from serving.runtime.worker_metrics import Together
+from serving.runtime.worker_metrics import WorkerMetrics
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.1, 0.25, 1.0, 5.0, 20.0)
 
@@ -33,7 +33,7 @@ class Metrics:
 
     """
 
-    def __init__(self, service: Callable[[], Service], watcher: Watcher, together: Path | None = None):
+    def __init__(self, service: Callable[[], ServiceState], watcher: Watcher, together: Path | None = None):
         self.registry = self.told = CollectorRegistry()
         counted = self.registry if together is None else None  # several workers count in files that they share
         self._requests = Counter(
@@ -45,14 +45,14 @@ class Metrics:
         self.registry.register(_State(service, watcher))
         ProcessCollector(registry=self.registry)
         if together is not None:
-            states = Together(self.registry, together)
+            states = WorkerMetrics(self.registry, together)
             self.told = CollectorRegistry()
             self.told.register(states)
             MultiProcessCollector(self.told, str(together))
             states.tell()
             watcher.looked = states.tell
 
-    def count(self, seen: Seen) -> None:
+    def count(self, seen: RequestRecord) -> None:
         """Count a request; the labels are of the route's template, so that there are few."""
         self._requests.labels(seen.route, seen.method, str(seen.status)).inc()
         self._seconds.labels(seen.route).observe(seen.seconds)
@@ -61,7 +61,7 @@ class Metrics:
 class _State(Collector):
     """Reads the state when it is asked for, so that it is never out of date."""
 
-    def __init__(self, service: Callable[[], Service], watcher: Watcher):
+    def __init__(self, service: Callable[[], ServiceState], watcher: Watcher):
         self._service, self._watcher = service, watcher
 
     def describe(self) -> list[Metric]:
@@ -75,7 +75,7 @@ class _State(Collector):
         yield from _of_parts(service, self._watcher)
 
 
-def _of_service(service: Service) -> Iterator[Metric]:
+def _of_service(service: ServiceState) -> Iterator[Metric]:
     missing = service.missing
     yield _gauge("clout_ready", "1 where there is both a champion and a snapshot.", float(not missing))
     if "snapshot" not in missing:
@@ -89,7 +89,7 @@ def _of_service(service: Service) -> Iterator[Metric]:
         yield InfoMetricFamily("clout_champion", "The champion.", {"model_version": service.champion.version})
 
 
-def _of_parts(service: Service, watcher: Watcher) -> Iterator[Metric]:
+def _of_parts(service: ServiceState, watcher: Watcher) -> Iterator[Metric]:
     stale = GaugeMetricFamily("clout_stale", "1 where a part could not be renewed.", labels=["part"])
     loads = CounterMetricFamily("clout_loads", "Loads of a champion or snapshot.", labels=["part", "result"])
     for part in watcher.parts:

@@ -27,7 +27,7 @@ class Failure:
     again: float
 
 
-class Watched(Generic[T]):
+class Refreshable(Generic[T]):
     """One part and the newest good state of it.
 
     Parameters

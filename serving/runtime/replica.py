@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from features.atomic_files import replace
+from features.atomic_files import publish
 from features.errors import OutputError, SnapshotError
-from serving.snapshots.publishing import Digest, Listed, Shared, digest, mark, marked
+from serving.snapshots.publishing import Digest, PublishedFile, SnapshotDatabase, digest, mark, marked
 from serving.snapshots.repository import list_snapshots
 from training.home import Home
 
@@ -16,7 +16,7 @@ LOCK = ".mirror.lock"
 SCRATCH = ".fetching"
 
 
-class Mirror:
+class Replica:
     """Fetches what the database lists and the home lacks, and drops what it fetched and is no longer listed.
 
     Snapshots that were never published stay where they are. Several processes of one home wait for each other.
@@ -30,9 +30,9 @@ class Mirror:
 
     def __init__(self, home: Home, fetched: Callable[[], None]):
         self._home, self._fetched = home, fetched
-        self._shared: Shared | None = None
+        self._shared: SnapshotDatabase | None = None
 
-    def listed(self) -> tuple[Listed, ...]:
+    def listed(self) -> tuple[PublishedFile, ...]:
         """Tell, cheaply, what the database holds.
 
         Raises
@@ -42,7 +42,7 @@ class Mirror:
         """
         return self._database().listed()
 
-    def follow(self) -> tuple[Listed, ...]:
+    def follow(self) -> tuple[PublishedFile, ...]:
         """Bring the home to what the database holds, the newest first; return what that is.
 
         Raises
@@ -61,7 +61,7 @@ class Mirror:
             raise failed[0]
         return listed
 
-    def _take(self, listed: Listed, scratch: Path) -> SnapshotError | None:
+    def _take(self, listed: PublishedFile, scratch: Path) -> SnapshotError | None:
         """Fetch a snapshot that is not held; return the error where it is damaged."""
         try:
             if self._holds(listed):
@@ -72,7 +72,7 @@ class Mirror:
         self._fetched()
         return None
 
-    def _holds(self, listed: Listed) -> bool:
+    def _holds(self, listed: PublishedFile) -> bool:
         folder = self._home.snapshots / listed.name
         if marked(folder) == listed.sha256:
             return True
@@ -81,7 +81,7 @@ class Mirror:
         mark(folder, listed.sha256)
         return True
 
-    def _fetch(self, listed: Listed, scratch: Path) -> None:
+    def _fetch(self, listed: PublishedFile, scratch: Path) -> None:
         made, came = scratch / listed.name, Digest()
         with self._database().parts(listed) as found:
             for path, held in found:
@@ -91,9 +91,9 @@ class Mirror:
             wanted = f"expected {listed.bytes:,} of SHA-256 {listed.sha256[:12]}"
             raise self._damaged(listed, f"{came.bytes:,} bytes of SHA-256 {came.sha256[:12]}, {wanted}")
         mark(made, listed.sha256)
-        replace(made, self._home.snapshots / listed.name, scratch)
+        publish(made, self._home.snapshots / listed.name, scratch)
 
-    def _within(self, made: Path, path: str, listed: Listed) -> Path:
+    def _within(self, made: Path, path: str, listed: PublishedFile) -> Path:
         """Return where a part belongs, which is nowhere but in the snapshot's folder."""
         file = made / path
         if not file.resolve().is_relative_to(made.resolve()):
@@ -113,7 +113,7 @@ class Mirror:
             if folder.name not in names and marked(folder) is not None:
                 folder.rename(scratch / f"dropped-{folder.name}")
 
-    def _check_not_emptied(self, listed: tuple[Listed, ...]) -> None:
+    def _check_not_emptied(self, listed: tuple[PublishedFile, ...]) -> None:
         held = [folder for folder in list_snapshots(self._home) if marked(folder) is not None]
         if held and not listed:
             raise SnapshotError(
@@ -121,13 +121,13 @@ class Mirror:
                 "which stay: put its backup back, or publish with 'clout score'."
             )
 
-    def _damaged(self, listed: Listed, found: str) -> SnapshotError:
+    def _damaged(self, listed: PublishedFile, found: str) -> SnapshotError:
         place = f"{listed.name} in {self._database().place}"
         return SnapshotError(f"the snapshot {place} is damaged: {found}. Make it anew with 'clout score'.")
 
-    def _database(self) -> Shared:
+    def _database(self) -> SnapshotDatabase:
         if self._shared is None:
-            self._shared = Shared(self._home)
+            self._shared = SnapshotDatabase(self._home)
         return self._shared
 
     @contextmanager

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 from features.errors import CloutError
 from serving.middleware.api_keys import read_keys
-from serving.middleware.authentication import check_guarded
-from serving.runtime.champion_cache import kept
-from serving.runtime.state import Service
+from serving.middleware.authentication import require_keys_off_loopback
+from serving.runtime.champion_cache import read_cached_champion
+from serving.runtime.state import ServiceState
 from serving.runtime.watcher import Watcher
 from serving.runtime.workers import listening
-from serving.snapshots.layout import told
-from serving.snapshots.publishing import Shared
+from serving.snapshots.layout import to_iso_utc
+from serving.snapshots.publishing import SnapshotDatabase
 from training.home import Home
 from training.registry.model_registry import champion_version
 
@@ -57,7 +57,7 @@ class Finding:
 
 def check_start(home: Home, host: str, port: int) -> list[Finding]:
     """Look for everything that a service of a home on an address needs; nothing is changed, but a file is tried."""
-    held: list[Service] = []
+    held: list[ServiceState] = []
     watcher = Watcher(home, held.append)
     watcher.look_here()
     service = watcher.service()
@@ -119,12 +119,12 @@ def _sizes(folder: Path) -> Iterator[int]:
     return (file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def _champion(home: Home, service: Service) -> Finding:
+def _champion(home: Home, service: ServiceState) -> Finding:
     expected, run = "a champion that loads against this catalogue", "run: clout train EVENTS"
     try:
         champion = service.champion
     except CloutError as error:
-        last = kept(home)
+        last = read_cached_champion(home)
         meanwhile = f" A start would answer by version {last.version}, which was loaded last." if last else ""
         return Finding("champion", False, f"{error}{meanwhile}", expected, run)
     of = str(champion.bundle.facts["as_of"])[:10]
@@ -132,14 +132,14 @@ def _champion(home: Home, service: Service) -> Finding:
     return Finding("champion", True, found, expected, run)
 
 
-def _snapshot(service: Service) -> Finding:
+def _snapshot(service: ServiceState) -> Finding:
     expected = "a snapshot whose files are there and agree"
     run = "run: clout score EVENTS --as-of T --out scores.parquet"
     try:
         snapshot = service.snapshot()
     except CloutError as error:
         return Finding("snapshot", False, str(error), expected, run)
-    found = f"{told(snapshot.as_of)} by version {snapshot.model_version}, {snapshot.users:,} users, whole"
+    found = f"{to_iso_utc(snapshot.as_of)} by version {snapshot.model_version}, {snapshot.users:,} users, whole"
     return Finding("snapshot", True, found, expected, run)
 
 
@@ -160,7 +160,7 @@ def _database(home: Home) -> Finding:
     if not home.database:
         return Finding("database", True, "none is asked for: snapshots are those of the home", expected, run)
     try:
-        shared = Shared(home)
+        shared = SnapshotDatabase(home)
         listed = shared.listed()
     except CloutError as error:
         return Finding("database", False, str(error), expected, run)
@@ -171,7 +171,7 @@ def _database(home: Home) -> Finding:
 def _keys(home: Home, host: str) -> Finding:
     expected, run = "API keys wherever others can reach the service", "run: clout keys add NAME --scope read"
     try:
-        guarded, keys = check_guarded(home, host), read_keys(home)
+        guarded, keys = require_keys_off_loopback(home, host), read_keys(home)
     except CloutError as error:
         return Finding("keys", False, str(error), expected, run)
     where = host if guarded else f"{host}, which this machine alone can reach"

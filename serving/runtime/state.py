@@ -8,13 +8,13 @@ from functools import cached_property, lru_cache, partial
 from typing import TypeVar
 
 from features.errors import CatalogueError, CloutError
-from serving.snapshots.layout import told
+from serving.snapshots.layout import to_iso_utc
 from serving.snapshots.repository import open_earlier, open_snapshot
 from serving.snapshots.snapshot import Snapshot
 from training.home import Home
 from training.model.bundle import Bundle
 from training.records.database import RecordsError
-from training.registry.model_registry import required_champion
+from training.registry.model_registry import load_champion
 from training.registry.run_documents import report
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class Stale:
     since: datetime
 
 
-class Service:
+class ServiceState:
     """What the routes answer from. It never changes: a newer champion or snapshot makes another one (`Watcher`).
 
     Parameters
@@ -86,7 +86,7 @@ class Service:
     def newest(self) -> tuple[str, str] | None:
         """The instant and the model version of the newest snapshot, as the audit log tells them; None without one."""
         found = self._newest
-        return (told(found.as_of), found.model_version) if isinstance(found, Snapshot) else None
+        return (to_iso_utc(found.as_of), found.model_version) if isinstance(found, Snapshot) else None
 
     def snapshot(self, as_of: datetime | None = None) -> Snapshot:
         """Return the newest snapshot, or the one of exactly that instant.
@@ -122,7 +122,7 @@ class Service:
         return self._earlier(end, start), after
 
 
-def load_champion(home: Home) -> Champion:
+def read_champion(home: Home) -> Champion:
     """Load the champion with all that its answers need.
 
     Raises
@@ -130,7 +130,7 @@ def load_champion(home: Home) -> Champion:
     RegistryError, CatalogueError : there is none, or none that can be loaded
 
     """
-    bundle, version = required_champion(home)
+    bundle, version = load_champion(home)
     bundle.warm()
     return Champion(bundle, version, report(home, version))
 

@@ -8,13 +8,13 @@ from threading import Event, Thread
 from fastapi import FastAPI
 
 from features.errors import CloutError, RegistryError, SnapshotError
-from serving.runtime.champion_cache import keep
-from serving.runtime.refreshable import Watched
-from serving.runtime.replica import Mirror
-from serving.runtime.state import Champion, Service, load_champion, load_newest
-from serving.runtime.workers import settle
+from serving.runtime.champion_cache import cache_champion
+from serving.runtime.refreshable import Refreshable
+from serving.runtime.replica import Replica
+from serving.runtime.state import Champion, ServiceState, load_newest, read_champion
+from serving.runtime.workers import freeze_gc
 from serving.snapshots import layout
-from serving.snapshots.publishing import Listed
+from serving.snapshots.publishing import PublishedFile
 from serving.snapshots.repository import list_snapshots
 from serving.snapshots.snapshot import Snapshot
 from training.home import Home
@@ -47,26 +47,26 @@ class Watcher:
     def __init__(
         self,
         home: Home,
-        take: Callable[[Service], None],
+        take: Callable[[ServiceState], None],
         also: Callable[[], None] = lambda: None,
         kept: Champion | None = None,
     ):
         self._home, self._take, self._also, self._kept = home, take, also, kept
         self.database = _database(home, self._look_at_snapshots) if home.database else None
-        self.snapshot: Watched[Snapshot] = Watched(
+        self.snapshot: Refreshable[Snapshot] = Refreshable(
             "snapshot", lambda: _folders(home), lambda: load_newest(home), SnapshotError
         )
-        self.champion: Watched[Champion] = Watched(
+        self.champion: Refreshable[Champion] = Refreshable(
             "champion",
             lambda: champion_version(home),
-            lambda: load_champion(home),
+            lambda: read_champion(home),
             RegistryError,
             kept,
             _doubt(kept) if kept else None,
         )
 
     @property
-    def parts(self) -> tuple[Watched, ...]:
+    def parts(self) -> tuple[Refreshable, ...]:
         """What is watched: the database from which snapshots come, if there is one, the snapshot, the champion."""
         return (*([self.database] if self.database else []), self.snapshot, self.champion)
 
@@ -82,7 +82,7 @@ class Watcher:
         The registry is asked while the snapshot is read, so that a server's answer is not waited for in vain; not at
         all where there is a champion to begin with.
         """
-        # A daemon, as in `watched`: a registry that hangs does not keep the process from ending.
+        # A daemon, as in `watch_lifespan`: a registry that hangs does not keep the process from ending.
         asking = Thread(target=self.champion.look, name="first look", daemon=True)
         if self._kept is None:
             asking.start()
@@ -92,17 +92,17 @@ class Watcher:
         self._take(self.service())
         self._also()
 
-    def _look_at(self, part: Watched) -> None:
+    def _look_at(self, part: Refreshable) -> None:
         if part.look():
             self._take(self.service())
 
     def _look_at_snapshots(self) -> None:
         self._look_at(self.snapshot)
 
-    def service(self) -> Service:
+    def service(self) -> ServiceState:
         """Return a service of what is held now."""
         stale = {part.name: part.stale for part in self.parts if part.stale}
-        return Service(self._home, self.champion.part, self.snapshot.part, stale)
+        return ServiceState(self._home, self.champion.part, self.snapshot.part, stale)
 
     def watch(self, every: float, stop: Event) -> None:
         """Look every so many seconds, by a clock that does not step, until told to stop.
@@ -121,18 +121,18 @@ class Watcher:
             except Exception:
                 log.exception("A look for a newer champion and snapshot failed")
             if unasked:
-                settle()  # the registry's client came with the look, which is slow to go through
+                freeze_gc()  # the registry's client came with the look, which is slow to go through
                 unasked = False
 
     def _keep(self) -> None:
         """Keep another champion for the next start."""
         found = self.champion.part
         if isinstance(found, Champion) and found != self._kept:
-            keep(self._home, found)
+            cache_champion(self._home, found)
             self._kept = found
 
 
-def watched(every: float) -> Callable:
+def watch_lifespan(every: float) -> Callable:
     """Return a lifespan that lets `app.state.watcher` watch as long as the application runs, in a thread."""
     if not 0 < every <= LONGEST_SECONDS:
         raise CloutError(
@@ -154,10 +154,10 @@ def watched(every: float) -> Callable:
     return lifespan
 
 
-def _database(home: Home, fetched: Callable[[], None]) -> Watched[tuple[Listed, ...]]:
+def _database(home: Home, fetched: Callable[[], None]) -> Refreshable[tuple[PublishedFile, ...]]:
     """Watch the snapshots of a database; those of the home answer before it is first reached."""
-    mirror = Mirror(home, fetched)
-    return Watched("database", mirror.listed, mirror.follow, SnapshotError, found=())
+    mirror = Replica(home, fetched)
+    return Refreshable("database", mirror.listed, mirror.follow, SnapshotError, found=())
 
 
 def _doubt(kept: Champion) -> str:
@@ -167,6 +167,6 @@ def _doubt(kept: Champion) -> str:
 def _folders(home: Home) -> tuple:
     """Tell which snapshots there are; one that was replaced under its name is another folder."""
     try:
-        return tuple((folder.name, layout.identity(folder)) for folder in list_snapshots(home))
+        return tuple((folder.name, layout.folder_identity(folder)) for folder in list_snapshots(home))
     except OSError as error:
         raise SnapshotError(f"the snapshots in {home.snapshots} cannot be listed: {error}.") from error

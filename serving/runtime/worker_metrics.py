@@ -22,7 +22,7 @@ SUM = {
 SUFFIX = ".state"
 
 
-class Together(Collector):
+class WorkerMetrics(Collector):
     """The states of all workers.
 
     Each writes its own to the folder at every look for what is newer; who is asked does so at once, and reads the

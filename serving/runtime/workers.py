@@ -34,7 +34,7 @@ log = logging.getLogger("clout")
 COUNTS = "PROMETHEUS_MULTIPROC_DIR"
 
 
-class Workers(Multiprocess):
+class WorkerSupervisor(Multiprocess):
     """uvicorn's supervisor, with patience for workers that start slowly, which it would kill and start for ever.
 
     It asks each worker whether it lives without waiting for the answer, so that it can be stopped at any time, and
@@ -152,7 +152,7 @@ def url(host: str, listening: socket.socket) -> str:
     return f"http://{named}:{listening.getsockname()[1]}"
 
 
-def settle() -> None:
+def freeze_gc() -> None:
     """Leave out of garbage collection everything there is now."""
     gc.collect()
     gc.freeze()

@@ -21,7 +21,7 @@ BATCHES_AT_ONCE = 16
 FORGOTTEN = "(forgotten)"
 
 
-def held(folder: Path, users: Collection[str]) -> int:
+def folder_holds_users(folder: Path, users: Collection[str]) -> int:
     """Count what a snapshot holds of people: their scores, and the model's seeds that are theirs.
 
     Raises
@@ -29,13 +29,16 @@ def held(folder: Path, users: Collection[str]) -> int:
     SnapshotError : a file is damaged
 
     """
-    with layout.whole(folder / layout.SCORES_FILE), pq.ParquetFile(folder / layout.SCORES_FILE) as opened:
+    with (
+        layout.read_errors_as_damage(folder / layout.SCORES_FILE),
+        pq.ParquetFile(folder / layout.SCORES_FILE) as opened,
+    ):
         batches = opened.iter_batches(columns=["user"], use_threads=False)
         scores = sum(rows_of(batch, users) for batch in batches)
     return scores + len(set(_seeds(_told(folder))) & set(users))
 
 
-def forget(home: Home, folder: Path, users: Collection[str], cleared: int) -> None:
+def erase_users_from_snapshot(home: Home, folder: Path, users: Collection[str], cleared: int) -> None:
     """Take people out of a snapshot, which is put in its place whole; memory holds some ten thousand rows at a time.
 
     What is typical among peers, and everybody else's percentiles, stay as they were published.
@@ -53,16 +56,16 @@ def forget(home: Home, folder: Path, users: Collection[str], cleared: int) -> No
     OutputError, RecordsError : the disk or the database refuses
 
     """
-    with layout.written_aside(folder) as made:
+    with layout.atomic_file(folder) as made:
         made.mkdir()
         _write(folder, made, users, cleared)
-        layout.seal(made)
+        layout.write_checksums(made)
         publish_anew(home, folder, made)
 
 
 def _write(folder: Path, made: Path, users: Collection[str], cleared: int) -> None:
     _scores(folder, made, users)
-    with layout.whole(folder / layout.FEATURES_FILE):
+    with layout.read_errors_as_damage(folder / layout.FEATURES_FILE):
         _features(folder / layout.FEATURES_FILE, made / layout.FEATURES_FILE, users)
     copy(folder / layout.TYPICAL_FILE, made / layout.TYPICAL_FILE)
     copytree(folder / layout.BUNDLE_FOLDER, made / layout.BUNDLE_FOLDER)
@@ -72,7 +75,7 @@ def _write(folder: Path, made: Path, users: Collection[str], cleared: int) -> No
 
 def _scores(folder: Path, made: Path, users: Collection[str]) -> None:
     file = folder / layout.SCORES_FILE
-    with layout.whole(file), pq.ParquetFile(file) as opened:
+    with layout.read_errors_as_damage(file), pq.ParquetFile(file) as opened:
         schema = opened.schema_arrow
         with pq.ParquetWriter(made / layout.SCORES_FILE, schema, compression="zstd") as writer:
             batches = (_kept(batch, users) for batch in opened.iter_batches(layout.ROWS_PER_GROUP, use_threads=False))
@@ -124,7 +127,7 @@ def _forget_seeds(made: Path, users: Collection[str]) -> None:
 
 def _told(folder: Path) -> dict:
     file = folder / layout.BUNDLE_FOLDER / BUNDLE_FACTS
-    with layout.whole(file):
+    with layout.read_errors_as_damage(file):
         return json.loads(file.read_text())
 
 

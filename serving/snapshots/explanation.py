@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from training.explanation.ledger import HeldBack, ledger
+from training.explanation.ledger import Discount, ledger
 from training.explanation.reasons import INSUFFICIENT, Line, Reason, lacking
 from training.model.bundle import Bundle
-from training.model.feature_row import Person
+from training.model.feature_row import FeatureRow
 
 SCORED = "scored"
 
@@ -45,7 +45,7 @@ class Explanation:
     reasons_for: tuple[str, ...]
     reasons_against: tuple[str, ...]
     reasons: tuple[Reason, ...]
-    held_back: tuple[HeldBack, ...]
+    held_back: tuple[Discount, ...]
     interval: Interval
     evidence: str
     expected_audience: float
@@ -58,7 +58,7 @@ def status(evidence: str) -> str:
     return INSUFFICIENT if evidence == INSUFFICIENT else SCORED
 
 
-def explanation(bundle: Bundle, person: Person, score: dict, typical: Mapping[str, float | None]) -> Explanation:
+def explanation(bundle: Bundle, person: FeatureRow, score: dict, typical: Mapping[str, float | None]) -> Explanation:
     """Explain a score.
 
     Parameters

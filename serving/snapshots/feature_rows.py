@@ -18,7 +18,7 @@ WRITING = ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
 
 @dataclass(frozen=True)
-class KeptRows:
+class FeatureRowFile:
     """An Arrow file that is mapped into memory without being read; the map outlives a replaced file.
 
     Parameters
@@ -74,8 +74,8 @@ def write_rows(rows: pd.DataFrame, file: Path) -> None:
         writer.write_table(table.combine_chunks(), max_chunksize=ROWS_PER_BATCH)
 
 
-def map_rows(file: Path) -> KeptRows:
+def map_rows(file: Path) -> FeatureRowFile:
     """Map kept rows."""
     reader = ipc.open_file(pa.memory_map(str(file)), options=READING)
     per_batch = reader.get_batch(0).num_rows if reader.num_record_batches else ROWS_PER_BATCH
-    return KeptRows(reader, per_batch, [name for name in reader.schema.names if name not in KEYS])
+    return FeatureRowFile(reader, per_batch, [name for name in reader.schema.names if name not in KEYS])

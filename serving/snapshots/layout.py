@@ -15,12 +15,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.atomic_files import aside, replace
+from features.atomic_files import publish, scratch_dir
 from features.errors import AsOfError, OutputError, RegistryError, SnapshotError
-from features.events.event_table import instant
+from features.events.event_table import parse_utc
 from features.feature_table import KEYS
-from serving.snapshots.feature_rows import KeptRows, map_rows
-from serving.snapshots.peers import Typical
+from serving.snapshots.feature_rows import FeatureRowFile, map_rows
+from serving.snapshots.peers import PeerMedians
 from training.model.bundle import read_bundle
 
 SCORES_FILE = "scores.parquet"
@@ -35,9 +35,9 @@ ROWS_PER_GROUP = 8192
 NAME = re.compile(r"(?P<as_of>[^_.][^_]*Z)_v(?P<version>[A-Za-z0-9.-]+)")
 
 
-def told(as_of: datetime) -> str:
+def to_iso_utc(as_of: datetime) -> str:
     """Write an instant as ISO 8601 in UTC, such as `2017-07-30T00:00:00Z`."""
-    return instant(as_of).isoformat().replace("+00:00", "Z")
+    return parse_utc(as_of).isoformat().replace("+00:00", "Z")
 
 
 def folder_name(as_of: datetime, version: str) -> str:
@@ -48,13 +48,13 @@ def folder_name(as_of: datetime, version: str) -> str:
     ValueError : the version holds anything but letters, digits, dots and dashes
 
     """
-    name = f"{told(as_of).replace(':', '')}_v{version}"
+    name = f"{to_iso_utc(as_of).replace(':', '')}_v{version}"
     if not NAME.fullmatch(name):
         raise ValueError(f"the model version {version!r} cannot name a folder; expected letters, digits, dots, dashes.")
     return name
 
 
-def named(folder: Path) -> tuple[datetime, str] | None:
+def parse_folder_name(folder: Path) -> tuple[datetime, str] | None:
     """Read the instant and the model version from a folder's name; None where it names no snapshot.
 
     It does not look whether the folder is there: one may be cleared away between two looks.
@@ -63,12 +63,12 @@ def named(folder: Path) -> tuple[datetime, str] | None:
     if found is None:
         return None
     try:
-        return instant(found["as_of"]), found["version"]
+        return parse_utc(found["as_of"]), found["version"]
     except AsOfError:
         return None
 
 
-def identity(folder: Path) -> tuple[int, int, int] | None:
+def folder_identity(folder: Path) -> tuple[int, int, int] | None:
     """Tell one folder from another that takes its name; None where there is none."""
     try:
         found = folder.stat()
@@ -79,7 +79,7 @@ def identity(folder: Path) -> tuple[int, int, int] | None:
 
 def age_order(folder: Path) -> tuple:
     """Order snapshots by instant, then by model version, where v10 comes after v9."""
-    found = named(folder)
+    found = parse_folder_name(folder)
     if found is None:
         raise ValueError(f"{folder} is not named like a snapshot, such as 2017-07-30T000000Z_v3.")
     as_of, version = found
@@ -87,7 +87,7 @@ def age_order(folder: Path) -> tuple:
 
 
 @contextmanager
-def written_aside(target: Path) -> Iterator[Path]:
+def atomic_file(target: Path) -> Iterator[Path]:
     """Yield a place beside a file or folder, and put what was written there in the target's place at the end.
 
     Nobody ever sees half of it; when the work fails, what stood at the target stays.
@@ -98,9 +98,9 @@ def written_aside(target: Path) -> Iterator[Path]:
 
     """
     try:
-        with aside(target) as scratch:
+        with scratch_dir(target) as scratch:
             yield scratch / target.name
-            replace(scratch / target.name, target, scratch)
+            publish(scratch / target.name, target, scratch)
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error}.") from error
 
@@ -112,7 +112,7 @@ def write_table(frame: pd.DataFrame, file: Path) -> None:
 
 
 @contextmanager
-def whole(file: Path) -> Iterator[None]:
+def read_errors_as_damage(file: Path) -> Iterator[None]:
     """Turn whatever reading a snapshot's file runs into, into a SnapshotError that names the file."""
     try:
         yield
@@ -128,13 +128,13 @@ def damaged(place: Path, error: Exception) -> SnapshotError:
 
 def read_facts(folder: Path) -> dict:
     """Read snapshot.json."""
-    with whole(folder / FACTS_FILE):
+    with read_errors_as_damage(folder / FACTS_FILE):
         return json.loads((folder / FACTS_FILE).read_text())
 
 
 def read_scores(folder: Path) -> pa.Table:
     """Read the scores, with repeating texts as dictionaries and ids in one chunk each."""
-    with whole(folder / SCORES_FILE):
+    with read_errors_as_damage(folder / SCORES_FILE):
         # By one thread: several take more time of the processor than they save on the clock.
         with pq.ParquetFile(folder / SCORES_FILE, read_dictionary=REPEATING) as opened:
             table = opened.read(use_threads=False)
@@ -144,8 +144,8 @@ def read_scores(folder: Path) -> pa.Table:
 
 def check_sums(folder: Path) -> None:
     """See that every file is, byte for byte, as it was written."""
-    with whole(folder):
-        other = unlike(folder)
+    with read_errors_as_damage(folder):
+        other = first_mismatch(folder)
     if other is not None:
         raise damaged(other, ValueError("its bytes are not those that were written"))
 
@@ -158,29 +158,29 @@ def check_bundle(folder: Path) -> None:
         raise damaged(folder / BUNDLE_FOLDER, error) from error
 
 
-def map_features(folder: Path) -> KeptRows:
+def map_features(folder: Path) -> FeatureRowFile:
     """Map the features into memory without reading them."""
-    with whole(folder / FEATURES_FILE):
+    with read_errors_as_damage(folder / FEATURES_FILE):
         return map_rows(folder / FEATURES_FILE)
 
 
-def read_typical(folder: Path) -> Typical:
+def read_typical(folder: Path) -> PeerMedians:
     """Read what is typical among peers."""
-    with whole(folder / TYPICAL_FILE):
-        return Typical(pq.read_table(folder / TYPICAL_FILE, partitioning=None).to_pandas())
+    with read_errors_as_damage(folder / TYPICAL_FILE):
+        return PeerMedians(pq.read_table(folder / TYPICAL_FILE, partitioning=None).to_pandas())
 
 
 SUMS_FILE = "SHA256SUMS"
 
 
-def seal(folder: Path) -> None:
+def write_checksums(folder: Path) -> None:
     """Write the SHA-256 of every file of a folder beside them, in the form of sha256sum(1)."""
     files = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
     told = "".join(f"{_sum(folder / file)}  {file.as_posix()}\n" for file in files if file.name != SUMS_FILE)
     (folder / SUMS_FILE).write_text(told)
 
 
-def unlike(folder: Path) -> Path | None:
+def first_mismatch(folder: Path) -> Path | None:
     """Return the first file that is not as it was when the folder was sealed, None where all are.
 
     A folder that was never sealed, as older versions of Clout wrote them, has nothing to be held against.
@@ -207,6 +207,6 @@ def _sum(file: Path) -> str:
         return file_digest(opened, "sha256").hexdigest()
 
 
-def in_order(frame: pd.DataFrame) -> pd.DataFrame:
+def sort_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """Order a frame by user and scope, code point by code point, and number its rows from 0."""
     return frame.sort_values(KEYS, ignore_index=True)

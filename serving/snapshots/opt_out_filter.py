@@ -11,7 +11,7 @@ from sqlalchemy import select
 from features.errors import CloutError
 from training.home import Home
 from training.records.database import Records, RecordsError
-from training.records.opt_outs import CHANGES, LeftOut, left_out
+from training.records.opt_outs import CHANGES, OptedOutUsers, load_opted_out_users
 
 POLL_SECONDS = 0.5
 log = logging.getLogger("clout")
@@ -21,7 +21,7 @@ class HiddenUserError(CloutError):
     """Somebody's score is not shown: they opted out, or everything of theirs was deleted."""
 
 
-def check_shown(user: str, hidden: LeftOut) -> None:
+def check_shown(user: str, hidden: OptedOutUsers) -> None:
     """See that somebody is not hidden.
 
     Raises
@@ -33,7 +33,7 @@ def check_shown(user: str, hidden: LeftOut) -> None:
         raise HiddenUserError(f"no score of {user!r} is shown: the person asked not to be scored, or to be forgotten.")
 
 
-class Hidden:
+class HiddenUsers:
     """The people who are left out, as they are now; a call costs some ten microseconds.
 
     It asks the records how often anything was changed, and reads who is left out where that is another number: at every
@@ -50,14 +50,14 @@ class Hidden:
         self._home = home
         self._records = Records(home)
         self._alone = Lock()
-        self._left: LeftOut | None = None
+        self._left: OptedOutUsers | None = None
         self._mark: object = None
         self._file: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
         self._thread: Thread | None = None
         self._failed = ""
 
-    def __call__(self) -> LeftOut:
+    def __call__(self) -> OptedOutUsers:
         """Return who is left out now.
 
         Raises
@@ -85,7 +85,7 @@ class Hidden:
         try:
             mark = self._look() if self._home.database is None else self._ask()
             if self._left is None or mark != self._mark:
-                self._left, self._mark = left_out(self._home), mark
+                self._left, self._mark = load_opted_out_users(self._home), mark
             self._failed = ""
         except RecordsError as error:
             if str(error) != self._failed:
@@ -117,6 +117,6 @@ class Hidden:
 
 
 @lru_cache(maxsize=16)
-def hidden(home: Home) -> Hidden:
+def hidden(home: Home) -> HiddenUsers:
     """Return who is hidden in a home; one for the whole process."""
-    return Hidden(home)
+    return HiddenUsers(home)

@@ -9,7 +9,7 @@ from features.catalogue import SCORED
 from features.catalogue.tenure import ABSENT_DAYS
 from features.feature_table import KEYS
 from training.explanation.peer_ranges import PeerValues, percentiles
-from training.model.feature_row import Person
+from training.model.feature_row import FeatureRow
 
 AUDIENCE_SIZE = "engagers_365d"
 PEERS = ["scope", "band"]
@@ -25,7 +25,7 @@ def audience_band(rows: pd.DataFrame) -> np.ndarray:
     return np.frexp(1.0 + np.nan_to_num(people))[1] - 1
 
 
-def band_of(person: Person) -> int:
+def band_of(person: FeatureRow) -> int:
     """Tell one person's `audience_band`."""
     people = person[AUDIENCE_SIZE]
     return frexp(1.0 + (0.0 if people != people else people))[1] - 1
@@ -48,7 +48,7 @@ def typical_values(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.drop(columns=KEYS).groupby(groups).median().reset_index()
 
 
-class Typical:
+class PeerMedians:
     """What is typical among the peers of a snapshot, to be asked for one user at a time.
 
     Parameters
@@ -62,7 +62,7 @@ class Typical:
         features = values.drop(columns=PEERS)
         self._names, self._values = list(map(str, features)), features.to_numpy(float)
 
-    def of(self, scope: str, person: Person) -> dict[str, float | None]:
+    def of(self, scope: str, person: FeatureRow) -> dict[str, float | None]:
         """Return the values of a user's peers by feature, None where it is not known of any of them.
 
         Parameters
@@ -74,7 +74,7 @@ class Typical:
         return {name: None if value != value else value for name, value in zip(self._names, values, strict=True)}
 
 
-class Shown:
+class PeerRanges:
     """What the peers of a snapshot show, to be asked for one user at a time.
 
     Parameters
@@ -89,7 +89,7 @@ class Shown:
         groups = rows.groupby([rows[scope], pd.Series(audience_band(rows), index=rows.index, name=band)], observed=True)
         self._values = {key: (len(found), _percentiles(found.drop(columns=scope))) for key, found in groups}
 
-    def of(self, scope: str, person: Person) -> PeerValues:
+    def of(self, scope: str, person: FeatureRow) -> PeerValues:
         """Return what a user's peers show; parameters as in `Typical.of`."""
         people, values = self._values[scope, band_of(person)]
         return PeerValues(people, values, self._allowances[scope])

@@ -65,7 +65,7 @@ event.listen(PARTS, "after_create", as_it_is)
 
 
 @dataclass(frozen=True)
-class Listed:
+class PublishedFile:
     """A snapshot that the database holds.
 
     Parameters
@@ -83,7 +83,7 @@ class Listed:
     sha256: str
 
 
-class Shared:
+class SnapshotDatabase:
     """The snapshots in a database.
 
     Parameters
@@ -102,7 +102,7 @@ class Shared:
         if self._records.engine.dialect.name != "postgresql":
             raise RecordsError(f"snapshots are shared through PostgreSQL, not through {self.place}.")
 
-    def listed(self) -> tuple[Listed, ...]:
+    def listed(self) -> tuple[PublishedFile, ...]:
         """Return what there is, newest first.
 
         Raises
@@ -112,8 +112,8 @@ class Shared:
         """
         columns = (SNAPSHOTS.c.id, SNAPSHOTS.c.name, SNAPSHOTS.c.bytes, SNAPSHOTS.c.sha256)
         with self._records.writing() as connection:
-            found = [Listed(*row) for row in connection.execute(select(*columns))]
-        known = [each for each in found if layout.named(Path(each.name))]
+            found = [PublishedFile(*row) for row in connection.execute(select(*columns))]
+        known = [each for each in found if layout.parse_folder_name(Path(each.name))]
         return tuple(sorted(known, key=lambda each: layout.age_order(Path(each.name)), reverse=True))
 
     def publish(self, folder: Path) -> None:
@@ -127,7 +127,7 @@ class Shared:
         RecordsError : the database cannot be reached, or refuses; then it is as before
 
         """
-        as_of, version = layout.named(folder) or _no_snapshot(folder)
+        as_of, version = layout.parse_folder_name(folder) or _no_snapshot(folder)
         found = digest(folder)
         facts = {"as_of": as_of, "model_version": version, "bytes": found.bytes, "sha256": found.sha256}
         with self._records.writing() as connection:
@@ -144,7 +144,7 @@ class Shared:
         mark(folder, found.sha256)
 
     @contextmanager
-    def parts(self, listed: Listed) -> Iterator[Iterator[tuple[str, bytes]]]:
+    def parts(self, listed: PublishedFile) -> Iterator[Iterator[tuple[str, bytes]]]:
         """Open the parts of a snapshot, path and bytes, in order, of which one at a time is in memory.
 
         Raises
@@ -172,7 +172,7 @@ def publish_anew(home: Home, folder: Path, made: Path) -> None:
 
     """
     if home.database and marked(folder) is not None:
-        Shared(home).publish(made)
+        SnapshotDatabase(home).publish(made)
 
 
 def _drop_older(connection: Connection) -> None:

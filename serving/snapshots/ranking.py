@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.errors import CloutError, ScopeError
-from training.records.opt_outs import NOBODY, LeftOut
+from training.records.opt_outs import NOBODY, OptedOutUsers
 
 MOST_SCOPES = 20
 
@@ -18,7 +18,7 @@ class RangeError(CloutError):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SearchQuery:
     """Whom to look for: those of a scope whose score (points) and percentile (0-100) lie within bounds, both included.
 
     Raises
@@ -41,7 +41,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class After:
+class PageToken:
     """The last one of a page: the next page begins after this score and user."""
 
     score: float
@@ -84,7 +84,7 @@ class Ranking:
         ends = np.cumsum(np.bincount(self._codes[order], minlength=len(self._scopes))).tolist()
         self._stretches = dict(zip(self._scopes, zip([0, *ends], ends, strict=False), strict=True))
 
-    def stretch(self, wanted: Wanted) -> range:
+    def stretch(self, wanted: SearchQuery) -> range:
         """Return which places of the order are wanted.
 
         Raises
@@ -105,7 +105,7 @@ class Ranking:
                 end = self._bisect(values, first, end, low, above=False)
         return range(first, end)
 
-    def after(self, last: After, stretch: range) -> range:
+    def after(self, last: PageToken, stretch: range) -> range:
         """Return what is left of a stretch after one of its people, who need not be in it."""
         low = self._bisect(self._score, stretch.start, stretch.stop, last.score, above=True)
         high = self._bisect(self._score, low, stretch.stop, last.score, above=False)
@@ -128,7 +128,7 @@ class Ranking:
         return f"nobody has a score of the scope {scope!r}; scopes there: {', '.join(there[:MOST_SCOPES])}{more}."
 
 
-class Visible:
+class VisibleRanking:
     """The ranking of a snapshot's people who are shown, made anew when others are hidden than before.
 
     Those whose ids are known are found by bisection. Where there are some of whom only a hash is known who came in
@@ -137,7 +137,7 @@ class Visible:
     Parameters
     ----------
     scores : of a snapshot, ordered by user
-    cleared : the last change of `LeftOut` that the snapshot was written after: it holds nobody who was out by then
+    cleared : the last change of `OptedOutUsers` before the snapshot was written: it holds nobody who was out by then
 
     """
 
@@ -145,9 +145,9 @@ class Visible:
         self._users = scores.column("user").combine_chunks()
         self._everybody = Ranking(scores)
         self._cleared = cleared
-        self._held: tuple[LeftOut, Ranking] = NOBODY, self._everybody
+        self._held: tuple[OptedOutUsers, Ranking] = NOBODY, self._everybody
 
-    def ranking(self, hidden: LeftOut) -> Ranking:
+    def ranking(self, hidden: OptedOutUsers) -> Ranking:
         """Return the order of those who are not hidden."""
         known, ranking = self._held
         if known is not hidden:
@@ -156,7 +156,7 @@ class Visible:
         return ranking
 
 
-def places(users: pa.Array, hidden: LeftOut, cleared: int = 0) -> np.ndarray:
+def places(users: pa.Array, hidden: OptedOutUsers, cleared: int = 0) -> np.ndarray:
     """Return where hidden people stand among users in order, who may stand there several times."""
     if hidden.unnamed_since(cleared):
         return np.flatnonzero([user in hidden for user in users.to_pylist()])

@@ -11,17 +11,17 @@ import pyarrow.compute as pc
 
 from features.catalogue import CATALOGUE
 from features.errors import AsOfError, OutputError, SnapshotError
-from features.events.event_table import instant
+from features.events.event_table import parse_utc
 from features.feature_table import KEYS
 from serving.snapshots import layout
 from serving.snapshots.feature_rows import write_rows
-from serving.snapshots.layout import in_order
+from serving.snapshots.layout import sort_rows
 from serving.snapshots.opt_out_filter import hidden
 from serving.snapshots.peers import typical_values
 from serving.snapshots.snapshot import Snapshot
 from training.home import Home
 from training.model.bundle import Bundle
-from training.records.opt_outs import LeftOut, left_out
+from training.records.opt_outs import OptedOutUsers, load_opted_out_users
 
 
 class AbsentSnapshotError(SnapshotError):
@@ -54,12 +54,12 @@ def write_snapshot(
     ValueError : the scores and the rows are not of the same users and scopes, or the scores not of that version
 
     """
-    left = left_out(home)
-    scores, rows = (in_order(_without(left, frame)) for frame in (scores, rows))
+    left = load_opted_out_users(home)
+    scores, rows = (sort_rows(_without(left, frame)) for frame in (scores, rows))
     _check_made_together(scores, rows, version)
     target = home.snapshots / layout.folder_name(as_of, version)
     facts = {
-        "as_of": layout.told(as_of),
+        "as_of": layout.to_iso_utc(as_of),
         "model_version": version,
         "horizon_days": bundle.horizon_days,
         "users": int(scores["user"].nunique()),
@@ -67,17 +67,19 @@ def write_snapshot(
         "catalogue": CATALOGUE.fingerprint,
         "cleared": left.change,
     }
-    with layout.written_aside(target) as folder:
+    with layout.atomic_file(target) as folder:
         bundle.save(folder / layout.BUNDLE_FOLDER)
         layout.write_table(scores, folder / layout.SCORES_FILE)
         write_rows(rows, folder / layout.FEATURES_FILE)
         layout.write_table(typical_values(rows), folder / layout.TYPICAL_FILE)
         (folder / layout.FACTS_FILE).write_text(json.dumps(facts, indent=1) + "\n")
-        layout.seal(folder)
+        layout.write_checksums(folder)
         if home.database:
-            from serving.snapshots.publishing import Shared  # and with it a database's drivers, which few homes need
+            from serving.snapshots.publishing import (
+                SnapshotDatabase,  # and with it a database's drivers, which few homes need
+            )
 
-            Shared(home).publish(folder)
+            SnapshotDatabase(home).publish(folder)
     return target
 
 
@@ -91,7 +93,7 @@ def write_scores(scores: pd.DataFrame, out: Path) -> None:
     """
     if out.is_dir():
         raise OutputError(f"{out} is a folder; expected the name of a Parquet file for the scores.")
-    with layout.written_aside(out) as file:
+    with layout.atomic_file(out) as file:
         layout.write_table(scores, file)
 
 
@@ -99,7 +101,7 @@ def list_snapshots(home: Home) -> list[Path]:
     """Return the folders of all snapshots, newest first: by instant, then by model version."""
     if not home.snapshots.is_dir():
         return []
-    found = [folder for folder in home.snapshots.iterdir() if layout.named(folder) and folder.is_dir()]
+    found = [folder for folder in home.snapshots.iterdir() if layout.parse_folder_name(folder) and folder.is_dir()]
     return sorted(found, key=layout.age_order, reverse=True)
 
 
@@ -131,12 +133,12 @@ def open_snapshot(home: Home, as_of: datetime | None = None, version: str | None
     folders = some_snapshots(home)
     if as_of is None:
         return read_snapshot(folders[0], hidden(home))
-    found = [folder for folder in folders if layout.age_order(folder)[0] == instant(as_of)]
+    found = [folder for folder in folders if layout.age_order(folder)[0] == parse_utc(as_of)]
     if found and version is not None:
         return _of_version(home, found, version)
     if not found:
-        instants = dict.fromkeys(layout.told(layout.age_order(folder)[0]) for folder in folders)
-        raise AbsentSnapshotError(f"no snapshot as of {layout.told(as_of)}; there are: {', '.join(instants)}.")
+        instants = dict.fromkeys(layout.to_iso_utc(layout.age_order(folder)[0]) for folder in folders)
+        raise AbsentSnapshotError(f"no snapshot as of {layout.to_iso_utc(as_of)}; there are: {', '.join(instants)}.")
     return read_snapshot(found[0], hidden(home))
 
 
@@ -145,7 +147,10 @@ def _of_version(home: Home, folders: list[Path], version: str) -> Snapshot:
     for folder in folders:
         if layout.age_order(folder)[-1] == version:
             return read_snapshot(folder, hidden(home))
-    as_of, versions = layout.told(layout.age_order(folders[0])[0]), [layout.age_order(folder)[-1] for folder in folders]
+    as_of, versions = (
+        layout.to_iso_utc(layout.age_order(folders[0])[0]),
+        [layout.age_order(folder)[-1] for folder in folders],
+    )
     raise AbsentSnapshotError(f"no snapshot as of {as_of} by version {version!r}; there are: {', '.join(versions)}.")
 
 
@@ -165,11 +170,11 @@ def open_earlier(home: Home, than: Snapshot, as_of: datetime | None = None) -> S
     SnapshotError : the one found is damaged
 
     """
-    at = None if as_of is None else instant(as_of)
+    at = None if as_of is None else parse_utc(as_of)
     if at is not None and at > than.as_of:
         raise AsOfError(
-            f"a change goes from the earlier instant to the later: {layout.told(at)} is after "
-            f"{layout.told(than.as_of)}."
+            f"a change goes from the earlier instant to the later: {layout.to_iso_utc(at)} is after "
+            f"{layout.to_iso_utc(than.as_of)}."
         )
     if at is not None and at < than.as_of:
         return open_snapshot(home, at)
@@ -179,13 +184,13 @@ def open_earlier(home: Home, than: Snapshot, as_of: datetime | None = None) -> S
     if not found:
         raise AbsentSnapshotError(
             f"no{' other' if at else ''} snapshot {'is of' if at else 'stands before'} "
-            f"{layout.told(than.as_of)}, where "
+            f"{layout.to_iso_utc(than.as_of)}, where "
             f"there is that of version {than.model_version}: a change takes two. Make another with 'clout score'."
         )
     return read_snapshot(found[0], hidden(home))
 
 
-def read_snapshot(folder: Path, hidden: Callable[[], LeftOut]) -> Snapshot:
+def read_snapshot(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot:
     """Open the snapshot in a folder, of which `hidden` tells who is not shown.
 
     Its files have to agree and to be as they were written. One that is replaced by another of the same name while it is
@@ -197,29 +202,29 @@ def read_snapshot(folder: Path, hidden: Callable[[], LeftOut]) -> Snapshot:
 
     """
     while True:
-        before = layout.identity(folder)
+        before = layout.folder_identity(folder)
         try:
             found = _read(folder, hidden)
         except SnapshotError:
-            if layout.identity(folder) == before:
+            if layout.folder_identity(folder) == before:
                 raise
             continue
-        if layout.identity(folder) == before:
+        if layout.folder_identity(folder) == before:
             return found
 
 
-def _read(folder: Path, hidden: Callable[[], LeftOut]) -> Snapshot:
+def _read(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot:
     layout.check_sums(folder)
     facts = layout.read_facts(folder)
     scores, features = layout.read_scores(folder), layout.map_features(folder)
-    with layout.whole(folder / layout.FACTS_FILE):
+    with layout.read_errors_as_damage(folder / layout.FACTS_FILE):
         held = {key: facts[key] for key in ("model_version", "horizon_days", "catalogue", "users")}
-        rows, as_of, cleared = facts["rows"], instant(facts["as_of"]), int(facts.get("cleared", 0))
+        rows, as_of, cleared = facts["rows"], parse_utc(facts["as_of"]), int(facts.get("cleared", 0))
     layout.check_bundle(folder)
-    with layout.whole(folder / layout.SCORES_FILE):
+    with layout.read_errors_as_damage(folder / layout.SCORES_FILE):
         _check(scores.num_rows == rows, f"{scores.num_rows} rows, expected {rows}")
         _check(_ordered(scores), "its users are not in order")
-    with layout.whole(folder / layout.FEATURES_FILE):
+    with layout.read_errors_as_damage(folder / layout.FEATURES_FILE):
         _check(len(features) == rows, f"{len(features)} rows, expected {rows}")
     typical = layout.read_typical(folder)
     return Snapshot(
@@ -234,7 +239,7 @@ def _read(folder: Path, hidden: Callable[[], LeftOut]) -> Snapshot:
     )
 
 
-def _without(left: LeftOut, frame: pd.DataFrame) -> pd.DataFrame:
+def _without(left: OptedOutUsers, frame: pd.DataFrame) -> pd.DataFrame:
     return frame[[user not in left for user in frame["user"]]] if len(left) else frame
 
 

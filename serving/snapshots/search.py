@@ -14,15 +14,15 @@ from zlib import crc32
 from pydantic import TypeAdapter
 
 from features.errors import CloutError
-from features.events.event_table import instant
-from serving.snapshots.ranking import After, Wanted
+from features.events.event_table import parse_utc
+from serving.snapshots.ranking import PageToken, SearchQuery
 
 if TYPE_CHECKING:
     from serving.snapshots.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchPage:
     """One page: the scores as `Snapshot.score` gives them, how many match on all pages, whether more follow."""
 
     matching: int
@@ -30,7 +30,7 @@ class Found:
     more: bool
 
 
-def search(snapshot: "Snapshot", wanted: Wanted, limit: int, last: After | None = None) -> Found:
+def search(snapshot: "Snapshot", wanted: SearchQuery, limit: int, last: PageToken | None = None) -> SearchPage:
     """Return a page of those wanted, by score, highest first, then by user, code point by code point.
 
     Parameters
@@ -48,7 +48,7 @@ def search(snapshot: "Snapshot", wanted: Wanted, limit: int, last: After | None 
     every = snapshot.ranking.stretch(wanted)
     left = every if last is None else snapshot.ranking.after(last, every)
     page = left[:limit]
-    return Found(len(every), snapshot.scores_at(snapshot.ranking.places(page)), len(left) > len(page))
+    return SearchPage(len(every), snapshot.scores_at(snapshot.ranking.places(page)), len(left) > len(page))
 
 
 SUM_BYTES = 4
@@ -67,20 +67,20 @@ class Cursor:
 
     as_of: datetime
     model_version: str
-    wanted: Wanted
-    last: After
+    wanted: SearchQuery
+    last: PageToken
 
 
 KIND = TypeAdapter(Cursor)
 
 
-def written(cursor: Cursor) -> str:
+def encode_cursor(cursor: Cursor) -> str:
     """Write a cursor: JSON and its checksum, in base64 as URLs bear it."""
     told = KIND.dump_json(cursor)
     return urlsafe_b64encode(_sum(told) + told).decode().rstrip("=")
 
 
-def read(text: str) -> Cursor:
+def decode_cursor(text: str) -> Cursor:
     """Read a cursor.
 
     Raises
@@ -96,7 +96,7 @@ def read(text: str) -> Cursor:
         numbers = [cursor.last.score, *asdict(cursor.wanted).values()]
         if not all(isfinite(number) for number in numbers if isinstance(number, float)):
             raise ValueError("it holds a number that is none")
-        return Cursor(instant(cursor.as_of), cursor.model_version, cursor.wanted, cursor.last)
+        return Cursor(parse_utc(cursor.as_of), cursor.model_version, cursor.wanted, cursor.last)
     except ValueError as error:
         raise CursorError(
             "the cursor is damaged: expected the next_cursor of an earlier page, whole and unchanged. Begin again "

@@ -16,12 +16,12 @@ from features.errors import RegistryError, UnknownUserError
 from features.feature_table import LOOKBACK_DAYS
 from serving.snapshots import layout
 from serving.snapshots.explanation import Explanation, explanation, status
-from serving.snapshots.feature_rows import KeptRows
+from serving.snapshots.feature_rows import FeatureRowFile
 from serving.snapshots.opt_out_filter import check_shown
-from serving.snapshots.peers import SHOWN, Shown, Typical
-from serving.snapshots.ranking import Ranking, Visible, places
+from serving.snapshots.peers import SHOWN, PeerMedians, PeerRanges
+from serving.snapshots.ranking import Ranking, VisibleRanking, places
 from training.model.bundle import Bundle, load_bundle
-from training.records.opt_outs import LeftOut
+from training.records.opt_outs import OptedOutUsers
 
 NEIGHBOURS = 500
 LONGEST_ID = 200
@@ -49,7 +49,7 @@ class Snapshot:
     features : of the same users in the same order, on disk
     typical : the median of each feature among a user's peers
     hidden : tells who is hidden now
-    cleared : the last change of `LeftOut` that it was written after
+    cleared : the last change of `OptedOutUsers` that it was written after
 
     """
 
@@ -60,9 +60,9 @@ class Snapshot:
     catalogue: str
     users: int
     scores: pa.Table
-    features: KeptRows
-    typical: Typical
-    hidden: Callable[[], LeftOut]
+    features: FeatureRowFile
+    typical: PeerMedians
+    hidden: Callable[[], OptedOutUsers]
     cleared: int
 
     @cached_property
@@ -81,7 +81,7 @@ class Snapshot:
             raise layout.damaged(self.folder / layout.BUNDLE_FOLDER, error) from error
 
     @cached_property
-    def shown(self) -> Shown:
+    def shown(self) -> PeerRanges:
         """What a user's peers show, read from everybody's features when it is first asked for.
 
         Raises
@@ -89,8 +89,8 @@ class Snapshot:
         SnapshotError : features.arrow is damaged
 
         """
-        with layout.whole(self.folder / layout.FEATURES_FILE):
-            return Shown(self.features.columns(SHOWN))
+        with layout.read_errors_as_damage(self.folder / layout.FEATURES_FILE):
+            return PeerRanges(self.features.columns(SHOWN))
 
     @property
     def ranking(self) -> Ranking:
@@ -98,8 +98,8 @@ class Snapshot:
         return self._visible.ranking(self.hidden())
 
     @cached_property
-    def _visible(self) -> Visible:
-        return Visible(self.scores, self.cleared)
+    def _visible(self) -> VisibleRanking:
+        return VisibleRanking(self.scores, self.cleared)
 
     def of_scope(self, scope: str) -> np.ndarray:
         """Return where those who are shown and have a score of a scope stand in `scores`."""
@@ -148,7 +148,7 @@ class Snapshot:
         return explanation(self.bundle, person, self.scores_at([place])[0], self.typical.of(scope, person))
 
     def _person(self, place: int) -> dict[str, float]:
-        with layout.whole(self.folder / layout.FEATURES_FILE):
+        with layout.read_errors_as_damage(self.folder / layout.FEATURES_FILE):
             return self.features.person(place)
 
     def _score(self, place: int) -> dict:
@@ -162,7 +162,7 @@ class Snapshot:
 
     @cached_property
     def _same_for_all(self) -> dict:
-        return {"as_of": layout.told(self.as_of), "horizon_days": self.horizon_days}
+        return {"as_of": layout.to_iso_utc(self.as_of), "horizon_days": self.horizon_days}
 
     def _found(self, user: str, scope: str) -> int:
         check_shown(user, self.hidden())
@@ -187,7 +187,7 @@ class Snapshot:
         return self._columns["user"][place].as_py(), self._columns["scope"][place].as_py()
 
     def _unknown(self, user: str, scope: str) -> str:
-        seen = f"the snapshot as of {layout.told(self.as_of)}"
+        seen = f"the snapshot as of {layout.to_iso_utc(self.as_of)}"
         around = self._around(user)
         scopes = [held for name, held in around if name == user]
         if scopes:

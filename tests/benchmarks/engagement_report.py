@@ -17,9 +17,9 @@ from time import perf_counter, process_time
 
 import numpy as np
 
-from features.engagement_report import earned
+from features.engagement_report import engagement_report
 from features.events.encoding import instant_literal
-from features.events.event_table import instant, open_events
+from features.events.event_table import open_events, parse_utc
 
 SCRIPT = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout'; main()"
 
@@ -57,7 +57,7 @@ def main() -> None:
     """Measure the call, and the command where there is a home."""
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("events", type=Path)
-    args.add_argument("--as-of", type=instant, required=True)
+    args.add_argument("--as-of", type=parse_utc, required=True)
     args.add_argument("--home", type=Path)
     args.add_argument("--users", type=int, default=20)
     args.add_argument("--repeats", type=int, default=3)
@@ -66,9 +66,9 @@ def main() -> None:
     users = asked_for(asked.events, asked.as_of, asked.users, asked.seed)
     print(f"{open_events(asked.events).count().to_pyarrow().as_py():,} events, {len(users)} users")
     began = perf_counter()
-    most = earned(asked.events, users[0], asked.as_of, top=10)
+    most = engagement_report(asked.events, users[0], asked.as_of, top=10)
     print(f"the first call {perf_counter() - began:.2f} s; {most.engagements:,} engagements by {most.people:,} people")
-    calls = [lambda user=user: earned(asked.events, user, asked.as_of, top=10) for user in users]
+    calls = [lambda user=user: engagement_report(asked.events, user, asked.as_of, top=10) for user in users]
     tell("call", timed(calls, asked.repeats))
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
     if asked.home:

@@ -21,7 +21,7 @@ import pandas as pd
 
 from features.catalogue import CATALOGUE, SCORED
 from serving.scoring import score_rows, write_points
-from serving.snapshots.layout import in_order
+from serving.snapshots.layout import sort_rows
 from serving.snapshots.repository import open_snapshot, write_snapshot
 from training.config import Config, Model
 from training.dataset.panel import Split
@@ -150,7 +150,7 @@ def main() -> None:
     args.add_argument("--repeats", type=int, default=3)
     args.add_argument("--part", choices=["all", "together", "one"], default="all")
     asked = args.parse_args()
-    bundle, rows = made(asked.trees, asked.depth), in_order(random_rows(asked.rows, 9))
+    bundle, rows = made(asked.trees, asked.depth), sort_rows(random_rows(asked.rows, 9))
     print(f"{len(rows):,} rows, {len(SCORED)} features, {asked.trees} trees of depth {asked.depth}")
     if asked.part != "one":
         together(bundle, rows, asked.few, asked.repeats)

@@ -8,10 +8,10 @@ import pandas as pd
 from sklearn.isotonic import IsotonicRegression
 
 from features.aggregates.windows import LOOKBACK_DAYS
-from features.events.encoding import acts as keyed
-from features.events.encoding import known
+from features.events.encoding import before
+from features.events.encoding import encode_events as keyed
 from features.events.event_table import ENGAGEMENTS, NEGATIVE
-from features.events.loading import checked_as_of
+from features.events.loading import resolve_as_of
 from features.events.scopes import ALL
 from features.feature_table import feature_rows
 from training.model.bundle import Bundle
@@ -43,7 +43,7 @@ def equality(
     as `residuals`
 
     """
-    at = checked_as_of(events, as_of)
+    at = resolve_as_of(events, as_of)
     rows = feature_rows(keyed(events, (ALL,)), at).set_index("user", drop=False)
     there = truth.set_index("user")
     there = there[(there["joined"] < at) & ~(there["left"] < at)]
@@ -58,7 +58,7 @@ def equality(
 def exchange(events: ir.Table, as_of: datetime) -> pd.DataFrame:
     """Count, by user, distinct approving `engagers` of the last 365 days and those engaged with as well, `mutual`."""
     verbs = [verb for verb in ENGAGEMENTS if verb not in NEGATIVE]
-    year = known(events, as_of, LOOKBACK_DAYS)
+    year = before(events, as_of, LOOKBACK_DAYS)
     named = year.filter(year.verb.isin(verbs), year.actor != year.target)
     pairs = named.select("actor", "target").distinct().to_pandas()
     back = pd.MultiIndex.from_frame(pairs[["target", "actor"]])

@@ -71,11 +71,11 @@ def scan(bench: Bench) -> dict:
 
 
 def catalogue(bench: Bench) -> dict:
-    from features.events.loading import open_acts
+    from features.events.loading import load_encoded_events
     from features.feature_table import feature_rows
 
     with bench.measured():
-        rows = feature_rows(open_acts(bench.events), bench.as_of)
+        rows = feature_rows(load_encoded_events(bench.events), bench.as_of)
     return _keep(rows, bench, "catalogue")
 
 
@@ -106,41 +106,41 @@ def polars(bench: Bench) -> dict:
 
 
 def panel(bench: Bench) -> dict:
-    from features.events.encoding import kept
-    from features.events.loading import open_acts
+    from features.events.encoding import cached
+    from features.events.loading import load_encoded_events
     from features.feature_table import feature_rows
 
-    with bench.measured(), kept(open_acts(bench.events)) as acts:
+    with bench.measured(), cached(load_encoded_events(bench.events)) as acts:
         rows = [feature_rows(acts, bench.as_of - back * APART) for back in range(CUTOFFS)]
     return _keep(rows[0], bench, "panel", "catalogue")
 
 
 def rebuild(bench: Bench) -> dict:
-    from features.events.store import take_in
+    from features.events.store import add_to_store
 
     events = _events(bench)
     with bench.measured():
-        take_in(events.filter(events.time < bench.last_day), bench.folder / "store")
+        add_to_store(events.filter(events.time < bench.last_day), bench.folder / "store")
     return {}
 
 
 def last_day(bench: Bench) -> dict:
     """Take in the last day's events, which come in a file of their own."""
-    from features.events.store import take_in
+    from features.events.store import add_to_store
 
     events, day = _events(bench), bench.folder / "day.parquet"
     events.filter(events.time >= bench.last_day).to_parquet(day)
     with bench.measured():
-        part = take_in(day, bench.folder / "store")
+        part = add_to_store(day, bench.folder / "store")
     return {"events": part.acts, "note": f"{part.acts:,} acts"}
 
 
 def from_store(bench: Bench) -> dict:
-    from features.events.loading import open_acts
+    from features.events.loading import load_encoded_events
     from features.feature_table import feature_rows
 
     with bench.measured():
-        rows = feature_rows(open_acts(bench.folder / "store"), bench.as_of)
+        rows = feature_rows(load_encoded_events(bench.folder / "store"), bench.as_of)
     return _keep(rows, bench, "from_store", "catalogue")
 
 

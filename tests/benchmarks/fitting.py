@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import SCORED
-from features.events.loading import open_acts
+from features.events.loading import load_encoded_events
 from features.simulation import Community, simulate
 from training.config import Config, Model
 from training.dataset.panel import Split, panel_rows
@@ -29,7 +29,7 @@ def panel(users: int, cutoffs: int) -> tuple[pd.DataFrame, Split]:
     end = community.start + timedelta(days=community.days)
     with TemporaryDirectory() as folder:
         made = simulate(community, Path(folder) / "events.parquet")
-        drawn = panel_rows(open_acts(made.files[0]), end - timedelta(days=28), 28)
+        drawn = panel_rows(load_encoded_events(made.files[0]), end - timedelta(days=28), 28)
     rng = np.random.default_rng(0)
     rows = drawn.iloc[rng.integers(0, len(drawn), users * cutoffs)].reset_index(drop=True)
     split = Split(tuple(end - timedelta(days=28 * k) for k in range(cutoffs, 0, -1)))

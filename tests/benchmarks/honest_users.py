@@ -10,25 +10,25 @@ from pathlib import Path
 import pandas as pd
 from fairness import equality
 
-from features.events.event_table import instant, open_events
+from features.events.event_table import open_events, parse_utc
 from training.config import Config
 from training.explanation.inactivity import holiday
 from training.home import Home
-from training.registry.model_registry import required_champion
-from training.robustness.sandbox import sparring_partner
+from training.registry.model_registry import load_champion
+from training.robustness.sandbox import fit_unregistered
 
 
 def main() -> None:
     """Print both tables."""
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("events", type=Path)
-    args.add_argument("--as-of", type=instant)
+    args.add_argument("--as-of", type=parse_utc)
     args.add_argument("--home", type=Path)
     args.add_argument("--members", type=int, default=100)
     args.add_argument("--seed", type=int, default=0)
     asked = args.parse_args()
     events = open_events(asked.events)
-    bundle = required_champion(Home(asked.home))[0] if asked.home else sparring_partner(events, asked.as_of, Config())
+    bundle = load_champion(Home(asked.home))[0] if asked.home else fit_unregistered(events, asked.as_of, Config())
     found = holiday(events, bundle, asked.as_of, asked.members, seed=asked.seed)
     print(f"Points that {found['members']} members lose by a holiday before {found['as_of']}")
     print(pd.DataFrame(found["days"]).round(2).to_string(index=False))

@@ -30,12 +30,12 @@ def clout_twelve(events: Path, as_of: datetime) -> pd.DataFrame:
     """Compute the features with Clout's own expressions, for everybody who was ever engaged with."""
     from features.aggregates import relations
     from features.catalogue import CATALOGUE
-    from features.events.encoding import check_keys, known
-    from features.events.loading import open_acts
+    from features.events.encoding import before, check_keys
+    from features.events.loading import load_encoded_events
 
-    acts = open_acts(events)
+    acts = load_encoded_events(events)
     narrow = acts.rows.select("time", "actor", "verb", "target")
-    with acts.people.cache() as people, relations.pairs(relations.engagements(known(narrow, as_of))).cache() as pairs:
+    with acts.people.cache() as people, relations.pairs(relations.engagements(before(narrow, as_of))).cache() as pairs:
         check_keys(people)
         rows = pairs.group_by("user").agg(**{name: CATALOGUE[name].value(pairs) for name in TWELVE})
         named = rows.join(people, rows.user == people.key).select(*TWELVE, user="user_right")

@@ -9,9 +9,9 @@ from datetime import timedelta
 
 import pandas as pd
 
-from features.events.encoding import kept
-from features.events.event_table import instant, span
-from features.events.loading import open_acts
+from features.events.encoding import cached
+from features.events.event_table import parse_utc, time_range
+from features.events.loading import load_encoded_events
 from features.events.scopes import ALL
 from training.config import Config, Outcome
 from training.dataset.panel import build_panel, in_scope, panel_rows, split_cutoffs
@@ -23,7 +23,7 @@ from training.fit import fit
 
 def judged(acts, config: Config, as_of) -> dict:
     """Fit at an instant and judge on the horizon after it."""
-    first, _ = span(acts.rows)
+    first, _ = time_range(acts.rows)
     days = config.outcome.horizon_days
     split = split_cutoffs(first, as_of, days, config.panel.cutoffs)
     bundle = fit(build_panel(acts, split, days), split, config)
@@ -41,7 +41,7 @@ def main() -> None:
     """Print a line per cutoff and their means."""
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("events")
-    args.add_argument("--as-of", type=instant, required=True)
+    args.add_argument("--as-of", type=parse_utc, required=True)
     args.add_argument("--cutoffs", type=int, default=4)
     args.add_argument("--apart-days", type=int, help="default the horizon")
     args.add_argument("--horizon-days", type=int, default=28)
@@ -50,7 +50,7 @@ def main() -> None:
     config = Config(outcome=Outcome(horizon_days=asked.horizon_days))
     config = config.model_copy(update={"model": config.model.model_copy(update={"seed": asked.seed})})
     apart = timedelta(days=asked.apart_days or asked.horizon_days)
-    with kept(open_acts(asked.events)) as acts:
+    with cached(load_encoded_events(asked.events)) as acts:
         rows = [judged(acts, config, asked.as_of - k * apart) for k in range(asked.cutoffs)]
     table = pd.DataFrame(rows).set_index("as_of").astype(float)
     table.loc["mean"] = table.mean()

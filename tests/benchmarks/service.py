@@ -28,7 +28,7 @@ from load import Load, as_fast_as_answered, at_rate, get, post
 
 from features.catalogue import SCORED
 from serving.scoring import score_rows
-from serving.snapshots.layout import in_order
+from serving.snapshots.layout import sort_rows
 from serving.snapshots.repository import write_snapshot
 from training.home import Home
 from training.registry.model_registry import promote, register
@@ -54,7 +54,7 @@ START_SECONDS = 120
 
 def stored(home: Home, users: int, trees: int, depth: int) -> None:
     """Register a champion and keep a snapshot of random people, called u00000000 and so on."""
-    bundle, rows = made(trees, depth), in_order(random_rows(users, 9))
+    bundle, rows = made(trees, depth), sort_rows(random_rows(users, 9))
     version = register(home, bundle, {}, {}, {}, {})
     promote(home, version)
     write_snapshot(home, AS_OF, bundle, version, score_rows(bundle, version, rows), rows)

@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from serving.runtime.replica import Mirror
-from serving.snapshots.publishing import Shared
+from serving.runtime.replica import Replica
+from serving.snapshots.publishing import SnapshotDatabase
 from training.home import Home
 
 MiB = 1 << 20
@@ -30,9 +30,9 @@ def part(name: str, place: str, database: str) -> None:
     """Publish or fetch, in this process, and print what it took."""
     before, start = peak(), perf_counter()
     if name == "publish":
-        Shared(Home(Path("nowhere"), database=database)).publish(Path(place))
+        SnapshotDatabase(Home(Path("nowhere"), database=database)).publish(Path(place))
     else:
-        Mirror(Home(Path(place), database=database), lambda: None).follow()
+        Replica(Home(Path(place), database=database), lambda: None).follow()
     print(json.dumps({"seconds": perf_counter() - start, "imports_mib": before, "peak_mib": peak()}))
 
 

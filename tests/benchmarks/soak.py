@@ -37,17 +37,17 @@ import pandas as pd
 from callers import MIX, PATIENCE, Asked, Caller, version_of
 
 from features.catalogue import CATALOGUE, SCORED
-from features.console import say, table
-from features.events.event_table import instant
+from features.console import print_message, print_table
+from features.events.event_table import parse_utc
 from features.feature_table import KEYS
 from serving.scoring import score_rows
-from serving.snapshots.layout import told
+from serving.snapshots.layout import to_iso_utc
 from serving.snapshots.repository import open_snapshot, write_snapshot
 from training.explanation.reasons import INSUFFICIENT, evidence
 from training.home import Home
 from training.model.bundle import Bundle
 from training.model.scale import Scale
-from training.registry.model_registry import promote, register, required_champion
+from training.registry.model_registry import load_champion, promote, register
 
 CLOUT = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout'; main()"
 
@@ -79,16 +79,16 @@ class Renewals:
 
     def as_of(self, k: int) -> str:
         """Return the instant of a renewal's snapshot."""
-        return told(self.first + timedelta(days=k))
+        return to_iso_utc(self.first + timedelta(days=k))
 
     def make(self, k: int) -> None:
         """Promote the other version and publish a snapshot by it, in which everybody has somebody else's features."""
         promote(self.home, version_of(k))
-        bundle, version = required_champion(self.home)
+        bundle, version = load_champion(self.home)
         order = np.random.default_rng(k).permutation(len(self.rows))
         dealt = self.rows[self.rows.columns[2:]].take(order).set_axis(self.rows.index)
         rows = self.rows[KEYS].join(dealt)
-        write_snapshot(self.home, instant(self.as_of(k)), bundle, version, score_rows(bundle, version, rows), rows)
+        write_snapshot(self.home, parse_utc(self.as_of(k)), bundle, version, score_rows(bundle, version, rows), rows)
 
 
 @dataclass
@@ -147,7 +147,7 @@ def soak(renewals: Renewals, asked: Asked, port: int, watch: Watch, callers: int
             watch.look(asked.done)
             if asked.done >= (shown + 1) * total // 20:
                 shown = 20 * asked.done // total
-                say(f"{asked.done:,} requests, {len(asked.failed)} failed, {watch.resident[-1]:.0f} MiB")
+                print_message(f"{asked.done:,} requests, {len(asked.failed)} failed, {watch.resident[-1]:.0f} MiB")
             if renewed is None and made < changes and asked.done >= (made + 1) * total // (changes + 1):
                 made += 1
                 asked.published.append(renewals.as_of(made + 1))
@@ -194,11 +194,11 @@ def tell(asked: Asked, watch: Watch, seconds: float) -> None:
         told_of = [f"{np.quantile(took, q):.1f}" for q in (0.5, 0.99)] + [f"{took.max():.0f}"]
         rows.append([kind, f"{len(took):,}", str(failed), *told_of])
     title = f"{asked.done:,} requests in {seconds:.0f} s, {asked.done / seconds:.0f} a second"
-    table(title, ["kind", "requests", "failed", "p50 ms", "p99 ms", "longest"], rows)
+    print_table(title, ["kind", "requests", "failed", "p50 ms", "p99 ms", "longest"], rows)
     tenth = watch.resident[watch.after(0.1)]
     figures = [watch.resident[0], tenth, watch.resident[-1], max(watch.resident), watch.growth()]
     columns = ["at the start", "at a tenth", "at the end", "peak", "growth by the fit"]
-    table("Resident memory, MiB", columns, [[f"{figure:.1f}" for figure in figures]], left=0)
+    print_table("Resident memory, MiB", columns, [[f"{figure:.1f}" for figure in figures]], left=0)
     if watch.taken_up:
         longest = max(watch.taken_up)
         print(f"{len(watch.taken_up)} renewals, each taken up within {longest:.1f} s")
@@ -213,13 +213,13 @@ def main() -> None:
     args.add_argument("--callers", type=int, default=4, help="who ask at once")
     args.add_argument("--growth", type=float, default=40.0, help="MiB that memory may grow by")
     given = args.parse_args()
-    bundle, _ = required_champion(Home(given.home))
+    bundle, _ = load_champion(Home(given.home))
     rows = open_snapshot(Home(given.home)).features.columns([*KEYS, *CATALOGUE.names])
     rows = rows[(rows["scope"] == "all") & (evidence(rows) != INSUFFICIENT)].reset_index(drop=True)
     posted = rows[SCORED.names].astype(object).where(rows[SCORED.names].notna(), None).to_dict("records")
     with TemporaryDirectory() as folder:
         renewals = Renewals(Home(Path(folder) / "home"), rows, pd.Timestamp("2020-01-01", tz="UTC"))
-        say(f"A home with two versions, and snapshots of {len(rows):,} people ...")
+        print_message(f"A home with two versions, and snapshots of {len(rows):,} people ...")
         renewals.begin(bundle)
         asked = Asked(rows["user"].tolist(), posted, [renewals.as_of(0), renewals.as_of(1)], given.requests)
         with served(renewals.home, Path(folder) / "log") as (process, port):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from features.events.loading import open_acts
+from features.events.loading import load_encoded_events
 from features.feature_table import feature_table
 
 TYPES = pa.schema(
@@ -39,7 +39,7 @@ def rows_of(as_of):
     """Compute the feature table of an event table, as Arrow: nulls stay apart from NaN."""
 
     def compute(events, at=None) -> pa.Table:
-        with feature_table(open_acts(events), at or as_of) as rows:
+        with feature_table(load_encoded_events(events), at or as_of) as rows:
             return rows.to_pyarrow()
 
     return compute

@@ -10,21 +10,22 @@ from pathlib import Path
 import pytest
 
 from features import atomic_files as writing
-from features.atomic_files import PREFIX, aside, exchange, replace
+from features.atomic_files import PREFIX, publish, scratch_dir, swap_paths
 from features.errors import OutputError
 
 WRITER = """
 import os, signal, sys
 from pathlib import Path
-from features import atomic_files as aside
-from features.atomic_files import replace
+from features import atomic_files
+from features.atomic_files import publish
 out, die = Path(sys.argv[1]), lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-with aside.aside(out) as scratch:
+with atomic_files.scratch_dir(out) as scratch:
     (scratch / "made").mkdir()
     (scratch / "made" / "part").write_text("newer")
     if sys.argv[2] == "killed in between":
-        aside.exchange, Path.rename, rename = lambda *_: False, lambda one, two: (rename(one, two), die()), Path.rename
-        replace(scratch / "made", out, scratch)
+        rename, atomic_files.swap_paths = Path.rename, lambda *_: False
+        Path.rename = lambda one, two: (rename(one, two), die())
+        publish(scratch / "made", out, scratch)
     if sys.argv[2] == "killed":
         die()
     print("writing", flush=True)
@@ -39,11 +40,11 @@ def out(tmp_path):
     return tmp_path / "out"
 
 
-def publish(out, text="newer"):
-    with aside(out) as scratch:
+def write_and_publish(out, text="newer"):
+    with scratch_dir(out) as scratch:
         (scratch / "made").mkdir()
         (scratch / "made" / "part").write_text(text)
-        replace(scratch / "made", out, scratch)
+        publish(scratch / "made", out, scratch)
 
 
 def held(out):
@@ -68,44 +69,44 @@ def killed(out, fate="killed"):
 def test_two_folders_change_names(out):
     other = out.with_name("other")
     other.mkdir()
-    if not exchange(out, other):
+    if not swap_paths(out, other):
         pytest.skip("this system, or what this disk is formatted with, knows no exchange of names")
     assert (list(out.iterdir()), held(other)) == ([], "older")
 
 
 def test_an_exchange_with_nothing_is_refused_and_changes_nothing(out):
     with pytest.raises(FileNotFoundError, match="nothing"):
-        exchange(out, out.with_name("nothing"))
+        swap_paths(out, out.with_name("nothing"))
     assert held(out) == "older"
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["in one step", "in two steps"])
 def test_a_folder_is_replaced_and_nothing_is_left(out, known, monkeypatch):
     if not known:
-        monkeypatch.setattr(writing, "exchange", lambda *_: False)
-    publish(out)
+        monkeypatch.setattr(writing, "swap_paths", lambda *_: False)
+    write_and_publish(out)
     assert (held(out), left(out)) == ("newer", [])
 
 
 def test_the_name_is_never_without_a_folder(out, monkeypatch):
     renamed = []
     monkeypatch.setattr(Path, "rename", lambda *_: renamed.append(1))
-    publish(out)
+    write_and_publish(out)
     if held(out) != "newer":
         pytest.skip("this system, or what this disk is formatted with, knows no exchange of names")
     assert renamed == []
 
 
 def test_everything_is_on_the_disk_before_it_has_its_name_and_the_name_after_it(out, monkeypatch):
-    steps, sync, swap = [], os.fsync, writing.exchange
+    steps, sync, swap = [], os.fsync, writing.swap_paths
 
     def synced(opened):
         steps.append(Path(f"/proc/self/fd/{opened}").readlink().name)
         sync(opened)
 
     monkeypatch.setattr(os, "fsync", synced)
-    monkeypatch.setattr(writing, "exchange", lambda *both: steps.append("named") or swap(*both))
-    publish(out)
+    monkeypatch.setattr(writing, "swap_paths", lambda *both: steps.append("named") or swap(*both))
+    write_and_publish(out)
     assert steps == ["part", "made", "named", out.parent.name]
 
 
@@ -115,7 +116,7 @@ def test_what_the_disk_refuses_to_keep_gets_no_name(out, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        publish(out)
+        write_and_publish(out)
     assert (held(out), left(out)) == ("older", [])
 
 
@@ -124,7 +125,7 @@ def test_a_disk_that_keeps_nothing_back_needs_no_waiting(out, monkeypatch):
         raise OSError(errno.EINVAL, "Invalid argument")
 
     monkeypatch.setattr(os, "fsync", unknown)
-    publish(out)
+    write_and_publish(out)
     assert held(out) == "newer"
 
 
@@ -132,7 +133,7 @@ def test_what_killed_writers_left_is_cleared_by_the_next_one(out):
     for _ in range(2):
         killed(out)
     assert len(left(out)) == 1, "the second one cleared what the first one left"
-    publish(out)
+    write_and_publish(out)
     assert (held(out), left(out)) == ("newer", [])
 
 
@@ -140,13 +141,13 @@ def test_what_a_living_writer_holds_is_left_alone(out):
     with writer(out, "lives") as process:
         assert process.stdout.readline() == "writing\n"
         (theirs,) = left(out)
-        publish(out)
+        write_and_publish(out)
         assert left(out) == [theirs]
         assert (out.parent / theirs / "made" / "part").read_text() == "newer"
 
 
 def test_two_at_once_in_one_process_leave_each_other_alone(out):
-    with aside(out) as one, aside(out) as other:
+    with scratch_dir(out) as one, scratch_dir(out) as other:
         assert one != other
         assert one.is_dir()
     assert left(out) == []
@@ -155,7 +156,7 @@ def test_two_at_once_in_one_process_leave_each_other_alone(out):
 def test_an_older_folder_that_a_killed_writer_took_away_comes_back(out):
     killed(out, "killed in between")
     assert not out.exists()
-    with aside(out.with_name("another")):
+    with scratch_dir(out.with_name("another")):
         assert held(out) == "older"
     assert left(out) == []
 
@@ -163,7 +164,7 @@ def test_an_older_folder_that_a_killed_writer_took_away_comes_back(out):
 def test_what_others_call_alike_is_never_cleared(out):
     (out.parent / ".clout-settings").mkdir()
     (out.parent / f"{PREFIX}notes").write_text("mine")
-    publish(out)
+    write_and_publish(out)
     assert left(out) == [f"{PREFIX}notes", ".clout-settings"]
 
 
@@ -177,11 +178,11 @@ def test_a_folder_that_was_cleared_before_it_was_held_is_made_again(out, monkeyp
         return made[-1]
 
     monkeypatch.setattr(writing, "mkdtemp", cleared)
-    publish(out)
+    write_and_publish(out)
     assert (len(made), held(out)) == (2, "newer")
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="file cannot be written to"), aside(tmp_path / "file" / "out"):
+    with pytest.raises(OutputError, match="file cannot be written to"), scratch_dir(tmp_path / "file" / "out"):
         pass

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from features.catalogue import CATALOGUE
 from features.errors import AsOfError, CloutError, EngineError, EventsError, OutputError, ScopeError, StoreError
-from features.events.loading import open_acts
+from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
 from serving.cli.main import app
 
@@ -44,7 +44,7 @@ def test_the_feature_table_of_events(events, tmp_path):
     run = typed("features", events, "--as-of", "2025-06-01", "--out", out)
     assert run.exit_code == 0, run.output
     assert f"4 rows, {len(CATALOGUE)} features as of 2025-06-01 00:00:00 UTC" in run.stderr
-    assert rows_in(out).equals(feature_rows(open_acts(events), AS_OF))
+    assert rows_in(out).equals(feature_rows(load_encoded_events(events), AS_OF))
 
 
 def test_scopes_and_identities(events, tmp_path):
@@ -65,7 +65,7 @@ def test_a_store_stands_for_events(events, tmp_path):
     again = typed("store", events, "--into", store)
     assert isinstance(again.exception, EventsError)
     assert typed("features", store, "--as-of", "2025-06-01", "--out", out).exit_code == 0
-    assert rows_in(out).equals(feature_rows(open_acts(events), AS_OF))
+    assert rows_in(out).equals(feature_rows(load_encoded_events(events), AS_OF))
 
 
 def test_what_a_store_has_already_is_not_asked_of_it(events, tmp_path):
@@ -85,7 +85,7 @@ def test_a_database_by_its_url(events, tmp_path):
     out = tmp_path / "rows.parquet"
     run = typed("features", "happened", "--as-of", "2025-06-01", "--out", out, "--engine", f"duckdb://{database}")
     assert run.exit_code == 0, run.output
-    assert rows_in(out).equals(feature_rows(open_acts(events), AS_OF))
+    assert rows_in(out).equals(feature_rows(load_encoded_events(events), AS_OF))
     with duckdb.connect(str(database)) as connection:
         assert connection.execute("SHOW ALL TABLES").fetchall()[0][2] == "happened"
         assert len(connection.execute("SHOW ALL TABLES").fetchall()) == 1

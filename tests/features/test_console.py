@@ -12,7 +12,7 @@ WIDE = "x" * 60
 @pytest.mark.parametrize("odd", ODD)
 def test_ids_in_a_table_are_no_markup(odd, capsys, monkeypatch):
     monkeypatch.setattr(console, "OUT", Console(highlight=False, width=100))
-    console.table(f"Scores of {odd}", ["user", f"of {odd}"], [[odd, WIDE]])
+    console.print_table(f"Scores of {odd}", ["user", f"of {odd}"], [[odd, WIDE]])
     title, head, row = capsys.readouterr().out.rstrip("\n").split("\n")
     assert title.rstrip() == f"Scores of {odd}"
     assert head.split() == ["user", "of", odd]

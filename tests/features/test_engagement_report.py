@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.engagement_report import ByVerb, Earned, Piece, earned
+from features.engagement_report import ByVerb, EngagementReport, Piece, engagement_report
 from features.errors import AsOfError, EventsError, IdentitiesError, ScopeError, StoreError, UnknownUserError
 from features.events.event_table import CREATIONS, ENGAGEMENTS, RESPONSES, VERBS, open_events
-from features.events.loading import open_acts
-from features.events.store import take_in
+from features.events.loading import load_encoded_events
+from features.events.store import add_to_store
 from features.feature_table import feature_rows
 from features.simulation import Community, simulate
 
@@ -48,7 +48,7 @@ def frame(acts):
 
 
 def test_a_history_by_hand(table):
-    made = earned(table(HISTORY), "star", AS_OF)
+    made = engagement_report(table(HISTORY), "star", AS_OF)
     one = ByVerb(1, 1)
     assert made.pieces == (
         Piece("p1", 2, 4, 1, {"like": ByVerb(2, 3), "reply": one}, at(20), at(15), at(12)),
@@ -67,10 +67,10 @@ def test_the_most_people_come_first_then_the_most_engagements_then_the_name(tabl
         ("b", "ann", "like"), ("a", "ann", "like"), ("c", "ann", "like"), ("c", "ann", "reply"),
         ("d", "ann", "like"), ("d", "bob", "like"), ("e", None, "like"), ("e", None, "like"), ("e", None, "like"),
     ]]  # fmt: skip
-    everything = earned(table(acts), "star", AS_OF)
+    everything = engagement_report(table(acts), "star", AS_OF)
     assert [piece.piece for piece in everything.pieces] == ["d", "c", "a", "b", "e"]
     assert (everything.pieces[-1].people, everything.pieces[-1].unknown) == (0, 3)
-    two = earned(table(acts), "star", AS_OF, top=2)
+    two = engagement_report(table(acts), "star", AS_OF, top=2)
     assert two.pieces == everything.pieces[:2]
     assert (two.drawing, two.engagements) == (5, 9)
 
@@ -78,7 +78,7 @@ def test_the_most_people_come_first_then_the_most_engagements_then_the_name(tabl
 def test_a_making_more_than_a_week_before_the_window_is_not_known(table):
     acts = [(98, "star", "post", None, "old"), (97, "star", "post", None, "known"), (5, "ann", "post", None, "hers")]
     acts += [(1, "ann", "like", "star", piece) for piece in ("old", "known", "hers")]
-    made = {piece.piece: piece.made for piece in earned(table(acts), "star", AS_OF).pieces}
+    made = {piece.piece: piece.made for piece in engagement_report(table(acts), "star", AS_OF).pieces}
     assert made == {"old": None, "known": at(97), "hers": None}
 
 
@@ -124,13 +124,13 @@ def told(time):
 def test_it_is_what_brute_force_finds_and_what_features_count(acts, top):
     events = frame(acts)
     seen = events[events["time"] < AS_OF]
-    rows = feature_rows(open_acts(events), AS_OF).set_index("user") if len(seen) else None
+    rows = feature_rows(load_encoded_events(events), AS_OF).set_index("user") if len(seen) else None
     for user in ["ann", "çelik 🙂", "'; --", ""]:
         if not ((seen["actor"] == user) | (seen["target"] == user)).any():
             with pytest.raises((UnknownUserError, AsOfError)):
-                earned(events, user, AS_OF)
+                engagement_report(events, user, AS_OF)
             continue
-        made = earned(events, user, AS_OF, top=top)
+        made = engagement_report(events, user, AS_OF, top=top)
         pieces, totals, on_pieces = brute(acts, user)
         expected = sorted(pieces, key=lambda piece: (-pieces[piece][0], -pieces[piece][1], piece))[:top]
         assert [piece.piece for piece in made.pieces] == expected
@@ -146,7 +146,7 @@ def test_it_is_what_brute_force_finds_and_what_features_count(acts, top):
 def test_nothing_at_or_after_the_instant_matters(acts, later):
     known = [(1, "ann", "like", "bob", "o1", None), *acts]
     future = [(-abs(act[0]), *act[1:]) for act in later]
-    assert earned(frame(known + future), "bob", AS_OF) == earned(frame(known), "bob", AS_OF)
+    assert engagement_report(frame(known + future), "bob", AS_OF) == engagement_report(frame(known), "bob", AS_OF)
 
 
 def test_accounts_of_one_person_are_put_together(table):
@@ -157,19 +157,22 @@ def test_accounts_of_one_person_are_put_together(table):
         (7, "ann", "like", "star2", "p"),
         (6, "ann2", "reply", "star", "p", "r"),
     ]
-    apart, together = earned(table(acts), "star2", AS_OF), earned(table(acts), "star", AS_OF, identities=same)
+    apart, together = (
+        engagement_report(table(acts), "star2", AS_OF),
+        engagement_report(table(acts), "star", AS_OF, identities=same),
+    )
     assert (apart.people, apart.engagements) == (2, 2)
     (piece,) = together.pieces
     assert (piece.people, piece.engagements, piece.made) == (1, 2, at(9))
-    rows = feature_rows(open_acts(table(acts), identities=same), AS_OF).set_index("user")
+    rows = feature_rows(load_encoded_events(table(acts), identities=same), AS_OF).set_index("user")
     assert together.differing(rows.loc["star"]) == {}
     with pytest.raises(
         UnknownUserError, match="'star2' is an account of 'star' by the identities; ask for that person"
     ):
-        earned(table(acts), "star2", AS_OF, identities=same)
+        engagement_report(table(acts), "star2", AS_OF, identities=same)
     twice = pd.DataFrame({"account": ["a", "a"], "person": ["x", "y"]})
     with pytest.raises(IdentitiesError, match="it can be one person only"):
-        earned(table(acts), "star", AS_OF, identities=twice)
+        engagement_report(table(acts), "star", AS_OF, identities=twice)
 
 
 @pytest.mark.parametrize(("scope", "drawing"), [("all", 3), ("network:sea", 2), ("topic:rope", 2), ("topic:fog", 0)])
@@ -177,9 +180,9 @@ def test_a_scope_is_a_part_of_the_activity(scope, drawing):
     acts = [(9, "star", "post", None, "p", None), *((k, "ann", "like", "star", f"p{k}", None) for k in (1, 2, 3))]
     network, topics = ["air", "sea", "sea", "air"], [["rope"], ["rope"], ["rope", "rope", "tar"], None]
     events = frame(acts).assign(network=network, topics=topics)
-    made = earned(events, "star", AS_OF, scope=scope)
+    made = engagement_report(events, "star", AS_OF, scope=scope)
     assert (made.drawing, made.engagements, made.scope) == (drawing, drawing, scope)
-    rows = feature_rows(open_acts(events, [scope]), AS_OF).set_index("user")
+    rows = feature_rows(load_encoded_events(events, [scope]), AS_OF).set_index("user")
     assert "star" not in rows.index or made.differing(rows.loc["star"]) == {}
 
 
@@ -192,10 +195,10 @@ def community(tmp_path_factory):
 
 def test_totals_of_a_simulated_community_are_those_of_its_features(community):
     at_end = datetime(2025, 7, 1, tzinfo=UTC)
-    rows = feature_rows(open_acts(community), at_end).set_index("user")
+    rows = feature_rows(load_encoded_events(community), at_end).set_index("user")
     heard = 0
     for user, row in rows.sort_values("engagers_90d").iloc[::12].iterrows():
-        made = earned(community, user, at_end)
+        made = engagement_report(community, user, at_end)
         assert made.differing(row) == {}
         assert max((piece.engagements for piece in made.pieces), default=0) == row["best_piece_90d"]
         assert made.responders >= row["credible_engagers_90d"] - 1e-6
@@ -205,7 +208,7 @@ def test_totals_of_a_simulated_community_are_those_of_its_features(community):
 
 
 def test_a_row_that_was_made_of_other_events_is_told_apart(table):
-    made = earned(table(HISTORY), "star", AS_OF)
+    made = engagement_report(table(HISTORY), "star", AS_OF)
     row = made.as_features() | {"engagers_90d": 5.0}
     assert made.differing(row) == {"engagers_90d": {"events": 4.0, "scored": 5.0}}
     assert made.as_features()["likes_90d"] == 4
@@ -213,8 +216,8 @@ def test_a_row_that_was_made_of_other_events_is_told_apart(table):
 
 def test_somebody_who_is_there_and_earned_nothing(table):
     for acts in ([(2, "idle", "like", "star", "p1")], [(300, "ann", "like", "idle", "p1")]):
-        made = earned(table(acts), "idle", AS_OF)
-        assert made == Earned("idle", "all", at(0), 90, 0, 0, 0, 0, {}, ByVerb(0, 0), 0, ())
+        made = engagement_report(table(acts), "idle", AS_OF)
+        assert made == EngagementReport("idle", "all", at(0), 90, 0, 0, 0, 0, {}, ByVerb(0, 0), 0, ())
 
 
 @pytest.mark.parametrize(
@@ -235,19 +238,19 @@ def test_somebody_who_is_there_and_earned_nothing(table):
 )
 def test_what_cannot_be_answered(table, acts, asked, error, message):
     with pytest.raises(error, match=message):
-        earned(table(acts), asked.get("user", "star"), AS_OF, scope=asked.get("scope", "all"))
+        engagement_report(table(acts), asked.get("user", "star"), AS_OF, scope=asked.get("scope", "all"))
 
 
 def test_a_store_has_no_names_of_pieces(table, tmp_path):
-    take_in(table(HISTORY), tmp_path / "store")
+    add_to_store(table(HISTORY), tmp_path / "store")
     with pytest.raises(StoreError, match="is a store, which keeps no names of pieces; give the events themselves"):
-        earned(tmp_path / "store", "star", AS_OF)
+        engagement_report(tmp_path / "store", "star", AS_OF)
     with pytest.raises(EventsError, match="no events at"):
-        earned(tmp_path / "nothing.parquet", "star", AS_OF)
+        engagement_report(tmp_path / "nothing.parquet", "star", AS_OF)
 
 
 def test_nothing_is_left_behind(table):
     events = open_events(table(HISTORY))
     before = events.get_backend().list_tables()
-    earned(events, "star", AS_OF)
+    engagement_report(events, "star", AS_OF)
     assert events.get_backend().list_tables() == before

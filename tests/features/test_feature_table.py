@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from features.catalogue import CATALOGUE, SCORED
 from features.errors import AsOfError, EventsError
-from features.events.event_table import VERBS, instant, open_events
-from features.events.loading import checked_as_of, open_acts
+from features.events.event_table import VERBS, open_events, parse_utc
+from features.events.loading import load_encoded_events, resolve_as_of
 from features.feature_table import KEYS, STEPS, feature_rows, feature_table
 
 SECOND = 1 / 86_400
@@ -165,7 +165,7 @@ class TestPopulation:
         assert {str(rows.schema.field(name).type) for name in CATALOGUE.names} == {"double"}
 
     def test_the_engine_itself_holds_doubles_and_what_it_keeps_is_dropped(self, table, as_of):
-        acts = open_acts(table([(1, "ann", "like", "bob")]))
+        acts = load_encoded_events(table([(1, "ann", "like", "bob")]))
         engine = acts.rows.get_backend()
         before = engine.list_tables()
         with feature_table(acts, as_of) as rows:
@@ -184,7 +184,7 @@ class TestPopulation:
 
     def test_progress_grows_to_the_whole(self, table, as_of):
         told = []
-        feature_rows(open_acts(table([(1, "ann", "like", "bob")])), as_of, told.append)
+        feature_rows(load_encoded_events(table([(1, "ann", "like", "bob")])), as_of, told.append)
         assert told == sorted(told)
         assert sorted({round(share * STEPS, 6) for share in told}) == list(range(1, STEPS + 1))
 
@@ -236,39 +236,39 @@ class TestAsOf:
             with pytest.raises(
                 AsOfError, match=r"as_of 2025-05-\d\d 00:00:00 is not after the first event, 2025-05-29"
             ):
-                checked_as_of(events, early)
-        assert checked_as_of(events, first + MICROSECOND) == first + MICROSECOND
+                resolve_as_of(events, early)
+        assert resolve_as_of(events, first + MICROSECOND) == first + MICROSECOND
 
     def test_in_the_past_long_after_the_last_event(self, table, as_of):
-        assert checked_as_of(open_events(table([(400, "ann", "like", "bob")])), as_of) == as_of
+        assert resolve_as_of(open_events(table([(400, "ann", "like", "bob")])), as_of) == as_of
 
     def test_in_the_future(self, table):
         events = open_events(table([(1, "ann", "like", "bob")]))
         with pytest.raises(AsOfError, match=r"lies in the future: the last event is of 2025-05-31 00:00:00 and now"):
-            checked_as_of(events, datetime.now(UTC) + timedelta(hours=1))
+            resolve_as_of(events, datetime.now(UTC) + timedelta(hours=1))
 
     def test_events_of_the_future_can_be_looked_back_on(self, table, as_of):
         ahead = (datetime.now(UTC) - as_of) / timedelta(days=1) + 100
-        acts = open_acts(table([(1, "ann", "like", "bob"), (-ahead, "ann", "like", "bob")])).rows
-        after = checked_as_of(acts)
+        acts = load_encoded_events(table([(1, "ann", "like", "bob"), (-ahead, "ann", "like", "bob")])).rows
+        after = resolve_as_of(acts)
         assert after > datetime.now(UTC) + timedelta(days=99)
-        assert checked_as_of(acts, after) == after
+        assert resolve_as_of(acts, after) == after
         with pytest.raises(AsOfError, match="lies in the future"):
-            checked_as_of(acts, after + timedelta(seconds=1))
+            resolve_as_of(acts, after + timedelta(seconds=1))
 
     @pytest.mark.parametrize("late", [timedelta(0), MICROSECOND, timedelta(seconds=1) - MICROSECOND])
     def test_without_one_all_events_are_before_it(self, table, as_of, late):
         events = open_events(table([(3 - late / timedelta(days=1), "ann", "like", "bob")]))
-        assert checked_as_of(events) == as_of - timedelta(days=3) + timedelta(seconds=1)
+        assert resolve_as_of(events) == as_of - timedelta(days=3) + timedelta(seconds=1)
 
-    @pytest.mark.parametrize("opened", [open_events, lambda events: open_acts(events).rows])
+    @pytest.mark.parametrize("opened", [open_events, lambda events: load_encoded_events(events).rows])
     def test_no_events(self, table, opened):
         with pytest.raises(EventsError, match="the event table is empty"):
-            checked_as_of(opened(table([])))
+            resolve_as_of(opened(table([])))
 
     def test_text_and_other_zones(self, table, rows_of, as_of):
         acts = table([(1, "ann", "like", "bob"), (0, "eve", "like", "bob")])
-        plain = content(rows_of(acts, instant("2025-06-01")))
+        plain = content(rows_of(acts, parse_utc("2025-06-01")))
         assert plain == content(rows_of(acts, as_of))
         assert plain == content(rows_of(acts, datetime.fromisoformat("2025-06-01T02:00:00+02:00")))
 
@@ -276,6 +276,6 @@ class TestAsOf:
         acts = table([(1, "ann", "like", "bob", None, None, None, None, ["x"]), (2, None, "like", "bob")])
         frame = acts.to_pandas()
         assert isinstance(frame, pd.DataFrame)
-        rows = feature_rows(open_acts(frame), as_of)
+        rows = feature_rows(load_encoded_events(frame), as_of)
         assert list(rows.columns) == [*KEYS, *CATALOGUE.names]
         assert content(pa.Table.from_pandas(rows)) == content(rows_of(acts))

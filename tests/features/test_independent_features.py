@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from features.catalogue import CATALOGUE
 from features.events.event_table import CREATIONS, REQUIRED, SCHEMA, VERBS
-from features.events.loading import open_acts
+from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
 from features.importers.stackexchange import import_stackexchange
 from features.simulation import Community, simulate
@@ -63,7 +63,7 @@ def disagreement(plain_features):
     """Compute the features both ways; say where they differ first, or nothing."""
 
     def compare(events: pa.Table, as_of: datetime = AS_OF) -> str:
-        fast = feature_rows(open_acts(events), as_of).set_index("user")[CATALOGUE.names]
+        fast = feature_rows(load_encoded_events(events), as_of).set_index("user")[CATALOGUE.names]
         plain = plain_features(events.to_pandas(), as_of)
         if set(fast.index) != set(plain.index):
             return f"only one of them knows {sorted(set(fast.index) ^ set(plain.index))[:5]}"
@@ -142,7 +142,7 @@ def test_made_up_acts_among_the_established(disagreement, acts):
 
 
 def test_those_are_established():
-    rows = feature_rows(open_acts(as_events(ESTABLISHED)), AS_OF).set_index("user")
+    rows = feature_rows(load_encoded_events(as_events(ESTABLISHED)), AS_OF).set_index("user")
     assert rows["credibility_365d"].between(1e-3, 0.1).all()
 
 

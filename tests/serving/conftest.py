@@ -75,5 +75,5 @@ def home(tmp_path, scored_home):
 @pytest.fixture
 def champion(monkeypatch, bundle):
     """Stand in for the registry, which has tests of its own."""
-    monkeypatch.setattr(state, "required_champion", lambda *_: (bundle, "4"))
+    monkeypatch.setattr(state, "load_champion", lambda *_: (bundle, "4"))
     monkeypatch.setattr(state, "report", lambda *_: None)

@@ -29,7 +29,7 @@ ODD_IDS = ["a/b", "a b", "ünï/çødé 🙂", "50%", "x/score", "who?me#1", "+"
 @pytest.fixture
 def champion(monkeypatch, bundle):
     """Stand in for the registry, which has tests of its own."""
-    monkeypatch.setattr(state, "required_champion", lambda *_: (bundle, "4"))
+    monkeypatch.setattr(state, "load_champion", lambda *_: (bundle, "4"))
     monkeypatch.setattr(state, "report", lambda *_: FIGURES)
 
 
@@ -275,7 +275,7 @@ def test_users_are_answered_while_the_registry_is_away(home, monkeypatch):
     def away(_):
         raise RegistryError("the registry does not answer.")
 
-    monkeypatch.setattr(state, "required_champion", away)
+    monkeypatch.setattr(state, "load_champion", away)
     client = TestClient(application.create_app(home), raise_server_exceptions=False)
     assert client.get("/v1/users/user0001/explanation").status_code == 200
     assert problem(client.get("/ready"), 503, "not-ready")["missing"] == {"champion": "the registry does not answer."}

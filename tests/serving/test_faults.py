@@ -29,7 +29,7 @@ from serving.app import create_app
 from serving.cli import main as command
 from serving.middleware.api_keys import KeysError, add_key, read_keys, remove_key
 from serving.scoring import score_rows
-from serving.snapshots.layout import told
+from serving.snapshots.layout import to_iso_utc
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
 from training.home import Home
 from training.registry.mlflow_session import QUIET
@@ -269,12 +269,12 @@ class TestKill:
         for _ in range(15):
             assert publisher(seconds=moments.uniform(0.02, 0.4)) == -signal.SIGKILL
             is_whole()
-            assert service.ready()["as_of"] == service.score()["as_of"] == told(AS_OF)
+            assert service.ready()["as_of"] == service.score()["as_of"] == to_iso_utc(AS_OF)
         acts = [(AS_OF - timedelta(days=day), f"user{k}", "reply", "ann") for day in (3, 40, 200) for k in range(5)]
         names = ("time", "actor", "verb", "target")
         events = pa.table([pa.array(column) for column in zip(*acts, strict=True)], names)
         pq.write_table(events, tmp_path / "events.parquet")
-        words = ["score", str(tmp_path / "events.parquet"), "--as-of", told(LATER), "--home", str(whole.folder)]
+        words = ["score", str(tmp_path / "events.parquet"), "--as-of", to_iso_utc(LATER), "--home", str(whole.folder)]
         monkeypatch.setattr(sys, "argv", ["clout", *words, "--out", str(tmp_path / "scores.parquet")])
         with pytest.raises(SystemExit) as ended:
             command.main()
@@ -285,7 +285,7 @@ class TestKill:
         while found.status_code != 200 and time.monotonic() < until:
             time.sleep(0.05)
             found = service.client.get("/v1/users/ann/score")
-        assert found.json()["as_of"] == told(LATER)
+        assert found.json()["as_of"] == to_iso_utc(LATER)
         assert service.ready()["stale"] == {}
 
 
@@ -319,11 +319,11 @@ class TestFullDisk:
         assert read_keys(home) == {}
         assert [folder.name for folder in home.snapshots.iterdir()] == ["2017-07-30T000000Z_v3"]
         found = service.until(lambda found: found["stale"] == {})
-        assert found["as_of"] == told(AS_OF)
+        assert found["as_of"] == to_iso_utc(AS_OF)
         for filler in disk.glob("filler*"):
             filler.unlink()
         publish(home, LATER)
-        service.until(lambda found: found["as_of"] == told(LATER))
+        service.until(lambda found: found["as_of"] == to_iso_utc(LATER))
 
     @pytest.mark.parametrize("room", [0, 1 << 10, 16 << 10, 64 << 10])
     def test_a_file_that_may_not_grow_so_long_changes_nothing(self, home, publish, room):
@@ -336,7 +336,7 @@ class TestFullDisk:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
         assert [folder.name for folder in home.snapshots.iterdir()] == ["2017-07-30T000000Z_v3"]
         publish(home, LATER)
-        assert told(open_snapshot(home).as_of) == told(LATER)
+        assert to_iso_utc(open_snapshot(home).as_of) == to_iso_utc(LATER)
 
 
 def cut(content):
@@ -369,13 +369,13 @@ class TestCorruptSnapshot:
         place.write_bytes(damaged(place.read_bytes()))
         client.app.state.watcher.look()
         found = client.get("/ready").json()
-        assert (found["status"], found["as_of"], set(found["stale"])) == ("ready", told(AS_OF), {"snapshot"})
+        assert (found["status"], found["as_of"], set(found["stale"])) == ("ready", to_iso_utc(AS_OF), {"snapshot"})
         assert "the snapshot is damaged" in found["stale"]["snapshot"]["detail"]
-        assert client.get("/v1/users/user0001/explanation").json()["as_of"] == told(AS_OF)
+        assert client.get("/v1/users/user0001/explanation").json()["as_of"] == to_iso_utc(AS_OF)
         publish(whole, LATER)
         client.app.state.watcher.look()
         found = client.get("/ready").json()
-        assert (found["as_of"], found["stale"]) == (told(LATER), {})
+        assert (found["as_of"], found["stale"]) == (to_iso_utc(LATER), {})
 
     def test_any_bit_of_any_file_is_told(self, home):
         (folder,) = list_snapshots(home)
@@ -428,7 +428,7 @@ class TestRegistryAway:
         row = {"rows": [{"credible_pace_28d": 1}]}
         assert service.client.post("/v1/scores", json=row).json()["model_version"] == "1"
         publish(there, LATER)
-        found = service.until(lambda found: found["as_of"] == told(LATER))
+        found = service.until(lambda found: found["as_of"] == to_iso_utc(LATER))
         assert set(found["stale"]) == {"champion"}
         with server() as there:
             service.until(lambda found: not found["stale"])
@@ -453,14 +453,14 @@ class TestSteppingClock:
         service = served(whole, "stepping")
         newer = publish(whole, LATER)
         os.utime(newer, (0, 0))
-        service.until(lambda found: found["as_of"] == told(LATER))
+        service.until(lambda found: found["as_of"] == to_iso_utc(LATER))
         newest = publish(whole, LATER + timedelta(days=1))
         kept = (newest / "scores.parquet").read_bytes()
         (newest / "scores.parquet").write_bytes(b"")
         publish(whole, LATER)  # something is otherwise, so that the damaged one is looked at
-        service.until(lambda found: "snapshot" in found["stale"] or found["as_of"] != told(LATER))
+        service.until(lambda found: "snapshot" in found["stale"] or found["as_of"] != to_iso_utc(LATER))
         (newest / "scores.parquet").write_bytes(kept)
-        service.until(lambda found: not found["stale"] and found["as_of"] == told(LATER + timedelta(days=1)))
+        service.until(lambda found: not found["stale"] and found["as_of"] == to_iso_utc(LATER + timedelta(days=1)))
 
     def test_rates_are_counted_by_another_clock(self, whole, served):
         service = served(whole, "stepping", rate=2.0)

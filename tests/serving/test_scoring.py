@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from features.errors import AsOfError
-from features.events.loading import open_acts
-from serving.scoring import SCORES, percentiles, score_acts, score_rows
+from features.events.loading import load_encoded_events
+from serving.scoring import SCORES, percentiles, score_rows, score_users
 from serving.snapshots.peers import audience_band
 
 
@@ -77,8 +77,12 @@ def events():
 
 def test_events_become_scores_and_the_rows_they_rest_on(bundle, events):
     told = []
-    scores, rows = score_acts(
-        open_acts(events), datetime(2017, 7, 3, tzinfo=UTC), bundle, "3", lambda step, share: told.append((step, share))
+    scores, rows = score_users(
+        load_encoded_events(events),
+        datetime(2017, 7, 3, tzinfo=UTC),
+        bundle,
+        "3",
+        lambda step, share: told.append((step, share)),
     )
     assert scores["user"].tolist() == rows["user"].tolist() == ["ann", "bob"]
     assert rows["engagers_28d"].tolist() == [1.0, 0.0]
@@ -97,11 +101,13 @@ def test_events_become_scores_and_the_rows_they_rest_on(bundle, events):
 )
 def test_an_instant_without_anybody_is_refused(bundle, events, as_of, message):
     with pytest.raises(AsOfError, match=message):
-        score_acts(open_acts(events), as_of, bundle, "3")
+        score_users(load_encoded_events(events), as_of, bundle, "3")
 
 
 def test_every_scope_is_scored_and_placed_among_its_own(bundle, events):
-    scores, _ = score_acts(open_acts(events, ["all", "network:*"]), datetime(2017, 7, 3, tzinfo=UTC), bundle, "3")
+    scores, _ = score_users(
+        load_encoded_events(events, ["all", "network:*"]), datetime(2017, 7, 3, tzinfo=UTC), bundle, "3"
+    )
     assert scores["scope"].tolist() == ["all", "network:default"] * 2
     ours, theirs = (scores[scores["scope"] == scope].drop(columns="scope") for scope in ("all", "network:default"))
     assert ours.to_numpy().tolist() == theirs.to_numpy().tolist()
@@ -111,4 +117,4 @@ def test_an_instant_in_the_future_is_refused(bundle, events):
     with pytest.raises(
         AsOfError, match=r"as_of 2199-01-01 00:00:00 lies in the future: the last event is of 2017-07-03"
     ):
-        score_acts(open_acts(events), datetime(2199, 1, 1, tzinfo=UTC), bundle, "3")
+        score_users(load_encoded_events(events), datetime(2199, 1, 1, tzinfo=UTC), bundle, "3")

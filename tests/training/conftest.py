@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.events.loading import open_acts
+from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
 from features.simulation import Community, simulate
 from training.config import Config, Evaluation, Model, Panel
@@ -64,7 +64,7 @@ def home(tmp_path_factory):
 @pytest.fixture(scope="session")
 def trained(simulated, config, home):
     """The first model of a home, trained on what was known ten days before the end of the events."""
-    return train(open_acts(simulated.events), config, home, simulated.as_of)
+    return train(load_encoded_events(simulated.events), config, home, simulated.as_of)
 
 
 @pytest.fixture(scope="session")
@@ -75,4 +75,4 @@ def bundle(trained):
 @pytest.fixture(scope="session")
 def rows(simulated):
     """Everybody's features at the instant."""
-    return feature_rows(open_acts(simulated.events), simulated.as_of)
+    return feature_rows(load_encoded_events(simulated.events), simulated.as_of)

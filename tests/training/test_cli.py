@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from features.events.store import take_in
+from features.events.store import add_to_store
 from serving.cli.main import app
 from training.home import Home
-from training.registry.model_registry import champion, required_champion, versions
+from training.registry.model_registry import champion, load_champion, versions
 from training.registry.run_documents import report
 from training.robustness.attacks import ATTACKS
 
@@ -52,7 +52,7 @@ def test_a_gate_that_fails_and_is_forced(typed, tmp_path):
     assert run.exit_code == 0, run.output
     assert "Registered as version 2 of the model 'clout', champion." in run.told
     assert "warning: the gate failed; promoted all the same, by force: a ## trial." in run.told
-    assert required_champion(home)[1] == "2"
+    assert load_champion(home)[1] == "2"
     tags = versions(home)["2"]
     assert (tags["gate"], tags["forced"]) == ("failed", "a ## trial")
     assert tags["promoted"].endswith(" UTC, from no champion")
@@ -63,7 +63,7 @@ def test_a_gate_that_fails_and_is_forced(typed, tmp_path):
     told = json.loads(run.stdout)
     assert (told["promoted"], told["gate"]["passed"], told["gate"]["forced"]) == (False, False, None)
     assert told["evaluation"]["champion"]["version"] == told["evaluation"]["gate"]["churn"]["version"] == "2"
-    assert required_champion(home)[1] == "2"
+    assert load_champion(home)[1] == "2"
     assert "calibration): it stays a challenger" in typed("gate").stdout
     told = "calibration), and promoted all the same, by force. The reason given: a ## trial\n"
     assert told in typed("gate", "--version", 2).stdout
@@ -76,7 +76,7 @@ def test_attacks_are_measured_on_events_and_not_on_a_store(typed, simulated, tmp
     run = typed("train", limits="")
     assert run.exit_code == 3, run.output
     assert "warning: gate, FAILED: 1 of 1 attacks pass their limit: repost gains " in run.told
-    take_in(simulated.events, tmp_path / "store")
+    add_to_store(simulated.events, tmp_path / "store")
     run = typed("train", events="store", limits="")
     assert "attacks were not measured: they are put among events, and none were given (a store holds acts" in run.told
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from features.errors import AsOfError, RegistryError
 from features.events.event_table import ENGAGEMENTS
-from features.events.loading import open_acts
+from features.events.loading import load_encoded_events
 from features.events.scopes import ALL
 from features.feature_table import feature_rows
 from serving.cli.main import app, main
@@ -50,7 +50,7 @@ def used_features(bundle):
 def rows_then(bundle, simulated):
     """Everybody's features at the very instant of the reference."""
     at = datetime.fromisoformat(bundle.facts["reference"]["as_of"])
-    return in_scope(feature_rows(open_acts(simulated.events), at), ALL)
+    return in_scope(feature_rows(load_encoded_events(simulated.events), at), ALL)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def earlier(bundle, end):
 @pytest.fixture(scope="module")
 def found(earlier, simulated):
     """The report of the whole community."""
-    return monitor(open_acts(simulated.events), earlier, config=QUICK)
+    return monitor(load_encoded_events(simulated.events), earlier, config=QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,7 @@ class TestReport:
         assert metrics_of(found)["auc"] == realised["metrics"]["score"]["auc"]
 
     def test_before_a_horizon_is_complete_it_says_from_when_on(self, bundle, simulated):
-        found = monitor(open_acts(simulated.events), bundle, config=QUICK)
+        found = monitor(load_encoded_events(simulated.events), bundle, config=QUICK)
         assert found["realised"] is None
         told = f"what was foretold can be judged from {simulated.as_of + HORIZON:%Y-%m-%d} on, with events up to then"
         assert found["findings"][-1].startswith(told)
@@ -189,11 +189,11 @@ class TestReport:
         assert "auc" not in metrics_of(found)
 
     def test_nothing_is_judged_on_outcomes_that_the_model_has_seen(self, earlier, simulated, end):
-        found = monitor(open_acts(simulated.events), earlier, end - timedelta(seconds=1), QUICK)
+        found = monitor(load_encoded_events(simulated.events), earlier, end - timedelta(seconds=1), QUICK)
         assert found["realised"] is None
 
     def test_an_audience_that_vanishes_is_past_the_limit(self, earlier, silenced):
-        found = monitor(open_acts(silenced), earlier, config=QUICK)
+        found = monitor(load_encoded_events(silenced), earlier, config=QUICK)
         assert not found["held"]
         (told,) = [alarm for alarm in found["alarms"] if alarm.startswith("expected over real audience is ")]
         assert told.endswith("(limits 0.67 to 1.5)")
@@ -202,7 +202,7 @@ class TestReport:
 
     def test_long_after_the_last_act(self, bundle, table):
         acts = [(day, "ann", "like", "bob") for day in (0, 1)]
-        quiet = open_acts(table(acts))
+        quiet = load_encoded_events(table(acts))
         with pytest.raises(AsOfError, match=r"nobody acted .* in the 365 days before 2026-0"):
             monitor(quiet, bundle, datetime.fromisoformat("2026-02-01T00:00:00+00:00"), QUICK)
 
@@ -210,7 +210,7 @@ class TestReport:
         facts = {name: fact for name, fact in bundle.facts.items() if name != "reference"}
         old = dataclasses.replace(bundle, facts=facts)
         with pytest.raises(RegistryError, match=r"the model was registered without a reference .*; train again with"):
-            monitor(open_acts(simulated.events), old)
+            monitor(load_encoded_events(simulated.events), old)
         with pytest.raises(RegistryError, match=r"^version 7 was registered without a reference"):
             check_reference(old, "7")
 
@@ -252,7 +252,7 @@ def client(home, trained):
 @pytest.fixture
 def judged(earlier, trained, monkeypatch):
     """Let the champion be as old as to be judged."""
-    monkeypatch.setattr("training.registry.model_registry.required_champion", lambda _: (earlier, trained.version))
+    monkeypatch.setattr("training.registry.model_registry.load_champion", lambda _: (earlier, trained.version))
 
 
 def test_held_prints_the_report_and_logs_it(events, home, client, trained, judged, end):

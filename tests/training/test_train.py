@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pytest
 
 from features.errors import AsOfError, ConfigError, EventsError, TooSmallError
-from features.events.loading import open_acts
+from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
 from training.config import Config, Credibility, Evaluation, Model, Outcome, Panel
 from training.evaluation.metrics import RANKING
@@ -17,7 +17,7 @@ from training.home import Home
 from training.model.bundle import BOOSTERS, FACTS_FILE
 from training.model.scale import Scale
 from training.model_selection.ablation import VARIANTS
-from training.registry.model_registry import promote, register, required_champion
+from training.registry.model_registry import load_champion, promote, register
 from training.registry.run_documents import report
 from training.release.gate import GateError
 from training.train import train
@@ -37,7 +37,7 @@ def again(simulated, config, tmp_path_factory):
     told = []
     home = Home(tmp_path_factory.mktemp("again"))
     mixed = mixed.take(np.random.default_rng(0).permutation(len(mixed)))
-    return train(open_acts(mixed), config, home, simulated.as_of, lambda *step: told.append(step)), home, told
+    return train(load_encoded_events(mixed), config, home, simulated.as_of, lambda *step: told.append(step)), home, told
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,12 @@ def second(again, simulated, config):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.train.fit", watched)
         patch.setattr("training.backtest.fit", watched)
-        return first, train(open_acts(simulated.events), other, home, simulated.as_of - timedelta(days=9)), home, splits
+        return (
+            first,
+            train(load_encoded_events(simulated.events), other, home, simulated.as_of - timedelta(days=9)),
+            home,
+            splits,
+        )
 
 
 class TestFigures:
@@ -111,7 +116,7 @@ class TestFigures:
 
 def test_an_ablation_is_measured_where_it_is_asked_for(simulated, config, tmp_path):
     small = config.model_copy(update={"model": Model(trees=10)})
-    made = train(open_acts(simulated.events), small, Home(tmp_path), simulated.as_of, ablation=True)
+    made = train(load_encoded_events(simulated.events), small, Home(tmp_path), simulated.as_of, ablation=True)
     assert [row["variant"] for row in made.evaluation["ablation"]] == list(VARIANTS)
     assert report(Home(tmp_path), made.version)["ablation"] == made.evaluation["ablation"]
 
@@ -164,7 +169,7 @@ class TestRetrain:
     def test_churn_is_measured_against_the_champion(self, second, simulated):
         first, retrained, *_ = second
         found = retrained.evaluation["gate"]["churn"]
-        rows = feature_rows(open_acts(simulated.events), simulated.as_of - timedelta(days=9))
+        rows = feature_rows(load_encoded_events(simulated.events), simulated.as_of - timedelta(days=9))
         active = rows[rows["acts_365d"] > 0]
         moved = retrained.bundle.predict(active)["score"] - first.bundle.predict(active)["score"]
         assert (found["version"], found["users"]) == ("1", len(active))
@@ -174,19 +179,19 @@ class TestRetrain:
     def test_the_gate_decides_who_is_champion(self, second):
         _, retrained, home, _ = second
         assert retrained.promoted == retrained.verdict.passed
-        assert required_champion(home)[1] == ("2" if retrained.promoted else "1")
+        assert load_champion(home)[1] == ("2" if retrained.promoted else "1")
 
 
 def test_a_blank_reason_is_refused_before_anything_is_done(simulated, config, tmp_path):
     with pytest.raises(GateError, match="blank reason"):
-        train(open_acts(simulated.events), config, Home(tmp_path), force=" ")
+        train(load_encoded_events(simulated.events), config, Home(tmp_path), force=" ")
     assert list(tmp_path.iterdir()) == []
 
 
 class TestScale:
     def trained(self, simulated, config, home, **asked):
         small = config.model_copy(update={"model": Model(trees=20, seed=7), "panel": Panel(cutoffs=2)})
-        return train(open_acts(simulated.events), small, home, simulated.as_of - timedelta(days=5), **asked)
+        return train(load_encoded_events(simulated.events), small, home, simulated.as_of - timedelta(days=5), **asked)
 
     def test_a_champion_of_another_catalogue_leaves_its_scale(self, simulated, config, bundle, tmp_path):
         home = Home(tmp_path)
@@ -199,7 +204,7 @@ class TestScale:
 
     def test_rescaling_is_asked_for(self, simulated, config, again):
         _, home, _ = again
-        before = required_champion(home)[0].scale
+        before = load_champion(home)[0].scale
         made = self.trained(simulated, config, home, rescale=True)
         assert made.scale_before == before != made.bundle.scale
         assert "a new scale was asked for" in made.evaluation["gate"]["churn"]["not_measured"]
@@ -215,14 +220,14 @@ def test_seeds_that_are_nobody_are_refused(simulated, config, tmp_path):
     strangers = config.model_copy(update={"credibility": Credibility(seeds=("ann", "bob", "cid", "dan"))})
     told = r"none of the 4 seeds in \[credibility\] is anybody in the events: ann, bob, cid, \.\.\.\. Give ids as they"
     with pytest.raises(ConfigError, match=told):
-        train(open_acts(simulated.events), strangers, Home(tmp_path), simulated.as_of)
+        train(load_encoded_events(simulated.events), strangers, Home(tmp_path), simulated.as_of)
     assert not list(tmp_path.iterdir())
 
 
 def test_the_shortest_history_that_can_be_learnt_from(simulated, config, tmp_path):
     """Two and a half horizons: one cutoff for the rehearsal, whose quantiles are calibrated on other users."""
     first = pc.min(simulated.events["time"]).as_py()
-    made = train(open_acts(simulated.events), config, Home(tmp_path), first + timedelta(days=70))
+    made = train(load_encoded_events(simulated.events), config, Home(tmp_path), first + timedelta(days=70))
     assert len(made.bundle.facts["training_cutoffs"]) == 2
     assert made.evaluation["metrics"]["score"]["auc"] > 0.6
     assert made.evaluation["metrics"]["score"]["coverage"] > 0.85
@@ -231,7 +236,7 @@ def test_the_shortest_history_that_can_be_learnt_from(simulated, config, tmp_pat
 class TestTooSmall:
     def refused(self, table, acts, tmp_path, match, error=TooSmallError):
         with pytest.raises(error, match=match):
-            train(open_acts(table(acts)), SMALL, Home(tmp_path / "home"))
+            train(load_encoded_events(table(acts)), SMALL, Home(tmp_path / "home"))
         assert not (tmp_path / "home").exists()
 
     def test_a_handful(self, table, tmp_path):
@@ -265,11 +270,13 @@ class TestTooSmall:
 class TestAsOf:
     def test_long_after_the_last_event(self, simulated, config, tmp_path):
         with pytest.raises(AsOfError, match=r"the outcome is not known yet\. Take an instant"):
-            train(open_acts(simulated.events), config, Home(tmp_path), simulated.as_of + timedelta(days=30))
+            train(load_encoded_events(simulated.events), config, Home(tmp_path), simulated.as_of + timedelta(days=30))
 
     def test_before_the_first_event(self, simulated, config, tmp_path):
         with pytest.raises(AsOfError, match="is not after the first event"):
-            train(open_acts(simulated.events), config, Home(tmp_path), simulated.as_of - timedelta(days=3_000))
+            train(
+                load_encoded_events(simulated.events), config, Home(tmp_path), simulated.as_of - timedelta(days=3_000)
+            )
 
 
 def test_what_came_of_it_is_frozen(trained):

@@ -6,9 +6,9 @@ import ibis.expr.types as ir
 import pandas as pd
 
 from features.aggregates.relations import engagements, is_any
-from features.aggregates.windows import total, within
+from features.aggregates.windows import sum_fixed_point, within
 from features.errors import AsOfError
-from features.events.encoding import Acts, instant_literal
+from features.events.encoding import EncodedEvents, instant_literal
 from features.feature_table import credited_responses
 
 ENGAGERS, CREDIBLE_ENGAGERS = "engagers", "credible_engagers"
@@ -16,7 +16,7 @@ BROADCAST = 500
 SLACK = timedelta(days=1)
 
 
-def outcome(acts: Acts, as_of: datetime, horizon_days: int, label: str = ENGAGERS) -> pd.DataFrame:
+def audience_label(acts: EncodedEvents, as_of: datetime, horizon_days: int, label: str = ENGAGERS) -> pd.DataFrame:
     """Return (user, scope, audience) of the horizon after an instant, whichever way people count.
 
     Parameters
@@ -28,7 +28,7 @@ def outcome(acts: Acts, as_of: datetime, horizon_days: int, label: str = ENGAGER
     return counted(acts, as_of, horizon_days)
 
 
-def audience(acts: Acts, as_of: datetime, horizon_days: int) -> pd.DataFrame:
+def audience(acts: EncodedEvents, as_of: datetime, horizon_days: int) -> pd.DataFrame:
     """Count the distinct people who engage with each user in `[as_of, as_of + horizon)`.
 
     Parameters
@@ -61,18 +61,18 @@ def _unasked(ahead: ir.Table, rows: ir.Table) -> ir.Table:
     return known.filter(~in_return).select("user", "other").distinct()
 
 
-def credible_audience(acts: Acts, as_of: datetime, horizon_days: int) -> pd.DataFrame:
+def credible_audience(acts: EncodedEvents, as_of: datetime, horizon_days: int) -> pd.DataFrame:
     """Count the distinct people who respond to each user in the horizon, each as much as they are credible at its end.
 
     Parameters and columns as of `audience`; the audience is not whole.
     """
     with credited_responses(acts, as_of + timedelta(days=horizon_days)) as credited:
         ahead = credited.filter(credited.other.notnull(), within(credited.last_age, horizon_days), credited.weight > 0)
-        counted = ahead.group_by(key="user").agg(audience=total(ahead.weight))
+        counted = ahead.group_by(key="user").agg(audience=sum_fixed_point(ahead.weight))
         return counted.join(acts.people, "key").select("user", "scope", "audience").to_pandas()
 
 
-def check_complete(last: datetime, as_of: datetime, horizon_days: int) -> None:
+def require_complete_horizon(last: datetime, as_of: datetime, horizon_days: int) -> None:
     """Refuse a horizon that the events do not reach to the end of; a day is allowed for, as sources come daily.
 
     Raises

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from features.errors import TooSmallError
-from features.events.encoding import Acts, kept
+from features.events.encoding import EncodedEvents, cached
 from features.feature_table import KEYS, feature_rows
-from training.dataset.labels import ENGAGERS, outcome
+from training.dataset.labels import ENGAGERS, audience_label
 
 MIN_TRAINING_ROWS = 200
 MIN_TRAINING_AUDIENCE = 30
@@ -59,16 +59,16 @@ def split_cutoffs(first: datetime, as_of: datetime, horizon_days: int, most: int
     return Split(tuple(as_of - k * horizon for k in range(count, 0, -1)))
 
 
-def panel_rows(acts: Acts, as_of: datetime, horizon_days: int, label: str = ENGAGERS) -> pd.DataFrame:
+def panel_rows(acts: EncodedEvents, as_of: datetime, horizon_days: int, label: str = ENGAGERS) -> pd.DataFrame:
     """Return one cutoff's rows: user, scope, the features, as_of and audience (people), ordered by user and scope."""
-    ahead = outcome(acts, as_of, horizon_days, label)
+    ahead = audience_label(acts, as_of, horizon_days, label)
     rows = feature_rows(acts, as_of).merge(ahead, on=KEYS, how="left", sort=False)
     people = rows["audience"].fillna(0)
     return rows.assign(as_of=pd.Timestamp(as_of), audience=people.astype("int64") if label == ENGAGERS else people)
 
 
 def build_panel(
-    acts: Acts,
+    acts: EncodedEvents,
     split: Split,
     horizon_days: int,
     progress: Callable[[float], None] | None = None,
@@ -82,7 +82,7 @@ def build_panel(
 
     """
     frames = []
-    with kept(acts) as shared:
+    with cached(acts) as shared:
         for k, cutoff in enumerate(split.cutoffs):
             frames.append(panel_rows(shared, cutoff, horizon_days, label))
             if progress:

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 from features.aggregates.relations import engagements, is_any
 from features.aggregates.windows import LOOKBACK_DAYS
-from features.events.encoding import Acts, kept, known
+from features.events.encoding import EncodedEvents, before, cached
 from features.events.event_table import NEGATIVE
 from features.events.scopes import ALL
 from training.dataset.panel import in_scope, panel_rows
@@ -24,7 +24,7 @@ COLUMNS = {
 BASELINES = (*COLUMNS, "pagerank", "tweepcred")
 
 
-def baselines(acts: Acts, rows: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
+def baselines(acts: EncodedEvents, rows: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
     """Compute every baseline for the users of a feature table, scope `all`.
 
     Parameters
@@ -46,13 +46,13 @@ def baselines(acts: Acts, rows: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
     return pd.DataFrame(signals, index=rows.index)
 
 
-def best_baseline(acts: Acts, as_of: datetime, horizon_days: int) -> str:
+def best_baseline(acts: EncodedEvents, as_of: datetime, horizon_days: int) -> str:
     """Name the baseline that ranked people best in the newest horizon complete at an instant.
 
     Best is the highest mean of AUC and NDCG@100: who is heard at all, and who is heard most. Of equals, the first.
     """
     start = as_of - timedelta(days=horizon_days)
-    with kept(acts) as shared:
+    with cached(acts) as shared:
         rows = in_scope(panel_rows(shared, start, horizon_days), ALL)
         signals = baselines(shared, rows, start)
     audience = rows["audience"].to_numpy(float)
@@ -64,9 +64,9 @@ def _of(rows: pd.DataFrame, ranks: pd.Series) -> np.ndarray:
     return rows["user"].map(ranks).fillna(0.0).to_numpy(float)
 
 
-def _edges(acts: Acts, as_of: datetime) -> pd.DataFrame:
+def _edges(acts: EncodedEvents, as_of: datetime) -> pd.DataFrame:
     """Return (actor, target, acts, follows) of the 365 days before the instant, approving acts alone."""
-    year = engagements(known(acts.rows, as_of, LOOKBACK_DAYS))
+    year = engagements(before(acts.rows, as_of, LOOKBACK_DAYS))
     past = year.filter(~is_any(year.verb, *NEGATIVE), year.other.notnull())
     follows = is_any(past.verb, "follow").cast("int64").sum()
     pairs = past.group_by("user", "other").agg(acts=past.count(), follows=follows)

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from features.errors import CatalogueError
-from features.events.encoding import Acts
-from features.events.event_table import span
-from features.events.loading import checked_as_of
+from features.events.encoding import EncodedEvents
+from features.events.event_table import time_range
+from features.events.loading import resolve_as_of
 from features.events.scopes import ALL
 from training.config import Config
-from training.dataset.labels import check_complete
+from training.dataset.labels import require_complete_horizon
 from training.dataset.panel import in_scope, panel_rows
 from training.evaluation.baselines import BASELINES, baselines
 from training.evaluation.metrics import METRICS, RANKING, ranking
@@ -26,7 +26,7 @@ BAND_EDGES = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, np.inf)
 
 
 def evaluate_bundle(
-    acts: Acts, bundle: Bundle, as_of: datetime | None = None, resamples: int = 200, seed: int = 0
+    acts: EncodedEvents, bundle: Bundle, as_of: datetime | None = None, resamples: int = 200, seed: int = 0
 ) -> dict:
     """Judge a bundle against the baselines on one horizon, scope `all`; without an instant, on the newest complete one.
 
@@ -40,10 +40,10 @@ def evaluate_bundle(
     AsOfError : the horizon is not complete, or nothing happened before it
 
     """
-    _, last = span(acts.rows)
+    _, last = time_range(acts.rows)
     horizon = timedelta(days=bundle.horizon_days)
-    as_of = checked_as_of(acts.rows, as_of or checked_as_of(acts.rows) - horizon)
-    check_complete(last, as_of, bundle.horizon_days)
+    as_of = resolve_as_of(acts.rows, as_of or resolve_as_of(acts.rows) - horizon)
+    require_complete_horizon(last, as_of, bundle.horizon_days)
     rows = in_scope(panel_rows(acts.seeded(bundle.seeds), as_of, bundle.horizon_days, bundle.label), ALL)
     signals = baselines(acts, rows, as_of)
     figures = evaluate(rows["audience"].to_numpy(), bundle.predict(rows), signals, resamples, seed)
@@ -166,7 +166,9 @@ def not_comparable(champion: Champion | None, horizon_days: int) -> str | None:
     return None
 
 
-def contest(champion: Champion | None, test: pd.DataFrame, predicted: pd.DataFrame, config: Config) -> dict:
+def compare_with_champion(
+    champion: Champion | None, test: pd.DataFrame, predicted: pd.DataFrame, config: Config
+) -> dict:
     """Compare a challenger with the champion on one horizon, the same users for both, by paired bootstrap.
 
     Parameters

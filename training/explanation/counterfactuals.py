@@ -14,18 +14,18 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import CATALOGUE
-from training.explanation.feature_constraints import WhatIfError, together
+from training.explanation.feature_constraints import WhatIfError, propagate_constraints
 from training.explanation.peer_ranges import PeerValues
 from training.model.bundle import Bundle
-from training.model.feature_row import Person
+from training.model.feature_row import FeatureRow
 
 REPETITIONS, PIECES = "repetitions_90d", "created_90d"
 ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class What:
-    """A change to look at: what is `asked`, and what is known to follow from it beside what `together` finds."""
+class Scenario:
+    """A change to look at: what is `asked`, and what follows from it beside what `propagate_constraints` finds."""
 
     asked: Mapping[str, float]
     follows: Mapping[str, float]
@@ -49,7 +49,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ScenarioOutcome:
     """Where people stand who differ so: `gain` is `score` less the present one.
 
     `asks` is the share of peers that the changes asked for pass, in one feature or another, as if features were
@@ -71,7 +71,9 @@ class Outcome:
     in_own_hands: bool
 
 
-def what_if(bundle: Bundle, person: Person, questions: Sequence[What], peers: PeerValues) -> list[Outcome]:
+def what_if(
+    bundle: Bundle, person: FeatureRow, questions: Sequence[Scenario], peers: PeerValues
+) -> list[ScenarioOutcome]:
     """Answer questions about one person.
 
     Parameters
@@ -97,7 +99,7 @@ def what_if(bundle: Bundle, person: Person, questions: Sequence[What], peers: Pe
     for question in questions:
         _check(bundle, question.asked, person | dict(question.follows))
     moved = [
-        together(person, question.asked, peers.allowance) | dict(question.follows) | dict(question.asked)
+        propagate_constraints(person, question.asked, peers.allowance) | dict(question.follows) | dict(question.asked)
         for question in questions
     ]
     rows = pd.DataFrame([person, *(person | change for change in moved)])
@@ -111,12 +113,12 @@ def what_if(bundle: Bundle, person: Person, questions: Sequence[What], peers: Pe
 
 
 def _outcome(
-    question: What, changes: list[tuple[Change, float]], predicted: pd.DataFrame, parts: pd.DataFrame, k: int
-) -> Outcome:
+    question: Scenario, changes: list[tuple[Change, float]], predicted: pd.DataFrame, parts: pd.DataFrame, k: int
+) -> ScenarioOutcome:
     before, after = (found for _, found in predicted.iterrows())
     told = tuple(change for change, _ in changes)
     unclipped, gain = float(after["unclipped"] - before["unclipped"]), float(after["score"] - before["score"])
-    return Outcome(
+    return ScenarioOutcome(
         changes=told,
         asks=1.0 - math.prod(1.0 - passed for change, passed in changes if change.asked),
         score=float(after["score"]),
@@ -131,7 +133,7 @@ def _outcome(
 
 
 def _changes(
-    question: What, person: dict[str, float], moved: dict[str, float], peers: PeerValues, parts: pd.Series
+    question: Scenario, person: dict[str, float], moved: dict[str, float], peers: PeerValues, parts: pd.Series
 ) -> list[tuple[Change, float]]:
     """Tell what moves, what was asked first, with the share of peers that it passes."""
     names = sorted(moved, key=lambda name: (name not in question.asked, -abs(parts.get(name, 0.0)), name))

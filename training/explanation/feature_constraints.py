@@ -23,7 +23,9 @@ class WhatIfError(CloutError):
     """A change is asked for that means nothing."""
 
 
-def together(person: Mapping[str, float], asked: Mapping[str, float], allowance: float) -> dict[str, float]:
+def propagate_constraints(
+    person: Mapping[str, float], asked: Mapping[str, float], allowance: float
+) -> dict[str, float]:
     """Return what follows from a change, feature by feature, by no more than it has to.
 
     - absence: the last act lies as many days further back, or nearer; who never acted has then acted

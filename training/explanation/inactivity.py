@@ -24,16 +24,16 @@ from features.aggregates.relations import PERSONAL
 from features.aggregates.windows import LOOKBACK_DAYS, within
 from features.catalogue.tenure import ABSENT_DAYS
 from features.errors import TooSmallError
-from features.events.encoding import acts, instant_literal, known
-from features.events.encoding import acts as keyed
+from features.events.encoding import before, encode_events, instant_literal
+from features.events.encoding import encode_events as keyed
 from features.events.event_table import CREATIONS
-from features.events.loading import checked_as_of
+from features.events.loading import resolve_as_of
 from features.events.scopes import ALL
 from features.feature_table import feature_rows
-from training.explanation.counterfactuals import What
+from training.explanation.counterfactuals import Scenario
 from training.explanation.feature_constraints import ABSENT, SINCE, WhatIfError
 from training.model.bundle import Bundle
-from training.model.feature_row import Person, person_of
+from training.model.feature_row import FeatureRow, feature_row
 
 AT_THE_SAME_RATE = (
     "Others are taken to respond as much as before, though there would be nothing new to respond to: only the "
@@ -47,7 +47,7 @@ FIRST_SEEN = "account_age_days"
 SAME = 1e-6
 
 
-def stopped(person: Mapping[str, float], days: int, allowance: float) -> What:
+def inactivity_scenario(person: Mapping[str, float], days: int, allowance: float) -> Scenario:
     """Let a person do nothing for some days; the allowance grows with a history that is short.
 
     Who never acted has been away since first seen, which was by being engaged with.
@@ -66,11 +66,11 @@ def stopped(person: Mapping[str, float], days: int, allowance: float) -> What:
     _check_days(days)
     allowed = max(allowance, min(allowance + ABSENT_DAYS * days / HISTORY_DAYS, ABSENT_DAYS))
     since = person[SINCE] if person[SINCE] == person[SINCE] else person[FIRST_SEEN]
-    return What({ABSENT: max(since + days - allowed, 0.0)}, {SINCE: person[SINCE] + days})
+    return Scenario({ABSENT: max(since + days - allowed, 0.0)}, {SINCE: person[SINCE] + days})
 
 
 def drawn_no_more(
-    events: ir.Table, user: str, scope: str, as_of: datetime, days: int, person: Person, seeds: list[str]
+    events: ir.Table, user: str, scope: str, as_of: datetime, days: int, person: FeatureRow, seeds: list[str]
 ) -> dict[str, float]:
     """Return the features that change by what a person's pieces of the last days drew, themselves left out.
 
@@ -89,14 +89,14 @@ def drawn_no_more(
     _check_days(days)
 
     def described(left: ir.Table) -> pd.DataFrame:
-        rows = feature_rows(acts(left, (scope,)).seeded(seeds), as_of)
+        rows = feature_rows(encode_events(left, (scope,)).seeded(seeds), as_of)
         return rows[(rows["user"] == user) & (rows["scope"] == scope)]
 
     _check_same(described(events), person, user)
     left = described(without(events, [user], as_of, days))
     if left.empty:
         raise WhatIfError(f"without the last {days} days nothing at all is known of {user!r}: there is no such row.")
-    after = person_of(left)
+    after = feature_row(left)
     return {
         name: value
         for name, value in after.items()
@@ -109,9 +109,9 @@ def _check_days(days: int) -> None:
         raise WhatIfError(f"stopping for {days} days cannot be answered; expected 1 to {LOOKBACK_DAYS}.")
 
 
-def _check_same(found: pd.DataFrame, person: Person, user: str) -> None:
+def _check_same(found: pd.DataFrame, person: FeatureRow, user: str) -> None:
     if not found.empty:
-        one, other = person_of(found), person
+        one, other = feature_row(found), person
         apart = [name for name in one if not np.isclose(one[name], other[name], rtol=SAME, atol=SAME, equal_nan=True)]
     if found.empty or apart:
         why = (
@@ -161,7 +161,7 @@ def holiday(
     TooSmallError : fewer such members
 
     """
-    at = checked_as_of(events, as_of)
+    at = resolve_as_of(events, as_of)
     away = _drawn(events, at, members, max(days), seed)
     points = {}
     for k, length in enumerate(days):
@@ -172,10 +172,10 @@ def holiday(
 
 
 def _drawn(events: ir.Table, as_of: datetime, members: int, longest: int, seed: int) -> list[str]:
-    acting = known(events.filter(events.actor.notnull()), as_of, LOOKBACK_DAYS)
+    acting = before(events.filter(events.actor.notnull()), as_of, LOOKBACK_DAYS)
     lately = acting.filter(within(acting.age, LATELY)).select("actor")
-    before = acting.filter(~within(acting.age, longest)).select("actor")
-    found = sorted(lately.intersect(before, distinct=True).to_pandas()["actor"])
+    earlier = acting.filter(~within(acting.age, longest)).select("actor")
+    found = sorted(lately.intersect(earlier, distinct=True).to_pandas()["actor"])
     if len(found) < members:
         raise TooSmallError(
             f"{len(found)} people acted in the last {LATELY} days and in the year before the last {longest}; "
@@ -189,7 +189,7 @@ def without(events: ir.Table, away: Sequence[str], as_of: datetime, days: int) -
 
     Mentions, follows and blocks of them stay, and what is done about older pieces.
     """
-    last = known(events, as_of, days)
+    last = before(events, as_of, days)
     own = last.filter(last.actor.isin(away), last.verb.isin(CREATIONS))
     made = own.select(piece=(own.verb == "post").ifelse(own.object, own.result)).to_pandas()["piece"].dropna()
     since = instant_literal(as_of - timedelta(days=days))

@@ -17,7 +17,7 @@ from features.catalogue import CATALOGUE
 from training.explanation.feature_constraints import heard_by
 from training.explanation.reasons import LEAST_POINTS, Line, Reason, reasons
 from training.model.bundle import Bundle
-from training.model.feature_row import Person
+from training.model.feature_row import FeatureRow
 
 SENTENCES = {
     "new": "People who responded within a year count for {value:,.1f} fewer, as few established people respond to them "
@@ -36,7 +36,7 @@ TOLD_BY = {
 
 
 @dataclass(frozen=True)
-class HeldBack:
+class Discount:
     """Something that held a score down: `new`, `exchange` or `repetition`; `points` is what it would have added."""
 
     kind: str
@@ -45,7 +45,7 @@ class HeldBack:
     sentence: str
 
 
-def held_back(bundle: Bundle, person: Person) -> tuple[HeldBack, ...]:
+def discounts(bundle: Bundle, person: FeatureRow) -> tuple[Discount, ...]:
     """Tell what held a score down by half a point or more, most first.
 
     Parameters
@@ -58,18 +58,18 @@ def held_back(bundle: Bundle, person: Person) -> tuple[HeldBack, ...]:
     return told(bundle, person, bundle.margin(np.array([bundle.vector(person), *others.values()]))) if others else ()
 
 
-def had_it_counted(bundle: Bundle, person: Person) -> dict[str, np.ndarray]:
+def had_it_counted(bundle: Bundle, person: FeatureRow) -> dict[str, np.ndarray]:
     """Return, by kind of what did not count, the features that the person would have, shape (features,)."""
     vector, added = bundle.vector(person), {kind: _added(person, kind) for kind in _kinds(person)}
     return {kind: vector + [more.get(name, 0.0) for name in bundle.features] for kind, more in added.items()}
 
 
-def told(bundle: Bundle, person: Person, margins: np.ndarray) -> tuple[HeldBack, ...]:
+def told(bundle: Bundle, person: FeatureRow, margins: np.ndarray) -> tuple[Discount, ...]:
     """Tell what held a score down by half a point or more, most first.
 
     Parameters
     ----------
-    bundle, person : as in `held_back`
+    bundle, person : as in `discounts`
     margins : of the person, and of each of `had_it_counted`, in order; nats
 
     """
@@ -79,15 +79,15 @@ def told(bundle: Bundle, person: Person, margins: np.ndarray) -> tuple[HeldBack,
     return tuple(sorted((each for each in found if each.points >= LEAST_POINTS), key=lambda each: -each.points))
 
 
-def _kinds(person: Person) -> list[str]:
+def _kinds(person: FeatureRow) -> list[str]:
     return [kind for kind, name in TOLD_BY.items() if person.get(name, 0.0) > 0]
 
 
-def _told(kind: str, value: float, points: float) -> HeldBack:
-    return HeldBack(kind, value, points, SENTENCES[kind].format(value=value, points=points))
+def _told(kind: str, value: float, points: float) -> Discount:
+    return Discount(kind, value, points, SENTENCES[kind].format(value=value, points=points))
 
 
-def _added(person: Person, kind: str) -> dict[str, float]:
+def _added(person: FeatureRow, kind: str) -> dict[str, float]:
     """Return by how much features would differ had it counted; of the last 28 days, as if it had come evenly."""
     if kind == "repetition":
         return {"repetitions_90d": -person["repetitions_90d"]}
@@ -101,7 +101,7 @@ UNKNOWN: Mapping[str, float | None] = MappingProxyType({})
 class Ledger:
     """How one score comes about: `base + sum(points) = unclipped`, and `clip(unclipped, 0, 100) = score`.
 
-    `held_back` says what did not count, and what it would have added; it is no part of the sum.
+    `discounts` says what did not count, and what it would have added; it is no part of the sum.
     """
 
     score: float
@@ -109,7 +109,7 @@ class Ledger:
     base: float
     baseline: str
     lines: tuple[Line, ...]
-    held_back: tuple[HeldBack, ...] = ()
+    held_back: tuple[Discount, ...] = ()
 
     @property
     def clipping(self) -> float:
@@ -161,7 +161,7 @@ def side_by_side(one: Bundle, other: Bundle, rows: pd.DataFrame) -> tuple[pd.Dat
     return first, second
 
 
-def ledger(bundle: Bundle, person: Person, typical: Mapping[str, float | None] = UNKNOWN) -> Ledger:
+def ledger(bundle: Bundle, person: FeatureRow, typical: Mapping[str, float | None] = UNKNOWN) -> Ledger:
     """Explain one score.
 
     Parameters

@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from training.model.feature_row import Person
+from training.model.feature_row import FeatureRow
 
 LEAST_POINTS = 0.5
 MOST_REASONS = 4
@@ -98,7 +98,7 @@ def evidence(rows: pd.DataFrame) -> np.ndarray:
     return np.select([known < FEWEST_ACTS, known < MANY_ACTS], [INSUFFICIENT, SOME], STRONG)
 
 
-def lacking(person: Person) -> str:
+def lacking(person: FeatureRow) -> str:
     """Say what is lacking to call a person's score one, in a sentence."""
     acts, engagements = (int(np.nan_to_num(person[name])) for name in ("acts_365d", "engagements_365d"))
     return (

@@ -39,7 +39,7 @@ class Changes:
     ----------
     figures : score_from, unclipped_from, score_to, unclipped_to, and a column for each of PARTS, which add up to
         `score_to - score_from`
-    moved : a column per feature of the old model; they add up to `own`, `others` and `time` (see `part_of`)
+    moved : a column per feature of the old model; they add up to `own`, `others` and `time` (see `attribute`)
     model : a column per feature of either model, and `base`; they add up to `model`
 
     """
@@ -49,7 +49,7 @@ class Changes:
     model: pd.DataFrame
 
 
-def part_of(feature: str) -> str:
+def attribute(feature: str) -> str:
     """Say whose a feature's move is: `own`, `others` or `time`."""
     if feature == SENIORITY:
         return TIME
@@ -84,7 +84,7 @@ def changes(before: Bundle, after: Bundle, old: pd.DataFrame, new: pd.DataFrame)
         "score_to": after.scale.points(margin),
         "unclipped_to": after.scale.unclipped(margin),
     }
-    parts = {part: moved[[n for n in moved if part_of(str(n)) == part]].sum(axis=1) for part in (OWN, OTHERS, TIME)}
+    parts = {part: moved[[n for n in moved if attribute(str(n)) == part]].sum(axis=1) for part in (OWN, OTHERS, TIME)}
     parts[MODEL] = model.sum(axis=1)
     parts[SCALE] = after.scale.unclipped(margin) - before.scale.unclipped(margin)
     clipped = [figures[f"score_{side}"] - figures[f"unclipped_{side}"] for side in ("from", "to")]
@@ -92,7 +92,7 @@ def changes(before: Bundle, after: Bundle, old: pd.DataFrame, new: pd.DataFrame)
     return Changes(pd.DataFrame(figures | parts, index=new.index), moved, model)
 
 
-def furthest(moves: np.ndarray, most: int) -> list[int]:
+def top_movers(moves: np.ndarray, most: int) -> list[int]:
     """Return where those stand who move furthest, up or down, the furthest first; whoever stays is not among them."""
     return [int(k) for k in np.argsort(-np.abs(moves), kind="stable")[:most] if moves[k] != 0.0]
 
@@ -203,7 +203,7 @@ def _line_sentence(name: str, old: pd.DataFrame, new: pd.DataFrame, points: floa
     was, is_ = (_value(rows, name) for rows in (old, new))
     feature = CATALOGUE[name]
     told = feature.sentence.format(value=f"{_said(was, feature.unit)} -> {_said(is_, feature.unit)}")
-    return ChangeLine(part_of(name), name, feature.family, was, is_, float(points), told[0].upper() + told[1:])
+    return ChangeLine(attribute(name), name, feature.family, was, is_, float(points), told[0].upper() + told[1:])
 
 
 def _model_sentence(before: Bundle, points: pd.Series, row: pd.DataFrame) -> list[ChangeLine]:

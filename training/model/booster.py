@@ -21,7 +21,7 @@ FEW_ROWS = 64
 ALONE = Lock()
 
 
-def predicted(booster: lgb.Booster, matrix: np.ndarray, **what: Any) -> np.ndarray:
+def predict(booster: lgb.Booster, matrix: np.ndarray, **what: Any) -> np.ndarray:
     """Return what a booster predicts: `booster.predict(matrix, **what)`, however many threads of Python ask.
 
     A few rows are left to one thread of LightGBM: to wake others takes longer than their part of the work.

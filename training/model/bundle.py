@@ -14,8 +14,8 @@ import pandas as pd
 from features.catalogue import CATALOGUE
 from features.errors import CatalogueError, RegistryError
 from features.events.scopes import ALL
-from training.model.booster import predicted
-from training.model.feature_row import Person
+from training.model.booster import predict
+from training.model.feature_row import FeatureRow
 from training.model.intervals import Band, Intervals, Quantiles
 from training.model.scale import Scale
 from training.model.trees.baseline_shapley import Tree, split_trees
@@ -116,7 +116,7 @@ class Bundle:
         except (TypeError, ValueError) as error:
             raise CatalogueError(f"the rows hold a value that is no number: {error}.") from error
 
-    def vector(self, person: Person) -> np.ndarray:
+    def vector(self, person: FeatureRow) -> np.ndarray:
         """Return one person's features in the booster's order, shape (features,), unknown as NaN.
 
         Raises
@@ -137,11 +137,11 @@ class Bundle:
         """
         if len(matrix) >= MANY_ROWS and self.tables is not None:
             return self.tables.values(matrix)
-        return predicted(self.booster, matrix, pred_contrib=True)
+        return predict(self.booster, matrix, pred_contrib=True)
 
     def margin(self, matrix: np.ndarray) -> np.ndarray:
         """Return the logarithm of the expected audience, nats, shape (rows,), for what `matrix` gives."""
-        return predicted(self.booster, matrix, raw_score=True)
+        return predict(self.booster, matrix, raw_score=True)
 
     def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Score feature rows.

@@ -7,10 +7,10 @@ import pandas as pd
 
 from features.catalogue import CATALOGUE
 
-Person: TypeAlias = Mapping[str, float]
+FeatureRow: TypeAlias = Mapping[str, float]
 
 
-def person_of(row: pd.DataFrame) -> dict[str, float]:
+def feature_row(row: pd.DataFrame) -> dict[str, float]:
     """Return a frame of one feature row as a person; what is no feature of the catalogue is left out.
 
     Raises

@@ -12,7 +12,7 @@ import pandas as pd
 
 from features.catalogue import SCORED
 from training.config import Model
-from training.model.booster import parameters, predicted
+from training.model.booster import parameters, predict
 
 TREES = 100
 LEARNING_RATE = 0.08
@@ -32,7 +32,7 @@ class Quantiles:
 
     def around(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return both quantiles of `ln(1 + audience)`, shapes (rows,), of features in the catalogue's order."""
-        low, high = (predicted(booster, matrix) for booster in self.boosters)
+        low, high = (predict(booster, matrix) for booster in self.boosters)
         return low, high
 
 

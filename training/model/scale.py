@@ -46,7 +46,7 @@ class Scale:
         return float(self.anchor + self.points_per_nat * np.log(other.people(points)))
 
 
-def kept_scale(frozen: tuple[Scale, int] | None, horizon_days: int) -> Scale | None:
+def frozen_scale(frozen: tuple[Scale, int] | None, horizon_days: int) -> Scale | None:
     """Keep the champion's scale, if there is one, for a model of the same horizon.
 
     Parameters

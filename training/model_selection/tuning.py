@@ -26,7 +26,7 @@ TOLERANCE_OF_ONE_FOLD = 0.002
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TuningResult:
     """The chosen model, how many trials of the study are finished and pruned, and a row for each of them."""
 
     model: Model
@@ -50,8 +50,8 @@ def tune(
     trials: int,
     storage: Path | None = None,
     progress: Callable[[float], None] = lambda _: None,
-) -> Tuned:
-    """Try settings of the booster on past cutoffs, and choose as `chosen` says.
+) -> TuningResult:
+    """Try settings of the booster on past cutoffs, and choose as `cheapest_within_one_error` says.
 
     The first trial is `base`; the others are drawn from `SPACE`, widened to hold `base`, by a tree-structured Parzen
     estimator. A trial's value is the mean of `fold_value` over the folds. After its second or a later fold, a trial
@@ -88,11 +88,11 @@ def _tell(progress: Callable[[float], None], number: int, trials: int, share: fl
     progress((number + share) / trials)
 
 
-def _tuned(table: list[dict], base: Model) -> Tuned:
-    pick = chosen(table)
+def _tuned(table: list[dict], base: Model) -> TuningResult:
+    pick = cheapest_within_one_error(table)
     finished = sum(row["state"] == "finished" for row in table)
     told = [{**row, "chosen": row is pick} for row in table]
-    return Tuned(base.model_copy(update=pick["parameters"]), finished, len(table) - finished, told)
+    return TuningResult(base.model_copy(update=pick["parameters"]), finished, len(table) - finished, told)
 
 
 def walk_forward(panel: pd.DataFrame, cutoffs: tuple[datetime, ...]) -> list[Fold]:
@@ -123,7 +123,7 @@ def fold_value(panel: pd.DataFrame, fold: Fold, model: Model) -> float:
     return float(np.mean(list(ranking(audience, margin, np.exp(margin)).values())))
 
 
-def chosen(table: list[dict]) -> dict:
+def cheapest_within_one_error(table: list[dict]) -> dict:
     """Choose among the finished trials those that tie with the best one, and of them the cheapest to explain.
 
     A trial ties if its value is below the best by no more than one standard error of the differences between the two,

@@ -58,7 +58,7 @@ class Receipt:
 
 
 @dataclass(frozen=True)
-class Asked:
+class DeletionRequest:
     """A deletion under way: its receipt so far, the ids, the first of them the person's, and the events to clear."""
 
     receipt: Receipt
@@ -66,7 +66,7 @@ class Asked:
     events: tuple[str, ...]
 
 
-def begin(home: Home, ids: Sequence[str], events: Sequence[str] = ()) -> Asked:
+def begin(home: Home, ids: Sequence[str], events: Sequence[str] = ()) -> DeletionRequest:
     """Write down that everything of a person is to be deleted, who is left out from this moment on.
 
     One who is being deleted already gets the same receipt, and the events are added.
@@ -82,17 +82,17 @@ def begin(home: Home, ids: Sequence[str], events: Sequence[str] = ()) -> Asked:
         whose = person(read(connection).secret, ids[0])
         under_way = next((held for held in _under_way(connection) if held.receipt.person == whose), None)
         if under_way is None:
-            found = Asked(Receipt(secrets.token_hex(ID_BYTES), whose, now()), tuple(ids), tuple(events))
+            found = DeletionRequest(Receipt(secrets.token_hex(ID_BYTES), whose, now()), tuple(ids), tuple(events))
             row = {"receipt": found.receipt.receipt, "person": whose}
             connection.execute(insert(RECEIPTS).values(**row, told=_told(found.receipt), asked=_asked(found)))
             return found
         both = (*under_way.ids, *ids), (*under_way.events, *events)
-        found = Asked(under_way.receipt, *(tuple(dict.fromkeys(held)) for held in both))
+        found = DeletionRequest(under_way.receipt, *(tuple(dict.fromkeys(held)) for held in both))
         _write(connection, found.receipt, _asked(found))
         return found
 
 
-def under_way(home: Home) -> list[Asked]:
+def pending_deletions(home: Home) -> list[DeletionRequest]:
     """Return the deletions that are not at their end.
 
     Raises
@@ -104,7 +104,7 @@ def under_way(home: Home) -> list[Asked]:
         return [] if connection is None else _under_way(connection)
 
 
-def note(home: Home, asked: Asked, removed: Removed) -> Asked:
+def record_removals(home: Home, asked: DeletionRequest, removed: Removed) -> DeletionRequest:
     """Write down what a place holds before it is removed; a place that was written down before stays so."""
     if removed.place in {each.place for each in asked.receipt.removed}:
         return asked
@@ -114,7 +114,7 @@ def note(home: Home, asked: Asked, removed: Removed) -> Asked:
     return replace(asked, receipt=receipt)
 
 
-def finish(home: Home, asked: Asked, failed: Mapping[str, str], remains: Sequence[str]) -> Receipt:
+def finish(home: Home, asked: DeletionRequest, failed: Mapping[str, str], remains: Sequence[str]) -> Receipt:
     """Bring a deletion to its end: no record holds the ids any longer, nor do the files of an embedded database.
 
     Parameters
@@ -154,10 +154,10 @@ def read_receipt(home: Home, receipt: str) -> Receipt:
     return _receipt(told)
 
 
-def _under_way(connection: Connection) -> list[Asked]:
+def _under_way(connection: Connection) -> list[DeletionRequest]:
     rows = connection.execute(select(RECEIPTS).where(RECEIPTS.c.asked.is_not(None))).all()
     found = [(_receipt(row.told), json.loads(row.asked)) for row in rows]
-    asked = [Asked(receipt, tuple(held["ids"]), tuple(held["events"])) for receipt, held in found]
+    asked = [DeletionRequest(receipt, tuple(held["ids"]), tuple(held["events"])) for receipt, held in found]
     return sorted(asked, key=lambda each: (each.receipt.asked, each.receipt.receipt))
 
 
@@ -166,7 +166,7 @@ def _write(connection: Connection, receipt: Receipt, asked: str | None) -> None:
     connection.execute(update(RECEIPTS).where(where).values(told=_told(receipt), asked=asked))
 
 
-def _asked(asked: Asked) -> str:
+def _asked(asked: DeletionRequest) -> str:
     return json.dumps({"ids": asked.ids, "events": asked.events})
 
 

@@ -48,7 +48,7 @@ class OptOut:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class OptedOutUsers:
     """Everybody who is left out, at one moment: `user in left_out` tells of an id, in two microseconds.
 
     Parameters
@@ -77,7 +77,7 @@ class LeftOut:
         return any(at > change and each not in named for each, at in self.people.items())
 
 
-NOBODY = LeftOut()
+NOBODY = OptedOutUsers()
 
 
 def person(secret: bytes, user: str) -> str:
@@ -85,7 +85,7 @@ def person(secret: bytes, user: str) -> str:
     return blake2b(user.encode(errors="surrogatepass"), key=secret, digest_size=32).hexdigest()
 
 
-def left_out(home: Home) -> LeftOut:
+def load_opted_out_users(home: Home) -> OptedOutUsers:
     """Read who is left out now.
 
     Raises
@@ -97,14 +97,14 @@ def left_out(home: Home) -> LeftOut:
         return NOBODY if connection is None else read(connection)
 
 
-def read(connection: Connection) -> LeftOut:
+def read(connection: Connection) -> OptedOutUsers:
     """Read who is left out, in an open transaction."""
     held = connection.execute(select(CHANGES)).one_or_none()
     if held is None:
         return NOBODY
     rows = connection.execute(select(LEFT_OUT)).all()
     named = tuple(sorted(row.id for row in rows if row.id is not None))
-    return LeftOut(held.change, bytes.fromhex(held.secret), {row.person: row.change for row in rows}, named)
+    return OptedOutUsers(held.change, bytes.fromhex(held.secret), {row.person: row.change for row in rows}, named)
 
 
 def opt_out(home: Home, user: str) -> OptOut:
@@ -136,7 +136,7 @@ def leave_out(connection: Connection, users: Iterable[str]) -> list[OptOut]:
     return found
 
 
-def take_back(home: Home, user: str) -> bool:
+def opt_in(home: Home, user: str) -> bool:
     """Let somebody be scored again from the next run on, also one whose data were deleted; say whether they were out.
 
     Raises

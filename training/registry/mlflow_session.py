@@ -22,7 +22,7 @@ QUIET = {
 
 
 @contextmanager
-def connected(home: Home) -> Iterator[Any]:
+def mlflow_session(home: Home) -> Iterator[Any]:
     """Yield MLflow set to this home's registry; what goes wrong inside comes out as RegistryError."""
     with _kept("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"), _answering(home) as mlflow:
         mlflow.set_tracking_uri(home.registry_uri)

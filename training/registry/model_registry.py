@@ -9,7 +9,7 @@ from typing import Any
 from features.errors import RegistryError
 from training.home import Home
 from training.model.bundle import PREDICTED, Bundle, load_bundle, read_bundle
-from training.registry.mlflow_session import asked, connected, experiment, is_new
+from training.registry.mlflow_session import asked, experiment, is_new, mlflow_session
 
 MODEL = "clout"
 CHAMPION = "champion"
@@ -56,7 +56,7 @@ def register(
 
     """
     texts = texts or {}
-    with connected(home) as mlflow, TemporaryDirectory() as folder:
+    with mlflow_session(home) as mlflow, TemporaryDirectory() as folder:
         bundle.save(Path(folder) / "bundle")
         mlflow.set_experiment(experiment_id=experiment(mlflow, home))
         with mlflow.start_run(run_name=f"clout {bundle.facts['as_of'][:10]}"):
@@ -105,7 +105,7 @@ def log_monitor(home: Home, version: str, report: dict, metrics: dict) -> str:
 
     """
     tags = {"model_version": version, "held": str(report["held"]).lower()}
-    with connected(home) as mlflow:
+    with mlflow_session(home) as mlflow:
         mlflow.set_experiment(experiment_id=experiment(mlflow, home))
         with mlflow.start_run(run_name=f"monitor {report['as_of'][:10]}", tags=tags) as run:
             mlflow.log_metrics(metrics)
@@ -119,9 +119,9 @@ def promote(home: Home, version: str, forced: str | None = None) -> str | None:
     The version is tagged with when and from which version (`promoted`), and with the reason where its gate was
     overruled (`forced`).
     """
-    with connected(home) as mlflow:
+    with mlflow_session(home) as mlflow:
         client = mlflow.MlflowClient()
-        before = aliased(client, CHAMPION)
+        before = version_of_alias(client, CHAMPION)
         client.set_registered_model_alias(MODEL, CHAMPION, version)
         told = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, from {f'version {before}' if before else 'no champion'}"
         client.set_model_version_tag(MODEL, version, PROMOTED_TAG, told)
@@ -140,7 +140,7 @@ def versions(home: Home) -> dict[str, dict[str, str]]:
     """
     if is_new(home):
         return {}
-    with connected(home) as mlflow:
+    with mlflow_session(home) as mlflow:
         found = mlflow.MlflowClient().search_model_versions(f"name = '{MODEL}'")
         return {str(each.version): dict(each.tags) for each in sorted(found, key=lambda each: int(each.version))}
 
@@ -184,10 +184,10 @@ def champion_version(home: Home) -> str | None:
     if is_new(home):
         return None
     with asked(home) as client:
-        return aliased(client, CHAMPION)
+        return version_of_alias(client, CHAMPION)
 
 
-def kept_champion(home: Home) -> tuple[Bundle, str] | None:
+def load_champion_unchecked(home: Home) -> tuple[Bundle, str] | None:
     """Return the champion and its version, even if it was trained on another catalogue; None if there is none.
 
     Raises
@@ -208,14 +208,14 @@ def load_version(home: Home, version: str) -> Bundle:
     CatalogueError : it was trained on another catalogue
 
     """
-    with connected(home) as mlflow:
+    with mlflow_session(home) as mlflow:
         folder = _downloaded(mlflow, version)
     return load_bundle(folder)
 
 
-def kept_version(home: Home, version: str) -> Bundle:
-    """Return the bundle of a version, even if it was trained on another catalogue; errors as in `kept_champion`."""
-    with connected(home) as mlflow:
+def load_version_unchecked(home: Home, version: str) -> Bundle:
+    """Return the bundle of a version, even of another catalogue; errors as in `load_champion_unchecked`."""
+    with mlflow_session(home) as mlflow:
         return read_bundle(_downloaded(mlflow, version))
 
 
@@ -223,8 +223,8 @@ def _champion_folder(home: Home) -> tuple[Path, str] | None:
     """Fetch the champion's bundle; return its folder and version."""
     if is_new(home):
         return None
-    with connected(home) as mlflow:
-        found = aliased(mlflow.MlflowClient(), CHAMPION)
+    with mlflow_session(home) as mlflow:
+        found = version_of_alias(mlflow.MlflowClient(), CHAMPION)
         return (_downloaded(mlflow, found), found) if found else None
 
 
@@ -232,7 +232,7 @@ def _downloaded(mlflow: Any, version: str) -> Path:
     return Path(mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{version}")) / "data" / "bundle"
 
 
-def required_champion(home: Home) -> tuple[Bundle, str]:
+def load_champion(home: Home) -> tuple[Bundle, str]:
     """Return the champion and its version.
 
     Raises
@@ -242,11 +242,11 @@ def required_champion(home: Home) -> tuple[Bundle, str]:
     """
     found = champion(home)
     if found is None:
-        raise absent(home, CHAMPION)
+        raise missing_alias_error(home, CHAMPION)
     return found
 
 
-def absent(home: Home, alias: str) -> RegistryError:
+def missing_alias_error(home: Home, alias: str) -> RegistryError:
     """Return the error of a home where an alias points to no version."""
     return RegistryError(
         f"the registry at {home.registry_uri} holds no {alias} of the model {MODEL!r}. "
@@ -264,7 +264,7 @@ def _description(card: str) -> str:
     return room.rpartition("\n## ")[0].rstrip() + pointer
 
 
-def aliased(client: Any, alias: str) -> str | None:
+def version_of_alias(client: Any, alias: str) -> str | None:
     """Return the version that an alias points to, None where it points to none."""
     from mlflow.exceptions import MlflowException
 

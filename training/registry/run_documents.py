@@ -4,8 +4,18 @@ from typing import Any
 
 from features.errors import RegistryError
 from training.home import Home
-from training.registry.mlflow_session import connected, is_new
-from training.registry.model_registry import CARD, CHALLENGER, CHAMPION, GATE, MODEL, REPORT, absent, aliased, tags_of
+from training.registry.mlflow_session import is_new, mlflow_session
+from training.registry.model_registry import (
+    CARD,
+    CHALLENGER,
+    CHAMPION,
+    GATE,
+    MODEL,
+    REPORT,
+    missing_alias_error,
+    tags_of,
+    version_of_alias,
+)
 
 
 def report(home: Home, version: str) -> dict | None:
@@ -16,7 +26,7 @@ def report(home: Home, version: str) -> dict | None:
     RegistryError : the registry cannot be reached or holds no such version
 
     """
-    with connected(home) as mlflow:
+    with mlflow_session(home) as mlflow:
         found = _logged(mlflow, version, REPORT)
         return mlflow.artifacts.load_dict(found) if found else None
 
@@ -48,11 +58,11 @@ def _text(home: Home, file: str, version: str | None, alias: str) -> str:
     if version is not None:
         tags_of(home, version)
     elif is_new(home):
-        raise absent(home, alias)
-    with connected(home) as mlflow:
-        version = version or aliased(mlflow.MlflowClient(), alias)
+        raise missing_alias_error(home, alias)
+    with mlflow_session(home) as mlflow:
+        version = version or version_of_alias(mlflow.MlflowClient(), alias)
         if version is None:
-            raise absent(home, alias)
+            raise missing_alias_error(home, alias)
         found = _logged(mlflow, version, file)
         if found is None:
             raise RegistryError(

@@ -12,14 +12,14 @@ import pandas as pd
 
 from features.catalogue import CATALOGUE
 from features.errors import TooSmallError
-from features.events.encoding import Acts
+from features.events.encoding import EncodedEvents
 from features.events.scopes import ALL
 from features.feature_table import feature_rows
 from training.config import Config
 from training.dataset.panel import in_scope
 from training.evaluation.evaluate import Champion, not_comparable
 from training.explanation.ledger import base_points, side_by_side
-from training.explanation.score_change import furthest
+from training.explanation.score_change import top_movers
 from training.model.bundle import Bundle
 from training.robustness.attack_suite import attack_suite
 from training.robustness.attacks import ATTACKS
@@ -60,7 +60,9 @@ def measure_attacks(
         return {"not_measured": str(error).rstrip(".")}
 
 
-def measure_churn(acts: Acts, bundle: Bundle, champion: Champion | None, config: Config, rescale: bool) -> dict:
+def measure_churn(
+    acts: EncodedEvents, bundle: Bundle, champion: Champion | None, config: Config, rescale: bool
+) -> dict:
     """Score the users of the newest feature rows, those at the end of the training, under champion and challenger.
 
     Returns
@@ -105,7 +107,7 @@ def churn(champion: Bundle, version: str, challenger: Bundle, rows: pd.DataFrame
     active = rows[rows["acts_365d"].fillna(0) > 0].reset_index(drop=True)
     before, after = (bundle.predict(active)["score"].to_numpy(float) for bundle in (champion, challenger))
     moves = after - before
-    places = furthest(moves, LARGEST)
+    places = top_movers(moves, LARGEST)
     reasons = _reasons(champion, challenger, active.iloc[places])
     largest = [
         {"user": active["user"].iloc[k], "before": float(before[k]), "after": float(after[k]), "reasons": why}

@@ -59,7 +59,7 @@ class Verdict:
         return {"passed": self.passed, "forced": self.forced, "findings": [asdict(each) for each in self.findings]}
 
 
-def judge(evaluation: dict, measured: dict, limits: Gate) -> Verdict:
+def evaluate_gate(evaluation: dict, measured: dict, limits: Gate) -> Verdict:
     """Hold a challenger against the baselines, the champion and the limits.
 
     Parameters
@@ -156,7 +156,7 @@ def _churn(churn: dict, limits: Gate) -> Finding:
     return Finding("churn", f"{told} from version {churn['version']} {limit}", share <= limits.moved_share)
 
 
-def checked_reason(reason: str | None) -> str | None:
+def normalize_override_reason(reason: str | None) -> str | None:
     """Return the reason for passing the gate by force in one line; None where no force is asked for.
 
     Raises

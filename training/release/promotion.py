@@ -6,7 +6,7 @@ from features.errors import RegistryError
 from training.home import Home
 from training.model.bundle import Bundle
 from training.registry import model_registry
-from training.release.gate import GateError, checked_reason
+from training.release.gate import GateError, normalize_override_reason
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ def promote(home: Home, version: str, force: str | None = None) -> Promotion:
     GateError : it has not passed its gate and no reason is given, or the reason is blank
 
     """
-    reason = checked_reason(force)
+    reason = normalize_override_reason(force)
     tags = model_registry.tags_of(home, version)
-    before = model_registry.kept_champion(home)
+    before = model_registry.load_champion_unchecked(home)
     if before is not None and before[1] == version:
         raise RegistryError(
             f"version {version} is the champion already; there are {', '.join(model_registry.versions(home))}."

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from features.atomic_files import aside, replace
+from features.atomic_files import publish, scratch_dir
 from features.errors import OutputError
 from training.reports.plots import ACCENT, INK, PALE
 from training.robustness.attack_suite import SCORING, TRAINING
@@ -101,6 +101,6 @@ def draw(report: dict, out: Path) -> None:
     OutputError : nothing can be written there
 
     """
-    with aside(out) as scratch:
+    with scratch_dir(out) as scratch:
         attacks(report).savefig(scratch / out.name)
-        replace(scratch / out.name, out, scratch)
+        publish(scratch / out.name, out, scratch)

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from features.aggregates.windows import DAY, LOOKBACK_DAYS, within
-from features.events.encoding import known
+from features.events.encoding import before
 from features.events.event_table import CREATIONS, ENGAGEMENTS
-from training.robustness.attacks import Scene
+from training.robustness.attacks import AttackContext
 
 LATELY, SILENT, OLD = 28, 90, 180
 STARS = 0.99
@@ -26,7 +26,7 @@ def seen(events: ir.Table, as_of: datetime) -> pd.DataFrame:
     `engagers`, how many others engaged with the user in 365 days
 
     """
-    past = known(events, as_of)
+    past = before(events, as_of)
     acting, acted_on = (past.filter(past[role].notnull()).select("age", user=role) for role in ("actor", "target"))
     either = acting.union(acted_on)
     there = either.group_by("user").agg(first=either.age.max(), last=either.age.min())
@@ -42,16 +42,16 @@ def seen(events: ir.Table, as_of: datetime) -> pd.DataFrame:
     return pd.DataFrame(days | {"engagers": told["engagers"].fillna(0)})
 
 
-def make_scene(
+def make_attack_context(
     events: ir.Table, people: pd.DataFrame, as_of: datetime, attackers: Iterable[str], rng: np.random.Generator
-) -> Scene:
+) -> AttackContext:
     """Lay out what attackers know at an instant, given everybody who was `seen` by then.
 
     Attackers are neither their own victims nor for sale, nor do they answer each other as established users.
     """
     others = people.drop(index=pd.Index(list(attackers), dtype=object), errors="ignore")
     lately = others[others["silent"] < LATELY]
-    return Scene(
+    return AttackContext(
         as_of,
         users=_names(others),
         dormant=_names(others[(others["silent"] > SILENT) & (others["age"] > OLD)]),
@@ -68,7 +68,7 @@ def _names(people: pd.DataFrame) -> np.ndarray:
 
 def _pieces(events: ir.Table, makers: pd.Index, as_of: datetime) -> pd.DataFrame:
     """Return (actor, object) of what these people made in the last 28 days."""
-    lately = known(events, as_of, LATELY)
+    lately = before(events, as_of, LATELY)
     lately = lately.filter(lately.verb.isin(CREATIONS))
     made = lately.select("actor", object=ibis.coalesce(lately.result, lately.object)).to_pandas()
     return made[made["actor"].isin(makers)].dropna(subset="actor").sort_values(["actor", "object"], ignore_index=True)

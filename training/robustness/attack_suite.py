@@ -12,23 +12,23 @@ import numpy as np
 import pandas as pd
 
 from features.errors import TooSmallError
-from features.events.encoding import acts as keyed
-from features.events.encoding import kept
+from features.events.encoding import cached
+from features.events.encoding import encode_events as keyed
 from features.events.event_table import open_events
-from features.events.loading import checked_as_of
+from features.events.loading import resolve_as_of
 from features.events.scopes import ALL
 from features.feature_table import feature_rows
 from training.evaluation.baselines import BASELINES, baselines, best_baseline
 from training.model.bundle import Bundle
-from training.robustness.attack_context import LATELY, make_scene, seen
-from training.robustness.attacks import ATTACKS, FAKE, Attack, Scene
+from training.robustness.attack_context import LATELY, make_attack_context, seen
+from training.robustness.attacks import ATTACKS, FAKE, Attack, AttackContext
 
 SCORING, TRAINING = "scoring", "training"
 SCORE = "score"
 
 
 @dataclass(frozen=True)
-class Ground:
+class AttackSetting:
     """A community at an instant and the model that is attacked in it.
 
     Parameters
@@ -50,13 +50,13 @@ class Ground:
     poisoners: Collection[str] = field(default_factory=frozenset)
 
 
-def points(ground: Ground, events: ir.Table | None = None, before: pd.DataFrame | None = None) -> pd.DataFrame:
+def points(ground: AttackSetting, events: ir.Table | None = None, before: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return the points of all but poisoners under the score and each baseline, by user.
 
     Baselines are ranked among the users `before` and given the points that stand at that rank among scores then.
     """
     acts = keyed(ground.events if events is None else events, (ALL,))
-    with kept(acts.seeded(ground.bundle.seeds)) as known:
+    with cached(acts.seeded(ground.bundle.seeds)) as known:
         rows = feature_rows(known, ground.as_of)
         signals = baselines(known, rows, ground.as_of)
     honest = ~rows["user"].isin(ground.poisoners).to_numpy()
@@ -117,13 +117,13 @@ def attack_suite(
     AsOfError : nothing happened in the horizon before the instant, or it lies in the future
 
     """
-    at = checked_as_of(events, as_of)
+    at = resolve_as_of(events, as_of)
     best = best_baseline(keyed(events, (ALL,)), at, bundle.horizon_days)
-    found = measure(Ground(events, bundle, at, best), members, seed, progress)
+    found = measure(AttackSetting(events, bundle, at, best), members, seed, progress)
     return {"as_of": at.isoformat(), "best_baseline": best, **found}
 
 
-def measure(ground: Ground, members: int, seed: int, progress: Progress) -> dict:
+def measure(ground: AttackSetting, members: int, seed: int, progress: Progress) -> dict:
     """Try every attack on one ground.
 
     An attack is held where the median member gains at most its limit (twice that where the model learnt among
@@ -145,7 +145,7 @@ def measure(ground: Ground, members: int, seed: int, progress: Progress) -> dict
     active = before.index.isin(people.index[people["silent"] < LATELY])
     rng = np.random.default_rng(seed)
     chosen = list(before.index[_ordinary(before[SCORE].to_numpy(), active, members, rng)])
-    scene = make_scene(ground.events, people, ground.as_of, {*chosen, *ground.poisoners}, rng)
+    scene = make_attack_context(ground.events, people, ground.as_of, {*chosen, *ground.poisoners}, rng)
     median_active = float(before.loc[active, SCORE].median())
     found = []
     for attack in ATTACKS:
@@ -169,7 +169,12 @@ def _ordinary(score: np.ndarray, active: np.ndarray, members: int, rng: np.rando
 
 
 def _tried(
-    attack: Attack, ground: Ground, scene: Scene, before: pd.DataFrame, chosen: list[str], median_active: float
+    attack: Attack,
+    ground: AttackSetting,
+    scene: AttackContext,
+    before: pd.DataFrame,
+    chosen: list[str],
+    median_active: float,
 ) -> dict:
     names = chosen[: len(chosen) // attack.group * attack.group]
     groups = [names[k : k + attack.group] for k in range(0, len(names), attack.group)]
@@ -206,7 +211,7 @@ def _figures(gains: pd.DataFrame, acts: float, end: float) -> dict:
     }
 
 
-def _judged(attack: Attack, ground: Ground, medians: pd.Series, end: float, median_active: float) -> dict:
+def _judged(attack: Attack, ground: AttackSetting, medians: pd.Series, end: float, median_active: float) -> dict:
     """Hold the median gains against the limit, a third of the best baseline's and, for a bot, the median user."""
     gain, given = float(medians[SCORE]), float(medians[ground.best])
     limit = attack.limit * FACTOR[ground.mode]

@@ -13,7 +13,7 @@ FOR_SALE = 10
 
 
 @dataclass(frozen=True)
-class Scene:
+class AttackContext:
     """What attackers know of a community at an instant.
 
     `users` are all ids seen in the last year but the attackers' own; `dormant` those silent for 90 days and older than
@@ -39,7 +39,7 @@ class Scene:
         return self.rng.choice(self.users, min(count, len(self.users)), replace=False)
 
 
-Make = Callable[[Sequence[str], np.ndarray, Scene], pd.DataFrame]
+Make = Callable[[Sequence[str], np.ndarray, AttackContext], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Attack:
     grown: bool = False
     bot: bool = False
 
-    def hired(self, members: Sequence[str], scene: Scene, count: int | None = None) -> np.ndarray:
+    def hired(self, members: Sequence[str], scene: AttackContext, count: int | None = None) -> np.ndarray:
         """Hire accounts for members: as many as the attack asks for unless told, of dormant ones a tenth at most."""
         count = self.hires if count is None else count
         if self.grown:
@@ -85,12 +85,12 @@ def acts(times: pd.DatetimeIndex, **fields: object) -> pd.DataFrame:
     return pd.DataFrame({"time": times, "target": None, "drawn": False, **fields})
 
 
-def _bought_followers(members: Sequence[str], hired: np.ndarray, scene: Scene) -> pd.DataFrame:
+def _bought_followers(members: Sequence[str], hired: np.ndarray, scene: AttackContext) -> pd.DataFrame:
     return acts(scene.times(1, len(hired)), actor=hired, verb="follow", target=members[0])
 
 
 def _posts(
-    members: Sequence[str] | np.ndarray, scene: Scene, days: int, a_day: int = 1, every: int = 1
+    members: Sequence[str] | np.ndarray, scene: AttackContext, days: int, a_day: int = 1, every: int = 1
 ) -> pd.DataFrame:
     """Let each of the members post, one after the other; of the posts of each only one in `every` is made."""
     count = days * a_day
@@ -101,11 +101,11 @@ def _posts(
     return acts(scene.times(days, count, len(members))[made], actor=actor, verb="post", object=pieces)
 
 
-def _squirrel_bot(members: Sequence[str], _: np.ndarray, scene: Scene) -> pd.DataFrame:
+def _squirrel_bot(members: Sequence[str], _: np.ndarray, scene: AttackContext) -> pd.DataFrame:
     return _posts(members, scene, MONTH, 200)
 
 
-def _engaging(posts: pd.DataFrame, engagers: np.ndarray, verb: str, scene: Scene) -> pd.DataFrame:
+def _engaging(posts: pd.DataFrame, engagers: np.ndarray, verb: str, scene: AttackContext) -> pd.DataFrame:
     """Let each of the engagers act on each post, within an hour after it."""
     each = posts.iloc[np.repeat(np.arange(len(posts)), len(engagers))]
     late = pd.to_timedelta(scene.rng.uniform(1.0, 3_600, len(each)), unit="s").round("us")
@@ -117,7 +117,7 @@ def _engaging(posts: pd.DataFrame, engagers: np.ndarray, verb: str, scene: Scene
     return acts(times, actor=actor, verb=verb, target=each["actor"].array, object=each["object"].array, result=result)
 
 
-def _pod(members: Sequence[str], _: np.ndarray, scene: Scene) -> pd.DataFrame:
+def _pod(members: Sequence[str], _: np.ndarray, scene: AttackContext) -> pd.DataFrame:
     done = []
     for member in members:
         posts, others = _posts([member], scene, MONTH), np.array([other for other in members if other != member])
@@ -125,13 +125,13 @@ def _pod(members: Sequence[str], _: np.ndarray, scene: Scene) -> pd.DataFrame:
     return pd.concat(done, ignore_index=True)
 
 
-def _liked(members: Sequence[str], hired: np.ndarray, scene: Scene) -> pd.DataFrame:
+def _liked(members: Sequence[str], hired: np.ndarray, scene: AttackContext) -> pd.DataFrame:
     """Let the hired accounts like every daily post of the member."""
     posts = _posts(members, scene, MONTH)
     return pd.concat([posts, _engaging(posts, hired, "like", scene)], ignore_index=True)
 
 
-def _bridged_farm(members: Sequence[str], hired: np.ndarray, scene: Scene) -> pd.DataFrame:
+def _bridged_farm(members: Sequence[str], hired: np.ndarray, scene: AttackContext) -> pd.DataFrame:
     """Let each hired account ask a question in the week before, which one established user answers; then all like."""
     asked = _posts(hired, scene, WEEK, every=WEEK)
     asked["time"] -= pd.Timedelta(days=MONTH)
@@ -140,7 +140,7 @@ def _bridged_farm(members: Sequence[str], hired: np.ndarray, scene: Scene) -> pd
     return pd.concat([asked, answers.assign(drawn=True), _liked(members, hired, scene)], ignore_index=True)
 
 
-def _aged_farm(members: Sequence[str], farm: np.ndarray, scene: Scene) -> pd.DataFrame:
+def _aged_farm(members: Sequence[str], farm: np.ndarray, scene: AttackContext) -> pd.DataFrame:
     """Let a farm post every week, its accounts like each other twice a week and answer the member every week."""
     weeks = QUARTER // WEEK
     posts = _posts(farm, scene, QUARTER, every=WEEK)
@@ -150,26 +150,26 @@ def _aged_farm(members: Sequence[str], farm: np.ndarray, scene: Scene) -> pd.Dat
     return pd.concat([posts, likes, bait, _engaging(bait, farm, "reply", scene)], ignore_index=True)
 
 
-def _mention_spam(members: Sequence[str], _: np.ndarray, scene: Scene) -> pd.DataFrame:
+def _mention_spam(members: Sequence[str], _: np.ndarray, scene: AttackContext) -> pd.DataFrame:
     victims = np.concatenate([scene.victims(1_000) for _ in range(WEEK)])
     return acts(scene.times(WEEK, len(victims)), actor=members[0], verb="mention", target=victims)
 
 
-def _follow_back(members: Sequence[str], _: np.ndarray, scene: Scene) -> pd.DataFrame:
+def _follow_back(members: Sequence[str], _: np.ndarray, scene: AttackContext) -> pd.DataFrame:
     followed = scene.victims(5_000)
     back = followed[np.isin(followed, scene.present)][: int(0.4 * len(followed))]
     asked = acts(scene.times(WEEK, len(followed)), actor=members[0], verb="follow", target=followed)
     return pd.concat([asked, acts(scene.times(1, len(back)), actor=back, verb="follow", target=members[0], drawn=True)])
 
 
-def _reply_to_stars(members: Sequence[str], _: np.ndarray, scene: Scene) -> pd.DataFrame:
+def _reply_to_stars(members: Sequence[str], _: np.ndarray, scene: AttackContext) -> pd.DataFrame:
     (member,), count = members, len(scene.pieces)
     made = [f"{FAKE} answer {k} of {member} until {scene.as_of:%Y-%m-%d}" for k in range(count)]
     to = {"target": scene.pieces["actor"].array, "object": scene.pieces["object"].array}
     return acts(scene.times(MONTH, count), actor=member, verb="reply", result=made, **to)
 
 
-def _repost(members: Sequence[str], _: np.ndarray, scene: Scene) -> pd.DataFrame:
+def _repost(members: Sequence[str], _: np.ndarray, scene: AttackContext) -> pd.DataFrame:
     posts = _posts(members, scene, MONTH, 10)
     return posts.assign(content_hash=[f"{FAKE} text {k % 10}" for k in range(len(posts))])
 

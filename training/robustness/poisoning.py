@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from features.errors import TooSmallError
-from features.events.encoding import acts as keyed
-from features.events.event_table import open_events, span
-from features.events.loading import checked_as_of
+from features.events.encoding import encode_events as keyed
+from features.events.event_table import open_events, time_range
+from features.events.loading import resolve_as_of
 from features.events.scopes import ALL
 from training.config import Config
 from training.dataset.panel import Split, build_panel, in_scope, rows_at, split_cutoffs
@@ -22,8 +22,8 @@ from training.evaluation.metrics import auc
 from training.fit import fit
 from training.model.booster import fit_booster, margins
 from training.model.bundle import Bundle
-from training.robustness.attack_context import make_scene, seen
-from training.robustness.attack_suite import SCORING, TRAINING, Ground, Progress, attack_suite, measure
+from training.robustness.attack_context import make_attack_context, seen
+from training.robustness.attack_suite import SCORING, TRAINING, AttackSetting, Progress, attack_suite, measure
 from training.robustness.attacks import ATTACKS, Attack
 
 AUC_LIMIT = 0.01
@@ -75,10 +75,10 @@ def poisoned_suite(
     AsOfError : nothing happened in the horizon before the instant, or it lies in the future
 
     """
-    at = checked_as_of(events, as_of)
+    at = resolve_as_of(events, as_of)
     config = Config.model_validate(bundle.facts["config"])
     days, scopes = config.outcome.horizon_days, config.panel.scopes
-    split = split_cutoffs(span(events)[0], at, days, config.panel.cutoffs)
+    split = split_cutoffs(time_range(events)[0], at, days, config.panel.cutoffs)
     best = best_baseline(keyed(events, (ALL,)), at, days)
     gangs = recruit(events, at, share, np.random.default_rng(seed))
 
@@ -96,7 +96,7 @@ def poisoned_suite(
         model = fit(panel, split, config, bundle.scale)
         progress("fit", 1.0)
         del clean, panel
-        found = measure(Ground(poisoned, model, at, best, TRAINING, attackers), members, seed + 1, progress)
+        found = measure(AttackSetting(poisoned, model, at, best, TRAINING, attackers), members, seed + 1, progress)
         brought = int(poisoned.count().to_pyarrow().as_py() - events.count().to_pyarrow().as_py())
     told = {"accounts": len(attackers), "share": len(attackers) / len(seen(events, at)), "events": brought}
     report = {"as_of": at.isoformat(), "best_baseline": best, **found, "attackers": told, "honest_auc": quality}
@@ -124,7 +124,7 @@ def recruit(events: ir.Table, as_of: datetime, share: float, rng: np.random.Gene
             "Bring a larger community."
         )
     drawn = rng.permutation(acting)
-    scene = make_scene(events, people, as_of, drawn[:accounts], rng)
+    scene = make_attack_context(events, people, as_of, drawn[:accounts], rng)
     free, gangs = iter(drawn[:accounts]), []
     for attack, size in zip(ATTACKS, sizes, strict=True):
         for part in _parts(size, attack.group + attack.hires):
@@ -150,7 +150,7 @@ def poison(
     attackers = set().union(*(gang.accounts for gang in gangs))
     made: list[ir.Table] = []
     for at in instants:
-        scene = make_scene(events, seen(events, at), at, attackers, rng)
+        scene = make_attack_context(events, seen(events, at), at, attackers, rng)
         acts = pd.concat([gang.attack.make(gang.members, gang.hired, scene) for gang in gangs], ignore_index=True)
         made.append(open_events(acts, events.get_backend()))
         progress(len(made) / len(instants))
@@ -186,7 +186,7 @@ def honest_auc(
 SUITES = {SCORING: (attack_suite,), TRAINING: (poisoned_suite,), BOTH: (attack_suite, poisoned_suite)}
 
 
-def attacked(mode: str, events: ir.Table, bundle: Bundle, *asked: Any) -> dict:
+def run_attacks(mode: str, events: ir.Table, bundle: Bundle, *asked: Any) -> dict:
     """Attack in one mode, or in both as one report, of which `median_active` is that of mode `scoring`.
 
     Parameters

@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 import ibis.expr.types as ir
 
 from features.errors import StoreError
-from features.events.encoding import acts as keyed
-from features.events.event_table import open_events, span
-from features.events.loading import checked_as_of, open_people
+from features.events.encoding import encode_events as keyed
+from features.events.event_table import open_events, time_range
+from features.events.loading import load_events, resolve_as_of
 from features.events.store import is_store
 from features.simulation import Community, simulate
 from training.config import Config
@@ -19,15 +19,15 @@ from training.dataset.panel import build_panel, split_cutoffs
 from training.fit import fit
 from training.home import Home
 from training.model.bundle import Bundle
-from training.records.opt_outs import left_out
-from training.registry.model_registry import champion, required_champion
+from training.records.opt_outs import load_opted_out_users
+from training.registry.model_registry import champion, load_champion
 from training.robustness.attack_suite import Progress
 
 DAYS = 365
 
 
 @contextmanager
-def ring(
+def attack_environment(
     home: Home, events: Path | None, users: int, seed: int, progress: Progress
 ) -> Iterator[tuple[ir.Table, Bundle, str | None]]:
     """Yield events to attack in, the model, and its version.
@@ -45,11 +45,11 @@ def ring(
     if events is not None:
         if is_store(events):
             raise StoreError(f"{events} is a store; attacks are put among events, so give the events themselves.")
-        yield open_people(events, left_out=left_out(home)), *required_champion(home)
+        yield load_events(events, left_out=load_opted_out_users(home)), *load_champion(home)
         return
     found = champion(home)
     with simulated(users, seed, progress) as made:
-        yield (made, *found) if found else (made, sparring_partner(made, progress=progress), None)
+        yield (made, *found) if found else (made, fit_unregistered(made, progress=progress), None)
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def simulated(users: int, seed: int, progress: Progress) -> Iterator[ir.Table]:
         yield open_events(made.files[0])
 
 
-def sparring_partner(
+def fit_unregistered(
     events: ir.Table, as_of: datetime | None = None, config: Config | None = None, progress: Progress = lambda *_: None
 ) -> Bundle:
     """Fit the recipe on a community before an instant (None: all of it), to be attacked in it; nothing is registered.
@@ -73,7 +73,7 @@ def sparring_partner(
     """
     config = config or Config()
     days = config.outcome.horizon_days
-    split = split_cutoffs(span(events)[0], checked_as_of(events, as_of), days, config.panel.cutoffs)
+    split = split_cutoffs(time_range(events)[0], resolve_as_of(events, as_of), days, config.panel.cutoffs)
     panel = build_panel(
         keyed(events, config.panel.scopes), split, days, lambda done: progress("panel", done), config.outcome.label
     )

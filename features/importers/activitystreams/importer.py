@@ -37,13 +37,13 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from features.atomic_files import aside, check_events_place
+from features.atomic_files import check_events_place, scratch_dir
 from features.errors import EventsError
 from features.events.event_table import connect, open_events
 from features.importers.activitystreams.activities import ACTS, read_activities
 from features.importers.activitystreams.collections import owner_by_address, owners
 from features.importers.event_fields import CONTENT, NOTHING, mentions, original, refuse_repeats
-from features.importers.ingestion import Landing, land
+from features.importers.ingestion import ImportReport, ingest
 from features.importers.readers.files import list_files
 
 ENDINGS = (".json", ".json.gz", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson", ".ndjson.gz", ".ndjson.zst")
@@ -56,13 +56,13 @@ ONLY_URI = "only a URI, as in likes.json or bookmarks.json: who did what when is
 SHOWN = 40
 
 
-def import_activitystreams(path: Path, out: Path, progress: Callable[[float], None] | None = None) -> Landing:
+def import_activitystreams(path: Path, out: Path, progress: Callable[[float], None] | None = None) -> ImportReport:
     """Import activities as events.
 
     Parameters
     ----------
     path : a JSON document (collection, page or activity), JSON Lines of activities, or a folder of such files
-    out : where the events go, as in `land`
+    out : where the events go, as in `ingest`
     progress : called with the share of the bytes that is read
 
     Returns
@@ -77,11 +77,11 @@ def import_activitystreams(path: Path, out: Path, progress: Callable[[float], No
     files, passed = list_files(Path(path), ENDINGS, MEANT)
     backend = connect()
     check_events_place(Path(out))
-    with aside(Path(out)) as scratch:
+    with scratch_dir(Path(out)) as scratch:
         read, lacks = read_activities(backend, files, scratch, progress or (lambda *_: None))
         if lacks and not read.count().to_pyarrow().as_py():
             raise EventsError(f"{'. '.join(lacks)}.")
-        landing = land(raw_events(read, tuple(file.name for file in files)), Path(out))
+        landing = ingest(raw_events(read, tuple(file.name for file in files)), Path(out))
     return replace(landing, notes=(*passed, *lacks, *_unknown(landing)))
 
 
@@ -176,7 +176,7 @@ def _with_targets(acts: ir.Table, known: ir.Table) -> ir.Table:
     )
 
 
-def _unknown(landing: Landing) -> tuple[str, ...]:
+def _unknown(landing: ImportReport) -> tuple[str, ...]:
     events = open_events(landing.out)
     lost = events.filter(events.target.isnull(), events.verb != "post").count().to_pyarrow().as_py()
     told = "acts are on pieces whose owner neither the files nor the address tells: they have no target"

@@ -12,16 +12,16 @@ import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
 from features.errors import EventsError
-from features.events.engines import identifier, literal, parquet, record, view
+from features.events.engines import create_view, json_object_sql, read_parquet_sql, sql_identifier, sql_literal
 from features.importers.readers.files import by_bytes
-from features.importers.readers.tabular import Opened
+from features.importers.readers.tabular import TableReader
 from features.importers.readers.text_scan import KEPT, rows_of, scan, with_malformed
 
 OPTIONS = {"header": "false", "delim": "'\\x01'", "quote": "''", "escape": "''", "force_not_null": "['line']"}
 SPACE = "' \t\r'"
 
 
-def open_jsonlines(backend: Backend, file: Path, scratch: Path) -> Opened:
+def open_jsonlines(backend: Backend, file: Path, scratch: Path) -> TableReader:
     """Open a file of JSON objects; every member is read as text, numbers as they are written.
 
     Parameters
@@ -41,10 +41,12 @@ def open_jsonlines(backend: Backend, file: Path, scratch: Path) -> Opened:
 
     def sql(chosen: dict[str, str]) -> str:
         pointers = [_pointer(name) for name in chosen.values()]
-        original = record({name: f"object -> {literal(_pointer(name))}" for name in chosen.values()})
+        original = json_object_sql({name: f"object -> {sql_literal(_pointer(name))}" for name in chosen.values()})
         return _whole(backend, _records(_members(lines, pointers), chosen, original), rejects)
 
-    return Opened([name for (name,) in names.fetchall()], lambda chosen: view(backend, scratch.stem, sql(chosen)))
+    return TableReader(
+        [name for (name,) in names.fetchall()], lambda chosen: create_view(backend, scratch.stem, sql(chosen))
+    )
 
 
 def read_members(
@@ -58,7 +60,7 @@ def read_members(
     file : plain, gzipped where its name ends in .gz, or packed with Zstandard where it ends in .zst
     scratch : the Parquet file to copy the members into; its stem must be a name in SQL, and new to the backend
     members : for each column its JSON pointer (RFC 6901), such as /payload/issue/user/login
-    private : columns that must not stand in `record`, such as what people wrote
+    private : columns that must not stand in `json_object_sql`, such as what people wrote
 
     Returns
     -------
@@ -79,16 +81,16 @@ def read_members(
         return f"SELECT {', '.join(columns.values())}, {damaged} FROM ({found})"
 
     rejects = _scan(backend, file, scratch, shape)
-    original = record({name: column for name, column in columns.items() if name not in private})
+    original = json_object_sql({name: column for name, column in columns.items() if name not in private})
     rows = f"SELECT *, CASE WHEN line IS NULL THEN '' END AS object FROM ({rows_of(scratch)})"
     good = _records(rows, members, f"json_merge_patch('{{}}', {original})::VARCHAR")
-    return view(backend, scratch.stem, _whole(backend, good, rejects))
+    return create_view(backend, scratch.stem, _whole(backend, good, rejects))
 
 
 def _scan(backend: Backend, file: Path, scratch: Path, shape: Callable[[str], str]) -> str:
     """Copy what `shape` makes of the lines, among which `line` is; return the table of lines that cannot be read."""
     rejects = scan(backend, file, {"line": "line"}, scratch, shape, **OPTIONS)
-    written = f"SELECT trim(line, {SPACE}) AS text FROM {parquet(scratch)}"
+    written = f"SELECT trim(line, {SPACE}) AS text FROM {read_parquet_sql(scratch)}"
     first = backend.con.execute(f"SELECT text FROM ({written}) WHERE text IS NULL OR text <> '' LIMIT 1").fetchone()
     if first and first[0] and first[0].startswith("["):
         raise EventsError(f"{file} is one JSON array; expected an object a line, as jq -c '.[]' makes of it.")
@@ -110,14 +112,14 @@ def _objects(lines: str) -> str:
 
 def _members(objects: str, pointers: Collection[str]) -> str:
     """Write the SQL that adds members of the objects as c1, c2 ...; each object is parsed but once."""
-    wanted = ", ".join(literal(pointer) for pointer in pointers)
+    wanted = ", ".join(sql_literal(pointer) for pointer in pointers)
     columns = ", ".join(f"held[{place}] AS c{place}" for place in range(1, len(pointers) + 1))
     return f"SELECT *, {columns} FROM (SELECT *, json_extract_string(object, [{wanted}]) AS held FROM ({objects}))"
 
 
 def _records(members: str, fields: Collection[str], original: str) -> str:
-    """Write the SQL of what `Opened` promises, of c1, c2 ...; blank lines are no records."""
-    named = ", ".join(f"c{place} AS {identifier(field)}" for place, field in enumerate(fields, 1))
+    """Write the SQL of what `TableReader` promises, of c1, c2 ...; blank lines are no records."""
+    named = ", ".join(f"c{place} AS {sql_identifier(field)}" for place, field in enumerate(fields, 1))
     return f"""
         SELECT row, {named}, CASE WHEN object IS NULL THEN left(line, {KEPT}) ELSE {original} END AS record,
             CASE WHEN object IS NULL THEN 'malformed line: no JSON object' END AS reason

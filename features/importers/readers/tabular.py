@@ -16,12 +16,19 @@ from duckdb import Error as DuckDBError
 from ibis.backends.duckdb import Backend
 
 from features.errors import EventsError
-from features.events.engines import file_literal, identifier, literal, parquet, record, view
+from features.events.engines import (
+    create_view,
+    json_object_sql,
+    read_parquet_sql,
+    sql_file_literal,
+    sql_identifier,
+    sql_literal,
+)
 from features.importers.readers.text_scan import scan, with_malformed
 
 
 @dataclass(frozen=True)
-class Opened:
+class TableReader:
     """A file of any format.
 
     `select` takes for each field the column that holds it and returns a table with a column a field, `row` (the
@@ -33,7 +40,7 @@ class Opened:
     select: Callable[[dict[str, str]], ir.Table]
 
 
-def open_parquet(backend: Backend, file: Path, scratch: Path) -> Opened:
+def open_parquet(backend: Backend, file: Path, scratch: Path) -> TableReader:
     """Open a Parquet file; its columns keep their types.
 
     Raises
@@ -41,27 +48,27 @@ def open_parquet(backend: Backend, file: Path, scratch: Path) -> Opened:
     EventsError : it is no Parquet
 
     """
-    source = f"read_parquet({file_literal(file)}, file_row_number = true)"
+    source = f"read_parquet({sql_file_literal(file)}, file_row_number = true)"
     try:
         found = backend.con.execute(f"DESCRIBE SELECT * EXCLUDE file_row_number FROM {source}").fetchall()
     except DuckDBError as error:
         raise EventsError(f"{file} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
 
     def sql(chosen: dict[str, str]) -> str:
-        fields = ", ".join(f"{identifier(name)} AS {identifier(field)}" for field, name in chosen.items())
-        original = record({name: identifier(name) for name in chosen.values()})
+        fields = ", ".join(f"{sql_identifier(name)} AS {sql_identifier(field)}" for field, name in chosen.items())
+        original = json_object_sql({name: sql_identifier(name) for name in chosen.values()})
         return (
             f"SELECT file_row_number + 1 AS row, {fields}, {original} AS record, NULL::VARCHAR AS reason FROM {source}"
         )
 
-    return Opened([name for name, *_ in found], lambda chosen: view(backend, scratch.stem, sql(chosen)))
+    return TableReader([name for name, *_ in found], lambda chosen: create_view(backend, scratch.stem, sql(chosen)))
 
 
 DELIMITERS = (",", ";", "\t", "|")
 LONGEST_HEADER = 1_000_000
 
 
-def open_delimited(backend: Backend, file: Path, scratch: Path) -> Opened:
+def open_delimited(backend: Backend, file: Path, scratch: Path) -> TableReader:
     """Open a file of delimited text with the names of its columns in the first line; every field is text.
 
     Parameters
@@ -81,14 +88,14 @@ def open_delimited(backend: Backend, file: Path, scratch: Path) -> Opened:
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
         raise EventsError(f"{file} has more than one column {', '.join(twice)}; give each its own name.")
-    options = {"header": "true", "delim": literal(delimiter), "quote": "'\"'", "escape": "'\"'"}
+    options = {"header": "true", "delim": sql_literal(delimiter), "quote": "'\"'", "escape": "'\"'"}
 
     def sql(chosen: dict[str, str]) -> str:
         columns = {f"c{each}": f"c{each}" if name in chosen.values() else "" for each, name in enumerate(names)}
         rejects = scan(backend, file, columns, scratch, **options)
         return with_malformed(_records(names, chosen, scratch), rejects, header=1)
 
-    return Opened(names, lambda chosen: view(backend, scratch.stem, sql(chosen)))
+    return TableReader(names, lambda chosen: create_view(backend, scratch.stem, sql(chosen)))
 
 
 def _first_line(file: Path) -> str:
@@ -113,5 +120,6 @@ def _cut(line: str, delimiter: str) -> list[str]:
 
 def _records(names: list[str], chosen: dict[str, str], scratch: Path) -> str:
     held = {name: f"c{names.index(name)}" for name in chosen.values()}
-    fields = ", ".join(f"{held[name]} AS {identifier(field)}" for field, name in chosen.items())
-    return f"SELECT row, {fields}, {record(held)} AS record, NULL::VARCHAR AS reason FROM {parquet(scratch)}"
+    fields = ", ".join(f"{held[name]} AS {sql_identifier(field)}" for field, name in chosen.items())
+    record = json_object_sql(held)
+    return f"SELECT row, {fields}, {record} AS record, NULL::VARCHAR AS reason FROM {read_parquet_sql(scratch)}"

@@ -7,7 +7,7 @@ from duckdb import Error as DuckDBError
 from ibis.backends.duckdb import Backend
 
 from features.errors import EventsError
-from features.events.engines import file_literal, literal
+from features.events.engines import sql_file_literal, sql_literal
 from features.importers.readers.files import packing, readable
 
 MALFORMED = {
@@ -69,7 +69,7 @@ def scan(
 
 def rows_of(scratch: Path) -> str:
     """Write the SQL of what `scan` wrote in a shape of its own, with `row`, the number among the records that parse."""
-    source = f"read_parquet({file_literal(scratch)}, file_row_number = true)"
+    source = f"read_parquet({sql_file_literal(scratch)}, file_row_number = true)"
     return f"SELECT file_row_number + 1 AS row, * EXCLUDE file_row_number FROM {source}"
 
 
@@ -84,16 +84,16 @@ def _copy(
     settings = {
         "auto_detect": "false",
         "columns": "{" + ", ".join(f"{name}: 'VARCHAR'" for name in columns) + "}",
-        "compression": literal(packing(file)),
+        "compression": sql_literal(packing(file)),
         "store_rejects": "true",
-        "rejects_table": literal(rejects),
-        "rejects_scan": literal(f"{rejects}_scan"),
+        "rejects_table": sql_literal(rejects),
+        "rejects_scan": sql_literal(f"{rejects}_scan"),
         **options,
     }
     given = ", ".join(f"{name} = {value}" for name, value in settings.items())
     wanted = ", ".join(f"{name} AS {field}" for name, field in columns.items() if field)
-    rows = shape(f"SELECT {wanted} FROM read_csv({file_literal(file)}, {given})")
-    return f"COPY ({rows}) TO {literal(str(scratch))} (FORMAT parquet)"
+    rows = shape(f"SELECT {wanted} FROM read_csv({sql_file_literal(file)}, {given})")
+    return f"COPY ({rows}) TO {sql_literal(str(scratch))} (FORMAT parquet)"
 
 
 def _cause(error: Exception) -> str:
@@ -122,7 +122,7 @@ def with_malformed(good: str, rejects: str, header: int) -> str:
     header : number of lines before the first record
 
     """
-    reasons = " ".join(f"WHEN {literal(kind)} THEN {literal(text)}" for kind, text in MALFORMED.items())
+    reasons = " ".join(f"WHEN {sql_literal(kind)} THEN {sql_literal(text)}" for kind, text in MALFORMED.items())
     return f"""
         WITH good AS ({good}), bad AS (
             SELECT (line - {header})::BIGINT AS row, row_number() OVER (ORDER BY line) AS rank, kind, csv_line FROM (

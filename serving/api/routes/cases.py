@@ -6,9 +6,9 @@ from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Request
 
-from serving.api.dependencies import READ, REVIEW, GivenService, read_instant
+from serving.api.dependencies import READ, REVIEW, ServiceDependency, read_instant
 from serving.api.examples import CASE_FILE, CASE_PAGE, CONTEST, LISTED, OPENED, OUTCOME, RESOLUTION, answered
-from serving.api.fast_routes import InTimeRoute
+from serving.api.fast_routes import TimeoutRoute
 from serving.api.problems import problems
 from serving.api.routes.users import User
 from serving.api.schemas import (
@@ -22,13 +22,13 @@ from serving.api.schemas import (
     OpenedCase,
     Resolution,
 )
-from serving.middleware.request_context import ANYBODY, CALLER, note_about
-from serving.privacy.case_comparison import compared
+from serving.middleware.request_context import ANYBODY, CALLER, record_users
+from serving.privacy.case_comparison import compare_case
 from serving.privacy.cases import CASE, Case, Cases, UnknownCaseError
 from serving.snapshots.search import CursorError
 
 T = TypeVar("T", bound=Form)
-router = APIRouter(prefix="/v1", tags=["rights"], route_class=InTimeRoute)
+router = APIRouter(prefix="/v1", tags=["rights"], route_class=TimeoutRoute)
 CURSOR = re.compile(r"after-([1-9][0-9]{0,8})")
 NO_CASE = problems(422, unknown_case=404, no_records=503)
 
@@ -57,7 +57,7 @@ GivenLimit = Annotated[int, Query(ge=1, le=1_000, description="How many cases a 
 def contest(
     user: User,
     asked: Annotated[Contest, Body(openapi_examples=CONTEST)],
-    service: GivenService,
+    service: ServiceDependency,
     cases: GivenCases,
     by: GivenCaller,
 ) -> OpenedCase:
@@ -91,20 +91,20 @@ def listed(
     """Return cases, oldest first, and a cursor to the next page: every case once, whatever is opened meanwhile."""
     found = cases.page(None if state == "any" else state, user, _after(cursor), limit + 1)
     page = found[:limit]
-    note_about(request.scope, [case.user for case in page] + ([] if user is None else [user]))
+    record_users(request.scope, [case.user for case in page] + ([] if user is None else [user]))
     more = f"after-{page[-1].number}" if len(found) > limit else None
     return CasePage(cases=[_as(ListedCase, case) for case in page], next_cursor=more)
 
 
 @router.get("/cases/{case}", dependencies=[REVIEW], responses=answered(CASE_FILE) | NO_CASE)
-def case_file(request: Request, case: GivenCase, service: GivenService, cases: GivenCases) -> CaseFile:
+def case_file(request: Request, case: GivenCase, service: ServiceDependency, cases: GivenCases) -> CaseFile:
     """Return a case, the explanation that is frozen in it, today's beside it, and the person's other cases."""
     found = cases.find(case)
-    note_about(request.scope, [found.user])
+    record_users(request.scope, [found.user])
     return CaseFile(
         case=_as(ListedCase, found),
         explanation=found.explanation,
-        today=compared(found, service.snapshot),
+        today=compare_case(found, service.snapshot),
         others=[other.case for other in cases.page(None, found.user) if other.case != case],
     )
 
@@ -122,7 +122,7 @@ def resolve(
     by: GivenCaller,
 ) -> ListedCase:
     """Resolve an open case, by the name of the API key; what is resolved stays so."""
-    note_about(request.scope, [cases.find(case).user])
+    record_users(request.scope, [cases.find(case).user])
     return _as(ListedCase, cases.resolve(case, asked.decision, asked.reasons, by))
 
 

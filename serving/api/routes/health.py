@@ -8,12 +8,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from serving.api.dependencies import READ, GivenService
+from serving.api.dependencies import READ, ServiceDependency
 from serving.api.examples import HEALTH, READY, answered
 from serving.api.problems import ServiceNotReadyError, problems
 from serving.api.schemas import Health, Readiness, Stale
 from serving.privacy.audit_log import AuditLog
-from serving.snapshots.layout import told
+from serving.snapshots.layout import to_iso_utc
 
 router = APIRouter(tags=["health"])
 
@@ -25,7 +25,7 @@ async def health() -> Health:
 
 
 @router.get("/ready", responses=answered(READY) | problems(not_ready=503))
-async def ready(service: GivenService, request: Request) -> Readiness:
+async def ready(service: ServiceDependency, request: Request) -> Readiness:
     """Answer 200 when both the champion and a snapshot are there, else say what is missing and what to do.
 
     Where a newer one could not be loaded, `stale` says what failed and since when. The audit log is among what is
@@ -39,9 +39,9 @@ async def ready(service: GivenService, request: Request) -> Readiness:
     return Readiness(
         status="ready",
         model_version=service.champion.version,
-        as_of=told(snapshot.as_of),
+        as_of=to_iso_utc(snapshot.as_of),
         users=snapshot.users,
-        stale={name: Stale(detail=each.detail, since=told(each.since)) for name, each in stale.items()},
+        stale={name: Stale(detail=each.detail, since=to_iso_utc(each.since)) for name, each in stale.items()},
     )
 
 

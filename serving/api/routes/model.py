@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from features.catalogue import CATALOGUE
 from serving.api import examples
-from serving.api.dependencies import READ, GivenService
+from serving.api.dependencies import READ, ServiceDependency
 from serving.api.examples import MODEL, answered
 from serving.api.problems import problems
 from serving.api.schemas import Catalogue, CatalogueEntry, Model
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1", tags=["model"])
 
 
 @router.get("/model", dependencies=[READ], responses=answered(MODEL) | problems(unfit_features=422, no_model=503))
-async def model(service: GivenService) -> Model:
+async def model(service: ServiceDependency) -> Model:
     """Return what the champion is: its scale, intervals, training facts and out-of-time figures."""
     champion = service.champion
     bundle = champion.bundle

@@ -11,23 +11,23 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
-from serving.api.dependencies import ADMIN, READ, GivenService, GivenSince, GivenUntil
+from serving.api.dependencies import ADMIN, READ, ServiceDependency, SinceQuery, UntilQuery
 from serving.api.examples import OPTED_IN, OPTED_OUT, PURPOSES, READS, RECEIPT, answered
-from serving.api.fast_routes import InTimeRoute
+from serving.api.fast_routes import TimeoutRoute
 from serving.api.problems import problems
 from serving.api.routes.users import User
 from serving.api.schemas import OptOut, ProhibitedPurpose, Purposes
-from serving.middleware.request_context import note_about
+from serving.middleware.request_context import record_users
 from serving.privacy.audit_queries import Reads
 from serving.privacy.audit_queries import reads as reads_of
-from serving.privacy.deletion import ask
+from serving.privacy.deletion import request_deletion
 from serving.privacy.purposes import HEADER, LONGEST, PROHIBITED
 from training.home import Home
 from training.records.deletion_receipts import Receipt, read_receipt
-from training.records.opt_outs import opt_out, take_back
+from training.records.opt_outs import opt_in, opt_out
 
 
-class WholeId(InTimeRoute):
+class WholeId(TimeoutRoute):
     """A route that takes an id by its encoding alone.
 
     What asks for somebody's score need not say whether a slash belongs to the id or to the path; what deletes has to.
@@ -72,7 +72,7 @@ def undo(user: User, request: Request) -> OptOut:
 
     It also lets somebody come back of whom everything was deleted; what was deleted does not.
     """
-    take_back(_home(request), user)
+    opt_in(_home(request), user)
     return OptOut(user=user, opted_out=False, since=None)
 
 
@@ -83,7 +83,7 @@ def delete(user: User, request: Request, response: Response) -> Receipt:
     The receipt, at the address in `Location`, says when it is done, what was removed where, and what remains. Events
     are not known to the service: `clout forget USER --events EVENTS` removes the person from those.
     """
-    receipt = ask(_home(request), user)
+    receipt = request_deletion(_home(request), user)
     request.app.state.clerk.look()
     response.headers["Location"] = f"/v1/receipts/{receipt.receipt}"
     return receipt
@@ -95,7 +95,7 @@ def delete(user: User, request: Request, response: Response) -> Receipt:
 )
 def receipt(receipt: ReceiptId, request: Request) -> Receipt:
     """Return the receipt of a deletion: what was removed where, and what remains; `finished` is null until it is."""
-    note_about(request.scope, [])  # nobody who can still be named
+    record_users(request.scope, [])  # nobody who can still be named
     return read_receipt(_home(request), receipt)
 
 
@@ -104,11 +104,11 @@ def _home(request: Request) -> Home:
     return home
 
 
-reads_router = APIRouter(prefix="/v1/users", tags=["rights"], route_class=InTimeRoute)
+reads_router = APIRouter(prefix="/v1/users", tags=["rights"], route_class=TimeoutRoute)
 
 
 @reads_router.get("/{user:id}/reads", dependencies=[ADMIN], responses=answered(READS) | problems(422, no_audit_log=503))
-def reads(user: User, service: GivenService, start: GivenSince, end: GivenUntil) -> Reads:
+def reads(user: User, service: ServiceDependency, start: SinceQuery, end: UntilQuery) -> Reads:
     """Return every request that was about somebody, newest first, the first 1,000; `earlier` says where to go on.
 
     Whoever was never heard of, or was deleted, is asked for like everybody else: the audit log holds no ids, only what

@@ -16,14 +16,14 @@ from starlette.requests import ClientDisconnect
 
 from features.catalogue import CATALOGUE
 from features.errors import CatalogueError, CloutError
-from serving.api.dependencies import READ, GivenService
+from serving.api.dependencies import READ, ServiceDependency
 from serving.api.examples import ROWS, SCORES, answered_either
-from serving.api.fast_routes import QuickJsonRequest, StraightRoute, as_array, as_it_is, read_posted, seen
+from serving.api.fast_routes import FastJsonRequest, FastRoute, as_array, json_response, read_posted, seen
 from serving.api.problems import problems
-from serving.api.schemas import Asked, RowScores, Table, UserScore, UserScores
-from serving.middleware.request_context import note_about
+from serving.api.schemas import RowScores, ScoreRequest, Table, UserScore, UserScores
+from serving.middleware.request_context import record_users
 from serving.runtime.state import Champion
-from serving.snapshots.layout import told
+from serving.snapshots.layout import to_iso_utc
 from serving.snapshots.snapshot import Snapshot
 
 MOST_NAMED = 10
@@ -45,7 +45,7 @@ EXAMPLES = {
 }
 
 
-class ScoresRoute(StraightRoute):
+class ScoresRoute(FastRoute):
     """A route to which posted rows come without their forms, where there is nothing wrong with them."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -53,7 +53,7 @@ class ScoresRoute(StraightRoute):
         handle = super().get_route_handler()
 
         async def quickly(given: Request) -> Response:
-            request = QuickJsonRequest(given.scope, given.receive)
+            request = FastJsonRequest(given.scope, given.receive)
             body = await _json(request)
             async with _turn(len(body)):
                 answer = await self._straight(request, body)
@@ -71,11 +71,13 @@ class ScoresRoute(StraightRoute):
         if matrix is None:
             return None
         await self.passed(request)
-        note_about(request.scope, [])
+        record_users(request.scope, [])
         work = partial(_scored, champion, matrix)
         if len(matrix) <= ROWS_AT_ONCE:
-            return as_it_is(work())
-        return as_it_is(await to_thread.run_sync(work, limiter=CapacityLimiter(1)))  # however many threads others hold
+            return json_response(work())
+        return json_response(
+            await to_thread.run_sync(work, limiter=CapacityLimiter(1))
+        )  # however many threads others hold
 
 
 router = APIRouter(prefix="/v1", tags=["scores"], route_class=ScoresRoute)
@@ -88,10 +90,10 @@ router = APIRouter(prefix="/v1", tags=["scores"], route_class=ScoresRoute)
     responses=answered_either(ids=SCORES, rows=ROWS) | problems(422, 503),
 )
 async def scores(
-    asked: Annotated[Asked, Body(openapi_examples=EXAMPLES)], service: GivenService, request: Request
+    asked: Annotated[ScoreRequest, Body(openapi_examples=EXAMPLES)], service: ServiceDependency, request: Request
 ) -> Response:
     """Score users of the newest snapshot by id, or feature rows by the champion; at most 10,000 at once."""
-    note_about(request.scope, asked.ids or [])
+    record_users(request.scope, asked.ids or [])
     if asked.ids is not None:
         work = partial(_of_users, service.snapshot(), asked.ids, asked.scope or "all")
         return await _answered(work, len(asked.ids))
@@ -124,7 +126,7 @@ async def _turn(size: int) -> AsyncIterator[None]:
 
 async def _answered(work: Callable[[], bytes], size: int) -> Response:
     """Answer what a work has written, a batch in another thread."""
-    return as_it_is(work() if size <= BATCH else await to_thread.run_sync(work, limiter=_one_by_one()))
+    return json_response(work() if size <= BATCH else await to_thread.run_sync(work, limiter=_one_by_one()))
 
 
 def _one_by_one() -> CapacityLimiter:
@@ -138,7 +140,7 @@ def _one_by_one() -> CapacityLimiter:
 def _of_users(snapshot: Snapshot, ids: list[str], scope: str) -> bytes:
     known = snapshot.known_scores(ids, scope)
     found = UserScores(
-        as_of=told(snapshot.as_of),
+        as_of=to_iso_utc(snapshot.as_of),
         model_version=snapshot.model_version,
         scope=scope,
         scores=[UserScore(**known[user]) for user in ids if user in known],

@@ -6,19 +6,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from serving.api.dependencies import READ, GivenAsOf, GivenService
+from serving.api.dependencies import READ, AsOfQuery, ServiceDependency
 from serving.api.examples import CURSOR, PAGE, answered
-from serving.api.fast_routes import InTimeRoute
+from serving.api.fast_routes import TimeoutRoute
 from serving.api.problems import problems
 from serving.api.schemas import UserPage, UserScore
-from serving.middleware.request_context import note_about
-from serving.runtime.state import Service
-from serving.snapshots.layout import told
-from serving.snapshots.ranking import After, Wanted
-from serving.snapshots.search import Cursor, CursorError, read, search, written
+from serving.middleware.request_context import record_users
+from serving.runtime.state import ServiceState
+from serving.snapshots.layout import to_iso_utc
+from serving.snapshots.ranking import PageToken, SearchQuery
+from serving.snapshots.search import Cursor, CursorError, decode_cursor, encode_cursor, search
 from serving.snapshots.snapshot import Snapshot
 
-router = APIRouter(prefix="/v1", tags=["users"], route_class=InTimeRoute)
+router = APIRouter(prefix="/v1", tags=["users"], route_class=TimeoutRoute)
 MOST_PER_PAGE = 1_000
 PER_PAGE = 100
 
@@ -65,8 +65,8 @@ GivenLimit = Annotated[
 @router.get("/users", dependencies=[READ], responses=answered(PAGE) | problems(422, 503, absent_snapshot=404))
 def users(
     request: Request,
-    service: GivenService,
-    as_of: GivenAsOf,
+    service: ServiceDependency,
+    as_of: AsOfQuery,
     given: GivenWanted,
     cursor: GivenCursor = None,
     limit: GivenLimit = PER_PAGE,
@@ -78,9 +78,9 @@ def users(
     """
     snapshot, wanted, last = _place(service, as_of, given, cursor)
     found = search(snapshot, wanted, limit, last)
-    note_about(request.scope, (each["user"] for each in found.scores))
+    record_users(request.scope, (each["user"] for each in found.scores))
     return UserPage(
-        as_of=told(snapshot.as_of),
+        as_of=to_iso_utc(snapshot.as_of),
         model_version=snapshot.model_version,
         scope=wanted.scope,
         matching=found.matching,
@@ -90,13 +90,13 @@ def users(
 
 
 def _place(
-    service: Service, as_of: datetime | None, given: dict, cursor: str | None
-) -> tuple[Snapshot, Wanted, After | None]:
+    service: ServiceState, as_of: datetime | None, given: dict, cursor: str | None
+) -> tuple[Snapshot, SearchQuery, PageToken | None]:
     """Return the snapshot to search, whom to look for, and who was told last."""
     if cursor is None:
-        wanted = Wanted(**given)
+        wanted = SearchQuery(**given)
         return service.snapshot(as_of), wanted, None
-    place = read(cursor)
+    place = decode_cursor(cursor)
     held = asdict(place.wanted) | {"as_of": place.as_of}
     asked = given | ({"as_of": as_of} if as_of is not None else {})
     other = [name for name, value in asked.items() if value != held[name]]
@@ -108,5 +108,5 @@ def _place(
     return service.pinned(place.as_of, place.model_version), place.wanted, place.last
 
 
-def _next(snapshot: Snapshot, wanted: Wanted, last: dict) -> str:
-    return written(Cursor(snapshot.as_of, snapshot.model_version, wanted, After(last["score"], last["user"])))
+def _next(snapshot: Snapshot, wanted: SearchQuery, last: dict) -> str:
+    return encode_cursor(Cursor(snapshot.as_of, snapshot.model_version, wanted, PageToken(last["score"], last["user"])))

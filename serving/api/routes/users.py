@@ -11,17 +11,17 @@ from pydantic import TypeAdapter
 from serving.api.dependencies import (
     READ,
     REVIEW,
-    GivenAsOf,
-    GivenEnd,
-    GivenScope,
-    GivenService,
-    GivenSince,
-    GivenSnapshot,
-    GivenStart,
-    GivenUntil,
+    AsOfQuery,
+    EndQuery,
+    ScopeQuery,
+    ServiceDependency,
+    SinceQuery,
+    SnapshotDependency,
+    StartQuery,
+    UntilQuery,
 )
 from serving.api.examples import CHANGE, EXPLANATION, HISTORY, SCORE, WHAT_IF, answered
-from serving.api.fast_routes import ByIdRoute, InTimeRoute, as_it_is
+from serving.api.fast_routes import ByIdRoute, TimeoutRoute, json_response
 from serving.api.problems import problems
 from serving.api.schemas import Text, UserScore
 from serving.review.history import History
@@ -37,16 +37,16 @@ PLACE: dict[str, Any] = {
     "responses": problems(404, 422, 503, hidden_user=410),
 }
 by_id = APIRouter(**PLACE, route_class=ByIdRoute)
-router = APIRouter(**PLACE, route_class=InTimeRoute)
+router = APIRouter(**PLACE, route_class=TimeoutRoute)
 EXPLAINED = TypeAdapter(Explanation)
 User = Annotated[str, Path(description="The id, percent-encoded, slashes included", examples=["ann"])]
 
 
 # Computed here: threads that compute take turns, and a turn costs more than such an answer.
 @by_id.get("/{user:id}/score", response_model=UserScore, dependencies=[READ], responses=answered(SCORE))
-async def score(user: User, snapshot: GivenSnapshot, scope: GivenScope = "all") -> Response:
+async def score(user: User, snapshot: SnapshotDependency, scope: ScopeQuery = "all") -> Response:
     """Return a user's score with its interval, its place among all users and among peers, and how much is known."""
-    return as_it_is(UserScore.model_validate(snapshot.score(user, scope)).model_dump_json().encode())
+    return json_response(UserScore.model_validate(snapshot.score(user, scope)).model_dump_json().encode())
 
 
 @by_id.get(
@@ -55,14 +55,14 @@ async def score(user: User, snapshot: GivenSnapshot, scope: GivenScope = "all") 
     dependencies=[REVIEW],
     responses=answered(EXPLANATION),
 )
-async def explanation(user: User, snapshot: GivenSnapshot, scope: GivenScope = "all") -> Response:
+async def explanation(user: User, snapshot: SnapshotDependency, scope: ScopeQuery = "all") -> Response:
     """Return the ledger of a user's score: `base + sum(points) = unclipped`, with a sentence for each line."""
-    return as_it_is(EXPLAINED.dump_json(snapshot.explain(user, scope)))
+    return json_response(EXPLAINED.dump_json(snapshot.explain(user, scope)))
 
 
 @router.get("/{user:id}/history", dependencies=[READ], responses=answered(HISTORY))
 def history(
-    user: User, service: GivenService, start: GivenSince, end: GivenUntil, scope: GivenScope = "all"
+    user: User, service: ServiceDependency, start: SinceQuery, end: UntilQuery, scope: ScopeQuery = "all"
 ) -> History:
     """Return a user's scores over the snapshots that are kept, oldest first, each with the model version it is by.
 
@@ -73,7 +73,9 @@ def history(
 
 
 @router.get("/{user:id}/change", dependencies=[REVIEW], responses=answered(CHANGE))
-def change(user: User, service: GivenService, start: GivenStart, end: GivenEnd, scope: GivenScope = "all") -> Change:
+def change(
+    user: User, service: ServiceDependency, start: StartQuery, end: EndQuery, scope: ScopeQuery = "all"
+) -> Change:
     """Return the ledger of a change: `before.score + sum(points) = after.score`, with a sentence for each line."""
     before, after = service.pair(start, end)
     return change_of(before, after, user, scope)
@@ -83,7 +85,7 @@ what_if_router = APIRouter(
     prefix="/v1/users",
     tags=["users"],
     responses=problems(404, 422, 503, hidden_user=410),
-    route_class=InTimeRoute,
+    route_class=TimeoutRoute,
 )
 MOST_SET = 50
 Set = Annotated[
@@ -100,9 +102,9 @@ AwayDays = Annotated[
 @what_if_router.get("/{user:id}/what-if", dependencies=[REVIEW], responses=answered(WHAT_IF))
 def what_if(
     user: User,
-    service: GivenService,
-    as_of: GivenAsOf,
-    scope: GivenScope = "all",
+    service: ServiceDependency,
+    as_of: AsOfQuery,
+    scope: ScopeQuery = "all",
     given: Set = None,
     away_days: AwayDays = None,
 ) -> WhatIf:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from features.catalogue import CATALOGUE
-from features.events.loading import open_acts
+from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
 
 COMMUNITIES, PEOPLE, DAYS = 3, 40, 7
@@ -443,7 +443,7 @@ def weeks(table, as_of):
     """The acts of a busy year or so, and the features from then on through a week in which nobody does anything."""
     rng = np.random.default_rng(7)
     acts = [act for k, size in enumerate((400, 1500, 4000)) for act in community(rng, k, size)]
-    opened = open_acts(table(acts))
+    opened = load_encoded_events(table(acts))
     return acts, [feature_rows(opened, as_of + timedelta(days=k)).set_index("user") for k in range(DAYS + 1)]
 
 

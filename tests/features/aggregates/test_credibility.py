@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.catalogue import SCORED
-from features.events.loading import open_acts
+from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
 
 FOUNDERS = ["e0", "e1", "e2", "e3"]
@@ -147,7 +147,7 @@ def test_seeds_that_are_given_are_the_only_ones(table, as_of):
     acts = table([*ESTABLISHED, *((30, name, "like", "a") for name in ("x", "e0")), (30, "x", "like", "b")])
 
     def of_a(*seeds):
-        return feature_rows(open_acts(acts).seeded(seeds), as_of).set_index("user")["credibility_365d"]["a"]
+        return feature_rows(load_encoded_events(acts).seeded(seeds), as_of).set_index("user")["credibility_365d"]["a"]
 
     assert of_a("x", "not there") == 0  # what one gives does not count
     seed, other = 1.0, 0.0

@@ -5,9 +5,9 @@ from duckdb import Error as DuckDBError
 
 from features.aggregates import materialize
 from features.errors import EngineError
-from features.events.encoding import kept
+from features.events.encoding import cached
 from features.events.event_table import connect
-from features.events.loading import open_acts
+from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows, feature_table
 
 ACTS = [
@@ -20,7 +20,7 @@ ACTS = [
 
 @pytest.fixture
 def acts(table):
-    return open_acts(table(ACTS))
+    return load_encoded_events(table(ACTS))
 
 
 def tables(acts):
@@ -31,7 +31,7 @@ def test_the_plan_is_written_once_and_gives_what_the_first_run_gave(acts, table,
     monkeypatch.setattr(materialize, "PLANS", {})
     first = feature_rows(acts, as_of)
     (plan,) = materialize.PLANS.values()
-    again, elsewhere = feature_rows(acts, as_of), feature_rows(open_acts(table(ACTS)), as_of)
+    again, elsewhere = feature_rows(acts, as_of), feature_rows(load_encoded_events(table(ACTS)), as_of)
     assert first.equals(again)
     assert first.equals(elsewhere)
     earlier = feature_rows(acts, as_of - timedelta(days=28))  # the same days of the week: the same plan
@@ -43,7 +43,7 @@ def test_the_plan_is_written_once_and_gives_what_the_first_run_gave(acts, table,
 
 
 def test_acts_that_are_kept_give_the_same(acts, as_of):
-    with kept(acts) as shared:
+    with cached(acts) as shared:
         assert feature_rows(shared, as_of).equals(feature_rows(acts, as_of))
 
 

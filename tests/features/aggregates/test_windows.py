@@ -7,8 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.aggregates.windows import DAY, billionths, count, days, decay, marked, marks, ratio, total, when, within
-from features.events.encoding import known
+from features.aggregates.windows import (
+    DAY,
+    bit_is_set,
+    count,
+    days,
+    decay,
+    ratio,
+    sum_fixed_point,
+    to_fixed_point,
+    week_bitmap,
+    where,
+    within,
+)
+from features.events.encoding import before
 from features.events.event_table import SECOND, connect, open_events
 
 WHOLE = datetime(2025, 6, 1, tzinfo=UTC)
@@ -27,7 +39,7 @@ def ages_of(times, as_of=WHOLE, look_back=None):
             "target": ["b"] * len(times),
         }
     )
-    found = known(open_events(table), as_of, look_back)
+    found = before(open_events(table), as_of, look_back)
     inside = {f"in_{window}": within(found.age, window) for window in (7, 28, 90, 365)}
     rows = found.mutate(days=days(found.age), **inside).to_pyarrow().to_pylist()
     return sorted(rows, key=lambda row: -row["age"])
@@ -81,8 +93,8 @@ class TestWindow:
 def marked_spans(ages, span, spans, width=1):
     """From which spans on any of `width` spans is marked; the last one of all is what is older."""
     held = column(ages).as_table()
-    found = held.agg(marks=marks(held.x, span, spans))
-    values = {str(k): marked(found.marks, k, width) for k in range(spans + 2 - width)}
+    found = held.agg(marks=week_bitmap(held.x, span, spans))
+    values = {str(k): bit_is_set(found.marks, k, width) for k in range(spans + 2 - width)}
     (row,) = found.select(**values).to_pyarrow().to_pylist()
     return [int(k) for k, value in row.items() if value]
 
@@ -111,8 +123,8 @@ class TestMarks:
 
     def test_marked_takes_the_span_from_a_column(self):
         held = column([2 * DAY, 4 * DAY]).as_table()
-        found = held.agg(marks=marks(held.x, DAY, 5)).mutate(span=ibis.range(6)).unnest("span")
-        rows = found.filter(marked(found.marks, found.span)).to_pyarrow()
+        found = held.agg(marks=week_bitmap(held.x, DAY, 5)).mutate(span=ibis.range(6)).unnest("span")
+        rows = found.filter(bit_is_set(found.marks, found.span)).to_pyarrow()
         assert sorted(rows["span"].to_pylist()) == [1, 3]
 
 
@@ -130,7 +142,7 @@ class TestDecay:
 
     def test_billionths_round(self):
         found = column([1 / 3, 2 / 3], pa.float64())
-        rows = found.as_table().mutate(y=billionths(found)).order_by("x").to_pyarrow()
+        rows = found.as_table().mutate(y=to_fixed_point(found)).order_by("x").to_pyarrow()
         assert rows["y"].to_pylist() == [333_333_333, 666_666_667]
 
 
@@ -139,14 +151,14 @@ class TestTotal:
     @given(weights=st.lists(st.floats(0, 1), max_size=50), order=st.randoms(use_true_random=False))
     def test_does_not_depend_on_the_order(self, weights, order):
         sums = [
-            value_of(total(billionths(column(values, pa.float64()))))
+            value_of(sum_fixed_point(to_fixed_point(column(values, pa.float64()))))
             for values in (weights, order.sample(weights, len(weights)))
         ]
         assert sums[0] == sums[1]
         assert math.isclose(sums[0], math.fsum(weights), abs_tol=1e-7)
 
     def test_of_nothing_is_zero(self):
-        assert value_of(total(column([]))) == 0.0
+        assert value_of(sum_fixed_point(column([]))) == 0.0
 
 
 class TestCount:
@@ -158,7 +170,7 @@ class TestCount:
 
     def test_when_keeps_what_holds(self):
         held = column([1, 5, None])
-        rows = held.as_table().mutate(y=when(held > 2, held * 10)).order_by("x").to_pyarrow()
+        rows = held.as_table().mutate(y=where(held > 2, held * 10)).order_by("x").to_pyarrow()
         assert rows["y"].to_pylist() == [None, 50, None]
 
 

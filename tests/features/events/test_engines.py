@@ -15,7 +15,7 @@ from features.catalogue import CATALOGUE
 from features.errors import EngineError, EventsError
 from features.events.engines import open_engine
 from features.events.event_table import VERBS
-from features.events.loading import open_acts, open_people
+from features.events.loading import load_encoded_events, load_events
 from features.feature_table import KEYS, feature_rows
 
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
@@ -57,7 +57,7 @@ def assert_alike(ours, theirs):
 
 def acts_of(events, engine=None):
     """Return the events whose people count, in order."""
-    table = open_people(events, ACCOUNTS, engine, LEFT_OUT).select("verb", "actor", "target", "object")
+    table = load_events(events, ACCOUNTS, engine, LEFT_OUT).select("verb", "actor", "target", "object")
     return sorted((tuple(act.values()) for act in table.to_pyarrow().to_pylist()), key=str)
 
 
@@ -84,8 +84,8 @@ def spark(need):
 @pytest.mark.filterwarnings("ignore")  # Spark's own, about pandas, sockets and its future
 class TestSpark:
     def test_nasty_events(self, spark, events):
-        ours = feature_rows(open_acts(events, SCOPES), AS_OF)
-        assert_alike(ours, feature_rows(open_acts(events, SCOPES, engine=spark), AS_OF))
+        ours = feature_rows(load_encoded_events(events, SCOPES), AS_OF)
+        assert_alike(ours, feature_rows(load_encoded_events(events, SCOPES, engine=spark), AS_OF))
 
     def test_people_who_are_left_out(self, spark, events):
         ours = acts_of(events)
@@ -96,8 +96,8 @@ class TestSpark:
     @pytest.mark.real
     def test_a_real_community(self, spark, slicer):
         as_of = datetime(2026, 7, 24, tzinfo=UTC)
-        ours = feature_rows(open_acts(slicer), as_of)
-        assert_alike(ours, feature_rows(open_acts(slicer, engine=spark), as_of))
+        ours = feature_rows(load_encoded_events(slicer), as_of)
+        assert_alike(ours, feature_rows(load_encoded_events(slicer, engine=spark), as_of))
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +114,8 @@ def slicer(tmp_path_factory):
 
 class TestDatabases:
     def test_nasty_events_on_postgresql(self, postgres, events):
-        ours, engine = feature_rows(open_acts(events, SCOPES), AS_OF), open_engine(postgres)
-        assert_alike(ours, feature_rows(open_acts(events, SCOPES, engine=engine), AS_OF))
+        ours, engine = feature_rows(load_encoded_events(events, SCOPES), AS_OF), open_engine(postgres)
+        assert_alike(ours, feature_rows(load_encoded_events(events, SCOPES, engine=engine), AS_OF))
         engine.disconnect()
 
     def test_people_who_are_left_out_on_postgresql(self, postgres, events):
@@ -130,7 +130,10 @@ class TestDatabases:
         url = f"duckdb://{tmp_path_factory.mktemp('database') / 'acts.duckdb'}"
         engine = open_engine(url)
         engine.create_table("acts", made.drop(columns="topics").assign(topics=made["topics"]))
-        assert_alike(feature_rows(open_acts(made), AS_OF), feature_rows(open_acts("acts", engine=engine), AS_OF))
+        assert_alike(
+            feature_rows(load_encoded_events(made), AS_OF),
+            feature_rows(load_encoded_events("acts", engine=engine), AS_OF),
+        )
 
 
 class TestEnginesThatAreNone:
@@ -153,4 +156,4 @@ class TestEnginesThatAreNone:
     def test_a_table_that_is_not_in_the_database(self, tmp_path):
         engine = open_engine(f"duckdb://{tmp_path / 'empty.duckdb'}")
         with pytest.raises(EventsError, match="no events at acts"):
-            open_acts("acts", engine=engine)
+            load_encoded_events("acts", engine=engine)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from features.errors import EventsError
 from features.events import erasure
-from features.events.erasure import forget, held
-from features.events.loading import open_acts
-from features.events.store import read_manifest, take_in
+from features.events.erasure import count_rows_of_users, erase_users
+from features.events.loading import load_encoded_events
+from features.events.store import add_to_store, read_manifest
 from features.feature_table import feature_rows
 
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
@@ -40,17 +40,17 @@ def test_the_rows_that_are_left_are_those_of_others_in_order(tmp_path_factory, p
     rows = [{"actor": actor, "target": target, "extra": k} for k, (actor, target) in enumerate(pairs)]
     pq.write_table(pa.Table.from_pylist(rows, schema=texts), file, row_group_size=7)
     kept = [row for row in rows if row["actor"] not in gone and row["target"] not in gone]
-    assert held(file, gone) == len(rows) - len(kept)
-    forget(file, gone)
+    assert count_rows_of_users(file, gone) == len(rows) - len(kept)
+    erase_users(file, gone)
     assert pq.read_table(file).to_pylist() == kept
     assert pq.read_schema(file) == texts
-    assert held(file, gone) == 0
+    assert count_rows_of_users(file, gone) == 0
 
 
 def test_numbers_and_repeated_texts_name_people_too(tmp_path):
     texts = pa.array(["7", "8", None]).dictionary_encode()
     pq.write_table(pa.table({"actor": pa.array([1, None, 7]), "target": texts}), tmp_path / "events.parquet")
-    forget(tmp_path / "events.parquet", ["7"])
+    erase_users(tmp_path / "events.parquet", ["7"])
     assert pq.read_table(tmp_path / "events.parquet").to_pylist() == [{"actor": None, "target": "8"}]
 
 
@@ -60,7 +60,7 @@ def test_a_file_keeps_its_form(tmp_path, compression):
     made = pa.Table.from_pandas(table(ACTS + THEIRS)).replace_schema_metadata({"a": "b"})
     pq.write_table(made, file, compression=compression)
     before = pq.ParquetFile(file)
-    forget(file, ["ann"])
+    erase_users(file, ["ann"])
     after = pq.ParquetFile(file)
     kinds = [each.metadata.row_group(0).column(0).compression for each in (before, after)]
     assert kinds[0] == kinds[1]
@@ -70,46 +70,46 @@ def test_a_file_keeps_its_form(tmp_path, compression):
 def test_what_is_no_parquet_is_told_and_stays(tmp_path):
     (tmp_path / "events.parquet").write_bytes(b"not this")
     with pytest.raises(EventsError, match=r"events\.parquet cannot be read as Parquet"):
-        forget(tmp_path / "events.parquet", ["ann"])
+        erase_users(tmp_path / "events.parquet", ["ann"])
     assert (tmp_path / "events.parquet").read_bytes() == b"not this"
     with pytest.raises(EventsError, match="no events at"):
-        forget(tmp_path / "absent", ["ann"])
+        erase_users(tmp_path / "absent", ["ann"])
 
 
 def test_a_link_to_events_stays_one(tmp_path):
     pq.write_table(pa.Table.from_pandas(table(ACTS + THEIRS)), tmp_path / "real.parquet")
     (tmp_path / "events.parquet").symlink_to(tmp_path / "real.parquet")
-    forget(tmp_path / "events.parquet", ["ann"])
+    erase_users(tmp_path / "events.parquet", ["ann"])
     assert (tmp_path / "events.parquet").is_symlink()
-    assert held(tmp_path / "real.parquet", ["ann"]) == 0
+    assert count_rows_of_users(tmp_path / "real.parquet", ["ann"]) == 0
 
 
 def test_a_store_is_what_it_had_been_without_them(tmp_path):
     for acts in (ACTS + THEIRS[:2], [*THEIRS[2:], ACTS[0], (5, "bob", "post", None, "o3")]):
-        take_in(table(acts), tmp_path / "full")
-    take_in(table([(9, "cid", "post", None, "o4")]), tmp_path / "full")
+        add_to_store(table(acts), tmp_path / "full")
+    add_to_store(table([(9, "cid", "post", None, "o4")]), tmp_path / "full")
     names = [part.name for part in read_manifest(tmp_path / "full").parts]
-    forget(tmp_path / "full", ["ann"])
+    erase_users(tmp_path / "full", ["ann"])
     parts = read_manifest(tmp_path / "full").parts
     assert [part.name for part in parts] == ["part-00000.1", "part-00001.1", names[2]]
     assert [(part.acts, part.people) for part in parts] == [(2, 2), (2, 0), (1, 1)]
     for part in parts[:2]:
         assert part.last.startswith("2025-05-3")
     rest = [*ACTS, ACTS[0], (5, "bob", "post", None, "o3"), (9, "cid", "post", None, "o4")]
-    expected = feature_rows(open_acts(table(rest)), AS_OF)
-    assert feature_rows(open_acts(tmp_path / "full"), AS_OF).equals(expected)
-    assert held(tmp_path / "full", ["ann"]) == 0
+    expected = feature_rows(load_encoded_events(table(rest)), AS_OF)
+    assert feature_rows(load_encoded_events(tmp_path / "full"), AS_OF).equals(expected)
+    assert count_rows_of_users(tmp_path / "full", ["ann"]) == 0
     before = files(tmp_path / "full")
-    forget(tmp_path / "full", ["ann"])
+    erase_users(tmp_path / "full", ["ann"])
     assert files(tmp_path / "full") == before
     with pytest.raises(EventsError, match="these events are in the store"):
-        take_in(table(ACTS), tmp_path / "full")  # the events of the first part, as they are without them
-    take_in(table([(6, "zoe", "post", None, "o5")]), tmp_path / "full")
+        add_to_store(table(ACTS), tmp_path / "full")  # the events of the first part, as they are without them
+    add_to_store(table([(6, "zoe", "post", None, "o5")]), tmp_path / "full")
 
 
-@pytest.mark.parametrize("step", ["put_manifest", "_clear", "_forget_accounts"])
+@pytest.mark.parametrize("step", ["write_manifest", "_clear", "_forget_accounts"])
 def test_a_store_that_was_left_half_way_is_brought_to_the_end(tmp_path, monkeypatch, step):
-    take_in(table(ACTS + THEIRS), tmp_path)
+    add_to_store(table(ACTS + THEIRS), tmp_path)
 
     def killed(*_):
         raise KeyboardInterrupt
@@ -117,18 +117,18 @@ def test_a_store_that_was_left_half_way_is_brought_to_the_end(tmp_path, monkeypa
     with monkeypatch.context() as patched:
         patched.setattr(erasure, step, killed)
         with pytest.raises(KeyboardInterrupt):
-            forget(tmp_path, ["ann"])
+            erase_users(tmp_path, ["ann"])
     assert sum(part.acts for part in read_manifest(tmp_path).parts) in (2, 5)
-    forget(tmp_path, ["ann"])
+    erase_users(tmp_path, ["ann"])
     assert files(tmp_path) == {"store.json", "acts/part-00000.1.parquet", "people/part-00000.1.parquet"}
-    assert held(tmp_path, ["ann"]) == 0
+    assert count_rows_of_users(tmp_path, ["ann"]) == 0
 
 
 def test_many_rows_are_taken_some_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(erasure, "ROWS_AT_ONCE", 100)
     frame = pd.DataFrame({"actor": [f"u{k % 50}" for k in range(5_000)], "target": None})
     frame.to_parquet(tmp_path / "events.parquet", index=False)
-    forget(tmp_path / "events.parquet", ["u7"])
+    erase_users(tmp_path / "events.parquet", ["u7"])
     opened = pq.ParquetFile(tmp_path / "events.parquet")
     assert opened.metadata.num_rows == 4_900
     assert max(opened.metadata.row_group(k).num_rows for k in range(opened.num_row_groups)) <= 100

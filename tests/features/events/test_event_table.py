@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.errors import AsOfError, EventsError
-from features.events.event_table import SCHEMA, connect, instant, open_events, span
+from features.events.event_table import SCHEMA, connect, open_events, parse_utc, time_range
 
 NOON = datetime(2025, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 REQUIRED_ONLY = pa.table(
@@ -169,16 +169,16 @@ class TestTime:
         for source in (table, file_of(tmp_path, table)):
             found = open_events(source)
             assert found.schema()["time"].timezone == "UTC"
-            assert span(found)[0] == datetime.fromtimestamp(SECONDS, UTC)
+            assert time_range(found)[0] == datetime.fromtimestamp(SECONDS, UTC)
 
     def test_span(self):
         days = [NOON + timedelta(days=k) for k in (3, 0, 9)]
         events = open_events(pa.concat_tables([with_column("time", pa.array([day])) for day in days]))
-        assert span(events) == (days[1], days[2])
+        assert time_range(events) == (days[1], days[2])
 
     def test_span_of_nothing(self):
         with pytest.raises(EventsError, match="the event table is empty"):
-            span(open_events(REQUIRED_ONLY.slice(0, 0)))
+            time_range(open_events(REQUIRED_ONLY.slice(0, 0)))
 
 
 class TestInstant:
@@ -193,21 +193,21 @@ class TestInstant:
         ],
     )
     def test_zones_are_converted_and_no_zone_is_utc(self, text):
-        found = instant(text)
+        found = parse_utc(text)
         assert found == datetime(2017, 7, 30, 10, tzinfo=UTC)
         assert found.tzinfo is UTC
 
     def test_a_date_is_its_midnight(self):
-        assert instant("2017-07-30") == datetime(2017, 7, 30, tzinfo=UTC)
+        assert parse_utc("2017-07-30") == datetime(2017, 7, 30, tzinfo=UTC)
 
     @pytest.mark.parametrize("text", ["", "yesterday", "2017-13-01", "2017-07-32", "1501372800"])
     def test_no_instant(self, text):
         with pytest.raises(AsOfError, match=r"is no instant; expected ISO 8601, such as 2017-07-30"):
-            instant(text)
+            parse_utc(text)
 
     def test_before_the_first_year(self):
         with pytest.raises(AsOfError, match="lies outside the years 1 to 9999 in UTC"):
-            instant("0001-01-01T00+02:00")
+            parse_utc("0001-01-01T00+02:00")
 
 
 def test_the_engine_prints_nothing_of_its_own_between_json():

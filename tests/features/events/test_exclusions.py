@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.engagement_report import earned
+from features.engagement_report import engagement_report
 from features.errors import UnknownUserError
 from features.events.event_table import VERBS
-from features.events.loading import open_acts, open_people
-from features.events.store import take_in
+from features.events.loading import load_encoded_events, load_events
+from features.events.store import add_to_store
 from features.feature_table import feature_rows
 
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
@@ -45,7 +45,7 @@ def table(acts):
 
 
 def rows_of(source, **asked):
-    return feature_rows(open_acts(source, **asked), AS_OF)
+    return feature_rows(load_encoded_events(source, **asked), AS_OF)
 
 
 @settings(max_examples=3, deadline=None)
@@ -57,9 +57,9 @@ def test_it_equals_events_without_the_rows_of_those_left_out(tmp_path_factory, a
     assert rows_of(events, left_out=left_out).equals(expected)
     assert rows_of(events, left_out=Hashed(left_out)).equals(expected)
     store = tmp_path_factory.mktemp("stores") / "store"
-    take_in(table(acts), store)
+    add_to_store(table(acts), store)
     if set(acts) - set(ALWAYS):
-        take_in(table(ALWAYS), store)
+        add_to_store(table(ALWAYS), store)
     assert rows_of(store, left_out=left_out).equals(expected)
 
 
@@ -72,7 +72,7 @@ def test_it_holds_in_every_scope(tmp_path_factory, acts, left_out):
     expected = rows_of(kept, scopes=scopes)
     assert rows_of(events, scopes=scopes, left_out=left_out).equals(expected)
     store = tmp_path_factory.mktemp("stores") / "store"
-    take_in(events, store, scopes)
+    add_to_store(events, store, scopes)
     assert rows_of(store, scopes=scopes, left_out=left_out).equals(expected)
 
 
@@ -91,7 +91,7 @@ def test_nobody_left_out_reads_the_events_once(monkeypatch):
 def test_one_account_that_is_left_out_leaves_out_the_person(tmp_path, left_out):
     acts = [(1, "ann1", "like", "bob", "o1"), (2, "cid", "like", "ann2", None), (3, "ann2", "like", "bob", "o1")]
     events = table([*acts, *ALWAYS])
-    take_in(events, tmp_path / "store", identities=SAME)
+    add_to_store(events, tmp_path / "store", identities=SAME)
     expected = rows_of(table(ALWAYS))
     assert list(expected["user"]) == ["bob", "zoe"]
     for source, more in ((events, {"identities": SAME}), (tmp_path / "store", {})):
@@ -100,24 +100,24 @@ def test_one_account_that_is_left_out_leaves_out_the_person(tmp_path, left_out):
 
 def test_those_left_out_are_no_seed_of_credibility():
     acts = [(1, "star", "like", "zoe", None), *ALWAYS, (5, "star", "post", None, "o2")]
-    with_star = open_acts(table(acts), left_out=frozenset(["star"])).seeded(["star", "zoe"])
-    without = open_acts(table(ALWAYS)).seeded(["zoe"])
+    with_star = load_encoded_events(table(acts), left_out=frozenset(["star"])).seeded(["star", "zoe"])
+    without = load_encoded_events(table(ALWAYS)).seeded(["zoe"])
     assert feature_rows(with_star, AS_OF).equals(feature_rows(without, AS_OF))
 
 
 def test_what_somebody_earned_does_not_come_from_those_left_out():
     events = table([*ALWAYS, (3, "ann", "like", "bob", "o1")])
-    assert earned(events, "bob", AS_OF).people == 2
-    found = earned(events, "bob", AS_OF, left_out=frozenset(["ann"]))
+    assert engagement_report(events, "bob", AS_OF).people == 2
+    found = engagement_report(events, "bob", AS_OF, left_out=frozenset(["ann"]))
     assert (found.people, found.engagements) == (1, 1)
     assert found.differing(rows_of(events, left_out=frozenset(["ann"])).iloc[0].to_dict()) == {}
 
 
 def test_nothing_is_told_of_one_who_is_left_out():
     with pytest.raises(UnknownUserError, match="'ann' neither acts nor is engaged with"):
-        earned(table([*ALWAYS, (3, "bob", "like", "ann", "o2")]), "ann", AS_OF, left_out=frozenset(["ann"]))
+        engagement_report(table([*ALWAYS, (3, "bob", "like", "ann", "o2")]), "ann", AS_OF, left_out=frozenset(["ann"]))
 
 
 def test_events_to_attack_in_are_without_them():
-    events = open_people(table([*ALWAYS, (3, "ann1", "like", "bob", "o1")]), SAME, left_out=frozenset(["ann"]))
+    events = load_events(table([*ALWAYS, (3, "ann1", "like", "bob", "o1")]), SAME, left_out=frozenset(["ann"]))
     assert set(events.to_pandas()["actor"]) == {"zoe", "bob"}

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from features.errors import IdentitiesError
-from features.events.identities import checked, read_identities
-from features.events.loading import open_acts
+from features.events.identities import read_identities, validate_identities
+from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
 
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
@@ -27,7 +27,7 @@ def events():
 
 
 def test_accounts_of_one_person_are_put_together_before_anything_is_counted(events):
-    rows = feature_rows(open_acts(events, identities=SAME), AS_OF).set_index("user")
+    rows = feature_rows(load_encoded_events(events, identities=SAME), AS_OF).set_index("user")
     assert list(rows.index) == ["ann", "bob", "cid"]
     assert rows["engagers_28d"].to_dict() == {"ann": 2, "bob": 1, "cid": 0}
     assert rows["engagements_28d"]["ann"] == 3  # by bob, by cid and by somebody unknown; not by oneself
@@ -38,13 +38,15 @@ def test_accounts_of_one_person_are_put_together_before_anything_is_counted(even
 def test_it_equals_events_with_the_people_written_in(events):
     names = dict(zip(SAME["account"], SAME["person"], strict=True))
     written = events.assign(actor=events["actor"].replace(names), target=events["target"].replace(names))
-    merged = feature_rows(open_acts(events, identities=SAME), AS_OF)
-    assert merged.equals(feature_rows(open_acts(written), AS_OF))
+    merged = feature_rows(load_encoded_events(events, identities=SAME), AS_OF)
+    assert merged.equals(feature_rows(load_encoded_events(written), AS_OF))
 
 
 def test_people_who_are_not_in_the_table_stay_as_they_are(events):
     nobody = pd.DataFrame({"account": ["zoe"], "person": ["zoë"]})
-    assert feature_rows(open_acts(events, identities=nobody), AS_OF).equals(feature_rows(open_acts(events), AS_OF))
+    assert feature_rows(load_encoded_events(events, identities=nobody), AS_OF).equals(
+        feature_rows(load_encoded_events(events), AS_OF)
+    )
 
 
 @pytest.mark.parametrize("name", ["people.csv", "people.parquet"])
@@ -65,12 +67,12 @@ def test_a_file_is_read_as_text(tmp_path, name):
 )
 def test_contradictions_are_refused(accounts, people, message):
     with pytest.raises(IdentitiesError, match=message):
-        checked(pd.DataFrame({"account": accounts, "person": people}))
+        validate_identities(pd.DataFrame({"account": accounts, "person": people}))
 
 
 def test_the_same_said_twice_and_a_person_named_as_an_account_are_fine():
     told = pd.DataFrame({"account": ["a", "a", "x"], "person": ["x", "x", "x"]})
-    assert checked(told).to_dict("list") == {"account": ["a"], "person": ["x"]}
+    assert validate_identities(told).to_dict("list") == {"account": ["a"], "person": ["x"]}
 
 
 def test_files_that_are_no_identities(tmp_path):

@@ -3,8 +3,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from features.errors import ScopeError
-from features.events.loading import check_scopes, open_acts
-from features.events.scopes import checked
+from features.events.loading import check_scopes, load_encoded_events
+from features.events.scopes import validate_scopes
 from features.feature_table import feature_rows
 
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
@@ -26,7 +26,7 @@ def events():
 
 
 def rows_of(events, *scopes):
-    return feature_rows(open_acts(events, scopes), AS_OF).set_index(["user", "scope"])
+    return feature_rows(load_encoded_events(events, scopes), AS_OF).set_index(["user", "scope"])
 
 
 def test_every_scope_in_one_pass(events):
@@ -78,15 +78,15 @@ def test_a_scope_equals_the_events_of_that_scope_alone(events):
 @pytest.mark.parametrize("wrong", ["topics:ships", "topic:", "", "ALL", "network"])
 def test_what_is_no_scope_is_refused(wrong):
     with pytest.raises(ScopeError, match=r"is no scope; expected all, network:NAME, topic:NAME"):
-        checked(["all", wrong])
+        validate_scopes(["all", wrong])
 
 
 def test_no_scope_at_all_is_refused():
     with pytest.raises(ScopeError, match="no scope was asked for"):
-        checked([])
+        validate_scopes([])
 
 
 def test_a_scope_that_nobody_has(events):
-    acts = open_acts(events, ["all", "network:sky"])
+    acts = load_encoded_events(events, ["all", "network:sky"])
     with pytest.raises(ScopeError, match=r"nobody is in the scope network:sky; found all\."):
         check_scopes(acts, ["all", "network:sky"])

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from features.errors import EventsError, ScopeError, StoreError
 from features.events.event_table import VERBS, connect
-from features.events.loading import open_acts
-from features.events.store import MANIFEST, is_store, open_store, read_manifest, take_in
+from features.events.loading import load_encoded_events
+from features.events.store import MANIFEST, add_to_store, is_store, open_store, read_manifest
 from features.feature_table import feature_rows
 
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
@@ -34,7 +34,7 @@ def table(acts):
 
 
 def scratch_rows(acts, **asked):
-    return feature_rows(open_acts(table(acts), **asked), AS_OF)
+    return feature_rows(load_encoded_events(table(acts), **asked), AS_OF)
 
 
 def files(folder):
@@ -47,68 +47,68 @@ def test_taking_in_piece_by_piece_gives_what_all_at_once_gives(tmp_path_factory,
     store = tmp_path_factory.mktemp("stores") / "store"
     parts = {str(sorted(map(str, acts))): acts for acts in (first, second, third)}
     for acts in parts.values():
-        take_in(table(acts), store)
+        add_to_store(table(acts), store)
     everything = [act for acts in parts.values() for act in acts]
     assert feature_rows(open_store(store), AS_OF).equals(scratch_rows(everything))
 
 
 def test_a_store_is_opened_like_events(tmp_path):
-    part = take_in(table(SOME), tmp_path / "store")
+    part = add_to_store(table(SOME), tmp_path / "store")
     assert (part.acts, part.people) == (3, 3)
     assert is_store(tmp_path / "store")
     assert not is_store(tmp_path)
-    assert feature_rows(open_acts(tmp_path / "store"), AS_OF).equals(scratch_rows(SOME))
-    assert take_in(table(MORE), tmp_path / "store").people == 1
-    assert feature_rows(open_acts(tmp_path / "store"), AS_OF).equals(scratch_rows(SOME + MORE))
+    assert feature_rows(load_encoded_events(tmp_path / "store"), AS_OF).equals(scratch_rows(SOME))
+    assert add_to_store(table(MORE), tmp_path / "store").people == 1
+    assert feature_rows(load_encoded_events(tmp_path / "store"), AS_OF).equals(scratch_rows(SOME + MORE))
 
 
 def test_an_earlier_instant_sees_late_events_of_its_past_alone(tmp_path):
     early = AS_OF - timedelta(days=100)
     for acts in (SOME, MORE):
-        take_in(table(acts), tmp_path / "store")
-    rows = feature_rows(open_acts(tmp_path / "store"), early)
-    assert rows.equals(feature_rows(open_acts(table(SOME + MORE)), early))
+        add_to_store(table(acts), tmp_path / "store")
+    rows = feature_rows(load_encoded_events(tmp_path / "store"), early)
+    assert rows.equals(feature_rows(load_encoded_events(table(SOME + MORE)), early))
     assert rows["user"].tolist() == ["ann", "bob"]
 
 
 def test_the_same_events_are_taken_in_once(tmp_path):
-    take_in(table(SOME), tmp_path / "store")
+    add_to_store(table(SOME), tmp_path / "store")
     before = files(tmp_path / "store")
     with pytest.raises(EventsError, match=r"are in the store .* already; nothing was taken in"):
-        take_in(table(SOME[::-1]), tmp_path / "store")
+        add_to_store(table(SOME[::-1]), tmp_path / "store")
     assert files(tmp_path / "store") == before
 
 
 def test_scopes_are_those_of_the_store(tmp_path):
     store = tmp_path / "store"
     events = table(SOME).assign(network="sea", topics=[["rope"], None, ["ships"]])
-    take_in(events, store, scopes=["all", "topic:*"])
-    rows = feature_rows(open_acts(store, ["topic:rope"]), AS_OF)
-    assert rows.equals(feature_rows(open_acts(events, ["topic:rope"]), AS_OF))
-    every = feature_rows(open_acts(store, ["all", "topic:*"]), AS_OF)
-    assert every.equals(feature_rows(open_acts(events, ["all", "topic:*"]), AS_OF))
+    add_to_store(events, store, scopes=["all", "topic:*"])
+    rows = feature_rows(load_encoded_events(store, ["topic:rope"]), AS_OF)
+    assert rows.equals(feature_rows(load_encoded_events(events, ["topic:rope"]), AS_OF))
+    every = feature_rows(load_encoded_events(store, ["all", "topic:*"]), AS_OF)
+    assert every.equals(feature_rows(load_encoded_events(events, ["all", "topic:*"]), AS_OF))
     with pytest.raises(ScopeError, match=r"does not hold the scope network:sea; it has all, topic:\*"):
-        open_acts(store, ["network:sea"])
+        load_encoded_events(store, ["network:sea"])
     with pytest.raises(ScopeError, match=r"has the scopes all, topic:\*; build a new one for others"):
-        take_in(table(MORE), store, scopes=["all"])
+        add_to_store(table(MORE), store, scopes=["all"])
 
 
 def test_identities_hold_for_all_that_comes_later(tmp_path):
     store = tmp_path / "store"
     same = pd.DataFrame({"account": ["ann", "dan"], "person": ["ad", "ad"]})
-    take_in(table(SOME), store, identities=same)
-    take_in(table(MORE), store)
-    assert feature_rows(open_acts(store), AS_OF).equals(scratch_rows(SOME + MORE, identities=same))
+    add_to_store(table(SOME), store, identities=same)
+    add_to_store(table(MORE), store)
+    assert feature_rows(load_encoded_events(store), AS_OF).equals(scratch_rows(SOME + MORE, identities=same))
     with pytest.raises(StoreError, match="has its identities already"):
-        take_in(table([(9, "x", "like", "y", None)]), store, identities=same)
+        add_to_store(table([(9, "x", "like", "y", None)]), store, identities=same)
 
 
 @pytest.mark.parametrize("asked", ["identities", "engine"])
 def test_a_store_has_its_own_identities_and_engine(tmp_path, asked):
-    take_in(table(SOME), tmp_path / "store")
+    add_to_store(table(SOME), tmp_path / "store")
     given = {"identities": pd.DataFrame({"account": ["ann"], "person": ["ad"]}), "engine": connect()}
     with pytest.raises(StoreError, match=f"is a store, which has its {asked} already; give the events themselves"):
-        open_acts(tmp_path / "store", **{asked: given[asked]})
+        load_encoded_events(tmp_path / "store", **{asked: given[asked]})
 
 
 KILLED = """
@@ -122,43 +122,43 @@ def half(scratch, folder, *rest):
         (scratch / f"{kind}.parquet").replace(folder / kind / "part-00001.parquet")
     os.kill(os.getpid(), signal.SIGKILL)
 store._commit = half
-store.take_in(pd.read_parquet(sys.argv[1]), Path(sys.argv[2]))
+store.add_to_store(pd.read_parquet(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
 def test_a_process_killed_half_way_leaves_the_store_as_it_was(tmp_path):
     store = tmp_path / "store"
-    take_in(table(SOME), store)
-    before = feature_rows(open_acts(store), AS_OF)
+    add_to_store(table(SOME), store)
+    before = feature_rows(load_encoded_events(store), AS_OF)
     table(MORE).to_parquet(tmp_path / "more.parquet")
     command = [sys.executable, "-c", KILLED, tmp_path / "more.parquet", store]
     died = subprocess.run(command, env=os.environ, check=False, timeout=120)
     assert died.returncode == -signal.SIGKILL
-    assert feature_rows(open_acts(store), AS_OF).equals(before)
+    assert feature_rows(load_encoded_events(store), AS_OF).equals(before)
     assert list(store.glob(".taking-*"))
-    take_in(table(MORE), store)
+    add_to_store(table(MORE), store)
     assert not list(store.glob(".taking-*"))
-    assert feature_rows(open_acts(store), AS_OF).equals(scratch_rows(SOME + MORE))
+    assert feature_rows(load_encoded_events(store), AS_OF).equals(scratch_rows(SOME + MORE))
 
 
 def test_one_process_at_a_time(tmp_path):
-    take_in(table(SOME), tmp_path / "store")
+    add_to_store(table(SOME), tmp_path / "store")
     with (tmp_path / "store" / ".lock").open("w") as lock:
         flock(lock, LOCK_EX)
         with pytest.raises(StoreError, match="another process is taking events into"):
-            take_in(table(MORE), tmp_path / "store")
+            add_to_store(table(MORE), tmp_path / "store")
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(StoreError, match="holds something else than a store; choose another folder"):
-        take_in(table(SOME), tmp_path)
+        add_to_store(table(SOME), tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
 def test_no_events_make_no_store(tmp_path):
     with pytest.raises(EventsError, match="the event table is empty"):
-        take_in(table(SOME)[:0], tmp_path / "store")
+        add_to_store(table(SOME)[:0], tmp_path / "store")
     assert not is_store(tmp_path / "store")
 
 
@@ -172,7 +172,7 @@ def test_no_events_make_no_store(tmp_path):
     ],
 )
 def test_a_manifest_of_another_kind(tmp_path, change, message):
-    take_in(table(SOME), tmp_path / "store")
+    add_to_store(table(SOME), tmp_path / "store")
     manifest = tmp_path / "store" / MANIFEST
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | change))
     with pytest.raises(StoreError, match=message):
@@ -180,7 +180,7 @@ def test_a_manifest_of_another_kind(tmp_path, change, message):
 
 
 def test_a_damaged_store(tmp_path):
-    take_in(table(SOME), tmp_path / "store")
+    add_to_store(table(SOME), tmp_path / "store")
     (tmp_path / "store" / "acts" / "part-00000.parquet").unlink()
     with pytest.raises(StoreError, match=r"lacks acts/part-00000.parquet; build it again"):
         open_store(tmp_path / "store")

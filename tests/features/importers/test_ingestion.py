@@ -12,7 +12,7 @@ from features import atomic_files
 from features.errors import EventsError
 from features.events.event_table import SCHEMA, VERBS, connect, open_events
 from features.importers import ingestion
-from features.importers.ingestion import judged, land
+from features.importers.ingestion import ingest, validate_events
 
 NOON = datetime(2020, 5, 1, 12, tzinfo=UTC)
 KINDS = SCHEMA.to_pyarrow()
@@ -35,7 +35,7 @@ def event(**fields):
 
 
 def verdict(**fields):
-    return judged(raw([event(**fields)])).to_pyarrow().to_pylist()[0]
+    return validate_events(raw([event(**fields)])).to_pyarrow().to_pylist()[0]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_first_rule_that_fails_is_the_reason():
 
 def test_a_reason_of_the_source_stands():
     rows = raw([event(reason="a wiki"), event(verb="poke", reason="a wiki"), event()], reason=pa.string())
-    assert [row["reason"] for row in judged(rows).to_pyarrow().to_pylist()] == ["a wiki", "a wiki", None]
+    assert [row["reason"] for row in validate_events(rows).to_pyarrow().to_pylist()] == ["a wiki", "a wiki", None]
 
 
 def test_empty_ids_are_unknown():
@@ -107,14 +107,14 @@ def test_topics_are_distinct_sorted_and_never_empty():
 
 def test_columns_that_are_absent_come_as_unknown():
     least = raw([event()]).select("time", "actor", "verb", "target")
-    found = judged(least)
+    found = validate_events(least)
     assert found.columns == (*SCHEMA, "reason")
     assert found.network.to_pyarrow().to_pylist() == ["default"]
 
 
 def test_what_lands_is_an_event_table_in_one_order(tmp_path):
     rows = [event(actor=actor, time=time) for time in (NOON, NOON.replace(year=2019)) for actor in "cab"]
-    landing = land(source(*rows), tmp_path / "events.parquet")
+    landing = ingest(source(*rows), tmp_path / "events.parquet")
     found = pq.read_table(tmp_path / "events.parquet")
     assert found.schema.names == list(SCHEMA)
     assert found.schema.field("time").type == pa.timestamp("us", "UTC")
@@ -127,13 +127,13 @@ def test_what_lands_is_an_event_table_in_one_order(tmp_path):
 
 
 def test_odd_folder_names_are_no_trouble(tmp_path):
-    landing = land(source(event()), tmp_path / "it's [1] *" / "new" / "events.parquet")
+    landing = ingest(source(event()), tmp_path / "it's [1] *" / "new" / "events.parquet")
     assert pq.read_table(landing.out)["actor"].to_pylist() == ["a"]
 
 
 def test_a_folder_holds_nothing_but_parts(tmp_path):
     for _ in range(2):
-        landing = land(source(event(), event(verb="poke")), tmp_path / "events")
+        landing = ingest(source(event(), event(verb="poke")), tmp_path / "events")
     assert [each.name for each in (tmp_path / "events").iterdir()] == ["part-00000.parquet"]
     assert landing.rejects == tmp_path / "events.rejects.csv"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["events", "events.rejects.csv"]
@@ -141,7 +141,7 @@ def test_a_folder_holds_nothing_but_parts(tmp_path):
 
 
 def test_rejected_rows_keep_number_reason_and_record(tmp_path):
-    landing = land(
+    landing = ingest(
         source(event(verb="poke"), event(), event(time=None, record='say "hi",\nü')), tmp_path / "events.parquet"
     )
     assert landing.reasons == {"time missing or unreadable": 1, "unknown verb 'poke'": 1}
@@ -155,52 +155,52 @@ def test_rejected_rows_keep_number_reason_and_record(tmp_path):
 
 def test_a_stale_rejects_file_is_removed(tmp_path):
     out = tmp_path / "events.parquet"
-    assert land(source(event(), event(verb="poke")), out).rejects.exists()
-    assert land(source(event()), out).rejects is None
+    assert ingest(source(event(), event(verb="poke")), out).rejects.exists()
+    assert ingest(source(event()), out).rejects is None
     assert not (tmp_path / "events.rejects.csv").exists()
 
 
 def test_the_same_rows_give_the_same_bytes_in_any_order(tmp_path):
     rows = [event(actor=f"u{number % 7}", object=f"o{number % 3}", topics=["t"] * (number % 2)) for number in range(99)]
-    land(source(*rows), tmp_path / "one.parquet")
-    land(source(*reversed(rows)), tmp_path / "two.parquet")
+    ingest(source(*rows), tmp_path / "one.parquet")
+    ingest(source(*reversed(rows)), tmp_path / "two.parquet")
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
 
 
 def test_no_rows_are_an_error(tmp_path):
     with pytest.raises(EventsError, match="holds no rows"):
-        land(source(), tmp_path / "events.parquet")
+        ingest(source(), tmp_path / "events.parquet")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_no_events_are_an_error_that_names_reasons_and_what_to_do(tmp_path):
     rows = [event(verb="poke"), event(verb="poke"), event(time=None)]
     with pytest.raises(EventsError, match=r"none of the 3 rows.*2 x unknown verb 'poke'; 1 x time.*row 1.*--verb"):
-        land(source(*rows), tmp_path / "events.parquet")
+        ingest(source(*rows), tmp_path / "events.parquet")
 
 
 @pytest.mark.parametrize("name", ["events.parquet", "events"])
 def test_a_failure_leaves_the_older_events(tmp_path, monkeypatch, name):
     out = tmp_path / name
-    land(source(event(), event(verb="poke")), out)
+    ingest(source(event(), event(verb="poke")), out)
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
 
     def fail(*_):
         raise OSError("disk full")
 
     with pytest.raises(EventsError):
-        land(source(event(verb="poke")), out)
+        ingest(source(event(verb="poke")), out)
     monkeypatch.setattr(ingestion, "_write_rejects", fail)
     with pytest.raises(OSError, match="disk full"):
-        land(source(event(actor="other")), out)
+        ingest(source(event(actor="other")), out)
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
 def test_a_folder_that_cannot_be_renamed_into_place_is_restored(tmp_path, monkeypatch):
     out = tmp_path / "events"
-    land(source(event()), out)
+    ingest(source(event()), out)
     rename = Path.rename
-    monkeypatch.setattr(atomic_files, "exchange", lambda *_: False)  # as on a disk that knows no such step
+    monkeypatch.setattr(atomic_files, "swap_paths", lambda *_: False)  # as on a disk that knows no such step
 
     def fail(self, target):
         if self.name == "made":
@@ -209,7 +209,7 @@ def test_a_folder_that_cannot_be_renamed_into_place_is_restored(tmp_path, monkey
 
     monkeypatch.setattr(Path, "rename", fail)
     with pytest.raises(OSError, match="no"):
-        land(source(event(actor="other")), out)
+        ingest(source(event(actor="other")), out)
     assert open_events(out).actor.to_pyarrow().to_pylist() == ["a"]
 
 
@@ -225,12 +225,12 @@ def test_other_things_are_never_overwritten(tmp_path):
         ("events.csv", r"expected a \.parquet file or a folder"),
     ]:
         with pytest.raises(EventsError, match=message):
-            land(source(event()), tmp_path / name)
+            ingest(source(event()), tmp_path / name)
 
 
 def test_many_reasons_are_counted_together(tmp_path):
     rows = [event(verb=f"v{number:03}") for number in range(130)]
-    landing = land(source(event(), *rows), tmp_path / "events.parquet")
+    landing = ingest(source(event(), *rows), tmp_path / "events.parquet")
     assert len(landing.reasons) == 101
     assert landing.reasons["other reasons"] == 30
     assert sum(landing.reasons.values()) == landing.rejected == 130
@@ -264,7 +264,7 @@ def test_every_row_is_accepted_or_rejected(tmp_path, rows):
         and row["verb"] in VERBS
         and (row["actor"] or row["target"])
     ]
-    landing = land(source(event(), *rows), tmp_path / "events.parquet")
+    landing = ingest(source(event(), *rows), tmp_path / "events.parquet")
     assert landing.read == len(rows) + 1 == landing.accepted + landing.rejected
     assert landing.accepted == len(good) + 1
     assert sum(landing.reasons.values()) == landing.rejected

@@ -5,7 +5,7 @@ import pytest
 
 from features.events.event_table import ENGAGEMENTS
 from features.simulation.community import DAY
-from features.simulation.population import YEAR, draw_people
+from features.simulation.population import YEAR, draw_population
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_people_join_and_leave_all_the_time(truth, community):
 
 
 def test_people_take_weeks_off_and_then_do_nothing(events, community):
-    people = draw_people(community)
+    people = draw_population(community)
     away = pd.DataFrame({"begin": people.away_from, "length": people.away_for}).query("length > 0")
     assert 0.35 < len(away) / community.users < 0.45
     assert away.length.between(7 * DAY, 28 * DAY).all()

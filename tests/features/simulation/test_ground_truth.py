@@ -7,7 +7,7 @@ import pytest
 from features.events.event_table import ENGAGEMENTS
 from features.simulation import Community
 from features.simulation.ground_truth import reach
-from features.simulation.population import WEEK, Drift, draw_people
+from features.simulation.population import WEEK, Drift, draw_population
 from features.simulation.social_graph import gather
 
 
@@ -69,7 +69,7 @@ def test_reach_is_the_expected_number_of_people(events, truth, community):
 
 
 def test_reach_has_the_value_worked_out_by_drawing():
-    people = draw_people(Community(users=500, seed=3))
+    people = draw_population(Community(users=500, seed=3))
     crowd = gather(people, 12)
     user = int(np.argmax(people.pull * people.posts_per_day))
     mean = 28 * people.posts_per_day[user] * people.pull[user]

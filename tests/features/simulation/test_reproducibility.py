@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from features.events.event_table import ENGAGEMENTS
 from features.simulation import Community, simulate
-from features.simulation.population import draw_people
+from features.simulation.population import draw_population
 from features.simulation.simulate import Stream
 
 
@@ -94,7 +94,7 @@ def test_any_small_community_keeps_the_rules(tmp_path, **asked):
 
 def _peak(community: Community) -> int:
     """Return the most bytes that drawing a community holds at once."""
-    stream = Stream(community, draw_people(community))
+    stream = Stream(community, draw_population(community))
     tracemalloc.start()
     try:
         sizes = [len(acts) for _, acts in stream.blocks()]

@@ -3,18 +3,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.simulation.behaviour import rank
-from features.simulation.event_table import draw_tags, main_topic, named, tag_lists
+from features.simulation.event_table import draw_tags, main_topic, number_ids, tag_lists
 
 
 @given(st.lists(st.integers(-3, 10**10 - 1), max_size=50))
 def test_names_are_the_numbers_with_zeros_in_front(numbers):
     expected = [None if number < 0 else f"p{number:010d}" for number in numbers]
-    assert named("p", np.array(numbers, dtype=np.int64), 10).to_pylist() == expected
+    assert number_ids("p", np.array(numbers, dtype=np.int64), 10).to_pylist() == expected
 
 
 @given(st.lists(st.integers(0, 10**7 - 1), max_size=50))
 def test_users_of_seven_digits(numbers):
-    assert named("u", np.array(numbers, dtype=np.int32), 7).to_pylist() == [f"u{number:07d}" for number in numbers]
+    assert number_ids("u", np.array(numbers, dtype=np.int32), 7).to_pylist() == [f"u{number:07d}" for number in numbers]
 
 
 @given(st.lists(st.integers(0, 3), max_size=30))

@@ -62,7 +62,7 @@ def started(tmp_path_factory, bundle, rows):
         return without_watching(create_app(own, guarded=scope is not None, limits=Limits(rate=0))), key
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(state, "required_champion", lambda *_: (bundle, "3"))
+        patch.setattr(state, "load_champion", lambda *_: (bundle, "3"))
         patch.setattr(state, "report", lambda *_: None)
         yield start
 

@@ -12,7 +12,7 @@ from serving import app as application
 from serving.api import examples
 from serving.middleware.problem_details import Problem
 from serving.privacy.cases import CASE
-from serving.snapshots.search import Cursor, read
+from serving.snapshots.search import Cursor, decode_cursor
 from training.home import Home
 
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
@@ -161,7 +161,7 @@ def test_examples_add_up():
     assert outcome["score"] - examples.WHAT_IF["score"] == pytest.approx(outcome["gain"], abs=1e-6)
     for held in (examples.SCORE, *examples.HISTORY["points"], change["before"], change["after"], outcome):
         assert 4 + 12 * log(held["expected_audience"]) == pytest.approx(held["score"], abs=0.01)
-    assert isinstance(read(examples.CURSOR), Cursor)
+    assert isinstance(decode_cursor(examples.CURSOR), Cursor)
 
 
 def test_every_documented_error_is_a_problem(app):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from features.catalogue import CATALOGUE
 from serving.api.fast_routes import read_posted
 from serving.api.routes import scores
-from serving.api.schemas import Asked
+from serving.api.schemas import ScoreRequest
 from serving.app import create_app
 from serving.middleware.api_keys import add_key
 from training.home import Home
@@ -107,7 +107,7 @@ def test_what_is_read_is_answered_as_the_forms_have_it(client, body):
 
 
 def test_what_is_read_makes_no_form(client, monkeypatch):
-    monkeypatch.setattr(Asked, "model_validate", None)
+    monkeypatch.setattr(ScoreRequest, "model_validate", None)
     monkeypatch.setattr(scores, "_of_rows", None)
     monkeypatch.setattr(scores, "_of_table", None)
     for body in READ[0], READ[-1]:

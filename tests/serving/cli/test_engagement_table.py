@@ -8,7 +8,7 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 
-from features.events.loading import open_acts
+from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
 from serving.cli import main
 from serving.scoring import score_rows
@@ -44,7 +44,7 @@ def scored(tmp_path_factory, bundle, as_of):
     events.to_parquet(folder / "events.parquet")
     events.iloc[:-4].to_parquet(folder / "fewer.parquet")
     events.iloc[:0].to_parquet(folder / "none.parquet")
-    rows = feature_rows(open_acts(folder / "events.parquet"), as_of)
+    rows = feature_rows(load_encoded_events(folder / "events.parquet"), as_of)
     write_snapshot(Home(folder / "home"), as_of, bundle, "1", score_rows(bundle, "1", rows), rows)
     return folder
 

@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from serving.app import create_app
-from serving.middleware.access_log import Lines, RequestsSeen
+from serving.middleware.access_log import AccessLogMiddleware, JsonLineFormatter
 
 MADE = re.compile(r"[0-9a-f]{32}")
 SCORE = "/v1/users/{user}/score"
@@ -28,7 +28,7 @@ def lines(caplog):
     caplog.set_level(logging.INFO, logger="clout.requests")
 
     def lines():
-        written = [Lines().format(record) for record in caplog.records if record.name == "clout.requests"]
+        written = [JsonLineFormatter().format(record) for record in caplog.records if record.name == "clout.requests"]
         assert all("\n" not in line for line in written)
         return [json.loads(line) for line in written]
 
@@ -110,7 +110,7 @@ def test_nothing_of_whom_or_what_was_asked_is_logged(client, caplog):
     client.post("/v1/scores", json={"ids": ["user0001"], "scope": "s3cret"}, headers=headers)
     client.get("/user0001", headers=headers)
     ours = [record for record in caplog.records if record.name.startswith(("clout", "uvicorn"))]
-    written = "\n".join(Lines().format(record) for record in ours)
+    written = "\n".join(JsonLineFormatter().format(record) for record in ours)
     assert written.count("\n") >= 6
     assert "user0001" not in written
     assert "s3cret" not in written
@@ -122,7 +122,7 @@ def test_any_record_is_one_line_of_json():
     except ValueError:
         failed = sys.exc_info()
     record = logging.LogRecord("clout", logging.WARNING, "file", 1, "found %s\nand 🙂", ("ünï",), failed)
-    written = Lines().format(record)
+    written = JsonLineFormatter().format(record)
     assert "\n" not in written
     assert json.loads(written)["message"] == "found ünï\nand 🙂"
     assert json.loads(written)["level"] == "warning"
@@ -137,7 +137,7 @@ def passed(app, scope):
         sent.append(message)
 
     with suppress(LookupError):
-        asyncio.run(RequestsSeen(app, told.append)(scope, None, send))
+        asyncio.run(AccessLogMiddleware(app, told.append)(scope, None, send))
     return told, sent
 
 
@@ -161,7 +161,7 @@ def test_what_is_answered_is_counted_before_and_logged_after():
     async def send(message):
         happened.append(message.get("body", message["type"]))
 
-    seen = RequestsSeen(app, lambda seen: happened.append(("counted", seen.error)), happened.append)
+    seen = AccessLogMiddleware(app, lambda seen: happened.append(("counted", seen.error)), happened.append)
     asyncio.run(seen({"type": "http", "method": "GET", "headers": []}, None, send))
     *before, logged = happened
     assert before == ["http.response.start", b"a", ("counted", None), b"b"]

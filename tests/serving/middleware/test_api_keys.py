@@ -165,15 +165,15 @@ def test_other_addresses_are_refused_without_keys(empty, host):
 
 @pytest.mark.parametrize(("host", "demanded"), [("127.0.0.1", False), ("127.1", False), ("::1", False)])
 def test_loopback_needs_no_keys(empty, host, demanded):
-    assert authentication.check_guarded(empty, host) == demanded
+    assert authentication.require_keys_off_loopback(empty, host) == demanded
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::ffff:192.0.2.1", "0"])
 def test_keys_open_other_addresses(empty, host):
     with pytest.raises(KeysError, match="no loopback address"):
-        authentication.check_guarded(empty, host)
+        authentication.require_keys_off_loopback(empty, host)
     add_key(empty, "ann", "read")
-    assert authentication.check_guarded(empty, host) is True
+    assert authentication.require_keys_off_loopback(empty, host) is True
     keys_file(empty).write_text("{")
     with pytest.raises(KeysError, match="damaged"):
         serve(empty, host, 0)
@@ -181,7 +181,7 @@ def test_keys_open_other_addresses(empty, host):
 
 def test_a_host_without_address_is_said(empty):
     with pytest.raises(CloutError, match=r"cannot listen on .*Choose another host"):
-        authentication.check_guarded(empty, "no such host")
+        authentication.require_keys_off_loopback(empty, "no such host")
 
 
 def test_without_keys_loopback_is_open(home, champion):
@@ -296,7 +296,7 @@ def test_every_route_needs_a_scope_or_is_named_as_open(home, champion):
             needed = [
                 tuple(held.scopes)
                 for held in route.dependencies
-                if isinstance(held.dependency, authentication.NeedsKey)
+                if isinstance(held.dependency, authentication.RequireScope)
             ]
             scopes[context.path] = needed
     unnamed = {path for path, needed in scopes.items() if len(needed) != 1 and path not in authentication.OPEN}

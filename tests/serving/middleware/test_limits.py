@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from serving.api.routes import users
 from serving.app import create_app
 from serving.middleware.api_keys import add_key
-from serving.middleware.rate_limit import MOST_CALLERS, Buckets, Rates
+from serving.middleware.rate_limit import MOST_CALLERS, Buckets, RateLimitMiddleware
 from serving.middleware.request_limits import LONGEST_ADDRESS, LONGEST_HEADERS, Limits
 
 SERVE = """
@@ -149,7 +149,7 @@ def test_rates_of_addresses_where_there_are_no_keys(client_with):
 
 @pytest.mark.parametrize(("rate", "keys", "addresses"), [(None, 200, None), (0, None, None), (5, 5, 5)])
 def test_what_rates_hold_unless_told(rate, keys, addresses):
-    rates = Rates(None, rate)
+    rates = RateLimitMiddleware(None, rate)
     assert (rates._keys and rates._keys.rate, rates._addresses and rates._addresses.rate) == (keys, addresses)
 
 

@@ -18,7 +18,7 @@ from serving.app import create_app
 from serving.middleware.api_keys import add_key
 from serving.middleware.headers import HEADERS
 from training.home import Home
-from training.registry.model_registry import promote, register, required_champion
+from training.registry.model_registry import load_champion, promote, register
 
 ROOT = Path(__file__).resolve().parents[3]
 UNPICKLING = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "jsonpickle"}
@@ -249,7 +249,7 @@ def test_the_champion_and_its_answers_need_no_pickle(tmp_path, scored_home, bund
 
     for name in ("load", "loads", "Unpickler"):
         monkeypatch.setattr(pickle, name, refuse)
-    loaded, found = required_champion(home)
+    loaded, found = load_champion(home)
     assert (str(found), loaded.features) == (str(version), bundle.features)
     client = TestClient(create_app(home), raise_server_exceptions=False)
     for path in ("/v1/model", "/v1/users/user0001/explanation", "/v1/users/user0001/what-if", "/ready"):

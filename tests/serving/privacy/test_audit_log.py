@@ -22,7 +22,7 @@ from serving.middleware.api_keys import add_key
 from serving.middleware.request_context import OF_NOBODY, about_people
 from serving.privacy import audit_log as module
 from serving.privacy.audit_log import AuditLog
-from serving.privacy.audit_middleware import Audited
+from serving.privacy.audit_middleware import AuditMiddleware
 from serving.privacy.audit_queries import reads
 from serving.privacy.audit_segments import AuditError, audit_files, audit_folder, made_secret, read_secret, secret_file
 from serving.privacy.audit_verify import check
@@ -131,7 +131,7 @@ def test_a_route_that_does_not_say_whom_it_is_about_fails(place):
     app.get("/v1/strangers")(lambda: ["ann"])
     app.get("/v1/users/{user}/shoe-size")(lambda: 42)
     log = AuditLog(place)
-    app.add_middleware(Audited, audit_log=log, demanded=False)
+    app.add_middleware(AuditMiddleware, audit_log=log, demanded=False)
     client = TestClient(app, raise_server_exceptions=False)
     assert client.get("/v1/strangers").status_code == 500
     assert client.get("/v1/users/ann/shoe-size").status_code == 200

@@ -21,7 +21,7 @@ from serving.app import create_app
 from serving.middleware.api_keys import add_key
 from serving.privacy.audit_queries import reads
 from serving.privacy.audit_segments import audit_files
-from serving.privacy.case_comparison import compared
+from serving.privacy.case_comparison import compare_case
 from serving.privacy.cases import (
     LONGEST_TEXT,
     MOST_OPEN,
@@ -313,7 +313,7 @@ def test_the_explanation_is_frozen_and_todays_stands_beside_it(client, home, bun
 def test_who_is_no_longer_scored_has_a_case_all_the_same(home, told):
     cases = Cases(Records(home))
     gone = cases.open(replace(told, user="gone"), SAID, "website")
-    found = compared(gone, lambda: open_snapshot(home))
+    found = compare_case(gone, lambda: open_snapshot(home))
     assert (found.now, found.moved, found.lines) == (None, None, ())
     assert "'gone' is none of the 309 users" in found.absent
 

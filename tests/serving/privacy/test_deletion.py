@@ -18,17 +18,17 @@ import pytest
 from fastapi.testclient import TestClient
 
 from features.errors import EventsError
-from features.events.store import take_in
+from features.events.store import add_to_store
 from serving.app import create_app
 from serving.privacy import deletion
-from serving.privacy.deletion import ask, carry_out
+from serving.privacy.deletion import delete_pending, request_deletion
 from serving.snapshots import erasure as snapshot_erasure
 from serving.snapshots import layout as files
 from serving.snapshots.erasure import FORGOTTEN
 from serving.snapshots.opt_out_filter import HiddenUserError
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
-from training.records.deletion_receipts import AbsentReceiptError, Removed, read_receipt, under_way
-from training.records.opt_outs import left_out, opt_out, opted_out, take_back
+from training.records.deletion_receipts import AbsentReceiptError, Removed, pending_deletions, read_receipt
+from training.records.opt_outs import load_opted_out_users, opt_in, opt_out, opted_out
 from training.registry.model_registry import promote, register
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
@@ -106,14 +106,14 @@ def test_nothing_in_the_home_holds_them_and_everybody_else_is_as_before(client, 
 
 
 def named(folder):
-    from serving.snapshots.layout import named
+    from serving.snapshots.layout import parse_folder_name
 
-    return named(folder)
+    return parse_folder_name(folder)
 
 
 def test_a_seed_of_a_kept_model_gives_way_to_a_word(kept):
-    ask(kept, WHO)
-    carry_out(kept)
+    request_deletion(kept, WHO)
+    delete_pending(kept)
     assert open_snapshot(kept).bundle.seeds == ["user0003", FORGOTTEN]
     assert open_snapshot(kept).explain("user0001").lines
 
@@ -127,8 +127,8 @@ def test_they_stay_hidden_and_do_not_come_back(client, kept, bundle, scores, row
     opt_out(kept, WHO)
     assert opted_out(kept) == []  # the hash says so already, and the id is not written down again
     assert holding(kept.folder, WHO) == []
-    assert take_back(kept, WHO)
-    assert WHO not in left_out(kept)
+    assert opt_in(kept, WHO)
+    assert WHO not in load_opted_out_users(kept)
 
 
 def test_an_opt_out_before_is_forgotten_too(client, kept):
@@ -142,7 +142,7 @@ def test_a_receipt_names_nobody_and_nowhere_is_said(client, kept):
     found = finished(client, client.delete("/v1/users/never-seen-anywhere"))
     assert (found["removed"], found["failed"]) == ([], [])
     assert holding(kept.folder, "never-seen-anywhere") == []
-    assert "never-seen-anywhere" in left_out(kept)
+    assert "never-seen-anywhere" in load_opted_out_users(kept)
     assert any("No model is registered" in each for each in found["remains"])
     assert any("No events were given" in each for each in found["remains"])
     with pytest.raises(AbsentReceiptError, match="there is no receipt 'x'"):
@@ -161,28 +161,28 @@ def test_nasty_ids(client, kept, bundle, scores, rows, user):
 def test_a_slash_that_is_no_part_of_the_id_deletes_nobody(client, kept):
     for path in ("/v1/users/user0001/score", "/v1/users/user0001/", "/v1/users/a/b", "/v1/users/user0001/opt-out/"):
         assert client.delete(path).status_code in (404, 405), path
-    assert under_way(kept) == []
-    assert len(left_out(kept)) == 0
+    assert pending_deletions(kept) == []
+    assert len(load_opted_out_users(kept)) == 0
     client.put("/v1/users/a/opt-out")
     finished(client, client.delete("/v1/users/a%2Fopt-out"))
-    assert "a" in left_out(kept)
-    assert "a/opt-out" in left_out(kept)
+    assert "a" in load_opted_out_users(kept)
+    assert "a/opt-out" in load_opted_out_users(kept)
 
 
 def test_a_deletion_that_is_asked_twice_has_one_receipt(kept):
-    first, second = ask(kept, WHO), ask(kept, WHO)
+    first, second = request_deletion(kept, WHO), request_deletion(kept, WHO)
     assert first == second
-    assert [receipt.receipt for receipt in carry_out(kept)] == [first.receipt]
-    assert carry_out(kept) == []
-    assert ask(kept, WHO).receipt != first.receipt
-    (again,) = carry_out(kept)
+    assert [receipt.receipt for receipt in delete_pending(kept)] == [first.receipt]
+    assert delete_pending(kept) == []
+    assert request_deletion(kept, WHO).receipt != first.receipt
+    (again,) = delete_pending(kept)
     assert again.removed == ()
     assert again.person == first.person
 
 
 STEPS = [
     (snapshot_erasure, "_write"),
-    (files, "replace"),
+    (files, "publish"),
     (snapshot_erasure, "_facts"),
     (deletion, "_clear_events"),
     (deletion, "remains"),
@@ -205,14 +205,14 @@ def test_a_broken_off_deletion_hides_and_is_brought_to_its_end(kept, tmp_path, m
             work(*arguments)
         raise KilledError
 
-    asked = ask(kept, WHO, [events])
+    asked = request_deletion(kept, WHO, [events])
     with monkeypatch.context() as patched:
         patched.setattr(module, step, killed)
         with pytest.raises(KilledError):
-            carry_out(kept)
+            delete_pending(kept)
     with pytest.raises(HiddenUserError):
         open_snapshot(kept, AS_OF - timedelta(days=28)).score(WHO)
-    carry_out(kept)
+    delete_pending(kept)
     receipt = read_receipt(kept, asked.receipt)
     assert receipt.finished is not None
     assert set(receipt.removed) == {
@@ -231,13 +231,13 @@ def test_a_killed_process_leaves_what_a_service_brings_to_its_end(kept):
     code = """
 import os, signal, sys
 from pathlib import Path
-from features import atomic_files as aside
+from features import atomic_files
 from serving.privacy import deletion
 from training.home import Home
-aside.rmtree = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+atomic_files.rmtree = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 home = Home(Path(sys.argv[1]))
-deletion.ask(home, sys.argv[2])
-deletion.carry_out(home)
+deletion.request_deletion(home, sys.argv[2])
+deletion.delete_pending(home)
 """
     killed = subprocess.run([sys.executable, "-c", code, kept.folder, WHO], env=os.environ, check=False)
     assert killed.returncode == -signal.SIGKILL
@@ -245,7 +245,7 @@ deletion.carry_out(home)
     client = TestClient(create_app(kept), raise_server_exceptions=False)  # whose first look finds it
     assert client.get(f"/v1/users/{quote(WHO)}/score").status_code == 410
     client.app.state.clerk.wait()
-    assert under_way(kept) == []
+    assert pending_deletions(kept) == []
     assert holding(kept.folder, WHO) == []
     assert len(list_snapshots(kept)) == 3
 
@@ -254,8 +254,8 @@ deletion.carry_out(home)
 def test_a_damaged_snapshot_is_told_and_the_rest_is_cleared(kept, file):
     damaged = list_snapshots(kept)[1] / file
     damaged.write_bytes(damaged.read_bytes()[:50])
-    ask(kept, WHO)
-    (receipt,) = carry_out(kept)
+    request_deletion(kept, WHO)
+    (receipt,) = delete_pending(kept)
     assert [each.place for each in receipt.removed] == ["snapshot 2017-08-27T000000Z_v3"]
     (told,) = receipt.failed
     assert f"2017-07-30T000000Z_v3/{file} cannot be read" in told
@@ -266,8 +266,8 @@ def test_a_damaged_snapshot_is_told_and_the_rest_is_cleared(kept, file):
 def test_others_who_keep_something_forget_it_too(kept, monkeypatch):
     notes = {WHO: 3}
     monkeypatch.setattr(deletion, "FORGETS", {"notes": lambda _, user: notes.pop(user, 0)})
-    ask(kept, WHO)
-    (receipt,) = carry_out(kept)
+    request_deletion(kept, WHO)
+    (receipt,) = delete_pending(kept)
     assert Removed("notes", 3) in receipt.removed
     assert notes == {}
 
@@ -279,8 +279,8 @@ def test_what_a_registered_model_holds_is_told(kept, bundle):
     for made, report in ((bundle, {"metrics": {}}), (seeded, {"metrics": {}}), (bundle, moved)):
         register(kept, made, {}, {}, report, {})
     promote(kept, "1")
-    ask(kept, WHO)
-    (receipt,) = carry_out(kept)
+    request_deletion(kept, WHO)
+    (receipt,) = delete_pending(kept)
     assert any("(1, 2, 3) may have learnt" in each for each in receipt.remains)
     (of_seeds,) = [each for each in receipt.remains if "seeds of credibility" in each]
     (of_gate,) = [each for each in receipt.remains if "who moved furthest" in each]
@@ -291,8 +291,8 @@ def test_what_a_registered_model_holds_is_told(kept, bundle):
 
 def test_a_registry_that_is_away_is_told(kept):
     kept.store.write_bytes(b"no database " * 1000)
-    ask(kept, WHO)
-    (receipt,) = carry_out(kept)
+    request_deletion(kept, WHO)
+    (receipt,) = delete_pending(kept)
     assert any("The registry could not be asked" in each for each in receipt.remains)
     assert receipt.finished
 
@@ -314,8 +314,8 @@ def test_events_are_written_anew_without_them(kept, tmp_path):
     untouched = folder / "part-2.parquet"
     pd.read_parquet(alone).iloc[2:].to_parquet(untouched, index=False)
     before = untouched.stat()
-    ask(kept, WHO, [folder, alone])
-    (receipt,) = carry_out(kept)
+    request_deletion(kept, WHO, [folder, alone])
+    (receipt,) = delete_pending(kept)
     assert Removed(f"events {folder}", 2) in receipt.removed
     assert Removed(f"events {alone}", 2) in receipt.removed
     assert pq.read_table(alone)["actor"].to_pylist() == ["ann", None]
@@ -327,20 +327,20 @@ def test_events_are_written_anew_without_them(kept, tmp_path):
 
 def test_a_place_without_events_is_refused_before_anything_happens(kept, tmp_path):
     with pytest.raises(EventsError, match="no events at"):
-        ask(kept, WHO, [tmp_path / "absent.parquet"])
-    assert under_way(kept) == []
-    assert len(left_out(kept)) == 0
+        request_deletion(kept, WHO, [tmp_path / "absent.parquet"])
+    assert pending_deletions(kept) == []
+    assert len(load_opted_out_users(kept)) == 0
 
 
 def test_a_store_is_cleared_with_all_accounts_of_the_person(kept, tmp_path):
     store = tmp_path / "store"
     identities = pd.DataFrame({"account": ["acc1", "acc2"], "person": [WHO, WHO]})
     events = pd.read_parquet(event_file(tmp_path / "events.parquet"))
-    take_in(events.assign(actor=events["actor"].replace(WHO, "acc1")), store, identities=identities)
-    ask(kept, WHO, [store])
-    (receipt,) = carry_out(kept)
+    add_to_store(events.assign(actor=events["actor"].replace(WHO, "acc1")), store, identities=identities)
+    request_deletion(kept, WHO, [store])
+    (receipt,) = delete_pending(kept)
     assert Removed(f"events {store}", 3) in receipt.removed  # the person's name, and two accounts
-    assert all(user in left_out(kept) for user in (WHO, "acc1", "acc2"))
+    assert all(user in load_opted_out_users(kept) for user in (WHO, "acc1", "acc2"))
     for user in (WHO, "acc1"):
         assert holding(store, user) == []
 
@@ -350,7 +350,7 @@ def test_records_keep_no_bytes_of_them(kept):
     opt_out(kept, WHO)
     with sqlite3.connect(kept.records) as reader:
         assert reader.execute("SELECT count(*) FROM left_out").fetchone() == (1,)
-        ask(kept, WHO)
-        carry_out(kept)
+        request_deletion(kept, WHO)
+        delete_pending(kept)
     reader.close()
     assert [file for file in holding(kept.folder, WHO) if "records" in file] == []

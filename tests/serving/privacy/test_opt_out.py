@@ -16,17 +16,17 @@ from features.catalogue import CATALOGUE
 from features.feature_table import KEYS
 from serving.app import create_app
 from serving.middleware.problem_details import Problem
-from serving.review.community_change import movements
+from serving.review.community_change import community_change
 from serving.review.history import history
 from serving.review.score_change import change
 from serving.scoring import score_rows
-from serving.snapshots.opt_out_filter import Hidden, HiddenUserError, hidden
-from serving.snapshots.ranking import Wanted, places
+from serving.snapshots.opt_out_filter import HiddenUserError, HiddenUsers, hidden
+from serving.snapshots.ranking import SearchQuery, places
 from serving.snapshots.repository import open_snapshot, write_snapshot
 from serving.snapshots.search import search
 from training.home import Home
 from training.records.database import Records, RecordsError
-from training.records.opt_outs import UserIdError, give_up_ids, left_out, opt_out, opted_out, take_back
+from training.records.opt_outs import UserIdError, give_up_ids, load_opted_out_users, opt_in, opt_out, opted_out
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 LATER = AS_OF + timedelta(days=28)
@@ -139,7 +139,7 @@ def test_a_search_neither_shows_nor_counts_them(client):
         assert client.get("/v1/users").json()["matching"] == len(before) - k
     assert everybody(client) == [user for user in before if user not in (top, middle, last)]
     assert set(everybody(client, as_of="2017-07-30")) == set(before) - {top, middle, last}
-    take_back(client.app.state.home, middle)
+    opt_in(client.app.state.home, middle)
     assert everybody(client) == before[1:-1]
 
 
@@ -185,8 +185,8 @@ def test_nasty_ids_opt_out_and_in_again(client, user):
         assert client.get(f"{place}/score").status_code == 410
     assert [each.user for each in opted_out(client.app.state.home)] == [user]
     assert client.post("/v1/scores", json={"ids": [user]}).json()["unknown"] == [user]
-    assert take_back(client.app.state.home, user)
-    assert not take_back(client.app.state.home, user)
+    assert opt_in(client.app.state.home, user)
+    assert not opt_in(client.app.state.home, user)
     assert opted_out(client.app.state.home) == []
     if user != "..":
         assert client.get(f"{place}/score").status_code in (200, 404)
@@ -227,7 +227,7 @@ def test_records_that_are_replaced_are_read_anew(home):
 
 
 def test_damaged_records_leave_those_who_are_known_hidden(home):
-    found = Hidden(home)
+    found = HiddenUsers(home)
     opt_out(home, ANN)
     assert ANN in found()
     for file in home.folder.glob("records.db*"):
@@ -235,7 +235,7 @@ def test_damaged_records_leave_those_who_are_known_hidden(home):
     home.records.write_bytes(b"no database " * 1000)
     assert ANN in found()
     with pytest.raises(RecordsError, match=r"records\.db.*file is not a database"):
-        Hidden(home)()
+        HiddenUsers(home)()
 
 
 def test_without_records_to_read_nothing_is_shown(two, champion):
@@ -258,7 +258,7 @@ def test_records_that_are_damaged_later_leave_those_hidden_who_were(client):
 
 def test_nothing_is_read_while_nothing_changed(home, monkeypatch):
     opt_out(home, ANN)
-    found = Hidden(home)
+    found = HiddenUsers(home)
     first = found()
     monkeypatch.setattr("serving.snapshots.opt_out_filter.left_out", lambda *_: pytest.fail("read again"))
     assert found() is first
@@ -281,10 +281,10 @@ def test_a_library_call_hides_as_a_request_does(two):
 
 
 def test_movements_of_a_community_are_without_them(two, tmp_path):
-    before = movements(open_snapshot(two, AS_OF), open_snapshot(two), top=3, out=tmp_path / "all.parquet")
+    before = community_change(open_snapshot(two, AS_OF), open_snapshot(two), top=3, out=tmp_path / "all.parquet")
     first, *others = (each.user for each in before.largest)
     opt_out(two, first)
-    after = movements(open_snapshot(two, AS_OF), open_snapshot(two), top=3, out=tmp_path / "less.parquet")
+    after = community_change(open_snapshot(two, AS_OF), open_snapshot(two), top=3, out=tmp_path / "less.parquet")
     assert (after.users, after.judged) == (before.users - 1, before.judged - 1)
     assert [each.user for each in after.largest][:2] == others
     everybody, less = (pq.read_table(tmp_path / f"{name}.parquet")["user"].to_pylist() for name in ("all", "less"))
@@ -296,7 +296,7 @@ def test_a_snapshot_written_later_is_without_them(two, bundle, scores, rows):
     folder = write_snapshot(two, LATER + timedelta(days=1), bundle, "3", scores, rows)
     assert ANN not in pq.read_table(folder / "scores.parquet")["user"].to_pylist()
     assert ANN.encode() not in b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
-    take_back(two, ANN)
+    opt_in(two, ANN)
     assert open_snapshot(two).known_scores([ANN]) == {}
 
 
@@ -306,12 +306,12 @@ def test_people_of_whom_only_a_hash_is_known_are_not_shown_by_a_snapshot_that_ho
     opt_out(two, ANN)
     with Records(two).writing() as connection:
         give_up_ids(connection, [ANN])
-    assert left_out(two).named == ()
+    assert load_opted_out_users(two).named == ()
     snapshot = open_snapshot(two)
     users = snapshot.scores.column("user").combine_chunks()
-    assert places(users, left_out(two)).tolist() == [users.to_pylist().index(ANN)]
-    assert places(users, left_out(two), cleared=left_out(two).change).tolist() == []
-    found = search(snapshot, Wanted(), 1000)
+    assert places(users, load_opted_out_users(two)).tolist() == [users.to_pylist().index(ANN)]
+    assert places(users, load_opted_out_users(two), cleared=load_opted_out_users(two).change).tolist() == []
+    found = search(snapshot, SearchQuery(), 1000)
     assert found.matching == len(users) - 1 - 2  # two of a topic
     assert ANN not in {each["user"] for each in found.scores}
     with pytest.raises(HiddenUserError):

@@ -19,7 +19,7 @@ from serving.review import community_change
 from serving.review.score_change import change, remarks
 from serving.runtime import state
 from serving.scoring import score_rows
-from serving.snapshots.layout import seal
+from serving.snapshots.layout import write_checksums
 from serving.snapshots.repository import (
     AbsentSnapshotError,
     list_snapshots,
@@ -154,12 +154,12 @@ def test_a_bundle_of_another_catalogue_is_refused(two):
     facts = json.loads(file.read_text())
     facts["features"] = {"gone": "123"} | facts["features"]
     file.write_text(json.dumps(facts))
-    seal(folder)
+    write_checksums(folder)
     after = open_snapshot(two)
     with pytest.raises(CatalogueError, match="another catalogue of features: absent here: gone"):
         change(open_earlier(two, after), after, "user0001")
     with pytest.raises(CatalogueError, match="another catalogue of features: absent here: gone"):
-        community_change.movements(open_earlier(two, after), after)
+        community_change.community_change(open_earlier(two, after), after)
 
 
 def test_what_makes_scores_hard_to_compare_is_said(bundle):
@@ -201,7 +201,7 @@ def test_a_communitys_movements(pair, tmp_path, monkeypatch):
     monkeypatch.setattr(community_change, "ROWS_AT_ONCE", 100)
     before, after = pair
     out = tmp_path / "new" / "changes.parquet"
-    told = community_change.movements(before, after, top=7, out=out)
+    told = community_change.community_change(before, after, top=7, out=out)
     found = pd.read_parquet(out)
     assert len(found) == told.users == 307
     first = ["user", "scope", "score_from", "score_to", "change", *PARTS, "evidence_from", "evidence_to"]
@@ -240,26 +240,26 @@ def test_a_communitys_movements(pair, tmp_path, monkeypatch):
 
 
 def test_movements_of_a_scope(pair):
-    told = community_change.movements(*pair, scope="topic:birds")
+    told = community_change.community_change(*pair, scope="topic:birds")
     assert (told.scope, told.users) == ("topic:birds", 2)
     with pytest.raises(UnknownUserError, match=r"nobody has a score of the scope 'topic:fish' both .*\(0 users\)"):
-        community_change.movements(*pair, scope="topic:fish")
+        community_change.community_change(*pair, scope="topic:fish")
 
 
 def test_nobody_moves_between_a_snapshot_and_the_same_again(home, bundle, scores, rows):
     newest = open_snapshot(home)
     write_snapshot(home, newest.as_of - timedelta(days=7), bundle, "3", scores, rows)
-    told = community_change.movements(open_earlier(home, newest), newest)
+    told = community_change.community_change(open_earlier(home, newest), newest)
     assert (told.share, told.median, told.largest) == (0.0, 0.0, ())
     assert {size.size for size in told.parts.values()} == {0.0}
 
 
 def test_a_file_is_written_whole_or_not_at_all(pair, tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="is a folder"):
-        community_change.movements(*pair, out=tmp_path)
+        community_change.community_change(*pair, out=tmp_path)
     monkeypatch.setattr(community_change, "changes", lambda *_: (_ for _ in ()).throw(RegistryError("no")))
     with pytest.raises(RegistryError):
-        community_change.movements(*pair, out=tmp_path / "changes.parquet")
+        community_change.community_change(*pair, out=tmp_path / "changes.parquet")
     assert list(tmp_path.glob("changes*")) == []
 
 
@@ -269,7 +269,7 @@ def test_damage_within_the_features_is_told(two):
     with (before.folder / "features.arrow").open("r+b") as file:
         file.seek(200)
         file.write(b"\xff" * ((before.folder / "features.arrow").stat().st_size * 3 // 4 - 200))
-    for tell in (lambda: change(before, after, "user0001"), lambda: community_change.movements(before, after)):
+    for tell in (lambda: change(before, after, "user0001"), lambda: community_change.community_change(before, after)):
         with pytest.raises(SnapshotError, match=r"damaged: .*features\.arrow"):
             tell()
 
@@ -348,7 +348,7 @@ def test_what_cannot_be_told(shown, words, message):
 
 @pytest.fixture
 def client(two, monkeypatch, bundle):
-    monkeypatch.setattr(state, "required_champion", lambda *_: (bundle, "3"))
+    monkeypatch.setattr(state, "load_champion", lambda *_: (bundle, "3"))
     monkeypatch.setattr(state, "report", lambda *_: None)
     return TestClient(application.create_app(two), raise_server_exceptions=False)
 

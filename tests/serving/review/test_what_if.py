@@ -17,15 +17,15 @@ from serving.review.what_if import ASSOCIATION, WhatIfError, settings
 from serving.runtime import state
 from serving.scoring import score_rows
 from serving.snapshots.feature_rows import write_rows
-from serving.snapshots.layout import in_order, seal
-from serving.snapshots.peers import SHOWN, Shown
+from serving.snapshots.layout import sort_rows, write_checksums
+from serving.snapshots.peers import SHOWN, PeerRanges
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
 from training.config import Config, Model
 from training.dataset.panel import Split
 from training.explanation import inactivity
 from training.fit import fit
 from training.home import Home
-from training.model.feature_row import person_of
+from training.model.feature_row import feature_row
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 
@@ -67,7 +67,7 @@ def home(tmp_path, kept):
 
 @pytest.fixture
 def client(home, monkeypatch, bundle):
-    monkeypatch.setattr(state, "required_champion", lambda *_: (bundle, "3"))
+    monkeypatch.setattr(state, "load_champion", lambda *_: (bundle, "3"))
     monkeypatch.setattr(state, "report", lambda *_: None)
     return TestClient(application.create_app(home), raise_server_exceptions=False)
 
@@ -90,12 +90,12 @@ def another_catalogue(home, rows):
     """Let the snapshot be of a catalogue that defined absence otherwise and had no repetition."""
     (folder,) = list_snapshots(home)
     (folder / "features.arrow").unlink()  # it may be mapped
-    write_rows(in_order(rows).drop(columns="repetitions_90d"), folder / "features.arrow")
+    write_rows(sort_rows(rows).drop(columns="repetitions_90d"), folder / "features.arrow")
     file = folder / "bundle" / "bundle.json"
     told = json.loads(file.read_text())
     told["features"]["days_absent"] = "0" * 12
     file.write_text(json.dumps(told))
-    seal(folder)
+    write_checksums(folder)
 
 
 class TestShown:
@@ -108,28 +108,29 @@ class TestShown:
         return pd.DataFrame(told | others | away)[SHOWN]
 
     def test_each_is_shown_their_own_peers(self, people):
-        found = Shown(people).of("all", person_of(people.iloc[[1]]))
+        found = PeerRanges(people).of("all", feature_row(people.iloc[[1]]))
         assert found.people == 3
         assert (found.values["credible_engagers_28d"][0], found.values["credible_engagers_28d"][-1]) == (1.0, 2.0)
         assert (
-            Shown(people).of("all", person_of(people.iloc[[3]])).values["credible_engagers_28d"].tolist() == [8.0] * 101
+            PeerRanges(people).of("all", feature_row(people.iloc[[3]])).values["credible_engagers_28d"].tolist()
+            == [8.0] * 101
         )
-        assert "days_since_last_act" not in Shown(people).of("all", person_of(people.iloc[[3]])).values
+        assert "days_since_last_act" not in PeerRanges(people).of("all", feature_row(people.iloc[[3]])).values
 
     def test_the_allowance_is_that_of_whoever_is_absent(self, people):
-        assert Shown(people).of("all", person_of(people.iloc[[0]])).allowance == 28
-        assert Shown(people).of("topic:x", person_of(people.iloc[[4]])).allowance == 56
+        assert PeerRanges(people).of("all", feature_row(people.iloc[[0]])).allowance == 28
+        assert PeerRanges(people).of("topic:x", feature_row(people.iloc[[4]])).allowance == 56
 
     def test_the_allowance_where_only_who_never_acted_is_absent(self, people):
         never = people.iloc[[3]].assign(days_absent=10.0, account_age_days=50.0)
-        assert Shown(never).of("all", person_of(never)).allowance == 40
+        assert PeerRanges(never).of("all", feature_row(never)).allowance == 40
 
     def test_as_the_snapshot_has_it(self, home, rows):
         snapshot = open_snapshot(home)
         found = snapshot.shown.of("topic:birds", snapshot.person("user0001", "topic:birds"))
         assert found.people in (1, 2)
         everybody = rows[rows["scope"] == "all"]
-        of_all = [snapshot.shown.of("all", person_of(everybody.iloc[[k]])) for k in range(len(everybody))]
+        of_all = [snapshot.shown.of("all", feature_row(everybody.iloc[[k]])) for k in range(len(everybody))]
         assert max(float(peers.values["days_absent"][-1]) for peers in of_all) == everybody["days_absent"].max()
 
 

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from serving.app import create_app
 from serving.privacy import deletion
 from serving.runtime import state, watcher
-from serving.runtime.champion_cache import TOLD, keep, kept
+from serving.runtime.champion_cache import TOLD, cache_champion, read_cached_champion
 from serving.runtime.state import Champion
 from training.home import Home
 from training.registry.model_registry import RegistryError
@@ -41,7 +41,7 @@ def away(monkeypatch):
         return there[0]
 
     monkeypatch.setattr(watcher, "champion_version", lambda _: answers()[1])
-    monkeypatch.setattr(state, "required_champion", lambda _: answers())
+    monkeypatch.setattr(state, "load_champion", lambda _: answers())
     monkeypatch.setattr(state, "report", lambda *_: None)
     return there
 
@@ -57,31 +57,31 @@ def until(client, holds):
 
 
 def test_what_is_kept_is_what_was_loaded(empty, held):
-    assert kept(empty) is None
-    keep(empty, held)
-    found = kept(empty)
+    assert read_cached_champion(empty) is None
+    cache_champion(empty, held)
+    found = read_cached_champion(empty)
     assert (found.version, found.figures) == ("7", {"auc": {"all": 0.8}})
     assert found.bundle == held.bundle
     assert [place.name for place in empty.folder.iterdir()] == ["champion"]
-    keep(empty, Champion(held.bundle, "8", None))
-    assert kept(empty) == Champion(held.bundle, "8", None)
+    cache_champion(empty, Champion(held.bundle, "8", None))
+    assert read_cached_champion(empty) == Champion(held.bundle, "8", None)
 
 
 def test_a_home_that_is_not_there_is_not_made(tmp_path, held, caplog):
-    keep(Home(tmp_path / "absent"), held)
+    cache_champion(Home(tmp_path / "absent"), held)
     assert not (tmp_path / "absent").exists()
     assert "not kept for the next start, which has to wait for the registry" in caplog.text
 
 
 def test_of_another_registry_it_is_nobody_s(empty, held):
-    keep(empty, held)
-    assert kept(Home(empty.folder, "http://registry:5000")) is None
+    cache_champion(empty, held)
+    assert read_cached_champion(Home(empty.folder, "http://registry:5000")) is None
 
 
 def test_no_password_of_a_registry_is_written_down(empty, held):
     home = Home(empty.folder, "https://me:secret@registry")
-    keep(home, held)
-    assert kept(home) == held
+    cache_champion(home, held)
+    assert read_cached_champion(home) == held
     assert not any(b"secret" in file.read_bytes() for file in home.champion.iterdir())
 
 
@@ -102,14 +102,14 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_what_is_damaged_is_told_and_not_used(empty, held, damage, caplog):
-    keep(empty, held)
+    cache_champion(empty, held)
     damage(empty.champion)
-    assert kept(empty) is None
+    assert read_cached_champion(empty) is None
     assert "The champion that was kept cannot be used" in caplog.text
 
 
 def test_a_service_starts_while_the_registry_is_away(home, held, away):
-    keep(home, held)
+    cache_champion(home, held)
     with TestClient(create_app(home, refresh=0.05)) as client:
         assert client.get("/ready").status_code == 200
         assert client.post("/v1/scores", json=ROW).json()["model_version"] == "7"
@@ -118,11 +118,11 @@ def test_a_service_starts_while_the_registry_is_away(home, held, away):
         away.append((held.bundle, "9"))
         assert until(client, lambda found: not found.json()["stale"])["model_version"] == "9"
         assert client.post("/v1/scores", json=ROW).json()["model_version"] == "9"
-    assert kept(home).version == "9"
+    assert read_cached_champion(home).version == "9"
 
 
 def test_the_registry_is_asked_at_once_and_what_it_says_counts(home, held, away):
-    keep(home, held)
+    cache_champion(home, held)
     away.append((held.bundle, "9"))
     app = create_app(home, refresh=3600)
     told = app.state.service.stale["champion"].detail
@@ -136,14 +136,14 @@ def test_without_one_the_registry_is_waited_for_and_it_is_kept(home, held, away)
     away.append((held.bundle, "9"))
     app = create_app(home, refresh=3600)
     assert (app.state.service.champion.version, app.state.service.stale) == ("9", {})
-    assert kept(home) is None  # nothing is written before the service runs
+    assert read_cached_champion(home) is None  # nothing is written before the service runs
     with TestClient(app) as client:
-        until(client, lambda _: kept(home) is not None)
-    assert kept(home).version == "9"
+        until(client, lambda _: read_cached_champion(home) is not None)
+    assert read_cached_champion(home).version == "9"
 
 
 def test_what_is_kept_already_is_not_written_again(home, held, away):
-    keep(home, Champion(held.bundle, "7", None))
+    cache_champion(home, Champion(held.bundle, "7", None))
     written = home.champion.stat().st_ino
     away.append((held.bundle, "7"))
     with TestClient(create_app(home, refresh=0.05)) as client:
@@ -161,7 +161,7 @@ def test_a_disk_that_refuses_costs_no_request(home, held, away, caplog):
 
 
 def test_a_deletion_leaves_none(home, held):
-    keep(home, held)
-    deletion.ask(home, "user0001")
-    deletion.carry_out(home)
+    cache_champion(home, held)
+    deletion.request_deletion(home, "user0001")
+    deletion.delete_pending(home)
     assert not home.champion.exists()

@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.app import create_app
-from serving.middleware.access_log import Seen
+from serving.middleware.access_log import RequestRecord
 from training.home import Home
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
@@ -95,7 +95,7 @@ def test_a_failure_is_counted_as_one(client):
 
 def test_times_fall_into_the_buckets_they_belong_to(client):
     for seconds in (0.0005, 0.015, 0.03, 100.0):
-        client.app.state.metrics.count(Seen("id", "GET", SCORE, 200, seconds))
+        client.app.state.metrics.count(RequestRecord("id", "GET", SCORE, 200, seconds))
     found = scraped(client)
     upto = {
         le: sample(found, "clout_request_seconds_bucket", route=SCORE, le=le)

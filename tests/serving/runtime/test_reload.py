@@ -20,10 +20,10 @@ from features.errors import CloutError, RegistryError, SnapshotError
 from features.feature_table import KEYS
 from serving.app import create_app
 from serving.runtime import refreshable, state, watcher
-from serving.runtime.refreshable import Watched
+from serving.runtime.refreshable import Refreshable
 from serving.scoring import score_rows
 from serving.snapshots import repository as snapshots
-from serving.snapshots.layout import told
+from serving.snapshots.layout import to_iso_utc
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
 from training.home import Home
 from training.registry.model_registry import promote, register
@@ -34,8 +34,8 @@ LATER = AS_OF + timedelta(days=28)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from serving.snapshots.layout import written_aside
-with written_aside(Path(sys.argv[1])) as folder:
+from serving.snapshots.layout import atomic_file
+with atomic_file(Path(sys.argv[1])) as folder:
     folder.mkdir()
     (folder / "scores.parquet").write_bytes(b"PAR1")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -115,13 +115,13 @@ def test_newer_snapshots_are_taken_up_and_no_request_fails(home, publish):
             running = [pool.submit(asking.ask, *request) for request in asking.REQUESTS]
             for k in (1, 2, 3):
                 publish(AS_OF + timedelta(days=k), version=str(3 + k), seed=10 + k)
-                asking.until_each_has_seen(told(AS_OF + timedelta(days=k)))
+                asking.until_each_has_seen(to_iso_utc(AS_OF + timedelta(days=k)))
         finally:
             asking.stop.set()
         for each in running:
             each.result()
     expected = {
-        told(AS_OF + timedelta(days=k)): open_snapshot(home, AS_OF + timedelta(days=k)).score("user0001")
+        to_iso_utc(AS_OF + timedelta(days=k)): open_snapshot(home, AS_OF + timedelta(days=k)).score("user0001")
         for k in range(4)
     }
     for answers in asking.answers:
@@ -154,7 +154,7 @@ def test_what_is_missing_at_the_start_appears_when_it_comes(home, publish):
     assert client.get("/v1/users/user0001/score").status_code == 503
     publish(AS_OF)
     look(client)
-    assert scored_as_of(client) == told(AS_OF)
+    assert scored_as_of(client) == to_iso_utc(AS_OF)
     assert set(client.get("/ready").json()["missing"]) == {"champion"}
 
 
@@ -183,10 +183,10 @@ def test_a_later_model_of_the_same_instant_is_taken_up(client, publish):
 def test_one_that_was_taken_away_gives_way_to_the_one_before_it(client, tmp_path, publish):
     newer = publish(LATER)
     look(client)
-    assert scored_as_of(client) == told(LATER)
+    assert scored_as_of(client) == to_iso_utc(LATER)
     newer.rename(tmp_path / "away")
     look(client)
-    assert scored_as_of(client) == told(AS_OF)
+    assert scored_as_of(client) == to_iso_utc(AS_OF)
     assert stale(client) == {}
 
 
@@ -199,19 +199,19 @@ def test_a_damaged_newer_snapshot_leaves_the_older_answering(registered, file, p
     damage(newer / file)
     look(client)
     first = ready(client)
-    assert first["as_of"] == scored_as_of(client) == told(AS_OF)
+    assert first["as_of"] == scored_as_of(client) == to_iso_utc(AS_OF)
     assert set(first["stale"]) == {"snapshot"}
     assert "the snapshot is damaged" in first["stale"]["snapshot"]["detail"]
     assert file.split("/")[0] in first["stale"]["snapshot"]["detail"]
     since = datetime.fromisoformat(first["stale"]["snapshot"]["since"])
     assert timedelta(0) <= datetime.now(UTC) - since < timedelta(seconds=PATIENCE)
-    assert client.get("/v1/users/user0001/explanation").json()["as_of"] == told(AS_OF)
+    assert client.get("/v1/users/user0001/explanation").json()["as_of"] == to_iso_utc(AS_OF)
     look(client)
     assert ready(client) == first
     publish(LATER)
     look(client)
     last = ready(client)
-    assert (last["as_of"], last["stale"]) == (told(LATER), {})
+    assert (last["as_of"], last["stale"]) == (to_iso_utc(LATER), {})
 
 
 def damage(place):
@@ -231,17 +231,17 @@ def test_a_damaged_one_is_not_read_at_every_look_and_a_repaired_one_is_found(cli
     assert client.app.state.watcher.snapshot.failed == 1
     (newer / "scores.parquet").write_bytes(whole)
     look(client)
-    assert scored_as_of(client) == told(AS_OF)
+    assert scored_as_of(client) == to_iso_utc(AS_OF)
     monkeypatch.setattr(refreshable, "AGAIN_SECONDS", 0.0)
     publish(AS_OF - timedelta(days=1))
     look(client)
-    assert scored_as_of(client) == told(LATER)
+    assert scored_as_of(client) == to_iso_utc(LATER)
 
 
 def test_what_failed_is_tried_again_after_a_while_even_if_nothing_changed(monkeypatch):
     monkeypatch.setattr(refreshable, "AGAIN_SECONDS", 0.0)
     found = iter([SnapshotError("away"), SnapshotError("away"), "here"])
-    part = Watched("snapshot", lambda: 1, lambda: loaded(next(found)))
+    part = Refreshable("snapshot", lambda: 1, lambda: loaded(next(found)))
     assert [part.look() for _ in range(4)] == [True, False, True, False]
     assert (part.part, part.stale, part.loaded, part.failed) == ("here", None, 1, 2)
 
@@ -254,7 +254,7 @@ def loaded(found):
 
 def test_what_changes_while_it_is_loaded_is_not_taken_up():
     marks = iter([1, 1, 2, 3, 4, 4])
-    part = Watched("snapshot", lambda: next(marks), iter("abc").__next__, SnapshotError)
+    part = Refreshable("snapshot", lambda: next(marks), iter("abc").__next__, SnapshotError)
     part.look()
     assert part.part == "a"
     part.look()
@@ -267,7 +267,7 @@ def test_what_changes_while_it_is_loaded_is_not_taken_up():
 def test_an_unforeseen_error_is_told_logged_and_survived(caplog):
     found = iter(["first", ZeroDivisionError("odd"), "second"])
     marks = iter([1, 1, 2, 3, 3])
-    part = Watched("champion", lambda: next(marks), lambda: loaded(next(found)), RegistryError)
+    part = Refreshable("champion", lambda: next(marks), lambda: loaded(next(found)), RegistryError)
     part.look()
     part.look()
     assert part.part == "first"
@@ -290,7 +290,7 @@ def test_a_clock_that_steps_back_delays_nothing(client, monkeypatch, publish):
     assert client.app.state.service.stale["snapshot"].since.year == 1999
     publish(LATER)
     look(client)
-    assert scored_as_of(client) == told(LATER)
+    assert scored_as_of(client) == to_iso_utc(LATER)
 
 
 def test_a_publisher_that_is_killed_changes_nothing(client, home, publish):
@@ -303,7 +303,7 @@ def test_a_publisher_that_is_killed_changes_nothing(client, home, publish):
     assert client.app.state.service is before
     publish(LATER)
     look(client)
-    assert scored_as_of(client) == told(LATER)
+    assert scored_as_of(client) == to_iso_utc(LATER)
 
 
 def test_snapshots_that_cannot_be_listed_are_told(client, monkeypatch):
@@ -321,7 +321,7 @@ def test_snapshots_that_cannot_be_listed_are_told(client, monkeypatch):
 def test_an_older_snapshot_is_let_go_at_once(client, publish):
     gone = weakref.ref(client.app.state.service.snapshot())
     assert client.get("/v1/users/user0001/explanation").status_code == 200
-    assert client.get(f"/v1/users/user0001/change?from={told(AS_OF)}").status_code == 404
+    assert client.get(f"/v1/users/user0001/change?from={to_iso_utc(AS_OF)}").status_code == 404
     gc.collect()
     gc.disable()
     try:
@@ -407,5 +407,5 @@ def test_a_snapshot_is_taken_up_while_the_registry_is_away(registered, publish):
     publish(LATER)
     look(client)
     found = ready(client)
-    assert (found["as_of"], set(found["stale"])) == (told(LATER), {"champion"})
+    assert (found["as_of"], set(found["stale"])) == (to_iso_utc(LATER), {"champion"})
     assert list_snapshots(home)[0].name.startswith("2017-08-27")

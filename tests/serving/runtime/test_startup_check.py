@@ -12,7 +12,7 @@ import pytest
 
 from serving.middleware.api_keys import add_key
 from serving.runtime import startup_check, state, watcher
-from serving.runtime.champion_cache import keep
+from serving.runtime.champion_cache import cache_champion
 from serving.runtime.startup_check import Finding, check_place, check_start, log_missing
 from serving.runtime.state import Champion
 from serving.snapshots.repository import write_snapshot
@@ -27,7 +27,7 @@ COMMAND = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout';
 def registered(monkeypatch, bundle):
     monkeypatch.setattr(watcher, "champion_version", lambda _: "4")
     monkeypatch.setattr(startup_check, "champion_version", lambda _: "4")
-    monkeypatch.setattr(state, "required_champion", lambda *_: (bundle, "4"))
+    monkeypatch.setattr(state, "load_champion", lambda *_: (bundle, "4"))
     monkeypatch.setattr(state, "report", lambda *_: None)
 
 
@@ -120,7 +120,7 @@ def test_a_file_in_the_place_of_the_home_is_told(tmp_path):
 def test_a_champion_that_is_kept_is_told_where_the_registry_is_away(home, bundle):
     away = Home(home.folder, "http://127.0.0.1:9")
     assert "A start would" not in checked(away)["champion"].found
-    keep(away, Champion(bundle, "7", None))
+    cache_champion(away, Champion(bundle, "7", None))
     assert checked(away)["champion"].found.endswith(" A start would answer by version 7, which was loaded last.")
     assert missing(checked(away)) == {"champion", "registry"}
 

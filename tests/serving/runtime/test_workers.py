@@ -27,7 +27,7 @@ from serving.app import serve
 from serving.middleware.api_keys import add_key
 from serving.middleware.rate_limit import SLOTS, Buckets, SharedBuckets
 from serving.runtime import workers
-from serving.runtime.worker_metrics import Together, forget, merged
+from serving.runtime.worker_metrics import WorkerMetrics, forget, merged
 from training.home import Home
 
 ROOT = Path(__file__).parents[3]
@@ -334,7 +334,7 @@ class TestPatience:
     @pytest.fixture
     def watched(self, tmp_path, now):
         assert now == [0.0]  # the clock stands before anybody is watched
-        watched = workers.Workers.__new__(workers.Workers)
+        watched = workers.WorkerSupervisor.__new__(workers.WorkerSupervisor)
         watched.config, watched.sockets, watched.processes = None, [], [Worker(), Worker()]
         watched._together, watched._until, watched._asked = tmp_path, {}, set()
         return watched
@@ -439,7 +439,7 @@ class TestMerging:
 
     def together(self, tmp_path, *registries):
         for pid, registry in enumerate(registries):
-            Together(registry, tmp_path).tell()
+            WorkerMetrics(registry, tmp_path).tell()
             os.replace(tmp_path / f"{os.getpid()}.state", tmp_path / f"{pid}.state")  # noqa: PTH105
         families = [
             family
@@ -459,7 +459,7 @@ class TestMerging:
         }
 
     def test_the_dead_are_forgotten(self, tmp_path):
-        own = Together(self.text(1, 300, 2, 100.0), tmp_path)
+        own = WorkerMetrics(self.text(1, 300, 2, 100.0), tmp_path)
         (tmp_path / "99.state").write_text("# TYPE clout_ready gauge\nclout_ready 0\n")
         assert {m.name: m.samples[0].value for m in own.collect()}["clout_ready"] == 0
         forget(tmp_path, 99)
@@ -469,7 +469,7 @@ class TestMerging:
         assert told["clout_workers"] == 1
 
     def test_many_threads_tell_at_once(self, tmp_path):
-        own = Together(self.text(1, 300, 2, 100.0), tmp_path)
+        own = WorkerMetrics(self.text(1, 300, 2, 100.0), tmp_path)
         with ThreadPoolExecutor(8) as pool:
             told = list(pool.map(lambda _: len(list(own.collect())), range(200)))
         assert set(told) == {told[0]}

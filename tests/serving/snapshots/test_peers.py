@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from serving.snapshots.peers import Typical, audience_band, typical_values
-from training.model.feature_row import person_of
+from serving.snapshots.peers import PeerMedians, audience_band, typical_values
+from training.model.feature_row import feature_row
 
 
 def test_peers_share_a_power_of_two_of_audience_size():
@@ -34,11 +34,11 @@ def test_the_median_of_those_of_whom_it_is_known(people):
 
 
 def test_each_is_told_their_own_peers(people):
-    typical = Typical(typical_values(people))
+    typical = PeerMedians(typical_values(people))
     features = people.drop(columns=["user", "scope"])
-    assert typical.of("all", person_of(features.iloc[[1]])) == {"engagers_365d": 5.0, "posts": 3.0, "links": None}
-    assert typical.of("topic:x", person_of(features.iloc[[5]]))["posts"] == 99.0
-    assert typical.of("all", person_of(features.iloc[[4]])) == {"engagers_365d": 0.0, "posts": 4.0, "links": 3.5}
+    assert typical.of("all", feature_row(features.iloc[[1]])) == {"engagers_365d": 5.0, "posts": 3.0, "links": None}
+    assert typical.of("topic:x", feature_row(features.iloc[[5]]))["posts"] == 99.0
+    assert typical.of("all", feature_row(features.iloc[[4]])) == {"engagers_365d": 0.0, "posts": 4.0, "links": 3.5}
 
 
 def test_nobody(people):

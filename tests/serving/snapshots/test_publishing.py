@@ -21,12 +21,12 @@ from features.feature_table import KEYS
 from serving.app import create_app
 from serving.runtime import refreshable
 from serving.runtime import replica as mirror
-from serving.runtime.replica import Mirror
+from serving.runtime.replica import Replica
 from serving.scoring import score_rows
 from serving.snapshots import publishing
 from serving.snapshots import publishing as travelling
-from serving.snapshots.layout import PUBLISHED_FILE, told
-from serving.snapshots.publishing import PARTS, SNAPSHOTS, Shared, digest, parts
+from serving.snapshots.layout import PUBLISHED_FILE, to_iso_utc
+from serving.snapshots.publishing import PARTS, SNAPSHOTS, SnapshotDatabase, digest, parts
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
 from training.home import Home
 from training.records.database import Records, RecordsError
@@ -37,18 +37,18 @@ LATER = AS_OF + timedelta(days=28)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from serving.snapshots import publishing as shared
-from serving.snapshots.publishing import Shared
+from serving.snapshots import publishing
+from serving.snapshots.publishing import SnapshotDatabase
 from training.home import Home
 
-read = shared.parts
+read = publishing.parts
 def broken(folder):
     for number, part in enumerate(read(folder)):
         if number == 2:
             os.kill(os.getpid(), signal.SIGKILL)
         yield part
-shared.parts = broken
-Shared(Home(Path("nowhere"), database=sys.argv[1])).publish(Path(sys.argv[2]))
+publishing.parts = broken
+SnapshotDatabase(Home(Path("nowhere"), database=sys.argv[1])).publish(Path(sys.argv[2]))
 """
 
 
@@ -85,7 +85,7 @@ def look(client):
 
 
 def follow(home):
-    return Mirror(home, lambda: None).follow()
+    return Replica(home, lambda: None).follow()
 
 
 def contents(folder):
@@ -127,7 +127,7 @@ def test_files_of_any_size_come_whole_in_parts_of_any_size(replica, tmp_path, mo
     held = {"empty": b"", "one": b"\0", "bundle/exact": b"0123456", "bundle/ünï": bytes(range(256)) * 3}
     for name, what in held.items():
         (folder / name).write_bytes(what)
-    Shared(replica).publish(folder)
+    SnapshotDatabase(replica).publish(folder)
     follow(replica)
     came = contents(replica.snapshots / folder.name)
     came.pop(PUBLISHED_FILE)
@@ -141,12 +141,12 @@ def test_two_replicas_answer_alike_and_take_up_what_is_new(replica, tmp_path, pu
     for as_of, seed in ((AS_OF, 5), (LATER, 6)):
         publish(as_of, seed=seed)
         assert [look(client) for client in clients] == [{}, {}]
-        for path in ("score", "explanation", "history", f"score?as_of={told(AS_OF)}"):
+        for path in ("score", "explanation", "history", f"score?as_of={to_iso_utc(AS_OF)}"):
             first, second = (client.get(f"/v1/users/user0001/{path}") for client in clients)
             assert first.status_code == 200, first.text
             assert first.json() == second.json()
-    assert clients[0].get("/v1/users/user0001/score").json()["as_of"] == told(LATER)
-    assert clients[0].get(f"/v1/users/user0001/score?as_of={told(AS_OF)}").json()["as_of"] == told(AS_OF)
+    assert clients[0].get("/v1/users/user0001/score").json()["as_of"] == to_iso_utc(LATER)
+    assert clients[0].get(f"/v1/users/user0001/score?as_of={to_iso_utc(AS_OF)}").json()["as_of"] == to_iso_utc(AS_OF)
     assert clients[0].get("/v1/users/user0001/change").status_code == 200
 
 
@@ -158,14 +158,14 @@ def test_a_replica_that_runs_fetches_by_itself_and_answers_before_anything_came(
         until = time.monotonic() + 30
         while (answer := client.get("/v1/users/user0001/score")).status_code != 200 and time.monotonic() < until:
             time.sleep(0.05)
-        assert answer.json()["as_of"] == told(AS_OF)
+        assert answer.json()["as_of"] == to_iso_utc(AS_OF)
 
 
 def test_the_newest_answers_while_older_ones_are_still_fetched(replica, publish):
     publish(AS_OF)
     publish(LATER)
     held = []
-    Mirror(replica, lambda: held.append(names(replica)[0])).follow()
+    Replica(replica, lambda: held.append(names(replica)[0])).follow()
     assert held == ["2017-08-27T000000Z_v3"] * 2
 
 
@@ -173,7 +173,7 @@ def test_nothing_is_fetched_twice(replica, publish, monkeypatch):
     publish()
     client = client_of(replica)
     look(client)
-    monkeypatch.setattr(Shared, "parts", lambda *_: pytest.fail("fetched again"))
+    monkeypatch.setattr(SnapshotDatabase, "parts", lambda *_: pytest.fail("fetched again"))
     assert look(client) == {}
     assert look(client_of(replica)) == {}
 
@@ -210,7 +210,7 @@ def test_the_same_published_again_is_not_fetched(replica, publish, monkeypatch):
     publish()
     follow(replica)
     publish()
-    monkeypatch.setattr(Shared, "parts", lambda *_: pytest.fail("fetched again"))
+    monkeypatch.setattr(SnapshotDatabase, "parts", lambda *_: pytest.fail("fetched again"))
     follow(replica)
 
 
@@ -244,7 +244,7 @@ def test_one_that_is_there_already_is_known_by_its_files(publisher, replica, pub
     folder = publish()
     shutil.copytree(folder, replica.snapshots / folder.name)
     (replica.snapshots / folder.name / PUBLISHED_FILE).unlink()
-    monkeypatch.setattr(Shared, "parts", lambda *_: pytest.fail("fetched again"))
+    monkeypatch.setattr(SnapshotDatabase, "parts", lambda *_: pytest.fail("fetched again"))
     follow(replica)
     assert contents(replica.snapshots / folder.name) == contents(folder)
 
@@ -287,14 +287,14 @@ def test_nothing_of_a_snapshot_is_seen_before_all_of_it(publisher, replica, publ
     monkeypatch.setattr(publishing, "parts", watched_parts)
     (folder / PUBLISHED_FILE).unlink()
     renamed = folder.rename(folder.parent / "2017-08-27T000000Z_v3")
-    Shared(publisher).publish(renamed)
+    SnapshotDatabase(publisher).publish(renamed)
     assert len(seen) > 5
     assert set(map(tuple, seen)) == {("2017-07-30T000000Z_v3",)}
     assert names_listed(replica) == ["2017-08-27T000000Z_v3", "2017-07-30T000000Z_v3"]
 
 
 def names_listed(home):
-    return [each.name for each in Shared(home).listed()]
+    return [each.name for each in SnapshotDatabase(home).listed()]
 
 
 def test_publishers_at_once_wait_for_each_other(publisher, replica, publish):
@@ -303,7 +303,7 @@ def test_publishers_at_once_wait_for_each_other(publisher, replica, publish):
 
     def again():
         try:
-            Shared(publisher).publish(folder)
+            SnapshotDatabase(publisher).publish(folder)
         except RecordsError as error:
             failed.append(error)
 
@@ -343,7 +343,7 @@ def test_a_part_that_was_corrupted_is_told_and_never_answered_from(replica, publ
     assert client.get("/v1/users/user0001/score").json() == before
     publish(LATER, seed=8)
     assert look(client) == {}
-    assert client.get("/v1/users/user0001/score").json()["as_of"] == told(LATER)
+    assert client.get("/v1/users/user0001/score").json()["as_of"] == to_iso_utc(LATER)
 
 
 def test_a_damaged_one_keeps_no_other_from_coming(replica, publish):
@@ -383,7 +383,7 @@ def test_a_database_that_goes_away_leaves_the_service_answering_until_it_is_back
         finally:
             postgresql.start()
         publish(LATER)
-        wait(lambda: client.get("/v1/users/user0001/score").json()["as_of"] == told(LATER))
+        wait(lambda: client.get("/v1/users/user0001/score").json()["as_of"] == to_iso_utc(LATER))
         wait(lambda: client.get("/ready").json()["stale"] == {})
 
 
@@ -392,7 +392,7 @@ def registered_replica(replica, monkeypatch, bundle):
     from serving.runtime import state, watcher
 
     monkeypatch.setattr(watcher, "champion_version", lambda _: "4")
-    monkeypatch.setattr(state, "required_champion", lambda *_: (bundle, "4"))
+    monkeypatch.setattr(state, "load_champion", lambda *_: (bundle, "4"))
     monkeypatch.setattr(state, "report", lambda *_: None)
     return replica
 
@@ -448,8 +448,8 @@ def test_what_a_killed_replica_left_is_cleared(replica, publish):
 def test_processes_of_one_home_fetch_once(replica, publish, monkeypatch):
     publish()
     fetched = []
-    opened = Shared.parts
-    monkeypatch.setattr(Shared, "parts", lambda self, each: fetched.append(each) or opened(self, each))
+    opened = SnapshotDatabase.parts
+    monkeypatch.setattr(SnapshotDatabase, "parts", lambda self, each: fetched.append(each) or opened(self, each))
     threads = [threading.Thread(target=follow, args=(replica,)) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -467,7 +467,7 @@ def test_a_snapshot_that_could_not_be_published_is_not_in_the_home_either(publis
 
 def test_snapshots_are_shared_through_postgresql_alone(tmp_path):
     with pytest.raises(RecordsError, match="shared through PostgreSQL, not through sqlite"):
-        Shared(Home(tmp_path, database="sqlite:///there.db"))
+        SnapshotDatabase(Home(tmp_path, database="sqlite:///there.db"))
     client = client_of(Home(tmp_path, database="sqlite:///there.db"))
     assert "shared through PostgreSQL" in look(client)["database"]
 
@@ -481,7 +481,7 @@ def test_what_is_stored_is_not_compressed_again(replica, publish):
 
 def test_only_a_snapshot_can_be_published(publisher, tmp_path):
     with pytest.raises(SnapshotError, match="not named like a snapshot"):
-        Shared(publisher).publish(tmp_path)
+        SnapshotDatabase(publisher).publish(tmp_path)
 
 
 def test_the_hash_is_of_paths_and_lengths_too(tmp_path):

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from features.errors import ScopeError
 from serving import app as application
 from serving.scoring import percentiles
-from serving.snapshots.ranking import After, RangeError, Ranking, Wanted
+from serving.snapshots.ranking import PageToken, RangeError, Ranking, SearchQuery
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
-from serving.snapshots.search import Cursor, CursorError, read, search, written
+from serving.snapshots.search import Cursor, CursorError, decode_cursor, encode_cursor, search
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 OLDER, NEWER = AS_OF - timedelta(days=28), AS_OF + timedelta(days=28)
@@ -54,7 +54,7 @@ def walked(held, wanted, limits):
         told += found.scores
         if not found.more:
             return told
-        last = After(told[-1]["score"], told[-1]["user"])
+        last = PageToken(told[-1]["score"], told[-1]["user"])
     raise AssertionError("the pages never end")
 
 
@@ -80,38 +80,38 @@ def walked(held, wanted, limits):
     ],
 )
 def test_who_is_found(wanted, expected):
-    found = search(snapshot(PEOPLE), Wanted(**wanted), 100)
+    found = search(snapshot(PEOPLE), SearchQuery(**wanted), 100)
     assert (names(found), found.matching, found.more) == (expected, len(expected), False)
 
 
 def test_pages_by_hand():
     held = snapshot(PEOPLE, [("bob", 5.0)])
-    first = search(held, Wanted(), 2)
+    first = search(held, SearchQuery(), 2)
     assert (names(first), first.matching, first.more) == (["dee", "ann"], 7, True)
-    second = search(held, Wanted(), 4, After(70.0, "ann"))
+    second = search(held, SearchQuery(), 4, PageToken(70.0, "ann"))
     assert (names(second), second.matching, second.more) == (["bob", "cyd", "eve", "fay"], 7, True)
-    third = search(held, Wanted(), 4, After(0.0, "fay"))
+    third = search(held, SearchQuery(), 4, PageToken(0.0, "fay"))
     assert (names(third), third.more) == (["é"], False)
-    assert names(search(held, Wanted("topic:birds"), 5)) == ["bob"]
-    assert names(search(held, Wanted(), 2, After(70.0, "anna"))) == ["bob", "cyd"]
-    assert names(search(held, Wanted(max_score=60), 2, After(95.0, "zoe"))) == ["cyd", "eve"]
-    assert names(search(held, Wanted(min_score=60), 2, After(5.0, "ann"))) == []
+    assert names(search(held, SearchQuery("topic:birds"), 5)) == ["bob"]
+    assert names(search(held, SearchQuery(), 2, PageToken(70.0, "anna"))) == ["bob", "cyd"]
+    assert names(search(held, SearchQuery(max_score=60), 2, PageToken(95.0, "zoe"))) == ["cyd", "eve"]
+    assert names(search(held, SearchQuery(min_score=60), 2, PageToken(5.0, "ann"))) == []
 
 
 def test_a_scope_that_nobody_has():
     with pytest.raises(
         ScopeError, match="nobody has a score of the scope 'topic:fish'; scopes there: all, topic:birds"
     ):
-        search(snapshot(PEOPLE, [("bob", 5.0)]), Wanted("topic:fish"), 5)
+        search(snapshot(PEOPLE, [("bob", 5.0)]), SearchQuery("topic:fish"), 5)
     with pytest.raises(ScopeError, match="scopes there: "):
-        search(snapshot([]), Wanted(), 5)
+        search(snapshot([]), SearchQuery(), 5)
 
 
 def test_a_range_that_runs_backwards():
     with pytest.raises(RangeError, match="min_score is 3 and max_score 2: give the smaller one as min_score"):
-        Wanted(min_score=3, max_score=2)
+        SearchQuery(min_score=3, max_score=2)
     with pytest.raises(RangeError, match=r"min_percentile is 0\.5"):
-        Wanted(min_percentile=0.5, max_percentile=0)
+        SearchQuery(min_percentile=0.5, max_percentile=0)
 
 
 bounds = st.none() | st.integers(0, 20).map(lambda k: k * 5.0) | st.floats(0, 100)
@@ -136,7 +136,7 @@ def test_walking_all_pages_gives_every_matching_user_once_in_order(people, topic
         and (least is None or place[user] >= least)
         and (most is None or place[user] <= most)
     ]
-    told = walked(snapshot(people.items(), topics.items()), Wanted("all", low, high, least, most), limits)
+    told = walked(snapshot(people.items(), topics.items()), SearchQuery("all", low, high, least, most), limits)
     assert [each["user"] for each in told] == expected
     assert {each["scope"] for each in told} <= {"all"}
 
@@ -144,29 +144,29 @@ def test_walking_all_pages_gives_every_matching_user_once_in_order(people, topic
 def test_the_order_of_a_real_snapshot(home, scores):
     held = open_snapshot(home)
     of_all = scores[scores["scope"] == "all"].sort_values(["score", "user"], ascending=[False, True])
-    assert [each["user"] for each in walked(held, Wanted(), [7, 1])] == of_all["user"].tolist()
-    assert walked(held, Wanted(), [50])[3] == held.score(of_all["user"].iloc[3])
+    assert [each["user"] for each in walked(held, SearchQuery(), [7, 1])] == of_all["user"].tolist()
+    assert walked(held, SearchQuery(), [50])[3] == held.score(of_all["user"].iloc[3])
     middle = of_all[of_all["percentile"].between(25, 75)]
-    told = walked(held, Wanted(min_percentile=25, max_percentile=75), [50])
+    told = walked(held, SearchQuery(min_percentile=25, max_percentile=75), [50])
     assert [each["user"] for each in told] == middle["user"].tolist()
 
 
 class TestCursor:
-    CURSOR = Cursor(AS_OF, "3", Wanted("topic:birds", 0.1 + 0.2, None, None, 5), After(1 / 3, 'ünï/"\x00🙂'))
+    CURSOR = Cursor(AS_OF, "3", SearchQuery("topic:birds", 0.1 + 0.2, None, None, 5), PageToken(1 / 3, 'ünï/"\x00🙂'))
 
     def test_it_is_read_as_written(self):
-        text = written(self.CURSOR)
-        assert read(text) == self.CURSOR
+        text = encode_cursor(self.CURSOR)
+        assert decode_cursor(text) == self.CURSOR
         assert quote(text, safe="") == text
 
     @given(st.data())
     def test_a_damaged_one_is_told(self, data):
-        text = written(self.CURSOR)
+        text = encode_cursor(self.CURSOR)
         place = data.draw(st.integers(0, len(text) - 1))
         letter = data.draw(st.characters(exclude_categories=["Cs"]).filter(lambda each: each != text[place]))
         for damaged in (text[:place], text[:place] + letter + text[place + 1 :], text[:place] + text[place + 1 :]):
             with pytest.raises(CursorError, match="the cursor is damaged"):
-                read(damaged)
+                decode_cursor(damaged)
 
     @pytest.mark.parametrize(
         "told",
@@ -184,7 +184,7 @@ class TestCursor:
         held = told.encode()
         forged = urlsafe_b64encode(crc32(held).to_bytes(4, "big") + held).decode()
         with pytest.raises(CursorError, match="the cursor is damaged"):
-            read(forged)
+            decode_cursor(forged)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from features.errors import CatalogueError, OutputError, SnapshotError, UnknownU
 from serving.scoring import score_rows
 from serving.snapshots import feature_rows, snapshot
 from serving.snapshots import layout as snapshot_files
-from serving.snapshots.layout import seal
+from serving.snapshots.layout import write_checksums
 from serving.snapshots.peers import audience_band, band_of
 from serving.snapshots.repository import (
     AbsentSnapshotError,
@@ -148,11 +148,11 @@ def test_damage_names_the_file(home, name, damage):
 def test_files_that_disagree_are_damage(home, scores):
     (folder,) = list_snapshots(home)
     write_scores(scores.head(5), folder / "scores.parquet")
-    seal(folder)
+    write_checksums(folder)
     with pytest.raises(SnapshotError, match=r"scores\.parquet cannot be read \(5 rows, expected"):
         open_snapshot(home)
     write_scores(scores.iloc[::-1], folder / "scores.parquet")
-    seal(folder)
+    write_checksums(folder)
     with pytest.raises(SnapshotError, match="users are not in order"):
         open_snapshot(home)
 
@@ -266,7 +266,7 @@ def test_old_scores_are_told_even_when_the_catalogue_has_moved_on(home):
     facts = json.loads(file.read_text())
     facts["features"] = {"gone": "123"} | facts["features"]
     file.write_text(json.dumps(facts))
-    seal(folder)
+    write_checksums(folder)
     opened = open_snapshot(home)
     assert opened.score("user0001")["user"] == "user0001"
     with pytest.raises(CatalogueError, match="absent here: gone"):

@@ -5,10 +5,16 @@ import pytest
 
 from features.errors import AsOfError
 from features.events.event_table import ENGAGEMENTS
-from features.events.loading import open_acts
+from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
 from training.config import Config
-from training.dataset.labels import CREDIBLE_ENGAGERS, audience, check_complete, credible_audience, outcome
+from training.dataset.labels import (
+    CREDIBLE_ENGAGERS,
+    audience,
+    audience_label,
+    credible_audience,
+    require_complete_horizon,
+)
 from training.dataset.panel import Split, build_panel, panel_rows
 from training.fit import fit
 
@@ -17,7 +23,7 @@ AFTER = 1 / 86_400
 
 
 def counted(table, acts, horizon_days=28):
-    rows = audience(open_acts(table(acts)), AS_OF, horizon_days)
+    rows = audience(load_encoded_events(table(acts)), AS_OF, horizon_days)
     return dict(zip(rows["user"], rows["audience"], strict=True))
 
 
@@ -44,31 +50,31 @@ def test_other_acts_do_not(table, verb):
 
 def test_a_day_is_allowed_for():
     end = AS_OF + timedelta(days=28)
-    check_complete(end - timedelta(days=1), AS_OF, 28)
+    require_complete_horizon(end - timedelta(days=1), AS_OF, 28)
     with pytest.raises(
         AsOfError,
         match=r"the horizon of 28 days from 2025-01-11 00:00 ends 2025-02-08 00:00, but the last event is of "
         r"2025-02-06 23:59 UTC: the outcome is not known yet. Take an instant 2 days earlier",
     ):
-        check_complete(end - timedelta(days=1, seconds=1), AS_OF, 28)
+        require_complete_horizon(end - timedelta(days=1, seconds=1), AS_OF, 28)
 
 
 class TestCredible:
     def test_in_a_community_without_anybody_established_all_who_respond_count(self, table):
         acts = [(11, "a", "like"), (12, "a", "reply"), (13, None, "like"), (14, "u", "like"), (15, "b", "reply")]
         ignored = [(16, "c", "follow"), (16, "d", "dislike"), (38, "e", "like")]
-        rows = credible_audience(open_acts(table([(*act, "u") for act in acts + ignored])), AS_OF, 28)
+        rows = credible_audience(load_encoded_events(table([(*act, "u") for act in acts + ignored])), AS_OF, 28)
         assert rows.to_dict("records") == [{"user": "u", "scope": "all", "audience": 2.0}]
 
     def test_it_is_what_the_feature_says_at_the_end_of_the_horizon(self, simulated):
-        acts, start = open_acts(simulated.events), simulated.as_of - timedelta(days=28)
-        ahead = outcome(acts, start, 28, CREDIBLE_ENGAGERS).set_index("user")["audience"]
+        acts, start = load_encoded_events(simulated.events), simulated.as_of - timedelta(days=28)
+        ahead = audience_label(acts, start, 28, CREDIBLE_ENGAGERS).set_index("user")["audience"]
         then = feature_rows(acts, simulated.as_of).set_index("user")["credible_engagers_28d"]
-        assert 0 < ahead.sum() < outcome(acts, start, 28)["audience"].sum()
+        assert 0 < ahead.sum() < audience_label(acts, start, 28)["audience"].sum()
         pd.testing.assert_series_equal(ahead[ahead > 0].sort_index(), then[then > 0].sort_index(), check_names=False)
 
     def test_a_model_learns_it_and_says_so(self, simulated, config):
-        acts, days = open_acts(simulated.events), config.outcome.horizon_days
+        acts, days = load_encoded_events(simulated.events), config.outcome.horizon_days
         split = Split(tuple(simulated.as_of - timedelta(days=days * k) for k in (3, 2, 1)))
         asked = Config.model_validate(config.model_dump() | {"outcome": {"label": CREDIBLE_ENGAGERS}})
         panel = build_panel(acts, split, days, label=CREDIBLE_ENGAGERS)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from features.catalogue import CATALOGUE
 from features.errors import TooSmallError
-from features.events.loading import open_acts
+from features.events.loading import load_encoded_events
 from training.dataset.panel import Split, build_panel, panel_rows, rows_at, split_cutoffs
 
 FIRST = datetime(2025, 1, 1, tzinfo=UTC)
@@ -74,7 +74,7 @@ def small_community(users=60, days=60):
 
 class TestRows:
     def test_features_before_and_outcome_after(self, table):
-        events = open_acts(table([(1, "a", "like", "u"), (15, "b", "like", "u"), (16, "c", "like", "a")]))
+        events = load_encoded_events(table([(1, "a", "like", "u"), (15, "b", "like", "u"), (16, "c", "like", "a")]))
         rows = panel_rows(events, day(10), 10).set_index("user")
         assert list(rows.index) == ["a", "u"]
         assert rows.loc["u", "engagers_ever"] == 1
@@ -83,13 +83,13 @@ class TestRows:
         assert set(rows["as_of"]) == {pd.Timestamp(day(10))}
 
     def test_who_is_not_seen_yet_has_no_row(self, table):
-        events = open_acts(table([(1, "a", "like", "u"), (15, "b", "like", "new")]))
+        events = load_encoded_events(table([(1, "a", "like", "u"), (15, "b", "like", "new")]))
         assert "new" not in set(panel_rows(events, day(10), 10)["user"])
 
     def test_panel_stacks_cutoffs_and_tells_its_progress(self, table):
         split = split_cutoffs(FIRST, day(60), 12, 3)
         told = []
-        panel = build_panel(open_acts(table(small_community(users=210))), split, 12, told.append)
+        panel = build_panel(load_encoded_events(table(small_community(users=210))), split, 12, told.append)
         assert list(panel["as_of"].unique()) == [pd.Timestamp(cutoff) for cutoff in split.cutoffs]
         assert told == [1 / 3, 2 / 3, 1.0]
         chosen = rows_at(panel, split.cutoffs[0], split.newest)
@@ -98,7 +98,7 @@ class TestRows:
         assert not chosen[CATALOGUE.names].isna().all(axis=None)
 
     def test_too_few_rows(self, table):
-        events = open_acts(table(small_community(users=50)))
+        events = load_encoded_events(table(small_community(users=50)))
         with pytest.raises(
             TooSmallError,
             match=r"the older cutoffs hold 100 rows of a user at an instant, 100 of them with an audience; "
@@ -109,7 +109,7 @@ class TestRows:
     def test_too_few_heard(self, table):
         acts = [(d + u / 1000, f"u{u}", "like", f"u{u % 14}") for d in range(60) for u in range(220)]
         with pytest.raises(TooSmallError, match=r"hold 440 rows of a user at an instant, 28 of them with an audience"):
-            build_panel(open_acts(table(acts)), split_cutoffs(FIRST, day(60), 12, 3), 12)
+            build_panel(load_encoded_events(table(acts)), split_cutoffs(FIRST, day(60), 12, 3), 12)
 
 
 def test_some_of_many_rows_are_drawn():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.events.loading import open_acts
+from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
 from training.evaluation.baselines import BASELINES, baselines, best_baseline, pagerank, tweepcred
 
@@ -26,7 +26,7 @@ def dense(flow: np.ndarray, damping: float) -> np.ndarray:
 @pytest.fixture(scope="module")
 def signals(table):
     def compute(acts):
-        events = open_acts(table(acts))
+        events = load_encoded_events(table(acts))
         rows = feature_rows(events, AS_OF)
         return baselines(events, rows, AS_OF).set_index(rows["user"])
 
@@ -145,7 +145,7 @@ class TestBest:
     """Who is heard in days 10 to 20 was engaged with before, followed before, or acted before: one alone foretells."""
 
     def best(self, table, acts):
-        return best_baseline(open_acts(table(acts)), datetime(2025, 1, 21, tzinfo=UTC), 10)
+        return best_baseline(load_encoded_events(table(acts)), datetime(2025, 1, 21, tzinfo=UTC), 10)
 
     def test_engagers_where_engagers_foretell(self, table):
         assert self.best(table, FANS + BUSY + HEARD) == "engagers"

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from training.config import Config, Evaluation, Outcome
-from training.evaluation.evaluate import contest, not_comparable
+from training.evaluation.evaluate import compare_with_champion, not_comparable
 from training.evaluation.metrics import METRICS, RANKING
 
 CONFIG = Config(evaluation=Evaluation(resamples=40))
@@ -31,7 +31,7 @@ def foretold(test_rows, shuffled=0.0):
 
 class TestContest:
     def test_one_that_knows_the_truth_leads(self, bundle, test_rows):
-        found = contest((bundle, "3"), test_rows, foretold(test_rows), CONFIG)
+        found = compare_with_champion((bundle, "3"), test_rows, foretold(test_rows), CONFIG)
         assert (found["version"], found["in_sample"]) == ("3", False)
         predicted = bundle.predict(test_rows)
         audience = test_rows["audience"].to_numpy(float)
@@ -43,11 +43,11 @@ class TestContest:
             assert 0 < margin["low"] <= margin["high"]
 
     def test_noise_is_worse_for_certain(self, bundle, test_rows):
-        found = contest((bundle, "3"), test_rows, foretold(test_rows, shuffled=1.0), CONFIG)
+        found = compare_with_champion((bundle, "3"), test_rows, foretold(test_rows, shuffled=1.0), CONFIG)
         assert all(found["margins"][metric]["high"] < 0 for metric in RANKING)
 
     def test_a_model_does_as_well_as_itself(self, bundle, test_rows):
-        found = contest((bundle, "3"), test_rows, bundle.predict(test_rows), CONFIG)
+        found = compare_with_champion((bundle, "3"), test_rows, bundle.predict(test_rows), CONFIG)
         for metric in RANKING:
             assert [found["margins"][metric][key] for key in ("margin", "low", "high")] == [0, 0, 0]
 
@@ -55,12 +55,12 @@ class TestContest:
         """Its training ends at the cutoff: it has not seen what follows; a second later it has."""
         for earlier, in_sample in [(pd.Timedelta(0), False), (pd.Timedelta(seconds=1), True)]:
             rows = test_rows.assign(as_of=test_rows["as_of"] - earlier)
-            assert contest((bundle, "3"), rows, foretold(rows), CONFIG)["in_sample"] is in_sample
+            assert compare_with_champion((bundle, "3"), rows, foretold(rows), CONFIG)["in_sample"] is in_sample
 
 
 class TestNotComparable:
     def told(self, champion, test_rows, config=CONFIG):
-        found = contest(champion, test_rows, foretold(test_rows), config)
+        found = compare_with_champion(champion, test_rows, foretold(test_rows), config)
         assert found == {"not_measured": not_comparable(champion, config.outcome.horizon_days)}
         return found["not_measured"]
 

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pytest
 
 from features.errors import AsOfError
-from features.events.loading import open_acts
+from features.events.loading import load_encoded_events
 from training.evaluation.baselines import BASELINES
 from training.evaluation.evaluate import (
     band_name,
@@ -116,7 +116,7 @@ def test_bands_have_names(low, high, name):
 
 class TestBundle:
     def test_a_champion_on_the_newest_complete_horizon(self, bundle, simulated):
-        figures = evaluate_bundle(open_acts(simulated.events), bundle, resamples=20)
+        figures = evaluate_bundle(load_encoded_events(simulated.events), bundle, resamples=20)
         last = pc.max(simulated.events["time"]).as_py()
         assert datetime.fromisoformat(figures["as_of"]) == last.replace(microsecond=0) + timedelta(seconds=1, days=-28)
         assert figures["in_sample"]  # it began before the bundle's own instant
@@ -124,15 +124,15 @@ class TestBundle:
         assert json.loads(json.dumps(figures, allow_nan=False)) == figures
 
     def test_whether_the_bundle_has_seen_it_is_told(self, bundle, simulated):
-        events = open_acts(simulated.events)
+        events = load_encoded_events(simulated.events)
         assert evaluate_bundle(events, bundle, simulated.as_of - timedelta(days=28), resamples=20)["in_sample"]
         unseen = dataclasses.replace(bundle, facts={**bundle.facts, "as_of": "2025-01-01T00:00:00+00:00"})
         assert not evaluate_bundle(events, unseen, simulated.as_of - timedelta(days=28), resamples=20)["in_sample"]
 
     def test_a_horizon_that_is_not_over(self, bundle, simulated):
         with pytest.raises(AsOfError, match=r"the horizon of 28 days .* the outcome is not known yet"):
-            evaluate_bundle(open_acts(simulated.events), bundle, simulated.as_of)
+            evaluate_bundle(load_encoded_events(simulated.events), bundle, simulated.as_of)
 
     def test_before_the_first_event(self, bundle, simulated):
         with pytest.raises(AsOfError, match="is not after the first event"):
-            evaluate_bundle(open_acts(simulated.events), bundle, simulated.as_of - timedelta(days=3_000))
+            evaluate_bundle(load_encoded_events(simulated.events), bundle, simulated.as_of - timedelta(days=3_000))

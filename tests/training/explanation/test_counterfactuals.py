@@ -10,12 +10,12 @@ import pytest
 from features.catalogue import CATALOGUE, SCORED
 from training.config import Config, Model
 from training.dataset.panel import Split
-from training.explanation.counterfactuals import What, what_if
+from training.explanation.counterfactuals import Scenario, what_if
 from training.explanation.feature_constraints import WhatIfError
 from training.explanation.peer_ranges import PeerValues, percentiles
-from training.explanation.recourse import more_heard, others_lever, own_levers
+from training.explanation.recourse import actionable_recourse, more_heard, needed_engagers
 from training.fit import fit
-from training.model.feature_row import person_of
+from training.model.feature_row import feature_row
 
 OWN = {"days_absent", "repetitions_90d"}
 
@@ -55,7 +55,7 @@ def by_the_model(bundle, row, changes):
 
 def test_an_outcome_is_the_models(bundle, heard, peers):
     row = one(heard, 0).assign(days_absent=30.0, days_since_last_act=86.0)
-    (outcome,) = what_if(bundle, person_of(row), [What({"days_absent": 10.0}, {})], peers)
+    (outcome,) = what_if(bundle, feature_row(row), [Scenario({"days_absent": 10.0}, {})], peers)
     assert outcome.score == pytest.approx(by_the_model(bundle, row, {"days_absent": 10.0}))
     assert outcome.gain == pytest.approx(outcome.score - bundle.predict(row)["score"].iloc[0])
     told = {
@@ -72,7 +72,7 @@ def test_what_is_asked_of_two_features_is_in_one_or_the_other(bundle, heard, pee
     row = one(heard, 0).assign(days_absent=30.0, repetitions_90d=4.0)
     absence, repetition = {"days_absent": 0.0}, {"repetitions_90d": 0.0}
     single, other, both = what_if(
-        bundle, person_of(row), [What(a, {}) for a in (absence, repetition, absence | repetition)], peers
+        bundle, feature_row(row), [Scenario(a, {}) for a in (absence, repetition, absence | repetition)], peers
     )
     assert both.asks == pytest.approx(1 - (1 - single.asks) * (1 - other.asks))
     assert single.asks < both.asks <= 1
@@ -81,8 +81,8 @@ def test_what_is_asked_of_two_features_is_in_one_or_the_other(bundle, heard, pee
 @pytest.mark.parametrize("k", range(0, 50, 5))
 def test_parts_add_up_to_the_gain(bundle, heard, peers, k):
     row = one(heard, k)
-    questions = [What({"days_absent": 0.0, "repetitions_90d": 0.0}, {}), more_heard(person_of(row), 5.0)]
-    for outcome in what_if(bundle, person_of(row), questions, peers):
+    questions = [Scenario({"days_absent": 0.0, "repetitions_90d": 0.0}, {}), more_heard(feature_row(row), 5.0)]
+    for outcome in what_if(bundle, feature_row(row), questions, peers):
         added = sum(change.points for change in outcome.changes) + outcome.other_lines + outcome.clipping
         assert added == pytest.approx(outcome.gain, abs=1e-6)
 
@@ -90,7 +90,7 @@ def test_parts_add_up_to_the_gain(bundle, heard, peers, k):
 def test_ending_at_zero_is_told(bundle, heard, peers):
     row = one(heard, 0).assign(days_absent=0.0, days_since_last_act=1.0)
     low = replace(bundle.scale, anchor=bundle.scale.anchor - bundle.predict(row)["unclipped"].iloc[0] + 2)
-    (outcome,) = what_if(replace(bundle, scale=low), person_of(row), [What({"days_absent": 365.0}, {})], peers)
+    (outcome,) = what_if(replace(bundle, scale=low), feature_row(row), [Scenario({"days_absent": 365.0}, {})], peers)
     assert (outcome.score, outcome.gain) == (0.0, pytest.approx(-2.0))
     assert outcome.clipping > 0.5
     added = sum(change.points for change in outcome.changes) + outcome.other_lines + outcome.clipping
@@ -103,16 +103,16 @@ def test_asking_for_less_never_lowers_the_score(bundle, heard, peers, name, k):
     row = one(heard, k)
     values = np.linspace({"days_absent": 300.0, "repetitions_90d": 7.0}[name], 0.0, 20)
     scores = [
-        outcome.score for outcome in what_if(bundle, person_of(row), [What({name: v}, {}) for v in values], peers)
+        outcome.score for outcome in what_if(bundle, feature_row(row), [Scenario({name: v}, {}) for v in values], peers)
     ]
     assert (np.diff(scores) >= -1e-9).all()
 
 
 def test_more_people_never_lower_the_score(bundle, heard, peers):
     for k in range(0, 50, 10):
-        person = person_of(one(heard, k))
+        person = feature_row(one(heard, k))
         more = [more_heard(person, people) for people in (0.5, 1.0, 2.0, 5.0, 10.0)]
-        scores = [outcome.score for outcome in what_if(bundle, person_of(one(heard, k)), more, peers)]
+        scores = [outcome.score for outcome in what_if(bundle, feature_row(one(heard, k)), more, peers)]
         assert (np.diff(scores) >= -1e-9).all()
 
 
@@ -145,7 +145,7 @@ def plain(rows):
 
 @pytest.fixture(scope="module")
 def found(plain, heard, peers):
-    return [own_levers(plain, person_of(one(heard, k)), peers) for k in range(len(heard))]
+    return [actionable_recourse(plain, feature_row(one(heard, k)), peers) for k in range(len(heard))]
 
 
 class TestLevers:
@@ -179,25 +179,25 @@ class TestLevers:
         away = heard[heard["days_absent"] > 40].assign(repetitions_90d=4.0)
         assert len(away) > 5
         for k in range(len(away)):
-            assert own_levers(plain, person_of(one(away, k)), of_all(away)) == ()
+            assert actionable_recourse(plain, feature_row(one(away, k)), of_all(away)) == ()
 
     def test_who_is_there_and_repeats_nothing_is_asked_nothing(self, plain, heard, peers):
         best = heard.assign(days_absent=0.0, repetitions_90d=0.0, days_since_last_act=1.0)
-        assert [own_levers(plain, person_of(one(best, k)), peers) for k in range(10)] == [()] * 10
+        assert [actionable_recourse(plain, feature_row(one(best, k)), peers) for k in range(10)] == [()] * 10
 
     def test_who_never_acted_can_end_an_absence_by_acting(self, plain, heard, peers):
         never = one(heard, 0).assign(days_absent=80.0, days_since_last_act=math.nan, repetitions_90d=0.0)
-        (outcome,) = own_levers(plain, person_of(never), peers)
+        (outcome,) = actionable_recourse(plain, feature_row(never), peers)
         told = {change.feature: (change.before, change.after, change.asked) for change in outcome.changes}
         assert told == {"days_absent": (80, 0, True), "days_since_last_act": (None, 56, False)}
 
     def test_who_never_acted_and_is_not_absent_is_asked_nothing(self, plain, heard, peers):
         never = one(heard, 0).assign(days_absent=0.0, days_since_last_act=math.nan, repetitions_90d=0.0)
-        assert own_levers(plain, person_of(never), peers) == ()
+        assert actionable_recourse(plain, feature_row(never), peers) == ()
 
     def test_others_are_no_lever_of_ones_own(self, bundle, heard, peers):
         lowest = heard.iloc[[-1]]
-        found = others_lever(bundle, person_of(lowest), peers)
+        found = needed_engagers(bundle, feature_row(lowest), peers)
         assert found is not None
         assert not found.in_own_hands
         assert found.gain >= 0.5
@@ -208,26 +208,28 @@ class TestLevers:
         lowest = heard.iloc[[-1]].assign(credible_engagers_28d=0.0)
         hardly = percentiles(np.array([0.0] * 97 + [4.0] * 3))
         few = replace(peers, values={**peers.values, "credible_engagers_28d": hardly})
-        found = others_lever(bundle, person_of(lowest), few)
+        found = needed_engagers(bundle, feature_row(lowest), few)
         assert found is not None
         assert found.changes[0].after == 4.0
 
     def test_nobody_is_heard_more(self, bundle, heard, peers):
         top = one(heard, 0).assign(credible_engagers_28d=1e6, credible_engagers_90d=1e6, credible_engagers_365d=1e6)
-        assert others_lever(bundle, person_of(top), peers) is None
+        assert needed_engagers(bundle, feature_row(top), peers) is None
 
 
 class TestQuestions:
     def test_none(self, bundle, heard, peers):
-        assert what_if(bundle, person_of(one(heard, 0)), [], peers) == []
+        assert what_if(bundle, feature_row(one(heard, 0)), [], peers) == []
 
     def test_as_it_is_changes_nothing(self, bundle, heard, peers):
         row = one(heard, 3)
-        (outcome,) = what_if(bundle, person_of(row), [What({"days_absent": person_of(row)["days_absent"]}, {})], peers)
+        (outcome,) = what_if(
+            bundle, feature_row(row), [Scenario({"days_absent": feature_row(row)["days_absent"]}, {})], peers
+        )
         assert (outcome.gain, outcome.asks, outcome.changes) == (0.0, 0.0, ())
 
     def test_beyond_what_peers_show_is_marked(self, bundle, heard, peers):
-        (outcome,) = what_if(bundle, person_of(one(heard, 0)), [What({"credible_engagers_28d": 1e5}, {})], peers)
+        (outcome,) = what_if(bundle, feature_row(one(heard, 0)), [Scenario({"credible_engagers_28d": 1e5}, {})], peers)
         outside = {change.feature for change in outcome.changes if change.outside}
         assert {"credible_engagers_28d", "credible_engagers_365d"} <= outside
         assert not outcome.in_own_hands
@@ -235,7 +237,7 @@ class TestQuestions:
     def test_what_follows_may_become_unknown(self, bundle, heard, peers):
         name = "credible_after_a_day_share_90d"
         row = one(heard, 0).assign(**{name: 0.5})
-        (outcome,) = what_if(bundle, person_of(row), [What({}, {name: math.nan})], peers)
+        (outcome,) = what_if(bundle, feature_row(row), [Scenario({}, {name: math.nan})], peers)
         (change,) = outcome.changes
         assert (change.after, change.outside) == (None, False)
         assert change.sentence.startswith("Not known")
@@ -267,23 +269,25 @@ class TestQuestions:
     )
     def test_what_cannot_be(self, bundle, heard, peers, asked, message):
         with pytest.raises(WhatIfError, match=message):
-            what_if(bundle, person_of(one(heard, 0)), [What(asked, {})], peers)
+            what_if(bundle, feature_row(one(heard, 0)), [Scenario(asked, {})], peers)
 
     @pytest.mark.parametrize("made", [0.0, 1.0])
     def test_who_made_one_piece_or_none_repeats_nothing(self, bundle, heard, peers, made):
         row = one(heard, 0).assign(created_90d=made, repetitions_90d=0.0)
-        (outcome,) = what_if(bundle, person_of(row), [What({"repetitions_90d": 0.0}, {})], peers)
+        (outcome,) = what_if(bundle, feature_row(row), [Scenario({"repetitions_90d": 0.0}, {})], peers)
         assert outcome.changes == ()
         with pytest.raises(WhatIfError, match=f"cannot be 1 of {made:g} pieces made: .* Expected 0 at most"):
-            what_if(bundle, person_of(row), [What({"repetitions_90d": 1.0}, {})], peers)
+            what_if(bundle, feature_row(row), [Scenario({"repetitions_90d": 1.0}, {})], peers)
 
     def test_repetitions_are_of_the_pieces_that_would_be_left(self, bundle, heard, peers):
         with pytest.raises(WhatIfError, match="cannot be 5 of 3 pieces made"):
-            what_if(bundle, person_of(one(heard, 0)), [What({"repetitions_90d": 5.0}, {"created_90d": 3.0})], peers)
+            what_if(
+                bundle, feature_row(one(heard, 0)), [Scenario({"repetitions_90d": 5.0}, {"created_90d": 3.0})], peers
+            )
 
 
 def test_rows_are_not_touched(bundle, heard, peers):
     row = one(heard, 0)
     before = row.copy()
-    own_levers(bundle, person_of(row), peers)
+    actionable_recourse(bundle, feature_row(row), peers)
     pd.testing.assert_frame_equal(row, before)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from training.explanation.ledger import held_back
-from training.model.feature_row import person_of
+from training.explanation.ledger import discounts
+from training.model.feature_row import feature_row
 
 GROWN = {"uncounted_new_28d": 40.0, "uncounted_new_365d": 50.0}
 EXCHANGED = {"uncounted_exchange_28d": 40.0, "uncounted_exchange_365d": 40.0}
@@ -21,12 +21,12 @@ def ordinary(rows, bundle):
 
 
 def test_nothing_is_said_where_nothing_was_held_back(bundle, ordinary):
-    assert held_back(bundle, person_of(ordinary)) == ()
+    assert discounts(bundle, feature_row(ordinary)) == ()
 
 
 @pytest.mark.parametrize(("kind", "change"), [("new", GROWN), ("exchange", EXCHANGED)])
 def test_people_who_did_not_count(bundle, ordinary, kind, change):
-    (told,) = held_back(bundle, person_of(ordinary.assign(**change)))
+    (told,) = discounts(bundle, feature_row(ordinary.assign(**change)))
     assert told.kind == kind
     assert told.value == change[f"uncounted_{kind}_365d"]
     assert told.points >= 0.5
@@ -47,16 +47,16 @@ def test_the_points_are_what_the_model_gives_when_they_count(bundle, ordinary):
         credible_pace_28d=grown["credible_pace_28d"] + 40 / sum(0.5**k for k in range(6)),
     )
     gain = bundle.predict(counted)["score"].iloc[0] - bundle.predict(grown)["score"].iloc[0]
-    assert held_back(bundle, person_of(grown))[0].points == pytest.approx(gain, abs=1e-9)
+    assert discounts(bundle, feature_row(grown))[0].points == pytest.approx(gain, abs=1e-9)
 
 
 def test_repetition_is_told_where_it_cost_something(bundle, ordinary):
     repeating = ordinary.assign(repetitions_90d=300.0)
     lost = bundle.predict(ordinary)["score"].iloc[0] - bundle.predict(repeating)["score"].iloc[0]
-    assert [(told.kind, told.points) for told in held_back(bundle, person_of(repeating))] == (
+    assert [(told.kind, told.points) for told in discounts(bundle, feature_row(repeating))] == (
         [("repetition", pytest.approx(lost))] if lost >= 0.5 else []
     )
 
 
 def test_less_than_half_a_point_is_not_told(bundle, ordinary):
-    assert held_back(bundle, person_of(ordinary.assign(uncounted_new_28d=1e-9, uncounted_new_365d=1e-9))) == ()
+    assert discounts(bundle, feature_row(ordinary.assign(uncounted_new_28d=1e-9, uncounted_new_365d=1e-9))) == ()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.catalogue import CATALOGUE
-from training.explanation.feature_constraints import NESTED, WhatIfError, together
+from training.explanation.feature_constraints import NESTED, WhatIfError, propagate_constraints
 
 NOBODY = dict.fromkeys(CATALOGUE.names, 0.0)
 HEARD = NOBODY | {
@@ -23,52 +23,52 @@ HEARD = NOBODY | {
 @pytest.mark.parametrize(("since", "absent", "asked", "then"), [(70, 14, 0, 56), (70, 14, 4, 60), (3, 0, 5, 61)])
 def test_absence_moves_the_last_act(since, absent, asked, then):
     person = NOBODY | {"days_since_last_act": float(since), "days_absent": float(absent)}
-    assert together(person, {"days_absent": float(asked)}, 56.0)["days_since_last_act"] == then
+    assert propagate_constraints(person, {"days_absent": float(asked)}, 56.0)["days_since_last_act"] == then
 
 
 def test_absence_as_it_is_moves_nothing():
     person = NOBODY | {"days_since_last_act": 3.0}
-    assert together(person, {"days_absent": 0.0}, 56.0) == {}
+    assert propagate_constraints(person, {"days_absent": 0.0}, 56.0) == {}
 
 
 def test_an_unknown_absence_moves_nothing_where_none_is_asked():
-    assert together(HEARD | {"days_absent": math.nan}, {"credible_engagers_28d": 4.0}, 56.0) == {}
+    assert propagate_constraints(HEARD | {"days_absent": math.nan}, {"credible_engagers_28d": 4.0}, 56.0) == {}
 
 
 def test_a_shorter_allowance():
     person = NOBODY | {"days_since_last_act": 30.0, "days_absent": 2.0}
-    assert together(person, {"days_absent": 1.0}, 28.0)["days_since_last_act"] == 29
+    assert propagate_constraints(person, {"days_absent": 1.0}, 28.0)["days_since_last_act"] == 29
 
 
 @pytest.mark.parametrize(("asked", "then"), [(0.0, {"days_since_last_act": 56.0}), (40.0, {})])
 def test_who_never_acted_ends_an_absence_by_acting(asked, then):
     person = NOBODY | {"days_since_last_act": math.nan, "days_absent": 40.0}
-    assert together(person, {"days_absent": asked}, 56.0) == then
+    assert propagate_constraints(person, {"days_absent": asked}, 56.0) == then
 
 
 def test_who_never_acted_and_is_not_absent_need_not_act():
     person = NOBODY | {"days_since_last_act": math.nan}
-    assert together(person, {"days_absent": 0.0}, 56.0) == {}
+    assert propagate_constraints(person, {"days_absent": 0.0}, 56.0) == {}
 
 
 def test_fewer_repetitions_move_nothing_else():
     person = NOBODY | {"created_90d": 10.0, "repetitions_90d": 6.0}
-    assert together(person, {"repetitions_90d": 2.0}, 56.0) == {}
+    assert propagate_constraints(person, {"repetitions_90d": 2.0}, 56.0) == {}
 
 
 def test_who_responded_lately_did_so_within_longer():
-    follows = together(HEARD, {"credible_engagers_28d": 7.0}, 56.0)
+    follows = propagate_constraints(HEARD, {"credible_engagers_28d": 7.0}, 56.0)
     assert follows == {"credible_engagers_90d": 7.0}
 
 
 def test_who_did_not_within_longer_did_not_lately():
-    follows = together(HEARD, {"credible_engagers_90d": 1.0}, 56.0)
+    follows = propagate_constraints(HEARD, {"credible_engagers_90d": 1.0}, 56.0)
     assert follows == dict.fromkeys(["credible_engagers_28d", "credible_engagers_7d", "credible_returning_28d"], 1.0)
 
 
 @given(st.sampled_from(sorted({name for pair in NESTED for name in pair})), st.floats(0, 20))
 def test_windows_stay_nested(name, value):
-    after = HEARD | together(HEARD, {name: value}, 56.0) | {name: value}
+    after = HEARD | propagate_constraints(HEARD, {name: value}, 56.0) | {name: value}
     assert all(after[inner] <= after[outer] for inner, outer in NESTED)
 
 
@@ -84,9 +84,9 @@ def test_windows_stay_nested(name, value):
 )
 def test_contradictions(asked, message):
     with pytest.raises(WhatIfError, match=message):
-        together(HEARD, asked, 56.0)
+        propagate_constraints(HEARD, asked, 56.0)
 
 
 def test_what_is_asked_does_not_follow():
     asked = {"credible_engagers_28d": 4.5, "credible_engagers_90d": 6.0}
-    assert together(HEARD, asked, 56.0) == {}
+    assert propagate_constraints(HEARD, asked, 56.0) == {}

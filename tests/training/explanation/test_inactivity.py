@@ -9,11 +9,11 @@ import pytest
 
 from features.catalogue import CATALOGUE, SCORED
 from features.events.event_table import open_events
-from features.events.loading import open_acts
+from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
 from training.explanation.feature_constraints import WhatIfError
-from training.explanation.inactivity import drawn_no_more, stopped
-from training.model.feature_row import person_of
+from training.explanation.inactivity import drawn_no_more, inactivity_scenario
+from training.model.feature_row import feature_row
 
 NOBODY = dict.fromkeys(CATALOGUE.names, 0.0)
 
@@ -29,7 +29,7 @@ NOBODY = dict.fromkeys(CATALOGUE.names, 0.0)
     ],
 )
 def test_absence_by_hand(since, allowance, days, absent):
-    question = stopped(NOBODY | {"days_since_last_act": since}, days, allowance)
+    question = inactivity_scenario(NOBODY | {"days_since_last_act": since}, days, allowance)
     assert question.asked == {"days_absent": pytest.approx(absent)}
     assert question.follows == {"days_since_last_act": since + days}
 
@@ -37,14 +37,14 @@ def test_absence_by_hand(since, allowance, days, absent):
 @pytest.mark.parametrize("days", [-1, 0, 366])
 def test_days_out_of_bounds(days):
     with pytest.raises(WhatIfError, match=rf"stopping for {days} days cannot be answered; expected 1 to 365"):
-        stopped(NOBODY, days, 56.0)
+        inactivity_scenario(NOBODY, days, 56.0)
     with pytest.raises(WhatIfError, match="expected 1 to 365"):
         drawn_no_more(None, "me", "all", None, days, NOBODY, [])
 
 
 @pytest.mark.parametrize(("seen", "absent"), [(10.0, 0.0), (50.0, 8.0), (90.0, 48.0)])
 def test_who_never_acted_stays_away_since_first_seen(seen, absent):
-    question = stopped(NOBODY | {"days_since_last_act": np.nan, "account_age_days": seen}, 14, 56.0)
+    question = inactivity_scenario(NOBODY | {"days_since_last_act": np.nan, "account_age_days": seen}, 14, 56.0)
     assert question.asked == {"days_absent": absent}
     assert np.isnan(question.follows["days_since_last_act"])
 
@@ -53,27 +53,29 @@ def test_the_absence_of_who_never_acted_is_the_one_that_the_features_will_show(t
     events = table([(0, "fan", "post", None, "p"), (70, "fan", "follow", "me"), (149, "fan", "post", None, "q")])
     now = pd.Timestamp("2025-05-31", tz="UTC").to_pydatetime()  # day 150
     before, later = (
-        feature_rows(open_acts(events), at).query("user == 'me'") for at in (now - timedelta(days=30), now)
+        feature_rows(load_encoded_events(events), at).query("user == 'me'") for at in (now - timedelta(days=30), now)
     )
     allowance = 120 * 56 / 360
     assert before["days_absent"].iloc[0] == pytest.approx(50 - allowance)
-    question = stopped(person_of(before), 30, allowance)
+    question = inactivity_scenario(feature_row(before), 30, allowance)
     assert question.asked["days_absent"] == pytest.approx(later["days_absent"].iloc[0])
 
 
 def test_the_absence_is_the_one_that_the_features_will_show(simulated):
     """A community that goes on, in which one person does nothing for days: the row then has the absence foretold."""
     events = open_events(simulated.events)
-    now = feature_rows(open_acts(simulated.events), simulated.as_of - timedelta(days=60)).set_index("user", drop=False)
+    now = feature_rows(load_encoded_events(simulated.events), simulated.as_of - timedelta(days=60)).set_index(
+        "user", drop=False
+    )
     user = now["acts_365d"].idxmax()
     row = now.loc[[user]]
     mine = (events.actor == user).fill_null(False)
     cut = simulated.as_of - timedelta(days=60)
     stays = events.filter(~(mine & (events.time >= ibis.literal(cut, type="timestamp('UTC')"))))
-    later = feature_rows(open_acts(stays), simulated.as_of).set_index("user", drop=False).loc[[user]]
+    later = feature_rows(load_encoded_events(stays), simulated.as_of).set_index("user", drop=False).loc[[user]]
     absent = now[now["days_absent"] > 0]
     allowance = float((absent["days_since_last_act"] - absent["days_absent"]).median())
-    question = stopped(person_of(row), 60, allowance)
+    question = inactivity_scenario(feature_row(row), 60, allowance)
     assert later["days_absent"].iloc[0] > 1
     assert question.asked["days_absent"] == pytest.approx(later["days_absent"].iloc[0], abs=1e-6)
     assert question.follows["days_since_last_act"] == pytest.approx(later["days_since_last_act"].iloc[0], abs=1e-6)
@@ -88,7 +90,7 @@ def loud(rows):
 class TestDrawn:
     def test_what_new_pieces_drew_is_gone(self, simulated, loud):
         user = loud["user"].iloc[0]
-        found = drawn_no_more(open_events(simulated.events), user, "all", simulated.as_of, 14, person_of(loud), [])
+        found = drawn_no_more(open_events(simulated.events), user, "all", simulated.as_of, 14, feature_row(loud), [])
         assert not set(found) & {"days_absent", "days_since_last_act"}
         assert "created_28d" in found
         assert any(name in SCORED for name in found)
@@ -101,17 +103,17 @@ class TestDrawn:
         with pytest.raises(
             WhatIfError, match=r"not made of these events: they give another followers: .* or score anew"
         ):
-            drawn_no_more(open_events(simulated.events), user, "all", simulated.as_of, 14, person_of(other), [])
+            drawn_no_more(open_events(simulated.events), user, "all", simulated.as_of, 14, feature_row(other), [])
 
     def test_events_without_the_person_are_refused(self, simulated, loud):
         with pytest.raises(
             WhatIfError, match="snapshot of 'stranger' was not made of these events: they do not hold them"
         ):
-            drawn_no_more(open_events(simulated.events), "stranger", "all", simulated.as_of, 14, person_of(loud), [])
+            drawn_no_more(open_events(simulated.events), "stranger", "all", simulated.as_of, 14, feature_row(loud), [])
 
     def test_nothing_left(self, table):
         acts = table([(29, "me", "post", None, "p"), (29, "fan", "post", None, "q"), (3, "fan", "post", None, "r")])
         as_of = pd.Timestamp("2025-01-31", tz="UTC").to_pydatetime()
-        row = feature_rows(open_acts(acts), as_of).query("user == 'me'")
+        row = feature_rows(load_encoded_events(acts), as_of).query("user == 'me'")
         with pytest.raises(WhatIfError, match="without the last 14 days nothing at all is known of 'me'"):
-            drawn_no_more(open_events(acts), "me", "all", as_of, 14, person_of(row), [])
+            drawn_no_more(open_events(acts), "me", "all", as_of, 14, feature_row(row), [])

@@ -10,7 +10,7 @@ from features.errors import CatalogueError
 from training.explanation.ledger import base_points, contributions, ledger
 from training.explanation.reasons import LEAST_POINTS
 from training.model import bundle as module
-from training.model.feature_row import person_of
+from training.model.feature_row import feature_row
 from training.model.scale import Scale
 
 
@@ -21,7 +21,7 @@ def test_every_row_adds_up(bundle, rows):
 
 def test_a_ledger_adds_up_and_says_what_it_rests_on(bundle, rows):
     for _, row in rows.sample(40, random_state=0).iterrows():
-        found = ledger(bundle, person_of(row.to_frame().T))
+        found = ledger(bundle, feature_row(row.to_frame().T))
         assert found.base + sum(line.points for line in found.lines) == pytest.approx(found.unclipped, abs=1e-6)
         assert found.score == pytest.approx(np.clip(found.unclipped, 0, 100))
         assert found.baseline.startswith("the average of the ")
@@ -36,7 +36,7 @@ def test_a_ledger_adds_up_and_says_what_it_rests_on(bundle, rows):
 
 def test_equal_rows_have_equal_ledgers(bundle, rows):
     one, other = rows.iloc[[5]], rows.iloc[[5]].assign(user="somebody else")
-    assert ledger(bundle, person_of(one)) == ledger(bundle, person_of(other))
+    assert ledger(bundle, feature_row(one)) == ledger(bundle, feature_row(other))
     both = contributions(bundle, pd.concat([one, other, rows]))
     assert both.iloc[0].tolist() == both.iloc[1].tolist()
 
@@ -55,7 +55,7 @@ def test_agrees_with_the_shap_library(bundle, rows):
 def test_a_feature_that_the_model_does_not_use_has_no_line(bundle, rows):
     unused = {n for n, k in zip(bundle.features, bundle.booster.feature_importance(), strict=True) if k == 0}
     plain = dataclasses.replace(bundle, scale=Scale(0.0, 1.0))
-    told = {line.feature for k in range(0, len(rows), 20) for line in ledger(plain, person_of(rows.iloc[[k]])).lines}
+    told = {line.feature for k in range(0, len(rows), 20) for line in ledger(plain, feature_row(rows.iloc[[k]])).lines}
     assert told
     assert told.isdisjoint(unused)
     assert contributions(bundle, rows)[sorted(unused)].eq(0).all(axis=None)
@@ -74,7 +74,7 @@ def test_base_is_the_average_of_the_training_rows(bundle):
 @pytest.mark.parametrize(("anchor", "score"), [(900.0, 100.0), (-900.0, 0.0)])
 def test_clipping_is_told(bundle, rows, anchor, score):
     moved = dataclasses.replace(bundle, scale=Scale(anchor, bundle.scale.points_per_nat))
-    found = ledger(moved, person_of(rows.iloc[[0]]))
+    found = ledger(moved, feature_row(rows.iloc[[0]]))
     assert found.score == score
     assert found.unclipped + found.clipping == pytest.approx(score)
     assert np.sign(found.clipping) == -np.sign(anchor)
@@ -88,18 +88,18 @@ def test_nobody(bundle, rows):
 def test_a_person_is_one_row(rows):
     for many in (rows[:0], rows[:2]):
         with pytest.raises(ValueError, match=f"one row, not {len(many)}"):
-            person_of(many)
+            feature_row(many)
 
 
 def test_a_feature_that_is_missing_is_named(bundle, rows):
     name = list(bundle.features)[2]
     with pytest.raises(CatalogueError, match=f"the rows lack 1 of the model's {len(SCORED)} features: {name}"):
-        ledger(bundle, person_of(rows.iloc[[0]].drop(columns=name)))
+        ledger(bundle, feature_row(rows.iloc[[0]].drop(columns=name)))
 
 
 def test_families_add_up_as_the_lines_do(bundle, rows):
     for k in range(0, len(rows), 40):
-        found = ledger(bundle, person_of(rows.iloc[[k]]))
+        found = ledger(bundle, feature_row(rows.iloc[[k]]))
         assert found.base + sum(found.families.values()) == pytest.approx(found.unclipped, abs=1e-6)
         sizes = [abs(points) for points in found.families.values()]
         assert sizes == sorted(sizes, reverse=True)
@@ -109,12 +109,14 @@ def test_families_add_up_as_the_lines_do(bundle, rows):
 
 def test_lines_hold_what_is_typical(bundle, rows):
     told = ledger(
-        bundle, person_of(rows.iloc[[0]]), {name: None if k % 2 else float(k) for k, name in enumerate(bundle.features)}
+        bundle,
+        feature_row(rows.iloc[[0]]),
+        {name: None if k % 2 else float(k) for k, name in enumerate(bundle.features)},
     )
     for line in told.lines:
         place = list(bundle.features).index(line.feature)
         assert line.typical == (None if place % 2 else place)
-    assert {line.typical for line in ledger(bundle, person_of(rows.iloc[[0]])).lines} == {None}
+    assert {line.typical for line in ledger(bundle, feature_row(rows.iloc[[0]])).lines} == {None}
 
 
 class TestManyRows:
@@ -161,7 +163,7 @@ def test_without_what_a_line_names_the_score_moves_as_it_says(bundle, rows):
     agreed = []
     for user in rng.choice(len(active), 40, replace=False):
         row = active.iloc[[user]]
-        told = ledger(bundle, person_of(row))
+        told = ledger(bundle, feature_row(row))
         for line in told.lines:
             if abs(line.points) >= LEAST_POINTS:
                 without = pd.concat([row] * len(others)).assign(**{line.feature: others[line.feature].to_numpy()})

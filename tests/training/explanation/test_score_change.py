@@ -11,12 +11,12 @@ import pytest
 
 from features.catalogue import CATALOGUE
 from features.errors import CatalogueError
-from features.events.loading import open_acts
+from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
 from training.config import Config, Model
 from training.dataset.panel import build_panel, split_cutoffs
 from training.explanation.ledger import base_points, contributions
-from training.explanation.score_change import PARTS, change_lines, change_reasons, changes, furthest, part_of
+from training.explanation.score_change import PARTS, attribute, change_lines, change_reasons, changes, top_movers
 from training.fit import fit
 from training.model.scale import Scale
 
@@ -24,7 +24,7 @@ from training.model.scale import Scale
 @pytest.fixture(scope="module")
 def earlier(simulated, rows):
     """The same people's features 40 days before."""
-    found = feature_rows(open_acts(simulated.events), simulated.as_of - timedelta(days=40)).set_index("user")
+    found = feature_rows(load_encoded_events(simulated.events), simulated.as_of - timedelta(days=40)).set_index("user")
     return found[found.index.isin(rows["user"])]
 
 
@@ -37,7 +37,7 @@ def later(earlier, rows):
 def other(simulated):
     """A really different model: other settings, another seed, other rows, and a scale of its own."""
     settings = Config(model=Model(trees=40, depth=3, seed=9, learning_rate=0.1))
-    acts, until = open_acts(simulated.events), simulated.as_of - timedelta(days=28)
+    acts, until = load_encoded_events(simulated.events), simulated.as_of - timedelta(days=28)
     split = split_cutoffs(datetime(2025, 1, 1, tzinfo=UTC), until, 28, 3)
     return fit(build_panel(acts, split, 28), split, settings)
 
@@ -109,7 +109,7 @@ def test_everybodys_parts_add_up(made):
 
 
 def test_lines_add_up_to_their_parts(made):
-    by_part = made.moved.T.groupby([part_of(name) for name in made.moved]).sum().T
+    by_part = made.moved.T.groupby([attribute(name) for name in made.moved]).sum().T
     assert np.abs(by_part[["own", "others", "time"]] - made.figures[["own", "others", "time"]]).to_numpy().max() < 1e-9
     assert (made.model.sum(axis=1) - made.figures["model"]).abs().max() < 1e-9
 
@@ -200,14 +200,14 @@ def test_nobody(bundle, other, earlier, later):
 
 
 def test_what_a_feature_tells_of():
-    parts = {name: part_of(name) for name in CATALOGUE.scored.names}
+    parts = {name: attribute(name) for name in CATALOGUE.scored.names}
     assert {name for name, part in parts.items() if part == "own"} == {"days_absent", "repetitions_90d"}
     assert [name for name, part in parts.items() if part == "time"] == ["seniority_days"]
 
 
 def test_lines_and_reasons_of_one(made, bundle, other, earlier, later):
     checked = 0
-    for user in furthest((made.figures["score_to"] - made.figures["score_from"]).to_numpy(), 40):
+    for user in top_movers((made.figures["score_to"] - made.figures["score_from"]).to_numpy(), 40):
         one = earlier.iloc[[user]], later.iloc[[user]]
         lines = change_lines(bundle, changes(bundle, other, *one), *one)
         figures = made.figures.iloc[user]
@@ -253,5 +253,5 @@ def test_unknown_is_said(bundle):
 
 
 def test_the_furthest():
-    assert furthest(np.array([1.0, 0.0, -3.0, 2.0, -2.0]), 3) == [2, 3, 4]
-    assert furthest(np.zeros(3), 2) == []
+    assert top_movers(np.array([1.0, 0.0, -3.0, 2.0, -2.0]), 3) == [2, 3, 4]
+    assert top_movers(np.zeros(3), 2) == []

@@ -8,7 +8,7 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 
-from training.model.booster import FEW_ROWS, predicted
+from training.model.booster import FEW_ROWS, predict
 
 
 @pytest.fixture
@@ -57,5 +57,5 @@ def test_few_and_many_rows_never_at_once(bundle, matrix, most_at_once, asked):
 def test_a_few_rows_are_left_to_one_thread(booster, monkeypatch, rows, threads):
     asked = []
     monkeypatch.setattr(lgb.Booster, "predict", lambda _, __, **more: asked.append(more) or [0.0])
-    predicted(booster, np.zeros((rows, 3)), raw_score=True)
+    predict(booster, np.zeros((rows, 3)), raw_score=True)
     assert asked == [{"raw_score": True} | ({"num_threads": threads} if threads else {})]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from features.errors import ConfigError, TooSmallError
-from training.model.scale import Scale, kept_scale, make_scale
+from training.model.scale import Scale, frozen_scale, make_scale
 
 
 def test_by_hand():
@@ -49,7 +49,7 @@ def test_points_of_another_scale():
 
 def test_a_scale_is_kept_for_its_own_horizon_alone():
     held = Scale(20.0, 10.0)
-    assert kept_scale(None, 28) is None
-    assert kept_scale((held, 28), 28) == held
+    assert frozen_scale(None, 28) is None
+    assert frozen_scale((held, 28), 28) == held
     with pytest.raises(ConfigError, match=r"audiences within 28 days, and \[outcome\] horizon_days is 7: .* --rescale"):
-        kept_scale((held, 28), 7)
+        frozen_scale((held, 28), 7)

@@ -12,13 +12,21 @@ from typer.testing import CliRunner
 
 from features.catalogue import CATALOGUE
 from features.errors import OutputError, TooSmallError
-from features.events.loading import open_acts
+from features.events.loading import load_encoded_events
 from training.cli import _trained, add_to
 from training.cli_output import tell_training
 from training.config import Config, Evaluation, Model, Panel, read_config
 from training.home import Home
 from training.model_selection.optuna_study import SPACE, _drawn, _holding, opened, run_trial, trial_rows
-from training.model_selection.tuning import TRIALS, chosen, cost, fold_value, study_name, tune, walk_forward
+from training.model_selection.tuning import (
+    TRIALS,
+    cheapest_within_one_error,
+    cost,
+    fold_value,
+    study_name,
+    tune,
+    walk_forward,
+)
 from training.train import train
 
 CUTOFFS = tuple(datetime(2025, 1, 1, tzinfo=UTC) + timedelta(days=28 * k) for k in range(6))
@@ -179,7 +187,7 @@ class TestTrials:
         assert tuned.model == BASE.model_copy(update=row["parameters"])
         assert tuned.model.model_dump(exclude=set(SPACE)) == {"half_life": 5.0, "seed": 0}
         assert tuned.model != BASE
-        assert row["trial"] == chosen(tuned.table)["trial"]
+        assert row["trial"] == cheapest_within_one_error(tuned.table)["trial"]
         best = max(row["value"] for row in tuned.table if row["value"] is not None)
         assert best >= tuned.table[0]["value"]
         with pytest.raises(dataclasses.FrozenInstanceError):
@@ -204,7 +212,7 @@ def leads(row, first):
 
 
 def as_far_as(table, trials):
-    pick = chosen(table[:trials])
+    pick = cheapest_within_one_error(table[:trials])
     return [{**row, "chosen": row["trial"] == pick["trial"]} for row in table[:trials]]
 
 
@@ -285,28 +293,32 @@ class TestChoice:
     def test_within_one_standard_error_the_shallow_one_wins(self):
         best = trial(1, [0.52, 0.50, 0.54, 0.52], 300, 6)
         tied = trial(2, [0.50, 0.51, 0.53, 0.51], 100, 3)  # differences 2, -1, 1, 1 %: 0.0075 +- 0.0063
-        assert chosen([best, tied])["trial"] == 1
+        assert cheapest_within_one_error([best, tied])["trial"] == 1
         tied = trial(2, [0.50, 0.51, 0.53, 0.516], 100, 3)  # differences 2, -1, 1, 0.4 %: 0.0060 +- 0.0063
-        assert chosen([best, tied])["trial"] == 2
-        assert chosen([tied, best])["trial"] == 2
+        assert cheapest_within_one_error([best, tied])["trial"] == 2
+        assert cheapest_within_one_error([tied, best])["trial"] == 2
 
     def test_a_steady_lead_is_no_tie(self):
-        assert chosen([trial(1, [0.52, 0.53], 300, 6), trial(2, [0.519, 0.529], 50, 2)])["trial"] == 1
+        assert (
+            cheapest_within_one_error([trial(1, [0.52, 0.53], 300, 6), trial(2, [0.519, 0.529], 50, 2)])["trial"] == 1
+        )
 
     def test_one_fold_takes_the_stated_tolerance(self):
         best = trial(1, [0.5], 300, 6)
-        assert chosen([best, trial(2, [0.4981], 50, 2)])["trial"] == 2
-        assert chosen([best, trial(2, [0.4979], 50, 2)])["trial"] == 1
+        assert cheapest_within_one_error([best, trial(2, [0.4981], 50, 2)])["trial"] == 2
+        assert cheapest_within_one_error([best, trial(2, [0.4979], 50, 2)])["trial"] == 1
 
     def test_few_deep_trees_may_cost_more_than_many_shallow_ones(self):
-        assert chosen([trial(1, [0.5], 50, 6), trial(2, [0.499], 400, 2)])["trial"] == 2
+        assert cheapest_within_one_error([trial(1, [0.5], 50, 6), trial(2, [0.499], 400, 2)])["trial"] == 2
 
     def test_of_equal_costs_the_higher_value_then_the_earlier(self):
         table = [trial(1, [0.499], 50, 2), trial(2, [0.4995], 50, 2), trial(3, [0.4995], 50, 2), trial(4, [0.5], 90, 2)]
-        assert chosen(table)["trial"] == 2
+        assert cheapest_within_one_error(table)["trial"] == 2
 
     def test_pruned_ones_are_not_chosen(self):
-        assert chosen([trial(1, [0.5, 0.5], 90, 4), trial(2, [0.9], 50, 2, value=None)])["trial"] == 1
+        assert (
+            cheapest_within_one_error([trial(1, [0.5, 0.5], 90, 4), trial(2, [0.9], 50, 2, value=None)])["trial"] == 1
+        )
 
 
 @settings(max_examples=200)
@@ -338,13 +350,18 @@ def trained_on(monkeypatch, tmp_path, simulated):
         return "1"
 
     monkeypatch.setattr("training.train.tune", watched)
-    monkeypatch.setattr("training.model_selection.tuning.chosen", lambda table: table[-1])
+    monkeypatch.setattr("training.model_selection.tuning.cheapest_within_one_error", lambda table: table[-1])
     monkeypatch.setattr("training.backtest._figures", lambda *_: {})
     monkeypatch.setattr("training.registry.model_registry.register", registered)
     monkeypatch.setattr("training.registry.model_registry.promote", lambda *_: None)
     config = Config(panel=Panel(cutoffs=3), model=Model(trees=10, depth=2), evaluation=Evaluation(resamples=20))
     made = train(
-        open_acts(simulated.events), config, Home(tmp_path), simulated.as_of, lambda *told: steps.append(told), trials=2
+        load_encoded_events(simulated.events),
+        config,
+        Home(tmp_path),
+        simulated.as_of,
+        lambda *told: steps.append(told),
+        trials=2,
     )
     return made, tunings, reports, steps
 

@@ -9,18 +9,18 @@ import pytest
 from features.errors import RegistryError
 from training.evaluation.metrics import RANKING
 from training.home import Home, home_from_environment
-from training.registry.mlflow_session import connected
+from training.registry.mlflow_session import mlflow_session
 from training.registry.model_registry import (
     CARD,
     GATE,
     LONGEST_DESCRIPTION,
     _description,
     champion,
-    kept_champion,
+    load_champion,
+    load_champion_unchecked,
     load_version,
     promote,
     register,
-    required_champion,
     versions,
 )
 from training.registry.run_documents import card, gate, report
@@ -126,13 +126,13 @@ def test_a_version_without_a_card(bundle, tmp_path):
 
 
 def test_the_champion_comes_back_as_it_was(home, trained):
-    found, version = required_champion(home)
+    found, version = load_champion(home)
     assert version == "1"
     assert found == trained.bundle
 
 
 def test_mlflow_itself_loads_the_champion(home, trained, rows):
-    with connected(home):
+    with mlflow_session(home):
         loaded = mlflow.pyfunc.load_model("models:/clout@champion")
         found = loaded.predict(rows[list(trained.bundle.features)])
     pd.testing.assert_frame_equal(found, trained.bundle.predict(rows))
@@ -143,12 +143,12 @@ def test_no_home_yet_holds_no_champion_and_nothing_is_made(tmp_path):
     assert champion(home) is None
     assert not home.folder.exists()
     with pytest.raises(RegistryError, match=r"holds no champion of the model 'clout'\. Train one with 'clout train EV"):
-        required_champion(home)
+        load_champion(home)
     with pytest.raises(RegistryError, match="holds no champion of the model 'clout'"):
         card(home)
     with pytest.raises(RegistryError, match="holds no challenger of the model 'clout'"):
         gate(home)
-    assert kept_champion(home) is None
+    assert load_champion_unchecked(home) is None
     assert versions(home) == {}
     assert not home.folder.exists()
 
@@ -162,7 +162,7 @@ def test_an_unknown_version(home, trained):
             RegistryError, match=r"the registry at sqlite.* has no version 99 of the model; there are 1"
         ):
             told(home, "99")
-    assert required_champion(home)[1] == "1"
+    assert load_champion(home)[1] == "1"
 
 
 def test_versions_in_order_with_their_tags(bundle, tmp_path):
@@ -192,7 +192,7 @@ def test_a_server_that_does_not_answer(tmp_path, nowhere):
 def test_the_environment_is_left_alone(home, trained, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://set.by.user")
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
-    required_champion(home)
+    load_champion(home)
     assert os.environ["MLFLOW_TRACKING_URI"] == "http://set.by.user"
     assert "MLFLOW_REGISTRY_URI" not in os.environ
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from features.events.event_table import open_events
-from features.events.loading import open_acts
+from features.events.loading import load_encoded_events
 from training.config import Config, Gate
 from training.release.checks import measure_attacks, measure_churn
 from training.robustness.attacks import ATTACKS
@@ -37,7 +37,7 @@ class TestAttacks:
 
 class TestChurn:
     def measured(self, simulated, bundle, champion, rescale=False):
-        return measure_churn(open_acts(simulated.events), bundle, champion, Config(), rescale)
+        return measure_churn(load_encoded_events(simulated.events), bundle, champion, Config(), rescale)
 
     def test_at_the_end_of_the_training(self, simulated, bundle, rows):
         found = self.measured(simulated, bundle, (bundle, "3"))

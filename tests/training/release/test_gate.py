@@ -2,7 +2,7 @@ import pytest
 
 from training.config import Gate
 from training.evaluation.metrics import RANKING
-from training.release.gate import GateError, Verdict, checked_reason, judge
+from training.release.gate import GateError, Verdict, evaluate_gate, normalize_override_reason
 
 LIMITS = Gate(total_low=0.5, total_high=2.0, coverage=0.8, moved_share=0.2)
 NOTHING = {"churn": {"not_measured": "no need"}, "attacks": {"not_measured": "no time"}}
@@ -36,7 +36,7 @@ def a_report(*attacks):
 
 
 def judged(measured=None, limits=LIMITS, **evaluation):
-    return judge(an_evaluation(**evaluation), NOTHING | (measured or {}), limits)
+    return evaluate_gate(an_evaluation(**evaluation), NOTHING | (measured or {}), limits)
 
 
 def found(verdict, name):
@@ -161,8 +161,8 @@ class TestForce:
     @pytest.mark.parametrize("blank", ["", "  ", "\n\t"])
     def test_a_reason_says_something(self, blank):
         with pytest.raises(GateError, match="--force is given a blank reason; say why"):
-            checked_reason(blank)
+            normalize_override_reason(blank)
 
     def test_a_reason_is_one_line(self):
-        assert checked_reason("  a\n## b ") == "a ## b"
-        assert checked_reason(None) is None
+        assert normalize_override_reason("  a\n## b ") == "a ## b"
+        assert normalize_override_reason(None) is None

@@ -10,15 +10,15 @@ import pytest
 from typer.testing import CliRunner
 
 from features.errors import CatalogueError, CloutError, RegistryError
-from features.events.loading import open_acts
+from features.events.loading import load_encoded_events
 from serving.cli.main import app
 from serving.snapshots.explanation import Explanation
 from serving.snapshots.repository import list_snapshots, open_snapshot
 from training.config import Config, Evaluation, Gate, Model, Panel
 from training.home import Home
 from training.model.scale import Scale
+from training.registry.model_registry import load_champion, register, versions
 from training.registry.model_registry import promote as crown
-from training.registry.model_registry import register, required_champion, versions
 from training.release.gate import GateError
 from training.release.promotion import promote
 from training.train import train
@@ -51,7 +51,7 @@ class TestPromote:
     def test_from_which_to_which(self, four, bundle):
         made = promote(four, "3")
         assert (made.version, made.before, made.forced) == ("3", (bundle, "1"), None)
-        assert required_champion(four) == (made.bundle, "3")
+        assert load_champion(four) == (made.bundle, "3")
         assert versions(four)["3"]["promoted"].endswith(" UTC, from version 1")
         back = promote(four, "1")
         assert (back.version, back.before[1]) == ("1", "3")
@@ -61,7 +61,7 @@ class TestPromote:
     def test_a_version_that_is_not_there(self, four, version):
         with pytest.raises(RegistryError, match=f"has no version {version} of the model; there are 1, 2, 3, 4"):
             promote(four, version)
-        assert required_champion(four)[1] == "1"
+        assert load_champion(four)[1] == "1"
 
     def test_a_home_without_any(self, tmp_path):
         with pytest.raises(RegistryError, match="has no version 1 of the model; there are none yet"):
@@ -77,12 +77,12 @@ class TestPromote:
         other = register(four, dataclasses.replace(bundle, features={"klout": "0" * 12}), {}, {}, {}, {})
         with pytest.raises(CatalogueError, match="trained on another catalogue of features: absent here: klout"):
             promote(four, other, "why not")
-        assert required_champion(four)[1] == "1"
+        assert load_champion(four)[1] == "1"
 
     def test_away_from_a_champion_of_another_catalogue(self, four, bundle):
         crown(four, register(four, dataclasses.replace(bundle, features={"klout": "0" * 12}), {}, {}, {}, {}))
         assert promote(four, "1").before[1] == "5"
-        assert required_champion(four)[1] == "1"
+        assert load_champion(four)[1] == "1"
 
     @pytest.mark.parametrize("version", ["2", "4"])
     def test_what_has_not_passed_needs_a_reason(self, four, version):
@@ -92,9 +92,9 @@ class TestPromote:
             promote(four, version)
         with pytest.raises(GateError, match="blank reason"):
             promote(four, version, " ")
-        assert required_champion(four)[1] == "1"
+        assert load_champion(four)[1] == "1"
         assert promote(four, version, " the new one\nis broken ").forced == "the new one is broken"
-        assert required_champion(four)[1] == version
+        assert load_champion(four)[1] == version
         assert versions(four)[version]["forced"] == "the new one is broken"
 
     def test_what_has_passed_needs_none(self, four):
@@ -133,7 +133,9 @@ def rolled_back(simulated, tmp_path_factory):
     as_of = [simulated.as_of - timedelta(days=days) for days in (9, 6, 3)]
 
     def trained(at, **asked):
-        return train(open_acts(events), Config(model=Model(trees=20), **config), home, at, force="a test", **asked)
+        return train(
+            load_encoded_events(events), Config(model=Model(trees=20), **config), home, at, force="a test", **asked
+        )
 
     def scored(at):
         run = typed("score", events, "--as-of", at.isoformat(), "--out", folder / "s.parquet", "--home", home.folder)

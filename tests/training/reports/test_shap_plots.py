@@ -10,7 +10,7 @@ import pytest
 from features.catalogue import CATALOGUE
 from training.explanation.global_view import file_name, look, views
 from training.explanation.ledger import ledger
-from training.model.feature_row import person_of
+from training.model.feature_row import feature_row
 from training.reports.plots import label, meaning
 from training.reports.shap_plots import beeswarm, dependence, interaction, pairs, pictures, waterfall
 
@@ -124,7 +124,7 @@ class TestInteraction:
 
 class TestPictures:
     def test_a_waterfall_leads_from_the_base_to_the_score(self, bundle, rows):
-        before, told = plt.get_fignums(), ledger(bundle, person_of(rows.iloc[[3]]))
+        before, told = plt.get_fignums(), ledger(bundle, feature_row(rows.iloc[[3]]))
         figure = waterfall(told.base, told.lines, 5)
         ticks = [text.get_text() for text in figure.axes[0].get_yticklabels()]
         assert any(label(told.lines[0].feature) in text for text in ticks)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from features.events.event_table import open_events
-from training.robustness.attack_context import make_scene, seen
+from training.robustness.attack_context import make_attack_context, seen
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 AS_OF = START + timedelta(days=400)
@@ -42,7 +42,7 @@ def test_seen_by_hand(events):
 
 
 def test_the_scene_leaves_attackers_out(events):
-    scene = make_scene(events, seen(events, AS_OF), AS_OF, ["new"], np.random.default_rng(0))
+    scene = make_attack_context(events, seen(events, AS_OF), AS_OF, ["new"], np.random.default_rng(0))
     assert list(scene.users) == ["fan", "gone", "old", "star"]
     assert list(scene.dormant) == ["old"]  # gone is not older than half a year
     assert list(scene.established) == ["star"]  # the median of fan and star lies between them
@@ -51,6 +51,6 @@ def test_the_scene_leaves_attackers_out(events):
 
 def test_a_scene_at_an_earlier_instant_knows_nothing_later(events):
     early = START + timedelta(days=25)
-    scene = make_scene(events, seen(events, early), early, [], np.random.default_rng(0))
+    scene = make_attack_context(events, seen(events, early), early, [], np.random.default_rng(0))
     assert list(scene.users) == ["old", "star"]
     assert len(scene.dormant) == 0

@@ -8,14 +8,14 @@ import pytest
 from typer.testing import CliRunner
 
 from features.errors import OutputError, RegistryError, StoreError, TooSmallError
-from features.events.event_table import open_events, span
-from features.events.store import take_in
+from features.events.event_table import open_events, time_range
+from features.events.store import add_to_store
 from serving.cli.main import app
 from training.evaluation.baselines import BASELINES
 from training.home import Home
-from training.robustness.attack_suite import Ground, _judged, _ordinary, at_rank, attack_suite, points
+from training.robustness.attack_suite import AttackSetting, _judged, _ordinary, at_rank, attack_suite, points
 from training.robustness.attacks import ATTACKS, Attack, acts
-from training.robustness.sandbox import ring
+from training.robustness.sandbox import attack_environment
 
 # A tenth of the followers that are bought otherwise: what 200,000 are worth is looked at once, below.
 FEWER = (replace(ATTACKS[0], hires=1_000), *ATTACKS[1:])
@@ -110,7 +110,7 @@ class TestBot:
         *members, new = who
         assert (len(members), found["members"], found["acts"], found["accounts"]) == (20, 20, 1, 1)
         events = open_events(simulated.events)
-        ground = Ground(events, bundle, simulated.as_of, "engagers")
+        ground = AttackSetting(events, bundle, simulated.as_of, "engagers")
         before = points(ground)
         assert new not in before.index
         posted = open_events(self.post([new], ground), events.get_backend())
@@ -165,7 +165,7 @@ class TestVerdict:
     )
     def test_fresh_accounts(self, gain, given, mode, allowed, held):
         attack = next(each for each in ATTACKS if each.name == "fresh_accounts")
-        ground = Ground(None, None, None, "engagers", mode)
+        ground = AttackSetting(None, None, None, "engagers", mode)
         found = _judged(attack, ground, pd.Series({"score": gain, "engagers": given}), 99.0, 20.0)
         assert (found["allowed"], found["held"]) == (allowed, held)
         assert found["of_best_baseline"] == (gain / given if given >= 1 else None)
@@ -173,7 +173,7 @@ class TestVerdict:
     @pytest.mark.parametrize(("end", "held"), [(20.0, True), (20.1, False)])
     def test_a_bot_may_not_end_above_the_median_user(self, end, held):
         attack = next(each for each in ATTACKS if each.bot)
-        ground = Ground(None, None, None, "engagers")
+        ground = AttackSetting(None, None, None, "engagers")
         assert _judged(attack, ground, pd.Series({"score": -1.0, "engagers": 0.0}), end, 20.0)["held"] == held
 
 
@@ -196,7 +196,7 @@ class TestCommand:
 
     @pytest.mark.usefixtures("trained")
     def test_a_store_is_refused(self, simulated, home, tmp_path):
-        take_in(simulated.events.slice(0, 500), tmp_path / "store")
+        add_to_store(simulated.events.slice(0, 500), tmp_path / "store")
         run = self.run(home, tmp_path / "store")
         assert isinstance(run.exception, StoreError)
         assert "attacks are put among events, so give the events themselves" in str(run.exception)
@@ -233,7 +233,7 @@ class TestCommand:
         assert "holds no champion" in str(run.exception)
 
     def test_without_events_the_champion_is_attacked(self, trained, home):
-        with ring(home, None, 300, 0, lambda *_: None) as (events, bundle, version):
+        with attack_environment(home, None, 300, 0, lambda *_: None) as (events, bundle, version):
             assert version == trained.version
             assert bundle.booster_text == trained.bundle.booster_text
-            assert span(events)[0].year == 2025
+            assert time_range(events)[0].year == 2025

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.robustness.attacks import ATTACKS, Scene
+from training.robustness.attacks import ATTACKS, AttackContext
 
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
 USERS = np.array([f"u{k}" for k in range(6_000)], dtype=object)
@@ -19,7 +19,7 @@ BY_NAME = {attack.name: attack for attack in ATTACKS}
 def scene(seed=0):
     pieces = pd.DataFrame({"actor": ["star", "star", "other"], "object": ["o1", "o2", "o3"]})
     dormant, present, established = USERS[-500:], USERS[20:-500], USERS[100:200]
-    return Scene(AS_OF, USERS[20:], dormant, present, established, pieces, np.random.default_rng(seed))
+    return AttackContext(AS_OF, USERS[20:], dormant, present, established, pieces, np.random.default_rng(seed))
 
 
 def made(name, seed=0, hires=None):
@@ -78,7 +78,9 @@ def test_fewer_hired_accounts_make_it_smaller(name):
 
 
 def test_pieces_of_different_days_are_different():
-    earlier = Scene(AS_OF - pd.Timedelta(days=28), *(getattr(scene(), name) for name in SEEN), np.random.default_rng(0))
+    earlier = AttackContext(
+        AS_OF - pd.Timedelta(days=28), *(getattr(scene(), name) for name in SEEN), np.random.default_rng(0)
+    )
     for name in ("squirrel_bot", "pod", "aged_farm", "reply_to_stars", "bridged_farm"):
         attack = BY_NAME[name]
         members = MEMBERS[: attack.group]
@@ -112,7 +114,7 @@ def test_a_bridge_is_built_once_for_each_account_before_it_likes():
 
 
 def test_nobody_answers_where_nobody_is_established():
-    lonely = Scene(AS_OF, USERS, USERS[:0], USERS[:0], USERS[:0], scene().pieces, np.random.default_rng(0))
+    lonely = AttackContext(AS_OF, USERS, USERS[:0], USERS[:0], USERS[:0], scene().pieces, np.random.default_rng(0))
     attack = BY_NAME["bridged_farm"]
     acts = attack.make(MEMBERS[:1], attack.hired(MEMBERS, lonely), lonely)
     assert acts.loc[acts["drawn"], "actor"].isna().all()

@@ -14,7 +14,7 @@ from training.config import Config, Model, Panel
 from training.dataset.panel import Split
 from training.robustness.attack_context import seen
 from training.robustness.attacks import ATTACKS
-from training.robustness.poisoning import Gang, _parts, attacked, honest_auc, poison, poisoned_suite, recruit
+from training.robustness.poisoning import Gang, _parts, honest_auc, poison, poisoned_suite, recruit, run_attacks
 
 FEW = tuple(attack for attack in ATTACKS if attack.name in ("pod", "fresh_accounts", "old_accounts"))
 
@@ -150,7 +150,7 @@ class TestReport:
         scoring = {"median_active": 20.0, "attacks": [{"mode": "scoring"}], "limits_held": True}
         suites = {"both": (lambda *_: scoring, lambda *_: report)}
         monkeypatch.setattr("training.robustness.poisoning.SUITES", suites)
-        found = attacked("both", None, None)
+        found = run_attacks("both", None, None)
         assert [each["mode"] for each in found["attacks"]] == ["scoring", "training"]
         assert found["median_active"] == 20.0
         assert found["honest_auc"] == report["honest_auc"]
