@@ -263,9 +263,9 @@ def open_as_asked(
 
 def _write_features(acts: "EncodedEvents", as_of: str | None, out: Path, scopes: Sequence[str]) -> None:
     from features.atomic_files import publish, scratch_dir
-    from features.events.event_table import parse_utc
     from features.events.loading import check_scopes, resolve_as_of
     from features.feature_table import feature_rows
+    from features.utc import parse_utc
 
     check_scopes(acts, scopes)
     at = resolve_as_of(acts.rows, parse_utc(as_of) if as_of else None)

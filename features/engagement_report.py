@@ -18,22 +18,14 @@ from features.aggregates.relations import PERSONAL, created, engagements, is_any
 from features.aggregates.windows import RECENT_DAYS, count, within
 from features.errors import ScopeError, StoreError, UnknownUserError
 from features.events.encoding import before, encode_events, instant_literal, key
-from features.events.event_table import (
-    CREATIONS,
-    ENDORSEMENTS,
-    NEGATIVE,
-    RESPONSES,
-    SCHEMA,
-    VERBS,
-    open_events,
-    parse_utc,
-)
+from features.events.event_table import CREATIONS, ENDORSEMENTS, NEGATIVE, RESPONSES, SCHEMA, VERBS, open_events
 from features.events.exclusions import NOBODY, UserIdSet, exclude_users
 from features.events.identities import merge_identities, validate_identities
 from features.events.loading import Source, resolve_as_of
 from features.events.scopes import ALL
 from features.events.store import is_store
 from features.feature_table import LATE_DAYS
+from features.utc import parse_utc
 
 Differing = dict[str, dict[str, float]]
 

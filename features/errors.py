@@ -1,5 +1,7 @@
 """What can go wrong, as a tree: each error says what was found, what was expected and what to do."""
 
+from collections.abc import Iterable
+
 
 class CloutError(Exception):
     """Anything a caller can put right; the command prints it and exits with 2, the service answers with a problem."""
@@ -55,3 +57,16 @@ class UnknownUserError(CloutError):
 
 class SnapshotError(CloutError):
     """A snapshot is missing or damaged."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message; the name of its type where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean 'actor'?)` where one of the known names is close to a name, else an empty text."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name[:100], list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -12,7 +12,7 @@ LAYERS = ("features", "training", "serving")
 
 # What each package, or top-level module of a layer, may import of the others. The features layer imports neither of
 # the other two, the training layer only features. A package may import itself.
-BASE = {"features.errors"}
+BASE = {"features.errors", "features.progress", "features.utc"}
 EVENTS = BASE | {"features.atomic_files", "features.events"}
 TABLE = EVENTS | {"features.aggregates", "features.catalogue", "features.feature_table"}
 COMMAND = {"features.console", "features.cli", "training.cli"}
@@ -20,7 +20,9 @@ MODEL = {"training.config", "training.dataset", "training.home", "training.model
 MAY_IMPORT = {
     "features": set(),
     "features.errors": set(),
-    "features.console": set(),
+    "features.progress": set(),
+    "features.utc": {"features.errors"},
+    "features.console": {"features.progress"},
     "features.atomic_files": BASE,
     "features.events": EVENTS,
     "features.aggregates": EVENTS,
@@ -77,7 +79,7 @@ MAY_IMPORT = {
         "training.reports",
         "training.train",
     },
-    "training.cli": {"features.cli", "features.console", "features.events", "training.*"},
+    "training.cli": EVENTS | {"features.cli", "features.console", "training.*"},
     "serving": set(),
     "serving.snapshots": TABLE | {"training.explanation", "training.home", "training.model", "training.records"},
     "serving.scoring": TABLE | {"serving.snapshots", "training.explanation", "training.model"},

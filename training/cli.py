@@ -64,7 +64,7 @@ def train(
 
     Example: clout train events --as-of 2017-07-30
     """
-    from features.events.event_table import parse_utc
+    from features.utc import parse_utc
     from training.config import read_config
     from training.records.opt_outs import load_opted_out_users
     from training.train import train
@@ -96,8 +96,8 @@ def evaluate(
 
     Example: clout evaluate events --json
     """
-    from features.events.event_table import parse_utc
     from features.events.scopes import ALL
+    from features.utc import parse_utc
     from training.evaluation.evaluate import evaluate_bundle
     from training.records.opt_outs import load_opted_out_users
     from training.registry.model_registry import load_champion
@@ -173,8 +173,8 @@ def monitor(
 
     Example: clout monitor events --as-of 2017-08-27
     """
-    from features.events.event_table import parse_utc
     from features.events.scopes import ALL
+    from features.utc import parse_utc
     from training.config import read_config
     from training.monitor import check_reference, metrics_of, monitor
     from training.records.opt_outs import load_opted_out_users
@@ -238,7 +238,7 @@ def attack(
 
     Example: clout attack events --as-of 2017-07-30 --mode both --plot attacks.png
     """
-    from features.events.event_table import parse_utc
+    from features.utc import parse_utc
     from training.reports.attack_plots import check_picture, draw
     from training.robustness.poisoning import run_attacks
     from training.robustness.sandbox import attack_environment

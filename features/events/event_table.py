@@ -18,7 +18,7 @@ from duckdb import Error as DuckDBError
 from ibis.util import gen_name
 from pyarrow import parquet
 
-from features.errors import AsOfError, EngineError, EventsError
+from features.errors import EngineError, EventsError
 
 MEMORY = "4GB"
 
@@ -174,26 +174,6 @@ def _readable(held: ibis.expr.datatypes.DataType, kind: ibis.expr.datatypes.Data
     if kind.is_string():
         return held.is_string() or held.is_integer()
     return held.is_integer() or held.is_floating()
-
-
-def parse_utc(text: str | datetime) -> datetime:
-    """Read an instant; a zone is converted to UTC and no zone means UTC.
-
-    Raises
-    ------
-    AsOfError : the text is no ISO 8601 date or time
-
-    """
-    try:
-        found = datetime.fromisoformat(text) if isinstance(text, str) else text
-    except ValueError as error:
-        raise AsOfError(
-            f"{text!r} is no instant; expected ISO 8601, such as 2017-07-30 or 2017-07-30T12:00:00Z."
-        ) from error
-    try:
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    except OverflowError as error:
-        raise AsOfError(f"{text!r} lies outside the years 1 to 9999 in UTC.") from error
 
 
 def time_range(events: ir.Table) -> tuple[datetime, datetime]:

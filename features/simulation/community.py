@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from features.errors import EventsError
-from features.events.event_table import parse_utc
+from features.utc import parse_utc
 
 SECOND = 1_000_000
 HOUR = 3_600 * SECOND

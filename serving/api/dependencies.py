@@ -14,7 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from features.errors import AsOfError
-from features.events.event_table import parse_utc
+from features.utc import parse_utc
 from serving.middleware.api_keys import Scope
 from serving.middleware.authentication import RequireScope
 from serving.middleware.request_context import request_notes

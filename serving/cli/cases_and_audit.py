@@ -129,7 +129,7 @@ def audit(
 
     Example: clout audit --user u0000042
     """
-    from features.events.event_table import parse_utc
+    from features.utc import parse_utc
     from serving.cli.privacy_tables import checked_table, reads_table
     from serving.privacy import audit_verify
     from serving.privacy.audit_queries import reads

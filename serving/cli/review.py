@@ -35,8 +35,8 @@ def explain(
     Example: clout explain u0000042 --events community.parquet
     """
     from features.engagement_report import engagement_report
-    from features.events.event_table import parse_utc
     from features.events.identities import read_identities
+    from features.utc import parse_utc
     from serving.cli.score_tables import earned_table, ledger_table
     from serving.snapshots.repository import open_snapshot
     from training.records.opt_outs import load_opted_out_users
@@ -70,7 +70,7 @@ def history(
 
     Example: clout history u0000042
     """
-    from features.events.event_table import parse_utc
+    from features.utc import parse_utc
     from serving.cli.score_tables import history_table
     from serving.review.history import history
 
@@ -99,7 +99,7 @@ def change(
 
     Example: clout change u0000042 --from 2025-07-04 --to 2025-08-01
     """
-    from features.events.event_table import parse_utc
+    from features.utc import parse_utc
     from serving.cli.change_tables import change_table, movements_table
     from serving.review.community_change import community_change
     from serving.review.score_change import change
@@ -142,7 +142,7 @@ def what_if(
 
     Example: clout what-if u0000042 --away-days 14
     """
-    from features.events.event_table import parse_utc
+    from features.utc import parse_utc
     from serving.cli.change_tables import what_if_table
     from serving.review.what_if import changed, proposed, settings
     from serving.snapshots.repository import open_snapshot

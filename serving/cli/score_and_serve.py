@@ -39,8 +39,8 @@ def score(
 
     Example: clout score events --as-of 2017-07-30 --out scores.parquet
     """
-    from features.events.event_table import parse_utc
     from features.events.loading import check_scopes, resolve_as_of
+    from features.utc import parse_utc
     from serving.scoring import score_users, write_points
     from serving.snapshots.repository import write_scores, write_snapshot
     from training.records.opt_outs import load_opted_out_users

@@ -10,12 +10,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from features.utc import to_iso_utc
 from serving.middleware.access_log import NO_ROUTE, method_label, route_label
 from serving.middleware.problem_details import refusal
 from serving.middleware.request_context import ANYBODY, CALLER, NOTES, RequestNotes, about_people
 from serving.privacy.audit_log import AuditLog
 from serving.privacy.audit_segments import AuditError
-from serving.snapshots.layout import to_iso_utc
 
 
 class UnnotedError(Exception):

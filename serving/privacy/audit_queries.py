@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import AsOfError
-from features.events.event_table import parse_utc
+from features.utc import parse_utc
 from serving.privacy.audit_segments import BEGINS, Line, Secret, audit_files, lines, read_secret, secret_file
 from training.home import Home
 

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.errors import OutputError, UnknownUserError
+from features.utc import to_iso_utc
 from serving.review.score_change import change, remarks
-from serving.snapshots.layout import FEATURES_FILE, atomic_file, read_errors_as_damage, to_iso_utc
+from serving.snapshots.layout import FEATURES_FILE, atomic_file, read_errors_as_damage
 from serving.snapshots.snapshot import Snapshot
 from training.explanation.reasons import INSUFFICIENT
 from training.explanation.score_change import PARTS, changes, top_movers

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.errors import AsOfError, SnapshotError, UnknownUserError
+from features.utc import to_iso_utc
 from serving.snapshots import layout
 from serving.snapshots.explanation import status
 from serving.snapshots.opt_out_filter import check_shown, hidden
@@ -151,11 +152,11 @@ def _point(folder: Path, row: dict) -> Point:
 
 
 def _told(folder: Path) -> str:
-    return layout.to_iso_utc(layout.age_order(folder)[0])
+    return to_iso_utc(layout.age_order(folder)[0])
 
 
 def _span(start: datetime | None, end: datetime | None) -> str:
-    ends = [f"{word} {layout.to_iso_utc(at)}" for word, at in (("from", start), ("to", end)) if at is not None]
+    ends = [f"{word} {to_iso_utc(at)}" for word, at in (("from", start), ("to", end)) if at is not None]
     return " ".join(ends)
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from features.errors import UnknownUserError
+from features.utc import to_iso_utc
 from serving.snapshots.explanation import SCORED
-from serving.snapshots.layout import to_iso_utc
 from serving.snapshots.snapshot import Snapshot
 from training.explanation.reasons import INSUFFICIENT, Reason, lacking
 from training.explanation.score_change import PARTS, ChangeLine, change_lines, change_reasons, changes

@@ -9,13 +9,13 @@ from tempfile import TemporaryFile
 from urllib.parse import urlsplit
 
 from features.errors import CloutError
+from features.utc import to_iso_utc
 from serving.middleware.api_keys import read_keys
 from serving.middleware.authentication import require_keys_off_loopback
 from serving.runtime.champion_cache import read_cached_champion
 from serving.runtime.state import ServiceState
 from serving.runtime.watcher import Watcher
 from serving.runtime.workers import listening
-from serving.snapshots.layout import to_iso_utc
 from serving.snapshots.publishing import SnapshotDatabase
 from training.home import Home
 from training.registry.model_registry import champion_version

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache, partial
 from typing import TypeVar
 
 from features.errors import CatalogueError, CloutError
-from serving.snapshots.layout import to_iso_utc
+from features.utc import to_iso_utc
 from serving.snapshots.repository import open_earlier, open_snapshot
 from serving.snapshots.snapshot import Snapshot
 from training.home import Home

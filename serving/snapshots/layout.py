@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from features.atomic_files import publish, scratch_dir
 from features.errors import AsOfError, OutputError, RegistryError, SnapshotError
-from features.events.event_table import parse_utc
 from features.feature_table import KEYS
+from features.utc import parse_utc, to_iso_utc
 from serving.snapshots.feature_rows import FeatureRowFile, map_rows
 from serving.snapshots.peers import PeerMedians
 from training.model.bundle import read_bundle
@@ -33,11 +33,6 @@ PUBLISHED_FILE = "published.json"
 REPEATING = ["scope", "evidence", "model_version"]
 ROWS_PER_GROUP = 8192
 NAME = re.compile(r"(?P<as_of>[^_.][^_]*Z)_v(?P<version>[A-Za-z0-9.-]+)")
-
-
-def to_iso_utc(as_of: datetime) -> str:
-    """Write an instant as ISO 8601 in UTC, such as `2017-07-30T00:00:00Z`."""
-    return parse_utc(as_of).isoformat().replace("+00:00", "Z")
 
 
 def folder_name(as_of: datetime, version: str) -> str:

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from features.catalogue import CATALOGUE
 from features.errors import AsOfError, OutputError, SnapshotError
-from features.events.event_table import parse_utc
 from features.feature_table import KEYS
+from features.utc import parse_utc, to_iso_utc
 from serving.snapshots import layout
 from serving.snapshots.feature_rows import write_rows
 from serving.snapshots.layout import sort_rows
@@ -59,7 +59,7 @@ def write_snapshot(
     _check_made_together(scores, rows, version)
     target = home.snapshots / layout.folder_name(as_of, version)
     facts = {
-        "as_of": layout.to_iso_utc(as_of),
+        "as_of": to_iso_utc(as_of),
         "model_version": version,
         "horizon_days": bundle.horizon_days,
         "users": int(scores["user"].nunique()),
@@ -137,8 +137,8 @@ def open_snapshot(home: Home, as_of: datetime | None = None, version: str | None
     if found and version is not None:
         return _of_version(home, found, version)
     if not found:
-        instants = dict.fromkeys(layout.to_iso_utc(layout.age_order(folder)[0]) for folder in folders)
-        raise AbsentSnapshotError(f"no snapshot as of {layout.to_iso_utc(as_of)}; there are: {', '.join(instants)}.")
+        instants = dict.fromkeys(to_iso_utc(layout.age_order(folder)[0]) for folder in folders)
+        raise AbsentSnapshotError(f"no snapshot as of {to_iso_utc(as_of)}; there are: {', '.join(instants)}.")
     return read_snapshot(found[0], hidden(home))
 
 
@@ -148,7 +148,7 @@ def _of_version(home: Home, folders: list[Path], version: str) -> Snapshot:
         if layout.age_order(folder)[-1] == version:
             return read_snapshot(folder, hidden(home))
     as_of, versions = (
-        layout.to_iso_utc(layout.age_order(folders[0])[0]),
+        to_iso_utc(layout.age_order(folders[0])[0]),
         [layout.age_order(folder)[-1] for folder in folders],
     )
     raise AbsentSnapshotError(f"no snapshot as of {as_of} by version {version!r}; there are: {', '.join(versions)}.")
@@ -173,8 +173,7 @@ def open_earlier(home: Home, than: Snapshot, as_of: datetime | None = None) -> S
     at = None if as_of is None else parse_utc(as_of)
     if at is not None and at > than.as_of:
         raise AsOfError(
-            f"a change goes from the earlier instant to the later: {layout.to_iso_utc(at)} is after "
-            f"{layout.to_iso_utc(than.as_of)}."
+            f"a change goes from the earlier instant to the later: {to_iso_utc(at)} is after {to_iso_utc(than.as_of)}."
         )
     if at is not None and at < than.as_of:
         return open_snapshot(home, at)
@@ -184,7 +183,7 @@ def open_earlier(home: Home, than: Snapshot, as_of: datetime | None = None) -> S
     if not found:
         raise AbsentSnapshotError(
             f"no{' other' if at else ''} snapshot {'is of' if at else 'stands before'} "
-            f"{layout.to_iso_utc(than.as_of)}, where "
+            f"{to_iso_utc(than.as_of)}, where "
             f"there is that of version {than.model_version}: a change takes two. Make another with 'clout score'."
         )
     return read_snapshot(found[0], hidden(home))

@@ -14,7 +14,7 @@ from zlib import crc32
 from pydantic import TypeAdapter
 
 from features.errors import CloutError
-from features.events.event_table import parse_utc
+from features.utc import parse_utc
 from serving.snapshots.ranking import PageToken, SearchQuery
 
 if TYPE_CHECKING:

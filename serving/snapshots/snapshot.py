@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from features.errors import RegistryError, UnknownUserError
 from features.feature_table import LOOKBACK_DAYS
+from features.utc import to_iso_utc
 from serving.snapshots import layout
 from serving.snapshots.explanation import Explanation, explanation, status
 from serving.snapshots.feature_rows import FeatureRowFile
@@ -162,7 +163,7 @@ class Snapshot:
 
     @cached_property
     def _same_for_all(self) -> dict:
-        return {"as_of": layout.to_iso_utc(self.as_of), "horizon_days": self.horizon_days}
+        return {"as_of": to_iso_utc(self.as_of), "horizon_days": self.horizon_days}
 
     def _found(self, user: str, scope: str) -> int:
         check_shown(user, self.hidden())
@@ -187,7 +188,7 @@ class Snapshot:
         return self._columns["user"][place].as_py(), self._columns["scope"][place].as_py()
 
     def _unknown(self, user: str, scope: str) -> str:
-        seen = f"the snapshot as of {layout.to_iso_utc(self.as_of)}"
+        seen = f"the snapshot as of {to_iso_utc(self.as_of)}"
         around = self._around(user)
         scopes = [held for name, held in around if name == user]
         if scopes:

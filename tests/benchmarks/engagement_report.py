@@ -19,7 +19,8 @@ import numpy as np
 
 from features.engagement_report import engagement_report
 from features.events.encoding import instant_literal
-from features.events.event_table import open_events, parse_utc
+from features.events.event_table import open_events
+from features.utc import parse_utc
 
 SCRIPT = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout'; main()"
 

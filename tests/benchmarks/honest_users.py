@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 from fairness import equality
 
-from features.events.event_table import open_events, parse_utc
+from features.events.event_table import open_events
+from features.utc import parse_utc
 from training.config import Config
 from training.explanation.inactivity import holiday
 from training.home import Home

@@ -10,9 +10,10 @@ from datetime import timedelta
 import pandas as pd
 
 from features.events.encoding import cached
-from features.events.event_table import parse_utc, time_range
+from features.events.event_table import time_range
 from features.events.loading import load_encoded_events
 from features.events.scopes import ALL
+from features.utc import parse_utc
 from training.config import Config, Outcome
 from training.dataset.panel import build_panel, in_scope, panel_rows, split_cutoffs
 from training.evaluation.baselines import baselines

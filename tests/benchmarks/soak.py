@@ -38,10 +38,9 @@ from callers import MIX, PATIENCE, Asked, Caller, version_of
 
 from features.catalogue import CATALOGUE, SCORED
 from features.console import print_message, print_table
-from features.events.event_table import parse_utc
 from features.feature_table import KEYS
+from features.utc import parse_utc, to_iso_utc
 from serving.scoring import score_rows
-from serving.snapshots.layout import to_iso_utc
 from serving.snapshots.repository import open_snapshot, write_snapshot
 from training.explanation.reasons import INSUFFICIENT, evidence
 from training.home import Home

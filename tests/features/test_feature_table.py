@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from features.catalogue import CATALOGUE, SCORED
 from features.errors import AsOfError, EventsError
-from features.events.event_table import VERBS, open_events, parse_utc
+from features.events.event_table import VERBS, open_events
 from features.events.loading import load_encoded_events, resolve_as_of
 from features.feature_table import KEYS, STEPS, feature_rows, feature_table
+from features.utc import parse_utc
 
 SECOND = 1 / 86_400
 MICROSECOND = timedelta(microseconds=1)

@@ -25,11 +25,11 @@ from fastapi.testclient import TestClient
 from features.catalogue import CATALOGUE
 from features.errors import OutputError, SnapshotError
 from features.feature_table import KEYS
+from features.utc import to_iso_utc
 from serving.app import create_app
 from serving.cli import main as command
 from serving.middleware.api_keys import KeysError, add_key, read_keys, remove_key
 from serving.scoring import score_rows
-from serving.snapshots.layout import to_iso_utc
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
 from training.home import Home
 from training.registry.mlflow_session import QUIET

@@ -8,12 +8,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from features.utc import to_iso_utc
 from serving.api.dependencies import READ, ServiceDependency
 from serving.api.examples import HEALTH, READY, answered
 from serving.api.problems import ServiceNotReadyError, problems
 from serving.api.schemas import Health, Readiness, Stale
 from serving.privacy.audit_log import AuditLog
-from serving.snapshots.layout import to_iso_utc
 
 router = APIRouter(tags=["health"])
 

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from features.catalogue import CATALOGUE
 from features.errors import CatalogueError, CloutError
+from features.utc import to_iso_utc
 from serving.api.dependencies import READ, ServiceDependency
 from serving.api.examples import ROWS, SCORES, answered_either
 from serving.api.fast_routes import FastJsonRequest, FastRoute, as_array, json_response, read_posted, seen
@@ -23,7 +24,6 @@ from serving.api.problems import problems
 from serving.api.schemas import RowScores, ScoreRequest, Table, UserScore, UserScores
 from serving.middleware.request_context import record_users
 from serving.runtime.state import Champion
-from serving.snapshots.layout import to_iso_utc
 from serving.snapshots.snapshot import Snapshot
 
 MOST_NAMED = 10

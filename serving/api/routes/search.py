@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 
+from features.utc import to_iso_utc
 from serving.api.dependencies import READ, AsOfQuery, ServiceDependency
 from serving.api.examples import CURSOR, PAGE, answered
 from serving.api.fast_routes import TimeoutRoute
@@ -13,7 +14,6 @@ from serving.api.problems import problems
 from serving.api.schemas import UserPage, UserScore
 from serving.middleware.request_context import record_users
 from serving.runtime.state import ServiceState
-from serving.snapshots.layout import to_iso_utc
 from serving.snapshots.ranking import PageToken, SearchQuery
 from serving.snapshots.search import Cursor, CursorError, decode_cursor, encode_cursor, search
 from serving.snapshots.snapshot import Snapshot

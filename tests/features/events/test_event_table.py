@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.errors import AsOfError, EventsError
-from features.events.event_table import SCHEMA, connect, open_events, parse_utc, time_range
+from features.events.event_table import SCHEMA, connect, open_events, time_range
+from features.utc import parse_utc
 
 NOON = datetime(2025, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 REQUIRED_ONLY = pa.table(

@@ -18,12 +18,12 @@ from fastapi.testclient import TestClient
 from features.catalogue import CATALOGUE
 from features.errors import CloutError, RegistryError, SnapshotError
 from features.feature_table import KEYS
+from features.utc import to_iso_utc
 from serving.app import create_app
 from serving.runtime import refreshable, state, watcher
 from serving.runtime.refreshable import Refreshable
 from serving.scoring import score_rows
 from serving.snapshots import repository as snapshots
-from serving.snapshots.layout import to_iso_utc
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
 from training.home import Home
 from training.registry.model_registry import promote, register

@@ -18,6 +18,7 @@ from sqlalchemy import delete, func, select, text, update
 from features.catalogue import CATALOGUE
 from features.errors import OutputError, SnapshotError
 from features.feature_table import KEYS
+from features.utc import to_iso_utc
 from serving.app import create_app
 from serving.runtime import refreshable
 from serving.runtime import replica as mirror
@@ -25,7 +26,7 @@ from serving.runtime.replica import Replica
 from serving.scoring import score_rows
 from serving.snapshots import publishing
 from serving.snapshots import publishing as travelling
-from serving.snapshots.layout import PUBLISHED_FILE, to_iso_utc
+from serving.snapshots.layout import PUBLISHED_FILE
 from serving.snapshots.publishing import PARTS, SNAPSHOTS, SnapshotDatabase, digest, parts
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
 from training.home import Home

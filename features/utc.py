@@ -1,0 +1,42 @@
+"""Instants: ISO 8601 text to and from datetimes in UTC."""
+
+from datetime import UTC, datetime
+
+from features.errors import AsOfError
+
+
+def to_iso_utc(at: datetime, timespec: str = "auto") -> str:
+    """Write an instant as ISO 8601 in UTC, such as `2017-07-30T00:00:00Z`; no zone means UTC.
+
+    Parameters
+    ----------
+    at : the instant
+    timespec : the precision, as `datetime.isoformat` takes it
+
+    """
+    return parse_utc(at).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+def now_iso_utc(timespec: str = "seconds") -> str:
+    """Return the present instant as ISO 8601 in UTC."""
+    return to_iso_utc(datetime.now(UTC), timespec)
+
+
+def parse_utc(text: str | datetime) -> datetime:
+    """Read an instant; a zone is converted to UTC and no zone means UTC.
+
+    Raises
+    ------
+    AsOfError : the text is no ISO 8601 date or time
+
+    """
+    try:
+        found = datetime.fromisoformat(text) if isinstance(text, str) else text
+    except ValueError as error:
+        raise AsOfError(
+            f"{text!r} is no instant; expected ISO 8601, such as 2017-07-30 or 2017-07-30T12:00:00Z."
+        ) from error
+    try:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except OverflowError as error:
+        raise AsOfError(f"{text!r} lies outside the years 1 to 9999 in UTC.") from error
