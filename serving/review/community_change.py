@@ -136,8 +136,9 @@ def _pairs(before: Snapshot, after: Snapshot, scope: str) -> tuple[pd.DataFrame,
     pairs = places[0].merge(places[1], on="user", suffixes=("_from", "_to"))
     if pairs.empty:
         raise UnknownUserError(
-            f"nobody has a score of the scope {scope!r} both as of {to_iso_utc(before.as_of)} ({len(places[0]):,} users) "
-            f"and as of {to_iso_utc(after.as_of)} ({len(places[1]):,}); give a --scope that both snapshots hold."
+            f"nobody has a score of the scope {scope!r} both as of {to_iso_utc(before.as_of)} "
+            f"({len(places[0]):,} users) and as of {to_iso_utc(after.as_of)} ({len(places[1]):,}); "
+            "give a --scope that both snapshots hold."
         )
     return pairs, (len(places[0]) - len(pairs), len(places[1]) - len(pairs))
 

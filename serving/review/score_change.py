@@ -130,6 +130,7 @@ def _check_in_both(before: Snapshot, after: Snapshot, user: str, scope: str) -> 
     (held,) = known
     other = before if held is after else after
     raise UnknownUserError(
-        f"{user!r} has a score of the scope {scope!r} as of {to_iso_utc(held.as_of)} and none as of {to_iso_utc(other.as_of)}: "
+        f"{user!r} has a score of the scope {scope!r} as of {to_iso_utc(held.as_of)} "
+        f"and none as of {to_iso_utc(other.as_of)}: "
         "a change takes one at both. A user has one who acted or was engaged with in the 365 days before."
     )
