@@ -279,7 +279,7 @@ def _write_features(acts: "EncodedEvents", as_of: str | None, out: Path, scopes:
 def _describe() -> None:
     from features.catalogue import CATALOGUE
 
-    rows = [[f.name, f.family, f.unit, f.direction, f.can_act, f.meaning] for f in CATALOGUE]
+    rows = [[f.name, f.family, f.unit, f.direction, f.actionable_text, f.meaning] for f in CATALOGUE]
     print_table(
         f"{len(rows)} features", ["feature", "family", "unit", "direction", "actionable", "meaning"], rows, left=6
     )

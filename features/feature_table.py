@@ -151,7 +151,7 @@ class _Parts:
 
     def add(self, relation: Relation, table: ir.Table, **more: ir.Value) -> ir.Table:
         """Compute the features over a relation, and whatever else later ones need of it."""
-        values = {feature.name: feature.value(table) for feature in CATALOGUE.over(relation)}
+        values = {feature.name: feature.value(table) for feature in CATALOGUE.of_relation(relation)}
         part = table.group_by("user").agg(**values, **more)
         self.tables[relation] = self.enter(self.keep(f"features_over_{relation}", part))
         return self.tables[relation]
@@ -213,18 +213,21 @@ def _joined(parts: _Parts, people: ir.Table) -> ir.Table:
     for name, part in parts.tables.items():
         keyed = part.rename({f"user_of_{name}": "user"}).drop(*({"marks"} & set(part.columns)))
         joined = joined.left_join(keyed, seen.user == keyed[f"user_of_{name}"])
-    return _filled(joined.select("scope", *MORE, *(f.name for f in CATALOGUE if f.over != "users"), user="user_right"))
+    return _filled(
+        joined.select("scope", *MORE, *(f.name for f in CATALOGUE if f.relation != "users"), user="user_right")
+    )
 
 
 def _filled(row: ir.Table) -> ir.Table:
     """Fill in what is zero where there was nothing to count, and add what derives from other features."""
-    counted = [feature for feature in CATALOGUE if feature.over != "users" and feature.if_none is not None]
+    counted = [feature for feature in CATALOGUE if feature.relation != "users" and feature.default is not None]
     full = row.mutate(
         new_pieces_drawing=row.new_pieces_drawing.fill_null(0),
-        **{feature.name: row[feature.name].cast("float64").fill_null(feature.if_none) for feature in counted},
+        **{feature.name: row[feature.name].cast("float64").fill_null(feature.default) for feature in counted},
     )
     values = {
-        feature.name: feature.value(full) if feature.over == "users" else full[feature.name] for feature in CATALOGUE
+        feature.name: feature.value(full) if feature.relation == "users" else full[feature.name]
+        for feature in CATALOGUE
     }
     typed = {name: value.cast("float64") for name, value in values.items()}
     return full.select("user", "scope", **typed)

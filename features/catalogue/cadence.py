@@ -8,9 +8,9 @@ from features.aggregates.windows import DAY, WEEK, WEEKS, count, days, decay, ra
 from features.catalogue.feature import Feature
 from features.catalogue.tenure import first_seen
 
-_feature = partial(Feature, family="cadence", over="made", unit="pieces", direction="none", actionable=True)
-_lately = partial(_feature, over="lately")
-_since = partial(_feature, unit="days", if_none=None)
+_feature = partial(Feature, family="cadence", relation="made", unit="pieces", direction="none", actionable=True)
+_lately = partial(_feature, relation="lately")
+_since = partial(_feature, unit="days", default=None)
 
 
 def _created(window: int) -> Feature:
@@ -47,7 +47,7 @@ FEATURES = [
         "calendar days (UTC) with any act among the last 62, each weighing less the older it is (half after 14 days)",
         "Days with any act weigh as {value} recent ones.",
         lambda days: sum_fixed_point(decay(days.span * DAY, 14)),
-        over="days_active",
+        relation="days_active",
         unit="days",
     ),
     _feature(
@@ -55,7 +55,7 @@ FEATURES = [
         "calendar weeks (UTC) with any act among the last 52, the present one included",
         "The person was active in {value} of the last 52 weeks.",
         lambda weeks: weeks.count(),
-        over="weeks_active",
+        relation="weeks_active",
         unit="weeks",
     ),
     _feature(
@@ -63,7 +63,7 @@ FEATURES = [
         "calendar weeks (UTC) with any act among the last 52, each weighing less the older it is (half after 8 weeks)",
         "Weeks with any act weigh as {value} recent ones.",
         lambda weeks: sum_fixed_point(decay(weeks.span * WEEK, 56)),
-        over="weeks_active",
+        relation="weeks_active",
         unit="weeks",
     ),
     _feature(
@@ -73,9 +73,9 @@ FEATURES = [
         lambda user: ratio(
             user.weeks_active_52w, where(user.first_act_age.notnull(), ibis.least(user.first_act_age / WEEK + 1, WEEKS))
         ),
-        over="users",
+        relation="users",
         unit="weeks per week",
-        if_none=None,
+        default=None,
     ),
     _since(
         "days_since_last_act",
@@ -94,7 +94,7 @@ FEATURES = [
         "days since anybody last engaged with the person",
         "Somebody last engaged {value} days ago.",
         lambda pairs: days(pairs.last_age.min()),
-        over="pairs",
+        relation="pairs",
         actionable=False,
     ),
     _since(
@@ -102,7 +102,7 @@ FEATURES = [
         "days since anybody first engaged with the person",
         "Somebody first engaged {value} days ago.",
         lambda pairs: days(pairs.first_age.max()),
-        over="pairs",
+        relation="pairs",
         actionable=False,
     ),
     _since(
@@ -110,7 +110,7 @@ FEATURES = [
         "days since the person was first seen, acting or engaged with",
         "The person was first seen {value} days ago.",
         first_seen,
-        over="users",
+        relation="users",
         actionable=False,
     ),
 ]

@@ -31,8 +31,8 @@ from features.catalogue.tenure import first_seen
 
 MONTH_DAYS = 28
 
-_feature = partial(Feature, family="reach", unit="people", over="credited", direction="up")
-_pieces = partial(_feature, family="response", unit="pieces", over="pieces")
+_feature = partial(Feature, family="reach", unit="people", relation="credited", direction="up")
+_pieces = partial(_feature, family="response", unit="pieces", relation="pieces")
 
 
 def _engagers(days: int) -> Feature:
@@ -111,7 +111,7 @@ FEATURES = [
         "distinct people who first engaged more than 365 days ago",
         "{value} people first engaged more than a year ago.",
         lambda pairs: count(pairs.other.notnull() & ~within(pairs.first_age, LOOKBACK_DAYS)),
-        over="pairs",
+        relation="pairs",
     ),
     *(_engagers(window) for window in (7, 28, 90, 365)),
     _feature(
@@ -137,7 +137,7 @@ FEATURES = [
         "person was first seen, 28 at least and 365 at most",
         "Since the person was first seen, {value} credible people have come along per 28 days.",
         _rate,
-        over="users",
+        relation="users",
         unit="people per 28 days",
     ),
     _feature(
@@ -163,7 +163,7 @@ FEATURES = [
         "Established people vouch for the person with {value} times what one of them has.",
         lambda credibility: credibility.credibility.sum().cast("float64") / BILLION,
         family="network",
-        over="credibility",
+        relation="credibility",
         unit="parts",
         direction="none",
     ),
@@ -195,7 +195,7 @@ FEATURES = [
         lambda pieces: ratio(pieces.day_credit.sum(), pieces.credit.sum()),
         family="persistence",
         unit="share",
-        if_none=None,
+        default=None,
     ),
     _feature(
         "credible_engagers_per_piece_90d",
@@ -204,10 +204,10 @@ FEATURES = [
         "Credible people weighing {value} engaged per piece created in the last 90 days.",
         lambda user: ratio(user.credible_engagers_90d, user.created_90d),
         family="response",
-        over="users",
+        relation="users",
         unit="people per piece",
         direction="none",
-        if_none=None,
+        default=None,
     ),
     _feature(
         "credible_periods_168d",
@@ -226,6 +226,6 @@ FEATURES = [
         family="cadence",
         unit="days",
         direction="down",
-        if_none=None,
+        default=None,
     ),
 ]

@@ -45,11 +45,11 @@ class Feature:
     value : the expression, given the relation
     family : what it tells about: reach, response, persistence, network, cadence or originality
     unit : of the value, such as `people` or `days`
-    over : the relation it is computed over; `users` for what derives from other features of the row
+    relation : the relation it is computed over; `users` for what derives from other features of the row
     direction : the only way in which a larger value may move the score (`up`, `down`), `free`, or `none`: it is shown
         and no model sees it
     actionable : whether the person can act on it
-    if_none : the value of a user without any row there: 0 for what is counted, None for what is then unknown
+    default : the value of a user without any row there: 0 for what is counted, None for what is then unknown
 
     """
 
@@ -59,10 +59,10 @@ class Feature:
     value: Callable[[ir.Table], ir.Value]
     family: Family
     unit: str
-    over: Relation
+    relation: Relation
     direction: Direction
     actionable: bool = False
-    if_none: float | None = 0.0
+    default: float | None = 0.0
 
     @cached_property
     def fingerprint(self) -> str:
@@ -71,11 +71,11 @@ class Feature:
         return hashlib.sha256(told.encode()).hexdigest()[:12]
 
     @property
-    def can_act(self) -> str:
+    def actionable_text(self) -> str:
         """Whether the person can act on it, in a word."""
         return "yes" if self.actionable else "no"
 
-    def tell(self, value: float | None) -> str:
+    def describe(self, value: float | None) -> str:
         """Say the value in a reviewer's sentence; an unknown value is said to be unknown."""
         if value is None or value != value:
             return f"Not known: {self.meaning}."
@@ -121,14 +121,14 @@ class Catalogue:
         """The features that may move a score, in order: those that models see."""
         return Catalogue(feature for feature in self if feature.direction != "none")
 
-    def over(self, relation: Relation) -> list[Feature]:
+    def of_relation(self, relation: Relation) -> list[Feature]:
         """Return the features of one relation, in order."""
-        return [feature for feature in self if feature.over == relation]
+        return [feature for feature in self if feature.relation == relation]
 
     def as_markdown(self) -> str:
         """Return the catalogue as a table in Markdown, a line a feature."""
         head = ["feature", "family", "unit", "direction", "actionable", "meaning"]
-        rows = [[f"`{f.name}`", f.family, f.unit, f.direction, f.can_act, f.meaning] for f in self]
+        rows = [[f"`{f.name}`", f.family, f.unit, f.direction, f.actionable_text, f.meaning] for f in self]
         return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
 
     @property

@@ -7,8 +7,8 @@ import ibis.expr.types as ir
 from features.aggregates.windows import BILLION, count, ratio, sum_fixed_point, within
 from features.catalogue.feature import Feature
 
-_feature = partial(Feature, family="network", over="engagers", direction="none", if_none=None)
-_counted = partial(_feature, unit="people", if_none=0.0)
+_feature = partial(Feature, family="network", relation="engagers", direction="none", default=None)
+_counted = partial(_feature, unit="people", default=0.0)
 
 
 def _mean(billionths: ir.IntegerColumn) -> ir.FloatingScalar:
@@ -74,7 +74,7 @@ FEATURES = [
         "Engagement comes on {value} topics of equal weight.",
         lambda topics: 1 / _concentration(topics.acts),
         unit="topics",
-        over="topics",
+        relation="topics",
     ),
     *(
         _counted(
@@ -82,7 +82,7 @@ FEATURES = [
             f"distinct other people with whom the person engaged in the last {days} days",
             f"The person engaged with {{value}} different people in the last {days} days.",
             lambda given, days=days: count(within(given.last_age, days)),
-            over="given",
+            relation="given",
             actionable=True,
         )
         for days in (90, 365)
@@ -93,14 +93,14 @@ FEATURES = [
         "{value} of the people engaged with engage in return.",
         lambda given: ratio(count(given.mutual), given.count()),
         unit="share",
-        over="given",
+        relation="given",
     ),
     _counted(
         "people_followed",
         "distinct people whom the person follows and has not unfollowed since",
         "The person follows {value} people.",
         lambda followed: count(followed.standing),
-        over="followed",
+        relation="followed",
         actionable=True,
     ),
 ]

@@ -10,11 +10,11 @@ from features.events.event_table import NEGATIVE
 _feature = partial(
     Feature,
     family="originality",
-    over="lately",
+    relation="lately",
     unit="share",
     direction="none",
     actionable=True,
-    if_none=None,
+    default=None,
 )
 
 FEATURES = [
@@ -36,24 +36,24 @@ FEATURES = [
         "content is known",
         "{value} of the pieces made in the last 90 days repeat an earlier one.",
         lambda contents: ratio(contents.copies.sum() - contents.count(), contents.copies.sum()),
-        over="contents",
+        relation="contents",
     ),
     _feature(
         "repetitions_90d",
         "how many of the pieces made in the last 90 days are known to repeat an earlier one of them",
         "{value} of the pieces made in the last 90 days repeat an earlier one.",
         lambda contents: contents.copies.sum() - contents.count(),
-        over="contents",
+        relation="contents",
         unit="pieces",
         direction="down",
-        if_none=0.0,
+        default=0.0,
     ),
     _feature(
         "most_repeated_90d",
         "how often the person's most repeated content was made in the last 90 days",
         "The most repeated content was made {value} times in the last 90 days.",
         lambda contents: contents.copies.max(),
-        over="contents",
+        relation="contents",
         unit="pieces",
     ),
     _feature(
@@ -70,7 +70,7 @@ FEATURES = [
         "The person passed on {value} pieces in the last 90 days.",
         lambda lately: count(is_any(lately.verb, "repost")),
         unit="acts",
-        if_none=0.0,
+        default=0.0,
     ),
     _feature(
         "disapprovals_made_90d",
@@ -78,6 +78,6 @@ FEATURES = [
         "The person gave {value} dislikes, flags, unfollows and blocks in the last 90 days.",
         lambda lately: count(is_any(lately.verb, *NEGATIVE)),
         unit="acts",
-        if_none=0.0,
+        default=0.0,
     ),
 ]

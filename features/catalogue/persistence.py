@@ -7,7 +7,7 @@ import ibis.expr.types as ir
 from features.aggregates.windows import DAY, count, ratio, where
 from features.catalogue.feature import Feature
 
-_feature = partial(Feature, family="persistence", over="pieces", unit="share", direction="none", if_none=None)
+_feature = partial(Feature, family="persistence", relation="pieces", unit="share", direction="none", default=None)
 
 
 def _lifetime(pieces: ir.Table) -> ir.IntegerValue:
@@ -45,7 +45,7 @@ FEATURES = [
         "Content older than a week was passed on {value} times in the last 90 days.",
         lambda pieces: pieces.passed_on_late.sum(),
         unit="acts",
-        if_none=0.0,
+        default=0.0,
     ),
     _feature(
         "lasting_pieces_90d",
@@ -54,6 +54,6 @@ FEATURES = [
         "{value} pieces of content drew engagement more than a week after they were made.",
         lambda pieces: count(pieces.after_a_week > 0),
         unit="pieces",
-        if_none=0.0,
+        default=0.0,
     ),
 ]

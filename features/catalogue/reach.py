@@ -18,8 +18,8 @@ from features.aggregates.windows import (
 )
 from features.catalogue.feature import Feature
 
-_feature = partial(Feature, family="reach", unit="people", over="pairs", direction="none")
-_follows = partial(_feature, over="follows")
+_feature = partial(Feature, family="reach", unit="people", relation="pairs", direction="none")
+_follows = partial(_feature, relation="follows")
 
 
 def _engagers(days: int) -> Feature:
@@ -111,7 +111,7 @@ FEATURES = [
         "people who follow the person, per person whom the person follows, both counted from one",
         "{value} people follow per person followed.",
         lambda user: ratio(user.followers + 1, user.people_followed + 1),
-        over="users",
+        relation="users",
         unit="people per person",
     ),
 ]

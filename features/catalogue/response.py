@@ -7,9 +7,9 @@ from features.aggregates.windows import count, decay, ratio, sum_fixed_point, wi
 from features.catalogue.feature import Feature
 from features.events.event_table import ENDORSEMENTS, NEGATIVE
 
-_feature = partial(Feature, family="response", unit="acts", over="received", direction="none")
-_pieces = partial(_feature, over="pieces", unit="pieces")
-_users = partial(_feature, over="users", if_none=None)
+_feature = partial(Feature, family="response", unit="acts", relation="received", direction="none")
+_pieces = partial(_feature, relation="pieces", unit="pieces")
+_users = partial(_feature, relation="users", default=None)
 
 
 def _engagements(days: int) -> Feature:
@@ -37,7 +37,7 @@ FEATURES = [
         "engagements received in the last 365 days, unknown people's included",
         "{value} engagements came in the last 365 days.",
         lambda pairs: pairs.acts.sum(),
-        over="pairs",
+        relation="pairs",
     ),
     _feature(
         "engagements_decayed_14d",
@@ -66,7 +66,7 @@ FEATURES = [
         "{value} of the engagements of the last 90 days came from people who are not known.",
         lambda received: ratio(count(received.other.isnull()), received.count()),
         unit="share",
-        if_none=None,
+        default=None,
     ),
     *(
         _pieces(
@@ -98,7 +98,7 @@ FEATURES = [
         "{value} engagements came per piece created lately, both counted from one.",
         lambda user: ratio(user.engagements_decayed_14d + 1, user.created_decayed_14d + 1),
         unit="acts per piece",
-        if_none=0.0,
+        default=0.0,
     ),
     _users(
         "engagers_per_piece_90d",

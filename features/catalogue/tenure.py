@@ -14,7 +14,7 @@ from features.catalogue.feature import Feature
 
 ABSENT_DAYS = 56
 
-_feature = partial(Feature, family="cadence", unit="days", over="users")
+_feature = partial(Feature, family="cadence", unit="days", relation="users")
 
 
 def first_seen(user: ir.Table) -> ir.FloatingValue:

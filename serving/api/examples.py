@@ -19,9 +19,9 @@ PLACE = {"percentile": 97.5, "peer_percentile": 61.0, "evidence": "strong", "sta
 STANDING = {"horizon_days": 28, "score": 48.71, "expected_audience": 41.5, "low": 24, "high": 66, **PLACE}
 STOOD = {"horizon_days": 28, "score": 45.21, "expected_audience": 31.0, "low": 17, "high": 51, **PLACE}
 CURSOR = encode_cursor(Cursor(datetime(2017, 7, 30, tzinfo=UTC), "3", SearchQuery(), PageToken(48.71, "ann")))
-PACE = CATALOGUE["credible_pace_28d"].tell(9.5)
-HEARD = CATALOGUE["credible_attention_365d"].tell(4.2)
-AWAY, BACK = (CATALOGUE["days_absent"].tell(days) for days in (30, 0))
+PACE = CATALOGUE["credible_pace_28d"].describe(9.5)
+HEARD = CATALOGUE["credible_attention_365d"].describe(4.2)
+AWAY, BACK = (CATALOGUE["days_absent"].describe(days) for days in (30, 0))
 INTERVAL = {"low": 24, "high": 66, "level": 0.9}
 
 

@@ -109,7 +109,7 @@ class TestSelfAndUnknown:
         found = features_of_each([*named, *(some + more for some, more in zip(named, unknown, strict=True))])
         people = {feature.name for feature in CATALOGUE if feature.unit.startswith("people")}
         assert people >= {"pace_28d", "followers", "engagers_ever", "steady_engagers_168d", "attention_365d"}
-        same = people | {feature.name for feature in CATALOGUE if feature.over in OF_PEOPLE}
+        same = people | {feature.name for feature in CATALOGUE if feature.relation in OF_PEOPLE}
         same -= {"credible_rate_365d"}  # since first seen, by whomever
         for before, after, acts in zip(found[: len(named)], found[len(named) :], unknown, strict=True):
             for user in before:

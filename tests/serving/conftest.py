@@ -27,7 +27,7 @@ def feature_rows(users: list[str], seed: int) -> pd.DataFrame:
     values = {name: np.round(reach * rng.lognormal(0, 0.3, len(users)), 0) for name in CATALOGUE.names}
     frame = pd.DataFrame(values)
     frame["credible_pace_28d"] = reach
-    unknown = [feature.name for feature in CATALOGUE if feature.if_none is None]
+    unknown = [feature.name for feature in CATALOGUE if feature.default is None]
     frame[unknown] = frame[unknown].mask(rng.random((len(users), len(unknown))) < 0.2)
     frame["mutual_share_365d"] /= 100
     return pd.DataFrame({"user": users, "scope": "all"}).join(frame)

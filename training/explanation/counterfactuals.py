@@ -150,7 +150,7 @@ def _changes(
             actionable=CATALOGUE[name].actionable,
             outside=after == after and not peers.hold(name, after),
             points=float(parts.get(name, 0.0)),
-            sentence=CATALOGUE[name].tell(after),
+            sentence=CATALOGUE[name].describe(after),
         )
         found.append((change, abs(peers.rank(name, after) - peers.rank(name, before))))
     return found

@@ -197,4 +197,4 @@ def ledger(bundle: Bundle, person: FeatureRow, typical: Mapping[str, float | Non
 def _line(name: str, value: float, points: float, typical: float | None) -> Line:
     known = None if value != value else value
     feature = CATALOGUE[name]
-    return Line(name, feature.family, known, points, feature.tell(known), typical)
+    return Line(name, feature.family, known, points, feature.describe(known), typical)

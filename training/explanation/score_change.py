@@ -216,7 +216,7 @@ def _model_sentence(before: Bundle, points: pd.Series, row: pd.DataFrame) -> lis
             lines.append(ChangeLine(MODEL, None, None, was, is_, moved, told))
         else:
             value, feature = _value(row, name), CATALOGUE[name]
-            told = f"The new model makes {'more' if moved > 0 else 'less'} of this: {feature.tell(value)}"
+            told = f"The new model makes {'more' if moved > 0 else 'less'} of this: {feature.describe(value)}"
             lines.append(ChangeLine(MODEL, name, feature.family, value, value, moved, told))
     return lines
 

@@ -135,5 +135,5 @@ def _reasons(champion: Bundle, challenger: Bundle, rows: pd.DataFrame) -> list[l
 
 
 def _reason(name: str, value: float, before: float, after: float) -> dict:
-    sentence = CATALOGUE[name].tell(None if pd.isna(value) else float(value))
+    sentence = CATALOGUE[name].describe(None if pd.isna(value) else float(value))
     return {"feature": name, "sentence": sentence, "before": float(before), "after": float(after)}

@@ -432,10 +432,10 @@ RISING = {
     "seniority_days",
     "credible_rate_365d",
     # weights rise where somebody else leaves the year whom the giver responded to, or an exchange lasts
-    *(feature.name for feature in CATALOGUE if feature.over in ("credited", "credibility")),
-    *(feature.name for feature in CATALOGUE if feature.over == "pieces" and feature.name.startswith("credible")),
+    *(feature.name for feature in CATALOGUE if feature.relation in ("credited", "credibility")),
+    *(feature.name for feature in CATALOGUE if feature.relation == "pieces" and feature.name.startswith("credible")),
 }
-FALLING = [feature.name for feature in CATALOGUE if feature.if_none == 0 and feature.name not in RISING]
+FALLING = [feature.name for feature in CATALOGUE if feature.default == 0 and feature.name not in RISING]
 
 
 @pytest.fixture(scope="module")
@@ -459,7 +459,7 @@ def silence(weeks):
 
 def test_every_feature_has_a_bound():
     assert set(BOUNDS) == set(CATALOGUE.names)
-    assert {name for name in BOUNDS if CATALOGUE[name].if_none is None} == {
+    assert {name for name in BOUNDS if CATALOGUE[name].default is None} == {
         *KNOWN_WHILE,
         *BY_CREDIBILITY,
         "account_age_days",

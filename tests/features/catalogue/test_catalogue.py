@@ -966,7 +966,7 @@ BY_HAND = [
     *(
         (feature.name, [(1, "u", "view", "a"), (1, "a", "view", "u"), (1, None, "post", None)], 0)
         for feature in CATALOGUE
-        if feature.if_none == 0
+        if feature.default == 0
         and feature.name
         not in (
             "followers_per_followed",
@@ -980,7 +980,7 @@ BY_HAND = [
 ]
 
 UNCOUNTED = {"uncounted_new_28d", "uncounted_new_365d"}
-NULLABLE = {feature.name for feature in CATALOGUE if feature.if_none is None} - {"account_age_days"}
+NULLABLE = {feature.name for feature in CATALOGUE if feature.default is None} - {"account_age_days"}
 # These count from one, need an act, or are zero only among the established (test_credibility.py).
 NEVER_ZERO = {"followers_per_followed", "engagements_per_piece_14d", "account_age_days", "credibility_365d"}
 
@@ -1065,8 +1065,8 @@ class TestWords:
     def test_well_formed(self, feature):
         assert feature.direction in get_args(Direction)
         assert feature.family in get_args(Family)
-        assert feature.over in get_args(Relation)
-        assert feature.if_none in (0, None)
+        assert feature.relation in get_args(Relation)
+        assert feature.default in (0, None)
         assert feature.sentence.count("{value}") == 1
         assert "{" not in feature.sentence.replace("{value}", "")
         assert feature.sentence[0].isupper() or feature.sentence.startswith("{value}")
@@ -1086,7 +1086,7 @@ class TestWords:
     def test_what_others_do_cannot_be_acted_on(self):
         assert {feature.family for feature in CATALOGUE if feature.actionable} == {"network", "cadence", "originality"}
         for relation in ("pairs", "follows", "received", "pieces", "topics", "engagers", "credited", "credibility"):
-            assert not any(feature.actionable for feature in CATALOGUE.over(relation))
+            assert not any(feature.actionable for feature in CATALOGUE.of_relation(relation))
 
     def test_only_credible_people_raise_and_absence_and_repetition_lower(self):
         assert {feature.name for feature in SCORED if feature.direction == "down"} == {
@@ -1143,7 +1143,7 @@ class TestCatalogue:
         assert Catalogue([shown, scored]).scored.names == ["m"]
 
     def test_every_feature_is_over_one_relation(self):
-        parts = [CATALOGUE.over(relation) for relation in get_args(Relation)]
+        parts = [CATALOGUE.of_relation(relation) for relation in get_args(Relation)]
         assert sorted(feature.name for part in parts for feature in part) == sorted(CATALOGUE.names)
 
 
@@ -1166,4 +1166,4 @@ class TestTell:
         ],
     )
     def test_value_in_a_sentence(self, value, unit, said):
-        assert a_feature(unit=unit).tell(value) == said
+        assert a_feature(unit=unit).describe(value) == said

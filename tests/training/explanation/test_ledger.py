@@ -31,7 +31,7 @@ def test_a_ledger_adds_up_and_says_what_it_rests_on(bundle, rows):
         for line in found.lines:
             assert line.family == CATALOGUE[line.feature].family
             assert line.value is None if pd.isna(row[line.feature]) else line.value == row[line.feature]
-            assert line.sentence == CATALOGUE[line.feature].tell(line.value)
+            assert line.sentence == CATALOGUE[line.feature].describe(line.value)
 
 
 def test_equal_rows_have_equal_ledgers(bundle, rows):

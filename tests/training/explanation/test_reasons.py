@@ -89,4 +89,4 @@ def test_subject(feature, told):
 def test_no_sentence_of_the_catalogue_is_a_features_name():
     for feature in CATALOGUE:
         for value in (None, 0.0, 0.5, 3.0, 12_345.6):
-            assert "_" not in feature.tell(value), feature.name
+            assert "_" not in feature.describe(value), feature.name

@@ -69,7 +69,7 @@ def test_the_largest_moves_with_their_reasons(bundle, other, rows):
         for reason in move["reasons"]:
             name = reason["feature"]
             value = active.loc[move["user"], name]
-            assert reason["sentence"] == CATALOGUE[name].tell(None if np.isnan(value) else float(value))
+            assert reason["sentence"] == CATALOGUE[name].describe(None if np.isnan(value) else float(value))
             assert (reason["before"], reason["after"]) == pytest.approx((old[name], new[name]))
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
