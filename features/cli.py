@@ -250,7 +250,7 @@ def open_as_asked(
     scopes: Sequence[str],
     identities: Path | None,
     engine: str = "duckdb",
-    left_out: "UserIdSet" = frozenset(),
+    excluded: "UserIdSet" = frozenset(),
 ) -> "EncodedEvents":
     """Open events, or a store, as the options of a command ask, without the people who are left out."""
     from features.events.engines import open_engine
@@ -258,7 +258,7 @@ def open_as_asked(
     from features.events.loading import load_encoded_events
 
     people = read_identities(identities) if identities else None
-    return load_encoded_events(events, scopes, people, open_engine(engine) if engine != "duckdb" else None, left_out)
+    return load_encoded_events(events, scopes, people, open_engine(engine) if engine != "duckdb" else None, excluded)
 
 
 def _write_features(acts: "EncodedEvents", as_of: str | None, out: Path, scopes: Sequence[str]) -> None:

@@ -111,7 +111,7 @@ def engagement_report(
     identities: pd.DataFrame | None = None,
     top: int | None = None,
     days: int = RECENT_DAYS,
-    left_out: UserIdSet = NOBODY,
+    excluded: UserIdSet = NOBODY,
 ) -> EngagementReport:
     """Find what a user earned before an instant.
 
@@ -124,7 +124,7 @@ def engagement_report(
     identities : (account, person), as in `identities.read_identities`
     top : at most so many pieces; None is all
     days : how far to look back; features that count the same look back 90
-    left_out : people who do not count, as in `opening.open_acts`
+    excluded : people who do not count, as in `opening.open_acts`
 
     Returns
     -------
@@ -144,13 +144,13 @@ def engagement_report(
     lately = earlier.filter(earlier.time >= instant_literal(as_of - timedelta(days=days + LATE_DAYS)))
     around = _around(lately, accounts, scope)
     merging = exclude_users(
-        around if identities is None else merge_identities(around, identities), left_out, identities
+        around if identities is None else merge_identities(around, identities), excluded, identities
     )
     with merging.cache() as kept, _received(kept, as_of, scope, days).cache() as received:
         totals, pieces = _totals(received), _pieces(received, as_of, top)
         seen = totals["engagements"] or _holds(kept)
     acted = earlier.filter(earlier.actor.isin(accounts) | earlier.target.isin(accounts))
-    if not seen and (user in left_out or not _holds(acted)):
+    if not seen and (user in excluded or not _holds(acted)):
         resolve_as_of(events, as_of)
         raise UnknownUserError(f"{user!r} neither acts nor is engaged with in the events before {_told(as_of)}.")
     return EngagementReport(user=user, scope=scope, as_of=_told(as_of), days=days, pieces=pieces, **totals)

@@ -64,7 +64,7 @@ def score_users(
     """
     resolve_as_of(acts.rows, as_of)
     progress("features", 0.0)
-    rows = sort_rows(feature_rows(acts.seeded(bundle.seeds), as_of, lambda share: progress("features", share)))
+    rows = sort_rows(feature_rows(acts.with_seeds(bundle.seeds), as_of, lambda share: progress("features", share)))
     progress("features", 1.0)
     if rows.empty:
         raise AsOfError(_nobody(acts, as_of))

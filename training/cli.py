@@ -72,7 +72,7 @@ def train(
     settings, place = read_config(config), home_from_environment(home)
     out = load_opted_out_users(place)
     settings = _without_seeds(settings, out)
-    acts = open_as_asked(events, settings.panel.scopes, identities, left_out=out)
+    acts = open_as_asked(events, settings.panel.scopes, identities, excluded=out)
     with progress_bars() as progress:
         at = parse_utc(as_of) if as_of else None
         attacked = _event_table(events, identities, out) if settings.gate.attacks else None
@@ -104,7 +104,7 @@ def evaluate(
 
     place = home_from_environment(home)
     bundle, version = load_champion(place)
-    acts = open_as_asked(events, [ALL], identities, left_out=load_opted_out_users(place))
+    acts = open_as_asked(events, [ALL], identities, excluded=load_opted_out_users(place))
     figures = evaluate_bundle(acts, bundle, parse_utc(as_of) if as_of else None)
     if figures["in_sample"]:
         warn("the champion has learnt from outcomes of this horizon: its figures are not out of time.")
@@ -183,7 +183,7 @@ def monitor(
     settings, place = read_config(config), home_from_environment(home)
     bundle, version = load_champion(place)
     check_reference(bundle, version)
-    acts = open_as_asked(events, [ALL], identities, left_out=load_opted_out_users(place))
+    acts = open_as_asked(events, [ALL], identities, excluded=load_opted_out_users(place))
     with progress_bars() as progress:
         found = monitor(acts, bundle, parse_utc(as_of) if as_of else None, settings, progress)
     report = {"model_version": version, **found}
@@ -258,10 +258,10 @@ def attack(
         attacks_table(report)
 
 
-def _without_seeds(config: "Config", left_out: "OptedOutUsers") -> "Config":
+def _without_seeds(config: "Config", excluded: "OptedOutUsers") -> "Config":
     """Take people who are left out from the seeds of credibility, so that no model names them."""
     seeds = config.credibility.seeds
-    kept = type(seeds)(seed for seed in seeds if seed not in left_out)
+    kept = type(seeds)(seed for seed in seeds if seed not in excluded)
     if len(kept) == len(seeds):
         return config
     rule = "" if kept else ": none is left, and the rule chooses them"
@@ -269,7 +269,7 @@ def _without_seeds(config: "Config", left_out: "OptedOutUsers") -> "Config":
     return config.model_copy(update={"credibility": config.credibility.model_copy(update={"seeds": kept})})
 
 
-def _event_table(events: Path, identities: Path | None, left_out: "OptedOutUsers") -> "Table | None":
+def _event_table(events: Path, identities: Path | None, excluded: "OptedOutUsers") -> "Table | None":
     """Open what attacks are put among; a store has no events."""
     from features.events.identities import read_identities
     from features.events.loading import load_events
@@ -277,7 +277,7 @@ def _event_table(events: Path, identities: Path | None, left_out: "OptedOutUsers
 
     if is_store(events):
         return None
-    return load_events(events, read_identities(identities) if identities else None, left_out=left_out)
+    return load_events(events, read_identities(identities) if identities else None, excluded=excluded)
 
 
 def _trained(made: "TrainingResult") -> dict:

@@ -79,7 +79,7 @@ def monitor(
     settings = config or Config()
     check_reference(bundle)
     at = resolve_as_of(acts.rows, as_of)
-    with cached(acts.seeded(bundle.seeds)) as shared:
+    with cached(acts.with_seeds(bundle.seeds)) as shared:
         rows = in_scope(feature_rows(shared, at, lambda share: progress("features", share)), ALL)
         progress("features", 1.0)
         if rows.empty:

@@ -120,13 +120,13 @@ def train(
 def _seeded(acts: EncodedEvents, config: Config) -> EncodedEvents:
     """Let credibility flow from the seeds that are configured, if any is there."""
     seeds = config.credibility.seeds
-    if seeds and not acts.people.filter(acts.people.user.isin(seeds)).count().to_pyarrow().as_py():
+    if seeds and not acts.users.filter(acts.users.user.isin(seeds)).count().to_pyarrow().as_py():
         shown = ", ".join(seeds[:3]) + (", ..." if len(seeds) > 3 else "")
         raise ConfigError(
             f"none of the {len(seeds)} seeds in [credibility] is anybody in the events: {shown}. Give ids as they "
             "stand there, or leave seeds out to have them chosen."
         )
-    return acts.seeded(seeds)
+    return acts.with_seeds(seeds)
 
 
 def _scale(champion: Champion | None, config: Config) -> Scale | None:

@@ -32,18 +32,18 @@ class EncodedEvents:
     ----------
     rows : time, actor, verb (its place in VERBS), target, object (the piece acted on), made (the new piece), content
         (its near-duplicate key), links and topics; people, pieces and contents as keys
-    people : key, user, scope; a key stands for one person in one scope
+    users : key, user, scope; a key stands for one person in one scope
     kept : whether rows and people are kept in tables, the keys seen to differ, so that reading them costs little
     seeds : the users from whom credibility flows; none leaves it to the rule of `credibility.seeds`
 
     """
 
     rows: ir.Table
-    people: ir.Table
+    users: ir.Table
     cached: bool = False
     seeds: tuple[str, ...] = ()
 
-    def seeded(self, seeds: Sequence[str]) -> "EncodedEvents":
+    def with_seeds(self, seeds: Sequence[str]) -> "EncodedEvents":
         """Let credibility flow from these users."""
         return replace(self, seeds=tuple(seeds))
 
@@ -93,8 +93,8 @@ def _person_key(engine: str, one_scope: bool) -> UserKey:
 @contextmanager
 def cached(acts: EncodedEvents) -> Iterator[EncodedEvents]:
     """Keep acts in temporary tables, so that what looks at them many times reads and keys them once."""
-    with acts.rows.cache() as rows, cached_users(acts) as people:
-        yield replace(acts, rows=rows, people=people, cached=True)
+    with acts.rows.cache() as rows, cached_users(acts) as users:
+        yield replace(acts, rows=rows, users=users, cached=True)
 
 
 @contextmanager
@@ -107,11 +107,11 @@ def cached_users(acts: EncodedEvents) -> Iterator[ir.Table]:
 
     """
     if acts.cached:
-        yield acts.people
+        yield acts.users
         return
-    with acts.people.cache() as people:
-        check_keys(people)
-        yield people
+    with acts.users.cache() as users:
+        check_keys(users)
+        yield users
 
 
 def check_keys(people: ir.Table) -> None:

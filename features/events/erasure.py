@@ -172,7 +172,7 @@ def erase_users_from_store(folder: Path, users: Collection[str]) -> None:
 def _keys(backend: ibis.BaseBackend, folder: Path, manifest: Manifest, names: ir.Table) -> ir.Table:
     """Return the keys that people have, in every scope."""
     tables = [backend.read_parquet(str(part_file(folder, "people", part.name))) for part in manifest.parts]
-    found = [people.join(names, people.user == names.left_out).select(left_out="key") for people in tables]
+    found = [people.join(names, people.user == names.excluded).select(excluded="key") for people in tables]
     return ibis.union(*found, distinct=True).cache() if len(found) > 1 else found[0].distinct().cache()
 
 

@@ -23,26 +23,26 @@ class UserIdSet(Protocol):
 
 
 NOBODY: frozenset[str] = frozenset()
-NAMES = pa.schema([("left_out", pa.string())])
+NAMES = pa.schema([("excluded", pa.string())])
 
 
-def exclude_users(events: ir.Table, left_out: UserIdSet, identities: pd.DataFrame | None = None) -> ir.Table:
+def exclude_users(events: ir.Table, excluded: UserIdSet, identities: pd.DataFrame | None = None) -> ir.Table:
     """Take out every event by or towards people who are left out.
 
-    The ids that act or are acted on are read once and held against `left_out`; what is found becomes a
+    The ids that act or are acted on are read once and held against `excluded`; what is found becomes a
     table that both roles are joined with, so that it may be long.
 
     Parameters
     ----------
     events : an event table as `open_events` gives it; with identities, as `merged` gives it
-    left_out : ids of people or of accounts
+    excluded : ids of people or of accounts
     identities : (account, person): who leaves out one account leaves out the person
 
     """
-    if not len(left_out):
+    if not len(excluded):
         return events
     actors, targets = (events.select(user=events[role]).distinct() for role in ("actor", "target"))
-    found = _found(actors.union(targets).distinct(), left_out, persons(identities, left_out))
+    found = _found(actors.union(targets).distinct(), excluded, persons(identities, excluded))
     if not found:
         return events
     names = _table(events, found)
@@ -52,32 +52,32 @@ def exclude_users(events: ir.Table, left_out: UserIdSet, identities: pd.DataFram
 
 
 def exclude_users_encoded(
-    acts: EncodedEvents, left_out: UserIdSet, identities: pd.DataFrame | None = None
+    acts: EncodedEvents, excluded: UserIdSet, identities: pd.DataFrame | None = None
 ) -> EncodedEvents:
     """Take people out of acts that hold keys in place of ids, in every scope; parameters as in `exclude_users`."""
-    if not len(left_out):
+    if not len(excluded):
         return acts
-    found = _found(acts.people.select("user").distinct(), left_out, persons(identities, left_out))
+    found = _found(acts.users.select("user").distinct(), excluded, persons(identities, excluded))
     if not found:
         return acts
-    names = _table(acts.people, found)
-    keys = acts.people.join(names, acts.people.user == names.left_out).select(left_out="key").cache()
+    names = _table(acts.users, found)
+    keys = acts.users.join(names, acts.users.user == names.excluded).select(excluded="key").cache()
     rows = anti_join(anti_join(acts.rows, "actor", keys), "target", keys)
-    return replace(acts, rows=rows, people=anti_join(acts.people, "user", names))
+    return replace(acts, rows=rows, users=anti_join(acts.users, "user", names))
 
 
-def persons(identities: pd.DataFrame | None, left_out: UserIdSet) -> frozenset[str]:
+def persons(identities: pd.DataFrame | None, excluded: UserIdSet) -> frozenset[str]:
     """Return the people one of whose accounts is left out."""
     if identities is None:
         return NOBODY
     told = validate_identities(identities)
-    return frozenset(told.loc[[account in left_out for account in told["account"]], "person"])
+    return frozenset(told.loc[[account in excluded for account in told["account"]], "person"])
 
 
-def _found(users: ir.Table, left_out: UserIdSet, more: frozenset[str]) -> list[str]:
+def _found(users: ir.Table, excluded: UserIdSet, more: frozenset[str]) -> list[str]:
     """Return those of a column of ids who are left out."""
     ids = users.to_pyarrow().column("user").to_pylist()
-    return sorted(user for user in ids if user is not None and (user in left_out or user in more))
+    return sorted(user for user in ids if user is not None and (user in excluded or user in more))
 
 
 def _table(beside: ir.Table, names: list[str]) -> ir.Table:
@@ -86,9 +86,9 @@ def _table(beside: ir.Table, names: list[str]) -> ir.Table:
 
 
 def anti_join(table: ir.Table, column: str, names: ir.Table) -> ir.Table:
-    """Keep the rows whose column is none of the names, a column `left_out` of a table where the rows live.
+    """Keep the rows whose column is none of the names, a column `excluded` of a table where the rows live.
 
     A null is nobody, and an anti join is not every engine's.
     """
-    joined = table.left_join(names, table[column] == names.left_out)
-    return joined.filter(joined.left_out.isnull()).drop("left_out")
+    joined = table.left_join(names, table[column] == names.excluded)
+    return joined.filter(joined.excluded.isnull()).drop("excluded")

@@ -26,7 +26,7 @@ def load_encoded_events(
     scopes: Sequence[str] = (ALL,),
     identities: pd.DataFrame | None = None,
     engine: ibis.BaseBackend | None = None,
-    left_out: UserIdSet = NOBODY,
+    excluded: UserIdSet = NOBODY,
 ) -> EncodedEvents:
     """Open events, or a store, as acts.
 
@@ -36,7 +36,7 @@ def load_encoded_events(
     scopes : the scopes to describe, as in `scopes.scoped`; a store has its own
     identities : (account, person), as in `identities.read_identities`; a store has its own
     engine : what computes; None is DuckDB, or where an Ibis table lives
-    left_out : people who do not count: acts by them and towards them are as if they had never been
+    excluded : people who do not count: acts by them and towards them are as if they had never been
 
     Raises
     ------
@@ -49,15 +49,15 @@ def load_encoded_events(
         if identities is not None or engine is not None:
             asked = "identities" if identities is not None else "engine"
             raise StoreError(f"{source} is a store, which has its {asked} already; give the events themselves instead.")
-        return exclude_users_encoded(open_store(Path(source), scopes), left_out, read_store_identities(Path(source)))
-    return encode_events(load_events(source, identities, engine, left_out), scopes)
+        return exclude_users_encoded(open_store(Path(source), scopes), excluded, read_store_identities(Path(source)))
+    return encode_events(load_events(source, identities, engine, excluded), scopes)
 
 
 def load_events(
     source: Source,
     identities: pd.DataFrame | None = None,
     engine: ibis.BaseBackend | None = None,
-    left_out: UserIdSet = NOBODY,
+    excluded: UserIdSet = NOBODY,
 ) -> ir.Table:
     """Open an event table whose actors and targets are the users who count.
 
@@ -69,7 +69,7 @@ def load_events(
 
     """
     events = open_events(source, engine)
-    return exclude_users(events if identities is None else merge_identities(events, identities), left_out, identities)
+    return exclude_users(events if identities is None else merge_identities(events, identities), excluded, identities)
 
 
 def check_scopes(acts: EncodedEvents, scopes: Sequence[str]) -> None:
@@ -83,7 +83,7 @@ def check_scopes(acts: EncodedEvents, scopes: Sequence[str]) -> None:
     named = {scope for scope in scopes if scope != ALL and not scope.endswith(":*")}
     if not named:
         return
-    found = sorted(acts.people.select("scope").distinct().to_pandas()["scope"])
+    found = sorted(acts.users.select("scope").distinct().to_pandas()["scope"])
     empty = sorted(named - set(found))
     if empty:
         shown = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")

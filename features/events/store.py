@@ -89,7 +89,7 @@ def add_to_store(
         digest = write_encoded_events(found.rows, scratch / "acts.parquet")
         if digest in {part.digest for part in manifest.parts}:
             raise EventsError(f"these events are in the store {folder} already; nothing was taken in.")
-        _write_new_people(found.people, folder, manifest, scratch / "people.parquet")
+        _write_new_people(found.users, folder, manifest, scratch / "people.parquet")
         if identities is not None:
             identities.to_parquet(scratch / IDENTITIES)
             atomic_files.publish(scratch / IDENTITIES, folder / IDENTITIES, scratch)

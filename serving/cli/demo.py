@@ -32,7 +32,7 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
     events = place.folder / "events.parquet"
     with progress_bar("simulate") as progress:
         simulate(Community(users=users, days=days, seed=seed), events, progress)
-    people = load_events(events, left_out=load_opted_out_users(place))
+    people = load_events(events, excluded=load_opted_out_users(place))
     with progress_bars() as show:
         made = train(load_encoded_events(people), Config(), place, progress=show, events=people)
     tell_gate(made)
@@ -47,7 +47,7 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
 
 def _score(home: Home, events: Path) -> pd.DataFrame:
     """Score everybody just after the last event; return the scores, highest first."""
-    acts = load_encoded_events(events, left_out=load_opted_out_users(home))
+    acts = load_encoded_events(events, excluded=load_opted_out_users(home))
     as_of = resolve_as_of(acts.rows)
     bundle, version = load_champion(home)
     with progress_bars() as show:

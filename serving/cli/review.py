@@ -49,7 +49,7 @@ def explain(
     person = snapshot.person(user, scope)
     people = read_identities(identities) if identities else None
     out = load_opted_out_users(place)
-    made = engagement_report(events, user, snapshot.as_of, scope, people, top, left_out=out) if events else None
+    made = engagement_report(events, user, snapshot.as_of, scope, people, top, excluded=out) if events else None
     if json:
         print_json(asdict(told) | ({"earned": asdict(made) | {"differing": made.differing(person)}} if made else {}))
         return
@@ -171,7 +171,7 @@ def _drawn(
     from training.records.opt_outs import load_opted_out_users
 
     people = load_events(
-        events, read_identities(identities) if identities else None, left_out=load_opted_out_users(home)
+        events, read_identities(identities) if identities else None, excluded=load_opted_out_users(home)
     )
     person, seeds = snapshot.person(user, scope), snapshot.bundle.seeds
     return drawn_no_more(people, user, scope, snapshot.as_of, days, person, seeds)

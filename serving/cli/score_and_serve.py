@@ -49,7 +49,7 @@ def score(
     place = home_from_environment(home, database)
     bundle, version = load_champion(place)
     scopes = scope or bundle.scopes
-    acts = open_as_asked(events, scopes, identities, left_out=load_opted_out_users(place))
+    acts = open_as_asked(events, scopes, identities, excluded=load_opted_out_users(place))
     check_scopes(acts, scopes)
     at = resolve_as_of(acts.rows, parse_utc(as_of) if as_of else None)
     seen = parse_utc(bundle.facts["as_of"])

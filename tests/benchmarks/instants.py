@@ -35,7 +35,7 @@ def clout_twelve(events: Path, as_of: datetime) -> pd.DataFrame:
 
     acts = load_encoded_events(events)
     narrow = acts.rows.select("time", "actor", "verb", "target")
-    with acts.people.cache() as people, relations.pairs(relations.engagements(before(narrow, as_of))).cache() as pairs:
+    with acts.users.cache() as people, relations.pairs(relations.engagements(before(narrow, as_of))).cache() as pairs:
         check_keys(people)
         rows = pairs.group_by("user").agg(**{name: CATALOGUE[name].value(pairs) for name in TWELVE})
         named = rows.join(people, rows.user == people.key).select(*TWELVE, user="user_right")

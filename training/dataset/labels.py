@@ -50,7 +50,7 @@ def audience(acts: EncodedEvents, as_of: datetime, horizon_days: int) -> pd.Data
     broad = known.group_by("other").agg(breadth=known.user.nunique()).filter(lambda others: others.breadth > BROADCAST)
     distinct = _unasked(known, acts.rows.filter(acts.rows.time < end)).anti_join(broad, "other")
     counted = distinct.group_by(key="user").agg(audience=distinct.count())
-    return counted.join(acts.people, "key").select("user", "scope", "audience").to_pandas()
+    return counted.join(acts.users, "key").select("user", "scope", "audience").to_pandas()
 
 
 def _unasked(ahead: ir.Table, rows: ir.Table) -> ir.Table:
@@ -69,7 +69,7 @@ def credible_audience(acts: EncodedEvents, as_of: datetime, horizon_days: int) -
     with credited_responses(acts, as_of + timedelta(days=horizon_days)) as credited:
         ahead = credited.filter(credited.other.notnull(), within(credited.last_age, horizon_days), credited.weight > 0)
         counted = ahead.group_by(key="user").agg(audience=sum_fixed_point(ahead.weight))
-        return counted.join(acts.people, "key").select("user", "scope", "audience").to_pandas()
+        return counted.join(acts.users, "key").select("user", "scope", "audience").to_pandas()
 
 
 def require_complete_horizon(last: datetime, as_of: datetime, horizon_days: int) -> None:

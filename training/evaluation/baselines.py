@@ -70,7 +70,7 @@ def _edges(acts: EncodedEvents, as_of: datetime) -> pd.DataFrame:
     past = year.filter(~is_any(year.verb, *NEGATIVE), year.other.notnull())
     follows = is_any(past.verb, "follow").cast("int64").sum()
     pairs = past.group_by("user", "other").agg(acts=past.count(), follows=follows)
-    names = acts.people.filter(acts.people.scope == ALL).select("key", name="user")
+    names = acts.users.filter(acts.users.scope == ALL).select("key", name="user")
     targets, actors = names.select(user="key", target="name"), names.select(other="key", actor="name")
     named = pairs.join(targets, "user").join(actors, "other").select("actor", "target", "acts", "follows")
     return named.order_by("actor", "target").to_pandas()

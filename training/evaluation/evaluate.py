@@ -44,7 +44,7 @@ def evaluate_bundle(
     horizon = timedelta(days=bundle.horizon_days)
     as_of = resolve_as_of(acts.rows, as_of or resolve_as_of(acts.rows) - horizon)
     require_complete_horizon(last, as_of, bundle.horizon_days)
-    rows = in_scope(panel_rows(acts.seeded(bundle.seeds), as_of, bundle.horizon_days, bundle.label), ALL)
+    rows = in_scope(panel_rows(acts.with_seeds(bundle.seeds), as_of, bundle.horizon_days, bundle.label), ALL)
     signals = baselines(acts, rows, as_of)
     figures = evaluate(rows["audience"].to_numpy(), bundle.predict(rows), signals, resamples, seed)
     in_sample = as_of < datetime.fromisoformat(bundle.facts["as_of"])

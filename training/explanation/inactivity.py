@@ -89,7 +89,7 @@ def drawn_no_more(
     _check_days(days)
 
     def described(left: ir.Table) -> pd.DataFrame:
-        rows = feature_rows(encode_events(left, (scope,)).seeded(seeds), as_of)
+        rows = feature_rows(encode_events(left, (scope,)).with_seeds(seeds), as_of)
         return rows[(rows["user"] == user) & (rows["scope"] == scope)]
 
     _check_same(described(events), person, user)

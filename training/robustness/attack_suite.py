@@ -56,7 +56,7 @@ def points(ground: AttackSetting, events: ir.Table | None = None, before: pd.Dat
     Baselines are ranked among the users `before` and given the points that stand at that rank among scores then.
     """
     acts = keyed(ground.events if events is None else events, (ALL,))
-    with cached(acts.seeded(ground.bundle.seeds)) as known:
+    with cached(acts.with_seeds(ground.bundle.seeds)) as known:
         rows = feature_rows(known, ground.as_of)
         signals = baselines(known, rows, ground.as_of)
     honest = ~rows["user"].isin(ground.poisoners).to_numpy()

@@ -83,7 +83,7 @@ def poisoned_suite(
     gangs = recruit(events, at, share, np.random.default_rng(seed))
 
     def panel_of(table: ir.Table, step: str) -> pd.DataFrame:
-        acts = keyed(table, scopes).seeded(bundle.seeds)
+        acts = keyed(table, scopes).with_seeds(bundle.seeds)
         return build_panel(acts, split, days, _of(progress, step), bundle.label)
 
     clean = panel_of(events, "clean panel")

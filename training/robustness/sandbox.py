@@ -45,7 +45,7 @@ def attack_environment(
     if events is not None:
         if is_store(events):
             raise StoreError(f"{events} is a store; attacks are put among events, so give the events themselves.")
-        yield load_events(events, left_out=load_opted_out_users(home)), *load_champion(home)
+        yield load_events(events, excluded=load_opted_out_users(home)), *load_champion(home)
         return
     found = champion(home)
     with simulated(users, seed, progress) as made:

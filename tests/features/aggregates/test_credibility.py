@@ -147,7 +147,9 @@ def test_seeds_that_are_given_are_the_only_ones(table, as_of):
     acts = table([*ESTABLISHED, *((30, name, "like", "a") for name in ("x", "e0")), (30, "x", "like", "b")])
 
     def of_a(*seeds):
-        return feature_rows(load_encoded_events(acts).seeded(seeds), as_of).set_index("user")["credibility_365d"]["a"]
+        return feature_rows(load_encoded_events(acts).with_seeds(seeds), as_of).set_index("user")["credibility_365d"][
+            "a"
+        ]
 
     assert of_a("x", "not there") == 0  # what one gives does not count
     seed, other = 1.0, 0.0

@@ -49,75 +49,75 @@ def rows_of(source, **asked):
 
 
 @settings(max_examples=3, deadline=None)
-@given(acts=ACTS, left_out=LEFT_OUT)
-def test_it_equals_events_without_the_rows_of_those_left_out(tmp_path_factory, acts, left_out):
+@given(acts=ACTS, excluded=LEFT_OUT)
+def test_it_equals_events_without_the_rows_of_those_left_out(tmp_path_factory, acts, excluded):
     events = table(acts + ALWAYS)
-    kept = events[~events["actor"].isin(left_out) & ~events["target"].isin(left_out)].reset_index(drop=True)
+    kept = events[~events["actor"].isin(excluded) & ~events["target"].isin(excluded)].reset_index(drop=True)
     expected = rows_of(kept)
-    assert rows_of(events, left_out=left_out).equals(expected)
-    assert rows_of(events, left_out=Hashed(left_out)).equals(expected)
+    assert rows_of(events, excluded=excluded).equals(expected)
+    assert rows_of(events, excluded=Hashed(excluded)).equals(expected)
     store = tmp_path_factory.mktemp("stores") / "store"
     add_to_store(table(acts), store)
     if set(acts) - set(ALWAYS):
         add_to_store(table(ALWAYS), store)
-    assert rows_of(store, left_out=left_out).equals(expected)
+    assert rows_of(store, excluded=excluded).equals(expected)
 
 
 @settings(max_examples=1, deadline=None)
-@given(acts=ACTS, left_out=LEFT_OUT)
-def test_it_holds_in_every_scope(tmp_path_factory, acts, left_out):
+@given(acts=ACTS, excluded=LEFT_OUT)
+def test_it_holds_in_every_scope(tmp_path_factory, acts, excluded):
     events = table(acts + ALWAYS).assign(network=["sea" if k % 2 else "land" for k in range(len(acts) + 2)])
     scopes = ["all", "network:*"]
-    kept = events[~events["actor"].isin(left_out) & ~events["target"].isin(left_out)].reset_index(drop=True)
+    kept = events[~events["actor"].isin(excluded) & ~events["target"].isin(excluded)].reset_index(drop=True)
     expected = rows_of(kept, scopes=scopes)
-    assert rows_of(events, scopes=scopes, left_out=left_out).equals(expected)
+    assert rows_of(events, scopes=scopes, excluded=excluded).equals(expected)
     store = tmp_path_factory.mktemp("stores") / "store"
     add_to_store(events, store, scopes)
-    assert rows_of(store, scopes=scopes, left_out=left_out).equals(expected)
+    assert rows_of(store, scopes=scopes, excluded=excluded).equals(expected)
 
 
 def test_an_act_by_somebody_unknown_stays():
     events = table([(1, None, "like", "bob", "o1"), (1, "ann", "like", "bob", "o1"), (3, "bob", "post", None, "o1")])
-    (bob,) = rows_of(events, left_out=frozenset(["ann"])).to_dict("records")
+    (bob,) = rows_of(events, excluded=frozenset(["ann"])).to_dict("records")
     assert (bob["user"], bob["engagements_28d"], bob["engagers_28d"]) == ("bob", 1, 0)
 
 
 def test_nobody_left_out_reads_the_events_once(monkeypatch):
     monkeypatch.setattr("features.events.exclusions._found", lambda *_: pytest.fail("the ids were read"))
-    assert len(rows_of(table(ALWAYS), left_out=frozenset())) == 2
+    assert len(rows_of(table(ALWAYS), excluded=frozenset())) == 2
 
 
-@pytest.mark.parametrize("left_out", ["ann", "ann1"])
-def test_one_account_that_is_left_out_leaves_out_the_person(tmp_path, left_out):
+@pytest.mark.parametrize("excluded", ["ann", "ann1"])
+def test_one_account_that_is_left_out_leaves_out_the_person(tmp_path, excluded):
     acts = [(1, "ann1", "like", "bob", "o1"), (2, "cid", "like", "ann2", None), (3, "ann2", "like", "bob", "o1")]
     events = table([*acts, *ALWAYS])
     add_to_store(events, tmp_path / "store", identities=SAME)
     expected = rows_of(table(ALWAYS))
     assert list(expected["user"]) == ["bob", "zoe"]
     for source, more in ((events, {"identities": SAME}), (tmp_path / "store", {})):
-        assert rows_of(source, left_out=frozenset([left_out]), **more).equals(expected)
+        assert rows_of(source, excluded=frozenset([excluded]), **more).equals(expected)
 
 
 def test_those_left_out_are_no_seed_of_credibility():
     acts = [(1, "star", "like", "zoe", None), *ALWAYS, (5, "star", "post", None, "o2")]
-    with_star = load_encoded_events(table(acts), left_out=frozenset(["star"])).seeded(["star", "zoe"])
-    without = load_encoded_events(table(ALWAYS)).seeded(["zoe"])
+    with_star = load_encoded_events(table(acts), excluded=frozenset(["star"])).with_seeds(["star", "zoe"])
+    without = load_encoded_events(table(ALWAYS)).with_seeds(["zoe"])
     assert feature_rows(with_star, AS_OF).equals(feature_rows(without, AS_OF))
 
 
 def test_what_somebody_earned_does_not_come_from_those_left_out():
     events = table([*ALWAYS, (3, "ann", "like", "bob", "o1")])
     assert engagement_report(events, "bob", AS_OF).people == 2
-    found = engagement_report(events, "bob", AS_OF, left_out=frozenset(["ann"]))
+    found = engagement_report(events, "bob", AS_OF, excluded=frozenset(["ann"]))
     assert (found.people, found.engagements) == (1, 1)
-    assert found.differing(rows_of(events, left_out=frozenset(["ann"])).iloc[0].to_dict()) == {}
+    assert found.differing(rows_of(events, excluded=frozenset(["ann"])).iloc[0].to_dict()) == {}
 
 
 def test_nothing_is_told_of_one_who_is_left_out():
     with pytest.raises(UnknownUserError, match="'ann' neither acts nor is engaged with"):
-        engagement_report(table([*ALWAYS, (3, "bob", "like", "ann", "o2")]), "ann", AS_OF, left_out=frozenset(["ann"]))
+        engagement_report(table([*ALWAYS, (3, "bob", "like", "ann", "o2")]), "ann", AS_OF, excluded=frozenset(["ann"]))
 
 
 def test_events_to_attack_in_are_without_them():
-    events = load_events(table([*ALWAYS, (3, "ann1", "like", "bob", "o1")]), SAME, left_out=frozenset(["ann"]))
+    events = load_events(table([*ALWAYS, (3, "ann1", "like", "bob", "o1")]), SAME, excluded=frozenset(["ann"]))
     assert set(events.to_pandas()["actor"]) == {"zoe", "bob"}

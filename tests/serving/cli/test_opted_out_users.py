@@ -28,8 +28,8 @@ class SeenError(Exception):
 
 @pytest.fixture
 def seen(monkeypatch, bundle):
-    def without(events, left_out, identities=None):
-        raise SeenError(left_out)
+    def without(events, excluded, identities=None):
+        raise SeenError(excluded)
 
     for module in ("opening", "earned"):
         monkeypatch.setattr(f"features.{module}.without", without)
@@ -59,6 +59,6 @@ def test_it_leaves_out_whom_the_home_leaves_out(command, home, events, tmp_path,
     words = [str(events) if word == "EVENTS" else word for word in ASKED[command]]
     run = CliRunner().invoke(app, [command, *words, "--home", str(home.folder)])
     assert isinstance(run.exception, SeenError), run.output
-    (left_out,) = run.exception.args
-    assert "cid" in left_out
-    assert "ann" not in left_out
+    (excluded,) = run.exception.args
+    assert "cid" in excluded
+    assert "ann" not in excluded
