@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features.events.event_table import SCHEMA, VERBS
 
@@ -159,37 +160,15 @@ def to_table(acts: EventArrays, users: int, tags: pa.Array) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=LAYOUT)
 
 
-FOUR_DIGITS = np.array([f"{number:04d}" for number in range(10_000)], dtype="S4").view(np.uint32)
-
-
 def number_ids(prefix: str, numbers: np.ndarray, width: int) -> pa.StringArray:
-    """Write numbers as strings, such as u0001234.
+    """Write numbers as ids, such as u0001234.
 
     Parameters
     ----------
-    prefix : one ASCII letter before each number
+    prefix : one letter before each number
     numbers : whole numbers below `10 ** width`; negative ones become null
-    width : digits of each name, filled with zeros
+    width : digits of each id, 18 at most, filled with zeros
 
     """
-    given = numbers >= 0
-    text = _digits(prefix, numbers[given] if not given.all() else numbers, width)
-    offsets = np.zeros(len(numbers) + 1, dtype=np.int32)
-    np.cumsum(given, out=offsets[1:])
-    offsets *= width + 1
-    known = None if given.all() else pa.py_buffer(np.packbits(given, bitorder="little"))
-    return pa.StringArray.from_buffers(len(numbers), pa.py_buffer(offsets), pa.py_buffer(text), known)
-
-
-def _digits(prefix: str, numbers: np.ndarray, width: int) -> np.ndarray:
-    """Return the bytes of the names, uint8 of shape (numbers, 1 + width)."""
-    groups = -(-width // 4)
-    fours = np.empty((len(numbers), groups), dtype=np.uint32)
-    rest = numbers
-    for group in range(groups - 1, -1, -1):
-        rest, last = np.divmod(rest, 10_000)
-        fours[:, group] = FOUR_DIGITS[last]
-    text = np.empty((len(numbers), width + 1), dtype=np.uint8)
-    text[:, 0] = ord(prefix)
-    text[:, 1:] = fours.view(np.uint8)[:, 4 * groups - width :]
-    return text
+    padded = pa.array(numbers.astype(np.int64) + 10**width, mask=numbers < 0).cast(pa.string())
+    return pc.binary_replace_slice(padded, 0, 1, prefix)  # the leading 1 kept the zeros
