@@ -1,4 +1,4 @@
-"""A community with known truth: seeded, of any size, written as Parquet in bounded memory."""
+"""Simulated communities with known ground truth: seeded, of any size, written as Parquet in bounded memory."""
 
 from features.simulation.community import Community, Summary
 from features.simulation.simulate import simulate

@@ -1,4 +1,4 @@
-"""What a simulated community is asked to be, and what is said about it once it is written."""
+"""The parameters of a simulated community, and the summary of what was written."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EVENTS_PER_USER_DAY = 0.33  # about, at a pace of 1
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
-WHOLE = {"users": (10, 100_000_000), "days": (1, 36_500), "seed": (0, 2**63 - 1), "topics": (1, 100)}
-NUMBERS = {
+INTEGER_LIMITS = {"users": (10, 100_000_000), "days": (1, 36_500), "seed": (0, 2**63 - 1), "topics": (1, 100)}
+NUMBER_LIMITS = {
     "pace": (0.01, 100.0),
     "lurkers": (0.0, 1.0),
     "experts": (0.0, 1.0),
@@ -35,15 +35,15 @@ class Community:
 
     Parameters
     ----------
-    users : people who are ever there, at least 10
+    users : users over the whole period, at least 10
     days : length of the simulated period in days, at least 1
-    seed : any whole number from 0
+    seed : any integer from 0
     start : first instant of the period; no zone means UTC
-    topics : number of interests that people gather around, 1 to 100
-    pace : factor on everybody's posts per day, 0.01 to 100; 1 gives about 8 events per user and 28 days
+    topics : number of topics, 1 to 100
+    pace : factor on every user's posts per day, 0.01 to 100; 1 gives about 8 events per user and 28 days
     lurkers, experts, bots : share of each kind, 0 to 1 (bots to 0.9); the rest is ordinary
-    founders : share that is there from the start, 0 to 1; the rest joins evenly over the period
-    stay_days : mean stay in days, 1 to 100,000; stays are exponential
+    founders : share of users present from the start, 0 to 1; the rest join evenly over the period
+    stay_days : mean length of membership in days, 1 to 100,000; exponentially distributed
 
     Raises
     ------
@@ -64,13 +64,13 @@ class Community:
     stay_days: float = 600.0
 
     def __post_init__(self) -> None:
-        for name, (low, high) in WHOLE.items():
-            _whole(name, getattr(self, name), low, high)
-        for name, (least, most) in NUMBERS.items():
-            _number(name, getattr(self, name), least, most)
+        for name, (low, high) in INTEGER_LIMITS.items():
+            _require_integer(name, getattr(self, name), low, high)
+        for name, (least, most) in NUMBER_LIMITS.items():
+            _require_number(name, getattr(self, name), least, most)
         if (total := self.lurkers + self.experts + self.bots) > 1 + 1e-9:
             raise EventsError(f"lurkers, experts and bots add up to {total:g}; expected at most 1.")
-        _period(self.start, self.days)
+        _require_period(self.start, self.days)
 
     @property
     def begin(self) -> int:
@@ -90,19 +90,19 @@ class Community:
         begin and end of each block, in microseconds since 1970-01-01 UTC
 
         """
-        an_hour = self.users * self.pace * EVENTS_PER_USER_DAY / 24
-        length = int(np.clip(events_per_block / an_hour, 1, 7 * 24)) * HOUR
+        events_per_hour = self.users * self.pace * EVENTS_PER_USER_DAY / 24
+        length = int(np.clip(events_per_block / events_per_hour, 1, 7 * 24)) * HOUR
         yield from pairwise([*range(self.begin, self.end, length), self.end])
 
     def generator(self, stream: str, number: int = 0) -> np.random.Generator:
-        """Return the random numbers of one named stream; streams and numbers are independent of each other."""
+        """Return a generator of one stream; different streams and numbers are independent."""
         key = (*stream.encode(), number)
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What was written: how many events and users, the event files and the file of the truth."""
+    """What was written: the numbers of events and users, the event files and the file of the ground truth."""
 
     events: int
     users: int
@@ -110,17 +110,17 @@ class Summary:
     truth: Path
 
 
-def _whole(name: str, found: object, low: int, high: int) -> None:
-    if isinstance(found, bool) or not isinstance(found, int) or not low <= found <= high:
-        raise EventsError(f"{name} is {found!r}; expected a whole number from {low} to {high}.")
+def _require_integer(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise EventsError(f"{name} is {value!r}; expected a whole number from {low} to {high}.")
 
 
-def _number(name: str, found: object, low: float, high: float) -> None:
-    if isinstance(found, bool) or not isinstance(found, int | float) or not low <= found <= high:
-        raise EventsError(f"{name} is {found!r}; expected a number from {low:g} to {high:g}.")
+def _require_number(name: str, value: object, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise EventsError(f"{name} is {value!r}; expected a number from {low:g} to {high:g}.")
 
 
-def _period(start: object, days: int) -> None:
+def _require_period(start: object, days: int) -> None:
     if not isinstance(start, datetime):
         raise EventsError(f"start is {start!r}; expected a datetime.")
     if not EPOCH <= parse_utc(start) <= LATEST - timedelta(days=days):

@@ -1,10 +1,6 @@
-"""Acts before they are written: one array per column, with numbers in place of names.
+"""Simulated events as arrays of numbers, and as an Arrow table with the columns of the event table.
 
-Tags of a piece: its author's interests, packed into one number.
-
-The number is `first * (topics + 1) + 1 + second`, where a second of -1 means that there is one tag only.
-Acts as an Arrow table with the columns of the event table.
-Numbers written as names of one length, a whole column at a time.
+The tags of a piece are packed into one number, `first * (topics + 1) + 1 + second`; a second of -1 means one tag only.
 """
 
 from __future__ import annotations
@@ -18,15 +14,15 @@ import pyarrow.compute as pc
 from features.events.event_table import SCHEMA, VERBS
 
 VERB = {name: number for number, name in enumerate(VERBS)}
-NOTHING = -1
+NULL = -1
 
 
 @dataclass(frozen=True)
 class EventArrays:
-    """Acts as arrays of one length; NOTHING stands for null everywhere.
+    """Events as arrays of one length, with NULL for null in all columns.
 
     `time` is in microseconds since 1970, `verb` an index into VERBS, `actor` and `target` are users' numbers, `object`
-    and `result` pieces' numbers, `tags` a number of features.simulation.event_table, `text` the key of the text.
+    and `result` pieces' numbers, `tags` the packed tags, `text` the key of the text.
     """
 
     time: np.ndarray
@@ -44,11 +40,11 @@ class EventArrays:
 
     def where(self, rows: np.ndarray) -> EventArrays:
         """Return the rows of a mask or of positions."""
-        picked = np.flatnonzero(rows) if rows.dtype == bool else rows
-        return EventArrays(*(getattr(self, column.name)[picked] for column in fields(self)))
+        positions = np.flatnonzero(rows) if rows.dtype == bool else rows
+        return EventArrays(*(getattr(self, column.name)[positions] for column in fields(self)))
 
     def split(self, time: int) -> tuple[EventArrays, EventArrays]:
-        """Return the acts before an instant in the order of time, equal ones in their order, and the rest as it is."""
+        """Return the events before an instant, in a stable order of time, and the rest in its present order."""
         before = np.flatnonzero(self.time < time)
         return self.where(before[np.argsort(self.time[before], kind="stable")]), self.where(self.time >= time)
 
@@ -66,15 +62,15 @@ TYPES = {
 }
 
 
-def empty_events(time: np.ndarray, **columns: np.ndarray | int) -> EventArrays:
-    """Make acts at these instants; a single value holds for all of them and absent columns are null."""
+def build_events(time: np.ndarray, **columns: np.ndarray | int) -> EventArrays:
+    """Build events at these instants; a single value fills a column and absent columns are null."""
     size = len(time)
-    filled = {name: _column(columns.get(name, NOTHING), size, kind) for name, kind in TYPES.items() if name != "time"}
+    filled = {name: _column(columns.get(name, NULL), size, kind) for name, kind in TYPES.items() if name != "time"}
     return EventArrays(time=time.astype(np.int64, copy=False), **filled)
 
 
 def concatenate(*parts: EventArrays) -> EventArrays:
-    """Return all acts of the parts, one part after the other."""
+    """Return the events of all parts, one part after the other."""
     return EventArrays(
         *(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(EventArrays))
     )
@@ -90,7 +86,7 @@ ONE_TAG, TWO_TAGS = 0.65, 0.9
 
 
 def draw_tags(first: np.ndarray, second: np.ndarray, topics: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw each piece's tags: mostly the first interest, at times both or the second alone; shape as first."""
+    """Draw each piece's tags: mostly the first topic, sometimes both or only the second; the same shape as first."""
     chance = rng.random(len(first))
     main = np.where(chance < TWO_TAGS, first, second)
     other = np.where((chance >= ONE_TAG) & (chance < TWO_TAGS) & (first != second), second, -1)
@@ -102,28 +98,28 @@ def main_topic(tags: np.ndarray, topics: int) -> np.ndarray:
     return tags // (topics + 1)
 
 
-def names(topics: int) -> list[str]:
-    """Return what the topics are called."""
+def topic_names(topics: int) -> list[str]:
+    """Return the names of the topics."""
     return [f"topic{number:02d}" for number in range(topics)]
 
 
 def tag_lists(topics: int) -> pa.Array:
-    """Return the list of tags that each number stands for, in the order of the numbers."""
-    called = names(topics)
-    both = [[first] if second is None else [first, second] for first in called for second in (None, *called)]
-    return pa.array(both, type=pa.list_(pa.string()))
+    """Return the list of tags of each packed number, in the order of the numbers."""
+    labels = topic_names(topics)
+    lists = [[first] if second is None else [first, second] for first in labels for second in (None, *labels)]
+    return pa.array(lists, type=pa.list_(pa.string()))
 
 
 PIECE_DIGITS, TEXT_DIGITS = 10, 15
-WORD = pa.dictionary(pa.int8(), pa.string())
-KINDS = {
+DICTIONARY_TYPE = pa.dictionary(pa.int8(), pa.string())
+COLUMN_TYPES = {
     "time": pa.timestamp("us", tz="UTC"),
-    "verb": WORD,
-    "network": WORD,
+    "verb": DICTIONARY_TYPE,
+    "network": DICTIONARY_TYPE,
     "topics": pa.list_(pa.string()),
     "links": pa.int64(),
 }
-LAYOUT = pa.schema([(name, KINDS.get(name, pa.string())) for name in SCHEMA.names])
+ARROW_SCHEMA = pa.schema([(name, COLUMN_TYPES.get(name, pa.string())) for name in SCHEMA.names])
 
 
 def user_names(numbers: np.ndarray, users: int) -> pa.StringArray:
@@ -131,33 +127,33 @@ def user_names(numbers: np.ndarray, users: int) -> pa.StringArray:
     return number_ids("u", numbers, max(7, len(str(users - 1))))
 
 
-def to_table(acts: EventArrays, users: int, tags: pa.Array) -> pa.Table:
-    """Write acts as events.
+def to_table(events: EventArrays, users: int, tags: pa.Array) -> pa.Table:
+    """Convert events to the table that is written.
 
     Parameters
     ----------
-    acts : the acts, with NOTHING for null
+    events : with NULL for null
     users : how many users there are
-    tags : the list of tags that each tag number stands for
+    tags : the list of tags of each packed number
 
     Returns
     -------
-    a table of LAYOUT: the event table's columns in order, with repeated words held as dictionaries
+    a table of ARROW_SCHEMA: the event table's columns in order, repeated words as dictionaries
 
     """
     columns = [
-        pa.array(acts.time).cast(LAYOUT.field("time").type),
-        user_names(acts.actor, users),
-        pa.DictionaryArray.from_arrays(acts.verb, pa.array(VERBS)),
-        user_names(acts.target, users),
-        number_ids("p", acts.object, PIECE_DIGITS),
-        number_ids("p", acts.result, PIECE_DIGITS),
-        pa.DictionaryArray.from_arrays(np.zeros(len(acts), dtype=np.int8), pa.array(["default"])),
-        tags.take(pa.array(acts.tags, mask=acts.tags < 0)),
-        number_ids("h", acts.text, TEXT_DIGITS),
-        pa.array(acts.links, mask=acts.links < 0).cast(pa.int64()),
+        pa.array(events.time).cast(ARROW_SCHEMA.field("time").type),
+        user_names(events.actor, users),
+        pa.DictionaryArray.from_arrays(events.verb, pa.array(VERBS)),
+        user_names(events.target, users),
+        number_ids("p", events.object, PIECE_DIGITS),
+        number_ids("p", events.result, PIECE_DIGITS),
+        pa.DictionaryArray.from_arrays(np.zeros(len(events), dtype=np.int8), pa.array(["default"])),
+        tags.take(pa.array(events.tags, mask=events.tags < 0)),
+        number_ids("h", events.text, TEXT_DIGITS),
+        pa.array(events.links, mask=events.links < 0).cast(pa.int64()),
     ]
-    return pa.Table.from_arrays(columns, schema=LAYOUT)
+    return pa.Table.from_arrays(columns, schema=ARROW_SCHEMA)
 
 
 def number_ids(prefix: str, numbers: np.ndarray, width: int) -> pa.StringArray:

@@ -1,7 +1,6 @@
-"""Who is in the community: kinds, pull, posting rates, interests, and when each person is there.
+"""The users of a community and their rhythm: kind, pull, posting rate, topics, presence, drift of pull, and delays.
 
-How pull changes over months, so that the future is no copy of the past.
-When things happen: the hours of the day, the days of the week, and how long reactions take.
+Pull drifts over months: the future does not repeat the past.
 """
 
 from dataclasses import dataclass
@@ -29,10 +28,10 @@ NEVER = np.iinfo(np.int64).max
 
 @dataclass(frozen=True)
 class Population:
-    """The true, lasting properties of everybody; arrays of length users, instants in microseconds since 1970.
+    """The true, lasting properties of all users; arrays of length users, instants in microseconds since 1970.
 
-    `pull` is the expected number of engagements per post, `left` is NEVER for those who stay past the end, and
-    `away_from` starts a yearly absence of `away_for` microseconds (0 for those without one).
+    `pull` is the expected number of engagements per post, `left_at` is NEVER for users that stay past the end, and
+    `absence_start` begins a yearly absence of `absence_length` microseconds (0 for users without one).
     """
 
     kind: np.ndarray
@@ -40,30 +39,30 @@ class Population:
     posts_per_day: np.ndarray
     topic: np.ndarray
     second_topic: np.ndarray
-    appetite: np.ndarray
-    joined: np.ndarray
-    left: np.ndarray
-    away_from: np.ndarray
-    away_for: np.ndarray
+    engagement_weight: np.ndarray
+    joined_at: np.ndarray
+    left_at: np.ndarray
+    absence_start: np.ndarray
+    absence_length: np.ndarray
 
-    def there(self, user: np.ndarray, time: np.ndarray) -> np.ndarray:
-        """Tell who is there: joined, not yet left and not absent; shape as user and time."""
-        stayed = (self.joined[user] <= time) & (time < self.left[user])
-        return stayed & ((time - self.away_from[user]) % YEAR >= self.away_for[user])
+    def is_present(self, user: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Return a mask of the shape of user and time: joined, not yet left and not absent."""
+        member = (self.joined_at[user] <= time) & (time < self.left_at[user])
+        return member & ((time - self.absence_start[user]) % YEAR >= self.absence_length[user])
 
 
 def draw_population(community: Community) -> Population:
-    """Draw everybody from the community's seed.
+    """Draw all users from the community's seed.
 
-    Pull and posting rate are independent lognormals within a kind: how much somebody posts says little about how
+    Pull and posting rate are independent lognormals within a kind: how much a user posts says little about how
     much a post draws.
     """
     rng = community.generator("people")
     users = community.users
     kind = _kinds(community, rng)
     topic, second = _topics(community, rng), _topics(community, rng)
-    joined, left = _stays(community, rng)
-    away_from, away_for = _absences(users, rng)
+    joined_at, left_at = _memberships(community, rng)
+    absence_start, absence_length = _absences(users, rng)
     pull = _lognormal(PULL[kind], PULL_SPREAD[kind], rng)
     posts = community.pace * _lognormal(POSTS_PER_DAY[kind], POSTS_SPREAD[kind], rng)
     return Population(
@@ -72,11 +71,11 @@ def draw_population(community: Community) -> Population:
         posts_per_day=np.minimum(posts, MOST_POSTS_PER_DAY * community.pace),
         topic=topic,
         second_topic=second,
-        appetite=_appetites(kind, rng),
-        joined=joined,
-        left=left,
-        away_from=away_from,
-        away_for=away_for,
+        engagement_weight=_engagement_weights(kind, rng),
+        joined_at=joined_at,
+        left_at=left_at,
+        absence_start=absence_start,
+        absence_length=absence_length,
     )
 
 
@@ -95,13 +94,13 @@ def _topics(community: Community, rng: np.random.Generator) -> np.ndarray:
     return rng.choice(community.topics, size=community.users, p=weight / weight.sum()).astype(np.int16)
 
 
-def _stays(community: Community, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _memberships(community: Community, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     founder = rng.random(community.users) < community.founders
     arrival = (rng.random(community.users) * community.days * DAY).astype(np.int64)
-    joined = community.begin + np.where(founder, 0, arrival)
+    joined_at = community.begin + np.where(founder, 0, arrival)
     stay = np.minimum(rng.exponential(community.stay_days, community.users), 100_000) * DAY
-    left = joined + np.maximum(stay, 1).astype(np.int64)
-    return joined, np.where(left < community.end, left, NEVER)
+    left_at = joined_at + np.maximum(stay, 1).astype(np.int64)
+    return joined_at, np.where(left_at < community.end, left_at, NEVER)
 
 
 def _absences(users: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -110,8 +109,8 @@ def _absences(users: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndar
     return begins, np.where(rng.random(users) < ABSENT_SHARE, length, 0)
 
 
-def _appetites(kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw how much each engages with others, as a whole weight of 1 to 40; bots engage with nobody."""
+def _engagement_weights(kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw how much each user engages with others, an integer weight of 1 to 40; 0 for bots."""
     weight = np.clip(np.rint(_lognormal(np.full(len(kind), 3.0), 1.0, rng)), 1, 40).astype(np.int64)
     return np.where(kind == BOT, 0, weight)
 
@@ -126,31 +125,31 @@ WEEK = 7 * DAY
 
 
 class Drift:
-    """A factor on everybody's pull that wanders by the week: exp of a stationary AR(1), with a mean of 1."""
+    """A factor on every user's pull that drifts by the week: exp of a stationary AR(1), with a mean of 1."""
 
     def __init__(self, community: Community) -> None:
         self.community = community
         self.week = 0
-        self.level = self._shock()
+        self.level = self._innovation()
 
-    def at(self, time: int) -> np.ndarray:
-        """Return the factors in the week of an instant; instants must not go back by a week or more.
+    def factors_at(self, time: int) -> np.ndarray:
+        """Return the factors in the week of an instant; instants must not go back a week or more.
 
         The level x of a week follows `x' = MEMORY * x + sqrt(1 - MEMORY ** 2) * e` with standard normal e; the factor
         is `exp(SPREAD * x - SPREAD ** 2 / 2)`.
         """
         while self.week < (time - self.community.begin) // WEEK:
             self.week += 1
-            self.level = MEMORY * self.level + np.float32(np.sqrt(1 - MEMORY**2)) * self._shock()
+            self.level = MEMORY * self.level + np.float32(np.sqrt(1 - MEMORY**2)) * self._innovation()
         return np.exp(SPREAD * self.level - SPREAD**2 / 2)
 
-    def _shock(self) -> np.ndarray:
+    def _innovation(self) -> np.ndarray:
         rng = self.community.generator("drift", self.week)
         return rng.standard_normal(self.community.users, dtype=np.float32)
 
 
 PEAK_HOUR = 19
-SWING = 0.75
+DAILY_AMPLITUDE = 0.75
 WEEKEND = 0.8
 MONDAY = 3 * 24  # hours from the Monday before 1970-01-01, a Thursday
 
@@ -163,7 +162,7 @@ NIGHT_HOURS = (6.0, 10.0)
 def _hours_of_week() -> np.ndarray:
     """Return the relative activity of the 168 hours from Monday 00:00 UTC, with a mean of 1."""
     hour = np.arange(168)
-    daily = 1 + SWING * np.cos(2 * np.pi * (hour % 24 - PEAK_HOUR) / 24)
+    daily = 1 + DAILY_AMPLITUDE * np.cos(2 * np.pi * (hour % 24 - PEAK_HOUR) / 24)
     weekly = np.where(hour // 24 >= 5, WEEKEND, 1.0)
     return daily * weekly / (daily * weekly).mean()
 
@@ -172,18 +171,18 @@ HOURS = _hours_of_week()
 PEAK = float(HOURS.max())
 
 
-def activity(time: np.ndarray) -> np.ndarray:
-    """Return how active people are at each instant (microseconds since 1970), relative to a mean of 1."""
+def relative_activity(time: np.ndarray) -> np.ndarray:
+    """Return how active users are at each instant (microseconds since 1970), relative to a mean of 1."""
     return HOURS[(time // HOUR + MONDAY) % 168]
 
 
-def delays(slow: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw how long reactions take, in microseconds.
+def draw_delays(slow: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw the delays of reactions, in microseconds.
 
     Parameters
     ----------
-    slow : the chance of each reaction to be a late find (median 5 days) and not a quick one (median 3 hours)
-    rng : where the chance comes from
+    slow : the probability that a reaction is late (median 5 days) and not quick (median 3 hours)
+    rng : the source of randomness
 
     """
     late = rng.random(len(slow), dtype=np.float32) < slow
@@ -193,8 +192,8 @@ def delays(slow: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return 1 + np.minimum(delay, LONGEST_DELAY).astype(np.int64)
 
 
-def awake(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Postpone what would happen in quiet hours, with the chance 1 - activity, by a night's sleep."""
-    asleep = np.flatnonzero(rng.random(len(time), dtype=np.float32) > activity(time))
+def postpone_to_waking_hours(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Postpone instants in quiet hours by a night's sleep, with the probability 1 - relative_activity."""
+    asleep = np.flatnonzero(rng.random(len(time), dtype=np.float32) > relative_activity(time))
     time[asleep] += (rng.uniform(*NIGHT_HOURS, len(asleep)) * HOUR).astype(np.int64)
     return time

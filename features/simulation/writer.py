@@ -1,6 +1,6 @@
-"""Where events and truth are put: written aside and renamed into place, never half-written.
+"""Write events and ground truth to a scratch folder and publish both at once.
 
-Event files in the making: groups of rows are encoded in the background while the next are drawn.
+A background thread encodes one group of rows while the next is drawn.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.atomic_files import check_events_place, is_file, publish, scratch_dir
-from features.simulation.event_table import LAYOUT
+from features.simulation.event_table import ARROW_SCHEMA
 
 
 class EventWriter:
-    """A file or folder of events in the making, with its truth beside it; nothing is visible before `publish`.
+    """A file or folder of events with the ground truth beside it; nothing is visible before `publish`.
 
     Parameters
     ----------
@@ -25,8 +25,8 @@ class EventWriter:
 
     Raises
     ------
-    EventsError : out is something that must not be replaced
-    OutputError : nothing can be written there
+    EventsError : out exists and must not be replaced
+    OutputError : out cannot be written
 
     """
 
@@ -37,19 +37,19 @@ class EventWriter:
         check_events_place(self.truth)
 
     def __enter__(self) -> EventWriter:
-        self.held = ExitStack()
-        self.scratch = self.held.enter_context(scratch_dir(self.out))
+        self.stack = ExitStack()
+        self.scratch = self.stack.enter_context(scratch_dir(self.out))
         folder = self.scratch / "events"
         folder.mkdir()
-        self.parts = Parts(folder, None if is_file(self.out) else ROWS_PER_PART)
-        self.held.callback(self.parts.close)
+        self.parts = PartWriter(folder, None if is_file(self.out) else ROWS_PER_PART)
+        self.stack.callback(self.parts.close)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.held.close()
+        self.stack.close()
 
     def publish(self, truth: pa.Table) -> tuple[Path, ...]:
-        """Finish the files, write the truth, and put both in place of what was there; return the event files."""
+        """Finish the files, write the ground truth, replace the old files by both; return the event files."""
         files = self.parts.finish()
         pq.write_table(truth, self.scratch / "truth.parquet", compression="zstd")
         publish(files[0] if is_file(self.out) else self.scratch / "events", self.out, self.scratch)
@@ -62,13 +62,13 @@ ROWS_PER_PART = 10_000_000
 REPEATING = ["actor", "verb", "target", "network", "links", "topics.list.element"]
 
 
-class Parts:
-    """Parquet files `part-00000.parquet` and so on in a folder; two groups of rows are held at most.
+class PartWriter:
+    """Parquet files `part-00000.parquet` and so on in a folder; memory holds two groups of rows at most.
 
     Parameters
     ----------
     folder : an existing folder
-    rows_per_part : rows after which another file is begun; None writes one file
+    rows_per_part : rows after which a new file starts; None writes one file
 
     """
 
@@ -77,34 +77,34 @@ class Parts:
         self.rows_per_part = rows_per_part
         self.files: list[Path] = []
         self.rows = self.rows_in_part = 0
-        self.held: list[pa.Table] = []
+        self.pending: list[pa.Table] = []
         self.encoder = ThreadPoolExecutor(max_workers=1)
         self.encoding: Future[None] | None = None
         self._open()
 
     def add(self, table: pa.Table) -> None:
-        """Append a table of LAYOUT; it is written once ROWS_PER_GROUP rows have come together."""
-        self.held.append(table)
+        """Append a table of ARROW_SCHEMA; rows are written in groups of at least ROWS_PER_GROUP."""
+        self.pending.append(table)
         self.rows += len(table)
-        if sum(map(len, self.held)) >= ROWS_PER_GROUP:
+        if sum(map(len, self.pending)) >= ROWS_PER_GROUP:
             self._flush()
 
     def finish(self) -> list[Path]:
-        """Write what is held, close the last file and return all files."""
-        if self.held:
+        """Write the pending rows, close the last file and return all files."""
+        if self.pending:
             self._flush()
         self._wait()
         self.close()
         return self.files
 
     def close(self) -> None:
-        """Let go of the file and the thread, written or not."""
+        """Close the file and stop the thread, finished or not."""
         self.encoder.shutdown()
         self.writer.close()
 
     def _flush(self) -> None:
         self._wait()
-        group, self.held = pa.concat_tables(self.held), []
+        group, self.pending = pa.concat_tables(self.pending), []
         self.encoding = self.encoder.submit(self._encode, group)
 
     def _wait(self) -> None:
@@ -123,7 +123,7 @@ class Parts:
         self.rows_in_part = 0
         self.writer = pq.ParquetWriter(
             self.files[-1],
-            LAYOUT,
+            ARROW_SCHEMA,
             store_schema=False,  # readers then see the dictionaries as plain strings
             compression="zstd",
             compression_level=1,

@@ -9,7 +9,7 @@ COMMUNITY = Community(users=2_000, days=112, seed=7)
 
 
 @pytest.fixture(scope="session")
-def written(tmp_path_factory):
+def summary(tmp_path_factory):
     out = tmp_path_factory.mktemp("community") / "events.parquet"
     return simulate(COMMUNITY, out)
 
@@ -20,21 +20,21 @@ def community():
 
 
 @pytest.fixture(scope="session")
-def events(written):
-    return pd.read_parquet(written.files[0])
+def events(summary):
+    return pd.read_parquet(summary.files[0])
 
 
 @pytest.fixture(scope="session")
-def truth(written):
-    return pd.read_parquet(written.truth).set_index("user")
+def truth(summary):
+    return pd.read_parquet(summary.truth).set_index("user")
 
 
 @pytest.fixture
 def small(tmp_path):
-    """Simulate a small community and give back its files' bytes."""
+    """Simulate a small community and return the bytes of its files."""
 
-    def run(name: str, **asked) -> tuple[bytes, bytes]:
-        summary = simulate(Community(**{"users": 60, "days": 20} | asked), tmp_path / f"{name}.parquet")
+    def run(name: str, **options) -> tuple[bytes, bytes]:
+        summary = simulate(Community(**{"users": 60, "days": 20} | options), tmp_path / f"{name}.parquet")
         return summary.files[0].read_bytes(), Path(summary.truth).read_bytes()
 
     return run

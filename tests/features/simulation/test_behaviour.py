@@ -1,4 +1,4 @@
-"""The community lives: it has nights and weekends, kinds, fans, newcomers and absences."""
+"""The simulated behaviour: nights and weekends, kinds of users, fans, newcomers and absences."""
 
 import pandas as pd
 import pytest
@@ -9,8 +9,8 @@ from features.simulation.population import YEAR, draw_population
 
 
 @pytest.fixture(scope="module")
-def drawn(events):
-    """Engagements from known people."""
+def engagements(events):
+    """Engagements whose actor is not null."""
     return events[events.verb.isin(ENGAGEMENTS) & events.actor.notna()]
 
 
@@ -35,12 +35,12 @@ def test_kinds_have_their_shares(truth):
     assert share.to_dict() == {"lurker": 0.48, "ordinary": 0.46, "expert": 0.04, "bot": 0.02}
 
 
-def test_bots_post_most_and_draw_nearly_nothing(events, truth, drawn):
+def test_bots_post_most_and_get_almost_no_engagement(events, truth, engagements):
     posts = events[events.verb == "post"].actor.map(truth.kind).value_counts()
-    draws = drawn.target.map(truth.kind).value_counts()
-    people = truth.kind.value_counts()
-    assert (posts / people).idxmax() == "bot"
-    assert draws["bot"] / posts["bot"] < 0.1 * draws["ordinary"] / posts["ordinary"]
+    received = engagements.target.map(truth.kind).value_counts()
+    users = truth.kind.value_counts()
+    assert (posts / users).idxmax() == "bot"
+    assert received["bot"] / posts["bot"] < 0.1 * received["ordinary"] / posts["ordinary"]
 
 
 def test_bots_only_post_and_mention_and_repeat_themselves(events, truth):
@@ -51,7 +51,7 @@ def test_bots_only_post_and_mention_and_repeat_themselves(events, truth):
     assert events[events.verb.isin(["reply", "quote"])].content_hash.is_unique
 
 
-def test_bots_are_regular_and_people_are_not(events, truth):
+def test_bots_post_regularly_and_humans_do_not(events, truth):
     posts = events[events.verb == "post"].sort_values(["actor", "time"])
     gap = posts.groupby("actor").time.diff().dt.total_seconds()
     spread = gap.groupby(posts.actor).agg(lambda gaps: gaps.std() / gaps.mean() if len(gaps) > 20 else None)
@@ -60,25 +60,25 @@ def test_bots_are_regular_and_people_are_not(events, truth):
 
 
 def test_lurkers_engage_and_rarely_post(events, truth):
-    acts = events.groupby([events.actor.map(truth.kind), "verb"]).size().unstack()
-    people = truth.kind.value_counts()
-    assert acts.post["lurker"] / people["lurker"] < 0.15 * acts.post["ordinary"] / people["ordinary"]
-    assert acts["like"]["lurker"] > 10 * acts.post["lurker"]
+    counts = events.groupby([events.actor.map(truth.kind), "verb"]).size().unstack()
+    users = truth.kind.value_counts()
+    assert counts.post["lurker"] / users["lurker"] < 0.15 * counts.post["ordinary"] / users["ordinary"]
+    assert counts["like"]["lurker"] > 10 * counts.post["lurker"]
 
 
-def test_most_engagement_comes_from_recurring_fans(drawn):
-    pairs = drawn.groupby(["target", "actor"]).size()
+def test_most_engagement_comes_from_recurring_fans(engagements):
+    pairs = engagements.groupby(["target", "actor"]).size()
     assert pairs[pairs >= 3].sum() / pairs.sum() > 0.3
 
 
-def test_some_engagement_is_returned_and_most_is_not(drawn):
-    pairs = set(zip(drawn.actor, drawn.target, strict=True))
+def test_some_engagement_is_returned_and_most_is_not(engagements):
+    pairs = set(zip(engagements.actor, engagements.target, strict=True))
     returned = sum((target, actor) in pairs for actor, target in pairs) / len(pairs)
     assert 0.1 < returned < 0.6
 
 
-def test_engagers_share_the_interest(drawn, truth):
-    same = drawn.actor.map(truth.topic).to_numpy() == drawn.target.map(truth.topic).to_numpy()
+def test_engagers_share_the_interest(engagements, truth):
+    same = engagements.actor.map(truth.topic).to_numpy() == engagements.target.map(truth.topic).to_numpy()
     by_chance = (truth.topic.value_counts(normalize=True) ** 2).sum()
     assert same.mean() > 3 * by_chance
 
@@ -91,7 +91,7 @@ def test_reactions_take_hours_and_some_take_days(events):
     assert 0.03 < (hours > 72).mean() < 0.3
 
 
-def test_people_join_and_leave_all_the_time(truth, community):
+def test_users_join_and_leave_throughout_the_period(truth, community):
     begin = pd.Timestamp(community.start)
     assert 0.5 < (truth.joined == begin).mean() < 0.6
     for instants in (truth.joined[truth.joined > begin], truth.left.dropna()):
@@ -101,21 +101,23 @@ def test_people_join_and_leave_all_the_time(truth, community):
     assert (truth.left.dropna() > truth.joined[truth.left.notna()]).all()
 
 
-def test_people_take_weeks_off_and_then_do_nothing(events, community):
-    people = draw_population(community)
-    away = pd.DataFrame({"begin": people.away_from, "length": people.away_for}).query("length > 0")
+def test_users_are_inactive_during_absences(events, community):
+    population = draw_population(community)
+    away = pd.DataFrame({"begin": population.absence_start, "length": population.absence_length}).query("length > 0")
     assert 0.35 < len(away) / community.users < 0.45
     assert away.length.between(7 * DAY, 28 * DAY).all()
-    known = events[events.actor.notna()]
-    user = known.actor.str[1:].astype(int)
-    since = (known.time.dt.as_unit("us").astype("int64") - people.away_from[user]) % YEAR
-    assert (since >= people.away_for[user]).all()
+    attributed = events[events.actor.notna()]
+    user = attributed.actor.str[1:].astype(int)
+    since = (attributed.time.dt.as_unit("us").astype("int64") - population.absence_start[user]) % YEAR
+    assert (since >= population.absence_length[user]).all()
     assert (since < 28 * DAY).any()
 
 
-def test_most_draw_hardly_anybody_and_a_few_draw_many(drawn, truth, community):
+def test_most_draw_hardly_anybody_and_a_few_draw_many(engagements, truth, community):
     last = pd.Timestamp(community.start) + pd.Timedelta(days=community.days - 28)
-    people = drawn[drawn.time >= last].groupby("target").actor.nunique().reindex(truth.index, fill_value=0)
-    assert people.median() <= 1
-    assert 0.35 < (people == 0).mean() < 0.8
-    assert people.max() > 20 * people.mean()
+    engagers = (
+        engagements[engagements.time >= last].groupby("target").actor.nunique().reindex(truth.index, fill_value=0)
+    )
+    assert engagers.median() <= 1
+    assert 0.35 < (engagers == 0).mean() < 0.8
+    assert engagers.max() > 20 * engagers.mean()

@@ -1,4 +1,4 @@
-"""The events fit the event table, and nothing impossible happens in them."""
+"""Simulated events match the event table's schema and contain nothing impossible."""
 
 import numpy as np
 import pandas as pd
@@ -15,18 +15,18 @@ def engagements(events):
     return events[events.verb.isin(ENGAGEMENTS)]
 
 
-def test_the_file_has_the_schema_of_the_event_table(written):
-    assert pq.read_schema(written.files[0]) == SCHEMA.to_pyarrow()
+def test_the_file_has_the_schema_of_the_event_table(summary):
+    assert pq.read_schema(summary.files[0]) == SCHEMA.to_pyarrow()
 
 
-def test_duckdb_reads_the_schema_and_the_count(written):
-    found = open_events(written.files[0])
-    assert found.schema().to_pyarrow() == SCHEMA.to_pyarrow()
-    assert found.count().to_pyarrow().as_py() == written.events
+def test_duckdb_reads_the_schema_and_the_count(summary):
+    table = open_events(summary.files[0])
+    assert table.schema().to_pyarrow() == SCHEMA.to_pyarrow()
+    assert table.count().to_pyarrow().as_py() == summary.events
 
 
-def test_strings_are_plain_to_arrow(written):
-    kinds = {str(field.type) for field in pq.read_schema(written.files[0])}
+def test_strings_are_plain_to_arrow(summary):
+    kinds = {str(field.type) for field in pq.read_schema(summary.files[0])}
     assert not any("dictionary" in kind for kind in kinds)
 
 
@@ -41,7 +41,7 @@ def test_events_fill_the_period_and_stay_inside(events, community):
     assert begin + pd.Timedelta(days=community.days - 1) < last < begin + pd.Timedelta(days=community.days)
 
 
-def test_verbs_are_known_and_all_but_view_occur(events):
+def test_all_verbs_but_view_occur(events):
     assert set(events.verb) == set(VERBS) - {"view"}
 
 
@@ -49,14 +49,14 @@ def test_nobody_engages_with_himself(events):
     assert not (events.actor == events.target).any()
 
 
-def test_everybody_named_is_in_the_truth(events, truth):
+def test_all_users_are_in_the_truth(events, truth):
     assert set(events.actor.dropna()) | set(events.target.dropna()) <= set(truth.index)
 
 
 def test_nobody_acts_before_joining_or_after_leaving(events, truth):
-    known = events[events.actor.notna()]
-    stay = truth.loc[known.actor, ["joined", "left"]].reset_index(drop=True)
-    time = known.time.reset_index(drop=True)
+    attributed = events[events.actor.notna()]
+    stay = truth.loc[attributed.actor, ["joined", "left"]].reset_index(drop=True)
+    time = attributed.time.reset_index(drop=True)
     assert (time >= stay.joined).all()
     assert ((time < stay.left) | stay.left.isna()).all()
 
@@ -71,31 +71,31 @@ def test_every_engagement_has_a_target_and_no_post_has(events, engagements):
     assert events.target[events.verb == "post"].isna().all()
 
 
-def test_only_likes_come_from_unknown_people_and_few_do(events):
-    unknown = events[events.actor.isna()]
-    assert set(unknown.verb) == {"like"}
-    assert 0.01 < len(unknown) / (events.verb == "like").sum() < 0.03
+def test_only_a_few_likes_have_no_actor(events):
+    unattributed = events[events.actor.isna()]
+    assert set(unattributed.verb) == {"like"}
+    assert 0.01 < len(unattributed) / (events.verb == "like").sum() < 0.03
 
 
-def test_pieces_are_made_once_by_the_target_and_before_they_draw_anything(events):
-    made = pd.concat([events[events.verb == "post"].assign(piece=events.object), _results(events)])
-    assert made.piece.is_unique
-    acted = events[(events.verb != "post") & events.object.notna()]
-    origin = made.set_index("piece").loc[acted.object]
-    assert (origin.actor.to_numpy() == acted.target.to_numpy()).all()
-    assert (origin.time.to_numpy() < acted.time.to_numpy()).all()
+def test_pieces_are_created_once_by_the_target_before_any_engagement(events):
+    created = pd.concat([events[events.verb == "post"].assign(piece=events.object), _results(events)])
+    assert created.piece.is_unique
+    reactions = events[(events.verb != "post") & events.object.notna()]
+    origin = created.set_index("piece").loc[reactions.object]
+    assert (origin.actor.to_numpy() == reactions.target.to_numpy()).all()
+    assert (origin.time.to_numpy() < reactions.time.to_numpy()).all()
 
 
-def test_only_replies_and_quotes_make_new_pieces(events):
+def test_only_replies_and_quotes_create_pieces(events):
     assert set(_results(events).verb) == {"reply", "quote"}
     assert events.result[events.verb.isin(["reply", "quote"])].notna().all()
 
 
-def test_acts_about_a_person_name_no_piece(events):
+def test_events_about_a_user_have_no_object(events):
     assert events.object[events.verb.isin(PERSONAL)].isna().all()
 
 
-def test_created_pieces_have_a_hash_and_links_and_nothing_else_has(events):
+def test_only_created_pieces_have_a_hash_and_links(events):
     created = events.verb.isin(CREATIONS)
     assert (events.content_hash.notna() == created).all()
     assert (events.links.notna() == created).all()
@@ -115,19 +115,19 @@ def test_engagements_carry_the_topics_of_their_piece(events):
     assert all(np.array_equal(posts[piece], tags) for piece, tags in zip(about.object, about.topics, strict=True))
 
 
-def test_who_unfollows_has_followed(events):
+def test_unfollows_come_after_follows(events):
     followed = events[events.verb == "follow"].groupby(["actor", "target"]).time.min()
-    left = events[events.verb == "unfollow"].set_index(["actor", "target"]).time
-    assert (followed.loc[left.index].to_numpy() < left.to_numpy()).all()
+    unfollowed = events[events.verb == "unfollow"].set_index(["actor", "target"]).time
+    assert (followed.loc[unfollowed.index].to_numpy() < unfollowed.to_numpy()).all()
 
 
 @pytest.mark.parametrize("verb", ["like", "repost", "quote", "dislike", "flag"])
-def test_nobody_does_the_same_to_a_piece_twice(events, verb):
-    known = events[(events.verb == verb) & events.actor.notna()]
-    assert not known.duplicated(["actor", "object"]).any()
+def test_reactions_to_a_piece_are_not_repeated(events, verb):
+    attributed = events[(events.verb == verb) & events.actor.notna()]
+    assert not attributed.duplicated(["actor", "object"]).any()
 
 
-def test_nobody_follows_the_same_person_twice(events):
+def test_follows_are_not_repeated(events):
     assert not events[events.verb == "follow"].duplicated(["actor", "target"]).any()
 
 

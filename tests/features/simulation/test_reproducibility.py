@@ -1,4 +1,4 @@
-"""The same question has the same answer, in bytes; memory does not grow with the period."""
+"""The same arguments give the same bytes; memory does not grow with the period."""
 
 import tracemalloc
 from datetime import UTC, datetime, timedelta, timezone
@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from features.events.event_table import ENGAGEMENTS
 from features.simulation import Community, simulate
 from features.simulation.population import draw_population
-from features.simulation.simulate import Stream
+from features.simulation.simulate import EventStream
 
 
 def test_the_same_arguments_give_the_same_bytes(small):
     assert small("one", seed=3) == small("two", seed=3)
 
 
-def test_seed_0_is_a_seed_like_any_other(small):
+def test_seed_0_is_valid(small):
     assert small("one", seed=0) == small("two", seed=0)
     assert small("one", seed=0) != small("two", seed=1)
 
@@ -30,7 +30,7 @@ def test_another_seed_gives_another_community(small):
     assert truth != other_truth
 
 
-def test_seeds_beyond_32_bits_count_in_full(small):
+def test_seeds_above_32_bits_are_not_truncated(small):
     assert small("one", seed=2**32) != small("two", seed=0)
 
 
@@ -54,7 +54,7 @@ def test_blocks_tile_the_period_without_gap():
         assert all(before[1] == after[0] for before, after in pairwise(blocks))
 
 
-def test_blocks_are_shorter_where_more_people_are():
+def test_blocks_are_shorter_with_more_users():
     lengths = [next(Community(users=users).blocks()) for users in (1_000, 1_000_000, 100_000_000)]
     hours = [(end - begin) // 3_600_000_000 for begin, end in lengths]
     assert hours == [168, 72, 1]
@@ -76,8 +76,8 @@ def test_memory_does_not_grow_with_the_period():
     founders=st.floats(0, 1),
     stay_days=st.floats(1, 1_000),
 )
-def test_any_small_community_keeps_the_rules(tmp_path, **asked):
-    community = Community(**asked)
+def test_small_communities_satisfy_the_invariants(tmp_path, **options):
+    community = Community(**options)
     summary = simulate(community, tmp_path / "any.parquet")
     events = pd.read_parquet(summary.files[0])
     truth = pd.read_parquet(summary.truth).set_index("user")
@@ -85,19 +85,19 @@ def test_any_small_community_keeps_the_rules(tmp_path, **asked):
     assert len(truth) == community.users
     assert events.time.is_monotonic_increasing
     assert not (events.actor == events.target).any()
-    known = events[events.actor.notna()]
-    assert (known.time.to_numpy() >= truth.joined.loc[known.actor].to_numpy()).all()
+    attributed = events[events.actor.notna()]
+    assert (attributed.time.to_numpy() >= truth.joined.loc[attributed.actor].to_numpy()).all()
     assert events.target[events.verb.isin(ENGAGEMENTS)].isin(truth.index).all()
     inside = events.time.dt.tz_localize(None) < pd.Timestamp(community.end, unit="us")
     assert inside.all()
 
 
 def _peak(community: Community) -> int:
-    """Return the most bytes that drawing a community holds at once."""
-    stream = Stream(community, draw_population(community))
+    """Return the peak memory in bytes of drawing a community."""
+    stream = EventStream(community, draw_population(community))
     tracemalloc.start()
     try:
-        sizes = [len(acts) for _, acts in stream.blocks()]
+        sizes = [len(events) for _, events in stream.blocks()]
         assert np.sum(sizes) > 0
         return tracemalloc.get_traced_memory()[1]
     finally:
