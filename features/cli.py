@@ -1,7 +1,4 @@
-"""The commands that make events and features: simulate, import, store, features.
-
-The commands that bring activity in from a source: clout import SOURCE.
-"""
+"""Commands that make event tables and features: simulate, import SOURCE, store, features."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -10,37 +7,50 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from features.console import Json, print_json, print_message, print_table, progress_bar, warn
+from features.cli_options import (
+    DATA,
+    EVENTS_HELP,
+    Events,
+    Identities,
+    Json,
+    Out,
+    Scopes,
+    encode_command_events,
+    parse_instant,
+    read_command_identities,
+)
+from features.console import print_json, print_message, print_table, progress_bar, warn
 from features.errors import EventsError, OutputError
 
 if TYPE_CHECKING:
     from features.events.encoding import EncodedEvents
-    from features.events.exclusions import UserIdSet
     from features.importers.ingestion import ImportReport
 
-Out = Annotated[Path, typer.Option("--out", help="Where the events go: a .parquet file, or a folder.")]
-
-sources = typer.Typer(no_args_is_help=True, help="Bring activity in from a source, as an event table.")
+sources = typer.Typer(no_args_is_help=True, help="Convert activity from a source into an event table.")
 
 
 @sources.command("table")
 def import_table(
     path: Annotated[Path, typer.Argument(help="CSV or TSV (plain or .gz), JSON Lines (plain or .gz) or Parquet.")],
     out: Out,
-    map_: Annotated[list[str], typer.Option("--map", metavar="FIELD=COLUMN", help="A field called otherwise.")] = [],  # noqa: B006
-    verb: Annotated[list[str], typer.Option("--verb", metavar="FOUND=MEANT", help="A verb called otherwise.")] = [],  # noqa: B006
+    map_: Annotated[
+        list[str], typer.Option("--map", metavar="FIELD=COLUMN", help="The column that holds a field.")
+    ] = [],  # noqa: B006
+    verb: Annotated[
+        list[str], typer.Option("--verb", metavar="FOUND=MEANT", help="The verb that a value stands for.")
+    ] = [],  # noqa: B006
     json: Json = False,
 ) -> None:
-    """Import any table of activity: one act a row.
+    """Import any table of activity: one event per row.
 
     Fields are time, actor, verb and target (required), object, result, network, topics, content_hash and links. Times
-    are ISO 8601, or epoch seconds, milli- or microseconds. Rows that fail go to OUT.rejects.csv with the reason.
+    are ISO 8601, or epoch seconds, milli- or microseconds. Invalid rows go to OUT.rejects.csv with the reason.
 
     Example: clout import table acts.csv.gz --map time=created_utc --map actor=author --verb comment=reply --out events
     """
     from features.importers.tables import import_table
 
-    _tell(import_table(path, out, _pairs(map_, "--map"), _pairs(verb, "--verb")), json)
+    _print_report(import_table(path, out, _pairs(map_, "--map"), _pairs(verb, "--verb")), json)
 
 
 @sources.command("stackexchange")
@@ -51,14 +61,14 @@ def import_stackexchange(
 ) -> None:
     """Import a Stack Exchange data dump, of any size.
 
-    Answers and comments are replies, up-votes likes and down-votes dislikes by unknown people. Totals at dump time
-    (Score, ViewCount, Reputation) are never read.
+    Answers and comments become replies, up-votes likes, and down-votes dislikes, both by unknown users. Totals at dump
+    time (Score, ViewCount, Reputation) are never read.
 
     Example: clout import stackexchange travel.stackexchange.com/ --out travel
     """
     from features.importers.stackexchange import import_stackexchange
 
-    _bring_in(import_stackexchange, path, out, json)
+    _import(import_stackexchange, path, out, json)
 
 
 @sources.command("gharchive")
@@ -67,16 +77,16 @@ def import_gharchive(
     out: Out,
     json: Json = False,
 ) -> None:
-    """Import GitHub's public activity, as GH Archive keeps it by the hour, from 2011 on.
+    """Import hourly archives of GitHub's public activity from GH Archive, from 2011 on.
 
-    Stars and merges are likes, forks reposts, comments, reviews, issues and pull requests replies to whom they are
-    said to, pushes and releases posts. Totals (stars, forks, comments) are never read.
+    Stars and merges become likes, forks reposts, pushes and releases posts; comments, reviews, issues and pull requests
+    become replies to the user they address. Totals (stars, forks, comments) are never read.
 
     Example: clout import gharchive hours/ --out github
     """
     from features.importers.gharchive import import_gharchive
 
-    _bring_in(import_gharchive, path, out, json)
+    _import(import_gharchive, path, out, json)
 
 
 @sources.command("reddit")
@@ -87,14 +97,15 @@ def import_reddit(
 ) -> None:
     """Import dumps of Reddit submissions and comments, of any size.
 
-    Comments are replies to the author of their parent, crossposts quotes. Put submissions and comments in one folder:
-    they tell whose a parent is. Totals at dump time (score, ups, num_comments) are never read, nor is any text kept.
+    Comments become replies to the author of their parent, crossposts quotes. Put submissions and comments in one
+    folder: the importer looks up the author of a parent there. Totals at dump time (score, ups, num_comments) are never
+    read, and no text is stored.
 
     Example: clout import reddit dumps/ --out reddit
     """
     from features.importers.reddit import import_reddit
 
-    _bring_in(import_reddit, path, out, json)
+    _import(import_reddit, path, out, json)
 
 
 @sources.command("activitystreams")
@@ -105,14 +116,14 @@ def import_activitystreams(
 ) -> None:
     """Import ActivityPub outboxes and Mastodon archives (unpack the archive first).
 
-    Create is a post, reply, quote and mentions, Announce a repost, Undo of a Follow an unfollow. Whose a piece is must
-    be told by the files or its address; activities without a time are rejected.
+    Create becomes a post, reply, quote and mentions, Announce a repost, and Undo of a Follow an unfollow. The files, or
+    the address of a post, must name its author; activities without a time are rejected.
 
     Example: clout import activitystreams archive/ --out mastodon
     """
     from features.importers.activitystreams.importer import import_activitystreams
 
-    _bring_in(import_activitystreams, path, out, json)
+    _import(import_activitystreams, path, out, json)
 
 
 @sources.command("bluesky")
@@ -121,107 +132,95 @@ def import_bluesky(
     out: Out,
     json: Json = False,
 ) -> None:
-    """Import what Bluesky's Jetstream sends, of any size.
+    """Import recordings of Bluesky's Jetstream, of any size.
 
-    Posts are posts, replies, quotes and mentions; likes, reposts, follows and blocks are what they are called. Time is
-    when the network saw the act, never what the author's program claims.
+    Posts become posts, replies, quotes and mentions; likes, reposts, follows and blocks keep their names. The time is
+    when the network received the event, never what the author's client claims.
 
     Example: clout import bluesky jetstream/ --out bluesky
     """
     from features.importers.bluesky import import_bluesky
 
-    _bring_in(import_bluesky, path, out, json)
+    _import(import_bluesky, path, out, json)
 
 
-def _bring_in(run: Callable[..., "ImportReport"], path: Path, out: Path, json: bool) -> None:
+def _import(importer: Callable[..., "ImportReport"], path: Path, out: Path, json: bool) -> None:
     with progress_bar("import") as progress:
-        landing = run(path, out, progress)
-    _tell(landing, json)
+        report = importer(path, out, progress)
+    _print_report(report, json)
 
 
-def _pairs(given: list[str], option: str) -> dict[str, str]:
+def _pairs(options: list[str], name: str) -> dict[str, str]:
     pairs = {}
-    for text in given:
-        left, sign, right = text.partition("=")
-        if not (left and sign and right):
-            raise EventsError(f"{option} is {text!r}; expected two names with = between them, such as actor=author.")
-        pairs[left] = right
+    for text in options:
+        key, sign, value = text.partition("=")
+        if not (key and sign and value):
+            raise EventsError(f"{name} is {text!r}; expected two names with = between them, such as actor=author.")
+        pairs[key] = value
     return pairs
 
 
-def _tell(landing: "ImportReport", json: bool) -> None:
+def _print_report(report: "ImportReport", json: bool) -> None:
     if json:
-        print_json(landing.as_dict())
+        print_json(report.as_dict())
         return
-    print_message(f"{landing.read:,} rows read = {landing.accepted:,} accepted + {landing.rejected:,} rejected.")
-    for reason, count in sorted(landing.reasons.items(), key=lambda item: -item[1])[:10]:
+    print_message(f"{report.read:,} rows read = {report.accepted:,} accepted + {report.rejected:,} rejected.")
+    for reason, count in sorted(report.reasons.items(), key=lambda item: -item[1])[:10]:
         print_message(f"  rejected {count:,}: {reason}")
-    for note in landing.notes:
+    for note in report.notes:
         warn(note)
-    print_message(f"Events from {landing.first:%Y-%m-%d} to {landing.last:%Y-%m-%d} in {landing.out}.")
-    if landing.rejects:
-        print_message(f"Rejected rows and reasons in {landing.rejects}.")
-
-
-EVENTS_HELP = "Event table: a Parquet file, or a folder of Parquet files; or a store."
-Events = Annotated[Path, typer.Argument(help=EVENTS_HELP)]
-Scopes = Annotated[
-    list[str] | None,
-    typer.Option("--scope", help="all, network:NAME, topic:NAME, network:* or topic:*; may be given again."),
-]
-Identities = Annotated[
-    Path | None, typer.Option(help="Table (.csv, .parquet) of account and person, for accounts that are one person.")
-]
+    print_message(f"Events from {report.first:%Y-%m-%d} to {report.last:%Y-%m-%d} in {report.out}.")
+    if report.rejects:
+        print_message(f"Rejected rows and reasons in {report.rejects}.")
 
 
 def simulate(
     out: Out,
-    users: Annotated[int, typer.Option(help="How many people.")] = 20_000,
-    days: Annotated[int, typer.Option(help="How many days.")] = 420,
+    users: Annotated[int, typer.Option(help="Number of simulated users.")] = 20_000,
+    days: Annotated[int, typer.Option(help="Number of simulated days.")] = 420,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
 ) -> None:
-    """Make a community with known truth, of any size.
+    """Simulate a community of any size whose true influence is known.
 
-    Each person's true pull is written beside the events, in EVENTS.truth.parquet.
+    The true influence of each user is written to EVENTS.truth.parquet, beside the events.
 
     Example: clout simulate --users 20000 --days 420 --seed 7 --out community.parquet
     """
     from features.simulation import Community, simulate
 
     with progress_bar("simulate") as progress:
-        made = simulate(Community(users=users, days=days, seed=seed), out, progress)
-    print_message(f"{made.events:,} events by {users:,} people in {out}; the truth about them is in {made.truth}.")
+        files = simulate(Community(users=users, days=days, seed=seed), out, progress)
+    print_message(f"{files.events:,} events by {users:,} users in {out}; their true influence is in {files.truth}.")
 
 
 def store(
     events: Events,
-    into: Annotated[Path, typer.Option("--into", help="Folder of the store; made if it is not there.")],
+    into: Annotated[Path, typer.Option("--into", help="Folder of the store; created if absent.")],
     scope: Scopes = None,
     identities: Identities = None,
     json: Json = False,
 ) -> None:
-    """Take events into a store, from which features are computed without reading and keying the old ones again.
+    """Add events to a store, so that later runs need not read and encode the old events again.
 
-    Take in each day as it comes, in any order; late events are welcome. The scopes and identities of a store are given
-    when it is made. A store stands for EVENTS in the other commands.
+    Add each day as it arrives, in any order; late events are fine. The scopes and identities of a store are fixed when
+    it is created. Other commands accept a store as EVENTS.
 
     Example: clout store today.parquet --into community.store
     """
-    from features.events.identities import read_identities
     from features.events.store import add_to_store, read_manifest
 
     with progress_bar("store"):
-        part = add_to_store(events, into, scope, read_identities(identities) if identities else None)
+        part = add_to_store(events, into, scope, read_command_identities(identities))
     if json:
         print_json(asdict(part))
         return
-    held = sum(each.acts for each in read_manifest(into).parts)
-    print_message(f"{part.acts:,} acts and {part.people:,} new people taken in; {held:,} acts are in {into}.")
+    total = sum(part.acts for part in read_manifest(into).parts)
+    print_message(f"{part.acts:,} events and {part.people:,} new users added; {into} holds {total:,} events.")
 
 
 def features(
     events: Annotated[Path | None, typer.Argument(help=EVENTS_HELP)] = None,
-    as_of: Annotated[str | None, typer.Option(help="Only events before this instant count (ISO 8601, UTC).")] = None,
+    as_of: Annotated[str | None, typer.Option(help="Use only events before this instant (ISO 8601, UTC).")] = None,
     out: Annotated[Path | None, typer.Option(help="Where the feature table goes: .parquet.")] = None,
     scope: Scopes = None,
     identities: Identities = None,
@@ -238,39 +237,22 @@ def features(
         _describe()
         return
     if events is None or out is None:
-        raise typer.BadParameter("EVENTS and --out are needed, or --describe alone.")
+        raise typer.BadParameter("EVENTS and --out are required, unless --describe is set.")
     if out.suffix != ".parquet":
         raise OutputError(f"--out is {out}; expected a name that ends in .parquet.")
     scopes = scope or ["all"]
-    _write_features(open_as_asked(events, scopes, identities, engine), as_of, out, scopes)
+    _write_features(encode_command_events(events, scopes, identities, engine), as_of, out, scopes)
 
 
-def open_as_asked(
-    events: Path,
-    scopes: Sequence[str],
-    identities: Path | None,
-    engine: str = "duckdb",
-    excluded: "UserIdSet" = frozenset(),
-) -> "EncodedEvents":
-    """Open events, or a store, as the options of a command ask, without the people who are left out."""
-    from features.events.engines import open_engine
-    from features.events.identities import read_identities
-    from features.events.loading import load_encoded_events
-
-    people = read_identities(identities) if identities else None
-    return load_encoded_events(events, scopes, people, open_engine(engine) if engine != "duckdb" else None, excluded)
-
-
-def _write_features(acts: "EncodedEvents", as_of: str | None, out: Path, scopes: Sequence[str]) -> None:
+def _write_features(events: "EncodedEvents", as_of: str | None, out: Path, scopes: Sequence[str]) -> None:
     from features.atomic_files import publish, scratch_dir
     from features.events.loading import check_scopes, resolve_as_of
     from features.feature_table import feature_rows
-    from features.utc import parse_utc
 
-    check_scopes(acts, scopes)
-    at = resolve_as_of(acts.rows, parse_utc(as_of) if as_of else None)
+    check_scopes(events, scopes)
+    at = resolve_as_of(events.rows, parse_instant(as_of))
     with progress_bar("features") as progress, scratch_dir(out) as scratch:
-        rows = feature_rows(acts, at, progress)
+        rows = feature_rows(events, at, progress)
         rows.to_parquet(scratch / out.name, index=False)
         publish(scratch / out.name, out, scratch)
     print_message(f"{len(rows):,} rows, {rows.shape[1] - 2} features as of {at:%Y-%m-%d %H:%M:%S} UTC in {out}.")
@@ -281,13 +263,16 @@ def _describe() -> None:
 
     rows = [[f.name, f.family, f.unit, f.direction, f.actionable_text, f.meaning] for f in CATALOGUE]
     print_table(
-        f"{len(rows)} features", ["feature", "family", "unit", "direction", "actionable", "meaning"], rows, left=6
+        f"{len(rows)} features",
+        ["feature", "family", "unit", "direction", "actionable", "meaning"],
+        rows,
+        text_columns=6,
     )
 
 
 def add_to(app: typer.Typer) -> None:
-    """Give the commands of this layer to the application."""
-    app.command()(simulate)
-    app.add_typer(sources, name="import")
-    app.command()(store)
-    app.command()(features)
+    """Add the commands of this layer to the application."""
+    app.command(rich_help_panel=DATA)(simulate)
+    app.add_typer(sources, name="import", rich_help_panel=DATA)
+    app.command(rich_help_panel=DATA)(store)
+    app.command(rich_help_panel=DATA)(features)

@@ -1,9 +1,8 @@
-"""What the command shows: progress on long work, tables, warnings; figures go to stdout, all else to stderr."""
+"""Terminal output: results go to stdout; progress, messages and warnings to stderr."""
 
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -11,15 +10,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines.")]
-
 OUT = Console(highlight=False)
 ERR = Console(stderr=True, highlight=False)
 
 
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str, float], None]]:
-    """Show a bar per step of long work; yields what takes a step's name and the share of it that is done."""
+    """Show a progress bar per step; yield a callback that takes a step's name and its completed share (0 to 1)."""
     columns = (SpinnerColumn(), TextColumn("{task.description:<12}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=ERR) as bars:
         tasks: dict[str, TaskID] = {}
@@ -34,7 +31,7 @@ def progress_bars() -> Iterator[Callable[[str, float], None]]:
 
 @contextmanager
 def progress_bar(name: str) -> Iterator[Callable[[float], None]]:
-    """Show one bar; yields what takes the share of the work that is done."""
+    """Show one progress bar; yield a callback that takes the completed share (0 to 1)."""
     with progress_bars() as show:
         show(name, 0.0)
         yield lambda share: show(name, share)
@@ -42,7 +39,7 @@ def progress_bar(name: str) -> Iterator[Callable[[float], None]]:
 
 
 def print_message(text: str) -> None:
-    """Print a line to stderr, where it is in nobody's way."""
+    """Print a line to stderr, which keeps stdout free for results."""
     ERR.print(text, markup=False, soft_wrap=True)
 
 
@@ -56,14 +53,14 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=1, allow_nan=False))
 
 
-def print_table(title: str, columns: list[str], rows: list[list[str]], left: int = 1) -> None:
-    """Print a table to stdout; the first `left` columns are text, the others figures set to the right.
+def print_table(title: str, columns: list[str], rows: list[list[str]], text_columns: int = 1) -> None:
+    """Print a table to stdout; the first `text_columns` columns are aligned to the left, the figures to the right.
 
-    All is shown as it is: an id may hold what would be markup.
+    Cells are printed literally, since an id may contain Rich markup.
     """
-    shown = Table(title=Text(title, "bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(title=Text(title, "bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for k, column in enumerate(columns):
-        shown.add_column(Text(column), justify="left" if k < left else "right", overflow="fold")
+        table.add_column(Text(column), justify="left" if k < text_columns else "right", overflow="fold")
     for row in rows:
-        shown.add_row(*map(Text, row))
-    OUT.print(shown)
+        table.add_row(*map(Text, row))
+    OUT.print(table)

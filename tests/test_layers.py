@@ -15,7 +15,6 @@ LAYERS = ("features", "training", "serving")
 BASE = {"features.errors", "features.progress", "features.utc"}
 EVENTS = BASE | {"features.atomic_files", "features.events"}
 TABLE = EVENTS | {"features.aggregates", "features.catalogue", "features.feature_table"}
-COMMAND = {"features.console", "features.cli", "training.cli"}
 MODEL = {"training.config", "training.dataset", "training.home", "training.model", "training.model.trees"}
 MAY_IMPORT = {
     "features": set(),
@@ -33,8 +32,15 @@ MAY_IMPORT = {
     "features.importers.readers": EVENTS,
     "features.importers": EVENTS | {"features.importers.readers"},
     "features.importers.activitystreams": EVENTS | {"features.importers", "features.importers.readers"},
+    "features.cli_options": EVENTS,
     "features.cli": TABLE
-    | {"features.console", "features.importers", "features.importers.activitystreams", "features.simulation"},
+    | {
+        "features.cli_options",
+        "features.console",
+        "features.importers",
+        "features.importers.activitystreams",
+        "features.simulation",
+    },
     "training": set(),
     "training.home": BASE,
     "training.config": EVENTS,
@@ -79,7 +85,7 @@ MAY_IMPORT = {
         "training.reports",
         "training.train",
     },
-    "training.cli": EVENTS | {"features.cli", "features.console", "training.*"},
+    "training.cli": EVENTS | {"features.cli_options", "features.console", "training.*"},
     "serving": set(),
     "serving.snapshots": TABLE | {"training.explanation", "training.home", "training.model", "training.records"},
     "serving.scoring": TABLE | {"serving.snapshots", "training.explanation", "training.model"},

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from features.cli import Events, Identities, open_as_asked
-from features.console import Json, print_json, progress_bars, warn
+from features.cli_options import MODEL, Events, HomeFolder, Identities, Json, encode_command_events, load_command_events
+from features.console import print_json, progress_bars, warn
 from training.cli_output import attacks_table, figures_table, tell_monitor, tell_promotion, tell_training
 from training.home import home_from_environment
 
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from training.train import TrainingResult
 
 PAST_LIMITS = 3
-
-HomeFolder = Annotated[
-    Path | None,
-    typer.Option("--home", help="Folder of models and snapshots; default $CLOUT_HOME, else ./clout-home."),
-]
 
 Force = Annotated[
     str | None,
@@ -72,7 +67,7 @@ def train(
     settings, place = read_config(config), home_from_environment(home)
     out = load_opted_out_users(place)
     settings = _without_seeds(settings, out)
-    acts = open_as_asked(events, settings.panel.scopes, identities, excluded=out)
+    acts = encode_command_events(events, settings.panel.scopes, identities, excluded=out)
     with progress_bars() as progress:
         at = parse_utc(as_of) if as_of else None
         attacked = _event_table(events, identities, out) if settings.gate.attacks else None
@@ -104,7 +99,7 @@ def evaluate(
 
     place = home_from_environment(home)
     bundle, version = load_champion(place)
-    acts = open_as_asked(events, [ALL], identities, excluded=load_opted_out_users(place))
+    acts = encode_command_events(events, [ALL], identities, excluded=load_opted_out_users(place))
     figures = evaluate_bundle(acts, bundle, parse_utc(as_of) if as_of else None)
     if figures["in_sample"]:
         warn("the champion has learnt from outcomes of this horizon: its figures are not out of time.")
@@ -183,7 +178,7 @@ def monitor(
     settings, place = read_config(config), home_from_environment(home)
     bundle, version = load_champion(place)
     check_reference(bundle, version)
-    acts = open_as_asked(events, [ALL], identities, excluded=load_opted_out_users(place))
+    acts = encode_command_events(events, [ALL], identities, excluded=load_opted_out_users(place))
     with progress_bars() as progress:
         found = monitor(acts, bundle, parse_utc(as_of) if as_of else None, settings, progress)
     report = {"model_version": version, **found}
@@ -271,13 +266,9 @@ def _without_seeds(config: "Config", excluded: "OptedOutUsers") -> "Config":
 
 def _event_table(events: Path, identities: Path | None, excluded: "OptedOutUsers") -> "Table | None":
     """Open what attacks are put among; a store has no events."""
-    from features.events.identities import read_identities
-    from features.events.loading import load_events
     from features.events.store import is_store
 
-    if is_store(events):
-        return None
-    return load_events(events, read_identities(identities) if identities else None, excluded=excluded)
+    return None if is_store(events) else load_command_events(events, identities, excluded)
 
 
 def _trained(made: "TrainingResult") -> dict:
@@ -301,4 +292,4 @@ def _chosen(made: "TrainingResult") -> dict | None:
 def add_to(app: typer.Typer) -> None:
     """Give the commands of this layer to the application."""
     for command in (train, evaluate, card, gate, promote, monitor, attack):
-        app.command()(command)
+        app.command(rich_help_panel=MODEL)(command)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from features.console import Json, print_json, print_message
+from features.cli_options import HomeFolder, Json
+from features.console import print_json, print_message
 from features.errors import CloutError
-from training.cli import HomeFolder
 from training.home import Home, home_from_environment
 
 if TYPE_CHECKING:

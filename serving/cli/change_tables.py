@@ -1,16 +1,17 @@
-"""Changes on the terminal: one user's ledger, part by part, and a community's movements.
+"""Terminal tables about changes: of one user, of a community, and what would change a score."""
 
-What would change a score, on the terminal.
-"""
+from typing import TYPE_CHECKING
 
 from features.console import print_message, print_table
-from serving.review.community_change import CommunityChange
-from serving.review.score_change import Change
-from serving.review.what_if import WhatIf
-from training.explanation.counterfactuals import Change as WhatIfChange
-from training.explanation.counterfactuals import ScenarioOutcome
 from training.explanation.reasons import LEAST_POINTS
-from training.explanation.score_change import ChangeLine
+
+if TYPE_CHECKING:
+    from serving.review.community_change import CommunityChange
+    from serving.review.score_change import Change
+    from serving.review.what_if import WhatIf
+    from training.explanation.counterfactuals import Change as WhatIfChange
+    from training.explanation.counterfactuals import ScenarioOutcome
+    from training.explanation.score_change import ChangeLine
 
 TITLES = {
     "own": "What the person did",
@@ -21,83 +22,85 @@ TITLES = {
     "clipping": "Scores end at 0 and at 100",
 }
 MOST_OF_A_PART = 5
-TITLED = ("scale", "clipping")
+WITHOUT_LINES = ("scale", "clipping")
 
 
-def change_table(told: Change) -> None:
-    """Print a change: what is missing where too little is known at either instant, else the ledger and the reasons."""
-    days = f"from {told.before.as_of[:10]} to {told.after.as_of[:10]}"
-    for remark in told.remarks:
+def change_table(change: "Change") -> None:
+    """Print a change: the ledger and the reasons, or what is missing where evidence is insufficient at either end."""
+    before, after = change.before, change.after
+    days = f"from {before.as_of[:10]} to {after.as_of[:10]}"
+    for remark in change.remarks:
         print_message(f"Note: {remark}")
-    if told.missing is not None:
+    if change.missing is not None:
         print_message(
-            f"No change of {told.user}'s score can be told {days}. {told.missing} (--json gives the figures.)"
+            f"The change of {change.user}'s score {days} is unknown. {change.missing} (--json gives the figures.)"
         )
         return
-    rows = [[f"Score as of {told.before.as_of[:10]}", "", f"{told.before.score:.2f}"]]
-    for part, points in told.parts.items():
-        lines = [line for line in told.lines if line.part == part]
+    rows = [[f"Score as of {before.as_of[:10]}", "", f"{before.score:.2f}"]]
+    for part, points in change.parts.items():
+        lines = [line for line in change.lines if line.part == part]
         if lines or part in ("own", "others"):
             rows.append([TITLES[part], "", f"{points:+.2f}"])
-            rows += _of_part(lines) if part not in TITLED else []
-    rows.append([f"Score as of {told.after.as_of[:10]}", "", f"{told.after.score:.2f}"])
-    print_table(f"Why {told.user} went {told.change:+.1f} points {days}", ["", "of it", "points"], rows)
-    for title, sentences in (("Up", told.reasons_up), ("Down", told.reasons_down)):
+            rows += _part_rows(lines) if part not in WITHOUT_LINES else []
+    rows.append([f"Score as of {after.as_of[:10]}", "", f"{after.score:.2f}"])
+    print_table(f"Why {change.user} went {change.change:+.1f} points {days}", ["", "of it", "points"], rows)
+    for title, sentences in (("Up", change.reasons_up), ("Down", change.reasons_down)):
         if sentences:
             print_message(f"{title}: {' '.join(sentences)}")
-    ends = [f"{side.expected_audience:.1f}" for side in (told.before, told.after)]
-    models = _models(told.before.model_version, told.after.model_version)
-    print_message(f"Expected audience {ends[0]} -> {ends[1]} people; {models}.")
+    models = _models(before.model_version, after.model_version)
+    print_message(
+        f"Expected audience {before.expected_audience:.1f} -> {after.expected_audience:.1f} people; {models}."
+    )
 
 
-def movements_table(told: CommunityChange) -> None:
-    """Print how a community's scores changed: how far, by which part, and who moved most."""
-    days = f"from {told.before[:10]} to {told.after[:10]}"
-    for remark in told.remarks:
+def movements_table(community: "CommunityChange") -> None:
+    """Print how a community's scores changed: how far, by which part, and which users moved most."""
+    days = f"from {community.before[:10]} to {community.after[:10]}"
+    for remark in community.remarks:
         print_message(f"Note: {remark}")
     bins = [
-        [f"{each.low:+g} to {each.high:+g}", f"{each.users:,}", _share(each.users, told.judged)]
-        for each in told.histogram
+        [f"{bar.low:+g} to {bar.high:+g}", f"{bar.users:,}", _share(bar.users, community.judged)]
+        for bar in community.histogram
     ]
-    print_message(f"Changes of score {days}, scope {told.scope}: {told.judged:,} users.")
+    print_message(f"Changes of score {days}, scope {community.scope}: {community.judged:,} users.")
     print_table("How far", ["points", "users", "share"], bins)
-    sizes = [[TITLES[part], f"{held.mean:+.2f}", f"{held.size:.2f}"] for part, held in told.parts.items()]
+    sizes = [[TITLES[part], f"{size.mean:+.2f}", f"{size.size:.2f}"] for part, size in community.parts.items()]
     print_table("By what, in points", ["", "mean", "mean size"], sizes)
     movers = [
         [
-            each.user,
-            " ".join(_why(each.change, each.reasons_up, each.reasons_down)),
-            f"{each.before:.1f}",
-            f"{each.after:.1f}",
-            f"{each.change:+.1f}",
+            mover.user,
+            " ".join(_strongest(mover.change, mover.reasons_up, mover.reasons_down)),
+            f"{mover.before:.1f}",
+            f"{mover.after:.1f}",
+            f"{mover.change:+.1f}",
         ]
-        for each in told.largest
+        for mover in community.largest
     ]
     print_table("Who moved most", ["user", "mostly because", "before", "after", "points"], movers, 2)
     print_message(
-        f"{told.share:.1%} moved by more than {told.points:g} points, the median by {told.median:+.2f}; "
-        f"{_models(*told.model_versions)}."
+        f"{community.share:.1%} moved by more than {community.points:g} points, the median by {community.median:+.2f}; "
+        f"{_models(*community.model_versions)}."
     )
     print_message(
-        f"{told.users:,} users have a score at both instants ({told.insufficient_evidence:,} of them with too little "
-        f"evidence at one, not judged here), {told.only_before:,} only at the first, {told.only_after:,} only at the "
-        "second."
+        f"{community.users:,} users have a score at both instants ({community.insufficient_evidence:,} of them with "
+        f"too little evidence at one, not counted here), {community.only_before:,} only at the first, "
+        f"{community.only_after:,} only at the second."
     )
 
 
-def _of_part(lines: list[ChangeLine]) -> list[list[str]]:
-    """Show the strongest lines of a part that move half a point, then the others together."""
-    shown = [line for line in lines[:MOST_OF_A_PART] if abs(line.points) >= LEAST_POINTS]
-    rows = [[f"  {line.sentence}", f"{line.points:+.2f}", ""] for line in shown]
-    others = lines[len(shown) :]
+def _part_rows(lines: "list[ChangeLine]") -> list[list[str]]:
+    """Return the strongest lines of a part that move half a point or more, then one row for the others."""
+    strongest = [line for line in lines[:MOST_OF_A_PART] if abs(line.points) >= LEAST_POINTS]
+    rows = [[f"  {line.sentence}", f"{line.points:+.2f}", ""] for line in strongest]
+    others = lines[len(strongest) :]
     if others:
-        which = ("other" if shown else "small one") + ("" if len(others) == 1 else "s")
+        which = ("other" if strongest else "small one") + ("" if len(others) == 1 else "s")
         rows.append([f"  {len(others)} {which} (--json lists them)", f"{sum(line.points for line in others):+.2f}", ""])
     return rows
 
 
-def _why(points: float, up: tuple[str, ...], down: tuple[str, ...]) -> tuple[str, ...]:
-    """Give the two strongest reasons on the side to which the score moved."""
+def _strongest(points: float, up: tuple[str, ...], down: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the two strongest reasons in the direction in which the score moved."""
     return (up if points > 0 else down)[:2]
 
 
@@ -112,7 +115,7 @@ def _models(before: str, after: str) -> str:
 MOST_FOLLOWING = 4
 
 
-def what_if_table(told: WhatIf) -> None:
+def what_if_table(told: "WhatIf") -> None:
     """Print what would change a score, each outcome with the interval of its audience, and what it is worth."""
     title = "What would change" if told.asked is None else "What a change does to"
     now = ["Now", "", f"{told.score:.1f}", "", _audience(told.expected_audience, told.interval.low, told.interval.high)]
@@ -130,11 +133,11 @@ def what_if_table(told: WhatIf) -> None:
     )
 
 
-def _outcomes(told: WhatIf) -> list[ScenarioOutcome]:
+def _outcomes(told: "WhatIf") -> "list[ScenarioOutcome]":
     return [outcome for outcome in (told.asked, *told.in_own_hands, told.in_others_hands) if outcome is not None]
 
 
-def _lines(outcome: ScenarioOutcome, told: WhatIf) -> list[list[str]]:
+def _lines(outcome: "ScenarioOutcome", told: "WhatIf") -> list[list[str]]:
     """Show an outcome: what was asked for on top, and what follows below, where it moves half a point."""
     asked = [_told(change) for change in outcome.changes if change.asked]
     away = [] if told.away_days is None else [f"{told.away_days} days of doing nothing."]
@@ -145,7 +148,7 @@ def _lines(outcome: ScenarioOutcome, told: WhatIf) -> list[list[str]]:
     return lines + _parts(outcome) if told.asked is not None else lines
 
 
-def _parts(outcome: ScenarioOutcome) -> list[list[str]]:
+def _parts(outcome: "ScenarioOutcome") -> list[list[str]]:
     moving = [change for change in outcome.changes if abs(change.points) >= LEAST_POINTS]
     strongest = sorted(moving, key=lambda change: -abs(change.points))[:MOST_FOLLOWING]
     parts = [(f"  of it: {_told(change)}", change.points) for change in strongest]
@@ -154,7 +157,7 @@ def _parts(outcome: ScenarioOutcome) -> list[list[str]]:
     return [[text, "", "", f"{points:+.1f}", ""] for text, points in parts]
 
 
-def _told(change: WhatIfChange) -> str:
+def _told(change: "WhatIfChange") -> str:
     before = "unknown" if change.before is None else f"{change.before:,.2f}".removesuffix(".00")
     return f"{change.sentence} (now {before})"
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from features.console import Json, print_json, print_message, print_table
-from training.cli import HomeFolder
+from features.cli_options import HomeFolder, Json
+from features.console import print_json, print_message, print_table
 from training.home import home_from_environment
 
 keys = typer.Typer(no_args_is_help=True, help="Make, list and remove the API keys of the service.")
@@ -55,7 +55,7 @@ def list_keys(home: HomeFolder = None, json: Json = False) -> None:
         print_json([{"name": key.name, "scope": key.scope, "id": key.id, "made": key.made} for key in held])
     elif held:
         print_table(
-            "API keys", ["name", "scope", "id", "made"], [[k.name, k.scope, k.id, k.made] for k in held], left=4
+            "API keys", ["name", "scope", "id", "made"], [[k.name, k.scope, k.id, k.made] for k in held], text_columns=4
         )
     else:
         print_message("There are no API keys: the service answers on loopback addresses alone. See clout keys add.")

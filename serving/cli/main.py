@@ -1,4 +1,4 @@
-"""The `clout` command: the commands of every layer, and one place where errors become messages and exit codes."""
+"""The `clout` command: commands of every layer; errors become messages and exit codes here."""
 
 import os
 import sys
@@ -26,8 +26,8 @@ serving.cli.score_and_serve.add_to(app)
 
 
 def main() -> None:
-    """Run the command; an error that a caller can put right is said in one line, with exit code 2."""
-    # Booster threads that wait in a busy loop slow each other down on a machine that others use as well.
+    """Run the command; print an error that the caller can fix in one line and exit with code 2."""
+    # Booster threads that wait in a busy loop slow down other processes on the machine, and each other.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from features.cli import Identities
-from features.console import Json, print_json, print_message, print_table, progress_bar
-from training.cli import HomeFolder
+from features.cli_options import HomeFolder, Identities, Json
+from features.console import print_json, print_message, print_table, progress_bar
 from training.home import home_from_environment
 
 if TYPE_CHECKING:
@@ -40,7 +39,10 @@ def opt_out(
             print_json([asdict(each) for each in found])
         else:
             print_table(
-                f"{len(found):,} opted out", ["user", "since"], [[each.user, each.since] for each in found], left=2
+                f"{len(found):,} opted out",
+                ["user", "since"],
+                [[each.user, each.since] for each in found],
+                text_columns=2,
             )
         return
     with commanded(place, "clout opt-out --undo" if undo else "clout opt-out", [user], user_name()):

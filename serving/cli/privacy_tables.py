@@ -22,7 +22,9 @@ def cases_table(found: list[Case], state: str) -> None:
         [each.case, each.user, each.opened[:10], f"{each.as_of[:10]} ({each.scope})", _short(each.said), _state(each)]
         for each in found
     ]
-    print_table(f"Contested scores: {len(rows)}", ["case", "user", "opened", "score of", "said", "state"], rows, left=6)
+    print_table(
+        f"Contested scores: {len(rows)}", ["case", "user", "opened", "score of", "said", "state"], rows, text_columns=6
+    )
 
 
 def case_table(case: Case, today: CaseComparison) -> None:

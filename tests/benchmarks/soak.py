@@ -197,7 +197,7 @@ def tell(asked: Asked, watch: Watch, seconds: float) -> None:
     tenth = watch.resident[watch.after(0.1)]
     figures = [watch.resident[0], tenth, watch.resident[-1], max(watch.resident), watch.growth()]
     columns = ["at the start", "at a tenth", "at the end", "peak", "growth by the fit"]
-    print_table("Resident memory, MiB", columns, [[f"{figure:.1f}" for figure in figures]], left=0)
+    print_table("Resident memory, MiB", columns, [[f"{figure:.1f}" for figure in figures]], text_columns=0)
     if watch.taken_up:
         longest = max(watch.taken_up)
         print(f"{len(watch.taken_up)} renewals, each taken up within {longest:.1f} s")

@@ -78,7 +78,7 @@ def test_pieces_stand_below_the_ledger(shown):
     assert re.fullmatch(r"old\|█+\|2\|1\|1\|2\|earlier\|15 Jul", second)
     assert "10 different people, 14 acts (10 like, 2 dislike, 1 follow, 1 repost); 1 act by unknown people." in said
     assert "With content: 9 different people, 13 acts, 2 pieces." in said
-    assert "9 of them responded, who weigh as" in said
+    assert "9 of them responded and count as" in said
     assert "The score was made from the same totals." in said
 
 
@@ -125,7 +125,7 @@ def test_who_earned_nothing_is_told_so(shown):
             ["quiet", "--events", "fewer.parquet"],
             "error: 'quiet' neither acts nor is engaged with in the events before",
         ),
-        (["star", "--identities", "people.csv"], "--identities says who is who in the events"),
+        (["star", "--identities", "people.csv"], "--identities maps the accounts in the events"),
         (["star", "--events", "events.parquet", "--top", "0"], "Invalid value for '--top'"),
     ],
 )

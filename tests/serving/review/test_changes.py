@@ -311,7 +311,7 @@ def test_one_users_change_as_json(shown, pair):
 def test_too_little_evidence_shows_no_number(shown):
     code, out, said = shown("user0003")
     assert (code, out) == (0, "")
-    assert "No change of user0003's score can be told from 2017-07-02 to 2017-07-30. As of 2017-07-30: Too" in said
+    assert "The change of user0003's score from 2017-07-02 to 2017-07-30 is unknown. As of 2017-07-30: Too" in said
 
 
 def test_a_community_on_the_terminal(shown, tmp_path):

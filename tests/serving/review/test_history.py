@@ -248,7 +248,7 @@ def test_what_is_not_there_is_said(shown, kept, monkeypatch):
     _, out, said = shown("user0001")
     assert "1 of 2 snapshots" in out
     assert "clout history --to 2017-06-04T00:00:00Z" in said
-    assert "left out as damaged: 2017-07-30." in said
+    assert "skipped damaged snapshots: 2017-07-30." in said
 
 
 def test_ids_are_no_markup(capsys):
