@@ -3,7 +3,8 @@
 import gc
 import logging
 import sys
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from logging.config import dictConfig
@@ -12,20 +13,23 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
 from serving.api import problems
 from serving.api.routes import cases, health, model, privacy, scores, search, users
-from serving.middleware import stack
-from serving.middleware.access_log import AccessLogMiddleware, log_request, log_settings
+from serving.middleware.access_log import log_settings
 from serving.middleware.api_keys import KeyCache
 from serving.middleware.authentication import require_keys_off_loopback
-from serving.middleware.headers import SecurityHeadersMiddleware, docs_policy
 from serving.middleware.http_protocol import Arrivals
 from serving.middleware.request_limits import LONGEST_HEADERS, USUAL, Limits
-from serving.privacy import setup as privacy_setup
+from serving.middleware.stack import middleware_stack
+from serving.privacy.audit_log import AuditLog
+from serving.privacy.audit_middleware import AuditMetrics, AuditMiddleware
+from serving.privacy.audit_segments import AuditError
+from serving.privacy.cases import Cases
 from serving.privacy.deletion import DeletionWorker
-from serving.privacy.setup import closing
 from serving.runtime.champion_cache import read_cached_champion
 from serving.runtime.metrics import Metrics
 from serving.runtime.startup_check import check_place, log_missing
@@ -33,13 +37,14 @@ from serving.runtime.watcher import REFRESH_SECONDS, Watcher, watch_lifespan
 from serving.runtime.workers import (
     WorkerSupervisor,
     check_workers,
+    create_shared_folder,
     end_with_parent,
     freeze_gc,
     listening,
-    shared_folder,
     url,
 )
 from training.home import Home
+from training.records.database import Records
 
 log = logging.getLogger("uvicorn.error")
 ABOUT = """Influence scores, 0 to 100, that foretell how many people will engage with somebody, and show their working.
@@ -70,10 +75,19 @@ class Application(FastAPI):
     Every request is logged and counted, and all answers, that to a failure too, have security headers.
     """
 
+    outer: Sequence[Middleware] = ()
+
+    def use(self, stack: list[Middleware]) -> None:
+        """Use a middleware stack; FastAPI places those behind `ServerErrorMiddleware`, which it has itself."""
+        errors = next(place for place, item in enumerate(stack) if item.cls is ServerErrorMiddleware)
+        self.outer, self.user_middleware = stack[:errors], stack[errors + 1 :]
+
     def build_middleware_stack(self) -> ASGIApp:
-        """Return everything that answers, seen from outside."""
-        answers = SecurityHeadersMiddleware(super().build_middleware_stack(), {"/docs": docs_policy(self)})
-        return AccessLogMiddleware(answers, self.state.metrics.count, log_request)
+        """Return the application within its middleware."""
+        app = super().build_middleware_stack()
+        for cls, args, options in reversed(self.outer):
+            app = cls(app, *args, **options)
+        return app
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
@@ -88,7 +102,7 @@ def create_app(
     limits: Limits = USUAL,
     refresh: float = REFRESH_SECONDS,
     demand_purpose: bool = False,
-    together: Path | None = None,
+    shared_folder: Path | None = None,
 ) -> FastAPI:
     """Build the service; it starts even where the champion or a snapshot is absent, and `/ready` says what is missing.
 
@@ -99,7 +113,7 @@ def create_app(
     limits : of a request
     refresh : seconds between two looks for a newer champion or snapshot
     demand_purpose : whether requests about people have to say what for
-    together : the folder of several workers, if it is to be one of them
+    shared_folder : of several workers, if it is to be one of them
 
     Raises
     ------
@@ -112,7 +126,7 @@ def create_app(
         title="Clout",
         version=version("clout-score"),
         description=ABOUT,
-        lifespan=closing(watch_lifespan(refresh)),
+        lifespan=_close_audit_log_after(watch_lifespan(refresh)),
         **PLACES,
     )
     app.state.home, app.state.clerk, app.state.limits = home, DeletionWorker(home), limits
@@ -120,10 +134,11 @@ def create_app(
         home, partial(setattr, app.state, "service"), app.state.clerk.look, read_cached_champion(home)
     )
     app.state.watcher.look_here()
-    app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher, together)
+    app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher, shared_folder)
     problems.install(app)
-    privacy_setup.install(app, home, demand_purpose)
-    stack.install(app, home, guarded, limits, together)
+    _add_privacy(app, home, demand_purpose)
+    audit = Middleware(AuditMiddleware, audit_log=app.state.audit_log, demanded=demand_purpose)
+    app.use(middleware_stack(app, KeyCache(home, guarded), limits, audit, shared_folder))
     app.include_router(users.by_id)  # asked for most: it is looked through first
     for router in (
         users.router,
@@ -140,6 +155,29 @@ def create_app(
     ):
         app.include_router(router)
     return app
+
+
+def _add_privacy(app: FastAPI, home: Home, demand_purpose: bool) -> None:
+    app.state.audit_log = AuditLog(home)
+    app.state.cases = Cases(Records(home))
+    app.state.demand_purpose = demand_purpose
+    with suppress(AuditError):  # /ready reports it, and requests about users are refused
+        app.state.audit_log.check()
+    app.state.metrics.registry.register(AuditMetrics(app.state.audit_log))
+
+
+def _close_audit_log_after(lifespan: Callable) -> Callable:
+    """Return a lifespan that closes the audit log when another one is over."""
+
+    @asynccontextmanager
+    async def audited(app: FastAPI) -> AsyncIterator[None]:
+        async with lifespan(app):
+            try:
+                yield
+            finally:
+                app.state.audit_log.close()
+
+    return audited
 
 
 def serve(
@@ -182,10 +220,10 @@ def serve(
             checked()  # what is wrong is told here, once, not by each worker
         gc.enable()
         log.info("Listening on %s with %d workers, documented at /docs", url(host, found), workers)
-        with shared_folder() as together:
-            made = partial(_worker, home, guarded, limits, refresh, demand_purpose, together)
+        with create_shared_folder() as folder:
+            made = partial(_worker, home, guarded, limits, refresh, demand_purpose, folder)
             config = uvicorn.Config(made, factory=True, workers=workers, log_config=log_settings(worker=True), **WIRE)
-            WorkerSupervisor(config, [found], together).run()
+            WorkerSupervisor(config, [found], folder).run()
 
 
 def _worker(*given: Any, **named: Any) -> FastAPI:

@@ -128,3 +128,8 @@ class SharedBuckets(Buckets):
         finally:
             fcntl.lockf(self._file, fcntl.LOCK_UN, SLOT.size, place)
         return wait
+
+
+def create_buckets(shared_folder: Path | None, rate: float, caller_kind: str) -> Buckets:
+    """Return the buckets of one process, or those that the workers of a shared folder use together."""
+    return Buckets(rate) if shared_folder is None else SharedBuckets(rate, shared_folder / f"{caller_kind}.buckets")

@@ -1,38 +1,43 @@
-"""The entrance: what every request passes before a route sees it - its sizes, the guard, the rate of its caller."""
+"""The order of the request's wrappers, in one list."""
 
 from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.errors import ServerErrorMiddleware
 
+from serving.middleware.access_log import AccessLogMiddleware, log_request
 from serving.middleware.api_keys import KeyCache
 from serving.middleware.authentication import ApiKeyMiddleware
-from serving.middleware.rate_limit import Buckets, RateLimitMiddleware, SharedBuckets
+from serving.middleware.headers import SecurityHeadersMiddleware, docs_policy
+from serving.middleware.rate_limit import RateLimitMiddleware, create_buckets
 from serving.middleware.request_limits import Limits, RequestLimitMiddleware
-from training.home import Home
 
 
-def install(app: FastAPI, home: Home, guarded: bool, limits: Limits, together: Path | None = None) -> None:
-    """Stand before an application.
+def middleware_stack(
+    app: FastAPI, keys: KeyCache, limits: Limits, audit: Middleware, shared_folder: Path | None = None
+) -> list[Middleware]:
+    """Return what a request passes before a route, outermost first.
+
+    FastAPI puts its own `ServerErrorMiddleware` where the list names it: what stands before it also sees the answers to
+    unforeseen errors.
 
     Parameters
     ----------
-    app : the application
-    home : where the API keys are
-    guarded : whether they are demanded even while there are none
+    app : the application; its metrics count requests
+    keys : the API keys
     limits : of a request
-    together : the folder of several processes, across which a caller's requests count
-
-    Raises
-    ------
-    KeysError : the API keys are damaged
+    audit : the audit log's middleware, which is innermost: only requests that are let through are logged
+    shared_folder : of several workers, across which a caller's requests count
 
     """
-    # The last one added is the first one passed.
-    app.add_middleware(RateLimitMiddleware, rate=limits.rate, buckets=partial(_buckets, together))
-    app.add_middleware(ApiKeyMiddleware, ring=KeyCache(home, guarded))
-    app.add_middleware(RequestLimitMiddleware, limits=limits)
-
-
-def _buckets(together: Path | None, rate: float, whose: str) -> Buckets:
-    return Buckets(rate) if together is None else SharedBuckets(rate, together / f"{whose}.buckets")
+    return [
+        Middleware(AccessLogMiddleware, count=app.state.metrics.count, log=log_request),
+        Middleware(SecurityHeadersMiddleware, policies={"/docs": docs_policy(app)}),
+        Middleware(ServerErrorMiddleware),
+        Middleware(RequestLimitMiddleware, limits=limits),
+        Middleware(ApiKeyMiddleware, ring=keys),
+        Middleware(RateLimitMiddleware, rate=limits.rate, buckets=partial(create_buckets, shared_folder)),
+        audit,
+    ]

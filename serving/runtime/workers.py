@@ -103,7 +103,7 @@ def check_workers(workers: int) -> None:
 
 
 @contextmanager
-def shared_folder() -> Iterator[Path]:
+def create_shared_folder() -> Iterator[Path]:
     """Make the folder in which the workers started meanwhile share counts and rates."""
     before = os.environ.get(COUNTS)
     with TemporaryDirectory(prefix="clout-workers-") as folder:

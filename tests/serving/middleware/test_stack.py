@@ -1,0 +1,33 @@
+"""The order of the middleware: one list, outermost first, which the running application follows."""
+
+from starlette.middleware.errors import ServerErrorMiddleware
+
+from serving.app import create_app
+from serving.middleware.access_log import AccessLogMiddleware
+from serving.middleware.authentication import ApiKeyMiddleware
+from serving.middleware.headers import SecurityHeadersMiddleware
+from serving.middleware.rate_limit import RateLimitMiddleware
+from serving.middleware.request_limits import RequestLimitMiddleware
+from serving.privacy.audit_middleware import AuditMiddleware
+
+ORDER = [
+    AccessLogMiddleware,
+    SecurityHeadersMiddleware,
+    ServerErrorMiddleware,
+    RequestLimitMiddleware,
+    ApiKeyMiddleware,
+    RateLimitMiddleware,
+    AuditMiddleware,
+]
+
+
+def wrappers(app):
+    """Every ASGI wrapper from the outermost to the router."""
+    while app is not None:
+        yield type(app)
+        app = getattr(app, "app", None) or getattr(app, "_app", None)
+
+
+def test_middleware_wraps_the_routes_in_the_order_of_the_list(home, champion):
+    built = create_app(home).build_middleware_stack()
+    assert [wrapper for wrapper in wrappers(built) if wrapper in ORDER] == ORDER
