@@ -22,7 +22,6 @@ from serving.api.routes import cases, health, model, privacy, scores, search, us
 from serving.middleware.access_log import log_settings
 from serving.middleware.api_keys import KeyCache
 from serving.middleware.authentication import require_keys_off_loopback
-from serving.middleware.http_protocol import Arrivals
 from serving.middleware.request_limits import LONGEST_HEADERS, USUAL, Limits
 from serving.middleware.stack import middleware_stack
 from serving.privacy.audit_log import AuditLog
@@ -59,7 +58,7 @@ TURN_SECONDS = 0.002
 # What uvicorn itself holds requests to; it keeps an idle connection for five seconds. Its own lines about requests
 # and websockets would hold paths, and these the ids of users.
 WIRE: dict[str, Any] = {
-    "http": Arrivals,
+    "http": "h11",
     "ws": "none",
     "access_log": False,
     "timeout_graceful_shutdown": GRACE_SECONDS,
