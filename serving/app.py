@@ -141,7 +141,6 @@ def create_app(
     app.include_router(users.by_id)  # asked for most: it is looked through first
     for router in (
         users.router,
-        users.what_if_router,
         cases.router,
         privacy.reads_router,
         privacy.router,

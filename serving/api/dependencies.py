@@ -1,8 +1,6 @@
-"""What every route is given: the service's state, and the instant asked for.
+"""Dependencies of routes: the service's state, instants of the query, the required key scope, ids in paths.
 
-These are coroutines, which a route is given at once; FastAPI would hand each plain function to another thread.
-
-Ids of users in paths: opaque, so that slashes and line ends are part of them.
+Dependencies are coroutines: FastAPI would run plain functions in another thread.
 """
 
 from collections.abc import Awaitable, Callable
@@ -24,7 +22,7 @@ from serving.snapshots.snapshot import Snapshot
 
 
 async def get_service(request: Request) -> ServiceState:
-    """Return what a request is answered from, and note it."""
+    """Return the state that the request is answered from, and record it for the audit log."""
     service: ServiceState = request.app.state.service
     notes = request_notes(request.scope)
     if notes is not None:
@@ -32,23 +30,23 @@ async def get_service(request: Request) -> ServiceState:
     return service
 
 
-def _queried(name: str, about: str, example: str) -> Callable[..., Awaitable[datetime | None]]:
-    """Return a dependency that reads an instant from the query; None where it is not given."""
+def _instant_query(name: str, description: str, example: str) -> Callable[..., Awaitable[datetime | None]]:
+    """Return a dependency that reads an optional instant from the query."""
 
-    async def given(
+    async def read(
         request: Request,
-        found: Annotated[str | None, Query(alias=name, description=about, examples=[example])] = None,
+        text: Annotated[str | None, Query(alias=name, description=description, examples=[example])] = None,
     ) -> datetime | None:
-        at, notes = read_instant(found), request_notes(request.scope)
+        at, notes = read_instant(text), request_notes(request.scope)
         if at is not None and notes is not None:
             notes.instants[name] = at
         return at
 
-    return given
+    return read
 
 
 def read_instant(as_of: str | None) -> datetime | None:
-    """Read an instant; `+` reaches the service as a space where it was not percent-encoded."""
+    """Parse an instant of the query; a `+` that was not percent-encoded arrives as a space."""
     if as_of is None:
         return None
     try:
@@ -58,19 +56,20 @@ def read_instant(as_of: str | None) -> datetime | None:
 
 
 ServiceDependency = Annotated[ServiceState, Depends(get_service)]
-WHICH = "Of which snapshot, ISO 8601; the newest unless given"
-AS_OF = _queried("as_of", WHICH, "2017-07-30T00:00:00Z")
-START = _queried(
-    "from", "The earlier snapshot's instant; of the one before the later unless given", "2017-07-02T00:00:00Z"
+SNAPSHOT_INSTANT = "The snapshot's instant, ISO 8601; default the newest"
+AS_OF = _instant_query("as_of", SNAPSHOT_INSTANT, "2017-07-30T00:00:00Z")
+START = _instant_query(
+    "from", "The earlier snapshot's instant; default the one before the later", "2017-07-02T00:00:00Z"
 )
-END = _queried("to", "The later snapshot's instant; of the newest unless given", "2017-07-30T00:00:00Z")
-COUNTS = "instant that counts, ISO 8601; a date is its midnight. Unbounded unless given"
+END = _instant_query("to", "The later snapshot's instant; default the newest", "2017-07-30T00:00:00Z")
+BOUND = "instant included, ISO 8601; a date means its midnight. Default: no bound"
 
 
 async def _snapshot(
-    request: Request, as_of: Annotated[str | None, Query(description=WHICH, examples=["2017-07-30T00:00:00Z"])] = None
+    request: Request,
+    as_of: Annotated[str | None, Query(description=SNAPSHOT_INSTANT, examples=["2017-07-30T00:00:00Z"])] = None,
 ) -> Snapshot:
-    """Return the snapshot asked for; an older one has to be opened, in another thread."""
+    """Return the requested snapshot; an older one is opened in another thread."""
     service, at = await get_service(request), await AS_OF(request, as_of)
     return service.snapshot() if at is None else await run_in_threadpool(service.snapshot, at)
 
@@ -79,15 +78,15 @@ SnapshotDependency = Annotated[Snapshot, Depends(_snapshot)]
 AsOfQuery = Annotated[datetime | None, Depends(AS_OF)]
 StartQuery = Annotated[datetime | None, Depends(START)]
 EndQuery = Annotated[datetime | None, Depends(END)]
-SinceQuery = Annotated[datetime | None, Depends(_queried("from", f"The first {COUNTS}", "2017-01-01T00:00:00Z"))]
-UntilQuery = Annotated[datetime | None, Depends(_queried("to", f"The last {COUNTS}", "2017-07-30T00:00:00Z"))]
+SinceQuery = Annotated[datetime | None, Depends(_instant_query("from", f"The first {BOUND}", "2017-01-01T00:00:00Z"))]
+UntilQuery = Annotated[datetime | None, Depends(_instant_query("to", f"The last {BOUND}", "2017-07-30T00:00:00Z"))]
 ScopeQuery = Annotated[
     str, Query(description="A part of the activity: all, network:NAME or topic:NAME", examples=["all", "topic:birds"])
 ]
 
 
 class IdConvertor(PathConvertor):
-    """`{user:id}`: Starlette's own `path` ends at a line end."""
+    """Path parameter `{user:id}`: an opaque id; unlike Starlette's `path`, it includes line ends."""
 
     regex = r"[\s\S]*"
 
@@ -96,17 +95,17 @@ register_url_convertor("id", IdConvertor())
 
 
 class Authorized(RequireScope):
-    """The dependency of a route about people or models: the caller's key suffices, and the purpose is allowed."""
+    """Dependency of a route: the caller's key has the required scope, and the purpose of the request is allowed."""
 
     async def __call__(self, request: Request) -> None:
-        """Refuse as `RequireScope` does, or because the purpose is prohibited, or absent where one is demanded."""
+        """Check the key's scope, then the purpose; errors as in `RequireScope` and `check_purpose`."""
         await super().__call__(request)
         check_purpose(request.scope)
 
 
-def needs(scope: Scope) -> Any:
-    """Declare, among the dependencies of a route, the scope that a key must have."""
+def require(scope: Scope) -> Any:
+    """Return the dependency that requires a key with this scope."""
     return Security(Authorized(scope), scopes=[scope])
 
 
-READ, REVIEW, ADMIN = needs("read"), needs("review"), needs("admin")
+READ, REVIEW, ADMIN = require("read"), require("review"), require("admin")

@@ -1,7 +1,4 @@
-"""Examples of answers, for OpenAPI: one person's, by a model whose score is `4 + 12 ln(expected audience)`.
-
-Examples of answers about people's rights, for OpenAPI.
-"""
+"""Examples of responses for OpenAPI: one user's, by a model whose score is `4 + 12 ln(expected audience)`."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -12,32 +9,32 @@ from serving.privacy.purposes import HEADER, LONGEST, PROHIBITED
 from serving.snapshots.ranking import PageToken, SearchQuery
 from serving.snapshots.search import Cursor, encode_cursor
 
-WHOSE = {"user": "ann", "scope": "all"}
-WHEN = {"as_of": "2017-07-30T00:00:00Z", "model_version": "3"}
-BEFORE = {"as_of": "2017-07-02T00:00:00Z", "model_version": "3"}
-PLACE = {"percentile": 97.5, "peer_percentile": 61.0, "evidence": "strong", "status": "scored"}
-STANDING = {"horizon_days": 28, "score": 48.71, "expected_audience": 41.5, "low": 24, "high": 66, **PLACE}
-STOOD = {"horizon_days": 28, "score": 45.21, "expected_audience": 31.0, "low": 17, "high": 51, **PLACE}
+USER = {"user": "ann", "scope": "all"}
+NEWEST = {"as_of": "2017-07-30T00:00:00Z", "model_version": "3"}
+EARLIER = {"as_of": "2017-07-02T00:00:00Z", "model_version": "3"}
+RANK = {"percentile": 97.5, "peer_percentile": 61.0, "evidence": "strong", "status": "scored"}
+NEWEST_SCORE = {"horizon_days": 28, "score": 48.71, "expected_audience": 41.5, "low": 24, "high": 66, **RANK}
+EARLIER_SCORE = {"horizon_days": 28, "score": 45.21, "expected_audience": 31.0, "low": 17, "high": 51, **RANK}
 CURSOR = encode_cursor(Cursor(datetime(2017, 7, 30, tzinfo=UTC), "3", SearchQuery(), PageToken(48.71, "ann")))
 PACE = CATALOGUE["credible_pace_28d"].describe(9.5)
-HEARD = CATALOGUE["credible_attention_365d"].describe(4.2)
-AWAY, BACK = (CATALOGUE["days_absent"].describe(days) for days in (30, 0))
+ATTENTION = CATALOGUE["credible_attention_365d"].describe(4.2)
+ABSENT, ACTIVE = (CATALOGUE["days_absent"].describe(days) for days in (30, 0))
 INTERVAL = {"low": 24, "high": 66, "level": 0.9}
 
 
 def _line(feature: str, value: float, points: float, sentence: str, typical: float) -> dict[str, Any]:
-    told = {"feature": feature, "family": CATALOGUE[feature].family, "value": value, "points": points}
-    return told | {"sentence": sentence, "typical": typical}
+    line = {"feature": feature, "family": CATALOGUE[feature].family, "value": value, "points": points}
+    return line | {"sentence": sentence, "typical": typical}
 
 
 def _reason(feature: str, points: float, sentence: str) -> dict[str, Any]:
     return {"sentence": sentence, "points": points, "family": CATALOGUE[feature].family, "features": [feature]}
 
 
-SCORE = WHOSE | WHEN | STANDING
+SCORE = USER | NEWEST | NEWEST_SCORE
 EXPLANATION = {
-    **WHOSE,
-    **WHEN,
+    **USER,
+    **NEWEST,
     "score": 48.71,
     "unclipped": 48.71,
     "base": 30.0,
@@ -46,15 +43,15 @@ EXPLANATION = {
     "families": {"reach": 14.21, "network": 6.5, "cadence": -2.0},
     "lines": [
         _line("credible_pace_28d", 9.5, 14.21, PACE, 1.4),
-        _line("credible_attention_365d", 4.2, 6.5, HEARD, 0.9),
-        _line("days_absent", 30.0, -2.0, AWAY, 0.0),
+        _line("credible_attention_365d", 4.2, 6.5, ATTENTION, 0.9),
+        _line("days_absent", 30.0, -2.0, ABSENT, 0.0),
     ],
-    "reasons_for": [PACE, HEARD],
-    "reasons_against": [AWAY],
+    "reasons_for": [PACE, ATTENTION],
+    "reasons_against": [ABSENT],
     "reasons": [
         _reason("credible_pace_28d", 14.21, PACE),
-        _reason("credible_attention_365d", 6.5, HEARD),
-        _reason("days_absent", -2.0, AWAY),
+        _reason("credible_attention_365d", 6.5, ATTENTION),
+        _reason("days_absent", -2.0, ABSENT),
     ],
     "held_back": [],
     "interval": INTERVAL,
@@ -64,34 +61,34 @@ EXPLANATION = {
     "missing": None,
 }
 HISTORY = {
-    **WHOSE,
-    "points": [BEFORE | STOOD, WHEN | STANDING],
+    **USER,
+    "points": [EARLIER | EARLIER_SCORE, NEWEST | NEWEST_SCORE],
     "absent": ["2017-06-04T00:00:00Z"],
     "damaged": [],
     "earlier": None,
 }
 CHANGE = {
-    **WHOSE,
-    "before": BEFORE | {"score": 45.21, "unclipped": 45.21, "expected_audience": 31.0, "evidence": "strong"},
-    "after": WHEN | {"score": 48.71, "unclipped": 48.71, "expected_audience": 41.5, "evidence": "strong"},
+    **USER,
+    "before": EARLIER | {"score": 45.21, "unclipped": 45.21, "expected_audience": 31.0, "evidence": "strong"},
+    "after": NEWEST | {"score": 48.71, "unclipped": 48.71, "expected_audience": 41.5, "evidence": "strong"},
     "change": 3.5,
     "parts": {"own": -2.0, "others": 5.5, "time": 0.0, "model": 0.0, "scale": 0.0, "clipping": 0.0},
     "lines": [
         {"part": "others", "feature": "credible_pace_28d", "family": "reach", "before": 6.0, "after": 9.5}
         | {"points": 5.5, "sentence": PACE},
         {"part": "own", "feature": "days_absent", "family": "cadence", "before": 0.0, "after": 30.0}
-        | {"points": -2.0, "sentence": AWAY},
+        | {"points": -2.0, "sentence": ABSENT},
     ],
     "reasons_up": [PACE],
-    "reasons_down": [AWAY],
-    "reasons": [_reason("credible_pace_28d", 5.5, PACE), _reason("days_absent", -2.0, AWAY)],
+    "reasons_down": [ABSENT],
+    "reasons": [_reason("credible_pace_28d", 5.5, PACE), _reason("days_absent", -2.0, ABSENT)],
     "remarks": [],
     "status": "scored",
     "missing": None,
 }
 WHAT_IF = {
-    **WHOSE,
-    **WHEN,
+    **USER,
+    **NEWEST,
     "horizon_days": 28,
     "score": 48.71,
     "expected_audience": 41.5,
@@ -104,7 +101,7 @@ WHAT_IF = {
         {
             "changes": [
                 {"feature": "days_absent", "before": 30.0, "after": 0.0, "asked": True, "actionable": True}
-                | {"outside": False, "points": 2.0, "sentence": BACK}
+                | {"outside": False, "points": 2.0, "sentence": ACTIVE}
             ],
             "asks": 0.1,
             "score": 50.71,
@@ -121,8 +118,8 @@ WHAT_IF = {
     "notes": ["What is in the person's own hands can only undo what holds a score down."],
     "association": "This is an association found among people, no promise.",
 }
-PAGE = WHEN | {"scope": "all", "matching": 1843, "users": [SCORE], "next_cursor": CURSOR}
-SCORES = WHEN | {"scope": "all", "scores": [SCORE], "unknown": ["bob"]}
+PAGE = NEWEST | {"scope": "all", "matching": 1843, "users": [SCORE], "next_cursor": CURSOR}
+SCORES = NEWEST | {"scope": "all", "scores": [SCORE], "unknown": ["bob"]}
 ROWS = {
     "model_version": "3",
     "horizon_days": 28,
@@ -150,23 +147,23 @@ RECEIPT = {
     "remains": ["The registered model versions (3) may have learnt from the person's rows among everybody's."],
 }
 HEALTH = {"status": "ok"}
-READY = {"status": "ready", **WHEN, "users": 73720, "stale": {}}
+READY = {"status": "ready", **NEWEST, "users": 73720, "stale": {}}
 
 
 def catalogue() -> dict[str, Any]:
-    """Return the catalogue's answer, cut after its first feature."""
+    """Return the response of /v1/catalogue, cut after its first feature."""
     first = next(iter(CATALOGUE))
-    kept = ("name", "family", "unit", "meaning", "direction", "actionable", "sentence")
-    return {"catalogue": CATALOGUE.fingerprint, "features": [{key: getattr(first, key) for key in kept}]}
+    fields = ("name", "family", "unit", "meaning", "direction", "actionable", "sentence")
+    return {"catalogue": CATALOGUE.fingerprint, "features": [{key: getattr(first, key) for key in fields}]}
 
 
-def answered(example: dict[str, Any], status: int = 200) -> dict[int | str, dict[str, Any]]:
-    """Document for OpenAPI what a route answers when all is well."""
+def success(example: dict[str, Any], status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """Document in OpenAPI the successful response of a route."""
     return {status: {"content": {"application/json": {"example": example}}}}
 
 
-def answered_either(**examples: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
-    """Document for OpenAPI several things that a route answers when all is well, by name."""
+def success_either(**examples: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """Document in OpenAPI several successful responses of a route, by name."""
     named = {name: {"value": example} for name, example in examples.items()}
     return {200: {"content": {"application/json": {"examples": named}}}}
 

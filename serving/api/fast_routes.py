@@ -1,9 +1,6 @@
-"""Routes that are asked all day: what is as it should be is answered without what FastAPI would do about the rest.
+"""Fast paths for hot routes: valid requests bypass FastAPI's dependency resolution and response validation.
 
-Routes about one user: where the query holds nothing, there is nothing in it to be read.
-Routes that wait for a disk or a database: whoever asked is told when that takes too long.
-JSON read in a third of the time that Python's own parser takes, and answers that are written once.
-Feature rows as they are posted, read from JSON straight into what the model sees.
+Every request that a fast path does not understand goes to FastAPI, which either answers it or says what is wrong.
 """
 
 import asyncio
@@ -22,15 +19,15 @@ from pydantic_core import from_json
 
 from features.catalogue import CATALOGUE
 from serving.api.dependencies import get_service
-from serving.api.schemas import LARGEST_VALUE, MOST_PER_REQUEST
+from serving.api.schemas import MAX_ABS_VALUE, MAX_PER_REQUEST
 from serving.runtime.state import ServiceState
 
 
 class FastRoute(APIRoute):
-    """A route that may answer past FastAPI, behind the same checks of the caller."""
+    """A route that may answer without FastAPI, after the same checks of the caller."""
 
-    async def passed(self, request: Request) -> ServiceState:
-        """Pass the checks that the route declares, and return what to answer from."""
+    async def authorize(self, request: Request) -> ServiceState:
+        """Run the checks that the route declares, and return the state to answer from."""
         for check in self.dependencies:
             assert check.dependency is not None
             await check.dependency(request)
@@ -40,40 +37,40 @@ class FastRoute(APIRoute):
 class ByIdRoute(FastRoute):
     """A route `(user, snapshot)` whose other parameters have defaults.
 
-    FastAPI spends more time on finding that they were not given than the answer takes. Without a query the route is
-    called with the user of the path and the newest snapshot.
+    FastAPI takes longer to find that optional parameters are absent than the answer takes. Without a query string, the
+    endpoint is called with the user of the path and the newest snapshot.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler, which leaves requests with a query to FastAPI."""
+        """Return a handler that passes requests with a query string to FastAPI."""
         handle = super().get_route_handler()
 
         async def by_id(request: Request) -> Response:
             if request.scope["query_string"]:
                 return await handle(request)
-            service = await self.passed(request)
+            service = await self.authorize(request)
             return await self.endpoint(user=request.path_params["user"], snapshot=service.snapshot())
 
         return by_id
 
 
-WHAT_NOW = (
-    "What was asked for goes on, and may still be done. Ask again later; where it is so each time, see whether the "
-    "disk and the database answer."
+TIMEOUT_ADVICE = (
+    "The work continues and may still succeed. Try again later; if it keeps timing out, check the disk and the "
+    "database."
 )
 
 
 class TimeoutRoute(APIRoute):
-    """A route that answers within `Limits.answer_seconds`.
+    """A route with a timeout, `Limits.answer_seconds`, for work that waits for a disk or a database.
 
-    A thread cannot be ended: what was begun goes on, and what it changes is changed.
+    Threads cannot be cancelled: after the timeout the work continues, and its changes take effect.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler, which waits no longer than that."""
+        """Return a handler that answers 503 after the timeout."""
         handle = super().get_route_handler()
 
-        async def in_time(request: Request) -> Response:
+        async def with_timeout(request: Request) -> Response:
             seconds = request.app.state.limits.answer_seconds
             work = asyncio.ensure_future(handle(FastJsonRequest(request.scope, request.receive)))
             try:
@@ -82,33 +79,33 @@ class TimeoutRoute(APIRoute):
                 work.cancel()
                 raise
             if not done:
-                work.add_done_callback(_forget)
-                raise HTTPException(503, f"no answer was there within {seconds:g} seconds. {WHAT_NOW}")
+                work.add_done_callback(_consume_result)
+                raise HTTPException(503, f"no answer within {seconds:g} seconds. {TIMEOUT_ADVICE}")
             return work.result()
 
-        return in_time
+        return with_timeout
 
 
-def _forget(work: asyncio.Future) -> None:
-    """Take notice of how a work ended that nobody waits for any more."""
+def _consume_result(work: asyncio.Future) -> None:
+    """Retrieve the exception of abandoned work, so that asyncio does not log it as never retrieved."""
     if not work.cancelled():
         work.exception()
 
 
-def json_response(written: bytes) -> Response:
-    """Answer what a form has written, which FastAPI would look through once more."""
-    return Response(written, media_type="application/json")
+def json_response(body: bytes) -> Response:
+    """Return serialised JSON as a response, which FastAPI would otherwise validate again."""
+    return Response(body, media_type="application/json")
 
 
 class FastJsonRequest(Request):
-    """A request whose JSON is read by pydantic's parser."""
+    """A request whose JSON is parsed by pydantic, in a third of the time of Python's parser."""
 
     async def json(self) -> Any:
-        """Return the body.
+        """Parse the body.
 
         Raises
         ------
-        json.JSONDecodeError : it is no JSON, which FastAPI makes a 422 of
+        json.JSONDecodeError : the body is not valid JSON; FastAPI answers 422
 
         """
         if not hasattr(self, "_json"):
@@ -119,10 +116,10 @@ class FastJsonRequest(Request):
         return self._json
 
 
-Value = Annotated[float, Meta(ge=-LARGEST_VALUE, le=LARGEST_VALUE)] | None
+Value = Annotated[float, Meta(ge=-MAX_ABS_VALUE, le=MAX_ABS_VALUE)] | None
 STRICT: dict[str, Any] = {"forbid_unknown_fields": True, "gc": False}
 NAMES = frozenset(CATALOGUE.names)
-KEPT = 4  # a new champion may see other features
+CACHED_DECODERS = 4  # a new champion may use other features
 
 
 class _Table(Struct, **STRICT):
@@ -130,16 +127,15 @@ class _Table(Struct, **STRICT):
     values: list[list[Value]]
 
 
-def read_posted(body: bytes, names: tuple[str, ...]) -> np.ndarray | None:
-    """Read a table, or rows of features that the model sees.
+def decode_rows(body: bytes, names: tuple[str, ...]) -> np.ndarray | None:
+    """Decode a body with a table, or with rows that hold only features of the model, straight into an array.
 
-    Of anything else None is returned, be it ids or not as it should be: the forms (`serving.api.schemas`) take longer
-    over it and say what is wrong.
+    Anything else gives None, whether ids or invalid: `serving.api.schemas` takes longer and says what is wrong.
 
     Parameters
     ----------
     body : JSON
-    names : the features that the model sees, in its order
+    names : the model's features, in its order
 
     Returns
     -------
@@ -147,43 +143,54 @@ def read_posted(body: bytes, names: tuple[str, ...]) -> np.ndarray | None:
 
     """
     try:
-        read = _reader(names).decode(body)
+        request = _decoder(names).decode(body)
     except (ValueError, RecursionError):
         return None
-    if (read.rows is None) == (read.table is None):
+    if (request.rows is None) == (request.table is None):
         return None
-    given = read.rows if read.table is None else read.table.values
-    if not 0 < len(given) <= MOST_PER_REQUEST:
+    rows = request.rows if request.table is None else request.table.values
+    if not 0 < len(rows) <= MAX_PER_REQUEST:
         return None
-    return _of_table(read.table, names) if read.rows is None else as_array(list(map(astuple, given)), len(names))
+    if request.rows is None:
+        return _table_matrix(request.table, names)
+    return as_array(list(map(astuple, rows)), len(names))
 
 
-def seen(features: Sequence[str], values: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Return the columns of an array that the model sees, in its order, NaN where it has none."""
+def model_columns(features: Sequence[str], values: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Reorder the columns of an array to the model's features; NaN where a feature is absent.
+
+    Parameters
+    ----------
+    features : the names of the columns
+    values : shape (rows, features)
+    names : the model's features, in its order
+
+    """
     if list(features) == list(names):
         return values
     matrix = np.full((len(values), len(names)), np.nan)
-    for place, name in enumerate(features):
+    for column, name in enumerate(features):
         if name in names:
-            matrix[:, names.index(name)] = values[:, place]
+            matrix[:, names.index(name)] = values[:, column]
     return matrix
 
 
 def as_array(values: Sequence[Sequence[float | None]], features: int) -> np.ndarray:
-    """Return rows of values, one for each feature, as an array, NaN where unknown."""
+    """Return rows of values as an array, shape (rows, features), NaN where unknown."""
     return np.array(values, dtype=float).reshape(len(values), features)
 
 
-def _of_table(table: _Table, names: tuple[str, ...]) -> np.ndarray | None:
+def _table_matrix(table: _Table, names: tuple[str, ...]) -> np.ndarray | None:
     features = table.features
-    known = NAMES.issuperset(features) and 0 < len(set(features)) == len(features)
-    even = set(map(len, table.values)) == {len(features)}
-    return seen(features, as_array(table.values, len(features)), names) if known and even else None
+    valid_names = NAMES.issuperset(features) and 0 < len(set(features)) == len(features)
+    if not valid_names or set(map(len, table.values)) != {len(features)}:
+        return None
+    return model_columns(features, as_array(table.values, len(features)), names)
 
 
-@lru_cache(maxsize=KEPT)
-def _reader(names: tuple[str, ...]) -> Decoder:
-    """Make a reader of bodies whose rows hold some of these features."""
+@lru_cache(maxsize=CACHED_DECODERS)
+def _decoder(names: tuple[str, ...]) -> Decoder:
+    """Return the decoder of bodies whose rows hold some of these features."""
     row: Any = defstruct("Row", [(name, Value, None) for name in names], **STRICT)
     body = defstruct("Body", [("table", _Table | None, None), ("rows", list[row] | None, None)], **STRICT)
     return Decoder(body)

@@ -1,4 +1,4 @@
-"""Problems: every error the service answers with, in one shape (RFC 9457, application/problem+json)."""
+"""Problems: which error becomes which problem, in responses and in the OpenAPI document (RFC 9457)."""
 
 from http import HTTPStatus
 from typing import Any
@@ -31,11 +31,11 @@ from training.explanation.feature_constraints import WhatIfError
 from training.records.database import RecordsError
 from training.records.deletion_receipts import AbsentReceiptError
 
-MOST_ERRORS = 20
-OF_ANY = (408, 413, 414, 431, 500)
-OF_KEYED = (401, 403, 429)
-OF_PEOPLE = {400: "unfit-purpose", 403: "prohibited-purpose"}
-UNFORESEEN = "Something went wrong in the service; its log says what, under the request's id."
+MAX_ERRORS = 20
+OF_EVERY_ROUTE = (408, 413, 414, 431, 500)
+OF_ROUTES_WITH_KEY = (401, 403, 429)
+OF_ROUTES_ABOUT_USERS = {400: "unfit-purpose", 403: "prohibited-purpose"}
+UNEXPECTED = "Unexpected error in the service; its log has the traceback under the request id."
 KINDS: list[tuple[type[CloutError], int, str]] = [
     (HiddenUserError, 410, "hidden-user"),
     (UnknownUserError, 404, "unknown-user"),
@@ -61,17 +61,17 @@ KINDS: list[tuple[type[CloutError], int, str]] = [
 ]
 
 
-USUAL = {404: "unknown-user", 422: "invalid-request", 503: "no-snapshot"}
+DEFAULT_KINDS = {404: "unknown-user", 422: "invalid-request", 503: "no-snapshot"}
 EXAMPLES: dict[str, dict[str, Any]] = {
-    "unknown-user": {"detail": "'ann' is none of the 73,720 users of the snapshot as of 2017-07-30T00:00:00Z."},
+    "unknown-user": {"detail": "'ann' is not among the 73,720 users of the snapshot as of 2017-07-30T00:00:00Z."},
     "hidden-user": {
-        "detail": "no score of 'ann' is shown: the person asked not to be scored, or to be forgotten.",
+        "detail": "the score of 'ann' is not shown: the user opted out or was deleted.",
     },
     "absent-receipt": {
-        "detail": "there is no receipt '7d1f'; 'clout forget' and DELETE give one each.",
+        "detail": "there is no receipt '7d1f'; 'clout forget' and DELETE return receipts.",
     },
     "no-records": {
-        "detail": "the records in sqlite:///clout-home/records.db cannot be used: file is not a database.",
+        "detail": "the records in sqlite:///clout-home/records.db cannot be read: file is not a database.",
     },
     "absent-snapshot": {"detail": "no snapshot as of 2016-01-01T00:00:00Z; there are: 2017-07-30T00:00:00Z."},
     "invalid-request": {
@@ -81,7 +81,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "unfit-features": {"detail": "the model was trained on the catalogue 0f5c1f0c2b3a; the installed one differs."},
     "unfit-purpose": {"detail": f"no purpose came with the request, and this service demands one. {purposes.HOW}"},
     "prohibited-purpose": {
-        "detail": "the purpose was understood as hiring, and scores are not to be read for that. A score foretells how "
+        "detail": "the purpose was understood as hiring, and scores are not to be read for that. A score predicts how "
         "many people will respond to somebody's posts, and nothing about how they work."
     },
     "unknown-case": {"detail": f"there is no case {CASE!r}."},
@@ -106,42 +106,44 @@ class ServiceNotReadyError(Exception):
 
 
 def problems(*statuses: int, **named: int) -> dict[int | str, dict[str, Any]]:
-    """Document for OpenAPI that a route may answer with problems of these statuses, or with what any may.
+    """Document in OpenAPI the problems that a route may return, and those that every route may return.
 
     Parameters
     ----------
-    statuses : each is shown with the usual problem of its kind, where there is one
-    named : by kind, in words joined by `_`, those whose example is another: `not_ready=503`
+    statuses : HTTP statuses, each with the default example of its kind
+    named : statuses by the kind of their example, with `_` for `-`: `not_ready=503`
 
     """
-    kinds = {status: USUAL.get(status) for status in (*statuses, *OF_ANY)}
+    kinds = {status: DEFAULT_KINDS.get(status) for status in (*statuses, *OF_EVERY_ROUTE)}
     kinds |= {status: kind.replace("_", "-") for kind, status in named.items()}
     return {status: _documented(status, kind) for status, kind in kinds.items()}
 
 
 def complete(document: dict[str, Any]) -> None:
-    """Give an OpenAPI document the schemas that `problems` refers to, and each example the place where it is met.
+    """Complete an OpenAPI document: the schema of problems, and the path in each example.
 
-    An operation that needs an API key gets what may be answered where it is absent, too weak or used too often.
+    Operations that need an API key also get the problems of an absent, insufficient or overused key.
     """
-    found = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    document["components"]["schemas"] |= found.pop("$defs") | {"Problem": found}
+    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    document["components"]["schemas"] |= schema.pop("$defs") | {"Problem": schema}
     for path, operations in document["paths"].items():
         for operation in operations.values():
             if operation.get("security"):
-                operation["responses"] |= {str(status): _documented(status, None) for status in OF_KEYED}
+                operation["responses"] |= {str(status): _documented(status, None) for status in OF_ROUTES_WITH_KEY}
             if about_people(path):
                 purposes.document(operation)
-                operation["responses"] |= {str(status): _documented(status, kind) for status, kind in OF_PEOPLE.items()}
+                operation["responses"] |= {
+                    str(status): _documented(status, kind) for status, kind in OF_ROUTES_ABOUT_USERS.items()
+                }
             for response in operation["responses"].values():
-                held = response.get("content", {}).get(MEDIA_TYPE, {})
-                if "example" in held:
-                    held["example"]["instance"] = path.replace("{user}", "ann").replace("{case}", CASE)
+                content = response.get("content", {}).get(MEDIA_TYPE, {})
+                if "example" in content:
+                    content["example"]["instance"] = path.replace("{user}", "ann").replace("{case}", CASE)
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of an application a problem."""
-    # Coroutines: a function would wait for another thread, of which those that hang leave none.
+    """Register the handlers that turn every error of an application into a problem."""
+    # Coroutines: functions would wait for a thread of the pool, and there is none if all hang.
     app.exception_handler(CloutError)(_clout)
     app.exception_handler(ServiceNotReadyError)(_not_ready)
     app.exception_handler(RequestValidationError)(_invalid)
@@ -151,8 +153,8 @@ def install(app: FastAPI) -> None:
 
 def _documented(status: int, kind: str | None) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/Problem"}
-    told = EXAMPLES[kind] if kind else {"detail": UNFORESEEN if status == 500 else HTTPStatus(status).description}
-    example = problem_head(status, kind) | told
+    detail = EXAMPLES[kind] if kind else {"detail": UNEXPECTED if status == 500 else HTTPStatus(status).description}
+    example = problem_head(status, kind) | detail
     content = {MEDIA_TYPE: {"schema": schema, "example": example}}
     return {"description": HTTPStatus(status).phrase, "content": content}
 
@@ -166,37 +168,37 @@ async def _not_ready(request: Request, error: ServiceNotReadyError) -> Response:
     return problem_response(request, 503, str(error), "not-ready", missing=error.missing)
 
 
-async def _invalid(request: Request, error: RequestValidationError) -> Response:
-    errors = error.errors()
+async def _invalid(request: Request, failure: RequestValidationError) -> Response:
+    errors = failure.errors()
     kind = request.headers.get("content-type", "")
-    found = [_told(e, kind) for e in errors[:MOST_ERRORS]]
-    detail = "; ".join(f"{e['where']}: {e['detail']}" for e in found[:3])
+    invalid = [_invalid_part(error, kind) for error in errors[:MAX_ERRORS]]
+    detail = "; ".join(f"{part['where']}: {part['detail']}" for part in invalid[:3])
     rest = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
-    return problem_response(request, 422, f"{detail}{rest}.", "invalid-request", errors=found)
+    return problem_response(request, 422, f"{detail}{rest}.", "invalid-request", errors=invalid)
 
 
-def _told(error: dict, kind: str) -> dict[str, str]:
-    """Tell an error of a request whose body is said to be of some kind."""
+def _invalid_part(error: dict[str, Any], content_type: str) -> dict[str, str]:
+    """Describe one validation error of a request with this content type."""
     if error["type"] == "json_invalid":
-        return {"where": "body", "detail": f"it is no JSON: {error['ctx']['error']}"}
-    if isinstance(error["input"], bytes):  # FastAPI left it as it came
-        told = f"it came as {kind[:100]!r}" if kind else "it came without Content-Type"
-        return {"where": "body", "detail": f"{told}; expected Content-Type: application/json"}
+        return {"where": "body", "detail": f"not valid JSON: {error['ctx']['error']}"}
+    if isinstance(error["input"], bytes):  # FastAPI did not parse it
+        header = f"Content-Type: {content_type[:100]}" if content_type else "no Content-Type"
+        return {"where": "body", "detail": f"sent with {header}; expected Content-Type: application/json"}
     return {"where": ".".join(map(str, error["loc"])), "detail": error["msg"]}
 
 
 async def _http(request: Request, error: HTTPException) -> Response:
     method, path = request.method, request.scope["path"]
-    if error.status_code == 400:  # how FastAPI tells of a body on which the parser of JSON gave up
-        told_of_body = "cannot be read as JSON; expected UTF-8, nested no deeper than Python reads"
-        found = [{"where": "body", "detail": told_of_body}]
-        return problem_response(request, 422, f"body: {told_of_body}.", "invalid-request", errors=found)
-    told = {404: f"nothing is at {path}; /docs lists what is.", 405: f"{method} is not answered at {path}; see /docs."}
+    if error.status_code == 400:  # FastAPI raises it if the JSON parser gives up
+        detail = "cannot be parsed as JSON; expected UTF-8, nested less deeply than Python's recursion limit"
+        errors = [{"where": "body", "detail": detail}]
+        return problem_response(request, 422, f"body: {detail}.", "invalid-request", errors=errors)
+    details = {404: f"there is no route {path}; /docs lists them.", 405: f"{path} does not answer {method}; see /docs."}
     return problem_response(
-        request, error.status_code, told.get(error.status_code, error.detail), headers=error.headers
+        request, error.status_code, details.get(error.status_code, error.detail), headers=error.headers
     )
 
 
 async def _unforeseen(request: Request, _: Exception) -> Response:
-    """Answer; `requests_seen` logs the error with its traceback."""
-    return problem_response(request, 500, UNFORESEEN)
+    """Return the problem; `AccessLogMiddleware` logs the error with its traceback."""
+    return problem_response(request, 500, UNEXPECTED)

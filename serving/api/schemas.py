@@ -1,7 +1,4 @@
-"""Forms: what the service takes and gives, as documented in OpenAPI.
-
-Forms about people's rights: purposes, who read, cases.
-"""
+"""Schemas: bodies of requests and responses, as documented in OpenAPI."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -10,37 +7,37 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from serving.privacy.case_comparison import CaseComparison
 from serving.privacy.cases import CASE, LONGEST_TEXT, Decision, State
 
-MOST_PER_REQUEST = 10_000
-MOST_FEATURES = 1_000
-LARGEST_VALUE = 1e15
+MAX_PER_REQUEST = 10_000
+MAX_FEATURES = 1_000
+MAX_ABS_VALUE = 1e15
 
 
 def _encodable(text: str) -> str:
-    """Refuse half a surrogate pair, which JSON can hold and UTF-8 cannot."""
+    """Refuse lone surrogates, which JSON can express and UTF-8 cannot."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError("a text holds half a surrogate pair") from error
+        raise ValueError("the text contains a lone surrogate") from error
     return text
 
 
 Text = Annotated[str, AfterValidator(_encodable)]
-Value = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST_VALUE, le=LARGEST_VALUE)]
+Value = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-MAX_ABS_VALUE, le=MAX_ABS_VALUE)]
 Points = Annotated[float, Field(description="Points", examples=[63.2])]
 Score = Annotated[float, Field(description="Points, 0 to 100", examples=[63.2])]
 People = Annotated[int, Field(description="Whole people")]
 Percent = Annotated[float, Field(description="0 to 100", examples=[97.5])]
 Instant = Annotated[str, Field(description="ISO 8601, UTC", examples=["2017-07-30T00:00:00Z"])]
-Version = Annotated[str, Field(description="Of the model, in the registry", examples=["3"])]
+Version = Annotated[str, Field(description="Version of the model in the registry", examples=["3"])]
 
 
-class Form(BaseModel):
-    """What all forms have in common: a field that none has is refused."""
+class Schema(BaseModel):
+    """Base of all schemas; unknown fields are refused."""
 
     model_config = ConfigDict(protected_namespaces=(), extra="forbid")
 
 
-class UserScore(Form):
+class UserScore(Schema):
     """One user's score."""
 
     user: str
@@ -58,7 +55,7 @@ class UserScore(Form):
     status: str = Field(description="insufficient_evidence where too little is known, else scored")
 
 
-class RowScore(Form):
+class RowScore(Schema):
     """The score of one feature row."""
 
     score: Score
@@ -68,50 +65,51 @@ class RowScore(Form):
     high: People
 
 
-class Table(Form):
-    """Feature rows whose features are named once, which takes a third of the bytes."""
+class Table(Schema):
+    """Feature rows as a table: feature names appear once, which takes a third of the bytes."""
 
-    features: list[Text] = Field(min_length=1, max_length=MOST_FEATURES, description="Of /v1/catalogue; each once")
+    features: list[Text] = Field(
+        min_length=1, max_length=MAX_FEATURES, description="Names from /v1/catalogue, each once"
+    )
     values: list[list[Value | None]] = Field(
-        max_length=MOST_PER_REQUEST, description="At most 10,000 rows, a value for each feature; null is unknown"
+        max_length=MAX_PER_REQUEST, description="At most 10,000 rows, one value per feature; null is unknown"
     )
 
     @model_validator(mode="after")
-    def _even(self) -> Self:
+    def _check_shape(self) -> Self:
         if len(set(self.features)) < len(self.features):
-            raise ValueError("a feature is named twice")
+            raise ValueError("a feature appears twice")
         if not set(map(len, self.values)) <= {len(self.features)}:
             number, row = next((k, row) for k, row in enumerate(self.values) if len(row) != len(self.features))
             raise ValueError(
-                f"row {number}, counted from 0, holds {len(row)} values, expected {len(self.features)}, one for "
-                "each feature"
+                f"row {number}, counted from 0, holds {len(row)} values, expected {len(self.features)}, one per feature"
             )
         return self
 
 
-class ScoreRequest(Form):
-    """What to score: users of the newest snapshot by id, or feature rows, singly or as a table; one of the three."""
+class ScoreRequest(Schema):
+    """What to score: users of the newest snapshot by id, or feature rows, as objects or as a table; exactly one."""
 
-    ids: list[Text] | None = Field(None, max_length=MOST_PER_REQUEST, description="At most 10,000")
-    scope: Text | None = Field(None, description="Of the ids' scores; all unless given")
+    ids: list[Text] | None = Field(None, max_length=MAX_PER_REQUEST, description="At most 10,000")
+    scope: Text | None = Field(None, description="Scope of the ids' scores; default all")
     rows: list[dict[str, Value | None]] | None = Field(
         None,
-        max_length=MOST_PER_REQUEST,
-        description="At most 10,000; each maps features (see /v1/catalogue) to values; null or absent is unknown",
+        max_length=MAX_PER_REQUEST,
+        description="At most 10,000; each maps features of /v1/catalogue to values; null or absent is unknown",
     )
     table: Table | None = None
 
     @model_validator(mode="after")
-    def _one_of_the_three(self) -> Self:
-        if sum(given is not None for given in (self.ids, self.rows, self.table)) != 1:
+    def _check_exactly_one(self) -> Self:
+        if [self.ids, self.rows, self.table].count(None) != 2:
             raise ValueError("give exactly one of ids, rows and table")
         if self.scope is not None and self.ids is None:
-            raise ValueError("scope goes with ids; rows hold the features of whatever scope they were counted over")
+            raise ValueError("scope applies to ids only; the features of rows were already computed over a scope")
         return self
 
 
-class UserScores(Form):
-    """The scores of those users whom the snapshot knows, in the order asked, and the ids it does not know or show."""
+class UserScores(Schema):
+    """The scores of users in the snapshot, in the order of the request, and the ids it does not contain or show."""
 
     as_of: Instant
     model_version: Version
@@ -120,7 +118,7 @@ class UserScores(Form):
     unknown: list[str]
 
 
-class UserPage(Form):
+class UserPage(Schema):
     """One page of a search: users of one snapshot by score, highest first, then by id."""
 
     as_of: Instant
@@ -128,31 +126,31 @@ class UserPage(Form):
     scope: str = Field(examples=["all"])
     matching: int = Field(description="How many users match, on all pages together", examples=[1843])
     users: list[UserScore]
-    next_cursor: str | None = Field(description="Asks for the next page; null on the last")
+    next_cursor: str | None = Field(description="Cursor of the next page; null on the last")
 
 
-class RowScores(Form):
-    """The champion's scores of feature rows, in the order given."""
+class RowScores(Schema):
+    """The champion's scores of feature rows, in the order of the request."""
 
     model_version: Version
     horizon_days: int
     scores: list[RowScore]
 
 
-class Model(Form):
+class Model(Schema):
     """The champion."""
 
     model_version: Version
     horizon_days: int
     catalogue: str = Field(description="Fingerprint of the feature catalogue it was trained on")
-    features: list[str] = Field(description="In the order in which the model sees them")
+    features: list[str] = Field(description="In the order of the model's input")
     scale: dict[str, float] = Field(description="score = clip(anchor + points_per_nat * ln(expected audience), 0, 100)")
-    interval: dict = Field(description="The level of the intervals and their bands of expected audience")
-    facts: dict = Field(description="What it was trained on, and when")
-    figures: dict | None = Field(description="Out-of-time evaluation of its recipe; null if none was registered")
+    interval: dict[str, Any] = Field(description="The level of the intervals, and their bands by expected audience")
+    facts: dict[str, Any] = Field(description="What the model was trained on, and when")
+    figures: dict[str, Any] | None = Field(description="Out-of-time evaluation; null if none was registered")
 
 
-class CatalogueEntry(Form):
+class CatalogueEntry(Schema):
     """One feature."""
 
     name: str = Field(examples=["credible_engagers_28d"])
@@ -160,50 +158,52 @@ class CatalogueEntry(Form):
     unit: str = Field(examples=["people"])
     meaning: str
     direction: str = Field(
-        description="The only way in which a larger value may move the score: up, down, free; none if it moves none"
+        description="How a larger value may move the score: up, down or free; none if the model ignores it"
     )
-    actionable: bool = Field(description="Whether the person can act on it")
-    sentence: str = Field(description="What a reviewer reads, with {value} in it")
+    actionable: bool = Field(description="Whether the user can act on it")
+    sentence: str = Field(description="The sentence shown to reviewers, with {value} in it")
 
 
-class Catalogue(Form):
-    """Every feature, in order, and a fingerprint that changes with any of them."""
+class Catalogue(Schema):
+    """Every feature, in order, and a fingerprint that changes if any feature does."""
 
     catalogue: str
     features: list[CatalogueEntry]
 
 
-class OptOut(Form):
-    """Whether somebody is left out by own wish."""
+class OptOut(Schema):
+    """Whether a user has opted out."""
 
     user: str
     opted_out: bool
-    since: str | None = Field(description="ISO 8601, UTC; null for one who is not", examples=["2017-07-30T00:00:00Z"])
+    since: str | None = Field(
+        description="ISO 8601, UTC; null if the user has not opted out", examples=["2017-07-30T00:00:00Z"]
+    )
 
 
-class Health(Form):
-    """The process answers."""
+class Health(Schema):
+    """The process runs."""
 
     status: str = Field(examples=["ok"])
 
 
-class Stale(Form):
-    """Why the service answers from an older champion or snapshot than there is."""
+class Stale(Schema):
+    """Why the service answers from an older champion or snapshot than the newest."""
 
     detail: str = Field(description="What failed and what to do")
     since: Instant
 
 
-class Readiness(Form):
-    """The service has its champion and its snapshot."""
+class Readiness(Schema):
+    """The champion and a snapshot are loaded."""
 
     status: str = Field(examples=["ready"])
     model_version: Version
     as_of: Instant
-    users: int = Field(description="In the snapshot")
+    users: int = Field(description="Users in the snapshot")
     stale: dict[str, Stale] = Field(
-        description="The parts, champion or snapshot, that could not be renewed, what there was goes on answering; and "
-        "audit_log where its lines wait for the disk"
+        description="Parts (champion, snapshot) that could not be reloaded while the previous ones answer; audit_log "
+        "while its lines wait for the disk"
     )
 
 
@@ -218,7 +218,7 @@ Decided = Annotated[
 ]
 
 
-class ProhibitedPurpose(Form):
+class ProhibitedPurpose(Schema):
     """Something that scores are not for."""
 
     name: str = Field(examples=["hiring"])
@@ -227,7 +227,7 @@ class ProhibitedPurpose(Form):
     alone: list[str] = Field(description="By which it is understood where a purpose says nothing else")
 
 
-class Purposes(Form):
+class Purposes(Schema):
     """How a request says what it is for, and what it must not be for."""
 
     header: str
@@ -236,7 +236,7 @@ class Purposes(Form):
     prohibited: list[ProhibitedPurpose]
 
 
-class Contest(Form):
+class Contest(Schema):
     """What somebody says is wrong with a score."""
 
     said: Said = Field(description="In the person's words, at most 4,000 characters")
@@ -244,7 +244,7 @@ class Contest(Form):
     as_of: str | None = Field(None, description="Of which snapshot, ISO 8601; the newest unless given")
 
 
-class OpenedCase(Form):
+class OpenedCase(Schema):
     """A case that was opened; the explanation is kept in it, for the reviewer."""
 
     case: CaseId
@@ -272,14 +272,14 @@ class ListedCase(CaseOutcome):
     resolved_by: str | None = Field(description="The name of the API key, or of who ran the command")
 
 
-class CasePage(Form):
+class CasePage(Schema):
     """One page of cases, oldest first."""
 
     cases: list[ListedCase]
-    next_cursor: str | None = Field(description="Asks for the next page; null on the last")
+    next_cursor: str | None = Field(description="Cursor of the next page; null on the last")
 
 
-class CaseFile(Form):
+class CaseFile(Schema):
     """All that a reviewer needs: the case, the explanation as it was then, today's beside it, and earlier cases."""
 
     case: ListedCase
@@ -288,7 +288,7 @@ class CaseFile(Form):
     others: list[CaseId] = Field(description="Other cases of the same person, oldest first, the first 100")
 
 
-class Resolution(Form):
+class Resolution(Schema):
     """What a reviewer decides."""
 
     decision: Decision

@@ -28,7 +28,7 @@ ODD_IDS = ["a/b", "a b", "ünï/çødé 🙂", "50%", "x/score", "who?me#1", "+"
 
 @pytest.fixture
 def champion(monkeypatch, bundle):
-    """Stand in for the registry, which has tests of its own."""
+    """Replace the registry, which has its own tests."""
     monkeypatch.setattr(state, "load_champion", lambda *_: (bundle, "4"))
     monkeypatch.setattr(state, "report", lambda *_: FIGURES)
 
@@ -38,27 +38,27 @@ def client(home, champion):
     return TestClient(application.create_app(home), raise_server_exceptions=False)
 
 
-def problem(answer, status, kind=None):
-    """Hold an answer against RFC 9457 and return it."""
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/problem+json"
-    found = answer.json()
-    assert set(found) >= PROBLEM
-    assert found["status"] == status
-    assert found["type"] == (f"urn:clout:problem:{kind}" if kind else "about:blank")
-    return found
+def problem(response, status, kind=None):
+    """Check a response against RFC 9457 and return its body."""
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert set(body) >= PROBLEM
+    assert body["status"] == status
+    assert body["type"] == (f"urn:clout:problem:{kind}" if kind else "about:blank")
+    return body
 
 
-def strict(answer):
+def strict(response):
     """Read JSON that holds no NaN."""
-    assert answer.status_code == 200, answer.text
-    return json.loads(answer.text, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
+    assert response.status_code == 200, response.text
+    return json.loads(response.text, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
 
 
 def test_score(client, home):
-    found = strict(client.get("/v1/users/user0001/score"))
-    assert found == open_snapshot(home).score("user0001")
-    assert (found["model_version"], found["as_of"]) == ("3", "2017-07-30T00:00:00Z")
+    body = strict(client.get("/v1/users/user0001/score"))
+    assert body == open_snapshot(home).score("user0001")
+    assert (body["model_version"], body["as_of"]) == ("3", "2017-07-30T00:00:00Z")
 
 
 @pytest.mark.parametrize("user", ODD_IDS)
@@ -69,21 +69,21 @@ def test_ids_are_opaque(client, user):
 
 def test_scope(client):
     assert strict(client.get("/v1/users/user0001/score?scope=topic:birds"))["scope"] == "topic:birds"
-    found = problem(client.get("/v1/users/user0003/explanation?scope=topic:birds"), 404, "unknown-user")
-    assert "scopes there: all" in found["detail"]
+    body = problem(client.get("/v1/users/user0003/explanation?scope=topic:birds"), 404, "unknown-user")
+    assert "scopes there: all" in body["detail"]
 
 
 def test_explanation_adds_up(client):
-    found = strict(client.get("/v1/users/user0001/explanation"))
-    assert found["base"] + sum(line["points"] for line in found["lines"]) == pytest.approx(found["unclipped"], abs=1e-6)
-    assert found["interval"]["level"] == 0.9
-    assert {line["family"] for line in found["lines"]} <= set(get_args(Family))
+    body = strict(client.get("/v1/users/user0001/explanation"))
+    assert body["base"] + sum(line["points"] for line in body["lines"]) == pytest.approx(body["unclipped"], abs=1e-6)
+    assert body["interval"]["level"] == 0.9
+    assert {line["family"] for line in body["lines"]} <= set(get_args(Family))
 
 
 def test_unknown_user(client):
-    found = problem(client.get("/v1/users/us%2Fer/score"), 404, "unknown-user")
-    assert found["instance"] == "/v1/users/us/er/score"
-    assert "309 users" in found["detail"]
+    body = problem(client.get("/v1/users/us%2Fer/score"), 404, "unknown-user")
+    assert body["instance"] == "/v1/users/us/er/score"
+    assert "309 users" in body["detail"]
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ def test_unknown_user(client):
 def test_an_older_snapshot(client, home, bundle, scores, rows, as_of):
     newest = open_snapshot(home)
     write_snapshot(home, newest.as_of - timedelta(days=28), bundle, "2", scores.assign(model_version="2"), rows)
-    found = strict(client.get(f"/v1/users/user0001/score?as_of={as_of}"))
-    assert (found["as_of"], found["model_version"]) == ("2017-07-02T00:00:00Z", "2")
+    body = strict(client.get(f"/v1/users/user0001/score?as_of={as_of}"))
+    assert (body["as_of"], body["model_version"]) == ("2017-07-02T00:00:00Z", "2")
     assert strict(client.get("/v1/users/user0001/score"))["as_of"] == "2017-07-30T00:00:00Z"
 
 
 def test_an_absent_snapshot(client):
-    found = problem(client.get("/v1/users/user0001/score?as_of=2016-01-01"), 404, "absent-snapshot")
-    assert "there are: 2017-07-30T00:00:00Z" in found["detail"]
+    body = problem(client.get("/v1/users/user0001/score?as_of=2016-01-01"), 404, "absent-snapshot")
+    assert "there are: 2017-07-30T00:00:00Z" in body["detail"]
 
 
 @pytest.mark.parametrize("as_of", ["yesterday", "", "0001-01-01T00:00:00%2B14:00"])
@@ -108,25 +108,25 @@ def test_no_instant(client, as_of):
 
 
 def test_many_users(client):
-    asked = ["user0002", "nobody", "user0001", "user0002", "a/b", ".."]
-    found = strict(client.post("/v1/scores", json={"ids": asked}))
-    assert [score["user"] for score in found["scores"]] == ["user0002", "user0001", "user0002", "a/b", ".."]
-    assert found["unknown"] == ["nobody"]
-    assert (found["model_version"], found["as_of"], found["scope"]) == ("3", "2017-07-30T00:00:00Z", "all")
-    topic = strict(client.post("/v1/scores", json={"ids": asked, "scope": "topic:birds"}))
+    ids = ["user0002", "nobody", "user0001", "user0002", "a/b", ".."]
+    body = strict(client.post("/v1/scores", json={"ids": ids}))
+    assert [score["user"] for score in body["scores"]] == ["user0002", "user0001", "user0002", "a/b", ".."]
+    assert body["unknown"] == ["nobody"]
+    assert (body["model_version"], body["as_of"], body["scope"]) == ("3", "2017-07-30T00:00:00Z", "all")
+    topic = strict(client.post("/v1/scores", json={"ids": ids, "scope": "topic:birds"}))
     assert topic["unknown"] == ["nobody", "a/b", ".."]
 
 
 def test_rows_are_answered_by_the_champion(client, bundle, rows):
-    given = rows[CATALOGUE.names].head(20).astype(object).where(rows[CATALOGUE.names].head(20).notna(), None)
-    found = strict(client.post("/v1/scores", json={"rows": given.to_dict("records")}))
+    rows_json = rows[CATALOGUE.names].head(20).astype(object).where(rows[CATALOGUE.names].head(20).notna(), None)
+    body = strict(client.post("/v1/scores", json={"rows": rows_json.to_dict("records")}))
     expected = bundle.predict(rows.head(20))
-    pd.testing.assert_frame_equal(pd.DataFrame(found["scores"]).astype(float), expected)
-    assert (found["model_version"], found["horizon_days"]) == ("4", 28)
+    pd.testing.assert_frame_equal(pd.DataFrame(body["scores"]).astype(float), expected)
+    assert (body["model_version"], body["horizon_days"]) == ("4", 28)
 
 
 def test_absent_features_are_unknown(client, bundle):
-    found = strict(
+    body = strict(
         client.post(
             "/v1/scores",
             json={"rows": [{"credible_pace_28d": 3}, {"credible_engagers_90d": 10.5, "credible_pace_28d": None}]},
@@ -135,25 +135,25 @@ def test_absent_features_are_unknown(client, bundle):
     frame = pd.DataFrame(
         [{"credible_pace_28d": 3.0}, {"credible_engagers_90d": 10.5}], columns=list(bundle.features), dtype=float
     )
-    assert [score["score"] for score in found["scores"]] == bundle.predict(frame)["score"].tolist()
+    assert [score["score"] for score in body["scores"]] == bundle.predict(frame)["score"].tolist()
 
 
-def test_what_no_model_sees_moves_nothing(client):
+def test_features_outside_the_model_change_nothing(client):
     shown = {"followers": 1e6, "acts_365d": 5_600, "engagers_365d": 1e6}
-    found = strict(
+    body = strict(
         client.post("/v1/scores", json={"rows": [{"credible_pace_28d": 3}, {"credible_pace_28d": 3} | shown]})
     )
-    assert found["scores"][0] == found["scores"][1]
+    assert body["scores"][0] == body["scores"][1]
 
 
-@pytest.mark.parametrize("seen", [None, ["repetitions_90d", "acts_365d", "credible_pace_28d"]])
-def test_a_table_is_answered_as_its_rows_are(client, rows, seen):
-    names = seen or CATALOGUE.names[::-1]
-    given = rows[names].head(200).astype(object).where(rows[names].head(200).notna(), None)
-    table = {"features": names, "values": given.to_numpy().tolist()}
-    found = strict(client.post("/v1/scores", json={"table": table}))
-    assert found == strict(client.post("/v1/scores", json={"rows": given.to_dict("records")}))
-    assert RowScores.model_validate(found, strict=True).model_dump(mode="json") == found
+@pytest.mark.parametrize("features", [None, ["repetitions_90d", "acts_365d", "credible_pace_28d"]])
+def test_a_table_is_answered_as_its_rows_are(client, rows, features):
+    names = features or CATALOGUE.names[::-1]
+    selected = rows[names].head(200).astype(object).where(rows[names].head(200).notna(), None)
+    table = {"features": names, "values": selected.to_numpy().tolist()}
+    body = strict(client.post("/v1/scores", json={"table": table}))
+    assert body == strict(client.post("/v1/scores", json={"rows": selected.to_dict("records")}))
+    assert RowScores.model_validate(body, strict=True).model_dump(mode="json") == body
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_table_is_answered_as_its_rows_are(client, rows, seen):
         ({"features": ["a"], "values": [[1]]}, "there is no feature called 'a'"),
         ({"features": ["credible_pace_28d"], "values": [[1], [None]]}, "1 of the 2 rows hold no known value"),
         ({"features": ["acts_365d"], "values": [[1]]}, "1 of the 1 rows hold no known value"),
-        ({"features": ["acts_365d"] * 2, "values": []}, "a feature is named twice"),
+        ({"features": ["acts_365d"] * 2, "values": []}, "a feature appears twice"),
         ({"features": [], "values": []}, "at least 1 item"),
         ({"features": ["acts_365d"] * 1_001, "values": []}, "at most 1000 items"),
         ({"features": ["acts_365d"], "values": [[1], [1, 2]]}, "row 1, counted from 0, holds 2 values, expected 1"),
@@ -172,35 +172,35 @@ def test_a_table_is_answered_as_its_rows_are(client, rows, seen):
         ({"features": ["acts_365d"]}, "body.table.values: Field required"),
     ],
 )
-def test_tables_that_do_not_fit(client, table, message):
-    answer = client.post("/v1/scores", json={"table": table})
-    assert answer.status_code == 422
-    assert message in answer.json()["detail"]
+def test_invalid_tables_are_refused(client, table, message):
+    response = client.post("/v1/scores", json={"table": table})
+    assert response.status_code == 422
+    assert message in response.json()["detail"]
 
 
 @pytest.mark.parametrize(
     "body", [{"ids": []}, {"rows": []}, {"table": {"features": ["credible_pace_28d"], "values": []}}]
 )
-def test_asking_for_nothing_gives_nothing(client, body):
+def test_empty_requests_get_empty_responses(client, body):
     assert strict(client.post("/v1/scores", json=body))["scores"] == []
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("posted", "message"),
     [
         ([{"credible_pace_28": 1.0}], r"no feature called 'credible_pace_28' \(did you mean 'credible_pace_28d'\?\)"),
         ([{"x" * 5000: 1.0} | {f"zz{k}": 1 for k in range(30)}], "and 21 more"),
-        ([{"credible_pace_28d": 1.0}, {}], "1 of the 2 rows hold no known value, the first of them row 1"),
+        ([{"credible_pace_28d": 1.0}, {}], "1 of the 2 rows hold no known value; the first is row 1"),
         ([{"credible_pace_28d": None}], "hold no known value"),
         (
             [{"credible_pace_28d": 1.0}, {"followers": 1e6}],
-            "1 of the 2 rows hold no known value, the first of them row 1",
+            "1 of the 2 rows hold no known value; the first is row 1",
         ),
     ],
 )
-def test_rows_that_do_not_fit_the_catalogue(client, given, message):
-    found = problem(client.post("/v1/scores", json={"rows": given}), 422, "unfit-features")
-    assert re.search(message, found["detail"])
+def test_rows_outside_the_catalogue_are_refused(client, posted, message):
+    body = problem(client.post("/v1/scores", json={"rows": posted}), 422, "unfit-features")
+    assert re.search(message, body["detail"])
 
 
 @pytest.mark.parametrize(
@@ -209,9 +209,9 @@ def test_rows_that_do_not_fit_the_catalogue(client, given, message):
         ("{}", "exactly one of ids, rows and table"),
         ('{"ids": ["a"], "rows": [{}]}', "exactly one of ids, rows and table"),
         ('{"rows": [], "table": {"features": ["a"], "values": []}}', "exactly one of ids, rows and table"),
-        ('{"rows": [], "scope": "all"}', "scope goes with ids"),
+        ('{"rows": [], "scope": "all"}', "scope applies to ids only"),
         ('{"ids": [1]}', "body.ids.0: Input should be a valid string"),
-        ('{"ids": ["\\ud800"]}', "body: it is no JSON: unexpected end of hex escape at line 1 column 17"),
+        ('{"ids": ["\\ud800"]}', "body: not valid JSON: unexpected end of hex escape at line 1 column 17"),
         ('{"ids": [], "idz": []}', "body.idz: Extra inputs"),
         ('{"rows": [{"credible_pace_28d": "3"}]}', "body.rows.0.credible_pace_28d: Input should be a valid number"),
         ('{"rows": [{"credible_pace_28d": true}]}', "valid number"),
@@ -221,48 +221,48 @@ def test_rows_that_do_not_fit_the_catalogue(client, given, message):
         ('{"rows": [{"credible_pace_28d": 1' + "0" * 400 + "}]}", "body.rows.0.credible_pace_28d"),
         (json.dumps({"ids": ["a"] * 10_001}), "at most 10000 items"),
         (json.dumps({"rows": [{"credible_pace_28d": "x"}] * 100}), "and 97 more"),
-        ("[", "body: it is no JSON: EOF while parsing a list at line 1 column 1"),
-        ("[" * 5_000, "body: it is no JSON: recursion limit exceeded"),
-        ('{"rows": [{"credible_pace_28d": 1,}]}', "body: it is no JSON: trailing comma at line 1"),
+        ("[", "body: not valid JSON: EOF while parsing a list at line 1 column 1"),
+        ("[" * 5_000, "body: not valid JSON: recursion limit exceeded"),
+        ('{"rows": [{"credible_pace_28d": 1,}]}', "body: not valid JSON: trailing comma at line 1"),
         ("", "body"),
     ],
 )
-def test_requests_that_do_not_validate(client, body, message):
+def test_invalid_requests_are_refused(client, body, message):
     headers = {"content-type": "application/json"}
-    found = problem(client.post("/v1/scores", content=body, headers=headers), 422, "invalid-request")
-    assert message in found["detail"]
-    assert 1 <= len(found["errors"]) <= 20
+    response = problem(client.post("/v1/scores", content=body, headers=headers), 422, "invalid-request")
+    assert message in response["detail"]
+    assert 1 <= len(response["errors"]) <= 20
 
 
 def test_model(client, bundle):
-    found = strict(client.get("/v1/model"))
-    assert found["model_version"] == "4"
-    assert found["scale"] == {"anchor": bundle.scale.anchor, "points_per_nat": bundle.scale.points_per_nat}
-    assert found["features"] == list(bundle.features)
-    assert found["figures"] == {"metrics": {"score": {"auc": 0.9}}, "odd": None}
-    assert found["facts"]["rows"] == 1200
+    body = strict(client.get("/v1/model"))
+    assert body["model_version"] == "4"
+    assert body["scale"] == {"anchor": bundle.scale.anchor, "points_per_nat": bundle.scale.points_per_nat}
+    assert body["features"] == list(bundle.features)
+    assert body["figures"] == {"metrics": {"score": {"auc": 0.9}}, "odd": None}
+    assert body["facts"]["rows"] == 1200
 
 
 def test_catalogue(client):
-    found = strict(client.get("/v1/catalogue"))
-    assert [entry["name"] for entry in found["features"]] == CATALOGUE.names
-    assert found["catalogue"] == CATALOGUE.fingerprint
+    body = strict(client.get("/v1/catalogue"))
+    assert [entry["name"] for entry in body["features"]] == CATALOGUE.names
+    assert body["catalogue"] == CATALOGUE.fingerprint
 
 
 def test_ready(client):
     assert strict(client.get("/health")) == {"status": "ok"}
-    found = strict(client.get("/ready"))
-    held = {"status": "ready", "model_version": "4", "as_of": "2017-07-30T00:00:00Z", "users": 309}
-    assert found == held | {"stale": {}}
+    body = strict(client.get("/ready"))
+    expected = {"status": "ready", "model_version": "4", "as_of": "2017-07-30T00:00:00Z", "users": 309}
+    assert body == expected | {"stale": {}}
 
 
 def test_a_service_without_anything_says_what_to_do(tmp_path):
     client = TestClient(application.create_app(Home(tmp_path)), raise_server_exceptions=False)
     assert strict(client.get("/health")) == {"status": "ok"}
-    found = problem(client.get("/ready"), 503, "not-ready")
-    assert set(found["missing"]) == {"champion", "snapshot"}
-    assert "'clout train EVENTS'" in found["detail"]
-    assert "'clout score EVENTS" in found["detail"]
+    body = problem(client.get("/ready"), 503, "not-ready")
+    assert set(body["missing"]) == {"champion", "snapshot"}
+    assert "'clout train EVENTS'" in body["detail"]
+    assert "'clout score EVENTS" in body["detail"]
     problem(client.get("/v1/users/ann/score"), 503, "no-snapshot")
     problem(client.get("/v1/users/ann/score?as_of=2017-01-01"), 503, "no-snapshot")
     problem(client.post("/v1/scores", json={"ids": ["ann"]}), 503, "no-snapshot")
@@ -271,7 +271,7 @@ def test_a_service_without_anything_says_what_to_do(tmp_path):
     assert client.get("/v1/catalogue").status_code == 200
 
 
-def test_users_are_answered_while_the_registry_is_away(home, monkeypatch):
+def test_users_are_answered_while_the_registry_is_down(home, monkeypatch):
     def away(_):
         raise RegistryError("the registry does not answer.")
 
@@ -281,7 +281,7 @@ def test_users_are_answered_while_the_registry_is_away(home, monkeypatch):
     assert problem(client.get("/ready"), 503, "not-ready")["missing"] == {"champion": "the registry does not answer."}
 
 
-def test_a_damaged_snapshot_is_told_and_older_ones_answer(home, champion, bundle, scores, rows):
+def test_a_damaged_snapshot_is_reported_and_older_ones_answer(home, champion, bundle, scores, rows):
     (folder,) = list_snapshots(home)
     write_snapshot(home, datetime(2017, 7, 2, tzinfo=UTC), bundle, "3", scores, rows)
     (folder / "scores.parquet").write_bytes(b"PAR1")
@@ -292,14 +292,14 @@ def test_a_damaged_snapshot_is_told_and_older_ones_answer(home, champion, bundle
 
 def operations(client):
     paths = client.get("/openapi.json").json()["paths"]
-    return [(method, path, told) for path, held in paths.items() for method, told in held.items()]
+    return [(method, path, operation) for path, methods in paths.items() for method, operation in methods.items()]
 
 
-def test_every_route_answers_a_wrong_method_and_a_strange_place_with_a_problem(client):
+def test_every_route_answers_wrong_methods_and_unknown_paths_with_a_problem(client):
     for _, path, _ in operations(client):
-        answer = client.request("PATCH", path)
-        problem(answer, 405)
-        assert answer.headers["allow"]
+        response = client.request("PATCH", path)
+        problem(response, 405)
+        assert response.headers["allow"]
         problem(client.get(f"{path}/nowhere/"), 404)
     problem(client.get("/"), 404)
     problem(client.get("/ünknown path"), 404)
@@ -317,48 +317,46 @@ def test_every_route_answers_a_failure_with_a_problem(client, monkeypatch, caplo
     client.app.state.service = Broken()
     for method, path, _ in operations(client):
         if path not in ("/health", "/v1/catalogue", "/v1/purposes", *OF_RECORDS) and "/cases" not in path:
-            answer = client.request(method, path, json={"ids": ["a"]} if method == "post" else None)
-            assert "secret" not in problem(answer, 500)["detail"]
+            response = client.request(method, path, json={"ids": ["a"]} if method == "post" else None)
+            assert "secret" not in problem(response, 500)["detail"]
     assert "a secret" in caplog.text
 
 
 def test_every_route_documents_its_problems(client):
     document = client.get("/openapi.json").json()
-    for _, path, told in operations(client):
-        failures = {status: held for status, held in told["responses"].items() if status >= "400"}
+    for _, path, operation in operations(client):
+        failures = {status: response for status, response in operation["responses"].items() if status >= "400"}
         assert "500" in failures, path
-        for held in failures.values():
-            (content,) = held["content"].items()
+        for response in failures.values():
+            (content,) = response["content"].items()
             assert (content[0], content[1]["schema"]) == (
                 "application/problem+json",
                 {"$ref": "#/components/schemas/Problem"},
             )
-        assert told["description"]
-        assert {"200", "201", "202"} & set(told["responses"])
+        assert operation["description"]
+        assert {"200", "201", "202"} & set(operation["responses"])
     assert {"Problem", "Invalid", "Explanation", "UserScore"} <= set(document["components"]["schemas"])
     assert client.get("/docs").status_code == 200
 
 
-def test_answers_hold_no_numpy_surprises(client):
-    found = strict(
-        client.post("/v1/scores", json={"rows": [{"credible_pace_28d": 1e15}, {"credible_pace_28d": -1e15}]})
-    )
-    assert all(np.isfinite(list(score.values())).all() for score in found["scores"])
+def test_responses_contain_plain_json_types(client):
+    body = strict(client.post("/v1/scores", json={"rows": [{"credible_pace_28d": 1e15}, {"credible_pace_28d": -1e15}]}))
+    assert all(np.isfinite(list(score.values())).all() for score in body["scores"])
 
 
 @pytest.mark.parametrize("user", ["a\nb", "\n", "user0001\n", "a\r\nX: y", "\u2028\x85"])
 def test_line_ends_are_part_of_an_id(client, user):
     for what in ("score", "explanation", "history", "what-if"):
-        found = problem(client.get(f"/v1/users/{quote(user, safe='')}/{what}"), 404, "unknown-user")
-        assert found["detail"].startswith(repr(user))
+        body = problem(client.get(f"/v1/users/{quote(user, safe='')}/{what}"), 404, "unknown-user")
+        assert body["detail"].startswith(repr(user))
     assert client.put(f"/v1/users/{quote(user, safe='')}/opt-out").json()["user"] == user
     problem(client.get(f"/v1/users/{quote(user, safe='')}/score"), 410, "hidden-user")
 
 
-def test_batches_at_once_are_each_answered(client, rows):
+def test_concurrent_batches_are_all_answered(client, rows):
     names = CATALOGUE.names[:30]
-    given = rows[names].astype(object).where(rows[names].notna(), None).to_numpy().tolist()
-    batches = [{"table": {"features": names, "values": given[k : k + 100]}} for k in range(0, 200, 5)]
-    alone = [strict(client.post("/v1/scores", json=batch)) for batch in batches]
+    values = rows[names].astype(object).where(rows[names].notna(), None).to_numpy().tolist()
+    batches = [{"table": {"features": names, "values": values[k : k + 100]}} for k in range(0, 200, 5)]
+    expected = [strict(client.post("/v1/scores", json=batch)) for batch in batches]
     with ThreadPoolExecutor(8) as pool, client:  # one loop for all, whose batches wait for each other
-        assert list(pool.map(lambda batch: strict(client.post("/v1/scores", json=batch)), batches)) == alone
+        assert list(pool.map(lambda batch: strict(client.post("/v1/scores", json=batch)), batches)) == expected

@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 from fastapi import APIRouter, Body, Depends, Path, Query, Request
 
 from serving.api.dependencies import READ, REVIEW, ServiceDependency, read_instant
-from serving.api.examples import CASE_FILE, CASE_PAGE, CONTEST, LISTED, OPENED, OUTCOME, RESOLUTION, answered
+from serving.api.examples import CASE_FILE, CASE_PAGE, CONTEST, LISTED, OPENED, OUTCOME, RESOLUTION, success
 from serving.api.fast_routes import TimeoutRoute
 from serving.api.problems import problems
 from serving.api.routes.users import User
@@ -16,18 +16,18 @@ from serving.api.schemas import (
     CaseOutcome,
     CasePage,
     Contest,
-    Form,
     ListedCase,
     ListedState,
     OpenedCase,
     Resolution,
+    Schema,
 )
 from serving.middleware.request_context import ANYBODY, CALLER, record_users
 from serving.privacy.case_comparison import compare_case
 from serving.privacy.cases import CASE, Case, Cases, UnknownCaseError
 from serving.snapshots.search import CursorError
 
-T = TypeVar("T", bound=Form)
+T = TypeVar("T", bound=Schema)
 router = APIRouter(prefix="/v1", tags=["rights"], route_class=TimeoutRoute)
 CURSOR = re.compile(r"after-([1-9][0-9]{0,8})")
 NO_CASE = problems(422, unknown_case=404, no_records=503)
@@ -52,7 +52,7 @@ GivenLimit = Annotated[int, Query(ge=1, le=1_000, description="How many cases a 
     "/users/{user:id}/cases",
     status_code=201,
     dependencies=[READ],
-    responses=answered(OPENED, 201) | problems(404, 422, 503, too_many_cases=409, hidden_user=410),
+    responses=success(OPENED, 201) | problems(404, 422, 503, too_many_cases=409, hidden_user=410),
 )
 def contest(
     user: User,
@@ -70,7 +70,7 @@ def contest(
     return _as(OpenedCase, cases.open(told, asked.said, by))
 
 
-@router.get("/users/{user:id}/cases/{case}", dependencies=[READ], responses=answered(OUTCOME) | NO_CASE)
+@router.get("/users/{user:id}/cases/{case}", dependencies=[READ], responses=success(OUTCOME) | NO_CASE)
 def outcome(user: User, case: GivenCase, cases: GivenCases) -> CaseOutcome:
     """Return what became of a person's case: the decision and its reasons, once it is resolved."""
     found = cases.find(case)
@@ -79,7 +79,7 @@ def outcome(user: User, case: GivenCase, cases: GivenCases) -> CaseOutcome:
     return _as(CaseOutcome, found)
 
 
-@router.get("/cases", dependencies=[REVIEW], responses=answered(CASE_PAGE) | problems(422, no_records=503))
+@router.get("/cases", dependencies=[REVIEW], responses=success(CASE_PAGE) | problems(422, no_records=503))
 def listed(
     request: Request,
     cases: GivenCases,
@@ -96,7 +96,7 @@ def listed(
     return CasePage(cases=[_as(ListedCase, case) for case in page], next_cursor=more)
 
 
-@router.get("/cases/{case}", dependencies=[REVIEW], responses=answered(CASE_FILE) | NO_CASE)
+@router.get("/cases/{case}", dependencies=[REVIEW], responses=success(CASE_FILE) | NO_CASE)
 def case_file(request: Request, case: GivenCase, service: ServiceDependency, cases: GivenCases) -> CaseFile:
     """Return a case, the explanation that is frozen in it, today's beside it, and the person's other cases."""
     found = cases.find(case)
@@ -112,7 +112,7 @@ def case_file(request: Request, case: GivenCase, service: ServiceDependency, cas
 @router.post(
     "/cases/{case}/resolution",
     dependencies=[REVIEW],
-    responses=answered(LISTED) | problems(422, unknown_case=404, resolved_case=409, no_records=503),
+    responses=success(LISTED) | problems(422, unknown_case=404, resolved_case=409, no_records=503),
 )
 def resolve(
     request: Request,

@@ -1,7 +1,4 @@
-"""Whether the process answers, and whether it can answer questions.
-
-Metrics, for Prometheus to scrape.
-"""
+"""Liveness, readiness, and metrics for Prometheus."""
 
 from typing import Any
 
@@ -10,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from features.utc import to_iso_utc
 from serving.api.dependencies import READ, ServiceDependency
-from serving.api.examples import HEALTH, READY, answered
+from serving.api.examples import HEALTH, READY, success
 from serving.api.problems import ServiceNotReadyError, problems
 from serving.api.schemas import Health, Readiness, Stale
 from serving.privacy.audit_log import AuditLog
@@ -18,18 +15,18 @@ from serving.privacy.audit_log import AuditLog
 router = APIRouter(tags=["health"])
 
 
-@router.get("/health", responses=answered(HEALTH) | problems())
+@router.get("/health", responses=success(HEALTH) | problems())
 async def health() -> Health:
-    """Answer as long as the process lives."""
+    """Return 200 while the process runs."""
     return Health(status="ok")
 
 
-@router.get("/ready", responses=answered(READY) | problems(not_ready=503))
+@router.get("/ready", responses=success(READY) | problems(not_ready=503))
 async def ready(service: ServiceDependency, request: Request) -> Readiness:
-    """Answer 200 when both the champion and a snapshot are there, else say what is missing and what to do.
+    """Return 200 if the champion and a snapshot are loaded; else say what is missing and what to do.
 
-    Where a newer one could not be loaded, `stale` says what failed and since when. The audit log is among what is
-    stale where its lines wait for the disk, and among what is missing where no more of them can.
+    If a newer champion or snapshot could not be loaded, `stale` says why and since when. The audit log is `stale` while
+    its lines wait for the disk, and `missing` once no more of them can wait.
     """
     audit_log: AuditLog = request.app.state.audit_log
     missing = service.missing | audit_log.missing
@@ -41,7 +38,7 @@ async def ready(service: ServiceDependency, request: Request) -> Readiness:
         model_version=service.champion.version,
         as_of=to_iso_utc(snapshot.as_of),
         users=snapshot.users,
-        stale={name: Stale(detail=each.detail, since=to_iso_utc(each.since)) for name, each in stale.items()},
+        stale={name: Stale(detail=part.detail, since=to_iso_utc(part.since)) for name, part in stale.items()},
     )
 
 
@@ -57,5 +54,5 @@ TEXT: dict[int | str, dict[str, Any]] = {
 
 @metrics_router.get("/metrics", response_class=Response, responses=TEXT | problems())
 def metrics(request: Request) -> Response:
-    """Return the counts of requests by route, how long they took, and the state of the champion and the snapshot."""
+    """Return the requests by route and their durations, and the state of the champion and the snapshot."""
     return Response(generate_latest(request.app.state.metrics.told), media_type=CONTENT_TYPE_LATEST)

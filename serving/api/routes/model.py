@@ -9,16 +9,16 @@ from fastapi import APIRouter
 from features.catalogue import CATALOGUE
 from serving.api import examples
 from serving.api.dependencies import READ, ServiceDependency
-from serving.api.examples import MODEL, answered
+from serving.api.examples import MODEL, success
 from serving.api.problems import problems
 from serving.api.schemas import Catalogue, CatalogueEntry, Model
 
 router = APIRouter(prefix="/v1", tags=["model"])
 
 
-@router.get("/model", dependencies=[READ], responses=answered(MODEL) | problems(unfit_features=422, no_model=503))
+@router.get("/model", dependencies=[READ], responses=success(MODEL) | problems(unfit_features=422, no_model=503))
 async def model(service: ServiceDependency) -> Model:
-    """Return what the champion is: its scale, intervals, training facts and out-of-time figures."""
+    """Return the champion: its scale, intervals, training facts and out-of-time figures."""
     champion = service.champion
     bundle = champion.bundle
     return Model(
@@ -33,22 +33,22 @@ async def model(service: ServiceDependency) -> Model:
     )
 
 
-@router.get("/catalogue", dependencies=[READ], responses=answered(examples.catalogue()) | problems())
+@router.get("/catalogue", dependencies=[READ], responses=success(examples.catalogue()) | problems())
 async def catalogue() -> Catalogue:
-    """Return every feature: its unit, meaning, direction and the sentence that a reviewer reads."""
+    """Return every feature: its unit, meaning, direction and the sentence shown to reviewers."""
     entries = [CatalogueEntry(**{key: getattr(f, key) for key in CatalogueEntry.model_fields}) for f in CATALOGUE]
     return Catalogue(catalogue=CATALOGUE.fingerprint, features=entries)
 
 
 def _without_gate(figures: dict | None) -> dict | None:
     """Leave out the gate's report, which names single users."""
-    return None if figures is None else {name: held for name, held in figures.items() if name != "gate"}
+    return None if figures is None else {name: value for name, value in figures.items() if name != "gate"}
 
 
-def _finite(held: Any) -> Any:
-    """Put null in the place of numbers that JSON cannot tell."""
-    if isinstance(held, dict):
-        return {key: _finite(value) for key, value in held.items()}
-    if isinstance(held, list | tuple):
-        return [_finite(value) for value in held]
-    return None if isinstance(held, float) and not math.isfinite(held) else held
+def _finite(value: Any) -> Any:
+    """Replace numbers that JSON cannot represent by null, at any depth."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -12,7 +12,7 @@ from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from serving.api.dependencies import ADMIN, READ, ServiceDependency, SinceQuery, UntilQuery
-from serving.api.examples import OPTED_IN, OPTED_OUT, PURPOSES, READS, RECEIPT, answered
+from serving.api.examples import OPTED_IN, OPTED_OUT, PURPOSES, READS, RECEIPT, success
 from serving.api.fast_routes import TimeoutRoute
 from serving.api.problems import problems
 from serving.api.routes.users import User
@@ -56,7 +56,7 @@ router = APIRouter(
 ReceiptId = Annotated[str, Path(description="As a deletion answers it", examples=[RECEIPT["receipt"]])]
 
 
-@router.put("/users/{user:id}/opt-out", responses=answered(OPTED_OUT))
+@router.put("/users/{user:id}/opt-out", responses=success(OPTED_OUT))
 def opt(user: User, request: Request) -> OptOut:
     """Leave somebody out: hidden at once, neither scored nor counted in others' features from the next run on.
 
@@ -66,7 +66,7 @@ def opt(user: User, request: Request) -> OptOut:
     return OptOut(user=made.user, opted_out=True, since=made.since)
 
 
-@router.delete("/users/{user:id}/opt-out", responses=answered(OPTED_IN))
+@router.delete("/users/{user:id}/opt-out", responses=success(OPTED_IN))
 def undo(user: User, request: Request) -> OptOut:
     """Take an opt-out back: what is kept is shown again, and the next run scores and counts the person.
 
@@ -76,7 +76,7 @@ def undo(user: User, request: Request) -> OptOut:
     return OptOut(user=user, opted_out=False, since=None)
 
 
-@router.delete("/users/{user:id}", status_code=202, responses=answered(RECEIPT, 202))
+@router.delete("/users/{user:id}", status_code=202, responses=success(RECEIPT, 202))
 def delete(user: User, request: Request, response: Response) -> Receipt:
     """Delete everything of somebody: hidden at once, then removed from all snapshots and records, in the background.
 
@@ -91,7 +91,7 @@ def delete(user: User, request: Request, response: Response) -> Receipt:
 
 @router.get(
     "/receipts/{receipt}",
-    responses=answered(RECEIPT | {"finished": "2017-08-01T09:00:02Z"}) | problems(absent_receipt=404),
+    responses=success(RECEIPT | {"finished": "2017-08-01T09:00:02Z"}) | problems(absent_receipt=404),
 )
 def receipt(receipt: ReceiptId, request: Request) -> Receipt:
     """Return the receipt of a deletion: what was removed where, and what remains; `finished` is null until it is."""
@@ -107,7 +107,7 @@ def _home(request: Request) -> Home:
 reads_router = APIRouter(prefix="/v1/users", tags=["rights"], route_class=TimeoutRoute)
 
 
-@reads_router.get("/{user:id}/reads", dependencies=[ADMIN], responses=answered(READS) | problems(422, no_audit_log=503))
+@reads_router.get("/{user:id}/reads", dependencies=[ADMIN], responses=success(READS) | problems(422, no_audit_log=503))
 def reads(user: User, service: ServiceDependency, start: SinceQuery, end: UntilQuery) -> Reads:
     """Return every request that was about somebody, newest first, the first 1,000; `earlier` says where to go on.
 
@@ -120,7 +120,7 @@ def reads(user: User, service: ServiceDependency, start: SinceQuery, end: UntilQ
 purposes_router = APIRouter(prefix="/v1", tags=["rights"], dependencies=[READ])
 
 
-@purposes_router.get("/purposes", responses=answered(PURPOSES) | problems())
+@purposes_router.get("/purposes", responses=success(PURPOSES) | problems())
 async def purposes(request: Request) -> Purposes:
     """Return how a request says what it is for, whether it has to, and which purposes are refused, by which words."""
     refused = [

@@ -1,7 +1,4 @@
-"""One user's score, its explanation, its history and its change; an id is opaque and percent-encoded in the path.
-
-What would change a user's score.
-"""
+"""One user: score, explanation, history, change and what-if; ids are opaque and percent-encoded in the path."""
 
 from typing import Annotated, Any
 
@@ -20,7 +17,7 @@ from serving.api.dependencies import (
     StartQuery,
     UntilQuery,
 )
-from serving.api.examples import CHANGE, EXPLANATION, HISTORY, SCORE, WHAT_IF, answered
+from serving.api.examples import CHANGE, EXPLANATION, HISTORY, SCORE, WHAT_IF, success
 from serving.api.fast_routes import ByIdRoute, TimeoutRoute, json_response
 from serving.api.problems import problems
 from serving.api.schemas import Text, UserScore
@@ -31,21 +28,29 @@ from serving.review.score_change import change as change_of
 from serving.review.what_if import WhatIf, changed, proposed, settings
 from serving.snapshots.explanation import Explanation
 
-PLACE: dict[str, Any] = {
+USERS: dict[str, Any] = {
     "prefix": "/v1/users",
     "tags": ["users"],
     "responses": problems(404, 422, 503, hidden_user=410),
 }
-by_id = APIRouter(**PLACE, route_class=ByIdRoute)
-router = APIRouter(**PLACE, route_class=TimeoutRoute)
-EXPLAINED = TypeAdapter(Explanation)
+by_id = APIRouter(**USERS, route_class=ByIdRoute)
+router = APIRouter(**USERS, route_class=TimeoutRoute)
+EXPLANATION_JSON = TypeAdapter(Explanation)
+MAX_SET = 50
+SetQuery = Annotated[
+    list[Text] | None,
+    Query(alias="set", max_length=MAX_SET, description="feature=value; repeatable", examples=[["days_absent=0"]]),
+]
+AwayDaysQuery = Annotated[
+    int | None, Query(description="Days without any event of the user after the snapshot, 1 to 365", examples=[14])
+]
 User = Annotated[str, Path(description="The id, percent-encoded, slashes included", examples=["ann"])]
 
 
-# Computed here: threads that compute take turns, and a turn costs more than such an answer.
-@by_id.get("/{user:id}/score", response_model=UserScore, dependencies=[READ], responses=answered(SCORE))
+# Computed on the event loop: a switch to another thread costs more than the answer.
+@by_id.get("/{user:id}/score", response_model=UserScore, dependencies=[READ], responses=success(SCORE))
 async def score(user: User, snapshot: SnapshotDependency, scope: ScopeQuery = "all") -> Response:
-    """Return a user's score with its interval, its place among all users and among peers, and how much is known."""
+    """Return a user's score with its interval, its percentile among all users and among peers, and its evidence."""
     return json_response(UserScore.model_validate(snapshot.score(user, scope)).model_dump_json().encode())
 
 
@@ -53,26 +58,26 @@ async def score(user: User, snapshot: SnapshotDependency, scope: ScopeQuery = "a
     "/{user:id}/explanation",
     response_model=Explanation,
     dependencies=[REVIEW],
-    responses=answered(EXPLANATION),
+    responses=success(EXPLANATION),
 )
 async def explanation(user: User, snapshot: SnapshotDependency, scope: ScopeQuery = "all") -> Response:
     """Return the ledger of a user's score: `base + sum(points) = unclipped`, with a sentence for each line."""
-    return json_response(EXPLAINED.dump_json(snapshot.explain(user, scope)))
+    return json_response(EXPLANATION_JSON.dump_json(snapshot.explain(user, scope)))
 
 
-@router.get("/{user:id}/history", dependencies=[READ], responses=answered(HISTORY))
+@router.get("/{user:id}/history", dependencies=[READ], responses=success(HISTORY))
 def history(
     user: User, service: ServiceDependency, start: SinceQuery, end: UntilQuery, scope: ScopeQuery = "all"
 ) -> History:
-    """Return a user's scores over the snapshots that are kept, oldest first, each with the model version it is by.
+    """Return a user's scores in all stored snapshots, oldest first, each with its model version.
 
-    Of an instant with snapshots by several versions, the newest version's counts. One answer reads the newest 100
-    instants within the bounds; `earlier` says where to go on.
+    Of several snapshots at one instant, that of the newest version counts. One response covers the newest 100 instants
+    within the bounds; `earlier` says where to continue.
     """
     return history_of(service.home, user, scope, start, end)
 
 
-@router.get("/{user:id}/change", dependencies=[REVIEW], responses=answered(CHANGE))
+@router.get("/{user:id}/change", dependencies=[REVIEW], responses=success(CHANGE))
 def change(
     user: User, service: ServiceDependency, start: StartQuery, end: EndQuery, scope: ScopeQuery = "all"
 ) -> Change:
@@ -81,40 +86,21 @@ def change(
     return change_of(before, after, user, scope)
 
 
-what_if_router = APIRouter(
-    prefix="/v1/users",
-    tags=["users"],
-    responses=problems(404, 422, 503, hidden_user=410),
-    route_class=TimeoutRoute,
-)
-MOST_SET = 50
-Set = Annotated[
-    list[Text] | None,
-    Query(
-        alias="set", max_length=MOST_SET, description="feature=value, may be given again", examples=[["days_absent=0"]]
-    ),
-]
-AwayDays = Annotated[
-    int | None, Query(description="Days of doing nothing from the snapshot on, 1 to 365", examples=[14])
-]
-
-
-@what_if_router.get("/{user:id}/what-if", dependencies=[REVIEW], responses=answered(WHAT_IF))
+@router.get("/{user:id}/what-if", dependencies=[REVIEW], responses=success(WHAT_IF))
 def what_if(
     user: User,
     service: ServiceDependency,
     as_of: AsOfQuery,
     scope: ScopeQuery = "all",
-    given: Set = None,
-    away_days: AwayDays = None,
+    changes: SetQuery = None,
+    away_days: AwayDaysQuery = None,
 ) -> WhatIf:
-    """Return where people stand who differ: an association found among people, no promise.
+    """Return the score of a user whose features differ: an association, not a promise.
 
-    Without `set` and `away_days`: what is in the person's own hands and raises the score by half a point or more,
-    within what peers show, the smallest change first, and the least that would do so in others' hands. With them: that
-    change.
+    Without `set` and `away_days`: the changes in the user's own hands that raise the score by half a point or more,
+    within the range of peers, smallest first, and the least change in others' hands that does. With them: that change.
     """
     snapshot = service.snapshot(as_of)
-    if not given and away_days is None:
+    if not changes and away_days is None:
         return proposed(snapshot, user, scope)
-    return changed(snapshot, user, scope, settings(given or []), away_days)
+    return changed(snapshot, user, scope, settings(changes or []), away_days)

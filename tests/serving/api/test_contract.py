@@ -37,12 +37,12 @@ def documented(random_requests):
     """Return what the service says of itself, which is the same whatever is in its home, to be asked by."""
     with TemporaryDirectory() as folder:
         app = create_app(Home(Path(folder)))
-        held = schemathesis.openapi.from_dict(app.openapi(), config=SchemathesisConfig())
+        patch = schemathesis.openapi.from_dict(app.openapi(), config=SchemathesisConfig())
         app.state.audit_log.close()
-    held.config.generation.update(
+    patch.config.generation.update(
         deterministic=True, database="none", max_examples=random_requests, with_security_parameters=False
     )
-    return held
+    return patch
 
 
 OPEN, GUARDED = documented(random_requests=40), documented(random_requests=5)
@@ -52,9 +52,9 @@ OPEN, GUARDED = documented(random_requests=40), documented(random_requests=5)
 def started(tmp_path_factory, bundle, rows):
     """Start services, each over a home of its own that knows the person of the examples, at their two instants."""
     home = Home(tmp_path_factory.mktemp("contract") / "home")
-    known = pd.concat([rows, rows[rows["user"] == "user0001"].assign(user="ann")], ignore_index=True)
+    users = pd.concat([rows, rows[rows["user"] == "user0001"].assign(user="ann")], ignore_index=True)
     for as_of in ("2017-07-02", "2017-07-30"):
-        write_snapshot(home, pd.Timestamp(as_of, tz="UTC"), bundle, "3", score_rows(bundle, "3", known), known)
+        write_snapshot(home, pd.Timestamp(as_of, tz="UTC"), bundle, "3", score_rows(bundle, "3", users), users)
 
     def start(scope=None):
         own = Home(shutil.copytree(home.folder, tmp_path_factory.mktemp("service") / "home"))
@@ -85,9 +85,9 @@ def open_service(started):
 @pytest.fixture(scope="module")
 def answered():
     """The operations asked, and whether any of their answers was a good one."""
-    found = {}
-    yield found
-    assert 2 * sum(found.values()) > len(found), f"hardly any request is answered as wished for: {found}"
+    services = {}
+    yield services
+    assert 2 * sum(services.values()) > len(services), f"hardly any request is answered as wished for: {services}"
 
 
 @pytest.fixture(scope="module", params=["read", "review", "admin"])

@@ -14,16 +14,16 @@ def client(home, champion):
     return TestClient(create_app(home), raise_server_exceptions=False)
 
 
-def told(answer):
+def message(response):
     """All that an answer says."""
-    return answer.status_code, dict(answer.headers), answer.content
+    return response.status_code, dict(response.headers), response.content
 
 
 def both(client, path, **headers):
     """Ask without a query and with one that says the same, and see that it makes no difference."""
     headers["X-Request-ID"] = "one"
-    shortly, whole = (client.get(f"/v1/users/{path}{query}", headers=headers) for query in ("", "?scope=all"))
-    assert told(shortly) == told(whole)
+    shortly, slow = (client.get(f"/v1/users/{path}{query}", headers=headers) for query in ("", "?scope=all"))
+    assert message(shortly) == message(slow)
     return shortly
 
 
@@ -36,8 +36,8 @@ def test_answers_are_the_same(client, home, user, status, what):
 
 @pytest.mark.parametrize("what", ["score", "explanation"])
 def test_a_prohibited_purpose_is_refused_either_way(client, what):
-    found = both(client, f"user0001/{what}", **{"Clout-Purpose": "credit scoring"})
-    assert found.status_code == 403
+    body = both(client, f"user0001/{what}", **{"Clout-Purpose": "credit scoring"})
+    assert body.status_code == 403
 
 
 def test_a_key_that_does_not_suffice_is_refused_either_way(home, champion):

@@ -88,27 +88,27 @@ def client(home, champion):
 
 def operations(app):
     return [
-        (method, path, told)
-        for path, held in app.openapi()["paths"].items()
-        for method, told in held.items()
+        (method, path, operation)
+        for path, methods in app.openapi()["paths"].items()
+        for method, operation in methods.items()
         if method in METHODS
     ]
 
 
-def problem(answer, status):
-    """Hold an answer against the one shape of errors."""
-    assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM), answer.text
-    found = answer.json()
-    assert Problem.model_validate(found, strict=True).status == status
-    assert set(found) >= ALWAYS
-    assert set(found) <= set(Problem.model_fields)
-    assert found["type"] == "about:blank" or found["type"].startswith("urn:clout:problem:")
-    assert found["title"]
-    assert found["detail"]
-    return found
+def problem(response, status):
+    """Check a response against the shape of problems and return its body."""
+    assert (response.status_code, response.headers["content-type"]) == (status, PROBLEM), response.text
+    body = response.json()
+    assert Problem.model_validate(body, strict=True).status == status
+    assert set(body) >= ALWAYS
+    assert set(body) <= set(Problem.model_fields)
+    assert body["type"] == "about:blank" or body["type"].startswith("urn:clout:problem:")
+    assert body["title"]
+    assert body["detail"]
+    return body
 
 
-def asked(client, method, path):
+def send(client, method, path):
     return client.request(method, filled(path), json=BODIES[path] if method == "post" else None)
 
 
@@ -117,50 +117,54 @@ def filled(path):
 
 
 def test_every_route_and_parameter_is_described_with_an_example(app):
-    for method, path, told in operations(app):
-        assert told["summary"], path
-        assert told["description"], path
-        assert told["tags"], path
-        for parameter in told.get("parameters", []):
+    for method, path, operation in operations(app):
+        assert operation["summary"], path
+        assert operation["description"], path
+        assert operation["tags"], path
+        for parameter in operation.get("parameters", []):
             assert parameter["description"], (path, parameter["name"])
             assert parameter["schema"]["examples"], (path, parameter["name"])
         if method == "post":
-            assert told["requestBody"]["content"]["application/json"]["examples"], path
+            assert operation["requestBody"]["content"]["application/json"]["examples"], path
 
 
-def test_every_answer_has_an_example(app):
-    for _, path, told in operations(app):
-        for status, held in told["responses"].items():
-            assert held["description"], (path, status)
-            for content in held["content"].values():
+def test_every_response_has_an_example(app):
+    for _, path, operation in operations(app):
+        for status, response in operation["responses"].items():
+            assert response["description"], (path, status)
+            for content in response["content"].values():
                 assert "example" in content or content["examples"], (path, status)
 
 
-def test_examples_are_answers(app):
+def test_examples_are_valid_responses(app):
     """An example is what its form gives back: with nothing missing, nothing more, and of the right types."""
     documented = {(method, path) for method, path, _ in operations(app)}
-    routers = [each.original_router for each in app.routes if hasattr(each, "original_router")]
-    routes = [each for router in routers for each in router.routes if isinstance(each, APIRoute)]
-    assert {(*each.methods, each.path_format) for each in routes} == {(m.upper(), path) for m, path in documented}
-    for route in (each for each in routes if each.response_model is not None):
+    routers = [item.original_router for item in app.routes if hasattr(item, "original_router")]
+    routes = [item for router in routers for item in router.routes if isinstance(item, APIRoute)]
+    assert {(*item.methods, item.path_format) for item in routes} == {(m.upper(), path) for m, path in documented}
+    for route in (item for item in routes if item.response_model is not None):
         content = route.responses[route.status_code or 200]["content"]["application/json"]
         form = TypeAdapter(route.response_model)
-        for given in (
-            [content["example"]] if "example" in content else [each["value"] for each in content["examples"].values()]
+        for example in (
+            [content["example"]] if "example" in content else [item["value"] for item in content["examples"].values()]
         ):
-            assert form.dump_python(form.validate_python(given), mode="json") == given, route.path
+            assert form.dump_python(form.validate_python(example), mode="json") == example, route.path
 
 
 def test_examples_add_up():
-    told, change, (outcome,) = examples.EXPLANATION, examples.CHANGE, examples.WHAT_IF["in_own_hands"]
-    assert told["base"] + sum(line["points"] for line in told["lines"]) == pytest.approx(told["unclipped"], abs=1e-6)
-    assert sum(told["families"].values()) == pytest.approx(sum(line["points"] for line in told["lines"]), abs=1e-6)
+    operation, change, (outcome,) = examples.EXPLANATION, examples.CHANGE, examples.WHAT_IF["in_own_hands"]
+    assert operation["base"] + sum(line["points"] for line in operation["lines"]) == pytest.approx(
+        operation["unclipped"], abs=1e-6
+    )
+    assert sum(operation["families"].values()) == pytest.approx(
+        sum(line["points"] for line in operation["lines"]), abs=1e-6
+    )
     moved = change["before"]["score"] + sum(line["points"] for line in change["lines"])
     assert moved == pytest.approx(change["after"]["score"], abs=1e-6)
     assert sum(change["parts"].values()) == pytest.approx(change["change"], abs=1e-6)
     assert outcome["score"] - examples.WHAT_IF["score"] == pytest.approx(outcome["gain"], abs=1e-6)
-    for held in (examples.SCORE, *examples.HISTORY["points"], change["before"], change["after"], outcome):
-        assert 4 + 12 * log(held["expected_audience"]) == pytest.approx(held["score"], abs=0.01)
+    for content in (examples.SCORE, *examples.HISTORY["points"], change["before"], change["after"], outcome):
+        assert 4 + 12 * log(content["expected_audience"]) == pytest.approx(content["score"], abs=0.01)
     assert isinstance(decode_cursor(examples.CURSOR), Cursor)
 
 
@@ -168,60 +172,64 @@ def test_every_documented_error_is_a_problem(app):
     reference = {"$ref": "#/components/schemas/Problem"}
     assert {"Problem", "Invalid"} <= set(app.openapi()["components"]["schemas"])
     assert "HTTPValidationError" not in app.openapi()["components"]["schemas"]
-    for _, path, told in operations(app):
-        failures = {status: held for status, held in told["responses"].items() if not status.startswith("2")}
+    for _, path, operation in operations(app):
+        failures = {
+            status: response for status, response in operation["responses"].items() if not status.startswith("2")
+        }
         assert "500" in failures, path
-        for status, held in failures.items():
-            assert set(held["content"]) == {PROBLEM}, (path, status)
-            content = held["content"][PROBLEM]
+        for status, response in failures.items():
+            assert set(response["content"]) == {PROBLEM}, (path, status)
+            content = response["content"][PROBLEM]
             assert content["schema"] == reference, (path, status)
             example = Problem.model_validate(content["example"], strict=True, extra="forbid")
             assert (example.status, example.instance) == (int(status), filled(path))
 
 
-def test_what_is_provoked_is_all_that_is_documented(app):
+def test_every_documented_error_is_provoked(app):
     documented = {
         (method, path, int(status))
-        for method, path, told in operations(app)
-        for status in told["responses"]
+        for method, path, operation in operations(app)
+        for status in operation["responses"]
         if status in ("404", "422")
     }
     assert set(PROVOKED) | BY_NO_REQUEST == documented
 
 
 @pytest.mark.parametrize(("method", "path", "status"), PROVOKED)
-def test_documented_errors_can_be_provoked_and_have_the_one_shape(client, method, path, status):
-    for place in PROVOKED[method, path, status]:
-        bare, _, query = place.partition("?")
+def test_documented_errors_can_be_provoked(client, method, path, status):
+    for url in PROVOKED[method, path, status]:
+        bare, _, query = url.partition("?")
         body = {} if path == "/v1/scores" else BODIES.get(path, {}) | dict(parse_qsl(query, keep_blank_values=True))
-        answer = client.post(bare, json=body) if method == "post" else client.request(method, place)
-        found = problem(answer, status)
-        assert found["instance"] == place.partition("?")[0]
+        response = client.post(bare, json=body) if method == "post" else client.request(method, url)
+        parsed = problem(response, status)
+        assert parsed["instance"] == url.partition("?")[0]
 
 
 def test_every_route_refuses_other_methods(client):
-    answered = {path: {m.upper() for m in held if m in METHODS} for path, held in client.app.openapi()["paths"].items()}
+    answered = {
+        path: {m.upper() for m in content if m in METHODS} for path, content in client.app.openapi()["paths"].items()
+    }
     for path, methods in answered.items():
         for method in {"GET", "PUT", "POST", "DELETE", "PATCH"} - methods:
-            answer = client.request(method, filled(path))
-            problem(answer, 405)
-            assert {each.strip() for each in answer.headers["allow"].split(",")} == methods
+            response = client.request(method, filled(path))
+            problem(response, 405)
+            assert {item.strip() for item in response.headers["allow"].split(",")} == methods
 
 
 def test_every_route_that_needs_a_snapshot_or_a_model_documents_and_answers_that_there_is_none(app):
     client = TestClient(app, raise_server_exceptions=False)
-    for method, path, told in operations(app):
-        answer = asked(client, method, path)
+    for method, path, operation in operations(app):
+        response = send(client, method, path)
         if path in OF_RECORDS:
-            assert answer.status_code in (200, 202, 404)
-        elif "503" in told["responses"]:
-            problem(answer, 503)
+            assert response.status_code in (200, 202, 404)
+        elif "503" in operation["responses"]:
+            problem(response, 503)
         else:
-            assert answer.status_code == 200
+            assert response.status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v2/users", "/v1/users/a/b", "//", "/v1/scores/x"])
-def test_what_is_nowhere(client, path):
-    found = problem(client.get(path), 404)
-    assert found["type"] == "about:blank"
-    assert "/docs lists what is" in found["detail"]
+def test_unknown_paths_are_problems(client, path):
+    body = problem(client.get(path), 404)
+    assert body["type"] == "about:blank"
+    assert "/docs lists them" in body["detail"]

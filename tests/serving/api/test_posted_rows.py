@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.catalogue import CATALOGUE
-from serving.api.fast_routes import read_posted
+from serving.api.fast_routes import decode_rows
 from serving.api.routes import scores
 from serving.api.schemas import ScoreRequest
 from serving.app import create_app
@@ -24,33 +24,33 @@ def client(home, champion):
     return TestClient(create_app(home), raise_server_exceptions=False)
 
 
-def told(answer):
+def message(response):
     """All that an answer says."""
-    return answer.status_code, dict(answer.headers), answer.content
+    return response.status_code, dict(response.headers), response.content
 
 
 def both(client, body, **headers):
     """Post a body to be read without forms and by them, and see that it makes no difference."""
     headers["X-Request-ID"] = "one"
     kinds = ("application/json", BY_FORMS)
-    shortly, whole = (
+    shortly, slow = (
         client.post("/v1/scores", content=body, headers={"Content-Type": kind} | headers) for kind in kinds
     )
-    assert told(shortly) == told(whole)
+    assert message(shortly) == message(slow)
     return shortly
 
 
 SEEN = ("credible_pace_28d", "followers", "acts_365d")
 
 
-def test_a_table_is_read_and_so_are_rows():
-    table = read_posted(
+def test_tables_and_rows_are_decoded():
+    table = decode_rows(
         b'{"table": {"features": ["acts_365d", "followers"], "values": [[1, null], [-2.5e3, 0]]}}', SEEN
     )
-    rows = read_posted(b'{"rows": [{"acts_365d": 1}, {"followers": 0, "acts_365d": -2.5e3}]}', SEEN)
-    for found in (table, rows):
-        np.testing.assert_array_equal(found, [[np.nan, np.nan, 1], [np.nan, 0, -2500]])
-    other = read_posted(b'{"table": {"features": ["acts_365d", "engagers_365d"], "values": [[1, 7]]}}', SEEN)
+    rows = decode_rows(b'{"rows": [{"acts_365d": 1}, {"followers": 0, "acts_365d": -2.5e3}]}', SEEN)
+    for body in (table, rows):
+        np.testing.assert_array_equal(body, [[np.nan, np.nan, 1], [np.nan, 0, -2500]])
+    other = decode_rows(b'{"table": {"features": ["acts_365d", "engagers_365d"], "values": [[1, 7]]}}', SEEN)
     np.testing.assert_array_equal(other, [[np.nan, np.nan, 1]])
 
 
@@ -75,14 +75,14 @@ LEFT = [
 
 
 @pytest.mark.parametrize("body", LEFT, ids=range(len(LEFT)))
-def test_the_rest_is_left_to_the_forms_and_told_in_their_words(client, body):
-    assert read_posted(body, SEEN) is None
+def test_other_bodies_get_the_errors_of_the_schemas(client, body):
+    assert decode_rows(body, SEEN) is None
     assert both(client, body).status_code in (200, 422)
 
 
-def test_more_rows_than_fit_a_request_are_left_to_the_forms(client):
+def test_too_many_rows_get_the_errors_of_the_schemas(client):
     body = json.dumps({"table": {"features": ["credible_pace_28d"], "values": [[1]] * 10_001}}).encode()
-    assert read_posted(body, SEEN) is None
+    assert decode_rows(body, SEEN) is None
     assert both(client, body).status_code == 422
 
 
@@ -100,16 +100,16 @@ READ = [
 
 
 @pytest.mark.parametrize("body", READ, ids=range(len(READ)))
-def test_what_is_read_is_answered_as_the_forms_have_it(client, body):
+def test_both_decoders_give_the_same_response(client, body):
     written = json.dumps(body).encode()
-    assert read_posted(written, SEEN) is not None
+    assert decode_rows(written, SEEN) is not None
     both(client, written)
 
 
-def test_what_is_read_makes_no_form(client, monkeypatch):
+def test_valid_rows_skip_the_schemas(client, monkeypatch):
     monkeypatch.setattr(ScoreRequest, "model_validate", None)
-    monkeypatch.setattr(scores, "_of_rows", None)
-    monkeypatch.setattr(scores, "_of_table", None)
+    monkeypatch.setattr(scores, "_row_matrix", None)
+    monkeypatch.setattr(scores, "_table_matrix", None)
     for body in READ[0], READ[-1]:
         assert client.post("/v1/scores", json=body).status_code == 200
 
@@ -129,25 +129,25 @@ rows = st.lists(st.dictionaries(names, numbers | bounds, max_size=3), max_size=4
         {}, optional={"table": tables | st.none(), "rows": rows | st.none(), "ids": st.just(["a"]), "x": st.none()}
     )
 )
-def test_whatever_comes_either_way_is_one_answer(client, body):
+def test_any_body_gets_the_same_response_from_both_decoders(client, body):
     assert both(client, json.dumps(body).encode()).status_code in (200, 422)
 
 
 @settings(max_examples=500, deadline=None)
 @given(values=st.lists(numbers, min_size=1, max_size=20))
-def test_numbers_are_read_to_the_last_bit(values):
+def test_numbers_are_decoded_to_the_last_bit(values):
     names = tuple(CATALOGUE.names[: len(values)])
-    found = read_posted(json.dumps({"table": {"features": names, "values": [values]}}).encode(), names)
+    body = decode_rows(json.dumps({"table": {"features": names, "values": [values]}}).encode(), names)
     expected = [np.nan if value is None else float(value) for value in values]
-    np.testing.assert_array_equal(found, [expected])
+    np.testing.assert_array_equal(body, [expected])
 
 
 def test_a_prohibited_purpose_is_refused_either_way(client):
-    found = both(client, json.dumps(READ[0]).encode(), **{"Clout-Purpose": "credit scoring"})
-    assert found.status_code == 403
+    body = both(client, json.dumps(READ[0]).encode(), **{"Clout-Purpose": "credit scoring"})
+    assert body.status_code == 403
 
 
-def test_keys_are_asked_for_either_way(home, champion):
+def test_keys_are_required_either_way(home, champion):
     key = add_key(home, "dashboard", "read")
     client = TestClient(create_app(home), raise_server_exceptions=False)
     for headers, status in (
@@ -164,19 +164,19 @@ def test_a_service_without_a_champion_says_so_either_way(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON"])
-def test_json_by_any_spelling_is_read(client, kind):
+def test_json_content_types_in_any_spelling_are_accepted(client, kind):
     assert client.post("/v1/scores", content=json.dumps(READ[0]), headers={"Content-Type": kind}).status_code == 200
 
 
 @pytest.mark.parametrize(
-    ("kind", "found"),
+    ("kind", "message"),
     [
-        ("application/x-www-form-urlencoded", "it came as 'application/x-www-form-urlencoded'"),  # curl -d
-        ("text/plain", "it came as 'text/plain'"),
-        ("", "it came without Content-Type"),
+        ("application/x-www-form-urlencoded", "sent with Content-Type: application/x-www-form-urlencoded"),  # curl -d
+        ("text/plain", "sent with Content-Type: text/plain"),
+        ("", "sent with no Content-Type"),
     ],
 )
-def test_what_says_to_be_something_else_is_told_so(client, kind, found):
-    answer = client.post("/v1/scores", content=json.dumps(READ[0]), headers={"Content-Type": kind})
-    assert answer.status_code == 422
-    assert answer.json()["detail"] == f"body: {found}; expected Content-Type: application/json."
+def test_other_content_types_are_refused(client, kind, message):
+    response = client.post("/v1/scores", content=json.dumps(READ[0]), headers={"Content-Type": kind})
+    assert response.status_code == 422
+    assert response.json()["detail"] == f"body: {message}; expected Content-Type: application/json."

@@ -346,7 +346,7 @@ def test_an_unreadable_body_is_told_as_that_of_scores_is(client):
     for path in ("/v1/users/user0001/cases", "/v1/scores"):
         answer = client.post(path, content="[", headers={"content-type": "application/json"})
         assert answer.status_code == 422
-        assert answer.json()["detail"] == "body: it is no JSON: EOF while parsing a list at line 1 column 1."
+        assert answer.json()["detail"] == "body: not valid JSON: EOF while parsing a list at line 1 column 1."
 
 
 def test_nobody_sees_the_case_of_another(client):
