@@ -83,6 +83,7 @@ MAY_IMPORT = {
         "training.model",
         "training.release",
         "training.reports",
+        "training.robustness",
         "training.train",
     },
     "training.cli": EVENTS | {"features.cli_options", "features.console", "training.*"},

@@ -234,21 +234,21 @@ def attack(
     Example: clout attack events --as-of 2017-07-30 --mode both --plot attacks.png
     """
     from features.utc import parse_utc
-    from training.reports.attack_plots import check_picture, draw
+    from training.reports.attack_plots import check_plot_name, save_attack_plot
     from training.robustness.poisoning import run_attacks
     from training.robustness.sandbox import attack_environment
 
     if plot is not None:
-        check_picture(plot)
+        check_plot_name(plot)
     with (
         progress_bars() as progress,
-        attack_environment(home_from_environment(home), events, users, seed, progress) as (acts, bundle, version),
+        attack_environment(home_from_environment(home), events, users, seed, progress) as (table, bundle, version),
     ):
-        report = run_attacks(mode, acts, bundle, parse_utc(as_of) if as_of else None, members, seed, progress)
+        report = run_attacks(mode, table, bundle, parse_utc(as_of) if as_of else None, members, seed, progress)
     if plot is not None:
-        draw(report, plot)
+        save_attack_plot(report, plot)
     if json:
-        print_json({"model_version": version, **report})
+        print_json({"model_version": version, **report.as_json()})
     else:
         attacks_table(report)
 

@@ -8,6 +8,7 @@ from training.reports.markdown import lead_rows, signal_rows
 if TYPE_CHECKING:
     from training.model.scale import Scale
     from training.release.promotion import Promotion
+    from training.robustness.attack_report import Attackers, AttackReport, AttackResult, HonestAuc
     from training.train import TrainingResult
 
 SHOWN_FEATURES = 10
@@ -132,46 +133,35 @@ def drift_table(report: dict) -> None:
     print_table("Drift since training; gain: how much the model uses it", columns, rows, 2)
 
 
-def attacks_table(report: dict) -> None:
-    """Print what each attack costs and gains in each mode, beside the best baseline and the one that gives most."""
-    best = report["best_baseline"]
-    columns = [
-        "attack",
-        "accounts",
-        "acts",
-        "gain",
-        "95th pct",
-        "allowed",
-        "",
-        f"by {best.replace('_', ' ')}",
-        "most by",
-    ]
-    for mode in dict.fromkeys(attack["mode"] for attack in report["attacks"]):
-        found = [attack for attack in report["attacks"] if attack["mode"] == mode]
-        title = f"Points an ordinary member gains, as of {report['as_of'][:10]}; mode {mode}"
-        print_table(title, columns, [_attack_row(attack, best) for attack in found])
-    held = sum(attack["held"] for attack in report["attacks"])
-    median = f"The median active user has {report['median_active']:.1f} points."
+def attacks_table(report: "AttackReport") -> None:
+    """Print what each attack costs and gains in each mode, beside the best baseline and the one that gains most."""
+    best = report.best_baseline
+    costs = ["accounts", "acts", "gain", "95th pct", "allowed", ""]
+    columns = ["attack", *costs, f"by {best.replace('_', ' ')}", "most by"]
+    for mode in dict.fromkeys(result.mode for result in report.attacks):
+        rows = [_attack_row(result, best) for result in report.attacks if result.mode == mode]
+        print_table(f"Points an ordinary member gains, as of {report.as_of:%Y-%m-%d}; mode {mode}", columns, rows)
+    count = sum(result.within_limit for result in report.attacks)
     print_message(
-        f"{held} of {len(report['attacks'])} limits are held; {best.replace('_', ' ')} is the best baseline. {median}"
+        f"{count} of {len(report.attacks)} attacks are within their limit; {best.replace('_', ' ')} is the best "
+        f"baseline. The median active user has {report.median_active:.1f} points."
     )
-    if "honest_auc" in report:
-        _tell_poisoned(report["attackers"], report["honest_auc"])
+    if report.attackers is not None and report.honest_auc is not None:
+        _print_poisoning(report.attackers, report.honest_auc)
 
 
-def _attack_row(attack: dict, best: str) -> list[str]:
-    name, given = max(attack["baselines"].items(), key=lambda held: held[1])
-    costs = [f"{attack[key]:,}" for key in ("accounts", "acts")]
-    gains = [f"{attack[key]:+.1f}" for key in ("gain_median", "gain_p95")]
-    verdict = "held" if attack["held"] else "NOT held"
-    beside = [f"{attack['baselines'][best]:+.1f}", f"{given:+.1f} {name.replace('_', ' ')}"]
-    return [attack["told"], *costs, *gains, f"{attack['allowed']:.1f}", verdict, *beside]
+def _attack_row(result: "AttackResult", best: str) -> list[str]:
+    name, most = max(result.baselines.items(), key=lambda item: item[1])
+    gains = [f"{result.gain_median:+.1f}", f"{result.gain_p95:+.1f}", f"{result.allowed:.1f}"]
+    verdict = "within" if result.within_limit else "EXCEEDED"
+    baseline_gains = [f"{result.baselines[best]:+.1f}", f"{most:+.1f} {name.replace('_', ' ')}"]
+    return [result.description, f"{result.accounts:,}", f"{result.acts:,}", *gains, verdict, *baseline_gains]
 
 
-def _tell_poisoned(attackers: dict, quality: dict) -> None:
-    verdict = "held" if quality["held"] else "NOT held"
+def _print_poisoning(attackers: "Attackers", quality: "HonestAuc") -> None:
+    verdict = "within" if quality.within_limit else "EXCEEDED"
     print_message(
-        f"Trained among {attackers['accounts']:,} attackers' accounts ({attackers['share']:.1%}, who add "
-        f"{attackers['events']:,} acts), AUC over honest people goes from {quality['clean']:.3f} to "
-        f"{quality['poisoned']:.3f}; it may fall by {quality['limit']:g}: {verdict}."
+        f"Trained among {attackers.accounts:,} attackers' accounts ({attackers.share:.1%}, which add "
+        f"{attackers.events:,} events), AUC over honest users goes from {quality.clean:.3f} to "
+        f"{quality.poisoned:.3f}; it may fall by {quality.limit:g}: {verdict}."
     )

@@ -55,7 +55,7 @@ def measure_attacks(
 
     at = datetime.fromisoformat(bundle.facts["as_of"])
     try:
-        return attack_suite(events, bundle, at, seed=config.model.seed, progress=told)
+        return attack_suite(events, bundle, at, seed=config.model.seed, progress=told).as_json()
     except TooSmallError as error:
         return {"not_measured": str(error).rstrip(".")}
 

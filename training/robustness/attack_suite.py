@@ -1,30 +1,32 @@
-"""The ground of attacks: a community at an instant, the model that is attacked in it, and everybody's points there.
+"""The attack suite: the points each attack gains an ordinary member, under the score and under every baseline."""
 
-Resistance: what each attack gains an ordinary member, in points, under the score and under every baseline.
-"""
-
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 
 from features.errors import TooSmallError
-from features.events.encoding import cached
-from features.events.encoding import encode_events as keyed
+from features.events.encoding import cached, encode_events
 from features.events.event_table import open_events
 from features.events.loading import resolve_as_of
 from features.events.scopes import ALL
 from features.feature_table import feature_rows
+from features.progress import StepProgress, ignore_progress
 from training.evaluation.baselines import BASELINES, baselines, best_baseline
 from training.model.bundle import Bundle
-from training.robustness.attack_context import LATELY, make_attack_context, seen
-from training.robustness.attacks import ATTACKS, FAKE, Attack, AttackContext
+from training.robustness.attack_context import RECENT_DAYS, AttackContext, describe_users, make_attack_context
+from training.robustness.attack_report import SCORING, TRAINING, AttackReport, AttackResult
+from training.robustness.attacks import ATTACKS, FAKE, Attack
 
-SCORING, TRAINING = "scoring", "training"
 SCORE = "score"
+LIMIT_FACTOR = {SCORING: 1, TRAINING: 2}
+MIN_MEMBERS = 20
+SHARE_OF_BASELINE = 1 / 3
+MIN_BASELINE_GAIN = 1.0
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class AttackSetting:
     bundle : the model
     as_of : the instant
     best : the baseline that ranks honest users best
-    mode : how the attackers of `poisoners` came in: SCORING, there are none; TRAINING, the model learnt among them
-    poisoners : accounts that attacked before; they take no part, and nobody's points are ranked among theirs
+    mode : SCORING, no earlier attackers; TRAINING, the model learnt among the attackers in `poisoners`
+    poisoners : accounts that attacked before; they do not take part, and points are ranked without them
 
     """
 
@@ -50,36 +52,31 @@ class AttackSetting:
     poisoners: Collection[str] = field(default_factory=frozenset)
 
 
-def points(ground: AttackSetting, events: ir.Table | None = None, before: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return the points of all but poisoners under the score and each baseline, by user.
+def score_users(
+    setting: AttackSetting, events: ir.Table | None = None, before: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Return the points of all users but poisoners under the score and each baseline, by user.
 
-    Baselines are ranked among the users `before` and given the points that stand at that rank among scores then.
+    A baseline's points are the score that has the same rank. Ranks and scores are those of `before`, if given.
     """
-    acts = keyed(ground.events if events is None else events, (ALL,))
-    with cached(acts.with_seeds(ground.bundle.seeds)) as known:
-        rows = feature_rows(known, ground.as_of)
-        signals = baselines(known, rows, ground.as_of)
-    honest = ~rows["user"].isin(ground.poisoners).to_numpy()
+    encoded = encode_events(setting.events if events is None else events, (ALL,))
+    with cached(encoded.with_seeds(setting.bundle.seeds)) as shared:
+        rows = feature_rows(shared, setting.as_of)
+        signals = baselines(shared, rows, setting.as_of)
+    honest = ~rows["user"].isin(setting.poisoners).to_numpy()
     rows, signals = rows[honest].set_index("user", drop=False), signals[honest].set_axis(rows["user"][honest])
-    score = ground.bundle.predict(rows)[SCORE]
+    score = setting.bundle.predict(rows)[SCORE]
     users = rows.index if before is None else before.index
     scale = np.sort((score if before is None else before[SCORE]).to_numpy())
-    given = {name: at_rank(signals[name], signals.loc[users, name].to_numpy(), scale) for name in BASELINES}
-    return pd.DataFrame({SCORE: score, **given}, index=rows.index)
+    points = {name: points_at_rank(signals[name], signals.loc[users, name].to_numpy(), scale) for name in BASELINES}
+    return pd.DataFrame({SCORE: score, **points}, index=rows.index)
 
 
-def at_rank(signal: pd.Series, among: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Return the points at each signal's rank, ties at their middle."""
+def points_at_rank(signal: pd.Series, among: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return the points on the sorted `scale` at each signal's rank `among` others; ties get their middle rank."""
     ranked = np.sort(among)
     rank = (np.searchsorted(ranked, signal, "left") + np.searchsorted(ranked, signal, "right")) / 2
     return np.interp(rank / len(ranked), (np.arange(len(scale)) + 0.5) / len(scale), scale)
-
-
-FACTOR = {SCORING: 1, TRAINING: 2}
-LEAST_MEMBERS = 20
-SHARE_OF_BASELINE = 1 / 3
-LEAST_GIVEN = 1.0
-Progress = Callable[[str, float], None]
 
 
 def attack_suite(
@@ -88,28 +85,24 @@ def attack_suite(
     as_of: datetime | None = None,
     members: int = 30,
     seed: int = 0,
-    progress: Progress = lambda *_: None,
-) -> dict:
-    """Put each attack into a community just before an instant, for all members at once, and score it anew.
+    progress: StepProgress = ignore_progress,
+) -> AttackReport:
+    """Run each attack in a community just before an instant, for all members at once, and score the result.
 
-    The model is not trained again: this is what an attack gains at scoring time; `poisoning.poisoned_suite` measures
-    what it gains from a model that learnt among attackers. Hired accounts are each member's own, so that members hardly
-    help each other. A baseline speaks in points as well: the score of the honest user who has the same rank by score as
-    the member has by the baseline, among honest users.
+    The model is not trained again: this is the gain at scoring time; `poisoning.poisoned_suite` measures the gain from
+    a model that learnt among attackers. Each member recruits accounts of its own, so that members hardly help each
+    other. Baselines are compared in points: a member gets the score of the honest user that has the same rank by score
+    as the member has by the baseline, among honest users.
 
     Parameters
     ----------
     events : from `open_events`
     bundle : the model
     as_of : the instant; None is just after the last event
-    members : how many ordinary members attack: they acted in the last 28 days and stand in the middle half by score
-        of those who did
-    seed : of who attacks, and when
+    members : how many ordinary members attack: users that acted in the last 28 days, in the middle half of those by
+        score
+    seed : of the choice of members and of times
     progress : called with an attack's name and the share of it that is done
-
-    Returns
-    -------
-    JSON values: `as_of`; `best_baseline`, the name of the one that ranks honest users best; and what `measure` returns
 
     Raises
     ------
@@ -118,109 +111,109 @@ def attack_suite(
 
     """
     at = resolve_as_of(events, as_of)
-    best = best_baseline(keyed(events, (ALL,)), at, bundle.horizon_days)
-    found = measure(AttackSetting(events, bundle, at, best), members, seed, progress)
-    return {"as_of": at.isoformat(), "best_baseline": best, **found}
+    best = best_baseline(encode_events(events, (ALL,)), at, bundle.horizon_days)
+    return run_suite(AttackSetting(events, bundle, at, best), members, seed, progress)
 
 
-def measure(ground: AttackSetting, members: int, seed: int, progress: Progress) -> dict:
-    """Try every attack on one ground.
+def run_suite(setting: AttackSetting, members: int, seed: int, progress: StepProgress) -> AttackReport:
+    """Run every attack in one setting.
 
-    An attack is held where the median member gains at most its limit (twice that where the model learnt among
-    attackers); at most a third of what the best baseline gives away, unless that is less than a point: then the limit
-    alone counts; and, as a bot, where a new account that does nothing else does not end above the median active user.
-
-    Returns
-    -------
-    JSON values: `median_active`, the points of the median user who acted in the last 28 days; `limits_held`; and
-    `attacks`, a dict for each of ATTACKS: `attack`, `told`, `mode`, `members`, the `accounts` that act in one attack
-    and the `acts` they do for each member (what they move others to do is not counted), `gain_median`, `gain_p95`,
-    `end_score_median` (of a bot: the new account's), `gain_per_1000_acts`, `limit`, `of_best_baseline` (the gain over
-    the best baseline's, None where that gives less than a point), `allowed` (the largest gain that is held), `held`,
-    and `baselines` and `baselines_per_1000_acts`, name -> median gain
-
+    An attack is within its limit if the median member gains at most the limit (twice that in mode TRAINING) and at most
+    a third of what the best baseline gains (ignored where that is less than a point), and if, for a bot, a new account
+    that does nothing else does not end above the median active user.
     """
-    before = points(ground)
-    people = seen(ground.events, ground.as_of)
-    active = before.index.isin(people.index[people["silent"] < LATELY])
+    before = score_users(setting)
+    users = describe_users(setting.events, setting.as_of)
+    active = before.index.isin(users.index[users["silent_days"] < RECENT_DAYS])
     rng = np.random.default_rng(seed)
-    chosen = list(before.index[_ordinary(before[SCORE].to_numpy(), active, members, rng)])
-    scene = make_attack_context(ground.events, people, ground.as_of, {*chosen, *ground.poisoners}, rng)
+    chosen = list(before.index[_choose_members(before[SCORE].to_numpy(), active, members, rng)])
+    context = make_attack_context(setting.events, users, setting.as_of, {*chosen, *setting.poisoners}, rng)
     median_active = float(before.loc[active, SCORE].median())
-    found = []
+    results = []
     for attack in ATTACKS:
-        name = attack.name if ground.mode == SCORING else f"{attack.name}, poisoned"
-        progress(name, 0.0)
-        found.append(_tried(attack, ground, scene, before, chosen, median_active))
-        progress(name, 1.0)
-    return {"median_active": median_active, "attacks": found, "limits_held": all(each["held"] for each in found)}
+        step = attack.name if setting.mode == SCORING else f"{attack.name}, poisoned"
+        progress(step, 0.0)
+        results.append(run_attack(attack, setting, context, before, chosen, median_active))
+        progress(step, 1.0)
+    return AttackReport(setting.as_of, setting.best, median_active, tuple(results))
 
 
-def _ordinary(score: np.ndarray, active: np.ndarray, members: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw places of active users in the middle half by score."""
+def _choose_members(score: np.ndarray, active: np.ndarray, members: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw positions of active users in the middle half by score."""
     low, high = np.quantile(score[active], [0.25, 0.75]) if active.any() else (0.0, 0.0)
     middle = np.flatnonzero(active & (score >= low) & (score <= high))
-    if len(middle) < max(members, LEAST_MEMBERS):
+    if len(middle) < max(members, MIN_MEMBERS):
         raise TooSmallError(
-            f"{len(middle)} ordinary members acted in the {LATELY} days before; {max(members, LEAST_MEMBERS)} are "
+            f"{len(middle)} ordinary members acted in the {RECENT_DAYS} days before; {max(members, MIN_MEMBERS)} are "
             "needed to attack. Bring a larger community or ask for fewer --members."
         )
     return rng.choice(middle, members, replace=False)
 
 
-def _tried(
+def run_attack(
     attack: Attack,
-    ground: AttackSetting,
-    scene: AttackContext,
+    setting: AttackSetting,
+    context: AttackContext,
     before: pd.DataFrame,
     chosen: list[str],
     median_active: float,
-) -> dict:
+) -> AttackResult:
+    """Add one attack's events for all chosen members, score everybody again and return what the members gain.
+
+    Parameters
+    ----------
+    attack, setting, context : what is done, where, and what attackers know
+    before : points before the attack, from `score_users`
+    chosen : the members; a remainder smaller than the attack's group takes no part
+    median_active : points of the median active user before the attack
+
+    """
     names = chosen[: len(chosen) // attack.group * attack.group]
     groups = [names[k : k + attack.group] for k in range(0, len(names), attack.group)]
-    done = [attack.make(group, attack.hired(group, scene), scene) for group in groups]
-    new = [f"{FAKE} from nowhere {k}" for k in range(attack.group)] if attack.bot else []
-    pure = [attack.make(new, attack.hired(new, scene), scene)] if new else []
-    made = open_events(pd.concat([*done, *pure], ignore_index=True), ground.events.get_backend())
-    after = points(ground, ground.events.union(made), before)
-    gains, end = after.loc[names] - before.loc[names], float(after.loc[new or names, SCORE].median())
-    own = [acts[~acts["drawn"]] for acts in done]
-    return {
-        "attack": attack.name,
-        "told": attack.told,
-        "mode": ground.mode,
-        "members": len(names),
-        "accounts": round(float(np.mean([acts["actor"].nunique() for acts in own]))),
-        **_figures(gains, sum(map(len, own)) / len(names), end),
-        **_judged(attack, ground, gains.median(), end, median_active),
-    }
-
-
-def _figures(gains: pd.DataFrame, acts: float, end: float) -> dict:
-    """Tell what members gained for so many acts each."""
-    medians = {name: float(gains[name].median()) for name in gains}
+    parts = [attack.make_events(group, attack.recruit(group, context), context) for group in groups]
+    bots = [f"{FAKE} from nowhere {k}" for k in range(attack.group)] if attack.bot else []
+    bot_parts = [attack.make_events(bots, attack.recruit(bots, context), context)] if bots else []
+    added = open_events(pd.concat([*parts, *bot_parts], ignore_index=True), setting.events.get_backend())
+    after = score_users(setting, setting.events.union(added), before)
+    gains, end = after.loc[names] - before.loc[names], float(after.loc[bots or names, SCORE].median())
+    own = [rows[~rows["provoked"]] for rows in parts]
+    acts, medians = sum(map(len, own)) / len(names), {str(name): float(gains[name].median()) for name in gains}
     per_1000 = {name: 1_000 * gain / acts if acts else None for name, gain in medians.items()}
-    return {
-        "acts": round(acts),
-        "gain_median": medians.pop(SCORE),
-        "gain_p95": float(gains[SCORE].quantile(0.95)),
-        "end_score_median": end,
-        "gain_per_1000_acts": per_1000.pop(SCORE),
-        "baselines": medians,
-        "baselines_per_1000_acts": per_1000,
-    }
+    check = _check_limits(attack, setting, medians, end, median_active)
+    return AttackResult(
+        attack=attack.name,
+        description=attack.description,
+        mode=setting.mode,
+        members=len(names),
+        accounts=round(float(np.mean([rows["actor"].nunique() for rows in own]))),
+        acts=round(acts),
+        gain_median=medians.pop(SCORE),
+        gain_p95=float(gains[SCORE].quantile(0.95)),
+        end_score_median=end,
+        gain_per_1000_acts=per_1000.pop(SCORE),
+        baselines=medians,
+        baselines_per_1000_acts=per_1000,
+        **check._asdict(),
+    )
 
 
-def _judged(attack: Attack, ground: AttackSetting, medians: pd.Series, end: float, median_active: float) -> dict:
-    """Hold the median gains against the limit, a third of the best baseline's and, for a bot, the median user."""
-    gain, given = float(medians[SCORE]), float(medians[ground.best])
-    limit = attack.limit * FACTOR[ground.mode]
-    gives = given >= LEAST_GIVEN
-    allowed = min(limit, given * SHARE_OF_BASELINE) if gives else limit
+class _LimitCheck(NamedTuple):
+    """The last four fields of an AttackResult."""
+
+    limit: float
+    of_best_baseline: float | None
+    allowed: float
+    within_limit: bool
+
+
+def _check_limits(
+    attack: Attack, setting: AttackSetting, medians: dict[str, float], end: float, median_active: float
+) -> _LimitCheck:
+    """Compare the median gains with the limit, a third of the best baseline's and, for a bot, the median user."""
+    gain, baseline_gain = medians[SCORE], medians[setting.best]
+    limit = attack.limit * LIMIT_FACTOR[setting.mode]
+    comparable = baseline_gain >= MIN_BASELINE_GAIN
+    allowed = min(limit, baseline_gain * SHARE_OF_BASELINE) if comparable else limit
     above = attack.bot and end > median_active
-    return {
-        "limit": limit,
-        "of_best_baseline": gain / given if gives else None,
-        "allowed": allowed,
-        "held": bool(gain <= allowed and not above),
-    }
+    ratio = gain / baseline_gain if comparable else None
+    return _LimitCheck(limit, ratio, allowed, bool(gain <= allowed and not above))

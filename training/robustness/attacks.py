@@ -1,207 +1,180 @@
-"""Attacks: what people do to be scored higher without being heard more, as events to put into a community."""
+"""Attacks: ways to get a higher score without a larger audience, as events to add to a community."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 import pandas as pd
+
+from training.robustness.attack_context import AttackContext
 
 MONTH, QUARTER, WEEK = 28, 90, 7
 FAKE = "attacker"
 FOR_SALE = 10
 
-
-@dataclass(frozen=True)
-class AttackContext:
-    """What attackers know of a community at an instant.
-
-    `users` are all ids seen in the last year but the attackers' own; `dormant` those silent for 90 days and older than
-    half a year; `present` those who acted in the last 28 days and `established` the longer known half of them; `pieces`
-    (object, actor) what the top 1 % by engagers made in the last 28 days; `rng` draws times and victims.
-    """
-
-    as_of: datetime
-    users: np.ndarray
-    dormant: np.ndarray
-    present: np.ndarray
-    established: np.ndarray
-    pieces: pd.DataFrame
-    rng: np.random.Generator
-
-    def times(self, days: float, count: int, people: int = 1) -> pd.DatetimeIndex:
-        """Draw so many instants of the last days for each of so many people, each one's oldest first."""
-        back = np.sort(self.rng.uniform(1.0, days * 86_400, (people, count)))[:, ::-1].ravel()
-        return pd.DatetimeIndex(pd.Timestamp(self.as_of) - pd.to_timedelta(back, unit="s").round("us"))
-
-    def victims(self, count: int) -> np.ndarray:
-        """Draw different users, all of them if there are no more."""
-        return self.rng.choice(self.users, min(count, len(self.users)), replace=False)
-
-
-Make = Callable[[Sequence[str], np.ndarray, AttackContext], pd.DataFrame]
+MakeEvents = Callable[[Sequence[str], np.ndarray, AttackContext], pd.DataFrame]
 
 
 @dataclass(frozen=True)
 class Attack:
-    """One way to be scored higher.
+    """One way to get a higher score.
 
     Parameters
     ----------
     name : as in reports
-    told : what is done for one member, in words
-    make : the acts, given members who do it together, the accounts they hire, and the scene; as many as are given
+    description : what is done for one member, in words
+    make_events : returns the events, given members that attack as a group, the accounts they recruit, and the context;
+        works for any number of members and accounts
     limit : points that an ordinary member may gain by it in the median
-    group : how many members do it together
-    hires : how many accounts they hire for it
-    grown : whether hired accounts are dormant ones of the community, instead of new ones
-    bot : whether a new account that does nothing else may not end above the median active user either
+    group : how many members attack as one group
+    accounts : how many accounts a group recruits
+    uses_dormant_accounts : whether recruited accounts are dormant ones of the community instead of new ones
+    bot : whether a new account that does nothing else must also not end above the median active user
 
     """
 
     name: str
-    told: str
-    make: Make
+    description: str
+    make_events: MakeEvents
     limit: float
     group: int = 1
-    hires: int = 0
-    grown: bool = False
+    accounts: int = 0
+    uses_dormant_accounts: bool = False
     bot: bool = False
 
-    def hired(self, members: Sequence[str], scene: AttackContext, count: int | None = None) -> np.ndarray:
-        """Hire accounts for members: as many as the attack asks for unless told, of dormant ones a tenth at most."""
-        count = self.hires if count is None else count
-        if self.grown:
-            for_sale = -(-len(scene.dormant) // FOR_SALE)
-            return scene.rng.choice(scene.dormant, min(count, for_sale), replace=False)
+    def recruit(self, members: Sequence[str], context: AttackContext, count: int | None = None) -> np.ndarray:
+        """Recruit `count` accounts for members (default: `accounts`); of dormant accounts, a tenth at most."""
+        count = self.accounts if count is None else count
+        if self.uses_dormant_accounts:
+            for_sale = -(-len(context.dormant) // FOR_SALE)
+            return context.rng.choice(context.dormant, min(count, for_sale), replace=False)
         return np.array([f"{FAKE} {k} of {members[0]}" for k in range(count)], dtype=object)
 
 
-def acts(times: pd.DatetimeIndex, **fields: object) -> pd.DataFrame:
-    """Return events at these times; each field is one value for all or one a time; no target unless it is given.
+def event_rows(times: pd.DatetimeIndex, **fields: object) -> pd.DataFrame:
+    """Return events at these times; a field is one value for all or one per time; the target is null by default.
 
-    `drawn` tells the acts that others are moved to from those which the attackers do.
+    `provoked` marks the events of other users that react to the attackers.
     """
-    return pd.DataFrame({"time": times, "target": None, "drawn": False, **fields})
+    return pd.DataFrame({"time": times, "target": None, "provoked": False, **fields})
 
 
-def _bought_followers(members: Sequence[str], hired: np.ndarray, scene: AttackContext) -> pd.DataFrame:
-    return acts(scene.times(1, len(hired)), actor=hired, verb="follow", target=members[0])
+def _bought_followers(members: Sequence[str], recruited: np.ndarray, context: AttackContext) -> pd.DataFrame:
+    return event_rows(context.draw_times(1, len(recruited)), actor=recruited, verb="follow", target=members[0])
 
 
 def _posts(
-    members: Sequence[str] | np.ndarray, scene: AttackContext, days: int, a_day: int = 1, every: int = 1
+    members: Sequence[str] | np.ndarray, context: AttackContext, days: int, a_day: int = 1, every: int = 1
 ) -> pd.DataFrame:
-    """Let each of the members post, one after the other; of the posts of each only one in `every` is made."""
+    """Let each of the members post `a_day` times a day; only one post in `every` is returned."""
     count = days * a_day
-    until = f"until {scene.as_of:%Y-%m-%d}"
+    until = f"until {context.as_of:%Y-%m-%d}"
     pieces = [f"{FAKE} piece {k} of {member} {until}" for member in members for k in range(0, count, every)]
-    made = np.arange(count * len(members)) % count % every == 0
-    actor = np.repeat(np.array(members, dtype=object), count)[made]
-    return acts(scene.times(days, count, len(members))[made], actor=actor, verb="post", object=pieces)
+    selected = np.arange(count * len(members)) % count % every == 0
+    actor = np.repeat(np.array(members, dtype=object), count)[selected]
+    times = context.draw_times(days, count, len(members))[selected]
+    return event_rows(times, actor=actor, verb="post", object=pieces)
 
 
-def _squirrel_bot(members: Sequence[str], _: np.ndarray, scene: AttackContext) -> pd.DataFrame:
-    return _posts(members, scene, MONTH, 200)
+def _squirrel_bot(members: Sequence[str], _: np.ndarray, context: AttackContext) -> pd.DataFrame:
+    return _posts(members, context, MONTH, 200)
 
 
-def _engaging(posts: pd.DataFrame, engagers: np.ndarray, verb: str, scene: AttackContext) -> pd.DataFrame:
-    """Let each of the engagers act on each post, within an hour after it."""
-    each = posts.iloc[np.repeat(np.arange(len(posts)), len(engagers))]
-    late = pd.to_timedelta(scene.rng.uniform(1.0, 3_600, len(each)), unit="s").round("us")
-    times = pd.DatetimeIndex(each["time"]) + late
-    last = pd.Timestamp(scene.as_of) - pd.Timedelta(microseconds=1)
+def _engage(posts: pd.DataFrame, engagers: np.ndarray, verb: str, context: AttackContext) -> pd.DataFrame:
+    """Let each of the engagers engage with each post within an hour."""
+    targets = posts.iloc[np.repeat(np.arange(len(posts)), len(engagers))]
+    delay = pd.to_timedelta(context.rng.uniform(1.0, 3_600, len(targets)), unit="s").round("us")
+    times = pd.DatetimeIndex(targets["time"]) + delay
+    last = pd.Timestamp(context.as_of) - pd.Timedelta(microseconds=1)
     times = times.where(times < last, last)
     actor = np.tile(engagers, len(posts))
-    result = [f"{FAKE} answer {k} to {piece}" if verb == "reply" else None for k, piece in enumerate(each["object"])]
-    return acts(times, actor=actor, verb=verb, target=each["actor"].array, object=each["object"].array, result=result)
+    pieces = targets["object"]
+    result = [f"{FAKE} answer {k} to {piece}" if verb == "reply" else None for k, piece in enumerate(pieces)]
+    return event_rows(times, actor=actor, verb=verb, target=targets["actor"].array, object=pieces.array, result=result)
 
 
-def _pod(members: Sequence[str], _: np.ndarray, scene: AttackContext) -> pd.DataFrame:
-    done = []
+def _pod(members: Sequence[str], _: np.ndarray, context: AttackContext) -> pd.DataFrame:
+    parts = []
     for member in members:
-        posts, others = _posts([member], scene, MONTH), np.array([other for other in members if other != member])
-        done += [posts, _engaging(posts, others, "like", scene), _engaging(posts, others, "reply", scene)]
-    return pd.concat(done, ignore_index=True)
+        posts, others = _posts([member], context, MONTH), np.array([other for other in members if other != member])
+        parts += [posts, _engage(posts, others, "like", context), _engage(posts, others, "reply", context)]
+    return pd.concat(parts, ignore_index=True)
 
 
-def _liked(members: Sequence[str], hired: np.ndarray, scene: AttackContext) -> pd.DataFrame:
-    """Let the hired accounts like every daily post of the member."""
-    posts = _posts(members, scene, MONTH)
-    return pd.concat([posts, _engaging(posts, hired, "like", scene)], ignore_index=True)
+def _liked(members: Sequence[str], recruited: np.ndarray, context: AttackContext) -> pd.DataFrame:
+    """Let the recruited accounts like every daily post of the member."""
+    posts = _posts(members, context, MONTH)
+    return pd.concat([posts, _engage(posts, recruited, "like", context)], ignore_index=True)
 
 
-def _bridged_farm(members: Sequence[str], hired: np.ndarray, scene: AttackContext) -> pd.DataFrame:
-    """Let each hired account ask a question in the week before, which one established user answers; then all like."""
-    asked = _posts(hired, scene, WEEK, every=WEEK)
-    asked["time"] -= pd.Timedelta(days=MONTH)
-    answers = _engaging(asked, np.array([None]), "reply", scene)
-    answers["actor"] = scene.rng.choice(scene.established, len(answers)) if len(scene.established) else None
-    return pd.concat([asked, answers.assign(drawn=True), _liked(members, hired, scene)], ignore_index=True)
+def _bridged_farm(members: Sequence[str], recruited: np.ndarray, context: AttackContext) -> pd.DataFrame:
+    """Let each recruited account ask a question in the week before, answered by one established user; then all like."""
+    questions = _posts(recruited, context, WEEK, every=WEEK)
+    questions["time"] -= pd.Timedelta(days=MONTH)
+    answers = _engage(questions, np.array([None]), "reply", context)
+    answers["actor"] = context.rng.choice(context.established, len(answers)) if len(context.established) else None
+    likes = _liked(members, recruited, context)
+    return pd.concat([questions, answers.assign(provoked=True), likes], ignore_index=True)
 
 
-def _aged_farm(members: Sequence[str], farm: np.ndarray, scene: AttackContext) -> pd.DataFrame:
-    """Let a farm post every week, its accounts like each other twice a week and answer the member every week."""
+def _aged_farm(members: Sequence[str], recruited: np.ndarray, context: AttackContext) -> pd.DataFrame:
+    """Let the accounts post every week, like each other twice a week and answer the member every week."""
     weeks = QUARTER // WEEK
-    posts = _posts(farm, scene, QUARTER, every=WEEK)
-    likes = _engaging(posts, np.array([None, None]), "like", scene)
-    likes["actor"] = scene.rng.choice(farm, len(likes))
-    bait = _posts(members, scene, QUARTER, every=WEEK)[:weeks]
-    return pd.concat([posts, likes, bait, _engaging(bait, farm, "reply", scene)], ignore_index=True)
+    posts = _posts(recruited, context, QUARTER, every=WEEK)
+    likes = _engage(posts, np.array([None, None]), "like", context)
+    likes["actor"] = context.rng.choice(recruited, len(likes))
+    bait = _posts(members, context, QUARTER, every=WEEK)[:weeks]
+    return pd.concat([posts, likes, bait, _engage(bait, recruited, "reply", context)], ignore_index=True)
 
 
-def _mention_spam(members: Sequence[str], _: np.ndarray, scene: AttackContext) -> pd.DataFrame:
-    victims = np.concatenate([scene.victims(1_000) for _ in range(WEEK)])
-    return acts(scene.times(WEEK, len(victims)), actor=members[0], verb="mention", target=victims)
+def _mention_spam(members: Sequence[str], _: np.ndarray, context: AttackContext) -> pd.DataFrame:
+    victims = np.concatenate([context.draw_victims(1_000) for _ in range(WEEK)])
+    return event_rows(context.draw_times(WEEK, len(victims)), actor=members[0], verb="mention", target=victims)
 
 
-def _follow_back(members: Sequence[str], _: np.ndarray, scene: AttackContext) -> pd.DataFrame:
-    followed = scene.victims(5_000)
-    back = followed[np.isin(followed, scene.present)][: int(0.4 * len(followed))]
-    asked = acts(scene.times(WEEK, len(followed)), actor=members[0], verb="follow", target=followed)
-    return pd.concat([asked, acts(scene.times(1, len(back)), actor=back, verb="follow", target=members[0], drawn=True)])
+def _follow_back(members: Sequence[str], _: np.ndarray, context: AttackContext) -> pd.DataFrame:
+    member, victims = members[0], context.draw_victims(5_000)
+    returning = victims[np.isin(victims, context.active)][: int(0.4 * len(victims))]
+    follows = event_rows(context.draw_times(WEEK, len(victims)), actor=member, verb="follow", target=victims)
+    times = context.draw_times(1, len(returning))
+    return pd.concat([follows, event_rows(times, actor=returning, verb="follow", target=member, provoked=True)])
 
 
-def _reply_to_stars(members: Sequence[str], _: np.ndarray, scene: AttackContext) -> pd.DataFrame:
-    (member,), count = members, len(scene.pieces)
-    made = [f"{FAKE} answer {k} of {member} until {scene.as_of:%Y-%m-%d}" for k in range(count)]
-    to = {"target": scene.pieces["actor"].array, "object": scene.pieces["object"].array}
-    return acts(scene.times(MONTH, count), actor=member, verb="reply", result=made, **to)
+def _reply_to_stars(members: Sequence[str], _: np.ndarray, context: AttackContext) -> pd.DataFrame:
+    (member,), pieces = members, context.top_pieces
+    replies = [f"{FAKE} answer {k} of {member} until {context.as_of:%Y-%m-%d}" for k in range(len(pieces))]
+    to = {"target": pieces["actor"].array, "object": pieces["object"].array}
+    return event_rows(context.draw_times(MONTH, len(pieces)), actor=member, verb="reply", result=replies, **to)
 
 
-def _repost(members: Sequence[str], _: np.ndarray, scene: AttackContext) -> pd.DataFrame:
-    posts = _posts(members, scene, MONTH, 10)
+def _repost(members: Sequence[str], _: np.ndarray, context: AttackContext) -> pd.DataFrame:
+    posts = _posts(members, context, MONTH, 10)
     return posts.assign(content_hash=[f"{FAKE} text {k % 10}" for k in range(len(posts))])
 
 
 ATTACKS = (
-    Attack("bought_followers", "10,000 bought accounts follow in one day", _bought_followers, 1, hires=10_000),
+    Attack("bought_followers", "10,000 bought accounts follow in one day", _bought_followers, 1, accounts=10_000),
     Attack("squirrel_bot", "200 posts a day for 28 days, engaging with nobody", _squirrel_bot, 1, bot=True),
     Attack("pod", "20 members like and answer each other's every daily post for 28 days", _pod, 4, group=20),
-    Attack("fresh_accounts", "200 fresh accounts like every daily post for 28 days", _liked, 3, hires=200),
-    Attack("aged_farm", "200 accounts grown for 90 days that answer every week", _aged_farm, 6, hires=200),
-    Attack("mention_spam", "1,000 people mentioned a day for 7 days", _mention_spam, 2),
-    Attack(
-        "follow_back",
-        "5,000 people followed in 7 days, of whom those present, 40 % at most, follow back",
-        _follow_back,
-        2,
-    ),
+    Attack("fresh_accounts", "200 fresh accounts like every daily post for 28 days", _liked, 3, accounts=200),
+    Attack("aged_farm", "200 accounts, active for 90 days, answer every week", _aged_farm, 6, accounts=200),
+    Attack("mention_spam", "1,000 users mentioned a day for 7 days", _mention_spam, 2),
+    Attack("follow_back", "5,000 users followed in 7 days; 40 % at most, all active, follow back", _follow_back, 2),
     Attack("reply_to_stars", "a reply to every piece of the top 1 % for 28 days", _reply_to_stars, 2),
-    Attack("repost", "the same ten posts made again every day for 28 days", _repost, 2),
+    Attack("repost", "the same ten posts published every day for 28 days", _repost, 2),
     Attack(
         "old_accounts",
-        "50 bought dormant accounts, a tenth of all at most, like every daily post for 28 days",
+        "50 bought dormant accounts, at most a tenth of all, like every daily post for 28 days",
         _liked,
         10,
-        hires=50,
-        grown=True,
+        accounts=50,
+        uses_dormant_accounts=True,
     ),
     Attack(
         "bridged_farm",
         "50 fresh accounts, each answered once by an established user, like every daily post",
         _bridged_farm,
         6,
-        hires=50,
+        accounts=50,
     ),
 )

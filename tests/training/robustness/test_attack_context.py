@@ -1,4 +1,4 @@
-"""Who is there at an instant, by hand."""
+"""What attackers know about a community at an instant, by hand."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from features.events.event_table import open_events
-from training.robustness.attack_context import make_attack_context, seen
+from training.robustness.attack_context import describe_users, make_attack_context
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 AS_OF = START + timedelta(days=400)
@@ -30,27 +30,27 @@ def events(table):
     return open_events(table(ACTS))
 
 
-def test_seen_by_hand(events):
-    people = seen(events, AS_OF)
-    assert people.to_dict("index") == {
-        "fan": {"age": 10, "silent": 7, "engagers": 0},
-        "gone": {"age": 100, "silent": 100, "engagers": 0},
-        "new": {"age": 1, "silent": 1, "engagers": 0},
-        "old": {"age": 400, "silent": 380, "engagers": 0},
-        "star": {"age": 380, "silent": 8, "engagers": 1},
+def test_describe_users_by_hand(events):
+    users = describe_users(events, AS_OF)
+    assert users.to_dict("index") == {
+        "fan": {"age_days": 10, "silent_days": 7, "engagers": 0},
+        "gone": {"age_days": 100, "silent_days": 100, "engagers": 0},
+        "new": {"age_days": 1, "silent_days": 1, "engagers": 0},
+        "old": {"age_days": 400, "silent_days": 380, "engagers": 0},
+        "star": {"age_days": 380, "silent_days": 8, "engagers": 1},
     }
 
 
-def test_the_scene_leaves_attackers_out(events):
-    scene = make_attack_context(events, seen(events, AS_OF), AS_OF, ["new"], np.random.default_rng(0))
-    assert list(scene.users) == ["fan", "gone", "old", "star"]
-    assert list(scene.dormant) == ["old"]  # gone is not older than half a year
-    assert list(scene.established) == ["star"]  # the median of fan and star lies between them
-    assert scene.pieces.to_dict("list") == {"actor": ["star"], "object": ["s2"]}
+def test_make_attack_context_excludes_attackers(events):
+    context = make_attack_context(events, describe_users(events, AS_OF), AS_OF, ["new"], np.random.default_rng(0))
+    assert list(context.users) == ["fan", "gone", "old", "star"]
+    assert list(context.dormant) == ["old"]  # gone is not older than half a year
+    assert list(context.established) == ["star"]  # the median of fan and star lies between them
+    assert context.top_pieces.to_dict("list") == {"actor": ["star"], "object": ["s2"]}
 
 
-def test_a_scene_at_an_earlier_instant_knows_nothing_later(events):
+def test_make_attack_context_ignores_later_events(events):
     early = START + timedelta(days=25)
-    scene = make_attack_context(events, seen(events, early), early, [], np.random.default_rng(0))
-    assert list(scene.users) == ["old", "star"]
-    assert len(scene.dormant) == 0
+    context = make_attack_context(events, describe_users(events, early), early, [], np.random.default_rng(0))
+    assert list(context.users) == ["old", "star"]
+    assert len(context.dormant) == 0

@@ -13,12 +13,19 @@ from features.events.store import add_to_store
 from serving.cli.main import app
 from training.evaluation.baselines import BASELINES
 from training.home import Home
-from training.robustness.attack_suite import AttackSetting, _judged, _ordinary, at_rank, attack_suite, points
-from training.robustness.attacks import ATTACKS, Attack, acts
+from training.robustness.attack_suite import (
+    AttackSetting,
+    _check_limits,
+    _choose_members,
+    attack_suite,
+    points_at_rank,
+    score_users,
+)
+from training.robustness.attacks import ATTACKS, Attack, event_rows
 from training.robustness.sandbox import attack_environment
 
-# A tenth of the followers that are bought otherwise: what 200,000 are worth is looked at once, below.
-FEWER = (replace(ATTACKS[0], hires=1_000), *ATTACKS[1:])
+# A tenth of the bought followers; one test below attacks with all 10,000 per member.
+FEWER = (replace(ATTACKS[0], accounts=1_000), *ATTACKS[1:])
 CHEAP = tuple(attack for attack in ATTACKS if attack.name in ("repost", "old_accounts"))
 
 
@@ -31,127 +38,138 @@ def report(simulated, bundle):
 
 class TestReport:
     def test_every_attack_is_measured(self, report):
-        assert [found["attack"] for found in report["attacks"]] == [attack.name for attack in ATTACKS]
-        for found in report["attacks"]:
-            assert found["mode"] == "scoring"
-            assert found["members"] == 20
-            assert found["gain_p95"] >= found["gain_median"]
-            assert 0 <= found["end_score_median"] <= 100
-            assert set(found["baselines"]) == set(BASELINES)
-            per_1000 = {"score": found["gain_per_1000_acts"], **found["baselines_per_1000_acts"]}
-            for name, gain in {"score": found["gain_median"], **found["baselines"]}.items():
-                assert per_1000[name] == pytest.approx(1_000 * gain / found["acts"], rel=0.01)
-        assert json.loads(json.dumps(report, allow_nan=False)) == report
+        assert [result.attack for result in report.attacks] == [attack.name for attack in ATTACKS]
+        for result in report.attacks:
+            assert result.mode == "scoring"
+            assert result.members == 20
+            assert result.gain_p95 >= result.gain_median
+            assert 0 <= result.end_score_median <= 100
+            assert set(result.baselines) == set(BASELINES)
+            per_1000 = {"score": result.gain_per_1000_acts, **result.baselines_per_1000_acts}
+            for name, gain in {"score": result.gain_median, **result.baselines}.items():
+                assert per_1000[name] == pytest.approx(1_000 * gain / result.acts, rel=0.01)
 
-    def test_a_limit_is_held_or_not(self, report):
-        for found in report["attacks"]:
-            above = found["attack"] == "squirrel_bot" and found["end_score_median"] > report["median_active"]
-            given = found["baselines"][report["best_baseline"]]
-            allowed = min(found["limit"], given / 3) if given >= 1 else found["limit"]
-            assert found["allowed"] == pytest.approx(allowed)
-            assert found["of_best_baseline"] == (found["gain_median"] / given if given >= 1 else None)
-            assert found["held"] == (found["gain_median"] <= found["allowed"] and not above)
-        assert report["limits_held"] == all(found["held"] for found in report["attacks"])
+    def test_as_json_has_the_published_fields(self, report):
+        document = report.as_json()
+        assert set(document) == {"as_of", "best_baseline", "median_active", "attacks", "limits_held"}
+        assert set(document["attacks"][0]) == {
+            *("attack", "told", "mode", "members", "accounts", "acts", "limit", "of_best_baseline", "allowed", "held"),
+            *("gain_median", "gain_p95", "gain_per_1000_acts", "end_score_median"),
+            *("baselines", "baselines_per_1000_acts"),
+        }
+        assert json.loads(json.dumps(document, allow_nan=False)) == document
 
-    def test_baselines_are_bought_where_they_are_for_sale(self, report):
-        given = {found["attack"]: found["baselines"] for found in report["attacks"]}
-        assert given["bought_followers"]["followers"] > 30
-        assert given["fresh_accounts"]["engagers"] > 30
-        assert given["squirrel_bot"]["activity"] > 10
-        assert given["squirrel_bot"]["followers"] == 0
-        assert given["repost"]["engagers"] == 0
+    def test_limits_by_definition(self, report):
+        for result in report.attacks:
+            above = result.attack == "squirrel_bot" and result.end_score_median > report.median_active
+            baseline_gain = result.baselines[report.best_baseline]
+            allowed = min(result.limit, baseline_gain / 3) if baseline_gain >= 1 else result.limit
+            assert result.allowed == pytest.approx(allowed)
+            assert result.of_best_baseline == (result.gain_median / baseline_gain if baseline_gain >= 1 else None)
+            assert result.within_limit == (result.gain_median <= result.allowed and not above)
+        assert report.within_limits == all(result.within_limit for result in report.attacks)
 
-    def test_what_nobody_credible_does_gains_at_most_its_limit(self, report):
-        past = {found["attack"] for found in report["attacks"] if found["gain_median"] > found["limit"]}
+    def test_baselines_gain_from_bought_engagement(self, report):
+        gains = {result.attack: result.baselines for result in report.attacks}
+        assert gains["bought_followers"]["followers"] > 30
+        assert gains["fresh_accounts"]["engagers"] > 30
+        assert gains["squirrel_bot"]["activity"] > 10
+        assert gains["squirrel_bot"]["followers"] == 0
+        assert gains["repost"]["engagers"] == 0
+
+    def test_attacks_without_credible_users_gain_at_most_their_limit(self, report):
+        past = {result.attack for result in report.attacks if result.gain_median > result.limit}
         assert past <= {"old_accounts"}
 
-    def test_fifty_old_accounts_are_many_among_eight_hundred_people(self, report):
-        """They were credible once; what they are worth is at most a third of what the best baseline gives."""
-        (found,) = (found for found in report["attacks"] if found["attack"] == "old_accounts")
-        assert found["of_best_baseline"] <= 1 / 3
+    def test_old_accounts_gain_a_third_of_the_best_baseline_at_most(self, report):
+        """They were credible once; they gain at most a third of what they gain under the best baseline."""
+        (result,) = (result for result in report.attacks if result.attack == "old_accounts")
+        assert result.of_best_baseline <= 1 / 3
 
-    def test_ten_thousand_bought_followers_gain_nothing(self, simulated, bundle, monkeypatch):
+    def test_bought_followers_gain_nothing(self, simulated, bundle, monkeypatch):
         monkeypatch.setattr("training.robustness.attack_suite.ATTACKS", ATTACKS[:1])
-        (found,) = attack_suite(open_events(simulated.events), bundle, simulated.as_of, 20)["attacks"]
-        assert found["acts"] == 10_000
-        assert found["gain_median"] <= 0 < 30 < found["baselines"]["followers"]
-        assert found["held"]
+        (result,) = attack_suite(open_events(simulated.events), bundle, simulated.as_of, 20).attacks
+        assert result.acts == 10_000
+        assert result.gain_median <= 0 < 30 < result.baselines["followers"]
+        assert result.within_limit
 
-    def test_the_same_seed_gives_the_same_report(self, simulated, bundle, monkeypatch):
+    def test_same_seed_gives_same_report(self, simulated, bundle, monkeypatch):
         monkeypatch.setattr("training.robustness.attack_suite.ATTACKS", ATTACKS[2:3])
-        asked = open_events(simulated.events), bundle, simulated.as_of, 20
-        one, same, other = (attack_suite(*asked, seed) for seed in (0, 0, 1))
+        options = open_events(simulated.events), bundle, simulated.as_of, 20
+        one, same, other = (attack_suite(*options, seed) for seed in (0, 0, 1))
         assert one == same
-        assert one["attacks"] != other["attacks"]
+        assert one.attacks != other.attacks
 
 
 class TestBot:
-    """What a bot's own account comes to is told by a new one; what its acts are worth to a member, by members."""
+    """A bot's end score is that of a new account; its gain is that of members."""
 
     @staticmethod
-    def post(members, scene):
-        return acts(pd.DatetimeIndex([scene.as_of - timedelta(days=1)]), actor=members[0], verb="post", object="a post")
+    def post(members, context):
+        return event_rows(
+            pd.DatetimeIndex([context.as_of - timedelta(days=1)]), actor=members[0], verb="post", object="a post"
+        )
 
-    def tried(self, simulated, bundle, monkeypatch, **asked):
-        """Try an attack of one post; return what was found, and who posted."""
-        who = []
+    def run_attack(self, simulated, bundle, monkeypatch, **options):
+        """Run an attack of one post; return its result, the median active user's points, and the posting accounts."""
+        posting = []
 
-        def make(members, _, scene):
-            who.append(members[0])
-            return self.post(members, scene)
+        def make_events(members, _, context):
+            posting.append(members[0])
+            return self.post(members, context)
 
-        attack = Attack("bot", "a post", make, 1, **asked)
+        attack = Attack("bot", "a post", make_events, 1, **options)
         monkeypatch.setattr("training.robustness.attack_suite.ATTACKS", (attack,))
         report = attack_suite(open_events(simulated.events), bundle, simulated.as_of, 20)
-        return report["attacks"][0], report["median_active"], who
+        return report.attacks[0], report.median_active, posting
 
-    def test_its_end_is_that_of_a_new_account(self, simulated, bundle, monkeypatch):
-        found, median_active, who = self.tried(simulated, bundle, monkeypatch, bot=True)
-        *members, new = who
-        assert (len(members), found["members"], found["acts"], found["accounts"]) == (20, 20, 1, 1)
+    def test_bot_end_score_is_that_of_a_new_account(self, simulated, bundle, monkeypatch):
+        result, median_active, posting = self.run_attack(simulated, bundle, monkeypatch, bot=True)
+        *members, new = posting
+        assert (len(members), result.members, result.acts, result.accounts) == (20, 20, 1, 1)
         events = open_events(simulated.events)
-        ground = AttackSetting(events, bundle, simulated.as_of, "engagers")
-        before = points(ground)
+        setting = AttackSetting(events, bundle, simulated.as_of, "engagers")
+        before = score_users(setting)
         assert new not in before.index
-        posted = open_events(self.post([new], ground), events.get_backend())
-        end = points(ground, events.union(posted), before).loc[new, "score"]
-        assert found["end_score_median"] == pytest.approx(end)
-        assert found["held"] == (found["gain_median"] <= found["allowed"] and end <= median_active)
+        posts = open_events(self.post([new], setting), events.get_backend())
+        end = score_users(setting, events.union(posts), before).loc[new, "score"]
+        assert result.end_score_median == pytest.approx(end)
+        assert result.within_limit == (result.gain_median <= result.allowed and end <= median_active)
 
-    def test_another_attack_ends_where_its_members_do(self, simulated, bundle, monkeypatch):
-        found, _, members = self.tried(simulated, bundle, monkeypatch)
-        bot, _, _ = self.tried(simulated, bundle, monkeypatch, bot=True)
+    def test_other_attacks_end_score_is_that_of_members(self, simulated, bundle, monkeypatch):
+        result, _, members = self.run_attack(simulated, bundle, monkeypatch)
+        bot, _, _ = self.run_attack(simulated, bundle, monkeypatch, bot=True)
         assert len(members) == 20
-        assert bot["gain_median"] == found["gain_median"]
-        assert bot["end_score_median"] != found["end_score_median"]
+        assert bot.gain_median == result.gain_median
+        assert bot.end_score_median != result.end_score_median
 
 
 class TestPoints:
-    def test_at_rank_by_hand(self):
+    def test_points_at_rank_by_hand(self):
         scale = np.array([0.0, 10.0, 20.0, 30.0])
         signal = pd.Series([5.0, 1.0, 9.0, 99.0, 0.0])
         among = np.array([1.0, 5.0, 5.0, 9.0])
         # ranks 2, 0.5, 3.5, 4 and 0 of 4: in the middle of the scale, at its first and last value, and beyond both
-        assert at_rank(signal, among, scale).tolist() == [15.0, 0.0, 30.0, 30.0, 0.0]
+        assert points_at_rank(signal, among, scale).tolist() == [15.0, 0.0, 30.0, 30.0, 0.0]
 
-    def test_ordinary_members_are_active_and_in_the_middle(self):
+    def test_choose_members_draws_active_users_of_the_middle_half(self):
         score, active = np.arange(200.0), np.arange(200) % 2 == 0
-        chosen = _ordinary(score, active, 30, np.random.default_rng(0))
+        chosen = _choose_members(score, active, 30, np.random.default_rng(0))
         assert len(set(chosen)) == 30
         assert active[chosen].all()
         assert score[chosen].min() >= 49
         assert score[chosen].max() <= 149
 
-    def test_too_few_of_them(self):
+    def test_choose_members_with_too_few_users(self):
         with pytest.raises(TooSmallError, match=r"10 ordinary members acted in the 28 days before; 30 are needed"):
-            _ordinary(np.arange(20.0), np.full(20, True), 30, np.random.default_rng(0))
+            _choose_members(np.arange(20.0), np.full(20, True), 30, np.random.default_rng(0))
 
 
 class TestVerdict:
-    """Gain, what the best baseline gives and the limit, by hand."""
+    """Gain, the best baseline's gain and the limit, by hand."""
 
     @pytest.mark.parametrize(
-        ("gain", "given", "mode", "allowed", "held"),
+        ("gain", "baseline_gain", "mode", "allowed", "within_limit"),
         [
             (2.9, 30.0, "scoring", 3, True),  # the limit is below a third
             (3.1, 30.0, "scoring", 3, False),
@@ -163,18 +181,19 @@ class TestVerdict:
             (2.1, 6.0, "training", 2, False),
         ],
     )
-    def test_fresh_accounts(self, gain, given, mode, allowed, held):
-        attack = next(each for each in ATTACKS if each.name == "fresh_accounts")
-        ground = AttackSetting(None, None, None, "engagers", mode)
-        found = _judged(attack, ground, pd.Series({"score": gain, "engagers": given}), 99.0, 20.0)
-        assert (found["allowed"], found["held"]) == (allowed, held)
-        assert found["of_best_baseline"] == (gain / given if given >= 1 else None)
+    def test_fresh_accounts(self, gain, baseline_gain, mode, allowed, within_limit):
+        attack = next(attack for attack in ATTACKS if attack.name == "fresh_accounts")
+        setting = AttackSetting(None, None, None, "engagers", mode)
+        check = _check_limits(attack, setting, {"score": gain, "engagers": baseline_gain}, 99.0, 20.0)
+        assert (check.allowed, check.within_limit) == (allowed, within_limit)
+        assert check.of_best_baseline == (gain / baseline_gain if baseline_gain >= 1 else None)
 
-    @pytest.mark.parametrize(("end", "held"), [(20.0, True), (20.1, False)])
-    def test_a_bot_may_not_end_above_the_median_user(self, end, held):
-        attack = next(each for each in ATTACKS if each.bot)
-        ground = AttackSetting(None, None, None, "engagers")
-        assert _judged(attack, ground, pd.Series({"score": -1.0, "engagers": 0.0}), end, 20.0)["held"] == held
+    @pytest.mark.parametrize(("end", "within_limit"), [(20.0, True), (20.1, False)])
+    def test_a_bot_may_not_end_above_the_median_user(self, end, within_limit):
+        attack = next(attack for attack in ATTACKS if attack.bot)
+        setting = AttackSetting(None, None, None, "engagers")
+        check = _check_limits(attack, setting, {"score": -1.0, "engagers": 0.0}, end, 20.0)
+        assert check.within_limit == within_limit
 
 
 class TestCommand:
@@ -185,45 +204,47 @@ class TestCommand:
     def test_report_and_table(self, simulated, home, tmp_path, monkeypatch):
         monkeypatch.setattr("training.robustness.attack_suite.ATTACKS", CHEAP)
         simulated.events.to_pandas().to_parquet(tmp_path / "events.parquet")
-        asked = [tmp_path / "events.parquet", "--as-of", simulated.as_of.isoformat(), "--members", 20]
-        found = json.loads(self.run(home, *asked, "--json").stdout)
-        assert [attack["attack"] for attack in found["attacks"]] == ["repost", "old_accounts"]
-        assert found["model_version"]
-        shown = self.run(home, *asked)
-        assert "Points an ordinary member gains" in shown.stdout
-        assert "mode scoring" in shown.stdout
-        assert f"{sum(a['held'] for a in found['attacks'])} of 2 limits are held" in shown.stderr
+        options = [tmp_path / "events.parquet", "--as-of", simulated.as_of.isoformat(), "--members", 20]
+        report = json.loads(self.run(home, *options, "--json").stdout)
+        assert [attack["attack"] for attack in report["attacks"]] == ["repost", "old_accounts"]
+        assert report["model_version"]
+        run = self.run(home, *options)
+        assert "Points an ordinary member gains" in run.stdout
+        assert "mode scoring" in run.stdout
+        assert (
+            f"{sum(attack['held'] for attack in report['attacks'])} of 2 attacks are within their limit" in run.stderr
+        )
 
     @pytest.mark.usefixtures("trained")
     def test_a_store_is_refused(self, simulated, home, tmp_path):
         add_to_store(simulated.events.slice(0, 500), tmp_path / "store")
         run = self.run(home, tmp_path / "store")
         assert isinstance(run.exception, StoreError)
-        assert "attacks are put among events, so give the events themselves" in str(run.exception)
+        assert "attacks are added to events, so give the events themselves" in str(run.exception)
 
     @pytest.mark.usefixtures("trained")
-    def test_training_mode_and_its_picture(self, simulated, home, tmp_path, monkeypatch):
+    def test_training_mode_and_plot(self, simulated, home, tmp_path, monkeypatch):
         monkeypatch.setattr("training.robustness.attack_suite.ATTACKS", CHEAP[:1])
         monkeypatch.setattr("training.robustness.poisoning.ATTACKS", ATTACKS[3:5])
         simulated.events.to_pandas().to_parquet(tmp_path / "events.parquet")
-        asked = [tmp_path / "events.parquet", "--as-of", simulated.as_of.isoformat(), "--members", 20]
-        run = self.run(home, *asked, "--mode", "both", "--plot", tmp_path / "made" / "attacks.png", "--json")
-        found = json.loads(run.stdout)
-        assert [attack["mode"] for attack in found["attacks"]] == ["scoring", "training"]
-        assert found["honest_auc"]["limit"] == 0.01
-        assert (tmp_path / "made" / "attacks.png").read_bytes().startswith(b"\x89PNG")
+        options = [tmp_path / "events.parquet", "--as-of", simulated.as_of.isoformat(), "--members", 20]
+        run = self.run(home, *options, "--mode", "both", "--plot", tmp_path / "plots" / "attacks.png", "--json")
+        report = json.loads(run.stdout)
+        assert [attack["mode"] for attack in report["attacks"]] == ["scoring", "training"]
+        assert report["honest_auc"]["limit"] == 0.01
+        assert (tmp_path / "plots" / "attacks.png").read_bytes().startswith(b"\x89PNG")
 
-    def test_a_picture_is_a_png_and_said_so_before_the_work(self, home, tmp_path):
+    def test_plot_name_is_checked_before_the_attacks(self, home, tmp_path):
         run = self.run(home, tmp_path / "absent.parquet", "--plot", "attacks.pdf")
         assert isinstance(run.exception, OutputError)
         assert "attacks.pdf; expected a name that ends in .png" in str(run.exception)
 
-    def test_without_events_or_champion_a_stranger_sees_it_all(self, tmp_path, monkeypatch):
+    def test_without_events_or_champion_a_community_is_simulated(self, tmp_path, monkeypatch):
         monkeypatch.setattr("training.robustness.attack_suite.ATTACKS", CHEAP[:1])
         empty = Home(tmp_path / "empty")
-        found = json.loads(self.run(empty, "--users", 500, "--members", 20, "--json").stdout)
-        assert found["model_version"] is None
-        assert len(found["attacks"]) == 1
+        report = json.loads(self.run(empty, "--users", 500, "--members", 20, "--json").stdout)
+        assert report["model_version"] is None
+        assert len(report["attacks"]) == 1
         assert not empty.folder.exists()
 
     def test_events_need_a_champion(self, simulated, tmp_path):

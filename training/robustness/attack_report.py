@@ -1,0 +1,127 @@
+"""Attack reports: what each attack gains, whether it stays within its limit, and their JSON form."""
+
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+SCORING, TRAINING = "scoring", "training"
+JSON_NAMES = {"description": "told", "within_limit": "held"}
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """What one attack gains an ordinary member.
+
+    Parameters
+    ----------
+    attack : its name in ATTACKS
+    description : what is done for one member, in words
+    mode : SCORING or TRAINING
+    members : how many ordinary members attacked
+    accounts, acts : how many accounts act in one attack, and their events per member; provoked events do not count
+    gain_median, gain_p95 : points gained, over the members
+    end_score_median : points after the attack; for a bot, those of the new account
+    gain_per_1000_acts : points per 1,000 events, None without events
+    baselines, baselines_per_1000_acts : the same for each baseline, by name
+    limit : points that the median member may gain; twice the attack's own where the model learnt among attackers
+    of_best_baseline : the gain over the best baseline's gain, None where that is below one point
+    allowed : the largest gain that is within the limits
+    within_limit : whether the gain is at most `allowed`, and a bot does not end above the median active user
+
+    """
+
+    attack: str
+    description: str
+    mode: str
+    members: int
+    accounts: int
+    acts: int
+    gain_median: float
+    gain_p95: float
+    end_score_median: float
+    gain_per_1000_acts: float | None
+    baselines: dict[str, float]
+    baselines_per_1000_acts: dict[str, float | None]
+    limit: float
+    of_best_baseline: float | None
+    allowed: float
+    within_limit: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values; `description` is `told` there, and `within_limit` is `held`."""
+        return {JSON_NAMES.get(name, name): value for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Attackers:
+    """The attackers a model learnt among: their accounts, their share of all accounts of a year, and their events."""
+
+    accounts: int
+    share: float
+    events: int
+
+
+@dataclass(frozen=True)
+class HonestAuc:
+    """AUC over honest users of a model fitted without and with attackers, and by how much it may fall (`limit`)."""
+
+    clean: float
+    poisoned: float
+    limit: float
+
+    @property
+    def within_limit(self) -> bool:
+        """Whether the AUC falls by at most the limit."""
+        return bool(self.clean - self.poisoned <= self.limit)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values; `within_limit` is `held` there."""
+        return {**asdict(self), "held": self.within_limit}
+
+
+@dataclass(frozen=True)
+class AttackReport:
+    """What every attack gains in a community at an instant.
+
+    Parameters
+    ----------
+    as_of : the instant
+    best_baseline : the baseline that ranks honest users best
+    median_active : points of the median user that acted in the last 28 days
+    attacks : one result per attack and mode
+    attackers, honest_auc : of mode TRAINING, else None
+
+    """
+
+    as_of: datetime
+    best_baseline: str
+    median_active: float
+    attacks: tuple[AttackResult, ...]
+    attackers: Attackers | None = None
+    honest_auc: HonestAuc | None = None
+
+    @property
+    def within_limits(self) -> bool:
+        """Whether every attack is within its limit, and the AUC over honest users too."""
+        auc = self.honest_auc is None or self.honest_auc.within_limit
+        return auc and all(result.within_limit for result in self.attacks)
+
+    def followed_by(self, other: "AttackReport") -> "AttackReport":
+        """Return one report of both; `median_active` is this one's."""
+        attackers, auc = other.attackers or self.attackers, other.honest_auc or self.honest_auc
+        return replace(self, attacks=(*self.attacks, *other.attacks), attackers=attackers, honest_auc=auc)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values; `attackers` and `honest_auc` only where they were measured."""
+        document: dict[str, Any] = {
+            "as_of": self.as_of.isoformat(),
+            "best_baseline": self.best_baseline,
+            "median_active": self.median_active,
+            "attacks": [result.as_json() for result in self.attacks],
+            "limits_held": self.within_limits,
+        }
+        if self.attackers is not None:
+            document["attackers"] = asdict(self.attackers)
+        if self.honest_auc is not None:
+            document["honest_auc"] = self.honest_auc.as_json()
+        return document
