@@ -120,12 +120,12 @@ def remove_orphans(parent: Path) -> None:
             rmtree(left)
 
 
-def is_file(out: Path) -> bool:
+def is_single_file(out: Path) -> bool:
     """Say whether events go to one Parquet file; any other name is a folder of parts."""
     return out.suffix == ".parquet"
 
 
-def check_events_place(out: Path) -> None:
+def check_events_path(out: Path) -> None:
     """Refuse a place that can hold no event table, or where something else is that must not be overwritten.
 
     Raises
@@ -137,7 +137,7 @@ def check_events_place(out: Path) -> None:
         raise EventsError(f"events cannot be written to {str(out)!r}: expected a .parquet file or a folder.")
     if not out.exists():
         return
-    if is_file(out) != out.is_file():
+    if is_single_file(out) != out.is_file():
         kind = "file" if out.is_file() else "folder"
         raise EventsError(f"{out} is a {kind} already; expected a .parquet file or a folder of events.")
     foreign = [] if out.is_file() else sorted(each.name for each in out.iterdir() if not each.match("part-*.parquet"))

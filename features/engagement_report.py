@@ -97,7 +97,7 @@ class EngagementReport:
         }
         return {f"{name}_{self.days}d": float(value) for name, value in counts.items()}
 
-    def differing(self, row: Mapping[str, float]) -> Differing:
+    def differences(self, row: Mapping[str, float]) -> Differing:
         """Hold the totals against a feature row of the same user, scope and instant; return those that differ."""
         both = {name: {"events": here, "scored": float(row[name])} for name, here in self.as_features().items()}
         return {name: values for name, values in both.items() if values["events"] != values["scored"]}

@@ -1,1 +1,1 @@
-"""Aggregates: the intermediate tables that features are computed from."""
+"""The intermediate tables that features are computed from."""

@@ -1,7 +1,7 @@
-"""Passes: each heavy step runs once, into a temporary table that is dropped when it has served.
+"""Run each heavy step once, into a temporary table that is dropped after use.
 
-On DuckDB the SQL of all steps is written once for a process and run again for the next instant: writing it takes longer
-than running it where a community is small, and nothing in it depends on the instant but the views that it starts from.
+On DuckDB the SQL of all steps is compiled once per process and replayed for later instants: compiling takes longer than
+running in a small community, and only the input views depend on the instant.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,73 +13,73 @@ import ibis.expr.types as ir
 from duckdb import Error as DuckDBError
 from ibis.util import gen_name
 
-if TYPE_CHECKING:  # it brings the SQL of every engine, for which a service that computes none does not wait
+if TYPE_CHECKING:  # loads the SQL compilers of every engine, which a service that computes no features does not need
     from ibis.backends.duckdb import Backend
 
-Kept = AbstractContextManager[ir.Table]
-Materialize = Callable[[str, ir.Table], Kept]
-Steps = Callable[[Materialize, dict[str, ir.Table]], Kept]
+TableContext = AbstractContextManager[ir.Table]
+Materialize = Callable[[str, ir.Table], TableContext]
+Steps = Callable[[Materialize, dict[str, ir.Table]], TableContext]
+OnStep = Callable[[], None]
 
-MOST_PLANS = 64
+MAX_PLANS = 64
 PLANS: dict[tuple, list[str]] = {}
-OPEN: dict[int, int] = {}
+OPEN_RUNS: dict[int, int] = {}
 TEMPORARY = ("temp", "main")
 
 
 @contextmanager
-def materialize(
-    steps: Steps, starts: dict[str, ir.Table], variant: tuple, told: Callable[[], None]
-) -> Iterator[ir.Table]:
-    """Run steps from some tables to a result.
+def materialize(steps: Steps, inputs: dict[str, ir.Table], cache_key: tuple, on_step: OnStep) -> Iterator[ir.Table]:
+    """Run steps from input tables to a result.
 
     Parameters
     ----------
-    steps : given `keep`, which computes a table under a name and drops it on exit, and the starts; yields the result
-    starts : the tables to start from, by name
-    variant : whatever else the SQL of the steps depends on
-    told : called after each step
+    steps : a function of `keep`, which materializes a table under a name and drops it on exit, and of the inputs; it
+        yields the result
+    inputs : the input tables, by name
+    cache_key : everything else on which the SQL of the steps depends
+    on_step : called after each step
 
     Yields
     ------
-    the result; on DuckDB a table that is dropped on exit, elsewhere an expression over kept tables
+    the result; on DuckDB a table that is dropped on exit, elsewhere an expression over materialized tables
 
     """
-    backend = next(iter(starts.values())).get_backend()
+    backend = next(iter(inputs.values())).get_backend()
     if backend.name != "duckdb":
-        kept = _checkpointed if backend.name == "pyspark" else _cached
-        with steps(partial(kept, told), starts) as result:
+        keep = _checkpointed if backend.name == "pyspark" else _cached
+        with steps(partial(keep, on_step), inputs) as result:
             yield result
         return
-    with _names(backend) as prefix, _in_any_order(backend):
-        types = tuple((name, str(table.schema())) for name, table in starts.items())
+    with _name_prefix(backend) as prefix, _unordered_inserts(backend):
+        types = tuple((name, str(table.schema())) for name, table in inputs.items())
         try:
-            views = {name: _view(backend, prefix + name, table) for name, table in starts.items()}
-            _run(backend, prefix, (prefix, types, variant), lambda keep: steps(keep, views), told)
+            views = {name: _view(backend, prefix + name, table) for name, table in inputs.items()}
+            _run(backend, prefix, (prefix, types, cache_key), lambda keep: steps(keep, views), on_step)
             yield backend.table(f"{prefix}result", database=TEMPORARY)
         finally:
             backend.con.execute(f'DROP TABLE IF EXISTS "{prefix}result"')
-            for name in starts:
+            for name in inputs:
                 backend.con.execute(f'DROP VIEW IF EXISTS "{prefix}{name}"')
 
 
 @contextmanager
-def _cached(told: Callable[[], None], _: str, table: ir.Table) -> Iterator[ir.Table]:
-    with table.cache() as kept:
-        told()
-        yield kept
+def _cached(on_step: OnStep, _: str, table: ir.Table) -> Iterator[ir.Table]:
+    with table.cache() as cached:
+        on_step()
+        yield cached
 
 
 @contextmanager
-def _checkpointed(told: Callable[[], None], name: str, table: ir.Table) -> Iterator[ir.Table]:
-    """Compute a table on Spark and forget how: a plan of thirty steps takes far longer to plan than to run.
+def _checkpointed(on_step: OnStep, name: str, table: ir.Table) -> Iterator[ir.Table]:
+    """Compute a table on Spark and truncate its lineage: a plan of thirty steps takes far longer to plan than to run.
 
-    It lies in the checkpoint directory of the session, if that has one, else with the executors.
+    The data lies in the checkpoint directory of the session, if it has one, else with the executors.
     """
     backend, view = table.get_backend(), gen_name(f"clout_{name}")
     frame = backend.raw_sql(backend.compile(table))
     reliable = frame.sparkSession.sparkContext.getCheckpointDir() is not None
     (frame.checkpoint() if reliable else frame.localCheckpoint()).createOrReplaceTempView(view)
-    told()
+    on_step()
     try:
         yield backend.table(view)
     finally:
@@ -87,8 +87,8 @@ def _checkpointed(told: Callable[[], None], name: str, table: ir.Table) -> Itera
 
 
 @contextmanager
-def _in_any_order(backend: "Backend") -> Iterator[None]:
-    """Let steps write rows as they come, which takes less memory; the result says its own order."""
+def _unordered_inserts(backend: "Backend") -> Iterator[None]:
+    """Let DuckDB write rows in any order, which takes less memory; the result is ordered explicitly."""
     (before,) = backend.con.execute("SELECT current_setting('preserve_insertion_order')").fetchone() or (True,)
     backend.con.execute("SET preserve_insertion_order = false")
     try:
@@ -98,16 +98,16 @@ def _in_any_order(backend: "Backend") -> Iterator[None]:
 
 
 @contextmanager
-def _names(backend: "Backend") -> Iterator[str]:
-    """Yield a prefix that no other open run on the same connection has."""
-    depth = OPEN.get(id(backend), 0)
-    OPEN[id(backend)] = depth + 1
+def _name_prefix(backend: "Backend") -> Iterator[str]:
+    """Yield a prefix that no other open run on the same connection uses."""
+    depth = OPEN_RUNS.get(id(backend), 0)
+    OPEN_RUNS[id(backend)] = depth + 1
     try:
         yield f"clout{depth}_"
     finally:
-        OPEN[id(backend)] = depth
+        OPEN_RUNS[id(backend)] = depth
         if not depth:
-            del OPEN[id(backend)]
+            del OPEN_RUNS[id(backend)]
 
 
 def _view(backend: "Backend", name: str, table: ir.Table) -> ir.Table:
@@ -116,9 +116,9 @@ def _view(backend: "Backend", name: str, table: ir.Table) -> ir.Table:
 
 
 def _run(
-    backend: "Backend", prefix: str, known: tuple, steps: Callable[[Materialize], Kept], told: Callable[[], None]
+    backend: "Backend", prefix: str, plan_key: tuple, steps: Callable[[Materialize], TableContext], on_step: OnStep
 ) -> None:
-    """Run the plan that is known, or write it down while it runs for the first time."""
+    """Replay the stored plan of a key, or record one while the steps run for the first time."""
     plan: list[str] = []
 
     def execute(statement: str) -> None:
@@ -128,28 +128,28 @@ def _run(
     @contextmanager
     def keep(name: str, table: ir.Table) -> Iterator[ir.Table]:
         execute(f'CREATE OR REPLACE TEMP TABLE "{prefix}{name}" AS {backend.compile(table)}')
-        told()
+        on_step()
         try:
             yield backend.table(f"{prefix}{name}", database=TEMPORARY)
         finally:
             execute(f'DROP TABLE IF EXISTS "{prefix}{name}"')
 
-    if known in PLANS:
-        _replay(backend, PLANS[known], told)
+    if plan_key in PLANS:
+        _replay(backend, PLANS[plan_key], on_step)
         return
     with steps(keep) as result:
         execute(f'CREATE OR REPLACE TEMP TABLE "{prefix}result" AS {backend.compile(result)}')
-    if len(PLANS) >= MOST_PLANS:
+    if len(PLANS) >= MAX_PLANS:
         PLANS.clear()
-    PLANS[known] = plan
+    PLANS[plan_key] = plan
 
 
-def _replay(backend: "Backend", plan: list[str], told: Callable[[], None]) -> None:
+def _replay(backend: "Backend", plan: list[str], on_step: OnStep) -> None:
     try:
         for statement in plan:
             backend.con.execute(statement)
             if statement.startswith("CREATE"):
-                told()
+                on_step()
     except DuckDBError:
         for statement in plan:
             if statement.startswith("DROP"):

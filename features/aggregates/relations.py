@@ -1,7 +1,7 @@
-"""The intermediate tables that features are computed over: one pass over the acts each.
+"""The relations that features are computed over: one pass over the events each.
 
-What looks back a long way stays narrow; what is counted in detail is given the last 90 days alone. A user, other, piece
-or content is a key here; a verb is its place in VERBS.
+Long windows read few columns; detailed counts read the last 90 days only. Users, others, pieces and contents are keys
+here; a verb is its index in VERBS.
 """
 
 import ibis
@@ -28,16 +28,16 @@ PERSONAL = ("follow", "unfollow", "block", "mention")
 
 
 def is_any(verb: ir.IntegerValue, *verbs: str) -> ir.BooleanValue:
-    """Tell whether a verb is one of those named."""
+    """Return whether a verb is one of the named verbs."""
     codes = sorted(CODES[name] for name in verbs)
     if len(codes) > 1 and codes == list(range(codes[0], codes[-1] + 1)):
         return verb.between(codes[0], codes[-1])
     return verb.isin(codes) if len(codes) > 1 else verb == codes[0]
 
 
-def engagements(known: ir.Table) -> ir.Table:
-    """Select acts of somebody else on a user: (user, other, verb, ..., age); an unknown `other` is null."""
-    directed = known.filter(is_any(known.verb, *ENGAGEMENTS), known.target.notnull())
+def engagements(events: ir.Table) -> ir.Table:
+    """Select events of others towards a user: (user, other, verb, ..., age); an unknown `other` is null."""
+    directed = events.filter(is_any(events.verb, *ENGAGEMENTS), events.target.notnull())
     by_others = directed.filter(directed.actor.isnull() | (directed.actor != directed.target))
     return by_others.rename(user="target", other="actor")
 
@@ -45,9 +45,9 @@ def engagements(known: ir.Table) -> ir.Table:
 def pairs(engagements: ir.Table) -> ir.Table:
     """Aggregate engagements by (user, other): the one expensive pass.
 
-    A window's distinct engagers are the pairs whose last act falls in it, so all nested windows come from here; `weeks`
-    marks the weeks back from `as_of` in which the other engaged. The like of RESPONSES alone is `responded_age`, of the
-    last, `first_responded_age` and `responded_weeks`.
+    A window's distinct engagers are the pairs whose last engagement falls in it, so all nested windows come from here.
+    `weeks` is a bitmap of the weeks back from `as_of` in which the other engaged. `responded_age` (the last),
+    `first_responded_age` and `responded_weeks` count RESPONSES only.
     """
     e = engagements
     responded = where(is_any(e.verb, *RESPONSES), e.age)
@@ -72,21 +72,21 @@ def follows(engagements: ir.Table) -> ir.Table:
         unfollowed_age=where(is_any(e.verb, "unfollow"), e.age).min(),
     )
     still = ages.unfollowed_age.isnull() | (ages.followed_age < ages.unfollowed_age)
-    return ages.mutate(standing=ages.followed_age.notnull() & still)
+    return ages.mutate(current=ages.followed_age.notnull() & still)
 
 
 def reversed_pairs(pairs: ir.Table) -> ir.Table:
-    """Turn pairs round: what somebody did to others instead of others to them."""
+    """Swap user and other: what a user did to others instead of others to the user."""
     return pairs.rename(user="other", other="user")
 
 
 def engagers(pairs: ir.Table) -> ir.Table:
-    """Describe the known people who engaged within 365 days.
+    """Describe the known users who engaged within 365 days.
 
     Returns
     -------
     (user, other, last_age, acts) and: `prominence`, `ln(1 + engagers)` of the other, in billionths; `share`, the part
-    of the other's engagement that went to the user, in billionths; `breadth`, `ln(people engaged with)` of the other,
+    of the other's engagement that went to the user, in billionths; `breadth`, `ln(users engaged with)` of the other,
     in billionths; `favourite`, whether the other engages with nobody more often; `mutual`, whether the user engaged
     with the other as well
 
@@ -94,10 +94,10 @@ def engagers(pairs: ir.Table) -> ir.Table:
     year = pairs.filter(pairs.other.notnull(), within(pairs.last_age, LOOKBACK_DAYS))
     year = year.select("user", "other", "last_age", "acts")
     prominence = year.group_by(other=year.user).agg(prominence=to_fixed_point((year.count() + 1).ln()))
-    given = year.group_by("other").agg(
-        given=year.acts.sum().cast("int64"), most=year.acts.max(), breadth=to_fixed_point(year.count().ln())
+    totals = year.group_by("other").agg(
+        total=year.acts.sum().cast("int64"), most=year.acts.max(), breadth=to_fixed_point(year.count().ln())
     )
-    others = given.left_join(prominence, "other").drop("other_right")
+    others = totals.left_join(prominence, "other").drop("other_right")
     back = year.select(user=year.other, other=year.user, mutual=ibis.literal(True))
     joined = year.left_join(back, ["user", "other"]).drop("user_right", "other_right").join(others, "other")
     return joined.select(
@@ -107,44 +107,44 @@ def engagers(pairs: ir.Table) -> ir.Table:
         "acts",
         "breadth",
         prominence=joined.prominence.fill_null(0),
-        share=to_fixed_point(joined.acts / joined.given),
+        share=to_fixed_point(joined.acts / joined.total),
         favourite=joined.acts == joined.most,
         mutual=joined.mutual.notnull(),
     )
 
 
-def own_events(known: ir.Table) -> ir.Table:
-    """Select what users did themselves: (user, verb, ..., age, creation)."""
-    by_known = known.filter(known.actor.notnull())
-    return by_known.mutate(creation=is_any(by_known.verb, *CREATIONS)).rename(user="actor")
+def own_events(events: ir.Table) -> ir.Table:
+    """Select the events of known users by actor: (user, verb, ..., age, creation)."""
+    with_actor = events.filter(events.actor.notnull())
+    return with_actor.mutate(creation=is_any(with_actor.verb, *CREATIONS)).rename(user="actor")
 
 
-def spans(user_marks: ir.Table, count: int) -> ir.Table:
-    """Turn marks, one row a user, into rows (user, span), one for each span that is marked."""
-    rows = user_marks.mutate(span=ibis.range(count)).unnest("span")
-    return rows.filter(bit_is_set(rows.marks, rows.span)).select("user", "span")
+def spans(user_bitmaps: ir.Table, count: int) -> ir.Table:
+    """Unnest (user, bitmap) into rows (user, span), one for each bit that is set."""
+    rows = user_bitmaps.mutate(span=ibis.range(count)).unnest("span")
+    return rows.filter(bit_is_set(rows.bitmap, rows.span)).select("user", "span")
 
 
 def created(own: ir.Table) -> ir.Table:
-    """Aggregate a user's own acts by (user, piece): each piece made, with its age."""
+    """Aggregate own events by (user, piece): each created piece with its age."""
     new = own.filter(own.creation, own.made.notnull())
     return new.group_by("user", piece=new.made).agg(created_age=new.age.max())
 
 
-def pieces(engagements: ir.Table, created: ir.Table, credited: ir.Table) -> ir.Table:
-    """Aggregate engagements by (user, piece): what each piece drew.
+def pieces(engagements: ir.Table, created: ir.Table, responders: ir.Table) -> ir.Table:
+    """Aggregate engagements by (user, piece).
 
-    `credit` is what those who engaged weigh, in billionths, `day_credit` and `late_credit` that of what came after a
-    day and a week, and `credible_age` the age of the last engagement by somebody who weighs anything; the weights
-    are in `credited`, and an unknown person weighs one.
+    `credit` is the sum of the engagers' weights in billionths, `day_credit` and `late_credit` the same for engagements
+    after a day and after a week, and `credible_age` the age of the last engagement with a weight above 0. The weights
+    come from `responders`; an unknown user has weight 1.
 
-    What a piece drew is late if it is not in `created`, being older or of unknown making; `created` has to look a week
-    further back than the engagements. `created_age` is null for pieces made more than 90 days ago.
+    Engagements are late if the piece is not in `created`, because it is older or its creation is unknown; `created`
+    has to look back a week further than the engagements. `created_age` is null for pieces made more than 90 days ago.
     """
     on_pieces = engagements.filter(engagements.object.notnull(), ~is_any(engagements.verb, *PERSONAL))
     reactions = on_pieces.select("user", "other", "verb", "age", piece=on_pieces.object)
     dated = reactions.left_join(created, ["user", "piece"]).drop("user_right", "piece_right")
-    weights = credited.select("user", "other", "weight")
+    weights = responders.select("user", "other", "weight")
     r = dated.left_join(weights, ["user", "other"]).drop("user_right", "other_right")
     r = r.mutate(weight=r.other.isnull().ifelse(BILLION, r.weight.fill_null(0)))
     delay = r.created_age - r.age
@@ -164,7 +164,7 @@ def pieces(engagements: ir.Table, created: ir.Table, credited: ir.Table) -> ir.T
 
 
 def contents(own: ir.Table) -> ir.Table:
-    """Aggregate a user's own acts by (user, content): how often the same content was made."""
+    """Aggregate own events by (user, content): how often the same content was created."""
     new = own.filter(own.creation, own.content.notnull())
     return new.group_by("user", "content").agg(copies=new.count())
 

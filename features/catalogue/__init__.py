@@ -1,4 +1,4 @@
-"""The catalogue: every feature Clout knows, and those of them that models see, in the order in which they do."""
+"""The catalogue: CATALOGUE holds every feature, SCORED those that models use, in the order of the model's inputs."""
 
 from features.catalogue import cadence, credible, network, originality, persistence, reach, response, tenure
 from features.catalogue.feature import Catalogue

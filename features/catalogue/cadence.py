@@ -1,4 +1,4 @@
-"""Cadence: what the person does, how regularly and how recently; absence fades, it has no cliff."""
+"""Cadence: what a user does, how regularly and how recently; values decay smoothly with absence."""
 
 from functools import partial
 
@@ -6,10 +6,10 @@ import ibis
 
 from features.aggregates.windows import DAY, WEEK, WEEKS, count, days, decay, ratio, sum_fixed_point, where, within
 from features.catalogue.feature import Feature
-from features.catalogue.tenure import first_seen
+from features.catalogue.tenure import days_since_first_event
 
-_feature = partial(Feature, family="cadence", relation="made", unit="pieces", direction="none", actionable=True)
-_lately = partial(_feature, relation="lately")
+_feature = partial(Feature, family="cadence", relation="own_events", unit="pieces", direction="none", actionable=True)
+_lately = partial(_feature, relation="recent_events")
 _since = partial(_feature, unit="days", default=None)
 
 
@@ -18,7 +18,7 @@ def _created(window: int) -> Feature:
         f"created_{window}d",
         f"posts, replies and quotes made in the last {window} days",
         f"{{value}} posts, replies and quotes were made in the last {window} days.",
-        lambda made: count(made.creation & within(made.age, window)),
+        lambda events: count(events.creation & within(events.age, window)),
     )
 
 
@@ -28,7 +28,7 @@ def _decayed(half_life: int) -> Feature:
         f"posts, replies and quotes of the last 90 days, each weighing less the older it is (half after {half_life} "
         "days)",
         f"Recent posts, replies and quotes weigh as {{value}} made right now (half after {half_life} days).",
-        lambda lately: sum_fixed_point(where(lately.creation, decay(lately.age, half_life))),
+        lambda events: sum_fixed_point(where(events.creation, decay(events.age, half_life))),
     )
 
 
@@ -39,7 +39,7 @@ FEATURES = [
         "acts_365d",
         "acts of any kind in the last 365 days",
         "{value} acts of any kind were made in the last 365 days.",
-        lambda made: count(within(made.age, 365)),
+        lambda events: count(within(events.age, 365)),
         unit="acts",
     ),
     _lately(
@@ -81,13 +81,13 @@ FEATURES = [
         "days_since_last_act",
         "days since the person's last act",
         "The last act was {value} days ago.",
-        lambda made: days(made.age.min()),
+        lambda events: days(events.age.min()),
     ),
     _since(
         "days_since_last_piece",
         "days since the person's last post, reply or quote",
         "The last post, reply or quote was {value} days ago.",
-        lambda made: days(where(made.creation, made.age).min()),
+        lambda events: days(where(events.creation, events.age).min()),
     ),
     _since(
         "days_since_last_engagement",
@@ -109,7 +109,7 @@ FEATURES = [
         "account_age_days",
         "days since the person was first seen, acting or engaged with",
         "The person was first seen {value} days ago.",
-        first_seen,
+        days_since_first_event,
         relation="users",
         actionable=False,
     ),

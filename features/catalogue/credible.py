@@ -1,6 +1,6 @@
-"""Credible: what people do who count, each as much as established people vouch for them.
+"""Features weighted by credibility: each responder counts as much as established users vouch for them.
 
-These are what a score is made of. The like counts of everybody are shown and move no score: they are for sale.
+Scores are made of these. The unweighted counts are displayed but do not move a score, since they can be bought.
 """
 
 import math
@@ -27,11 +27,11 @@ from features.aggregates.windows import (
     within,
 )
 from features.catalogue.feature import Feature
-from features.catalogue.tenure import first_seen
+from features.catalogue.tenure import days_since_first_event
 
 MONTH_DAYS = 28
 
-_feature = partial(Feature, family="reach", unit="people", relation="credited", direction="up")
+_feature = partial(Feature, family="reach", unit="people", relation="responders", direction="up")
 _pieces = partial(_feature, family="response", unit="pieces", relation="pieces")
 
 
@@ -40,58 +40,58 @@ def _engagers(days: int) -> Feature:
         f"credible_engagers_{days}d",
         f"distinct people who responded in the last {days} days, each weighing as much as they are credible",
         f"The people who responded in the last {days} days weigh as {{value}} credible ones.",
-        lambda credited: sum_fixed_point(where(within(credited.last_age, days), credited.weight)),
+        lambda responders: sum_fixed_point(where(within(responders.last_age, days), responders.weight)),
     )
 
 
-def _weighed(part: ir.IntegerValue, weight: ir.IntegerValue) -> ir.IntegerValue:
-    """Multiply two numbers of billionths."""
+def _multiply(part: ir.IntegerValue, weight: ir.IntegerValue) -> ir.IntegerValue:
+    """Multiply two fixed-point numbers, in billionths."""
     return round_half_up(part.cast("float64") * (weight.cast("float64") / BILLION))
 
 
 def _uncounted(days: int) -> list[Feature]:
-    shown = partial(_feature, family="network", direction="none")
+    excluded_weight = partial(_feature, family="network", direction="none")
     return [
-        shown(
+        excluded_weight(
             f"uncounted_new_{days}d",
             f"by how many people fewer those count who responded in the last {days} days, as few established people "
             "respond to them",
             f"People who responded in the last {days} days count for {{value}} fewer, being new.",
-            lambda credited: sum_fixed_point(_if_known(credited, days, BILLION - credited.vouched)),
+            lambda responders: sum_fixed_point(_of_named(responders, days, BILLION - responders.vouched)),
         ),
-        shown(
+        excluded_weight(
             f"uncounted_exchange_{days}d",
             f"by how many people fewer those count who responded in the last {days} days, as the person responds to "
             "them as well and it has not lasted 90 days",
             f"People who responded in the last {days} days count for {{value}} fewer, being responded to as well.",
-            lambda credited: sum_fixed_point(_if_known(credited, days, credited.vouched - credited.weight)),
+            lambda responders: sum_fixed_point(_of_named(responders, days, responders.vouched - responders.weight)),
         ),
     ]
 
 
-def _if_known(credited: ir.Table, days: int, value: ir.IntegerValue) -> ir.IntegerValue:
-    return where(credited.other.notnull() & within(credited.last_age, days), value)
+def _of_named(responders: ir.Table, days: int, value: ir.IntegerValue) -> ir.IntegerValue:
+    return where(responders.other.notnull() & within(responders.last_age, days), value)
 
 
-def _full(credited: ir.Table) -> ir.IntegerValue:
-    """Return weights, an unknown person's being one."""
-    return credited.other.isnull().ifelse(BILLION, credited.weight)
+def _full(responders: ir.Table) -> ir.IntegerValue:
+    """Return the weights, 1 for an unknown user."""
+    return responders.other.isnull().ifelse(BILLION, responders.weight)
 
 
-def _periods(credited: ir.Table) -> ir.Value:
-    most = [where(in_period(credited.weeks, k), _full(credited)).max().fill_null(0) for k in range(PERIODS)]
+def _periods(responders: ir.Table) -> ir.Value:
+    most = [where(in_period(responders.weeks, k), _full(responders)).max().fill_null(0) for k in range(PERIODS)]
     return sum(most[1:], most[0]).cast("float64") / BILLION
 
 
-def _since(credited: ir.Table) -> ir.Value:
-    """Let a weight age an engagement as much as it would have to fade to it: no threshold, so no step."""
-    weight = where(_full(credited) > 0, _full(credited).cast("float64") / BILLION)
-    return (days(credited.last_age) - weight.ln() * (FADING_DAYS / math.log(2))).min()
+def _since(responders: ir.Table) -> ir.Value:
+    """Convert a weight w into extra age, `FADING_DAYS * log2(1 / w)`, so that the feature is continuous in w."""
+    weight = where(_full(responders) > 0, _full(responders).cast("float64") / BILLION)
+    return (days(responders.last_age) - weight.ln() * (FADING_DAYS / math.log(2))).min()
 
 
 def _rate(user: ir.Table) -> ir.Value:
-    """Let a person be new without gaining by it: who was heard by nobody has no rate, however short the time."""
-    return user.credible_engagers_365d * MONTH_DAYS / first_seen(user).clip(MONTH_DAYS, LOOKBACK_DAYS)
+    """Return responders per `MONTH_DAYS`; a user without responders has rate 0, however new the account is."""
+    return user.credible_engagers_365d * MONTH_DAYS / days_since_first_event(user).clip(MONTH_DAYS, LOOKBACK_DAYS)
 
 
 def _drawing(days: int) -> Feature:
@@ -119,15 +119,15 @@ FEATURES = [
         "distinct people of the last 365 days, each weighing as much as they are credible, and less the longer ago the "
         "last engagement was (half after 28 days)",
         "Recent and less recent credible people together weigh as {value} engaging right now.",
-        lambda credited: sum_fixed_point(_weighed(decay(credited.last_age, 28), credited.weight)),
+        lambda responders: sum_fixed_point(_multiply(decay(responders.last_age, 28), responders.weight)),
     ),
     _feature(
         "credible_pace_28d",
         "people who responded per 28 days, each weighing as much as they are credible, averaged over six periods of 28 "
         "days with each older one weighing half",
         "About {value} credible people engage per 28 days, recent months weighing more.",
-        lambda credited: weighted_period_mean(
-            lambda k: sum_fixed_point(where(in_period(credited.weeks, k), credited.weight))
+        lambda responders: weighted_period_mean(
+            lambda k: sum_fixed_point(where(in_period(responders.weeks, k), responders.weight))
         ),
         unit="people per 28 days",
     ),
@@ -145,8 +145,8 @@ FEATURES = [
         "distinct people who responded in the last 28 days and had done so before, each weighing as much as they are "
         "credible",
         "The people who came back to engage again in the last 28 days weigh as {value} credible ones.",
-        lambda credited: sum_fixed_point(
-            where(within(credited.last_age, 28) & ~within(credited.first_age, 28), credited.weight)
+        lambda responders: sum_fixed_point(
+            where(within(responders.last_age, 28) & ~within(responders.first_age, 28), responders.weight)
         ),
     ),
     _feature(
@@ -154,7 +154,7 @@ FEATURES = [
         "distinct people who responded in at least three of the last six periods of 28 days, each weighing as much as "
         "they are credible",
         "The people who responded in at least three of the last six 28-day periods weigh as {value} credible ones.",
-        lambda credited: sum_fixed_point(where(in_three_periods(credited.weeks), credited.weight)),
+        lambda responders: sum_fixed_point(where(in_three_periods(responders.weeks), responders.weight)),
     ),
     _feature(
         "credibility_365d",
@@ -172,7 +172,7 @@ FEATURES = [
         "over the people who responded in the last 365 days, each weighing as much as they are credible, one per "
         "person to whom they responded",
         "The attention that credible people gave adds up to that of {value} people engaging with nobody else.",
-        lambda credited: sum_fixed_point(round_half_up(credited.weight / credited.breadth)),
+        lambda responders: sum_fixed_point(round_half_up(responders.weight / responders.breadth)),
         family="network",
     ),
     *_uncounted(28),

@@ -1,4 +1,4 @@
-"""What one feature is, and the ordered list of them."""
+"""The definition of a feature, and the catalogue: an ordered set of features."""
 
 import hashlib
 import json
@@ -14,16 +14,16 @@ Relation = Literal[
     "pairs",
     "follows",
     "followed",
-    "received",
+    "engagements",
     "pieces",
     "topics",
     "engagers",
     "credibility",
-    "credited",
-    "given",
+    "responders",
+    "engaged_users",
     "histories",
-    "made",
-    "lately",
+    "own_events",
+    "recent_events",
     "weeks_active",
     "days_active",
     "created",
@@ -42,14 +42,14 @@ class Feature:
     name : with its window or unit, such as `engagers_28d`
     meaning : the definition in plain words; a changed meaning needs a new name
     sentence : what a reviewer reads, with `{value}` in it
-    value : the expression, given the relation
-    family : what it tells about: reach, response, persistence, network, cadence or originality
+    value : a function of the relation, which returns the expression
+    family : reach, response, persistence, network, cadence or originality
     unit : of the value, such as `people` or `days`
-    relation : the relation it is computed over; `users` for what derives from other features of the row
-    direction : the only way in which a larger value may move the score (`up`, `down`), `free`, or `none`: it is shown
-        and no model sees it
-    actionable : whether the person can act on it
-    default : the value of a user without any row there: 0 for what is counted, None for what is then unknown
+    relation : the relation it is computed over; `users` for features derived from others of the row
+    direction : the only way in which a larger value may move the score (`up`, `down`), `free`, or `none`: it is
+        displayed but no model uses it
+    actionable : whether the user can act on it
+    default : the value of a user without any row in the relation: 0 for counts, None if the value is then unknown
 
     """
 
@@ -67,20 +67,20 @@ class Feature:
     @cached_property
     def fingerprint(self) -> str:
         """Twelve hex digits that change with the name, unit, meaning or direction."""
-        told = json.dumps([self.name, self.unit, self.meaning, self.direction])
-        return hashlib.sha256(told.encode()).hexdigest()[:12]
+        content = json.dumps([self.name, self.unit, self.meaning, self.direction])
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     @property
     def actionable_text(self) -> str:
-        """Whether the person can act on it, in a word."""
+        """Whether the user can act on it: yes or no."""
         return "yes" if self.actionable else "no"
 
     def describe(self, value: float | None) -> str:
-        """Say the value in a reviewer's sentence; an unknown value is said to be unknown."""
+        """Return the reviewer's sentence with the value in it; None and NaN are reported as not known."""
         if value is None or value != value:
             return f"Not known: {self.meaning}."
-        said = f"{value:,.0f}" if abs(value - round(value)) < 1e-9 or abs(value) >= 100 else f"{value:,.2f}"
-        return self.sentence.format(value=f"{value:.0%}" if self.unit == "share" else said)
+        text = f"{value:,.0f}" if abs(value - round(value)) < 1e-9 or abs(value) >= 100 else f"{value:,.2f}"
+        return self.sentence.format(value=f"{value:.0%}" if self.unit == "share" else text)
 
 
 class Catalogue:
@@ -118,7 +118,7 @@ class Catalogue:
 
     @property
     def scored(self) -> "Catalogue":
-        """The features that may move a score, in order: those that models see."""
+        """The features that may move a score, in order: those that models use."""
         return Catalogue(feature for feature in self if feature.direction != "none")
 
     def of_relation(self, relation: Relation) -> list[Feature]:
@@ -126,7 +126,7 @@ class Catalogue:
         return [feature for feature in self if feature.relation == relation]
 
     def as_markdown(self) -> str:
-        """Return the catalogue as a table in Markdown, a line a feature."""
+        """Return the catalogue as a Markdown table, one row per feature."""
         head = ["feature", "family", "unit", "direction", "actionable", "meaning"]
         rows = [[f"`{f.name}`", f.family, f.unit, f.direction, f.actionable_text, f.meaning] for f in self]
         return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])

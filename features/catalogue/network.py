@@ -16,7 +16,7 @@ def _mean(billionths: ir.IntegerColumn) -> ir.FloatingScalar:
 
 
 def _concentration(acts: ir.IntegerColumn) -> ir.FloatingScalar:
-    """Return the Herfindahl index of the parts that acts are made of."""
+    """Return the Herfindahl index of event counts."""
     parts = acts.cast("float64")
     return ratio((parts * parts).sum(), parts.sum() * parts.sum())
 
@@ -81,8 +81,8 @@ FEATURES = [
             f"people_engaged_{days}d",
             f"distinct other people with whom the person engaged in the last {days} days",
             f"The person engaged with {{value}} different people in the last {days} days.",
-            lambda given, days=days: count(within(given.last_age, days)),
-            relation="given",
+            lambda engaged, days=days: count(within(engaged.last_age, days)),
+            relation="engaged_users",
             actionable=True,
         )
         for days in (90, 365)
@@ -91,15 +91,15 @@ FEATURES = [
         "answered_share_365d",
         "share of the people with whom the person engaged in the last 365 days who engaged with the person as well",
         "{value} of the people engaged with engage in return.",
-        lambda given: ratio(count(given.mutual), given.count()),
+        lambda engaged: ratio(count(engaged.mutual), engaged.count()),
         unit="share",
-        relation="given",
+        relation="engaged_users",
     ),
     _counted(
         "people_followed",
         "distinct people whom the person follows and has not unfollowed since",
         "The person follows {value} people.",
-        lambda followed: count(followed.standing),
+        lambda followed: count(followed.current),
         relation="followed",
         actionable=True,
     ),

@@ -1,4 +1,4 @@
-"""Originality: what is the person's own, what is passed on, and what is repeated."""
+"""Originality: how much of a user's content is original, reposted or repeated."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ from features.events.event_table import NEGATIVE
 _feature = partial(
     Feature,
     family="originality",
-    relation="lately",
+    relation="recent_events",
     unit="share",
     direction="none",
     actionable=True,
@@ -22,13 +22,13 @@ FEATURES = [
         "original_share_90d",
         "share of own pieces among all that the person made or reposted in the last 90 days",
         "{value} of what was made or passed on in the last 90 days was the person's own.",
-        lambda lately: ratio(count(lately.creation), count(lately.creation | is_any(lately.verb, "repost"))),
+        lambda events: ratio(count(events.creation), count(events.creation | is_any(events.verb, "repost"))),
     ),
     _feature(
         "reply_share_90d",
         "share of replies and quotes among the pieces made in the last 90 days",
         "{value} of the pieces made in the last 90 days were replies or quotes.",
-        lambda lately: ratio(count(is_any(lately.verb, "reply", "quote")), count(lately.creation)),
+        lambda events: ratio(count(is_any(events.verb, "reply", "quote")), count(events.creation)),
     ),
     _feature(
         "repeated_share_90d",
@@ -60,15 +60,15 @@ FEATURES = [
         "link_share_90d",
         "share of the pieces made in the last 90 days that hold a link, over those whose links are known",
         "{value} of the pieces made in the last 90 days hold a link.",
-        lambda lately: ratio(
-            count(lately.creation & (lately.links > 0)), count(lately.creation & lately.links.notnull())
+        lambda events: ratio(
+            count(events.creation & (events.links > 0)), count(events.creation & events.links.notnull())
         ),
     ),
     _feature(
         "reposts_made_90d",
         "reposts made in the last 90 days",
         "The person passed on {value} pieces in the last 90 days.",
-        lambda lately: count(is_any(lately.verb, "repost")),
+        lambda events: count(is_any(events.verb, "repost")),
         unit="acts",
         default=0.0,
     ),
@@ -76,7 +76,7 @@ FEATURES = [
         "disapprovals_made_90d",
         "dislikes, flags, unfollows and blocks made in the last 90 days",
         "The person gave {value} dislikes, flags, unfollows and blocks in the last 90 days.",
-        lambda lately: count(is_any(lately.verb, *NEGATIVE)),
+        lambda events: count(is_any(events.verb, *NEGATIVE)),
         unit="acts",
         default=0.0,
     ),

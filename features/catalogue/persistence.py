@@ -11,7 +11,7 @@ _feature = partial(Feature, family="persistence", relation="pieces", unit="share
 
 
 def _lifetime(pieces: ir.Table) -> ir.IntegerValue:
-    """Microseconds from making to the last engagement; one that is dated before the making came at once."""
+    """Return the microseconds from creation to the last engagement; 0 if that is dated before the creation."""
     return (pieces.created_age - pieces.last_age).clip(lower=0)
 
 

@@ -1,4 +1,4 @@
-"""Reach: how many different people engage with somebody."""
+"""Reach: how many different people engage with a user."""
 
 from functools import partial
 
@@ -27,7 +27,7 @@ def _engagers(days: int) -> Feature:
         f"engagers_{days}d",
         f"distinct other people who engaged with the person in the last {days} days",
         f"{{value}} different people engaged in the last {days} days.",
-        lambda pairs: count(_known(pairs) & within(pairs.last_age, days)),
+        lambda pairs: count(_named(pairs) & within(pairs.last_age, days)),
     )
 
 
@@ -36,11 +36,11 @@ def _decayed(half_life: int) -> Feature:
         f"engagers_decayed_{half_life}d",
         f"distinct people, each weighing less the longer ago the last engagement was (half after {half_life} days)",
         f"Recent and less recent people together weigh as {{value}} engaging right now (half after {half_life} days).",
-        lambda pairs: sum_fixed_point(where(_known(pairs), decay(pairs.last_age, half_life))),
+        lambda pairs: sum_fixed_point(where(_named(pairs), decay(pairs.last_age, half_life))),
     )
 
 
-def _known(pairs: ir.Table) -> ir.BooleanValue:
+def _named(pairs: ir.Table) -> ir.BooleanValue:
     return pairs.other.notnull()
 
 
@@ -49,7 +49,7 @@ FEATURES = [
         "pace_28d",
         "distinct people per 28 days, averaged over six periods of 28 days with each older one weighing half",
         "About {value} different people engage per 28 days, recent months weighing more.",
-        lambda pairs: weighted_period_mean(lambda k: count(_known(pairs) & in_period(pairs.weeks, k)).cast("float64")),
+        lambda pairs: weighted_period_mean(lambda k: count(_named(pairs) & in_period(pairs.weeks, k)).cast("float64")),
         unit="people per 28 days",
     ),
     *(_engagers(days) for days in (7, 28, 90, 365)),
@@ -57,26 +57,26 @@ FEATURES = [
         "engagers_ever",
         "distinct other people who ever engaged with the person",
         "{value} different people have ever engaged.",
-        lambda pairs: count(_known(pairs)),
+        lambda pairs: count(_named(pairs)),
     ),
     _decayed(28),
     _feature(
         "new_engagers_28d",
         "distinct people who engaged for the first time in the last 28 days",
         "{value} people engaged for the first time in the last 28 days.",
-        lambda pairs: count(_known(pairs) & within(pairs.first_age, 28)),
+        lambda pairs: count(_named(pairs) & within(pairs.first_age, 28)),
     ),
     _feature(
         "returning_engagers_28d",
         "distinct people who engaged in the last 28 days and had done so before",
         "{value} people came back to engage again in the last 28 days.",
-        lambda pairs: count(_known(pairs) & within(pairs.last_age, 28) & ~within(pairs.first_age, 28)),
+        lambda pairs: count(_named(pairs) & within(pairs.last_age, 28) & ~within(pairs.first_age, 28)),
     ),
     _feature(
         "steady_engagers_168d",
         "distinct people who engaged in at least three of the last six periods of 28 days",
         "{value} people engaged in at least three of the last six 28-day periods.",
-        lambda pairs: count(_known(pairs) & in_three_periods(pairs.weeks)),
+        lambda pairs: count(_named(pairs) & in_three_periods(pairs.weeks)),
     ),
     _feature(
         "periods_drawing_168d",
@@ -92,19 +92,19 @@ FEATURES = [
         "followers",
         "distinct people who follow the person and have not unfollowed since",
         "{value} people follow.",
-        lambda follows: count(follows.standing),
+        lambda follows: count(follows.current),
     ),
     _follows(
         "followers_gained_28d",
         "distinct people who follow the person and did so for the first time in the last 28 days",
         "{value} people began to follow in the last 28 days.",
-        lambda follows: count(follows.standing & within(follows.first_age, 28)),
+        lambda follows: count(follows.current & within(follows.first_age, 28)),
     ),
     _follows(
         "followers_lost_28d",
         "distinct people who unfollowed the person in the last 28 days and have not followed again since",
         "{value} people stopped following in the last 28 days.",
-        lambda follows: count(~follows.standing & within(follows.unfollowed_age, 28)),
+        lambda follows: count(~follows.current & within(follows.unfollowed_age, 28)),
     ),
     _feature(
         "followers_per_followed",

@@ -1,4 +1,4 @@
-"""Response: how much engagement comes, and what for."""
+"""Response: how much engagement a user receives, and for what."""
 
 from functools import partial
 
@@ -7,7 +7,7 @@ from features.aggregates.windows import count, decay, ratio, sum_fixed_point, wi
 from features.catalogue.feature import Feature
 from features.events.event_table import ENDORSEMENTS, NEGATIVE
 
-_feature = partial(Feature, family="response", unit="acts", relation="received", direction="none")
+_feature = partial(Feature, family="response", unit="acts", relation="engagements", direction="none")
 _pieces = partial(_feature, relation="pieces", unit="pieces")
 _users = partial(_feature, relation="users", default=None)
 
@@ -17,7 +17,7 @@ def _engagements(days: int) -> Feature:
         f"engagements_{days}d",
         f"engagements received in the last {days} days, unknown people's included",
         f"{{value}} engagements came in the last {days} days.",
-        lambda received: count(within(received.age, days)),
+        lambda engagements: count(within(engagements.age, days)),
     )
 
 
@@ -26,7 +26,7 @@ def _of_kind(name: str, plural: str, verbs: tuple[str, ...], days: int) -> Featu
         f"{name}_{days}d",
         f"{plural} received in the last {days} days",
         f"{{value}} {plural} came in the last {days} days.",
-        lambda received: count(is_any(received.verb, *verbs) & within(received.age, days)),
+        lambda engagements: count(is_any(engagements.verb, *verbs) & within(engagements.age, days)),
     )
 
 
@@ -43,7 +43,7 @@ FEATURES = [
         "engagements_decayed_14d",
         "engagements received in the last 90 days, each weighing less the older it is (half after 14 days)",
         "Recent engagements weigh as {value} made right now.",
-        lambda received: sum_fixed_point(decay(received.age, 14)),
+        lambda engagements: sum_fixed_point(decay(engagements.age, 14)),
     ),
     _of_kind("replies", "replies", ("reply",), 28),
     _of_kind("replies", "replies", ("reply",), 90),
@@ -64,7 +64,7 @@ FEATURES = [
         "unknown_share_90d",
         "share of the last 90 days' engagements made by unknown people",
         "{value} of the engagements of the last 90 days came from people who are not known.",
-        lambda received: ratio(count(received.other.isnull()), received.count()),
+        lambda engagements: ratio(count(engagements.other.isnull()), engagements.count()),
         unit="share",
         default=None,
     ),

@@ -34,11 +34,11 @@ from features.events.store import (
     write_manifest,
 )
 
-HOLDING_IDS = ("actor", "target", "account", "person", "user")
+ID_COLUMNS = ("actor", "target", "account", "person", "user")
 ROWS_AT_ONCE = 131_072
 
 
-def files_of(place: Path) -> list[Path]:
+def event_files(place: Path) -> list[Path]:
     """Return the Parquet files that an event table, a folder of them, or a store is made of.
 
     Raises
@@ -60,7 +60,7 @@ def count_rows_of_users(place: Path, users: Collection[str]) -> int:
     EventsError : nothing is there, or it cannot be read
 
     """
-    return sum(_held(file, users) for file in files_of(place))
+    return sum(_held(file, users) for file in event_files(place))
 
 
 def erase_users(place: Path, users: Collection[str]) -> None:
@@ -80,7 +80,7 @@ def erase_users(place: Path, users: Collection[str]) -> None:
     if is_store(place):
         erase_users_from_store(place, users)
         return
-    for file in files_of(place):
+    for file in event_files(place):
         if _held(file, users):
             _rewrite(file.resolve(), users)
 
@@ -91,7 +91,7 @@ def _held(file: Path, users: Collection[str]) -> int:
         if not columns:
             return 0
         batches = opened.iter_batches(ROWS_AT_ONCE, columns=columns, use_threads=False)
-        return sum(rows_of(batch, users) for batch in batches)
+        return sum(count_matching_rows(batch, users) for batch in batches)
 
 
 def _rewrite(file: Path, users: Collection[str]) -> None:
@@ -99,17 +99,17 @@ def _rewrite(file: Path, users: Collection[str]) -> None:
         made = scratch / file.name
         with pq.ParquetWriter(made, opened.schema_arrow, compression=_compression(opened)) as writer:
             for batch in opened.iter_batches(ROWS_AT_ONCE, use_threads=False):
-                writer.write_table(pa.Table.from_batches([batch.filter(kept(batch, users))]))
+                writer.write_table(pa.Table.from_batches([batch.filter(rows_to_keep(batch, users))]))
         copymode(file, made)
         publish(made, file, scratch)
 
 
-def rows_of(batch: pa.RecordBatch, users: Collection[str]) -> int:
+def count_matching_rows(batch: pa.RecordBatch, users: Collection[str]) -> int:
     """Count the rows that hold the id of one of these people."""
-    return batch.num_rows - (pc.sum(kept(batch, users)).as_py() or 0)
+    return batch.num_rows - (pc.sum(rows_to_keep(batch, users)).as_py() or 0)
 
 
-def kept(batch: pa.RecordBatch, users: Collection[str]) -> pa.Array:
+def rows_to_keep(batch: pa.RecordBatch, users: Collection[str]) -> pa.Array:
     """Tell of each row whether none of its ids is one of these people; numbers name people as text does."""
     sought = pa.array(list(users), pa.string())
     keep = pa.repeat(True, batch.num_rows)
@@ -121,7 +121,7 @@ def kept(batch: pa.RecordBatch, users: Collection[str]) -> pa.Array:
 
 def _columns(schema: pa.Schema) -> list[str]:
     """Return the columns that hold ids of people, by name."""
-    found = [field for field in schema if field.name in HOLDING_IDS]
+    found = [field for field in schema if field.name in ID_COLUMNS]
     return [field.name for field in found if not pa.types.is_nested(field.type) and not pa.types.is_null(field.type)]
 
 

@@ -35,7 +35,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
-from features.atomic_files import check_events_place, scratch_dir
+from features.atomic_files import check_events_path, scratch_dir
 from features.events.event_table import connect
 from features.importers.event_fields import CONTENT, NOTHING, content_hash, links, mentions, original, refuse_repeats
 from features.importers.ingestion import ImportReport, ingest
@@ -179,7 +179,7 @@ def import_bluesky(path: Path, out: Path, progress: Callable[[float], None] | No
     """
     files, passed = list_files(Path(path), ENDINGS, MEANT)
     backend = connect()
-    check_events_place(Path(out))
+    check_events_path(Path(out))
     with scratch_dir(Path(out)) as scratch:
         commits = read_commits(backend, files, scratch, progress or (lambda *_: None))
         landing = ingest(raw_events(commits, tuple(file.name for file in files)), Path(out))

@@ -33,7 +33,7 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from features.atomic_files import check_events_place, scratch_dir
+from features.atomic_files import check_events_path, scratch_dir
 from features.events.event_table import connect
 from features.importers.event_fields import original, refuse_repeats
 from features.importers.ingestion import ImportReport, ingest
@@ -127,7 +127,7 @@ def import_gharchive(path: Path, out: Path, progress: Callable[[float], None] | 
     """
     files, passed = list_files(Path(path), ENDINGS, MEANT)
     backend = connect()
-    check_events_place(Path(out))
+    check_events_path(Path(out))
     with scratch_dir(Path(out)) as scratch:
         typical = ("type", "created_at")
         told = read_parts(backend, files, scratch, MEMBERS, raw_events, typical, MEANT, progress or (lambda *_: None))

@@ -38,7 +38,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
-from features.atomic_files import check_events_place, is_file, publish, scratch_dir
+from features.atomic_files import check_events_path, is_single_file, publish, scratch_dir
 from features.errors import EventsError
 from features.events.event_table import NETWORK, SCHEMA, VERBS
 
@@ -87,7 +87,7 @@ def ingest(raw: ir.Table, out: Path) -> ImportReport:
     EventsError : there are no rows, or none is an event; an older `out` stays as it was
 
     """
-    check_events_place(out)
+    check_events_path(out)
     with scratch_dir(out) as scratch:
         rows = _judge(raw, scratch / "judged.parquet")
         landing = _counted(rows, out)
@@ -160,12 +160,12 @@ def _nothing(rows: ir.Table, reasons: dict[str, int]) -> EventsError:
 
 def _write_events(rows: ir.Table, scratch: Path, out: Path) -> Path:
     """Write the events in an order that the same rows always get; return the file, or the folder of its one part."""
-    made = scratch / "made" if not is_file(out) else scratch
+    made = scratch / "made" if not is_single_file(out) else scratch
     made.mkdir(exist_ok=True)
     file = made / "part-00000.parquet"
     events = rows.filter(rows.reason.isnull()).select(*SCHEMA).order_by(*SCHEMA)
     _backend(rows).to_parquet(events, file, compression="zstd")
-    return file if is_file(out) else made
+    return file if is_single_file(out) else made
 
 
 def _write_rejects(rows: ir.Table, file: Path) -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from features.atomic_files import check_events_place, scratch_dir
+from features.atomic_files import check_events_path, scratch_dir
 from features.events.event_table import connect
 from features.importers.event_fields import content_hash, links, original, refuse_repeats
 from features.importers.ingestion import ImportReport, ingest
@@ -75,7 +75,7 @@ def import_reddit(path: Path, out: Path, progress: Callable[[float], None] | Non
     """
     files, passed = list_files(Path(path), ENDINGS, MEANT)
     backend = connect()
-    check_events_place(Path(out))
+    check_events_path(Path(out))
     with scratch_dir(Path(out)) as scratch:
         shown = progress or (lambda *_: None)
         pieces = read_parts(backend, files, scratch, MEMBERS, pieces_of, ("created_utc", "author"), MEANT, shown)

@@ -23,7 +23,7 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from features.atomic_files import check_events_place, scratch_dir
+from features.atomic_files import check_events_path, scratch_dir
 from features.events.event_table import connect
 from features.importers.ingestion import ImportReport, ingest
 from features.importers.readers.values import read_id, read_time
@@ -71,7 +71,7 @@ def import_stackexchange(path: Path, out: Path, progress: Callable[[float], None
     """
     files = dump_files(Path(path))
     backend = connect()
-    check_events_place(Path(out))
+    check_events_path(Path(out))
     with scratch_dir(Path(out)) as scratch:
         tables = read_dump(backend, files, scratch, progress or (lambda *_: None))
         landing = ingest(raw_events(**{name.lower(): table for name, table in tables.items()}), Path(out))

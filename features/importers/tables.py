@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
-from features.atomic_files import check_events_place, scratch_dir
+from features.atomic_files import check_events_path, scratch_dir
 from features.errors import EventsError
 from features.events.event_table import REQUIRED, SCHEMA, VERBS, connect
 from features.importers.ingestion import ImportReport, ingest
@@ -45,7 +45,7 @@ def import_table(path: Path, out: Path, mapping: Mapping[str, str], verbs: Mappi
     _check("--verb", "verb", verbs.values(), VERBS)
     files = _files(Path(path))
     backend = connect()
-    check_events_place(Path(out))
+    check_events_path(Path(out))
     with scratch_dir(Path(out)) as scratch:
         tables = [_read(backend, file, mapping, scratch / f"file{number}.parquet") for number, file in enumerate(files)]
         rows = ibis.union(*tables) if len(tables) > 1 else tables[0]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.atomic_files import check_events_place, is_file, publish, scratch_dir
+from features.atomic_files import check_events_path, is_single_file, publish, scratch_dir
 from features.simulation.event_table import ARROW_SCHEMA
 
 
@@ -31,17 +31,17 @@ class EventWriter:
     """
 
     def __init__(self, out: Path) -> None:
-        check_events_place(out)
+        check_events_path(out)
         self.out = out
         self.truth = out.with_name(out.name.removesuffix(".parquet") + ".truth.parquet")
-        check_events_place(self.truth)
+        check_events_path(self.truth)
 
     def __enter__(self) -> EventWriter:
         self.stack = ExitStack()
         self.scratch = self.stack.enter_context(scratch_dir(self.out))
         folder = self.scratch / "events"
         folder.mkdir()
-        self.parts = PartWriter(folder, None if is_file(self.out) else ROWS_PER_PART)
+        self.parts = PartWriter(folder, None if is_single_file(self.out) else ROWS_PER_PART)
         self.stack.callback(self.parts.close)
         return self
 
@@ -52,9 +52,9 @@ class EventWriter:
         """Finish the files, write the ground truth, replace the old files by both; return the event files."""
         files = self.parts.finish()
         pq.write_table(truth, self.scratch / "truth.parquet", compression="zstd")
-        publish(files[0] if is_file(self.out) else self.scratch / "events", self.out, self.scratch)
+        publish(files[0] if is_single_file(self.out) else self.scratch / "events", self.out, self.scratch)
         publish(self.scratch / "truth.parquet", self.truth, self.scratch)
-        return (self.out,) if is_file(self.out) else tuple(self.out / file.name for file in files)
+        return (self.out,) if is_single_file(self.out) else tuple(self.out / file.name for file in files)
 
 
 ROWS_PER_GROUP = 500_000

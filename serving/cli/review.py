@@ -57,7 +57,7 @@ def explain(
     row = snapshot.person(user, scope)
     report = _engagement_report(folder, snapshot, user, scope, events, identities, top) if events else None
     if json:
-        earned = {"earned": asdict(report) | {"differing": report.differing(row)}} if report else {}
+        earned = {"earned": asdict(report) | {"differing": report.differences(row)}} if report else {}
         print_json(asdict(explanation) | earned)
         return
     ledger_table(explanation)

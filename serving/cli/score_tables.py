@@ -175,7 +175,7 @@ def _some(count: int, what: str) -> str:
 
 
 def _print_agreement(report: "EngagementReport", row: Mapping[str, float]) -> None:
-    differing = report.differing(row)
+    differing = report.differences(row)
     if not differing:
         print_message("The score was made from the same totals.")
         return

@@ -67,7 +67,7 @@ def request_deletion(
     """
     places = [place.resolve() for place in events]
     for place in places:
-        erasure.files_of(place)
+        erasure.event_files(place)
     told = [identities, *(read_store_identities(place) for place in places if is_store(place))]
     return begin(home, _accounts(user, [each for each in told if each is not None]), list(map(str, places))).receipt
 

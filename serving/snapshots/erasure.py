@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
-from features.events.erasure import kept, rows_of
+from features.events.erasure import count_matching_rows, rows_to_keep
 from serving.snapshots import layout
 from serving.snapshots.feature_rows import READING, ROWS_PER_BATCH, WRITING
 from serving.snapshots.publishing import publish_anew
@@ -34,7 +34,7 @@ def folder_holds_users(folder: Path, users: Collection[str]) -> int:
         pq.ParquetFile(folder / layout.SCORES_FILE) as opened,
     ):
         batches = opened.iter_batches(columns=["user"], use_threads=False)
-        scores = sum(rows_of(batch, users) for batch in batches)
+        scores = sum(count_matching_rows(batch, users) for batch in batches)
     return scores + len(set(_seeds(_told(folder))) & set(users))
 
 
@@ -92,7 +92,7 @@ def _features(file: Path, made: Path, users: Collection[str]) -> None:
 
 
 def _kept(batch: pa.RecordBatch, users: Collection[str]) -> pa.RecordBatch:
-    keep = kept(batch, users)
+    keep = rows_to_keep(batch, users)
     return batch if pc.all(keep).as_py() else batch.filter(keep)
 
 

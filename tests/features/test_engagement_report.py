@@ -138,7 +138,7 @@ def test_it_is_what_brute_force_finds_and_what_features_count(acts, top):
             assert (p.people, p.engagements, p.unknown, p.verbs, p.made, p.first, p.last) == pieces[p.piece]
         assert (made.people, made.responders, made.engagements, made.verbs) == totals
         assert (made.on_pieces, made.drawing) == (on_pieces, len(pieces))
-        assert user not in rows.index or made.differing(rows.loc[user]) == {}  # who was only viewed has no row
+        assert user not in rows.index or made.differences(rows.loc[user]) == {}  # who was only viewed has no row
 
 
 @settings(max_examples=15)
@@ -165,7 +165,7 @@ def test_accounts_of_one_person_are_put_together(table):
     (piece,) = together.pieces
     assert (piece.people, piece.engagements, piece.made) == (1, 2, at(9))
     rows = feature_rows(load_encoded_events(table(acts), identities=same), AS_OF).set_index("user")
-    assert together.differing(rows.loc["star"]) == {}
+    assert together.differences(rows.loc["star"]) == {}
     with pytest.raises(
         UnknownUserError, match="'star2' is an account of 'star' by the identities; ask for that person"
     ):
@@ -183,7 +183,7 @@ def test_a_scope_is_a_part_of_the_activity(scope, drawing):
     made = engagement_report(events, "star", AS_OF, scope=scope)
     assert (made.drawing, made.engagements, made.scope) == (drawing, drawing, scope)
     rows = feature_rows(load_encoded_events(events, [scope]), AS_OF).set_index("user")
-    assert "star" not in rows.index or made.differing(rows.loc["star"]) == {}
+    assert "star" not in rows.index or made.differences(rows.loc["star"]) == {}
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ def test_totals_of_a_simulated_community_are_those_of_its_features(community):
     heard = 0
     for user, row in rows.sort_values("engagers_90d").iloc[::12].iterrows():
         made = engagement_report(community, user, at_end)
-        assert made.differing(row) == {}
+        assert made.differences(row) == {}
         assert max((piece.engagements for piece in made.pieces), default=0) == row["best_piece_90d"]
         assert made.responders >= row["credible_engagers_90d"] - 1e-6
         assert sum(piece.engagements for piece in made.pieces) == made.on_pieces.engagements
@@ -210,7 +210,7 @@ def test_totals_of_a_simulated_community_are_those_of_its_features(community):
 def test_a_row_that_was_made_of_other_events_is_told_apart(table):
     made = engagement_report(table(HISTORY), "star", AS_OF)
     row = made.as_features() | {"engagers_90d": 5.0}
-    assert made.differing(row) == {"engagers_90d": {"events": 4.0, "scored": 5.0}}
+    assert made.differences(row) == {"engagers_90d": {"events": 4.0, "scored": 5.0}}
     assert made.as_features()["likes_90d"] == 4
 
 

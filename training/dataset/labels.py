@@ -9,7 +9,7 @@ from features.aggregates.relations import engagements, is_any
 from features.aggregates.windows import sum_fixed_point, within
 from features.errors import AsOfError
 from features.events.encoding import EncodedEvents, instant_literal
-from features.feature_table import credited_responses
+from features.feature_table import weighted_responses
 
 ENGAGERS, CREDIBLE_ENGAGERS = "engagers", "credible_engagers"
 BROADCAST = 500
@@ -66,7 +66,7 @@ def credible_audience(acts: EncodedEvents, as_of: datetime, horizon_days: int) -
 
     Parameters and columns as of `audience`; the audience is not whole.
     """
-    with credited_responses(acts, as_of + timedelta(days=horizon_days)) as credited:
+    with weighted_responses(acts, as_of + timedelta(days=horizon_days)) as credited:
         ahead = credited.filter(credited.other.notnull(), within(credited.last_age, horizon_days), credited.weight > 0)
         counted = ahead.group_by(key="user").agg(audience=sum_fixed_point(ahead.weight))
         return counted.join(acts.users, "key").select("user", "scope", "audience").to_pandas()

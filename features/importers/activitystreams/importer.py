@@ -37,7 +37,7 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from features.atomic_files import check_events_place, scratch_dir
+from features.atomic_files import check_events_path, scratch_dir
 from features.errors import EventsError
 from features.events.event_table import connect, open_events
 from features.importers.activitystreams.activities import ACTS, read_activities
@@ -76,7 +76,7 @@ def import_activitystreams(path: Path, out: Path, progress: Callable[[float], No
     """
     files, passed = list_files(Path(path), ENDINGS, MEANT)
     backend = connect()
-    check_events_place(Path(out))
+    check_events_path(Path(out))
     with scratch_dir(Path(out)) as scratch:
         read, lacks = read_activities(backend, files, scratch, progress or (lambda *_: None))
         if lacks and not read.count().to_pyarrow().as_py():

@@ -432,7 +432,7 @@ RISING = {
     "seniority_days",
     "credible_rate_365d",
     # weights rise where somebody else leaves the year whom the giver responded to, or an exchange lasts
-    *(feature.name for feature in CATALOGUE if feature.relation in ("credited", "credibility")),
+    *(feature.name for feature in CATALOGUE if feature.relation in ("responders", "credibility")),
     *(feature.name for feature in CATALOGUE if feature.relation == "pieces" and feature.name.startswith("credible")),
 }
 FALLING = [feature.name for feature in CATALOGUE if feature.default == 0 and feature.name not in RISING]

@@ -1085,7 +1085,16 @@ class TestWords:
 
     def test_what_others_do_cannot_be_acted_on(self):
         assert {feature.family for feature in CATALOGUE if feature.actionable} == {"network", "cadence", "originality"}
-        for relation in ("pairs", "follows", "received", "pieces", "topics", "engagers", "credited", "credibility"):
+        for relation in (
+            "pairs",
+            "follows",
+            "engagements",
+            "pieces",
+            "topics",
+            "engagers",
+            "responders",
+            "credibility",
+        ):
             assert not any(feature.actionable for feature in CATALOGUE.of_relation(relation))
 
     def test_only_credible_people_raise_and_absence_and_repetition_lower(self):

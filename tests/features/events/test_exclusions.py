@@ -110,7 +110,7 @@ def test_what_somebody_earned_does_not_come_from_those_left_out():
     assert engagement_report(events, "bob", AS_OF).people == 2
     found = engagement_report(events, "bob", AS_OF, excluded=frozenset(["ann"]))
     assert (found.people, found.engagements) == (1, 1)
-    assert found.differing(rows_of(events, excluded=frozenset(["ann"])).iloc[0].to_dict()) == {}
+    assert found.differences(rows_of(events, excluded=frozenset(["ann"])).iloc[0].to_dict()) == {}
 
 
 def test_nothing_is_told_of_one_who_is_left_out():
