@@ -24,11 +24,12 @@ from serving.middleware.api_keys import KeyCache
 from serving.middleware.authentication import require_keys_off_loopback
 from serving.middleware.request_limits import LONGEST_HEADERS, USUAL, Limits
 from serving.middleware.stack import middleware_stack
+from serving.privacy.audit_files import AuditError
 from serving.privacy.audit_log import AuditLog
 from serving.privacy.audit_middleware import AuditMetrics, AuditMiddleware
-from serving.privacy.audit_segments import AuditError
 from serving.privacy.cases import Cases
 from serving.privacy.deletion import DeletionWorker
+from serving.privacy.purposes import USUAL_PURPOSES, PurposePolicy
 from serving.runtime.champion_cache import read_cached_champion
 from serving.runtime.metrics import Metrics
 from serving.runtime.startup_check import check_place, log_missing
@@ -100,7 +101,7 @@ def create_app(
     guarded: bool = False,
     limits: Limits = USUAL,
     refresh: float = REFRESH_SECONDS,
-    demand_purpose: bool = False,
+    purposes: PurposePolicy = USUAL_PURPOSES,
     shared_folder: Path | None = None,
 ) -> FastAPI:
     """Build the service; it starts even where the champion or a snapshot is absent, and `/ready` says what is missing.
@@ -111,7 +112,7 @@ def create_app(
     guarded : whether API keys are demanded even while there are none; else they are from the first key on
     limits : of a request
     refresh : seconds between two looks for a newer champion or snapshot
-    demand_purpose : whether requests about people have to say what for
+    purposes : the purposes that requests about users may or must name
     shared_folder : of several workers, if it is to be one of them
 
     Raises
@@ -135,8 +136,8 @@ def create_app(
     app.state.watcher.look_here()
     app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher, shared_folder)
     problems.install(app)
-    _add_privacy(app, home, demand_purpose)
-    audit = Middleware(AuditMiddleware, audit_log=app.state.audit_log, demanded=demand_purpose)
+    _add_privacy(app, home, purposes)
+    audit = Middleware(AuditMiddleware, audit_log=app.state.audit_log)
     app.use(middleware_stack(app, KeyCache(home, guarded), limits, audit, shared_folder))
     app.include_router(users.by_id)  # asked for most: it is looked through first
     for router in (
@@ -155,10 +156,10 @@ def create_app(
     return app
 
 
-def _add_privacy(app: FastAPI, home: Home, demand_purpose: bool) -> None:
+def _add_privacy(app: FastAPI, home: Home, purposes: PurposePolicy) -> None:
     app.state.audit_log = AuditLog(home)
     app.state.cases = Cases(Records(home))
-    app.state.demand_purpose = demand_purpose
+    app.state.purposes = purposes
     with suppress(AuditError):  # /ready reports it, and requests about users are refused
         app.state.audit_log.check()
     app.state.metrics.registry.register(AuditMetrics(app.state.audit_log))
@@ -184,7 +185,7 @@ def serve(
     port: int,
     limits: Limits = USUAL,
     refresh: float = REFRESH_SECONDS,
-    demand_purpose: bool = False,
+    purposes: PurposePolicy = USUAL_PURPOSES,
     workers: int = 1,
 ) -> None:
     """Answer on an address until the process is told to stop; requests under way are finished.
@@ -195,7 +196,7 @@ def serve(
     host, port : the address; port 0 lets the system choose one, which the log names
     limits : of a request
     refresh : seconds between two looks for a newer champion or snapshot
-    demand_purpose : whether requests about people have to say what for
+    purposes : the purposes that requests about users may or must name
     workers : how many processes answer; where there are several, this one starts them, again where one dies
 
     Raises
@@ -210,7 +211,7 @@ def serve(
         dictConfig(log_settings())
         log_missing(check_place(home))
         if workers == 1:
-            app = _settled(create_app(home, guarded, limits, refresh, demand_purpose))
+            app = _settled(create_app(home, guarded, limits, refresh, purposes))
             log.info("Listening on %s, documented at /docs", url(host, found))
             uvicorn.Server(uvicorn.Config(app, log_config=None, **WIRE)).run(sockets=[found])
             return
@@ -219,7 +220,7 @@ def serve(
         gc.enable()
         log.info("Listening on %s with %d workers, documented at /docs", url(host, found), workers)
         with create_shared_folder() as folder:
-            made = partial(_worker, home, guarded, limits, refresh, demand_purpose, folder)
+            made = partial(_worker, home, guarded, limits, refresh, purposes, folder)
             config = uvicorn.Config(made, factory=True, workers=workers, log_config=log_settings(worker=True), **WIRE)
             WorkerSupervisor(config, [found], folder).run()
 

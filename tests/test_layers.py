@@ -44,6 +44,7 @@ MAY_IMPORT = {
     "training": set(),
     "training.home": BASE,
     "training.config": EVENTS,
+    "training.prohibited_uses": set(),
     "training.records": BASE | {"training.home"},
     "training.dataset": TABLE | {"training.config"},
     "training.model.trees": BASE,
@@ -61,7 +62,13 @@ MAY_IMPORT = {
     | {"training.evaluation", "training.explanation", "training.registry", "training.robustness"},
     "training.reports": TABLE
     | MODEL
-    | {"training.evaluation", "training.explanation", "training.release", "training.robustness"},
+    | {
+        "training.evaluation",
+        "training.explanation",
+        "training.prohibited_uses",
+        "training.release",
+        "training.robustness",
+    },
     "training.backtest": TABLE
     | MODEL
     | {"training.evaluation", "training.explanation", "training.fit", "training.reports"},
@@ -107,6 +114,7 @@ MAY_IMPORT = {
         "serving.runtime",
         "serving.snapshots",
         "training.home",
+        "training.prohibited_uses",
         "training.records",
         "training.registry",
     },
@@ -120,6 +128,7 @@ MAY_IMPORT = {
         "serving.snapshots",
         "training.explanation",
         "training.home",
+        "training.prohibited_uses",
         "training.records",
     },
     "serving.api.routes": EVENTS
@@ -132,6 +141,7 @@ MAY_IMPORT = {
         "serving.runtime",
         "serving.snapshots",
         "training.home",
+        "training.prohibited_uses",
         "training.records",
     },
     "serving.app": BASE

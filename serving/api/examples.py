@@ -5,9 +5,10 @@ from typing import Any
 
 from features.catalogue import CATALOGUE
 from serving.privacy.cases import CASE
-from serving.privacy.purposes import HEADER, LONGEST, PROHIBITED
+from serving.privacy.purposes import DEFAULT_PURPOSES, HEADER, MAX_LENGTH
 from serving.snapshots.ranking import PageToken, SearchQuery
 from serving.snapshots.search import Cursor, encode_cursor
+from training.prohibited_uses import PROHIBITED_USES
 
 USER = {"user": "ann", "scope": "all"}
 NEWEST = {"as_of": "2017-07-30T00:00:00Z", "model_version": "3"}
@@ -173,11 +174,9 @@ REASONS = "The import of July was repeated; the score of 2 August is made from a
 PURPOSES = {
     "header": HEADER,
     "demanded": False,
-    "longest": LONGEST,
-    "prohibited": [
-        {"name": each.name, "reason": each.reason, "words": list(each.phrases), "alone": sorted(each.alone)}
-        for each in PROHIBITED
-    ],
+    "longest": MAX_LENGTH,
+    "allowed": list(DEFAULT_PURPOSES),
+    "prohibited": [{"name": use.name, "reason": use.reason} for use in PROHIBITED_USES],
 }
 READS: dict[str, Any] = {
     "user": "ann",

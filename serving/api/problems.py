@@ -19,9 +19,9 @@ from features.errors import (
 from serving.middleware.problem_details import MEDIA_TYPE, Problem, problem_head, problem_response
 from serving.middleware.request_context import about_people
 from serving.privacy import purposes
-from serving.privacy.audit_segments import AuditError
+from serving.privacy.audit_files import AuditError
 from serving.privacy.cases import CASE, ResolvedCaseError, TooManyCasesError, UnknownCaseError
-from serving.privacy.purposes import ProhibitedPurposeError, PurposeError
+from serving.privacy.purposes import PurposeError, PurposeNotAllowedError
 from serving.review.what_if import TooLittleKnownError
 from serving.snapshots.opt_out_filter import HiddenUserError
 from serving.snapshots.ranking import RangeError
@@ -52,7 +52,7 @@ KINDS: list[tuple[type[CloutError], int, str]] = [
     (TooLittleKnownError, 422, "insufficient-evidence"),
     (WhatIfError, 422, "no-such-change"),
     (PurposeError, 400, "unfit-purpose"),
-    (ProhibitedPurposeError, 403, "prohibited-purpose"),
+    (PurposeNotAllowedError, 403, "prohibited-purpose"),
     (UnknownCaseError, 404, "unknown-case"),
     (ResolvedCaseError, 409, "resolved-case"),
     (TooManyCasesError, 409, "too-many-cases"),
@@ -79,10 +79,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "errors": [{"where": "query.limit", "detail": "Input should be less than or equal to 1000"}],
     },
     "unfit-features": {"detail": "the model was trained on the catalogue 0f5c1f0c2b3a; the installed one differs."},
-    "unfit-purpose": {"detail": f"no purpose came with the request, and this service demands one. {purposes.HOW}"},
+    "unfit-purpose": {"detail": f"no purpose came with the request, and this service demands one. {purposes.HELP}"},
     "prohibited-purpose": {
-        "detail": "the purpose was understood as hiring, and scores are not to be read for that. A score predicts how "
-        "many people will respond to somebody's posts, and nothing about how they work."
+        "detail": "the purpose is not allowed, expected one of: community moderation, own score. The refusal is in the "
+        "audit log; GET /v1/purposes also lists the prohibited uses, with reasons."
     },
     "unknown-case": {"detail": f"there is no case {CASE!r}."},
     "resolved-case": {"detail": f"the case {CASE!r} was resolved already, on 2017-08-02, as 'stands'."},

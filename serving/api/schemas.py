@@ -219,20 +219,19 @@ Decided = Annotated[
 
 
 class ProhibitedPurpose(Schema):
-    """Something that scores are not for."""
+    """A use that scores are prohibited for."""
 
     name: str = Field(examples=["hiring"])
     reason: str = Field(description="Why, in a sentence")
-    words: list[str] = Field(description="By which it is understood, anywhere in a purpose; plurals as well")
-    alone: list[str] = Field(description="By which it is understood where a purpose says nothing else")
 
 
 class Purposes(Schema):
-    """How a request says what it is for, and what it must not be for."""
+    """How a request names its purpose, which purposes are allowed, and which uses are prohibited."""
 
     header: str
-    demanded: bool = Field(description="Whether requests about people are refused without")
-    longest: int = Field(description="Characters")
+    demanded: bool = Field(description="Whether requests about users are refused without a purpose")
+    longest: int = Field(description="Maximum length in characters")
+    allowed: list[str] = Field(description="The only purposes accepted, in any case; set by the operator")
     prohibited: list[ProhibitedPurpose]
 
 

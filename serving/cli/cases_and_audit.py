@@ -131,19 +131,18 @@ def audit(
     """
     from features.utc import parse_utc
     from serving.cli.privacy_tables import checked_table, reads_table
-    from serving.privacy import audit_verify
-    from serving.privacy.audit_queries import reads
+    from serving.privacy.audit_queries import check_audit_log, reads_about
 
     place = home_from_environment(home)
     if check:
         if user is not None or start is not None or end is not None:
             raise typer.BadParameter("--check reads the whole log: leave out --user, --from and --to.")
-        checked = audit_verify.check(place)
+        checked = check_audit_log(place)
         print_json(asdict(checked)) if json else checked_table(checked)
         if checked.tampered:
             sys.exit(PASSED)
         return
-    told = reads(place, user, parse_utc(start) if start else None, parse_utc(end) if end else None, top)
+    told = reads_about(place, user, parse_utc(start) if start else None, parse_utc(end) if end else None, top)
     print_json(asdict(told)) if json else reads_table(told)
 
 

@@ -4,8 +4,7 @@ The audit log on the terminal: who read, and what its check found.
 """
 
 from features.console import print_message, print_table, warn
-from serving.privacy.audit_queries import Read, Reads
-from serving.privacy.audit_verify import Checked
+from serving.privacy.audit_queries import AuditCheck, Read, Reads
 from serving.privacy.case_comparison import CaseComparison, Pair, Side
 from serving.privacy.cases import DECISIONS, Case
 from training.explanation.reasons import LEAST_POINTS
@@ -119,7 +118,7 @@ def reads_table(told: Reads) -> None:
         warn(f"sealed with another secret, so that nobody is found in them: {', '.join(told.illegible)}.")
 
 
-def checked_table(checked: Checked) -> None:
+def checked_table(checked: AuditCheck) -> None:
     """Print what a check came to: how much there is, what may be, and what was tampered with."""
     print_message(f"{checked.lines:,} lines in {len(checked.heads):,} files.")
     for note in checked.notes:

@@ -85,6 +85,13 @@ def serve(
     demand_purpose: Annotated[
         bool, typer.Option(help="Refuse requests about users without a purpose in the header Clout-Purpose.")
     ] = False,
+    allow_purpose: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A purpose that requests may name; may be given again. Default: those of CLOUT_PURPOSES, separated by "
+            "commas, else the built-in list."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Number of worker processes, such as one per core.")] = 1,
     check: Annotated[
         bool, typer.Option("--check", help="Check what a start needs, report what is missing, and exit.")
@@ -106,9 +113,10 @@ def serve(
     try:
         from serving.app import serve
         from serving.middleware.request_limits import Limits
+        from serving.privacy.purposes import purpose_policy
 
         print_message(f"API documentation: http://{host}:{port}/docs (stop with Ctrl-C)")
-        serve(folder, host, port, Limits(rate), refresh, demand_purpose, workers)
+        serve(folder, host, port, Limits(rate), refresh, purpose_policy(demand_purpose, allow_purpose), workers)
     finally:
         gc.enable()
 

@@ -19,16 +19,14 @@ class RequestNotes:
 
     Parameters
     ----------
-    demanded : whether it has to say a purpose
     purpose : as its header says
-    refused : the prohibited purpose that it was understood as
+    refused : why the purpose was refused
     about : ids of whom it is about, where they are not in its path
     instants : of the query, by parameter
     service : that it was answered from
 
     """
 
-    demanded: bool = False
     purpose: str | None = None
     refused: str | None = None
     about: list[str] | None = None

@@ -1,233 +1,152 @@
-"""Purposes: what a read is for, as its header says, and the refusal of those that are prohibited or say nothing.
+"""Purposes: what a request about users is for, as its header says. Only those on the operator's list are accepted."""
 
-Prohibited purposes: what no score may be read for, the words by which it is understood, and why.
-"""
-
-import re
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
-from unicodedata import category, combining, normalize
+from unicodedata import category
 
 from starlette.types import Scope
 
 from features.errors import CloutError
 from serving.middleware.request_context import request_notes
+from training.prohibited_uses import PROHIBITED_USES
 
 HEADER = "Clout-Purpose"
-LONGEST = 200
+MAX_LENGTH = 200
+VARIABLE = "CLOUT_PURPOSES"
 EXAMPLE = "community moderation"
-HOW = f"Send what it is for in a few words, such as '{HEADER}: {EXAMPLE}'; GET /v1/purposes lists what is refused."
-ABOUT = (
-    f"What the answer is for, in a few words of at most {LONGEST} characters, which the audit log keeps; it is to name "
-    "nobody. Demanded where the service was started so; those that `/v1/purposes` lists are refused."
+DEFAULT_PURPOSES = (
+    EXAMPLE,
+    "community research",
+    "contributor recognition",
+    "speaker selection",
+    "own score",
+    "contesting a score",
+    "model review",
+)
+NOT_ALLOWED = "not allowed"
+HELP = f"Send one of the purposes that GET /v1/purposes lists, such as '{HEADER}: {EXAMPLE}'."
+DESCRIPTION = (
+    f"What the answer is for: one of the purposes that `/v1/purposes` lists as allowed, at most {MAX_LENGTH} "
+    "characters, which the audit log stores. Required if the service demands a purpose."
 )
 
 
 class PurposeError(CloutError):
-    """A read says no purpose where one is demanded, or one that is none."""
+    """A request has no purpose where one is demanded, or an invalid one."""
 
 
-class ProhibitedPurposeError(CloutError):
-    """A read is for something that scores are not for."""
+class PurposeNotAllowedError(CloutError):
+    """A request has a purpose that is not on the list of allowed purposes."""
 
 
-def check_purpose(scope: Scope) -> None:
-    """Take the purpose of a request down in its notes, and refuse a request that is not to be answered.
+@dataclass(frozen=True)
+class PurposePolicy:
+    """The purposes that a service accepts.
 
-    A request that is not about people has no notes, and is left alone.
+    Parameters
+    ----------
+    demanded : whether requests about users must name a purpose
+    allowed : the only purposes accepted; case and repeated blanks do not matter
+
+    """
+
+    demanded: bool = False
+    allowed: tuple[str, ...] = DEFAULT_PURPOSES
+
+    def allows(self, purpose: str) -> bool:
+        """Return whether a purpose is on the list."""
+        return _normalized(purpose) in self._normalized
+
+    @cached_property
+    def _normalized(self) -> frozenset[str]:
+        return frozenset(map(_normalized, self.allowed))
+
+
+USUAL_PURPOSES = PurposePolicy()
+
+
+def purpose_policy(demanded: bool = False, allowed: Iterable[str] | None = None) -> PurposePolicy:
+    """Make the policy of a service.
+
+    Parameters
+    ----------
+    demanded : whether requests about users must name a purpose
+    allowed : the list; if empty, that of the environment variable CLOUT_PURPOSES, separated by commas, or the default
 
     Raises
     ------
-    PurposeError : there is none where one is demanded, or what there is cannot be one
-    ProhibitedPurposeError : says as what it was understood, and why that is refused
+    PurposeError : a purpose is invalid, or a prohibited use
+
+    """
+    listed = list(allowed or os.environ.get(VARIABLE, "").split(","))
+    purposes = tuple(dict.fromkeys(filter(None, (parse_purpose(purpose.encode()) for purpose in listed))))
+    prohibited = {use.name for use in PROHIBITED_USES} & set(map(_normalized, purposes))
+    if prohibited:
+        raise PurposeError(f"{min(prohibited)!r} cannot be an allowed purpose: scores are prohibited for it.")
+    return PurposePolicy(demanded, purposes or DEFAULT_PURPOSES)
+
+
+def check_purpose(scope: Scope) -> None:
+    """Record the purpose of a request about users for the audit log, and refuse one that is not allowed.
+
+    Raises
+    ------
+    PurposeError : there is none where one is demanded, or it is invalid
+    PurposeNotAllowedError : it is not on the list
 
     """
     notes = request_notes(scope)
-    if notes is None:
+    if notes is None:  # not about users
         return
-    given = [value for name, value in scope["headers"] if name == b"clout-purpose"]
-    if len(given) > 1:
-        raise PurposeError(f"{len(given)} purposes came with the request, expected one. {HOW}")
-    notes.purpose = read_purpose(given[0]) if given else None
+    policy: PurposePolicy = scope["app"].state.purposes
+    values = [value for name, value in scope["headers"] if name == b"clout-purpose"]
+    if len(values) > 1:
+        raise PurposeError(f"{len(values)} purposes came with the request, expected one. {HELP}")
+    notes.purpose = parse_purpose(values[0]) if values else None
     if notes.purpose is None:
-        if notes.demanded:
-            raise PurposeError(f"no purpose came with the request, and this service demands one. {HOW}")
-        return
-    found = prohibited(notes.purpose)
-    if found is not None:
-        notes.refused = found.name
-        raise ProhibitedPurposeError(
-            f"the purpose was understood as {found.name}, and scores are not to be read for that. {found.reason} "
-            "The refusal is in the audit log; GET /v1/purposes lists what is refused."
+        if policy.demanded:
+            raise PurposeError(f"no purpose came with the request, and this service demands one. {HELP}")
+    elif not policy.allows(notes.purpose):
+        notes.refused = NOT_ALLOWED
+        raise PurposeNotAllowedError(
+            f"the purpose is not allowed, expected one of: {', '.join(policy.allowed)}. The refusal is in the audit "
+            "log; GET /v1/purposes also lists the prohibited uses, with reasons."
         )
 
 
 @lru_cache(maxsize=1024)
-def read_purpose(given: bytes) -> str | None:
-    """Read the value of a header; None where it is empty.
+def parse_purpose(value: bytes) -> str | None:
+    """Decode the value of a header; None if it is empty.
 
     Raises
     ------
-    PurposeError : it is no UTF-8, too long, holds control characters or no letter
+    PurposeError : it is not UTF-8, too long, or has control characters or no letter
 
     """
     try:
-        text = given.decode().strip()
+        text = value.decode().strip()
     except UnicodeDecodeError as error:
-        raise PurposeError(f"the purpose is no UTF-8. {HOW}") from error
+        raise PurposeError(f"the purpose is not UTF-8. {HELP}") from error
     if not text:
         return None
-    if len(text) > LONGEST:
-        raise PurposeError(f"the purpose holds {len(text):,} characters, expected {LONGEST} at most. {HOW}")
+    if len(text) > MAX_LENGTH:
+        raise PurposeError(f"the purpose has {len(text):,} characters, expected {MAX_LENGTH} at most. {HELP}")
     if any(category(letter)[0] == "C" or category(letter) in ("Zl", "Zp") for letter in text):
-        raise PurposeError(f"the purpose holds control characters, expected one line of text. {HOW}")
+        raise PurposeError(f"the purpose contains control characters, expected one line of text. {HELP}")
     if not any(letter.isalpha() for letter in text):
-        raise PurposeError(f"the purpose holds no letter, expected a few words. {HOW}")
+        raise PurposeError(f"the purpose contains no letter, expected a few words. {HELP}")
     return text
 
 
 def document(operation: dict[str, Any]) -> None:
-    """Tell of the header in an operation of an OpenAPI document."""
-    kind = {"type": "string", "maxLength": LONGEST, "examples": [EXAMPLE]}
-    told = {"name": HEADER, "in": "header", "required": False, "description": ABOUT, "schema": kind}
-    operation.setdefault("parameters", []).append(told)
+    """Add the header to an operation of an OpenAPI document."""
+    schema = {"type": "string", "maxLength": MAX_LENGTH, "examples": [EXAMPLE]}
+    header = {"name": HEADER, "in": "header", "required": False, "description": DESCRIPTION, "schema": schema}
+    operation.setdefault("parameters", []).append(header)
 
 
-# Words that say nothing about what a read is for.
-FILLERS = frozenset(
-    re.findall(
-        r"\w+",
-        """a an and any are as at be by check decision decisions do for from her his in is it my no not of on only or
-        our purpose purposes reason reasons score scores the their them this to use uses using us we with""",
-    )
-)
-
-
-@dataclass(frozen=True)
-class Prohibited:
-    """One thing that scores are not for.
-
-    Parameters
-    ----------
-    name : in answers and in the audit log
-    reason : a sentence for whoever is refused
-    phrases : words that follow each other anywhere in a purpose, with blanks, hyphens or nothing between them; a word
-        stands for its plural as well
-    alone : words that mean this only where a purpose says nothing else: one reads for `credit`, but gives credits to
-        contributors
-
-    """
-
-    name: str
-    reason: str
-    phrases: tuple[str, ...]
-    alone: frozenset[str] = frozenset()
-
-    def meant_by(self, words: list[str]) -> bool:
-        """Say whether words, as `words_of` gives them, mean this."""
-        forms = [frozenset({word, _singular(word)}) for word in words]
-        meaning = [form for word, form in zip(words, forms, strict=True) if word not in FILLERS]
-        return bool(meaning) and (
-            all(form & self.alone for form in meaning)
-            or any(_follow(phrase, forms, k) for phrase in self._sought for k in range(len(forms)))
-        )
-
-    @cached_property
-    def _sought(self) -> list[list[str]]:
-        """Every phrase as its words, and as the one word that they make together."""
-        apart = [words_of(phrase) for phrase in self.phrases]
-        return apart + [["".join(words)] for words in apart if len(words) > 1]
-
-
-def _of(name: str, reason: str, phrases: str, alone: str = "") -> Prohibited:
-    held = tuple(phrase.strip() for phrase in phrases.replace("\n", " ").split(",") if phrase.strip())
-    return Prohibited(name, reason, held, frozenset(alone.split()))
-
-
-PROHIBITED = (
-    _of(
-        "hiring",
-        "A score foretells how many people will respond to somebody's posts, and nothing about how they work; an "
-        "influence score has cost people jobs before.",
-        """hire, hired, hiring, rehire, recruit, recruited, recruiting, recruiter, recruitment, employ, employed,
-        employer, employment, employability, employee evaluation, employee assessment, employee screening, employee
-        monitoring, employee selection, employee performance, job applicant, job application, job candidate, job
-        interview, job offer, job seeker, job screening, job search, job hunting, candidate screening, candidate
-        selection, candidate assessment, applicant screening, applicant tracking, applicant selection, background
-        check, background screening, resume screening, cv screening, vacancy, headhunting, headhunter, talent
-        acquisition, talent sourcing, staffing, workforce, human resources, hr, salary, dismissal, layoff, internship
-        selection""",
-        "job career candidate applicant employee",
-    ),
-    _of(
-        "credit",
-        "A score says nothing about whether somebody pays back, and judging people by their social behaviour where it "
-        "has no bearing is unlawful in places.",
-        """credit score, credit scoring, credit rating, credit risk, credit check, credit limit, credit line, credit
-        card, credit report, credit history, credit decision, credit application, credit approval, credit assessment,
-        credit bureau, credit eligibility, consumer credit, creditworthy, creditworthiness, microcredit, creditor,
-        loan, lend, lending, lender, borrower, mortgage, microloan, overdraft, solvency, debt collection,
-        debt recovery, buy now pay later, bnpl, repayment, default risk""",
-        "credit debt debtor financing",
-    ),
-    _of(
-        "insurance",
-        "A score says nothing about the risks of somebody's life, and pricing or refusing cover by it judges people by "
-        "what it was not made from.",
-        """insurance, insurer, insure, insured, insuring, insurable, insurability, reinsurance, underwriting,
-        underwriter, underwrite, actuarial, actuary, policyholder, premium pricing, premium calculation, claims
-        handling, claims assessment""",
-    ),
-    _of(
-        "housing",
-        "A score says nothing about somebody as a neighbour or a payer of rent, and nobody's home is to depend on how "
-        "many people answer their posts.",
-        """housing, tenant, tenancy, landlord, landlady, rent, rental, renter, renting, lessee, lease, leasing, letting
-        agent, letting agency, eviction, flat share, flatmate, roommate, apartment application, apartment hunting, home
-        buyer, residence application""",
-        "apartment flat house accommodation",
-    ),
-    _of(
-        "minors",
-        "Scores are not made for judging children, who cannot agree to it and have a right to be left alone.",
-        """minors, child, children, childhood, childcare, kid, schoolchild, schoolchildren, schoolkid, pupil,
-        underage, under age, under 12, under 13, under 14, under 15, under 16, under 17, under 18, under eighteen,
-        under sixteen, under thirteen, teen, teenage, teenager, preteen, toddler, juvenile, adolescent, youth, school
-        admission""",
-        "minor",
-    ),
-)
-
-
-@lru_cache(maxsize=1024)
-def prohibited(purpose: str) -> Prohibited | None:
-    """Return the first prohibited purpose that a text means, None where it means none.
-
-    Case, accents, hyphens, underscores, plurals and words run together do not hide one; part of a word makes none. A
-    purpose that says what it is not for ("not for hiring") is understood as that all the same: it has to say what it
-    is for. It goes by English words, and is no lock: whoever lies about the purpose has lied in a log.
-    """
-    words = words_of(purpose)
-    return next((each for each in PROHIBITED if each.meant_by(words)), None)
-
-
-def words_of(text: str) -> list[str]:
-    """Take a text apart into words of plain small letters and digits, parts of `camelCase` too."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", normalize("NFKD", text))
-    plain = "".join(letter for letter in apart if not combining(letter)).casefold()
-    return re.findall(r"[^\W_]+", plain)
-
-
-def _follow(phrase: list[str], forms: list[frozenset[str]], start: int) -> bool:
-    found = forms[start : start + len(phrase)]
-    return len(found) == len(phrase) and all(word in form for word, form in zip(phrase, found, strict=True))
-
-
-def _singular(word: str) -> str:
-    """Take an English plural back, roughly: what comes out is only ever compared with words that mean something."""
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    if word.endswith("s") and not word.endswith("ss") and (len(word) > 3 or word[:-1].isdigit()):
-        return word[:-1]
-    return word
+def _normalized(purpose: str) -> str:
+    return " ".join(purpose.casefold().split())

@@ -10,6 +10,7 @@ from training.evaluation.metrics import FIGURES
 from training.evaluation.slices import BANDS, weaknesses
 from training.model.bundle import Bundle
 from training.model.scale import MEDIAN_POINTS, P95_POINTS
+from training.prohibited_uses import PROHIBITED_USES
 from training.release.gate import Verdict
 from training.reports.markdown import bullets, document, lead_rows, signal_rows, table
 
@@ -19,14 +20,7 @@ INTENDED = (
     "watching how a community's attention moves, and explaining it line by line",
     "a first look, with the reasons and the interval beside the number and a person deciding",
 )
-PROHIBITED = (
-    "hiring, promotion and dismissal",
-    "credit",
-    "insurance",
-    "housing",
-    "anything about minors",
-    "anything else in a person's life that it was not made from, such as schooling, benefits, policing or borders",
-)
+PROHIBITED = tuple(use.description for use in PROHIBITED_USES)
 
 
 def model_card(bundle: Bundle, evaluation: dict, verdict: Verdict) -> str:

@@ -18,11 +18,11 @@ from serving.api.problems import problems
 from serving.api.routes.users import User
 from serving.api.schemas import OptOut, ProhibitedPurpose, Purposes
 from serving.middleware.request_context import record_users
-from serving.privacy.audit_queries import Reads
-from serving.privacy.audit_queries import reads as reads_of
+from serving.privacy.audit_queries import Reads, reads_about
 from serving.privacy.deletion import request_deletion
-from serving.privacy.purposes import HEADER, LONGEST, PROHIBITED
+from serving.privacy.purposes import HEADER, MAX_LENGTH, PurposePolicy
 from training.home import Home
+from training.prohibited_uses import PROHIBITED_USES
 from training.records.deletion_receipts import Receipt, read_receipt
 from training.records.opt_outs import opt_in, opt_out
 
@@ -114,7 +114,7 @@ def reads(user: User, service: ServiceDependency, start: SinceQuery, end: UntilQ
     Whoever was never heard of, or was deleted, is asked for like everybody else: the audit log holds no ids, only what
     this home makes of them.
     """
-    return reads_of(service.home, user, start, end)
+    return reads_about(service.home, user, start, end)
 
 
 purposes_router = APIRouter(prefix="/v1", tags=["rights"], dependencies=[READ])
@@ -122,10 +122,12 @@ purposes_router = APIRouter(prefix="/v1", tags=["rights"], dependencies=[READ])
 
 @purposes_router.get("/purposes", responses=success(PURPOSES) | problems())
 async def purposes(request: Request) -> Purposes:
-    """Return how a request says what it is for, whether it has to, and which purposes are refused, by which words."""
-    refused = [
-        ProhibitedPurpose(name=each.name, reason=each.reason, words=list(each.phrases), alone=sorted(each.alone))
-        for each in PROHIBITED
-    ]
-    demanded = request.app.state.demand_purpose
-    return Purposes(header=HEADER, demanded=demanded, longest=LONGEST, prohibited=refused)
+    """Return how a request names its purpose, whether it must, the allowed purposes, and the prohibited uses."""
+    policy: PurposePolicy = request.app.state.purposes
+    return Purposes(
+        header=HEADER,
+        demanded=policy.demanded,
+        longest=MAX_LENGTH,
+        allowed=list(policy.allowed),
+        prohibited=[ProhibitedPurpose(name=use.name, reason=use.reason) for use in PROHIBITED_USES],
+    )

@@ -5,6 +5,7 @@ from fastapi.testclient import TestClient
 
 from serving.app import create_app
 from serving.middleware.api_keys import add_key
+from serving.privacy.purposes import PurposePolicy
 from training.home import Home
 from training.records.opt_outs import opt_out
 
@@ -54,6 +55,6 @@ def test_a_service_without_a_snapshot_says_so_either_way(tmp_path, champion):
 
 
 def test_a_demanded_purpose_is_demanded_either_way(home, champion):
-    client = TestClient(create_app(home, demand_purpose=True), raise_server_exceptions=False)
+    client = TestClient(create_app(home, purposes=PurposePolicy(demanded=True)), raise_server_exceptions=False)
     assert both(client, "user0001/score").status_code == 400
-    assert both(client, "user0001/score", **{"Clout-Purpose": "moderation"}).status_code == 200
+    assert both(client, "user0001/score", **{"Clout-Purpose": "community moderation"}).status_code == 200

@@ -19,8 +19,8 @@ from fastapi.testclient import TestClient
 
 from serving.app import create_app
 from serving.middleware.api_keys import add_key
-from serving.privacy.audit_queries import reads
-from serving.privacy.audit_segments import audit_files
+from serving.privacy.audit_files import audit_files
+from serving.privacy.audit_queries import reads_about
 from serving.privacy.case_comparison import compare_case
 from serving.privacy.cases import (
     LONGEST_TEXT,
@@ -371,12 +371,12 @@ def test_a_key_for_reading_opens_and_follows_and_one_for_review_decides(home, ch
         assert refused.status_code == 403
     assert client.get(case, headers=keys["review"]).json()["case"]["opened_by"] == "read"
     assert client.post(f"{case}/resolution", json=body, headers=keys["review"]).json()["resolved_by"] == "review"
-    found = reads(home, "user0001").reads
+    found = reads_about(home, "user0001").reads
     assert [(read.name, read.method, read.status) for read in found if read.method == "POST"] == [
         ("review", "POST", 200),
         ("read", "POST", 201),
     ]
-    assert [read.people for read in reads(home).reads if read.status == 403] == [0, 0, 0]
+    assert [read.people for read in reads_about(home).reads if read.status == 403] == [0, 0, 0]
 
 
 def test_pages_go_on_by_cursor(client):
@@ -462,8 +462,8 @@ def test_the_commands_show_and_resolve(client, home):
     assert "was resolved already" in again.stderr
     assert "July is in it." in clout(home, "case", opened).stderr
     assert "There are no open cases" in clout(home, "cases").stderr
-    assert reads(home, "user0001").reads[0].route == "clout resolve"
-    assert reads(home, "user0001").reads[0].name == "bob"
+    assert reads_about(home, "user0001").reads[0].route == "clout resolve"
+    assert reads_about(home, "user0001").reads[0].name == "bob"
 
 
 def test_the_commands_say_what_is_not_there(tmp_path):

@@ -1,35 +1,35 @@
-"""Purposes: what a read is for, what it must not be for, and how both are told."""
+"""Purposes: only those that the operator allows are accepted; the prohibited uses are published with reasons."""
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
 from serving.app import create_app
 from serving.middleware.request_context import about_people
-from serving.privacy.purposes import LONGEST, PROHIBITED, PurposeError, prohibited, read_purpose, words_of
+from serving.privacy.purposes import (
+    DEFAULT_PURPOSES,
+    MAX_LENGTH,
+    PurposeError,
+    PurposePolicy,
+    parse_purpose,
+    purpose_policy,
+)
+from training.prohibited_uses import PROHIBITED_USES
 
 SCORE = "/v1/users/user0001/score"
-REFUSED = {
-    "hiring": [
-        "hiring", "Hiring decisions", "HIRE", "pre-employment screening", "recruiters", "job applicants",
-        "jobApplicant", "job_application", "job-seekers", "jobseekers", "background checks", "recruitment", "for a job",
-        "candidate", "\uff28\uff29\uff32\uff29\uff2e\uff27", "not for hiring", "CV screening", "moderation and hiring",
-    ],
-    "credit": [
-        "credit", "for credit", "Crédit", "CREDIT-SCORING", "creditscore", "credit risk", "lending", "loans", "a loan",
-        "mortgages", "creditworthiness", "micro-loan", "microloans", "consumer credit",
-    ],
-    "insurance": ["insurance", "reinsurance", "life-insurance pricing", "Insurers", "underwriting", "actuaries"],
-    "housing": ["housing", "tenant screening", "tenants", "rent", "rental", "landlords", "letting agencies"],
-    "minors": ["minors", "a minor", "children", "kids", "child", "teenagers", "under-18", "under 18s", "underage"],
-}  # fmt: skip
-LEFT = [
-    "community moderation", "credits to contributors", "crediting authors", "give credit where due", "accredited press",
-    "minor edits", "minority report", "tenth anniversary", "parental tents", "current trends", "parent company",
-    "cron job", "nightly batch jobs", "kidney research", "brentford fans", "different", "transparent ranking",
-    "higher education", "sire", "shire events", "flat design review", "unbloan", "ensure quality", "reassurance",
-    "select speakers for a conference", "ranking answers", "lens reviews", "candidate for moderator election",
+CLOUT = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout'; main()"
+ALLOWED = [*DEFAULT_PURPOSES, "Community Moderation", "MODEL REVIEW", "own  score", " own score "]
+REFUSED = [
+    "hiring", "Hiring decisions", "job applicants", "credit scoring", "insurance", "tenant screening", "minors",
+    "community moderation and hiring", "community-moderation", "moderation", "modération", "curiosity", "own",
+    "x" * MAX_LENGTH,
 ]  # fmt: skip
 
 
@@ -40,42 +40,67 @@ def client(home, champion):
 
 @pytest.fixture
 def demanding(home, champion):
-    return TestClient(create_app(home, demand_purpose=True), raise_server_exceptions=False)
+    return TestClient(create_app(home, purposes=PurposePolicy(demanded=True)), raise_server_exceptions=False)
 
 
 def for_(purpose):
     return {"Clout-Purpose": purpose if isinstance(purpose, bytes) else purpose.encode()}
 
 
-@pytest.mark.parametrize(("name", "purpose"), [(name, each) for name, held in REFUSED.items() for each in held])
-def test_what_is_refused(name, purpose):
-    found = prohibited(purpose)
-    assert found is not None, words_of(purpose)
-    assert found.name == name
+@pytest.mark.parametrize("purpose", ALLOWED)
+def test_allowed_purpose_is_accepted_in_any_case(client, purpose):
+    assert client.get(SCORE, headers=for_(purpose)).status_code == 200
 
 
-@pytest.mark.parametrize("purpose", LEFT)
-def test_what_sounds_alike_is_not(purpose):
-    assert prohibited(purpose) is None
+@pytest.mark.parametrize("purpose", REFUSED)
+def test_other_purpose_is_refused_with_the_allowed_ones(client, purpose):
+    answer = client.get(SCORE, headers=for_(purpose))
+    assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
+    problem = answer.json()
+    assert problem["type"] == "urn:clout:problem:prohibited-purpose"
+    assert "expected one of: community moderation, " in problem["detail"]
+    assert "GET /v1/purposes" in problem["detail"]
 
 
-def test_every_phrase_of_the_table_means_what_it_stands_for():
-    for each in PROHIBITED:
-        for phrase in (*each.phrases, *each.alone):
-            assert each.meant_by(words_of(phrase)), phrase
-            assert prohibited(phrase) is not None
-            assert each.meant_by(words_of(phrase.upper().replace(" ", "-")))
+def test_operator_sets_the_allowed_purposes(home, champion):
+    policy = PurposePolicy(allowed=("kidney research", "Modération"))
+    client = TestClient(create_app(home, purposes=policy), raise_server_exceptions=False)
+    statuses = {
+        purpose: client.get(SCORE, headers=for_(purpose)).status_code
+        for purpose in ("kidney research", "modération", "community moderation")
+    }
+    assert statuses == {"kidney research": 200, "modération": 200, "community moderation": 403}
+    assert client.get("/v1/purposes").json()["allowed"] == ["kidney research", "Modération"]
 
 
-def test_the_refusal_says_as_what_it_was_understood_and_why(client):
-    for each in PROHIBITED:
-        answer = client.get(SCORE, headers=for_(each.phrases[0]))
-        assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
-        found = answer.json()
-        assert found["type"] == "urn:clout:problem:prohibited-purpose"
-        assert f"understood as {each.name}" in found["detail"]
-        assert each.reason in found["detail"]
-        assert "GET /v1/purposes" in found["detail"]
+def test_policy_comes_from_options_then_environment_then_default(monkeypatch):
+    monkeypatch.delenv("CLOUT_PURPOSES", raising=False)
+    assert purpose_policy() == PurposePolicy(False, DEFAULT_PURPOSES)
+    monkeypatch.setenv("CLOUT_PURPOSES", "a study, awards ,,a study")
+    assert purpose_policy(demanded=True) == PurposePolicy(True, ("a study", "awards"))
+    assert purpose_policy(allowed=["own score, own data"]).allowed == ("own score, own data",)
+
+
+@pytest.mark.parametrize("use", PROHIBITED_USES, ids=lambda use: use.name)
+def test_policy_refuses_prohibited_uses(use):
+    with pytest.raises(PurposeError, match=f"'{use.name}' cannot be an allowed purpose"):
+        purpose_policy(allowed=["awards", use.name.title()])
+
+
+def test_policy_refuses_invalid_purposes():
+    with pytest.raises(PurposeError, match="contains no letter"):
+        purpose_policy(allowed=["12"])
+
+
+def test_the_command_takes_the_list(home, champion):
+    run = [sys.executable, "-c", CLOUT, "serve", "--port", "0", "--allow-purpose", "a study", "--allow-purpose", "b"]
+    environment = os.environ | {"CLOUT_HOME": str(home.folder), "CLOUT_PURPOSES": "own score"}
+    with subprocess.Popen(run, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        address = next(match[1] for line in process.stderr if (match := re.search(r"on (http://[\d.:]+),", line)))
+        with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
+            assert client.get("/v1/purposes").json()["allowed"] == ["a study", "b"]
+            assert client.get(SCORE, headers=for_("own score")).status_code == 403
+        process.send_signal(signal.SIGINT)
 
 
 def test_every_route_about_people_refuses_and_demands_alike(demanding):
@@ -103,7 +128,7 @@ def test_every_route_about_people_refuses_and_demands_alike(demanding):
 
 
 def test_a_purpose_lets_through_where_one_is_demanded(demanding):
-    for purpose in ("community moderation", "modération", "審査", "x" * LONGEST):
+    for purpose in DEFAULT_PURPOSES:
         assert demanding.get(SCORE, headers=for_(purpose)).status_code == 200
     assert demanding.get("/v1/purposes").json()["demanded"] is True
     assert demanding.get("/v1/model").status_code == 200
@@ -117,7 +142,7 @@ def test_without_the_demand_nothing_has_to_be_said(client):
 @pytest.mark.parametrize(
     ("purpose", "said"),
     [
-        ("x" * (LONGEST + 1), "201 characters, expected 200"),
+        ("x" * (MAX_LENGTH + 1), "201 characters, expected 200"),
         ("a\tb", "control characters"),
         ("a\x7fb", "control characters"),
         ("hi\u200bring", "control characters"),
@@ -136,9 +161,9 @@ def test_what_can_be_no_purpose_is_refused(client, purpose, said):
 @pytest.mark.parametrize("purpose", [b"a\nb", b"a\r\nX: y", b"a\x00b", b"a\x1bb"])
 def test_what_no_client_sends_is_refused_as_well(purpose):
     with pytest.raises(PurposeError, match="control characters, expected one line"):
-        read_purpose(purpose)
-    with pytest.raises(PurposeError, match="no UTF-8"):
-        read_purpose(purpose + b"\xff\xfe")
+        parse_purpose(purpose)
+    with pytest.raises(PurposeError, match="not UTF-8"):
+        parse_purpose(purpose + b"\xff\xfe")
 
 
 def test_two_purposes_are_none(client):
@@ -151,15 +176,18 @@ def test_two_purposes_are_none(client):
 def test_code_in_a_purpose_stays_text(client):
     for purpose in ('"}],"status":200', "<script>hiring</script>", "{{hiring}}", "'; DROP TABLE cases; --"):
         answer = client.get(SCORE, headers=for_(purpose))
-        assert answer.status_code == (403 if "hiring" in purpose else 200)
+        assert answer.status_code == 403
         assert "<script>" not in json.dumps(answer.json())
 
 
-def test_the_list_is_what_is_refused(client):
-    found = client.get("/v1/purposes").json()
-    assert [each["name"] for each in found["prohibited"]] == list(REFUSED)
-    for each in found["prohibited"]:
-        assert each["reason"].endswith(".")
-        for word in (*each["words"], *each["alone"]):
-            assert client.get(SCORE, headers=for_(word)).status_code == 403
-    assert (found["header"], found["longest"]) == ("Clout-Purpose", LONGEST)
+def test_purposes_are_published_with_the_prohibited_uses(client):
+    document = client.get("/v1/purposes").json()
+    assert document == {
+        "header": "Clout-Purpose",
+        "demanded": False,
+        "longest": MAX_LENGTH,
+        "allowed": list(DEFAULT_PURPOSES),
+        "prohibited": [{"name": use.name, "reason": use.reason} for use in PROHIBITED_USES],
+    }
+    assert [use["name"] for use in document["prohibited"]][:5] == ["hiring", "credit", "insurance", "housing", "minors"]
+    assert all(use["reason"].endswith(".") for use in document["prohibited"])
