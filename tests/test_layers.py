@@ -49,6 +49,7 @@ MAY_IMPORT = {
     "training.dataset": TABLE | {"training.config"},
     "training.model.trees": BASE,
     "training.model": TABLE | {"training.config", "training.model.trees"},
+    "training.served_model": {"training.model"},
     "training.explanation": TABLE | MODEL,
     "training.evaluation": TABLE | MODEL | {"training.explanation"},
     "training.registry": BASE | MODEL,

@@ -9,8 +9,7 @@ if TYPE_CHECKING:
     from serving.review.community_change import CommunityChange
     from serving.review.score_change import Change
     from serving.review.what_if import WhatIf
-    from training.explanation.counterfactuals import Change as WhatIfChange
-    from training.explanation.counterfactuals import ScenarioOutcome
+    from training.explanation.counterfactuals import FeatureChange, ScenarioOutcome
     from training.explanation.score_change import ChangeLine
 
 TITLES = {
@@ -115,49 +114,48 @@ def _models(before: str, after: str) -> str:
 MOST_FOLLOWING = 4
 
 
-def what_if_table(told: "WhatIf") -> None:
-    """Print what would change a score, each outcome with the interval of its audience, and what it is worth."""
-    title = "What would change" if told.asked is None else "What a change does to"
-    now = ["Now", "", f"{told.score:.1f}", "", _audience(told.expected_audience, told.interval.low, told.interval.high)]
-    rows = [now, *(line for outcome in _outcomes(told) for line in _lines(outcome, told))]
+def what_if_table(report: "WhatIf") -> None:
+    """Print what would change a score: each outcome with its effort, points and audience interval."""
+    title = "What would change" if report.asked is None else "What a change does to"
+    audience = _audience(report.expected_audience, report.interval.low, report.interval.high)
+    rows = [["Now", "", f"{report.score:.1f}", "", audience]]
+    for outcome in (report.asked, *report.in_own_hands, report.in_others_hands):
+        if outcome is not None:
+            rows += [_outcome_row(outcome, report.away_days), *(_effect_rows(outcome) if report.asked else [])]
     columns = ["", "asks", "score", "points", "audience"]
-    print_table(f"{title} the score of {told.user}, as of {told.as_of[:10]}", columns, rows)
+    print_table(f"{title} the score of {report.user}, as of {report.as_of[:10]}", columns, rows)
     print_message(
-        f"Audience: people expected to engage within {told.horizon_days} days, and the {told.interval.level:.0%} "
+        f"Audience: people expected to engage within {report.horizon_days} days, and the {report.interval.level:.0%} "
         "interval. What a change asks: the share of peers that it passes."
     )
-    for note in told.notes:
+    for note in report.notes:
         print_message(note)
     print_message(
-        f"{told.association} Evidence: {told.evidence}; {told.peers:,} peers; model version {told.model_version}."
+        f"{report.association} Evidence: {report.evidence}; {report.peers:,} peers; model version "
+        f"{report.model_version}."
     )
 
 
-def _outcomes(told: "WhatIf") -> "list[ScenarioOutcome]":
-    return [outcome for outcome in (told.asked, *told.in_own_hands, told.in_others_hands) if outcome is not None]
-
-
-def _lines(outcome: "ScenarioOutcome", told: "WhatIf") -> list[list[str]]:
-    """Show an outcome: what was asked for on top, and what follows below, where it moves half a point."""
-    asked = [_told(change) for change in outcome.changes if change.asked]
-    away = [] if told.away_days is None else [f"{told.away_days} days of doing nothing."]
+def _outcome_row(outcome: "ScenarioOutcome", away_days: int | None) -> list[str]:
+    requested = [_value_change(change) for change in outcome.changes if change.asked]
+    away = [] if away_days is None else [f"{away_days} days of doing nothing."]
     whose = "" if outcome.in_own_hands else " (in others' hands)"
-    what = " And: ".join([*away, *asked]) or "Nothing changes."
+    title = (" And: ".join([*away, *requested]) or "Nothing changes.") + whose
     audience = _audience(outcome.expected_audience, outcome.low, outcome.high)
-    lines = [[what + whose, f"{outcome.asks:.0%}", f"{outcome.score:.1f}", f"{outcome.gain:+.1f}", audience]]
-    return lines + _parts(outcome) if told.asked is not None else lines
+    return [title, f"{outcome.asks:.0%}", f"{outcome.score:.1f}", f"{outcome.gain:+.1f}", audience]
 
 
-def _parts(outcome: "ScenarioOutcome") -> list[list[str]]:
+def _effect_rows(outcome: "ScenarioOutcome") -> list[list[str]]:
+    """Return the strongest changes that move half a point, and the rest in one row."""
     moving = [change for change in outcome.changes if abs(change.points) >= LEAST_POINTS]
     strongest = sorted(moving, key=lambda change: -abs(change.points))[:MOST_FOLLOWING]
-    parts = [(f"  of it: {_told(change)}", change.points) for change in strongest]
+    parts = [(f"  of it: {_value_change(change)}", change.points) for change in strongest]
     rest = outcome.gain - sum(change.points for change in strongest)
     parts += [("  of it: other lines, and ending at 0 and 100", rest)] if abs(rest) >= LEAST_POINTS / 10 else []
     return [[text, "", "", f"{points:+.1f}", ""] for text, points in parts]
 
 
-def _told(change: "WhatIfChange") -> str:
+def _value_change(change: "FeatureChange") -> str:
     before = "unknown" if change.before is None else f"{change.before:,.2f}".removesuffix(".00")
     return f"{change.sentence} (now {before})"
 

@@ -162,29 +162,29 @@ def what_if(
         raise typer.BadParameter("--events goes with --away-days, and --identities with --events.")
     import_lightgbm()
     from serving.cli.change_tables import what_if_table
-    from serving.review.what_if import changed, proposed, settings
+    from serving.review.what_if import parse_changes, simulate_change, suggest_changes
     from serving.snapshots.repository import open_snapshot
 
     folder = home_from_environment(home)
     snapshot = open_snapshot(folder, parse_instant(as_of))
     if not change and away_days is None:
-        result = proposed(snapshot, user, scope)
+        result = suggest_changes(snapshot, user, scope)
     else:
-        row = _inactive_row(folder, snapshot, user, scope, away_days or 0, events, identities) if events else None
-        result = changed(snapshot, user, scope, settings(change or []), away_days, row)
+        lost = _lost_responses(folder, snapshot, user, scope, away_days or 0, events, identities) if events else None
+        result = simulate_change(snapshot, user, scope, parse_changes(change or []), away_days, lost)
     print_json(asdict(result)) if json else what_if_table(result)
 
 
-def _inactive_row(
+def _lost_responses(
     home: "Home", snapshot: "Snapshot", user: str, scope: str, days: int, events: Path, identities: Path | None
 ) -> dict[str, float]:
-    """Return the features that the user would have after some days without activity, computed from the events."""
-    from training.explanation.inactivity import drawn_no_more
+    """Return the features that change without the responses to the user's pieces of the last days."""
+    from training.explanation.inactivity import lost_responses
     from training.records.opt_outs import load_opted_out_users
 
     table = load_command_events(events, identities, load_opted_out_users(home))
     row, seeds = snapshot.person(user, scope), snapshot.bundle.seeds
-    return drawn_no_more(table, user, scope, snapshot.as_of, days, row, seeds)
+    return lost_responses(table, user, scope, snapshot.as_of, days, row, seeds)
 
 
 def import_lightgbm() -> None:

@@ -1,4 +1,4 @@
-"""What would change a score: the form that machines rely on."""
+"""What-if reports of a snapshot's users: suggested changes, or the outcome of a requested one."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,11 +6,18 @@ from dataclasses import dataclass
 
 from serving.snapshots.explanation import Interval
 from serving.snapshots.snapshot import Snapshot
-from training.explanation.counterfactuals import Scenario, ScenarioOutcome, what_if
-from training.explanation.feature_constraints import WhatIfError
+from training.explanation.counterfactuals import (
+    Scenario,
+    ScenarioOutcome,
+    actionable_recourse,
+    needed_engagers,
+    what_if,
+)
+from training.explanation.feature_constraints import PeerValues, WhatIfError
 from training.explanation.inactivity import AS_BEFORE, AT_THE_SAME_RATE, inactivity_scenario
 from training.explanation.reasons import INSUFFICIENT, lacking
-from training.explanation.recourse import actionable_recourse, needed_engagers
+from training.model.bundle import Bundle
+from training.model.feature_row import FeatureRow
 
 ASSOCIATION = (
     "This is an association found among people, no promise: people who differ so stand so, and whoever changes need "
@@ -32,16 +39,16 @@ FEW_PEERS = 20
 
 
 class TooLittleKnownError(WhatIfError):
-    """Too little is known of a user for a score, so also for a changed one."""
+    """Too little is known about a user for a score, so also for a changed one."""
 
 
 @dataclass(frozen=True)
 class WhatIf:
-    """What would change a score: `asked` where a change was asked for, else `in_own_hands` and `in_others_hands`.
+    """What would change a score: `asked` where a change was requested, else `in_own_hands` and `in_others_hands`.
 
-    `away_days` is what was asked of doing nothing. `interval` is of the present expected audience, as each outcome has
-    its own of the same level; `peers` is how many people the ranges are of. `notes` say what is assumed and what falls
-    outside, `association` what all of it is.
+    `away_days` are the requested days of inactivity. `interval` is of the present expected audience; each outcome has
+    its own of the same level. `peers` is the number of users behind the ranges. `notes` state the assumptions and what
+    lies outside the ranges, `association` how to read all of it.
     """
 
     user: str
@@ -62,74 +69,73 @@ class WhatIf:
     association: str = ASSOCIATION
 
 
-def proposed(snapshot: Snapshot, user: str, scope: str = "all") -> WhatIf:
-    """Say what would raise a user's score, of what peers show; errors as in `changed`."""
-    person, bundle = _person(snapshot, user, scope), snapshot.bundle
-    peers = snapshot.shown.of(scope, person)
-    own, others = actionable_recourse(bundle, person, peers), needed_engagers(bundle, person, peers)
+def suggest_changes(snapshot: Snapshot, user: str, scope: str = "all") -> WhatIf:
+    """Return what would raise a user's score within the values of peers; errors as in `simulate_change`."""
+    bundle, row, peers = _model_inputs(snapshot, user, scope)
+    own, others = actionable_recourse(bundle, row, peers), needed_engagers(bundle, row, peers)
     notes = (OWN,) if own else (NOTHING, OTHERS) if others else (NOTHING, NOBODY)
-    return _told(snapshot, user, scope, peers.people, None, None, own, others, notes)
+    return _report(snapshot, user, scope, peers.users, notes, own=own, others=others)
 
 
-def changed(
+def simulate_change(
     snapshot: Snapshot,
     user: str,
     scope: str = "all",
-    asked: Mapping[str, float] | None = None,
+    changes: Mapping[str, float] | None = None,
     away_days: int | None = None,
-    drawn: Mapping[str, float] | None = None,
+    lost_responses: Mapping[str, float] | None = None,
 ) -> WhatIf:
-    """Say where a user would stand with other features, after some days of doing nothing, or both.
+    """Return a user's score with other features, after some days of inactivity, or both.
 
     Parameters
     ----------
-    snapshot : whose scores and features
-    user, scope : who
-    asked : feature -> value
-    away_days : days of doing nothing from the snapshot's instant on
-    drawn : as `stopping.drawn_no_more` gives it, of these days; None where events are not at hand
+    snapshot : scores and features of an instant
+    user, scope : whose score
+    changes : feature -> value
+    away_days : days of inactivity from the snapshot's instant on
+    lost_responses : of these days, from `inactivity.lost_responses`; None where there are no events to compute it from
 
     Raises
     ------
     UnknownUserError : the user has no score of that scope
-    TooLittleKnownError : too little is known of the user; says what is missing
-    WhatIfError : a change means nothing
+    TooLittleKnownError : too little is known about the user; says what is missing
+    WhatIfError : a change is not valid
     CatalogueError : the snapshot's model was trained on another catalogue
 
     """
-    person, bundle = _person(snapshot, user, scope), snapshot.bundle
-    peers = snapshot.shown.of(scope, person)
-    question = Scenario(dict(asked or {}), {})
+    bundle, row, peers = _model_inputs(snapshot, user, scope)
+    scenario = Scenario(dict(changes or {}))
+    assumptions = []
     if away_days is not None:
-        away = inactivity_scenario(person, away_days, peers.allowance)
-        question = Scenario({**away.asked, **question.asked}, {**(drawn or {}), **away.follows})
-    (outcome,) = what_if(bundle, person, [question], peers)
-    assumed = [] if away_days is None else [AT_THE_SAME_RATE if drawn is None else AS_BEFORE]
-    notes = (*assumed, *_warnings(outcome))
-    return _told(snapshot, user, scope, peers.people, away_days, outcome, (), None, notes)
+        away = inactivity_scenario(row, away_days, peers.allowance)
+        scenario = Scenario({**away.changes, **scenario.changes}, {**(lost_responses or {}), **away.consequences})
+        assumptions = [AT_THE_SAME_RATE if lost_responses is None else AS_BEFORE]
+    (outcome,) = what_if(bundle, row, [scenario], peers)
+    notes = (*assumptions, *_warnings(outcome))
+    return _report(snapshot, user, scope, peers.users, notes, away_days, outcome)
 
 
-def settings(given: Sequence[str]) -> dict[str, float]:
-    """Read changes written as `feature=value`.
+def parse_changes(settings: Sequence[str]) -> dict[str, float]:
+    """Parse changes written as `feature=value`.
 
     Raises
     ------
-    WhatIfError : one is written otherwise, is no number, or comes twice
+    WhatIfError : one is not of that form, its value is not a finite number, or a feature is set twice
 
     """
-    found: dict[str, float] = {}
-    for each in given:
-        name, equals, text = each.partition("=")
-        value = _number(text)
-        if not equals or not name.strip() or value is None:
-            raise WhatIfError(f"{each[:100]!r} is no change; expected feature=value, such as days_absent=0.")
-        if name.strip() in found:
-            raise WhatIfError(f"{name.strip()[:100]} is set twice; set it once.")
-        found[name.strip()] = value
-    return found
+    changes: dict[str, float] = {}
+    for setting in settings:
+        name, _, text = (part.strip() for part in setting.partition("="))
+        value = _finite_number(text)
+        if not name or value is None:
+            raise WhatIfError(f"{setting[:100]!r} is not a change; expected feature=value, such as days_absent=0.")
+        if name in changes:
+            raise WhatIfError(f"{name[:100]} is set twice; set it once.")
+        changes[name] = value
+    return changes
 
 
-def _number(text: str) -> float | None:
+def _finite_number(text: str) -> float | None:
     try:
         value = float(text)
     except ValueError:
@@ -137,49 +143,47 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _person(snapshot: Snapshot, user: str, scope: str) -> dict[str, float]:
-    person = snapshot.person(user, scope)
+def _model_inputs(snapshot: Snapshot, user: str, scope: str) -> tuple[Bundle, FeatureRow, PeerValues]:
+    row = snapshot.person(user, scope)
     if snapshot.score(user, scope)["status"] == INSUFFICIENT:
-        raise TooLittleKnownError(
-            f"{user!r} has no score, so nothing can be said about what would change it. {lacking(person)}"
-        )
-    return person
+        raise TooLittleKnownError(f"{user!r} has no score, so what would change it cannot be computed. {lacking(row)}")
+    return snapshot.bundle, row, snapshot.shown.of(scope, row)
 
 
 def _warnings(outcome: ScenarioOutcome) -> list[str]:
-    """Say what is outside, what is not in the person's hands, and that nothing else moves along."""
-    asked = [change for change in outcome.changes if change.asked]
-    outside = [f"{change.feature} {change.after:g}" for change in asked if change.outside]
-    others = [change.feature for change in asked if not change.actionable]
-    told = []
+    """Return notes on requested values that no peer has and on those in others' hands."""
+    requested = [change for change in outcome.changes if change.asked]
+    outside = [f"{change.feature} {change.after:g}" for change in requested if change.outside]
+    others = [change.feature for change in requested if not change.actionable]
+    notes = []
     if outside:
-        told.append(f"Outside what peers show, so the model has hardly anybody to go by: {', '.join(outside)}.")
+        notes.append(f"Outside what peers show, so the model has hardly anybody to go by: {', '.join(outside)}.")
     if others:
-        told.append(
+        notes.append(
             f"Not in the person's own hands: {', '.join(others)}. What usually comes along with it stays as it is."
         )
-    return told
+    return notes
 
 
-def _told(
+def _report(
     snapshot: Snapshot,
     user: str,
     scope: str,
     peers: int,
-    away_days: int | None,
-    asked: ScenarioOutcome | None,
-    own: tuple[ScenarioOutcome, ...],
-    others: ScenarioOutcome | None,
     notes: tuple[str, ...],
+    away_days: int | None = None,
+    outcome: ScenarioOutcome | None = None,
+    own: tuple[ScenarioOutcome, ...] = (),
+    others: ScenarioOutcome | None = None,
 ) -> WhatIf:
     score = snapshot.score(user, scope)
-    kept = ("user", "scope", "as_of", "model_version", "horizon_days", "score", "expected_audience", "evidence")
+    keys = ("user", "scope", "as_of", "model_version", "horizon_days", "score", "expected_audience", "evidence")
     return WhatIf(
-        **{key: score[key] for key in kept},
+        **{key: score[key] for key in keys},
         interval=Interval(score["low"], score["high"], snapshot.bundle.intervals.level),
         peers=peers,
         away_days=away_days,
-        asked=asked,
+        asked=outcome,
         in_own_hands=own,
         in_others_hands=others,
         notes=notes if peers >= FEW_PEERS else (*notes, f"There are {peers} peers only: what they show says little."),

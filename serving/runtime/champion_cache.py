@@ -9,7 +9,7 @@ from features.atomic_files import publish, scratch_dir
 from features.errors import CloutError
 from serving.runtime.state import Champion
 from training.home import Home
-from training.model.bundle import load_bundle
+from training.model.bundle_files import load_bundle, save_bundle
 
 TOLD = "champion.json"
 log = logging.getLogger("clout")
@@ -23,7 +23,7 @@ def cache_champion(home: Home, champion: Champion) -> None:
         home.folder.stat()
         with scratch_dir(out) as scratch:
             made = scratch / out.name
-            champion.bundle.save(made)
+            save_bundle(champion.bundle, made)
             (made / TOLD).write_text(json.dumps(told) + "\n")
             publish(made, out, scratch)
     except (OSError, CloutError) as error:

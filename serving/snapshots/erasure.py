@@ -15,7 +15,7 @@ from serving.snapshots import layout
 from serving.snapshots.feature_rows import READING, ROWS_PER_BATCH, WRITING
 from serving.snapshots.publishing import publish_anew
 from training.home import Home
-from training.model.bundle import FACTS_FILE as BUNDLE_FACTS
+from training.model.bundle_files import FACTS_FILE as BUNDLE_FACTS
 
 BATCHES_AT_ONCE = 16
 FORGOTTEN = "(forgotten)"

@@ -21,7 +21,7 @@ from features.feature_table import KEYS
 from features.utc import parse_utc, to_iso_utc
 from serving.snapshots.feature_rows import FeatureRowFile, map_rows
 from serving.snapshots.peers import PeerMedians
-from training.model.bundle import read_bundle
+from training.model.bundle_files import read_bundle
 
 SCORES_FILE = "scores.parquet"
 FEATURES_FILE = "features.arrow"

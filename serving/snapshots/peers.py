@@ -8,7 +8,7 @@ import pandas as pd
 from features.catalogue import SCORED
 from features.catalogue.tenure import ABSENT_DAYS
 from features.feature_table import KEYS
-from training.explanation.peer_ranges import PeerValues, percentiles
+from training.explanation.feature_constraints import PeerValues, percentiles
 from training.model.feature_row import FeatureRow
 
 AUDIENCE_SIZE = "engagers_365d"

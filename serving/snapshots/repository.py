@@ -21,6 +21,7 @@ from serving.snapshots.peers import typical_values
 from serving.snapshots.snapshot import Snapshot
 from training.home import Home
 from training.model.bundle import Bundle
+from training.model.bundle_files import save_bundle
 from training.records.opt_outs import OptedOutUsers, load_opted_out_users
 
 
@@ -68,7 +69,7 @@ def write_snapshot(
         "cleared": left.change,
     }
     with layout.atomic_file(target) as folder:
-        bundle.save(folder / layout.BUNDLE_FOLDER)
+        save_bundle(bundle, folder / layout.BUNDLE_FOLDER)
         layout.write_table(scores, folder / layout.SCORES_FILE)
         write_rows(rows, folder / layout.FEATURES_FILE)
         layout.write_table(typical_values(rows), folder / layout.TYPICAL_FILE)

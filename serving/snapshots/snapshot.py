@@ -21,7 +21,8 @@ from serving.snapshots.feature_rows import FeatureRowFile
 from serving.snapshots.opt_out_filter import check_shown
 from serving.snapshots.peers import SHOWN, PeerMedians, PeerRanges
 from serving.snapshots.ranking import Ranking, VisibleRanking, places
-from training.model.bundle import Bundle, load_bundle
+from training.model.bundle import Bundle
+from training.model.bundle_files import load_bundle
 from training.records.opt_outs import OptedOutUsers
 
 NEIGHBOURS = 500

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 from fairness import equality
+from holidays import holiday
 
 from features.events.event_table import open_events
 from features.utc import parse_utc
 from training.config import Config
-from training.explanation.inactivity import holiday
 from training.home import Home
 from training.registry.model_registry import load_champion
 from training.robustness.sandbox import fit_unregistered

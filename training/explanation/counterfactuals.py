@@ -1,41 +1,50 @@
-"""What if: a change of features in, a changed score with its parts out.
+"""Counterfactuals: the score that a user would have with other features, and the changes that would raise it.
 
-An outcome is an association among people: those whose features differ so stand so. It is no promise that whoever
-changes will come to stand there. One function answers every question, whoever puts it: what peers show (`levers`), what
-is set by hand, and what it would be to stop for a while (`stopping`).
+An outcome is an association among users: users whose features differ in this way have this score. It does not promise
+that a user who changes will get it. `what_if` evaluates all scenarios: changes that the caller sets, changes to values
+that peers have (`actionable_recourse`, `needed_engagers`), and days of inactivity (`training.explanation.inactivity`).
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
+from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 import pandas as pd
 
 from features.catalogue import CATALOGUE
-from training.explanation.feature_constraints import WhatIfError, propagate_constraints
-from training.explanation.peer_ranges import PeerValues
+from features.errors import did_you_mean
+from training.explanation.feature_constraints import (
+    ABSENT,
+    PeerValues,
+    WhatIfError,
+    engager_effects,
+    propagate_constraints,
+)
+from training.explanation.ledger import contributions
+from training.explanation.reasons import LEAST_POINTS
 from training.model.bundle import Bundle
 from training.model.feature_row import FeatureRow
 
-REPETITIONS, PIECES = "repetitions_90d", "created_90d"
+REPETITIONS, CREATED = "repetitions_90d", "created_90d"
+RECENT_ENGAGERS = "credible_engagers_28d"
 ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A change to look at: what is `asked`, and what follows from it beside what `propagate_constraints` finds."""
+    """A change to evaluate: the requested values, and `consequences` beyond those of `propagate_constraints`."""
 
-    asked: Mapping[str, float]
-    follows: Mapping[str, float]
+    changes: Mapping[str, float]
+    consequences: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Change:
-    """How one feature moves: from `before` to `after` (None: unknown), because it was `asked` or because it follows.
+class FeatureChange:
+    """How one feature moves: from `before` to `after` (None: unknown), because it was `asked` or as a consequence.
 
-    `points` is what its line in the ledger gains or loses; `outside` says that it lies beyond what peers show.
+    `points` is what its line in the ledger gains or loses; `outside` says that no peer has such a value.
     """
 
     feature: str
@@ -50,16 +59,15 @@ class Change:
 
 @dataclass(frozen=True)
 class ScenarioOutcome:
-    """Where people stand who differ so: `gain` is `score` less the present one.
+    """The score of users who differ in this way: `gain` is `score` less the present one.
 
-    `asks` is the share of peers that the changes asked for pass, in one feature or another, as if features were
-    independent: `1 - product(1 - share of one)`. `other_lines` are points that
-    lines of unchanged features gain or lose beside it, and `clipping` what ending at 0 and 100 takes or adds, so that
-    the points of the changes, `other_lines` and `clipping` add up to `gain` within 1e-6. `in_own_hands` says whether
-    all that was asked can be acted on by the person alone.
+    `asks` is the effort: the share of peers that the requested changes pass, in one feature or another, as if features
+    were independent: `1 - product(1 - share of one)`. `other_lines` are points that lines of unchanged features gain or
+    lose, and `clipping` what the limits of 0 and 100 take or add, so the points of the changes, `other_lines` and
+    `clipping` add up to `gain` within 1e-6. `in_own_hands` says whether the user alone can make all requested changes.
     """
 
-    changes: tuple[Change, ...]
+    changes: tuple[FeatureChange, ...]
     asks: float
     score: float
     gain: float
@@ -71,122 +79,170 @@ class ScenarioOutcome:
     in_own_hands: bool
 
 
-def what_if(
-    bundle: Bundle, person: FeatureRow, questions: Sequence[Scenario], peers: PeerValues
-) -> list[ScenarioOutcome]:
-    """Answer questions about one person.
+def what_if(bundle: Bundle, row: FeatureRow, scenarios: Sequence[Scenario], peers: PeerValues) -> list[ScenarioOutcome]:
+    """Evaluate scenarios for one user.
 
     Parameters
     ----------
     bundle : the model that made the score
-    person : who, with every feature of the catalogue
-    questions : the changes to look at, each by itself
-    peers : what peers show
+    row : the user's features, every feature of the catalogue
+    scenarios : the changes to evaluate, each on its own
+    peers : the values of peers
 
     Returns
     -------
-    an outcome a question, in order
+    one outcome per scenario, in order
 
     Raises
     ------
-    WhatIfError : a feature is not one that the model sees, a value is none that it can have, or changes contradict
-    CatalogueError : the person lacks a feature of the model
+    WhatIfError : the model does not use a feature, a value is impossible, or changes contradict each other
+    CatalogueError : the row lacks a feature of the model
 
     """
-    if not questions:
+    if not scenarios:
         return []
-    person = dict(person)
-    for question in questions:
-        _check(bundle, question.asked, person | dict(question.follows))
-    moved = [
-        propagate_constraints(person, question.asked, peers.allowance) | dict(question.follows) | dict(question.asked)
-        for question in questions
-    ]
-    rows = pd.DataFrame([person, *(person | change for change in moved)])
-    predicted = bundle.predict(rows)
-    points = bundle.shap_values(bundle.matrix(rows))[:, :-1] * bundle.scale.points_per_nat
-    parts = pd.DataFrame(points - points[0], columns=list(bundle.features))
-    return [
-        _outcome(question, _changes(question, person, change, peers, parts.iloc[k]), predicted.iloc[[0, k]], parts, k)
-        for k, (question, change) in enumerate(zip(questions, moved, strict=True), start=1)
-    ]
+    row = dict(row)
+    moves = [_all_changes(bundle, row, scenario, peers) for scenario in scenarios]
+    rows = pd.DataFrame([row, *(row | values for values in moves)])
+    predicted, points = bundle.predict(rows), contributions(bundle, rows)
+    points = points - points.iloc[0]
+    outcomes = []
+    for k, (scenario, values) in enumerate(zip(scenarios, moves, strict=True), start=1):
+        changes = _feature_changes(scenario, row, values, peers, points.iloc[k])
+        effort = _effort(changes, peers)
+        outcomes.append(_outcome(scenario, changes, effort, predicted.iloc[[0, k]], points.iloc[k]))
+    return outcomes
+
+
+def actionable_recourse(bundle: Bundle, row: FeatureRow, peers: PeerValues) -> tuple[ScenarioOutcome, ...]:
+    """Return the changes that the user can make alone, the smallest first, that gain half a point or more.
+
+    Candidates are the end of absence, fewer repetitions at values that peers have (`PeerValues.levels`), and both at
+    once. A single event ends an absence, even a first one, so the only candidate there is its end. A change that asks
+    more than another has to gain half a point more. Every value stays within those of peers.
+
+    Parameters
+    ----------
+    bundle : the model
+    row : the user's features
+    peers : the values of peers
+
+    """
+    returns = [{ABSENT: 0.0}] if ABSENT in bundle.features and row[ABSENT] > 0 else []
+    levels = peers.levels(REPETITIONS) if REPETITIONS in bundle.features else []
+    fewer = [{REPETITIONS: value} for value in levels if value < row[REPETITIONS]]
+    both = [one | other for one, other in product(returns, fewer)]
+    outcomes = what_if(bundle, row, [Scenario(changes) for changes in (*returns, *fewer, *both)], peers)
+    frontier: list[ScenarioOutcome] = []
+    for outcome in sorted(outcomes, key=lambda outcome: (outcome.asks, -outcome.gain)):
+        least = (frontier[-1].gain if frontier else 0.0) + LEAST_POINTS
+        if outcome.gain >= least and _within_peers(outcome):
+            frontier.append(outcome)
+    return tuple(frontier)
+
+
+def needed_engagers(bundle: Bundle, row: FeatureRow, peers: PeerValues) -> ScenarioOutcome | None:
+    """Return how many more credible engagers would raise the score by half a point.
+
+    The smallest such number of any peer; None where no peer has more engagers and half a point more.
+    """
+    if RECENT_ENGAGERS not in bundle.features:
+        return None
+    more = [value - row[RECENT_ENGAGERS] for value in peers.distinct(RECENT_ENGAGERS) if value > row[RECENT_ENGAGERS]]
+    outcomes = what_if(bundle, row, [engagers_scenario(row, count) for count in more], peers)
+    return next((outcome for outcome in outcomes if outcome.gain >= LEAST_POINTS), None)
+
+
+def engagers_scenario(row: FeatureRow, count: float) -> Scenario:
+    """Add credible engagers in the last 28 days that had not responded in the year before (see `engager_effects`)."""
+    values = {name: row[name] + more for name, more in engager_effects(row, count, count).items()}
+    return Scenario({RECENT_ENGAGERS: values.pop(RECENT_ENGAGERS)}, values)
+
+
+def _within_peers(outcome: ScenarioOutcome) -> bool:
+    """Say whether some peer reaches each changed value that the model uses."""
+    return not any(change.outside for change in outcome.changes if CATALOGUE[change.feature].direction != "none")
+
+
+def _all_changes(bundle: Bundle, row: dict[str, float], scenario: Scenario, peers: PeerValues) -> dict[str, float]:
+    """Validate a scenario and return the new value of each feature that it moves."""
+    changes, consequences = dict(scenario.changes), dict(scenario.consequences)
+    _check(bundle, changes, row | consequences)
+    return propagate_constraints(row, changes, peers.allowance) | consequences | changes
 
 
 def _outcome(
-    question: Scenario, changes: list[tuple[Change, float]], predicted: pd.DataFrame, parts: pd.DataFrame, k: int
+    scenario: Scenario, changes: tuple[FeatureChange, ...], effort: float, predicted: pd.DataFrame, parts: pd.Series
 ) -> ScenarioOutcome:
-    before, after = (found for _, found in predicted.iterrows())
-    told = tuple(change for change, _ in changes)
-    unclipped, gain = float(after["unclipped"] - before["unclipped"]), float(after["score"] - before["score"])
+    before, after = (row for _, row in predicted.iterrows())
+    gain = float(after["score"] - before["score"])
     return ScenarioOutcome(
-        changes=told,
-        asks=1.0 - math.prod(1.0 - passed for change, passed in changes if change.asked),
+        changes=changes,
+        asks=effort,
         score=float(after["score"]),
         gain=gain,
-        other_lines=float(parts.iloc[k].sum()) - sum(change.points for change in told),
-        clipping=gain - unclipped,
+        other_lines=float(parts.sum()) - sum(change.points for change in changes),
+        clipping=gain - float(after["unclipped"] - before["unclipped"]),
         expected_audience=float(after["expected_audience"]),
         low=int(after["low"]),
         high=int(after["high"]),
-        in_own_hands=all(CATALOGUE[name].actionable for name in question.asked),
+        in_own_hands=all(CATALOGUE[name].actionable for name in scenario.changes),
     )
 
 
-def _changes(
-    question: Scenario, person: dict[str, float], moved: dict[str, float], peers: PeerValues, parts: pd.Series
-) -> list[tuple[Change, float]]:
-    """Tell what moves, what was asked first, with the share of peers that it passes."""
-    names = sorted(moved, key=lambda name: (name not in question.asked, -abs(parts.get(name, 0.0)), name))
-    found = []
-    for name in names:
-        before, after = person[name], moved[name]
-        if abs(after - before) <= ROUNDING or (after != after and before != before):
-            continue
-        change = Change(
+def _effort(changes: tuple[FeatureChange, ...], peers: PeerValues) -> float:
+    """Return the share of peers that the requested changes pass, in one feature or another."""
+    shares = [peers.share_between(change.feature, change.before, change.after) for change in changes if change.asked]
+    return 1.0 - math.prod(1.0 - share for share in shares)
+
+
+def _feature_changes(
+    scenario: Scenario, row: dict[str, float], values: dict[str, float], peers: PeerValues, parts: pd.Series
+) -> tuple[FeatureChange, ...]:
+    """Describe every feature that moves, requested ones first, then by points."""
+    names = sorted(values, key=lambda name: (name not in scenario.changes, -abs(parts.get(name, 0.0)), name))
+    return tuple(
+        FeatureChange(
             feature=name,
-            before=None if before != before else before,
-            after=None if after != after else after,
-            asked=name in question.asked,
+            before=_or_none(row[name]),
+            after=_or_none(values[name]),
+            asked=name in scenario.changes,
             actionable=CATALOGUE[name].actionable,
-            outside=after == after and not peers.hold(name, after),
+            outside=not math.isnan(values[name]) and not peers.contains(name, values[name]),
             points=float(parts.get(name, 0.0)),
-            sentence=CATALOGUE[name].describe(after),
+            sentence=CATALOGUE[name].describe(values[name]),
         )
-        found.append((change, abs(peers.rank(name, after) - peers.rank(name, before))))
-    return found
+        for name in names
+        if not np.isclose(values[name], row[name], rtol=0, atol=ROUNDING, equal_nan=True)
+    )
 
 
-def _check(bundle: Bundle, asked: Mapping[str, float], person: Mapping[str, float]) -> None:
-    for name, value in asked.items():
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _check(bundle: Bundle, changes: dict[str, float], row: dict[str, float]) -> None:
+    for name, value in changes.items():
         if name not in CATALOGUE:
-            near = get_close_matches(name[:100], list(bundle.features), n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise WhatIfError(f"there is no feature called {name[:100]!r}{hint}; {_seen(bundle)}")
+            hint = did_you_mean(name, bundle.features)
+            raise WhatIfError(f"unknown feature {name[:100]!r}{hint}; {_usable_features(bundle)}")
         if name not in bundle.features:
-            raise WhatIfError(f"{name} is shown and moves no score: the model does not see it; {_seen(bundle)}")
-        _check_value(name, value)
-        if name == REPETITIONS:
-            _check_repetitions(value, person[PIECES])
+            raise WhatIfError(f"{name} cannot change a score: the model does not use it; {_usable_features(bundle)}")
+        share = CATALOGUE[name].unit == "share"
+        if not np.isfinite(value) or value < 0 or (share and value > 1):
+            limit = "to 1" if share else "up"
+            raise WhatIfError(
+                f"{name} cannot be {value:g}: expected a number from 0 {limit}, in {CATALOGUE[name].unit}."
+            )
+        most = max(row[CREATED] - 1, 0)
+        if name == REPETITIONS and value > most:
+            raise WhatIfError(
+                f"{name} cannot be {value:g} with {row[CREATED]:g} pieces created: the first piece repeats nothing; "
+                f"expected at most {most:g}."
+            )
 
 
-def _check_value(name: str, value: float) -> None:
-    share = CATALOGUE[name].unit == "share"
-    if not np.isfinite(value) or value < 0 or (share and value > 1):
-        raise WhatIfError(
-            f"{name} cannot be {value:g}: expected a number from 0 {'to 1' if share else 'up'}, in "
-            f"{CATALOGUE[name].unit}."
-        )
-
-
-def _check_repetitions(value: float, made: float) -> None:
-    if value > max(made - 1, 0):
-        raise WhatIfError(
-            f"{REPETITIONS} cannot be {value:g} of {made:g} pieces made: the first of all repeats none. Expected "
-            f"{max(made - 1, 0):g} at most."
-        )
-
-
-def _seen(bundle: Bundle) -> str:
+def _usable_features(bundle: Bundle) -> str:
     own = [name for name in bundle.features if CATALOGUE[name].actionable]
     others = [name for name in bundle.features if name not in own]
-    return f"it sees, in a person's own hands: {', '.join(own) or 'none'}; in others': {', '.join(others)}."
+    return f"it uses, in the user's own hands: {', '.join(own) or 'none'}; in others' hands: {', '.join(others)}."

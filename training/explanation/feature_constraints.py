@@ -1,6 +1,9 @@
-"""Together: what has to move with a feature, because both tell of the same acts."""
+"""Feature constraints: which values peers have, and which features move together because they count the same events."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
 
 from features.aggregates.windows import LOOKBACK_DAYS, PERIOD_WEIGHTS
 from features.catalogue.credible import MONTH_DAYS
@@ -17,90 +20,135 @@ NESTED = (
 )
 YEAR, RATE, AGE = "credible_engagers_365d", "credible_rate_365d", "account_age_days"
 ABSENT, SINCE = "days_absent", "days_since_last_act"
+PERCENTILES = np.arange(101)
+LEVELS = (5, 10, 25, 50, 75, 90, 95)
 
 
 class WhatIfError(CloutError):
-    """A change is asked for that means nothing."""
+    """A requested change is not valid."""
 
 
-def propagate_constraints(
-    person: Mapping[str, float], asked: Mapping[str, float], allowance: float
-) -> dict[str, float]:
-    """Return what follows from a change, feature by feature, by no more than it has to.
-
-    - absence: the last act lies as many days further back, or nearer; who never acted has then acted
-    - windows: whoever responded in the shorter one did so in the longer
-    - the rate since the person was first seen: it goes by those who responded in the last 365 days
-
-    What else might come along, and by how much, no definition tells: it stays.
+@dataclass(frozen=True)
+class PeerValues:
+    """The values of peers; each is one that some peer has.
 
     Parameters
     ----------
-    person : feature -> value, NaN where unknown
-    asked : feature -> value to be
+    users : the number of peers, the user included
+    values : feature -> its 0th, 1st to 100th percentile, shape (101,); absent where it is unknown for all peers
+    allowance : days without an event before they count as absence, at the instant and in the scope of the peers
+
+    """
+
+    users: int
+    values: Mapping[str, np.ndarray]
+    allowance: float
+
+    def contains(self, feature: str, value: float) -> bool:
+        """Say whether a value lies between the lowest and the highest of peers."""
+        values = self.values.get(feature)
+        return values is not None and bool(values[0] <= value <= values[-1])
+
+    def rank(self, feature: str, value: float | None) -> float:
+        """Return the share of peers below a value, plus half of those that have it, to a hundredth.
+
+        An unknown value ranks in the middle, as does any value of a feature that is unknown for all peers.
+        """
+        values = self.values.get(feature)
+        if values is None or value is None or value != value:
+            return 0.5
+        return float(((values < value).sum() + 0.5 * (values == value).sum()) / len(values))
+
+    def share_between(self, feature: str, before: float | None, after: float | None) -> float:
+        """Return the share of peers that a change from one value to another passes."""
+        return abs(self.rank(feature, after) - self.rank(feature, before))
+
+    def distinct(self, feature: str) -> list[float]:
+        """Return the distinct values of all percentiles, rising, up to the highest of any peer."""
+        values = self.values.get(feature)
+        return [] if values is None else sorted(set(values.tolist()))
+
+    def levels(self, feature: str) -> list[float]:
+        """Return the distinct values at LEVELS, percentiles of peers, rising."""
+        values = self.values.get(feature)
+        return [] if values is None else sorted(set(values[list(LEVELS)].tolist()))
+
+
+def percentiles(values: np.ndarray) -> np.ndarray:
+    """Return the percentiles of known values, each the nearest value that occurs, shape (101,)."""
+    return np.percentile(values, PERCENTILES, method="nearest")
+
+
+def propagate_constraints(row: Mapping[str, float], changes: Mapping[str, float], allowance: float) -> dict[str, float]:
+    """Return the features that have to move with a change, each by as little as possible.
+
+    - absence: the last event moves by as many days; a user without events then has one
+    - windows: an engager in the shorter window is also one in the longer
+    - the rate since the user was first seen: it follows the engagers of the last 365 days
+
+    Other features stay: no definition says whether and how far they would move.
+
+    Parameters
+    ----------
+    row : feature -> value, NaN where unknown
+    changes : feature -> requested value
     allowance : as in `PeerValues`
 
     Raises
     ------
-    WhatIfError : the changes asked for contradict each other
+    WhatIfError : the changes contradict each other
 
     """
-    follows = _windows(person, asked)
-    if YEAR in follows or YEAR in asked:
-        follows[RATE] = rate(person, follows[YEAR] if YEAR in follows else asked[YEAR])
-    if ABSENT in asked and asked[ABSENT] != person[ABSENT]:
-        follows[SINCE] = allowance + asked[ABSENT]
-    return {name: value for name, value in follows.items() if name not in asked}
+    moved = _propagate_windows(row, changes)
+    if YEAR in moved:
+        moved[RATE] = rate(row, moved[YEAR])
+    if ABSENT in changes and changes[ABSENT] != row[ABSENT]:
+        moved[SINCE] = allowance + changes[ABSENT]
+    return {name: value for name, value in moved.items() if name not in changes}
 
 
-def rate(person: Mapping[str, float], year: float) -> float:
-    """Return the rate of so many who responded in the last 365 days since the person was first seen."""
-    return year * MONTH_DAYS / min(max(person[AGE], MONTH_DAYS), LOOKBACK_DAYS)
+def rate(row: Mapping[str, float], year: float) -> float:
+    """Return the rate per 28 days of so many engagers in the last 365 days, since the user was first seen."""
+    return year * MONTH_DAYS / min(max(row[AGE], MONTH_DAYS), LOOKBACK_DAYS)
 
 
-def heard_by(person: Mapping[str, float], lately: float, year: float) -> dict[str, float]:
-    """Return by how much features rise if more credible people had responded, in the last 28 days evenly.
+def engager_effects(row: Mapping[str, float], recent: float, year: float) -> dict[str, float]:
+    """Return by how much features rise with more credible engagers, spread evenly over the last 28 days.
 
-    Counted is what they certainly move; how often each returns, and what pieces drew them, stays as it is.
+    Only the features that certainly move are included, not how often each engager returns or which pieces they
+    respond to.
 
     Parameters
     ----------
-    person : feature -> value
-    lately, year : how many more in the last 28 and 365 days, weighed by how credible they are
+    row : feature -> value
+    recent, year : additional engagers in the last 28 and 365 days, weighted by credibility
 
     """
     return {
-        "credible_engagers_7d": lately / 4,
-        "credible_engagers_28d": lately,
-        "credible_engagers_90d": lately,
+        "credible_engagers_7d": recent / 4,
+        "credible_engagers_28d": recent,
+        "credible_engagers_90d": recent,
         YEAR: year,
-        RATE: rate(person, year),
-        "credible_engagers_decayed_28d": lately * 0.5**0.5,
-        "credible_pace_28d": lately * PERIOD_WEIGHTS[0] / sum(PERIOD_WEIGHTS),
+        RATE: rate(row, year),
+        "credible_engagers_decayed_28d": recent * 0.5**0.5,
+        "credible_pace_28d": recent * PERIOD_WEIGHTS[0] / sum(PERIOD_WEIGHTS),
     }
 
 
-def _windows(person: Mapping[str, float], asked: Mapping[str, float]) -> dict[str, float]:
-    """Raise the longer windows of what rises, and lower the shorter ones of what falls."""
-    values = dict(person) | dict(asked)
-    risen = {name for name in asked if not asked[name] <= person[name]}
-    fallen = {name for name in asked if not asked[name] >= person[name]}
-    for inner, outer in NESTED:
-        if values[inner] > values[outer] and inner in risen:
-            _check_free(asked, outer, inner)
-            values[outer] = values[inner]
-            risen.add(outer)
-    for inner, outer in reversed(NESTED):
-        if values[inner] > values[outer] and outer in fallen:
-            _check_free(asked, inner, outer)
-            values[inner] = values[outer]
-            fallen.add(inner)
-    return {name: values[name] for name in risen | fallen}
-
-
-def _check_free(asked: Mapping[str, float], moved: str, by: str) -> None:
-    if moved in asked:
-        inner, outer = next(pair for pair in NESTED if set(pair) == {moved, by})
-        raise WhatIfError(
-            f"the changes contradict each other: {inner} cannot be above {outer}, which holds the same and more."
-        )
+def _propagate_windows(row: Mapping[str, float], changes: Mapping[str, float]) -> dict[str, float]:
+    """Return requested values, longer windows of what rises raised, shorter windows of what falls lowered."""
+    values = dict(row) | dict(changes)
+    risen = {name for name in changes if not changes[name] <= row[name]}
+    fallen = {name for name in changes if not changes[name] >= row[name]}
+    upwards = [(inner, outer, inner, outer, risen) for inner, outer in NESTED]
+    downwards = [(inner, outer, outer, inner, fallen) for inner, outer in reversed(NESTED)]
+    for inner, outer, source, target, moved in upwards + downwards:
+        if values[inner] > values[outer] and source in moved:
+            if target in changes:
+                raise WhatIfError(
+                    f"the changes contradict each other: {inner} cannot be above {outer}, which counts the same events "
+                    "and more."
+                )
+            values[target] = values[source]
+            moved.add(target)
+    return {name: values[name] for name in {*changes, *risen, *fallen}}

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import CATALOGUE
-from training.explanation.feature_constraints import heard_by
+from training.explanation.feature_constraints import engager_effects
 from training.explanation.reasons import LEAST_POINTS, Line, Reason, reasons
 from training.model.bundle import Bundle
 from training.model.feature_row import FeatureRow
@@ -91,7 +91,7 @@ def _added(person: FeatureRow, kind: str) -> dict[str, float]:
     """Return by how much features would differ had it counted; of the last 28 days, as if it had come evenly."""
     if kind == "repetition":
         return {"repetitions_90d": -person["repetitions_90d"]}
-    return heard_by(person, person[f"uncounted_{kind}_28d"], person[f"uncounted_{kind}_365d"])
+    return engager_effects(person, person[f"uncounted_{kind}_28d"], person[f"uncounted_{kind}_365d"])
 
 
 UNKNOWN: Mapping[str, float | None] = MappingProxyType({})

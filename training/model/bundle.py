@@ -1,31 +1,23 @@
 """The bundle: everything a score needs, as one frozen object saved as text and JSON, without pickle."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
-from pathlib import Path
-from weakref import WeakValueDictionary
 
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
 from features.catalogue import CATALOGUE
-from features.errors import CatalogueError, RegistryError
+from features.errors import CatalogueError
 from features.events.scopes import ALL
 from training.model.booster import predict
 from training.model.feature_row import FeatureRow
-from training.model.intervals import Band, Intervals, Quantiles
+from training.model.intervals import Intervals, Quantiles
 from training.model.scale import Scale
 from training.model.trees.baseline_shapley import Tree, split_trees
 from training.model.trees.quickscorer import Forest, forest
 from training.model.trees.treeshap import ShapTables, shap_tables
 
-BOOSTER_FILE = "booster.txt"
-LOW_FILE, HIGH_FILE = "low.txt", "high.txt"
-BOOSTERS = (BOOSTER_FILE, LOW_FILE, HIGH_FILE)
-FACTS_FILE = "bundle.json"
 MANY_ROWS = 4_000
 PREDICTED = ["score", "unclipped", "expected_audience", "low", "high"]
 
@@ -114,7 +106,7 @@ class Bundle:
         try:
             return rows.take(places, axis=1).to_numpy(dtype=float, na_value=np.nan)
         except (TypeError, ValueError) as error:
-            raise CatalogueError(f"the rows hold a value that is no number: {error}.") from error
+            raise CatalogueError(f"the rows contain a value that is not a number: {error}.") from error
 
     def vector(self, person: FeatureRow) -> np.ndarray:
         """Return one person's features in the booster's order, shape (features,), unknown as NaN.
@@ -178,87 +170,9 @@ class Bundle:
     def _names(self) -> pd.Index:
         return pd.Index(list(self.features))
 
-    @property
-    def texts(self) -> dict[str, str]:
-        """The boosters in LightGBM's text form, by the file that holds each."""
-        texts = (self.booster_text, self.quantiles.low_text, self.quantiles.high_text)
-        return dict(zip(BOOSTERS, texts, strict=True))
-
-    def save(self, folder: Path) -> None:
-        """Write `bundle.json` and the boosters beside it into a folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in self.texts.items():
-            (folder / name).write_text(text)
-        held = ("features", "horizon_days", "facts")
-        told = {key: getattr(self, key) for key in held} | {
-            "scale": asdict(self.scale),
-            "intervals": asdict(self.intervals),
-            "sha256": {name: _digest(text) for name, text in self.texts.items()},
-        }
-        (folder / FACTS_FILE).write_text(json.dumps(told, indent=1) + "\n")
-
-
-# By the digest of `bundle.json`, which holds those of the boosters.
-IN_USE: WeakValueDictionary[str, Bundle] = WeakValueDictionary()
-
 
 def _lacking(missing: list[str], features: int) -> str:
     return f"the rows lack {len(missing)} of the model's {features} features: {', '.join(missing)}."
-
-
-def load_bundle(folder: Path) -> Bundle:
-    """Read a bundle and hold its features against the installed catalogue.
-
-    Raises
-    ------
-    RegistryError : the files are absent or damaged
-    CatalogueError : a feature is absent from the catalogue or is defined otherwise there
-
-    """
-    bundle = read_bundle(folder)
-    check_catalogue(bundle)
-    return bundle
-
-
-def read_bundle(folder: Path) -> Bundle:
-    """Read a bundle and see that it is whole: LightGBM ends the whole process over a booster that is cut off.
-
-    Returns
-    -------
-    the bundle; one of the same files that is in use is returned again, with all that was made of it
-
-    Raises
-    ------
-    RegistryError : the files are absent or damaged
-
-    """
-    try:
-        told = (folder / FACTS_FILE).read_text()
-        facts = json.loads(told)
-        booster, *quantiles = _texts(folder, facts.pop("sha256"))
-        facts["scale"] = Scale(**facts["scale"])
-        bands = tuple(Band(**band) for band in facts["intervals"]["bands"])
-        facts["intervals"] = Intervals(facts["intervals"]["level"], bands)
-        bundle = Bundle(booster_text=booster, quantiles=Quantiles(*quantiles), **facts)
-        return IN_USE.setdefault(_digest(told), bundle)
-    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RegistryError(
-            f"no whole bundle at {folder} ({error!r}); expected {', '.join(BOOSTERS)} and {FACTS_FILE}."
-        ) from error
-
-
-def _texts(folder: Path, digests: dict[str, str]) -> list[str]:
-    """Read the boosters and see that they are those which were written."""
-    texts = []
-    for name in BOOSTERS:
-        texts.append((folder / name).read_text())
-        if _digest(texts[-1]) != digests[name]:
-            raise ValueError(f"{name} was changed or cut off after it was written")
-    return texts
-
-
-def _digest(text: str) -> str:
-    return sha256(text.encode()).hexdigest()
 
 
 def check_catalogue(bundle: Bundle) -> None:
@@ -266,7 +180,7 @@ def check_catalogue(bundle: Bundle) -> None:
 
     Raises
     ------
-    CatalogueError : a feature is absent from the catalogue or is defined otherwise there
+    CatalogueError : a feature is absent from the catalogue or is defined differently there
 
     """
     absent = [name for name in bundle.features if name not in CATALOGUE]
@@ -276,6 +190,6 @@ def check_catalogue(bundle: Bundle) -> None:
     if absent or changed:
         raise CatalogueError(
             "the model was trained on another catalogue of features: "
-            f"absent here: {', '.join(absent) or 'none'}; defined otherwise here: {', '.join(changed) or 'none'}. "
+            f"absent here: {', '.join(absent) or 'none'}; defined differently here: {', '.join(changed) or 'none'}. "
             "Install the version of clout-score that trained it, or train again with 'clout train'."
         )

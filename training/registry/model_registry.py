@@ -8,7 +8,8 @@ from typing import Any
 
 from features.errors import RegistryError
 from training.home import Home
-from training.model.bundle import PREDICTED, Bundle, load_bundle, read_bundle
+from training.model.bundle import PREDICTED, Bundle
+from training.model.bundle_files import load_bundle, read_bundle, save_bundle
 from training.registry.mlflow_session import asked, experiment, is_new, mlflow_session
 
 MODEL = "clout"
@@ -57,7 +58,7 @@ def register(
     """
     texts = texts or {}
     with mlflow_session(home) as mlflow, TemporaryDirectory() as folder:
-        bundle.save(Path(folder) / "bundle")
+        save_bundle(bundle, Path(folder) / "bundle")
         mlflow.set_experiment(experiment_id=experiment(mlflow, home))
         with mlflow.start_run(run_name=f"clout {bundle.facts['as_of'][:10]}"):
             mlflow.log_params(params)

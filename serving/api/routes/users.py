@@ -25,7 +25,7 @@ from serving.review.history import History
 from serving.review.history import history as history_of
 from serving.review.score_change import Change
 from serving.review.score_change import change as change_of
-from serving.review.what_if import WhatIf, changed, proposed, settings
+from serving.review.what_if import WhatIf, parse_changes, simulate_change, suggest_changes
 from serving.snapshots.explanation import Explanation
 
 USERS: dict[str, Any] = {
@@ -102,5 +102,5 @@ def what_if(
     """
     snapshot = service.snapshot(as_of)
     if not changes and away_days is None:
-        return proposed(snapshot, user, scope)
-    return changed(snapshot, user, scope, settings(changes or []), away_days)
+        return suggest_changes(snapshot, user, scope)
+    return simulate_change(snapshot, user, scope, parse_changes(changes or []), away_days)

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from features.catalogue import CATALOGUE
 from serving import app as application
 from serving.cli import main
-from serving.review.what_if import ASSOCIATION, WhatIfError, settings
+from serving.review.what_if import ASSOCIATION, WhatIfError, parse_changes
 from serving.runtime import state
 from serving.scoring import score_rows
 from serving.snapshots.feature_rows import write_rows
@@ -109,7 +109,7 @@ class TestShown:
 
     def test_each_is_shown_their_own_peers(self, people):
         found = PeerRanges(people).of("all", feature_row(people.iloc[[1]]))
-        assert found.people == 3
+        assert found.users == 3
         assert (found.values["credible_engagers_28d"][0], found.values["credible_engagers_28d"][-1]) == (1.0, 2.0)
         assert (
             PeerRanges(people).of("all", feature_row(people.iloc[[3]])).values["credible_engagers_28d"].tolist()
@@ -128,30 +128,30 @@ class TestShown:
     def test_as_the_snapshot_has_it(self, home, rows):
         snapshot = open_snapshot(home)
         found = snapshot.shown.of("topic:birds", snapshot.person("user0001", "topic:birds"))
-        assert found.people in (1, 2)
+        assert found.users in (1, 2)
         everybody = rows[rows["scope"] == "all"]
         of_all = [snapshot.shown.of("all", feature_row(everybody.iloc[[k]])) for k in range(len(everybody))]
         assert max(float(peers.values["days_absent"][-1]) for peers in of_all) == everybody["days_absent"].max()
 
 
-class TestSettings:
+class TestParseChanges:
     def test_read(self):
-        assert settings(["days_absent=0", " repetitions_90d =1.5e1"]) == {
+        assert parse_changes(["days_absent=0", " repetitions_90d =1.5e1"]) == {
             "days_absent": 0.0,
             "repetitions_90d": 15.0,
         }
-        assert settings([]) == {}
+        assert parse_changes([]) == {}
 
     @pytest.mark.parametrize(
         "given", ["days_absent", "=3", "days_absent=", "days_absent=x", "days_absent=nan", "a=1=2"]
     )
     def test_no_change(self, given):
-        with pytest.raises(WhatIfError, match="is no change; expected feature=value, such as days_absent=0"):
-            settings([given])
+        with pytest.raises(WhatIfError, match="is not a change; expected feature=value, such as days_absent=0"):
+            parse_changes([given])
 
     def test_twice(self):
         with pytest.raises(WhatIfError, match="days_absent is set twice"):
-            settings(["days_absent=1", "days_absent=2"])
+            parse_changes(["days_absent=1", "days_absent=2"])
 
 
 class TestRoute:
@@ -195,9 +195,14 @@ class TestRoute:
             ("user0003/what-if?scope=topic:birds", 404, "unknown-user", "scopes there: all"),
             ("user0001/what-if?as_of=2016-01-01", 404, "absent-snapshot", "there are: 2017-07-30"),
             ("user0003/what-if", 422, "insufficient-evidence", "engagements received: 0; it takes 3 of both"),
-            ("user0003/what-if?away_days=14", 422, "insufficient-evidence", "has no score, so nothing can be said"),
-            ("user0001/what-if?set=followers=3", 422, "no-such-change", "followers is shown and moves no score"),
-            ("user0001/what-if?set=x", 422, "no-such-change", "'x' is no change; expected feature=value"),
+            (
+                "user0003/what-if?away_days=14",
+                422,
+                "insufficient-evidence",
+                "has no score, so what would change it cannot be computed",
+            ),
+            ("user0001/what-if?set=followers=3", 422, "no-such-change", "followers cannot change a score"),
+            ("user0001/what-if?set=x", 422, "no-such-change", "'x' is not a change; expected feature=value"),
             ("user0001/what-if?away_days=999", 422, "no-such-change", "expected 1 to 365"),
             ("user0001/what-if?away_days=soon", 422, "invalid-request", "query.away_days"),
         ],
@@ -213,7 +218,7 @@ class TestRoute:
         client.app.state.watcher.look()
         answer = client.get("/v1/users/user0001/what-if")
         assert (answer.status_code, answer.json()["type"]) == (422, "urn:clout:problem:unfit-features")
-        assert "defined otherwise here: days_absent" in answer.json()["detail"]
+        assert "defined differently here: days_absent" in answer.json()["detail"]
 
 
 class TestCommand:
@@ -247,10 +252,10 @@ class TestCommand:
             ),
             (
                 ["user0003"],
-                "error: 'user0003' has no score, so nothing can be said about what would change it. Too little",
+                "error: 'user0003' has no score, so what would change it cannot be computed. Too little",
             ),
-            (["user0001", "--set", "days_absent"], "error: 'days_absent' is no change"),
-            (["user0001", "--away-days", "0"], "error: stopping for 0 days cannot be answered"),
+            (["user0001", "--set", "days_absent"], "error: 'days_absent' is not a change"),
+            (["user0001", "--away-days", "0"], "error: 0 days of inactivity cannot be simulated"),
             (["user0001", "--events", "e.parquet"], "--events goes with --away-days"),
         ],
     )
@@ -266,7 +271,7 @@ class TestCommand:
             asked.append((events.count().execute(), *others))
             return {"credible_engagers_7d": 0.0}
 
-        monkeypatch.setattr(inactivity, "drawn_no_more", drawn)
+        monkeypatch.setattr(inactivity, "lost_responses", drawn)
         times = pd.to_datetime(["2017-07-01", "2017-07-02"], utc=True)
         events = pd.DataFrame({"time": times, "actor": ["a", "b"], "verb": "like", "target": ["b", "a"]})
         events.to_parquet(tmp_path / "e.parquet", index=False)

@@ -10,10 +10,14 @@ import pytest
 from features.catalogue import CATALOGUE, SCORED
 from training.config import Config, Model
 from training.dataset.panel import Split
-from training.explanation.counterfactuals import Scenario, what_if
-from training.explanation.feature_constraints import WhatIfError
-from training.explanation.peer_ranges import PeerValues, percentiles
-from training.explanation.recourse import actionable_recourse, more_heard, needed_engagers
+from training.explanation.counterfactuals import (
+    Scenario,
+    actionable_recourse,
+    engagers_scenario,
+    needed_engagers,
+    what_if,
+)
+from training.explanation.feature_constraints import PeerValues, WhatIfError, percentiles
 from training.fit import fit
 from training.model.feature_row import feature_row
 
@@ -81,7 +85,7 @@ def test_what_is_asked_of_two_features_is_in_one_or_the_other(bundle, heard, pee
 @pytest.mark.parametrize("k", range(0, 50, 5))
 def test_parts_add_up_to_the_gain(bundle, heard, peers, k):
     row = one(heard, k)
-    questions = [Scenario({"days_absent": 0.0, "repetitions_90d": 0.0}, {}), more_heard(feature_row(row), 5.0)]
+    questions = [Scenario({"days_absent": 0.0, "repetitions_90d": 0.0}, {}), engagers_scenario(feature_row(row), 5.0)]
     for outcome in what_if(bundle, feature_row(row), questions, peers):
         added = sum(change.points for change in outcome.changes) + outcome.other_lines + outcome.clipping
         assert added == pytest.approx(outcome.gain, abs=1e-6)
@@ -111,15 +115,15 @@ def test_asking_for_less_never_lowers_the_score(bundle, heard, peers, name, k):
 def test_more_people_never_lower_the_score(bundle, heard, peers):
     for k in range(0, 50, 10):
         person = feature_row(one(heard, k))
-        more = [more_heard(person, people) for people in (0.5, 1.0, 2.0, 5.0, 10.0)]
+        more = [engagers_scenario(person, people) for people in (0.5, 1.0, 2.0, 5.0, 10.0)]
         scores = [outcome.score for outcome in what_if(bundle, feature_row(one(heard, k)), more, peers)]
         assert (np.diff(scores) >= -1e-9).all()
 
 
 def test_two_more_people_by_hand():
-    question = more_heard(dict.fromkeys(CATALOGUE.names, 1.0), 2.0)
-    assert question.asked == {"credible_engagers_28d": 3.0}
-    assert question.follows == pytest.approx(
+    scenario = engagers_scenario(dict.fromkeys(CATALOGUE.names, 1.0), 2.0)
+    assert scenario.changes == {"credible_engagers_28d": 3.0}
+    assert scenario.consequences == pytest.approx(
         {
             "credible_engagers_7d": 1.5,
             "credible_engagers_90d": 3.0,
@@ -248,39 +252,39 @@ class TestQuestions:
         [
             (
                 {"days_absnt": 0.0},
-                r"no feature called 'days_absnt' \(did you mean 'days_absent'\?\); it sees, in a person's",
+                r"unknown feature 'days_absnt' \(did you mean 'days_absent'\?\); it uses, in the user's",
             ),
-            ({"x" * 5000: 0.0}, "no feature called 'x{100}'; it sees"),
-            ({"followers": 9.0}, "followers is shown and moves no score: the model does not see it"),
+            ({"x" * 5000: 0.0}, "unknown feature 'x{100}'; it uses"),
+            ({"followers": 9.0}, "followers cannot change a score: the model does not use it"),
             ({"days_absent": -1.0}, "days_absent cannot be -1: expected a number from 0 up, in days"),
             ({"days_absent": math.nan}, "days_absent cannot be nan"),
             ({"days_absent": math.inf}, "days_absent cannot be inf"),
             ({"repetitions_90d": -1.0}, "repetitions_90d cannot be -1: expected a number from 0 up, in pieces"),
             (
                 {"repetitions_90d": 8.0},
-                "cannot be 8 of 8 pieces made: the first of all repeats none. Expected 7",
+                "cannot be 8 with 8 pieces created: the first piece repeats nothing; expected at most 7",
             ),
             (
                 {"credible_after_a_day_share_90d": 1.5},
                 "credible_after_a_day_share_90d cannot be 1.5: expected a number from 0 to 1, in share",
             ),
-            ({"most_repeated_90d": 2.0}, "most_repeated_90d is shown and moves no score: the model does not see it"),
+            ({"most_repeated_90d": 2.0}, "most_repeated_90d cannot change a score: the model does not use it"),
         ],
     )
     def test_what_cannot_be(self, bundle, heard, peers, asked, message):
         with pytest.raises(WhatIfError, match=message):
             what_if(bundle, feature_row(one(heard, 0)), [Scenario(asked, {})], peers)
 
-    @pytest.mark.parametrize("made", [0.0, 1.0])
-    def test_who_made_one_piece_or_none_repeats_nothing(self, bundle, heard, peers, made):
-        row = one(heard, 0).assign(created_90d=made, repetitions_90d=0.0)
+    @pytest.mark.parametrize("created", [0.0, 1.0])
+    def test_who_made_one_piece_or_none_repeats_nothing(self, bundle, heard, peers, created):
+        row = one(heard, 0).assign(created_90d=created, repetitions_90d=0.0)
         (outcome,) = what_if(bundle, feature_row(row), [Scenario({"repetitions_90d": 0.0}, {})], peers)
         assert outcome.changes == ()
-        with pytest.raises(WhatIfError, match=f"cannot be 1 of {made:g} pieces made: .* Expected 0 at most"):
+        with pytest.raises(WhatIfError, match=f"cannot be 1 with {created:g} pieces created: .* expected at most 0"):
             what_if(bundle, feature_row(row), [Scenario({"repetitions_90d": 1.0}, {})], peers)
 
     def test_repetitions_are_of_the_pieces_that_would_be_left(self, bundle, heard, peers):
-        with pytest.raises(WhatIfError, match="cannot be 5 of 3 pieces made"):
+        with pytest.raises(WhatIfError, match="cannot be 5 with 3 pieces created"):
             what_if(
                 bundle, feature_row(one(heard, 0)), [Scenario({"repetitions_90d": 5.0}, {"created_90d": 3.0})], peers
             )

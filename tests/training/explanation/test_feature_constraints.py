@@ -1,13 +1,14 @@
-"""What moves together, by hand."""
+"""Constraints between features and values of peers, by hand."""
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from features.catalogue import CATALOGUE
-from training.explanation.feature_constraints import NESTED, WhatIfError, propagate_constraints
+from training.explanation.feature_constraints import NESTED, PeerValues, WhatIfError, percentiles, propagate_constraints
 
 NOBODY = dict.fromkeys(CATALOGUE.names, 0.0)
 HEARD = NOBODY | {
@@ -90,3 +91,40 @@ def test_contradictions(asked, message):
 def test_what_is_asked_does_not_follow():
     asked = {"credible_engagers_28d": 4.5, "credible_engagers_90d": 6.0}
     assert propagate_constraints(HEARD, asked, 56.0) == {}
+
+
+@pytest.fixture
+def peers():
+    return PeerValues(4, {"posts": percentiles(np.array([0.0, 0.0, 0.0, 8.0]))}, 56.0)
+
+
+def test_percentiles_are_values_that_occur():
+    values = np.random.default_rng(0).normal(size=37)
+    result = percentiles(values)
+    assert len(result) == 101
+    assert set(result) <= set(values)
+    assert (result[0], result[-1]) == (values.min(), values.max())
+
+
+def test_contains_values_between_lowest_and_highest(peers):
+    assert [peers.contains("posts", value) for value in (-0.1, 0.0, 3.0, 8.0, 8.1)] == [False, True, True, True, False]
+    assert not peers.contains("links", 1.0)
+
+
+def test_rank_is_share_below_plus_half_of_ties(peers):
+    zeros = (peers.values["posts"] == 0).mean()
+    assert peers.rank("posts", 0.0) == pytest.approx(zeros / 2)
+    assert peers.rank("posts", 5.0) == pytest.approx(zeros)
+    assert (peers.rank("posts", -1.0), peers.rank("posts", 9.0)) == (0, 1)
+    assert peers.rank("posts", float("nan")) == peers.rank("links", 1.0) == 0.5
+
+
+def test_levels_are_distinct_and_rise(peers):
+    assert peers.levels("posts") == [0.0, 8.0]
+    assert peers.levels("links") == peers.distinct("links") == []
+
+
+def test_outliers_are_distinct_values_and_not_levels():
+    peers = PeerValues(100, {"posts": percentiles(np.array([0.0] * 97 + [1.0, 2.0, 7.0]))}, 56.0)
+    assert peers.levels("posts") == [0.0]
+    assert peers.distinct("posts") == [0.0, 1.0, 2.0, 7.0]

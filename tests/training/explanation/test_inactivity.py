@@ -1,6 +1,6 @@
 """Stopping for a while: the person's side by hand, the others' from the events."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import ibis
 import numpy as np
@@ -12,7 +12,7 @@ from features.events.event_table import open_events
 from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
 from training.explanation.feature_constraints import WhatIfError
-from training.explanation.inactivity import drawn_no_more, inactivity_scenario
+from training.explanation.inactivity import inactivity_scenario, lost_responses, remove_recent_activity
 from training.model.feature_row import feature_row
 
 NOBODY = dict.fromkeys(CATALOGUE.names, 0.0)
@@ -29,24 +29,24 @@ NOBODY = dict.fromkeys(CATALOGUE.names, 0.0)
     ],
 )
 def test_absence_by_hand(since, allowance, days, absent):
-    question = inactivity_scenario(NOBODY | {"days_since_last_act": since}, days, allowance)
-    assert question.asked == {"days_absent": pytest.approx(absent)}
-    assert question.follows == {"days_since_last_act": since + days}
+    scenario = inactivity_scenario(NOBODY | {"days_since_last_act": since}, days, allowance)
+    assert scenario.changes == {"days_absent": pytest.approx(absent)}
+    assert scenario.consequences == {"days_since_last_act": since + days}
 
 
 @pytest.mark.parametrize("days", [-1, 0, 366])
 def test_days_out_of_bounds(days):
-    with pytest.raises(WhatIfError, match=rf"stopping for {days} days cannot be answered; expected 1 to 365"):
+    with pytest.raises(WhatIfError, match=rf"{days} days of inactivity cannot be simulated; expected 1 to 365"):
         inactivity_scenario(NOBODY, days, 56.0)
     with pytest.raises(WhatIfError, match="expected 1 to 365"):
-        drawn_no_more(None, "me", "all", None, days, NOBODY, [])
+        lost_responses(None, "me", "all", None, days, NOBODY, [])
 
 
 @pytest.mark.parametrize(("seen", "absent"), [(10.0, 0.0), (50.0, 8.0), (90.0, 48.0)])
 def test_who_never_acted_stays_away_since_first_seen(seen, absent):
-    question = inactivity_scenario(NOBODY | {"days_since_last_act": np.nan, "account_age_days": seen}, 14, 56.0)
-    assert question.asked == {"days_absent": absent}
-    assert np.isnan(question.follows["days_since_last_act"])
+    scenario = inactivity_scenario(NOBODY | {"days_since_last_act": np.nan, "account_age_days": seen}, 14, 56.0)
+    assert scenario.changes == {"days_absent": absent}
+    assert np.isnan(scenario.consequences["days_since_last_act"])
 
 
 def test_the_absence_of_who_never_acted_is_the_one_that_the_features_will_show(table):
@@ -57,8 +57,8 @@ def test_the_absence_of_who_never_acted_is_the_one_that_the_features_will_show(t
     )
     allowance = 120 * 56 / 360
     assert before["days_absent"].iloc[0] == pytest.approx(50 - allowance)
-    question = inactivity_scenario(feature_row(before), 30, allowance)
-    assert question.asked["days_absent"] == pytest.approx(later["days_absent"].iloc[0])
+    scenario = inactivity_scenario(feature_row(before), 30, allowance)
+    assert scenario.changes["days_absent"] == pytest.approx(later["days_absent"].iloc[0])
 
 
 def test_the_absence_is_the_one_that_the_features_will_show(simulated):
@@ -75,10 +75,10 @@ def test_the_absence_is_the_one_that_the_features_will_show(simulated):
     later = feature_rows(load_encoded_events(stays), simulated.as_of).set_index("user", drop=False).loc[[user]]
     absent = now[now["days_absent"] > 0]
     allowance = float((absent["days_since_last_act"] - absent["days_absent"]).median())
-    question = inactivity_scenario(feature_row(row), 60, allowance)
+    scenario = inactivity_scenario(feature_row(row), 60, allowance)
     assert later["days_absent"].iloc[0] > 1
-    assert question.asked["days_absent"] == pytest.approx(later["days_absent"].iloc[0], abs=1e-6)
-    assert question.follows["days_since_last_act"] == pytest.approx(later["days_since_last_act"].iloc[0], abs=1e-6)
+    assert scenario.changes["days_absent"] == pytest.approx(later["days_absent"].iloc[0], abs=1e-6)
+    assert scenario.consequences["days_since_last_act"] == pytest.approx(later["days_since_last_act"].iloc[0], abs=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def loud(rows):
 class TestDrawn:
     def test_what_new_pieces_drew_is_gone(self, simulated, loud):
         user = loud["user"].iloc[0]
-        found = drawn_no_more(open_events(simulated.events), user, "all", simulated.as_of, 14, feature_row(loud), [])
+        found = lost_responses(open_events(simulated.events), user, "all", simulated.as_of, 14, feature_row(loud), [])
         assert not set(found) & {"days_absent", "days_since_last_act"}
         assert "created_28d" in found
         assert any(name in SCORED for name in found)
@@ -101,19 +101,69 @@ class TestDrawn:
         user = loud["user"].iloc[0]
         other = loud.assign(followers=loud["followers"] + 3)
         with pytest.raises(
-            WhatIfError, match=r"not made of these events: they give another followers: .* or score anew"
+            WhatIfError, match=r"not made of these events: they give followers 0, not 3\. .* or score anew"
         ):
-            drawn_no_more(open_events(simulated.events), user, "all", simulated.as_of, 14, feature_row(other), [])
+            lost_responses(open_events(simulated.events), user, "all", simulated.as_of, 14, feature_row(other), [])
 
     def test_events_without_the_person_are_refused(self, simulated, loud):
         with pytest.raises(
-            WhatIfError, match="snapshot of 'stranger' was not made of these events: they do not hold them"
+            WhatIfError, match="snapshot of 'stranger' was not made of these events: they do not contain this user"
         ):
-            drawn_no_more(open_events(simulated.events), "stranger", "all", simulated.as_of, 14, feature_row(loud), [])
+            lost_responses(open_events(simulated.events), "stranger", "all", simulated.as_of, 14, feature_row(loud), [])
 
     def test_nothing_left(self, table):
         acts = table([(29, "me", "post", None, "p"), (29, "fan", "post", None, "q"), (3, "fan", "post", None, "r")])
         as_of = pd.Timestamp("2025-01-31", tz="UTC").to_pydatetime()
         row = feature_rows(load_encoded_events(acts), as_of).query("user == 'me'")
-        with pytest.raises(WhatIfError, match="without the last 14 days nothing at all is known of 'me'"):
-            drawn_no_more(open_events(acts), "me", "all", as_of, 14, feature_row(row), [])
+        with pytest.raises(WhatIfError, match="without the last 14 days nothing is known about 'me'"):
+            lost_responses(open_events(acts), "me", "all", as_of, 14, feature_row(row), [])
+
+
+AS_OF = datetime(2025, 1, 1, tzinfo=UTC) + timedelta(days=30)
+REMAINING = [
+    (5, "me", "post", None, "old"),
+    (21, "fan", "like", "me", "old"),  # about an older piece
+    (22, "fan", "follow", "me", None),
+    (23, "fan", "mention", "me", "new"),  # a mention stays, whatever it is in
+    (24, "fan", "post", None, "theirs"),
+    (25, None, "like", "me", None),
+]
+REMOVED = [
+    (20, "me", "post", None, "new"),
+    (21, "me", "like", "fan", "theirs"),
+    (22, "fan", "like", "me", "new"),
+    (29, None, "dislike", "me", "new"),
+]
+
+
+def event_rows(events):
+    return sorted(events.select("time", "actor", "verb", "object").to_pandas().astype(str).itertuples(index=False))
+
+
+class TestRemoveRecentActivity:
+    def test_by_hand(self, table):
+        events = open_events(table(REMAINING + REMOVED))
+        assert event_rows(remove_recent_activity(events, ["me"], AS_OF, 10)) == event_rows(
+            open_events(table(REMAINING))
+        )
+
+    def test_zero_days_remove_nothing(self, table):
+        events = open_events(table(REMAINING + REMOVED))
+        assert event_rows(remove_recent_activity(events, ["me"], AS_OF, 0)) == event_rows(events)
+
+    def test_fewer_days_remove_fewer_events(self, table):
+        events = open_events(table(REMAINING + REMOVED))
+        remaining = remove_recent_activity(events, ["me"], AS_OF, 9)
+        assert event_rows(remaining) == event_rows(open_events(table([*REMAINING, REMOVED[0], *REMOVED[2:]])))
+
+    def test_responses_to_created_replies_are_removed(self, table):
+        acts = table(
+            [
+                (20, "me", "reply", "fan", "theirs"),
+                (21, "fan", "like", "me", "mine"),
+                (22, "a", "like", "fan", "theirs"),
+            ]
+        )
+        acts = acts.append_column("result", [["mine", None, None]])
+        remaining = remove_recent_activity(open_events(acts), ["me"], AS_OF, 10).to_pandas()
+        assert remaining[["actor", "object"]].to_numpy().tolist() == [["a", "theirs"]]

@@ -11,7 +11,7 @@ from serving.cli.main import app
 from training.config import Config
 from training.evaluation.baselines import BASELINES
 from training.evaluation.metrics import RANKING
-from training.model.bundle import load_bundle
+from training.model.bundle_files import load_bundle, save_bundle
 from training.release.gate import Finding, Verdict
 from training.reports.model_card import INTENDED, PROHIBITED, model_card
 
@@ -133,7 +133,7 @@ def test_the_configuration_comes_back(text, trained, config):
 
 def test_it_is_one_page_and_the_same_for_the_same_facts(text, trained, tmp_path):
     assert 80 <= len(text.splitlines()) <= 150
-    trained.bundle.save(tmp_path)
+    save_bundle(trained.bundle, tmp_path)
     evaluation = json.loads(json.dumps(trained.evaluation))
     assert model_card(load_bundle(tmp_path), evaluation, trained.verdict) == text
 

@@ -1,0 +1,121 @@
+"""Saving and loading bundles: the same bytes back, and damaged files refused."""
+
+import dataclasses
+import gc
+import json
+import pickletools
+import shutil
+import weakref
+
+import pandas as pd
+import pytest
+
+from features.errors import CatalogueError, RegistryError
+from training.model.bundle_files import BOOSTER_FILES, FACTS_FILE, load_bundle, save_bundle
+
+
+@pytest.fixture
+def folder(bundle, tmp_path):
+    save_bundle(bundle, tmp_path / "a bundle")
+    return tmp_path / "a bundle"
+
+
+def altered(folder, change):
+    facts = json.loads((folder / FACTS_FILE).read_text())
+    change(facts)
+    (folder / FACTS_FILE).write_text(json.dumps(facts))
+    return folder
+
+
+class TestRoundTrip:
+    def test_load_returns_the_saved_bundle(self, bundle, folder, rows):
+        back = load_bundle(folder)
+        assert back == bundle
+        pd.testing.assert_frame_equal(back.predict(rows), bundle.predict(rows), check_exact=True)
+
+    def test_saving_again_writes_the_same_bytes(self, folder, tmp_path):
+        save_bundle(load_bundle(folder), tmp_path / "again")
+        for name in (*BOOSTER_FILES, FACTS_FILE):
+            assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
+
+    def test_a_bundle_in_use_is_shared_and_not_retained(self, folder, tmp_path):
+        shutil.copytree(folder, tmp_path / "a copy")
+        first = load_bundle(folder)
+        assert load_bundle(tmp_path / "a copy") is first
+        altered(tmp_path / "a copy", lambda facts: facts.update(horizon_days=29))
+        assert load_bundle(tmp_path / "a copy").horizon_days == 29
+        reference = weakref.ref(first)
+        del first
+        gc.collect()
+        assert reference() is None
+
+    def test_files_are_text_and_json_only(self, folder):
+        assert sorted(path.name for path in folder.iterdir()) == sorted([*BOOSTER_FILES, FACTS_FILE])
+        for path in folder.iterdir():
+            path.read_text(encoding="utf-8")
+            with pytest.raises(ValueError, match="opcode"):
+                list(pickletools.genops(path.read_bytes()))
+
+
+class TestOtherCatalogue:
+    def test_a_feature_absent_from_the_catalogue(self, bundle, tmp_path):
+        features = {"klout": "000000000000", **dict(list(bundle.features.items())[1:])}
+        save_bundle(dataclasses.replace(bundle, features=features), tmp_path)
+        with pytest.raises(
+            CatalogueError,
+            match=r"another catalogue .*: absent here: klout; defined differently here: none\.",
+        ):
+            load_bundle(tmp_path)
+
+    def test_a_feature_defined_differently(self, bundle, tmp_path):
+        features = {**bundle.features, "early_engagers": "000000000000"}
+        save_bundle(dataclasses.replace(bundle, features=features), tmp_path)
+        with pytest.raises(
+            CatalogueError, match=r"absent here: none; defined differently here: early_engagers\. Install the"
+        ):
+            load_bundle(tmp_path)
+
+
+class TestDamage:
+    def test_absent_folder(self, tmp_path):
+        with pytest.raises(
+            RegistryError,
+            match=r"no complete .*FileNotFoundError.*expected booster\.txt, low\.txt, high\.txt and",
+        ):
+            load_bundle(tmp_path / "gone")
+
+    @pytest.mark.parametrize("name", [*BOOSTER_FILES, FACTS_FILE])
+    def test_absent_file(self, folder, name):
+        (folder / name).unlink()
+        with pytest.raises(RegistryError, match="no complete bundle at"):
+            load_bundle(folder)
+
+    @pytest.mark.parametrize("name", [*BOOSTER_FILES, FACTS_FILE])
+    @pytest.mark.parametrize("share", [0, 0.5, 0.99])
+    def test_truncated_file(self, folder, name, share):
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: int(share * len(content))])
+        with pytest.raises(RegistryError, match="no complete bundle at"):
+            load_bundle(folder)
+
+    @pytest.mark.parametrize("content", [b"null", b"3", b"[]", b"{}", b'"x"', b"\xff\xfe"])
+    def test_invalid_facts_file(self, folder, content):
+        (folder / FACTS_FILE).write_bytes(content)
+        with pytest.raises(RegistryError, match="no complete bundle at"):
+            load_bundle(folder)
+
+    @pytest.mark.parametrize("key", ["features", "scale", "intervals", "horizon_days", "facts", "sha256"])
+    def test_absent_field(self, folder, key):
+        with pytest.raises(RegistryError, match="no complete bundle at"):
+            load_bundle(altered(folder, lambda facts: facts.pop(key)))
+
+    def test_unknown_field(self, folder):
+        with pytest.raises(RegistryError, match="no complete bundle at"):
+            load_bundle(altered(folder, lambda facts: facts.update(klout=1)))
+
+    @pytest.mark.parametrize("name", BOOSTER_FILES)
+    def test_changed_booster(self, folder, name):
+        text = (folder / name).read_text()
+        (folder / name).write_text(text.replace("leaf_value=", "leaf_value= ", 1))
+        with pytest.raises(RegistryError, match="was changed or cut off"):
+            load_bundle(folder)
