@@ -39,20 +39,20 @@ def need():
 class PostgreSQL:
     """A server of its own on loopback, as an unprivileged user where the tests run as root."""
 
-    def __init__(self, place):
-        self.place, self.port = place, _free_port()
+    def __init__(self, folder):
+        self.folder, self.port = folder, _free_port()
         self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         self._names = (f"test_{k}" for k in count())
         if self._as:
-            shutil.chown(place, "postgres")
-        self._run("initdb", "-D", place / "data", "-A", "trust", "-U", "clout")
+            shutil.chown(folder, "postgres")
+        self._run("initdb", "-D", folder / "data", "-A", "trust", "-U", "clout")
 
     def start(self):
-        options = f"-p {self.port} -k {self.place} -c listen_addresses=127.0.0.1"
-        self._run("pg_ctl", "-D", self.place / "data", "-o", options, "-l", self.place / "log", "-w", "start")
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1"
+        self._run("pg_ctl", "-D", self.folder / "data", "-o", options, "-l", self.folder / "log", "-w", "start")
 
     def stop(self):
-        self._run("pg_ctl", "-D", self.place / "data", "-m", "immediate", "-w", "stop")
+        self._run("pg_ctl", "-D", self.folder / "data", "-m", "immediate", "-w", "stop")
 
     def url(self, database="postgres", scheme="postgresql"):
         return f"{scheme}://clout@127.0.0.1:{self.port}/{database}"
@@ -65,7 +65,7 @@ class PostgreSQL:
 
     def _run(self, tool, *arguments):
         command = [*self._as, _server_tool(tool), *map(str, arguments)]
-        subprocess.run(command, check=True, capture_output=True, cwd=self.place)
+        subprocess.run(command, check=True, capture_output=True, cwd=self.folder)
 
 
 def _server_tool(name):
@@ -84,12 +84,12 @@ def postgresql(need):
     """A PostgreSQL for all tests; who stops it starts it again."""
     need(find_spec("psycopg"), "psycopg is not installed: pip install 'clout-score[postgres]'")
     need(_server_tool("initdb") and _server_tool("pg_ctl"), "PostgreSQL's server is not installed")
-    place = Path(mkdtemp(prefix="clout-pg-", dir="/tmp"))  # short: the path of its socket may hold 107 characters
-    server = PostgreSQL(place)
+    folder = Path(mkdtemp(prefix="clout-pg-", dir="/tmp"))  # short: the path of its socket may hold 107 characters
+    server = PostgreSQL(folder)
     server.start()
     yield server
     server.stop()
-    shutil.rmtree(place, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

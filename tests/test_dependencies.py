@@ -34,7 +34,7 @@ EXCEPTIONS = {
 }
 
 
-def asked_for(extras):
+def direct_requirements(extras):
     """What Clout itself asks for, as `pyproject.toml` has it: an older installation's metadata may say otherwise."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = project["dependencies"] + [line for extra in extras for line in project["optional-dependencies"][extra]]
@@ -43,38 +43,43 @@ def asked_for(extras):
 
 def needed(extras=EXTRAS):
     """The names of everything that Clout with its extras needs here, also by way of others."""
-    found, waiting = {}, [(canonicalize_name(each.name), frozenset(each.extras)) for each in asked_for(extras)]
+    licences_found, waiting = (
+        {},
+        [(canonicalize_name(item.name), frozenset(item.extras)) for item in direct_requirements(extras)],
+    )
     while waiting:
-        name, wanted = waiting.pop()
-        if name in found and wanted <= found[name]:
+        name, extras_wanted = waiting.pop()
+        if name in licences_found and extras_wanted <= licences_found[name]:
             continue
-        found[name] = found.get(name, frozenset()) | wanted
+        licences_found[name] = licences_found.get(name, frozenset()) | extras_wanted
         try:
             requirements = distribution(name).requires or []
         except PackageNotFoundError:  # of an extra, or of other machines
             continue
         for requirement in map(Requirement, requirements):
-            environments = [{"extra": extra} for extra in (*found[name], "")]
+            environments = [{"extra": extra} for extra in (*licences_found[name], "")]
             if requirement.marker is None or any(map(requirement.marker.evaluate, environments)):
                 waiting.append((canonicalize_name(requirement.name), frozenset(requirement.extras)))
-    return sorted(found)
+    return sorted(licences_found)
 
 
 def licences(metadata):
     """The licences that a distribution's metadata names; none where it does not say."""
     if expression := metadata.get("License-Expression"):
         return set(re.split(r"\s+(?:AND|OR|WITH)\s+", expression.replace("(", "").replace(")", "")))
-    named = [each for each in metadata.get_all("Classifier") or [] if each.startswith("License ::")]
-    told = {each.rpartition(" :: ")[2] for each in named} - {"OSI Approved"}
-    return told or {line for line in (metadata.get("License") or "").strip().splitlines()[:1] if line}
+    named = [
+        requirement for requirement in metadata.get_all("Classifier") or [] if requirement.startswith("License ::")
+    ]
+    names = {requirement.rpartition(" :: ")[2] for requirement in named} - {"OSI Approved"}
+    return names or {line for line in (metadata.get("License") or "").strip().splitlines()[:1] if line}
 
 
-def test_the_walk_finds_what_is_needed_directly_and_by_others():
-    found = needed()
-    assert {"lightgbm", "mlflow", "sqlalchemy", "starlette", "psycopg", "h11"} <= set(found)
-    assert not {"pytest", "ruff", "codespell", "hypothesis"} & set(found)
+def test_direct_and_transitive_requirements_are_listed():
+    licences_found = needed()
+    assert {"lightgbm", "mlflow", "sqlalchemy", "starlette", "psycopg", "h11"} <= set(licences_found)
+    assert not {"pytest", "ruff", "codespell", "hypothesis"} & set(licences_found)
     assert "psycopg" not in needed(extras=())
-    assert len(found) > 60
+    assert len(licences_found) > 60
 
 
 @pytest.mark.parametrize("name", needed())
@@ -83,15 +88,19 @@ def test_its_licence_is_permissive(name):
         metadata = distribution(name).metadata
     except PackageNotFoundError:
         pytest.skip(f"{name} is not installed here")
-    found = licences(metadata)
+    licences_found = licences(metadata)
     if name in EXCEPTIONS:
-        assert not found or not found <= PERMISSIVE, f"{name} needs no exception any more: {found}"
+        assert not licences_found or not licences_found <= PERMISSIVE, (
+            f"{name} needs no exception any more: {licences_found}"
+        )
         return
-    assert found, f"the metadata of {name} names no licence; expected one of {sorted(PERMISSIVE)}"
-    assert found <= PERMISSIVE, f"{name} is licensed as {found - PERMISSIVE}; expected one of {sorted(PERMISSIVE)}"
+    assert licences_found, f"the metadata of {name} names no licence; expected one of {sorted(PERMISSIVE)}"
+    assert licences_found <= PERMISSIVE, (
+        f"{name} is licensed as {licences_found - PERMISSIVE}; expected one of {sorted(PERMISSIVE)}"
+    )
 
 
-def test_no_exception_is_for_what_nobody_needs():
+def test_every_exception_is_still_needed():
     assert set(EXCEPTIONS) <= set(needed())
 
 
@@ -104,7 +113,7 @@ class Metadata(dict):
 
 
 @pytest.mark.parametrize(
-    ("metadata", "found"),
+    ("metadata", "licences_found"),
     [
         ({"License-Expression": "(MIT OR GPL-3.0-only) AND BSD-2-Clause"}, {"MIT", "GPL-3.0-only", "BSD-2-Clause"}),
         ({"License-Expression": "MIT", "License": "GPL"}, {"MIT"}),
@@ -113,11 +122,11 @@ class Metadata(dict):
         ({}, set()),
     ],
 )
-def test_a_licence_is_read_from_where_it_is_told(metadata, found):
-    assert licences(Metadata(metadata)) == found
+def test_licences_are_read_from_metadata(metadata, licences_found):
+    assert licences(Metadata(metadata)) == licences_found
 
 
-def test_everything_that_is_needed_is_pinned():
+def test_every_requirement_is_pinned():
     lines = (ROOT / ".ci" / "constraints.txt").read_text().splitlines()
     pinned = {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line and line[0] != "#"}
     assert set(needed()) - pinned <= {"setuptools"}, "make .ci/constraints.txt anew, as its first lines say"

@@ -59,8 +59,8 @@ def test_the_way_through_works(walked):
 def test_the_ledger_it_ends_with_adds_up(walked):
     folder, runs = walked
     *_, command = runs
-    told = json.loads(clout(f"{command} --json", folder).stdout)
-    assert told["base"] + sum(line["points"] for line in told["lines"]) == pytest.approx(told["unclipped"], abs=1e-6)
+    text = json.loads(clout(f"{command} --json", folder).stdout)
+    assert text["base"] + sum(line["points"] for line in text["lines"]) == pytest.approx(text["unclipped"], abs=1e-6)
 
 
 def test_the_points_of_everybody_add_up_to_the_scores(walked):
@@ -108,9 +108,9 @@ def test_the_gate_runs_the_readme_itself():
 def test_words_and_columns_are_the_codes():
     for word in (*ENGAGEMENTS, *SCHEMA):
         assert word in README, word
-    told = README.lower()
+    text = README.lower()
     for baseline in BASELINES:
-        assert baseline.split("_")[-1] in told, baseline
+        assert baseline.split("_")[-1] in text, baseline
 
 
 def test_every_command_is_in_the_readme():
@@ -132,5 +132,5 @@ def test_no_page_names_a_registry_or_a_machine(page):
 
 
 def test_the_catalogue_of_the_readme_is_the_codes():
-    told = README.partition("<!-- catalogue -->\n")[2].partition("\n<!-- /catalogue -->")[0]
-    assert told == CATALOGUE.as_markdown()
+    text = README.partition("<!-- catalogue -->\n")[2].partition("\n<!-- /catalogue -->")[0]
+    assert text == CATALOGUE.as_markdown()

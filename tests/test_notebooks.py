@@ -71,10 +71,10 @@ def test_it_is_saved_as_it_ran_from_top_to_bottom(path):
     assert path.stat().st_size < MOST_BYTES
 
 
-def test_it_names_no_place_on_a_machine(path):
+def test_it_contains_no_path_of_a_machine(path):
     said = without_pictures(read(path))
     assert ABSOLUTE_PATH.findall(said) == []
-    assert [place for place in (Path.home(), Path.cwd(), sys.prefix, gettempdir()) if str(place) in said] == []
+    assert [match for match in (Path.home(), Path.cwd(), sys.prefix, gettempdir()) if str(match) in said] == []
 
 
 def test_it_holds_no_logic_of_its_own(path):

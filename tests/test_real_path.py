@@ -1,4 +1,4 @@
-"""The whole path on real communities: import, train, score, and a judge that shares no code with the project."""
+"""The whole path on real communities: import, train, score, and a referee that shares no code with the project."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def clout(folder, *words):
 
 
 def walk(folder, source, as_of, horizon_days=28):
-    """Import, train and score; return what the import says of its rows. The judge here stands in for the gate."""
+    """Import, train and score; return what the import says of its rows. The referee replaces the gate."""
     landing = json.loads(clout(folder, "import", *source, "--out", "events.parquet", "--json"))
     assert landing["read"] == landing["accepted"] + landing["rejected"]
     (folder / "clout.toml").write_text(f"[outcome]\nhorizon_days = {horizon_days}\n[gate]\nattacks = false\n")
@@ -51,17 +51,17 @@ def walk(folder, source, as_of, horizon_days=28):
     return landing
 
 
-def judged(folder, as_of, horizon_days=28, events="events.parquet"):
+def referee(folder, as_of, horizon_days=28, events="events.parquet"):
     command = [sys.executable, REFEREE, events, "scores.parquet", "--as-of", as_of, "--horizon-days", horizon_days]
     run = subprocess.run([*map(str, command), "--json"], cwd=folder, capture_output=True, text=True, check=True)
     return json.loads(run.stdout)
 
 
-def leads(verdict):
-    return {metric: verdict["margins"][metric]["margin"] for metric in METRICS}
+def leads(report):
+    return {metric: report["margins"][metric]["margin"] for metric in METRICS}
 
 
-def held(folder, as_of, horizon_days):
+def interval_coverage(folder, as_of, horizon_days):
     """Return the share of those expected at least one person whose audience lies in their interval."""
     start = pd.Timestamp(as_of, tz="UTC")
     events = pd.read_parquet(folder / "events.parquet", columns=["time", "actor", "target"]).dropna()
@@ -81,29 +81,29 @@ def travel(tmp_path_factory):
 
 
 def test_travel_beats_every_baseline(travel):
-    verdict = judged(travel, "2017-07-30")
-    assert leads(verdict)["auc"] > 0.07
-    assert min(leads(verdict).values()) > 0, verdict
-    assert 0.8 < verdict["total"] < 1.25
-    assert verdict["coverage"] > 0.9
-    assert 0.87 < held(travel, "2017-07-30", 28) < 0.97
+    report = referee(travel, "2017-07-30")
+    assert leads(report)["auc"] > 0.07
+    assert min(leads(report).values()) > 0, report
+    assert 0.8 < report["total"] < 1.25
+    assert report["coverage"] > 0.9
+    assert 0.87 < interval_coverage(travel, "2017-07-30", 28) < 0.97
 
 
-def test_travel_beats_every_baseline_on_answers_comments_and_posts_alone(travel):
+def test_travel_beats_every_baseline_on_answers_comments_and_posts(travel):
     events = pq.read_table(travel / "events.parquet", columns=["time", "actor", "verb", "target"])
     pq.write_table(events.filter(pc.field("verb").isin(["post", "reply"])), travel / "written.parquet")
-    verdict = judged(travel, "2017-07-30", events="written.parquet")
-    assert min(leads(verdict).values()) > 0, verdict
+    report = referee(travel, "2017-07-30", events="written.parquet")
+    assert min(leads(report).values()) > 0, report
 
 
 def test_everybody_of_travel_is_explained_exactly(travel):
     scores = pd.read_parquet(travel / "scores.parquet")
     for user in scores.sort_values("score")["user"].iloc[[0, len(scores) // 2, -1]]:
-        told = json.loads(clout(travel, "explain", user, "--json"))
-        assert told["base"] + sum(line["points"] for line in told["lines"]) == pytest.approx(
-            told["unclipped"], abs=1e-6
+        lines = json.loads(clout(travel, "explain", user, "--json"))
+        assert lines["base"] + sum(line["points"] for line in lines["lines"]) == pytest.approx(
+            lines["unclipped"], abs=1e-6
         )
-        assert told["score"] == scores.set_index("user").loc[user, "score"]
+        assert lines["score"] == scores.set_index("user").loc[user, "score"]
 
 
 def test_reddit_beats_every_baseline(tmp_path):
@@ -112,17 +112,17 @@ def test_reddit_beats_every_baseline(tmp_path):
     source = ["table", DATA / "reddit_college" / "items.csv.gz", *maps, "--verb", "comment=reply"]
     landing = walk(tmp_path, source, "2021-11-27", horizon_days=14)
     assert landing["read"] == 223_239
-    verdict = judged(tmp_path, "2021-11-27", horizon_days=14)
-    assert min(leads(verdict).values()) > 0, verdict
-    assert 0.87 < held(tmp_path, "2021-11-27", 14) < 0.95
+    report = referee(tmp_path, "2021-11-27", horizon_days=14)
+    assert min(leads(report).values()) > 0, report
+    assert 0.87 < interval_coverage(tmp_path, "2021-11-27", 14) < 0.95
 
 
 def test_slicer_beats_every_baseline_where_it_is_not_luck(tmp_path):
     source = ["table", DATA / "slicer_forum" / "events.csv.gz", "--map", "time=ts", "--map", "verb=type"]
     landing = walk(tmp_path, [*source, "--verb", "topic_reply=reply"], "2026-07-24")
     assert landing["read"] == landing["accepted"] == 119_949
-    verdict = judged(tmp_path, "2026-07-24")
-    assert leads(verdict)["auc"] > 0.02
-    assert leads(verdict)["r2_log"] > 0.1
+    report = referee(tmp_path, "2026-07-24")
+    assert leads(report)["auc"] > 0.02
+    assert leads(report)["r2_log"] > 0.1
     # 29 people have an audience at all here: the order of the first hundred is known to +-0.08 only.
-    assert verdict["margins"]["ndcg_100"]["high"] > 0
+    assert report["margins"]["ndcg_100"]["high"] > 0

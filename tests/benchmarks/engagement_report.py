@@ -25,14 +25,14 @@ from features.utc import parse_utc
 SCRIPT = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout'; main()"
 
 
-def asked_for(path: Path, as_of: datetime, users: int, seed: int) -> list[str]:
+def most_engaged(path: Path, as_of: datetime, users: int, seed: int) -> list[str]:
     """Draw users who were engaged with lately, the one with most events first."""
     events = open_events(path)
     lately = events.filter(events.time < instant_literal(as_of), events.target.notnull())
     lately = lately.filter(lately.time >= instant_literal(as_of - timedelta(days=90)))
     counts = lately.group_by("target").agg(n=lately.count())
-    found = counts.order_by(counts.n.desc(), "target").to_pandas()["target"]
-    return [found[0], *found[1:].sample(min(users - 1, len(found) - 1), random_state=seed)]
+    users_by_count = counts.order_by(counts.n.desc(), "target").to_pandas()["target"]
+    return [users_by_count[0], *users_by_count[1:].sample(min(users - 1, len(users_by_count) - 1), random_state=seed)]
 
 
 def timed(works: list[Callable[[], object]], repeats: int) -> np.ndarray:
@@ -63,18 +63,18 @@ def main() -> None:
     args.add_argument("--users", type=int, default=20)
     args.add_argument("--repeats", type=int, default=3)
     args.add_argument("--seed", type=int, default=0)
-    asked = args.parse_args()
-    users = asked_for(asked.events, asked.as_of, asked.users, asked.seed)
-    print(f"{open_events(asked.events).count().to_pyarrow().as_py():,} events, {len(users)} users")
+    options = args.parse_args()
+    users = most_engaged(options.events, options.as_of, options.users, options.seed)
+    print(f"{open_events(options.events).count().to_pyarrow().as_py():,} events, {len(users)} users")
     began = perf_counter()
-    most = engagement_report(asked.events, users[0], asked.as_of, top=10)
+    most = engagement_report(options.events, users[0], options.as_of, top=10)
     print(f"the first call {perf_counter() - began:.2f} s; {most.engagements:,} engagements by {most.people:,} people")
-    calls = [lambda user=user: engagement_report(asked.events, user, asked.as_of, top=10) for user in users]
-    tell("call", timed(calls, asked.repeats))
+    calls = [lambda user=user: engagement_report(options.events, user, options.as_of, top=10) for user in users]
+    tell("call", timed(calls, options.repeats))
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
-    if asked.home:
-        words = ["--home", asked.home, "--as-of", asked.as_of.isoformat()]
-        for what, more in (("command without --events", []), ("command", ["--events", asked.events])):
+    if options.home:
+        words = ["--home", options.home, "--as-of", options.as_of.isoformat()]
+        for what, more in (("command without --events", []), ("command", ["--events", options.events])):
             tell(what, timed([lambda user=user, more=more: _command(user, *words, *more) for user in users], 1))
 
 

@@ -38,14 +38,14 @@ def random_rows(count: int, seed: int) -> pd.DataFrame:
     """Draw feature rows: skewed, half of the values whole numbers, a tenth unknown."""
     rng = np.random.default_rng(seed)
     values = rng.lognormal(0.0, 1.0, (count, 1)) * rng.lognormal(0.0, 1.0, (count, len(CATALOGUE)))
-    whole = np.arange(len(CATALOGUE)) % 2 == 0
-    values[:, whole] = np.floor(values[:, whole])
+    integer = np.arange(len(CATALOGUE)) % 2 == 0
+    values[:, integer] = np.floor(values[:, integer])
     values[rng.random(values.shape) < 0.1] = np.nan
     users = pd.DataFrame({"user": [f"u{k:08}" for k in range(count)], "scope": "all"})
     return users.join(pd.DataFrame(values, columns=CATALOGUE.names))
 
 
-def made(trees: int, depth: int) -> Bundle:
+def random_bundle(trees: int, depth: int) -> Bundle:
     """Fit a bundle whose audience hangs on every feature."""
     cutoffs = tuple(AS_OF - timedelta(days=28 * k) for k in (3, 2, 1))
     frames = []
@@ -76,7 +76,7 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def together(bundle: Bundle, rows: pd.DataFrame, few: int, repeats: int) -> None:
+def explain_many(bundle: Bundle, rows: pd.DataFrame, few: int, repeats: int) -> None:
     """Time and check the explanation of all rows."""
     import shap
 
@@ -102,9 +102,9 @@ def together(bundle: Bundle, rows: pd.DataFrame, few: int, repeats: int) -> None
             "pred_contrib": (lambda: bundle.booster.predict(small, pred_contrib=True), len(sample)),
             "shap.TreeExplainer": (lambda: explainer.shap_values(small), len(sample)),
         }
-        found = best(works, repeats)
-    for name, (clock, processors) in found.items():
-        times = found[name] / found["predict"]
+        seconds = best(works, repeats)
+    for name, (clock, processors) in seconds.items():
+        times = seconds[name] / seconds["predict"]
         print(f"{name:20} {clock:7.1f} us a row, {times[0]:6.2f} times predicting", end="; ")
         print(f"of processors {processors:7.1f} us, {times[1]:6.2f} times")
 
@@ -125,13 +125,13 @@ def one_by_one(bundle: Bundle, rows: pd.DataFrame) -> None:
         size = (Path(folder) / "points.parquet").stat().st_size / 1e6
         print(f"points of everybody written in {perf_counter() - began:.1f} s, {size:.0f} MB")
         began = perf_counter()
-        opened = open_snapshot(home)
-        opened.explain(rows["user"].iloc[0])
+        stored = open_snapshot(home)
+        stored.explain(rows["user"].iloc[0])
         print(f"opened, and the first explained, in {perf_counter() - began:.2f} s")
-        asked = rows["user"].sample(ASKED, random_state=1)
-        for name, work in {"score": opened.score, "person": opened.person, "explain": opened.explain}.items():
+        options = rows["user"].sample(ASKED, random_state=1)
+        for name, work in {"score": stored.score, "person": stored.person, "explain": stored.explain}.items():
             spent = []
-            for user in asked:
+            for user in options:
                 began = np.array([perf_counter(), thread_time()])
                 work(user)
                 spent.append((np.array([perf_counter(), thread_time()]) - began) * 1e3)
@@ -149,12 +149,12 @@ def main() -> None:
     args.add_argument("--depth", type=int, default=4)
     args.add_argument("--repeats", type=int, default=3)
     args.add_argument("--part", choices=["all", "together", "one"], default="all")
-    asked = args.parse_args()
-    bundle, rows = made(asked.trees, asked.depth), sort_rows(random_rows(asked.rows, 9))
-    print(f"{len(rows):,} rows, {len(SCORED)} features, {asked.trees} trees of depth {asked.depth}")
-    if asked.part != "one":
-        together(bundle, rows, asked.few, asked.repeats)
-    if asked.part != "together":
+    options = args.parse_args()
+    bundle, rows = random_bundle(options.trees, options.depth), sort_rows(random_rows(options.rows, 9))
+    print(f"{len(rows):,} rows, {len(SCORED)} features, {options.trees} trees of depth {options.depth}")
+    if options.part != "one":
+        explain_many(bundle, rows, options.few, options.repeats)
+    if options.part != "together":
         one_by_one(bundle, rows)
 
 

@@ -82,10 +82,10 @@ def residuals(
     fitted = IsotonicRegression(out_of_bounds="clip").fit_transform(pull.to_numpy(float), score.to_numpy(float))
     people = pd.DataFrame({"pull": pull, "score": score, "residual": score - fitted})
     rng = np.random.default_rng(seed)
-    held = {name: people[inside.to_numpy()] for name, inside in groups.items() if inside.any()}
+    members = {name: people[inside.to_numpy()] for name, inside in groups.items() if inside.any()}
     return [
         {"group": name, "users": len(those), **those.mean().to_dict(), **_interval(those["residual"], resamples, rng)}
-        for name, those in held.items()
+        for name, those in members.items()
     ]
 
 

@@ -60,14 +60,14 @@ def scan(bench: Bench) -> dict:
 
     files = f"{bench.events}/**/*.parquet" if bench.events.is_dir() else str(bench.events)
     first = next(iter(sorted(bench.events.rglob("*.parquet"))), bench.events)
-    held = [name for name in READ if name in parquet.read_schema(first).names]
-    hashes = ", ".join(f'bit_xor(hash("{name}"))' for name in held)
+    columns = [name for name in READ if name in parquet.read_schema(first).names]
+    hashes = ", ".join(f'bit_xor(hash("{name}"))' for name in columns)
     connection = duckdb.connect()
     query = f"SELECT count(*), {hashes} FROM read_parquet(?, union_by_name = true)"
     connection.execute(query, [files]).fetchone()
     with bench.measured():
-        found = connection.execute(query, [files]).fetchone()
-    return {"events": found[0]}
+        results = connection.execute(query, [files]).fetchone()
+    return {"events": results[0]}
 
 
 def catalogue(bench: Bench) -> dict:
@@ -160,10 +160,10 @@ def _keep(rows: "pd.DataFrame", bench: Bench, name: str, like: str | None = None
     table.to_parquet(bench.folder / f"{name}.parquet")
     if like is None:
         return {"note": f"{len(table):,} users"}
-    kept = bench.folder / f"{like}.parquet"
-    if not kept.exists():
+    reference = bench.folder / f"{like}.parquet"
+    if not reference.exists():
         return {"note": f"nothing to compare with: {like} failed"}
-    other = pd.read_parquet(kept)
+    other = pd.read_parquet(reference)
     if not table.index.equals(other.index) or list(table) != list(other):
         return {"note": f"OTHER USERS OR FEATURES than {like}"}
     same = np.isclose(table, other, rtol=1e-9, atol=1e-9, equal_nan=True).all(axis=0)
@@ -195,14 +195,14 @@ PARTS = {
 
 
 def run_here(name: str, bench: Bench) -> None:
-    told = PARTS[name].run(bench)
+    result = PARTS[name].run(bench)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(json.dumps(told | {"seconds": bench.seconds, "processor": bench.processor, "peak": peak}))
+    print(json.dumps(result | {"seconds": bench.seconds, "processor": bench.processor, "peak": peak}))
 
 
-def run_apart(name: str, asked: argparse.Namespace, folder: Path) -> dict:
+def run_in_process(name: str, options: argparse.Namespace, folder: Path) -> dict:
     """Run one part in a process of its own; a part that fails says so in its note."""
-    command = [sys.executable, __file__, asked.events, "--as-of", asked.as_of.isoformat(), "--part", name]
+    command = [sys.executable, __file__, options.events, "--as-of", options.as_of.isoformat(), "--part", name]
     run = subprocess.run([*map(str, command), "--folder", str(folder)], capture_output=True, text=True, check=False)
     if run.returncode == 0:
         return json.loads(run.stdout.splitlines()[-1])
@@ -211,32 +211,32 @@ def run_apart(name: str, asked: argparse.Namespace, folder: Path) -> dict:
     return {"note": f"FAILED: {(run.stderr.strip().splitlines() or ['no reason told'])[-1]}"}
 
 
-def run_all(asked: argparse.Namespace, folder: Path) -> None:
+def run_all(options: argparse.Namespace, folder: Path) -> None:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     print(f"{len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB of memory, load {os.getloadavg()[0]:.1f}")
     print(f"{'':36}{'seconds':>9}{'/ scan':>8}{'processor':>11}{'events/s':>12}{'GiB':>7}")
-    found: dict[str, dict] = {}
-    for name in asked_parts(asked):
-        found[name] = run_apart(name, asked, folder)
-        print(line(name, found), flush=True)
+    results: dict[str, dict] = {}
+    for name in selected_parts(options):
+        results[name] = run_in_process(name, options, folder)
+        print(line(name, results), flush=True)
 
 
-def asked_parts(asked: argparse.Namespace) -> list[str]:
-    peers = ["plain", "twelve", "polars"] if asked.peers else []
-    store = ["rebuild", "last_day", "from_store"] if asked.store else []
-    return ["scan", "catalogue", *peers, *(["panel"] if asked.panel else []), *store]
+def selected_parts(options: argparse.Namespace) -> list[str]:
+    peers = ["plain", "twelve", "polars"] if options.peers else []
+    store = ["rebuild", "last_day", "from_store"] if options.store else []
+    return ["scan", "catalogue", *peers, *(["panel"] if options.panel else []), *store]
 
 
-def line(name: str, found: dict[str, dict]) -> str:
-    part, told = PARTS[name], found[name]
-    if "seconds" not in told:
-        return f"{part.title:36}{told['note']}"
-    seconds, events = told["seconds"], told.get("events", found["scan"].get("events", 0))
-    scan, base = (found[other].get("seconds") if other in found else None for other in ("scan", part.base))
+def line(name: str, results: dict[str, dict]) -> str:
+    part, result = PARTS[name], results[name]
+    if "seconds" not in result:
+        return f"{part.title:36}{result['note']}"
+    seconds, events = result["seconds"], result.get("events", results["scan"].get("events", 0))
+    scan, base = (results[other].get("seconds") if other in results else None for other in ("scan", part.base))
     ratio = f"{seconds / scan:8.2f}" if scan else f"{'':8}"
     notes = [f"{seconds / base:.2f} x {part.base}"] if base and part.base != name else []
-    notes += [told["note"]] if "note" in told else []
-    told_last = f"{told['processor']:11.2f}{events / seconds:12,.0f}{told['peak']:7.2f}"
+    notes += [result["note"]] if "note" in result else []
+    told_last = f"{result['processor']:11.2f}{events / seconds:12,.0f}{result['peak']:7.2f}"
     return f"{part.title:36}{seconds:9.2f}{ratio}{told_last}  {'; '.join(notes)}"
 
 
@@ -249,14 +249,14 @@ def main() -> None:
     parser.add_argument("--store", action="store_true", help="a store, and one more day taken in")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help="where scratch files go; otherwise the system's temporary folder")
-    asked = parser.parse_args()
-    if asked.as_of.tzinfo is None:
-        asked.as_of = asked.as_of.replace(tzinfo=UTC)
-    if asked.part:
-        run_here(asked.part, Bench(asked.events, asked.as_of, asked.folder))
+    options = parser.parse_args()
+    if options.as_of.tzinfo is None:
+        options.as_of = options.as_of.replace(tzinfo=UTC)
+    if options.part:
+        run_here(options.part, Bench(options.events, options.as_of, options.folder))
         return
-    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-        run_all(asked, Path(folder))
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        run_all(options, Path(folder))
 
 
 if __name__ == "__main__":

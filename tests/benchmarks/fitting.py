@@ -28,10 +28,10 @@ def panel(users: int, cutoffs: int) -> tuple[pd.DataFrame, Split]:
     community = Community(users=4_000, days=200, seed=0)
     end = community.start + timedelta(days=community.days)
     with TemporaryDirectory() as folder:
-        made = simulate(community, Path(folder) / "events.parquet")
-        drawn = panel_rows(load_encoded_events(made.files[0]), end - timedelta(days=28), 28)
+        summary = simulate(community, Path(folder) / "events.parquet")
+        sampled = panel_rows(load_encoded_events(summary.files[0]), end - timedelta(days=28), 28)
     rng = np.random.default_rng(0)
-    rows = drawn.iloc[rng.integers(0, len(drawn), users * cutoffs)].reset_index(drop=True)
+    rows = sampled.iloc[rng.integers(0, len(sampled), users * cutoffs)].reset_index(drop=True)
     split = Split(tuple(end - timedelta(days=28 * k) for k in range(cutoffs, 0, -1)))
     return rows.assign(as_of=np.repeat(pd.to_datetime(list(split.cutoffs)), users)), split
 
@@ -49,8 +49,8 @@ def main() -> None:
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--users", type=int, default=200_000)
     args.add_argument("--cutoffs", type=int, default=20)
-    asked = args.parse_args()
-    rows, split = panel(asked.users, asked.cutoffs)
+    options = args.parse_args()
+    rows, split = panel(options.users, options.cutoffs)
     print(f"{len(rows):,} rows of {len(SCORED)} features")
     seconds = {}
     for name, work in {"bare": lambda: bare(rows, Config().model), "fit": lambda: fit(rows, split, Config())}.items():

@@ -27,17 +27,19 @@ def main() -> None:
     args.add_argument("--home", type=Path)
     args.add_argument("--members", type=int, default=100)
     args.add_argument("--seed", type=int, default=0)
-    asked = args.parse_args()
-    events = open_events(asked.events)
-    bundle = load_champion(Home(asked.home))[0] if asked.home else fit_unregistered(events, asked.as_of, Config())
-    found = holiday(events, bundle, asked.as_of, asked.members, seed=asked.seed)
-    print(f"Points that {found['members']} members lose by a holiday before {found['as_of']}")
-    print(pd.DataFrame(found["days"]).round(2).to_string(index=False))
-    print(f"steepest a day: {found['steepest']:.2f} in the median, {found['steepest_p95']:.2f} at the 95th percentile")
-    truth = asked.events.with_suffix(".truth.parquet")
+    options = args.parse_args()
+    events = open_events(options.events)
+    bundle = load_champion(Home(options.home))[0] if options.home else fit_unregistered(events, options.as_of, Config())
+    report = holiday(events, bundle, options.as_of, options.members, seed=options.seed)
+    print(f"Points that {report['members']} members lose by a holiday before {report['as_of']}")
+    print(pd.DataFrame(report["days"]).round(2).to_string(index=False))
+    print(
+        f"steepest a day: {report['steepest']:.2f} in the median, {report['steepest_p95']:.2f} at the 95th percentile"
+    )
+    truth = options.events.with_suffix(".truth.parquet")
     if truth.exists():
         print("\nPoints above people of the same true pull (95 % interval)")
-        table = equality(events, pd.read_parquet(truth), bundle, asked.as_of)
+        table = equality(events, pd.read_parquet(truth), bundle, options.as_of)
         print(pd.DataFrame(table).round(2).to_string(index=False))
 
 

@@ -38,16 +38,16 @@ class Connection(asyncio.Protocol):
     """One connection, with one request under way at a time."""
 
     def __init__(self) -> None:
-        self._held, self._answered = b"", None
+        self._buffer, self._answered = b"", None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self._held += data
-        end = self._held.find(b"\r\n\r\n")
-        if end >= 0 and len(self._held) >= end + 4 + int(LENGTH.search(self._held, 0, end)[1]):
-            status, self._held = int(self._held[STATUS]), b""
+        self._buffer += data
+        end = self._buffer.find(b"\r\n\r\n")
+        if end >= 0 and len(self._buffer) >= end + 4 + int(LENGTH.search(self._buffer, 0, end)[1]):
+            status, self._buffer = int(self._buffer[STATUS]), b""
             self._answered.set_result(status)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -78,16 +78,16 @@ def post(path: str, body: bytes) -> bytes:
 def as_fast_as_answered(port: int, requests: list[bytes], seconds: float, connections: int = 8) -> Load:
     """Send the next request on each connection as soon as the last one is answered."""
 
-    async def one(load: Load, asked: cycle, until: float) -> None:
+    async def one(load: Load, options: cycle, until: float) -> None:
         connection = await _connected(port)
         while (began := perf_counter()) < until:
-            load.statuses[await connection.ask(next(asked))] += 1
+            load.statuses[await connection.ask(next(options))] += 1
             load.seconds.append(perf_counter() - began)
         connection.close()
 
     async def everything() -> Load:
-        load, asked, began = Load(), cycle(requests), perf_counter()
-        await asyncio.gather(*(one(load, asked, began + seconds) for _ in range(connections)))
+        load, options, began = Load(), cycle(requests), perf_counter()
+        await asyncio.gather(*(one(load, options, began + seconds) for _ in range(connections)))
         load.took = perf_counter() - began
         return load
 
@@ -102,20 +102,20 @@ def at_rate(port: int, requests: list[bytes], rate: float, seconds: float, conne
 
     async def one(load: Load, due: asyncio.Queue) -> None:
         connection = await _connected(port)
-        while (given := await due.get()) is not None:
-            at, request = given
+        while (item := await due.get()) is not None:
+            at, request = item
             load.statuses[await connection.ask(request)] += 1
             load.seconds.append(perf_counter() - at)
         connection.close()
 
     async def everything() -> Load:
-        load, due, asked = Load(), asyncio.Queue(), cycle(requests)
+        load, due, options = Load(), asyncio.Queue(), cycle(requests)
         workers = [asyncio.create_task(one(load, due)) for _ in range(connections)]
         began = perf_counter()
         for k in range(int(rate * seconds)):
             at = began + k / rate
             await asyncio.sleep(max(at - perf_counter(), 0))
-            due.put_nowait((at, next(asked)))
+            due.put_nowait((at, next(options)))
         for _ in workers:
             due.put_nowait(None)
         await asyncio.gather(*workers)

@@ -22,7 +22,7 @@ from training.evaluation.metrics import RANKING
 from training.fit import fit
 
 
-def judged(acts, config: Config, as_of) -> dict:
+def figures_at(acts, config: Config, as_of) -> dict:
     """Fit at an instant and judge on the horizon after it."""
     first, _ = time_range(acts.rows)
     days = config.outcome.horizon_days
@@ -47,12 +47,12 @@ def main() -> None:
     args.add_argument("--apart-days", type=int, help="default the horizon")
     args.add_argument("--horizon-days", type=int, default=28)
     args.add_argument("--seed", type=int, default=0)
-    asked = args.parse_args()
-    config = Config(outcome=Outcome(horizon_days=asked.horizon_days))
-    config = config.model_copy(update={"model": config.model.model_copy(update={"seed": asked.seed})})
-    apart = timedelta(days=asked.apart_days or asked.horizon_days)
-    with cached(load_encoded_events(asked.events)) as acts:
-        rows = [judged(acts, config, asked.as_of - k * apart) for k in range(asked.cutoffs)]
+    options = args.parse_args()
+    config = Config(outcome=Outcome(horizon_days=options.horizon_days))
+    config = config.model_copy(update={"model": config.model.model_copy(update={"seed": options.seed})})
+    step = timedelta(days=options.apart_days or options.horizon_days)
+    with cached(load_encoded_events(options.events)) as acts:
+        rows = [figures_at(acts, config, options.as_of - k * step) for k in range(options.cutoffs)]
     table = pd.DataFrame(rows).set_index("as_of").astype(float)
     table.loc["mean"] = table.mean()
     print(table.round(3).to_string())

@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import pandas as pd
-from explaining import AS_OF, made, random_rows
+from explaining import AS_OF, random_bundle, random_rows
 from load import Load, as_fast_as_answered, at_rate, get, post
 
 from features.catalogue import SCORED
@@ -54,7 +54,7 @@ START_SECONDS = 120
 
 def stored(home: Home, users: int, trees: int, depth: int) -> None:
     """Register a champion and keep a snapshot of random people, called u00000000 and so on."""
-    bundle, rows = made(trees, depth), sort_rows(random_rows(users, 9))
+    bundle, rows = random_bundle(trees, depth), sort_rows(random_rows(users, 9))
     version = register(home, bundle, {}, {}, {}, {})
     promote(home, version)
     write_snapshot(home, AS_OF, bundle, version, score_rows(bundle, version, rows), rows)
@@ -89,7 +89,7 @@ def _answers(address: str) -> bool:
         return False
 
 
-def settled(port: int) -> float:
+def seconds_until_idle(port: int) -> float:
     """Wait until a service says that nothing it answers from is stale, and return the seconds."""
     began = time.perf_counter()
     while json.loads(urlopen(f"http://127.0.0.1:{port}/ready").read())["stale"]:
@@ -99,16 +99,16 @@ def settled(port: int) -> float:
 
 def resident(process: int) -> tuple[float, float]:
     """Return how much memory a process holds, MB, and how much of it is not a mapped file."""
-    told = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
-    return tuple(int(told[name].split()[0]) / 1e3 for name in ("VmRSS", "RssAnon"))
+    fields = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
+    return tuple(int(fields[name].split()[0]) / 1e3 for name in ("VmRSS", "RssAnon"))
 
 
 def processor(session: int) -> float:
     """Return the processor seconds that a server and its children have spent."""
     spent = 0.0
-    for told in Path("/proc").glob("[0-9]*/stat"):
+    for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            fields = told.read_text().rpartition(")")[2].split()
+            fields = stat.read_text().rpartition(")")[2].split()
         except OSError:  # it has ended
             continue
         if int(fields[3]) == session:
@@ -123,7 +123,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def in_turns(works: dict[str, tuple[int, Callable[[], Load]]], rounds: int, each: int = 1) -> dict[str, float]:
+def in_turns(works: dict[str, tuple[int, Callable[[], Load]]], rounds: int, per_request: int = 1) -> dict[str, float]:
     """Run every load once a round, so that what disturbs the machine disturbs all; print and return rates.
 
     The first is what the others are held against: by the median of the ratios of a round, and by the processor time
@@ -135,8 +135,8 @@ def in_turns(works: dict[str, tuple[int, Callable[[], Load]]], rounds: int, each
             before, load = processor(server), work()
             if set(load.statuses) != {200}:
                 raise SystemExit(f"{name}: {dict(load.statuses)}")
-            rates[name][k] = load.rate * each
-            spent[name][k] = (processor(server) - before) / len(load.seconds) / each
+            rates[name][k] = load.rate * per_request
+            spent[name][k] = (processor(server) - before) / len(load.seconds) / per_request
     beside = next(iter(works))
     print(f"{'':30} {'a second':>9} {'ratio':>6} {'of rounds':>14} {'processor':>13} {'ratio':>6}")
     for name, rate in rates.items():
@@ -228,9 +228,9 @@ def batch_rows() -> pd.DataFrame:
     return rows.astype(object).where(rows.notna(), None)
 
 
-def body(path: str, **told: object) -> bytes:
+def body(path: str, **fields: object) -> bytes:
     """Write a request with a JSON body."""
-    return post(path, json.dumps(told).encode())
+    return post(path, json.dumps(fields).encode())
 
 
 def main() -> None:
@@ -243,28 +243,30 @@ def main() -> None:
     args.add_argument("--rounds", type=int, default=5)
     args.add_argument("--seconds", type=float, default=4.0, help="of each load in each round")
     args.add_argument("--part", choices=["all", "ids", "rows", "beside", "start"], default="all")
-    asked = args.parse_args()
+    options = args.parse_args()
     with TemporaryDirectory() as scratch:
-        home = Home(asked.home or Path(scratch))
-        kept = home.snapshots.exists()
-        if not kept:
-            stored(home, asked.users, asked.trees, asked.depth)
-        users = [f"u{k:08}" for k in range(asked.users)]
+        home = Home(options.home or Path(scratch))
+        exists = home.snapshots.exists()
+        if not exists:
+            stored(home, options.users, options.trees, options.depth)
+        users = [f"u{k:08}" for k in range(options.users)]
         port = free_port()
         clout = [sys.executable, "-c", CLOUT, "serve", "--port", str(port), "--home", str(home.folder)]
         logs = Path(scratch)
         with running(port, "/ready", *clout, log=logs / "clout.log") as (process, took):
             print(
-                f"{asked.users:,} users; ready after {took:.1f} s ({processor(process):.1f} s of processor), "
+                f"{options.users:,} users; ready after {took:.1f} s ({processor(process):.1f} s of processor), "
                 f"resident {resident(process)[0]:.0f} MB"
             )
-            print(f"the registry was asked {settled(port):.1f} s later, resident {resident(process)[0]:.0f} MB")
-            if asked.part in ("all", "ids"):
-                by_id(port, process, users, logs, asked.rounds, asked.seconds)
-            if asked.part in ("all", "rows"):
-                by_rows(port, process, home, logs, asked.rounds, asked.seconds)
-            if asked.part in ("all", "beside"):
-                beside_batches(port, users, asked.rounds * asked.seconds)
+            print(
+                f"the registry was asked {seconds_until_idle(port):.1f} s later, resident {resident(process)[0]:.0f} MB"
+            )
+            if options.part in ("all", "ids"):
+                by_id(port, process, users, logs, options.rounds, options.seconds)
+            if options.part in ("all", "rows"):
+                by_rows(port, process, home, logs, options.rounds, options.seconds)
+            if options.part in ("all", "beside"):
+                beside_batches(port, users, options.rounds * options.seconds)
             everything, own = resident(process)
             print(f"resident at the end {everything:.0f} MB, of which {own:.0f} MB no mapped files")
 

@@ -22,52 +22,52 @@ MiB = 1 << 20
 
 def peak() -> float:
     """Return the peak of this process's memory so far, in MiB; getrusage would tell its parent's."""
-    told = Path("/proc/self/status").read_text()
-    return int(told.partition("VmHWM:")[2].split()[0]) / 1024
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def part(name: str, place: str, database: str) -> None:
+def part(name: str, folder: str, database: str) -> None:
     """Publish or fetch, in this process, and print what it took."""
     before, start = peak(), perf_counter()
     if name == "publish":
-        SnapshotDatabase(Home(Path("nowhere"), database=database)).publish(Path(place))
+        SnapshotDatabase(Home(Path("nowhere"), database=database)).publish(Path(folder))
     else:
-        Replica(Home(Path(place), database=database), lambda: None).follow()
+        Replica(Home(Path(folder), database=database), lambda: None).follow()
     print(json.dumps({"seconds": perf_counter() - start, "imports_mib": before, "peak_mib": peak()}))
 
 
-def measured(name: str, place: Path, database: str) -> dict:
+def measure(name: str, folder: Path, database: str) -> dict:
     """Run a part in a process of its own."""
-    command = [sys.executable, __file__, "--part", name, "--place", str(place), "--database", database]
+    command = [sys.executable, __file__, "--part", name, "--place", str(folder), "--database", database]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def main() -> None:
     """Measure and print."""
-    asked = argparse.ArgumentParser()
-    asked.add_argument("--users", type=int, default=1_000_000)
-    asked.add_argument("--database", required=True)
-    asked.add_argument("--part")
-    asked.add_argument("--place")
-    given = asked.parse_args()
-    if given.part:
-        part(given.part, given.place, given.database)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--users", type=int, default=1_000_000)
+    parser.add_argument("--database", required=True)
+    parser.add_argument("--part")
+    parser.add_argument("--place")
+    options = parser.parse_args()
+    if options.part:
+        part(options.part, options.place, options.database)
         return
-    from explaining import AS_OF, made, random_rows  # what the parts need not load
+    from explaining import AS_OF, random_bundle, random_rows  # what the parts need not load
 
     from serving.scoring import score_rows
     from serving.snapshots.repository import write_snapshot
 
     with TemporaryDirectory() as folder:
-        bundle, rows = made(200, 4), random_rows(given.users, 1)
+        bundle, rows = random_bundle(200, 4), random_rows(options.users, 1)
         scores = score_rows(bundle, "1", rows)
         snapshot = write_snapshot(Home(Path(folder) / "made"), AS_OF, bundle, "1", scores, rows)
         size = sum(file.stat().st_size for file in snapshot.rglob("*") if file.is_file())
         start = perf_counter()
         shutil.copytree(snapshot, Path(folder) / "copied")
-        print(f"{given.users:,} users, {size / MiB:,.0f} MiB; copied in {perf_counter() - start:.1f} s")
-        for name, place in (("publish", snapshot), ("fetch", Path(folder) / "replica")):
-            took = measured(name, place, given.database)
+        print(f"{options.users:,} users, {size / MiB:,.0f} MiB; copied in {perf_counter() - start:.1f} s")
+        for name, target in (("publish", snapshot), ("fetch", Path(folder) / "replica")):
+            took = measure(name, target, options.database)
             rate = size / MiB / took["seconds"]
             print(f"{name}: {took['seconds']:.1f} s, {rate:,.0f} MiB/s")
             print(f"    peak {took['peak_mib']:.0f} MiB, {took['imports_mib']:.0f} of it before it began")

@@ -15,11 +15,11 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=420)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="a file or folder to keep; otherwise nothing is kept")
-    asked = parser.parse_args()
-    community = Community(users=asked.users, days=asked.days, seed=asked.seed)
+    options = parser.parse_args()
+    community = Community(users=options.users, days=options.days, seed=options.seed)
     with tempfile.TemporaryDirectory() as folder:
         begin, spent = time.perf_counter(), time.process_time()
-        summary = simulate(community, asked.out or Path(folder) / "events")
+        summary = simulate(community, options.out or Path(folder) / "events")
         seconds, spent = time.perf_counter() - begin, time.process_time() - spent
         size = sum(file.stat().st_size for file in summary.files)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -34,7 +34,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
-from callers import MIX, PATIENCE, Asked, Caller, version_of
+from callers import MIX, PATIENCE, Caller, Work, version_of
 
 from features.catalogue import CATALOGUE, SCORED
 from features.console import print_message, print_table
@@ -125,74 +125,77 @@ def served(home: Home, log: Path) -> Iterator[tuple[subprocess.Popen, int]]:
     with log.open("w") as out, subprocess.Popen([sys.executable, "-c", CLOUT, *words], stderr=out) as process:
         try:
             until = time.monotonic() + PATIENCE
-            while not (found := re.search(r"Listening on http://127\.0\.0\.1:(\d+),", log.read_text())):
+            while not (state := re.search(r"Listening on http://127\.0\.0\.1:(\d+),", log.read_text())):
                 if process.poll() is not None or time.monotonic() > until:
                     raise SystemExit(f"the service did not start: {log.read_text()[-2000:]}")
                 time.sleep(0.1)
-            yield process, int(found[1])
+            yield process, int(state[1])
         finally:
             process.terminate()
 
 
-def soak(renewals: Renewals, asked: Asked, port: int, watch: Watch, callers: int, changes: int) -> None:
+def soak(renewals: Renewals, work: Work, port: int, watch: Watch, callers: int, changes: int) -> None:
     """Ask until nothing is left to ask, and renew what is in the home meanwhile, at even distances."""
-    total, seen = asked.left, Caller(asked, port, seed=-1)
-    threads = [threading.Thread(target=Caller(asked, port, seed).work) for seed in range(callers)]
+    total, caller = work.remaining, Caller(work, port, seed=-1)
+    threads = [threading.Thread(target=Caller(work, port, seed).work) for seed in range(callers)]
     for thread in threads:
         thread.start()
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        renewed, began, made, shown = None, None, 0, 0
+        renewed, began, published, shown = None, None, 0, 0
         while any(thread.is_alive() for thread in threads) or renewed:
-            watch.look(asked.done)
-            if asked.done >= (shown + 1) * total // 20:
-                shown = 20 * asked.done // total
-                print_message(f"{asked.done:,} requests, {len(asked.failed)} failed, {watch.resident[-1]:.0f} MiB")
-            if renewed is None and made < changes and asked.done >= (made + 1) * total // (changes + 1):
-                made += 1
-                asked.published.append(renewals.as_of(made + 1))
-                renewed, began = pool.submit(renewals.make, made + 1), None
+            watch.look(work.done)
+            if work.done >= (shown + 1) * total // 20:
+                shown = 20 * work.done // total
+                print_message(f"{work.done:,} requests, {len(work.failed)} failed, {watch.resident[-1]:.0f} MiB")
+            if renewed is None and published < changes and work.done >= (published + 1) * total // (changes + 1):
+                published += 1
+                work.published.append(renewals.as_of(published + 1))
+                renewed, began = pool.submit(renewals.make, published + 1), None
             if renewed and renewed.done():
                 renewed.result()
                 began = began or time.monotonic()
-                if taken_up(seen, asked.published[-1], version_of(made + 1)) or time.monotonic() > began + PATIENCE:
+                if (
+                    taken_up(caller, work.published[-1], version_of(published + 1))
+                    or time.monotonic() > began + PATIENCE
+                ):
                     watch.taken_up.append(time.monotonic() - began)
                     renewed = None
             time.sleep(min(1.0, 0.1 + total / 100_000))
     for thread in threads:
         thread.join()
-    watch.look(asked.done)
+    watch.look(work.done)
 
 
 def taken_up(caller: Caller, as_of: str, version: str) -> bool:
     """Tell whether the service answers from a snapshot and by a champion."""
-    found = json.loads(caller.text("GET", "/ready"))
-    return (found["as_of"], found["model_version"]) == (as_of, version)
+    state = json.loads(caller.text("GET", "/ready"))
+    return (state["as_of"], state["model_version"]) == (as_of, version)
 
 
-def verdict(asked: Asked, watch: Watch, changes: int, growth: float, errors: int) -> list[str]:
+def verdict(work: Work, watch: Watch, changes: int, growth: float, errors: int) -> list[str]:
     """Return what did not hold."""
     late = sum(seconds > PATIENCE for seconds in watch.taken_up)
-    found = {
-        f"{len(asked.failed)} requests failed: {asked.failed[:3]}": bool(asked.failed),
+    state = {
+        f"{len(work.failed)} requests failed: {work.failed[:3]}": bool(work.failed),
         f"{errors} lines of the log are errors": errors > 0,
         f"{len(watch.taken_up)} renewals of {changes} were made": len(watch.taken_up) < changes,
         f"{late} renewals were not taken up within {PATIENCE:g} s": late > 0,
-        f"{asked.left:,} requests were left": asked.left > 0,
+        f"{work.remaining:,} requests were left": work.remaining > 0,
         f"memory grew by {watch.growth():.1f} MiB, at most {growth:g} expected": watch.growth() > growth,
     }
-    return [told_of for told_of, fails in found.items() if fails]
+    return [told_of for told_of, fails in state.items() if fails]
 
 
-def tell(asked: Asked, watch: Watch, seconds: float) -> None:
+def tell(work: Work, watch: Watch, seconds: float) -> None:
     """Print the figures."""
     rows = []
-    asked.took["all"] = [seconds for took in asked.took.values() for seconds in took]
+    work.took["all"] = [seconds for took in work.took.values() for seconds in took]
     for kind in [*MIX, "all"]:
-        took = np.array(asked.took.get(kind) or [np.nan]) * 1000
-        failed = sum(told_of.startswith(f"{kind}:") or kind == "all" for told_of in asked.failed)
+        took = np.array(work.took.get(kind) or [np.nan]) * 1000
+        failed = sum(told_of.startswith(f"{kind}:") or kind == "all" for told_of in work.failed)
         told_of = [f"{np.quantile(took, q):.1f}" for q in (0.5, 0.99)] + [f"{took.max():.0f}"]
         rows.append([kind, f"{len(took):,}", str(failed), *told_of])
-    title = f"{asked.done:,} requests in {seconds:.0f} s, {asked.done / seconds:.0f} a second"
+    title = f"{work.done:,} requests in {seconds:.0f} s, {work.done / seconds:.0f} a second"
     print_table(title, ["kind", "requests", "failed", "p50 ms", "p99 ms", "longest"], rows)
     tenth = watch.resident[watch.after(0.1)]
     figures = [watch.resident[0], tenth, watch.resident[-1], max(watch.resident), watch.growth()]
@@ -211,23 +214,23 @@ def main() -> None:
     args.add_argument("--changes", type=int, default=10, help="of the champion, each with a snapshot")
     args.add_argument("--callers", type=int, default=4, help="who ask at once")
     args.add_argument("--growth", type=float, default=40.0, help="MiB that memory may grow by")
-    given = args.parse_args()
-    bundle, _ = load_champion(Home(given.home))
-    rows = open_snapshot(Home(given.home)).features.columns([*KEYS, *CATALOGUE.names])
+    options = args.parse_args()
+    bundle, _ = load_champion(Home(options.home))
+    rows = open_snapshot(Home(options.home)).features.columns([*KEYS, *CATALOGUE.names])
     rows = rows[(rows["scope"] == "all") & (evidence(rows) != INSUFFICIENT)].reset_index(drop=True)
     posted = rows[SCORED.names].astype(object).where(rows[SCORED.names].notna(), None).to_dict("records")
     with TemporaryDirectory() as folder:
         renewals = Renewals(Home(Path(folder) / "home"), rows, pd.Timestamp("2020-01-01", tz="UTC"))
         print_message(f"A home with two versions, and snapshots of {len(rows):,} people ...")
         renewals.begin(bundle)
-        asked = Asked(rows["user"].tolist(), posted, [renewals.as_of(0), renewals.as_of(1)], given.requests)
+        work = Work(rows["user"].tolist(), posted, [renewals.as_of(0), renewals.as_of(1)], options.requests)
         with served(renewals.home, Path(folder) / "log") as (process, port):
             watch, start = Watch(process), time.perf_counter()
-            signal.signal(signal.SIGINT, lambda *_: setattr(asked, "ended", True))
-            soak(renewals, asked, port, watch, given.callers, given.changes)
-            tell(asked, watch, time.perf_counter() - start)
+            signal.signal(signal.SIGINT, lambda *_: setattr(work, "ended", True))
+            soak(renewals, work, port, watch, options.callers, options.changes)
+            tell(work, watch, time.perf_counter() - start)
         errors = (Path(folder) / "log").read_text().count('"level": "error"')
-    wrong = verdict(asked, watch, given.changes, given.growth, errors)
+    wrong = verdict(work, watch, options.changes, options.growth, errors)
     print("\n".join(["It does not hold:", *wrong]) if wrong else "It holds: no request failed, and memory is flat.")
     sys.exit(bool(wrong))
 
