@@ -19,7 +19,13 @@ from training.evaluation.baselines import BASELINES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / ".ci").iterdir(), ROOT / "pyproject.toml"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *(ROOT / ".ci").iterdir(),
+    ROOT / "pyproject.toml",
+]
 
 
 def blocks(language):
@@ -134,3 +140,10 @@ def test_no_page_names_a_registry_or_a_machine(page):
 def test_the_catalogue_of_the_readme_is_the_codes():
     text = README.partition("<!-- catalogue -->\n")[2].partition("\n<!-- /catalogue -->")[0]
     assert text == CATALOGUE.as_markdown()
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_files_that_a_page_names_exist(page):
+    paths = re.findall(r"`((?:features|training|serving|tests|notebooks)/[\w./]*\w)`", (ROOT / page).read_text())
+    assert len(paths) > 5
+    assert [path for path in paths if "SOURCE" not in path and not (ROOT / path).exists()] == []
