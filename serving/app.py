@@ -35,6 +35,7 @@ from serving.runtime.metrics import Metrics
 from serving.runtime.startup_check import check_place, log_missing
 from serving.runtime.watcher import REFRESH_SECONDS, Watcher, watch_lifespan
 from serving.runtime.workers import (
+    HEALTH_CHECK_SECONDS,
     WorkerSupervisor,
     check_workers,
     create_shared_folder,
@@ -63,6 +64,7 @@ WIRE: dict[str, Any] = {
     "ws": "none",
     "access_log": False,
     "timeout_graceful_shutdown": GRACE_SECONDS,
+    "timeout_worker_healthcheck": HEALTH_CHECK_SECONDS,
     "server_header": False,
     "h11_max_incomplete_event_size": 2 * LONGEST_HEADERS,
 }
@@ -222,7 +224,7 @@ def serve(
         with create_shared_folder() as folder:
             made = partial(_worker, home, guarded, limits, refresh, purposes, folder)
             config = uvicorn.Config(made, factory=True, workers=workers, log_config=log_settings(worker=True), **WIRE)
-            WorkerSupervisor(config, [found], folder).run()
+            WorkerSupervisor(config, [found]).run()
 
 
 def _worker(*given: Any, **named: Any) -> FastAPI:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from serving.middleware.access_log import RequestRecord
@@ -22,20 +21,20 @@ class Metrics:
 
     Parameters
     ----------
-    service : tells what the application answers from now
+    service : returns what the application answers from now
     watcher : of the same application
-    together : the folder of several workers, if it is one of them; then any of them tells of all
+    shared_folder : of several workers, if this is one of them; each then reports for all of them
 
     Attributes
     ----------
-    registry : of what this process tells of itself; more may be registered
-    told : of what Prometheus is told
+    registry : the metrics of this process; more may be registered
+    exposed : the metrics that Prometheus scrapes
 
     """
 
-    def __init__(self, service: Callable[[], ServiceState], watcher: Watcher, together: Path | None = None):
-        self.registry = self.told = CollectorRegistry()
-        counted = self.registry if together is None else None  # several workers count in files that they share
+    def __init__(self, service: Callable[[], ServiceState], watcher: Watcher, shared_folder: Path | None = None):
+        self.registry = self.exposed = CollectorRegistry()
+        counted = self.registry if shared_folder is None else None  # workers count in files of the shared folder
         self._requests = Counter(
             "clout_requests", "Requests answered.", ["route", "method", "status"], registry=counted
         )
@@ -44,13 +43,12 @@ class Metrics:
         )
         self.registry.register(_State(service, watcher))
         ProcessCollector(registry=self.registry)
-        if together is not None:
-            states = WorkerMetrics(self.registry, together)
-            self.told = CollectorRegistry()
-            self.told.register(states)
-            MultiProcessCollector(self.told, str(together))
-            states.tell()
-            watcher.looked = states.tell
+        if shared_folder is not None:
+            workers = WorkerMetrics(self.registry, shared_folder)
+            self.exposed = CollectorRegistry()
+            self.exposed.register(workers)
+            workers.publish()
+            watcher.looked = workers.publish
 
     def count(self, seen: RequestRecord) -> None:
         """Count a request; the labels are of the route's template, so that there are few."""

@@ -1,94 +1,97 @@
-"""The metrics of several workers as those of one service: whichever is asked tells of all."""
+"""Metrics of several workers as those of one service, through prometheus-client's multiprocess mode."""
 
 import os
 from collections.abc import Iterator
-from itertools import chain
+from functools import cache
 from pathlib import Path
 from threading import Lock
+from typing import Literal
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-# Of what is no count, the service has the least or the sum of what its workers have, else the most.
-LEAST = {"clout_ready", "clout_snapshot_as_of_seconds", "clout_users", "process_start_time_seconds"}
+# How the service's value follows from its workers': the least, the sum (of counters too), else the largest.
+MINIMUM = {"clout_ready", "clout_snapshot_as_of_seconds", "clout_users", "process_start_time_seconds"}
 SUM = {
     "clout_audit_waiting_bytes",
     "process_open_fds",
     "process_resident_memory_bytes",
     "process_virtual_memory_bytes",
 }
-SUFFIX = ".state"
 
 
 class WorkerMetrics(Collector):
-    """The states of all workers.
+    """The metrics of all workers that live.
 
-    Each writes its own to the folder at every look for what is newer; who is asked does so at once, and reads the
-    others'. So no count that was told is ever told smaller, but where a worker died: what it loaded is forgotten.
+    Counters and histograms that a worker increments are shared by themselves. The multiprocess mode does not support
+    collectors that compute their samples when they are read, so each worker copies those to gauges: at every look for
+    newer parts, and before it answers a scrape. What a worker reported of its own state ends with it.
 
     Parameters
     ----------
-    own : what this process tells of itself
-    folder : that the workers share
+    own : the collectors of this process
+    folder : that the workers share, as in PROMETHEUS_MULTIPROC_DIR
 
     """
 
     def __init__(self, own: CollectorRegistry, folder: Path):
-        self._own, self._folder, self._alone = own, folder, Lock()
+        self._own, self._folder, self._lock = own, folder, Lock()
+        self._gauge = cache(_gauge)
+        self._infos: set[Gauge] = set()
+        self._counters: set[str] = set()
+        Gauge("clout_workers", "Processes that answer.", registry=None, multiprocess_mode="livesum").set(1)
 
     def describe(self) -> list[Metric]:
-        """Name nothing beforehand."""
+        """Name no metrics in advance."""
         return []
 
-    def tell(self) -> None:
-        """Write down how this process is."""
-        file = self._folder / f"{os.getpid()}{SUFFIX}"
-        aside = file.with_suffix(".aside")
-        with self._alone:
-            aside.write_bytes(generate_latest(self._own))
-            aside.replace(file)
+    def publish(self) -> None:
+        """Copy the samples of this process to the shared folder."""
+        with self._lock:
+            infos = set()
+            for family in self._own.collect():
+                for sample in family.samples:
+                    gauge = self._gauge(sample.name, family.documentation, family.type, tuple(sample.labels))
+                    child = gauge.labels(**sample.labels) if sample.labels else gauge
+                    child.set(sample.value)
+                    if family.type == "counter":
+                        self._counters.add(sample.name)
+                    if family.type == "info":
+                        infos.add(child)
+            for gone in self._infos - infos:
+                gone.set(0)
+            self._infos = infos
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what the workers are together, and how many they are."""
-        self.tell()
-        told = [text_string_to_metric_families(text) for text in self._texts()]
-        yield GaugeMetricFamily("clout_workers", "Processes that answer.", len(told))
-        yield from merged(chain.from_iterable(told))
-
-    def _texts(self) -> list[str]:
-        texts = []
-        for file in sorted(self._folder.glob(f"*{SUFFIX}")):
-            try:
-                texts.append(file.read_text())
-            except FileNotFoundError:  # it died, and was forgotten, since the folder was listed
-                continue
-        return texts
+        """Yield the metrics of all workers."""
+        self.publish()
+        remove_dead_workers(self._folder)
+        for family in MultiProcessCollector(None, str(self._folder)).collect():
+            if family.name in self._counters:
+                family.name, family.type = family.name.removesuffix("_total"), "counter"
+            if family.name.endswith("_info"):  # one of an earlier version has value 0
+                family.samples = [sample for sample in family.samples if sample.value]
+            yield family
 
 
-def merged(families: Iterator[Metric]) -> list[Metric]:
-    """Put families of several processes together, one of each name."""
-    found: dict[str, tuple[Metric, dict]] = {}
-    for family in families:
-        metric = Metric(family.name, family.documentation, family.type)
-        _, samples = found.setdefault(family.name, (metric, {}))
-        for sample in family.samples:
-            key = (sample.name, tuple(sorted(sample.labels.items())))
-            before = samples.get(key)
-            samples[key] = sample.value if before is None else _together(family, before, sample.value)
-    for metric, samples in found.values():
-        for (name, labels), value in samples.items():
-            metric.add_sample(name, dict(labels), value)
-    return [metric for metric, _ in found.values()]
+def remove_dead_workers(folder: Path) -> None:
+    """Remove the gauges of processes that ended; the requests that they answered stay counted."""
+    for pid in {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*.db")}:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid, str(folder))
+        except PermissionError:
+            continue
 
 
-def forget(folder: Path, pid: int | None) -> None:
-    """Remove what a process that died said of itself; the requests that it answered stay counted."""
-    (folder / f"{pid}{SUFFIX}").unlink(missing_ok=True)
+def _gauge(name: str, documentation: str, family_type: str, labels: tuple[str, ...]) -> Gauge:
+    return Gauge(name, documentation, labels, registry=None, multiprocess_mode=_mode(name, family_type))
 
 
-def _together(family: Metric, one: float, other: float) -> float:
-    if family.type == "counter" or family.name in SUM:
-        return one + other
-    return min(one, other) if family.name in LEAST else max(one, other)
+def _mode(name: str, family_type: str) -> Literal["livemin", "livemax", "livesum"]:
+    if family_type == "counter" or name in SUM:
+        return "livesum"
+    return "livemin" if name in MINIMUM else "livemax"

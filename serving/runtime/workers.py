@@ -5,7 +5,6 @@ What a start brings stays for good: it is left out of garbage collection, which 
 """
 
 import gc
-import logging
 import os
 import signal
 import socket
@@ -15,78 +14,26 @@ from multiprocessing import parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
-from time import monotonic
 from typing import Any
 
-from uvicorn import Config
 from uvicorn.supervisors import Multiprocess
-from uvicorn.supervisors.multiprocess import Process
 
 from features.errors import CloutError
-from serving.runtime.worker_metrics import forget
 
 MOST_WORKERS = 64
-# How long a worker may take to start, on a machine that is busy too, and then to say that it lives.
-STARTING_SECONDS = 300.0
-HANGING_SECONDS = 30.0
-log = logging.getLogger("clout")
+# How long a worker may take to import its code, on a busy machine too, or later to answer a health check.
+HEALTH_CHECK_SECONDS = 60
 # prometheus-client decides by it, when it is imported, whether counts are kept in files that processes share.
 COUNTS = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class WorkerSupervisor(Multiprocess):
-    """uvicorn's supervisor, with patience for workers that start slowly, which it would kill and start for ever.
-
-    It asks each worker whether it lives without waiting for the answer, so that it can be stopped at any time, and
-    forgets what one that died said of its state.
-
-    Parameters
-    ----------
-    config : of each worker; its `app` makes the application, in the worker
-    sockets : that all of them listen on
-    together : the folder that they share
-
-    """
-
-    def __init__(self, config: Config, sockets: list[socket.socket], together: Path):
-        super().__init__(config, sockets)
-        self._together = together
-        self._until: dict[int | None, float] = {}
-        self._asked: set[int | None] = set()
-
-    def keep_subprocess_alive(self) -> None:
-        """Start those anew that died, or did not answer in time."""
-        for place, process in enumerate(self.processes):
-            if self._lives(process):
-                continue
-            process.kill()
-            process.join()
-            log.warning("Worker %s ended with %s and is started again", process.pid, process.exitcode)
-            forget(self._together, process.pid)
-            self._until.pop(process.pid, None)
-            self._asked.discard(process.pid)
-            self.processes[place] = Process(self.config, self.sockets)
-            self.processes[place].start()
-
-    def _lives(self, process: Process) -> bool:
-        pid, ways, now = process.pid, process.parent_conn, monotonic()
-        until = self._until.setdefault(pid, now + STARTING_SECONDS)
-        try:
-            if pid in self._asked and ways.poll(0):
-                ways.recv()
-                self._asked.discard(pid)
-                until = self._until[pid] = now + HANGING_SECONDS
-            if pid not in self._asked:
-                ways.send(b"ping")
-                self._asked.add(pid)
-        except (OSError, EOFError):
-            return False
-        return process.process.is_alive() and now < until
+    """uvicorn's supervisor, which restarts workers that died or hang, and refuses new connections once it stops."""
 
     def terminate_all(self) -> None:
-        """Let the workers end; new connections are refused from then on, as this process holds the socket no longer."""
-        for each in self.sockets:
-            each.close()
+        """Stop listening, as this process holds the socket too, and let the workers end."""
+        for listener in self.sockets:
+            listener.close()
         super().terminate_all()
 
 

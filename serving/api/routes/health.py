@@ -55,4 +55,4 @@ TEXT: dict[int | str, dict[str, Any]] = {
 @metrics_router.get("/metrics", response_class=Response, responses=TEXT | problems())
 def metrics(request: Request) -> Response:
     """Return the requests by route and their durations, and the state of the champion and the snapshot."""
-    return Response(generate_latest(request.app.state.metrics.told), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(request.app.state.metrics.exposed), media_type=CONTENT_TYPE_LATEST)

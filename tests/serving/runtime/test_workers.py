@@ -10,24 +10,17 @@ import sys
 import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import count
-from multiprocessing import Pipe
 from pathlib import Path
 
 import httpx
 import pytest
-from prometheus_client import CollectorRegistry, Gauge
-from prometheus_client import Counter as Counted
 from prometheus_client.parser import text_string_to_metric_families
 
 from features.errors import CloutError
 from serving.app import serve
 from serving.middleware.api_keys import add_key
 from serving.middleware.rate_limit import SLOTS, Buckets, SharedBuckets
-from serving.runtime import workers
-from serving.runtime.worker_metrics import WorkerMetrics, forget, merged
 from training.home import Home
 
 ROOT = Path(__file__).parents[3]
@@ -42,6 +35,7 @@ from training.home import Home
 if __name__ == "__main__":
     rate = float(sys.argv[2])
     WIRE["timeout_graceful_shutdown"] = int(sys.argv[4])
+    WIRE["timeout_worker_healthcheck"] = int(sys.argv[5])
     serve(Home(Path(sys.argv[1])), "127.0.0.1", 0, Limits(rate), refresh=0.2, workers=int(sys.argv[3]))
 """
 
@@ -91,8 +85,16 @@ def started(home, tmp_path):
     running = []
 
     @contextmanager
-    def start(workers=2, rate=0.0, grace=25):
-        command = [sys.executable, str(script), str(home.folder), str(rate), str(workers), str(grace)]
+    def start(workers=2, rate=0.0, grace=25, health_check=60):
+        command = [
+            sys.executable,
+            str(script),
+            str(home.folder),
+            str(rate),
+            str(workers),
+            str(grace),
+            str(health_check),
+        ]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
@@ -295,85 +297,25 @@ def test_a_key_that_is_added_is_demanded_by_every_worker(started, home):
         assert {service.ask(SCORE, headers={"Authorization": f"Bearer {key}"}).status_code for _ in range(20)} == {200}
 
 
-class Worker:
-    """Stands for a process that answers when it is told to."""
-
-    def __init__(self, *_):
-        self.parent_conn, self.child_conn = Pipe()
-        self.pid, self.exitcode, self.alive, self.process = next(PIDS), None, True, self
-        self.killed = False
-
-    def answer(self):
-        while self.child_conn.poll(0):
-            assert self.child_conn.recv() == b"ping"
-            self.child_conn.send(True)
-
-    def is_alive(self):
-        return self.alive
-
-    def kill(self):
-        self.killed = True
-
-    def start(self):
-        pass
-
-    join = start
+def test_a_worker_that_hangs_is_restarted(started):
+    with started(health_check=15) as service:
+        first, second = service.workers(2)
+        service.ask(SCORE)
+        os.kill(first, signal.SIGSTOP)
+        third = next(pid for pid in service.workers(3) if pid not in (first, second))
+        assert not alive(first)
+        assert {service.ask(SCORE).status_code for _ in range(20)} == {200}
+        assert alive(second)
+        assert alive(third)
 
 
-PIDS = count(1)
-
-
-class TestPatience:
-    @pytest.fixture
-    def now(self, monkeypatch):
-        now = [0.0]
-        monkeypatch.setattr(workers, "monotonic", lambda: now[0])
-        monkeypatch.setattr(workers, "Process", Worker)
-        return now
-
-    @pytest.fixture
-    def watched(self, tmp_path, now):
-        assert now == [0.0]  # the clock stands before anybody is watched
-        watched = workers.WorkerSupervisor.__new__(workers.WorkerSupervisor)
-        watched.config, watched.sockets, watched.processes = None, [], [Worker(), Worker()]
-        watched._together, watched._until, watched._asked = tmp_path, {}, set()
-        return watched
-
-    def at(self, watched, now, seconds):
-        now[0] = seconds
-        watched.keep_subprocess_alive()
-
-    def test_one_that_starts_slowly_is_waited_for(self, watched, now):
-        before = list(watched.processes)
-        for seconds in range(0, 299, 10):
-            self.at(watched, now, seconds)
-        assert watched.processes == before
-        self.at(watched, now, 300)
-        assert [each.killed for each in before] == [True, True]
-        assert not set(map(id, before)) & set(map(id, watched.processes))
-
-    def test_one_that_answered_once_has_to_go_on(self, watched, now, tmp_path):
-        first, second = watched.processes
-        (tmp_path / f"{first.pid}.state").write_text("")
-        for seconds in (0, 10):
-            self.at(watched, now, seconds)
-            first.answer()
-            second.answer()
-        for seconds in (20, 30, 40, 49):
-            self.at(watched, now, seconds)
-            second.answer()
-        assert watched.processes == [first, second]
-        self.at(watched, now, 50)
-        assert first.killed
-        assert not (tmp_path / f"{first.pid}.state").exists()
-        assert watched.processes[1] is second
-
-    def test_one_that_died_is_started_at_once(self, watched, now):
-        first, second = watched.processes
-        first.alive = False
-        self.at(watched, now, 1)
-        assert watched.processes[0] is not first
-        assert watched.processes[1] is second
+def test_ctrl_c_ends_all_workers(started):
+    with started() as service:
+        pids = service.workers(2)
+        service.ask(SCORE)
+        service.process.send_signal(signal.SIGINT)
+        assert service.process.wait(60) == 0
+        assert not any(alive(pid) for pid in pids)
 
 
 @pytest.mark.parametrize("workers", [0, -1, 65])
@@ -427,49 +369,97 @@ class TestSharedBuckets:
         assert sum(int(process.communicate()[0]) for process in running) == 1000
 
 
-class TestMerging:
-    def text(self, ready, users, loads, memory):
-        registry = CollectorRegistry()
-        Gauge("clout_ready", "Ready.", registry=registry).set(ready)
-        Gauge("clout_stale", "Stale.", ["part"], registry=registry).labels("snapshot").set(1 - ready)
-        Gauge("clout_users", "Users.", registry=registry).set(users)
-        Counted("clout_loads", "Loads.", ["part"], registry=registry).labels("snapshot").inc(loads)
-        Gauge("process_resident_memory_bytes", "Memory.", registry=registry).set(memory)
-        return registry
+REPORT = """
+import sys
+from pathlib import Path
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from serving.runtime.worker_metrics import WorkerMetrics
+ready, users, loads, memory, version = sys.argv[2:]
 
-    def together(self, tmp_path, *registries):
-        for pid, registry in enumerate(registries):
-            WorkerMetrics(registry, tmp_path).tell()
-            os.replace(tmp_path / f"{os.getpid()}.state", tmp_path / f"{pid}.state")  # noqa: PTH105
-        families = [
-            family
-            for pid in range(len(registries))
-            for family in text_string_to_metric_families((tmp_path / f"{pid}.state").read_text())
-        ]
-        return {s.name: s.value for metric in merged(iter(families)) for s in metric.samples if "created" not in s.name}
+class State:
+    def collect(self):
+        yield GaugeMetricFamily("clout_ready", "Ready.", float(ready))
+        yield GaugeMetricFamily("clout_users", "Users.", float(users))
+        yield GaugeMetricFamily("process_resident_memory_bytes", "Memory.", float(memory))
+        stale = GaugeMetricFamily("clout_stale", "Stale.", labels=["part"])
+        stale.add_metric(["snapshot"], 1 - float(ready))
+        yield stale
+        yield CounterMetricFamily("clout_loads", "Loads.", float(loads))
+        yield InfoMetricFamily("clout_snapshot", "The snapshot.", {"model_version": version})
 
-    def test_counts_are_added_and_states_are_those_of_the_worst(self, tmp_path):
-        found = self.together(tmp_path, self.text(1, 300, 2, 100.0), self.text(0, 200, 3, 50.0))
-        assert found == {
+own = CollectorRegistry()
+own.register(State())
+metrics = WorkerMetrics(own, Path(sys.argv[1]))
+metrics.publish()
+version = "4"
+metrics.publish()
+print("published", flush=True)
+sys.stdin.read()
+"""
+
+
+class TestWorkerMetrics:
+    """Processes that report, and what one of them answers for all."""
+
+    @pytest.fixture
+    def report(self, tmp_path):
+        running = []
+
+        def start(*values):
+            command = [sys.executable, "-c", REPORT, str(tmp_path), *map(str, values)]
+            environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            running.append(process)
+            assert process.stdout.readline() == "published\n"
+            return process
+
+        yield start
+        for process in running:
+            process.kill()
+            process.communicate()
+
+    def scrape(self, tmp_path):
+        """What a worker that has no state of its own answers."""
+        code = (
+            "import sys; from pathlib import Path; from prometheus_client import CollectorRegistry, generate_latest\n"
+            "from serving.runtime.worker_metrics import WorkerMetrics\n"
+            "exposed = CollectorRegistry()\n"
+            "exposed.register(WorkerMetrics(CollectorRegistry(), Path(sys.argv[1])))\n"
+            "print(generate_latest(exposed).decode())"
+        )
+        environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+        command = [sys.executable, "-c", code, str(tmp_path)]
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+
+    def values(self, tmp_path):
+        return {name: value for (name, _), value in samples(self.scrape(tmp_path)).items()}
+
+    def test_counts_are_added_and_states_are_those_of_the_worst(self, report, tmp_path):
+        report(1, 300, 2, 100.0, "3")
+        report(0, 200, 3, 50.0, "3")
+        assert self.values(tmp_path) == {
+            "clout_workers": 3,
             "clout_ready": 0,
             "clout_stale": 1,
             "clout_users": 200,
             "clout_loads_total": 5,
+            "clout_snapshot_info": 1,
             "process_resident_memory_bytes": 150,
         }
 
-    def test_the_dead_are_forgotten(self, tmp_path):
-        own = WorkerMetrics(self.text(1, 300, 2, 100.0), tmp_path)
-        (tmp_path / "99.state").write_text("# TYPE clout_ready gauge\nclout_ready 0\n")
-        assert {m.name: m.samples[0].value for m in own.collect()}["clout_ready"] == 0
-        forget(tmp_path, 99)
-        forget(tmp_path, 99)
-        told = {m.name: m.samples[0].value for m in own.collect()}
-        assert told["clout_ready"] == 1
-        assert told["clout_workers"] == 1
+    def test_a_process_that_died_no_longer_counts(self, report, tmp_path):
+        report(1, 300, 2, 100.0, "3")
+        dead = report(0, 200, 3, 50.0, "3")
+        dead.kill()
+        dead.communicate()
+        values = self.values(tmp_path)
+        assert values["clout_ready"] == 1
+        assert values["clout_workers"] == 2
 
-    def test_many_threads_tell_at_once(self, tmp_path):
-        own = WorkerMetrics(self.text(1, 300, 2, 100.0), tmp_path)
-        with ThreadPoolExecutor(8) as pool:
-            told = list(pool.map(lambda _: len(list(own.collect())), range(200)))
-        assert set(told) == {told[0]}
+    def test_an_earlier_version_is_not_reported(self, report, tmp_path):
+        report(1, 300, 2, 100.0, "3")
+        info = {labels: value for (name, labels), value in samples(self.scrape(tmp_path)).items() if "info" in name}
+        assert info == {frozenset({("model_version", "4")}): 1}
