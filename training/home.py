@@ -1,4 +1,4 @@
-"""Where things live: `CLOUT_HOME` holds events, snapshots and the MLflow store."""
+"""The home folder `CLOUT_HOME`: paths of the MLflow store, snapshots and records."""
 
 import os
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ FROM_ENVIRONMENT = {"tracking_uri": "MLFLOW_TRACKING_URI", "database": "CLOUT_DA
 
 @dataclass(frozen=True)
 class Home:
-    """A folder and the places in it.
+    """A folder and the paths in it.
 
     Parameters
     ----------
-    folder : made when something is first written
-    tracking_uri : of a real MLflow server; None keeps runs and models in the folder
-    database : URL of a PostgreSQL that several replicas share; None keeps records in the folder
+    folder : created when something is first written
+    tracking_uri : of an MLflow server; None stores runs and models in the folder
+    database : URL of a PostgreSQL that replicas share; None stores records in the folder
 
     """
 
@@ -30,27 +30,27 @@ class Home:
 
     @property
     def artifacts(self) -> Path:
-        """Where the embedded MLflow store keeps models and plots."""
+        """The folder of models and plots of the embedded MLflow store."""
         return self.folder / "mlartifacts"
 
     @property
     def snapshots(self) -> Path:
-        """Where score snapshots are kept."""
+        """The folder of score snapshots."""
         return self.folder / "snapshots"
 
     @property
     def champion(self) -> Path:
-        """Where a service keeps the champion that it last loaded."""
+        """The folder in which a service caches the champion that it last loaded."""
         return self.folder / "champion"
 
     @property
     def records(self) -> Path:
-        """The SQLite file of what people asked for and what was decided."""
+        """The SQLite file of records: opt-outs, deletions and cases."""
         return self.folder / "records.db"
 
     @property
     def records_uri(self) -> str:
-        """The shared database, or the file."""
+        """The shared database, or the SQLite file."""
         return self.database or f"sqlite:///{self.records.resolve()}"
 
     @property
@@ -60,10 +60,10 @@ class Home:
 
 
 def home_from_environment(folder: Path | None = None, database: str | None = None) -> Home:
-    """Take the folder given, else `CLOUT_HOME`, else `./clout-home`.
+    """Return the home at `folder`, else at `CLOUT_HOME`, else at `./clout-home`.
 
-    `MLFLOW_TRACKING_URI` names an MLflow server, `CLOUT_DATABASE` a PostgreSQL unless one is given, if they are set.
+    `MLFLOW_TRACKING_URI`, if set, is the MLflow server; `CLOUT_DATABASE`, if set, is the default of `database`.
     """
-    told = {key: os.environ.get(name) or None for key, name in FROM_ENVIRONMENT.items()}
-    told["database"] = database or told["database"]
-    return Home(folder or Path(os.environ.get("CLOUT_HOME") or "clout-home"), **told)
+    options = {key: os.environ.get(name) or None for key, name in FROM_ENVIRONMENT.items()}
+    options["database"] = database or options["database"]
+    return Home(folder or Path(os.environ.get("CLOUT_HOME") or "clout-home"), **options)

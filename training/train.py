@@ -94,7 +94,7 @@ def train(
     GateError : the reason to force it is blank
 
     """
-    force, champion = normalize_override_reason(force), model_registry.load_champion_unchecked(home)
+    force, champion = normalize_override_reason(force), model_registry.find_champion(home, check_catalogue=False)
     acts = _seeded(acts, config)
     scale = None if rescale else _scale(champion, config)
     panel, split = _panel(acts, config, as_of, progress)

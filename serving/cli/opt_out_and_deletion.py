@@ -28,13 +28,13 @@ def opt_out(
     Example: clout opt-out u0000042
     """
     from serving.cli.cases_and_audit import commanded, user_name
-    from training.records.opt_outs import opt_in, opt_out, opted_out
+    from training.records.opt_outs import list_opt_outs, opt_in, opt_out
 
     place = home_from_environment(home)
     if user is None:
         if undo:
             raise typer.BadParameter("--undo takes back the opt-out of somebody: give the user.")
-        found = opted_out(place)
+        found = list_opt_outs(place)
         if json:
             print_json([asdict(each) for each in found])
         else:

@@ -30,8 +30,8 @@ from training.records.deletion_receipts import (
     DeletionRequest,
     Receipt,
     Removed,
-    begin,
-    finish,
+    begin_deletion,
+    finish_deletion,
     pending_deletions,
     record_removals,
 )
@@ -69,7 +69,9 @@ def request_deletion(
     for place in places:
         erasure.event_files(place)
     told = [identities, *(read_store_identities(place) for place in places if is_store(place))]
-    return begin(home, _accounts(user, [each for each in told if each is not None]), list(map(str, places))).receipt
+    return begin_deletion(
+        home, _accounts(user, [each for each in told if each is not None]), list(map(str, places))
+    ).receipt
 
 
 def delete_pending(home: Home) -> list[Receipt]:
@@ -101,7 +103,7 @@ def _carry_out(home: Home, asked: DeletionRequest) -> Receipt:
     discard(home)
     for what, forgets in FORGETS.items():
         asked = _noted(home, asked, what, sum(forgets(home, user) for user in asked.ids))
-    return finish(home, asked, failed, remains(home, asked.ids, bool(asked.events)))
+    return finish_deletion(home, asked, failed, remains(home, asked.ids, bool(asked.events)))
 
 
 def _clear_snapshot(home: Home, asked: DeletionRequest, folder: Path, place: str) -> DeletionRequest:

@@ -5,7 +5,7 @@ from typing import Any
 
 from features.errors import CloutError
 from training.home import Home
-from training.registry.model_registry import load_version_unchecked, versions
+from training.registry.model_registry import load_version, versions
 from training.registry.run_documents import report
 
 AGGREGATES = (
@@ -59,7 +59,7 @@ def _models(made: list[str]) -> str:
 def _named(home: Home, version: str, ids: Collection[str]) -> Iterator[str]:
     """Say where a version names somebody: its seeds of credibility and its report are all that hold ids."""
     try:
-        if set(load_version_unchecked(home, version).seeds) & set(ids):
+        if set(load_version(home, version, check_catalogue=False).seeds) & set(ids):
             yield (
                 f"Version {version} names the person among its seeds of credibility (in its bundle.json, in the run's "
                 "parameters and report.json): take them out of clout.toml, train again, and delete that version."

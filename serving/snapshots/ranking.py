@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.errors import CloutError, ScopeError
-from training.records.opt_outs import NOBODY, OptedOutUsers
+from training.records.opt_outs import NO_USERS, OptedOutUsers
 
 MOST_SCOPES = 20
 
@@ -145,7 +145,7 @@ class VisibleRanking:
         self._users = scores.column("user").combine_chunks()
         self._everybody = Ranking(scores)
         self._cleared = cleared
-        self._held: tuple[OptedOutUsers, Ranking] = NOBODY, self._everybody
+        self._held: tuple[OptedOutUsers, Ranking] = NO_USERS, self._everybody
 
     def ranking(self, hidden: OptedOutUsers) -> Ranking:
         """Return the order of those who are not hidden."""
@@ -158,9 +158,9 @@ class VisibleRanking:
 
 def places(users: pa.Array, hidden: OptedOutUsers, cleared: int = 0) -> np.ndarray:
     """Return where hidden people stand among users in order, who may stand there several times."""
-    if hidden.unnamed_since(cleared):
+    if hidden.has_unknown_ids_since(cleared):
         return np.flatnonzero([user in hidden for user in users.to_pylist()])
-    found = [place for user in hidden.named for place in _of(users, user)]
+    found = [place for user in hidden.known_ids for place in _of(users, user)]
     return np.array(found, dtype=np.int64)
 
 

@@ -18,7 +18,7 @@ from features.catalogue import CATALOGUE
 from serving.runtime.watcher import Watcher
 from training.home import Home, home_from_environment
 from training.registry.mlflow_session import QUIET
-from training.registry.model_registry import champion, promote, register
+from training.registry.model_registry import find_champion, promote, register
 from training.registry.run_documents import report
 
 LOAD = """
@@ -62,12 +62,12 @@ def environment(registered):
 
 
 def test_the_champion_comes_back_as_it_was(registered, bundle):
-    assert champion(registered) == (bundle, "1")
+    assert find_champion(registered) == (bundle, "1")
 
 
 def test_one_home_does_not_become_the_next_ones_server(registered, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    champion(registered)
+    find_champion(registered)
     assert home_from_environment(registered.folder) == registered
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from features.events.store import add_to_store
 from serving.cli.main import app
 from training.home import Home
-from training.registry.model_registry import champion, load_champion, versions
+from training.registry.model_registry import find_champion, load_champion, versions
 from training.registry.run_documents import report
 from training.robustness.attacks import ATTACKS
 
@@ -45,7 +45,7 @@ def test_a_gate_that_fails_and_is_forced(typed, tmp_path):
     assert "(limits 1 to 1)." in run.told
     assert "gate, not judged: attacks were not measured: not asked for" in run.told
     assert "Registered as version 1 of the model 'clout', challenger; there is no champion yet" in run.told
-    assert champion(home) is None
+    assert find_champion(home) is None
     assert versions(home)["1"] == {"gate": "failed"}
 
     run = typed("train", "--force", "  a\n## trial ", limits=strict)

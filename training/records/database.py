@@ -1,4 +1,4 @@
-"""Records: what people asked for and what was decided, in a database of the home or one that replicas share."""
+"""The records database (opt-outs, deletions, cases, shared snapshots): SQLite in the home, or a shared PostgreSQL."""
 
 import sqlite3
 import weakref
@@ -8,46 +8,46 @@ from contextlib import contextmanager
 from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from features.errors import CloutError
+from features.errors import CloutError, first_line
 from training.home import Home
 
-# Each kind of record declares its table here, in the file that is about it.
+# Each module of records adds its own tables.
 TABLES = MetaData()
 WAIT_SECONDS = 10
-# What a transaction that makes tables begins with; of PostgreSQL's advisory locks any number that stays the same.
-ALONE = {"sqlite": "BEGIN IMMEDIATE", "postgresql": f"SELECT pg_advisory_xact_lock({0xC1007})"}
+# Begins a transaction that creates tables. The number of PostgreSQL's advisory lock is arbitrary but fixed.
+EXCLUSIVE = {"sqlite": "BEGIN IMMEDIATE", "postgresql": f"SELECT pg_advisory_xact_lock({0xC1007})"}
 
 
 class RecordsError(CloutError):
-    """The records cannot be read or written: says where they are, and why."""
+    """The records cannot be read or written; the message says where they are, and why."""
 
 
 class Records:
-    """The records of one home; many threads and processes may use them at the same time.
+    """The records of one home; threads and processes may use them concurrently.
 
     Parameters
     ----------
-    home : whose `records_uri` names the database, SQLite or PostgreSQL
+    home : its `records_uri` is the database, SQLite or PostgreSQL
 
     Raises
     ------
-    RecordsError : the URI names no database that can be used
+    RecordsError : the URI is not that of a supported database
 
     """
 
     def __init__(self, home: Home):
         self._home = home
-        self._made = False
+        self._has_tables = False
         self.engine = _engine(home.records_uri)
-        weakref.finalize(self, self.engine.dispose)  # connections are closed with the records that opened them
+        weakref.finalize(self, self.engine.dispose)  # closes connections with the records that opened them
 
     @contextmanager
     def reading(self) -> Iterator[Connection | None]:
-        """Open a connection to read with; None where nothing was ever recorded, so that reading makes no file.
+        """Open a connection for reading; None before the first record, so that reading does not create a file.
 
         Raises
         ------
-        RecordsError : the database is damaged, or not there
+        RecordsError : the database is damaged or unreachable
 
         """
         if self.engine.dialect.name == "sqlite" and not self._home.records.exists():
@@ -58,29 +58,29 @@ class Records:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Open a transaction: all of it is recorded, or nothing where an error ends it.
+        """Open a transaction; an error rolls it back.
 
         Raises
         ------
-        RecordsError : the database is damaged, full or not there
+        RecordsError : the database is damaged, full or unreachable
 
         """
         try:
             if self.engine.dialect.name == "sqlite":
                 self._home.folder.mkdir(parents=True, exist_ok=True)
-            self._make_tables()
+            self._create_tables()
             with self.engine.begin() as connection:
                 yield connection
         except (SQLAlchemyError, OSError) as error:
-            self._made = False
-            why = next(iter(str(getattr(error, "orig", None) or error).splitlines()), type(error).__name__)
-            raise RecordsError(f"the records in {self.engine.url} cannot be used: {why}.") from error
+            self._has_tables = False
+            reason = first_line(getattr(error, "orig", None) or error)
+            raise RecordsError(f"the records in {self.engine.url} cannot be used: {reason}.") from error
 
     def scrub(self) -> bool:
-        """Leave nothing in the files of what was deleted or overwritten; say whether the log of changes is empty.
+        """Remove deleted and overwritten data from the files; return whether the write-ahead log is empty.
 
-        SQLite overwrites with zeros what is deleted (`secure_delete`), once its write-ahead log is taken over and cut
-        off, for which readers are waited for. PostgreSQL clears its own by VACUUM.
+        SQLite overwrites deleted data with zeros (`secure_delete`) once its write-ahead log is checkpointed and
+        truncated, which waits for readers. PostgreSQL clears its own files by VACUUM.
         """
         if self.engine.dialect.name != "sqlite":
             return True
@@ -88,15 +88,15 @@ class Records:
             busy, *_ = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()
         return not busy
 
-    def _make_tables(self) -> None:
-        """Make what tables are missing; of several who do so at once, all but the first wait and find them made."""
-        if self._made and (self.engine.dialect.name != "sqlite" or self._home.records.exists()):
+    def _create_tables(self) -> None:
+        """Create missing tables; concurrent callers wait for the first one."""
+        if self._has_tables and (self.engine.dialect.name != "sqlite" or self._home.records.exists()):
             return
         with self.engine.begin() as connection:
             if not set(TABLES.tables) <= set(inspect(connection).get_table_names()):
-                connection.exec_driver_sql(ALONE[self.engine.dialect.name])
+                connection.exec_driver_sql(EXCLUSIVE[self.engine.dialect.name])
                 TABLES.create_all(connection)
-        self._made = True
+        self._has_tables = True
 
 
 def _engine(uri: str) -> Engine:
@@ -105,28 +105,30 @@ def _engine(uri: str) -> Engine:
         if url.drivername in ("postgres", "postgresql"):
             url = url.set(drivername="postgresql+psycopg")
         if url.get_backend_name() not in ("sqlite", "postgresql"):
-            raise RecordsError(f"records are kept in SQLite or PostgreSQL, not in {url.get_backend_name()}.")
-        engine = create_engine(url, pool_pre_ping=True, connect_args=_in_time(url))
+            raise RecordsError(f"records are stored in SQLite or PostgreSQL, not in {url.get_backend_name()}.")
+        engine = create_engine(url, pool_pre_ping=True, connect_args=_timeouts(url))
     except ModuleNotFoundError as error:
         raise RecordsError(
             f"{error.name} is not installed, and PostgreSQL needs it: pip install 'clout-score[postgres]'."
         ) from error
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        raise RecordsError(f"CLOUT_DATABASE names no database: {error}. Expected postgresql://HOST/NAME.") from error
+        raise RecordsError(
+            f"CLOUT_DATABASE is not the URL of a database: {error}. Expected postgresql://HOST/NAME."
+        ) from error
     if url.get_backend_name() == "sqlite":
-        event.listen(engine, "connect", _set_up)
+        event.listen(engine, "connect", _configure_sqlite)
     return engine
 
 
-def _in_time(url: URL) -> dict[str, int]:
-    """Bound how long a server that answers nothing is waited for; what the URL says itself counts."""
+def _timeouts(url: URL) -> dict[str, int]:
+    """Return connection timeouts for a server that does not answer; parameters of the URL take precedence."""
     if url.get_backend_name() == "sqlite":
         return {}
-    bounds = {"connect_timeout": WAIT_SECONDS, "tcp_user_timeout": WAIT_SECONDS * 1000}
-    return {name: bound for name, bound in bounds.items() if name not in url.query}
+    timeouts = {"connect_timeout": WAIT_SECONDS, "tcp_user_timeout": WAIT_SECONDS * 1000}
+    return {name: value for name, value in timeouts.items() if name not in url.query}
 
 
-def _set_up(connection: sqlite3.Connection, _: object) -> None:
+def _configure_sqlite(connection: sqlite3.Connection, _: object) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA secure_delete=ON")
     connection.execute(f"PRAGMA busy_timeout={WAIT_SECONDS * 1000}")

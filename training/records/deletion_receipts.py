@@ -1,7 +1,7 @@
-"""Receipts: what a deletion removed, what it left, and which deletions are not at their end yet.
+"""Deletion receipts: what a deletion removed and what remains, and which deletions are not finished.
 
-A receipt names nobody: it holds the keyed hash of the id, as `opt_outs` makes it. While the deletion is under way the
-ids and the events it was asked to clear stand beside it, so that whoever looks next can bring it to its end.
+A receipt contains no user id, only the keyed hash from `opt_outs`. While a deletion is pending, the ids and the events
+to clear are stored next to it, so that any process can finish it.
 """
 
 import json
@@ -13,28 +13,29 @@ from typing import Any
 from sqlalchemy import Column, Connection, String, Table, Text, insert, select, update
 
 from features.errors import CloutError
+from features.utc import now_iso_utc
 from training.home import Home
 from training.records.database import TABLES, Records
-from training.records.opt_outs import give_up_ids, leave_out, now, person, read
+from training.records.opt_outs import add_opt_outs, hash_user_id, read_opted_out_users, remove_ids
 
 RECEIPTS = Table(
     "receipts",
     TABLES,
     Column("receipt", String(32), primary_key=True),
     Column("person", String(64), nullable=False, index=True),
-    Column("told", Text, nullable=False),
-    Column("asked", Text),  # none once it is at its end
+    Column("told", Text, key="document", nullable=False),  # the receipt, as JSON
+    Column("asked", Text, key="request"),  # ids and events of a pending deletion, as JSON; null once it is finished
 )
 ID_BYTES = 12
 
 
 class AbsentReceiptError(CloutError):
-    """There is no such receipt."""
+    """No receipt has this id."""
 
 
 @dataclass(frozen=True)
 class Removed:
-    """What one place held of the person: a snapshot, a table of events, a kind of record."""
+    """The number of rows about the user in one place: a snapshot, a table of events, a kind of record."""
 
     place: str
     rows: int
@@ -42,10 +43,11 @@ class Removed:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a deletion came to.
+    """The result of a deletion.
 
-    `person` is a keyed hash of the id. `removed` says where how much was, `failed` what could not be looked through and
-    why, `remains` what is kept and why, a sentence each; `finished` is None while it is under way.
+    `person` is a keyed hash of the user id. `removed` says how many rows were removed from which place, `failed` which
+    places could not be searched or cleared and why, `remains` what is kept and why, one sentence each. `asked` and
+    `finished` are instants (ISO 8601, UTC); `finished` is None while the deletion is pending.
     """
 
     receipt: str
@@ -59,41 +61,43 @@ class Receipt:
 
 @dataclass(frozen=True)
 class DeletionRequest:
-    """A deletion under way: its receipt so far, the ids, the first of them the person's, and the events to clear."""
+    """A pending deletion: its receipt so far, the ids (the user's own first), and the events to clear."""
 
     receipt: Receipt
     ids: tuple[str, ...]
     events: tuple[str, ...]
 
 
-def begin(home: Home, ids: Sequence[str], events: Sequence[str] = ()) -> DeletionRequest:
-    """Write down that everything of a person is to be deleted, who is left out from this moment on.
+def begin_deletion(home: Home, ids: Sequence[str], events: Sequence[str] = ()) -> DeletionRequest:
+    """Record that all data of a user must be deleted, and opt the user out from now on.
 
-    One who is being deleted already gets the same receipt, and the events are added.
+    If a deletion of the user is pending already, its receipt is returned and the ids and events are added to it.
 
     Raises
     ------
-    UserIdError : an id is none
+    UserIdError : an id is not valid
     RecordsError : the records cannot be written
 
     """
     with Records(home).writing() as connection:
-        leave_out(connection, ids)
-        whose = person(read(connection).secret, ids[0])
-        under_way = next((held for held in _under_way(connection) if held.receipt.person == whose), None)
-        if under_way is None:
-            found = DeletionRequest(Receipt(secrets.token_hex(ID_BYTES), whose, now()), tuple(ids), tuple(events))
-            row = {"receipt": found.receipt.receipt, "person": whose}
-            connection.execute(insert(RECEIPTS).values(**row, told=_told(found.receipt), asked=_asked(found)))
-            return found
-        both = (*under_way.ids, *ids), (*under_way.events, *events)
-        found = DeletionRequest(under_way.receipt, *(tuple(dict.fromkeys(held)) for held in both))
-        _write(connection, found.receipt, _asked(found))
-        return found
+        add_opt_outs(connection, ids)
+        digest = hash_user_id(read_opted_out_users(connection).secret, ids[0])
+        pending = next((item for item in _pending(connection) if item.receipt.person == digest), None)
+        if pending is None:
+            receipt = Receipt(secrets.token_hex(ID_BYTES), digest, now_iso_utc())
+            request = DeletionRequest(receipt, tuple(ids), tuple(events))
+            row = {"receipt": receipt.receipt, "person": digest}
+            documents = {"document": _receipt_json(receipt), "request": _request_json(request)}
+            connection.execute(insert(RECEIPTS).values(**row, **documents))
+            return request
+        both = (*pending.ids, *ids), (*pending.events, *events)
+        request = DeletionRequest(pending.receipt, *(tuple(dict.fromkeys(items)) for items in both))
+        _update(connection, request.receipt, _request_json(request))
+        return request
 
 
 def pending_deletions(home: Home) -> list[DeletionRequest]:
-    """Return the deletions that are not at their end.
+    """Return the deletions that are not finished.
 
     Raises
     ------
@@ -101,38 +105,42 @@ def pending_deletions(home: Home) -> list[DeletionRequest]:
 
     """
     with Records(home).reading() as connection:
-        return [] if connection is None else _under_way(connection)
+        return [] if connection is None else _pending(connection)
 
 
-def record_removals(home: Home, asked: DeletionRequest, removed: Removed) -> DeletionRequest:
-    """Write down what a place holds before it is removed; a place that was written down before stays so."""
-    if removed.place in {each.place for each in asked.receipt.removed}:
-        return asked
-    receipt = replace(asked.receipt, removed=(*asked.receipt.removed, removed))
+def record_removals(home: Home, request: DeletionRequest, removed: Removed) -> DeletionRequest:
+    """Record how many rows a place has before they are removed; a place that is recorded already stays as it is."""
+    if removed.place in {item.place for item in request.receipt.removed}:
+        return request
+    receipt = replace(request.receipt, removed=(*request.receipt.removed, removed))
     with Records(home).writing() as connection:
-        _write(connection, receipt, _asked(asked))
-    return replace(asked, receipt=receipt)
+        _update(connection, receipt, _request_json(request))
+    return replace(request, receipt=receipt)
 
 
-def finish(home: Home, asked: DeletionRequest, failed: Mapping[str, str], remains: Sequence[str]) -> Receipt:
-    """Bring a deletion to its end: no record holds the ids any longer, nor do the files of an embedded database.
+def finish_deletion(home: Home, request: DeletionRequest, failed: Mapping[str, str], remains: Sequence[str]) -> Receipt:
+    """Finish a deletion: the ids are removed from all records, and from the files of an embedded database.
 
     Parameters
     ----------
     home : whose records
-    asked : the deletion
-    failed : why a place could not be looked through or cleared, by place: nothing was removed there
+    request : the deletion
+    failed : why a place could not be searched or cleared, by place; nothing was removed there
     remains : what is kept and why
 
     """
-    removed = tuple(each for each in asked.receipt.removed if each.place not in failed)
-    told = replace(asked.receipt, failed=tuple(failed.values()), remains=tuple(remains))
-    receipt = replace(told, finished=now(), removed=removed)
+    receipt = replace(
+        request.receipt,
+        finished=now_iso_utc(),
+        removed=tuple(item for item in request.receipt.removed if item.place not in failed),
+        failed=tuple(failed.values()),
+        remains=tuple(remains),
+    )
     records = Records(home)
     with records.writing() as connection:
-        leave_out(connection, asked.ids)  # again, where somebody took it back meanwhile
-        give_up_ids(connection, asked.ids)
-        _write(connection, receipt, None)
+        add_opt_outs(connection, request.ids)  # again, in case a user was opted in meanwhile
+        remove_ids(connection, request.ids)
+        _update(connection, receipt, None)
     records.scrub()
     return receipt
 
@@ -142,39 +150,40 @@ def read_receipt(home: Home, receipt: str) -> Receipt:
 
     Raises
     ------
-    AbsentReceiptError : there is no such receipt
+    AbsentReceiptError : no receipt has this id
     RecordsError : the records cannot be read
 
     """
     with Records(home).reading() as connection:
-        sought = select(RECEIPTS.c.told).where(RECEIPTS.c.receipt == receipt)
-        told = None if connection is None else connection.execute(sought).scalar_one_or_none()
-    if told is None:
+        query = select(RECEIPTS.c.document).where(RECEIPTS.c.receipt == receipt)
+        text = None if connection is None else connection.execute(query).scalar_one_or_none()
+    if text is None:
         raise AbsentReceiptError(f"there is no receipt {receipt[:64]!r}; 'clout forget' and DELETE give one each.")
-    return _receipt(told)
+    return _receipt_from_json(text)
 
 
-def _under_way(connection: Connection) -> list[DeletionRequest]:
-    rows = connection.execute(select(RECEIPTS).where(RECEIPTS.c.asked.is_not(None))).all()
-    found = [(_receipt(row.told), json.loads(row.asked)) for row in rows]
-    asked = [DeletionRequest(receipt, tuple(held["ids"]), tuple(held["events"])) for receipt, held in found]
-    return sorted(asked, key=lambda each: (each.receipt.asked, each.receipt.receipt))
+def _pending(connection: Connection) -> list[DeletionRequest]:
+    rows = connection.execute(select(RECEIPTS).where(RECEIPTS.c.request.is_not(None))).all()
+    documents = [(_receipt_from_json(row.document), json.loads(row.request)) for row in rows]
+    requests = [DeletionRequest(receipt, tuple(item["ids"]), tuple(item["events"])) for receipt, item in documents]
+    return sorted(requests, key=lambda request: (request.receipt.asked, request.receipt.receipt))
 
 
-def _write(connection: Connection, receipt: Receipt, asked: str | None) -> None:
+def _update(connection: Connection, receipt: Receipt, request: str | None) -> None:
     where = RECEIPTS.c.receipt == receipt.receipt
-    connection.execute(update(RECEIPTS).where(where).values(told=_told(receipt), asked=asked))
+    connection.execute(update(RECEIPTS).where(where).values({"document": _receipt_json(receipt), "request": request}))
 
 
-def _asked(asked: DeletionRequest) -> str:
-    return json.dumps({"ids": asked.ids, "events": asked.events})
+def _request_json(request: DeletionRequest) -> str:
+    return json.dumps({"ids": request.ids, "events": request.events})
 
 
-def _told(receipt: Receipt) -> str:
+def _receipt_json(receipt: Receipt) -> str:
     return json.dumps(asdict(receipt))
 
 
-def _receipt(told: str) -> Receipt:
-    held: dict[str, Any] = json.loads(told)
-    removed = tuple(Removed(**each) for each in held["removed"])
-    return Receipt(**held | {"removed": removed, "failed": tuple(held["failed"]), "remains": tuple(held["remains"])})
+def _receipt_from_json(text: str) -> Receipt:
+    fields: dict[str, Any] = json.loads(text)
+    removed = tuple(Removed(**item) for item in fields["removed"])
+    failed, remains = tuple(fields["failed"]), tuple(fields["remains"])
+    return Receipt(**fields | {"removed": removed, "failed": failed, "remains": remains})

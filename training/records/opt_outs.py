@@ -1,31 +1,31 @@
-"""Opt-outs: who is not to be scored, shown or counted, by own wish or because everything of theirs was deleted.
+"""Opt-outs: users that must not be scored, shown or counted, by their own request or because their data were deleted.
 
-Each is kept under a keyed hash of the id (BLAKE2b in keyed mode, RFC 7693, under a random secret of the database), and
-with the id itself until everything else of them is deleted: from then on a hash alone recognises who is not to come
-back. Whoever holds the database can ask it about an id; nobody can read ids out of it.
+A user is stored as a keyed hash of the id (BLAKE2b in keyed mode, RFC 7693, with a random secret of the database),
+together with the id until all other data of the user are deleted: from then on, only the hash recognises a user that
+must not come back. The database answers whether a given id is opted out; ids cannot be read out of it.
 """
 
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from hashlib import blake2b
 
 from sqlalchemy import Column, Connection, Integer, String, Table, Text, delete, insert, select, update
 
 from features.errors import CloutError
+from features.utc import now_iso_utc
 from training.home import Home
 from training.records.database import TABLES, Records
 
-LEFT_OUT = Table(
+OPT_OUTS = Table(
     "left_out",
     TABLES,
     Column("person", String(64), primary_key=True),  # keyed hash of the id
-    Column("id", Text),  # none once everything of theirs is deleted
+    Column("id", Text),  # null once all other data of the user are deleted
     Column("since", String(32), nullable=False),
-    Column("change", Integer, nullable=False),  # the change by which the id was given up, or the person came in
+    Column("change", Integer, nullable=False),  # the change that opted the user out or removed the id
 )
-# One row: the secret, and how often anything changed above, which is what a running service asks for.
+# One row: the secret and the number of changes of the table above, which a running service polls.
 CHANGES = Table(
     "left_out_changes",
     TABLES,
@@ -36,12 +36,12 @@ CHANGES = Table(
 
 
 class UserIdError(CloutError):
-    """An id is none that events can hold."""
+    """An id cannot be a user id in events."""
 
 
 @dataclass(frozen=True)
 class OptOut:
-    """Somebody who is not to be scored, and since when (ISO 8601, UTC)."""
+    """A user that is opted out, and since when (ISO 8601, UTC)."""
 
     user: str
     since: str
@@ -49,44 +49,44 @@ class OptOut:
 
 @dataclass(frozen=True)
 class OptedOutUsers:
-    """Everybody who is left out, at one moment: `user in left_out` tells of an id, in two microseconds.
+    """All users that are opted out at one moment; `user in opted_out_users` takes about two microseconds.
 
     Parameters
     ----------
-    change : how often anything changed before
-    secret : of the hashes
-    people : keyed hash -> the change by which they came in
-    named : those whose ids are known, in order; of the others the hash is all there is
+    change : number of changes so far
+    secret : key of the hashes
+    hashes : keyed hash -> the change that opted the user out
+    known_ids : sorted ids of the users whose id is still stored; of the others, only the hash is
 
     """
 
     change: int = 0
     secret: bytes = field(default=b"", repr=False)
-    people: Mapping[str, int] = field(default_factory=dict, repr=False)
-    named: tuple[str, ...] = field(default=(), repr=False)
+    hashes: Mapping[str, int] = field(default_factory=dict, repr=False)
+    known_ids: tuple[str, ...] = field(default=(), repr=False)
 
     def __contains__(self, user: object) -> bool:
-        return bool(self.people) and person(self.secret, str(user)) in self.people
+        return bool(self.hashes) and hash_user_id(self.secret, str(user)) in self.hashes
 
     def __len__(self) -> int:
-        return len(self.people)
+        return len(self.hashes)
 
-    def unnamed_since(self, change: int) -> bool:
-        """Say whether anybody came in after a change of whom only the hash is known."""
-        named = {person(self.secret, user) for user in self.named}
-        return any(at > change and each not in named for each, at in self.people.items())
-
-
-NOBODY = OptedOutUsers()
+    def has_unknown_ids_since(self, change: int) -> bool:
+        """Return whether a user opted out after a change is known only by hash."""
+        with_id = {hash_user_id(self.secret, user) for user in self.known_ids}
+        return any(at > change and digest not in with_id for digest, at in self.hashes.items())
 
 
-def person(secret: bytes, user: str) -> str:
+NO_USERS = OptedOutUsers()
+
+
+def hash_user_id(secret: bytes, user: str) -> str:
     """Return the keyed hash of an id, hexadecimal."""
     return blake2b(user.encode(errors="surrogatepass"), key=secret, digest_size=32).hexdigest()
 
 
 def load_opted_out_users(home: Home) -> OptedOutUsers:
-    """Read who is left out now.
+    """Read which users are opted out now.
 
     Raises
     ------
@@ -94,54 +94,55 @@ def load_opted_out_users(home: Home) -> OptedOutUsers:
 
     """
     with Records(home).reading() as connection:
-        return NOBODY if connection is None else read(connection)
+        return NO_USERS if connection is None else read_opted_out_users(connection)
 
 
-def read(connection: Connection) -> OptedOutUsers:
-    """Read who is left out, in an open transaction."""
-    held = connection.execute(select(CHANGES)).one_or_none()
-    if held is None:
-        return NOBODY
-    rows = connection.execute(select(LEFT_OUT)).all()
-    named = tuple(sorted(row.id for row in rows if row.id is not None))
-    return OptedOutUsers(held.change, bytes.fromhex(held.secret), {row.person: row.change for row in rows}, named)
+def read_opted_out_users(connection: Connection) -> OptedOutUsers:
+    """Read which users are opted out, in an open transaction."""
+    current = connection.execute(select(CHANGES)).one_or_none()
+    if current is None:
+        return NO_USERS
+    rows = connection.execute(select(OPT_OUTS)).all()
+    known_ids = tuple(sorted(row.id for row in rows if row.id is not None))
+    hashes = {row.person: row.change for row in rows}
+    return OptedOutUsers(current.change, bytes.fromhex(current.secret), hashes, known_ids)
 
 
 def opt_out(home: Home, user: str) -> OptOut:
-    """Leave somebody out from now on; one who is already stays so since then.
+    """Opt a user out from now on; a user that is opted out already keeps the earlier time.
 
     Raises
     ------
-    UserIdError : the id is empty, or holds what cannot be written as UTF-8
+    UserIdError : the id is empty or cannot be encoded as UTF-8
     RecordsError : the records cannot be written
 
     """
     with Records(home).writing() as connection:
-        return leave_out(connection, [user])[0]
+        return add_opt_outs(connection, [user])[0]
 
 
-def leave_out(connection: Connection, users: Iterable[str]) -> list[OptOut]:
-    """Leave people out, in an open transaction; one whom a hash recognises already stays as known as that."""
-    found = []
+def add_opt_outs(connection: Connection, users: Iterable[str]) -> list[OptOut]:
+    """Opt users out, in an open transaction; users that are stored already, even by hash alone, stay as they are."""
+    opt_outs = []
     for user in users:
         check_id(user)
-        secret, change = _next(connection)
-        where = LEFT_OUT.c.person == person(secret, user)
-        held = connection.execute(select(LEFT_OUT).where(where)).one_or_none()
-        since = held.since if held else now()
-        if held is None:
-            row = {"person": person(secret, user), "id": user, "since": since, "change": change}
-            connection.execute(insert(LEFT_OUT).values(row))
-        found.append(OptOut(user, since))
-    return found
+        secret, change = _next_change(connection)
+        digest = hash_user_id(secret, user)
+        existing = connection.execute(select(OPT_OUTS).where(OPT_OUTS.c.person == digest)).one_or_none()
+        since = existing.since if existing else now_iso_utc()
+        if existing is None:
+            row = {"person": digest, "id": user, "since": since, "change": change}
+            connection.execute(insert(OPT_OUTS).values(row))
+        opt_outs.append(OptOut(user, since))
+    return opt_outs
 
 
 def opt_in(home: Home, user: str) -> bool:
-    """Let somebody be scored again from the next run on, also one whose data were deleted; say whether they were out.
+    """Let a user be scored again from the next run on, even after a deletion; return whether the user was opted out.
 
     Raises
     ------
-    UserIdError : the id is none
+    UserIdError : the id is not valid
     RecordsError : the records cannot be written
 
     """
@@ -149,20 +150,21 @@ def opt_in(home: Home, user: str) -> bool:
     with Records(home).reading() as connection:
         if connection is None:
             return False
-        secret, _ = _next(connection)
-        return connection.execute(delete(LEFT_OUT).where(LEFT_OUT.c.person == person(secret, user))).rowcount > 0
+        secret, _ = _next_change(connection)
+        where = OPT_OUTS.c.person == hash_user_id(secret, user)
+        return connection.execute(delete(OPT_OUTS).where(where)).rowcount > 0
 
 
-def give_up_ids(connection: Connection, users: Iterable[str]) -> None:
-    """Keep of these people the hash alone, in an open transaction."""
+def remove_ids(connection: Connection, users: Iterable[str]) -> None:
+    """Remove the ids of opted-out users, keeping only their hashes, in an open transaction."""
     for user in users:
-        secret, change = _next(connection)
-        where = LEFT_OUT.c.person == person(secret, user)
-        connection.execute(update(LEFT_OUT).where(where).values(id=None, change=change))
+        secret, change = _next_change(connection)
+        where = OPT_OUTS.c.person == hash_user_id(secret, user)
+        connection.execute(update(OPT_OUTS).where(where).values(id=None, change=change))
 
 
-def opted_out(home: Home) -> list[OptOut]:
-    """Return those who are left out and whose ids are known, in order.
+def list_opt_outs(home: Home) -> list[OptOut]:
+    """Return the opt-outs of users whose ids are still stored, sorted by id.
 
     Raises
     ------
@@ -172,16 +174,16 @@ def opted_out(home: Home) -> list[OptOut]:
     with Records(home).reading() as connection:
         if connection is None:
             return []
-        rows = connection.execute(select(LEFT_OUT).where(LEFT_OUT.c.id.is_not(None)).order_by(LEFT_OUT.c.id))
+        rows = connection.execute(select(OPT_OUTS).where(OPT_OUTS.c.id.is_not(None)).order_by(OPT_OUTS.c.id))
         return [OptOut(row.id, row.since) for row in rows]
 
 
 def check_id(user: str) -> None:
-    """See that events can hold an id.
+    """Require an id that events can contain.
 
     Raises
     ------
-    UserIdError : they cannot
+    UserIdError : the id is empty or cannot be encoded as UTF-8
 
     """
     if not user:
@@ -189,18 +191,16 @@ def check_id(user: str) -> None:
     try:
         user.encode()
     except UnicodeEncodeError as error:
-        raise UserIdError(f"{user!r} is no id of a user: it cannot be written as UTF-8.") from error
+        raise UserIdError(f"{user!r} is not a valid user id: it cannot be encoded as UTF-8.") from error
 
 
-def now() -> str:
-    """Return this moment, ISO 8601, UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def _next_change(connection: Connection) -> tuple[bytes, int]:
+    """Increment the change counter and return the secret and the counter, creating both if missing.
 
-
-def _next(connection: Connection) -> tuple[bytes, int]:
-    """Count one more change, which keeps other writers waiting until the end of the transaction; make the secret."""
-    counted = update(CHANGES).where(CHANGES.c.one == 1).values(change=CHANGES.c.change + 1)
-    if connection.execute(counted).rowcount == 0:
+    The update locks the row, so that other writers wait until the end of the transaction.
+    """
+    increment = update(CHANGES).where(CHANGES.c.one == 1).values(change=CHANGES.c.change + 1)
+    if connection.execute(increment).rowcount == 0:
         connection.execute(insert(CHANGES).values(one=1, secret=secrets.token_hex(32), change=1))
-    held = connection.execute(select(CHANGES)).one()
-    return bytes.fromhex(held.secret), held.change
+    current = connection.execute(select(CHANGES)).one()
+    return bytes.fromhex(current.secret), current.change

@@ -1,4 +1,4 @@
-"""Tracking: MLflow as this home has it, embedded or a server, with its errors made ours."""
+"""MLflow set to a home's registry, embedded or a server; its errors are raised as RegistryError."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from features.errors import RegistryError
+from features.errors import RegistryError, first_line
 from training.home import Home
 
 EXPERIMENT = "clout"
@@ -16,33 +16,33 @@ QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",  # a pooled connection goes on reading a store that was replaced
+    "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",  # a pooled connection keeps reading a store that was replaced
     "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
 }
 
 
 @contextmanager
 def mlflow_session(home: Home) -> Iterator[Any]:
-    """Yield MLflow set to this home's registry; what goes wrong inside comes out as RegistryError."""
-    with _kept("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"), _answering(home) as mlflow:
+    """Yield MLflow set to this home's registry; errors inside are raised as RegistryError."""
+    with _restored_environment("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"), _quiet_mlflow(home) as mlflow:
         mlflow.set_tracking_uri(home.registry_uri)
         mlflow.set_registry_uri(home.registry_uri)
         yield mlflow
 
 
 @contextmanager
-def asked(home: Home) -> Iterator[Any]:
-    """Yield a client of this home's registry, for a look from a thread: nothing of the process is set.
+def mlflow_client(home: Home) -> Iterator[Any]:
+    """Yield a client of this home's registry without setting process-wide state, so that threads may use it.
 
-    What goes wrong inside comes out as RegistryError.
+    Errors inside are raised as RegistryError.
     """
-    with _answering(home) as mlflow:
+    with _quiet_mlflow(home) as mlflow:
         yield mlflow.MlflowClient(tracking_uri=home.registry_uri, registry_uri=home.registry_uri)
 
 
 @contextmanager
-def _answering(home: Home) -> Iterator[Any]:
-    """Yield MLflow, made quiet; its errors come out as RegistryError."""
+def _quiet_mlflow(home: Home) -> Iterator[Any]:
+    """Yield MLflow without its logs and warnings; its errors are raised as RegistryError."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     with warnings.catch_warnings():
@@ -56,16 +56,15 @@ def _answering(home: Home) -> Iterator[Any]:
         try:
             yield mlflow
         except (MlflowException, SQLAlchemyError, OSError) as error:
-            told = next(iter(str(error).splitlines()), type(error).__name__)
             raise RegistryError(
-                f"the registry at {home.registry_uri} did not answer as expected: {told}. "
+                f"the registry at {home.registry_uri} did not answer as expected: {first_line(error)}. "
                 "Check that it runs, and CLOUT_HOME and MLFLOW_TRACKING_URI."
             ) from error
 
 
 @contextmanager
-def _kept(*names: str) -> Iterator[None]:
-    """Put environment variables back at the end: MLflow sets them, and the next home must not be read from them."""
+def _restored_environment(*names: str) -> Iterator[None]:
+    """Restore environment variables at the end: MLflow sets them, and they must not affect the next home."""
     before = {name: os.environ.get(name) for name in names}
     try:
         yield
@@ -76,15 +75,15 @@ def _kept(*names: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def experiment(mlflow: Any, home: Home) -> str:
-    """Return the id of the experiment `clout`, which is made if it is not there."""
-    found = mlflow.get_experiment_by_name(EXPERIMENT)
-    if found is not None:
-        return found.experiment_id
-    place = None if home.tracking_uri else home.artifacts.resolve().as_uri()
-    return mlflow.create_experiment(EXPERIMENT, artifact_location=place)
+def experiment_id(mlflow: Any, home: Home) -> str:
+    """Return the id of the experiment `clout`, creating it if it is missing."""
+    experiment = mlflow.get_experiment_by_name(EXPERIMENT)
+    if experiment is not None:
+        return experiment.experiment_id
+    location = None if home.tracking_uri else home.artifacts.resolve().as_uri()
+    return mlflow.create_experiment(EXPERIMENT, artifact_location=location)
 
 
 def is_new(home: Home) -> bool:
-    """Tell whether the embedded store is still to be made; asking MLflow would make it."""
+    """Return whether the embedded store does not exist yet; a request to MLflow would create it."""
     return home.tracking_uri is None and not home.store.exists()

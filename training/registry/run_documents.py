@@ -1,4 +1,4 @@
-"""Documents: what was logged with a version, read again."""
+"""Documents logged with a version: its report, its model card and the gate's report."""
 
 from typing import Any
 
@@ -18,17 +18,17 @@ from training.registry.model_registry import (
 )
 
 
-def report(home: Home, version: str) -> dict | None:
-    """Return the report logged with a version, or None where its run holds none.
+def report(home: Home, version: str) -> dict[str, Any] | None:
+    """Return the report logged with a version as JSON values, or None if its run has none.
 
     Raises
     ------
-    RegistryError : the registry cannot be reached or holds no such version
+    RegistryError : the registry cannot be reached or has no such version
 
     """
     with mlflow_session(home) as mlflow:
-        found = _logged(mlflow, version, REPORT)
-        return mlflow.artifacts.load_dict(found) if found else None
+        uri = _artifact_uri(mlflow, version, REPORT)
+        return mlflow.artifacts.load_dict(uri) if uri else None
 
 
 def card(home: Home, version: str | None = None) -> str:
@@ -36,7 +36,7 @@ def card(home: Home, version: str | None = None) -> str:
 
     Raises
     ------
-    RegistryError : the registry cannot be reached, or holds no such version, no champion, or no card with it
+    RegistryError : the registry cannot be reached, or has no such version, no champion, or no card for it
 
     """
     return _text(home, CARD, version, CHAMPION)
@@ -47,14 +47,14 @@ def gate(home: Home, version: str | None = None) -> str:
 
     Raises
     ------
-    RegistryError : the registry cannot be reached, or holds no such version, none at all, or no report with it
+    RegistryError : the registry cannot be reached, or has no such version, no version at all, or no report for it
 
     """
     return _text(home, GATE, version, CHALLENGER)
 
 
 def _text(home: Home, file: str, version: str | None, alias: str) -> str:
-    """Return a text that was logged with a version, or with the one that an alias points to."""
+    """Return a text logged with a version, by default the one that an alias points to."""
     if version is not None:
         tags_of(home, version)
     elif is_new(home):
@@ -63,17 +63,17 @@ def _text(home: Home, file: str, version: str | None, alias: str) -> str:
         version = version or version_of_alias(mlflow.MlflowClient(), alias)
         if version is None:
             raise missing_alias_error(home, alias)
-        found = _logged(mlflow, version, file)
-        if found is None:
+        uri = _artifact_uri(mlflow, version, file)
+        if uri is None:
             raise RegistryError(
                 f"version {version} of the model {MODEL!r} has no {file}: it was registered without one. "
                 "Ask for another with --version, or train again with 'clout train EVENTS'."
             )
-        return mlflow.artifacts.load_text(found)
+        return mlflow.artifacts.load_text(uri)
 
 
-def _logged(mlflow: Any, version: str, file: str) -> str | None:
-    """Return the address of a file in the run of a version, or None where the run holds none."""
+def _artifact_uri(mlflow: Any, version: str, file: str) -> str | None:
+    """Return the URI of a file in the run of a version, or None if the run does not have it."""
     run = mlflow.MlflowClient().get_model_version(MODEL, version).run_id
-    held = mlflow.artifacts.list_artifacts(run_id=run) if run else []
-    return f"runs:/{run}/{file}" if file in [artifact.path for artifact in held] else None
+    artifacts = mlflow.artifacts.list_artifacts(run_id=run) if run else []
+    return f"runs:/{run}/{file}" if file in [artifact.path for artifact in artifacts] else None

@@ -40,7 +40,7 @@ def promote(home: Home, version: str, force: str | None = None) -> Promotion:
     """
     reason = normalize_override_reason(force)
     tags = model_registry.tags_of(home, version)
-    before = model_registry.load_champion_unchecked(home)
+    before = model_registry.find_champion(home, check_catalogue=False)
     if before is not None and before[1] == version:
         raise RegistryError(
             f"version {version} is the champion already; there are {', '.join(model_registry.versions(home))}."

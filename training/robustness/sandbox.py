@@ -21,7 +21,7 @@ from training.fit import fit
 from training.home import Home
 from training.model.bundle import Bundle
 from training.records.opt_outs import load_opted_out_users
-from training.registry.model_registry import champion, load_champion
+from training.registry.model_registry import find_champion, load_champion
 
 DAYS = 365
 
@@ -47,7 +47,7 @@ def attack_environment(
             raise StoreError(f"{events} is a store; attacks are added to events, so give the events themselves.")
         yield load_events(events, excluded=load_opted_out_users(home)), *load_champion(home)
         return
-    current = champion(home)
+    current = find_champion(home)
     with simulated(users, seed, progress) as community:
         yield (community, *(current or (fit_unregistered(community, progress=progress), None)))
 

@@ -28,7 +28,7 @@ from serving.snapshots.erasure import FORGOTTEN
 from serving.snapshots.opt_out_filter import HiddenUserError
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
 from training.records.deletion_receipts import AbsentReceiptError, Removed, pending_deletions, read_receipt
-from training.records.opt_outs import load_opted_out_users, opt_in, opt_out, opted_out
+from training.records.opt_outs import list_opt_outs, load_opted_out_users, opt_in, opt_out
 from training.registry.model_registry import promote, register
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
@@ -120,12 +120,12 @@ def test_a_seed_of_a_kept_model_gives_way_to_a_word(kept):
 
 def test_they_stay_hidden_and_do_not_come_back(client, kept, bundle, scores, rows):
     finished(client, client.delete(f"/v1/users/{quote(WHO)}"))
-    assert opted_out(kept) == []
+    assert list_opt_outs(kept) == []
     assert client.get(f"/v1/users/{quote(WHO)}/score").status_code == 410
     folder = write_snapshot(kept, LATER + timedelta(days=1), bundle, "3", with_one(scores, WHO), with_one(rows, WHO))
     assert holding(folder, WHO) == []
     opt_out(kept, WHO)
-    assert opted_out(kept) == []  # the hash says so already, and the id is not written down again
+    assert list_opt_outs(kept) == []  # the hash says so already, and the id is not written down again
     assert holding(kept.folder, WHO) == []
     assert opt_in(kept, WHO)
     assert WHO not in load_opted_out_users(kept)

@@ -26,7 +26,7 @@ from serving.snapshots.repository import open_snapshot, write_snapshot
 from serving.snapshots.search import search
 from training.home import Home
 from training.records.database import Records, RecordsError
-from training.records.opt_outs import UserIdError, give_up_ids, load_opted_out_users, opt_in, opt_out, opted_out
+from training.records.opt_outs import UserIdError, list_opt_outs, load_opted_out_users, opt_in, opt_out, remove_ids
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 LATER = AS_OF + timedelta(days=28)
@@ -183,26 +183,26 @@ def test_nasty_ids_opt_out_and_in_again(client, user):
         assert client.put(f"{place}/opt-out").json() | {"since": ""} == {"user": user, "opted_out": True, "since": ""}
         assert client.put(f"{place}/opt-out").status_code == 200
         assert client.get(f"{place}/score").status_code == 410
-    assert [each.user for each in opted_out(client.app.state.home)] == [user]
+    assert [each.user for each in list_opt_outs(client.app.state.home)] == [user]
     assert client.post("/v1/scores", json={"ids": [user]}).json()["unknown"] == [user]
     assert opt_in(client.app.state.home, user)
     assert not opt_in(client.app.state.home, user)
-    assert opted_out(client.app.state.home) == []
+    assert list_opt_outs(client.app.state.home) == []
     if user != "..":
         assert client.get(f"{place}/score").status_code in (200, 404)
 
 
 @pytest.mark.parametrize("user", ["", "half \ud83d pair"])
 def test_what_is_no_id_is_refused(tmp_path, user):
-    with pytest.raises(UserIdError, match=r"is empty|cannot be written as UTF-8"):
+    with pytest.raises(UserIdError, match=r"is empty|cannot be encoded as UTF-8"):
         opt_out(Home(tmp_path / "home"), user)
-    assert opted_out(Home(tmp_path / "home")) == []
+    assert list_opt_outs(Home(tmp_path / "home")) == []
 
 
 def test_opting_out_again_keeps_the_first_instant(tmp_path, monkeypatch):
-    monkeypatch.setattr("training.records.opt_outs.now", iter(["2020-01-01", "2021-01-01"]).__next__)
+    monkeypatch.setattr("training.records.opt_outs.now_iso_utc", iter(["2020-01-01", "2021-01-01"]).__next__)
     first = opt_out(Home(tmp_path), "ann")
-    assert opt_out(Home(tmp_path), "ann") == first == opted_out(Home(tmp_path))[0]
+    assert opt_out(Home(tmp_path), "ann") == first == list_opt_outs(Home(tmp_path))[0]
 
 
 def test_another_process_hides_somebody_here_at_once(client):
@@ -305,8 +305,8 @@ def test_people_of_whom_only_a_hash_is_known_are_not_shown_by_a_snapshot_that_ho
     shutil.copytree(two.snapshots, tmp_path / "backup")
     opt_out(two, ANN)
     with Records(two).writing() as connection:
-        give_up_ids(connection, [ANN])
-    assert load_opted_out_users(two).named == ()
+        remove_ids(connection, [ANN])
+    assert load_opted_out_users(two).known_ids == ()
     snapshot = open_snapshot(two)
     users = snapshot.scores.column("user").combine_chunks()
     assert places(users, load_opted_out_users(two)).tolist() == [users.to_pylist().index(ANN)]

@@ -137,7 +137,9 @@ def test_a_file_held_by_another_is_waited_for(tmp_path, notes, monkeypatch):
     assert sorted(texts(home, notes)) == ["a", "b"]
 
 
-@pytest.mark.parametrize(("url", "said"), [("mysql://here/there", "not in mysql"), ("nonsense", "names no database")])
+@pytest.mark.parametrize(
+    ("url", "said"), [("mysql://here/there", "not in mysql"), ("nonsense", "is not the URL of a database")]
+)
 def test_a_url_of_no_database_is_told(tmp_path, url, said):
     with pytest.raises(RecordsError, match=said):
         Records(Home(tmp_path, database=url))

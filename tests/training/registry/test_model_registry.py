@@ -15,9 +15,8 @@ from training.registry.model_registry import (
     GATE,
     LONGEST_DESCRIPTION,
     _description,
-    champion,
+    find_champion,
     load_champion,
-    load_champion_unchecked,
     load_version,
     promote,
     register,
@@ -140,7 +139,7 @@ def test_mlflow_itself_loads_the_champion(home, trained, rows):
 
 def test_no_home_yet_holds_no_champion_and_nothing_is_made(tmp_path):
     home = Home(tmp_path / "none yet")
-    assert champion(home) is None
+    assert find_champion(home) is None
     assert not home.folder.exists()
     with pytest.raises(RegistryError, match=r"holds no champion of the model 'clout'\. Train one with 'clout train EV"):
         load_champion(home)
@@ -148,7 +147,7 @@ def test_no_home_yet_holds_no_champion_and_nothing_is_made(tmp_path):
         card(home)
     with pytest.raises(RegistryError, match="holds no challenger of the model 'clout'"):
         gate(home)
-    assert load_champion_unchecked(home) is None
+    assert find_champion(home, check_catalogue=False) is None
     assert versions(home) == {}
     assert not home.folder.exists()
 
@@ -178,14 +177,14 @@ def test_a_store_that_is_no_database(tmp_path):
     home = Home(tmp_path)
     home.store.write_bytes(b"this is no database" * 100)
     with pytest.raises(RegistryError, match="did not answer as expected"):
-        champion(home)
+        find_champion(home)
 
 
 def test_a_server_that_does_not_answer(tmp_path, nowhere):
     home = Home(tmp_path, nowhere)
     began = time.monotonic()
     with pytest.raises(RegistryError, match=f"the registry at {nowhere} did not answer as expected"):
-        champion(home)
+        find_champion(home)
     assert time.monotonic() - began < 30
 
 
