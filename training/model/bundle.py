@@ -15,7 +15,7 @@ from training.model.feature_row import FeatureRow
 from training.model.intervals import Intervals, Quantiles
 from training.model.scale import Scale
 from training.model.trees.baseline_shapley import Tree, split_trees
-from training.model.trees.quickscorer import Forest, forest
+from training.model.trees.quickscorer import Forest, build_forest
 from training.model.trees.treeshap import ShapTables, shap_tables
 
 MANY_ROWS = 4_000
@@ -60,7 +60,7 @@ class Bundle:
     @cached_property
     def forest(self) -> Forest | None:
         """The booster and both quantiles, put together once to answer many rows; None where they cannot be."""
-        return forest([self.booster, *self.quantiles.boosters])
+        return build_forest([self.booster, *self.quantiles.boosters])
 
     @cached_property
     def tables(self) -> ShapTables | None:

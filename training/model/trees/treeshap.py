@@ -1,10 +1,10 @@
-"""SHAP values of a booster for many rows at once, exactly, from tables over the patterns of its decisions.
+"""Exact SHAP values of a booster for many rows at once, from tables over the patterns of its decisions.
 
-What a leaf adds to a row's SHAP values depends on nothing but which splits on the way to the leaf the row goes left at.
-Each tree is cut into blocks: the lowest two levels of splits below one node, and the splits on the way to it, at most
-one more than the tree has levels. All patterns of so few decisions are gone through beforehand; a row then costs a
-look-up for each block and feature, whatever the depth of the tree's polynomials. Thresholds stay 64-bit, so no row is
-taken to the wrong side.
+What a leaf adds to a row's SHAP values depends only on the splits on the path to the leaf at which the row goes left.
+Each tree is cut into blocks: the lowest two levels of splits below one node, and the splits on the path to it, at most
+one more than the tree has levels. All patterns of so few decisions are enumerated beforehand; a row then costs one
+look-up per block and feature, whatever the depth of the tree's polynomials. Thresholds stay 64-bit, so no row takes
+the wrong branch.
 
 Source: path-dependent TreeSHAP (Lundberg et al. 2020), tabulated as in Fast TreeSHAP v2 (Yang 2021), by block.
 """
@@ -15,7 +15,7 @@ from math import factorial
 import lightgbm as lgb
 import numpy as np
 
-from training.model.trees.lightgbm_trees import Leaf, all_thresholds, average, blocks, is_plain, levels, unknown_left
+from training.model.trees.lightgbm_trees import Leaf, all_thresholds, average, blocks, is_plain, levels, unknown_is_low
 
 MOST_LEVELS = 7
 CHUNK = 16_384
@@ -23,7 +23,7 @@ CHUNK = 16_384
 
 @dataclass(frozen=True)
 class Block:
-    """Leaves of one tree that rest on few splits.
+    """Leaves of one tree that depend on few splits.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Block:
 
 @dataclass(frozen=True)
 class ShapTables:
-    """Everything that SHAP values of a booster are looked up in.
+    """The tables in which SHAP values of a booster are looked up.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class ShapTables:
     blocks: tuple[Block, ...]
 
     def values(self, matrix: np.ndarray) -> np.ndarray:
-        """Return what LightGBM's `pred_contrib` does.
+        """Return the same values as LightGBM's `pred_contrib`.
 
         Parameters
         ----------
@@ -73,23 +73,23 @@ class ShapTables:
 
     def _add(self, matrix: np.ndarray, values: np.ndarray) -> None:
         """Add every block's SHAP values to `values`, shape (features + 1, rows)."""
-        lower = {feature: _ranks(found, matrix[:, feature]) for feature, found in self.thresholds.items()}
+        ranks = {feature: _ranks(bounds, matrix[:, feature]) for feature, bounds in self.thresholds.items()}
         unknowns = {feature: np.isnan(matrix[:, feature]) for feature in self.thresholds}
-        found = np.empty(len(matrix))
+        addends = np.empty(len(matrix))
         for block in self.blocks:
             pattern = np.zeros(len(matrix), np.uint8)
             for bit, (feature, rank, unknown) in enumerate(block.splits):
-                left = lower[feature] <= rank
+                goes_left = ranks[feature] <= rank
                 if unknown:
-                    left |= unknowns[feature]
-                pattern |= left.view(np.uint8) << np.uint8(bit)
-            places = pattern.astype(np.intp)
+                    goes_left |= unknowns[feature]
+                pattern |= goes_left.view(np.uint8) << np.uint8(bit)
+            index = pattern.astype(np.intp)
             for feature, table in block.values.items():
-                values[feature] += np.take(table, places, out=found, mode="clip")
+                values[feature] += np.take(table, index, out=addends, mode="clip")
 
 
 def shap_tables(booster: lgb.Booster) -> ShapTables | None:
-    """Tabulate a booster; None where it is made of anything but trees of numeric splits on at most seven levels."""
+    """Tabulate a booster; None unless it consists of trees of numeric splits with at most seven levels."""
     model = booster.dump_model()
     trees = [tree["tree_structure"] for tree in model["tree_info"]]
     if not is_plain(model) or max(map(levels, trees)) > MOST_LEVELS:
@@ -100,10 +100,10 @@ def shap_tables(booster: lgb.Booster) -> ShapTables | None:
 
 
 def leaf_values(value: float, shares: np.ndarray) -> np.ndarray:
-    """Return what one leaf adds to the SHAP values of the features on the way to it.
+    """Return what one leaf adds to the SHAP values of the features on the path to it.
 
     In the game's coalition S the leaf is worth `value` times the product of o_j over S and of z_j over the others:
-    o_j is 1 where the row meets feature j's conditions on the way, else 0; z_j is the share of training rows that do.
+    o_j is 1 where the row meets feature j's conditions on the path, else 0; z_j is the share of training rows that do.
 
     Parameters
     ----------
@@ -132,30 +132,30 @@ def leaf_values(value: float, shares: np.ndarray) -> np.ndarray:
 
 
 def _block(leaves: list[Leaf], thresholds: dict[int, np.ndarray]) -> Block:
-    """Add up its leaves over every pattern of its splits."""
-    nodes = {step.node["split_index"]: step.node for _, way in leaves for step in way}
+    """Return the block of some leaves: their values added up for every pattern of their splits."""
+    nodes = {step.node["split_index"]: step.node for _, path in leaves for step in path}
     bits = {index: bit for bit, index in enumerate(nodes)}
     patterns = np.arange(2 ** len(nodes))
     values = {node["split_feature"]: np.zeros(len(patterns)) for node in nodes.values()}
-    for value, way in leaves:
+    for value, path in leaves:
         shares: dict[int, float] = {}
         met: dict[int, np.ndarray] = {}
-        for step in way:
+        for step in path:
             feature = step.node["split_feature"]
-            holds = (patterns >> bits[step.node["split_index"]] & 1) == step.left
+            holds = (patterns >> bits[step.node["split_index"]] & 1) == step.goes_left
             shares[feature] = shares.get(feature, 1.0) * step.share
             met[feature] = met.get(feature, True) & holds
         of_leaf = sum(holds.astype(int) << bit for bit, holds in enumerate(met.values()))
-        for feature, found in zip(shares, leaf_values(value, np.array(list(shares.values()))), strict=True):
-            values[feature] += found[of_leaf]
+        for feature, table in zip(shares, leaf_values(value, np.array(list(shares.values()))), strict=True):
+            values[feature] += table[of_leaf]
     return Block(tuple(_split(node, thresholds) for node in nodes.values()), values)
 
 
 def _split(node: dict, thresholds: dict[int, np.ndarray]) -> tuple[int, int, bool]:
     feature = node["split_feature"]
-    return feature, int(np.searchsorted(thresholds[feature], node["threshold"])), unknown_left(node)
+    return feature, int(np.searchsorted(thresholds[feature], node["threshold"])), unknown_is_low(node)
 
 
 def _ranks(thresholds: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Count the thresholds below each value; all of them are below an unknown one."""
+    """Count the thresholds below each value; for an unknown value, all thresholds."""
     return np.searchsorted(thresholds, values).astype(np.min_scalar_type(len(thresholds)))

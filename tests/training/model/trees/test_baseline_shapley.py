@@ -111,5 +111,5 @@ def test_a_booster_of_categories_is_refused():
     rows = np.arange(100).reshape(-1, 1) % 5.0
     settings = {"objective": "regression", "verbose": -1, "min_data_in_leaf": 1, "min_data_per_group": 1}
     booster = lgb.train(settings, lgb.Dataset(rows, (rows[:, 0] == 2) * 1.0, categorical_feature=[0]), 2)
-    with pytest.raises(RegistryError, match="not made of trees of numeric splits"):
+    with pytest.raises(RegistryError, match="does not consist of trees of numeric splits"):
         between(booster, rows, rows)

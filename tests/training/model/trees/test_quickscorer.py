@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.model.trees import quickscorer as module
-from training.model.trees.quickscorer import forest
+from training.model.trees.quickscorer import build_forest
 
 AWKWARD = [np.nan, 0.0, -0.0, 1e-36, -1e-36, 5e-324, 1e299, -1e299, 0.5, 1.0]
 
@@ -37,19 +37,19 @@ def test_every_sum_to_the_last_bit(depth, missing, zeros):
     other, _ = grown(depth + 10, trees=7, depth=3)
     unknown = np.where(np.random.default_rng(0).random(rows.shape) < 0.2, np.nan, rows)
     for asked in (rows, unknown, rows[:1], rows[:0], np.full((2, 5), np.nan)):
-        assert (forest([booster, other]).sums(asked) == theirs([booster, other], asked)).all()
+        assert (build_forest([booster, other]).sums(asked) == theirs([booster, other], asked)).all()
 
 
 @pytest.fixture(scope="module")
 def awkward():
     booster, _ = grown(3, trees=300)
-    return booster, forest([booster])
+    return booster, build_forest([booster])
 
 
 @cache
 def few_trees():
     booster, _ = grown(4)
-    return booster, forest([booster])
+    return booster, build_forest([booster])
 
 
 @settings(max_examples=200, deadline=None)
@@ -91,7 +91,7 @@ def test_chunks_do_not_show(awkward, monkeypatch):
 def test_a_tree_that_does_not_split():
     rows = np.ones((50, 5))
     booster = lgb.train({"verbose": -1, "min_data_in_leaf": 40}, lgb.Dataset(rows, np.arange(50.0)), 3)
-    assert (forest([booster]).sums(rows) == theirs([booster], rows)).all()
+    assert (build_forest([booster]).sums(rows) == theirs([booster], rows)).all()
 
 
 def test_what_is_no_forest_is_left_to_lightgbm(monkeypatch):
@@ -99,14 +99,14 @@ def test_what_is_no_forest_is_left_to_lightgbm(monkeypatch):
     rows, target = rng.integers(0, 9, (300, 2)).astype(float), rng.random(300)
     told = {"verbose": -1, "min_data_in_leaf": 5}
     by_kind = lgb.train(told, lgb.Dataset(rows, target, categorical_feature=[0]), 3)
-    assert forest([by_kind]) is None
+    assert build_forest([by_kind]) is None
     averaged = told | {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}
-    assert forest([lgb.train(averaged, lgb.Dataset(rows, target), 3)]) is None
-    assert forest([grown(0, depth=7, num_leaves=128)[0]]) is None
+    assert build_forest([lgb.train(averaged, lgb.Dataset(rows, target), 3)]) is None
+    assert build_forest([grown(0, depth=7, num_leaves=128)[0]]) is None
     linear = told | {"linear_tree": True}
-    assert forest([lgb.train(linear, lgb.Dataset(rows, target), 3)]) is None
+    assert build_forest([lgb.train(linear, lgb.Dataset(rows, target), 3)]) is None
     monkeypatch.setattr(module, "MOST_BYTES", 100)
-    assert forest([grown(0)[0]]) is None
+    assert build_forest([grown(0)[0]]) is None
 
 
 def test_a_bundle_answers_the_same_without_it(bundle, rows, monkeypatch):
