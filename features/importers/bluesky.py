@@ -1,4 +1,4 @@
-"""Bluesky: what the network did, as Jetstream tells it, as events.
+"""Import Bluesky: the messages of its event stream, Jetstream, one JSON object per line.
 
 | commit | verb | target | object | result |
 |---|---|---|---|---|
@@ -12,22 +12,18 @@
 | delete of a follow that is in the files | unfollow | the subject of the follow | | |
 | block | block | the subject | | |
 
-One post can be several events: a post, reply or quote, and a mention of each other person who is mentioned; what is a
-reply and a quote is both. Each of them counts as a row read.
+One post can be several events: a post, reply or quote, and a mention of each other mentioned user; a post can be a
+reply and a quote. Each event counts as one row read.
 
-People are called by their DID and pieces `at://DID/COLLECTION/RKEY`, so that the owner is in the name. `time` is
-`time_us`, when the network saw the act. The record's `createdAt` is never read: it is what the author's program claims,
-and can lie years back or ahead, while at an instant only that was known which the network had seen.
+User ids are DIDs, and pieces are AT URIs, `at://DID/COLLECTION/RKEY`, which contain the owner. `time` is `time_us`,
+when the network received the commit. The record's `createdAt` is never read: the author's program sets it, and it can
+be years off, while features may only use what the network had received at an instant.
 
-Deletes of posts, likes, reposts and blocks are rejected, since no verb takes them back: what was given stood at its
-time. So are updates, other collections, and the kinds identity and account. Topics are the hashtags, in lower case;
-links are those in the text and of the card below it. The same commit from files that overlap counts once, at its
-earliest time.
-
-Jetstream: the messages of Bluesky's network, a JSON object a line, read into one table.
+Deletes of posts, likes, reposts and blocks are rejected, because no verb reverts them: the event was valid at its time.
+Updates, other collections, and the kinds identity and account are rejected too. Topics are the hashtags, in lower case;
+links are those in the text and of the card below it. If files overlap, a commit counts once, at its earliest time.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,13 +33,22 @@ from ibis.backends.duckdb import Backend
 
 from features.atomic_files import check_events_path, scratch_dir
 from features.events.event_table import connect
-from features.importers.event_fields import CONTENT, NOTHING, content_hash, links, mentions, original, refuse_repeats
+from features.importers.event_fields import (
+    CONTENT,
+    NO_CONTENT,
+    build_record,
+    content_hash,
+    links,
+    mentions,
+    reject_duplicates,
+)
 from features.importers.ingestion import ImportReport, ingest
 from features.importers.readers.files import list_files
-from features.importers.readers.json_lines import read_parts
+from features.importers.readers.json_lines import read_files
 from features.importers.readers.values import json_extract_string, json_valid, make_timestamp
+from features.progress import Progress, ignore_progress
 
-MEANT = "messages of Jetstream in JSON Lines, each with did, time_us and kind"
+EXPECTED = "messages of Jetstream in JSON Lines, each with did, time_us and kind"
 MEMBERS = {
     "did": "/did",
     "time": "/time_us",
@@ -52,9 +57,9 @@ MEMBERS = {
     "collection": "/commit/collection",
     "rkey": "/commit/rkey",
     "rev": "/commit/rev",
-    "made": "/commit/record/$type",
+    "record_type": "/commit/record/$type",
     "subject": "/commit/record/subject",
-    "on": "/commit/record/subject/uri",
+    "subject_uri": "/commit/record/subject/uri",
     "reply": "/commit/record/reply",
     "parent": "/commit/record/reply/parent/uri",
     "embedded": "/commit/record/embed/record/uri",
@@ -69,81 +74,79 @@ POST = "app.bsky.feed.post"
 FOLLOW = "app.bsky.graph.follow"
 DID = r"^did:[a-z]+:[A-Za-z0-9._:%-]+$"
 QUOTABLE = rf"^at://did:[a-z]+:[A-Za-z0-9._:%-]+/{POST}/[^/]+$"
-LATEST = 10**16
+MAX_MICROSECONDS = 10**16
+EMPTY = ibis.literal([], "array<string>")
 
 
-def read_commits(backend: Backend, files: list[Path], scratch: Path, progress: Callable[[float], None]) -> ir.Table:
+def read_commits(backend: Backend, files: list[Path], scratch: Path, progress: Progress) -> ir.Table:
     """Read the messages of files, one file after the other.
 
     Parameters
     ----------
     backend : where the table lives
     files : plain, gzipped or .zst
-    scratch : folder to copy what is wanted into
+    scratch : folder for intermediate files
     progress : called with the share of the bytes that is read
 
     Returns
     -------
-    a row per message. `file`, `row`, `record`, `reason` tell its place and what is wrong with the line; `did`, `time`,
-    `kind`, `operation`, `collection`, `rkey`, `rev` what it is; `subject` is the DID and `on` the piece that it is on,
-    `parent` what it replies to (`answers` says whether it does), `quoted` the post that it embeds; `told` says whether
-    there is a record of a post, with `mentions`, `topics`, `content_hash` and `links`
+    a row per message. `file`, `row`, `record` and `reason` are its position and what is wrong with the line; `did`,
+    `time`, `kind`, `operation`, `collection`, `rkey` and `rev` are the commit; `subject` is the DID, or `subject_uri`
+    the piece, that it is about; `is_reply` and `parent` what it replies to, `quoted` the post that it embeds;
+    `has_record` whether there is a record of a post, with `mentions`, `topics`, `content_hash` and `links`
 
     Raises
     ------
-    EventsError : a file cannot be read, or is nothing of Jetstream's
+    EventsError : a file cannot be read, or is not from Jetstream
 
     """
-    return read_parts(backend, files, scratch, MEMBERS, _settled, ("did", "kind"), MEANT, progress)
+    return read_files(backend, files, scratch, MEMBERS, _select_commits, ("did", "kind"), EXPECTED, progress)
 
 
-def _settled(found: ir.Table) -> ir.Table:
-    """Keep of the members what the events need; texts and lists of facets are large."""
-    quoted = ibis.coalesce(found.embedded_with_media, found.embedded)
-    micros = found.time.try_cast("int64")
-    return found.select(
-        *("row", "reason", "did", "kind", "operation", "collection", "rkey", "rev", "on", "parent"),
-        record=found.reason.notnull().ifelse(found.record, ibis.null("string")),
-        time=make_timestamp(micros.between(0, LATEST).ifelse(micros, ibis.null("int64"))).cast("timestamp('UTC')"),
-        subject=found.subject.re_search(DID).ifelse(found.subject, ibis.null("string")),
-        answers=found.reply.notnull(),
-        told=found.text.notnull() | found.made.notnull(),
+def _select_commits(members: ir.Table) -> ir.Table:
+    """Select what the events need, without the texts and lists of facets, which are large."""
+    quoted = ibis.coalesce(members.embedded_with_media, members.embedded)
+    micros = members.time.try_cast("int64")
+    return members.select(
+        *("row", "reason", "did", "kind", "operation", "collection", "rkey", "rev", "subject_uri", "parent"),
+        record=members.reason.notnull().ifelse(members.record, ibis.null("string")),
+        time=make_timestamp(micros.between(0, MAX_MICROSECONDS).ifelse(micros, ibis.null("int64"))).cast(
+            "timestamp('UTC')"
+        ),
+        subject=members.subject.re_search(DID).ifelse(members.subject, ibis.null("string")),
+        is_reply=members.reply.notnull(),
+        has_record=members.text.notnull() | members.record_type.notnull(),
         quoted=quoted.re_search(QUOTABLE).ifelse(quoted, ibis.null("string")),
-        mentions=_of_facets(found, "did").filter(lambda each: each.re_search(DID)).unique(),
-        topics=_topics(found),
-        content_hash=content_hash(found.text),
-        links=_links(found),
+        mentions=_from_facets(members, "did").filter(lambda did: did.re_search(DID)).unique(),
+        topics=_topics(members),
+        content_hash=content_hash(members.text),
+        links=_links(members),
     )
 
 
-def _listed(member: ir.StringValue) -> ir.StringValue:
+def _valid_list(member: ir.StringValue) -> ir.StringValue:
     return (member.startswith("[") & json_valid(member)).ifelse(member, ibis.null("string"))
 
 
-def _of_facets(found: ir.Table, name: str) -> ir.ArrayValue:
-    """List what the facets of a text hold: `did` of mentions, `tag` of hashtags, `uri` of links."""
-    return json_extract_string(_listed(found.facets), f"$[*].features[*].{name}")
+def _from_facets(members: ir.Table, name: str) -> ir.ArrayValue:
+    """List a field of the facets of a text: `did` of mentions, `tag` of hashtags, `uri` of links."""
+    return json_extract_string(_valid_list(members.facets), f"$[*].features[*].{name}")
 
 
-def _topics(found: ir.Table) -> ir.ArrayValue:
-    none = ibis.literal([], "array<string>")
-    tags = (
-        _of_facets(found, "tag")
-        .fill_null(none)
-        .concat(json_extract_string(_listed(found.tags), "$[*]").fill_null(none))
-    )
-    return tags.map(lambda each: each.re_replace("^#", "").lower())
+def _topics(members: ir.Table) -> ir.ArrayValue:
+    hashtags, tags = _from_facets(members, "tag"), json_extract_string(_valid_list(members.tags), "$[*]")
+    return hashtags.fill_null(EMPTY).concat(tags.fill_null(EMPTY)).map(lambda tag: tag.re_replace("^#", "").lower())
 
 
-def _links(found: ir.Table) -> ir.IntegerValue:
-    """Count the links: those marked in the text and of the card below it, or else those written in the text."""
-    marked = _of_facets(found, "uri").fill_null(ibis.literal([], "array<string>"))
-    card = ibis.array([ibis.coalesce(found.card, found.card_with_quote)]).filter(lambda each: each.notnull())
-    count = marked.concat(card).unique().length()
-    return ibis.cases((count > 0, count), (found.text.notnull(), links(found.text)))
+def _links(members: ir.Table) -> ir.IntegerValue:
+    """Count the links in the facets and the card below the text; if there are none, the addresses in the text."""
+    facets = _from_facets(members, "uri").fill_null(EMPTY)
+    card = ibis.array([ibis.coalesce(members.card, members.card_with_quote)]).filter(lambda uri: uri.notnull())
+    count = facets.concat(card).unique().length()
+    return ibis.cases((count > 0, count), (members.text.notnull(), links(members.text)))
 
 
-ENDINGS = tuple(kind + packed for kind in (".jsonl", ".ndjson", ".json") for packed in ("", ".gz", ".zst"))
+ENDINGS = tuple(kind + suffix for kind in (".jsonl", ".ndjson", ".json") for suffix in ("", ".gz", ".zst"))
 VERBS = {
     POST: "post",
     "app.bsky.feed.repost": "repost",
@@ -152,140 +155,142 @@ VERBS = {
     "app.bsky.graph.block": "block",
 }
 OWNER = r"^at://(did:[a-z]+:[A-Za-z0-9._:%-]+)/[^/]+/[^/]+$"
-EVENT = ("verb", "actor", "target", "collection", "rkey", "rev")
-KEPT = ("file", "row", "record", "time", "kind", "operation", "collection", "rkey", "rev")
-PERSONAL = (FOLLOW, "app.bsky.graph.block")
-SHOWN = 60
-RECORD = {"did": "actor", **{name: name for name in ("kind", "operation", "collection", "rkey", "rev")}}
+EVENT_KEY = ("verb", "actor", "target", "collection", "rkey", "rev")
+PASS_THROUGH = ("file", "row", "record", "time", "kind", "operation", "collection", "rkey", "rev")
+ABOUT_USERS = (FOLLOW, "app.bsky.graph.block")
+MAX_KIND_CHARS = 60
+RECORD_FIELDS = {"did": "actor", **{name: name for name in ("kind", "operation", "collection", "rkey", "rev")}}
 
 
-def import_bluesky(path: Path, out: Path, progress: Callable[[float], None] | None = None) -> ImportReport:
-    """Import what Jetstream told as events.
+def import_bluesky(path: Path, out: Path, progress: Progress = ignore_progress) -> ImportReport:
+    """Import messages of Jetstream as events.
 
     Parameters
     ----------
-    path : JSON Lines as Jetstream sends them, plain, .gz or .zst, or a folder of such files
-    out : where the events go, as in `ingest`
+    path : JSON Lines as sent by Jetstream, plain, .gz or .zst, or a folder of such files
+    out : path for the events, as in `ingest`
     progress : called with the share of the bytes that is read
 
     Returns
     -------
-    the counts over all events that the commits would be
+    the counts of the events of all commits; `notes` names the skipped files
 
     Raises
     ------
-    EventsError : nothing can be read there, a file is nothing of Jetstream's, or nothing in it is an event
+    EventsError : no file can be read, a file is not from Jetstream, or no message is an event
 
     """
-    files, passed = list_files(Path(path), ENDINGS, MEANT)
+    files, notes = list_files(Path(path), ENDINGS, EXPECTED)
     backend = connect()
     check_events_path(Path(out))
     with scratch_dir(Path(out)) as scratch:
-        commits = read_commits(backend, files, scratch, progress or (lambda *_: None))
-        landing = ingest(raw_events(commits, tuple(file.name for file in files)), Path(out))
-    return replace(landing, notes=passed)
+        commits = read_commits(backend, files, scratch, progress)
+        report = ingest(raw_events(commits, tuple(file.name for file in files)), Path(out))
+    return replace(report, notes=notes)
 
 
 def raw_events(commits: ir.Table, names: tuple[str, ...] = ()) -> ir.Table:
-    """Turn commits into rows for the door: the columns of SCHEMA that are known, row, record, reason.
+    """Map commits to rows for `ingest`: columns of SCHEMA, row, record and reason.
 
     Parameters
     ----------
-    commits : what was read of the files, from `read_commits`
-    names : the names of the files, which go before the records where there is more than one
+    commits : from `read_commits`
+    names : the names of the files, which prefix the records if there is more than one
 
     """
-    whole = _with_followed(commits)
-    judged = whole.mutate(reason=ibis.coalesce(whole.reason, _no_act(whole), _damage(whole)))
-    acts = ibis.union(_acts(judged), _quotes(judged))
-    rows = refuse_repeats(ibis.union(acts.drop("mentions"), mentions(acts, lambda act: _piece(act, act.actor))), EVENT)
+    resolved = _with_unfollowed(commits)
+    reason = ibis.coalesce(resolved.reason, _unmapped_reason(resolved), _missing_reason(resolved))
+    checked = resolved.mutate(reason=reason)
+    events = ibis.union(_main_events(checked), _extra_quotes(checked))
+    mentioned = mentions(events, lambda event: _uri(event, event.actor))
+    rows = reject_duplicates(ibis.union(events.drop("mentions"), mentioned), EVENT_KEY)
     return rows.select(
         *("time", "actor", "verb", "target", "object", "result", "topics", "content_hash", "links", "row", "reason"),
-        record=original(rows, RECORD, names),
+        record=build_record(rows, RECORD_FIELDS, names),
         network=ibis.literal("bluesky"),
     )
 
 
-def _with_followed(commits: ir.Table) -> ir.Table:
-    """Tell of each delete of a follow whom it was: the `subject` of the last creation before it."""
+def _with_unfollowed(commits: ir.Table) -> ir.Table:
+    """Set the `subject` of each delete of a follow: that of the last creation before it."""
     follow = (commits.collection == FOLLOW).fill_null(False)
-    gone = follow & (commits.operation == "delete").fill_null(False)
-    made = commits.filter(follow, commits.operation == "create", commits.subject.notnull())
-    made = made.select("did", "rkey", followed=made.subject, since=made.time)
-    deletes = commits.filter(gone)
-    joined = deletes.asof_join(made, deletes.time >= made.since, ["did", "rkey"])
-    return ibis.union(commits.filter(~gone), joined.mutate(subject=joined.followed).select(commits.columns))
+    is_unfollow = follow & (commits.operation == "delete").fill_null(False)
+    follows = commits.filter(follow, commits.operation == "create", commits.subject.notnull())
+    follows = follows.select("did", "rkey", followed=follows.subject, since=follows.time)
+    unfollows = commits.filter(is_unfollow)
+    joined = unfollows.asof_join(follows, unfollows.time >= follows.since, ["did", "rkey"])
+    return ibis.union(commits.filter(~is_unfollow), joined.mutate(subject=joined.followed).select(commits.columns))
 
 
-def _no_act(c: ir.Table) -> ir.StringValue:
-    """Tell why a commit, or another message, is no act on a person."""
-    what = c.operation.substr(0, SHOWN) + " of " + c.collection.substr(0, SHOWN)
+def _unmapped_reason(c: ir.Table) -> ir.StringValue:
+    """Return why a message does not map to an event."""
+    label = c.operation.substr(0, MAX_KIND_CHARS) + " of " + c.collection.substr(0, MAX_KIND_CHARS)
     created = (c.operation == "create") & c.collection.isin(tuple(VERBS))
-    gone = (c.operation == "delete") & c.collection.isin(tuple(VERBS))
-    unfollow = gone & (c.collection == FOLLOW)
+    deleted = (c.operation == "delete") & c.collection.isin(tuple(VERBS))
+    unfollow = deleted & (c.collection == FOLLOW)
     return ibis.cases(
         (c.kind.isnull(), "kind missing"),
-        (c.kind != "commit", c.kind.substr(0, SHOWN) + " is no act on a person"),
+        (c.kind != "commit", c.kind.substr(0, MAX_KIND_CHARS) + " does not map to an event"),
         (c.operation.isnull() | c.collection.isnull(), "commit without operation or collection"),
-        (unfollow & c.subject.isnull(), what + " that is not in the files"),
-        (gone & ~unfollow, what + " takes nothing back: what was given stood at its time"),
-        (~created & ~unfollow, what + " is no act on a person"),
+        (unfollow & c.subject.isnull(), label + " that is not in the files"),
+        (deleted & ~unfollow, label + " reverts no event: the event was valid at its time"),
+        (~created & ~unfollow, label + " does not map to an event"),
     )
 
 
-def _damage(c: ir.Table) -> ir.StringValue:
-    """Tell what a commit lacks."""
-    personal = c.collection.isin(PERSONAL)
+def _missing_reason(c: ir.Table) -> ir.StringValue:
+    """Return what a commit lacks."""
+    personal = c.collection.isin(ABOUT_USERS)
     return ibis.cases(
         (c.did.isnull(), "did missing"),
         (c.rkey.isnull(), "rkey missing"),
-        (personal & c.subject.isnull(), "the subject is no DID"),
-        ((c.collection == POST) & ~c.told, "the record is missing"),
-        ((c.collection == POST) & c.answers & ~_owned(c.parent), "the parent is no at:// address of a DID"),
-        (~personal & (c.collection != POST) & ~_owned(c.on), "the subject is no at:// address of a DID"),
+        (personal & c.subject.isnull(), "the subject is not a DID"),
+        ((c.collection == POST) & ~c.has_record, "the record is missing"),
+        ((c.collection == POST) & c.is_reply & ~_has_owner(c.parent), "the parent is not an at:// URI of a DID"),
+        (~personal & (c.collection != POST) & ~_has_owner(c.subject_uri), "the subject is not an at:// URI of a DID"),
     )
 
 
-def _owned(address: ir.StringValue) -> ir.BooleanValue:
+def _has_owner(address: ir.StringValue) -> ir.BooleanValue:
     return address.re_search(OWNER).fill_null(False)
 
 
-def _acts(c: ir.Table) -> ir.Table:
-    """Make of each commit its one act."""
+def _main_events(c: ir.Table) -> ir.Table:
+    """Build the main event of each commit."""
     post = c.collection == POST
-    reply, quote = post & c.answers, post & c.quoted.notnull()
-    about = ibis.cases((reply, c.parent), (quote, c.quoted), (post, _piece(c)), else_=c.on)
-    alone = post & ~reply & ~quote
+    reply, quote = post & c.is_reply, post & c.quoted.notnull()
+    uri = ibis.cases((reply, c.parent), (quote, c.quoted), (post, _uri(c)), else_=c.subject_uri)
+    plain_post = post & ~reply & ~quote
     verb = ibis.cases((c.operation == "delete", "unfollow"), (reply, "reply"), (quote, "quote"))
-    return _act(
+    return _select_event(
         c,
         verb=ibis.coalesce(verb, c.collection.cases(*VERBS.items())),
-        target=alone.ifelse(ibis.null("string"), ibis.coalesce(_owner(about), c.subject)),
-        object=about,
-        result=(reply | quote).ifelse(_piece(c), ibis.null("string")),
+        target=plain_post.ifelse(ibis.null("string"), ibis.coalesce(_owner(uri), c.subject)),
+        object=uri,
+        result=(reply | quote).ifelse(_uri(c), ibis.null("string")),
         **{name: c[name] for name in CONTENT},
     )
 
 
-def _quotes(c: ir.Table) -> ir.Table:
-    """Make the second act of what is a reply already."""
-    both = c.filter(c.reason.isnull(), c.answers, c.quoted.notnull())
-    return _act(
-        both,
+def _extra_quotes(c: ir.Table) -> ir.Table:
+    """Build the quotes of posts whose main event is a reply."""
+    posts = c.filter(c.reason.isnull(), c.is_reply, c.quoted.notnull())
+    return _select_event(
+        posts,
         verb=ibis.literal("quote"),
-        target=_owner(both.quoted),
-        object=both.quoted,
-        result=_piece(both),
-        **NOTHING,
+        target=_owner(posts.quoted),
+        object=posts.quoted,
+        result=_uri(posts),
+        **NO_CONTENT,
     )
 
 
-def _act(c: ir.Table, **fields: ir.Value) -> ir.Table:
-    """Complete the fields that are the same for all acts of a commit, in one order."""
-    return c.select(*KEPT, "reason", "topics", actor=c.did, **dict(sorted(fields.items())))
+def _select_event(c: ir.Table, **fields: ir.Value) -> ir.Table:
+    """Add the fields that are equal for all events of a commit, and sort the columns for the union."""
+    return c.select(*PASS_THROUGH, "reason", "topics", actor=c.did, **dict(sorted(fields.items())))
 
 
-def _piece(c: ir.Table, did: ir.StringValue | None = None) -> ir.StringValue:
+def _uri(c: ir.Table, did: ir.StringValue | None = None) -> ir.StringValue:
     return ibis.literal("at://") + (c.did if did is None else did) + "/" + c.collection + "/" + c.rkey
 
 

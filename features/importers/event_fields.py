@@ -1,13 +1,11 @@
-"""Content: what is kept of a text, which is not the text: a key that its near-duplicates share, and how many links.
+"""Fields and steps that the importers share: content hash, links, mentions, records of rejected rows, duplicates.
 
-| kept | of the text |
+| field | of the text |
 |---|---|
-| content_hash | half of the SHA-256 of its small letters with single spaces; null where there is nothing to read |
-| links | how many different http(s) addresses are in it; null where there is no text |
+| content_hash | half of the SHA-256 of its lower case with single spaces; null if there is nothing to read |
+| links | the number of different http(s) addresses in it; null if the text is null |
 
-Mentions: a piece that mentions people is an act on each of them as well.
-The original of a row: what tells it from others, kept where it is rejected; texts of people are left out.
-Repeats: files that overlap hold the same event again, which counts once.
+The text itself is never stored, neither in events nor in the records of rejected rows.
 """
 
 from collections.abc import Callable
@@ -31,7 +29,7 @@ def _extract_all(text: str, pattern: str) -> list[str]:
 
 
 def content_hash(text: ir.StringValue) -> ir.StringValue:
-    """Make a key that texts share which differ only in case and white space.
+    """Compute a key that is equal for texts that differ only in case and white space.
 
     Parameters
     ----------
@@ -39,7 +37,7 @@ def content_hash(text: ir.StringValue) -> ir.StringValue:
 
     Returns
     -------
-    32 hexadecimal digits, null where the text is null or blank
+    32 hexadecimal digits; null if the text is null or blank
 
     """
     spaced = _replace_all(text.lower(), OTHER_SPACES, " ", "g")
@@ -48,7 +46,7 @@ def content_hash(text: ir.StringValue) -> ir.StringValue:
 
 
 def links(text: ir.StringValue) -> ir.IntegerValue:
-    """Count the different http(s) addresses in a text; one that is there twice counts once.
+    """Count the different http(s) addresses in a text.
 
     Parameters
     ----------
@@ -56,74 +54,74 @@ def links(text: ir.StringValue) -> ir.IntegerValue:
 
     Returns
     -------
-    the number, null where the text is null
+    the number; null if the text is null
 
     """
-    told = (~text.contains("://")).ifelse("", text)
-    return _extract_all(told, ADDRESS).unique().length()
+    candidates = (~text.contains("://")).ifelse("", text)
+    return _extract_all(candidates, ADDRESS).unique().length()
 
 
 CONTENT = {"mentions": "array<string>", "content_hash": "string", "links": "int64"}
-NOTHING = {name: ibis.null(kind) for name, kind in CONTENT.items()}
+NO_CONTENT = {name: ibis.null(kind) for name, kind in CONTENT.items()}
 
 
-def mentions(acts: ir.Table, piece: Callable[[ir.Table], ir.StringValue]) -> ir.Table:
-    """Make an act of each mention, except that a reply doesn't mention whom it replies to.
+def mentions(events: ir.Table, piece: Callable[[ir.Table], ir.StringValue]) -> ir.Table:
+    """Build one event per mentioned user; a reply does not mention the user that it replies to.
 
     Parameters
     ----------
-    acts : with `mentions`, a list of people, `verb`, `target`, `reason` and the columns of CONTENT
-    piece : names the piece that mentions
+    events : with `mentions`, a list of users, `verb`, `target`, `reason` and the columns of CONTENT
+    piece : returns the id of the piece that mentions
 
     Returns
     -------
-    the columns of `acts` without `mentions`; what the content is stays with the first act
+    the columns of `events` without `mentions`; the columns of CONTENT are null, because they belong to the first event
 
     """
-    first = acts.filter(acts.reason.isnull(), acts.mentions.length() > 0)
-    each = first.mutate(person=first.mentions.unnest())
-    others = each.filter((each.verb != "reply") | each.target.isnull() | (each.person != each.target))
-    made = others.mutate(
-        verb=ibis.literal("mention"), target=others.person, object=piece(others), result=ibis.null("string"), **NOTHING
+    sources = events.filter(events.reason.isnull(), events.mentions.length() > 0)
+    pairs = sources.mutate(user=sources.mentions.unnest())
+    others = pairs.filter((pairs.verb != "reply") | pairs.target.isnull() | (pairs.user != pairs.target))
+    rows = others.mutate(
+        verb=ibis.literal("mention"), target=others.user, object=piece(others), result=ibis.null("string"), **NO_CONTENT
     )
-    return made.select([name for name in acts.columns if name != "mentions"])
+    return rows.select([name for name in events.columns if name != "mentions"])
 
 
-def original(rows: ir.Table, fields: dict[str, str], files: tuple[str, ...]) -> ir.StringValue:
-    """Write the record of each row.
+def build_record(rows: ir.Table, fields: dict[str, str], files: tuple[str, ...]) -> ir.StringValue:
+    """Build the record of each row: the fields that identify it in the list of rejected rows.
 
     Parameters
     ----------
-    rows : with `file`, a number, and `record`, the line where it is malformed
-    fields : for each name in the record the column that holds its value
-    files : the names of the files, which go before the records where there is more than one
+    rows : with `file`, a number, and `record`, the line if it is malformed
+    fields : the column of each name in the record
+    files : the names of the files, which prefix the records if there is more than one
 
     """
-    told = ibis.struct({name: rows[column] for name, column in fields.items()}).cast("json").cast("string")
-    record = ibis.coalesce(rows.record, told)
+    identity = ibis.struct({name: rows[column] for name, column in fields.items()}).cast("json").cast("string")
+    text = ibis.coalesce(rows.record, identity)
     if len(files) < 2:
-        return record
-    return rows.file.cases(*((number, f"{name} ") for number, name in enumerate(files))) + record
+        return text
+    return rows.file.cases(*((number, f"{name} ") for number, name in enumerate(files))) + text
 
 
-REPEATED = "the same event again"
+DUPLICATE = "the same event again"
 
 
-def refuse_repeats(rows: ir.Table, key: tuple[str, ...]) -> ir.Table:
-    """Give all but the first of the same events a reason.
+def reject_duplicates(rows: ir.Table, key: tuple[str, ...]) -> ir.Table:
+    """Set a reason on all but the earliest of equal events.
 
     Parameters
     ----------
-    rows : with `time`, `file`, `row` and `reason`; rows that have a reason already, or no time, are left alone
-    key : the columns that are alike in the same events; nulls are alike
+    rows : with `time`, `file`, `row` and `reason`; rows with a reason, or without a time, do not change
+    key : the columns that are equal in equal events; nulls are equal
 
     Returns
     -------
-    the same rows; of the same events the earliest stands
+    the same rows
 
     """
-    taken = rows.reason.isnull() & rows.time.notnull()
-    place = ibis.row_number().over(
-        group_by=[taken, *(rows[name] for name in key)], order_by=[rows.time, rows.file, rows.row]
+    valid = rows.reason.isnull() & rows.time.notnull()
+    position = ibis.row_number().over(
+        group_by=[valid, *(rows[name] for name in key)], order_by=[rows.time, rows.file, rows.row]
     )
-    return rows.mutate(reason=(taken & (place > 0)).ifelse(REPEATED, rows.reason))
+    return rows.mutate(reason=(valid & (position > 0)).ifelse(DUPLICATE, rows.reason))

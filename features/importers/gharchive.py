@@ -1,4 +1,4 @@
-"""GH Archive: what happened in public on GitHub, hour by hour, as events.
+"""Import GH Archive: the public events of GitHub in hourly files.
 
 | event | verb | target | object | result |
 |---|---|---|---|---|
@@ -13,20 +13,18 @@
 | PushEvent, ReleaseEvent, CreateEvent, GollumEvent, PublicEvent | post | | what is new | |
 | GistEvent create or update, DownloadEvent (until 2014) | post | | what is new | |
 
-Who receives an act is whom it is said to. The owner is the account before the / of the repository's name: a person or
-an organisation, whoever in it answers. A comment is said to who opened the issue, or to the owner where that is unknown
-or the one who comments. What is left, a reply by the owner on what is the owner's own, is a post. A push to someone
-else's repository is the work of who pushes, and no act on its owner. A star, fork or merge of what is one's own is
-rejected, and so is one whose receiver is unknown: neither is an act on another person.
+The owner is the account before the / of the repository's name, a user or an organisation. The target of a comment is
+the user who opened the issue, or the owner if the opener is unknown or the commenter. A reply whose only possible
+target is its actor, such as the owner in an own thread, is a post. A push to the repository of another user is a post
+of the pusher, not an event on the owner. A star, fork or merge is rejected if its target is unknown or the actor.
 
-All else (closing, labelling, deleting, adding members, sponsoring ...) is rejected with its kind as the reason. People
-are called by their login, as it was at the time; who changes it becomes another person. Accounts of programs, such as
-dependabot[bot], are accounts like others. Events from before 2015, where `actor` is a text and `repository` an object,
-are read too; most have no id, so that repeated ones among them cannot be told. Of others the same id counts once.
-Texts are not read; totals in a payload, such as the numbers of stars and forks, are never read.
+All other kinds (closing, labelling, deleting, adding members, sponsoring ...) are rejected with the kind as the reason.
+User ids are logins at the time of the event; a renamed account becomes another user. Accounts of programs, such as
+dependabot[bot], are normal accounts. Events before 2015, where `actor` is a text and `repository` an object, are read
+too; most have no id, so duplicates among them are not detected. Other events count once per id. Texts and totals in a
+payload, such as the numbers of stars and forks, are never read.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,14 +33,15 @@ import ibis.expr.types as ir
 
 from features.atomic_files import check_events_path, scratch_dir
 from features.events.event_table import connect
-from features.importers.event_fields import original, refuse_repeats
+from features.importers.event_fields import build_record, reject_duplicates
 from features.importers.ingestion import ImportReport, ingest
 from features.importers.readers.files import list_files
-from features.importers.readers.json_lines import read_parts
+from features.importers.readers.json_lines import read_files
 from features.importers.readers.values import read_id, read_time
+from features.progress import Progress, ignore_progress
 
 ENDINGS = (".json.gz", ".json", ".jsonl.gz", ".jsonl", ".json.zst", ".jsonl.zst")
-MEANT = "hours of GH Archive, such as 2024-01-01-0.json.gz"
+EXPECTED = "hours of GH Archive, such as 2024-01-01-0.json.gz"
 MEMBERS = {
     "id": "/id",
     "type": "/type",
@@ -97,151 +96,151 @@ VERBS = {
     "GistEvent update": "post",
     "DownloadEvent": "post",
 }
-USUAL = ("created", "forked", "published", "started")
-OPENING = ("IssuesEvent opened", "PullRequestEvent opened", "DiscussionEvent")
-TO_OPENER = ("IssueCommentEvent", "PullRequestReviewEvent", "PullRequestReviewCommentEvent")
-PERSONAL = {"PullRequestEvent merged": "pull_user", "FollowEvent": "followed"}
+DEFAULT_ACTIONS = ("created", "forked", "published", "started")
+OPENS_THREAD = ("IssuesEvent opened", "PullRequestEvent opened", "DiscussionEvent")
+TARGETS_OPENER = ("IssueCommentEvent", "PullRequestReviewEvent", "PullRequestReviewCommentEvent")
+TARGET_COLUMNS = {"PullRequestEvent merged": "pull_user", "FollowEvent": "followed"}
 COMMENTS = ("IssueCommentEvent", "PullRequestReviewCommentEvent", "CommitCommentEvent")
-RECORD = {"id": "id", "type": "act", "created_at": "created_at", "actor": "actor", "repo": "repo"}
-KEPT = ("id", "act", "created_at", "repo", "row", "reason")
-SHOWN = 60
+RECORD_FIELDS = {"id": "id", "type": "kind", "created_at": "created_at", "actor": "actor", "repo": "repo"}
+PASS_THROUGH = ("id", "kind", "created_at", "repo", "row", "reason")
+MAX_KIND_CHARS = 60
 
 
-def import_gharchive(path: Path, out: Path, progress: Callable[[float], None] | None = None) -> ImportReport:
+def import_gharchive(path: Path, out: Path, progress: Progress = ignore_progress) -> ImportReport:
     """Import hours of GH Archive as events.
 
     Parameters
     ----------
     path : an hour as downloaded, .json.gz, or unpacked, or a folder of hours
-    out : where the events go, as in `ingest`
+    out : path for the events, as in `ingest`
     progress : called with the share of the bytes that is read
 
     Returns
     -------
-    the counts over all lines; `notes` names files that were passed over
+    the counts of all lines; `notes` names the skipped files
 
     Raises
     ------
-    EventsError : nothing can be read there, a file is no hour of GH Archive, or nothing in it is an event
+    EventsError : no file can be read, a file is not from GH Archive, or no line is an event
 
     """
-    files, passed = list_files(Path(path), ENDINGS, MEANT)
+    files, notes = list_files(Path(path), ENDINGS, EXPECTED)
     backend = connect()
     check_events_path(Path(out))
     with scratch_dir(Path(out)) as scratch:
-        typical = ("type", "created_at")
-        told = read_parts(backend, files, scratch, MEMBERS, raw_events, typical, MEANT, progress or (lambda *_: None))
-        whole = refuse_repeats(told.mutate(key=_key(told)), ("key",))
-        record = original(whole, RECORD, tuple(file.name for file in files))
-        landing = ingest(whole.mutate(record=record).drop("key", "file", *KEPT[:4]), Path(out))
-    return replace(landing, notes=passed)
+        required = ("type", "created_at")
+        events = read_files(backend, files, scratch, MEMBERS, raw_events, required, EXPECTED, progress)
+        rows = reject_duplicates(events.mutate(key=_key(events)), ("key",))
+        record = build_record(rows, RECORD_FIELDS, tuple(file.name for file in files))
+        report = ingest(rows.mutate(record=record).drop("key", "file", *PASS_THROUGH[:4]), Path(out))
+    return replace(report, notes=notes)
 
 
-def _key(told: ir.Table) -> ir.StringValue:
-    """Name what is the same event: by its id, or without one by its own place."""
-    return ibis.coalesce(told.id, told.file.cast("string") + " " + told.row.cast("string"))
+def _key(events: ir.Table) -> ir.StringValue:
+    """Return the id of an event, or its file and row if it has none."""
+    return ibis.coalesce(events.id, events.file.cast("string") + " " + events.row.cast("string"))
 
 
-def raw_events(found: ir.Table) -> ir.Table:
-    """Turn the members of a file into rows for the door: the columns of SCHEMA that are known, row, record, reason.
+def raw_events(members: ir.Table) -> ir.Table:
+    """Map the members of a file to rows for `ingest`: columns of SCHEMA, row, record and reason.
 
     Parameters
     ----------
-    found : with the columns of MEMBERS, row, record and reason, from `read_members`
+    members : with the columns of MEMBERS, row, record and reason, from `read_members`
 
     """
-    named = _named(found)
-    meant = _meant(named.mutate(act=_act(named)))
-    aimed = meant.mutate(verb=((meant.verb == "reply") & meant.target.isnull()).ifelse("post", meant.verb))
-    post = aimed.verb == "post"
-    new = _new(aimed)
-    return aimed.select(
-        *(name for name in KEPT if name != "reason"),
+    unified = _unify_formats(members)
+    targeted = _with_verb_and_target(unified.mutate(kind=_kind(unified)))
+    rows = targeted.mutate(verb=((targeted.verb == "reply") & targeted.target.isnull()).ifelse("post", targeted.verb))
+    post = rows.verb == "post"
+    new = _new_piece(rows)
+    return rows.select(
+        *(name for name in PASS_THROUGH if name != "reason"),
         *("time", "actor", "verb"),
-        target=post.ifelse(ibis.null("string"), aimed.target),
-        object=post.ifelse(new, _about(aimed)),
-        result=(aimed.verb == "reply").ifelse(new, ibis.null("string")),
+        target=post.ifelse(ibis.null("string"), rows.target),
+        object=post.ifelse(new, _object(rows)),
+        result=(rows.verb == "reply").ifelse(new, ibis.null("string")),
         network=ibis.literal("github"),
-        record=aimed.reason.notnull().ifelse(aimed.record, ibis.null("string")),
-        reason=ibis.coalesce(aimed.reason, _no_act(aimed)),
+        record=rows.reason.notnull().ifelse(rows.record, ibis.null("string")),
+        reason=ibis.coalesce(rows.reason, _unmapped_reason(rows)),
     )
 
 
-def _named(found: ir.Table) -> ir.Table:
-    """Bring the forms from before and after 2015 together: `actor`, `owner`, `repo`, `thread` and `time`."""
-    old_actor = found.old_actor.startswith("{").ifelse(ibis.null("string"), found.old_actor)
-    repo = ibis.coalesce(found.repo_name, found.old_owner + "/" + found.old_name)
-    number = ibis.coalesce(found.issue_number, found.pull_number, found.discussion_number, found.number)
-    in_url = found.url.re_extract("/(?:issues|pull)/([0-9]+)", 1).nullif("")
-    return found.mutate(
-        id=read_id(found.id),
-        actor=ibis.coalesce(found.login, found.old_login, old_actor).nullif(""),
+def _unify_formats(members: ir.Table) -> ir.Table:
+    """Unify the formats before and after 2015: `actor`, `owner`, `repo`, `thread` and `time`."""
+    old_actor = members.old_actor.startswith("{").ifelse(ibis.null("string"), members.old_actor)
+    repo = ibis.coalesce(members.repo_name, members.old_owner + "/" + members.old_name)
+    number = ibis.coalesce(members.issue_number, members.pull_number, members.discussion_number, members.number)
+    in_url = members.url.re_extract("/(?:issues|pull)/([0-9]+)", 1).nullif("")
+    return members.mutate(
+        id=read_id(members.id),
+        actor=ibis.coalesce(members.login, members.old_login, old_actor).nullif(""),
         owner=repo.split("/")[0].nullif(""),
         repo=repo.nullif("/"),
         thread=repo + "#" + ibis.coalesce(number, in_url),
-        time=read_time(found.created_at.replace("/", "-")),
+        time=read_time(members.created_at.replace("/", "-")),
     )
 
 
-def _act(named: ir.Table) -> ir.StringValue:
-    """Name the event, with its action where it is not the usual one; a merge was once told as a kind of closing."""
-    merged = (named.type == "PullRequestEvent") & (named.action == "closed") & (named.merged == "true")
-    action = merged.fill_null(False).ifelse("merged", named.action)
-    return named.type + action.isin(USUAL).fill_null(True).ifelse("", ibis.literal(" ") + action)
+def _kind(rows: ir.Table) -> ir.StringValue:
+    """Return the type of an event, with its action if that is not the default; older files report merges as closed."""
+    merged = (rows.type == "PullRequestEvent") & (rows.action == "closed") & (rows.merged == "true")
+    action = merged.fill_null(False).ifelse("merged", rows.action)
+    return rows.type + action.isin(DEFAULT_ACTIONS).fill_null(True).ifelse("", ibis.literal(" ") + action)
 
 
-def _meant(named: ir.Table) -> ir.Table:
-    """Tell the `verb` of each event, and its `target`: the first it may be said to who isn't the actor."""
-    opener = named.act.isin(TO_OPENER).ifelse(ibis.coalesce(named.issue_user, named.pull_user), ibis.null("string"))
-    personal = named.act.cases(*((act, named[who]) for act, who in PERSONAL.items()))
-    owner = named.act.isin(tuple(PERSONAL)).ifelse(ibis.null("string"), named.owner)
-    others = (_other(named, person) for person in (opener, personal, owner))
-    return named.mutate(verb=named.act.cases(*VERBS.items()), target=ibis.coalesce(*others))
+def _with_verb_and_target(rows: ir.Table) -> ir.Table:
+    """Add the `verb` of each event, and its `target`: the first candidate who is not the actor."""
+    opener = rows.kind.isin(TARGETS_OPENER).ifelse(ibis.coalesce(rows.issue_user, rows.pull_user), ibis.null("string"))
+    named_target = rows.kind.cases(*((kind, rows[column]) for kind, column in TARGET_COLUMNS.items()))
+    owner = rows.kind.isin(tuple(TARGET_COLUMNS)).ifelse(ibis.null("string"), rows.owner)
+    candidates = (_unless_actor(rows, user) for user in (opener, named_target, owner))
+    return rows.mutate(verb=rows.kind.cases(*VERBS.items()), target=ibis.coalesce(*candidates))
 
 
-def _other(named: ir.Table, person: ir.StringValue) -> ir.StringValue:
-    """Drop a person who is the actor; logins differ in more than case."""
-    return (person.lower() == named.actor.lower()).fill_null(False).ifelse(ibis.null("string"), person)
+def _unless_actor(rows: ir.Table, user: ir.StringValue) -> ir.StringValue:
+    """Return the user, null for the actor; logins are case-insensitive."""
+    return (user.lower() == rows.actor.lower()).fill_null(False).ifelse(ibis.null("string"), user)
 
 
-def _about(meant: ir.Table) -> ir.StringValue:
-    """Name what an act on others is about."""
-    commit = meant.repo + "@" + ibis.coalesce(meant.commit_id, meant.old_commit)
-    thread = meant.act.isin((*TO_OPENER, "PullRequestEvent merged"))
+def _object(rows: ir.Table) -> ir.StringValue:
+    """Return the object of an event on another user."""
+    commit = rows.repo + "@" + ibis.coalesce(rows.commit_id, rows.old_commit)
+    thread = rows.kind.isin((*TARGETS_OPENER, "PullRequestEvent merged"))
     return ibis.cases(
-        (meant.act == "FollowEvent", ibis.null("string")),
-        (meant.act == "CommitCommentEvent", commit),
-        (thread, meant.thread),
-        else_=meant.repo,
+        (rows.kind == "FollowEvent", ibis.null("string")),
+        (rows.kind == "CommitCommentEvent", commit),
+        (thread, rows.thread),
+        else_=rows.repo,
     )
 
 
-def _new(meant: ir.Table) -> ir.StringValue:
-    """Name the piece that an act creates."""
-    comment = ibis.coalesce(meant.comment_id, meant.old_comment_id)
-    branch = (meant.ref_type == "repository").fill_null(False).ifelse(ibis.null("string"), meant.ref)
-    at = {"PushEvent": meant.sha, "ReleaseEvent": meant.tag, "CreateEvent": branch}
-    return meant.act.cases(
-        *((act, meant.thread) for act in OPENING),
-        *((act, _call(act.removesuffix("Event"), comment)) for act in COMMENTS),
-        ("PullRequestReviewEvent", _call("PullRequestReview", meant.review_id)),
-        *((act, meant.repo + (ibis.literal("@") + version).fill_null("")) for act, version in at.items()),
-        ("GollumEvent", meant.repo + "/wiki/" + meant.page),
-        ("PublicEvent", meant.repo),
-        *((act, _call("Gist", meant.gist)) for act in VERBS if act.startswith("Gist")),
-        ("DownloadEvent", meant.repo + "/downloads/" + meant.download),
+def _new_piece(rows: ir.Table) -> ir.StringValue:
+    """Return the piece that an event creates."""
+    comment = ibis.coalesce(rows.comment_id, rows.old_comment_id)
+    branch = (rows.ref_type == "repository").fill_null(False).ifelse(ibis.null("string"), rows.ref)
+    versions = {"PushEvent": rows.sha, "ReleaseEvent": rows.tag, "CreateEvent": branch}
+    return rows.kind.cases(
+        *((kind, rows.thread) for kind in OPENS_THREAD),
+        *((kind, _numbered(kind.removesuffix("Event"), comment)) for kind in COMMENTS),
+        ("PullRequestReviewEvent", _numbered("PullRequestReview", rows.review_id)),
+        *((kind, rows.repo + (ibis.literal("@") + version).fill_null("")) for kind, version in versions.items()),
+        ("GollumEvent", rows.repo + "/wiki/" + rows.page),
+        ("PublicEvent", rows.repo),
+        *((kind, _numbered("Gist", rows.gist)) for kind in VERBS if kind.startswith("Gist")),
+        ("DownloadEvent", rows.repo + "/downloads/" + rows.download),
     )
 
 
-def _call(kind: str, number: ir.StringValue) -> ir.StringValue:
+def _numbered(kind: str, number: ir.StringValue) -> ir.StringValue:
     return ibis.literal(f"{kind}:") + number
 
 
-def _no_act(meant: ir.Table) -> ir.StringValue:
-    """Tell why an event has no place in the event table."""
-    alone = meant.verb.isin(("like", "repost", "follow")) & meant.target.isnull()
+def _unmapped_reason(rows: ir.Table) -> ir.StringValue:
+    """Return why an event does not map to the event table."""
+    no_target = rows.verb.isin(("like", "repost", "follow")) & rows.target.isnull()
     return ibis.cases(
-        (meant.act.isnull(), "type missing"),
-        (meant.verb.isnull(), meant.act.substr(0, SHOWN) + " has no place in the event table"),
-        (alone, meant.act + " is no act on another person who is known"),
+        (rows.kind.isnull(), "type missing"),
+        (rows.verb.isnull(), rows.kind.substr(0, MAX_KIND_CHARS) + " does not map to an event"),
+        (no_target, rows.kind + " has no known target other than the actor"),
     )

@@ -1,6 +1,6 @@
-"""The door: every event is judged once, and what fails is kept with its reason.
+"""Validate rows against the event table, write the events, and write rejected rows with their reasons.
 
-One act maps to one row. The verbs and columns are those of W3C ActivityStreams 2.0:
+One event is one row. The verbs and columns are those of W3C ActivityStreams 2.0:
 
 | verb | ActivityStreams 2.0 |
 |---|---|
@@ -22,11 +22,9 @@ One act maps to one row. The verbs and columns are those of W3C ActivityStreams 
 | time | published |
 | actor | actor |
 | target | attributedTo of the object; the object itself of Follow, Undo and Block |
-| object | object; inReplyTo for a reply or quote; the piece that mentions for a mention |
+| object | object; inReplyTo for a reply or quote; the mentioning piece for a mention |
 | result | the object that a reply or quote creates |
 | topics | tag of type Hashtag |
-
-Judging: each row is an event or gets the reason why it is none.
 """
 
 from dataclasses import dataclass
@@ -44,13 +42,13 @@ from features.events.event_table import NETWORK, SCHEMA, VERBS
 
 __all__ = ["ImportReport", "ingest", "validate_events"]
 
-NAMED_REASONS = 100
+MAX_REASONS = 100
 OTHER = "other reasons"
 
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What became of a source: `read == accepted + rejected == accepted + sum(reasons.values())`."""
+    """The counts of an import: `read == accepted + rejected == accepted + sum(reasons.values())`."""
 
     read: int
     accepted: int
@@ -62,49 +60,49 @@ class ImportReport:
     rejects: Path | None
     notes: tuple[str, ...] = ()
 
-    def as_dict(self) -> dict:
-        """Return the landing as JSON values."""
-        facts = {name: getattr(self, name) for name in ("read", "accepted", "rejected", "reasons")}
+    def as_dict(self) -> dict[str, object]:
+        """Return the report as JSON values."""
+        counts = {name: getattr(self, name) for name in ("read", "accepted", "rejected", "reasons")}
         instants = {"first": self.first.isoformat(), "last": self.last.isoformat()}
-        places = {"out": str(self.out), "rejects": str(self.rejects) if self.rejects else None}
-        return {**facts, **instants, **places, "notes": list(self.notes)}
+        paths = {"out": str(self.out), "rejects": str(self.rejects) if self.rejects else None}
+        return {**counts, **instants, **paths, "notes": list(self.notes)}
 
 
 def ingest(raw: ir.Table, out: Path) -> ImportReport:
-    """Judge the rows, write the events to `out` and the rejected rows beside it; nothing is ever half written.
+    """Validate rows, write the events to `out` and the rejected rows beside it, and publish both atomically.
 
     Parameters
     ----------
-    raw : as in `validate_events`, on DuckDB, with `record`, the original row as text, and `row`, its number there
-    out : a `.parquet` file, or a folder which gets `part-00000.parquet`; sorted by time, then by all other columns
+    raw : as in `validate_events`, on DuckDB, with `record`, the original row as text, and `row`, its number
+    out : a `.parquet` file, or a folder that gets `part-00000.parquet`; sorted by time, then by all other columns
 
     Returns
     -------
-    the counts; the rejected rows are in `<out without .parquet>.rejects.csv`, which exists only if there are any
+    the counts; `<out without .parquet>.rejects.csv` holds the rejected rows, and exists only if there are any
 
     Raises
     ------
-    EventsError : there are no rows, or none is an event; an older `out` stays as it was
+    EventsError : the source is empty, or no row is an event; an older `out` does not change
 
     """
     check_events_path(out)
     with scratch_dir(out) as scratch:
-        rows = _judge(raw, scratch / "judged.parquet")
-        landing = _counted(rows, out)
-        made = _write_events(rows, scratch, out)
+        rows = _materialize(raw, scratch / "rows.parquet")
+        report = _report(rows, out)
+        events = _write_events(rows, scratch, out)
         _write_rejects(rows, scratch / "rejects.csv")
-        publish(made, out, scratch)
-        _place_rejects(scratch / "rejects.csv", landing)
-    return landing
+        publish(events, out, scratch)
+        _publish_rejects(scratch / "rejects.csv", report)
+    return report
 
 
 def rejects_path(out: Path) -> Path:
-    """Return where the rows rejected on the way to `out` are kept."""
+    """Return the path of the rejected rows of `out`."""
     return out.with_name(out.name.removesuffix(".parquet") + ".rejects.csv")
 
 
-def _judge(raw: ir.Table, file: Path) -> ir.Table:
-    """Run the source once, into `file`; the original row is carried along only where it is rejected."""
+def _materialize(raw: ir.Table, file: Path) -> ir.Table:
+    """Run the source once, into `file`; only rejected rows keep their original."""
     rows = validate_events(raw)
     record = rows.reason.notnull().ifelse(rows.record.cast("string"), ibis.null("string"))
     backend = _backend(raw)
@@ -115,23 +113,23 @@ def _judge(raw: ir.Table, file: Path) -> ir.Table:
 def _backend(table: ir.Table) -> Backend:
     backend = table.get_backend()
     if not isinstance(backend, Backend):
-        raise EventsError(f"events land through DuckDB; found {backend.name}.")
+        raise EventsError(f"found a table of {backend.name}; expected a table of DuckDB.")
     return backend
 
 
-def _counted(rows: ir.Table, out: Path) -> ImportReport:
+def _report(rows: ir.Table, out: Path) -> ImportReport:
     counts = rows.group_by("reason").aggregate(rows=rows.count(), first=rows.time.min(), last=rows.time.max())
-    found = counts.order_by(counts.rows.desc(), "reason").to_pyarrow().to_pylist()
-    accepted = next((each for each in found if each["reason"] is None), None)
-    reasons = {each["reason"]: each["rows"] for each in found if each["reason"] is not None}
+    groups = counts.order_by(counts.rows.desc(), "reason").to_pyarrow().to_pylist()
+    accepted = next((group for group in groups if group["reason"] is None), None)
+    reasons = {group["reason"]: group["rows"] for group in groups if group["reason"] is not None}
     rejected = sum(reasons.values())
     if accepted is None:
-        raise _nothing(rows, reasons)
+        raise _no_events_error(rows, reasons)
     return ImportReport(
         read=accepted["rows"] + rejected,
         accepted=accepted["rows"],
         rejected=rejected,
-        reasons=_named(reasons),
+        reasons=_top_reasons(reasons),
         first=accepted["first"].astimezone(UTC),
         last=accepted["last"].astimezone(UTC),
         out=out,
@@ -139,33 +137,33 @@ def _counted(rows: ir.Table, out: Path) -> ImportReport:
     )
 
 
-def _named(reasons: dict[str, int]) -> dict[str, int]:
-    """Name the most frequent reasons and put the others together."""
-    if len(reasons) <= NAMED_REASONS:
+def _top_reasons(reasons: dict[str, int]) -> dict[str, int]:
+    """Keep the most frequent reasons and sum the others."""
+    if len(reasons) <= MAX_REASONS:
         return reasons
-    named = dict(list(reasons.items())[:NAMED_REASONS])
-    return named | {OTHER: sum(reasons.values()) - sum(named.values())}
+    top = dict(list(reasons.items())[:MAX_REASONS])
+    return top | {OTHER: sum(reasons.values()) - sum(top.values())}
 
 
-def _nothing(rows: ir.Table, reasons: dict[str, int]) -> EventsError:
+def _no_events_error(rows: ir.Table, reasons: dict[str, int]) -> EventsError:
     if not reasons:
-        return EventsError("the source holds no rows: there is nothing to import.")
+        return EventsError("the source has no rows; expected at least one event.")
     common = "; ".join(f"{count} x {reason}" for reason, count in list(reasons.items())[:3])
     example = rows.order_by("row").limit(1).record.to_pyarrow()[0].as_py()
     return EventsError(
-        f"none of the {sum(reasons.values())} rows is an event: {common}. The first one is {example}. Name columns "
+        f"none of the {sum(reasons.values())} rows is an event: {common}. The first row is {example}. Name columns "
         f"with --map FIELD=COLUMN and verbs with --verb FOUND=MEANT, where MEANT is one of {', '.join(VERBS)}."
     )
 
 
 def _write_events(rows: ir.Table, scratch: Path, out: Path) -> Path:
-    """Write the events in an order that the same rows always get; return the file, or the folder of its one part."""
-    made = scratch / "made" if not is_single_file(out) else scratch
-    made.mkdir(exist_ok=True)
-    file = made / "part-00000.parquet"
+    """Write the events in a deterministic order; return the file, or the folder with its one part."""
+    folder = scratch if is_single_file(out) else scratch / "parts"
+    folder.mkdir(exist_ok=True)
+    file = folder / "part-00000.parquet"
     events = rows.filter(rows.reason.isnull()).select(*SCHEMA).order_by(*SCHEMA)
     _backend(rows).to_parquet(events, file, compression="zstd")
-    return file if is_single_file(out) else made
+    return file if is_single_file(out) else folder
 
 
 def _write_rejects(rows: ir.Table, file: Path) -> None:
@@ -173,11 +171,11 @@ def _write_rejects(rows: ir.Table, file: Path) -> None:
     _backend(rows).to_csv(rejected.order_by("row", "record", "reason"), file, header=True)
 
 
-def _place_rejects(file: Path, landing: ImportReport) -> None:
-    if landing.rejects is None:
-        rejects_path(landing.out).unlink(missing_ok=True)
+def _publish_rejects(file: Path, report: ImportReport) -> None:
+    if report.rejects is None:
+        rejects_path(report.out).unlink(missing_ok=True)
     else:
-        publish(file, landing.rejects, file.parent)
+        publish(file, report.rejects, file.parent)
 
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -185,26 +183,26 @@ LATEST = datetime(2201, 1, 1, tzinfo=UTC)
 
 
 def validate_events(raw: ir.Table) -> ir.Table:
-    """Give each row the reason why it is no event, null where it is one.
+    """Add the reason why a row is not an event; null for events.
 
     Parameters
     ----------
-    raw : columns of SCHEMA, optional ones may be absent; `reason` too, where the source itself found one, which stands
+    raw : columns of SCHEMA, optional ones may be absent; `reason` too, if the source sets one, which takes precedence
 
     Returns
     -------
-    the columns of SCHEMA and `reason`, then whatever else `raw` had. Empty ids are null; the object of a post that
+    the columns of SCHEMA and `reason`, then all other columns of `raw`. Empty ids are null; the object of a post that
     names its new piece as the result is that piece; topics are distinct and sorted.
 
     """
-    tidy = _tidy(raw)
-    known = tidy.reason if "reason" in tidy.columns else ibis.null("string")
-    reason = ibis.coalesce(known, _time_reason(tidy), _verb_reason(tidy), _people_reason(tidy))
-    rest = [name for name in tidy.columns if name not in (*SCHEMA, "reason")]
-    return tidy.select(*SCHEMA, *rest, reason=reason)
+    rows = _normalize(raw)
+    reported = rows.reason if "reason" in rows.columns else ibis.null("string")
+    reason = ibis.coalesce(reported, _time_reason(rows), _verb_reason(rows), _user_reason(rows))
+    rest = [name for name in rows.columns if name not in (*SCHEMA, "reason")]
+    return rows.select(*SCHEMA, *rest, reason=reason)
 
 
-def _tidy(raw: ir.Table) -> ir.Table:
+def _normalize(raw: ir.Table) -> ir.Table:
     absent = {name: ibis.null(kind) for name, kind in SCHEMA.items() if name not in raw.columns}
     full = raw.mutate(**absent)
     fitted = full.mutate(**{name: full[name].cast(kind) for name, kind in SCHEMA.items()})
@@ -232,5 +230,5 @@ def _verb_reason(events: ir.Table) -> ir.StringValue:
     return ibis.cases((events.verb.isnull(), "verb missing"), (events.verb.notin(VERBS), unknown))
 
 
-def _people_reason(events: ir.Table) -> ir.StringValue:
+def _user_reason(events: ir.Table) -> ir.StringValue:
     return ibis.cases((events.actor.isnull() & events.target.isnull(), "neither actor nor target known"))

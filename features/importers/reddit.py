@@ -1,23 +1,22 @@
-"""Reddit: submissions and comments in dumps of the kind that Pushshift began (RS_*, RC_*), as events.
+"""Import Reddit dumps in the format of Pushshift: submissions (RS_*) and comments (RC_*).
 
 | line | verb | target | object | result |
 |---|---|---|---|---|
 | submission | post | | t3_ID | |
-| submission with crosspost_parent | quote | author of what it passes on | that submission | t3_ID |
+| submission with crosspost_parent | quote | author of the crossposted submission | that submission | t3_ID |
 | comment | reply | author of its parent | the parent | t1_ID |
 
-A comment has a parent_id, link_id or body; a submission has a title. Whose the parent is tell the files themselves, so
-submissions and comments belong in one folder; for a crosspost also the copy in it. Where they don't tell, the target is
-unknown: the reply still is its author's own, and reaches nobody. Authors called [deleted] are unknown people. Accounts
-of programs, such as AutoModerator, are accounts like others.
+A comment has a parent_id, link_id or body; a submission has a title. The author of a parent is looked up in the files,
+so import submissions and comments in one folder; a crosspost also holds a copy of its parent. If the author is unknown,
+the target is null, and the reply counts for its author only. An author [deleted] is null. Accounts of programs, such as
+AutoModerator, are normal accounts.
 
-Topics are the subreddit. `content_hash` is of the title and text; `links` are the http(s) addresses in them, and one
-more for a submission that is a link. Texts that became [deleted] or [removed] tell nothing. score, ups, num_comments
-and the like are never read: they are totals at the time of the dump and would tell the future. Votes are not in dumps.
-The same submission or comment from files that overlap counts once; of its versions that of the first file stands.
+Topics are the subreddit. `content_hash` is of the title and text; `links` counts the http(s) addresses in them, plus
+one for a link submission. A text [deleted] or [removed] is null. score, ups, num_comments and similar fields are never
+read: they are totals at the time of the dump, and would leak the future. Dumps hold no votes. If files overlap, the
+version of a submission or comment in the first file counts.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,14 +25,15 @@ import ibis.expr.types as ir
 
 from features.atomic_files import check_events_path, scratch_dir
 from features.events.event_table import connect
-from features.importers.event_fields import content_hash, links, original, refuse_repeats
+from features.importers.event_fields import build_record, content_hash, links, reject_duplicates
 from features.importers.ingestion import ImportReport, ingest
 from features.importers.readers.files import list_files
-from features.importers.readers.json_lines import read_parts
+from features.importers.readers.json_lines import read_files
 from features.importers.readers.values import read_id, read_time
+from features.progress import Progress, ignore_progress
 
 ENDINGS = (".zst", ".gz", ".jsonl", ".ndjson", ".json")
-MEANT = "submissions (RS_*) and comments (RC_*) in JSON Lines"
+EXPECTED = "submissions (RS_*) and comments (RC_*) in JSON Lines"
 MEMBERS = {
     "id": "/id",
     "author": "/author",
@@ -48,113 +48,112 @@ MEMBERS = {
     "crosspost_parent": "/crosspost_parent",
     "crosspost_author": "/crosspost_parent_list/0/author",
 }
-RECORD = {name: name for name in ("id", "author", "created_utc", "subreddit", "about")}
-GONE = ("[deleted]", "[removed]", "")
-PIECE = r"^t[13]_[0-9a-z]+$"
-UNKNOWN = "neither a submission nor a comment"
-NAMELESS = "id missing"
+RECORD_FIELDS = {**{name: name for name in ("id", "author", "created_utc", "subreddit")}, "about": "parent"}
+DELETED = ("[deleted]", "[removed]", "")
+FULLNAME = r"^t[13]_[0-9a-z]+$"
 
 
-def import_reddit(path: Path, out: Path, progress: Callable[[float], None] | None = None) -> ImportReport:
+def import_reddit(path: Path, out: Path, progress: Progress = ignore_progress) -> ImportReport:
     """Import dumps of submissions and comments as events.
 
     Parameters
     ----------
-    path : a file in JSON Lines, plain, .gz or .zst, or a folder of them, of both kinds in any order
-    out : where the events go, as in `ingest`
+    path : a file in JSON Lines, plain, .gz or .zst, or a folder of such files, of both kinds in any order
+    out : path for the events, as in `ingest`
     progress : called with the share of the bytes that is read
 
     Returns
     -------
-    the counts over all lines; `notes` names files that were passed over
+    the counts of all lines; `notes` names the skipped files
 
     Raises
     ------
-    EventsError : nothing can be read there, a file is no such dump, or nothing in it is an event
+    EventsError : no file can be read, a file is not such a dump, or holds no event
 
     """
-    files, passed = list_files(Path(path), ENDINGS, MEANT)
+    files, notes = list_files(Path(path), ENDINGS, EXPECTED)
     backend = connect()
     check_events_path(Path(out))
     with scratch_dir(Path(out)) as scratch:
-        shown = progress or (lambda *_: None)
-        pieces = read_parts(backend, files, scratch, MEMBERS, pieces_of, ("created_utc", "author"), MEANT, shown)
-        landing = ingest(raw_events(pieces, tuple(file.name for file in files)), Path(out))
-    return replace(landing, notes=passed)
+        pieces = read_files(
+            backend, files, scratch, MEMBERS, select_pieces, ("created_utc", "author"), EXPECTED, progress
+        )
+        report = ingest(raw_events(pieces, tuple(file.name for file in files)), Path(out))
+    return replace(report, notes=notes)
 
 
-def pieces_of(found: ir.Table) -> ir.Table:
-    """Keep of the members of a file what the events need; texts are large.
+def select_pieces(rows: ir.Table) -> ir.Table:
+    """Select what the events need from the members of a file, without the texts, which are large.
 
     Parameters
     ----------
-    found : with the columns of MEMBERS, row, record and reason, from `read_members`
+    rows : with the columns of MEMBERS, row, record and reason, from `read_members`
 
     """
-    comment = found.title.isnull() & (found.parent_id.notnull() | found.link_id.notnull() | found.body.notnull())
-    known = comment | found.title.notnull()
-    text = comment.ifelse(_text(found.body), _joined(_text(found.title), _text(found.selftext)))
-    damage = ibis.cases((~known, UNKNOWN), (read_id(found.id).isnull(), NAMELESS))
-    return found.select(
+    comment = rows.title.isnull() & (rows.parent_id.notnull() | rows.link_id.notnull() | rows.body.notnull())
+    valid = comment | rows.title.notnull()
+    text = comment.ifelse(_present(rows.body), _join(_present(rows.title), _present(rows.selftext)))
+    reason = ibis.cases(
+        (~valid, "neither a submission nor a comment"),
+        (read_id(rows.id).isnull(), "id missing"),
+    )
+    return rows.select(
         *("row", "author", "created_utc", "subreddit"),
-        id=read_id(found.id),
-        piece=comment.ifelse("t1_", "t3_") + read_id(found.id),
-        about=comment.ifelse(_piece(found.parent_id, found.link_id), _piece(found.crosspost_parent)),
-        said_author=_person(found.crosspost_author),
+        id=read_id(rows.id),
+        fullname=comment.ifelse("t1_", "t3_") + read_id(rows.id),
+        parent=comment.ifelse(_fullname(rows.parent_id, rows.link_id), _fullname(rows.crosspost_parent)),
+        crosspost_author=_present(rows.crosspost_author),
         comment=comment,
-        person=_person(found.author),
-        time=read_time(found.created_utc),
+        actor=_present(rows.author),
+        time=read_time(rows.created_utc),
         content_hash=content_hash(text),
-        links=links(text) + (~comment & (found.is_self == "false")).fill_null(False).cast("int64"),
-        record=found.reason.notnull().ifelse(found.record, ibis.null("string")),
-        reason=ibis.coalesce(found.reason, damage),
+        links=links(text) + (~comment & (rows.is_self == "false")).fill_null(False).cast("int64"),
+        record=rows.reason.notnull().ifelse(rows.record, ibis.null("string")),
+        reason=ibis.coalesce(rows.reason, reason),
     )
 
 
 def raw_events(pieces: ir.Table, names: tuple[str, ...]) -> ir.Table:
-    """Turn submissions and comments into rows for the door: the columns of SCHEMA that are known, row, record, reason.
+    """Map submissions and comments to rows for `ingest`: columns of SCHEMA, row, record and reason.
 
     Parameters
     ----------
-    pieces : of all files, from `pieces_of`
+    pieces : the submissions and comments of all files, from `select_pieces`
     names : the names of the files
 
     """
-    rows = _with_target(refuse_repeats(pieces, ("piece",)))
-    alone = ~rows.comment & rows.about.isnull()
+    rows = _with_targets(reject_duplicates(pieces, ("fullname",)))
+    post = ~rows.comment & rows.parent.isnull()
     return rows.select(
         *("time", "row", "reason", "content_hash", "links"),
-        actor=rows.person,
-        verb=ibis.cases((rows.comment, "reply"), (alone, "post"), else_="quote"),
+        actor=rows.actor,
+        verb=ibis.cases((rows.comment, "reply"), (post, "post"), else_="quote"),
         target=rows.target,
-        object=alone.ifelse(rows.piece, rows.about),
-        result=alone.ifelse(ibis.null("string"), rows.piece),
+        object=post.ifelse(rows.fullname, rows.parent),
+        result=post.ifelse(ibis.null("string"), rows.fullname),
         network=ibis.literal("reddit"),
         topics=ibis.array([rows.subreddit]),
-        record=original(rows, RECORD, names),
+        record=build_record(rows, RECORD_FIELDS, names),
     )
 
 
-def _with_target(rows: ir.Table) -> ir.Table:
-    """Look up whose the piece is that each row is about."""
-    told = rows.filter(rows.person.notnull(), rows.piece.notnull())
-    owners = told.group_by(known=told.piece).aggregate(owner=told.person.max())
-    joined = rows.left_join(owners, rows.about == owners.known)
-    return joined.mutate(target=ibis.coalesce(joined.owner, joined.said_author))
+def _with_targets(rows: ir.Table) -> ir.Table:
+    """Look up the author of each row's parent."""
+    authored = rows.filter(rows.actor.notnull(), rows.fullname.notnull())
+    authors = authored.group_by(authored_fullname=authored.fullname).aggregate(parent_author=authored.actor.max())
+    joined = rows.left_join(authors, rows.parent == authors.authored_fullname)
+    return joined.mutate(target=ibis.coalesce(joined.parent_author, joined.crosspost_author))
 
 
-def _person(author: ir.StringValue) -> ir.StringValue:
-    return author.isin(GONE).ifelse(ibis.null("string"), author)
+def _present(text: ir.StringValue) -> ir.StringValue:
+    """Replace markers of deletion by null."""
+    return text.isin(DELETED).ifelse(ibis.null("string"), text)
 
 
-def _text(written: ir.StringValue) -> ir.StringValue:
-    return written.isin(GONE).ifelse(ibis.null("string"), written)
-
-
-def _joined(title: ir.StringValue, text: ir.StringValue) -> ir.StringValue:
+def _join(title: ir.StringValue, text: ir.StringValue) -> ir.StringValue:
     return ibis.coalesce(title + "\n" + text, title, text)
 
 
-def _piece(*names: ir.StringValue) -> ir.StringValue:
-    """Take the first of the names that is one of a submission or comment."""
-    return ibis.coalesce(*(name.re_search(PIECE).ifelse(name, ibis.null("string")) for name in names))
+def _fullname(*candidates: ir.StringValue) -> ir.StringValue:
+    """Return the first candidate that is the fullname of a submission or comment."""
+    return ibis.coalesce(*(text.re_search(FULLNAME).ifelse(text, ibis.null("string")) for text in candidates))

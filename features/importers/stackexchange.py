@@ -1,4 +1,4 @@
-"""Stack Exchange: a dump of one site as events.
+"""Import the dump of one Stack Exchange site.
 
 | row | verb | actor | target | object | result |
 |---|---|---|---|---|---|
@@ -11,12 +11,11 @@
 | vote 4, offensive; 12, spam | flag | unknown | owner of the post | the post | |
 | vote 5, favourite | like | its user | owner of the post | the post | |
 
-Other posts and votes are no acts on a person; they are rejected with their type as the reason. Votes are dated by the
-day and placed at its end. Topics are the question's tags. Totals at the time of the dump (Score, ViewCount,
-FavoriteCount, AnswerCount, those of Users) are never read: they would tell the future.
+Other posts and votes do not map to an event; they are rejected with their type as the reason. Votes have a date without
+a time and count at the end of the day. Topics are the question's tags. Totals at the time of the dump (Score,
+ViewCount, FavoriteCount, AnswerCount, those of Users) are never read: they would leak the future.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +26,8 @@ from features.atomic_files import check_events_path, scratch_dir
 from features.events.event_table import connect
 from features.importers.ingestion import ImportReport, ingest
 from features.importers.readers.values import read_id, read_time
-from features.importers.stackexchange_dump import NEEDED, dump_files, read_dump
+from features.importers.stackexchange_dump import REQUIRED, find_dump_files, read_dump
+from features.progress import Progress, ignore_progress
 
 VOTE_VERBS = {"1": "like", "2": "like", "3": "dislike", "4": "flag", "5": "like", "12": "flag"}
 POST_NAMES = {
@@ -51,35 +51,35 @@ VOTE_NAMES = {
 }
 
 
-def import_stackexchange(path: Path, out: Path, progress: Callable[[float], None] | None = None) -> ImportReport:
+def import_stackexchange(path: Path, out: Path, progress: Progress = ignore_progress) -> ImportReport:
     """Import the dump of a site as events.
 
     Parameters
     ----------
-    path : folder with Posts and, if there, Comments and Votes: .xml as downloaded, or .csv, each also with .gz
-    out : where the events go, as in `ingest`
+    path : folder with Posts and, optionally Comments and Votes: .xml as downloaded, or .csv, each also with .gz
+    out : path for the events, as in `ingest`
     progress : called with the share of the bytes that is read
 
     Returns
     -------
-    the counts over all rows of the tables; `notes` names the tables that are absent
+    the counts of all rows of the tables; `notes` names the missing tables
 
     Raises
     ------
-    EventsError : there are no Posts, a file cannot be read, or nothing in it is an event
+    EventsError : Posts is missing, a file cannot be read, or no row is an event
 
     """
-    files = dump_files(Path(path))
+    files = find_dump_files(Path(path))
     backend = connect()
     check_events_path(Path(out))
     with scratch_dir(Path(out)) as scratch:
-        tables = read_dump(backend, files, scratch, progress or (lambda *_: None))
-        landing = ingest(raw_events(**{name.lower(): table for name, table in tables.items()}), Path(out))
-    return replace(landing, notes=tuple(f"there is no {name} table" for name in NEEDED if name not in files))
+        tables = read_dump(backend, files, scratch, progress)
+        report = ingest(raw_events(**{name.lower(): table for name, table in tables.items()}), Path(out))
+    return replace(report, notes=tuple(f"there is no {name} table" for name in REQUIRED if name not in files))
 
 
 def raw_events(posts: ir.Table, comments: ir.Table, votes: ir.Table) -> ir.Table:
-    """Turn the tables of a dump into rows for the door: the columns of SCHEMA that are known, row, record, reason."""
+    """Map the tables of a dump to rows for `ingest`: columns of SCHEMA, row, record and reason."""
     content = _content(posts)
     return ibis.union(_posts(posts, content), _comments(comments, content), _votes(votes, content)).mutate(
         network=ibis.literal("stackexchange")
@@ -87,7 +87,7 @@ def raw_events(posts: ir.Table, comments: ir.Table, votes: ir.Table) -> ir.Table
 
 
 def _content(posts: ir.Table) -> ir.Table:
-    """Tell for each post its `owner`, its question's owner (`asker`) and its question's `topics`."""
+    """Look up each post's `owner`, its question's owner (`asker`) and its question's `topics`."""
     own = posts.group_by(post=read_id(posts.Id)).aggregate(
         owner=read_id(posts.OwnerUserId).max(), question=read_id(posts.ParentId).max(), tags=posts.Tags.max()
     )
@@ -98,70 +98,73 @@ def _content(posts: ir.Table) -> ir.Table:
 
 
 def _topics(tags: ir.StringValue) -> ir.ArrayValue:
-    """Cut tags in the older form `<a><b>` or the newer `|a|b|`."""
+    """Split tags in the older form `<a><b>` or the newer `|a|b|`."""
     return tags.re_replace("[<>|]+", " ").strip().split(" ")
 
 
 def _posts(posts: ir.Table, content: ir.Table) -> ir.Table:
-    joined = _about(posts, content, posts.ParentId)
+    joined = _with_content(posts, content, posts.ParentId)
     kind = read_id(joined.PostTypeId)
     answer = kind == "2"
-    piece = _piece("post", joined.Id)
+    piece = _piece_id("post", joined.Id)
     own = _topics(joined.Tags.nullif(""))
     return _row(
         joined,
         verb=kind.cases(("1", "post"), ("2", "reply")),
         actor=read_id(joined.OwnerUserId),
         target=answer.ifelse(joined.owner, ibis.null("string")),
-        object=answer.ifelse(_piece("post", joined.ParentId), piece),
+        object=answer.ifelse(_piece_id("post", joined.ParentId), piece),
         result=answer.ifelse(piece, ibis.null("string")),
         topics=ibis.coalesce(own, joined.topics),
-        reason=ibis.coalesce(joined.reason, _no_act("PostTypeId", kind, ("1", "2"), POST_NAMES)),
+        reason=ibis.coalesce(joined.reason, _unmapped_reason("PostTypeId", kind, ("1", "2"), POST_NAMES)),
     )
 
 
 def _comments(comments: ir.Table, content: ir.Table) -> ir.Table:
-    joined = _about(comments, content, comments.PostId)
+    joined = _with_content(comments, content, comments.PostId)
     return _row(
         joined,
         verb=ibis.literal("reply"),
         actor=read_id(joined.UserId),
-        object=_piece("post", joined.PostId),
-        result=_piece("comment", joined.Id),
+        object=_piece_id("post", joined.PostId),
+        result=_piece_id("comment", joined.Id),
     )
 
 
 def _votes(votes: ir.Table, content: ir.Table) -> ir.Table:
-    joined = _about(votes, content, votes.PostId)
+    joined = _with_content(votes, content, votes.PostId)
     kind = read_id(joined.VoteTypeId)
     return _row(
         joined,
         time=read_time(joined.CreationDate.left(10)),
         verb=kind.cases(*VOTE_VERBS.items()),
         actor=kind.cases(("1", joined.asker), ("5", read_id(joined.UserId))),
-        object=_piece("post", joined.PostId),
-        reason=ibis.coalesce(joined.reason, _no_act("VoteTypeId", kind, tuple(VOTE_VERBS), VOTE_NAMES)),
+        object=_piece_id("post", joined.PostId),
+        reason=ibis.coalesce(joined.reason, _unmapped_reason("VoteTypeId", kind, tuple(VOTE_VERBS), VOTE_NAMES)),
     )
 
 
-def _about(rows: ir.Table, content: ir.Table, post: ir.StringColumn) -> ir.Table:
-    about = content.view()
-    return rows.left_join(about, read_id(post) == about.post)
+def _with_content(rows: ir.Table, content: ir.Table, post: ir.StringColumn) -> ir.Table:
+    """Add the columns of `_content` of the post that each row is about."""
+    other = content.view()
+    return rows.left_join(other, read_id(post) == other.post)
 
 
-def _piece(kind: str, number: ir.StringColumn) -> ir.StringValue:
+def _piece_id(kind: str, number: ir.StringColumn) -> ir.StringValue:
     return ibis.literal(f"{kind}:") + read_id(number)
 
 
-def _no_act(column: str, kind: ir.StringValue, acts: tuple[str, ...], names: dict[str, str]) -> ir.StringValue:
-    named = kind.cases(*((number, f"{number} ({name})") for number, name in names.items()), else_=kind)
-    reason = ibis.literal(f"{column} ") + named.fill_null("missing") + " is no act on a person"
-    return kind.isin(acts).fill_null(False).ifelse(ibis.null("string"), reason)
+def _unmapped_reason(
+    column: str, kind: ir.StringValue, mapped: tuple[str, ...], names: dict[str, str]
+) -> ir.StringValue:
+    label = kind.cases(*((number, f"{number} ({name})") for number, name in names.items()), else_=kind)
+    reason = ibis.literal(f"{column} ") + label.fill_null("missing") + " does not map to an event"
+    return kind.isin(mapped).fill_null(False).ifelse(ibis.null("string"), reason)
 
 
 def _row(joined: ir.Table, **fields: ir.Value) -> ir.Table:
-    """Complete the fields of a row that are the same for most tables, in one order."""
-    usual = {
+    """Fill in the fields that are equal for most tables, and sort the columns for the union."""
+    defaults = {
         "time": read_time(joined.CreationDate),
         "target": joined.owner,
         "result": ibis.null("string"),
@@ -173,6 +176,6 @@ def _row(joined: ir.Table, **fields: ir.Value) -> ir.Table:
     return joined.select(
         **{
             name: value.cast("string") if name == "verb" else value
-            for name, value in sorted({**usual, **fields}.items())
+            for name, value in sorted({**defaults, **fields}.items())
         }
     )

@@ -1,7 +1,4 @@
-"""The files of a Stack Exchange dump: which are there, in which form, and their rows.
-
-Streaming of a Stack Exchange table in XML: one `<row .../>` after another, without holding the document.
-"""
+"""Find and read the tables of a Stack Exchange dump. XML is streamed, one `<row .../>` after the other."""
 
 import gzip
 import zlib
@@ -18,10 +15,11 @@ from ibis.backends.duckdb import Backend
 
 from features.errors import EventsError
 from features.events.engines import create_view, json_object_sql, read_parquet_sql
-from features.importers.readers.files import by_bytes
+from features.importers.readers.files import byte_progress
 from features.importers.readers.tabular import open_delimited
+from features.progress import Progress
 
-NEEDED = {
+REQUIRED = {
     "Posts": ("Id", "PostTypeId", "ParentId", "OwnerUserId", "CreationDate"),
     "Comments": ("Id", "PostId", "UserId", "CreationDate"),
     "Votes": ("Id", "PostId", "VoteTypeId", "UserId", "CreationDate"),
@@ -30,56 +28,56 @@ OPTIONAL = {"Posts": ("Tags",), "Comments": (), "Votes": ()}
 FORMS = (".xml", ".xml.gz", ".csv", ".csv.gz")
 
 
-def dump_files(folder: Path) -> dict[str, Path]:
-    """Find the tables of a dump, by name without regard to case, XML before CSV.
+def find_dump_files(folder: Path) -> dict[str, Path]:
+    """Find the file of each table, by case-insensitive name; XML takes precedence over CSV.
 
     Raises
     ------
-    EventsError : there is no folder, or no Posts in it
+    EventsError : the folder does not exist, or holds no Posts
 
     """
     if not folder.is_dir():
-        raise EventsError(f"{folder} is no folder; expected the folder of a Stack Exchange dump, unpacked.")
+        raise EventsError(f"{folder} is not a folder; expected the folder of an unpacked Stack Exchange dump.")
     names = {file.name.lower(): file for file in sorted(folder.iterdir()) if file.is_file()}
-    found = {
+    files = {
         table: next((names[table.lower() + form] for form in FORMS if table.lower() + form in names), None)
-        for table in NEEDED
+        for table in REQUIRED
     }
-    if found["Posts"] is None:
-        held = ", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "nothing"
-        looked = ", ".join(f"Posts{form}" for form in FORMS)
-        raise EventsError(f"no Posts in {folder}: looked for {looked}; found {held}. Unpack the dump (7z x) first.")
-    return {table: file for table, file in found.items() if file is not None}
+    if files["Posts"] is None:
+        content = ", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "nothing"
+        candidates = ", ".join(f"Posts{form}" for form in FORMS)
+        raise EventsError(
+            f"no Posts in {folder}: found {content}; expected {candidates}. Unpack the dump (7z x) first."
+        )
+    return {table: file for table, file in files.items() if file is not None}
 
 
-def read_dump(
-    backend: Backend, files: dict[str, Path], scratch: Path, progress: Callable[[float], None]
-) -> dict[str, ir.Table]:
-    """Read the tables of a dump, absent ones as empty.
+def read_dump(backend: Backend, files: dict[str, Path], scratch: Path, progress: Progress) -> dict[str, ir.Table]:
+    """Read the tables of a dump; missing tables are empty.
 
     Parameters
     ----------
     backend : where the tables live
-    files : the file of each table, from `dump_files`
-    scratch : folder to copy the wanted columns into
+    files : the file of each table, from `find_dump_files`
+    scratch : folder to copy the selected columns into
     progress : called with the share of the bytes that is read
 
     Returns
     -------
-    for each table its columns as text (null where absent), `row`, `json_object_sql` and `reason` as in `Opened`
+    for each table its columns as text (null if absent), `row`, `record` and `reason` as in `TableReader`
 
     """
-    advance = by_bytes(files.values(), progress)
+    advance = byte_progress(files.values(), progress)
     return {
         table: _read(backend, table, files[table], scratch / f"{table}.parquet", advance)
         if table in files
         else _empty(table)
-        for table in NEEDED
+        for table in REQUIRED
     }
 
 
 def _columns(table: str) -> tuple[str, ...]:
-    return NEEDED[table] + OPTIONAL[table]
+    return REQUIRED[table] + OPTIONAL[table]
 
 
 def _empty(table: str) -> ir.Table:
@@ -89,31 +87,31 @@ def _empty(table: str) -> ir.Table:
 
 def _read(backend: Backend, table: str, file: Path, scratch: Path, advance: Callable[[int], None]) -> ir.Table:
     if ".xml" in file.name.lower():
-        found = _xml(backend, table, file, scratch, advance)
+        rows = _xml(backend, table, file, scratch, advance)
     else:
-        found = _csv(backend, table, file, scratch)
+        rows = _csv(backend, table, file, scratch)
         advance(file.stat().st_size)
-    return found.mutate(record=ibis.literal(f"{table} ") + found.record)
+    return rows.mutate(record=ibis.literal(f"{table} ") + rows.record)
 
 
 def _xml(backend: Backend, table: str, file: Path, scratch: Path, advance: Callable[[int], None]) -> ir.Table:
     names = _columns(table)
     copy_xml(file, names, scratch, advance)
-    original = json_object_sql({name: name for name in names})
+    record = json_object_sql({name: name for name in names})
     return create_view(
         backend,
         scratch.stem,
-        f"SELECT *, {original} AS record, NULL::VARCHAR AS reason FROM {read_parquet_sql(scratch)}",
+        f"SELECT *, {record} AS record, NULL::VARCHAR AS reason FROM {read_parquet_sql(scratch)}",
     )
 
 
 def _csv(backend: Backend, table: str, file: Path, scratch: Path) -> ir.Table:
-    opened = open_delimited(backend, file, scratch)
-    missing = [name for name in NEEDED[table] if name not in opened.columns]
+    reader = open_delimited(backend, file, scratch)
+    missing = [name for name in REQUIRED[table] if name not in reader.columns]
     if missing:
-        raise EventsError(f"{file} lacks {', '.join(missing)}; found {', '.join(opened.columns)}.")
-    rows = opened.select({name: name for name in _columns(table) if name in opened.columns})
-    absent = {name: ibis.null("string") for name in OPTIONAL[table] if name not in opened.columns}
+        raise EventsError(f"{file} lacks {', '.join(missing)}; found {', '.join(reader.columns)}.")
+    rows = reader.select({name: name for name in _columns(table) if name in reader.columns})
+    absent = {name: ibis.null("string") for name in OPTIONAL[table] if name not in reader.columns}
     return rows.mutate(**absent)
 
 
@@ -128,13 +126,13 @@ def copy_xml(file: Path, names: tuple[str, ...], scratch: Path, progress: Callab
     Parameters
     ----------
     file : XML, gzipped where its name ends in .gz; rows of any number and size, read in pieces of 1 MiB
-    names : the attributes that are wanted; a row without one gets null
+    names : the attributes to copy; null in rows without them
     scratch : the Parquet file to write
-    progress : is called with the number of bytes of the file read since the last call
+    progress : called with the number of bytes of the file read since the last call
 
     Raises
     ------
-    EventsError : the file is no XML, ends early, or holds other elements
+    EventsError : the file is not XML, is truncated, or has other elements
 
     """
     schema = pa.schema([("row", pa.int64()), *((name, pa.string()) for name in names)])
@@ -155,7 +153,7 @@ def _batches(
         if tag == "row":
             rows.append(tuple(map(attributes.get, names)))
         elif tag not in ROOTS:
-            raise EventsError(f"{file} is no table of a Stack Exchange dump: it holds <{tag}>, expected <row>.")
+            raise EventsError(f"{file} is not a table of a Stack Exchange dump: found <{tag}>, expected <row>.")
 
     for _ in _parsed(file, start, progress):
         if len(rows) >= BATCH_ROWS:
@@ -169,18 +167,18 @@ def _batches(
 def _parsed(
     file: Path, start: Callable[[str, dict[str, str]], None], progress: Callable[[int], None]
 ) -> Iterator[None]:
-    """Feed a file to the parser, piece by piece."""
+    """Feed a file to the parser in chunks; yield after each."""
     parser = ParserCreate()
     parser.StartElementHandler = start
     parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
-        with file.open("rb") as held:
-            text: BinaryIO = gzip.GzipFile(fileobj=held) if file.suffix.lower() == ".gz" else held  # type: ignore[assignment]
-            seen = 0
+        with file.open("rb") as source:
+            text: BinaryIO = gzip.GzipFile(fileobj=source) if file.suffix.lower() == ".gz" else source  # type: ignore[assignment]
+            position = 0
             while chunk := text.read(CHUNK_BYTES):
                 parser.Parse(chunk, False)
-                progress(held.tell() - seen)
-                seen = held.tell()
+                progress(source.tell() - position)
+                position = source.tell()
                 yield
             parser.Parse(b"", True)
     except (ExpatError, OSError, EOFError, zlib.error) as error:
@@ -188,4 +186,4 @@ def _parsed(
 
 
 def _refuse_doctype(*_: object) -> NoReturn:
-    raise ExpatError("it declares a document type, which no dump of Stack Exchange does")
+    raise ExpatError("found a document type declaration, expected none")

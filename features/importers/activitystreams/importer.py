@@ -1,36 +1,35 @@
-"""ActivityStreams: outboxes of ActivityPub and archives of Mastodon as events.
+"""Import ActivityStreams: outboxes of ActivityPub servers and Mastodon archives.
 
 | activity | verb | target | object | result |
 |---|---|---|---|---|
 | Create | post | | the piece | |
 | Create of a piece with inReplyTo | reply | owner of the parent | the parent | the piece |
 | Create of a piece with a quote (see below) | quote | owner of the quoted | the quoted | the piece |
-| Create of a piece with a tag of type Mention | mention | the mentioned, not the replied to | the piece | |
+| Create of a piece with a tag of type Mention | mention | the mentioned user, except the one replied to | the piece | |
 | Announce | repost | owner of the piece | the piece | |
 | Like, EmojiReact | like | owner of the piece | the piece | |
 | Dislike | dislike | owner of the piece | the piece | |
-| Flag | flag | the person, or owner of the piece | the piece, or the person | |
+| Flag | flag | the user, or owner of the piece | the piece, or the user | |
 | View | view | owner of the piece | the piece | |
 | Follow | follow | its object | | |
 | Undo of a Follow | unfollow | object of the Follow | | |
 | Block | block | its object | | |
 
-One activity can be several events: a Create is a post, reply or quote, and a mention of each other person who is
-mentioned; what is a reply and a quote is both. Each of them counts as a row read.
+One activity can be several events: a Create is a post, reply or quote, and a mention of each other mentioned user; a
+piece can be a reply and a quote. Each event counts as one row read.
 
-Quotes are named by quote, quoteUrl, quoteUri or _misskey_quote. Who owns a piece is told by its `attributedTo` where it
-is embedded, by an activity in the same files, or by an address of a widely used form (see `owners`). Otherwise the
-target is unknown and the act counts for its actor alone.
+The property of a quote is quote, quoteUrl, quoteUri or _misskey_quote. The owner of a piece comes from its
+`attributedTo` if it is embedded, from an activity in the same files, or from a common form of its URI (see
+`find_owners`). Otherwise the target is null and the event counts for its actor only.
 
-Everybody is called by their URI. All hosts are one network, `activitypub`, since people on different ones act on each
-other. Topics are the hashtags, in lower case; links are those in the content, but not of its mentions and hashtags.
-`published` is the activity's; of a Create also the piece's. An act without it is rejected, since nobody can tell when
-it was known: so are the bare URIs in likes.json and bookmarks.json of an archive. Undo of anything but a Follow,
-Delete, Update and others are no acts on a person and are rejected by their type. The same event from files that overlap
+User ids are URIs. All hosts are one network, `activitypub`, because users of different hosts engage with each other.
+Topics are the hashtags, in lower case; links are those in the content, except its mentions and hashtags. The time is
+`published` of the activity, or of the piece of a Create. Activities without it are rejected, because it is unknown when
+they became public, such as the bare URIs in likes.json and bookmarks.json of an archive. Undo of anything but a Follow,
+Delete, Update and other types do not map to an event and are rejected with their type. If files overlap, an event
 counts once.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,135 +39,143 @@ import ibis.expr.types as ir
 from features.atomic_files import check_events_path, scratch_dir
 from features.errors import EventsError
 from features.events.event_table import connect, open_events
-from features.importers.activitystreams.activities import ACTS, read_activities
-from features.importers.activitystreams.collections import owner_by_address, owners
-from features.importers.event_fields import CONTENT, NOTHING, mentions, original, refuse_repeats
+from features.importers.activitystreams.activities import VERBS, read_activities
+from features.importers.activitystreams.collections import find_owners, owner_from_uri
+from features.importers.event_fields import CONTENT, NO_CONTENT, build_record, mentions, reject_duplicates
 from features.importers.ingestion import ImportReport, ingest
 from features.importers.readers.files import list_files
+from features.progress import Progress, ignore_progress
 
 ENDINGS = (".json", ".json.gz", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson", ".ndjson.gz", ".ndjson.zst")
-MEANT = "an outbox in JSON, activities in JSON Lines, or the folder of an unpacked Mastodon archive"
-PERSONAL = ("Follow", "Undo", "Block")
-RECORD = {"id": "id", "type": "kind", "actor": "actor", "published": "published", "object": "piece"}
-KEPT = ("file", "row", "record", "id", "kind", "actor", "published", "time", "piece")
-EVENT = ("verb", "actor", "target", "object", "result", "time")
-ONLY_URI = "only a URI, as in likes.json or bookmarks.json: who did what when is not said"
-SHOWN = 40
+EXPECTED = "an outbox in JSON, activities in JSON Lines, or the folder of an unpacked Mastodon archive"
+ABOUT_USERS = ("Follow", "Undo", "Block")
+RECORD_FIELDS = {"id": "id", "type": "kind", "actor": "actor", "published": "published", "object": "piece"}
+PASS_THROUGH = ("file", "row", "record", "id", "kind", "actor", "published", "time", "piece")
+EVENT_KEY = ("verb", "actor", "target", "object", "result", "time")
+ONLY_URI = "only a URI, as in likes.json or bookmarks.json: actor, verb and time are missing"
+MAX_KIND_CHARS = 40
 
 
-def import_activitystreams(path: Path, out: Path, progress: Callable[[float], None] | None = None) -> ImportReport:
+def import_activitystreams(path: Path, out: Path, progress: Progress = ignore_progress) -> ImportReport:
     """Import activities as events.
 
     Parameters
     ----------
     path : a JSON document (collection, page or activity), JSON Lines of activities, or a folder of such files
-    out : where the events go, as in `ingest`
+    out : path for the events, as in `ingest`
     progress : called with the share of the bytes that is read
 
     Returns
     -------
-    the counts over all events that the activities would be; `notes` tells what the files lack
+    the counts of the events of all activities; `notes` says what the files lack
 
     Raises
     ------
-    EventsError : nothing can be read there, a file is no ActivityStreams, or nothing in it is an event
+    EventsError : no file can be read, a file is not ActivityStreams, or no activity is an event
 
     """
-    files, passed = list_files(Path(path), ENDINGS, MEANT)
+    files, skipped = list_files(Path(path), ENDINGS, EXPECTED)
     backend = connect()
     check_events_path(Path(out))
     with scratch_dir(Path(out)) as scratch:
-        read, lacks = read_activities(backend, files, scratch, progress or (lambda *_: None))
-        if lacks and not read.count().to_pyarrow().as_py():
-            raise EventsError(f"{'. '.join(lacks)}.")
-        landing = ingest(raw_events(read, tuple(file.name for file in files)), Path(out))
-    return replace(landing, notes=(*passed, *lacks, *_unknown(landing)))
+        activities, missing = read_activities(backend, files, scratch, progress)
+        if missing and not activities.count().to_pyarrow().as_py():
+            raise EventsError(f"{'. '.join(missing)}.")
+        report = ingest(raw_events(activities, tuple(file.name for file in files)), Path(out))
+    return replace(report, notes=(*skipped, *missing, *_unknown_owner_note(report)))
 
 
 def raw_events(activities: ir.Table, names: tuple[str, ...] = ()) -> ir.Table:
-    """Turn activities into rows for the door: the columns of SCHEMA that are known, row, record, reason.
+    """Map activities to rows for `ingest`: columns of SCHEMA, row, record and reason.
 
     Parameters
     ----------
     activities : from `read_activities`
-    names : the names of the files, which go before the records where there is more than one
+    names : the names of the files, which prefix the records if there is more than one
 
     """
-    whole = _with_undone(activities)
-    judged = whole.mutate(reason=ibis.coalesce(whole.reason, _no_act(whole), _no_undo(whole)))
-    acts = _with_targets(ibis.union(_acts(judged), _quotes(judged)), owners(activities))
-    rows = refuse_repeats(ibis.union(acts.drop("mentions"), mentions(acts, lambda act: act.piece)), EVENT)
+    resolved = _with_undone(activities)
+    reason = ibis.coalesce(resolved.reason, _unmapped_reason(resolved), _undo_reason(resolved))
+    checked = resolved.mutate(reason=reason)
+    events = _with_targets(ibis.union(_main_events(checked), _extra_quotes(checked)), find_owners(activities))
+    mentioned = mentions(events, lambda event: event.piece)
+    rows = reject_duplicates(ibis.union(events.drop("mentions"), mentioned), EVENT_KEY)
     return rows.select(
         *("time", "actor", "verb", "target", "object", "result", "topics", "content_hash", "links", "row", "reason"),
-        record=original(rows, RECORD, names),
+        record=build_record(rows, RECORD_FIELDS, names),
         network=ibis.literal("activitypub"),
     )
 
 
 def _with_undone(activities: ir.Table) -> ir.Table:
-    """Tell of each Undo what it undoes: the kind and the object of the activity, as far as it is known."""
-    named = activities.filter(activities.id.notnull(), activities.kind.notnull())
-    known = named.group_by(undone=named.id).aggregate(known_kind=named.kind.min(), known_piece=named.piece.min())
+    """Look up what each Undo reverts: the kind and the object of an activity in the files, null if it is not there."""
+    sources = activities.filter(activities.id.notnull(), activities.kind.notnull())
+    lookup = sources.group_by(undone=sources.id).aggregate(
+        found_kind=sources.kind.min(), found_piece=sources.piece.min()
+    )
     undo = activities.mutate(undo=(activities.kind == "Undo").ifelse(activities.piece, ibis.null("string")))
-    a = undo.left_join(known, undo.undo == known.undone)
-    kind, piece = ibis.coalesce(a.piece_kind, a.known_kind), ibis.coalesce(a.inner, a.known_piece)
+    a = undo.left_join(lookup, undo.undo == lookup.undone)
+    kind, piece = ibis.coalesce(a.piece_kind, a.found_kind), ibis.coalesce(a.inner, a.found_piece)
     return a.select(*activities.columns, undone_kind=kind, undone_piece=piece)
 
 
-def _no_act(a: ir.Table) -> ir.StringValue:
-    """Tell why an activity is no act on a person."""
-    kind = a.kind.substr(0, SHOWN)
+def _unmapped_reason(a: ir.Table) -> ir.StringValue:
+    """Return why an activity does not map to an event."""
+    kind = a.kind.substr(0, MAX_KIND_CHARS)
     return ibis.cases(
         (a.kind.isnull() & a.id.notnull(), ONLY_URI),
         (a.kind.isnull(), "type missing"),
-        (a.kind.notin(tuple(ACTS)), kind + " is no act on a person"),
+        (a.kind.notin(tuple(VERBS)), kind + " does not map to an event"),
         ((a.kind != "Undo") & a.piece.isnull(), kind + " of nothing: the object or its id is missing"),
-        ((a.kind != "Undo") & a.piece_kind.isin(tuple(ACTS)), kind + " of " + a.piece_kind + " is no act on a person"),
+        (
+            (a.kind != "Undo") & a.piece_kind.isin(tuple(VERBS)),
+            kind + " of " + a.piece_kind + " does not map to an event",
+        ),
     )
 
 
-def _no_undo(a: ir.Table) -> ir.StringValue:
-    """Tell why an Undo takes no Follow back."""
-    undone = ibis.literal("Undo of ") + a.undone_kind.substr(0, SHOWN)
+def _undo_reason(a: ir.Table) -> ir.StringValue:
+    """Return why an Undo does not revert a Follow."""
+    undone = ibis.literal("Undo of ") + a.undone_kind.substr(0, MAX_KIND_CHARS)
     reason = ibis.cases(
         (a.undone_kind.isnull(), "Undo of an activity that is not in the files"),
-        (a.undone_kind != "Follow", undone + " is no act on a person"),
+        (a.undone_kind != "Follow", undone + " does not map to an event"),
         (a.undone_piece.isnull(), undone + " of nothing: the object or its id is missing"),
     )
     return (a.kind == "Undo").ifelse(reason, ibis.null("string"))
 
 
-def _acts(a: ir.Table) -> ir.Table:
-    """Make of each activity its one act; `about` is the piece or person it is on."""
-    written = a.kind == "Create"
-    reply, quote = written & a.parent.notnull(), written & a.quoted.notnull()
-    return _act(
+def _main_events(a: ir.Table) -> ir.Table:
+    """Build the main event of each activity; `about` is the piece or user that it is about."""
+    create = a.kind == "Create"
+    reply, quote = create & a.parent.notnull(), create & a.quoted.notnull()
+    return _select_event(
         a,
-        verb=ibis.cases((reply, "reply"), (quote, "quote"), else_=a.kind.cases(*ACTS.items())),
+        verb=ibis.cases((reply, "reply"), (quote, "quote"), else_=a.kind.cases(*VERBS.items())),
         about=ibis.cases((reply, a.parent), (quote, a.quoted), (a.kind == "Undo", a.undone_piece), else_=a.piece),
         result=(reply | quote).ifelse(a.piece, ibis.null("string")),
         **{name: a[name] for name in CONTENT},
     )
 
 
-def _quotes(a: ir.Table) -> ir.Table:
-    """Make the second act of what is a reply already."""
-    both = a.filter(a.reason.isnull(), a.kind == "Create", a.parent.notnull(), a.quoted.notnull())
-    return _act(both, verb=ibis.literal("quote"), about=both.quoted, result=both.piece, **NOTHING)
+def _extra_quotes(a: ir.Table) -> ir.Table:
+    """Build the quotes of pieces whose main event is a reply."""
+    pieces = a.filter(a.reason.isnull(), a.kind == "Create", a.parent.notnull(), a.quoted.notnull())
+    return _select_event(pieces, verb=ibis.literal("quote"), about=pieces.quoted, result=pieces.piece, **NO_CONTENT)
 
 
-def _act(a: ir.Table, **fields: ir.Value) -> ir.Table:
-    """Complete the fields that are the same for all acts of an activity, in one order."""
-    return a.select(*KEPT, "reason", "topics", **dict(sorted(fields.items())))
+def _select_event(a: ir.Table, **fields: ir.Value) -> ir.Table:
+    """Add the fields that are equal for all events of an activity, and sort the columns for the union."""
+    return a.select(*PASS_THROUGH, "reason", "topics", **dict(sorted(fields.items())))
 
 
-def _with_targets(acts: ir.Table, known: ir.Table) -> ir.Table:
-    joined = acts.left_join(known, acts.about == known.known)
-    personal = joined.kind.isin(PERSONAL)
-    owner = ibis.coalesce(joined.owner, owner_by_address(joined.about))
-    topics = (joined.topics.length() > 0).ifelse(joined.topics, joined.known_topics)
+def _with_targets(events: ir.Table, owners: ir.Table) -> ir.Table:
+    joined = events.left_join(owners, events.about == owners.uri)
+    personal = joined.kind.isin(ABOUT_USERS)
+    owner = ibis.coalesce(joined.owner, owner_from_uri(joined.about))
+    topics = (joined.topics.length() > 0).ifelse(joined.topics, joined.owned_topics)
     return joined.select(
-        *KEPT,
+        *PASS_THROUGH,
         *("reason", "verb", "result", *CONTENT),
         target=ibis.cases((personal, joined.about), (joined.verb == "post", ibis.null("string")), else_=owner),
         object=personal.ifelse(ibis.null("string"), joined.about),
@@ -176,8 +183,8 @@ def _with_targets(acts: ir.Table, known: ir.Table) -> ir.Table:
     )
 
 
-def _unknown(landing: ImportReport) -> tuple[str, ...]:
-    events = open_events(landing.out)
-    lost = events.filter(events.target.isnull(), events.verb != "post").count().to_pyarrow().as_py()
-    told = "acts are on pieces whose owner neither the files nor the address tells: they have no target"
-    return (f"{lost} {told}",) if lost else ()
+def _unknown_owner_note(report: ImportReport) -> tuple[str, ...]:
+    events = open_events(report.out)
+    count = events.filter(events.target.isnull(), events.verb != "post").count().to_pyarrow().as_py()
+    note = "events are about pieces whose owner is neither in the files nor in the URI: they have no target"
+    return (f"{count} {note}",) if count else ()

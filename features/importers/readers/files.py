@@ -1,14 +1,11 @@
-"""The files of a source: one file, or those of a folder that can be read.
+"""The files of a source: list them, report progress by bytes, and check and prepare compressed ones.
 
-Advance: how far the reading of files has come, told as a share of their bytes.
-Packed text: gzip and Zstandard, told by the name; a file that ends early is refused.
-
-Zstandard lets a packer look back further than 128 MiB, as that of the Reddit dumps does (2 GiB). Most readers refuse
-such a file. It is repacked on the way where Python can do so: with its own `compression.zstd`, from 3.14, or with the
-package `backports.zstd`.
+The ending of a name tells the compression, gzip or Zstandard. Truncated files are refused. Zstandard allows windows
+longer than 128 MiB, and the Reddit dumps use 2 GiB, which most readers refuse. Such a file is recompressed where Python
+can read it: with its own `compression.zstd`, from 3.14, or with the package `backports.zstd`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from shutil import copyfileobj
@@ -17,62 +14,68 @@ from typing import Any
 import pyarrow as pa
 
 from features.errors import EventsError
+from features.progress import Progress
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".car")
-SHOWN = 8
+MAX_NAMES = 8
 
 
-def list_files(path: Path, endings: tuple[str, ...], meant: str) -> tuple[list[Path], tuple[str, ...]]:
-    """List what is to be read, in the order of the names.
+def list_files(path: Path, endings: tuple[str, ...], expected: str) -> tuple[list[Path], tuple[str, ...]]:
+    """List the files to read, sorted by name.
 
     Parameters
     ----------
-    path : a file, or a folder whose own files are taken, not those of folders in it
-    endings : how the names end that can be read, in lower case
-    meant : what was expected, for the error
+    path : a file, or a folder, whose subfolders are not searched
+    endings : endings of the names of readable files, in lower case
+    expected : description of what was expected, for the error
 
     Returns
     -------
-    the files, and a note that names what else is in the folder, if anything is
+    the files, and a note that names the skipped files of the folder, if any
 
     Raises
     ------
-    EventsError : nothing is there that can be read
+    EventsError : the path does not exist, or holds no readable file
 
     """
     if not path.exists():
-        raise EventsError(f"{path} is not there; expected {meant}.")
+        raise EventsError(f"{path} does not exist; expected {expected}.")
     if not path.is_dir():
-        _refuse_unreadable(path, endings, meant)
+        _require_readable_name(path, endings, expected)
         return [path], ()
-    held = sorted(each for each in path.iterdir() if each.is_file() and not each.name.startswith((".", "_")))
-    files = [each for each in held if each.name.lower().endswith(endings)]
+    candidates = visible_files(path)
+    files = [file for file in candidates if file.name.lower().endswith(endings)]
     if not files:
-        found = _named([each for each in sorted(path.iterdir()) if not each.name.startswith(".")])
+        names = _join_names([entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")])
         raise EventsError(
-            f"{path} holds {found}; expected {meant}, in files with names that end in {', '.join(endings)}."
+            f"{path} holds {names}; expected {expected}, in files with names that end in {', '.join(endings)}."
         )
-    others = [each for each in held if each not in files]
-    return files, (f"passed over {_named(others)} in {path}",) if others else ()
+    others = [file for file in candidates if file not in files]
+    return files, (f"skipped {_join_names(others)} in {path}",) if others else ()
 
 
-def _refuse_unreadable(path: Path, endings: tuple[str, ...], meant: str) -> None:
+def visible_files(folder: Path) -> list[Path]:
+    """List the files of a folder by name, except those whose name starts with `.` or `_`."""
+    return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith((".", "_")))
+
+
+def _require_readable_name(path: Path, endings: tuple[str, ...], expected: str) -> None:
     name = path.name.lower()
     if name.endswith(ARCHIVES):
         raise EventsError(f"{path} is an archive; unpack it first (unzip, tar xf) and import the folder.")
     if not name.endswith(endings):
         raise EventsError(
-            f"{path} is of an unknown kind; expected {meant}, with a name that ends in {', '.join(endings)}."
+            f"{path} is of an unknown kind; expected {expected}, with a name that ends in {', '.join(endings)}."
         )
 
 
-def _named(paths: list[Path]) -> str:
-    shown = ", ".join(each.name for each in paths[:SHOWN])
-    return f"{shown} and {len(paths) - SHOWN} more" if len(paths) > SHOWN else shown or "nothing"
+def _join_names(paths: Sequence[Path]) -> str:
+    names = ", ".join(path.name for path in paths[:MAX_NAMES])
+    return f"{names} and {len(paths) - MAX_NAMES} more" if len(paths) > MAX_NAMES else names or "nothing"
 
 
-def by_bytes(files: Iterable[Path], progress: Callable[[float], None]) -> Callable[[int], None]:
-    """Return what takes the number of bytes read since the last call, and tells the share of all that is read."""
+def byte_progress(files: Iterable[Path], progress: Progress) -> Callable[[int], None]:
+    """Return a function that adds a number of bytes read and reports the share of all bytes."""
     total = sum(file.stat().st_size for file in files) or 1
     done = 0
 
@@ -84,60 +87,60 @@ def by_bytes(files: Iterable[Path], progress: Callable[[float], None]) -> Callab
     return advance
 
 
-PACKINGS = {".gz": "gzip", ".zst": "zstd"}
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 CHUNK_BYTES = 1 << 20
-LONGEST_WINDOW = 31
+MAX_WINDOW_LOG = 31
 WINDOW_TOO_LONG = "requires too much memory"
-READERS = ("compression.zstd", "backports.zstd")
+ZSTD_MODULES = ("compression.zstd", "backports.zstd")
 
 
-def packing(file: Path) -> str:
-    """Name the way a file is packed: gzip, zstd or none."""
-    return PACKINGS.get(file.suffix.lower(), "none")
+def compression(file: Path) -> str:
+    """Return the compression of a file by its name: gzip, zstd or none."""
+    return COMPRESSIONS.get(file.suffix.lower(), "none")
 
 
-def readable(file: Path, scratch: Path) -> Path:
-    """Make sure that a packed file is whole, and that DuckDB can read it.
+def ensure_readable(file: Path, scratch: Path) -> Path:
+    """Check that a compressed file is complete, and recompress it if DuckDB cannot read it.
 
     Parameters
     ----------
     file : plain, .gz or .zst
-    scratch : where a copy may be written
+    scratch : path for the copy; its suffix is replaced by .zst
 
     Returns
     -------
-    the file, or a copy where it looks back too far
+    the file, or a copy if its window is too long
 
     Raises
     ------
-    EventsError : it ends early, is not packed so, or looks back too far for what is installed
+    EventsError : it is truncated, not compressed as its name says, or has a window too long for what is installed
 
     """
     try:
-        if packing(file) != "none":
-            _read_through(file)
+        if compression(file) != "none":
+            _read_to_end(file)
     except (OSError, ValueError) as error:
         if WINDOW_TOO_LONG not in str(error):
             raise EventsError(f"{file} cannot be read: {error}. Is the download complete?") from error
-        return _repacked(file, scratch.with_suffix(".zst"))
+        return _recompress(file, scratch.with_suffix(".zst"))
     return file
 
 
-def _read_through(file: Path) -> None:
-    """Read a packed file to its end, since DuckDB doesn't notice that the end is missing."""
-    with pa.OSFile(str(file)) as held, pa.CompressedInputStream(held, packing(file)) as text:
+def _read_to_end(file: Path) -> None:
+    """Read a compressed file to its end, because DuckDB does not detect truncation."""
+    with pa.OSFile(str(file)) as source, pa.CompressedInputStream(source, compression(file)) as text:
         while text.read(CHUNK_BYTES):
             pass
 
 
-def _repacked(file: Path, copy: Path) -> Path:
-    zstd = _reader()
+def _recompress(file: Path, copy: Path) -> Path:
+    zstd = _zstd_module()
     if zstd is None:
         raise EventsError(
-            f"{file} is packed with a window longer than 128 MiB, which needs Python 3.14 or backports.zstd. Run pip "
-            f"install backports.zstd, or repack the file: zstd -dc --long=31 {file.name} | zstd -o new.zst"
+            f"{file} is compressed with a window longer than 128 MiB, which needs Python 3.14 or backports.zstd. Run "
+            f"pip install backports.zstd, or recompress the file: zstd -dc --long=31 {file.name} | zstd -o new.zst"
         )
-    options = {zstd.DecompressionParameter.window_log_max: LONGEST_WINDOW}
+    options = {zstd.DecompressionParameter.window_log_max: MAX_WINDOW_LOG}
     try:
         with zstd.open(file, options=options) as text, zstd.open(copy, "wb", level=1) as out:
             copyfileobj(text, out, CHUNK_BYTES)
@@ -146,8 +149,8 @@ def _repacked(file: Path, copy: Path) -> Path:
     return copy
 
 
-def _reader() -> Any:
-    for name in READERS:
+def _zstd_module() -> Any:
+    for name in ZSTD_MODULES:
         try:
             return import_module(name)
         except ImportError:

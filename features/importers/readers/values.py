@@ -1,13 +1,13 @@
-"""Values: what a column of any type holds, read as a field of the event table.
+"""Convert columns of any type to fields of the event table.
 
-| field | forms that are read |
+| field | accepted forms |
 |---|---|
-| time | ISO 8601, extended or basic; no zone means UTC; a date alone is placed at that day's end |
+| time | ISO 8601, extended or basic; no zone means UTC; a date without a time is the end of that day |
 | time | a count since 1970, number or text, by size: below 1e11 s, below 1e14 ms, below 1e17 us, else ns |
 | time | eight digits that make a date are the day YYYYMMDD, not seconds of 1970 |
-| ids | any text, without the spaces around it; numbers as decimal text, `12.0` is `12` |
-| topics | a list, a JSON list, or text that is cut at the first of `|`, `;` and `,` that is in it |
-| links | a whole number from 0; anything else is null |
+| ids | any text, without surrounding spaces; numbers as decimal text, `12.0` is `12` |
+| topics | a list, a JSON list, or text split at the first of `|`, `;` and `,` that occurs in it |
+| links | an integer from 0; anything else is null |
 """
 
 from collections.abc import Callable
@@ -29,28 +29,28 @@ TIME = "timestamp('UTC')"
 
 @ibis.udf.scalar.builtin
 def make_timestamp(micros: int) -> datetime:
-    """DuckDB's instant of so many microseconds since 1970."""
+    """Convert microseconds since 1970 to an instant, by DuckDB's function."""
     raise NotImplementedError
 
 
 @ibis.udf.scalar.builtin
 def json_valid(text: str) -> bool:
-    """DuckDB's test for JSON."""
+    """Return whether a text is valid JSON, by DuckDB's function."""
     raise NotImplementedError
 
 
 @ibis.udf.scalar.builtin
 def json_extract_string(text: str, path: str) -> list[str]:
-    """DuckDB's way to the texts in a JSON value."""
+    """Extract texts from a JSON value, by DuckDB's function."""
     raise NotImplementedError
 
 
 def read_time(column: ir.Column) -> ir.TimestampValue:
-    """Read instants, null where there is none to read.
+    """Read instants; null if there is none.
 
     Raises
     ------
-    EventsError : the column is of a type that holds no instants
+    EventsError : the type of the column cannot hold instants
 
     """
     kind = column.type()
@@ -72,29 +72,29 @@ def _end_of_day(day: ir.DateValue) -> ir.TimestampValue:
 
 
 def _since_1970(text: ir.StringValue) -> ir.TimestampValue:
-    """Read counts in whole numbers, since doubles are too coarse for nanoseconds; fractions go to the microsecond."""
+    """Read counts as integers, because doubles are too coarse for nanoseconds; fractions to the microsecond."""
     power = text.contains("E")
-    whole = power.ifelse(text.try_cast("float64").try_cast("int64"), text.re_extract("^[0-9]+", 0).try_cast("int64"))
+    count = power.ifelse(text.try_cast("float64").try_cast("int64"), text.re_extract("^[0-9]+", 0).try_cast("int64"))
     part = (ibis.literal("0") + text.re_extract(r"\.[0-9]*$", 0)).try_cast("float64")
     micros = ibis.cases(
-        (whole < 10**11, whole * 10**6 + (part * 10**6).round().cast("int64")),
-        (whole < 10**14, whole * 10**3 + (part * 10**3).round().cast("int64")),
-        (whole < 10**17, whole),
-        else_=whole // 1000,
+        (count < 10**11, count * 10**6 + (part * 10**6).round().cast("int64")),
+        (count < 10**14, count * 10**3 + (part * 10**3).round().cast("int64")),
+        (count < 10**17, count),
+        else_=count // 1000,
     )
     return make_timestamp(micros).cast(TIME)
 
 
 def _iso(text: ir.StringValue) -> ir.TimestampValue:
-    """Read the rarer forms of ISO 8601 after bringing them to the form of INSTANT."""
+    """Read the rarer forms of ISO 8601, rewritten to the form of INSTANT."""
     spaced = text.replace(",", ".").re_replace(r" ?(UTC|GMT|Z)$", "+00:00").replace("T", " ")
     extended = spaced.re_replace(r"^([0-9]{4})([0-9]{2})([0-9]{2}) ([0-9]{2})([0-9]{2})", r"\1-\2-\3 \4:\5:")
-    whole = extended.re_replace(r" +([+-])", r"\1").re_replace(r"^(.{10} [0-9]{2}:[0-9]{2}):?([+-].*)?$", r"\1:00\2")
-    return whole.re_search(INSTANT).ifelse(whole, ibis.null("string")).try_cast(TIME)
+    normal = extended.re_replace(r" +([+-])", r"\1").re_replace(r"^(.{10} [0-9]{2}:[0-9]{2}):?([+-].*)?$", r"\1:00\2")
+    return normal.re_search(INSTANT).ifelse(normal, ibis.null("string")).try_cast(TIME)
 
 
 def read_id(column: ir.Column) -> ir.StringValue:
-    """Read ids, or any other short text."""
+    """Read ids or any other short text."""
     return _text(column).re_replace(r"^(-?[0-9]+)\.0+$", r"\1").nullif("")
 
 
@@ -115,8 +115,8 @@ def read_topics(column: ir.Column) -> ir.ArrayValue:
 def read_links(column: ir.Column) -> ir.IntegerValue:
     """Read numbers of links."""
     count = _text(column).try_cast("float64")
-    whole = (count >= 0) & (count < 2**31) & (count == count.floor())
-    return whole.ifelse(count, ibis.null("float64")).cast("int64")
+    valid = (count >= 0) & (count < 2**31) & (count == count.floor())
+    return valid.ifelse(count, ibis.null("float64")).cast("int64")
 
 
 def _text(column: ir.Column) -> ir.StringValue:
@@ -125,9 +125,9 @@ def _text(column: ir.Column) -> ir.StringValue:
         raise EventsError(f"the column {column.get_name()} is of type {kind}; expected text or numbers.")
     if not kind.is_floating():
         return column.cast("string").strip()
-    whole = (column.abs() < 1e15) & (column == column.floor())
+    integral = (column.abs() < 1e15) & (column == column.floor())
     finite = ~(column.isnan() | column.isinf())
-    return ibis.cases((whole, column.try_cast("int64").cast("string")), (finite, column.cast("string")))
+    return ibis.cases((integral, column.try_cast("int64").cast("string")), (finite, column.cast("string")))
 
 
 READERS: dict[str, Callable[[ir.Column], ir.Value]] = {

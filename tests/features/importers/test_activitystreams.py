@@ -104,27 +104,27 @@ EXPECTED = [
     (24, "post", DAN, None, f"{DAN}/statuses/9", None),
     (25, "post", CID, None, FIVE, None),
 ]
-UNKNOWN = "3 acts are on pieces whose owner neither the files nor the address tells: they have no target"
+UNKNOWN = "3 events are about pieces whose owner is neither in the files nor in the URI: they have no target"
 BAD = [
-    *((act(30, kind, ANN, ONE), f"{kind} is no act on a person") for kind in ("Delete", "Update", "Add", "Remove")),
-    *((act(30, kind, ANN, ONE), f"{kind} is no act on a person") for kind in ("Accept", "Reject", "Move", "Wave")),
-    (act(31, "Undo", ANN, act(9, "Announce", ANN, FIVE)), "Undo of Announce is no act on a person"),
-    (act(31, "Undo", BOB, f"{BOB}#Like-13"), "Undo of Like is no act on a person"),
+    *((act(30, kind, ANN, ONE), f"{kind} does not map to an event") for kind in ("Delete", "Update", "Add", "Remove")),
+    *((act(30, kind, ANN, ONE), f"{kind} does not map to an event") for kind in ("Accept", "Reject", "Move", "Wave")),
+    (act(31, "Undo", ANN, act(9, "Announce", ANN, FIVE)), "Undo of Announce does not map to an event"),
+    (act(31, "Undo", BOB, f"{BOB}#Like-13"), "Undo of Like does not map to an event"),
     (act(31, "Undo", BOB, "https://b.example/elsewhere"), "Undo of an activity that is not in the files"),
     (act(31, "Undo", BOB, {"type": "Follow"}), "Undo of Follow of nothing: the object or its id is missing"),
-    (act(32, "Announce", CID, act(13, "Like", BOB, ONE)), "Announce of Like is no act on a person"),
+    (act(32, "Announce", CID, act(13, "Like", BOB, ONE)), "Announce of Like does not map to an event"),
     (act(32, "Like", BOB, None), "Like of nothing: the object or its id is missing"),
     (act(32, "Create", BOB, {"type": "Note"}), "Create of nothing: the object or its id is missing"),
     ({**act(33, "Like", BOB, ONE), "published": None}, "time missing or unreadable"),
     ({**act(33, "Announce", BOB, {**note(ANN, 1), "published": when(33)}), "published": "soon"}, "time missing or unr"),
     ({**act(33, "Block", BOB, ANN), "published": None, "updated": when(33)}, "time missing or unreadable"),
-    ("https://z.example/liked", "only a URI, as in likes.json or bookmarks.json: who did what when is not said"),
+    ("https://z.example/liked", "only a URI, as in likes.json or bookmarks.json: actor, verb and time are missing"),
     ({"hello": 1}, "type missing"),
-    ({**note(ANN, 1), "published": when(1)}, "Note is no act on a person"),
-    ({"type": "Person", "id": ANN}, "Person is no act on a person"),
+    ({**note(ANN, 1), "published": when(1)}, "Note does not map to an event"),
+    ({"type": "Person", "id": ANN}, "Person does not map to an event"),
     ({**act(34, "Like", None, "https://nobody.example/x")}, "neither actor nor target known"),
-    (5, "malformed line: no JSON object"),
-    (None, "malformed line: no JSON object"),
+    (5, "malformed line: not a JSON object"),
+    (None, "malformed line: not a JSON object"),
 ]
 ALL = [*GOOD, *(bad for bad, _ in BAD)]
 
@@ -146,12 +146,12 @@ def write(file, data):
     return file
 
 
-def events(landing):
-    return pq.read_table(landing.out).to_pylist()
+def events(report):
+    return pq.read_table(report.out).to_pylist()
 
 
-def acts(landing):
-    return [tuple(each[name] for name in ("verb", "actor", "target", "object", "result")) for each in events(landing)]
+def acts(report):
+    return [tuple(each[name] for name in ("verb", "actor", "target", "object", "result")) for each in events(report)]
 
 
 @pytest.fixture(scope="module")
@@ -224,16 +224,16 @@ def test_what_is_no_event_is_rejected_with_its_reason(imported):
 )
 def test_every_form_gives_the_same_events(imported, tmp_path, name, data, monkeypatch):
     monkeypatch.setattr(collections, "CHUNK_BYTES", 999)
-    landing = import_activitystreams(write(tmp_path / name, data), tmp_path / "events.parquet")
-    assert events(landing) == events(imported)
-    assert landing.reasons == imported.reasons
+    report = import_activitystreams(write(tmp_path / name, data), tmp_path / "events.parquet")
+    assert events(report) == events(imported)
+    assert report.reasons == imported.reasons
 
 
 def test_one_activity_alone(tmp_path):
     for name, data in (("a.json", GOOD[15]), ("b.json", json.dumps(GOOD[15], indent=1)), ("c.json", outbox(GOOD[15]))):
-        landing = import_activitystreams(write(tmp_path / name, data), tmp_path / "events.parquet")
-        assert acts(landing) == [("follow", BOB, ANN, None, None)]
-        assert (landing.read, landing.notes) == (1, ())
+        report = import_activitystreams(write(tmp_path / name, data), tmp_path / "events.parquet")
+        assert acts(report) == [("follow", BOB, ANN, None, None)]
+        assert (report.read, report.notes) == (1, ())
 
 
 def test_the_archive_of_an_account(tmp_path):
@@ -244,40 +244,40 @@ def test_the_archive_of_an_account(tmp_path):
     write(folder / "actor.json", {"@context": CONTEXT, "type": "Person", "id": ANN, "likes": "likes.json"})
     (folder / "avatar.png").write_bytes(b"x")
     (folder / "media_attachments").mkdir()
-    landing = import_activitystreams(folder, tmp_path / "events.parquet")
-    assert acts(landing) == [tuple(each) for _, *each in EXPECTED]
-    assert landing.reasons == {
-        "only a URI, as in likes.json or bookmarks.json: who did what when is not said": 3,
-        "Person is no act on a person": 1,
+    report = import_activitystreams(folder, tmp_path / "events.parquet")
+    assert acts(report) == [tuple(each) for _, *each in EXPECTED]
+    assert report.reasons == {
+        "only a URI, as in likes.json or bookmarks.json: actor, verb and time are missing": 3,
+        "Person does not map to an event": 1,
     }
-    assert landing.notes == (f"passed over avatar.png in {folder}", UNKNOWN)
-    assert 'likes.json {""id"":""https://c.example/notes/5""' in landing.rejects.read_text(encoding="utf-8")
+    assert report.notes == (f"skipped avatar.png in {folder}", UNKNOWN)
+    assert 'likes.json {""id"":""https://c.example/notes/5""' in report.rejects.read_text(encoding="utf-8")
 
 
 def test_the_same_event_in_files_that_overlap_counts_once(tmp_path):
     write(tmp_path / "in" / "old.json", outbox(GOOD[:9]))
     write(tmp_path / "in" / "new.jsonl", lines(GOOD))
-    landing = import_activitystreams(tmp_path / "in", tmp_path / "events.parquet")
-    assert acts(landing) == [tuple(each) for _, *each in EXPECTED]
+    report = import_activitystreams(tmp_path / "in", tmp_path / "events.parquet")
+    assert acts(report) == [tuple(each) for _, *each in EXPECTED]
     repeated = sum(second <= 9 for second, *_ in EXPECTED)
-    assert landing.reasons == {"the same event again": repeated}
-    assert landing.read == landing.accepted + landing.rejected == len(EXPECTED) + repeated
+    assert report.reasons == {"the same event again": repeated}
+    assert report.read == report.accepted + report.rejected == len(EXPECTED) + repeated
 
 
 def test_another_file_tells_whose_a_piece_is(tmp_path):
     like = act(1, "Like", BOB, "https://x.example/1")
     one = write(tmp_path / "in" / "1.jsonl", lines([like]))
-    landing = import_activitystreams(one, tmp_path / "events.parquet")
-    assert acts(landing) == [("like", BOB, None, "https://x.example/1", None)]
-    assert landing.notes == (UNKNOWN.replace("3 acts", "1 acts"),)
+    report = import_activitystreams(one, tmp_path / "events.parquet")
+    assert acts(report) == [("like", BOB, None, "https://x.example/1", None)]
+    assert report.notes == (UNKNOWN.replace("3 events", "1 events"),)
     written = {"id": "https://x.example/1", "type": "Note"}
     write(tmp_path / "in" / "2.jsonl", lines([act(2, "Announce", ANN, {**written, "attributedTo": DAN})]))
-    landing = import_activitystreams(tmp_path / "in", tmp_path / "events.parquet")
-    assert acts(landing)[0] == ("like", BOB, DAN, "https://x.example/1", None)
-    assert landing.notes == ()
+    report = import_activitystreams(tmp_path / "in", tmp_path / "events.parquet")
+    assert acts(report)[0] == ("like", BOB, DAN, "https://x.example/1", None)
+    assert report.notes == ()
     write(tmp_path / "in" / "3.json", act(3, "Create", CID, written))
-    landing = import_activitystreams(tmp_path / "in", tmp_path / "events.parquet")
-    assert acts(landing)[0] == ("like", BOB, CID, "https://x.example/1", None)
+    report = import_activitystreams(tmp_path / "in", tmp_path / "events.parquet")
+    assert acts(report)[0] == ("like", BOB, CID, "https://x.example/1", None)
 
 
 ADDRESSES = {
@@ -300,8 +300,8 @@ ADDRESSES = {
 
 def test_an_address_tells_the_owner_or_nothing(tmp_path):
     file = write(tmp_path / "in.jsonl", lines([act(1, "Like", CID, address) for address in ADDRESSES]))
-    landing = import_activitystreams(file, tmp_path / "events.parquet")
-    assert {each[3]: each[2] for each in acts(landing)} == ADDRESSES
+    report = import_activitystreams(file, tmp_path / "events.parquet")
+    assert {each[3]: each[2] for each in acts(report)} == ADDRESSES
 
 
 def test_members_of_the_wrong_shape_do_no_harm(tmp_path):
@@ -313,9 +313,9 @@ def test_members_of_the_wrong_shape_do_no_harm(tmp_path):
         act(3, "Create", ANN, note(ANN, 3, inReplyTo=[], quoteUrl="", tag={}, attributedTo={"name": "ann"})),
         act(4, "Like", [], "{broken"),
     ]
-    landing = import_activitystreams(write(tmp_path / "in.jsonl", lines(odd)), tmp_path / "events")
-    assert [each[:3] for each in acts(landing)] == [("post", ANN, None)] * 3
-    assert landing.reasons == {"Like of nothing: the object or its id is missing": 1}
+    report = import_activitystreams(write(tmp_path / "in.jsonl", lines(odd)), tmp_path / "events")
+    assert [each[:3] for each in acts(report)] == [("post", ANN, None)] * 3
+    assert report.reasons == {"Like of nothing: the object or its id is missing": 1}
 
 
 def test_the_front_page_of_an_outbox_says_where_its_items_are(tmp_path):
@@ -325,20 +325,24 @@ def test_the_front_page_of_an_outbox_says_where_its_items_are(tmp_path):
     with pytest.raises(EventsError, match=message):
         import_activitystreams(tmp_path / "in", tmp_path / "events")
     write(tmp_path / "in" / "page.json", outbox(GOOD[:1]))
-    landing = import_activitystreams(tmp_path / "in", tmp_path / "events")
-    assert len(landing.notes) == 1
-    assert "holds none of its 500 items" in landing.notes[0]
+    report = import_activitystreams(tmp_path / "in", tmp_path / "events")
+    assert len(report.notes) == 1
+    assert "holds none of its 500 items" in report.notes[0]
 
 
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        (None, b"", "is not there; expected an outbox in JSON, activities in JSON Lines, or the folder of an unpacked"),
+        (
+            None,
+            b"",
+            "does not exist; expected an outbox in JSON, activities in JSON Lines, or the folder of an unpacked",
+        ),
         ("archive.zip", b"PK", r"archive\.zip is an archive; unpack it first \(unzip, tar xf\) and import the folder"),
         ("archive.tar.gz", b"x", "is an archive; unpack it first"),
         ("outbox.csv", b"a,b", r"outbox\.csv is of an unknown kind; expected an outbox in JSON.* \.json, \.json\.gz"),
         ("a.json", b"", r"a\.json cannot be read as JSON: expected \{, found the end\. Is the download complete"),
-        ("a.json", json.dumps(outbox(GOOD)).encode()[:-700], r"a\.json cannot be read as JSON: .*let its name end in"),
+        ("a.json", json.dumps(outbox(GOOD)).encode()[:-700], r"a\.json cannot be read as JSON: .*rename it to end in"),
         ("a.json", json.dumps(outbox(GOOD)).encode()[:-1], "expected , or }, found the end"),
         ("a.json", json.dumps(outbox(GOOD)).encode() + b",", "expected {, found ,"),
         ("a.json", json.dumps(outbox(GOOD)).replace("cats", "c\udcff").encode(errors="ignore") + b"\xff", "utf-8"),
@@ -346,18 +350,18 @@ def test_the_front_page_of_an_outbox_says_where_its_items_are(tmp_path):
         (
             "a.json",
             b'{"tweets": [1, 2], "version": 2}',
-            r"is no ActivityStreams: it holds tweets, version; expected an ",
+            r"is not ActivityStreams: found tweets, version; expected an ",
         ),
         (
             "a.json",
             b'{"version": "https://jsonfeed.org/version/1", "items": [{}]}',
-            "it holds version, items; expected",
+            "found version, items; expected",
         ),
-        ("a.json", b'[{"id_str": "5"}]', r"is no ActivityStreams: none of its 1 items has a type; expected an outbox"),
-        ("a.json", b"{}", "it holds nothing; expected an outbox"),
+        ("a.json", b'[{"id_str": "5"}]', r"is not ActivityStreams: none of its 1 items has a type; expected an outbox"),
+        ("a.json", b"{}", "found nothing; expected an outbox"),
         ("a.json", b'"x"', "cannot be read as JSON: expected {, found"),
-        ("a.jsonl", b'{"did": "x"}\nbroken\n', r"is no ActivityStreams: none of its 2 items has a type"),
-        ("a.json", b'{"type": "OrderedCollection", "orderedItems": []}', "holds no rows"),
+        ("a.jsonl", b'{"did": "x"}\nbroken\n', r"is not ActivityStreams: none of its 2 items has a type"),
+        ("a.json", b'{"type": "OrderedCollection", "orderedItems": []}', "the source has no rows"),
         ("a.json.gz", gzip.compress(json.dumps(outbox(GOOD)).encode())[:-9], r"a\.json\.gz cannot be read as JSON"),
         ("a.json.gz", json.dumps(outbox(GOOD)).encode(), r"a\.json\.gz cannot be read as JSON: Not a gzipped file"),
         ("a.jsonl.gz", gzip.compress(lines(GOOD).encode())[:-9], r"a\.jsonl\.gz cannot be read"),
@@ -383,12 +387,12 @@ def test_a_folder_with_nothing_to_read_is_explained(tmp_path):
 
 
 def test_an_older_import_stays_where_the_new_one_fails(tmp_path):
-    landing = import_activitystreams(write(tmp_path / "a.json", outbox(GOOD)), tmp_path / "events.parquet")
-    before = landing.out.read_bytes()
+    report = import_activitystreams(write(tmp_path / "a.json", outbox(GOOD)), tmp_path / "events.parquet")
+    before = report.out.read_bytes()
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(EventsError, match="cannot be read as JSON"):
         import_activitystreams(tmp_path / "a.json", tmp_path / "events.parquet")
-    assert landing.out.read_bytes() == before
+    assert report.out.read_bytes() == before
 
 
 def test_progress_reaches_the_whole(tmp_path, monkeypatch):

@@ -87,33 +87,33 @@ GOOD = [
     commit(11, BOB, POST, "b5", {"text": "", "embed": CARD}),
 ]
 BAD = [
-    (commit(20, ANN, LIKE, "a2", operation="delete"), f"delete of {LIKE} takes nothing back: what was given stood at"),
-    (commit(21, ANN, POST, "a1", operation="delete"), f"delete of {POST} takes nothing back"),
-    (commit(22, ANN, REPOST, "a3", operation="delete"), f"delete of {REPOST} takes nothing back"),
-    (commit(23, ANN, BLOCK, "a5", operation="delete"), f"delete of {BLOCK} takes nothing back"),
+    (commit(20, ANN, LIKE, "a2", operation="delete"), f"delete of {LIKE} reverts no event: the event was valid at"),
+    (commit(21, ANN, POST, "a1", operation="delete"), f"delete of {POST} reverts no event"),
+    (commit(22, ANN, REPOST, "a3", operation="delete"), f"delete of {REPOST} reverts no event"),
+    (commit(23, ANN, BLOCK, "a5", operation="delete"), f"delete of {BLOCK} reverts no event"),
     (commit(24, ANN, FOLLOW, "old", operation="delete"), f"delete of {FOLLOW} that is not in the files"),
     (commit(25, BOB, FOLLOW, "a4", operation="delete"), f"delete of {FOLLOW} that is not in the files"),
-    (commit(26, ANN, PROFILE, "self", {}, operation="update"), f"update of {PROFILE} is no act on a person"),
-    (commit(27, ANN, POST, "a1", {"text": "new"}, operation="update"), f"update of {POST} is no act on a person"),
-    (commit(28, ANN, PROFILE, "self", {}), f"create of {PROFILE} is no act on a person"),
-    (commit(29, ANN, PROFILE, "self", operation="delete"), f"delete of {PROFILE} is no act on a person"),
-    ({"did": ANN, "time_us": START, "kind": "identity", "identity": {}}, "identity is no act on a person"),
-    ({"did": ANN, "time_us": START, "kind": "account", "account": {}}, "account is no act on a person"),
+    (commit(26, ANN, PROFILE, "self", {}, operation="update"), f"update of {PROFILE} does not map to an event"),
+    (commit(27, ANN, POST, "a1", {"text": "new"}, operation="update"), f"update of {POST} does not map to an event"),
+    (commit(28, ANN, PROFILE, "self", {}), f"create of {PROFILE} does not map to an event"),
+    (commit(29, ANN, PROFILE, "self", operation="delete"), f"delete of {PROFILE} does not map to an event"),
+    ({"did": ANN, "time_us": START, "kind": "identity", "identity": {}}, "identity does not map to an event"),
+    ({"did": ANN, "time_us": START, "kind": "account", "account": {}}, "account does not map to an event"),
     ({"did": ANN, "time_us": START}, "kind missing"),
     ({"did": ANN, "time_us": START, "kind": "commit"}, "commit without operation or collection"),
     ({**commit(30, ANN, LIKE, "z", on(piece(BOB, "b1"))), "did": None}, "did missing"),
     (commit(31, ANN, LIKE, None, on(piece(BOB, "b1"))), "rkey missing"),
-    (commit(32, ANN, LIKE, "z", {"subject": BOB}), "the subject is no at:// address of a DID"),
-    (commit(33, ANN, REPOST, "z", on("at://bob.example/app.bsky.feed.post/b1")), "the subject is no at:// address"),
-    (commit(34, ANN, FOLLOW, "z", {"subject": "bob.example"}), "the subject is no DID"),
-    (commit(35, ANN, BLOCK, "z", {}), "the subject is no DID"),
+    (commit(32, ANN, LIKE, "z", {"subject": BOB}), "the subject is not an at:// URI of a DID"),
+    (commit(33, ANN, REPOST, "z", on("at://bob.example/app.bsky.feed.post/b1")), "the subject is not an at:// URI"),
+    (commit(34, ANN, FOLLOW, "z", {"subject": "bob.example"}), "the subject is not a DID"),
+    (commit(35, ANN, BLOCK, "z", {}), "the subject is not a DID"),
     (commit(36, ANN, POST, "z"), "the record is missing"),
-    (commit(37, ANN, POST, "z", {"text": "a", "reply": {"parent": {}}}), "the parent is no at:// address of a DID"),
+    (commit(37, ANN, POST, "z", {"text": "a", "reply": {"parent": {}}}), "the parent is not an at:// URI of a DID"),
     ({**commit(38, ANN, FOLLOW, "z", {"subject": BOB}), "time_us": None}, "time missing or unreadable"),
     ({**commit(39, ANN, FOLLOW, "z", {"subject": BOB}), "time_us": "soon"}, "time missing or unreadable"),
     ({**commit(40, ANN, FOLLOW, "z", {"subject": BOB}), "time_us": 10**18}, "time missing or unreadable"),
-    ("{broken", "malformed line: no JSON object"),
-    ("5", "malformed line: no JSON object"),
+    ("{broken", "malformed line: not a JSON object"),
+    ("5", "malformed line: not a JSON object"),
 ]
 
 
@@ -132,12 +132,12 @@ def write(file, rows):
     return file
 
 
-def events(landing):
-    return pq.read_table(landing.out).to_pylist()
+def events(report):
+    return pq.read_table(report.out).to_pylist()
 
 
-def acts(landing):
-    return [tuple(each[name] for name in ("verb", "actor", "target", "object", "result")) for each in events(landing)]
+def acts(report):
+    return [tuple(each[name] for name in ("verb", "actor", "target", "object", "result")) for each in events(report)]
 
 
 EXPECTED = [
@@ -214,9 +214,9 @@ def test_every_form_gives_the_same_events(imported, tmp_path, name):
     rows = [*GOOD, *(bad for bad, _ in BAD)]
     file = tmp_path / name
     write(tmp_path / name.lower(), rows).rename(file)
-    landing = import_bluesky(file, tmp_path / "events.parquet")
-    assert landing.out.read_bytes() == imported.out.read_bytes()
-    assert landing.rejects.read_bytes() == imported.rejects.read_bytes()
+    report = import_bluesky(file, tmp_path / "events.parquet")
+    assert report.out.read_bytes() == imported.out.read_bytes()
+    assert report.rejects.read_bytes() == imported.rejects.read_bytes()
 
 
 def test_what_two_files_both_tell_counts_once_at_its_earliest_time(imported, tmp_path):
@@ -224,11 +224,11 @@ def test_what_two_files_both_tell_counts_once_at_its_earliest_time(imported, tmp
     write(tmp_path / "in" / "1.jsonl", later[:8])
     write(tmp_path / "in" / "2.jsonl.gz", GOOD)
     write(tmp_path / "in" / "3.jsonl", later[7:])
-    landing = import_bluesky(tmp_path / "in", tmp_path / "events.parquet")
-    assert events(landing) == events(imported)
-    assert landing.reasons == {"the same event again": 8 + 8}
-    assert landing.read == landing.accepted + landing.rejected == len(EXPECTED) + 16
-    assert landing.rejects.read_text(encoding="utf-8").count('"1.jsonl {""did""') == 8
+    report = import_bluesky(tmp_path / "in", tmp_path / "events.parquet")
+    assert events(report) == events(imported)
+    assert report.reasons == {"the same event again": 8 + 8}
+    assert report.read == report.accepted + report.rejected == len(EXPECTED) + 16
+    assert report.rejects.read_text(encoding="utf-8").count('"1.jsonl {""did""') == 8
 
 
 def test_an_unfollow_is_of_the_last_follow_before_it(tmp_path):
@@ -239,14 +239,14 @@ def test_an_unfollow_is_of_the_last_follow_before_it(tmp_path):
         commit(4, ANN, FOLLOW, "k", {"subject": CID}),
         commit(0, ANN, FOLLOW, "k", operation="delete"),
     ]
-    landing = import_bluesky(write(tmp_path / "in.jsonl", rows), tmp_path / "events.parquet")
-    assert [each[:3] for each in acts(landing)] == [
+    report = import_bluesky(write(tmp_path / "in.jsonl", rows), tmp_path / "events.parquet")
+    assert [each[:3] for each in acts(report)] == [
         ("follow", ANN, BOB),
         ("unfollow", ANN, BOB),
         ("follow", ANN, CID),
         ("unfollow", ANN, CID),
     ]
-    assert landing.reasons == {f"delete of {FOLLOW} that is not in the files": 1}
+    assert report.reasons == {f"delete of {FOLLOW} that is not in the files": 1}
 
 
 def test_members_of_the_wrong_shape_do_no_harm(tmp_path):
@@ -256,8 +256,8 @@ def test_members_of_the_wrong_shape_do_no_harm(tmp_path):
         commit(2, ANN, POST, "c", {"text": "x", "facets": {"features": []}, "tags": [1, {"a": 2}, ""]}),
         commit(3, ANN, POST, "d", {"text": "a\u0000b \ud83d\ude00", "embed": {"record": {"uri": 5}}}),
     ]
-    landing = import_bluesky(write(tmp_path / "in.jsonl", rows), tmp_path / "events.parquet")
-    assert [each[:2] for each in acts(landing)] == [("post", ANN)] * 4
+    report = import_bluesky(write(tmp_path / "in.jsonl", rows), tmp_path / "events.parquet")
+    assert [each[:2] for each in acts(report)] == [("post", ANN)] * 4
 
 
 def test_progress_is_the_share_of_the_bytes(tmp_path):
@@ -273,23 +273,23 @@ def test_what_else_lies_in_the_folder_is_named(tmp_path):
     write(tmp_path / "in" / "1.jsonl", GOOD)
     (tmp_path / "in" / "notes.txt").write_text("x")
     (tmp_path / "in" / "deeper").mkdir()
-    landing = import_bluesky(tmp_path / "in", tmp_path / "events")
-    assert landing.notes == (f"passed over notes.txt in {tmp_path / 'in'}",)
+    report = import_bluesky(tmp_path / "in", tmp_path / "events")
+    assert report.notes == (f"skipped notes.txt in {tmp_path / 'in'}",)
 
 
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        (None, None, "is not there; expected messages of Jetstream in JSON Lines"),
+        (None, None, "does not exist; expected messages of Jetstream in JSON Lines"),
         ("in.csv", b"a,b", r"in\.csv is of an unknown kind; expected messages of Jetstream.* \.jsonl, \.jsonl\.gz"),
         ("in.zip", b"PK", r"in\.zip is an archive; unpack it first"),
-        ("in.jsonl", b"", "holds no rows"),
+        ("in.jsonl", b"", "the source has no rows"),
         (
             "in.jsonl",
             b'{"type": "Create"}\n',
             r"in\.jsonl: none of its 1 lines has did or kind; expected messages of J",
         ),
-        ("in.json", json.dumps(GOOD).encode(), r"in\.json is one JSON array; expected an object a line"),
+        ("in.json", json.dumps(GOOD).encode(), r"in\.json is a JSON array; expected one object per line"),
         (
             "in.jsonl",
             text(GOOD).replace("Hello", "H\udcff").encode(errors="surrogateescape"),

@@ -57,14 +57,14 @@ def remark(number):
 
 @pytest.fixture
 def bring(tmp_path):
-    """Write an hour, import it, and return the landing with the events."""
+    """Write an hour, import it, and return the report with the events."""
 
     def run(*lines, name="2024-01-01-12.json.gz"):
         folder = tmp_path / "in"
         folder.mkdir(exist_ok=True)
         write(folder / name, *lines)
-        landing = import_gharchive(folder, tmp_path / "out" / "events.parquet")
-        return landing, pq.read_table(landing.out).to_pylist()
+        report = import_gharchive(folder, tmp_path / "out" / "events.parquet")
+        return report, pq.read_table(report.out).to_pylist()
 
     return run
 
@@ -196,7 +196,7 @@ OLD = [
     ),
 ]
 
-# What has no place in the event table, and the kind that is said then.
+# What does not map to an event, and the kind that is said then.
 OTHER = [
     (event("IssuesEvent", action="closed", issue=issue()), "IssuesEvent closed"),
     (event("IssuesEvent", action="labeled", issue=issue()), "IssuesEvent labeled"),
@@ -226,49 +226,49 @@ ALONE = [
 
 @pytest.mark.parametrize(("cases", "actors"), [(OF_ANN, {"ann"}), (OF_OCTO, {"octo", "Octo"}), (OLD, {"ann"})])
 def test_every_kind_that_is_an_act(bring, cases, actors):
-    landing, events = bring(*(line for line, _ in cases))
+    report, events = bring(*(line for line, _ in cases))
     assert acts([{**each, "actor": "?"} for each in events]) == sorted((("?", *act) for _, act in cases), key=str)
     assert {each["actor"] for each in events} == actors
     assert {each["network"] for each in events} == {"github"}
-    assert (landing.read, landing.accepted, landing.rejects, landing.notes) == (len(cases), len(cases), None, ())
+    assert (report.read, report.accepted, report.rejects, report.notes) == (len(cases), len(cases), None, ())
 
 
 def test_every_other_kind_is_counted_with_its_name(bring):
-    cases = {f"{kind} has no place in the event table": line for line, kind in OTHER}
-    landing, events = bring(*cases.values(), OF_ANN[0][0])
-    assert landing.reasons == dict.fromkeys(cases, 1)
-    assert (landing.read, landing.accepted) == (len(OTHER) + 1, 1)
+    cases = {f"{kind} does not map to an event": line for line, kind in OTHER}
+    report, events = bring(*cases.values(), OF_ANN[0][0])
+    assert report.reasons == dict.fromkeys(cases, 1)
+    assert (report.read, report.accepted) == (len(OTHER) + 1, 1)
     assert acts(events) == [("ann", *OF_ANN[0][1])]
 
 
 def test_acts_on_oneself_or_nobody_known_are_counted(bring):
-    landing, _ = bring(*(line for line, _ in ALONE), OF_ANN[0][0])
+    report, _ = bring(*(line for line, _ in ALONE), OF_ANN[0][0])
     kinds = [kind for _, kind in ALONE]
-    assert landing.reasons == {f"{kind} is no act on another person who is known": kinds.count(kind) for kind in kinds}
-    assert landing.read == len(ALONE) + 1 == landing.accepted + landing.rejected
+    assert report.reasons == {f"{kind} has no known target other than the actor": kinds.count(kind) for kind in kinds}
+    assert report.read == len(ALONE) + 1 == report.accepted + report.rejected
 
 
 def test_malformed_lines_are_counted(bring):
     good = OF_ANN[0][0]
     nobody = {**event("PushEvent"), "actor": None}
     odd = ["{broken", "[1]", "", {"id": "1"}, {**event("WatchEvent"), "created_at": "soon"}, nobody]
-    landing, events = bring(*odd, good)
-    assert landing.reasons == {
-        "malformed line: no JSON object": 2,
+    report, events = bring(*odd, good)
+    assert report.reasons == {
+        "malformed line: not a JSON object": 2,
         "type missing": 1,
         "time missing or unreadable": 1,
         "neither actor nor target known": 1,
     }
-    assert (landing.read, landing.accepted, len(events)) == (6, 1, 1)
-    rejects = landing.rejects.read_text(encoding="utf-8")
-    assert "1,malformed line: no JSON object,{broken" in rejects
+    assert (report.read, report.accepted, len(events)) == (6, 1, 1)
+    rejects = report.rejects.read_text(encoding="utf-8")
+    assert "1,malformed line: not a JSON object,{broken" in rejects
     assert '5,time missing or unreadable,"{""id"":' in rejects
     assert '""type"":""WatchEvent"",""created_at"":""soon"",""actor"":""ann"",""repo"":""octo/hello""}"' in rejects
 
 
 def test_no_text_is_kept(bring):
-    landing, events = bring(*(line for line, _ in OF_ANN), *(line for line, _ in OTHER))
-    assert "SECRET" not in landing.rejects.read_text() + str(events)
+    report, events = bring(*(line for line, _ in OF_ANN), *(line for line, _ in OTHER))
+    assert "SECRET" not in report.rejects.read_text() + str(events)
 
 
 def test_times(bring):
@@ -285,14 +285,14 @@ def test_times(bring):
 def test_the_same_id_counts_once(bring, tmp_path):
     star, push, old = OF_ANN[0][0], event("PushEvent", head="a"), timeline("WatchEvent")
     bring(star, push, old, star, old, name="2024-01-01-11.json.gz")
-    landing, events = bring(star, "{", push, event("PushEvent", head="b"), name="2024-01-01-12.json.gz")
-    assert (landing.read, landing.accepted) == (9, 5)
-    assert landing.reasons == {"the same event again": 3, "malformed line: no JSON object": 1}
+    report, events = bring(star, "{", push, event("PushEvent", head="b"), name="2024-01-01-12.json.gz")
+    assert (report.read, report.accepted) == (9, 5)
+    assert report.reasons == {"the same event again": 3, "malformed line: not a JSON object": 1}
     assert [each["verb"] for each in events] == ["like", "like", "like", "post", "post"]
-    rejects = landing.rejects.read_text()
+    rejects = report.rejects.read_text()
     assert f'4,the same event again,"2024-01-01-11.json.gz {{""id"":""{star["id"]}""' in rejects
     assert f'1,the same event again,"2024-01-01-12.json.gz {{""id"":""{star["id"]}""' in rejects
-    assert "2,malformed line: no JSON object,2024-01-01-12.json.gz {" in rejects
+    assert "2,malformed line: not a JSON object,2024-01-01-12.json.gz {" in rejects
 
 
 def test_every_packing_gives_the_same_events(tmp_path):
@@ -303,8 +303,8 @@ def test_every_packing_gives_the_same_events(tmp_path):
     (tmp_path / "3.json.zst").write_bytes(packed)
     made = [import_gharchive(file, tmp_path / f"{file.name}.parquet") for file in sorted(tmp_path.iterdir())]
     assert len(made) == 3
-    assert len({landing.out.read_bytes() for landing in made}) == 1
-    assert len({landing.rejects.read_bytes() for landing in made}) == 1
+    assert len({report.out.read_bytes() for report in made}) == 1
+    assert len({report.rejects.read_bytes() for report in made}) == 1
 
 
 def test_many_hours_with_progress(tmp_path):
@@ -314,12 +314,12 @@ def test_many_hours_with_progress(tmp_path):
         write(folder / f"2024-01-01-{hour}.json.gz", event("WatchEvent", f"u{hour}", action="started"))
     (folder / "README.txt").write_text("read me")
     seen = []
-    landing = import_gharchive(folder, tmp_path / "events", seen.append)
-    assert (landing.read, landing.accepted) == (24, 24)
+    report = import_gharchive(folder, tmp_path / "events", seen.append)
+    assert (report.read, report.accepted) == (24, 24)
     assert seen == sorted(seen)
     assert len(seen) == 24
     assert seen[-1] == 1.0
-    assert landing.notes == (f"passed over README.txt in {folder}",)
+    assert report.notes == (f"skipped README.txt in {folder}",)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["events", "in"]
 
 
@@ -330,10 +330,10 @@ def test_many_hours_with_progress(tmp_path):
         ("x.json.gz", b"<html>Not found</html>", r"x\.json\.gz cannot be read"),
         ("x.json", b'{"a": 1}\n', r"x\.json: none of its 1 lines has type or created_at; expected hours of GH Archive"),
         ("x.json", b'{"type": "x", "time": 1}\n', r"none of its 1 lines has created_at; expected hours of GH Archive"),
-        ("x.json", b'[{"type": "WatchEvent"}]\n', "is one JSON array; expected an object a line"),
+        ("x.json", b'[{"type": "WatchEvent"}]\n', "is a JSON array; expected one object per line"),
         ("x.json", b'{"type": "\xff"}\n', "not in UTF-8 at line 1"),
-        ("x.json", b"", "holds no rows"),
-        ("x.json", b"broken\n", "none of the 1 rows is an event: 1 x malformed line: no JSON object"),
+        ("x.json", b"", "the source has no rows"),
+        ("x.json", b"broken\n", "none of the 1 rows is an event: 1 x malformed line: not a JSON object"),
         ("x.csv", b"", r"unknown kind; expected hours of GH Archive.*\.json\.gz"),
         ("x.tar.gz", b"", "is an archive; unpack it first"),
     ],
@@ -346,7 +346,7 @@ def test_what_cannot_be_imported_is_explained(tmp_path, name, data, message):
 
 
 def test_nothing_there_is_explained(tmp_path):
-    with pytest.raises(EventsError, match="is not there; expected hours of GH Archive, such as 2024-01-01-0"):
+    with pytest.raises(EventsError, match="does not exist; expected hours of GH Archive, such as 2024-01-01-0"):
         import_gharchive(tmp_path / "none", tmp_path / "events")
     with pytest.raises(EventsError, match=r"holds nothing; expected hours of GH Archive.*\.json\.gz"):
         import_gharchive(tmp_path, tmp_path / "events")

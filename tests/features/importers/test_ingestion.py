@@ -114,42 +114,42 @@ def test_columns_that_are_absent_come_as_unknown():
 
 def test_what_lands_is_an_event_table_in_one_order(tmp_path):
     rows = [event(actor=actor, time=time) for time in (NOON, NOON.replace(year=2019)) for actor in "cab"]
-    landing = ingest(source(*rows), tmp_path / "events.parquet")
+    report = ingest(source(*rows), tmp_path / "events.parquet")
     found = pq.read_table(tmp_path / "events.parquet")
     assert found.schema.names == list(SCHEMA)
     assert found.schema.field("time").type == pa.timestamp("us", "UTC")
     assert found["actor"].to_pylist() == ["a", "b", "c"] * 2
     assert open_events(tmp_path / "events.parquet").columns == tuple(SCHEMA)
-    assert (landing.first, landing.last) == (NOON.replace(year=2019), NOON)
-    assert (landing.read, landing.accepted, landing.rejected, landing.reasons) == (6, 6, 0, {})
-    assert landing.rejects is None
+    assert (report.first, report.last) == (NOON.replace(year=2019), NOON)
+    assert (report.read, report.accepted, report.rejected, report.reasons) == (6, 6, 0, {})
+    assert report.rejects is None
     assert [each.name for each in tmp_path.iterdir()] == ["events.parquet"]
 
 
 def test_odd_folder_names_are_no_trouble(tmp_path):
-    landing = ingest(source(event()), tmp_path / "it's [1] *" / "new" / "events.parquet")
-    assert pq.read_table(landing.out)["actor"].to_pylist() == ["a"]
+    report = ingest(source(event()), tmp_path / "it's [1] *" / "new" / "events.parquet")
+    assert pq.read_table(report.out)["actor"].to_pylist() == ["a"]
 
 
 def test_a_folder_holds_nothing_but_parts(tmp_path):
     for _ in range(2):
-        landing = ingest(source(event(), event(verb="poke")), tmp_path / "events")
+        report = ingest(source(event(), event(verb="poke")), tmp_path / "events")
     assert [each.name for each in (tmp_path / "events").iterdir()] == ["part-00000.parquet"]
-    assert landing.rejects == tmp_path / "events.rejects.csv"
+    assert report.rejects == tmp_path / "events.rejects.csv"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["events", "events.rejects.csv"]
     assert len(open_events(tmp_path / "events").to_pyarrow()) == 1
 
 
 def test_rejected_rows_keep_number_reason_and_record(tmp_path):
-    landing = ingest(
+    report = ingest(
         source(event(verb="poke"), event(), event(time=None, record='say "hi",\nü')), tmp_path / "events.parquet"
     )
-    assert landing.reasons == {"time missing or unreadable": 1, "unknown verb 'poke'": 1}
-    assert landing.rejects.read_text(encoding="utf-8").splitlines()[:2] == [
+    assert report.reasons == {"time missing or unreadable": 1, "unknown verb 'poke'": 1}
+    assert report.rejects.read_text(encoding="utf-8").splitlines()[:2] == [
         "row,reason,record",
         "1,unknown verb 'poke',row 1",
     ]
-    kept = ibis.duckdb.connect().read_csv(landing.rejects).to_pyarrow().to_pylist()
+    kept = ibis.duckdb.connect().read_csv(report.rejects).to_pyarrow().to_pylist()
     assert kept[1] == {"row": 3, "reason": "time missing or unreadable", "record": 'say "hi",\nü'}
 
 
@@ -168,7 +168,7 @@ def test_the_same_rows_give_the_same_bytes_in_any_order(tmp_path):
 
 
 def test_no_rows_are_an_error(tmp_path):
-    with pytest.raises(EventsError, match="holds no rows"):
+    with pytest.raises(EventsError, match="the source has no rows"):
         ingest(source(), tmp_path / "events.parquet")
     assert list(tmp_path.iterdir()) == []
 
@@ -203,7 +203,7 @@ def test_a_folder_that_cannot_be_renamed_into_place_is_restored(tmp_path, monkey
     monkeypatch.setattr(atomic_files, "swap_paths", lambda *_: False)  # as on a disk that knows no such step
 
     def fail(self, target):
-        if self.name == "made":
+        if self.name == "parts":
             raise OSError("no")
         return rename(self, target)
 
@@ -230,10 +230,10 @@ def test_other_things_are_never_overwritten(tmp_path):
 
 def test_many_reasons_are_counted_together(tmp_path):
     rows = [event(verb=f"v{number:03}") for number in range(130)]
-    landing = ingest(source(event(), *rows), tmp_path / "events.parquet")
-    assert len(landing.reasons) == 101
-    assert landing.reasons["other reasons"] == 30
-    assert sum(landing.reasons.values()) == landing.rejected == 130
+    report = ingest(source(event(), *rows), tmp_path / "events.parquet")
+    assert len(report.reasons) == 101
+    assert report.reasons["other reasons"] == 30
+    assert sum(report.reasons.values()) == report.rejected == 130
 
 
 IDS = st.none() | st.text(max_size=4)
@@ -264,10 +264,10 @@ def test_every_row_is_accepted_or_rejected(tmp_path, rows):
         and row["verb"] in VERBS
         and (row["actor"] or row["target"])
     ]
-    landing = ingest(source(event(), *rows), tmp_path / "events.parquet")
-    assert landing.read == len(rows) + 1 == landing.accepted + landing.rejected
-    assert landing.accepted == len(good) + 1
-    assert sum(landing.reasons.values()) == landing.rejected
+    report = ingest(source(event(), *rows), tmp_path / "events.parquet")
+    assert report.read == len(rows) + 1 == report.accepted + report.rejected
+    assert report.accepted == len(good) + 1
+    assert sum(report.reasons.values()) == report.rejected
     found = open_events(tmp_path / "events.parquet").to_pyarrow().to_pylist()
     assert sorted((row["time"], row["verb"], row["actor"] or "") for row in found) == sorted(
         (row["time"], row["verb"], row["actor"] or "") for row in [*good, event()]

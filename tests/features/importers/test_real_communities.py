@@ -26,14 +26,14 @@ def counts(table, column="verb"):
 def test_reddit(tmp_path):
     names = {"time": "created_utc", "actor": "author", "verb": "type", "target": "parent_author"}
     names |= {"object": "parent_id", "result": "item_id", "topics": "subreddit"}
-    landing = import_table(
+    report = import_table(
         DATA / "reddit_college/items.csv.gz", tmp_path / "events.parquet", names, {"comment": "reply"}
     )
     items = rows("reddit_college/items.csv.gz")
     nobody = sum(not each["author"] and not each["parent_author"] for each in items)
-    assert (landing.read, landing.rejected) == (len(items), nobody)
-    assert landing.reasons == {"neither actor nor target known": nobody}
-    events = pq.read_table(landing.out)
+    assert (report.read, report.rejected) == (len(items), nobody)
+    assert report.reasons == {"neither actor nor target known": nobody}
+    events = pq.read_table(report.out)
     assert counts(events)["reply"] == sum(
         each["type"] == "comment" and bool(each["author"] or each["parent_author"]) for each in items
     )
@@ -46,18 +46,18 @@ def test_reddit(tmp_path):
 
 def test_slicer(tmp_path):
     names = {"time": "ts", "verb": "type", "topics": "topic"}
-    landing = import_table(DATA / "slicer_forum/events.csv.gz", tmp_path / "events", names, {"topic_reply": "reply"})
-    assert (landing.read, landing.accepted, landing.rejects) == (119_949, 119_949, None)
-    found = counts(pq.read_table(landing.out))
+    report = import_table(DATA / "slicer_forum/events.csv.gz", tmp_path / "events", names, {"topic_reply": "reply"})
+    assert (report.read, report.accepted, report.rejects) == (119_949, 119_949, None)
+    found = counts(pq.read_table(report.out))
     assert found == {"post": 19_051, "reply": 77_387, "mention": 12_432, "quote": 11_079}
 
 
 def test_travel(tmp_path):
-    landing = import_stackexchange(DATA / "travel_stackexchange", tmp_path / "events.parquet")
+    report = import_stackexchange(DATA / "travel_stackexchange", tmp_path / "events.parquet")
     posts, comments, votes = (rows(f"travel_stackexchange/{name}.csv.gz") for name in ("Posts", "Comments", "Votes"))
-    assert landing.read == len(posts) + len(comments) + len(votes) == landing.accepted + landing.rejected
-    assert sum(landing.reasons.values()) == landing.rejected
-    events = pq.read_table(landing.out)
+    assert report.read == len(posts) + len(comments) + len(votes) == report.accepted + report.rejected
+    assert sum(report.reasons.values()) == report.rejected
+    events = pq.read_table(report.out)
     replies = events.filter((pc.field("verb") == "reply") & pc.field("actor").is_valid())
     answers = sum(each["PostTypeId"] == "2" and bool(each["OwnerUserId"]) for each in posts)
     assert len(replies) == answers + sum(bool(each["UserId"]) for each in comments)

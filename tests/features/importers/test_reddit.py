@@ -69,8 +69,8 @@ def write(folder, submissions=SUBMISSIONS, comments=COMMENTS, ending=".jsonl", p
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dump")
-    landing = import_reddit(write(folder / "in"), folder / "events.parquet")
-    return landing, pq.read_table(landing.out).to_pylist()
+    report = import_reddit(write(folder / "in"), folder / "events.parquet")
+    return report, pq.read_table(report.out).to_pylist()
 
 
 def acts(events):
@@ -108,12 +108,12 @@ def test_comments(imported):
 
 
 def test_counts(imported):
-    landing, events = imported
-    assert landing.read == len(SUBMISSIONS) + len(COMMENTS) == landing.accepted + landing.rejected
-    assert landing.accepted == len(events) == 13
-    assert landing.reasons == {"neither actor nor target known": 3}
-    assert landing.notes == ()
-    rejects = landing.rejects.read_text()
+    report, events = imported
+    assert report.read == len(SUBMISSIONS) + len(COMMENTS) == report.accepted + report.rejected
+    assert report.accepted == len(events) == 13
+    assert report.reasons == {"neither actor nor target known": 3}
+    assert report.notes == ()
+    rejects = report.rejects.read_text()
     assert '""id"":""b6"",""author"":""[deleted]""' in rejects
     assert "SECRET" not in rejects + str(events)
     assert "999" not in rejects + str(events)
@@ -154,15 +154,15 @@ def test_near_duplicates_share_a_key(tmp_path):
     ],
 )
 def test_every_packing_gives_the_same_events(imported, tmp_path, ending, pack):
-    landing = import_reddit(write(tmp_path / "in", ending=ending, pack=pack), tmp_path / "events.parquet")
-    assert landing.out.read_bytes() == imported[0].out.read_bytes()
-    assert landing.reasons == imported[0].reasons
+    report = import_reddit(write(tmp_path / "in", ending=ending, pack=pack), tmp_path / "events.parquet")
+    assert report.out.read_bytes() == imported[0].out.read_bytes()
+    assert report.reasons == imported[0].reasons
 
 
 def test_both_kinds_in_one_file(imported, tmp_path):
     (tmp_path / "all.jsonl").write_bytes(text(lines([*COMMENTS, *SUBMISSIONS])))
-    landing = import_reddit(tmp_path / "all.jsonl", tmp_path / "events.parquet")
-    assert landing.out.read_bytes() == imported[0].out.read_bytes()
+    report = import_reddit(tmp_path / "all.jsonl", tmp_path / "events.parquet")
+    assert report.out.read_bytes() == imported[0].out.read_bytes()
 
 
 def test_comments_alone_reach_those_who_are_known(tmp_path):
@@ -177,12 +177,12 @@ def test_the_same_piece_counts_once(imported, tmp_path):
     folder = write(tmp_path / "in")
     newer = [{**COMMENTS[0], "author": "[deleted]", "body": "[deleted]"}, {**COMMENTS[1], "body": "edited"}]
     (folder / "later.jsonl").write_bytes(text(lines([*newer, {**SUBMISSIONS[0], "id": "b1"}])))
-    landing = import_reddit(folder, tmp_path / "events.parquet")
-    assert landing.read == len(SUBMISSIONS) + len(COMMENTS) + 3 == landing.accepted + landing.rejected
-    assert landing.reasons == {"neither actor nor target known": 3, "the same event again": 2}
-    events = pq.read_table(landing.out).to_pylist()
+    report = import_reddit(folder, tmp_path / "events.parquet")
+    assert report.read == len(SUBMISSIONS) + len(COMMENTS) + 3 == report.accepted + report.rejected
+    assert report.reasons == {"neither actor nor target known": 3, "the same event again": 2}
+    events = pq.read_table(report.out).to_pylist()
     assert [each for each in events if each["object"] != "t3_b1"] == imported[1]
-    assert '1,the same event again,"later.jsonl {""id"":""b1""' in landing.rejects.read_text()
+    assert '1,the same event again,"later.jsonl {""id"":""b1""' in report.rejects.read_text()
 
 
 def test_odd_lines_are_counted(tmp_path):
@@ -198,15 +198,15 @@ def test_odd_lines_are_counted(tmp_path):
     ]
     rows = [row if isinstance(row, str) else {"created_utc": NOON, **row} for row in odd]
     (tmp_path / "x.jsonl").write_bytes(text(rows))
-    landing = import_reddit(tmp_path / "x.jsonl", tmp_path / "events.parquet")
-    assert landing.reasons == {
-        "malformed line: no JSON object": 2,
+    report = import_reddit(tmp_path / "x.jsonl", tmp_path / "events.parquet")
+    assert report.reasons == {
+        "malformed line: not a JSON object": 2,
         "neither a submission nor a comment": 1,
         "id missing": 1,
         "time missing or unreadable": 1,
     }
-    assert (landing.read, landing.accepted) == (7, 2)
-    events = pq.read_table(landing.out).to_pylist()
+    assert (report.read, report.accepted) == (7, 2)
+    events = pq.read_table(report.out).to_pylist()
     assert [each["time"].microsecond for each in events] == [0, 500_000]
     assert [each["topics"] for each in events] == [None, None]
 
@@ -226,9 +226,9 @@ def test_progress_reaches_the_whole(tmp_path):
         ("x.gz", gzip.compress(b"{}\n" * 99_999)[:-9], r"x\.gz cannot be read: .*complete"),
         ("x.zst", b'{"id": "a"}\n', r"x\.zst cannot be read"),
         ("x.jsonl", b'{"a": 1}\n{"b": 2}\n', r"none of its 2 lines has created_utc or author; expected submissions"),
-        ("x.json", b'[{"id": "a"}]\n', "is one JSON array; expected an object a line"),
+        ("x.json", b'[{"id": "a"}]\n', "is a JSON array; expected one object per line"),
         ("x.jsonl", b'{"id": "\xff"}\n', "not in UTF-8 at line 1"),
-        ("x.jsonl", b"", "holds no rows"),
+        ("x.jsonl", b"", "the source has no rows"),
         ("x.jsonl", b"broken\n", "none of the 1 rows is an event"),
         ("x.csv", b"", r"unknown kind; expected submissions \(RS_\*\) and comments \(RC_\*\).*\.zst"),
     ],
@@ -241,7 +241,7 @@ def test_what_cannot_be_imported_is_explained(tmp_path, name, data, message):
 
 
 def test_nothing_there_is_explained(tmp_path):
-    with pytest.raises(EventsError, match="is not there; expected submissions"):
+    with pytest.raises(EventsError, match="does not exist; expected submissions"):
         import_reddit(tmp_path / "none", tmp_path / "events")
     with pytest.raises(EventsError, match="holds nothing; expected submissions"):
         import_reddit(tmp_path, tmp_path / "events")

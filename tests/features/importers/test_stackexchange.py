@@ -80,8 +80,8 @@ def write(folder, form, tables=TABLES):
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dump")
-    landing = import_stackexchange(write(folder / "in", ".xml"), folder / "events.parquet")
-    return landing, pq.read_table(landing.out).to_pylist()
+    report = import_stackexchange(write(folder / "in", ".xml"), folder / "events.parquet")
+    return report, pq.read_table(report.out).to_pylist()
 
 
 def acts(events, **wanted):
@@ -140,31 +140,31 @@ def test_times_and_network(imported):
 
 
 def test_what_is_no_act_is_counted_with_its_type(imported):
-    landing, events = imported
-    assert landing.read == len(POSTS) + len(COMMENTS) + len(VOTES) == landing.accepted + landing.rejected
-    assert landing.accepted == len(events)
-    assert landing.notes == ()
+    report, events = imported
+    assert report.read == len(POSTS) + len(COMMENTS) + len(VOTES) == report.accepted + report.rejected
+    assert report.accepted == len(events)
+    assert report.notes == ()
     named = {"6 (close)", "7 (reopen)", "8 (bounty start)", "9 (bounty close)", "10 (deletion)", "11 (undeletion)"}
     named |= {"13 (inform moderator)", "14", "15 (moderator review)", "16 (approve edit suggestion)"}
-    assert landing.reasons == {
-        **{f"VoteTypeId {each} is no act on a person": 1 for each in named},
-        "PostTypeId 5 (tag wiki) is no act on a person": 1,
-        "PostTypeId 99 is no act on a person": 1,
-        "PostTypeId missing is no act on a person": 1,
+    assert report.reasons == {
+        **{f"VoteTypeId {each} does not map to an event": 1 for each in named},
+        "PostTypeId 5 (tag wiki) does not map to an event": 1,
+        "PostTypeId 99 does not map to an event": 1,
+        "PostTypeId missing does not map to an event": 1,
         "neither actor nor target known": 3,
     }
-    rejects = landing.rejects.read_text(encoding="utf-8")
+    rejects = report.rejects.read_text(encoding="utf-8")
     assert '"Votes {""Id"":""16"",""PostId"":""2"",""VoteTypeId"":""16""' in rejects
     assert "Hi" not in rejects
 
 
 @pytest.mark.parametrize("form", [".xml.gz", ".csv", ".csv.gz"])
 def test_every_form_of_a_dump_gives_the_same_events(imported, tmp_path, form):
-    landing = import_stackexchange(write(tmp_path / "in", form), tmp_path / "events.parquet")
-    assert pq.read_table(landing.out).to_pylist() == imported[1]
-    assert landing.out.read_bytes() == imported[0].out.read_bytes()
-    assert landing.reasons == imported[0].reasons
-    assert landing.rejects.read_bytes() == imported[0].rejects.read_bytes()
+    report = import_stackexchange(write(tmp_path / "in", form), tmp_path / "events.parquet")
+    assert pq.read_table(report.out).to_pylist() == imported[1]
+    assert report.out.read_bytes() == imported[0].out.read_bytes()
+    assert report.reasons == imported[0].reasons
+    assert report.rejects.read_bytes() == imported[0].rejects.read_bytes()
 
 
 def test_numbers_that_became_floats_and_no_tags(tmp_path):
@@ -172,27 +172,27 @@ def test_numbers_that_became_floats_and_no_tags(tmp_path):
         {"Id": 1, "PostTypeId": 1, "OwnerUserId": "10.0", "ParentId": "", "CreationDate": DAY},
         {"Id": 2, "PostTypeId": 2, "OwnerUserId": "11.0", "ParentId": "1.0", "CreationDate": DAY},
     ]
-    landing = import_stackexchange(write(tmp_path / "in", ".csv", {"Posts": rows}), tmp_path / "events.parquet")
-    assert acts(pq.read_table(landing.out).to_pylist()) == [
+    report = import_stackexchange(write(tmp_path / "in", ".csv", {"Posts": rows}), tmp_path / "events.parquet")
+    assert acts(pq.read_table(report.out).to_pylist()) == [
         ("10", "post", None, "post:1", None, None),
         ("11", "reply", "10", "post:1", "post:2", None),
     ]
-    assert landing.notes == ("there is no Comments table", "there is no Votes table")
+    assert report.notes == ("there is no Comments table", "there is no Votes table")
 
 
 def test_a_post_that_is_there_twice_does_not_multiply_others(tmp_path):
     tables = {**TABLES, "Posts": TABLES["Posts"] * 2}
-    landing = import_stackexchange(write(tmp_path / "in", ".xml", tables), tmp_path / "events.parquet")
-    assert landing.read == 2 * len(POSTS) + len(COMMENTS) + len(VOTES)
+    report = import_stackexchange(write(tmp_path / "in", ".xml", tables), tmp_path / "events.parquet")
+    assert report.read == 2 * len(POSTS) + len(COMMENTS) + len(VOTES)
 
 
 def test_malformed_csv_rows_are_counted(tmp_path):
     folder = write(tmp_path / "in", ".csv")
     with (folder / "Votes.csv").open("a", newline="") as file:
         file.write("broken\r\n")
-    landing = import_stackexchange(folder, tmp_path / "events")
-    assert landing.reasons["malformed line: too few fields"] == 1
-    assert landing.read == len(POSTS) + len(COMMENTS) + len(VOTES) + 1
+    report = import_stackexchange(folder, tmp_path / "events")
+    assert report.reasons["malformed line: too few fields"] == 1
+    assert report.read == len(POSTS) + len(COMMENTS) + len(VOTES) + 1
 
 
 def test_progress_reaches_the_whole(tmp_path):
@@ -207,16 +207,16 @@ def test_progress_reaches_the_whole(tmp_path):
 
 def test_nothing_to_import_is_explained(tmp_path):
     out = tmp_path / "events.parquet"
-    with pytest.raises(EventsError, match="is no folder; expected the folder of a Stack Exchange dump"):
+    with pytest.raises(EventsError, match="is not a folder; expected the folder of an unpacked Stack Exchange dump"):
         import_stackexchange(tmp_path / "none", out)
     write(tmp_path / "in", ".xml", {"Comments": TABLES["Comments"]})
-    with pytest.raises(EventsError, match=r"looked for Posts\.xml, .*Posts\.csv\.gz; found Comments\.xml"):
+    with pytest.raises(EventsError, match=r"found Comments\.xml; expected Posts\.xml, .*Posts\.csv\.gz"):
         import_stackexchange(tmp_path / "in", out)
     write(tmp_path / "in", ".csv", {"Posts": [{"Id": 1, "Owner": 2}]})
     with pytest.raises(EventsError, match=r"Posts\.csv lacks PostTypeId, ParentId, .*; found Id, Owner"):
         import_stackexchange(tmp_path / "in", out)
     write(tmp_path / "in", ".xml", {"Posts": [], "Comments": []})
-    with pytest.raises(EventsError, match="holds no rows"):
+    with pytest.raises(EventsError, match="the source has no rows"):
         import_stackexchange(tmp_path / "in", out)
     assert [each.name for each in tmp_path.iterdir()] == ["in"]
 
@@ -231,9 +231,9 @@ def test_nothing_to_import_is_explained(tmp_path):
         (lambda data: data.replace("Ü".encode(), b"\xff"), "cannot be read as XML"),
         (
             lambda data: data.replace(b"<comments>", b'<!DOCTYPE c [<!ENTITY a "b">]><comments>'),
-            "declares a document type",
+            "document type declaration",
         ),
-        (lambda _: b"<html><body><p>Not found</p></body></html>", "is no table of a Stack Exchange dump"),
+        (lambda _: b"<html><body><p>Not found</p></body></html>", "is not a table of a Stack Exchange dump"),
     ],
 )
 def test_damaged_xml_is_explained(tmp_path, damage, message):

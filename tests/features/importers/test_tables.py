@@ -17,20 +17,20 @@ NOON = datetime(2020, 5, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def bring(tmp_path):
-    """Write a file, import it, and return the landing with the events."""
+    """Write a file, import it, and return the report with the events."""
 
     def run(name, content, mapping=None, verbs=None):
         file = tmp_path / name
         data = content.encode() if isinstance(content, str) else content
         file.write_bytes(gzip.compress(data) if name.endswith(".gz") and isinstance(content, str) else data)
-        landing = import_table(file, tmp_path / "out" / "events.parquet", mapping or {}, verbs or {})
-        return landing, pq.read_table(landing.out).to_pylist()
+        report = import_table(file, tmp_path / "out" / "events.parquet", mapping or {}, verbs or {})
+        return report, pq.read_table(report.out).to_pylist()
 
     return run
 
 
-def records(landing):
-    lines = landing.rejects.read_text(encoding="utf-8").splitlines()
+def records(report):
+    lines = report.rejects.read_text(encoding="utf-8").splitlines()
     return [tuple(line.split(",", 2)[:2]) for line in lines[1:]]
 
 
@@ -40,8 +40,8 @@ def lines(*objects):
 
 @pytest.mark.parametrize("name", ["x.csv", "x.csv.gz", "X.CSV"])
 def test_csv_with_the_fields_own_names(bring, name):
-    landing, events = bring(name, HEADER + GOOD)
-    assert (landing.read, landing.accepted) == (1, 1)
+    report, events = bring(name, HEADER + GOOD)
+    assert (report.read, report.accepted) == (1, 1)
     assert events == [
         dict.fromkeys(SCHEMA) | {"time": NOON, "actor": "a", "verb": "like", "target": "b", "network": "default"}
     ]
@@ -94,28 +94,28 @@ def test_odd_file_names_are_no_trouble(bring):
 
 def test_malformed_csv_is_counted_with_its_place(bring):
     rows = ["a,like", "2020,a,like,b,c,d", GOOD.strip(), "soon,a,like,b", '2020,"a"x,like,b', '2020,"a', GOOD.strip()]
-    landing, events = bring("x.csv", HEADER + "\n".join(rows[:5]) + "\n" + rows[6] + "\n" + "1588334400,a,poke,b\n")
-    assert (landing.read, landing.accepted, landing.rejected) == (7, 2, 5)
+    report, events = bring("x.csv", HEADER + "\n".join(rows[:5]) + "\n" + rows[6] + "\n" + "1588334400,a,poke,b\n")
+    assert (report.read, report.accepted, report.rejected) == (7, 2, 5)
     assert len(events) == 2
-    assert records(landing) == [
+    assert records(report) == [
         ("1", "malformed line: too few fields"),
         ("2", "malformed line: too many fields"),
         ("4", "time missing or unreadable"),
         ("5", "malformed line: unbalanced quotes"),
         ("7", "unknown verb 'poke'"),
     ]
-    assert '{""time"":""soon"",""actor"":""a"",""verb"":""like"",""target"":""b""}' in landing.rejects.read_text()
+    assert '{""time"":""soon"",""actor"":""a"",""verb"":""like"",""target"":""b""}' in report.rejects.read_text()
 
 
 def test_a_quote_that_never_ends_is_counted(bring):
-    landing, _ = bring("x.csv", HEADER + GOOD + '2020-05-01,"a,like,b\n' + GOOD * 3)
-    assert landing.accepted == 1
-    assert landing.reasons == {"malformed line: unbalanced quotes": 1}
+    report, _ = bring("x.csv", HEADER + GOOD + '2020-05-01,"a,like,b\n' + GOOD * 3)
+    assert report.accepted == 1
+    assert report.reasons == {"malformed line: unbalanced quotes": 1}
 
 
 def test_texts_that_are_not_mapped_are_never_kept(bring):
-    landing, _ = bring("x.csv", "time,actor,verb,target,body\nsoon,a,like,b,SECRET\n1588334400,a,like,b,SECRET\n")
-    assert "SECRET" not in landing.rejects.read_text()
+    report, _ = bring("x.csv", "time,actor,verb,target,body\nsoon,a,like,b,SECRET\n1588334400,a,like,b,SECRET\n")
+    assert "SECRET" not in report.rejects.read_text()
 
 
 def test_json_lines(bring):
@@ -127,8 +127,8 @@ def test_json_lines(bring):
         | {"time": "2020-05-01T12:00:01Z", "actor": 12.0, "topics": "x|y", "links": "many", "extra": {"deep": [1]}},
         like | {"time": 1588334402.5, "actor": 'say "hi"\n\t\\', "topics": None},
     )
-    landing, events = bring("x.jsonl", content)
-    assert (landing.read, landing.accepted) == (3, 3)
+    report, events = bring("x.jsonl", content)
+    assert (report.read, report.accepted) == (3, 3)
     assert [each["actor"] for each in events] == ["12", "12", 'say "hi"\n\t\\']
     assert [each["topics"] for each in events] == [["x", "y, z"], ["x", "y"], None]
     assert [each["links"] for each in events] == [2, None, None]
@@ -142,10 +142,10 @@ def test_lines_that_are_no_object_are_counted(bring, name):
     content = lines(
         like, "{broken", "[1, 2]", "3", "null", '"text"', like | {"verb": "poke"}, '{"time": NaN}', "a\x01b"
     )
-    landing, _ = bring(name, content.replace("\n", "\r\n"), {"actor": "a/b~c"})
-    assert (landing.read, landing.accepted) == (9, 1)
-    assert sum(count for reason, count in landing.reasons.items() if reason.startswith("malformed line")) == 6
-    assert ("7", "unknown verb 'poke'") in records(landing)
+    report, _ = bring(name, content.replace("\n", "\r\n"), {"actor": "a/b~c"})
+    assert (report.read, report.accepted) == (9, 1)
+    assert sum(count for reason, count in report.reasons.items() if reason.startswith("malformed line")) == 6
+    assert ("7", "unknown verb 'poke'") in records(report)
 
 
 def test_parquet_keeps_types(bring, tmp_path):
@@ -160,9 +160,9 @@ def test_parquet_keeps_types(bring, tmp_path):
         }
     )
     pq.write_table(table, tmp_path / "made.parquet")
-    landing, events = bring("x.parquet", (tmp_path / "made.parquet").read_bytes())
-    assert (landing.read, landing.rejected) == (2, 1)
-    assert records(landing) == [("2", "time missing or unreadable")]
+    report, events = bring("x.parquet", (tmp_path / "made.parquet").read_bytes())
+    assert (report.read, report.rejected) == (2, 1)
+    assert records(report) == [("2", "time missing or unreadable")]
     assert [events[0][name] for name in ("time", "actor", "target", "topics", "links")] == [
         NOON,
         "12",
@@ -183,10 +183,10 @@ def test_days_and_zones_in_parquet(bring, tmp_path):
 
 
 def test_an_event_table_comes_back_the_same(bring):
-    landing, events = bring("x.csv", HEADER + GOOD * 2)
-    again = import_table(landing.out, landing.out.with_name("again.parquet"), {}, {})
+    report, events = bring("x.csv", HEADER + GOOD * 2)
+    again = import_table(report.out, report.out.with_name("again.parquet"), {}, {})
     assert pq.read_table(again.out).to_pylist() == events
-    assert again.out.read_bytes() == landing.out.read_bytes()
+    assert again.out.read_bytes() == report.out.read_bytes()
 
 
 def test_a_folder_of_files_of_one_kind(tmp_path):
@@ -194,8 +194,8 @@ def test_a_folder_of_files_of_one_kind(tmp_path):
     folder.mkdir()
     (folder / "1.csv").write_text(HEADER + GOOD)
     (folder / "2.csv").write_text("verb,target,time,actor,more\nlike,b,2020-05-02,c,x\nlike,b\n")
-    landing = import_table(folder, tmp_path / "events", {}, {})
-    assert (landing.read, landing.accepted) == (3, 2)
+    report = import_table(folder, tmp_path / "events", {}, {})
+    assert (report.read, report.accepted) == (3, 2)
     assert pq.read_table(tmp_path / "events")["actor"].to_pylist() == ["a", "c"]
     (folder / "3.jsonl").write_text("{}\n")
     with pytest.raises(EventsError, match=r"files of one kind.*found 1\.csv, 2\.csv, 3\.jsonl"):
@@ -211,17 +211,22 @@ def test_a_folder_of_files_of_one_kind(tmp_path):
             {},
             r"lacks time, verb; it has the columns ts, actor, kind, target.*--map time=ts",
         ),
-        (HEADER, {"actor": "targets"}, {}, r"--map actor=targets: .* no such column; perhaps 'target' is meant"),
-        (HEADER, {"actr": "actor"}, {}, r"--map: 'actr' is no field.*; perhaps 'actor' is meant.*time, actor, verb"),
-        (HEADER, {}, {"thumb": "lik"}, r"--verb: 'lik' is no verb; perhaps 'like' is meant.*post, view, reply"),
-        (HEADER, {}, {"like": "xyzzy"}, r"--verb: 'xyzzy' is no verb\. It is one of"),
-        (HEADER + GOOD, {}, {"like": "like", "x": "Like"}, "'Like' is no verb"),
+        (HEADER, {"actor": "targets"}, {}, r"--map actor=targets: .* no such column \(did you mean 'target'\?\)"),
+        (
+            HEADER,
+            {"actr": "actor"},
+            {},
+            r"--map: 'actr' is not a field.*\(did you mean 'actor'\?\); expected one of time, actor, verb",
+        ),
+        (HEADER, {}, {"thumb": "lik"}, r"--verb: 'lik' is not a verb \(did you mean 'like'\?\).*post, view, reply"),
+        (HEADER, {}, {"like": "xyzzy"}, r"--verb: 'xyzzy' is not a verb; expected one of"),
+        (HEADER + GOOD, {}, {"like": "like", "x": "Like"}, "'Like' is not a verb"),
         ("time,actor,verb,target,actor\n", {}, {}, "more than one column actor"),
-        (HEADER, {}, {}, "holds no rows"),
-        (HEADER + "\n\n", {}, {}, "holds no rows"),
+        (HEADER, {}, {}, "the source has no rows"),
+        (HEADER + "\n\n", {}, {}, "the source has no rows"),
         ("", {}, {}, "does not begin with the names"),
         ("\n" + HEADER + GOOD, {}, {}, "does not begin with the names"),
-        (HEADER.replace("\n", "\r\n") + GOOD + GOOD.replace("\n", "\r\n"), {}, {}, "end in different ways.*dos2unix"),
+        (HEADER.replace("\n", "\r\n") + GOOD + GOOD.replace("\n", "\r\n"), {}, {}, "different endings.*dos2unix"),
         (HEADER + "x\n", {}, {}, r"none of the 1 rows is an event: 1 x malformed line: too few fields"),
         (HEADER + "2020-05-01,a,thumb,b\n", {}, {}, r"1 x unknown verb 'thumb'.*--verb FOUND=MEANT"),
         (HEADER.encode() + b"2020-05-01,\xff\xe9,like,b\n" + GOOD.encode(), {}, {}, "not in UTF-8 at line 2.*iconv"),
@@ -247,7 +252,7 @@ def test_what_cannot_be_imported_is_explained(bring, tmp_path, content, mapping,
         ("x.jsonl", b'{"time": 1, "actor": "\xff"}\n', "not in UTF-8 at line 1"),
         ("x.jsonl", b"", "lacks time, actor, verb, target; it has the columns \\(none\\)"),
         ("x.jsonl", b"{}\n", "lacks time, actor, verb, target"),
-        ("x.json", b'[\n{"time": 1},\n{"time": 2}\n]\n', "is one JSON array; expected an object a line"),
+        ("x.json", b'[\n{"time": 1},\n{"time": 2}\n]\n', "is a JSON array; expected one object per line"),
         ("x.parquet", b"PAR1 not really PAR1", "cannot be read as Parquet"),
         ("x.parquet", b"", "cannot be read as Parquet"),
         ("x.xlsx", b"PK", r"unknown kind; expected a name that ends in \.csv, \.tsv"),
@@ -261,7 +266,7 @@ def test_what_is_no_such_file_is_explained(bring, name, content, message):
 
 
 def test_nothing_there_is_explained(tmp_path):
-    with pytest.raises(EventsError, match="is not there"):
+    with pytest.raises(EventsError, match="does not exist"):
         import_table(tmp_path / "no.csv", tmp_path / "events.parquet", {}, {})
     (tmp_path / "empty").mkdir()
     with pytest.raises(EventsError, match=r"files of one kind.*found \(none\)"):
@@ -276,19 +281,19 @@ def test_a_column_of_the_wrong_kind_is_explained(bring, tmp_path):
 
 
 def test_a_failure_leaves_the_older_events(bring, tmp_path):
-    landing, _ = bring("x.csv", HEADER + GOOD + "x\n")
+    report, _ = bring("x.csv", HEADER + GOOD + "x\n")
     before = {file: file.read_bytes() for file in (tmp_path / "out").iterdir()}
     for content in (HEADER, HEADER + "x\n", "time\n", HEADER.encode() + b"\xff,a,like,b\n"):
         with pytest.raises(EventsError):
             bring("x.csv", content)
     assert {file: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
-    assert set(before) == {landing.out, landing.rejects}
+    assert set(before) == {report.out, report.rejects}
 
 
 def test_malformed_lines_far_into_a_file_have_the_right_place(bring, tmp_path):
     rows = [f"{1588334400 + number},a{number},like,b{'-' * 80}" for number in range(30_000)]
     rows[9_999] = "broken"
     rows[20_000] = "soon,a,like,b"
-    landing, _ = bring("x.csv", HEADER + "\n".join(rows) + "\n")
-    assert (landing.read, landing.accepted) == (30_000, 29_998)
-    assert records(landing) == [("10000", "malformed line: too few fields"), ("20001", "time missing or unreadable")]
+    report, _ = bring("x.csv", HEADER + "\n".join(rows) + "\n")
+    assert (report.read, report.accepted) == (30_000, 29_998)
+    assert records(report) == [("10000", "malformed line: too few fields"), ("20001", "time missing or unreadable")]

@@ -66,7 +66,7 @@ def test_members_are_read_from_every_packing(members, name):
         {"line": "true"},
     ]
     damaged = [(row["record"], row["reason"]) for row in rows if row["reason"]]
-    assert damaged == [(each, "malformed line: no JSON object") for each in ("{broken", "[1, 2]", "null", '"text"')]
+    assert damaged == [(each, "malformed line: not a JSON object") for each in ("{broken", "[1, 2]", "null", '"text"')]
 
 
 def test_rows_are_numbered_as_they_stand_in_the_file(members):
@@ -114,7 +114,7 @@ def test_members_and_columns_agree(members, tmp_path):
         ("x.zst", pa.compress(GOOD.encode(), "zstd", asbytes=True)[:5], "x.zst cannot be read"),
         ("x.zst", GOOD.encode(), "x.zst cannot be read"),
         ("x.jsonl", b'{"id": "\xff"}\n', "not in UTF-8 at line 1"),
-        ("x.json", b'\n [{"id": 1},\n{"id": 2}]\n', "is one JSON array; expected an object a line"),
+        ("x.json", b'\n [{"id": 1},\n{"id": 2}]\n', "is a JSON array; expected one object per line"),
     ],
 )
 def test_damaged_files_are_explained(members, name, data, message):
@@ -123,12 +123,12 @@ def test_damaged_files_are_explained(members, name, data, message):
 
 
 def test_a_window_that_is_too_long_is_explained(members, monkeypatch):
-    monkeypatch.setattr(files, "READERS", ("no.such.module",))
+    monkeypatch.setattr(files, "ZSTD_MODULES", ("no.such.module",))
     with pytest.raises(EventsError, match=r"window longer than 128 MiB.*install backports\.zstd.*zstd -dc --long=31"):
         members("RC_2019-01.zst", long_window(GOOD.encode()))
 
 
-@pytest.mark.skipif(files._reader() is None, reason="neither Python 3.14 nor backports.zstd is there")
+@pytest.mark.skipif(files._zstd_module() is None, reason="neither Python 3.14 nor backports.zstd is there")
 def test_a_window_that_is_too_long_is_shortened(members, tmp_path):
     data = GOOD.encode() * 9_999
     assert len(members("RC_2019-01.zst", long_window(data))) == 9_999
