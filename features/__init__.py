@@ -1,1 +1,1 @@
-"""From activity to features: events, their sources and simulation, and the one feature table."""
+"""From activity to features: the event table, importers, simulation and the feature table."""

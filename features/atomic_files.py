@@ -1,9 +1,8 @@
-"""Writing aside: a result appears whole under its name, or the older one stays.
+"""Atomic writes: a result appears complete under its name, or the previous one stays.
 
-That holds when the work fails, when the process is killed at any moment, and when the machine loses its power: what was
-written is on the disk before it gets its name, and a name changes hands in one step.
-
-Exchange: two files or folders change names in one step, so that each name always has one of them.
+This holds if the work fails, if the process is killed at any moment, and if the machine loses power: data is synced to
+disk before it gets its name, and names are replaced in one step. Two files or folders can also swap their names in one
+step.
 """
 
 import ctypes
@@ -18,159 +17,159 @@ from tempfile import mkdtemp
 
 from features.errors import EventsError, OutputError
 
-FOREIGN = (".csv", ".tsv", ".gz", ".json", ".jsonl", ".ndjson", ".xml", ".zip", ".7z")
+NON_EVENT_SUFFIXES = (".csv", ".tsv", ".gz", ".json", ".jsonl", ".ndjson", ".xml", ".zip", ".7z")
 PREFIX = ".clout-aside-"
 OLDER = "older"
 
 
 @contextmanager
 def scratch_dir(out: Path) -> Iterator[Path]:
-    """Open a folder beside `out`, on the same disk, that is gone afterwards whatever happens.
+    """Create a scratch folder beside `out`, on the same disk, that is removed on exit.
 
-    A process that is killed leaves its folder there; the next one that writes beside it clears it away.
+    A process that is killed leaves its folder there; the next one that writes beside it removes it.
 
     Raises
     ------
-    OutputError : nothing can be written there
+    OutputError : the parent folder cannot be written to
 
     """
-    with ExitStack() as held:
+    with ExitStack() as stack:
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             remove_orphans(out.parent)
-            folder = _held_folder(out.parent, held)
+            folder = _locked_folder(out.parent, stack)
         except OSError as error:
             raise OutputError(f"{out.parent} cannot be written to: {error.strerror}.") from error
         yield folder
 
 
-def publish(made: Path, out: Path, scratch: Path) -> None:
-    """Put the file or folder `made` in the place of `out`; both, and `scratch`, are on one disk.
+def publish(source: Path, out: Path, scratch: Path) -> None:
+    """Move the file or folder `source` to `out` and replace what is there; all three paths are on one disk.
 
-    Where a folder is replaced and the disk cannot exchange two names in one step (see below), the name
-    has nothing for a moment; if the process is killed in it, the next one that writes beside `out` puts the older
-    folder back.
+    If a folder is replaced on a disk that cannot swap two names in one step (see `swap_paths`), the name is absent for
+    a moment. If the process is killed then, the next one that writes beside `out` restores the previous folder.
     """
-    fsync_tree(made)
+    fsync_tree(source)
     if not out.is_dir():
-        made.replace(out)
-    elif not swap_paths(made, out):
-        _replace_in_two_steps(made, out, scratch / OLDER / out.name)
-    _sync(out.parent)
+        source.replace(out)
+    elif not swap_paths(source, out):
+        _replace_in_two_steps(source, out, scratch / OLDER / out.name)
+    _fsync(out.parent)
 
 
-def fsync_tree(made: Path) -> None:
-    """Wait until a file, or a folder with all that is in it, is on the disk; else a power loss may leave it empty."""
-    for folder, _, files in os.walk(made):
+def fsync_tree(path: Path) -> None:
+    """Sync a file, or a folder with all its content, to disk; without it a power loss may leave empty files."""
+    for folder, _, files in os.walk(path):
         for name in files:
-            _sync(Path(folder, name))
-        _sync(Path(folder))
-    if made.is_file():
-        _sync(made)
+            _fsync(Path(folder, name))
+        _fsync(Path(folder))
+    if path.is_file():
+        _fsync(path)
 
 
-def _sync(place: Path) -> None:
-    opened = os.open(place, os.O_RDONLY)
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(opened)
+        os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # fsync(2): what this lies on keeps nothing back
+        if error.errno != errno.EINVAL:  # fsync(2): the file system has no buffers to sync
             raise
     finally:
-        os.close(opened)
+        os.close(descriptor)
 
 
-def _replace_in_two_steps(made: Path, out: Path, older: Path) -> None:
+def _replace_in_two_steps(source: Path, out: Path, older: Path) -> None:
     older.parent.mkdir()
     out.rename(older)
     try:
-        made.rename(out)
+        source.rename(out)
     except BaseException:
         older.rename(out)
         raise
 
 
-def _held_folder(parent: Path, held: ExitStack) -> Path:
-    """Make a folder that is locked as long as `held` is open: the system unlocks it when its process is gone."""
+def _locked_folder(parent: Path, stack: ExitStack) -> Path:
+    """Create a folder that is locked until `stack` closes; the system releases the lock if the process is killed."""
     while True:
         folder = Path(mkdtemp(prefix=PREFIX, dir=parent))
-        with suppress(FileNotFoundError):  # another process cleared it away before it was locked
-            opened = _opened(folder, held)
-            held.callback(rmtree, folder, ignore_errors=True)
-            with suppress(OSError):  # a disk that knows no locks; what is left there nobody clears
-                fcntl.flock(opened, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):  # another process removed it before it was locked
+            descriptor = _open_folder(folder, stack)
+            stack.callback(rmtree, folder, ignore_errors=True)
+            with suppress(OSError):  # a file system without locks: orphans are never removed there
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
             folder.stat()
             return folder
 
 
-def _opened(folder: Path, held: ExitStack) -> int:
-    opened = os.open(folder, os.O_RDONLY)
-    held.callback(os.close, opened)
-    return opened
+def _open_folder(folder: Path, stack: ExitStack) -> int:
+    descriptor = os.open(folder, os.O_RDONLY)
+    stack.callback(os.close, descriptor)
+    return descriptor
 
 
 def remove_orphans(parent: Path) -> None:
-    """Take away the folders that no process holds any more, and put back what one of them was about to replace."""
-    for left in parent.glob(f"{PREFIX}*"):
-        with ExitStack() as held, suppress(OSError):  # one that is held, another's, or gone by now stays as it is
-            fcntl.flock(_opened(left, held), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for older in left.glob(f"{OLDER}/*"):
+    """Remove scratch folders that no process has locked, and restore the folders they were about to replace."""
+    for orphan in parent.glob(f"{PREFIX}*"):
+        with ExitStack() as stack, suppress(OSError):  # locked by a process, owned by another user, or just removed
+            fcntl.flock(_open_folder(orphan, stack), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for older in orphan.glob(f"{OLDER}/*"):
                 if not (parent / older.name).exists():
                     older.rename(parent / older.name)
-            rmtree(left)
+            rmtree(orphan)
 
 
 def is_single_file(out: Path) -> bool:
-    """Say whether events go to one Parquet file; any other name is a folder of parts."""
+    """Return whether events go to one Parquet file; any other name is a folder of parts."""
     return out.suffix == ".parquet"
 
 
 def check_events_path(out: Path) -> None:
-    """Refuse a place that can hold no event table, or where something else is that must not be overwritten.
+    """Reject a path that is not valid for an event table, or where something else must not be overwritten.
 
     Raises
     ------
-    EventsError : says what is there and what was expected
+    EventsError : says what was found and what was expected
 
     """
-    if not out.name or out.suffix.lower() in FOREIGN:
+    if not out.name or out.suffix.lower() in NON_EVENT_SUFFIXES:
         raise EventsError(f"events cannot be written to {str(out)!r}: expected a .parquet file or a folder.")
     if not out.exists():
         return
     if is_single_file(out) != out.is_file():
         kind = "file" if out.is_file() else "folder"
         raise EventsError(f"{out} is a {kind} already; expected a .parquet file or a folder of events.")
-    foreign = [] if out.is_file() else sorted(each.name for each in out.iterdir() if not each.match("part-*.parquet"))
+    foreign = [] if out.is_file() else sorted(file.name for file in out.iterdir() if not file.match("part-*.parquet"))
     if foreign:
-        raise EventsError(f"{out} holds {foreign[0]}, which is no part of events; choose another folder.")
+        raise EventsError(f"{out} contains {foreign[0]}, which is not a part of events; choose another folder.")
 
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
-UNKNOWN_HERE = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
+NOT_SUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 
 
 def swap_paths(one: Path, other: Path) -> bool:
-    """Exchange the names of two files or folders of one disk, in one step, also in a process that is killed.
+    """Swap the names of two files or folders of one disk in one step, so that neither name is ever absent.
 
-    It is Linux's renameat2(2) with RENAME_EXCHANGE, which ext4, xfs, btrfs, tmpfs and overlayfs know.
+    Calls Linux's renameat2(2) with RENAME_EXCHANGE, which Python does not expose. The file systems ext4, xfs, btrfs,
+    tmpfs and overlayfs support it.
 
     Returns
     -------
-    whether it was done; False where the system, or what the disk is formatted with, knows no such step
+    whether the names were swapped; False if the system or the file system does not support it
 
     Raises
     ------
-    OSError : the disk refuses
+    OSError : the file system rejects the swap
 
     """
     try:
-        rename = ctypes.CDLL(None, use_errno=True).renameat2
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError):
         return False
-    if rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0:
+    if renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0:
         return True
-    failed = ctypes.get_errno()
-    if failed in UNKNOWN_HERE:
+    code = ctypes.get_errno()
+    if code in NOT_SUPPORTED:
         return False
-    raise OSError(failed, os.strerror(failed), str(other))
+    raise OSError(code, os.strerror(code), str(other))

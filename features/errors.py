@@ -1,10 +1,10 @@
-"""What can go wrong, as a tree: each error says what was found, what was expected and what to do."""
+"""Errors as a tree: each message says what was found, what was expected and what to do."""
 
 from collections.abc import Iterable
 
 
 class CloutError(Exception):
-    """Anything a caller can put right; the command prints it and exits with 2, the service answers with a problem."""
+    """An error that the caller can correct; the command prints it and exits with 2, the service returns a problem."""
 
 
 class EventsError(CloutError):
@@ -12,7 +12,7 @@ class EventsError(CloutError):
 
 
 class ScopeError(CloutError):
-    """A scope is asked for that is none, or that nobody has."""
+    """A scope is not valid, or no user has it."""
 
 
 class IdentitiesError(CloutError):
@@ -20,23 +20,23 @@ class IdentitiesError(CloutError):
 
 
 class StoreError(CloutError):
-    """A store of acts is damaged, taken, or of another version."""
+    """A store of events is damaged, in use, or of another version."""
 
 
 class EngineError(CloutError):
-    """The engine that was asked for is unknown or cannot be reached."""
+    """The requested engine is unknown or cannot be reached."""
 
 
 class OutputError(CloutError):
-    """A result cannot be written where it was asked for."""
+    """A result cannot be written to the requested path."""
 
 
 class AsOfError(CloutError):
-    """The asked instant lies where the events cannot answer."""
+    """The requested instant is not valid or outside the range of the events."""
 
 
 class ConfigError(CloutError):
-    """The configuration holds a field or value that Clout does not know."""
+    """The configuration has a field or value that Clout does not know."""
 
 
 class TooSmallError(CloutError):
@@ -44,15 +44,15 @@ class TooSmallError(CloutError):
 
 
 class CatalogueError(CloutError):
-    """Features do not fit the catalogue that a model was trained on."""
+    """Features do not match the catalogue that a model was trained on."""
 
 
 class RegistryError(CloutError):
-    """The model registry cannot be reached or holds no such model."""
+    """The model registry cannot be reached or has no such model."""
 
 
 class UnknownUserError(CloutError):
-    """Nobody of that id is in the snapshot."""
+    """The snapshot has no user with that id."""
 
 
 class SnapshotError(CloutError):
@@ -64,9 +64,9 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ` (did you mean 'actor'?)` where one of the known names is close to a name, else an empty text."""
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return ` (did you mean 'actor'?)` if one of the valid names is close to a name, else an empty text."""
     from difflib import get_close_matches
 
-    near = get_close_matches(name[:100], list(known), n=1)
+    near = get_close_matches(name[:100], list(names), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""

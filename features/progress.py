@@ -1,4 +1,4 @@
-"""Progress of long work, reported to whoever shows it."""
+"""Callbacks that report the progress of long work."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -10,7 +10,7 @@ StepProgress: TypeAlias = Callable[[str, float], None]
 
 
 def ignore_progress(*_: object) -> None:
-    """Report to nobody; fits both kinds of progress."""
+    """Ignore progress; fits both types of callback."""
 
 
 def of_step(progress: StepProgress, step: str) -> Progress:

@@ -23,20 +23,20 @@ def now_iso_utc(timespec: str = "seconds") -> str:
 
 
 def parse_utc(text: str | datetime) -> datetime:
-    """Read an instant; a zone is converted to UTC and no zone means UTC.
+    """Parse an instant; a zone is converted to UTC and no zone means UTC.
 
     Raises
     ------
-    AsOfError : the text is no ISO 8601 date or time
+    AsOfError : the text is not a valid ISO 8601 date or time
 
     """
     try:
-        found = datetime.fromisoformat(text) if isinstance(text, str) else text
+        at = datetime.fromisoformat(text) if isinstance(text, str) else text
     except ValueError as error:
         raise AsOfError(
-            f"{text!r} is no instant; expected ISO 8601, such as 2017-07-30 or 2017-07-30T12:00:00Z."
+            f"{text!r} is not a valid instant; expected ISO 8601, such as 2017-07-30 or 2017-07-30T12:00:00Z."
         ) from error
     try:
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except OverflowError as error:
         raise AsOfError(f"{text!r} lies outside the years 1 to 9999 in UTC.") from error

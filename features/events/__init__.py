@@ -1,1 +1,1 @@
-"""Events: the event table, its engines, scopes, identities, encoded form, store, exclusions and erasure."""
+"""The event table, its engines, scopes, identities, encoded form, store, exclusions and erasure."""

@@ -1,11 +1,9 @@
-"""Acts: the events in the few columns that features are computed from, with keys for ids.
+"""Encoded events: the few columns that features are computed from, with 64-bit keys in place of ids.
 
-Keys: ids as 64-bit numbers, which group and join several times faster than text.
-
-DuckDB and Spark have a fast hash each; elsewhere an id is its own key. Two people who share a key would be counted as
-one, so people's keys are checked to differ (`acts.check_keys`); 1 million people collide with a probability of 3e-8.
-Pieces and contents are told apart only within one person's own, where 1 million of them collide with the same
-probability and nothing is checked.
+Keys group and join several times faster than text. DuckDB and Spark have a fast hash each; on other engines an id is
+its own key. Two users that share a key would be counted as one, so `check_keys` verifies that the keys of users are
+unique; among 1 million users a collision has a probability of 3e-8. Keys of pieces and contents are compared only
+within one user, where 1 million of them collide with the same probability, and are not checked.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,15 +24,15 @@ CODES = {verb: code for code, verb in enumerate(VERBS)}
 
 @dataclass(frozen=True)
 class EncodedEvents:
-    """The events as features see them.
+    """The events in the form that features are computed from.
 
     Parameters
     ----------
-    rows : time, actor, verb (its place in VERBS), target, object (the piece acted on), made (the new piece), content
-        (its near-duplicate key), links and topics; people, pieces and contents as keys
-    users : key, user, scope; a key stands for one person in one scope
-    kept : whether rows and people are kept in tables, the keys seen to differ, so that reading them costs little
-    seeds : the users from whom credibility flows; none leaves it to the rule of `credibility.seeds`
+    rows : time, actor, verb (its index in VERBS), target, object (the piece acted on), made (the new piece), content
+        (its near-duplicate key), links and topics; users, pieces and contents as keys
+    users : key, user, scope; a key stands for one user in one scope
+    cached : whether rows and users are in temporary tables and the keys are checked
+    seeds : the users from which credibility flows; empty applies the rule of `credibility.established`
 
     """
 
@@ -44,97 +42,98 @@ class EncodedEvents:
     seeds: tuple[str, ...] = ()
 
     def with_seeds(self, seeds: Sequence[str]) -> "EncodedEvents":
-        """Let credibility flow from these users."""
+        """Return the same events with other seeds."""
         return replace(self, seeds=tuple(seeds))
 
 
 def encode_events(events: ir.Table, scopes: Sequence[str] = (ALL,)) -> EncodedEvents:
-    """Select what features need of the events, once for every scope.
+    """Select the columns that features need, once for every scope.
 
     Parameters
     ----------
-    events : an event table as `open_events` gives it
-    scopes : as in `scopes.scoped`
+    events : an event table from `open_events`
+    scopes : as in `scopes.assign_scopes`
 
     """
     engine = events.get_backend().name
     table = assign_scopes(events, scopes)
     one_scope = validate_scopes(scopes) == (ALL,)
-    person = _person_key(engine, one_scope)
+    user_key = _user_key(engine, one_scope)
     piece = (table.verb == "post").ifelse(table.object, table.result)
     rows = table.select(
         "time",
         "links",
         "topics",
         verb=ibis.array(list(VERBS)).index(table.verb).cast("int8"),
-        actor=person(table.scope, table.actor),
-        target=person(table.scope, table.target),
+        actor=user_key(table.scope, table.actor),
+        target=user_key(table.scope, table.target),
         object=key(engine, table.object),
         made=key(engine, table.verb.isin(CREATIONS).ifelse(piece, None)),
         content=key(engine, table.content_hash),
     )
-    return EncodedEvents(rows, _people(table, person, one_scope))
+    return EncodedEvents(rows, _users(table, user_key, one_scope))
 
 
-def _people(table: ir.Table, person: UserKey, one_scope: bool) -> ir.Table:
+def _users(table: ir.Table, user_key: UserKey, one_scope: bool) -> ir.Table:
     ids = [] if one_scope else ["scope"]
     actors, targets = (table.select(*ids, user=table[role]).distinct() for role in ("actor", "target"))
-    everybody = actors.union(targets).filter(lambda ids: ids.user.notnull()).distinct()
-    named = everybody.mutate(scope=ibis.literal(ALL)) if one_scope else everybody
-    return named.select("user", "scope", key=person(named.scope, named.user))
+    users = actors.union(targets).filter(lambda ids: ids.user.notnull()).distinct()
+    scoped = users.mutate(scope=ibis.literal(ALL)) if one_scope else users
+    return scoped.select("user", "scope", key=user_key(scoped.scope, scoped.user))
 
 
-def _person_key(engine: str, one_scope: bool) -> UserKey:
+def _user_key(engine: str, one_scope: bool) -> UserKey:
     if one_scope:
         return lambda _, user: key(engine, user)
     return lambda scope, user: key(engine, scope + "\n" + user)
 
 
 @contextmanager
-def cached(acts: EncodedEvents) -> Iterator[EncodedEvents]:
-    """Keep acts in temporary tables, so that what looks at them many times reads and keys them once."""
-    with acts.rows.cache() as rows, cached_users(acts) as users:
-        yield replace(acts, rows=rows, users=users, cached=True)
+def cached(events: EncodedEvents) -> Iterator[EncodedEvents]:
+    """Cache events in temporary tables, which repeated readers should use: the events are read and encoded once."""
+    with events.rows.cache() as rows, cached_users(events) as users:
+        yield replace(events, rows=rows, users=users, cached=True)
 
 
 @contextmanager
-def cached_users(acts: EncodedEvents) -> Iterator[ir.Table]:
-    """Keep the people of acts in a temporary table, after seeing that no two share a key.
+def cached_users(events: EncodedEvents) -> Iterator[ir.Table]:
+    """Cache the users of events in a temporary table, after checking that no two share a key.
 
     Raises
     ------
-    EventsError : two do
+    EventsError : two users share a key
 
     """
-    if acts.cached:
-        yield acts.users
+    if events.cached:
+        yield events.users
         return
-    with acts.users.cache() as users:
+    with events.users.cache() as users:
         check_keys(users)
         yield users
 
 
-def check_keys(people: ir.Table) -> None:
-    """See that no two people share a key.
+def check_keys(users: ir.Table) -> None:
+    """Check that no two users share a key.
 
     Raises
     ------
-    EventsError : two do
+    EventsError : two users share a key
 
     """
-    shared = people.group_by("key").agg(n=people.count(), one=people.user.min(), other=people.user.max())
-    found = shared.filter(shared.n > 1).limit(1).to_pyarrow().to_pylist()
-    if found:
+    by_key = users.group_by("key").agg(n=users.count(), one=users.user.min(), other=users.user.max())
+    collisions = by_key.filter(by_key.n > 1).limit(1).to_pyarrow().to_pylist()
+    if collisions:
+        one, other = collisions[0]["one"], collisions[0]["other"]
         raise EventsError(
-            f"the ids {found[0]['one']!r} and {found[0]['other']!r} share a 64-bit key, which happens once in millions "
-            "of communities; change one of them, for instance with a table of identities."
+            f"the ids {one!r} and {other!r} share a 64-bit key, which happens once in millions of communities; "
+            "change one of them, for instance with a table of identities."
         )
 
 
 def before(rows: ir.Table, as_of: datetime, days: int | None = None) -> ir.Table:
-    """Keep what was known at an instant, the acts before it, with their `age` in microseconds.
+    """Select the events before an instant, with their `age` in microseconds.
 
-    With `days`, only those of the last `days` days: said of `time` itself, so that files can be skipped.
+    With `days`, only those of the last `days` days; the filter is on `time` itself, so engines can skip files.
     """
     end = (as_of - EPOCH) // timedelta(microseconds=1)
     earlier = rows.filter(rows.time < instant_literal(as_of))
@@ -151,7 +150,8 @@ def instant_literal(at: datetime) -> ir.TimestampScalar:
 def microseconds(time: ir.TimestampValue) -> ir.IntegerValue:
     """Return whole microseconds since 1970.
 
-    The portable way turns every value into a calendar date first, which takes DuckDB 25 times as long as its own.
+    The portable expression converts every value to a calendar date first, which takes DuckDB 25 times as long as its
+    own function.
     """
     engine = time.get_backend().name
     if engine in MICROSECONDS:
@@ -186,6 +186,6 @@ HASHES = {"duckdb": _duckdb, "pyspark": _spark}
 
 
 def key(engine: str, text: ir.StringValue) -> ir.Value:
-    """Return the key of an id, null for none."""
+    """Return the key of an id; null for null."""
     hashed = HASHES.get(engine)
     return text if hashed is None else text.notnull().ifelse(hashed(text), None)

@@ -1,7 +1,4 @@
-"""Engines: what computes features, by name or by URL.
-
-Quoting of names and texts that go into SQL.
-"""
+"""Open the engines that compute features, by name or by URL; quote names and texts for SQL."""
 
 from glob import escape
 from pathlib import Path
@@ -10,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import ibis
 import ibis.expr.types as ir
 
-from features.errors import EngineError
+from features.errors import EngineError, first_line
 from features.events.event_table import connect
 
 if TYPE_CHECKING:
@@ -22,7 +19,7 @@ SPARK = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.shuffle.partitions": "8",
-    "spark.sql.maxPlanStringLength": "10000",  # the plan of many steps, written out, is larger than the heap
+    "spark.sql.maxPlanStringLength": "10000",  # the full text of a plan of many steps exceeds the heap
 }
 
 
@@ -36,7 +33,7 @@ def open_engine(name: str) -> ibis.BaseBackend:
 
     Raises
     ------
-    EngineError : it is unknown, a package for it is not installed, or it cannot be reached
+    EngineError : the engine is unknown, a package for it is not installed, or it cannot be reached
 
     """
     if name == "duckdb":
@@ -45,7 +42,7 @@ def open_engine(name: str) -> ibis.BaseBackend:
         return _spark()
     if "://" not in name:
         raise EngineError(
-            f"{name!r} is no engine; expected duckdb, spark, or a URL such as postgres://user@host/database."
+            f"{name!r} is not a valid engine; expected duckdb, spark, or a URL such as postgres://user@host/database."
         )
     try:
         return ibis.connect(name)
@@ -53,7 +50,7 @@ def open_engine(name: str) -> ibis.BaseBackend:
         kind = name.partition("://")[0]
         raise EngineError(f"{kind} needs a package: pip install 'ibis-framework[{kind}]' ({error}).") from error
     except Exception as error:
-        raise EngineError(f"{_without_secrets(name)} cannot be reached: {_first_line(error)}") from error
+        raise EngineError(f"{_without_secrets(name)} cannot be reached: {first_line(error)}") from error
 
 
 def _spark() -> ibis.BaseBackend:
@@ -68,17 +65,13 @@ def _spark() -> ibis.BaseBackend:
             builder = builder.master("local[*]").config(map=SPARK)
         return ibis.pyspark.connect(builder.getOrCreate())
     except Exception as error:
-        raise EngineError(f"Spark cannot be started: {_first_line(error)} It needs Java 17 or newer.") from error
+        raise EngineError(f"Spark cannot be started: {first_line(error)} It needs Java 17 or newer.") from error
 
 
 def _without_secrets(url: str) -> str:
-    """Leave out a user and password, which must not be printed."""
+    """Remove a user and password, which must not be printed."""
     kind, _, rest = url.partition("://")
     return f"{kind}://{rest.rpartition('@')[2]}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def sql_literal(text: str) -> str:
@@ -92,7 +85,7 @@ def sql_identifier(name: str) -> str:
 
 
 def sql_file_literal(file: Path) -> str:
-    """Write a file's path as an SQL literal which DuckDB doesn't take for a pattern."""
+    """Write a file's path as an SQL literal that DuckDB does not read as a glob pattern."""
     return sql_literal(escape(str(file)))
 
 
@@ -107,6 +100,6 @@ def json_object_sql(columns: dict[str, str]) -> str:
 
 
 def create_view(backend: "Backend", name: str, sql: str) -> ir.Table:
-    """Name a query, and return it as a table."""
+    """Create a view of a query, and return it as a table."""
     backend.con.execute(f"CREATE TEMP VIEW {sql_identifier(name)} AS {sql}")
     return backend.table(name)

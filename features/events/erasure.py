@@ -1,7 +1,4 @@
-"""Forgetting: every row by or towards people taken out of event tables and stores, in place, a part at a time.
-
-Forgetting in a store: people's acts, keys and names taken out of the parts that hold them.
-"""
+"""Erase users from event tables and stores: every row by or towards them, in place, one file at a time."""
 
 import dataclasses
 from collections.abc import Collection, Iterator
@@ -18,11 +15,12 @@ from ibis.util import gen_name
 
 from features import atomic_files
 from features.atomic_files import publish, scratch_dir
-from features.errors import EventsError, OutputError
+from features.errors import EventsError, OutputError, first_line
 from features.events.event_table import connect, time_range
 from features.events.exclusions import NAMES, anti_join
 from features.events.store import (
     IDENTITIES,
+    KINDS,
     Manifest,
     Part,
     is_store,
@@ -35,125 +33,122 @@ from features.events.store import (
 )
 
 ID_COLUMNS = ("actor", "target", "account", "person", "user")
-ROWS_AT_ONCE = 131_072
+BATCH_ROWS = 131_072
 
 
-def event_files(place: Path) -> list[Path]:
-    """Return the Parquet files that an event table, a folder of them, or a store is made of.
+def event_files(path: Path) -> list[Path]:
+    """Return the Parquet files of an event table, a folder of them, or a store.
 
     Raises
     ------
-    EventsError : nothing is there
+    EventsError : there are none
 
     """
-    files = sorted(file for file in place.rglob("*.parquet") if file.is_file()) if place.is_dir() else [place]
-    if not place.exists() or not files:
-        raise EventsError(f"no events at {place}: expected a Parquet file, a folder of Parquet files, or a store.")
+    files = sorted(file for file in path.rglob("*.parquet") if file.is_file()) if path.is_dir() else [path]
+    if not path.exists() or not files:
+        raise EventsError(f"no events at {path}: expected a Parquet file, a folder of Parquet files, or a store.")
     return files
 
 
-def count_rows_of_users(place: Path, users: Collection[str]) -> int:
-    """Count the rows of an event table by or towards people; of a store, the ids it knows them by.
+def count_rows_of_users(path: Path, users: Collection[str]) -> int:
+    """Count the rows of an event table by or towards users; in a store, the rows with their ids.
 
     Raises
     ------
-    EventsError : nothing is there, or it cannot be read
+    EventsError : no events, or a file cannot be read
 
     """
-    return sum(_held(file, users) for file in event_files(place))
+    return sum(_count_rows(file, users) for file in event_files(path))
 
 
-def erase_users(place: Path, users: Collection[str]) -> None:
-    """Take people out of an event table, a folder of them, or a store.
+def erase_users(path: Path, users: Collection[str]) -> None:
+    """Erase users from an event table, a folder of them, or a store.
 
-    Each file is written anew beside itself and put in its place whole, so that a process that is killed leaves files
-    with and files without them, and the same call brings it to its end. Files that do not hold them are not touched.
-    Memory holds some hundred thousand rows at a time.
+    Each file is rewritten beside itself and replaced atomically. A process that is killed leaves some files erased and
+    some not; the same call completes the work. Files without these users are not touched. Memory holds some hundred
+    thousand rows at a time.
 
     Raises
     ------
-    EventsError : nothing is there, or it cannot be read
-    StoreError : a store is damaged, or another process is taking events into it
-    OutputError : the disk refuses
+    EventsError : no events, or a file cannot be read
+    StoreError : a store is damaged, or another process writes to it
+    OutputError : a file cannot be written
 
     """
-    if is_store(place):
-        erase_users_from_store(place, users)
+    if is_store(path):
+        erase_users_from_store(path, users)
         return
-    for file in event_files(place):
-        if _held(file, users):
+    for file in event_files(path):
+        if _count_rows(file, users):
             _rewrite(file.resolve(), users)
 
 
-def _held(file: Path, users: Collection[str]) -> int:
-    with _whole(file), pq.ParquetFile(file) as opened:
-        columns = _columns(opened.schema_arrow)
+def _count_rows(file: Path, users: Collection[str]) -> int:
+    with _file_errors(file), pq.ParquetFile(file) as parquet:
+        columns = _id_columns(parquet.schema_arrow)
         if not columns:
             return 0
-        batches = opened.iter_batches(ROWS_AT_ONCE, columns=columns, use_threads=False)
+        batches = parquet.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
         return sum(count_matching_rows(batch, users) for batch in batches)
 
 
 def _rewrite(file: Path, users: Collection[str]) -> None:
-    with _whole(file), scratch_dir(file) as scratch, pq.ParquetFile(file) as opened:
-        made = scratch / file.name
-        with pq.ParquetWriter(made, opened.schema_arrow, compression=_compression(opened)) as writer:
-            for batch in opened.iter_batches(ROWS_AT_ONCE, use_threads=False):
+    with _file_errors(file), scratch_dir(file) as scratch, pq.ParquetFile(file) as parquet:
+        rewritten = scratch / file.name
+        with pq.ParquetWriter(rewritten, parquet.schema_arrow, compression=_compression(parquet)) as writer:
+            for batch in parquet.iter_batches(BATCH_ROWS, use_threads=False):
                 writer.write_table(pa.Table.from_batches([batch.filter(rows_to_keep(batch, users))]))
-        copymode(file, made)
-        publish(made, file, scratch)
+        copymode(file, rewritten)
+        publish(rewritten, file, scratch)
 
 
 def count_matching_rows(batch: pa.RecordBatch, users: Collection[str]) -> int:
-    """Count the rows that hold the id of one of these people."""
+    """Count the rows that contain the id of one of these users."""
     return batch.num_rows - (pc.sum(rows_to_keep(batch, users)).as_py() or 0)
 
 
 def rows_to_keep(batch: pa.RecordBatch, users: Collection[str]) -> pa.Array:
-    """Tell of each row whether none of its ids is one of these people; numbers name people as text does."""
-    sought = pa.array(list(users), pa.string())
+    """Return for each row whether none of its ids is one of these users; numeric ids are compared as text."""
+    erased = pa.array(list(users), pa.string())
     keep = pa.repeat(True, batch.num_rows)
-    for name in _columns(batch.schema):
+    for name in _id_columns(batch.schema):
         ids = pc.cast(batch.column(name), pa.string())
-        keep = pc.and_(keep, pc.invert(pc.is_in(ids, value_set=sought)))
+        keep = pc.and_(keep, pc.invert(pc.is_in(ids, value_set=erased)))
     return keep
 
 
-def _columns(schema: pa.Schema) -> list[str]:
-    """Return the columns that hold ids of people, by name."""
-    found = [field for field in schema if field.name in ID_COLUMNS]
-    return [field.name for field in found if not pa.types.is_nested(field.type) and not pa.types.is_null(field.type)]
+def _id_columns(schema: pa.Schema) -> list[str]:
+    """Return the names of the columns that hold ids of users."""
+    fields = [field for field in schema if field.name in ID_COLUMNS]
+    return [field.name for field in fields if not pa.types.is_nested(field.type) and not pa.types.is_null(field.type)]
 
 
-def _compression(opened: pq.ParquetFile) -> str:
-    groups = opened.metadata.num_row_groups
-    found = opened.metadata.row_group(0).column(0).compression if groups else "ZSTD"
-    return "NONE" if found == "UNCOMPRESSED" else str(found)
+def _compression(parquet: pq.ParquetFile) -> str:
+    groups = parquet.metadata.num_row_groups
+    codec = parquet.metadata.row_group(0).column(0).compression if groups else "ZSTD"
+    return "NONE" if codec == "UNCOMPRESSED" else str(codec)
 
 
 @contextmanager
-def _whole(file: Path) -> Iterator[None]:
+def _file_errors(file: Path) -> Iterator[None]:
     try:
         yield
     except pa.ArrowException as error:
-        raise EventsError(f"{file} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+        raise EventsError(f"{file} cannot be read as Parquet: {first_line(error)}") from error
     except OSError as error:
-        raise OutputError(f"{file} cannot be written anew: {error}.") from error
-
-
-KINDS = ("acts", "people")
+        raise OutputError(f"{file} cannot be rewritten: {error}.") from error
 
 
 def erase_users_from_store(folder: Path, users: Collection[str]) -> None:
-    """Take people out of a store.
+    """Erase users from a store.
 
-    The parts that hold them are written anew under other names, which the manifest then takes up in one step; what it
-    names no longer is removed last, by the next call where this one is killed.
+    Parts with these users are rewritten under new names, then the manifest switches to them atomically. Parts that it
+    does not list any more are removed last, or by the next call if this one is killed.
 
     Raises
     ------
-    StoreError : it is damaged, or another process is taking events into it
-    OutputError : the disk refuses
+    StoreError : the store is damaged, or another process writes to it
+    OutputError : a file cannot be written
 
     """
     backend = connect()
@@ -161,36 +156,36 @@ def erase_users_from_store(folder: Path, users: Collection[str]) -> None:
         manifest = read_manifest(folder)
         names = backend.create_table(gen_name("names"), pa.table([list(users)], schema=NAMES), temp=True)
         keys = _keys(backend, folder, manifest, names)
-        parts = tuple(_without(folder, part, names, keys, scratch) for part in manifest.parts)
+        parts = tuple(_rewrite_part(folder, part, names, keys, scratch) for part in manifest.parts)
         if parts != manifest.parts:
             manifest = dataclasses.replace(manifest, parts=parts)
             write_manifest(scratch, folder, manifest)
-        _forget_accounts(folder, users, scratch)
-        _clear(folder, manifest)
+        _erase_accounts(folder, users, scratch)
+        _remove_unlisted_parts(folder, manifest)
 
 
 def _keys(backend: ibis.BaseBackend, folder: Path, manifest: Manifest, names: ir.Table) -> ir.Table:
-    """Return the keys that people have, in every scope."""
+    """Return the keys of the named users, in every scope."""
     tables = [backend.read_parquet(str(part_file(folder, "people", part.name))) for part in manifest.parts]
-    found = [people.join(names, people.user == names.excluded).select(excluded="key") for people in tables]
-    return ibis.union(*found, distinct=True).cache() if len(found) > 1 else found[0].distinct().cache()
+    keys = [users.join(names, users.user == names.excluded).select(excluded="key") for users in tables]
+    return ibis.union(*keys, distinct=True).cache() if len(keys) > 1 else keys[0].distinct().cache()
 
 
-def _without(folder: Path, part: Part, names: ir.Table, keys: ir.Table, scratch: Path) -> Part:
-    """Write a part without them and return what it is then; one that does not hold them stays as it is."""
+def _rewrite_part(folder: Path, part: Part, names: ir.Table, keys: ir.Table, scratch: Path) -> Part:
+    """Rewrite a part without the named users and return it; a part without them is returned unchanged."""
     backend = names.get_backend()
-    acts, people = (backend.read_parquet(str(part_file(folder, kind, part.name))) for kind in KINDS)
-    rows = anti_join(anti_join(acts, "actor", keys), "target", keys)
-    kept = rows.count().to_pyarrow().as_py(), anti_join(people, "user", names).count().to_pyarrow().as_py()
-    if kept == (part.acts, part.people):
+    events, users = (backend.read_parquet(str(part_file(folder, kind, part.name))) for kind in KINDS)
+    rows, others = anti_join(anti_join(events, "actor", keys), "target", keys), anti_join(users, "user", names)
+    counts = rows.count().to_pyarrow().as_py(), others.count().to_pyarrow().as_py()
+    if counts == (part.acts, part.people):
         return part
     digest = write_encoded_events(rows, scratch / "acts.parquet")
-    backend.to_parquet(anti_join(people, "user", names), scratch / "people.parquet", compression="zstd")
+    backend.to_parquet(others, scratch / "people.parquet", compression="zstd")
     name = _next_name(part.name)
     for kind in KINDS:
         atomic_files.publish(scratch / f"{kind}.parquet", part_file(folder, kind, name), scratch)
-    first, last = (at.isoformat() for at in time_range(rows)) if kept[0] else (part.first, part.last)
-    return Part(name, *kept, first, last, digest)
+    first, last = (at.isoformat() for at in time_range(rows)) if counts[0] else (part.first, part.last)
+    return Part(name, *counts, first, last, digest)
 
 
 def _next_name(name: str) -> str:
@@ -198,20 +193,20 @@ def _next_name(name: str) -> str:
     return f"{base}.{int(times or 0) + 1}"
 
 
-def _forget_accounts(folder: Path, users: Collection[str], scratch: Path) -> None:
+def _erase_accounts(folder: Path, users: Collection[str], scratch: Path) -> None:
     identities = read_store_identities(folder)
     if identities is None:
         return
-    theirs = identities["account"].isin(users) | identities["person"].isin(users)
-    if theirs.any():
-        identities[~theirs].to_parquet(scratch / IDENTITIES, index=False)
+    erased = identities["account"].isin(users) | identities["person"].isin(users)
+    if erased.any():
+        identities[~erased].to_parquet(scratch / IDENTITIES, index=False)
         atomic_files.publish(scratch / IDENTITIES, folder / IDENTITIES, scratch)
 
 
-def _clear(folder: Path, manifest: Manifest) -> None:
-    """Remove the parts that the manifest does not name."""
-    named = {part.name for part in manifest.parts}
+def _remove_unlisted_parts(folder: Path, manifest: Manifest) -> None:
+    """Remove the files of parts that the manifest does not list."""
+    names = {part.name for part in manifest.parts}
     for kind in KINDS:
         for file in (folder / kind).glob("*.parquet"):
-            if file.name.removesuffix(".parquet") not in named:
+            if file.name.removesuffix(".parquet") not in names:
                 file.unlink()

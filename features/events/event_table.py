@@ -1,4 +1,4 @@
-"""The event table: one act a row, the contract at the door of Clout.
+"""The event table: one event per row, the contract for all input of Clout.
 
 An event says that `actor` did `verb` to `target`, about `object`, at `time`. The columns map one to one onto W3C
 ActivityStreams 2.0 (actor, object, inReplyTo, result, published, tag).
@@ -15,12 +15,15 @@ import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
 from duckdb import Error as DuckDBError
+from ibis.expr.datatypes import DataType
 from ibis.util import gen_name
 from pyarrow import parquet
 
-from features.errors import EngineError, EventsError
+from features.errors import EngineError, EventsError, first_line
 
 MEMORY = "4GB"
+SECOND = 1_000_000
+EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 SCHEMA = ibis.schema(
     {
@@ -48,14 +51,14 @@ VERBS = ("post", "view", *ENGAGEMENTS)
 
 
 def connect() -> ibis.BaseBackend:
-    """Open an embedded DuckDB that works in UTC (Ibis sees to it) and spills to a temporary folder of its own.
+    """Open an embedded DuckDB that works in UTC (set by Ibis) and spills to a temporary folder of its own.
 
-    It takes 4 GB of memory at most, or what the environment's `CLOUT_MEMORY` says, such as `16GB`. Its own progress bar
-    is off: it would mix with what is printed for machines.
+    Its memory limit is 4 GB, or the environment variable `CLOUT_MEMORY`, such as `16GB`. DuckDB's progress bar is off:
+    it would mix with machine-readable output.
 
     Raises
     ------
-    EngineError : `CLOUT_MEMORY` is no size
+    EngineError : `CLOUT_MEMORY` is not a valid size
 
     """
     spill = str(Path(gettempdir()) / f"clout-spill-{getpid()}")
@@ -72,30 +75,31 @@ def connect() -> ibis.BaseBackend:
 def open_events(
     source: str | Path | pd.DataFrame | pa.Table | ir.Table, engine: ibis.BaseBackend | None = None
 ) -> ir.Table:
-    """Open an event table and hold it against the schema.
+    """Open an event table and check it against the schema.
 
     Parameters
     ----------
     source : a Parquet file, a folder of Parquet files, or a pandas, Arrow or Ibis table
-    engine : what reads it; None is an embedded DuckDB. Where there is no such file, a name of a table in it
+    engine : the engine that reads it, None for an embedded DuckDB; if the source is not a path, it may name one of its
+        tables
 
     Returns
     -------
-    an Ibis table with exactly the columns of SCHEMA; optional columns that are absent come as nulls
+    an Ibis table with exactly the columns of SCHEMA; missing optional columns are null
 
     Raises
     ------
-    EventsError : nothing is there, it is not Parquet, or a column is missing or of a type that cannot be read
+    EventsError : no events, the file is not Parquet, or a column is missing or of a type that cannot be read
 
     """
-    found = _as_table(source, engine)
-    missing = [name for name in REQUIRED if name not in found.columns]
+    table = _as_table(source, engine)
+    missing = [name for name in REQUIRED if name not in table.columns]
     if missing:
         raise EventsError(
-            f"the events lack the column(s) {', '.join(missing)}; found {', '.join(found.columns)}. "
+            f"the events lack the column(s) {', '.join(missing)}; found {', '.join(table.columns)}. "
             "'clout import table' makes an event table from other columns with --map FIELD=COLUMN."
         )
-    return found.select(**{name: _fitted(found, name, kind) for name, kind in SCHEMA.items()})
+    return table.select(**{name: _cast_column(table, name, dtype) for name, dtype in SCHEMA.items()})
 
 
 def _as_table(source: str | Path | pd.DataFrame | pa.Table | ir.Table, engine: ibis.BaseBackend | None) -> ir.Table:
@@ -121,28 +125,28 @@ def _read(path: Path, engine: ibis.BaseBackend) -> ir.Table:
             return engine.read_parquet([escape(str(file)) for file in files], union_by_name=True)
         return engine.create_table(gen_name("events"), pa.concat_tables(map(parquet.read_table, files)), temp=True)
     except Exception as error:
-        raise EventsError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+        raise EventsError(f"{path} cannot be read as Parquet: {first_line(error)}") from error
 
 
 def load_table(source: pd.DataFrame | pa.Table, engine: ibis.BaseBackend) -> ir.Table:
-    """Load a table from memory to where an engine finds it; a column that holds nothing gets the schema's type.
+    """Load a table from memory into an engine; a column of nulls gets the schema's type.
 
     Raises
     ------
-    EventsError : it cannot be read
+    EventsError : the table cannot be read
 
     """
     try:
         table = pa.Table.from_pandas(source, preserve_index=False) if isinstance(source, pd.DataFrame) else source
-        typed = table.cast(pa.schema([field.with_type(_typed(field)) for field in table.schema]))
+        typed = table.cast(pa.schema([field.with_type(_field_type(field)) for field in table.schema]))
         if engine.name == "pyspark":
             return engine.create_view(gen_name("events"), ibis.memtable(typed))
         return engine.create_table(gen_name("events"), typed, temp=True)
     except Exception as error:
-        raise EventsError(f"the table cannot be read: {str(error).splitlines()[0]}") from error
+        raise EventsError(f"the table cannot be read: {first_line(error)}") from error
 
 
-def _typed(field: pa.Field) -> pa.DataType:
+def _field_type(field: pa.Field) -> pa.DataType:
     if pa.types.is_list(field.type) and pa.types.is_null(field.type.value_type):
         return pa.list_(pa.string())
     if not pa.types.is_null(field.type):
@@ -150,30 +154,30 @@ def _typed(field: pa.Field) -> pa.DataType:
     return SCHEMA[field.name].to_pyarrow() if field.name in SCHEMA else pa.string()
 
 
-def _fitted(found: ir.Table, name: str, kind: ibis.expr.datatypes.DataType) -> ir.Value:
-    """Return the column in the schema's type, or nulls where it is absent."""
-    if name not in found.columns:
-        return ibis.literal(NETWORK) if name == "network" else ibis.null(kind)
-    column = found[name]
-    held = column.type()
+def _cast_column(table: ir.Table, name: str, dtype: DataType) -> ir.Value:
+    """Return the column in the schema's type, or nulls if it is missing."""
+    if name not in table.columns:
+        return ibis.literal(NETWORK) if name == "network" else ibis.null(dtype)
+    column = table[name]
+    actual = column.type()
     if name == "time":
-        if not held.is_timestamp():
-            raise EventsError(f"the column time is of type {held}; expected a timestamp in UTC.")
-        return column.cast("timestamp('UTC')") if held.timezone is None else column
-    if _readable(held, kind):
-        return column.try_cast(kind) if held.is_floating() else column.cast(kind)
+        if not actual.is_timestamp():
+            raise EventsError(f"the column time is of type {actual}; expected a timestamp in UTC.")
+        return column.cast("timestamp('UTC')") if actual.timezone is None else column
+    if _is_castable(actual, dtype):
+        return column.try_cast(dtype) if actual.is_floating() else column.cast(dtype)
     if column.count().to_pyarrow().as_py() == 0:
-        return ibis.null(kind)
-    raise EventsError(f"the column {name} is of type {held}; expected {kind}.")
+        return ibis.null(dtype)
+    raise EventsError(f"the column {name} is of type {actual}; expected {dtype}.")
 
 
-def _readable(held: ibis.expr.datatypes.DataType, kind: ibis.expr.datatypes.DataType) -> bool:
-    """Tell whether a column can be read as the schema's type: numbers name people and tags as well as text does."""
-    if kind.is_array():
-        return held.is_array() and _readable(held.value_type, kind.value_type)
-    if kind.is_string():
-        return held.is_string() or held.is_integer()
-    return held.is_integer() or held.is_floating()
+def _is_castable(actual: DataType, dtype: DataType) -> bool:
+    """Return whether a column can be read as the schema's type; numbers are valid ids of users and tags."""
+    if dtype.is_array():
+        return actual.is_array() and _is_castable(actual.value_type, dtype.value_type)
+    if dtype.is_string():
+        return actual.is_string() or actual.is_integer()
+    return actual.is_integer() or actual.is_floating()
 
 
 def time_range(events: ir.Table) -> tuple[datetime, datetime]:
@@ -181,16 +185,10 @@ def time_range(events: ir.Table) -> tuple[datetime, datetime]:
 
     Raises
     ------
-    EventsError : there are no events
+    EventsError : no events
 
     """
     ends = events.aggregate(first=events.time.min(), last=events.time.max()).to_pyarrow().to_pylist()[0]
     if ends["first"] is None:
         raise EventsError("the event table is empty: there is nothing to count.")
     return ends["first"].astimezone(UTC), ends["last"].astimezone(UTC)
-
-
-SECOND = 1_000_000
-
-
-EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")

@@ -1,4 +1,4 @@
-"""Left out: people whose acts, and acts towards whom, are taken out before anything is counted."""
+"""Remove excluded users: events by and towards them are dropped before anything is counted."""
 
 from dataclasses import replace
 from typing import Protocol
@@ -13,13 +13,13 @@ from features.events.identities import validate_identities
 
 
 class UserIdSet(Protocol):
-    """Tells of an id whether it is one of these, which need not be known by name."""
+    """A set of user ids that supports membership tests but need not list its members."""
 
     def __contains__(self, user: object) -> bool:
-        """Say whether an id is one of these."""
+        """Return whether an id is in the set."""
 
     def __len__(self) -> int:
-        """Count them."""
+        """Return the number of ids."""
 
 
 NOBODY: frozenset[str] = frozenset()
@@ -27,68 +27,69 @@ NAMES = pa.schema([("excluded", pa.string())])
 
 
 def exclude_users(events: ir.Table, excluded: UserIdSet, identities: pd.DataFrame | None = None) -> ir.Table:
-    """Take out every event by or towards people who are left out.
+    """Drop every event by or towards excluded users.
 
-    The ids that act or are acted on are read once and held against `excluded`; what is found becomes a
-    table that both roles are joined with, so that it may be long.
+    The ids of actors and targets are read once and tested against `excluded`; the matches become a table that both
+    columns are joined with, so the list may be long.
 
     Parameters
     ----------
-    events : an event table as `open_events` gives it; with identities, as `merged` gives it
-    excluded : ids of people or of accounts
-    identities : (account, person): who leaves out one account leaves out the person
+    events : an event table from `open_events`; with identities, from `merge_identities`
+    excluded : ids of persons or of accounts
+    identities : (account, person): excluding one account excludes the person
 
     """
     if not len(excluded):
         return events
     actors, targets = (events.select(user=events[role]).distinct() for role in ("actor", "target"))
-    found = _found(actors.union(targets).distinct(), excluded, persons(identities, excluded))
-    if not found:
+    matches = _matching_users(actors.union(targets).distinct(), excluded, persons(identities, excluded))
+    if not matches:
         return events
-    names = _table(events, found)
+    names = _names_table(events, matches)
     for role in ("actor", "target"):
         events = anti_join(events, role, names)
     return events
 
 
 def exclude_users_encoded(
-    acts: EncodedEvents, excluded: UserIdSet, identities: pd.DataFrame | None = None
+    events: EncodedEvents, excluded: UserIdSet, identities: pd.DataFrame | None = None
 ) -> EncodedEvents:
-    """Take people out of acts that hold keys in place of ids, in every scope; parameters as in `exclude_users`."""
+    """Drop excluded users from encoded events, in every scope; parameters as in `exclude_users`."""
     if not len(excluded):
-        return acts
-    found = _found(acts.users.select("user").distinct(), excluded, persons(identities, excluded))
-    if not found:
-        return acts
-    names = _table(acts.users, found)
-    keys = acts.users.join(names, acts.users.user == names.excluded).select(excluded="key").cache()
-    rows = anti_join(anti_join(acts.rows, "actor", keys), "target", keys)
-    return replace(acts, rows=rows, users=anti_join(acts.users, "user", names))
+        return events
+    users = events.users
+    matches = _matching_users(users.select("user").distinct(), excluded, persons(identities, excluded))
+    if not matches:
+        return events
+    names = _names_table(users, matches)
+    keys = users.join(names, users.user == names.excluded).select(excluded="key").cache()
+    rows = anti_join(anti_join(events.rows, "actor", keys), "target", keys)
+    return replace(events, rows=rows, users=anti_join(users, "user", names))
 
 
 def persons(identities: pd.DataFrame | None, excluded: UserIdSet) -> frozenset[str]:
-    """Return the people one of whose accounts is left out."""
+    """Return the persons that have an excluded account."""
     if identities is None:
         return NOBODY
-    told = validate_identities(identities)
-    return frozenset(told.loc[[account in excluded for account in told["account"]], "person"])
+    rows = validate_identities(identities)
+    return frozenset(rows.loc[[account in excluded for account in rows["account"]], "person"])
 
 
-def _found(users: ir.Table, excluded: UserIdSet, more: frozenset[str]) -> list[str]:
-    """Return those of a column of ids who are left out."""
+def _matching_users(users: ir.Table, excluded: UserIdSet, more: frozenset[str]) -> list[str]:
+    """Return the ids of a table that are excluded, sorted."""
     ids = users.to_pyarrow().column("user").to_pylist()
     return sorted(user for user in ids if user is not None and (user in excluded or user in more))
 
 
-def _table(beside: ir.Table, names: list[str]) -> ir.Table:
-    """Put names where a table lives."""
-    return load_table(pa.table([names], schema=NAMES), beside.get_backend())
+def _names_table(table: ir.Table, names: list[str]) -> ir.Table:
+    """Load names into the backend of a table."""
+    return load_table(pa.table([names], schema=NAMES), table.get_backend())
 
 
 def anti_join(table: ir.Table, column: str, names: ir.Table) -> ir.Table:
-    """Keep the rows whose column is none of the names, a column `excluded` of a table where the rows live.
+    """Keep the rows whose column is not in `names`, a table of one column `excluded` on the same backend.
 
-    A null is nobody, and an anti join is not every engine's.
+    Rows with null stay. Not every engine supports a native anti join.
     """
     joined = table.left_join(names, table[column] == names.excluded)
     return joined.filter(joined.excluded.isnull()).drop("excluded")

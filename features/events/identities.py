@@ -1,7 +1,7 @@
-"""Identities: which accounts are one person.
+"""Identities: which accounts belong to one person.
 
-Accounts are put together before anything is counted, so what a person's accounts do to each other is done to oneself
-and does not count as engagement.
+Accounts are merged before anything is counted: events among the accounts of one person are self-directed and do not
+count as engagement.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ COLUMNS = ["account", "person"]
 
 
 def read_identities(path: Path) -> pd.DataFrame:
-    """Read a table of (account, person), one row for each account that goes by a person's name.
+    """Read a table of (account, person), one row for each account that belongs to another user.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def read_identities(path: Path) -> pd.DataFrame:
 
     Raises
     ------
-    IdentitiesError : it cannot be read, lacks a column, or does not say for each account who it is
+    IdentitiesError : the file cannot be read or lacks a column, or `validate_identities` rejects it
 
     """
     try:
@@ -48,36 +48,36 @@ def read_identities(path: Path) -> pd.DataFrame:
 
 
 def validate_identities(identities: pd.DataFrame) -> pd.DataFrame:
-    """Return (account, person) as text, one row an account.
+    """Return (account, person) as text, one row per account.
 
     Raises
     ------
-    IdentitiesError : an account or person is missing, an account is two people, or a person is another's account
+    IdentitiesError : an account or person is missing, an account has two persons, or a person is another one's account
 
     """
     if identities[COLUMNS].isna().any(axis=None):
         raise IdentitiesError("the identities hold a row without an account or without a person.")
-    told = identities[COLUMNS].astype(str).drop_duplicates(ignore_index=True)
-    twice = told.loc[told["account"].duplicated(), "account"]
+    rows = identities[COLUMNS].astype(str).drop_duplicates(ignore_index=True)
+    twice = rows.loc[rows["account"].duplicated(), "account"]
     if len(twice):
-        people = ", ".join(told.loc[told["account"] == twice.iloc[0], "person"])
-        raise IdentitiesError(f"the account {twice.iloc[0]} is said to be {people}; it can be one person only.")
-    moved = told[told["account"] != told["person"]]
+        persons = ", ".join(rows.loc[rows["account"] == twice.iloc[0], "person"])
+        raise IdentitiesError(f"the account {twice.iloc[0]} belongs to {persons}; expected one person per account.")
+    moved = rows[rows["account"] != rows["person"]]
     chained = moved.loc[moved["person"].isin(moved["account"]), "person"]
     if len(chained):
         raise IdentitiesError(
-            f"{chained.iloc[0]} is said to be a person and an account of another one; name the last person for both."
+            f"{chained.iloc[0]} is both a person and an account of another one; name the final person for both."
         )
     return moved.reset_index(drop=True)
 
 
 def merge_identities(events: ir.Table, identities: pd.DataFrame) -> ir.Table:
-    """Put the accounts of each person together: actor and target become people."""
+    """Replace accounts by their persons in actor and target."""
     names = load_table(
         pa.Table.from_pandas(validate_identities(identities), preserve_index=False), events.get_backend()
     )
     for role in ("actor", "target"):
-        people = names.select(account_="account", person_="person")
-        joined = events.left_join(people, events[role] == people.account_)
+        persons = names.select(account_="account", person_="person")
+        joined = events.left_join(persons, events[role] == persons.account_)
         events = joined.mutate(**{role: joined.person_.coalesce(joined[role])}).drop("account_", "person_")
     return events

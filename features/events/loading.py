@@ -1,4 +1,4 @@
-"""Opening: from any form of events, or a store, to acts; and the instant to look at them from."""
+"""Load events from any source, or from a store, and resolve the instant at which features are computed."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -28,27 +28,27 @@ def load_encoded_events(
     engine: ibis.BaseBackend | None = None,
     excluded: UserIdSet = NOBODY,
 ) -> EncodedEvents:
-    """Open events, or a store, as acts.
+    """Load events, or a store, in encoded form.
 
     Parameters
     ----------
     source : an event table in any form that `open_events` takes, or the folder of a store
-    scopes : the scopes to describe, as in `scopes.scoped`; a store has its own
+    scopes : the scopes to compute, as in `scopes.assign_scopes`; a store has its own
     identities : (account, person), as in `identities.read_identities`; a store has its own
-    engine : what computes; None is DuckDB, or where an Ibis table lives
-    excluded : people who do not count: acts by them and towards them are as if they had never been
+    engine : the engine that computes; None is DuckDB, or the backend of an Ibis table
+    excluded : ids of users whose events, by and towards them, are removed
 
     Raises
     ------
     EventsError : the events cannot be read
-    ScopeError : a scope is none, or a store does not hold it
-    StoreError : the store is damaged, or other identities or another engine are asked of it
+    ScopeError : a scope is not valid, or is not in the store
+    StoreError : the store is damaged, or identities or an engine are passed with a store
 
     """
     if isinstance(source, str | Path) and is_store(Path(source)):
         if identities is not None or engine is not None:
-            asked = "identities" if identities is not None else "engine"
-            raise StoreError(f"{source} is a store, which has its {asked} already; give the events themselves instead.")
+            option = "identities" if identities is not None else "engine"
+            raise StoreError(f"{source} is a store, which has its {option} already; use the events themselves instead.")
         return exclude_users_encoded(open_store(Path(source), scopes), excluded, read_store_identities(Path(source)))
     return encode_events(load_events(source, identities, engine, excluded), scopes)
 
@@ -59,43 +59,43 @@ def load_events(
     engine: ibis.BaseBackend | None = None,
     excluded: UserIdSet = NOBODY,
 ) -> ir.Table:
-    """Open an event table whose actors and targets are the users who count.
+    """Open an event table, merge identities and remove excluded users.
 
     Parameters and errors are those of `load_encoded_events`.
 
     Returns
     -------
-    an Ibis table as `open_events` gives it, the accounts of each person put together
+    an Ibis table as `open_events` returns it
 
     """
     events = open_events(source, engine)
     return exclude_users(events if identities is None else merge_identities(events, identities), excluded, identities)
 
 
-def check_scopes(acts: EncodedEvents, scopes: Sequence[str]) -> None:
-    """See that each scope asked for by name has somebody in it.
+def check_scopes(events: EncodedEvents, scopes: Sequence[str]) -> None:
+    """Check that each scope requested by name has at least one user.
 
     Raises
     ------
-    ScopeError : one has nobody; says which there are
+    ScopeError : a scope has no users; the message lists scopes that have
 
     """
     named = {scope for scope in scopes if scope != ALL and not scope.endswith(":*")}
     if not named:
         return
-    found = sorted(acts.users.select("scope").distinct().to_pandas()["scope"])
-    empty = sorted(named - set(found))
+    existing = sorted(events.users.select("scope").distinct().to_pandas()["scope"])
+    empty = sorted(named - set(existing))
     if empty:
-        shown = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
-        raise ScopeError(f"nobody is in the scope {empty[0]}; found {shown or 'nobody at all'}.")
+        listed = ", ".join(existing[:8]) + (", ..." if len(existing) > 8 else "")
+        raise ScopeError(f"the scope {empty[0]} has no users; found {listed or 'no scopes at all'}.")
 
 
 def resolve_as_of(table: ir.Table, as_of: datetime | None = None) -> datetime:
-    """Hold an instant against events or acts; without one, take the first whole second after the last event.
+    """Check an instant against events; None is the first whole second after the last event.
 
     Raises
     ------
-    AsOfError : nothing happened before the instant, or it lies in the future
+    AsOfError : no events before the instant, or it lies in the future
 
     """
     first, last = time_range(table)
@@ -106,7 +106,7 @@ def resolve_as_of(table: ir.Table, as_of: datetime | None = None) -> datetime:
     now = datetime.now(UTC)
     if as_of > max(now, last + timedelta(seconds=1)):
         raise AsOfError(
-            f"as_of {as_of:%Y-%m-%d %H:%M:%S} lies in the future: the last event is of {last:%Y-%m-%d %H:%M:%S} and "
-            f"now it is {now:%Y-%m-%d %H:%M:%S} UTC."
+            f"as_of {as_of:%Y-%m-%d %H:%M:%S} lies in the future: the last event is at {last:%Y-%m-%d %H:%M:%S} and "
+            f"the present time is {now:%Y-%m-%d %H:%M:%S} UTC."
         )
     return as_of

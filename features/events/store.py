@@ -1,12 +1,11 @@
-"""The store: acts kept with their keys, so that new events are taken in without reading the old ones again.
+"""The store: encoded events on disk, to which new events are added without reading the old ones again.
 
-A store is a folder: `store.json` names its parts, `acts/` and `people/` hold them as Parquet. Parts are never changed;
-`store.json` is replaced last and in one step, so a process that is killed half way leaves the store as it was. Late
-events are a part like any other, since acts carry their time. Nothing is computed ahead for an instant: features come
-from all acts each time, read from numbers instead of text.
+A store is a folder: `store.json` lists its parts, `acts/` and `people/` hold them as Parquet. Parts are never changed;
+`store.json` is replaced last and atomically, so a process that is killed half way leaves the store as it was. Late
+events are a part like any other, since each row has its time. Nothing is precomputed for an instant: features are
+computed from all rows each time, reading numbers instead of text.
 """
 
-import fcntl
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from tempfile import TemporaryDirectory
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
+from filelock import FileLock, Timeout
 from pyarrow import parquet
 
 from features import atomic_files
@@ -32,11 +32,13 @@ from features.events.scopes import ALL, in_scopes, validate_scopes
 MANIFEST = "store.json"
 IDENTITIES = "identities.parquet"
 CANARY = "clout"
+KINDS = ("acts", "people")
+SCRATCH_PREFIX = ".taking-"
 
 
 @dataclass(frozen=True)
 class Part:
-    """One intake: its file name, how many acts and new people it holds, its time span and what it was made of."""
+    """One batch of added events: its file name, numbers of events and new users, time range and a content digest."""
 
     name: str
     acts: int
@@ -48,7 +50,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a store is made of: its scopes, the key of a fixed word, the verbs by code, and the parts."""
+    """The manifest of a store: its scopes, the key of a fixed word, the verbs by code, and the parts."""
 
     scopes: tuple[str, ...]
     canary: str
@@ -57,69 +59,68 @@ class Manifest:
 
 
 def is_store(folder: Path) -> bool:
-    """Tell whether a folder is a store."""
+    """Return whether a folder is a store."""
     return (folder / MANIFEST).is_file()
 
 
 def add_to_store(
     source: object, folder: Path, scopes: Sequence[str] | None = None, identities: pd.DataFrame | None = None
 ) -> Part:
-    """Take events into a store, which is made if it is not there.
+    """Add events to a store; create it if it does not exist.
 
     Parameters
     ----------
-    source : an event table in any form that `open_events` takes
+    source : an event table in any form that `open_events` accepts
     folder : the store
-    scopes : of a new store; an older one keeps its own
-    identities : of a new store; an older one keeps its own
+    scopes : the scopes of a new store; an existing one has its own
+    identities : the identities of a new store; an existing one has its own
 
     Raises
     ------
-    EventsError : there are no events, they cannot be read, or are in the store already
-    StoreError : the store is damaged or was made by another engine version, or something else is in its place
-    ScopeError : other scopes are asked for than the store has
+    EventsError : no events, they cannot be read, or they are in the store already
+    StoreError : the store is damaged, in use or made by another engine version, or the folder is not a store
+    ScopeError : the requested scopes are not those of the store
 
     """
     events = open_events(source)
     with store_lock(folder) as scratch:
         manifest = _manifest(folder, events.get_backend(), scopes, identities is not None)
-        people = read_store_identities(folder) if manifest.parts else identities
+        merged = read_store_identities(folder) if manifest.parts else identities
         first, last = time_range(events)
-        found = encode_events(events if people is None else merge_identities(events, people), manifest.scopes)
-        digest = write_encoded_events(found.rows, scratch / "acts.parquet")
+        encoded = encode_events(events if merged is None else merge_identities(events, merged), manifest.scopes)
+        digest = write_encoded_events(encoded.rows, scratch / "acts.parquet")
         if digest in {part.digest for part in manifest.parts}:
-            raise EventsError(f"these events are in the store {folder} already; nothing was taken in.")
-        _write_new_people(found.users, folder, manifest, scratch / "people.parquet")
+            raise EventsError(f"these events are in the store {folder} already; nothing was added.")
+        _write_new_users(encoded.users, folder, manifest, scratch / "people.parquet")
         if identities is not None:
             identities.to_parquet(scratch / IDENTITIES)
             atomic_files.publish(scratch / IDENTITIES, folder / IDENTITIES, scratch)
-        held, new = (parquet.read_metadata(scratch / f"{kind}.parquet").num_rows for kind in ("acts", "people"))
-        part = Part(f"part-{len(manifest.parts):05d}", held, new, first.isoformat(), last.isoformat(), digest)
+        rows, new = (parquet.read_metadata(scratch / f"{kind}.parquet").num_rows for kind in ("acts", "people"))
+        part = Part(f"part-{len(manifest.parts):05d}", rows, new, first.isoformat(), last.isoformat(), digest)
         _commit(scratch, folder, replace(manifest, parts=(*manifest.parts, part)))
     return part
 
 
 def open_store(folder: Path, scopes: Sequence[str] = (ALL,)) -> EncodedEvents:
-    """Open a store as acts.
+    """Open a store as encoded events.
 
     Raises
     ------
     StoreError : it is damaged, or its keys were made by another version of the engine
-    ScopeError : it does not hold a scope
+    ScopeError : the store does not contain a scope
 
     """
     manifest = read_manifest(folder)
     backend = connect()
     _check_canary(manifest, _canary(backend), folder)
     _check_scopes(manifest, scopes, folder)
-    rows, people = (_read(backend, folder, kind, manifest) for kind in ("acts", "people"))
-    return EncodedEvents(
-        rows, people if tuple(scopes) == manifest.scopes else people.filter(in_scopes(people.scope, scopes))
-    )
+    rows, users = (_read(backend, folder, kind, manifest) for kind in KINDS)
+    scoped = users if tuple(scopes) == manifest.scopes else users.filter(in_scopes(users.scope, scopes))
+    return EncodedEvents(rows, scoped)
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read what a store is made of and see that its parts are there.
+    """Read the manifest of a store and check that its parts exist.
 
     Raises
     ------
@@ -127,17 +128,17 @@ def read_manifest(folder: Path) -> Manifest:
 
     """
     try:
-        told = json.loads((folder / MANIFEST).read_text())
-        parts = tuple(Part(**part) for part in told["parts"])
-        manifest = Manifest(tuple(told["scopes"]), told["canary"], tuple(told["verbs"]), parts)
+        content = json.loads((folder / MANIFEST).read_text())
+        parts = tuple(Part(**part) for part in content["parts"])
+        manifest = Manifest(tuple(content["scopes"]), content["canary"], tuple(content["verbs"]), parts)
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(
             f"{folder / MANIFEST} is damaged ({error!r}); build the store again from the events."
         ) from error
     if manifest.verbs != VERBS[: len(manifest.verbs)]:
-        raise StoreError(f"the store {folder} knows other verbs than this version of Clout; build it again.")
+        raise StoreError(f"the store {folder} has other verbs than this version of Clout; build it again.")
     for part in manifest.parts:
-        for kind in ("acts", "people"):
+        for kind in KINDS:
             if not part_file(folder, kind, part.name).is_file():
                 raise StoreError(
                     f"the store {folder} lacks {kind}/{part.name}.parquet; build it again from the events."
@@ -146,11 +147,11 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _manifest(folder: Path, engine: ibis.BaseBackend, scopes: Sequence[str] | None, new_identities: bool) -> Manifest:
-    """Read the manifest of a store, or begin one where nothing is yet."""
+    """Read the manifest of a store, or start one in an empty folder."""
     canary = _canary(engine)
     if not is_store(folder):
-        if any(not each.name.startswith(".") for each in folder.iterdir()):
-            raise StoreError(f"{folder} holds something else than a store; choose another folder.")
+        if any(not entry.name.startswith(".") for entry in folder.iterdir()):
+            raise StoreError(f"{folder} is not a store and not empty; choose another folder.")
         return Manifest(validate_scopes(scopes or (ALL,)), canary, VERBS)
     manifest = read_manifest(folder)
     _check_canary(manifest, canary, folder)
@@ -162,7 +163,7 @@ def _manifest(folder: Path, engine: ibis.BaseBackend, scopes: Sequence[str] | No
 
 
 def _canary(engine: ibis.BaseBackend) -> str:
-    """Return the key of a fixed word: it changes if ever the engine changes its hash."""
+    """Return the key of a fixed word, which changes if the engine changes its hash."""
     return str(engine.to_pyarrow(key(engine.name, ibis.literal(CANARY))).as_py())
 
 
@@ -176,7 +177,7 @@ def _check_scopes(manifest: Manifest, scopes: Sequence[str], folder: Path) -> No
         kind = scope.partition(":")[0]
         if scope not in manifest.scopes and f"{kind}:*" not in manifest.scopes:
             raise ScopeError(
-                f"the store {folder} does not hold the scope {scope}; it has {', '.join(manifest.scopes)}."
+                f"the store {folder} does not contain the scope {scope}; it has {', '.join(manifest.scopes)}."
             )
 
 
@@ -185,64 +186,72 @@ def _read(backend: ibis.BaseBackend, folder: Path, kind: str, manifest: Manifest
 
 
 def part_file(folder: Path, kind: str, name: str) -> Path:
-    """Return where a part's acts or people lie."""
+    """Return the path of a part's events (`acts`) or users (`people`)."""
     return folder / kind / f"{name}.parquet"
 
 
 def read_store_identities(folder: Path) -> pd.DataFrame | None:
-    """Read which accounts the store puts together, None where it was made without."""
+    """Read the identities of a store; None if it was made without."""
     return pd.read_parquet(folder / IDENTITIES) if (folder / IDENTITIES).is_file() else None
 
 
 @contextmanager
 def store_lock(folder: Path) -> Iterator[Path]:
-    """Yield a scratch folder within the store, which nobody else takes events into meanwhile; clear up older ones."""
+    """Lock a store for writing and yield a scratch folder in it; remove scratch folders of killed processes.
+
+    The system releases the lock when the process ends, however it ends.
+
+    Raises
+    ------
+    StoreError : another process holds the lock
+    OutputError : the folder cannot be written to
+
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for left in folder.glob(".taking-*"):
-                rmtree(left)
-            with TemporaryDirectory(prefix=".taking-", dir=folder) as scratch:
+        with FileLock(folder / ".lock", blocking=False):
+            for orphan in folder.glob(f"{SCRATCH_PREFIX}*"):
+                rmtree(orphan)
+            with TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=folder) as scratch:
                 yield Path(scratch)
-    except BlockingIOError as error:
+    except Timeout as error:
         raise StoreError(f"another process is taking events into {folder}; wait for it.") from error
     except OSError as error:
         raise OutputError(f"{folder} cannot be written to: {error.strerror}.") from error
 
 
 def write_encoded_events(rows: ir.Table, file: Path) -> str:
-    """Write acts as they come; return a digest that the same acts always have, in any order."""
+    """Write encoded events; return a digest that is the same for the same rows in any order."""
     backend = rows.get_backend()
     backend.to_parquet(rows, file, compression="zstd")
-    found = backend.con.execute(
+    count, checksum = backend.con.execute(
         f"SELECT count(*), sum(hash(t)::HUGEINT) FROM {engines.read_parquet_sql(file)} t"
     ).fetchone()
-    return f"{found[0]}-{found[1]}"
+    return f"{count}-{checksum}"
 
 
-def _write_new_people(people: ir.Table, folder: Path, manifest: Manifest, file: Path) -> None:
-    """Write those people who are not in the store yet, after seeing that all keys differ."""
-    backend = people.get_backend()
+def _write_new_users(users: ir.Table, folder: Path, manifest: Manifest, file: Path) -> None:
+    """Write the users that are not in the store yet, after checking that all keys are unique."""
+    backend = users.get_backend()
     if manifest.parts:
         older = _read(backend, folder, "people", manifest)
-        people = people.anti_join(older, ["user", "scope", "key"]).cache()
-        check_keys(older.union(people))
+        users = users.anti_join(older, ["user", "scope", "key"]).cache()
+        check_keys(older.union(users))
     else:
-        people = people.cache()
-        check_keys(people)
-    backend.to_parquet(people.order_by("scope", "user"), file, compression="zstd")
+        users = users.cache()
+        check_keys(users)
+    backend.to_parquet(users.order_by("scope", "user"), file, compression="zstd")
 
 
 def _commit(scratch: Path, folder: Path, manifest: Manifest) -> None:
-    """Move the newest part to its place, then name it in the manifest, in one step."""
-    for kind in ("acts", "people"):
+    """Move the newest part into the store, then add it to the manifest atomically."""
+    for kind in KINDS:
         (folder / kind).mkdir(exist_ok=True)
         atomic_files.publish(scratch / f"{kind}.parquet", part_file(folder, kind, manifest.parts[-1].name), scratch)
     write_manifest(scratch, folder, manifest)
 
 
 def write_manifest(scratch: Path, folder: Path, manifest: Manifest) -> None:
-    """Name the parts of a store, in one step."""
+    """Replace the manifest of a store atomically."""
     (scratch / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1) + "\n")
     atomic_files.publish(scratch / MANIFEST, folder / MANIFEST, scratch)

@@ -94,11 +94,11 @@ def test_a_database_by_its_url(events, tmp_path):
 @pytest.mark.parametrize(
     ("words", "error", "message"),
     [
-        (["--as-of", "2199-01-01"], AsOfError, "lies in the future: the last event is of 2025-05-31"),
+        (["--as-of", "2199-01-01"], AsOfError, "lies in the future: the last event is at 2025-05-31"),
         (["--as-of", "2025-01-01"], AsOfError, "is not after the first event"),
-        (["--scope", "topic:gin"], ScopeError, "nobody is in the scope topic:gin"),
-        (["--scope", "tea"], ScopeError, "'tea' is no scope; expected all, network:NAME"),
-        (["--engine", "dusk"], EngineError, "'dusk' is no engine"),
+        (["--scope", "topic:gin"], ScopeError, "the scope topic:gin has no users"),
+        (["--scope", "tea"], ScopeError, "'tea' is not a valid scope; expected all, network:NAME"),
+        (["--engine", "dusk"], EngineError, "'dusk' is not a valid engine"),
         (["--out", "rows.csv"], OutputError, r"--out is rows.csv; expected a name that ends in .parquet"),
     ],
 )

@@ -167,11 +167,11 @@ def test_accounts_of_one_person_are_put_together(table):
     rows = feature_rows(load_encoded_events(table(acts), identities=same), AS_OF).set_index("user")
     assert together.differences(rows.loc["star"]) == {}
     with pytest.raises(
-        UnknownUserError, match="'star2' is an account of 'star' by the identities; ask for that person"
+        UnknownUserError, match="'star2' is an account of 'star' in the identities; ask for that person"
     ):
         engagement_report(table(acts), "star2", AS_OF, identities=same)
     twice = pd.DataFrame({"account": ["a", "a"], "person": ["x", "y"]})
-    with pytest.raises(IdentitiesError, match="it can be one person only"):
+    with pytest.raises(IdentitiesError, match="expected one person per account"):
         engagement_report(table(acts), "star", AS_OF, identities=twice)
 
 
@@ -232,8 +232,8 @@ def test_somebody_who_is_there_and_earned_nothing(table):
         ([(0, "ann", "like", "star", "p"), (1, "b", "like", "c", "p")], {}, UnknownUserError, "'star' neither acts"),
         ([], {}, EventsError, "the event table is empty"),
         ([(0, "ann", "like", "star", "p1")], {}, AsOfError, "is not after the first event"),
-        (HISTORY, {"scope": "topic:*"}, ScopeError, r"'topic:\*' stands for many scopes; expected one"),
-        (HISTORY, {"scope": "rope"}, ScopeError, "'rope' is no scope"),
+        (HISTORY, {"scope": "topic:*"}, ScopeError, r"'topic:\*' stands for several scopes; expected one"),
+        (HISTORY, {"scope": "rope"}, ScopeError, "'rope' is not a valid scope"),
     ],
 )
 def test_what_cannot_be_answered(table, acts, asked, error, message):
@@ -243,7 +243,7 @@ def test_what_cannot_be_answered(table, acts, asked, error, message):
 
 def test_a_store_has_no_names_of_pieces(table, tmp_path):
     add_to_store(table(HISTORY), tmp_path / "store")
-    with pytest.raises(StoreError, match="is a store, which keeps no names of pieces; give the events themselves"):
+    with pytest.raises(StoreError, match="is a store, which has no names of pieces; use the events themselves"):
         engagement_report(tmp_path / "store", "star", AS_OF)
     with pytest.raises(EventsError, match="no events at"):
         engagement_report(tmp_path / "nothing.parquet", "star", AS_OF)

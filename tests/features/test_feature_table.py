@@ -245,7 +245,7 @@ class TestAsOf:
 
     def test_in_the_future(self, table):
         events = open_events(table([(1, "ann", "like", "bob")]))
-        with pytest.raises(AsOfError, match=r"lies in the future: the last event is of 2025-05-31 00:00:00 and now"):
+        with pytest.raises(AsOfError, match=r"lies in the future: the last event is at 2025-05-31 00:00:00 and"):
             resolve_as_of(events, datetime.now(UTC) + timedelta(hours=1))
 
     def test_events_of_the_future_can_be_looked_back_on(self, table, as_of):

@@ -115,6 +115,6 @@ def test_every_scope_is_scored_and_placed_among_its_own(bundle, events):
 
 def test_an_instant_in_the_future_is_refused(bundle, events):
     with pytest.raises(
-        AsOfError, match=r"as_of 2199-01-01 00:00:00 lies in the future: the last event is of 2017-07-03"
+        AsOfError, match=r"as_of 2199-01-01 00:00:00 lies in the future: the last event is at 2017-07-03"
     ):
         score_users(load_encoded_events(events), datetime(2199, 1, 1, tzinfo=UTC), bundle, "3")

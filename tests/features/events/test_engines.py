@@ -139,7 +139,7 @@ class TestDatabases:
 class TestEnginesThatAreNone:
     def test_an_unknown_name(self):
         with pytest.raises(
-            EngineError, match=r"'dask' is no engine; expected duckdb, spark, or a URL such as postgres:"
+            EngineError, match=r"'dask' is not a valid engine; expected duckdb, spark, or a URL such as postgres:"
         ):
             open_engine("dask")
 

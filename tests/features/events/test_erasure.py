@@ -107,7 +107,7 @@ def test_a_store_is_what_it_had_been_without_them(tmp_path):
     add_to_store(table([(6, "zoe", "post", None, "o5")]), tmp_path / "full")
 
 
-@pytest.mark.parametrize("step", ["write_manifest", "_clear", "_forget_accounts"])
+@pytest.mark.parametrize("step", ["write_manifest", "_remove_unlisted_parts", "_erase_accounts"])
 def test_a_store_that_was_left_half_way_is_brought_to_the_end(tmp_path, monkeypatch, step):
     add_to_store(table(ACTS + THEIRS), tmp_path)
 
@@ -125,7 +125,7 @@ def test_a_store_that_was_left_half_way_is_brought_to_the_end(tmp_path, monkeypa
 
 
 def test_many_rows_are_taken_some_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(erasure, "ROWS_AT_ONCE", 100)
+    monkeypatch.setattr(erasure, "BATCH_ROWS", 100)
     frame = pd.DataFrame({"actor": [f"u{k % 50}" for k in range(5_000)], "target": None})
     frame.to_parquet(tmp_path / "events.parquet", index=False)
     erase_users(tmp_path / "events.parquet", ["u7"])

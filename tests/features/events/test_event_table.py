@@ -203,7 +203,7 @@ class TestInstant:
 
     @pytest.mark.parametrize("text", ["", "yesterday", "2017-13-01", "2017-07-32", "1501372800"])
     def test_no_instant(self, text):
-        with pytest.raises(AsOfError, match=r"is no instant; expected ISO 8601, such as 2017-07-30"):
+        with pytest.raises(AsOfError, match=r"is not a valid instant; expected ISO 8601, such as 2017-07-30"):
             parse_utc(text)
 
     def test_before_the_first_year(self):

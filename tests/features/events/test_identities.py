@@ -59,8 +59,8 @@ def test_a_file_is_read_as_text(tmp_path, name):
 @pytest.mark.parametrize(
     ("accounts", "people", "message"),
     [
-        (["a", "a"], ["x", "y"], "the account a is said to be x, y; it can be one person only"),
-        (["a", "b"], ["b", "c"], "b is said to be a person and an account of another one"),
+        (["a", "a"], ["x", "y"], "the account a belongs to x, y; expected one person per account"),
+        (["a", "b"], ["b", "c"], "b is both a person and an account of another one"),
         (["a", None], ["x", "x"], "a row without an account or without a person"),
         (["a", "b"], ["x", None], "a row without an account or without a person"),
     ],

@@ -74,7 +74,7 @@ def test_an_earlier_instant_sees_late_events_of_its_past_alone(tmp_path):
 def test_the_same_events_are_taken_in_once(tmp_path):
     add_to_store(table(SOME), tmp_path / "store")
     before = files(tmp_path / "store")
-    with pytest.raises(EventsError, match=r"are in the store .* already; nothing was taken in"):
+    with pytest.raises(EventsError, match=r"are in the store .* already; nothing was added"):
         add_to_store(table(SOME[::-1]), tmp_path / "store")
     assert files(tmp_path / "store") == before
 
@@ -87,7 +87,7 @@ def test_scopes_are_those_of_the_store(tmp_path):
     assert rows.equals(feature_rows(load_encoded_events(events, ["topic:rope"]), AS_OF))
     every = feature_rows(load_encoded_events(store, ["all", "topic:*"]), AS_OF)
     assert every.equals(feature_rows(load_encoded_events(events, ["all", "topic:*"]), AS_OF))
-    with pytest.raises(ScopeError, match=r"does not hold the scope network:sea; it has all, topic:\*"):
+    with pytest.raises(ScopeError, match=r"does not contain the scope network:sea; it has all, topic:\*"):
         load_encoded_events(store, ["network:sea"])
     with pytest.raises(ScopeError, match=r"has the scopes all, topic:\*; build a new one for others"):
         add_to_store(table(MORE), store, scopes=["all"])
@@ -107,7 +107,7 @@ def test_identities_hold_for_all_that_comes_later(tmp_path):
 def test_a_store_has_its_own_identities_and_engine(tmp_path, asked):
     add_to_store(table(SOME), tmp_path / "store")
     given = {"identities": pd.DataFrame({"account": ["ann"], "person": ["ad"]}), "engine": connect()}
-    with pytest.raises(StoreError, match=f"is a store, which has its {asked} already; give the events themselves"):
+    with pytest.raises(StoreError, match=f"is a store, which has its {asked} already; use the events themselves"):
         load_encoded_events(tmp_path / "store", **{asked: given[asked]})
 
 
@@ -151,7 +151,7 @@ def test_one_process_at_a_time(tmp_path):
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(StoreError, match="holds something else than a store; choose another folder"):
+    with pytest.raises(StoreError, match="is not a store and not empty; choose another folder"):
         add_to_store(table(SOME), tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
@@ -166,7 +166,7 @@ def test_no_events_make_no_store(tmp_path):
     ("change", "message"),
     [
         ({"canary": "1"}, "keys .* were made by another version of DuckDB; build it again"),
-        ({"verbs": ["post", "sing"]}, "knows other verbs than this version"),
+        ({"verbs": ["post", "sing"]}, "has other verbs than this version"),
         ({"parts": [{"name": "part-00000"}]}, "is damaged"),
         ({"parts": 3}, "is damaged"),
     ],

@@ -65,7 +65,7 @@ def test_old_events_are_replaced_completely(tmp_path, name):
 def test_a_folder_with_other_files_is_refused_and_unchanged(tmp_path):
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.docx").write_text("years of work")
-    with pytest.raises(EventsError, match=r"holds thesis\.docx, which is no part of events"):
+    with pytest.raises(EventsError, match=r"contains thesis\.docx, which is not a part of events"):
         simulate(TINY, tmp_path / "home")
     assert [file.name for file in (tmp_path / "home").iterdir()] == ["thesis.docx"]
 

@@ -263,7 +263,7 @@ def test_ids_are_no_markup(capsys):
         (["nobody"], "error: 'nobody' has no score in the 3 snapshots"),
         (["user0001", "--from", "2018-01-01"], "error: no snapshot from 2018-01-01T00:00:00Z"),
         (["user0001", "--from", "2017-07-30", "--to", "2017-07-02"], "runs backwards"),
-        (["user0001", "--to", "x"], "error: 'x' is no instant"),
+        (["user0001", "--to", "x"], "error: 'x' is not a valid instant"),
     ],
 )
 def test_what_the_command_refuses(shown, words, message):
