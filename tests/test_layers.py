@@ -81,18 +81,25 @@ MAY_IMPORT = {
         "training.evaluation",
         "training.fit",
         "training.model_selection",
+    },
+    "training.registration": BASE
+    | MODEL
+    | {
+        "training.evaluation",
+        "training.model_selection",
         "training.registry",
         "training.release",
         "training.reports",
+        "training.train",
     },
     "training.cli_output": {
         "features.console",
         "training.evaluation",
         "training.model",
         "training.release",
+        "training.registration",
         "training.reports",
         "training.robustness",
-        "training.train",
     },
     "training.cli": EVENTS | {"features.cli_options", "features.console", "training.*"},
     "serving": set(),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from training.config import Config
     from training.records.opt_outs import OptedOutUsers
-    from training.train import TrainingResult
+    from training.registration import Release
 
 PAST_LIMITS = 3
 
@@ -61,9 +61,14 @@ def train(
     """
     from features.utc import parse_utc
     from training.config import read_config
+    from training.model_selection.tuning import TRIALS
     from training.records.opt_outs import load_opted_out_users
-    from training.train import train
+    from training.registration import release
+    from training.registry.model_registry import load_champion_unchecked
+    from training.release.gate import normalize_override_reason
+    from training.train import TrainOptions, train
 
+    force = normalize_override_reason(force)
     settings, place = read_config(config), home_from_environment(home)
     out = load_opted_out_users(place)
     settings = _without_seeds(settings, out)
@@ -71,7 +76,9 @@ def train(
     with progress_bars() as progress:
         at = parse_utc(as_of) if as_of else None
         attacked = _event_table(events, identities, out) if settings.gate.attacks else None
-        made = train(acts, settings, place, at, progress, tune, ablate, rescale, attacked, force)
+        options = TrainOptions(at, tune, place.folder / TRIALS, ablate, rescale)
+        candidate = train(acts, settings, load_champion_unchecked(place), options, progress)
+        made = release(candidate, place, attacked, force, progress)
     if json:
         print_json(_trained(made))
     else:
@@ -101,10 +108,10 @@ def evaluate(
     bundle, version = load_champion(place)
     acts = encode_command_events(events, [ALL], identities, excluded=load_opted_out_users(place))
     figures = evaluate_bundle(acts, bundle, parse_utc(as_of) if as_of else None)
-    if figures["in_sample"]:
+    if figures.in_sample:
         warn("the champion has learnt from outcomes of this horizon: its figures are not out of time.")
     if json:
-        print_json({"model_version": version, **figures})
+        print_json({"model_version": version, **figures.as_json()})
         return
     figures_table(figures)
 
@@ -171,6 +178,7 @@ def monitor(
     from features.events.scopes import ALL
     from features.utc import parse_utc
     from training.config import read_config
+    from training.evaluation.report import to_json
     from training.monitor import check_reference, metrics_of, monitor
     from training.records.opt_outs import load_opted_out_users
     from training.registry.model_registry import load_champion, log_monitor
@@ -182,9 +190,10 @@ def monitor(
     with progress_bars() as progress:
         found = monitor(acts, bundle, parse_utc(as_of) if as_of else None, settings, progress)
     report = {"model_version": version, **found}
-    run = log_monitor(place, version, report, metrics_of(report))
+    document = to_json(report)
+    run = log_monitor(place, version, document, metrics_of(report))
     if json:
-        print_json(report)
+        print_json(document)
     else:
         tell_monitor(report, run)
     if not report["held"]:
@@ -271,19 +280,21 @@ def _event_table(events: Path, identities: Path | None, excluded: "OptedOutUsers
     return None if is_store(events) else load_command_events(events, identities, excluded)
 
 
-def _trained(made: "TrainingResult") -> dict:
+def _trained(made: "Release") -> dict:
+    from training.registration import report_document
+
     return {
         "model_version": made.version,
         "promoted": made.promoted,
         "gate": made.verdict.as_json(),
         "facts": {name: fact for name, fact in made.bundle.facts.items() if name != "reference"},
         "scale": {"anchor": made.bundle.scale.anchor, "points_per_nat": made.bundle.scale.points_per_nat},
-        "evaluation": made.evaluation,
+        "evaluation": report_document(made.measured, made.verdict),
         "tuned": _chosen(made),
     }
 
 
-def _chosen(made: "TrainingResult") -> dict | None:
+def _chosen(made: "Release") -> dict | None:
     if made.tuned is None:
         return None
     return {"model": made.tuned.model.model_dump(), "finished": made.tuned.finished, "pruned": made.tuned.pruned}

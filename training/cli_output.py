@@ -6,43 +6,46 @@ from features.console import print_message, print_table, warn
 from training.reports.markdown import lead_rows, signal_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from training.evaluation.report import AblationRow, EvaluationReport
     from training.model.scale import Scale
+    from training.registration import Release
     from training.release.promotion import Promotion
     from training.robustness.attack_report import Attackers, AttackReport, AttackResult, HonestAuc
-    from training.train import TrainingResult
 
 SHOWN_FEATURES = 10
 MARKS = (0, 20, 50, 80, 100)
 
 
-def figures_table(figures: dict) -> None:
+def figures_table(figures: "EvaluationReport") -> None:
     """Print the score's figures beside every baseline's, and its lead over the best of them."""
     from training.evaluation.metrics import FIGURES
 
-    until = f"{figures['horizon_days']} days from {figures['as_of'][:10]}"
+    until = f"{figures.horizon_days} days from {figures.as_of[:10]}"
     print_table(
-        f"What was foretold: {figures['users']:,} users, {until}", ["signal", *FIGURES.values()], signal_rows(figures)
+        f"What was foretold: {figures.users:,} users, {until}", ["signal", *FIGURES.values()], signal_rows(figures)
     )
     columns = ["figure", "best baseline", "lead", "95 % interval"]
     print_table("Lead of the score over the best baseline", columns, lead_rows(figures), 2)
 
 
-def ablation_table(rows: list[dict]) -> None:
+def ablation_table(rows: "Sequence[AblationRow]") -> None:
     """Print what each variant of the recipe reaches."""
     from training.evaluation.metrics import FIGURES, RANKING
 
     columns = {key: FIGURES[key] for key in (*RANKING, "total")} | {"level_error": "|ln total|"}
-    shown = [[row["variant"], *(f"{row[key]:.3f}" for key in columns)] for row in rows]
+    shown = [[row.variant, *(f"{getattr(row, key):.3f}" for key in columns)] for row in rows]
     print_table(
-        f"Ablation: means over {rows[0]['folds']} past cutoffs, out of time", ["variant", *columns.values()], shown
+        f"Ablation: means over {rows[0].folds} past cutoffs, out of time", ["variant", *columns.values()], shown
     )
 
 
-def tell_training(made: "TrainingResult") -> None:
+def tell_training(made: "Release") -> None:
     """Print the figures, the scale, the gate's findings, and what was registered."""
     figures_table(made.evaluation)
-    if "ablation" in made.evaluation:
-        ablation_table(made.evaluation["ablation"])
+    if made.evaluation.ablation is not None:
+        ablation_table(made.evaluation.ablation)
     _tell_scale(made)
     tell_gate(made)
     print_message(f"Its card: clout card --version {made.version}; its pictures are in the MLflow run, under plots/.")
@@ -51,11 +54,11 @@ def tell_training(made: "TrainingResult") -> None:
         print_message("\n".join(["[model]", *(f"{name} = {value}" for name, value in made.tuned.model)]))
 
 
-def tell_gate(made: "TrainingResult") -> None:
+def tell_gate(made: "Release") -> None:
     """Print the findings, those which failed as warnings, and what became of the version."""
     verdict, version, before = made.verdict, made.version, made.champion_before
     for finding in verdict.findings:
-        (warn if finding.passed is False else print_message)(f"gate, {finding.word}: {finding.told}.")
+        (warn if finding.passed is False else print_message)(f"gate, {finding.word}: {finding.message}.")
     registered = f"Registered as version {version} of the model 'clout'"
     if verdict.promotes:
         print_message(f"{registered}, champion{f' in the place of version {before}' if before else ''}.")
@@ -70,7 +73,7 @@ def tell_gate(made: "TrainingResult") -> None:
         )
 
 
-def _tell_scale(made: "TrainingResult") -> None:
+def _tell_scale(made: "Release") -> None:
     scale, before = made.bundle.scale, made.scale_before
     days = made.bundle.horizon_days
     print_message(

@@ -17,6 +17,7 @@ from training.config import Config, Monitor
 from training.dataset.labels import SLACK
 from training.dataset.panel import in_scope
 from training.evaluation.evaluate import evaluate_bundle
+from training.evaluation.report import EvaluationReport
 from training.model import reference
 from training.model.bundle import Bundle
 from training.release.gate import against_baselines, forecast
@@ -199,7 +200,9 @@ def _told(feature: dict, limit: float) -> str:
     return told
 
 
-def _realised(acts: EncodedEvents, bundle: Bundle, at: datetime, config: Config) -> tuple[dict | None, list[Check]]:
+def _realised(
+    acts: EncodedEvents, bundle: Bundle, at: datetime, config: Config
+) -> tuple[EvaluationReport | None, list[Check]]:
     """Judge the newest complete horizon of which the model has not seen the outcomes, if there is one yet."""
     first, last = time_range(acts.rows)
     horizon = timedelta(days=bundle.horizon_days)
@@ -216,10 +219,10 @@ def _realised(acts: EncodedEvents, bundle: Bundle, at: datetime, config: Config)
     return figures, realised_checks(figures, config.monitor)
 
 
-def realised_checks(figures: dict, limits: Monitor) -> list[Check]:
+def realised_checks(figures: EvaluationReport, limits: Monitor) -> list[Check]:
     """Hold an evaluation against the limits: the total, the coverage, and the leads over the best baselines."""
     found = [*forecast(figures, limits), *against_baselines(figures)]
-    return [Check(finding.told, finding.passed is False) for finding in found]
+    return [Check(finding.message, finding.passed is False) for finding in found]
 
 
 def metrics_of(report: dict) -> dict[str, float]:
@@ -232,5 +235,5 @@ def metrics_of(report: dict) -> dict[str, float]:
         "level": report["level"]["ratio"],
         "alarms": len(report["alarms"]),
     }
-    realised = report["realised"]["metrics"]["score"] if report["realised"] else {}
+    realised = report["realised"].metrics["score"] if report["realised"] else {}
     return found | {name: value for name, value in realised.items() if value is not None}

@@ -1,217 +1,178 @@
-"""Training: panel, fit, rehearsal, register, gate."""
+"""Training: build the panel, fit a candidate on it and evaluate its recipe out of time. No registry is needed."""
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
 
-import ibis.expr.types as ir
 import pandas as pd
+from matplotlib.figure import Figure
 
 from features.errors import ConfigError
 from features.events.encoding import EncodedEvents
 from features.events.event_table import time_range
 from features.events.loading import resolve_as_of
+from features.progress import StepProgress, ignore_progress, of_step
 from training.backtest import backtest
 from training.config import Config
 from training.dataset.labels import require_complete_horizon
 from training.dataset.panel import Split, build_panel, split_cutoffs
 from training.evaluation.evaluate import Champion
+from training.evaluation.report import BacktestReport
 from training.fit import fit
-from training.home import Home
 from training.model.bundle import Bundle
 from training.model.scale import Scale, frozen_scale
 from training.model_selection.ablation import ablate
-from training.model_selection.tuning import TRIALS, TuningResult, tune
-from training.registry import model_registry
-from training.release.checks import measure_attacks, measure_churn
-from training.release.gate import Verdict, evaluate_gate, normalize_override_reason
-from training.reports.gate_report import gate_report
-from training.reports.model_card import model_card
+from training.model_selection.tuning import TuningResult, tune
 
 log = logging.getLogger("clout")
 T = TypeVar("T")
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
-class TrainingResult:
-    """What a training came to.
-
-    The bundle, its version, its recipe's out-of-time evaluation, the verdict, whether it is the champion now, how it
-    was tuned, and the scale and the version that were in force before, None where there was none.
-    """
-
-    bundle: Bundle
-    version: str
-    evaluation: dict
-    verdict: Verdict
-    promoted: bool
-    tuned: TuningResult | None = None
-    scale_before: Scale | None = None
-    champion_before: str | None = None
-
-
-def train(
-    acts: EncodedEvents,
-    config: Config,
-    home: Home,
-    as_of: datetime | None = None,
-    progress: Progress = lambda *_: None,
-    trials: int | None = None,
-    ablation: bool = False,
-    rescale: bool = False,
-    events: ir.Table | None = None,
-    force: str | None = None,
-) -> TrainingResult:
-    """Train on a community and register what comes out as challenger; promote it if the gate lets it pass.
-
-    The figures are those of the very same recipe fitted one horizon earlier and judged on the newest complete horizon,
-    so they are out of time. What is registered learns from that newest horizon too; tuning never sees it.
+class TrainOptions:
+    """How to train.
 
     Parameters
     ----------
-    acts : from `open_acts`, in the scopes of the configuration
-    config : what to foretell and how to fit
-    home : where the registry is
-    as_of : nothing at or after it is seen; None takes all events
-    progress : called with a step's name and the share of it that is done
-    trials : tune the model's settings in so many trials, kept in the home; None takes those of the configuration
-    ablation : also measure what each part of the recipe is worth, on several past cutoffs
+    as_of : events at or after it are ignored; None takes all events
+    trials : tune the model's settings in so many trials; None takes those of the configuration
+    trials_file : an SQLite file that stores the trials; None keeps them in memory
+    ablation : also measure the value of each part of the recipe, on several past cutoffs
     rescale : make a new scale, instead of keeping the champion's
-    events : what `acts` were made from, to put attacks among, from `open_events`; None leaves attacks unmeasured
-    force : why it is promoted even if the gate fails; None leaves it to the gate
+
+    """
+
+    as_of: datetime | None = None
+    trials: int | None = None
+    trials_file: Path | None = None
+    ablation: bool = False
+    rescale: bool = False
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that is not released yet.
+
+    Parameters
+    ----------
+    bundle : the model
+    evaluation : of its recipe, out of time
+    figures : plots of the evaluation, by name
+    config : what it was fitted with, tuned settings included
+    events : the encoded events that it was trained on
+    champion : the champion that it was compared with, None where there was none
+    rescaled : whether a new scale was requested
+    tuned : the result of the tuning, if there was one
+
+    """
+
+    bundle: Bundle
+    evaluation: BacktestReport
+    figures: dict[str, Figure]
+    config: Config
+    events: EncodedEvents
+    champion: Champion | None = None
+    rescaled: bool = False
+    tuned: TuningResult | None = None
+
+
+def train(
+    events: EncodedEvents,
+    config: Config,
+    champion: Champion | None = None,
+    options: TrainOptions = TrainOptions(),
+    progress: StepProgress = ignore_progress,
+) -> Candidate:
+    """Train a model on a community and evaluate its recipe; `release` then checks, registers and promotes it.
+
+    The figures are those of the same recipe fitted one horizon earlier and evaluated on the newest complete horizon,
+    so they are out of time. The model itself learns from that newest horizon too; tuning never sees it.
+
+    Parameters
+    ----------
+    events : from `load_encoded_events`, in the scopes of the configuration
+    config : what to predict and how to fit
+    champion : bundle and version of the current champion; the model keeps its scale and is compared with it
+    options : how to train
+    progress : called with a step's name and the share of it that is done
 
     Raises
     ------
     AsOfError : nothing happened before `as_of`, it lies in the future, or the events end long before it
     TooSmallError : the community is too small or too young
-    RegistryError : the registry cannot be reached
-    ConfigError : the frozen scale is of another horizon, or none of the seeds is there
-    OutputError : the trials cannot be kept
-    GateError : the reason to force it is blank
+    ConfigError : the frozen scale is of another horizon, or none of the seeds is a user in the events
+    OutputError : the trials cannot be stored
 
     """
-    force, champion = normalize_override_reason(force), model_registry.find_champion(home, check_catalogue=False)
-    acts = _seeded(acts, config)
-    scale = None if rescale else _scale(champion, config)
-    panel, split = _panel(acts, config, as_of, progress)
-    tuned = _tuned(panel, split, config, home, trials, progress)
+    events = _with_seeds(events, config)
+    scale = None if options.rescale else _champion_scale(champion, config)
+    panel, split = _panel(events, config, options.as_of, progress)
+    tuned = _tune(panel, split, config, options, progress)
     if tuned is not None:
         config = config.model_copy(update={"model": tuned.model})
-    bundle = _timed("fit", progress, lambda: fit(panel, split, config, scale))
-    evaluation, figures = _timed(
-        "rehearsal", progress, lambda: backtest(acts, panel, split, config, bundle.scale, champion)
+    bundle = timed("fit", progress, lambda: fit(panel, split, config, scale))
+    evaluation, figures = timed(
+        "backtest", progress, lambda: backtest(events, panel, split, config, bundle.scale, champion)
     )
-    if tuned is not None:
-        evaluation["tuning"] = tuned.table
-    if ablation:
-        evaluation["ablation"] = ablate(panel, split.cutoffs, config, _of(progress, "ablation"))
-    measured = _trial(acts, events, bundle, champion, config, rescale, progress)
-    verdict = evaluate_gate(evaluation, measured, config.gate).forced_by(force)
-    evaluation["gate"] = verdict.as_json() | measured
-    version = _timed("register", progress, lambda: _registered(home, bundle, evaluation, figures, verdict))
-    scale_before, version_before = (champion[0].scale, champion[1]) if champion else (None, None)
-    return TrainingResult(bundle, version, evaluation, verdict, verdict.promotes, tuned, scale_before, version_before)
+    evaluation = replace(
+        evaluation,
+        tuning=None if tuned is None else tuned.table,
+        ablation=ablate(panel, split.cutoffs, config, of_step(progress, "ablation")) if options.ablation else None,
+    )
+    return Candidate(bundle, evaluation, figures, config, events, champion, options.rescale, tuned)
 
 
-def _seeded(acts: EncodedEvents, config: Config) -> EncodedEvents:
-    """Let credibility flow from the seeds that are configured, if any is there."""
+def _with_seeds(events: EncodedEvents, config: Config) -> EncodedEvents:
+    """Let credibility flow from the configured seeds, of which at least one must be a user in the events."""
     seeds = config.credibility.seeds
-    if seeds and not acts.users.filter(acts.users.user.isin(seeds)).count().to_pyarrow().as_py():
-        shown = ", ".join(seeds[:3]) + (", ..." if len(seeds) > 3 else "")
+    if seeds and not events.users.filter(events.users.user.isin(seeds)).count().to_pyarrow().as_py():
+        examples = ", ".join(seeds[:3]) + (", ..." if len(seeds) > 3 else "")
         raise ConfigError(
-            f"none of the {len(seeds)} seeds in [credibility] is anybody in the events: {shown}. Give ids as they "
-            "stand there, or leave seeds out to have them chosen."
+            f"none of the {len(seeds)} seeds in [credibility] is a user in the events: {examples}. Give ids as they "
+            "are in the events, or omit seeds to have them chosen."
         )
-    return acts.with_seeds(seeds)
+    return events.with_seeds(seeds)
 
 
-def _scale(champion: Champion | None, config: Config) -> Scale | None:
-    """Return the champion's scale, if there is a champion: even one of another catalogue leaves its scale."""
+def _champion_scale(champion: Champion | None, config: Config) -> Scale | None:
+    """Return the champion's scale, if there is a champion; one of another catalogue still provides its scale."""
     frozen = (champion[0].scale, champion[0].horizon_days) if champion else None
     return frozen_scale(frozen, config.outcome.horizon_days)
 
 
 def _panel(
-    acts: EncodedEvents, config: Config, as_of: datetime | None, progress: Progress
+    events: EncodedEvents, config: Config, as_of: datetime | None, progress: StepProgress
 ) -> tuple[pd.DataFrame, Split]:
-    first, last = time_range(acts.rows)
-    as_of = resolve_as_of(acts.rows, as_of)
+    first, last = time_range(events.rows)
+    as_of = resolve_as_of(events.rows, as_of)
     horizon_days = config.outcome.horizon_days
     split = split_cutoffs(first, as_of, horizon_days, config.panel.cutoffs)
     require_complete_horizon(last, split.newest, horizon_days)
-    told, label = _of(progress, "panel"), config.outcome.label
-    return _timed("panel", None, lambda: build_panel(acts, split, horizon_days, told, label)), split
+    on_panel, label = of_step(progress, "panel"), config.outcome.label
+    return timed("panel", None, lambda: build_panel(events, split, horizon_days, on_panel, label)), split
 
 
-def _tuned(
-    panel: pd.DataFrame, split: Split, config: Config, home: Home, trials: int | None, progress: Progress
+def _tune(
+    panel: pd.DataFrame, split: Split, config: Config, options: TrainOptions, progress: StepProgress
 ) -> TuningResult | None:
+    trials = options.trials
     if trials is None:
         return None
-    told = _of(progress, "tune")
-    return _timed("tune", None, lambda: tune(panel, split.older, config.model, trials, home.folder / TRIALS, told))
+    on_tune = of_step(progress, "tune")
+    return timed("tune", None, lambda: tune(panel, split.older, config.model, trials, options.trials_file, on_tune))
 
 
-def _trial(
-    acts: EncodedEvents,
-    events: ir.Table | None,
-    bundle: Bundle,
-    champion: Champion | None,
-    config: Config,
-    rescale: bool,
-    progress: Progress,
-) -> dict:
-    """Measure what the gate asks of the bundle itself."""
-    told = _of(progress, "attacks")
-    return {
-        "churn": _timed("churn", progress, lambda: measure_churn(acts, bundle, champion, config, rescale)),
-        "attacks": _timed("attacks", progress, lambda: measure_attacks(events, bundle, config, told)),
-    }
-
-
-def _logged(bundle: Bundle, evaluation: dict) -> tuple[dict, dict, dict]:
-    """Return what MLflow takes: parameters and metrics, both flat, and the whole report."""
-    sections = bundle.facts["config"].items()
-    params = {f"{section}.{key}": value for section, held in sections for key, value in held.items()}
-    params |= {key: bundle.facts[key] for key in ("as_of", "rows", "catalogue")}
-    metrics = {
-        f"{signal}.{key}": value
-        for signal, held in evaluation["metrics"].items()
-        for key, value in held.items()
-        if value is not None
-    }
-    metrics |= {f"lead.{key}": margin["margin"] for key, margin in evaluation["margins"].items()}
-    return params, metrics, evaluation
-
-
-def _registered(home: Home, bundle: Bundle, evaluation: dict, figures: dict, verdict: Verdict) -> str:
-    """Register a version, with its card and the gate's report, and promote it if the verdict says so."""
-    texts = {
-        model_registry.CARD: model_card(bundle, evaluation, verdict),
-        model_registry.GATE: gate_report(bundle, evaluation["gate"], verdict),
-    }
-    tags = {model_registry.GATE_TAG: model_registry.PASSED if verdict.passed else model_registry.FAILED}
-    version = model_registry.register(home, bundle, *_logged(bundle, evaluation), figures, texts, tags)
-    if verdict.promotes:
-        model_registry.promote(home, version, verdict.forced)
-    return version
-
-
-def _of(progress: Progress, step: str) -> Callable[[float], None]:
-    return lambda share: progress(step, share)
-
-
-def _timed(step: str, progress: Progress | None, work: Callable[[], T]) -> T:
-    """Do a step, say how long it took and, where it cannot tell itself, when it begins and ends."""
+def timed(step: str, progress: StepProgress | None, work: Callable[[], T]) -> T:
+    """Run a step and log its duration; with `progress`, for a step that reports none itself, report start and end."""
     if progress is not None:
         progress(step, 0.0)
     began = perf_counter()
-    done = work()
+    result = work()
     log.info("%s took %.1f s", step, perf_counter() - began)
     if progress is not None:
         progress(step, 1.0)
-    return done
+    return result

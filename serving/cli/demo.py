@@ -14,7 +14,8 @@ from training.cli_output import figures_table, tell_gate
 from training.config import Config
 from training.home import Home
 from training.records.opt_outs import load_opted_out_users
-from training.registry.model_registry import load_champion
+from training.registration import release
+from training.registry.model_registry import load_champion, load_champion_unchecked
 from training.release.promotion import promote
 from training.train import train
 
@@ -34,12 +35,13 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
         simulate(Community(users=users, days=days, seed=seed), events, progress)
     table = load_events(events, excluded=load_opted_out_users(home))
     with progress_bars() as steps:
-        result = train(load_encoded_events(table), Config(), home, progress=steps, events=table)
+        candidate = train(load_encoded_events(table), Config(), load_champion_unchecked(home), progress=steps)
+        result = release(candidate, home, table, progress=steps)
     tell_gate(result)
     if not result.promoted:
         promote(home, result.version, FORCE)
     scores = _score(home, events)
-    _print_top(scores, result.evaluation["horizon_days"])
+    _print_top(scores, result.evaluation.horizon_days)
     ledger_table(open_snapshot(home, None).explain(scores["user"].iloc[0], "all"))
     figures_table(result.evaluation)
     _print_next_steps(home.folder, scores["user"].iloc[1])

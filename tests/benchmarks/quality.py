@@ -31,8 +31,8 @@ def figures_at(acts, config: Config, as_of) -> dict:
     ahead = in_scope(panel_rows(acts, as_of, days), ALL)
     signals = baselines(acts, ahead, as_of)
     figures = evaluate(ahead["audience"].to_numpy(), bundle.predict(ahead), signals, config.evaluation.resamples, 0)
-    score, leads = figures["metrics"]["score"], figures["margins"]
-    row = {"as_of": f"{as_of:%Y-%m-%d}", "users": figures["users"], "heard": int((ahead["audience"] > 0).sum())}
+    score, leads = figures.metrics["score"], figures.margins
+    row = {"as_of": f"{as_of:%Y-%m-%d}", "users": figures.users, "heard": int((ahead["audience"] > 0).sum())}
     for key in RANKING:
         row |= {key: score[key], f"best {key}": score[key] - leads[key]["margin"]}
     return row | {key: score[key] for key in ("total", "coverage", "coverage_expected_1")}

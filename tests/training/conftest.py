@@ -11,10 +11,13 @@ import pytest
 
 from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
+from features.progress import ignore_progress
 from features.simulation import Community, simulate
 from training.config import Config, Evaluation, Model, Panel
 from training.home import Home
-from training.train import train
+from training.registration import release
+from training.registry.model_registry import load_champion_unchecked
+from training.train import TrainOptions, train
 
 COLUMNS = ("time", "actor", "verb", "target", "object")
 TYPES = pa.schema([("time", pa.timestamp("us", "UTC")), *((name, pa.string()) for name in COLUMNS[1:])])
@@ -62,9 +65,21 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def trained(simulated, config, home):
-    """The first model of a home, trained on what was known ten days before the end of the events."""
-    return train(load_encoded_events(simulated.events), config, home, simulated.as_of)
+def train_and_release():
+    """Train on events against the champion of a home, and release the candidate there."""
+
+    def run(events, config, home, as_of=None, progress=ignore_progress, force=None, **options):
+        champion = load_champion_unchecked(home)
+        candidate = train(load_encoded_events(events), config, champion, TrainOptions(as_of, **options), progress)
+        return release(candidate, home, force=force, progress=progress)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(simulated, config, home, train_and_release):
+    """The first model of a home, trained on the events up to ten days before their end."""
+    return train_and_release(simulated.events, config, home, simulated.as_of)
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ def test_a_gate_that_fails_and_is_forced(typed, tmp_path):
     assert run.exit_code == 3, run.output
     assert "warning: gate, FAILED: expected over real audience is " in run.told
     assert "(limits 1 to 1)." in run.told
-    assert "gate, not judged: attacks were not measured: not asked for" in run.told
+    assert "gate, not judged: attacks were not measured: switched off" in run.told
     assert "Registered as version 1 of the model 'clout', challenger; there is no champion yet" in run.told
     assert find_champion(home) is None
     assert versions(home)["1"] == {"gate": "failed"}
@@ -75,15 +75,18 @@ def test_attacks_are_measured_on_events_and_not_on_a_store(typed, simulated, tmp
     monkeypatch.setattr("training.robustness.attack_suite.ATTACKS", (replace(repost, limit=-100.0),))
     run = typed("train", limits="")
     assert run.exit_code == 3, run.output
-    assert "warning: gate, FAILED: 1 of 1 attacks pass their limit: repost gains " in run.told
+    assert "warning: gate, FAILED: 1 of 1 attacks exceed their limit: repost gains " in run.told
     add_to_store(simulated.events, tmp_path / "store")
     run = typed("train", events="store", limits="")
-    assert "attacks were not measured: they are put among events, and none were given (a store holds acts" in run.told
+    assert (
+        "attacks were not measured: they need an event table, and there is none (a store holds encoded events"
+        in run.told
+    )
 
 
 def test_a_blank_reason_is_an_error(typed, tmp_path):
     run = typed("train", "--force", " ")
-    assert "--force is given a blank reason" in str(run.exception)
+    assert "--force has a blank reason" in str(run.exception)
     assert not (tmp_path / "home").exists()
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from training.cli_output import tell_training
+from training.evaluation.report import AblationRow
 from training.model.scale import Scale
 from training.model_selection.ablation import VARIANTS
 from training.release.gate import Finding, Verdict
@@ -66,8 +67,9 @@ def test_a_gate_that_is_forced(told):
 
 
 def test_an_ablation_is_a_table(told, trained):
-    rows = [{"variant": name, **FIGURES} for name in VARIANTS]
-    shown = told(evaluation={**trained.evaluation, "ablation": rows}).out
+    rows = tuple(AblationRow(name, **FIGURES) for name in VARIANTS)
+    evaluation = dataclasses.replace(trained.evaluation, ablation=rows)
+    shown = told(measured=dataclasses.replace(trained.measured, evaluation=evaluation)).out
     assert "Ablation: means over 4 past cutoffs, out of time" in shown
     for name in VARIANTS:
         assert name in shown

@@ -24,7 +24,9 @@ from training.config import Config, Evaluation
 from training.config import Monitor as Limits
 from training.dataset.panel import in_scope
 from training.evaluation.metrics import RANKING
+from training.evaluation.report import BaselineLead, EvaluationReport, to_json
 from training.monitor import CLOCKS, check_reference, drift, drift_checks, metrics_of, monitor, psi, realised_checks
+from training.registration import report_document
 from training.registry.run_documents import report
 
 QUICK = Config(evaluation=Evaluation(resamples=20))
@@ -165,7 +167,7 @@ class TestDrift:
 class TestReport:
     def test_what_it_holds(self, found, bundle, end):
         assert (found["as_of"], found["reference_as_of"]) == (end.isoformat(), bundle.facts["reference"]["as_of"])
-        assert json.loads(json.dumps(found, allow_nan=False)) == found
+        assert json.loads(json.dumps(to_json(found), allow_nan=False)) == to_json(found)
         indices = [feature["psi"] for feature in found["features"]]
         assert indices == sorted(indices, reverse=True)
         assert len(indices) == len(bundle.features)
@@ -176,9 +178,9 @@ class TestReport:
 
     def test_the_newest_complete_horizon_is_judged(self, found, end):
         realised = found["realised"]
-        assert realised["as_of"] == (end - HORIZON).isoformat()
+        assert realised.as_of == (end - HORIZON).isoformat()
         assert any(told.startswith("expected over real audience is ") for told in found["findings"])
-        assert metrics_of(found)["auc"] == realised["metrics"]["score"]["auc"]
+        assert metrics_of(found)["auc"] == realised.metrics["score"]["auc"]
 
     def test_before_a_horizon_is_complete_it_says_from_when_on(self, bundle, simulated):
         found = monitor(load_encoded_events(simulated.events), bundle, config=QUICK)
@@ -217,9 +219,11 @@ class TestReport:
 
 class TestRealised:
     def past(self, high=0.0, total=1.0, coverage=0.9):
-        lead = {"margin": -0.1, "low": -0.2, "high": high, "best_baseline": "pagerank"}
+        lead = BaselineLead("pagerank", -0.1, -0.2, high)
         metrics = {"score": {"total": total, "coverage": coverage}}
-        figures = {"metrics": metrics, "margins": dict.fromkeys(RANKING, lead)}
+        figures = EvaluationReport(
+            users=9, metrics=metrics, margins=dict.fromkeys(RANKING, lead), bands=(), as_of="", horizon_days=28
+        )
         return [check.told for check in realised_checks(figures, Limits()) if check.past]
 
     @pytest.mark.parametrize(("total", "count"), [(0.66, 1), (0.67, 0), (1.5, 0), (1.51, 1)])
@@ -268,7 +272,7 @@ def test_held_prints_the_report_and_logs_it(events, home, client, trained, judge
     assert {"score_psi", "max_feature_psi", "total", "coverage", "auc"} <= set(logged.data.metrics)
     with (home.artifacts / logged.info.run_id / "artifacts" / "monitor.json").open() as file:
         assert json.load(file) == told
-    assert report(home, "1") == trained.evaluation
+    assert report(home, "1") == report_document(trained.measured, trained.verdict)
 
 
 def test_past_its_limits_it_exits_with_3(silenced, home, judged):

@@ -1,5 +1,6 @@
 import dataclasses
 from datetime import datetime, timedelta
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,16 +18,17 @@ from training.home import Home
 from training.model.bundle_files import BOOSTER_FILES, FACTS_FILE, save_bundle
 from training.model.scale import Scale
 from training.model_selection.ablation import VARIANTS
+from training.registration import release
 from training.registry.model_registry import load_champion, promote, register
 from training.registry.run_documents import report
 from training.release.gate import GateError
-from training.train import train
+from training.train import TrainOptions, train
 
 SMALL = Config(outcome=Outcome(horizon_days=7), panel=Panel(cutoffs=2), evaluation=Evaluation(resamples=20))
 
 
 @pytest.fixture(scope="module")
-def again(simulated, config, tmp_path_factory):
+def again(simulated, config, tmp_path_factory, train_and_release):
     """The same training with absurd events at and after the instant, and the rows in another order."""
     events = simulated.events
     absurd = [
@@ -34,15 +36,15 @@ def again(simulated, config, tmp_path_factory):
         for k in range(3_000)
     ]
     mixed = pa.concat_tables([pa.Table.from_pylist(absurd, schema=events.schema), events])
-    told = []
+    steps = []
     home = Home(tmp_path_factory.mktemp("again"))
     mixed = mixed.take(np.random.default_rng(0).permutation(len(mixed)))
-    return train(load_encoded_events(mixed), config, home, simulated.as_of, lambda *step: told.append(step)), home, told
+    return train_and_release(mixed, config, home, simulated.as_of, lambda *step: steps.append(step)), home, steps
 
 
 @pytest.fixture(scope="module")
-def second(again, simulated, config):
-    """Another model in the same home, and the splits that it was fitted on, the rehearsal's last."""
+def second(again, simulated, config, train_and_release):
+    """Another model in the same home, and the splits that it was fitted on, that of the backtest last."""
     first, home, _ = again
     splits = []
 
@@ -56,7 +58,7 @@ def second(again, simulated, config):
         patch.setattr("training.backtest.fit", watched)
         return (
             first,
-            train(load_encoded_events(simulated.events), other, home, simulated.as_of - timedelta(days=9)),
+            train_and_release(simulated.events, other, home, simulated.as_of - timedelta(days=9)),
             home,
             splits,
         )
@@ -64,7 +66,7 @@ def second(again, simulated, config):
 
 class TestFigures:
     def test_the_score_beats_counting_followers(self, trained):
-        metrics = trained.evaluation["metrics"]
+        metrics = trained.evaluation.metrics
         assert metrics["score"]["auc"] > metrics["followers"]["auc"] + 0.05
         assert 0.7 < metrics["score"]["auc"] < 0.99
         assert 0.7 < metrics["score"]["total"] < 1.4
@@ -86,27 +88,27 @@ class TestFigures:
         facts = trained.bundle.facts
         horizon = timedelta(days=28)
         assert facts["as_of"] == simulated.as_of.isoformat()
-        assert facts["calibration_cutoff"] == (simulated.as_of - horizon).isoformat() == trained.evaluation["as_of"]
+        assert facts["calibration_cutoff"] == (simulated.as_of - horizon).isoformat() == trained.evaluation.as_of
         assert facts["training_cutoffs"] == [(simulated.as_of - k * horizon).isoformat() for k in (3, 2, 1)]
         assert facts["rows"] > 1_000
 
     def test_groups_of_users_are_judged_as_well(self, trained):
-        slices = trained.evaluation["slices"]
-        assert {held["grouping"] for held in slices} >= {"people expected", "account age", "evidence"}
-        everybody = trained.evaluation["metrics"]["score"]
-        for grouping in {held["grouping"] for held in slices}:
-            groups = [held for held in slices if held["grouping"] == grouping]
-            assert sum(held["users"] for held in groups) == trained.evaluation["users"]
-            inside = sum(held["coverage"] * held["users"] for held in groups) / trained.evaluation["users"]
+        slices = trained.evaluation.slices
+        assert {held.grouping for held in slices} >= {"people expected", "account age", "evidence"}
+        everybody = trained.evaluation.metrics["score"]
+        for grouping in {held.grouping for held in slices}:
+            groups = [held for held in slices if held.grouping == grouping]
+            assert sum(held.users for held in groups) == trained.evaluation.users
+            inside = sum(held.coverage * held.users for held in groups) / trained.evaluation.users
             assert inside == pytest.approx(everybody["coverage"])
 
     def test_the_top_stays_on_top_more_than_by_chance(self, trained):
-        kept = trained.evaluation["retention"]
-        assert kept["users"][1] == trained.evaluation["users"]
-        assert 0.7 < kept["spearman"] < 1
-        for row in kept["top"]:
-            assert row["users"] > 0
-            assert 2 * row["share"] < row["kept"] <= 1 - row["left"]
+        kept = trained.evaluation.retention
+        assert kept.users[1] == trained.evaluation.users
+        assert 0.7 < kept.spearman < 1
+        for row in kept.top:
+            assert row.users > 0
+            assert 2 * row.share < row.retained <= 1 - row.departed
 
     def test_a_first_model_that_passes_is_promoted(self, trained):
         assert trained.verdict.passed
@@ -114,11 +116,11 @@ class TestFigures:
         assert trained.champion_before is None
 
 
-def test_an_ablation_is_measured_where_it_is_asked_for(simulated, config, tmp_path):
+def test_an_ablation_is_measured_where_it_is_requested(simulated, config, tmp_path, train_and_release):
     small = config.model_copy(update={"model": Model(trees=10)})
-    made = train(load_encoded_events(simulated.events), small, Home(tmp_path), simulated.as_of, ablation=True)
-    assert [row["variant"] for row in made.evaluation["ablation"]] == list(VARIANTS)
-    assert report(Home(tmp_path), made.version)["ablation"] == made.evaluation["ablation"]
+    made = train_and_release(simulated.events, small, Home(tmp_path), simulated.as_of, ablation=True)
+    assert [row.variant for row in made.evaluation.ablation] == list(VARIANTS)
+    assert report(Home(tmp_path), made.version)["ablation"] == [row.as_json() for row in made.evaluation.ablation]
 
 
 class TestNoLeak:
@@ -133,7 +135,7 @@ class TestNoLeak:
     def test_progress_is_told_step_by_step(self, again):
         told = again[2]
         steps = list(dict.fromkeys(step for step, _ in told))
-        assert steps == ["panel", "fit", "rehearsal", "churn", "attacks", "register"]
+        assert steps == ["panel", "fit", "backtest", "churn", "attacks", "register"]
         for name in steps:
             shares = [share for step, share in told if step == name]
             assert shares == sorted(shares)
@@ -148,33 +150,33 @@ class TestRetrain:
         assert retrained.bundle.booster_text != first.bundle.booster_text
 
     def test_what_is_judged_has_not_seen_the_horizon_it_is_judged_on(self, second):
-        _, retrained, _, (final, rehearsal) = second
-        judged_from = datetime.fromisoformat(retrained.evaluation["as_of"])
-        assert rehearsal.newest + timedelta(days=28) == judged_from == final.newest
+        _, retrained, _, (final, backtested) = second
+        judged_from = datetime.fromisoformat(retrained.evaluation.as_of)
+        assert backtested.newest + timedelta(days=28) == judged_from == final.newest
         assert final.newest + timedelta(days=28) == datetime.fromisoformat(retrained.bundle.facts["as_of"])
 
     def test_the_champion_is_met_on_the_same_users(self, second):
         """It was trained up to later than this horizon, and the findings say so."""
         first, retrained, *_ = second
         assert retrained.champion_before == first.version == "1"
-        met = retrained.evaluation["champion"]
-        assert (met["version"], met["in_sample"]) == ("1", True)
+        met = retrained.evaluation.champion
+        assert (met.version, met.in_sample) == ("1", True)
         told = {finding.name: finding for finding in retrained.verdict.findings}
         for metric in RANKING:
-            ours = retrained.evaluation["metrics"]["score"][metric]
-            assert met["margins"][metric]["champion"] + met["margins"][metric]["margin"] == pytest.approx(ours)
+            ours = retrained.evaluation.metrics["score"][metric]
+            assert met.margins[metric].champion + met.margins[metric].margin == pytest.approx(ours)
             assert told[f"champion_{metric}"].passed is not False
-            assert "has learnt from this horizon" in told[f"champion_{metric}"].told
+            assert "was trained on this horizon" in told[f"champion_{metric}"].message
 
     def test_churn_is_measured_against_the_champion(self, second, simulated):
         first, retrained, *_ = second
-        found = retrained.evaluation["gate"]["churn"]
+        found = retrained.measured.churn
         rows = feature_rows(load_encoded_events(simulated.events), simulated.as_of - timedelta(days=9))
         active = rows[rows["acts_365d"] > 0]
         moved = retrained.bundle.predict(active)["score"] - first.bundle.predict(active)["score"]
-        assert (found["version"], found["users"]) == ("1", len(active))
-        assert found["share"] == pytest.approx((moved.abs() > 5).mean())
-        assert len(found["largest"]) == 10
+        assert (found.version, found.users) == ("1", len(active))
+        assert found.share == pytest.approx((moved.abs() > 5).mean())
+        assert len(found.largest) == 10
 
     def test_the_gate_decides_who_is_champion(self, second):
         _, retrained, home, _ = second
@@ -182,100 +184,104 @@ class TestRetrain:
         assert load_champion(home)[1] == ("2" if retrained.promoted else "1")
 
 
-def test_a_blank_reason_is_refused_before_anything_is_done(simulated, config, tmp_path):
+def test_a_blank_reason_is_refused_before_anything_is_done(tmp_path):
     with pytest.raises(GateError, match="blank reason"):
-        train(load_encoded_events(simulated.events), config, Home(tmp_path), force=" ")
+        release(None, Home(tmp_path), force=" ")
     assert list(tmp_path.iterdir()) == []
 
 
 class TestScale:
-    def trained(self, simulated, config, home, **asked):
-        small = config.model_copy(update={"model": Model(trees=20, seed=7), "panel": Panel(cutoffs=2)})
-        return train(load_encoded_events(simulated.events), small, home, simulated.as_of - timedelta(days=5), **asked)
+    @pytest.fixture
+    def retrained(self, simulated, train_and_release):
+        return partial(self.train, simulated, train_and_release)
 
-    def test_a_champion_of_another_catalogue_leaves_its_scale(self, simulated, config, bundle, tmp_path):
+    def train(self, simulated, train_and_release, config, home, **options):
+        small = config.model_copy(update={"model": Model(trees=20, seed=7), "panel": Panel(cutoffs=2)})
+        return train_and_release(simulated.events, small, home, simulated.as_of - timedelta(days=5), **options)
+
+    def test_a_champion_of_another_catalogue_leaves_its_scale(self, retrained, config, bundle, tmp_path):
         home = Home(tmp_path)
         other = dataclasses.replace(bundle, features={"klout": "0" * 12}, scale=Scale(31.0, 12.5))
         promote(home, register(home, other, {}, {}, {}, {}))
-        made = self.trained(simulated, config, home)
+        made = retrained(config, home)
         assert made.bundle.scale == made.scale_before == Scale(31.0, 12.5)
-        assert "trained on another catalogue" in made.evaluation["champion"]["not_measured"]
-        assert made.evaluation["gate"]["churn"] == made.evaluation["champion"]
+        assert "trained on another catalogue" in made.evaluation.champion.reason
+        assert made.measured.churn == made.evaluation.champion
 
-    def test_rescaling_is_asked_for(self, simulated, config, again):
+    def test_rescaling_is_requested(self, retrained, config, again):
         _, home, _ = again
         before = load_champion(home)[0].scale
-        made = self.trained(simulated, config, home, rescale=True)
+        made = retrained(config, home, rescale=True)
         assert made.scale_before == before != made.bundle.scale
-        assert "a new scale was asked for" in made.evaluation["gate"]["churn"]["not_measured"]
-        assert "margins" in made.evaluation["champion"]
+        assert "has a new scale" in made.measured.churn.reason
+        assert set(made.evaluation.champion.margins) == set(RANKING)
 
-    def test_a_scale_is_of_one_horizon(self, simulated, config, again):
+    def test_a_scale_is_of_one_horizon(self, retrained, config, again):
         other = config.model_copy(update={"outcome": Outcome(horizon_days=14)})
         with pytest.raises(ConfigError, match=r"within 28 days, and \[outcome\] horizon_days is 14.*--rescale"):
-            self.trained(simulated, other, again[1])
+            retrained(other, again[1])
 
 
-def test_seeds_that_are_nobody_are_refused(simulated, config, tmp_path):
+def test_seeds_that_are_nobody_are_refused(simulated, config):
     strangers = config.model_copy(update={"credibility": Credibility(seeds=("ann", "bob", "cid", "dan"))})
-    told = r"none of the 4 seeds in \[credibility\] is anybody in the events: ann, bob, cid, \.\.\.\. Give ids as they"
+    told = r"none of the 4 seeds in \[credibility\] is a user in the events: ann, bob, cid, \.\.\.\. Give ids as they"
     with pytest.raises(ConfigError, match=told):
-        train(load_encoded_events(simulated.events), strangers, Home(tmp_path), simulated.as_of)
-    assert not list(tmp_path.iterdir())
+        train(load_encoded_events(simulated.events), strangers, options=TrainOptions(simulated.as_of))
 
 
-def test_the_shortest_history_that_can_be_learnt_from(simulated, config, tmp_path):
-    """Two and a half horizons: one cutoff for the rehearsal, whose quantiles are calibrated on other users."""
+def test_the_shortest_history_that_can_be_learnt_from(simulated, config):
+    """Two and a half horizons: one cutoff for the backtest, whose quantiles are calibrated on other users."""
     first = pc.min(simulated.events["time"]).as_py()
-    made = train(load_encoded_events(simulated.events), config, Home(tmp_path), first + timedelta(days=70))
+    made = train(load_encoded_events(simulated.events), config, options=TrainOptions(first + timedelta(days=70)))
     assert len(made.bundle.facts["training_cutoffs"]) == 2
-    assert made.evaluation["metrics"]["score"]["auc"] > 0.6
-    assert made.evaluation["metrics"]["score"]["coverage"] > 0.85
+    assert made.evaluation.metrics["score"]["auc"] > 0.6
+    assert made.evaluation.metrics["score"]["coverage"] > 0.85
 
 
 class TestTooSmall:
-    def refused(self, table, acts, tmp_path, match, error=TooSmallError):
+    def refused(self, table, acts, match, error=TooSmallError):
         with pytest.raises(error, match=match):
-            train(load_encoded_events(table(acts)), SMALL, Home(tmp_path / "home"))
-        assert not (tmp_path / "home").exists()
+            train(load_encoded_events(table(acts)), SMALL)
 
-    def test_a_handful(self, table, tmp_path):
+    def test_a_handful(self, table):
         acts = [(day, f"u{day % 5}", "like", f"u{(day + 1) % 5}") for day in range(60)]
-        self.refused(table, acts, tmp_path, r"the community is too small to train on: the older cutoffs hold 5 rows")
+        self.refused(table, acts, r"the community is too small to train on: the older cutoffs hold 5 rows")
 
-    def test_a_week(self, table, tmp_path):
+    def test_a_week(self, table):
         acts = [(k / 100, f"u{k % 300}", "like", f"u{k % 299}") for k in range(700)]
-        self.refused(
-            table, acts, tmp_path, r"training with a horizon of 7 days needs two and a half horizons, 17.5 days"
-        )
+        self.refused(table, acts, r"training with a horizon of 7 days needs two and a half horizons, 17.5 days")
 
-    def test_one_actor(self, table, tmp_path):
+    def test_one_actor(self, table):
         acts = [(k / 10, "a", "like", f"u{k % 300}") for k in range(600)]
-        self.refused(
-            table, acts, tmp_path, "the median active user and the 95th percentile have the same|nothing to learn"
-        )
+        self.refused(table, acts, "the median active user and the 95th percentile have the same|nothing to learn")
 
-    def test_all_silent(self, table, tmp_path):
+    def test_all_silent(self, table):
         acts = [(k / 10, f"u{k % 300}", "post", None) for k in range(600)]
-        self.refused(table, acts, tmp_path, r"hold 300 rows of a user at an instant, 0 of them with an audience")
+        self.refused(table, acts, r"hold 300 rows of a user at an instant, 0 of them with an audience")
 
-    def test_silent_of_late(self, table, tmp_path):
+    def test_silent_of_late(self, table):
         acts = [(k / 10, f"u{k % 300}", "like" if k < 500 else "post", f"u{k % 299}") for k in range(600)]
-        self.refused(table, acts, tmp_path, r"nobody drew an audience in the 7 days from 2025-0\d-\d\d or before")
+        self.refused(table, acts, r"nobody drew an audience in the 7 days from 2025-0\d-\d\d or before")
 
-    def test_nothing(self, table, tmp_path):
-        self.refused(table, [], tmp_path, "the event table is empty", EventsError)
+    def test_nothing(self, table):
+        self.refused(table, [], "the event table is empty", EventsError)
 
 
 class TestAsOf:
-    def test_long_after_the_last_event(self, simulated, config, tmp_path):
+    def test_long_after_the_last_event(self, simulated, config):
         with pytest.raises(AsOfError, match=r"the outcome is not known yet\. Take an instant"):
-            train(load_encoded_events(simulated.events), config, Home(tmp_path), simulated.as_of + timedelta(days=30))
+            train(
+                load_encoded_events(simulated.events),
+                config,
+                options=TrainOptions(simulated.as_of + timedelta(days=30)),
+            )
 
-    def test_before_the_first_event(self, simulated, config, tmp_path):
+    def test_before_the_first_event(self, simulated, config):
         with pytest.raises(AsOfError, match="is not after the first event"):
             train(
-                load_encoded_events(simulated.events), config, Home(tmp_path), simulated.as_of - timedelta(days=3_000)
+                load_encoded_events(simulated.events),
+                config,
+                options=TrainOptions(simulated.as_of - timedelta(days=3_000)),
             )
 
 

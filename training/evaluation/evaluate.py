@@ -1,7 +1,4 @@
-"""Evaluation: whether the score foresees whom people engage with, better than anything simple.
-
-The champion in force, and how a challenger does against it on the same users.
-"""
+"""Evaluation: compare the score with every baseline, and a challenger with the champion, on the same users."""
 
 import math
 from datetime import datetime, timedelta
@@ -19,40 +16,63 @@ from training.config import Config
 from training.dataset.labels import require_complete_horizon
 from training.dataset.panel import in_scope, panel_rows
 from training.evaluation.baselines import BASELINES, baselines
-from training.evaluation.metrics import METRICS, RANKING, ranking
+from training.evaluation.metrics import METRICS, RANKING, SignalPair, bootstrap_interval, ranking
+from training.evaluation.report import (
+    Band,
+    BaselineLead,
+    ChampionComparison,
+    ChampionLead,
+    EvaluationReport,
+    Metrics,
+    NotMeasured,
+    SignalComparison,
+)
 from training.model.bundle import Bundle, check_catalogue
 
 BAND_EDGES = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, np.inf)
+# A bundle and its version in the registry.
+Champion: TypeAlias = tuple[Bundle, str]
 
 
 def evaluate_bundle(
-    acts: EncodedEvents, bundle: Bundle, as_of: datetime | None = None, resamples: int = 200, seed: int = 0
-) -> dict:
-    """Judge a bundle against the baselines on one horizon, scope `all`; without an instant, on the newest complete one.
+    events: EncodedEvents, bundle: Bundle, as_of: datetime | None = None, resamples: int = 200, seed: int = 0
+) -> EvaluationReport:
+    """Compare a bundle with the baselines on one horizon, scope `all`.
+
+    Parameters
+    ----------
+    events : from `load_encoded_events`
+    bundle : the model
+    as_of : the start of the horizon; None takes the newest complete one
+    resamples, seed : of the bootstrap over users
 
     Returns
     -------
-    as `evaluate`, with `as_of`, `horizon_days` and `in_sample`: whether the bundle has seen outcomes of this
-    horizon, so that its figures prove nothing
+    the comparison; figures that are `in_sample`, on outcomes that the bundle was trained on, prove nothing
 
     Raises
     ------
     AsOfError : the horizon is not complete, or nothing happened before it
 
     """
-    _, last = time_range(acts.rows)
+    _, last = time_range(events.rows)
     horizon = timedelta(days=bundle.horizon_days)
-    as_of = resolve_as_of(acts.rows, as_of or resolve_as_of(acts.rows) - horizon)
+    as_of = resolve_as_of(events.rows, as_of or resolve_as_of(events.rows) - horizon)
     require_complete_horizon(last, as_of, bundle.horizon_days)
-    rows = in_scope(panel_rows(acts.with_seeds(bundle.seeds), as_of, bundle.horizon_days, bundle.label), ALL)
-    signals = baselines(acts, rows, as_of)
-    figures = evaluate(rows["audience"].to_numpy(), bundle.predict(rows), signals, resamples, seed)
-    in_sample = as_of < datetime.fromisoformat(bundle.facts["as_of"])
-    heading = {"as_of": as_of.isoformat(), "horizon_days": bundle.horizon_days, "in_sample": in_sample}
-    return heading | figures
+    rows = in_scope(panel_rows(events.with_seeds(bundle.seeds), as_of, bundle.horizon_days, bundle.label), ALL)
+    signals = baselines(events, rows, as_of)
+    comparison = evaluate(rows["audience"].to_numpy(), bundle.predict(rows), signals, resamples, seed)
+    return EvaluationReport(
+        **vars(comparison),
+        as_of=as_of.isoformat(),
+        horizon_days=bundle.horizon_days,
+        in_sample=as_of < datetime.fromisoformat(bundle.facts["as_of"]),
+    )
 
 
-def evaluate(audience: np.ndarray, predicted: pd.DataFrame, signals: pd.DataFrame, resamples: int, seed: int) -> dict:
+def evaluate(
+    audience: np.ndarray, predicted: pd.DataFrame, signals: pd.DataFrame, resamples: int, seed: int
+) -> SignalComparison:
     """Compare the score with every baseline on the same users.
 
     Parameters
@@ -62,98 +82,86 @@ def evaluate(audience: np.ndarray, predicted: pd.DataFrame, signals: pd.DataFram
     signals : one column per baseline
     resamples, seed : of the bootstrap over users
 
-    Returns
-    -------
-    `metrics` per signal, `margins` of the score over the best baseline per metric with a 95 % bootstrap interval, and
-    `bands` of expected audience
-
     """
     audience = audience.astype(float)
-    inputs = {"score": (predicted["unclipped"].to_numpy(float), predicted["expected_audience"].to_numpy(float))}
-    inputs |= {name: (signals[name].to_numpy(float),) * 2 for name in BASELINES}
-    table: dict[str, dict] = {name: ranking(audience, *pair) for name, pair in inputs.items()}
-    table["score"] |= calibration_figures(audience, predicted)
-    margins = {key: _margin(key, table, audience, inputs, resamples, seed) for key in RANKING}
-    return {"users": len(audience), "metrics": table, "margins": margins, "bands": bands(audience, predicted)}
+    pairs = {"score": signal_pair(predicted)} | {name: (signals[name].to_numpy(float),) * 2 for name in BASELINES}
+    metrics: Metrics = {name: {**ranking(audience, *pair)} for name, pair in pairs.items()}
+    metrics["score"] |= calibration_figures(audience, predicted)
+    margins = {key: _baseline_lead(key, audience, pairs, resamples, seed) for key in RANKING}
+    return SignalComparison(users=len(audience), metrics=metrics, margins=margins, bands=bands(audience, predicted))
+
+
+def signal_pair(predicted: pd.DataFrame) -> SignalPair:
+    """Return the unclipped score and the expected audience of a prediction."""
+    return predicted["unclipped"].to_numpy(float), predicted["expected_audience"].to_numpy(float)
 
 
 def calibration_figures(audience: np.ndarray, predicted: pd.DataFrame) -> dict[str, float | None]:
-    """Say how far expected audiences and intervals hold.
+    """Measure how well expected audiences and intervals fit the realised audience.
 
     Returns
     -------
-    `total`, expected over real audience (1: unbiased; a real one of nobody counts as one person), `coverage`, the
-    share of users whose audience lies in [low, high], and `coverage_expected_1`, the same among those of whom at least
-    one person is expected (None where nobody is)
+    `total`, expected over real audience (1: unbiased; a real total of zero counts as one person), `coverage`, the
+    share of users whose audience lies in [low, high], and `coverage_expected_1`, the same among those with an expected
+    audience of at least one person (None where there are none)
 
     """
-    inside = (audience >= predicted["low"].to_numpy()) & (audience <= predicted["high"].to_numpy())
-    expected = predicted["expected_audience"].to_numpy(float)
-    heard = expected >= 1
+    at_least_one = predicted["expected_audience"].to_numpy(float) >= 1
     return {
-        "total": float(expected.sum()) / max(float(audience.sum()), 1.0),
-        "coverage": float(inside.mean()),
-        "coverage_expected_1": float(inside[heard].mean()) if heard.any() else None,
+        "total": expected_over_real(audience, predicted),
+        "coverage": coverage(audience, predicted),
+        "coverage_expected_1": coverage(audience[at_least_one], predicted[at_least_one])
+        if at_least_one.any()
+        else None,
     }
 
 
-def bands(audience: np.ndarray, predicted: pd.DataFrame) -> list[dict]:
+def expected_over_real(audience: np.ndarray, predicted: pd.DataFrame) -> float:
+    """Return the expected over the real total audience; a real total of zero counts as one person."""
+    return float(predicted["expected_audience"].to_numpy(float).sum()) / max(float(audience.sum()), 1.0)
+
+
+def coverage(audience: np.ndarray, predicted: pd.DataFrame) -> float:
+    """Return the share of users whose audience lies in [low, high]."""
+    inside = (audience >= predicted["low"].to_numpy()) & (audience <= predicted["high"].to_numpy())
+    return float(inside.mean())
+
+
+def bands(audience: np.ndarray, predicted: pd.DataFrame) -> tuple[Band, ...]:
     """Describe users by band of expected audience: how many, expected and real mean, coverage and interval width."""
     frame = predicted.assign(audience=audience)
     frame["covered"] = (audience >= frame["low"]) & (audience <= frame["high"])
     frame["width"] = frame["high"] - frame["low"]
-    cut = np.digitize(frame["expected_audience"], BAND_EDGES[1:-1])
-    grouped = frame.groupby(cut)[["expected_audience", "audience", "covered", "width"]]
+    band = np.digitize(frame["expected_audience"], BAND_EDGES[1:-1])
+    grouped = frame.groupby(band)[["expected_audience", "audience", "covered", "width"]]
     means = grouped.mean().assign(users=grouped.size())
-    return [
-        {
-            "from": BAND_EDGES[int(band)],
-            "to": BAND_EDGES[int(band) + 1] if int(band) + 2 < len(BAND_EDGES) else None,
-            "users": int(users),
-            "expected": expected,
-            "audience": real,
-            "coverage": covered,
-            "width": width,
-        }
-        for band, expected, real, covered, width, users in means.itertuples()
-    ]
+    return tuple(_band(int(row[0]), row[1:]) for row in means.itertuples())
+
+
+def _band(k: int, figures: tuple[float, ...]) -> Band:
+    *means, users = figures
+    upper = BAND_EDGES[k + 1] if k + 2 < len(BAND_EDGES) else None
+    return Band(BAND_EDGES[k], upper, int(users), *means)
 
 
 def band_name(low: float, high: float | None) -> str:
-    """Name a band of expected audience by its edges in people; no upper edge, or an infinite one, is `and more`."""
+    """Name a band of expected audience by its edges in people; without a finite upper edge it is `and more`."""
     return f"{low:g} and more" if high is None or math.isinf(high) else f"{low:g} to {high:g}"
 
 
-def _margin(metric: str, table: dict, audience: np.ndarray, inputs: dict, resamples: int, seed: int) -> dict:
-    """Return the score's lead over the best baseline, with its 95 % bootstrap interval over users."""
-    best = max((name for name in table if name != "score"), key=lambda name: table[name][metric])
-    drawn = resampled_lead(metric, audience, inputs["score"], inputs[best], resamples, seed)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    lead = table["score"][metric] - table[best][metric]
-    return {"best_baseline": best, "margin": lead, "low": float(low), "high": float(high)}
+def _baseline_lead(
+    metric: str, audience: np.ndarray, pairs: dict[str, SignalPair], resamples: int, seed: int
+) -> BaselineLead:
+    """Return the score's lead over the baseline that is best in a metric."""
+    values = {name: METRICS[metric](audience, *pair) for name, pair in pairs.items()}
+    score = values.pop("score")
+    best = max(values, key=lambda name: values[name])
+    interval = bootstrap_interval(metric, audience, pairs["score"], pairs[best], resamples, seed)
+    return BaselineLead(best, score - values[best], *interval)
 
 
-def resampled_lead(
-    metric: str, audience: np.ndarray, one: tuple, other: tuple, resamples: int, seed: int
-) -> np.ndarray:
-    """Return the lead of one (signal, expected) over another in each bootstrap sample of users, shape (resamples,)."""
-    rng = np.random.default_rng(seed)
-    leads = np.empty(resamples)
-    for k in range(resamples):
-        pick = rng.integers(0, len(audience), len(audience))
-        ours, theirs = (
-            METRICS[metric](audience[pick], signal[pick], expected[pick]) for signal, expected in (one, other)
-        )
-        leads[k] = ours - theirs
-    return leads
-
-
-Champion: TypeAlias = tuple[Bundle, str]
-Pair: TypeAlias = tuple[np.ndarray, np.ndarray]
-
-
-def not_comparable(champion: Champion | None, horizon_days: int) -> str | None:
-    """Say why a challenger cannot be held against the champion; None where it can."""
+def incomparable_reason(champion: Champion | None, horizon_days: int) -> str | None:
+    """Return why a challenger cannot be compared with the champion; None where it can."""
     if champion is None:
         return "there is no champion yet"
     bundle, version = champion
@@ -162,47 +170,37 @@ def not_comparable(champion: Champion | None, horizon_days: int) -> str | None:
     except CatalogueError:
         return f"the champion, version {version}, was trained on another catalogue of features and cannot be run here"
     if bundle.horizon_days != horizon_days:
-        return f"the champion, version {version}, foretells {bundle.horizon_days} days, the challenger {horizon_days}"
+        return f"the champion, version {version}, predicts {bundle.horizon_days} days, the challenger {horizon_days}"
     return None
 
 
 def compare_with_champion(
     champion: Champion | None, test: pd.DataFrame, predicted: pd.DataFrame, config: Config
-) -> dict:
+) -> ChampionComparison | NotMeasured:
     """Compare a challenger with the champion on one horizon, the same users for both, by paired bootstrap.
 
     Parameters
     ----------
     champion : bundle and version, or None
     test : panel rows of one cutoff: features, as_of, audience
-    predicted : what the challenger foretells of them, out of time: columns unclipped, expected_audience
+    predicted : the challenger's out-of-time predictions of them: columns unclipped, expected_audience
     config : `[outcome]`, and the resamples and the seed of the bootstrap
 
-    Returns
-    -------
-    JSON values: `version`; `in_sample`, whether the champion has seen outcomes of this horizon, which puts it at an
-    advantage; `margins`, the challenger's lead in each ranking metric: `champion`, `margin`, and `low` and `high`, its
-    95 % interval. Or `not_measured`, the reason
-
     """
-    why = not_comparable(champion, config.outcome.horizon_days)
-    if champion is None or why is not None:
-        return {"not_measured": why}
+    reason = incomparable_reason(champion, config.outcome.horizon_days)
+    if champion is None or reason is not None:
+        return NotMeasured(str(reason))
     bundle, version = champion
     audience = test["audience"].to_numpy(float)
-    pairs = _pair(predicted), _pair(bundle.predict(test))
-    seen = pd.Timestamp(datetime.fromisoformat(bundle.facts["as_of"])) > test["as_of"].iloc[0]
-    margins = {metric: _champion_margin(metric, audience, pairs, config) for metric in RANKING}
-    return {"version": version, "in_sample": bool(seen), "margins": margins}
+    pairs = signal_pair(predicted), signal_pair(bundle.predict(test))
+    in_sample = pd.Timestamp(datetime.fromisoformat(bundle.facts["as_of"])) > test["as_of"].iloc[0]
+    margins = {metric: _champion_lead(metric, audience, pairs, config) for metric in RANKING}
+    return ChampionComparison(version, bool(in_sample), margins)
 
 
-def _pair(predicted: pd.DataFrame) -> Pair:
-    return predicted["unclipped"].to_numpy(float), predicted["expected_audience"].to_numpy(float)
-
-
-def _champion_margin(metric: str, audience: np.ndarray, pairs: tuple[Pair, Pair], config: Config) -> dict[str, float]:
-    challenger, champion = pairs
-    drawn = resampled_lead(metric, audience, challenger, champion, config.evaluation.resamples, config.model.seed)
-    low, high = np.quantile(drawn, [0.025, 0.975])
+def _champion_lead(
+    metric: str, audience: np.ndarray, pairs: tuple[SignalPair, SignalPair], config: Config
+) -> ChampionLead:
+    interval = bootstrap_interval(metric, audience, *pairs, config.evaluation.resamples, config.model.seed)
     ours, theirs = (METRICS[metric](audience, *pair) for pair in pairs)
-    return {"champion": theirs, "margin": ours - theirs, "low": float(low), "high": float(high)}
+    return ChampionLead(theirs, ours - theirs, *interval)

@@ -1,14 +1,17 @@
-"""How well a signal foresees the audience: ranking metrics and calibration figures.
-
-Retention of rank: whether those on top one month are still there the next.
-"""
+"""Ranking metrics of a signal against the realised audience, their bootstrap leads, and rank retention over time."""
 
 import math
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import ndcg_score, roc_auc_score
+
+from training.evaluation.report import RankRetention, TopShare
+
+# A signal that ranks users, and the audience that it expects of them, both of shape (users,).
+SignalPair: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 RANKING = ("auc", "ndcg_100", "r2_log")
 FIGURES = {
@@ -22,9 +25,9 @@ FIGURES = {
 
 
 def auc(audience: np.ndarray, signal: np.ndarray, expected: np.ndarray) -> float:  # noqa: ARG001
-    """Return the area under the ROC curve for an audience of at least one; 0.5 where all or nobody has one."""
-    heard = audience > 0
-    return 0.5 if heard.all() or not heard.any() else float(roc_auc_score(heard, signal))
+    """Return the area under the ROC curve for an audience of at least one; 0.5 where all or none have one."""
+    positive = audience > 0
+    return 0.5 if positive.all() or not positive.any() else float(roc_auc_score(positive, signal))
 
 
 def ndcg_100(audience: np.ndarray, signal: np.ndarray, expected: np.ndarray) -> float:  # noqa: ARG001
@@ -51,14 +54,37 @@ def ranking(audience: np.ndarray, signal: np.ndarray, expected: np.ndarray) -> d
     return {key: METRICS[key](audience, signal, expected) for key in RANKING}
 
 
+def bootstrap_leads(
+    metric: str, audience: np.ndarray, ours: SignalPair, theirs: SignalPair, resamples: int, seed: int
+) -> np.ndarray:
+    """Return our lead over theirs in a metric in each bootstrap sample of users, shape (resamples,)."""
+    rng = np.random.default_rng(seed)
+    leads = np.empty(resamples)
+    for k in range(resamples):
+        sample = rng.integers(0, len(audience), len(audience))
+        one, other = (
+            METRICS[metric](audience[sample], signal[sample], expected[sample]) for signal, expected in (ours, theirs)
+        )
+        leads[k] = one - other
+    return leads
+
+
+def bootstrap_interval(
+    metric: str, audience: np.ndarray, ours: SignalPair, theirs: SignalPair, resamples: int, seed: int
+) -> tuple[float, float]:
+    """Return the 95 % interval of `bootstrap_leads`."""
+    low, high = np.quantile(bootstrap_leads(metric, audience, ours, theirs, resamples, seed), [0.025, 0.975])
+    return float(low), float(high)
+
+
 TOP_SHARES = (0.01, 0.05, 0.1, 0.25)
 
 
-def rank_retention(earlier: pd.DataFrame, later: pd.DataFrame) -> dict:
-    """Tell how many of the highest of one instant are among the highest of the next.
+def rank_retention(earlier: pd.DataFrame, later: pd.DataFrame) -> RankRetention:
+    """Measure how many of the highest users of one instant are among the highest of the next.
 
-    The first `share` of n users are those whose score is not below that of the user at place `ceil(share * n)`, so
-    that users with equal scores are in or out together. Chance would keep a share `share` of them.
+    The first `share` of n users are those whose score is at least that of the user at rank `ceil(share * n)`, so users
+    with equal scores are in or out together. By chance a share `share` of them would remain.
 
     Parameters
     ----------
@@ -66,28 +92,29 @@ def rank_retention(earlier: pd.DataFrame, later: pd.DataFrame) -> dict:
 
     Returns
     -------
-    `users` of both instants, of whom `both` are in both; `spearman`, the rank correlation over those (None where their
-    scores do not differ); and per share of `top` the `users` who were in it, the share of them `kept` in it, and the
-    share who have `left` and have no score any more
+    the users of both instants, how many are in both, the rank correlation over those (None where their scores do not
+    differ), and per top share its users at the earlier instant, the share of them who remain in it, and the share who
+    have no score any more
 
     """
     joined = earlier.merge(later, on="user", how="left", suffixes=("_then", "_now"))
     ranks = joined[["score_then", "score_now"]].dropna().rank()
     varied = bool((ranks.max() > ranks.min()).all())
-    top = []
-    for share in TOP_SHARES:
-        now = joined.loc[joined["score_then"] >= _last_of(share, earlier["score"]), "score_now"]
-        kept, left = (now >= _last_of(share, later["score"])).sum(), now.isna().sum()
-        of = max(len(now), 1)
-        top.append({"share": share, "users": len(now), "kept": float(kept / of), "left": float(left / of)})
-    return {
-        "users": [len(earlier), len(later)],
-        "both": len(ranks),
-        "spearman": float(ranks["score_then"].corr(ranks["score_now"])) if varied else None,
-        "top": top,
-    }
+    return RankRetention(
+        users=(len(earlier), len(later)),
+        both=len(ranks),
+        spearman=float(ranks["score_then"].corr(ranks["score_now"])) if varied else None,
+        top=tuple(_top_share(share, joined, earlier, later) for share in TOP_SHARES),
+    )
 
 
-def _last_of(share: float, score: pd.Series) -> float:
-    """Return the score of the last user of the first share, NaN where there is nobody."""
+def _top_share(share: float, joined: pd.DataFrame, earlier: pd.DataFrame, later: pd.DataFrame) -> TopShare:
+    now = joined.loc[joined["score_then"] >= _threshold(share, earlier["score"]), "score_now"]
+    retained, departed = (now >= _threshold(share, later["score"])).sum(), now.isna().sum()
+    users = max(len(now), 1)
+    return TopShare(share, len(now), float(retained / users), float(departed / users))
+
+
+def _threshold(share: float, score: pd.Series) -> float:
+    """Return the lowest score of the first share, NaN where there are no users."""
     return float(score.nlargest(math.ceil(share * len(score))).min())

@@ -1,13 +1,15 @@
-"""Slices: whether the figures hold for each group of users, and not on average alone."""
+"""Slices: the figures of each group of users, and the groups for which they are weak."""
 
-from itertools import pairwise, starmap
+from collections.abc import Iterable
+from itertools import chain, pairwise, starmap
 
 import numpy as np
 import pandas as pd
 
 from features.events.scopes import ALL
-from training.evaluation.evaluate import BAND_EDGES, band_name, calibration_figures
+from training.evaluation.evaluate import BAND_EDGES, band_name, coverage, expected_over_real
 from training.evaluation.metrics import auc, r2_log
+from training.evaluation.report import Slice
 from training.explanation.reasons import INSUFFICIENT, SOME, STRONG, evidence
 
 BANDS = "people expected"
@@ -17,8 +19,8 @@ LOWEST_AUC = 0.6
 FEWEST_USERS = 50
 
 
-def slices(rows: pd.DataFrame, predicted: pd.DataFrame) -> list[dict]:
-    """Judge predictions within groups of users.
+def slices(rows: pd.DataFrame, predicted: pd.DataFrame) -> tuple[Slice, ...]:
+    """Evaluate predictions within groups of users.
 
     Parameters
     ----------
@@ -27,30 +29,35 @@ def slices(rows: pd.DataFrame, predicted: pd.DataFrame) -> list[dict]:
 
     Returns
     -------
-    one dictionary per group that holds anybody, in the order of `groupings`: grouping, group, users, `heard` (share
-    with an audience), `expected` and `audience` (mean people), `total` (expected over real), `auc` (None where all or
-    nobody is heard), `r2_log`, `coverage` of the interval and its mean `width` (people). Users are grouped within the
-    scope `all`; scopes are groups themselves where there are several
+    one slice per group that has users, in the order of `groupings`. Users are grouped within the scope `all`; scopes
+    are groups themselves where there are several
 
     """
     rows, predicted = rows.reset_index(drop=True), predicted.reset_index(drop=True)
     everywhere = (rows["scope"] == ALL).to_numpy()
-    users, foretold = (frame[everywhere].reset_index(drop=True) for frame in (rows, predicted))
-    found = []
-    for grouping, (names, place) in groupings(users, foretold).items():
-        found += _judged(grouping, names, place, users, foretold)
-    names = _largest_scopes(rows)
-    if len(names) > 1:
-        found += _judged("scope", names, pd.Index(names).get_indexer(pd.Index(rows["scope"])), rows, predicted)
-    return found
+    users, expected = (frame[everywhere].reset_index(drop=True) for frame in (rows, predicted))
+    groups = [
+        _slices_of(grouping, names, codes, users, expected)
+        for grouping, (names, codes) in groupings(users, expected).items()
+    ]
+    scopes = _largest_scopes(rows)
+    if len(scopes) > 1:
+        codes = pd.Index(scopes).get_indexer(pd.Index(rows["scope"]))
+        groups.append(_slices_of("scope", scopes, codes, rows, predicted))
+    return tuple(chain.from_iterable(groups))
 
 
 def groupings(rows: pd.DataFrame, predicted: pd.DataFrame) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
-    """Put every user in one group of each grouping: its groups' names, and per user the place of theirs among them.
+    """Assign every user to one group of each grouping.
 
-    Expected audience in the bands of `evaluation.bands`; age from the first sight of the account, where unknown counts
+    Expected audience in the bands of `evaluate.bands`; age from the first sight of the account, where unknown counts
     as established; evidence; posters and repliers by the share of replies among the pieces of 90 days; size by the
     people who engaged within 365 days, where unknown counts as none.
+
+    Returns
+    -------
+    grouping -> the names of its groups, and per user the index of theirs
+
     """
     age = rows["account_age_days"].fillna(np.inf).to_numpy(float)
     replies = rows["reply_share_90d"].to_numpy(float, na_value=np.nan)
@@ -77,22 +84,23 @@ def groupings(rows: pd.DataFrame, predicted: pd.DataFrame) -> dict[str, tuple[tu
     }
 
 
-def weaknesses(found: list[dict]) -> list[str]:
-    """Name the groups on which little should rest, one sentence each.
+def weaknesses(groups: Iterable[Slice]) -> list[str]:
+    """Describe the groups whose figures are not reliable, one sentence each.
 
-    Weak is a total outside 0.67 to 1.5, an AUC below 0.6 (not asked of bands of expected audience, within which users
-    are alike by their making), or fewer than 50 users.
+    Weak is a total outside 0.67 to 1.5, an AUC below 0.6 (not for bands of expected audience, within which users are
+    alike by construction), or fewer than 50 users.
     """
-    return [f"{held['grouping']}, {held['group']}: {' and '.join(why)}" for held in found if (why := _lacks(held))]
+    return [f"{item.grouping}, {item.group}: {' and '.join(flaws)}" for item in groups if (flaws := _flaws(item))]
 
 
-def _lacks(held: dict) -> list[str]:
+def _flaws(group: Slice) -> list[str]:
     low, high = FAIR
-    few, off = held["users"] < FEWEST_USERS, not low <= held["total"] <= high
-    blind = held["grouping"] != BANDS and held["auc"] is not None and held["auc"] < LOWEST_AUC
-    told = [f"{held['users']} users", f"expected / real is {held['total']:.2f}"]
-    told += [f"AUC is {held['auc']:.2f}"] if blind else []
-    return [why for why, so in zip(told, (few, off, blind), strict=False) if so]
+    flaws = [f"{group.users} users"] if group.users < FEWEST_USERS else []
+    if not low <= group.total <= high:
+        flaws.append(f"expected / real is {group.total:.2f}")
+    if group.grouping != BANDS and group.auc is not None and group.auc < LOWEST_AUC:
+        flaws.append(f"AUC is {group.auc:.2f}")
+    return flaws
 
 
 def _largest_scopes(rows: pd.DataFrame) -> tuple[str, ...]:
@@ -101,31 +109,28 @@ def _largest_scopes(rows: pd.DataFrame) -> tuple[str, ...]:
     return tuple(users.sort_values(ascending=False, kind="stable").index[:MOST_SCOPES])
 
 
-def _judged(
-    grouping: str, names: tuple[str, ...], place: np.ndarray, rows: pd.DataFrame, predicted: pd.DataFrame
-) -> list[dict]:
-    """Judge the groups that hold anybody; rows whose place is -1 are in none of them."""
+def _slices_of(
+    grouping: str, names: tuple[str, ...], codes: np.ndarray, rows: pd.DataFrame, predicted: pd.DataFrame
+) -> list[Slice]:
+    """Evaluate the groups that have users; rows whose code is -1 belong to none of them."""
     audience = rows["audience"].to_numpy(float)
-    groups = [(name, np.flatnonzero(place == k)) for k, name in enumerate(names)]
-    return [
-        {"grouping": grouping, "group": name} | _figures(audience[pick], predicted.iloc[pick])
-        for name, pick in groups
-        if len(pick)
-    ]
+    members = [(name, np.flatnonzero(codes == k)) for k, name in enumerate(names)]
+    return [_slice(grouping, name, audience[index], predicted.iloc[index]) for name, index in members if len(index)]
 
 
-def _figures(audience: np.ndarray, predicted: pd.DataFrame) -> dict:
-    expected, heard = predicted["expected_audience"].to_numpy(float), audience > 0
-    held = calibration_figures(audience, predicted)
-    mixed = bool(heard.any() and not heard.all())
-    return {
-        "users": len(audience),
-        "heard": float(heard.mean()),
-        "expected": float(expected.mean()),
-        "audience": float(audience.mean()),
-        "total": held["total"],
-        "auc": auc(audience, expected, expected) if mixed else None,
-        "r2_log": r2_log(audience, expected, expected),
-        "coverage": held["coverage"],
-        "width": float((predicted["high"] - predicted["low"]).mean()),
-    }
+def _slice(grouping: str, group: str, audience: np.ndarray, predicted: pd.DataFrame) -> Slice:
+    expected, positive = predicted["expected_audience"].to_numpy(float), audience > 0
+    mixed = bool(positive.any() and not positive.all())
+    return Slice(
+        grouping=grouping,
+        group=group,
+        users=len(audience),
+        share_with_audience=float(positive.mean()),
+        expected=float(expected.mean()),
+        audience=float(audience.mean()),
+        total=expected_over_real(audience, predicted),
+        auc=auc(audience, expected, expected) if mixed else None,
+        r2_log=r2_log(audience, expected, expected),
+        coverage=coverage(audience, predicted),
+        width=float((predicted["high"] - predicted["low"]).mean()),
+    )

@@ -1,4 +1,4 @@
-"""The ablation: what each part of the recipe is worth, measured out of time on several past cutoffs."""
+"""Ablation: measure the value of each part of the recipe, out of time, on several past cutoffs."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -10,9 +10,11 @@ import pandas as pd
 from features.catalogue import CATALOGUE, SCORED
 from features.errors import TooSmallError
 from features.events.scopes import ALL
+from features.progress import Progress, ignore_progress
 from training.config import Config, Model
 from training.dataset.panel import in_scope, rows_at
 from training.evaluation.metrics import ranking
+from training.evaluation.report import AblationRow
 from training.model.booster import fit_booster, margins
 
 FOLDS = 4
@@ -25,12 +27,9 @@ Variant = Callable[[pd.DataFrame, pd.DataFrame, Model], np.ndarray]
 
 
 def ablate(
-    panel: pd.DataFrame,
-    cutoffs: tuple[datetime, ...],
-    config: Config,
-    progress: Callable[[float], None] = lambda _: None,
-) -> list[dict]:
-    """Fit each variant of the recipe on the cutoffs before each of the last four, and judge it there, scope `all`.
+    panel: pd.DataFrame, cutoffs: tuple[datetime, ...], config: Config, progress: Progress = ignore_progress
+) -> tuple[AblationRow, ...]:
+    """Fit each variant of the recipe on the cutoffs before each of the last four, and evaluate it there, scope `all`.
 
     Parameters
     ----------
@@ -41,27 +40,26 @@ def ablate(
 
     Returns
     -------
-    a row for each of VARIANTS: `variant`, `folds`, the means over folds of auc, ndcg_100, r2_log and `total` (expected
-    over real audience), and `level_error`, the mean of |ln total|
+    a row for each of VARIANTS: means over the folds
 
     Raises
     ------
     TooSmallError : no cutoff has two older ones
 
     """
-    judged = [k for k in range(LEAST_OLDER, len(cutoffs)) if rows_at(panel, cutoffs[k])["audience"].any()][-FOLDS:]
-    if not judged:
+    test = [k for k in range(LEAST_OLDER, len(cutoffs)) if rows_at(panel, cutoffs[k])["audience"].any()][-FOLDS:]
+    if not test:
         raise TooSmallError(
-            f"an ablation judges cutoffs that have two older ones, and there are {len(cutoffs)} cutoffs: bring more "
-            "history or raise [panel] cutoffs."
+            f"an ablation is evaluated on cutoffs with two older ones, and there are {len(cutoffs)} cutoffs: bring "
+            "more history or raise [panel] cutoffs."
         )
-    figures: dict[str, list[dict]] = {name: [] for name in VARIANTS}
-    for done, k in enumerate(judged):
+    figures: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
+    for done, k in enumerate(test):
         older, ahead = rows_at(panel, *cutoffs[:k]), in_scope(rows_at(panel, cutoffs[k]), ALL)
         for name, variant in VARIANTS.items():
             figures[name].append(_figures(ahead["audience"].to_numpy(float), variant(older, ahead, config.model)))
-        progress((done + 1) / len(judged))
-    return [{"variant": name, "folds": len(judged), **_means(found)} for name, found in figures.items()]
+        progress((done + 1) / len(test))
+    return tuple(AblationRow(name, len(test), **_means(folds)) for name, folds in figures.items())
 
 
 def _figures(audience: np.ndarray, margin: np.ndarray) -> dict[str, float]:
@@ -70,7 +68,7 @@ def _figures(audience: np.ndarray, margin: np.ndarray) -> dict[str, float]:
     return ranking(audience, margin, expected) | {"total": total, "level_error": abs(float(np.log(total)))}
 
 
-def _means(folds: list[dict]) -> dict[str, float]:
+def _means(folds: list[dict[str, float]]) -> dict[str, float]:
     return {key: float(np.mean([fold[key] for fold in folds])) for key in folds[0]}
 
 
@@ -79,10 +77,10 @@ def _recipe(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarra
 
 
 def _without_newest(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
-    return margins(_fitted_before_newest(older, model), ahead)
+    return margins(_fit_before_newest(older, model), ahead)
 
 
-def _fitted_before_newest(older: pd.DataFrame, model: Model) -> lgb.Booster:
+def _fit_before_newest(older: pd.DataFrame, model: Model) -> lgb.Booster:
     return fit_booster(older[older["as_of"] < older["as_of"].max()], model)
 
 
@@ -95,7 +93,7 @@ def _unconstrained(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np
 
 
 def _raw(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
-    """Let the model see every feature, those for sale among them: what is given up for being hard to deceive."""
+    """Use every feature, including those that can be bought: the price of being hard to deceive."""
     return margins(fit_booster(older, model, features=CATALOGUE), ahead)
 
 
@@ -121,10 +119,10 @@ def _divided(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _recalibrated(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
-    """Hold the level of the total to the newest complete horizon, foretold by a model that has not seen it."""
-    booster, newest = _fitted_before_newest(older, model), older[older["as_of"] == older["as_of"].max()]
-    missed = np.exp(margins(booster, newest)).sum() / max(newest["audience"].sum(), 1)
-    return margins(booster, ahead) - np.log(missed)
+    """Calibrate the total level on the newest complete horizon, predicted by a model that has not seen it."""
+    booster, newest = _fit_before_newest(older, model), older[older["as_of"] == older["as_of"].max()]
+    overestimate = np.exp(margins(booster, newest)).sum() / max(newest["audience"].sum(), 1)
+    return margins(booster, ahead) - np.log(overestimate)
 
 
 VARIANTS: dict[str, Variant] = {

@@ -1,4 +1,4 @@
-"""Trials of the booster's settings: drawn, pruned and kept by Optuna, the same however often they are broken off."""
+"""Trials of the booster's settings, sampled, pruned and stored by Optuna; interrupted runs give the same trials."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features.errors import OutputError
+from features.errors import OutputError, first_line
+from features.progress import Progress
 from training.config import Model
+from training.evaluation.report import TrialRow
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -29,7 +31,7 @@ UNPRUNED_FOLDS = 2
 
 
 @contextmanager
-def opened(storage: Path | None, name: str) -> Iterator["Study"]:
+def open_study(storage: Path | None, name: str) -> Iterator["Study"]:
     """Yield the study of that name, new or continued.
 
     Raises
@@ -46,29 +48,28 @@ def opened(storage: Path | None, name: str) -> Iterator["Study"]:
     try:
         if storage:
             storage.parent.mkdir(parents=True, exist_ok=True)
-        place = f"sqlite:///{storage.resolve()}" if storage else None
+        url = f"sqlite:///{storage.resolve()}" if storage else None
         yield optuna.create_study(
-            storage=place, study_name=name, direction="maximize", pruner=pruner, load_if_exists=True
+            storage=url, study_name=name, direction="maximize", pruner=pruner, load_if_exists=True
         )
     except (OptunaError, SQLAlchemyError, OSError) as error:
-        told = next(iter(str(error).splitlines()), type(error).__name__)
-        raise OutputError(f"trials cannot be kept in {storage}: {told}. Move that file away, or free it.") from error
+        raise OutputError(
+            f"trials cannot be stored in {storage}: {first_line(error)}. Move that file away, or free it."
+        ) from error
 
 
-def run_trial(
-    study: "Study", base: Model, folds: Sequence[Callable[[Model], float]], progress: Callable[[float], None]
-) -> None:
-    """Run the next trial: its settings, then its value fold by fold, until it is done or pruned.
+def run_trial(study: "Study", base: Model, folds: Sequence[Callable[[Model], float]], progress: Progress) -> None:
+    """Run the next trial: its settings, then its value fold by fold, until it is finished or pruned.
 
-    It draws with a seed of its own, made of the base's and of the number of trials before it, and looks only at those,
-    never at what was broken off. Reported to the pruner is the lead over the first trial in the folds so far, since
-    folds differ in how hard they are; the first fold alone, which learns from the fewest rows, is not: Optuna holds a
-    trial's best report against the median of the others, and a lucky start would let nearly all pass.
+    It samples with a seed of its own, made of the base's seed and the number of trials before it, and depends only on
+    those, never on interrupted trials. The pruner sees the lead over the first trial in the folds so far, since folds
+    differ in difficulty; it does not see the first fold alone, which learns from the fewest rows: Optuna compares a
+    trial's best report with the median of the others, and a lucky start would let nearly all pass.
 
     Parameters
     ----------
-    study : from `opened`
-    base : the settings of the first trial, also where that was broken off before
+    study : from `open_study`
+    base : the settings of the first trial, also where that was interrupted before
     folds : each returns the value of settings on one fold
     progress : called with the share of the folds that is done
 
@@ -76,7 +77,7 @@ def run_trial(
     from optuna.samplers import TPESampler
     from optuna.trial import TrialState
 
-    before = _counted(study)
+    before = _ended_trials(study)
     seed = np.random.SeedSequence([base.seed, len(before)]).generate_state(1)[0]
     study.sampler = TPESampler(seed=int(seed), constant_liar=False)
     if not before and not study.get_trials(states=(TrialState.WAITING,)):
@@ -90,11 +91,11 @@ def _value(
     base: Model,
     folds: Sequence[Callable[[Model], float]],
     first: list[float] | None,
-    progress: Callable[[float], None],
+    progress: Progress,
 ) -> float:
     from optuna import TrialPruned
 
-    model = _drawn(trial, base)
+    model = _suggest_model(trial, base)
     trial.set_user_attr("parameters", model.model_dump(include=set(SPACE)))
     values: list[float] = []
     for step, fold in enumerate(folds):
@@ -109,40 +110,41 @@ def _value(
     return float(np.mean(values))
 
 
-def _drawn(trial: "Trial", base: Model) -> Model:
-    """Draw settings to four digits, so that they can be written down; the first trial is `base` to the last digit."""
-    drawn = {}
-    for name, held in SPACE.items():
-        suggest = trial.suggest_int if isinstance(held["low"], int) else trial.suggest_float
-        drawn[name] = float(f"{suggest(name, **_holding(getattr(base, name), held)):.4g}")
-    return base if trial.user_attrs.get("base") else Model.model_validate({**base.model_dump(), **drawn})
+def _suggest_model(trial: "Trial", base: Model) -> Model:
+    """Sample settings to four digits, so that they can be written down; the first trial is exactly `base`."""
+    sampled = {}
+    for name, limits in SPACE.items():
+        suggest = trial.suggest_int if isinstance(limits["low"], int) else trial.suggest_float
+        sampled[name] = float(f"{suggest(name, **_widen(getattr(base, name), limits)):.4g}")
+    return base if trial.user_attrs.get("base") else Model.model_validate({**base.model_dump(), **sampled})
 
 
-def _holding(value: float, held: dict[str, Any]) -> dict[str, Any]:
-    """Widen a range, and shift its steps, so that it holds a value."""
-    low, high, step = min(held["low"], value), max(held["high"], value), held.get("step")
+def _widen(value: float, limits: dict[str, Any]) -> dict[str, Any]:
+    """Widen a range, and shift its steps, so that it contains a value."""
+    low, high, step = min(limits["low"], value), max(limits["high"], value), limits.get("step")
     if step is None:
-        return {**held, "low": low, "high": high}
+        return {**limits, "low": low, "high": high}
     low = value - (value - low) // step * step
-    return {**held, "low": low, "high": low + (high - low) // step * step}
+    return {**limits, "low": low, "high": low + (high - low) // step * step}
 
 
-def _counted(study: "Study") -> list["FrozenTrial"]:
+def _ended_trials(study: "Study") -> list["FrozenTrial"]:
     from optuna.trial import TrialState
 
     return study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 
-def trial_rows(study: "Study") -> list[dict]:
-    """Return a row per trial that came to an end, oldest first, with its value, None if it was pruned."""
-    return [_row(number, trial) for number, trial in enumerate(_counted(study), start=1)]
+def trial_rows(study: "Study") -> list[TrialRow]:
+    """Return a row per trial that ended, oldest first."""
+    return [_row(number, trial) for number, trial in enumerate(_ended_trials(study), start=1)]
 
 
-def _row(number: int, trial: "FrozenTrial") -> dict:
+def _row(number: int, trial: "FrozenTrial") -> TrialRow:
     finished = trial.state.name == "COMPLETE"
-    return {
-        "trial": number,
-        "state": "finished" if finished else "pruned",
-        "value": trial.value if finished else None,
-        **{key: trial.user_attrs[key] for key in ("folds", "parameters")},
-    }
+    return TrialRow(
+        trial=number,
+        state="finished" if finished else "pruned",
+        value=trial.value if finished else None,
+        folds=trial.user_attrs["folds"],
+        parameters=trial.user_attrs["parameters"],
+    )

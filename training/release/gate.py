@@ -1,30 +1,43 @@
-"""The gate: whether a challenger becomes the champion."""
+"""The gate: decides whether a challenger becomes the champion."""
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from features.errors import CloutError
 from training.config import Forecast, Gate
 from training.evaluation.metrics import RANKING
+from training.evaluation.report import (
+    BacktestReport,
+    BaselineLead,
+    ChampionComparison,
+    ChampionLead,
+    EvaluationReport,
+    NotMeasured,
+    Report,
+    named,
+    to_json,
+)
 
 
 class GateError(CloutError):
-    """The gate stands in the way of what is asked, or is to be passed by force without a reason."""
+    """The gate refuses what was requested, or is to be overridden without a reason."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that the gate looked at: what was found, with its limit, in one sentence.
+class Finding(Report):
+    """One check of the gate: what was measured, with its limit, in one sentence.
 
     Parameters
     ----------
     name : the same in every report, such as `coverage`
-    told : the sentence, without its full stop
-    passed : whether the limit is kept; None where it was not measured, or proves nothing
+    message : the sentence, without its full stop
+    passed : whether the limit is met; None where it was not measured, or proves nothing
 
     """
 
     name: str
-    told: str
+    message: str = field(metadata=named("told"))
     passed: bool | None
 
     @property
@@ -34,15 +47,15 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The findings, and the reason for which a challenger that fails is promoted all the same, if one was given."""
+class Verdict(Report):
+    """The findings, and the reason for which a challenger that fails is promoted anyway, if one was given."""
 
     findings: tuple[Finding, ...]
     forced: str | None = None
 
     @property
     def passed(self) -> bool:
-        """Whether no finding failed; what was not measured does not stand in the way."""
+        """Whether no finding failed; what was not measured does not count as a failure."""
         return all(finding.passed is not False for finding in self.findings)
 
     @property
@@ -50,114 +63,176 @@ class Verdict:
         """Whether the challenger becomes the champion."""
         return self.passed or self.forced is not None
 
-    def forced_by(self, reason: str | None) -> "Verdict":
-        """Return the verdict with the reason for which it is overruled; one that passes needs none."""
+    def override(self, reason: str | None) -> "Verdict":
+        """Return the verdict with the reason for which it is overridden; one that passes needs none."""
         return self if self.passed else replace(self, forced=reason)
 
-    def as_json(self) -> dict:
-        """Return `passed`, `forced` and `findings`, a dict each."""
-        return {"passed": self.passed, "forced": self.forced, "findings": [asdict(each) for each in self.findings]}
+    def as_json(self) -> dict[str, Any]:
+        """Return `passed`, `forced` and `findings`."""
+        findings = [finding.as_json() for finding in self.findings]
+        return {"passed": self.passed, "forced": self.forced, "findings": findings}
 
 
-def evaluate_gate(evaluation: dict, measured: dict, limits: Gate) -> Verdict:
-    """Hold a challenger against the baselines, the champion and the limits.
+@dataclass(frozen=True)
+class MoveReason(Report):
+    """A feature whose points differ between two models: its sentence, and its points under each."""
+
+    feature: str
+    sentence: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Move(Report):
+    """A user whose score differs between two models, and the features that differ most."""
+
+    user: str
+    before: float
+    after: float
+    reasons: tuple[MoveReason, ...]
+
+
+@dataclass(frozen=True)
+class Churn(Report):
+    """How far users' scores move from a version of the champion to the challenger.
 
     Parameters
     ----------
-    evaluation : of the challenger's recipe on the newest complete horizon, as `rehearse` gives it
-    measured : of the challenger itself: `churn` as `measure_churn` and `attacks` as `measure_attacks` give them
-    limits : of the calibration, the coverage and the churn
+    version : of the champion
+    points : a user has moved who moves by more than so many points
+    users : how many were scored, those who acted in the last 365 days
+    share : of them who moved
+    median : of the moves, points, signed
+    base : the change of the base points, from which every score starts
+    largest : the users who move most
 
     """
-    findings = [*against_baselines(evaluation), *_against_champion(evaluation["champion"])]
-    findings += [*forecast(evaluation, limits), _churn(measured["churn"], limits), _attacks(measured["attacks"])]
+
+    version: str
+    points: float
+    users: int
+    share: float
+    median: float
+    base: float
+    largest: tuple[Move, ...]
+
+
+@dataclass(frozen=True)
+class GateInput:
+    """What the gate decides on.
+
+    Parameters
+    ----------
+    evaluation : of the challenger's recipe on the newest complete horizon, from `backtest`
+    churn : of the challenger itself, from `measure_churn`
+    attacks : on the challenger itself, from `measure_attacks`
+
+    """
+
+    evaluation: BacktestReport
+    churn: Churn | NotMeasured
+    attacks: Mapping[str, Any] | NotMeasured
+
+    def as_json(self) -> dict[str, Any]:
+        """Return `churn` and `attacks`; the evaluation is a document of its own."""
+        return {"churn": self.churn.as_json(), "attacks": to_json(self.attacks)}
+
+
+def evaluate_gate(measured: GateInput, limits: Gate) -> Verdict:
+    """Compare a challenger with the baselines, the champion and the limits."""
+    evaluation = measured.evaluation
+    findings = [*against_baselines(evaluation), *_against_champion(evaluation.champion)]
+    findings += [*forecast(evaluation, limits), _churn(measured.churn, limits), _attacks(measured.attacks)]
     return Verdict(tuple(findings))
 
 
-def against_baselines(evaluation: dict) -> list[Finding]:
-    """Hold the score against the best baseline on each ranking metric.
+def against_baselines(evaluation: EvaluationReport) -> list[Finding]:
+    """Compare the score with the best baseline on each ranking metric.
 
-    Worse means that the whole 95 % bootstrap interval of its lead lies below zero.
+    Worse means that the 95 % bootstrap interval of its lead lies entirely below zero.
     """
     findings = []
     for metric in RANKING:
-        lead = evaluation["margins"][metric]
-        told = _lead(metric, lead, f"the best baseline, {lead['best_baseline']}")
-        findings.append(Finding(f"baseline_{metric}", told, not _worse(lead)))
+        lead = evaluation.margins[metric]
+        message = _lead(metric, lead, f"the best baseline, {lead.best_baseline}")
+        findings.append(Finding(f"baseline_{metric}", message, not _is_worse(lead)))
     return findings
 
 
-def forecast(evaluation: dict, limits: Forecast) -> list[Finding]:
-    """Hold the expected over the real audience, and the coverage of the intervals, against limits."""
-    total, coverage = (evaluation["metrics"]["score"][name] for name in ("total", "coverage"))
-    asked = f"(limits {limits.total_low:g} to {limits.total_high:g})"
-    held = f"intervals hold {coverage:.1%} of users (limit {100 * limits.coverage:g}%)"
+def forecast(evaluation: EvaluationReport, limits: Forecast) -> list[Finding]:
+    """Compare the expected over the real audience, and the coverage of the intervals, with their limits."""
+    total, coverage = (evaluation.score_metric(name) for name in ("total", "coverage"))
+    calibration = f"expected over real audience is {total:.2f} (limits {limits.total_low:g} to {limits.total_high:g})"
+    covered = f"intervals hold {coverage:.1%} of users (limit {100 * limits.coverage:g}%)"
     return [
-        Finding(
-            "calibration",
-            f"expected over real audience is {total:.2f} {asked}",
-            limits.total_low <= total <= limits.total_high,
-        ),
-        Finding("coverage", held, coverage >= limits.coverage),
+        Finding("calibration", calibration, limits.total_low <= total <= limits.total_high),
+        Finding("coverage", covered, coverage >= limits.coverage),
     ]
 
 
-def _against_champion(contest: dict) -> list[Finding]:
-    """Hold the score against the champion's; one that has seen the horizon is not lost against."""
-    if "not_measured" in contest:
-        return [Finding("champion", f"not held against the champion: {contest['not_measured']}", None)]
-    findings = []
-    for metric in RANKING:
-        lead, told = contest["margins"][metric], f"the champion, version {contest['version']}"
-        if contest["in_sample"]:
-            told += ", which has learnt from this horizon, so that a loss proves nothing"
-        passed = None if contest["in_sample"] and _worse(lead) else not _worse(lead)
-        findings.append(Finding(f"champion_{metric}", _lead(metric, lead, told), passed))
-    return findings
+def _against_champion(comparison: ChampionComparison | NotMeasured) -> list[Finding]:
+    """Compare with the champion. A loss does not count if the champion was trained on this horizon."""
+    if isinstance(comparison, NotMeasured):
+        return [Finding("champion", f"not compared with the champion: {comparison.reason}", None)]
+    other = f"the champion, version {comparison.version}"
+    if comparison.in_sample:
+        other += ", which was trained on this horizon, so that a loss proves nothing"
+    return [_champion_finding(metric, comparison, other) for metric in RANKING]
 
 
-def _worse(lead: dict) -> bool:
-    return lead["high"] < 0
+def _champion_finding(metric: str, comparison: ChampionComparison, other: str) -> Finding:
+    lead = comparison.margins[metric]
+    passed = None if comparison.in_sample and _is_worse(lead) else not _is_worse(lead)
+    return Finding(f"champion_{metric}", _lead(metric, lead, other), passed)
 
 
-def _lead(metric: str, lead: dict, other: str) -> str:
-    found = f"{metric} is {lead['margin']:+.3f} [{lead['low']:+.3f}, {lead['high']:+.3f}] against {other}"
-    return f"{found}: {'worse' if _worse(lead) else 'not worse'}"
+def _is_worse(lead: BaselineLead | ChampionLead) -> bool:
+    return lead.high < 0
 
 
-def _attacks(report: dict) -> Finding:
-    """Name each attack that is past its limit."""
-    if "not_measured" in report:
-        return Finding("attacks", f"attacks were not measured: {report['not_measured']}", None)
-    found = report["attacks"]
-    past = [_past(attack, report["median_active"]) for attack in found if not attack["held"]]
+def _lead(metric: str, lead: BaselineLead | ChampionLead, other: str) -> str:
+    figures = f"{metric} is {lead.margin:+.3f} [{lead.low:+.3f}, {lead.high:+.3f}] against {other}"
+    return f"{figures}: {'worse' if _is_worse(lead) else 'not worse'}"
+
+
+def _attacks(report: Mapping[str, Any] | NotMeasured) -> Finding:
+    """Name each attack that exceeds its limit."""
+    if isinstance(report, NotMeasured):
+        return Finding("attacks", f"attacks were not measured: {report.reason}", None)
+    attacks = report["attacks"]
+    past = [_past_limit(attack, report["median_active"]) for attack in attacks if not attack["held"]]
     if past or not report["limits_held"]:
-        return Finding("attacks", f"{len(past)} of {len(found)} attacks pass their limit: {'; '.join(past)}", False)
-    most = max(found, key=lambda attack: attack["gain_median"] - attack["limit"])
-    told = f"{most['attack']} comes nearest to its limit, {most['gain_median']:+.1f} points (limit {most['limit']:g})"
-    return Finding("attacks", f"the limits of all {len(found)} attacks are held; {told}", True)
+        return Finding("attacks", f"{len(past)} of {len(attacks)} attacks exceed their limit: {'; '.join(past)}", False)
+    nearest = max(attacks, key=lambda attack: attack["gain_median"] - attack["limit"])
+    message = (
+        f"all {len(attacks)} attacks stay within their limits; {nearest['attack']} comes nearest, "
+        f"{nearest['gain_median']:+.1f} points (limit {nearest['limit']:g})"
+    )
+    return Finding("attacks", message, True)
 
 
-def _past(attack: dict, median_active: float) -> str:
-    gained = f"{attack['attack']} gains {attack['gain_median']:+.1f} points (limit {attack['limit']:g})"
+def _past_limit(attack: Mapping[str, Any], median_active: float) -> str:
+    gain = f"{attack['attack']} gains {attack['gain_median']:+.1f} points (limit {attack['limit']:g})"
     if attack["gain_median"] > attack["limit"]:
-        return gained
+        return gain
     end = f"ends at {attack['end_score_median']:.1f}, limit {median_active:.1f}, the median active user"
     return f"{attack['attack']} {end}"
 
 
-def _churn(churn: dict, limits: Gate) -> Finding:
-    """Hold the share of users who moved against its limit."""
-    if "not_measured" in churn:
-        return Finding("churn", f"how far users move was not measured: {churn['not_measured']}", None)
-    share, users = churn["share"], churn["users"]
-    told = f"{share:.1%} of {users:,} active users move by more than {churn['points']:g} points"
-    limit = f"(limit {100 * limits.moved_share:g}%)"
-    return Finding("churn", f"{told} from version {churn['version']} {limit}", share <= limits.moved_share)
+def _churn(churn: Churn | NotMeasured, limits: Gate) -> Finding:
+    """Compare the share of users who moved with its limit."""
+    if isinstance(churn, NotMeasured):
+        return Finding("churn", f"how far users move was not measured: {churn.reason}", None)
+    message = (
+        f"{churn.share:.1%} of {churn.users:,} active users move by more than {churn.points:g} points "
+        f"from version {churn.version} (limit {100 * limits.moved_share:g}%)"
+    )
+    return Finding("churn", message, churn.share <= limits.moved_share)
 
 
 def normalize_override_reason(reason: str | None) -> str | None:
-    """Return the reason for passing the gate by force in one line; None where no force is asked for.
+    """Return the reason for overriding the gate in one line; None where there is no override.
 
     Raises
     ------
@@ -165,5 +240,7 @@ def normalize_override_reason(reason: str | None) -> str | None:
 
     """
     if reason is not None and not reason.strip():
-        raise GateError("--force is given a blank reason; say why the gate is overruled: it is kept with the version.")
+        raise GateError(
+            "--force has a blank reason; say why the gate is overridden: the reason is stored with the version."
+        )
     return None if reason is None else " ".join(reason.split())

@@ -1,8 +1,9 @@
-"""Promotion: pointing the champion to another version, to roll back to an earlier one or to go forward again."""
+"""Promotion: point the champion to another version, to roll back to an earlier one or to go forward again."""
 
 from dataclasses import dataclass
 
 from features.errors import RegistryError
+from training.evaluation.evaluate import Champion
 from training.home import Home
 from training.model.bundle import Bundle
 from training.registry import model_registry
@@ -11,14 +12,14 @@ from training.release.gate import GateError, normalize_override_reason
 
 @dataclass(frozen=True)
 class Promotion:
-    """The version that is champion now, its bundle, and what was before (None: there was no champion).
+    """The version that is champion now, its bundle, and the champion before it, None where there was none.
 
-    `forced` is the reason for which its gate was overruled, None where it had passed.
+    `forced` is the reason for which its gate was overridden, None where it had passed.
     """
 
     version: str
     bundle: Bundle
-    before: tuple[Bundle, str] | None
+    before: Champion | None
     forced: str | None
 
 
@@ -33,7 +34,7 @@ def promote(home: Home, version: str, force: str | None = None) -> Promotion:
 
     Raises
     ------
-    RegistryError : there is no such version (says which there are), or it is the champion already
+    RegistryError : there is no such version (lists those there are), or it is the champion already
     CatalogueError : it was trained on another catalogue than the installed one
     GateError : it has not passed its gate and no reason is given, or the reason is blank
 
@@ -49,8 +50,8 @@ def promote(home: Home, version: str, force: str | None = None) -> Promotion:
     passed = tags.get(model_registry.GATE_TAG) == model_registry.PASSED
     if not passed and reason is None:
         raise GateError(
-            f"version {version} has not passed its gate: 'clout gate --version {version}' says why. To promote it all "
-            "the same, give the reason with --force REASON."
+            f"version {version} has not passed its gate: 'clout gate --version {version}' says why. To promote it "
+            "anyway, give the reason with --force REASON."
         )
     forced = None if passed else reason
     model_registry.promote(home, version, forced)

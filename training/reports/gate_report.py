@@ -1,11 +1,15 @@
 """The gate's report: the verdict, every finding, who moves furthest and why, and what each attack gains."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from training.evaluation.report import NotMeasured
 from training.model.bundle import Bundle
-from training.release.gate import Verdict
+from training.release.gate import Churn, GateInput, MoveReason, Verdict
 from training.reports.markdown import document, table
 
 
-def gate_report(bundle: Bundle, measured: dict, verdict: Verdict) -> str:
+def gate_report(bundle: Bundle, measured: GateInput, verdict: Verdict) -> str:
     """Write the report of a gate, in Markdown.
 
     Parameters
@@ -14,15 +18,15 @@ def gate_report(bundle: Bundle, measured: dict, verdict: Verdict) -> str:
     measured, verdict : as `judge` takes and gives them
 
     """
-    rows = [[each.name.replace("_", " "), each.word, each.told] for each in verdict.findings]
+    rows = [[each.name.replace("_", " "), each.word, each.message] for each in verdict.findings]
     sections = {
         f"Gate of the model of {bundle.facts['as_of'][:10]}": [_outcome(verdict)],
         "Findings": table(["finding", "", "what was found"], rows, 3),
     }
-    if "not_measured" not in measured["churn"]:
-        sections["Who moves furthest"] = _moves(measured["churn"])
-    if "not_measured" not in measured["attacks"]:
-        sections["Attacks"] = _attacks(measured["attacks"])
+    if not isinstance(measured.churn, NotMeasured):
+        sections["Who moves furthest"] = _moves(measured.churn)
+    if not isinstance(measured.attacks, NotMeasured):
+        sections["Attacks"] = _attacks(measured.attacks)
     return document(sections)
 
 
@@ -35,25 +39,25 @@ def _outcome(verdict: Verdict) -> str:
     return f"**Failed** ({names}), and promoted all the same, by force. The reason given: {verdict.forced}"
 
 
-def _moves(churn: dict) -> list[str]:
+def _moves(churn: Churn) -> list[str]:
     heading = (
-        f"From version {churn['version']} to this one, at the end of the training: the median of {churn['users']:,} "
-        f"active users moves by {churn['median']:+.1f} points, the place where all start by {churn['base']:+.1f}."
+        f"From version {churn.version} to this one, at the end of the training: the median of {churn.users:,} "
+        f"active users moves by {churn.median:+.1f} points, the place where all start by {churn.base:+.1f}."
     )
     rows = [
-        [f"{move['before']:.1f}", f"{move['after']:.1f}", move["user"], " ".join(map(_reason, move["reasons"]))]
-        for move in churn["largest"]
+        [f"{move.before:.1f}", f"{move.after:.1f}", move.user, " ".join(map(_reason, move.reasons))]
+        for move in churn.largest
     ]
     if not rows:
         return [f"{heading} Nobody's score moves."]
     return [heading, "", *table(["before", "after", "user", "features whose points differ most"], rows, 4)]
 
 
-def _reason(reason: dict) -> str:
-    return f"{reason['sentence']} ({reason['before']:+.1f} -> {reason['after']:+.1f})"
+def _reason(reason: MoveReason) -> str:
+    return f"{reason.sentence} ({reason.before:+.1f} -> {reason.after:+.1f})"
 
 
-def _attacks(report: dict) -> list[str]:
+def _attacks(report: Mapping[str, Any]) -> list[str]:
     rows = [
         [
             attack["told"],

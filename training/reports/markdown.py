@@ -1,6 +1,10 @@
 """Markdown: bullets and tables, as the model card and the gate's report write them."""
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from training.evaluation.report import BaselineLead, SignalComparison
 
 
 def bullets(texts: Iterable[str]) -> list[str]:
@@ -23,25 +27,25 @@ def document(sections: dict[str, list[str]]) -> str:
     )
 
 
-def signal_rows(figures: dict) -> list[list[str]]:
+def signal_rows(figures: "SignalComparison") -> list[list[str]]:
     """Return each signal's name and figures as text, empty where it has none."""
     from training.evaluation.metrics import FIGURES
 
     return [
         [name.replace("_", " "), *("" if held.get(key) is None else f"{held[key]:.3f}" for key in FIGURES)]
-        for name, held in figures["metrics"].items()
+        for name, held in figures.metrics.items()
     ]
 
 
-def lead_rows(figures: dict) -> list[list[str]]:
+def lead_rows(figures: "SignalComparison") -> list[list[str]]:
     """Return the score's lead over the best baseline in each figure, with its interval, as text."""
     from training.evaluation.metrics import FIGURES
 
     return [
-        [FIGURES[key], lead["best_baseline"].replace("_", " "), f"{lead['margin']:+.3f}", _range(lead)]
-        for key, lead in figures["margins"].items()
+        [FIGURES[key], lead.best_baseline.replace("_", " "), f"{lead.margin:+.3f}", _range(lead)]
+        for key, lead in figures.margins.items()
     ]
 
 
-def _range(lead: dict) -> str:
-    return f"{lead['low']:+.3f} to {lead['high']:+.3f}"
+def _range(lead: "BaselineLead") -> str:
+    return f"{lead.low:+.3f} to {lead.high:+.3f}"

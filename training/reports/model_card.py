@@ -7,6 +7,7 @@ import json
 
 from training.evaluation.evaluate import band_name
 from training.evaluation.metrics import FIGURES
+from training.evaluation.report import BacktestReport
 from training.evaluation.slices import BANDS, weaknesses
 from training.model.bundle import Bundle
 from training.model.scale import MEDIAN_POINTS, P95_POINTS
@@ -14,6 +15,7 @@ from training.prohibited_uses import PROHIBITED_USES
 from training.release.gate import Verdict
 from training.reports.markdown import bullets, document, lead_rows, signal_rows, table
 
+GROUP_FIGURES = ("share_with_audience", "expected", "audience", "total", "auc", "r2_log", "coverage")
 LANDMARKS = (MEDIAN_POINTS, P95_POINTS, 80.0)
 INTENDED = (
     "finding people who are heard on a subject, and choosing whom to ask, to invite or to read first",
@@ -23,7 +25,7 @@ INTENDED = (
 PROHIBITED = tuple(use.description for use in PROHIBITED_USES)
 
 
-def model_card(bundle: Bundle, evaluation: dict, verdict: Verdict) -> str:
+def model_card(bundle: Bundle, evaluation: BacktestReport, verdict: Verdict) -> str:
     """Write the card of a model.
 
     Parameters
@@ -89,7 +91,7 @@ def _people(expected: float) -> str:
 def _gate(verdict: Verdict) -> list[str]:
     passed = "Passed." if verdict.passed else "Failed."
     forced = "" if verdict.forced is None else f" Promoted all the same: {verdict.forced}"
-    return [passed + forced, "", *bullets(f"{finding.word}: {finding.told}" for finding in verdict.findings)]
+    return [passed + forced, "", *bullets(f"{finding.word}: {finding.message}" for finding in verdict.findings)]
 
 
 def _data(bundle: Bundle) -> list[str]:
@@ -111,13 +113,13 @@ def _moment(stamp: str) -> str:
     return f"{stamp[:19].replace('T', ' ')} UTC"
 
 
-def _figures(evaluation: dict) -> list[str]:
-    kept = evaluation["retention"]
-    spearman = "not defined" if kept["spearman"] is None else f"{kept['spearman']:.2f}"
-    stayed = ", ".join(f"{100 * row['kept']:.0f} % of the top {100 * row['share']:.0f} %" for row in kept["top"])
+def _figures(evaluation: BacktestReport) -> list[str]:
+    kept = evaluation.retention
+    spearman = "not defined" if kept.spearman is None else f"{kept.spearman:.2f}"
+    stayed = ", ".join(f"{100 * row.retained:.0f} % of the top {100 * row.share:.0f} %" for row in kept.top)
     return [
-        f"The same recipe, fitted one horizon earlier, foretold {evaluation['users']:,} users in the "
-        f"{evaluation['horizon_days']} days from {_moment(evaluation['as_of'])}. Total is expected over real audience; "
+        f"The same recipe, fitted one horizon earlier, foretold {evaluation.users:,} users in the "
+        f"{evaluation.horizon_days} days from {_moment(evaluation.as_of)}. Total is expected over real audience; "
         "coverage the share of users inside their interval, `1+` among those of whom at least one person is expected.",
         "",
         *table(["signal", *FIGURES.values()], signal_rows(evaluation)),
@@ -129,15 +131,15 @@ def _figures(evaluation: dict) -> list[str]:
     ]
 
 
-def _intervals(bundle: Bundle, evaluation: dict) -> list[str]:
+def _intervals(bundle: Bundle, evaluation: BacktestReport) -> list[str]:
     rows = [
         [
-            band_name(band["from"], band["to"]),
-            f"{band['users']:,}",
-            *(_number(band[key], 2) for key in ("expected", "audience", "coverage")),
-            f"{band['width']:,.1f}",
+            band_name(band.lower, band.upper),
+            f"{band.users:,}",
+            *(_number(figure, 2) for figure in (band.expected, band.audience, band.coverage)),
+            f"{band.width:,.1f}",
         ]
-        for band in evaluation["bands"]
+        for band in evaluation.bands
     ]
     level = bundle.facts["config"]["interval"]["level"]
     return [
@@ -147,17 +149,17 @@ def _intervals(bundle: Bundle, evaluation: dict) -> list[str]:
     ]
 
 
-def _groups(evaluation: dict) -> list[str]:
+def _groups(evaluation: BacktestReport) -> list[str]:
     rows = [
         [
-            held["grouping"],
-            held["group"],
-            f"{held['users']:,}",
-            *(_number(held[key], 2) for key in ("heard", "expected", "audience", "total", "auc", "r2_log", "coverage")),
-            f"{held['width']:,.1f}",
+            held.grouping,
+            held.group,
+            f"{held.users:,}",
+            *(_number(getattr(held, key), 2) for key in GROUP_FIGURES),
+            f"{held.width:,.1f}",
         ]
-        for held in evaluation["slices"]
-        if held["grouping"] != BANDS
+        for held in evaluation.slices
+        if held.grouping != BANDS
     ]
     names = ["by", "group", "users", "heard", "expected", "real", "total", "AUC", "R2 (log)", "coverage", "width"]
     return [
@@ -167,8 +169,8 @@ def _groups(evaluation: dict) -> list[str]:
     ]
 
 
-def _limits(evaluation: dict) -> list[str]:
-    weak = weaknesses(evaluation["slices"])
+def _limits(evaluation: BacktestReport) -> list[str]:
+    weak = weaknesses(evaluation.slices)
     told = bullets(
         [
             "It knows the activity it was given and nothing else: who is heard elsewhere has few points here.",

@@ -1,6 +1,7 @@
 """Pictures of the score itself: what points mean in people, whom intervals hold, who stays on top, groups."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from training.evaluation.evaluate import band_name
+from training.evaluation.report import Band, RankRetention, Slice
 from training.evaluation.slices import BANDS, FAIR
 from training.reports.plots import ACCENT, INK, PALE, framed
 
@@ -70,7 +72,7 @@ def _people_axis(axes: Axes, most: float) -> None:
     axes.yaxis.set_major_formatter("{x:,.0f}")
 
 
-def coverage(bands: list[dict], level: float) -> Figure:
+def coverage(bands: Sequence[Band], level: float) -> Figure:
     """Plot which share of users the interval holds, and how wide it is, per band of expected audience.
 
     Parameters
@@ -82,7 +84,7 @@ def coverage(bands: list[dict], level: float) -> Figure:
     figure = Figure(figsize=(9, max(0.45 * len(bands) + 1.8, 3.5)), layout="constrained", dpi=110)
     held, wide = figure.subplots(1, 2, sharey=True)
     figure.suptitle("Intervals by band of expected audience", color=INK, x=0.01, ha="left")
-    shares, widths = [band["coverage"] for band in bands], [band["width"] for band in bands]
+    shares, widths = [band.coverage for band in bands], [band.width for band in bands]
     places = range(len(bands))
     held.axvline(level, color=INK, linewidth=1, linestyle="--")
     held.hlines(places, level, shares, color=ACCENT, linewidth=2)
@@ -93,7 +95,7 @@ def coverage(bands: list[dict], level: float) -> Figure:
     held.set(xlabel=f"share of users held (dashed: made to hold {100 * level:.0f} %)")
     held.set(ylabel="expected audience (people)", xlim=(min(0.5, *shares, level), 1))
     held.set_yticks(
-        places, [f"{band_name(band['from'], band['to'])}\n{band['users']:,} users" for band in bands], fontsize=8
+        places, [f"{band_name(band.lower, band.upper)}\n{band.users:,} users" for band in bands], fontsize=8
     )
     held.set_ylim(-0.6, len(bands) - 0.4)
     bars = wide.barh(places, widths, height=0.5, color=ACCENT, alpha=0.7)
@@ -104,34 +106,34 @@ def coverage(bands: list[dict], level: float) -> Figure:
     return figure
 
 
-def retention(kept: dict) -> Figure:
+def retention(kept: RankRetention) -> Figure:
     """Plot which share of the highest stayed among the highest one horizon later, as `rank_retention` gives it."""
-    told = "not defined" if kept["spearman"] is None else f"{kept['spearman']:.2f}"
-    title = f"Who stays on top: rank correlation {told} over {kept['both']:,} users"
+    told = "not defined" if kept.spearman is None else f"{kept.spearman:.2f}"
+    title = f"Who stays on top: rank correlation {told} over {kept.both:,} users"
     figure, axes = framed(title, "share of those on top one horizon earlier", "", size=(8, 3.6))
-    top = kept["top"]
+    top = kept.top
     places = np.arange(len(top))[::-1]
-    stayed, gone = ([row[key] for row in top] for key in ("kept", "left"))
+    stayed, gone = [row.retained for row in top], [row.departed for row in top]
     between = 1 - np.array(stayed) - np.array(gone)
     axes.barh(places, stayed, 0.55, color=ACCENT, label="still there")
     axes.barh(places, between, 0.55, left=stayed, color=PALE, alpha=0.55, label="still scored, lower")
     axes.barh(places, gone, 0.55, left=1 - np.array(gone), color=INK, alpha=0.55, label="no longer scored")
-    axes.vlines([row["share"] for row in top], places - 0.36, places + 0.36, color=INK, linewidth=1.5, label="chance")
+    axes.vlines([row.share for row in top], places - 0.36, places + 0.36, color=INK, linewidth=1.5, label="chance")
     for row, place in zip(top, places, strict=True):
-        axes.text(1.01, place, f"{100 * row['kept']:.0f} % stayed", color=ACCENT, va="center", fontsize=9)
-    axes.set_yticks(places, [f"top {100 * row['share']:.0f} %\n{row['users']:,} users" for row in top])
+        axes.text(1.01, place, f"{100 * row.retained:.0f} % stayed", color=ACCENT, va="center", fontsize=9)
+    axes.set_yticks(places, [f"top {100 * row.share:.0f} %\n{row.users:,} users" for row in top])
     axes.set_xlim(0, 1)
     axes.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.18), fontsize=8)
     return figure
 
 
-def slices(found: list[dict]) -> Figure:
+def slices(found: Sequence[Slice]) -> Figure:
     """Plot expected over real audience and AUC of every group of users, as `slices.slices` judges them.
 
     A larger dot is a larger group. A group in which all or nobody is heard has no AUC; a total beyond the axis lies on
     its edge. Groups of like expected audience are pale: within them the AUC has little left to tell apart.
     """
-    frame = pd.DataFrame(found).astype({"auc": float})
+    frame = pd.DataFrame([vars(each) for each in found]).astype({"auc": float})
     first = ~frame["grouping"].duplicated()
     place = np.arange(len(frame)) + first.cumsum().to_numpy()
     size = 10 + 70 * np.sqrt(frame["users"] / frame["users"].max())

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from training.config import Config, Evaluation, Outcome
-from training.evaluation.evaluate import compare_with_champion, not_comparable
+from training.evaluation.evaluate import compare_with_champion, incomparable_reason
 from training.evaluation.metrics import METRICS, RANKING
+from training.evaluation.report import NotMeasured
 
 CONFIG = Config(evaluation=Evaluation(resamples=40))
 
@@ -32,37 +33,37 @@ def foretold(test_rows, shuffled=0.0):
 class TestContest:
     def test_one_that_knows_the_truth_leads(self, bundle, test_rows):
         found = compare_with_champion((bundle, "3"), test_rows, foretold(test_rows), CONFIG)
-        assert (found["version"], found["in_sample"]) == ("3", False)
+        assert (found.version, found.in_sample) == ("3", False)
         predicted = bundle.predict(test_rows)
         audience = test_rows["audience"].to_numpy(float)
         for metric in RANKING:
             theirs = METRICS[metric](audience, predicted["unclipped"].to_numpy(), predicted["expected_audience"])
-            margin = found["margins"][metric]
-            assert margin["champion"] == pytest.approx(theirs)
-            assert margin["margin"] == pytest.approx(1 - theirs)
-            assert 0 < margin["low"] <= margin["high"]
+            margin = found.margins[metric]
+            assert margin.champion == pytest.approx(theirs)
+            assert margin.margin == pytest.approx(1 - theirs)
+            assert 0 < margin.low <= margin.high
 
     def test_noise_is_worse_for_certain(self, bundle, test_rows):
         found = compare_with_champion((bundle, "3"), test_rows, foretold(test_rows, shuffled=1.0), CONFIG)
-        assert all(found["margins"][metric]["high"] < 0 for metric in RANKING)
+        assert all(found.margins[metric].high < 0 for metric in RANKING)
 
     def test_a_model_does_as_well_as_itself(self, bundle, test_rows):
         found = compare_with_champion((bundle, "3"), test_rows, bundle.predict(test_rows), CONFIG)
         for metric in RANKING:
-            assert [found["margins"][metric][key] for key in ("margin", "low", "high")] == [0, 0, 0]
+            assert [getattr(found.margins[metric], key) for key in ("margin", "low", "high")] == [0, 0, 0]
 
     def test_a_champion_that_learnt_from_the_horizon_is_known(self, bundle, test_rows):
         """Its training ends at the cutoff: it has not seen what follows; a second later it has."""
         for earlier, in_sample in [(pd.Timedelta(0), False), (pd.Timedelta(seconds=1), True)]:
             rows = test_rows.assign(as_of=test_rows["as_of"] - earlier)
-            assert compare_with_champion((bundle, "3"), rows, foretold(rows), CONFIG)["in_sample"] is in_sample
+            assert compare_with_champion((bundle, "3"), rows, foretold(rows), CONFIG).in_sample is in_sample
 
 
 class TestNotComparable:
     def told(self, champion, test_rows, config=CONFIG):
         found = compare_with_champion(champion, test_rows, foretold(test_rows), config)
-        assert found == {"not_measured": not_comparable(champion, config.outcome.horizon_days)}
-        return found["not_measured"]
+        assert found == NotMeasured(incomparable_reason(champion, config.outcome.horizon_days))
+        return found.reason
 
     def test_no_champion(self, test_rows):
         assert self.told(None, test_rows) == "there is no champion yet"
@@ -74,4 +75,4 @@ class TestNotComparable:
 
     def test_another_horizon(self, bundle, test_rows):
         told = self.told((bundle, "3"), test_rows, CONFIG.model_copy(update={"outcome": Outcome(horizon_days=7)}))
-        assert told == "the champion, version 3, foretells 28 days, the challenger 7"
+        assert told == "the champion, version 3, predicts 28 days, the challenger 7"

@@ -16,8 +16,9 @@ from training.evaluation.evaluate import (
     calibration_figures,
     evaluate,
     evaluate_bundle,
-    resampled_lead,
 )
+from training.evaluation.metrics import bootstrap_leads
+from training.evaluation.report import to_json
 
 
 def a_prediction(expected, low=None, high=None):
@@ -43,41 +44,41 @@ def audience():
 
 def test_perfect_score_against_nothing(audience):
     figures = evaluate(audience, a_prediction(audience + 0.01), signals_of(audience), 20, 0)
-    assert figures["users"] == 400
-    assert figures["metrics"]["score"]["auc"] == 1.0
-    assert figures["metrics"]["score"]["ndcg_100"] == pytest.approx(1.0)
-    assert figures["metrics"]["followers"] == pytest.approx({"auc": 0.5, "ndcg_100": 0.28, "r2_log": 0.0}, abs=0.15)
-    lead = figures["margins"]["auc"]
-    assert (lead["margin"], lead["low"], lead["high"]) == (0.5, 0.5, 0.5)
+    assert figures.users == 400
+    assert figures.metrics["score"]["auc"] == 1.0
+    assert figures.metrics["score"]["ndcg_100"] == pytest.approx(1.0)
+    assert figures.metrics["followers"] == pytest.approx({"auc": 0.5, "ndcg_100": 0.28, "r2_log": 0.0}, abs=0.15)
+    lead = figures.margins["auc"]
+    assert (lead.margin, lead.low, lead.high) == (0.5, 0.5, 0.5)
 
 
 def test_the_lead_is_over_the_best_baseline_and_negative_where_that_is_better(audience):
     noisy = audience + np.random.default_rng(2).exponential(3, 400)
     signals = signals_of(audience, pagerank=audience, followers=noisy)
     figures = evaluate(audience, a_prediction(np.exp(-audience / 100)), signals, 20, 0)
-    for metric, lead in figures["margins"].items():
-        held = figures["metrics"]
-        assert lead["best_baseline"] == "pagerank"
-        assert lead["margin"] == pytest.approx(held["score"][metric] - held["pagerank"][metric])
-        assert lead["low"] <= lead["high"]
-    assert figures["margins"]["auc"]["high"] < 0
-    assert figures["margins"]["auc"]["margin"] == -1.0
+    for metric, lead in figures.margins.items():
+        held = figures.metrics
+        assert lead.best_baseline == "pagerank"
+        assert lead.margin == pytest.approx(held["score"][metric] - held["pagerank"][metric])
+        assert lead.low <= lead.high
+    assert figures.margins["auc"].high < 0
+    assert figures.margins["auc"].margin == -1.0
 
 
 def test_the_unclipped_score_ranks(audience):
     expected = audience + 0.01
     predicted = a_prediction(expected).assign(score=0.0)
-    assert evaluate(audience, predicted, signals_of(audience), 20, 0)["metrics"]["score"]["auc"] == 1.0
+    assert evaluate(audience, predicted, signals_of(audience), 20, 0).metrics["score"]["auc"] == 1.0
 
 
 def test_bootstrap_is_seeded(audience):
     one = (np.random.default_rng(3).random(400),) * 2
     other = (audience + np.random.default_rng(4).normal(0, 2, 400),) * 2
-    drawn = [resampled_lead("auc", audience, one, other, 30, seed) for seed in (0, 0, 1)]
+    drawn = [bootstrap_leads("auc", audience, one, other, 30, seed) for seed in (0, 0, 1)]
     assert drawn[0].tolist() == drawn[1].tolist() != drawn[2].tolist()
     assert drawn[0].shape == (30,)
     assert drawn[0].mean() < 0
-    assert resampled_lead("auc", audience, other, other, 5, 0).tolist() == [0.0] * 5
+    assert bootstrap_leads("auc", audience, other, other, 5, 0).tolist() == [0.0] * 5
 
 
 def test_total_and_coverage_by_hand():
@@ -99,7 +100,7 @@ def test_total_of_a_silent_community_is_finite():
 def test_bands_by_hand():
     predicted = a_prediction([0.05, 1.0, 2.0, 50.0], low=[0, 0, 0, 40], high=[1, 1, 4, 60])
     found = bands(np.array([0.0, 2.0, 3.0, 10.0]), predicted)
-    assert found == [
+    assert to_json(found) == [
         {"from": 0.0, "to": 0.1, "users": 1, "expected": 0.05, "audience": 0.0, "coverage": 1.0, "width": 1.0},
         {"from": 1.0, "to": 3.0, "users": 2, "expected": 1.5, "audience": 2.5, "coverage": 0.5, "width": 2.5},
         {"from": 10.0, "to": None, "users": 1, "expected": 50.0, "audience": 10.0, "coverage": 0.0, "width": 20.0},
@@ -118,16 +119,16 @@ class TestBundle:
     def test_a_champion_on_the_newest_complete_horizon(self, bundle, simulated):
         figures = evaluate_bundle(load_encoded_events(simulated.events), bundle, resamples=20)
         last = pc.max(simulated.events["time"]).as_py()
-        assert datetime.fromisoformat(figures["as_of"]) == last.replace(microsecond=0) + timedelta(seconds=1, days=-28)
-        assert figures["in_sample"]  # it began before the bundle's own instant
-        assert list(figures["metrics"]) == ["score", *BASELINES]
-        assert json.loads(json.dumps(figures, allow_nan=False)) == figures
+        assert datetime.fromisoformat(figures.as_of) == last.replace(microsecond=0) + timedelta(seconds=1, days=-28)
+        assert figures.in_sample  # it began before the bundle's own instant
+        assert list(figures.metrics) == ["score", *BASELINES]
+        assert json.loads(json.dumps(figures.as_json(), allow_nan=False)) == figures.as_json()
 
     def test_whether_the_bundle_has_seen_it_is_told(self, bundle, simulated):
         events = load_encoded_events(simulated.events)
-        assert evaluate_bundle(events, bundle, simulated.as_of - timedelta(days=28), resamples=20)["in_sample"]
+        assert evaluate_bundle(events, bundle, simulated.as_of - timedelta(days=28), resamples=20).in_sample
         unseen = dataclasses.replace(bundle, facts={**bundle.facts, "as_of": "2025-01-01T00:00:00+00:00"})
-        assert not evaluate_bundle(events, unseen, simulated.as_of - timedelta(days=28), resamples=20)["in_sample"]
+        assert not evaluate_bundle(events, unseen, simulated.as_of - timedelta(days=28), resamples=20).in_sample
 
     def test_a_horizon_that_is_not_over(self, bundle, simulated):
         with pytest.raises(AsOfError, match=r"the horizon of 28 days .* the outcome is not known yet"):

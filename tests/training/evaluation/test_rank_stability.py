@@ -5,61 +5,57 @@ import pandas as pd
 import pytest
 
 from training.evaluation.metrics import rank_retention
+from training.evaluation.report import TopShare
 
 
 def scores(**given):
     return pd.DataFrame({"user": list(given), "score": [float(score) for score in given.values()]})
 
 
-def top(kept, share):
-    return next(row for row in kept["top"] if row["share"] == share)
+def top(retention, share):
+    return next(row for row in retention.top if row.share == share)
 
 
 def test_by_hand():
     earlier = scores(a=9, b=8, c=7, d=6, e=5, f=4, g=3, h=2)
     later = scores(h=1, g=2, f=3, e=4, d=5, c=9, b=3.5, a=8)
-    kept = rank_retention(earlier, later)
-    assert kept["users"] == [8, 8]
-    assert kept["both"] == 8
+    retention = rank_retention(earlier, later)
+    assert retention.users == (8, 8)
+    assert retention.both == 8
     # the first of eight is a, then c; the first two are a and b, then c and a
-    assert top(kept, 0.1) == {"share": 0.1, "users": 1, "kept": 0.0, "left": 0.0}
-    assert top(kept, 0.25) == {"share": 0.25, "users": 2, "kept": 0.5, "left": 0.0}
+    assert top(retention, 0.1) == TopShare(0.1, 1, 0.0, 0.0)
+    assert top(retention, 0.25) == TopShare(0.25, 2, 0.5, 0.0)
     now = later.set_index("user")["score"][list("abcdefgh")].to_numpy()
-    assert kept["spearman"] == pytest.approx(np.corrcoef(np.arange(8)[::-1], now.argsort().argsort())[0, 1])
+    assert retention.spearman == pytest.approx(np.corrcoef(np.arange(8)[::-1], now.argsort().argsort())[0, 1])
 
 
 def test_users_that_left_and_users_that_came():
     earlier, later = scores(a=9, b=8, c=1, d=0), scores(c=5, x=9, b=4)
-    kept = rank_retention(earlier, later)
-    assert (kept["users"], kept["both"], kept["spearman"]) == ([4, 3], 2, pytest.approx(-1))
-    assert top(kept, 0.25) == {"share": 0.25, "users": 1, "kept": 0.0, "left": 1.0}
-    assert top(rank_retention(earlier, scores(x=9, a=10)), 0.25) == {
-        "share": 0.25,
-        "users": 1,
-        "kept": 1.0,
-        "left": 0.0,
-    }
+    retention = rank_retention(earlier, later)
+    assert (retention.users, retention.both, retention.spearman) == ((4, 3), 2, pytest.approx(-1))
+    assert top(retention, 0.25) == TopShare(0.25, 1, 0.0, 1.0)
+    assert top(rank_retention(earlier, scores(x=9, a=10)), 0.25) == TopShare(0.25, 1, 1.0, 0.0)
 
 
 def test_ties_are_in_or_out_together():
     earlier, later = scores(a=5, b=5, c=5, d=1, e=0, f=0, g=0, h=0), scores(a=5, b=4, c=1, d=5, e=0, f=0, g=0, h=0)
-    assert top(rank_retention(earlier, later), 0.01) == {"share": 0.01, "users": 3, "kept": 1 / 3, "left": 0.0}
-    assert top(rank_retention(later, earlier), 0.01) == {"share": 0.01, "users": 2, "kept": 0.5, "left": 0.0}
+    assert top(rank_retention(earlier, later), 0.01) == TopShare(0.01, 3, 1 / 3, 0.0)
+    assert top(rank_retention(later, earlier), 0.01) == TopShare(0.01, 2, 0.5, 0.0)
 
 
 def test_all_the_same_score():
     alike = scores(a=1, b=1, c=1)
-    kept = rank_retention(alike, alike)
-    assert kept["spearman"] is None
-    assert [row["kept"] for row in kept["top"]] == [1.0] * 4
-    assert [row["users"] for row in kept["top"]] == [3] * 4
+    retention = rank_retention(alike, alike)
+    assert retention.spearman is None
+    assert [row.retained for row in retention.top] == [1.0] * 4
+    assert [row.users for row in retention.top] == [3] * 4
 
 
 def test_nobody_is_left():
-    kept = rank_retention(scores(a=1, b=2), scores(x=1, y=2))
-    assert (kept["both"], kept["spearman"]) == (0, None)
-    assert [row["left"] for row in kept["top"]] == [1.0] * 4
-    assert json.loads(json.dumps(kept, allow_nan=False)) == kept
+    retention = rank_retention(scores(a=1, b=2), scores(x=1, y=2))
+    assert (retention.both, retention.spearman) == (0, None)
+    assert [row.departed for row in retention.top] == [1.0] * 4
+    assert json.loads(json.dumps(retention.as_json(), allow_nan=False)) == retention.as_json()
 
 
 def test_the_order_of_rows_does_not_matter():
@@ -67,8 +63,8 @@ def test_the_order_of_rows_does_not_matter():
     names = [f"u{k}" for k in range(300)]
     one = pd.DataFrame({"user": names, "score": rng.normal(size=300).round(1)})
     other = pd.DataFrame({"user": names, "score": rng.normal(size=300).round(1) + one["score"]})
-    kept = rank_retention(one, other)
+    retention = rank_retention(one, other)
     mixed = rank_retention(one.sample(frac=1, random_state=1), other.sample(frac=1, random_state=2))
-    assert mixed["top"] == kept["top"]
-    assert mixed["spearman"] == pytest.approx(kept["spearman"], abs=1e-12)
-    assert kept["spearman"] == pytest.approx(one["score"].corr(other["score"], method="spearman"))
+    assert mixed.top == retention.top
+    assert mixed.spearman == pytest.approx(retention.spearman, abs=1e-12)
+    assert retention.spearman == pytest.approx(one["score"].corr(other["score"], method="spearman"))

@@ -1,10 +1,12 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from training.evaluation.evaluate import bands
+from training.evaluation.report import Slice, to_json
 from training.evaluation.slices import groupings, slices, weaknesses
 
 FEATURES = ("account_age_days", "acts_365d", "engagements_365d", "reply_share_90d", "engagers_365d")
@@ -24,8 +26,8 @@ def groups_of(name, rows, predicted):
     return [names[k] for k in place]
 
 
-def of(found, grouping):
-    return {held["group"]: held for held in found if held["grouping"] == grouping}
+def of(groups, grouping):
+    return {item.group: item for item in groups if item.grouping == grouping}
 
 
 class TestGroups:
@@ -54,7 +56,7 @@ class TestGroups:
         assert groups_of("people expected", rows, predicted) == [
             "0 to 0.1", "0.1 to 0.3", "0.3 to 1", "1 to 3", "3 to 10", "10 and more"
         ]  # fmt: skip
-        assert [band["users"] for band in bands(rows["audience"].to_numpy(), predicted)] == [1] * 6
+        assert [band.users for band in bands(rows["audience"].to_numpy(), predicted)] == [1] * 6
 
     def test_unknown_of_every_kind_of_null(self):
         table = a_table([0, 0], reply_share_90d=pd.array([None, 0.7], "Float64"), account_age_days=pd.NA)
@@ -68,7 +70,7 @@ class TestFigures:
         rows, predicted = a_table([0, 1, 3, 4], [0.5, 2, 1, 4], low=[0, 2, 0, 0], high=[1, 3, 3, 8])
         figures = of(slices(rows, predicted), "engagers in 365 days")
         assert list(figures) == ["1 to 2"]
-        assert figures["1 to 2"] == {
+        assert figures["1 to 2"].as_json() == {
             "grouping": "engagers in 365 days",
             "group": "1 to 2",
             "users": 4,
@@ -88,7 +90,7 @@ class TestFigures:
             rng.poisson(1, 200), rng.exponential(3, 200), account_age_days=rng.exponential(200, 200),
             engagers_365d=rng.poisson(3, 200), acts_365d=rng.poisson(3, 200), reply_share_90d=rng.random(200),
         )  # fmt: skip
-        found = pd.DataFrame(slices(rows, predicted))
+        found = pd.DataFrame([vars(group) for group in slices(rows, predicted)])
         assert (found.groupby("grouping")["users"].sum() == 200).all()
         real = (found["audience"] * found["users"]).groupby(found["grouping"]).sum()
         assert real.to_numpy() == pytest.approx(rows["audience"].sum())
@@ -97,9 +99,9 @@ class TestFigures:
         rows, predicted = a_table([0, 0, 2, 5], [0.5, 0.25, 2, 5], engagers_365d=[0, 0, 3, 3])
         found = slices(rows, predicted)
         silent, loud = of(found, "engagers in 365 days").values()
-        assert (silent["heard"], silent["auc"], silent["r2_log"], silent["total"]) == (0, None, 0, 0.75)
-        assert (loud["heard"], loud["auc"], loud["total"]) == (1, None, 1)
-        assert json.loads(json.dumps(found, allow_nan=False)) == found
+        assert (silent.share_with_audience, silent.auc, silent.r2_log, silent.total) == (0, None, 0, 0.75)
+        assert (loud.share_with_audience, loud.auc, loud.total) == (1, None, 1)
+        assert json.loads(json.dumps(to_json(found), allow_nan=False)) == to_json(found)
 
     def test_the_index_does_not_matter(self):
         rows, predicted = a_table([0, 1, 3, 4], [0.5, 2, 1, 4])
@@ -112,10 +114,10 @@ class TestScopes:
         rows["scope"] = ["all", "all", "network:sea", "network:sea", "network:air"]
         found = slices(rows, predicted)
         scopes = of(found, "scope")
-        assert {name: held["users"] for name, held in scopes.items()} == {"all": 2, "network:sea": 2, "network:air": 1}
+        assert {name: group.users for name, group in scopes.items()} == {"all": 2, "network:sea": 2, "network:air": 1}
         assert list(scopes) == ["all", "network:sea", "network:air"]
-        assert [scopes[name]["auc"] for name in scopes] == [1, 0.5, None]
-        assert [held["users"] for held in of(found, "account age").values()] == [2]
+        assert [scopes[name].auc for name in scopes] == [1, 0.5, None]
+        assert [group.users for group in of(found, "account age").values()] == [2]
 
     def test_one_scope_is_no_group(self):
         assert not of(slices(*a_table([0, 1])), "scope")
@@ -127,18 +129,18 @@ class TestScopes:
 
 
 class TestWeaknesses:
-    STURDY = {"grouping": "evidence", "group": "some", "users": 50, "total": 1.0, "auc": 0.6}  # noqa: RUF012
+    STURDY = Slice("evidence", "some", 50, 0.5, 1.0, 1.0, total=1.0, auc=0.6, r2_log=0.5, coverage=0.9, width=2.0)
 
-    def told(self, **given):
-        return weaknesses([self.STURDY | given])
+    def weaknesses(self, **changes):
+        return weaknesses([replace(self.STURDY, **changes)])
 
     def test_just_inside(self):
         for given in ({}, {"total": 0.67}, {"total": 1.5}, {"auc": None}, {"grouping": "people expected", "auc": 0.4}):
-            assert self.told(**given) == []
+            assert self.weaknesses(**given) == []
 
     def test_just_outside(self):
-        assert self.told(users=49) == ["evidence, some: 49 users"]
-        assert self.told(total=0.66) == ["evidence, some: expected / real is 0.66"]
-        assert self.told(total=1.51) == ["evidence, some: expected / real is 1.51"]
-        assert self.told(auc=0.59) == ["evidence, some: AUC is 0.59"]
-        assert self.told(users=3, auc=0.2) == ["evidence, some: 3 users and AUC is 0.20"]
+        assert self.weaknesses(users=49) == ["evidence, some: 49 users"]
+        assert self.weaknesses(total=0.66) == ["evidence, some: expected / real is 0.66"]
+        assert self.weaknesses(total=1.51) == ["evidence, some: expected / real is 1.51"]
+        assert self.weaknesses(auc=0.59) == ["evidence, some: AUC is 0.59"]
+        assert self.weaknesses(users=3, auc=0.2) == ["evidence, some: 3 users and AUC is 0.20"]

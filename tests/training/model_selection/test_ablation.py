@@ -35,12 +35,12 @@ def table(panel):
 
 
 def test_a_row_for_each_variant(table):
-    assert [row["variant"] for row in table] == list(VARIANTS)
+    assert [row.variant for row in table] == list(VARIANTS)
     for row in table:
-        assert row["folds"] == 3
-        assert 0.6 < row["auc"] < 1
-        assert 0.7 < row["total"] < 1.4
-        assert row["level_error"] >= abs(np.log(row["total"])) - 0.02
+        assert row.folds == 3
+        assert 0.6 < row.auc < 1
+        assert 0.7 < row.total < 1.4
+        assert row.level_error >= abs(np.log(row.total)) - 0.02
 
 
 def test_nothing_after_a_judged_cutoff_is_looked_at(panel, table):
@@ -80,5 +80,5 @@ def test_what_is_for_sale_is_seen_by_one_variant_alone():
 
 
 def test_too_few_cutoffs(panel):
-    with pytest.raises(TooSmallError, match=r"have two older ones, and there are 2 cutoffs: bring more history"):
+    with pytest.raises(TooSmallError, match=r"with two older ones, and there are 2 cutoffs: bring more history"):
         ablate(panel, CUTOFFS[:2], CONFIG)

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -12,12 +13,12 @@ from typer.testing import CliRunner
 
 from features.catalogue import CATALOGUE
 from features.errors import OutputError, TooSmallError
-from features.events.loading import load_encoded_events
 from training.cli import _trained, add_to
 from training.cli_output import tell_training
 from training.config import Config, Evaluation, Model, Panel, read_config
+from training.evaluation.report import TrialRow, to_json
 from training.home import Home
-from training.model_selection.optuna_study import SPACE, _drawn, _holding, opened, run_trial, trial_rows
+from training.model_selection.optuna_study import SPACE, _suggest_model, _widen, open_study, run_trial, trial_rows
 from training.model_selection.tuning import (
     TRIALS,
     cheapest_within_one_error,
@@ -27,7 +28,6 @@ from training.model_selection.tuning import (
     tune,
     walk_forward,
 )
-from training.train import train
 
 CUTOFFS = tuple(datetime(2025, 1, 1, tzinfo=UTC) + timedelta(days=28 * k) for k in range(6))
 USED = CUTOFFS[:-1]
@@ -86,19 +86,19 @@ def poisoned(panel, rows):
 
 class TestFolds:
     def test_each_learns_on_all_that_is_older(self, panel):
-        assert [(fold.older, fold.judged) for fold in walk_forward(panel, USED)] == [
+        assert [(fold.older, fold.test) for fold in walk_forward(panel, USED)] == [
             (CUTOFFS[:k], CUTOFFS[k]) for k in (1, 2, 3, 4)
         ]
-        assert [fold.judged for fold in walk_forward(panel, CUTOFFS)] == list(CUTOFFS[2:])
+        assert [fold.test for fold in walk_forward(panel, CUTOFFS)] == list(CUTOFFS[2:])
 
     def test_a_cutoff_without_audience_judges_nobody_and_is_learnt_from(self, panel):
         silent = panel.assign(audience=panel["audience"].where(panel["as_of"] != pd.Timestamp(CUTOFFS[1]), 0))
         folds = walk_forward(silent, CUTOFFS[:4])
-        assert [(fold.older, fold.judged) for fold in folds] == [(CUTOFFS[:2], CUTOFFS[2]), (CUTOFFS[:3], CUTOFFS[3])]
+        assert [(fold.older, fold.test) for fold in folds] == [(CUTOFFS[:2], CUTOFFS[2]), (CUTOFFS[:3], CUTOFFS[3])]
 
     def test_later_rows_change_nothing_older_and_the_judged_do(self, panel):
         for fold in walk_forward(panel, CUTOFFS):
-            judged = pd.Timestamp(fold.judged)
+            judged = pd.Timestamp(fold.test)
             value = fold_value(panel, fold, BASE)
             assert fold_value(poisoned(panel, panel["as_of"] > judged), fold, BASE) == value
             for worse in (panel["as_of"] == judged, panel["as_of"] < judged):
@@ -111,13 +111,13 @@ class TestFolds:
         monkeypatch.setattr(tuning, "fit_booster", lambda held, model: fitted.append(held) or fit(held, model))
         for fold in walk_forward(panel, USED):
             fold_value(panel, fold, BASE)
-            assert fitted[-1]["as_of"].max() < pd.Timestamp(fold.judged)
+            assert fitted[-1]["as_of"].max() < pd.Timestamp(fold.test)
             assert len(fitted[-1]) == 250 * len(fold.older)
 
     def test_other_scopes_are_learnt_from_and_not_judged(self, panel):
         fold = walk_forward(panel, USED)[0]
         other = panel.assign(scope="network:sea", audience=panel["audience"] * 50)
-        judged = other["as_of"] == pd.Timestamp(fold.judged)
+        judged = other["as_of"] == pd.Timestamp(fold.test)
         value = fold_value(panel, fold, BASE)
         assert fold_value(pd.concat([panel, other[judged]]), fold, BASE) == value
         assert fold_value(pd.concat([panel, other[~judged]]), fold, BASE) != value
@@ -141,23 +141,23 @@ class TestTrials:
     def test_the_base_is_first_and_to_the_last_digit(self, panel):
         base = BASE.model_copy(update={"learning_rate": 0.1 + 1e-12, "seed": 7})
         (row,) = tune(panel, USED[:2], base, 1).table
-        assert row["parameters"] == base.model_dump(include=set(SPACE))
+        assert row.parameters == base.model_dump(include=set(SPACE))
         assert tune(panel, USED[:2], base, 1).model == base
-        assert row["folds"] == [fold_value(panel, walk_forward(panel, USED[:2])[0], base)]
+        assert row.folds == [fold_value(panel, walk_forward(panel, USED[:2])[0], base)]
 
     def test_the_others_are_in_the_space_and_can_be_written_down(self, tuned):
-        assert tuned.table[0]["parameters"] == BASE.model_dump(include=set(SPACE))
+        assert tuned.table[0].parameters == BASE.model_dump(include=set(SPACE))
         for row in tuned.table[1:]:
-            assert set(row["parameters"]) == set(SPACE)
-            for name, value in row["parameters"].items():
+            assert set(row.parameters) == set(SPACE)
+            for name, value in row.parameters.items():
                 assert QUICK[name]["low"] <= value <= QUICK[name]["high"]
                 assert value == float(f"{value:.4g}")
-        assert len({json.dumps(row["parameters"]) for row in tuned.table}) == 16
+        assert len({json.dumps(row.parameters) for row in tuned.table}) == 16
 
     def test_what_is_not_in_the_space_is_kept(self):
         tried = []
         base = BASE.model_copy(update={"seed": 3})
-        with opened(None, "watched") as study:
+        with open_study(None, "watched") as study:
             for _ in range(3):
                 run_trial(study, base, [lambda model: tried.append(model) or 0.5], lambda _: None)
         assert [model.model_dump(exclude=set(SPACE)) for model in tried] == [{"half_life": 5.0, "seed": 3}] * 3
@@ -165,31 +165,31 @@ class TestTrials:
 
     def test_values_are_means_of_the_folds(self, tuned):
         for row in tuned.table:
-            if row["state"] == "finished":
-                assert row["value"] == pytest.approx(np.mean(row["folds"]))
-                assert len(row["folds"]) == 4
-        assert json.loads(json.dumps(tuned.table, allow_nan=False)) == tuned.table
+            if row.state == "finished":
+                assert row.value == pytest.approx(np.mean(row.folds))
+                assert len(row.folds) == 4
+        assert json.loads(json.dumps(to_json(tuned.table), allow_nan=False)) == to_json(tuned.table)
 
     def test_what_falls_behind_the_median_is_pruned_after_its_second_fold(self, tuned):
         assert 0 < tuned.pruned == 16 - tuned.finished
         first = tuned.table[0]
         for k, row in enumerate(tuned.table):
-            ended = [before for before in tuned.table[:k] if before["state"] == "finished"]
+            ended = [before for before in tuned.table[:k] if before.state == "finished"]
             median = np.median([leads(before, first)[1:3] for before in ended], axis=0) if len(ended) >= 5 else [-9, -9]
             best = np.maximum.accumulate(leads(row, first)[1:3])
             behind = [folds for folds, (lead, held) in enumerate(zip(best, median, strict=False), 2) if lead < held]
-            assert (row["state"] == "pruned") == bool(behind), row
+            assert (row.state == "pruned") == bool(behind), row
             if behind:
-                assert (row["value"], len(row["folds"])) == (None, behind[0])
+                assert (row.value, len(row.folds)) == (None, behind[0])
 
     def test_the_choice_is_one_of_them_and_does_not_lose_to_the_base(self, tuned):
-        (row,) = [row for row in tuned.table if row["chosen"]]
-        assert tuned.model == BASE.model_copy(update=row["parameters"])
+        (row,) = [row for row in tuned.table if row.chosen]
+        assert tuned.model == BASE.model_copy(update=row.parameters)
         assert tuned.model.model_dump(exclude=set(SPACE)) == {"half_life": 5.0, "seed": 0}
         assert tuned.model != BASE
-        assert row["trial"] == cheapest_within_one_error(tuned.table)["trial"]
-        best = max(row["value"] for row in tuned.table if row["value"] is not None)
-        assert best >= tuned.table[0]["value"]
+        assert row.trial == cheapest_within_one_error(tuned.table).trial
+        best = max(row.value for row in tuned.table if row.value is not None)
+        assert best >= tuned.table[0].value
         with pytest.raises(dataclasses.FrozenInstanceError):
             tuned.model = BASE
 
@@ -207,13 +207,13 @@ class TestTrials:
 
 
 def leads(row, first):
-    leads = np.subtract(row["folds"], first["folds"][: len(row["folds"])])
+    leads = np.subtract(row.folds, first.folds[: len(row.folds)])
     return np.cumsum(leads) / np.arange(1, len(leads) + 1)
 
 
 def as_far_as(table, trials):
     pick = cheapest_within_one_error(table[:trials])
-    return [{**row, "chosen": row["trial"] == pick["trial"]} for row in table[:trials]]
+    return tuple(replace(row, chosen=row.trial == pick.trial) for row in table[:trials])
 
 
 class TestResuming:
@@ -224,9 +224,9 @@ class TestResuming:
         for done in (0, 2):
             with pytest.raises(KeyboardInterrupt):
                 tune(panel, USED, BASE, 6, file, self.broken_off_after(done))
-            with opened(file, study_name(panel, USED, BASE)) as study:
+            with open_study(file, study_name(panel, USED, BASE)) as study:
                 assert [trial.state.name for trial in study.trials].count("COMPLETE") == done
-                _drawn(study.ask(), BASE)
+                _suggest_model(study.ask(), BASE)
         assert tune(panel, USED, BASE, 3, file).table == as_far_as(tuned.table, 3)
         assert tune(panel, USED, BASE, 6, file, told.append).table == as_far_as(tuned.table, 6)
         assert told[0] == 0.5
@@ -246,12 +246,12 @@ class TestResuming:
         """Past the ten trials that are drawn at random, with a value that needs no fitting."""
         drawn = []
         for left_open in (0, 3):
-            with opened(None, "by hand") as study:
+            with open_study(None, "by hand") as study:
                 for _ in range(14):
                     for _ in range(left_open):
-                        _drawn(study.ask(), BASE)
+                        _suggest_model(study.ask(), BASE)
                     run_trial(study, BASE, [lambda model: -model.learning_rate * model.depth], lambda _: None)
-                drawn.append([row["parameters"] for row in trial_rows(study)])
+                drawn.append([row.parameters for row in trial_rows(study)])
         assert drawn[0] == drawn[1]
         assert len(drawn[0]) == 14
 
@@ -282,7 +282,8 @@ class TestResuming:
 
 def trial(number, folds, trees, depth, value=...):
     value = float(np.mean(folds)) if value is ... else value
-    return {"trial": number, "value": value, "folds": folds, "parameters": {"trees": trees, "depth": depth}}
+    state = "pruned" if value is None else "finished"
+    return TrialRow(number, state, value, folds, {"trees": trees, "depth": depth})
 
 
 class TestChoice:
@@ -293,38 +294,34 @@ class TestChoice:
     def test_within_one_standard_error_the_shallow_one_wins(self):
         best = trial(1, [0.52, 0.50, 0.54, 0.52], 300, 6)
         tied = trial(2, [0.50, 0.51, 0.53, 0.51], 100, 3)  # differences 2, -1, 1, 1 %: 0.0075 +- 0.0063
-        assert cheapest_within_one_error([best, tied])["trial"] == 1
+        assert cheapest_within_one_error([best, tied]).trial == 1
         tied = trial(2, [0.50, 0.51, 0.53, 0.516], 100, 3)  # differences 2, -1, 1, 0.4 %: 0.0060 +- 0.0063
-        assert cheapest_within_one_error([best, tied])["trial"] == 2
-        assert cheapest_within_one_error([tied, best])["trial"] == 2
+        assert cheapest_within_one_error([best, tied]).trial == 2
+        assert cheapest_within_one_error([tied, best]).trial == 2
 
     def test_a_steady_lead_is_no_tie(self):
-        assert (
-            cheapest_within_one_error([trial(1, [0.52, 0.53], 300, 6), trial(2, [0.519, 0.529], 50, 2)])["trial"] == 1
-        )
+        assert cheapest_within_one_error([trial(1, [0.52, 0.53], 300, 6), trial(2, [0.519, 0.529], 50, 2)]).trial == 1
 
     def test_one_fold_takes_the_stated_tolerance(self):
         best = trial(1, [0.5], 300, 6)
-        assert cheapest_within_one_error([best, trial(2, [0.4981], 50, 2)])["trial"] == 2
-        assert cheapest_within_one_error([best, trial(2, [0.4979], 50, 2)])["trial"] == 1
+        assert cheapest_within_one_error([best, trial(2, [0.4981], 50, 2)]).trial == 2
+        assert cheapest_within_one_error([best, trial(2, [0.4979], 50, 2)]).trial == 1
 
     def test_few_deep_trees_may_cost_more_than_many_shallow_ones(self):
-        assert cheapest_within_one_error([trial(1, [0.5], 50, 6), trial(2, [0.499], 400, 2)])["trial"] == 2
+        assert cheapest_within_one_error([trial(1, [0.5], 50, 6), trial(2, [0.499], 400, 2)]).trial == 2
 
     def test_of_equal_costs_the_higher_value_then_the_earlier(self):
         table = [trial(1, [0.499], 50, 2), trial(2, [0.4995], 50, 2), trial(3, [0.4995], 50, 2), trial(4, [0.5], 90, 2)]
-        assert cheapest_within_one_error(table)["trial"] == 2
+        assert cheapest_within_one_error(table).trial == 2
 
     def test_pruned_ones_are_not_chosen(self):
-        assert (
-            cheapest_within_one_error([trial(1, [0.5, 0.5], 90, 4), trial(2, [0.9], 50, 2, value=None)])["trial"] == 1
-        )
+        assert cheapest_within_one_error([trial(1, [0.5, 0.5], 90, 4), trial(2, [0.9], 50, 2, value=None)]).trial == 1
 
 
 @settings(max_examples=200)
 @given(value=st.integers(1, 10_000))
 def test_steps_are_laid_so_that_they_meet_the_base(value):
-    held = _holding(value, SPACE["trees"])
+    held = _widen(value, SPACE["trees"])
     assert (value - held["low"]) % held["step"] == (held["high"] - held["low"]) % held["step"] == 0
     assert 1 <= held["low"] <= value <= held["high"]
     assert held["low"] < 75
@@ -333,11 +330,11 @@ def test_steps_are_laid_so_that_they_meet_the_base(value):
 
 def test_the_default_lies_in_the_space():
     for name, held in SPACE.items():
-        assert _holding(getattr(Model(), name), held) == held
+        assert _widen(getattr(Model(), name), held) == held
 
 
 @pytest.fixture
-def trained_on(monkeypatch, tmp_path, simulated):
+def trained_on(monkeypatch, tmp_path, simulated, train_and_release):
     """Train in two trials, with nothing drawn or registered; return the model, tuning's input, reports and steps."""
     tunings, reports, steps = [], [], []
 
@@ -355,26 +352,27 @@ def trained_on(monkeypatch, tmp_path, simulated):
     monkeypatch.setattr("training.registry.model_registry.register", registered)
     monkeypatch.setattr("training.registry.model_registry.promote", lambda *_: None)
     config = Config(panel=Panel(cutoffs=3), model=Model(trees=10, depth=2), evaluation=Evaluation(resamples=20))
-    made = train(
-        load_encoded_events(simulated.events),
+    made = train_and_release(
+        simulated.events,
         config,
         Home(tmp_path),
         simulated.as_of,
-        lambda *told: steps.append(told),
+        lambda *step: steps.append(step),
         trials=2,
+        trials_file=tmp_path / TRIALS,
     )
     return made, tunings, reports, steps
 
 
 def test_training_goes_on_with_what_was_chosen(trained_on, tmp_path, capsys):
     made, ((panel, cutoffs, base, trials, storage, _),), (report,), steps = trained_on
-    assert cutoffs[-1].isoformat() < made.evaluation["as_of"] == panel["as_of"].max().isoformat()
+    assert cutoffs[-1].isoformat() < made.evaluation.as_of == panel["as_of"].max().isoformat()
     assert (trials, storage) == (2, tmp_path / "tuning.db")
     assert storage.exists()
     assert made.tuned.model != base
     assert made.bundle.facts["config"]["model"] == made.tuned.model.model_dump()
     assert made.bundle.booster_text.count("\nTree=") == made.tuned.model.trees
-    assert report["tuning"] == made.tuned.table
+    assert report["tuning"] == to_json(made.tuned.table)
     assert list(dict.fromkeys(step for step, _ in steps))[:2] == ["panel", "tune"]
     assert _trained(made)["tuned"] == {"model": made.tuned.model.model_dump(), "finished": 2, "pruned": 0}
     tell_training(made)

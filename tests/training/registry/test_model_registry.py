@@ -9,6 +9,7 @@ import pytest
 from features.errors import RegistryError
 from training.evaluation.metrics import RANKING
 from training.home import Home, home_from_environment
+from training.registration import report_document
 from training.registry.mlflow_session import mlflow_session
 from training.registry.model_registry import (
     CARD,
@@ -60,9 +61,9 @@ def test_parameters_and_figures_are_logged(run, trained, config):
     assert run.data.params["model.trees"] == str(config.model.trees)
     assert run.data.params["catalogue"] == trained.bundle.facts["catalogue"]
     for metric in RANKING:
-        assert run.data.metrics[f"score.{metric}"] == pytest.approx(trained.evaluation["metrics"]["score"][metric])
-        assert run.data.metrics[f"lead.{metric}"] == pytest.approx(trained.evaluation["margins"][metric]["margin"])
-    assert run.data.metrics["score.coverage"] == pytest.approx(trained.evaluation["metrics"]["score"]["coverage"])
+        assert run.data.metrics[f"score.{metric}"] == pytest.approx(trained.evaluation.metrics["score"][metric])
+        assert run.data.metrics[f"lead.{metric}"] == pytest.approx(trained.evaluation.margins[metric].margin)
+    assert run.data.metrics["score.coverage"] == pytest.approx(trained.evaluation.metrics["score"]["coverage"])
 
 
 def test_plots_and_report_are_kept_in_the_home(client, run, home, trained):
@@ -70,7 +71,7 @@ def test_plots_and_report_are_kept_in_the_home(client, run, home, trained):
     names = ("calibration", "gain", "points", "coverage", "retention", "slices")
     names += ("beeswarm", "dependence", "interaction", "pairs")
     assert plots == {f"plots/{name}.png" for name in names}
-    assert report(home, "1") == trained.evaluation
+    assert report(home, "1") == report_document(trained.measured, trained.verdict)
     for plot in home.artifacts.rglob("*.png"):
         assert plot.read_bytes().startswith(b"\x89PNG")
     assert len(list(home.artifacts.rglob("*.png"))) == len(names)
@@ -91,7 +92,7 @@ def test_the_card_is_in_the_run_and_describes_the_version(client, run, home, tra
 
 
 def test_the_gates_report_is_in_the_run_and_in_the_report(client, run, home, trained):
-    written = gate_report(trained.bundle, trained.evaluation["gate"], trained.verdict)
+    written = gate_report(trained.bundle, trained.measured, trained.verdict)
     assert gate(home) == gate(home, "1") == written
     assert GATE in {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
     held = report(home, "1")["gate"]

@@ -7,6 +7,7 @@ import pytest
 from features.events.event_table import open_events
 from features.events.loading import load_encoded_events
 from training.config import Config, Gate
+from training.evaluation.report import NotMeasured
 from training.release.checks import measure_attacks, measure_churn
 from training.robustness.attacks import ATTACKS
 
@@ -23,14 +24,14 @@ class TestAttacks:
     def test_not_asked_for(self, simulated, bundle):
         config = Config(gate=Gate(attacks=False))
         found = measure_attacks(open_events(simulated.events), bundle, config)
-        assert found == {"not_measured": "not asked for ([gate] attacks = false)"}
+        assert found == NotMeasured("switched off ([gate] attacks = false)")
 
     def test_no_events(self, bundle):
-        assert "none were given (a store holds acts" in measure_attacks(None, bundle, Config())["not_measured"]
+        assert "there is none (a store holds encoded events" in measure_attacks(None, bundle, Config()).reason
 
     def test_too_small(self, simulated, bundle):
         few = simulated.events.slice(0, 300)
-        told = measure_attacks(open_events(few), bundle, Config())["not_measured"]
+        told = measure_attacks(open_events(few), bundle, Config()).reason
         assert "ordinary members acted in the 28 days before; 30 are needed" in told
         assert not told.endswith(".")
 
@@ -41,20 +42,20 @@ class TestChurn:
 
     def test_at_the_end_of_the_training(self, simulated, bundle, rows):
         found = self.measured(simulated, bundle, (bundle, "3"))
-        assert (found["version"], found["share"], found["points"]) == ("3", 0.0, 5.0)
-        assert found["users"] == (rows["acts_365d"] > 0).sum()
+        assert (found.version, found.share, found.points) == ("3", 0.0, 5.0)
+        assert found.users == (rows["acts_365d"] > 0).sum()
 
     def test_no_champion(self, simulated, bundle):
-        assert self.measured(simulated, bundle, None) == {"not_measured": "there is no champion yet"}
+        assert self.measured(simulated, bundle, None) == NotMeasured("there is no champion yet")
 
     def test_another_catalogue(self, simulated, bundle):
         other = dataclasses.replace(bundle, features={"klout": "0" * 12})
-        told = self.measured(simulated, bundle, (other, "3"))["not_measured"]
+        told = self.measured(simulated, bundle, (other, "3")).reason
         assert told.startswith("the champion, version 3, was trained on another catalogue")
 
     def test_a_new_scale_moves_everybody(self, simulated, bundle):
         found = self.measured(simulated, bundle, (bundle, "3"), rescale=True)
-        assert found == {"not_measured": "a new scale was asked for, which moves everybody"}
+        assert found == NotMeasured("the challenger has a new scale, on which every score moves")
 
 
 @pytest.mark.parametrize("flag", [True, False])

@@ -29,29 +29,29 @@ def other(bundle):
 
 def test_the_same_model_moves_nobody(bundle, rows):
     found = churn(bundle, "3", bundle, rows, 5.0)
-    assert (found["version"], found["share"], found["median"], found["base"]) == ("3", 0.0, 0.0, 0.0)
-    assert found["largest"] == []
+    assert (found.version, found.share, found.median, found.base) == ("3", 0.0, 0.0, 0.0)
+    assert found.largest == ()
 
 
 def test_only_those_count_who_acted_in_the_year(bundle, rows):
     found = churn(bundle, "3", bundle, rows, 5.0)
-    assert found["users"] == (rows["acts_365d"] > 0).sum() < len(rows)
+    assert found.users == (rows["acts_365d"] > 0).sum() < len(rows)
 
 
 @pytest.mark.parametrize(("points", "share"), [(2.999, 1.0), (3.001, 0.0)])
 def test_a_move_is_one_of_more_than_the_points(bundle, shifted, rows, points, share):
     middle = bundle.predict(rows)["unclipped"].between(0, 97)
     found = churn(bundle, "3", shifted, rows[middle], points)
-    assert found["share"] == share
-    assert found["median"] == pytest.approx(3.0)
-    assert found["base"] == pytest.approx(3.0)
+    assert found.share == share
+    assert found.median == pytest.approx(3.0)
+    assert found.base == pytest.approx(3.0)
 
 
 def test_scores_move_as_they_are_shown(bundle, rows):
     """Below zero nothing is seen to move."""
     low, lower = (dataclasses.replace(bundle, scale=Scale(anchor, 10.0)) for anchor in (-200.0, -300.0))
     found = churn(low, "3", lower, rows, 0.0)
-    assert (found["share"], found["base"]) == (0.0, pytest.approx(-100.0))
+    assert (found.share, found.base) == (0.0, pytest.approx(-100.0))
 
 
 def test_the_largest_moves_with_their_reasons(bundle, other, rows):
@@ -59,19 +59,19 @@ def test_the_largest_moves_with_their_reasons(bundle, other, rows):
     active = rows[rows["acts_365d"] > 0].set_index("user")
     before, after = (held.predict(active)["score"] for held in (bundle, other))
     sizes = (after - before).abs().sort_values(ascending=False)
-    assert len(found["largest"]) == 10
-    for move, size in zip(found["largest"], sizes, strict=False):
-        assert abs(move["after"] - move["before"]) == pytest.approx(size)
-        assert (move["before"], move["after"]) == (before[move["user"]], after[move["user"]])
-        old, new = (contributions(held, active.loc[[move["user"]]]).iloc[0] for held in (bundle, other))
+    assert len(found.largest) == 10
+    for move, size in zip(found.largest, sizes, strict=False):
+        assert abs(move.after - move.before) == pytest.approx(size)
+        assert (move.before, move.after) == (before[move.user], after[move.user])
+        old, new = (contributions(held, active.loc[[move.user]]).iloc[0] for held in (bundle, other))
         furthest = (new - old).abs().sort_values(ascending=False)
-        assert [reason["feature"] for reason in move["reasons"]] == list(furthest.index[:3])
-        for reason in move["reasons"]:
-            name = reason["feature"]
-            value = active.loc[move["user"], name]
-            assert reason["sentence"] == CATALOGUE[name].describe(None if np.isnan(value) else float(value))
-            assert (reason["before"], reason["after"]) == pytest.approx((old[name], new[name]))
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+        assert [reason.feature for reason in move.reasons] == list(furthest.index[:3])
+        for reason in move.reasons:
+            name = reason.feature
+            value = active.loc[move.user, name]
+            assert reason.sentence == CATALOGUE[name].describe(None if np.isnan(value) else float(value))
+            assert (reason.before, reason.after) == pytest.approx((old[name], new[name]))
+    assert json.loads(json.dumps(found.as_json(), allow_nan=False)) == found.as_json()
 
 
 def test_a_feature_that_the_champion_lacks_gave_no_points(bundle, other, rows):
@@ -89,11 +89,11 @@ def test_a_feature_that_the_champion_lacks_gave_no_points(bundle, other, rows):
         ),
     )
     found = churn(blind, "3", bundle, rows, 0.0)
-    told = [reason for move in found["largest"] for reason in move["reasons"] if reason["feature"] == lacking]
+    told = [reason for move in found.largest for reason in move.reasons if reason.feature == lacking]
     assert told
-    assert all(reason["before"] == 0.0 and reason["after"] != 0.0 for reason in told)
+    assert all(reason.before == 0.0 and reason.after != 0.0 for reason in told)
 
 
 def test_nobody_active(bundle, rows):
     found = churn(bundle, "3", bundle, rows.assign(acts_365d=0.0), 5.0)
-    assert (found["users"], found["share"], found["median"], found["largest"]) == (0, 0.0, 0.0, [])
+    assert (found.users, found.share, found.median, found.largest) == (0, 0.0, 0.0, ())

@@ -2,29 +2,44 @@ import pytest
 
 from training.config import Gate
 from training.evaluation.metrics import RANKING
-from training.release.gate import GateError, Verdict, evaluate_gate, normalize_override_reason
+from training.evaluation.report import (
+    BacktestReport,
+    BaselineLead,
+    ChampionComparison,
+    ChampionLead,
+    NotMeasured,
+    RankRetention,
+)
+from training.release.gate import Churn, GateError, GateInput, Verdict, evaluate_gate, normalize_override_reason
 
 LIMITS = Gate(total_low=0.5, total_high=2.0, coverage=0.8, moved_share=0.2)
-NOTHING = {"churn": {"not_measured": "no need"}, "attacks": {"not_measured": "no time"}}
-
-
-def lead(high, **other):
-    return {"margin": -0.012, "low": -0.1, "high": high, **other}
+UNMEASURED = {"churn": NotMeasured("no need"), "attacks": NotMeasured("no time")}
 
 
 def an_evaluation(champion=None, total=1.0, coverage=0.9, **high):
-    margins = {metric: lead(high.get(metric, 0.05), best_baseline="followers") for metric in RANKING}
+    margins = {metric: BaselineLead("followers", -0.012, -0.1, high.get(metric, 0.05)) for metric in RANKING}
     metrics = {"score": {"total": total, "coverage": coverage}}
-    return {"margins": margins, "metrics": metrics, "champion": champion or {"not_measured": "there is no champion"}}
+    return BacktestReport(
+        users=900,
+        metrics=metrics,
+        margins=margins,
+        bands=(),
+        as_of="2025-08-01T00:00:00+00:00",
+        horizon_days=28,
+        champion=champion or NotMeasured("there is no champion"),
+        slices=(),
+        retention=RankRetention((900, 900), 900, 0.9, ()),
+        view=(),
+    )
 
 
 def a_contest(in_sample=False, **high):
-    margins = {metric: lead(high.get(metric, 0.05), champion=0.8) for metric in RANKING}
-    return {"version": "3", "in_sample": in_sample, "margins": margins}
+    margins = {metric: ChampionLead(0.8, -0.012, -0.1, high.get(metric, 0.05)) for metric in RANKING}
+    return ChampionComparison("3", in_sample, margins)
 
 
 def a_churn(share=0.1):
-    return {"version": "3", "points": 5.0, "users": 1_200, "share": share, "median": 0.1, "base": 0.2, "largest": []}
+    return Churn("3", points=5.0, users=1_200, share=share, median=0.1, base=0.2, largest=())
 
 
 def an_attack(name="pod", gain=1.0, limit=4.0, end=20.0, held=True):
@@ -36,12 +51,12 @@ def a_report(*attacks):
 
 
 def judged(measured=None, limits=LIMITS, **evaluation):
-    return evaluate_gate(an_evaluation(**evaluation), NOTHING | (measured or {}), limits)
+    return evaluate_gate(GateInput(an_evaluation(**evaluation), **UNMEASURED | (measured or {})), limits)
 
 
 def found(verdict, name):
     (finding,) = [finding for finding in verdict.findings if finding.name == name]
-    return finding.passed, finding.told
+    return finding.passed, finding.message
 
 
 class TestBaselines:
@@ -61,7 +76,7 @@ class TestBaselines:
 class TestChampion:
     def test_none_yet_is_no_failure(self):
         verdict = judged()
-        assert found(verdict, "champion") == (None, "not held against the champion: there is no champion")
+        assert found(verdict, "champion") == (None, "not compared with the champion: there is no champion")
         assert verdict.passed
 
     @pytest.mark.parametrize("metric", RANKING)
@@ -79,7 +94,7 @@ class TestChampion:
         assert verdict.passed
         passed, told = found(verdict, "champion_auc")
         assert passed is None
-        assert "version 3, which has learnt from this horizon, so that a loss proves nothing: worse" in told
+        assert "version 3, which was trained on this horizon, so that a loss proves nothing: worse" in told
         assert found(verdict, "champion_r2_log")[0] is True
 
 
@@ -104,7 +119,7 @@ class TestAttacks:
 
     def test_held(self):
         verdict = self.of(an_attack(), an_attack("bot", gain=-0.4, limit=0.0))
-        told = "the limits of all 2 attacks are held; bot comes nearest to its limit, -0.4 points (limit 0)"
+        told = "all 2 attacks stay within their limits; bot comes nearest, -0.4 points (limit 0)"
         assert found(verdict, "attacks") == (True, told)
 
     def test_every_attack_that_is_past_its_limit_is_named(self):
@@ -112,7 +127,7 @@ class TestAttacks:
         verdict = self.of(*past, an_attack("spam"))
         assert not verdict.passed
         told = (
-            "2 of 3 attacks pass their limit: pod gains +4.1 points (limit 4); "
+            "2 of 3 attacks exceed their limit: pod gains +4.1 points (limit 4); "
             "bot ends at 23.4, limit 22.5, the median active user"
         )
         assert found(verdict, "attacks") == (False, told)
@@ -139,17 +154,17 @@ class TestForce:
     def test_what_fails_is_promoted_by_force_alone(self):
         failed = judged(auc=-0.1)
         assert not failed.promotes
-        forced = failed.forced_by("the old one is broken")
+        forced = failed.override("the old one is broken")
         assert (forced.passed, forced.promotes, forced.forced) == (False, True, "the old one is broken")
         assert forced.findings == failed.findings
-        assert failed.forced_by(None) == failed
+        assert failed.override(None) == failed
 
     def test_what_passes_needs_no_force(self):
-        assert judged().forced_by("to be sure") == judged()
+        assert judged().override("to be sure") == judged()
         assert judged().promotes
 
     def test_as_json(self):
-        told = judged(auc=-0.1).forced_by("why not").as_json()
+        told = judged(auc=-0.1).override("why not").as_json()
         assert (told["passed"], told["forced"]) == (False, "why not")
         assert told["findings"][0] == {
             "name": "baseline_auc",
@@ -160,7 +175,7 @@ class TestForce:
 
     @pytest.mark.parametrize("blank", ["", "  ", "\n\t"])
     def test_a_reason_says_something(self, blank):
-        with pytest.raises(GateError, match="--force is given a blank reason; say why"):
+        with pytest.raises(GateError, match="--force has a blank reason; say why"):
             normalize_override_reason(blank)
 
     def test_a_reason_is_one_line(self):

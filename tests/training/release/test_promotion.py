@@ -10,7 +10,6 @@ import pytest
 from typer.testing import CliRunner
 
 from features.errors import CatalogueError, CloutError, RegistryError
-from features.events.loading import load_encoded_events
 from serving.cli.main import app
 from serving.snapshots.explanation import Explanation
 from serving.snapshots.repository import list_snapshots, open_snapshot
@@ -21,7 +20,6 @@ from training.registry.model_registry import load_champion, register, versions
 from training.registry.model_registry import promote as crown
 from training.release.gate import GateError
 from training.release.promotion import promote
-from training.train import train
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +122,7 @@ class TestCommand:
 
 
 @pytest.fixture(scope="module")
-def rolled_back(simulated, tmp_path_factory):
+def rolled_back(simulated, tmp_path_factory, train_and_release):
     """Two models on two scales, a snapshot of each, the first one champion again, a snapshot by it, a third model."""
     folder = tmp_path_factory.mktemp("rolled back")
     home, events = Home(folder / "home"), folder / "events.parquet"
@@ -132,10 +130,8 @@ def rolled_back(simulated, tmp_path_factory):
     config = {"panel": Panel(cutoffs=2), "evaluation": Evaluation(resamples=20), "gate": Gate(attacks=False)}
     as_of = [simulated.as_of - timedelta(days=days) for days in (9, 6, 3)]
 
-    def trained(at, **asked):
-        return train(
-            load_encoded_events(events), Config(model=Model(trees=20), **config), home, at, force="a test", **asked
-        )
+    def trained(at, **options):
+        return train_and_release(events, Config(model=Model(trees=20), **config), home, at, force="a test", **options)
 
     def scored(at):
         run = typed("score", events, "--as-of", at.isoformat(), "--out", folder / "s.parquet", "--home", home.folder)
@@ -179,4 +175,4 @@ class TestRolledBack:
         assert rescaled.bundle.scale != first.bundle.scale
         assert third.bundle.scale == third.scale_before == first.bundle.scale
         assert third.champion_before == "1"
-        assert third.evaluation["champion"]["version"] == "1"
+        assert third.evaluation.champion.version == "1"

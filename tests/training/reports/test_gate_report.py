@@ -1,23 +1,26 @@
 """The gate's report, in Markdown."""
 
+import dataclasses
+
 import pytest
 
-from training.release.gate import Finding, Verdict
+from training.evaluation.report import NotMeasured
+from training.release.gate import Churn, Finding, GateInput, Move, MoveReason, Verdict
 from training.reports.gate_report import gate_report
 
-REASON = {"feature": "acts_28d", "sentence": "Acted 3 times.", "before": -1.25, "after": 2.0}
-MOVE = {"user": "a|b", "before": 20.0, "after": 31.0, "reasons": [REASON, REASON | {"sentence": "Heard by 2."}]}
-CHURN = {"version": "3", "points": 5.0, "users": 1_200, "share": 0.1, "median": 0.14, "base": -0.26, "largest": [MOVE]}
+REASON = MoveReason("acts_28d", "Acted 3 times.", -1.25, 2.0)
+MOVE = Move("a|b", 20.0, 31.0, (REASON, dataclasses.replace(REASON, sentence="Heard by 2.")))
+CHURN = Churn("3", points=5.0, users=1_200, share=0.1, median=0.14, base=-0.26, largest=(MOVE,))
 ATTACK = {"told": "a pod", "gain_median": 4.14, "limit": 4.0, "end_score_median": 24.0, "held": False}
 ATTACKS = {"as_of": "2025-08-01T00:00:00", "median_active": 22.5, "attacks": [ATTACK], "limits_held": False}
-UNMEASURED = {"not_measured": "no need"}
+UNMEASURED = NotMeasured("no need")
 
 
 @pytest.fixture
 def report(bundle):
     def write(*passed, forced=None, churn=UNMEASURED, attacks=UNMEASURED):
         findings = tuple(Finding(f"finding_{k}", f"told {k}", each) for k, each in enumerate(passed))
-        return gate_report(bundle, {"churn": churn, "attacks": attacks}, Verdict(findings, forced))
+        return gate_report(bundle, GateInput(None, churn, attacks), Verdict(findings, forced))
 
     return write
 
@@ -46,7 +49,7 @@ def test_who_moves_furthest_and_why(report):
     assert "From version 3 to this one" in text
     assert "the median of 1,200 active users moves by +0.1 points, the place where all start by -0.3." in text
     assert r"| 20.0 | 31.0 | a\|b | Acted 3 times. (-1.2 -> +2.0) Heard by 2. (-1.2 -> +2.0) |" in text
-    assert report(True, churn=CHURN | {"largest": []}).endswith("by -0.3. Nobody's score moves.\n")
+    assert report(True, churn=dataclasses.replace(CHURN, largest=())).endswith("by -0.3. Nobody's score moves.\n")
     assert "Who moves" not in report(True)
 
 

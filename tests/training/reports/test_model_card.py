@@ -1,5 +1,5 @@
+import copy
 import dataclasses
-import json
 import math
 import re
 import tomllib
@@ -26,8 +26,8 @@ def one_group(trained):
     """Write the card of a model that was judged in one group of users alone."""
 
     def write(**figures):
-        held = trained.evaluation["slices"][-1] | {"total": 1.0, "users": 900, "auc": 0.9} | figures
-        return model_card(trained.bundle, trained.evaluation | {"slices": [held]}, trained.verdict)
+        group = dataclasses.replace(trained.evaluation.slices[-1], **{"total": 1.0, "users": 900, "auc": 0.9} | figures)
+        return model_card(trained.bundle, dataclasses.replace(trained.evaluation, slices=(group,)), trained.verdict)
 
     return write
 
@@ -44,13 +44,13 @@ def test_every_signals_figures(text, trained):
     lines = section(text, "Figures, out of time").splitlines()
     held = {cells(line)[0]: cells(line)[1:] for line in lines if line.startswith("|")}
     for name in ("score", *BASELINES):
-        figures = trained.evaluation["metrics"][name]
+        figures = trained.evaluation.metrics[name]
         assert held[name.replace("_", " ")][:3] == [f"{figures[key]:.3f}" for key in RANKING]
-    score = trained.evaluation["metrics"]["score"]
+    score = trained.evaluation.metrics["score"]
     assert held["score"][3:] == [f"{score[key]:.3f}" for key in ("total", "coverage", "coverage_expected_1")]
     assert held["followers"][3:] == ["", "", ""]
-    for lead in trained.evaluation["margins"].values():
-        assert f"| {lead['margin']:+.3f} | {lead['low']:+.3f} to {lead['high']:+.3f} |" in text
+    for lead in trained.evaluation.margins.values():
+        assert f"| {lead.margin:+.3f} | {lead.low:+.3f} to {lead.high:+.3f} |" in text
 
 
 def test_uses(text):
@@ -80,11 +80,11 @@ def test_data(text, trained):
 
 
 def test_bands_and_groups(text, trained):
-    for band in trained.evaluation["bands"]:
-        assert f"| {band['users']:,} |" in section(text, "Intervals by expected audience")
+    for band in trained.evaluation.bands:
+        assert f"| {band.users:,} |" in section(text, "Intervals by expected audience")
     told = section(text, "Groups of users")
-    for held in trained.evaluation["slices"]:
-        assert (f"| {held['grouping']} | {held['group']} |" in told) == (held["grouping"] != "people expected")
+    for held in trained.evaluation.slices:
+        assert (f"| {held.grouping} | {held.group} |" in told) == (held.grouping != "people expected")
 
 
 def test_weak_groups_are_limits(one_group):
@@ -96,13 +96,14 @@ def test_weak_groups_are_limits(one_group):
 
 def test_what_is_not_known_is_left_empty(trained):
     evaluation = trained.evaluation
-    score = evaluation["metrics"]["score"] | {"coverage_expected_1": None}
-    unknown = {
-        "metrics": evaluation["metrics"] | {"score": score},
-        "retention": evaluation["retention"] | {"spearman": None},
-        "slices": [evaluation["slices"][-1] | {"auc": None}],
-    }
-    text = model_card(trained.bundle, evaluation | unknown, trained.verdict)
+    score = evaluation.metrics["score"] | {"coverage_expected_1": None}
+    unknown = dataclasses.replace(
+        evaluation,
+        metrics=evaluation.metrics | {"score": score},
+        retention=dataclasses.replace(evaluation.retention, spearman=None),
+        slices=(dataclasses.replace(evaluation.slices[-1], auc=None),),
+    )
+    text = model_card(trained.bundle, unknown, trained.verdict)
     assert "the rank correlation is not defined; " in text
     assert "None" not in text
     assert re.search(r"^\| score \|.*\|  \|$", text, flags=re.MULTILINE)
@@ -134,7 +135,7 @@ def test_the_configuration_comes_back(text, trained, config):
 def test_it_is_one_page_and_the_same_for_the_same_facts(text, trained, tmp_path):
     assert 80 <= len(text.splitlines()) <= 150
     save_bundle(trained.bundle, tmp_path)
-    evaluation = json.loads(json.dumps(trained.evaluation))
+    evaluation = copy.deepcopy(trained.evaluation)
     assert model_card(load_bundle(tmp_path), evaluation, trained.verdict) == text
 
 

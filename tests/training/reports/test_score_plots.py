@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -6,6 +7,7 @@ import pytest
 
 from training.evaluation.evaluate import bands
 from training.evaluation.metrics import rank_retention
+from training.evaluation.report import Band, Slice
 from training.reports.score_plots import against_audience, coverage, retention, slices
 
 
@@ -16,12 +18,12 @@ def drawn(figure):
 
 
 def a_band(share=0.95, **given):
-    held = {"from": 0.0, "to": 0.1, "users": 7, "expected": 0.05, "audience": 0.0, "coverage": share, "width": 1.0}
-    return held | given
+    return replace(Band(0.0, 0.1, users=7, expected=0.05, audience=0.0, coverage=share, width=1.0), **given)
 
 
 def a_slice(**given):
-    return {"grouping": "evidence", "group": "some", "users": 9, "total": 1.0, "auc": 0.8} | given
+    group = Slice("evidence", "some", 9, 0.5, 1.0, 1.0, total=1.0, auc=0.8, r2_log=0.5, coverage=0.9, width=2.0)
+    return replace(group, **given)
 
 
 class TestAgainstAudience:
@@ -66,7 +68,7 @@ class TestAgainstAudience:
 class TestCoverage:
     @pytest.mark.parametrize("count", [1, 2, 6])
     def test_one_dot_and_one_bar_a_band(self, count):
-        held, wide = drawn(coverage([a_band()] * (count - 1) + [a_band(to=None)], 0.9))
+        held, wide = drawn(coverage([a_band()] * (count - 1) + [a_band(upper=None)], 0.9))
         level, dots = held.lines
         assert level.get_xdata() == [0.9, 0.9]
         assert len(dots.get_xdata()) == len(wide.patches) == count
