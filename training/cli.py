@@ -191,7 +191,7 @@ def monitor(
         found = monitor(acts, bundle, parse_utc(as_of) if as_of else None, settings, progress)
     report = {"model_version": version, **found}
     document = to_json(report)
-    run = log_monitor(place, version, document, metrics_of(report))
+    run = log_monitor(place, version, document, metrics_of(document))
     if json:
         print_json(document)
     else:

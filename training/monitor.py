@@ -235,5 +235,5 @@ def metrics_of(report: dict) -> dict[str, float]:
         "level": report["level"]["ratio"],
         "alarms": len(report["alarms"]),
     }
-    realised = report["realised"].metrics["score"] if report["realised"] else {}
+    realised = report["realised"]["metrics"]["score"] if report["realised"] else {}
     return found | {name: value for name, value in realised.items() if value is not None}

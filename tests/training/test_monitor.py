@@ -180,7 +180,7 @@ class TestReport:
         realised = found["realised"]
         assert realised.as_of == (end - HORIZON).isoformat()
         assert any(told.startswith("expected over real audience is ") for told in found["findings"])
-        assert metrics_of(found)["auc"] == realised.metrics["score"]["auc"]
+        assert metrics_of(to_json(found))["auc"] == realised.metrics["score"]["auc"]
 
     def test_before_a_horizon_is_complete_it_says_from_when_on(self, bundle, simulated):
         found = monitor(load_encoded_events(simulated.events), bundle, config=QUICK)
