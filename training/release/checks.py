@@ -1,8 +1,6 @@
 """Release checks: churn against the champion and attacks, measured on the very model that is to be released."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import ibis.expr.types as ir
 import numpy as np
@@ -22,6 +20,7 @@ from training.explanation.ledger import base_points, side_by_side
 from training.explanation.score_change import top_movers
 from training.model.bundle import Bundle
 from training.release.gate import Churn, Move, MoveReason
+from training.robustness.attack_report import AttackReport
 from training.robustness.attack_suite import attack_suite
 from training.robustness.attacks import ATTACKS
 
@@ -31,7 +30,7 @@ REASONS = 3
 
 def measure_attacks(
     event_table: ir.Table | None, bundle: Bundle, config: Config, progress: Progress = ignore_progress
-) -> Mapping[str, Any] | NotMeasured:
+) -> AttackReport | NotMeasured:
     """Attack the model at the end of its training.
 
     Parameters

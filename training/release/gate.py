@@ -1,6 +1,5 @@
 """The gate: decides whether a challenger becomes the champion."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,8 +15,8 @@ from training.evaluation.report import (
     NotMeasured,
     Report,
     named,
-    to_json,
 )
+from training.robustness.attack_report import AttackReport, AttackResult
 
 
 class GateError(CloutError):
@@ -132,11 +131,11 @@ class GateInput:
 
     evaluation: BacktestReport
     churn: Churn | NotMeasured
-    attacks: Mapping[str, Any] | NotMeasured
+    attacks: AttackReport | NotMeasured
 
     def as_json(self) -> dict[str, Any]:
         """Return `churn` and `attacks`; the evaluation is a document of its own."""
-        return {"churn": self.churn.as_json(), "attacks": to_json(self.attacks)}
+        return {"churn": self.churn.as_json(), "attacks": self.attacks.as_json()}
 
 
 def evaluate_gate(measured: GateInput, limits: Gate) -> Verdict:
@@ -196,28 +195,27 @@ def _lead(metric: str, lead: BaselineLead | ChampionLead, other: str) -> str:
     return f"{figures}: {'worse' if _is_worse(lead) else 'not worse'}"
 
 
-def _attacks(report: Mapping[str, Any] | NotMeasured) -> Finding:
+def _attacks(report: AttackReport | NotMeasured) -> Finding:
     """Name each attack that exceeds its limit."""
     if isinstance(report, NotMeasured):
         return Finding("attacks", f"attacks were not measured: {report.reason}", None)
-    attacks = report["attacks"]
-    past = [_past_limit(attack, report["median_active"]) for attack in attacks if not attack["held"]]
-    if past or not report["limits_held"]:
-        return Finding("attacks", f"{len(past)} of {len(attacks)} attacks exceed their limit: {'; '.join(past)}", False)
-    nearest = max(attacks, key=lambda attack: attack["gain_median"] - attack["limit"])
+    results = report.attacks
+    past = [_past_limit(result, report.median_active) for result in results if not result.within_limit]
+    if past or not report.within_limits:
+        return Finding("attacks", f"{len(past)} of {len(results)} attacks exceed their limit: {'; '.join(past)}", False)
+    nearest = max(results, key=lambda result: result.gain_median - result.limit)
     message = (
-        f"all {len(attacks)} attacks stay within their limits; {nearest['attack']} comes nearest, "
-        f"{nearest['gain_median']:+.1f} points (limit {nearest['limit']:g})"
+        f"all {len(results)} attacks stay within their limits; {nearest.attack} comes nearest, "
+        f"{nearest.gain_median:+.1f} points (limit {nearest.limit:g})"
     )
     return Finding("attacks", message, True)
 
 
-def _past_limit(attack: Mapping[str, Any], median_active: float) -> str:
-    gain = f"{attack['attack']} gains {attack['gain_median']:+.1f} points (limit {attack['limit']:g})"
-    if attack["gain_median"] > attack["limit"]:
-        return gain
-    end = f"ends at {attack['end_score_median']:.1f}, limit {median_active:.1f}, the median active user"
-    return f"{attack['attack']} {end}"
+def _past_limit(result: AttackResult, median_active: float) -> str:
+    if result.gain_median > result.limit:
+        return f"{result.attack} gains {result.gain_median:+.1f} points (limit {result.limit:g})"
+    end = f"ends at {result.end_score_median:.1f}, limit {median_active:.1f}, the median active user"
+    return f"{result.attack} {end}"
 
 
 def _churn(churn: Churn | NotMeasured, limits: Gate) -> Finding:

@@ -1,12 +1,10 @@
 """The gate's report: the verdict, every finding, who moves furthest and why, and what each attack gains."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from training.evaluation.report import NotMeasured
 from training.model.bundle import Bundle
 from training.release.gate import Churn, GateInput, MoveReason, Verdict
 from training.reports.markdown import document, table
+from training.robustness.attack_report import AttackReport
 
 
 def gate_report(bundle: Bundle, measured: GateInput, verdict: Verdict) -> str:
@@ -57,22 +55,21 @@ def _reason(reason: MoveReason) -> str:
     return f"{reason.sentence} ({reason.before:+.1f} -> {reason.after:+.1f})"
 
 
-def _attacks(report: Mapping[str, Any]) -> list[str]:
+def _attacks(report: AttackReport) -> list[str]:
     rows = [
         [
-            attack["told"],
-            f"{attack['gain_median']:+.1f}",
-            f"{attack['limit']:g}",
-            f"{attack['end_score_median']:.1f}",
-            "held" if attack["held"] else "NOT held",
+            attack.description,
+            f"{attack.gain_median:+.1f}",
+            f"{attack.limit:g}",
+            f"{attack.end_score_median:.1f}",
+            "held" if attack.within_limit else "NOT held",
         ]
-        for attack in report["attacks"]
+        for attack in report.attacks
     ]
     return [
-        f"What an ordinary member gains in the median; the median active user has {report['median_active']:.1f} "
-        "points.",
+        f"What an ordinary member gains in the median; the median active user has {report.median_active:.1f} points.",
         "",
         *table(["attack", "points gained", "limit", "ends at", ""], rows),
         "",
-        f"Measured as of {report['as_of'][:10]}; the model is not trained again on the attacks.",
+        f"Measured as of {report.as_of:%Y-%m-%d}; the model is not trained again on the attacks.",
     ]

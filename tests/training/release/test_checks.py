@@ -17,8 +17,8 @@ class TestAttacks:
         monkeypatch.setattr("training.robustness.attack_suite.ATTACKS", ATTACKS[:1])
         shares = []
         found = measure_attacks(open_events(simulated.events), bundle, Config(), shares.append)
-        assert found["as_of"] == simulated.as_of.isoformat() == bundle.facts["as_of"]
-        assert [(attack["attack"], attack["members"]) for attack in found["attacks"]] == [(ATTACKS[0].name, 30)]
+        assert found.as_of.isoformat() == simulated.as_of.isoformat() == bundle.facts["as_of"]
+        assert [(result.attack, result.members) for result in found.attacks] == [(ATTACKS[0].name, 30)]
         assert shares == [1 / len(ATTACKS)]
 
     def test_not_asked_for(self, simulated, bundle):

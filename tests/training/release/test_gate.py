@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import pytest
 
 from training.config import Gate
@@ -11,6 +13,7 @@ from training.evaluation.report import (
     RankRetention,
 )
 from training.release.gate import Churn, GateError, GateInput, Verdict, evaluate_gate, normalize_override_reason
+from training.robustness.attack_report import AttackReport, AttackResult
 
 LIMITS = Gate(total_low=0.5, total_high=2.0, coverage=0.8, moved_share=0.2)
 UNMEASURED = {"churn": NotMeasured("no need"), "attacks": NotMeasured("no time")}
@@ -42,12 +45,29 @@ def a_churn(share=0.1):
     return Churn("3", points=5.0, users=1_200, share=share, median=0.1, base=0.2, largest=())
 
 
-def an_attack(name="pod", gain=1.0, limit=4.0, end=20.0, held=True):
-    return {"attack": name, "told": name, "gain_median": gain, "limit": limit, "end_score_median": end, "held": held}
+def an_attack(name="pod", gain=1.0, limit=4.0, end=20.0, within_limit=True):
+    return AttackResult(
+        name,
+        name,
+        mode="scoring",
+        members=30,
+        accounts=1,
+        acts=10,
+        gain_median=gain,
+        gain_p95=9.0,
+        end_score_median=end,
+        gain_per_1000_acts=None,
+        baselines={},
+        baselines_per_1000_acts={},
+        limit=limit,
+        of_best_baseline=None,
+        allowed=limit,
+        within_limit=within_limit,
+    )
 
 
 def a_report(*attacks):
-    return {"median_active": 22.5, "attacks": attacks, "limits_held": all(attack["held"] for attack in attacks)}
+    return AttackReport(datetime(2025, 8, 1, tzinfo=UTC), "followers", 22.5, attacks)
 
 
 def judged(measured=None, limits=LIMITS, **evaluation):
@@ -123,7 +143,13 @@ class TestAttacks:
         assert found(verdict, "attacks") == (True, told)
 
     def test_every_attack_that_is_past_its_limit_is_named(self):
-        past = an_attack(gain=4.1, held=False), an_attack("bot", gain=0.5, limit=1.0, end=23.4, held=False)
+        past = (
+            an_attack(gain=4.1, within_limit=False),
+            an_attack("bot", gain=0.5, limit=1.0, end=23.4, within_limit=False),
+        )
+            an_attack(gain=4.1, within_limit=False),
+            an_attack("bot", gain=0.5, limit=1.0, end=23.4, within_limit=False),
+        )
         verdict = self.of(*past, an_attack("spam"))
         assert not verdict.passed
         told = (

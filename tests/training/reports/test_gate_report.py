@@ -1,18 +1,37 @@
 """The gate's report, in Markdown."""
 
 import dataclasses
+from datetime import UTC, datetime
 
 import pytest
 
 from training.evaluation.report import NotMeasured
 from training.release.gate import Churn, Finding, GateInput, Move, MoveReason, Verdict
 from training.reports.gate_report import gate_report
+from training.robustness.attack_report import AttackReport, AttackResult
 
 REASON = MoveReason("acts_28d", "Acted 3 times.", -1.25, 2.0)
 MOVE = Move("a|b", 20.0, 31.0, (REASON, dataclasses.replace(REASON, sentence="Heard by 2.")))
 CHURN = Churn("3", points=5.0, users=1_200, share=0.1, median=0.14, base=-0.26, largest=(MOVE,))
-ATTACK = {"told": "a pod", "gain_median": 4.14, "limit": 4.0, "end_score_median": 24.0, "held": False}
-ATTACKS = {"as_of": "2025-08-01T00:00:00", "median_active": 22.5, "attacks": [ATTACK], "limits_held": False}
+ATTACK = AttackResult(
+    "a pod",
+    "a pod",
+    mode="scoring",
+    members=30,
+    accounts=1,
+    acts=10,
+    gain_median=4.14,
+    gain_p95=9.0,
+    end_score_median=24.0,
+    gain_per_1000_acts=None,
+    baselines={},
+    baselines_per_1000_acts={},
+    limit=4.0,
+    of_best_baseline=None,
+    allowed=4.0,
+    within_limit=False,
+)
+ATTACKS = AttackReport(datetime(2025, 8, 1, tzinfo=UTC), "followers", 22.5, (ATTACK,))
 UNMEASURED = NotMeasured("no need")
 
 
