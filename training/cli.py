@@ -64,7 +64,7 @@ def train(
     from training.model_selection.tuning import TRIALS
     from training.records.opt_outs import load_opted_out_users
     from training.registration import release
-    from training.registry.model_registry import load_champion_unchecked
+    from training.registry.model_registry import find_champion
     from training.release.gate import normalize_override_reason
     from training.train import TrainOptions, train
 
@@ -77,7 +77,7 @@ def train(
         at = parse_utc(as_of) if as_of else None
         attacked = _event_table(events, identities, out) if settings.gate.attacks else None
         options = TrainOptions(at, tune, place.folder / TRIALS, ablate, rescale)
-        candidate = train(acts, settings, load_champion_unchecked(place), options, progress)
+        candidate = train(acts, settings, find_champion(place, check_catalogue=False), options, progress)
         made = release(candidate, place, attacked, force, progress)
     if json:
         print_json(_trained(made))

@@ -15,7 +15,7 @@ from training.config import Config
 from training.home import Home
 from training.records.opt_outs import load_opted_out_users
 from training.registration import release
-from training.registry.model_registry import load_champion, load_champion_unchecked
+from training.registry.model_registry import find_champion, load_champion
 from training.release.promotion import promote
 from training.train import train
 
@@ -35,7 +35,9 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
         simulate(Community(users=users, days=days, seed=seed), events, progress)
     table = load_events(events, excluded=load_opted_out_users(home))
     with progress_bars() as steps:
-        candidate = train(load_encoded_events(table), Config(), load_champion_unchecked(home), progress=steps)
+        candidate = train(
+            load_encoded_events(table), Config(), find_champion(home, check_catalogue=False), progress=steps
+        )
         result = release(candidate, home, table, progress=steps)
     tell_gate(result)
     if not result.promoted:

@@ -16,7 +16,7 @@ from features.simulation import Community, simulate
 from training.config import Config, Evaluation, Model, Panel
 from training.home import Home
 from training.registration import release
-from training.registry.model_registry import load_champion_unchecked
+from training.registry.model_registry import find_champion
 from training.train import TrainOptions, train
 
 COLUMNS = ("time", "actor", "verb", "target", "object")
@@ -69,7 +69,7 @@ def train_and_release():
     """Train on events against the champion of a home, and release the candidate there."""
 
     def run(events, config, home, as_of=None, progress=ignore_progress, force=None, **options):
-        champion = load_champion_unchecked(home)
+        champion = find_champion(home, check_catalogue=False)
         candidate = train(load_encoded_events(events), config, champion, TrainOptions(as_of, **options), progress)
         return release(candidate, home, force=force, progress=progress)
 

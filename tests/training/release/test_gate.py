@@ -147,9 +147,6 @@ class TestAttacks:
             an_attack(gain=4.1, within_limit=False),
             an_attack("bot", gain=0.5, limit=1.0, end=23.4, within_limit=False),
         )
-            an_attack(gain=4.1, within_limit=False),
-            an_attack("bot", gain=0.5, limit=1.0, end=23.4, within_limit=False),
-        )
         verdict = self.of(*past, an_attack("spam"))
         assert not verdict.passed
         told = (
