@@ -60,7 +60,7 @@ def backtest(
         retention=_retention(earlier, in_scope(rows_at(panel, split.older[-1]), ALL), test),
         view=tuple(view.as_json() for view in scope_views.values()),
     )
-    pictures = shap_plots.pictures(scope_views, config.model.seed)
+    pictures = shap_plots.view_plots(scope_views, config.model.seed)
     return evaluation, _figures(earlier, test, predicted, signals, evaluation) | pictures
 
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator
 from training.evaluation.evaluate import band_name
 from training.evaluation.report import Band, RankRetention, Slice
 from training.evaluation.slices import BANDS, FAIR
-from training.reports.plots import ACCENT, INK, PALE, framed
+from training.reports.plots import ACCENT, INK, PALE, make_figure
 
 LANDMARKS = (20, 50, 80)
 BIN = 5
@@ -26,7 +26,7 @@ def against_audience(points: np.ndarray, audience: np.ndarray, seed: int = 0) ->
     Dots are up to 4,000 users drawn by the seed, spread by up to 0.35 people so that equal ones do not hide each other.
     """
     frame = pd.DataFrame({"points": np.clip(points, 0, 100), "audience": np.asarray(audience, float)})
-    figure, axes = framed("What points meant in people", "score (points)", "real audience (people)", size=(8, 5))
+    figure, axes = make_figure("What points meant in people", "score (points)", "real audience (people)", size=(8, 5))
     dots = frame.sample(min(MANY, len(frame)), random_state=seed)
     spread = np.random.default_rng(seed).uniform(-0.35, 0.35, len(dots))
     axes.plot(dots["points"], (dots["audience"] + spread).clip(lower=0), ".", color=PALE, markersize=2.5, alpha=0.6)
@@ -110,7 +110,7 @@ def retention(kept: RankRetention) -> Figure:
     """Plot which share of the highest stayed among the highest one horizon later, as `rank_retention` gives it."""
     told = "not defined" if kept.spearman is None else f"{kept.spearman:.2f}"
     title = f"Who stays on top: rank correlation {told} over {kept.both:,} users"
-    figure, axes = framed(title, "share of those on top one horizon earlier", "", size=(8, 3.6))
+    figure, axes = make_figure(title, "share of those on top one horizon earlier", "", size=(8, 3.6))
     top = kept.top
     places = np.arange(len(top))[::-1]
     stayed, gone = [row.retained for row in top], [row.departed for row in top]

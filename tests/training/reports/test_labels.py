@@ -5,7 +5,7 @@ from training.reports.plots import is_share, label, meaning
 
 
 @pytest.mark.parametrize(
-    ("feature", "told"),
+    ("feature", "text"),
     [
         ("credible_engagers_decayed_28d", "credible engagers, decayed, 28 days"),
         ("credible_periods_168d", "credible periods, 168 days"),
@@ -15,16 +15,16 @@ from training.reports.plots import is_share, label, meaning
         ("followers", "followers"),
     ],
 )
-def test_a_label_is_words(feature, told):
-    assert label(feature) == told
+def test_label_by_hand(feature, text):
+    assert label(feature) == text
 
 
-def test_no_two_features_look_alike():
+def test_labels_and_meanings_are_unique():
     assert len({label(feature.name) for feature in CATALOGUE}) == len(CATALOGUE)
     assert len({meaning(feature.name) for feature in CATALOGUE.scored}) == len(CATALOGUE.scored)
 
 
-def test_a_meaning_is_the_catalogues():
+def test_meaning_comes_from_the_catalogue():
     assert meaning("account_age_days") == CATALOGUE["account_age_days"].meaning
     assert (
         CATALOGUE["credible_periods_168d"].meaning
@@ -33,7 +33,7 @@ def test_a_meaning_is_the_catalogues():
     assert meaning("klout_7d") == "klout, 7 days"
 
 
-def test_shares():
+def test_is_share():
     assert is_share("repeated_share_90d")
     assert not is_share("account_age_days")
     assert not is_share("klout")
