@@ -75,7 +75,7 @@ def import_stackexchange(path: Path, out: Path, progress: Progress = ignore_prog
     with scratch_dir(Path(out)) as scratch:
         tables = read_dump(backend, files, scratch, progress)
         report = ingest(raw_events(**{name.lower(): table for name, table in tables.items()}), Path(out))
-    return replace(report, notes=tuple(f"there is no {name} table" for name in REQUIRED if name not in files))
+    return replace(report, notes=tuple(f"the {name} table is missing" for name in REQUIRED if name not in files))
 
 
 def raw_events(posts: ir.Table, comments: ir.Table, votes: ir.Table) -> ir.Table:

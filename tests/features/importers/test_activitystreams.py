@@ -19,21 +19,21 @@ CONTEXT = ["https://www.w3.org/ns/activitystreams", {"Hashtag": "as:Hashtag"}]
 PUBLIC = "https://www.w3.org/ns/activitystreams#Public"
 
 
-def when(second):
+def time_of(second):
     return f"2024-03-01T10:00:{second:02}Z"
 
 
-def act(second, kind, actor, thing, **more):
-    named = {"id": f"{actor}#{kind}-{second}", "type": kind, "actor": actor, "published": when(second)}
-    return {**named, "to": PUBLIC, "object": thing, **more}
+def activity(second, kind, actor, object_, **more):
+    named = {"id": f"{actor}#{kind}-{second}", "type": kind, "actor": actor, "published": time_of(second)}
+    return {**named, "to": PUBLIC, "object": object_, **more}
 
 
 def note(author, number, **more):
     return {"id": f"{author}/statuses/{number}", "type": "Note", "attributedTo": author, "to": [PUBLIC], **more}
 
 
-def mention(person):
-    return {"type": "Mention", "href": person, "name": "@somebody"}
+def mention(user):
+    return {"type": "Mention", "href": user, "name": "@somebody"}
 
 
 HTML = (
@@ -43,31 +43,33 @@ HTML = (
 )
 TAGS = [{"type": "Hashtag", "href": "https://a.example/tags/cats", "name": "#Cats"}, mention(BOB), {"type": "Emoji"}]
 GOOD = [
-    act(1, "Create", ANN, note(ANN, 1, inReplyTo=None, quote=None, tag=TAGS, content=HTML)),
-    act(2, "Create", BOB, note(BOB, 2, inReplyTo=f"{ANN}/statuses/1", tag=[mention(ANN), mention(CID)])),
-    act(3, "Create", BOB, note(BOB, 3, quoteUrl="https://c.example/notes/5", content="plain https://y.example")),
-    act(4, "Create", BOB, note(BOB, 4, _misskey_quote="https://nobody.example/x", tag=mention(CID))),
-    act(5, "Create", BOB, {**note(BOB, 5, quoteUri=f"{ANN}/statuses/1"), "type": ["Article", "x:Y"]}),
-    act(6, "Create", ANN, {**note(ANN, 6, quote={"id": "https://a.example/@ann/123"}), "type": "Question"}),
-    act(7, "Create", ANN, note(ANN, 7, inReplyTo="https://nobody.example/z", tag=[mention(BOB), mention(BOB)])),
-    act(8, "Create", ANN, note(ANN, 8, inReplyTo=f"{BOB}/statuses/2", quote=f"{DAN}/statuses/9", tag=mention(BOB))),
-    act(9, "Announce", ANN, "https://c.example/notes/5"),
-    act(10, "Announce", ANN, "https://p.example/p/pia/77"),
-    act(11, "Announce", ANN, "https://nobody.example/x"),
-    act(12, "Like", BOB, {"id": "https://c.example/notes/5", "type": "Note", "attributedTo": [{"id": CID}]}),
-    act(13, "Like", BOB, f"{ANN}/statuses/1"),
-    act(14, "EmojiReact", BOB, [f"{ANN}/statuses/1"], content=":cat:"),
-    act(15, "Dislike", BOB, "https://m.example/ap/users/1/statuses/2"),
-    act(16, "Follow", BOB, ANN),
-    act(17, "Undo", BOB, act(16, "Follow", BOB, ANN)),
-    act(18, "Follow", {"id": BOB, "type": "Person"}, {"id": CID, "type": "Person"}, id="https://b.example/f"),
-    act(19, "Undo", BOB, "https://b.example/f"),
-    act(20, "Block", [ANN], DAN),
-    act(21, "Flag", ANN, [DAN, f"{DAN}/statuses/9"]),
-    act(22, "View", ANN, "https://a.example/@ann/123"),
-    {"@id": "x", "@type": "as:Like", "actor": BOB, "published": when(23), "object": CID},
-    {"type": "Create", "object": {**note(DAN, 9), "published": when(24)}},
-    act(
+    activity(1, "Create", ANN, note(ANN, 1, inReplyTo=None, quote=None, tag=TAGS, content=HTML)),
+    activity(2, "Create", BOB, note(BOB, 2, inReplyTo=f"{ANN}/statuses/1", tag=[mention(ANN), mention(CID)])),
+    activity(3, "Create", BOB, note(BOB, 3, quoteUrl="https://c.example/notes/5", content="plain https://y.example")),
+    activity(4, "Create", BOB, note(BOB, 4, _misskey_quote="https://nobody.example/x", tag=mention(CID))),
+    activity(5, "Create", BOB, {**note(BOB, 5, quoteUri=f"{ANN}/statuses/1"), "type": ["Article", "x:Y"]}),
+    activity(6, "Create", ANN, {**note(ANN, 6, quote={"id": "https://a.example/@ann/123"}), "type": "Question"}),
+    activity(7, "Create", ANN, note(ANN, 7, inReplyTo="https://nobody.example/z", tag=[mention(BOB), mention(BOB)])),
+    activity(
+        8, "Create", ANN, note(ANN, 8, inReplyTo=f"{BOB}/statuses/2", quote=f"{DAN}/statuses/9", tag=mention(BOB))
+    ),
+    activity(9, "Announce", ANN, "https://c.example/notes/5"),
+    activity(10, "Announce", ANN, "https://p.example/p/pia/77"),
+    activity(11, "Announce", ANN, "https://nobody.example/x"),
+    activity(12, "Like", BOB, {"id": "https://c.example/notes/5", "type": "Note", "attributedTo": [{"id": CID}]}),
+    activity(13, "Like", BOB, f"{ANN}/statuses/1"),
+    activity(14, "EmojiReact", BOB, [f"{ANN}/statuses/1"], content=":cat:"),
+    activity(15, "Dislike", BOB, "https://m.example/ap/users/1/statuses/2"),
+    activity(16, "Follow", BOB, ANN),
+    activity(17, "Undo", BOB, activity(16, "Follow", BOB, ANN)),
+    activity(18, "Follow", {"id": BOB, "type": "Person"}, {"id": CID, "type": "Person"}, id="https://b.example/f"),
+    activity(19, "Undo", BOB, "https://b.example/f"),
+    activity(20, "Block", [ANN], DAN),
+    activity(21, "Flag", ANN, [DAN, f"{DAN}/statuses/9"]),
+    activity(22, "View", ANN, "https://a.example/@ann/123"),
+    {"@id": "x", "@type": "as:Like", "actor": BOB, "published": time_of(23), "object": CID},
+    {"type": "Create", "object": {**note(DAN, 9), "published": time_of(24)}},
+    activity(
         25, "Create", CID, {"id": "https://c.example/notes/5", "type": "Note", "tag": {"type": "Hashtag", "name": "D"}}
     ),
 ]
@@ -106,23 +108,32 @@ EXPECTED = [
 ]
 UNKNOWN = "3 events are about pieces whose owner is neither in the files nor in the URI: they have no target"
 BAD = [
-    *((act(30, kind, ANN, ONE), f"{kind} does not map to an event") for kind in ("Delete", "Update", "Add", "Remove")),
-    *((act(30, kind, ANN, ONE), f"{kind} does not map to an event") for kind in ("Accept", "Reject", "Move", "Wave")),
-    (act(31, "Undo", ANN, act(9, "Announce", ANN, FIVE)), "Undo of Announce does not map to an event"),
-    (act(31, "Undo", BOB, f"{BOB}#Like-13"), "Undo of Like does not map to an event"),
-    (act(31, "Undo", BOB, "https://b.example/elsewhere"), "Undo of an activity that is not in the files"),
-    (act(31, "Undo", BOB, {"type": "Follow"}), "Undo of Follow of nothing: the object or its id is missing"),
-    (act(32, "Announce", CID, act(13, "Like", BOB, ONE)), "Announce of Like does not map to an event"),
-    (act(32, "Like", BOB, None), "Like of nothing: the object or its id is missing"),
-    (act(32, "Create", BOB, {"type": "Note"}), "Create of nothing: the object or its id is missing"),
-    ({**act(33, "Like", BOB, ONE), "published": None}, "time missing or unreadable"),
-    ({**act(33, "Announce", BOB, {**note(ANN, 1), "published": when(33)}), "published": "soon"}, "time missing or unr"),
-    ({**act(33, "Block", BOB, ANN), "published": None, "updated": when(33)}, "time missing or unreadable"),
+    *(
+        (activity(30, kind, ANN, ONE), f"{kind} does not map to an event")
+        for kind in ("Delete", "Update", "Add", "Remove")
+    ),
+    *(
+        (activity(30, kind, ANN, ONE), f"{kind} does not map to an event")
+        for kind in ("Accept", "Reject", "Move", "Wave")
+    ),
+    (activity(31, "Undo", ANN, activity(9, "Announce", ANN, FIVE)), "Undo of Announce does not map to an event"),
+    (activity(31, "Undo", BOB, f"{BOB}#Like-13"), "Undo of Like does not map to an event"),
+    (activity(31, "Undo", BOB, "https://b.example/elsewhere"), "Undo of an activity that is not in the files"),
+    (activity(31, "Undo", BOB, {"type": "Follow"}), "Undo of Follow of nothing: the object or its id is missing"),
+    (activity(32, "Announce", CID, activity(13, "Like", BOB, ONE)), "Announce of Like does not map to an event"),
+    (activity(32, "Like", BOB, None), "Like of nothing: the object or its id is missing"),
+    (activity(32, "Create", BOB, {"type": "Note"}), "Create of nothing: the object or its id is missing"),
+    ({**activity(33, "Like", BOB, ONE), "published": None}, "time missing or unreadable"),
+    (
+        {**activity(33, "Announce", BOB, {**note(ANN, 1), "published": time_of(33)}), "published": "soon"},
+        "time missing or unr",
+    ),
+    ({**activity(33, "Block", BOB, ANN), "published": None, "updated": time_of(33)}, "time missing or unreadable"),
     ("https://z.example/liked", "only a URI, as in likes.json or bookmarks.json: actor, verb and time are missing"),
     ({"hello": 1}, "type missing"),
-    ({**note(ANN, 1), "published": when(1)}, "Note does not map to an event"),
+    ({**note(ANN, 1), "published": time_of(1)}, "Note does not map to an event"),
     ({"type": "Person", "id": ANN}, "Person does not map to an event"),
-    ({**act(34, "Like", None, "https://nobody.example/x")}, "neither actor nor target known"),
+    ({**activity(34, "Like", None, "https://nobody.example/x")}, "neither actor nor target known"),
     (5, "malformed line: not a JSON object"),
     (None, "malformed line: not a JSON object"),
 ]
@@ -135,7 +146,7 @@ def outbox(items, **more):
 
 
 def lines(items):
-    return "".join(json.dumps({"id": each} if isinstance(each, str) else each) + "\n" for each in items)
+    return "".join(json.dumps({"id": item} if isinstance(item, str) else item) + "\n" for item in items)
 
 
 def write(file, data):
@@ -150,8 +161,8 @@ def events(report):
     return pq.read_table(report.out).to_pylist()
 
 
-def acts(report):
-    return [tuple(each[name] for name in ("verb", "actor", "target", "object", "result")) for each in events(report)]
+def event_tuples(report):
+    return [tuple(row[name] for name in ("verb", "actor", "target", "object", "result")) for row in events(report)]
 
 
 @pytest.fixture(scope="module")
@@ -160,18 +171,18 @@ def imported(tmp_path_factory):
     return import_activitystreams(write(folder / "outbox.json", outbox(ALL)), folder / "events.parquet")
 
 
-def test_each_activity_becomes_its_events(imported):
-    assert acts(imported) == [tuple(each) for _, *each in EXPECTED]
-    assert [each["time"] for each in events(imported)] == [
+def test_activities_map_to_events(imported):
+    assert event_tuples(imported) == [tuple(fields) for _, *fields in EXPECTED]
+    assert [row["time"] for row in events(imported)] == [
         datetime(2024, 3, 1, 10, 0, second, tzinfo=UTC) for second, *_ in EXPECTED
     ]
-    assert {each["network"] for each in events(imported)} == {"activitypub"}
+    assert {row["network"] for row in events(imported)} == {"activitypub"}
     assert imported.notes == (UNKNOWN,)
 
 
-def test_content_is_told_by_topics_links_and_a_hash(imported):
-    held = {(each["verb"], each["result"] or each["object"]): each for each in events(imported)}
-    topics = {key: each["topics"] for key, each in held.items() if each["topics"]}
+def test_content_gives_topics_links_and_a_hash(imported):
+    by_key = {(row["verb"], row["result"] or row["object"]): row for row in events(imported)}
+    topics = {key: row["topics"] for key, row in by_key.items() if row["topics"]}
     assert topics == {
         ("post", ONE): ["cats"],
         ("mention", ONE): ["cats"],
@@ -184,23 +195,23 @@ def test_content_is_told_by_topics_links_and_a_hash(imported):
         ("repost", FIVE): ["d"],
         ("quote", f"{BOB}/statuses/3"): ["d"],
     }
-    assert {key: each["links"] for key, each in held.items() if each["links"] is not None} == {
+    assert {key: row["links"] for key, row in by_key.items() if row["links"] is not None} == {
         ("post", ONE): 1,
         ("quote", f"{BOB}/statuses/3"): 1,
     }
-    assert [key for key, each in held.items() if each["content_hash"]] == [
+    assert [key for key, row in by_key.items() if row["content_hash"]] == [
         ("post", ONE),
         ("quote", f"{BOB}/statuses/3"),
     ]
 
 
-def test_what_is_no_event_is_rejected_with_its_reason(imported):
+def test_other_items_are_rejected_with_a_reason(imported):
     assert imported.read == imported.accepted + imported.rejected == len(EXPECTED) + len(BAD)
     assert sum(imported.reasons.values()) == imported.rejected == len(BAD)
     rows = dict(line.split(",", 1) for line in imported.rejects.read_text(encoding="utf-8").splitlines()[1:])
     for row, (_, why) in enumerate(BAD, len(GOOD) + 1):
         assert rows[str(row)].strip('"').startswith(why), row
-    assert f'""type"":""Delete"",""actor"":""{ANN}"",""published"":""{when(30)}"",""object"":""{ONE}""' in rows["26"]
+    assert f'""type"":""Delete"",""actor"":""{ANN}"",""published"":""{time_of(30)}"",""object"":""{ONE}""' in rows["26"]
 
 
 @pytest.mark.parametrize(
@@ -222,21 +233,21 @@ def test_what_is_no_event_is_rejected_with_its_reason(imported):
         ("lines.json", "\n" + lines(ALL)),
     ],
 )
-def test_every_form_gives_the_same_events(imported, tmp_path, name, data, monkeypatch):
+def test_all_formats_give_the_same_events(imported, tmp_path, name, data, monkeypatch):
     monkeypatch.setattr(collections, "CHUNK_BYTES", 999)
     report = import_activitystreams(write(tmp_path / name, data), tmp_path / "events.parquet")
     assert events(report) == events(imported)
     assert report.reasons == imported.reasons
 
 
-def test_one_activity_alone(tmp_path):
+def test_a_document_with_one_activity(tmp_path):
     for name, data in (("a.json", GOOD[15]), ("b.json", json.dumps(GOOD[15], indent=1)), ("c.json", outbox(GOOD[15]))):
         report = import_activitystreams(write(tmp_path / name, data), tmp_path / "events.parquet")
-        assert acts(report) == [("follow", BOB, ANN, None, None)]
+        assert event_tuples(report) == [("follow", BOB, ANN, None, None)]
         assert (report.read, report.notes) == (1, ())
 
 
-def test_the_archive_of_an_account(tmp_path):
+def test_a_mastodon_archive(tmp_path):
     folder = tmp_path / "archive"
     write(folder / "outbox.json", outbox(GOOD))
     write(folder / "likes.json", {**outbox([FIVE, ONE]), "id": "likes.json"})
@@ -245,7 +256,7 @@ def test_the_archive_of_an_account(tmp_path):
     (folder / "avatar.png").write_bytes(b"x")
     (folder / "media_attachments").mkdir()
     report = import_activitystreams(folder, tmp_path / "events.parquet")
-    assert acts(report) == [tuple(each) for _, *each in EXPECTED]
+    assert event_tuples(report) == [tuple(fields) for _, *fields in EXPECTED]
     assert report.reasons == {
         "only a URI, as in likes.json or bookmarks.json: actor, verb and time are missing": 3,
         "Person does not map to an event": 1,
@@ -254,33 +265,33 @@ def test_the_archive_of_an_account(tmp_path):
     assert 'likes.json {""id"":""https://c.example/notes/5""' in report.rejects.read_text(encoding="utf-8")
 
 
-def test_the_same_event_in_files_that_overlap_counts_once(tmp_path):
+def test_duplicates_in_overlapping_files_count_once(tmp_path):
     write(tmp_path / "in" / "old.json", outbox(GOOD[:9]))
     write(tmp_path / "in" / "new.jsonl", lines(GOOD))
     report = import_activitystreams(tmp_path / "in", tmp_path / "events.parquet")
-    assert acts(report) == [tuple(each) for _, *each in EXPECTED]
+    assert event_tuples(report) == [tuple(fields) for _, *fields in EXPECTED]
     repeated = sum(second <= 9 for second, *_ in EXPECTED)
     assert report.reasons == {"the same event again": repeated}
     assert report.read == report.accepted + report.rejected == len(EXPECTED) + repeated
 
 
-def test_another_file_tells_whose_a_piece_is(tmp_path):
-    like = act(1, "Like", BOB, "https://x.example/1")
+def test_owners_come_from_other_files(tmp_path):
+    like = activity(1, "Like", BOB, "https://x.example/1")
     one = write(tmp_path / "in" / "1.jsonl", lines([like]))
     report = import_activitystreams(one, tmp_path / "events.parquet")
-    assert acts(report) == [("like", BOB, None, "https://x.example/1", None)]
+    assert event_tuples(report) == [("like", BOB, None, "https://x.example/1", None)]
     assert report.notes == (UNKNOWN.replace("3 events", "1 events"),)
     written = {"id": "https://x.example/1", "type": "Note"}
-    write(tmp_path / "in" / "2.jsonl", lines([act(2, "Announce", ANN, {**written, "attributedTo": DAN})]))
+    write(tmp_path / "in" / "2.jsonl", lines([activity(2, "Announce", ANN, {**written, "attributedTo": DAN})]))
     report = import_activitystreams(tmp_path / "in", tmp_path / "events.parquet")
-    assert acts(report)[0] == ("like", BOB, DAN, "https://x.example/1", None)
+    assert event_tuples(report)[0] == ("like", BOB, DAN, "https://x.example/1", None)
     assert report.notes == ()
-    write(tmp_path / "in" / "3.json", act(3, "Create", CID, written))
+    write(tmp_path / "in" / "3.json", activity(3, "Create", CID, written))
     report = import_activitystreams(tmp_path / "in", tmp_path / "events.parquet")
-    assert acts(report)[0] == ("like", BOB, CID, "https://x.example/1", None)
+    assert event_tuples(report)[0] == ("like", BOB, CID, "https://x.example/1", None)
 
 
-ADDRESSES = {
+OWNERS_BY_URI = {
     f"{ANN}/statuses/1": ANN,
     f"{ANN}/statuses/1/activity": ANN,
     ANN: ANN,
@@ -298,27 +309,27 @@ ADDRESSES = {
 }
 
 
-def test_an_address_tells_the_owner_or_nothing(tmp_path):
-    file = write(tmp_path / "in.jsonl", lines([act(1, "Like", CID, address) for address in ADDRESSES]))
+def test_owners_come_from_uris(tmp_path):
+    file = write(tmp_path / "in.jsonl", lines([activity(1, "Like", CID, address) for address in OWNERS_BY_URI]))
     report = import_activitystreams(file, tmp_path / "events.parquet")
-    assert {each[3]: each[2] for each in acts(report)} == ADDRESSES
+    assert {row[3]: row[2] for row in event_tuples(report)} == OWNERS_BY_URI
 
 
-def test_members_of_the_wrong_shape_do_no_harm(tmp_path):
+def test_members_of_the_wrong_type_are_ignored(tmp_path):
     odd = [
-        act(
+        activity(
             1, "Create", ANN, note(ANN, 1, tag=["{broken", 5, None, {"type": "Mention"}, {"type": {"a": 1}, "name": 2}])
         ),
-        act(2, "Create", ANN, note(ANN, 2, tag="[broken", inReplyTo="{broken", quote=[], content={"en": "x"})),
-        act(3, "Create", ANN, note(ANN, 3, inReplyTo=[], quoteUrl="", tag={}, attributedTo={"name": "ann"})),
-        act(4, "Like", [], "{broken"),
+        activity(2, "Create", ANN, note(ANN, 2, tag="[broken", inReplyTo="{broken", quote=[], content={"en": "x"})),
+        activity(3, "Create", ANN, note(ANN, 3, inReplyTo=[], quoteUrl="", tag={}, attributedTo={"name": "ann"})),
+        activity(4, "Like", [], "{broken"),
     ]
     report = import_activitystreams(write(tmp_path / "in.jsonl", lines(odd)), tmp_path / "events")
-    assert [each[:3] for each in acts(report)] == [("post", ANN, None)] * 3
+    assert [row[:3] for row in event_tuples(report)] == [("post", ANN, None)] * 3
     assert report.reasons == {"Like of nothing: the object or its id is missing": 1}
 
 
-def test_the_front_page_of_an_outbox_says_where_its_items_are(tmp_path):
+def test_an_outbox_without_items_names_its_first_page(tmp_path):
     front = {"type": "OrderedCollection", "totalItems": 500, "first": "https://a.example/outbox?page=true", "last": "y"}
     message = r"front\.json holds none of its 500 items: they are on pages, from https://a\.example/outbox\?page=true"
     write(tmp_path / "in" / "front.json", front)
@@ -367,15 +378,15 @@ def test_the_front_page_of_an_outbox_says_where_its_items_are(tmp_path):
         ("a.jsonl.gz", gzip.compress(lines(GOOD).encode())[:-9], r"a\.jsonl\.gz cannot be read"),
     ],
 )
-def test_what_cannot_be_read_is_explained(tmp_path, name, data, message):
+def test_unreadable_files_are_explained(tmp_path, name, data, message):
     if name:
         (tmp_path / name).write_bytes(data)
     with pytest.raises(EventsError, match=message):
         import_activitystreams(tmp_path / (name or "none.json"), tmp_path / "events.parquet")
-    assert [each.name for each in tmp_path.iterdir()] == ([name] if name else [])
+    assert [file.name for file in tmp_path.iterdir()] == ([name] if name else [])
 
 
-def test_a_folder_with_nothing_to_read_is_explained(tmp_path):
+def test_a_folder_without_readable_files_is_explained(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     with pytest.raises(EventsError, match="in holds nothing; expected an outbox"):
@@ -386,7 +397,7 @@ def test_a_folder_with_nothing_to_read_is_explained(tmp_path):
         import_activitystreams(folder, tmp_path / "events")
 
 
-def test_an_older_import_stays_where_the_new_one_fails(tmp_path):
+def test_a_failed_import_does_not_change_the_old_events(tmp_path):
     report = import_activitystreams(write(tmp_path / "a.json", outbox(GOOD)), tmp_path / "events.parquet")
     before = report.out.read_bytes()
     (tmp_path / "a.json").write_text("{")
@@ -395,33 +406,33 @@ def test_an_older_import_stays_where_the_new_one_fails(tmp_path):
     assert report.out.read_bytes() == before
 
 
-def test_progress_reaches_the_whole(tmp_path, monkeypatch):
+def test_progress_reaches_1(tmp_path, monkeypatch):
     monkeypatch.setattr(collections, "CHUNK_BYTES", 1000)
     write(tmp_path / "in" / "1.json", outbox(GOOD))
     write(tmp_path / "in" / "2.jsonl.gz", lines(GOOD))
-    seen = []
-    import_activitystreams(tmp_path / "in", tmp_path / "events", seen.append)
-    assert len(seen) > 5
-    assert seen == sorted(seen)
-    assert seen[-1] == 1.0
+    shares = []
+    import_activitystreams(tmp_path / "in", tmp_path / "events", shares.append)
+    assert len(shares) > 5
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
 
 
-def test_memory_does_not_grow_with_the_document(tmp_path, monkeypatch):
+def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(collections, "CHUNK_BYTES", 1 << 14)
 
     def peak(number):
         file = write(tmp_path / f"{number}.json", outbox([GOOD[0]] * number))
         tracemalloc.start()
         assert copy_collection(file, tmp_path / "lines.jsonl", lambda _: None) is None
-        found = tracemalloc.get_traced_memory()[1]
+        peak_bytes = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert len((tmp_path / "lines.jsonl").read_text().splitlines()) == number
-        return found
+        return peak_bytes
 
     assert peak(4_000) < 1.2 * peak(400) < 2**20
 
 
-def test_the_command_tells_what_became_of_it(tmp_path):
+def test_the_command_reports_the_counts(tmp_path):
     from serving.cli.main import app
 
     file = write(tmp_path / "outbox.json", outbox(GOOD))

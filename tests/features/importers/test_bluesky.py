@@ -25,10 +25,10 @@ def piece(did, key, collection=POST):
 
 
 def commit(second, did, collection, key, record=None, operation="create", **more):
-    held = {"rev": f"rev{second}", "operation": operation, "collection": collection, "rkey": key, **more}
+    body = {"rev": f"rev{second}", "operation": operation, "collection": collection, "rkey": key, **more}
     if record is not None:
-        held |= {"record": {"$type": collection, "createdAt": "2031-01-01T00:00:00Z", **record}, "cid": "bafy"}
-    return {"did": did, "time_us": START + second * 1_000_000, "kind": "commit", "commit": held}
+        body |= {"record": {"$type": collection, "createdAt": "2031-01-01T00:00:00Z", **record}, "cid": "bafy"}
+    return {"did": did, "time_us": START + second * 1_000_000, "kind": "commit", "commit": body}
 
 
 def on(uri):
@@ -118,7 +118,7 @@ BAD = [
 
 
 def text(rows):
-    return "".join((each if isinstance(each, str) else json.dumps(each)) + "\n" for each in rows)
+    return "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows)
 
 
 def write(file, rows):
@@ -136,8 +136,8 @@ def events(report):
     return pq.read_table(report.out).to_pylist()
 
 
-def acts(report):
-    return [tuple(each[name] for name in ("verb", "actor", "target", "object", "result")) for each in events(report)]
+def event_tuples(report):
+    return [tuple(row[name] for name in ("verb", "actor", "target", "object", "result")) for row in events(report)]
 
 
 EXPECTED = [
@@ -166,24 +166,24 @@ def imported(tmp_path_factory):
     return import_bluesky(file, folder / "events.parquet")
 
 
-def test_each_commit_becomes_its_events(imported):
-    assert acts(imported) == [tuple(each) for _, *each in EXPECTED]
+def test_commits_map_to_events(imported):
+    assert event_tuples(imported) == [tuple(fields) for _, *fields in EXPECTED]
 
 
-def test_time_is_when_the_network_saw_it_and_not_what_the_author_claims(imported):
-    assert [each["time"] for each in events(imported)] == [at(second) for second, *_ in EXPECTED]
+def test_time_is_the_network_time_not_created_at(imported):
+    assert [row["time"] for row in events(imported)] == [at(second) for second, *_ in EXPECTED]
 
 
-def test_content_is_told_by_topics_links_and_a_hash(imported):
-    held = {(each["verb"], each["result"] or each["object"]): each for each in events(imported)}
-    assert {each["network"] for each in held.values()} == {"bluesky"}
-    assert held["post", piece(ANN, "a1")]["topics"] == ["cats"]
-    assert {each["verb"]: each["topics"] for each in held.values() if each["time"] == at(10)} == {
+def test_content_gives_topics_links_and_a_hash(imported):
+    by_key = {(row["verb"], row["result"] or row["object"]): row for row in events(imported)}
+    assert {row["network"] for row in by_key.values()} == {"bluesky"}
+    assert by_key["post", piece(ANN, "a1")]["topics"] == ["cats"]
+    assert {row["verb"]: row["topics"] for row in by_key.values() if row["time"] == at(10)} == {
         "reply": ["dogs"],
         "quote": ["dogs"],
         "mention": ["dogs"],
     }
-    links = {key[1]: each["links"] for key, each in held.items() if each["content_hash"] or key[0] == "post"}
+    links = {key[1]: row["links"] for key, row in by_key.items() if row["content_hash"] or key[0] == "post"}
     assert links == {
         piece(BOB, "b2"): 0,
         piece(BOB, "b3"): 1,
@@ -193,12 +193,12 @@ def test_content_is_told_by_topics_links_and_a_hash(imported):
         piece(ANN, "a6"): 1,
         piece(BOB, "b5"): 1,
     }
-    hashes = [each["content_hash"] for each in events(imported) if each["content_hash"]]
+    hashes = [row["content_hash"] for row in events(imported) if row["content_hash"]]
     assert len(hashes) == len(set(hashes)) == 6
-    assert {each["links"] for each in held.values() if each["verb"] in ("like", "follow", "mention")} == {None}
+    assert {row["links"] for row in by_key.values() if row["verb"] in ("like", "follow", "mention")} == {None}
 
 
-def test_what_is_no_event_is_rejected_with_its_reason(imported):
+def test_other_messages_are_rejected_with_a_reason(imported):
     assert imported.read == imported.accepted + imported.rejected == len(EXPECTED) + len(BAD)
     assert sum(imported.reasons.values()) == imported.rejected == len(BAD)
     rejects = imported.rejects.read_text(encoding="utf-8")
@@ -210,7 +210,7 @@ def test_what_is_no_event_is_rejected_with_its_reason(imported):
 
 
 @pytest.mark.parametrize("name", ["in.json", "in.jsonl.gz", "in.ndjson.zst", "in.JSONL.GZ"])
-def test_every_form_gives_the_same_events(imported, tmp_path, name):
+def test_all_formats_give_the_same_events(imported, tmp_path, name):
     rows = [*GOOD, *(bad for bad, _ in BAD)]
     file = tmp_path / name
     write(tmp_path / name.lower(), rows).rename(file)
@@ -219,8 +219,8 @@ def test_every_form_gives_the_same_events(imported, tmp_path, name):
     assert report.rejects.read_bytes() == imported.rejects.read_bytes()
 
 
-def test_what_two_files_both_tell_counts_once_at_its_earliest_time(imported, tmp_path):
-    later = [{**each, "time_us": each["time_us"] + 900_000} for each in GOOD]
+def test_duplicates_in_overlapping_files_count_once_at_the_earliest_time(imported, tmp_path):
+    later = [{**row, "time_us": row["time_us"] + 900_000} for row in GOOD]
     write(tmp_path / "in" / "1.jsonl", later[:8])
     write(tmp_path / "in" / "2.jsonl.gz", GOOD)
     write(tmp_path / "in" / "3.jsonl", later[7:])
@@ -231,7 +231,7 @@ def test_what_two_files_both_tell_counts_once_at_its_earliest_time(imported, tmp
     assert report.rejects.read_text(encoding="utf-8").count('"1.jsonl {""did""') == 8
 
 
-def test_an_unfollow_is_of_the_last_follow_before_it(tmp_path):
+def test_an_unfollow_reverts_the_last_follow(tmp_path):
     rows = [
         commit(5, ANN, FOLLOW, "k", operation="delete"),
         commit(1, ANN, FOLLOW, "k", {"subject": BOB}),
@@ -240,7 +240,7 @@ def test_an_unfollow_is_of_the_last_follow_before_it(tmp_path):
         commit(0, ANN, FOLLOW, "k", operation="delete"),
     ]
     report = import_bluesky(write(tmp_path / "in.jsonl", rows), tmp_path / "events.parquet")
-    assert [each[:3] for each in acts(report)] == [
+    assert [row[:3] for row in event_tuples(report)] == [
         ("follow", ANN, BOB),
         ("unfollow", ANN, BOB),
         ("follow", ANN, CID),
@@ -249,7 +249,7 @@ def test_an_unfollow_is_of_the_last_follow_before_it(tmp_path):
     assert report.reasons == {f"delete of {FOLLOW} that is not in the files": 1}
 
 
-def test_members_of_the_wrong_shape_do_no_harm(tmp_path):
+def test_members_of_the_wrong_type_are_ignored(tmp_path):
     rows = [
         commit(0, ANN, POST, "a", {"text": {"x": 1}, "facets": "[broken", "tags": "cats", "embed": "e", "reply": None}),
         commit(1, ANN, POST, "b", {"text": "x", "facets": [{"features": "f"}, 5, {"features": [{"did": "ann"}]}]}),
@@ -257,19 +257,19 @@ def test_members_of_the_wrong_shape_do_no_harm(tmp_path):
         commit(3, ANN, POST, "d", {"text": "a\u0000b \ud83d\ude00", "embed": {"record": {"uri": 5}}}),
     ]
     report = import_bluesky(write(tmp_path / "in.jsonl", rows), tmp_path / "events.parquet")
-    assert [each[:2] for each in acts(report)] == [("post", ANN)] * 4
+    assert [row[:2] for row in event_tuples(report)] == [("post", ANN)] * 4
 
 
 def test_progress_is_the_share_of_the_bytes(tmp_path):
     first = write(tmp_path / "in" / "1.jsonl", GOOD)
     second = write(tmp_path / "in" / "2.jsonl", GOOD[:3])
-    seen = []
-    import_bluesky(tmp_path / "in", tmp_path / "events", seen.append)
+    shares = []
+    import_bluesky(tmp_path / "in", tmp_path / "events", shares.append)
     sizes = [file.stat().st_size for file in (first, second)]
-    assert seen == [sizes[0] / sum(sizes), 1.0]
+    assert shares == [sizes[0] / sum(sizes), 1.0]
 
 
-def test_what_else_lies_in_the_folder_is_named(tmp_path):
+def test_skipped_files_are_named(tmp_path):
     write(tmp_path / "in" / "1.jsonl", GOOD)
     (tmp_path / "in" / "notes.txt").write_text("x")
     (tmp_path / "in" / "deeper").mkdir()
@@ -300,16 +300,16 @@ def test_what_else_lies_in_the_folder_is_named(tmp_path):
         ("in.jsonl.zst", pa.compress(text(GOOD).encode(), "zstd", asbytes=True)[:-9], r"in\.jsonl\.zst cannot be read"),
     ],
 )
-def test_what_cannot_be_read_is_explained(tmp_path, name, data, message):
+def test_unreadable_files_are_explained(tmp_path, name, data, message):
     file = tmp_path / (name or "none.jsonl")
     if data is not None:
         file.write_bytes(data.replace(b"H\\udcff", b"\xff"))
     with pytest.raises(EventsError, match=message):
         import_bluesky(file, tmp_path / "events.parquet")
-    assert [each.name for each in tmp_path.iterdir()] == ([name] if name else [])
+    assert [file.name for file in tmp_path.iterdir()] == ([name] if name else [])
 
 
-def test_a_folder_with_nothing_to_read_is_explained(tmp_path):
+def test_a_folder_without_readable_files_is_explained(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     with pytest.raises(EventsError, match=r"in holds nothing; expected messages of Jetstream.* end in \.jsonl"):
@@ -328,7 +328,7 @@ def test_a_foreign_file_among_others_is_named(tmp_path):
         import_bluesky(tmp_path / "in", tmp_path / "events")
 
 
-def test_the_command_tells_what_became_of_it(tmp_path):
+def test_the_command_reports_the_counts(tmp_path):
     from serving.cli.main import app
 
     file = write(tmp_path / "in.jsonl", GOOD)

@@ -5,25 +5,25 @@ from features.importers.event_fields import content_hash, links
 
 
 def read(reader, texts):
-    column = connect().create_table("held", pa.table({"x": pa.array(texts, pa.string())}), temp=True).x
+    column = connect().create_table("texts", pa.table({"x": pa.array(texts, pa.string())}), temp=True).x
     return reader(column).to_pyarrow().to_pylist()
 
 
-def test_near_duplicates_share_a_key():
+def test_near_duplicates_share_a_hash():
     alike = ["Hello  World", "hello world", " HELLO\n\tworld ", "hello\u00a0world", "hello\u2003\u200bworld"]
     keys = read(content_hash, alike)
     assert len(set(keys)) == 1
     assert keys[0] == "b94d27b9934d3e08a52e52d7da7dabfa"  # SHA-256 of 'hello world', its first half
 
 
-def test_other_texts_have_other_keys():
+def test_different_texts_have_different_hashes():
     keys = read(content_hash, ["hello world", "hello, world", "helloworld", "Ünï 😀", "ünï 😀", "日本", "a\0b"])
     assert len(set(keys)) == 6
     assert keys[3] == keys[4]
     assert {len(key) for key in keys} == {32}
 
 
-def test_nothing_to_read_has_no_key():
+def test_blank_texts_have_no_hash():
     assert read(content_hash, [None, "", "  ", "\n\u00a0\t"]) == [None] * 4
 
 

@@ -56,7 +56,7 @@ def remark(number):
 
 
 @pytest.fixture
-def bring(tmp_path):
+def import_lines(tmp_path):
     """Write an hour, import it, and return the report with the events."""
 
     def run(*lines, name="2024-01-01-12.json.gz"):
@@ -74,9 +74,9 @@ def write(file, *lines):
     file.write_bytes(gzip.compress(text) if file.suffix == ".gz" else text)
 
 
-def acts(events):
+def event_tuples(events):
     fields = ("actor", "verb", "target", "object", "result")
-    return sorted((tuple(each[name] for name in fields) for each in events), key=str)
+    return sorted((tuple(row[name] for name in fields) for row in events), key=str)
 
 
 # What ann does in octo's repository, and what it is.
@@ -225,34 +225,34 @@ ALONE = [
 
 
 @pytest.mark.parametrize(("cases", "actors"), [(OF_ANN, {"ann"}), (OF_OCTO, {"octo", "Octo"}), (OLD, {"ann"})])
-def test_every_kind_that_is_an_act(bring, cases, actors):
-    report, events = bring(*(line for line, _ in cases))
-    assert acts([{**each, "actor": "?"} for each in events]) == sorted((("?", *act) for _, act in cases), key=str)
-    assert {each["actor"] for each in events} == actors
-    assert {each["network"] for each in events} == {"github"}
+def test_kinds_map_to_events(import_lines, cases, actors):
+    report, events = import_lines(*(line for line, _ in cases))
+    assert event_tuples([{**row, "actor": "?"} for row in events]) == sorted((("?", *act) for _, act in cases), key=str)
+    assert {row["actor"] for row in events} == actors
+    assert {row["network"] for row in events} == {"github"}
     assert (report.read, report.accepted, report.rejects, report.notes) == (len(cases), len(cases), None, ())
 
 
-def test_every_other_kind_is_counted_with_its_name(bring):
+def test_other_kinds_are_rejected_with_their_name(import_lines):
     cases = {f"{kind} does not map to an event": line for line, kind in OTHER}
-    report, events = bring(*cases.values(), OF_ANN[0][0])
+    report, events = import_lines(*cases.values(), OF_ANN[0][0])
     assert report.reasons == dict.fromkeys(cases, 1)
     assert (report.read, report.accepted) == (len(OTHER) + 1, 1)
-    assert acts(events) == [("ann", *OF_ANN[0][1])]
+    assert event_tuples(events) == [("ann", *OF_ANN[0][1])]
 
 
-def test_acts_on_oneself_or_nobody_known_are_counted(bring):
-    report, _ = bring(*(line for line, _ in ALONE), OF_ANN[0][0])
+def test_events_without_another_user_are_rejected(import_lines):
+    report, _ = import_lines(*(line for line, _ in ALONE), OF_ANN[0][0])
     kinds = [kind for _, kind in ALONE]
     assert report.reasons == {f"{kind} has no known target other than the actor": kinds.count(kind) for kind in kinds}
     assert report.read == len(ALONE) + 1 == report.accepted + report.rejected
 
 
-def test_malformed_lines_are_counted(bring):
+def test_malformed_lines_are_counted(import_lines):
     good = OF_ANN[0][0]
     nobody = {**event("PushEvent"), "actor": None}
     odd = ["{broken", "[1]", "", {"id": "1"}, {**event("WatchEvent"), "created_at": "soon"}, nobody]
-    report, events = bring(*odd, good)
+    report, events = import_lines(*odd, good)
     assert report.reasons == {
         "malformed line: not a JSON object": 2,
         "type missing": 1,
@@ -266,45 +266,45 @@ def test_malformed_lines_are_counted(bring):
     assert '""type"":""WatchEvent"",""created_at"":""soon"",""actor"":""ann"",""repo"":""octo/hello""}"' in rejects
 
 
-def test_no_text_is_kept(bring):
-    report, events = bring(*(line for line, _ in OF_ANN), *(line for line, _ in OTHER))
+def test_no_text_is_stored(import_lines):
+    report, events = import_lines(*(line for line, _ in OF_ANN), *(line for line, _ in OTHER))
     assert "SECRET" not in report.rejects.read_text() + str(events)
 
 
-def test_times(bring):
+def test_times(import_lines):
     old = timeline("WatchEvent")
     oldest = timeline("WatchEvent", created_at="2012/03/10 22:55:13 -0800")
-    _, events = bring(OF_ANN[0][0], old, oldest)
-    assert [each["time"] for each in events] == [
+    _, events = import_lines(OF_ANN[0][0], old, oldest)
+    assert [row["time"] for row in events] == [
         datetime(2012, 3, 11, 6, 55, 13, tzinfo=UTC),
         datetime(2013, 5, 1, 12, tzinfo=UTC),
         NOON,
     ]
 
 
-def test_the_same_id_counts_once(bring, tmp_path):
+def test_the_same_id_counts_once(import_lines, tmp_path):
     star, push, old = OF_ANN[0][0], event("PushEvent", head="a"), timeline("WatchEvent")
-    bring(star, push, old, star, old, name="2024-01-01-11.json.gz")
-    report, events = bring(star, "{", push, event("PushEvent", head="b"), name="2024-01-01-12.json.gz")
+    import_lines(star, push, old, star, old, name="2024-01-01-11.json.gz")
+    report, events = import_lines(star, "{", push, event("PushEvent", head="b"), name="2024-01-01-12.json.gz")
     assert (report.read, report.accepted) == (9, 5)
     assert report.reasons == {"the same event again": 3, "malformed line: not a JSON object": 1}
-    assert [each["verb"] for each in events] == ["like", "like", "like", "post", "post"]
+    assert [row["verb"] for row in events] == ["like", "like", "like", "post", "post"]
     rejects = report.rejects.read_text()
     assert f'4,the same event again,"2024-01-01-11.json.gz {{""id"":""{star["id"]}""' in rejects
     assert f'1,the same event again,"2024-01-01-12.json.gz {{""id"":""{star["id"]}""' in rejects
     assert "2,malformed line: not a JSON object,2024-01-01-12.json.gz {" in rejects
 
 
-def test_every_packing_gives_the_same_events(tmp_path):
+def test_all_compressions_give_the_same_events(tmp_path):
     lines = [line for line, _ in (*OF_ANN, *OTHER)]
     write(tmp_path / "1.json.gz", *lines)
     write(tmp_path / "2.json", *lines)
     packed = pa.compress((tmp_path / "2.json").read_bytes(), "zstd", asbytes=True)
     (tmp_path / "3.json.zst").write_bytes(packed)
-    made = [import_gharchive(file, tmp_path / f"{file.name}.parquet") for file in sorted(tmp_path.iterdir())]
-    assert len(made) == 3
-    assert len({report.out.read_bytes() for report in made}) == 1
-    assert len({report.rejects.read_bytes() for report in made}) == 1
+    reports = [import_gharchive(file, tmp_path / f"{file.name}.parquet") for file in sorted(tmp_path.iterdir())]
+    assert len(reports) == 3
+    assert len({report.out.read_bytes() for report in reports}) == 1
+    assert len({report.rejects.read_bytes() for report in reports}) == 1
 
 
 def test_many_hours_with_progress(tmp_path):
@@ -313,14 +313,14 @@ def test_many_hours_with_progress(tmp_path):
     for hour in range(24):
         write(folder / f"2024-01-01-{hour}.json.gz", event("WatchEvent", f"u{hour}", action="started"))
     (folder / "README.txt").write_text("read me")
-    seen = []
-    report = import_gharchive(folder, tmp_path / "events", seen.append)
+    shares = []
+    report = import_gharchive(folder, tmp_path / "events", shares.append)
     assert (report.read, report.accepted) == (24, 24)
-    assert seen == sorted(seen)
-    assert len(seen) == 24
-    assert seen[-1] == 1.0
+    assert shares == sorted(shares)
+    assert len(shares) == 24
+    assert shares[-1] == 1.0
     assert report.notes == (f"skipped README.txt in {folder}",)
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["events", "in"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["events", "in"]
 
 
 @pytest.mark.parametrize(
@@ -342,10 +342,10 @@ def test_what_cannot_be_imported_is_explained(tmp_path, name, data, message):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(EventsError, match=message):
         import_gharchive(tmp_path / name, tmp_path / "events.parquet")
-    assert [each.name for each in tmp_path.iterdir()] == [name]
+    assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
-def test_nothing_there_is_explained(tmp_path):
+def test_a_missing_path_is_explained(tmp_path):
     with pytest.raises(EventsError, match="does not exist; expected hours of GH Archive, such as 2024-01-01-0"):
         import_gharchive(tmp_path / "none", tmp_path / "events")
     with pytest.raises(EventsError, match=r"holds nothing; expected hours of GH Archive.*\.json\.gz"):

@@ -34,7 +34,7 @@ def event(**fields):
     return {"time": NOON, "actor": "a", "verb": "like", "target": "b", **fields}
 
 
-def verdict(**fields):
+def validated(**fields):
     return validate_events(raw([event(**fields)])).to_pyarrow().to_pylist()[0]
 
 
@@ -53,8 +53,8 @@ def verdict(**fields):
         ({"actor": "", "target": ""}, "neither actor nor target known"),
     ],
 )
-def test_a_row_that_is_no_event_gets_the_reason(fields, reason):
-    assert verdict(**fields)["reason"] == reason
+def test_an_invalid_row_gets_a_reason(fields, reason):
+    assert validated(**fields)["reason"] == reason
 
 
 @pytest.mark.parametrize(
@@ -71,72 +71,72 @@ def test_a_row_that_is_no_event_gets_the_reason(fields, reason):
         *({"verb": verb} for verb in VERBS),
     ],
 )
-def test_an_event_gets_no_reason(fields):
-    assert verdict(**fields)["reason"] is None
+def test_a_valid_event_gets_no_reason(fields):
+    assert validated(**fields)["reason"] is None
 
 
 def test_the_first_rule_that_fails_is_the_reason():
-    assert verdict(time=None, verb="poke", actor=None, target=None)["reason"] == "time missing or unreadable"
-    assert verdict(verb="poke", actor=None, target=None)["reason"] == "unknown verb 'poke'"
+    assert validated(time=None, verb="poke", actor=None, target=None)["reason"] == "time missing or unreadable"
+    assert validated(verb="poke", actor=None, target=None)["reason"] == "unknown verb 'poke'"
 
 
-def test_a_reason_of_the_source_stands():
+def test_a_reason_of_the_source_takes_precedence():
     rows = raw([event(reason="a wiki"), event(verb="poke", reason="a wiki"), event()], reason=pa.string())
     assert [row["reason"] for row in validate_events(rows).to_pyarrow().to_pylist()] == ["a wiki", "a wiki", None]
 
 
-def test_empty_ids_are_unknown():
-    found = verdict(actor="", object="", result="", network="", content_hash="")
-    assert [found[name] for name in ("actor", "object", "result", "content_hash")] == [None] * 4
-    assert found["network"] == "default"
+def test_empty_ids_are_null():
+    row = validated(actor="", object="", result="", network="", content_hash="")
+    assert [row[name] for name in ("actor", "object", "result", "content_hash")] == [None] * 4
+    assert row["network"] == "default"
 
 
 def test_the_new_piece_is_the_object_of_a_post():
-    assert (verdict(verb="post", result="p")["object"], verdict(verb="post", result="p")["result"]) == ("p", None)
-    assert (verdict(verb="reply", result="p")["object"], verdict(verb="reply", result="p")["result"]) == (None, "p")
-    both = verdict(verb="post", object="o", result="p")
+    assert (validated(verb="post", result="p")["object"], validated(verb="post", result="p")["result"]) == ("p", None)
+    assert (validated(verb="reply", result="p")["object"], validated(verb="reply", result="p")["result"]) == (None, "p")
+    both = validated(verb="post", object="o", result="p")
     assert (both["object"], both["result"]) == ("o", "p")
 
 
 def test_topics_are_distinct_sorted_and_never_empty():
-    assert verdict(topics=["b", "a", None, "", "b"])["topics"] == ["a", "b"]
-    assert verdict(topics=[])["topics"] is None
-    assert verdict(topics=[None, ""])["topics"] is None
-    assert verdict(topics=None)["topics"] is None
+    assert validated(topics=["b", "a", None, "", "b"])["topics"] == ["a", "b"]
+    assert validated(topics=[])["topics"] is None
+    assert validated(topics=[None, ""])["topics"] is None
+    assert validated(topics=None)["topics"] is None
 
 
-def test_columns_that_are_absent_come_as_unknown():
+def test_missing_columns_are_null():
     least = raw([event()]).select("time", "actor", "verb", "target")
-    found = validate_events(least)
-    assert found.columns == (*SCHEMA, "reason")
-    assert found.network.to_pyarrow().to_pylist() == ["default"]
+    rows = validate_events(least)
+    assert rows.columns == (*SCHEMA, "reason")
+    assert rows.network.to_pyarrow().to_pylist() == ["default"]
 
 
-def test_what_lands_is_an_event_table_in_one_order(tmp_path):
+def test_events_are_written_in_one_order(tmp_path):
     rows = [event(actor=actor, time=time) for time in (NOON, NOON.replace(year=2019)) for actor in "cab"]
     report = ingest(source(*rows), tmp_path / "events.parquet")
-    found = pq.read_table(tmp_path / "events.parquet")
-    assert found.schema.names == list(SCHEMA)
-    assert found.schema.field("time").type == pa.timestamp("us", "UTC")
-    assert found["actor"].to_pylist() == ["a", "b", "c"] * 2
+    table = pq.read_table(tmp_path / "events.parquet")
+    assert table.schema.names == list(SCHEMA)
+    assert table.schema.field("time").type == pa.timestamp("us", "UTC")
+    assert table["actor"].to_pylist() == ["a", "b", "c"] * 2
     assert open_events(tmp_path / "events.parquet").columns == tuple(SCHEMA)
     assert (report.first, report.last) == (NOON.replace(year=2019), NOON)
     assert (report.read, report.accepted, report.rejected, report.reasons) == (6, 6, 0, {})
     assert report.rejects is None
-    assert [each.name for each in tmp_path.iterdir()] == ["events.parquet"]
+    assert [file.name for file in tmp_path.iterdir()] == ["events.parquet"]
 
 
-def test_odd_folder_names_are_no_trouble(tmp_path):
+def test_special_characters_in_folder_names(tmp_path):
     report = ingest(source(event()), tmp_path / "it's [1] *" / "new" / "events.parquet")
     assert pq.read_table(report.out)["actor"].to_pylist() == ["a"]
 
 
-def test_a_folder_holds_nothing_but_parts(tmp_path):
+def test_a_folder_contains_only_parts(tmp_path):
     for _ in range(2):
         report = ingest(source(event(), event(verb="poke")), tmp_path / "events")
-    assert [each.name for each in (tmp_path / "events").iterdir()] == ["part-00000.parquet"]
+    assert [file.name for file in (tmp_path / "events").iterdir()] == ["part-00000.parquet"]
     assert report.rejects == tmp_path / "events.rejects.csv"
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["events", "events.rejects.csv"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["events", "events.rejects.csv"]
     assert len(open_events(tmp_path / "events").to_pyarrow()) == 1
 
 
@@ -149,8 +149,8 @@ def test_rejected_rows_keep_number_reason_and_record(tmp_path):
         "row,reason,record",
         "1,unknown verb 'poke',row 1",
     ]
-    kept = ibis.duckdb.connect().read_csv(report.rejects).to_pyarrow().to_pylist()
-    assert kept[1] == {"row": 3, "reason": "time missing or unreadable", "record": 'say "hi",\nü'}
+    rejected = ibis.duckdb.connect().read_csv(report.rejects).to_pyarrow().to_pylist()
+    assert rejected[1] == {"row": 3, "reason": "time missing or unreadable", "record": 'say "hi",\nü'}
 
 
 def test_a_stale_rejects_file_is_removed(tmp_path):
@@ -167,20 +167,20 @@ def test_the_same_rows_give_the_same_bytes_in_any_order(tmp_path):
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
 
 
-def test_no_rows_are_an_error(tmp_path):
+def test_an_empty_source_is_an_error(tmp_path):
     with pytest.raises(EventsError, match="the source has no rows"):
         ingest(source(), tmp_path / "events.parquet")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_events_are_an_error_that_names_reasons_and_what_to_do(tmp_path):
+def test_a_source_without_events_is_an_error_with_a_hint(tmp_path):
     rows = [event(verb="poke"), event(verb="poke"), event(time=None)]
     with pytest.raises(EventsError, match=r"none of the 3 rows.*2 x unknown verb 'poke'; 1 x time.*row 1.*--verb"):
         ingest(source(*rows), tmp_path / "events.parquet")
 
 
 @pytest.mark.parametrize("name", ["events.parquet", "events"])
-def test_a_failure_leaves_the_older_events(tmp_path, monkeypatch, name):
+def test_a_failure_does_not_change_the_old_events(tmp_path, monkeypatch, name):
     out = tmp_path / name
     ingest(source(event(), event(verb="poke")), out)
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
@@ -196,7 +196,7 @@ def test_a_failure_leaves_the_older_events(tmp_path, monkeypatch, name):
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
-def test_a_folder_that_cannot_be_renamed_into_place_is_restored(tmp_path, monkeypatch):
+def test_a_folder_is_restored_if_the_rename_fails(tmp_path, monkeypatch):
     out = tmp_path / "events"
     ingest(source(event()), out)
     rename = Path.rename
@@ -213,7 +213,7 @@ def test_a_folder_that_cannot_be_renamed_into_place_is_restored(tmp_path, monkey
     assert open_events(out).actor.to_pyarrow().to_pylist() == ["a"]
 
 
-def test_other_things_are_never_overwritten(tmp_path):
+def test_foreign_files_are_never_overwritten(tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "diary.txt").write_text("dear")
     (tmp_path / "file").write_text("dear")
@@ -228,7 +228,7 @@ def test_other_things_are_never_overwritten(tmp_path):
             ingest(source(event()), tmp_path / name)
 
 
-def test_many_reasons_are_counted_together(tmp_path):
+def test_rare_reasons_are_summed(tmp_path):
     rows = [event(verb=f"v{number:03}") for number in range(130)]
     report = ingest(source(event(), *rows), tmp_path / "events.parquet")
     assert len(report.reasons) == 101
@@ -268,8 +268,8 @@ def test_every_row_is_accepted_or_rejected(tmp_path, rows):
     assert report.read == len(rows) + 1 == report.accepted + report.rejected
     assert report.accepted == len(good) + 1
     assert sum(report.reasons.values()) == report.rejected
-    found = open_events(tmp_path / "events.parquet").to_pyarrow().to_pylist()
-    assert sorted((row["time"], row["verb"], row["actor"] or "") for row in found) == sorted(
+    events = open_events(tmp_path / "events.parquet").to_pyarrow().to_pylist()
+    assert sorted((row["time"], row["verb"], row["actor"] or "") for row in events) == sorted(
         (row["time"], row["verb"], row["actor"] or "") for row in [*good, event()]
     )
-    assert all(row["network"] and row["topics"] != [] for row in found)
+    assert all(row["network"] and row["topics"] != [] for row in events)

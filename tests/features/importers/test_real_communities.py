@@ -20,7 +20,7 @@ def rows(name):
 
 
 def counts(table, column="verb"):
-    return {each["values"]: each["counts"] for each in pc.value_counts(table[column]).to_pylist()}
+    return {group["values"]: group["counts"] for group in pc.value_counts(table[column]).to_pylist()}
 
 
 def test_reddit(tmp_path):
@@ -30,17 +30,17 @@ def test_reddit(tmp_path):
         DATA / "reddit_college/items.csv.gz", tmp_path / "events.parquet", names, {"comment": "reply"}
     )
     items = rows("reddit_college/items.csv.gz")
-    nobody = sum(not each["author"] and not each["parent_author"] for each in items)
+    nobody = sum(not item["author"] and not item["parent_author"] for item in items)
     assert (report.read, report.rejected) == (len(items), nobody)
     assert report.reasons == {"neither actor nor target known": nobody}
     events = pq.read_table(report.out)
     assert counts(events)["reply"] == sum(
-        each["type"] == "comment" and bool(each["author"] or each["parent_author"]) for each in items
+        item["type"] == "comment" and bool(item["author"] or item["parent_author"]) for item in items
     )
     posts = events.filter(pc.field("verb") == "post")
     assert posts["target"].null_count == posts["result"].null_count == len(posts)
     assert set(posts["object"].to_pylist()) == {
-        each["item_id"] for each in items if each["type"] == "post" and each["author"]
+        item["item_id"] for item in items if item["type"] == "post" and item["author"]
     }
 
 
@@ -48,8 +48,8 @@ def test_slicer(tmp_path):
     names = {"time": "ts", "verb": "type", "topics": "topic"}
     report = import_table(DATA / "slicer_forum/events.csv.gz", tmp_path / "events", names, {"topic_reply": "reply"})
     assert (report.read, report.accepted, report.rejects) == (119_949, 119_949, None)
-    found = counts(pq.read_table(report.out))
-    assert found == {"post": 19_051, "reply": 77_387, "mention": 12_432, "quote": 11_079}
+    verbs = counts(pq.read_table(report.out))
+    assert verbs == {"post": 19_051, "reply": 77_387, "mention": 12_432, "quote": 11_079}
 
 
 def test_travel(tmp_path):
@@ -59,11 +59,11 @@ def test_travel(tmp_path):
     assert sum(report.reasons.values()) == report.rejected
     events = pq.read_table(report.out)
     replies = events.filter((pc.field("verb") == "reply") & pc.field("actor").is_valid())
-    answers = sum(each["PostTypeId"] == "2" and bool(each["OwnerUserId"]) for each in posts)
-    assert len(replies) == answers + sum(bool(each["UserId"]) for each in comments)
-    owners = {each["Id"]: each["OwnerUserId"] for each in posts}
-    ups = sum(each["VoteTypeId"] == "2" and bool(owners.get(each["PostId"])) for each in votes)
-    favourites = sum(each["VoteTypeId"] == "5" for each in votes)
+    answers = sum(post["PostTypeId"] == "2" and bool(post["OwnerUserId"]) for post in posts)
+    assert len(replies) == answers + sum(bool(comment["UserId"]) for comment in comments)
+    owners = {post["Id"]: post["OwnerUserId"] for post in posts}
+    ups = sum(vote["VoteTypeId"] == "2" and bool(owners.get(vote["PostId"])) for vote in votes)
+    favourites = sum(vote["VoteTypeId"] == "5" for vote in votes)
     likes = events.filter(pc.field("verb") == "like")
     accepted = len(likes) - ups - favourites
-    assert 0 < accepted <= sum(each["VoteTypeId"] == "1" for each in votes)
+    assert 0 < accepted <= sum(vote["VoteTypeId"] == "1" for vote in votes)

@@ -59,10 +59,10 @@ def text(rows):
     return "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows).encode()
 
 
-def write(folder, submissions=SUBMISSIONS, comments=COMMENTS, ending=".jsonl", pack=lambda data: data):
+def write(folder, submissions=SUBMISSIONS, comments=COMMENTS, ending=".jsonl", compress=lambda data: data):
     folder.mkdir(exist_ok=True)
-    (folder / f"RC_2020-05{ending}").write_bytes(pack(text(lines(comments))))
-    (folder / f"RS_2020-05{ending}").write_bytes(pack(text(lines(submissions))))
+    (folder / f"RC_2020-05{ending}").write_bytes(compress(text(lines(comments))))
+    (folder / f"RS_2020-05{ending}").write_bytes(compress(text(lines(submissions))))
     return folder
 
 
@@ -73,18 +73,18 @@ def imported(tmp_path_factory):
     return report, pq.read_table(report.out).to_pylist()
 
 
-def acts(events):
+def event_tuples(events):
     fields = ("actor", "verb", "target", "object", "result")
-    return sorted((tuple(each[name] for name in fields) for each in events), key=str)
+    return sorted((tuple(row[name] for name in fields) for row in events), key=str)
 
 
 def by_piece(events, name):
-    return {each["result"] or each["object"]: each[name] for each in events}
+    return {row["result"] or row["object"]: row[name] for row in events}
 
 
 def test_submissions(imported):
-    found = [each for each in acts(imported[1]) if "t3_" in (each[4] or each[3])]
-    assert found == [
+    rows = [row for row in event_tuples(imported[1]) if "t3_" in (row[4] or row[3])]
+    assert rows == [
         ("AutoModerator", "post", None, "t3_a7", None),
         ("ann", "post", None, "t3_a1", None),
         ("bob", "post", None, "t3_a2", None),
@@ -94,8 +94,8 @@ def test_submissions(imported):
 
 
 def test_comments(imported):
-    found = [each for each in acts(imported[1]) if (each[4] or "").startswith("t1_")]
-    assert found == [
+    rows = [row for row in event_tuples(imported[1]) if (row[4] or "").startswith("t1_")]
+    assert rows == [
         ("ann", "reply", "ann", "t3_a1", "t1_b8"),
         ("ann", "reply", "bob", "t1_b1", "t1_b2"),
         ("bob", "reply", "ann", "t3_a1", "t1_b1"),
@@ -120,10 +120,10 @@ def test_counts(imported):
 
 
 def test_network_topics_and_time(imported):
-    for each in imported[1]:
-        assert each["network"] == "reddit"
-        assert each["topics"] == ["AskMe"]
-        assert each["time"] == datetime(2020, 5, 1, 12, tzinfo=UTC)
+    for row in imported[1]:
+        assert row["network"] == "reddit"
+        assert row["topics"] == ["AskMe"]
+        assert row["time"] == datetime(2020, 5, 1, 12, tzinfo=UTC)
 
 
 def test_links(imported):
@@ -133,7 +133,7 @@ def test_links(imported):
     }
 
 
-def test_near_duplicates_share_a_key(tmp_path):
+def test_near_duplicates_share_a_hash(tmp_path):
     rows = [{**row, "author": "ann"} for row in SUBMISSIONS]
     events = pq.read_table(import_reddit(write(tmp_path / "in", rows), tmp_path / "events").out).to_pylist()
     keys = by_piece(events, "content_hash")
@@ -145,7 +145,7 @@ def test_near_duplicates_share_a_key(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("ending", "pack"),
+    ("ending", "compress"),
     [
         (".zst", lambda data: pa.compress(data, "zstd", asbytes=True)),
         (".gz", gzip.compress),
@@ -153,8 +153,8 @@ def test_near_duplicates_share_a_key(tmp_path):
         (".json.gz", gzip.compress),
     ],
 )
-def test_every_packing_gives_the_same_events(imported, tmp_path, ending, pack):
-    report = import_reddit(write(tmp_path / "in", ending=ending, pack=pack), tmp_path / "events.parquet")
+def test_all_compressions_give_the_same_events(imported, tmp_path, ending, compress):
+    report = import_reddit(write(tmp_path / "in", ending=ending, compress=compress), tmp_path / "events.parquet")
     assert report.out.read_bytes() == imported[0].out.read_bytes()
     assert report.reasons == imported[0].reasons
 
@@ -165,15 +165,15 @@ def test_both_kinds_in_one_file(imported, tmp_path):
     assert report.out.read_bytes() == imported[0].out.read_bytes()
 
 
-def test_comments_alone_reach_those_who_are_known(tmp_path):
+def test_comments_without_submissions_reach_other_commenters(tmp_path):
     write(tmp_path / "in")
     (tmp_path / "in" / "RS_2020-05.jsonl").unlink()
     events = pq.read_table(import_reddit(tmp_path / "in", tmp_path / "events").out).to_pylist()
-    assert {(each["actor"], each["target"]) for each in events if each["target"]} == {("ann", "bob"), (None, "bob")}
+    assert {(row["actor"], row["target"]) for row in events if row["target"]} == {("ann", "bob"), (None, "bob")}
     assert len(events) == 8
 
 
-def test_the_same_piece_counts_once(imported, tmp_path):
+def test_duplicates_count_once(imported, tmp_path):
     folder = write(tmp_path / "in")
     newer = [{**COMMENTS[0], "author": "[deleted]", "body": "[deleted]"}, {**COMMENTS[1], "body": "edited"}]
     (folder / "later.jsonl").write_bytes(text(lines([*newer, {**SUBMISSIONS[0], "id": "b1"}])))
@@ -181,11 +181,11 @@ def test_the_same_piece_counts_once(imported, tmp_path):
     assert report.read == len(SUBMISSIONS) + len(COMMENTS) + 3 == report.accepted + report.rejected
     assert report.reasons == {"neither actor nor target known": 3, "the same event again": 2}
     events = pq.read_table(report.out).to_pylist()
-    assert [each for each in events if each["object"] != "t3_b1"] == imported[1]
+    assert [row for row in events if row["object"] != "t3_b1"] == imported[1]
     assert '1,the same event again,"later.jsonl {""id"":""b1""' in report.rejects.read_text()
 
 
-def test_odd_lines_are_counted(tmp_path):
+def test_malformed_lines_are_counted(tmp_path):
     odd = [
         "{broken",
         "[]",
@@ -207,16 +207,16 @@ def test_odd_lines_are_counted(tmp_path):
     }
     assert (report.read, report.accepted) == (7, 2)
     events = pq.read_table(report.out).to_pylist()
-    assert [each["time"].microsecond for each in events] == [0, 500_000]
-    assert [each["topics"] for each in events] == [None, None]
+    assert [row["time"].microsecond for row in events] == [0, 500_000]
+    assert [row["topics"] for row in events] == [None, None]
 
 
-def test_progress_reaches_the_whole(tmp_path):
-    seen = []
-    import_reddit(write(tmp_path / "in"), tmp_path / "events", seen.append)
-    assert len(seen) == 2
-    assert seen == sorted(seen)
-    assert seen[-1] == 1.0
+def test_progress_reaches_1(tmp_path):
+    shares = []
+    import_reddit(write(tmp_path / "in"), tmp_path / "events", shares.append)
+    assert len(shares) == 2
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -237,10 +237,10 @@ def test_what_cannot_be_imported_is_explained(tmp_path, name, data, message):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(EventsError, match=message):
         import_reddit(tmp_path / name, tmp_path / "events.parquet")
-    assert [each.name for each in tmp_path.iterdir()] == [name]
+    assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
-def test_nothing_there_is_explained(tmp_path):
+def test_a_missing_path_is_explained(tmp_path):
     with pytest.raises(EventsError, match="does not exist; expected submissions"):
         import_reddit(tmp_path / "none", tmp_path / "events")
     with pytest.raises(EventsError, match="holds nothing; expected submissions"):

@@ -50,12 +50,12 @@ LATE = datetime(2020, 5, 1, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
 def xml(table, rows):
-    held = [{name: value for name, value in row.items() if value is not None} for row in rows]
-    texts = [" ".join(f"{name}={quoteattr(str(value))}" for name, value in row.items()) for row in held]
+    attributes = [{name: value for name, value in row.items() if value is not None} for row in rows]
+    texts = [" ".join(f"{name}={quoteattr(str(value))}" for name, value in row.items()) for row in attributes]
     name = table.lower()
     return (
         f'\ufeff<?xml version="1.0" encoding="utf-8"?>\n<{name}>\n'
-        + "".join(f"  <row {each} />\n" for each in texts)
+        + "".join(f"  <row {text} />\n" for text in texts)
         + f"</{name}>"
     )
 
@@ -84,21 +84,21 @@ def imported(tmp_path_factory):
     return report, pq.read_table(report.out).to_pylist()
 
 
-def acts(events, **wanted):
+def event_tuples(events, **filters):
     fields = ("actor", "verb", "target", "object", "result", "topics")
-    found = [each for each in events if all(each[name] == value for name, value in wanted.items())]
-    return sorted((tuple(each[name] for name in fields) for each in found), key=str)
+    rows = [row for row in events if all(row[name] == value for name, value in filters.items())]
+    return sorted((tuple(row[name] for name in fields) for row in rows), key=str)
 
 
 VISA = ["u-k", "visa"]
 
 
 def test_questions_and_answers(imported):
-    assert acts(imported[1], verb="post") == [
+    assert event_tuples(imported[1], verb="post") == [
         ("-1", "post", None, "post:10", None, None),
         ("10", "post", None, "post:1", None, VISA),
     ]
-    answers = [each for each in acts(imported[1], verb="reply") if each[4].startswith("post:")]
+    answers = [row for row in event_tuples(imported[1], verb="reply") if row[4].startswith("post:")]
     assert answers == [
         ("11", "reply", "10", "post:1", "post:2", VISA),
         ("12", "reply", None, "post:4", "post:5", ["rail"]),
@@ -108,7 +108,7 @@ def test_questions_and_answers(imported):
 
 
 def test_comments(imported):
-    comments = [each for each in acts(imported[1], verb="reply") if each[4].startswith("comment:")]
+    comments = [row for row in event_tuples(imported[1], verb="reply") if row[4].startswith("comment:")]
     assert comments == [
         ("10", "reply", None, "post:4", "comment:4", ["rail"]),
         ("10", "reply", None, "post:404", "comment:5", None),
@@ -121,25 +121,23 @@ def test_comments(imported):
 def test_votes(imported):
     likes = [("10", "11", "post:2"), ("13", "11", "post:2"), ("13", None, "post:404"), ("10", None, "post:3")]
     likes += [(None, "11", "post:2"), (None, "12", "post:5"), (None, "10", "post:1")]
-    found = acts(imported[1], verb="like")
-    assert sorted([(each[0], each[2], each[3]) for each in found], key=str) == sorted(likes, key=str)
-    assert acts(imported[1], verb="dislike") == [(None, "dislike", "11", "post:2", None, VISA)]
-    assert acts(imported[1], verb="flag") == [(None, "flag", "11", "post:2", None, VISA)] * 2
+    events = event_tuples(imported[1], verb="like")
+    assert sorted([(row[0], row[2], row[3]) for row in events], key=str) == sorted(likes, key=str)
+    assert event_tuples(imported[1], verb="dislike") == [(None, "dislike", "11", "post:2", None, VISA)]
+    assert event_tuples(imported[1], verb="flag") == [(None, "flag", "11", "post:2", None, VISA)] * 2
 
 
 def test_times_and_network(imported):
-    for each in imported[1]:
-        assert each["network"] == "stackexchange"
-        if each["verb"] in ("like", "dislike", "flag"):
-            assert each["time"] == LATE
-    times = {
-        each["result"] or each["object"]: each["time"] for each in imported[1] if each["verb"] in ("post", "reply")
-    }
+    for row in imported[1]:
+        assert row["network"] == "stackexchange"
+        if row["verb"] in ("like", "dislike", "flag"):
+            assert row["time"] == LATE
+    times = {row["result"] or row["object"]: row["time"] for row in imported[1] if row["verb"] in ("post", "reply")}
     assert times["post:1"] == datetime(2020, 5, 1, 12, 0, 1, 250_000, tzinfo=UTC)
     assert times["comment:5"] == datetime(2020, 5, 1, 13, 0, 5, 500_000, tzinfo=UTC)
 
 
-def test_what_is_no_act_is_counted_with_its_type(imported):
+def test_unmapped_rows_are_rejected_with_their_type(imported):
     report, events = imported
     assert report.read == len(POSTS) + len(COMMENTS) + len(VOTES) == report.accepted + report.rejected
     assert report.accepted == len(events)
@@ -147,7 +145,7 @@ def test_what_is_no_act_is_counted_with_its_type(imported):
     named = {"6 (close)", "7 (reopen)", "8 (bounty start)", "9 (bounty close)", "10 (deletion)", "11 (undeletion)"}
     named |= {"13 (inform moderator)", "14", "15 (moderator review)", "16 (approve edit suggestion)"}
     assert report.reasons == {
-        **{f"VoteTypeId {each} does not map to an event": 1 for each in named},
+        **{f"VoteTypeId {number} does not map to an event": 1 for number in named},
         "PostTypeId 5 (tag wiki) does not map to an event": 1,
         "PostTypeId 99 does not map to an event": 1,
         "PostTypeId missing does not map to an event": 1,
@@ -159,7 +157,7 @@ def test_what_is_no_act_is_counted_with_its_type(imported):
 
 
 @pytest.mark.parametrize("form", [".xml.gz", ".csv", ".csv.gz"])
-def test_every_form_of_a_dump_gives_the_same_events(imported, tmp_path, form):
+def test_all_formats_give_the_same_events(imported, tmp_path, form):
     report = import_stackexchange(write(tmp_path / "in", form), tmp_path / "events.parquet")
     assert pq.read_table(report.out).to_pylist() == imported[1]
     assert report.out.read_bytes() == imported[0].out.read_bytes()
@@ -167,20 +165,20 @@ def test_every_form_of_a_dump_gives_the_same_events(imported, tmp_path, form):
     assert report.rejects.read_bytes() == imported[0].rejects.read_bytes()
 
 
-def test_numbers_that_became_floats_and_no_tags(tmp_path):
+def test_float_ids_and_missing_tags(tmp_path):
     rows = [
         {"Id": 1, "PostTypeId": 1, "OwnerUserId": "10.0", "ParentId": "", "CreationDate": DAY},
         {"Id": 2, "PostTypeId": 2, "OwnerUserId": "11.0", "ParentId": "1.0", "CreationDate": DAY},
     ]
     report = import_stackexchange(write(tmp_path / "in", ".csv", {"Posts": rows}), tmp_path / "events.parquet")
-    assert acts(pq.read_table(report.out).to_pylist()) == [
+    assert event_tuples(pq.read_table(report.out).to_pylist()) == [
         ("10", "post", None, "post:1", None, None),
         ("11", "reply", "10", "post:1", "post:2", None),
     ]
-    assert report.notes == ("there is no Comments table", "there is no Votes table")
+    assert report.notes == ("the Comments table is missing", "the Votes table is missing")
 
 
-def test_a_post_that_is_there_twice_does_not_multiply_others(tmp_path):
+def test_a_duplicated_post_does_not_multiply_reactions(tmp_path):
     tables = {**TABLES, "Posts": TABLES["Posts"] * 2}
     report = import_stackexchange(write(tmp_path / "in", ".xml", tables), tmp_path / "events.parquet")
     assert report.read == 2 * len(POSTS) + len(COMMENTS) + len(VOTES)
@@ -195,17 +193,17 @@ def test_malformed_csv_rows_are_counted(tmp_path):
     assert report.read == len(POSTS) + len(COMMENTS) + len(VOTES) + 1
 
 
-def test_progress_reaches_the_whole(tmp_path):
+def test_progress_reaches_1(tmp_path):
     folder = write(tmp_path / "in", ".xml")
     (folder / "Votes.xml").unlink()
     write(folder, ".csv.gz", {"Votes": TABLES["Votes"]})
-    seen = []
-    import_stackexchange(folder, tmp_path / "events", seen.append)
-    assert seen == sorted(seen)
-    assert seen[-1] == 1.0
+    shares = []
+    import_stackexchange(folder, tmp_path / "events", shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
 
 
-def test_nothing_to_import_is_explained(tmp_path):
+def test_missing_files_are_explained(tmp_path):
     out = tmp_path / "events.parquet"
     with pytest.raises(EventsError, match="is not a folder; expected the folder of an unpacked Stack Exchange dump"):
         import_stackexchange(tmp_path / "none", out)
@@ -218,7 +216,7 @@ def test_nothing_to_import_is_explained(tmp_path):
     write(tmp_path / "in", ".xml", {"Posts": [], "Comments": []})
     with pytest.raises(EventsError, match="the source has no rows"):
         import_stackexchange(tmp_path / "in", out)
-    assert [each.name for each in tmp_path.iterdir()] == ["in"]
+    assert [file.name for file in tmp_path.iterdir()] == ["in"]
 
 
 @pytest.mark.parametrize(
@@ -248,7 +246,7 @@ def test_damaged_xml_is_explained(tmp_path, damage, message):
         import_stackexchange(folder, tmp_path / "events.parquet")
 
 
-def test_memory_does_not_grow_with_the_document(tmp_path, monkeypatch):
+def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(stackexchange_dump, "BATCH_ROWS", 2_000)
 
     def peak(rows):
@@ -261,10 +259,10 @@ def test_memory_does_not_grow_with_the_document(tmp_path, monkeypatch):
             out.write("</posts>")
         tracemalloc.start()
         copy_xml(file, ("Id", "OwnerUserId", "Tags"), tmp_path / "rows.parquet", lambda _: None)
-        found = tracemalloc.get_traced_memory()[1]
+        peak_bytes = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert pq.read_metadata(tmp_path / "rows.parquet").num_rows == rows
-        return found
+        return peak_bytes
 
     assert peak(40_000) < 1.2 * peak(10_000) < 12 * 2**20
 

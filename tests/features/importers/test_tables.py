@@ -16,7 +16,7 @@ NOON = datetime(2020, 5, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def bring(tmp_path):
+def import_file(tmp_path):
     """Write a file, import it, and return the report with the events."""
 
     def run(name, content, mapping=None, verbs=None):
@@ -35,12 +35,12 @@ def records(report):
 
 
 def lines(*objects):
-    return "".join((each if isinstance(each, str) else json.dumps(each)) + "\n" for each in objects)
+    return "".join((item if isinstance(item, str) else json.dumps(item)) + "\n" for item in objects)
 
 
 @pytest.mark.parametrize("name", ["x.csv", "x.csv.gz", "X.CSV"])
-def test_csv_with_the_fields_own_names(bring, name):
-    report, events = bring(name, HEADER + GOOD)
+def test_csv_with_standard_column_names(import_file, name):
+    report, events = import_file(name, HEADER + GOOD)
     assert (report.read, report.accepted) == (1, 1)
     assert events == [
         dict.fromkeys(SCHEMA) | {"time": NOON, "actor": "a", "verb": "like", "target": "b", "network": "default"}
@@ -48,53 +48,55 @@ def test_csv_with_the_fields_own_names(bring, name):
 
 
 @pytest.mark.parametrize(("name", "delimiter"), [("x.tsv", "\t"), ("x.csv", ";"), ("x.csv", "|"), ("x.csv", "\t")])
-def test_the_header_tells_the_delimiter(bring, name, delimiter):
-    _, events = bring(name, (HEADER + GOOD).replace(",", delimiter))
+def test_the_delimiter_is_read_from_the_header(import_file, name, delimiter):
+    _, events = import_file(name, (HEADER + GOOD).replace(",", delimiter))
     assert (events[0]["actor"], events[0]["target"]) == ("a", "b")
 
 
-def test_columns_and_verbs_are_mapped(bring):
+def test_columns_and_verbs_are_mapped(import_file):
     content = "ts,who,kind,whom,time,tags\n1588334400,a,thumb,b,noise,x|y\n1588334400,a,like,c,noise,z\n"
     mapping = {"time": "ts", "actor": "who", "verb": "kind", "target": "whom", "topics": "tags", "network": "kind"}
-    _, events = bring("x.csv", content, mapping, {"thumb": "like"})
-    assert [(each["time"], each["verb"], each["target"], each["topics"]) for each in events] == [
+    _, events = import_file("x.csv", content, mapping, {"thumb": "like"})
+    assert [(event["time"], event["verb"], event["target"], event["topics"]) for event in events] == [
         (NOON, "like", "b", ["x", "y"]),
         (NOON, "like", "c", ["z"]),
     ]
-    assert [each["network"] for each in events] == ["thumb", "like"]
+    assert [event["network"] for event in events] == ["thumb", "like"]
 
 
-def test_quotes_newlines_unicode_bom_and_crlf(bring):
+def test_quotes_newlines_unicode_bom_and_crlf(import_file):
     rows = [
         '2020-05-01T12:00:00Z,"say ""hi""",like,Ünï😀',
         '2020-05-01T12:00:01Z,"two\r\nlines, and a comma",like,b',
         "2020-05-01T12:00:02Z,it's,like,日本",
     ]
-    _, events = bring("x.csv", "\ufeff" + "\r\n".join([HEADER.strip(), *rows]) + "\r\n")
-    assert [each["actor"] for each in events] == ['say "hi"', "two\r\nlines, and a comma", "it's"]
-    assert [each["target"] for each in events] == ["Ünï😀", "b", "日本"]
+    _, events = import_file("x.csv", "\ufeff" + "\r\n".join([HEADER.strip(), *rows]) + "\r\n")
+    assert [event["actor"] for event in events] == ['say "hi"', "two\r\nlines, and a comma", "it's"]
+    assert [event["target"] for event in events] == ["Ünï😀", "b", "日本"]
 
 
-def test_odd_column_names_are_no_trouble(bring):
+def test_special_characters_in_column_names(import_file):
     header = 'Time,time,"who\'s ""it""",verb,target,,a b;c\n'
-    _, events = bring("x.csv", header + "never,2020-05-01T12:00:00Z,a,like,b,,t\n",
+    _, events = import_file("x.csv", header + "never,2020-05-01T12:00:00Z,a,like,b,,t\n",
                       {"actor": "who's \"it\"", "topics": "a b;c"})  # fmt: skip
     assert (events[0]["time"], events[0]["actor"], events[0]["topics"]) == (NOON, "a", ["t"])
 
 
-def test_odd_file_names_are_no_trouble(bring):
+def test_special_characters_in_file_names(import_file):
     for name in ("it's [1] *.csv", "ü ? {a,b}.jsonl"):
         content = (
             HEADER + GOOD
             if name.endswith("csv")
             else lines({"time": 1588334400, "actor": "a", "verb": "like", "target": "b"})
         )
-        assert bring(name, content)[0].accepted == 1
+        assert import_file(name, content)[0].accepted == 1
 
 
-def test_malformed_csv_is_counted_with_its_place(bring):
+def test_malformed_csv_is_counted_with_its_row(import_file):
     rows = ["a,like", "2020,a,like,b,c,d", GOOD.strip(), "soon,a,like,b", '2020,"a"x,like,b', '2020,"a', GOOD.strip()]
-    report, events = bring("x.csv", HEADER + "\n".join(rows[:5]) + "\n" + rows[6] + "\n" + "1588334400,a,poke,b\n")
+    report, events = import_file(
+        "x.csv", HEADER + "\n".join(rows[:5]) + "\n" + rows[6] + "\n" + "1588334400,a,poke,b\n"
+    )
     assert (report.read, report.accepted, report.rejected) == (7, 2, 5)
     assert len(events) == 2
     assert records(report) == [
@@ -107,18 +109,18 @@ def test_malformed_csv_is_counted_with_its_place(bring):
     assert '{""time"":""soon"",""actor"":""a"",""verb"":""like"",""target"":""b""}' in report.rejects.read_text()
 
 
-def test_a_quote_that_never_ends_is_counted(bring):
-    report, _ = bring("x.csv", HEADER + GOOD + '2020-05-01,"a,like,b\n' + GOOD * 3)
+def test_a_quote_that_never_ends_is_counted(import_file):
+    report, _ = import_file("x.csv", HEADER + GOOD + '2020-05-01,"a,like,b\n' + GOOD * 3)
     assert report.accepted == 1
     assert report.reasons == {"malformed line: unbalanced quotes": 1}
 
 
-def test_texts_that_are_not_mapped_are_never_kept(bring):
-    report, _ = bring("x.csv", "time,actor,verb,target,body\nsoon,a,like,b,SECRET\n1588334400,a,like,b,SECRET\n")
+def test_unmapped_columns_are_never_stored(import_file):
+    report, _ = import_file("x.csv", "time,actor,verb,target,body\nsoon,a,like,b,SECRET\n1588334400,a,like,b,SECRET\n")
     assert "SECRET" not in report.rejects.read_text()
 
 
-def test_json_lines(bring):
+def test_json_lines(import_file):
     like = {"time": 1588334400, "actor": 12, "verb": "like", "target": "b"}
     content = lines(
         like | {"topics": ["x", "y, z"], "links": 2, "object": "Ünï😀"},
@@ -127,28 +129,28 @@ def test_json_lines(bring):
         | {"time": "2020-05-01T12:00:01Z", "actor": 12.0, "topics": "x|y", "links": "many", "extra": {"deep": [1]}},
         like | {"time": 1588334402.5, "actor": 'say "hi"\n\t\\', "topics": None},
     )
-    report, events = bring("x.jsonl", content)
+    report, events = import_file("x.jsonl", content)
     assert (report.read, report.accepted) == (3, 3)
-    assert [each["actor"] for each in events] == ["12", "12", 'say "hi"\n\t\\']
-    assert [each["topics"] for each in events] == [["x", "y, z"], ["x", "y"], None]
-    assert [each["links"] for each in events] == [2, None, None]
+    assert [event["actor"] for event in events] == ["12", "12", 'say "hi"\n\t\\']
+    assert [event["topics"] for event in events] == [["x", "y, z"], ["x", "y"], None]
+    assert [event["links"] for event in events] == [2, None, None]
     assert events[2]["time"] == NOON.replace(second=2, microsecond=500_000)
     assert events[0]["object"] == "Ünï😀"
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.ndjson", "x.json", "x.jsonl.gz", "x.ndjson.gz", "x.json.gz"])
-def test_lines_that_are_no_object_are_counted(bring, name):
+def test_lines_that_are_not_objects_are_counted(import_file, name):
     like = {"time": 1588334400, "a/b~c": "a", "verb": "like", "target": "b"}
     content = lines(
         like, "{broken", "[1, 2]", "3", "null", '"text"', like | {"verb": "poke"}, '{"time": NaN}', "a\x01b"
     )
-    report, _ = bring(name, content.replace("\n", "\r\n"), {"actor": "a/b~c"})
+    report, _ = import_file(name, content.replace("\n", "\r\n"), {"actor": "a/b~c"})
     assert (report.read, report.accepted) == (9, 1)
     assert sum(count for reason, count in report.reasons.items() if reason.startswith("malformed line")) == 6
     assert ("7", "unknown verb 'poke'") in records(report)
 
 
-def test_parquet_keeps_types(bring, tmp_path):
+def test_parquet_keeps_types(import_file, tmp_path):
     table = pa.table(
         {
             "time": pa.array([NOON.replace(tzinfo=None), None], pa.timestamp("ns")),
@@ -159,8 +161,8 @@ def test_parquet_keeps_types(bring, tmp_path):
             "links": pa.array([1.0, float("nan")]),
         }
     )
-    pq.write_table(table, tmp_path / "made.parquet")
-    report, events = bring("x.parquet", (tmp_path / "made.parquet").read_bytes())
+    pq.write_table(table, tmp_path / "table.parquet")
+    report, events = import_file("x.parquet", (tmp_path / "table.parquet").read_bytes())
     assert (report.read, report.rejected) == (2, 1)
     assert records(report) == [("2", "time missing or unreadable")]
     assert [events[0][name] for name in ("time", "actor", "target", "topics", "links")] == [
@@ -172,18 +174,18 @@ def test_parquet_keeps_types(bring, tmp_path):
     ]
 
 
-def test_days_and_zones_in_parquet(bring, tmp_path):
+def test_days_and_zones_in_parquet(import_file, tmp_path):
     table = pa.table(
         {"time": [date(2020, 5, 1)], "actor": ["a"], "verb": ["post"], "target": pa.array([None], pa.null())}
     )
-    pq.write_table(table, tmp_path / "made.parquet")
-    _, events = bring("x.parquet", (tmp_path / "made.parquet").read_bytes())
+    pq.write_table(table, tmp_path / "table.parquet")
+    _, events = import_file("x.parquet", (tmp_path / "table.parquet").read_bytes())
     assert events[0]["time"] == datetime(2020, 5, 1, 23, 59, 59, 999_999, tzinfo=UTC)
     assert events[0]["target"] is None
 
 
-def test_an_event_table_comes_back_the_same(bring):
-    report, events = bring("x.csv", HEADER + GOOD * 2)
+def test_an_event_table_round_trips(import_file):
+    report, events = import_file("x.csv", HEADER + GOOD * 2)
     again = import_table(report.out, report.out.with_name("again.parquet"), {}, {})
     assert pq.read_table(again.out).to_pylist() == events
     assert again.out.read_bytes() == report.out.read_bytes()
@@ -236,9 +238,9 @@ def test_a_folder_of_files_of_one_kind(tmp_path):
         (b"\0\0\0\0", {}, {}, "does not begin with the names"),
     ],
 )
-def test_what_cannot_be_imported_is_explained(bring, tmp_path, content, mapping, verbs, message):
+def test_what_cannot_be_imported_is_explained(import_file, tmp_path, content, mapping, verbs, message):
     with pytest.raises(EventsError, match=message):
-        bring("x.csv", content, mapping, verbs)
+        import_file("x.csv", content, mapping, verbs)
     assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
 
 
@@ -260,12 +262,12 @@ def test_what_cannot_be_imported_is_explained(bring, tmp_path, content, mapping,
         ("x.gz", b"", "unknown kind"),
     ],
 )
-def test_what_is_no_such_file_is_explained(bring, name, content, message):
+def test_unreadable_files_are_explained(import_file, name, content, message):
     with pytest.raises(EventsError, match=message):
-        bring(name, content)
+        import_file(name, content)
 
 
-def test_nothing_there_is_explained(tmp_path):
+def test_a_missing_path_is_explained(tmp_path):
     with pytest.raises(EventsError, match="does not exist"):
         import_table(tmp_path / "no.csv", tmp_path / "events.parquet", {}, {})
     (tmp_path / "empty").mkdir()
@@ -273,27 +275,27 @@ def test_nothing_there_is_explained(tmp_path):
         import_table(tmp_path / "empty", tmp_path / "events.parquet", {}, {})
 
 
-def test_a_column_of_the_wrong_kind_is_explained(bring, tmp_path):
+def test_a_column_of_the_wrong_kind_is_explained(import_file, tmp_path):
     table = pa.table({"time": [1588334400], "actor": [{"id": 1}], "verb": ["like"], "target": ["b"]})
-    pq.write_table(table, tmp_path / "made.parquet")
+    pq.write_table(table, tmp_path / "table.parquet")
     with pytest.raises(EventsError, match="the column actor is of type"):
-        bring("x.parquet", (tmp_path / "made.parquet").read_bytes())
+        import_file("x.parquet", (tmp_path / "table.parquet").read_bytes())
 
 
-def test_a_failure_leaves_the_older_events(bring, tmp_path):
-    report, _ = bring("x.csv", HEADER + GOOD + "x\n")
+def test_a_failure_does_not_change_the_old_events(import_file, tmp_path):
+    report, _ = import_file("x.csv", HEADER + GOOD + "x\n")
     before = {file: file.read_bytes() for file in (tmp_path / "out").iterdir()}
     for content in (HEADER, HEADER + "x\n", "time\n", HEADER.encode() + b"\xff,a,like,b\n"):
         with pytest.raises(EventsError):
-            bring("x.csv", content)
+            import_file("x.csv", content)
     assert {file: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
     assert set(before) == {report.out, report.rejects}
 
 
-def test_malformed_lines_far_into_a_file_have_the_right_place(bring, tmp_path):
+def test_malformed_lines_far_into_a_file_have_the_right_row(import_file, tmp_path):
     rows = [f"{1588334400 + number},a{number},like,b{'-' * 80}" for number in range(30_000)]
     rows[9_999] = "broken"
     rows[20_000] = "soon,a,like,b"
-    report, _ = bring("x.csv", HEADER + "\n".join(rows) + "\n")
+    report, _ = import_file("x.csv", HEADER + "\n".join(rows) + "\n")
     assert (report.read, report.accepted) == (30_000, 29_998)
     assert records(report) == [("10000", "malformed line: too few fields"), ("20001", "time missing or unreadable")]

@@ -27,9 +27,11 @@ GOOD = '{"id": "1", "actor": {"login": "a"}}\n'
 def long_window(data):
     """Write a Zstandard frame by hand that asks for a window of 2 GiB, with the text as it is."""
     blocks = [data[start : start + 100_000] for start in range(0, len(data), 100_000)]
-    heads = [(len(each) << 3 | (number == len(blocks) - 1)).to_bytes(3, "little") for number, each in enumerate(blocks)]
+    heads = [
+        (len(block) << 3 | (number == len(blocks) - 1)).to_bytes(3, "little") for number, block in enumerate(blocks)
+    ]
     frame = bytes([0x28, 0xB5, 0x2F, 0xFD, 0x00, (31 - 10) << 3])
-    return frame + b"".join(head + each for head, each in zip(heads, blocks, strict=True))
+    return frame + b"".join(head + block for head, block in zip(heads, blocks, strict=True))
 
 
 PACKERS = {
@@ -43,16 +45,16 @@ PACKERS = {
 
 @pytest.fixture
 def members(tmp_path):
-    def read(name, data, wanted=MEMBERS, **options):
+    def read(name, data, pointers=MEMBERS, **options):
         (tmp_path / name).write_bytes(data)
-        found = read_members(connect(), tmp_path / name, tmp_path / "held.parquet", wanted, **options)
-        return found.order_by("row").to_pyarrow().to_pylist()
+        rows = read_members(connect(), tmp_path / name, tmp_path / "members.parquet", pointers, **options)
+        return rows.order_by("row").to_pyarrow().to_pylist()
 
     return read
 
 
 @pytest.mark.parametrize("name", PACKERS)
-def test_members_are_read_from_every_packing(members, name):
+def test_members_are_read_from_all_compressions(members, name):
     rows = members(name, PACKERS[name]("\n".join(LINES).encode()))
     fields = [tuple(row[field] for field in MEMBERS) for row in rows if row["reason"] is None]
     assert fields == [
@@ -66,16 +68,16 @@ def test_members_are_read_from_every_packing(members, name):
         {"line": "true"},
     ]
     damaged = [(row["record"], row["reason"]) for row in rows if row["reason"]]
-    assert damaged == [(each, "malformed line: not a JSON object") for each in ("{broken", "[1, 2]", "null", '"text"')]
+    assert damaged == [(line, "malformed line: not a JSON object") for line in ("{broken", "[1, 2]", "null", '"text"')]
 
 
-def test_rows_are_numbered_as_they_stand_in_the_file(members):
+def test_rows_are_numbered_by_position(members):
     rows = members("x.jsonl", "".join(f'{{"id": {number}}}\n' for number in range(1, 50_001)).encode())
     assert all(row["id"] == str(row["row"]) for row in rows)
     assert len(rows) == 50_000
 
 
-def test_a_line_that_is_too_long_is_counted_in_its_place(members):
+def test_a_line_that_is_too_long_has_a_row_number(members):
     rows = members("x.jsonl", (GOOD + '{"id": "' + "x" * 3_000_000 + '"}\n' + GOOD * 2).encode())
     assert [(row["row"], row["id"], row["reason"]) for row in rows] == [
         (1, "1", None),
@@ -87,21 +89,21 @@ def test_a_line_that_is_too_long_is_counted_in_its_place(members):
 
 
 def test_private_members_are_not_in_the_record(members):
-    wanted = {"id": "/id", "who": "/actor/login"}
+    pointers = {"id": "/id", "who": "/actor/login"}
     row = {"row": 1, "id": "1", "who": "a", "reason": None}
-    assert members("x.jsonl", GOOD.encode(), wanted, private=("who",)) == [{**row, "record": '{"id":"1"}'}]
+    assert members("x.jsonl", GOOD.encode(), pointers, private=("who",)) == [{**row, "record": '{"id":"1"}'}]
 
 
-def test_a_record_of_private_members_alone_is_empty(members):
+def test_a_record_of_only_private_members_is_empty(members):
     assert members("x.jsonl", GOOD.encode(), {"id": "/id"}, private={"id"})[0]["record"] == "{}"
 
 
 def test_members_and_columns_agree(members, tmp_path):
     data = "\n".join(LINES).encode()
-    rows = members("x.jsonl", data, wanted={"id": "/id", "actor": "/actor"})
-    opened = open_jsonlines(connect(), tmp_path / "x.jsonl", tmp_path / "other.parquet")
-    assert opened.columns == ["a/b~c", "actor", "id", "list", "n"]
-    same = opened.select({"id": "id", "actor": "actor"}).order_by("row").to_pyarrow().to_pylist()
+    rows = members("x.jsonl", data, pointers={"id": "/id", "actor": "/actor"})
+    reader = open_jsonlines(connect(), tmp_path / "x.jsonl", tmp_path / "other.parquet")
+    assert reader.columns == ["a/b~c", "actor", "id", "list", "n"]
+    same = reader.select({"id": "id", "actor": "actor"}).order_by("row").to_pyarrow().to_pylist()
     assert [{**row, "record": None} for row in same] == [{**row, "record": None} for row in rows]
 
 
@@ -129,9 +131,9 @@ def test_a_window_that_is_too_long_is_explained(members, monkeypatch):
 
 
 @pytest.mark.skipif(files._zstd_module() is None, reason="neither Python 3.14 nor backports.zstd is there")
-def test_a_window_that_is_too_long_is_shortened(members, tmp_path):
+def test_a_window_that_is_too_long_is_recompressed(members, tmp_path):
     data = GOOD.encode() * 9_999
     assert len(members("RC_2019-01.zst", long_window(data))) == 9_999
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["RC_2019-01.zst", "held.parquet"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["RC_2019-01.zst", "members.parquet"]
     with pytest.raises(EventsError, match=r"RC_2019-02\.zst cannot be read: .*download complete"):
         members("RC_2019-02.zst", long_window(data)[:-100])

@@ -12,7 +12,7 @@ from features.importers.readers.values import read_id, read_links, read_time, re
 
 
 def read(reader, values, kind=None):
-    column = connect().create_table("held", pa.table({"x": pa.array(values, kind)}), temp=True).x
+    column = connect().create_table("texts", pa.table({"x": pa.array(values, kind)}), temp=True).x
     return reader(column).to_pyarrow().to_pylist()
 
 
@@ -64,17 +64,17 @@ UNREADABLE = [
 ]  # fmt: skip
 
 
-def test_every_written_form_of_an_instant_is_read():
+def test_all_formats_of_instants_are_read():
     assert read(read_time, [text for text, _ in TIMES]) == [instant for _, instant in TIMES]
 
 
-def test_what_is_no_instant_is_unknown_or_out_of_range():
-    found = dict(zip(UNREADABLE, read(read_time, UNREADABLE), strict=True))
-    assert found.pop("2017") == at(1970, 1, 1, 0, 33, 37)
-    assert set(found.values()) == {None}
+def test_invalid_instants_are_null_or_out_of_range():
+    values = dict(zip(UNREADABLE, read(read_time, UNREADABLE), strict=True))
+    assert values.pop("2017") == at(1970, 1, 1, 0, 33, 37)
+    assert set(values.values()) == {None}
 
 
-def test_the_size_tells_the_unit():
+def test_the_magnitude_gives_the_unit():
     units = {10**11 - 1: 1, 10**11: 1000, 10**14 - 1: 1000, 10**14: 10**6, 10**17 - 1: 10**6, 10**17: 10**9}
     years = read(lambda column: read_time(column).year(), list(units))
     assert years == [1970 + int(count / unit / 86400 / 365.2425) for count, unit in units.items()]
@@ -106,19 +106,19 @@ def test_typed_instants_are_read():
 @given(
     st.lists(st.datetimes(datetime(1973, 4, 1), datetime(2200, 1, 1)), min_size=1, max_size=40), st.integers(-840, 840)
 )
-def test_an_instant_survives_every_form(instants, offset):
-    zoned = [each.replace(tzinfo=UTC) for each in instants]
-    micros = [(each - at(1970, 1, 1)) // timedelta(microseconds=1) for each in zoned]
+def test_an_instant_round_trips_through_all_formats(instants, offset):
+    zoned = [instant.replace(tzinfo=UTC) for instant in instants]
+    micros = [(instant - at(1970, 1, 1)) // timedelta(microseconds=1) for instant in zoned]
     shift = timedelta(minutes=offset)
     sign = f"{'-' if offset < 0 else '+'}{abs(offset) // 60:02}:{abs(offset) % 60:02}"
-    assert read(read_time, [each.isoformat() for each in instants]) == zoned
-    assert read(read_time, [(each + shift).isoformat() + sign for each in instants]) == zoned
+    assert read(read_time, [instant.isoformat() for instant in instants]) == zoned
+    assert read(read_time, [(instant + shift).isoformat() + sign for instant in instants]) == zoned
     assert read(read_time, micros) == zoned
-    assert read(read_time, [str(Decimal(each) / 10**6) for each in micros]) == zoned
+    assert read(read_time, [str(Decimal(count) / 10**6) for count in micros]) == zoned
 
 
 @pytest.mark.parametrize("kind", [pa.list_(pa.int64()), pa.struct([("x", pa.int64())]), pa.binary()])
-def test_types_that_hold_no_single_value_are_an_error(kind):
+def test_nested_and_binary_types_are_an_error(kind):
     for reader in (read_time, read_id, read_links):
         with pytest.raises(EventsError, match="the column x is of type"):
             read(reader, [None], kind)
@@ -133,7 +133,7 @@ def test_ids_are_text():
     assert read(read_id, [Decimal("12.00"), Decimal("12.50")]) == ["12", "12.50"]
 
 
-def test_topics_are_cut_at_one_kind_of_separator():
+def test_topics_are_split_at_one_separator():
     texts = ["a", "a|b", "a;b", "a, b", "a, b|c", "a;b,c", '["a, b","ü"]', '["\\u00fc",null,3]', "[a", "", None]
     assert read(read_topics, texts) == [
         ["a"], ["a", "b"], ["a", "b"], ["a", "b"], ["a, b", "c"], ["a", "b,c"], ["a, b", "ü"], ["ü", None, "3"], ["[a"],
@@ -144,7 +144,7 @@ def test_topics_are_cut_at_one_kind_of_separator():
     assert read(read_topics, [7]) == [["7"]]
 
 
-def test_links_are_whole_numbers_or_unknown():
+def test_links_are_integers_or_null():
     assert read(read_links, ["3", "3.0", "0", "3.5", "-1", "many", "", "nan", "inf", "1e300", None]) == [
         3, 3, 0, None, None, None, None, None, None, None, None,
     ]  # fmt: skip
