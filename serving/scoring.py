@@ -1,9 +1,5 @@
-"""The scorer: from feature rows to one score per user and scope.
+"""Batch scoring: from feature rows to one score per user and scope, and every user's points per feature."""
 
-Points: everybody's ledger in one table.
-"""
-
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +14,7 @@ from features.events.encoding import EncodedEvents
 from features.events.event_table import time_range
 from features.events.loading import resolve_as_of
 from features.feature_table import KEYS, feature_rows
+from features.progress import StepProgress, ignore_progress, of_step
 from serving.snapshots.layout import atomic_file, sort_rows
 from serving.snapshots.peers import audience_band
 from training.explanation.ledger import base_points, contributions
@@ -38,36 +35,36 @@ SCORES = [
 
 
 def score_users(
-    acts: EncodedEvents,
+    events: EncodedEvents,
     as_of: datetime,
     bundle: Bundle,
     version: str,
-    progress: Callable[[str, float], None] = lambda *_: None,
+    progress: StepProgress = ignore_progress,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Score everybody who acted or was engaged with in the 365 days before an instant.
+    """Score every user that acted or was engaged with in the 365 days before an instant.
 
     Parameters
     ----------
-    acts : from `open_acts`
-    as_of : the instant, UTC; only events before it are looked at
-    bundle, version : the model, and what it is called in the registry
-    progress : called with a step's name and the share of it that is done
+    events : from `load_encoded_events`
+    as_of : the instant, UTC; only events before it count
+    bundle, version : the model, and its version in the registry
+    progress : called with a step's name and its completed share (0 to 1)
 
     Returns
     -------
-    (scores, rows) : as `score_rows` gives them, and the feature rows they rest on, in the same order
+    (scores, rows) : the scores as `score_rows` returns them, and the feature rows behind them, in the same order
 
     Raises
     ------
     AsOfError : nothing happened before the instant, or nothing in the 365 days before it, or it lies in the future
 
     """
-    resolve_as_of(acts.rows, as_of)
+    resolve_as_of(events.rows, as_of)
     progress("features", 0.0)
-    rows = sort_rows(feature_rows(acts.with_seeds(bundle.seeds), as_of, lambda share: progress("features", share)))
+    rows = sort_rows(feature_rows(events.with_seeds(bundle.seeds), as_of, of_step(progress, "features")))
     progress("features", 1.0)
     if rows.empty:
-        raise AsOfError(_nobody(acts, as_of))
+        raise AsOfError(_no_users(events, as_of))
     progress("score", 0.0)
     scores = score_rows(bundle, version, rows)
     progress("score", 1.0)
@@ -75,12 +72,12 @@ def score_users(
 
 
 def score_rows(bundle: Bundle, version: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """Score feature rows and place each among all users of its scope and among its peers.
+    """Score feature rows, and rank each among all users of its scope and among its peers.
 
     Parameters
     ----------
-    bundle, version : the model, and what it is called in the registry
-    rows : user, scope and one column per feature, as `feature_rows` gives them
+    bundle, version : the model, and its version in the registry
+    rows : user, scope and one column per feature, as `feature_rows` returns them
 
     Returns
     -------
@@ -94,28 +91,28 @@ def score_rows(bundle: Bundle, version: str, rows: pd.DataFrame) -> pd.DataFrame
     """
     rows = sort_rows(rows)
     predicted = bundle.predict(rows)
-    whole = predicted[["low", "high"]].astype("int64")
+    interval = predicted[["low", "high"]].astype("int64")
     scope, score = rows["scope"], predicted["score"]
-    placed = {
+    ranks = {
         "percentile": percentiles(score, [scope]),
         "peer_percentile": percentiles(score, [scope, audience_band(rows)]),
         "evidence": pd.Series(evidence(rows), index=rows.index, dtype="str"),
         "model_version": pd.Series(version, index=rows.index, dtype="str"),
     }
-    return rows[KEYS].assign(score=score, expected_audience=predicted["expected_audience"], **whole, **placed)[SCORES]
+    return rows[KEYS].assign(score=score, expected_audience=predicted["expected_audience"], **interval, **ranks)[SCORES]
 
 
 def percentiles(score: pd.Series, groups: list) -> pd.Series:
     """Return the share (0-100) of a group whose score is not higher, with ties at their middle rank.
 
     `100 * (lower + (equal + 1) / 2) / users`, where `lower` counts the users of the group with a lower score and
-    `equal` those with the same one, the user included: who is alone on top of a group has 100.
+    `equal` those with the same one, the user included: a single top user has 100.
     """
     return score.groupby(groups).rank(method="average", pct=True) * 100
 
 
-def _nobody(acts: EncodedEvents, as_of: datetime) -> str:
-    first, last = time_range(acts.rows)
+def _no_users(events: EncodedEvents, as_of: datetime) -> str:
+    first, last = time_range(events.rows)
     return (
         f"nobody acted or was engaged with in the {LOOKBACK_DAYS} days before {as_of:%Y-%m-%d %H:%M:%S}: the events "
         f"reach from {first:%Y-%m-%d} to {last:%Y-%m-%d}. Take an as_of soon after {last:%Y-%m-%d}."
@@ -126,7 +123,7 @@ ROWS_AT_ONCE = 65_536
 
 
 def write_points(bundle: Bundle, rows: pd.DataFrame, out: Path) -> None:
-    """Write the points of every feature for every row as one Parquet file, which appears whole or not at all.
+    """Write the points of every feature for every row as one Parquet file, atomically.
 
     Parameters
     ----------
@@ -137,7 +134,7 @@ def write_points(bundle: Bundle, rows: pd.DataFrame, out: Path) -> None:
 
     Raises
     ------
-    OutputError : a folder is there, or the disk refuses
+    OutputError : the path is a folder, or the disk refuses
     CatalogueError : a feature is missing or not a number
 
     """
@@ -154,6 +151,6 @@ def write_points(bundle: Bundle, rows: pd.DataFrame, out: Path) -> None:
 def _table(bundle: Bundle, rows: pd.DataFrame) -> pa.Table:
     margin = bundle.margin(bundle.matrix(rows))
     base = pd.Series(np.full(len(rows), base_points(bundle)), index=rows.index, name="base")
-    told = {"unclipped": bundle.scale.unclipped(margin), "score": bundle.scale.points(margin)}
-    frame = pd.concat([rows[KEYS], base, contributions(bundle, rows)], axis=1).assign(**told)
+    totals = {"unclipped": bundle.scale.unclipped(margin), "score": bundle.scale.points(margin)}
+    frame = pd.concat([rows[KEYS], base, contributions(bundle, rows)], axis=1).assign(**totals)
     return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)

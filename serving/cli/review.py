@@ -54,7 +54,7 @@ def explain(
     folder = home_from_environment(home)
     snapshot = open_snapshot(folder, parse_instant(as_of))
     explanation = snapshot.explain(user, scope)
-    row = snapshot.person(user, scope)
+    row = snapshot.feature_row(user, scope)
     report = _engagement_report(folder, snapshot, user, scope, events, identities, top) if events else None
     if json:
         earned = {"earned": asdict(report) | {"differing": report.differences(row)}} if report else {}
@@ -183,7 +183,7 @@ def _lost_responses(
     from training.records.opt_outs import load_opted_out_users
 
     table = load_command_events(events, identities, load_opted_out_users(home))
-    row, seeds = snapshot.person(user, scope), snapshot.bundle.seeds
+    row, seeds = snapshot.feature_row(user, scope), snapshot.bundle.seeds
     return lost_responses(table, user, scope, snapshot.as_of, days, row, seeds)
 
 

@@ -107,7 +107,7 @@ def _carry_out(home: Home, asked: DeletionRequest) -> Receipt:
 
 
 def _clear_snapshot(home: Home, asked: DeletionRequest, folder: Path, place: str) -> DeletionRequest:
-    found = snapshot_erasure.folder_holds_users(folder, asked.ids)
+    found = snapshot_erasure.count_user_data(folder, asked.ids)
     if found:
         asked = _noted(home, asked, place, found)
         snapshot_erasure.erase_users_from_snapshot(home, folder, asked.ids, load_opted_out_users(home).change)

@@ -1,4 +1,4 @@
-"""Movements: how a whole community's scores changed between two snapshots, who moved most, and why."""
+"""The change of a whole community's scores between two snapshots: its distribution, its parts, the largest movers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from training.explanation.score_change import PARTS, changes, top_movers
 ROWS_AT_ONCE = 65_536
 MOVED_POINTS = 5.0
 EDGES = (-100.0, -20.0, -10.0, -5.0, -1.0, 1.0, 5.0, 10.0, 20.0, 100.0)
-KEPT = ["score_from", "score_to", *PARTS]
+FIGURES = ["score_from", "score_to", *PARTS]
 
 
 @dataclass(frozen=True)
 class Mover:
-    """One of those who moved most: scores, the sums of the parts, and up to four sentences each way."""
+    """One of the users who moved most: scores, the sums of the parts, and up to four sentences each way."""
 
     user: str
     before: float
@@ -38,7 +38,7 @@ class Mover:
 
 @dataclass(frozen=True)
 class PartSize:
-    """What a part did over the users judged: its mean (points, signed), and the mean of its size."""
+    """The effect of a part over the users compared: its mean (points, signed), and the mean of its absolute value."""
 
     mean: float
     size: float
@@ -46,7 +46,7 @@ class PartSize:
 
 @dataclass(frozen=True)
 class Bin:
-    """How many users changed by `low` to `high` points: `low` included, `high` not, but of the last."""
+    """How many users changed by `low` to `high` points: `low` included, `high` excluded, except in the last bin."""
 
     low: float
     high: float
@@ -57,10 +57,10 @@ class Bin:
 class CommunityChange:
     """How the scores of a scope changed from one snapshot to a later one.
 
-    `users` have a score in both; `only_before` and `only_after` in one, and no change. Of the `users`, those with
-    `insufficient_evidence` at either instant are not judged; all figures from `judged` on are of the others: the
-    `share` who moved by more than `points`, the `median` change, the `parts`, the `histogram` of changes, and
-    `largest`, who moved most.
+    `users` have a score in both, `only_before` and `only_after` in one, and so no change. Of the `users`, those with
+    `insufficient_evidence` at either instant are not compared; all figures from `judged` on are of the others: their
+    number `judged`, the `share` that moved by more than `points`, the `median` change, the `parts`, the `histogram` of
+    changes, and `largest`, the users that moved most.
     """
 
     scope: str
@@ -84,32 +84,32 @@ class CommunityChange:
 def community_change(
     before: Snapshot, after: Snapshot, scope: str = "all", top: int = 10, out: Path | None = None
 ) -> CommunityChange:
-    """Split everybody's change, tell who moved most, and write all of it where asked.
+    """Split every user's change into its parts, find the users that moved most, and optionally write all changes.
 
     Parameters
     ----------
     before, after : the snapshots, the earlier first
     scope : of the scores
-    top : how many of those who moved most
-    out : a Parquet file, which appears whole or not at all: user, scope, score_from, score_to, change, the six of
+    top : how many of the users that moved most
+    out : a Parquet file, written atomically: user, scope, score_from, score_to, change, the six of
         PARTS (which add up to `change` within 1e-6), evidence_from, evidence_to, the points of every feature's move
-        under its name, and under `model_NAME` what the new model makes of each beside the old one
+        under its name, and under `model_NAME` the effect of the new model on each
 
     Raises
     ------
     UnknownUserError : nobody has a score of that scope in both
     CatalogueError, SnapshotError, RegistryError : as of `change`
-    OutputError : a folder is there, or the disk refuses
+    OutputError : the path is a folder, or the disk refuses
 
     """
     if out is not None and out.is_dir():
         raise OutputError(f"{out} is a folder; expected the name of a Parquet file for the changes.")
     pairs, only = _pairs(before, after, scope)
     tables = _tables(before, after, scope, pairs)
-    kept = [table[["user", *KEPT, "known"]] for table in (tables if out is None else _written(tables, out))]
-    everybody = pd.concat(kept, ignore_index=True)
-    judged = everybody[everybody["known"]].reset_index(drop=True)
-    moves = (judged["score_to"] - judged["score_from"]).to_numpy()
+    frames = [table[["user", *FIGURES, "known"]] for table in (tables if out is None else _write(tables, out))]
+    everybody = pd.concat(frames, ignore_index=True)
+    compared = everybody[everybody["known"]].reset_index(drop=True)
+    moves = (compared["score_to"] - compared["score_from"]).to_numpy()
     return CommunityChange(
         scope=scope,
         before=to_iso_utc(before.as_of),
@@ -118,58 +118,58 @@ def community_change(
         users=len(everybody),
         only_before=only[0],
         only_after=only[1],
-        insufficient_evidence=len(everybody) - len(judged),
-        judged=len(judged),
+        insufficient_evidence=len(everybody) - len(compared),
+        judged=len(compared),
         points=MOVED_POINTS,
         share=float((np.abs(moves) > MOVED_POINTS).mean()) if len(moves) else 0.0,
         median=float(np.median(moves)) if len(moves) else 0.0,
-        parts={part: _size(judged[part]) for part in PARTS},
+        parts={part: _size(compared[part]) for part in PARTS},
         histogram=_histogram(moves),
-        largest=tuple(_mover(before, after, judged["user"].iloc[k], scope) for k in top_movers(moves, top)),
+        largest=tuple(_mover(before, after, compared["user"].iloc[k], scope) for k in top_movers(moves, top)),
         remarks=remarks(before.bundle, after.bundle),
     )
 
 
 def _pairs(before: Snapshot, after: Snapshot, scope: str) -> tuple[pd.DataFrame, tuple[int, int]]:
-    """Return user, and where each stands in both snapshots; and how many stand in the first or the second alone."""
-    places = [_of_scope(snapshot, scope) for snapshot in (before, after)]
-    pairs = places[0].merge(places[1], on="user", suffixes=("_from", "_to"))
+    """Return each user's row in both snapshots, and how many users are only in the first and only in the second."""
+    rows = [_of_scope(snapshot, scope) for snapshot in (before, after)]
+    pairs = rows[0].merge(rows[1], on="user", suffixes=("_from", "_to"))
     if pairs.empty:
         raise UnknownUserError(
             f"nobody has a score of the scope {scope!r} both as of {to_iso_utc(before.as_of)} "
-            f"({len(places[0]):,} users) and as of {to_iso_utc(after.as_of)} ({len(places[1]):,}); "
+            f"({len(rows[0]):,} users) and as of {to_iso_utc(after.as_of)} ({len(rows[1]):,}); "
             "give a --scope that both snapshots hold."
         )
-    return pairs, (len(places[0]) - len(pairs), len(places[1]) - len(pairs))
+    return pairs, (len(rows[0]) - len(pairs), len(rows[1]) - len(pairs))
 
 
 def _of_scope(snapshot: Snapshot, scope: str) -> pd.DataFrame:
-    places = snapshot.of_scope(scope)
-    held = snapshot.scores.select(["user", "evidence"]).take(pa.array(places))
-    return pd.DataFrame({name: held.column(name).to_pandas() for name in held.column_names}).assign(place=places)
+    rows = snapshot.rows_of_scope(scope)
+    scores = snapshot.scores.select(["user", "evidence"]).take(pa.array(rows))
+    return pd.DataFrame({name: scores.column(name).to_pandas() for name in scores.column_names}).assign(row=rows)
 
 
 def _tables(before: Snapshot, after: Snapshot, scope: str, pairs: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Yield everybody's change, part by part of the community, with `known`: whether there is enough evidence."""
+    """Yield every user's change, a block of users at a time, with `known`: whether there is enough evidence."""
     for start in range(0, len(pairs), ROWS_AT_ONCE):
         users = pairs.iloc[start : start + ROWS_AT_ONCE].reset_index(drop=True)
-        old, new = (_rows(snapshot, users[place]) for snapshot, place in ((before, "place_from"), (after, "place_to")))
-        made = changes(before.bundle, after.bundle, old, new)
+        old, new = (_rows(snapshot, users[row]) for snapshot, row in ((before, "row_from"), (after, "row_to")))
+        split = changes(before.bundle, after.bundle, old, new)
         grades = users[["evidence_from", "evidence_to"]].astype(str)
-        change = (made.figures["score_to"] - made.figures["score_from"]).rename("change")
-        ends, parts = made.figures[["score_from", "score_to"]], made.figures[list(PARTS)]
+        change = (split.figures["score_to"] - split.figures["score_from"]).rename("change")
+        ends, parts = split.figures[["score_from", "score_to"]], split.figures[list(PARTS)]
         columns = [users[["user"]].assign(scope=scope), ends, change, parts, grades]
-        known = (grades != INSUFFICIENT).all(axis=1).rename("known")
-        yield pd.concat([*columns, made.moved, made.model.add_prefix("model_"), known], axis=1)
+        sufficient = (grades != INSUFFICIENT).all(axis=1).rename("known")
+        yield pd.concat([*columns, split.moved, split.model.add_prefix("model_"), sufficient], axis=1)
 
 
-def _rows(snapshot: Snapshot, places: pd.Series) -> pd.DataFrame:
+def _rows(snapshot: Snapshot, rows: pd.Series) -> pd.DataFrame:
     with read_errors_as_damage(snapshot.folder / FEATURES_FILE):
-        return snapshot.features.rows(places.to_numpy(), list(snapshot.features.features))
+        return snapshot.features.rows(rows.to_numpy(), list(snapshot.features.features))
 
 
-def _written(tables: Iterator[pd.DataFrame], out: Path) -> Iterator[pd.DataFrame]:
-    """Write each table while it goes by."""
+def _write(tables: Iterator[pd.DataFrame], out: Path) -> Iterator[pd.DataFrame]:
+    """Write each table and pass it on."""
     first = next(tables)
     schema = _table(first).schema
     with atomic_file(out) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
@@ -194,6 +194,5 @@ def _histogram(moves: np.ndarray) -> tuple[Bin, ...]:
 
 
 def _mover(before: Snapshot, after: Snapshot, user: str, scope: str) -> Mover:
-    found = change(before, after, user, scope)
-    scores = found.before.score, found.after.score, found.change
-    return Mover(user, *scores, found.parts, found.reasons_up, found.reasons_down)
+    one = change(before, after, user, scope)
+    return Mover(user, one.before.score, one.after.score, one.change, one.parts, one.reasons_up, one.reasons_down)

@@ -1,9 +1,10 @@
-"""A user's scores over the snapshots that are kept."""
+"""History: a user's scores over the stored snapshots."""
 
 import logging
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -12,20 +13,20 @@ from features.errors import AsOfError, SnapshotError, UnknownUserError
 from features.utc import to_iso_utc
 from serving.snapshots import layout
 from serving.snapshots.explanation import status
-from serving.snapshots.opt_out_filter import check_shown, hidden
-from serving.snapshots.repository import AbsentSnapshotError, some_snapshots
+from serving.snapshots.opt_out_filter import check_visible, hidden_users
+from serving.snapshots.repository import AbsentSnapshotError, require_snapshots
 from training.home import Home
 
 log = logging.getLogger("clout")
 MOST_SNAPSHOTS = 100
-KEPT = ("model_version", "score", "expected_audience", "low", "high", "percentile", "peer_percentile", "evidence")
+COLUMNS = ("model_version", "score", "expected_audience", "low", "high", "percentile", "peer_percentile", "evidence")
 
 
 @dataclass(frozen=True)
 class Point:
-    """A score at one instant, by the model that `model_version` names: a new one moves scores that nobody earned.
+    """A score at one instant, by the model version `model_version`; a new model moves scores without any activity.
 
-    `expected_audience` is what the score tells before it ends at 0 and at 100.
+    `expected_audience` is not clipped, as the score is at 0 and 100.
     """
 
     as_of: str
@@ -43,11 +44,11 @@ class Point:
 
 @dataclass(frozen=True)
 class History:
-    """A user's scores, oldest first: one for each instant of which a snapshot is kept, by its newest model version.
+    """A user's scores, oldest first: one per instant with a snapshot, by its newest model version.
 
     `absent` are instants whose snapshot has no score of the user in the scope, and `damaged` those whose snapshot
-    cannot be read. `earlier` is the newest instant before all of these that was left out, as one history reads 100
-    snapshots at most: ask again with it as `to`; None where nothing was.
+    cannot be read. One history reads at most 100 snapshots: `earlier` is the newest instant that it did not read, to
+    continue from as `to`; None if it read all.
     """
 
     user: str
@@ -61,29 +62,29 @@ class History:
 def history(
     home: Home, user: str, scope: str = "all", start: datetime | None = None, end: datetime | None = None
 ) -> History:
-    """Collect a user's scores over the snapshots that are kept, oldest first.
+    """Collect a user's scores over the stored snapshots, oldest first.
 
-    Of each snapshot only the row groups of scores.parquet are read in which the user would stand, 8,192 rows each, and
-    nothing of it is kept; of the newest 100 instants within the bounds at most.
+    Reads the newest 100 instants within the bounds at most, and of each scores.parquet only the row groups that may
+    hold the user, 8,192 rows each; nothing is cached.
 
     Parameters
     ----------
     home : where the snapshots are
     user, scope : whose scores, and of which scope
-    start, end : the first and the last instant that counts, both included; unbounded unless given
+    start, end : the first and the last instant to include; None for no bound
 
     Raises
     ------
     AsOfError : the start is later than the end
-    HiddenUserError : the user's scores are not shown
+    HiddenUserError : the user is hidden
     AbsentSnapshotError : there are snapshots, but none within the bounds
-    UnknownUserError : none of those read has a score of the user in that scope
+    UnknownUserError : no snapshot read has a score of the user in that scope
     SnapshotError : there are no snapshots, or none of those read has the user and one of them is damaged
 
     """
-    check_shown(user, hidden(home)())
+    check_visible(user, hidden_users(home)())
     folders = _within(home, start, end)
-    read, left = folders[:MOST_SNAPSHOTS], folders[MOST_SNAPSHOTS:]
+    read, unread = folders[:MOST_SNAPSHOTS], folders[MOST_SNAPSHOTS:]
     points: list[Point] = []
     absent: list[str] = []
     damaged: dict[str, SnapshotError] = {}
@@ -91,27 +92,27 @@ def history(
     for folder in reversed(read):
         try:
             rows = _rows(folder, user)
-            found = [_point(folder, row) for row in rows if row["scope"] == scope]
+            matches = [_point(folder, row) for row in rows if row["scope"] == scope]
         except SnapshotError as error:
-            if folder.exists():  # else it was cleared away meanwhile
-                damaged[_told(folder)] = error
-                log.warning("a history leaves out %s: %s", _told(folder), error)
+            if folder.exists():  # otherwise it was removed meanwhile
+                damaged[_instant(folder)] = error
+                log.warning("a history skips %s: %s", _instant(folder), error)
             continue
         scopes |= {row["scope"] for row in rows}
-        points += found
-        absent += [] if found else [_told(folder)]
+        points += matches
+        absent += [] if matches else [_instant(folder)]
     if not points:
-        raise next(iter(damaged.values()), UnknownUserError(_unknown(user, scope, scopes, read)))
-    earlier = _told(left[0]) if left else None
+        raise next(iter(damaged.values()), UnknownUserError(_unknown_user(user, scope, scopes, read)))
+    earlier = _instant(unread[0]) if unread else None
     return History(user, scope, tuple(points), tuple(absent), tuple(damaged), earlier)
 
 
 def _within(home: Home, start: datetime | None, end: datetime | None) -> list[Path]:
-    """Return one folder for each instant within bounds, that of the newest model version, newest first."""
+    """Return one folder per instant within bounds, that of the newest model version, newest first."""
     if start is not None and end is not None and start > end:
         raise AsOfError(f"a history goes from the earlier instant to the later: {_span(start, end)} runs backwards.")
     folders: dict[datetime, Path] = {}
-    for folder in some_snapshots(home):
+    for folder in require_snapshots(home):
         folders.setdefault(layout.age_order(folder)[0], folder)
     within = [
         folder
@@ -125,33 +126,31 @@ def _within(home: Home, start: datetime | None, end: datetime | None) -> list[Pa
     return within
 
 
-def _rows(folder: Path, user: str) -> list[dict]:
-    """Read a user's rows of all scopes; what cannot be written as UTF-8 is nobody's id."""
-    sought = user.encode(errors="replace").decode()
-    file = folder / layout.SCORES_FILE
-    with layout.read_errors_as_damage(file), pq.ParquetFile(file) as opened:
-        table = opened.read_row_groups(_groups(opened, user), use_threads=False)
-        found = table.filter(pc.equal(table.column("user"), sought))
-        return [row for row in found.to_pylist() if row["user"] == user]
+def _rows(folder: Path, user: str) -> list[dict[str, Any]]:
+    """Read a user's rows of all scopes; an id that cannot be written as UTF-8 has none."""
+    valid = user.encode(errors="replace").decode()
+    path = folder / layout.SCORES_FILE
+    with layout.read_errors_as_damage(path), pq.ParquetFile(path) as file:
+        table = file.read_row_groups(_row_groups(file, user), use_threads=False)
+        rows = table.filter(pc.equal(table.column("user"), valid)).to_pylist()
+        return [row for row in rows if row["user"] == user]
 
 
-def _groups(opened: pq.ParquetFile, user: str) -> list[int]:
-    """Return the row groups in which a user may stand, by the first and last id of each where those are kept."""
-    place = opened.schema_arrow.names.index("user")
-    kept = [opened.metadata.row_group(k).column(place).statistics for k in range(opened.num_row_groups)]
-    return [k for k, ends in enumerate(kept) if ends is None or not ends.has_min_max or ends.min <= user <= ends.max]
+def _row_groups(file: pq.ParquetFile, user: str) -> list[int]:
+    """Return the row groups that may hold a user, by the first and last id in their statistics, where present."""
+    column = file.schema_arrow.names.index("user")
+    statistics = [file.metadata.row_group(k).column(column).statistics for k in range(file.num_row_groups)]
+    return [k for k, ids in enumerate(statistics) if ids is None or not ids.has_min_max or ids.min <= user <= ids.max]
 
 
-def _point(folder: Path, row: dict) -> Point:
-    facts = layout.read_facts(folder)
-    with layout.read_errors_as_damage(folder / layout.FACTS_FILE):
-        horizon_days = int(facts["horizon_days"])
+def _point(folder: Path, row: dict[str, Any]) -> Point:
+    horizon_days = layout.read_facts(folder).horizon_days
     with layout.read_errors_as_damage(folder / layout.SCORES_FILE):
-        kept = {name: row[name] for name in KEPT}
-    return Point(as_of=_told(folder), horizon_days=horizon_days, status=status(kept["evidence"]), **kept)
+        score = {name: row[name] for name in COLUMNS}
+    return Point(as_of=_instant(folder), horizon_days=horizon_days, status=status(score["evidence"]), **score)
 
 
-def _told(folder: Path) -> str:
+def _instant(folder: Path) -> str:
     return to_iso_utc(layout.age_order(folder)[0])
 
 
@@ -160,9 +159,13 @@ def _span(start: datetime | None, end: datetime | None) -> str:
     return " ".join(ends)
 
 
-def _unknown(user: str, scope: str, scopes: set[str], read: list[Path]) -> str:
-    snapshots = f"the {len(read)} snapshots" if len(read) > 1 else "the one snapshot"
-    seen = f"{snapshots} from {_told(read[-1])} to {_told(read[0])}"
+def _unknown_user(user: str, scope: str, scopes: set[str], read: list[Path]) -> str:
+    count = f"the {len(read)} snapshots" if len(read) > 1 else "the one snapshot"
+    snapshots = f"{count} from {_instant(read[-1])} to {_instant(read[0])}"
     if scopes:
-        return f"{user!r} has no score of the scope {scope!r} in {seen}; scopes there: {', '.join(sorted(scopes))}."
-    return f"{user!r} has no score in {seen}: a user is there who acted or was engaged with in the 365 days before."
+        return (
+            f"{user!r} has no score of the scope {scope!r} in {snapshots}; scopes there: {', '.join(sorted(scopes))}."
+        )
+    return (
+        f"{user!r} has no score in {snapshots}: they hold users who acted or were engaged with in the 365 days before."
+    )

@@ -1,4 +1,4 @@
-"""Changes between two snapshots: the ledger of one user's, and the forms that machines rely on."""
+"""The change of one user's score between two snapshots, in the form that API clients rely on."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import pandas as pd
 
 from features.errors import UnknownUserError
 from features.utc import to_iso_utc
-from serving.snapshots.explanation import SCORED
+from serving.snapshots.explanation import SCORED, ScoreRow
 from serving.snapshots.snapshot import Snapshot
 from training.explanation.reasons import INSUFFICIENT, Reason, lacking
 from training.explanation.score_change import PARTS, ChangeLine, change_lines, change_reasons, changes
@@ -15,7 +15,7 @@ from training.model.bundle import Bundle
 
 @dataclass(frozen=True)
 class Side:
-    """A score at one of the two instants, as its snapshot holds it."""
+    """A score at one of the two instants."""
 
     as_of: str
     model_version: str
@@ -27,14 +27,14 @@ class Side:
 
 @dataclass(frozen=True)
 class Change:
-    """How one score became another: `before.score + sum(points of lines) = after.score` within 1e-6.
+    """The parts of a change of score: `before.score + sum(points of lines) = after.score` within 1e-6.
 
-    `change` is `after.score - before.score`. `parts` holds the sums of `lines` by part, in this order: `own` (what the
-    person did), `others` (how others responded), `time` (that the account grew older), `model`, `scale` and `clipping`;
-    `lines` are ordered by points, largest first. `reasons_up` and `reasons_down` are up to four sentences each,
-    strongest first, and `reasons` are the same with their points and the features that each speaks of. `remarks` say
-    what makes the two hard to compare. Where too little is known about the user at either instant, `status` is
-    `insufficient_evidence`, else `scored`; there are then no reasons, and `missing` says what is, and when.
+    `change` is `after.score - before.score`. `parts` holds the sums of `lines` by part, in this order: `own` (the
+    user's activity), `others` (the responses of others), `time` (the account grew older), `model`, `scale` and
+    `clipping`; `lines` are ordered by points, largest first. `reasons_up` and `reasons_down` are up to four sentences
+    each, strongest first, and `reasons` are the same with their points and the features behind them. `remarks` say what
+    makes the two hard to compare. With too little evidence about the user at either instant, `status` is
+    `insufficient_evidence`, else `scored`; there are then no reasons, and `missing` says what is missing, and when.
     """
 
     user: str
@@ -57,20 +57,20 @@ def change(before: Snapshot, after: Snapshot, user: str, scope: str = "all") -> 
 
     Raises
     ------
-    UnknownUserError : one of the two does not know the user in that scope; says which
-    CatalogueError : a model is of another catalogue than the installed one or the later rows
+    UnknownUserError : one of the two has no score of the user in that scope; says which
+    CatalogueError : a model's catalogue differs from the installed one or from the later rows
     SnapshotError : a file is damaged
-    RegistryError : the old model cannot be taken apart
+    RegistryError : the old model's trees are not supported
 
     """
     _check_in_both(before, after, user, scope)
     scores = [snapshot.score(user, scope) for snapshot in (before, after)]
-    people = [snapshot.person(user, scope) for snapshot in (before, after)]
-    old, new = (pd.DataFrame([person]) for person in people)
-    made = changes(before.bundle, after.bundle, old, new)
-    figures = made.figures.iloc[0]
-    lines = change_lines(before.bundle, made, old, new)
-    missing = _missing(scores, people)
+    rows = [snapshot.feature_row(user, scope) for snapshot in (before, after)]
+    old, new = (pd.DataFrame([row]) for row in rows)
+    parts = changes(before.bundle, after.bundle, old, new)
+    figures = parts.figures.iloc[0]
+    lines = change_lines(before.bundle, parts, old, new)
+    missing = _missing(scores, rows)
     up, down = ([], []) if missing else (change_reasons(lines, +1), change_reasons(lines, -1))
     return Change(
         user=user,
@@ -90,47 +90,53 @@ def change(before: Snapshot, after: Snapshot, user: str, scope: str = "all") -> 
 
 
 def remarks(before: Bundle, after: Bundle) -> tuple[str, ...]:
-    """Say what other than people's doing and the model makes two scores hard to compare."""
-    found = []
+    """Return what makes two scores hard to compare, other than activity and the model."""
+    texts = []
     if before.horizon_days != after.horizon_days:
-        found.append(
+        texts.append(
             f"The audience is counted over {after.horizon_days} days and no longer over {before.horizon_days}: what "
             "that makes is among what the new model and scale do."
         )
     if before.label != after.label:
-        found.append(f"The audience counts {after.label.replace('_', ' ')} and no longer {before.label}.")
+        texts.append(f"The audience counts {after.label.replace('_', ' ')} and no longer {before.label}.")
     if before.seeds != after.seeds:
-        found.append(
+        texts.append(
             "Credibility flows from other seeds: what that makes is among how others responded, as it moves what they "
             "count for."
         )
-    return tuple(found)
+    return tuple(texts)
 
 
-def _side(score: dict, unclipped: float) -> Side:
-    kept = ("as_of", "model_version", "score", "expected_audience", "evidence")
-    return Side(**{key: score[key] for key in kept}, unclipped=unclipped)
+def _side(score: ScoreRow, unclipped: float) -> Side:
+    return Side(
+        as_of=score["as_of"],
+        model_version=score["model_version"],
+        score=score["score"],
+        unclipped=unclipped,
+        expected_audience=score["expected_audience"],
+        evidence=score["evidence"],
+    )
 
 
-def _missing(scores: list[dict], people: list[dict[str, float]]) -> str | None:
-    short = [
-        f"As of {score['as_of'][:10]}: {lacking(person)}"
-        for score, person in zip(scores, people, strict=True)
+def _missing(scores: list[ScoreRow], rows: list[dict[str, float]]) -> str | None:
+    sentences = [
+        f"As of {score['as_of'][:10]}: {lacking(row)}"
+        for score, row in zip(scores, rows, strict=True)
         if score["evidence"] == INSUFFICIENT
     ]
-    return " ".join(short) or None
+    return " ".join(sentences) or None
 
 
 def _check_in_both(before: Snapshot, after: Snapshot, user: str, scope: str) -> None:
-    known = [snapshot for snapshot in (before, after) if snapshot.known_scores([user], scope)]
-    if len(known) == 2:
+    holding = [snapshot for snapshot in (before, after) if snapshot.scores_by_user([user], scope)]
+    if len(holding) == 2:
         return
-    if not known:
+    if not holding:
         after.score(user, scope)
-    (held,) = known
-    other = before if held is after else after
+    (one,) = holding
+    other = before if one is after else after
     raise UnknownUserError(
-        f"{user!r} has a score of the scope {scope!r} as of {to_iso_utc(held.as_of)} "
+        f"{user!r} has a score of the scope {scope!r} as of {to_iso_utc(one.as_of)} "
         f"and none as of {to_iso_utc(other.as_of)}: "
-        "a change takes one at both. A user has one who acted or was engaged with in the 365 days before."
+        "a change takes one at both. Users have one who acted or were engaged with in the 365 days before."
     )

@@ -144,10 +144,10 @@ def _finite_number(text: str) -> float | None:
 
 
 def _model_inputs(snapshot: Snapshot, user: str, scope: str) -> tuple[Bundle, FeatureRow, PeerValues]:
-    row = snapshot.person(user, scope)
+    row = snapshot.feature_row(user, scope)
     if snapshot.score(user, scope)["status"] == INSUFFICIENT:
         raise TooLittleKnownError(f"{user!r} has no score, so what would change it cannot be computed. {lacking(row)}")
-    return snapshot.bundle, row, snapshot.shown.of(scope, row)
+    return snapshot.bundle, row, snapshot.peer_ranges.of(scope, row)
 
 
 def _warnings(outcome: ScenarioOutcome) -> list[str]:
@@ -179,7 +179,7 @@ def _report(
     score = snapshot.score(user, scope)
     keys = ("user", "scope", "as_of", "model_version", "horizon_days", "score", "expected_audience", "evidence")
     return WhatIf(
-        **{key: score[key] for key in keys},
+        **{key: score[key] for key in keys},  # type: ignore[literal-required]
         interval=Interval(score["low"], score["high"], snapshot.bundle.intervals.level),
         peers=peers,
         away_days=away_days,

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from features.atomic_files import publish
 from features.errors import OutputError, SnapshotError
-from serving.snapshots.publishing import Digest, PublishedFile, SnapshotDatabase, digest, mark, marked
+from serving.snapshots.publishing import (
+    Digest,
+    PublishedSnapshot,
+    SnapshotDatabase,
+    digest,
+    published_digest,
+    record_publication,
+)
 from serving.snapshots.repository import list_snapshots
 from training.home import Home
 
@@ -32,7 +39,7 @@ class Replica:
         self._home, self._fetched = home, fetched
         self._shared: SnapshotDatabase | None = None
 
-    def listed(self) -> tuple[PublishedFile, ...]:
+    def listed(self) -> tuple[PublishedSnapshot, ...]:
         """Tell, cheaply, what the database holds.
 
         Raises
@@ -40,9 +47,9 @@ class Replica:
         RecordsError : it cannot be reached, or is no PostgreSQL
 
         """
-        return self._database().listed()
+        return self._database().published()
 
-    def follow(self) -> tuple[PublishedFile, ...]:
+    def follow(self) -> tuple[PublishedSnapshot, ...]:
         """Bring the home to what the database holds, the newest first; return what that is.
 
         Raises
@@ -61,7 +68,7 @@ class Replica:
             raise failed[0]
         return listed
 
-    def _take(self, listed: PublishedFile, scratch: Path) -> SnapshotError | None:
+    def _take(self, listed: PublishedSnapshot, scratch: Path) -> SnapshotError | None:
         """Fetch a snapshot that is not held; return the error where it is damaged."""
         try:
             if self._holds(listed):
@@ -72,16 +79,16 @@ class Replica:
         self._fetched()
         return None
 
-    def _holds(self, listed: PublishedFile) -> bool:
+    def _holds(self, listed: PublishedSnapshot) -> bool:
         folder = self._home.snapshots / listed.name
-        if marked(folder) == listed.sha256:
+        if published_digest(folder) == listed.sha256:
             return True
         if not folder.is_dir() or digest(folder).sha256 != listed.sha256:
             return False
-        mark(folder, listed.sha256)
+        record_publication(folder, listed.sha256)
         return True
 
-    def _fetch(self, listed: PublishedFile, scratch: Path) -> None:
+    def _fetch(self, listed: PublishedSnapshot, scratch: Path) -> None:
         made, came = scratch / listed.name, Digest()
         with self._database().parts(listed) as found:
             for path, held in found:
@@ -90,10 +97,10 @@ class Replica:
         if came.sha256 != listed.sha256:
             wanted = f"expected {listed.bytes:,} of SHA-256 {listed.sha256[:12]}"
             raise self._damaged(listed, f"{came.bytes:,} bytes of SHA-256 {came.sha256[:12]}, {wanted}")
-        mark(made, listed.sha256)
+        record_publication(made, listed.sha256)
         publish(made, self._home.snapshots / listed.name, scratch)
 
-    def _within(self, made: Path, path: str, listed: PublishedFile) -> Path:
+    def _within(self, made: Path, path: str, listed: PublishedSnapshot) -> Path:
         """Return where a part belongs, which is nowhere but in the snapshot's folder."""
         file = made / path
         if not file.resolve().is_relative_to(made.resolve()):
@@ -110,19 +117,19 @@ class Replica:
 
     def _drop(self, names: set[str], scratch: Path) -> None:
         for folder in list_snapshots(self._home):
-            if folder.name not in names and marked(folder) is not None:
+            if folder.name not in names and published_digest(folder) is not None:
                 folder.rename(scratch / f"dropped-{folder.name}")
 
-    def _check_not_emptied(self, listed: tuple[PublishedFile, ...]) -> None:
-        held = [folder for folder in list_snapshots(self._home) if marked(folder) is not None]
+    def _check_not_emptied(self, listed: tuple[PublishedSnapshot, ...]) -> None:
+        held = [folder for folder in list_snapshots(self._home) if published_digest(folder) is not None]
         if held and not listed:
             raise SnapshotError(
-                f"{self._database().place} holds no snapshots, expected the {len(held)} that were fetched from it, "
+                f"{self._database().address} holds no snapshots, expected the {len(held)} that were fetched from it, "
                 "which stay: put its backup back, or publish with 'clout score'."
             )
 
-    def _damaged(self, listed: PublishedFile, found: str) -> SnapshotError:
-        place = f"{listed.name} in {self._database().place}"
+    def _damaged(self, listed: PublishedSnapshot, found: str) -> SnapshotError:
+        place = f"{listed.name} in {self._database().address}"
         return SnapshotError(f"the snapshot {place} is damaged: {found}. Make it anew with 'clout score'.")
 
     def _database(self) -> SnapshotDatabase:

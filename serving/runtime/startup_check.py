@@ -161,11 +161,11 @@ def _database(home: Home) -> Finding:
         return Finding("database", True, "none is asked for: snapshots are those of the home", expected, run)
     try:
         shared = SnapshotDatabase(home)
-        listed = shared.listed()
+        listed = shared.published()
     except CloutError as error:
         return Finding("database", False, str(error), expected, run)
     newest = f", the newest {listed[0].name}" if listed else ""
-    return Finding("database", True, f"{shared.place} holds {len(listed)} snapshots{newest}", expected, run)
+    return Finding("database", True, f"{shared.address} holds {len(listed)} snapshots{newest}", expected, run)
 
 
 def _keys(home: Home, host: str) -> Finding:

@@ -14,7 +14,7 @@ from serving.runtime.replica import Replica
 from serving.runtime.state import Champion, ServiceState, load_newest, read_champion
 from serving.runtime.workers import freeze_gc
 from serving.snapshots import layout
-from serving.snapshots.publishing import PublishedFile
+from serving.snapshots.publishing import PublishedSnapshot
 from serving.snapshots.repository import list_snapshots
 from serving.snapshots.snapshot import Snapshot
 from training.home import Home
@@ -154,7 +154,7 @@ def watch_lifespan(every: float) -> Callable:
     return lifespan
 
 
-def _database(home: Home, fetched: Callable[[], None]) -> Refreshable[tuple[PublishedFile, ...]]:
+def _database(home: Home, fetched: Callable[[], None]) -> Refreshable[tuple[PublishedSnapshot, ...]]:
     """Watch the snapshots of a database; those of the home answer before it is first reached."""
     mirror = Replica(home, fetched)
     return Refreshable("database", mirror.listed, mirror.follow, SnapshotError, found=())

@@ -1,7 +1,8 @@
-"""The explanation of one score: the form that machines rely on."""
+"""The score and the explanation of one user, in the form that API clients rely on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypedDict
 
 from training.explanation.ledger import Discount, ledger
 from training.explanation.reasons import INSUFFICIENT, Line, Reason, lacking
@@ -11,9 +12,30 @@ from training.model.feature_row import FeatureRow
 SCORED = "scored"
 
 
+class ScoreRow(TypedDict):
+    """One score: the columns of scores.parquet, and the instant, horizon and status that go with them.
+
+    `score` is in points (0-100), `expected_audience`, `low` and `high` in people, both percentiles in 0-100.
+    """
+
+    user: str
+    scope: str
+    score: float
+    expected_audience: float
+    low: int
+    high: int
+    percentile: float
+    peer_percentile: float
+    evidence: str
+    model_version: str
+    as_of: str
+    horizon_days: int
+    status: str
+
+
 @dataclass(frozen=True)
 class Interval:
-    """The audience to expect, in whole people: it holds the truth for a share `level` of users."""
+    """The expected audience in whole people: it contains the true audience of a share `level` of users."""
 
     low: int
     high: int
@@ -22,13 +44,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class Explanation:
-    """How one score comes about: `base + sum(points) = unclipped` within 1e-6, and `clip(unclipped, 0, 100) = score`.
+    """The parts of one score: `base + sum(points) = unclipped` within 1e-6, and `clip(unclipped, 0, 100) = score`.
 
     `lines` are ordered by points, largest first, and `families` are their sums; `clipping` is `score - unclipped`;
-    `baseline` says in words what `base` is. `reasons_for` and `reasons_against` are sentences, strongest first, and
-    `reasons` are the same with their points and the features that each speaks of; `held_back` is what did not count.
-    Where too little is known about the user, `status` is `insufficient_evidence`, else `scored`; there are then no
-    reasons, and `missing` says what is.
+    `baseline` describes `base` in words. `reasons_for` and `reasons_against` are sentences, strongest first, and
+    `reasons` are the same with their points and the features behind them; `held_back` is what did not count.
+    With too little evidence about the user, `status` is `insufficient_evidence`, else `scored`; there are then no
+    reasons, and `missing` says what evidence is missing.
     """
 
     user: str
@@ -54,38 +76,43 @@ class Explanation:
 
 
 def status(evidence: str) -> str:
-    """Say whether a score rests on enough to be called one."""
+    """Return `scored`, or `insufficient_evidence` for a score with too little evidence."""
     return INSUFFICIENT if evidence == INSUFFICIENT else SCORED
 
 
-def explanation(bundle: Bundle, person: FeatureRow, score: dict, typical: Mapping[str, float | None]) -> Explanation:
+def explanation(bundle: Bundle, row: FeatureRow, score: ScoreRow, medians: Mapping[str, float | None]) -> Explanation:
     """Explain a score.
 
     Parameters
     ----------
     bundle : the model that made the score
-    person : the user's features
-    score : as `Snapshot.score` gives it
-    typical : as `Typical.of` gives it
+    row : the user's features
+    score : as `Snapshot.score` returns it
+    medians : as `PeerMedians.of` returns it
 
     """
-    made = ledger(bundle, person, typical)
-    kept = ("user", "scope", "as_of", "model_version", "evidence", "expected_audience", "status")
-    unknown = score["status"] == INSUFFICIENT
-    pro, contra = ([], []) if unknown else (made.reasons(+1), made.reasons(-1))
+    parts = ledger(bundle, row, medians)
+    unscored = score["status"] == INSUFFICIENT
+    pro, contra = ([], []) if unscored else (parts.reasons(+1), parts.reasons(-1))
     return Explanation(
-        **{key: score[key] for key in kept},
-        score=made.score,
-        unclipped=made.unclipped,
-        base=made.base,
-        baseline=made.baseline,
-        clipping=made.clipping,
-        families=made.families,
-        lines=made.lines,
+        user=score["user"],
+        scope=score["scope"],
+        as_of=score["as_of"],
+        model_version=score["model_version"],
+        score=parts.score,
+        unclipped=parts.unclipped,
+        base=parts.base,
+        baseline=parts.baseline,
+        clipping=parts.clipping,
+        families=parts.families,
+        lines=parts.lines,
         reasons_for=tuple(reason.sentence for reason in pro),
         reasons_against=tuple(reason.sentence for reason in contra),
         reasons=(*pro, *contra),
-        held_back=() if unknown else made.held_back,
+        held_back=() if unscored else parts.held_back,
         interval=Interval(score["low"], score["high"], bundle.intervals.level),
-        missing=lacking(person) if unknown else None,
+        evidence=score["evidence"],
+        expected_audience=score["expected_audience"],
+        status=score["status"],
+        missing=lacking(row) if unscored else None,
     )

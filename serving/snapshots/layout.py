@@ -1,12 +1,13 @@
-"""What a snapshot is on disk: an immutable folder, named by instant and model, renamed into place.
+"""The files of a snapshot on disk: an immutable folder, named by instant and model version, renamed into place.
 
-Sums: a snapshot's files are held against what they were when it was written, as `sha256sum -c SHA256SUMS` does.
+SHA256SUMS holds the checksums of its files, as `sha256sum -c SHA256SUMS` reads them.
 """
 
 import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from hashlib import file_digest
 from pathlib import Path
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.atomic_files import publish, scratch_dir
-from features.errors import AsOfError, OutputError, RegistryError, SnapshotError
+from features.errors import AsOfError, OutputError, RegistryError, SnapshotError, first_line
 from features.feature_table import KEYS
 from features.utc import parse_utc, to_iso_utc
 from serving.snapshots.feature_rows import FeatureRowFile, map_rows
@@ -28,15 +29,38 @@ FEATURES_FILE = "features.arrow"
 TYPICAL_FILE = "typical.parquet"
 FACTS_FILE = "snapshot.json"
 BUNDLE_FOLDER = "bundle"
-# Of a snapshot that is in a database too: as which publication (`shared`).
+SUMS_FILE = "SHA256SUMS"
+# Only if the snapshot is in a database too: the digest under which it is published there (`publishing`).
 PUBLISHED_FILE = "published.json"
 REPEATING = ["scope", "evidence", "model_version"]
 ROWS_PER_GROUP = 8192
 NAME = re.compile(r"(?P<as_of>[^_.][^_]*Z)_v(?P<version>[A-Za-z0-9.-]+)")
 
 
+@dataclass(frozen=True)
+class SnapshotFacts:
+    """The contents of snapshot.json.
+
+    Parameters
+    ----------
+    as_of : the instant, ISO 8601 in UTC
+    model_version, horizon_days, catalogue : of the model that made the scores; the catalogue's fingerprint
+    users, rows : how many different users and rows it holds
+    cleared : the last change of the opt-outs that was applied when it was written; 0 in folders that do not say
+
+    """
+
+    as_of: str
+    model_version: str
+    horizon_days: int
+    users: int
+    rows: int
+    catalogue: str
+    cleared: int = 0
+
+
 def folder_name(as_of: datetime, version: str) -> str:
-    """Name a snapshot, such as `2017-07-30T000000Z_v3`.
+    """Return the name of a snapshot's folder, such as `2017-07-30T000000Z_v3`.
 
     Raises
     ------
@@ -50,42 +74,42 @@ def folder_name(as_of: datetime, version: str) -> str:
 
 
 def parse_folder_name(folder: Path) -> tuple[datetime, str] | None:
-    """Read the instant and the model version from a folder's name; None where it names no snapshot.
+    """Return the instant and the model version in a folder's name; None if it does not name a snapshot.
 
-    It does not look whether the folder is there: one may be cleared away between two looks.
+    The folder need not exist: another process may remove it at any time.
     """
-    found = NAME.fullmatch(folder.name)
-    if found is None:
+    match = NAME.fullmatch(folder.name)
+    if match is None:
         return None
     try:
-        return parse_utc(found["as_of"]), found["version"]
+        return parse_utc(match["as_of"]), match["version"]
     except AsOfError:
         return None
 
 
 def folder_identity(folder: Path) -> tuple[int, int, int] | None:
-    """Tell one folder from another that takes its name; None where there is none."""
+    """Return what distinguishes a folder from a later one of the same name; None if there is none."""
     try:
-        found = folder.stat()
+        stat = folder.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino, found.st_mtime_ns
+    return stat.st_dev, stat.st_ino, stat.st_mtime_ns
 
 
-def age_order(folder: Path) -> tuple:
-    """Order snapshots by instant, then by model version, where v10 comes after v9."""
-    found = parse_folder_name(folder)
-    if found is None:
+def age_order(folder: Path) -> tuple[datetime, int, str]:
+    """Return the sort key of a snapshot: instant, then model version as a number, so that v10 follows v9."""
+    parsed = parse_folder_name(folder)
+    if parsed is None:
         raise ValueError(f"{folder} is not named like a snapshot, such as 2017-07-30T000000Z_v3.")
-    as_of, version = found
+    as_of, version = parsed
     return as_of, int(version) if version.isdecimal() else -1, version
 
 
 @contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
-    """Yield a place beside a file or folder, and put what was written there in the target's place at the end.
+    """Yield a scratch path for a file or folder, and move it to the target at the end.
 
-    Nobody ever sees half of it; when the work fails, what stood at the target stays.
+    Readers never see a partial file; if the work fails, the target stays as it was.
 
     Raises
     ------
@@ -101,52 +125,65 @@ def atomic_file(target: Path) -> Iterator[Path]:
 
 
 def write_table(frame: pd.DataFrame, file: Path) -> None:
-    """Write a frame as Parquet, in small row groups and without anything that changes from run to run."""
+    """Write a frame as Parquet in small row groups, without metadata that differs between runs."""
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
     pq.write_table(table, file, row_group_size=ROWS_PER_GROUP, compression="zstd")
 
 
 @contextmanager
 def read_errors_as_damage(file: Path) -> Iterator[None]:
-    """Turn whatever reading a snapshot's file runs into, into a SnapshotError that names the file."""
+    """Convert any error of reading a snapshot's file into a SnapshotError that names the file."""
     try:
         yield
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, AsOfError) as error:
         raise damaged(file, error) from error
 
 
-def damaged(place: Path, error: Exception) -> SnapshotError:
-    """Say which file or folder of a snapshot cannot be read, and why."""
-    why = next(iter(str(error).splitlines()), type(error).__name__)
-    return SnapshotError(f"the snapshot is damaged: {place} cannot be read ({why}). Make it anew with 'clout score'.")
+def damaged(path: Path, error: Exception) -> SnapshotError:
+    """Return the error of a snapshot whose file or folder cannot be read, with the cause."""
+    return SnapshotError(
+        f"the snapshot is damaged: {path} cannot be read ({first_line(error)}). Make it anew with 'clout score'."
+    )
 
 
-def read_facts(folder: Path) -> dict:
-    """Read snapshot.json."""
+def read_facts(folder: Path) -> SnapshotFacts:
+    """Read snapshot.json; fields that this version does not know are ignored.
+
+    Raises
+    ------
+    SnapshotError : it is absent, not JSON, or lacks a field
+
+    """
     with read_errors_as_damage(folder / FACTS_FILE):
-        return json.loads((folder / FACTS_FILE).read_text())
+        facts = json.loads((folder / FACTS_FILE).read_text())
+        return SnapshotFacts(
+            as_of=to_iso_utc(parse_utc(facts["as_of"])),
+            model_version=facts["model_version"],
+            horizon_days=int(facts["horizon_days"]),
+            users=facts["users"],
+            rows=facts["rows"],
+            catalogue=facts["catalogue"],
+            cleared=int(facts.get("cleared", 0)),
+        )
+
+
+def write_facts(facts: SnapshotFacts, folder: Path) -> None:
+    """Write snapshot.json."""
+    (folder / FACTS_FILE).write_text(json.dumps(asdict(facts), indent=1) + "\n")
 
 
 def read_scores(folder: Path) -> pa.Table:
-    """Read the scores, with repeating texts as dictionaries and ids in one chunk each."""
+    """Read the scores, with repeating texts as dictionaries and each column in one chunk."""
     with read_errors_as_damage(folder / SCORES_FILE):
-        # By one thread: several take more time of the processor than they save on the clock.
-        with pq.ParquetFile(folder / SCORES_FILE, read_dictionary=REPEATING) as opened:
-            table = opened.read(use_threads=False)
+        # One thread: more threads use more processor time than they save in wall time.
+        with pq.ParquetFile(folder / SCORES_FILE, read_dictionary=REPEATING) as file:
+            table = file.read(use_threads=False)
         user = table.column("user").cast(pa.large_string())
         return table.set_column(table.column_names.index("user"), "user", user).combine_chunks()
 
 
-def check_sums(folder: Path) -> None:
-    """See that every file is, byte for byte, as it was written."""
-    with read_errors_as_damage(folder):
-        other = first_mismatch(folder)
-    if other is not None:
-        raise damaged(other, ValueError("its bytes are not those that were written"))
-
-
 def check_bundle(folder: Path) -> None:
-    """See that the model's files are whole, whatever catalogue they are of."""
+    """Check that the model's files are complete, whatever catalogue the model was trained on."""
     try:
         read_bundle(folder / BUNDLE_FOLDER)
     except RegistryError as error:
@@ -159,47 +196,58 @@ def map_features(folder: Path) -> FeatureRowFile:
         return map_rows(folder / FEATURES_FILE)
 
 
-def read_typical(folder: Path) -> PeerMedians:
-    """Read what is typical among peers."""
+def read_peer_medians(folder: Path) -> PeerMedians:
+    """Read the median features of peers."""
     with read_errors_as_damage(folder / TYPICAL_FILE):
         return PeerMedians(pq.read_table(folder / TYPICAL_FILE, partitioning=None).to_pandas())
 
 
-SUMS_FILE = "SHA256SUMS"
+def check_checksums(folder: Path) -> None:
+    """Check that every file holds the bytes that were written.
+
+    Raises
+    ------
+    SnapshotError : a file differs, is absent or cannot be read
+
+    """
+    with read_errors_as_damage(folder):
+        other = first_mismatch(folder)
+    if other is not None:
+        raise damaged(other, ValueError("its bytes are not those that were written"))
 
 
 def write_checksums(folder: Path) -> None:
-    """Write the SHA-256 of every file of a folder beside them, in the form of sha256sum(1)."""
+    """Write the SHA-256 of every file of a folder to SHA256SUMS, in the format of sha256sum(1)."""
     files = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
-    told = "".join(f"{_sum(folder / file)}  {file.as_posix()}\n" for file in files if file.name != SUMS_FILE)
-    (folder / SUMS_FILE).write_text(told)
+    lines = [f"{_sha256(folder / file)}  {file.as_posix()}\n" for file in files if file.name != SUMS_FILE]
+    (folder / SUMS_FILE).write_text("".join(lines))
 
 
 def first_mismatch(folder: Path) -> Path | None:
-    """Return the first file that is not as it was when the folder was sealed, None where all are.
+    """Return the first file that differs from its checksum, None if all agree.
 
-    A folder that was never sealed, as older versions of Clout wrote them, has nothing to be held against.
+    A folder without checksums, as older versions of Clout wrote them, has nothing to compare with.
 
     Raises
     ------
     OSError : a file cannot be read
-    ValueError : the sums themselves are none
+    ValueError : SHA256SUMS holds a line that is not a checksum
 
     """
     if not (folder / SUMS_FILE).exists():
         return None
     for line in (folder / SUMS_FILE).read_text().splitlines() or [""]:
-        told, _, name = line.partition("  ")
-        if len(told) != 64 or not name:
-            raise ValueError(f"{line[:80]!r} is no line of sums")
-        if not (folder / name).is_file() or _sum(folder / name) != told:
+        digest, _, name = line.partition("  ")
+        if len(digest) != 64 or not name:
+            raise ValueError(f"{line[:80]!r} is not a line of checksums")
+        if not (folder / name).is_file() or _sha256(folder / name) != digest:
             return folder / name
     return None
 
 
-def _sum(file: Path) -> str:
-    with file.open("rb") as opened:
-        return file_digest(opened, "sha256").hexdigest()
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
 
 
 def sort_rows(frame: pd.DataFrame) -> pd.DataFrame:

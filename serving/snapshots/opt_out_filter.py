@@ -1,4 +1,4 @@
-"""Who is hidden now: asked at every look into a snapshot, in every process on the home, without a restart."""
+"""The hidden users of a home, read again whenever they change: every process applies opt-outs without a restart."""
 
 import logging
 import sqlite3
@@ -18,15 +18,16 @@ log = logging.getLogger("clout")
 
 
 class HiddenUserError(CloutError):
-    """Somebody's score is not shown: they opted out, or everything of theirs was deleted."""
+    """A user's score is hidden: the user opted out, or their data was deleted."""
 
 
-def check_shown(user: str, hidden: OptedOutUsers) -> None:
-    """See that somebody is not hidden.
+def check_visible(user: str, hidden: OptedOutUsers) -> None:
+    """Check that a user is not hidden.
 
     Raises
     ------
-    HiddenUserError : they are; it tells neither which of the two it was nor whether there ever was a score
+    HiddenUserError : the user is; the message reveals neither which of the two reasons applies nor whether a score ever
+        existed
 
     """
     if user in hidden:
@@ -34,11 +35,11 @@ def check_shown(user: str, hidden: OptedOutUsers) -> None:
 
 
 class HiddenUsers:
-    """The people who are left out, as they are now; a call costs some ten microseconds.
+    """The users who are hidden now; a call costs some ten microseconds.
 
-    It asks the records how often anything was changed, and reads who is left out where that is another number: at every
-    call in the SQLite file of the home; every half second, in a thread of its own, in a PostgreSQL. Where the records
-    cannot be read, the last known stay hidden, and the log says so.
+    It compares the change counter of the records, and reads the users again only if it moved: at every call in the
+    SQLite file of the home; every half second, in a background thread, in a PostgreSQL. While the records cannot be
+    read, the users last read stay hidden, and the log reports it.
 
     Parameters
     ----------
@@ -49,67 +50,67 @@ class HiddenUsers:
     def __init__(self, home: Home):
         self._home = home
         self._records = Records(home)
-        self._alone = Lock()
-        self._left: OptedOutUsers | None = None
-        self._mark: object = None
-        self._file: sqlite3.Connection | None = None
+        self._lock = Lock()
+        self._users: OptedOutUsers | None = None
+        self._version: object = None
+        self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
         self._thread: Thread | None = None
-        self._failed = ""
+        self._error = ""
 
     def __call__(self) -> OptedOutUsers:
-        """Return who is left out now.
+        """Return the users who are hidden now.
 
         Raises
         ------
         RecordsError : the records cannot be read, and never could be
 
         """
-        with self._alone:
+        with self._lock:
             if self._home.database is None:
-                self._renew()
+                self._refresh()
             elif self._thread is None:
                 self._thread = Thread(target=self._poll, name="hidden", daemon=True)
-                self._renew()
+                self._refresh()
                 self._thread.start()
-        if self._left is None:
-            raise RecordsError(self._failed)
-        return self._left
+        if self._users is None:
+            raise RecordsError(self._error)
+        return self._users
 
     def _poll(self) -> None:
         while True:
             time.sleep(POLL_SECONDS)
-            self._renew()
+            self._refresh()
 
-    def _renew(self) -> None:
+    def _refresh(self) -> None:
         try:
-            mark = self._look() if self._home.database is None else self._ask()
-            if self._left is None or mark != self._mark:
-                self._left, self._mark = load_opted_out_users(self._home), mark
-            self._failed = ""
+            version = self._sqlite_version() if self._home.database is None else self._postgresql_version()
+            if self._users is None or version != self._version:
+                self._users, self._version = load_opted_out_users(self._home), version
+            self._error = ""
         except RecordsError as error:
-            if str(error) != self._failed:
-                log.error("%s The %d people who are known to be hidden stay so.", error, len(self._left or ()))
-            self._failed = str(error)
+            if str(error) != self._error:
+                log.error("%s The %d users last known to be hidden stay hidden.", error, len(self._users or ()))
+            self._error = str(error)
 
-    def _ask(self) -> object:
-        """Tell how often what the shared database holds was changed."""
+    def _postgresql_version(self) -> object:
+        """Return the change counter of the shared database."""
         with self._records.reading() as connection:
             return connection and connection.execute(select(CHANGES.c.change)).scalars().all()
 
-    def _look(self) -> object:
-        """Tell which file there is, and how often what it holds was changed; None where there is none."""
+    def _sqlite_version(self) -> object:
+        """Return the file's identity and its change counter; None if there is no file."""
         try:
-            found = self._home.records.stat()
+            stat = self._home.records.stat()
         except OSError:
-            self._file = self._inode = None
+            self._connection = self._inode = None
             return None
-        inode = found.st_dev, found.st_ino
+        inode = stat.st_dev, stat.st_ino
         try:
-            if self._file is None or inode != self._inode:
-                self._file = sqlite3.connect(self._home.records, isolation_level=None, check_same_thread=False)
+            if self._connection is None or inode != self._inode:
+                self._connection = sqlite3.connect(self._home.records, isolation_level=None, check_same_thread=False)
                 self._inode = inode
-            return inode, self._file.execute("SELECT change FROM left_out_changes").fetchall()
+            return inode, self._connection.execute("SELECT change FROM left_out_changes").fetchall()
         except sqlite3.Error as error:
             if "no such table" in str(error):
                 return inode
@@ -117,6 +118,6 @@ class HiddenUsers:
 
 
 @lru_cache(maxsize=16)
-def hidden(home: Home) -> HiddenUsers:
-    """Return who is hidden in a home; one for the whole process."""
+def hidden_users(home: Home) -> HiddenUsers:
+    """Return the hidden users of a home, shared by the whole process."""
     return HiddenUsers(home)

@@ -1,4 +1,4 @@
-"""Peers: users of the same scope with an audience of a similar size, what is typical among them and what they show."""
+"""Peers of a user: users of the same scope with a similar audience size; the medians and ranges of their features."""
 
 from math import frexp
 
@@ -12,12 +12,12 @@ from training.explanation.feature_constraints import PeerValues, percentiles
 from training.model.feature_row import FeatureRow
 
 AUDIENCE_SIZE = "engagers_365d"
-PEERS = ["scope", "band"]
-SHOWN = list(dict.fromkeys(["scope", AUDIENCE_SIZE, "days_since_last_act", "account_age_days", *SCORED.names]))
+GROUP = ["scope", "band"]
+PEER_COLUMNS = list(dict.fromkeys(["scope", AUDIENCE_SIZE, "days_since_last_act", "account_age_days", *SCORED.names]))
 
 
 def audience_band(rows: pd.DataFrame) -> np.ndarray:
-    """Tell peers, users of a similar audience size: `floor(log2(1 + engagers_365d))`; unknown counts as none.
+    """Return the band of audience size of each row: `floor(log2(1 + engagers_365d))`; unknown counts as 0 people.
 
     0 people make band 0, 1-2 band 1, 3-6 band 2, 7-14 band 3 and so on. Shape (rows,), integers.
     """
@@ -25,14 +25,14 @@ def audience_band(rows: pd.DataFrame) -> np.ndarray:
     return np.frexp(1.0 + np.nan_to_num(people))[1] - 1
 
 
-def band_of(person: FeatureRow) -> int:
-    """Tell one person's `audience_band`."""
-    people = person[AUDIENCE_SIZE]
+def band_of(row: FeatureRow) -> int:
+    """Return the `audience_band` of one user."""
+    people = row[AUDIENCE_SIZE]
     return frexp(1.0 + (0.0 if people != people else people))[1] - 1
 
 
-def typical_values(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the median of every feature among peers, over those of whom it is known.
+def median_features(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the median of every feature among peers, over the users for which it is known.
 
     Parameters
     ----------
@@ -40,68 +40,71 @@ def typical_values(rows: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    scope, band (see `audience_band`) and one column per feature, null where nobody's is known; ordered by both
+    scope, band (see `audience_band`) and one column per feature, null if unknown for all; ordered by scope and band
 
     """
-    scope, band = PEERS
+    scope, band = GROUP
     groups = [rows[scope], pd.Series(audience_band(rows), index=rows.index, name=band)]
     return rows.drop(columns=KEYS).groupby(groups).median().reset_index()
 
 
 class PeerMedians:
-    """What is typical among the peers of a snapshot, to be asked for one user at a time.
+    """The median features of the peers in a snapshot, looked up for one user at a time.
 
     Parameters
     ----------
-    values : as `typical_values` gives it
+    medians : as `median_features` returns it
 
     """
 
-    def __init__(self, values: pd.DataFrame):
-        self._places = {key: k for k, key in enumerate(values[PEERS].itertuples(index=False, name=None))}
-        features = values.drop(columns=PEERS)
+    def __init__(self, medians: pd.DataFrame):
+        self._rows = {key: k for k, key in enumerate(medians[GROUP].itertuples(index=False, name=None))}
+        features = medians.drop(columns=GROUP)
         self._names, self._values = list(map(str, features)), features.to_numpy(float)
 
-    def of(self, scope: str, person: FeatureRow) -> dict[str, float | None]:
-        """Return the values of a user's peers by feature, None where it is not known of any of them.
+    def of(self, scope: str, row: FeatureRow) -> dict[str, float | None]:
+        """Return the medians of a user's peers by feature, None if unknown for all of them.
 
         Parameters
         ----------
-        scope, person : the user's scope and features; the user was among the rows described
+        scope, row : the user's scope and features; the user was among the rows that the medians describe
 
         """
-        values = self._values[self._places[scope, band_of(person)]].tolist()
+        values = self._values[self._rows[scope, band_of(row)]].tolist()
         return {name: None if value != value else value for name, value in zip(self._names, values, strict=True)}
 
 
 class PeerRanges:
-    """What the peers of a snapshot show, to be asked for one user at a time.
+    """The ranges of features among the peers in a snapshot, looked up for one user at a time.
 
     Parameters
     ----------
-    rows : the columns SHOWN of everybody
+    rows : the PEER_COLUMNS of every user
 
     """
 
     def __init__(self, rows: pd.DataFrame):
-        scope, band = PEERS
-        self._allowances = {name: _allowance(found) for name, found in rows.groupby(scope, observed=True)}
+        scope, band = GROUP
+        self._allowances = {name: _allowance(users) for name, users in rows.groupby(scope, observed=True)}
         groups = rows.groupby([rows[scope], pd.Series(audience_band(rows), index=rows.index, name=band)], observed=True)
-        self._values = {key: (len(found), _percentiles(found.drop(columns=scope))) for key, found in groups}
+        self._values = {key: (len(peers), _percentiles(peers.drop(columns=scope))) for key, peers in groups}
 
-    def of(self, scope: str, person: FeatureRow) -> PeerValues:
-        """Return what a user's peers show; parameters as in `Typical.of`."""
-        people, values = self._values[scope, band_of(person)]
+    def of(self, scope: str, row: FeatureRow) -> PeerValues:
+        """Return the ranges of a user's peers; parameters as in `PeerMedians.of`."""
+        people, values = self._values[scope, band_of(row)]
         return PeerValues(people, values, self._allowances[scope])
 
 
 def _percentiles(rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    known = {str(name): column.dropna().to_numpy(float) for name, column in rows.items()}
-    return {name: percentiles(values) for name, values in known.items() if len(values)}
+    present = {str(name): column.dropna().to_numpy(float) for name, column in rows.items()}
+    return {name: percentiles(values) for name, values in present.items() if len(values)}
 
 
 def _allowance(rows: pd.DataFrame) -> float:
-    """Return the days without an act that are no absence: as anybody shows who is absent; 56 where nobody is."""
+    """Return how many inactive days are not yet absence, read off the absent users' features; 56 if nobody is absent.
+
+    An absent user's days since the last event, less the days absent, are this allowance.
+    """
     absent = rows[rows["days_absent"] > 0]
-    away = absent["days_since_last_act"].fillna(absent["account_age_days"])
-    return float((away - absent["days_absent"]).median()) if len(absent) else ABSENT_DAYS
+    inactive = absent["days_since_last_act"].fillna(absent["account_age_days"])
+    return float((inactive - absent["days_absent"]).median()) if len(absent) else ABSENT_DAYS

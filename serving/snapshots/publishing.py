@@ -1,6 +1,6 @@
-"""Shared snapshots: published whole into a PostgreSQL, from where each replica fetches them (`mirror`).
+"""Snapshots in a PostgreSQL database, from which replicas fetch them: publishing, listing, and their parts.
 
-Parts: a snapshot's files as they travel between a home and a database, and the hash by which they are known.
+Parts are slices of a snapshot's files; the SHA-256 of all parts identifies a publication.
 """
 
 import json
@@ -36,7 +36,7 @@ from serving.snapshots import layout
 from training.home import Home
 from training.records.database import TABLES, Records, RecordsError
 
-KEPT = 13
+MOST_SNAPSHOTS = 13
 
 SNAPSHOTS = Table(
     "snapshots",
@@ -57,23 +57,23 @@ PARTS = Table(
     Column("path", Text, nullable=False),
     Column("bytes", LargeBinary, nullable=False),
 )
-# What is compressed already is stored as it is.
-as_it_is: Any = DDL("ALTER TABLE snapshot_parts ALTER COLUMN bytes SET STORAGE EXTERNAL").execute_if(
+# The files are compressed already: store them without compressing again.
+store_uncompressed: Any = DDL("ALTER TABLE snapshot_parts ALTER COLUMN bytes SET STORAGE EXTERNAL").execute_if(
     dialect="postgresql"
 )
-event.listen(PARTS, "after_create", as_it_is)
+event.listen(PARTS, "after_create", store_uncompressed)
 
 
 @dataclass(frozen=True)
-class PublishedFile:
-    """A snapshot that the database holds.
+class PublishedSnapshot:
+    """A snapshot in the database.
 
     Parameters
     ----------
-    id : of this publication; one published anew under its name has another
+    id : of this publication; publishing the same name again gives a new one
     name : of its folder
-    bytes : of its files together
-    sha256 : of its files, as `digest` gives it
+    bytes : total size of its files
+    sha256 : of its files, as `digest` computes it
 
     """
 
@@ -92,18 +92,18 @@ class SnapshotDatabase:
 
     Raises
     ------
-    RecordsError : it is no PostgreSQL
+    RecordsError : it is not a PostgreSQL database
 
     """
 
     def __init__(self, home: Home):
         self._records = Records(home)
-        self.place = str(self._records.engine.url)
+        self.address = str(self._records.engine.url)
         if self._records.engine.dialect.name != "postgresql":
-            raise RecordsError(f"snapshots are shared through PostgreSQL, not through {self.place}.")
+            raise RecordsError(f"snapshots are shared through PostgreSQL, not through {self.address}.")
 
-    def listed(self) -> tuple[PublishedFile, ...]:
-        """Return what there is, newest first.
+    def published(self) -> tuple[PublishedSnapshot, ...]:
+        """Return the snapshots in the database, newest first.
 
         Raises
         ------
@@ -112,127 +112,125 @@ class SnapshotDatabase:
         """
         columns = (SNAPSHOTS.c.id, SNAPSHOTS.c.name, SNAPSHOTS.c.bytes, SNAPSHOTS.c.sha256)
         with self._records.writing() as connection:
-            found = [PublishedFile(*row) for row in connection.execute(select(*columns))]
-        known = [each for each in found if layout.parse_folder_name(Path(each.name))]
-        return tuple(sorted(known, key=lambda each: layout.age_order(Path(each.name)), reverse=True))
+            snapshots = [PublishedSnapshot(*row) for row in connection.execute(select(*columns))]
+        valid = [snapshot for snapshot in snapshots if layout.parse_folder_name(Path(snapshot.name))]
+        return tuple(sorted(valid, key=lambda snapshot: layout.age_order(Path(snapshot.name)), reverse=True))
 
     def publish(self, folder: Path) -> None:
-        """Put a snapshot's folder into the database, in the place of one of its name, and mark the folder with it.
+        """Write a snapshot's folder to the database, replacing one of its name, and record the digest in the folder.
 
-        All of it happens in one transaction: others see it whole or not at all. Beyond `KEPT` the oldest go with it.
-        Publish a folder before it is renamed into place: a mirror of the same home would put the listed one there.
+        One transaction: other processes see all of it or nothing. Beyond `MOST_SNAPSHOTS` the oldest are deleted.
+        Publish a folder before renaming it into place: a replica on the same home would put the published one there.
 
         Raises
         ------
-        RecordsError : the database cannot be reached, or refuses; then it is as before
+        RecordsError : the database cannot be reached, or refuses; then it is unchanged
 
         """
-        as_of, version = layout.parse_folder_name(folder) or _no_snapshot(folder)
-        found = digest(folder)
-        facts = {"as_of": as_of, "model_version": version, "bytes": found.bytes, "sha256": found.sha256}
+        parsed = layout.parse_folder_name(folder)
+        if parsed is None:
+            raise SnapshotError(f"{folder} is not named like a snapshot, such as 2017-07-30T000000Z_v3.")
+        total = digest(folder)
+        facts = {"as_of": parsed[0], "model_version": parsed[1], "bytes": total.bytes, "sha256": total.sha256}
         with self._records.writing() as connection:
-            # Publishers wait for each other; who reads sees what was there before.
+            # Publishers wait for each other; readers see the state before.
             connection.execute(text("LOCK TABLE snapshots IN SHARE ROW EXCLUSIVE MODE"))
             connection.execute(delete(SNAPSHOTS).where(SNAPSHOTS.c.name == folder.name))
-            made = connection.execute(
+            publication = connection.execute(
                 insert(SNAPSHOTS).values(name=folder.name, **facts).returning(SNAPSHOTS.c.id)
             ).scalar_one()
-            for number, (path, held) in enumerate(parts(folder)):
-                part = {"snapshot": made, "number": number, "path": path, "bytes": held}
+            for number, (path, data) in enumerate(parts(folder)):
+                part = {"snapshot": publication, "number": number, "path": path, "bytes": data}
                 connection.execute(insert(PARTS).values(**part))
-            _drop_older(connection)
-        mark(folder, found.sha256)
+            _delete_oldest(connection)
+        record_publication(folder, total.sha256)
 
     @contextmanager
-    def parts(self, listed: PublishedFile) -> Iterator[Iterator[tuple[str, bytes]]]:
-        """Open the parts of a snapshot, path and bytes, in order, of which one at a time is in memory.
+    def parts(self, snapshot: PublishedSnapshot) -> Iterator[Iterator[tuple[str, bytes]]]:
+        """Open the parts of a snapshot, path and bytes, in order; one part at a time is in memory.
 
         Raises
         ------
-        RecordsError : the database cannot be reached, or goes away
+        RecordsError : the database cannot be reached, or the connection breaks
 
         """
-        chosen = select(PARTS.c.path, PARTS.c.bytes).where(PARTS.c.snapshot == listed.id).order_by(PARTS.c.number)
-        with self._records.writing() as connection, connection.execution_options(yield_per=1).execute(chosen) as found:
-            yield ((path, held) for path, held in found)
+        query = select(PARTS.c.path, PARTS.c.bytes).where(PARTS.c.snapshot == snapshot.id).order_by(PARTS.c.number)
+        with self._records.writing() as connection, connection.execution_options(yield_per=1).execute(query) as rows:
+            yield ((path, data) for path, data in rows)
 
 
-def publish_anew(home: Home, folder: Path, made: Path) -> None:
-    """Publish what is about to take the place of a snapshot, where that is a published one.
+def republish(home: Home, folder: Path, replacement: Path) -> None:
+    """Publish the replacement of a snapshot, if that snapshot is published.
 
     Parameters
     ----------
     home : of the snapshot
-    folder : as it is now; one that was never published stays so
-    made : what takes its place, in a folder of the same name
+    folder : as it is now; an unpublished one stays unpublished
+    replacement : what will take its place, in a folder of the same name
 
     Raises
     ------
     RecordsError : the database cannot be reached, or refuses; then keep the folder as it is
 
     """
-    if home.database and marked(folder) is not None:
-        SnapshotDatabase(home).publish(made)
+    if home.database and published_digest(folder) is not None:
+        SnapshotDatabase(home).publish(replacement)
 
 
-def _drop_older(connection: Connection) -> None:
+def _delete_oldest(connection: Connection) -> None:
     names = connection.execute(select(SNAPSHOTS.c.name)).scalars().all()
-    kept = sorted(names, key=lambda name: layout.age_order(Path(name)), reverse=True)[:KEPT]
-    connection.execute(delete(SNAPSHOTS).where(SNAPSHOTS.c.name.not_in(kept)))
-
-
-def _no_snapshot(folder: Path) -> Any:
-    raise SnapshotError(f"{folder} is not named like a snapshot, such as 2017-07-30T000000Z_v3.")
+    newest = sorted(names, key=lambda name: layout.age_order(Path(name)), reverse=True)[:MOST_SNAPSHOTS]
+    connection.execute(delete(SNAPSHOTS).where(SNAPSHOTS.c.name.not_in(newest)))
 
 
 PART_BYTES = 4 << 20
 
 
 def parts(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Read the files of a snapshot in the order of their paths, a part at a time; an empty file has an empty one."""
-    for file in sorted(each for each in folder.rglob("*") if each.is_file()):
+    """Yield the parts of a snapshot's files (path, bytes) in the order of their paths; an empty file has one part."""
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         path = file.relative_to(folder).as_posix()
         if path == layout.PUBLISHED_FILE:
             continue
-        with file.open("rb") as held:
-            yield path, held.read(PART_BYTES)
-            while more := held.read(PART_BYTES):
+        with file.open("rb") as stream:
+            yield path, stream.read(PART_BYTES)
+            while more := stream.read(PART_BYTES):
                 yield path, more
 
 
 class Digest:
-    """How many bytes the parts added so far hold, and the SHA-256 of them, each after its path and length."""
+    """The total size of some parts, and the SHA-256 over each part's path, length and bytes."""
 
     def __init__(self) -> None:
-        self.bytes, self._told = 0, sha256()
+        self.bytes, self._hash = 0, sha256()
 
-    def add(self, path: str, held: bytes) -> None:
+    def add(self, path: str, data: bytes) -> None:
         """Add the next part."""
-        self.bytes += len(held)
-        self._told.update(f"{path}\0{len(held)}\0".encode())
-        self._told.update(held)
+        self.bytes += len(data)
+        self._hash.update(f"{path}\0{len(data)}\0".encode())
+        self._hash.update(data)
 
     @property
     def sha256(self) -> str:
-        """Of all that was added, hexadecimal."""
-        return self._told.hexdigest()
+        """The digest of all parts added so far, hexadecimal."""
+        return self._hash.hexdigest()
 
 
 def digest(folder: Path) -> Digest:
-    """Read a snapshot's files through."""
-    found = Digest()
-    for path, held in parts(folder):
-        found.add(path, held)
-    return found
+    """Return the digest of a snapshot's files."""
+    total = Digest()
+    for path, data in parts(folder):
+        total.add(path, data)
+    return total
 
 
-def mark(folder: Path, told: str) -> None:
-    """Note in a folder as which publication it is known."""
-    (folder / layout.PUBLISHED_FILE).write_text(json.dumps({"sha256": told}) + "\n")
+def record_publication(folder: Path, digest: str) -> None:
+    """Record in a folder the digest under which it is published."""
+    (folder / layout.PUBLISHED_FILE).write_text(json.dumps({"sha256": digest}) + "\n")
 
 
-def marked(folder: Path) -> str | None:
-    """Return the SHA-256 of the publication that a folder is; None where it is none."""
+def published_digest(folder: Path) -> str | None:
+    """Return the digest under which a folder is published; None if it is not."""
     try:
         return json.loads((folder / layout.PUBLISHED_FILE).read_text())["sha256"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Ranking: the order of the users of one snapshot, and of those of them who are shown."""
+"""Ranking: the users of one snapshot by score, all of them or only the visible ones."""
 
 from bisect import bisect_left, bisect_right
 from copy import copy
@@ -19,7 +19,7 @@ class RangeError(CloutError):
 
 @dataclass(frozen=True)
 class SearchQuery:
-    """Whom to look for: those of a scope whose score (points) and percentile (0-100) lie within bounds, both included.
+    """A scope and bounds of score (points) and percentile (0-100), both ends included.
 
     Raises
     ------
@@ -42,18 +42,18 @@ class SearchQuery:
 
 @dataclass(frozen=True)
 class PageToken:
-    """The last one of a page: the next page begins after this score and user."""
+    """The last user of a page: the next page begins after this score and user."""
 
     score: float
     user: str
 
 
 class Ranking:
-    """The order of everybody of one snapshot: by scope, then score, highest first, then user.
+    """The users of one snapshot ordered by scope, then score, highest first, then user.
 
-    The order is made once, in about a fifth of a second for a million rows, and takes 4 bytes a row beside the
-    scores. A page is then found by bisection, whatever the bounds: percentiles fall with the score within a scope, so
-    that both ranges are stretches of the one order.
+    The order is computed once, in about a fifth of a second for a million rows, and takes 4 bytes a row beside the
+    scores. Bisection then finds a page for any bounds: within a scope percentiles fall with the score, so that both
+    ranges are contiguous in the one order.
 
     Parameters
     ----------
@@ -68,36 +68,36 @@ class Ranking:
         scopes = scores.column("scope").combine_chunks()
         codes = scopes.indices.to_numpy()
         self._codes, self._scopes = codes, scopes.dictionary.to_pylist()
-        self._put(np.lexsort((-self._score, codes)).astype(np.uint32))
+        self._set_order(np.lexsort((-self._score, codes)).astype(np.uint32))
 
-    def without(self, places: np.ndarray) -> "Ranking":
-        """Return the order of all but some, who stand at these places in the snapshot."""
-        kept = np.ones(len(self._score), dtype=bool)
-        kept[places] = False
-        less = copy(self)
-        less._put(self._order[kept[self._order]])
-        return less
+    def without(self, rows: np.ndarray) -> "Ranking":
+        """Return the ranking without some users, given by their row numbers in the snapshot."""
+        keep = np.ones(len(self._score), dtype=bool)
+        keep[rows] = False
+        ranking = copy(self)
+        ranking._set_order(self._order[keep[self._order]])
+        return ranking
 
-    def _put(self, order: np.ndarray) -> None:
-        """Take an order, and where each scope's part of it begins and ends."""
+    def _set_order(self, order: np.ndarray) -> None:
+        """Set the order, and where the range of each scope begins and ends in it."""
         self._order = order
         ends = np.cumsum(np.bincount(self._codes[order], minlength=len(self._scopes))).tolist()
-        self._stretches = dict(zip(self._scopes, zip([0, *ends], ends, strict=False), strict=True))
+        self._ranges = dict(zip(self._scopes, zip([0, *ends], ends, strict=False), strict=True))
 
-    def stretch(self, wanted: SearchQuery) -> range:
-        """Return which places of the order are wanted.
+    def matches(self, query: SearchQuery) -> range:
+        """Return the ranks that a query matches.
 
         Raises
         ------
         ScopeError : nobody has a score of the scope; says which scopes there are
 
         """
-        first, end = self._stretches.get(wanted.scope, (0, 0))
+        first, end = self._ranges.get(query.scope, (0, 0))
         if first == end:
-            raise ScopeError(self._no_scope(wanted.scope))
+            raise ScopeError(self._unknown_scope(query.scope))
         for values, low, high in (
-            (self._score, wanted.min_score, wanted.max_score),
-            (self._percentile, wanted.min_percentile, wanted.max_percentile),
+            (self._score, query.min_score, query.max_score),
+            (self._percentile, query.min_percentile, query.max_percentile),
         ):
             if high is not None:
                 first = self._bisect(values, first, end, high, above=True)
@@ -105,34 +105,34 @@ class Ranking:
                 end = self._bisect(values, first, end, low, above=False)
         return range(first, end)
 
-    def after(self, last: PageToken, stretch: range) -> range:
-        """Return what is left of a stretch after one of its people, who need not be in it."""
-        low = self._bisect(self._score, stretch.start, stretch.stop, last.score, above=True)
-        high = self._bisect(self._score, low, stretch.stop, last.score, above=False)
+    def after(self, last: PageToken, ranks: range) -> range:
+        """Return the part of some ranks after a user, who need not be among them."""
+        low = self._bisect(self._score, ranks.start, ranks.stop, last.score, above=True)
+        high = self._bisect(self._score, low, ranks.stop, last.score, above=False)
         ties = range(low, high)
-        passed = bisect_right(ties, last.user, key=lambda place: self._users[int(self._order[place])].as_py())
-        return range(low + passed, stretch.stop)
+        passed = bisect_right(ties, last.user, key=lambda rank: self._users[int(self._order[rank])].as_py())
+        return range(low + passed, ranks.stop)
 
-    def places(self, stretch: range) -> list[int]:
-        """Return where the people of a stretch stand in the snapshot."""
-        return self._order[stretch.start : stretch.stop].tolist()
+    def rows(self, ranks: range) -> list[int]:
+        """Return the row numbers in the snapshot of the users at some ranks."""
+        return self._order[ranks.start : ranks.stop].tolist()
 
     def _bisect(self, values: np.ndarray, first: int, end: int, bound: float, above: bool) -> int:
-        """Return where, in a stretch that falls, those above a bound end (`above`) or those below it begin."""
+        """Return where, in a falling range, the values above a bound end (`above`), or those below it begin."""
         side = bisect_left if above else bisect_right
-        return side(range(end), -bound, first, end, key=lambda place: -values[self._order[place]])
+        return side(range(end), -bound, first, end, key=lambda rank: -values[self._order[rank]])
 
-    def _no_scope(self, scope: str) -> str:
-        there = sorted(name for name, (first, end) in self._stretches.items() if end > first)
-        more = f" and {len(there) - MOST_SCOPES} more" if len(there) > MOST_SCOPES else ""
-        return f"nobody has a score of the scope {scope!r}; scopes there: {', '.join(there[:MOST_SCOPES])}{more}."
+    def _unknown_scope(self, scope: str) -> str:
+        scopes = sorted(name for name, (first, end) in self._ranges.items() if end > first)
+        more = f" and {len(scopes) - MOST_SCOPES} more" if len(scopes) > MOST_SCOPES else ""
+        return f"nobody has a score of the scope {scope!r}; scopes there: {', '.join(scopes[:MOST_SCOPES])}{more}."
 
 
 class VisibleRanking:
-    """The ranking of a snapshot's people who are shown, made anew when others are hidden than before.
+    """The ranking of the visible users of a snapshot, computed again when the hidden users change.
 
-    Those whose ids are known are found by bisection. Where there are some of whom only a hash is known who came in
-    after the snapshot was written, everybody is held against it once, which takes a second for a million people.
+    Bisection finds the hidden users whose ids are known. If some are known only by a hash and were hidden after the
+    snapshot was written, every user is compared with them once, which takes a second for a million users.
 
     Parameters
     ----------
@@ -145,27 +145,27 @@ class VisibleRanking:
         self._users = scores.column("user").combine_chunks()
         self._everybody = Ranking(scores)
         self._cleared = cleared
-        self._held: tuple[OptedOutUsers, Ranking] = NO_USERS, self._everybody
+        self._cached: tuple[OptedOutUsers, Ranking] = NO_USERS, self._everybody
 
     def ranking(self, hidden: OptedOutUsers) -> Ranking:
-        """Return the order of those who are not hidden."""
-        known, ranking = self._held
-        if known is not hidden:
-            ranking = self._everybody.without(places(self._users, hidden, self._cleared))
-            self._held = hidden, ranking
+        """Return the ranking of the users who are not hidden."""
+        cached_for, ranking = self._cached
+        if cached_for is not hidden:
+            ranking = self._everybody.without(hidden_rows(self._users, hidden, self._cleared))
+            self._cached = hidden, ranking
         return ranking
 
 
-def places(users: pa.Array, hidden: OptedOutUsers, cleared: int = 0) -> np.ndarray:
-    """Return where hidden people stand among users in order, who may stand there several times."""
+def hidden_rows(users: pa.Array, hidden: OptedOutUsers, cleared: int = 0) -> np.ndarray:
+    """Return the row numbers of hidden users among ordered users, who may have several rows each."""
     if hidden.has_unknown_ids_since(cleared):
         return np.flatnonzero([user in hidden for user in users.to_pylist()])
-    found = [place for user in hidden.known_ids for place in _of(users, user)]
-    return np.array(found, dtype=np.int64)
+    rows = [row for user in hidden.known_ids for row in _rows_of(users, user)]
+    return np.array(rows, dtype=np.int64)
 
 
-def _of(users: pa.Array, user: str) -> range:
-    first = bisect_left(users, user, key=lambda found: found.as_py())
+def _rows_of(users: pa.Array, user: str) -> range:
+    first = bisect_left(users, user, key=lambda cell: cell.as_py())
     end = first
     while end < len(users) and users[end].as_py() == user:
         end += 1

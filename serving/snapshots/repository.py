@@ -1,6 +1,5 @@
-"""Snapshots: write them, list them, open them."""
+"""Writes, lists and opens the snapshots of a home."""
 
-import json
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -16,8 +15,8 @@ from features.utc import parse_utc, to_iso_utc
 from serving.snapshots import layout
 from serving.snapshots.feature_rows import write_rows
 from serving.snapshots.layout import sort_rows
-from serving.snapshots.opt_out_filter import hidden
-from serving.snapshots.peers import typical_values
+from serving.snapshots.opt_out_filter import hidden_users
+from serving.snapshots.peers import median_features
 from serving.snapshots.snapshot import Snapshot
 from training.home import Home
 from training.model.bundle import Bundle
@@ -26,70 +25,68 @@ from training.records.opt_outs import OptedOutUsers, load_opted_out_users
 
 
 class AbsentSnapshotError(SnapshotError):
-    """There are snapshots, but none of the instant asked for."""
+    """There are snapshots, but none of that instant or version."""
 
 
 def write_snapshot(
     home: Home, as_of: datetime, bundle: Bundle, version: str, scores: pd.DataFrame, rows: pd.DataFrame
 ) -> Path:
-    """Write a snapshot, to the database of the home too if it has one; one of the same instant and model is replaced.
+    """Write a snapshot, replacing one of the same instant and model; also to the database, if the home has one.
 
-    Whoever is left out by now is not in it, even if the scores were made before.
+    Users who have opted out by now are left out, even if they were scored before.
 
     Parameters
     ----------
-    home : where snapshots are kept
+    home : where snapshots are stored
     as_of : the instant of the scores, UTC
     bundle, version : the model that made them
-    scores, rows : as `score_acts` gives them
+    scores, rows : as `score_users` returns them
 
     Returns
     -------
-    the folder; the same arguments give the same bytes in it, while the same people are left out
+    the folder; the same arguments and opt-outs give the same bytes in it
 
     Raises
     ------
-    RecordsError : who is left out cannot be read
+    RecordsError : the opt-outs cannot be read
     OutputError : the disk refuses
     RecordsError : the database refuses; then there is no such snapshot in the home either
-    ValueError : the scores and the rows are not of the same users and scopes, or the scores not of that version
+    ValueError : the scores and the rows differ in users or scopes, or the scores are not of that version
 
     """
-    left = load_opted_out_users(home)
-    scores, rows = (sort_rows(_without(left, frame)) for frame in (scores, rows))
-    _check_made_together(scores, rows, version)
+    excluded = load_opted_out_users(home)
+    scores, rows = (sort_rows(_without(excluded, frame)) for frame in (scores, rows))
+    _check_consistent(scores, rows, version)
     target = home.snapshots / layout.folder_name(as_of, version)
-    facts = {
-        "as_of": to_iso_utc(as_of),
-        "model_version": version,
-        "horizon_days": bundle.horizon_days,
-        "users": int(scores["user"].nunique()),
-        "rows": len(scores),
-        "catalogue": CATALOGUE.fingerprint,
-        "cleared": left.change,
-    }
+    facts = layout.SnapshotFacts(
+        as_of=to_iso_utc(as_of),
+        model_version=version,
+        horizon_days=bundle.horizon_days,
+        users=int(scores["user"].nunique()),
+        rows=len(scores),
+        catalogue=CATALOGUE.fingerprint,
+        cleared=excluded.change,
+    )
     with layout.atomic_file(target) as folder:
         save_bundle(bundle, folder / layout.BUNDLE_FOLDER)
         layout.write_table(scores, folder / layout.SCORES_FILE)
         write_rows(rows, folder / layout.FEATURES_FILE)
-        layout.write_table(typical_values(rows), folder / layout.TYPICAL_FILE)
-        (folder / layout.FACTS_FILE).write_text(json.dumps(facts, indent=1) + "\n")
+        layout.write_table(median_features(rows), folder / layout.TYPICAL_FILE)
+        layout.write_facts(facts, folder)
         layout.write_checksums(folder)
         if home.database:
-            from serving.snapshots.publishing import (
-                SnapshotDatabase,  # and with it a database's drivers, which few homes need
-            )
+            from serving.snapshots.publishing import SnapshotDatabase  # loads database drivers, which few homes need
 
             SnapshotDatabase(home).publish(folder)
     return target
 
 
 def write_scores(scores: pd.DataFrame, out: Path) -> None:
-    """Write scores as one Parquet file, which appears whole or not at all.
+    """Write scores as one Parquet file, atomically.
 
     Raises
     ------
-    OutputError : a folder is there, or the disk refuses
+    OutputError : the path is a folder, or the disk refuses
 
     """
     if out.is_dir():
@@ -102,11 +99,11 @@ def list_snapshots(home: Home) -> list[Path]:
     """Return the folders of all snapshots, newest first: by instant, then by model version."""
     if not home.snapshots.is_dir():
         return []
-    found = [folder for folder in home.snapshots.iterdir() if layout.parse_folder_name(folder) and folder.is_dir()]
-    return sorted(found, key=layout.age_order, reverse=True)
+    folders = [folder for folder in home.snapshots.iterdir() if layout.parse_folder_name(folder) and folder.is_dir()]
+    return sorted(folders, key=layout.age_order, reverse=True)
 
 
-def some_snapshots(home: Home) -> list[Path]:
+def require_snapshots(home: Home) -> list[Path]:
     """Return the folders of all snapshots, newest first.
 
     Raises
@@ -123,78 +120,75 @@ def some_snapshots(home: Home) -> list[Path]:
 
 
 def open_snapshot(home: Home, as_of: datetime | None = None, version: str | None = None) -> Snapshot:
-    """Open the newest snapshot, or the newest of exactly one instant, or that of one instant and model version.
+    """Open the newest snapshot, the newest of exactly one instant, or the one of an instant and model version.
 
     Raises
     ------
     AbsentSnapshotError : there are snapshots, but none of that instant or version; says which there are
-    SnapshotError : there are none, or the one found is damaged; says which file
+    SnapshotError : there are none, or that one is damaged; says which file
 
     """
-    folders = some_snapshots(home)
+    folders = require_snapshots(home)
     if as_of is None:
-        return read_snapshot(folders[0], hidden(home))
-    found = [folder for folder in folders if layout.age_order(folder)[0] == parse_utc(as_of)]
-    if found and version is not None:
-        return _of_version(home, found, version)
-    if not found:
+        return read_snapshot(folders[0], hidden_users(home))
+    matches = [folder for folder in folders if layout.age_order(folder)[0] == parse_utc(as_of)]
+    if not matches:
         instants = dict.fromkeys(to_iso_utc(layout.age_order(folder)[0]) for folder in folders)
         raise AbsentSnapshotError(f"no snapshot as of {to_iso_utc(as_of)}; there are: {', '.join(instants)}.")
-    return read_snapshot(found[0], hidden(home))
+    folder = matches[0] if version is None else _of_version(matches, version)
+    return read_snapshot(folder, hidden_users(home))
 
 
-def _of_version(home: Home, folders: list[Path], version: str) -> Snapshot:
-    """Open the one of a model version among the snapshots of an instant."""
-    for folder in folders:
-        if layout.age_order(folder)[-1] == version:
-            return read_snapshot(folder, hidden(home))
-    as_of, versions = (
-        to_iso_utc(layout.age_order(folders[0])[0]),
-        [layout.age_order(folder)[-1] for folder in folders],
-    )
-    raise AbsentSnapshotError(f"no snapshot as of {as_of} by version {version!r}; there are: {', '.join(versions)}.")
+def _of_version(folders: list[Path], version: str) -> Path:
+    """Return the snapshot of a model version among those of one instant."""
+    versions = {layout.age_order(folder)[-1]: folder for folder in folders}
+    if version not in versions:
+        as_of = to_iso_utc(layout.age_order(folders[0])[0])
+        raise AbsentSnapshotError(
+            f"no snapshot as of {as_of} by version {version!r}; there are: {', '.join(versions)}."
+        )
+    return versions[version]
 
 
-def open_earlier(home: Home, than: Snapshot, as_of: datetime | None = None) -> Snapshot:
-    """Open the newest snapshot that stands before another: of an earlier instant, or of the same by an earlier model.
+def open_earlier(home: Home, later: Snapshot, as_of: datetime | None = None) -> Snapshot:
+    """Open the newest snapshot before another: of an earlier instant, or of the same instant by an earlier model.
 
     Parameters
     ----------
     home : where both are
-    than : the other
-    as_of : the instant of the one sought; the nearest unless given
+    later : the other
+    as_of : the instant of the earlier one; None takes the nearest
 
     Raises
     ------
     AsOfError : the instant is later than the other's
     AbsentSnapshotError : there is none of that instant, or none before the other
-    SnapshotError : the one found is damaged
+    SnapshotError : that snapshot is damaged
 
     """
     at = None if as_of is None else parse_utc(as_of)
-    if at is not None and at > than.as_of:
+    if at is not None and at > later.as_of:
         raise AsOfError(
-            f"a change goes from the earlier instant to the later: {to_iso_utc(at)} is after {to_iso_utc(than.as_of)}."
+            f"a change goes from the earlier instant to the later: {to_iso_utc(at)} is after {to_iso_utc(later.as_of)}."
         )
-    if at is not None and at < than.as_of:
+    if at is not None and at < later.as_of:
         return open_snapshot(home, at)
-    here = layout.age_order(than.folder)
-    earlier = [folder for folder in list_snapshots(home) if layout.age_order(folder) < here]
-    found = [folder for folder in earlier if at is None or layout.age_order(folder)[0] == at]
-    if not found:
+    key = layout.age_order(later.folder)
+    earlier = [folder for folder in list_snapshots(home) if layout.age_order(folder) < key]
+    matches = [folder for folder in earlier if at is None or layout.age_order(folder)[0] == at]
+    if not matches:
+        which = "no other snapshot is of" if at else "no snapshot is earlier than"
         raise AbsentSnapshotError(
-            f"no{' other' if at else ''} snapshot {'is of' if at else 'stands before'} "
-            f"{to_iso_utc(than.as_of)}, where "
-            f"there is that of version {than.model_version}: a change takes two. Make another with 'clout score'."
+            f"{which} {to_iso_utc(later.as_of)}, the instant of that by version {later.model_version}: a change takes "
+            "two. Make another with 'clout score'."
         )
-    return read_snapshot(found[0], hidden(home))
+    return read_snapshot(matches[0], hidden_users(home))
 
 
 def read_snapshot(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot:
-    """Open the snapshot in a folder, of which `hidden` tells who is not shown.
+    """Open the snapshot in a folder; `hidden` returns the users to hide.
 
-    Its files have to agree and to be as they were written. One that is replaced by another of the same name while it is
-    read is read again.
+    Checks that its files agree and are unchanged. If another snapshot replaces the folder meanwhile, reads that one.
 
     Raises
     ------
@@ -204,54 +198,53 @@ def read_snapshot(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot
     while True:
         before = layout.folder_identity(folder)
         try:
-            found = _read(folder, hidden)
+            snapshot = _read(folder, hidden)
         except SnapshotError:
             if layout.folder_identity(folder) == before:
                 raise
             continue
         if layout.folder_identity(folder) == before:
-            return found
+            return snapshot
 
 
 def _read(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot:
-    layout.check_sums(folder)
+    layout.check_checksums(folder)
     facts = layout.read_facts(folder)
     scores, features = layout.read_scores(folder), layout.map_features(folder)
-    with layout.read_errors_as_damage(folder / layout.FACTS_FILE):
-        held = {key: facts[key] for key in ("model_version", "horizon_days", "catalogue", "users")}
-        rows, as_of, cleared = facts["rows"], parse_utc(facts["as_of"]), int(facts.get("cleared", 0))
     layout.check_bundle(folder)
     with layout.read_errors_as_damage(folder / layout.SCORES_FILE):
-        _check(scores.num_rows == rows, f"{scores.num_rows} rows, expected {rows}")
+        _check(scores.num_rows == facts.rows, f"{scores.num_rows} rows, expected {facts.rows}")
         _check(_ordered(scores), "its users are not in order")
     with layout.read_errors_as_damage(folder / layout.FEATURES_FILE):
-        _check(len(features) == rows, f"{len(features)} rows, expected {rows}")
-    typical = layout.read_typical(folder)
+        _check(len(features) == facts.rows, f"{len(features)} rows, expected {facts.rows}")
     return Snapshot(
         folder=folder,
-        as_of=as_of,
+        as_of=parse_utc(facts.as_of),
+        model_version=facts.model_version,
+        horizon_days=facts.horizon_days,
+        catalogue=facts.catalogue,
+        users=facts.users,
         scores=scores,
         features=features,
-        typical=typical,
+        medians=layout.read_peer_medians(folder),
         hidden=hidden,
-        cleared=cleared,
-        **held,
+        cleared=facts.cleared,
     )
 
 
-def _without(left: OptedOutUsers, frame: pd.DataFrame) -> pd.DataFrame:
-    return frame[[user not in left for user in frame["user"]]] if len(left) else frame
+def _without(excluded: OptedOutUsers, frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[[user not in excluded for user in frame["user"]]] if len(excluded) else frame
 
 
-def _check_made_together(scores: pd.DataFrame, rows: pd.DataFrame, version: str) -> None:
+def _check_consistent(scores: pd.DataFrame, rows: pd.DataFrame, version: str) -> None:
     _check(scores[KEYS].equals(rows[KEYS]), "the scores and the feature rows are not of the same users and scopes.")
     versions = ", ".join(map(repr, scores["model_version"].unique()))
     _check(versions in ("", repr(version)), f"the scores are of the model version {versions}, expected {version!r}.")
 
 
-def _check(holds: bool, otherwise: str) -> None:
+def _check(holds: bool, message: str) -> None:
     if not holds:
-        raise ValueError(otherwise)
+        raise ValueError(message)
 
 
 def _ordered(scores: pa.Table) -> bool:

@@ -1,108 +1,105 @@
-"""Search: who stands where in one snapshot, page by page.
-
-The order of those who are shown: everybody's, without whoever is hidden.
-Cursors: where the next page of a search begins, as one opaque text.
-"""
+"""Search: the users of one snapshot that match a query, page by page, and the cursor of the next page."""
 
 from base64 import b64decode, urlsafe_b64encode
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from zlib import crc32
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from features.errors import CloutError
 from features.utc import parse_utc
+from serving.snapshots.explanation import ScoreRow
 from serving.snapshots.ranking import PageToken, SearchQuery
 
 if TYPE_CHECKING:
     from serving.snapshots.snapshot import Snapshot
 
+CHECKSUM_BYTES = 4
+
 
 @dataclass(frozen=True)
 class SearchPage:
-    """One page: the scores as `Snapshot.score` gives them, how many match on all pages, whether more follow."""
+    """One page: its scores, how many users match on all pages, and whether another page follows."""
 
     matching: int
-    scores: list[dict]
+    scores: list[ScoreRow]
     more: bool
 
 
-def search(snapshot: "Snapshot", wanted: SearchQuery, limit: int, last: PageToken | None = None) -> SearchPage:
-    """Return a page of those wanted, by score, highest first, then by user, code point by code point.
+def search(snapshot: "Snapshot", query: SearchQuery, limit: int, last: PageToken | None = None) -> SearchPage:
+    """Return a page of the users that match, by score, highest first, then by user, code point by code point.
 
     Parameters
     ----------
     snapshot : whose users
-    wanted : which of them
-    limit : how many at most
-    last : after whom the page begins; the first page unless given
+    query : which of them
+    limit : the page size
+    last : the user after whom the page begins; None for the first page
 
     Raises
     ------
     ScopeError : nobody has a score of the scope
 
     """
-    every = snapshot.ranking.stretch(wanted)
-    left = every if last is None else snapshot.ranking.after(last, every)
-    page = left[:limit]
-    return SearchPage(len(every), snapshot.scores_at(snapshot.ranking.places(page)), len(left) > len(page))
-
-
-SUM_BYTES = 4
+    ranking = snapshot.ranking
+    matches = ranking.matches(query)
+    rest = matches if last is None else ranking.after(last, matches)
+    page = rest[:limit]
+    return SearchPage(len(matches), snapshot.scores_at(ranking.rows(page)), len(rest) > len(page))
 
 
 class CursorError(CloutError):
-    """A cursor is damaged, or of another search."""
+    """A cursor is damaged, or belongs to another search."""
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """The snapshot that a search walks, whom it wants, and the last one it has told: it stays good while that is kept.
+    """The snapshot and the query of a search, and the last user it returned; valid while the snapshot exists.
 
-    It holds no secret and gives no right: whoever writes one can ask for nothing that the search does not answer.
+    A cursor holds no secret and grants no right: a forged one can ask only for what a search answers anyway.
     """
 
     as_of: datetime
     model_version: str
-    wanted: SearchQuery
+    query: Annotated[SearchQuery, Field(alias="wanted")]  # the name in cursors that clients hold
     last: PageToken
 
 
-KIND = TypeAdapter(Cursor)
+ADAPTER = TypeAdapter(Cursor)
 
 
 def encode_cursor(cursor: Cursor) -> str:
-    """Write a cursor: JSON and its checksum, in base64 as URLs bear it."""
-    told = KIND.dump_json(cursor)
-    return urlsafe_b64encode(_sum(told) + told).decode().rstrip("=")
+    """Encode a cursor: JSON and its checksum, in URL-safe base64."""
+    document = ADAPTER.dump_json(cursor, by_alias=True)
+    return urlsafe_b64encode(_checksum(document) + document).decode().rstrip("=")
 
 
 def decode_cursor(text: str) -> Cursor:
-    """Read a cursor.
+    """Decode a cursor.
 
     Raises
     ------
-    CursorError : the text is no cursor, or one that was cut off or altered
+    CursorError : the text is not a cursor, or one that was cut off or altered
 
     """
     try:
-        found = b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        if found[:SUM_BYTES] != _sum(found[SUM_BYTES:]):
+        raw = b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        if raw[:CHECKSUM_BYTES] != _checksum(raw[CHECKSUM_BYTES:]):
             raise ValueError("its checksum differs")
-        cursor = KIND.validate_json(found[SUM_BYTES:], strict=True)
-        numbers = [cursor.last.score, *asdict(cursor.wanted).values()]
+        cursor = ADAPTER.validate_json(raw[CHECKSUM_BYTES:], strict=True)
+        numbers = [cursor.last.score, *asdict(cursor.query).values()]
         if not all(isfinite(number) for number in numbers if isinstance(number, float)):
-            raise ValueError("it holds a number that is none")
-        return Cursor(parse_utc(cursor.as_of), cursor.model_version, cursor.wanted, cursor.last)
+            raise ValueError("it holds a number that is not finite")
+        return Cursor(parse_utc(cursor.as_of), cursor.model_version, cursor.query, cursor.last)
     except ValueError as error:
         raise CursorError(
-            "the cursor is damaged: expected the next_cursor of an earlier page, whole and unchanged. Begin again "
+            "the cursor is damaged: expected the next_cursor of an earlier page, complete and unchanged. Begin again "
             "without one."
         ) from error
 
 
-def _sum(told: bytes) -> bytes:
-    return crc32(told).to_bytes(SUM_BYTES, "big")
+def _checksum(document: bytes) -> bytes:
+    return crc32(document).to_bytes(CHECKSUM_BYTES, "big")

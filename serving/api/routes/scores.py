@@ -136,7 +136,7 @@ def _batch_limiter() -> CapacityLimiter:
 
 
 def _scores_of_users(snapshot: Snapshot, ids: list[str], scope: str) -> bytes:
-    by_user = snapshot.known_scores(ids, scope)
+    by_user = snapshot.scores_by_user(ids, scope)
     response = UserScores(
         as_of=to_iso_utc(snapshot.as_of),
         model_version=snapshot.model_version,

@@ -14,6 +14,7 @@ from serving.api.problems import problems
 from serving.api.schemas import UserPage, UserScore
 from serving.middleware.request_context import record_users
 from serving.runtime.state import ServiceState
+from serving.snapshots.explanation import ScoreRow
 from serving.snapshots.ranking import PageToken, SearchQuery
 from serving.snapshots.search import Cursor, CursorError, decode_cursor, encode_cursor, search
 from serving.snapshots.snapshot import Snapshot
@@ -101,7 +102,7 @@ def _start(
         query = SearchQuery(**bounds)
         return service.snapshot(as_of), query, None
     start = decode_cursor(cursor)
-    first = asdict(start.wanted) | {"as_of": start.as_of}
+    first = asdict(start.query) | {"as_of": start.as_of}
     repeated = bounds | ({"as_of": as_of} if as_of is not None else {})
     other = [name for name, value in repeated.items() if value != first[name]]
     if other:
@@ -109,8 +110,8 @@ def _start(
             f"the cursor belongs to a search with another {' and '.join(other)}: repeat the parameters of the first "
             "page, or omit them beside a cursor."
         )
-    return service.pinned(start.as_of, start.model_version), start.wanted, start.last
+    return service.pinned(start.as_of, start.model_version), start.query, start.last
 
 
-def _next(snapshot: Snapshot, query: SearchQuery, last: dict[str, Any]) -> str:
+def _next(snapshot: Snapshot, query: SearchQuery, last: ScoreRow) -> str:
     return encode_cursor(Cursor(snapshot.as_of, snapshot.model_version, query, PageToken(last["score"], last["user"])))

@@ -99,7 +99,7 @@ def test_nothing_in_the_home_holds_them_and_everybody_else_is_as_before(client, 
         others = was.scores.filter(pa.compute.not_equal(was.scores["user"], WHO))
         assert now.scores.to_pylist() == others.to_pylist()
         assert now.users == len(set(now.scores["user"].to_pylist()))
-        assert now.person("user0250") == pytest.approx(was.person("user0250"), nan_ok=True)
+        assert now.feature_row("user0250") == pytest.approx(was.feature_row("user0250"), nan_ok=True)
     client.app.state.watcher.look()
     assert WHO not in client.app.state.service.snapshot().scores["user"].to_pylist()
     assert answers == {user: client.get(f"/v1/users/{user}/explanation").json() for user in answers}
@@ -183,7 +183,7 @@ def test_a_deletion_that_is_asked_twice_has_one_receipt(kept):
 STEPS = [
     (snapshot_erasure, "_write"),
     (files, "publish"),
-    (snapshot_erasure, "_facts"),
+    (snapshot_erasure, "_write_facts"),
     (deletion, "_clear_events"),
     (deletion, "remains"),
     (deletion, "finish"),

@@ -20,8 +20,8 @@ from serving.review.community_change import community_change
 from serving.review.history import history
 from serving.review.score_change import change
 from serving.scoring import score_rows
-from serving.snapshots.opt_out_filter import HiddenUserError, HiddenUsers, hidden
-from serving.snapshots.ranking import SearchQuery, places
+from serving.snapshots.opt_out_filter import HiddenUserError, HiddenUsers, hidden_users
+from serving.snapshots.ranking import SearchQuery, hidden_rows
 from serving.snapshots.repository import open_snapshot, write_snapshot
 from serving.snapshots.search import search
 from training.home import Home
@@ -215,7 +215,7 @@ def test_another_process_hides_somebody_here_at_once(client):
 
 
 def test_records_that_are_replaced_are_read_anew(home):
-    found = hidden(home)
+    found = hidden_users(home)
     assert len(found()) == 0
     opt_out(home, ANN)
     assert ANN in found()
@@ -270,14 +270,14 @@ def test_nothing_is_read_while_nothing_changed(home, monkeypatch):
 def test_a_library_call_hides_as_a_request_does(two):
     opt_out(two, ANN)
     snapshot, older = open_snapshot(two), open_snapshot(two, AS_OF)
-    for ask in (snapshot.score, snapshot.person, snapshot.explain, older.score):
+    for ask in (snapshot.score, snapshot.feature_row, snapshot.explain, older.score):
         with pytest.raises(HiddenUserError, match="no score of 'user0007' is shown"):
             ask(ANN)
     with pytest.raises(HiddenUserError):
         change(older, snapshot, ANN)
     with pytest.raises(HiddenUserError):
         history(two, ANN)
-    assert ANN not in snapshot.known_scores([ANN, "user0001"])
+    assert ANN not in snapshot.scores_by_user([ANN, "user0001"])
 
 
 def test_movements_of_a_community_are_without_them(two, tmp_path):
@@ -297,7 +297,7 @@ def test_a_snapshot_written_later_is_without_them(two, bundle, scores, rows):
     assert ANN not in pq.read_table(folder / "scores.parquet")["user"].to_pylist()
     assert ANN.encode() not in b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
     opt_in(two, ANN)
-    assert open_snapshot(two).known_scores([ANN]) == {}
+    assert open_snapshot(two).scores_by_user([ANN]) == {}
 
 
 def test_people_of_whom_only_a_hash_is_known_are_not_shown_by_a_snapshot_that_holds_them(two, tmp_path):
@@ -309,8 +309,8 @@ def test_people_of_whom_only_a_hash_is_known_are_not_shown_by_a_snapshot_that_ho
     assert load_opted_out_users(two).known_ids == ()
     snapshot = open_snapshot(two)
     users = snapshot.scores.column("user").combine_chunks()
-    assert places(users, load_opted_out_users(two)).tolist() == [users.to_pylist().index(ANN)]
-    assert places(users, load_opted_out_users(two), cleared=load_opted_out_users(two).change).tolist() == []
+    assert hidden_rows(users, load_opted_out_users(two)).tolist() == [users.to_pylist().index(ANN)]
+    assert hidden_rows(users, load_opted_out_users(two), cleared=load_opted_out_users(two).change).tolist() == []
     found = search(snapshot, SearchQuery(), 1000)
     assert found.matching == len(users) - 1 - 2  # two of a topic
     assert ANN not in {each["user"] for each in found.scores}
@@ -320,7 +320,7 @@ def test_people_of_whom_only_a_hash_is_known_are_not_shown_by_a_snapshot_that_ho
 
 def test_the_look_at_the_records_takes_microseconds(home):
     opt_out(home, ANN)
-    found = hidden(home)
+    found = hidden_users(home)
     found()
     times = []
     for _ in range(300):

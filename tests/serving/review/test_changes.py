@@ -184,11 +184,11 @@ def test_the_earlier_snapshot(two, start, bundle, rows):
     ):
         open_earlier(two, newest, newest.as_of + timedelta(days=28))
     with pytest.raises(
-        AbsentSnapshotError, match=r"no other snapshot is of 2017-07-30T.* that of version 3: a change takes"
+        AbsentSnapshotError, match=r"no other snapshot is of 2017-07-30T.* that by version 3: a change takes"
     ):
         open_earlier(two, newest, newest.as_of)
     with pytest.raises(
-        SnapshotError, match=r"no snapshot stands before 2017-07-02T00:00:00Z.*takes two.*'clout score'"
+        SnapshotError, match=r"no snapshot is earlier than 2017-07-02T00:00:00Z.*takes two.*'clout score'"
     ):
         open_earlier(two, open_snapshot(two, start))
     write_snapshot(two, newest.as_of, bundle, "4", score_rows(bundle, "4", rows), rows)
@@ -335,9 +335,12 @@ def test_a_community_on_the_terminal(shown, tmp_path):
         (["user0001", "--from", "2016-01-01"], "error: no snapshot as of 2016-01-01T00:00:00Z; there are: 2017-07-30"),
         (["user0001", "--to", "2016-01-01"], "error: no snapshot as of 2016-01-01T00:00:00Z; there are: 2017-07-30"),
         (["user0001", "--from", "2017-07-30", "--to", "2017-07-02"], "error: a change goes from the earlier instant"),
-        (["--to", "2017-07-02"], "error: no snapshot stands before 2017-07-02T00:00:00Z, where there is that of versi"),
+        (
+            ["--to", "2017-07-02"],
+            "error: no snapshot is earlier than 2017-07-02T00:00:00Z, the instant of that by versi",
+        ),
         (["--from", "yesterday"], "error: "),
-        (["user0001", "--out", "x.parquet"], "--out is of a whole community: leave out the user"),
+        (["user0001", "--out", "x.parquet"], "--out is for a whole community: omit the user"),
     ],
 )
 def test_what_cannot_be_told(shown, words, message):

@@ -143,9 +143,9 @@ def test_a_damaged_snapshot_is_told_and_the_others_answer(kept, caplog):
 
 def test_a_snapshot_that_is_cleared_away_meanwhile_is_none(kept, monkeypatch):
     _, older, *_ = list_snapshots(kept)
-    listed = module.some_snapshots(kept)
+    listed = module.require_snapshots(kept)
     shutil.rmtree(older)
-    monkeypatch.setattr(module, "some_snapshots", lambda _: listed)
+    monkeypatch.setattr(module, "require_snapshots", lambda _: listed)
     told = history(kept, "user0001")
     assert ([point.as_of for point in told.points], told.damaged) == ([INSTANTS[0], INSTANTS[2]], ())
 
@@ -163,7 +163,7 @@ def test_a_user_is_found_in_whatever_row_group(tmp_path, scores, home):
     many["score"] = np.arange(20_000) / 200
     layout.write_table(many, folder / "scores.parquet")
     assert pq.ParquetFile(folder / "scores.parquet").num_row_groups == 3
-    assert module._groups(pq.ParquetFile(folder / "scores.parquet"), "id08192") == [1]
+    assert module._row_groups(pq.ParquetFile(folder / "scores.parquet"), "id08192") == [1]
     for place in (0, 8191, 8192, 16_384, 19_999):
         assert [point.score for point in history(home, f"id{place:05}").points] == [place / 200]
 
@@ -236,7 +236,7 @@ def test_a_history_on_the_terminal(shown, kept):
         assert f" {point.low} to {point.high} " in row
     assert "+0.0" in rows[1]
     assert f"{newest.score - older.score:+.1f}" in rows[2]
-    assert "clout change tells how far" in said
+    assert "clout change shows by how much" in said
     assert json.loads(shown("user0001", "--json")[1]) == json.loads(json.dumps(asdict(history(kept, "user0001"))))
 
 

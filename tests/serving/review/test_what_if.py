@@ -18,7 +18,7 @@ from serving.runtime import state
 from serving.scoring import score_rows
 from serving.snapshots.feature_rows import write_rows
 from serving.snapshots.layout import sort_rows, write_checksums
-from serving.snapshots.peers import SHOWN, PeerRanges
+from serving.snapshots.peers import PEER_COLUMNS, PeerRanges
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
 from training.config import Config, Model
 from training.dataset.panel import Split
@@ -103,9 +103,9 @@ class TestShown:
     def people(self):
         """Bands by engagers: 3 and 6 are band 2, none is band 0."""
         told = {"scope": ["all"] * 4 + ["topic:x"], "engagers_365d": [3.0, 6.0, 5.0, np.nan, 3.0]}
-        others = {name: [1.0, 2.0, np.nan, 8.0, 9.0] for name in SHOWN[2:]}
+        others = {name: [1.0, 2.0, np.nan, 8.0, 9.0] for name in PEER_COLUMNS[2:]}
         away = {"days_since_last_act": [30.0, 40.0, 3.0, np.nan, 3.0], "days_absent": [2.0, 12.0, 0.0, 0.0, 0.0]}
-        return pd.DataFrame(told | others | away)[SHOWN]
+        return pd.DataFrame(told | others | away)[PEER_COLUMNS]
 
     def test_each_is_shown_their_own_peers(self, people):
         found = PeerRanges(people).of("all", feature_row(people.iloc[[1]]))
@@ -127,10 +127,10 @@ class TestShown:
 
     def test_as_the_snapshot_has_it(self, home, rows):
         snapshot = open_snapshot(home)
-        found = snapshot.shown.of("topic:birds", snapshot.person("user0001", "topic:birds"))
+        found = snapshot.peer_ranges.of("topic:birds", snapshot.feature_row("user0001", "topic:birds"))
         assert found.users in (1, 2)
         everybody = rows[rows["scope"] == "all"]
-        of_all = [snapshot.shown.of("all", feature_row(everybody.iloc[[k]])) for k in range(len(everybody))]
+        of_all = [snapshot.peer_ranges.of("all", feature_row(everybody.iloc[[k]])) for k in range(len(everybody))]
         assert max(float(peers.values["days_absent"][-1]) for peers in of_all) == everybody["days_absent"].max()
 
 
@@ -181,7 +181,7 @@ class TestRoute:
 
     def test_stopping(self, client, home):
         found = client.get("/v1/users/user0001/what-if?away_days=14").json()
-        person = open_snapshot(home).person("user0001")
+        person = open_snapshot(home).feature_row("user0001")
         (since,) = [each for each in found["asked"]["changes"] if each["feature"] == "days_since_last_act"]
         assert since["after"] == person["days_since_last_act"] + 14
         assert "Others are taken to respond as much as before" in found["notes"][0]
@@ -279,7 +279,7 @@ class TestCommand:
         assert code == 0
         (found,) = asked
         assert found[:5] == (2, "user0001", "all", AS_OF, 7)
-        assert found[5] == pytest.approx(open_snapshot(home).person("user0001"), rel=0, abs=0, nan_ok=True)
+        assert found[5] == pytest.approx(open_snapshot(home).feature_row("user0001"), rel=0, abs=0, nan_ok=True)
         assert "7 days of doing nothing." in out
         assert "Others are taken to do in these days what they did in as many before" in said
 

@@ -23,7 +23,7 @@ def test_every_row_to_the_last_bit(tmp_path, monkeypatch, count):
     kept = map_rows(tmp_path / "rows.arrow")
     assert len(kept) == count
     for place in range(count):
-        found, expected = pd.Series(kept.person(place)), rows[["a", "b", "c"]].iloc[place].astype(float)
+        found, expected = pd.Series(kept.row(place)), rows[["a", "b", "c"]].iloc[place].astype(float)
         pd.testing.assert_series_equal(found, expected, check_names=False, check_exact=True)
     columns = kept.columns(["scope", "c"])
     pd.testing.assert_frame_equal(columns, rows[["scope", "c"]], check_exact=True, check_dtype=count > 0)
@@ -49,4 +49,4 @@ def test_whole_numbers_and_frames_put_together_are_kept_as_well(tmp_path):
     write_rows(rows, tmp_path / "rows.arrow")
     kept = map_rows(tmp_path / "rows.arrow")
     assert len(kept) == 5
-    assert kept.person(4)["c"] == 7.0
+    assert kept.row(4)["c"] == 7.0

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from serving.snapshots.peers import PeerMedians, audience_band, typical_values
+from serving.snapshots.peers import PeerMedians, audience_band, median_features
 from training.model.feature_row import feature_row
 
 
@@ -27,14 +27,14 @@ def people():
 
 
 def test_the_median_of_those_of_whom_it_is_known(people):
-    found = typical_values(people)
+    found = median_features(people)
     assert list(found) == ["scope", "band", "engagers_365d", "posts", "links"]
     told = [[None if pd.isna(value) else value for value in row] for row in found.itertuples(index=False)]
     assert told == [["all", 0, 0.0, 4.0, 3.5], ["all", 2, 5.0, 3.0, None], ["topic:x", 2, 3.0, 99.0, 1.0]]
 
 
 def test_each_is_told_their_own_peers(people):
-    typical = PeerMedians(typical_values(people))
+    typical = PeerMedians(median_features(people))
     features = people.drop(columns=["user", "scope"])
     assert typical.of("all", feature_row(features.iloc[[1]])) == {"engagers_365d": 5.0, "posts": 3.0, "links": None}
     assert typical.of("topic:x", feature_row(features.iloc[[5]]))["posts"] == 99.0
@@ -42,4 +42,4 @@ def test_each_is_told_their_own_peers(people):
 
 
 def test_nobody(people):
-    assert typical_values(people[:0]).empty
+    assert median_features(people[:0]).empty

@@ -196,14 +196,14 @@ def test_what_takes_the_place_of_a_published_one_is_published(publisher, replica
     folder = publish()
     made = shutil.copytree(folder, tmp_path / "aside" / folder.name)
     (made / "typical.parquet").write_bytes(b"other")
-    publishing.publish_anew(publisher, folder, made)
+    publishing.republish(publisher, folder, made)
     follow(replica)
     assert (replica.snapshots / folder.name / "typical.parquet").read_bytes() == b"other"
     (folder / PUBLISHED_FILE).unlink()
     (made / "typical.parquet").write_bytes(b"never published")
-    publishing.publish_anew(publisher, folder, made)
-    publishing.publish_anew(Home(publisher.folder), folder, made)
-    assert follow(replica)[0].sha256 == travelling.marked(replica.snapshots / folder.name)
+    publishing.republish(publisher, folder, made)
+    publishing.republish(Home(publisher.folder), folder, made)
+    assert follow(replica)[0].sha256 == travelling.published_digest(replica.snapshots / folder.name)
     assert (replica.snapshots / folder.name / "typical.parquet").read_bytes() == b"other"
 
 
@@ -216,7 +216,7 @@ def test_the_same_published_again_is_not_fetched(replica, publish, monkeypatch):
 
 
 def test_older_ones_go_from_the_database_and_then_from_the_replicas(publisher, replica, publish, monkeypatch):
-    monkeypatch.setattr(publishing, "KEPT", 2)
+    monkeypatch.setattr(publishing, "MOST_SNAPSHOTS", 2)
     publish(AS_OF, version="9")
     publish(AS_OF, version="10")
     follow(replica)
@@ -295,7 +295,7 @@ def test_nothing_of_a_snapshot_is_seen_before_all_of_it(publisher, replica, publ
 
 
 def names_listed(home):
-    return [each.name for each in SnapshotDatabase(home).listed()]
+    return [each.name for each in SnapshotDatabase(home).published()]
 
 
 def test_publishers_at_once_wait_for_each_other(publisher, replica, publish):

@@ -176,25 +176,25 @@ def test_rows_come_from_any_batch(home, bundle, rows, monkeypatch):
     write_snapshot(home, AS_OF, bundle, "3", score_rows(bundle, "3", rows), rows)
     opened = open_snapshot(home)
     for _, row in rows.iloc[::5].iterrows():
-        found = pd.Series(opened.person(row["user"], row["scope"]))
+        found = pd.Series(opened.feature_row(row["user"], row["scope"]))
         expected = row.drop(["user", "scope"]).astype(float)
         pd.testing.assert_series_equal(found, expected, check_names=False, check_exact=True)
 
 
 def test_a_replaced_snapshot_stays_whole_for_who_holds_it(home, bundle, rows):
     held = open_snapshot(home)
-    before = held.person("user0001")
+    before = held.feature_row("user0001")
     other = rows.assign(credible_pace_28d=rows["credible_pace_28d"] + 1)
     write_snapshot(home, AS_OF, bundle, "3", score_rows(bundle, "3", other), other)
-    assert held.person("user0001") == pytest.approx(before, rel=0, abs=0, nan_ok=True)
-    assert open_snapshot(home).person("user0001")["credible_pace_28d"] == before["credible_pace_28d"] + 1
+    assert held.feature_row("user0001") == pytest.approx(before, rel=0, abs=0, nan_ok=True)
+    assert open_snapshot(home).feature_row("user0001")["credible_pace_28d"] == before["credible_pace_28d"] + 1
 
 
 def test_threads_share_a_snapshot(home, rows):
     opened = open_snapshot(home)
     users = rows["user"].head(60).tolist()
     with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(lambda user: opened.person(user)["credible_pace_28d"], users))
+        found = list(threads.map(lambda user: opened.feature_row(user)["credible_pace_28d"], users))
     assert found == rows["credible_pace_28d"].head(60).tolist()
 
 
@@ -220,7 +220,7 @@ def test_an_explanation_is_json_with_the_documented_fields(home):
 
 def test_lines_tell_what_is_typical_among_peers(home, rows):
     opened = open_snapshot(home)
-    peers = rows[(rows["scope"] == "all") & (audience_band(rows) == band_of(opened.person("user0001")))]
+    peers = rows[(rows["scope"] == "all") & (audience_band(rows) == band_of(opened.feature_row("user0001")))]
     assert len(peers) > 5
     for line in opened.explain("user0001").lines:
         expected = peers[line.feature].median()
