@@ -1,1 +1,1 @@
-"""From features to a model: panel, fit, evaluation, explanation, bundle, registry."""
+"""Training: dataset, model, evaluation, explanation, registry and release."""

@@ -1,13 +1,12 @@
 """The configuration: one frozen object, read from one TOML file, every field optional."""
 
 import tomllib
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from features.errors import ConfigError, ScopeError
+from features.errors import ConfigError, ScopeError, did_you_mean
 from features.events.scopes import ALL, validate_scopes
 
 if TYPE_CHECKING:
@@ -19,10 +18,10 @@ class _Section(BaseModel):
 
 
 class Outcome(_Section):
-    """What is foretold: the audience within `horizon_days` days.
+    """What is predicted: the audience within `horizon_days` days.
 
-    With the label `engagers` all distinct people who engage count alike, with `credible_engagers` those who respond,
-    each as much as established people vouch for them at the end of the horizon.
+    The label `engagers` counts all distinct people who engage equally; `credible_engagers` counts those who respond,
+    each weighted by how much established people vouch for them at the end of the horizon.
     """
 
     horizon_days: int = Field(default=28, ge=1, le=365)
@@ -30,7 +29,7 @@ class Outcome(_Section):
 
 
 class Credibility(_Section):
-    """From whom credibility flows: the users of `seeds`; without any, established ones are chosen by a rule."""
+    """The users from which credibility flows, `seeds`; if it is empty, a rule chooses established ones."""
 
     seeds: tuple[str, ...] = ()
 
@@ -38,7 +37,7 @@ class Credibility(_Section):
 class Panel(_Section):
     """The training panel: at most `cutoffs` cutoffs, one horizon apart, and the scopes that rows come from.
 
-    Scopes are `all`, which has to be among them, `network:NAME`, `topic:NAME`, `network:*` and `topic:*`.
+    Scopes are `all`, which must be among them, `network:NAME`, `topic:NAME`, `network:*` and `topic:*`.
     """
 
     cutoffs: int = Field(default=12, ge=2, le=120)
@@ -48,19 +47,19 @@ class Panel(_Section):
     @classmethod
     def _scopes_with_all(cls, scopes: tuple[str, ...]) -> tuple[str, ...]:
         try:
-            asked = validate_scopes(scopes)
+            valid = validate_scopes(scopes)
         except ScopeError as error:
             raise ValueError(str(error)) from error
-        if ALL not in asked:
-            raise ValueError(f"the scope {ALL} has to be among them")
-        return asked
+        if ALL not in valid:
+            raise ValueError(f"the scope {ALL} must be among them")
+        return valid
 
 
 class Model(_Section):
     """The booster: `trees` of at most `depth` levels, each grown on a share of the rows and of the features.
 
     `variance_power` is Tweedie's: the variance of the audience grows with its mean to that power (1 Poisson, 2 gamma).
-    Rows weigh half as much for every `half_life` horizons that they are older than the newest.
+    The weight of a row halves for every `half_life` horizons that it is older than the newest.
     """
 
     trees: int = Field(default=150, ge=1, le=10_000)
@@ -75,19 +74,19 @@ class Model(_Section):
 
 
 class Interval(_Section):
-    """Prediction intervals of the audience, which hold the truth for a share `level` of users."""
+    """Prediction intervals that contain the audience of a share `level` of users."""
 
     level: float = Field(default=0.9, gt=0, lt=1)
 
 
 class Evaluation(_Section):
-    """Out-of-time figures; `resamples` bootstrap samples of users give each margin its interval."""
+    """Out-of-time evaluation; the interval of each margin comes from `resamples` bootstrap samples of users."""
 
     resamples: int = Field(default=200, ge=20, le=10_000)
 
 
 class Forecast(_Section):
-    """Limits of a forecast that is held against fact."""
+    """Limits of predictions compared with the realised audience."""
 
     total_low: float = Field(default=0.67, ge=0, le=1)
     total_high: float = Field(default=1.5, ge=1)
@@ -95,12 +94,12 @@ class Forecast(_Section):
 
 
 class Gate(Forecast):
-    """Limits that a challenger has to keep, out of time, to become the champion.
+    """Limits that a challenger must meet, out of time, to become the champion.
 
     The expected over the real audience lies between `total_low` and `total_high`; at least a share `coverage` of users
-    has an audience inside the interval. With `attacks`, the limits of every attack of `clout attack` hold. At most a
-    share `moved_share` of the active users (who acted in the last 365 days) moves by more than `moved_points` against
-    the champion: month to month, honest models of the communities in the README move 0 to 24 % of them that far.
+    has an audience inside the interval. With `attacks`, every attack of `clout attack` stays within its limit. At most
+    a share `moved_share` of the active users (who acted in the last 365 days) moves by more than `moved_points` from
+    the champion; month to month, honest models of the communities in the README move 0 to 24 % of them that far.
     """
 
     attacks: bool = True
@@ -109,7 +108,7 @@ class Gate(Forecast):
 
 
 class Monitor(Forecast):
-    """Limits past which `clout monitor` raises an alarm.
+    """Limits; beyond them `clout monitor` raises an alarm.
 
     `feature_psi` and `score_psi` are population stability indices; the expected over the real audience lies between
     `total_low` and `total_high`; at least a share `coverage` of users has an audience inside the interval.
@@ -137,7 +136,7 @@ def read_config(path: Path | None) -> Config:
 
     Raises
     ------
-    ConfigError : the file is absent or no TOML, or a section, field or value is not known; says which are
+    ConfigError : the file is missing or not TOML, or a section, field or value is not valid; lists those that are
 
     """
     if path is None:
@@ -151,14 +150,13 @@ def read_config(path: Path | None) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}.") from error
     except ValidationError as error:
-        raise ConfigError(f"{path}: " + "; ".join(_told(found) for found in error.errors())) from error
+        raise ConfigError(f"{path}: " + "; ".join(map(_message, error.errors()))) from error
 
 
-def _told(found: "ErrorDetails") -> str:
-    place = ".".join(str(part) for part in found["loc"])
-    if found["type"] != "extra_forbidden":
-        return f"{place} is {found['input']!r}: {found['msg']}"
-    section, *within = found["loc"]
-    known = list(type(getattr(Config(), str(section))).model_fields if within else Config.model_fields)
-    near = get_close_matches(str(found["loc"][-1]), known, n=1)
-    return f"{place} is not known{f', did you mean {near[0]}' if near else ''}? Known are {', '.join(known)}"
+def _message(error: "ErrorDetails") -> str:
+    name = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        return f"{name} is {error['input']!r}: {error['msg']}"
+    section, *field = error["loc"]
+    valid = list(type(getattr(Config(), str(section))).model_fields if field else Config.model_fields)
+    return f"{name} is not known{did_you_mean(str(error['loc'][-1]), valid)}. Known are {', '.join(valid)}"

@@ -1,6 +1,7 @@
-"""The recipe: everything that a bundle is made of, fitted on a panel."""
+"""Fit the recipe: every part of a bundle, on a panel."""
 
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,14 +28,15 @@ def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None =
     panel : rows of all cutoffs of `split`
     split : the cutoffs to learn from
     config : what to fit
-    scale : a frozen scale to keep; None makes one
+    scale : a frozen scale; None makes a new one
 
     Raises
     ------
     TooSmallError : nobody has an audience on the calibration cutoff
 
     """
-    rows, (older, recent) = rows_at(panel, *split.cutoffs), _apart(panel, split, config.model.seed)
+    rows = rows_at(panel, *split.cutoffs)
+    older, recent = _quantile_rows(panel, split, config.model.seed)
     if not recent["audience"].any() or not older["audience"].any():
         raise TooSmallError(
             f"nobody drew an audience in the {config.outcome.horizon_days} days from {split.newest:%Y-%m-%d} or "
@@ -55,10 +57,10 @@ def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None =
     return with_reference(bundle, in_scope(rows_at(panel, split.newest), ALL))
 
 
-def _apart(panel: pd.DataFrame, split: Split, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _quantile_rows(panel: pd.DataFrame, split: Split, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return rows to fit quantiles on, and others to calibrate them on: by time, or by user where there is one cutoff.
 
-    Quantiles learn from 100,000 rows at most: more make training longer and the intervals, being calibrated, no truer.
+    Quantiles are fitted on 100,000 rows at most: more prolong training without improving the calibrated intervals.
     """
     recent = rows_at(panel, split.newest)
     if split.older:
@@ -67,7 +69,7 @@ def _apart(panel: pd.DataFrame, split: Split, seed: int) -> tuple[pd.DataFrame, 
     return recent[even], recent[~even]
 
 
-def _facts(rows: pd.DataFrame, split: Split, config: Config) -> dict:
+def _facts(rows: pd.DataFrame, split: Split, config: Config) -> dict[str, Any]:
     horizon = timedelta(days=config.outcome.horizon_days)
     return {
         "as_of": (split.newest + horizon).isoformat(),

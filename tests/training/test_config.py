@@ -32,14 +32,14 @@ def test_frozen():
     [
         (
             "[outcom]\nhorizon_days = 3",
-            r"outcom is not known, did you mean outcome\? Known are outcome, credibility, panel, model",
+            r"outcom is not known \(did you mean 'outcome'\?\)\. Known are outcome, credibility, panel, model",
         ),
         (
             "[outcome]\nhorizon = 3",
-            r"outcome\.horizon is not known, did you mean horizon_days\? Known are horizon_days",
+            r"outcome\.horizon is not known \(did you mean 'horizon_days'\?\)\. Known are horizon_days",
         ),
-        ("[model]\nxyz = 3", r"model\.xyz is not known\? Known are trees, depth"),
-        ("horizon_days = 3", r"horizon_days is not known\? Known are outcome"),
+        ("[model]\nxyz = 3", r"model\.xyz is not known\. Known are trees, depth"),
+        ("horizon_days = 3", r"horizon_days is not known\. Known are outcome"),
         ("[outcome]\nhorizon_days = 0", r"outcome\.horizon_days is 0: .*greater than or equal to 1"),
         ("[outcome]\nhorizon_days = 'x'", r"outcome\.horizon_days is 'x': .*integer"),
         ("[interval]\nlevel = 1.0", r"interval\.level is 1\.0: .*less than 1"),

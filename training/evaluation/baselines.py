@@ -1,4 +1,4 @@
-"""The simple signals that a score has to beat, all computed from events before the instant alone."""
+"""Baselines: the simple signals that a score must beat, computed only from events before the instant."""
 
 from datetime import datetime, timedelta
 
@@ -24,35 +24,35 @@ COLUMNS = {
 BASELINES = (*COLUMNS, "pagerank", "tweepcred")
 
 
-def baselines(acts: EncodedEvents, rows: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
+def baselines(events: EncodedEvents, rows: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
     """Compute every baseline for the users of a feature table, scope `all`.
 
     Parameters
     ----------
-    acts : from `open_acts`
+    events : from `load_encoded_events`
     rows : feature rows of `as_of`, with column `user`
-    as_of : the instant; events at or after it are not looked at
+    as_of : the instant; events at or after it are ignored
 
     Returns
     -------
     one float column per name of BASELINES, in the order of `rows`
 
     """
-    edges = _edges(acts, as_of)
+    edges = _edges(events, as_of)
     follows = edges[edges["follows"] > 0]
     signals = {name: rows[column].to_numpy(float) for name, column in COLUMNS.items()}
-    signals["pagerank"] = _of(rows, pagerank(edges))
-    signals["tweepcred"] = _of(rows, tweepcred(follows if len(follows) else edges))
+    signals["pagerank"] = _by_user(rows, pagerank(edges))
+    signals["tweepcred"] = _by_user(rows, tweepcred(follows if len(follows) else edges))
     return pd.DataFrame(signals, index=rows.index)
 
 
-def best_baseline(acts: EncodedEvents, as_of: datetime, horizon_days: int) -> str:
-    """Name the baseline that ranked people best in the newest horizon complete at an instant.
+def best_baseline(events: EncodedEvents, as_of: datetime, horizon_days: int) -> str:
+    """Return the baseline that ranked users best in the newest horizon complete at an instant.
 
-    Best is the highest mean of AUC and NDCG@100: who is heard at all, and who is heard most. Of equals, the first.
+    Best is the highest mean of AUC (who has an audience) and NDCG@100 (who has the largest); of equals, the first.
     """
     start = as_of - timedelta(days=horizon_days)
-    with cached(acts) as shared:
+    with cached(events) as shared:
         rows = in_scope(panel_rows(shared, start, horizon_days), ALL)
         signals = baselines(shared, rows, start)
     audience = rows["audience"].to_numpy(float)
@@ -60,44 +60,44 @@ def best_baseline(acts: EncodedEvents, as_of: datetime, horizon_days: int) -> st
     return max(BASELINES, key=lambda name: figures[name]["auc"] + figures[name]["ndcg_100"])
 
 
-def _of(rows: pd.DataFrame, ranks: pd.Series) -> np.ndarray:
+def _by_user(rows: pd.DataFrame, ranks: pd.Series) -> np.ndarray:
     return rows["user"].map(ranks).fillna(0.0).to_numpy(float)
 
 
-def _edges(acts: EncodedEvents, as_of: datetime) -> pd.DataFrame:
-    """Return (actor, target, acts, follows) of the 365 days before the instant, approving acts alone."""
-    year = engagements(before(acts.rows, as_of, LOOKBACK_DAYS))
+def _edges(events: EncodedEvents, as_of: datetime) -> pd.DataFrame:
+    """Return (actor, target, acts, follows) of the 365 days before the instant, without negative events."""
+    year = engagements(before(events.rows, as_of, LOOKBACK_DAYS))
     past = year.filter(~is_any(year.verb, *NEGATIVE), year.other.notnull())
     follows = is_any(past.verb, "follow").cast("int64").sum()
     pairs = past.group_by("user", "other").agg(acts=past.count(), follows=follows)
-    names = acts.users.filter(acts.users.scope == ALL).select("key", name="user")
+    names = events.users.filter(events.users.scope == ALL).select("key", name="user")
     targets, actors = names.select(user="key", target="name"), names.select(other="key", actor="name")
     named = pairs.join(targets, "user").join(actors, "other").select("actor", "target", "acts", "follows")
     return named.order_by("actor", "target").to_pandas()
 
 
 def pagerank(edges: pd.DataFrame, damping: float = 0.85, rounds: int = 50) -> pd.Series:
-    """Rank people by who engages with them, weighted by acts; the average person has 1.
+    """Rank users by who engages with them, weighted by events; the average user has 1.
 
-    Source: Page, Brin, Motwani and Winograd 1999; people who engage with nobody spread their rank over all.
+    Source: Page, Brin, Motwani and Winograd 1999; users who engage with nobody spread their rank over all.
     """
-    codes, people = pd.factorize(pd.concat([edges["actor"], edges["target"]], ignore_index=True))
-    n = len(people)
+    codes, users = pd.factorize(pd.concat([edges["actor"], edges["target"]], ignore_index=True))
+    n = len(users)
     if n == 0:
         return pd.Series(dtype=float)
     source, target = codes[: len(edges)], codes[len(edges) :]
     flow = sp.csr_matrix((edges["acts"].to_numpy(float), (target, source)), (n, n))
-    given = np.asarray(flow.sum(axis=0)).ravel()
+    outgoing = np.asarray(flow.sum(axis=0)).ravel()
     rank = np.full(n, 1.0 / n)
     for _ in range(rounds):
-        rank = damping * (flow @ (rank / np.maximum(given, 1.0)) + rank[given == 0].sum() / n) + (1 - damping) / n
-    return pd.Series(rank * n, index=people)
+        rank = damping * (flow @ (rank / np.maximum(outgoing, 1.0)) + rank[outgoing == 0].sum() / n) + (1 - damping) / n
+    return pd.Series(rank * n, index=users)
 
 
 def tweepcred(edges: pd.DataFrame) -> pd.Series:
-    """Score people as Twitter's open-sourced Tweepcred did, 0 to 100.
+    """Score users as Twitter's open-sourced Tweepcred did, 0 to 100.
 
-    Source: PageRank on follows, jump 0.1, 20 rounds; following over 500 people, and more than 0.6 times as many as
+    Source: PageRank on follows, jump 0.1, 20 rounds; following over 500 users, and more than 0.6 times as many as
     follow, divides the mass by `exp(5 (ratio - 0.6))`; `130 + 5.21 ln(mass)`, clipped to 0..100, mass adding up to 1.
     """
     plain = edges.assign(acts=1)

@@ -69,7 +69,7 @@ class ChampionLead(Report):
 class ChampionComparison(Report):
     """A challenger's leads over a version of the champion, by ranking metric.
 
-    `in_sample` tells that the champion was trained on outcomes of this horizon, which is an advantage.
+    `in_sample`: the champion was trained on outcomes of this horizon, which gives it an advantage.
     """
 
     version: str
@@ -79,7 +79,7 @@ class ChampionComparison(Report):
 
 @dataclass(frozen=True)
 class Band(Report):
-    """Users whose expected audience lies in `[lower, upper)` people; no upper edge is None.
+    """Users whose expected audience lies in `[lower, upper)` people; `upper` is None for the last band.
 
     `expected`, `audience` and interval `width` are mean people, `coverage` is the share of users inside the interval.
     """
@@ -95,9 +95,17 @@ class Band(Report):
 
 @dataclass(frozen=True)
 class Slice(Report):
-    """Figures of a group of users: the share with an audience, mean people and accuracy.
+    """Figures of one group of a grouping of users.
 
-    `total` is expected over real audience; `auc` is None where all or none have an audience.
+    Parameters
+    ----------
+    grouping, group, users : the group, and how many users it has
+    share_with_audience : of its users
+    expected, audience : mean expected and mean realised audience, people
+    total : expected over real audience
+    auc, r2_log : of the expected audience; `auc` is None where all or none have an audience
+    coverage, width : share of users inside their interval, and its mean width, people
+
     """
 
     grouping: str
@@ -186,8 +194,7 @@ class SignalComparison(Report):
 class EvaluationReport(SignalComparison):
     """A comparison on the horizon of `horizon_days` from `as_of`.
 
-    `in_sample` tells whether the model was trained on outcomes of this horizon; a backtest is never in sample and has
-    None.
+    `in_sample`: whether the model was trained on outcomes of this horizon. It is None for a backtest, which never is.
     """
 
     absent_if_none: ClassVar[tuple[str, ...]] = ("in_sample",)
