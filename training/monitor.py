@@ -14,7 +14,7 @@ from features.events.loading import resolve_as_of
 from features.events.scopes import ALL
 from features.feature_table import feature_rows
 from training.config import Config, Monitor
-from training.dataset.labels import SLACK
+from training.dataset.labels import INGESTION_LAG
 from training.dataset.panel import in_scope
 from training.evaluation.evaluate import evaluate_bundle
 from training.evaluation.report import EvaluationReport
@@ -206,7 +206,7 @@ def _realised(
     """Judge the newest complete horizon of which the model has not seen the outcomes, if there is one yet."""
     first, last = time_range(acts.rows)
     horizon = timedelta(days=bundle.horizon_days)
-    start = (at if last >= at - SLACK else resolve_as_of(acts.rows)) - horizon
+    start = (at if last >= at - INGESTION_LAG else resolve_as_of(acts.rows)) - horizon
     unseen = datetime.fromisoformat(bundle.facts["as_of"])
     if start < unseen or start <= first:
         day = max(unseen, first) + horizon

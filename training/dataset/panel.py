@@ -1,6 +1,5 @@
-"""The training panel: rows (user, scope, as_of) over cutoffs one horizon apart, features before, outcome after."""
+"""The training panel: rows (user, scope, as_of) over cutoffs one horizon apart, features before, label after."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,6 +9,7 @@ import pandas as pd
 from features.errors import TooSmallError
 from features.events.encoding import EncodedEvents, cached
 from features.feature_table import KEYS, feature_rows
+from features.progress import Progress, ignore_progress
 from training.dataset.labels import ENGAGERS, audience_label
 
 MIN_TRAINING_ROWS = 200
@@ -18,7 +18,7 @@ MIN_TRAINING_AUDIENCE = 30
 
 @dataclass(frozen=True)
 class Split:
-    """Cutoffs one horizon apart, oldest first; each one's outcomes end when the next one's begin."""
+    """Cutoffs one horizon apart, oldest first; the horizon of each ends where the next begins."""
 
     cutoffs: tuple[datetime, ...]
 
@@ -29,18 +29,18 @@ class Split:
 
     @property
     def older(self) -> tuple[datetime, ...]:
-        """All other cutoffs, none where there is but one."""
+        """All cutoffs but the newest."""
         return self.cutoffs[:-1]
 
     def earlier(self) -> "Split":
-        """Leave out the newest cutoff, so that it is free to test on."""
+        """Return the split without its newest cutoff, which can then serve as test set."""
         return Split(self.older)
 
 
 def split_cutoffs(first: datetime, as_of: datetime, horizon_days: int, most: int) -> Split:
-    """Lay cutoffs one horizon apart back from `as_of`, each with at least a horizon of history before it.
+    """Place cutoffs one horizon apart back from `as_of`, each with at least a horizon of history before it.
 
-    A community younger than four horizons makes do with half a horizon of history before the oldest cutoff.
+    In a community younger than four horizons, half a horizon of history before the oldest cutoff is enough.
 
     Raises
     ------
@@ -59,51 +59,50 @@ def split_cutoffs(first: datetime, as_of: datetime, horizon_days: int, most: int
     return Split(tuple(as_of - k * horizon for k in range(count, 0, -1)))
 
 
-def panel_rows(acts: EncodedEvents, as_of: datetime, horizon_days: int, label: str = ENGAGERS) -> pd.DataFrame:
+def panel_rows(events: EncodedEvents, as_of: datetime, horizon_days: int, label: str = ENGAGERS) -> pd.DataFrame:
     """Return one cutoff's rows: user, scope, the features, as_of and audience (people), ordered by user and scope."""
-    ahead = audience_label(acts, as_of, horizon_days, label)
-    rows = feature_rows(acts, as_of).merge(ahead, on=KEYS, how="left", sort=False)
+    labels = audience_label(events, as_of, horizon_days, label)
+    rows = feature_rows(events, as_of).merge(labels, on=KEYS, how="left", sort=False)
     people = rows["audience"].fillna(0)
     return rows.assign(as_of=pd.Timestamp(as_of), audience=people.astype("int64") if label == ENGAGERS else people)
 
 
 def build_panel(
-    acts: EncodedEvents,
+    events: EncodedEvents,
     split: Split,
     horizon_days: int,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress = ignore_progress,
     label: str = ENGAGERS,
 ) -> pd.DataFrame:
-    """Stack the rows of all cutoffs, oldest first; the acts are read and given their keys once for all.
+    """Concatenate the rows of all cutoffs, oldest first; the events are read and encoded once for all of them.
 
     Raises
     ------
-    TooSmallError : too few rows, or too little engagement in them, to train on
+    TooSmallError : too few rows, or too few with an audience, to train on
 
     """
     frames = []
-    with cached(acts) as shared:
+    with cached(events) as shared:
         for k, cutoff in enumerate(split.cutoffs):
             frames.append(panel_rows(shared, cutoff, horizon_days, label))
-            if progress:
-                progress((k + 1) / len(split.cutoffs))
+            progress((k + 1) / len(split.cutoffs))
     panel = pd.concat(frames, ignore_index=True)
     _check_size(panel[panel["as_of"] < pd.Timestamp(split.newest)])
     return panel
 
 
 def _check_size(rows: pd.DataFrame) -> None:
-    heard = int((rows["audience"] > 0).sum())
-    if len(rows) < MIN_TRAINING_ROWS or heard < MIN_TRAINING_AUDIENCE:
+    positive = int((rows["audience"] > 0).sum())
+    if len(rows) < MIN_TRAINING_ROWS or positive < MIN_TRAINING_AUDIENCE:
         raise TooSmallError(
             f"the community is too small to train on: the older cutoffs hold {len(rows)} rows of a user at an instant, "
-            f"{heard} of them with an audience; needed are {MIN_TRAINING_ROWS} and {MIN_TRAINING_AUDIENCE}. "
+            f"{positive} of them with an audience; expected {MIN_TRAINING_ROWS} and {MIN_TRAINING_AUDIENCE} or more. "
             "Bring more users or more history."
         )
 
 
 def rows_at(panel: pd.DataFrame, *cutoffs: datetime, most: int | None = None, seed: int = 0) -> pd.DataFrame:
-    """Select the rows of some cutoffs; of more than `most`, so many are drawn at random."""
+    """Select the rows of some cutoffs, at most `most` of them, sampled at random."""
     chosen = np.flatnonzero(panel["as_of"].isin([pd.Timestamp(cutoff) for cutoff in cutoffs]))
     if most is not None and len(chosen) > most:
         chosen = np.sort(np.random.default_rng(seed).choice(chosen, most, replace=False))

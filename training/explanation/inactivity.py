@@ -86,7 +86,7 @@ def lost_responses(
     _check_row(user_rows(events), row, user)
     rows = user_rows(remove_recent_activity(events, [user], as_of, days))
     if rows.empty:
-        raise WhatIfError(f"without the last {days} days nothing is known about {user!r}: there is no such row.")
+        raise WhatIfError(f"without the last {days} days nothing is known about {user!r}. Choose fewer days.")
     return {
         name: value
         for name, value in feature_row(rows).items()

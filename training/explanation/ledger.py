@@ -1,9 +1,8 @@
-"""Explanation: points per feature that add up to the score exactly.
+"""The ledger of a score: points per feature that add up to the score exactly.
 
-Held back: what did not count, or counted against a score, because it was exchanged, new or repeated.
-
-These are no lines of the ledger: the score was made without them. They say what a model would have given had they
-counted, in plain words and without a judgement: most newcomers and most exchanges are what they seem to be.
+Discounts are what did not count, or counted against a score, because it was mutual, new or repeated. They are not lines
+of the ledger, because the score was computed without them. They state what the model would have given if they had
+counted, in plain words and without a judgement: most newcomers and most mutual engagement are genuine.
 """
 
 from collections.abc import Mapping
@@ -28,7 +27,7 @@ SENTENCES = {
     "be about {points:.1f} points higher.",
 }
 
-TOLD_BY = {
+DISCOUNT_FEATURES = {
     "new": "uncounted_new_365d",
     "exchange": "uncounted_exchange_365d",
     "repetition": "repetitions_90d",
@@ -37,7 +36,7 @@ TOLD_BY = {
 
 @dataclass(frozen=True)
 class Discount:
-    """Something that held a score down: `new`, `exchange` or `repetition`; `points` is what it would have added."""
+    """Something that lowered a score: `new`, `exchange` or `repetition`; `points` is what it would have added."""
 
     kind: str
     value: float
@@ -45,53 +44,55 @@ class Discount:
     sentence: str
 
 
-def discounts(bundle: Bundle, person: FeatureRow) -> tuple[Discount, ...]:
-    """Tell what held a score down by half a point or more, most first.
+def discounts(bundle: Bundle, row: FeatureRow) -> tuple[Discount, ...]:
+    """Return what lowered a score by half a point or more, largest first.
 
     Parameters
     ----------
     bundle : the model that made the score
-    person : whose score, with the features that are shown and not scored
+    row : the user's features, including the ones that are not scored
 
     """
-    others = had_it_counted(bundle, person)
-    return told(bundle, person, bundle.margin(np.array([bundle.vector(person), *others.values()]))) if others else ()
+    others = undiscounted_vectors(bundle, row)
+    if not others:
+        return ()
+    return _discounts(bundle, row, bundle.margin(np.array([bundle.vector(row), *others.values()])))
 
 
-def had_it_counted(bundle: Bundle, person: FeatureRow) -> dict[str, np.ndarray]:
-    """Return, by kind of what did not count, the features that the person would have, shape (features,)."""
-    vector, added = bundle.vector(person), {kind: _added(person, kind) for kind in _kinds(person)}
+def undiscounted_vectors(bundle: Bundle, row: FeatureRow) -> dict[str, np.ndarray]:
+    """Return, by kind of discount, the features that the user would have without it, shape (features,)."""
+    vector, added = bundle.vector(row), {kind: _added(row, kind) for kind in _kinds(row)}
     return {kind: vector + [more.get(name, 0.0) for name in bundle.features] for kind, more in added.items()}
 
 
-def told(bundle: Bundle, person: FeatureRow, margins: np.ndarray) -> tuple[Discount, ...]:
-    """Tell what held a score down by half a point or more, most first.
+def _discounts(bundle: Bundle, row: FeatureRow, margins: np.ndarray) -> tuple[Discount, ...]:
+    """Return what lowered a score by half a point or more, largest first.
 
     Parameters
     ----------
-    bundle, person : as in `discounts`
-    margins : of the person, and of each of `had_it_counted`, in order; nats
+    bundle, row : as in `discounts`
+    margins : of the user, and of each of `undiscounted_vectors`, in order; nats
 
     """
     score, *others = bundle.scale.points(margins).tolist()
-    gained = zip(_kinds(person), others, strict=True)
-    found = [_told(kind, person[TOLD_BY[kind]], other - score) for kind, other in gained]
-    return tuple(sorted((each for each in found if each.points >= LEAST_POINTS), key=lambda each: -each.points))
+    gained = zip(_kinds(row), others, strict=True)
+    items = [_discount(kind, row[DISCOUNT_FEATURES[kind]], other - score) for kind, other in gained]
+    return tuple(sorted((item for item in items if item.points >= LEAST_POINTS), key=lambda item: -item.points))
 
 
-def _kinds(person: FeatureRow) -> list[str]:
-    return [kind for kind, name in TOLD_BY.items() if person.get(name, 0.0) > 0]
+def _kinds(row: FeatureRow) -> list[str]:
+    return [kind for kind, name in DISCOUNT_FEATURES.items() if row.get(name, 0.0) > 0]
 
 
-def _told(kind: str, value: float, points: float) -> Discount:
+def _discount(kind: str, value: float, points: float) -> Discount:
     return Discount(kind, value, points, SENTENCES[kind].format(value=value, points=points))
 
 
-def _added(person: FeatureRow, kind: str) -> dict[str, float]:
-    """Return by how much features would differ had it counted; of the last 28 days, as if it had come evenly."""
+def _added(row: FeatureRow, kind: str) -> dict[str, float]:
+    """Return by how much features would rise if it had counted; within the last 28 days, as if spread evenly."""
     if kind == "repetition":
-        return {"repetitions_90d": -person["repetitions_90d"]}
-    return engager_effects(person, person[f"uncounted_{kind}_28d"], person[f"uncounted_{kind}_365d"])
+        return {"repetitions_90d": -row["repetitions_90d"]}
+    return engager_effects(row, row[f"uncounted_{kind}_28d"], row[f"uncounted_{kind}_365d"])
 
 
 UNKNOWN: Mapping[str, float | None] = MappingProxyType({})
@@ -99,9 +100,9 @@ UNKNOWN: Mapping[str, float | None] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Ledger:
-    """How one score comes about: `base + sum(points) = unclipped`, and `clip(unclipped, 0, 100) = score`.
+    """The parts of one score: `base + sum(points) = unclipped`, and `clip(unclipped, 0, 100) = score`.
 
-    `discounts` says what did not count, and what it would have added; it is no part of the sum.
+    `held_back` lists what did not count, and what it would have added; it is not part of the sum.
     """
 
     score: float
@@ -113,7 +114,7 @@ class Ledger:
 
     @property
     def clipping(self) -> float:
-        """Points that clipping to 0..100 adds or takes."""
+        """The points that clipping to 0..100 adds or takes."""
         return self.score - self.unclipped
 
     @property
@@ -130,13 +131,13 @@ class Ledger:
 
 
 def base_points(bundle: Bundle) -> float:
-    """Return the points of the baseline: of the average training row, before any feature of the person is known."""
-    anybody = np.zeros((1, len(bundle.features)))
-    return float(bundle.scale.unclipped(bundle.shap_values(anybody)[0, -1]))
+    """Return the points of the baseline: of the average training row, before any feature of the user is known."""
+    zeros = np.zeros((1, len(bundle.features)))
+    return float(bundle.scale.unclipped(bundle.shap_values(zeros)[0, -1]))
 
 
 def contributions(bundle: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
-    """Split scores into points per feature: SHAP values of the margin, in nats, times points per nat.
+    """Return the points per feature of scores: SHAP values of the margin, in nats, times points per nat.
 
     Returns
     -------
@@ -153,22 +154,22 @@ def contributions(bundle: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
 def side_by_side(one: Bundle, other: Bundle, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the contributions of the same rows under two models, in the points of each.
 
-    Both frames have the same columns: a feature that a model does not see gives no points in it.
+    Both frames have the same columns: a feature that a model does not use gives no points in it.
     """
-    found = [contributions(bundle, rows) for bundle in (one, other)]
-    names = list(dict.fromkeys(name for held in found for name in held))
-    first, second = (held.reindex(columns=names, fill_value=0.0) for held in found)
+    frames = [contributions(bundle, rows) for bundle in (one, other)]
+    names = list(dict.fromkeys(name for points in frames for name in points))
+    first, second = (points.reindex(columns=names, fill_value=0.0) for points in frames)
     return first, second
 
 
-def ledger(bundle: Bundle, person: FeatureRow, typical: Mapping[str, float | None] = UNKNOWN) -> Ledger:
+def ledger(bundle: Bundle, row: FeatureRow, typical: Mapping[str, float | None] = UNKNOWN) -> Ledger:
     """Explain one score.
 
     Parameters
     ----------
     bundle : the model that made the score
-    person : whose score
-    typical : feature -> the middle value among peers, None where unknown
+    row : the user's features
+    typical : feature -> the median among peers, None where unknown
 
     Returns
     -------
@@ -179,10 +180,10 @@ def ledger(bundle: Bundle, person: FeatureRow, typical: Mapping[str, float | Non
     CatalogueError : a feature is missing
 
     """
-    scale, vector = bundle.scale, bundle.vector(person)
+    scale, vector = bundle.scale, bundle.vector(row)
     *nats, average = bundle.shap_values(vector[np.newaxis])[0].tolist()
-    # The person and who they would be had all counted go through the trees together: a call costs more than its rows.
-    margins = bundle.margin(np.array([vector, *had_it_counted(bundle, person).values()]))
+    # One call for the user and for the variants without discounts: a call costs more than its rows.
+    margins = bundle.margin(np.array([vector, *undiscounted_vectors(bundle, row).values()]))
     lines = [
         _line(name, value, nat * scale.points_per_nat, typical.get(name))
         for name, value, nat in zip(bundle.features, vector.tolist(), nats, strict=True)
@@ -190,11 +191,11 @@ def ledger(bundle: Bundle, person: FeatureRow, typical: Mapping[str, float | Non
     ]
     lines.sort(key=lambda line: -abs(line.points))
     score, unclipped = float(scale.points(margins[0])), float(scale.unclipped(margins[0]))
-    base, why = float(scale.unclipped(average)), told(bundle, person, margins)
-    return Ledger(score, unclipped, base, bundle.baseline, tuple(lines), why)
+    base = float(scale.unclipped(average))
+    return Ledger(score, unclipped, base, bundle.baseline, tuple(lines), _discounts(bundle, row, margins))
 
 
 def _line(name: str, value: float, points: float, typical: float | None) -> Line:
-    known = None if value != value else value
+    known_value = None if value != value else value
     feature = CATALOGUE[name]
-    return Line(name, feature.family, known, points, feature.describe(known), typical)
+    return Line(name, feature.family, known_value, points, feature.describe(known_value), typical)

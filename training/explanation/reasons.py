@@ -1,7 +1,4 @@
-"""Reasons: the few sentences that say most of why a score is what it is.
-
-Evidence: how much is known about a user.
-"""
+"""Reasons and evidence: the few sentences that explain most of a score, and how much is known about a user."""
 
 import re
 from collections.abc import Iterable
@@ -23,8 +20,8 @@ WINDOW = re.compile(r"(_decayed)?_(\d+[dw]|ever)$")
 class Line:
     """One feature's part in a score.
 
-    `value` is the person's and `typical` the middle one among peers (None: unknown), `points` what it adds to the score
-    beside what the average training row has, `sentence` what a reviewer reads.
+    `value` is the user's and `typical` the median among peers (None: unknown), `points` what it adds to the score
+    compared with the average training row, `sentence` what a reviewer reads.
     """
 
     feature: str
@@ -37,9 +34,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Reason:
-    """What speaks for a score (points above 0) or against it: features that differ by their window alone, together.
+    """A reason for a score (points above 0) or against it: all features that differ only by their window.
 
-    `sentence` is that of the strongest of them on the reason's side, `points` are those of all `features`.
+    `sentence` is that of the strongest of them on the reason's side; `points` is the sum over all `features`.
     """
 
     sentence: str
@@ -49,24 +46,24 @@ class Reason:
 
 
 def reasons(lines: Iterable[Line], sign: int) -> list[Reason]:
-    """Return what speaks for (+1) or against (-1) a score, strongest first.
+    """Return the reasons for (+1) or against (-1) a score, strongest first.
 
-    Features that differ by their window alone (`engagers_7d`, `engagers_365d`, `engagers_decayed_28d`) say nearly the
-    same and make one reason, which is on one side only: their points are added up. A reason, and the line that tells
-    it, move the score by at least half a point; at most two are of one family, at most four are given.
+    Features that differ only by their window (`engagers_7d`, `engagers_365d`, `engagers_decayed_28d`) mean nearly the
+    same and make one reason, which is on one side only: their points are added up. A reason, and its strongest line,
+    move the score by at least half a point; at most two are of one family, and at most four are returned.
     """
-    found = [_reason(group, sign) for group in _by_subject(lines)]
-    ranked = sorted((reason for reason in found if reason is not None), key=lambda reason: -abs(reason.points))
-    given: list[Reason] = []
+    candidates = [_reason(group, sign) for group in _by_subject(lines)]
+    ranked = sorted((reason for reason in candidates if reason is not None), key=lambda reason: -abs(reason.points))
+    selected: list[Reason] = []
     for reason in ranked:
-        if sum(other.family == reason.family for other in given) < MOST_OF_A_FAMILY:
-            given.append(reason)
-    return given[:MOST_REASONS]
+        if sum(other.family == reason.family for other in selected) < MOST_OF_A_FAMILY:
+            selected.append(reason)
+    return selected[:MOST_REASONS]
 
 
 @cache
 def subject(feature: str) -> str:
-    """Return a feature's name without its window: what is counted, whatever the time."""
+    """Return a feature's name without its window: what it counts."""
     return WINDOW.sub("", feature)
 
 
@@ -86,22 +83,22 @@ def _reason(group: list[Line], sign: int) -> Reason | None:
 
 
 INSUFFICIENT, SOME, STRONG = "insufficient_evidence", "some", "strong"
-FEWEST_ACTS, MANY_ACTS = 3, 20
+MIN_EVENTS, MANY_EVENTS = 3, 20
 
 
 def evidence(rows: pd.DataFrame) -> np.ndarray:
-    """Grade how much a score rests on, by the acts made and the engagements received in the last 365 days together.
+    """Grade the evidence of scores: own events plus engagements received in the last 365 days.
 
-    Fewer than 3 are `insufficient_evidence`, fewer than 20 `some`, more are `strong`. Shape (rows,), strings.
+    Fewer than 3 are `insufficient_evidence`, fewer than 20 `some`, others `strong`. Shape (rows,), strings.
     """
-    known = rows["acts_365d"].fillna(0).to_numpy(float) + rows["engagements_365d"].fillna(0).to_numpy(float)
-    return np.select([known < FEWEST_ACTS, known < MANY_ACTS], [INSUFFICIENT, SOME], STRONG)
+    count = rows["acts_365d"].fillna(0).to_numpy(float) + rows["engagements_365d"].fillna(0).to_numpy(float)
+    return np.select([count < MIN_EVENTS, count < MANY_EVENTS], [INSUFFICIENT, SOME], STRONG)
 
 
-def lacking(person: FeatureRow) -> str:
-    """Say what is lacking to call a person's score one, in a sentence."""
-    acts, engagements = (int(np.nan_to_num(person[name])) for name in ("acts_365d", "engagements_365d"))
+def lacking(row: FeatureRow) -> str:
+    """Return a sentence that says what evidence is missing for a score."""
+    acts, engagements = (int(np.nan_to_num(row[name])) for name in ("acts_365d", "engagements_365d"))
     return (
         f"Too little is known for a score. Acts made in the last 365 days: {acts}, engagements received: "
-        f"{engagements}; it takes {FEWEST_ACTS} of both together, {FEWEST_ACTS - acts - engagements} more."
+        f"{engagements}; it takes {MIN_EVENTS} of both together, {MIN_EVENTS - acts - engagements} more."
     )

@@ -1,9 +1,8 @@
-"""One call of LightGBM at a time, as it keeps the number of threads for the whole process.
+"""The booster: a LightGBM Tweedie model whose margin is the logarithm of the expected audience.
 
-A call that sets another number while one runs lets that one write beyond its buffers, of which there is one for each
-thread there was when it began: a service that explains one person and scores many at once crashes within minutes.
-
-The model: a LightGBM Tweedie booster whose margin is the logarithm of the expected audience.
+Calls into LightGBM are serialised. Its thread count is process-global: changing it while a prediction runs overflows
+that prediction's per-thread buffers, allocated for the earlier count, and a service that explains one user while it
+scores many crashes within minutes.
 """
 
 from threading import Lock
@@ -18,17 +17,17 @@ from features.catalogue.feature import Catalogue
 from training.config import Model
 
 FEW_ROWS = 64
-ALONE = Lock()
+PREDICTION_LOCK = Lock()
 
 
-def predict(booster: lgb.Booster, matrix: np.ndarray, **what: Any) -> np.ndarray:
-    """Return what a booster predicts: `booster.predict(matrix, **what)`, however many threads of Python ask.
+def predict(booster: lgb.Booster, matrix: np.ndarray, **options: Any) -> np.ndarray:
+    """Return `booster.predict(matrix, **options)`; safe to call from several Python threads.
 
-    A few rows are left to one thread of LightGBM: to wake others takes longer than their part of the work.
+    Fewer than 64 rows use one thread of LightGBM: waking others takes longer than their part of the work.
     """
     threads: dict[str, Any] = {"num_threads": 1} if len(matrix) < FEW_ROWS else {}
-    with ALONE:
-        return np.asarray(booster.predict(matrix, **threads, **what))
+    with PREDICTION_LOCK:
+        return np.asarray(booster.predict(matrix, **threads, **options))
 
 
 DIRECTIONS = {"up": 1, "down": -1, "free": 0, "none": 0}
@@ -41,17 +40,17 @@ def fit_booster(
     start: np.ndarray | None = None,
     features: Catalogue = SCORED,
 ) -> lgb.Booster:
-    """Train on panel rows: Tweedie deviance with log link, so that `exp(margin)` is the expected audience.
+    """Train on panel rows with Tweedie deviance and log link: `exp(margin)` is the expected audience.
 
-    Monotone in every feature whose direction is stated. The same rows and configuration give the same trees.
+    The booster is monotone in every feature with a stated direction. Equal rows and configuration give equal trees.
 
     Parameters
     ----------
     rows : panel rows
-    config : what to fit
-    monotone : False leaves the constraints out
-    start : where boosting starts from, nats, shape (rows,); the booster then foretells what is added to it
-    features : what the booster sees; one whose direction is `none` moves it either way
+    config : hyper-parameters
+    monotone : False omits the constraints
+    start : initial margins, nats, shape (rows,); the booster then predicts what is added to them
+    features : the inputs of the booster; it is not constrained in one whose direction is `none`
 
     """
     data = lgb.Dataset(
@@ -76,12 +75,12 @@ def margins(booster: lgb.Booster, rows: pd.DataFrame) -> np.ndarray:
 
 
 def _recency(as_of: pd.Series, half_life: float) -> np.ndarray:
-    """Weigh rows by age: half as much for every `half_life` cutoffs back from the newest, shape (rows,)."""
+    """Return weights that halve with every `half_life` cutoffs back from the newest, shape (rows,)."""
     return 0.5 ** ((as_of.rank(method="dense", ascending=False).to_numpy() - 1) / half_life)
 
 
-def parameters(config: Model) -> dict:
-    """Return LightGBM's parameters for growing trees, whatever they foretell."""
+def parameters(config: Model) -> dict[str, Any]:
+    """Return LightGBM's parameters for growing trees, for any objective."""
     return {
         "learning_rate": config.learning_rate,
         "max_depth": config.depth,

@@ -1,7 +1,8 @@
-"""The bundle: everything a score needs, as one frozen object saved as text and JSON, without pickle."""
+"""The bundle: everything that a score needs, as one frozen object."""
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -24,15 +25,15 @@ PREDICTED = ["score", "unclipped", "expected_audience", "low", "high"]
 
 @dataclass(frozen=True)
 class Bundle:
-    """A model that answers for itself.
+    """A model with the scale, intervals and facts that its scores and explanations need.
 
     Parameters
     ----------
-    booster_text : of the expected audience, in LightGBM's text form
-    features : name -> fingerprint of its definition, in the order the booster expects
+    booster_text : predicts the expected audience, in LightGBM's text form
+    features : name -> fingerprint of its definition, in the booster's order
     scale : from margin to points
-    quantiles, intervals : from features to the ends of an interval, and from these to whole people
-    horizon_days : how far ahead the audience is counted
+    quantiles, intervals : from features to the ends of an interval, and from these to numbers of people
+    horizon_days : the days ahead over which the audience is counted
     facts : training and test facts (JSON values)
 
     """
@@ -43,7 +44,7 @@ class Bundle:
     quantiles: Quantiles
     intervals: Intervals
     horizon_days: int
-    facts: dict
+    facts: dict[str, Any]
 
     @cached_property
     def booster(self) -> lgb.Booster:
@@ -51,7 +52,7 @@ class Bundle:
         return lgb.Booster(model_str=self.booster_text)
 
     def warm(self) -> None:
-        """Parse what single answers need now, so that the first of them does not wait for it."""
+        """Parse the boosters now, before the first prediction and explanation need them."""
         row = np.full((1, len(self.features)), np.nan)
         self.margin(row)
         self.shap_values(row)
@@ -59,32 +60,32 @@ class Bundle:
 
     @cached_property
     def forest(self) -> Forest | None:
-        """The booster and both quantiles, put together once to answer many rows; None where they cannot be."""
+        """The booster and both quantiles, combined to predict many rows; None where they cannot be (`build_forest`)."""
         return build_forest([self.booster, *self.quantiles.boosters])
 
     @cached_property
     def tables(self) -> ShapTables | None:
-        """What SHAP values of many rows are looked up in, made once; None for a booster that cannot be tabulated."""
+        """The tables for SHAP values of many rows; None for a booster that cannot be tabulated."""
         return shap_tables(self.booster)
 
     @cached_property
     def trees(self) -> tuple[Tree, ...]:
-        """The booster taken apart, made once, for the difference between two rows."""
+        """The booster's trees, for the difference between two rows."""
         return split_trees(self.booster)
 
     @property
     def baseline(self) -> str:
-        """What every explanation is measured against, in words."""
+        """The baseline of every explanation, in words."""
         return f"the average of the {self.facts['rows']:,} rows (a user at an instant) that the model was trained on"
 
     @property
     def label(self) -> str:
-        """What the audience counts: `engagers` or `credible_engagers`."""
+        """The label that the audience is: `engagers` or `credible_engagers`."""
         return str(self.facts["config"]["outcome"].get("label", "engagers"))
 
     @property
     def seeds(self) -> list[str]:
-        """The users from whom credibility flows, none where they are chosen by the rule."""
+        """The users from whom credibility flows; empty where the rule chooses them."""
         return list(self.facts["config"].get("credibility", {}).get("seeds", []))
 
     @property
@@ -97,42 +98,42 @@ class Bundle:
 
         Raises
         ------
-        CatalogueError : a feature is missing, or its values are no numbers
+        CatalogueError : a feature is missing or not a number
 
         """
-        places = rows.columns.get_indexer(self._names)
-        if (places < 0).any():
-            raise CatalogueError(_lacking([name for name in self.features if name not in rows], len(self.features)))
+        columns = rows.columns.get_indexer(self._names)
+        if (columns < 0).any():
+            raise self._missing_features([name for name in self.features if name not in rows])
         try:
-            return rows.take(places, axis=1).to_numpy(dtype=float, na_value=np.nan)
+            return rows.take(columns, axis=1).to_numpy(dtype=float, na_value=np.nan)
         except (TypeError, ValueError) as error:
             raise CatalogueError(f"the rows contain a value that is not a number: {error}.") from error
 
-    def vector(self, person: FeatureRow) -> np.ndarray:
-        """Return one person's features in the booster's order, shape (features,), unknown as NaN.
+    def vector(self, row: FeatureRow) -> np.ndarray:
+        """Return one user's features in the booster's order, shape (features,), unknown as NaN.
 
         Raises
         ------
         CatalogueError : a feature is missing
 
         """
-        missing = [name for name in self.features if name not in person]
+        missing = [name for name in self.features if name not in row]
         if missing:
-            raise CatalogueError(_lacking(missing, len(self.features)))
-        return np.array([person[name] for name in self.features])
+            raise self._missing_features(missing)
+        return np.array([row[name] for name in self.features])
 
     def shap_values(self, matrix: np.ndarray) -> np.ndarray:
         """Return SHAP values of the margin in nats and, last, its average over the training rows: (rows, features + 1).
 
         Source: Lundberg et al. 2020, path-dependent TreeSHAP as in LightGBM; each row adds up to its margin. From
-        4,000 rows on they are looked up in `tables`, where making those pays; both ways agree to 1e-12.
+        4,000 rows on they are looked up in `tables`, which then repay their construction; both ways agree to 1e-12.
         """
         if len(matrix) >= MANY_ROWS and self.tables is not None:
             return self.tables.values(matrix)
         return predict(self.booster, matrix, pred_contrib=True)
 
     def margin(self, matrix: np.ndarray) -> np.ndarray:
-        """Return the logarithm of the expected audience, nats, shape (rows,), for what `matrix` gives."""
+        """Return the logarithm of the expected audience, nats, shape (rows,), for the result of `matrix`."""
         return predict(self.booster, matrix, raw_score=True)
 
     def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
@@ -156,13 +157,13 @@ class Bundle:
         return pd.DataFrame(self.predicted(self.matrix(rows)), index=rows.index)
 
     def predicted(self, matrix: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the columns of `predict`, shape (rows,) each, for what `matrix` gives."""
+        """Return the columns of `predict`, shape (rows,) each, for the result of `matrix`."""
         if self.forest is not None:
-            margin, *around = self.forest.sums(matrix)
+            margin, *ends = self.forest.sums(matrix)
         else:
-            margin, around = self.margin(matrix), list(self.quantiles.around(matrix))
+            margin, ends = self.margin(matrix), list(self.quantiles.around(matrix))
         expected = np.exp(margin)
-        low, high = self.intervals.around(expected, *around)
+        low, high = self.intervals.around(expected, *ends)
         columns = (self.scale.points(margin), self.scale.unclipped(margin), expected, low, high)
         return dict(zip(PREDICTED, columns, strict=True))
 
@@ -170,13 +171,14 @@ class Bundle:
     def _names(self) -> pd.Index:
         return pd.Index(list(self.features))
 
-
-def _lacking(missing: list[str], features: int) -> str:
-    return f"the rows lack {len(missing)} of the model's {features} features: {', '.join(missing)}."
+    def _missing_features(self, names: list[str]) -> CatalogueError:
+        return CatalogueError(
+            f"the rows lack {len(names)} of the model's {len(self.features)} features: {', '.join(names)}."
+        )
 
 
 def check_catalogue(bundle: Bundle) -> None:
-    """Hold a bundle's features against the installed catalogue.
+    """Compare a bundle's features with the installed catalogue.
 
     Raises
     ------
@@ -185,7 +187,9 @@ def check_catalogue(bundle: Bundle) -> None:
     """
     absent = [name for name in bundle.features if name not in CATALOGUE]
     changed = [
-        name for name, print_ in bundle.features.items() if name in CATALOGUE and CATALOGUE[name].fingerprint != print_
+        name
+        for name, fingerprint in bundle.features.items()
+        if name in CATALOGUE and CATALOGUE[name].fingerprint != fingerprint
     ]
     if absent or changed:
         raise CatalogueError(

@@ -1,4 +1,4 @@
-"""A person as a model sees one: feature -> value, NaN where unknown."""
+"""Feature rows: one user's features as a mapping from name to value, NaN where unknown."""
 
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -11,13 +11,13 @@ FeatureRow: TypeAlias = Mapping[str, float]
 
 
 def feature_row(row: pd.DataFrame) -> dict[str, float]:
-    """Return a frame of one feature row as a person; what is no feature of the catalogue is left out.
+    """Return the features of a frame with one row; columns that are not in the catalogue are ignored.
 
     Raises
     ------
-    ValueError : the frame has not exactly one row
+    ValueError : the frame does not have exactly one row
 
     """
     if len(row) != 1:
-        raise ValueError(f"a person is one row, not {len(row)}.")
+        raise ValueError(f"found {len(row)} rows; expected one.")
     return {str(name): float(value) for name, value in row.iloc[0].items() if name in CATALOGUE}

@@ -1,6 +1,6 @@
-"""Quantiles of the audience: two LightGBM boosters between which most audiences lie, before calibration.
+"""Prediction intervals for the audience, in whole people, by conformalised quantile regression.
 
-Prediction intervals for the audience, in whole people, by conformalised quantile regression.
+Two LightGBM boosters predict quantiles of the audience; calibration then moves both ends of the interval.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ LEARNING_RATE = 0.08
 
 @dataclass(frozen=True)
 class Quantiles:
-    """Two boosters in LightGBM's text form: the lower and the upper end."""
+    """Two boosters in LightGBM's text form: of the lower and the upper end."""
 
     low_text: str
     high_text: str
@@ -39,8 +39,8 @@ class Quantiles:
 def fit_quantiles(rows: pd.DataFrame, config: Model, level: float) -> Quantiles:
     """Fit the quantiles `(1 - level) / 2` and `(1 + level) / 2` of `ln(1 + audience)` on panel rows.
 
-    Source: Koenker and Bassett 1978 (pinball loss). LightGBM knows no monotone quantiles, so an interval's ends may
-    move otherwise than the score does.
+    Source: Koenker and Bassett 1978 (pinball loss). LightGBM has no monotone quantiles, so an interval's ends may
+    move in another direction than the score.
     """
     low, high = (_fit(rows, config, (1 + side * level) / 2).model_to_string() for side in (-1, 1))
     return Quantiles(low, high)
@@ -64,7 +64,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Band:
-    """One band of expected audience, from `edge` people upwards, and by how much both ends move outwards in it.
+    """A band of expected audience, from `edge` people upwards; in it, both ends move outwards by `margin`.
 
     `margin` is in nats of 1 + people; below zero, the ends move inwards.
     """
@@ -75,7 +75,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Intervals:
-    """Bands by rising edge, and the share of users whose audience the intervals are made to hold."""
+    """Bands by rising edge, and the share of users whose audience the intervals should cover."""
 
     level: float
     bands: tuple[Band, ...]
@@ -99,7 +99,7 @@ class Intervals:
 def fit_intervals(
     expected: np.ndarray, low: np.ndarray, high: np.ndarray, audience: np.ndarray, level: float
 ) -> Intervals:
-    """Calibrate on rows that the quantiles were not fitted on, band by band.
+    """Calibrate the intervals band by band, on rows that the quantiles were not fitted on.
 
     Source: Romano, Patterson and Candes 2019 (conformalised quantile regression): the margin is the quantile
     `ceil((n + 1) level) / n` of how far the ends would have to move for each row's audience to lie between them. Ends
@@ -110,32 +110,32 @@ def fit_intervals(
     ----------
     expected, low, high : as in `Intervals.around`
     audience : realised, people, shape (rows,)
-    level : share of users to hold
+    level : share of users to cover
 
     """
     outside = _outside(low, high, audience)
     edges = _edges(expected)
     band = np.searchsorted(edges, expected, side="right") - 1
     margins = [_upper_quantile(outside[band == k], level) + ROUNDING for k in range(len(edges))]
-    return Intervals(level, tuple(Band(*held) for held in zip(edges, margins, strict=True)))
+    return Intervals(level, tuple(map(Band, edges, margins)))
 
 
 def _outside(low: np.ndarray, high: np.ndarray, audience: np.ndarray) -> np.ndarray:
-    """Return the margin at which each row's audience enters its interval; nobody is never above the upper end."""
+    """Return the margin at which each row's audience enters its interval; an audience of 0 is never above it."""
     above = np.log1p(np.maximum(audience - 0.5, 0.0)) - high
     return np.maximum(low - np.log1p(audience + 0.5), np.where(audience > 0, above, -np.inf))
 
 
 def _edges(expected: np.ndarray) -> list[float]:
-    """Keep the edges whose bands hold enough rows, the first always; count from the top down."""
-    kept, left = [], len(expected)
+    """Return the edges whose bands have enough rows, and always the first; counted from the top down."""
+    edges, below = [], len(expected)
     upper = np.inf
     for edge in reversed(EDGES):
         inside = int(((expected >= edge) & (expected < upper)).sum())
-        if edge == 0.0 or (inside >= MIN_BAND and left - inside >= MIN_BAND):
-            kept.append(edge)
-            upper, left = edge, left - inside
-    return kept[::-1]
+        if edge == 0.0 or (inside >= MIN_BAND and below - inside >= MIN_BAND):
+            edges.append(edge)
+            upper, below = edge, below - inside
+    return edges[::-1]
 
 
 def _upper_quantile(values: np.ndarray, level: float) -> float:

@@ -1,4 +1,4 @@
-"""The scale: from nats to points, fixed when it is first made and then frozen."""
+"""The scale: from nats to points, fitted once and then frozen."""
 
 from dataclasses import dataclass
 
@@ -34,29 +34,29 @@ class Scale:
 
     @property
     def factor_per_10_points(self) -> float:
-        """By which factor the expected audience grows with ten points more."""
+        """The factor by which ten points more multiply the expected audience."""
         return float(np.exp(10.0 / self.points_per_nat))
 
     def people(self, points: float) -> float:
-        """Return the expected audience at so many points, in people."""
+        """Return the expected audience, in people, of a number of points."""
         return float(np.exp((points - self.anchor) / self.points_per_nat))
 
     def from_other(self, other: "Scale", points: float) -> float:
-        """Return the unclipped points that an audience has here that has so many on another scale."""
+        """Return the unclipped points on this scale of the audience that has `points` on another scale."""
         return float(self.anchor + self.points_per_nat * np.log(other.people(points)))
 
 
 def frozen_scale(frozen: tuple[Scale, int] | None, horizon_days: int) -> Scale | None:
-    """Keep the champion's scale, if there is one, for a model of the same horizon.
+    """Return the champion's scale, if there is one, for a model of the same horizon.
 
     Parameters
     ----------
-    frozen : the champion's scale, and the days ahead that it counts an audience over
-    horizon_days : of the model to come
+    frozen : the champion's scale and its horizon, days
+    horizon_days : of the new model
 
     Raises
     ------
-    ConfigError : the horizons differ, so the same points would mean other audiences
+    ConfigError : the horizons differ, so the same points would mean different audiences
 
     """
     if frozen is None:
@@ -71,22 +71,22 @@ def frozen_scale(frozen: tuple[Scale, int] | None, horizon_days: int) -> Scale |
 
 
 def make_scale(margins: np.ndarray) -> Scale:
-    """Give the median active user 20 points and the 95th percentile 50.
+    """Fit a scale that gives the median active user 20 points and the 95th percentile 50.
 
     Parameters
     ----------
-    margins : of the active users (anybody who acted in the last 365 days) at one cutoff, nats, shape (users,)
+    margins : of the active users (with events of their own in the last 365 days) at one cutoff, nats, shape (users,)
 
     Raises
     ------
-    TooSmallError : the margins do not differ, so there is nothing to tell people apart by
+    TooSmallError : the margins do not differ, so no score could distinguish users
 
     """
     median, p95 = np.quantile(margins, [0.5, 0.95])
     if p95 - median < 1e-6:
         raise TooSmallError(
-            "the median active user and the 95th percentile have the same expected audience: no scale can be made of "
-            "it. Bring a community in which people differ in how many engage with them."
+            "the median active user and the 95th percentile have the same expected audience, so no scale can be "
+            "fitted. Bring a community in which users differ in how many people engage with them."
         )
     per_nat = (P95_POINTS - MEDIAN_POINTS) / (p95 - median)
     return Scale(float(MEDIAN_POINTS - per_nat * median), float(per_nat))

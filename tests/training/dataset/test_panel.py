@@ -102,7 +102,7 @@ class TestRows:
         with pytest.raises(
             TooSmallError,
             match=r"the older cutoffs hold 100 rows of a user at an instant, 100 of them with an audience; "
-            r"needed are 200 and 30\. Bring more users or more history",
+            r"expected 200 and 30 or more\. Bring more users or more history",
         ):
             build_panel(events, split_cutoffs(FIRST, day(60), 12, 3), 12)
 
