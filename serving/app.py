@@ -131,9 +131,12 @@ def create_app(
         lifespan=_close_audit_log_after(watch_lifespan(refresh)),
         **PLACES,
     )
-    app.state.home, app.state.clerk, app.state.limits = home, DeletionWorker(home), limits
+    app.state.home, app.state.deletion_worker, app.state.limits = home, DeletionWorker(home), limits
     app.state.watcher = Watcher(
-        home, partial(setattr, app.state, "service"), app.state.clerk.look, read_cached_champion(home)
+        home,
+        partial(setattr, app.state, "service"),
+        app.state.deletion_worker.start_if_pending,
+        read_cached_champion(home),
     )
     app.state.watcher.look_here()
     app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher, shared_folder)

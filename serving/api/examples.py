@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from features.catalogue import CATALOGUE
-from serving.privacy.cases import CASE
+from serving.privacy.cases import EXAMPLE_CASE
 from serving.privacy.purposes import DEFAULT_PURPOSES, HEADER, MAX_LENGTH
 from serving.snapshots.ranking import PageToken, SearchQuery
 from serving.snapshots.search import Cursor, encode_cursor
@@ -201,7 +201,7 @@ READS: dict[str, Any] = {
     "illegible": [],
 }
 OPENED = {
-    "case": CASE,
+    "case": EXAMPLE_CASE,
     "user": "ann",
     "scope": "all",
     "as_of": "2017-07-30T00:00:00Z",

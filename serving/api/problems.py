@@ -20,7 +20,7 @@ from serving.middleware.problem_details import MEDIA_TYPE, Problem, problem_head
 from serving.middleware.request_context import about_people
 from serving.privacy import purposes
 from serving.privacy.audit_files import AuditError
-from serving.privacy.cases import CASE, ResolvedCaseError, TooManyCasesError, UnknownCaseError
+from serving.privacy.cases import EXAMPLE_CASE, ResolvedCaseError, TooManyCasesError, UnknownCaseError
 from serving.privacy.purposes import PurposeError, PurposeNotAllowedError
 from serving.review.what_if import TooLittleKnownError
 from serving.snapshots.opt_out_filter import HiddenUserError
@@ -84,9 +84,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "detail": "the purpose is not allowed, expected one of: community moderation, own score. The refusal is in the "
         "audit log; GET /v1/purposes also lists the prohibited uses, with reasons."
     },
-    "unknown-case": {"detail": f"there is no case {CASE!r}."},
-    "resolved-case": {"detail": f"the case {CASE!r} was resolved already, on 2017-08-02, as 'stands'."},
-    "too-many-cases": {"detail": "10 cases of 'ann' are open already: wait until one is resolved."},
+    "unknown-case": {"detail": f"case {EXAMPLE_CASE!r} does not exist."},
+    "resolved-case": {"detail": f"the case {EXAMPLE_CASE!r} was already resolved on 2017-08-02, as 'stands'."},
+    "too-many-cases": {"detail": "10 cases of 'ann' are already open: wait until one is resolved."},
     "no-audit-log": {"detail": "the audit log in clout-home/audit cannot be read: Permission denied."},
     "no-snapshot": {"detail": "no snapshots: make one with 'clout score EVENTS --as-of T --out SCORES'."},
     "no-model": {"detail": "no champion: make one with 'clout train EVENTS'."},
@@ -138,7 +138,7 @@ def complete(document: dict[str, Any]) -> None:
             for response in operation["responses"].values():
                 content = response.get("content", {}).get(MEDIA_TYPE, {})
                 if "example" in content:
-                    content["example"]["instance"] = path.replace("{user}", "ann").replace("{case}", CASE)
+                    content["example"]["instance"] = path.replace("{user}", "ann").replace("{case}", EXAMPLE_CASE)
 
 
 def install(app: FastAPI) -> None:

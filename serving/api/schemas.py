@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from serving.privacy.case_comparison import CaseComparison
-from serving.privacy.cases import CASE, LONGEST_TEXT, Decision, State
+from serving.privacy.cases import EXAMPLE_CASE, MAX_TEXT_LENGTH, Decision, State
 
 MAX_PER_REQUEST = 10_000
 MAX_FEATURES = 1_000
@@ -207,13 +207,14 @@ class Readiness(Schema):
     )
 
 
-Said = Annotated[Text, Field(max_length=LONGEST_TEXT)]
-CaseId = Annotated[str, Field(description="Of the case", examples=[CASE])]
-Decided = Annotated[
+Said = Annotated[Text, Field(max_length=MAX_TEXT_LENGTH)]
+CaseId = Annotated[str, Field(description="Id of the case", examples=[EXAMPLE_CASE])]
+OptionalDecision = Annotated[
     Decision | None,
     Field(
-        description="stands: the score is right as explained; corrected: something was wrong and was put right; "
-        "acknowledged: something is wrong and cannot be put right; withdrawn: the person took it back. Null while open"
+        description="stands: the score is right as explained; corrected: something was wrong and was corrected; "
+        "acknowledged: something is wrong and cannot be corrected; withdrawn: the user withdrew the case; null: it is "
+        "open"
     ),
 ]
 
@@ -236,15 +237,15 @@ class Purposes(Schema):
 
 
 class Contest(Schema):
-    """What somebody says is wrong with a score."""
+    """A user's statement of what is wrong with a score."""
 
-    said: Said = Field(description="In the person's words, at most 4,000 characters")
-    scope: Text = Field("all", description="Of the score")
-    as_of: str | None = Field(None, description="Of which snapshot, ISO 8601; the newest unless given")
+    said: Said = Field(description="In the user's words, at most 4,000 characters")
+    scope: Text = Field("all", description="Scope of the score")
+    as_of: str | None = Field(None, description="Instant of the snapshot, ISO 8601; default the newest")
 
 
 class OpenedCase(Schema):
-    """A case that was opened; the explanation is kept in it, for the reviewer."""
+    """An opened case; it stores the explanation for the reviewer."""
 
     case: CaseId
     user: str
@@ -256,19 +257,19 @@ class OpenedCase(Schema):
 
 
 class CaseOutcome(OpenedCase):
-    """What became of a case, as the person is told."""
+    """A case as the user may read it."""
 
     said: str
-    decision: Decided
-    reasons: str | None = Field(description="Of the decision")
+    decision: OptionalDecision
+    reasons: str | None = Field(description="Reasons of the decision")
     resolved: Instant | None
 
 
 class ListedCase(CaseOutcome):
-    """A case, as reviewers list it."""
+    """A case as reviewers list it."""
 
     opened_by: str = Field(description="The name of the API key")
-    resolved_by: str | None = Field(description="The name of the API key, or of who ran the command")
+    resolved_by: str | None = Field(description="The name of the API key, or of the command's operator")
 
 
 class CasePage(Schema):
@@ -279,19 +280,19 @@ class CasePage(Schema):
 
 
 class CaseFile(Schema):
-    """All that a reviewer needs: the case, the explanation as it was then, today's beside it, and earlier cases."""
+    """What a reviewer needs: the case, the explanation of then and of today, and other cases."""
 
     case: ListedCase
-    explanation: dict[str, Any] = Field(description="Of the score, as it was when the case was opened")
+    explanation: dict[str, Any] = Field(description="Of the score, when the case was opened")
     today: CaseComparison
-    others: list[CaseId] = Field(description="Other cases of the same person, oldest first, the first 100")
+    others: list[CaseId] = Field(description="Other cases of the same user, oldest first, at most 100")
 
 
 class Resolution(Schema):
-    """What a reviewer decides."""
+    """A reviewer's decision."""
 
     decision: Decision
-    reasons: Said = Field(description="For the person, at most 4,000 characters")
+    reasons: Said = Field(description="For the user, at most 4,000 characters")
 
 
 ListedState = Literal["open", "resolved", "any"]

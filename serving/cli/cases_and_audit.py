@@ -1,7 +1,4 @@
-"""The commands about people's rights: cases and their resolution, and the audit log.
-
-Commands that decide about people, and their lines in the audit log.
-"""
+"""Commands on cases and the audit log, and the audit lines of commands that decide about users."""
 
 import os
 import sys
@@ -10,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from getpass import getuser
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from features.cli_options import HomeFolder, Json
+from features.cli_options import HomeFolder, Json, parse_instant
 from features.console import print_json, print_message
 from features.errors import CloutError
 from training.home import Home, home_from_environment
@@ -22,12 +19,12 @@ from training.home import Home, home_from_environment
 if TYPE_CHECKING:
     from serving.privacy.cases import Case, Cases
 
-PASSED = 3
+EXIT_TAMPERED = 3
 CaseId = Annotated[str, typer.Argument(help="The id of the case, as clout cases lists it.")]
 
 
 class CaseState(StrEnum):
-    """Which cases to list."""
+    """The states to list cases by."""
 
     open = "open"
     resolved = "resolved"
@@ -42,7 +39,7 @@ STATES: dict[CaseState, Literal["open", "resolved"] | None] = {
 
 
 class CaseDecision(StrEnum):
-    """What a reviewer decides."""
+    """The decisions of a reviewer."""
 
     stands = "stands"
     corrected = "corrected"
@@ -52,40 +49,40 @@ class CaseDecision(StrEnum):
 
 def cases(
     state: Annotated[CaseState, typer.Option(help="Which cases.")] = CaseState.open,
-    user: Annotated[str | None, typer.Option(help="Of this person alone.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many, the oldest first.")] = 50,
+    user: Annotated[str | None, typer.Option(help="Only cases of this user.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many, oldest first.")] = 50,
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:
-    """List the scores that people contest, oldest first.
+    """List contested scores, oldest first.
 
     Example: clout cases --state any
     """
-    from serving.cli.privacy_tables import cases_table
+    from serving.cli.privacy_tables import print_cases
 
-    found = _cases(home_from_environment(home)).page(STATES[state], user, 0, top)
+    page = _cases(home_from_environment(home)).page(STATES[state], user, 0, top)
     if json:
-        print_json([_listed(case) for case in found])
+        print_json([_summary(case) for case in page])
     else:
-        cases_table(found, state.value)
+        print_cases(page, state.value)
 
 
 def case(case: CaseId, home: HomeFolder = None, json: Json = False) -> None:
-    """Show a case: what the person says, the ledger as it was then, today's beside it, and what moved.
+    """Show a case: what the user says, the ledger of then and of today, and what moved.
 
     Example: clout case 5f3a9c0b71d2e846
     """
-    from serving.cli.privacy_tables import case_table
+    from serving.cli.privacy_tables import print_case
     from serving.privacy.case_comparison import compare_case
     from serving.snapshots.repository import open_snapshot
 
-    place = home_from_environment(home)
-    found = _cases(place).find(case)
-    today = compare_case(found, lambda: open_snapshot(place))
+    folder = home_from_environment(home)
+    contested = _cases(folder).find(case)
+    today = compare_case(contested, lambda: open_snapshot(folder))
     if json:
-        print_json({"case": _listed(found), "explanation": found.explanation, "today": asdict(today)})
+        print_json({"case": _summary(contested), "explanation": contested.explanation, "today": asdict(today)})
     else:
-        case_table(found, today)
+        print_case(contested, today)
 
 
 def resolve(
@@ -93,57 +90,59 @@ def resolve(
     decision: Annotated[
         CaseDecision,
         typer.Option(
-            help="stands: the score is right; corrected: something was put right; acknowledged: something is wrong "
-            "and cannot be put right; withdrawn: the person took it back."
+            help="stands: the score is right; corrected: something was wrong and was corrected; acknowledged: "
+            "something is wrong and cannot be corrected; withdrawn: the user withdrew the case."
         ),
     ],
-    reason: Annotated[str, typer.Option(help="For the person, why.")],
-    by: Annotated[str | None, typer.Option(help="Who decides; default the name of the system's user.")] = None,
+    reason: Annotated[str, typer.Option(help="The reasons, for the user.")],
+    by: Annotated[str | None, typer.Option(help="Name of the reviewer; default the operating system's user.")] = None,
     home: HomeFolder = None,
 ) -> None:
-    """Resolve a case, for good: the decision and its reasons are told to the person, and it is in the audit log.
+    """Resolve a case. It cannot be reopened; the user can read the decision and reasons; the audit log has a line.
 
     Example: clout resolve 5f3a9c0b71d2e846 --decision stands --reason "The replies of July are all in it."
     """
-    place, name = home_from_environment(home), by or user_name()
+    folder, name = home_from_environment(home), by or user_name()
     if not name.strip() or len(name) > 100 or not name.isprintable():
-        raise CloutError(f"{name[:100]!r} cannot name a reviewer; expected up to 100 printable characters.")
-    found = _cases(place).find(case)
-    with commanded(place, "clout resolve", [found.user], name):
-        resolved = _cases(place).resolve(case, decision.value, reason, name)
-    print_message(f"The case {resolved.case} of {resolved.user} is resolved by {name}: {decision.value}.")
+        raise CloutError(f"{name[:100]!r} is not a valid name of a reviewer; expected up to 100 printable characters.")
+    records = _cases(folder)
+    with audited_command(folder, "clout resolve", [records.find(case).user], name):
+        resolved = records.resolve(case, decision.value, reason, name)
+    print_message(f"Case {resolved.case} of {resolved.user} is resolved by {name}: {decision.value}.")
 
 
 def audit(
-    user: Annotated[str | None, typer.Option(help="About this person alone.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="See whether lines were altered or taken away.")] = False,
-    start: Annotated[str | None, typer.Option("--from", help="The first instant that counts; default all.")] = None,
-    end: Annotated[str | None, typer.Option("--to", help="The last instant that counts; default all.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 50,
+    user: Annotated[str | None, typer.Option(help="Only reads about this user.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check whether lines were altered, removed, added or moved.")
+    ] = False,
+    start: Annotated[str | None, typer.Option("--from", help="The first instant; default unbounded.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="The last instant; default unbounded.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:
-    """Show who read about somebody, or about anybody, and what for; newest first.
+    """Show who read about a user, or about any user, and for what purpose; newest first.
 
-    --check reads the whole log, and exits with 3 where a line was altered, removed, added or moved.
+    --check verifies every line, and exits with 3 if any was altered, removed, added or moved. It does not notice lines
+    cut from the end of a file, or files removed completely.
 
     Example: clout audit --user u0000042
     """
-    from features.utc import parse_utc
-    from serving.cli.privacy_tables import checked_table, reads_table
+    from serving.cli.privacy_tables import print_audit_check, print_reads
     from serving.privacy.audit_queries import check_audit_log, reads_about
 
-    place = home_from_environment(home)
+    folder = home_from_environment(home)
     if check:
         if user is not None or start is not None or end is not None:
-            raise typer.BadParameter("--check reads the whole log: leave out --user, --from and --to.")
-        checked = check_audit_log(place)
-        print_json(asdict(checked)) if json else checked_table(checked)
-        if checked.tampered:
-            sys.exit(PASSED)
+            raise typer.BadParameter("--check verifies every line: omit --user, --from and --to.")
+        result = check_audit_log(folder)
+        print_json(asdict(result)) if json else print_audit_check(result)
+        if result.tampered:
+            sys.exit(EXIT_TAMPERED)
         return
-    told = reads_about(place, user, parse_utc(start) if start else None, parse_utc(end) if end else None, top)
-    print_json(asdict(told)) if json else reads_table(told)
+    reads = reads_about(folder, user, parse_instant(start), parse_instant(end), top)
+    print_json(asdict(reads)) if json else print_reads(reads)
 
 
 def _cases(home: "Home") -> "Cases":
@@ -153,20 +152,20 @@ def _cases(home: "Home") -> "Cases":
     return Cases(Records(home))
 
 
-def _listed(case: "Case") -> dict:
-    return {name: held for name, held in asdict(case).items() if name not in ("explanation", "number")}
+def _summary(case: "Case") -> dict[str, Any]:
+    return {name: value for name, value in asdict(case).items() if name not in ("explanation", "number")}
 
 
 @contextmanager
-def commanded(home: Home, command: str, users: Iterable[str], name: str) -> Iterator[None]:
-    """Do what a command decides about people, and write a line about it; nothing is done where none could be written.
+def audited_command(home: Home, command: str, users: Iterable[str], name: str) -> Iterator[None]:
+    """Run the body of a command that decides about users, then log it; nothing is run if nothing can be logged.
 
     Parameters
     ----------
-    home : whose log
+    home : the home with the audit log
     command : such as `clout resolve`
-    users : whom it is about
-    name : of who decides
+    users : ids of the users that it is about
+    name : of the operator
 
     Raises
     ------
@@ -185,7 +184,7 @@ def commanded(home: Home, command: str, users: Iterable[str], name: str) -> Iter
 
 
 def user_name() -> str:
-    """Return the name of the system's user, or the number where there is none."""
+    """Return the name of the operating system's user, or the number of a user without one."""
     try:
         return getuser()
     except (KeyError, OSError):

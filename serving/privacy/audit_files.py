@@ -77,7 +77,7 @@ def read_key(home: Home) -> AuditKey:
     try:
         text = file.read_text(encoding="ascii")
     except FileNotFoundError as error:
-        raise AuditError(f"there is no audit log in {home.folder}: {file.name} is not there.") from error
+        raise AuditError(f"no audit log in {home.folder}: {file.name} does not exist.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise AuditError(f"{file} cannot be read: {error}.") from error
     if not re.fullmatch(rf"[0-9a-f]{{{2 * KEY_BYTES}}}\n", text):

@@ -167,7 +167,7 @@ def check_audit_log(home: Home) -> AuditCheck:
 
     Raises
     ------
-    AuditError : there is no log, or it cannot be read
+    AuditError : the log does not exist or cannot be read
 
     """
     key, check = read_key(home), AuditCheck()

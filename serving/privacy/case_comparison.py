@@ -1,4 +1,4 @@
-"""A contested score beside today's: what a reviewer of a case looks at."""
+"""Comparison of a contested score with today's, for the reviewer of a case."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
-    """What a feature is worth then and now; None where a ledger has no such line. `moved` is now less then, points."""
+    """A feature's line then and now; None if a ledger has no such line. `moved` is now minus then, in points."""
 
     feature: str
     then: Side | None
@@ -33,9 +33,9 @@ class Pair:
 class CaseComparison:
     """A contested explanation beside that of the newest snapshot.
 
-    `now` is the latter, None where there is none, and `absent` says why. `same_snapshot` and `same_model` say whether
-    it is of the snapshot, and by the model, that the case is about; `moved` is the score now less the score then.
-    `lines` are those of both ledgers, what moved most first.
+    `now` is the latter, None if there is none, and `absent` says why. `same_snapshot` and `same_model` say whether
+    it is of the snapshot, and by the model, that the case is about; `moved` is the score now minus the score then.
+    `lines` are those of both ledgers, sorted by absolute movement, largest first.
     """
 
     now: Explanation | None
@@ -47,7 +47,7 @@ class CaseComparison:
 
 
 def compare_case(case: Case, newest: Callable[[], Snapshot]) -> CaseComparison:
-    """Put the explanation that is frozen in a case beside that of the newest snapshot; what is absent is said."""
+    """Compare the explanation stored in a case with that of the newest snapshot; an error becomes `absent`."""
     try:
         now = newest().explain(case.user, case.scope)
     except CloutError as error:
@@ -59,11 +59,11 @@ def compare_case(case: Case, newest: Callable[[], Snapshot]) -> CaseComparison:
         same_snapshot=same_model and now.as_of == case.as_of,
         same_model=same_model,
         moved=now.score - case.explanation["score"],
-        lines=_paired(case.explanation["lines"], now),
+        lines=_pairs(case.explanation["lines"], now),
     )
 
 
-def _paired(then: list[dict[str, Any]], now: Explanation) -> tuple[Pair, ...]:
+def _pairs(then: list[dict[str, Any]], now: Explanation) -> tuple[Pair, ...]:
     before = {line["feature"]: Side(line["value"], line["points"], line["sentence"]) for line in then}
     after = {line.feature: Side(line.value, line.points, line.sentence) for line in now.lines}
     pairs = [_pair(name, before.get(name), after.get(name)) for name in {**before, **after}]

@@ -1,21 +1,18 @@
-"""A case: a score that somebody contests, what they say about it, and what a reviewer decides.
-
-Cases: opened with the explanation of that moment frozen in them, kept in the records, resolved once.
-"""
+"""Cases: contested scores, stored with the explanation of that moment and resolved once by a reviewer."""
 
 import json
 import re
 import secrets
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 from unicodedata import category
 
-from sqlalchemy import Column, Connection, Integer, Row, Select, String, Table, Text, delete, func, select, update
+from sqlalchemy import Column, Connection, Integer, Select, String, Table, Text, delete, func, select, update
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
 from features.errors import CloutError
+from features.utc import now_iso_utc
 from serving.snapshots.explanation import Explanation
 from training.home import Home
 from training.records.database import TABLES, Records
@@ -24,28 +21,28 @@ State = Literal["open", "resolved"]
 Decision = Literal["stands", "corrected", "acknowledged", "withdrawn"]
 DECISIONS: dict[str, str] = {
     "stands": "the score is right as explained",
-    "corrected": "something was wrong, and was put right",
-    "acknowledged": "something is wrong, and cannot be put right",
-    "withdrawn": "the person took it back",
+    "corrected": "something was wrong and was corrected",
+    "acknowledged": "something is wrong and cannot be corrected",
+    "withdrawn": "the user withdrew the case",
 }
-CASE = "5f3a9c0b71d2e846"
-LONGEST_TEXT = 4_000
-MOST_OPEN = 10
+EXAMPLE_CASE = "5f3a9c0b71d2e846"
+MAX_TEXT_LENGTH = 4_000
+MAX_OPEN_CASES = 10
 LINE_ENDS = re.compile(r"\r\n?")
 
 
-class Escaped(TypeDecorator):
-    """A text as JSON writes it, in ASCII: PostgreSQL holds no NUL, and UTF-8 no half of a surrogate pair."""
+class JsonText(TypeDecorator):
+    """Text stored as ASCII JSON: PostgreSQL cannot store NUL, and UTF-8 cannot encode a lone surrogate."""
 
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002 - as SQLAlchemy calls it
-        """Write a text."""
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy passes it
+        """Encode a value."""
         return None if value is None else json.dumps(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002
-        """Read a text."""
+        """Decode a value."""
         return None if value is None else json.loads(value)
 
 
@@ -54,17 +51,17 @@ CASES = Table(
     TABLES,
     Column("number", Integer, primary_key=True, autoincrement=True),
     Column("case", String(16), unique=True, nullable=False),
-    Column("user", Escaped, nullable=False, index=True),
-    Column("scope", Escaped, nullable=False),
+    Column("user", JsonText, nullable=False, index=True),
+    Column("scope", JsonText, nullable=False),
     Column("as_of", String, nullable=False),
     Column("model_version", String, nullable=False),
-    Column("said", Escaped, nullable=False),
-    Column("explanation", Escaped, nullable=False),
+    Column("said", JsonText, nullable=False),
+    Column("explanation", JsonText, nullable=False),
     Column("state", String, nullable=False, index=True),
     Column("opened", String, nullable=False),
     Column("opened_by", String, nullable=False),
     Column("decision", String),
-    Column("reasons", Escaped),
+    Column("reasons", JsonText),
     Column("resolved", String),
     Column("resolved_by", String),
     sqlite_autoincrement=True,
@@ -72,35 +69,35 @@ CASES = Table(
 
 
 class UnknownCaseError(CloutError):
-    """There is no case of that id."""
+    """No case has this id."""
 
 
 class ResolvedCaseError(CloutError):
-    """A case was resolved already."""
+    """A case is already resolved."""
 
 
 class TooManyCasesError(CloutError):
-    """Somebody has so many open cases that another would say nothing new."""
+    """A user has as many open cases as are allowed."""
 
 
 class CaseTextError(CloutError):
-    """A text of a case is empty, too long, or holds what is no text."""
+    """A text of a case is empty, too long, or contains control characters."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A score that somebody contests.
+    """A contested score.
 
     Parameters
     ----------
     number : in the order of opening
-    case : its id, which tells nothing
+    case : its id, which is random
     user, scope, as_of, model_version : of the score
-    said : by the person, what is wrong
-    explanation : of the score, as it was when the case was opened
+    said : what is wrong, in the user's words
+    explanation : of the score, at the time when the case was opened
     state : open or resolved
-    opened, opened_by : when, and the name of the API key
-    decision, reasons, resolved, resolved_by : of the reviewer, once it is resolved
+    opened, opened_by : the time, and the name of the API key
+    decision, reasons, resolved, resolved_by : of the reviewer; None while the case is open
 
     """
 
@@ -121,22 +118,22 @@ class Case:
     resolved_by: str | None = None
 
 
-def plain_text(text: str, what: str) -> str:
-    """Return a text without blanks around it, its lines ended alike.
+def clean_text(text: str, name: str) -> str:
+    """Strip a text and normalise its line ends.
 
     Raises
     ------
-    CaseTextError : it is empty, too long, or holds control characters
+    CaseTextError : it is empty, too long, or contains control characters
 
     """
     plain = LINE_ENDS.sub("\n", text).strip()
     if not plain:
-        raise CaseTextError(f"{what} is empty, expected up to {LONGEST_TEXT:,} characters.")
-    if len(plain) > LONGEST_TEXT:
-        raise CaseTextError(f"{what} holds {len(plain):,} characters, expected {LONGEST_TEXT:,} at most.")
-    strange = next((letter for letter in plain if category(letter) in ("Cc", "Cs") and letter not in "\n\t"), None)
-    if strange is not None:
-        raise CaseTextError(f"{what} holds {strange!r}, which is no text; expected letters, line ends and tabs.")
+        raise CaseTextError(f"{name} is empty, expected up to {MAX_TEXT_LENGTH:,} characters.")
+    if len(plain) > MAX_TEXT_LENGTH:
+        raise CaseTextError(f"{name} has {len(plain):,} characters, expected {MAX_TEXT_LENGTH:,} at most.")
+    control = next((letter for letter in plain if category(letter) in ("Cc", "Cs") and letter not in "\n\t"), None)
+    if control is not None:
+        raise CaseTextError(f"{name} contains {control!r}, expected letters, line ends and tabs.")
     return plain
 
 
@@ -145,7 +142,7 @@ class Cases:
 
     Parameters
     ----------
-    records : where they are kept; what goes wrong there is a RecordsError
+    records : the database; every method raises RecordsError if it cannot be used
 
     """
 
@@ -153,28 +150,28 @@ class Cases:
         self._records = records
 
     def open(self, contested: Explanation, said: str, by: str) -> Case:
-        """Open a case about a score, of which the explanation is frozen in it.
+        """Open a case about a score and store its explanation.
 
         Raises
         ------
-        CaseTextError : what is said is no text
-        TooManyCasesError : the user has ten open ones
+        CaseTextError : `said` is not valid
+        TooManyCasesError : the user has ten open cases
 
         """
         values = {
             "case": secrets.token_hex(8),
             **{name: getattr(contested, name) for name in ("user", "scope", "as_of", "model_version")},
-            "said": plain_text(said, "what is said to be wrong"),
+            "said": clean_text(said, "the statement of what is wrong"),
             "explanation": json.loads(json.dumps(asdict(contested), allow_nan=False)),
             "state": "open",
-            "opened": _now(),
+            "opened": now_iso_utc("milliseconds"),
             "opened_by": by,
         }
         with self._records.writing() as connection:
-            held = select(func.count()).where(CASES.c.user == contested.user, CASES.c.state == "open")
-            if connection.execute(held).scalar_one() >= MOST_OPEN:
+            open_cases = select(func.count()).where(CASES.c.user == contested.user, CASES.c.state == "open")
+            if connection.execute(open_cases).scalar_one() >= MAX_OPEN_CASES:
                 raise TooManyCasesError(
-                    f"{MOST_OPEN} cases of {contested.user!r} are open already: wait until one is resolved."
+                    f"{MAX_OPEN_CASES} cases of {contested.user!r} are already open: wait until one is resolved."
                 )
             number = connection.execute(CASES.insert().values(**values)).inserted_primary_key
         return Case(number=int(number[0]) if number else 0, **values)
@@ -184,49 +181,54 @@ class Cases:
 
         Raises
         ------
-        UnknownCaseError : there is none of that id
+        UnknownCaseError : no case has this id
 
         """
         with self._records.reading() as connection:
-            found = [] if connection is None else _cases(connection, select(CASES).where(CASES.c.case == _id(case)))
-        if not found:
-            raise UnknownCaseError(f"there is no case {case[:100]!r}.")
-        return found[0]
+            cases = [] if connection is None else _select(connection, select(CASES).where(CASES.c.case == _id(case)))
+        if not cases:
+            raise UnknownCaseError(f"case {case[:100]!r} does not exist.")
+        return cases[0]
 
-    def page(self, state: State | None, user: str | None = None, after: int = 0, most: int = 100) -> list[Case]:
-        """Return cases in the order of opening: those of a state and of a user, where given, after a number."""
-        sought = select(CASES).where(CASES.c.number > after).order_by(CASES.c.number).limit(most)
+    def page(self, state: State | None, user: str | None = None, after: int = 0, limit: int = 100) -> list[Case]:
+        """Return cases in the order of opening, from the number after `after`; of any state and user if None."""
+        query = select(CASES).where(CASES.c.number > after).order_by(CASES.c.number).limit(limit)
         for column, value in ((CASES.c.state, state), (CASES.c.user, user)):
-            sought = sought if value is None else sought.where(column == value)
+            query = query if value is None else query.where(column == value)
         with self._records.reading() as connection:
-            return [] if connection is None else _cases(connection, sought)
+            return [] if connection is None else _select(connection, query)
 
     def resolve(self, case: str, decision: Decision, reasons: str, by: str) -> Case:
-        """Resolve a case; of two reviewers who do so at the same time, one does.
+        """Resolve a case; if two reviewers do so at the same time, one of them succeeds.
 
         Raises
         ------
-        UnknownCaseError : there is none of that id
-        ResolvedCaseError : it was resolved before; says as what
-        CaseTextError : the decision is none, or the reasons are no text
+        UnknownCaseError : no case has this id
+        ResolvedCaseError : the case is already resolved; the message names the decision
+        CaseTextError : the decision is unknown, or the reasons are not valid
 
         """
         if decision not in get_args(Decision):
-            raise CaseTextError(f"there is no decision {decision!r}; expected one of {', '.join(DECISIONS)}.")
-        told = {"decision": decision, "reasons": plain_text(reasons, "the reasons")}
-        values = {"state": "resolved", "resolved": _now(), "resolved_by": by, **told}
+            raise CaseTextError(f"unknown decision {decision!r}; expected one of {', '.join(DECISIONS)}.")
+        values = {
+            "state": "resolved",
+            "decision": decision,
+            "reasons": clean_text(reasons, "the text of the reasons"),
+            "resolved": now_iso_utc("milliseconds"),
+            "resolved_by": by,
+        }
         self.find(case)
         with self._records.writing() as connection:
-            open_one = (CASES.c.case == _id(case)) & (CASES.c.state == "open")
-            resolved = connection.execute(update(CASES).where(open_one).values(**values)).rowcount
-        found = self.find(case)
-        if not resolved:
+            is_open = (CASES.c.case == _id(case)) & (CASES.c.state == "open")
+            updated = connection.execute(update(CASES).where(is_open).values(**values)).rowcount
+        resolved = self.find(case)
+        if not updated:
             raise ResolvedCaseError(
-                f"the case {found.case!r} was resolved already, on {str(found.resolved)[:10]}, as {found.decision!r}."
+                f"case {case!r} was already resolved on {str(resolved.resolved)[:10]}, as {resolved.decision!r}."
             )
-        return found
+        return resolved
 
-    def forget(self, user: str) -> int:
+    def delete(self, user: str) -> int:
         """Delete all cases of a user; returns how many there were."""
         with self._records.reading() as connection:
             if connection is None:
@@ -234,29 +236,21 @@ class Cases:
             return connection.execute(delete(CASES).where(CASES.c.user == user)).rowcount
 
 
-def forget_cases(home: Home, user: str) -> int:
-    """Delete all cases of a user, open and resolved, with the explanations in them; returns how many there were.
+def delete_cases(home: Home, user: str) -> int:
+    """Delete all cases of a user, open and resolved, with their explanations; returns how many there were.
 
     Raises
     ------
     RecordsError : the records cannot be written
 
     """
-    return Cases(Records(home)).forget(user)
+    return Cases(Records(home)).delete(user)
 
 
-def _cases(connection: Connection, sought: Select) -> list[Case]:
-    return [_case(row) for row in connection.execute(sought)]
-
-
-def _case(row: Row) -> Case:
-    return Case(**row._mapping)
+def _select(connection: Connection, query: Select) -> list[Case]:
+    return [Case(**row._mapping) for row in connection.execute(query)]
 
 
 def _id(case: str) -> str:
-    """Return an id as it is looked for: what no id looks like finds none, and is not handed to the database."""
+    """Return an id to search for; a malformed one becomes empty, which matches nothing and is safe for the database."""
     return case if re.fullmatch(r"[0-9a-f]{16}", case) else ""
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,12 +1,9 @@
-"""Deletion: somebody is hidden at once, then removed from one place after the other, and a receipt says from where.
+"""Deletion of a user: hidden at once, then erased from each location, with a receipt of what was removed where.
 
-Each place is written down before it is cleared, and clearing it again changes nothing: whoever is killed half way
-leaves somebody who is hidden, and work that the next look of a service or the next `clout forget` brings to its end.
-
-The clerk of a service: brings deletions to their end, beside the requests.
+Each location is recorded before it is cleared, and clearing is idempotent. If the process is killed half way, the user
+stays hidden, and the next run of a service's worker or of `clout forget` completes the deletion.
 """
 
-import fcntl
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,14 +11,15 @@ from pathlib import Path
 from threading import Lock, Thread
 
 import pandas as pd
+from filelock import FileLock
 
 from features.atomic_files import remove_orphans
 from features.errors import CloutError, EventsError, OutputError, SnapshotError, StoreError
 from features.events import erasure
 from features.events.identities import validate_identities
 from features.events.store import is_store, read_store_identities
-from serving.privacy.cases import forget_cases
-from serving.privacy.residual_data import remains
+from serving.privacy.cases import delete_cases
+from serving.privacy.residual_data import residual_data
 from serving.runtime.champion_cache import discard
 from serving.snapshots import erasure as snapshot_erasure
 from serving.snapshots.repository import list_snapshots
@@ -37,167 +35,166 @@ from training.records.deletion_receipts import (
 )
 from training.records.opt_outs import load_opted_out_users
 
-# What else holds something of a user, and what removes it and returns how many rows it was.
-FORGETS: dict[str, Callable[[Home, str], int]] = {"cases": forget_cases}
+# Other records of a user: by name, a function that deletes them and returns how many rows there were.
+RECORD_DELETERS: dict[str, Callable[[Home, str], int]] = {"cases": delete_cases}
 LOCK = ".forgetting.lock"
+log = logging.getLogger("clout")
 
 
 def request_deletion(
     home: Home, user: str, events: Sequence[Path] = (), identities: pd.DataFrame | None = None
 ) -> Receipt:
-    """Hide somebody from this moment on and write down that everything of theirs is to be deleted.
+    """Hide a user from now on, and record that all data of the user is to be deleted.
 
     Parameters
     ----------
-    home : whose snapshots, records and models
+    home : the home with snapshots, records and models
     user : the id
     events : event tables, folders of them, or stores to be cleared as well
     identities : (account, person): all accounts of the person are deleted; a store has its own
 
     Returns
     -------
-    the receipt as it begins; `delete_pending` brings it to its end
+    the receipt as it begins; `delete_pending` completes it
 
     Raises
     ------
-    EventsError : a place holds no events
-    UserIdError : the id is none
+    EventsError : a path has no events
+    UserIdError : the id is not valid
     RecordsError : the records cannot be written
 
     """
-    places = [place.resolve() for place in events]
-    for place in places:
-        erasure.event_files(place)
-    told = [identities, *(read_store_identities(place) for place in places if is_store(place))]
-    return begin_deletion(
-        home, _accounts(user, [each for each in told if each is not None]), list(map(str, places))
-    ).receipt
+    paths = [path.resolve() for path in events]
+    for path in paths:
+        erasure.event_files(path)
+    tables = [identities, *(read_store_identities(path) for path in paths if is_store(path))]
+    accounts = _accounts(user, [table for table in tables if table is not None])
+    return begin_deletion(home, accounts, list(map(str, paths))).receipt
 
 
 def delete_pending(home: Home) -> list[Receipt]:
-    """Bring every deletion of a home that is under way to its end; another process that does so is waited for.
+    """Complete every pending deletion of a home, one process at a time.
 
     Raises
     ------
-    OutputError : a disk refuses; what is left of it stays under way
+    OutputError : the disk refuses; the remaining deletions stay pending
     RecordsError : the records cannot be written
 
     """
     if not pending_deletions(home):
         return []
-    with _alone(home):
-        return [_carry_out(home, asked) for asked in pending_deletions(home)]
+    with _deletion_lock(home):
+        return [_delete(home, request) for request in pending_deletions(home)]
 
 
-def _carry_out(home: Home, asked: DeletionRequest) -> Receipt:
+def _delete(home: Home, request: DeletionRequest) -> Receipt:
     failed: dict[str, str] = {}
-    remove_orphans(home.snapshots)  # a writer that was killed may have left people there
+    remove_orphans(home.snapshots)  # a killed writer may have left users there
     for folder in list_snapshots(home):
-        place = f"snapshot {folder.name}"
-        with _failing(failed, place, SnapshotError):
-            asked = _clear_snapshot(home, asked, folder, place)
-    for events in map(Path, asked.events):
-        place = f"events {events}"
-        with _failing(failed, place, EventsError, StoreError):
-            asked = _clear_events(home, asked, events, place)
+        location = f"snapshot {folder.name}"
+        with _record_failure(failed, location, SnapshotError):
+            request = _clear_snapshot(home, request, folder, location)
+    for events in map(Path, request.events):
+        location = f"events {events}"
+        with _record_failure(failed, location, EventsError, StoreError):
+            request = _clear_events(home, request, events, location)
     discard(home)
-    for what, forgets in FORGETS.items():
-        asked = _noted(home, asked, what, sum(forgets(home, user) for user in asked.ids))
-    return finish_deletion(home, asked, failed, remains(home, asked.ids, bool(asked.events)))
+    for name, delete in RECORD_DELETERS.items():
+        request = _record(home, request, name, sum(delete(home, user) for user in request.ids))
+    return finish_deletion(home, request, failed, residual_data(home, request.ids, bool(request.events)))
 
 
-def _clear_snapshot(home: Home, asked: DeletionRequest, folder: Path, place: str) -> DeletionRequest:
-    found = snapshot_erasure.count_user_data(folder, asked.ids)
-    if found:
-        asked = _noted(home, asked, place, found)
-        snapshot_erasure.erase_users_from_snapshot(home, folder, asked.ids, load_opted_out_users(home).change)
-    return asked
+def _clear_snapshot(home: Home, request: DeletionRequest, folder: Path, location: str) -> DeletionRequest:
+    rows = snapshot_erasure.count_user_data(folder, request.ids)
+    if rows:
+        request = _record(home, request, location, rows)
+        snapshot_erasure.erase_users_from_snapshot(home, folder, request.ids, load_opted_out_users(home).change)
+    return request
 
 
-def _clear_events(home: Home, asked: DeletionRequest, events: Path, place: str) -> DeletionRequest:
-    asked = _noted(home, asked, place, erasure.count_rows_of_users(events, asked.ids))
-    erasure.erase_users(events, asked.ids)
-    return asked
+def _clear_events(home: Home, request: DeletionRequest, events: Path, location: str) -> DeletionRequest:
+    request = _record(home, request, location, erasure.count_rows_of_users(events, request.ids))
+    erasure.erase_users(events, request.ids)
+    return request
 
 
-def _noted(home: Home, asked: DeletionRequest, place: str, rows: int) -> DeletionRequest:
-    return record_removals(home, asked, Removed(place, rows)) if rows else asked
+def _record(home: Home, request: DeletionRequest, location: str, rows: int) -> DeletionRequest:
+    return record_removals(home, request, Removed(location, rows)) if rows else request
 
 
 @contextmanager
-def _failing(failed: dict[str, str], place: str, *errors: type[CloutError]) -> Iterator[None]:
-    """Go on with the next place where one cannot be read, and say so."""
+def _record_failure(failed: dict[str, str], location: str, *errors: type[CloutError]) -> Iterator[None]:
+    """Record why a location cannot be cleared, and continue with the next."""
     try:
         yield
     except errors as error:
-        failed[place] = f"{error} What it may hold of the person is still there."
+        failed[location] = f"{error} Data of the user may still be there."
 
 
-def _accounts(user: str, told: list[pd.DataFrame]) -> list[str]:
-    """Return the id asked for and every other by which its person goes."""
-    found = {user: None}
-    for identities in map(validate_identities, told):
-        own = identities.loc[identities["account"].isin(found), "person"].tolist()
-        people = identities["person"].isin([user, *own])
-        found |= dict.fromkeys([*own, *identities.loc[people, "account"]])
-    return list(found)
+def _accounts(user: str, tables: list[pd.DataFrame]) -> list[str]:
+    """Return a user's id and every other id of the same person."""
+    ids = {user: None}
+    for identities in map(validate_identities, tables):
+        persons = identities.loc[identities["account"].isin(ids), "person"].tolist()
+        is_same = identities["person"].isin([user, *persons])
+        ids |= dict.fromkeys([*persons, *identities.loc[is_same, "account"]])
+    return list(ids)
 
 
 @contextmanager
-def _alone(home: Home) -> Iterator[None]:
+def _deletion_lock(home: Home) -> Iterator[None]:
+    lock = FileLock(home.folder / LOCK)
     try:
         home.folder.mkdir(parents=True, exist_ok=True)
-        lock = (home.folder / LOCK).open("w")
+        lock.acquire()
     except OSError as error:
         raise OutputError(f"{home.folder} cannot be written to: {error.strerror}.") from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
         yield
-
-
-log = logging.getLogger("clout")
+    finally:
+        lock.release()
 
 
 class DeletionWorker:
-    """Works off what is under way in a thread of its own, one at a time.
+    """Completes pending deletions in a background thread of a service, one at a time.
 
     Parameters
     ----------
-    home : whose deletions
+    home : the home with the deletions
 
     """
 
     def __init__(self, home: Home):
         self._home = home
-        self._alone = Lock()
+        self._lock = Lock()
         self._thread: Thread | None = None
-        self._failed = ""
+        self._last_error = ""
 
-    def look(self) -> None:
-        """Begin to work where there is something to do and nobody of this process does it."""
-        with self._alone:
+    def start_if_pending(self) -> None:
+        """Start the thread if a deletion is pending and the thread is not running."""
+        with self._lock:
             try:
-                busy = self._thread is not None and self._thread.is_alive()
-                if not busy and pending_deletions(self._home):
-                    # A daemon: what a process leaves when it ends, the next look of another takes up.
-                    self._thread = Thread(target=self._work, name="clerk", daemon=True)
+                is_running = self._thread is not None and self._thread.is_alive()
+                if not is_running and pending_deletions(self._home):
+                    # A daemon: if the process ends first, the next run of any process completes the work.
+                    self._thread = Thread(target=self._work, name="deletions", daemon=True)
                     self._thread.start()
-                self._failed = ""
+                self._last_error = ""
             except CloutError as error:
-                if str(error) != self._failed:
-                    log.error("Deletions cannot be looked for: %s", error)
-                self._failed = str(error)
+                if str(error) != self._last_error:
+                    log.error("Pending deletions cannot be read: %s", error)
+                self._last_error = str(error)
 
     def wait(self) -> None:
-        """Wait until what was begun is done."""
+        """Wait until the thread is done."""
         if self._thread is not None:
             self._thread.join()
 
     def _work(self) -> None:
         try:
             for receipt in delete_pending(self._home):
-                log.info("The deletion of receipt %s is at its end", receipt.receipt)
+                log.info("The deletion of receipt %s is complete", receipt.receipt)
         except CloutError as error:
-            log.error("A deletion is not at its end yet and is tried again: %s", error)
+            log.error("A deletion is incomplete and is retried: %s", error)
         except Exception:
-            log.exception("A deletion failed, and is tried again")
+            log.exception("A deletion failed and is retried")

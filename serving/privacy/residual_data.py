@@ -1,4 +1,4 @@
-"""What a deletion leaves: the models that were made before, and what of somebody they still hold."""
+"""What remains after a deletion: registered models, and which of them still name the user."""
 
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -9,81 +9,74 @@ from training.registry.model_registry import load_version, versions
 from training.registry.run_documents import report
 
 AGGREGATES = (
-    "What is typical among peers, and the scores and percentiles of others, stay as they were published: the person "
-    "counted among those they were computed from. The next 'clout score' computes them without the person."
+    "Typical values of peers, and the scores and percentiles of others, stay as published: the user counted "
+    "among those they were computed from. The next 'clout score' computes them without the user."
 )
 NO_EVENTS = (
-    "No events were given: their files still hold what the person did and what others did to them. Every run leaves it "
-    "out; 'clout forget USER --events EVENTS' removes it."
+    "No events were given: their files still hold what the user did and what others did to the user. Every run "
+    "excludes it; 'clout forget USER --events EVENTS' removes it."
 )
-PIECES = (
-    "Ids of pieces (the columns object and result) stay as they are where others acted on them; a source that writes "
-    "ids of people into those, as Bluesky does, leaves them there. Rejected rows, in EVENTS.rejects.csv, stay too."
+OBJECT_IDS = (
+    "Ids of objects (the columns object and result) stay where others acted on them; a source that writes ids of users "
+    "into those, as Bluesky does, leaves them there. Rejected rows, in EVENTS.rejects.csv, stay too."
 )
-COPIES = (
-    "Scores and points written to files with --out and --points, backups, and what callers kept are not known here."
-)
+COPIES = "Files written with --out and --points, backups, and copies that callers made are not known here."
 
 
-def remains(home: Home, ids: Collection[str], events: bool) -> list[str]:
-    """Say what is kept of somebody after a deletion, a sentence or a few each.
+def residual_data(home: Home, ids: Collection[str], events: bool) -> list[str]:
+    """Describe what remains of a user after a deletion, in one or a few sentences per item.
 
     Parameters
     ----------
-    home : whose models
-    ids : the person's, to be looked for in what is logged with each version
+    home : the home with the models
+    ids : the user's ids, searched for in what is logged with each version
     events : whether events were cleared
 
     """
+    always = [AGGREGATES, OBJECT_IDS if events else NO_EVENTS, COPIES]
     try:
-        made = list(versions(home))
+        registered = list(versions(home))
     except CloutError as error:
-        return [f"The registry could not be asked what its models hold: {error}", *_always(events)]
-    told = [_models(made)] if made else ["No model is registered."]
-    return [*told, *(sentence for version in made for sentence in _named(home, version, ids)), *_always(events)]
+        return [f"The registry could not be searched: {error}", *always]
+    models = [_models(registered)] if registered else ["No model is registered."]
+    mentions = [sentence for version in registered for sentence in _mentions(home, version, ids)]
+    return [*models, *mentions, *always]
 
 
-def _always(events: bool) -> list[str]:
-    return [AGGREGATES, PIECES if events else NO_EVENTS, COPIES]
-
-
-def _models(made: list[str]) -> str:
-    named = ", ".join(made)
+def _models(registered: list[str]) -> str:
     return (
-        f"The registered model versions ({named}) may have learnt from the person's rows among everybody's: their "
-        "trees, scale, intervals and reference are aggregates that hold no ids and give no row back; they are not "
-        "changed. Train again on events without the person, promote that version, and delete these with MLflow."
+        f"The registered model versions ({', '.join(registered)}) may have learnt from the user's rows among all rows: "
+        "their trees, scale, intervals and reference are aggregates that contain no ids and cannot give a row back; "
+        "they are not changed. Train again on events without the user, promote that version, and delete these with "
+        "MLflow."
     )
 
 
-def _named(home: Home, version: str, ids: Collection[str]) -> Iterator[str]:
-    """Say where a version names somebody: its seeds of credibility and its report are all that hold ids."""
+def _mentions(home: Home, version: str, ids: Collection[str]) -> Iterator[str]:
+    """Describe where a version names a user: only its credibility seeds and its report contain ids."""
     try:
         if set(load_version(home, version, check_catalogue=False).seeds) & set(ids):
             yield (
-                f"Version {version} names the person among its seeds of credibility (in its bundle.json, in the run's "
-                "parameters and report.json): take them out of clout.toml, train again, and delete that version."
+                f"Version {version} names the user among its credibility seeds (in its bundle.json, in the run's "
+                "parameters and report.json): remove them from clout.toml, train again, and delete that version."
             )
         if set(_texts(_without_config(report(home, version)))) & set(ids):
             yield (
-                f"The gate of version {version} names the person among those who moved furthest (gate.md and "
+                f"The gate of version {version} names the user among those who moved furthest (gate.md and "
                 "report.json of its run): delete that version and its run with MLflow."
             )
     except CloutError as error:
-        yield f"What version {version} holds could not be read: {error}"
+        yield f"Version {version} could not be searched: {error}"
 
 
-def _without_config(told: dict | None) -> dict:
-    return {name: held for name, held in (told or {}).items() if name != "config"}
+def _without_config(document: dict[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (document or {}).items() if name != "config"}
 
 
-def _texts(told: Any) -> Iterator[str]:
+def _texts(document: Any) -> Iterator[str]:
     """Yield every text in a JSON document."""
-    if isinstance(told, str):
-        yield told
-    elif isinstance(told, dict):
-        for held in told.values():
-            yield from _texts(held)
-    elif isinstance(told, list):
-        for held in told:
-            yield from _texts(held)
+    if isinstance(document, str):
+        yield document
+    elif isinstance(document, (dict, list)):
+        for item in document.values() if isinstance(document, dict) else document:
+            yield from _texts(item)

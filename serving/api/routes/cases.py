@@ -1,4 +1,4 @@
-"""Contesting a score: a case is opened for the person, and resolved by a reviewer."""
+"""Routes for contesting a score: open, read, list and resolve cases."""
 
 import re
 from dataclasses import asdict
@@ -24,7 +24,7 @@ from serving.api.schemas import (
 )
 from serving.middleware.request_context import ANYBODY, CALLER, record_users
 from serving.privacy.case_comparison import compare_case
-from serving.privacy.cases import CASE, Case, Cases, UnknownCaseError
+from serving.privacy.cases import EXAMPLE_CASE, Case, Cases, UnknownCaseError
 from serving.snapshots.search import CursorError
 
 T = TypeVar("T", bound=Schema)
@@ -41,11 +41,11 @@ async def _caller(request: Request) -> str:
     return request.scope.get(CALLER, ANYBODY).name
 
 
-GivenCases = Annotated[Cases, Depends(_cases)]
-GivenCaller = Annotated[str, Depends(_caller)]
-GivenCase = Annotated[str, Path(description="The id of the case", examples=[CASE])]
-GivenCursor = Annotated[str | None, Query(description="The `next_cursor` of the page before", examples=["after-100"])]
-GivenLimit = Annotated[int, Query(ge=1, le=1_000, description="How many cases a page holds at most", examples=[100])]
+CasesDependency = Annotated[Cases, Depends(_cases)]
+CallerName = Annotated[str, Depends(_caller)]
+CaseParameter = Annotated[str, Path(description="Id of the case", examples=[EXAMPLE_CASE])]
+CursorQuery = Annotated[str | None, Query(description="The `next_cursor` of the previous page", examples=["after-100"])]
+LimitQuery = Annotated[int, Query(ge=1, le=1_000, description="Maximum number of cases per page", examples=[100])]
 
 
 @router.post(
@@ -56,56 +56,56 @@ GivenLimit = Annotated[int, Query(ge=1, le=1_000, description="How many cases a 
 )
 def contest(
     user: User,
-    asked: Annotated[Contest, Body(openapi_examples=CONTEST)],
+    request: Annotated[Contest, Body(openapi_examples=CONTEST)],
     service: ServiceDependency,
-    cases: GivenCases,
-    by: GivenCaller,
+    cases: CasesDependency,
+    by: CallerName,
 ) -> OpenedCase:
-    """Open a case about a score for the person it is of, and keep the explanation of this moment in it.
+    """Open a case about a user's score, and store its present explanation in it.
 
-    A key for reading suffices: the person speaks through a service that shows scores. Ten cases of one person may be
-    open at the same time.
+    A key with scope `read` suffices, because users contest through a service that shows scores. Ten cases of one user
+    may be open at the same time.
     """
-    told = service.snapshot(read_instant(asked.as_of)).explain(user, asked.scope)
-    return _as(OpenedCase, cases.open(told, asked.said, by))
+    explanation = service.snapshot(read_instant(request.as_of)).explain(user, request.scope)
+    return _as(OpenedCase, cases.open(explanation, request.said, by))
 
 
 @router.get("/users/{user:id}/cases/{case}", dependencies=[READ], responses=success(OUTCOME) | NO_CASE)
-def outcome(user: User, case: GivenCase, cases: GivenCases) -> CaseOutcome:
-    """Return what became of a person's case: the decision and its reasons, once it is resolved."""
-    found = cases.find(case)
-    if found.user != user:
-        raise UnknownCaseError(f"there is no case {case[:100]!r} of {user!r}.")
-    return _as(CaseOutcome, found)
+def outcome(user: User, case: CaseParameter, cases: CasesDependency) -> CaseOutcome:
+    """Return a user's case; with the decision and its reasons once it is resolved."""
+    contested = cases.find(case)
+    if contested.user != user:
+        raise UnknownCaseError(f"case {case[:100]!r} of {user!r} does not exist.")
+    return _as(CaseOutcome, contested)
 
 
 @router.get("/cases", dependencies=[REVIEW], responses=success(CASE_PAGE) | problems(422, no_records=503))
 def listed(
     request: Request,
-    cases: GivenCases,
-    state: Annotated[ListedState, Query(description="Which cases", examples=["open"])] = "open",
-    user: Annotated[str | None, Query(description="Of this person alone", examples=["ann"])] = None,
-    cursor: GivenCursor = None,
-    limit: GivenLimit = 100,
+    cases: CasesDependency,
+    state: Annotated[ListedState, Query(description="State of the cases", examples=["open"])] = "open",
+    user: Annotated[str | None, Query(description="Only cases of this user", examples=["ann"])] = None,
+    cursor: CursorQuery = None,
+    limit: LimitQuery = 100,
 ) -> CasePage:
-    """Return cases, oldest first, and a cursor to the next page: every case once, whatever is opened meanwhile."""
-    found = cases.page(None if state == "any" else state, user, _after(cursor), limit + 1)
-    page = found[:limit]
+    """Return cases, oldest first, and a cursor to the next page; new cases do not shift the pages."""
+    matches = cases.page(None if state == "any" else state, user, _after(cursor), limit + 1)
+    page = matches[:limit]
     record_users(request.scope, [case.user for case in page] + ([] if user is None else [user]))
-    more = f"after-{page[-1].number}" if len(found) > limit else None
-    return CasePage(cases=[_as(ListedCase, case) for case in page], next_cursor=more)
+    next_cursor = f"after-{page[-1].number}" if len(matches) > limit else None
+    return CasePage(cases=[_as(ListedCase, case) for case in page], next_cursor=next_cursor)
 
 
 @router.get("/cases/{case}", dependencies=[REVIEW], responses=success(CASE_FILE) | NO_CASE)
-def case_file(request: Request, case: GivenCase, service: ServiceDependency, cases: GivenCases) -> CaseFile:
-    """Return a case, the explanation that is frozen in it, today's beside it, and the person's other cases."""
-    found = cases.find(case)
-    record_users(request.scope, [found.user])
+def case_file(request: Request, case: CaseParameter, service: ServiceDependency, cases: CasesDependency) -> CaseFile:
+    """Return a case, its stored explanation beside today's, and the user's other cases."""
+    contested = cases.find(case)
+    record_users(request.scope, [contested.user])
     return CaseFile(
-        case=_as(ListedCase, found),
-        explanation=found.explanation,
-        today=compare_case(found, service.snapshot),
-        others=[other.case for other in cases.page(None, found.user) if other.case != case],
+        case=_as(ListedCase, contested),
+        explanation=contested.explanation,
+        today=compare_case(contested, service.snapshot),
+        others=[other.case for other in cases.page(None, contested.user) if other.case != case],
     )
 
 
@@ -116,26 +116,26 @@ def case_file(request: Request, case: GivenCase, service: ServiceDependency, cas
 )
 def resolve(
     request: Request,
-    case: GivenCase,
-    asked: Annotated[Resolution, Body(openapi_examples=RESOLUTION)],
-    cases: GivenCases,
-    by: GivenCaller,
+    case: CaseParameter,
+    resolution: Annotated[Resolution, Body(openapi_examples=RESOLUTION)],
+    cases: CasesDependency,
+    by: CallerName,
 ) -> ListedCase:
-    """Resolve an open case, by the name of the API key; what is resolved stays so."""
+    """Resolve an open case, in the name of the API key; a resolved case cannot be reopened."""
     record_users(request.scope, [cases.find(case).user])
-    return _as(ListedCase, cases.resolve(case, asked.decision, asked.reasons, by))
+    return _as(ListedCase, cases.resolve(case, resolution.decision, resolution.reasons, by))
 
 
-def _as(form: type[T], case: Case) -> T:
-    """Fill a form with what it tells of a case."""
-    held = asdict(case)
-    return form(**{name: held[name] for name in form.model_fields})
+def _as(schema: type[T], case: Case) -> T:
+    """Convert a case to a schema that has a subset of its fields."""
+    values = asdict(case)
+    return schema(**{name: values[name] for name in schema.model_fields})
 
 
 def _after(cursor: str | None) -> int:
     if cursor is None:
         return 0
-    found = CURSOR.fullmatch(cursor)
-    if found is None:
+    match = CURSOR.fullmatch(cursor)
+    if match is None:
         raise CursorError("the cursor is damaged: expected the next_cursor of an earlier page of cases.")
-    return int(found[1])
+    return int(match[1])

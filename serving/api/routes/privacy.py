@@ -1,8 +1,4 @@
-"""The rights of people: not to be scored, and to be forgotten.
-
-Who read about somebody, and what for.
-What scores are not to be read for.
-"""
+"""Routes for opt-outs, deletion and its receipts, reads about a user, and purposes."""
 
 from typing import Annotated
 
@@ -27,50 +23,54 @@ from training.records.deletion_receipts import Receipt, read_receipt
 from training.records.opt_outs import opt_in, opt_out
 
 
-class WholeId(TimeoutRoute):
-    """A route that takes an id by its encoding alone.
+class EncodedIdRoute(TimeoutRoute):
+    """A route that requires slashes in ids to be percent-encoded.
 
-    What asks for somebody's score need not say whether a slash belongs to the id or to the path; what deletes has to.
-    So there are as many slashes in the path, as it was sent, as there are in the route.
+    Routes that read a score accept plain slashes in an id; routes that hide or delete must not mistake a part of the
+    path for one. So the raw path must have as many slashes as the route.
     """
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Say whether a request is for this route."""
-        sent: bytes = scope.get("raw_path") or b""
-        if sent.partition(b"?")[0].count(b"/") != self.path_format.count("/"):
+        """Match a request if its raw path has the right number of slashes."""
+        raw_path: bytes = scope.get("raw_path") or b""
+        if raw_path.partition(b"?")[0].count(b"/") != self.path_format.count("/"):
             return Match.NONE, {}
         return super().matches(scope)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or refuse another method and name those of every route at the path: Starlette knows of this alone."""
+        """Answer, or refuse another method with 405 and the methods of all routes at the path, not only of this."""
         if scope["method"] not in (self.methods or ()):
-            there = [route for route in router.routes if isinstance(route, APIRoute) and route.path == self.path]
-            allowed = sorted({method for route in there for method in route.methods or ()})
+            routes = [route for route in router.routes if isinstance(route, APIRoute) and route.path == self.path]
+            allowed = sorted({method for route in routes for method in route.methods or ()})
             raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
         await super().handle(scope, receive, send)
 
 
 router = APIRouter(
-    prefix="/v1", tags=["rights"], dependencies=[ADMIN], responses=problems(422, no_records=503), route_class=WholeId
+    prefix="/v1",
+    tags=["rights"],
+    dependencies=[ADMIN],
+    responses=problems(422, no_records=503),
+    route_class=EncodedIdRoute,
 )
-ReceiptId = Annotated[str, Path(description="As a deletion answers it", examples=[RECEIPT["receipt"]])]
+ReceiptId = Annotated[str, Path(description="As a deletion returned it", examples=[RECEIPT["receipt"]])]
 
 
 @router.put("/users/{user:id}/opt-out", responses=success(OPTED_OUT))
-def opt(user: User, request: Request) -> OptOut:
-    """Leave somebody out: hidden at once, neither scored nor counted in others' features from the next run on.
+def put_opt_out(user: User, request: Request) -> OptOut:
+    """Opt a user out: hidden at once, neither scored nor counted in others' features from the next run on.
 
-    Who is in no snapshot may opt out too. Slashes in the id have to be percent-encoded here.
+    Users that are in no snapshot may opt out too. Slashes in the id must be percent-encoded here.
     """
-    made = opt_out(_home(request), user)
-    return OptOut(user=made.user, opted_out=True, since=made.since)
+    record = opt_out(_home(request), user)
+    return OptOut(user=record.user, opted_out=True, since=record.since)
 
 
 @router.delete("/users/{user:id}/opt-out", responses=success(OPTED_IN))
-def undo(user: User, request: Request) -> OptOut:
-    """Take an opt-out back: what is kept is shown again, and the next run scores and counts the person.
+def delete_opt_out(user: User, request: Request) -> OptOut:
+    """Revoke an opt-out: stored scores are shown again, and the next run scores and counts the user.
 
-    It also lets somebody come back of whom everything was deleted; what was deleted does not.
+    It also lets a deleted user come back; the deleted data does not.
     """
     opt_in(_home(request), user)
     return OptOut(user=user, opted_out=False, since=None)
@@ -78,13 +78,13 @@ def undo(user: User, request: Request) -> OptOut:
 
 @router.delete("/users/{user:id}", status_code=202, responses=success(RECEIPT, 202))
 def delete(user: User, request: Request, response: Response) -> Receipt:
-    """Delete everything of somebody: hidden at once, then removed from all snapshots and records, in the background.
+    """Delete all data of a user: hidden at once, then removed from all snapshots and records in the background.
 
-    The receipt, at the address in `Location`, says when it is done, what was removed where, and what remains. Events
-    are not known to the service: `clout forget USER --events EVENTS` removes the person from those.
+    The receipt, at the address in `Location`, says when it is complete, what was removed where, and what remains. The
+    service does not know the events: `clout forget USER --events EVENTS` removes the user from those.
     """
     receipt = request_deletion(_home(request), user)
-    request.app.state.clerk.look()
+    request.app.state.deletion_worker.start_if_pending()
     response.headers["Location"] = f"/v1/receipts/{receipt.receipt}"
     return receipt
 
@@ -94,8 +94,8 @@ def delete(user: User, request: Request, response: Response) -> Receipt:
     responses=success(RECEIPT | {"finished": "2017-08-01T09:00:02Z"}) | problems(absent_receipt=404),
 )
 def receipt(receipt: ReceiptId, request: Request) -> Receipt:
-    """Return the receipt of a deletion: what was removed where, and what remains; `finished` is null until it is."""
-    record_users(request.scope, [])  # nobody who can still be named
+    """Return the receipt of a deletion: what was removed where, and what remains; `finished` is null while pending."""
+    record_users(request.scope, [])  # a receipt has no user ids
     return read_receipt(_home(request), receipt)
 
 
@@ -109,10 +109,9 @@ reads_router = APIRouter(prefix="/v1/users", tags=["rights"], route_class=Timeou
 
 @reads_router.get("/{user:id}/reads", dependencies=[ADMIN], responses=success(READS) | problems(422, no_audit_log=503))
 def reads(user: User, service: ServiceDependency, start: SinceQuery, end: UntilQuery) -> Reads:
-    """Return every request that was about somebody, newest first, the first 1,000; `earlier` says where to go on.
+    """Return the newest 1,000 requests about a user, newest first; send `earlier` as `to` for the next page.
 
-    Whoever was never heard of, or was deleted, is asked for like everybody else: the audit log holds no ids, only what
-    this home makes of them.
+    Unknown and deleted users work like all others: the audit log contains no ids, only their keyed hashes.
     """
     return reads_about(service.home, user, start, end)
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from serving import app as application
 from serving.api import examples
 from serving.middleware.problem_details import Problem
-from serving.privacy.cases import CASE
+from serving.privacy.cases import EXAMPLE_CASE
 from serving.snapshots.search import Cursor, decode_cursor
 from training.home import Home
 
@@ -49,11 +49,14 @@ PROVOKED = {
         "/v1/users/user0001/cases?as_of=soon",
         "/v1/users/user0001/cases?strange=1",
     ],
-    ("get", "/v1/users/{user}/cases/{case}", 404): [f"/v1/users/user0001/cases/{CASE}", "/v1/users/a/cases/%00"],
+    ("get", "/v1/users/{user}/cases/{case}", 404): [
+        f"/v1/users/user0001/cases/{EXAMPLE_CASE}",
+        "/v1/users/a/cases/%00",
+    ],
     ("get", "/v1/cases", 422): ["/v1/cases?limit=0", "/v1/cases?cursor=after-0", "/v1/cases?state=x"],
-    ("get", "/v1/cases/{case}", 404): [f"/v1/cases/{CASE}", "/v1/cases/x"],
-    ("post", "/v1/cases/{case}/resolution", 404): [f"/v1/cases/{CASE}/resolution"],
-    ("post", "/v1/cases/{case}/resolution", 422): [f"/v1/cases/{CASE}/resolution?decision=upheld"],
+    ("get", "/v1/cases/{case}", 404): [f"/v1/cases/{EXAMPLE_CASE}", "/v1/cases/x"],
+    ("post", "/v1/cases/{case}/resolution", 404): [f"/v1/cases/{EXAMPLE_CASE}/resolution"],
+    ("post", "/v1/cases/{case}/resolution", 422): [f"/v1/cases/{EXAMPLE_CASE}/resolution?decision=upheld"],
     ("put", "/v1/users/{user}/opt-out", 422): ["/v1/users//opt-out"],
     ("delete", "/v1/users/{user}/opt-out", 422): ["/v1/users//opt-out"],
     ("delete", "/v1/users/{user}", 422): ["/v1/users/"],
@@ -113,7 +116,7 @@ def send(client, method, path):
 
 
 def filled(path):
-    return path.replace("{user}", "ann").replace("{case}", CASE)
+    return path.replace("{user}", "ann").replace("{case}", EXAMPLE_CASE)
 
 
 def test_every_route_and_parameter_is_described_with_an_example(app):

@@ -415,7 +415,7 @@ def test_another_secret_is_told(place):
 
 
 def test_a_log_that_is_not_there_is_said(place):
-    with pytest.raises(AuditError, match=r"there is no audit log in .*audit\.key is not there"):
+    with pytest.raises(AuditError, match=r"no audit log in .*audit\.key does not exist"):
         check_audit_log(place)
     assert reads_about(place, "ann").reads == ()
     assert not place.folder.exists()
@@ -658,7 +658,7 @@ def test_the_commands(place):
     assert "Reads about ann: 3, newest first" in told.stdout
     assert told.stdout.index("caller2") < told.stdout.index("caller0")
     assert len(json.loads(clout(place, "audit", "--json", "--top", "2").stdout)["reads"]) == 2
-    assert "holds no read about bob" in clout(place, "audit", "--user", "bob").stderr
+    assert "has no read about bob" in clout(place, "audit", "--user", "bob").stderr
     good = clout(place, "audit", "--check")
     assert good.returncode == 0
     assert "4 lines in 1 files." in good.stderr

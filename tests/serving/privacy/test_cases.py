@@ -23,14 +23,14 @@ from serving.privacy.audit_files import audit_files
 from serving.privacy.audit_queries import reads_about
 from serving.privacy.case_comparison import compare_case
 from serving.privacy.cases import (
-    LONGEST_TEXT,
-    MOST_OPEN,
+    MAX_OPEN_CASES,
+    MAX_TEXT_LENGTH,
     Cases,
     CaseTextError,
     ResolvedCaseError,
     TooManyCasesError,
     UnknownCaseError,
-    forget_cases,
+    delete_cases,
 )
 from serving.scoring import score_rows
 from serving.snapshots.repository import open_snapshot, write_snapshot
@@ -142,14 +142,14 @@ def test_what_people_say_is_text_and_comes_back(cases, told, text):
     assert found.said == text.replace("\r\n", "\n").replace("\r", "\n").strip()
     assert (found.user, found.scope) == (text, text)
     assert [each.case for each in cases.page("open", text)] == [found.case]
-    assert cases.forget(text) == 1
+    assert cases.delete(text) == 1
 
 
 def test_ids_that_no_database_holds_as_text_are_kept(cases, told):
     for user in ("\x00", "a\x00b", "\ud800", ""):
         cases.open(replace(told, user=user), SAID, "website")
         assert [each.user for each in cases.page(None, user)] == [user]
-        assert cases.forget(user) == 1
+        assert cases.delete(user) == 1
 
 
 @pytest.mark.parametrize(
@@ -157,20 +157,20 @@ def test_ids_that_no_database_holds_as_text_are_kept(cases, told):
     [
         ("", "is empty"),
         (" \n\t ", "is empty"),
-        ("x" * (LONGEST_TEXT + 1), "holds 4,001 characters, expected 4,000 at most"),
-        ("a\x00b", r"holds '\\x00', which is no text"),
-        ("a\x1b[2Jb", r"holds '\\x1b'"),
-        ("a\ud800b", r"holds '\\ud800'"),
+        ("x" * (MAX_TEXT_LENGTH + 1), "has 4,001 characters, expected 4,000 at most"),
+        ("a\x00b", r"contains '\\x00', expected letters"),
+        ("a\x1b[2Jb", r"contains '\\x1b'"),
+        ("a\ud800b", r"contains '\\ud800'"),
     ],
 )
 def test_what_is_no_text_is_refused(cases, told, text, said):
-    with pytest.raises(CaseTextError, match=f"what is said to be wrong {said}"):
+    with pytest.raises(CaseTextError, match=f"the statement of what is wrong {said}"):
         cases.open(told, text, "website")
     opened = cases.open(told, SAID, "website")
-    with pytest.raises(CaseTextError, match=f"the reasons {said}"):
+    with pytest.raises(CaseTextError, match=f"the text of the reasons {said}"):
         cases.resolve(opened.case, "stands", text, "bob")
     assert cases.find(opened.case) == opened
-    with pytest.raises(CaseTextError, match="no decision 'upheld'; expected one of stands, corrected"):
+    with pytest.raises(CaseTextError, match="unknown decision 'upheld'; expected one of stands, corrected"):
         cases.resolve(opened.case, "upheld", "So.", "bob")
 
 
@@ -184,7 +184,7 @@ def test_a_case_is_resolved_once(cases, told):
         "bob",
     )
     assert found.explanation == opened.explanation
-    with pytest.raises(ResolvedCaseError, match=r"was resolved already, on 20\d\d-\d\d-\d\d, as 'corrected'"):
+    with pytest.raises(ResolvedCaseError, match=r"was already resolved on 20\d\d-\d\d-\d\d, as 'corrected'"):
         cases.resolve(opened.case, "stands", "Or not.", "eve")
     assert cases.find(opened.case) == found
 
@@ -213,7 +213,7 @@ def test_of_reviewers_at_the_same_time_one_wins(cases, told):
 def test_a_case_that_is_none_is_said(cases, told, case):
     cases.open(told, SAID, "website")
     for act in (cases.find, lambda case: cases.resolve(case, "stands", "So.", "bob")):
-        with pytest.raises(UnknownCaseError, match="there is no case"):
+        with pytest.raises(UnknownCaseError, match="does not exist"):
             act(case)
 
 
@@ -221,12 +221,12 @@ def test_pages_hold_every_case_once_in_the_order_of_opening(cases, told):
     made = [cases.open(replace(told, user=f"u{k % 3}"), SAID, "website").case for k in range(9)]
     cases.resolve(made[4], "stands", "So.", "bob")
     found, after = [], 0
-    while page := cases.page("open", after=after, most=3):
+    while page := cases.page("open", after=after, limit=3):
         found += [each.case for each in page]
         after = page[-1].number
         if len(found) == 3:
             made.append(cases.open(told, SAID, "website").case)
-            assert cases.forget("u0") == 3
+            assert cases.delete("u0") == 3
     assert found == [*made[:3], made[5], made[7], made[8], made[9]]
     assert [each.case for each in cases.page("resolved")] == [made[4]]
     assert [each.case for each in cases.page(None, "u1")] == [made[1], made[4], made[7]]
@@ -234,13 +234,13 @@ def test_pages_hold_every_case_once_in_the_order_of_opening(cases, told):
 
 def test_numbers_are_not_given_again(cases, told):
     first = cases.open(told, SAID, "website").number
-    assert cases.forget("user0001") == 1
+    assert cases.delete("user0001") == 1
     assert cases.open(told, SAID, "website").number > first
 
 
 def test_ten_open_cases_of_one_person_are_enough(cases, told):
-    made = [cases.open(told, SAID, "website").case for _ in range(MOST_OPEN)]
-    with pytest.raises(TooManyCasesError, match="10 cases of 'user0001' are open already: wait"):
+    made = [cases.open(told, SAID, "website").case for _ in range(MAX_OPEN_CASES)]
+    with pytest.raises(TooManyCasesError, match="10 cases of 'user0001' are already open: wait"):
         cases.open(told, SAID, "website")
     cases.open(replace(told, user="another"), SAID, "website")
     cases.resolve(made[0], "withdrawn", "Taken back.", "bob")
@@ -249,14 +249,14 @@ def test_ten_open_cases_of_one_person_are_enough(cases, told):
 
 def test_forgetting_takes_all_of_a_person_and_nothing_else(tmp_path, told):
     home = Home(tmp_path / "home")
-    assert forget_cases(home, "user0001") == 0
+    assert delete_cases(home, "user0001") == 0
     assert not home.folder.exists()
     cases = Cases(Records(home))
     mine = [cases.open(told, "a very telling text", "website").case for _ in range(2)]
     cases.resolve(mine[0], "stands", "So.", "bob")
     other = cases.open(replace(told, user="user00011"), SAID, "website")
-    assert forget_cases(home, "user0001") == 2
-    assert forget_cases(home, "user0001") == 0
+    assert delete_cases(home, "user0001") == 2
+    assert delete_cases(home, "user0001") == 0
     assert cases.page(None) == [other]
 
 
@@ -421,7 +421,7 @@ def test_a_body_that_does_not_fit_opens_nothing(client, body):
 
 
 def test_the_eleventh_open_case_is_refused(client):
-    for _ in range(MOST_OPEN):
+    for _ in range(MAX_OPEN_CASES):
         contest(client)
     answer = client.post("/v1/users/user0001/cases", json={"said": SAID})
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:clout:problem:too-many-cases")
@@ -458,8 +458,8 @@ def test_the_commands_show_and_resolve(client, home):
     assert "resolved by bob: stands" in done.stderr
     again = clout(home, "resolve", opened, "--decision", "stands", "--reason", "Really.")
     assert (again.returncode, again.stdout) == (2, "")
-    assert "error: the case" in again.stderr
-    assert "was resolved already" in again.stderr
+    assert "error: case" in again.stderr
+    assert "was already resolved" in again.stderr
     assert "July is in it." in clout(home, "case", opened).stderr
     assert "There are no open cases" in clout(home, "cases").stderr
     assert reads_about(home, "user0001").reads[0].route == "clout resolve"
@@ -471,7 +471,7 @@ def test_the_commands_say_what_is_not_there(tmp_path):
     assert "There are no open cases" in clout(home, "cases").stderr
     failed = clout(home, "case", "x")
     assert (failed.returncode, failed.stdout) == (2, "")
-    assert "there is no case 'x'" in failed.stderr
+    assert "case 'x' does not exist" in failed.stderr
     assert clout(home, "resolve", "x", "--decision", "stands", "--reason", "y").returncode == 2
     assert clout(home, "resolve", "x", "--decision", "upheld", "--reason", "y").returncode == 2
     assert not home.folder.exists()

@@ -76,7 +76,7 @@ def ids_in(file):
 
 def finished(client, answer):
     assert answer.status_code == 202, answer.text
-    client.app.state.clerk.wait()
+    client.app.state.deletion_worker.wait()
     found = client.get(answer.headers["Location"]).json()
     assert found["receipt"] == answer.json()["receipt"]
     assert found["finished"] is not None
@@ -185,7 +185,7 @@ STEPS = [
     (files, "publish"),
     (snapshot_erasure, "_write_facts"),
     (deletion, "_clear_events"),
-    (deletion, "remains"),
+    (deletion, "residual_data"),
     (deletion, "finish"),
 ]
 
@@ -244,7 +244,7 @@ deletion.delete_pending(home)
     assert holding(kept.folder, WHO)
     client = TestClient(create_app(kept), raise_server_exceptions=False)  # whose first look finds it
     assert client.get(f"/v1/users/{quote(WHO)}/score").status_code == 410
-    client.app.state.clerk.wait()
+    client.app.state.deletion_worker.wait()
     assert pending_deletions(kept) == []
     assert holding(kept.folder, WHO) == []
     assert len(list_snapshots(kept)) == 3
@@ -260,12 +260,12 @@ def test_a_damaged_snapshot_is_told_and_the_rest_is_cleared(kept, file):
     (told,) = receipt.failed
     assert f"2017-07-30T000000Z_v3/{file} cannot be read" in told
     assert [folder.name for folder in kept.snapshots.iterdir() if folder.name.startswith(".")] == []
-    assert told.endswith("What it may hold of the person is still there.")
+    assert told.endswith("Data of the user may still be there.")
 
 
 def test_others_who_keep_something_forget_it_too(kept, monkeypatch):
     notes = {WHO: 3}
-    monkeypatch.setattr(deletion, "FORGETS", {"notes": lambda _, user: notes.pop(user, 0)})
+    monkeypatch.setattr(deletion, "RECORD_DELETERS", {"notes": lambda _, user: notes.pop(user, 0)})
     request_deletion(kept, WHO)
     (receipt,) = delete_pending(kept)
     assert Removed("notes", 3) in receipt.removed
@@ -282,7 +282,7 @@ def test_what_a_registered_model_holds_is_told(kept, bundle):
     request_deletion(kept, WHO)
     (receipt,) = delete_pending(kept)
     assert any("(1, 2, 3) may have learnt" in each for each in receipt.remains)
-    (of_seeds,) = [each for each in receipt.remains if "seeds of credibility" in each]
+    (of_seeds,) = [each for each in receipt.remains if "credibility seeds" in each]
     (of_gate,) = [each for each in receipt.remains if "who moved furthest" in each]
     assert of_seeds.startswith("Version 2 names")
     assert of_gate.startswith("The gate of version 3 names")
@@ -293,7 +293,7 @@ def test_a_registry_that_is_away_is_told(kept):
     kept.store.write_bytes(b"no database " * 1000)
     request_deletion(kept, WHO)
     (receipt,) = delete_pending(kept)
-    assert any("The registry could not be asked" in each for each in receipt.remains)
+    assert any("The registry could not be searched" in each for each in receipt.remains)
     assert receipt.finished
 
 
