@@ -1,4 +1,4 @@
-"""The commands about API keys: add, list, remove."""
+"""The commands for API keys: add, list, remove."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -10,11 +10,11 @@ from features.console import print_json, print_message, print_table
 from training.home import home_from_environment
 
 keys = typer.Typer(no_args_is_help=True, help="Make, list and remove the API keys of the service.")
-Name = Annotated[str, typer.Argument(help="Whose key it is; letters, digits, dots, dashes, underscores.")]
+Name = Annotated[str, typer.Argument(help="Name of the key's owner; letters, digits, dots, dashes, underscores.")]
 
 
 class KeyScope(StrEnum):
-    """What a key is good for; each holds those before it."""
+    """What a key permits; each scope includes those before it."""
 
     read = "read"
     review = "review"
@@ -29,9 +29,9 @@ def add(
     ],
     home: HomeFolder = None,
 ) -> None:
-    """Make a key and print it, once: only its hash is kept. A service that runs takes it at once.
+    """Make a key and print it, once: only its hash is stored. A running service accepts it at once.
 
-    To change a key without a pause, add a second one, move the callers to it, then remove the first.
+    To change a key without an interruption, add a second one, move the callers to it, then remove the first.
 
     Example: clout keys add dashboard --scope read
     """
@@ -50,20 +50,20 @@ def list_keys(home: HomeFolder = None, json: Json = False) -> None:
     """
     from serving.middleware.api_keys import read_keys
 
-    held = sorted(read_keys(home_from_environment(home)).values(), key=lambda key: key.name)
+    stored = sorted(read_keys(home_from_environment(home)).values(), key=lambda key: key.name)
+    rows = [[key.name, str(key.scope), key.id, key.made] for key in stored]
+    columns = ["name", "scope", "id", "made"]
     if json:
-        print_json([{"name": key.name, "scope": key.scope, "id": key.id, "made": key.made} for key in held])
-    elif held:
-        print_table(
-            "API keys", ["name", "scope", "id", "made"], [[k.name, k.scope, k.id, k.made] for k in held], text_columns=4
-        )
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    elif rows:
+        print_table("API keys", columns, rows, text_columns=4)
     else:
-        print_message("There are no API keys: the service answers on loopback addresses alone. See clout keys add.")
+        print_message("There are no API keys: the service answers on loopback addresses only. See clout keys add.")
 
 
 @keys.command()
 def remove(name: Name, home: HomeFolder = None) -> None:
-    """Remove a key: a service that runs refuses it at once.
+    """Remove a key: a running service refuses it at once.
 
     Example: clout keys remove dashboard
     """

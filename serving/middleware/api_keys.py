@@ -1,51 +1,65 @@
-"""API keys: made, listed, removed; shown once and kept as hashes in `keys.json` of the home.
+"""API keys: added, listed and removed; shown once and stored as hashes in the records, which replicas share."""
 
-The key ring of a running service: it sees added and removed keys without a restart.
-"""
-
-import fcntl
 import hmac
 import json
 import logging
-import os
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from features.atomic_files import publish, scratch_dir
+from sqlalchemy import Column, Connection, Integer, String, Table, delete, insert, select, update
+
 from features.errors import CloutError
+from features.utc import now_iso_utc
 from training.home import Home
+from training.records.cached import CachedRecords
+from training.records.database import TABLES, Records, RecordsError
 
 Scope = Literal["read", "review", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-FORMAT = 1
 ID_BYTES, SECRET_BYTES = 6, 32
 SHAPE = re.compile(rf"clout_(?P<id>[0-9a-f]{{{2 * ID_BYTES}}})_[0-9a-f]{{{2 * SECRET_BYTES}}}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 HASH = re.compile(r"[0-9a-f]{64}")
+log = logging.getLogger("clout")
+
+API_KEYS = Table(
+    "api_keys",
+    TABLES,
+    Column("id", String(2 * ID_BYTES), primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("scope", String(8), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("made", String(32), nullable=False),
+)
+# One row: how often the table above changed, which is what a running service polls.
+KEY_CHANGES = Table(
+    "api_key_changes",
+    TABLES,
+    Column("one", Integer, primary_key=True),
+    Column("change", Integer, nullable=False),
+)
 
 
 class KeysError(CloutError):
-    """API keys are missing, damaged, or not as asked for."""
+    """API keys are missing, damaged, or not valid."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """What is kept of an API key.
+    """What is stored of an API key.
 
     Parameters
     ----------
     id : public, part of the key; it finds the hash to compare with
-    name : whose it is
+    name : of its owner
     scope : read (scores, model, catalogue), review (explanations, changes and what-ifs as well) or admin (everything)
-    sha256 : of the whole key, hexadecimal. A slow hash guards what people think up; nobody guesses 256 random bits,
-        so that one fast round gives nothing away and costs a request a microsecond.
+    sha256 : of the complete key, hexadecimal. A slow hash protects passwords that people invent; 256 random bits cannot
+        be guessed, so one fast round is enough and costs a request a microsecond.
     made : when, ISO 8601, UTC
 
     """
@@ -57,45 +71,39 @@ class Key:
     made: str
 
     def allows(self, needed: Scope) -> bool:
-        """Say whether the key's scope holds another."""
+        """Return whether the key's scope includes another."""
         return SCOPES.index(self.scope) >= SCOPES.index(needed)
 
 
-def keys_file(home: Home) -> Path:
-    """Return where the hashes are kept."""
-    return home.folder / "keys.json"
-
-
 def read_keys(home: Home) -> dict[str, Key]:
-    """Return the keys by id; none where there is no file.
+    """Return the keys by id; none where none were ever added.
 
     Raises
     ------
-    KeysError : the file cannot be read, or is damaged
+    KeysError : the file of an earlier version is damaged
+    RecordsError : the records cannot be read
 
     """
-    file = keys_file(home)
-    try:
-        keys = [_checked(held) for held in _held(json.loads(file.read_bytes()))]
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise KeysError(f"{file} cannot be read: {error.strerror}.") from error
-    except (ValueError, TypeError, RecursionError) as error:
-        raise KeysError(f"{file} is damaged; put a copy back, or remove it and make keys anew.") from error
-    return {key.id: key for key in keys}
+    _import_keys_file(home)
+    return _stored_keys(home)
+
+
+def _stored_keys(home: Home) -> dict[str, Key]:
+    with Records(home).reading() as connection:
+        return {} if connection is None else _read(connection)
 
 
 def add_key(home: Home, name: str, scope: Scope) -> str:
-    """Make a key and keep its hash.
+    """Make a key and store its hash.
 
     Returns
     -------
-    the key, `clout_ID_SECRET`, of which the secret is 256 random bits; nothing holds it afterwards
+    the key, `clout_ID_SECRET`, of which the secret is 256 random bits; it is not stored anywhere
 
     Raises
     ------
-    KeysError : the name is taken or none, the scope is none, the file is damaged, or the disk refuses
+    KeysError : the name is in use or not valid, or the scope is not valid
+    RecordsError : the records cannot be written
 
     """
     if not NAME.fullmatch(name):
@@ -104,144 +112,151 @@ def add_key(home: Home, name: str, scope: Scope) -> str:
         raise KeysError(f"there is no scope {scope!r}; expected one of {', '.join(SCOPES)}.")
     key_id = secrets.token_hex(ID_BYTES)
     key = f"clout_{key_id}_{secrets.token_hex(SECRET_BYTES)}"
-    made = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    with _alone(home):
-        keys = read_keys(home)
-        if name in {held.name for held in keys.values()}:
+    _import_keys_file(home)
+    with Records(home).writing() as connection:
+        _count_change(connection)
+        if name in _names(connection):
             raise KeysError(f"there is a key named {name!r} already; choose another name, or remove that one first.")
-        _write(home, keys | {key_id: Key(key_id, name, scope, _hash(key), made)})
+        connection.execute(insert(API_KEYS).values(asdict(Key(key_id, name, scope, _hash(key), now_iso_utc()))))
     return key
 
 
 def remove_key(home: Home, name: str) -> None:
-    """Forget a key: a service that runs refuses it from the next request on.
+    """Remove a key: a running service refuses it from the next request on, with PostgreSQL within half a second.
 
     Raises
     ------
-    KeysError : there is none of that name, the file is damaged, or the disk refuses
+    KeysError : there is none of that name
+    RecordsError : the records cannot be written
 
     """
-    with _alone(home):
-        keys = read_keys(home)
-        kept = {key_id: key for key_id, key in keys.items() if key.name != name}
-        if len(kept) == len(keys):
-            there = ", ".join(sorted(key.name for key in keys.values())) or "none"
-            raise KeysError(f"there is no key named {name!r}; there are: {there}.")
-        _write(home, kept)
+    _import_keys_file(home)
+    with Records(home).writing() as connection:
+        _count_change(connection)
+        if not connection.execute(delete(API_KEYS).where(API_KEYS.c.name == name)).rowcount:
+            names = ", ".join(_names(connection)) or "none"
+            raise KeysError(f"there is no key named {name!r}; there are: {names}.")
 
 
-def find_key(keys: dict[str, Key], given: str) -> Key | None:
-    """Return the key that was given, if it is one of these."""
-    shape = SHAPE.fullmatch(given)
+def find_key(keys: dict[str, Key], text: str) -> Key | None:
+    """Return the key that a caller sent, if it is one of these."""
+    shape = SHAPE.fullmatch(text)
     key = keys.get(shape["id"]) if shape else None
-    return key if key and hmac.compare_digest(key.sha256, _hash(given)) else None
+    return key if key and hmac.compare_digest(key.sha256, _hash(text)) else None
 
 
 def _hash(key: str) -> str:
     return sha256(key.encode()).hexdigest()
 
 
-def _held(document: Any) -> list[Any]:
-    held = document.get("keys") if isinstance(document, dict) and document.get("format") == FORMAT else None
-    if not isinstance(held, list):
-        raise ValueError
-    return held
+def _read(connection: Connection) -> dict[str, Key]:
+    return {row.id: Key(**row._mapping) for row in connection.execute(select(API_KEYS))}
 
 
-def _checked(held: dict[str, Any]) -> Key:
-    key = Key(**held)
-    fits = NAME.fullmatch(key.name) and HASH.fullmatch(key.sha256) and key.scope in SCOPES and isinstance(key.id, str)
-    if not fits:
+def _names(connection: Connection) -> list[str]:
+    return sorted(connection.execute(select(API_KEYS.c.name)).scalars())
+
+
+def _count_change(connection: Connection) -> None:
+    """Count a change, which keeps other writers waiting until the end of the transaction."""
+    if connection.execute(update(KEY_CHANGES).values(change=KEY_CHANGES.c.change + 1)).rowcount == 0:
+        connection.execute(insert(KEY_CHANGES).values(one=1, change=1))
+
+
+def keys_file(home: Home) -> Path:
+    """Return where earlier versions stored the hashes."""
+    return home.folder / "keys.json"
+
+
+def _import_keys_file(home: Home) -> None:
+    """Take over the keys of an earlier version, once; its file is then named `keys.json.imported`."""
+    file = keys_file(home)
+    if not file.exists():
+        return
+    with Records(home).writing() as connection:
+        _count_change(connection)
+        if not file.exists():  # another process was first
+            return
+        keys, stored = _parse_keys_file(file), _read(connection)
+        names = {key.name for key in stored.values() if key.id not in keys}
+        if duplicates := sorted(names & {key.name for key in keys.values()}):
+            raise KeysError(
+                f"{file} and the records hold different keys of the same name ({', '.join(duplicates)}); "
+                "rename those in the file."
+            )
+        new = [asdict(key) for key in keys.values() if key.id not in stored]
+        if new:
+            connection.execute(insert(API_KEYS), new)
+        file.rename(file.with_name("keys.json.imported"))
+
+
+def _parse_keys_file(file: Path) -> dict[str, Key]:
+    try:
+        document = json.loads(file.read_bytes())
+        if document["format"] != 1 or not isinstance(document["keys"], list):
+            raise ValueError
+        return {key.id: key for key in map(_parse_key, document["keys"])}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise KeysError(f"{file} is damaged; put a copy back, or remove it and make keys anew.") from error
+
+
+def _parse_key(item: dict[str, Any]) -> Key:
+    key = Key(**item)
+    valid = NAME.fullmatch(key.name) and HASH.fullmatch(key.sha256) and key.scope in SCOPES and isinstance(key.id, str)
+    if not valid:
         raise ValueError
     return key
 
 
-def _write(home: Home, keys: dict[str, Key]) -> None:
-    """Put the file in its place whole, to be read by its owner alone."""
-    file = keys_file(home)
-    text = json.dumps({"format": FORMAT, "keys": [asdict(key) for key in keys.values()]}, indent=1) + "\n"
-    with _refused(home), scratch_dir(file) as scratch:
-        made = scratch / file.name
-        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-            out.write(text)
-        publish(made, file, scratch)
-
-
-@contextmanager
-def _alone(home: Home) -> Iterator[None]:
-    """Wait for other commands that change the keys."""
-    with _refused(home):
-        home.folder.mkdir(parents=True, exist_ok=True)
-        lock = (home.folder / ".keys.lock").open("w")
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def _refused(home: Home) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise KeysError(f"{keys_file(home)} cannot be written: {error.strerror}.") from error
-
-
-log = logging.getLogger("clout")
-
-
 class KeyCache:
-    """The keys of a home, as they are now.
+    """The keys of a home or of a shared database, as they are now.
 
-    The file is looked at on every request, which costs two microseconds, and read when it was replaced. Where it is
-    damaged or gone, the last good keys stay, and the log says so.
+    Where they cannot be read, the last good keys stay, and the log says so.
 
     Parameters
     ----------
-    home : where the keys are kept
-    guarded : whether keys are demanded even while there are none; else they are from the first key on. A service that
-        demanded keys once does so until it ends: taking the last key away opens nothing.
+    home : whose records hold the keys
+    guarded : whether keys are required even while there are none; else they are from the first key on. A service that
+        required keys once does so until it ends: removing the last key opens nothing.
 
     Raises
     ------
-    KeysError : the file is damaged
+    KeysError : the file of an earlier version is damaged
 
     """
 
     def __init__(self, home: Home, guarded: bool):
-        self._home = home
-        self._file = keys_file(home)
-        self._seen = self._look()
-        self._keys = read_keys(home)
-        self._demanded = guarded or bool(self._keys)
+        self._cached = CachedRecords(home, KEY_CHANGES, self._load, _stale_message)
+        self._keys: dict[str, Key] | None = None
+        self._required = guarded
+        with suppress(RecordsError):  # requests are refused until they can be read
+            _import_keys_file(home)
+            self._cached()
 
-    def demanded(self) -> bool:
-        """Say whether requests need a key."""
-        self._renew()
-        return self._demanded
+    def required(self) -> bool:
+        """Return whether requests need a key.
 
-    def find(self, given: str) -> Key | None:
-        """Return the key that was given, if it is on the ring."""
-        return find_key(self._keys, given)
+        Raises
+        ------
+        RecordsError : the records cannot be read, and never could be
 
-    def _look(self) -> tuple[int, int, int] | None:
-        try:
-            found = os.stat(self._file)  # noqa: PTH116 - a third faster than Path.stat, on every request
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
+        """
+        self._cached()
+        return self._required
 
-    def _renew(self) -> None:
-        seen = self._look()
-        if seen == self._seen:
-            return
-        self._seen = seen
-        try:
-            if seen is None:
-                raise KeysError(f"{self._file} is gone.")
-            self._keys = read_keys(self._home)
-        except KeysError as error:
-            log.error("%s The service keeps the %d API keys it has.", error, len(self._keys))
-            return
-        self._demanded = self._demanded or bool(self._keys)
-        names = ", ".join(sorted(key.name for key in self._keys.values()))
-        log.info("API keys are now: %s.", names or "none")
+    def find(self, text: str) -> Key | None:
+        """Return the key that a caller sent, if it is one of the home's."""
+        return find_key(self._keys or {}, text)
+
+    def _load(self, home: Home) -> dict[str, Key]:
+        if self._keys and home.database is None and not home.records.exists():
+            raise RecordsError(f"{home.records} is gone.")
+        keys = _stored_keys(home)
+        if self._keys is not None:
+            log.info("API keys are now: %s.", ", ".join(sorted(key.name for key in keys.values())) or "none")
+        self._keys, self._required = keys, self._required or bool(keys)
+        return keys
+
+
+def _stale_message(keys: dict[str, Key] | None) -> str:
+    return f"The service keeps the {len(keys or {})} API keys it has."

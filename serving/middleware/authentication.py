@@ -14,6 +14,7 @@ from serving.middleware.api_keys import Key, KeyCache, KeysError, Scope, read_ke
 from serving.middleware.problem_details import refusal
 from serving.middleware.request_context import ANYBODY, CALLER
 from training.home import Home
+from training.records.database import RecordsError
 
 # What keeps a service running asks these, and is given no secret; they say nothing about anybody.
 OPEN = frozenset({"/health", "/ready"})
@@ -35,7 +36,10 @@ class ApiKeyMiddleware:
         """Answer 401 where the key is absent or wrong."""
         if scope["type"] != "http" or scope["path"] in OPEN:
             return await self.app(scope, receive, send)
-        scope[CALLER] = self._caller(scope["headers"])
+        try:
+            scope[CALLER] = self._caller(scope["headers"])
+        except RecordsError as error:
+            return await refusal(scope, 503, str(error), kind="no-records")(scope, receive, send)
         if scope[CALLER] is None:
             absent = _given(scope["headers"]) is None
             said = "no API key came with the request" if absent else "the API key is wrong or was removed"
@@ -44,7 +48,7 @@ class ApiKeyMiddleware:
         return await self.app(scope, receive, send)
 
     def _caller(self, headers: list[tuple[bytes, bytes]]) -> Key | None:
-        if not self.ring.demanded():
+        if not self.ring.required():
             return ANYBODY
         given = _given(headers)
         return None if given is None else self.ring.find(given)
@@ -82,7 +86,13 @@ def require_keys_off_loopback(home: Home, host: str) -> bool:
     """
     if _is_loopback(host):
         return False
-    if not read_keys(home):
+    try:
+        keys = read_keys(home)
+    except RecordsError:
+        if home.database is None:
+            raise
+        return True  # a shared database that is away is waited for; until then no request is let through
+    if not keys:
         raise KeysError(
             f"{host or 'an empty host'} is no loopback address, so that others can reach the service, and there are no "
             "API keys: make one with 'clout keys add NAME --scope read', or listen on 127.0.0.1."

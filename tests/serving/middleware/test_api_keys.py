@@ -4,10 +4,11 @@ import json
 import logging
 import os
 import re
-import stat
 import subprocess
 import sys
 import threading
+import time
+from dataclasses import asdict
 from hashlib import sha256
 
 import httpx
@@ -18,10 +19,36 @@ from fastapi.testclient import TestClient
 from features.errors import CloutError
 from serving.app import create_app, serve
 from serving.middleware import authentication
-from serving.middleware.api_keys import SHAPE, KeysError, add_key, find_key, keys_file, read_keys, remove_key
+from serving.middleware.api_keys import SHAPE, KeyCache, KeysError, add_key, find_key, keys_file, read_keys, remove_key
 from training.home import Home
+from training.records.database import RecordsError
+from training.records.opt_outs import opt_out
 
 CLOUT = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout'; main()"
+# What a version before keys were in the records wrote, and the keys that it printed.
+EARLIER = {
+    "format": 1,
+    "keys": [
+        {
+            "id": "4108ff2a85c6",
+            "name": "dashboard",
+            "scope": "read",
+            "sha256": "63b26af6d64d5600e521a4b00f0ab96e98f9418ebbb2d3604443d4cd1b530192",
+            "made": "2026-11-29T02:02:14Z",
+        },
+        {
+            "id": "bd0d2b9fed76",
+            "name": "boss",
+            "scope": "admin",
+            "sha256": "2cdac7db8bcf7ab325027808dd1ccd1018567aea51ad1c73a13fef454e3babb3",
+            "made": "2026-11-29T02:02:14Z",
+        },
+    ],
+}
+EARLIER_KEYS = {
+    "dashboard": "clout_4108ff2a85c6_00392a02348e459c44570b3fceaef5634bba54a3a7f72503e5cb675ea698d11e",
+    "boss": "clout_bd0d2b9fed76_4ac3fa8829e0325399089421ade9f0fb520db964a203594b745fe05c40de4f7f",
+}
 OF_FASTAPI = {"/openapi.json", "/docs"}
 
 
@@ -60,14 +87,12 @@ def test_a_key_holds_256_random_bits_and_no_two_are_alike(empty):
     assert len({key.split("_")[2] for key in keys}) == len({key.split("_")[1] for key in keys}) == 20
 
 
-def test_only_the_hash_is_kept_and_only_for_the_owner(empty):
+def test_only_the_hash_is_stored(empty):
     key = add_key(empty, "ann", "review")
-    text = keys_file(empty).read_text()
-    assert key not in text
-    assert key.split("_")[2] not in text
-    assert sha256(key.encode()).hexdigest() in text
-    assert stat.S_IMODE(keys_file(empty).stat().st_mode) == 0o600
-    assert sorted(path.name for path in empty.folder.iterdir()) == [".keys.lock", "keys.json"]
+    stored = b"".join(path.read_bytes() for path in empty.folder.iterdir())
+    assert key.split("_")[2].encode() not in stored
+    assert sha256(key.encode()).hexdigest().encode() in stored
+    assert {path.name for path in empty.folder.iterdir()} <= {"records.db", "records.db-wal", "records.db-shm"}
 
 
 def test_no_key_is_lost_where_several_are_added_at_once(empty):
@@ -83,7 +108,7 @@ def test_no_key_is_lost_where_several_are_added_at_once(empty):
 def test_a_strange_name_is_refused(empty, name):
     with pytest.raises(KeysError, match="cannot name a key; expected up to 64"):
         add_key(empty, name, "read")
-    assert not keys_file(empty).exists()
+    assert not empty.folder.exists()
 
 
 def test_what_cannot_be_added_or_removed_is_said(empty):
@@ -132,7 +157,7 @@ def test_damaged_keys_are_said_and_nothing_starts_on_them(empty, text):
 
 def test_a_home_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CloutError, match="cannot be written"):
+    with pytest.raises(CloutError, match="cannot be used"):
         add_key(Home(tmp_path / "file" / "home"), "ann", "read")
 
 
@@ -174,8 +199,8 @@ def test_keys_open_other_addresses(empty, host):
         authentication.require_keys_off_loopback(empty, host)
     add_key(empty, "ann", "read")
     assert authentication.require_keys_off_loopback(empty, host) is True
-    keys_file(empty).write_text("{")
-    with pytest.raises(KeysError, match="damaged"):
+    empty.records.write_bytes(b"no database " * 1000)
+    with pytest.raises(RecordsError, match="file is not a database"):
         serve(empty, host, 0)
 
 
@@ -270,20 +295,121 @@ def test_keys_change_under_a_running_service(home, champion):
     assert client.get(first).status_code == client.get(first, headers=bearer(new)).status_code == 401
 
 
-def test_damage_and_loss_keep_the_last_good_keys(home, champion, caplog):
+def damage(home):
+    remove_records(home)
+    home.records.write_bytes(b"no database " * 1000)
+
+
+def remove_records(home):
+    for file in home.folder.glob("records.db*"):
+        file.unlink()
+
+
+@pytest.mark.parametrize("spoil", [damage, remove_records])
+def test_damage_and_loss_keep_the_last_good_keys(home, champion, caplog, spoil):
     key = add_key(home, "ann", "read")
     client = client_of(home)
-    good = keys_file(home).read_bytes()
-    for spoil in (lambda file: file.write_text("{"), lambda file: file.unlink()):
-        caplog.clear()
-        spoil(keys_file(home))
-        for _ in range(3):
-            assert client.get("/v1/model", headers=bearer(key)).status_code == 200
-            assert client.get("/v1/model").status_code == 401
-        assert caplog.text.count("The service keeps the 1 API keys it has.") == 1
-    keys_file(home).write_bytes(good)
+    assert client.get("/v1/model", headers=bearer(key)).status_code == 200
+    spoil(home)
+    for _ in range(3):
+        assert client.get("/v1/model", headers=bearer(key)).status_code == 200
+        assert client.get("/v1/model").status_code == 401
+    assert caplog.text.count("The service keeps the 1 API keys it has.") == 1
+    remove_records(home)
     other = add_key(home, "bob", "read")
     assert client.get("/v1/model", headers=bearer(other)).status_code == 200
+
+
+def test_records_that_cannot_be_read_at_the_start_open_nothing(home, champion):
+    key = add_key(home, "ann", "read")
+    damage(home)
+    client = client_of(home)
+    for headers in ({}, bearer(key)):
+        answer = client.get("/v1/model", headers=headers)
+        assert (answer.status_code, answer.json()["type"]) == (503, "urn:clout:problem:no-records")
+    assert client.get("/health").status_code == 200
+    remove_records(home)
+    key = add_key(home, "ann", "read")
+    assert client.get("/v1/model", headers=bearer(key)).status_code == 200
+    assert client.get("/v1/model").status_code == 401
+
+
+def test_replicas_share_keys_through_their_database(tmp_path, database, champion):
+    one, other = (Home(tmp_path / name, database=database) for name in ("one", "other"))
+    client = client_of(other)
+    assert client.get("/v1/catalogue").status_code == 200
+    key = add_key(one, "ann", "read")
+    assert until_answer(client, 401, {}) == 401
+    assert client.get("/v1/catalogue", headers=bearer(key)).status_code == 200
+    remove_key(other, "ann")
+    assert until_answer(client, 401, bearer(key)) == 401
+    assert not one.folder.exists()
+
+
+def until_answer(client, status, headers):
+    """Ask until the status comes; return the last one."""
+    end = time.monotonic() + 20
+    while (found := client.get("/v1/catalogue", headers=headers).status_code) != status and time.monotonic() < end:
+        time.sleep(0.05)
+    return found
+
+
+def test_a_database_that_is_away_lets_nobody_in(tmp_path, champion):
+    home = Home(tmp_path, database="postgresql://clout@127.0.0.1:9/none")
+    assert client_of(home).get("/v1/catalogue").status_code == 503
+    assert authentication.require_keys_off_loopback(home, "0.0.0.0") is True
+
+
+def test_keys_are_not_read_while_nothing_changed(home, monkeypatch):
+    add_key(home, "ann", "read")
+    keys = KeyCache(home, False)
+    monkeypatch.setattr(keys._cached, "_load", lambda _: pytest.fail("read again"))
+    assert keys.required()
+    opt_out(home, "user0007")
+    assert keys.required()
+
+
+class TestKeysFile:
+    """The keys.json of an earlier version."""
+
+    def test_keys_are_imported_once(self, empty):
+        empty.folder.mkdir()
+        keys_file(empty).write_text(json.dumps(EARLIER))
+        keys = read_keys(empty)
+        assert {name: find_key(keys, key).name for name, key in EARLIER_KEYS.items()} == {n: n for n in EARLIER_KEYS}
+        assert [asdict(key) for key in keys.values()] == EARLIER["keys"]
+        assert not keys_file(empty).exists()
+        assert json.loads((empty.folder / "keys.json.imported").read_text()) == EARLIER
+        remove_key(empty, "boss")
+        assert [key.name for key in read_keys(empty).values()] == ["dashboard"]
+
+    @pytest.mark.usefixtures("champion")
+    def test_a_service_requires_imported_keys(self, home):
+        keys_file(home).write_text(json.dumps(EARLIER))
+        client = client_of(home)
+        assert client.get("/v1/model").status_code == 401
+        assert client.get("/v1/model", headers=bearer(EARLIER_KEYS["dashboard"])).status_code == 200
+
+    def test_a_file_that_comes_back_adds_nothing(self, empty):
+        empty.folder.mkdir()
+        for _ in range(2):
+            keys_file(empty).write_text(json.dumps(EARLIER))
+            assert len(read_keys(empty)) == 2
+
+    def test_another_key_of_the_same_name_is_refused(self, empty):
+        add_key(empty, "boss", "read")
+        keys_file(empty).write_text(json.dumps(EARLIER))
+        with pytest.raises(KeysError, match=r"different keys of the same name \(boss\); rename those in the file"):
+            read_keys(empty)
+        assert keys_file(empty).exists()
+
+    @pytest.mark.parametrize("command", [("keys", "remove", "boss"), ("keys", "add", "new", "--scope", "read")])
+    def test_commands_import(self, empty, command):
+        empty.folder.mkdir()
+        keys_file(empty).write_text(json.dumps(EARLIER))
+        assert clout(empty, *command).returncode == 0
+        names = {key.name for key in read_keys(empty).values()}
+        assert names == ({"dashboard"} if "remove" in command else {"dashboard", "boss", "new"})
 
 
 def test_every_route_needs_a_scope_or_is_named_as_open(home, champion):
