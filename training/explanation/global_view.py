@@ -1,6 +1,6 @@
-"""The community view: what moves the scores of a community, feature by feature and pair by pair, scope by scope.
+"""The global view: how much each feature and each pair of features moves the scores of a community, by scope.
 
-Interactions: what two features give only together, in points.
+Interactions are the points that two features give only in combination.
 """
 
 import re
@@ -8,6 +8,7 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -19,23 +20,23 @@ from training.model.bundle import Bundle
 from training.model.trees.lightgbm_trees import inner, nodes
 
 SAMPLE = 2_000
-PAIRED, PAIRED_OF_A_PART = 1_000, 300
-FEWEST_USERS, MOST_PARTS = 300, 4
+PAIRED, PAIRED_IN_SCOPE = 1_000, 300
+MIN_USERS, MOST_SCOPES = 300, 4
 LONGEST_NAME = 48
-TOLD_PAIRS = 8
+TOP_PAIRS = 8
 
 
 @dataclass(frozen=True)
 class View:
-    """A sample of a scope's users and what each feature gives them.
+    """A sample of a scope's users and the points that each feature gives them.
 
     Parameters
     ----------
     bundle : the model that scores them
-    scope : whose users they are
-    users : how many it has
+    scope : of the users
+    users : the number of users in the scope
     rows : the sample's feature rows, in random order
-    paired : of the first so many of them pairs are looked at, which takes a thousand times as long
+    paired : how many of the first rows to compute pairs for, which takes a thousand times as long
 
     """
 
@@ -47,54 +48,54 @@ class View:
 
     @cached_property
     def points(self) -> pd.DataFrame:
-        """Points of every feature for every user of the sample, as in their ledgers."""
+        """The points of every feature for every user of the sample, as in their ledgers."""
         return contributions(self.bundle, self.rows)
 
     @cached_property
     def pairs(self) -> np.ndarray:
-        """What pairs give the first `paired` users, as `interactions` says; shape (users, features, features)."""
+        """The points of pairs for the first `paired` users (see `interactions`); shape (users, features, features)."""
         return interactions(self.bundle, self.rows.iloc[: self.paired])
 
     @cached_property
     def strength(self) -> pd.Series:
-        """Mean |points| of every feature that moves anybody, largest first."""
+        """Mean |points| of every feature that moves any score, largest first."""
         mean = self.points.abs().mean()
         return mean[mean > 0].sort_values(ascending=False, kind="stable")
 
     @cached_property
-    def together(self) -> pd.DataFrame:
-        """Mean |points| that two features give only together, both halves added up; diagonal: that one gives alone."""
+    def pair_strength(self) -> pd.DataFrame:
+        """Mean |points| of each pair's interaction, both halves added up; on the diagonal, of each main effect."""
         mean = 2 * np.abs(self.pairs).sum(axis=0) / max(len(self.pairs), 1)
         mean[np.diag_indices_from(mean)] /= 2
         return pd.DataFrame(mean, index=list(self.bundle.features), columns=list(self.bundle.features))
 
     @cached_property
     def strongest_pairs(self) -> list[tuple[str, str, float]]:
-        """All pairs that give anything, the strongest first: the stronger feature, the other one, mean |points|."""
+        """All pairs with an interaction, the strongest first: the stronger feature, the other one, mean |points|."""
         order = list(self.strength.index)
-        found = [
-            (one, other, float(self.together.loc[one, other]))
+        pairs = [
+            (one, other, float(self.pair_strength.loc[one, other]))
             for k, one in enumerate(order)
             for other in order[k + 1 :]
         ]
-        return sorted((pair for pair in found if pair[2] > 0), key=lambda pair: -pair[2])
+        return sorted((pair for pair in pairs if pair[2] > 0), key=lambda pair: -pair[2])
 
     def partner(self, feature: str) -> str | None:
-        """Return the feature with which it interacts most, None where it does with none."""
+        """Return the feature with which a feature interacts most, None if it interacts with none."""
         return next((b if a == feature else a for a, b, _ in self.strongest_pairs if feature in (a, b)), None)
 
     def halves(self, one: str, other: str) -> np.ndarray:
-        """Return what two features give each paired user only together, both halves, points; shape (paired,)."""
+        """Return the interaction of two features for each paired user, both halves, in points; shape (paired,)."""
         i, j = (list(self.bundle.features).index(name) for name in (one, other))
         return self.pairs[:, i, j] + self.pairs[:, j, i]
 
     @property
     def gap(self) -> float:
-        """The largest difference, in points, between a line of interactions added up and the feature's points."""
+        """The largest difference, in points, between a feature's points and the sum of its interactions."""
         return float(np.abs(self.pairs.sum(axis=2) - self.points.to_numpy()[: self.paired]).max(initial=0.0))
 
-    def as_json(self) -> dict:
-        """Return the figures behind the pictures: mean |points| by feature and of the strongest pairs."""
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures behind the plots: mean |points| of the features and of the strongest pairs."""
         return {
             "scope": self.scope,
             "users": self.users,
@@ -105,7 +106,7 @@ class View:
                 for name, points in self.strength.items()
             ],
             "pairs": [
-                {"features": [one, other], "points": points} for one, other, points in self.strongest_pairs[:TOLD_PAIRS]
+                {"features": [one, other], "points": points} for one, other, points in self.strongest_pairs[:TOP_PAIRS]
             ],
             "paired": len(self.pairs),
             "gap": self.gap,
@@ -113,31 +114,31 @@ class View:
 
 
 def look(bundle: Bundle, rows: pd.DataFrame, scope: str = ALL, seed: int = 0, paired: int = PAIRED) -> View:
-    """Draw up to 2,000 of the rows, of one scope, for a view of them."""
+    """Return a view of a sample of up to 2,000 rows of one scope."""
     sample = rows.sample(min(SAMPLE, len(rows)), random_state=seed)
     return View(bundle, scope, len(rows), sample, min(paired, len(sample)))
 
 
 def views(bundle: Bundle, rows: pd.DataFrame, seed: int = 0) -> dict[str, View]:
-    """Look at every scope that is large enough: `all`, then up to four others of at least 300 users, largest first.
+    """Return the views of large scopes: `all`, then up to four others of at least 300 users, largest first.
 
     Parameters
     ----------
     bundle : the model
     rows : of one instant, any scopes: scope and the features
-    seed : which users are drawn
+    seed : of the samples
 
     """
     users = rows.groupby("scope").size().sort_values(ascending=False, kind="stable")
-    parts = users[(users >= FEWEST_USERS) & (users.index != ALL)].index[:MOST_PARTS]
-    found = {ALL: look(bundle, rows[rows["scope"] == ALL], ALL, seed)} if ALL in users else {}
-    return found | {part: look(bundle, rows[rows["scope"] == part], part, seed, PAIRED_OF_A_PART) for part in parts}
+    scopes = users[(users >= MIN_USERS) & (users.index != ALL)].index[:MOST_SCOPES]
+    everyone = {ALL: look(bundle, rows[rows["scope"] == ALL], ALL, seed)} if ALL in users else {}
+    return everyone | {part: look(bundle, rows[rows["scope"] == part], part, seed, PAIRED_IN_SCOPE) for part in scopes}
 
 
 def file_name(scope: str) -> str:
-    """Return a scope's name as files can have it everywhere: lower-case letters, digits and `-`, at most 55 of them.
+    """Return a scope's name as a portable file name: lower-case letters, digits and `-`, at most 55 characters.
 
-    `topic:cats` is `topic-cats`; six digits of the name's SHA-256 follow where anything else had to go.
+    `topic:cats` is `topic-cats`; six digits of the name's SHA-256 follow if any other character was replaced.
     """
     plain = scope.replace(":", "-", 1)
     name = re.sub("[^a-z0-9-]+", "-", plain.lower())[:LONGEST_NAME]
@@ -145,24 +146,24 @@ def file_name(scope: str) -> str:
 
 
 def interactions(bundle: Bundle, rows: pd.DataFrame) -> np.ndarray:
-    """Split points further: SHAP interaction values of the margin, in nats, times points per nat.
+    """Return SHAP interaction values of the margin, in nats, times points per nat.
 
-    They are path-dependent, as the ledger's points are, and so of the same baseline: the average training row, each
-    split weighing its sides by the training rows in them (`Bundle.baseline`). A row takes about 3 ms with 150 trees of
-    depth 4. Source: Lundberg et al. 2020, as `shap.TreeExplainer.shap_interaction_values` computes it.
+    They are path-dependent, as the ledger's points are, so they have the same baseline: the average training row, with
+    the branches of each split weighted by their training rows (`Bundle.baseline`). A row takes about 3 ms with 150
+    trees of depth 4. Source: Lundberg et al. 2020, as `shap.TreeExplainer.shap_interaction_values` computes it.
 
     Returns
     -------
-    shape (rows, features, features), points; entry (i, j) of a row is half of what i and j give only together, entry
-    (i, i) what i gives alone. Symmetric; each line adds up to the feature's points in `contributions` within 1e-6
+    shape (rows, features, features), points; entry (i, j) of a row is half of the interaction of i and j, entry (i, i)
+    the main effect of i. Symmetric; each line adds up to the feature's points in `contributions` within 1e-6
 
     """
     shape = (len(rows), len(bundle.features), len(bundle.features))
-    split = _split(bundle.booster)
-    if rows.empty or not split:
+    split_features = _split_features(bundle.booster)
+    if rows.empty or not split_features:
         return np.zeros(shape)
     matrix = bundle.matrix(rows).copy()
-    for feature in (feature for feature, knows_unknown in split.items() if not knows_unknown):
+    for feature in (feature for feature, knows_unknown in split_features.items() if not knows_unknown):
         matrix[np.isnan(matrix[:, feature]), feature] = 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -172,11 +173,11 @@ def interactions(bundle: Bundle, rows: pd.DataFrame) -> np.ndarray:
     return np.asarray(nats).reshape(shape) * bundle.scale.points_per_nat
 
 
-def _split(booster: lgb.Booster) -> dict[int, bool]:
-    """Return the features that any tree splits on, and whether training saw unknown ones.
+def _split_features(booster: lgb.Booster) -> dict[int, bool]:
+    """Return the features that any tree splits on, and whether training had unknown values of them.
 
-    LightGBM reads unknown as 0 where it saw none; `shap` would take such a row to the split's default side.
+    LightGBM reads unknown values as 0 if it saw none; `shap` would send such a row to the split's default branch.
     """
     trees = [tree["tree_structure"] for tree in booster.dump_model()["tree_info"]]
-    found = [node for tree in trees for node in nodes(tree) if inner(node)]
-    return {node["split_feature"]: node["missing_type"] == "NaN" for node in found}
+    splits = [node for tree in trees for node in nodes(tree) if inner(node)]
+    return {node["split_feature"]: node["missing_type"] == "NaN" for node in splits}

@@ -1,17 +1,17 @@
-"""A change of score, split exactly into what the person did, how others responded, time, a new model, a new scale.
+"""A change of score, split exactly into the user's own events, others' responses, time, a new model and a new scale.
 
-The order is the one in which each step is a figure that can be checked: what the old model says of the old row, what it
-says of the new one, what the new model says of that on the old scale, and on the new one.
+In this order each step ends at a figure that can be checked: the old model's prediction for the old row, its prediction
+for the new row, the new model's prediction for that row on the old scale, and on the new one.
 1. From the old row to the new, under the old model, by `shap_between`: a feature that did not move has no part. A
-   feature about the person's own acts is `own`, the account's age is `time`, all else is `others`: also a count that
-   fades because nobody new came.
-2. From the old model to the new on the new row, in old points: the difference of what either makes of each feature
-   (SHAP values against the average training row), and of where everybody starts. A feature that a model does not see
-   counts nothing in it.
+   feature about the user's own events is `own`, the account's age is `time`, all others are `others`, including a count
+   that fades because nobody new responded.
+2. From the old model to the new on the new row, in old points: the difference of the points that they give each feature
+   (SHAP values relative to the average training row), and of their base points. A feature that a model does not use has
+   no points in it.
 3. From the old scale to the new, for the new expected audience.
-4. What ending at 0 and 100 adds or takes, after less before.
+4. What clipping to 0 and 100 adds or takes, after less before.
 
-A change in words: a line for everything that moved, and the few reasons that say most of it.
+A change is also described in words: a line for everything that moved, and the few reasons that explain most of it.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ BASE = "base"
 
 @dataclass(frozen=True)
 class Changes:
-    """Changes of scores, a row a user, all in points and with the index of the rows.
+    """Changes of scores, one row per user, all in points and with the index of the rows.
 
     Parameters
     ----------
@@ -50,14 +50,14 @@ class Changes:
 
 
 def attribute(feature: str) -> str:
-    """Say whose a feature's move is: `own`, `others` or `time`."""
+    """Return the part that a feature's move belongs to: `own`, `others` or `time`."""
     if feature == SENIORITY:
         return TIME
     return OWN if CATALOGUE[feature].actionable else OTHERS
 
 
 def changes(before: Bundle, after: Bundle, old: pd.DataFrame, new: pd.DataFrame) -> Changes:
-    """Split everybody's change of score.
+    """Split each user's change of score.
 
     Parameters
     ----------
@@ -66,16 +66,16 @@ def changes(before: Bundle, after: Bundle, old: pd.DataFrame, new: pd.DataFrame)
 
     Raises
     ------
-    CatalogueError : rows lack a feature that their own model or, for the new rows, the old one sees
-    RegistryError : the old model is not of numeric splits
-    ValueError : the rows are not as many
+    CatalogueError : rows lack a feature of their own model or, for the new rows, of the old one
+    RegistryError : the old model has splits that are not numeric
+    ValueError : the numbers of old and new rows differ
 
     """
     if len(old) != len(new):
-        raise ValueError(f"a change is from as many rows as to: {len(old)} and {len(new)}.")
+        raise ValueError(f"found {len(old)} old and {len(new)} new rows; expected the same users in both.")
     _check_comparable(before, new)
     old = old.set_axis(new.index)
-    moved, model = _moved(before, old, new), _remodelled(before, after, new)
+    moved, model = _feature_change(before, old, new), _model_change(before, after, new)
     was, stayed = (before.margin(before.matrix(rows)) if len(rows) else np.empty(0) for rows in (old, new))
     margin = stayed if _same(before, after) or new.empty else after.margin(after.matrix(new))
     figures = {
@@ -93,17 +93,17 @@ def changes(before: Bundle, after: Bundle, old: pd.DataFrame, new: pd.DataFrame)
 
 
 def top_movers(moves: np.ndarray, most: int) -> list[int]:
-    """Return where those stand who move furthest, up or down, the furthest first; whoever stays is not among them."""
+    """Return the positions of the largest moves, up or down, the largest first; zero moves are excluded."""
     return [int(k) for k in np.argsort(-np.abs(moves), kind="stable")[:most] if moves[k] != 0.0]
 
 
 def _check_comparable(before: Bundle, new: pd.DataFrame) -> None:
-    lacking = [name for name in before.features if name not in new]
-    if lacking:
+    missing = [name for name in before.features if name not in new]
+    if missing:
         raise CatalogueError(
-            f"the new rows lack {len(lacking)} of the {len(before.features)} features of the old model: "
-            f"{', '.join(lacking)}. The two are of different catalogues, so what moved cannot be told; score both "
-            "instants by one version of clout-score."
+            f"the new rows lack {len(missing)} of the {len(before.features)} features of the old model: "
+            f"{', '.join(missing)}. The two are of different catalogues, so their difference cannot be explained; "
+            "score both instants by one version of clout-score."
         )
 
 
@@ -111,7 +111,7 @@ def _same(before: Bundle, after: Bundle) -> bool:
     return before.booster_text == after.booster_text and list(before.features) == list(after.features)
 
 
-def _moved(bundle: Bundle, old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+def _feature_change(bundle: Bundle, old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """Return the points of each feature's move under one model."""
     names = list(bundle.features)
     if new.empty:
@@ -120,15 +120,15 @@ def _moved(bundle: Bundle, old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame
     return pd.DataFrame(bundle.scale.points_per_nat * nats, new.index, names)
 
 
-def _remodelled(before: Bundle, after: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return by how many points of the old scale the new model makes more of each feature, and starts higher."""
+def _model_change(before: Bundle, after: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return how many more points, on the old scale, the new model gives each feature and the base."""
     if _same(before, after) or rows.empty:
         names = list(dict.fromkeys([*before.features, *after.features]))
         return pd.DataFrame(0.0, rows.index, [*names, BASE])
     on_old_scale = before.scale.points_per_nat / after.scale.points_per_nat
     was, is_ = side_by_side(before, after, rows)
-    started = before.scale.from_other(after.scale, base_points(after))
-    return (is_ * on_old_scale - was).assign(**{BASE: started - base_points(before)})
+    base = before.scale.from_other(after.scale, base_points(after))
+    return (is_ * on_old_scale - was).assign(**{BASE: base - base_points(before)})
 
 
 UNKNOWN = "unknown"
@@ -138,10 +138,9 @@ UNKNOWN = "unknown"
 class ChangeLine:
     """One line of a change.
 
-    `part` is one of PARTS. Of what moved (`own`, `others`, `time`), `before` and `after` are the feature's values, None
-    where unknown; of the `model`, both are the later one, or the points where everybody starts; of the `scale`, the
-    points of the same expected audience; of the `clipping`, what it added. `feature` and `family` are
-    None where a line is of none.
+    `part` is one of PARTS. In `own`, `others` and `time`, `before` and `after` are the feature's values, None where
+    unknown; in `model`, both are the later value, or the base points; in `scale`, the points of the same expected
+    audience; in `clipping`, what it added. `feature` and `family` are None where a line is not about a feature.
     """
 
     part: str
@@ -153,71 +152,72 @@ class ChangeLine:
     sentence: str
 
 
-def change_lines(before: Bundle, made: Changes, old: pd.DataFrame, new: pd.DataFrame) -> list[ChangeLine]:
-    """Return the lines of one user's change, largest first within each part; what moves nothing has none.
+def change_lines(before: Bundle, change: Changes, old: pd.DataFrame, new: pd.DataFrame) -> list[ChangeLine]:
+    """Return the lines of one user's change, largest first within each part; zero parts have no line.
 
     Parameters
     ----------
     before : the old model
-    made, old, new : as `changes` gives and takes them, of one row
+    change, old, new : result and arguments of `changes`, of one row
 
     """
-    figures = made.figures.iloc[0]
+    figures = change.figures.iloc[0]
     lines = [
-        _line_sentence(str(name), old, new, points) for name, points in made.moved.iloc[0].items() if points != 0.0
+        _feature_line(str(name), old, new, points) for name, points in change.moved.iloc[0].items() if points != 0.0
     ]
-    if (made.model.to_numpy() != 0.0).any():
-        lines += _model_sentence(before, made.model.iloc[0], new)
+    if (change.model.to_numpy() != 0.0).any():
+        lines += _model_lines(before, change.model.iloc[0], new)
     if figures[SCALE] != 0.0:
         ends = (float(figures["unclipped_to"] - figures[SCALE]), float(figures["unclipped_to"]))
-        told = f"On the new scale, the same expected audience is {ends[1]:.1f} points and no longer {ends[0]:.1f}."
-        lines.append(ChangeLine(SCALE, None, None, *ends, float(figures[SCALE]), told))
+        sentence = f"On the new scale, the same expected audience is {ends[1]:.1f} points and no longer {ends[0]:.1f}."
+        lines.append(ChangeLine(SCALE, None, None, *ends, float(figures[SCALE]), sentence))
     if figures[CLIPPING] != 0.0:
         was, is_ = (float(figures[f"score_{side}"] - figures[f"unclipped_{side}"]) for side in ("from", "to"))
-        told = "Scores end at 0 and at 100."
-        lines.append(ChangeLine(CLIPPING, None, None, was, is_, float(figures[CLIPPING]), told))
+        sentence = "Scores end at 0 and at 100."
+        lines.append(ChangeLine(CLIPPING, None, None, was, is_, float(figures[CLIPPING]), sentence))
     return sorted(lines, key=lambda line: -abs(line.points))
 
 
 def change_reasons(lines: list[ChangeLine], sign: int) -> list[Reason]:
-    """Return up to four reasons why a score rose (+1) or fell (-1), strongest first, as `reasons` chooses them.
+    """Return up to four reasons why a score rose (+1) or fell (-1), strongest first, as `reasons` selects them.
 
-    What a new model and a new scale do by themselves is one reason each, whatever features they do it by.
+    The effects of a new model and of a new scale are one reason each, whatever the features.
     """
-    told = [
+    candidates = [
         Line(line.feature, line.family or line.part, line.after, line.points, line.sentence)
         for line in lines
         if line.feature and line.part != MODEL
     ]
     for part, why in ((MODEL, "A new model expects"), (SCALE, "A new scale alone gives")):
         points = sum(line.points for line in lines if line.part == part)
-        told.append(Line(part, part, None, points, _by_itself(why, points)))
-    return reasons(told, sign)
+        candidates.append(Line(part, part, None, points, _model_reason(why, points)))
+    return reasons(candidates, sign)
 
 
-def _by_itself(why: str, points: float) -> str:
+def _model_reason(why: str, points: float) -> str:
     return f"{why} {abs(points):.1f} points {'more' if points > 0 else 'less'} for the same facts."
 
 
-def _line_sentence(name: str, old: pd.DataFrame, new: pd.DataFrame, points: float) -> ChangeLine:
+def _feature_line(name: str, old: pd.DataFrame, new: pd.DataFrame, points: float) -> ChangeLine:
     was, is_ = (_value(rows, name) for rows in (old, new))
     feature = CATALOGUE[name]
-    told = feature.sentence.format(value=f"{_said(was, feature.unit)} -> {_said(is_, feature.unit)}")
-    return ChangeLine(attribute(name), name, feature.family, was, is_, float(points), told[0].upper() + told[1:])
+    sentence = feature.sentence.format(value=f"{_format(was, feature.unit)} -> {_format(is_, feature.unit)}")
+    sentence = sentence[0].upper() + sentence[1:]
+    return ChangeLine(attribute(name), name, feature.family, was, is_, float(points), sentence)
 
 
-def _model_sentence(before: Bundle, points: pd.Series, row: pd.DataFrame) -> list[ChangeLine]:
-    """Tell the features that count for more or less, and where everybody starts."""
+def _model_lines(before: Bundle, points: pd.Series, row: pd.DataFrame) -> list[ChangeLine]:
+    """Return a line for each feature that counts for more or less, and for the base."""
     lines = []
     for name, moved in ((str(name), float(moved)) for name, moved in points.items() if moved != 0.0):
         if name == BASE:
             was, is_ = base_points(before), base_points(before) + moved
-            told = f"Where everybody starts is at {is_:.1f} points and no longer at {was:.1f}."
-            lines.append(ChangeLine(MODEL, None, None, was, is_, moved, told))
+            sentence = f"Where everybody starts is at {is_:.1f} points and no longer at {was:.1f}."
+            lines.append(ChangeLine(MODEL, None, None, was, is_, moved, sentence))
         else:
             value, feature = _value(row, name), CATALOGUE[name]
-            told = f"The new model makes {'more' if moved > 0 else 'less'} of this: {feature.describe(value)}"
-            lines.append(ChangeLine(MODEL, name, feature.family, value, value, moved, told))
+            sentence = f"The new model makes {'more' if moved > 0 else 'less'} of this: {feature.describe(value)}"
+            lines.append(ChangeLine(MODEL, name, feature.family, value, value, moved, sentence))
     return lines
 
 
@@ -226,7 +226,7 @@ def _value(rows: pd.DataFrame, name: str) -> float | None:
     return None if value != value else value
 
 
-def _said(value: float | None, unit: str) -> str:
+def _format(value: float | None, unit: str) -> str:
     if value is None:
         return UNKNOWN
     if unit == "share":

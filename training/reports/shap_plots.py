@@ -75,7 +75,7 @@ def interaction(view: View, most: int = HEATMAP_FEATURES) -> Figure:
     The diagonal, in italics, has the main effect of each feature.
     """
     names = list(view.strength.index[:most])
-    mean = view.together.loc[names, names].to_numpy()
+    mean = view.pair_strength.loc[names, names].to_numpy()
     positions = np.arange(len(names))
     title = f"Mean |points| of the interaction of two features: {_user_count(view, view.paired)}"
     figure, axes = make_figure(title, "", "", size=(10, 6))

@@ -38,7 +38,7 @@ def small(bundle):
 class TestFigures:
     def test_by_hand(self, small):
         assert small.strength.to_dict() == {"a": 4.0, "b": 1.0}
-        assert small.together.to_numpy().tolist() == [[3, 2, 0], [2, 1, 0], [0, 0, 0]]
+        assert small.pair_strength.to_numpy().tolist() == [[3, 2, 0], [2, 1, 0], [0, 0, 0]]
         assert small.strongest_pairs == [("a", "b", 2.0)]
         assert [small.partner(name) for name in "abc"] == ["b", "a", None]
         assert small.halves("a", "b").tolist() == [2.0, -2.0]

@@ -87,7 +87,7 @@ def test_nobody(bundle, rows):
 
 def test_a_person_is_one_row(rows):
     for many in (rows[:0], rows[:2]):
-        with pytest.raises(ValueError, match=f"one row, not {len(many)}"):
+        with pytest.raises(ValueError, match=f"found {len(many)} rows; expected one"):
             feature_row(many)
 
 

@@ -105,7 +105,7 @@ class TestInteraction:
     def test_interaction_cells_are_mean_interactions(self, view):
         axes = render(interaction(view, most=3))[0]
         names = list(view.strength.index[:3])
-        cells = [view.together.loc[one, other] for k, one in enumerate(names) for other in names[: k + 1]]
+        cells = [view.pair_strength.loc[one, other] for k, one in enumerate(names) for other in names[: k + 1]]
         assert [text.get_text() for text in axes.texts] == [f"{value:.2f}" for value in cells]
         assert [text.get_style() for text in axes.texts] == ["italic", *["normal", "italic"], *["normal"] * 2, "italic"]
         ticks = [text.get_text() for text in axes.get_yticklabels()]
