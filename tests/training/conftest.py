@@ -52,10 +52,10 @@ def config():
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("community")
-    made = simulate(Community(users=800, days=270, seed=3), folder / "events.parquet")
-    events = pq.read_table(made.files[0])
+    community = simulate(Community(users=800, days=270, seed=3), folder / "events.parquet")
+    events = pq.read_table(community.files[0])
     last = pc.max(events["time"]).as_py()
-    truth = pd.read_parquet(made.truth).set_index("user")
+    truth = pd.read_parquet(community.truth).set_index("user")
     return Simulated(events, truth, (last - timedelta(days=10)).replace(microsecond=0))
 
 

@@ -11,15 +11,15 @@ def read(tmp_path, text):
     return read_config(path)
 
 
-def test_nothing_given_is_the_defaults(tmp_path):
+def test_an_empty_file_gives_the_defaults(tmp_path):
     assert read_config(None) == read(tmp_path, "") == Config()
 
 
-def test_what_is_given_counts_and_the_rest_stays(tmp_path):
-    found = read(tmp_path, "[outcome]\nhorizon_days = 14\n[model]\nseed = 0\ntrees = 7\n")
-    assert (found.outcome.horizon_days, found.model.seed, found.model.trees) == (14, 0, 7)
-    assert found.panel == Config().panel
-    assert found.model.depth == Config().model.depth
+def test_set_fields_override_the_defaults(tmp_path):
+    config = read(tmp_path, "[outcome]\nhorizon_days = 14\n[model]\nseed = 0\ntrees = 7\n")
+    assert (config.outcome.horizon_days, config.model.seed, config.model.trees) == (14, 0, 7)
+    assert config.panel == Config().panel
+    assert config.model.depth == Config().model.depth
 
 
 def test_frozen():
@@ -50,7 +50,7 @@ def test_frozen():
         ("[model", r"clout\.toml is not TOML: .+"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path, text, message):
+def test_invalid_values_are_named(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message):
         read(tmp_path, text)
 

@@ -92,21 +92,21 @@ class TestFigures:
         assert facts["training_cutoffs"] == [(simulated.as_of - k * horizon).isoformat() for k in (3, 2, 1)]
         assert facts["rows"] > 1_000
 
-    def test_groups_of_users_are_judged_as_well(self, trained):
+    def test_groups_of_users_are_evaluated(self, trained):
         slices = trained.evaluation.slices
-        assert {held.grouping for held in slices} >= {"people expected", "account age", "evidence"}
+        assert {group.grouping for group in slices} >= {"people expected", "account age", "evidence"}
         everybody = trained.evaluation.metrics["score"]
-        for grouping in {held.grouping for held in slices}:
-            groups = [held for held in slices if held.grouping == grouping]
-            assert sum(held.users for held in groups) == trained.evaluation.users
-            inside = sum(held.coverage * held.users for held in groups) / trained.evaluation.users
+        for grouping in {group.grouping for group in slices}:
+            groups = [group for group in slices if group.grouping == grouping]
+            assert sum(group.users for group in groups) == trained.evaluation.users
+            inside = sum(group.coverage * group.users for group in groups) / trained.evaluation.users
             assert inside == pytest.approx(everybody["coverage"])
 
     def test_the_top_stays_on_top_more_than_by_chance(self, trained):
-        kept = trained.evaluation.retention
-        assert kept.users[1] == trained.evaluation.users
-        assert 0.7 < kept.spearman < 1
-        for row in kept.top:
+        retention = trained.evaluation.retention
+        assert retention.users[1] == trained.evaluation.users
+        assert 0.7 < retention.spearman < 1
+        for row in retention.top:
             assert row.users > 0
             assert 2 * row.share < row.retained <= 1 - row.departed
 
@@ -118,9 +118,9 @@ class TestFigures:
 
 def test_an_ablation_is_measured_where_it_is_requested(simulated, config, tmp_path, train_and_release):
     small = config.model_copy(update={"model": Model(trees=10)})
-    made = train_and_release(simulated.events, small, Home(tmp_path), simulated.as_of, ablation=True)
-    assert [row.variant for row in made.evaluation.ablation] == list(VARIANTS)
-    assert report(Home(tmp_path), made.version)["ablation"] == [row.as_json() for row in made.evaluation.ablation]
+    result = train_and_release(simulated.events, small, Home(tmp_path), simulated.as_of, ablation=True)
+    assert [row.variant for row in result.evaluation.ablation] == list(VARIANTS)
+    assert report(Home(tmp_path), result.version)["ablation"] == [row.as_json() for row in result.evaluation.ablation]
 
 
 class TestNoLeak:
@@ -132,51 +132,51 @@ class TestNoLeak:
         assert again[0].evaluation == trained.evaluation
         assert again[0].verdict == trained.verdict
 
-    def test_progress_is_told_step_by_step(self, again):
-        told = again[2]
-        steps = list(dict.fromkeys(step for step, _ in told))
+    def test_progress_is_reported_step_by_step(self, again):
+        messages = again[2]
+        steps = list(dict.fromkeys(step for step, _ in messages))
         assert steps == ["panel", "fit", "backtest", "churn", "attacks", "register"]
         for name in steps:
-            shares = [share for step, share in told if step == name]
+            shares = [share for step, share in messages if step == name]
             assert shares == sorted(shares)
             assert shares[-1] == 1.0
 
 
 class TestRetrain:
-    def test_the_scale_is_kept_and_the_model_is_not(self, second):
+    def test_the_scale_stays_and_the_model_changes(self, second):
         first, retrained, *_ = second
         assert retrained.version == "2"
         assert retrained.bundle.scale == first.bundle.scale
         assert retrained.bundle.booster_text != first.bundle.booster_text
 
-    def test_what_is_judged_has_not_seen_the_horizon_it_is_judged_on(self, second):
+    def test_the_backtest_is_not_trained_on_its_horizon(self, second):
         _, retrained, _, (final, backtested) = second
         judged_from = datetime.fromisoformat(retrained.evaluation.as_of)
         assert backtested.newest + timedelta(days=28) == judged_from == final.newest
         assert final.newest + timedelta(days=28) == datetime.fromisoformat(retrained.bundle.facts["as_of"])
 
-    def test_the_champion_is_met_on_the_same_users(self, second):
+    def test_the_champion_is_compared_on_the_same_users(self, second):
         """It was trained up to later than this horizon, and the findings say so."""
         first, retrained, *_ = second
         assert retrained.champion_before == first.version == "1"
         met = retrained.evaluation.champion
         assert (met.version, met.in_sample) == ("1", True)
-        told = {finding.name: finding for finding in retrained.verdict.findings}
+        messages = {finding.name: finding for finding in retrained.verdict.findings}
         for metric in RANKING:
             ours = retrained.evaluation.metrics["score"][metric]
             assert met.margins[metric].champion + met.margins[metric].margin == pytest.approx(ours)
-            assert told[f"champion_{metric}"].passed is not False
-            assert "was trained on this horizon" in told[f"champion_{metric}"].message
+            assert messages[f"champion_{metric}"].passed is not False
+            assert "was trained on this horizon" in messages[f"champion_{metric}"].message
 
     def test_churn_is_measured_against_the_champion(self, second, simulated):
         first, retrained, *_ = second
-        found = retrained.measured.churn
+        churn = retrained.measured.churn
         rows = feature_rows(load_encoded_events(simulated.events), simulated.as_of - timedelta(days=9))
         active = rows[rows["acts_365d"] > 0]
         moved = retrained.bundle.predict(active)["score"] - first.bundle.predict(active)["score"]
-        assert (found.version, found.users) == ("1", len(active))
-        assert found.share == pytest.approx((moved.abs() > 5).mean())
-        assert len(found.largest) == 10
+        assert (churn.version, churn.users) == ("1", len(active))
+        assert churn.share == pytest.approx((moved.abs() > 5).mean())
+        assert len(churn.largest) == 10
 
     def test_the_gate_decides_who_is_champion(self, second):
         _, retrained, home, _ = second
@@ -199,22 +199,22 @@ class TestScale:
         small = config.model_copy(update={"model": Model(trees=20, seed=7), "panel": Panel(cutoffs=2)})
         return train_and_release(simulated.events, small, home, simulated.as_of - timedelta(days=5), **options)
 
-    def test_a_champion_of_another_catalogue_leaves_its_scale(self, retrained, config, bundle, tmp_path):
+    def test_a_champion_of_another_catalogue_provides_its_scale(self, retrained, config, bundle, tmp_path):
         home = Home(tmp_path)
         other = dataclasses.replace(bundle, features={"klout": "0" * 12}, scale=Scale(31.0, 12.5))
         promote(home, register(home, other, {}, {}, {}, {}))
-        made = retrained(config, home)
-        assert made.bundle.scale == made.scale_before == Scale(31.0, 12.5)
-        assert "trained on another catalogue" in made.evaluation.champion.reason
-        assert made.measured.churn == made.evaluation.champion
+        result = retrained(config, home)
+        assert result.bundle.scale == result.scale_before == Scale(31.0, 12.5)
+        assert "trained on another catalogue" in result.evaluation.champion.reason
+        assert result.measured.churn == result.evaluation.champion
 
     def test_rescaling_is_requested(self, retrained, config, again):
         _, home, _ = again
         before = load_champion(home)[0].scale
-        made = retrained(config, home, rescale=True)
-        assert made.scale_before == before != made.bundle.scale
-        assert "has a new scale" in made.measured.churn.reason
-        assert set(made.evaluation.champion.margins) == set(RANKING)
+        result = retrained(config, home, rescale=True)
+        assert result.scale_before == before != result.bundle.scale
+        assert "has a new scale" in result.measured.churn.reason
+        assert set(result.evaluation.champion.margins) == set(RANKING)
 
     def test_a_scale_is_of_one_horizon(self, retrained, config, again):
         other = config.model_copy(update={"outcome": Outcome(horizon_days=14)})
@@ -222,20 +222,22 @@ class TestScale:
             retrained(other, again[1])
 
 
-def test_seeds_that_are_nobody_are_refused(simulated, config):
+def test_unknown_seeds_are_refused(simulated, config):
     strangers = config.model_copy(update={"credibility": Credibility(seeds=("ann", "bob", "cid", "dan"))})
-    told = r"none of the 4 seeds in \[credibility\] is a user in the events: ann, bob, cid, \.\.\.\. Give ids as they"
-    with pytest.raises(ConfigError, match=told):
+    messages = (
+        r"none of the 4 seeds in \[credibility\] is a user in the events: ann, bob, cid, \.\.\.\. Give ids as they"
+    )
+    with pytest.raises(ConfigError, match=messages):
         train(load_encoded_events(simulated.events), strangers, options=TrainOptions(simulated.as_of))
 
 
 def test_the_shortest_history_that_can_be_learnt_from(simulated, config):
     """Two and a half horizons: one cutoff for the backtest, whose quantiles are calibrated on other users."""
     first = pc.min(simulated.events["time"]).as_py()
-    made = train(load_encoded_events(simulated.events), config, options=TrainOptions(first + timedelta(days=70)))
-    assert len(made.bundle.facts["training_cutoffs"]) == 2
-    assert made.evaluation.metrics["score"]["auc"] > 0.6
-    assert made.evaluation.metrics["score"]["coverage"] > 0.85
+    result = train(load_encoded_events(simulated.events), config, options=TrainOptions(first + timedelta(days=70)))
+    assert len(result.bundle.facts["training_cutoffs"]) == 2
+    assert result.evaluation.metrics["score"]["auc"] > 0.6
+    assert result.evaluation.metrics["score"]["coverage"] > 0.85
 
 
 class TestTooSmall:
@@ -285,7 +287,7 @@ class TestAsOf:
             )
 
 
-def test_what_came_of_it_is_frozen(trained):
+def test_a_resultis_frozen(trained):
     with pytest.raises(dataclasses.FrozenInstanceError):
         trained.version = "7"
     assert isinstance(trained.bundle.predict(pd.DataFrame()), pd.DataFrame)

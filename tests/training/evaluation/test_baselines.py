@@ -11,15 +11,15 @@ from training.evaluation.baselines import BASELINES, baselines, best_baseline, p
 AS_OF = datetime(2025, 1, 11, tzinfo=UTC)  # day 10 of the tables
 
 
-def edges(*given):
-    return pd.DataFrame(given, columns=["actor", "target", "acts", "follows"])
+def edges(*rows):
+    return pd.DataFrame(rows, columns=["actor", "target", "acts", "follows"])
 
 
 def dense(flow: np.ndarray, damping: float) -> np.ndarray:
-    """Solve PageRank's equation for acts[from, to]; nobody's acts go to all alike."""
+    """Solve PageRank's equation for acts[from, to]; users without acts spread their rank over all."""
     n = len(flow)
-    given = flow.sum(axis=1, keepdims=True)
-    steps = np.where(given > 0, flow / np.maximum(given, 1e-300), 1 / n)
+    outgoing = flow.sum(axis=1, keepdims=True)
+    steps = np.where(outgoing > 0, flow / np.maximum(outgoing, 1e-300), 1 / n)
     return np.linalg.solve(np.eye(n) - damping * steps.T, np.full(n, (1 - damping) / n)) * n
 
 
@@ -34,7 +34,7 @@ def signals(table):
 
 
 class TestPagerank:
-    def test_two_who_engage_with_each_other_are_average(self):
+    def test_pagerank_of_a_mutual_pair_is_average(self):
         ranks = pagerank(edges(("a", "b", 3, 0), ("b", "a", 1, 0)))
         assert ranks.to_dict() == pytest.approx({"a": 1.0, "b": 1.0})
 
@@ -49,26 +49,26 @@ class TestPagerank:
         flow = rng.integers(0, 4, (9, 9)) * (rng.random((9, 9)) < 0.4)
         np.fill_diagonal(flow, 0)
         flow[3] = 0
-        given = [(f"u{i}", f"u{j}", flow[i, j], 0) for i, j in np.argwhere(flow)]
-        ranks = pagerank(edges(*given))
+        rows = [(f"u{i}", f"u{j}", flow[i, j], 0) for i, j in np.argwhere(flow)]
+        ranks = pagerank(edges(*rows))
         exact = pd.Series(dense(flow.astype(float), 0.85), index=[f"u{k}" for k in range(9)])
         assert set(ranks.index) == set(exact.index)
         assert ranks[exact.index].to_numpy() == pytest.approx(exact.to_numpy(), abs=1e-3)
         assert ranks.mean() == pytest.approx(1.0)
 
-    def test_acts_weigh(self):
+    def test_ranks_are_weighted_by_events(self):
         ranks = pagerank(edges(("a", "b", 9, 0), ("a", "c", 1, 0)))
         assert ranks["b"] > ranks["c"] > 0
 
-    def test_nobody(self):
+    def test_no_edges_give_no_ranks(self):
         assert pagerank(edges()).empty
 
 
 class TestTweepcred:
     @staticmethod
     def hub(following, followers):
-        given = [("hub", f"x{k}", 1, 1) for k in range(following)]
-        return edges(*given, *((f"y{k}", "hub", 1, 1) for k in range(followers)))
+        rows = [("hub", f"x{k}", 1, 1) for k in range(following)]
+        return edges(*rows, *((f"y{k}", "hub", 1, 1) for k in range(followers)))
 
     def test_following_many_more_than_follow_costs(self):
         assert tweepcred(self.hub(501, 1))["hub"] == 0.0
@@ -89,10 +89,10 @@ class TestTweepcred:
     def test_stays_within_0_and_100(self):
         assert tweepcred(edges(("a", "b", 1, 1))).to_dict() == {"a": 100.0, "b": 100.0}
 
-    def test_who_is_followed_more_ranks_higher(self):
+    def test_more_followers_rank_higher(self):
         ring = [(f"x{k}", f"x{(k + 1) % 2_000}", 1, 1) for k in range(2_000)]
-        found = tweepcred(edges(*ring, *((f"x{k}", "x0", 1, 1) for k in range(2, 9))))
-        assert 100 > found["x0"] > found["x1"] > found["x1000"] > 0
+        scores = tweepcred(edges(*ring, *((f"x{k}", "x0", 1, 1) for k in range(2, 9))))
+        assert 100 > scores["x0"] > scores["x1"] > scores["x1000"] > 0
 
 
 class TestSignals:
@@ -106,34 +106,34 @@ class TestSignals:
         (7, "u", "post", None),
     )
 
-    def test_what_they_are(self, signals):
-        found = signals(self.ACTS)
-        assert list(found) == list(BASELINES)
-        assert found.loc["u", ["followers", "engagers", "recent_engagers", "activity"]].tolist() == [2, 2, 2, 1]
-        assert found.loc["v", ["followers", "engagers"]].tolist() == [0, 4]
-        assert found.loc["v", "pagerank"] > found.loc["u", "pagerank"] > found.loc["a", "pagerank"]
-        assert found.loc["u", "tweepcred"] > 0
-        assert found.loc["v", "tweepcred"] == 0  # follows alone count
-        assert found.notna().all(axis=None)
+    def test_signals_by_hand(self, signals):
+        result = signals(self.ACTS)
+        assert list(result) == list(BASELINES)
+        assert result.loc["u", ["followers", "engagers", "recent_engagers", "activity"]].tolist() == [2, 2, 2, 1]
+        assert result.loc["v", ["followers", "engagers"]].tolist() == [0, 4]
+        assert result.loc["v", "pagerank"] > result.loc["u", "pagerank"] > result.loc["a", "pagerank"]
+        assert result.loc["u", "tweepcred"] > 0
+        assert result.loc["v", "tweepcred"] == 0  # follows alone count
+        assert result.notna().all(axis=None)
 
-    def test_the_future_is_not_looked_at(self, signals):
+    def test_later_events_are_ignored(self, signals):
         later = [(10 + k, f"x{k % 3}", "follow", "v") for k in range(30)]
         pd.testing.assert_frame_equal(signals([*self.ACTS, *later]), signals(self.ACTS))
 
-    def test_disapproval_oneself_the_unknown_and_the_long_past_give_no_rank(self, signals):
+    def test_negative_own_anonymous_and_old_events_give_no_rank(self, signals):
         ranked = ["pagerank", "tweepcred"]
         idle = [(8, "c", "block", "u"), (8, "u", "like", "u"), (8, None, "like", "u"), (-356, "w", "follow", "u")]
         pd.testing.assert_frame_equal(
             signals([*self.ACTS, *idle])[ranked].drop("w", errors="ignore"), signals(self.ACTS)[ranked]
         )
 
-    def test_without_follows_all_engagement_stands_in(self, signals):
-        found = signals([(day, who, "reply", target) for day, who, _, target in self.ACTS[:6]])
-        assert (found["tweepcred"] > 0).all()
+    def test_tweepcred_uses_all_engagement_without_follows(self, signals):
+        result = signals([(day, who, "reply", target) for day, who, _, target in self.ACTS[:6]])
+        assert (result["tweepcred"] > 0).all()
 
     def test_nobody_engages(self, signals):
-        found = signals([(1, "a", "post", None), (2, "b", "post", None)])
-        assert found[["pagerank", "tweepcred", "followers"]].eq(0).all(axis=None)
+        result = signals([(1, "a", "post", None), (2, "b", "post", None)])
+        assert result[["pagerank", "tweepcred", "followers"]].eq(0).all(axis=None)
 
 
 FANS = [(day, f"f{k}", "like", f"u{day}") for day in range(4) for k in range(day)]
@@ -142,18 +142,18 @@ HEARD = [(15, f"f{k}", "like", f"u{day}") for day in range(1, 4) for k in range(
 
 
 class TestBest:
-    """Who is heard in days 10 to 20 was engaged with before, followed before, or acted before: one alone foretells."""
+    """One signal predicts the audience of days 10 to 20: earlier engagement, earlier followers or earlier activity."""
 
     def best(self, table, acts):
         return best_baseline(load_encoded_events(table(acts)), datetime(2025, 1, 21, tzinfo=UTC), 10)
 
-    def test_engagers_where_engagers_foretell(self, table):
+    def test_engagers_where_engagers_predict(self, table):
         assert self.best(table, FANS + BUSY + HEARD) == "engagers"
 
-    def test_activity_where_activity_foretells(self, table):
-        heard = [(15, f"f{k}", "like", f"x{4 - day}") for day in range(1, 5) for k in range(day - 1)]
-        assert self.best(table, FANS + BUSY + heard) == "activity"
+    def test_activity_where_activity_predicts(self, table):
+        audience = [(15, f"f{k}", "like", f"x{4 - day}") for day in range(1, 5) for k in range(day - 1)]
+        assert self.best(table, FANS + BUSY + audience) == "activity"
 
-    def test_what_comes_after_the_instant_says_nothing(self, table):
+    def test_events_after_the_instant_are_ignored(self, table):
         later = [(25, f"f{k}", "like", f"x{day}") for day in range(4) for k in range(40)]
         assert self.best(table, FANS + BUSY + HEARD + later) == "engagers"

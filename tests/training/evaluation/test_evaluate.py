@@ -33,8 +33,8 @@ def a_prediction(expected, low=None, high=None):
     )
 
 
-def signals_of(audience, **given):
-    return pd.DataFrame({name: given.get(name, np.zeros(len(audience))) for name in BASELINES})
+def signals_of(audience, **columns):
+    return pd.DataFrame({name: columns.get(name, np.zeros(len(audience))) for name in BASELINES})
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +57,9 @@ def test_the_lead_is_over_the_best_baseline_and_negative_where_that_is_better(au
     signals = signals_of(audience, pagerank=audience, followers=noisy)
     figures = evaluate(audience, a_prediction(np.exp(-audience / 100)), signals, 20, 0)
     for metric, lead in figures.margins.items():
-        held = figures.metrics
+        metrics = figures.metrics
         assert lead.best_baseline == "pagerank"
-        assert lead.margin == pytest.approx(held["score"][metric] - held["pagerank"][metric])
+        assert lead.margin == pytest.approx(metrics["score"][metric] - metrics["pagerank"][metric])
         assert lead.low <= lead.high
     assert figures.margins["auc"].high < 0
     assert figures.margins["auc"].margin == -1.0
@@ -74,10 +74,10 @@ def test_the_unclipped_score_ranks(audience):
 def test_bootstrap_is_seeded(audience):
     one = (np.random.default_rng(3).random(400),) * 2
     other = (audience + np.random.default_rng(4).normal(0, 2, 400),) * 2
-    drawn = [bootstrap_leads("auc", audience, one, other, 30, seed) for seed in (0, 0, 1)]
-    assert drawn[0].tolist() == drawn[1].tolist() != drawn[2].tolist()
-    assert drawn[0].shape == (30,)
-    assert drawn[0].mean() < 0
+    leads = [bootstrap_leads("auc", audience, one, other, 30, seed) for seed in (0, 0, 1)]
+    assert leads[0].tolist() == leads[1].tolist() != leads[2].tolist()
+    assert leads[0].shape == (30,)
+    assert leads[0].mean() < 0
     assert bootstrap_leads("auc", audience, other, other, 5, 0).tolist() == [0.0] * 5
 
 
@@ -93,14 +93,14 @@ def test_coverage_where_one_person_is_expected():
     assert calibration_figures(np.zeros(2), a_prediction([0.5, 0.9]))["coverage_expected_1"] is None
 
 
-def test_total_of_a_silent_community_is_finite():
+def test_total_without_audience_is_finite():
     assert calibration_figures(np.zeros(2), a_prediction([0.5, 1.0]))["total"] == 1.5
 
 
 def test_bands_by_hand():
     predicted = a_prediction([0.05, 1.0, 2.0, 50.0], low=[0, 0, 0, 40], high=[1, 1, 4, 60])
-    found = bands(np.array([0.0, 2.0, 3.0, 10.0]), predicted)
-    assert to_json(found) == [
+    result = bands(np.array([0.0, 2.0, 3.0, 10.0]), predicted)
+    assert to_json(result) == [
         {"from": 0.0, "to": 0.1, "users": 1, "expected": 0.05, "audience": 0.0, "coverage": 1.0, "width": 1.0},
         {"from": 1.0, "to": 3.0, "users": 2, "expected": 1.5, "audience": 2.5, "coverage": 0.5, "width": 2.5},
         {"from": 10.0, "to": None, "users": 1, "expected": 50.0, "audience": 10.0, "coverage": 0.0, "width": 20.0},
@@ -124,13 +124,13 @@ class TestBundle:
         assert list(figures.metrics) == ["score", *BASELINES]
         assert json.loads(json.dumps(figures.as_json(), allow_nan=False)) == figures.as_json()
 
-    def test_whether_the_bundle_has_seen_it_is_told(self, bundle, simulated):
+    def test_in_sample_if_trained_on_the_horizon(self, bundle, simulated):
         events = load_encoded_events(simulated.events)
         assert evaluate_bundle(events, bundle, simulated.as_of - timedelta(days=28), resamples=20).in_sample
         unseen = dataclasses.replace(bundle, facts={**bundle.facts, "as_of": "2025-01-01T00:00:00+00:00"})
         assert not evaluate_bundle(events, unseen, simulated.as_of - timedelta(days=28), resamples=20).in_sample
 
-    def test_a_horizon_that_is_not_over(self, bundle, simulated):
+    def test_an_incomplete_horizon_is_refused(self, bundle, simulated):
         with pytest.raises(AsOfError, match=r"the horizon of 28 days .* the outcome is not known yet"):
             evaluate_bundle(load_encoded_events(simulated.events), bundle, simulated.as_of)
 

@@ -12,13 +12,13 @@ def test_auc_by_hand():
 
 
 def test_ndcg_by_hand():
-    gained = 0 / np.log2(2) + 1 / np.log2(3) + 3 / np.log2(4)
+    discounted = 0 / np.log2(2) + 1 / np.log2(3) + 3 / np.log2(4)
     best = 3 / np.log2(2) + 1 / np.log2(3)
-    found = ndcg_100(np.array([3.0, 1.0, 0.0]), np.array([1.0, 2.0, 3.0]), np.zeros(3))
-    assert found == pytest.approx(gained / best)
+    gain = ndcg_100(np.array([3.0, 1.0, 0.0]), np.array([1.0, 2.0, 3.0]), np.zeros(3))
+    assert gain == pytest.approx(discounted / best)
 
 
-def test_ndcg_looks_at_the_first_hundred_alone():
+def test_ndcg_uses_only_the_first_hundred():
     audience = np.r_[np.zeros(100), np.ones(1)]
     assert ndcg_100(audience, -np.arange(101.0), audience) == 0.0
     assert ndcg_100(audience, np.r_[0, -np.arange(1.0, 100), -0.5], audience) == pytest.approx(1 / np.log2(3))
@@ -48,7 +48,7 @@ def test_constant_signal():
 
 
 @pytest.mark.parametrize("audience", [np.zeros(3), np.ones(3)])
-def test_all_or_nobody_heard(audience):
+def test_all_or_none_with_an_audience(audience):
     signal = np.arange(3.0)
     assert auc(audience, signal, signal) == 0.5
     assert r2_log(audience, signal, signal) == 0.0

@@ -8,8 +8,8 @@ from training.evaluation.metrics import rank_retention
 from training.evaluation.report import TopShare
 
 
-def scores(**given):
-    return pd.DataFrame({"user": list(given), "score": [float(score) for score in given.values()]})
+def scores(**score_by_user):
+    return pd.DataFrame({"user": list(score_by_user), "score": [float(score) for score in score_by_user.values()]})
 
 
 def top(retention, share):
@@ -29,7 +29,7 @@ def test_by_hand():
     assert retention.spearman == pytest.approx(np.corrcoef(np.arange(8)[::-1], now.argsort().argsort())[0, 1])
 
 
-def test_users_that_left_and_users_that_came():
+def test_departed_and_new_users():
     earlier, later = scores(a=9, b=8, c=1, d=0), scores(c=5, x=9, b=4)
     retention = rank_retention(earlier, later)
     assert (retention.users, retention.both, retention.spearman) == ((4, 3), 2, pytest.approx(-1))
@@ -37,7 +37,7 @@ def test_users_that_left_and_users_that_came():
     assert top(rank_retention(earlier, scores(x=9, a=10)), 0.25) == TopShare(0.25, 1, 1.0, 0.0)
 
 
-def test_ties_are_in_or_out_together():
+def test_ties_share_the_top_or_leave_it():
     earlier, later = scores(a=5, b=5, c=5, d=1, e=0, f=0, g=0, h=0), scores(a=5, b=4, c=1, d=5, e=0, f=0, g=0, h=0)
     assert top(rank_retention(earlier, later), 0.01) == TopShare(0.01, 3, 1 / 3, 0.0)
     assert top(rank_retention(later, earlier), 0.01) == TopShare(0.01, 2, 0.5, 0.0)
@@ -51,7 +51,7 @@ def test_all_the_same_score():
     assert [row.users for row in retention.top] == [3] * 4
 
 
-def test_nobody_is_left():
+def test_no_user_remains():
     retention = rank_retention(scores(a=1, b=2), scores(x=1, y=2))
     assert (retention.both, retention.spearman) == (0, None)
     assert [row.departed for row in retention.top] == [1.0] * 4

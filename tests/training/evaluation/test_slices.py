@@ -13,7 +13,7 @@ FEATURES = ("account_age_days", "acts_365d", "engagements_365d", "reply_share_90
 
 
 def a_table(audience, expected=None, low=0.0, high=2.0, **features):
-    """Rows and predictions of as many users as there are audiences; features not given are 1."""
+    """Rows and predictions of as many users as there are audiences; missing features are 1."""
     rows = pd.DataFrame({"scope": "all", "audience": audience} | dict.fromkeys(FEATURES, 1.0)).assign(**features)
     expected = np.asarray(audience if expected is None else expected, float)
     predicted = pd.DataFrame({"expected_audience": expected, "low": low, "high": high}, index=rows.index)
@@ -22,8 +22,8 @@ def a_table(audience, expected=None, low=0.0, high=2.0, **features):
 
 def groups_of(name, rows, predicted):
     """Name the group of each user."""
-    names, place = groupings(rows, predicted)[name]
-    return [names[k] for k in place]
+    names, codes = groupings(rows, predicted)[name]
+    return [names[k] for k in codes]
 
 
 def of(groups, grouping):
@@ -48,8 +48,8 @@ class TestGroups:
 
     def test_small_and_large_accounts(self):
         table = a_table([0] * 8, engagers_365d=[np.nan, 0, 1, 2, 3, 9, 10, 500])
-        found = groups_of("engagers in 365 days", *table)
-        assert found == ["0", "0", "1 to 2", "1 to 2", "3 to 9", "3 to 9", "10 and more", "10 and more"]
+        result = groups_of("engagers in 365 days", *table)
+        assert result == ["0", "0", "1 to 2", "1 to 2", "3 to 9", "3 to 9", "10 and more", "10 and more"]
 
     def test_bands_are_those_of_the_evaluation(self):
         rows, predicted = a_table([0] * 6, [0.0999, 0.1, 0.3, 1, 3, 10])
@@ -84,24 +84,24 @@ class TestFigures:
             "width": (1 + 1 + 3 + 8) / 4,
         }
 
-    def test_each_user_is_in_one_group_of_each_grouping(self):
+    def test_every_user_is_in_one_group_per_grouping(self):
         rng = np.random.default_rng(0)
         rows, predicted = a_table(
             rng.poisson(1, 200), rng.exponential(3, 200), account_age_days=rng.exponential(200, 200),
             engagers_365d=rng.poisson(3, 200), acts_365d=rng.poisson(3, 200), reply_share_90d=rng.random(200),
         )  # fmt: skip
-        found = pd.DataFrame([vars(group) for group in slices(rows, predicted)])
-        assert (found.groupby("grouping")["users"].sum() == 200).all()
-        real = (found["audience"] * found["users"]).groupby(found["grouping"]).sum()
+        result = pd.DataFrame([vars(group) for group in slices(rows, predicted)])
+        assert (result.groupby("grouping")["users"].sum() == 200).all()
+        real = (result["audience"] * result["users"]).groupby(result["grouping"]).sum()
         assert real.to_numpy() == pytest.approx(rows["audience"].sum())
 
-    def test_groups_in_which_nobody_or_everybody_is_heard(self):
+    def test_groups_in_which_none_or_all_have_an_audience(self):
         rows, predicted = a_table([0, 0, 2, 5], [0.5, 0.25, 2, 5], engagers_365d=[0, 0, 3, 3])
-        found = slices(rows, predicted)
-        silent, loud = of(found, "engagers in 365 days").values()
+        result = slices(rows, predicted)
+        silent, loud = of(result, "engagers in 365 days").values()
         assert (silent.share_with_audience, silent.auc, silent.r2_log, silent.total) == (0, None, 0, 0.75)
         assert (loud.share_with_audience, loud.auc, loud.total) == (1, None, 1)
-        assert json.loads(json.dumps(to_json(found), allow_nan=False)) == to_json(found)
+        assert json.loads(json.dumps(to_json(result), allow_nan=False)) == to_json(result)
 
     def test_the_index_does_not_matter(self):
         rows, predicted = a_table([0, 1, 3, 4], [0.5, 2, 1, 4])
@@ -109,20 +109,20 @@ class TestFigures:
 
 
 class TestScopes:
-    def test_they_are_groups_and_other_groups_are_of_all_alone(self):
+    def test_scopes_are_groups_and_others_use_the_scope_all(self):
         rows, predicted = a_table([0, 2, 0, 2, 1], [1, 2, 1, 1, 1])
         rows["scope"] = ["all", "all", "network:sea", "network:sea", "network:air"]
-        found = slices(rows, predicted)
-        scopes = of(found, "scope")
+        result = slices(rows, predicted)
+        scopes = of(result, "scope")
         assert {name: group.users for name, group in scopes.items()} == {"all": 2, "network:sea": 2, "network:air": 1}
         assert list(scopes) == ["all", "network:sea", "network:air"]
         assert [scopes[name].auc for name in scopes] == [1, 0.5, None]
-        assert [group.users for group in of(found, "account age").values()] == [2]
+        assert [group.users for group in of(result, "account age").values()] == [2]
 
-    def test_one_scope_is_no_group(self):
+    def test_a_single_scope_is_not_a_group(self):
         assert not of(slices(*a_table([0, 1])), "scope")
 
-    def test_the_largest_are_shown(self):
+    def test_the_largest_scopes_are_reported(self):
         rows, predicted = a_table([1] * 60)
         rows["scope"] = ["all"] * 20 + [f"topic:{k % 20:02d}" for k in range(40)]
         assert list(of(slices(rows, predicted), "scope")) == ["all", *(f"topic:{k:02d}" for k in range(11))]
@@ -135,8 +135,14 @@ class TestWeaknesses:
         return weaknesses([replace(self.STURDY, **changes)])
 
     def test_just_inside(self):
-        for given in ({}, {"total": 0.67}, {"total": 1.5}, {"auc": None}, {"grouping": "people expected", "auc": 0.4}):
-            assert self.weaknesses(**given) == []
+        for changes in (
+            {},
+            {"total": 0.67},
+            {"total": 1.5},
+            {"auc": None},
+            {"grouping": "people expected", "auc": 0.4},
+        ):
+            assert self.weaknesses(**changes) == []
 
     def test_just_outside(self):
         assert self.weaknesses(users=49) == ["evidence, some: 49 users"]

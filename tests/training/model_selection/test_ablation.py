@@ -34,7 +34,7 @@ def table(panel):
     return ablate(panel, CUTOFFS, CONFIG)
 
 
-def test_a_row_for_each_variant(table):
+def test_one_row_per_variant(table):
     assert [row.variant for row in table] == list(VARIANTS)
     for row in table:
         assert row.folds == 3
@@ -43,14 +43,14 @@ def test_a_row_for_each_variant(table):
         assert row.level_error >= abs(np.log(row.total)) - 0.02
 
 
-def test_nothing_after_a_judged_cutoff_is_looked_at(panel, table):
+def test_cutoffs_after_the_test_cutoff_are_ignored(panel, table):
     absurd = panel.copy()
     absurd.loc[absurd["as_of"] == pd.Timestamp(CUTOFFS[-1]), "audience"] = 10_000
     assert ablate(absurd, CUTOFFS[:-1], CONFIG) == ablate(panel, CUTOFFS[:-1], CONFIG)
     assert ablate(absurd, CUTOFFS, CONFIG) != table
 
 
-def test_the_level_is_held_to_the_newest_horizon():
+def test_the_level_is_calibrated_on_the_newest_horizon():
     grown = [rows(cutoff, growth) for cutoff, growth in zip(CUTOFFS, [1, 1, 1, 3, 3], strict=True)]
     older, ahead = pd.concat(grown[:-1], ignore_index=True), grown[-1]
     totals = [
@@ -64,19 +64,19 @@ def test_relative_counts_by_hand():
     older = pd.concat([rows(CUTOFFS[0], users=2), rows(CUTOFFS[1], users=2)], ignore_index=True)
     older["credible_engagers_7d"] = [1.0, 3.0, 0.0, 0.0]
     older["credible_after_a_day_share_90d"] = [0.2, 0.4, 0.6, 0.8]
-    found = _divided(older)
-    assert found["credible_engagers_7d"].tolist() == [0.5, 1.5, 0.0, 0.0]
-    assert found["credible_after_a_day_share_90d"].tolist() == [0.2, 0.4, 0.6, 0.8]
+    relative = _divided(older)
+    assert relative["credible_engagers_7d"].tolist() == [0.5, 1.5, 0.0, 0.0]
+    assert relative["credible_after_a_day_share_90d"].tolist() == [0.2, 0.4, 0.6, 0.8]
 
 
-def test_what_is_for_sale_is_seen_by_one_variant_alone():
-    """Here the audience is told by a raw count, and by nothing that credible people do."""
+def test_only_one_variant_uses_features_that_can_be_bought():
+    """Here the audience depends on a raw count, and on nothing that credible people do."""
     frames = [rows(cutoff) for cutoff in CUTOFFS]
-    told = [frame.assign(engagers_28d=frame["credible_pace_28d"], credible_pace_28d=1.0) for frame in frames]
-    older, ahead = pd.concat(told[:-1], ignore_index=True).assign(credible_engagers_28d=1.0), told[-1]
+    changed = [frame.assign(engagers_28d=frame["credible_pace_28d"], credible_pace_28d=1.0) for frame in frames]
+    older, ahead = pd.concat(changed[:-1], ignore_index=True).assign(credible_engagers_28d=1.0), changed[-1]
     ahead = ahead.assign(credible_engagers_28d=1.0)
-    seen = {name for name, variant in VARIANTS.items() if np.ptp(variant(older, ahead, CONFIG.model)) > 0}
-    assert seen == {"raw counts and own activity too"}
+    informed = {name for name, variant in VARIANTS.items() if np.ptp(variant(older, ahead, CONFIG.model)) > 0}
+    assert informed == {"raw counts and own activity too"}
 
 
 def test_too_few_cutoffs(panel):

@@ -63,17 +63,17 @@ def panel():
 
 
 @pytest.fixture(scope="module")
-def told():
+def shares():
     return []
 
 
 @pytest.fixture(scope="module")
-def tuned(panel, told):
+def tuned(panel, shares):
     """Sixteen trials at once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.model_selection.optuna_study.SPACE", QUICK)
         patch.setattr("training.model_selection.tuning.SPACE", QUICK)
-        return tune(panel, USED, BASE, 16, progress=told.append)
+        return tune(panel, USED, BASE, 16, progress=shares.append)
 
 
 def poisoned(panel, rows):
@@ -85,55 +85,55 @@ def poisoned(panel, rows):
 
 
 class TestFolds:
-    def test_each_learns_on_all_that_is_older(self, panel):
+    def test_a_fold_learns_from_every_older_cutoff(self, panel):
         assert [(fold.older, fold.test) for fold in walk_forward(panel, USED)] == [
             (CUTOFFS[:k], CUTOFFS[k]) for k in (1, 2, 3, 4)
         ]
         assert [fold.test for fold in walk_forward(panel, CUTOFFS)] == list(CUTOFFS[2:])
 
-    def test_a_cutoff_without_audience_judges_nobody_and_is_learnt_from(self, panel):
+    def test_a_cutoff_without_audience_is_for_training_only(self, panel):
         silent = panel.assign(audience=panel["audience"].where(panel["as_of"] != pd.Timestamp(CUTOFFS[1]), 0))
         folds = walk_forward(silent, CUTOFFS[:4])
         assert [(fold.older, fold.test) for fold in folds] == [(CUTOFFS[:2], CUTOFFS[2]), (CUTOFFS[:3], CUTOFFS[3])]
 
-    def test_later_rows_change_nothing_older_and_the_judged_do(self, panel):
+    def test_only_the_fold_and_older_rows_change_its_value(self, panel):
         for fold in walk_forward(panel, CUTOFFS):
-            judged = pd.Timestamp(fold.test)
+            cutoff = pd.Timestamp(fold.test)
             value = fold_value(panel, fold, BASE)
-            assert fold_value(poisoned(panel, panel["as_of"] > judged), fold, BASE) == value
-            for worse in (panel["as_of"] == judged, panel["as_of"] < judged):
+            assert fold_value(poisoned(panel, panel["as_of"] > cutoff), fold, BASE) == value
+            for worse in (panel["as_of"] == cutoff, panel["as_of"] < cutoff):
                 assert fold_value(poisoned(panel, worse), fold, BASE) != value
 
-    def test_what_is_fitted_is_older_than_what_is_judged(self, panel, monkeypatch):
+    def test_training_rows_are_older_than_the_test_cutoff(self, panel, monkeypatch):
         from training.model_selection import tuning
 
         fitted, fit = [], tuning.fit_booster
-        monkeypatch.setattr(tuning, "fit_booster", lambda held, model: fitted.append(held) or fit(held, model))
+        monkeypatch.setattr(tuning, "fit_booster", lambda limits, model: fitted.append(limits) or fit(limits, model))
         for fold in walk_forward(panel, USED):
             fold_value(panel, fold, BASE)
             assert fitted[-1]["as_of"].max() < pd.Timestamp(fold.test)
             assert len(fitted[-1]) == 250 * len(fold.older)
 
-    def test_other_scopes_are_learnt_from_and_not_judged(self, panel):
+    def test_other_scopes_are_for_training_only(self, panel):
         fold = walk_forward(panel, USED)[0]
         other = panel.assign(scope="network:sea", audience=panel["audience"] * 50)
-        judged = other["as_of"] == pd.Timestamp(fold.test)
+        cutoff = other["as_of"] == pd.Timestamp(fold.test)
         value = fold_value(panel, fold, BASE)
-        assert fold_value(pd.concat([panel, other[judged]]), fold, BASE) == value
-        assert fold_value(pd.concat([panel, other[~judged]]), fold, BASE) != value
+        assert fold_value(pd.concat([panel, other[cutoff]]), fold, BASE) == value
+        assert fold_value(pd.concat([panel, other[~cutoff]]), fold, BASE) != value
 
-    @pytest.mark.parametrize(("cutoffs", "found"), [((), "0 among 0"), (CUTOFFS[:1], "1 among 1")])
-    def test_too_few_say_what_was_found_and_is_needed(self, panel, tmp_path, cutoffs, found):
+    @pytest.mark.parametrize(("cutoffs", "counts"), [((), "0 of 0"), (CUTOFFS[:1], "1 of 1")])
+    def test_too_few_cutoffs_are_refused(self, panel, tmp_path, cutoffs, counts):
         with pytest.raises(
             TooSmallError,
-            match=rf"it needs two of them with an audience, found are {found}\. Bring more history, set a shorter "
+            match=rf"it needs two of them with an audience, and {counts} have one\. Bring more history, set a shorter "
             r"\[outcome\] horizon_days or more \[panel\] cutoffs, or train without --tune",
         ):
             tune(panel, cutoffs, BASE, 3, tmp_path / "home" / TRIALS)
         assert not (tmp_path / "home").exists()
 
     def test_silence(self, panel):
-        with pytest.raises(TooSmallError, match="found are 0 among 5"):
+        with pytest.raises(TooSmallError, match="0 of 5 have one"):
             tune(panel.assign(audience=0), USED, BASE, 3)
 
 
@@ -154,7 +154,7 @@ class TestTrials:
                 assert value == float(f"{value:.4g}")
         assert len({json.dumps(row.parameters) for row in tuned.table}) == 16
 
-    def test_what_is_not_in_the_space_is_kept(self):
+    def test_settings_outside_the_space_stay(self):
         tried = []
         base = BASE.model_copy(update={"seed": 3})
         with open_study(None, "watched") as study:
@@ -177,7 +177,7 @@ class TestTrials:
             ended = [before for before in tuned.table[:k] if before.state == "finished"]
             median = np.median([leads(before, first)[1:3] for before in ended], axis=0) if len(ended) >= 5 else [-9, -9]
             best = np.maximum.accumulate(leads(row, first)[1:3])
-            behind = [folds for folds, (lead, held) in enumerate(zip(best, median, strict=False), 2) if lead < held]
+            behind = [folds for folds, (lead, limits) in enumerate(zip(best, median, strict=False), 2) if lead < limits]
             assert (row.state == "pruned") == bool(behind), row
             if behind:
                 assert (row.value, len(row.folds)) == (None, behind[0])
@@ -194,13 +194,13 @@ class TestTrials:
             tuned.model = BASE
 
     @pytest.mark.usefixtures("tuned")
-    def test_progress_rises_to_one(self, told):
-        assert told[0] == 0.0
-        assert told == sorted(told)
-        assert told[-1] == 1.0
-        assert len(told) > 2 * 16
+    def test_progress_rises_to_one(self, shares):
+        assert shares[0] == 0.0
+        assert shares == sorted(shares)
+        assert shares[-1] == 1.0
+        assert len(shares) > 2 * 16
 
-    def test_the_newest_outcome_is_not_looked_at(self, panel, tuned):
+    def test_the_newest_outcome_is_ignored(self, panel, tuned):
         newest = panel["as_of"] == pd.Timestamp(CUTOFFS[-1])
         for other in (poisoned(panel, newest), panel[~newest]):
             assert tune(other, USED, BASE, 6).table == as_far_as(tuned.table, 6)
@@ -217,10 +217,10 @@ def as_far_as(table, trials):
 
 
 class TestResuming:
-    def test_parts_come_to_what_all_at_once_comes_to(self, panel, tuned, tmp_path):
+    def test_resumed_trials_equal_trials_at_once(self, panel, tuned, tmp_path):
         """Broken off in the first trial and in the third, once by a kill that leaves the trial open; then again."""
         file = tmp_path / "a home" / "not there yet" / TRIALS
-        told = []
+        shares = []
         for done in (0, 2):
             with pytest.raises(KeyboardInterrupt):
                 tune(panel, USED, BASE, 6, file, self.broken_off_after(done))
@@ -228,12 +228,12 @@ class TestResuming:
                 assert [trial.state.name for trial in study.trials].count("COMPLETE") == done
                 _suggest_model(study.ask(), BASE)
         assert tune(panel, USED, BASE, 3, file).table == as_far_as(tuned.table, 3)
-        assert tune(panel, USED, BASE, 6, file, told.append).table == as_far_as(tuned.table, 6)
-        assert told[0] == 0.5
+        assert tune(panel, USED, BASE, 6, file, shares.append).table == as_far_as(tuned.table, 6)
+        assert shares[0] == 0.5
         for trials in (6, 2):
-            told.clear()
-            assert tune(panel, USED, BASE, trials, file, told.append).table == as_far_as(tuned.table, 6)
-            assert told == [1.0]
+            shares.clear()
+            assert tune(panel, USED, BASE, trials, file, shares.append).table == as_far_as(tuned.table, 6)
+            assert shares == [1.0]
 
     def broken_off_after(self, trials):
         def progress(share):
@@ -242,41 +242,41 @@ class TestResuming:
 
         return progress
 
-    def test_what_is_left_open_leads_nobody_astray(self):
-        """Past the ten trials that are drawn at random, with a value that needs no fitting."""
-        drawn = []
+    def test_open_trials_do_not_influence_later_ones(self):
+        """Beyond the ten random trials, with a value that needs no fitting."""
+        parameters = []
         for left_open in (0, 3):
             with open_study(None, "by hand") as study:
                 for _ in range(14):
                     for _ in range(left_open):
                         _suggest_model(study.ask(), BASE)
                     run_trial(study, BASE, [lambda model: -model.learning_rate * model.depth], lambda _: None)
-                drawn.append([row.parameters for row in trial_rows(study)])
-        assert drawn[0] == drawn[1]
-        assert len(drawn[0]) == 14
+                parameters.append([row.parameters for row in trial_rows(study)])
+        assert parameters[0] == parameters[1]
+        assert len(parameters[0]) == 14
 
-    def test_another_training_starts_anew(self, panel):
+    def test_another_training_starts_a_new_study(self, panel):
         more = pd.concat([panel, panel[:1]])
-        heard = panel.assign(audience=panel["audience"] + (panel.index == 3))
+        changed = panel.assign(audience=panel["audience"] + (panel.index == 3))
         others = [
             study_name(panel, USED, BASE),
             study_name(panel, CUTOFFS, BASE),
             study_name(panel, USED, BASE.model_copy(update={"seed": 1})),
             study_name(panel, USED, BASE.model_copy(update={"depth": 2})),
             study_name(more, USED, BASE),
-            study_name(heard, USED, BASE),
+            study_name(changed, USED, BASE),
         ]
         assert len(set(others)) == len(others)
         assert study_name(panel.copy(), USED, BASE) == others[0]
 
     def test_a_damaged_file(self, panel, tmp_path):
         (tmp_path / TRIALS).write_text("these are not trials, whatever the name of the file says" * 100)
-        with pytest.raises(OutputError, match=r"trials cannot be kept in .*tuning\.db: .*\. Move that file away"):
+        with pytest.raises(OutputError, match=r"trials cannot be stored in .*tuning\.db: .*\. Move that file away"):
             tune(panel, USED, BASE, 1, tmp_path / TRIALS)
 
-    def test_a_folder_that_cannot_be_made(self, panel, tmp_path):
+    def test_a_folder_that_cannot_be_created(self, panel, tmp_path):
         (tmp_path / "home").write_text("")
-        with pytest.raises(OutputError, match=r"trials cannot be kept in .*home"):
+        with pytest.raises(OutputError, match=r"trials cannot be stored in .*home"):
             tune(panel, USED, BASE, 1, tmp_path / "home" / TRIALS)
 
 
@@ -320,39 +320,39 @@ class TestChoice:
 
 @settings(max_examples=200)
 @given(value=st.integers(1, 10_000))
-def test_steps_are_laid_so_that_they_meet_the_base(value):
-    held = _widen(value, SPACE["trees"])
-    assert (value - held["low"]) % held["step"] == (held["high"] - held["low"]) % held["step"] == 0
-    assert 1 <= held["low"] <= value <= held["high"]
-    assert held["low"] < 75
-    assert held["high"] > 375
+def test_the_steps_of_a_widened_range_include_the_base(value):
+    limits = _widen(value, SPACE["trees"])
+    assert (value - limits["low"]) % limits["step"] == (limits["high"] - limits["low"]) % limits["step"] == 0
+    assert 1 <= limits["low"] <= value <= limits["high"]
+    assert limits["low"] < 75
+    assert limits["high"] > 375
 
 
 def test_the_default_lies_in_the_space():
-    for name, held in SPACE.items():
-        assert _widen(getattr(Model(), name), held) == held
+    for name, limits in SPACE.items():
+        assert _widen(getattr(Model(), name), limits) == limits
 
 
 @pytest.fixture
 def trained_on(monkeypatch, tmp_path, simulated, train_and_release):
-    """Train in two trials, with nothing drawn or registered; return the model, tuning's input, reports and steps."""
+    """Train in two trials, without plots or a registry; return the model, tuning's input, reports and steps."""
     tunings, reports, steps = [], [], []
 
-    def watched(*given):
-        tunings.append(given)
-        return tune(*given)
+    def recording_tune(*args):
+        tunings.append(args)
+        return tune(*args)
 
-    def registered(home, bundle, params, metrics, report, *_):
+    def recording_register(home, bundle, params, metrics, report, *_):
         reports.append(report)
         return "1"
 
-    monkeypatch.setattr("training.train.tune", watched)
+    monkeypatch.setattr("training.train.tune", recording_tune)
     monkeypatch.setattr("training.model_selection.tuning.cheapest_within_one_error", lambda table: table[-1])
     monkeypatch.setattr("training.backtest._figures", lambda *_: {})
-    monkeypatch.setattr("training.registry.model_registry.register", registered)
+    monkeypatch.setattr("training.registry.model_registry.register", recording_register)
     monkeypatch.setattr("training.registry.model_registry.promote", lambda *_: None)
     config = Config(panel=Panel(cutoffs=3), model=Model(trees=10, depth=2), evaluation=Evaluation(resamples=20))
-    made = train_and_release(
+    version = train_and_release(
         simulated.events,
         config,
         Home(tmp_path),
@@ -361,27 +361,27 @@ def trained_on(monkeypatch, tmp_path, simulated, train_and_release):
         trials=2,
         trials_file=tmp_path / TRIALS,
     )
-    return made, tunings, reports, steps
+    return version, tunings, reports, steps
 
 
-def test_training_goes_on_with_what_was_chosen(trained_on, tmp_path, capsys):
-    made, ((panel, cutoffs, base, trials, storage, _),), (report,), steps = trained_on
-    assert cutoffs[-1].isoformat() < made.evaluation.as_of == panel["as_of"].max().isoformat()
+def test_training_uses_the_chosen_settings(trained_on, tmp_path, capsys):
+    version, ((panel, cutoffs, base, trials, storage, _),), (report,), steps = trained_on
+    assert cutoffs[-1].isoformat() < version.evaluation.as_of == panel["as_of"].max().isoformat()
     assert (trials, storage) == (2, tmp_path / "tuning.db")
     assert storage.exists()
-    assert made.tuned.model != base
-    assert made.bundle.facts["config"]["model"] == made.tuned.model.model_dump()
-    assert made.bundle.booster_text.count("\nTree=") == made.tuned.model.trees
-    assert report["tuning"] == to_json(made.tuned.table)
+    assert version.tuned.model != base
+    assert version.bundle.facts["config"]["model"] == version.tuned.model.model_dump()
+    assert version.bundle.booster_text.count("\nTree=") == version.tuned.model.trees
+    assert report["tuning"] == to_json(version.tuned.table)
     assert list(dict.fromkeys(step for step, _ in steps))[:2] == ["panel", "tune"]
-    assert _trained(made)["tuned"] == {"model": made.tuned.model.model_dump(), "finished": 2, "pruned": 0}
-    tell_training(made)
+    assert _trained(version)["tuned"] == {"model": version.tuned.model.model_dump(), "finished": 2, "pruned": 0}
+    tell_training(version)
     *_, pasted = capsys.readouterr().err.partition("For a clout.toml:\n")
     (tmp_path / "clout.toml").write_text(pasted)
-    assert read_config(tmp_path / "clout.toml").model == made.tuned.model
+    assert read_config(tmp_path / "clout.toml").model == version.tuned.model
 
 
-def test_the_command_wants_a_trial():
+def test_the_command_needs_a_trial():
     app = typer.Typer()
     add_to(app)
     refused = CliRunner().invoke(app, ["train", "events", "--tune", "0"])

@@ -16,24 +16,24 @@ class TestAttacks:
     def test_at_the_end_of_the_training(self, simulated, bundle, monkeypatch):
         monkeypatch.setattr("training.robustness.attack_suite.ATTACKS", ATTACKS[:1])
         shares = []
-        found = measure_attacks(open_events(simulated.events), bundle, Config(), shares.append)
-        assert found.as_of.isoformat() == simulated.as_of.isoformat() == bundle.facts["as_of"]
-        assert [(result.attack, result.members) for result in found.attacks] == [(ATTACKS[0].name, 30)]
+        result = measure_attacks(open_events(simulated.events), bundle, Config(), shares.append)
+        assert result.as_of.isoformat() == simulated.as_of.isoformat() == bundle.facts["as_of"]
+        assert [(result.attack, result.members) for result in result.attacks] == [(ATTACKS[0].name, 30)]
         assert shares == [1 / len(ATTACKS)]
 
-    def test_not_asked_for(self, simulated, bundle):
+    def test_switched_off(self, simulated, bundle):
         config = Config(gate=Gate(attacks=False))
-        found = measure_attacks(open_events(simulated.events), bundle, config)
-        assert found == NotMeasured("switched off ([gate] attacks = false)")
+        result = measure_attacks(open_events(simulated.events), bundle, config)
+        assert result == NotMeasured("switched off ([gate] attacks = false)")
 
     def test_no_events(self, bundle):
         assert "there is none (a store holds encoded events" in measure_attacks(None, bundle, Config()).reason
 
     def test_too_small(self, simulated, bundle):
         few = simulated.events.slice(0, 300)
-        told = measure_attacks(open_events(few), bundle, Config()).reason
-        assert "ordinary members acted in the 28 days before; 30 are needed" in told
-        assert not told.endswith(".")
+        reason = measure_attacks(open_events(few), bundle, Config()).reason
+        assert "ordinary members acted in the 28 days before; 30 are needed" in reason
+        assert not reason.endswith(".")
 
 
 class TestChurn:
@@ -41,21 +41,21 @@ class TestChurn:
         return measure_churn(load_encoded_events(simulated.events), bundle, champion, Config(), rescale)
 
     def test_at_the_end_of_the_training(self, simulated, bundle, rows):
-        found = self.measured(simulated, bundle, (bundle, "3"))
-        assert (found.version, found.share, found.points) == ("3", 0.0, 5.0)
-        assert found.users == (rows["acts_365d"] > 0).sum()
+        result = self.measured(simulated, bundle, (bundle, "3"))
+        assert (result.version, result.share, result.points) == ("3", 0.0, 5.0)
+        assert result.users == (rows["acts_365d"] > 0).sum()
 
     def test_no_champion(self, simulated, bundle):
         assert self.measured(simulated, bundle, None) == NotMeasured("there is no champion yet")
 
     def test_another_catalogue(self, simulated, bundle):
         other = dataclasses.replace(bundle, features={"klout": "0" * 12})
-        told = self.measured(simulated, bundle, (other, "3")).reason
-        assert told.startswith("the champion, version 3, was trained on another catalogue")
+        reason = self.measured(simulated, bundle, (other, "3")).reason
+        assert reason.startswith("the champion, version 3, was trained on another catalogue")
 
     def test_a_new_scale_moves_everybody(self, simulated, bundle):
-        found = self.measured(simulated, bundle, (bundle, "3"), rescale=True)
-        assert found == NotMeasured("the challenger has a new scale, on which every score moves")
+        result = self.measured(simulated, bundle, (bundle, "3"), rescale=True)
+        assert result == NotMeasured("the challenger has a new scale, on which every score moves")
 
 
 @pytest.mark.parametrize("flag", [True, False])

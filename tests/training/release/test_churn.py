@@ -28,42 +28,42 @@ def other(bundle):
 
 
 def test_the_same_model_moves_nobody(bundle, rows):
-    found = churn(bundle, "3", bundle, rows, 5.0)
-    assert (found.version, found.share, found.median, found.base) == ("3", 0.0, 0.0, 0.0)
-    assert found.largest == ()
+    result = churn(bundle, "3", bundle, rows, 5.0)
+    assert (result.version, result.share, result.median, result.base) == ("3", 0.0, 0.0, 0.0)
+    assert result.largest == ()
 
 
-def test_only_those_count_who_acted_in_the_year(bundle, rows):
-    found = churn(bundle, "3", bundle, rows, 5.0)
-    assert found.users == (rows["acts_365d"] > 0).sum() < len(rows)
+def test_only_users_active_within_a_year_count(bundle, rows):
+    result = churn(bundle, "3", bundle, rows, 5.0)
+    assert result.users == (rows["acts_365d"] > 0).sum() < len(rows)
 
 
 @pytest.mark.parametrize(("points", "share"), [(2.999, 1.0), (3.001, 0.0)])
 def test_a_move_is_one_of_more_than_the_points(bundle, shifted, rows, points, share):
     middle = bundle.predict(rows)["unclipped"].between(0, 97)
-    found = churn(bundle, "3", shifted, rows[middle], points)
-    assert found.share == share
-    assert found.median == pytest.approx(3.0)
-    assert found.base == pytest.approx(3.0)
+    result = churn(bundle, "3", shifted, rows[middle], points)
+    assert result.share == share
+    assert result.median == pytest.approx(3.0)
+    assert result.base == pytest.approx(3.0)
 
 
-def test_scores_move_as_they_are_shown(bundle, rows):
-    """Below zero nothing is seen to move."""
+def test_moves_are_of_clipped_scores(bundle, rows):
+    """Scores below zero are clipped, so they do not move."""
     low, lower = (dataclasses.replace(bundle, scale=Scale(anchor, 10.0)) for anchor in (-200.0, -300.0))
-    found = churn(low, "3", lower, rows, 0.0)
-    assert (found.share, found.base) == (0.0, pytest.approx(-100.0))
+    result = churn(low, "3", lower, rows, 0.0)
+    assert (result.share, result.base) == (0.0, pytest.approx(-100.0))
 
 
 def test_the_largest_moves_with_their_reasons(bundle, other, rows):
-    found = churn(bundle, "3", other, rows, 5.0)
+    result = churn(bundle, "3", other, rows, 5.0)
     active = rows[rows["acts_365d"] > 0].set_index("user")
-    before, after = (held.predict(active)["score"] for held in (bundle, other))
+    before, after = (model.predict(active)["score"] for model in (bundle, other))
     sizes = (after - before).abs().sort_values(ascending=False)
-    assert len(found.largest) == 10
-    for move, size in zip(found.largest, sizes, strict=False):
+    assert len(result.largest) == 10
+    for move, size in zip(result.largest, sizes, strict=False):
         assert abs(move.after - move.before) == pytest.approx(size)
         assert (move.before, move.after) == (before[move.user], after[move.user])
-        old, new = (contributions(held, active.loc[[move.user]]).iloc[0] for held in (bundle, other))
+        old, new = (contributions(model, active.loc[[move.user]]).iloc[0] for model in (bundle, other))
         furthest = (new - old).abs().sort_values(ascending=False)
         assert [reason.feature for reason in move.reasons] == list(furthest.index[:3])
         for reason in move.reasons:
@@ -71,29 +71,29 @@ def test_the_largest_moves_with_their_reasons(bundle, other, rows):
             value = active.loc[move.user, name]
             assert reason.sentence == CATALOGUE[name].describe(None if np.isnan(value) else float(value))
             assert (reason.before, reason.after) == pytest.approx((old[name], new[name]))
-    assert json.loads(json.dumps(found.as_json(), allow_nan=False)) == found.as_json()
+    assert json.loads(json.dumps(result.as_json(), allow_nan=False)) == result.as_json()
 
 
-def test_a_feature_that_the_champion_lacks_gave_no_points(bundle, other, rows):
-    """A champion of a smaller catalogue still runs: what it does not know counted nothing in it."""
-    place = int(bundle.booster.feature_importance("gain").argmax())
-    lacking = list(bundle.features)[place]
-    known = {name: print_ for name, print_ in other.features.items() if name != lacking}
+def test_a_feature_the_champion_lacks_gives_no_points(bundle, other, rows):
+    """A champion of a smaller catalogue still runs; a feature that it lacks gives no points in it."""
+    index = int(bundle.booster.feature_importance("gain").argmax())
+    lacking = list(bundle.features)[index]
+    features = {name: print_ for name, print_ in other.features.items() if name != lacking}
     blind = SimpleNamespace(
-        features=known,
+        features=features,
         scale=other.scale,
         predict=other.predict,
-        matrix=lambda held: held[list(known)].to_numpy(float),
-        shap_values=lambda held: np.delete(
-            bundle.shap_values(np.insert(held, place, rows[lacking].median(), axis=1)), place, 1
+        matrix=lambda model: model[list(features)].to_numpy(float),
+        shap_values=lambda model: np.delete(
+            bundle.shap_values(np.insert(model, index, rows[lacking].median(), axis=1)), index, 1
         ),
     )
-    found = churn(blind, "3", bundle, rows, 0.0)
-    told = [reason for move in found.largest for reason in move.reasons if reason.feature == lacking]
-    assert told
-    assert all(reason.before == 0.0 and reason.after != 0.0 for reason in told)
+    result = churn(blind, "3", bundle, rows, 0.0)
+    reasons = [reason for move in result.largest for reason in move.reasons if reason.feature == lacking]
+    assert reasons
+    assert all(reason.before == 0.0 and reason.after != 0.0 for reason in reasons)
 
 
 def test_nobody_active(bundle, rows):
-    found = churn(bundle, "3", bundle, rows.assign(acts_365d=0.0), 5.0)
-    assert (found.users, found.share, found.median, found.largest) == (0, 0.0, 0.0, ())
+    result = churn(bundle, "3", bundle, rows.assign(acts_365d=0.0), 5.0)
+    assert (result.users, result.share, result.median, result.largest) == (0, 0.0, 0.0, ())

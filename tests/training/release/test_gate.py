@@ -70,126 +70,126 @@ def a_report(*attacks):
     return AttackReport(datetime(2025, 8, 1, tzinfo=UTC), "followers", 22.5, attacks)
 
 
-def judged(measured=None, limits=LIMITS, **evaluation):
+def verdict_of(measured=None, limits=LIMITS, **evaluation):
     return evaluate_gate(GateInput(an_evaluation(**evaluation), **UNMEASURED | (measured or {})), limits)
 
 
-def found(verdict, name):
-    (finding,) = [finding for finding in verdict.findings if finding.name == name]
-    return finding.passed, finding.message
+def finding(verdict, name):
+    (match,) = [match for match in verdict.findings if match.name == name]
+    return match.passed, match.message
 
 
 class TestBaselines:
-    def test_a_lead_that_may_be_nought_passes(self):
-        verdict = judged(auc=0.0)
+    def test_a_lead_that_may_be_zero_passes(self):
+        verdict = verdict_of(auc=0.0)
         assert verdict.passed
-        told = "auc is -0.012 [-0.100, +0.000] against the best baseline, followers: not worse"
-        assert found(verdict, "baseline_auc") == (True, told)
+        message = "auc is -0.012 [-0.100, +0.000] against the best baseline, followers: not worse"
+        assert finding(verdict, "baseline_auc") == (True, message)
 
     @pytest.mark.parametrize("metric", RANKING)
     def test_worse_on_one_metric_fails(self, metric):
-        verdict = judged(**{metric: -0.001})
+        verdict = verdict_of(**{metric: -0.001})
         assert not verdict.passed
-        assert [finding.name for finding in verdict.findings if finding.passed is False] == [f"baseline_{metric}"]
+        assert [item.name for item in verdict.findings if item.passed is False] == [f"baseline_{metric}"]
 
 
 class TestChampion:
     def test_none_yet_is_no_failure(self):
-        verdict = judged()
-        assert found(verdict, "champion") == (None, "not compared with the champion: there is no champion")
+        verdict = verdict_of()
+        assert finding(verdict, "champion") == (None, "not compared with the champion: there is no champion")
         assert verdict.passed
 
     @pytest.mark.parametrize("metric", RANKING)
     def test_worse_on_one_metric_fails(self, metric):
-        verdict = judged(champion=a_contest(**{metric: -0.001}))
+        verdict = verdict_of(champion=a_contest(**{metric: -0.001}))
         assert not verdict.passed
-        told = f"{metric} is -0.012 [-0.100, -0.001] against the champion, version 3: worse"
-        assert found(verdict, f"champion_{metric}") == (False, told)
+        message = f"{metric} is -0.012 [-0.100, -0.001] against the champion, version 3: worse"
+        assert finding(verdict, f"champion_{metric}") == (False, message)
 
-    def test_a_lead_that_may_be_nought_passes(self):
-        assert judged(champion=a_contest(auc=0.0)).passed
+    def test_a_lead_that_may_be_zero_passes(self):
+        assert verdict_of(champion=a_contest(auc=0.0)).passed
 
-    def test_a_champion_that_has_seen_the_horizon_is_not_lost_against(self):
-        verdict = judged(champion=a_contest(in_sample=True, auc=-0.001))
+    def test_a_loss_to_a_champion_trained_on_the_horizon_does_not_count(self):
+        verdict = verdict_of(champion=a_contest(in_sample=True, auc=-0.001))
         assert verdict.passed
-        passed, told = found(verdict, "champion_auc")
+        passed, message = finding(verdict, "champion_auc")
         assert passed is None
-        assert "version 3, which was trained on this horizon, so that a loss proves nothing: worse" in told
-        assert found(verdict, "champion_r2_log")[0] is True
+        assert "version 3, which was trained on this horizon, so that a loss proves nothing: worse" in message
+        assert finding(verdict, "champion_r2_log")[0] is True
 
 
 class TestForecast:
     @pytest.mark.parametrize(("total", "passed"), [(0.49, False), (0.5, True), (2.0, True), (2.01, False)])
     def test_calibrated_in_total(self, total, passed):
-        verdict = judged(total=total)
+        verdict = verdict_of(total=total)
         assert verdict.passed == passed
-        told = f"expected over real audience is {total:.2f} (limits 0.5 to 2)"
-        assert found(verdict, "calibration") == (passed, told)
+        message = f"expected over real audience is {total:.2f} (limits 0.5 to 2)"
+        assert finding(verdict, "calibration") == (passed, message)
 
     @pytest.mark.parametrize(("coverage", "passed"), [(0.799, False), (0.8, True)])
     def test_covers(self, coverage, passed):
-        verdict = judged(coverage=coverage)
+        verdict = verdict_of(coverage=coverage)
         assert verdict.passed == passed
-        assert found(verdict, "coverage") == (passed, f"intervals hold {coverage:.1%} of users (limit 80%)")
+        assert finding(verdict, "coverage") == (passed, f"intervals hold {coverage:.1%} of users (limit 80%)")
 
 
 class TestAttacks:
     def of(self, *attacks):
-        return judged({"attacks": a_report(*attacks)})
+        return verdict_of({"attacks": a_report(*attacks)})
 
-    def test_held(self):
+    def test_all_within_their_limits(self):
         verdict = self.of(an_attack(), an_attack("bot", gain=-0.4, limit=0.0))
-        told = "all 2 attacks stay within their limits; bot comes nearest, -0.4 points (limit 0)"
-        assert found(verdict, "attacks") == (True, told)
+        message = "all 2 attacks stay within their limits; bot comes nearest, -0.4 points (limit 0)"
+        assert finding(verdict, "attacks") == (True, message)
 
-    def test_every_attack_that_is_past_its_limit_is_named(self):
+    def test_attacks_over_their_limit_are_named(self):
         past = (
             an_attack(gain=4.1, within_limit=False),
             an_attack("bot", gain=0.5, limit=1.0, end=23.4, within_limit=False),
         )
         verdict = self.of(*past, an_attack("spam"))
         assert not verdict.passed
-        told = (
+        message = (
             "2 of 3 attacks exceed their limit: pod gains +4.1 points (limit 4); "
             "bot ends at 23.4, limit 22.5, the median active user"
         )
-        assert found(verdict, "attacks") == (False, told)
+        assert finding(verdict, "attacks") == (False, message)
 
     def test_not_measured_is_no_failure(self):
-        verdict = judged()
-        assert found(verdict, "attacks") == (None, "attacks were not measured: no time")
+        verdict = verdict_of()
+        assert finding(verdict, "attacks") == (None, "attacks were not measured: no time")
         assert verdict.passed
 
 
 class TestChurn:
     @pytest.mark.parametrize(("share", "passed"), [(0.2, True), (0.21, False), (0.0, True)])
     def test_the_share_that_moves(self, share, passed):
-        verdict = judged({"churn": a_churn(share)})
+        verdict = verdict_of({"churn": a_churn(share)})
         assert verdict.passed == passed
-        told = f"{share:.1%} of 1,200 active users move by more than 5 points from version 3 (limit 20%)"
-        assert found(verdict, "churn") == (passed, told)
+        message = f"{share:.1%} of 1,200 active users move by more than 5 points from version 3 (limit 20%)"
+        assert finding(verdict, "churn") == (passed, message)
 
     def test_not_measured_is_no_failure(self):
-        assert found(judged(), "churn") == (None, "how far users move was not measured: no need")
+        assert finding(verdict_of(), "churn") == (None, "how far users move was not measured: no need")
 
 
 class TestForce:
-    def test_what_fails_is_promoted_by_force_alone(self):
-        failed = judged(auc=-0.1)
+    def test_a_failure_is_promoted_only_by_force(self):
+        failed = verdict_of(auc=-0.1)
         assert not failed.promotes
         forced = failed.override("the old one is broken")
         assert (forced.passed, forced.promotes, forced.forced) == (False, True, "the old one is broken")
         assert forced.findings == failed.findings
         assert failed.override(None) == failed
 
-    def test_what_passes_needs_no_force(self):
-        assert judged().override("to be sure") == judged()
-        assert judged().promotes
+    def test_a_pass_needs_no_force(self):
+        assert verdict_of().override("to be sure") == verdict_of()
+        assert verdict_of().promotes
 
     def test_as_json(self):
-        told = judged(auc=-0.1).override("why not").as_json()
-        assert (told["passed"], told["forced"]) == (False, "why not")
-        assert told["findings"][0] == {
+        message = verdict_of(auc=-0.1).override("why not").as_json()
+        assert (message["passed"], message["forced"]) == (False, "why not")
+        assert message["findings"][0] == {
             "name": "baseline_auc",
             "told": "auc is -0.012 [-0.100, -0.100] against the best baseline, followers: worse",
             "passed": False,

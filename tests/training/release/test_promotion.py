@@ -1,4 +1,4 @@
-"""Rolling back: another version becomes the champion, and everything that was made before goes on working."""
+"""Rolling back: another version becomes the champion, and everything made before still works."""
 
 import dataclasses
 import json
@@ -26,8 +26,8 @@ from training.release.promotion import promote
 def template(tmp_path_factory, bundle):
     home = Home(tmp_path_factory.mktemp("four versions"))
     other = dataclasses.replace(bundle, scale=Scale(10.0, 12.5))
-    for made, tags in [(bundle, "passed"), (bundle, "failed"), (other, "passed"), (bundle, None)]:
-        register(home, made, {}, {}, {}, {}, tags={"gate": tags} if tags else None)
+    for model, tags in [(bundle, "passed"), (bundle, "failed"), (other, "passed"), (bundle, None)]:
+        register(home, model, {}, {}, {}, {}, tags={"gate": tags} if tags else None)
     crown(home, "1")
     return home
 
@@ -46,17 +46,17 @@ def typed(*words):
 
 
 class TestPromote:
-    def test_from_which_to_which(self, four, bundle):
-        made = promote(four, "3")
-        assert (made.version, made.before, made.forced) == ("3", (bundle, "1"), None)
-        assert load_champion(four) == (made.bundle, "3")
+    def test_promotion_reports_both_versions(self, four, bundle):
+        promotion = promote(four, "3")
+        assert (promotion.version, promotion.before, promotion.forced) == ("3", (bundle, "1"), None)
+        assert load_champion(four) == (promotion.bundle, "3")
         assert versions(four)["3"]["promoted"].endswith(" UTC, from version 1")
         back = promote(four, "1")
         assert (back.version, back.before[1]) == ("1", "3")
         assert versions(four)["1"]["promoted"].endswith(" UTC, from version 3")
 
     @pytest.mark.parametrize("version", ["99", "", "v1", "01", "champion"])
-    def test_a_version_that_is_not_there(self, four, version):
+    def test_a_missing_version_is_refused(self, four, version):
         with pytest.raises(RegistryError, match=f"has no version {version} of the model; there are 1, 2, 3, 4"):
             promote(four, version)
         assert load_champion(four)[1] == "1"
@@ -83,7 +83,7 @@ class TestPromote:
         assert load_champion(four)[1] == "1"
 
     @pytest.mark.parametrize("version", ["2", "4"])
-    def test_what_has_not_passed_needs_a_reason(self, four, version):
+    def test_a_failed_version_needs_a_reason(self, four, version):
         with pytest.raises(
             GateError, match=f"version {version} has not passed its gate: 'clout gate --version {version}'"
         ):
@@ -95,13 +95,13 @@ class TestPromote:
         assert load_champion(four)[1] == version
         assert versions(four)[version]["forced"] == "the new one is broken"
 
-    def test_what_has_passed_needs_none(self, four):
+    def test_a_passed_version_needs_no_reason(self, four):
         assert promote(four, "3", "to be sure").forced is None
         assert "forced" not in versions(four)["3"]
 
 
 class TestCommand:
-    def test_it_says_what_it_did(self, four, monkeypatch):
+    def test_the_command_reports_the_promotion(self, four, monkeypatch):
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
         run = typed("promote", 2, "--home", four.folder, "--force", "a try")
         assert run.exit_code == 0, run.output
@@ -109,7 +109,7 @@ class TestCommand:
         assert "its gate has not passed; promoted all the same, by force: a try." in run.stderr
         assert "another scale" not in run.stderr
 
-    def test_another_scale_is_told(self, four, bundle, monkeypatch):
+    def test_another_scale_is_reported(self, four, bundle, monkeypatch):
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
         run = typed("promote", 3, "--home", four.folder)
         fifty = Scale(10.0, 12.5).from_other(bundle.scale, 50)
@@ -139,38 +139,38 @@ def rolled_back(simulated, tmp_path_factory, train_and_release):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.backtest._figures", lambda *_: {})
-        made = [trained(as_of[0])]
+        releases = [trained(as_of[0])]
         scored(as_of[0])
-        made.append(trained(as_of[1], rescale=True))
+        releases.append(trained(as_of[1], rescale=True))
         scored(as_of[1])
         promote(home, "1", "a test")
         scored(as_of[2])
-        made.append(trained(as_of[2]))
-    return home, as_of, made
+        releases.append(trained(as_of[2]))
+    return home, as_of, releases
 
 
 class TestRolledBack:
-    def test_scores_are_made_by_the_version_in_force(self, rolled_back):
+    def test_scores_come_from_the_champion(self, rolled_back):
         home, as_of, _ = rolled_back
         assert len(list_snapshots(home)) == 3
         for at, version in zip(as_of, ("1", "2", "1"), strict=True):
             assert open_snapshot(home, at).model_version == version
 
     def test_snapshots_of_both_versions_are_explained(self, rolled_back):
-        home, as_of, made = rolled_back
-        for at, bundle in zip(as_of, (made[0].bundle, made[1].bundle, made[0].bundle), strict=True):
+        home, as_of, releases = rolled_back
+        for at, bundle in zip(as_of, (releases[0].bundle, releases[1].bundle, releases[0].bundle), strict=True):
             snapshot = open_snapshot(home, at)
             user = snapshot.scores.column("user")[0].as_py()
             run = typed("explain", user, "--as-of", at.isoformat(), "--home", home.folder, "--json")
             assert run.exit_code == 0, run.output
-            told = json.loads(run.stdout)
-            points = sum(line["points"] for line in told["lines"])
-            assert told["base"] + points == pytest.approx(told["unclipped"], abs=1e-6)
-            assert told["score"] == snapshot.score(user)["score"]
+            explanation = json.loads(run.stdout)
+            points = sum(line["points"] for line in explanation["lines"])
+            assert explanation["base"] + points == pytest.approx(explanation["unclipped"], abs=1e-6)
+            assert explanation["score"] == snapshot.score(user)["score"]
             assert snapshot.bundle == bundle
-            assert set(told) == set(Explanation.__annotations__)
+            assert set(explanation) == set(Explanation.__annotations__)
 
-    def test_the_next_training_keeps_the_scale_in_force(self, rolled_back):
+    def test_the_next_training_keeps_the_champions_scale(self, rolled_back):
         _, _, (first, rescaled, third) = rolled_back
         assert rescaled.bundle.scale != first.bundle.scale
         assert third.bundle.scale == third.scale_before == first.bundle.scale
