@@ -219,7 +219,7 @@ def test_foreign_files_are_never_overwritten(tmp_path):
     (tmp_path / "file").write_text("dear")
     (tmp_path / "folder.parquet").mkdir()
     for name, message in [
-        ("notes", r"holds diary\.txt"),
+        ("notes", r"contains diary\.txt"),
         ("file", "is a file already"),
         ("folder.parquet", "is a folder already"),
         ("events.csv", r"expected a \.parquet file or a folder"),
