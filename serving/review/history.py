@@ -79,7 +79,7 @@ def history(
     HiddenUserError : the user is hidden
     AbsentSnapshotError : there are snapshots, but none within the bounds
     UnknownUserError : no snapshot read has a score of the user in that scope
-    SnapshotError : there are no snapshots, or none of those read has the user and one of them is damaged
+    SnapshotError : the home has no snapshots, or none of those read has the user and one of them is damaged
 
     """
     check_visible(user, hidden_users(home)())

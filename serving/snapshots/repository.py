@@ -50,7 +50,7 @@ def write_snapshot(
     ------
     RecordsError : the opt-outs cannot be read
     OutputError : the disk refuses
-    RecordsError : the database refuses; then there is no such snapshot in the home either
+    RecordsError : the database refuses; then the home has no such snapshot either
     ValueError : the scores and the rows differ in users or scopes, or the scores are not of that version
 
     """
