@@ -49,16 +49,16 @@ def test_the_feature_table_of_events(events, tmp_path):
 
 def test_scopes_and_identities(events, tmp_path):
     (tmp_path / "people.csv").write_text("account,person\nbob2,bob\n")
-    asked = ["--scope", "all", "--scope", "topic:*", "--identities", tmp_path / "people.csv"]
-    run = typed("features", events, "--as-of", "2025-06-01", "--out", tmp_path / "rows.parquet", *asked)
+    options = ["--scope", "all", "--scope", "topic:*", "--identities", tmp_path / "people.csv"]
+    run = typed("features", events, "--as-of", "2025-06-01", "--out", tmp_path / "rows.parquet", *options)
     assert run.exit_code == 0, run.output
-    found = rows_in(tmp_path / "rows.parquet")
-    named = [f"{user} {scope}" for user, scope in zip(found["user"], found["scope"], strict=True)]
+    table = rows_in(tmp_path / "rows.parquet")
+    named = [f"{user} {scope}" for user, scope in zip(table["user"], table["scope"], strict=True)]
     assert named == ["ann all", "ann topic:tea", "bob all", "bob topic:rum", "bob topic:tea", "cid all"]
-    assert found.loc[2, "engagers_28d"] == 2
+    assert table.loc[2, "engagers_28d"] == 2
 
 
-def test_a_store_stands_for_events(events, tmp_path):
+def test_a_store_works_as_events(events, tmp_path):
     store, out = tmp_path / "community.store", tmp_path / "rows.parquet"
     run = typed("store", events, "--into", store, "--json")
     assert json.loads(run.stdout)["acts"] == 4
@@ -68,12 +68,12 @@ def test_a_store_stands_for_events(events, tmp_path):
     assert rows_in(out).equals(feature_rows(load_encoded_events(events), AS_OF))
 
 
-def test_what_a_store_has_already_is_not_asked_of_it(events, tmp_path):
+def test_a_store_refuses_identities_and_engines(events, tmp_path):
     typed("store", events, "--into", tmp_path / "store")
     (tmp_path / "people.csv").write_text("account,person\nbob2,bob\n")
     out = ["--as-of", "2025-06-01", "--out", tmp_path / "rows.parquet"]
-    for asked in (["--identities", tmp_path / "people.csv"], ["--engine", f"duckdb://{tmp_path / 'house.duckdb'}"]):
-        assert isinstance(typed("features", tmp_path / "store", *out, *asked).exception, StoreError)
+    for options in (["--identities", tmp_path / "people.csv"], ["--engine", f"duckdb://{tmp_path / 'house.duckdb'}"]):
+        assert isinstance(typed("features", tmp_path / "store", *out, *options).exception, StoreError)
 
 
 def test_a_database_by_its_url(events, tmp_path):
@@ -102,7 +102,7 @@ def test_a_database_by_its_url(events, tmp_path):
         (["--out", "rows.csv"], OutputError, r"--out is rows.csv; expected a name that ends in .parquet"),
     ],
 )
-def test_what_cannot_be_leaves_the_older_table_untouched(events, tmp_path, words, error, message):
+def test_invalid_options_leave_the_old_table(events, tmp_path, words, error, message):
     out = tmp_path / "rows.parquet"
     out.write_text("older")
     run = typed("features", events, "--as-of", "2025-06-01", "--out", out, *words)
@@ -110,7 +110,7 @@ def test_what_cannot_be_leaves_the_older_table_untouched(events, tmp_path, words
     with pytest.raises(CloutError, match=message):
         raise run.exception
     assert out.read_text() == "older"
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["events.parquet", "rows.parquet"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["events.parquet", "rows.parquet"]
 
 
 def test_a_truncated_file_is_refused(events, tmp_path):
@@ -126,7 +126,7 @@ def test_a_truncated_file_is_refused(events, tmp_path):
     assert not (tmp_path / "s" / "store.json").exists()
 
 
-def test_a_store_that_is_none(events, tmp_path):
+def test_a_folder_of_other_files_is_refused_as_store(events, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
     assert isinstance(typed("store", events, "--into", tmp_path / "full").exception, StoreError)

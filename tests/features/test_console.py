@@ -10,7 +10,7 @@ WIDE = "x" * 60
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_ids_in_a_table_are_no_markup(odd, capsys, monkeypatch):
+def test_ids_in_a_table_are_printed_literally(odd, capsys, monkeypatch):
     monkeypatch.setattr(console, "OUT", Console(highlight=False, width=100))
     console.print_table(f"Scores of {odd}", ["user", f"of {odd}"], [[odd, WIDE]])
     title, head, row = capsys.readouterr().out.rstrip("\n").split("\n")

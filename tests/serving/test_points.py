@@ -12,27 +12,27 @@ from serving.scoring import write_points
 def test_every_row_adds_up_to_the_score(tmp_path, bundle, rows, scores, monkeypatch):
     monkeypatch.setattr(scoring, "ROWS_AT_ONCE", 100)
     write_points(bundle, rows, tmp_path / "new" / "points.parquet")
-    found = pd.read_parquet(tmp_path / "new" / "points.parquet")
-    assert list(found) == ["user", "scope", "base", *bundle.features, "unclipped", "score"]
-    assert found[["user", "scope"]].to_numpy().tolist() == rows[["user", "scope"]].to_numpy().tolist()
-    added = found["base"] + found[list(bundle.features)].sum(axis=1)
-    assert np.abs(added - found["unclipped"]).max() < 1e-9
-    both = found.merge(scores, on=["user", "scope"])
+    points = pd.read_parquet(tmp_path / "new" / "points.parquet")
+    assert list(points) == ["user", "scope", "base", *bundle.features, "unclipped", "score"]
+    assert points[["user", "scope"]].to_numpy().tolist() == rows[["user", "scope"]].to_numpy().tolist()
+    added = points["base"] + points[list(bundle.features)].sum(axis=1)
+    assert np.abs(added - points["unclipped"]).max() < 1e-9
+    both = points.merge(scores, on=["user", "scope"])
     assert len(both) == len(rows)
     assert (both["score_x"] - both["score_y"]).abs().max() == 0
     assert (both["unclipped"].clip(0, 100) - both["score_x"]).abs().max() == 0
 
 
-def test_they_are_those_of_single_explanations(tmp_path, bundle, rows, home):
+def test_points_equal_single_explanations(tmp_path, bundle, rows, home):
     from serving.snapshots.repository import open_snapshot
 
     write_points(bundle, rows, tmp_path / "points.parquet")
-    found = pd.read_parquet(tmp_path / "points.parquet").set_index(["user", "scope"]).loc[("user0007", "all")]
-    told = open_snapshot(home).explain("user0007")
-    assert {line.feature: line.points for line in told.lines} == pytest.approx(
-        {name: found[name] for name in bundle.features if found[name] != 0}, abs=1e-9
+    row = pd.read_parquet(tmp_path / "points.parquet").set_index(["user", "scope"]).loc[("user0007", "all")]
+    explanation = open_snapshot(home).explain("user0007")
+    assert {line.feature: line.points for line in explanation.lines} == pytest.approx(
+        {name: row[name] for name in bundle.features if row[name] != 0}, abs=1e-9
     )
-    assert told.base == pytest.approx(found["base"], abs=1e-9)
+    assert explanation.base == pytest.approx(row["base"], abs=1e-9)
 
 
 def test_a_folder_is_never_replaced(tmp_path, bundle, rows):
@@ -40,7 +40,7 @@ def test_a_folder_is_never_replaced(tmp_path, bundle, rows):
         write_points(bundle, rows, tmp_path)
 
 
-def test_a_failure_leaves_nothing(tmp_path, bundle, rows, monkeypatch):
+def test_a_failure_leaves_no_file(tmp_path, bundle, rows, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 

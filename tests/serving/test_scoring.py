@@ -35,7 +35,7 @@ def test_scores_are_those_of_the_bundle(bundle, scores, rows):
         np.testing.assert_allclose(both[name], both[f"{name}_predicted"], rtol=1e-12)
 
 
-def test_percentile_counts_who_is_not_higher_with_ties_at_their_middle():
+def test_percentile_uses_middle_ranks_for_ties():
     score = pd.Series([10.0, 20.0, 20.0, 40.0])
     assert percentiles(score, [pd.Series(["all"] * 4)]).tolist() == [25.0, 62.5, 62.5, 100.0]
 
@@ -45,7 +45,7 @@ def test_percentile_stays_within_the_scope(scores):
     assert sorted(topic["percentile"]) == [50.0, 100.0]
 
 
-def test_peer_percentile_compares_with_peers_alone(scores, rows):
+def test_peer_percentile_compares_only_with_peers(scores, rows):
     frame = scores.merge(rows, on=["user", "scope"])
     everybody = frame[frame["scope"] == "all"]
     for band in (0, 2):
@@ -56,12 +56,12 @@ def test_peer_percentile_compares_with_peers_alone(scores, rows):
         assert peers["peer_percentile"].tolist() == pytest.approx(share)
 
 
-def test_too_little_known_is_said(scores):
-    found = scores.set_index("user").loc["user0003", "evidence"]
-    assert found == "insufficient_evidence"
+def test_evidence_grades_users_with_little_activity(scores):
+    evidence = scores.set_index("user").loc["user0003", "evidence"]
+    assert evidence == "insufficient_evidence"
 
 
-def test_nobody_gives_no_scores(bundle, rows):
+def test_no_rows_give_no_scores(bundle, rows):
     nobody = score_rows(bundle, "3", rows.head(0))
     assert list(nobody.columns) == SCORES
     assert nobody.empty
@@ -75,21 +75,21 @@ def events():
     )
 
 
-def test_events_become_scores_and_the_rows_they_rest_on(bundle, events):
-    told = []
+def test_score_users_returns_scores_and_their_feature_rows(bundle, events):
+    steps = []
     scores, rows = score_users(
         load_encoded_events(events),
         datetime(2017, 7, 3, tzinfo=UTC),
         bundle,
         "3",
-        lambda step, share: told.append((step, share)),
+        lambda step, share: steps.append((step, share)),
     )
     assert scores["user"].tolist() == rows["user"].tolist() == ["ann", "bob"]
     assert rows["engagers_28d"].tolist() == [1.0, 0.0]
-    shares = [share for step, share in told if step == "features"]
+    shares = [share for step, share in steps if step == "features"]
     assert (shares[0], shares[-1]) == (0.0, 1.0)
     assert shares == sorted(shares)
-    assert told[-2:] == [("score", 0.0), ("score", 1.0)]
+    assert steps[-2:] == [("score", 0.0), ("score", 1.0)]
 
 
 @pytest.mark.parametrize(
@@ -99,12 +99,12 @@ def test_events_become_scores_and_the_rows_they_rest_on(bundle, events):
         (datetime(2019, 7, 1, tzinfo=UTC), "nobody acted .* the events reach from 2017-07-01 to 2017-07-03"),
     ],
 )
-def test_an_instant_without_anybody_is_refused(bundle, events, as_of, message):
+def test_an_instant_without_users_is_refused(bundle, events, as_of, message):
     with pytest.raises(AsOfError, match=message):
         score_users(load_encoded_events(events), as_of, bundle, "3")
 
 
-def test_every_scope_is_scored_and_placed_among_its_own(bundle, events):
+def test_every_scope_is_scored_and_ranked_separately(bundle, events):
     scores, _ = score_users(
         load_encoded_events(events, ["all", "network:*"]), datetime(2017, 7, 3, tzinfo=UTC), bundle, "3"
     )

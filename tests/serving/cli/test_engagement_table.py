@@ -65,7 +65,7 @@ def shown(scored, monkeypatch, capsys):
     return run
 
 
-def test_pieces_stand_below_the_ledger(shown):
+def test_pieces_follow_the_ledger(shown):
     code, out, said = shown("star", "--events", "events.parquet")
     assert code == 0
     ledger, _, pieces = out.partition(
@@ -82,13 +82,15 @@ def test_pieces_stand_below_the_ledger(shown):
     assert "The score was made from the same totals." in said
 
 
-def test_json_has_everything(shown):
+def test_json_contains_all_figures(shown):
     code, out, _ = shown("star", "--events", "events.parquet", "--json", "--top", "1")
-    told = json.loads(out)
+    document = json.loads(out)
     assert code == 0
-    assert told["evidence"] == "some"
-    assert told["base"] + sum(line["points"] for line in told["lines"]) == pytest.approx(told["unclipped"], abs=1e-6)
-    earned = told["earned"]
+    assert document["evidence"] == "some"
+    assert document["base"] + sum(line["points"] for line in document["lines"]) == pytest.approx(
+        document["unclipped"], abs=1e-6
+    )
+    earned = document["earned"]
     assert (earned["people"], earned["drawing"], earned["differing"]) == (10, 2, {})
     assert earned["pieces"] == [
         {
@@ -100,15 +102,15 @@ def test_json_has_everything(shown):
     assert "earned" not in json.loads(shown("star", "--json")[1])
 
 
-def test_other_events_than_those_scored_are_noticed(shown):
+def test_events_that_differ_from_the_scored_ones_raise_a_warning(shown):
     code, _, said = shown("star", "--events", "fewer.parquet")
     assert code == 0
     assert "warning: the score was made from other totals: engagers_90d 8, not 10; engagements_90d 12, not 14;" in said
-    told = json.loads(shown("star", "--events", "fewer.parquet", "--json")[1])["earned"]["differing"]
-    assert told["engagers_90d"] == {"events": 8.0, "scored": 10.0}
+    differing = json.loads(shown("star", "--events", "fewer.parquet", "--json")[1])["earned"]["differing"]
+    assert differing["engagers_90d"] == {"events": 8.0, "scored": 10.0}
 
 
-def test_who_earned_nothing_is_told_so(shown):
+def test_a_user_without_engagements_gets_a_message(shown):
     code, out, said = shown("quiet", "--events", "events.parquet")
     assert code == 0
     assert "Nobody engaged with quiet in the 90 days before 2017-07-30. The score was made from the same" in said
@@ -129,7 +131,7 @@ def test_who_earned_nothing_is_told_so(shown):
         (["star", "--events", "events.parquet", "--top", "0"], "Invalid value for '--top'"),
     ],
 )
-def test_what_cannot_be_shown(shown, words, message):
+def test_the_command_refuses_invalid_requests(shown, words, message):
     code, out, said = shown(*words)
     assert (code, out) == (2, "")
     assert message in said

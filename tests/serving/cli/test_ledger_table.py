@@ -22,15 +22,15 @@ def shown(home, monkeypatch, capsys):
 
 
 def figures(text, sign=r"[+-]"):
-    return [float(found) for found in re.findall(rf"({sign}\d+\.\d\d)\s*$", text, flags=re.MULTILINE)]
+    return [float(figure) for figure in re.findall(rf"({sign}\d+\.\d\d)\s*$", text, flags=re.MULTILINE)]
 
 
 def test_families_add_up_to_the_score(shown):
     code, out, said = shown("user0001")
     assert code == 0
-    told = [line for line in out.splitlines() if not line.startswith("  ")]
-    (score,) = figures("\n".join(line for line in told if line.startswith("Score ")), "")
-    added = figures("\n".join(line[60:] for line in told))
+    totals = [line for line in out.splitlines() if not line.startswith("  ")]
+    (score,) = figures("\n".join(line for line in totals if line.startswith("Score ")), "")
+    added = figures("\n".join(line[60:] for line in totals))
     assert sum(added) == pytest.approx(score, abs=0.05)
     assert "typical of peers" in out
     assert "For it: " in said or "Against it: " in said
@@ -50,7 +50,7 @@ def test_too_little_evidence_shows_no_number(shown):
         (["user0001", "--scope", "topic:fish"], "error: 'user0001' has no score of the scope 'topic:fish'"),
     ],
 )
-def test_what_cannot_be_explained(shown, words, message):
+def test_the_command_refuses_unknown_users_and_scopes(shown, words, message):
     code, out, said = shown(*words)
     assert (code, out) == (2, "")
     assert message in said.replace("\n", " ")

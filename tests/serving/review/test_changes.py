@@ -43,12 +43,12 @@ def older(rows):
     rng = np.random.default_rng(8)
     features = rows.drop(columns=["user", "scope"])
     moved = (features * rng.lognormal(0, 0.4, features.shape)).where(rng.random(features.shape) < 0.7, features)
-    found = rows[["user", "scope"]].join(moved)
-    found[["account_age_days", "seniority_days"]] = features[["account_age_days", "seniority_days"]]
-    found.loc[found["user"] == "user0001", ["acts_365d", "engagements_365d"]] = [30.0, 5.0]
-    found.loc[found["user"] == "user0003", ["acts_365d", "engagements_365d"]] = [30.0, 5.0]
-    found.loc[found["user"] == "user0005", ["acts_365d", "engagements_365d"]] = [1.0, 1.0]
-    return found[found["user"] != ONLY_AFTER].reset_index(drop=True)
+    earlier = rows[["user", "scope"]].join(moved)
+    earlier[["account_age_days", "seniority_days"]] = features[["account_age_days", "seniority_days"]]
+    earlier.loc[earlier["user"] == "user0001", ["acts_365d", "engagements_365d"]] = [30.0, 5.0]
+    earlier.loc[earlier["user"] == "user0003", ["acts_365d", "engagements_365d"]] = [30.0, 5.0]
+    earlier.loc[earlier["user"] == "user0005", ["acts_365d", "engagements_365d"]] = [1.0, 1.0]
+    return earlier[earlier["user"] != ONLY_AFTER].reset_index(drop=True)
 
 
 @pytest.fixture(scope="session")
@@ -57,8 +57,8 @@ def old_bundle(bundle, rows):
     instants = [pd.Timestamp("2017-05-07", tz="UTC") + timedelta(days=28 * k) for k in range(3)]
     audience = np.random.default_rng(1).poisson(rows["credible_engagers_28d"])
     panel = pd.concat([rows.assign(as_of=at, audience=audience) for at in instants], ignore_index=True)
-    made = fit(panel, Split(tuple(instants)), Config(model=Model(trees=30, depth=3, seed=4)))
-    return dataclasses.replace(made, scale=Scale(bundle.scale.anchor - 2.0, bundle.scale.points_per_nat * 1.3))
+    model = fit(panel, Split(tuple(instants)), Config(model=Model(trees=30, depth=3, seed=4)))
+    return dataclasses.replace(model, scale=Scale(bundle.scale.anchor - 2.0, bundle.scale.points_per_nat * 1.3))
 
 
 @pytest.fixture
@@ -85,36 +85,38 @@ def pair(two):
 def test_a_ledger_adds_up_and_agrees_with_both_snapshots(pair):
     before, after = pair
     for user in ["user0001", "user0007", "a/b", "user0100", ".."]:
-        told = change(before, after, user)
-        assert told.before.score == before.score(user)["score"]
-        assert told.after.score == after.score(user)["score"]
-        assert (told.before.model_version, told.after.model_version) == ("2", "3")
-        assert sum(line.points for line in told.lines) == pytest.approx(told.after.score - told.before.score, abs=1e-6)
-        assert sum(told.parts.values()) == pytest.approx(told.change, abs=1e-9)
-        assert list(told.parts) == list(PARTS)
-        assert told.before.unclipped == pytest.approx(before.explain(user).unclipped, abs=1e-9)
-        assert told.after.unclipped == pytest.approx(after.explain(user).unclipped, abs=1e-9)
+        result = change(before, after, user)
+        assert result.before.score == before.score(user)["score"]
+        assert result.after.score == after.score(user)["score"]
+        assert (result.before.model_version, result.after.model_version) == ("2", "3")
+        assert sum(line.points for line in result.lines) == pytest.approx(
+            result.after.score - result.before.score, abs=1e-6
+        )
+        assert sum(result.parts.values()) == pytest.approx(result.change, abs=1e-9)
+        assert list(result.parts) == list(PARTS)
+        assert result.before.unclipped == pytest.approx(before.explain(user).unclipped, abs=1e-9)
+        assert result.after.unclipped == pytest.approx(after.explain(user).unclipped, abs=1e-9)
 
 
 def test_scopes(pair):
-    told = change(*pair, "user0002", "topic:birds")
-    assert told.scope == "topic:birds"
-    assert told.after.score == pair[1].score("user0002", "topic:birds")["score"]
+    result = change(*pair, "user0002", "topic:birds")
+    assert result.scope == "topic:birds"
+    assert result.after.score == pair[1].score("user0002", "topic:birds")["score"]
 
 
 def test_reasons_are_the_lines_strongest(pair):
-    found = [change(*pair, f"user0{k}") for k in range(100, 140)]
-    assert sum(len(told.reasons) for told in found) > len(found)
-    for told in found:
-        assert [reason.sentence for reason in told.reasons] == [*told.reasons_up, *told.reasons_down]
-        assert max(len(told.reasons_up), len(told.reasons_down)) <= 4
-        assert all(abs(reason.points) >= 0.5 for reason in told.reasons)
+    all_changes = [change(*pair, f"user0{k}") for k in range(100, 140)]
+    assert sum(len(result.reasons) for result in all_changes) > len(all_changes)
+    for result in all_changes:
+        assert [reason.sentence for reason in result.reasons] == [*result.reasons_up, *result.reasons_down]
+        assert max(len(result.reasons_up), len(result.reasons_down)) <= 4
+        assert all(abs(reason.points) >= 0.5 for reason in result.reasons)
 
 
 def test_it_is_json(pair):
-    told = json.loads(json.dumps(asdict(change(*pair, "user0001")), allow_nan=False))
-    assert set(told["lines"][0]) == {"part", "feature", "family", "before", "after", "points", "sentence"}
-    assert told["before"]["as_of"] == "2017-07-02T00:00:00Z"
+    result = json.loads(json.dumps(asdict(change(*pair, "user0001")), allow_nan=False))
+    assert set(result["lines"][0]) == {"part", "feature", "family", "before", "after", "points", "sentence"}
+    assert result["before"]["as_of"] == "2017-07-02T00:00:00Z"
 
 
 @pytest.mark.parametrize(
@@ -125,15 +127,15 @@ def test_it_is_json(pair):
     ],
 )
 def test_too_little_evidence_at_either_instant_says_what_is_missing(pair, user, missing):
-    told = change(*pair, user)
-    assert told.status == "insufficient_evidence"
-    assert told.missing.startswith(missing)
-    assert told.missing.count("As of") == 1
-    assert (told.reasons, told.reasons_up, told.reasons_down) == ((), (), ())
-    assert sum(told.parts.values()) == pytest.approx(told.change, abs=1e-9)
+    result = change(*pair, user)
+    assert result.status == "insufficient_evidence"
+    assert result.missing.startswith(missing)
+    assert result.missing.count("As of") == 1
+    assert (result.reasons, result.reasons_up, result.reasons_down) == ((), (), ())
+    assert sum(result.parts.values()) == pytest.approx(result.change, abs=1e-9)
 
 
-def test_who_is_in_one_alone_has_no_change(pair):
+def test_a_user_of_only_one_snapshot_has_no_change(pair):
     with pytest.raises(
         UnknownUserError, match=f"'{ONLY_BEFORE}' has a score .* as of 2017-07-02T.* and none as of 2017-"
     ):
@@ -162,7 +164,7 @@ def test_a_bundle_of_another_catalogue_is_refused(two):
         community_change.community_change(open_earlier(two, after), after)
 
 
-def test_what_makes_scores_hard_to_compare_is_said(bundle):
+def test_remarks_name_what_makes_scores_hard_to_compare(bundle):
     facts = bundle.facts | {"config": bundle.facts["config"] | {"credibility": {"seeds": ["ann"]}}}
     facts["config"] = facts["config"] | {"outcome": {"label": "credible_engagers"}}
     other = dataclasses.replace(bundle, horizon_days=14, facts=facts)
@@ -197,64 +199,64 @@ def test_the_earlier_snapshot(two, start, bundle, rows):
     assert open_earlier(two, again, again.as_of).model_version == "3"
 
 
-def test_a_communitys_movements(pair, tmp_path, monkeypatch):
+def test_a_community_change_adds_up(pair, tmp_path, monkeypatch):
     monkeypatch.setattr(community_change, "ROWS_AT_ONCE", 100)
     before, after = pair
     out = tmp_path / "new" / "changes.parquet"
-    told = community_change.community_change(before, after, top=7, out=out)
-    found = pd.read_parquet(out)
-    assert len(found) == told.users == 307
+    result = community_change.community_change(before, after, top=7, out=out)
+    table = pd.read_parquet(out)
+    assert len(table) == result.users == 307
     first = ["user", "scope", "score_from", "score_to", "change", *PARTS, "evidence_from", "evidence_to"]
-    assert list(found)[: len(first)] == first
-    thin = (found[["evidence_from", "evidence_to"]] == "insufficient_evidence").any(axis=1)
-    assert {"user0003", "user0005"} < set(found["user"][thin])
-    assert (told.only_before, told.only_after, told.insufficient_evidence) == (1, 1, thin.sum())
-    assert told.judged == (~thin).sum() == sum(each.users for each in told.histogram)
-    assert (found[list(PARTS)].sum(axis=1) - found["change"]).abs().max() < 1e-6
-    assert (found["change"] - (found["score_to"] - found["score_from"])).abs().max() == 0
+    assert list(table)[: len(first)] == first
+    thin = (table[["evidence_from", "evidence_to"]] == "insufficient_evidence").any(axis=1)
+    assert {"user0003", "user0005"} < set(table["user"][thin])
+    assert (result.only_before, result.only_after, result.insufficient_evidence) == (1, 1, thin.sum())
+    assert result.judged == (~thin).sum() == sum(mover.users for mover in result.histogram)
+    assert (table[list(PARTS)].sum(axis=1) - table["change"]).abs().max() < 1e-6
+    assert (table["change"] - (table["score_to"] - table["score_from"])).abs().max() == 0
     scores = [snapshot.scores.to_pandas().query("scope == 'all'").set_index("user") for snapshot in pair]
-    for side, held in zip(("from", "to"), scores, strict=True):
-        assert (found.set_index("user")[f"score_{side}"] - held["score"]).dropna().abs().max() < 1e-9
-        assert found[f"evidence_{side}"].tolist() == held.loc[found["user"], "evidence"].tolist()
-    lines = found[list(before.bundle.features)].sum(axis=1)
-    assert (lines - found[["own", "others", "time"]].sum(axis=1)).abs().max() < 1e-9
-    assert (found.filter(like="model_").sum(axis=1) - found["model"]).abs().max() < 1e-9
+    for side, score_table in zip(("from", "to"), scores, strict=True):
+        assert (table.set_index("user")[f"score_{side}"] - score_table["score"]).dropna().abs().max() < 1e-9
+        assert table[f"evidence_{side}"].tolist() == score_table.loc[table["user"], "evidence"].tolist()
+    lines = table[list(before.bundle.features)].sum(axis=1)
+    assert (lines - table[["own", "others", "time"]].sum(axis=1)).abs().max() < 1e-9
+    assert (table.filter(like="model_").sum(axis=1) - table["model"]).abs().max() < 1e-9
 
-    judged = found[~thin]
-    assert told.share == (judged["change"].abs() > 5).mean() > 0
-    assert told.median == pytest.approx(judged["change"].median())
-    for part, size in told.parts.items():
-        assert (size.mean, size.size) == pytest.approx((judged[part].mean(), judged[part].abs().mean()))
-    order = judged["change"].abs().sort_values(ascending=False)
-    assert [abs(each.change) for each in told.largest] == pytest.approx(order.head(7).tolist())
-    for each in told.largest:
-        single = change(before, after, each.user)
-        assert (each.parts, each.reasons_up, each.reasons_down) == (
+    compared = table[~thin]
+    assert result.share == (compared["change"].abs() > 5).mean() > 0
+    assert result.median == pytest.approx(compared["change"].median())
+    for part, size in result.parts.items():
+        assert (size.mean, size.size) == pytest.approx((compared[part].mean(), compared[part].abs().mean()))
+    order = compared["change"].abs().sort_values(ascending=False)
+    assert [abs(mover.change) for mover in result.largest] == pytest.approx(order.head(7).tolist())
+    for mover in result.largest:
+        single = change(before, after, mover.user)
+        assert (mover.parts, mover.reasons_up, mover.reasons_down) == (
             single.parts,
             single.reasons_up,
             single.reasons_down,
         )
-        row = found[found["user"] == each.user].iloc[0]
+        row = table[table["user"] == mover.user].iloc[0]
         assert single.parts == pytest.approx({part: row[part] for part in PARTS}, abs=1e-9)
-    assert json.dumps(asdict(told), allow_nan=False)
+    assert json.dumps(asdict(result), allow_nan=False)
 
 
-def test_movements_of_a_scope(pair):
-    told = community_change.community_change(*pair, scope="topic:birds")
-    assert (told.scope, told.users) == ("topic:birds", 2)
+def test_a_community_change_of_a_scope(pair):
+    result = community_change.community_change(*pair, scope="topic:birds")
+    assert (result.scope, result.users) == ("topic:birds", 2)
     with pytest.raises(UnknownUserError, match=r"nobody has a score of the scope 'topic:fish' both .*\(0 users\)"):
         community_change.community_change(*pair, scope="topic:fish")
 
 
-def test_nobody_moves_between_a_snapshot_and_the_same_again(home, bundle, scores, rows):
+def test_identical_snapshots_have_no_changes(home, bundle, scores, rows):
     newest = open_snapshot(home)
     write_snapshot(home, newest.as_of - timedelta(days=7), bundle, "3", scores, rows)
-    told = community_change.community_change(open_earlier(home, newest), newest)
-    assert (told.share, told.median, told.largest) == (0.0, 0.0, ())
-    assert {size.size for size in told.parts.values()} == {0.0}
+    result = community_change.community_change(open_earlier(home, newest), newest)
+    assert (result.share, result.median, result.largest) == (0.0, 0.0, ())
+    assert {size.size for size in result.parts.values()} == {0.0}
 
 
-def test_a_file_is_written_whole_or_not_at_all(pair, tmp_path, monkeypatch):
+def test_changes_are_written_atomically(pair, tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="is a folder"):
         community_change.community_change(*pair, out=tmp_path)
     monkeypatch.setattr(community_change, "changes", lambda *_: (_ for _ in ()).throw(RegistryError("no")))
@@ -263,7 +265,7 @@ def test_a_file_is_written_whole_or_not_at_all(pair, tmp_path, monkeypatch):
     assert list(tmp_path.glob("changes*")) == []
 
 
-def test_damage_within_the_features_is_told(two):
+def test_damaged_features_are_reported(two):
     after = open_snapshot(two)
     before = open_earlier(two, after)
     with (before.folder / "features.arrow").open("r+b") as file:
@@ -290,14 +292,14 @@ def shown(two, monkeypatch, capsys):
 def test_one_users_change_on_the_terminal(shown, pair):
     code, out, said = shown("user0001")
     assert code == 0
-    told = change(*pair, "user0001")
-    found = re.findall(r"^(\w.*?)\s{2,}([+-]?\d+\.\d\d)\s*$", out, flags=re.MULTILINE)
-    shown_points = {title: float(points) for title, points in found}
-    assert shown_points["Score as of 2017-07-02"] == pytest.approx(told.before.score, abs=0.006)
-    assert shown_points["What the person did"] == pytest.approx(told.parts["own"], abs=0.006)
-    assert shown_points["How others responded"] == pytest.approx(told.parts["others"], abs=0.006)
-    assert shown_points["A new model"] == pytest.approx(told.parts["model"], abs=0.006)
-    assert shown_points["A new scale"] == pytest.approx(told.parts["scale"], abs=0.006)
+    result = change(*pair, "user0001")
+    printed = re.findall(r"^(\w.*?)\s{2,}([+-]?\d+\.\d\d)\s*$", out, flags=re.MULTILINE)
+    shown_points = {title: float(points) for title, points in printed}
+    assert shown_points["Score as of 2017-07-02"] == pytest.approx(result.before.score, abs=0.006)
+    assert shown_points["What the person did"] == pytest.approx(result.parts["own"], abs=0.006)
+    assert shown_points["How others responded"] == pytest.approx(result.parts["others"], abs=0.006)
+    assert shown_points["A new model"] == pytest.approx(result.parts["model"], abs=0.006)
+    assert shown_points["A new scale"] == pytest.approx(result.parts["scale"], abs=0.006)
     assert "model version 2 -> 3" in said
     assert "Up: " in said or "Down: " in said
 
@@ -323,8 +325,8 @@ def test_a_community_on_the_terminal(shown, tmp_path):
     assert "% moved by more than 5 points" in said
     assert re.search(r"307 users have a score at both instants \(\d+ of them with too little evidence", said)
     assert "1 only at the first, 1 only at the second" in said
-    told = json.loads(shown("--top", "3", "--json")[1])
-    assert (len(told["largest"]), told["users"]) == (3, 307)
+    result = json.loads(shown("--top", "3", "--json")[1])
+    assert (len(result["largest"]), result["users"]) == (3, 307)
 
 
 @pytest.mark.parametrize(
@@ -343,7 +345,7 @@ def test_a_community_on_the_terminal(shown, tmp_path):
         (["user0001", "--out", "x.parquet"], "--out is for a whole community: omit the user"),
     ],
 )
-def test_what_cannot_be_told(shown, words, message):
+def test_the_command_refuses_invalid_changes(shown, words, message):
     code, out, said = shown(*words)
     assert (code, out) == (2, "")
     assert message in " ".join(said.replace("│", " ").split())
@@ -356,19 +358,19 @@ def client(two, monkeypatch, bundle):
     return TestClient(application.create_app(two), raise_server_exceptions=False)
 
 
-def test_the_service_tells_a_change(client, pair):
-    told = json.loads(json.dumps(asdict(change(*pair, "a/b"))))
+def test_the_service_answers_a_change(client, pair):
+    result = json.loads(json.dumps(asdict(change(*pair, "a/b"))))
     for query in ("", "?from=2017-07-02", "?from=2017-07-02T02:00:00%2B02:00&to=2017-07-30", "?to=2017-07-30"):
         answer = client.get(f"/v1/users/a%2Fb/change{query}")
         assert answer.status_code == 200, answer.text
-        assert answer.json() == told
+        assert answer.json() == result
     assert client.get("/v1/users/user0002/change?scope=topic:birds").json()["scope"] == "topic:birds"
     thin = client.get("/v1/users/user0003/change").json()
     assert (thin["status"], thin["reasons"]) == ("insufficient_evidence", [])
 
 
 @pytest.mark.parametrize(
-    ("asked", "status", "kind"),
+    ("path", "status", "kind"),
     [
         ("nobody/change", 404, "unknown-user"),
         (f"{ONLY_BEFORE}/change", 404, "unknown-user"),
@@ -380,12 +382,12 @@ def test_the_service_tells_a_change(client, pair):
         ("user0001/change?to=", 422, "no-instant"),
     ],
 )
-def test_what_the_service_cannot_tell(client, asked, status, kind):
-    answer = client.get(f"/v1/users/{asked}")
+def test_the_service_refuses_invalid_changes(client, path, status, kind):
+    answer = client.get(f"/v1/users/{path}")
     assert (answer.status_code, answer.json()["type"]) == (status, f"urn:clout:problem:{kind}")
 
 
 def test_the_route_is_documented(client):
     route = client.get("/openapi.json").json()["paths"]["/v1/users/{user}/change"]["get"]
-    assert {given["name"] for given in route["parameters"]} == {"user", "from", "to", "scope", "Clout-Purpose"}
+    assert {parameter["name"] for parameter in route["parameters"]} == {"user", "from", "to", "scope", "Clout-Purpose"}
     assert {"200", "404", "422", "503"} <= set(route["responses"])

@@ -1,4 +1,4 @@
-"""A user's history: every kept instant once, oldest first, read without opening a snapshot."""
+"""A user's history: every instant with a snapshot once, oldest first, read without opening the snapshots."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ INSTANTS = ["2017-06-04T00:00:00Z", "2017-07-02T00:00:00Z", "2017-07-30T00:00:00
 
 
 @pytest.fixture
-def kept(home, bundle, scores, rows):
+def history_home(home, bundle, scores, rows):
     """Keep three instants, the oldest by versions 1 and 2; user0007 is not in the middle one."""
     moved = scores.assign(score=(scores["score"] / 2).round(3))
     for as_of, version, of in [(OLDEST, "1", scores), (OLDEST, "2", moved), (OLDER, "2", moved)]:
@@ -44,8 +44,8 @@ def kept(home, bundle, scores, rows):
 
 
 @pytest.fixture
-def client(kept, champion):
-    return TestClient(application.create_app(kept), raise_server_exceptions=False)
+def client(history_home, champion):
+    return TestClient(application.create_app(history_home), raise_server_exceptions=False)
 
 
 def problem(answer, status, kind):
@@ -55,26 +55,27 @@ def problem(answer, status, kind):
 
 
 @pytest.mark.parametrize("user", ["user0001", "a/b", "..", "'; --", "ünï/çødé 🙂"])
-def test_every_point_is_what_its_snapshot_says(kept, user):
-    told = history(kept, user)
-    assert [point.as_of for point in told.points] == INSTANTS
-    assert [point.model_version for point in told.points] == ["2", "2", "3"]
-    for point, as_of in zip(told.points, (OLDEST, OLDER, NEWEST), strict=True):
-        assert {"user": user, "scope": "all"} | asdict(point) == open_snapshot(kept, as_of).score(user)
-    assert (told.absent, told.damaged, told.earlier) == ((), (), None)
+def test_points_equal_the_scores_of_their_snapshots(history_home, user):
+    result = history(history_home, user)
+    assert [point.as_of for point in result.points] == INSTANTS
+    assert [point.model_version for point in result.points] == ["2", "2", "3"]
+    for point, as_of in zip(result.points, (OLDEST, OLDER, NEWEST), strict=True):
+        assert {"user": user, "scope": "all"} | asdict(point) == open_snapshot(history_home, as_of).score(user)
+    assert (result.absent, result.damaged, result.earlier) == ((), (), None)
 
 
-def test_a_scope_has_a_history_of_its_own(kept):
-    told = history(kept, "user0001", "topic:birds")
-    assert [point.score for point in told.points] == [
-        open_snapshot(kept, as_of).score("user0001", "topic:birds")["score"] for as_of in (OLDEST, OLDER, NEWEST)
+def test_a_scope_has_a_history_of_its_own(history_home):
+    result = history(history_home, "user0001", "topic:birds")
+    assert [point.score for point in result.points] == [
+        open_snapshot(history_home, as_of).score("user0001", "topic:birds")["score"]
+        for as_of in (OLDEST, OLDER, NEWEST)
     ]
 
 
-def test_an_instant_without_the_user_is_told(kept):
-    told = history(kept, "user0007")
-    assert [point.as_of for point in told.points] == [INSTANTS[0], INSTANTS[2]]
-    assert told.absent == (INSTANTS[1],)
+def test_instants_without_the_user_are_listed(history_home):
+    result = history(history_home, "user0007")
+    assert [point.as_of for point in result.points] == [INSTANTS[0], INSTANTS[2]]
+    assert result.absent == (INSTANTS[1],)
 
 
 @pytest.mark.parametrize(
@@ -88,41 +89,41 @@ def test_an_instant_without_the_user_is_told(kept):
         (None, OLDER - timedelta(microseconds=1), INSTANTS[:1]),
     ],
 )
-def test_both_bounds_are_included(kept, start, end, expected):
-    assert [point.as_of for point in history(kept, "user0001", "all", start, end).points] == expected
+def test_both_bounds_are_included(history_home, start, end, expected):
+    assert [point.as_of for point in history(history_home, "user0001", "all", start, end).points] == expected
 
 
-def test_bounds_that_hold_nothing(kept):
+def test_empty_bounds_are_refused(history_home):
     with pytest.raises(AsOfError, match="from 2017-07-30T00:00:00Z to 2017-07-02T00:00:00Z runs backwards"):
-        history(kept, "user0001", "all", NEWEST, OLDER)
+        history(history_home, "user0001", "all", NEWEST, OLDER)
     with pytest.raises(
         AbsentSnapshotError,
         match="no snapshot from 2018-01-01T00:00:00Z; 3 there are, from 2017-06-04T00:00:00Z to 2017-07-30T00:00:00Z",
     ):
-        history(kept, "user0001", "all", datetime(2018, 1, 1, tzinfo=UTC))
+        history(history_home, "user0001", "all", datetime(2018, 1, 1, tzinfo=UTC))
 
 
-def test_one_history_reads_so_many_snapshots_and_says_where_to_go_on(kept, monkeypatch):
+def test_a_history_is_limited_and_names_the_next_instant(history_home, monkeypatch):
     monkeypatch.setattr(module, "MOST_SNAPSHOTS", 2)
-    told = history(kept, "user0001")
-    assert [point.as_of for point in told.points] == INSTANTS[1:]
-    assert told.earlier == INSTANTS[0]
-    rest = history(kept, "user0001", end=datetime.fromisoformat(told.earlier))
+    result = history(history_home, "user0001")
+    assert [point.as_of for point in result.points] == INSTANTS[1:]
+    assert result.earlier == INSTANTS[0]
+    rest = history(history_home, "user0001", end=datetime.fromisoformat(result.earlier))
     assert ([point.as_of for point in rest.points], rest.earlier) == (INSTANTS[:1], None)
 
 
-def test_nobody_knows_the_user(kept, tmp_path):
+def test_an_unknown_user_is_refused(history_home, tmp_path):
     with pytest.raises(UnknownUserError, match="'nobody' has no score in the 3 snapshots from 2017-06-04T00:00:00Z"):
-        history(kept, "nobody")
+        history(history_home, "nobody")
     with pytest.raises(UnknownUserError, match=r"'user0003' has no score of the scope 'topic:birds' in .*: all"):
-        history(kept, "user0003", "topic:birds")
+        history(history_home, "user0003", "topic:birds")
     with pytest.raises(UnknownUserError, match="in the one snapshot"):
-        history(kept, "user0007", "all", OLDER, OLDER)
+        history(history_home, "user0007", "all", OLDER, OLDER)
     with pytest.raises(SnapshotError, match="make one with 'clout score"):
         history(Home(tmp_path / "empty"), "ann")
 
 
-def test_half_a_surrogate_pair_is_nobodys_id(home, bundle, scores, rows):
+def test_half_a_surrogate_pair_matches_no_id(home, bundle, scores, rows):
     of = scores.replace({"user": {"user0000": "user?"}})
     write_snapshot(home, OLDER, bundle, "3", of, rows.replace({"user": {"user0000": "user?"}}))
     assert len(history(home, "user?").points) == 1
@@ -130,55 +131,55 @@ def test_half_a_surrogate_pair_is_nobodys_id(home, bundle, scores, rows):
         history(home, "user\udcff")
 
 
-def test_a_damaged_snapshot_is_told_and_the_others_answer(kept, caplog):
-    newest, older, *_ = list_snapshots(kept)
+def test_damaged_snapshots_are_skipped_and_listed(history_home, caplog):
+    newest, older, *_ = list_snapshots(history_home)
     (older / "scores.parquet").write_bytes(b"PAR1")
     (newest / "snapshot.json").write_text("{}")
-    told = history(kept, "user0001")
-    assert ([point.as_of for point in told.points], told.damaged) == (INSTANTS[:1], (INSTANTS[1], INSTANTS[2]))
+    result = history(history_home, "user0001")
+    assert ([point.as_of for point in result.points], result.damaged) == (INSTANTS[:1], (INSTANTS[1], INSTANTS[2]))
     assert "scores.parquet cannot be read" in caplog.text
     with pytest.raises(SnapshotError, match=r"the snapshot is damaged: .*scores\.parquet"):
-        history(kept, "nobody")
+        history(history_home, "nobody")
 
 
-def test_a_snapshot_that_is_cleared_away_meanwhile_is_none(kept, monkeypatch):
-    _, older, *_ = list_snapshots(kept)
-    listed = module.require_snapshots(kept)
+def test_a_snapshot_removed_meanwhile_is_skipped(history_home, monkeypatch):
+    _, older, *_ = list_snapshots(history_home)
+    listed = module.require_snapshots(history_home)
     shutil.rmtree(older)
     monkeypatch.setattr(module, "require_snapshots", lambda _: listed)
-    told = history(kept, "user0001")
-    assert ([point.as_of for point in told.points], told.damaged) == ([INSTANTS[0], INSTANTS[2]], ())
+    result = history(history_home, "user0001")
+    assert ([point.as_of for point in result.points], result.damaged) == ([INSTANTS[0], INSTANTS[2]], ())
 
 
-def test_neither_features_nor_models_are_opened(kept):
-    for folder in list_snapshots(kept):
+def test_a_history_reads_neither_features_nor_models(history_home):
+    for folder in list_snapshots(history_home):
         (folder / "features.arrow").unlink()
         shutil.rmtree(folder / "bundle")
-    assert len(history(kept, "user0001").points) == 3
+    assert len(history(history_home, "user0001").points) == 3
 
 
-def test_a_user_is_found_in_whatever_row_group(tmp_path, scores, home):
+def test_users_of_every_row_group_are_read(tmp_path, scores, home):
     (folder,) = list_snapshots(home)
     many = scores.loc[np.repeat(0, 20_000)].assign(user=[f"id{k:05}" for k in range(20_000)])
     many["score"] = np.arange(20_000) / 200
     layout.write_table(many, folder / "scores.parquet")
     assert pq.ParquetFile(folder / "scores.parquet").num_row_groups == 3
     assert module._row_groups(pq.ParquetFile(folder / "scores.parquet"), "id08192") == [1]
-    for place in (0, 8191, 8192, 16_384, 19_999):
-        assert [point.score for point in history(home, f"id{place:05}").points] == [place / 200]
+    for number in (0, 8191, 8192, 16_384, 19_999):
+        assert [point.score for point in history(home, f"id{number:05}").points] == [number / 200]
 
 
-def test_ids_too_long_for_the_ends_of_a_row_group_are_found(home, scores):
+def test_ids_too_long_for_row_group_statistics_are_read(home, scores):
     (folder,) = list_snapshots(home)
     ids = sorted(f"{k}{'x' * 9000}" for k in range(3))
     layout.write_table(scores.head(3).assign(user=ids, score=[1.0, 2.0, 3.0]), folder / "scores.parquet")
     assert [history(home, user).points[0].score for user in ids] == [1.0, 2.0, 3.0]
 
 
-def test_the_route_answers_what_the_library_does(client, kept):
+def test_the_route_equals_the_library(client, history_home):
     answer = client.get("/v1/users/a%2Fb/history?from=2017-07-02&to=2017-07-30T00:00:00%2B00:00")
     assert answer.status_code == 200
-    expected = history(kept, "a/b", "all", OLDER, NEWEST)
+    expected = history(history_home, "a/b", "all", OLDER, NEWEST)
     assert json.loads(answer.text) == json.loads(json.dumps(asdict(expected)))
 
 
@@ -197,14 +198,14 @@ def test_the_route_answers_what_the_library_does(client, kept):
         ("user0001/history?to=", 422, "no-instant"),
     ],
 )
-def test_what_the_route_refuses(client, path, status, kind):
+def test_the_route_refuses_invalid_queries(client, path, status, kind):
     problem(client.get(f"/v1/users/{path}"), status, kind)
 
 
-def test_a_newer_snapshot_is_in_the_history_at_once(client, kept, bundle, scores, rows):
+def test_a_newer_snapshot_is_in_the_history_at_once(client, history_home, bundle, scores, rows):
     assert len(client.get("/v1/users/user0001/history").json()["points"]) == 3
     later = NEWEST + timedelta(days=28)
-    write_snapshot(kept, later, bundle, "4", scores.assign(model_version="4"), rows)
+    write_snapshot(history_home, later, bundle, "4", scores.assign(model_version="4"), rows)
     points = client.get("/v1/users/user0001/history").json()["points"]
     assert [(point["as_of"], point["model_version"]) for point in points[-2:]] == [
         ("2017-07-30T00:00:00Z", "3"),
@@ -213,22 +214,22 @@ def test_a_newer_snapshot_is_in_the_history_at_once(client, kept, bundle, scores
 
 
 @pytest.fixture
-def shown(kept, monkeypatch, capsys):
+def shown(history_home, monkeypatch, capsys):
     def show(*words):
-        monkeypatch.setattr(sys, "argv", ["clout", "history", *words, "--home", str(kept.folder)])
+        monkeypatch.setattr(sys, "argv", ["clout", "history", *words, "--home", str(history_home.folder)])
         with pytest.raises(SystemExit) as ended:
             main.main()
-        told = capsys.readouterr()
-        return ended.value.code, told.out, " ".join(told.err.split())
+        result = capsys.readouterr()
+        return ended.value.code, result.out, " ".join(result.err.split())
 
     return show
 
 
-def test_a_history_on_the_terminal(shown, kept):
+def test_a_history_on_the_terminal(shown, history_home):
     code, out, said = shown("user0001")
     assert code == 0
     rows = [line for line in out.splitlines() if "2017-" in line]
-    oldest, older, newest = history(kept, "user0001").points
+    oldest, older, newest = history(history_home, "user0001").points
     assert "3 of 3 snapshots" in out
     assert [(rows[0].count("new"), rows[1].count("new"), rows[2].count("3 (new)"))] == [(0, 0, 1)]
     for row, point in zip(rows, (oldest, older, newest), strict=True):
@@ -237,21 +238,23 @@ def test_a_history_on_the_terminal(shown, kept):
     assert "+0.0" in rows[1]
     assert f"{newest.score - older.score:+.1f}" in rows[2]
     assert "clout change shows by how much" in said
-    assert json.loads(shown("user0001", "--json")[1]) == json.loads(json.dumps(asdict(history(kept, "user0001"))))
+    assert json.loads(shown("user0001", "--json")[1]) == json.loads(
+        json.dumps(asdict(history(history_home, "user0001")))
+    )
 
 
-def test_what_is_not_there_is_said(shown, kept, monkeypatch):
+def test_absent_damaged_and_unread_snapshots_are_printed(shown, history_home, monkeypatch):
     assert "No score as of 2017-07-02." in shown("user0007")[2]
     assert "too little known" in shown("user0003", "--from", "2017-07-30")[1]
     monkeypatch.setattr(module, "MOST_SNAPSHOTS", 2)
-    (list_snapshots(kept)[0] / "scores.parquet").write_bytes(b"")
+    (list_snapshots(history_home)[0] / "scores.parquet").write_bytes(b"")
     _, out, said = shown("user0001")
     assert "1 of 2 snapshots" in out
     assert "clout history --to 2017-06-04T00:00:00Z" in said
     assert "skipped damaged snapshots: 2017-07-30." in said
 
 
-def test_ids_are_no_markup(capsys):
+def test_ids_are_printed_literally(capsys):
     point = Point("2017-07-30T00:00:00Z", "3", 28, 50.0, 1.0, 1, 2, 3.0, 4.0, "some", "scored")
     history_table(History("[/b][red]x", "topic:[/i]", (point,), (), (), None))
     assert "The scores of [/b][red]x, scope topic:[/i]: 1 of 1 snapshot" in " ".join(capsys.readouterr().out.split())
@@ -266,7 +269,7 @@ def test_ids_are_no_markup(capsys):
         (["user0001", "--to", "x"], "error: 'x' is not a valid instant"),
     ],
 )
-def test_what_the_command_refuses(shown, words, message):
+def test_the_command_refuses_invalid_options(shown, words, message):
     code, out, said = shown(*words)
     assert (code, out) == (2, "")
     assert message in said

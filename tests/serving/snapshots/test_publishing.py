@@ -68,9 +68,9 @@ def publish(publisher, bundle, rows):
     """Publish a snapshot of the same people, among whom the features are dealt out anew."""
 
     def publish(as_of=AS_OF, version="3", seed=5, people=None):
-        kept = rows if people is None else rows[rows["user"].isin(people)].reset_index(drop=True)
-        order = np.random.default_rng(seed).permutation(len(kept))
-        dealt = kept[KEYS].join(kept[CATALOGUE.names].take(order).set_axis(kept.index))
+        selected = rows if people is None else rows[rows["user"].isin(people)].reset_index(drop=True)
+        order = np.random.default_rng(seed).permutation(len(selected))
+        dealt = selected[KEYS].join(selected[CATALOGUE.names].take(order).set_axis(selected.index))
         return write_snapshot(publisher, as_of, bundle, version, score_rows(bundle, version, dealt), dealt)
 
     return publish
@@ -109,34 +109,34 @@ def count(home, table):
         return connection.execute(select(func.count()).select_from(table)).scalar_one()
 
 
-def test_what_is_published_is_the_same_to_the_last_byte_in_every_replica(publisher, replica, tmp_path, publish):
-    made = [publish(AS_OF), publish(LATER)]
+def test_published_snapshots_are_identical_in_every_replica(publisher, replica, tmp_path, publish):
+    folders = [publish(AS_OF), publish(LATER)]
     for home in (replica, Home(tmp_path / "other", database=replica.database)):
         follow(home)
-        assert names(home) == [folder.name for folder in reversed(made)]
-        for folder in made:
+        assert names(home) == [folder.name for folder in reversed(folders)]
+        for folder in folders:
             assert contents(home.snapshots / folder.name) == contents(folder)
         assert open_snapshot(home, AS_OF).score("a/b") == open_snapshot(publisher, AS_OF).score("a/b")
-        assert {each.name for each in home.snapshots.iterdir()} == {*names(home), mirror.LOCK}
+        assert {path.name for path in home.snapshots.iterdir()} == {*names(home), mirror.LOCK}
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_files_of_any_size_come_whole_in_parts_of_any_size(replica, tmp_path, monkeypatch, size):
+def test_files_of_any_size_travel_in_parts_of_any_size(replica, tmp_path, monkeypatch, size):
     monkeypatch.setattr(travelling, "PART_BYTES", size)
     folder = tmp_path / "2017-07-30T000000Z_v3"
     (folder / "bundle").mkdir(parents=True)
-    held = {"empty": b"", "one": b"\0", "bundle/exact": b"0123456", "bundle/ünï": bytes(range(256)) * 3}
-    for name, what in held.items():
-        (folder / name).write_bytes(what)
+    files = {"empty": b"", "one": b"\0", "bundle/exact": b"0123456", "bundle/ünï": bytes(range(256)) * 3}
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
     SnapshotDatabase(replica).publish(folder)
     follow(replica)
-    came = contents(replica.snapshots / folder.name)
-    came.pop(PUBLISHED_FILE)
-    assert came == held
-    assert b"".join(part for _, part in parts(folder)) == b"".join(held[name] for name in sorted(held))
+    fetched = contents(replica.snapshots / folder.name)
+    fetched.pop(PUBLISHED_FILE)
+    assert fetched == files
+    assert b"".join(part for _, part in parts(folder)) == b"".join(files[name] for name in sorted(files))
 
 
-def test_two_replicas_answer_alike_and_take_up_what_is_new(replica, tmp_path, publish):
+def test_two_replicas_answer_alike_and_load_new_snapshots(replica, tmp_path, publish):
     publish(AS_OF)
     clients = [client_of(home) for home in (replica, Home(tmp_path / "other", database=replica.database))]
     for as_of, seed in ((AS_OF, 5), (LATER, 6)):
@@ -151,7 +151,7 @@ def test_two_replicas_answer_alike_and_take_up_what_is_new(replica, tmp_path, pu
     assert clients[0].get("/v1/users/user0001/change").status_code == 200
 
 
-def test_a_replica_that_runs_fetches_by_itself_and_answers_before_anything_came(replica, publish):
+def test_a_running_replica_fetches_by_itself_and_answers_before_the_first_snapshot(replica, publish):
     with client_of(replica, refresh=0.05) as client:
         assert client.get("/health").status_code == 200
         assert client.get("/v1/users/user0001/score").status_code == 503
@@ -162,15 +162,15 @@ def test_a_replica_that_runs_fetches_by_itself_and_answers_before_anything_came(
         assert answer.json()["as_of"] == to_iso_utc(AS_OF)
 
 
-def test_the_newest_answers_while_older_ones_are_still_fetched(replica, publish):
+def test_the_newest_snapshot_is_fetched_before_older_ones(replica, publish):
     publish(AS_OF)
     publish(LATER)
-    held = []
-    Replica(replica, lambda: held.append(names(replica)[0])).follow()
-    assert held == ["2017-08-27T000000Z_v3"] * 2
+    newest = []
+    Replica(replica, lambda: newest.append(names(replica)[0])).follow()
+    assert newest == ["2017-08-27T000000Z_v3"] * 2
 
 
-def test_nothing_is_fetched_twice(replica, publish, monkeypatch):
+def test_a_snapshot_is_fetched_once(replica, publish, monkeypatch):
     publish()
     client = client_of(replica)
     look(client)
@@ -179,7 +179,7 @@ def test_nothing_is_fetched_twice(replica, publish, monkeypatch):
     assert look(client_of(replica)) == {}
 
 
-def test_one_that_was_replaced_under_its_name_is_fetched_anew(replica, publish):
+def test_a_replaced_snapshot_is_fetched_again(replica, publish):
     """A person who is deleted is gone from every replica by its next look."""
     publish()
     client = client_of(replica)
@@ -192,22 +192,22 @@ def test_one_that_was_replaced_under_its_name_is_fetched_anew(replica, publish):
     assert count(replica, SNAPSHOTS) == 1
 
 
-def test_what_takes_the_place_of_a_published_one_is_published(publisher, replica, publish, tmp_path):
+def test_the_replacement_of_a_published_snapshot_is_published(publisher, replica, publish, tmp_path):
     folder = publish()
-    made = shutil.copytree(folder, tmp_path / "aside" / folder.name)
-    (made / "typical.parquet").write_bytes(b"other")
-    publishing.republish(publisher, folder, made)
+    replacement = shutil.copytree(folder, tmp_path / "aside" / folder.name)
+    (replacement / "typical.parquet").write_bytes(b"other")
+    publishing.republish(publisher, folder, replacement)
     follow(replica)
     assert (replica.snapshots / folder.name / "typical.parquet").read_bytes() == b"other"
     (folder / PUBLISHED_FILE).unlink()
-    (made / "typical.parquet").write_bytes(b"never published")
-    publishing.republish(publisher, folder, made)
-    publishing.republish(Home(publisher.folder), folder, made)
+    (replacement / "typical.parquet").write_bytes(b"never published")
+    publishing.republish(publisher, folder, replacement)
+    publishing.republish(Home(publisher.folder), folder, replacement)
     assert follow(replica)[0].sha256 == travelling.published_digest(replica.snapshots / folder.name)
     assert (replica.snapshots / folder.name / "typical.parquet").read_bytes() == b"other"
 
 
-def test_the_same_published_again_is_not_fetched(replica, publish, monkeypatch):
+def test_an_identical_republication_is_not_fetched(replica, publish, monkeypatch):
     publish()
     follow(replica)
     publish()
@@ -215,7 +215,7 @@ def test_the_same_published_again_is_not_fetched(replica, publish, monkeypatch):
     follow(replica)
 
 
-def test_older_ones_go_from_the_database_and_then_from_the_replicas(publisher, replica, publish, monkeypatch):
+def test_the_oldest_snapshots_are_deleted_from_database_and_replicas(publisher, replica, publish, monkeypatch):
     monkeypatch.setattr(publishing, "MOST_SNAPSHOTS", 2)
     publish(AS_OF, version="9")
     publish(AS_OF, version="10")
@@ -226,13 +226,13 @@ def test_older_ones_go_from_the_database_and_then_from_the_replicas(publisher, r
     assert look(client) == {}
     assert names(replica) == ["2017-08-27T000000Z_v3", "2017-07-30T000000Z_v10"]
     with Records(replica).reading() as connection:
-        held = connection.execute(select(PARTS.c.snapshot).distinct()).all()
-    assert len(held) == count(replica, SNAPSHOTS) == 2
+        stored = connection.execute(select(PARTS.c.snapshot).distinct()).all()
+    assert len(stored) == count(replica, SNAPSHOTS) == 2
     follow(publisher)
     assert names(publisher) == names(replica)
 
 
-def test_what_was_never_published_stays(replica, publish, bundle, scores, rows):
+def test_unpublished_snapshots_stay(replica, publish, bundle, scores, rows):
     write_snapshot(Home(replica.folder), AS_OF, bundle, "3", scores, rows)
     publish(LATER)
     follow(replica)
@@ -241,7 +241,7 @@ def test_what_was_never_published_stays(replica, publish, bundle, scores, rows):
     assert count(replica, SNAPSHOTS) == 1
 
 
-def test_one_that_is_there_already_is_known_by_its_files(publisher, replica, publish, monkeypatch):
+def test_an_existing_snapshot_is_recognised_by_its_files(publisher, replica, publish, monkeypatch):
     folder = publish()
     shutil.copytree(folder, replica.snapshots / folder.name)
     (replica.snapshots / folder.name / PUBLISHED_FILE).unlink()
@@ -250,17 +250,17 @@ def test_one_that_is_there_already_is_known_by_its_files(publisher, replica, pub
     assert contents(replica.snapshots / folder.name) == contents(folder)
 
 
-def test_a_mark_that_is_damaged_counts_as_none(replica, publish):
+def test_a_damaged_publication_record_counts_as_absent(replica, publish):
     folder = publish()
     follow(replica)
-    held = replica.snapshots / folder.name / PUBLISHED_FILE
+    file = replica.snapshots / folder.name / PUBLISHED_FILE
     for nonsense in (b"\xff", b"[]", b"{", b'"sha256"'):
-        held.write_bytes(nonsense)
+        file.write_bytes(nonsense)
         follow(replica)
-        assert held.read_bytes() == (folder / PUBLISHED_FILE).read_bytes()
+        assert file.read_bytes() == (folder / PUBLISHED_FILE).read_bytes()
 
 
-def test_a_publisher_killed_in_the_midst_leaves_what_was_there(publisher, replica, publish, tmp_path):
+def test_a_killed_publisher_leaves_the_database_unchanged(publisher, replica, publish, tmp_path):
     folder = publish()
     follow(replica)
     before = contents(replica.snapshots / folder.name)
@@ -269,36 +269,36 @@ def test_a_publisher_killed_in_the_midst_leaves_what_was_there(publisher, replic
     command = [sys.executable, "-c", KILLED, publisher.database, str(folder)]
     killed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert [each.name for each in follow(replica)] == [folder.name]
+    assert [snapshot.name for snapshot in follow(replica)] == [folder.name]
     assert contents(replica.snapshots / folder.name) == before
     publish(LATER)  # nobody waits for the dead
-    assert [each.name for each in follow(replica)] == ["2017-08-27T000000Z_v3", folder.name]
+    assert [snapshot.name for snapshot in follow(replica)] == ["2017-08-27T000000Z_v3", folder.name]
 
 
-def test_nothing_of_a_snapshot_is_seen_before_all_of_it(publisher, replica, publish, monkeypatch):
+def test_a_snapshot_becomes_visible_at_once(publisher, replica, publish, monkeypatch):
     folder = publish()
-    seen = []
+    listings = []
     read = publishing.parts
 
-    def watched_parts(place):
-        for part in read(place):
-            seen.append(names_listed(replica))
+    def watched_parts(source):
+        for part in read(source):
+            listings.append(names_listed(replica))
             yield part
 
     monkeypatch.setattr(publishing, "parts", watched_parts)
     (folder / PUBLISHED_FILE).unlink()
     renamed = folder.rename(folder.parent / "2017-08-27T000000Z_v3")
     SnapshotDatabase(publisher).publish(renamed)
-    assert len(seen) > 5
-    assert set(map(tuple, seen)) == {("2017-07-30T000000Z_v3",)}
+    assert len(listings) > 5
+    assert set(map(tuple, listings)) == {("2017-07-30T000000Z_v3",)}
     assert names_listed(replica) == ["2017-08-27T000000Z_v3", "2017-07-30T000000Z_v3"]
 
 
 def names_listed(home):
-    return [each.name for each in SnapshotDatabase(home).published()]
+    return [snapshot.name for snapshot in SnapshotDatabase(home).published()]
 
 
-def test_publishers_at_once_wait_for_each_other(publisher, replica, publish):
+def test_concurrent_publishers_take_turns(publisher, replica, publish):
     folder = publish()
     failed = []
 
@@ -329,7 +329,7 @@ def test_publishers_at_once_wait_for_each_other(publisher, replica, publish):
     ],
     ids=["bytes", "path", "absent", "hash"],
 )
-def test_a_part_that_was_corrupted_is_told_and_never_answered_from(replica, publish, damage, monkeypatch):
+def test_a_corrupted_part_is_reported_and_never_served(replica, publish, damage, monkeypatch):
     publish(AS_OF)
     client = client_of(replica)
     look(client)
@@ -347,7 +347,7 @@ def test_a_part_that_was_corrupted_is_told_and_never_answered_from(replica, publ
     assert client.get("/v1/users/user0001/score").json()["as_of"] == to_iso_utc(LATER)
 
 
-def test_a_damaged_one_keeps_no_other_from_coming(replica, publish):
+def test_a_damaged_snapshot_does_not_block_others(replica, publish):
     publish(AS_OF)
     publish(LATER)
     in_database(replica, update(PARTS).where(PARTS.c.path == "snapshot.json", PARTS.c.snapshot == 2).values(bytes=b""))
@@ -366,9 +366,7 @@ def test_no_part_is_written_outside_the_snapshot(replica, publish, path, tmp_pat
     assert not Path("/tmp/clout-out").exists()
 
 
-def test_a_database_that_goes_away_leaves_the_service_answering_until_it_is_back(
-    postgresql, replica, publish, registered_replica
-):
+def test_the_service_answers_while_the_database_is_away(postgresql, replica, publish, registered_replica):
     publish(AS_OF)
     with client_of(registered_replica, refresh=0.05) as client:
         wait(lambda: client.get("/ready").status_code == 200)
@@ -405,7 +403,7 @@ def wait(until, seconds=30):
         time.sleep(0.05)
 
 
-def test_a_database_that_was_emptied_takes_nothing_away(replica, publish):
+def test_an_emptied_database_deletes_nothing_in_replicas(replica, publish):
     publish()
     client = client_of(replica)
     look(client)
@@ -417,17 +415,17 @@ def test_a_database_that_was_emptied_takes_nothing_away(replica, publish):
     assert names(replica) == ["2017-08-27T000000Z_v3"]
 
 
-def test_a_full_disk_is_told_and_tried_again(replica, publish, monkeypatch):
+def test_a_full_disk_is_reported_and_retried(replica, publish, monkeypatch):
     publish()
     monkeypatch.setattr(refreshable, "AGAIN_SECONDS", 0)
     client = client_of(replica)
 
-    opened = Path.open
+    open_file = Path.open
 
     def full(self, mode="r", *arguments, **named):
         if "a" in mode:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return opened(self, mode, *arguments, **named)
+        return open_file(self, mode, *arguments, **named)
 
     with monkeypatch.context() as now:
         now.setattr(Path, "open", full)
@@ -436,11 +434,11 @@ def test_a_full_disk_is_told_and_tried_again(replica, publish, monkeypatch):
     assert client.get("/v1/users/user0001/score").status_code == 200
 
 
-def test_what_a_killed_replica_left_is_cleared(replica, publish):
+def test_scratch_files_of_a_killed_replica_are_removed(replica, publish):
     publish()
-    left = replica.snapshots / mirror.SCRATCH / "2017-07-30T000000Z_v3"
-    left.mkdir(parents=True)
-    (left / "half").write_bytes(b"half")
+    scratch = replica.snapshots / mirror.SCRATCH / "2017-07-30T000000Z_v3"
+    scratch.mkdir(parents=True)
+    (scratch / "half").write_bytes(b"half")
     follow(replica)
     assert not (replica.snapshots / mirror.SCRATCH).exists()
     assert "half" not in contents(replica.snapshots / "2017-07-30T000000Z_v3")
@@ -449,8 +447,10 @@ def test_what_a_killed_replica_left_is_cleared(replica, publish):
 def test_processes_of_one_home_fetch_once(replica, publish, monkeypatch):
     publish()
     fetched = []
-    opened = SnapshotDatabase.parts
-    monkeypatch.setattr(SnapshotDatabase, "parts", lambda self, each: fetched.append(each) or opened(self, each))
+    read_parts = SnapshotDatabase.parts
+    monkeypatch.setattr(
+        SnapshotDatabase, "parts", lambda self, published: fetched.append(published) or read_parts(self, published)
+    )
     threads = [threading.Thread(target=follow, args=(replica,)) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -466,14 +466,14 @@ def test_a_snapshot_that_could_not_be_published_is_not_in_the_home_either(publis
     assert names(nowhere) == []
 
 
-def test_snapshots_are_shared_through_postgresql_alone(tmp_path):
+def test_only_postgresql_can_share_snapshots(tmp_path):
     with pytest.raises(RecordsError, match="shared through PostgreSQL, not through sqlite"):
         SnapshotDatabase(Home(tmp_path, database="sqlite:///there.db"))
     client = client_of(Home(tmp_path, database="sqlite:///there.db"))
     assert "shared through PostgreSQL" in look(client)["database"]
 
 
-def test_what_is_stored_is_not_compressed_again(replica, publish):
+def test_parts_are_stored_uncompressed(replica, publish):
     publish()
     with Records(replica).reading() as connection:
         kind = "SELECT attstorage FROM pg_attribute WHERE attrelid = 'snapshot_parts'::regclass AND attname = 'bytes'"
@@ -485,18 +485,18 @@ def test_only_a_snapshot_can_be_published(publisher, tmp_path):
         SnapshotDatabase(publisher).publish(tmp_path)
 
 
-def test_the_hash_is_of_paths_and_lengths_too(tmp_path):
-    held = [{"a": b"xy", "b": b""}, {"a": b"x", "b": b"y"}, {"a": b"", "b": b"xy"}, {"ax": b"y", "b": b""}]
-    found = set()
-    for k, files in enumerate(held):
+def test_the_digest_covers_paths_and_lengths(tmp_path):
+    variants = [{"a": b"xy", "b": b""}, {"a": b"x", "b": b"y"}, {"a": b"", "b": b"xy"}, {"ax": b"y", "b": b""}]
+    digests = set()
+    for k, files in enumerate(variants):
         (tmp_path / str(k)).mkdir()
-        for name, what in files.items():
-            (tmp_path / str(k) / name).write_bytes(what)
-        found.add(digest(tmp_path / str(k)).sha256)
-    assert len(found) == len(held)
+        for name, data in files.items():
+            (tmp_path / str(k) / name).write_bytes(data)
+        digests.add(digest(tmp_path / str(k)).sha256)
+    assert len(digests) == len(variants)
 
 
-def test_the_disk_is_told_by_the_mirror_where_it_may_not_write(replica, publish, monkeypatch):
+def test_a_replica_reports_an_unwritable_disk(replica, publish, monkeypatch):
     publish()
     replica.folder.mkdir(exist_ok=True)
     (replica.folder / "snapshots").write_text("a file")

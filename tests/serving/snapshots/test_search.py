@@ -30,36 +30,36 @@ PEOPLE = [("ann", 70.0), ("bob", 70.0), ("cyd", 10.0), ("dee", 90.0), ("eve", 0.
 def snapshot(people, topics=()):
     """Stand in for a snapshot: scores by user, and of a topic."""
     frame = pd.DataFrame(
-        [(*each, "all") for each in people] + [(*each, "topic:birds") for each in topics],
+        [(*row, "all") for row in people] + [(*row, "topic:birds") for row in topics],
         columns=["user", "score", "scope"],
     ).sort_values(["user", "scope"], ignore_index=True)
     frame["percentile"] = percentiles(frame["score"], [frame["scope"]])
     table = pa.Table.from_pandas(frame, preserve_index=False)
     texts = {"user": pa.large_string(), "scope": pa.dictionary(pa.int32(), pa.string())}
-    kept = pa.table({name: table[name].cast(texts.get(name, pa.float64())) for name in table.column_names})
+    columns = pa.table({name: table[name].cast(texts.get(name, pa.float64())) for name in table.column_names})
     return SimpleNamespace(
-        ranking=Ranking(kept), scores_at=lambda places: kept.take(pa.array(places, pa.int64())).to_pylist()
+        ranking=Ranking(columns), scores_at=lambda places: columns.take(pa.array(places, pa.int64())).to_pylist()
     )
 
 
-def names(found):
-    return [each["user"] for each in found.scores]
+def names(page):
+    return [score["user"] for score in page.scores]
 
 
-def walked(held, wanted, limits):
+def walked(searched, query, limits):
     """Walk all pages, each of another size."""
-    last, told = None, []
+    last, scores = None, []
     for k in range(10_000):
-        found = search(held, wanted, limits[k % len(limits)], last)
-        told += found.scores
-        if not found.more:
-            return told
-        last = PageToken(told[-1]["score"], told[-1]["user"])
+        page = search(searched, query, limits[k % len(limits)], last)
+        scores += page.scores
+        if not page.more:
+            return scores
+        last = PageToken(scores[-1]["score"], scores[-1]["user"])
     raise AssertionError("the pages never end")
 
 
 @pytest.mark.parametrize(
-    ("wanted", "expected"),
+    ("bounds", "expected"),
     [
         ({}, ["dee", "ann", "bob", "cyd", "eve", "fay", "é"]),
         ({"min_score": 70}, ["dee", "ann", "bob"]),
@@ -79,23 +79,23 @@ def walked(held, wanted, limits):
         ({"max_score": 5, "min_percentile": 60}, []),
     ],
 )
-def test_who_is_found(wanted, expected):
-    found = search(snapshot(PEOPLE), SearchQuery(**wanted), 100)
-    assert (names(found), found.matching, found.more) == (expected, len(expected), False)
+def test_search_returns_users_within_bounds(bounds, expected):
+    page = search(snapshot(PEOPLE), SearchQuery(**bounds), 100)
+    assert (names(page), page.matching, page.more) == (expected, len(expected), False)
 
 
-def test_pages_by_hand():
-    held = snapshot(PEOPLE, [("bob", 5.0)])
-    first = search(held, SearchQuery(), 2)
+def test_pages_continue_after_the_last_user():
+    searched = snapshot(PEOPLE, [("bob", 5.0)])
+    first = search(searched, SearchQuery(), 2)
     assert (names(first), first.matching, first.more) == (["dee", "ann"], 7, True)
-    second = search(held, SearchQuery(), 4, PageToken(70.0, "ann"))
+    second = search(searched, SearchQuery(), 4, PageToken(70.0, "ann"))
     assert (names(second), second.matching, second.more) == (["bob", "cyd", "eve", "fay"], 7, True)
-    third = search(held, SearchQuery(), 4, PageToken(0.0, "fay"))
+    third = search(searched, SearchQuery(), 4, PageToken(0.0, "fay"))
     assert (names(third), third.more) == (["é"], False)
-    assert names(search(held, SearchQuery("topic:birds"), 5)) == ["bob"]
-    assert names(search(held, SearchQuery(), 2, PageToken(70.0, "anna"))) == ["bob", "cyd"]
-    assert names(search(held, SearchQuery(max_score=60), 2, PageToken(95.0, "zoe"))) == ["cyd", "eve"]
-    assert names(search(held, SearchQuery(min_score=60), 2, PageToken(5.0, "ann"))) == []
+    assert names(search(searched, SearchQuery("topic:birds"), 5)) == ["bob"]
+    assert names(search(searched, SearchQuery(), 2, PageToken(70.0, "anna"))) == ["bob", "cyd"]
+    assert names(search(searched, SearchQuery(max_score=60), 2, PageToken(95.0, "zoe"))) == ["cyd", "eve"]
+    assert names(search(searched, SearchQuery(min_score=60), 2, PageToken(5.0, "ann"))) == []
 
 
 def test_a_scope_that_nobody_has():
@@ -127,49 +127,49 @@ points = st.integers(0, 10).map(lambda k: k * 10.0) | st.floats(0, 100)
 )
 def test_walking_all_pages_gives_every_matching_user_once_in_order(people, topics, ends, limits):
     (low, high), (least, most) = (pair if None in pair else sorted(pair) for pair in (ends[:2], ends[2:]))
-    place = pd.Series(people).rank(method="average", pct=True) * 100
+    percentile = pd.Series(people).rank(method="average", pct=True) * 100
     expected = [
         user
-        for user, score in sorted(people.items(), key=lambda each: (-each[1], each[0]))
+        for user, score in sorted(people.items(), key=lambda bound: (-bound[1], bound[0]))
         if (low is None or score >= low)
         and (high is None or score <= high)
-        and (least is None or place[user] >= least)
-        and (most is None or place[user] <= most)
+        and (least is None or percentile[user] >= least)
+        and (most is None or percentile[user] <= most)
     ]
-    told = walked(snapshot(people.items(), topics.items()), SearchQuery("all", low, high, least, most), limits)
-    assert [each["user"] for each in told] == expected
-    assert {each["scope"] for each in told} <= {"all"}
+    scores = walked(snapshot(people.items(), topics.items()), SearchQuery("all", low, high, least, most), limits)
+    assert [row["user"] for row in scores] == expected
+    assert {row["scope"] for row in scores} <= {"all"}
 
 
 def test_the_order_of_a_real_snapshot(home, scores):
-    held = open_snapshot(home)
+    opened_snapshot = open_snapshot(home)
     of_all = scores[scores["scope"] == "all"].sort_values(["score", "user"], ascending=[False, True])
-    assert [each["user"] for each in walked(held, SearchQuery(), [7, 1])] == of_all["user"].tolist()
-    assert walked(held, SearchQuery(), [50])[3] == held.score(of_all["user"].iloc[3])
+    assert [score["user"] for score in walked(opened_snapshot, SearchQuery(), [7, 1])] == of_all["user"].tolist()
+    assert walked(opened_snapshot, SearchQuery(), [50])[3] == opened_snapshot.score(of_all["user"].iloc[3])
     middle = of_all[of_all["percentile"].between(25, 75)]
-    told = walked(held, SearchQuery(min_percentile=25, max_percentile=75), [50])
-    assert [each["user"] for each in told] == middle["user"].tolist()
+    matches = walked(opened_snapshot, SearchQuery(min_percentile=25, max_percentile=75), [50])
+    assert [score["user"] for score in matches] == middle["user"].tolist()
 
 
 class TestCursor:
     CURSOR = Cursor(AS_OF, "3", SearchQuery("topic:birds", 0.1 + 0.2, None, None, 5), PageToken(1 / 3, 'ünï/"\x00🙂'))
 
-    def test_it_is_read_as_written(self):
+    def test_cursor_round_trip(self):
         text = encode_cursor(self.CURSOR)
         assert decode_cursor(text) == self.CURSOR
         assert quote(text, safe="") == text
 
     @given(st.data())
-    def test_a_damaged_one_is_told(self, data):
+    def test_a_damaged_cursor_is_refused(self, data):
         text = encode_cursor(self.CURSOR)
-        place = data.draw(st.integers(0, len(text) - 1))
-        letter = data.draw(st.characters(exclude_categories=["Cs"]).filter(lambda each: each != text[place]))
-        for damaged in (text[:place], text[:place] + letter + text[place + 1 :], text[:place] + text[place + 1 :]):
+        index = data.draw(st.integers(0, len(text) - 1))
+        letter = data.draw(st.characters(exclude_categories=["Cs"]).filter(lambda character: character != text[index]))
+        for damaged in (text[:index], text[:index] + letter + text[index + 1 :], text[:index] + text[index + 1 :]):
             with pytest.raises(CursorError, match="the cursor is damaged"):
                 decode_cursor(damaged)
 
     @pytest.mark.parametrize(
-        "told",
+        "document",
         [
             "", "null", "[]", "{}", "[" * 10_000,
             '{"as_of":"2017-07-30T00:00:00Z","model_version":"3","wanted":{},"last":{"score":"x","user":"a"}}',
@@ -180,9 +180,9 @@ class TestCursor:
             '{"as_of":1501372800,"model_version":"3","wanted":{"scope":[]},"last":{"score":1,"user":"a"}}',
         ],
     )  # fmt: skip
-    def test_a_forged_one_is_no_more_than_damaged(self, told):
-        held = told.encode()
-        forged = urlsafe_b64encode(crc32(held).to_bytes(4, "big") + held).decode()
+    def test_a_forged_cursor_is_refused_as_damaged(self, document):
+        raw = document.encode()
+        forged = urlsafe_b64encode(crc32(raw).to_bytes(4, "big") + raw).decode()
         with pytest.raises(CursorError, match="the cursor is damaged"):
             decode_cursor(forged)
 
@@ -203,39 +203,39 @@ def problem(answer, status, kind):
     return answer.json()["detail"]
 
 
-def pages(client, **asked):
+def pages(client, **parameters):
     """Walk the pages of a search through the service."""
-    found = strict(client.get("/v1/users", params=asked))
-    yield found
-    while found["next_cursor"]:
-        found = strict(client.get("/v1/users", params={"cursor": found["next_cursor"], "limit": asked.get("limit")}))
-        yield found
+    page = strict(client.get("/v1/users", params=parameters))
+    yield page
+    while page["next_cursor"]:
+        page = strict(client.get("/v1/users", params={"cursor": page["next_cursor"], "limit": parameters.get("limit")}))
+        yield page
 
 
 @pytest.mark.parametrize("limit", [1, 7, 100, 309, 1000])
 def test_all_pages_of_the_service(client, home, scores, limit):
     of_all = scores[scores["scope"] == "all"].sort_values(["score", "user"], ascending=[False, True])
-    told = list(pages(client, limit=limit))
-    assert [each["user"] for page in told for each in page["users"]] == of_all["user"].tolist()
-    assert {page["matching"] for page in told} == {309}
-    assert {len(page["users"]) for page in told[:-1]} <= {limit}
-    assert told[0]["users"][0] == open_snapshot(home).score(of_all["user"].iloc[0])
+    answers = list(pages(client, limit=limit))
+    assert [score["user"] for page in answers for score in page["users"]] == of_all["user"].tolist()
+    assert {page["matching"] for page in answers} == {309}
+    assert {len(page["users"]) for page in answers[:-1]} <= {limit}
+    assert answers[0]["users"][0] == open_snapshot(home).score(of_all["user"].iloc[0])
 
 
-def test_bounds_go_on_with_the_cursor(client, scores):
+def test_bounds_continue_with_the_cursor(client, scores):
     middle = scores[(scores["scope"] == "all") & scores["percentile"].between(25, 75) & (scores["score"] >= 5)]
-    told = list(pages(client, limit=10, min_percentile=25, max_percentile=75, min_score=5))
-    assert sorted(each["user"] for page in told for each in page["users"]) == sorted(middle["user"])
-    assert {page["matching"] for page in told} == {len(middle)}
+    answers = list(pages(client, limit=10, min_percentile=25, max_percentile=75, min_score=5))
+    assert sorted(score["user"] for page in answers for score in page["users"]) == sorted(middle["user"])
+    assert {page["matching"] for page in answers} == {len(middle)}
 
 
 def test_a_scope(client):
-    found = strict(client.get("/v1/users?scope=topic:birds"))
-    assert (found["matching"], found["scope"], found["next_cursor"]) == (2, "topic:birds", None)
+    page = strict(client.get("/v1/users?scope=topic:birds"))
+    assert (page["matching"], page["scope"], page["next_cursor"]) == (2, "topic:birds", None)
     assert "scopes there: all, topic:birds" in problem(client.get("/v1/users?scope=topic:fish"), 404, "unknown-scope")
 
 
-def test_as_many_as_a_hundred_unless_asked(client):
+def test_the_default_page_size_is_a_hundred(client):
     assert len(strict(client.get("/v1/users"))["users"]) == 100
 
 
@@ -252,13 +252,13 @@ def test_pages_stay_with_their_snapshot_when_a_newer_one_appears(client, home, b
     second = strict(client.get("/v1/users", params={"cursor": first["next_cursor"], "limit": 1000}))
     assert (second["as_of"], second["model_version"]) == ("2017-07-30T00:00:00Z", "3")
     of_all = scores[scores["scope"] == "all"].sort_values(["score", "user"], ascending=[False, True])
-    assert [each["user"] for page in (first, second) for each in page["users"]] == of_all["user"].tolist()
+    assert [score["user"] for page in (first, second) for score in page["users"]] == of_all["user"].tolist()
 
 
 def test_an_older_snapshot_is_searched(client, home, bundle, scores, rows):
     write_snapshot(home, OLDER, bundle, "2", halved(scores).assign(model_version="2"), rows)
-    told = list(pages(client, as_of="2017-07-02", limit=200))
-    assert {(page["as_of"], page["model_version"]) for page in told} == {("2017-07-02T00:00:00Z", "2")}
+    answers = list(pages(client, as_of="2017-07-02", limit=200))
+    assert {(page["as_of"], page["model_version"]) for page in answers} == {("2017-07-02T00:00:00Z", "2")}
     problem(client.get("/v1/users?as_of=2016-01-01"), 404, "absent-snapshot")
 
 
@@ -287,7 +287,7 @@ def test_a_cursor_with_other_bounds(client):
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "%00", "é", "..%2F..%2Fetc", "'; --", "A" * 7_000, "%0d%0aX: y"])
-def test_what_is_no_cursor(client, cursor):
+def test_the_service_refuses_invalid_cursors(client, cursor):
     assert "the cursor is damaged" in problem(client.get(f"/v1/users?cursor={cursor}"), 422, "unfit-cursor")
 
 
@@ -312,7 +312,7 @@ def test_what_is_no_cursor(client, cursor):
         ("as_of=yesterday", "no-instant"),
     ],
 )
-def test_what_is_refused(client, query, kind):
+def test_the_service_refuses_invalid_queries(client, query, kind):
     problem(client.get(f"/v1/users?{query}"), 422, kind)
 
 

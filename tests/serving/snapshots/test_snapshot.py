@@ -72,7 +72,7 @@ def test_a_zone_is_the_same_instant(home):
     assert open_snapshot(home, zoned).as_of == AS_OF
 
 
-def test_leftovers_and_strangers_are_not_listed(home):
+def test_scratch_and_foreign_folders_are_not_listed(home):
     (home.snapshots / ".2017-08-30T000000Z_v3.abc").mkdir()
     (home.snapshots / "2017-99-30T000000Z_v3").mkdir()
     (home.snapshots / "notes").mkdir()
@@ -80,7 +80,7 @@ def test_leftovers_and_strangers_are_not_listed(home):
     assert len(list_snapshots(home)) == 1
 
 
-def test_a_failed_write_leaves_what_was_there(home, bundle, scores, rows, monkeypatch):
+def test_a_failed_write_leaves_the_old_snapshot(home, bundle, scores, rows, monkeypatch):
     before = contents(home.snapshots)
 
     def full(*_):
@@ -157,100 +157,109 @@ def test_files_that_disagree_are_damage(home, scores):
         open_snapshot(home)
 
 
-def test_every_user_is_found(home, scores):
-    opened = open_snapshot(home)
+def test_every_user_has_a_score(home, scores):
+    snapshot = open_snapshot(home)
     for row in scores.to_dict("records"):
-        found = opened.score(row["user"], row["scope"])
-        assert {key: found[key] for key in row} == row
-        assert found["as_of"] == "2017-07-30T00:00:00Z"
+        score = snapshot.score(row["user"], row["scope"])
+        assert {key: score[key] for key in row} == row
+        assert score["as_of"] == "2017-07-30T00:00:00Z"
 
 
-def test_status_says_when_too_little_is_known(home):
-    opened = open_snapshot(home)
-    assert opened.score("user0003")["status"] == "insufficient_evidence"
-    assert opened.score("user0001")["status"] == "scored"
+def test_status_reports_insufficient_evidence(home):
+    snapshot = open_snapshot(home)
+    assert snapshot.score("user0003")["status"] == "insufficient_evidence"
+    assert snapshot.score("user0001")["status"] == "scored"
 
 
 def test_rows_come_from_any_batch(home, bundle, rows, monkeypatch):
     monkeypatch.setattr(feature_rows, "ROWS_PER_BATCH", 7)
     write_snapshot(home, AS_OF, bundle, "3", score_rows(bundle, "3", rows), rows)
-    opened = open_snapshot(home)
+    snapshot = open_snapshot(home)
     for _, row in rows.iloc[::5].iterrows():
-        found = pd.Series(opened.feature_row(row["user"], row["scope"]))
+        features = pd.Series(snapshot.feature_row(row["user"], row["scope"]))
         expected = row.drop(["user", "scope"]).astype(float)
-        pd.testing.assert_series_equal(found, expected, check_names=False, check_exact=True)
+        pd.testing.assert_series_equal(features, expected, check_names=False, check_exact=True)
 
 
-def test_a_replaced_snapshot_stays_whole_for_who_holds_it(home, bundle, rows):
-    held = open_snapshot(home)
-    before = held.feature_row("user0001")
+def test_an_open_snapshot_survives_its_replacement(home, bundle, rows):
+    snapshot = open_snapshot(home)
+    before = snapshot.feature_row("user0001")
     other = rows.assign(credible_pace_28d=rows["credible_pace_28d"] + 1)
     write_snapshot(home, AS_OF, bundle, "3", score_rows(bundle, "3", other), other)
-    assert held.feature_row("user0001") == pytest.approx(before, rel=0, abs=0, nan_ok=True)
+    assert snapshot.feature_row("user0001") == pytest.approx(before, rel=0, abs=0, nan_ok=True)
     assert open_snapshot(home).feature_row("user0001")["credible_pace_28d"] == before["credible_pace_28d"] + 1
 
 
 def test_threads_share_a_snapshot(home, rows):
-    opened = open_snapshot(home)
+    snapshot = open_snapshot(home)
     users = rows["user"].head(60).tolist()
     with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(lambda user: opened.feature_row(user)["credible_pace_28d"], users))
-    assert found == rows["credible_pace_28d"].head(60).tolist()
+        values = list(threads.map(lambda user: snapshot.feature_row(user)["credible_pace_28d"], users))
+    assert values == rows["credible_pace_28d"].head(60).tolist()
 
 
 def test_explanations_add_up_and_agree_with_the_scores(home, scores):
-    opened = open_snapshot(home)
+    snapshot = open_snapshot(home)
     for user, scope in zip(scores["user"][::20], scores["scope"][::20], strict=True):
-        told, score = opened.explain(user, scope), opened.score(user, scope)
-        assert told.base + sum(line.points for line in told.lines) == pytest.approx(told.unclipped, abs=1e-6)
-        assert told.score == pytest.approx(score["score"], abs=1e-9)
-        assert told.score == pytest.approx(np.clip(told.unclipped, 0, 100))
-        assert (told.interval.low, told.interval.high) == (score["low"], score["high"])
+        explanation, score = snapshot.explain(user, scope), snapshot.score(user, scope)
+        assert explanation.base + sum(line.points for line in explanation.lines) == pytest.approx(
+            explanation.unclipped, abs=1e-6
+        )
+        assert explanation.score == pytest.approx(score["score"], abs=1e-9)
+        assert explanation.score == pytest.approx(np.clip(explanation.unclipped, 0, 100))
+        assert (explanation.interval.low, explanation.interval.high) == (score["low"], score["high"])
 
 
 def test_an_explanation_is_json_with_the_documented_fields(home):
-    told = json.loads(json.dumps(asdict(open_snapshot(home).explain("user0001")), allow_nan=False))
+    explanation = json.loads(json.dumps(asdict(open_snapshot(home).explain("user0001")), allow_nan=False))
     documented = "user scope as_of model_version score unclipped base baseline lines reasons_for reasons_against"
-    assert {*documented.split(), "interval", "evidence"} < set(told)
-    assert {"reasons", "families", "clipping", "missing"} < set(told)
-    assert set(told["lines"][0]) == {"feature", "family", "value", "points", "sentence", "typical"}
-    assert {"sentence", "points", "family", "features"} == set(told["reasons"][0])
-    assert set(told["interval"]) == {"low", "high", "level"}
+    assert {*documented.split(), "interval", "evidence"} < set(explanation)
+    assert {"reasons", "families", "clipping", "missing"} < set(explanation)
+    assert set(explanation["lines"][0]) == {"feature", "family", "value", "points", "sentence", "typical"}
+    assert {"sentence", "points", "family", "features"} == set(explanation["reasons"][0])
+    assert set(explanation["interval"]) == {"low", "high", "level"}
 
 
-def test_lines_tell_what_is_typical_among_peers(home, rows):
-    opened = open_snapshot(home)
-    peers = rows[(rows["scope"] == "all") & (audience_band(rows) == band_of(opened.feature_row("user0001")))]
+def test_lines_hold_the_median_of_peers(home, rows):
+    snapshot = open_snapshot(home)
+    peers = rows[(rows["scope"] == "all") & (audience_band(rows) == band_of(snapshot.feature_row("user0001")))]
     assert len(peers) > 5
-    for line in opened.explain("user0001").lines:
+    for line in snapshot.explain("user0001").lines:
         expected = peers[line.feature].median()
         assert line.typical == (None if pd.isna(expected) else pytest.approx(expected))
 
 
 def test_families_and_reasons_are_those_of_the_lines(home):
-    told = open_snapshot(home).explain("user0001")
-    assert told.base + sum(told.families.values()) + told.clipping == pytest.approx(told.score, abs=1e-6)
-    by_sentence = {line.sentence: line for line in told.lines}
-    assert [reason.sentence for reason in told.reasons] == [*told.reasons_for, *told.reasons_against]
-    assert told.reasons
-    for reason in told.reasons:
+    explanation = open_snapshot(home).explain("user0001")
+    assert explanation.base + sum(explanation.families.values()) + explanation.clipping == pytest.approx(
+        explanation.score, abs=1e-6
+    )
+    by_sentence = {line.sentence: line for line in explanation.lines}
+    assert [reason.sentence for reason in explanation.reasons] == [
+        *explanation.reasons_for,
+        *explanation.reasons_against,
+    ]
+    assert explanation.reasons
+    for reason in explanation.reasons:
         assert by_sentence[reason.sentence].points * reason.points > 0
         assert abs(by_sentence[reason.sentence].points) >= 0.5
 
 
-def test_too_little_evidence_is_told_instead_of_reasons(home):
-    told = open_snapshot(home).explain("user0003")
-    assert told.status == told.evidence == "insufficient_evidence"
-    assert (told.reasons_for, told.reasons_against, told.reasons) == ((), (), ())
-    assert told.missing == (
+def test_insufficient_evidence_replaces_reasons(home):
+    explanation = open_snapshot(home).explain("user0003")
+    assert explanation.status == explanation.evidence == "insufficient_evidence"
+    assert (explanation.reasons_for, explanation.reasons_against, explanation.reasons) == ((), (), ())
+    assert explanation.missing == (
         "Too little is known for a score. Acts made in the last 365 days: 1, engagements received: 0; "
         "it takes 3 of both together, 2 more."
     )
-    assert told.base + sum(line.points for line in told.lines) == pytest.approx(told.unclipped, abs=1e-6)
+    assert explanation.base + sum(line.points for line in explanation.lines) == pytest.approx(
+        explanation.unclipped, abs=1e-6
+    )
     assert open_snapshot(home).explain("user0001").missing is None
 
 
-def test_damage_within_the_features_is_told(home):
+def test_damaged_features_are_reported(home):
     (folder,) = list_snapshots(home)
     file = folder / "features.arrow"
     content = bytearray(file.read_bytes())
@@ -260,44 +269,44 @@ def test_damage_within_the_features_is_told(home):
         open_snapshot(home).explain("user0001")
 
 
-def test_old_scores_are_told_even_when_the_catalogue_has_moved_on(home):
+def test_old_scores_are_readable_after_the_catalogue_changes(home):
     (folder,) = list_snapshots(home)
     file = folder / "bundle" / "bundle.json"
     facts = json.loads(file.read_text())
     facts["features"] = {"gone": "123"} | facts["features"]
     file.write_text(json.dumps(facts))
     write_checksums(folder)
-    opened = open_snapshot(home)
-    assert opened.score("user0001")["user"] == "user0001"
+    snapshot = open_snapshot(home)
+    assert snapshot.score("user0001")["user"] == "user0001"
     with pytest.raises(CatalogueError, match="absent here: gone"):
-        opened.explain("user0001")
+        snapshot.explain("user0001")
 
 
 @pytest.mark.parametrize(
-    ("asked", "near"), [("user000", "user0000"), ("USER0001", None), ("", None), ("zzz" * 999, None)]
+    ("user", "near"), [("user000", "user0000"), ("USER0001", None), ("", None), ("zzz" * 999, None)]
 )
-def test_an_unknown_user_hears_why_and_whom_else(home, asked, near):
-    opened = open_snapshot(home)
+def test_an_unknown_user_error_names_the_reason_and_close_ids(home, user, near):
+    snapshot = open_snapshot(home)
     with pytest.raises(UnknownUserError) as caught:
-        opened.score(asked)
-    told = str(caught.value)
-    assert f"none of the {opened.users} users of the snapshot as of 2017-07-30T00:00:00Z" in told
-    assert "365 days before" in told
-    assert (f"Close ids: '{near}'" in told) == (near is not None)
+        snapshot.score(user)
+    message = str(caught.value)
+    assert f"none of the {snapshot.users} users of the snapshot as of 2017-07-30T00:00:00Z" in message
+    assert "365 days before" in message
+    assert (f"Close ids: '{near}'" in message) == (near is not None)
 
 
-def test_an_unknown_scope_names_the_known_ones(home):
+def test_an_unknown_scope_error_lists_the_scopes(home):
     with pytest.raises(UnknownUserError, match=r"no score of the scope 'topic:fish' .* there: all, topic:birds"):
         open_snapshot(home).score("user0001", "topic:fish")
 
 
-def test_close_ids_are_sought_in_a_bounded_neighbourhood(home, monkeypatch):
+def test_close_ids_come_from_a_bounded_neighbourhood(home, monkeypatch):
     monkeypatch.setattr(snapshot, "NEIGHBOURS", 1)
     with pytest.raises(UnknownUserError, match="Close ids: 'user0149', 'user0150'"):
         open_snapshot(home).score("user0149x")
 
 
-def test_scores_are_written_whole_or_not_at_all(tmp_path, scores):
+def test_scores_are_written_atomically(tmp_path, scores):
     out = tmp_path / "new" / "scores.parquet"
     write_scores(scores, out)
     first = out.read_bytes()
