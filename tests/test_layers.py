@@ -73,7 +73,8 @@ MAY_IMPORT = {
     "training.backtest": TABLE
     | MODEL
     | {"training.evaluation", "training.explanation", "training.fit", "training.reports"},
-    "training.monitor": TABLE | MODEL | {"training.evaluation", "training.release"},
+    "training.drift": MODEL | {"training.evaluation"},
+    "training.monitor": TABLE | MODEL | {"training.drift", "training.evaluation", "training.release"},
     "training.train": TABLE
     | MODEL
     | {

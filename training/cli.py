@@ -2,13 +2,13 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from features.cli_options import MODEL, Events, HomeFolder, Identities, Json, encode_command_events, load_command_events
 from features.console import print_json, progress_bars, warn
-from training.cli_output import attacks_table, figures_table, tell_monitor, tell_promotion, tell_training
+from training.cli_output import attacks_table, figures_table, print_monitoring, print_promotion, print_training
 from training.home import home_from_environment
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ PAST_LIMITS = 3
 
 Force = Annotated[
     str | None,
-    typer.Option(metavar="REASON", help="Promote even what fails the gate; the reason is kept with the version."),
+    typer.Option(metavar="REASON", help="Promote a version that fails the gate; the reason is stored with it."),
 ]
 
 
 def train(
     events: Events,
-    as_of: Annotated[str | None, typer.Option(help="See nothing at or after this instant (ISO 8601, UTC).")] = None,
+    as_of: Annotated[str | None, typer.Option(help="Use only events before this instant (ISO 8601, UTC).")] = None,
     config: Annotated[Path | None, typer.Option(help="A clout.toml; every field is optional.")] = None,
     identities: Identities = None,
     tune: Annotated[
@@ -36,26 +36,27 @@ def train(
         typer.Option(
             "--tune",
             min=1,
-            help="Tune the model's settings in so many trials, those of earlier runs of the same training included.",
+            help="Tune the hyper-parameters in this many trials, including those of earlier runs of this training.",
         ),
     ] = None,
     ablate: Annotated[
-        bool, typer.Option("--ablate", help="Also measure what each part of the recipe is worth, on past cutoffs.")
+        bool,
+        typer.Option("--ablate", help="Also measure the effect of each part of the recipe, on past cutoffs."),
     ] = False,
     rescale: Annotated[
-        bool, typer.Option("--rescale", help="Make a new scale; every score changes, and the command says how.")
+        bool, typer.Option("--rescale", help="Make a new scale; every score changes, and the command prints how.")
     ] = False,
     force: Force = None,
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:
-    """Train a model, judge it out of time, register it, and make it the champion if it passes the gate.
+    """Train a model, evaluate it out of time, register it, and make it the champion if it passes the gate.
 
-    The model learns how many different people engage with somebody within the horizon. Its figures come from the same
-    recipe fitted one horizon earlier, so they are out of time. The gate holds it against the baselines, the champion
-    and the limits of [gate] in clout.toml, attacks among them, which takes a while.
+    The model predicts how many different people engage with a user within the horizon. Its figures come from the same
+    recipe fitted one horizon earlier, so they are out of time. The gate compares it with the baselines, the champion
+    and the limits of [gate] in clout.toml, including attacks, which take a while.
 
-    Exit code: 0 where it is the champion now, 3 where the gate failed and the champion stays, 2 on an error.
+    Exit code: 0 if it is the champion now, 3 if the gate failed and the champion stays, 2 on an error.
 
     Example: clout train events --as-of 2017-07-30
     """
@@ -69,32 +70,32 @@ def train(
     from training.train import TrainOptions, train
 
     force = normalize_override_reason(force)
-    settings, place = read_config(config), home_from_environment(home)
-    out = load_opted_out_users(place)
-    settings = _without_seeds(settings, out)
-    acts = encode_command_events(events, settings.panel.scopes, identities, excluded=out)
+    settings, clout_home = read_config(config), home_from_environment(home)
+    excluded = load_opted_out_users(clout_home)
+    settings = _without_seeds(settings, excluded)
+    encoded = encode_command_events(events, settings.panel.scopes, identities, excluded=excluded)
     with progress_bars() as progress:
         at = parse_utc(as_of) if as_of else None
-        attacked = _event_table(events, identities, out) if settings.gate.attacks else None
-        options = TrainOptions(at, tune, place.folder / TRIALS, ablate, rescale)
-        candidate = train(acts, settings, find_champion(place, check_catalogue=False), options, progress)
-        made = release(candidate, place, attacked, force, progress)
+        attack_events = _event_table(events, identities, excluded) if settings.gate.attacks else None
+        options = TrainOptions(at, tune, clout_home.folder / TRIALS, ablate, rescale)
+        candidate = train(encoded, settings, find_champion(clout_home, check_catalogue=False), options, progress)
+        result = release(candidate, clout_home, attack_events, force, progress)
     if json:
-        print_json(_trained(made))
+        print_json(_training_json(result))
     else:
-        tell_training(made)
-    if not made.promoted:
+        print_training(result)
+    if not result.promoted:
         raise typer.Exit(PAST_LIMITS)
 
 
 def evaluate(
     events: Events,
-    as_of: Annotated[str | None, typer.Option(help="Judge the horizon from here; default the newest complete.")] = None,
+    as_of: Annotated[str | None, typer.Option(help="Start of the horizon; default the newest complete one.")] = None,
     identities: Identities = None,
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:
-    """Judge the champion against the baselines on the newest complete horizon.
+    """Evaluate the champion and the baselines on the newest complete horizon.
 
     Example: clout evaluate events --json
     """
@@ -104,23 +105,23 @@ def evaluate(
     from training.records.opt_outs import load_opted_out_users
     from training.registry.model_registry import load_champion
 
-    place = home_from_environment(home)
-    bundle, version = load_champion(place)
-    acts = encode_command_events(events, [ALL], identities, excluded=load_opted_out_users(place))
-    figures = evaluate_bundle(acts, bundle, parse_utc(as_of) if as_of else None)
-    if figures.in_sample:
-        warn("the champion has learnt from outcomes of this horizon: its figures are not out of time.")
+    clout_home = home_from_environment(home)
+    bundle, version = load_champion(clout_home)
+    encoded = encode_command_events(events, [ALL], identities, excluded=load_opted_out_users(clout_home))
+    evaluation = evaluate_bundle(encoded, bundle, parse_utc(as_of) if as_of else None)
+    if evaluation.in_sample:
+        warn("the champion was trained on this horizon: its figures are not out of time.")
     if json:
-        print_json({"model_version": version, **figures.as_json()})
+        print_json({"model_version": version, **evaluation.as_json()})
         return
-    figures_table(figures)
+    figures_table(evaluation)
 
 
 def card(
     home: HomeFolder = None,
     version: Annotated[str | None, typer.Option(help="A version of the model; default the champion.")] = None,
 ) -> None:
-    """Print the model card: what a model is for and not for, how well it foretells, for whom, and its limits.
+    """Print the model card: intended and prohibited uses, accuracy by group of users, and limits.
 
     Example: clout card > card.md
     """
@@ -133,7 +134,7 @@ def gate(
     home: HomeFolder = None,
     version: Annotated[str | None, typer.Option(help="A version of the model; default the newest.")] = None,
 ) -> None:
-    """Print the gate's report on a version: each finding with its limit, who moves furthest and why, and the attacks.
+    """Print the gate's report on a version: each finding with its limit, the largest score changes, and the attacks.
 
     Example: clout gate --version 3
     """
@@ -147,61 +148,59 @@ def promote(
     force: Force = None,
     home: HomeFolder = None,
 ) -> None:
-    """Make a version the champion: roll back to an earlier one, or go forward again.
+    """Make a version the champion, to roll back to an earlier one or to go forward again.
 
-    Old snapshots stay as they are; the next `clout score` and `clout train` take this version and its scale. A service
-    takes it up when it is started again. A version that has not passed its gate needs --force REASON.
+    Old snapshots do not change; the next `clout score` and `clout train` use this version and its scale. A service
+    uses it after a restart. A version that has not passed its gate needs --force REASON.
 
     Example: clout promote 2
     """
     from training.release.promotion import promote
 
-    tell_promotion(promote(home_from_environment(home), version, force))
+    print_promotion(promote(home_from_environment(home), version, force))
 
 
 def monitor(
     events: Events,
     as_of: Annotated[
-        str | None, typer.Option(help="Watch at this instant (keep to one time of day); default after the last event.")
+        str | None, typer.Option(help="Instant to monitor (use the same time of day); default after the last event.")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="A clout.toml; its section \\[monitor] holds the limits.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A clout.toml; its section \\[monitor] has the limits.")] = None,
     identities: Identities = None,
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:
-    """Hold live features, scores and forecasts against those of the champion's training, and log it.
+    """Measure the drift of features and scores since the champion's training, evaluate its predictions, and log both.
 
-    Exit code: 0 where every limit is kept, 3 where one is passed, 2 where the question cannot be answered.
+    Exit code: 0 within all limits, 3 past a limit, 2 on an error.
 
     Example: clout monitor events --as-of 2017-08-27
     """
     from features.events.scopes import ALL
     from features.utc import parse_utc
     from training.config import read_config
-    from training.evaluation.report import to_json
-    from training.monitor import check_reference, metrics_of, monitor
+    from training.monitor import check_reference, monitor
     from training.records.opt_outs import load_opted_out_users
     from training.registry.model_registry import load_champion, log_monitor
 
-    settings, place = read_config(config), home_from_environment(home)
-    bundle, version = load_champion(place)
+    settings, clout_home = read_config(config), home_from_environment(home)
+    bundle, version = load_champion(clout_home)
     check_reference(bundle, version)
-    acts = encode_command_events(events, [ALL], identities, excluded=load_opted_out_users(place))
+    encoded = encode_command_events(events, [ALL], identities, excluded=load_opted_out_users(clout_home))
     with progress_bars() as progress:
-        found = monitor(acts, bundle, parse_utc(as_of) if as_of else None, settings, progress)
-    report = {"model_version": version, **found}
-    document = to_json(report)
-    run = log_monitor(place, version, document, metrics_of(document))
+        report = monitor(encoded, bundle, parse_utc(as_of) if as_of else None, settings, progress)
+    document = {"model_version": version, **report.as_json()}
+    run = log_monitor(clout_home, version, document, report.metrics())
     if json:
         print_json(document)
     else:
-        tell_monitor(report, run)
-    if not report["held"]:
+        print_monitoring(report, version, run)
+    if not report.within_limits:
         raise typer.Exit(PAST_LIMITS)
 
 
 class Mode(StrEnum):
-    """When attackers come in: after training, before it, or each in turn."""
+    """When attackers join: after training, before it, or both in turn."""
 
     scoring = "scoring"
     training = "training"
@@ -216,29 +215,29 @@ def attack(
     mode: Annotated[
         Mode,
         typer.Option(
-            help="scoring: attack the model as it is. training: fit it anew among attackers, then attack that; takes "
-            "about six times as long, and twice the memory. both: one after the other."
+            help="scoring: attack the model as it is. training: fit it again among attackers and attack the result, "
+            "which takes about six times as long and twice the memory. both: one after the other."
         ),
     ] = Mode.scoring,
     as_of: Annotated[str | None, typer.Option(help="Attack just before this; default after the last event.")] = None,
-    members: Annotated[int, typer.Option(min=20, help="How many ordinary members try each attack.")] = 30,
-    users: Annotated[int, typer.Option(help="How many people are simulated, where no EVENTS are given.")] = 3_000,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same attacks, and community.")] = 0,
-    plot: Annotated[Path | None, typer.Option(help="Also draw the report, as a .png file.")] = None,
+    members: Annotated[int, typer.Option(min=20, help="How many ordinary members carry out each attack.")] = 30,
+    users: Annotated[int, typer.Option(help="How many users are simulated if no EVENTS are given.")] = 3_000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same attacks and community.")] = 0,
+    plot: Annotated[Path | None, typer.Option(help="Also plot the report to a .png file.")] = None,
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:
     """Measure what each of eleven attacks gains, in points, under the champion and under every baseline.
 
-    The acts of an attack are put among the events for ordinary members, and everybody is scored anew. With --mode
-    training, 1 % of the accounts have attacked before every cutoff from which the model then learns; measured is what
-    others gain under that model, and how much worse it ranks honest people. Nothing is kept.
+    The events of an attack are added for ordinary members, and all users are scored again. With --mode training, 1 % of
+    the accounts attack before every cutoff of the training; the command measures what others gain under that model, and
+    how much worse it ranks honest users. Nothing is stored.
 
-    An attack is held where the median gain is at most its limit (twice that with --mode training), and a third of what
-    the baseline gives away that ranks honest people best.
+    An attack is within its limit if the median gain is at most the limit (twice that with --mode training) and at most
+    a third of the gain under the baseline that ranks honest users best.
 
-    Without EVENTS, a year of a community is simulated and the champion attacked in it; where the home has no champion,
-    a model is trained on it, which is not kept either: 'clout attack' alone shows it all.
+    Without EVENTS, a year of a community is simulated and the champion attacked in it. If the home has no champion, a
+    model is trained on the simulated events and not stored, so 'clout attack' works without any data.
 
     Example: clout attack events --as-of 2017-07-30 --mode both --plot attacks.png
     """
@@ -263,44 +262,39 @@ def attack(
 
 
 def _without_seeds(config: "Config", excluded: "OptedOutUsers") -> "Config":
-    """Take people who are left out from the seeds of credibility, so that no model names them."""
+    """Remove excluded users from the seeds of credibility, so that no model contains their ids."""
     seeds = config.credibility.seeds
-    kept = type(seeds)(seed for seed in seeds if seed not in excluded)
-    if len(kept) == len(seeds):
+    remaining = type(seeds)(seed for seed in seeds if seed not in excluded)
+    if len(remaining) == len(seeds):
         return config
-    rule = "" if kept else ": none is left, and the rule chooses them"
-    warn(f"{len(seeds) - len(kept)} of the {len(seeds)} seeds of credibility are left out{rule}.")
-    return config.model_copy(update={"credibility": config.credibility.model_copy(update={"seeds": kept})})
+    rule = "" if remaining else ": none remains, so the default rule selects them"
+    warn(f"{len(seeds) - len(remaining)} of the {len(seeds)} seeds of credibility are excluded{rule}.")
+    return config.model_copy(update={"credibility": config.credibility.model_copy(update={"seeds": remaining})})
 
 
 def _event_table(events: Path, identities: Path | None, excluded: "OptedOutUsers") -> "Table | None":
-    """Open what attacks are put among; a store has no events."""
+    """Open the events that attacks are added to; None for a store, which has no events."""
     from features.events.store import is_store
 
     return None if is_store(events) else load_command_events(events, identities, excluded)
 
 
-def _trained(made: "Release") -> dict:
+def _training_json(result: "Release") -> dict[str, Any]:
     from training.registration import report_document
 
+    tuned = result.tuned
     return {
-        "model_version": made.version,
-        "promoted": made.promoted,
-        "gate": made.verdict.as_json(),
-        "facts": {name: fact for name, fact in made.bundle.facts.items() if name != "reference"},
-        "scale": {"anchor": made.bundle.scale.anchor, "points_per_nat": made.bundle.scale.points_per_nat},
-        "evaluation": report_document(made.measured, made.verdict),
-        "tuned": _chosen(made),
+        "model_version": result.version,
+        "promoted": result.promoted,
+        "gate": result.verdict.as_json(),
+        "facts": {name: fact for name, fact in result.bundle.facts.items() if name != "reference"},
+        "scale": {"anchor": result.bundle.scale.anchor, "points_per_nat": result.bundle.scale.points_per_nat},
+        "evaluation": report_document(result.measured, result.verdict),
+        "tuned": tuned and {"model": tuned.model.model_dump(), "finished": tuned.finished, "pruned": tuned.pruned},
     }
 
 
-def _chosen(made: "Release") -> dict | None:
-    if made.tuned is None:
-        return None
-    return {"model": made.tuned.model.model_dump(), "finished": made.tuned.finished, "pruned": made.tuned.pruned}
-
-
 def add_to(app: typer.Typer) -> None:
-    """Give the commands of this layer to the application."""
+    """Add the commands of this layer to the application."""
     for command in (train, evaluate, card, gate, promote, monitor, attack):
         app.command(rich_help_panel=MODEL)(command)

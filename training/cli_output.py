@@ -1,4 +1,4 @@
-"""What the commands print about models: figures, drift, the ablation, and what a training came to."""
+"""Printed output of the model commands: figures, drift, ablation, attacks, and the result of a training."""
 
 from typing import TYPE_CHECKING
 
@@ -8,130 +8,135 @@ from training.reports.markdown import lead_rows, signal_rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from training.drift import FeatureDrift
     from training.evaluation.report import AblationRow, EvaluationReport
     from training.model.scale import Scale
+    from training.monitor import DriftReport
     from training.registration import Release
     from training.release.promotion import Promotion
     from training.robustness.attack_report import Attackers, AttackReport, AttackResult, HonestAuc
 
-SHOWN_FEATURES = 10
+MAX_FEATURES = 10
 MARKS = (0, 20, 50, 80, 100)
 
 
 def figures_table(figures: "EvaluationReport") -> None:
-    """Print the score's figures beside every baseline's, and its lead over the best of them."""
+    """Print the figures of the score and of every baseline, and the score's lead over the best baseline."""
     from training.evaluation.metrics import FIGURES
 
     until = f"{figures.horizon_days} days from {figures.as_of[:10]}"
     print_table(
-        f"What was foretold: {figures.users:,} users, {until}", ["signal", *FIGURES.values()], signal_rows(figures)
+        f"Predicted and real audience: {figures.users:,} users, {until}",
+        ["signal", *FIGURES.values()],
+        signal_rows(figures),
     )
     columns = ["figure", "best baseline", "lead", "95 % interval"]
     print_table("Lead of the score over the best baseline", columns, lead_rows(figures), 2)
 
 
 def ablation_table(rows: "Sequence[AblationRow]") -> None:
-    """Print what each variant of the recipe reaches."""
+    """Print the figures of each variant of the recipe."""
     from training.evaluation.metrics import FIGURES, RANKING
 
     columns = {key: FIGURES[key] for key in (*RANKING, "total")} | {"level_error": "|ln total|"}
-    shown = [[row.variant, *(f"{getattr(row, key):.3f}" for key in columns)] for row in rows]
+    cells = [[row.variant, *(f"{getattr(row, key):.3f}" for key in columns)] for row in rows]
     print_table(
-        f"Ablation: means over {rows[0].folds} past cutoffs, out of time", ["variant", *columns.values()], shown
+        f"Ablation: means over {rows[0].folds} past cutoffs, out of time", ["variant", *columns.values()], cells
     )
 
 
-def tell_training(made: "Release") -> None:
+def print_training(result: "Release") -> None:
     """Print the figures, the scale, the gate's findings, and what was registered."""
-    figures_table(made.evaluation)
-    if made.evaluation.ablation is not None:
-        ablation_table(made.evaluation.ablation)
-    _tell_scale(made)
-    tell_gate(made)
-    print_message(f"Its card: clout card --version {made.version}; its pictures are in the MLflow run, under plots/.")
-    if made.tuned is not None:
-        print_message(f"Tuned: {made.tuned.finished} trials finished, {made.tuned.pruned} pruned. For a clout.toml:")
-        print_message("\n".join(["[model]", *(f"{name} = {value}" for name, value in made.tuned.model)]))
+    figures_table(result.evaluation)
+    if result.evaluation.ablation is not None:
+        ablation_table(result.evaluation.ablation)
+    _print_scale(result)
+    print_gate(result)
+    print_message(f"Its card: clout card --version {result.version}; its plots are in the MLflow run, under plots/.")
+    if result.tuned is not None:
+        print_message(
+            f"Tuned: {result.tuned.finished} trials finished, {result.tuned.pruned} pruned. For a clout.toml:"
+        )
+        print_message("\n".join(["[model]", *(f"{name} = {value}" for name, value in result.tuned.model)]))
 
 
-def tell_gate(made: "Release") -> None:
-    """Print the findings, those which failed as warnings, and what became of the version."""
-    verdict, version, before = made.verdict, made.version, made.champion_before
+def print_gate(result: "Release") -> None:
+    """Print the findings, failed ones as warnings, and whether the version was promoted."""
+    verdict, version, before = result.verdict, result.version, result.champion_before
     for finding in verdict.findings:
         (warn if finding.passed is False else print_message)(f"gate, {finding.word}: {finding.message}.")
     registered = f"Registered as version {version} of the model 'clout'"
     if verdict.promotes:
-        print_message(f"{registered}, champion{f' in the place of version {before}' if before else ''}.")
+        print_message(f"{registered}, champion{f' in place of version {before}' if before else ''}.")
     if verdict.forced is not None:
-        warn(f"the gate failed; promoted all the same, by force: {verdict.forced}.")
+        warn(f"the gate failed; promoted by --force: {verdict.forced}.")
     if not verdict.promotes:
-        stays = f"version {before} stays champion" if before else "there is no champion yet, so nothing can be scored"
-        print_message(f"{registered}, challenger; {stays}.")
+        champion = f"version {before} stays champion" if before else "without a champion, nothing can be scored"
+        print_message(f"{registered}, challenger; {champion}.")
         warn(
-            f"the gate failed. 'clout gate --version {version}' prints its report; to promote the version all the "
-            f"same, say why: clout promote {version} --force REASON."
+            f"the gate failed. 'clout gate --version {version}' prints its report; to promote the version anyway, "
+            f"give a reason: clout promote {version} --force REASON."
         )
 
 
-def _tell_scale(made: "Release") -> None:
-    scale, before = made.bundle.scale, made.scale_before
-    days = made.bundle.horizon_days
+def _print_scale(result: "Release") -> None:
+    scale, before = result.bundle.scale, result.scale_before
+    days = result.bundle.horizon_days
     print_message(
         f"Scale: {', '.join(f'{points} points are {scale.people(points):,.3g}' for points in MARKS[1:-1])} people "
         f"within {days} days; 10 points more are {scale.factor_per_10_points:.2f} times the audience."
     )
     if before is not None:
-        _tell_points(scale, before, "" if made.promoted else " once this version is promoted")
+        _print_scale_change(scale, before, "" if result.promoted else " once this version is promoted")
 
 
-def _tell_points(scale: "Scale", before: "Scale", where: str = "") -> None:
+def _print_scale_change(scale: "Scale", before: "Scale", condition: str = "") -> None:
     if before != scale:
-        moved = ", ".join(f"{points} become {scale.from_other(before, points):.1f}" for points in MARKS)
-        warn(f"another scale: for the same expected audience, points of {moved}{where}. Earlier scores do not compare.")
+        points_now = ", ".join(f"{points} become {scale.from_other(before, points):.1f}" for points in MARKS)
+        message = f"another scale: for the same expected audience, points of {points_now}{condition}."
+        warn(f"{message} Earlier scores are not comparable.")
 
 
-def tell_promotion(made: "Promotion") -> None:
-    """Print from which version to which, and what becomes of points where the scale is another."""
-    came = f"from version {made.before[1]} to version {made.version}" if made.before else f"to version {made.version}"
-    print_message(f"The champion of the model 'clout' goes {came}, a model of {made.bundle.facts['as_of'][:10]}.")
-    if made.forced is not None:
-        warn(f"its gate has not passed; promoted all the same, by force: {made.forced}.")
-    if made.before is not None:
-        _tell_points(made.bundle.scale, made.before[0].scale)
+def print_promotion(promotion: "Promotion") -> None:
+    """Print the versions before and after, and how points change if the scale is different."""
+    change = f"from version {promotion.before[1]}" if promotion.before else "from none"
+    trained = promotion.bundle.facts["as_of"][:10]
+    print_message(f"Champion of the model 'clout': {change} to version {promotion.version}, a model of {trained}.")
+    if promotion.forced is not None:
+        warn(f"it has not passed its gate; promoted by --force: {promotion.forced}.")
+    if promotion.before is not None:
+        _print_scale_change(promotion.bundle.scale, promotion.before[0].scale)
 
 
-def tell_monitor(report: dict, run: str) -> None:
-    """Print the drift, the forecast where it could be judged, the findings, and the alarms last."""
+def print_monitoring(report: "DriftReport", version: str, run: str) -> None:
+    """Print the drift, the evaluation if there is one, the findings, and the alarms last."""
     drift_table(report)
-    if report["realised"]:
-        figures_table(report["realised"])
-    for finding in report["findings"]:
-        if finding not in report["alarms"]:
+    if report.realised is not None:
+        figures_table(report.realised)
+    for finding in report.findings:
+        if finding not in report.alarms:
             print_message(f"monitor: {finding}.")
-    for alarm in report["alarms"]:
+    for alarm in report.alarms:
         warn(f"past its limit: {alarm}.")
-    verdict = "every limit is kept" if report["held"] else f"{len(report['alarms'])} past their limits"
-    print_message(
-        f"Version {report['model_version']} as of {report['as_of'][:10]}: {verdict}; logged as the MLflow run {run}."
-    )
+    verdict = "within all limits" if report.within_limits else f"{len(report.alarms)} past their limits"
+    print_message(f"Version {version} as of {report.as_of[:10]}: {verdict}; logged as the MLflow run {run}.")
 
 
-def drift_table(report: dict) -> None:
-    """Print the score's drift, and that of the features which alarm or whose drift weighs most in the model."""
-    score, audience = report["score"], report["level"]
-    levels = [[name, f"{score['live'][name]:.1f}", f"{score['reference'][name]:.1f}"] for name in score["live"]]
-    levels.append(["expected audience", f"{audience['live']:.3f}", f"{audience['reference']:.3f}"])
-    levels.append(["users", f"{report['users']:,}", f"{report['reference_users']:,}"])
-    days = [report[key][:10] for key in ("as_of", "reference_as_of")]
-    print_table("Score: now, and in training", ["", *days], levels)
+def drift_table(report: "DriftReport") -> None:
+    """Print the score's drift, and that of the features that raise an alarm or whose drift has most weight."""
+    score, level = report.score, report.level
+    rows = [[name, f"{live:.1f}", f"{score.reference[name]:.1f}"] for name, live in score.live.items()]
+    rows.append(["expected audience", f"{level.live:.3f}", f"{level.reference:.3f}"])
+    rows.append(["users", f"{report.users:,}", f"{report.reference_users:,}"])
+    print_table("Score: now, and in training", ["", report.as_of[:10], report.reference_as_of[:10]], rows)
 
-    def urgency(feature: dict) -> tuple[bool, float]:
-        return feature["alarm"], feature["psi"] * feature["weight"]
+    def urgency(feature: "FeatureDrift") -> tuple[bool, float]:
+        return feature.alarm, feature.psi * feature.weight
 
-    rows = [["score", score["status"], f"{score['psi']:.3f}", "", "", ""]]
-    for feature in sorted(report["features"], key=urgency, reverse=True)[:SHOWN_FEATURES]:
-        shares = [f"{feature[key]:.1%}" for key in ("weight", "unknown_live", "unknown_reference")]
-        rows.append([feature["feature"], feature["status"], f"{feature['psi']:.3f}", *shares])
+    rows = [["score", score.status, f"{score.psi:.3f}", "", "", ""]]
+    for feature in sorted(report.features, key=urgency, reverse=True)[:MAX_FEATURES]:
+        shares = [f"{share:.1%}" for share in (feature.weight, feature.unknown_live, feature.unknown_reference)]
+        rows.append([feature.feature, feature.status, f"{feature.psi:.3f}", *shares])
     columns = ["", "", "PSI", "gain", "unknown", "then"]
     print_table("Drift since training; gain: how much the model uses it", columns, rows, 2)
 

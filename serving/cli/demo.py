@@ -10,7 +10,7 @@ from features.simulation import Community, simulate
 from serving.cli.score_tables import ledger_table
 from serving.scoring import score_users
 from serving.snapshots.repository import open_snapshot, write_scores, write_snapshot
-from training.cli_output import figures_table, tell_gate
+from training.cli_output import figures_table, print_gate
 from training.config import Config
 from training.home import Home
 from training.records.opt_outs import load_opted_out_users
@@ -39,7 +39,7 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
             load_encoded_events(table), Config(), find_champion(home, check_catalogue=False), progress=steps
         )
         result = release(candidate, home, table, progress=steps)
-    tell_gate(result)
+    print_gate(result)
     if not result.promoted:
         promote(home, result.version, FORCE)
     scores = _score(home, events)

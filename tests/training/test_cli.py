@@ -44,14 +44,14 @@ def test_a_gate_that_fails_and_is_forced(typed, tmp_path):
     assert "warning: gate, FAILED: expected over real audience is " in run.told
     assert "(limits 1 to 1)." in run.told
     assert "gate, not judged: attacks were not measured: switched off" in run.told
-    assert "Registered as version 1 of the model 'clout', challenger; there is no champion yet" in run.told
+    assert "Registered as version 1 of the model 'clout', challenger; without a champion" in run.told
     assert find_champion(home) is None
     assert versions(home)["1"] == {"gate": "failed"}
 
     run = typed("train", "--force", "  a\n## trial ", limits=strict)
     assert run.exit_code == 0, run.output
     assert "Registered as version 2 of the model 'clout', champion." in run.told
-    assert "warning: the gate failed; promoted all the same, by force: a ## trial." in run.told
+    assert "warning: the gate failed; promoted by --force: a ## trial." in run.told
     assert load_champion(home)[1] == "2"
     tags = versions(home)["2"]
     assert (tags["gate"], tags["forced"]) == ("failed", "a ## trial")

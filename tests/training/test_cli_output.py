@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from training.cli_output import tell_training
+from training.cli_output import print_training
 from training.evaluation.report import AblationRow
 from training.model.scale import Scale
 from training.model_selection.ablation import VARIANTS
@@ -16,7 +16,7 @@ FIGURES = {"folds": 4, "auc": 0.8761, "ndcg_100": 0.7, "r2_log": 0.4, "total": 1
 @pytest.fixture
 def told(trained, capsys):
     def tell(**changed):
-        tell_training(dataclasses.replace(trained, **changed))
+        print_training(dataclasses.replace(trained, **changed))
         return capsys.readouterr()
 
     return tell
@@ -35,7 +35,7 @@ def test_a_new_scale_says_what_becomes_of_points(told, trained):
     bundle = dataclasses.replace(trained.bundle, scale=Scale(20.0, 10.0))
     shown = told(bundle=bundle, scale_before=Scale(30.0, 20.0), promoted=False).err
     assert "points of 0 become 5.0, 20 become 15.0, 50 become 30.0, 80 become 45.0, 100 become 55.0 once" in shown
-    assert "Earlier scores do not compare" in shown
+    assert "Earlier scores are not comparable" in shown
     assert "another scale" not in told(bundle=bundle, scale_before=Scale(20.0, 10.0)).err
 
 
@@ -47,7 +47,7 @@ def test_a_gate_that_passes(told):
     shown = told(verdict=verdict(True), version="4", champion_before="3").err
     assert "gate, passed: it covers." in shown
     assert "gate, not judged: who knows." in shown
-    assert "Registered as version 4 of the model 'clout', champion in the place of version 3." in shown
+    assert "Registered as version 4 of the model 'clout', champion in place of version 3." in shown
     assert "warning" not in shown
     assert "'clout', champion." in told(verdict=verdict(True)).err
 
@@ -56,14 +56,14 @@ def test_a_gate_that_fails(told):
     shown = told(verdict=verdict(False), promoted=False, version="4", champion_before="3").err
     assert "warning: gate, FAILED: it covers." in shown
     assert "'clout', challenger; version 3 stays champion." in shown
-    assert "say why: clout promote 4 --force REASON" in shown
-    assert "there is no champion yet, so nothing can be scored" in told(verdict=verdict(False), promoted=False).err
+    assert "give a reason: clout promote 4 --force REASON" in shown
+    assert "without a champion, nothing can be scored" in told(verdict=verdict(False), promoted=False).err
 
 
 def test_a_gate_that_is_forced(told):
     shown = told(verdict=verdict(False, "why not"), version="4", champion_before="3").err
-    assert "'clout', champion in the place of version 3." in shown
-    assert "warning: the gate failed; promoted all the same, by force: why not." in shown
+    assert "'clout', champion in place of version 3." in shown
+    assert "warning: the gate failed; promoted by --force: why not." in shown
 
 
 def test_an_ablation_is_a_table(told, trained):

@@ -23,9 +23,10 @@ from serving.cli.main import app, main
 from training.config import Config, Evaluation
 from training.config import Monitor as Limits
 from training.dataset.panel import in_scope
+from training.drift import CLOCKS, drift_checks, measure_drift, psi
 from training.evaluation.metrics import RANKING
-from training.evaluation.report import BaselineLead, EvaluationReport, to_json
-from training.monitor import CLOCKS, check_reference, drift, drift_checks, metrics_of, monitor, psi, realised_checks
+from training.evaluation.report import BaselineLead, EvaluationReport
+from training.monitor import check_reference, evaluation_checks, monitor
 from training.registration import report_document
 from training.registry.run_documents import report
 
@@ -34,12 +35,12 @@ HORIZON = timedelta(days=28)
 SHARES = st.lists(st.floats(0, 1), min_size=3, max_size=3)
 
 
-def typed(home, *words):
+def run_monitor(home, *words):
     return CliRunner().invoke(app, ["monitor", *(str(word) for word in words), "--home", str(home.folder)])
 
 
 def alarms(rows, bundle, limits=QUICK.monitor):
-    return [check.told for check in drift_checks(drift(rows, bundle, limits), limits) if check.past]
+    return [check.message for check in drift_checks(measure_drift(rows, bundle, limits), limits) if check.exceeded]
 
 
 def used_features(bundle):
@@ -68,7 +69,7 @@ def earlier(bundle, end):
 
 
 @pytest.fixture(scope="module")
-def found(earlier, simulated):
+def drift_report(earlier, simulated):
     """The report of the whole community."""
     return monitor(load_encoded_events(simulated.events), earlier, config=QUICK)
 
@@ -78,24 +79,24 @@ def silenced(simulated, end, tmp_path_factory):
     """A file of the events in which, for the last 28 days, people act and hardly anybody engages with them."""
     events = simulated.events
     late = pc.greater_equal(events["time"], pa.scalar(end - HORIZON, events["time"].type))
-    heard = pc.and_(late, pc.is_in(events["verb"], value_set=pa.array(ENGAGEMENTS)))
+    engaging = pc.and_(late, pc.is_in(events["verb"], value_set=pa.array(ENGAGEMENTS)))
     few = np.random.default_rng(0).random(len(events)) < 0.02
     file = tmp_path_factory.mktemp("silenced") / "events.parquet"
-    pq.write_table(events.filter(pc.or_(pc.invert(heard), pa.array(few))), file)
+    pq.write_table(events.filter(pc.or_(pc.invert(engaging), pa.array(few))), file)
     return file
 
 
 class TestPsi:
-    def test_two_bins_by_hand(self):
+    def test_psi_of_two_bins_by_hand(self):
         by_hand = (0.5 - 0.8) * math.log(0.5 / 0.8) + (0.5 - 0.2) * math.log(0.5 / 0.2)
         assert psi(np.array([0.5, 0.5]), np.array([0.8, 0.2])) == pytest.approx(by_hand)
 
-    def test_an_empty_bin_counts_as_one_in_ten_thousand(self):
+    def test_psi_of_an_empty_bin_by_hand(self):
         by_hand = (1 - 0.5) * math.log(1 / 0.5) + (1e-4 - 0.5) * math.log(1e-4 / 0.5)
         assert psi(np.array([1.0, 0.0]), np.array([0.5, 0.5])) == pytest.approx(by_hand)
 
     @given(SHARES, SHARES)
-    def test_never_negative_zero_for_the_same_and_equal_both_ways(self, one, other):
+    def test_psi_is_a_symmetric_distance(self, one, other):
         one, other = np.array(one), np.array(other)
         assert psi(one, one) == 0
         assert psi(one, other) >= 0
@@ -103,112 +104,125 @@ class TestPsi:
 
 
 class TestDrift:
-    def test_the_same_community_has_none(self, bundle, rows_then):
-        found = drift(rows_then, bundle, QUICK.monitor)
-        assert found["score"]["psi"] == pytest.approx(0, abs=1e-6)
-        assert found["score"]["live"] == found["score"]["reference"]
-        assert found["level"]["ratio"] == pytest.approx(1, abs=1e-6)
-        assert found["users"] == found["reference_users"] == len(rows_then)
-        assert max(feature["psi"] for feature in found["features"]) == pytest.approx(0, abs=1e-6)
-        assert {feature["status"] for feature in found["features"]} == {"stable"}
+    def test_same_community_has_no_drift(self, bundle, rows_then):
+        drift_report = measure_drift(rows_then, bundle, QUICK.monitor)
+        assert drift_report.score.psi == pytest.approx(0, abs=1e-6)
+        assert drift_report.score.live == drift_report.score.reference
+        assert drift_report.level.ratio == pytest.approx(1, abs=1e-6)
+        assert drift_report.users == drift_report.reference_users == len(rows_then)
+        assert max(feature.psi for feature in drift_report.features) == pytest.approx(0, abs=1e-6)
+        assert {feature.status for feature in drift_report.features} == {"stable"}
         assert alarms(rows_then, bundle) == []
 
-    def test_weights_are_shares_of_the_gain(self, bundle, found):
-        weights = {feature["feature"]: feature["weight"] for feature in found["features"]}
+    def test_weights_are_shares_of_the_gain(self, bundle, drift_report):
+        weights = {feature.feature: feature.weight for feature in drift_report.features}
         assert sum(weights.values()) == pytest.approx(1)
         assert max(weights, key=weights.get) == used_features(bundle)[0]
         assert set(weights) == set(bundle.features)
 
-    def test_a_feature_that_grows_for_half_of_the_users_is_named(self, bundle, rows_then):
+    def test_feature_that_grows_for_half_of_the_users_alarms(self, bundle, rows_then):
         name = used_features(bundle)[0]
         half = np.arange(len(rows_then)) % 2 == 0
-        (told,) = alarms(rows_then.assign(**{name: rows_then[name].mask(half, 9 * rows_then[name] + 9)}), bundle)[-1:]
-        assert told.startswith(f"{name} has a PSI of ")
-        assert told.endswith("of the gain")
+        (message,) = alarms(rows_then.assign(**{name: rows_then[name].mask(half, 9 * rows_then[name] + 9)}), bundle)[
+            -1:
+        ]
+        assert message.startswith(f"{name} has a PSI of ")
+        assert message.endswith("of the gain")
 
-    def test_a_feature_that_goes_unknown_is_named(self, bundle, rows_then):
+    def test_feature_that_becomes_unknown_alarms(self, bundle, rows_then):
         name = used_features(bundle)[1]
         altered = rows_then.assign(**{name: np.nan})
-        (told,) = [each for each in alarms(altered, bundle) if name in each]
-        assert told.endswith("of the gain, unknown for 100% of users (0% in training)")
-        top = drift(altered, bundle, QUICK.monitor)["features"][0]
-        assert (top["feature"], top["status"], top["alarm"]) == (name, "changed", True)
-        assert (top["unknown_live"], top["unknown_reference"]) == (1.0, 0.0)
+        (message,) = [alarm for alarm in alarms(altered, bundle) if name in alarm]
+        assert message.endswith("of the gain, unknown for 100% of users (0% in training)")
+        top = measure_drift(altered, bundle, QUICK.monitor).features[0]
+        assert (top.feature, top.status, top.alarm) == (name, "changed", True)
+        assert (top.unknown_live, top.unknown_reference) == (1.0, 0.0)
 
-    def test_a_feature_that_the_model_does_not_use_alarms_nobody(self, bundle, rows_then):
+    def test_unused_feature_does_not_alarm(self, bundle, rows_then):
         name = used_features(bundle)[-1]
         altered = rows_then.assign(**{name: 1e6})
         assert alarms(altered, bundle) == []
-        found = drift(altered, bundle, QUICK.monitor)
-        assert (found["features"][0]["feature"], found["features"][0]["alarm"]) == (name, False)
-        told = [check.told for check in drift_checks(found, QUICK.monitor)]
-        assert any(each.startswith(name) and each.endswith("not judged: the model hardly uses it") for each in told)
+        drift_report = measure_drift(altered, bundle, QUICK.monitor)
+        assert (drift_report.features[0].feature, drift_report.features[0].alarm) == (name, False)
+        messages = [check.message for check in drift_checks(drift_report, QUICK.monitor)]
+        assert any(
+            text.startswith(name) and text.endswith("not monitored: the model hardly uses it") for text in messages
+        )
 
-    def test_ages_rise_by_the_clock_and_alarm_nobody(self, bundle, rows_then):
+    def test_ages_do_not_alarm(self, bundle, rows_then):
         later = rows_then.assign(**{name: rows_then[name] + 90 for name in CLOCKS})
-        found = drift(later, bundle, QUICK.monitor)
-        assert {feature["feature"] for feature in found["features"][: len(CLOCKS)]} == set(CLOCKS)
-        told = drift_checks(found, QUICK.monitor)
-        assert [check.told.endswith("not judged: it rises by the clock") for check in told[1:3]] == [True, False]
-        assert not any(check.past for check in told[1:])
+        drift_report = measure_drift(later, bundle, QUICK.monitor)
+        assert {feature.feature for feature in drift_report.features[: len(CLOCKS)]} == set(CLOCKS)
+        checks = drift_checks(drift_report, QUICK.monitor)
+        assert [check.message.endswith("not monitored: it rises with time") for check in checks[1:3]] == [True, False]
+        assert not any(check.exceeded for check in checks[1:])
 
-    def test_another_community_moves_the_score(self, bundle, rows_then):
+    def test_another_community_alarms(self, bundle, rows_then):
         loud = rows_then[rows_then["credible_engagers_365d"] > rows_then["credible_engagers_365d"].quantile(0.8)]
-        told = alarms(loud, bundle)[0]
-        assert told.startswith("the score has a PSI of ")
-        assert drift(loud, bundle, QUICK.monitor)["level"]["ratio"] > 2
+        message = alarms(loud, bundle)[0]
+        assert message.startswith("the score has a PSI of ")
+        assert measure_drift(loud, bundle, QUICK.monitor).level.ratio > 2
 
-    def test_limits_are_those_given(self, bundle, rows_then):
+    def test_limits_come_from_the_configuration(self, bundle, rows_then):
         loud = rows_then[rows_then["credible_engagers_365d"] > rows_then["credible_engagers_365d"].quantile(0.8)]
         assert alarms(loud, bundle, Limits(score_psi=1e6, feature_psi=1e6)) == []
         assert len(alarms(loud, bundle, Limits(feature_psi=1e-6))) > len(alarms(loud, bundle))
 
 
 class TestReport:
-    def test_what_it_holds(self, found, bundle, end):
-        assert (found["as_of"], found["reference_as_of"]) == (end.isoformat(), bundle.facts["reference"]["as_of"])
-        assert json.loads(json.dumps(to_json(found), allow_nan=False)) == to_json(found)
-        indices = [feature["psi"] for feature in found["features"]]
+    def test_report_fields(self, drift_report, bundle, end):
+        assert (drift_report.as_of, drift_report.reference_as_of) == (
+            end.isoformat(),
+            bundle.facts["reference"]["as_of"],
+        )
+        document = drift_report.as_json()
+        assert json.loads(json.dumps(document, allow_nan=False)) == document
+        assert set(document) == {
+            *("as_of", "reference_as_of", "users", "reference_users", "score", "level", "features"),
+            *("realised", "findings", "alarms", "held"),
+        }
+        assert {"judged", "alarm", "psi", "status", "weight", "feature"} <= set(document["features"][0])
+        indices = [feature.psi for feature in drift_report.features]
         assert indices == sorted(indices, reverse=True)
         assert len(indices) == len(bundle.features)
 
-    def test_a_community_that_goes_on_as_before_raises_no_alarm(self, found):
-        assert found["alarms"] == []
-        assert found["held"]
+    def test_unchanged_community_does_not_alarm(self, drift_report):
+        assert drift_report.alarms == ()
+        assert drift_report.within_limits
 
-    def test_the_newest_complete_horizon_is_judged(self, found, end):
-        realised = found["realised"]
+    def test_newest_complete_horizon_is_evaluated(self, drift_report, end):
+        realised = drift_report.realised
         assert realised.as_of == (end - HORIZON).isoformat()
-        assert any(told.startswith("expected over real audience is ") for told in found["findings"])
-        assert metrics_of(to_json(found))["auc"] == realised.metrics["score"]["auc"]
+        assert any(message.startswith("expected over real audience is ") for message in drift_report.findings)
+        assert drift_report.metrics()["auc"] == realised.metrics["score"]["auc"]
 
-    def test_before_a_horizon_is_complete_it_says_from_when_on(self, bundle, simulated):
-        found = monitor(load_encoded_events(simulated.events), bundle, config=QUICK)
-        assert found["realised"] is None
-        told = f"what was foretold can be judged from {simulated.as_of + HORIZON:%Y-%m-%d} on, with events up to then"
-        assert found["findings"][-1].startswith(told)
-        assert found["held"]
-        assert "auc" not in metrics_of(to_json(found))
+    def test_incomplete_horizon_reports_when_it_is_complete(self, bundle, simulated):
+        drift_report = monitor(load_encoded_events(simulated.events), bundle, config=QUICK)
+        assert drift_report.realised is None
+        message = f"predictions can be evaluated from {simulated.as_of + HORIZON:%Y-%m-%d} on, with events up to then"
+        assert drift_report.findings[-1].startswith(message)
+        assert drift_report.within_limits
+        assert "auc" not in drift_report.metrics()
 
-    def test_nothing_is_judged_on_outcomes_that_the_model_has_seen(self, earlier, simulated, end):
-        found = monitor(load_encoded_events(simulated.events), earlier, end - timedelta(seconds=1), QUICK)
-        assert found["realised"] is None
+    def test_horizon_of_the_training_is_not_evaluated(self, earlier, simulated, end):
+        drift_report = monitor(load_encoded_events(simulated.events), earlier, end - timedelta(seconds=1), QUICK)
+        assert drift_report.realised is None
 
-    def test_an_audience_that_vanishes_is_past_the_limit(self, earlier, silenced):
-        found = monitor(load_encoded_events(silenced), earlier, config=QUICK)
-        assert not found["held"]
-        (told,) = [alarm for alarm in found["alarms"] if alarm.startswith("expected over real audience is ")]
-        assert told.endswith("(limits 0.67 to 1.5)")
-        assert metrics_of(to_json(found))["total"] > 1.5
-        assert metrics_of(to_json(found))["alarms"] == len(found["alarms"])
+    def test_vanished_audience_alarms(self, earlier, silenced):
+        drift_report = monitor(load_encoded_events(silenced), earlier, config=QUICK)
+        assert not drift_report.within_limits
+        (message,) = [alarm for alarm in drift_report.alarms if alarm.startswith("expected over real audience is ")]
+        assert message.endswith("(limits 0.67 to 1.5)")
+        assert drift_report.metrics()["total"] > 1.5
+        assert drift_report.metrics()["alarms"] == len(drift_report.alarms)
 
-    def test_long_after_the_last_act(self, bundle, table):
+    def test_monitor_long_after_the_last_event(self, bundle, table):
         acts = [(day, "ann", "like", "bob") for day in (0, 1)]
         quiet = load_encoded_events(table(acts))
         with pytest.raises(AsOfError, match=r"nobody acted .* in the 365 days before 2026-0"):
             monitor(quiet, bundle, datetime.fromisoformat("2026-02-01T00:00:00+00:00"), QUICK)
 
-    def test_a_model_without_a_reference(self, bundle, simulated):
+    def test_monitor_without_a_reference(self, bundle, simulated):
         facts = {name: fact for name, fact in bundle.facts.items() if name != "reference"}
         old = dataclasses.replace(bundle, facts=facts)
         with pytest.raises(RegistryError, match=r"the model was registered without a reference .*; train again with"):
@@ -224,21 +238,21 @@ class TestRealised:
         figures = EvaluationReport(
             users=9, metrics=metrics, margins=dict.fromkeys(RANKING, lead), bands=(), as_of="", horizon_days=28
         )
-        return [check.told for check in realised_checks(figures, Limits()) if check.past]
+        return [check.message for check in evaluation_checks(figures, Limits()) if check.exceeded]
 
     @pytest.mark.parametrize(("total", "count"), [(0.66, 1), (0.67, 0), (1.5, 0), (1.51, 1)])
-    def test_total(self, total, count):
+    def test_total_limits(self, total, count):
         assert len(self.past(total=total)) == count
 
-    def test_coverage(self):
+    def test_coverage_limit(self):
         assert self.past(coverage=0.85) == []
         assert self.past(coverage=0.84) == ["intervals hold 84.0% of users (limit 85%)"]
 
-    def test_worse_than_a_baseline_with_the_whole_interval(self):
+    def test_loss_against_a_baseline_alarms(self):
         assert self.past(high=0.0) == []
-        told = self.past(high=-0.01)
-        assert [each.split()[0] for each in told] == list(RANKING)
-        assert told[0] == "auc is -0.100 [-0.200, -0.010] against the best baseline, pagerank: worse"
+        messages = self.past(high=-0.01)
+        assert [message.split()[0] for message in messages] == list(RANKING)
+        assert messages[0] == "auc is -0.100 [-0.200, -0.010] against the best baseline, pagerank: worse"
 
 
 @pytest.fixture(scope="module")
@@ -254,29 +268,37 @@ def client(home, trained):
 
 
 @pytest.fixture
-def judged(earlier, trained, monkeypatch):
-    """Let the champion be as old as to be judged."""
+def older_champion(earlier, trained, monkeypatch):
+    """A champion that is old enough to be evaluated."""
     monkeypatch.setattr("training.registry.model_registry.load_champion", lambda _: (earlier, trained.version))
 
 
-def test_held_prints_the_report_and_logs_it(events, home, client, trained, judged, end):
-    run = typed(home, events, "--json")
+def test_command_prints_and_logs_the_report(events, home, client, trained, older_champion, end):
+    run = run_monitor(home, events, "--json")
     assert run.exit_code == 0, run.output
-    told = json.loads(run.stdout)
-    assert (told["model_version"], told["held"], told["as_of"]) == ("1", True, end.isoformat())
-    held = client.get_experiment_by_name("clout").experiment_id
-    asked = f"attributes.run_name = 'monitor {end:%Y-%m-%d}' and tags.held = 'true'"
-    (logged,) = client.search_runs([held], asked)
+    document = json.loads(run.stdout)
+    assert (document["model_version"], document["held"], document["as_of"]) == ("1", True, end.isoformat())
+    experiment = client.get_experiment_by_name("clout").experiment_id
+    query = f"attributes.run_name = 'monitor {end:%Y-%m-%d}' and tags.held = 'true'"
+    (logged,) = client.search_runs([experiment], query)
     assert logged.data.tags["model_version"] == "1"
-    assert logged.data.metrics == pytest.approx(metrics_of(told))
+    figures = {
+        "users": document["users"],
+        "score_psi": document["score"]["psi"],
+        "max_feature_psi": max(feature["psi"] for feature in document["features"] if feature["judged"]),
+        "level": document["level"]["ratio"],
+        "alarms": 0,
+        **document["realised"]["metrics"]["score"],
+    }
+    assert logged.data.metrics == pytest.approx(figures)
     assert {"score_psi", "max_feature_psi", "total", "coverage", "auc"} <= set(logged.data.metrics)
     with (home.artifacts / logged.info.run_id / "artifacts" / "monitor.json").open() as file:
-        assert json.load(file) == told
+        assert json.load(file) == document
     assert report(home, "1") == report_document(trained.measured, trained.verdict)
 
 
-def test_past_its_limits_it_exits_with_3(silenced, home, judged):
-    run = typed(home, silenced)
+def test_command_past_limits_exits_with_3(silenced, home, older_champion):
+    run = run_monitor(home, silenced)
     assert run.exit_code == 3, run.output
     assert run.stderr.index("monitor: ") < run.stderr.index("past its limit: expected over real audience")
     assert "past their limits; logged as the MLflow run" in run.stderr
@@ -284,25 +306,25 @@ def test_past_its_limits_it_exits_with_3(silenced, home, judged):
     assert "Lead of the score over the best baseline" in run.stdout
 
 
-def test_limits_of_a_file(events, home, trained, simulated, tmp_path):
+def test_command_reads_limits_from_a_file(events, home, trained, simulated, tmp_path):
     (tmp_path / "clout.toml").write_text("[evaluation]\nresamples = 20\n[monitor]\nscore_psi = 1e-9\n")
-    asked = ("--as-of", simulated.as_of.isoformat(), "--config", tmp_path / "clout.toml", "--json")
-    run = typed(home, events, *asked)
+    options = ("--as-of", simulated.as_of.isoformat(), "--config", tmp_path / "clout.toml", "--json")
+    run = run_monitor(home, events, *options)
     assert run.exit_code == 3, run.output
-    (told,) = json.loads(run.stdout)["alarms"]
-    assert told.endswith("(limit 1e-09)")
+    (alarm,) = json.loads(run.stdout)["alarms"]
+    assert alarm.endswith("(limit 1e-09)")
 
 
-def test_what_cannot_be_answered_exits_with_2(events, tmp_path, monkeypatch, capsys):
+def test_command_without_a_champion_exits_with_2(events, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["clout", "monitor", str(events), "--home", str(tmp_path / "none")])
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as error:
         main()
-    assert left.value.code == 2
+    assert error.value.code == 2
     assert "holds no champion" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_training_prints_no_reference(trained):
-    from training.cli import _trained
+    from training.cli import _training_json
 
     assert "reference" in trained.bundle.facts
-    assert "reference" not in _trained(trained)["facts"]
+    assert "reference" not in _training_json(trained)["facts"]

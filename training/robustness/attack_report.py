@@ -1,15 +1,16 @@
 """Attack reports: what each attack gains, whether it stays within its limit, and their JSON form."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from training.evaluation.report import Report, named
+
 SCORING, TRAINING = "scoring", "training"
-JSON_NAMES = {"description": "told", "within_limit": "held"}
 
 
 @dataclass(frozen=True)
-class AttackResult:
+class AttackResult(Report):
     """What one attack gains an ordinary member.
 
     Parameters
@@ -31,7 +32,7 @@ class AttackResult:
     """
 
     attack: str
-    description: str
+    description: str = field(metadata=named("told"))
     mode: str
     members: int
     accounts: int
@@ -45,15 +46,11 @@ class AttackResult:
     limit: float
     of_best_baseline: float | None
     allowed: float
-    within_limit: bool
-
-    def as_json(self) -> dict[str, Any]:
-        """Return JSON values; `description` is `told` there, and `within_limit` is `held`."""
-        return {JSON_NAMES.get(name, name): value for name, value in asdict(self).items()}
+    within_limit: bool = field(metadata=named("held"))
 
 
 @dataclass(frozen=True)
-class Attackers:
+class Attackers(Report):
     """The attackers a model learnt among: their accounts, their share of all accounts of a year, and their events."""
 
     accounts: int
@@ -62,7 +59,7 @@ class Attackers:
 
 
 @dataclass(frozen=True)
-class HonestAuc:
+class HonestAuc(Report):
     """AUC over honest users of a model fitted without and with attackers, and by how much it may fall (`limit`)."""
 
     clean: float
@@ -75,8 +72,8 @@ class HonestAuc:
         return bool(self.clean - self.poisoned <= self.limit)
 
     def as_json(self) -> dict[str, Any]:
-        """Return JSON values; `within_limit` is `held` there."""
-        return {**asdict(self), "held": self.within_limit}
+        """Return the fields and `held`, whether the limit is met."""
+        return {**super().as_json(), "held": self.within_limit}
 
 
 @dataclass(frozen=True)
@@ -121,7 +118,7 @@ class AttackReport:
             "limits_held": self.within_limits,
         }
         if self.attackers is not None:
-            document["attackers"] = asdict(self.attackers)
+            document["attackers"] = self.attackers.as_json()
         if self.honest_auc is not None:
             document["honest_auc"] = self.honest_auc.as_json()
         return document

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from features.catalogue import CATALOGUE
 from features.errors import OutputError, TooSmallError
-from training.cli import _trained, add_to
-from training.cli_output import tell_training
+from training.cli import _training_json, add_to
+from training.cli_output import print_training
 from training.config import Config, Evaluation, Model, Panel, read_config
 from training.evaluation.report import TrialRow, to_json
 from training.home import Home
@@ -374,8 +374,8 @@ def test_training_uses_the_chosen_settings(trained_on, tmp_path, capsys):
     assert version.bundle.booster_text.count("\nTree=") == version.tuned.model.trees
     assert report["tuning"] == to_json(version.tuned.table)
     assert list(dict.fromkeys(step for step, _ in steps))[:2] == ["panel", "tune"]
-    assert _trained(version)["tuned"] == {"model": version.tuned.model.model_dump(), "finished": 2, "pruned": 0}
-    tell_training(version)
+    assert _training_json(version)["tuned"] == {"model": version.tuned.model.model_dump(), "finished": 2, "pruned": 0}
+    print_training(version)
     *_, pasted = capsys.readouterr().err.partition("For a clout.toml:\n")
     (tmp_path / "clout.toml").write_text(pasted)
     assert read_config(tmp_path / "clout.toml").model == version.tuned.model

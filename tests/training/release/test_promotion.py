@@ -105,8 +105,8 @@ class TestCommand:
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
         run = typed("promote", 2, "--home", four.folder, "--force", "a try")
         assert run.exit_code == 0, run.output
-        assert "The champion of the model 'clout' goes from version 1 to version 2" in run.stderr
-        assert "its gate has not passed; promoted all the same, by force: a try." in run.stderr
+        assert "Champion of the model 'clout': from version 1 to version 2" in run.stderr
+        assert "it has not passed its gate; promoted by --force: a try." in run.stderr
         assert "another scale" not in run.stderr
 
     def test_another_scale_is_reported(self, four, bundle, monkeypatch):
@@ -114,7 +114,7 @@ class TestCommand:
         run = typed("promote", 3, "--home", four.folder)
         fifty = Scale(10.0, 12.5).from_other(bundle.scale, 50)
         assert f"50 become {fifty:.1f}" in run.stderr.replace("\n", " ")
-        assert "Earlier scores do not compare" in run.stderr
+        assert "Earlier scores are not comparable" in run.stderr
 
     def test_a_refusal_is_an_error(self, four, monkeypatch):
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
