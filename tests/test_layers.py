@@ -95,10 +95,12 @@ MAY_IMPORT = {
     },
     "training.cli_output": {
         "features.console",
+        "training.drift",
         "training.evaluation",
         "training.model",
-        "training.release",
+        "training.monitor",
         "training.registration",
+        "training.release",
         "training.reports",
         "training.robustness",
     },

@@ -65,9 +65,9 @@ def test_a_gate_that_fails_and_is_forced(typed, tmp_path):
     assert told["evaluation"]["champion"]["version"] == told["evaluation"]["gate"]["churn"]["version"] == "2"
     assert load_champion(home)[1] == "2"
     assert "calibration): it stays a challenger" in typed("gate").stdout
-    told = "calibration), and promoted all the same, by force. The reason given: a ## trial\n"
+    told = "calibration), but promoted by --force. Reason: a ## trial\n"
     assert told in typed("gate", "--version", 2).stdout
-    assert "Failed. Promoted all the same: a ## trial" in typed("card").stdout
+    assert "Failed. Promoted by --force: a ## trial" in typed("card").stdout
 
 
 def test_attacks_are_measured_on_events_and_not_on_a_store(typed, simulated, tmp_path, monkeypatch):

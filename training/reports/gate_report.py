@@ -1,4 +1,4 @@
-"""The gate's report: the verdict, every finding, who moves furthest and why, and what each attack gains."""
+"""The gate's report: the verdict, every finding, the largest score changes and the gain of each result."""
 
 from training.evaluation.report import NotMeasured
 from training.model.bundle import Bundle
@@ -13,16 +13,16 @@ def gate_report(bundle: Bundle, measured: GateInput, verdict: Verdict) -> str:
     Parameters
     ----------
     bundle : the challenger
-    measured, verdict : as `judge` takes and gives them
+    measured, verdict : input and result of `evaluate_gate`
 
     """
-    rows = [[each.name.replace("_", " "), each.word, each.message] for each in verdict.findings]
+    rows = [[finding.name.replace("_", " "), finding.word, finding.message] for finding in verdict.findings]
     sections = {
         f"Gate of the model of {bundle.facts['as_of'][:10]}": [_outcome(verdict)],
-        "Findings": table(["finding", "", "what was found"], rows, 3),
+        "Findings": table(["finding", "", "result"], rows, 3),
     }
     if not isinstance(measured.churn, NotMeasured):
-        sections["Who moves furthest"] = _moves(measured.churn)
+        sections["Largest score changes"] = _moves(measured.churn)
     if not isinstance(measured.attacks, NotMeasured):
         sections["Attacks"] = _attacks(measured.attacks)
     return document(sections)
@@ -31,23 +31,23 @@ def gate_report(bundle: Bundle, measured: GateInput, verdict: Verdict) -> str:
 def _outcome(verdict: Verdict) -> str:
     if verdict.passed:
         return "**Passed**: it becomes the champion."
-    names = ", ".join(each.name.replace("_", " ") for each in verdict.findings if each.passed is False)
+    names = ", ".join(finding.name.replace("_", " ") for finding in verdict.findings if finding.passed is False)
     if verdict.forced is None:
         return f"**Failed** ({names}): it stays a challenger, and the champion, if there is one, stays champion."
-    return f"**Failed** ({names}), and promoted all the same, by force. The reason given: {verdict.forced}"
+    return f"**Failed** ({names}), but promoted by --force. Reason: {verdict.forced}"
 
 
 def _moves(churn: Churn) -> list[str]:
     heading = (
         f"From version {churn.version} to this one, at the end of the training: the median of {churn.users:,} "
-        f"active users moves by {churn.median:+.1f} points, the place where all start by {churn.base:+.1f}."
+        f"active users moves by {churn.median:+.1f} points, the base of all scores by {churn.base:+.1f}."
     )
     rows = [
         [f"{move.before:.1f}", f"{move.after:.1f}", move.user, " ".join(map(_reason, move.reasons))]
         for move in churn.largest
     ]
     if not rows:
-        return [f"{heading} Nobody's score moves."]
+        return [f"{heading} No score moves."]
     return [heading, "", *table(["before", "after", "user", "features whose points differ most"], rows, 4)]
 
 
@@ -58,18 +58,18 @@ def _reason(reason: MoveReason) -> str:
 def _attacks(report: AttackReport) -> list[str]:
     rows = [
         [
-            attack.description,
-            f"{attack.gain_median:+.1f}",
-            f"{attack.limit:g}",
-            f"{attack.end_score_median:.1f}",
-            "held" if attack.within_limit else "NOT held",
+            result.description,
+            f"{result.gain_median:+.1f}",
+            f"{result.limit:g}",
+            f"{result.end_score_median:.1f}",
+            "within limit" if result.within_limit else "EXCEEDED",
         ]
-        for attack in report.attacks
+        for result in report.attacks
     ]
     return [
-        f"What an ordinary member gains in the median; the median active user has {report.median_active:.1f} points.",
+        f"Median gain of an ordinary member; the median active user has {report.median_active:.1f} points.",
         "",
-        *table(["attack", "points gained", "limit", "ends at", ""], rows),
+        *table(["attack", "points gained", "limit", "end score", ""], rows),
         "",
         f"Measured as of {report.as_of:%Y-%m-%d}; the model is not trained again on the attacks.",
     ]

@@ -1,4 +1,4 @@
-"""Markdown: bullets and tables, as the model card and the gate's report write them."""
+"""Markdown of the model card and of the gate's report: bullets, tables and sections."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -8,18 +8,18 @@ if TYPE_CHECKING:
 
 
 def bullets(texts: Iterable[str]) -> list[str]:
-    """Write a line for each text."""
+    """Return a list with one item per text."""
     return [f"- {text}" for text in texts]
 
 
-def table(names: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
-    """Write a table of which the first `left` columns are text, the others figures set to the right."""
-    ruler = ["---" if k < left else "---:" for k in range(len(names))]
+def table(names: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> list[str]:
+    """Return a table; the first `text_columns` columns are left-aligned, the others right-aligned."""
+    ruler = ["---" if k < text_columns else "---:" for k in range(len(names))]
     return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in (names, ruler, *rows)]
 
 
 def document(sections: dict[str, list[str]]) -> str:
-    """Write sections by title, the first title being that of the whole."""
+    """Return a document of sections by title; the first title is that of the document."""
     return "\n".join(
         line
         for k, (title, lines) in enumerate(sections.items())
@@ -28,17 +28,17 @@ def document(sections: dict[str, list[str]]) -> str:
 
 
 def signal_rows(figures: "SignalComparison") -> list[list[str]]:
-    """Return each signal's name and figures as text, empty where it has none."""
+    """Return each signal's name and figures as text, empty where a figure is missing."""
     from training.evaluation.metrics import FIGURES
 
     return [
-        [name.replace("_", " "), *("" if held.get(key) is None else f"{held[key]:.3f}" for key in FIGURES)]
-        for name, held in figures.metrics.items()
+        [name.replace("_", " "), *("" if metrics.get(key) is None else f"{metrics[key]:.3f}" for key in FIGURES)]
+        for name, metrics in figures.metrics.items()
     ]
 
 
 def lead_rows(figures: "SignalComparison") -> list[list[str]]:
-    """Return the score's lead over the best baseline in each figure, with its interval, as text."""
+    """Return the score's lead over the best baseline in each figure, and its interval, as text."""
     from training.evaluation.metrics import FIGURES
 
     return [

@@ -1,6 +1,6 @@
-"""The model card: one page of Markdown about a model, made from its own facts and figures alone.
+"""The model card: one page of Markdown about a model, made only from its facts and figures.
 
-What matters most comes first, because the registry describes a version by as much of it as it takes.
+The most important sections come first, because the registry's description of a version is cut to a maximum length.
 """
 
 import json
@@ -18,8 +18,8 @@ from training.reports.markdown import bullets, document, lead_rows, signal_rows,
 GROUP_FIGURES = ("share_with_audience", "expected", "audience", "total", "auc", "r2_log", "coverage")
 LANDMARKS = (MEDIAN_POINTS, P95_POINTS, 80.0)
 INTENDED = (
-    "finding people who are heard on a subject, and choosing whom to ask, to invite or to read first",
-    "watching how a community's attention moves, and explaining it line by line",
+    "finding people who have an audience on a subject, and choosing whom to ask, to invite or to read first",
+    "monitoring how a community's attention moves, and explaining it line by line",
     "a first look, with the reasons and the interval beside the number and a person deciding",
 )
 PROHIBITED = tuple(use.description for use in PROHIBITED_USES)
@@ -30,8 +30,8 @@ def model_card(bundle: Bundle, evaluation: BacktestReport, verdict: Verdict) -> 
 
     Parameters
     ----------
-    bundle : the model; its scale, features and facts are told
-    evaluation : of its recipe one horizon earlier: as `evaluate` gives it, with as_of, horizon_days, slices, retention
+    bundle : the model, with its scale, features and facts
+    evaluation : of its recipe, fitted one horizon earlier
     verdict : of the gate on that evaluation
 
     Returns
@@ -42,14 +42,14 @@ def model_card(bundle: Bundle, evaluation: BacktestReport, verdict: Verdict) -> 
     days = bundle.horizon_days
     sections = {
         f"Clout, model of {bundle.facts['as_of'][:10]}": [
-            "A score from 0 to 100 per person that foretells how many different people will engage with them in the "
-            f"{days} days after it is taken (their audience). It is made from activity alone: {len(bundle.features)} "
+            "A score from 0 to 100 per person that predicts how many different people will engage with them in the "
+            f"{days} days after it is computed (their audience). It is based on activity alone: {len(bundle.features)} "
             "features, a LightGBM booster (Tweedie, log link), a frozen scale and conformal intervals.",
         ],
         "How to read it": _reading(bundle),
         "Intended use": bullets(INTENDED),
         "Prohibited uses": [
-            "It must not be used, alone or as one figure among others, for:",
+            "The score must not be used, alone or together with other figures, for:",
             "",
             *bullets(PROHIBITED),
         ],
@@ -75,22 +75,22 @@ def _reading(bundle: Bundle) -> list[str]:
             f"Expected audience in {bundle.horizon_days} days: "
             + ", ".join(f"{people} at {mark} points" for mark, people in points)
             + ".",
-            f"When the scale was first made, the median active user had {MEDIAN_POINTS:.0f} points and the 95th "
-            f"percentile {P95_POINTS:.0f}. A model keeps the champion's scale, unless told to make a new one, so that "
-            "points go on meaning the same number of people.",
-            "It counts people who engage, whether they approve or not. It says nothing about a person's worth.",
+            f"When the scale was made, the median active user had {MEDIAN_POINTS:.0f} points and the 95th "
+            f"percentile {P95_POINTS:.0f}. A model keeps the champion's scale unless trained with `--rescale`, so that "
+            "points keep meaning the same number of people.",
+            "The score counts people who engage, whether they approve or not. It does not measure a person's worth.",
         ]
     )
 
 
 def _people(expected: float) -> str:
-    told = f"{expected:,.0f}" if expected >= 10 else f"{expected:.2g}"
-    return f"{told} {'person' if told == '1' else 'people'}"
+    count = f"{expected:,.0f}" if expected >= 10 else f"{expected:.2g}"
+    return f"{count} {'person' if count == '1' else 'people'}"
 
 
 def _gate(verdict: Verdict) -> list[str]:
     passed = "Passed." if verdict.passed else "Failed."
-    forced = "" if verdict.forced is None else f" Promoted all the same: {verdict.forced}"
+    forced = "" if verdict.forced is None else f" Promoted by --force: {verdict.forced}"
     return [passed + forced, "", *bullets(f"{finding.word}: {finding.message}" for finding in verdict.findings)]
 
 
@@ -99,28 +99,28 @@ def _data(bundle: Bundle) -> list[str]:
     cutoffs = facts["training_cutoffs"]
     return bullets(
         [
-            f"Nothing at or after {_moment(facts['as_of'])} was seen.",
-            f"Learnt from {facts['rows']:,} rows (a user and scope at an instant) at {len(cutoffs)} cutoffs, "
-            f"{bundle.horizon_days} days apart, from {_moment(cutoffs[0])} to {_moment(cutoffs[-1])}; intervals are "
-            f"calibrated at {_moment(facts['calibration_cutoff'])}.",
+            f"Trained only on events before {_utc(facts['as_of'])}.",
+            f"Trained on {facts['rows']:,} rows (a user and scope at an instant) at {len(cutoffs)} cutoffs, "
+            f"{bundle.horizon_days} days apart, from {_utc(cutoffs[0])} to {_utc(cutoffs[-1])}; intervals are "
+            f"calibrated at {_utc(facts['calibration_cutoff'])}.",
             f"Scopes: {', '.join(f'`{scope}`' for scope in bundle.scopes)}.",
             f"Catalogue of features: `{facts['catalogue']}`.",
         ]
     )
 
 
-def _moment(stamp: str) -> str:
+def _utc(stamp: str) -> str:
     return f"{stamp[:19].replace('T', ' ')} UTC"
 
 
 def _figures(evaluation: BacktestReport) -> list[str]:
-    kept = evaluation.retention
-    spearman = "not defined" if kept.spearman is None else f"{kept.spearman:.2f}"
-    stayed = ", ".join(f"{100 * row.retained:.0f} % of the top {100 * row.share:.0f} %" for row in kept.top)
+    ranks = evaluation.retention
+    spearman = "not defined" if ranks.spearman is None else f"{ranks.spearman:.2f}"
+    stayed = ", ".join(f"{100 * row.retained:.0f} % of the top {100 * row.share:.0f} %" for row in ranks.top)
     return [
-        f"The same recipe, fitted one horizon earlier, foretold {evaluation.users:,} users in the "
-        f"{evaluation.horizon_days} days from {_moment(evaluation.as_of)}. Total is expected over real audience; "
-        "coverage the share of users inside their interval, `1+` among those of whom at least one person is expected.",
+        f"The same recipe, fitted one horizon earlier, predicted {evaluation.users:,} users in the "
+        f"{evaluation.horizon_days} days from {_utc(evaluation.as_of)}. Total is expected over real audience; "
+        "coverage is the share of users inside their interval, `1+` the same for an expected audience of at least 1.",
         "",
         *table(["signal", *FIGURES.values()], signal_rows(evaluation)),
         "",
@@ -143,7 +143,7 @@ def _intervals(bundle: Bundle, evaluation: BacktestReport) -> list[str]:
     ]
     level = bundle.facts["config"]["interval"]["level"]
     return [
-        f"Made to hold {100 * level:g} % of users.",
+        f"Target coverage: {100 * level:g} % of users.",
         "",
         *table(["people expected", "users", "mean expected", "mean real", "coverage", "mean width"], rows),
     ]
@@ -152,18 +152,30 @@ def _intervals(bundle: Bundle, evaluation: BacktestReport) -> list[str]:
 def _groups(evaluation: BacktestReport) -> list[str]:
     rows = [
         [
-            held.grouping,
-            held.group,
-            f"{held.users:,}",
-            *(_number(getattr(held, key), 2) for key in GROUP_FIGURES),
-            f"{held.width:,.1f}",
+            group.grouping,
+            group.group,
+            f"{group.users:,}",
+            *(_number(getattr(group, key), 2) for key in GROUP_FIGURES),
+            f"{group.width:,.1f}",
         ]
-        for held in evaluation.slices
-        if held.grouping != BANDS
+        for group in evaluation.slices
+        if group.grouping != BANDS
     ]
-    names = ["by", "group", "users", "heard", "expected", "real", "total", "AUC", "R2 (log)", "coverage", "width"]
+    names = [
+        "by",
+        "group",
+        "users",
+        "with audience",
+        "expected",
+        "real",
+        "total",
+        "AUC",
+        "R2 (log)",
+        "coverage",
+        "width",
+    ]
     return [
-        "Heard is the share with an audience; expected, real and width are mean people.",
+        "With audience is the share of users with an audience; expected, real and width are mean people.",
         "",
         *table(names, rows, 2),
     ]
@@ -171,23 +183,23 @@ def _groups(evaluation: BacktestReport) -> list[str]:
 
 def _limits(evaluation: BacktestReport) -> list[str]:
     weak = weaknesses(evaluation.slices)
-    told = bullets(
+    limits = bullets(
         [
-            "It knows the activity it was given and nothing else: who is heard elsewhere has few points here.",
-            "Where a community shrinks or grows quickly, too large or too small an audience is expected.",
-            "A high score can be bought: `clout attack` says for how much. Take one of a new account with care.",
-            "Single people's audiences vary: read the interval, not the number alone.",
-            f"Groups of users on which little should rest: {len(weak)}.",
+            "The model knows only the given activity: people with an audience elsewhere have few points here.",
+            "In a community that shrinks or grows quickly, the expected audience is too large or too small.",
+            "A high score can be bought: `clout attack` measures how. Treat high scores of new accounts with care.",
+            "The audience of one person varies: read the interval, not only the number.",
+            f"Groups of users with unreliable figures: {len(weak)}.",
         ]
     )
-    return [*told, *(f"  {line}" for line in bullets(weak))]
+    return [*limits, *(f"  {line}" for line in bullets(weak))]
 
 
 def _reproduction(bundle: Bundle) -> list[str]:
     stamp = bundle.facts["as_of"]
     return [
         f"`clout train EVENTS --as-of {stamp} --config clout.toml`, with the `clout.toml` below and the packages of "
-        "the model's `requirements.txt`; a home that holds a champion keeps its scale.",
+        "the model's `requirements.txt`; a home with a champion keeps its scale.",
         "",
         "```toml",
         *_toml(bundle.facts["config"]),
@@ -196,10 +208,13 @@ def _reproduction(bundle: Bundle) -> list[str]:
 
 
 def _toml(config: dict) -> list[str]:
-    """Write sections of plain values as TOML, whose numbers, strings and lists are JSON's; what is null is left out."""
+    """Write sections of plain values as TOML, which writes numbers, strings and lists as JSON does; omit nulls."""
     lines = []
-    for section, held in config.items():
-        lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in held.items() if value is not None)]
+    for section, values in config.items():
+        lines += [
+            f"[{section}]",
+            *(f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None),
+        ]
     return lines
 
 

@@ -89,9 +89,9 @@ def test_bands_and_groups(text, trained):
 
 def test_weak_groups_are_limits(one_group):
     weak = one_group(grouping="scope", group="network:a|b", total=2.5)
-    assert "little should rest: 1.\n  - scope, network:a|b: expected / real is 2.50\n" in section(weak, "Limits")
+    assert "unreliable figures: 1.\n  - scope, network:a|b: expected / real is 2.50\n" in section(weak, "Limits")
     assert r"| scope | network:a\|b | 900 |" in section(weak, "Groups of users")
-    assert section(one_group(), "Limits").endswith("little should rest: 0.\n\n")
+    assert section(one_group(), "Limits").endswith("unreliable figures: 0.\n\n")
 
 
 def test_what_is_not_known_is_left_empty(trained):
@@ -114,7 +114,7 @@ def test_what_is_not_known_is_left_empty(trained):
     [
         (True, "passed", None, "Passed."),
         (False, "FAILED", None, "Failed."),
-        (False, "FAILED", "the old one is broken", "Failed. Promoted all the same: the old one is broken"),
+        (False, "FAILED", "the old one is broken", "Failed. Promoted by --force: the old one is broken"),
         (None, "not judged", None, "Passed."),
     ],
 )

@@ -95,13 +95,13 @@ class TestRetention:
             assert sum(axes.patches[row + 4 * part].get_width() for part in range(3)) == pytest.approx(1)
         *_, chance = axes.collections
         assert [segment[0][0] for segment in chance.get_segments()] == [0.01, 0.05, 0.1, 0.25]
-        assert axes.get_title("left") == "Who stays on top: rank correlation 1.00 over 290 users"
+        assert axes.get_title("left") == "Top users one horizon later: rank correlation 1.00 over 290 users"
 
     def test_everyone_the_same(self):
         alike = pd.DataFrame({"user": ["a", "b"], "score": 1.0})
         (axes,) = drawn(retention(rank_retention(alike, alike)))
-        assert axes.get_title("left") == "Who stays on top: rank correlation not defined over 2 users"
-        assert [text.get_text() for text in axes.texts] == ["100 % stayed"] * 4
+        assert axes.get_title("left") == "Top users one horizon later: rank correlation not defined over 2 users"
+        assert [text.get_text() for text in axes.texts] == ["100 % retained"] * 4
 
 
 class TestSlices:
