@@ -24,7 +24,6 @@ Updates, other collections, and the kinds identity and account are rejected too.
 links are those in the text and of the card below it. If files overlap, a commit counts once, at its earliest time.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import ibis
@@ -185,8 +184,7 @@ def import_bluesky(path: Path, out: Path, progress: Progress = ignore_progress) 
     check_events_path(Path(out))
     with scratch_dir(Path(out)) as scratch:
         commits = read_commits(backend, files, scratch, progress)
-        report = ingest(raw_events(commits, tuple(file.name for file in files)), Path(out))
-    return replace(report, notes=notes)
+        return ingest(raw_events(commits, tuple(file.name for file in files)), Path(out), notes)
 
 
 def raw_events(commits: ir.Table, names: tuple[str, ...] = ()) -> ir.Table:

@@ -25,7 +25,6 @@ too; most have no id, so duplicates among them are not detected. Other events co
 payload, such as the numbers of stars and forks, are never read.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import ibis
@@ -132,8 +131,7 @@ def import_gharchive(path: Path, out: Path, progress: Progress = ignore_progress
         events = read_files(backend, files, scratch, MEMBERS, raw_events, required, EXPECTED, progress)
         rows = reject_duplicates(events.mutate(key=_key(events)), ("key",))
         record = build_record(rows, RECORD_FIELDS, tuple(file.name for file in files))
-        report = ingest(rows.mutate(record=record).drop("key", "file", *PASS_THROUGH[:4]), Path(out))
-    return replace(report, notes=notes)
+        return ingest(rows.mutate(record=record).drop("key", "file", *PASS_THROUGH[:4]), Path(out), notes)
 
 
 def _key(events: ir.Table) -> ir.StringValue:

@@ -68,13 +68,14 @@ class ImportReport:
         return {**counts, **instants, **paths, "notes": list(self.notes)}
 
 
-def ingest(raw: ir.Table, out: Path) -> ImportReport:
+def ingest(raw: ir.Table, out: Path, notes: tuple[str, ...] = ()) -> ImportReport:
     """Validate rows, write the events to `out` and the rejected rows beside it, and publish both atomically.
 
     Parameters
     ----------
     raw : as in `validate_events`, on DuckDB, with `record`, the original row as text, and `row`, its number
     out : a `.parquet` file, or a folder that gets `part-00000.parquet`; sorted by time, then by all other columns
+    notes : remarks of the importer for the report
 
     Returns
     -------
@@ -88,7 +89,7 @@ def ingest(raw: ir.Table, out: Path) -> ImportReport:
     check_events_path(out)
     with scratch_dir(out) as scratch:
         rows = _materialize(raw, scratch / "rows.parquet")
-        report = _report(rows, out)
+        report = _report(rows, out, notes)
         events = _write_events(rows, scratch, out)
         _write_rejects(rows, scratch / "rejects.csv")
         publish(events, out, scratch)
@@ -117,7 +118,7 @@ def _backend(table: ir.Table) -> Backend:
     return backend
 
 
-def _report(rows: ir.Table, out: Path) -> ImportReport:
+def _report(rows: ir.Table, out: Path, notes: tuple[str, ...]) -> ImportReport:
     counts = rows.group_by("reason").aggregate(rows=rows.count(), first=rows.time.min(), last=rows.time.max())
     groups = counts.order_by(counts.rows.desc(), "reason").to_pyarrow().to_pylist()
     accepted = next((group for group in groups if group["reason"] is None), None)
@@ -134,6 +135,7 @@ def _report(rows: ir.Table, out: Path) -> ImportReport:
         last=accepted["last"].astimezone(UTC),
         out=out,
         rejects=rejects_path(out) if rejected else None,
+        notes=notes,
     )
 
 

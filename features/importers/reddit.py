@@ -17,7 +17,6 @@ read: they are totals at the time of the dump, and would leak the future. Dumps 
 version of a submission or comment in the first file counts.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import ibis
@@ -78,8 +77,7 @@ def import_reddit(path: Path, out: Path, progress: Progress = ignore_progress) -
         pieces = read_files(
             backend, files, scratch, MEMBERS, select_pieces, ("created_utc", "author"), EXPECTED, progress
         )
-        report = ingest(raw_events(pieces, tuple(file.name for file in files)), Path(out))
-    return replace(report, notes=notes)
+        return ingest(raw_events(pieces, tuple(file.name for file in files)), Path(out), notes)
 
 
 def select_pieces(rows: ir.Table) -> ir.Table:

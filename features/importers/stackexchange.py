@@ -16,7 +16,6 @@ a time and count at the end of the day. Topics are the question's tags. Totals a
 ViewCount, FavoriteCount, AnswerCount, those of Users) are never read: they would leak the future.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import ibis
@@ -74,8 +73,8 @@ def import_stackexchange(path: Path, out: Path, progress: Progress = ignore_prog
     check_events_path(Path(out))
     with scratch_dir(Path(out)) as scratch:
         tables = read_dump(backend, files, scratch, progress)
-        report = ingest(raw_events(**{name.lower(): table for name, table in tables.items()}), Path(out))
-    return replace(report, notes=tuple(f"the {name} table is missing" for name in REQUIRED if name not in files))
+        notes = tuple(f"the {name} table is missing" for name in REQUIRED if name not in files)
+        return ingest(raw_events(**{name.lower(): table for name, table in tables.items()}), Path(out), notes)
 
 
 def raw_events(posts: ir.Table, comments: ir.Table, votes: ir.Table) -> ir.Table:
