@@ -1,4 +1,4 @@
-"""Small event tables, written as acts so many days before one instant."""
+"""Fixtures for small event tables, written as events some days before one instant."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -25,10 +25,13 @@ def as_of():
 
 @pytest.fixture(scope="session")
 def table(as_of):
-    """Make an event table of acts (days before as_of, actor, verb, target, object, result, content_hash, ...)."""
+    """Return a function that makes an event table from rows.
 
-    def make(acts) -> pa.Table:
-        rows = [(as_of - timedelta(days=act[0]), *act[1:], *[None] * (len(TYPES) - len(act))) for act in acts]
+    A row has days before as_of, actor, verb, target, object, result, content_hash, links and topics.
+    """
+
+    def make(events) -> pa.Table:
+        rows = [(as_of - timedelta(days=event[0]), *event[1:], *[None] * (len(TYPES) - len(event))) for event in events]
         return pa.Table.from_pylist([dict(zip(TYPES.names, row, strict=True)) for row in rows], schema=TYPES)
 
     return make
@@ -36,7 +39,7 @@ def table(as_of):
 
 @pytest.fixture(scope="session")
 def rows_of(as_of):
-    """Compute the feature table of an event table, as Arrow: nulls stay apart from NaN."""
+    """Compute the feature table of an event table as Arrow, which distinguishes null from NaN."""
 
     def compute(events, at=None) -> pa.Table:
         with feature_table(load_encoded_events(events), at or as_of) as rows:
@@ -47,40 +50,40 @@ def rows_of(as_of):
 
 @pytest.fixture(scope="session")
 def features_of(table, rows_of):
-    """Compute the features of acts: user -> feature -> value."""
+    """Compute the features of events: user -> feature -> value."""
 
-    def compute(acts, at=None) -> dict[str, dict[str, float | None]]:
-        return {row["user"]: row for row in rows_of(table(acts), at).to_pylist()}
+    def compute(events, at=None) -> dict[str, dict[str, float | None]]:
+        return {row["user"]: row for row in rows_of(table(events), at).to_pylist()}
 
     return compute
 
 
 @pytest.fixture(scope="session")
-def apart():
-    """Put several lists of acts into one; people and pieces of each are called apart by its number."""
+def combine():
+    """Combine several cases into one community; users and pieces get the number of their case as a prefix."""
 
-    def put(cases) -> list[tuple]:
+    def concatenate(cases) -> list[tuple]:
         return [
-            (act[0], called(case, act[1]), act[2], *(called(case, name) for name in act[3:6]), *act[6:])
-            for case, acts in enumerate(cases)
-            for act in acts
+            (event[0], prefixed(case, event[1]), event[2], *(prefixed(case, name) for name in event[3:6]), *event[6:])
+            for case, events in enumerate(cases)
+            for event in events
         ]
 
-    def called(case, name):
+    def prefixed(case, name):
         return None if name is None else f"{case}/{name}"
 
-    return put
+    return concatenate
 
 
 @pytest.fixture(scope="session")
-def features_of_each(features_of, apart):
-    """Compute the features of several lists of acts in one run."""
+def features_of_cases(features_of, combine):
+    """Compute the features of several cases in one run."""
 
     def compute(cases) -> list[dict[str, dict[str, float | None]]]:
-        found: list[dict] = [{} for _ in cases]
-        for user, row in features_of(apart(cases)).items():
+        rows: list[dict] = [{} for _ in cases]
+        for user, row in features_of(combine(cases)).items():
             case, _, name = user.partition("/")
-            found[int(case)][name] = row
-        return found
+            rows[int(case)][name] = row
+        return rows
 
     return compute

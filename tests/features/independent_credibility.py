@@ -1,6 +1,6 @@
-"""Credibility and the features that rest on it in plain pandas, from what their meanings say; in whole billionths.
+"""Reference implementation of credibility and its features in plain pandas, in whole billionths.
 
-What comes in is as in `plain`: people and pieces are numbers, -1 for none, an age is in whole microseconds.
+Inputs are as in `independent_features`: users and pieces are numbers, -1 for none; ages are whole microseconds.
 """
 
 import numpy as np
@@ -13,19 +13,19 @@ RESPONSES = ["reply", "mention", "like", "repost", "quote"]
 
 
 def responses(received: pd.DataFrame) -> pd.DataFrame:
-    """Select what counts as a response: a follow is none, nor is a negative act."""
+    """Select responses; follows and negative events are not responses."""
     return received.loc[received["verb"].isin(RESPONSES), ["user", "other", "age"]]
 
 
 def credible_features(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
-    """Compute what the people tell who responded, each weighing as much as they are credible."""
-    pairs, has = _weighed(responses, own, people)
+    """Compute the features of responders, each weighted by credibility."""
+    pairs, has = _pair_weights(responses, own, people)
     age, first, weight = pairs["last"], pairs["first"], pairs["weight"]
-    faded = _whole(np.exp2(-age / (28 * DAY)) * BILLION)
+    faded = _round_half_up(np.exp2(-age / (28 * DAY)) * BILLION)
     columns = {f"credible_engagers_{days}d": weight.where(age <= days * DAY, 0) for days in (7, 28, 90, 365)} | {
-        "credible_engagers_decayed_28d": _whole(faded * (weight / BILLION)),
+        "credible_engagers_decayed_28d": _round_half_up(faded * (weight / BILLION)),
         "credible_returning_28d": weight.where((age <= PERIOD) & (first > PERIOD), 0),
-        "credible_attention_365d": _whole((weight / pairs["breadth"]).fillna(0.0)),
+        "credible_attention_365d": _round_half_up((weight / pairs["breadth"]).fillna(0.0)),
     }
     new = (BILLION - pairs["vouched"]).where(pairs["other"] >= 0, 0)
     for days in (28, 365):
@@ -40,7 +40,7 @@ def credible_features(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Ind
 
 
 def _by_period(responses: pd.DataFrame, pairs: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
-    """Compute what is told by the last six periods of 28 days."""
+    """Compute the features of the last six periods of 28 days."""
     six = responses[responses["age"] <= 6 * PERIOD]
     six = six.assign(period=(six["age"] - 1) // PERIOD).drop_duplicates(["user", "other", "period"])
     six = six.merge(pairs[["user", "other", "weight"]], on=["user", "other"])
@@ -56,8 +56,8 @@ def _by_period(responses: pd.DataFrame, pairs: pd.DataFrame, people: pd.Index) -
 def credible_pieces(
     reactions: pd.DataFrame, responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index
 ) -> pd.DataFrame:
-    """Compute what pieces drew, each reaction weighing as the person is credible, unknown people fully."""
-    pairs, _ = _weighed(responses, own, people)
+    """Compute the features of pieces, each reaction weighted by credibility, 1 for unknown users."""
+    pairs, _ = _pair_weights(responses, own, people)
     weighed = reactions.merge(pairs[["user", "other", "weight"]], on=["user", "other"], how="left")
     weight = weighed["weight"].where(weighed["other"] >= 0, BILLION).fillna(0)
     columns = {
@@ -75,13 +75,13 @@ def credible_pieces(
         "day": by_piece["day"],
         "credit": by_piece["credit"],
     }
-    found = pd.DataFrame(sums).groupby(by_piece["user"]).sum().reindex(people).fillna(0.0)
-    share = found.pop("day") / found.pop("credit").replace(0.0, np.nan)
-    return (found / BILLION).assign(credible_after_a_day_share_90d=share)
+    totals = pd.DataFrame(sums).groupby(by_piece["user"]).sum().reindex(people).fillna(0.0)
+    share = totals.pop("day") / totals.pop("credit").replace(0.0, np.nan)
+    return (totals / BILLION).assign(credible_after_a_day_share_90d=share)
 
 
-def _weighed(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index) -> tuple[pd.DataFrame, pd.Series]:
-    """Return who responded within a year and weighs how much, and what everybody has."""
+def _pair_weights(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index) -> tuple[pd.DataFrame, pd.Series]:
+    """Return the pairs of a year with their weights, and the credibility of each user."""
     pairs = _pairs(responses)
     seeds = _seeds(pairs, own)
     has = _passed_on(pairs, seeds) if len(seeds) else pd.Series(BILLION, people)
@@ -89,12 +89,12 @@ def _weighed(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index) -> tu
     lasted = ((pairs["first"] / DAY - 28) / (90 - 28)).clip(0.0, 1.0).where(pairs["mutual"], 1.0)
     share = (full if len(seeds) else 1.0) * (2 - pairs["breadth"] / 1_000).clip(0.0, 1.0)
     by_known = pairs["other"] >= 0
-    vouched, weight = (_whole(part * BILLION).where(by_known, 0) for part in (share, share * lasted))
+    vouched, weight = (_round_half_up(part * BILLION).where(by_known, 0) for part in (share, share * lasted))
     return pairs.assign(vouched=vouched, weight=weight), has
 
 
 def _pairs(responses: pd.DataFrame) -> pd.DataFrame:
-    """Say who responded to whom within a year, and which part of what they have they pass on by it."""
+    """Return who responded to whom within a year, and the part of the credibility that each passes on."""
     pairs = responses.groupby(["user", "other"])["age"].agg(last="min", first="max").reset_index()
     pairs = pairs[pairs["last"] <= YEAR].reset_index(drop=True)
     ways = set(zip(pairs["user"], pairs["other"], strict=True))
@@ -102,36 +102,38 @@ def _pairs(responses: pd.DataFrame) -> pd.DataFrame:
         [(o, u) in ways for u, o in zip(pairs["user"], pairs["other"], strict=True)], dtype=bool
     )
     pairs["breadth"] = pairs["other"].map(pairs[pairs["other"] >= 0].groupby("other").size())
-    strength = _whole(np.exp2(-pairs["last"] / (30 * DAY)) * BILLION) * np.where(pairs["mutual"], 0.5, 1.0)
-    return pairs.assign(passed=_whole((strength / pairs["breadth"]).fillna(0.0)))
+    strength = _round_half_up(np.exp2(-pairs["last"] / (30 * DAY)) * BILLION) * np.where(pairs["mutual"], 0.5, 1.0)
+    return pairs.assign(passed=_round_half_up((strength / pairs["breadth"]).fillna(0.0)))
 
 
 def _seeds(pairs: pd.DataFrame, own: pd.DataFrame) -> pd.Index:
-    """Find the established: long here, and responded to by three others who are."""
+    """Return the established users: old accounts with responses from three other old accounts."""
     first = own.groupby("user")["age"].max()
     old = set(first.index[first >= min(first.max() // 2, 180 * DAY)]) if len(first) else set()
-    heard = pairs[pairs["user"].isin(old) & pairs["other"].isin(old) & (pairs["passed"] > 0)].groupby("user").size()
-    return heard.index[heard >= 3]
+    responders = (
+        pairs[pairs["user"].isin(old) & pairs["other"].isin(old) & (pairs["passed"] > 0)].groupby("user").size()
+    )
+    return responders.index[responders >= 3]
 
 
 def _passed_on(pairs: pd.DataFrame, seeds: pd.Index) -> pd.Series:
-    """Let it flow for four rounds; what counts is the last inflow without its largest part."""
+    """Propagate for four rounds; return the last inflow without its largest part."""
     has, own = pd.Series(BILLION, seeds), pd.Series(BILLION * 15 // 100, seeds)
     for _ in range(3):
-        has = _whole(_parts(pairs, has).groupby(pairs["user"]).sum() * 0.85).add(own, fill_value=0.0)
+        has = _round_half_up(_parts(pairs, has).groupby(pairs["user"]).sum() * 0.85).add(own, fill_value=0.0)
     parts = _parts(pairs, has).groupby(pairs["user"])
     return parts.sum() - parts.max()
 
 
 def _parts(pairs: pd.DataFrame, has: pd.Series) -> pd.Series:
-    return _whole(pairs["other"].map(has).fillna(0.0) * (pairs["passed"] / BILLION))
+    return _round_half_up(pairs["other"].map(has).fillna(0.0) * (pairs["passed"] / BILLION))
 
 
 def _full(pairs: pd.DataFrame) -> pd.Series:
-    """Return weights, an unknown person's being one."""
+    """Return the weights, 1 for unknown users."""
     return pairs["weight"].where(pairs["other"] >= 0, BILLION)
 
 
-def _whole(value: pd.Series) -> pd.Series:
+def _round_half_up(value: pd.Series) -> pd.Series:
     """Round to whole numbers, halves up."""
     return np.floor(value + 0.5)

@@ -1,7 +1,7 @@
-"""Every feature of the catalogue in plain pandas, from what its meaning says: what the fast way is held against.
+"""Reference implementation of every feature in plain pandas, written from the meanings, to compare results with.
 
-A person, piece or content is a number here, -1 for none; an age is in whole microseconds. Counts over nothing are zero;
-shares, averages and days since something that never happened are unknown (NaN).
+Users, pieces and contents are numbers here, -1 for none; ages are whole microseconds. Counts over nothing are zero;
+shares, averages and days since an event that never happened are unknown (NaN).
 """
 
 from collections.abc import Mapping
@@ -21,12 +21,12 @@ OPTIONAL = ("object", "result", "content_hash", "links", "topics")
 
 
 def plain_features(events: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
-    """Return one row per person seen within 365 days before `as_of`, one column per feature."""
+    """Return one row per user with an event within 365 days before `as_of`, one column per feature."""
     acts, names = _acts(events, as_of)
     received = _received(acts)
     own = acts[acts["actor"] >= 0].drop(columns="target").rename(columns={"actor": "user"})
-    seen = np.union1d(own.loc[own["age"] <= YEAR, "user"], received.loc[received["age"] <= YEAR, "user"])
-    people = pd.Index(seen, name="user")
+    active = np.union1d(own.loc[own["age"] <= YEAR, "user"], received.loc[received["age"] <= YEAR, "user"])
+    people = pd.Index(active, name="user")
     table = pd.concat(
         [
             _reach(received, people),
@@ -36,7 +36,7 @@ def plain_features(events: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
             _topics(received, people),
             _pieces(received, own, people),
             credible_features(responses(received), own, people),
-            credible_pieces(_reactions(received, _made(own)), responses(received), own, people),
+            credible_pieces(_reactions(received, _created_pieces(own)), responses(received), own, people),
             _cadence(own, people),
             _originality(own, people),
             _first_and_last(received, own, people),
@@ -48,15 +48,15 @@ def plain_features(events: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
 
 
 def _acts(events: pd.DataFrame, as_of: datetime) -> tuple[pd.DataFrame, pd.Index]:
-    """Number people, pieces and contents, and keep what happened before the instant."""
+    """Number users, pieces and contents, and select the events before the instant."""
     time = events["time"].astype("datetime64[us, UTC]")
     before = events[time < as_of]
     absent = pd.Series(None, index=before.index, dtype="str")
     object_, result, content, links, topics = (before.get(name, absent) for name in OPTIONAL)
     verb = before["verb"].astype("category")
-    made = object_.where(verb == "post", result).where(verb.isin(CREATIONS))
+    created = object_.where(verb == "post", result).where(verb.isin(CREATIONS))
     (actor, target), names = _numbered(before["actor"], before["target"])
-    (piece, new_piece), _ = _numbered(object_, made)
+    (piece, new_piece), _ = _numbered(object_, created)
     (content,), _ = _numbered(content)
     age = (pd.Timestamp(as_of) - time[before.index]) // pd.Timedelta(microseconds=1)
     acts = {
@@ -89,10 +89,10 @@ def _numbered(*columns: pd.Series) -> tuple[list[np.ndarray], pd.Index]:
     return np.split(codes.astype("int32"), len(columns)), names
 
 
-def _received(acts: pd.DataFrame) -> pd.DataFrame:
-    """Select engagements: what others, known or not, did to a person."""
-    engaging = acts["verb"].isin(ENGAGEMENTS) & (acts["target"] >= 0) & (acts["actor"] != acts["target"])
-    return acts[engaging].rename(columns={"target": "user", "actor": "other"})
+def _received(events: pd.DataFrame) -> pd.DataFrame:
+    """Select engagements: events of others, known or not, towards a user."""
+    engaging = events["verb"].isin(ENGAGEMENTS) & (events["target"] >= 0) & (events["actor"] != events["target"])
+    return events[engaging].rename(columns={"target": "user", "actor": "other"})
 
 
 def _sums(rows: pd.DataFrame, people: pd.Index, columns: Mapping[str, pd.Series]) -> pd.DataFrame:
@@ -109,8 +109,8 @@ def _halved(age: pd.Series, half_life: float) -> pd.Series:
     return np.exp2(-age / half_life).round(9)
 
 
-def _share(part: pd.Series, whole: pd.Series) -> pd.Series:
-    return part / whole.where(whole != 0)
+def _share(part: pd.Series, total: pd.Series) -> pd.Series:
+    return part / total.where(total != 0)
 
 
 def _named(rows: pd.DataFrame) -> pd.DataFrame:
@@ -132,7 +132,7 @@ def _reach(received: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
 
 
 def _periods(received: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
-    """Compute what is told by the last six periods of 28 days."""
+    """Compute the features of the last six periods of 28 days."""
     six = received.loc[received["age"] <= 6 * PERIOD, ["user", "other", "age"]]
     six = six.assign(period=(six["age"] - 1) // PERIOD).drop_duplicates(["user", "other", "period"])
     by_others = _named(six)
@@ -149,15 +149,15 @@ def _periods(received: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
 def _follows(received: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
     follows, unfollows = (_named(received[received["verb"] == verb]) for verb in ("follow", "unfollow"))
     followed = follows.groupby(["user", "other"])["age"].agg(first="max", last="min")
-    unfollowed = unfollows.groupby(["user", "other"])["age"].min().rename("left")
+    unfollowed = unfollows.groupby(["user", "other"])["age"].min().rename("unfollowed")
     pairs = followed.join(unfollowed, how="outer").reset_index()
-    stands = pairs["last"].notna() & ~(pairs["left"] <= pairs["last"])
+    current = pairs["last"].notna() & ~(pairs["unfollowed"] <= pairs["last"])
     columns = {
-        "followers": stands,
-        "followers_gained_28d": stands & (pairs["first"] <= PERIOD),
-        "followers_lost_28d": ~stands & (pairs["left"] <= PERIOD),
+        "followers": current,
+        "followers_gained_28d": current & (pairs["first"] <= PERIOD),
+        "followers_lost_28d": ~current & (pairs["unfollowed"] <= PERIOD),
     }
-    following = pairs[stands].drop(columns="user").rename(columns={"other": "user"})
+    following = pairs[current].drop(columns="user").rename(columns={"other": "user"})
     return _sums(pairs, people, columns).assign(people_followed=_count(following, people))
 
 
@@ -181,22 +181,22 @@ def _response(received: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
 
 
 def _network(received: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
-    """Compute what the people tell who engaged in the last 365 days, and those engaged with."""
+    """Compute the features of the engagers of the last 365 days, and of the users engaged with."""
     year = _named(received[received["age"] <= YEAR])
     pairs = year.groupby(["user", "other"])["age"].agg(last="min", acts="size").reset_index()
     back = pairs[["user", "other"]].rename(columns={"user": "other", "other": "user"})
     pairs["mutual"] = pairs.merge(back, how="left", indicator=True)["_merge"] == "both"
-    return pd.concat([_engagers(pairs, people), _given(pairs, people)], axis=1)
+    return pd.concat([_engagers(pairs, people), _engaged_users(pairs, people)], axis=1)
 
 
 def _engagers(pairs: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
-    given = pairs.groupby("other")["acts"]
+    by_other = pairs.groupby("other")["acts"]
     columns = {
         "engagers": pairs["other"] >= 0,
         "prominence": np.log1p(pairs["other"].map(pairs.groupby("user").size()).fillna(0.0)),
-        "breadth": np.log(given.transform("size")),
-        "attention_365d": (pairs["acts"] / given.transform("sum")).round(9),
-        "favoured_by_365d": pairs["acts"] == given.transform("max"),
+        "breadth": np.log(by_other.transform("size")),
+        "attention_365d": (pairs["acts"] / by_other.transform("sum")).round(9),
+        "favoured_by_365d": pairs["acts"] == by_other.transform("max"),
         "one_way_engagers_365d": ~pairs["mutual"],
         "mutual": pairs["mutual"],
         "acts": pairs["acts"],
@@ -211,10 +211,10 @@ def _engagers(pairs: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
     )
 
 
-def _given(pairs: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
-    given = pairs.rename(columns={"user": "other", "other": "user"})
-    columns = {"people_engaged_365d": given["last"] <= YEAR, "people_engaged_90d": given["last"] <= RECENT}
-    sums = _sums(given, people, columns | {"mutual": given["mutual"]})
+def _engaged_users(pairs: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
+    engaged = pairs.rename(columns={"user": "other", "other": "user"})
+    columns = {"people_engaged_365d": engaged["last"] <= YEAR, "people_engaged_90d": engaged["last"] <= RECENT}
+    sums = _sums(engaged, people, columns | {"mutual": engaged["mutual"]})
     return sums.assign(answered_share_365d=_share(sums["mutual"], sums["people_engaged_365d"])).drop(columns="mutual")
 
 
@@ -226,52 +226,52 @@ def _topics(received: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
 
 
 def _pieces(received: pd.DataFrame, own: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
-    """Compute how long and how much a person's content draws."""
-    made = _made(own)
-    drawn = _drawn(received, made)
-    new = drawn[drawn["made_age"] <= RECENT]
-    reactions, columns = drawn["reactions"], ["after_a_day", "after_a_week", "passed_on_late_90d"]
-    sums = _sums(drawn, people, {"reactions": reactions} | {name: drawn[name] for name in columns})
+    """Compute for how long and how much a user's content draws engagement."""
+    created = _created_pieces(own)
+    by_piece = _piece_reactions(received, created)
+    new = by_piece[by_piece["made_age"] <= RECENT]
+    reactions, columns = by_piece["reactions"], ["after_a_day", "after_a_week", "passed_on_late_90d"]
+    sums = _sums(by_piece, people, {"reactions": reactions} | {name: by_piece[name] for name in columns})
     lifetime = _sums(new, people, {"days": (new["made_age"] - new["last_age"]).clip(lower=0) / DAY})["days"]
     result = {
-        "pieces_drawing_28d": _count(drawn[drawn["last_age"] <= PERIOD], people),
-        "pieces_drawing_90d": _count(drawn, people),
-        "best_piece_90d": reactions.groupby(drawn["user"]).max().reindex(people).fillna(0.0),
-        "drawing_share_90d": _share(_count(new, people), _count(made[made["made_age"] <= RECENT], people)),
+        "pieces_drawing_28d": _count(by_piece[by_piece["last_age"] <= PERIOD], people),
+        "pieces_drawing_90d": _count(by_piece, people),
+        "best_piece_90d": reactions.groupby(by_piece["user"]).max().reindex(people).fillna(0.0),
+        "drawing_share_90d": _share(_count(new, people), _count(created[created["made_age"] <= RECENT], people)),
         "lifetime_days_90d": _share(lifetime, _count(new, people)),
         "after_a_day_share_90d": _share(sums["after_a_day"], sums["reactions"]),
         "after_a_week_share_90d": _share(sums["after_a_week"], sums["reactions"]),
         "passed_on_late_90d": sums["passed_on_late_90d"],
-        "lasting_pieces_90d": _count(drawn[drawn["after_a_week"] > 0], people),
+        "lasting_pieces_90d": _count(by_piece[by_piece["after_a_week"] > 0], people),
     }
     return pd.DataFrame(result)
 
 
-def _made(own: pd.DataFrame) -> pd.DataFrame:
-    """List the pieces made lately: engagement of the last 90 days with any older one is more than a week late."""
+def _created_pieces(own: pd.DataFrame) -> pd.DataFrame:
+    """List recent pieces; engagement of the last 90 days with older ones is more than a week late."""
     new = own[own["creation"] & (own["made"] >= 0) & (own["age"] <= RECENT + WEEK)]
     pieces = new.groupby(["user", "made"])["age"].max().rename("made_age").reset_index()
     return pieces.rename(columns={"made": "piece"})
 
 
-def _reactions(received: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
-    """List what pieces drew in the last 90 days; pieces of unknown making count as old."""
+def _reactions(received: pd.DataFrame, created: pd.DataFrame) -> pd.DataFrame:
+    """List reactions to pieces in the last 90 days; pieces of unknown creation count as old."""
     content = (received["piece"] >= 0) & ~received["verb"].isin(ABOUT_THE_PERSON)
     recent = received[content & (received["age"] <= RECENT)]
-    reactions = recent[["user", "other", "piece", "verb", "age"]].merge(made, on=["user", "piece"], how="left")
+    reactions = recent[["user", "other", "piece", "verb", "age"]].merge(created, on=["user", "piece"], how="left")
     for name, delay in {"after_a_day": DAY, "after_a_week": WEEK}.items():
         reactions[name] = ~(reactions["made_age"] - reactions["age"] <= delay)
     return reactions
 
 
-def _drawn(received: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
-    """Count by (person, piece) what it drew in the last 90 days."""
-    reactions = _reactions(received, made)
+def _piece_reactions(received: pd.DataFrame, created: pd.DataFrame) -> pd.DataFrame:
+    """Count by (user, piece) the reactions of the last 90 days."""
+    reactions = _reactions(received, created)
     reactions["passed_on_late_90d"] = reactions["verb"].isin(["repost", "quote"]) & reactions["after_a_week"]
-    told = {name: (name, "sum") for name in ("after_a_day", "after_a_week", "passed_on_late_90d")}
+    late_counts = {name: (name, "sum") for name in ("after_a_day", "after_a_week", "passed_on_late_90d")}
     by_piece = reactions.groupby(["user", "piece"])
     return by_piece.agg(
-        made_age=("made_age", "first"), last_age=("age", "min"), reactions=("age", "size"), **told
+        made_age=("made_age", "first"), last_age=("age", "min"), reactions=("age", "size"), **late_counts
     ).reset_index()
 
 
@@ -329,7 +329,7 @@ def _first_and_last(received: pd.DataFrame, own: pd.DataFrame, people: pd.Index)
 
 
 def _combined(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """Compute what follows from other columns alone."""
+    """Compute the features that derive from other columns."""
     weeks = (table["days_since_first_act"] / 7 + 1).clip(upper=52)
     engagements = table["engagements_90d"]
     away = table["days_since_last_act"].fillna(table["account_age_days"])

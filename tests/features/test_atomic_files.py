@@ -47,12 +47,12 @@ def write_and_publish(out, text="newer"):
         publish(scratch / "made", out, scratch)
 
 
-def held(out):
+def content_of(out):
     return (out / "part").read_text()
 
 
-def left(out):
-    return sorted(each.name for each in out.parent.iterdir() if each != out)
+def other_names(out):
+    return sorted(path.name for path in out.parent.iterdir() if path != out)
 
 
 def writer(out, fate):
@@ -66,43 +66,43 @@ def killed(out, fate="killed"):
         assert process.wait(timeout=30) == -signal.SIGKILL
 
 
-def test_two_folders_change_names(out):
+def test_swap_of_two_folders(out):
     other = out.with_name("other")
     other.mkdir()
     if not swap_paths(out, other):
         pytest.skip("this system, or what this disk is formatted with, knows no exchange of names")
-    assert (list(out.iterdir()), held(other)) == ([], "older")
+    assert (list(out.iterdir()), content_of(other)) == ([], "older")
 
 
-def test_an_exchange_with_nothing_is_refused_and_changes_nothing(out):
+def test_swap_with_a_missing_path_fails_without_changes(out):
     with pytest.raises(FileNotFoundError, match="nothing"):
         swap_paths(out, out.with_name("nothing"))
-    assert held(out) == "older"
+    assert content_of(out) == "older"
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["in one step", "in two steps"])
-def test_a_folder_is_replaced_and_nothing_is_left(out, known, monkeypatch):
-    if not known:
+@pytest.mark.parametrize("supported", [True, False], ids=["in one step", "in two steps"])
+def test_folder_is_replaced_without_remains(out, supported, monkeypatch):
+    if not supported:
         monkeypatch.setattr(writing, "swap_paths", lambda *_: False)
     write_and_publish(out)
-    assert (held(out), left(out)) == ("newer", [])
+    assert (content_of(out), other_names(out)) == ("newer", [])
 
 
-def test_the_name_is_never_without_a_folder(out, monkeypatch):
+def test_folder_is_never_absent(out, monkeypatch):
     renamed = []
     monkeypatch.setattr(Path, "rename", lambda *_: renamed.append(1))
     write_and_publish(out)
-    if held(out) != "newer":
+    if content_of(out) != "newer":
         pytest.skip("this system, or what this disk is formatted with, knows no exchange of names")
     assert renamed == []
 
 
-def test_everything_is_on_the_disk_before_it_has_its_name_and_the_name_after_it(out, monkeypatch):
+def test_data_is_synced_before_the_rename_and_the_parent_after(out, monkeypatch):
     steps, sync, swap = [], os.fsync, writing.swap_paths
 
-    def synced(opened):
-        steps.append(Path(f"/proc/self/fd/{opened}").readlink().name)
-        sync(opened)
+    def synced(descriptor):
+        steps.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(writing, "swap_paths", lambda *both: steps.append("named") or swap(*both))
@@ -110,79 +110,79 @@ def test_everything_is_on_the_disk_before_it_has_its_name_and_the_name_after_it(
     assert steps == ["part", "made", "named", out.parent.name]
 
 
-def test_what_the_disk_refuses_to_keep_gets_no_name(out, monkeypatch):
+def test_failed_sync_publishes_nothing(out, monkeypatch):
     def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_and_publish(out)
-    assert (held(out), left(out)) == ("older", [])
+    assert (content_of(out), other_names(out)) == ("older", [])
 
 
-def test_a_disk_that_keeps_nothing_back_needs_no_waiting(out, monkeypatch):
+def test_unsupported_fsync_is_ignored(out, monkeypatch):
     def unknown(_):
         raise OSError(errno.EINVAL, "Invalid argument")
 
     monkeypatch.setattr(os, "fsync", unknown)
     write_and_publish(out)
-    assert held(out) == "newer"
+    assert content_of(out) == "newer"
 
 
-def test_what_killed_writers_left_is_cleared_by_the_next_one(out):
+def test_next_writer_removes_orphans(out):
     for _ in range(2):
         killed(out)
-    assert len(left(out)) == 1, "the second one cleared what the first one left"
+    assert len(other_names(out)) == 1, "the second one cleared what the first one left"
     write_and_publish(out)
-    assert (held(out), left(out)) == ("newer", [])
+    assert (content_of(out), other_names(out)) == ("newer", [])
 
 
-def test_what_a_living_writer_holds_is_left_alone(out):
+def test_locked_scratch_folder_is_not_removed(out):
     with writer(out, "lives") as process:
         assert process.stdout.readline() == "writing\n"
-        (theirs,) = left(out)
+        (theirs,) = other_names(out)
         write_and_publish(out)
-        assert left(out) == [theirs]
+        assert other_names(out) == [theirs]
         assert (out.parent / theirs / "made" / "part").read_text() == "newer"
 
 
-def test_two_at_once_in_one_process_leave_each_other_alone(out):
+def test_two_scratch_folders_in_one_process_are_independent(out):
     with scratch_dir(out) as one, scratch_dir(out) as other:
         assert one != other
         assert one.is_dir()
-    assert left(out) == []
+    assert other_names(out) == []
 
 
-def test_an_older_folder_that_a_killed_writer_took_away_comes_back(out):
+def test_previous_folder_of_a_killed_writer_is_restored(out):
     killed(out, "killed in between")
     assert not out.exists()
     with scratch_dir(out.with_name("another")):
-        assert held(out) == "older"
-    assert left(out) == []
+        assert content_of(out) == "older"
+    assert other_names(out) == []
 
 
-def test_what_others_call_alike_is_never_cleared(out):
+def test_similar_names_are_never_removed(out):
     (out.parent / ".clout-settings").mkdir()
     (out.parent / f"{PREFIX}notes").write_text("mine")
     write_and_publish(out)
-    assert left(out) == [f"{PREFIX}notes", ".clout-settings"]
+    assert other_names(out) == [f"{PREFIX}notes", ".clout-settings"]
 
 
-def test_a_folder_that_was_cleared_before_it_was_held_is_made_again(out, monkeypatch):
-    made, make = [], writing.mkdtemp
+def test_scratch_folder_removed_before_its_lock_is_created_again(out, monkeypatch):
+    folders, make = [], writing.mkdtemp
 
     def cleared(**where):
-        made.append(make(**where))
-        if len(made) == 1:
-            Path(made[0]).rmdir()
-        return made[-1]
+        folders.append(make(**where))
+        if len(folders) == 1:
+            Path(folders[0]).rmdir()
+        return folders[-1]
 
     monkeypatch.setattr(writing, "mkdtemp", cleared)
     write_and_publish(out)
-    assert (len(made), held(out)) == (2, "newer")
+    assert (len(folders), content_of(out)) == (2, "newer")
 
 
-def test_a_place_that_cannot_be_written_is_said(tmp_path):
+def test_unwritable_folder_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="file cannot be written to"), scratch_dir(tmp_path / "file" / "out"):
         pass

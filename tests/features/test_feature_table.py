@@ -48,27 +48,29 @@ def content(rows: pa.Table) -> list[bytes]:
 class TestNoLeak:
     @SOME
     @given(communities=COMMUNITIES, later=ACTS)
-    def test_what_happens_at_or_after_the_instant_changes_nothing(self, table, rows_of, apart, communities, later):
-        acts = apart(communities)
-        absurd = [(-act[0] if k else 0, *act[1:]) for k, act in enumerate(apart([later * 3] * len(communities)))]
-        absurd += [(0, f"new{k}", "follow", act[1]) for k, act in enumerate(acts)]
-        assert content(rows_of(table(absurd + acts))) == content(rows_of(table(acts)))
+    def test_events_at_or_after_as_of_change_nothing(self, table, rows_of, combine, communities, later):
+        events = combine(communities)
+        absurd = [
+            (-event[0] if k else 0, *event[1:]) for k, event in enumerate(combine([later * 3] * len(communities)))
+        ]
+        absurd += [(0, f"new{k}", "follow", event[1]) for k, event in enumerate(events)]
+        assert content(rows_of(table(absurd + events))) == content(rows_of(table(events)))
 
-    def test_the_instant_itself_is_after_and_the_last_microsecond_before(self, table, rows_of, as_of):
-        acts = table([(0, "ann", "like", "bob")])
-        assert rows_of(acts).num_rows == 0
-        assert rows_of(acts, as_of + MICROSECOND).num_rows == 2
+    def test_as_of_is_exclusive_to_the_microsecond(self, table, rows_of, as_of):
+        events = table([(0, "ann", "like", "bob")])
+        assert rows_of(events).num_rows == 0
+        assert rows_of(events, as_of + MICROSECOND).num_rows == 2
 
 
 class TestOrder:
     @SOME
     @given(communities=COMMUNITIES, order=st.randoms(use_true_random=False))
-    def test_rows_in_any_order_give_the_same_bytes(self, table, rows_of, apart, communities, order):
-        acts = apart(communities)
-        assert content(rows_of(table(order.sample(acts, len(acts))))) == content(rows_of(table(acts)))
+    def test_event_order_gives_the_same_bytes(self, table, rows_of, combine, communities, order):
+        events = combine(communities)
+        assert content(rows_of(table(order.sample(events, len(events))))) == content(rows_of(table(events)))
 
-    def test_a_bigger_table_gives_the_same_bytes_too(self, table, rows_of):
-        acts = [
+    def test_large_table_gives_the_same_bytes(self, table, rows_of):
+        events = [
             (
                 1 + k % 399,
                 f"u{k * k % 97}",
@@ -80,41 +82,42 @@ class TestOrder:
             )
             for k in range(20_000)
         ]
-        assert content(rows_of(table(acts))) == content(rows_of(table(acts[::-1])))
+        assert content(rows_of(table(events))) == content(rows_of(table(events[::-1])))
 
-    def test_rows_come_by_user(self, features_of):
-        acts = [(1, name, "post", None) for name in ("b", "a", "C", "ä", "")]
-        assert list(features_of(acts)) == sorted(["b", "a", "C", "ä", ""])
+    def test_rows_are_sorted_by_user(self, features_of):
+        events = [(1, name, "post", None) for name in ("b", "a", "C", "ä", "")]
+        assert list(features_of(events)) == sorted(["b", "a", "C", "ä", ""])
 
 
 class TestSelfAndUnknown:
     @SOME
     @given(communities=COMMUNITIES)
-    def test_acts_on_oneself_never_count_as_engagement(self, features_of_each, communities):
+    def test_self_directed_events_are_not_engagement(self, features_of_cases, communities):
         """Nobody gains anything by them: they count as if they were aimed at nobody."""
         unaimed = [
-            [(*act[:3], None, *act[4:]) if act[1] == act[3] else act for act in community] for community in communities
+            [(*event[:3], None, *event[4:]) if event[1] == event[3] else event for event in community]
+            for community in communities
         ]
-        found = features_of_each([*communities, *unaimed])
-        for every, without in zip(found[: len(communities)], found[len(communities) :], strict=True):
+        rows = features_of_cases([*communities, *unaimed])
+        for every, without in zip(rows[: len(communities)], rows[len(communities) :], strict=True):
             assert {user: row | {"user": user} for user, row in every.items()} == {
                 user: row | {"user": user} for user, row in without.items()
             }
 
     @SOME
     @given(communities=COMMUNITIES)
-    def test_unknown_actors_count_as_engagement_and_never_as_people(self, features_of_each, communities):
-        named = [[act for act in acts if act[1] is not None] for acts in communities]
-        unknown = [[(act[0], None, "like", "bob") for act in acts] for acts in communities]
-        found = features_of_each([*named, *(some + more for some, more in zip(named, unknown, strict=True))])
+    def test_unknown_actors_count_as_engagement_but_not_as_people(self, features_of_cases, communities):
+        named = [[event for event in events if event[1] is not None] for events in communities]
+        unknown = [[(event[0], None, "like", "bob") for event in events] for events in communities]
+        rows = features_of_cases([*named, *(some + more for some, more in zip(named, unknown, strict=True))])
         people = {feature.name for feature in CATALOGUE if feature.unit.startswith("people")}
         assert people >= {"pace_28d", "followers", "engagers_ever", "steady_engagers_168d", "attention_365d"}
         same = people | {feature.name for feature in CATALOGUE if feature.relation in OF_PEOPLE}
         same -= {"credible_rate_365d"}  # since first seen, by whomever
-        for before, after, acts in zip(found[: len(named)], found[len(named) :], unknown, strict=True):
+        for before, after, events in zip(rows[: len(named)], rows[len(named) :], unknown, strict=True):
             for user in before:
                 assert {name: after[user][name] for name in same} == {name: before[user][name] for name in same}
-            soon = sum(act[0] <= 365 for act in acts)
+            soon = sum(event[0] <= 365 for event in events)
             if soon:
                 had = before["bob"]["engagements_365d"] if "bob" in before else 0
                 assert after["bob"]["engagements_365d"] == had + soon
@@ -123,11 +126,11 @@ class TestSelfAndUnknown:
 class TestOwnActs:
     @SOME
     @given(communities=COMMUNITIES, content=st.sampled_from([None, "h", "new"]), count=st.integers(1, 30))
-    def test_posting_raises_nothing_but_by_being_there(self, features_of_each, communities, content, count):
+    def test_posting_raises_no_scored_feature_except_by_presence(self, features_of_cases, communities, content, count):
         """Nor does it make known what was unknown, on which a model may decide as it likes."""
         posts = [(SECOND, "ann", "post", None, None, None, content)] * count
-        found = features_of_each([*communities, *([*acts, *posts] for acts in communities)])
-        for before, after in zip(found[: len(communities)], found[len(communities) :], strict=True):
+        rows = features_of_cases([*communities, *([*events, *posts] for events in communities)])
+        for before, after in zip(rows[: len(communities)], rows[len(communities) :], strict=True):
             for feature in SCORED if "ann" in before else ():
                 was, is_now = before["ann"][feature.name], after["ann"][feature.name]
                 assert (was is None) == (is_now is None), feature.name
@@ -140,24 +143,24 @@ class TestOwnActs:
 class TestPopulation:
     @SOME
     @given(communities=COMMUNITIES)
-    def test_one_row_for_exactly_those_seen_within_a_year(self, table, rows_of, apart, communities):
-        acts = apart(communities)
-        rows = rows_of(table(acts))
-        year = [act for act in acts if act[0] < 365 + SECOND / 2]
-        acting = {act[1] for act in year}
-        engaged = {act[3] for act in year if act[2] in ENGAGEMENT and act[1] != act[3]}
+    def test_one_row_per_user_active_within_a_year(self, table, rows_of, combine, communities):
+        events = combine(communities)
+        rows = rows_of(table(events))
+        year = [event for event in events if event[0] < 365 + SECOND / 2]
+        acting = {event[1] for event in year}
+        engaged = {event[3] for event in year if event[2] in ENGAGEMENT and event[1] != event[3]}
         assert rows["user"].to_pylist() == sorted((acting | engaged) - {None})
         assert set(rows["scope"].to_pylist()) <= {"all"}
 
-    def test_the_very_edge_of_the_year_is_inside(self, features_of):
-        acts = [(365, "ann", "view", None), (365 + SECOND, "bob", "post", None), (365, None, "like", "cy")]
-        assert list(features_of(acts)) == ["ann", "cy"]
+    def test_edge_of_the_year_is_included(self, features_of):
+        events = [(365, "ann", "view", None), (365 + SECOND, "bob", "post", None), (365, None, "like", "cy")]
+        assert list(features_of(events)) == ["ann", "cy"]
 
-    def test_one_person_alone(self, features_of):
+    def test_single_user(self, features_of):
         (row,) = features_of([(1, "ann", "post", None), (1, "ann", "like", "ann")]).values()
         assert (row["engagers_ever"], row["created_28d"], row["acts_365d"]) == (0, 1, 2)
 
-    def test_seen_by_a_view_alone_is_not_engaged_with(self, features_of):
+    def test_views_are_not_engagement(self, features_of):
         assert list(features_of([(1, "ann", "view", "bob")])) == ["ann"]
 
     def test_columns(self, table, rows_of):
@@ -165,11 +168,11 @@ class TestPopulation:
         assert rows.column_names == [*KEYS, *CATALOGUE.names]
         assert {str(rows.schema.field(name).type) for name in CATALOGUE.names} == {"double"}
 
-    def test_the_engine_itself_holds_doubles_and_what_it_keeps_is_dropped(self, table, as_of):
-        acts = load_encoded_events(table([(1, "ann", "like", "bob")]))
-        engine = acts.rows.get_backend()
+    def test_columns_are_doubles_and_temporary_tables_are_dropped(self, table, as_of):
+        events = load_encoded_events(table([(1, "ann", "like", "bob")]))
+        engine = events.rows.get_backend()
         before = engine.list_tables()
-        with feature_table(acts, as_of) as rows:
+        with feature_table(events, as_of) as rows:
             assert {str(rows.schema()[name]) for name in CATALOGUE.names} == {"float64"}
             assert len(engine.list_tables()) > len(before)
         assert engine.list_tables() == before
@@ -178,22 +181,22 @@ class TestPopulation:
         rows = rows_of(table([]))
         assert (rows.num_rows, rows.column_names) == (0, [*KEYS, *CATALOGUE.names])
 
-    def test_a_row_without_a_time_is_known_at_no_instant(self, table, rows_of):
+    def test_events_without_time_are_ignored(self, table, rows_of):
         rows = [*table([(1, "ann", "like", "bob")]).to_pylist(), {"actor": "eve", "verb": "like", "target": "bob"}]
         events = pa.Table.from_pylist(rows, schema=table([]).schema)
         assert rows_of(events)["user"].to_pylist() == ["ann", "bob"]
 
-    def test_progress_grows_to_the_whole(self, table, as_of):
-        told = []
-        feature_rows(load_encoded_events(table([(1, "ann", "like", "bob")])), as_of, told.append)
-        assert told == sorted(told)
-        assert sorted({round(share * STEPS, 6) for share in told}) == list(range(1, STEPS + 1))
+    def test_progress_grows_to_one(self, table, as_of):
+        shares = []
+        feature_rows(load_encoded_events(table([(1, "ann", "like", "bob")])), as_of, shares.append)
+        assert shares == sorted(shares)
+        assert sorted({round(share * STEPS, 6) for share in shares}) == list(range(1, STEPS + 1))
 
 
 @SOME
 @given(communities=COMMUNITIES)
-def test_nested_windows_never_shrink(features_of, apart, communities):
-    for row in features_of(apart(communities)).values():
+def test_nested_windows_never_shrink(features_of, combine, communities):
+    for row in features_of(combine(communities)).values():
         for nested in (
             ["engagers_7d", "engagers_28d", "engagers_90d", "engagers_365d", "engagers_ever"],
             ["engagements_7d", "engagements_28d", "engagements_90d", "engagements_365d"],
@@ -230,7 +233,7 @@ def test_nested_windows_never_shrink(features_of, apart, communities):
 
 
 class TestAsOf:
-    def test_before_or_at_the_first_event(self, table, as_of):
+    def test_as_of_at_or_before_the_first_event_is_rejected(self, table, as_of):
         events = open_events(table([(3, "ann", "like", "bob"), (1, "ann", "like", "bob")]))
         first = as_of - timedelta(days=3)
         for early in (first, first - timedelta(days=9)):
@@ -240,43 +243,43 @@ class TestAsOf:
                 resolve_as_of(events, early)
         assert resolve_as_of(events, first + MICROSECOND) == first + MICROSECOND
 
-    def test_in_the_past_long_after_the_last_event(self, table, as_of):
+    def test_as_of_long_after_the_last_event_is_valid(self, table, as_of):
         assert resolve_as_of(open_events(table([(400, "ann", "like", "bob")])), as_of) == as_of
 
-    def test_in_the_future(self, table):
+    def test_as_of_in_the_future_is_rejected(self, table):
         events = open_events(table([(1, "ann", "like", "bob")]))
         with pytest.raises(AsOfError, match=r"lies in the future: the last event is at 2025-05-31 00:00:00 and"):
             resolve_as_of(events, datetime.now(UTC) + timedelta(hours=1))
 
-    def test_events_of_the_future_can_be_looked_back_on(self, table, as_of):
+    def test_as_of_after_future_events_is_valid(self, table, as_of):
         ahead = (datetime.now(UTC) - as_of) / timedelta(days=1) + 100
-        acts = load_encoded_events(table([(1, "ann", "like", "bob"), (-ahead, "ann", "like", "bob")])).rows
-        after = resolve_as_of(acts)
+        events = load_encoded_events(table([(1, "ann", "like", "bob"), (-ahead, "ann", "like", "bob")])).rows
+        after = resolve_as_of(events)
         assert after > datetime.now(UTC) + timedelta(days=99)
-        assert resolve_as_of(acts, after) == after
+        assert resolve_as_of(events, after) == after
         with pytest.raises(AsOfError, match="lies in the future"):
-            resolve_as_of(acts, after + timedelta(seconds=1))
+            resolve_as_of(events, after + timedelta(seconds=1))
 
     @pytest.mark.parametrize("late", [timedelta(0), MICROSECOND, timedelta(seconds=1) - MICROSECOND])
-    def test_without_one_all_events_are_before_it(self, table, as_of, late):
+    def test_default_as_of_is_after_all_events(self, table, as_of, late):
         events = open_events(table([(3 - late / timedelta(days=1), "ann", "like", "bob")]))
         assert resolve_as_of(events) == as_of - timedelta(days=3) + timedelta(seconds=1)
 
-    @pytest.mark.parametrize("opened", [open_events, lambda events: load_encoded_events(events).rows])
-    def test_no_events(self, table, opened):
+    @pytest.mark.parametrize("load", [open_events, lambda events: load_encoded_events(events).rows])
+    def test_empty_events_are_rejected(self, table, load):
         with pytest.raises(EventsError, match="the event table is empty"):
-            resolve_as_of(opened(table([])))
+            resolve_as_of(load(table([])))
 
-    def test_text_and_other_zones(self, table, rows_of, as_of):
-        acts = table([(1, "ann", "like", "bob"), (0, "eve", "like", "bob")])
-        plain = content(rows_of(acts, parse_utc("2025-06-01")))
-        assert plain == content(rows_of(acts, as_of))
-        assert plain == content(rows_of(acts, datetime.fromisoformat("2025-06-01T02:00:00+02:00")))
+    def test_as_of_accepts_text_and_zones(self, table, rows_of, as_of):
+        events = table([(1, "ann", "like", "bob"), (0, "eve", "like", "bob")])
+        plain = content(rows_of(events, parse_utc("2025-06-01")))
+        assert plain == content(rows_of(events, as_of))
+        assert plain == content(rows_of(events, datetime.fromisoformat("2025-06-01T02:00:00+02:00")))
 
-    def test_pandas_in_and_out_gives_the_same(self, table, rows_of, as_of):
-        acts = table([(1, "ann", "like", "bob", None, None, None, None, ["x"]), (2, None, "like", "bob")])
-        frame = acts.to_pandas()
+    def test_pandas_round_trip_gives_the_same(self, table, rows_of, as_of):
+        events = table([(1, "ann", "like", "bob", None, None, None, None, ["x"]), (2, None, "like", "bob")])
+        frame = events.to_pandas()
         assert isinstance(frame, pd.DataFrame)
         rows = feature_rows(load_encoded_events(frame), as_of)
         assert list(rows.columns) == [*KEYS, *CATALOGUE.names]
-        assert content(pa.Table.from_pandas(rows)) == content(rows_of(acts))
+        assert content(pa.Table.from_pandas(rows)) == content(rows_of(events))

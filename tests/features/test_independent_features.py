@@ -27,8 +27,8 @@ EDGES = [days * DAY + more for days in (1, 7, 28, 62, 84, 90, 97, 168, 364, 365)
 AGES = st.sampled_from([-DAY, 0, 1, *EDGES]) | st.integers(1, 100 * DAY) | st.integers(1, 500 * DAY)
 
 
-def made_up(actors: list[str | None], targets: list[str | None]) -> st.SearchStrategy:
-    act = st.tuples(
+def random_events(actors: list[str | None], targets: list[str | None]) -> st.SearchStrategy:
+    event = st.tuples(
         AGES,
         st.sampled_from(actors),
         st.sampled_from(VERBS),
@@ -38,12 +38,12 @@ def made_up(actors: list[str | None], targets: list[str | None]) -> st.SearchStr
         st.sampled_from([None, 0, 1, 3]),
         st.sampled_from([None, [], ["x"], ["x", "y"], ["y", None], [""]]),
     )
-    return st.lists(act, min_size=1, max_size=150)
+    return st.lists(event, min_size=1, max_size=150)
 
 
-ACTS = made_up(["ann", "bob", "çelik 🙂", "d'Arc", "", None], ["ann", "bob", "çelik 🙂", "eve", "", None])
+ACTS = random_events(["ann", "bob", "çelik 🙂", "d'Arc", "", None], ["ann", "bob", "çelik 🙂", "eve", "", None])
 FOUNDERS = ["e0", "e1", "e2", "e3"]
-AMONG_THE_ESTABLISHED = made_up(*[[*FOUNDERS, "ann", "bob", "cid", "dan", None]] * 2)
+AMONG_THE_ESTABLISHED = random_events(*[[*FOUNDERS, "ann", "bob", "cid", "dan", None]] * 2)
 ESTABLISHED = [  # four who have been here for 400 days, each heard by the three others
     (age * DAY, one, verb, other, None, None, None, None)
     for one, other in permutations(FOUNDERS, 2)
@@ -82,14 +82,14 @@ def first_difference(fast: pd.DataFrame, plain: pd.DataFrame) -> str:
     return f"{name} of {user!r} is {fast.iloc[row, column]!r}, plainly {plain.iloc[row, column]!r} (differing: {every})"
 
 
-def as_events(acts) -> pa.Table:
+def as_events(events) -> pa.Table:
     """Make an event table; an act that makes a piece makes one of its own, others are about any of those."""
-    rows = [as_event(place, *act) for place, act in enumerate(acts)]
+    rows = [as_event(path, *event) for path, event in enumerate(events)]
     return pa.Table.from_pylist(rows, schema=SCHEMA.to_pyarrow())
 
 
-def as_event(place, age, actor, verb, target, about, content, links, topics) -> dict:
-    own, other = f"p{place}" if about != 0 else None, f"p{about}" if about is not None else None
+def as_event(path, age, actor, verb, target, about, content, links, topics) -> dict:
+    own, other = f"p{path}" if about != 0 else None, f"p{about}" if about is not None else None
     return {
         "time": AS_OF - timedelta(microseconds=age),
         "actor": actor,
@@ -103,13 +103,17 @@ def as_event(place, age, actor, verb, target, about, content, links, topics) -> 
     }
 
 
-def crowd(seed: int, acts: int = 6_000, people: int = 60) -> pa.Table:
+def crowd(seed: int, events: int = 6_000, people: int = 60) -> pa.Table:
     """Make many acts among few people, so that pairs, periods, pieces and contents come again and again."""
     rng = np.random.default_rng(seed)
     names = [None, *(f"u{k}" for k in range(people - 1))]
-    ages = np.where(rng.random(acts) < 0.5, rng.integers(1, 100 * DAY, acts), rng.integers(1, 500 * DAY, acts))
-    actors, targets = (rng.zipf(1.3, acts) % people for _ in range(2))
-    verbs, about, some = rng.integers(0, len(VERBS), acts), rng.integers(0, acts, acts), rng.integers(0, 9, acts)
+    ages = np.where(rng.random(events) < 0.5, rng.integers(1, 100 * DAY, events), rng.integers(1, 500 * DAY, events))
+    actors, targets = (rng.zipf(1.3, events) % people for _ in range(2))
+    verbs, about, some = (
+        rng.integers(0, len(VERBS), events),
+        rng.integers(0, events, events),
+        rng.integers(0, 9, events),
+    )
     columns = zip(ages.tolist(), actors, verbs, targets, about.tolist(), some.tolist(), strict=True)
     return as_events(
         (
@@ -127,27 +131,27 @@ def crowd(seed: int, acts: int = 6_000, people: int = 60) -> pa.Table:
 
 
 @settings(max_examples=15)
-@given(acts=ACTS)
-def test_made_up_acts(disagreement, acts):
-    events = as_events(acts)
-    repeated = pa.concat_tables([events, events.take(list(range(0, len(acts), 4)))])
+@given(rows=ACTS)
+def test_random_events(disagreement, rows):
+    events = as_events(rows)
+    repeated = pa.concat_tables([events, events.take(list(range(0, len(rows), 4)))])
     assert not disagreement(repeated)
 
 
 @settings(max_examples=15)
-@given(acts=AMONG_THE_ESTABLISHED)
-def test_made_up_acts_among_the_established(disagreement, acts):
+@given(events=AMONG_THE_ESTABLISHED)
+def test_random_events_among_established_users(disagreement, events):
     stranger = (DAY, "stranger", "like", "ann", None, None, None, None)
-    assert not disagreement(as_events([*ESTABLISHED, *acts, stranger]))
+    assert not disagreement(as_events([*ESTABLISHED, *events, stranger]))
 
 
-def test_those_are_established():
+def test_background_users_are_established():
     rows = feature_rows(load_encoded_events(as_events(ESTABLISHED)), AS_OF).set_index("user")
     assert rows["credibility_365d"].between(1e-3, 0.1).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_crowd(disagreement, seed):
+def test_crowd_of_new_accounts(disagreement, seed):
     assert not disagreement(crowd(seed))
 
 
@@ -155,17 +159,17 @@ def test_without_optional_columns(disagreement):
     assert not disagreement(crowd(9).select(REQUIRED))
 
 
-def test_one_person_alone(disagreement):
-    act = ("ann", 5, "c1", 1, ["x"])
+def test_single_user(disagreement):
+    event = ("ann", 5, "c1", 1, ["x"])
     ages = [1, DAY, 40 * DAY, 95 * DAY, 400 * DAY]
-    assert not disagreement(as_events([(age, "ann", verb, *act) for age in ages for verb in VERBS]))
+    assert not disagreement(as_events([(age, "ann", verb, *event) for age in ages for verb in VERBS]))
 
 
 def test_nothing_before_the_instant(disagreement):
     assert not disagreement(as_events([(0, "ann", "like", "bob", None, None, None, None)]))
 
 
-def test_a_simulated_community(disagreement, tmp_path):
+def test_simulated_community(disagreement, tmp_path):
     simulate(Community(users=800, days=400, seed=5), tmp_path / "events.parquet")
     events = parquet.read_table(tmp_path / "events.parquet")
     last = events["time"].to_pandas().max()
@@ -174,7 +178,7 @@ def test_a_simulated_community(disagreement, tmp_path):
 
 @pytest.mark.real
 @pytest.mark.skipif(not TRAVEL.is_dir(), reason=f"the real communities are not at {TRAVEL.parent}")
-def test_a_real_community(disagreement, tmp_path):
+def test_real_community(disagreement, tmp_path):
     import_stackexchange(TRAVEL, tmp_path / "events.parquet")
     events = parquet.read_table(tmp_path / "events.parquet")
     assert not disagreement(events, datetime(2017, 7, 30, tzinfo=UTC))

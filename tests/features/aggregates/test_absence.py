@@ -1,7 +1,7 @@
-"""Absence fades: while a whole community is silent, no feature jumps from one day to the next.
+"""Features fade smoothly: while a whole community is silent, no feature jumps from one day to the next.
 
-A feature may move in a day by what time alone does to it, and by what left its window that day, and by no more. The
-bounds say how much that is, feature by feature; each is a function of a `Day` and gives one number per person.
+In one day a feature may move by the effect of time, and by the rows that leave its window that day, and by no more.
+The bounds give that limit for each feature; each is a function of a `Day` and returns one number per user.
 """
 
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ ROUNDING = 1e-6
 
 
 def community(rng, number, size) -> list[tuple]:
-    """Acts at odd times, one an hour at most; a few people do and draw most of them, some only now and then."""
+    """Events at random times, at most one per hour; a few users do and receive most of them."""
     hours = np.sort(rng.choice(400 * 24, size, replace=False))[::-1]
     ages = (hours + rng.uniform(0.01, 0.99, size)) / 24
     weights = rng.pareto(0.7, PEOPLE) + 0.02
     names = np.array([f"{number}/u{k}" for k in range(PEOPLE)])
     people = rng.choice(names, (size, 2), p=weights / weights.sum())
-    acts: list[tuple] = []
+    events: list[tuple] = []
     pieces: list[tuple[str, str]] = []
     for k, (days, (actor, target), verb) in enumerate(zip(ages, people, rng.choice(VERBS, size), strict=True)):
         on = None
@@ -43,7 +43,7 @@ def community(rng, number, size) -> list[tuple]:
         piece = f"{number}/o{k}" if verb in CREATIONS else None
         if piece:
             pieces.append((actor, piece))
-        acts.append(
+        events.append(
             (
                 float(days),
                 None if rng.random() < 0.1 and not piece else str(actor),
@@ -56,44 +56,48 @@ def community(rng, number, size) -> list[tuple]:
                 [f"t{rng.integers(4)}"] if rng.random() < 0.5 else None,
             )
         )
-    return acts
+    return events
 
 
 class Evidence:
-    """Ages at the first instant of all that features rest on, one row each: user, age and, for people, other."""
+    """Ages of all feature inputs at the first instant, one row each: user, age and, for pairs, other."""
 
-    def __init__(self, acts: list[tuple], users: list[str]):
+    def __init__(self, events: list[tuple], users: list[str]):
         names = ["age", "user", "verb", "target", "object", "result", "content", "links", "topics"]
-        made = pd.DataFrame(acts, columns=names).astype({"user": object, "target": object})
-        directed = made[made["verb"].isin(ENGAGEMENTS) & made["target"].notna() & (made["user"] != made["target"])]
+        own_events = pd.DataFrame(events, columns=names).astype({"user": object, "target": object})
+        directed = own_events[
+            own_events["verb"].isin(ENGAGEMENTS)
+            & own_events["target"].notna()
+            & (own_events["user"] != own_events["target"])
+        ]
         received = directed.rename(columns={"user": "other", "target": "user"})
-        known = received[received["other"].notna()]
-        created = made[made["verb"].isin(CREATIONS)]
+        named = received[received["other"].notna()]
+        created = own_events[own_events["verb"].isin(CREATIONS)]
         pieces = created.assign(piece=created["object"].where(created["verb"] == "post", created["result"]))
         on_pieces = received[received["object"].notna() & ~received["verb"].isin(PERSONAL)]
-        last = known.groupby(["user", "other"], as_index=False)["age"].min()
+        last = named.groupby(["user", "other"], as_index=False)["age"].min()
         drawing = pieces[pieces["piece"].isin(on_pieces["object"])]
         self.users = pd.Index(users)
         self.pairs = last
-        self.known = known
+        self.named = named
         self._streams = {
-            "made": made,
+            "made": own_events,
             "created": created,
-            "made or reposted": made[made["verb"].isin([*CREATIONS, "repost"])],
+            "made or reposted": own_events[own_events["verb"].isin([*CREATIONS, "repost"])],
             "hashed": created[created["content"].notna()],
             "linked": created[created["links"].notna()],
             "received": received,
-            "known": known,
+            "known": named,
             "on pieces": on_pieces,
             "drawing pieces": drawing,
             "tagged": received[received["topics"].notna()],
-            "given": known.rename(columns={"user": "other", "other": "user"}),
+            "given": named.rename(columns={"user": "other", "other": "user"}),
             "engagers": last,
             "engaged": last.rename(columns={"user": "other", "other": "user"}),
         }
 
     def ages(self, stream: str) -> tuple[np.ndarray, np.ndarray]:
-        """The place of each row's user, and its age."""
+        """The index of each row's user, and its age."""
         rows = self._streams[stream]
         places = self.users.get_indexer(rows["user"].astype(object))
         return places[places >= 0], rows["age"].to_numpy()[places >= 0]
@@ -101,18 +105,18 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Day:
-    """One day of silence: the features before and after it, and what left which window in it."""
+    """One silent day: the features before and after it, and the rows that leave each window."""
 
     evidence: Evidence
     number: int
     before: pd.DataFrame
     after: pd.DataFrame
 
-    def left(self, stream: str, *windows: float) -> np.ndarray:
+    def crossed(self, stream: str, *windows: float) -> np.ndarray:
         """How many rows of a stream passed the edge of a window, by user."""
         return sum(self._count(stream, lambda ages, edge=edge: (ages <= edge) & (ages + 1 > edge)) for edge in windows)
 
-    def held(self, stream: str, window: float) -> np.ndarray:
+    def in_window(self, stream: str, window: float) -> np.ndarray:
         """How many rows of a stream lay in a window before, by user."""
         return self._count(stream, lambda ages: ages <= window)
 
@@ -123,9 +127,9 @@ class Day:
     def oldest(self, stream: str) -> np.ndarray:
         """The age before of a user's oldest row of a stream, 0 without any."""
         places, ages = self.evidence.ages(stream)
-        found = np.zeros(len(self.evidence.users))
-        np.maximum.at(found, places, ages + self.number)
-        return found
+        ages_by_user = np.zeros(len(self.evidence.users))
+        np.maximum.at(ages_by_user, places, ages + self.number)
+        return ages_by_user
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
@@ -150,19 +154,19 @@ def a_day(_day):
 
 def crossing(stream, *windows):
     """A count: one for each that passed an edge."""
-    return lambda day: day.left(stream, *windows)
+    return lambda day: day.crossed(stream, *windows)
 
 
 def share_of(stream, window, factor=1.0):
     """A share of n, k of which left: it moves by k / n at most; a Herfindahl index, of pairs drawn, by twice that."""
-    return lambda day: factor * over(day.left(stream, window), day.held(stream, window))
+    return lambda day: factor * over(day.crossed(stream, window), day.in_window(stream, window))
 
 
 def fading(name, half_life, stream=None, window=0.0):
     """A decayed sum: the part that fades in a day, and what was cut off at the window's edge."""
 
     def bound(day):
-        cut = day.left(stream, window) * 2 ** (-(window - 1) / half_life) if stream else 0.0
+        cut = day.crossed(stream, window) * 2 ** (-(window - 1) / half_life) if stream else 0.0
         return (1 - 2 ** (-1 / half_life)) * day.before[name].to_numpy() + cut
 
     return bound
@@ -172,7 +176,7 @@ def stepping(stream, edges, weights):
     """A weight for each span of time that holds any: an edge that is passed can empty or fill a span."""
 
     def bound(day):
-        crossed = [np.minimum(day.left(stream, edge), 1.0) for edge in edges]
+        crossed = [np.minimum(day.crossed(stream, edge), 1.0) for edge in edges]
         return sum(crossed[k] * weight for k, weight in enumerate(weights))
 
     return bound
@@ -194,13 +198,13 @@ def regular(day):
     return (1 + np.nan_to_num(day.before["regularity_52w"].to_numpy()) / 7) / weeks
 
 
-def over(part, whole):
-    return part / np.maximum(whole, 1.0)
+def over(part, total):
+    return part / np.maximum(total, 1.0)
 
 
 def pace(day):
     weights = [2.0**-k / (63 / 32) for k in range(6)]
-    return sum(day.left("known", edge) * weight for edge, weight in zip(PERIODS, weights, strict=True))
+    return sum(day.crossed("known", edge) * weight for edge, weight in zip(PERIODS, weights, strict=True))
 
 
 def effective_topics(day):
@@ -216,15 +220,15 @@ def lifetime(day):
 def per_piece(day):
     """A ratio of two sums that fade alike, each counted from one."""
     value = day.before["engagements_per_piece_14d"].to_numpy()
-    drawn = fading("engagements_decayed_14d", 14, "received", 90)(day)
-    made = fading("created_decayed_14d", 14, "created", 90)(day)
-    return np.maximum(drawn, value * made) / (1 + day.after["created_decayed_14d"].to_numpy())
+    engagement_bound = fading("engagements_decayed_14d", 14, "received", 90)(day)
+    creation_bound = fading("created_decayed_14d", 14, "created", 90)(day)
+    return np.maximum(engagement_bound, value * creation_bound) / (1 + day.after["created_decayed_14d"].to_numpy())
 
 
 def people_per_piece(day):
     value = day.before["engagers_per_piece_90d"].to_numpy()
     return over(
-        np.maximum(day.left("engagers", 90), value * day.left("created", 90)), day.after["created_90d"].to_numpy()
+        np.maximum(day.crossed("engagers", 90), value * day.crossed("created", 90)), day.after["created_90d"].to_numpy()
     )
 
 
@@ -233,8 +237,8 @@ def average_of(counted, plus):
 
     def bound(day):
         prominence, lost = of_engagers(day, counted, plus)
-        left = over(day.by_user(day.pairs["gone"].astype(float), "sum"), day.by_user(prominence, "count"))
-        return left * day.by_user(prominence, "max") + day.by_user(lost, "max")
+        share_gone = over(day.by_user(day.pairs["gone"].astype(float), "sum"), day.by_user(prominence, "count"))
+        return share_gone * day.by_user(prominence, "max") + day.by_user(lost, "max")
 
     return bound
 
@@ -249,31 +253,33 @@ def of_engagers(day, counted, plus):
 
 def attention(day):
     """Somebody's parts shift by as large a part of what they gave as left."""
-    return parts_of(day, lambda left, given: left / given)
+    return parts_of(day, lambda lost, total: lost / total)
 
 
 def favour(day):
     """Only those of whose acts some left can change whom they favour."""
-    return parts_of(day, lambda left, _: (left > 0).astype(float))
+    return parts_of(day, lambda lost, _: (lost > 0).astype(float))
 
 
 def parts_of(day, part):
-    left, given = (pd.Series(values, day.evidence.users) for values in (day.left("given", 365), day.held("given", 365)))
-    values = part(left, given.clip(lower=1.0))
+    lost, total = (
+        pd.Series(values, day.evidence.users) for values in (day.crossed("given", 365), day.in_window("given", 365))
+    )
+    values = part(lost, total.clip(lower=1.0))
     return day.by_user(day.pairs["other"].map(values).fillna(0.0), "sum")
 
 
 FADE = 1 - 2 ** (-1 / 30)  # of what somebody has, in a day: as much of what those weigh to whom they respond
 
 
-def weighing(stream, *windows, held="engagers"):
+def weighing(stream, *windows, others="engagers"):
     """People who weigh something: one for each that passed an edge, and what the weights of the others fade by."""
-    return lambda day: day.left(stream, *windows) + FADE * day.held(held, 365)
+    return lambda day: day.crossed(stream, *windows) + FADE * day.in_window(others, 365)
 
 
 def credible_per_piece(day):
     value = np.nan_to_num(day.before["credible_engagers_per_piece_90d"].to_numpy())
-    moved = weighing("known", 90, 365)(day) + value * day.left("created", 90)
+    moved = weighing("known", 90, 365)(day) + value * day.crossed("created", 90)
     return over(moved, day.after["created_90d"].to_numpy())
 
 
@@ -283,18 +289,18 @@ def credible_share(day):
 
 def mutual(stream):
     def bound(day):
-        return over(day.left("engagers", 365) + day.left("engaged", 365), day.held(stream, 365))
+        return over(day.crossed("engagers", 365) + day.crossed("engaged", 365), day.in_window(stream, 365))
 
     return bound
 
 
 def both_ways(day):
-    return day.left("engagers", 365) + day.left("engaged", 365)
+    return day.crossed("engagers", 365) + day.crossed("engaged", 365)
 
 
 BOUNDS = {
     # credible
-    "early_engagers": lambda day: day.held("known", 365) + 1,
+    "early_engagers": lambda day: day.in_window("known", 365) + 1,
     **{f"credible_engagers_{days}d": weighing("known", days, 365) for days in (7, 28, 90, 365)},
     "credible_engagers_decayed_28d": lambda day: (
         fading("credible_engagers_decayed_28d", 28)(day) + weighing("known", 365)(day)
@@ -305,12 +311,12 @@ BOUNDS = {
     "credibility_365d": weighing("known", 365),
     "credible_attention_365d": weighing("known", 365),
     **{f"uncounted_{kind}_{days}d": weighing("known", days, 365) for kind in ("new", "exchange") for days in (28, 365)},
-    **{f"credible_pieces_drawing_{days}d": weighing("on pieces", days, 90, held="on pieces") for days in (28, 90)},
-    "credible_lasting_pieces_90d": weighing("on pieces", 90, held="on pieces"),
+    **{f"credible_pieces_drawing_{days}d": weighing("on pieces", days, 90, others="on pieces") for days in (28, 90)},
+    "credible_lasting_pieces_90d": weighing("on pieces", 90, others="on pieces"),
     "credible_after_a_day_share_90d": credible_share,
     "credible_engagers_per_piece_90d": credible_per_piece,
     "credible_periods_168d": lambda day: stepping("received", PERIODS, [1.0] * 6)(day) + 6 * FADE,
-    "days_since_credible_engagement": lambda day: 6.0 + 365 * day.left("received", 365),
+    "days_since_credible_engagement": lambda day: 6.0 + 365 * day.crossed("received", 365),
     "days_absent": lambda _: 1.0,
     "seniority_days": lambda _: 1.0,
     "credible_rate_365d": lambda day: weighing("known", 365)(day) + day.before["credible_rate_365d"] / 28,
@@ -442,18 +448,18 @@ FALLING = [feature.name for feature in CATALOGUE if feature.default == 0 and fea
 def weeks(table, as_of):
     """The acts of a busy year or so, and the features from then on through a week in which nobody does anything."""
     rng = np.random.default_rng(7)
-    acts = [act for k, size in enumerate((400, 1500, 4000)) for act in community(rng, k, size)]
-    opened = load_encoded_events(table(acts))
-    return acts, [feature_rows(opened, as_of + timedelta(days=k)).set_index("user") for k in range(DAYS + 1)]
+    rows = [event for k, size in enumerate((400, 1500, 4000)) for event in community(rng, k, size)]
+    events = load_encoded_events(table(rows))
+    return rows, [feature_rows(events, as_of + timedelta(days=k)).set_index("user") for k in range(DAYS + 1)]
 
 
 @pytest.fixture(scope="module")
 def silence(weeks):
-    """The days of that week, for the people who are there all the time."""
-    acts, rows = weeks
-    users = sorted(set.intersection(*(set(each.index) for each in rows)))
+    """The days of that week, for the users that are present on all of them."""
+    events, rows = weeks
+    users = sorted(set.intersection(*(set(frame.index) for frame in rows)))
     assert len(users) > 0.5 * COMMUNITIES * PEOPLE
-    evidence = Evidence(acts, users)
+    evidence = Evidence(events, users)
     return [Day(evidence, k, rows[k].loc[users], rows[k + 1].loc[users]) for k in range(DAYS)]
 
 
@@ -478,32 +484,32 @@ def test_a_silent_day_moves_a_feature_within_its_bound(silence, name):
 
 
 @pytest.mark.parametrize("name", FALLING)
-def test_silence_never_raises_what_is_counted(silence, name):
+def test_silence_never_raises_a_count(silence, name):
     for day in silence:
         risen = (day.after[name] - day.before[name]).to_numpy() > ROUNDING
         assert not risen.any(), (day.number, day.before.index[risen][0])
 
 
 @pytest.mark.parametrize("name", KNOWN_WHILE)
-def test_what_is_known_stays_so_until_the_last_evidence_left(silence, name):
+def test_features_stay_defined_until_the_last_row_leaves_their_window(silence, name):
     stream, window = KNOWN_WHILE[name]
     for day in silence:
-        held = day.held(stream, window)
-        assert (day.before[name].notna().to_numpy() == (held > 0)).all()
-        assert (day.after[name].notna().to_numpy() == (held > day.left(stream, window))).all()
+        count = day.in_window(stream, window)
+        assert (day.before[name].notna().to_numpy() == (count > 0)).all()
+        assert (day.after[name].notna().to_numpy() == (count > day.crossed(stream, window))).all()
 
 
 @pytest.mark.parametrize(
     "name", [name for name in CATALOGUE.names if name not in KNOWN_WHILE and name not in BY_CREDIBILITY]
 )
-def test_what_is_counted_is_always_known(silence, name):
+def test_counts_are_never_null(silence, name):
     assert all(day.before[name].notna().all() and day.after[name].notna().all() for day in silence)
 
 
-def test_people_stay_until_a_year_after_they_were_last_seen(weeks, as_of):
-    acts, rows = weeks
-    everybody = sorted({name for act in acts for name in (act[1], act[3]) if name is not None})
-    evidence = Evidence(acts, everybody)
-    for number, each in enumerate(rows):
-        seen = sum(Day(evidence, number, each, each).held(stream, 365) for stream in ("made", "received"))
-        assert list(each.index) == [user for user, count in zip(everybody, seen, strict=True) if count]
+def test_users_have_rows_until_a_year_after_their_last_event(weeks, as_of):
+    events, rows = weeks
+    everybody = sorted({name for event in events for name in (event[1], event[3]) if name is not None})
+    evidence = Evidence(events, everybody)
+    for number, frame in enumerate(rows):
+        counts = sum(Day(evidence, number, frame, frame).in_window(stream, 365) for stream in ("made", "received"))
+        assert list(frame.index) == [user for user, count in zip(everybody, counts, strict=True) if count]

@@ -24,44 +24,44 @@ def vouched(*by, days=30, to="u", verb="like"):
     return [(days, name, verb, to) for name in by]
 
 
-def test_the_established_have_what_the_rounds_say(features_of):
-    found = features_of(ESTABLISHED)
+def test_established_users_have_the_expected_credibility(features_of):
+    rows = features_of(ESTABLISHED)
     # Each responds to three, mutually (a half), 30 days ago (a half): a twelfth goes to each of them, of three givers,
     # the most of which does not count.
     one = 0.15 + 0.85 * 3 / 12  # 0.3625
     two = 0.15 + 0.85 * one / 4  # 0.22703125
     three = 0.15 + 0.85 * two / 4  # 0.198244140625
     for name in FOUNDERS:
-        assert found[name]["credibility_365d"] == pytest.approx(2 * three / 12, abs=1e-8)
-        assert found[name]["credible_engagers_365d"] == pytest.approx(3, abs=1e-8)
+        assert rows[name]["credibility_365d"] == pytest.approx(2 * three / 12, abs=1e-8)
+        assert rows[name]["credible_engagers_365d"] == pytest.approx(3, abs=1e-8)
 
 
-def test_a_crowd_to_whom_nobody_established_responds_weighs_nothing(features_of):
+def test_crowd_without_established_responders_has_weight_zero(features_of):
     crowd = [f"x{k}" for k in range(40)]
     each_other = [(170, one, "like", other) for one, other in permutations(crowd[:8], 2)]
-    found = features_of([*ESTABLISHED, *each_other, *vouched(*crowd)])
-    assert found["u"]["engagers_90d"] == 40
-    assert {name: found["u"][name] for name in SCORED.names if name.startswith("credible_engagers")} == {
+    rows = features_of([*ESTABLISHED, *each_other, *vouched(*crowd)])
+    assert rows["u"]["engagers_90d"] == 40
+    assert {name: rows["u"][name] for name in SCORED.names if name.startswith("credible_engagers")} == {
         "credible_engagers_7d": 0,
         "credible_engagers_28d": 0,
         "credible_engagers_90d": 0,
         "credible_engagers_365d": 0,
         "credible_engagers_decayed_28d": 0,
     }
-    assert found["u"]["credibility_365d"] == found["x9"]["credibility_365d"] == 0
-    assert found["u"]["days_since_credible_engagement"] is None
+    assert rows["u"]["credibility_365d"] == rows["x9"]["credibility_365d"] == 0
+    assert rows["u"]["days_since_credible_engagement"] is None
 
 
-def test_one_persons_word_is_not_enough(features_of):
-    found = features_of([*ESTABLISHED, *vouched("e0", to="a"), (1, "a", "like", "u")])
-    assert found["a"]["credibility_365d"] == 0
-    assert found["a"]["credible_engagers_365d"] == pytest.approx(1, abs=1e-8)  # who is vouched for nonetheless
-    assert found["u"]["credible_engagers_365d"] == 0
+def test_one_voucher_gives_no_credibility(features_of):
+    rows = features_of([*ESTABLISHED, *vouched("e0", to="a"), (1, "a", "like", "u")])
+    assert rows["a"]["credibility_365d"] == 0
+    assert rows["a"]["credible_engagers_365d"] == pytest.approx(1, abs=1e-8)  # who is vouched for nonetheless
+    assert rows["u"]["credible_engagers_365d"] == 0
 
 
-def test_two_peoples_word_is_something(features_of):
+def test_two_vouchers_give_credibility(features_of):
     """e0 and e1 respond to a as well, so to four; e2 and e3 to three."""
-    found = features_of([*ESTABLISHED, *vouched("e0", "e1", to="a"), (1, "a", "like", "u")])
+    rows = features_of([*ESTABLISHED, *vouched("e0", "e1", to="a"), (1, "a", "like", "u")])
     wide = narrow = 1.0
     for _ in range(3):
         wide, narrow = (
@@ -69,19 +69,19 @@ def test_two_peoples_word_is_something(features_of):
             0.15 + 0.85 * (2 * wide / 16 + narrow / 12),
         )
     one = wide * 0.5 / 4
-    assert found["a"]["credibility_365d"] == pytest.approx(one, abs=1e-8)
-    assert found["u"]["credible_engagers_365d"] == pytest.approx(min(one / 0.02, 1), abs=1e-7)
+    assert rows["a"]["credibility_365d"] == pytest.approx(one, abs=1e-8)
+    assert rows["u"]["credible_engagers_365d"] == pytest.approx(min(one / 0.02, 1), abs=1e-7)
 
 
-def test_less_than_all_of_it_weighs_in_proportion(features_of):
+def test_partial_credibility_weighs_in_proportion(features_of):
     """Two who vouched 120 days ago, a sixteenth of which is left: not a full person."""
-    found = features_of([*ESTABLISHED, *vouched("e0", "e1", to="a", days=120), (1, "a", "like", "u")])
-    credibility = found["a"]["credibility_365d"]
+    rows = features_of([*ESTABLISHED, *vouched("e0", "e1", to="a", days=120), (1, "a", "like", "u")])
+    credibility = rows["a"]["credibility_365d"]
     assert 0.001 < credibility < 0.02
-    assert found["u"]["credible_engagers_365d"] == pytest.approx(credibility / 0.02, abs=1e-7)
+    assert rows["u"]["credible_engagers_365d"] == pytest.approx(credibility / 0.02, abs=1e-7)
 
 
-def test_what_is_passed_on_halves_every_30_days_and_is_split_and_halved_when_mutual(features_of):
+def test_strength_halves_every_30_days_and_when_mutual(features_of):
     def of_a(*more):
         return features_of([*ESTABLISHED, *more])["a"]["credibility_365d"]
 
@@ -91,7 +91,7 @@ def test_what_is_passed_on_halves_every_30_days_and_is_split_and_halved_when_mut
     mutual = of_a(*vouched("e0", "e1", to="a", days=60), *((60, "a", "like", name) for name in ("e0", "e1")))
     # a, who is not established, gives back what the founders keep nothing of but by the rounds: hardly more than half.
     assert 0.5 < mutual / now < 0.6
-    others = [act for k in range(4) for act in vouched("e0", "e1", to=f"b{k}", days=60)]
+    others = [event for k in range(4) for event in vouched("e0", "e1", to=f"b{k}", days=60)]
     split = of_a(*vouched("e0", "e1", to="a", days=60), *others)
     assert split < now / 2  # eight to respond to instead of four, and less for those who gave it back
 
@@ -99,27 +99,27 @@ def test_what_is_passed_on_halves_every_30_days_and_is_split_and_halved_when_mut
 @pytest.mark.parametrize(
     ("days", "weight"), [(28, 0), (28 + SECOND, SECOND / 62), (59, 0.5), (90, 1), (90 + SECOND, 1), (300, 1)]
 )
-def test_a_mutual_pair_weighs_the_more_the_longer_ago_it_began(features_of, days, weight):
-    acts = [*ESTABLISHED, (days, "e0", "like", "u"), (1, "e0", "like", "u"), (1, "u", "reply", "e0")]
-    assert features_of(acts)["u"]["credible_engagers_28d"] == pytest.approx(weight, abs=2e-9)
+def test_mutual_weight_grows_with_duration(features_of, days, weight):
+    events = [*ESTABLISHED, (days, "e0", "like", "u"), (1, "e0", "like", "u"), (1, "u", "reply", "e0")]
+    assert features_of(events)["u"]["credible_engagers_28d"] == pytest.approx(weight, abs=2e-9)
 
 
 @pytest.mark.parametrize(("days", "weight"), [(28, 0), (59, 0.5), (89.9, 61.9 / 62)])
-def test_an_exchange_has_to_last_as_long_in_a_short_history(features_of, days, weight):
+def test_mutual_weight_needs_the_same_days_in_a_short_history(features_of, days, weight):
     young = [(90, name, "post", None) for name in FOUNDERS]
     young += [(8, one, "like", other) for one, other in permutations(FOUNDERS, 2)]
-    acts = [*young, (days, "e0", "like", "u"), (1, "e0", "like", "u"), (1, "u", "reply", "e0")]
-    assert features_of(acts)["u"]["credible_engagers_28d"] == pytest.approx(weight, abs=2e-9)
+    events = [*young, (days, "e0", "like", "u"), (1, "e0", "like", "u"), (1, "u", "reply", "e0")]
+    assert features_of(events)["u"]["credible_engagers_28d"] == pytest.approx(weight, abs=2e-9)
 
 
 @pytest.mark.parametrize(("history", "absent"), [(400, 4.5), (360, 4.5), (90, 46.5), (180, 32.5)])
-def test_absence_counts_sooner_in_a_shorter_history(features_of, history, absent):
-    acts = [(history, "old", "post", None), (60.5, "u", "view", None)]
-    assert features_of(acts)["u"]["days_absent"] == pytest.approx(absent)
+def test_absence_starts_earlier_in_a_short_history(features_of, history, absent):
+    events = [(history, "old", "post", None), (60.5, "u", "view", None)]
+    assert features_of(events)["u"]["days_absent"] == pytest.approx(absent)
 
 
 @pytest.mark.parametrize(("people", "weight"), [(1_000, 1.0), (1_500, 0.5), (2_000, 0.0), (2_400, 0.0)])
-def test_who_addresses_everybody_weighs_nothing(features_of, people, weight):
+def test_responders_to_everybody_have_weight_zero(features_of, people, weight):
     loud = [(30, "e0", "mention", f"x{k}") for k in range(people - 4)]  # and u, and the three other founders
     row = features_of([*ESTABLISHED, *loud, (1, "e0", "like", "u")])["u"]
     assert row["credible_engagers_28d"] == pytest.approx(weight, abs=1e-8)
@@ -127,27 +127,27 @@ def test_who_addresses_everybody_weighs_nothing(features_of, people, weight):
 
 
 @pytest.mark.parametrize("verb", ["follow", "unfollow", "block", "flag", "dislike", "view"])
-def test_what_is_no_response_gives_nothing(features_of, verb):
-    found = features_of([*ESTABLISHED, *vouched(*FOUNDERS, verb=verb), (1, "u", "like", "v")])
-    assert found["u"]["credibility_365d"] == 0
-    assert found["u"]["credible_engagers_365d"] == 0
-    assert found["v"]["credible_engagers_365d"] == 0
-    assert found["e0"]["credibility_365d"] == pytest.approx(features_of(ESTABLISHED)["e0"]["credibility_365d"])
+def test_other_verbs_pass_on_no_credibility(features_of, verb):
+    rows = features_of([*ESTABLISHED, *vouched(*FOUNDERS, verb=verb), (1, "u", "like", "v")])
+    assert rows["u"]["credibility_365d"] == 0
+    assert rows["u"]["credible_engagers_365d"] == 0
+    assert rows["v"]["credible_engagers_365d"] == 0
+    assert rows["e0"]["credibility_365d"] == pytest.approx(features_of(ESTABLISHED)["e0"]["credibility_365d"])
 
 
-def test_where_nobody_is_established_everybody_counts_fully(features_of):
-    acts = [act for act in ESTABLISHED if act[1] != "e3"]  # two others for each: too few
-    found = features_of([*acts, *vouched("x", "y", "z")])
-    assert found["u"]["credible_engagers_90d"] == 3
-    assert {row["credibility_365d"] for row in found.values()} == {1}
+def test_everybody_has_full_weight_without_established_users(features_of):
+    events = [event for event in ESTABLISHED if event[1] != "e3"]  # two others for each: too few
+    rows = features_of([*events, *vouched("x", "y", "z")])
+    assert rows["u"]["credible_engagers_90d"] == 3
+    assert {row["credibility_365d"] for row in rows.values()} == {1}
 
 
-def test_seeds_that_are_given_are_the_only_ones(table, as_of):
+def test_configured_seeds_replace_the_established(table, as_of):
     """Two vouch for a; the founders would be established by the rule."""
-    acts = table([*ESTABLISHED, *((30, name, "like", "a") for name in ("x", "e0")), (30, "x", "like", "b")])
+    events = table([*ESTABLISHED, *((30, name, "like", "a") for name in ("x", "e0")), (30, "x", "like", "b")])
 
     def of_a(*seeds):
-        return feature_rows(load_encoded_events(acts).with_seeds(seeds), as_of).set_index("user")["credibility_365d"][
+        return feature_rows(load_encoded_events(events).with_seeds(seeds), as_of).set_index("user")["credibility_365d"][
             "a"
         ]
 
@@ -162,11 +162,11 @@ def test_seeds_that_are_given_are_the_only_ones(table, as_of):
 @pytest.mark.parametrize(
     ("start", "first", "seeds"), [(400, 180, True), (400, 180 - SECOND, False), (200, 100, True), (200, 99.9, False)]
 )
-def test_the_established_came_180_days_ago_or_in_the_first_half_of_a_shorter_history(features_of, start, first, seeds):
-    acts = [(start, "old", "view", None), *((first, name, "post", None) for name in FOUNDERS)]
-    acts += [(9, one, "like", other) for one, other in permutations(FOUNDERS, 2)]
-    found = features_of([*acts, (1, "x", "like", "u")])
-    assert found["u"]["credible_engagers_7d"] == (0 if seeds else 1)
+def test_established_users_are_180_days_old_or_from_the_first_half_of_the_history(features_of, start, first, seeds):
+    events = [(start, "old", "view", None), *((first, name, "post", None) for name in FOUNDERS)]
+    events += [(9, one, "like", other) for one, other in permutations(FOUNDERS, 2)]
+    rows = features_of([*events, (1, "x", "like", "u")])
+    assert rows["u"]["credible_engagers_7d"] == (0 if seeds else 1)
 
 
 AMONG = st.sampled_from([*FOUNDERS, "ann", "bob", "cid"])
@@ -174,34 +174,34 @@ VERBS = st.sampled_from(["like", "reply", "mention", "follow", "dislike", "post"
 ACTS = st.lists(st.tuples(st.integers(1, 395), AMONG, VERBS, AMONG), min_size=5, max_size=60)
 
 
-def scored(found, without=frozenset()):
-    return {user: {name: row[name] for name in SCORED.names if name not in without} for user, row in found.items()}
+def scored(rows, without=frozenset()):
+    return {user: {name: row[name] for name in SCORED.names if name not in without} for user, row in rows.items()}
 
 
 @SOME
-@given(acts=ACTS, crowd=st.lists(st.tuples(st.integers(1, 170), VERBS, AMONG), min_size=1, max_size=40))
-def test_accounts_that_nobody_responds_to_move_no_score(features_of, acts, crowd):
+@given(events=ACTS, crowd=st.lists(st.tuples(st.integers(1, 170), VERBS, AMONG), min_size=1, max_size=40))
+def test_accounts_without_responses_do_not_change_scored_features(features_of, events, crowd):
     """Here they are many, younger than the established, and act on those who were seen before."""
-    acts = [*ESTABLISHED, *((396, "e0", "view", name) for name in ("ann", "bob", "cid")), *acts]
-    acts += [(396, name, "view", None) for name in ("ann", "bob", "cid")]
+    events = [*ESTABLISHED, *((396, "e0", "view", name) for name in ("ann", "bob", "cid")), *events]
+    events += [(396, name, "view", None) for name in ("ann", "bob", "cid")]
     fresh = [(days, f"x{k % 9}", verb, target) for k, (days, verb, target) in enumerate(crowd)]
-    before, after = scored(features_of(acts)), scored(features_of([*acts, *fresh]))
+    before, after = scored(features_of(events)), scored(features_of([*events, *fresh]))
     assert {user: after[user] for user in before} == before
 
 
 @SOME
-@given(acts=ACTS, order=st.randoms(use_true_random=False))
-def test_the_order_of_events_does_not_matter(features_of, acts, order):
-    acts = [*ESTABLISHED, *acts]
-    assert features_of(order.sample(acts, len(acts))) == features_of(acts)
+@given(events=ACTS, order=st.randoms(use_true_random=False))
+def test_credibility_is_independent_of_event_order(features_of, events, order):
+    events = [*ESTABLISHED, *events]
+    assert features_of(order.sample(events, len(events))) == features_of(events)
 
 
 @SOME
-@given(acts=ACTS)
-def test_doing_the_same_again_adds_no_credibility(features_of, acts):
-    acts = [*ESTABLISHED, *acts]
-    again = [act for act in acts if act[1] in ("ann", "e0")]
-    before, after = features_of(acts), features_of([*acts, *again, *again])
+@given(events=ACTS)
+def test_repeated_events_add_no_credibility(features_of, events):
+    events = [*ESTABLISHED, *events]
+    again = [event for event in events if event[1] in ("ann", "e0")]
+    before, after = features_of(events), features_of([*events, *again, *again])
     for user, row in before.items():
         for name in SCORED.names:
             if name.startswith("cred") and "piece" not in name:

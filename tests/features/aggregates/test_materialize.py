@@ -19,61 +19,61 @@ ACTS = [
 
 
 @pytest.fixture
-def acts(table):
+def events(table):
     return load_encoded_events(table(ACTS))
 
 
-def tables(acts):
-    return [name for name in acts.rows.get_backend().list_tables() if name.startswith("clout")]
+def tables(events):
+    return [name for name in events.rows.get_backend().list_tables() if name.startswith("clout")]
 
 
-def test_the_plan_is_written_once_and_gives_what_the_first_run_gave(acts, table, as_of, monkeypatch):
+def test_plan_is_compiled_once_and_replayed_with_equal_results(events, table, as_of, monkeypatch):
     monkeypatch.setattr(materialize, "PLANS", {})
-    first = feature_rows(acts, as_of)
+    first = feature_rows(events, as_of)
     (plan,) = materialize.PLANS.values()
-    again, elsewhere = feature_rows(acts, as_of), feature_rows(load_encoded_events(table(ACTS)), as_of)
+    again, elsewhere = feature_rows(events, as_of), feature_rows(load_encoded_events(table(ACTS)), as_of)
     assert first.equals(again)
     assert first.equals(elsewhere)
-    earlier = feature_rows(acts, as_of - timedelta(days=28))  # the same days of the week: the same plan
+    earlier = feature_rows(events, as_of - timedelta(days=28))  # the same days of the week: the same plan
     assert earlier["user"].tolist() == ["ann", "bob", "cid"]
     assert list(materialize.PLANS.values()) == [plan]
-    feature_rows(acts, as_of - timedelta(days=1))
+    feature_rows(events, as_of - timedelta(days=1))
     assert len(materialize.PLANS) == 2
     assert not any(str(as_of.year) in statement for statement in plan)
 
 
-def test_acts_that_are_kept_give_the_same(acts, as_of):
-    with cached(acts) as shared:
-        assert feature_rows(shared, as_of).equals(feature_rows(acts, as_of))
+def test_cached_events_give_the_same_features(events, as_of):
+    with cached(events) as shared:
+        assert feature_rows(shared, as_of).equals(feature_rows(events, as_of))
 
 
-def test_two_tables_open_at_once_do_not_mix(acts, as_of):
+def test_two_concurrent_feature_tables_are_independent(events, as_of):
     early = as_of - timedelta(days=30)
-    with feature_table(acts, as_of) as one, feature_table(acts, early) as other:
-        assert one.to_pandas().equals(feature_rows(acts, as_of))
-        assert other.to_pandas().equals(feature_rows(acts, early))
+    with feature_table(events, as_of) as one, feature_table(events, early) as other:
+        assert one.to_pandas().equals(feature_rows(events, as_of))
+        assert other.to_pandas().equals(feature_rows(events, early))
 
 
-def test_nothing_is_left_behind(acts, as_of):
-    with feature_table(acts, as_of) as rows:
+def test_temporary_tables_are_dropped(events, as_of):
+    with feature_table(events, as_of) as rows:
         assert rows.count().to_pyarrow().as_py() == 3
-        assert tables(acts)
-    assert tables(acts) == []
+        assert tables(events)
+    assert tables(events) == []
 
 
-def test_a_step_that_fails_leaves_no_tables_and_the_next_run_works(acts, as_of, monkeypatch):
-    first = feature_rows(acts, as_of)
-    broken = {known: [*plan[:9], "SELECT no_such_column", *plan[9:]] for known, plan in materialize.PLANS.items()}
+def test_failed_step_drops_its_tables_and_the_next_run_works(events, as_of, monkeypatch):
+    first = feature_rows(events, as_of)
+    broken = {key: [*plan[:9], "SELECT no_such_column", *plan[9:]] for key, plan in materialize.PLANS.items()}
     with monkeypatch.context() as patch:
         patch.setattr(materialize, "PLANS", broken)
         with pytest.raises(DuckDBError, match="no_such_column"):
-            feature_rows(acts, as_of)
-    assert tables(acts) == []
-    assert feature_rows(acts, as_of).equals(first)
-    assert tables(acts) == []
+            feature_rows(events, as_of)
+    assert tables(events) == []
+    assert feature_rows(events, as_of).equals(first)
+    assert tables(events) == []
 
 
-def test_memory_that_is_no_size(monkeypatch):
+def test_invalid_memory_limit_is_rejected(monkeypatch):
     monkeypatch.setenv("CLOUT_MEMORY", "plenty")
     with pytest.raises(EngineError, match="CLOUT_MEMORY is 'plenty'; expected a size, such as 4GB"):
         connect()

@@ -988,42 +988,42 @@ PARAMETERS = [pytest.param(k, id=f"{name}={value}") for k, (name, _, value) in e
 
 
 @pytest.fixture(scope="module")
-def computed(features_of_each):
+def computed(features_of_cases):
     """All cases in one run."""
-    return [found["u"] for found in features_of_each([acts for _, acts, _ in BY_HAND])]
+    return [actual["u"] for actual in features_of_cases([events for _, events, _ in BY_HAND])]
 
 
 @pytest.mark.parametrize("case", PARAMETERS)
-def test_by_hand(case, computed):
+def test_feature_equals_the_value_by_hand(case, computed):
     name, _, value = BY_HAND[case]
-    found = computed[case][name]
+    actual = computed[case][name]
     if value is None:
-        assert found is None
+        assert actual is None
     else:
-        assert found == pytest.approx(value, abs=2e-9)
+        assert actual == pytest.approx(value, abs=2e-9)
 
 
-def test_newcomers_among_the_established_by_hand(features_of):
-    found = features_of(AMONG_THE_ESTABLISHED)["u"]
-    assert {name: found[name] for name in UNCOUNTED} == {"uncounted_new_28d": 2, "uncounted_new_365d": 3}
-    assert found["credible_engagers_365d"] == 0
+def test_newcomers_among_established_users_by_hand(features_of):
+    actual = features_of(AMONG_THE_ESTABLISHED)["u"]
+    assert {name: actual[name] for name in UNCOUNTED} == {"uncounted_new_28d": 2, "uncounted_new_365d": 3}
+    assert actual["credible_engagers_365d"] == 0
 
 
-def test_every_feature_is_computed_by_hand():
+def test_every_feature_has_a_case_by_hand():
     assert {name for name, _, value in BY_HAND if value} | UNCOUNTED == set(CATALOGUE.names)
 
 
-def test_every_feature_that_can_be_unknown_is_so_by_hand():
+def test_every_nullable_feature_has_a_null_case():
     assert {name for name, _, value in BY_HAND if value is None} == NULLABLE
 
 
-def test_every_feature_that_counts_is_zero_by_hand():
+def test_every_count_has_a_zero_case():
     assert {name for name, _, value in BY_HAND if value == 0} >= set(CATALOGUE.names) - NULLABLE - NEVER_ZERO
 
 
-def test_unknown_is_null_and_nothing_found_is_zero(features_of):
+def test_unknown_is_null_and_no_rows_is_zero(features_of):
     (quiet,) = features_of([(3, "u", "view", None)]).values()
-    seen = {
+    expected_values = {
         "followers_per_followed": 1,
         "acts_365d": 1,
         "days_active_decayed_14d": 2 ** (-2 / 14),
@@ -1038,7 +1038,7 @@ def test_unknown_is_null_and_nothing_found_is_zero(features_of):
         "credibility_365d": 1,
     }
     for name in CATALOGUE.names:
-        expected = seen.get(name, None if name in NULLABLE else 0)
+        expected = expected_values.get(name, None if name in NULLABLE else 0)
         assert quiet[name] == (expected if expected is None else pytest.approx(expected, abs=2e-9)), name
 
 
@@ -1046,7 +1046,7 @@ class TestContract:
     """Models are trained on features by name, so a name keeps its meaning for good."""
 
     @pytest.mark.parametrize("feature", CATALOGUE, ids=CATALOGUE.names)
-    def test_a_name_keeps_its_meaning(self, feature):
+    def test_meaning_of_a_name_does_not_change(self, feature):
         recorded = FINGERPRINTS.get(feature.name)
         assert recorded is not None, (
             f"{feature.name} is new: add it with {feature.fingerprint} to tests/features/catalogue/fingerprints.json."
@@ -1056,13 +1056,13 @@ class TestContract:
             "its line in tests/features/catalogue/fingerprints.json, give the changed feature a new name and add that."
         )
 
-    def test_what_was_recorded_is_well_formed(self):
+    def test_recorded_fingerprints_are_well_formed(self):
         assert all(re.fullmatch("[0-9a-f]{12}", recorded) for recorded in FINGERPRINTS.values())
 
 
 class TestWords:
     @pytest.mark.parametrize("feature", CATALOGUE, ids=CATALOGUE.names)
-    def test_well_formed(self, feature):
+    def test_features_are_well_formed(self, feature):
         assert feature.direction in get_args(Direction)
         assert feature.family in get_args(Family)
         assert feature.relation in get_args(Relation)
@@ -1077,13 +1077,13 @@ class TestWords:
         assert feature.unit
 
     @pytest.mark.parametrize("feature", CATALOGUE, ids=CATALOGUE.names)
-    def test_a_window_in_the_name_is_told(self, feature):
+    def test_window_in_the_name_is_in_the_meaning(self, feature):
         for length, unit in re.findall(r"_(\d+)([dw])$", feature.name):
-            told = {"168": r"six periods of 28 days", "52": r"\b52\b"}
-            spelt = told.get(length, rf"\b{length} {'days' if unit == 'd' else 'weeks'}")
+            wording = {"168": r"six periods of 28 days", "52": r"\b52\b"}
+            spelt = wording.get(length, rf"\b{length} {'days' if unit == 'd' else 'weeks'}")
             assert re.search(spelt, feature.meaning)
 
-    def test_what_others_do_cannot_be_acted_on(self):
+    def test_features_of_others_are_not_actionable(self):
         assert {feature.family for feature in CATALOGUE if feature.actionable} == {"network", "cadence", "originality"}
         for relation in (
             "pairs",
@@ -1097,7 +1097,7 @@ class TestWords:
         ):
             assert not any(feature.actionable for feature in CATALOGUE.of_relation(relation))
 
-    def test_only_credible_people_raise_and_absence_and_repetition_lower(self):
+    def test_directions_of_scored_features(self):
         assert {feature.name for feature in SCORED if feature.direction == "down"} == {
             "days_since_credible_engagement",
             "days_absent",
@@ -1119,20 +1119,20 @@ def a_feature(**changed) -> Feature:
 
 class TestFingerprint:
     @pytest.mark.parametrize("change", [{"name": "m"}, {"meaning": "other"}, {"direction": "down"}, {"unit": "acts"}])
-    def test_changes_with_what_a_model_rests_on(self, change):
+    def test_fingerprint_changes_with_model_inputs(self, change):
         assert a_feature(**change).fingerprint != a_feature().fingerprint
         assert Catalogue([a_feature(**change)]).fingerprint != Catalogue([a_feature()]).fingerprint
 
     @pytest.mark.parametrize("change", [{"sentence": "Now {value}."}, {"actionable": True}, {"family": "response"}])
-    def test_stays_with_words_for_reviewers(self, change):
+    def test_fingerprint_ignores_wording_for_reviewers(self, change):
         assert a_feature(**change).fingerprint == a_feature().fingerprint
 
-    def test_order_counts(self):
+    def test_fingerprint_depends_on_the_order(self):
         one, other = a_feature(), a_feature(name="m")
         assert Catalogue([one, other]).fingerprint != Catalogue([other, one]).fingerprint
 
-    def test_form(self):
-        assert all(re.fullmatch("[0-9a-f]{12}", each.fingerprint) for each in [*CATALOGUE, CATALOGUE])
+    def test_fingerprint_is_12_hex_digits(self):
+        assert all(re.fullmatch("[0-9a-f]{12}", item.fingerprint) for item in [*CATALOGUE, CATALOGUE])
 
 
 class TestCatalogue:
@@ -1141,17 +1141,17 @@ class TestCatalogue:
         with pytest.raises(ValueError, match="two features are called n"):
             Catalogue([a_feature(), a_feature()])
 
-    def test_look_up(self):
+    def test_features_by_name(self):
         assert "followers" in CATALOGUE
         assert "klout" not in CATALOGUE
         assert CATALOGUE["followers"].name == "followers"
 
-    def test_what_is_scored_is_all_that_has_a_direction_in_order(self):
+    def test_scored_features_have_a_direction(self):
         assert SCORED.names == [name for name in CATALOGUE.names if CATALOGUE[name].direction != "none"]
-        shown, scored = a_feature(direction="none"), a_feature(name="m")
-        assert Catalogue([shown, scored]).scored.names == ["m"]
+        displayed, scored = a_feature(direction="none"), a_feature(name="m")
+        assert Catalogue([displayed, scored]).scored.names == ["m"]
 
-    def test_every_feature_is_over_one_relation(self):
+    def test_every_feature_has_one_relation(self):
         parts = [CATALOGUE.of_relation(relation) for relation in get_args(Relation)]
         assert sorted(feature.name for part in parts for feature in part) == sorted(CATALOGUE.names)
 
@@ -1174,5 +1174,5 @@ class TestTell:
             (math.nan, "people", "Not known: meaning."),
         ],
     )
-    def test_value_in_a_sentence(self, value, unit, said):
+    def test_describe_formats_the_value(self, value, unit, said):
         assert a_feature(unit=unit).describe(value) == said

@@ -21,7 +21,7 @@ from features.feature_table import KEYS, feature_rows
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
 NAMES = ["time", "actor", "verb", "target", "object", "result", "network", "topics", "content_hash", "links"]
 PEOPLE = ["ann", "bob", "çelik 🙂", "d'Arc", "", "o\\'x", "日本", None]
-LEFT_OUT = frozenset(["ann", "d'Arc", "", "star", "nobody"])
+EXCLUDED = frozenset(["ann", "d'Arc", "", "star", "nobody"])
 ACCOUNTS = pd.DataFrame({"account": ["u2", "u4"], "person": ["star", "u3"]})
 SCOPES = ["all", "network:*", "topic:tea"]
 DAY = 86_400_000_000
@@ -57,8 +57,8 @@ def assert_alike(ours, theirs):
 
 def acts_of(events, engine=None):
     """Return the events whose people count, in order."""
-    table = load_events(events, ACCOUNTS, engine, LEFT_OUT).select("verb", "actor", "target", "object")
-    return sorted((tuple(act.values()) for act in table.to_pyarrow().to_pylist()), key=str)
+    table = load_events(events, ACCOUNTS, engine, EXCLUDED).select("verb", "actor", "target", "object")
+    return sorted((tuple(event.values()) for event in table.to_pyarrow().to_pylist()), key=str)
 
 
 @pytest.fixture(scope="module")
@@ -83,18 +83,18 @@ def spark(need):
 
 @pytest.mark.filterwarnings("ignore")  # Spark's own, about pandas, sockets and its future
 class TestSpark:
-    def test_nasty_events(self, spark, events):
+    def test_difficult_events_give_the_same_features(self, spark, events):
         ours = feature_rows(load_encoded_events(events, SCOPES), AS_OF)
         assert_alike(ours, feature_rows(load_encoded_events(events, SCOPES, engine=spark), AS_OF))
 
-    def test_people_who_are_left_out(self, spark, events):
+    def test_excluded_users_give_the_same_features(self, spark, events):
         ours = acts_of(events)
         assert 1_000 < len(ours) < 3_500
-        assert not {each for act in ours for each in act[1:3]} & (LEFT_OUT | {"u2", "u4"})
+        assert not {user for event in ours for user in event[1:3]} & (EXCLUDED | {"u2", "u4"})
         assert acts_of(events, spark) == ours
 
     @pytest.mark.real
-    def test_a_real_community(self, spark, slicer):
+    def test_real_community_gives_the_same_features(self, spark, slicer):
         as_of = datetime(2026, 7, 24, tzinfo=UTC)
         ours = feature_rows(load_encoded_events(slicer), as_of)
         assert_alike(ours, feature_rows(load_encoded_events(slicer, engine=spark), as_of))
@@ -113,47 +113,47 @@ def slicer(tmp_path_factory):
 
 
 class TestDatabases:
-    def test_nasty_events_on_postgresql(self, postgres, events):
+    def test_difficult_events_on_postgresql(self, postgres, events):
         ours, engine = feature_rows(load_encoded_events(events, SCOPES), AS_OF), open_engine(postgres)
         assert_alike(ours, feature_rows(load_encoded_events(events, SCOPES, engine=engine), AS_OF))
         engine.disconnect()
 
-    def test_people_who_are_left_out_on_postgresql(self, postgres, events):
+    def test_excluded_users_on_postgresql(self, postgres, events):
         engine = open_engine(postgres)
         assert acts_of(events, engine) == acts_of(events)
         engine.disconnect()
 
     @settings(max_examples=3, deadline=None)
     @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(11, 300))
-    def test_any_events_by_the_url_of_a_database(self, tmp_path_factory, seed, rows):
-        made = nasty(np.random.default_rng(seed), rows)
+    def test_random_events_by_database_url(self, tmp_path_factory, seed, rows):
+        events = nasty(np.random.default_rng(seed), rows)
         url = f"duckdb://{tmp_path_factory.mktemp('database') / 'acts.duckdb'}"
         engine = open_engine(url)
-        engine.create_table("acts", made.drop(columns="topics").assign(topics=made["topics"]))
+        engine.create_table("acts", events.drop(columns="topics").assign(topics=events["topics"]))
         assert_alike(
-            feature_rows(load_encoded_events(made), AS_OF),
+            feature_rows(load_encoded_events(events), AS_OF),
             feature_rows(load_encoded_events("acts", engine=engine), AS_OF),
         )
 
 
 class TestEnginesThatAreNone:
-    def test_an_unknown_name(self):
+    def test_unknown_engine_is_rejected(self):
         with pytest.raises(
             EngineError, match=r"'dask' is not a valid engine; expected duckdb, spark, or a URL such as postgres:"
         ):
             open_engine("dask")
 
-    def test_a_url_of_an_unknown_kind(self):
+    def test_unknown_url_scheme_is_rejected(self):
         with pytest.raises(EngineError, match=r"nosuch://place/base cannot be reached"):
             open_engine("nosuch://me:secret@place/base")
 
-    def test_a_server_that_is_not_there(self):
+    def test_unreachable_server_is_reported(self):
         pytest.importorskip("psycopg")
         with pytest.raises(EngineError, match=r"postgres://127\.0\.0\.1:1/base cannot be reached: ") as raised:
             open_engine("postgres://me:secret@127.0.0.1:1/base")
         assert "secret" not in str(raised.value)
 
-    def test_a_table_that_is_not_in_the_database(self, tmp_path):
+    def test_missing_database_table_is_reported(self, tmp_path):
         engine = open_engine(f"duckdb://{tmp_path / 'empty.duckdb'}")
         with pytest.raises(EventsError, match="no events at acts"):
             load_encoded_events("acts", engine=engine)

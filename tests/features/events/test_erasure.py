@@ -25,8 +25,8 @@ ACTS = [(1, "zoe", "like", "bob", "o1"), (2, "bob", "post", None, "o1")]
 THEIRS = [(0, "ann", "like", "bob", "o1"), (3, "bob", "like", "ann", "o2"), (400, "ann", "post", None, "o2")]
 
 
-def table(acts):
-    return pd.DataFrame([(AS_OF - timedelta(days=act[0], seconds=1), *act[1:]) for act in acts], columns=NAMES)
+def table(events):
+    return pd.DataFrame([(AS_OF - timedelta(days=event[0], seconds=1), *event[1:]) for event in events], columns=NAMES)
 
 
 def files(folder):
@@ -34,20 +34,20 @@ def files(folder):
 
 
 @given(pairs=PAIRS, gone=GONE)
-def test_the_rows_that_are_left_are_those_of_others_in_order(tmp_path_factory, pairs, gone):
+def test_erasure_preserves_other_rows_in_order(tmp_path_factory, pairs, gone):
     file = tmp_path_factory.mktemp("events") / "events.parquet"
     texts = pa.schema([("actor", pa.string()), ("target", pa.string()), ("extra", pa.int64())])
     rows = [{"actor": actor, "target": target, "extra": k} for k, (actor, target) in enumerate(pairs)]
     pq.write_table(pa.Table.from_pylist(rows, schema=texts), file, row_group_size=7)
-    kept = [row for row in rows if row["actor"] not in gone and row["target"] not in gone]
-    assert count_rows_of_users(file, gone) == len(rows) - len(kept)
+    expected = [row for row in rows if row["actor"] not in gone and row["target"] not in gone]
+    assert count_rows_of_users(file, gone) == len(rows) - len(expected)
     erase_users(file, gone)
-    assert pq.read_table(file).to_pylist() == kept
+    assert pq.read_table(file).to_pylist() == expected
     assert pq.read_schema(file) == texts
     assert count_rows_of_users(file, gone) == 0
 
 
-def test_numbers_and_repeated_texts_name_people_too(tmp_path):
+def test_numeric_and_dictionary_ids_are_erased(tmp_path):
     texts = pa.array(["7", "8", None]).dictionary_encode()
     pq.write_table(pa.table({"actor": pa.array([1, None, 7]), "target": texts}), tmp_path / "events.parquet")
     erase_users(tmp_path / "events.parquet", ["7"])
@@ -55,19 +55,19 @@ def test_numbers_and_repeated_texts_name_people_too(tmp_path):
 
 
 @pytest.mark.parametrize("compression", ["NONE", "snappy", "zstd", "gzip"])
-def test_a_file_keeps_its_form(tmp_path, compression):
+def test_erasure_preserves_compression_and_schema(tmp_path, compression):
     file = tmp_path / "events.parquet"
-    made = pa.Table.from_pandas(table(ACTS + THEIRS)).replace_schema_metadata({"a": "b"})
-    pq.write_table(made, file, compression=compression)
+    written = pa.Table.from_pandas(table(ACTS + THEIRS)).replace_schema_metadata({"a": "b"})
+    pq.write_table(written, file, compression=compression)
     before = pq.ParquetFile(file)
     erase_users(file, ["ann"])
     after = pq.ParquetFile(file)
-    kinds = [each.metadata.row_group(0).column(0).compression for each in (before, after)]
+    kinds = [parquet.metadata.row_group(0).column(0).compression for parquet in (before, after)]
     assert kinds[0] == kinds[1]
     assert after.schema_arrow.equals(before.schema_arrow, check_metadata=True)
 
 
-def test_what_is_no_parquet_is_told_and_stays(tmp_path):
+def test_other_file_formats_are_rejected_unchanged(tmp_path):
     (tmp_path / "events.parquet").write_bytes(b"not this")
     with pytest.raises(EventsError, match=r"events\.parquet cannot be read as Parquet"):
         erase_users(tmp_path / "events.parquet", ["ann"])
@@ -76,7 +76,7 @@ def test_what_is_no_parquet_is_told_and_stays(tmp_path):
         erase_users(tmp_path / "absent", ["ann"])
 
 
-def test_a_link_to_events_stays_one(tmp_path):
+def test_symlink_to_events_is_preserved(tmp_path):
     pq.write_table(pa.Table.from_pandas(table(ACTS + THEIRS)), tmp_path / "real.parquet")
     (tmp_path / "events.parquet").symlink_to(tmp_path / "real.parquet")
     erase_users(tmp_path / "events.parquet", ["ann"])
@@ -84,9 +84,9 @@ def test_a_link_to_events_stays_one(tmp_path):
     assert count_rows_of_users(tmp_path / "real.parquet", ["ann"]) == 0
 
 
-def test_a_store_is_what_it_had_been_without_them(tmp_path):
-    for acts in (ACTS + THEIRS[:2], [*THEIRS[2:], ACTS[0], (5, "bob", "post", None, "o3")]):
-        add_to_store(table(acts), tmp_path / "full")
+def test_erased_store_equals_a_store_without_the_users(tmp_path):
+    for events in (ACTS + THEIRS[:2], [*THEIRS[2:], ACTS[0], (5, "bob", "post", None, "o3")]):
+        add_to_store(table(events), tmp_path / "full")
     add_to_store(table([(9, "cid", "post", None, "o4")]), tmp_path / "full")
     names = [part.name for part in read_manifest(tmp_path / "full").parts]
     erase_users(tmp_path / "full", ["ann"])
@@ -108,7 +108,7 @@ def test_a_store_is_what_it_had_been_without_them(tmp_path):
 
 
 @pytest.mark.parametrize("step", ["write_manifest", "_remove_unlisted_parts", "_erase_accounts"])
-def test_a_store_that_was_left_half_way_is_brought_to_the_end(tmp_path, monkeypatch, step):
+def test_interrupted_erasure_is_completed_by_the_next_call(tmp_path, monkeypatch, step):
     add_to_store(table(ACTS + THEIRS), tmp_path)
 
     def killed(*_):
@@ -124,11 +124,11 @@ def test_a_store_that_was_left_half_way_is_brought_to_the_end(tmp_path, monkeypa
     assert count_rows_of_users(tmp_path, ["ann"]) == 0
 
 
-def test_many_rows_are_taken_some_at_a_time(tmp_path, monkeypatch):
+def test_rows_are_rewritten_in_batches(tmp_path, monkeypatch):
     monkeypatch.setattr(erasure, "BATCH_ROWS", 100)
     frame = pd.DataFrame({"actor": [f"u{k % 50}" for k in range(5_000)], "target": None})
     frame.to_parquet(tmp_path / "events.parquet", index=False)
     erase_users(tmp_path / "events.parquet", ["u7"])
-    opened = pq.ParquetFile(tmp_path / "events.parquet")
-    assert opened.metadata.num_rows == 4_900
-    assert max(opened.metadata.row_group(k).num_rows for k in range(opened.num_row_groups)) <= 100
+    parquet = pq.ParquetFile(tmp_path / "events.parquet")
+    assert parquet.metadata.num_rows == 4_900
+    assert max(parquet.metadata.row_group(k).num_rows for k in range(parquet.num_row_groups)) <= 100

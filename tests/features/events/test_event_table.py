@@ -25,7 +25,7 @@ def with_column(name, values):
     return REQUIRED_ONLY.append_column(name, values)
 
 
-def held(source):
+def rows_in(source):
     """The rows that come out, without the nulls."""
     rows = open_events(source).to_pyarrow().to_pylist()
     return [{name: value for name, value in row.items() if value is not None} for row in rows]
@@ -39,8 +39,8 @@ def file_of(folder, table=REQUIRED_ONLY, name="events.parquet"):
 
 class TestForms:
     @pytest.mark.parametrize("form", ["file", "text", "folder", "nested", "pandas", "arrow", "ibis", "memtable"])
-    def test_every_form_gives_the_same_rows(self, form, tmp_path):
-        made = {
+    def test_all_source_types_give_the_same_rows(self, form, tmp_path):
+        sources = {
             "file": lambda: file_of(tmp_path),
             "text": lambda: str(file_of(tmp_path)),
             "folder": lambda: file_of(tmp_path / "events").parent,
@@ -50,56 +50,56 @@ class TestForms:
             "ibis": lambda: ibis.duckdb.connect().create_table("acts", REQUIRED_ONLY),
             "memtable": lambda: ibis.memtable(REQUIRED_ONLY),
         }
-        source = made[form]()
-        assert held(source) == [ONE_ROW]
+        source = sources[form]()
+        assert rows_in(source) == [ONE_ROW]
         assert list(open_events(source).columns) == list(SCHEMA)
 
-    def test_files_of_a_folder_are_put_together_by_name_of_column(self, tmp_path):
+    def test_files_of_a_folder_are_merged_by_column_name(self, tmp_path):
         file_of(tmp_path, name="a.parquet")
         file_of(tmp_path, with_column("links", pa.array([3], pa.int32())).select([4, 3, 2, 1, 0]), name="b.parquet")
-        rows = held(tmp_path)
+        rows = rows_in(tmp_path)
         assert sorted(rows, key=len) == [ONE_ROW, ONE_ROW | {"links": 3}]
 
     @pytest.mark.parametrize("name", ["a[1]*", "[ab]", "*", "what?", "it's", "ünï çødé", "{a,b}", "50%", "x=1"])
-    def test_special_signs_in_paths_mean_themselves(self, name, tmp_path):
+    def test_paths_are_not_glob_patterns(self, name, tmp_path):
         file_of(tmp_path / "a", name="other.parquet")
         path = file_of(tmp_path / name, name=f"{name}.parquet")
-        assert held(path) == [ONE_ROW]
-        assert held(path.parent) == [ONE_ROW]
+        assert rows_in(path) == [ONE_ROW]
+        assert rows_in(path.parent) == [ONE_ROW]
 
-    def test_a_folder_inside_that_is_called_as_a_file_is_walked_into(self, tmp_path):
+    def test_subfolder_with_a_parquet_name_is_searched(self, tmp_path):
         file_of(tmp_path / "part.parquet", name="part-00000.parquet")
-        assert held(tmp_path) == [ONE_ROW]
+        assert rows_in(tmp_path) == [ONE_ROW]
 
-    def test_other_columns_are_left_out(self):
-        assert held(with_column("text", pa.array(["secret"]))) == [ONE_ROW]
+    def test_other_columns_are_dropped(self):
+        assert rows_in(with_column("text", pa.array(["secret"]))) == [ONE_ROW]
 
 
 class TestAbsent:
-    def test_nothing_there(self, tmp_path):
+    def test_missing_path_is_rejected(self, tmp_path):
         with pytest.raises(EventsError, match=r"no events at .*/gone: expected a Parquet file or a folder"):
             open_events(tmp_path / "gone")
 
-    def test_empty_folder(self, tmp_path):
+    def test_empty_folder_is_rejected(self, tmp_path):
         with pytest.raises(EventsError, match=r"no events at .*: expected a Parquet file or a folder of Parquet files"):
             open_events(tmp_path)
 
     @pytest.mark.parametrize("content", [b"", b"time,actor\n" * 9])
-    def test_not_parquet(self, content, tmp_path):
+    def test_other_file_formats_are_rejected(self, content, tmp_path):
         (tmp_path / "acts.parquet").write_bytes(content)
         with pytest.raises(EventsError, match=r"acts\.parquet cannot be read as Parquet: .+"):
             open_events(tmp_path / "acts.parquet")
 
-    def test_missing_columns_are_named_with_those_found(self):
+    def test_missing_columns_are_listed_with_existing_ones(self):
         table = REQUIRED_ONLY.drop_columns(["actor", "target"]).append_column("who", pa.array(["ann"]))
         with pytest.raises(EventsError, match=r"lack the column\(s\) actor, target; found time, verb, who\..*--map"):
             open_events(table)
 
-    def test_no_columns_at_all(self):
+    def test_table_without_columns_is_rejected(self):
         with pytest.raises(EventsError, match=r"the table cannot be read: .*at least one column"):
             open_events(pd.DataFrame())
 
-    def test_two_columns_of_one_name(self):
+    def test_duplicate_column_names_are_rejected(self):
         names = ["time", "actor", "verb", "target", "actor"]
         frame = pd.DataFrame([[NOON, "ann", "like", "bob", "eve"]], columns=names)
         with pytest.raises(EventsError, match=r"the table cannot be read: .*actor"):
@@ -108,7 +108,7 @@ class TestAbsent:
 
 class TestTypes:
     @pytest.mark.parametrize(
-        ("name", "values", "found", "expected"),
+        ("name", "values", "actual", "expected"),
         [
             ("time", ["2025-01-01"], "string", "a timestamp in UTC"),
             ("time", [SECONDS], "int64", "a timestamp in UTC"),
@@ -124,8 +124,8 @@ class TestTypes:
             ("links", [{"a": 1}], "struct<a: int64>", "int64"),
         ],
     )
-    def test_a_type_that_cannot_be_read(self, name, values, found, expected):
-        with pytest.raises(EventsError, match=rf"the column {name} is of type {found}; expected {expected}\."):
+    def test_incompatible_type_is_rejected(self, name, values, actual, expected):
+        with pytest.raises(EventsError, match=rf"the column {name} is of type {actual}; expected {expected}\."):
             open_events(with_column(name, pa.array(values)))
 
     @pytest.mark.parametrize(
@@ -141,21 +141,21 @@ class TestTypes:
             ("topics", pa.array([[7]]), ["7"]),
         ],
     )
-    def test_kindred_types_are_read_as_the_schema_says(self, name, values, value):
+    def test_compatible_types_are_cast_to_the_schema(self, name, values, value):
         events = open_events(with_column(name, values))
         assert events.to_pyarrow().to_pylist()[0][name] == value
         assert events.schema()[name].copy(nullable=True) == SCHEMA[name]
 
     @pytest.mark.parametrize("form", ["arrow", "pandas", "parquet"])
     @pytest.mark.parametrize("name", ["actor", "object", "topics", "links", "network"])
-    def test_a_column_of_nothing_is_unknown_throughout(self, form, name, tmp_path):
+    def test_null_column_gets_the_schema_type(self, form, name, tmp_path):
         table = with_column(name, pa.nulls(1))
         source = {"arrow": table, "pandas": table.to_pandas(), "parquet": tmp_path / "events.parquet"}[form]
         if form == "parquet":
             file_of(tmp_path, table)
         assert open_events(source).to_pyarrow().to_pylist()[0][name] is None
 
-    def test_empty_lists_of_topics(self, tmp_path):
+    def test_empty_topic_lists_are_valid(self, tmp_path):
         table = with_column("topics", pa.array([[]]))
         for source in (table, file_of(tmp_path, table)):
             assert open_events(source).to_pyarrow().to_pylist()[0]["topics"] == []
@@ -164,20 +164,20 @@ class TestTypes:
 class TestTime:
     @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
     @pytest.mark.parametrize("zone", [None, "UTC", "America/New_York", "+02:00"])
-    def test_every_unit_and_zone_is_the_same_instant(self, unit, zone, tmp_path):
+    def test_time_units_and_zones_are_equivalent(self, unit, zone, tmp_path):
         ticks = SECONDS * {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
         table = with_column("time", pa.array([ticks], pa.timestamp(unit, zone)))
         for source in (table, file_of(tmp_path, table)):
-            found = open_events(source)
-            assert found.schema()["time"].timezone == "UTC"
-            assert time_range(found)[0] == datetime.fromtimestamp(SECONDS, UTC)
+            actual = open_events(source)
+            assert actual.schema()["time"].timezone == "UTC"
+            assert time_range(actual)[0] == datetime.fromtimestamp(SECONDS, UTC)
 
-    def test_span(self):
+    def test_time_range(self):
         days = [NOON + timedelta(days=k) for k in (3, 0, 9)]
         events = open_events(pa.concat_tables([with_column("time", pa.array([day])) for day in days]))
         assert time_range(events) == (days[1], days[2])
 
-    def test_span_of_nothing(self):
+    def test_time_range_of_an_empty_table_is_an_error(self):
         with pytest.raises(EventsError, match="the event table is empty"):
             time_range(open_events(REQUIRED_ONLY.slice(0, 0)))
 
@@ -193,23 +193,23 @@ class TestInstant:
             datetime(2017, 7, 30, 5, tzinfo=timezone(timedelta(hours=-5))),
         ],
     )
-    def test_zones_are_converted_and_no_zone_is_utc(self, text):
-        found = parse_utc(text)
-        assert found == datetime(2017, 7, 30, 10, tzinfo=UTC)
-        assert found.tzinfo is UTC
+    def test_parse_utc_converts_zones_and_defaults_to_utc(self, text):
+        actual = parse_utc(text)
+        assert actual == datetime(2017, 7, 30, 10, tzinfo=UTC)
+        assert actual.tzinfo is UTC
 
-    def test_a_date_is_its_midnight(self):
+    def test_parse_utc_reads_a_date_as_midnight(self):
         assert parse_utc("2017-07-30") == datetime(2017, 7, 30, tzinfo=UTC)
 
     @pytest.mark.parametrize("text", ["", "yesterday", "2017-13-01", "2017-07-32", "1501372800"])
-    def test_no_instant(self, text):
+    def test_parse_utc_rejects_invalid_text(self, text):
         with pytest.raises(AsOfError, match=r"is not a valid instant; expected ISO 8601, such as 2017-07-30"):
             parse_utc(text)
 
-    def test_before_the_first_year(self):
+    def test_parse_utc_rejects_years_out_of_range(self):
         with pytest.raises(AsOfError, match="lies outside the years 1 to 9999 in UTC"):
             parse_utc("0001-01-01T00+02:00")
 
 
-def test_the_engine_prints_nothing_of_its_own_between_json():
+def test_engine_prints_nothing_to_json_output():
     assert connect().con.execute("select current_setting('enable_progress_bar')").fetchone() == (False,)

@@ -22,7 +22,7 @@ ACTS = st.lists(
     min_size=1,
     max_size=40,
 )
-LEFT_OUT = st.frozensets(st.sampled_from(["ann", "çelik 🙂", "", "o'x", "nobody"]), min_size=1)
+EXCLUDED = st.frozensets(st.sampled_from(["ann", "çelik 🙂", "", "o'x", "nobody"]), min_size=1)
 ALWAYS = [(1, "zoe", "like", "bob", "o1"), (2, "bob", "post", None, "o1")]
 SAME = pd.DataFrame({"account": ["ann1", "ann2"], "person": ["ann", "ann"]})
 
@@ -31,66 +31,66 @@ class Hashed:
     """Ids that cannot be listed, as those of deleted people."""
 
     def __init__(self, ids):
-        self._held = {hash(("salt", each)) for each in ids}
+        self._hashes = {hash(("salt", user)) for user in ids}
 
     def __contains__(self, user):
-        return hash(("salt", user)) in self._held
+        return hash(("salt", user)) in self._hashes
 
     def __len__(self):
-        return len(self._held)
+        return len(self._hashes)
 
 
-def table(acts):
-    return pd.DataFrame([(AS_OF - timedelta(days=act[0], seconds=1), *act[1:]) for act in acts], columns=NAMES)
+def table(events):
+    return pd.DataFrame([(AS_OF - timedelta(days=event[0], seconds=1), *event[1:]) for event in events], columns=NAMES)
 
 
-def rows_of(source, **asked):
-    return feature_rows(load_encoded_events(source, **asked), AS_OF)
+def rows_of(source, **options):
+    return feature_rows(load_encoded_events(source, **options), AS_OF)
 
 
 @settings(max_examples=3, deadline=None)
-@given(acts=ACTS, excluded=LEFT_OUT)
-def test_it_equals_events_without_the_rows_of_those_left_out(tmp_path_factory, acts, excluded):
-    events = table(acts + ALWAYS)
-    kept = events[~events["actor"].isin(excluded) & ~events["target"].isin(excluded)].reset_index(drop=True)
-    expected = rows_of(kept)
+@given(rows=ACTS, excluded=EXCLUDED)
+def test_exclusion_equals_events_without_the_rows(tmp_path_factory, rows, excluded):
+    events = table(rows + ALWAYS)
+    remaining = events[~events["actor"].isin(excluded) & ~events["target"].isin(excluded)].reset_index(drop=True)
+    expected = rows_of(remaining)
     assert rows_of(events, excluded=excluded).equals(expected)
     assert rows_of(events, excluded=Hashed(excluded)).equals(expected)
     store = tmp_path_factory.mktemp("stores") / "store"
-    add_to_store(table(acts), store)
-    if set(acts) - set(ALWAYS):
+    add_to_store(table(rows), store)
+    if set(rows) - set(ALWAYS):
         add_to_store(table(ALWAYS), store)
     assert rows_of(store, excluded=excluded).equals(expected)
 
 
 @settings(max_examples=1, deadline=None)
-@given(acts=ACTS, excluded=LEFT_OUT)
-def test_it_holds_in_every_scope(tmp_path_factory, acts, excluded):
-    events = table(acts + ALWAYS).assign(network=["sea" if k % 2 else "land" for k in range(len(acts) + 2)])
+@given(rows=ACTS, excluded=EXCLUDED)
+def test_exclusion_applies_to_every_scope(tmp_path_factory, rows, excluded):
+    events = table(rows + ALWAYS).assign(network=["sea" if k % 2 else "land" for k in range(len(rows) + 2)])
     scopes = ["all", "network:*"]
-    kept = events[~events["actor"].isin(excluded) & ~events["target"].isin(excluded)].reset_index(drop=True)
-    expected = rows_of(kept, scopes=scopes)
+    remaining = events[~events["actor"].isin(excluded) & ~events["target"].isin(excluded)].reset_index(drop=True)
+    expected = rows_of(remaining, scopes=scopes)
     assert rows_of(events, scopes=scopes, excluded=excluded).equals(expected)
     store = tmp_path_factory.mktemp("stores") / "store"
     add_to_store(events, store, scopes)
     assert rows_of(store, scopes=scopes, excluded=excluded).equals(expected)
 
 
-def test_an_act_by_somebody_unknown_stays():
+def test_events_by_unknown_users_stay():
     events = table([(1, None, "like", "bob", "o1"), (1, "ann", "like", "bob", "o1"), (3, "bob", "post", None, "o1")])
     (bob,) = rows_of(events, excluded=frozenset(["ann"])).to_dict("records")
     assert (bob["user"], bob["engagements_28d"], bob["engagers_28d"]) == ("bob", 1, 0)
 
 
-def test_nobody_left_out_reads_the_events_once(monkeypatch):
+def test_empty_exclusion_does_not_read_ids(monkeypatch):
     monkeypatch.setattr("features.events.exclusions._matching_users", lambda *_: pytest.fail("the ids were read"))
     assert len(rows_of(table(ALWAYS), excluded=frozenset())) == 2
 
 
 @pytest.mark.parametrize("excluded", ["ann", "ann1"])
-def test_one_account_that_is_left_out_leaves_out_the_person(tmp_path, excluded):
-    acts = [(1, "ann1", "like", "bob", "o1"), (2, "cid", "like", "ann2", None), (3, "ann2", "like", "bob", "o1")]
-    events = table([*acts, *ALWAYS])
+def test_excluding_one_account_excludes_the_person(tmp_path, excluded):
+    rows = [(1, "ann1", "like", "bob", "o1"), (2, "cid", "like", "ann2", None), (3, "ann2", "like", "bob", "o1")]
+    events = table([*rows, *ALWAYS])
     add_to_store(events, tmp_path / "store", identities=SAME)
     expected = rows_of(table(ALWAYS))
     assert list(expected["user"]) == ["bob", "zoe"]
@@ -98,26 +98,26 @@ def test_one_account_that_is_left_out_leaves_out_the_person(tmp_path, excluded):
         assert rows_of(source, excluded=frozenset([excluded]), **more).equals(expected)
 
 
-def test_those_left_out_are_no_seed_of_credibility():
-    acts = [(1, "star", "like", "zoe", None), *ALWAYS, (5, "star", "post", None, "o2")]
-    with_star = load_encoded_events(table(acts), excluded=frozenset(["star"])).with_seeds(["star", "zoe"])
+def test_excluded_users_are_not_credibility_seeds():
+    events = [(1, "star", "like", "zoe", None), *ALWAYS, (5, "star", "post", None, "o2")]
+    with_star = load_encoded_events(table(events), excluded=frozenset(["star"])).with_seeds(["star", "zoe"])
     without = load_encoded_events(table(ALWAYS)).with_seeds(["zoe"])
     assert feature_rows(with_star, AS_OF).equals(feature_rows(without, AS_OF))
 
 
-def test_what_somebody_earned_does_not_come_from_those_left_out():
+def test_engagement_report_ignores_excluded_users():
     events = table([*ALWAYS, (3, "ann", "like", "bob", "o1")])
     assert engagement_report(events, "bob", AS_OF).people == 2
-    found = engagement_report(events, "bob", AS_OF, excluded=frozenset(["ann"]))
-    assert (found.people, found.engagements) == (1, 1)
-    assert found.differences(rows_of(events, excluded=frozenset(["ann"])).iloc[0].to_dict()) == {}
+    report = engagement_report(events, "bob", AS_OF, excluded=frozenset(["ann"]))
+    assert (report.people, report.engagements) == (1, 1)
+    assert report.differences(rows_of(events, excluded=frozenset(["ann"])).iloc[0].to_dict()) == {}
 
 
-def test_nothing_is_told_of_one_who_is_left_out():
+def test_engagement_report_rejects_an_excluded_user():
     with pytest.raises(UnknownUserError, match="'ann' neither acts nor is engaged with"):
         engagement_report(table([*ALWAYS, (3, "bob", "like", "ann", "o2")]), "ann", AS_OF, excluded=frozenset(["ann"]))
 
 
-def test_events_to_attack_in_are_without_them():
+def test_attack_events_exclude_opted_out_users():
     events = load_events(table([*ALWAYS, (3, "ann1", "like", "bob", "o1")]), SAME, excluded=frozenset(["ann"]))
     assert set(events.to_pandas()["actor"]) == {"zoe", "bob"}

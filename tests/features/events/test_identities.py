@@ -23,10 +23,10 @@ SAME = pd.DataFrame({"account": ["ann1", "ann2"], "person": ["ann", "ann"]})
 @pytest.fixture(scope="module")
 def events():
     names = ["time", "actor", "verb", "target"]
-    return pd.DataFrame([(AS_OF - timedelta(days=act[0]), *act[1:]) for act in ACTS], columns=names)
+    return pd.DataFrame([(AS_OF - timedelta(days=event[0]), *event[1:]) for event in ACTS], columns=names)
 
 
-def test_accounts_of_one_person_are_put_together_before_anything_is_counted(events):
+def test_accounts_are_merged_before_counting(events):
     rows = feature_rows(load_encoded_events(events, identities=SAME), AS_OF).set_index("user")
     assert list(rows.index) == ["ann", "bob", "cid"]
     assert rows["engagers_28d"].to_dict() == {"ann": 2, "bob": 1, "cid": 0}
@@ -35,14 +35,14 @@ def test_accounts_of_one_person_are_put_together_before_anything_is_counted(even
     assert rows["mutual_share_365d"]["bob"] == 1
 
 
-def test_it_equals_events_with_the_people_written_in(events):
+def test_merging_equals_replacing_the_ids(events):
     names = dict(zip(SAME["account"], SAME["person"], strict=True))
     written = events.assign(actor=events["actor"].replace(names), target=events["target"].replace(names))
     merged = feature_rows(load_encoded_events(events, identities=SAME), AS_OF)
     assert merged.equals(feature_rows(load_encoded_events(written), AS_OF))
 
 
-def test_people_who_are_not_in_the_table_stay_as_they_are(events):
+def test_users_without_identities_are_unchanged(events):
     nobody = pd.DataFrame({"account": ["zoe"], "person": ["zoë"]})
     assert feature_rows(load_encoded_events(events, identities=nobody), AS_OF).equals(
         feature_rows(load_encoded_events(events), AS_OF)
@@ -50,7 +50,7 @@ def test_people_who_are_not_in_the_table_stay_as_they_are(events):
 
 
 @pytest.mark.parametrize("name", ["people.csv", "people.parquet"])
-def test_a_file_is_read_as_text(tmp_path, name):
+def test_identity_files_are_read_as_text(tmp_path, name):
     table = pd.DataFrame({"account": ["007", "8"], "person": ["bond", "bond"], "since": [1, 2]})
     getattr(table, "to_csv" if name.endswith("csv") else "to_parquet")(tmp_path / name, index=False)
     assert read_identities(tmp_path / name).to_dict("list") == {"account": ["007", "8"], "person": ["bond", "bond"]}
@@ -65,17 +65,17 @@ def test_a_file_is_read_as_text(tmp_path, name):
         (["a", "b"], ["x", None], "a row without an account or without a person"),
     ],
 )
-def test_contradictions_are_refused(accounts, people, message):
+def test_contradictory_identities_are_rejected(accounts, people, message):
     with pytest.raises(IdentitiesError, match=message):
         validate_identities(pd.DataFrame({"account": accounts, "person": people}))
 
 
-def test_the_same_said_twice_and_a_person_named_as_an_account_are_fine():
-    told = pd.DataFrame({"account": ["a", "a", "x"], "person": ["x", "x", "x"]})
-    assert validate_identities(told).to_dict("list") == {"account": ["a"], "person": ["x"]}
+def test_duplicates_and_persons_as_their_own_account_are_valid():
+    rows = pd.DataFrame({"account": ["a", "a", "x"], "person": ["x", "x", "x"]})
+    assert validate_identities(rows).to_dict("list") == {"account": ["a"], "person": ["x"]}
 
 
-def test_files_that_are_no_identities(tmp_path):
+def test_invalid_identity_files_are_rejected(tmp_path):
     with pytest.raises(IdentitiesError, match="cannot be read as a table of identities"):
         read_identities(tmp_path / "absent.csv")
     (tmp_path / "other.csv").write_text("account,name\na,b\n")

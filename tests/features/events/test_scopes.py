@@ -22,14 +22,14 @@ def events():
     import pandas as pd
 
     names = ["time", "actor", "verb", "target", "network", "topics"]
-    return pd.DataFrame([(AS_OF - timedelta(days=act[0]), *act[1:]) for act in ACTS], columns=names)
+    return pd.DataFrame([(AS_OF - timedelta(days=event[0]), *event[1:]) for event in ACTS], columns=names)
 
 
 def rows_of(events, *scopes):
     return feature_rows(load_encoded_events(events, scopes), AS_OF).set_index(["user", "scope"])
 
 
-def test_every_scope_in_one_pass(events):
+def test_several_scopes_in_one_run(events):
     rows = rows_of(events, "all", "network:*", "topic:*")
     assert sorted(set(rows.index.get_level_values("scope"))) == [
         "all",
@@ -63,30 +63,30 @@ def test_every_scope_in_one_pass(events):
 
 
 @pytest.mark.parametrize("scope", ["all", "network:sea", "topic:rope"])
-def test_a_scope_is_described_alike_alone_and_with_others(events, scope):
-    alone = rows_of(events, scope)
-    among = rows_of(events, "topic:*", "network:sea", "all").xs(scope, level="scope", drop_level=False)
-    assert alone.equals(among.loc[alone.index])
-    assert len(alone) == len(among)
+def test_scope_is_independent_of_other_scopes(events, scope):
+    single = rows_of(events, scope)
+    several = rows_of(events, "topic:*", "network:sea", "all").xs(scope, level="scope", drop_level=False)
+    assert single.equals(several.loc[single.index])
+    assert len(single) == len(several)
 
 
-def test_a_scope_equals_the_events_of_that_scope_alone(events):
+def test_scope_equals_the_filtered_events(events):
     sea = rows_of(events[events["network"] == "sea"], "all").droplevel("scope")
     assert rows_of(events, "network:sea").droplevel("scope").equals(sea)
 
 
 @pytest.mark.parametrize("wrong", ["topics:ships", "topic:", "", "ALL", "network"])
-def test_what_is_no_scope_is_refused(wrong):
+def test_invalid_scope_is_rejected(wrong):
     with pytest.raises(ScopeError, match=r"is not a valid scope; expected all, network:NAME, topic:NAME"):
         validate_scopes(["all", wrong])
 
 
-def test_no_scope_at_all_is_refused():
+def test_empty_scope_list_is_rejected():
     with pytest.raises(ScopeError, match="no scope was requested"):
         validate_scopes([])
 
 
-def test_a_scope_that_nobody_has(events):
-    acts = load_encoded_events(events, ["all", "network:sky"])
+def test_scope_without_users_is_rejected(events):
+    encoded = load_encoded_events(events, ["all", "network:sky"])
     with pytest.raises(ScopeError, match=r"the scope network:sky has no users; found all\."):
-        check_scopes(acts, ["all", "network:sky"])
+        check_scopes(encoded, ["all", "network:sky"])

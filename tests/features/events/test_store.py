@@ -29,12 +29,12 @@ SOME = [(1, "ann", "like", "bob", "o1"), (2, "cid", "follow", "bob", None), (3, 
 MORE = [(0, "dan", "like", "cid", None), (200, "ann", "like", "bob", "o0")]
 
 
-def table(acts):
-    return pd.DataFrame([(AS_OF - timedelta(days=act[0], seconds=1), *act[1:]) for act in acts], columns=NAMES)
+def table(events):
+    return pd.DataFrame([(AS_OF - timedelta(days=event[0], seconds=1), *event[1:]) for event in events], columns=NAMES)
 
 
-def scratch_rows(acts, **asked):
-    return feature_rows(load_encoded_events(table(acts), **asked), AS_OF)
+def scratch_rows(events, **options):
+    return feature_rows(load_encoded_events(table(events), **options), AS_OF)
 
 
 def files(folder):
@@ -43,16 +43,16 @@ def files(folder):
 
 @settings(max_examples=5, deadline=None)
 @given(first=ACTS, second=ACTS, third=ACTS)
-def test_taking_in_piece_by_piece_gives_what_all_at_once_gives(tmp_path_factory, first, second, third):
+def test_adding_in_parts_equals_adding_at_once(tmp_path_factory, first, second, third):
     store = tmp_path_factory.mktemp("stores") / "store"
-    parts = {str(sorted(map(str, acts))): acts for acts in (first, second, third)}
-    for acts in parts.values():
-        add_to_store(table(acts), store)
-    everything = [act for acts in parts.values() for act in acts]
+    parts = {str(sorted(map(str, events))): events for events in (first, second, third)}
+    for events in parts.values():
+        add_to_store(table(events), store)
+    everything = [event for events in parts.values() for event in events]
     assert feature_rows(open_store(store), AS_OF).equals(scratch_rows(everything))
 
 
-def test_a_store_is_opened_like_events(tmp_path):
+def test_store_loads_like_events(tmp_path):
     part = add_to_store(table(SOME), tmp_path / "store")
     assert (part.acts, part.people) == (3, 3)
     assert is_store(tmp_path / "store")
@@ -62,16 +62,16 @@ def test_a_store_is_opened_like_events(tmp_path):
     assert feature_rows(load_encoded_events(tmp_path / "store"), AS_OF).equals(scratch_rows(SOME + MORE))
 
 
-def test_an_earlier_instant_sees_late_events_of_its_past_alone(tmp_path):
+def test_earlier_as_of_includes_late_events(tmp_path):
     early = AS_OF - timedelta(days=100)
-    for acts in (SOME, MORE):
-        add_to_store(table(acts), tmp_path / "store")
+    for events in (SOME, MORE):
+        add_to_store(table(events), tmp_path / "store")
     rows = feature_rows(load_encoded_events(tmp_path / "store"), early)
     assert rows.equals(feature_rows(load_encoded_events(table(SOME + MORE)), early))
     assert rows["user"].tolist() == ["ann", "bob"]
 
 
-def test_the_same_events_are_taken_in_once(tmp_path):
+def test_duplicate_events_are_rejected(tmp_path):
     add_to_store(table(SOME), tmp_path / "store")
     before = files(tmp_path / "store")
     with pytest.raises(EventsError, match=r"are in the store .* already; nothing was added"):
@@ -79,7 +79,7 @@ def test_the_same_events_are_taken_in_once(tmp_path):
     assert files(tmp_path / "store") == before
 
 
-def test_scopes_are_those_of_the_store(tmp_path):
+def test_store_has_fixed_scopes(tmp_path):
     store = tmp_path / "store"
     events = table(SOME).assign(network="sea", topics=[["rope"], None, ["ships"]])
     add_to_store(events, store, scopes=["all", "topic:*"])
@@ -93,7 +93,7 @@ def test_scopes_are_those_of_the_store(tmp_path):
         add_to_store(table(MORE), store, scopes=["all"])
 
 
-def test_identities_hold_for_all_that_comes_later(tmp_path):
+def test_store_identities_apply_to_later_parts(tmp_path):
     store = tmp_path / "store"
     same = pd.DataFrame({"account": ["ann", "dan"], "person": ["ad", "ad"]})
     add_to_store(table(SOME), store, identities=same)
@@ -103,12 +103,12 @@ def test_identities_hold_for_all_that_comes_later(tmp_path):
         add_to_store(table([(9, "x", "like", "y", None)]), store, identities=same)
 
 
-@pytest.mark.parametrize("asked", ["identities", "engine"])
-def test_a_store_has_its_own_identities_and_engine(tmp_path, asked):
+@pytest.mark.parametrize("options", ["identities", "engine"])
+def test_store_rejects_identities_and_engine(tmp_path, options):
     add_to_store(table(SOME), tmp_path / "store")
-    given = {"identities": pd.DataFrame({"account": ["ann"], "person": ["ad"]}), "engine": connect()}
-    with pytest.raises(StoreError, match=f"is a store, which has its {asked} already; use the events themselves"):
-        load_encoded_events(tmp_path / "store", **{asked: given[asked]})
+    values = {"identities": pd.DataFrame({"account": ["ann"], "person": ["ad"]}), "engine": connect()}
+    with pytest.raises(StoreError, match=f"is a store, which has its {options} already; use the events themselves"):
+        load_encoded_events(tmp_path / "store", **{options: values[options]})
 
 
 KILLED = """
@@ -126,7 +126,7 @@ store.add_to_store(pd.read_parquet(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
-def test_a_process_killed_half_way_leaves_the_store_as_it_was(tmp_path):
+def test_killed_process_leaves_the_store_unchanged_and_unlocked(tmp_path):
     store = tmp_path / "store"
     add_to_store(table(SOME), store)
     before = feature_rows(load_encoded_events(store), AS_OF)
@@ -141,7 +141,7 @@ def test_a_process_killed_half_way_leaves_the_store_as_it_was(tmp_path):
     assert feature_rows(load_encoded_events(store), AS_OF).equals(scratch_rows(SOME + MORE))
 
 
-def test_one_process_at_a_time(tmp_path):
+def test_store_in_use_is_rejected(tmp_path):
     add_to_store(table(SOME), tmp_path / "store")
     with (tmp_path / "store" / ".lock").open("w") as lock:
         flock(lock, LOCK_EX)
@@ -149,14 +149,14 @@ def test_one_process_at_a_time(tmp_path):
             add_to_store(table(MORE), tmp_path / "store")
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path):
+def test_other_folder_is_rejected_unchanged(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(StoreError, match="is not a store and not empty; choose another folder"):
         add_to_store(table(SOME), tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_no_events_make_no_store(tmp_path):
+def test_empty_events_create_no_store(tmp_path):
     with pytest.raises(EventsError, match="the event table is empty"):
         add_to_store(table(SOME)[:0], tmp_path / "store")
     assert not is_store(tmp_path / "store")
@@ -171,7 +171,7 @@ def test_no_events_make_no_store(tmp_path):
         ({"parts": 3}, "is damaged"),
     ],
 )
-def test_a_manifest_of_another_kind(tmp_path, change, message):
+def test_incompatible_manifest_is_rejected(tmp_path, change, message):
     add_to_store(table(SOME), tmp_path / "store")
     manifest = tmp_path / "store" / MANIFEST
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | change))
@@ -179,7 +179,7 @@ def test_a_manifest_of_another_kind(tmp_path, change, message):
         open_store(tmp_path / "store")
 
 
-def test_a_damaged_store(tmp_path):
+def test_damaged_store_is_rejected(tmp_path):
     add_to_store(table(SOME), tmp_path / "store")
     (tmp_path / "store" / "acts" / "part-00000.parquet").unlink()
     with pytest.raises(StoreError, match=r"lacks acts/part-00000.parquet; build it again"):
