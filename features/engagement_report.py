@@ -200,9 +200,9 @@ def _received(around: ir.Table, as_of: datetime, scope: str, days: int) -> ir.Ta
     recent = before(encode_events(around, [scope]).rows, as_of)
     received = engagements(recent.filter(within(recent.age, days)))
     names = around.select(object=key(around.get_backend().name, around.object), name=around.object).distinct()
-    creations = created(own_events(recent)).select(object=ibis._.piece, made_age=ibis._.created_age)
-    named = received.left_join(names, "object").select("other", "verb", "age", "object", "name")
-    dated = named.left_join(creations, "object").select("other", "verb", "age", "name", "made_age")
+    creations = created(own_events(recent)).select("user", object=ibis._.piece, made_age=ibis._.created_age)
+    named = received.left_join(names, "object").select("user", "other", "verb", "age", "object", "name")
+    dated = named.left_join(creations, ["user", "object"]).select("other", "verb", "age", "name", "made_age")
     return dated.mutate(piece=is_any(dated.verb, *PERSONAL).ifelse(None, dated.name)).drop("name")
 
 

@@ -99,13 +99,13 @@ def brute(rows, user):
     own = own.assign(piece=own["object"].where(own["verb"] == "post", own["result"]))
     pieces = {}
     for piece, reactions in on_pieces.groupby("object"):
-        report = own.loc[own["piece"] == piece, "time"]
+        created = own.loc[own["piece"] == piece, "time"]
         pieces[piece] = (
             reactions["actor"].nunique(),
             len(reactions),
             int(reactions["actor"].isna().sum()),
             {verb: ByVerb(part["actor"].nunique(), len(part)) for verb, part in reactions.groupby("verb")},
-            None if report.empty else iso(report.min()),
+            None if created.empty else iso(created.min()),
             iso(reactions["time"].min()),
             iso(reactions["time"].max()),
         )
@@ -117,6 +117,12 @@ def brute(rows, user):
 
 def iso(time):
     return time.to_pydatetime().isoformat().replace("+00:00", "Z")
+
+
+def test_post_by_another_user_is_not_the_creation_of_a_piece(table):
+    events = [(9, "bob", "post", "star", "p"), (8, "cid", "post", "star", "p"), (3, "ann", "like", "star", "p")]
+    report = engagement_report(table(events), "star", AS_OF)
+    assert [(piece.engagements, piece.made) for piece in report.pieces] == [(1, None)]
 
 
 @settings(max_examples=10)
