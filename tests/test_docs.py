@@ -144,6 +144,6 @@ def test_the_catalogue_of_the_readme_is_the_codes():
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
 def test_files_that_a_page_names_exist(page):
-    paths = re.findall(r"`((?:features|training|serving|tests|notebooks)/[\w./]*\w)`", (ROOT / page).read_text())
+    paths = re.findall(r"`((?:features|training|serving|tests)/[\w./]*\w)`", (ROOT / page).read_text())
     assert len(paths) > 5
     assert [path for path in paths if "SOURCE" not in path and not (ROOT / path).exists()] == []
