@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from serving.api import problems
 from serving.api.routes import cases, health, model, privacy, scores, search, users
 from serving.middleware.access_log import log_settings
-from serving.middleware.api_keys import KeyCache
+from serving.middleware.api_keys import KeyCache, read_keys
 from serving.middleware.authentication import require_keys_off_loopback
 from serving.middleware.request_limits import LONGEST_HEADERS, USUAL, Limits
 from serving.middleware.stack import middleware_stack
@@ -32,7 +32,7 @@ from serving.privacy.deletion import DeletionWorker
 from serving.privacy.purposes import USUAL_PURPOSES, PurposePolicy
 from serving.runtime.champion_cache import read_cached_champion
 from serving.runtime.metrics import Metrics
-from serving.runtime.startup_check import check_place, log_missing
+from serving.runtime.startup_check import check_home, log_missing
 from serving.runtime.watcher import REFRESH_SECONDS, Watcher, watch_lifespan
 from serving.runtime.workers import (
     HEALTH_CHECK_SECONDS,
@@ -45,10 +45,10 @@ from serving.runtime.workers import (
     url,
 )
 from training.home import Home
-from training.records.database import Records
+from training.records.database import Records, RecordsError
 
 log = logging.getLogger("uvicorn.error")
-ABOUT = """Influence scores, 0 to 100, that foretell how many people will engage with somebody, and show their working.
+ABOUT = """Influence scores, 0 to 100, that predict how many people will engage with a user, and how they are made up.
 
 User ids are opaque; percent-encode them in paths. The ids `.` and `..`, which clients resolve away there, are answered
 by `POST /v1/scores`. Every error is `application/problem+json` (RFC 9457)."""
@@ -57,8 +57,8 @@ by `POST /v1/scores`. Every error is `application/problem+json` (RFC 9457)."""
 GRACE_SECONDS = 25
 TURN_SECONDS = 0.002
 
-# What uvicorn itself holds requests to; it keeps an idle connection for five seconds. Its own lines about requests
-# and websockets would hold paths, and these the ids of users.
+# uvicorn's settings; it closes an idle connection after five seconds. Its own access log and its lines about websockets
+# are off, as they would hold paths, and with them ids of users.
 WIRE: dict[str, Any] = {
     "http": "h11",
     "ws": "none",
@@ -68,20 +68,17 @@ WIRE: dict[str, Any] = {
     "server_header": False,
     "h11_max_incomplete_event_size": 2 * LONGEST_HEADERS,
 }
-PLACES: dict[str, Any] = {"redirect_slashes": False, "redoc_url": None, "swagger_ui_oauth2_redirect_url": None}
+PATHS: dict[str, Any] = {"redirect_slashes": False, "redoc_url": None, "swagger_ui_oauth2_redirect_url": None}
 
 
 class Application(FastAPI):
-    """FastAPI whose OpenAPI document is complete: the one shape of errors, and an example of each answer.
-
-    Every request is logged and counted, and all answers, that to a failure too, have security headers.
-    """
+    """FastAPI with the service's middleware and a complete OpenAPI document: problem details and examples."""
 
     outer: Sequence[Middleware] = ()
 
     def use(self, stack: list[Middleware]) -> None:
         """Use a middleware stack; FastAPI places those behind `ServerErrorMiddleware`, which it has itself."""
-        errors = next(place for place, item in enumerate(stack) if item.cls is ServerErrorMiddleware)
+        errors = next(index for index, item in enumerate(stack) if item.cls is ServerErrorMiddleware)
         self.outer, self.user_middleware = stack[:errors], stack[errors + 1 :]
 
     def build_middleware_stack(self) -> ASGIApp:
@@ -111,7 +108,7 @@ def create_app(
     Parameters
     ----------
     home : where the registry and the snapshots are
-    guarded : whether API keys are demanded even while there are none; else they are from the first key on
+    guarded : whether API keys are required even while there are none; else they are from the first key on
     limits : of a request
     refresh : seconds between two looks for a newer champion or snapshot
     purposes : the purposes that requests about users may or must name
@@ -120,7 +117,7 @@ def create_app(
     Raises
     ------
     KeysError : the API keys are damaged
-    RecordsError : the home's database is none
+    RecordsError : the home's database is not SQLite or PostgreSQL
     CloutError : `refresh` is not more than 0
 
     """
@@ -129,7 +126,7 @@ def create_app(
         version=version("clout-score"),
         description=ABOUT,
         lifespan=_close_audit_log_after(watch_lifespan(refresh)),
-        **PLACES,
+        **PATHS,
     )
     app.state.home, app.state.deletion_worker, app.state.limits = home, DeletionWorker(home), limits
     app.state.watcher = Watcher(
@@ -138,13 +135,13 @@ def create_app(
         app.state.deletion_worker.start_if_pending,
         read_cached_champion(home),
     )
-    app.state.watcher.look_here()
+    app.state.watcher.look_locally()
     app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher, shared_folder)
     problems.install(app)
     _add_privacy(app, home, purposes)
     audit = Middleware(AuditMiddleware, audit_log=app.state.audit_log)
     app.use(middleware_stack(app, KeyCache(home, guarded), limits, audit, shared_folder))
-    app.include_router(users.by_id)  # asked for most: it is looked through first
+    app.include_router(users.by_id)  # first, as it gets the most requests
     for router in (
         users.router,
         cases.router,
@@ -193,7 +190,7 @@ def serve(
     purposes: PurposePolicy = USUAL_PURPOSES,
     workers: int = 1,
 ) -> None:
-    """Answer on an address until the process is told to stop; requests under way are finished.
+    """Serve on an address until the process is stopped; requests in progress are finished.
 
     Parameters
     ----------
@@ -202,44 +199,47 @@ def serve(
     limits : of a request
     refresh : seconds between two looks for a newer champion or snapshot
     purposes : the purposes that requests about users may or must name
-    workers : how many processes answer; where there are several, this one starts them, again where one dies
+    workers : how many processes answer; with several, this process supervises them
 
     Raises
     ------
-    CloutError : the address is taken or not of this machine, or `refresh` or `workers` is not more than 0
-    KeysError : it is no loopback address and there are no API keys, or they are damaged
+    CloutError : the address is in use or not of this machine, or `refresh` or `workers` is not more than 0
+    KeysError : the address is not a loopback address and there are no API keys, or `keys.json` is damaged
 
     """
     check_workers(workers)
     guarded = require_keys_off_loopback(home, host)
-    with listening(host, port) as found, suppress(KeyboardInterrupt):
+    with listening(host, port) as listener, suppress(KeyboardInterrupt):
         dictConfig(log_settings())
-        log_missing(check_place(home))
+        log_missing(check_home(home))
         if workers == 1:
-            app = _settled(create_app(home, guarded, limits, refresh, purposes))
-            log.info("Listening on %s, documented at /docs", url(host, found))
-            uvicorn.Server(uvicorn.Config(app, log_config=None, **WIRE)).run(sockets=[found])
+            app = _prepare(create_app(home, guarded, limits, refresh, purposes))
+            log.info("Listening on %s, documented at /docs", url(host, listener))
+            uvicorn.Server(uvicorn.Config(app, log_config=None, **WIRE)).run(sockets=[listener])
             return
-        for checked in (partial(watch_lifespan, refresh), partial(KeyCache, home, guarded)):
-            checked()  # what is wrong is told here, once, not by each worker
+        watch_lifespan(refresh)  # report errors here once, not in each worker
+        with suppress(RecordsError):  # then requests are answered 503
+            read_keys(home)
         gc.enable()
-        log.info("Listening on %s with %d workers, documented at /docs", url(host, found), workers)
+        log.info("Listening on %s with %d workers, documented at /docs", url(host, listener), workers)
         with create_shared_folder() as folder:
-            made = partial(_worker, home, guarded, limits, refresh, purposes, folder)
-            config = uvicorn.Config(made, factory=True, workers=workers, log_config=log_settings(worker=True), **WIRE)
-            WorkerSupervisor(config, [found]).run()
+            create_worker = partial(_worker, home, guarded, limits, refresh, purposes, folder)
+            config = uvicorn.Config(
+                create_worker, factory=True, workers=workers, log_config=log_settings(worker=True), **WIRE
+            )
+            WorkerSupervisor(config, [listener]).run()
 
 
-def _worker(*given: Any, **named: Any) -> FastAPI:
+def _worker(*args: Any) -> FastAPI:
     """Build the application of one worker, in its process."""
     end_with_parent()
-    return _settled(create_app(*given, **named))
+    return _prepare(create_app(*args))
 
 
-def _settled(app: FastAPI) -> FastAPI:
-    """Settle what was built, and let threads that compute take turns more often.
+def _prepare(app: FastAPI) -> FastAPI:
+    """Freeze the objects created at startup, and let computing threads switch more often.
 
-    A batch would otherwise go through all of it several times, and who asks for one score would wait for a batch.
+    Otherwise the garbage collector scans these objects several times during a batch, and single scores wait for it.
     """
     sys.setswitchinterval(TURN_SECONDS)
     freeze_gc()

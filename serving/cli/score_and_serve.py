@@ -130,7 +130,7 @@ def _print_check(home: Home, host: str, port: int, json: bool) -> int:
         print_json([finding.as_dict() for finding in findings])
     else:
         for finding in findings:
-            typer.echo(f"{'ok     ' if finding.holds else 'MISSING'} {finding.told}")
+            typer.echo(f"{'ok     ' if finding.holds else 'MISSING'} {finding.message}")
     return 0 if all(finding.holds for finding in findings) else 2
 
 

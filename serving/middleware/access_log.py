@@ -1,7 +1,4 @@
-"""The log: one line of JSON for whatever happens, one of them for each request, with neither paths nor ids of users.
-
-Every request, seen from outside: its id, and what became of it, told to whoever counts or logs.
-"""
+"""Access log: each request gets an id, is counted, and is logged as one JSON line without paths and ids of users."""
 
 import json
 import logging
@@ -24,16 +21,16 @@ NO_ROUTE = "none"
 
 @dataclass(frozen=True)
 class RequestRecord:
-    """One request: nothing that a client chose freely is in it, but for a well-formed request id.
+    """One request; of what a client can choose freely it holds a well-formed request id only.
 
     Parameters
     ----------
-    request_id : of the client, else made
-    method : of HTTP, `other` for one that it does not have
-    route : the template, such as `/v1/users/{user}/score`; `none` where none was reached
-    status : of the answer
-    seconds : until the last of the answer was there to be sent
-    error : that no route foresaw
+    request_id : from the client, else generated
+    method : an HTTP method, else `other`
+    route : the template, such as `/v1/users/{user}/score`; `none` without a matching route
+    status : of the response
+    seconds : until the last part of the response was ready to be sent
+    error : an unhandled exception
 
     """
 
@@ -46,14 +43,14 @@ class RequestRecord:
 
 
 class AccessLogMiddleware:
-    """ASGI around a whole application, its handling of unforeseen errors included.
+    """ASGI middleware around an application and its handling of unhandled errors.
 
     Parameters
     ----------
     app : the application
-    count : is told of every request before the last of its answer is sent: who has it finds it counted, whichever
-        worker is asked next
-    log : is told of every request when it is over
+    count : called with every request before the last part of its response is sent, so that a client that has the
+        response finds it counted by every worker
+    log : called with every request when it is over
 
     """
 
@@ -66,7 +63,7 @@ class AccessLogMiddleware:
         self._app, self._count, self._log = app, count, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on; what is no request is passed on as it is."""
+        """Pass a request on and record it; other ASGI events pass unchanged."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -75,11 +72,11 @@ class AccessLogMiddleware:
 
         def count(error: Exception | None = None) -> RequestRecord:
             seconds = time.perf_counter() - start
-            seen = RequestRecord(request_id, method_label(scope), route_label(scope), status or 500, seconds, error)
-            self._count(seen)
-            return seen
+            record = RequestRecord(request_id, method_label(scope), route_label(scope), status or 500, seconds, error)
+            self._count(record)
+            return record
 
-        async def sent(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             nonlocal status, counted
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -89,29 +86,29 @@ class AccessLogMiddleware:
             await send(message)
 
         try:
-            await self._app(scope, receive, sent)
-        except Exception as unforeseen:
-            error = unforeseen
+            await self._app(scope, receive, send_with_id)
+        except Exception as unhandled:
+            error = unhandled
             if not status:
                 raise
         finally:
-            seen = count(error) if counted is None else counted
-            self._log(seen if error is None else replace(seen, error=error))
+            record = count(error) if counted is None else counted
+            self._log(record if error is None else replace(record, error=error))
 
 
 def _request_id(scope: Scope) -> str:
-    """Take the client's id where it can do no harm in logs and headers, else make one."""
-    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
-    return given if WELL_FORMED.fullmatch(given) else uuid4().hex
+    """Return the client's id if it is safe in logs and headers, else a new one."""
+    value = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
+    return value if WELL_FORMED.fullmatch(value) else uuid4().hex
 
 
 def method_label(scope: Scope) -> str:
-    """Return a request's method, `other` where HTTP has none of that name."""
+    """Return a request's method, `other` if HTTP does not define it."""
     return scope["method"] if scope["method"] in METHODS else "other"
 
 
 def route_label(scope: Scope) -> str:
-    """Return the template of the route that a request reached, `none` where it reached none."""
+    """Return the template of the route that a request reached, else `none`."""
     return getattr(scope.get("route"), "path_format", None) or NO_ROUTE
 
 
@@ -124,7 +121,7 @@ class JsonLineFormatter(logging.Formatter):
 
     Parameters
     ----------
-    worker : whether to say which process it is of
+    worker : whether to name the process
 
     """
 
@@ -133,7 +130,7 @@ class JsonLineFormatter(logging.Formatter):
         self._worker = worker
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line: time, level, logger, message, what was logged with it, and the traceback of an error."""
+        """Return the line: time, level, logger, message, further fields, and the traceback of an error."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -147,27 +144,27 @@ class JsonLineFormatter(logging.Formatter):
         return json.dumps(line)
 
 
-def log_request(seen: RequestRecord) -> None:
-    """Log a request; an unforeseen error with its traceback."""
-    level = logging.ERROR if seen.error else logging.INFO
+def log_request(record: RequestRecord) -> None:
+    """Log a request; an unhandled error with its traceback."""
+    level = logging.ERROR if record.error else logging.INFO
     if not log.isEnabledFor(level):
         return
-    told = {
-        "request_id": seen.request_id,
-        "method": seen.method,
-        "route": seen.route,
-        "status": seen.status,
-        "ms": round(seen.seconds * 1000, 2),
+    fields = {
+        "request_id": record.request_id,
+        "method": record.method,
+        "route": record.route,
+        "status": record.status,
+        "ms": round(record.seconds * 1000, 2),
     }
-    log.log(level, "failed" if seen.error else "answered", extra={FIELDS: told}, exc_info=seen.error)
+    log.log(level, "failed" if record.error else "answered", extra={FIELDS: fields}, exc_info=record.error)
 
 
 def log_settings(worker: bool = False) -> dict[str, Any]:
-    """Return the configuration of `logging` for a process that serves: everything to standard error, as lines.
+    """Return the `logging` configuration of a process that serves: JSON lines on standard error.
 
     Parameters
     ----------
-    worker : whether it is one of several, and each line is to say which
+    worker : whether each line names the process, as one of several
 
     """
     return {

@@ -109,7 +109,7 @@ def add_key(home: Home, name: str, scope: Scope) -> str:
     if not NAME.fullmatch(name):
         raise KeysError(f"{name!r} cannot name a key; expected up to 64 letters, digits, dots, dashes, underscores.")
     if scope not in SCOPES:
-        raise KeysError(f"there is no scope {scope!r}; expected one of {', '.join(SCOPES)}.")
+        raise KeysError(f"{scope!r} is not a valid scope; expected one of {', '.join(SCOPES)}.")
     key_id = secrets.token_hex(ID_BYTES)
     key = f"clout_{key_id}_{secrets.token_hex(SECRET_BYTES)}"
     _import_keys_file(home)
@@ -135,7 +135,7 @@ def remove_key(home: Home, name: str) -> None:
         _count_change(connection)
         if not connection.execute(delete(API_KEYS).where(API_KEYS.c.name == name)).rowcount:
             names = ", ".join(_names(connection)) or "none"
-            raise KeysError(f"there is no key named {name!r}; there are: {names}.")
+            raise KeysError(f"no key is named {name!r}; there are: {names}.")
 
 
 def find_key(keys: dict[str, Key], text: str) -> Key | None:

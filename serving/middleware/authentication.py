@@ -1,4 +1,4 @@
-"""The guard: who may ask for what. Every path needs an API key but those that are open; routes say which scope."""
+"""Authentication and authorisation: every path but the open ones needs an API key; each route names its scope."""
 
 import ipaddress
 import socket
@@ -16,24 +16,24 @@ from serving.middleware.request_context import ANYBODY, CALLER
 from training.home import Home
 from training.records.database import RecordsError
 
-# What keeps a service running asks these, and is given no secret; they say nothing about anybody.
+# Orchestrators probe these without a secret; the answers hold no data about users.
 OPEN = frozenset({"/health", "/ready"})
-ABOUT = "An API key, as `clout keys add` makes it. On a loopback address none is needed while there are none."
+ABOUT = "An API key, as `clout keys add` makes it. On a loopback address no key is needed while none exist."
 HINT = "Send 'Authorization: Bearer KEY'; 'clout keys add NAME --scope read' makes a key."
 
 
 class ApiKeyMiddleware:
-    """Let a request through that has a key or needs none, and note the caller in its ASGI scope under `CALLER`.
+    """Pass requests that have a key or need none, and store the caller in the ASGI scope under `CALLER`.
 
-    It stands before routing, so that what is absent from the routes is as closed as what is there.
+    It runs before routing: unknown paths are refused like known ones.
     """
 
-    def __init__(self, app: ASGIApp, ring: KeyCache):
+    def __init__(self, app: ASGIApp, keys: KeyCache):
         self.app = app
-        self.ring = ring
+        self.keys = keys
 
     async def __call__(self, scope: Asked, receive: Receive, send: Send) -> None:
-        """Answer 401 where the key is absent or wrong."""
+        """Answer 401 if the key is absent or wrong, 503 if the keys cannot be read."""
         if scope["type"] != "http" or scope["path"] in OPEN:
             return await self.app(scope, receive, send)
         try:
@@ -41,21 +41,21 @@ class ApiKeyMiddleware:
         except RecordsError as error:
             return await refusal(scope, 503, str(error), kind="no-records")(scope, receive, send)
         if scope[CALLER] is None:
-            absent = _given(scope["headers"]) is None
-            said = "no API key came with the request" if absent else "the API key is wrong or was removed"
+            absent = _bearer_token(scope["headers"]) is None
+            message = "no API key came with the request" if absent else "the API key is wrong or was removed"
             demand = {"WWW-Authenticate": 'Bearer realm="clout"' + ("" if absent else ', error="invalid_token"')}
-            return await refusal(scope, 401, f"{said}. {HINT}", demand)(scope, receive, send)
+            return await refusal(scope, 401, f"{message}. {HINT}", demand)(scope, receive, send)
         return await self.app(scope, receive, send)
 
     def _caller(self, headers: list[tuple[bytes, bytes]]) -> Key | None:
-        if not self.ring.required():
+        if not self.keys.required():
             return ANYBODY
-        given = _given(headers)
-        return None if given is None else self.ring.find(given)
+        token = _bearer_token(headers)
+        return None if token is None else self.keys.find(token)
 
 
 class RequireScope(SecurityBase):
-    """The dependency by which a route names the scope it needs, and the scheme that OpenAPI tells of."""
+    """The dependency by which a route names the scope it needs; OpenAPI documents it as a security scheme."""
 
     scheme_name = "key"
     model = HTTPBase(scheme="bearer", description=ABOUT)
@@ -64,7 +64,7 @@ class RequireScope(SecurityBase):
         self.scope = scope
 
     async def __call__(self, request: Request) -> None:
-        """Refuse a caller whose key does not suffice (403), or who came past the guard without one (401)."""
+        """Refuse a caller whose key has too small a scope (403), or that bypassed the middleware (401)."""
         caller: Key | None = request.scope.get(CALLER)
         if caller is None:
             raise HTTPException(401, f"no API key came with the request. {HINT}", {"WWW-Authenticate": "Bearer"})
@@ -76,11 +76,11 @@ class RequireScope(SecurityBase):
 
 
 def require_keys_off_loopback(home: Home, host: str) -> bool:
-    """Say whether keys are demanded on an address: on any but a loopback one, and there have to be some.
+    """Return whether an address requires keys: every address but a loopback one does, and then keys have to exist.
 
     Raises
     ------
-    KeysError : it is no loopback address, and there are no keys
+    KeysError : the address is not a loopback address, and there are no keys
     CloutError : the host has no address
 
     """
@@ -94,25 +94,25 @@ def require_keys_off_loopback(home: Home, host: str) -> bool:
         return True  # a shared database that is away is waited for; until then no request is let through
     if not keys:
         raise KeysError(
-            f"{host or 'an empty host'} is no loopback address, so that others can reach the service, and there are no "
-            "API keys: make one with 'clout keys add NAME --scope read', or listen on 127.0.0.1."
+            f"{host or 'an empty host'} is not a loopback address, so other machines can reach the service, "
+            "and there are no API keys: make one with 'clout keys add NAME --scope read', or listen on 127.0.0.1."
         )
     return True
 
 
 def _is_loopback(host: str) -> bool:
-    """Say whether every address that a host stands for is this machine's alone."""
+    """Return whether every address of a host is a loopback address."""
     try:
-        found = socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        addresses = socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise CloutError(f"cannot listen on {host}: {error}. Choose another host.") from error
-    return all(ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)
+    return all(ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in addresses)
 
 
-def _given(headers: list[tuple[bytes, bytes]]) -> str | None:
-    """Return what came as `Authorization: Bearer`; None where nothing did, or more than one thing."""
-    found = [value for name, value in headers if name == b"authorization"]
-    if len(found) != 1:
+def _bearer_token(headers: list[tuple[bytes, bytes]]) -> str | None:
+    """Return the token of `Authorization: Bearer`; None if the header is absent or repeated."""
+    values = [value for name, value in headers if name == b"authorization"]
+    if len(values) != 1:
         return None
-    scheme, _, key = found[0].decode("latin-1").partition(" ")
+    scheme, _, key = values[0].decode("latin-1").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else None

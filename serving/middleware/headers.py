@@ -1,4 +1,4 @@
-"""Security headers on every answer, failures included."""
+"""Security headers on every response, including errors."""
 
 import base64
 import re
@@ -20,12 +20,12 @@ HEADERS = {
 
 
 class SecurityHeadersMiddleware:
-    """Give an answer the headers it does not have itself; nobody but the caller keeps it, and no browser runs it.
+    """Add the headers that a response lacks: it is not cached, framed or executed by a browser.
 
     Parameters
     ----------
-    app : what answers
-    policies : of pages that need more than nothing: their Content-Security-Policy by path
+    app : the application
+    policies : Content-Security-Policy by path, of pages that need to load something
 
     """
 
@@ -37,29 +37,29 @@ class SecurityHeadersMiddleware:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as the application does, with the headers added."""
+        """Pass a request on, and add the headers to its response."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         headers = self._of_pages.get(scope["path"], self._usual)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                given = list(message.get("headers", ()))
-                named = {name.lower() for name, _ in given}
-                message["headers"] = given + [header for header in headers if header[0] not in named]
+                existing = list(message.get("headers", ()))
+                names = {name.lower() for name, _ in existing}
+                message["headers"] = existing + [header for header in headers if header[0] not in names]
             await send(message)
 
         return await self.app(scope, receive, send_with_headers)
 
 
 def docs_policy(app: FastAPI) -> str:
-    """Let the page of documentation run its own script, named by its hash, and Swagger UI from where FastAPI has it."""
+    """Return the policy of the documentation page: its own script, by hash, and Swagger UI from FastAPI's CDN."""
     page = bytes(get_swagger_ui_html(openapi_url=str(app.openapi_url), title=f"{app.title} - Swagger UI").body).decode()
     scripts = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
     hashes = " ".join(f"'sha256-{base64.b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
-    place = "https://cdn.jsdelivr.net"
+    cdn = "https://cdn.jsdelivr.net"
     return (
-        f"{NOTHING}; script-src {place} {hashes}; style-src {place} 'unsafe-inline'; "
+        f"{NOTHING}; script-src {cdn} {hashes}; style-src {cdn} 'unsafe-inline'; "
         "img-src 'self' data: https://fastapi.tiangolo.com; connect-src 'self'"
     )
 

@@ -1,4 +1,4 @@
-"""Problem details: the one shape of every error (RFC 9457, application/problem+json)."""
+"""Problem details (RFC 9457, application/problem+json): the format of every error."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Invalid(BaseModel):
-    """One thing in a request that does not fit."""
+    """One invalid part of a request."""
 
     where: str = Field(examples=["body.rows.0.engagers_28d"])
     detail: str = Field(examples=["Input should be a valid number"])
@@ -39,12 +39,12 @@ class Problem(BaseModel):
 def refusal(
     scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None, kind: str | None = None
 ) -> Response:
-    """Make the problem with which a request is refused before any route sees it."""
+    """Return the problem for a request that is refused before it reaches a route."""
     return problem_response(Request(scope), status, detail, kind, headers)
 
 
 def problem_head(status: int, kind: str | None) -> dict[str, Any]:
-    """Return the members that every problem of a kind and status shares."""
+    """Return the members that all problems of a kind and status share."""
     return {
         "type": f"urn:clout:problem:{kind}" if kind else "about:blank",
         "title": kind.replace("-", " ").capitalize() if kind else HTTPStatus(status).phrase,
@@ -60,7 +60,7 @@ def problem_response(
     headers: Mapping[str, str] | None = None,
     **more: object,
 ) -> Response:
-    """Return a problem as an HTTP response, with the id of the request where it has one."""
+    """Return a problem as an HTTP response, with the id of the request if it has one."""
     where = quote(request.scope["path"], errors="replace")
     body = problem_head(status, kind) | {"detail": detail, "instance": where}
     if "request_id" in request.scope.get("state", {}):

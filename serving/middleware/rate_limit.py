@@ -1,6 +1,6 @@
-"""How many requests a caller may make: a token bucket for each API key, or for each address where none are demanded.
+"""Rate limits: a token bucket per API key, or per client address where no keys are required.
 
-Token buckets that several processes share: a caller has one rate, whichever of them answers.
+Several workers can share their buckets: a caller has one rate, whichever worker answers.
 """
 
 import fcntl
@@ -26,12 +26,12 @@ BURST_SECONDS = 2.0
 
 
 class Buckets:
-    """Token buckets, kept in memory for the callers last seen; a caller that was forgotten starts with a full one.
+    """Token buckets in memory for the most recent callers; an evicted caller starts again with a full bucket.
 
     Parameters
     ----------
     rate : tokens a second that each caller gets
-    clock : seconds that never go back
+    clock : seconds, monotonic
 
     """
 
@@ -39,45 +39,45 @@ class Buckets:
         self.rate = rate
         self._size = max(1.0, rate * BURST_SECONDS)
         self._clock = clock
-        self._held: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, caller: str) -> float:
-        """Take a token: 0 where there was one, else the seconds until there is."""
+        """Take a token: return 0 if there was one, else the seconds until there is."""
         now = self._clock()
-        tokens, wait = self._taken(*self._held.pop(caller, (self._size, now)), now)
-        self._held[caller] = (tokens, now)
-        if len(self._held) > MOST_CALLERS:
-            self._held.popitem(last=False)
+        tokens, wait = self._take(*self._buckets.pop(caller, (self._size, now)), now)
+        self._buckets[caller] = (tokens, now)
+        if len(self._buckets) > MOST_CALLERS:
+            self._buckets.popitem(last=False)
         return wait
 
-    def _taken(self, tokens: float, seen: float, now: float) -> tuple[float, float]:
-        """Fill a bucket up for the time gone by and take a token: what is left, and the seconds until there is one."""
-        tokens = min(self._size, tokens + (now - seen) * self.rate)
+    def _take(self, tokens: float, updated: float, now: float) -> tuple[float, float]:
+        """Refill a bucket for the time elapsed and take a token; return the rest and the seconds until there is one."""
+        tokens = min(self._size, tokens + (now - updated) * self.rate)
         return (tokens - 1, 0.0) if tokens >= 1 else (tokens, (1 - tokens) / self.rate)
 
 
 class RateLimitMiddleware:
-    """Answer 429 to a caller that asks faster than the rate; it stands behind the guard, which says who asks.
+    """Answer 429 to a caller that exceeds the rate. It runs after authentication, which names the caller.
 
-    Paths that are open to all are not counted.
+    Open paths are not counted.
 
     Parameters
     ----------
-    app : what answers
-    rate : as `Limits` has it
-    buckets : makes those of a rate, called as given: for keys, for addresses
+    app : the application
+    rate : as in `Limits`
+    buckets : returns the buckets for a rate and a kind of caller, `keys` or `addresses`
 
     """
 
     def __init__(self, app: ASGIApp, rate: float | None, buckets: Callable[[float, str], Buckets] | None = None):
         self.app = app
-        made = buckets or (lambda rate, _: Buckets(rate))
+        create = buckets or (lambda rate, _: Buckets(rate))
         of_key, of_address = RATE_OF_KEY if rate is None else rate, rate or 0
-        self._keys = made(of_key, "keys") if of_key > 0 else None
-        self._addresses = made(of_address, "addresses") if of_address > 0 else None
+        self._keys = create(of_key, "keys") if of_key > 0 else None
+        self._addresses = create(of_address, "addresses") if of_address > 0 else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take one token for a request."""
+        """Take one token per request."""
         caller: Key | None = scope.get(CALLER)
         buckets = self._keys if caller and caller.id else self._addresses
         if caller is None or buckets is None:
@@ -94,16 +94,16 @@ SLOT = Struct("=Qdd")
 
 
 class SharedBuckets(Buckets):
-    """Buckets in a file that is mapped into memory, each locked while it is used, which takes two microseconds.
+    """Buckets in a memory-mapped file, each locked while it is used, which takes two microseconds.
 
-    A caller's place is chosen by a hash of 64 bits. Who takes the place of another, which happens among thousands of
-    callers at a time, finds a full bucket, as whoever was forgotten does.
+    A 64-bit hash of the caller selects the slot. A caller that replaces another in its slot, which happens among
+    thousands of concurrent callers, starts with a full bucket, like an evicted one.
 
     Parameters
     ----------
     rate : tokens a second that each caller gets
-    file : in a folder of the processes that share it; made where it is absent
-    clock : seconds that never go back, the same in all of them
+    file : in the shared folder of the workers; created if absent
+    clock : seconds, monotonic, the same in all processes
 
     """
 
@@ -114,19 +114,19 @@ class SharedBuckets(Buckets):
         self._slots = mmap.mmap(self._file, SLOTS * SLOT.size)
 
     def take(self, caller: str) -> float:
-        """Take a token: 0 where there was one, else the seconds until there is."""
+        """Take a token: return 0 if there was one, else the seconds until there is."""
         name = int.from_bytes(blake2b(caller.encode(errors="surrogatepass"), digest_size=8).digest())
-        place = name % SLOTS * SLOT.size
-        fcntl.lockf(self._file, fcntl.LOCK_EX, SLOT.size, place)
+        offset = name % SLOTS * SLOT.size
+        fcntl.lockf(self._file, fcntl.LOCK_EX, SLOT.size, offset)
         try:
             now = self._clock()
-            whose, tokens, seen = SLOT.unpack_from(self._slots, place)
-            if whose != name:
-                tokens, seen = self._size, now
-            tokens, wait = self._taken(tokens, seen, now)
-            SLOT.pack_into(self._slots, place, name, tokens, now)
+            owner, tokens, updated = SLOT.unpack_from(self._slots, offset)
+            if owner != name:
+                tokens, updated = self._size, now
+            tokens, wait = self._take(tokens, updated, now)
+            SLOT.pack_into(self._slots, offset, name, tokens, now)
         finally:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, SLOT.size, place)
+            fcntl.lockf(self._file, fcntl.LOCK_UN, SLOT.size, offset)
         return wait
 
 

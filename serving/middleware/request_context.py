@@ -1,4 +1,4 @@
-"""Notes of a request about people: what it is for, whom it is about, which instants it asks for."""
+"""What the audit log records of a request about users: its purpose, the users, the requested instants."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,20 +10,23 @@ from starlette.types import Scope
 from serving.middleware.api_keys import Key
 
 NOTES = "clout.notes"
-OF_NOBODY = frozenset({"/v1/model", "/v1/catalogue", "/v1/purposes"})
+# A new route counts as one about users until it is listed here.
+WITHOUT_USERS = frozenset({"/v1/model", "/v1/catalogue", "/v1/purposes"})
+CALLER = "clout.caller"
+ANYBODY = Key(id="", name="anybody", scope="admin", sha256="", made="")
 
 
 @dataclass
 class RequestNotes:
-    """What the audit log is told of a request, filled in while it is answered.
+    """What the audit log records of a request, filled in while it is answered.
 
     Parameters
     ----------
-    purpose : as its header says
+    purpose : as in its header
     refused : why the purpose was refused
-    about : ids of whom it is about, where they are not in its path
+    about : ids of the users that it is about, unless the path names them
     instants : of the query, by parameter
-    service : that it was answered from
+    service : the state that answered it
 
     """
 
@@ -35,26 +38,17 @@ class RequestNotes:
 
 
 def about_people(path: str) -> bool:
-    """Say whether what is at a path is about people: all of the API but what is named here.
-
-    A route that is added is about people until it is put among those that are not.
-    """
-    return path.startswith("/v1/") and path not in OF_NOBODY
+    """Return whether a path is about users: every path of the API that `WITHOUT_USERS` does not list."""
+    return path.startswith("/v1/") and path not in WITHOUT_USERS
 
 
 def request_notes(scope: Scope) -> RequestNotes | None:
-    """Return the notes of a request; None where it is not about people."""
+    """Return the notes of a request; None if it is not about users."""
     return scope.get(NOTES)
 
 
 def record_users(scope: Scope, users: Iterable[str]) -> None:
-    """Note whom an answer is about, where the path does not say it."""
+    """Record the users that a response is about, where the path does not name them."""
     notes = request_notes(scope)
     if notes is not None:
         notes.about = [*(notes.about or ()), *users]
-
-
-CALLER = "clout.caller"
-
-
-ANYBODY = Key(id="", name="anybody", scope="admin", sha256="", made="")

@@ -37,7 +37,7 @@ def middleware_stack(
         Middleware(SecurityHeadersMiddleware, policies={"/docs": docs_policy(app)}),
         Middleware(ServerErrorMiddleware),
         Middleware(RequestLimitMiddleware, limits=limits),
-        Middleware(ApiKeyMiddleware, ring=keys),
+        Middleware(ApiKeyMiddleware, keys=keys),
         Middleware(RateLimitMiddleware, rate=limits.rate, buckets=partial(create_buckets, shared_folder)),
         audit,
     ]

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, of one application: its requests, and the champion and snapshot it answers from."""
+"""Prometheus metrics of an application: its requests, and the champion and snapshot that answer them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.1, 0.25, 1.0, 5.0, 20.0)
 
 
 class Metrics:
-    """What is counted, in a registry of its own, so that several applications in one process do not mix.
+    """The metrics of one application, in a registry of its own: applications in one process do not mix.
 
     Parameters
     ----------
@@ -34,12 +34,12 @@ class Metrics:
 
     def __init__(self, service: Callable[[], ServiceState], watcher: Watcher, shared_folder: Path | None = None):
         self.registry = self.exposed = CollectorRegistry()
-        counted = self.registry if shared_folder is None else None  # workers count in files of the shared folder
+        registry = self.registry if shared_folder is None else None  # workers count in files of the shared folder
         self._requests = Counter(
-            "clout_requests", "Requests answered.", ["route", "method", "status"], registry=counted
+            "clout_requests", "Requests answered.", ["route", "method", "status"], registry=registry
         )
         self._seconds = Histogram(
-            "clout_request_seconds", "Time to answer.", ["route"], buckets=SECONDS, registry=counted
+            "clout_request_seconds", "Time to answer.", ["route"], buckets=SECONDS, registry=registry
         )
         self.registry.register(_State(service, watcher))
         ProcessCollector(registry=self.registry)
@@ -50,24 +50,24 @@ class Metrics:
             workers.publish()
             watcher.looked = workers.publish
 
-    def count(self, seen: RequestRecord) -> None:
-        """Count a request; the labels are of the route's template, so that there are few."""
-        self._requests.labels(seen.route, seen.method, str(seen.status)).inc()
-        self._seconds.labels(seen.route).observe(seen.seconds)
+    def count(self, record: RequestRecord) -> None:
+        """Count a request, labelled with the route's template, of which there are few."""
+        self._requests.labels(record.route, record.method, str(record.status)).inc()
+        self._seconds.labels(record.route).observe(record.seconds)
 
 
 class _State(Collector):
-    """Reads the state when it is asked for, so that it is never out of date."""
+    """Reads the state when it is scraped."""
 
     def __init__(self, service: Callable[[], ServiceState], watcher: Watcher):
         self._service, self._watcher = service, watcher
 
     def describe(self) -> list[Metric]:
-        """Name nothing beforehand: there may be no service yet when this is registered."""
+        """Name no metrics in advance: there may be no service yet at registration."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what there is; what is missing has no gauge."""
+        """Yield the state; missing parts have no gauge."""
         service = self._service()
         yield from _of_service(service)
         yield from _of_parts(service, self._watcher)

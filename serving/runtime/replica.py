@@ -1,10 +1,11 @@
-"""The mirror: a replica's own folder of snapshots, kept as the shared database says."""
+"""A replica: its folder of snapshots follows the shared database."""
 
-import fcntl
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 from features.atomic_files import publish
 from features.errors import OutputError, SnapshotError
@@ -24,62 +25,62 @@ SCRATCH = ".fetching"
 
 
 class Replica:
-    """Fetches what the database lists and the home lacks, and drops what it fetched and is no longer listed.
+    """Fetches published snapshots that the home lacks, and drops fetched ones that are no longer published.
 
-    Snapshots that were never published stay where they are. Several processes of one home wait for each other.
+    Snapshots of the home that were never published stay. Several processes of one home wait for each other.
 
     Parameters
     ----------
-    home : of the replica; its `database` is the one that is followed
-    fetched : called after each snapshot that came, so that it answers before the next is fetched
+    home : of the replica; it follows the `database` of this home
+    on_fetch : called after each fetched snapshot, which then answers before the next is fetched
 
     """
 
-    def __init__(self, home: Home, fetched: Callable[[], None]):
-        self._home, self._fetched = home, fetched
+    def __init__(self, home: Home, on_fetch: Callable[[], None]):
+        self._home, self._on_fetch = home, on_fetch
         self._shared: SnapshotDatabase | None = None
 
-    def listed(self) -> tuple[PublishedSnapshot, ...]:
-        """Tell, cheaply, what the database holds.
+    def published(self) -> tuple[PublishedSnapshot, ...]:
+        """Return the published snapshots, which is cheap.
 
         Raises
         ------
-        RecordsError : it cannot be reached, or is no PostgreSQL
+        RecordsError : the database cannot be reached, or is not PostgreSQL
 
         """
         return self._database().published()
 
     def follow(self) -> tuple[PublishedSnapshot, ...]:
-        """Bring the home to what the database holds, the newest first; return what that is.
+        """Fetch and drop snapshots until the home has the published ones, newest first; return these.
 
         Raises
         ------
         RecordsError : the database cannot be reached
-        SnapshotError : what it holds is damaged, or nothing any more; all else was fetched
-        OutputError : the disk refuses
+        SnapshotError : a snapshot of the database is damaged, after all others were fetched, or none is left
+        OutputError : the home cannot be written
 
         """
-        with self._alone() as scratch:
-            listed = self.listed()
+        with self._locked() as scratch:
+            listed = self.published()
             self._check_not_emptied(listed)
-            failed = [error for each in listed if (error := self._take(each, scratch)) is not None]
-            self._drop({each.name for each in listed}, scratch)
+            failed = [error for snapshot in listed if (error := self._ensure(snapshot, scratch)) is not None]
+            self._drop({snapshot.name for snapshot in listed}, scratch)
         if failed:
             raise failed[0]
         return listed
 
-    def _take(self, listed: PublishedSnapshot, scratch: Path) -> SnapshotError | None:
-        """Fetch a snapshot that is not held; return the error where it is damaged."""
+    def _ensure(self, listed: PublishedSnapshot, scratch: Path) -> SnapshotError | None:
+        """Fetch a snapshot that the home lacks; return the error if it is damaged."""
         try:
-            if self._holds(listed):
+            if self._has(listed):
                 return None
             self._fetch(listed, scratch)
         except SnapshotError as error:
             return error
-        self._fetched()
+        self._on_fetch()
         return None
 
-    def _holds(self, listed: PublishedSnapshot) -> bool:
+    def _has(self, listed: PublishedSnapshot) -> bool:
         folder = self._home.snapshots / listed.name
         if published_digest(folder) == listed.sha256:
             return True
@@ -89,29 +90,29 @@ class Replica:
         return True
 
     def _fetch(self, listed: PublishedSnapshot, scratch: Path) -> None:
-        made, came = scratch / listed.name, Digest()
-        with self._database().parts(listed) as found:
-            for path, held in found:
-                came.add(path, held)
-                self._write(self._within(made, path, listed), held)
-        if came.sha256 != listed.sha256:
-            wanted = f"expected {listed.bytes:,} of SHA-256 {listed.sha256[:12]}"
-            raise self._damaged(listed, f"{came.bytes:,} bytes of SHA-256 {came.sha256[:12]}, {wanted}")
-        record_publication(made, listed.sha256)
-        publish(made, self._home.snapshots / listed.name, scratch)
+        folder, received = scratch / listed.name, Digest()
+        with self._database().parts(listed) as parts:
+            for path, content in parts:
+                received.add(path, content)
+                self._write(self._within(folder, path, listed), content)
+        if received.sha256 != listed.sha256:
+            expected = f"expected {listed.bytes:,} of SHA-256 {listed.sha256[:12]}"
+            raise self._damaged(listed, f"{received.bytes:,} bytes of SHA-256 {received.sha256[:12]}, {expected}")
+        record_publication(folder, listed.sha256)
+        publish(folder, self._home.snapshots / listed.name, scratch)
 
-    def _within(self, made: Path, path: str, listed: PublishedSnapshot) -> Path:
-        """Return where a part belongs, which is nowhere but in the snapshot's folder."""
-        file = made / path
-        if not file.resolve().is_relative_to(made.resolve()):
+    def _within(self, folder: Path, path: str, listed: PublishedSnapshot) -> Path:
+        """Return the file of a part; it has to be in the snapshot's folder."""
+        file = folder / path
+        if not file.resolve().is_relative_to(folder.resolve()):
             raise self._damaged(listed, f"a file named {path!r}, expected one within the snapshot")
         return file
 
-    def _write(self, file: Path, held: bytes) -> None:
+    def _write(self, file: Path, content: bytes) -> None:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             with file.open("ab") as out:
-                out.write(held)
+                out.write(content)
         except OSError as error:
             raise self._refused(error) from error
 
@@ -121,16 +122,16 @@ class Replica:
                 folder.rename(scratch / f"dropped-{folder.name}")
 
     def _check_not_emptied(self, listed: tuple[PublishedSnapshot, ...]) -> None:
-        held = [folder for folder in list_snapshots(self._home) if published_digest(folder) is not None]
-        if held and not listed:
+        fetched = [folder for folder in list_snapshots(self._home) if published_digest(folder) is not None]
+        if fetched and not listed:
             raise SnapshotError(
-                f"{self._database().address} holds no snapshots, expected the {len(held)} that were fetched from it, "
-                "which stay: put its backup back, or publish with 'clout score'."
+                f"{self._database().address} holds no snapshots, expected the {len(fetched)} that were fetched from "
+                "it, which stay: put its backup back, or publish with 'clout score'."
             )
 
     def _damaged(self, listed: PublishedSnapshot, found: str) -> SnapshotError:
-        place = f"{listed.name} in {self._database().address}"
-        return SnapshotError(f"the snapshot {place} is damaged: {found}. Make it anew with 'clout score'.")
+        location = f"{listed.name} in {self._database().address}"
+        return SnapshotError(f"the snapshot {location} is damaged: {found}. Make it anew with 'clout score'.")
 
     def _database(self) -> SnapshotDatabase:
         if self._shared is None:
@@ -138,13 +139,12 @@ class Replica:
         return self._shared
 
     @contextmanager
-    def _alone(self) -> Iterator[Path]:
-        """Wait for other processes of this home; yield a folder on the same disk, which what was left in is cleared."""
+    def _locked(self) -> Iterator[Path]:
+        """Wait for other processes of this home; yield an empty scratch folder on the same disk."""
         scratch = self._home.snapshots / SCRATCH
         try:
             self._home.snapshots.mkdir(parents=True, exist_ok=True)
-            with (self._home.snapshots / LOCK).open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with FileLock(self._home.snapshots / LOCK):
                 shutil.rmtree(scratch, ignore_errors=True)
                 scratch.mkdir()
                 try:

@@ -1,4 +1,4 @@
-"""The check before a start: what a service needs, what of it was found, and what to do about the rest."""
+"""The check before a start: what a service needs, what was found, and what to do about the rest."""
 
 import logging
 import shutil
@@ -30,10 +30,10 @@ class Finding:
 
     Parameters
     ----------
-    name : what it is
-    holds : whether it is as it should be
+    name : of the thing
+    holds : whether the requirement is met
     found, expected : in words
-    run : what to do where it does not hold
+    run : what to do if it is not met
 
     """
 
@@ -44,8 +44,8 @@ class Finding:
     run: str
 
     @property
-    def told(self) -> str:
-        """The finding as one line; one that holds needs no advice."""
+    def message(self) -> str:
+        """The finding as one line, with advice if it is not met."""
         if self.holds:
             return f"{self.name}: {self.found}"
         return f"{self.name}: {self.found.rstrip('.')}; expected {self.expected}; {self.run}"
@@ -56,13 +56,12 @@ class Finding:
 
 
 def check_start(home: Home, host: str, port: int) -> list[Finding]:
-    """Look for everything that a service of a home on an address needs; nothing is changed, but a file is tried."""
-    held: list[ServiceState] = []
-    watcher = Watcher(home, held.append)
-    watcher.look_here()
+    """Check everything that a service of a home on an address needs; writes nothing but a temporary file."""
+    watcher = Watcher(home, lambda _: None)
+    watcher.look_locally()
     service = watcher.service()
     return [
-        *check_place(home),
+        *check_home(home),
         _champion(home, service),
         _snapshot(service),
         _registry(home),
@@ -72,23 +71,23 @@ def check_start(home: Home, host: str, port: int) -> list[Finding]:
     ]
 
 
-def check_place(home: Home) -> list[Finding]:
-    """Look at the home and its disk alone, which takes no time."""
+def check_home(home: Home) -> list[Finding]:
+    """Check the home and its disk only, which takes no time."""
     return [_home(home), _disk(home)]
 
 
 def log_missing(findings: list[Finding]) -> None:
-    """Say in the log what does not hold."""
+    """Log the requirements that are not met."""
     for finding in findings:
         if not finding.holds:
-            log.warning("%s", finding.told)
+            log.warning("%s", finding.message)
 
 
 def _home(home: Home) -> Finding:
     folder = home.folder
     expected, run = "a folder that can be written to", "run: clout demo, or set CLOUT_HOME to where the models are"
     if not folder.is_dir():
-        # A replica makes its home when its first snapshot comes.
+        # A replica creates its home with its first snapshot.
         fits = home.database is not None and not folder.exists()
         return Finding("home", fits, f"{folder} is not there{' yet' if fits else ''}", expected, run)
     try:
@@ -103,15 +102,16 @@ def _own(folder: Path) -> str:
 
 
 def _disk(home: Home) -> Finding:
-    there = next(place for place in (home.folder, *home.folder.resolve().parents) if place.exists())
-    free, needed = shutil.disk_usage(there).free, max(GiB, 2 * _largest(home))
-    found, expected = f"{free / GiB:.1f} GiB free at {there}", f"{needed / GiB:.1f} GiB, for two snapshots as they come"
-    return Finding("disk", free >= needed, found, expected, f"make room there, or move the home: du -sh {home.folder}")
+    folder = next(path for path in (home.folder, *home.folder.resolve().parents) if path.exists())
+    free, needed = shutil.disk_usage(folder).free, max(GiB, 2 * _largest(home))
+    summary, expected = f"{free / GiB:.1f} GiB free at {folder}", f"{needed / GiB:.1f} GiB, for two new snapshots"
+    run = f"make room there, or move the home: du -sh {home.folder}"
+    return Finding("disk", free >= needed, summary, expected, run)
 
 
 def _largest(home: Home) -> int:
     """Return the bytes of the largest snapshot."""
-    folders = [each for each in home.snapshots.iterdir() if each.is_dir()] if home.snapshots.is_dir() else []
+    folders = [path for path in home.snapshots.iterdir() if path.is_dir()] if home.snapshots.is_dir() else []
     return max((sum(_sizes(folder)) for folder in folders), default=0)
 
 
@@ -124,12 +124,14 @@ def _champion(home: Home, service: ServiceState) -> Finding:
     try:
         champion = service.champion
     except CloutError as error:
-        last = read_cached_champion(home)
-        meanwhile = f" A start would answer by version {last.version}, which was loaded last." if last else ""
+        cached = read_cached_champion(home)
+        meanwhile = f" A start would answer by version {cached.version}, which was loaded last." if cached else ""
         return Finding("champion", False, f"{error}{meanwhile}", expected, run)
     of = str(champion.bundle.facts["as_of"])[:10]
-    found = f"version {champion.version}, of {len(champion.bundle.features)} features, trained on what came before {of}"
-    return Finding("champion", True, found, expected, run)
+    summary = (
+        f"version {champion.version}, of {len(champion.bundle.features)} features, trained on what came before {of}"
+    )
+    return Finding("champion", True, summary, expected, run)
 
 
 def _snapshot(service: ServiceState) -> Finding:
@@ -139,19 +141,19 @@ def _snapshot(service: ServiceState) -> Finding:
         snapshot = service.snapshot()
     except CloutError as error:
         return Finding("snapshot", False, str(error), expected, run)
-    found = f"{to_iso_utc(snapshot.as_of)} by version {snapshot.model_version}, {snapshot.users:,} users, whole"
-    return Finding("snapshot", True, found, expected, run)
+    summary = f"{to_iso_utc(snapshot.as_of)} by version {snapshot.model_version}, {snapshot.users:,} users, whole"
+    return Finding("snapshot", True, summary, expected, run)
 
 
 def _registry(home: Home) -> Finding:
-    place = _shown(home.registry_uri)
+    address = _without_password(home.registry_uri)
     expected, run = "an MLflow registry that answers", "set MLFLOW_TRACKING_URI, or run: clout train EVENTS"
     try:
         version = champion_version(home)
     except CloutError as error:
-        return Finding("registry", False, str(error).replace(home.registry_uri, place), expected, run)
-    held = f"its champion is version {version}" if version else "it has no champion yet"
-    return Finding("registry", True, f"{place} answers; {held}", expected, run)
+        return Finding("registry", False, str(error).replace(home.registry_uri, address), expected, run)
+    champion = f"its champion is version {version}" if version else "it has no champion yet"
+    return Finding("registry", True, f"{address} answers; {champion}", expected, run)
 
 
 def _database(home: Home) -> Finding:
@@ -187,7 +189,7 @@ def _port(host: str, port: int) -> Finding:
     return Finding("port", True, f"{host} port {port} is free", expected, run)
 
 
-def _shown(uri: str) -> str:
-    """Leave out a name and password."""
-    found = urlsplit(uri)
-    return uri.replace(found.netloc, found.netloc.rpartition("@")[2], 1) if "@" in found.netloc else uri
+def _without_password(uri: str) -> str:
+    """Remove the name and password from an address."""
+    netloc = urlsplit(uri).netloc
+    return uri.replace(netloc, netloc.rpartition("@")[2], 1) if "@" in netloc else uri

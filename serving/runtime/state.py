@@ -1,4 +1,4 @@
-"""The service's state: the champion and the newest snapshot, or why they are not there."""
+"""The state of a service: the champion and the newest snapshot, or why they are missing."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -18,12 +18,12 @@ from training.registry.model_registry import load_champion
 from training.registry.run_documents import report
 
 T = TypeVar("T")
-KEPT_OPEN = 4
+OPEN_SNAPSHOTS = 4
 
 
 @dataclass(frozen=True)
 class Champion:
-    """The model that answers, its version in the registry, and its out-of-time figures if they were registered."""
+    """The model that answers, its version in the registry, and its out-of-time metrics if they were registered."""
 
     bundle: Bundle
     version: str
@@ -32,20 +32,20 @@ class Champion:
 
 @dataclass(frozen=True)
 class Stale:
-    """Why a part is older than it should be: what failed, and since when by the clock (UTC)."""
+    """Why a part is outdated: what failed, and since when (UTC)."""
 
     detail: str
     since: datetime
 
 
 class ServiceState:
-    """What the routes answer from. It never changes: a newer champion or snapshot makes another one (`Watcher`).
+    """What the routes answer from. It is immutable: `Watcher` replaces it when a champion or snapshot is newer.
 
     Parameters
     ----------
     home : where snapshots are, of which a history reads all
-    champion, newest : what was found, or the error that says what is missing and what to do
-    stale : of the parts that are there, those that could not be renewed
+    champion, newest : the parts, or the error that says what is missing and what to do
+    stale : the present parts that could not be refreshed
 
     """
 
@@ -60,10 +60,10 @@ class ServiceState:
         self._champion = champion
         self._newest = newest
         self.stale = dict(stale or {})
-        # Nothing here holds the service itself: it is gone, and its snapshot with it, when the last request lets go.
-        self._opened = lru_cache(maxsize=KEPT_OPEN)(partial(open_snapshot, home))
-        self._at = partial(_snapshot_at, newest, self._opened)
-        self._earlier = lru_cache(maxsize=KEPT_OPEN)(partial(_earlier, home, self._at))
+        # No closure refers to the state itself: it is freed with its snapshot when the last request ends.
+        self._open = lru_cache(maxsize=OPEN_SNAPSHOTS)(partial(open_snapshot, home))
+        self._at = partial(_snapshot_at, newest, self._open)
+        self._earlier = lru_cache(maxsize=OPEN_SNAPSHOTS)(partial(_earlier, home, self._at))
 
     @property
     def champion(self) -> Champion:
@@ -71,43 +71,43 @@ class ServiceState:
 
         Raises
         ------
-        RegistryError, CatalogueError : there is none that could be loaded
+        RegistryError, CatalogueError : none could be loaded
 
         """
         return _present(self._champion)
 
     @property
     def missing(self) -> dict[str, str]:
-        """What is not there, and why: empty when the service is ready."""
+        """The missing parts, and why: empty when the service is ready."""
         parts = {"champion": self._champion, "snapshot": self._newest}
         return {name: str(part) for name, part in parts.items() if isinstance(part, CloutError)}
 
     @cached_property
     def newest(self) -> tuple[str, str] | None:
-        """The instant and the model version of the newest snapshot, as the audit log tells them; None without one."""
-        found = self._newest
-        return (to_iso_utc(found.as_of), found.model_version) if isinstance(found, Snapshot) else None
+        """The instant and the model version of the newest snapshot, as the audit log records them; None without one."""
+        newest = self._newest
+        return (to_iso_utc(newest.as_of), newest.model_version) if isinstance(newest, Snapshot) else None
 
     def snapshot(self, as_of: datetime | None = None) -> Snapshot:
         """Return the newest snapshot, or the one of exactly that instant.
 
         Raises
         ------
-        SnapshotError : there is none, or it is damaged
+        SnapshotError : it does not exist or is damaged
 
         """
         return self._at(as_of)
 
     def pinned(self, as_of: datetime, version: str) -> Snapshot:
-        """Return the snapshot of exactly that instant and model version, whatever came after it.
+        """Return the snapshot of exactly that instant and model version, even if later ones exist.
 
         Raises
         ------
-        SnapshotError : it is no longer there, or damaged
+        SnapshotError : it was removed or is damaged
 
         """
-        found = self.snapshot(as_of)
-        return found if found.model_version == version else self._opened(as_of, version)
+        snapshot = self.snapshot(as_of)
+        return snapshot if snapshot.model_version == version else self._open(as_of, version)
 
     def pair(self, start: datetime | None, end: datetime | None) -> tuple[Snapshot, Snapshot]:
         """Return two snapshots, the earlier first: of those instants, or the newest and the one before it.
@@ -115,7 +115,7 @@ class ServiceState:
         Raises
         ------
         AsOfError : the start is later than the end
-        SnapshotError : there is none of an instant, or none before the later one, or it is damaged
+        SnapshotError : an instant has none, none is earlier, or it is damaged
 
         """
         after = self.snapshot(end)
@@ -123,11 +123,11 @@ class ServiceState:
 
 
 def read_champion(home: Home) -> Champion:
-    """Load the champion with all that its answers need.
+    """Load the champion, with caches filled.
 
     Raises
     ------
-    RegistryError, CatalogueError : there is none, or none that can be loaded
+    RegistryError, CatalogueError : there is none, or it cannot be loaded
 
     """
     bundle, version = load_champion(home)
@@ -136,7 +136,7 @@ def read_champion(home: Home) -> Champion:
 
 
 def load_newest(home: Home) -> Snapshot:
-    """Open the newest snapshot with all that its answers need.
+    """Open the newest snapshot, with caches filled.
 
     Raises
     ------
@@ -144,19 +144,19 @@ def load_newest(home: Home) -> Snapshot:
 
     """
     snapshot = open_snapshot(home)
-    with suppress(RecordsError):  # told to who asks, until they can be read
+    with suppress(RecordsError):  # requests report it until they can be read
         snapshot.hidden()
-    with suppress(CatalogueError):  # one of another catalogue cannot explain, and has its scores all the same
+    with suppress(CatalogueError):  # a snapshot of another catalogue still has scores, but no explanations
         snapshot.bundle.warm()
     return snapshot
 
 
 def _snapshot_at(
-    newest: Snapshot | CloutError, opened: Callable[[datetime], Snapshot], as_of: datetime | None
+    newest: Snapshot | CloutError, open_at: Callable[[datetime], Snapshot], as_of: datetime | None
 ) -> Snapshot:
     if as_of is None or (isinstance(newest, Snapshot) and newest.as_of == as_of):
         return _present(newest)
-    return opened(as_of)
+    return open_at(as_of)
 
 
 def _earlier(

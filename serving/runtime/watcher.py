@@ -1,4 +1,4 @@
-"""The watcher: takes up a newer snapshot and another champion while the service answers."""
+"""The watcher: loads newer snapshots and other champions while the service answers."""
 
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -27,14 +27,14 @@ log = logging.getLogger("clout")
 
 
 class Watcher:
-    """Looks every few seconds and hands over a whole new service where anything changed.
+    """Looks every few seconds for newer parts, and passes on a new state when anything changed.
 
     Parameters
     ----------
     home : where the snapshots and the registry are
-    take : is given each new service; a request that holds an older one ends with that
-    also : is called at every look
-    kept : the champion to begin with; the first look of `watch`, which comes at once, asks for another
+    on_change : called with each new state; a request that has an older one finishes with it
+    on_look : called at every look
+    cached : the champion to start with; the first look of `watch`, which comes at once, asks for another
 
     Attributes
     ----------
@@ -47,11 +47,11 @@ class Watcher:
     def __init__(
         self,
         home: Home,
-        take: Callable[[ServiceState], None],
-        also: Callable[[], None] = lambda: None,
-        kept: Champion | None = None,
+        on_change: Callable[[ServiceState], None],
+        on_look: Callable[[], None] = lambda: None,
+        cached: Champion | None = None,
     ):
-        self._home, self._take, self._also, self._kept = home, take, also, kept
+        self._home, self._on_change, self._on_look, self._cached = home, on_change, on_look, cached
         self.database = _database(home, self._look_at_snapshots) if home.database else None
         self.snapshot: Refreshable[Snapshot] = Refreshable(
             "snapshot", lambda: _folders(home), lambda: load_newest(home), SnapshotError
@@ -61,79 +61,78 @@ class Watcher:
             lambda: champion_version(home),
             lambda: read_champion(home),
             RegistryError,
-            kept,
-            _doubt(kept) if kept else None,
+            cached,
+            _doubt(cached) if cached else None,
         )
 
     @property
     def parts(self) -> tuple[Refreshable, ...]:
-        """What is watched: the database from which snapshots come, if there is one, the snapshot, the champion."""
+        """The watched parts: the database that publishes snapshots, if there is one, the snapshot, the champion."""
         return (*([self.database] if self.database else []), self.snapshot, self.champion)
 
     def look(self) -> None:
-        """Look once, now, and hand over a service for each part that changed."""
+        """Look once, now, and pass on a state for each part that changed."""
         for part in self.parts:
             self._look_at(part)
-        self._also()
+        self._on_look()
 
-    def look_here(self) -> None:
-        """Look at all but the database, from which fetching a first snapshot takes a while.
+    def look_locally(self) -> None:
+        """Look at all parts but the database, from which fetching a first snapshot takes a while.
 
-        The registry is asked while the snapshot is read, so that a server's answer is not waited for in vain; not at
-        all where there is a champion to begin with.
+        The registry is asked while the snapshot is read, which saves time, or not at all if there is a cached champion.
         """
         # A daemon, as in `watch_lifespan`: a registry that hangs does not keep the process from ending.
-        asking = Thread(target=self.champion.look, name="first look", daemon=True)
-        if self._kept is None:
-            asking.start()
+        registry = Thread(target=self.champion.look, name="first look", daemon=True)
+        if self._cached is None:
+            registry.start()
         self.snapshot.look()
-        if self._kept is None:
-            asking.join()
-        self._take(self.service())
-        self._also()
+        if self._cached is None:
+            registry.join()
+        self._on_change(self.service())
+        self._on_look()
 
     def _look_at(self, part: Refreshable) -> None:
         if part.look():
-            self._take(self.service())
+            self._on_change(self.service())
 
     def _look_at_snapshots(self) -> None:
         self._look_at(self.snapshot)
 
     def service(self) -> ServiceState:
-        """Return a service of what is held now."""
+        """Return the state made of the present parts."""
         stale = {part.name: part.stale for part in self.parts if part.stale}
         return ServiceState(self._home, self.champion.part, self.snapshot.part, stale)
 
     def watch(self, every: float, stop: Event) -> None:
-        """Look every so many seconds, by a clock that does not step, until told to stop.
+        """Look every so many seconds, by a monotonic clock, until stopped.
 
-        What a database holds comes as soon as the service answers, and so does another champion than the one kept.
+        The first look comes at once if there is a database or the champion is a cached one.
         """
-        unasked = self._kept is not None
-        self._keep()
-        wait = 0.0 if self.database or unasked else every
+        first = self._cached is not None
+        self._cache_champion()
+        wait = 0.0 if self.database or first else every
         while not stop.wait(wait):
             wait = every
             try:
                 self.look()
-                self._keep()
+                self._cache_champion()
                 self.looked()
             except Exception:
                 log.exception("A look for a newer champion and snapshot failed")
-            if unasked:
-                freeze_gc()  # the registry's client came with the look, which is slow to go through
-                unasked = False
+            if first:
+                freeze_gc()  # the look imported the registry's client, which is slow to scan
+                first = False
 
-    def _keep(self) -> None:
-        """Keep another champion for the next start."""
-        found = self.champion.part
-        if isinstance(found, Champion) and found != self._kept:
-            cache_champion(self._home, found)
-            self._kept = found
+    def _cache_champion(self) -> None:
+        """Cache another champion for the next start."""
+        champion = self.champion.part
+        if isinstance(champion, Champion) and champion != self._cached:
+            cache_champion(self._home, champion)
+            self._cached = champion
 
 
 def watch_lifespan(every: float) -> Callable:
-    """Return a lifespan that lets `app.state.watcher` watch as long as the application runs, in a thread."""
+    """Return a lifespan that runs `app.state.watcher` in a thread as long as the application runs."""
     if not 0 < every <= LONGEST_SECONDS:
         raise CloutError(
             f"cannot look every {every:g} seconds for what is newer; expected more than 0, at most {LONGEST_SECONDS}."
@@ -154,18 +153,18 @@ def watch_lifespan(every: float) -> Callable:
     return lifespan
 
 
-def _database(home: Home, fetched: Callable[[], None]) -> Refreshable[tuple[PublishedSnapshot, ...]]:
-    """Watch the snapshots of a database; those of the home answer before it is first reached."""
-    mirror = Replica(home, fetched)
-    return Refreshable("database", mirror.listed, mirror.follow, SnapshotError, found=())
+def _database(home: Home, on_fetch: Callable[[], None]) -> Refreshable[tuple[PublishedSnapshot, ...]]:
+    """Watch the snapshots of a database; those of the home answer until it is first reached."""
+    replica = Replica(home, on_fetch)
+    return Refreshable("database", replica.published, replica.follow, SnapshotError, initial=())
 
 
-def _doubt(kept: Champion) -> str:
-    return f"version {kept.version} is what was last loaded; the registry was not asked for another yet."
+def _doubt(cached: Champion) -> str:
+    return f"version {cached.version} is what was last loaded; the registry was not asked for another yet."
 
 
 def _folders(home: Home) -> tuple:
-    """Tell which snapshots there are; one that was replaced under its name is another folder."""
+    """Return which snapshots there are; a snapshot replaced under its name is another folder."""
     try:
         return tuple((folder.name, layout.folder_identity(folder)) for folder in list_snapshots(home))
     except OSError as error:

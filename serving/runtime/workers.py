@@ -1,8 +1,4 @@
-"""Several processes that answer behind one address: started, watched, and started again where one dies.
-
-The address that a service listens on.
-What a start brings stays for good: it is left out of garbage collection, which would go through it in vain.
-"""
+"""Worker processes behind one address: their supervisor, the socket, the shared folder, garbage collection."""
 
 import gc
 import os
@@ -23,8 +19,8 @@ from features.errors import CloutError
 MOST_WORKERS = 64
 # How long a worker may take to import its code, on a busy machine too, or later to answer a health check.
 HEALTH_CHECK_SECONDS = 60
-# prometheus-client decides by it, when it is imported, whether counts are kept in files that processes share.
-COUNTS = "PROMETHEUS_MULTIPROC_DIR"
+# On import, prometheus-client decides by this variable whether processes share metrics through files.
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class WorkerSupervisor(Multiprocess):
@@ -38,11 +34,11 @@ class WorkerSupervisor(Multiprocess):
 
 
 def check_workers(workers: int) -> None:
-    """Refuse a number of workers that is none.
+    """Check the number of workers.
 
     Raises
     ------
-    CloutError : says what was expected
+    CloutError : it is not from 1 to 64
 
     """
     if not 1 <= workers <= MOST_WORKERS:
@@ -51,20 +47,20 @@ def check_workers(workers: int) -> None:
 
 @contextmanager
 def create_shared_folder() -> Iterator[Path]:
-    """Make the folder in which the workers started meanwhile share counts and rates."""
-    before = os.environ.get(COUNTS)
+    """Create the folder in which workers share metrics and rate limits; it is removed at the end."""
+    before = os.environ.get(METRICS_FOLDER)
     with TemporaryDirectory(prefix="clout-workers-") as folder:
-        os.environ[COUNTS] = folder
+        os.environ[METRICS_FOLDER] = folder
         try:
             yield Path(folder)
         finally:
-            os.environ.pop(COUNTS)
+            os.environ.pop(METRICS_FOLDER)
             if before is not None:
-                os.environ[COUNTS] = before
+                os.environ[METRICS_FOLDER] = before
 
 
 def end_with_parent() -> None:
-    """Let this process end, as gracefully as when it is asked to, where the one that started it is killed."""
+    """Stop this process gracefully when its parent dies."""
     parent = parent_process()
     if parent is not None:
         Thread(target=_end_after, args=(parent,), name="parent", daemon=True).start()
@@ -76,31 +72,32 @@ def _end_after(parent: Any) -> None:
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """Listen; port 0 lets the system choose one.
+    """Return a listening socket; port 0 lets the system choose a port.
 
     Raises
     ------
-    CloutError : the address is taken, or not of this machine
+    CloutError : the address is in use, or not of this machine
 
     """
     if not 0 <= port < 65_536:
         raise CloutError(f"cannot listen on {host} port {port}: ports are numbered 0 to 65535.")
     try:
-        made = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        created = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise CloutError(f"cannot listen on {host} port {port}: {error}. Choose another host or port.") from error
-    # Taken up anew it knows to be TCP, without which asyncio leaves Nagle's delay on: 40 ms on each kept-alive answer.
-    return socket.socket(fileno=made.detach())
+    # Reopened, the socket has its protocol set to TCP. Without it asyncio leaves Nagle's algorithm on, which delays
+    # each answer on a kept-alive connection by 40 ms.
+    return socket.socket(fileno=created.detach())
 
 
 def url(host: str, listening: socket.socket) -> str:
-    """Return where a service that listens is reached."""
-    named = f"[{host}]" if ":" in host else host
-    return f"http://{named}:{listening.getsockname()[1]}"
+    """Return the URL of a listening service."""
+    literal = f"[{host}]" if ":" in host else host
+    return f"http://{literal}:{listening.getsockname()[1]}"
 
 
 def freeze_gc() -> None:
-    """Leave out of garbage collection everything there is now."""
+    """Exclude all present objects from garbage collection (gc.freeze), which would scan them for nothing."""
     gc.collect()
     gc.freeze()
-    gc.enable()  # `clout serve` starts without
+    gc.enable()  # `clout serve` disables it at startup

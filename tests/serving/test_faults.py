@@ -64,7 +64,7 @@ from serving.middleware.request_limits import Limits
 from serving.app import serve
 from serving.runtime import refreshable as watched
 from training.home import Home
-watched.AGAIN_SECONDS = 0.5
+watched.RETRY_SECONDS = 0.5
 if clock == "stepping":
     for name, module in list(sys.modules.items()):
         if name.split(".")[0] in ("serving", "training") and getattr(module, "datetime", None) is datetime:

@@ -87,6 +87,8 @@ def test_problems_carry_it_too(client, method, path, status):
 
 def test_an_unforeseen_error_is_logged_once_with_its_traceback(client, lines, caplog):
     class Broken:
+        newest = None
+
         def snapshot(self, _=None):
             raise ZeroDivisionError("odd")
 

@@ -115,9 +115,9 @@ def test_what_cannot_be_added_or_removed_is_said(empty):
     add_key(empty, "ann", "read")
     with pytest.raises(KeysError, match="a key named 'ann' already"):
         add_key(empty, "ann", "admin")
-    with pytest.raises(KeysError, match="no scope 'root'; expected one of read, review, admin"):
+    with pytest.raises(KeysError, match="'root' is not a valid scope; expected one of read, review, admin"):
         add_key(empty, "bob", "root")
-    with pytest.raises(KeysError, match="no key named 'bob'; there are: ann"):
+    with pytest.raises(KeysError, match="no key is named 'bob'; there are: ann"):
         remove_key(empty, "bob")
     remove_key(empty, "ann")
     with pytest.raises(KeysError, match="there are: none"):
@@ -177,7 +177,7 @@ def test_the_commands_show_a_key_once(empty):
     assert "no API keys" in clout(empty, "keys", "list").stderr
     failed = clout(empty, "keys", "remove", "ann")
     assert (failed.returncode, failed.stdout) == (2, "")
-    assert "error: there is no key named 'ann'" in failed.stderr
+    assert "error: no key is named 'ann'" in failed.stderr
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
@@ -195,7 +195,7 @@ def test_loopback_needs_no_keys(empty, host, demanded):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::ffff:192.0.2.1", "0"])
 def test_keys_open_other_addresses(empty, host):
-    with pytest.raises(KeysError, match="no loopback address"):
+    with pytest.raises(KeysError, match="not a loopback address"):
         authentication.require_keys_off_loopback(empty, host)
     add_key(empty, "ann", "read")
     assert authentication.require_keys_off_loopback(empty, host) is True

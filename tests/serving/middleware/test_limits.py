@@ -118,7 +118,7 @@ def test_as_many_callers_are_remembered_as_memory_allows():
     buckets = Buckets(1.0, clock=lambda: 0.0)
     for k in range(3 * MOST_CALLERS):
         buckets.take(str(k))
-    assert len(buckets._held) == MOST_CALLERS
+    assert len(buckets._buckets) == MOST_CALLERS
 
 
 def test_rates_are_each_keys_own(home, champion):

@@ -21,7 +21,7 @@ from fastapi.testclient import TestClient
 
 from serving.app import create_app
 from serving.middleware.api_keys import add_key
-from serving.middleware.request_context import OF_NOBODY, about_people
+from serving.middleware.request_context import WITHOUT_USERS, about_people
 from serving.privacy import audit_log as module
 from serving.privacy.audit_files import (
     AuditError,
@@ -132,7 +132,7 @@ def test_every_route_about_people_makes_one_line_about_them(home, champion):
             assert mark in line["about"] or path in ("/v1/users", RECEIPT), path
         covered |= {path} if made else set()
     assert len(covered) >= 10
-    assert {path for _, path in asked} - covered == OF_NOBODY | {"/health", "/ready", "/metrics"}
+    assert {path for _, path in asked} - covered == WITHOUT_USERS | {"/health", "/ready", "/metrics"}
 
 
 def test_a_route_that_does_not_say_whom_it_is_about_fails(place):

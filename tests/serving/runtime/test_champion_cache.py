@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from serving.app import create_app
 from serving.privacy import deletion
 from serving.runtime import state, watcher
-from serving.runtime.champion_cache import TOLD, cache_champion, read_cached_champion
+from serving.runtime.champion_cache import METADATA, cache_champion, read_cached_champion
 from serving.runtime.state import Champion
 from training.home import Home
 from training.registry.model_registry import RegistryError
@@ -70,7 +70,7 @@ def test_what_is_kept_is_what_was_loaded(empty, held):
 def test_a_home_that_is_not_there_is_not_made(tmp_path, held, caplog):
     cache_champion(Home(tmp_path / "absent"), held)
     assert not (tmp_path / "absent").exists()
-    assert "not kept for the next start, which has to wait for the registry" in caplog.text
+    assert "cannot be cached for the next start, which then waits for the registry" in caplog.text
 
 
 def test_of_another_registry_it_is_nobody_s(empty, held):
@@ -86,16 +86,16 @@ def test_no_password_of_a_registry_is_written_down(empty, held):
 
 
 def changed(folder):
-    told = json.loads((folder / TOLD).read_text())
+    told = json.loads((folder / METADATA).read_text())
     del told["version"]
-    (folder / TOLD).write_text(json.dumps(told))
+    (folder / METADATA).write_text(json.dumps(told))
 
 
 DAMAGES = {
     "cut off": lambda folder: (folder / "booster.txt").write_text("tree"),
     "absent": lambda folder: (folder / "bundle.json").unlink(),
-    "no JSON": lambda folder: (folder / TOLD).write_text("{"),
-    "no object": lambda folder: (folder / TOLD).write_text("[]"),
+    "no JSON": lambda folder: (folder / METADATA).write_text("{"),
+    "no object": lambda folder: (folder / METADATA).write_text("[]"),
     "without a version": changed,
 }
 
@@ -105,7 +105,7 @@ def test_what_is_damaged_is_told_and_not_used(empty, held, damage, caplog):
     cache_champion(empty, held)
     damage(empty.champion)
     assert read_cached_champion(empty) is None
-    assert "The champion that was kept cannot be used" in caplog.text
+    assert "The cached champion cannot be used" in caplog.text
 
 
 def test_a_service_starts_while_the_registry_is_away(home, held, away):
@@ -156,7 +156,7 @@ def test_a_disk_that_refuses_costs_no_request(home, held, away, caplog):
     away.append((held.bundle, "9"))
     home.champion.write_text("a file in its place")
     with TestClient(create_app(home, refresh=0.05)) as client:
-        assert until(client, lambda _: "The champion is not kept" in caplog.text)["stale"] == {}
+        assert until(client, lambda _: "The champion cannot be cached" in caplog.text)["stale"] == {}
     assert home.champion.read_text() == "a file in its place"
 
 

@@ -232,14 +232,14 @@ def test_a_damaged_one_is_not_read_at_every_look_and_a_repaired_one_is_found(cli
     (newer / "scores.parquet").write_bytes(whole)
     look(client)
     assert scored_as_of(client) == to_iso_utc(AS_OF)
-    monkeypatch.setattr(refreshable, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(refreshable, "RETRY_SECONDS", 0.0)
     publish(AS_OF - timedelta(days=1))
     look(client)
     assert scored_as_of(client) == to_iso_utc(LATER)
 
 
 def test_what_failed_is_tried_again_after_a_while_even_if_nothing_changed(monkeypatch):
-    monkeypatch.setattr(refreshable, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(refreshable, "RETRY_SECONDS", 0.0)
     found = iter([SnapshotError("away"), SnapshotError("away"), "here"])
     part = Refreshable("snapshot", lambda: 1, lambda: loaded(next(found)))
     assert [part.look() for _ in range(4)] == [True, False, True, False]

@@ -13,7 +13,7 @@ import pytest
 from serving.middleware.api_keys import add_key
 from serving.runtime import startup_check, state, watcher
 from serving.runtime.champion_cache import cache_champion
-from serving.runtime.startup_check import Finding, check_place, check_start, log_missing
+from serving.runtime.startup_check import Finding, check_home, check_start, log_missing
 from serving.runtime.state import Champion
 from serving.snapshots.repository import write_snapshot
 from training.home import Home
@@ -62,8 +62,8 @@ def test_where_nothing_is_there_each_says_what_to_run(tmp_path):
     assert missing(found) == {"home", "champion", "snapshot"}
     for name, command in (("home", "clout demo"), ("champion", "clout train"), ("snapshot", "clout score")):
         assert command in found[name].run
-        assert found[name].run in found[name].told
-        assert found[name].expected in found[name].told
+        assert found[name].run in found[name].message
+        assert found[name].expected in found[name].message
     assert not (tmp_path / "absent").exists()
 
 
@@ -96,7 +96,7 @@ def test_a_full_disk_is_told(home, registered, monkeypatch):
     monkeypatch.setattr(startup_check.shutil, "disk_usage", lambda _: usage(9, 9, startup_check.GiB - 1))
     found = checked(home)
     assert missing(found) == {"disk"}
-    assert "expected 1.0 GiB, for two snapshots" in found["disk"].told
+    assert "expected 1.0 GiB, for two snapshots" in found["disk"].message
     monkeypatch.setattr(startup_check.shutil, "disk_usage", lambda _: usage(9, 9, startup_check.GiB))
     assert missing(checked(home)) == set()
 
@@ -128,14 +128,14 @@ def test_a_champion_that_is_kept_is_told_where_the_registry_is_away(home, bundle
 def test_a_registry_that_is_away_is_told_without_its_password(home):
     found = checked(Home(home.folder, "http://me:secret@127.0.0.1:9"))
     assert missing(found) == {"champion", "registry"}
-    assert "secret" not in found["registry"].told
-    assert "127.0.0.1:9" in found["registry"].told
+    assert "secret" not in found["registry"].message
+    assert "127.0.0.1:9" in found["registry"].message
 
 
 def test_a_database_is_asked(home, registered, database, bundle, scores, rows):
     away = checked(Home(home.folder, database="postgresql://me:secret@127.0.0.1:9/none"))
     assert missing(away) == {"database", "keys"}  # keys are in the database
-    assert "secret" not in away["database"].told + away["keys"].told
+    assert "secret" not in away["database"].message + away["keys"].message
     replica = Home(home.folder, database=database)
     assert "holds 0 snapshots" in checked(replica)["database"].found
     from datetime import UTC, datetime
@@ -161,11 +161,11 @@ def test_the_command_tells_it_in_lines_and_in_json(home):
 
 
 def test_what_is_missing_of_the_place_is_logged_once(tmp_path, caplog):
-    log_missing(check_place(Home(tmp_path / "absent")))
+    log_missing(check_home(Home(tmp_path / "absent")))
     (record,) = caplog.records
-    assert record.getMessage() == check_place(Home(tmp_path / "absent"))[0].told
+    assert record.getMessage() == check_home(Home(tmp_path / "absent"))[0].message
 
 
 def test_a_finding_is_one_line():
-    assert Finding("x", False, "nothing.", "something", "run: it").told == "x: nothing; expected something; run: it"
-    assert Finding("x", True, "all", "something", "run: it").told == "x: all"
+    assert Finding("x", False, "nothing.", "something", "run: it").message == "x: nothing; expected something; run: it"
+    assert Finding("x", True, "all", "something", "run: it").message == "x: all"

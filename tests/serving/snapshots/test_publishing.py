@@ -417,7 +417,7 @@ def test_an_emptied_database_deletes_nothing_in_replicas(replica, publish):
 
 def test_a_full_disk_is_reported_and_retried(replica, publish, monkeypatch):
     publish()
-    monkeypatch.setattr(refreshable, "AGAIN_SECONDS", 0)
+    monkeypatch.setattr(refreshable, "RETRY_SECONDS", 0)
     client = client_of(replica)
 
     open_file = Path.open
