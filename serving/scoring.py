@@ -102,7 +102,7 @@ def score_rows(bundle: Bundle, version: str, rows: pd.DataFrame) -> pd.DataFrame
     return rows[KEYS].assign(score=score, expected_audience=predicted["expected_audience"], **interval, **ranks)[SCORES]
 
 
-def percentiles(score: pd.Series, groups: list) -> pd.Series:
+def percentiles(score: pd.Series, groups: list[pd.Series | np.ndarray]) -> pd.Series:
     """Return the share (0-100) of a group whose score is not higher, with ties at their middle rank.
 
     `100 * (lower + (equal + 1) / 2) / users`, where `lower` counts the users of the group with a lower score and

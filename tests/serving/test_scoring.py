@@ -1,4 +1,4 @@
-"""Scores and where they stand."""
+"""Batch scoring: scores, their ranks, and points per feature."""
 
 from datetime import UTC, datetime
 
@@ -7,10 +7,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from features.errors import AsOfError
+from features.errors import AsOfError, OutputError
 from features.events.loading import load_encoded_events
-from serving.scoring import SCORES, percentiles, score_rows, score_users
+from serving import scoring
+from serving.scoring import SCORES, percentiles, score_rows, score_users, write_points
 from serving.snapshots.peers import audience_band
+from serving.snapshots.repository import open_snapshot
 
 
 def test_one_row_per_user_and_scope_in_order(scores, rows):
@@ -118,3 +120,42 @@ def test_an_instant_in_the_future_is_refused(bundle, events):
         AsOfError, match=r"as_of 2199-01-01 00:00:00 lies in the future: the last event is at 2017-07-03"
     ):
         score_users(load_encoded_events(events), datetime(2199, 1, 1, tzinfo=UTC), bundle, "3")
+
+
+def test_points_of_every_row_add_up_to_the_score(tmp_path, bundle, rows, scores, monkeypatch):
+    monkeypatch.setattr(scoring, "ROWS_AT_ONCE", 100)
+    write_points(bundle, rows, tmp_path / "new" / "points.parquet")
+    points = pd.read_parquet(tmp_path / "new" / "points.parquet")
+    assert list(points) == ["user", "scope", "base", *bundle.features, "unclipped", "score"]
+    assert points[["user", "scope"]].to_numpy().tolist() == rows[["user", "scope"]].to_numpy().tolist()
+    added = points["base"] + points[list(bundle.features)].sum(axis=1)
+    assert np.abs(added - points["unclipped"]).max() < 1e-9
+    both = points.merge(scores, on=["user", "scope"])
+    assert len(both) == len(rows)
+    assert (both["score_x"] - both["score_y"]).abs().max() == 0
+    assert (both["unclipped"].clip(0, 100) - both["score_x"]).abs().max() == 0
+
+
+def test_points_equal_single_explanations(tmp_path, bundle, rows, home):
+    write_points(bundle, rows, tmp_path / "points.parquet")
+    row = pd.read_parquet(tmp_path / "points.parquet").set_index(["user", "scope"]).loc[("user0007", "all")]
+    explanation = open_snapshot(home).explain("user0007")
+    assert {line.feature: line.points for line in explanation.lines} == pytest.approx(
+        {name: row[name] for name in bundle.features if row[name] != 0}, abs=1e-9
+    )
+    assert explanation.base == pytest.approx(row["base"], abs=1e-9)
+
+
+def test_a_folder_is_never_replaced_by_points(tmp_path, bundle, rows):
+    with pytest.raises(OutputError, match="is a folder"):
+        write_points(bundle, rows, tmp_path)
+
+
+def test_a_failure_leaves_no_file_of_points(tmp_path, bundle, rows, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(scoring, "_table", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_points(bundle, rows, tmp_path / "points.parquet")
+    assert list(tmp_path.iterdir()) == []
