@@ -21,8 +21,8 @@ def test_exchange_by_hand(table):
         (6, None, "like", "b"),
         (400, "b", "like", "c"),
     ]
-    found = exchange(open_events(table(acts)), datetime(2025, 1, 1, tzinfo=UTC) + timedelta(days=30))
-    assert found.to_dict("index") == {"a": {"engagers": 1, "mutual": 1}, "b": {"engagers": 2, "mutual": 1}}
+    result = exchange(open_events(table(acts)), datetime(2025, 1, 1, tzinfo=UTC) + timedelta(days=30))
+    assert result.to_dict("index") == {"a": {"engagers": 1, "mutual": 1}, "b": {"engagers": 2, "mutual": 1}}
 
 
 def test_residuals_find_who_is_favoured():
@@ -30,27 +30,29 @@ def test_residuals_find_who_is_favoured():
     pull = pd.Series(rng.uniform(0, 10, 2_000))
     favoured = pd.Series(np.arange(2_000) % 2 == 0)
     score = 5 * pull + 3.0 * favoured + rng.normal(0, 1, 2_000)
-    found = residuals(score, pull, {"favoured": favoured, "others": ~favoured, "nobody": favoured & ~favoured})
-    assert [each["group"] for each in found] == ["favoured", "others"]
-    assert found[0]["residual"] == pytest.approx(1.5, abs=0.2)
-    assert found[1]["residual"] == pytest.approx(-1.5, abs=0.2)
-    for each in found:
-        assert each["low"] < each["residual"] < each["high"]
-    assert found[0]["low"] > 0 > found[1]["high"]
+    result = residuals(score, pull, {"favoured": favoured, "others": ~favoured, "nobody": favoured & ~favoured})
+    assert [group["group"] for group in result] == ["favoured", "others"]
+    assert result[0]["residual"] == pytest.approx(1.5, abs=0.2)
+    assert result[1]["residual"] == pytest.approx(-1.5, abs=0.2)
+    for group in result:
+        assert group["low"] < group["residual"] < group["high"]
+    assert result[0]["low"] > 0 > result[1]["high"]
 
 
-def test_a_higher_pull_alone_is_no_favour():
+def test_higher_pull_is_not_favour():
     pull = pd.Series(np.arange(1_000.0))
     high = pull > 500
-    for each in residuals(np.sqrt(pull), pull, {"high": high, "low": ~high}):
-        assert each["residual"] == pytest.approx(0, abs=1e-9)
+    for group in residuals(np.sqrt(pull), pull, {"high": high, "low": ~high}):
+        assert group["residual"] == pytest.approx(0, abs=1e-9)
 
 
 def test_groups_of_a_community(simulated, bundle):
     truth = simulated.truth.reset_index()
-    found = {each["group"]: each for each in equality(open_events(simulated.events), truth, bundle, simulated.as_of)}
-    assert set(found) == {"friends", "others", "newcomers", "long-standing"}
-    both = found["friends"]["users"] + found["others"]["users"]
-    assert found["newcomers"]["users"] + found["long-standing"]["users"] < both
-    means = [found[name]["residual"] * found[name]["users"] for name in ("friends", "others")]
+    result = {
+        group["group"]: group for group in equality(open_events(simulated.events), truth, bundle, simulated.as_of)
+    }
+    assert set(result) == {"friends", "others", "newcomers", "long-standing"}
+    both = result["friends"]["users"] + result["others"]["users"]
+    assert result["newcomers"]["users"] + result["long-standing"]["users"] < both
+    means = [result[name]["residual"] * result[name]["users"] for name in ("friends", "others")]
     assert sum(means) == pytest.approx(0, abs=1e-6)

@@ -54,15 +54,15 @@ def bundle(rows):
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory, bundle, rows):
+def base_home(tmp_path_factory, bundle, rows):
     home = Home(tmp_path_factory.mktemp("kept"))
     write_snapshot(home, AS_OF, bundle, "3", score_rows(bundle, "3", rows), rows)
     return home
 
 
 @pytest.fixture
-def home(tmp_path, kept):
-    return Home(shutil.copytree(kept.folder, tmp_path / "home"))
+def home(tmp_path, base_home):
+    return Home(shutil.copytree(base_home.folder, tmp_path / "home"))
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def client(home, monkeypatch, bundle):
 
 
 @pytest.fixture
-def shown(home, monkeypatch, capsys):
+def run_what_if(home, monkeypatch, capsys):
     """Run `clout what-if` and return its exit code, what it prints and says."""
 
     def run(*words):
@@ -92,25 +92,25 @@ def another_catalogue(home, rows):
     (folder / "features.arrow").unlink()  # it may be mapped
     write_rows(sort_rows(rows).drop(columns="repetitions_90d"), folder / "features.arrow")
     file = folder / "bundle" / "bundle.json"
-    told = json.loads(file.read_text())
-    told["features"]["days_absent"] = "0" * 12
-    file.write_text(json.dumps(told))
+    reports = json.loads(file.read_text())
+    reports["features"]["days_absent"] = "0" * 12
+    file.write_text(json.dumps(reports))
     write_checksums(folder)
 
 
-class TestShown:
+class TestPeerRanges:
     @pytest.fixture
     def people(self):
         """Bands by engagers: 3 and 6 are band 2, none is band 0."""
-        told = {"scope": ["all"] * 4 + ["topic:x"], "engagers_365d": [3.0, 6.0, 5.0, np.nan, 3.0]}
+        reports = {"scope": ["all"] * 4 + ["topic:x"], "engagers_365d": [3.0, 6.0, 5.0, np.nan, 3.0]}
         others = {name: [1.0, 2.0, np.nan, 8.0, 9.0] for name in PEER_COLUMNS[2:]}
         away = {"days_since_last_act": [30.0, 40.0, 3.0, np.nan, 3.0], "days_absent": [2.0, 12.0, 0.0, 0.0, 0.0]}
-        return pd.DataFrame(told | others | away)[PEER_COLUMNS]
+        return pd.DataFrame(reports | others | away)[PEER_COLUMNS]
 
-    def test_each_is_shown_their_own_peers(self, people):
-        found = PeerRanges(people).of("all", feature_row(people.iloc[[1]]))
-        assert found.users == 3
-        assert (found.values["credible_engagers_28d"][0], found.values["credible_engagers_28d"][-1]) == (1.0, 2.0)
+    def test_users_get_their_own_peers(self, people):
+        result = PeerRanges(people).of("all", feature_row(people.iloc[[1]]))
+        assert result.users == 3
+        assert (result.values["credible_engagers_28d"][0], result.values["credible_engagers_28d"][-1]) == (1.0, 2.0)
         assert (
             PeerRanges(people).of("all", feature_row(people.iloc[[3]])).values["credible_engagers_28d"].tolist()
             == [8.0] * 101
@@ -127,8 +127,8 @@ class TestShown:
 
     def test_as_the_snapshot_has_it(self, home, rows):
         snapshot = open_snapshot(home)
-        found = snapshot.peer_ranges.of("topic:birds", snapshot.feature_row("user0001", "topic:birds"))
-        assert found.users in (1, 2)
+        result = snapshot.peer_ranges.of("topic:birds", snapshot.feature_row("user0001", "topic:birds"))
+        assert result.users in (1, 2)
         everybody = rows[rows["scope"] == "all"]
         of_all = [snapshot.peer_ranges.of("all", feature_row(everybody.iloc[[k]])) for k in range(len(everybody))]
         assert max(float(peers.values["days_absent"][-1]) for peers in of_all) == everybody["days_absent"].max()
@@ -143,11 +143,11 @@ class TestParseChanges:
         assert parse_changes([]) == {}
 
     @pytest.mark.parametrize(
-        "given", ["days_absent", "=3", "days_absent=", "days_absent=x", "days_absent=nan", "a=1=2"]
+        "setting", ["days_absent", "=3", "days_absent=", "days_absent=x", "days_absent=nan", "a=1=2"]
     )
-    def test_no_change(self, given):
+    def test_no_change(self, setting):
         with pytest.raises(WhatIfError, match="is not a change; expected feature=value, such as days_absent=0"):
-            parse_changes([given])
+            parse_changes([setting])
 
     def test_twice(self):
         with pytest.raises(WhatIfError, match="days_absent is set twice"):
@@ -156,40 +156,40 @@ class TestParseChanges:
 
 class TestRoute:
     def test_proposals(self, client, home):
-        found = [client.get(f"/v1/users/user{k:04}/what-if") for k in range(10, 40)]
-        told = [answer.json() for answer in found if answer.status_code == 200]
-        assert len(told) > 20
-        assert any(each["in_own_hands"] for each in told)
-        for each in told:
-            assert each["association"] == ASSOCIATION
-            assert each["asked"] is None
-            assert each["score"] == open_snapshot(home).score(each["user"])["score"]
-            for outcome in each["in_own_hands"]:
+        result = [client.get(f"/v1/users/user{k:04}/what-if") for k in range(10, 40)]
+        reports = [answer.json() for answer in result if answer.status_code == 200]
+        assert len(reports) > 20
+        assert any(report["in_own_hands"] for report in reports)
+        for report in reports:
+            assert report["association"] == ASSOCIATION
+            assert report["asked"] is None
+            assert report["score"] == open_snapshot(home).score(report["user"])["score"]
+            for outcome in report["in_own_hands"]:
                 assert outcome["gain"] >= 0.5
                 assert outcome["low"] <= outcome["high"]
                 assert not any(c["outside"] for c in outcome["changes"] if CATALOGUE[c["feature"]].direction != "none")
 
     def test_a_change(self, client, bundle, rows):
         answer = client.get("/v1/users/user0001/what-if?set=days_absent=900&set=seniority_days=3")
-        found = answer.json()
+        result = answer.json()
         row = rows[(rows["user"] == "user0001") & (rows["scope"] == "all")]
         score = bundle.predict(row.assign(days_absent=900.0, seniority_days=3.0))["score"].iloc[0]
-        assert found["asked"]["score"] == pytest.approx(score)
-        assert not found["asked"]["in_own_hands"]
-        assert any("Outside what peers show" in note and "days_absent 900" in note for note in found["notes"])
-        assert any("Not in the person's own hands: seniority_days" in note for note in found["notes"])
+        assert result["asked"]["score"] == pytest.approx(score)
+        assert not result["asked"]["in_own_hands"]
+        assert any("Outside what peers show" in note and "days_absent 900" in note for note in result["notes"])
+        assert any("Not in the person's own hands: seniority_days" in note for note in result["notes"])
 
     def test_stopping(self, client, home):
-        found = client.get("/v1/users/user0001/what-if?away_days=14").json()
+        result = client.get("/v1/users/user0001/what-if?away_days=14").json()
         person = open_snapshot(home).feature_row("user0001")
-        (since,) = [each for each in found["asked"]["changes"] if each["feature"] == "days_since_last_act"]
+        (since,) = [report for report in result["asked"]["changes"] if report["feature"] == "days_since_last_act"]
         assert since["after"] == person["days_since_last_act"] + 14
-        assert "Others are taken to respond as much as before" in found["notes"][0]
-        assert found["away_days"] == 14
-        assert found["asked"]["in_own_hands"]
+        assert "Others are taken to respond as much as before" in result["notes"][0]
+        assert result["away_days"] == 14
+        assert result["asked"]["in_own_hands"]
 
     @pytest.mark.parametrize(
-        ("place", "status", "kind", "message"),
+        ("path", "status", "kind", "message"),
         [
             ("nobody/what-if", 404, "unknown-user", "'nobody' is none of the 309 users"),
             ("user0003/what-if?scope=topic:birds", 404, "unknown-user", "scopes there: all"),
@@ -207,11 +207,11 @@ class TestRoute:
             ("user0001/what-if?away_days=soon", 422, "invalid-request", "query.away_days"),
         ],
     )
-    def test_what_cannot_be_answered(self, client, place, status, kind, message):
-        answer = client.get(f"/v1/users/{place}")
-        found = answer.json()
-        assert (answer.status_code, found["type"]) == (status, f"urn:clout:problem:{kind}")
-        assert message in found["detail"]
+    def test_what_cannot_be_answered(self, client, path, status, kind, message):
+        answer = client.get(f"/v1/users/{path}")
+        result = answer.json()
+        assert (answer.status_code, result["type"]) == (status, f"urn:clout:problem:{kind}")
+        assert message in result["detail"]
 
     def test_another_catalogue(self, client, home, rows):
         another_catalogue(home, rows)
@@ -222,8 +222,8 @@ class TestRoute:
 
 
 class TestCommand:
-    def test_proposals(self, shown):
-        code, out, said = shown("user0011")
+    def test_proposals(self, run_what_if):
+        code, out, said = run_what_if("user0011")
         assert code == 0
         assert "What would change the score of user0011, as of 2017-07-30" in out
         assert ASSOCIATION in said
@@ -236,8 +236,8 @@ class TestCommand:
             main.main()
         assert json.loads(capsys.readouterr().out) == client.get("/v1/users/user0001/what-if?set=days_absent=0").json()
 
-    def test_a_change_shows_its_parts(self, shown):
-        code, out, _ = shown("user0001", "--set", "credible_pace_28d=90")
+    def test_a_change_shows_its_parts(self, run_what_if):
+        code, out, _ = run_what_if("user0001", "--set", "credible_pace_28d=90")
         assert code == 0
         assert "(in others' hands)" in out
         assert "of it:" in out
@@ -259,33 +259,33 @@ class TestCommand:
             (["user0001", "--events", "e.parquet"], "--events goes with --away-days"),
         ],
     )
-    def test_what_cannot_be_answered(self, shown, words, message):
-        code, out, said = shown(*words)
+    def test_what_cannot_be_answered(self, run_what_if, words, message):
+        code, out, said = run_what_if(*words)
         assert (code, out) == (2, "")
         assert message in said.replace("│ ", "")
 
-    def test_the_events_are_asked_for_what_new_pieces_drew(self, home, shown, monkeypatch, tmp_path):
-        asked = []
+    def test_lost_responses_come_from_the_events(self, home, run_what_if, monkeypatch, tmp_path):
+        calls = []
 
-        def drawn(events, *others):
-            asked.append((events.count().execute(), *others))
+        def record(events, *others):
+            calls.append((events.count().execute(), *others))
             return {"credible_engagers_7d": 0.0}
 
-        monkeypatch.setattr(inactivity, "lost_responses", drawn)
+        monkeypatch.setattr(inactivity, "lost_responses", record)
         times = pd.to_datetime(["2017-07-01", "2017-07-02"], utc=True)
         events = pd.DataFrame({"time": times, "actor": ["a", "b"], "verb": "like", "target": ["b", "a"]})
         events.to_parquet(tmp_path / "e.parquet", index=False)
-        code, out, said = shown("user0001", "--away-days", "7", "--events", str(tmp_path / "e.parquet"))
+        code, out, said = run_what_if("user0001", "--away-days", "7", "--events", str(tmp_path / "e.parquet"))
         assert code == 0
-        (found,) = asked
-        assert found[:5] == (2, "user0001", "all", AS_OF, 7)
-        assert found[5] == pytest.approx(open_snapshot(home).feature_row("user0001"), rel=0, abs=0, nan_ok=True)
+        (result,) = calls
+        assert result[:5] == (2, "user0001", "all", AS_OF, 7)
+        assert result[5] == pytest.approx(open_snapshot(home).feature_row("user0001"), rel=0, abs=0, nan_ok=True)
         assert "7 days of doing nothing." in out
         assert "Others are taken to do in these days what they did in as many before" in said
 
-    def test_another_catalogue(self, shown, home, rows):
+    def test_another_catalogue(self, run_what_if, home, rows):
         another_catalogue(home, rows)
-        code, out, said = shown("user0001")
+        code, out, said = run_what_if("user0001")
         assert (code, out) == (2, "")
         assert "error: the model was trained on another catalogue of features" in said
 

@@ -76,11 +76,11 @@ class TestCredible:
     def test_a_model_learns_it_and_says_so(self, simulated, config):
         acts, days = load_encoded_events(simulated.events), config.outcome.horizon_days
         split = Split(tuple(simulated.as_of - timedelta(days=days * k) for k in (3, 2, 1)))
-        asked = Config.model_validate(config.model_dump() | {"outcome": {"label": CREDIBLE_ENGAGERS}})
+        counts = Config.model_validate(config.model_dump() | {"outcome": {"label": CREDIBLE_ENGAGERS}})
         panel = build_panel(acts, split, days, label=CREDIBLE_ENGAGERS)
-        assert fit(panel, split, asked).label == CREDIBLE_ENGAGERS
-        whole = panel_rows(acts, split.newest, days)["audience"].sum()
-        assert panel.loc[panel["as_of"] == pd.Timestamp(split.newest), "audience"].sum() < whole
+        assert fit(panel, split, counts).label == CREDIBLE_ENGAGERS
+        fractional = panel_rows(acts, split.newest, days)["audience"].sum()
+        assert panel.loc[panel["as_of"] == pd.Timestamp(split.newest), "audience"].sum() < fractional
 
 
 def test_who_addresses_everybody_is_nobodys_audience(table):

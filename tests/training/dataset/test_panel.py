@@ -82,16 +82,16 @@ class TestRows:
         assert rows["audience"].dtype == "int64"
         assert set(rows["as_of"]) == {pd.Timestamp(day(10))}
 
-    def test_who_is_not_seen_yet_has_no_row(self, table):
+    def test_users_without_events_yet_have_no_row(self, table):
         events = load_encoded_events(table([(1, "a", "like", "u"), (15, "b", "like", "new")]))
         assert "new" not in set(panel_rows(events, day(10), 10)["user"])
 
     def test_panel_stacks_cutoffs_and_tells_its_progress(self, table):
         split = split_cutoffs(FIRST, day(60), 12, 3)
-        told = []
-        panel = build_panel(load_encoded_events(table(small_community(users=210))), split, 12, told.append)
+        shares_done = []
+        panel = build_panel(load_encoded_events(table(small_community(users=210))), split, 12, shares_done.append)
         assert list(panel["as_of"].unique()) == [pd.Timestamp(cutoff) for cutoff in split.cutoffs]
-        assert told == [1 / 3, 2 / 3, 1.0]
+        assert shares_done == [1 / 3, 2 / 3, 1.0]
         chosen = rows_at(panel, split.cutoffs[0], split.newest)
         assert set(chosen["as_of"]) == {pd.Timestamp(split.cutoffs[0]), pd.Timestamp(split.newest)}
         assert list(chosen.index) == list(range(420))
@@ -106,18 +106,18 @@ class TestRows:
         ):
             build_panel(events, split_cutoffs(FIRST, day(60), 12, 3), 12)
 
-    def test_too_few_heard(self, table):
+    def test_too_few_rows_with_an_audience(self, table):
         acts = [(d + u / 1000, f"u{u}", "like", f"u{u % 14}") for d in range(60) for u in range(220)]
         with pytest.raises(TooSmallError, match=r"hold 440 rows of a user at an instant, 28 of them with an audience"):
             build_panel(load_encoded_events(table(acts)), split_cutoffs(FIRST, day(60), 12, 3), 12)
 
 
-def test_some_of_many_rows_are_drawn():
+def test_some_of_many_rows_are_sampled():
     panel = pd.DataFrame({"as_of": [pd.Timestamp(day(k % 4)) for k in range(400)], "row": range(400)})
     assert rows_at(panel, *map(day, range(4))) is panel
     assert rows_at(panel, day(1), day(2))["row"].tolist() == [k for k in range(400) if k % 4 in (1, 2)]
-    drawn = rows_at(panel, day(1), day(2), most=50, seed=3)
-    assert drawn.equals(rows_at(panel, day(1), day(2), most=50, seed=3))
-    assert not drawn.equals(rows_at(panel, day(1), day(2), most=50, seed=4))
-    assert (len(drawn), set(drawn["row"] % 4)) == (50, {1, 2})
-    assert list(drawn.index) == list(range(50))
+    sampled = rows_at(panel, day(1), day(2), most=50, seed=3)
+    assert sampled.equals(rows_at(panel, day(1), day(2), most=50, seed=3))
+    assert not sampled.equals(rows_at(panel, day(1), day(2), most=50, seed=4))
+    assert (len(sampled), set(sampled["row"] % 4)) == (50, {1, 2})
+    assert list(sampled.index) == list(range(50))

@@ -25,8 +25,8 @@ OWN = {"days_absent", "repetitions_90d"}
 
 
 def of_all(rows):
-    known = {name: rows[name].dropna().to_numpy(float) for name in CATALOGUE.names}
-    return PeerValues(len(rows), {name: percentiles(values) for name, values in known.items() if len(values)}, 56.0)
+    columns = {name: rows[name].dropna().to_numpy(float) for name in CATALOGUE.names}
+    return PeerValues(len(rows), {name: percentiles(values) for name, values in columns.items() if len(values)}, 56.0)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def worse(rows, seed=4):
 
 
 @pytest.fixture(scope="module")
-def heard(bundle, rows):
+def top_rows(bundle, rows):
     """The rows of the fifty with the highest scores, who have something to lose, away and repeating themselves."""
     highest = bundle.predict(rows)["score"].nlargest(50).index
     return worse(rows.loc[highest])
@@ -57,23 +57,23 @@ def by_the_model(bundle, row, changes):
     return bundle.predict(row.assign(**changes))["score"].iloc[0]
 
 
-def test_an_outcome_is_the_models(bundle, heard, peers):
-    row = one(heard, 0).assign(days_absent=30.0, days_since_last_act=86.0)
+def test_outcome_is_the_models_prediction(bundle, top_rows, peers):
+    row = one(top_rows, 0).assign(days_absent=30.0, days_since_last_act=86.0)
     (outcome,) = what_if(bundle, feature_row(row), [Scenario({"days_absent": 10.0}, {})], peers)
     assert outcome.score == pytest.approx(by_the_model(bundle, row, {"days_absent": 10.0}))
     assert outcome.gain == pytest.approx(outcome.score - bundle.predict(row)["score"].iloc[0])
-    told = {
+    changes = {
         change.feature: (change.before, change.after, change.asked, change.actionable) for change in outcome.changes
     }
-    assert told == {"days_absent": (30, 10, True, True), "days_since_last_act": (86, 66, False, True)}
+    assert changes == {"days_absent": (30, 10, True, True), "days_since_last_act": (86, 66, False, True)}
     assert outcome.asks == pytest.approx(peers.rank("days_absent", 30) - peers.rank("days_absent", 10))
     assert outcome.in_own_hands
     assert outcome.low <= outcome.expected_audience + 1
     assert outcome.high >= outcome.expected_audience - 1
 
 
-def test_what_is_asked_of_two_features_is_in_one_or_the_other(bundle, heard, peers):
-    row = one(heard, 0).assign(days_absent=30.0, repetitions_90d=4.0)
+def test_effort_of_two_features_combines_their_shares(bundle, top_rows, peers):
+    row = one(top_rows, 0).assign(days_absent=30.0, repetitions_90d=4.0)
     absence, repetition = {"days_absent": 0.0}, {"repetitions_90d": 0.0}
     single, other, both = what_if(
         bundle, feature_row(row), [Scenario(a, {}) for a in (absence, repetition, absence | repetition)], peers
@@ -83,16 +83,16 @@ def test_what_is_asked_of_two_features_is_in_one_or_the_other(bundle, heard, pee
 
 
 @pytest.mark.parametrize("k", range(0, 50, 5))
-def test_parts_add_up_to_the_gain(bundle, heard, peers, k):
-    row = one(heard, k)
+def test_parts_add_up_to_the_gain(bundle, top_rows, peers, k):
+    row = one(top_rows, k)
     questions = [Scenario({"days_absent": 0.0, "repetitions_90d": 0.0}, {}), engagers_scenario(feature_row(row), 5.0)]
     for outcome in what_if(bundle, feature_row(row), questions, peers):
         added = sum(change.points for change in outcome.changes) + outcome.other_lines + outcome.clipping
         assert added == pytest.approx(outcome.gain, abs=1e-6)
 
 
-def test_ending_at_zero_is_told(bundle, heard, peers):
-    row = one(heard, 0).assign(days_absent=0.0, days_since_last_act=1.0)
+def test_clipping_at_zero_is_reported(bundle, top_rows, peers):
+    row = one(top_rows, 0).assign(days_absent=0.0, days_since_last_act=1.0)
     low = replace(bundle.scale, anchor=bundle.scale.anchor - bundle.predict(row)["unclipped"].iloc[0] + 2)
     (outcome,) = what_if(replace(bundle, scale=low), feature_row(row), [Scenario({"days_absent": 365.0}, {})], peers)
     assert (outcome.score, outcome.gain) == (0.0, pytest.approx(-2.0))
@@ -103,8 +103,8 @@ def test_ending_at_zero_is_told(bundle, heard, peers):
 
 @pytest.mark.parametrize("k", range(0, 50, 5))
 @pytest.mark.parametrize("name", sorted(OWN))
-def test_asking_for_less_never_lowers_the_score(bundle, heard, peers, name, k):
-    row = one(heard, k)
+def test_less_absence_or_repetition_never_lowers_the_score(bundle, top_rows, peers, name, k):
+    row = one(top_rows, k)
     values = np.linspace({"days_absent": 300.0, "repetitions_90d": 7.0}[name], 0.0, 20)
     scores = [
         outcome.score for outcome in what_if(bundle, feature_row(row), [Scenario({name: v}, {}) for v in values], peers)
@@ -112,15 +112,15 @@ def test_asking_for_less_never_lowers_the_score(bundle, heard, peers, name, k):
     assert (np.diff(scores) >= -1e-9).all()
 
 
-def test_more_people_never_lower_the_score(bundle, heard, peers):
+def test_more_engagers_never_lower_the_score(bundle, top_rows, peers):
     for k in range(0, 50, 10):
-        person = feature_row(one(heard, k))
+        person = feature_row(one(top_rows, k))
         more = [engagers_scenario(person, people) for people in (0.5, 1.0, 2.0, 5.0, 10.0)]
-        scores = [outcome.score for outcome in what_if(bundle, feature_row(one(heard, k)), more, peers)]
+        scores = [outcome.score for outcome in what_if(bundle, feature_row(one(top_rows, k)), more, peers)]
         assert (np.diff(scores) >= -1e-9).all()
 
 
-def test_two_more_people_by_hand():
+def test_two_more_engagers_by_hand():
     scenario = engagers_scenario(dict.fromkeys(CATALOGUE.names, 1.0), 2.0)
     assert scenario.changes == {"credible_engagers_28d": 3.0}
     assert scenario.consequences == pytest.approx(
@@ -136,111 +136,117 @@ def test_two_more_people_by_hand():
 
 
 @pytest.fixture(scope="module")
-def plain(rows):
+def simple_model(rows):
     """A model of a community in which absence and repetition are all that matters."""
     cutoffs = [pd.Timestamp("2025-01-01", tz="UTC") + pd.Timedelta(days=28 * k) for k in range(3)]
     frames = []
     for seed, cutoff in enumerate(cutoffs):
-        seen = worse(rows, seed)
-        pull = 30 * np.exp(-seen["days_absent"] / 40) * (1 - seen["repetitions_90d"] / 8)
-        frames.append(seen.assign(as_of=cutoff, audience=np.random.default_rng(seed).poisson(pull)))
+        sample = worse(rows, seed)
+        pull = 30 * np.exp(-sample["days_absent"] / 40) * (1 - sample["repetitions_90d"] / 8)
+        frames.append(sample.assign(as_of=cutoff, audience=np.random.default_rng(seed).poisson(pull)))
     return fit(pd.concat(frames, ignore_index=True), Split(tuple(cutoffs)), Config(model=Model(trees=60, depth=3)))
 
 
 @pytest.fixture(scope="module")
-def found(plain, heard, peers):
-    return [actionable_recourse(plain, feature_row(one(heard, k)), peers) for k in range(len(heard))]
+def recourses(simple_model, top_rows, peers):
+    return [actionable_recourse(simple_model, feature_row(one(top_rows, k)), peers) for k in range(len(top_rows))]
 
 
-class TestLevers:
-    def test_there_are_some(self, found):
-        asked = {
-            change.feature for outcomes in found for outcome in outcomes for change in outcome.changes if change.asked
+class TestRecourse:
+    def test_both_features_are_proposed(self, recourses):
+        requested = {
+            change.feature
+            for outcomes in recourses
+            for outcome in outcomes
+            for change in outcome.changes
+            if change.asked
         }
-        assert asked == OWN
-        assert max(map(len, found)) > 1
+        assert requested == OWN
+        assert max(map(len, recourses)) > 1
 
-    def test_only_what_is_in_ones_own_hands_and_gains(self, found):
-        for outcome in sum(found, ()):
+    def test_only_actionable_changes_that_gain(self, recourses):
+        for outcome in sum(recourses, ()):
             assert outcome.in_own_hands
             assert outcome.gain >= 0.5
             assert {change.feature for change in outcome.changes if change.asked} <= OWN
 
-    def test_smallest_first_and_more_asks_for_more_gain(self, found):
-        for outcomes in found:
-            asks, gains = [each.asks for each in outcomes], [each.gain for each in outcomes]
+    def test_smallest_first_and_larger_changes_gain_more(self, recourses):
+        for outcomes in recourses:
+            asks, gains = [outcome.asks for outcome in outcomes], [outcome.gain for outcome in outcomes]
             assert asks == sorted(asks)
             assert (np.diff(gains) >= 0.5).all()
 
-    def test_within_what_peers_show(self, found, peers):
-        moved = [change for outcomes in found for outcome in outcomes for change in outcome.changes]
+    def test_values_stay_within_peers(self, recourses, peers):
+        moved = [change for outcomes in recourses for outcome in outcomes for change in outcome.changes]
         for change in moved:
             if change.feature in SCORED:
                 assert not change.outside
                 assert peers.values[change.feature][0] <= change.after <= peers.values[change.feature][-1]
 
-    def test_narrow_peers_narrow_the_proposals(self, plain, heard):
-        away = heard[heard["days_absent"] > 40].assign(repetitions_90d=4.0)
+    def test_narrow_peers_narrow_the_proposals(self, simple_model, top_rows):
+        away = top_rows[top_rows["days_absent"] > 40].assign(repetitions_90d=4.0)
         assert len(away) > 5
         for k in range(len(away)):
-            assert actionable_recourse(plain, feature_row(one(away, k)), of_all(away)) == ()
+            assert actionable_recourse(simple_model, feature_row(one(away, k)), of_all(away)) == ()
 
-    def test_who_is_there_and_repeats_nothing_is_asked_nothing(self, plain, heard, peers):
-        best = heard.assign(days_absent=0.0, repetitions_90d=0.0, days_since_last_act=1.0)
-        assert [actionable_recourse(plain, feature_row(one(best, k)), peers) for k in range(10)] == [()] * 10
+    def test_active_users_without_repetitions_get_no_recourse(self, simple_model, top_rows, peers):
+        best = top_rows.assign(days_absent=0.0, repetitions_90d=0.0, days_since_last_act=1.0)
+        assert [actionable_recourse(simple_model, feature_row(one(best, k)), peers) for k in range(10)] == [()] * 10
 
-    def test_who_never_acted_can_end_an_absence_by_acting(self, plain, heard, peers):
-        never = one(heard, 0).assign(days_absent=80.0, days_since_last_act=math.nan, repetitions_90d=0.0)
-        (outcome,) = actionable_recourse(plain, feature_row(never), peers)
-        told = {change.feature: (change.before, change.after, change.asked) for change in outcome.changes}
-        assert told == {"days_absent": (80, 0, True), "days_since_last_act": (None, 56, False)}
+    def test_users_without_events_can_end_an_absence(self, simple_model, top_rows, peers):
+        never = one(top_rows, 0).assign(days_absent=80.0, days_since_last_act=math.nan, repetitions_90d=0.0)
+        (outcome,) = actionable_recourse(simple_model, feature_row(never), peers)
+        changes = {change.feature: (change.before, change.after, change.asked) for change in outcome.changes}
+        assert changes == {"days_absent": (80, 0, True), "days_since_last_act": (None, 56, False)}
 
-    def test_who_never_acted_and_is_not_absent_is_asked_nothing(self, plain, heard, peers):
-        never = one(heard, 0).assign(days_absent=0.0, days_since_last_act=math.nan, repetitions_90d=0.0)
-        assert actionable_recourse(plain, feature_row(never), peers) == ()
+    def test_users_without_events_and_absence_get_no_recourse(self, simple_model, top_rows, peers):
+        never = one(top_rows, 0).assign(days_absent=0.0, days_since_last_act=math.nan, repetitions_90d=0.0)
+        assert actionable_recourse(simple_model, feature_row(never), peers) == ()
 
-    def test_others_are_no_lever_of_ones_own(self, bundle, heard, peers):
-        lowest = heard.iloc[[-1]]
-        found = needed_engagers(bundle, feature_row(lowest), peers)
-        assert found is not None
-        assert not found.in_own_hands
-        assert found.gain >= 0.5
-        (asked,) = [change for change in found.changes if change.asked]
-        assert (asked.feature, asked.outside) == ("credible_engagers_28d", False)
+    def test_engagers_are_not_actionable(self, bundle, top_rows, peers):
+        lowest = top_rows.iloc[[-1]]
+        outcome = needed_engagers(bundle, feature_row(lowest), peers)
+        assert outcome is not None
+        assert not outcome.in_own_hands
+        assert outcome.gain >= 0.5
+        (requested,) = [change for change in outcome.changes if change.asked]
+        assert (requested.feature, requested.outside) == ("credible_engagers_28d", False)
 
-    def test_the_few_who_are_heard_are_peers_too(self, bundle, heard, peers):
-        lowest = heard.iloc[[-1]].assign(credible_engagers_28d=0.0)
+    def test_outliers_among_peers_count(self, bundle, top_rows, peers):
+        lowest = top_rows.iloc[[-1]].assign(credible_engagers_28d=0.0)
         hardly = percentiles(np.array([0.0] * 97 + [4.0] * 3))
         few = replace(peers, values={**peers.values, "credible_engagers_28d": hardly})
-        found = needed_engagers(bundle, feature_row(lowest), few)
-        assert found is not None
-        assert found.changes[0].after == 4.0
+        outcome = needed_engagers(bundle, feature_row(lowest), few)
+        assert outcome is not None
+        assert outcome.changes[0].after == 4.0
 
-    def test_nobody_is_heard_more(self, bundle, heard, peers):
-        top = one(heard, 0).assign(credible_engagers_28d=1e6, credible_engagers_90d=1e6, credible_engagers_365d=1e6)
+    def test_no_peer_has_more_engagers(self, bundle, top_rows, peers):
+        top = one(top_rows, 0).assign(credible_engagers_28d=1e6, credible_engagers_90d=1e6, credible_engagers_365d=1e6)
         assert needed_engagers(bundle, feature_row(top), peers) is None
 
 
-class TestQuestions:
-    def test_none(self, bundle, heard, peers):
-        assert what_if(bundle, feature_row(one(heard, 0)), [], peers) == []
+class TestWhatIf:
+    def test_none(self, bundle, top_rows, peers):
+        assert what_if(bundle, feature_row(one(top_rows, 0)), [], peers) == []
 
-    def test_as_it_is_changes_nothing(self, bundle, heard, peers):
-        row = one(heard, 3)
+    def test_the_present_value_changes_nothing(self, bundle, top_rows, peers):
+        row = one(top_rows, 3)
         (outcome,) = what_if(
             bundle, feature_row(row), [Scenario({"days_absent": feature_row(row)["days_absent"]}, {})], peers
         )
         assert (outcome.gain, outcome.asks, outcome.changes) == (0.0, 0.0, ())
 
-    def test_beyond_what_peers_show_is_marked(self, bundle, heard, peers):
-        (outcome,) = what_if(bundle, feature_row(one(heard, 0)), [Scenario({"credible_engagers_28d": 1e5}, {})], peers)
+    def test_values_outside_peers_are_marked(self, bundle, top_rows, peers):
+        (outcome,) = what_if(
+            bundle, feature_row(one(top_rows, 0)), [Scenario({"credible_engagers_28d": 1e5}, {})], peers
+        )
         outside = {change.feature for change in outcome.changes if change.outside}
         assert {"credible_engagers_28d", "credible_engagers_365d"} <= outside
         assert not outcome.in_own_hands
 
-    def test_what_follows_may_become_unknown(self, bundle, heard, peers):
+    def test_consequences_may_become_unknown(self, bundle, top_rows, peers):
         name = "credible_after_a_day_share_90d"
-        row = one(heard, 0).assign(**{name: 0.5})
+        row = one(top_rows, 0).assign(**{name: 0.5})
         (outcome,) = what_if(bundle, feature_row(row), [Scenario({}, {name: math.nan})], peers)
         (change,) = outcome.changes
         assert (change.after, change.outside) == (None, False)
@@ -248,7 +254,7 @@ class TestQuestions:
         assert outcome.score == pytest.approx(by_the_model(bundle, row, {name: math.nan}))
 
     @pytest.mark.parametrize(
-        ("asked", "message"),
+        ("requested", "message"),
         [
             (
                 {"days_absnt": 0.0},
@@ -271,27 +277,27 @@ class TestQuestions:
             ({"most_repeated_90d": 2.0}, "most_repeated_90d cannot change a score: the model does not use it"),
         ],
     )
-    def test_what_cannot_be(self, bundle, heard, peers, asked, message):
+    def test_impossible_values(self, bundle, top_rows, peers, requested, message):
         with pytest.raises(WhatIfError, match=message):
-            what_if(bundle, feature_row(one(heard, 0)), [Scenario(asked, {})], peers)
+            what_if(bundle, feature_row(one(top_rows, 0)), [Scenario(requested, {})], peers)
 
     @pytest.mark.parametrize("created", [0.0, 1.0])
-    def test_who_made_one_piece_or_none_repeats_nothing(self, bundle, heard, peers, created):
-        row = one(heard, 0).assign(created_90d=created, repetitions_90d=0.0)
+    def test_users_with_at_most_one_piece_repeat_nothing(self, bundle, top_rows, peers, created):
+        row = one(top_rows, 0).assign(created_90d=created, repetitions_90d=0.0)
         (outcome,) = what_if(bundle, feature_row(row), [Scenario({"repetitions_90d": 0.0}, {})], peers)
         assert outcome.changes == ()
         with pytest.raises(WhatIfError, match=f"cannot be 1 with {created:g} pieces created: .* expected at most 0"):
             what_if(bundle, feature_row(row), [Scenario({"repetitions_90d": 1.0}, {})], peers)
 
-    def test_repetitions_are_of_the_pieces_that_would_be_left(self, bundle, heard, peers):
+    def test_repetitions_are_limited_by_the_pieces_after_the_change(self, bundle, top_rows, peers):
         with pytest.raises(WhatIfError, match="cannot be 5 with 3 pieces created"):
             what_if(
-                bundle, feature_row(one(heard, 0)), [Scenario({"repetitions_90d": 5.0}, {"created_90d": 3.0})], peers
+                bundle, feature_row(one(top_rows, 0)), [Scenario({"repetitions_90d": 5.0}, {"created_90d": 3.0})], peers
             )
 
 
-def test_rows_are_not_touched(bundle, heard, peers):
-    row = one(heard, 0)
+def test_rows_are_not_modified(bundle, top_rows, peers):
+    row = one(top_rows, 0)
     before = row.copy()
     actionable_recourse(bundle, feature_row(row), peers)
     pd.testing.assert_frame_equal(row, before)

@@ -1,4 +1,4 @@
-"""What held a score down is told, and only where it did."""
+"""Discounts: what lowered a score by half a point or more."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from training.explanation.ledger import discounts
 from training.model.feature_row import feature_row
 
-GROWN = {"uncounted_new_28d": 40.0, "uncounted_new_365d": 50.0}
+MANY_NEW = {"uncounted_new_28d": 40.0, "uncounted_new_365d": 50.0}
 EXCHANGED = {"uncounted_exchange_28d": 40.0, "uncounted_exchange_365d": 40.0}
 NOTHING = {name: 0.0 for kind in ("new", "exchange") for name in (f"uncounted_{kind}_28d", f"uncounted_{kind}_365d")}
 BLAMING = ("fake", "bot", "cheat", "bought", "suspicious", "fraud", "spam")
@@ -14,29 +14,29 @@ BLAMING = ("fake", "bot", "cheat", "bought", "suspicious", "fraud", "spam")
 
 @pytest.fixture(scope="module")
 def ordinary(rows, bundle):
-    """An ordinary active person of whom nothing was held back."""
+    """An ordinary active user without discounts."""
     score = bundle.predict(rows)["score"]
     middle = rows[(score > 15) & (score < 50) & (rows["created_90d"] > 0)].iloc[[0]]
     return middle.assign(**NOTHING, repetitions_90d=0.0)
 
 
-def test_nothing_is_said_where_nothing_was_held_back(bundle, ordinary):
+def test_no_discounts_without_uncounted_engagement(bundle, ordinary):
     assert discounts(bundle, feature_row(ordinary)) == ()
 
 
-@pytest.mark.parametrize(("kind", "change"), [("new", GROWN), ("exchange", EXCHANGED)])
-def test_people_who_did_not_count(bundle, ordinary, kind, change):
-    (told,) = discounts(bundle, feature_row(ordinary.assign(**change)))
-    assert told.kind == kind
-    assert told.value == change[f"uncounted_{kind}_365d"]
-    assert told.points >= 0.5
-    assert f"{told.value:,.1f} fewer" in told.sentence
-    assert f"about {told.points:.1f} points more" in told.sentence
-    assert not any(word in told.sentence.lower() for word in BLAMING)
+@pytest.mark.parametrize(("kind", "change"), [("new", MANY_NEW), ("exchange", EXCHANGED)])
+def test_uncounted_people(bundle, ordinary, kind, change):
+    (discount,) = discounts(bundle, feature_row(ordinary.assign(**change)))
+    assert discount.kind == kind
+    assert discount.value == change[f"uncounted_{kind}_365d"]
+    assert discount.points >= 0.5
+    assert f"{discount.value:,.1f} fewer" in discount.sentence
+    assert f"about {discount.points:.1f} points more" in discount.sentence
+    assert not any(word in discount.sentence.lower() for word in BLAMING)
 
 
 def test_the_points_are_what_the_model_gives_when_they_count(bundle, ordinary):
-    grown = ordinary.assign(**GROWN)
+    grown = ordinary.assign(**MANY_NEW)
     counted = grown.assign(
         credible_engagers_7d=grown["credible_engagers_7d"] + 10,
         credible_engagers_28d=grown["credible_engagers_28d"] + 40,
@@ -50,13 +50,13 @@ def test_the_points_are_what_the_model_gives_when_they_count(bundle, ordinary):
     assert discounts(bundle, feature_row(grown))[0].points == pytest.approx(gain, abs=1e-9)
 
 
-def test_repetition_is_told_where_it_cost_something(bundle, ordinary):
+def test_repetition_that_costs_half_a_point_is_reported(bundle, ordinary):
     repeating = ordinary.assign(repetitions_90d=300.0)
     lost = bundle.predict(ordinary)["score"].iloc[0] - bundle.predict(repeating)["score"].iloc[0]
-    assert [(told.kind, told.points) for told in discounts(bundle, feature_row(repeating))] == (
+    assert [(discount.kind, discount.points) for discount in discounts(bundle, feature_row(repeating))] == (
         [("repetition", pytest.approx(lost))] if lost >= 0.5 else []
     )
 
 
-def test_less_than_half_a_point_is_not_told(bundle, ordinary):
+def test_less_than_half_a_point_is_not_reported(bundle, ordinary):
     assert discounts(bundle, feature_row(ordinary.assign(uncounted_new_28d=1e-9, uncounted_new_365d=1e-9))) == ()

@@ -11,7 +11,7 @@ from features.catalogue import CATALOGUE
 from training.explanation.feature_constraints import NESTED, PeerValues, WhatIfError, percentiles, propagate_constraints
 
 NOBODY = dict.fromkeys(CATALOGUE.names, 0.0)
-HEARD = NOBODY | {
+ENGAGED = NOBODY | {
     "credible_engagers_7d": 2.0,
     "credible_engagers_28d": 4.0,
     "credible_returning_28d": 3.0,
@@ -21,19 +21,19 @@ HEARD = NOBODY | {
 }
 
 
-@pytest.mark.parametrize(("since", "absent", "asked", "then"), [(70, 14, 0, 56), (70, 14, 4, 60), (3, 0, 5, 61)])
-def test_absence_moves_the_last_act(since, absent, asked, then):
+@pytest.mark.parametrize(("since", "absent", "changes", "then"), [(70, 14, 0, 56), (70, 14, 4, 60), (3, 0, 5, 61)])
+def test_absence_moves_the_last_act(since, absent, changes, then):
     person = NOBODY | {"days_since_last_act": float(since), "days_absent": float(absent)}
-    assert propagate_constraints(person, {"days_absent": float(asked)}, 56.0)["days_since_last_act"] == then
+    assert propagate_constraints(person, {"days_absent": float(changes)}, 56.0)["days_since_last_act"] == then
 
 
-def test_absence_as_it_is_moves_nothing():
+def test_an_unchanged_absence_moves_nothing():
     person = NOBODY | {"days_since_last_act": 3.0}
     assert propagate_constraints(person, {"days_absent": 0.0}, 56.0) == {}
 
 
-def test_an_unknown_absence_moves_nothing_where_none_is_asked():
-    assert propagate_constraints(HEARD | {"days_absent": math.nan}, {"credible_engagers_28d": 4.0}, 56.0) == {}
+def test_an_unknown_absence_moves_nothing_without_a_request():
+    assert propagate_constraints(ENGAGED | {"days_absent": math.nan}, {"credible_engagers_28d": 4.0}, 56.0) == {}
 
 
 def test_a_shorter_allowance():
@@ -41,13 +41,13 @@ def test_a_shorter_allowance():
     assert propagate_constraints(person, {"days_absent": 1.0}, 28.0)["days_since_last_act"] == 29
 
 
-@pytest.mark.parametrize(("asked", "then"), [(0.0, {"days_since_last_act": 56.0}), (40.0, {})])
-def test_who_never_acted_ends_an_absence_by_acting(asked, then):
+@pytest.mark.parametrize(("changes", "then"), [(0.0, {"days_since_last_act": 56.0}), (40.0, {})])
+def test_users_without_events_end_an_absence_with_one(changes, then):
     person = NOBODY | {"days_since_last_act": math.nan, "days_absent": 40.0}
-    assert propagate_constraints(person, {"days_absent": asked}, 56.0) == then
+    assert propagate_constraints(person, {"days_absent": changes}, 56.0) == then
 
 
-def test_who_never_acted_and_is_not_absent_need_not_act():
+def test_users_without_events_and_absence_need_none():
     person = NOBODY | {"days_since_last_act": math.nan}
     assert propagate_constraints(person, {"days_absent": 0.0}, 56.0) == {}
 
@@ -57,24 +57,24 @@ def test_fewer_repetitions_move_nothing_else():
     assert propagate_constraints(person, {"repetitions_90d": 2.0}, 56.0) == {}
 
 
-def test_who_responded_lately_did_so_within_longer():
-    follows = propagate_constraints(HEARD, {"credible_engagers_28d": 7.0}, 56.0)
+def test_recent_engagers_raise_longer_windows():
+    follows = propagate_constraints(ENGAGED, {"credible_engagers_28d": 7.0}, 56.0)
     assert follows == {"credible_engagers_90d": 7.0}
 
 
-def test_who_did_not_within_longer_did_not_lately():
-    follows = propagate_constraints(HEARD, {"credible_engagers_90d": 1.0}, 56.0)
+def test_fewer_engagers_lower_shorter_windows():
+    follows = propagate_constraints(ENGAGED, {"credible_engagers_90d": 1.0}, 56.0)
     assert follows == dict.fromkeys(["credible_engagers_28d", "credible_engagers_7d", "credible_returning_28d"], 1.0)
 
 
 @given(st.sampled_from(sorted({name for pair in NESTED for name in pair})), st.floats(0, 20))
 def test_windows_stay_nested(name, value):
-    after = HEARD | propagate_constraints(HEARD, {name: value}, 56.0) | {name: value}
+    after = ENGAGED | propagate_constraints(ENGAGED, {name: value}, 56.0) | {name: value}
     assert all(after[inner] <= after[outer] for inner, outer in NESTED)
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("changes", "message"),
     [
         ({"credible_engagers_7d": 5.0, "credible_engagers_90d": 4.0}, "credible_engagers_28d cannot be above"),
         (
@@ -83,14 +83,14 @@ def test_windows_stay_nested(name, value):
         ),
     ],
 )
-def test_contradictions(asked, message):
+def test_contradictions(changes, message):
     with pytest.raises(WhatIfError, match=message):
-        propagate_constraints(HEARD, asked, 56.0)
+        propagate_constraints(ENGAGED, changes, 56.0)
 
 
-def test_what_is_asked_does_not_follow():
-    asked = {"credible_engagers_28d": 4.5, "credible_engagers_90d": 6.0}
-    assert propagate_constraints(HEARD, asked, 56.0) == {}
+def test_requested_values_are_not_consequences():
+    changes = {"credible_engagers_28d": 4.5, "credible_engagers_90d": 6.0}
+    assert propagate_constraints(ENGAGED, changes, 56.0) == {}
 
 
 @pytest.fixture

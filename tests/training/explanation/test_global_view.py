@@ -1,4 +1,4 @@
-"""The community view: its figures by hand, whom it looks at, and what its files are called."""
+"""The global view: its figures by hand, its samples and scopes, and its file names."""
 
 import json
 import re
@@ -13,12 +13,12 @@ from training.explanation.ledger import contributions
 
 
 @pytest.fixture(scope="module")
-def seen(bundle, rows):
+def view(bundle, rows):
     return look(bundle, rows, paired=100)
 
 
 class Small(View):
-    """A view of three features of whom all is known."""
+    """A view of three features without unknown values."""
 
     points = pd.DataFrame({"a": [3.0, -5.0], "b": [1.0, 1.0], "c": [0.0, 0.0]})
     pairs = np.array(
@@ -28,11 +28,11 @@ class Small(View):
 
 @pytest.fixture
 def small(bundle):
-    class Held:
+    class FakeBundle:
         features = dict.fromkeys("abc", "")
         baseline = "the average"
 
-    return Small(Held(), "all", 9, pd.DataFrame(index=range(2)), 2)
+    return Small(FakeBundle(), "all", 9, pd.DataFrame(index=range(2)), 2)
 
 
 class TestFigures:
@@ -59,23 +59,23 @@ class TestFigures:
             "gap": 0.0,
         }
 
-    def test_of_a_model(self, seen, bundle, rows):
-        assert seen.users == len(seen.rows) == len(rows)
+    def test_of_a_model(self, view, bundle, rows):
+        assert view.users == len(view.rows) == len(rows)
         mean = contributions(bundle, rows).abs().mean()
-        assert seen.strength.to_dict() == pytest.approx(mean[mean > 0].to_dict())
-        assert seen.strength.is_monotonic_decreasing
-        assert seen.pairs == pytest.approx(interactions(bundle, seen.rows.iloc[:100]))
-        assert seen.gap < 1e-6
-        sizes = [size for *_, size in seen.strongest_pairs]
+        assert view.strength.to_dict() == pytest.approx(mean[mean > 0].to_dict())
+        assert view.strength.is_monotonic_decreasing
+        assert view.pairs == pytest.approx(interactions(bundle, view.rows.iloc[:100]))
+        assert view.gap < 1e-6
+        sizes = [size for *_, size in view.strongest_pairs]
         assert sizes == sorted(sizes, reverse=True)
-        one, other, size = seen.strongest_pairs[0]
-        assert np.abs(seen.halves(one, other)).mean() == pytest.approx(size)
-        assert seen.partner(one) == other
-        assert seen.partner(other) == one
+        one, other, size = view.strongest_pairs[0]
+        assert np.abs(view.halves(one, other)).mean() == pytest.approx(size)
+        assert view.partner(one) == other
+        assert view.partner(other) == one
 
-    def test_the_gap_is_told(self, seen):
-        other = View(seen.bundle, "all", 3, seen.rows.iloc[:3], 3)
-        other.__dict__["points"] = seen.points.iloc[:3] + 0.25
+    def test_gap_is_the_largest_difference(self, view):
+        other = View(view.bundle, "all", 3, view.rows.iloc[:3], 3)
+        other.__dict__["points"] = view.points.iloc[:3] + 0.25
         assert other.gap == pytest.approx(0.25)
 
     def test_nobody_moves(self, bundle, rows):
@@ -85,7 +85,7 @@ class TestFigures:
         assert none.as_json()["features"] == []
 
 
-class TestWhom:
+class TestViews:
     def test_a_sample_is_seeded_and_bounded(self, bundle, rows, monkeypatch):
         monkeypatch.setattr(module, "SAMPLE", 50)
         one, same, other = (look(bundle, rows, seed=seed) for seed in (0, 0, 1))
@@ -98,32 +98,32 @@ class TestWhom:
         sizes = {"all": 700, "topic:b": 300, "topic:small": 299, "topic:a": 650, "network:x": 301, "topic:c": 302}
         sizes |= {"topic:d": 303}
         many = pd.concat([rows.iloc[:size].assign(scope=scope) for scope, size in sizes.items()])
-        found = views(bundle, many.sample(frac=1, random_state=0))
-        assert list(found) == ["all", "topic:a", "topic:d", "topic:c", "network:x"]
-        assert [view.users for view in found.values()] == [700, 650, 303, 302, 301]
-        assert [view.paired for view in found.values()] == [700, 300, 300, 300, 300]
-        assert all((view.rows["scope"] == scope).all() for scope, view in found.items())
+        result = views(bundle, many.sample(frac=1, random_state=0))
+        assert list(result) == ["all", "topic:a", "topic:d", "topic:c", "network:x"]
+        assert [view.users for view in result.values()] == [700, 650, 303, 302, 301]
+        assert [view.paired for view in result.values()] == [700, 300, 300, 300, 300]
+        assert all((view.rows["scope"] == scope).all() for scope, view in result.items())
 
-    def test_a_small_community_is_looked_at_all_the_same(self, bundle, rows):
+    def test_a_small_community_has_a_view(self, bundle, rows):
         assert {scope: view.users for scope, view in views(bundle, rows.iloc[:9]).items()} == {"all": 9}
         assert list(views(bundle, rows.assign(scope="topic:a"))) == ["topic:a"]
 
 
 class TestFileName:
     @pytest.mark.parametrize("scope", ["topic:cats", "network:sea", "topic:a-b2"])
-    def test_plain_names_are_kept(self, scope):
+    def test_plain_names_are_unchanged(self, scope):
         assert file_name(scope) == scope.replace(":", "-")
 
     @pytest.mark.parametrize(
         "scope", ["topic:C++", "topic:a/../b", "topic:ünï", "topic:a b", "topic:a:b", "topic:" + "x" * 300]
     )
-    def test_others_are_made_safe_and_differ(self, scope):
-        found = file_name(scope)
-        assert re.fullmatch(r"topic-[a-z0-9-]*-[0-9a-f]{6}", found)
-        assert len(found) <= 55
-        assert file_name(scope + "!") != found
+    def test_other_names_are_escaped_and_differ(self, scope):
+        result = file_name(scope)
+        assert re.fullmatch(r"topic-[a-z0-9-]*-[0-9a-f]{6}", result)
+        assert len(result) <= 55
+        assert file_name(scope + "!") != result
 
-    def test_names_that_differ_by_case_alone(self):
+    def test_names_that_differ_only_by_case(self):
         assert (
             len(
                 {

@@ -1,4 +1,4 @@
-"""Stopping for a while: the person's side by hand, the others' from the events."""
+"""Inactivity: the user's side by hand, the others' from the events."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -42,14 +42,14 @@ def test_days_out_of_bounds(days):
         lost_responses(None, "me", "all", None, days, NOBODY, [])
 
 
-@pytest.mark.parametrize(("seen", "absent"), [(10.0, 0.0), (50.0, 8.0), (90.0, 48.0)])
-def test_who_never_acted_stays_away_since_first_seen(seen, absent):
-    scenario = inactivity_scenario(NOBODY | {"days_since_last_act": np.nan, "account_age_days": seen}, 14, 56.0)
+@pytest.mark.parametrize(("account_age", "absent"), [(10.0, 0.0), (50.0, 8.0), (90.0, 48.0)])
+def test_users_without_events_are_absent_since_first_seen(account_age, absent):
+    scenario = inactivity_scenario(NOBODY | {"days_since_last_act": np.nan, "account_age_days": account_age}, 14, 56.0)
     assert scenario.changes == {"days_absent": absent}
     assert np.isnan(scenario.consequences["days_since_last_act"])
 
 
-def test_the_absence_of_who_never_acted_is_the_one_that_the_features_will_show(table):
+def test_absence_without_events_matches_later_features(table):
     events = table([(0, "fan", "post", None, "p"), (70, "fan", "follow", "me"), (149, "fan", "post", None, "q")])
     now = pd.Timestamp("2025-05-31", tz="UTC").to_pydatetime()  # day 150
     before, later = (
@@ -61,8 +61,8 @@ def test_the_absence_of_who_never_acted_is_the_one_that_the_features_will_show(t
     assert scenario.changes["days_absent"] == pytest.approx(later["days_absent"].iloc[0])
 
 
-def test_the_absence_is_the_one_that_the_features_will_show(simulated):
-    """A community that goes on, in which one person does nothing for days: the row then has the absence foretold."""
+def test_absence_matches_later_features(simulated):
+    """A community that goes on, in which one person does nothing for days: the row then has the predicted absence."""
     events = open_events(simulated.events)
     now = feature_rows(load_encoded_events(simulated.events), simulated.as_of - timedelta(days=60)).set_index(
         "user", drop=False
@@ -82,36 +82,40 @@ def test_the_absence_is_the_one_that_the_features_will_show(simulated):
 
 
 @pytest.fixture(scope="module")
-def loud(rows):
-    """Whoever made most lately, with a row of their own."""
+def active_row(rows):
+    """The row of the user who created most recently."""
     return rows.loc[[rows["created_28d"].idxmax()]]
 
 
-class TestDrawn:
-    def test_what_new_pieces_drew_is_gone(self, simulated, loud):
-        user = loud["user"].iloc[0]
-        found = lost_responses(open_events(simulated.events), user, "all", simulated.as_of, 14, feature_row(loud), [])
-        assert not set(found) & {"days_absent", "days_since_last_act"}
-        assert "created_28d" in found
-        assert any(name in SCORED for name in found)
+class TestLostResponses:
+    def test_responses_to_new_pieces_are_removed(self, simulated, active_row):
+        user = active_row["user"].iloc[0]
+        result = lost_responses(
+            open_events(simulated.events), user, "all", simulated.as_of, 14, feature_row(active_row), []
+        )
+        assert not set(result) & {"days_absent", "days_since_last_act"}
+        assert "created_28d" in result
+        assert any(name in SCORED for name in result)
         for name in ("engagers_7d", "engagers_28d", "engagers_365d", "engagements_365d"):
-            assert found.get(name, loud[name].iloc[0]) <= loud[name].iloc[0]
+            assert result.get(name, active_row[name].iloc[0]) <= active_row[name].iloc[0]
 
-    def test_other_events_are_refused(self, simulated, loud):
-        user = loud["user"].iloc[0]
-        other = loud.assign(followers=loud["followers"] + 3)
+    def test_other_events_are_refused(self, simulated, active_row):
+        user = active_row["user"].iloc[0]
+        other = active_row.assign(followers=active_row["followers"] + 3)
         with pytest.raises(
             WhatIfError, match=r"not made of these events: they give followers 0, not 3\. .* or score anew"
         ):
             lost_responses(open_events(simulated.events), user, "all", simulated.as_of, 14, feature_row(other), [])
 
-    def test_events_without_the_person_are_refused(self, simulated, loud):
+    def test_events_without_the_user_are_refused(self, simulated, active_row):
         with pytest.raises(
             WhatIfError, match="snapshot of 'stranger' was not made of these events: they do not contain this user"
         ):
-            lost_responses(open_events(simulated.events), "stranger", "all", simulated.as_of, 14, feature_row(loud), [])
+            lost_responses(
+                open_events(simulated.events), "stranger", "all", simulated.as_of, 14, feature_row(active_row), []
+            )
 
-    def test_nothing_left(self, table):
+    def test_no_events_remain(self, table):
         acts = table([(29, "me", "post", None, "p"), (29, "fan", "post", None, "q"), (3, "fan", "post", None, "r")])
         as_of = pd.Timestamp("2025-01-31", tz="UTC").to_pydatetime()
         row = feature_rows(load_encoded_events(acts), as_of).query("user == 'me'")

@@ -23,25 +23,25 @@ def by_hand(bundle):
             matrix[::8, 0] = np.nan
         own = {"objective": "regression", "boost_from_average": False, "learning_rate": 1.0, "lambda_l2": 0.0}
         own |= {"num_leaves": 4, "min_data_in_leaf": 1, "verbose": -1}
-        made = lgb.train(own, lgb.Dataset(matrix, audience), 1)
+        booster = lgb.train(own, lgb.Dataset(matrix, audience), 1)
         return dataclasses.replace(
-            bundle, booster_text=made.model_to_string(), features={"a": "", "b": ""}, scale=Scale(0.0, 10.0)
+            bundle, booster_text=booster.model_to_string(), features={"a": "", "b": ""}, scale=Scale(0.0, 10.0)
         )
 
     return make
 
 
-def added(found):
-    return found.sum(axis=2)
+def added(points):
+    return points.sum(axis=2)
 
 
 def test_they_add_up_to_the_points_and_are_symmetric(bundle, rows):
     sample = rows.sample(200, random_state=0)
-    found = interactions(bundle, sample)
-    assert found.shape == (200, len(bundle.features), len(bundle.features))
-    assert np.abs(added(found) - contributions(bundle, sample).to_numpy()).max() < 1e-6
-    assert np.abs(found - found.transpose(0, 2, 1)).max() < 1e-9
-    assert np.abs(found).max() > 1
+    points = interactions(bundle, sample)
+    assert points.shape == (200, len(bundle.features), len(bundle.features))
+    assert np.abs(added(points) - contributions(bundle, sample).to_numpy()).max() < 1e-6
+    assert np.abs(points - points.transpose(0, 2, 1)).max() < 1e-9
+    assert np.abs(points).max() > 1
 
 
 def test_of_two_features_by_hand(by_hand):
@@ -61,15 +61,15 @@ def test_the_unit_is_points(bundle, rows):
     assert interactions(twice, sample) == pytest.approx(2 * interactions(bundle, sample))
 
 
-@pytest.mark.parametrize("seen", [True, False])
-def test_unknown_values_go_where_lightgbm_takes_them(by_hand, seen):
+@pytest.mark.parametrize("has_unknown", [True, False])
+def test_unknown_values_go_where_lightgbm_takes_them(by_hand, has_unknown):
     """Also where training saw none: then they are read as 0."""
-    made = by_hand(unknown=seen)
+    booster = by_hand(unknown=has_unknown)
     rows = pd.DataFrame({"a": [np.nan, np.nan, 1.0], "b": [1.0, np.nan, np.nan]})
-    assert np.abs(added(interactions(made, rows)) - contributions(made, rows).to_numpy()).max() < 1e-6
+    assert np.abs(added(interactions(booster, rows)) - contributions(booster, rows).to_numpy()).max() < 1e-6
 
 
-def test_rows_are_left_as_they_are(by_hand):
+def test_rows_are_not_modified(by_hand):
     rows = pd.DataFrame({"a": [np.nan, 1.0], "b": [np.nan, 1.0]})
     before = rows.copy()
     interactions(by_hand(), rows)

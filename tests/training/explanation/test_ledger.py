@@ -19,16 +19,16 @@ def test_every_row_adds_up(bundle, rows):
     assert np.abs(added - bundle.predict(rows)["unclipped"]).max() < 1e-6
 
 
-def test_a_ledger_adds_up_and_says_what_it_rests_on(bundle, rows):
+def test_a_ledger_adds_up_and_states_its_baseline(bundle, rows):
     for _, row in rows.sample(40, random_state=0).iterrows():
-        found = ledger(bundle, feature_row(row.to_frame().T))
-        assert found.base + sum(line.points for line in found.lines) == pytest.approx(found.unclipped, abs=1e-6)
-        assert found.score == pytest.approx(np.clip(found.unclipped, 0, 100))
-        assert found.baseline.startswith("the average of the ")
-        sizes = [abs(line.points) for line in found.lines]
+        result = ledger(bundle, feature_row(row.to_frame().T))
+        assert result.base + sum(line.points for line in result.lines) == pytest.approx(result.unclipped, abs=1e-6)
+        assert result.score == pytest.approx(np.clip(result.unclipped, 0, 100))
+        assert result.baseline.startswith("the average of the ")
+        sizes = [abs(line.points) for line in result.lines]
         assert sizes == sorted(sizes, reverse=True)
         assert all(sizes)
-        for line in found.lines:
+        for line in result.lines:
             assert line.family == CATALOGUE[line.feature].family
             assert line.value is None if pd.isna(row[line.feature]) else line.value == row[line.feature]
             assert line.sentence == CATALOGUE[line.feature].describe(line.value)
@@ -55,9 +55,11 @@ def test_agrees_with_the_shap_library(bundle, rows):
 def test_a_feature_that_the_model_does_not_use_has_no_line(bundle, rows):
     unused = {n for n, k in zip(bundle.features, bundle.booster.feature_importance(), strict=True) if k == 0}
     plain = dataclasses.replace(bundle, scale=Scale(0.0, 1.0))
-    told = {line.feature for k in range(0, len(rows), 20) for line in ledger(plain, feature_row(rows.iloc[[k]])).lines}
-    assert told
-    assert told.isdisjoint(unused)
+    result = {
+        line.feature for k in range(0, len(rows), 20) for line in ledger(plain, feature_row(rows.iloc[[k]])).lines
+    }
+    assert result
+    assert result.isdisjoint(unused)
     assert contributions(bundle, rows)[sorted(unused)].eq(0).all(axis=None)
 
 
@@ -72,20 +74,20 @@ def test_base_is_the_average_of_the_training_rows(bundle):
 
 
 @pytest.mark.parametrize(("anchor", "score"), [(900.0, 100.0), (-900.0, 0.0)])
-def test_clipping_is_told(bundle, rows, anchor, score):
+def test_clipping_is_reported(bundle, rows, anchor, score):
     moved = dataclasses.replace(bundle, scale=Scale(anchor, bundle.scale.points_per_nat))
-    found = ledger(moved, feature_row(rows.iloc[[0]]))
-    assert found.score == score
-    assert found.unclipped + found.clipping == pytest.approx(score)
-    assert np.sign(found.clipping) == -np.sign(anchor)
-    assert found.base + sum(line.points for line in found.lines) == pytest.approx(found.unclipped, abs=1e-6)
+    result = ledger(moved, feature_row(rows.iloc[[0]]))
+    assert result.score == score
+    assert result.unclipped + result.clipping == pytest.approx(score)
+    assert np.sign(result.clipping) == -np.sign(anchor)
+    assert result.base + sum(line.points for line in result.lines) == pytest.approx(result.unclipped, abs=1e-6)
 
 
 def test_nobody(bundle, rows):
     assert contributions(bundle, rows[:0]).shape == (0, len(SCORED))
 
 
-def test_a_person_is_one_row(rows):
+def test_feature_row_needs_one_row(rows):
     for many in (rows[:0], rows[:2]):
         with pytest.raises(ValueError, match=f"found {len(many)} rows; expected one"):
             feature_row(many)
@@ -99,23 +101,23 @@ def test_a_feature_that_is_missing_is_named(bundle, rows):
 
 def test_families_add_up_as_the_lines_do(bundle, rows):
     for k in range(0, len(rows), 40):
-        found = ledger(bundle, feature_row(rows.iloc[[k]]))
-        assert found.base + sum(found.families.values()) == pytest.approx(found.unclipped, abs=1e-6)
-        sizes = [abs(points) for points in found.families.values()]
+        result = ledger(bundle, feature_row(rows.iloc[[k]]))
+        assert result.base + sum(result.families.values()) == pytest.approx(result.unclipped, abs=1e-6)
+        sizes = [abs(points) for points in result.families.values()]
         assert sizes == sorted(sizes, reverse=True)
-        for family, points in found.families.items():
-            assert points == pytest.approx(sum(line.points for line in found.lines if line.family == family))
+        for family, points in result.families.items():
+            assert points == pytest.approx(sum(line.points for line in result.lines if line.family == family))
 
 
-def test_lines_hold_what_is_typical(bundle, rows):
-    told = ledger(
+def test_lines_have_typical_values(bundle, rows):
+    result = ledger(
         bundle,
         feature_row(rows.iloc[[0]]),
         {name: None if k % 2 else float(k) for k, name in enumerate(bundle.features)},
     )
-    for line in told.lines:
-        place = list(bundle.features).index(line.feature)
-        assert line.typical == (None if place % 2 else place)
+    for line in result.lines:
+        position = list(bundle.features).index(line.feature)
+        assert line.typical == (None if position % 2 else position)
     assert {line.typical for line in ledger(bundle, feature_row(rows.iloc[[0]])).lines} == {None}
 
 
@@ -127,13 +129,13 @@ class TestManyRows:
         monkeypatch.setattr(module, "MANY_ROWS", 2)
 
     def test_agrees_with_few(self, bundle, rows):
-        together = contributions(bundle, rows)
+        points = contributions(bundle, rows)
         theirs = bundle.booster.predict(bundle.matrix(rows), pred_contrib=True)[:, :-1] * bundle.scale.points_per_nat
-        assert np.abs(together - theirs).max(axis=None) < 1e-9
-        assert together.index.equals(rows.index)
-        assert list(together) == list(bundle.features)
+        assert np.abs(points - theirs).max(axis=None) < 1e-9
+        assert points.index.equals(rows.index)
+        assert list(points) == list(bundle.features)
         one = contributions(bundle, rows.iloc[[7]])
-        assert np.abs(one.iloc[0] - together.iloc[7]).max() < 1e-9
+        assert np.abs(one.iloc[0] - points.iloc[7]).max() < 1e-9
 
     def test_adds_up(self, bundle, rows):
         added = base_points(bundle) + contributions(bundle, rows).sum(axis=1)
@@ -151,7 +153,7 @@ class TestManyRows:
         assert np.abs(contributions(other, rows) - contributions(bundle, rows)).max(axis=None) < 1e-9
 
 
-def test_without_what_a_line_names_the_score_moves_as_it_says(bundle, rows):
+def test_replacing_a_feature_moves_the_score_as_its_line_says(bundle, rows):
     """To be without it: to have, in its place, what others have, drawn at random, on average.
 
     That is what points are measured against. In at least 95 % of lines of half a point the score then moves against the
@@ -163,10 +165,10 @@ def test_without_what_a_line_names_the_score_moves_as_it_says(bundle, rows):
     agreed = []
     for user in rng.choice(len(active), 40, replace=False):
         row = active.iloc[[user]]
-        told = ledger(bundle, feature_row(row))
-        for line in told.lines:
+        result = ledger(bundle, feature_row(row))
+        for line in result.lines:
             if abs(line.points) >= LEAST_POINTS:
                 without = pd.concat([row] * len(others)).assign(**{line.feature: others[line.feature].to_numpy()})
-                agreed.append((told.unclipped - bundle.predict(without)["unclipped"].mean()) * line.points > 0)
+                agreed.append((result.unclipped - bundle.predict(without)["unclipped"].mean()) * line.points > 0)
     assert len(agreed) > 100
     assert np.mean(agreed) >= 0.95

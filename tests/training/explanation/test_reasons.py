@@ -4,73 +4,73 @@ from features.catalogue import CATALOGUE
 from training.explanation.reasons import LEAST_POINTS, MOST_OF_A_FAMILY, MOST_REASONS, Line, reasons, subject
 
 
-def lines(*told):
+def lines(*rows):
     """Make lines of (feature, family, points)."""
-    return [Line(feature, family, 1.0, points, f"{feature} {points}.") for feature, family, points in told]
+    return [Line(feature, family, 1.0, points, f"{feature} {points}.") for feature, family, points in rows]
 
 
-def sentences(found):
-    return [reason.sentence for reason in found]
+def sentences(items):
+    return [reason.sentence for reason in items]
 
 
 def test_for_and_against_strongest_first():
-    found = lines(("a", "reach", 1.0), ("b", "reach", -3.0), ("c", "network", 2.0), ("d", "cadence", -4.0))
-    assert sentences(reasons(found, +1)) == ["c 2.0.", "a 1.0."]
-    assert sentences(reasons(found, -1)) == ["d -4.0.", "b -3.0."]
+    items = lines(("a", "reach", 1.0), ("b", "reach", -3.0), ("c", "network", 2.0), ("d", "cadence", -4.0))
+    assert sentences(reasons(items, +1)) == ["c 2.0.", "a 1.0."]
+    assert sentences(reasons(items, -1)) == ["d -4.0.", "b -3.0."]
 
 
 def test_at_most_four():
-    found = lines(*[(f"f{k}", f"family {k}", float(k)) for k in range(1, 9)])
-    assert [reason.points for reason in reasons(found, +1)] == [8, 7, 6, 5]
+    items = lines(*[(f"f{k}", f"family {k}", float(k)) for k in range(1, 9)])
+    assert [reason.points for reason in reasons(items, +1)] == [8, 7, 6, 5]
     assert MOST_REASONS == 4
 
 
 def test_at_least_half_a_point():
-    found = lines(("a", "reach", 0.5), ("b", "reach", 0.49), ("c", "network", -0.5), ("d", "network", -0.49))
-    assert sentences(reasons(found, +1)) == ["a 0.5."]
-    assert sentences(reasons(found, -1)) == ["c -0.5."]
+    items = lines(("a", "reach", 0.5), ("b", "reach", 0.49), ("c", "network", -0.5), ("d", "network", -0.49))
+    assert sentences(reasons(items, +1)) == ["a 0.5."]
+    assert sentences(reasons(items, -1)) == ["c -0.5."]
     assert LEAST_POINTS == 0.5
 
 
 def test_at_most_two_of_a_family():
-    found = lines(("a", "reach", 9.0), ("b", "reach", 8.0), ("c", "reach", 7.0), ("d", "cadence", 1.0))
-    assert sentences(reasons(found, +1)) == ["a 9.0.", "b 8.0.", "d 1.0."]
+    items = lines(("a", "reach", 9.0), ("b", "reach", 8.0), ("c", "reach", 7.0), ("d", "cadence", 1.0))
+    assert sentences(reasons(items, +1)) == ["a 9.0.", "b 8.0.", "d 1.0."]
     assert MOST_OF_A_FAMILY == 2
 
 
-def test_windows_of_the_same_make_one_reason_told_by_the_strongest():
-    found = lines(
+def test_windows_of_a_subject_make_one_reason_with_the_strongest_sentence():
+    items = lines(
         ("engagers_7d", "reach", 1.0),
         ("engagers_28d", "reach", 2.0),
         ("engagers_decayed_28d", "reach", 0.4),
         ("engagers_ever", "reach", -0.3),
         ("followers", "reach", 2.5),
     )
-    first, second = reasons(found, +1)
+    first, second = reasons(items, +1)
     assert (first.sentence, first.points) == ("engagers_28d 2.0.", pytest.approx(3.1))
     assert first.features == ("engagers_7d", "engagers_28d", "engagers_decayed_28d", "engagers_ever")
     assert second.sentence == "followers 2.5."
 
 
 def test_the_same_thing_is_never_a_reason_on_both_sides():
-    found = lines(("engagers_7d", "reach", 2.0), ("engagers_365d", "reach", -5.0))
-    assert reasons(found, +1) == []
-    (against,) = reasons(found, -1)
+    items = lines(("engagers_7d", "reach", 2.0), ("engagers_365d", "reach", -5.0))
+    assert reasons(items, +1) == []
+    (against,) = reasons(items, -1)
     assert (against.sentence, against.points) == ("engagers_365d -5.0.", -3.0)
 
 
 def test_windows_that_cancel_out_are_no_reason():
-    found = lines(("engagers_7d", "reach", 5.0), ("engagers_365d", "reach", -4.8))
-    assert reasons(found, +1) == reasons(found, -1) == []
+    items = lines(("engagers_7d", "reach", 5.0), ("engagers_365d", "reach", -4.8))
+    assert reasons(items, +1) == reasons(items, -1) == []
 
 
-def test_a_reason_is_told_by_a_line_of_half_a_point():
-    found = lines(("engagers_7d", "reach", 0.4), ("engagers_28d", "reach", 0.4))
-    assert reasons(found, +1) == []
+def test_a_reason_needs_a_line_of_half_a_point():
+    items = lines(("engagers_7d", "reach", 0.4), ("engagers_28d", "reach", 0.4))
+    assert reasons(items, +1) == []
 
 
 @pytest.mark.parametrize(
-    ("feature", "told"),
+    ("feature", "name"),
     [
         ("engagers_7d", "engagers"),
         ("engagers_ever", "engagers"),
@@ -82,8 +82,8 @@ def test_a_reason_is_told_by_a_line_of_half_a_point():
         ("account_age_days", "account_age_days"),
     ],
 )
-def test_subject(feature, told):
-    assert subject(feature) == told
+def test_subject(feature, name):
+    assert subject(feature) == name
 
 
 def test_no_sentence_of_the_catalogue_is_a_features_name():

@@ -24,8 +24,10 @@ from training.model.scale import Scale
 @pytest.fixture(scope="module")
 def earlier(simulated, rows):
     """The same people's features 40 days before."""
-    found = feature_rows(load_encoded_events(simulated.events), simulated.as_of - timedelta(days=40)).set_index("user")
-    return found[found.index.isin(rows["user"])]
+    features = feature_rows(load_encoded_events(simulated.events), simulated.as_of - timedelta(days=40)).set_index(
+        "user"
+    )
+    return features[features.index.isin(rows["user"])]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def other(simulated):
 
 
 @pytest.fixture(scope="module")
-def made(bundle, other, earlier, later):
+def user_changes(bundle, other, earlier, later):
     assert other.scale != bundle.scale
     assert other.booster_text != bundle.booster_text
     return changes(bundle, other, earlier, later)
@@ -54,9 +56,9 @@ def tiny(bundle, rows, outcome, features, anchor=10.0, per_nat=20.0):
     settings = {"objective": "regression", "min_data_in_leaf": 1, "min_data_in_bin": 1, "verbose": -1, "max_depth": 2}
     settings |= {"min_sum_hessian_in_leaf": 0, "learning_rate": 1.0, "boost_from_average": False}
     booster = lgb.train(settings, lgb.Dataset(np.array(rows * 10, float), outcome * 10), 1)
-    held = {name: CATALOGUE[name].fingerprint for name in features}
+    fingerprints = {name: CATALOGUE[name].fingerprint for name in features}
     return dataclasses.replace(
-        bundle, booster_text=booster.model_to_string(), features=held, scale=Scale(anchor, per_nat)
+        bundle, booster_text=booster.model_to_string(), features=fingerprints, scale=Scale(anchor, per_nat)
     )
 
 
@@ -74,33 +76,33 @@ def test_by_hand(bundle):
     old, new = pd.DataFrame([[0.0, 0.0]], columns=TWO), pd.DataFrame([[1.0, 1.0]], columns=TWO)
     before = tiny(bundle, CORNERS, [0, 0, 0, 1], TWO)
     after = tiny(bundle, CORNERS, [0, 0, 0, 2], TWO, 5.0, 30.0)
-    found = changes(before, after, old, new)
-    figures = found.figures.iloc[0].to_dict()
+    split = changes(before, after, old, new)
+    figures = split.figures.iloc[0].to_dict()
     assert figures == pytest.approx(
         {
             "score_from": 10, "unclipped_from": 10, "score_to": 65, "unclipped_to": 65,
             "own": 10, "others": 10, "time": 0, "model": 20, "scale": 15, "clipping": 0,
         }, abs=1e-5,
     )  # fmt: skip
-    assert found.moved.iloc[0].to_dict() == pytest.approx({"days_absent": 10, "credible_engagers_28d": 10}, abs=1e-5)
-    assert found.model.iloc[0].to_dict() == pytest.approx(
+    assert split.moved.iloc[0].to_dict() == pytest.approx({"days_absent": 10, "credible_engagers_28d": 10}, abs=1e-5)
+    assert split.model.iloc[0].to_dict() == pytest.approx(
         {"days_absent": 7.5, "credible_engagers_28d": 7.5, "base": 5}, abs=1e-5
     )
 
 
-def test_repetition_is_the_persons_doing(bundle):
+def test_repetition_is_an_own_part(bundle):
     """Fewer than two repetitions make a nat of 20 points: from none to three, all of it goes."""
     model = tiny(bundle, [[0], [1], [2], [3]], [1, 1, 0, 0], ["repetitions_90d"])
     old, new = (pd.DataFrame({"repetitions_90d": [value], "created_90d": [9 * value]}) for value in (0.0, 3.0))
-    found = changes(model, model, old, new)
-    assert found.moved.iloc[0].to_dict() == pytest.approx({"repetitions_90d": -20}, abs=1e-5)
-    assert found.figures.iloc[0][["own", "others"]].tolist() == pytest.approx([-20, 0], abs=1e-5)
-    (line,) = change_lines(model, found, old, new)
+    split = changes(model, model, old, new)
+    assert split.moved.iloc[0].to_dict() == pytest.approx({"repetitions_90d": -20}, abs=1e-5)
+    assert split.figures.iloc[0][["own", "others"]].tolist() == pytest.approx([-20, 0], abs=1e-5)
+    (line,) = change_lines(model, split, old, new)
     assert line.sentence == "0 -> 3 of the pieces made in the last 90 days repeat an earlier one."
 
 
-def test_everybodys_parts_add_up(made):
-    figures = made.figures
+def test_everybodys_parts_add_up(user_changes):
+    figures = user_changes.figures
     assert len(figures) > 500
     added = figures[list(PARTS)].sum(axis=1)
     assert (added - (figures["score_to"] - figures["score_from"])).abs().max() < 1e-9
@@ -108,14 +110,17 @@ def test_everybodys_parts_add_up(made):
         assert figures[part].abs().max() > 0.1 or part == "clipping", part
 
 
-def test_lines_add_up_to_their_parts(made):
-    by_part = made.moved.T.groupby([attribute(name) for name in made.moved]).sum().T
-    assert np.abs(by_part[["own", "others", "time"]] - made.figures[["own", "others", "time"]]).to_numpy().max() < 1e-9
-    assert (made.model.sum(axis=1) - made.figures["model"]).abs().max() < 1e-9
+def test_lines_add_up_to_their_parts(user_changes):
+    by_part = user_changes.moved.T.groupby([attribute(name) for name in user_changes.moved]).sum().T
+    assert (
+        np.abs(by_part[["own", "others", "time"]] - user_changes.figures[["own", "others", "time"]]).to_numpy().max()
+        < 1e-9
+    )
+    assert (user_changes.model.sum(axis=1) - user_changes.figures["model"]).abs().max() < 1e-9
 
 
-def test_every_step_is_a_figure_that_can_be_checked(made, bundle, other, earlier, later):
-    figures = made.figures
+def test_every_step_is_a_figure_that_can_be_checked(user_changes, bundle, other, earlier, later):
+    figures = user_changes.figures
     for side, model, rows in (("from", bundle, earlier), ("to", other, later)):
         predicted = model.predict(rows)
         assert (figures[f"score_{side}"] - predicted["score"]).abs().max() < 1e-9
@@ -127,48 +132,48 @@ def test_every_step_is_a_figure_that_can_be_checked(made, bundle, other, earlier
     assert (rows_alone + figures["model"] - on_old_scale).abs().max() < 1e-9
 
 
-def test_the_models_lines_are_those_of_two_explanations(made, bundle, other, later):
+def test_the_models_lines_are_those_of_two_explanations(user_changes, bundle, other, later):
     then = contributions(dataclasses.replace(other, scale=bundle.scale), later)
     now = contributions(bundle, later)
     for name in now:
-        assert (made.model[name] - (then[name] - now[name])).abs().max() < 1e-9
-    assert (made.model["base"] == made.model["base"].iloc[0]).all()
+        assert (user_changes.model[name] - (then[name] - now[name])).abs().max() < 1e-9
+    assert (user_changes.model["base"] == user_changes.model["base"].iloc[0]).all()
     start = base_points(dataclasses.replace(other, scale=bundle.scale)) - base_points(bundle)
-    assert made.model["base"].iloc[0] == pytest.approx(start, abs=1e-9)
+    assert user_changes.model["base"].iloc[0] == pytest.approx(start, abs=1e-9)
 
 
-def test_more_of_what_may_only_raise_a_score_never_lowers_it(made, bundle, earlier, later):
+def test_more_of_what_may_only_raise_a_score_never_lowers_it(user_changes, bundle, earlier, later):
     checked = 0
     for name in bundle.features:
         sign = {"up": 1, "down": -1}.get(CATALOGUE[name].direction)
         if sign is not None:
             moved = sign * np.sign(later[name] - earlier[name])
             checked += int((moved != 0).sum())
-            assert (made.moved[name] * moved).min() >= -1e-9, name
-            assert (made.moved[name][moved == 0] == 0).all(), name
+            assert (user_changes.moved[name] * moved).min() >= -1e-9, name
+            assert (user_changes.moved[name][moved == 0] == 0).all(), name
     assert checked > 1000
 
 
-def test_there_and_back_is_the_same_with_every_sign_turned(bundle, earlier, later):
+def test_exchanging_rows_reverses_every_sign(bundle, earlier, later):
     there, back = changes(bundle, bundle, earlier, later), changes(bundle, bundle, later, earlier)
     assert there.moved.to_numpy() == pytest.approx(-back.moved.to_numpy(), abs=1e-9)
 
 
 def test_the_same_model_has_no_part(bundle, earlier, later):
-    found = changes(bundle, dataclasses.replace(bundle), earlier, later)
-    assert (found.model == 0).all(axis=None)
-    assert (found.figures[["model", "scale"]] == 0).all(axis=None)
+    split = changes(bundle, dataclasses.replace(bundle), earlier, later)
+    assert (split.model == 0).all(axis=None)
+    assert (split.figures[["model", "scale"]] == 0).all(axis=None)
     nobody = changes(bundle, bundle, later, later).figures
     assert (nobody[list(PARTS)] == 0).all(axis=None)
 
 
-def test_a_new_scale_alone(bundle, earlier):
+def test_only_a_new_scale(bundle, earlier):
     scale = Scale(bundle.scale.anchor - 30.0, bundle.scale.points_per_nat)
-    found = changes(bundle, dataclasses.replace(bundle, scale=scale), earlier, earlier).figures
-    assert found["scale"].to_numpy() == pytest.approx(-30.0)
-    assert (found["model"] == 0).all()
-    assert (found["score_to"] - found["score_from"] - found["scale"] - found["clipping"]).abs().max() < 1e-9
-    assert (found["clipping"] > 0.1).any()
+    figures = changes(bundle, dataclasses.replace(bundle, scale=scale), earlier, earlier).figures
+    assert figures["scale"].to_numpy() == pytest.approx(-30.0)
+    assert (figures["model"] == 0).all()
+    assert (figures["score_to"] - figures["score_from"] - figures["scale"] - figures["clipping"]).abs().max() < 1e-9
+    assert (figures["clipping"] > 0.1).any()
 
 
 def test_a_feature_that_one_model_lacks_counts_nothing_in_it(bundle):
@@ -176,11 +181,11 @@ def test_a_feature_that_one_model_lacks_counts_nothing_in_it(bundle):
     both = tiny(bundle, CORNERS, [0, 0, 0, 2], TWO)
     row = pd.DataFrame([[1.0, 1.0]], columns=TWO)
     for before, after in ((one, both), (both, one)):
-        found = changes(before, after, row, row)
-        assert found.model.sum(axis=1).iloc[0] == pytest.approx(found.figures["model"].iloc[0])
-        assert found.model["credible_engagers_28d"].iloc[0] * (1 if after is both else -1) > 1
-        added = found.figures[list(PARTS)].sum(axis=1)
-        assert (added - (found.figures["score_to"] - found.figures["score_from"])).abs().max() < 1e-9
+        split = changes(before, after, row, row)
+        assert split.model.sum(axis=1).iloc[0] == pytest.approx(split.figures["model"].iloc[0])
+        assert split.model["credible_engagers_28d"].iloc[0] * (1 if after is both else -1) > 1
+        added = split.figures[list(PARTS)].sum(axis=1)
+        assert (added - (split.figures["score_to"] - split.figures["score_from"])).abs().max() < 1e-9
 
 
 def test_rows_of_another_catalogue_are_refused(bundle, earlier, later):
@@ -189,37 +194,37 @@ def test_rows_of_another_catalogue_are_refused(bundle, earlier, later):
         changes(bundle, bundle, earlier, later.drop(columns=lacking))
     with pytest.raises(CatalogueError, match=f"lack 1 of the model's .* {lacking}"):
         changes(bundle, bundle, earlier.drop(columns=lacking), later)
-    with pytest.raises(ValueError, match="as many rows"):
+    with pytest.raises(ValueError, match="expected the same users in both"):
         changes(bundle, bundle, earlier.head(3), later)
 
 
 def test_nobody(bundle, other, earlier, later):
-    found = changes(bundle, other, earlier.head(0), later.head(0))
-    assert (len(found.figures), len(found.moved), len(found.model)) == (0, 0, 0)
-    assert set(PARTS) < set(found.figures)
+    split = changes(bundle, other, earlier.head(0), later.head(0))
+    assert (len(split.figures), len(split.moved), len(split.model)) == (0, 0, 0)
+    assert set(PARTS) < set(split.figures)
 
 
-def test_what_a_feature_tells_of():
+def test_parts_of_features():
     parts = {name: attribute(name) for name in CATALOGUE.scored.names}
     assert {name for name, part in parts.items() if part == "own"} == {"days_absent", "repetitions_90d"}
     assert [name for name, part in parts.items() if part == "time"] == ["seniority_days"]
 
 
-def test_lines_and_reasons_of_one(made, bundle, other, earlier, later):
+def test_lines_and_reasons_of_one(user_changes, bundle, other, earlier, later):
     checked = 0
-    for user in top_movers((made.figures["score_to"] - made.figures["score_from"]).to_numpy(), 40):
+    for user in top_movers((user_changes.figures["score_to"] - user_changes.figures["score_from"]).to_numpy(), 40):
         one = earlier.iloc[[user]], later.iloc[[user]]
         lines = change_lines(bundle, changes(bundle, other, *one), *one)
-        figures = made.figures.iloc[user]
+        figures = user_changes.figures.iloc[user]
         for part in PARTS:
             assert sum(x.points for x in lines if x.part == part) == pytest.approx(figures[part], abs=1e-9)
         assert [abs(x.points) for x in lines] == sorted((abs(x.points) for x in lines), reverse=True)
         assert json.dumps([dataclasses.asdict(x) for x in lines], allow_nan=False)
         for sign in (+1, -1):
-            found = change_reasons(lines, sign)
-            checked += len(found)
-            assert len(found) <= 4
-            assert all(reason.points * sign >= 0.5 for reason in found)
+            selected = change_reasons(lines, sign)
+            checked += len(selected)
+            assert len(selected) <= 4
+            assert all(reason.points * sign >= 0.5 for reason in selected)
         for line in lines:
             if line.part in ("own", "others", "time"):
                 assert " -> " in line.sentence
@@ -232,16 +237,20 @@ def test_sentences(bundle):
     old, new = pd.DataFrame([[np.nan, 0.0]], columns=TWO), pd.DataFrame([[1.0, 2.5]], columns=TWO)
     before = tiny(bundle, CORNERS, [0, 1, 1, 3], TWO)
     after = tiny(bundle, CORNERS, [0, 2, 2, 4], TWO, 5.0, 30.0)
-    told = {(x.part, x.feature): x.sentence for x in change_lines(before, changes(before, after, old, new), old, new)}
-    assert told["others", "credible_engagers_28d"] == (
+    sentences = {
+        (x.part, x.feature): x.sentence for x in change_lines(before, changes(before, after, old, new), old, new)
+    }
+    assert sentences["others", "credible_engagers_28d"] == (
         "The people who responded in the last 28 days weigh as 0 -> 2.50 credible ones."
     )
-    assert told["model", None].startswith("Where everybody starts is at 50.0 points and no longer at 35.0")
-    assert told["model", "days_absent"].startswith("The new model makes more of this: The person has been away")
-    assert told["scale", None] == "On the new scale, the same expected audience is 125.0 points and no longer 90.0."
+    assert sentences["model", None].startswith("Where everybody starts is at 50.0 points and no longer at 35.0")
+    assert sentences["model", "days_absent"].startswith("The new model makes more of this: The person has been away")
+    assert (
+        sentences["scale", None] == "On the new scale, the same expected audience is 125.0 points and no longer 90.0."
+    )
 
 
-def test_unknown_is_said(bundle):
+def test_unknown_value_in_a_sentence(bundle):
     name = "credible_after_a_day_share_90d"
     model = tiny(bundle, [[0], [1], [2], [3]], [0, 1, 2, 3], [name])
     old, new = (pd.DataFrame({name: [value]}) for value in (np.nan, 3.0))
@@ -252,6 +261,6 @@ def test_unknown_is_said(bundle):
     )
 
 
-def test_the_furthest():
+def test_top_movers():
     assert top_movers(np.array([1.0, 0.0, -3.0, 2.0, -2.0]), 3) == [2, 3, 4]
     assert top_movers(np.zeros(3), 2) == []

@@ -95,7 +95,7 @@ def test_exp_of_the_margin_is_the_expected_audience(panel):
     assert booster.feature_name() == SCORED.names
 
 
-def test_rows_weigh_half_for_each_half_life():
+def test_row_weights_halve_per_half_life():
     cutoffs = pd.Series(pd.to_datetime(["2025-03-26", "2025-02-26", "2025-03-26", "2025-01-29"], utc=True))
     assert _recency(cutoffs, 1.0).tolist() == [1.0, 0.5, 1.0, 0.25]
     assert _recency(cutoffs, 2.0).tolist() == pytest.approx([1.0, 2**-0.5, 1.0, 0.5])

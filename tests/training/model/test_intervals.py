@@ -20,7 +20,7 @@ def inside(intervals, expected, low, high, audience):
 
 
 class TestEnds:
-    def test_round_to_the_nearest_whole_number_of_people(self):
+    def test_round_to_the_nearest_number_of_people(self):
         unmoved = Intervals(LEVEL, (Band(0.0, 0.0),))
         low, high = unmoved.around(np.array([4.0, 4.0, 4.0]), of_people(2.4, 2.6, 3.9), of_people(7.4, 7.6, 4.1))
         assert low.tolist() == [2.0, 3.0, 4.0]
@@ -30,12 +30,12 @@ class TestEnds:
         low, high = Intervals(LEVEL, (Band(0.0, np.log(2)),)).around(np.array([5.0]), of_people(5), of_people(9))
         assert (low.tolist(), high.tolist()) == ([2.0], [19.0])
 
-    def test_each_band_has_its_own_margin(self):
+    def test_bands_have_their_own_margins(self):
         intervals = Intervals(LEVEL, (Band(0.0, 0.0), Band(1.0, np.log(2))))
         _, high = intervals.around(np.array([0.99, 1.0]), of_people(0, 0), of_people(3, 3))
         assert high.tolist() == [3.0, 7.0]
 
-    def test_hold_the_nearest_to_the_expected_audience_and_never_fall_below_nobody(self):
+    def test_contain_the_expected_audience_and_never_fall_below_zero(self):
         tight = Intervals(LEVEL, (Band(0.0, -9.0),))
         low, high = tight.around(np.array([0.2, 3.4, 3.6]), of_people(0, 1, 1), of_people(1, 9, 9))
         assert low.tolist() == [0.0, 3.0, 4.0]
@@ -72,13 +72,13 @@ class TestMargin:
         level=st.sampled_from([0.5, 0.8, 0.9]),
         width=st.floats(0.0, 2.0),
     )
-    def test_the_calibration_rows_are_held_by_their_share(self, seed, rows, level, width):
+    def test_intervals_cover_their_share_of_the_calibration_rows(self, seed, rows, level, width):
         rng = np.random.default_rng(seed)
         expected = rng.lognormal(0, 1.5, rows)
         audience = rng.poisson(expected * rng.gamma(2, 0.5, rows)).astype(float)
         low, high = NATS(expected) - width, NATS(expected) + width
-        held = inside(fit_intervals(expected, low, high, audience, level), expected, low, high, audience)
-        assert held.mean() >= level - 1e-12
+        covered = inside(fit_intervals(expected, low, high, audience, level), expected, low, high, audience)
+        assert covered.mean() >= level - 1e-12
 
 
 class TestBands:
@@ -111,9 +111,9 @@ def test_coverage_out_of_sample_where_the_spread_is_the_ends_to_know(level):
     *fitted, _ = draw(1)
     intervals = fit_intervals(*fitted, level)
     expected, low, high, audience, loose = draw(2)
-    held = inside(intervals, expected, low, high, audience)
-    assert held.mean() >= level - 0.01
-    assert level - 0.03 <= held[expected >= 1].mean() <= level + 0.05
+    covered = inside(intervals, expected, low, high, audience)
+    assert covered.mean() >= level - 0.01
+    assert level - 0.03 <= covered[expected >= 1].mean() <= level + 0.05
     lowest, highest = intervals.around(expected, low, high)
     several = (expected > 5) & (expected < 8)
     widths = [(highest - lowest)[several & of].mean() for of in (loose, ~loose)]

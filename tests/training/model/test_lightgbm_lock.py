@@ -1,4 +1,4 @@
-"""LightGBM is called once at a time, whoever asks for a prediction."""
+"""Calls into LightGBM are serialised."""
 
 import threading
 import time
@@ -25,37 +25,37 @@ def matrix(bundle):
 @pytest.fixture
 def most_at_once(monkeypatch):
     """Count how many calls of LightGBM run at a time, at most."""
-    predict, count, found, running = lgb.Booster.predict, threading.Lock(), [0], [0]
+    predict, count, results, running = lgb.Booster.predict, threading.Lock(), [0], [0]
 
-    def counted(self, *given, **more):
+    def counted(self, *args, **more):
         with count:
             running[0] += 1
-            found[0] = max(found[0], running[0])
+            results[0] = max(results[0], running[0])
         time.sleep(0.002)
         try:
-            return predict(self, *given, **more)
+            return predict(self, *args, **more)
         finally:
             with count:
                 running[0] -= 1
 
     monkeypatch.setattr(lgb.Booster, "predict", counted)
-    return found
+    return results
 
 
-@pytest.mark.parametrize("asked", ["margin", "shap_values", "quantiles"])
-def test_few_and_many_rows_never_at_once(bundle, matrix, most_at_once, asked):
-    ask = bundle.quantiles.around if asked == "quantiles" else getattr(bundle, asked)
-    alone = [ask(matrix[:1]), ask(matrix)]
+@pytest.mark.parametrize("method", ["margin", "shap_values", "quantiles"])
+def test_few_and_many_rows_never_at_once(bundle, matrix, most_at_once, method):
+    ask = bundle.quantiles.around if method == "quantiles" else getattr(bundle, method)
+    expected = [ask(matrix[:1]), ask(matrix)]
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(ask, [matrix[:1], matrix] * 8))
+        results = list(pool.map(ask, [matrix[:1], matrix] * 8))
     assert most_at_once == [1]
-    for k, each in enumerate(found):
-        np.testing.assert_array_equal(np.asarray(each), np.asarray(alone[k % 2]))
+    for k, result in enumerate(results):
+        np.testing.assert_array_equal(np.asarray(result), np.asarray(expected[k % 2]))
 
 
 @pytest.mark.parametrize(("rows", "threads"), [(FEW_ROWS - 1, 1), (FEW_ROWS, None)])
-def test_a_few_rows_are_left_to_one_thread(booster, monkeypatch, rows, threads):
-    asked = []
-    monkeypatch.setattr(lgb.Booster, "predict", lambda _, __, **more: asked.append(more) or [0.0])
+def test_few_rows_use_one_thread(booster, monkeypatch, rows, threads):
+    options = []
+    monkeypatch.setattr(lgb.Booster, "predict", lambda _, __, **more: options.append(more) or [0.0])
     predict(booster, np.zeros((rows, 3)), raw_score=True)
-    assert asked == [{"raw_score": True} | ({"num_threads": threads} if threads else {})]
+    assert options == [{"raw_score": True} | ({"num_threads": threads} if threads else {})]

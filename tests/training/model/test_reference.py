@@ -12,19 +12,19 @@ from training.model.reference import cut, level, make_reference, shares, spread,
 NAN, INF = np.nan, np.inf
 
 
-def values(*given):
-    return np.array(given, dtype=float)
+def values(*numbers):
+    return np.array(numbers, dtype=float)
 
 
 class TestShares:
     def test_bins_by_hand(self):
-        found = shares(values(-1, 0, 0.5, 1, 1.5, 9, NAN, NAN), values(0, 1))
-        assert found.tolist() == [1 / 8, 2 / 8, 3 / 8, 2 / 8]
+        result = shares(values(-1, 0, 0.5, 1, 1.5, 9, NAN, NAN), values(0, 1))
+        assert result.tolist() == [1 / 8, 2 / 8, 3 / 8, 2 / 8]
 
     def test_infinite_values_are_at_the_ends(self):
         assert shares(values(-INF, 0, INF, INF), values(0, 1)).tolist() == [1 / 4, 1 / 4, 2 / 4, 0]
 
-    def test_without_edges_there_are_the_known_and_the_unknown(self):
+    def test_without_edges_there_are_two_shares(self):
         assert shares(values(3, NAN, 5, 7), values()).tolist() == [3 / 4, 1 / 4]
 
 
@@ -33,13 +33,13 @@ class TestCut:
         edges = cut(np.random.default_rng(0).permutation(100).astype(float))
         assert edges.tolist() == [9, 19, 29, 39, 49, 59, 69, 79, 89]
 
-    def test_a_value_that_many_hold_has_a_bin_of_its_own(self):
-        held = values(0, 0, 0, 0, 0, 0, 0.5, 1, 2, 3)
-        edges = cut(held)
+    def test_a_frequent_value_has_its_own_bin(self):
+        facts = values(0, 0, 0, 0, 0, 0, 0.5, 1, 2, 3)
+        edges = cut(facts)
         assert edges.tolist() == [0, 1e-9, 0.5, 1, 2]
-        assert shares(held, edges).tolist() == [0, 0.6, 0, 0.1, 0.1, 0.2, 0]
+        assert shares(facts, edges).tolist() == [0, 0.6, 0, 0.1, 0.1, 0.2, 0]
 
-    def test_a_constant_is_told_from_all_else(self):
+    def test_a_constant_has_its_own_bin(self):
         edges = cut(np.full(20, 5.0))
         assert shares(values(4, 5, 5, 6), edges).tolist() == [1 / 4, 2 / 4, 1 / 4, 0]
 
@@ -51,18 +51,18 @@ class TestCut:
     @pytest.mark.parametrize("seed", range(20))
     def test_edges_rise_and_are_at_most_nine(self, seed):
         rng = np.random.default_rng(seed)
-        drawn = rng.poisson(rng.lognormal(0, 1), 300) * rng.choice([1.0, 0.1, 1e6])
-        edges = cut(np.where(rng.random(300) < 0.1, NAN, drawn))
+        sample = rng.poisson(rng.lognormal(0, 1), 300) * rng.choice([1.0, 0.1, 1e6])
+        edges = cut(np.where(rng.random(300) < 0.1, NAN, sample))
         assert len(edges) <= 9
         assert (np.diff(edges) > 0).all()
 
 
 def test_spread_is_compact_and_adds_up():
-    found = spread(values(*range(7), NAN))
-    assert sum(found["shares"]) == pytest.approx(1, abs=1e-5)
-    assert found["shares"][-1] == 0.125
-    assert all(round(share, 6) == share for share in found["shares"])
-    assert len(found["shares"]) == len(found["edges"]) + 2
+    result = spread(values(*range(7), NAN))
+    assert sum(result["shares"]) == pytest.approx(1, abs=1e-5)
+    assert result["shares"][-1] == 0.125
+    assert all(round(share, 6) == share for share in result["shares"])
+    assert len(result["shares"]) == len(result["edges"]) + 2
 
 
 def test_all_unknown():
@@ -76,25 +76,25 @@ def test_level_by_hand():
 def test_a_reference_by_hand():
     rows = pd.DataFrame({name: [0.0, 0.0, NAN, INF] for name in CATALOGUE.names})
     predicted = pd.DataFrame({"score": [0.0, 0.0, 50.0, 100.0], "expected_audience": [0.5, 0.5, 1.0, 6.0]})
-    found = make_reference(rows, predicted)
-    assert (found["users"], found["expected_audience"], found["score"]["mean"]) == (4, 2.0, 37.5)
-    assert found["score"]["shares"][:3] == [0.0, 0.5, 0.0]
-    assert list(found["features"]) == SCORED.names
-    assert found["features"]["early_engagers"] == {"edges": [0.0, 1e-9], "shares": [0.0, 0.5, 0.25, 0.25]}
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    result = make_reference(rows, predicted)
+    assert (result["users"], result["expected_audience"], result["score"]["mean"]) == (4, 2.0, 37.5)
+    assert result["score"]["shares"][:3] == [0.0, 0.5, 0.0]
+    assert list(result["features"]) == SCORED.names
+    assert result["features"]["early_engagers"] == {"edges": [0.0, 1e-9], "shares": [0.0, 0.5, 0.25, 0.25]}
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
-def test_a_bundle_knows_the_newest_rows_that_it_was_made_from(bundle):
-    held = bundle.facts["reference"]
-    assert held["as_of"] == bundle.facts["training_cutoffs"][-1]
-    assert set(held["features"]) == set(bundle.features)
-    assert len(json.dumps(held, allow_nan=False)) < 40_000
+def test_a_bundle_has_the_reference_of_its_newest_rows(bundle):
+    facts = bundle.facts["reference"]
+    assert facts["as_of"] == bundle.facts["training_cutoffs"][-1]
+    assert set(facts["features"]) == set(bundle.features)
+    assert len(json.dumps(facts, allow_nan=False)) < 40_000
 
 
-def test_a_reference_is_put_among_the_facts_alone(bundle, rows, simulated):
+def test_with_reference_changes_only_the_facts(bundle, rows, simulated):
     few = in_scope(rows, ALL).head(50).assign(as_of=pd.Timestamp(simulated.as_of))
-    found = with_reference(bundle, few)
-    assert (found.facts["reference"]["users"], bundle.facts["reference"]["users"] > 50) == (50, True)
-    assert found.facts["reference"]["as_of"] == simulated.as_of.isoformat()
-    assert {**found.facts, "reference": 0} == {**bundle.facts, "reference": 0}
-    assert found.booster_text == bundle.booster_text
+    result = with_reference(bundle, few)
+    assert (result.facts["reference"]["users"], bundle.facts["reference"]["users"] > 50) == (50, True)
+    assert result.facts["reference"]["as_of"] == simulated.as_of.isoformat()
+    assert {**result.facts, "reference": 0} == {**bundle.facts, "reference": 0}
+    assert result.booster_text == bundle.booster_text

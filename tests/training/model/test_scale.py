@@ -47,9 +47,9 @@ def test_points_of_another_scale():
     assert here.from_other(here, 47.0) == pytest.approx(47.0)
 
 
-def test_a_scale_is_kept_for_its_own_horizon_alone():
-    held = Scale(20.0, 10.0)
+def test_a_scale_is_frozen_for_one_horizon():
+    scale = Scale(20.0, 10.0)
     assert frozen_scale(None, 28) is None
-    assert frozen_scale((held, 28), 28) == held
+    assert frozen_scale((scale, 28), 28) == scale
     with pytest.raises(ConfigError, match=r"audiences within 28 days, and \[outcome\] horizon_days is 7: .* --rescale"):
-        frozen_scale((held, 28), 7)
+        frozen_scale((scale, 28), 7)

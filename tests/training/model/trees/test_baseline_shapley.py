@@ -53,23 +53,25 @@ def test_both_needed_share_alike():
 def test_it_is_what_all_coalitions_give(world):
     booster, before, after = world
     coalitions = list(product([False, True], repeat=FEATURES))
-    found = between(booster, before[:40], after[:40])
-    for old, new, parts in zip(before, after, found, strict=False):
-        worth = dict(zip(coalitions, booster.predict([np.where(held, new, old) for held in coalitions]), strict=True))
+    all_parts = between(booster, before[:40], after[:40])
+    for old, new, parts in zip(before, after, all_parts, strict=False):
+        worth = dict(
+            zip(coalitions, booster.predict([np.where(coalition, new, old) for coalition in coalitions]), strict=True)
+        )
         for feature in range(FEATURES):
             expected = 0.0
-            for held in coalitions:
-                if not held[feature]:
-                    joined = tuple(one or k == feature for k, one in enumerate(held))
-                    weight = factorial(sum(held)) * factorial(FEATURES - 1 - sum(held)) / factorial(FEATURES)
-                    expected += weight * (worth[joined] - worth[held])
+            for coalition in coalitions:
+                if not coalition[feature]:
+                    joined = tuple(one or k == feature for k, one in enumerate(coalition))
+                    weight = factorial(sum(coalition)) * factorial(FEATURES - 1 - sum(coalition)) / factorial(FEATURES)
+                    expected += weight * (worth[joined] - worth[coalition])
             assert parts[feature] == pytest.approx(expected, abs=1e-12)
 
 
 def test_rows_add_up_to_the_difference_of_margins(world):
     booster, before, after = world
-    found = between(booster, before, after).sum(axis=1)
-    assert np.abs(found - (booster.predict(after) - booster.predict(before))).max() < 1e-12
+    all_parts = between(booster, before, after).sum(axis=1)
+    assert np.abs(all_parts - (booster.predict(after) - booster.predict(before))).max() < 1e-12
 
 
 def test_what_did_not_move_has_no_part(world):
@@ -88,16 +90,16 @@ def test_a_monotone_feature_has_the_right_sign_for_everybody(world):
     """The difference of two explanations against the average has the wrong one for some."""
     booster, before, after = world
     moved = after[:, :2] - before[:, :2]
-    known = ~np.isnan(moved)
-    assert (between(*world)[:, :2] * np.sign(moved))[known].min() >= -1e-12
+    moved_known = ~np.isnan(moved)
+    assert (between(*world)[:, :2] * np.sign(moved))[moved_known].min() >= -1e-12
     plain = booster.predict(after, pred_contrib=True) - booster.predict(before, pred_contrib=True)
-    assert (plain[:, :2] * np.sign(moved))[known].min() < -0.01
+    assert (plain[:, :2] * np.sign(moved))[moved_known].min() < -0.01
 
 
 def test_parts_of_the_rows_give_the_same(world, monkeypatch):
-    whole = between(*world)
+    expected = between(*world)
     monkeypatch.setattr(baseline_shapley, "CHUNK", 7)
-    assert (between(*world) == whole).all()
+    assert (between(*world) == expected).all()
 
 
 def test_no_rows_and_no_splits(world):

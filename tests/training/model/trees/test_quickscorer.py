@@ -1,4 +1,4 @@
-"""Forests answer to the last bit what LightGBM does."""
+"""Forests predict bit-identically to LightGBM."""
 
 from functools import cache
 
@@ -21,9 +21,16 @@ def grown(seed, trees=20, depth=4, missing=0.2, zeros=0.3, **more):
     rows[rng.random(rows.shape) < zeros] = 0.0
     rows[rng.random(rows.shape) < missing] = np.nan
     target = np.nan_to_num(rows) @ rng.normal(0, 1, 5) + np.isnan(rows[:, 0]) + rng.normal(0, 0.1, 600)
-    told = {"max_depth": depth, "num_leaves": 2**depth, "min_data_in_leaf": 3, "verbose": -1, "seed": seed, **more}
-    made = lgb.train(told, lgb.Dataset(rows, target), trees)
-    return lgb.Booster(model_str=made.model_to_string()), rows  # as a bundle has it
+    parameters = {
+        "max_depth": depth,
+        "num_leaves": 2**depth,
+        "min_data_in_leaf": 3,
+        "verbose": -1,
+        "seed": seed,
+        **more,
+    }
+    combined = lgb.train(parameters, lgb.Dataset(rows, target), trees)
+    return lgb.Booster(model_str=combined.model_to_string()), rows  # as a bundle has it
 
 
 def theirs(boosters, rows):
@@ -36,8 +43,8 @@ def test_every_sum_to_the_last_bit(depth, missing, zeros):
     booster, rows = grown(depth, depth=depth, missing=missing, zeros=zeros)
     other, _ = grown(depth + 10, trees=7, depth=3)
     unknown = np.where(np.random.default_rng(0).random(rows.shape) < 0.2, np.nan, rows)
-    for asked in (rows, unknown, rows[:1], rows[:0], np.full((2, 5), np.nan)):
-        assert (build_forest([booster, other]).sums(asked) == theirs([booster, other], asked)).all()
+    for matrix in (rows, unknown, rows[:1], rows[:0], np.full((2, 5), np.nan)):
+        assert (build_forest([booster, other]).sums(matrix) == theirs([booster, other], matrix)).all()
 
 
 @pytest.fixture(scope="module")
@@ -59,33 +66,33 @@ def few_trees():
     )
 )
 def test_awkward_values(rows):
-    booster, made = few_trees()
-    assert (made.sums(np.array(rows)) == theirs([booster], np.array(rows))).all()
+    booster, combined = few_trees()
+    assert (combined.sums(np.array(rows)) == theirs([booster], np.array(rows))).all()
 
 
 @pytest.mark.parametrize("count", [*range(1, 20), 63, 64, 65, 511, 512, 513, 600])
 def test_however_many_rows(awkward, count):
-    booster, made = awkward
+    booster, combined = awkward
     rows = np.random.default_rng(count).normal(0, 2, (count, 5))
-    assert (made.sums(rows) == theirs([booster], rows)).all()
+    assert (combined.sums(rows) == theirs([booster], rows)).all()
 
 
-def test_a_value_on_a_threshold_goes_left(awkward):
-    booster, made = awkward
-    edges = np.concatenate(list(made.thresholds.values()))
+def test_values_on_and_beside_thresholds(awkward):
+    booster, combined = awkward
+    edges = np.concatenate(list(combined.thresholds.values()))
     # LightGBM's stand-ins for zero and infinity, ±1e-35 and ±1e300, are read back by it in other digits than written.
     edges = edges[(np.abs(edges) > 1e-30) & (np.abs(edges) < 1e300)]
     rows = np.tile(np.concatenate([edges, np.nextafter(edges, np.inf), np.nextafter(edges, -np.inf)])[:, None], 5)
-    assert (made.sums(rows) == theirs([booster], rows)).all()
+    assert (combined.sums(rows) == theirs([booster], rows)).all()
 
 
-def test_chunks_do_not_show(awkward, monkeypatch):
-    _, made = awkward
+def test_chunk_size_has_no_effect(awkward, monkeypatch):
+    _, combined = awkward
     rows = np.random.default_rng(1).normal(0, 2, (23, 5))
-    whole = made.sums(rows)
+    sums = combined.sums(rows)
     for height in (0, 1, 7, 23):
-        monkeypatch.setattr(module, "CELLS", height * len(made.values))
-        assert (made.sums(rows) == whole).all()
+        monkeypatch.setattr(module, "CELLS", height * len(combined.values))
+        assert (combined.sums(rows) == sums).all()
 
 
 def test_a_tree_that_does_not_split():
@@ -94,23 +101,23 @@ def test_a_tree_that_does_not_split():
     assert (build_forest([booster]).sums(rows) == theirs([booster], rows)).all()
 
 
-def test_what_is_no_forest_is_left_to_lightgbm(monkeypatch):
+def test_other_models_have_no_forest(monkeypatch):
     rng = np.random.default_rng(0)
     rows, target = rng.integers(0, 9, (300, 2)).astype(float), rng.random(300)
-    told = {"verbose": -1, "min_data_in_leaf": 5}
-    by_kind = lgb.train(told, lgb.Dataset(rows, target, categorical_feature=[0]), 3)
+    parameters = {"verbose": -1, "min_data_in_leaf": 5}
+    by_kind = lgb.train(parameters, lgb.Dataset(rows, target, categorical_feature=[0]), 3)
     assert build_forest([by_kind]) is None
-    averaged = told | {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}
+    averaged = parameters | {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}
     assert build_forest([lgb.train(averaged, lgb.Dataset(rows, target), 3)]) is None
     assert build_forest([grown(0, depth=7, num_leaves=128)[0]]) is None
-    linear = told | {"linear_tree": True}
+    linear = parameters | {"linear_tree": True}
     assert build_forest([lgb.train(linear, lgb.Dataset(rows, target), 3)]) is None
     monkeypatch.setattr(module, "MOST_BYTES", 100)
     assert build_forest([grown(0)[0]]) is None
 
 
 def test_a_bundle_answers_the_same_without_it(bundle, rows, monkeypatch):
-    found = bundle.predict(rows)
+    predicted = bundle.predict(rows)
     assert bundle.forest is not None
     monkeypatch.setitem(bundle.__dict__, "forest", None)
-    assert bundle.predict(rows).equals(found)
+    assert bundle.predict(rows).equals(predicted)

@@ -26,8 +26,8 @@ def booster(matrix, audience, depth=4, trees=12, **more):
     return lgb.train(own | more, train, trees)
 
 
-def theirs(found, matrix):
-    return np.asarray(found.predict(matrix, pred_contrib=True))
+def theirs(model, matrix):
+    return np.asarray(model.predict(matrix, pred_contrib=True))
 
 
 class TestOneLeaf:
@@ -38,18 +38,18 @@ class TestOneLeaf:
     def test_two_features(self):
         """phi_1 is the mean over both orders: v (o_1 - z_1) (z_2 + o_2) / 2."""
         z = np.array([0.25, 0.5])
-        found = leaf_values(8.0, z)
+        model = leaf_values(8.0, z)
         for pattern in range(4):
             o = np.array([pattern & 1, pattern >> 1])
             expected = 8.0 * (o - z) * (z + o)[::-1] / 2
-            assert found[:, pattern].tolist() == expected.tolist()
+            assert model[:, pattern].tolist() == expected.tolist()
 
     @given(st.lists(st.floats(0.01, 1.0), min_size=1, max_size=7), st.floats(-5, 5))
     def test_every_pattern_adds_up_to_the_leaf_less_its_average(self, shares, value):
-        found = leaf_values(value, np.array(shares)).sum(axis=0)
+        model = leaf_values(value, np.array(shares)).sum(axis=0)
         expected = np.full(2 ** len(shares), -value * np.prod(shares))
         expected[-1] += value
-        np.testing.assert_allclose(found, expected, atol=1e-12)
+        np.testing.assert_allclose(model, expected, atol=1e-12)
 
     def test_a_share_of_all_rows_leaves_a_feature_without_points(self):
         assert leaf_values(3.0, np.array([1.0, 0.5]))[0, 3] == 0.0
@@ -65,14 +65,14 @@ class TestAgainstLightGBM:
     )
     def test_any_trees(self, depth, seed, unknown, leaves):
         matrix, audience = data(seed=seed, unknown=unknown)
-        found = booster(matrix, audience, depth, num_leaves=leaves, bagging_fraction=0.7, bagging_freq=1, seed=seed)
-        np.testing.assert_allclose(shap_tables(found).values(matrix), theirs(found, matrix), atol=1e-12)
+        model = booster(matrix, audience, depth, num_leaves=leaves, bagging_fraction=0.7, bagging_freq=1, seed=seed)
+        np.testing.assert_allclose(shap_tables(model).values(matrix), theirs(model, matrix), atol=1e-12)
 
     def test_rows_at_every_threshold_and_a_hair_beside(self):
         """Where 32 bits take a row to the wrong side."""
         matrix, audience = data(unknown=0.1)
-        found = booster(np.sqrt(np.abs(matrix)) + 1e-9, audience)
-        tables = shap_tables(found)
+        model = booster(np.sqrt(np.abs(matrix)) + 1e-9, audience)
+        tables = shap_tables(model)
         edges = []
         for feature, thresholds in tables.thresholds.items():
             for threshold in thresholds:
@@ -81,32 +81,32 @@ class TestAgainstLightGBM:
         edges = np.array(edges)
         assert len(edges) > 150
         ours = tables.values(edges)
-        np.testing.assert_allclose(ours, theirs(found, edges), atol=1e-12)
-        narrow = theirs(found, edges.astype(np.float32).astype(float))
+        np.testing.assert_allclose(ours, theirs(model, edges), atol=1e-12)
+        narrow = theirs(model, edges.astype(np.float32).astype(float))
         assert np.abs(ours - narrow).max() > 1e-3
 
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e300, 5e-324, -5e-324])
     @pytest.mark.parametrize("unknown", [0.0, 0.15])
     def test_odd_values_whether_or_not_training_saw_unknown_ones(self, value, unknown):
         matrix, audience = data(unknown=unknown)
-        found = booster(matrix, audience)
+        model = booster(matrix, audience)
         for feature in range(matrix.shape[1]):
             odd = matrix[:50].copy()
             odd[:, feature] = value
-            np.testing.assert_allclose(shap_tables(found).values(odd), theirs(found, odd), atol=1e-12)
+            np.testing.assert_allclose(shap_tables(model).values(odd), theirs(model, odd), atol=1e-12)
 
     def test_trees_without_a_split(self):
         matrix, audience = data()
-        found = booster(matrix, audience, min_data_in_leaf=1_000)
-        ours = shap_tables(found).values(matrix)
-        np.testing.assert_allclose(ours, theirs(found, matrix), atol=1e-12)
+        model = booster(matrix, audience, min_data_in_leaf=1_000)
+        ours = shap_tables(model).values(matrix)
+        np.testing.assert_allclose(ours, theirs(model, matrix), atol=1e-12)
         assert not ours[:, :-1].any()
 
     def test_rows_add_up_to_the_margin(self):
         matrix, audience = data(rows=3_000)
-        found = booster(matrix, audience, trees=200)
-        added = shap_tables(found).values(matrix).sum(axis=1)
-        np.testing.assert_allclose(added, found.predict(matrix, raw_score=True), atol=1e-10)
+        model = booster(matrix, audience, trees=200)
+        added = shap_tables(model).values(matrix).sum(axis=1)
+        np.testing.assert_allclose(added, model.predict(matrix, raw_score=True), atol=1e-10)
 
 
 @pytest.fixture(scope="module")
@@ -118,17 +118,17 @@ def fitted():
 class TestRows:
     def test_a_rows_values_do_not_depend_on_the_others(self, fitted):
         tables, matrix = fitted
-        whole = tables.values(matrix)
+        expected = tables.values(matrix)
         order = np.random.default_rng(0).permutation(len(matrix))
-        assert np.array_equal(tables.values(matrix[order]), whole[order])
-        assert np.array_equal(np.vstack([tables.values(matrix[k : k + 1]) for k in range(30)]), whole[:30])
+        assert np.array_equal(tables.values(matrix[order]), expected[order])
+        assert np.array_equal(np.vstack([tables.values(matrix[k : k + 1]) for k in range(30)]), expected[:30])
 
     @pytest.mark.parametrize("chunk", [1, 7, 399, 400, 401])
-    def test_nor_on_where_rows_are_parted(self, fitted, chunk, monkeypatch):
+    def test_nor_on_the_chunk_size(self, fitted, chunk, monkeypatch):
         tables, matrix = fitted
-        whole = tables.values(matrix)
+        expected = tables.values(matrix)
         monkeypatch.setattr(treeshap, "CHUNK", chunk)
-        assert np.array_equal(tables.values(matrix), whole)
+        assert np.array_equal(tables.values(matrix), expected)
 
     def test_nor_on_how_the_matrix_lies_in_memory(self, fitted):
         tables, matrix = fitted
@@ -152,8 +152,8 @@ class TestWhatCannotBeTabulated:
         ],
         ids=lambda more: next(iter(more)),
     )
-    def test_is_left_to_lightgbm(self, more):
+    def test_has_no_tables(self, more):
         matrix, audience = data(rows=2_000)
         matrix[:, 0] = np.round(np.abs(np.nan_to_num(matrix[:, 0])))
-        found = booster(matrix, np.minimum(audience, 2) if "num_class" in more else audience, **more)
-        assert shap_tables(found) is None
+        model = booster(matrix, np.minimum(audience, 2) if "num_class" in more else audience, **more)
+        assert shap_tables(model) is None
