@@ -1,4 +1,4 @@
-"""Every command that opens events leaves out whom the home leaves out."""
+"""Every command that reads events excludes the users that opted out of its home."""
 
 import pandas as pd
 import pytest
@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 from serving.cli.main import app
 from training.records.opt_outs import opt_out
 
-# What is asked of each beside EVENTS, and where they go.
-ASKED = {
+# The arguments of each command beside EVENTS.
+ARGUMENTS = {
     "train": ["EVENTS"],
     "evaluate": ["EVENTS"],
     "monitor": ["EVENTS"],
@@ -18,47 +18,47 @@ ASKED = {
     "explain": ["user0001", "--events", "EVENTS"],
     "what-if": ["user0001", "--away-days", "14", "--events", "EVENTS"],
 }
-# These know no home, take the events as they come, or take people out of them.
+# These have no home, take the events as they come, or erase users from them.
 OTHERS = {"store", "features", "forget"}
 
 
-class SeenError(Exception):
-    """Somebody was asked to be left out."""
+class ExclusionError(Exception):
+    """Users are to be excluded."""
 
 
 @pytest.fixture
-def seen(monkeypatch, bundle):
-    def without(events, excluded, identities=None):
-        raise SeenError(excluded)
+def failing_exclusion(monkeypatch, bundle):
+    def exclude(events, excluded, identities=None):
+        raise ExclusionError(excluded)
 
-    for module in ("opening", "earned"):
-        monkeypatch.setattr(f"features.{module}.without", without)
-    monkeypatch.setattr("features.events.loading.acts_without", without)
-    for module in ("registry", "sparring"):
-        monkeypatch.setattr(f"training.{module}.required_champion", lambda _: (bundle, "3"))
+    for name in ("events.loading.exclude_users", "events.loading.exclude_users_encoded"):
+        monkeypatch.setattr(f"features.{name}", exclude)
+    monkeypatch.setattr("features.engagement_report.exclude_users", exclude)
+    for module in ("registry.model_registry", "robustness.sandbox"):
+        monkeypatch.setattr(f"training.{module}.load_champion", lambda *_, **__: (bundle, "3"))
 
 
 @pytest.fixture
 def events(tmp_path):
-    act = {"time": pd.Timestamp("2017-07-01", tz="UTC"), "actor": "ann", "verb": "like", "target": "user0001"}
-    pd.DataFrame([act]).to_parquet(tmp_path / "events.parquet", coerce_timestamps="us")
+    event = {"time": pd.Timestamp("2017-07-01", tz="UTC"), "actor": "ann", "verb": "like", "target": "user0001"}
+    pd.DataFrame([event]).to_parquet(tmp_path / "events.parquet", coerce_timestamps="us")
     return tmp_path / "events.parquet"
 
 
-def test_every_command_that_takes_events_is_tried():
+def test_all_commands_with_events_are_covered():
     commands = typer.main.get_command(app).commands
-    taking = {name for name, command in commands.items() if "events" in {each.name for each in command.params}}
-    assert taking == set(ASKED) | OTHERS
+    with_events = {name for name, command in commands.items() if "events" in {param.name for param in command.params}}
+    assert with_events == set(ARGUMENTS) | OTHERS
 
 
-@pytest.mark.parametrize("command", ASKED)
-@pytest.mark.usefixtures("seen")
-def test_it_leaves_out_whom_the_home_leaves_out(command, home, events, tmp_path, monkeypatch):
+@pytest.mark.parametrize("command", ARGUMENTS)
+@pytest.mark.usefixtures("failing_exclusion")
+def test_command_excludes_opted_out_users(command, home, events, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     opt_out(home, "cid")
-    words = [str(events) if word == "EVENTS" else word for word in ASKED[command]]
+    words = [str(events) if word == "EVENTS" else word for word in ARGUMENTS[command]]
     run = CliRunner().invoke(app, [command, *words, "--home", str(home.folder)])
-    assert isinstance(run.exception, SeenError), run.output
+    assert isinstance(run.exception, ExclusionError), run.output
     (excluded,) = run.exception.args
     assert "cid" in excluded
     assert "ann" not in excluded

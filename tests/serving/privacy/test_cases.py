@@ -1,4 +1,4 @@
-"""Cases: a contested score with its frozen explanation, opened once for each contest and resolved once."""
+"""Cases: a contested score with its stored explanation, opened once per contest and resolved once."""
 
 import json
 import os
@@ -59,26 +59,26 @@ def _tool(name):
 
 @pytest.fixture(scope="module")
 def postgres():
-    """A PostgreSQL server of its own on loopback, as an unprivileged user where the tests run as root."""
+    """A PostgreSQL server of its own on loopback, as an unprivileged user if the tests run as root."""
     initdb, pg_ctl = _tool("initdb"), _tool("pg_ctl")
     if not (initdb and pg_ctl and find_spec("psycopg")):
         if os.environ.get("CI"):
             pytest.fail("PostgreSQL's server or psycopg is not installed")
         pytest.skip("PostgreSQL's server or psycopg is not installed")
-    place = Path(subprocess.check_output(["mktemp", "-d", "/tmp/clout-pg-XXXXXX"], text=True).strip())
+    folder = Path(subprocess.check_output(["mktemp", "-d", "/tmp/clout-pg-XXXXXX"], text=True).strip())
     rights = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     if rights:
-        shutil.chown(place, "postgres")
+        shutil.chown(folder, "postgres")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    run = lambda *command: subprocess.run([*rights, *command], check=True, capture_output=True, cwd=place)  # noqa: E731
-    run(initdb, "-D", place / "data", "-A", "trust", "-U", "clout")
-    options = f"-p {port} -k {place} -c listen_addresses=127.0.0.1"
-    run(pg_ctl, "-D", place / "data", "-o", options, "-l", place / "log", "-w", "start")
+    run = lambda *command: subprocess.run([*rights, *command], check=True, capture_output=True, cwd=folder)  # noqa: E731
+    run(initdb, "-D", folder / "data", "-A", "trust", "-U", "clout")
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
+    run(pg_ctl, "-D", folder / "data", "-o", options, "-l", folder / "log", "-w", "start")
     yield f"postgresql://clout@127.0.0.1:{port}/postgres"
-    run(pg_ctl, "-D", place / "data", "-m", "immediate", "-w", "stop")
-    shutil.rmtree(place, ignore_errors=True)
+    run(pg_ctl, "-D", folder / "data", "-m", "immediate", "-w", "stop")
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -94,7 +94,7 @@ def cases(request, tmp_path):
 
 
 @pytest.fixture
-def told(scored_home):
+def explanation(scored_home):
     return open_snapshot(scored_home).explain("user0001")
 
 
@@ -118,37 +118,37 @@ def clout(home, *words):
 # The records
 
 
-def test_a_case_is_kept_whole(cases, told):
-    opened = cases.open(told, SAID, "website")
-    found = cases.find(opened.case)
-    assert found == opened
-    assert re.fullmatch(r"[0-9a-f]{16}", found.case)
-    assert (found.user, found.scope, found.as_of, found.model_version) == (
+def test_case_is_stored_with_all_fields(cases, explanation):
+    case = cases.open(explanation, SAID, "website")
+    stored = cases.find(case.case)
+    assert stored == case
+    assert re.fullmatch(r"[0-9a-f]{16}", stored.case)
+    assert (stored.user, stored.scope, stored.as_of, stored.model_version) == (
         "user0001",
         "all",
         "2017-07-30T00:00:00Z",
         "3",
     )
-    assert found.explanation["base"] + sum(line["points"] for line in found.explanation["lines"]) == pytest.approx(
-        told.unclipped, abs=1e-9
+    assert stored.explanation["base"] + sum(line["points"] for line in stored.explanation["lines"]) == pytest.approx(
+        explanation.unclipped, abs=1e-9
     )
-    assert (found.state, found.decision, found.resolved, found.resolved_by) == ("open", None, None, None)
+    assert (stored.state, stored.decision, stored.resolved, stored.resolved_by) == ("open", None, None, None)
 
 
 @pytest.mark.parametrize("text", NASTY)
-def test_what_people_say_is_text_and_comes_back(cases, told, text):
-    nasty = replace(told, user=text, scope=text)
-    found = cases.find(cases.open(nasty, text, "website").case)
-    assert found.said == text.replace("\r\n", "\n").replace("\r", "\n").strip()
-    assert (found.user, found.scope) == (text, text)
-    assert [each.case for each in cases.page("open", text)] == [found.case]
+def test_texts_of_cases_survive_the_database(cases, explanation, text):
+    nasty = replace(explanation, user=text, scope=text)
+    stored = cases.find(cases.open(nasty, text, "website").case)
+    assert stored.said == text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    assert (stored.user, stored.scope) == (text, text)
+    assert [case.case for case in cases.page("open", text)] == [stored.case]
     assert cases.delete(text) == 1
 
 
-def test_ids_that_no_database_holds_as_text_are_kept(cases, told):
+def test_ids_that_are_not_valid_utf8_survive_the_database(cases, explanation):
     for user in ("\x00", "a\x00b", "\ud800", ""):
-        cases.open(replace(told, user=user), SAID, "website")
-        assert [each.user for each in cases.page(None, user)] == [user]
+        cases.open(replace(explanation, user=user), SAID, "website")
+        assert [case.user for case in cases.page(None, user)] == [user]
         assert cases.delete(user) == 1
 
 
@@ -163,40 +163,40 @@ def test_ids_that_no_database_holds_as_text_are_kept(cases, told):
         ("a\ud800b", r"contains '\\ud800'"),
     ],
 )
-def test_what_is_no_text_is_refused(cases, told, text, said):
+def test_invalid_texts_are_refused(cases, explanation, text, said):
     with pytest.raises(CaseTextError, match=f"the statement of what is wrong {said}"):
-        cases.open(told, text, "website")
-    opened = cases.open(told, SAID, "website")
+        cases.open(explanation, text, "website")
+    case = cases.open(explanation, SAID, "website")
     with pytest.raises(CaseTextError, match=f"the text of the reasons {said}"):
-        cases.resolve(opened.case, "stands", text, "bob")
-    assert cases.find(opened.case) == opened
+        cases.resolve(case.case, "stands", text, "bob")
+    assert cases.find(case.case) == case
     with pytest.raises(CaseTextError, match="unknown decision 'upheld'; expected one of stands, corrected"):
-        cases.resolve(opened.case, "upheld", "So.", "bob")
+        cases.resolve(case.case, "upheld", "So.", "bob")
 
 
-def test_a_case_is_resolved_once(cases, told):
-    opened = cases.open(told, SAID, "website")
-    found = cases.resolve(opened.case, "corrected", "July was imported again.", "bob")
-    assert (found.state, found.decision, found.reasons, found.resolved_by) == (
+def test_case_is_resolved_once(cases, explanation):
+    case = cases.open(explanation, SAID, "website")
+    resolved = cases.resolve(case.case, "corrected", "July was imported again.", "bob")
+    assert (resolved.state, resolved.decision, resolved.reasons, resolved.resolved_by) == (
         "resolved",
         "corrected",
         "July was imported again.",
         "bob",
     )
-    assert found.explanation == opened.explanation
+    assert resolved.explanation == case.explanation
     with pytest.raises(ResolvedCaseError, match=r"was already resolved on 20\d\d-\d\d-\d\d, as 'corrected'"):
-        cases.resolve(opened.case, "stands", "Or not.", "eve")
-    assert cases.find(opened.case) == found
+        cases.resolve(case.case, "stands", "Or not.", "eve")
+    assert cases.find(case.case) == resolved
 
 
-def test_of_reviewers_at_the_same_time_one_wins(cases, told):
-    opened = cases.open(told, SAID, "website")
+def test_one_of_concurrent_reviewers_resolves(cases, explanation):
+    case = cases.open(explanation, SAID, "website")
     start, won, lost = threading.Barrier(6), [], []
 
     def decide(by):
         start.wait()
         try:
-            won.append(cases.resolve(opened.case, "stands", f"So says {by}.", by))
+            won.append(cases.resolve(case.case, "stands", f"So says {by}.", by))
         except ResolvedCaseError as error:
             lost.append(str(error))
 
@@ -206,55 +206,55 @@ def test_of_reviewers_at_the_same_time_one_wins(cases, told):
     for thread in threads:
         thread.join()
     assert (len(won), len(lost)) == (1, 5)
-    assert cases.find(opened.case).resolved_by == won[0].resolved_by
+    assert cases.find(case.case).resolved_by == won[0].resolved_by
 
 
 @pytest.mark.parametrize("case", ["", "0" * 16, "x" * 16, "0" * 17, "'; --", "\x00", "\ud800", "%"])
-def test_a_case_that_is_none_is_said(cases, told, case):
-    cases.open(told, SAID, "website")
+def test_unknown_case_is_refused(cases, explanation, case):
+    cases.open(explanation, SAID, "website")
     for act in (cases.find, lambda case: cases.resolve(case, "stands", "So.", "bob")):
         with pytest.raises(UnknownCaseError, match="does not exist"):
             act(case)
 
 
-def test_pages_hold_every_case_once_in_the_order_of_opening(cases, told):
-    made = [cases.open(replace(told, user=f"u{k % 3}"), SAID, "website").case for k in range(9)]
-    cases.resolve(made[4], "stands", "So.", "bob")
-    found, after = [], 0
+def test_pages_list_every_case_once_in_opening_order(cases, explanation):
+    ids = [cases.open(replace(explanation, user=f"u{k % 3}"), SAID, "website").case for k in range(9)]
+    cases.resolve(ids[4], "stands", "So.", "bob")
+    listed, after = [], 0
     while page := cases.page("open", after=after, limit=3):
-        found += [each.case for each in page]
+        listed += [case.case for case in page]
         after = page[-1].number
-        if len(found) == 3:
-            made.append(cases.open(told, SAID, "website").case)
+        if len(listed) == 3:
+            ids.append(cases.open(explanation, SAID, "website").case)
             assert cases.delete("u0") == 3
-    assert found == [*made[:3], made[5], made[7], made[8], made[9]]
-    assert [each.case for each in cases.page("resolved")] == [made[4]]
-    assert [each.case for each in cases.page(None, "u1")] == [made[1], made[4], made[7]]
+    assert listed == [*ids[:3], ids[5], ids[7], ids[8], ids[9]]
+    assert [case.case for case in cases.page("resolved")] == [ids[4]]
+    assert [case.case for case in cases.page(None, "u1")] == [ids[1], ids[4], ids[7]]
 
 
-def test_numbers_are_not_given_again(cases, told):
-    first = cases.open(told, SAID, "website").number
+def test_numbers_are_not_reused(cases, explanation):
+    first = cases.open(explanation, SAID, "website").number
     assert cases.delete("user0001") == 1
-    assert cases.open(told, SAID, "website").number > first
+    assert cases.open(explanation, SAID, "website").number > first
 
 
-def test_ten_open_cases_of_one_person_are_enough(cases, told):
-    made = [cases.open(told, SAID, "website").case for _ in range(MAX_OPEN_CASES)]
+def test_user_can_have_ten_open_cases(cases, explanation):
+    ids = [cases.open(explanation, SAID, "website").case for _ in range(MAX_OPEN_CASES)]
     with pytest.raises(TooManyCasesError, match="10 cases of 'user0001' are already open: wait"):
-        cases.open(told, SAID, "website")
-    cases.open(replace(told, user="another"), SAID, "website")
-    cases.resolve(made[0], "withdrawn", "Taken back.", "bob")
-    cases.open(told, SAID, "website")
+        cases.open(explanation, SAID, "website")
+    cases.open(replace(explanation, user="another"), SAID, "website")
+    cases.resolve(ids[0], "withdrawn", "Taken back.", "bob")
+    cases.open(explanation, SAID, "website")
 
 
-def test_forgetting_takes_all_of_a_person_and_nothing_else(tmp_path, told):
+def test_deletion_removes_all_cases_of_one_user(tmp_path, explanation):
     home = Home(tmp_path / "home")
     assert delete_cases(home, "user0001") == 0
     assert not home.folder.exists()
     cases = Cases(Records(home))
-    mine = [cases.open(told, "a very telling text", "website").case for _ in range(2)]
+    mine = [cases.open(explanation, "a very telling text", "website").case for _ in range(2)]
     cases.resolve(mine[0], "stands", "So.", "bob")
-    other = cases.open(replace(told, user="user00011"), SAID, "website")
+    other = cases.open(replace(explanation, user="user00011"), SAID, "website")
     assert delete_cases(home, "user0001") == 2
     assert delete_cases(home, "user0001") == 0
     assert cases.page(None) == [other]
@@ -263,38 +263,38 @@ def test_forgetting_takes_all_of_a_person_and_nothing_else(tmp_path, told):
 # Over HTTP
 
 
-def test_a_case_goes_from_contest_to_outcome(client):
-    opened = contest(client)
-    assert set(opened) == {"case", "user", "scope", "as_of", "model_version", "state", "opened"}
-    place = f"/v1/users/user0001/cases/{opened['case']}"
-    waiting = client.get(place).json()
+def test_case_goes_from_contest_to_outcome(client):
+    case = contest(client)
+    assert set(case) == {"case", "user", "scope", "as_of", "model_version", "state", "opened"}
+    path = f"/v1/users/user0001/cases/{case['case']}"
+    waiting = client.get(path).json()
     assert (waiting["state"], waiting["said"], waiting["decision"]) == ("open", SAID, None)
     (listed,) = client.get("/v1/cases").json()["cases"]
-    assert (listed["case"], listed["user"], listed["opened_by"]) == (opened["case"], "user0001", "anybody")
-    file = client.get(f"/v1/cases/{opened['case']}").json()
+    assert (listed["case"], listed["user"], listed["opened_by"]) == (case["case"], "user0001", "anybody")
+    file = client.get(f"/v1/cases/{case['case']}").json()
     assert file["explanation"] == client.get("/v1/users/user0001/explanation").json() == file["today"]["now"]
     assert (file["today"]["same_snapshot"], file["today"]["moved"], file["others"]) == (True, 0, [])
     decided = {"decision": "stands", "reasons": "July is in it."}
-    answer = client.post(f"/v1/cases/{opened['case']}/resolution", json=decided)
+    answer = client.post(f"/v1/cases/{case['case']}/resolution", json=decided)
     assert (answer.status_code, answer.json()["resolved_by"]) == (200, "anybody")
     assert client.get("/v1/cases").json()["cases"] == []
     assert len(client.get("/v1/cases?state=resolved").json()["cases"]) == 1
-    outcome = client.get(place).json()
+    outcome = client.get(path).json()
     assert (outcome["decision"], outcome["reasons"]) == ("stands", "July is in it.")
     assert "resolved_by" not in outcome
-    again = client.post(f"/v1/cases/{opened['case']}/resolution", json=decided)
+    again = client.post(f"/v1/cases/{case['case']}/resolution", json=decided)
     assert (again.status_code, again.json()["type"]) == (409, "urn:clout:problem:resolved-case")
 
 
-def test_the_explanation_is_frozen_and_todays_stands_beside_it(client, home, bundle, rows):
-    opened = contest(client)
-    then = client.get(f"/v1/cases/{opened['case']}").json()["explanation"]
+def test_case_file_compares_stored_and_present_explanation(client, home, bundle, rows):
+    case = contest(client)
+    then = client.get(f"/v1/cases/{case['case']}").json()["explanation"]
     later = rows.copy()
     later.loc[later["user"] == "user0001", "credible_pace_28d"] *= 50
     at = open_snapshot(home).as_of + timedelta(days=28)
     write_snapshot(home, at, bundle, "5", score_rows(bundle, "5", later), later)
     client.app.state.watcher.look()
-    file = client.get(f"/v1/cases/{opened['case']}").json()
+    file = client.get(f"/v1/cases/{case['case']}").json()
     assert file["explanation"] == then
     today = file["today"]
     assert (today["now"]["model_version"], today["same_snapshot"], today["same_model"]) == ("5", False, False)
@@ -307,22 +307,22 @@ def test_the_explanation_is_frozen_and_todays_stands_beside_it(client, home, bun
     )
     shutil.rmtree(home.snapshots)
     client.app.state.watcher.look()
-    assert client.get(f"/v1/cases/{opened['case']}").json()["explanation"] == then
+    assert client.get(f"/v1/cases/{case['case']}").json()["explanation"] == then
 
 
-def test_who_is_no_longer_scored_has_a_case_all_the_same(home, told):
+def test_case_of_unscored_user_has_no_comparison(home, explanation):
     cases = Cases(Records(home))
-    gone = cases.open(replace(told, user="gone"), SAID, "website")
-    found = compare_case(gone, lambda: open_snapshot(home))
-    assert (found.now, found.moved, found.lines) == (None, None, ())
-    assert "'gone' is none of the 309 users" in found.absent
+    gone = cases.open(replace(explanation, user="gone"), SAID, "website")
+    comparison = compare_case(gone, lambda: open_snapshot(home))
+    assert (comparison.now, comparison.moved, comparison.lines) == (None, None, ())
+    assert "'gone' is none of the 309 users" in comparison.absent
 
 
-def test_an_older_snapshot_and_a_scope_can_be_contested(client, home, bundle, scores, rows):
+def test_older_snapshot_and_scope_can_be_contested(client, home, bundle, scores, rows):
     older = open_snapshot(home).as_of - timedelta(days=28)
     write_snapshot(home, older, bundle, "2", scores.assign(model_version="2"), rows)
-    opened = contest(client, scope="topic:birds", as_of="2017-07-02")
-    assert (opened["scope"], opened["as_of"], opened["model_version"]) == (
+    case = contest(client, scope="topic:birds", as_of="2017-07-02")
+    assert (case["scope"], case["as_of"], case["model_version"]) == (
         "topic:birds",
         "2017-07-02T00:00:00Z",
         "2",
@@ -331,36 +331,36 @@ def test_an_older_snapshot_and_a_scope_can_be_contested(client, home, bundle, sc
 
 @pytest.mark.parametrize("user", ["a/b", "ünï/çødé 🙂", "..x", "'; --", "50%"])
 def test_ids_are_opaque(client, home, user):
-    if user not in [each["user"] for each in client.post("/v1/scores", json={"ids": [user]}).json()["scores"]]:
+    if user not in [score["user"] for score in client.post("/v1/scores", json={"ids": [user]}).json()["scores"]]:
         assert client.post(f"/v1/users/{quote(user, safe='')}/cases", json={"said": SAID}).status_code == 404
         return
-    opened = contest(client, user)
-    assert client.get(f"/v1/users/{quote(user, safe='')}/cases/{opened['case']}").json()["user"] == user
+    case = contest(client, user)
+    assert client.get(f"/v1/users/{quote(user, safe='')}/cases/{case['case']}").json()["user"] == user
     assert client.get("/v1/cases", params={"user": user}).json()["cases"][0]["user"] == user
-    held = b"".join(file.read_bytes() for file in audit_files(home))
-    assert user.encode() not in held
-    assert json.dumps(user)[1:-1].encode() not in held
+    content = b"".join(file.read_bytes() for file in audit_files(home))
+    assert user.encode() not in content
+    assert json.dumps(user)[1:-1].encode() not in content
 
 
-def test_an_unreadable_body_is_told_as_that_of_scores_is(client):
+def test_unreadable_body_is_refused(client):
     for path in ("/v1/users/user0001/cases", "/v1/scores"):
         answer = client.post(path, content="[", headers={"content-type": "application/json"})
         assert answer.status_code == 422
         assert answer.json()["detail"] == "body: not valid JSON: EOF while parsing a list at line 1 column 1."
 
 
-def test_nobody_sees_the_case_of_another(client):
-    opened = contest(client)
-    answer = client.get(f"/v1/users/user0002/cases/{opened['case']}")
+def test_case_of_another_user_is_unknown(client):
+    case = contest(client)
+    answer = client.get(f"/v1/users/user0002/cases/{case['case']}")
     assert (answer.status_code, answer.json()["type"]) == (404, "urn:clout:problem:unknown-case")
     assert SAID not in answer.text
 
 
-def test_a_key_for_reading_opens_and_follows_and_one_for_review_decides(home, champion):
+def test_read_key_opens_and_review_key_resolves(home, champion):
     keys = {scope: {"Authorization": f"Bearer {add_key(home, scope, scope)}"} for scope in ("read", "review")}
     client = TestClient(create_app(home))
-    opened = client.post("/v1/users/user0001/cases", json={"said": SAID}, headers=keys["read"]).json()
-    case = f"/v1/cases/{opened['case']}"
+    contested = client.post("/v1/users/user0001/cases", json={"said": SAID}, headers=keys["read"]).json()
+    case = f"/v1/cases/{contested['case']}"
     body = {"decision": "stands", "reasons": "So."}
     assert client.get(f"/v1/users/user0001{case[3:]}", headers=keys["read"]).status_code == 200
     for refused in (
@@ -371,28 +371,28 @@ def test_a_key_for_reading_opens_and_follows_and_one_for_review_decides(home, ch
         assert refused.status_code == 403
     assert client.get(case, headers=keys["review"]).json()["case"]["opened_by"] == "read"
     assert client.post(f"{case}/resolution", json=body, headers=keys["review"]).json()["resolved_by"] == "review"
-    found = reads_about(home, "user0001").reads
-    assert [(read.name, read.method, read.status) for read in found if read.method == "POST"] == [
+    reads = reads_about(home, "user0001").reads
+    assert [(read.name, read.method, read.status) for read in reads if read.method == "POST"] == [
         ("review", "POST", 200),
         ("read", "POST", 201),
     ]
     assert [read.people for read in reads_about(home).reads if read.status == 403] == [0, 0, 0]
 
 
-def test_pages_go_on_by_cursor(client):
-    made = [contest(client, f"user{k:04}")["case"] for k in range(5)]
-    found, cursor = [], {}
+def test_pages_continue_by_cursor(client):
+    ids = [contest(client, f"user{k:04}")["case"] for k in range(5)]
+    listed, cursor = [], {}
     while cursor is not None:
         page = client.get("/v1/cases", params={"limit": 2} | cursor).json()
-        found += [each["case"] for each in page["cases"]]
+        listed += [case["case"] for case in page["cases"]]
         cursor = page["next_cursor"] and {"cursor": page["next_cursor"]}
-    assert found == made
+    assert listed == ids
 
 
 @pytest.mark.parametrize(
     "cursor", ["after-0", "after-1e9", "after--1", "after-" + "9" * 30, "1", "after-1;", "after-1\n"]
 )
-def test_a_damaged_cursor_is_said(client, cursor):
+def test_damaged_cursor_is_refused(client, cursor):
     answer = client.get("/v1/cases", params={"cursor": cursor})
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:clout:problem:unfit-cursor")
 
@@ -411,7 +411,7 @@ def test_a_damaged_cursor_is_said(client, cursor):
         {"said": SAID, "scope": "\ud800"},
     ],
 )
-def test_a_body_that_does_not_fit_opens_nothing(client, body):
+def test_invalid_body_opens_no_case(client, body):
     answer = client.post(
         "/v1/users/user0001/cases", content=json.dumps(body), headers={"content-type": "application/json"}
     )
@@ -420,14 +420,14 @@ def test_a_body_that_does_not_fit_opens_nothing(client, body):
     assert client.get("/v1/cases").json()["cases"] == []
 
 
-def test_the_eleventh_open_case_is_refused(client):
+def test_eleventh_open_case_is_refused(client):
     for _ in range(MAX_OPEN_CASES):
         contest(client)
     answer = client.post("/v1/users/user0001/cases", json={"said": SAID})
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:clout:problem:too-many-cases")
 
 
-def test_damaged_records_are_said(client, home):
+def test_damaged_records_are_reported(client, home):
     home.records.write_bytes(b"no database" * 100)
     for answer in (
         client.post("/v1/users/user0001/cases", json={"said": SAID}),
@@ -442,31 +442,31 @@ def test_damaged_records_are_said(client, home):
 # On the terminal
 
 
-def test_the_commands_show_and_resolve(client, home):
-    opened = contest(client, said="<b>[red]July[/red]</b>\nis missing")["case"]
+def test_commands_show_and_resolve_cases(client, home):
+    case = contest(client, said="<b>[red]July[/red]</b>\nis missing")["case"]
     listed = clout(home, "cases")
-    assert re.search(rf"{opened} +user0001 .*\[red\]July\[/red\]</b> is missing +open", listed.stdout)
-    assert json.loads(clout(home, "cases", "--json").stdout)[0]["case"] == opened
-    shown = clout(home, "case", opened)
+    assert re.search(rf"{case} +user0001 .*\[red\]July\[/red\]</b> is missing +open", listed.stdout)
+    assert json.loads(clout(home, "cases", "--json").stdout)[0]["case"] == case
+    shown = clout(home, "case", case)
     assert shown.returncode == 0, shown.stderr
     assert "<b>[red]July[/red]</b>\n  is missing" in shown.stderr
     assert re.search(r"Score +\d+\.\d\d +\d+\.\d\d", shown.stdout)
-    assert f"clout resolve {opened} --decision stands|corrected" in shown.stderr
-    assert json.loads(clout(home, "case", opened, "--json").stdout)["today"]["same_snapshot"] is True
-    done = clout(home, "resolve", opened, "--decision", "stands", "--reason", "July is in it.", "--by", "bob")
+    assert f"clout resolve {case} --decision stands|corrected" in shown.stderr
+    assert json.loads(clout(home, "case", case, "--json").stdout)["today"]["same_snapshot"] is True
+    done = clout(home, "resolve", case, "--decision", "stands", "--reason", "July is in it.", "--by", "bob")
     assert done.returncode == 0, done.stderr
     assert "resolved by bob: stands" in done.stderr
-    again = clout(home, "resolve", opened, "--decision", "stands", "--reason", "Really.")
+    again = clout(home, "resolve", case, "--decision", "stands", "--reason", "Really.")
     assert (again.returncode, again.stdout) == (2, "")
     assert "error: case" in again.stderr
     assert "was already resolved" in again.stderr
-    assert "July is in it." in clout(home, "case", opened).stderr
+    assert "July is in it." in clout(home, "case", case).stderr
     assert "There are no open cases" in clout(home, "cases").stderr
     assert reads_about(home, "user0001").reads[0].route == "clout resolve"
     assert reads_about(home, "user0001").reads[0].name == "bob"
 
 
-def test_the_commands_say_what_is_not_there(tmp_path):
+def test_commands_report_absent_cases(tmp_path):
     home = Home(tmp_path / "home")
     assert "There are no open cases" in clout(home, "cases").stderr
     failed = clout(home, "case", "x")

@@ -1,4 +1,4 @@
-"""Opting out: hidden at once, wherever somebody could be found."""
+"""Opting out: hidden at once, in every route and library call."""
 
 import shutil
 import subprocess
@@ -44,7 +44,7 @@ NASTY = [
     "e\u0301",
     "n" * 7000,
 ]
-# What a route tells of the one user asked for, or of everybody: each has to be here, with what it needs beside the id.
+# Routes about one user or many: every route must be listed, with what it needs beside the id.
 OF_ONE = {
     "/v1/users/{user}/score": "",
     "/v1/users/{user}/explanation": "",
@@ -56,14 +56,14 @@ CONTEST = "/v1/users/{user}/cases"
 OF_MANY = {"/v1/users", "/v1/scores"}
 RIGHTS = {"/v1/users/{user}/opt-out", "/v1/users/{user}"}
 OF_NOBODY = {"/v1/model", "/v1/catalogue", "/v1/purposes", "/health", "/ready", "/metrics", "/v1/receipts/{receipt}"}
-# What people opened about themselves, and who read about them: it is theirs, hidden or not, until they are forgotten.
+# Cases of a user and reads about a user stay accessible while hidden, until deletion.
 OF_RECORDS = {"/v1/cases", "/v1/cases/{case}", "/v1/cases/{case}/resolution", "/v1/users/{user}/cases/{case}"}
 OF_RECORDS |= {"/v1/users/{user}/reads"}
 
 
 @pytest.fixture
 def two(home, bundle, rows):
-    """A home with two snapshots of the same people, among whom the features are dealt out anew."""
+    """A home with two snapshots of the same users, with permuted features."""
     order = np.random.default_rng(1).permutation(len(rows))
     dealt = rows[KEYS].join(rows[CATALOGUE.names].take(order).set_axis(rows.index))
     write_snapshot(home, LATER, bundle, "3", score_rows(bundle, "3", dealt), dealt)
@@ -75,23 +75,23 @@ def client(two, champion):
     return TestClient(create_app(two), raise_server_exceptions=False)
 
 
-def everybody(client, **asked):
-    told, cursor = [], None
+def everybody(client, **params):
+    users, cursor = [], None
     while True:
-        page = client.get("/v1/users", params={"limit": 37} | asked | ({"cursor": cursor} if cursor else {})).json()
-        told += [each["user"] for each in page["users"]]
+        page = client.get("/v1/users", params={"limit": 37} | params | ({"cursor": cursor} if cursor else {})).json()
+        users += [user["user"] for user in page["users"]]
         cursor = page["next_cursor"]
         if cursor is None:
-            assert len(told) == len(set(told)) == page["matching"]
-            return told
+            assert len(users) == len(set(users)) == page["matching"]
+            return users
 
 
-def test_every_route_is_known_here(client):
-    """A new route has to be put where it belongs, and is then tried below."""
+def test_every_route_is_covered(client):
+    """A new route must be listed above."""
     assert set(client.app.openapi()["paths"]) == {*OF_ONE, CONTEST} | OF_MANY | RIGHTS | OF_RECORDS | OF_NOBODY
 
 
-def test_one_who_is_hidden_has_no_score_to_contest(client):
+def test_hidden_user_cannot_contest(client):
     assert client.put("/v1/users/user0001/opt-out").status_code == 200
     answer = client.post("/v1/users/user0001/cases", json={"said": "It is too low."})
     assert answer.status_code == 410
@@ -99,28 +99,28 @@ def test_one_who_is_hidden_has_no_score_to_contest(client):
     assert "410" in client.app.openapi()["paths"][CONTEST]["post"]["responses"]
 
 
-def test_every_route_with_a_user_documents_that_one_may_be_hidden(client):
+def test_every_user_route_documents_hidden_users(client):
     for path in OF_ONE:
         assert "410" in client.app.openapi()["paths"][path]["get"]["responses"], path
 
 
 @pytest.mark.parametrize("path", OF_ONE)
 @pytest.mark.parametrize("of", ["", "?as_of=2017-07-30&from=2017-07-30", "?scope=topic:birds"])
-def test_one_who_opted_out_is_hidden_in_every_route_from_the_next_request_on(client, path, of):
-    place = path.replace("{user}", "user0001") + of
-    before = client.get(place)
+def test_opted_out_user_is_hidden_in_every_route(client, path, of):
+    url = path.replace("{user}", "user0001") + of
+    before = client.get(url)
     assert before.status_code in (200, 404)
     assert client.put("/v1/users/user0001/opt-out").status_code == 200
-    answer = client.get(place)
+    answer = client.get(url)
     assert answer.status_code == 410
-    found = Problem.model_validate(answer.json(), strict=True)
-    assert found.type == "urn:clout:problem:hidden-user"
-    assert found.detail == "no score of 'user0001' is shown: the person asked not to be scored, or to be forgotten."
+    problem = Problem.model_validate(answer.json(), strict=True)
+    assert problem.type == "urn:clout:problem:hidden-user"
+    assert problem.detail == "no score of 'user0001' is shown: the person asked not to be scored, or to be forgotten."
     assert client.delete("/v1/users/user0001/opt-out").status_code == 200
-    assert client.get(place).json() == before.json() | ({} if before.status_code == 200 else client.get(place).json())
+    assert client.get(url).json() == before.json() | ({} if before.status_code == 200 else client.get(url).json())
 
 
-def test_one_who_is_hidden_is_answered_alike_whether_there_ever_was_a_score(client):
+def test_hidden_user_gets_same_answer_without_score(client):
     for user in ("nobody", ANN):
         client.put(f"/v1/users/{user}/opt-out")
     answers = [client.get(f"/v1/users/{user}/score").json() for user in ("nobody", ANN)]
@@ -131,7 +131,7 @@ def test_one_who_is_hidden_is_answered_alike_whether_there_ever_was_a_score(clie
     assert answers[0] == answers[1]
 
 
-def test_a_search_neither_shows_nor_counts_them(client):
+def test_search_excludes_hidden_users(client):
     before = everybody(client)
     top, middle, last = before[0], before[150], before[-1]
     for k, user in enumerate((top, middle, last), 1):
@@ -143,30 +143,30 @@ def test_a_search_neither_shows_nor_counts_them(client):
     assert everybody(client) == before[1:-1]
 
 
-def test_a_search_that_is_under_way_goes_on_without_them(client):
+def test_later_page_excludes_hidden_users(client):
     before = everybody(client)
     page = client.get("/v1/users?limit=10").json()
-    for gone in (before[9], before[10]):  # the one the cursor stands at, and the next
+    for gone in (before[9], before[10]):  # the user at the cursor, and the next
         opt_out(client.app.state.home, gone)
     after = client.get("/v1/users", params={"cursor": page["next_cursor"], "limit": 10}).json()
-    assert [each["user"] for each in after["users"]] == before[11:21]
+    assert [user["user"] for user in after["users"]] == before[11:21]
 
 
-def test_a_scope_in_which_everybody_is_hidden_is_none(client):
+def test_scope_of_hidden_users_only_is_unknown(client):
     for user in ("user0001", "user0002"):
         opt_out(client.app.state.home, user)
     answer = client.get("/v1/users?scope=topic:birds")
     assert (answer.status_code, answer.json()["type"]) == (404, "urn:clout:problem:unknown-scope")
 
 
-def test_many_by_id_do_not_hold_them(client):
+def test_batch_excludes_hidden_users(client):
     opt_out(client.app.state.home, ANN)
-    found = client.post("/v1/scores", json={"ids": ["user0001", ANN, "user0002"]}).json()
-    assert [each["user"] for each in found["scores"]] == ["user0001", "user0002"]
-    assert found["unknown"] == [ANN]
+    answer = client.post("/v1/scores", json={"ids": ["user0001", ANN, "user0002"]}).json()
+    assert [score["user"] for score in answer["scores"]] == ["user0001", "user0002"]
+    assert answer["unknown"] == [ANN]
 
 
-def test_ids_that_are_close_do_not_name_them(client):
+def test_suggestions_exclude_hidden_users(client):
     close = "/v1/users/user000/score"
     assert ANN in client.get("/v1/users/user00070/score").json()["detail"]
     opt_out(client.app.state.home, ANN)
@@ -175,37 +175,37 @@ def test_ids_that_are_close_do_not_name_them(client):
 
 
 @pytest.mark.parametrize("user", NASTY)
-def test_nasty_ids_opt_out_and_in_again(client, user):
-    place = f"/v1/users/{quote(user, safe='')}"
-    if user == "..":  # a client resolves it away: there is the command
+def test_unusual_ids_opt_out_and_in(client, user):
+    url = f"/v1/users/{quote(user, safe='')}"
+    if user == "..":  # clients resolve it away in paths; use the command
         opt_out(client.app.state.home, user)
     else:
-        assert client.put(f"{place}/opt-out").json() | {"since": ""} == {"user": user, "opted_out": True, "since": ""}
-        assert client.put(f"{place}/opt-out").status_code == 200
-        assert client.get(f"{place}/score").status_code == 410
-    assert [each.user for each in list_opt_outs(client.app.state.home)] == [user]
+        assert client.put(f"{url}/opt-out").json() | {"since": ""} == {"user": user, "opted_out": True, "since": ""}
+        assert client.put(f"{url}/opt-out").status_code == 200
+        assert client.get(f"{url}/score").status_code == 410
+    assert [row.user for row in list_opt_outs(client.app.state.home)] == [user]
     assert client.post("/v1/scores", json={"ids": [user]}).json()["unknown"] == [user]
     assert opt_in(client.app.state.home, user)
     assert not opt_in(client.app.state.home, user)
     assert list_opt_outs(client.app.state.home) == []
     if user != "..":
-        assert client.get(f"{place}/score").status_code in (200, 404)
+        assert client.get(f"{url}/score").status_code in (200, 404)
 
 
 @pytest.mark.parametrize("user", ["", "half \ud83d pair"])
-def test_what_is_no_id_is_refused(tmp_path, user):
+def test_invalid_id_is_refused(tmp_path, user):
     with pytest.raises(UserIdError, match=r"is empty|cannot be encoded as UTF-8"):
         opt_out(Home(tmp_path / "home"), user)
     assert list_opt_outs(Home(tmp_path / "home")) == []
 
 
-def test_opting_out_again_keeps_the_first_instant(tmp_path, monkeypatch):
+def test_repeated_opt_out_retains_first_instant(tmp_path, monkeypatch):
     monkeypatch.setattr("training.records.opt_outs.now_iso_utc", iter(["2020-01-01", "2021-01-01"]).__next__)
     first = opt_out(Home(tmp_path), "ann")
     assert opt_out(Home(tmp_path), "ann") == first == list_opt_outs(Home(tmp_path))[0]
 
 
-def test_another_process_hides_somebody_here_at_once(client):
+def test_opt_out_of_another_process_hides_at_once(client):
     code = "import sys; from pathlib import Path; from training.home import Home;"
     code += " from training.records.opt_outs import opt_out;"
     code += "opt_out(Home(Path(sys.argv[1])), sys.argv[2])"
@@ -214,31 +214,31 @@ def test_another_process_hides_somebody_here_at_once(client):
     assert client.get(f"/v1/users/{ANN}/score").status_code == 410
 
 
-def test_records_that_are_replaced_are_read_anew(home):
-    found = hidden_users(home)
-    assert len(found()) == 0
+def test_replaced_records_are_reloaded(home):
+    hidden = hidden_users(home)
+    assert len(hidden()) == 0
     opt_out(home, ANN)
-    assert ANN in found()
+    assert ANN in hidden()
     for file in home.folder.glob("records.db*"):
         file.unlink()
-    assert len(found()) == 0
+    assert len(hidden()) == 0
     opt_out(home, "user0008")
-    assert (ANN in found(), "user0008" in found()) == (False, True)
+    assert (ANN in hidden(), "user0008" in hidden()) == (False, True)
 
 
-def test_damaged_records_leave_those_who_are_known_hidden(home):
-    found = HiddenUsers(home)
+def test_damaged_records_leave_cached_users_hidden(home):
+    hidden = HiddenUsers(home)
     opt_out(home, ANN)
-    assert ANN in found()
+    assert ANN in hidden()
     for file in home.folder.glob("records.db*"):
         file.unlink()
     home.records.write_bytes(b"no database " * 1000)
-    assert ANN in found()
+    assert ANN in hidden()
     with pytest.raises(RecordsError, match=r"records\.db.*file is not a database"):
         HiddenUsers(home)()
 
 
-def test_without_records_to_read_nothing_is_shown(two, champion):
+def test_unreadable_records_hide_all_users(two, champion):
     two.records.write_bytes(b"no database " * 1000)
     client = TestClient(create_app(two), raise_server_exceptions=False)
     answer = client.get(f"/v1/users/{ANN}/score")
@@ -246,7 +246,7 @@ def test_without_records_to_read_nothing_is_shown(two, champion):
     assert client.put(f"/v1/users/{ANN}/opt-out").status_code == 503
 
 
-def test_records_that_are_damaged_later_leave_those_hidden_who_were(client):
+def test_records_damaged_later_leave_users_hidden(client):
     assert client.put(f"/v1/users/{ANN}/opt-out").status_code == 200
     assert client.get(f"/v1/users/{ANN}/score").status_code == 410
     home = client.app.state.home
@@ -256,18 +256,18 @@ def test_records_that_are_damaged_later_leave_those_hidden_who_were(client):
     assert client.get("/v1/users/user0001/score").status_code == 200
 
 
-def test_nothing_is_read_while_nothing_changed(home, monkeypatch):
+def test_unchanged_records_are_not_reloaded(home, monkeypatch):
     opt_out(home, ANN)
-    found = HiddenUsers(home)
-    first = found()
-    monkeypatch.setattr(found, "_load", lambda *_: pytest.fail("read again"))
-    assert found() is first
+    hidden = HiddenUsers(home)
+    first = hidden()
+    monkeypatch.setattr(hidden, "_load", lambda *_: pytest.fail("read again"))
+    assert hidden() is first
     with Records(home).writing() as connection:  # other records do not count
         connection.exec_driver_sql("CREATE TABLE other (x)")
-    assert found() is first
+    assert hidden() is first
 
 
-def test_a_library_call_hides_as_a_request_does(two):
+def test_library_call_hides_opted_out_user(two):
     opt_out(two, ANN)
     snapshot, older = open_snapshot(two), open_snapshot(two, AS_OF)
     for ask in (snapshot.score, snapshot.feature_row, snapshot.explain, older.score):
@@ -280,18 +280,18 @@ def test_a_library_call_hides_as_a_request_does(two):
     assert ANN not in snapshot.scores_by_user([ANN, "user0001"])
 
 
-def test_movements_of_a_community_are_without_them(two, tmp_path):
+def test_community_change_excludes_hidden_users(two, tmp_path):
     before = community_change(open_snapshot(two, AS_OF), open_snapshot(two), top=3, out=tmp_path / "all.parquet")
-    first, *others = (each.user for each in before.largest)
+    first, *others = (row.user for row in before.largest)
     opt_out(two, first)
     after = community_change(open_snapshot(two, AS_OF), open_snapshot(two), top=3, out=tmp_path / "less.parquet")
     assert (after.users, after.judged) == (before.users - 1, before.judged - 1)
-    assert [each.user for each in after.largest][:2] == others
+    assert [row.user for row in after.largest][:2] == others
     everybody, less = (pq.read_table(tmp_path / f"{name}.parquet")["user"].to_pylist() for name in ("all", "less"))
     assert less == [user for user in everybody if user != first]
 
 
-def test_a_snapshot_written_later_is_without_them(two, bundle, scores, rows):
+def test_later_snapshot_excludes_opted_out_users(two, bundle, scores, rows):
     opt_out(two, ANN)
     folder = write_snapshot(two, LATER + timedelta(days=1), bundle, "3", scores, rows)
     assert ANN not in pq.read_table(folder / "scores.parquet")["user"].to_pylist()
@@ -300,8 +300,8 @@ def test_a_snapshot_written_later_is_without_them(two, bundle, scores, rows):
     assert open_snapshot(two).scores_by_user([ANN]) == {}
 
 
-def test_people_of_whom_only_a_hash_is_known_are_not_shown_by_a_snapshot_that_holds_them(two, tmp_path):
-    """As one from a backup does: by id, in searches, in movements."""
+def test_hashed_user_is_hidden_in_existing_snapshot(two, tmp_path):
+    """Such as one from a backup: by id, in searches, in changes of the community."""
     shutil.copytree(two.snapshots, tmp_path / "backup")
     opt_out(two, ANN)
     with Records(two).writing() as connection:
@@ -311,26 +311,26 @@ def test_people_of_whom_only_a_hash_is_known_are_not_shown_by_a_snapshot_that_ho
     users = snapshot.scores.column("user").combine_chunks()
     assert hidden_rows(users, load_opted_out_users(two)).tolist() == [users.to_pylist().index(ANN)]
     assert hidden_rows(users, load_opted_out_users(two), cleared=load_opted_out_users(two).change).tolist() == []
-    found = search(snapshot, SearchQuery(), 1000)
-    assert found.matching == len(users) - 1 - 2  # two of a topic
-    assert ANN not in {each["user"] for each in found.scores}
+    page = search(snapshot, SearchQuery(), 1000)
+    assert page.matching == len(users) - 1 - 2  # two of a topic
+    assert ANN not in {score["user"] for score in page.scores}
     with pytest.raises(HiddenUserError):
         snapshot.score(ANN)
 
 
-def test_the_look_at_the_records_takes_microseconds(home):
+def test_checking_records_takes_microseconds(home):
     opt_out(home, ANN)
-    found = hidden_users(home)
-    found()
+    hidden = hidden_users(home)
+    hidden()
     times = []
     for _ in range(300):
         start = time.perf_counter()
-        found()
+        hidden()
         times.append(time.perf_counter() - start)
-    assert np.median(times) < 1e-3  # some ten microseconds; a read of everybody takes milliseconds
+    assert np.median(times) < 1e-3  # about ten microseconds; reading all opt-outs takes milliseconds
 
 
-def test_a_guarded_service_asks_for_an_admin_key(two):
+def test_guarded_service_requires_admin_key(two):
     from serving.middleware.api_keys import add_key
 
     keys = {scope: add_key(two, scope, scope) for scope in ("read", "review", "admin")}

@@ -92,7 +92,7 @@ def test_policy_refuses_invalid_purposes():
         purpose_policy(allowed=["12"])
 
 
-def test_the_command_takes_the_list(home, champion):
+def test_command_sets_the_allowed_purposes(home, champion):
     run = [sys.executable, "-c", CLOUT, "serve", "--port", "0", "--allow-purpose", "a study", "--allow-purpose", "b"]
     environment = os.environ | {"CLOUT_HOME": str(home.folder), "CLOUT_PURPOSES": "own score"}
     with subprocess.Popen(run, env=environment, stderr=subprocess.PIPE, text=True) as process:
@@ -103,38 +103,38 @@ def test_the_command_takes_the_list(home, champion):
         process.send_signal(signal.SIGINT)
 
 
-def test_every_route_about_people_refuses_and_demands_alike(demanding):
+def test_every_route_about_users_checks_the_purpose(demanding):
     paths = demanding.get("/openapi.json").json()["paths"]
-    asked = [(method, path) for path, held in paths.items() for method in held]
-    assert len(asked) > 12
-    for method, path in asked:
-        place = path.replace("{user}", "user0001").replace("{case}", "5f3a9c0b71d2e846")
+    operations = [(method, path) for path, methods in paths.items() for method in methods]
+    assert len(operations) > 12
+    for method, path in operations:
+        url = path.replace("{user}", "user0001").replace("{case}", "5f3a9c0b71d2e846")
         body = {"ids": ["user0001"]} if path == "/v1/scores" else {}
         silent, hiring = (
-            demanding.request(method, place, json=body if method == "post" else None, headers=headers)
+            demanding.request(method, url, json=body if method == "post" else None, headers=headers)
             for headers in ({}, for_("hiring"))
         )
-        told = paths[path][method]
-        named = [given for given in told.get("parameters", []) if given["name"] == "Clout-Purpose"]
+        operation = paths[path][method]
+        named = [parameter for parameter in operation.get("parameters", []) if parameter["name"] == "Clout-Purpose"]
         if about_people(path):
             assert (silent.status_code, hiring.status_code) == (400, 403), path
             assert silent.json()["type"] == "urn:clout:problem:unfit-purpose"
             assert "'Clout-Purpose: community moderation'" in silent.json()["detail"]
-            assert [given["in"] for given in named] == ["header"]
-            assert {"400", "403"} <= set(told["responses"])
+            assert [parameter["in"] for parameter in named] == ["header"]
+            assert {"400", "403"} <= set(operation["responses"])
         else:
             assert not {400, 403} & {silent.status_code, hiring.status_code}, path
             assert named == []
 
 
-def test_a_purpose_lets_through_where_one_is_demanded(demanding):
+def test_demanded_purpose_is_accepted(demanding):
     for purpose in DEFAULT_PURPOSES:
         assert demanding.get(SCORE, headers=for_(purpose)).status_code == 200
     assert demanding.get("/v1/purposes").json()["demanded"] is True
     assert demanding.get("/v1/model").status_code == 200
 
 
-def test_without_the_demand_nothing_has_to_be_said(client):
+def test_purpose_is_optional_by_default(client):
     assert client.get(SCORE).status_code == client.get(SCORE, headers=for_(" ")).status_code == 200
     assert client.get("/v1/purposes").json()["demanded"] is False
 
@@ -152,28 +152,28 @@ def test_without_the_demand_nothing_has_to_be_said(client):
         ("12 34", "no letter"),
     ],
 )
-def test_what_can_be_no_purpose_is_refused(client, purpose, said):
+def test_invalid_purpose_is_refused(client, purpose, said):
     answer = client.get(SCORE, headers=for_(purpose))
     assert answer.status_code == 400
     assert said in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("purpose", [b"a\nb", b"a\r\nX: y", b"a\x00b", b"a\x1bb"])
-def test_what_no_client_sends_is_refused_as_well(purpose):
+def test_unsendable_purpose_is_refused(purpose):
     with pytest.raises(PurposeError, match="control characters, expected one line"):
         parse_purpose(purpose)
     with pytest.raises(PurposeError, match="not UTF-8"):
         parse_purpose(purpose + b"\xff\xfe")
 
 
-def test_two_purposes_are_none(client):
+def test_two_purposes_are_refused(client):
     headers = [("Clout-Purpose", "moderation"), ("Clout-Purpose", "hiring")]
     answer = client.get(SCORE, headers=headers)
     assert answer.status_code == 400
     assert "2 purposes came with the request, expected one" in answer.json()["detail"]
 
 
-def test_code_in_a_purpose_stays_text(client):
+def test_code_in_a_purpose_is_not_echoed(client):
     for purpose in ('"}],"status":200', "<script>hiring</script>", "{{hiring}}", "'; DROP TABLE cases; --"):
         answer = client.get(SCORE, headers=for_(purpose))
         assert answer.status_code == 403
