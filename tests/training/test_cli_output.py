@@ -14,63 +14,63 @@ FIGURES = {"folds": 4, "auc": 0.8761, "ndcg_100": 0.7, "r2_log": 0.4, "total": 1
 
 
 @pytest.fixture
-def told(trained, capsys):
-    def tell(**changed):
+def printed(trained, capsys):
+    def print_result(**changed):
         print_training(dataclasses.replace(trained, **changed))
         return capsys.readouterr()
 
-    return tell
+    return print_result
 
 
-def test_figures_and_what_points_mean(told, trained):
-    shown = told(bundle=dataclasses.replace(trained.bundle, scale=Scale(20.0, 10.0)))
-    assert "decayed engagers" in shown.out
-    assert "Ablation" not in shown.out
-    assert "20 points are 1, 50 points are 20.1, 80 points are 403 people within 28 days" in shown.err
-    assert "10 points more are 2.72 times the audience" in shown.err
-    assert "another scale" not in shown.err
+def test_figures_and_scale(printed, trained):
+    output = printed(bundle=dataclasses.replace(trained.bundle, scale=Scale(20.0, 10.0)))
+    assert "decayed engagers" in output.out
+    assert "Ablation" not in output.out
+    assert "20 points are 1, 50 points are 20.1, 80 points are 403 people within 28 days" in output.err
+    assert "10 points more are 2.72 times the audience" in output.err
+    assert "another scale" not in output.err
 
 
-def test_a_new_scale_says_what_becomes_of_points(told, trained):
+def test_new_scale_prints_how_points_change(printed, trained):
     bundle = dataclasses.replace(trained.bundle, scale=Scale(20.0, 10.0))
-    shown = told(bundle=bundle, scale_before=Scale(30.0, 20.0), promoted=False).err
-    assert "points of 0 become 5.0, 20 become 15.0, 50 become 30.0, 80 become 45.0, 100 become 55.0 once" in shown
-    assert "Earlier scores are not comparable" in shown
-    assert "another scale" not in told(bundle=bundle, scale_before=Scale(20.0, 10.0)).err
+    output = printed(bundle=bundle, scale_before=Scale(30.0, 20.0), promoted=False).err
+    assert "points of 0 become 5.0, 20 become 15.0, 50 become 30.0, 80 become 45.0, 100 become 55.0 once" in output
+    assert "Earlier scores are not comparable" in output
+    assert "another scale" not in printed(bundle=bundle, scale_before=Scale(20.0, 10.0)).err
 
 
 def verdict(passed, forced=None):
     return Verdict((Finding("coverage", "it covers", passed), Finding("churn", "who knows", None)), forced)
 
 
-def test_a_gate_that_passes(told):
-    shown = told(verdict=verdict(True), version="4", champion_before="3").err
-    assert "gate, passed: it covers." in shown
-    assert "gate, not judged: who knows." in shown
-    assert "Registered as version 4 of the model 'clout', champion in place of version 3." in shown
-    assert "warning" not in shown
-    assert "'clout', champion." in told(verdict=verdict(True)).err
+def test_passed_gate(printed):
+    output = printed(verdict=verdict(True), version="4", champion_before="3").err
+    assert "gate, passed: it covers." in output
+    assert "gate, not judged: who knows." in output
+    assert "Registered as version 4 of the model 'clout', champion in place of version 3." in output
+    assert "warning" not in output
+    assert "'clout', champion." in printed(verdict=verdict(True)).err
 
 
-def test_a_gate_that_fails(told):
-    shown = told(verdict=verdict(False), promoted=False, version="4", champion_before="3").err
-    assert "warning: gate, FAILED: it covers." in shown
-    assert "'clout', challenger; version 3 stays champion." in shown
-    assert "give a reason: clout promote 4 --force REASON" in shown
-    assert "without a champion, nothing can be scored" in told(verdict=verdict(False), promoted=False).err
+def test_failed_gate(printed):
+    output = printed(verdict=verdict(False), promoted=False, version="4", champion_before="3").err
+    assert "warning: gate, FAILED: it covers." in output
+    assert "'clout', challenger; version 3 stays champion." in output
+    assert "give a reason: clout promote 4 --force REASON" in output
+    assert "without a champion, nothing can be scored" in printed(verdict=verdict(False), promoted=False).err
 
 
-def test_a_gate_that_is_forced(told):
-    shown = told(verdict=verdict(False, "why not"), version="4", champion_before="3").err
-    assert "'clout', champion in place of version 3." in shown
-    assert "warning: the gate failed; promoted by --force: why not." in shown
+def test_overridden_gate(printed):
+    output = printed(verdict=verdict(False, "why not"), version="4", champion_before="3").err
+    assert "'clout', champion in place of version 3." in output
+    assert "warning: the gate failed; promoted by --force: why not." in output
 
 
-def test_an_ablation_is_a_table(told, trained):
+def test_ablation_table(printed, trained):
     rows = tuple(AblationRow(name, **FIGURES) for name in VARIANTS)
     evaluation = dataclasses.replace(trained.evaluation, ablation=rows)
-    shown = told(measured=dataclasses.replace(trained.measured, evaluation=evaluation)).out
-    assert "Ablation: means over 4 past cutoffs, out of time" in shown
+    output = printed(measured=dataclasses.replace(trained.measured, evaluation=evaluation)).out
+    assert "Ablation: means over 4 past cutoffs, out of time" in output
     for name in VARIANTS:
-        assert name in shown
-    assert "0.876" in shown
+        assert name in output
+    assert "0.876" in output

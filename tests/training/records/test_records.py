@@ -30,68 +30,68 @@ def texts(home, notes):
         return None if connection is None else [row.text for row in connection.execute(select(notes))]
 
 
-def write(home, notes, *said):
+def write(home, notes, *lines):
     with Records(home).writing() as connection:
-        for text in said:
+        for text in lines:
             connection.execute(insert(notes).values(text=text))
 
 
-def test_reading_what_was_never_recorded_makes_nothing(tmp_path, notes):
+def test_reading_missing_records_creates_nothing(tmp_path, notes):
     assert texts(Home(tmp_path / "absent"), notes) is None
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def place(request, tmp_path):
+def records_home(request, tmp_path):
     """A home whose records are in its own file, or in a PostgreSQL."""
     shared = request.param == "postgresql"
     return Home(tmp_path / "home", database=request.getfixturevalue("database") if shared else None)
 
 
-def test_what_is_recorded_is_read_by_another_reader(place, notes):
-    write(place, notes, "a", "b")
-    assert sorted(texts(Home(place.folder, database=place.database), notes)) == ["a", "b"]
+def test_records_are_read_by_another_reader(records_home, notes):
+    write(records_home, notes, "a", "b")
+    assert sorted(texts(Home(records_home.folder, database=records_home.database), notes)) == ["a", "b"]
 
 
-def test_an_error_takes_back_the_whole_transaction(place, notes):
+def test_error_rolls_back_the_transaction(records_home, notes):
     with pytest.raises(RecordsError, match=r"(?i)unique"):
-        write(place, notes, "a", "b", "a")
-    assert texts(place, notes) == []
+        write(records_home, notes, "a", "b", "a")
+    assert texts(records_home, notes) == []
 
 
-def test_many_who_begin_at_once_all_record(place, notes):
+def test_concurrent_first_writers(records_home, notes):
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda k: write(place, notes, str(k)), range(24)))
-    assert sorted(map(int, texts(place, notes))) == list(range(24))
+        list(pool.map(lambda k: write(records_home, notes, str(k)), range(24)))
+    assert sorted(map(int, texts(records_home, notes))) == list(range(24))
 
 
-def test_tables_that_went_are_made_again(database, notes, tmp_path):
-    held = Records(Home(tmp_path, database=database))
-    with held.writing() as connection:
+def test_dropped_tables_are_created_again(database, notes, tmp_path):
+    store = Records(Home(tmp_path, database=database))
+    with store.writing() as connection:
         connection.execute(insert(notes).values(text="a"))
-    with held.engine.begin() as connection:
+    with store.engine.begin() as connection:
         notes.drop(connection)
-    with pytest.raises(RecordsError, match="does not exist"), held.reading() as connection:
+    with pytest.raises(RecordsError, match="does not exist"), store.reading() as connection:
         connection.execute(select(notes))
-    with held.reading() as connection:
+    with store.reading() as connection:
         assert connection.execute(select(notes)).all() == []
 
 
-def test_a_database_that_goes_away_is_told_and_used_again_when_it_is_back(postgresql, database, notes, tmp_path):
-    held = Records(Home(tmp_path, database=database))
-    with held.writing() as connection:
+def test_database_outage_is_reported_and_recovered_from(postgresql, database, notes, tmp_path):
+    store = Records(Home(tmp_path, database=database))
+    with store.writing() as connection:
         connection.execute(insert(notes).values(text="a"))
     postgresql.stop()
     try:
-        with pytest.raises(RecordsError, match=r"cannot be used: .*refused"), held.reading():
+        with pytest.raises(RecordsError, match=r"cannot be used: .*refused"), store.reading():
             pass
     finally:
         postgresql.start()
-    with held.reading() as connection:
+    with store.reading() as connection:
         assert connection.execute(select(notes)).scalars().all() == ["a"]
 
 
-def test_a_server_that_answers_nothing_is_not_waited_for_for_ever(tmp_path, notes, monkeypatch):
+def test_silent_server_times_out(tmp_path, notes, monkeypatch):
     monkeypatch.setattr(records, "WAIT_SECONDS", 2)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         home = Home(tmp_path, database=f"postgresql://clout@127.0.0.1:{mute.getsockname()[1]}/none")
@@ -102,13 +102,13 @@ def test_a_server_that_answers_nothing_is_not_waited_for_for_ever(tmp_path, note
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
-def test_every_way_to_write_the_scheme_is_understood(database, notes, tmp_path, scheme):
+def test_url_schemes_of_postgresql(database, notes, tmp_path, scheme):
     home = Home(tmp_path, database=database.replace("postgresql", scheme, 1))
     write(home, notes, "a")
     assert texts(home, notes) == ["a"]
 
 
-def test_what_is_not_installed_is_named_with_what_to_do(tmp_path):
+def test_missing_driver_is_reported(tmp_path):
     code = (
         "import sys; sys.modules['psycopg'] = None\n"
         "from pathlib import Path; from training.home import Home; from training.records.database import Records\n"
@@ -118,13 +118,13 @@ def test_what_is_not_installed_is_named_with_what_to_do(tmp_path):
     assert "psycopg is not installed, and PostgreSQL needs it: pip install 'clout-score[postgres]'." in run.stderr
 
 
-def test_a_damaged_file_is_told_with_its_place(tmp_path, notes):
+def test_damaged_file_is_reported_with_its_path(tmp_path, notes):
     (tmp_path / "records.db").write_bytes(b"no database" * 100)
     with pytest.raises(RecordsError, match=r"records\.db.*file is not a database"):
         texts(Home(tmp_path), notes)
 
 
-def test_a_file_held_by_another_is_waited_for(tmp_path, notes, monkeypatch):
+def test_locked_file_is_retried(tmp_path, notes, monkeypatch):
     monkeypatch.setattr(records, "WAIT_SECONDS", 0.1)
     home = Home(tmp_path)
     write(home, notes, "a")
@@ -138,14 +138,14 @@ def test_a_file_held_by_another_is_waited_for(tmp_path, notes, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("url", "said"), [("mysql://here/there", "not in mysql"), ("nonsense", "is not the URL of a database")]
+    ("url", "message"), [("mysql://here/there", "not in mysql"), ("nonsense", "is not the URL of a database")]
 )
-def test_a_url_of_no_database_is_told(tmp_path, url, said):
-    with pytest.raises(RecordsError, match=said):
+def test_invalid_url_is_reported(tmp_path, url, message):
+    with pytest.raises(RecordsError, match=message):
         Records(Home(tmp_path, database=url))
 
 
-def test_a_password_is_not_told(tmp_path, notes):
+def test_password_is_not_reported(tmp_path, notes):
     home = Home(tmp_path, database="postgresql://clout:secret@127.0.0.1:9/none")
     with pytest.raises(RecordsError, match=r"postgresql\+psycopg://clout:\*\*\*@127\.0\.0\.1:9/none") as raised:
         write(home, notes, "a")

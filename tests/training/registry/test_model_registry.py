@@ -46,7 +46,7 @@ def nowhere():
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"
 
 
-def test_the_first_version_is_challenger_and_champion(client, trained):
+def test_first_version_is_challenger_and_champion(client, trained):
     assert trained.version == "1"
     for alias in ("challenger", "champion"):
         assert client.get_model_version_by_alias("clout", alias).version in ("1", 1)
@@ -56,7 +56,7 @@ def test_the_first_version_is_challenger_and_champion(client, trained):
     assert "forced" not in tags
 
 
-def test_parameters_and_figures_are_logged(run, trained, config):
+def test_register_logs_parameters_and_metrics(run, trained, config):
     assert run.data.params["outcome.horizon_days"] == "28"
     assert run.data.params["model.trees"] == str(config.model.trees)
     assert run.data.params["catalogue"] == trained.bundle.facts["catalogue"]
@@ -66,7 +66,7 @@ def test_parameters_and_figures_are_logged(run, trained, config):
     assert run.data.metrics["score.coverage"] == pytest.approx(trained.evaluation.metrics["score"]["coverage"])
 
 
-def test_plots_and_report_are_kept_in_the_home(client, run, home, trained):
+def test_register_logs_plots_and_report(client, run, home, trained):
     plots = {artifact.path for artifact in client.list_artifacts(run.info.run_id, "plots")}
     names = ("calibration", "gain", "points", "coverage", "retention", "slices")
     names += ("beeswarm", "dependence", "interaction", "pairs")
@@ -78,40 +78,40 @@ def test_plots_and_report_are_kept_in_the_home(client, run, home, trained):
     assert not [path for path in home.folder.rglob("*") if path.suffix in (".pkl", ".pickle", ".joblib")]
 
 
-def test_the_card_is_in_the_run_and_describes_the_version(client, run, home, trained):
-    written = model_card(trained.bundle, trained.evaluation, trained.verdict)
-    assert card(home) == card(home, "1") == written
+def test_card_is_logged_and_describes_the_version(client, run, home, trained):
+    markdown = model_card(trained.bundle, trained.evaluation, trained.verdict)
+    assert card(home) == card(home, "1") == markdown
     assert CARD in {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
-    described = client.get_model_version("clout", "1").description
-    assert len(described) <= LONGEST_DESCRIPTION
-    whole, _, pointer = described.rpartition("\n\n")
-    assert written.startswith(whole) or described == written
+    description = client.get_model_version("clout", "1").description
+    assert len(description) <= LONGEST_DESCRIPTION
+    first_part, _, pointer = description.rpartition("\n\n")
+    assert markdown.startswith(first_part) or description == markdown
     assert pointer == "The rest is in `card.md` of the run; `clout card` prints it.\n"
     for use in PROHIBITED:
-        assert use in described
+        assert use in description
 
 
-def test_the_gates_report_is_in_the_run_and_in_the_report(client, run, home, trained):
-    written = gate_report(trained.bundle, trained.measured, trained.verdict)
-    assert gate(home) == gate(home, "1") == written
+def test_gate_report_is_logged(client, run, home, trained):
+    markdown = gate_report(trained.bundle, trained.measured, trained.verdict)
+    assert gate(home) == gate(home, "1") == markdown
     assert GATE in {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
-    held = report(home, "1")["gate"]
-    assert {key: held[key] for key in ("passed", "forced", "findings")} == trained.verdict.as_json()
-    assert set(held) == {"passed", "forced", "findings", "churn", "attacks"}
+    logged = report(home, "1")["gate"]
+    assert {key: logged[key] for key in ("passed", "forced", "findings")} == trained.verdict.as_json()
+    assert set(logged) == {"passed", "forced", "findings", "churn", "attacks"}
 
 
 @pytest.mark.parametrize("sections", [0, 1, 40])
-def test_a_description_ends_with_a_whole_section(sections):
+def test_description_is_cut_after_a_section(sections):
     text = "# title\n" + "".join(f"words\n\n## section {k}\n" + "x" * 300 + "\n" for k in range(sections))
-    described = _description(text)
-    assert len(described) <= LONGEST_DESCRIPTION
-    assert (described == text) == (sections < 40)
+    description = _description(text)
+    assert len(description) <= LONGEST_DESCRIPTION
+    assert (description == text) == (sections < 40)
     if sections == 40:
-        assert described.count("x" * 300) == described.count("## section") == 15
+        assert description.count("x" * 300) == description.count("## section") == 15
     assert _description("x" * 9_000).strip() == "The rest is in `card.md` of the run; `clout card` prints it."
 
 
-def test_a_version_without_a_card(bundle, tmp_path):
+def test_version_without_documents(bundle, tmp_path):
     home = Home(tmp_path)
     version = register(home, bundle, {}, {}, {}, {})
     with pytest.raises(RegistryError, match=r"version 1 of the model 'clout' has no gate\.md: .* or train again with"):
@@ -125,20 +125,20 @@ def test_a_version_without_a_card(bundle, tmp_path):
             gate(home, missing)
 
 
-def test_the_champion_comes_back_as_it_was(home, trained):
-    found, version = load_champion(home)
+def test_load_champion_returns_the_registered_bundle(home, trained):
+    bundle, version = load_champion(home)
     assert version == "1"
-    assert found == trained.bundle
+    assert bundle == trained.bundle
 
 
-def test_mlflow_itself_loads_the_champion(home, trained, rows):
+def test_mlflow_loads_the_champion(home, trained, rows):
     with mlflow_session(home):
         loaded = mlflow.pyfunc.load_model("models:/clout@champion")
-        found = loaded.predict(rows[list(trained.bundle.features)])
-    pd.testing.assert_frame_equal(found, trained.bundle.predict(rows))
+        predicted = loaded.predict(rows[list(trained.bundle.features)])
+    pd.testing.assert_frame_equal(predicted, trained.bundle.predict(rows))
 
 
-def test_no_home_yet_holds_no_champion_and_nothing_is_made(tmp_path):
+def test_reading_a_missing_home_creates_nothing(tmp_path):
     home = Home(tmp_path / "none yet")
     assert find_champion(home) is None
     assert not home.folder.exists()
@@ -153,35 +153,35 @@ def test_no_home_yet_holds_no_champion_and_nothing_is_made(tmp_path):
     assert not home.folder.exists()
 
 
-def test_an_unknown_version(home, trained):
+def test_unknown_version(home, trained):
     for act in (promote, load_version, report):
         with pytest.raises(RegistryError, match=r"the registry at sqlite.* did not answer as expected: .*99"):
             act(home, "99")
-    for told in (card, gate):
+    for document in (card, gate):
         with pytest.raises(
             RegistryError, match=r"the registry at sqlite.* has no version 99 of the model; there are 1"
         ):
-            told(home, "99")
+            document(home, "99")
     assert load_champion(home)[1] == "1"
 
 
-def test_versions_in_order_with_their_tags(bundle, tmp_path):
+def test_versions_are_sorted_and_have_tags(bundle, tmp_path):
     home = Home(tmp_path)
     for k in range(11):
         register(home, bundle, {}, {}, {}, {}, tags={"gate": f"of {k}"})
-    found = versions(home)
-    assert list(found) == [str(k) for k in range(1, 12)]
-    assert [tags["gate"] for tags in found.values()] == [f"of {k}" for k in range(11)]
+    tags_by_version = versions(home)
+    assert list(tags_by_version) == [str(k) for k in range(1, 12)]
+    assert [tags["gate"] for tags in tags_by_version.values()] == [f"of {k}" for k in range(11)]
 
 
-def test_a_store_that_is_no_database(tmp_path):
+def test_damaged_store(tmp_path):
     home = Home(tmp_path)
     home.store.write_bytes(b"this is no database" * 100)
     with pytest.raises(RegistryError, match="did not answer as expected"):
         find_champion(home)
 
 
-def test_a_server_that_does_not_answer(tmp_path, nowhere):
+def test_unreachable_server(tmp_path, nowhere):
     home = Home(tmp_path, nowhere)
     began = time.monotonic()
     with pytest.raises(RegistryError, match=f"the registry at {nowhere} did not answer as expected"):
@@ -189,7 +189,7 @@ def test_a_server_that_does_not_answer(tmp_path, nowhere):
     assert time.monotonic() - began < 30
 
 
-def test_the_environment_is_left_alone(home, trained, monkeypatch):
+def test_environment_is_restored(home, trained, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://set.by.user")
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
     load_champion(home)
@@ -198,7 +198,7 @@ def test_the_environment_is_left_alone(home, trained, monkeypatch):
 
 
 class TestHome:
-    def test_from_the_environment(self, tmp_path, monkeypatch):
+    def test_home_from_the_environment(self, tmp_path, monkeypatch):
         monkeypatch.setenv("CLOUT_HOME", str(tmp_path / "set"))
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:5000")
         home = home_from_environment()
@@ -206,7 +206,7 @@ class TestHome:
         assert home_from_environment(tmp_path / "given").folder == tmp_path / "given"
 
     @pytest.mark.parametrize("name", ["CLOUT_HOME", "MLFLOW_TRACKING_URI"])
-    def test_set_to_nothing_is_not_set(self, name, monkeypatch):
+    def test_empty_variables_are_ignored(self, name, monkeypatch):
         monkeypatch.delenv("CLOUT_HOME", raising=False)
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
         monkeypatch.setenv(name, "")

@@ -38,7 +38,7 @@ UNMEASURED = NotMeasured("no need")
 @pytest.fixture
 def report(bundle):
     def write(*passed, forced=None, churn=UNMEASURED, attacks=UNMEASURED):
-        findings = tuple(Finding(f"finding_{k}", f"told {k}", each) for k, each in enumerate(passed))
+        findings = tuple(Finding(f"finding_{k}", f"told {k}", passed_) for k, passed_ in enumerate(passed))
         return gate_report(bundle, GateInput(None, churn, attacks), Verdict(findings, forced))
 
     return write
@@ -52,18 +52,18 @@ def test_verdict_and_findings(report, bundle):
     assert "| finding 1 | not judged | told 1 |" in lines
 
 
-def test_what_failed_is_named(report):
+def test_failed_findings_are_named(report):
     text = report(True, False, False)
     assert "**Failed** (finding 1, finding 2): it stays a challenger" in text
     assert "| finding 1 | FAILED | told 1 |" in text
 
 
-def test_a_forced_promotion_tells_its_reason(report):
+def test_override_states_its_reason(report):
     text = report(False, forced="the old one is broken")
     assert "but promoted by --force. Reason: the old one is broken\n" in text
 
 
-def test_who_moves_furthest_and_why(report):
+def test_largest_score_changes(report):
     text = report(True, churn=CHURN)
     assert "From version 3 to this one" in text
     assert "the median of 1,200 active users moves by +0.1 points, the base of all scores by -0.3." in text
@@ -72,7 +72,7 @@ def test_who_moves_furthest_and_why(report):
     assert "Largest score changes" not in report(True)
 
 
-def test_every_attack(report):
+def test_attacks(report):
     text = report(True, attacks=ATTACKS)
     assert "| a pod | +4.1 | 4 | 24.0 | EXCEEDED |" in text
     assert "the median active user has 22.5 points" in text

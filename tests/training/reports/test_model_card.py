@@ -40,15 +40,15 @@ def cells(line):
     return [cell.strip() for cell in line[1:-1].split("|")]
 
 
-def test_every_signals_figures(text, trained):
+def test_figures_of_signals(text, trained):
     lines = section(text, "Figures, out of time").splitlines()
-    held = {cells(line)[0]: cells(line)[1:] for line in lines if line.startswith("|")}
+    row = {cells(line)[0]: cells(line)[1:] for line in lines if line.startswith("|")}
     for name in ("score", *BASELINES):
         figures = trained.evaluation.metrics[name]
-        assert held[name.replace("_", " ")][:3] == [f"{figures[key]:.3f}" for key in RANKING]
+        assert row[name.replace("_", " ")][:3] == [f"{figures[key]:.3f}" for key in RANKING]
     score = trained.evaluation.metrics["score"]
-    assert held["score"][3:] == [f"{score[key]:.3f}" for key in ("total", "coverage", "coverage_expected_1")]
-    assert held["followers"][3:] == ["", "", ""]
+    assert row["score"][3:] == [f"{score[key]:.3f}" for key in ("total", "coverage", "coverage_expected_1")]
+    assert row["followers"][3:] == ["", "", ""]
     for lead in trained.evaluation.margins.values():
         assert f"| {lead.margin:+.3f} | {lead.low:+.3f} to {lead.high:+.3f} |" in text
 
@@ -61,30 +61,30 @@ def test_uses(text):
         assert any(word in use for use in PROHIBITED)
 
 
-def test_what_points_are_in_people(trained):
+def test_points_in_people(trained):
     scale = dataclasses.replace(trained.bundle.scale, anchor=20.0, points_per_nat=10 / math.log(2))
     bundle = dataclasses.replace(trained.bundle, scale=scale)
-    told = section(model_card(bundle, trained.evaluation, trained.verdict), "How to read it")
-    assert "one expected person is 20.0 points, and 10 points more are 2.00 times the audience" in told
-    assert "1 person at 20 points, 8 people at 50 points, 64 people at 80 points" in told
+    part = section(model_card(bundle, trained.evaluation, trained.verdict), "How to read it")
+    assert "one expected person is 20.0 points, and 10 points more are 2.00 times the audience" in part
+    assert "1 person at 20 points, 8 people at 50 points, 64 people at 80 points" in part
 
 
 def test_data(text, trained):
     facts = trained.bundle.facts
-    told = section(text, "Data")
+    part = section(text, "Data")
     for stamp in (facts["as_of"], facts["training_cutoffs"][0], facts["training_cutoffs"][-1]):
-        assert f"{stamp[:10]} {stamp[11:19]} UTC" in told
-    assert f"{facts['rows']:,} rows" in told
-    assert f"`{facts['catalogue']}`" in told
-    assert "Scopes: `all`." in told
+        assert f"{stamp[:10]} {stamp[11:19]} UTC" in part
+    assert f"{facts['rows']:,} rows" in part
+    assert f"`{facts['catalogue']}`" in part
+    assert "Scopes: `all`." in part
 
 
 def test_bands_and_groups(text, trained):
     for band in trained.evaluation.bands:
         assert f"| {band.users:,} |" in section(text, "Intervals by expected audience")
-    told = section(text, "Groups of users")
-    for held in trained.evaluation.slices:
-        assert (f"| {held.grouping} | {held.group} |" in told) == (held.grouping != "people expected")
+    part = section(text, "Groups of users")
+    for row in trained.evaluation.slices:
+        assert (f"| {row.grouping} | {row.group} |" in part) == (row.grouping != "people expected")
 
 
 def test_weak_groups_are_limits(one_group):
@@ -94,7 +94,7 @@ def test_weak_groups_are_limits(one_group):
     assert section(one_group(), "Limits").endswith("unreliable figures: 0.\n\n")
 
 
-def test_what_is_not_known_is_left_empty(trained):
+def test_undefined_figures_are_empty(trained):
     evaluation = trained.evaluation
     score = evaluation.metrics["score"] | {"coverage_expected_1": None}
     unknown = dataclasses.replace(
@@ -110,7 +110,7 @@ def test_what_is_not_known_is_left_empty(trained):
 
 
 @pytest.mark.parametrize(
-    ("passed", "word", "forced", "told"),
+    ("passed", "word", "forced", "part"),
     [
         (True, "passed", None, "Passed."),
         (False, "FAILED", None, "Failed."),
@@ -118,21 +118,21 @@ def test_what_is_not_known_is_left_empty(trained):
         (None, "not judged", None, "Passed."),
     ],
 )
-def test_the_gates_verdict(trained, passed, word, forced, told):
+def test_gate_verdict(trained, passed, word, forced, part):
     findings = Finding("baseline_auc", "auc is so and so", passed), Finding("coverage", "it covers", True)
     text = model_card(trained.bundle, trained.evaluation, Verdict(findings, forced))
-    lines = [told, "", f"- {word}: auc is so and so", "- passed: it covers", "", ""]
+    lines = [part, "", f"- {word}: auc is so and so", "- passed: it covers", "", ""]
     assert section(text, "Gate").split("\n") == lines
 
 
-def test_the_configuration_comes_back(text, trained, config):
-    told = section(text, "How to reproduce")
-    assert f"clout train EVENTS --as-of {trained.bundle.facts['as_of']}" in told
-    (block,) = re.findall(r"```toml\n(.*?)```", told, flags=re.DOTALL)
+def test_configuration_is_reproducible(text, trained, config):
+    part = section(text, "How to reproduce")
+    assert f"clout train EVENTS --as-of {trained.bundle.facts['as_of']}" in part
+    (block,) = re.findall(r"```toml\n(.*?)```", part, flags=re.DOTALL)
     assert Config.model_validate(tomllib.loads(block)) == config
 
 
-def test_it_is_one_page_and_the_same_for_the_same_facts(text, trained, tmp_path):
+def test_card_is_one_page_and_deterministic(text, trained, tmp_path):
     assert 80 <= len(text.splitlines()) <= 150
     save_bundle(trained.bundle, tmp_path)
     evaluation = copy.deepcopy(trained.evaluation)
@@ -143,13 +143,13 @@ class TestCommand:
     def run(self, *words):
         return CliRunner().invoke(app, ["card", *(str(word) for word in words)])
 
-    def test_of_the_champion_and_of_a_version(self, home, text, monkeypatch):
+    def test_command_prints_the_card(self, home, text, monkeypatch):
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
         for words in ((), ("--version", "1")):
             run = self.run("--home", home.folder, *words)
             assert (run.exit_code, run.stdout) == (0, text)
 
-    def test_a_home_without_a_champion(self, tmp_path, monkeypatch):
+    def test_command_without_a_champion(self, tmp_path, monkeypatch):
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
         run = self.run("--home", tmp_path / "none yet")
         assert run.exit_code != 0
