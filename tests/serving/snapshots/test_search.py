@@ -159,6 +159,15 @@ class TestCursor:
         assert decode_cursor(text) == self.CURSOR
         assert quote(text, safe="") == text
 
+    def test_a_cursor_of_an_earlier_version_is_read(self):
+        earlier = (
+            "MN8ZBHsiYXNfb2YiOiIyMDE3LTA3LTMwVDAwOjAwOjAwWiIsIm1vZGVsX3ZlcnNpb24iOiIzIiwid2FudGVkIjp7InNjb3BlIjoiYWxsI"
+            "iwibWluX3Njb3JlIjo1MC4wLCJtYXhfc2NvcmUiOm51bGwsIm1pbl9wZXJjZW50aWxlIjpudWxsLCJtYXhfcGVyY2VudGlsZSI6bnVsbH"
+            "0sImxhc3QiOnsic2NvcmUiOjQ4LjcxLCJ1c2VyIjoiYW5uIn19"
+        )
+        assert decode_cursor(earlier) == Cursor(AS_OF, "3", SearchQuery(min_score=50.0), PageToken(48.71, "ann"))
+        assert encode_cursor(decode_cursor(earlier)) == earlier
+
     @given(st.data())
     def test_a_damaged_cursor_is_refused(self, data):
         text = encode_cursor(self.CURSOR)
