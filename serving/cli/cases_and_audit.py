@@ -14,6 +14,7 @@ import typer
 from features.cli_options import HomeFolder, Json, parse_instant
 from features.console import print_json, print_message
 from features.errors import CloutError
+from serving.cli.review import import_model_libraries
 from training.home import Home, home_from_environment
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def cases(
 
     Example: clout cases --state any
     """
+    import_model_libraries()
     from serving.cli.privacy_tables import print_cases
 
     page = _cases(home_from_environment(home)).page(STATES[state], user, 0, top)
@@ -72,6 +74,7 @@ def case(case: CaseId, home: HomeFolder = None, json: Json = False) -> None:
 
     Example: clout case 5f3a9c0b71d2e846
     """
+    import_model_libraries()
     from serving.cli.privacy_tables import print_case
     from serving.privacy.case_comparison import compare_case
     from serving.snapshots.repository import open_snapshot

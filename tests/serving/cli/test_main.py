@@ -47,7 +47,8 @@ def test_every_command_explains_itself_in_one_sentence():
 
 
 @pytest.mark.parametrize(
-    "words", [["explain", "user0001"], ["history", "user0001"], ["change", "user0001"], ["what-if", "user0001"]]
+    "words",
+    [["explain", "user0001"], ["history", "user0001"], ["change", "user0001"], ["what-if", "user0001"], ["cases"]],
 )
 def test_a_review_command_imports_only_what_it_uses(home, words):
     command = [sys.executable, "-c", PRINT_MODULES, *words, "--home", str(home.folder), "--json"]
