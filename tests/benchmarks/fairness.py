@@ -1,4 +1,4 @@
-"""Equality: whether people of equal true pull are scored alike, whatever company they keep and however new they are."""
+"""Fairness: whether users of equal true pull have equal scores, regardless of mutual engagement and account age."""
 
 from datetime import datetime
 
@@ -8,15 +8,14 @@ import pandas as pd
 from sklearn.isotonic import IsotonicRegression
 
 from features.aggregates.windows import LOOKBACK_DAYS
-from features.events.encoding import before
-from features.events.encoding import encode_events as keyed
+from features.events.encoding import before, encode_events
 from features.events.event_table import ENGAGEMENTS, NEGATIVE
 from features.events.loading import resolve_as_of
 from features.events.scopes import ALL
 from features.feature_table import feature_rows
 from training.model.bundle import Bundle
 
-HEARD = 3
+MIN_ENGAGERS = 3
 MUTUAL = 0.5
 NEW, LONG = 90, 180
 
@@ -26,8 +25,8 @@ def equality(
 ) -> list[dict]:
     """Compare groups of a simulated community with all others at equal true pull.
 
-    Those compared are there at the instant and were engaged with by three people in the last 365 days. `friends` are
-    those who engage with at least half of their engagers as well; `newcomers` joined within 90 days, `long-standing`
+    Compared are users present at the instant with three or more engagers in the last 365 days. `friends` are
+    users who engage with at least half of their engagers as well; `newcomers` joined within 90 days, `long-standing`
     people more than 180 days before.
 
     Parameters
@@ -44,11 +43,11 @@ def equality(
 
     """
     at = resolve_as_of(events, as_of)
-    rows = feature_rows(keyed(events, (ALL,)), at).set_index("user", drop=False)
-    there = truth.set_index("user")
-    there = there[(there["joined"] < at) & ~(there["left"] < at)]
-    people = there.join(bundle.predict(rows)[["score"]], how="inner").join(exchange(events, at), how="inner")
-    people = people[people["engagers"] >= HEARD]
+    rows = feature_rows(encode_events(events, (ALL,)), at).set_index("user", drop=False)
+    present = truth.set_index("user")
+    present = present[(present["joined"] < at) & ~(present["left"] < at)]
+    people = present.join(bundle.predict(rows)[["score"]], how="inner").join(exchange(events, at), how="inner")
+    people = people[people["engagers"] >= MIN_ENGAGERS]
     days = (pd.Timestamp(at) - people["joined"]).dt.days
     friends = people["mutual"] >= MUTUAL * people["engagers"]
     groups = {"friends": friends, "others": ~friends, "newcomers": days <= NEW, "long-standing": days > LONG}
@@ -69,13 +68,13 @@ def exchange(events: ir.Table, as_of: datetime) -> pd.DataFrame:
 def residuals(
     score: pd.Series, pull: pd.Series, groups: dict[str, pd.Series], resamples: int = 1_000, seed: int = 0
 ) -> list[dict]:
-    """Say by how many points each group stands above what people of its true pull have.
+    """Return by how many points each group is above the scores of all users of its true pull.
 
-    What people of a pull have is the isotonic regression of the score on it, over all.
+    The score expected at a pull is the isotonic regression of the score on it, over all users.
 
     Returns
     -------
-    a dict per group that holds anybody: `group`, `users`, `pull` and `score` (means), `residual` (mean points), and
+    a dict per group that has users: `group`, `users`, `pull` and `score` (means), `residual` (mean points), and
     `low` and `high`, its 95 % bootstrap interval over users
 
     """

@@ -43,7 +43,7 @@ def test_days_out_of_bounds(days):
 
 
 @pytest.mark.parametrize(("account_age", "absent"), [(10.0, 0.0), (50.0, 8.0), (90.0, 48.0)])
-def test_users_without_events_are_absent_since_first_seen(account_age, absent):
+def test_users_without_events_are_absent_since_the_account_began(account_age, absent):
     scenario = inactivity_scenario(NOBODY | {"days_since_last_act": np.nan, "account_age_days": account_age}, 14, 56.0)
     assert scenario.changes == {"days_absent": absent}
     assert np.isnan(scenario.consequences["days_since_last_act"])
