@@ -212,18 +212,18 @@ OPENED = {
 RESOLVED = {"decision": "corrected", "reasons": REASONS, "resolved": "2017-08-02T15:00:00.000Z"}
 OUTCOME = {**OPENED, "said": SAID, **RESOLVED, "state": "resolved"}
 LISTED = OUTCOME | {"opened_by": "website", "resolved_by": "reviewers"}
-WAITING = LISTED | {"state": "open", "decision": None, "reasons": None, "resolved": None, "resolved_by": None}
-CASE_PAGE = {"cases": [WAITING], "next_cursor": None}
+OPEN_CASE = LISTED | {"state": "open", "decision": None, "reasons": None, "resolved": None, "resolved_by": None}
+CASE_PAGE = {"cases": [OPEN_CASE], "next_cursor": None}
 
 
-def _paired(line: Any) -> dict[str, Any]:
+def _pair(line: Any) -> dict[str, Any]:
     side = {name: line[name] for name in ("value", "points", "sentence")}
     return {"feature": line["feature"], "then": side, "now": side, "moved": 0.0}
 
 
 LINES: Any = EXPLANATION["lines"]
 CASE_FILE = {
-    "case": WAITING,
+    "case": OPEN_CASE,
     "explanation": EXPLANATION,
     "today": {
         "now": EXPLANATION,
@@ -231,9 +231,9 @@ CASE_FILE = {
         "same_snapshot": True,
         "same_model": True,
         "moved": 0.0,
-        "lines": [_paired(line) for line in LINES],
+        "lines": [_pair(line) for line in LINES],
     },
     "others": [],
 }
-CONTEST = {"contest": {"summary": "What is wrong, in the person's words", "value": {"said": SAID, "scope": "all"}}}
+CONTEST = {"contest": {"summary": "What is wrong, in the user's words", "value": {"said": SAID, "scope": "all"}}}
 RESOLUTION = {"corrected": {"summary": "Something was wrong", "value": {"decision": "corrected", "reasons": REASONS}}}
