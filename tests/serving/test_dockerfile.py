@@ -52,7 +52,7 @@ def test_images_are_slim_of_one_pinned_python_and_of_no_registry():
 
 def sources():
     copied = [shlex.split(text)[:-1] for text in of("COPY") if not text.startswith("--from")]
-    return [source for each in copied for source in each]
+    return [source for instruction in copied for source in instruction]
 
 
 def test_what_it_copies_is_there_and_not_ignored():

@@ -239,7 +239,7 @@ class TestKill:
             process.stdin.close()
 
     @pytest.fixture
-    def is_whole(self, whole, bundle, rows, contents):
+    def is_complete(self, whole, bundle, rows, contents):
         """See that the newest snapshot is all of one of those that were published."""
         published = [score_rows(bundle, "3", rows), *(scores for scores, _ in contents)]
         known = [dict(zip(scores["user"] + scores["scope"], scores["score"], strict=True)) for scores in published]
@@ -251,11 +251,11 @@ class TestKill:
 
         return holds
 
-    def test_at_every_step_on_the_disk_there_is_a_whole_snapshot(self, whole, publisher, publish, is_whole):
+    def test_disk_always_holds_a_complete_snapshot(self, whole, publisher, publish, is_complete):
         client = TestClient(create_app(whole), raise_server_exceptions=False)
         step = 1
         while (ended := publisher(step=step)) == -signal.SIGKILL:
-            is_whole()
+            is_complete()
             client.app.state.watcher.look()
             assert (client.get("/ready").status_code, client.get("/ready").json()["stale"]) == (200, {})
             assert client.get("/v1/users/user0001/explanation").status_code == 200
@@ -265,11 +265,11 @@ class TestKill:
         publish(whole, AS_OF)
         assert [each.name for each in whole.snapshots.iterdir()] == ["2017-07-30T000000Z_v3"]
 
-    def test_at_any_moment_the_service_goes_on(self, whole, publisher, served, is_whole, monkeypatch, tmp_path):
+    def test_at_any_moment_the_service_goes_on(self, whole, publisher, served, is_complete, monkeypatch, tmp_path):
         service, moments = served(whole), random.Random(0)
         for _ in range(15):
             assert publisher(seconds=moments.uniform(0.02, 0.4)) == -signal.SIGKILL
-            is_whole()
+            is_complete()
             assert service.ready()["as_of"] == service.score()["as_of"] == to_iso_utc(AS_OF)
         acts = [(AS_OF - timedelta(days=day), f"user{k}", "reply", "ann") for day in (3, 40, 200) for k in range(5)]
         names = ("time", "actor", "verb", "target")
@@ -364,7 +364,7 @@ class TestCorruptSnapshot:
 
     @pytest.mark.parametrize("damaged", [cut, emptied, flipped])
     @pytest.mark.parametrize("file", FILES)
-    def test_the_one_before_it_answers_until_it_is_made_anew(self, whole, client, publish, file, damaged):
+    def test_previous_snapshot_answers_until_the_damaged_is_rewritten(self, whole, client, publish, file, damaged):
         newer = publish(whole, LATER)
         place = newer / file
         place.write_bytes(damaged(place.read_bytes()))
@@ -378,7 +378,7 @@ class TestCorruptSnapshot:
         found = client.get("/ready").json()
         assert (found["as_of"], found["stale"]) == (to_iso_utc(LATER), {})
 
-    def test_any_bit_of_any_file_is_told(self, home):
+    def test_any_flipped_bit_is_detected(self, home):
         (folder,) = list_snapshots(home)
         chosen = random.Random(0)
         assert {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()} == set(FILES)
@@ -450,7 +450,7 @@ def answers(address):
 class TestSteppingClock:
     """A clock that steps back and forth, by seconds, hours and decades, fifty times a second."""
 
-    def test_a_newer_snapshot_is_found_and_a_damaged_one_tried_again(self, whole, served, publish):
+    def test_newer_snapshot_is_loaded_and_damaged_one_retried(self, whole, served, publish):
         service = served(whole, "stepping")
         newer = publish(whole, LATER)
         os.utime(newer, (0, 0))
@@ -475,7 +475,7 @@ class TestSteppingClock:
         time.sleep(0.6)
         assert ask() == 200
 
-    def test_keys_are_seen_and_logs_and_metrics_stay_sound(self, whole, served, tmp_path):
+    def test_keys_logs_and_metrics_survive_clock_steps(self, whole, served, tmp_path):
         kept = add_key(whole, "kept", "admin")
         service = served(whole, "stepping", key=kept)
         for _ in range(3):

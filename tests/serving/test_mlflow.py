@@ -72,11 +72,11 @@ def test_one_home_does_not_become_the_next_ones_server(registered, monkeypatch):
 
 
 def test_the_service_finds_the_champion_and_its_figures(registered):
-    held = looked(registered)
-    assert held.champion.version == "1"
-    assert held.champion.figures == {"metrics": {"score": {"auc": 0.9}}}
-    assert set(held.missing) == {"snapshot"}
-    assert report(registered, "1") == held.champion.figures
+    service = looked(registered)
+    assert service.champion.version == "1"
+    assert service.champion.figures == {"metrics": {"score": {"auc": 0.9}}}
+    assert set(service.missing) == {"snapshot"}
+    assert report(registered, "1") == service.champion.figures
 
 
 def test_another_process_predicts_the_same(registered, environment, bundle, rows, tmp_path):
@@ -86,16 +86,16 @@ def test_another_process_predicts_the_same(registered, environment, bundle, rows
     pd.testing.assert_frame_equal(pd.read_parquet(made), bundle.predict(rows), check_exact=True)
 
 
-def test_a_damaged_store_is_told_and_does_not_stop_the_service(tmp_path):
+def test_damaged_store_is_reported_and_does_not_stop_the_service(tmp_path):
     (tmp_path / "mlflow.db").write_text("no database " * 1000)
-    told = looked(Home(tmp_path)).missing["champion"]
-    assert "did not answer as expected" in told
-    assert "not a database" in told
+    message = looked(Home(tmp_path)).missing["champion"]
+    assert "did not answer as expected" in message
+    assert "not a database" in message
 
 
-def test_a_server_that_is_away_is_told(tmp_path):
-    told = looked(Home(tmp_path, "http://127.0.0.1:1")).missing["champion"]
-    assert "the registry at http://127.0.0.1:1 did not answer" in told
+def test_unreachable_server_is_reported(tmp_path):
+    message = looked(Home(tmp_path, "http://127.0.0.1:1")).missing["champion"]
+    assert "the registry at http://127.0.0.1:1 did not answer" in message
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def test_it_answers_over_the_wire(server):
             assert client.get(path).json()["type"] == "urn:clout:problem:unknown-user"
 
 
-def test_a_kept_connection_is_answered_without_delay(server):
+def test_kept_alive_connection_is_answered_without_delay(server):
     """Nagle's algorithm would hold back the second packet of each answer, up to 40 ms."""
     with httpx.Client(base_url=server.address, trust_env=False, timeout=20) as client:
         taken = []

@@ -51,23 +51,23 @@ def test_a_request_is_one_line(client, lines):
     }
 
 
-def test_each_request_has_an_id_of_its_own(client):
-    made = [client.get("/health").headers["x-request-id"] for _ in range(3)]
-    assert all(MADE.fullmatch(each) for each in made)
-    assert len(set(made)) == 3
+def test_request_has_its_own_id(client):
+    generated = [client.get("/health").headers["x-request-id"] for _ in range(3)]
+    assert all(MADE.fullmatch(line) for line in generated)
+    assert len(set(generated)) == 3
 
 
-@pytest.mark.parametrize("given", ["a", "Trace-1.2_3", "0" * 64, "123e4567-e89b-12d3-a456-426614174000"])
-def test_a_well_formed_id_is_taken(client, lines, given):
-    assert client.get("/health", headers={"X-Request-ID": given}).headers["x-request-id"] == given
-    assert lines()[0]["request_id"] == given
+@pytest.mark.parametrize("sent", ["a", "Trace-1.2_3", "0" * 64, "123e4567-e89b-12d3-a456-426614174000"])
+def test_a_well_formed_id_is_taken(client, lines, sent):
+    assert client.get("/health", headers={"X-Request-ID": sent}).headers["x-request-id"] == sent
+    assert lines()[0]["request_id"] == sent
 
 
-@pytest.mark.parametrize("given", ["", "a b", "0" * 65, 'a"}{', "a\tb", b"\xff", b"\xc2\xb2", "a;b", "a\\nb", "<b>"])
-def test_any_other_is_not(client, lines, given):
-    found = client.get("/health", headers={"X-Request-ID": given}).headers["x-request-id"]
-    assert MADE.fullmatch(found)
-    assert lines()[0]["request_id"] == found
+@pytest.mark.parametrize("sent", ["", "a b", "0" * 65, 'a"}{', "a\tb", b"\xff", b"\xc2\xb2", "a;b", "a\\nb", "<b>"])
+def test_any_other_is_not(client, lines, sent):
+    ids = client.get("/health", headers={"X-Request-ID": sent}).headers["x-request-id"]
+    assert MADE.fullmatch(ids)
+    assert lines()[0]["request_id"] == ids
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_an_unforeseen_error_is_logged_once_with_its_traceback(client, lines, ca
     assert len(caplog.records) == 1
 
 
-def test_nothing_of_whom_or_what_was_asked_is_logged(client, caplog):
+def test_log_omits_users_and_paths(client, caplog):
     caplog.set_level(logging.DEBUG)
     headers = {"Authorization": "Bearer s3cret", "X-API-Key": "s3cret", "Cookie": "s3cret"}
     for path in ("user0001/score", "user0001/explanation", "user0001/change", "user0001/what-if", "user0001/nothing"):
@@ -133,14 +133,14 @@ def test_any_record_is_one_line_of_json():
 
 def passed(app, scope):
     """Pass a scope through to an app; return what was told of it, and what was sent."""
-    told, sent = [], []
+    line, sent = [], []
 
     async def send(message):
         sent.append(message)
 
     with suppress(LookupError):
-        asyncio.run(AccessLogMiddleware(app, told.append)(scope, None, send))
-    return told, sent
+        asyncio.run(AccessLogMiddleware(app, line.append)(scope, None, send))
+    return line, sent
 
 
 def test_what_is_no_request_is_passed_on_untold():
@@ -163,21 +163,21 @@ def test_what_is_answered_is_counted_before_and_logged_after():
     async def send(message):
         happened.append(message.get("body", message["type"]))
 
-    seen = AccessLogMiddleware(app, lambda seen: happened.append(("counted", seen.error)), happened.append)
-    asyncio.run(seen({"type": "http", "method": "GET", "headers": []}, None, send))
+    record = AccessLogMiddleware(app, lambda seen: happened.append(("counted", seen.error)), happened.append)
+    asyncio.run(record({"type": "http", "method": "GET", "headers": []}, None, send))
     *before, logged = happened
     assert before == ["http.response.start", b"a", ("counted", None), b"b"]
     assert isinstance(logged.error, LookupError)
 
 
 @pytest.mark.parametrize("started", [False, True])
-def test_an_error_that_nobody_answered_is_told_as_one(started):
+def test_unanswered_error_is_recorded(started):
     async def app(scope, receive, send):
         if started:
             await send({"type": "http.response.start", "status": 200, "headers": []})
         raise LookupError("gone")
 
-    (seen,), sent = passed(app, {"type": "http", "method": "GET", "headers": [(b"x-request-id", b"mine")]})
-    assert (seen.request_id, seen.status, seen.route) == ("mine", 200 if started else 500, "none")
-    assert str(seen.error) == "gone"
+    (record,), sent = passed(app, {"type": "http", "method": "GET", "headers": [(b"x-request-id", b"mine")]})
+    assert (record.request_id, record.status, record.route) == ("mine", 200 if started else 500, "none")
+    assert str(record.error) == "gone"
     assert len(sent) == started

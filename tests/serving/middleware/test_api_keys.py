@@ -71,7 +71,7 @@ def clout(home, *words):
     return subprocess.run(run, env=environment, capture_output=True, text=True, timeout=60)
 
 
-def test_a_key_is_found_by_itself_alone(empty):
+def test_find_key_accepts_only_the_exact_key(empty):
     key = add_key(empty, "ann", "read")
     keys = read_keys(empty)
     assert find_key(keys, key).name == "ann"
@@ -124,7 +124,7 @@ def test_what_cannot_be_added_or_removed_is_said(empty):
         remove_key(empty, "ann")
 
 
-def kept(**fields):
+def stored_key(**fields):
     return {"id": "a", "name": "n", "scope": "read", "sha256": "0" * 64, "made": ""} | fields
 
 
@@ -142,7 +142,15 @@ def kept(**fields):
         '{"format": 1, "keys": {}}',
         *(
             json.dumps({"format": 1, "keys": [key]})
-            for key in ({}, 1, kept(scope="root"), kept(sha256=""), kept(id=["a"]), kept(name=1), kept(more=1))
+            for key in (
+                {},
+                1,
+                stored_key(scope="root"),
+                stored_key(sha256=""),
+                stored_key(id=["a"]),
+                stored_key(name=1),
+                stored_key(more=1),
+            )
         ),
     ],
 )
@@ -169,8 +177,8 @@ def test_the_commands_show_a_key_once(empty):
     assert key not in added.stderr
     listed = clout(empty, "keys", "list")
     assert re.search(rf"ann +review +{key.split('_')[1]} +20", listed.stdout)
-    (told,) = json.loads(clout(empty, "keys", "list", "--json").stdout)
-    assert set(told) == {"name", "scope", "id", "made"}
+    (listed_key,) = json.loads(clout(empty, "keys", "list", "--json").stdout)
+    assert set(listed_key) == {"name", "scope", "id", "made"}
     assert key.split("_")[2] not in listed.stdout + listed.stderr
     assert clout(empty, "keys", "add", "bob", "--scope", "root").returncode == 2
     assert clout(empty, "keys", "remove", "ann").returncode == 0
@@ -246,18 +254,18 @@ def test_scopes(home, champion, scope):
             assert answer.headers["content-type"] == "application/problem+json"
             assert f'error="insufficient_scope", scope="{needed}"' in answer.headers["www-authenticate"]
             assert answer.json()["detail"] == f"the key 'ann' has scope {scope}, expected {needed}."
-    asked = {"ids": ["user0001"]}
-    assert client.post("/v1/scores", json=asked, headers=bearer(key)).status_code == 200
-    assert client.post("/v1/scores", json=asked).status_code == 401
+    body = {"ids": ["user0001"]}
+    assert client.post("/v1/scores", json=body, headers=bearer(key)).status_code == 200
+    assert client.post("/v1/scores", json=body).status_code == 401
 
 
 def test_absent_and_wrong_keys(home, champion):
     key = add_key(home, "ann", "read")
     client = client_of(home)
     wrong = key[:-1] + ("0" if key[-1] != "0" else "1")
-    given = [{}, bearer(wrong), bearer(""), {"Authorization": key}, {"Authorization": f"Basic {key}"}]
-    given += [{"Authorization": f"Bearer {key} {key}"}, {"Authorization": b"Bearer \xff"}]
-    for headers in given:
+    headers_list = [{}, bearer(wrong), bearer(""), {"Authorization": key}, {"Authorization": f"Basic {key}"}]
+    headers_list += [{"Authorization": f"Bearer {key} {key}"}, {"Authorization": b"Bearer \xff"}]
+    for headers in headers_list:
         answer = client.get("/v1/users/user0001/score", headers=headers)
         assert answer.status_code == 401
         assert answer.headers["content-type"] == "application/problem+json"
@@ -271,7 +279,7 @@ def test_absent_and_wrong_keys(home, champion):
         assert client.get("/v1/users/user0001/score", headers=headers).status_code == 200
 
 
-def test_an_unknown_place_and_a_bad_body_are_closed_before_they_are_looked_at(home, champion):
+def test_unknown_path_and_bad_body_need_a_key_first(home, champion):
     add_key(home, "ann", "read")
     client = client_of(home)
     assert client.get("/nowhere").status_code == client.get("/health/").status_code == 401
@@ -349,9 +357,9 @@ def test_replicas_share_keys_through_their_database(tmp_path, database, champion
 def until_answer(client, status, headers):
     """Ask until the status comes; return the last one."""
     end = time.monotonic() + 20
-    while (found := client.get("/v1/catalogue", headers=headers).status_code) != status and time.monotonic() < end:
+    while (match := client.get("/v1/catalogue", headers=headers).status_code) != status and time.monotonic() < end:
         time.sleep(0.05)
-    return found
+    return match
 
 
 def test_a_database_that_is_away_lets_nobody_in(tmp_path, champion):
@@ -420,9 +428,9 @@ def test_every_route_needs_a_scope_or_is_named_as_open(home, champion):
         route = getattr(context, "original_route", context)
         if isinstance(route, APIRoute):
             needed = [
-                tuple(held.scopes)
-                for held in route.dependencies
-                if isinstance(held.dependency, authentication.RequireScope)
+                tuple(dependency.scopes)
+                for dependency in route.dependencies
+                if isinstance(dependency.dependency, authentication.RequireScope)
             ]
             scopes[context.path] = needed
     unnamed = {path for path, needed in scopes.items() if len(needed) != 1 and path not in authentication.OPEN}
@@ -465,7 +473,7 @@ def test_a_started_service_takes_keys_and_tells_no_secret(home):
     environment = os.environ | {"CLOUT_HOME": str(home.folder)}
     with subprocess.Popen(run, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
-            address = next(found[1] for line in process.stderr if (found := re.search(r"on (http://[\d.:]+),", line)))
+            address = next(match[1] for line in process.stderr if (match := re.search(r"on (http://[\d.:]+),", line)))
             with httpx.Client(base_url=address, trust_env=False, timeout=20) as client:
                 assert client.get("/v1/users/a%2Fb/score").status_code == 401
                 answer = client.get("/v1/users/a%2Fb/score", headers=bearer(key))

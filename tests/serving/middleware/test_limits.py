@@ -51,8 +51,8 @@ def body_of(size):
 def test_a_body_may_be_as_large_as_the_limit_and_no_larger(client_with):
     client = client_with(body_bytes=1000)
     assert client.post("/v1/scores", content=body_of(1000), headers=JSON).status_code == 200
-    told = problem(client.post("/v1/scores", content=body_of(1001), headers=JSON), 413)
-    assert told == "the body holds 1,001 bytes, expected 1,000 at most; send it in several requests."
+    message = problem(client.post("/v1/scores", content=body_of(1001), headers=JSON), 413)
+    assert message == "the body holds 1,001 bytes, expected 1,000 at most; send it in several requests."
 
 
 @pytest.mark.parametrize("length", [None, "10", "0", "9" * 30])
@@ -121,7 +121,7 @@ def test_as_many_callers_are_remembered_as_memory_allows():
     assert len(buckets._buckets) == MOST_CALLERS
 
 
-def test_rates_are_each_keys_own(home, champion):
+def test_keys_have_separate_rates(home, champion):
     ann, bob = (add_key(home, name, "read") for name in ("ann", "bob"))
     client = TestClient(create_app(home, limits=Limits(rate=0.5)), raise_server_exceptions=False)
 
@@ -146,7 +146,7 @@ def test_rates_of_addresses_where_there_are_no_keys(client_with):
 
 
 @pytest.mark.parametrize(("rate", "keys", "addresses"), [(None, 200, None), (0, None, None), (5, 5, 5)])
-def test_what_rates_hold_unless_told(rate, keys, addresses):
+def test_default_rates(rate, keys, addresses):
     rates = RateLimitMiddleware(None, rate)
     assert (rates._keys and rates._keys.rate, rates._addresses and rates._addresses.rate) == (keys, addresses)
 
@@ -156,7 +156,7 @@ def server(home):
     command = [sys.executable, "-c", SERVE, str(home.folder)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         try:
-            yield int(next(found[1] for line in process.stderr if (found := re.search(r"127\.0\.0\.1:(\d+),", line))))
+            yield int(next(match[1] for line in process.stderr if (match := re.search(r"127\.0\.0\.1:(\d+),", line))))
         finally:
             process.terminate()
             process.communicate(timeout=20)
@@ -175,19 +175,19 @@ HEAD = b"POST /v1/scores HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r
 
 
 def test_over_the_wire(server):
-    told = answer_to(server, HEAD + b"Content-Length: 1000000\r\n\r\n")
-    assert told.startswith("HTTP/1.1 413 ")
+    message = answer_to(server, HEAD + b"Content-Length: 1000000\r\n\r\n")
+    assert message.startswith("HTTP/1.1 413 ")
     chunks = b"".join(b"64\r\n" + b" " * 100 + b"\r\n" for _ in range(11))
-    told = answer_to(server, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
-    assert told.startswith("HTTP/1.1 413 ")
+    message = answer_to(server, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
+    assert message.startswith("HTTP/1.1 413 ")
     start = time.monotonic()
-    told = answer_to(server, HEAD + b"Content-Length: 500\r\n\r\n{")
-    assert told.startswith("HTTP/1.1 408 ")
-    assert "the body did not arrive within 1 seconds" in told
+    message = answer_to(server, HEAD + b"Content-Length: 500\r\n\r\n{")
+    assert message.startswith("HTTP/1.1 408 ")
+    assert "the body did not arrive within 1 seconds" in message
     assert time.monotonic() - start < 10
-    assert "x-content-type-options: nosniff" in told
-    told = answer_to(server, b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    assert told.startswith("HTTP/1.1 200 ")
+    assert "x-content-type-options: nosniff" in message
+    message = answer_to(server, b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert message.startswith("HTTP/1.1 200 ")
 
 
 def test_drops_of_a_body_do_not_lengthen_its_time(server):
@@ -205,7 +205,7 @@ def test_a_lifespan_passes(home, champion):
 GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-def test_requests_on_one_connection_are_each_answered(server):
+def test_connection_answers_all_requests(server):
     answers = answer_to(server, GET, GET, GET[:20], GET[20:-2] + b"Connection: close\r\n\r\n", pause=0.7)
     assert answers.count("HTTP/1.1 200 ") == 3
 
@@ -222,12 +222,12 @@ def test_unfinished_headers_are_limited(server, before, start):
 
 
 def test_complete_headers_over_the_limit_are_refused_as_a_problem(server):
-    told = answer_to(server, GET[:-2] + b"x: " + b"y" * LONGEST_HEADERS + b"\r\nConnection: close\r\n\r\n")
-    assert told.startswith("HTTP/1.1 431 ")
-    assert "content-type: application/problem+json" in told
+    message = answer_to(server, GET[:-2] + b"x: " + b"y" * LONGEST_HEADERS + b"\r\nConnection: close\r\n\r\n")
+    assert message.startswith("HTTP/1.1 431 ")
+    assert "content-type: application/problem+json" in message
 
 
-def test_an_answer_that_does_not_come_is_told(client_with, monkeypatch):
+def test_slow_answer_is_reported(client_with, monkeypatch):
     client = client_with(answer_seconds=0.2)
     waiting, ended = threading.Event(), threading.Event()
 
@@ -239,9 +239,9 @@ def test_an_answer_that_does_not_come_is_told(client_with, monkeypatch):
     monkeypatch.setattr(users, "history_of", hangs)
     begun = time.monotonic()
     with client:
-        told = problem(client.get("/v1/users/user0001/history"), 503)
+        message = problem(client.get("/v1/users/user0001/history"), 503)
         assert 0.2 <= time.monotonic() - begun < 10
-        assert told.startswith("no answer within 0.2 seconds. The work continues")
+        assert message.startswith("no answer within 0.2 seconds. The work continues")
         assert client.get("/v1/users/user0001/score").status_code == 200
         waiting.set()
         assert ended.wait(20)
@@ -253,8 +253,8 @@ def test_however_many_threads_hang_scores_and_readiness_are_answered(client_with
     monkeypatch.setattr(users, "history_of", lambda *_: waiting.wait(20))
     with client, ThreadPoolExecutor(60) as pool:
         begun = time.monotonic()
-        asked = [pool.submit(client.get, "/v1/users/user0001/history") for _ in range(60)]
-        assert {each.result().status_code for each in asked} == {503}
+        pending = [pool.submit(client.get, "/v1/users/user0001/history") for _ in range(60)]
+        assert {each.result().status_code for each in pending} == {503}
         for path in ("/ready", "/v1/users/user0001/score", "/v1/users/user0001/explanation"):
             assert client.get(path).status_code == 200
         assert client.get("/v1/users/nobody/score").status_code == 404

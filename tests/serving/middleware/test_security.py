@@ -207,7 +207,7 @@ def test_every_answer_has_the_security_headers(home, app, client, status):
         assert answer.headers[name] == value
 
 
-def test_the_page_of_documentation_may_run_its_own_script_alone(client):
+def test_docs_page_runs_only_its_own_script(client):
     answer = client.get("/docs")
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'; frame-ancestors 'none'" in policy

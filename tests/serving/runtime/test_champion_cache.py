@@ -49,25 +49,25 @@ def away(monkeypatch):
 def until(client, holds):
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        found = client.get("/ready")
-        if holds(found):
-            return found.json()
+        champion = client.get("/ready")
+        if holds(champion):
+            return champion.json()
         time.sleep(0.01)
-    raise AssertionError(f"it did not come to that: {found.json()}")
+    raise AssertionError(f"it did not come to that: {champion.json()}")
 
 
-def test_what_is_kept_is_what_was_loaded(empty, held):
+def test_cached_champion_equals_the_loaded_one(empty, held):
     assert read_cached_champion(empty) is None
     cache_champion(empty, held)
-    found = read_cached_champion(empty)
-    assert (found.version, found.figures) == ("7", {"auc": {"all": 0.8}})
-    assert found.bundle == held.bundle
+    champion = read_cached_champion(empty)
+    assert (champion.version, champion.figures) == ("7", {"auc": {"all": 0.8}})
+    assert champion.bundle == held.bundle
     assert [place.name for place in empty.folder.iterdir()] == ["champion"]
     cache_champion(empty, Champion(held.bundle, "8", None))
     assert read_cached_champion(empty) == Champion(held.bundle, "8", None)
 
 
-def test_a_home_that_is_not_there_is_not_made(tmp_path, held, caplog):
+def test_absent_home_is_not_created(tmp_path, held, caplog):
     cache_champion(Home(tmp_path / "absent"), held)
     assert not (tmp_path / "absent").exists()
     assert "cannot be cached for the next start, which then waits for the registry" in caplog.text
@@ -86,9 +86,9 @@ def test_no_password_of_a_registry_is_written_down(empty, held):
 
 
 def changed(folder):
-    told = json.loads((folder / METADATA).read_text())
-    del told["version"]
-    (folder / METADATA).write_text(json.dumps(told))
+    metadata = json.loads((folder / METADATA).read_text())
+    del metadata["version"]
+    (folder / METADATA).write_text(json.dumps(metadata))
 
 
 DAMAGES = {
@@ -101,7 +101,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_what_is_damaged_is_told_and_not_used(empty, held, damage, caplog):
+def test_damaged_cache_is_reported_and_ignored(empty, held, damage, caplog):
     cache_champion(empty, held)
     damage(empty.champion)
     assert read_cached_champion(empty) is None
@@ -113,26 +113,26 @@ def test_a_service_starts_while_the_registry_is_away(home, held, away):
     with TestClient(create_app(home, refresh=0.05)) as client:
         assert client.get("/ready").status_code == 200
         assert client.post("/v1/scores", json=ROW).json()["model_version"] == "7"
-        found = until(client, lambda found: "did not answer" in str(found.json()["stale"]))
-        assert (set(found["stale"]), found["model_version"]) == ({"champion"}, "7")
+        champion = until(client, lambda found: "did not answer" in str(found.json()["stale"]))
+        assert (set(champion["stale"]), champion["model_version"]) == ({"champion"}, "7")
         away.append((held.bundle, "9"))
         assert until(client, lambda found: not found.json()["stale"])["model_version"] == "9"
         assert client.post("/v1/scores", json=ROW).json()["model_version"] == "9"
     assert read_cached_champion(home).version == "9"
 
 
-def test_the_registry_is_asked_at_once_and_what_it_says_counts(home, held, away):
+def test_registry_overrides_the_cache_at_once(home, held, away):
     cache_champion(home, held)
     away.append((held.bundle, "9"))
     app = create_app(home, refresh=3600)
-    told = app.state.service.stale["champion"].detail
-    assert told == "version 7 is what was last loaded; the registry was not asked for another yet."
+    metadata = app.state.service.stale["champion"].detail
+    assert metadata == "version 7 is what was last loaded; the registry was not asked for another yet."
     assert app.state.service.champion.version == "7"
     with TestClient(app) as client:
         assert until(client, lambda found: not found.json()["stale"])["model_version"] == "9"
 
 
-def test_without_one_the_registry_is_waited_for_and_it_is_kept(home, held, away):
+def test_start_without_cache_waits_for_registry_and_caches(home, held, away):
     away.append((held.bundle, "9"))
     app = create_app(home, refresh=3600)
     assert (app.state.service.champion.version, app.state.service.stale) == ("9", {})
@@ -142,7 +142,7 @@ def test_without_one_the_registry_is_waited_for_and_it_is_kept(home, held, away)
     assert read_cached_champion(home).version == "9"
 
 
-def test_what_is_kept_already_is_not_written_again(home, held, away):
+def test_cached_champion_is_not_rewritten(home, held, away):
     cache_champion(home, Champion(held.bundle, "7", None))
     written = home.champion.stat().st_ino
     away.append((held.bundle, "7"))

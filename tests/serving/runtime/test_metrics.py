@@ -30,15 +30,15 @@ def scraped(client):
     return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
 
 
-def sample(found, name, **labels):
-    return found.get((name, frozenset(labels.items())))
+def sample(samples, name, **labels):
+    return samples.get((name, frozenset(labels.items())))
 
 
-def counted(found):
+def counted(samples):
     names = ("route", "method", "status")
     return {
         tuple(dict(labels)[name] for name in names): value
-        for (name, labels), value in found.items()
+        for (name, labels), value in samples.items()
         if name == "clout_requests_total"
     }
 
@@ -73,8 +73,8 @@ def test_no_label_holds_what_a_client_chose(client):
 
 def test_every_route_has_its_own_template(client):
     paths = client.app.openapi()["paths"]
-    for path, told in paths.items():
-        for method in told:
+    for path, operations in paths.items():
+        for method in operations:
             client.request(method, path.replace("{user}", "user0001"))
     routes = {route for route, _, _ in counted(scraped(client))}
     assert routes == set(paths)
@@ -96,49 +96,49 @@ def test_a_failure_is_counted_as_one(client):
 def test_times_fall_into_the_buckets_they_belong_to(client):
     for seconds in (0.0005, 0.015, 0.03, 100.0):
         client.app.state.metrics.count(RequestRecord("id", "GET", SCORE, 200, seconds))
-    found = scraped(client)
+    samples = scraped(client)
     upto = {
-        le: sample(found, "clout_request_seconds_bucket", route=SCORE, le=le)
+        le: sample(samples, "clout_request_seconds_bucket", route=SCORE, le=le)
         for le in ("0.001", "0.02", "0.04", "20.0", "+Inf")
     }
     assert upto == {"0.001": 1, "0.02": 2, "0.04": 3, "20.0": 3, "+Inf": 4}
-    assert sample(found, "clout_request_seconds_sum", route=SCORE) == pytest.approx(100.0455)
+    assert sample(samples, "clout_request_seconds_sum", route=SCORE) == pytest.approx(100.0455)
 
 
-def test_the_state_is_told(client):
-    found = scraped(client)
-    assert sample(found, "clout_ready") == 1
-    assert sample(found, "clout_users") == 309
-    assert sample(found, "clout_snapshot_as_of_seconds") == AS_OF.timestamp()
-    assert sample(found, "clout_snapshot_age_seconds") == pytest.approx(time.time() - AS_OF.timestamp(), abs=60)
-    assert sample(found, "clout_snapshot_info", model_version="3") == 1
-    assert sample(found, "clout_champion_info", model_version="4") == 1
+def test_state_is_reported(client):
+    samples = scraped(client)
+    assert sample(samples, "clout_ready") == 1
+    assert sample(samples, "clout_users") == 309
+    assert sample(samples, "clout_snapshot_as_of_seconds") == AS_OF.timestamp()
+    assert sample(samples, "clout_snapshot_age_seconds") == pytest.approx(time.time() - AS_OF.timestamp(), abs=60)
+    assert sample(samples, "clout_snapshot_info", model_version="3") == 1
+    assert sample(samples, "clout_champion_info", model_version="4") == 1
     for part in ("snapshot", "champion"):
-        assert sample(found, "clout_stale", part=part) == 0
-        assert sample(found, "clout_loads_total", part=part, result="loaded") == 1
-        assert sample(found, "clout_loads_total", part=part, result="failed") == 0
-    assert sample(found, "process_resident_memory_bytes") > 1e7
+        assert sample(samples, "clout_stale", part=part) == 0
+        assert sample(samples, "clout_loads_total", part=part, result="loaded") == 1
+        assert sample(samples, "clout_loads_total", part=part, result="failed") == 0
+    assert sample(samples, "process_resident_memory_bytes") > 1e7
 
 
-def test_a_load_that_failed_is_told(client, home):
+def test_failed_load_is_reported(client, home):
     newer = home.snapshots / "2018-01-01T000000Z_v3"
     newer.mkdir()
     client.app.state.watcher.look()
-    found = scraped(client)
-    assert sample(found, "clout_stale", part="snapshot") == 1
-    assert sample(found, "clout_loads_total", part="snapshot", result="failed") == 1
-    assert sample(found, "clout_stale", part="champion") == 0
+    samples = scraped(client)
+    assert sample(samples, "clout_stale", part="snapshot") == 1
+    assert sample(samples, "clout_loads_total", part="snapshot", result="failed") == 1
+    assert sample(samples, "clout_stale", part="champion") == 0
     newer.rmdir()
     client.app.state.watcher.look()
-    found = scraped(client)
-    assert sample(found, "clout_stale", part="snapshot") == 0
-    assert sample(found, "clout_loads_total", part="snapshot", result="failed") == 1
+    samples = scraped(client)
+    assert sample(samples, "clout_stale", part="snapshot") == 0
+    assert sample(samples, "clout_loads_total", part="snapshot", result="failed") == 1
 
 
 def test_what_is_missing_has_no_figure(tmp_path):
-    found = scraped(TestClient(create_app(Home(tmp_path)), raise_server_exceptions=False))
-    assert sample(found, "clout_ready") == 0
-    assert {name for name, _ in found if "users" in name or "info" in name or "as_of" in name} == set()
+    samples = scraped(TestClient(create_app(Home(tmp_path)), raise_server_exceptions=False))
+    assert sample(samples, "clout_ready") == 0
+    assert {name for name, _ in samples if "users" in name or "info" in name or "as_of" in name} == set()
 
 
 def test_applications_in_one_process_do_not_mix(client, home):

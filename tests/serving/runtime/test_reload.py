@@ -98,7 +98,7 @@ class Asking:
         while not self.stop.is_set():
             answers.append(self.client.request(method, path, json=body))
 
-    def until_each_has_seen(self, as_of):
+    def wait_for_versions(self, as_of):
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             if all(answers and answers[-1].json().get("as_of") == as_of for answers in self.answers):
@@ -115,7 +115,7 @@ def test_newer_snapshots_are_taken_up_and_no_request_fails(home, publish):
             running = [pool.submit(asking.ask, *request) for request in asking.REQUESTS]
             for k in (1, 2, 3):
                 publish(AS_OF + timedelta(days=k), version=str(3 + k), seed=10 + k)
-                asking.until_each_has_seen(to_iso_utc(AS_OF + timedelta(days=k)))
+                asking.wait_for_versions(to_iso_utc(AS_OF + timedelta(days=k)))
         finally:
             asking.stop.set()
         for each in running:
@@ -158,7 +158,7 @@ def test_what_is_missing_at_the_start_appears_when_it_comes(home, publish):
     assert set(client.get("/ready").json()["missing"]) == {"champion"}
 
 
-def test_nothing_is_opened_while_nothing_changed(client, monkeypatch):
+def test_unchanged_parts_are_not_reloaded(client, monkeypatch):
     before = client.app.state.service
     monkeypatch.setattr(state, "open_snapshot", lambda *_: pytest.fail("opened again"))
     look(client)
@@ -222,7 +222,7 @@ def damage(place):
         place.write_bytes(place.read_bytes()[:20])
 
 
-def test_a_damaged_one_is_not_read_at_every_look_and_a_repaired_one_is_found(client, monkeypatch, publish):
+def test_damaged_snapshot_is_retried_later_and_loaded_once_repaired(client, monkeypatch, publish):
     newer = publish(LATER)
     whole = (newer / "scores.parquet").read_bytes()
     damage(newer / "scores.parquet")
@@ -264,7 +264,7 @@ def test_what_changes_while_it_is_loaded_is_not_taken_up():
     assert (part.part, part.stale) == ("c", None)
 
 
-def test_an_unforeseen_error_is_told_logged_and_survived(caplog):
+def test_unexpected_error_is_reported_and_survived(caplog):
     found = iter(["first", ZeroDivisionError("odd"), "second"])
     marks = iter([1, 1, 2, 3, 3])
     part = Refreshable("champion", lambda: next(marks), lambda: loaded(next(found)), RegistryError)
@@ -306,7 +306,7 @@ def test_a_publisher_that_is_killed_changes_nothing(client, home, publish):
     assert scored_as_of(client) == to_iso_utc(LATER)
 
 
-def test_snapshots_that_cannot_be_listed_are_told(client, monkeypatch):
+def test_unlistable_snapshots_are_reported(client, monkeypatch):
     def refused(_):
         raise PermissionError("not yours")
 

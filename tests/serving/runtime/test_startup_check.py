@@ -35,8 +35,8 @@ def checked(home, host="127.0.0.1", port=0):
     return {finding.name: finding for finding in check_start(home, host, port)}
 
 
-def missing(found):
-    return {name for name, finding in found.items() if not finding.holds}
+def missing(findings):
+    return {name for name, finding in findings.items() if not finding.holds}
 
 
 def clout(*arguments, **environment):
@@ -47,77 +47,77 @@ def clout(*arguments, **environment):
     )  # fmt: skip
 
 
-def test_where_nothing_is_missing_everything_is_told(home, registered):
-    found = checked(home)
-    assert list(found) == NAMES
-    assert missing(found) == set()
-    assert found["snapshot"].found == "2017-07-30T00:00:00Z by version 3, 309 users, whole"
-    assert found["champion"].found.startswith("version 4, of ")
-    assert found["keys"].found == "0 for 127.0.0.1, which this machine alone can reach"
-    assert found["database"].found.startswith("none is asked for")
+def test_complete_home_reports_every_finding(home, registered):
+    findings = checked(home)
+    assert list(findings) == NAMES
+    assert missing(findings) == set()
+    assert findings["snapshot"].found == "2017-07-30T00:00:00Z by version 3, 309 users, whole"
+    assert findings["champion"].found.startswith("version 4, of ")
+    assert findings["keys"].found == "0 for 127.0.0.1, which this machine alone can reach"
+    assert findings["database"].found.startswith("none is asked for")
 
 
-def test_where_nothing_is_there_each_says_what_to_run(tmp_path):
-    found = checked(Home(tmp_path / "absent"))
-    assert missing(found) == {"home", "champion", "snapshot"}
+def test_empty_home_says_what_to_run(tmp_path):
+    findings = checked(Home(tmp_path / "absent"))
+    assert missing(findings) == {"home", "champion", "snapshot"}
     for name, command in (("home", "clout demo"), ("champion", "clout train"), ("snapshot", "clout score")):
-        assert command in found[name].run
-        assert found[name].run in found[name].message
-        assert found[name].expected in found[name].message
+        assert command in findings[name].run
+        assert findings[name].run in findings[name].message
+        assert findings[name].expected in findings[name].message
     assert not (tmp_path / "absent").exists()
 
 
-def test_a_damaged_snapshot_is_told_by_its_file(home, registered):
+def test_damaged_snapshot_names_its_file(home, registered):
     (home.snapshots / "2017-07-30T000000Z_v3" / "scores.parquet").write_bytes(b"nonsense")
-    found = checked(home)
-    assert missing(found) == {"snapshot"}
-    assert "scores.parquet cannot be read" in found["snapshot"].found
+    findings = checked(home)
+    assert missing(findings) == {"snapshot"}
+    assert "scores.parquet cannot be read" in findings["snapshot"].found
 
 
 def test_an_address_that_others_reach_needs_keys(home, registered):
     assert missing(checked(home, "0.0.0.0")) == {"keys"}
     add_key(home, "dashboard", "read")
-    found = checked(home, "0.0.0.0")
-    assert missing(found) == set()
-    assert found["keys"].found == "1 for 0.0.0.0"
+    findings = checked(home, "0.0.0.0")
+    assert missing(findings) == set()
+    assert findings["keys"].found == "1 for 0.0.0.0"
 
 
-def test_a_taken_port_is_told_with_another(home, registered):
+def test_used_port_suggests_another(home, registered):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        found = checked(home, port=port)
-        assert missing(found) == {"port"}
-        assert found["port"].run == f"run: clout serve --port {port + 1}"
+        findings = checked(home, port=port)
+        assert missing(findings) == {"port"}
+        assert findings["port"].run == f"run: clout serve --port {port + 1}"
     assert missing(checked(home, port=port)) == set()
 
 
-def test_a_full_disk_is_told(home, registered, monkeypatch):
+def test_full_disk_is_reported(home, registered, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(startup_check.shutil, "disk_usage", lambda _: usage(9, 9, startup_check.GiB - 1))
-    found = checked(home)
-    assert missing(found) == {"disk"}
-    assert "expected 1.0 GiB, for two snapshots" in found["disk"].message
+    findings = checked(home)
+    assert missing(findings) == {"disk"}
+    assert "expected 1.0 GiB, for two new snapshots" in findings["disk"].message
     monkeypatch.setattr(startup_check.shutil, "disk_usage", lambda _: usage(9, 9, startup_check.GiB))
     assert missing(checked(home)) == set()
 
 
-def test_a_home_that_cannot_be_written_to_is_told(home, registered, monkeypatch):
+def test_unwritable_home_is_reported(home, registered, monkeypatch):
     def refused(**_):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(startup_check, "TemporaryFile", refused)
-    found = checked(home)
-    assert missing(found) == {"home"}
-    assert "cannot be written to (Permission denied)" in found["home"].found
-    assert "chown" in found["home"].run
+    findings = checked(home)
+    assert missing(findings) == {"home"}
+    assert "cannot be written to (Permission denied)" in findings["home"].found
+    assert "chown" in findings["home"].run
 
 
-def test_a_file_in_the_place_of_the_home_is_told(tmp_path):
+def test_file_instead_of_home_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     assert "home" in missing(checked(Home(tmp_path / "file")))
 
 
-def test_a_champion_that_is_kept_is_told_where_the_registry_is_away(home, bundle):
+def test_cached_champion_is_reported_without_registry(home, bundle):
     away = Home(home.folder, "http://127.0.0.1:9")
     assert "A start would" not in checked(away)["champion"].found
     cache_champion(away, Champion(bundle, "7", None))
@@ -125,14 +125,14 @@ def test_a_champion_that_is_kept_is_told_where_the_registry_is_away(home, bundle
     assert missing(checked(away)) == {"champion", "registry"}
 
 
-def test_a_registry_that_is_away_is_told_without_its_password(home):
-    found = checked(Home(home.folder, "http://me:secret@127.0.0.1:9"))
-    assert missing(found) == {"champion", "registry"}
-    assert "secret" not in found["registry"].message
-    assert "127.0.0.1:9" in found["registry"].message
+def test_absent_registry_is_reported_without_password(home):
+    findings = checked(Home(home.folder, "http://me:secret@127.0.0.1:9"))
+    assert missing(findings) == {"champion", "registry"}
+    assert "secret" not in findings["registry"].message
+    assert "127.0.0.1:9" in findings["registry"].message
 
 
-def test_a_database_is_asked(home, registered, database, bundle, scores, rows):
+def test_database_is_checked(home, registered, database, bundle, scores, rows):
     away = checked(Home(home.folder, database="postgresql://me:secret@127.0.0.1:9/none"))
     assert missing(away) == {"database", "keys"}  # keys are in the database
     assert "secret" not in away["database"].message + away["keys"].message
@@ -154,13 +154,13 @@ def test_the_command_tells_it_in_lines_and_in_json(home):
     lines = run.stdout.splitlines()
     assert [line[8:].partition(":")[0] for line in lines] == NAMES
     assert [line[:7].strip() for line in lines] == ["MISSING" if name == "champion" else "ok" for name in NAMES]
-    told = json.loads(clout("serve", "--check", "--port", 0, "--home", home.folder, "--json").stdout)
-    assert [each["name"] for each in told] == NAMES
-    assert [each["name"] for each in told if not each["holds"]] == ["champion"]
-    assert set(told[0]) == {"name", "holds", "found", "expected", "run"}
+    messages = json.loads(clout("serve", "--check", "--port", 0, "--home", home.folder, "--json").stdout)
+    assert [each["name"] for each in messages] == NAMES
+    assert [each["name"] for each in messages if not each["holds"]] == ["champion"]
+    assert set(messages[0]) == {"name", "holds", "found", "expected", "run"}
 
 
-def test_what_is_missing_of_the_place_is_logged_once(tmp_path, caplog):
+def test_missing_home_is_logged_once(tmp_path, caplog):
     log_missing(check_home(Home(tmp_path / "absent")))
     (record,) = caplog.records
     assert record.getMessage() == check_home(Home(tmp_path / "absent"))[0].message

@@ -160,15 +160,15 @@ def test_two_workers_are_one_service_to_a_caller_and_to_prometheus(started):
         first, second = service.workers(2)
         for _ in range(60):
             assert service.ask(SCORE).status_code == 200
-        told = [samples(service.ask("/metrics").text) for _ in range(12)]
+        scrapes = [samples(service.ask("/metrics").text) for _ in range(12)]
         of_score = frozenset({"route": ROUTE, "method": "GET", "status": "200"}.items())
-        assert [each["clout_requests_total", of_score] for each in told] == [60] * 12
+        assert [worker["clout_requests_total", of_score] for worker in scrapes] == [60] * 12
         count = "clout_request_seconds_count", frozenset({("route", ROUTE)})
-        assert [each[count] for each in told] == [60] * 12
-        assert {each["clout_workers", frozenset()] for each in told} == {2}
-        assert {each["clout_users", frozenset()] for each in told} == {309}
+        assert [worker[count] for worker in scrapes] == [60] * 12
+        assert {worker["clout_workers", frozenset()] for worker in scrapes} == {2}
+        assert {worker["clout_users", frozenset()] for worker in scrapes} == {309}
         loaded = "clout_loads_total", frozenset({("part", "snapshot"), ("result", "loaded")})
-        assert {each[loaded] for each in told} == {2}
+        assert {worker[loaded] for worker in scrapes} == {2}
         answered = {line["worker"] for line in service.lines if line["logger"] == "clout.requests"}
         assert answered <= {first, second}
         assert all("worker" in line for line in service.lines if line["message"].startswith("Started server"))
@@ -188,12 +188,12 @@ def test_a_worker_that_is_killed_comes_back_and_others_notice_nothing(started):
             assert len(caller.failed()) <= 1, caller.failed()  # the request that the killed worker held, and no other
             assert caller.found[-1][1] == 200
         assert third not in (first, second)
-        told = samples(service.ask("/metrics").text)
-        assert told["clout_workers", frozenset()] == 2
+        scrapes = samples(service.ask("/metrics").text)
+        assert scrapes["clout_workers", frozenset()] == 2
         answered = sum(len(caller.found) - len(caller.failed()) for caller in callers)
         of_score = frozenset({"route": ROUTE, "method": "GET", "status": "200"}.items())
         # What the killed one answered stays counted; one more may be, whose answer was on its way.
-        assert answered <= told["clout_requests_total", of_score] <= answered + 4
+        assert answered <= scrapes["clout_requests_total", of_score] <= answered + 4
 
 
 def test_stopped_under_load_every_request_under_way_is_answered(started):
@@ -239,7 +239,7 @@ def test_a_long_request_under_way_is_finished_and_no_new_one_is_taken(started, w
                 service.ask("/health")
             post.join(30)
         assert [answer.status_code for answer in answers] == [200]
-        assert [each["user"] for each in answers[0].json()["scores"]] == ["user0001", "a/b"]
+        assert [worker["user"] for worker in answers[0].json()["scores"]] == ["user0001", "a/b"]
         assert service.process.wait(30) == (0 if workers > 1 else -signal.SIGTERM)
 
 
@@ -275,7 +275,7 @@ def alive(pid):
         return False
 
 
-def test_a_rate_is_of_all_workers_together(started, home):
+def test_rate_is_shared_by_workers(started, home):
     with started(workers=2, rate=10) as service:
         service.workers(2)
         answered = Counter()
@@ -324,7 +324,7 @@ def test_a_number_of_workers_that_is_none_is_refused(workers):
         serve(Home("nowhere"), "127.0.0.1", 0, workers=workers)
 
 
-def test_what_is_wrong_is_told_before_any_worker_starts(home):
+def test_errors_are_raised_before_any_worker_starts(home):
     (home.folder / "keys.json").write_text("nonsense")
     with pytest.raises(CloutError, match="is damaged"):
         serve(home, "127.0.0.1", 0, workers=2)
@@ -336,11 +336,11 @@ def test_what_is_wrong_is_told_before_any_worker_starts(home):
 class TestSharedBuckets:
     def test_they_count_as_those_of_one_process_do(self, tmp_path):
         now = [0.0]
-        one, alone = SharedBuckets(2.0, tmp_path / "b", lambda: now[0]), Buckets(2.0, lambda: now[0])
+        one, single = SharedBuckets(2.0, tmp_path / "b", lambda: now[0]), Buckets(2.0, lambda: now[0])
         other = SharedBuckets(2.0, tmp_path / "b", lambda: now[0])
         for k, step in enumerate([0, 0, 0, 0, 0, 0.25, 0.25, 0, 0.5, 0, 3.0, 0, 0, 0, 0, 0]):
             now[0] += step
-            assert (one, other)[k % 2].take("ann") == pytest.approx(alone.take("ann"))
+            assert (one, other)[k % 2].take("ann") == pytest.approx(single.take("ann"))
 
     def test_callers_do_not_share(self, tmp_path):
         buckets = SharedBuckets(0.5, tmp_path / "b", lambda: 0.0)
