@@ -22,7 +22,7 @@ from serving.api.routes import cases, health, model, privacy, scores, search, us
 from serving.middleware.access_log import log_settings
 from serving.middleware.api_keys import KeyCache, read_keys
 from serving.middleware.authentication import require_keys_off_loopback
-from serving.middleware.request_limits import LONGEST_HEADERS, USUAL, Limits
+from serving.middleware.request_limits import USUAL, HeaderLimitProtocol, Limits
 from serving.middleware.stack import middleware_stack
 from serving.privacy.audit_files import AuditError
 from serving.privacy.audit_log import AuditLog
@@ -60,13 +60,13 @@ TURN_SECONDS = 0.002
 # uvicorn's settings; it closes an idle connection after five seconds. Its own access log and its lines about websockets
 # are off, as they would hold paths, and with them ids of users.
 WIRE: dict[str, Any] = {
-    "http": "h11",
+    "http": HeaderLimitProtocol,
+    "loop": "uvloop",
     "ws": "none",
     "access_log": False,
     "timeout_graceful_shutdown": GRACE_SECONDS,
     "timeout_worker_healthcheck": HEALTH_CHECK_SECONDS,
     "server_header": False,
-    "h11_max_incomplete_event_size": 2 * LONGEST_HEADERS,
 }
 PATHS: dict[str, Any] = {"redirect_slashes": False, "redoc_url": None, "swagger_ui_oauth2_redirect_url": None}
 

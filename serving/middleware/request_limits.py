@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serving.middleware.problem_details import refusal
 
@@ -105,3 +106,32 @@ def _content_length(headers: list[tuple[bytes, bytes]]) -> int:
 def _shorten_path(scope: Scope) -> Scope:
     """Shorten the path that a problem names."""
     return {**scope, "path": scope["path"][:200]}
+
+
+class HeaderLimitProtocol(HttpToolsProtocol):
+    """uvicorn's httptools protocol with a limit on unfinished headers.
+
+    The middleware sees headers once they are complete; httptools buffers unfinished ones without a limit. How long
+    headers may take to arrive is left to the proxy in front of the service.
+    """
+
+    _unfinished_bytes: int | None = None  # None while no headers are being received
+
+    def on_message_begin(self) -> None:
+        """Start to count."""
+        super().on_message_begin()
+        self._unfinished_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        """Stop counting."""
+        super().on_headers_complete()
+        self._unfinished_bytes = None
+
+    def data_received(self, data: bytes) -> None:
+        """Answer 400 and close the connection where the headers exceed twice the limit and are still unfinished."""
+        super().data_received(data)
+        if self._unfinished_bytes is None or self.transport.is_closing():
+            return
+        self._unfinished_bytes += len(data)
+        if self._unfinished_bytes > 2 * LONGEST_HEADERS:
+            self.send_400_response(f"The headers are longer than {LONGEST_HEADERS:,} bytes.")
