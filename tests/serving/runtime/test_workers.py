@@ -58,9 +58,9 @@ class Service:
         """Wait until the log has said something so often; return what the pattern found."""
         until = time.monotonic() + 120
         while time.monotonic() < until:
-            found = [match[match.re.groups] for line in self.lines if (match := re.search(pattern, line["message"]))]
-            if len(found) >= times:
-                return found
+            values = [match[match.re.groups] for line in self.lines if (match := re.search(pattern, line["message"]))]
+            if len(values) >= times:
+                return values
             time.sleep(0.02)
         raise AssertionError(f"the log did not say {pattern!r} {times} times: {self.lines}")
 
