@@ -62,9 +62,9 @@ if clock == "stepping":  # before anything else takes the clock by its name
     time.time, time.time_ns = lambda: now() + offset, lambda: now_ns() + int(offset * 1e9)
 from serving.middleware.request_limits import Limits
 from serving.app import serve
-from serving.runtime import refreshable as watched
+from serving.runtime import watcher
 from training.home import Home
-watched.RETRY_SECONDS = 0.5
+watcher.RETRY_SECONDS = 0.5
 if clock == "stepping":
     for name, module in list(sys.modules.items()):
         if name.split(".")[0] in ("serving", "training") and getattr(module, "datetime", None) is datetime:

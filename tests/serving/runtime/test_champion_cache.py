@@ -9,8 +9,7 @@ from fastapi.testclient import TestClient
 from serving.app import create_app
 from serving.privacy import deletion
 from serving.runtime import state, watcher
-from serving.runtime.champion_cache import METADATA, cache_champion, read_cached_champion
-from serving.runtime.state import Champion
+from serving.runtime.state import METADATA, Champion, cache_champion, read_cached_champion
 from training.home import Home
 from training.registry.model_registry import RegistryError
 

@@ -20,8 +20,8 @@ from features.errors import CloutError, RegistryError, SnapshotError
 from features.feature_table import KEYS
 from features.utc import to_iso_utc
 from serving.app import create_app
-from serving.runtime import refreshable, state, watcher
-from serving.runtime.refreshable import Refreshable
+from serving.runtime import state, watcher
+from serving.runtime.watcher import Refreshable
 from serving.scoring import score_rows
 from serving.snapshots import repository as snapshots
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
@@ -232,14 +232,14 @@ def test_damaged_snapshot_is_retried_later_and_loaded_once_repaired(client, monk
     (newer / "scores.parquet").write_bytes(content)
     look(client)
     assert scored_as_of(client) == to_iso_utc(AS_OF)
-    monkeypatch.setattr(refreshable, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(watcher, "RETRY_SECONDS", 0.0)
     publish(AS_OF - timedelta(days=1))
     look(client)
     assert scored_as_of(client) == to_iso_utc(LATER)
 
 
 def test_what_failed_is_tried_again_after_a_while_even_if_nothing_changed(monkeypatch):
-    monkeypatch.setattr(refreshable, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(watcher, "RETRY_SECONDS", 0.0)
     results = iter([SnapshotError("away"), SnapshotError("away"), "here"])
     part = Refreshable("snapshot", lambda: 1, lambda: loaded(next(results)))
     assert [part.look() for _ in range(4)] == [True, False, True, False]
@@ -283,7 +283,7 @@ def test_a_clock_that_steps_back_delays_nothing(client, monkeypatch, publish):
         def now(cls, tz=None):
             return datetime(1999, 1, 1, tzinfo=tz)
 
-    monkeypatch.setattr(refreshable, "datetime", Stepped)
+    monkeypatch.setattr(watcher, "datetime", Stepped)
     monkeypatch.setattr(time, "time", lambda: 915_148_800.0)
     damage(publish(LATER) / "scores.parquet")
     look(client)

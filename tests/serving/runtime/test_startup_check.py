@@ -12,9 +12,8 @@ import pytest
 
 from serving.middleware.api_keys import add_key
 from serving.runtime import startup_check, state, watcher
-from serving.runtime.champion_cache import cache_champion
 from serving.runtime.startup_check import Finding, check_home, check_start, log_missing
-from serving.runtime.state import Champion
+from serving.runtime.state import Champion, cache_champion
 from serving.snapshots.repository import write_snapshot
 from training.home import Home
 

@@ -374,7 +374,7 @@ import sys
 from pathlib import Path
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
-from serving.runtime.worker_metrics import WorkerMetrics
+from serving.runtime.metrics import WorkerMetrics
 ready, users, loads, memory, version = sys.argv[2:]
 
 class State:
@@ -425,7 +425,7 @@ class TestWorkerMetrics:
         """What a worker that has no state of its own answers."""
         code = (
             "import sys; from pathlib import Path; from prometheus_client import CollectorRegistry, generate_latest\n"
-            "from serving.runtime.worker_metrics import WorkerMetrics\n"
+            "from serving.runtime.metrics import WorkerMetrics\n"
             "exposed = CollectorRegistry()\n"
             "exposed.register(WorkerMetrics(CollectorRegistry(), Path(sys.argv[1])))\n"
             "print(generate_latest(exposed).decode())"
