@@ -1,7 +1,8 @@
 """Commands that make event tables and features: simulate, import SOURCE, store, features."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,48 +54,43 @@ def import_table(
     _print_report(import_table(path, out, _pairs(map_, "--map"), _pairs(verb, "--verb")), json)
 
 
-@sources.command("stackexchange")
-def import_stackexchange(
-    path: Annotated[Path, typer.Argument(help="Folder of a dump: Posts, Comments, Votes as .xml, .csv or .csv.gz.")],
-    out: Out,
-    json: Json = False,
-) -> None:
+def _add_source(name: str, path_help: str, text: str) -> None:
+    """Add the command of an importer, `import_NAME` in the module of that name, which is loaded when it runs."""
+
+    def import_source(path: Annotated[Path, typer.Argument(help=path_help)], out: Out, json: Json = False) -> None:
+        importer = getattr(import_module(f"features.importers.{name}"), f"import_{name}")
+        with progress_bar("import") as progress:
+            report = importer(path, out, progress)
+        _print_report(report, json)
+
+    sources.command(name, help=text)(import_source)
+
+
+_add_source(
+    "stackexchange",
+    "Folder of a dump: Posts, Comments, Votes as .xml, .csv or .csv.gz.",
     """Import a Stack Exchange data dump, of any size.
 
     Answers and comments become replies, up-votes likes, and down-votes dislikes, both by unknown users. Totals at dump
     time (Score, ViewCount, Reputation) are never read.
 
     Example: clout import stackexchange travel.stackexchange.com/ --out travel
-    """
-    from features.importers.stackexchange import import_stackexchange
-
-    _import(import_stackexchange, path, out, json)
-
-
-@sources.command("gharchive")
-def import_gharchive(
-    path: Annotated[Path, typer.Argument(help="An hour of GH Archive (.json.gz or .json), or a folder of hours.")],
-    out: Out,
-    json: Json = False,
-) -> None:
+    """,
+)
+_add_source(
+    "gharchive",
+    "An hour of GH Archive (.json.gz or .json), or a folder of hours.",
     """Import hourly archives of GitHub's public activity from GH Archive, from 2011 on.
 
     Stars and merges become likes, forks reposts, pushes and releases posts; comments, reviews, issues and pull requests
     become replies to the user they address. Totals (stars, forks, comments) are never read.
 
     Example: clout import gharchive hours/ --out github
-    """
-    from features.importers.gharchive import import_gharchive
-
-    _import(import_gharchive, path, out, json)
-
-
-@sources.command("reddit")
-def import_reddit(
-    path: Annotated[Path, typer.Argument(help="RS_* or RC_* in JSON Lines (plain, .gz, .zst), or a folder of both.")],
-    out: Out,
-    json: Json = False,
-) -> None:
+    """,
+)
+_add_source(
+    "reddit",
+    "RS_* or RC_* in JSON Lines (plain, .gz, .zst), or a folder of both.",
     """Import dumps of Reddit submissions and comments, of any size.
 
     Comments become replies to the author of their parent, crossposts quotes. Put submissions and comments in one
@@ -102,52 +98,30 @@ def import_reddit(
     read, and no text is stored.
 
     Example: clout import reddit dumps/ --out reddit
-    """
-    from features.importers.reddit import import_reddit
-
-    _import(import_reddit, path, out, json)
-
-
-@sources.command("activitystreams")
-def import_activitystreams(
-    path: Annotated[Path, typer.Argument(help="Outbox in JSON, activities in JSON Lines, or a folder of them.")],
-    out: Out,
-    json: Json = False,
-) -> None:
+    """,
+)
+_add_source(
+    "activitystreams",
+    "Outbox in JSON, activities in JSON Lines, or a folder of them.",
     """Import ActivityPub outboxes and Mastodon archives (unpack the archive first).
 
     Create becomes a post, reply, quote and mentions, Announce a repost, and Undo of a Follow an unfollow. The files, or
     the address of a post, must name its author; activities without a time are rejected.
 
     Example: clout import activitystreams archive/ --out mastodon
-    """
-    from features.importers.activitystreams.importer import import_activitystreams
-
-    _import(import_activitystreams, path, out, json)
-
-
-@sources.command("bluesky")
-def import_bluesky(
-    path: Annotated[Path, typer.Argument(help="Jetstream's JSON Lines (plain, .gz or .zst), or a folder of them.")],
-    out: Out,
-    json: Json = False,
-) -> None:
+    """,
+)
+_add_source(
+    "bluesky",
+    "Jetstream's JSON Lines (plain, .gz or .zst), or a folder of them.",
     """Import recordings of Bluesky's Jetstream, of any size.
 
     Posts become posts, replies, quotes and mentions; likes, reposts, follows and blocks keep their names. The time is
     when the network received the event, never what the author's client claims.
 
     Example: clout import bluesky jetstream/ --out bluesky
-    """
-    from features.importers.bluesky import import_bluesky
-
-    _import(import_bluesky, path, out, json)
-
-
-def _import(importer: Callable[..., "ImportReport"], path: Path, out: Path, json: bool) -> None:
-    with progress_bar("import") as progress:
-        report = importer(path, out, progress)
-    _print_report(report, json)
+    """,
+)
 
 
 def _pairs(options: list[str], name: str) -> dict[str, str]:

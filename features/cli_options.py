@@ -25,8 +25,7 @@ Scopes = Annotated[
     typer.Option("--scope", help="all, network:NAME, topic:NAME, network:* or topic:*; may be repeated."),
 ]
 Identities = Annotated[
-    Path | None,
-    typer.Option(help="Table (.csv, .parquet) of account and person, for people with several accounts."),
+    Path | None, typer.Option(help="Table (.csv, .parquet) of account and person, for people with several accounts.")
 ]
 User = Annotated[str, typer.Argument(help="The user's id, as in the events.")]
 Scope = Annotated[str, typer.Option(help="The scope of the score.")]
@@ -34,8 +33,7 @@ SnapshotTime = Annotated[
     str | None, typer.Option("--as-of", help="Use the snapshot of this instant; default the newest.")
 ]
 HomeFolder = Annotated[
-    Path | None,
-    typer.Option("--home", help="Folder of models and snapshots; default $CLOUT_HOME, else ./clout-home."),
+    Path | None, typer.Option("--home", help="Folder of models and snapshots; default $CLOUT_HOME, else ./clout-home.")
 ]
 Database = Annotated[
     str | None,

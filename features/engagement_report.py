@@ -219,6 +219,7 @@ def _totals(received: ir.Table) -> dict[str, Any]:
         "people_": received.other.nunique(where=on_piece),
         "engagements_": count(on_piece),
     }
+    totals: dict[str, Any]
     (totals,) = received.aggregate(**_engagement_counts(received), **values).to_pyarrow().to_pylist()
     by_verb = received.group_by("verb").agg(**_engagement_counts(received)).to_pyarrow().to_pylist()
     on_pieces = ByVerb(totals.pop("people_"), totals.pop("engagements_"))
@@ -231,7 +232,7 @@ def _pieces(received: ir.Table, as_of: datetime, top: int | None) -> tuple[Piece
     counts = r.group_by("piece").agg(**_engagement_counts(r), unknown=count(r.other.isnull()), **ages)
     most = counts.order_by(counts.people.desc(), counts.engagements.desc(), "piece").limit(top).to_pyarrow().to_pylist()
     of_these = r if top is None else r.filter(r.piece.isin([row["piece"] for row in most]))
-    by_verb: dict[str, list[dict]] = {}
+    by_verb: dict[str, list[dict[str, Any]]] = {}
     for row in of_these.group_by("piece", "verb").agg(**_engagement_counts(of_these)).to_pyarrow().to_pylist():
         by_verb.setdefault(row["piece"], []).append(row)
     return tuple(
@@ -240,7 +241,7 @@ def _pieces(received: ir.Table, as_of: datetime, top: int | None) -> tuple[Piece
     )
 
 
-def _verbs(rows: Sequence[Mapping]) -> dict[str, ByVerb]:
+def _verbs(rows: Sequence[Mapping[str, Any]]) -> dict[str, ByVerb]:
     """Return the counts by verb, most engagements first."""
     ordered = sorted(rows, key=lambda row: (-row["engagements"], row["verb"]))
     return {VERBS[row["verb"]]: ByVerb(row["people"], row["engagements"]) for row in ordered}

@@ -40,7 +40,8 @@ T = TypeVar("T")
 def feature_rows(events: EncodedEvents, as_of: datetime, progress: Progress = ignore_progress) -> pd.DataFrame:
     """Return the feature table as pandas; parameters, columns and errors as in `feature_table`."""
     with feature_table(events, as_of, progress) as table:
-        return table.to_pandas()
+        rows: pd.DataFrame = table.to_pandas()
+        return rows
 
 
 @contextmanager

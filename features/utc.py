@@ -8,11 +8,7 @@ from features.errors import AsOfError
 def to_iso_utc(at: datetime, timespec: str = "auto") -> str:
     """Write an instant as ISO 8601 in UTC, such as `2017-07-30T00:00:00Z`; no zone means UTC.
 
-    Parameters
-    ----------
-    at : the instant
-    timespec : the precision, as `datetime.isoformat` takes it
-
+    `timespec` is the precision, as `datetime.isoformat` takes it.
     """
     return parse_utc(at).isoformat(timespec=timespec).replace("+00:00", "Z")
 

@@ -31,14 +31,12 @@ MAY_IMPORT = {
     "features.simulation": EVENTS,
     "features.importers.readers": EVENTS,
     "features.importers": EVENTS | {"features.importers.readers"},
-    "features.importers.activitystreams": EVENTS | {"features.importers", "features.importers.readers"},
     "features.cli_options": EVENTS,
     "features.cli": TABLE
     | {
         "features.cli_options",
         "features.console",
         "features.importers",
-        "features.importers.activitystreams",
         "features.simulation",
     },
     "training": set(),
@@ -109,8 +107,7 @@ MAY_IMPORT = {
     "serving.snapshots": TABLE | {"training.explanation", "training.home", "training.model", "training.records"},
     "serving.scoring": TABLE | {"serving.snapshots", "training.explanation", "training.model"},
     "serving.middleware": EVENTS | {"training.home", "training.records"},
-    "serving.review": TABLE
-    | {"serving.snapshots", "training.explanation", "training.home", "training.model", "training.records"},
+    "serving.review": TABLE | {"serving.snapshots", "training.explanation", "training.home", "training.model"},
     "serving.runtime": EVENTS
     | {
         "serving.middleware",

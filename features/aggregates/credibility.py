@@ -38,15 +38,8 @@ MUTUAL_MIN_DAYS, MUTUAL_FULL_DAYS = 28, 90
 def history_lengths(first_events: ir.Table, users: ir.Table) -> ir.Table:
     """Return for each user how long the history of their scope is: since its first event, `HISTORY_DAYS` at most.
 
-    Parameters
-    ----------
-    first_events : (user, first_act_age)
-    users : (key, scope)
-
-    Returns
-    -------
-    (user, scope, history), in microseconds; no row in a scope without an event of a known user
-
+    `first_events` is (user, first_act_age), `users` (key, scope). Returns (user, scope, history), in microseconds; no
+    row in a scope without an event of a known user.
     """
     scopes = users.select("scope", user="key")
     first = first_events.select("user", "first_act_age").join(scopes, "user")
@@ -62,25 +55,13 @@ def scale_to_history(history: ir.IntegerValue, days: float) -> ir.FloatingValue:
 def responses(pairs: ir.Table) -> ir.Table:
     """Describe who responded to whom within 365 days; unknown users count as one `other`, null.
 
-    A follow is not a response: it is the cheapest thing to ask for and to sell.
-
-    Parameters
-    ----------
-    pairs : from `relations.pairs`
-
-    Returns
-    -------
-    (user, other, last_age, first_age, weeks), of responses alone, and: `mutual`, whether the user responds to the
-    other as well; `breadth`, to how many users the other responds; `passed`, the part of the other's credibility that
-    goes to the user, in billionths
-
+    A follow is not a response: it is the cheapest thing to ask for and to sell. Returns (user, other, last_age,
+    first_age, weeks), of responses alone, from `relations.pairs`, and: `mutual`, whether the user responds to the other
+    as well; `breadth`, to how many users the other responds; `passed`, the part of the other's credibility that goes
+    to the user, in billionths.
     """
     year = pairs.filter(within(pairs.responded_age, LOOKBACK_DAYS)).select(
-        "user",
-        "other",
-        last_age="responded_age",
-        first_age="first_responded_age",
-        weeks="responded_weeks",
+        "user", "other", last_age="responded_age", first_age="first_responded_age", weeks="responded_weeks"
     )
     named = year.filter(year.other.notnull())
     back = named.select(user=named.other, other=named.user, back=ibis.literal(True))
@@ -94,20 +75,10 @@ def responses(pairs: ir.Table) -> ir.Table:
 
 
 def established(responses: ir.Table, first_events: ir.Table, histories: ir.Table) -> ir.Table:
-    """Choose the users from which credibility flows in each scope: the established ones.
+    """Choose the users from which credibility flows in each scope, the established ones: (user, scope).
 
     A user is established if their first event is 180 days old, or lies before the middle of a shorter history, and at
-    least three users that meet the same condition responded to them.
-
-    Parameters
-    ----------
-    responses, histories : as above
-    first_events : (user, first_act_age)
-
-    Returns
-    -------
-    (user, scope)
-
+    least three users that meet the same condition responded to them. `first_events` is (user, first_act_age).
     """
     aged = first_events.select("user", "first_act_age").join(histories, "user")
     old = aged.filter(aged.first_act_age >= scale_to_history(aged.history, ESTABLISHED_DAYS)).select("user")
@@ -118,17 +89,9 @@ def established(responses: ir.Table, first_events: ir.Table, histories: ir.Table
 
 
 def propagate(responses: ir.Table, has: ir.Table) -> ir.Table:
-    """Pass on the credibility that each user has, once.
+    """Pass on the credibility that each user has, once; `has` is (user, credibility), in billionths.
 
-    Parameters
-    ----------
-    responses : as above
-    has : (user, credibility), in billionths
-
-    Returns
-    -------
-    (user, credibility, most), in billionths: all that reached the user, and the most that any one giver passed on
-
+    Returns (user, credibility, most), in billionths: all that reached the user, and the most that one giver passed on.
     """
     from_others = responses.join(has.rename(other="user"), "other")
     part = from_others.credibility.cast("float64") * (from_others.passed.cast("float64") / BILLION)
@@ -167,22 +130,14 @@ def propagated_credibility(
 
 
 def responder_weights(responses: ir.Table, credibility: ir.Table) -> ir.Table:
-    """Weight responders by their credibility, in billionths of a user.
+    """Weight responders by their (user, credibility), in billionths of a user.
 
     The weight is 1 from a credibility of `FULL_CREDIBILITY` on. It falls for responders to more than `BROAD_RESPONDER`
     users in the year, to 0 at twice as many: responding to everybody distinguishes nobody. A mutual responder weighs
     0 for the first 28 days and rises to full weight at 90, counted from their first response. This holds in young
     communities as well, since a made-up crowd has as many days there.
 
-    Parameters
-    ----------
-    responses : as above
-    credibility : (user, credibility), in billionths
-
-    Returns
-    -------
-    the columns of `responses`; `vouched`, the weight without the mutual discount; and `weight`
-
+    Returns the columns of `responses`; `vouched`, the weight without the mutual discount; and `weight`.
     """
     joined = responses.left_join(credibility.rename(other="user"), "other").drop("other_right")
     full = (joined.credibility.fill_null(0) / (FULL_CREDIBILITY * BILLION)).clip(0.0, 1.0)

@@ -4,7 +4,7 @@ On DuckDB the SQL of all steps is compiled once per process and replayed for lat
 running in a small community, and only the input views depend on the instant.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -22,13 +22,13 @@ Steps = Callable[[Materialize, dict[str, ir.Table]], TableContext]
 OnStep = Callable[[], None]
 
 MAX_PLANS = 64
-PLANS: dict[tuple, list[str]] = {}
+PLANS: dict[Hashable, list[str]] = {}
 OPEN_RUNS: dict[int, int] = {}
 TEMPORARY = ("temp", "main")
 
 
 @contextmanager
-def materialize(steps: Steps, inputs: dict[str, ir.Table], cache_key: tuple, on_step: OnStep) -> Iterator[ir.Table]:
+def materialize(steps: Steps, inputs: dict[str, ir.Table], cache_key: Hashable, on_step: OnStep) -> Iterator[ir.Table]:
     """Run steps from input tables to a result.
 
     Parameters
@@ -116,7 +116,7 @@ def _view(backend: "Backend", name: str, table: ir.Table) -> ir.Table:
 
 
 def _run(
-    backend: "Backend", prefix: str, plan_key: tuple, steps: Callable[[Materialize], TableContext], on_step: OnStep
+    backend: "Backend", prefix: str, plan_key: Hashable, steps: Callable[[Materialize], TableContext], on_step: OnStep
 ) -> None:
     """Replay the stored plan of a key, or record one while the steps run for the first time."""
     plan: list[str] = []

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import ibis
 import ibis.expr.types as ir
 
+from features.events.engines import sql_function
 from features.events.event_table import EPOCH, SECOND
 
 DAY = 86_400 * SECOND
@@ -23,6 +24,8 @@ PERIODS = 6
 PERIOD_WEIGHTS = tuple(2.0**-k for k in range(PERIODS))
 WEEKS = 52
 NEWEST = 1 << 62
+# DuckDB, Spark and PostgreSQL all call it `bit_or`, but Ibis knows it of fewer.
+bit_or = sql_function("bit_or", ("int64",), "int64", ibis.udf.agg)
 
 
 def within(age: ir.IntegerValue, days: int) -> ir.BooleanValue:
@@ -57,11 +60,6 @@ def span_remainder(as_of: datetime, span: int) -> int:
     """
     monday = 4 * DAY if span == WEEK else 0  # 1970 began on a Thursday
     return -((as_of - EPOCH) // timedelta(microseconds=1) - monday) % span
-
-
-@ibis.udf.agg.builtin(name="bit_or", signature=(("int64",), "int64"))
-def bit_or(bitmaps: ir.IntegerColumn) -> ir.IntegerScalar:
-    """Combine bitmaps; DuckDB, Spark and PostgreSQL all call it `bit_or`, but Ibis knows it of fewer."""
 
 
 def bit_is_set(bitmap: ir.IntegerValue, first: int | ir.IntegerValue, spans: int = 1) -> ir.BooleanValue:

@@ -10,26 +10,9 @@ from typing import Literal
 import ibis.expr.types as ir
 
 Family = Literal["reach", "response", "persistence", "network", "cadence", "originality"]
-Relation = Literal[
-    "pairs",
-    "follows",
-    "followed",
-    "engagements",
-    "pieces",
-    "topics",
-    "engagers",
-    "credibility",
-    "responders",
-    "engaged_users",
-    "histories",
-    "own_events",
-    "recent_events",
-    "weeks_active",
-    "days_active",
-    "created",
-    "contents",
-    "users",
-]
+Received = Literal["pairs", "follows", "engagements", "pieces", "topics", "engagers", "credibility", "responders"]
+Own = Literal["followed", "engaged_users", "own_events", "recent_events", "created", "contents"]
+Relation = Literal[Received, Own, "weeks_active", "days_active", "histories", "users"]
 Direction = Literal["up", "down", "free", "none"]
 
 

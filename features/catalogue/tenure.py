@@ -22,11 +22,6 @@ def days_since_first_event(user: ir.Table) -> ir.FloatingValue:
     return days(ibis.greatest(user.first_act_age.fill_null(0), user.first_engaged_age.fill_null(0)))
 
 
-def _days_absent(user: ir.Table) -> ir.FloatingValue:
-    """Return the days of absence; a user without own events counts as absent since first engaged with."""
-    return user.days_since_last_act.fill_null(days(user.first_engaged_age))
-
-
 def _days_beyond(days: ir.FloatingValue, threshold: int, user: ir.Table) -> ir.FloatingValue:
     """Return by how much days exceed a threshold, which is lower in a history shorter than 360 days."""
     return ibis.greatest(days - scale_to_history(user.history.fill_null(HISTORY_DAYS * DAY), threshold) / DAY, 0.0)
@@ -38,7 +33,7 @@ FEATURES = [
         "days since the person's last act, or since being first engaged with where there is none, beyond the first 56 "
         "days, or as large a part of a history shorter than 360",
         "The person has been away for {value} days beyond about eight weeks.",
-        lambda user: _days_beyond(_days_absent(user), ABSENT_DAYS, user),
+        lambda user: _days_beyond(user.days_since_last_act.fill_null(days(user.first_engaged_age)), ABSENT_DAYS, user),
         direction="down",
         actionable=True,
     ),

@@ -15,6 +15,7 @@ import ibis
 import ibis.expr.types as ir
 
 from features.errors import EventsError
+from features.events.engines import sql_function
 from features.events.event_table import CREATIONS, EPOCH, SECOND, VERBS
 from features.events.scopes import ALL, assign_scopes, validate_scopes
 
@@ -47,14 +48,7 @@ class EncodedEvents:
 
 
 def encode_events(events: ir.Table, scopes: Sequence[str] = (ALL,)) -> EncodedEvents:
-    """Select the columns that features need, once for every scope.
-
-    Parameters
-    ----------
-    events : an event table from `open_events`
-    scopes : as in `scopes.assign_scopes`
-
-    """
+    """Select the columns of an event table that features need, once for every scope of `scopes.assign_scopes`."""
     engine = events.get_backend().name
     table = assign_scopes(events, scopes)
     one_scope = validate_scopes(scopes) == (ALL,)
@@ -159,30 +153,14 @@ def microseconds(time: ir.TimestampValue) -> ir.IntegerValue:
     return time.truncate("s").epoch_seconds().cast("int64") * SECOND + time.microsecond().cast("int64")
 
 
-@ibis.udf.scalar.builtin(name="epoch_us", signature=(("timestamp('UTC')",), "int64"))
-def _duckdb_micros(time: ir.TimestampValue) -> ir.IntegerValue:
-    """Name DuckDB's function."""
-
-
-@ibis.udf.scalar.builtin(name="unix_micros", signature=(("timestamp('UTC')",), "int64"))
-def _spark_micros(time: ir.TimestampValue) -> ir.IntegerValue:
-    """Name Spark's function."""
-
-
-MICROSECONDS = {"duckdb": _duckdb_micros, "pyspark": _spark_micros}
-
-
-@ibis.udf.scalar.builtin(name="hash", signature=(("string",), "uint64"))
-def _duckdb(text: ir.StringValue) -> ir.IntegerValue:
-    """Name DuckDB's hash."""
-
-
-@ibis.udf.scalar.builtin(name="xxhash64", signature=(("string",), "int64"))
-def _spark(text: ir.StringValue) -> ir.IntegerValue:
-    """Name Spark's hash."""
-
-
-HASHES = {"duckdb": _duckdb, "pyspark": _spark}
+MICROSECONDS = {
+    "duckdb": sql_function("epoch_us", ("timestamp('UTC')",), "int64"),
+    "pyspark": sql_function("unix_micros", ("timestamp('UTC')",), "int64"),
+}
+HASHES = {
+    "duckdb": sql_function("hash", ("string",), "uint64"),
+    "pyspark": sql_function("xxhash64", ("string",), "int64"),
+}
 
 
 def key(engine: str, text: ir.StringValue) -> ir.Value:

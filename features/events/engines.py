@@ -1,6 +1,8 @@
-"""Open the engines that compute features, by name or by URL; quote names and texts for SQL."""
+"""Open the engines that compute features, by name or by URL; call their functions; quote names and texts for SQL."""
 
+from collections.abc import Callable
 from glob import escape
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +99,20 @@ def read_parquet_sql(file: Path) -> str:
 def json_object_sql(columns: dict[str, str]) -> str:
     """Write the SQL of a JSON object; `columns` maps each key to the SQL of its value."""
     return "json_object(" + ", ".join(f"{sql_literal(key)}, {value}" for key, value in columns.items()) + ")::VARCHAR"
+
+
+def sql_function(
+    name: str, arguments: tuple[str, ...], returns: str, kind: Any = ibis.udf.scalar
+) -> Callable[..., Any]:
+    """Return a function of expressions that calls a function of the engine; types are names of Ibis types."""
+
+    def stub() -> None:
+        """Name the parameters."""
+
+    parameters = [Parameter(f"argument{n}", Parameter.POSITIONAL_OR_KEYWORD) for n in range(len(arguments))]
+    stub.__dict__["__signature__"] = Signature(parameters)
+    function: Callable[..., Any] = kind.builtin(stub, name=name, signature=(arguments, returns))
+    return function
 
 
 def create_view(backend: "Backend", name: str, sql: str) -> ir.Table:

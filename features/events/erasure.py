@@ -1,8 +1,8 @@
 """Erase users from event tables and stores: every row by or towards them, in place, one file at a time."""
 
-import dataclasses
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from shutil import copymode
 
@@ -13,41 +13,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from ibis.util import gen_name
 
-from features import atomic_files
 from features.atomic_files import publish, scratch_dir
 from features.errors import EventsError, OutputError, first_line
-from features.events.event_table import connect, time_range
+from features.events import store
+from features.events.event_table import connect, event_files, time_range
 from features.events.exclusions import NAMES, anti_join
-from features.events.store import (
-    IDENTITIES,
-    KINDS,
-    Manifest,
-    Part,
-    is_store,
-    part_file,
-    read_manifest,
-    read_store_identities,
-    store_lock,
-    write_encoded_events,
-    write_manifest,
-)
+from features.events.store import KINDS, Manifest, Part, part_file
 
 ID_COLUMNS = ("actor", "target", "account", "person", "user")
 BATCH_ROWS = 131_072
-
-
-def event_files(path: Path) -> list[Path]:
-    """Return the Parquet files of an event table, a folder of them, or a store.
-
-    Raises
-    ------
-    EventsError : there are none
-
-    """
-    files = sorted(file for file in path.rglob("*.parquet") if file.is_file()) if path.is_dir() else [path]
-    if not path.exists() or not files:
-        raise EventsError(f"no events at {path}: expected a Parquet file, a folder of Parquet files, or a store.")
-    return files
 
 
 def count_rows_of_users(path: Path, users: Collection[str]) -> int:
@@ -75,7 +49,7 @@ def erase_users(path: Path, users: Collection[str]) -> None:
     OutputError : a file cannot be written
 
     """
-    if is_store(path):
+    if store.is_store(path):
         erase_users_from_store(path, users)
         return
     for file in event_files(path):
@@ -104,7 +78,7 @@ def _rewrite(file: Path, users: Collection[str]) -> None:
 
 def count_matching_rows(batch: pa.RecordBatch, users: Collection[str]) -> int:
     """Count the rows that contain the id of one of these users."""
-    return batch.num_rows - (pc.sum(rows_to_keep(batch, users)).as_py() or 0)
+    return int(batch.num_rows - (pc.sum(rows_to_keep(batch, users)).as_py() or 0))
 
 
 def rows_to_keep(batch: pa.RecordBatch, users: Collection[str]) -> pa.Array:
@@ -152,14 +126,14 @@ def erase_users_from_store(folder: Path, users: Collection[str]) -> None:
 
     """
     backend = connect()
-    with store_lock(folder) as scratch:
-        manifest = read_manifest(folder)
+    with store.store_lock(folder) as scratch:
+        manifest = store.read_manifest(folder)
         names = backend.create_table(gen_name("names"), pa.table([list(users)], schema=NAMES), temp=True)
         keys = _keys(backend, folder, manifest, names)
         parts = tuple(_rewrite_part(folder, part, names, keys, scratch) for part in manifest.parts)
         if parts != manifest.parts:
-            manifest = dataclasses.replace(manifest, parts=parts)
-            write_manifest(scratch, folder, manifest)
+            manifest = replace(manifest, parts=parts)
+            store.write_manifest(scratch, folder, manifest)
         _erase_accounts(folder, users, scratch)
         _remove_unlisted_parts(folder, manifest)
 
@@ -179,28 +153,24 @@ def _rewrite_part(folder: Path, part: Part, names: ir.Table, keys: ir.Table, scr
     counts = rows.count().to_pyarrow().as_py(), others.count().to_pyarrow().as_py()
     if counts == (part.acts, part.people):
         return part
-    digest = write_encoded_events(rows, scratch / "acts.parquet")
+    digest = store.write_encoded_events(rows, scratch / "acts.parquet")
     backend.to_parquet(others, scratch / "people.parquet", compression="zstd")
-    name = _next_name(part.name)
+    base, _, times = part.name.partition(".")
+    name = f"{base}.{int(times or 0) + 1}"
     for kind in KINDS:
-        atomic_files.publish(scratch / f"{kind}.parquet", part_file(folder, kind, name), scratch)
+        publish(scratch / f"{kind}.parquet", part_file(folder, kind, name), scratch)
     first, last = (at.isoformat() for at in time_range(rows)) if counts[0] else (part.first, part.last)
     return Part(name, *counts, first, last, digest)
 
 
-def _next_name(name: str) -> str:
-    base, _, times = name.partition(".")
-    return f"{base}.{int(times or 0) + 1}"
-
-
 def _erase_accounts(folder: Path, users: Collection[str], scratch: Path) -> None:
-    identities = read_store_identities(folder)
+    identities = store.read_store_identities(folder)
     if identities is None:
         return
     erased = identities["account"].isin(users) | identities["person"].isin(users)
     if erased.any():
-        identities[~erased].to_parquet(scratch / IDENTITIES, index=False)
-        atomic_files.publish(scratch / IDENTITIES, folder / IDENTITIES, scratch)
+        identities[~erased].to_parquet(scratch / store.IDENTITIES, index=False)
+        publish(scratch / store.IDENTITIES, folder / store.IDENTITIES, scratch)
 
 
 def _remove_unlisted_parts(folder: Path, manifest: Manifest) -> None:

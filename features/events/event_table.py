@@ -112,10 +112,22 @@ def _as_table(source: str | Path | pd.DataFrame | pa.Table | ir.Table, engine: i
     return _read(Path(source), engine or connect())
 
 
-def _read(path: Path, engine: ibis.BaseBackend) -> ir.Table:
+def event_files(path: Path) -> list[Path]:
+    """Return the Parquet files of an event table, a folder of them, or a store.
+
+    Raises
+    ------
+    EventsError : there are none
+
+    """
     files = sorted(file for file in path.rglob("*.parquet") if file.is_file()) if path.is_dir() else [path]
     if not path.exists() or not files:
         raise EventsError(f"no events at {path}: expected a Parquet file or a folder of Parquet files.")
+    return files
+
+
+def _read(path: Path, engine: ibis.BaseBackend) -> ir.Table:
+    files = event_files(path)
     try:
         if engine.name == "pyspark":
             return engine.read_parquet(
@@ -176,8 +188,8 @@ def _is_castable(actual: DataType, dtype: DataType) -> bool:
     if dtype.is_array():
         return actual.is_array() and _is_castable(actual.value_type, dtype.value_type)
     if dtype.is_string():
-        return actual.is_string() or actual.is_integer()
-    return actual.is_integer() or actual.is_floating()
+        return bool(actual.is_string() or actual.is_integer())
+    return bool(actual.is_integer() or actual.is_floating())
 
 
 def time_range(events: ir.Table) -> tuple[datetime, datetime]:
@@ -188,7 +200,7 @@ def time_range(events: ir.Table) -> tuple[datetime, datetime]:
     EventsError : no events
 
     """
-    ends = events.aggregate(first=events.time.min(), last=events.time.max()).to_pyarrow().to_pylist()[0]
+    (ends,) = events.aggregate(first=events.time.min(), last=events.time.max()).to_pyarrow().to_pylist()
     if ends["first"] is None:
         raise EventsError("the event table is empty: there is nothing to count.")
     return ends["first"].astimezone(UTC), ends["last"].astimezone(UTC)

@@ -59,14 +59,9 @@ def load_events(
     engine: ibis.BaseBackend | None = None,
     excluded: UserIdSet = NOBODY,
 ) -> ir.Table:
-    """Open an event table, merge identities and remove excluded users.
+    """Open an event table as `open_events` does, merge identities and remove excluded users.
 
     Parameters and errors are those of `load_encoded_events`.
-
-    Returns
-    -------
-    an Ibis table as `open_events` returns it
-
     """
     events = open_events(source, engine)
     return exclude_users(events if identities is None else merge_identities(events, identities), excluded, identities)

@@ -28,23 +28,20 @@ from pathlib import Path
 
 import ibis
 import ibis.expr.types as ir
-from ibis.backends.duckdb import Backend
 
-from features.atomic_files import check_events_path, scratch_dir
-from features.events.event_table import connect
 from features.importers.event_fields import (
     CONTENT,
     NO_CONTENT,
     build_record,
     content_hash,
+    json_extract_string,
+    json_list,
     links,
-    mentions,
+    make_timestamp,
     reject_duplicates,
+    with_mentions,
 )
-from features.importers.ingestion import ImportReport, ingest
-from features.importers.readers.files import list_files
-from features.importers.readers.json_lines import read_files
-from features.importers.readers.values import json_extract_string, json_valid, make_timestamp
+from features.importers.ingestion import ImportReport, JsonLinesSource
 from features.progress import Progress, ignore_progress
 
 EXPECTED = "messages of Jetstream in JSON Lines, each with did, time_us and kind"
@@ -75,17 +72,30 @@ DID = r"^did:[a-z]+:[A-Za-z0-9._:%-]+$"
 QUOTABLE = rf"^at://did:[a-z]+:[A-Za-z0-9._:%-]+/{POST}/[^/]+$"
 MAX_MICROSECONDS = 10**16
 EMPTY = ibis.literal([], "array<string>")
+ENDINGS = tuple(kind + suffix for kind in (".jsonl", ".ndjson", ".json") for suffix in ("", ".gz", ".zst"))
+VERBS = {
+    POST: "post",
+    "app.bsky.feed.repost": "repost",
+    "app.bsky.feed.like": "like",
+    FOLLOW: "follow",
+    "app.bsky.graph.block": "block",
+}
+OWNER = r"^at://(did:[a-z]+:[A-Za-z0-9._:%-]+)/[^/]+/[^/]+$"
+EVENT_KEY = ("verb", "actor", "target", "collection", "rkey", "rev")
+PASS_THROUGH = ("file", "row", "record", "time", "kind", "operation", "collection", "rkey", "rev")
+ABOUT_USERS = (FOLLOW, "app.bsky.graph.block")
+MAX_KIND_CHARS = 60
+RECORD_FIELDS = {"did": "actor", **{name: name for name in ("kind", "operation", "collection", "rkey", "rev")}}
 
 
-def read_commits(backend: Backend, files: list[Path], scratch: Path, progress: Progress) -> ir.Table:
-    """Read the messages of files, one file after the other.
+def import_bluesky(path: Path, out: Path, progress: Progress = ignore_progress) -> ImportReport:
+    """Import messages of Jetstream, as it sends them, as in `JsonLinesSource.ingest`; counts are of events."""
+    source = JsonLinesSource(ENDINGS, EXPECTED, MEMBERS, ("did", "kind"), _select_commits, _raw_events)
+    return source.ingest(path, out, progress)
 
-    Parameters
-    ----------
-    backend : where the table lives
-    files : plain, gzipped or .zst
-    scratch : folder for intermediate files
-    progress : called with the share of the bytes that is read
+
+def _select_commits(members: ir.Table) -> ir.Table:
+    """Select what the events need, without the texts and lists of facets, which are large.
 
     Returns
     -------
@@ -94,16 +104,7 @@ def read_commits(backend: Backend, files: list[Path], scratch: Path, progress: P
     the piece, that it is about; `is_reply` and `parent` what it replies to, `quoted` the post that it embeds;
     `has_record` whether there is a record of a post, with `mentions`, `topics`, `content_hash` and `links`
 
-    Raises
-    ------
-    EventsError : a file cannot be read, or is not from Jetstream
-
     """
-    return read_files(backend, files, scratch, MEMBERS, _select_commits, ("did", "kind"), EXPECTED, progress)
-
-
-def _select_commits(members: ir.Table) -> ir.Table:
-    """Select what the events need, without the texts and lists of facets, which are large."""
     quoted = ibis.coalesce(members.embedded_with_media, members.embedded)
     micros = members.time.try_cast("int64")
     return members.select(
@@ -123,17 +124,13 @@ def _select_commits(members: ir.Table) -> ir.Table:
     )
 
 
-def _valid_list(member: ir.StringValue) -> ir.StringValue:
-    return (member.startswith("[") & json_valid(member)).ifelse(member, ibis.null("string"))
-
-
 def _from_facets(members: ir.Table, name: str) -> ir.ArrayValue:
     """List a field of the facets of a text: `did` of mentions, `tag` of hashtags, `uri` of links."""
-    return json_extract_string(_valid_list(members.facets), f"$[*].features[*].{name}")
+    return json_extract_string(json_list(members.facets), f"$[*].features[*].{name}")
 
 
 def _topics(members: ir.Table) -> ir.ArrayValue:
-    hashtags, tags = _from_facets(members, "tag"), json_extract_string(_valid_list(members.tags), "$[*]")
+    hashtags, tags = _from_facets(members, "tag"), json_extract_string(json_list(members.tags), "$[*]")
     return hashtags.fill_null(EMPTY).concat(tags.fill_null(EMPTY)).map(lambda tag: tag.re_replace("^#", "").lower())
 
 
@@ -145,63 +142,13 @@ def _links(members: ir.Table) -> ir.IntegerValue:
     return ibis.cases((count > 0, count), (members.text.notnull(), links(members.text)))
 
 
-ENDINGS = tuple(kind + suffix for kind in (".jsonl", ".ndjson", ".json") for suffix in ("", ".gz", ".zst"))
-VERBS = {
-    POST: "post",
-    "app.bsky.feed.repost": "repost",
-    "app.bsky.feed.like": "like",
-    FOLLOW: "follow",
-    "app.bsky.graph.block": "block",
-}
-OWNER = r"^at://(did:[a-z]+:[A-Za-z0-9._:%-]+)/[^/]+/[^/]+$"
-EVENT_KEY = ("verb", "actor", "target", "collection", "rkey", "rev")
-PASS_THROUGH = ("file", "row", "record", "time", "kind", "operation", "collection", "rkey", "rev")
-ABOUT_USERS = (FOLLOW, "app.bsky.graph.block")
-MAX_KIND_CHARS = 60
-RECORD_FIELDS = {"did": "actor", **{name: name for name in ("kind", "operation", "collection", "rkey", "rev")}}
-
-
-def import_bluesky(path: Path, out: Path, progress: Progress = ignore_progress) -> ImportReport:
-    """Import messages of Jetstream as events.
-
-    Parameters
-    ----------
-    path : JSON Lines as sent by Jetstream, plain, .gz or .zst, or a folder of such files
-    out : path for the events, as in `ingest`
-    progress : called with the share of the bytes that is read
-
-    Returns
-    -------
-    the counts of the events of all commits; `notes` names the skipped files
-
-    Raises
-    ------
-    EventsError : no file can be read, a file is not from Jetstream, or no message is an event
-
-    """
-    files, notes = list_files(Path(path), ENDINGS, EXPECTED)
-    backend = connect()
-    check_events_path(Path(out))
-    with scratch_dir(Path(out)) as scratch:
-        commits = read_commits(backend, files, scratch, progress)
-        return ingest(raw_events(commits, tuple(file.name for file in files)), Path(out), notes)
-
-
-def raw_events(commits: ir.Table, names: tuple[str, ...] = ()) -> ir.Table:
-    """Map commits to rows for `ingest`: columns of SCHEMA, row, record and reason.
-
-    Parameters
-    ----------
-    commits : from `read_commits`
-    names : the names of the files, which prefix the records if there is more than one
-
-    """
+def _raw_events(commits: ir.Table, names: tuple[str, ...]) -> ir.Table:
+    """Map commits to rows for `ingest`: columns of SCHEMA, row, record and reason."""
     resolved = _with_unfollowed(commits)
     reason = ibis.coalesce(resolved.reason, _unmapped_reason(resolved), _missing_reason(resolved))
     checked = resolved.mutate(reason=reason)
     events = ibis.union(_main_events(checked), _extra_quotes(checked))
-    mentioned = mentions(events, lambda event: _uri(event, event.actor))
-    rows = reject_duplicates(ibis.union(events.drop("mentions"), mentioned), EVENT_KEY)
+    rows = reject_duplicates(with_mentions(events, lambda event: _uri(event, event.actor)), EVENT_KEY)
     return rows.select(
         *("time", "actor", "verb", "target", "object", "result", "topics", "content_hash", "links", "row", "reason"),
         record=build_record(rows, RECORD_FIELDS, names),

@@ -1,11 +1,16 @@
-"""Fields and steps that the importers share: content hash, links, mentions, records of rejected rows, duplicates.
+"""Read the fields of the event table from columns of any type, and the steps that the importers share.
 
-| field | of the text |
+| field | accepted forms |
 |---|---|
-| content_hash | half of the SHA-256 of its lower case with single spaces; null if there is nothing to read |
-| links | the number of different http(s) addresses in it; null if the text is null |
+| time | ISO 8601, extended or basic; no zone means UTC; a date without a time is the end of that day |
+| time | a count since 1970, number or text, by size: below 1e11 s, below 1e14 ms, below 1e17 us, else ns |
+| time | eight digits that make a date are the day YYYYMMDD, not seconds of 1970 |
+| ids | any text, without surrounding spaces; numbers as decimal text, `12.0` is `12` |
+| topics | a list, a JSON list, or text split at the first of `|`, `;` and `,` that occurs in it |
+| links | an integer from 0; anything else is null; of a text, the number of different http(s) addresses in it |
+| content_hash | half of the SHA-256 of a text in lower case with single spaces; null if there is nothing to read |
 
-The text itself is never stored, neither in events nor in the records of rejected rows.
+Texts themselves are never stored, neither in events nor in the records of rejected rows.
 """
 
 from collections.abc import Callable
@@ -13,50 +18,132 @@ from collections.abc import Callable
 import ibis
 import ibis.expr.types as ir
 
+from features.errors import EventsError
+from features.events.engines import sql_function
+from features.events.event_table import SCHEMA
+
+COUNT = r"^[0-9]+(\.[0-9]*)?([eE][+]?[0-9]+)?$"
+DAY = r"^(19[7-9][0-9]|2[012][0-9]{2})-?(0[1-9]|1[0-2])-?(0[1-9]|[12][0-9]|3[01])(\.0*)?$"
+INSTANT = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)?$"
+)
+TIME = "timestamp('UTC')"
 OTHER_SPACES = r"[\t\n\v\f\r\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}\p{Zl}\p{Zp}\p{Cf}]"
 ADDRESS = r"""(?i:https?)://[^\s<>"'\])]+"""
 DIGITS = 32
 
+make_timestamp = sql_function("make_timestamp", ("int64",), "timestamp")
+json_valid = sql_function("json_valid", ("string",), "boolean")
+json_extract_string = sql_function("json_extract_string", ("string", "string"), "array<string>")
+_replace_all = sql_function("regexp_replace", ("string", "string", "string", "string"), "string")
+_extract_all = sql_function("regexp_extract_all", ("string", "string"), "array<string>")
 
-@ibis.udf.scalar.builtin(name="regexp_replace")
-def _replace_all(text: str, pattern: str, by: str, options: str) -> str:
-    raise NotImplementedError
+
+def read_time(column: ir.Column) -> ir.TimestampValue:
+    """Read instants; null if there is none.
+
+    Raises
+    ------
+    EventsError : the type of the column cannot hold instants
+
+    """
+    kind = column.type()
+    if kind.is_timestamp():
+        return column.cast(TIME)
+    if kind.is_date():
+        return _end_of_day(column)
+    text = _text(column)
+    return ibis.cases(
+        (text.re_search(INSTANT), text.try_cast(TIME)),
+        (text.re_search(DAY), _end_of_day(text.re_replace(DAY, r"\1-\2-\3").try_cast("date"))),
+        (text.re_search(COUNT), _since_1970(text.upper())),
+        else_=_iso(text.upper()),
+    )
 
 
-@ibis.udf.scalar.builtin(name="regexp_extract_all")
-def _extract_all(text: str, pattern: str) -> list[str]:
-    raise NotImplementedError
+def _end_of_day(day: ir.DateValue) -> ir.TimestampValue:
+    return day.cast("timestamp").cast(TIME) + ibis.interval(days=1) - ibis.interval(microseconds=1)
+
+
+def _since_1970(text: ir.StringValue) -> ir.TimestampValue:
+    """Read counts as integers, because doubles are too coarse for nanoseconds; fractions to the microsecond."""
+    power = text.contains("E")
+    count = power.ifelse(text.try_cast("float64").try_cast("int64"), text.re_extract("^[0-9]+", 0).try_cast("int64"))
+    part = (ibis.literal("0") + text.re_extract(r"\.[0-9]*$", 0)).try_cast("float64")
+    micros = ibis.cases(
+        (count < 10**11, count * 10**6 + (part * 10**6).round().cast("int64")),
+        (count < 10**14, count * 10**3 + (part * 10**3).round().cast("int64")),
+        (count < 10**17, count),
+        else_=count // 1000,
+    )
+    return make_timestamp(micros).cast(TIME)
+
+
+def _iso(text: ir.StringValue) -> ir.TimestampValue:
+    """Read the rarer forms of ISO 8601, rewritten to the form of INSTANT."""
+    spaced = text.replace(",", ".").re_replace(r" ?(UTC|GMT|Z)$", "+00:00").replace("T", " ")
+    extended = spaced.re_replace(r"^([0-9]{4})([0-9]{2})([0-9]{2}) ([0-9]{2})([0-9]{2})", r"\1-\2-\3 \4:\5:")
+    normal = extended.re_replace(r" +([+-])", r"\1").re_replace(r"^(.{10} [0-9]{2}:[0-9]{2}):?([+-].*)?$", r"\1:00\2")
+    return normal.re_search(INSTANT).ifelse(normal, ibis.null("string")).try_cast(TIME)
+
+
+def read_id(column: ir.Column) -> ir.StringValue:
+    """Read ids or any other short text."""
+    return _text(column).re_replace(r"^(-?[0-9]+)\.0+$", r"\1").nullif("")
+
+
+def read_topics(column: ir.Column) -> ir.ArrayValue:
+    """Read lists of topics."""
+    if column.type().is_array():
+        return column.cast("array<string>")
+    text = _text(column)
+    plain = ibis.cases(
+        (text.contains("|"), text.split("|")), (text.contains(";"), text.split(";")), else_=text.split(",")
+    ).map(lambda topic: topic.strip())
+    listed = json_list(text)
+    return listed.notnull().ifelse(json_extract_string(listed, "$[*]"), plain)
+
+
+def json_list(text: ir.StringValue) -> ir.StringValue:
+    """Return a text that is a valid JSON list; null for any other text."""
+    return (text.startswith("[") & json_valid(text)).ifelse(text, ibis.null("string"))
+
+
+def read_links(column: ir.Column) -> ir.IntegerValue:
+    """Read numbers of links."""
+    count = _text(column).try_cast("float64")
+    valid = (count >= 0) & (count < 2**31) & (count == count.floor())
+    return valid.ifelse(count, ibis.null("float64")).cast("int64")
+
+
+def _text(column: ir.Column) -> ir.StringValue:
+    kind = column.type()
+    if kind.is_nested() or kind.is_binary():
+        raise EventsError(f"the column {column.get_name()} is of type {kind}; expected text or numbers.")
+    if not kind.is_floating():
+        return column.cast("string").strip()
+    integral = (column.abs() < 1e15) & (column == column.floor())
+    finite = ~(column.isnan() | column.isinf())
+    return ibis.cases((integral, column.try_cast("int64").cast("string")), (finite, column.cast("string")))
+
+
+READERS: dict[str, Callable[[ir.Column], ir.Value]] = {
+    **dict.fromkeys(SCHEMA, read_id),
+    "time": read_time,
+    "topics": read_topics,
+    "links": read_links,
+}
 
 
 def content_hash(text: ir.StringValue) -> ir.StringValue:
-    """Compute a key that is equal for texts that differ only in case and white space.
-
-    Parameters
-    ----------
-    text : any text, on DuckDB
-
-    Returns
-    -------
-    32 hexadecimal digits; null if the text is null or blank
-
-    """
+    """Return 32 hexadecimal digits, equal for texts that differ only in case and white space; null if blank."""
     spaced = _replace_all(text.lower(), OTHER_SPACES, " ", "g")
     plain = _replace_all(spaced, "  +", " ", "g").strip()
     return plain.nullif("").hexdigest("sha256").left(DIGITS)
 
 
 def links(text: ir.StringValue) -> ir.IntegerValue:
-    """Count the different http(s) addresses in a text.
-
-    Parameters
-    ----------
-    text : any text, on DuckDB
-
-    Returns
-    -------
-    the number; null if the text is null
-
-    """
+    """Count the different http(s) addresses in a text on DuckDB; null if the text is null."""
     candidates = (~text.contains("://")).ifelse("", text)
     return _extract_all(candidates, ADDRESS).unique().length()
 
@@ -65,8 +152,8 @@ CONTENT = {"mentions": "array<string>", "content_hash": "string", "links": "int6
 NO_CONTENT = {name: ibis.null(kind) for name, kind in CONTENT.items()}
 
 
-def mentions(events: ir.Table, piece: Callable[[ir.Table], ir.StringValue]) -> ir.Table:
-    """Build one event per mentioned user; a reply does not mention the user that it replies to.
+def with_mentions(events: ir.Table, piece: Callable[[ir.Table], ir.StringValue]) -> ir.Table:
+    """Add one event per mentioned user; a reply does not mention the user that it replies to.
 
     Parameters
     ----------
@@ -75,7 +162,8 @@ def mentions(events: ir.Table, piece: Callable[[ir.Table], ir.StringValue]) -> i
 
     Returns
     -------
-    the columns of `events` without `mentions`; the columns of CONTENT are null, because they belong to the first event
+    the columns of `events` without `mentions`; the columns of CONTENT are null in added events, because they belong to
+    the first event
 
     """
     sources = events.filter(events.reason.isnull(), events.mentions.length() > 0)
@@ -84,7 +172,8 @@ def mentions(events: ir.Table, piece: Callable[[ir.Table], ir.StringValue]) -> i
     rows = others.mutate(
         verb=ibis.literal("mention"), target=others.user, object=piece(others), result=ibis.null("string"), **NO_CONTENT
     )
-    return rows.select([name for name in events.columns if name != "mentions"])
+    without = events.drop("mentions")
+    return ibis.union(without, rows.select(without.columns))
 
 
 def build_record(rows: ir.Table, fields: dict[str, str], files: tuple[str, ...]) -> ir.StringValue:

@@ -30,13 +30,8 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from features.atomic_files import check_events_path, scratch_dir
-from features.events.event_table import connect
-from features.importers.event_fields import build_record, reject_duplicates
-from features.importers.ingestion import ImportReport, ingest
-from features.importers.readers.files import list_files
-from features.importers.readers.json_lines import read_files
-from features.importers.readers.values import read_id, read_time
+from features.importers.event_fields import build_record, read_id, read_time, reject_duplicates
+from features.importers.ingestion import ImportReport, JsonLinesSource
 from features.progress import Progress, ignore_progress
 
 ENDINGS = (".json.gz", ".json", ".jsonl.gz", ".jsonl", ".json.zst", ".jsonl.zst")
@@ -74,31 +69,19 @@ MEMBERS = {
     "gist": "/payload/id",
     "download": "/payload/download/name",
 }
-VERBS = {
-    "WatchEvent": "like",
-    "ForkEvent": "repost",
-    "PullRequestEvent merged": "like",
-    "FollowEvent": "follow",
-    "IssuesEvent opened": "reply",
-    "PullRequestEvent opened": "reply",
-    "DiscussionEvent": "reply",
-    "IssueCommentEvent": "reply",
-    "PullRequestReviewEvent": "reply",
-    "PullRequestReviewCommentEvent": "reply",
-    "CommitCommentEvent": "reply",
-    "PushEvent": "post",
-    "ReleaseEvent": "post",
-    "CreateEvent": "post",
-    "GollumEvent": "post",
-    "PublicEvent": "post",
-    "GistEvent create": "post",
-    "GistEvent update": "post",
-    "DownloadEvent": "post",
-}
 DEFAULT_ACTIONS = ("created", "forked", "published", "started")
 OPENS_THREAD = ("IssuesEvent opened", "PullRequestEvent opened", "DiscussionEvent")
 TARGETS_OPENER = ("IssueCommentEvent", "PullRequestReviewEvent", "PullRequestReviewCommentEvent")
 TARGET_COLUMNS = {"PullRequestEvent merged": "pull_user", "FollowEvent": "followed"}
+GISTS = ("GistEvent create", "GistEvent update")
+KINDS = {
+    "like": ("WatchEvent", "PullRequestEvent merged"),
+    "repost": ("ForkEvent",),
+    "follow": ("FollowEvent",),
+    "reply": (*OPENS_THREAD, *TARGETS_OPENER, "CommitCommentEvent"),
+    "post": ("PushEvent", "ReleaseEvent", "CreateEvent", "GollumEvent", "PublicEvent", *GISTS, "DownloadEvent"),
+}
+VERBS = {kind: verb for verb, kinds in KINDS.items() for kind in kinds}
 COMMENTS = ("IssueCommentEvent", "PullRequestReviewCommentEvent", "CommitCommentEvent")
 RECORD_FIELDS = {"id": "id", "type": "kind", "created_at": "created_at", "actor": "actor", "repo": "repo"}
 PASS_THROUGH = ("id", "kind", "created_at", "repo", "row", "reason")
@@ -106,47 +89,20 @@ MAX_KIND_CHARS = 60
 
 
 def import_gharchive(path: Path, out: Path, progress: Progress = ignore_progress) -> ImportReport:
-    """Import hours of GH Archive as events.
-
-    Parameters
-    ----------
-    path : an hour as downloaded, .json.gz, or unpacked, or a folder of hours
-    out : path for the events, as in `ingest`
-    progress : called with the share of the bytes that is read
-
-    Returns
-    -------
-    the counts of all lines; `notes` names the skipped files
-
-    Raises
-    ------
-    EventsError : no file can be read, a file is not from GH Archive, or no line is an event
-
-    """
-    files, notes = list_files(Path(path), ENDINGS, EXPECTED)
-    backend = connect()
-    check_events_path(Path(out))
-    with scratch_dir(Path(out)) as scratch:
-        required = ("type", "created_at")
-        events = read_files(backend, files, scratch, MEMBERS, raw_events, required, EXPECTED, progress)
-        rows = reject_duplicates(events.mutate(key=_key(events)), ("key",))
-        record = build_record(rows, RECORD_FIELDS, tuple(file.name for file in files))
-        return ingest(rows.mutate(record=record).drop("key", "file", *PASS_THROUGH[:4]), Path(out), notes)
+    """Import an hour of GH Archive, as downloaded or unpacked, or a folder of hours, as in `JsonLinesSource.ingest`."""
+    source = JsonLinesSource(ENDINGS, EXPECTED, MEMBERS, ("type", "created_at"), _raw_events, _with_records)
+    return source.ingest(path, out, progress)
 
 
-def _key(events: ir.Table) -> ir.StringValue:
-    """Return the id of an event, or its file and row if it has none."""
-    return ibis.coalesce(events.id, events.file.cast("string") + " " + events.row.cast("string"))
+def _with_records(events: ir.Table, names: tuple[str, ...]) -> ir.Table:
+    """Reject duplicates by id, or by file and row where there is no id, and add the record of each row."""
+    key = ibis.coalesce(events.id, events.file.cast("string") + " " + events.row.cast("string"))
+    rows = reject_duplicates(events.mutate(key=key), ("key",))
+    return rows.mutate(record=build_record(rows, RECORD_FIELDS, names)).drop("key", "file", *PASS_THROUGH[:4])
 
 
-def raw_events(members: ir.Table) -> ir.Table:
-    """Map the members of a file to rows for `ingest`: columns of SCHEMA, row, record and reason.
-
-    Parameters
-    ----------
-    members : with the columns of MEMBERS, row, record and reason, from `read_members`
-
-    """
+def _raw_events(members: ir.Table) -> ir.Table:
+    """Map the members of a file to rows for `ingest`: columns of SCHEMA, row, record and reason."""
     unified = _unify_formats(members)
     targeted = _with_verb_and_target(unified.mutate(kind=_kind(unified)))
     rows = targeted.mutate(verb=((targeted.verb == "reply") & targeted.target.isnull()).ifelse("post", targeted.verb))
@@ -225,7 +181,7 @@ def _new_piece(rows: ir.Table) -> ir.StringValue:
         *((kind, rows.repo + (ibis.literal("@") + version).fill_null("")) for kind, version in versions.items()),
         ("GollumEvent", rows.repo + "/wiki/" + rows.page),
         ("PublicEvent", rows.repo),
-        *((kind, _numbered("Gist", rows.gist)) for kind in VERBS if kind.startswith("Gist")),
+        *((kind, _numbered("Gist", rows.gist)) for kind in GISTS),
         ("DownloadEvent", rows.repo + "/downloads/" + rows.download),
     )
 

@@ -27,7 +27,8 @@ One event is one row. The verbs and columns are those of W3C ActivityStreams 2.0
 | topics | tag of type Hashtag |
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from glob import escape
 from pathlib import Path
@@ -38,9 +39,10 @@ from ibis.backends.duckdb import Backend
 
 from features.atomic_files import check_events_path, is_single_file, publish, scratch_dir
 from features.errors import EventsError
-from features.events.event_table import NETWORK, SCHEMA, VERBS
-
-__all__ = ["ImportReport", "ingest", "validate_events"]
+from features.events.event_table import NETWORK, SCHEMA, VERBS, connect
+from features.importers.readers.files import byte_progress, list_files
+from features.importers.readers.json_lines import read_members
+from features.progress import Progress
 
 MAX_REASONS = 100
 OTHER = "other reasons"
@@ -62,10 +64,9 @@ class ImportReport:
 
     def as_dict(self) -> dict[str, object]:
         """Return the report as JSON values."""
-        counts = {name: getattr(self, name) for name in ("read", "accepted", "rejected", "reasons")}
         instants = {"first": self.first.isoformat(), "last": self.last.isoformat()}
         paths = {"out": str(self.out), "rejects": str(self.rejects) if self.rejects else None}
-        return {**counts, **instants, **paths, "notes": list(self.notes)}
+        return asdict(self) | instants | paths
 
 
 def ingest(raw: ir.Table, out: Path, notes: tuple[str, ...] = ()) -> ImportReport:
@@ -199,7 +200,7 @@ def validate_events(raw: ir.Table) -> ir.Table:
     """
     rows = _normalize(raw)
     reported = rows.reason if "reason" in rows.columns else ibis.null("string")
-    reason = ibis.coalesce(reported, _time_reason(rows), _verb_reason(rows), _user_reason(rows))
+    reason = ibis.coalesce(reported, _invalid_reason(rows))
     rest = [name for name in rows.columns if name not in (*SCHEMA, "reason")]
     return rows.select(*SCHEMA, *rest, reason=reason)
 
@@ -220,17 +221,85 @@ def _normalize(raw: ir.Table) -> ir.Table:
     )
 
 
-def _time_reason(events: ir.Table) -> ir.StringValue:
+def _invalid_reason(events: ir.Table) -> ir.StringValue:
+    """Return what is wrong with a row's time, verb or users."""
     outside = (events.time < ibis.literal(EARLIEST)) | (events.time >= ibis.literal(LATEST))
+    unknown = ibis.literal("unknown verb '") + events.verb.substr(0, 40) + "'"
     return ibis.cases(
-        (events.time.isnull(), "time missing or unreadable"), (outside, "time outside the years 1970 to 2200")
+        (events.time.isnull(), "time missing or unreadable"),
+        (outside, "time outside the years 1970 to 2200"),
+        (events.verb.isnull(), "verb missing"),
+        (events.verb.notin(VERBS), unknown),
+        (events.actor.isnull() & events.target.isnull(), "neither actor nor target known"),
     )
 
 
-def _verb_reason(events: ir.Table) -> ir.StringValue:
-    unknown = ibis.literal("unknown verb '") + events.verb.substr(0, 40) + "'"
-    return ibis.cases((events.verb.isnull(), "verb missing"), (events.verb.notin(VERBS), unknown))
+@dataclass(frozen=True)
+class JsonLinesSource:
+    """A source in JSON Lines: its files, the members of their objects, and the steps from members to events.
 
+    Parameters
+    ----------
+    endings : endings of the names of readable files, in lower case
+    expected : description of the files, for errors
+    members : as in `read_members`
+    required : members that occur in some line of every valid file
+    select : maps the table from `read_members` to the columns that the events need, without large texts
+    raw_events : maps the selected columns of all files, with `file`, the number of the file from 0, and the names of
+        the files to rows for `ingest`
 
-def _user_reason(events: ir.Table) -> ir.StringValue:
-    return ibis.cases((events.actor.isnull() & events.target.isnull(), "neither actor nor target known"))
+    """
+
+    endings: tuple[str, ...]
+    expected: str
+    members: dict[str, str]
+    required: tuple[str, ...]
+    select: Callable[[ir.Table], ir.Table]
+    raw_events: Callable[[ir.Table, tuple[str, ...]], ir.Table]
+
+    def ingest(self, path: Path, out: Path, progress: Progress) -> ImportReport:
+        """Import files as events.
+
+        Parameters
+        ----------
+        path : a file, plain, .gz or .zst, or a folder of such files
+        out : path for the events, as in `ingest`
+        progress : called with the share of the bytes that is read
+
+        Returns
+        -------
+        the counts of the events; `notes` names the skipped files
+
+        Raises
+        ------
+        EventsError : no file can be read, a file is not from this source, or no line is an event
+
+        """
+        files, notes = list_files(Path(path), self.endings, self.expected)
+        backend = connect()
+        check_events_path(Path(out))
+        with scratch_dir(Path(out)) as scratch:
+            rows = self._read(backend, files, scratch, progress)
+            return ingest(self.raw_events(rows, tuple(file.name for file in files)), Path(out), notes)
+
+    def _read(self, backend: Backend, files: list[Path], scratch: Path, progress: Progress) -> ir.Table:
+        """Read the lines of all files, and reduce those of a file before the next is read."""
+        advance = byte_progress(files, progress)
+        for number, file in enumerate(files):
+            copy = scratch / f"members{number}.parquet"
+            rows = read_members(backend, file, copy, self.members)
+            self._require_members(file, rows)
+            part = self.select(rows).mutate(file=ibis.literal(number, "int64"))
+            backend.to_parquet(part, scratch / f"part{number:06}.parquet")
+            copy.unlink()
+            advance(file.stat().st_size)
+        return backend.read_parquet(escape(str(scratch)) + "/part*.parquet")
+
+    def _require_members(self, file: Path, rows: ir.Table) -> None:
+        """Refuse a file in which no object has a required member; malformed lines do not count."""
+        objects = rows.filter(rows.reason.isnull())
+        totals = objects.aggregate(lines=objects.count(), **{name: objects[name].count() for name in self.required})
+        (counts,) = totals.to_pyarrow().to_pylist()
+        absent = [name for name in self.required if not counts[name]]
+        if (lines := counts["lines"]) and absent:
+            raise EventsError(f"{file}: none of its {lines} lines has {' or '.join(absent)}; expected {self.expected}.")

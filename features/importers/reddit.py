@@ -22,13 +22,8 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from features.atomic_files import check_events_path, scratch_dir
-from features.events.event_table import connect
-from features.importers.event_fields import build_record, content_hash, links, reject_duplicates
-from features.importers.ingestion import ImportReport, ingest
-from features.importers.readers.files import list_files
-from features.importers.readers.json_lines import read_files
-from features.importers.readers.values import read_id, read_time
+from features.importers.event_fields import build_record, content_hash, links, read_id, read_time, reject_duplicates
+from features.importers.ingestion import ImportReport, JsonLinesSource
 from features.progress import Progress, ignore_progress
 
 ENDINGS = (".zst", ".gz", ".jsonl", ".ndjson", ".json")
@@ -53,48 +48,17 @@ FULLNAME = r"^t[13]_[0-9a-z]+$"
 
 
 def import_reddit(path: Path, out: Path, progress: Progress = ignore_progress) -> ImportReport:
-    """Import dumps of submissions and comments as events.
-
-    Parameters
-    ----------
-    path : a file in JSON Lines, plain, .gz or .zst, or a folder of such files, of both kinds in any order
-    out : path for the events, as in `ingest`
-    progress : called with the share of the bytes that is read
-
-    Returns
-    -------
-    the counts of all lines; `notes` names the skipped files
-
-    Raises
-    ------
-    EventsError : no file can be read, a file is not such a dump, or holds no event
-
-    """
-    files, notes = list_files(Path(path), ENDINGS, EXPECTED)
-    backend = connect()
-    check_events_path(Path(out))
-    with scratch_dir(Path(out)) as scratch:
-        pieces = read_files(
-            backend, files, scratch, MEMBERS, select_pieces, ("created_utc", "author"), EXPECTED, progress
-        )
-        return ingest(raw_events(pieces, tuple(file.name for file in files)), Path(out), notes)
+    """Import a file, or a folder of files of both kinds in any order, as in `JsonLinesSource.ingest`."""
+    source = JsonLinesSource(ENDINGS, EXPECTED, MEMBERS, ("created_utc", "author"), _select_pieces, _raw_events)
+    return source.ingest(path, out, progress)
 
 
-def select_pieces(rows: ir.Table) -> ir.Table:
-    """Select what the events need from the members of a file, without the texts, which are large.
-
-    Parameters
-    ----------
-    rows : with the columns of MEMBERS, row, record and reason, from `read_members`
-
-    """
+def _select_pieces(rows: ir.Table) -> ir.Table:
+    """Select what the events need from the members of a file, without the texts, which are large."""
     comment = rows.title.isnull() & (rows.parent_id.notnull() | rows.link_id.notnull() | rows.body.notnull())
     valid = comment | rows.title.notnull()
     text = comment.ifelse(_present(rows.body), _join(_present(rows.title), _present(rows.selftext)))
-    reason = ibis.cases(
-        (~valid, "neither a submission nor a comment"),
-        (read_id(rows.id).isnull(), "id missing"),
-    )
+    reason = ibis.cases((~valid, "neither a submission nor a comment"), (read_id(rows.id).isnull(), "id missing"))
     return rows.select(
         *("row", "author", "created_utc", "subreddit"),
         id=read_id(rows.id),
@@ -111,15 +75,8 @@ def select_pieces(rows: ir.Table) -> ir.Table:
     )
 
 
-def raw_events(pieces: ir.Table, names: tuple[str, ...]) -> ir.Table:
-    """Map submissions and comments to rows for `ingest`: columns of SCHEMA, row, record and reason.
-
-    Parameters
-    ----------
-    pieces : the submissions and comments of all files, from `select_pieces`
-    names : the names of the files
-
-    """
+def _raw_events(pieces: ir.Table, names: tuple[str, ...]) -> ir.Table:
+    """Map the submissions and comments of all files to rows for `ingest`: columns of SCHEMA, row, record and reason."""
     rows = _with_targets(reject_duplicates(pieces, ("fullname",)))
     post = ~rows.comment & rows.parent.isnull()
     return rows.select(

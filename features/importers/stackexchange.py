@@ -23,8 +23,8 @@ import ibis.expr.types as ir
 
 from features.atomic_files import check_events_path, scratch_dir
 from features.events.event_table import connect
+from features.importers.event_fields import read_id, read_time
 from features.importers.ingestion import ImportReport, ingest
-from features.importers.readers.values import read_id, read_time
 from features.importers.stackexchange_dump import REQUIRED, find_dump_files, read_dump
 from features.progress import Progress, ignore_progress
 
@@ -51,17 +51,10 @@ VOTE_NAMES = {
 
 
 def import_stackexchange(path: Path, out: Path, progress: Progress = ignore_progress) -> ImportReport:
-    """Import the dump of a site as events.
+    """Import the dump of a site as events; `out`, `progress` and the report are those of `JsonLinesSource.ingest`.
 
-    Parameters
-    ----------
-    path : folder with Posts and, optionally Comments and Votes: .xml as downloaded, or .csv, each also with .gz
-    out : path for the events, as in `ingest`
-    progress : called with the share of the bytes that is read
-
-    Returns
-    -------
-    the counts of all rows of the tables; `notes` names the missing tables
+    `path` is a folder with Posts and, optionally, Comments and Votes: .xml as downloaded, or .csv, each also with .gz.
+    The `notes` of the report name the missing tables.
 
     Raises
     ------
@@ -74,10 +67,10 @@ def import_stackexchange(path: Path, out: Path, progress: Progress = ignore_prog
     with scratch_dir(Path(out)) as scratch:
         tables = read_dump(backend, files, scratch, progress)
         notes = tuple(f"the {name} table is missing" for name in REQUIRED if name not in files)
-        return ingest(raw_events(**{name.lower(): table for name, table in tables.items()}), Path(out), notes)
+        return ingest(_raw_events(**{name.lower(): table for name, table in tables.items()}), Path(out), notes)
 
 
-def raw_events(posts: ir.Table, comments: ir.Table, votes: ir.Table) -> ir.Table:
+def _raw_events(posts: ir.Table, comments: ir.Table, votes: ir.Table) -> ir.Table:
     """Map the tables of a dump to rows for `ingest`: columns of SCHEMA, row, record and reason."""
     content = _content(posts)
     return ibis.union(_posts(posts, content), _comments(comments, content), _votes(votes, content)).mutate(

@@ -53,14 +53,7 @@ def find_dump_files(folder: Path) -> dict[str, Path]:
 
 
 def read_dump(backend: Backend, files: dict[str, Path], scratch: Path, progress: Progress) -> dict[str, ir.Table]:
-    """Read the tables of a dump; missing tables are empty.
-
-    Parameters
-    ----------
-    backend : where the tables live
-    files : the file of each table, from `find_dump_files`
-    scratch : folder to copy the selected columns into
-    progress : called with the share of the bytes that is read
+    """Read the tables of a dump, in the files from `find_dump_files`; missing tables are empty.
 
     Returns
     -------
@@ -99,9 +92,7 @@ def _xml(backend: Backend, table: str, file: Path, scratch: Path, advance: Calla
     copy_xml(file, names, scratch, advance)
     record = json_object_sql({name: name for name in names})
     return create_view(
-        backend,
-        scratch.stem,
-        f"SELECT *, {record} AS record, NULL::VARCHAR AS reason FROM {read_parquet_sql(scratch)}",
+        backend, scratch.stem, f"SELECT *, {record} AS record, NULL::VARCHAR AS reason FROM {read_parquet_sql(scratch)}"
     )
 
 

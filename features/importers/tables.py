@@ -10,11 +10,11 @@ from ibis.backends.duckdb import Backend
 from features.atomic_files import check_events_path, scratch_dir
 from features.errors import EventsError, did_you_mean
 from features.events.event_table import REQUIRED, SCHEMA, VERBS, connect
+from features.importers.event_fields import READERS
 from features.importers.ingestion import ImportReport, ingest
 from features.importers.readers.files import visible_files
 from features.importers.readers.json_lines import open_jsonlines
 from features.importers.readers.tabular import TableReader, open_delimited, open_parquet
-from features.importers.readers.values import READERS
 
 OPENERS: dict[str, Callable[[Backend, Path, Path], TableReader]] = {
     ".csv": open_delimited,

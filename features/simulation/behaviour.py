@@ -7,12 +7,13 @@ from features.simulation.event_table import NULL, VERB, EventArrays, build_event
 from features.simulation.population import (
     BOT,
     PEAK,
+    EngagerPool,
     Population,
     draw_delays,
+    mix,
     postpone_to_waking_hours,
     relative_activity,
 )
-from features.simulation.social_graph import EngagerPool, mix
 
 FOLLOW_BACK_SHARE = 0.12
 UNFOLLOW_SHARE, UNFOLLOW_DAYS = 0.12, 60.0
@@ -33,13 +34,7 @@ class FollowGraph:
         self.slots = np.zeros(1 << (SLOTS_PER_USER * users - 1).bit_length(), dtype=bool)
 
     def next_followers(self, author: np.ndarray) -> np.ndarray:
-        """Return each author's next follower: the fans in order, then other users of the topic.
-
-        Parameters
-        ----------
-        author : users' numbers, equal ones adjacent
-
-        """
+        """Return each author's next follower: fans, then others of the topic; equal authors are adjacent."""
         number = self.follower_count[author] + rank(author)
         self.follower_count += np.bincount(author, minlength=len(self.follower_count))
         return self.pool.fans_at(author, self.population.topic[author], number)

@@ -85,10 +85,7 @@ class Community:
     def blocks(self, events_per_block: int = 1_000_000) -> Iterator[tuple[int, int]]:
         """Cut the period into blocks of whole hours: a week, or less where that would hold too many events.
 
-        Yields
-        ------
-        begin and end of each block, in microseconds since 1970-01-01 UTC
-
+        Yields begin and end of each block, in microseconds since 1970-01-01 UTC.
         """
         events_per_hour = self.users * self.pace * EVENTS_PER_USER_DAY / 24
         length = int(np.clip(events_per_block / events_per_hour, 1, 7 * 24)) * HOUR

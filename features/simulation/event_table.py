@@ -49,24 +49,14 @@ class EventArrays:
         return self.where(before[np.argsort(self.time[before], kind="stable")]), self.where(self.time >= time)
 
 
-TYPES = {
-    "time": np.int64,
-    "actor": np.int32,
-    "verb": np.int8,
-    "target": np.int32,
-    "object": np.int64,
-    "result": np.int64,
-    "tags": np.int16,
-    "text": np.int64,
-    "links": np.int8,
-}
+TYPES = {"actor": np.int32, "verb": np.int8, "target": np.int32, "tags": np.int16, "links": np.int8}  # else np.int64
 
 
 def build_events(time: np.ndarray, **columns: np.ndarray | int) -> EventArrays:
     """Build events at these instants; a single value fills a column and absent columns are null."""
-    size = len(time)
-    filled = {name: _column(columns.get(name, NULL), size, kind) for name, kind in TYPES.items() if name != "time"}
-    return EventArrays(time=time.astype(np.int64, copy=False), **filled)
+    present = {"time": time, **columns}
+    names = [column.name for column in fields(EventArrays)]
+    return EventArrays(*(_column(present.get(name, NULL), len(time), TYPES.get(name, np.int64)) for name in names))
 
 
 def concatenate(*parts: EventArrays) -> EventArrays:
@@ -128,18 +118,9 @@ def user_names(numbers: np.ndarray, users: int) -> pa.StringArray:
 
 
 def to_table(events: EventArrays, users: int, tags: pa.Array) -> pa.Table:
-    """Convert events to the table that is written.
+    """Convert events to a table of ARROW_SCHEMA: the event table's columns in order, repeated words as dictionaries.
 
-    Parameters
-    ----------
-    events : with NULL for null
-    users : how many users there are
-    tags : the list of tags of each packed number
-
-    Returns
-    -------
-    a table of ARROW_SCHEMA: the event table's columns in order, repeated words as dictionaries
-
+    `tags` is the list of tags of each packed number.
     """
     columns = [
         pa.array(events.time).cast(ARROW_SCHEMA.field("time").type),
@@ -157,14 +138,6 @@ def to_table(events: EventArrays, users: int, tags: pa.Array) -> pa.Table:
 
 
 def number_ids(prefix: str, numbers: np.ndarray, width: int) -> pa.StringArray:
-    """Write numbers as ids, such as u0001234.
-
-    Parameters
-    ----------
-    prefix : one letter before each number
-    numbers : whole numbers below `10 ** width`; negative ones become null
-    width : digits of each id, 18 at most, filled with zeros
-
-    """
+    """Write numbers below `10 ** width` as ids of `width` digits, 18 at most, such as u0001234; negatives are null."""
     padded = pa.array(numbers.astype(np.int64) + 10**width, mask=numbers < 0).cast(pa.string())
     return pc.binary_replace_slice(padded, 0, 1, prefix)  # the leading 1 kept the zeros

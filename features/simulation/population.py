@@ -1,6 +1,8 @@
-"""The users of a community and their rhythm: kind, pull, posting rate, topics, presence, drift of pull, and delays.
+"""The users of a community: kind, pull, posting rate, topics, presence, drift, rhythm, and who engages with whom.
 
-Pull drifts over months: the future does not repeat the past.
+Pull drifts over months: the future does not repeat the past. Recurring fans, strangers of the same topic, and a few
+users from anywhere engage with a user. An author's k-th fan is a hash of the author and k, mapped to the members of the
+author's topic. Fans are lasting, and nothing is stored per pair.
 """
 
 from dataclasses import dataclass
@@ -48,7 +50,8 @@ class Population:
     def is_present(self, user: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Return a mask of the shape of user and time: joined, not yet left and not absent."""
         member = (self.joined_at[user] <= time) & (time < self.left_at[user])
-        return member & ((time - self.absence_start[user]) % YEAR >= self.absence_length[user])
+        present: np.ndarray = member & ((time - self.absence_start[user]) % YEAR >= self.absence_length[user])
+        return present
 
 
 def draw_population(community: Community) -> Population:
@@ -163,8 +166,9 @@ def _hours_of_week() -> np.ndarray:
     """Return the relative activity of the 168 hours from Monday 00:00 UTC, with a mean of 1."""
     hour = np.arange(168)
     daily = 1 + DAILY_AMPLITUDE * np.cos(2 * np.pi * (hour % 24 - PEAK_HOUR) / 24)
-    weekly = np.where(hour // 24 >= 5, WEEKEND, 1.0)
-    return daily * weekly / (daily * weekly).mean()
+    activity: np.ndarray = daily * np.where(hour // 24 >= 5, WEEKEND, 1.0)
+    activity /= activity.mean()
+    return activity
 
 
 HOURS = _hours_of_week()
@@ -173,23 +177,21 @@ PEAK = float(HOURS.max())
 
 def relative_activity(time: np.ndarray) -> np.ndarray:
     """Return how active users are at each instant (microseconds since 1970), relative to a mean of 1."""
-    return HOURS[(time // HOUR + MONDAY) % 168]
+    activity: np.ndarray = HOURS[(time // HOUR + MONDAY) % 168]
+    return activity
 
 
 def draw_delays(slow: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw the delays of reactions, in microseconds.
 
-    Parameters
-    ----------
-    slow : the probability that a reaction is late (median 5 days) and not quick (median 3 hours)
-    rng : the source of randomness
-
+    `slow` is the probability that a reaction is late (median 5 days) and not quick (median 3 hours).
     """
     late = rng.random(len(slow), dtype=np.float32) < slow
     median = np.where(late, np.float32(SLOW_MEDIAN), np.float32(QUICK_MEDIAN))
     spread = np.where(late, np.float32(SLOW_SPREAD), np.float32(QUICK_SPREAD))
     delay = median * np.exp(spread * rng.standard_normal(len(slow), dtype=np.float32))
-    return 1 + np.minimum(delay, LONGEST_DELAY).astype(np.int64)
+    micros: np.ndarray = 1 + np.minimum(delay, LONGEST_DELAY).astype(np.int64)
+    return micros
 
 
 def postpone_to_waking_hours(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -197,3 +199,74 @@ def postpone_to_waking_hours(time: np.ndarray, rng: np.random.Generator) -> np.n
     asleep = np.flatnonzero(rng.random(len(time), dtype=np.float32) > relative_activity(time))
     time[asleep] += (rng.uniform(*NIGHT_HOURS, len(asleep)) * HOUR).astype(np.int64)
     return time
+
+
+FAN, STRANGER = 0.68, 0.94  # upper ends of the shares; the rest comes from anywhere
+FANS_AT_LEAST, FANS_PER_PULL = 3, 5
+DEVOTION = 2.0  # the fan number is fans * u ** DEVOTION for a uniform u: the first fans engage most
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
+
+
+@dataclass(frozen=True)
+class EngagerPool:
+    """All users, repeated by engagement weight and sorted by topic: a uniform entry is a weighted user.
+
+    `entries` holds users' numbers; `start` and `size`, of length topics + 1, locate the entries of each topic, with all
+    entries as the last element. `fans` is the number of fans per user.
+    """
+
+    entries: np.ndarray
+    start: np.ndarray
+    size: np.ndarray
+    fans: np.ndarray
+
+    def draw_engagers(self, author: np.ndarray, topic: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw one engager for each pair of an author and the topic of a piece; users' numbers of the same shape."""
+        route = rng.random(len(author), dtype=np.float32)
+        number = self.fans[author] * rng.random(len(author), dtype=np.float32) ** DEVOTION
+        uniform = rng.integers(0, 2**32, len(author), dtype=np.uint32)
+        position = np.where(route < FAN, _fan_hash(author, number.astype(np.int64)), uniform)
+        return self._users_at(position, np.where(route < STRANGER, topic, len(self.size) - 1))
+
+    def fans_at(self, author: np.ndarray, topic: np.ndarray, number: np.ndarray) -> np.ndarray:
+        """Return each author's fan of that number; numbers beyond the fans continue with others of the topic."""
+        return self._users_at(_fan_hash(author, number), topic)
+
+    def _users_at(self, position: np.ndarray, topic: np.ndarray) -> np.ndarray:
+        """Map positions, in units of 2**-32 of a topic's entries, to users."""
+        offset = (position.astype(np.uint64) * self.size[topic]) >> np.uint64(32)
+        users: np.ndarray = self.entries[self.start[topic] + offset.astype(np.int64)]
+        return users
+
+
+def build_engager_pool(population: Population, topics: int) -> EngagerPool:
+    """Assign two thirds of each user's engagement weight to the first topic and the rest to the second."""
+    users, weight = np.arange(len(population.kind), dtype=np.int32), population.engagement_weight
+    first = (weight * 2 + 2) // 3
+    topic = np.concatenate([np.repeat(population.topic, first), np.repeat(population.second_topic, weight - first)])
+    entries = np.concatenate([np.repeat(users, first), np.repeat(users, weight - first)])
+    size = np.bincount(topic, minlength=topics)
+    start = np.cumsum(size) - size
+    empty = size == 0
+    return EngagerPool(
+        entries=entries[np.argsort(topic, kind="stable")],
+        start=np.append(np.where(empty, 0, start), 0),
+        size=np.append(np.where(empty, len(entries), size), len(entries)).astype(np.uint64),
+        fans=(FANS_AT_LEAST + FANS_PER_PULL * population.pull).astype(np.float32),
+    )
+
+
+def mix(number: np.ndarray) -> np.ndarray:
+    """Scatter 64-bit numbers (the finaliser of SplitMix64, Steele, Lea and Flood 2014); uint64 of the same shape."""
+    mixed = number.astype(np.uint64) * _GOLDEN
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * _FIRST
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * _SECOND
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def _fan_hash(author: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Hash an author and a fan number to 32 bits."""
+    return (mix((author.astype(np.int64) << 32) + number + 1) >> np.uint64(32)).astype(np.uint32)

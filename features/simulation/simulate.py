@@ -4,22 +4,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from features.progress import Progress, ignore_progress
-from features.simulation.behaviour import (
-    FollowGraph,
-    anonymize_some_likes,
-    draw_answers,
-    draw_bot_mentions,
-    draw_posts,
-    draw_reactions,
-    number_new_pieces,
-)
+from features.simulation import behaviour
 from features.simulation.community import Community, Summary
-from features.simulation.event_table import VERB, EventArrays, build_events, concatenate, tag_lists, to_table
-from features.simulation.ground_truth import ground_truth
-from features.simulation.population import Drift, Population, draw_population
-from features.simulation.social_graph import build_engager_pool
+from features.simulation.event_table import (
+    VERB,
+    EventArrays,
+    build_events,
+    concatenate,
+    tag_lists,
+    to_table,
+    topic_names,
+    user_names,
+)
+from features.simulation.population import (
+    FAN,
+    KINDS,
+    NEVER,
+    Drift,
+    EngagerPool,
+    Population,
+    build_engager_pool,
+    draw_population,
+)
 from features.simulation.writer import EventWriter
 
 
@@ -57,17 +66,14 @@ class EventStream:
         self.population = population
         self.pool = build_engager_pool(population, community.topics)
         self.drift = Drift(community)
-        self.follows = FollowGraph(population, self.pool)
+        self.follows = behaviour.FollowGraph(population, self.pool)
         self.pieces = 0
         self.pending = build_events(np.zeros(0, dtype=np.int64))
 
     def blocks(self) -> Iterator[tuple[float, EventArrays]]:
-        """Draw the events of each block in the order of time; none at or after the end of the period.
+        """Draw the events of each block in the order of time, none at or after the end of the period.
 
-        Yields
-        ------
-        the share of the period that is done, and the events
-
+        Yields the share of the period that is done, and the events.
         """
         begin, end = self.community.begin, self.community.end
         for number, block in enumerate(self.community.blocks()):
@@ -78,19 +84,19 @@ class EventStream:
     def _draw_block(self, block: tuple[int, int], rng: np.random.Generator) -> list[EventArrays]:
         """Draw a block's posts and all events that follow from them, at any later time."""
         population = self.population
-        posts = draw_posts(population, block, self.community.topics, self.pieces, rng)
+        posts = behaviour.draw_posts(population, block, self.community.topics, self.pieces, rng)
         self.pieces += len(posts)
         pull = population.pull * self.drift.factors_at(block[0]) / present_share(population, sum(block) // 2)
-        reactions = draw_reactions(population, self.pool, posts, pull[posts.actor], self.follows, rng)
-        self.pieces = number_new_pieces(reactions, self.pieces)
-        answers = draw_answers(population, reactions, rng)
-        self.pieces = number_new_pieces(answers, self.pieces)
+        reactions = behaviour.draw_reactions(population, self.pool, posts, pull[posts.actor], self.follows, rng)
+        self.pieces = behaviour.number_new_pieces(reactions, self.pieces)
+        answers = behaviour.draw_answers(population, reactions, rng)
+        self.pieces = behaviour.number_new_pieces(answers, self.pieces)
         follows = reactions.where(reactions.verb == VERB["follow"])
         follow_backs = self.follows.draw_follow_backs(follows, rng)
         unfollows = self.follows.draw_unfollows(concatenate(follows, follow_backs), rng)
         for likes in (reactions, answers):
-            anonymize_some_likes(likes, rng)
-        mentions = draw_bot_mentions(population, posts, rng)
+            behaviour.anonymize_some_likes(likes, rng)
+        mentions = behaviour.draw_bot_mentions(population, posts, rng)
         return [posts, mentions, reactions, answers, follow_backs, unfollows]
 
 
@@ -102,3 +108,50 @@ def present_share(population: Population, time: int) -> float:
     users = len(population.kind)
     present = population.is_present(np.arange(users), np.full(users, time))
     return max(float(np.average(present, weights=population.engagement_weight)), 0.01)
+
+
+HORIZON_DAYS = 28
+INSTANT = pa.timestamp("us", tz="UTC")
+
+
+def ground_truth(community: Community, population: Population, pool: EngagerPool) -> pa.Table:
+    """Return one row per user: user, kind, pull, posts_per_day, reach, topic, joined, left.
+
+    `pull` is the expected engagements per post, `reach` the expected number of distinct engagers of the user's posts in
+    28 days of presence, `left` is null for users that stay past the end.
+    """
+    users = np.arange(community.users)
+    return pa.table(
+        {
+            "user": user_names(users, community.users),
+            "kind": pa.array(np.array(KINDS)[population.kind]),
+            "pull": population.pull,
+            "posts_per_day": population.posts_per_day,
+            "reach": expected_reach(population, pool),
+            "topic": pa.array(np.array(topic_names(community.topics))[population.topic]),
+            "joined": pa.array(population.joined_at).cast(INSTANT),
+            "left": pa.array(population.left_at, mask=population.left_at == NEVER).cast(INSTANT),
+        }
+    )
+
+
+def expected_reach(population: Population, pool: EngagerPool, nodes: int = 16) -> np.ndarray:
+    """Return the expected distinct engagers that posts draw in 28 days.
+
+    With m = 28 * posts_per_day * pull engagements, of which a share s = FAN comes from F fans, the fan number F * x has
+    the density 1 / (2 * sqrt(x)), because x = u ** 2 for a uniform u. A fan at x engages at least once with the
+    probability 1 - exp(-s * m / F / (2 * sqrt(x))). Integrating over fans with x = u ** 2, and counting every other
+    engagement as another user:
+
+        reach = F * integral over u from 0 to 1 of 2 * u * (1 - exp(-s * m / (2 * F * u))) + (1 - s) * m
+
+    by Gauss-Legendre quadrature. It ignores drift, luck, absent fans, and answers to the user's own replies.
+    """
+    engagements = HORIZON_DAYS * population.posts_per_day * population.pull
+    fans = pool.fans.astype(np.float64)
+    expected_fans = np.zeros(len(fans))
+    for node, weight in zip(*np.polynomial.legendre.leggauss(nodes), strict=True):
+        u = (node + 1) / 2
+        expected_fans += weight * u * -np.expm1(-FAN * engagements / (2 * fans * u))
+    reach: np.ndarray = fans * expected_fans + (1 - FAN) * engagements
+    return reach

@@ -16,11 +16,12 @@ from filelock import FileLock
 from features.atomic_files import remove_orphans
 from features.errors import CloutError, EventsError, OutputError, SnapshotError, StoreError
 from features.events import erasure
+from features.events.event_table import event_files
 from features.events.identities import validate_identities
 from features.events.store import is_store, read_store_identities
 from serving.privacy.cases import delete_cases
 from serving.privacy.residual_data import residual_data
-from serving.runtime.state import discard
+from serving.runtime.champion_cache import discard
 from serving.snapshots import erasure as snapshot_erasure
 from serving.snapshots.repository import list_snapshots
 from training.home import Home
@@ -66,7 +67,7 @@ def request_deletion(
     """
     paths = [path.resolve() for path in events]
     for path in paths:
-        erasure.event_files(path)
+        event_files(path)
     tables = [identities, *(read_store_identities(path) for path in paths if is_store(path))]
     accounts = _accounts(user, [table for table in tables if table is not None])
     return begin_deletion(home, accounts, list(map(str, paths))).receipt

@@ -100,16 +100,9 @@ def compression(file: Path) -> str:
 
 
 def ensure_readable(file: Path, scratch: Path) -> Path:
-    """Check that a compressed file is complete, and recompress it if DuckDB cannot read it.
+    """Check that a compressed file is complete; return it, or a copy that DuckDB can read if its window is too long.
 
-    Parameters
-    ----------
-    file : plain, .gz or .zst
-    scratch : path for the copy; its suffix is replaced by .zst
-
-    Returns
-    -------
-    the file, or a copy if its window is too long
+    The copy is `scratch` with the suffix .zst.
 
     Raises
     ------

@@ -1,32 +1,21 @@
 """JSON Lines: one object per line, plain or compressed; other lines become rows with a reason."""
 
 from collections.abc import Callable, Collection
-from glob import escape
 from pathlib import Path
 
-import ibis
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
 from features.errors import EventsError
 from features.events.engines import create_view, json_object_sql, read_parquet_sql, sql_identifier, sql_literal
-from features.importers.readers.files import byte_progress
-from features.importers.readers.tabular import TableReader
-from features.importers.readers.text_scan import MAX_RECORD_CHARS, rows_of, scan, with_malformed
-from features.progress import Progress
+from features.importers.readers.tabular import MAX_RECORD_CHARS, TableReader, rows_of, scan, with_malformed
 
 OPTIONS = {"header": "false", "delim": "'\\x01'", "quote": "''", "escape": "''", "force_not_null": "['line']"}
 SPACE = "' \t\r'"
 
 
 def open_jsonlines(backend: Backend, file: Path, scratch: Path) -> TableReader:
-    """Open a file of JSON objects; all members are read as text, numbers as written.
-
-    Parameters
-    ----------
-    backend : the engine that reads
-    file : plain, gzipped where its name ends in .gz, or compressed with Zstandard where it ends in .zst
-    scratch : the Parquet file to copy the lines into
+    """Open a file of JSON objects, plain, .gz or .zst; all members are read as text, numbers as written.
 
     Raises
     ------
@@ -50,12 +39,11 @@ def open_jsonlines(backend: Backend, file: Path, scratch: Path) -> TableReader:
 def read_members(
     backend: Backend, file: Path, scratch: Path, members: dict[str, str], private: Collection[str] = ()
 ) -> ir.Table:
-    """Read some members of a file of JSON objects, at any depth, in one pass over the file.
+    """Read some members of a file of JSON objects, plain, .gz or .zst, at any depth, in one pass over the file.
 
     Parameters
     ----------
-    backend : the engine that reads
-    file : plain, gzipped where its name ends in .gz, or compressed with Zstandard where it ends in .zst
+    backend, file : the engine that reads, and the file
     scratch : the Parquet file to copy the members into; its stem must be a valid SQL name, and new to the backend
     members : JSON pointer (RFC 6901) of each column, such as /payload/issue/user/login
     private : columns that must not be in `record`, such as texts by users
@@ -126,58 +114,3 @@ def _records(members: str, fields: Collection[str], record: str) -> str:
 
 def _pointer(name: str) -> str:
     return "/" + name.replace("~", "~0").replace("/", "~1")
-
-
-def read_files(
-    backend: Backend,
-    files: list[Path],
-    scratch: Path,
-    members: dict[str, str],
-    select: Callable[[ir.Table], ir.Table],
-    required: Collection[str],
-    expected: str,
-    progress: Progress,
-) -> ir.Table:
-    """Read members of the lines of all files, and reduce those of a file before the next is read.
-
-    Parameters
-    ----------
-    backend : where the table lives
-    files : plain, .gz or .zst
-    scratch : folder for intermediate files
-    members : as in `read_members`
-    select : maps the table from `read_members` to the columns that the events need, without large texts
-    required : members that occur in some line of every valid file
-    expected : description of what was expected, for the error
-    progress : called with the share of the bytes that is read
-
-    Returns
-    -------
-    the columns of `select`, and `file`, the number of the file from 0
-
-    Raises
-    ------
-    EventsError : a file cannot be read, or lacks a required member
-
-    """
-    advance = byte_progress(files, progress)
-    for number, file in enumerate(files):
-        copy = scratch / f"members{number}.parquet"
-        rows = read_members(backend, file, copy, members)
-        _require_members(file, rows, required, expected)
-        part = select(rows).mutate(file=ibis.literal(number, "int64"))
-        backend.to_parquet(part, scratch / f"part{number:06}.parquet")
-        copy.unlink()
-        advance(file.stat().st_size)
-    return backend.read_parquet(escape(str(scratch)) + "/part*.parquet")
-
-
-def _require_members(file: Path, rows: ir.Table, required: Collection[str], expected: str) -> None:
-    """Refuse a file in which no object has a required member; malformed lines do not count."""
-    objects = rows.filter(rows.reason.isnull())
-    totals = objects.aggregate(lines=objects.count(), **{name: objects[name].count() for name in required})
-    counts = totals.to_pyarrow().to_pylist()[0]
-    lines = counts.pop("lines")
-    absent = [name for name, count in counts.items() if not count]
-    if lines and absent:
-        raise EventsError(f"{file}: none of its {lines} lines has {' or '.join(absent)}; expected {expected}.")

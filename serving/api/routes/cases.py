@@ -22,7 +22,6 @@ from serving.api.schemas import (
     Resolution,
     Schema,
 )
-from serving.middleware.api_keys import Key
 from serving.middleware.request_context import ANYBODY, CALLER, record_users
 from serving.privacy.case_comparison import compare_case
 from serving.privacy.cases import EXAMPLE_CASE, Case, Cases, UnknownCaseError
@@ -35,13 +34,11 @@ NO_CASE = problems(422, unknown_case=404, no_records=503)
 
 
 async def _cases(request: Request) -> Cases:
-    cases: Cases = request.app.state.cases
-    return cases
+    return request.app.state.cases
 
 
 async def _caller(request: Request) -> str:
-    caller: Key = request.scope.get(CALLER, ANYBODY)
-    return caller.name
+    return request.scope.get(CALLER, ANYBODY).name
 
 
 CasesDependency = Annotated[Cases, Depends(_cases)]

@@ -107,7 +107,7 @@ def test_erased_store_equals_a_store_without_the_users(tmp_path):
     add_to_store(table([(6, "zoe", "post", None, "o5")]), tmp_path / "full")
 
 
-@pytest.mark.parametrize("step", ["write_manifest", "_remove_unlisted_parts", "_erase_accounts"])
+@pytest.mark.parametrize("step", ["store.write_manifest", "erasure._remove_unlisted_parts", "erasure._erase_accounts"])
 def test_interrupted_erasure_is_completed_by_the_next_call(tmp_path, monkeypatch, step):
     add_to_store(table(ACTS + THEIRS), tmp_path)
 
@@ -115,7 +115,7 @@ def test_interrupted_erasure_is_completed_by_the_next_call(tmp_path, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(erasure, step, killed)
+        patched.setattr(f"features.events.{step}", killed)
         with pytest.raises(KeyboardInterrupt):
             erase_users(tmp_path, ["ann"])
     assert sum(part.acts for part in read_manifest(tmp_path).parts) in (2, 5)

@@ -6,9 +6,8 @@ import pytest
 
 from features.events.event_table import ENGAGEMENTS
 from features.simulation import Community
-from features.simulation.ground_truth import expected_reach
-from features.simulation.population import WEEK, Drift, draw_population
-from features.simulation.social_graph import build_engager_pool
+from features.simulation.population import WEEK, Drift, build_engager_pool, draw_population
+from features.simulation.simulate import expected_reach
 
 
 @pytest.fixture(scope="module")

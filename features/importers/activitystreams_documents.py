@@ -1,4 +1,4 @@
-"""Convert JSON documents of activities, of any size, to JSON Lines, and find the owners of pieces.
+"""Convert JSON documents of activities, of any size, to JSON Lines.
 
 | document | lines |
 |---|---|
@@ -11,17 +11,6 @@ An item that is only a URI becomes the equivalent `{"id": URI}`. A file may hold
 The parser is our own. `ijson` 3.6 (yajl2_c) takes 3.3 times as long on an outbox of 84 MB, because one pass over all
 these forms cannot use its fast `items`; it rewrites numbers (1.50, 1E2) and replaces lone surrogates by `?`, where
 items are copied here as text; and it needs memory quadratic in the nesting: 970 MB for 20,000 brackets.
-
-The owner of a piece comes from the activities, or from its URI:
-
-| URI | user |
-|---|---|
-| `https://HOST/users/NAME/statuses/ID` (Mastodon, GoToSocial) | `https://HOST/users/NAME` |
-| `https://HOST/ap/users/ID/statuses/ID` (Mastodon) | `https://HOST/ap/users/ID` |
-| `https://HOST/@NAME/ID`, ID a number (Mastodon's page of it) | `https://HOST/users/NAME` |
-| `https://HOST/p/NAME/ID`, ID a number (Pixelfed) | `https://HOST/users/NAME` |
-
-The URI of a user, `https://HOST/users/NAME` or `https://HOST/@NAME`, belongs to that user. Other forms have no owner.
 """
 
 import codecs
@@ -31,9 +20,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
-
-import ibis
-import ibis.expr.types as ir
 
 from features.errors import EventsError
 
@@ -54,17 +40,10 @@ def is_lines(file: Path) -> bool:
 
 
 def copy_collection(file: Path, lines: Path, progress: Callable[[int], None]) -> str | None:
-    """Write the activities of a document one per line; it is read in chunks, one item at a time.
+    """Write the activities of a JSON document, plain or .gz, one per line; it is read in chunks, one item at a time.
 
-    Parameters
-    ----------
-    file : a JSON document, gzipped where its name ends in .gz
-    lines : the file to write
-    progress : called with the number of bytes of the file read since the last call
-
-    Returns
-    -------
-    a note that the items are on other pages, or None
+    `progress` is called with the number of bytes read since the last call. Returns a note that the items are on other
+    pages, or None.
 
     Raises
     ------
@@ -245,48 +224,3 @@ def _parse_first_line(file: Path) -> Any:
         return json.loads(line.decode("utf-8-sig"))
     except (OSError, EOFError, zlib.error, ValueError, RecursionError):
         return None
-
-
-OWNER_PATTERNS = (
-    (r"^(https?://[^/?#]+(?:/ap)?/users/[^/?#]+)(?:/statuses/[^/?#]+)?(?:/activity)?/?$", r"\1"),
-    (r"^(https?://[^/?#]+)/@([^/@?#]+)(?:/[0-9]+)?/?$", r"\1/users/\2"),
-    (r"^(https?://[^/?#]+)/p/([^/@?#]+)/[0-9]+/?$", r"\1/users/\2"),
-)
-SEPARATOR = "\n"
-
-
-def owner_from_uri(uri: ir.StringValue) -> ir.StringValue:
-    """Return the owner of a piece by its URI; null if its form has none."""
-    return ibis.cases(*((uri.re_search(pattern), uri.re_replace(pattern, user)) for pattern, user in OWNER_PATTERNS))
-
-
-def find_owners(activities: ir.Table) -> ir.Table:
-    """List the owners of pieces by the activities: (uri, owner, owned_topics).
-
-    The creator of a piece takes precedence over the author named by users that share it. Users own their own URI.
-
-    Parameters
-    ----------
-    activities : from `read_activities`
-
-    """
-    a = activities
-    created = a.kind == "Create"
-    claims = ibis.union(
-        _claims(a.filter(created), a.piece, ibis.coalesce(a.author, a.actor), rank=0, topics=a.topics),
-        _claims(a.filter(~created), a.piece, a.author, rank=1, topics=a.topics),
-        _claims(a, a.parent, a.parent_author, rank=1),
-        _claims(a, a.actor, a.actor, rank=2),
-    )
-    by_uri = claims.filter(claims.uri.notnull(), claims.owner.notnull()).group_by("uri")
-    return by_uri.aggregate(
-        owner=ibis.coalesce(*(claims.owner.min(where=claims.rank == rank) for rank in range(3))),
-        owned_topics=claims.topics.max().split(SEPARATOR),
-    )
-
-
-def _claims(
-    activities: ir.Table, uri: ir.StringValue, owner: ir.StringValue, rank: int, topics: ir.ArrayValue | None = None
-) -> ir.Table:
-    joined = ibis.null("string") if topics is None else topics.join(SEPARATOR).nullif("")
-    return activities.select(uri=uri, owner=owner, rank=ibis.literal(rank), topics=joined)

@@ -16,20 +16,16 @@ import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
 from features.errors import EventsError
-from features.importers.activitystreams.collections import EXPECTED, copy_collection, is_lines
-from features.importers.event_fields import content_hash, links
+from features.events.engines import sql_function
+from features.importers.activitystreams_documents import EXPECTED, copy_collection, is_lines
+from features.importers.event_fields import content_hash, json_extract_string, json_list, json_valid, links, read_time
 from features.importers.readers.files import byte_progress
 from features.importers.readers.json_lines import read_members
-from features.importers.readers.values import json_extract_string, json_valid, read_time
 from features.progress import Progress
 
 VOCABULARY = r"^(as:|https?://www\.w3\.org/ns/activitystreams#)"
 ID_POINTERS = ("/id", "/@id", "/href")
-
-
-@ibis.udf.scalar.builtin(name="json_extract_string")
-def _text(json: str, pointer: str) -> str:
-    raise NotImplementedError
+_text = sql_function("json_extract_string", ("string", "string"), "string")
 
 
 def text_at(value: ir.StringValue, *pointers: str) -> ir.StringValue:
@@ -42,7 +38,7 @@ def text_at(value: ir.StringValue, *pointers: str) -> ir.StringValue:
 
 def values_of(member: ir.StringValue) -> ir.ArrayValue:
     """List the values of a member, objects as JSON; empty if it is absent or damaged."""
-    array = (member.startswith("[") & json_valid(member)).ifelse(member, ibis.null("string"))
+    array = json_list(member)
     single = member.startswith("[").ifelse(ibis.null("string"), member)
     values = array.notnull().ifelse(json_extract_string(array, "$[*]"), ibis.array([single]))
     return values.filter(lambda value: value.notnull() & (~value.startswith("{") | json_valid(value)))
@@ -117,14 +113,7 @@ TAG_ANCHOR = r"""(?is)<a\s[^>]*class=["'][^"']*(mention|hashtag)[^>]*>.*?</a>"""
 def read_activities(
     backend: Backend, files: list[Path], scratch: Path, progress: Progress
 ) -> tuple[ir.Table, tuple[str, ...]]:
-    """Read the activities of files: documents or JSON Lines.
-
-    Parameters
-    ----------
-    backend : where the table lives
-    files : each a JSON document or JSON Lines
-    scratch : folder for intermediate files
-    progress : called with the share of the bytes that is read
+    """Read the activities of files, each a JSON document or JSON Lines; `scratch` is a folder for intermediate files.
 
     Returns
     -------
@@ -164,14 +153,12 @@ def _read(backend: Backend, number: int, file: Path, scratch: Path, advance: Cal
 
 def _require_types(backend: Backend, file: Path, activities: Path) -> None:
     rows = backend.read_parquet(escape(str(activities)))
-    count, typed = (
-        rows.aggregate(rows=rows.count(), typed=(rows.kind.notnull() | rows.id.notnull()).sum())
-        .to_pyarrow()
-        .to_pylist()[0]
-        .values()
-    )
-    if count and not typed:
-        raise EventsError(f"{file} is not ActivityStreams: none of its {count} items has a type; expected {EXPECTED}.")
+    typed = (rows.kind.notnull() | rows.id.notnull()).sum()
+    (totals,) = rows.aggregate(count=rows.count(), typed=typed).to_pyarrow().to_pylist()
+    if totals["count"] and not totals["typed"]:
+        raise EventsError(
+            f"{file} is not ActivityStreams: none of its {totals['count']} items has a type; expected {EXPECTED}."
+        )
 
 
 def _select_activities(members: ir.Table) -> ir.Table:

@@ -19,8 +19,17 @@ One activity can be several events: a Create is a post, reply or quote, and a me
 piece can be a reply and a quote. Each event counts as one row read.
 
 The property of a quote is quote, quoteUrl, quoteUri or _misskey_quote. The owner of a piece comes from its
-`attributedTo` if it is embedded, from an activity in the same files, or from a common form of its URI (see
-`find_owners`). Otherwise the target is null and the event counts for its actor only.
+`attributedTo` if it is embedded, from an activity in the same files, or from a common form of its URI. Otherwise the
+target is null and the event counts for its actor only.
+
+| URI | user |
+|---|---|
+| `https://HOST/users/NAME/statuses/ID` (Mastodon, GoToSocial) | `https://HOST/users/NAME` |
+| `https://HOST/ap/users/ID/statuses/ID` (Mastodon) | `https://HOST/ap/users/ID` |
+| `https://HOST/@NAME/ID`, ID a number (Mastodon's page of it) | `https://HOST/users/NAME` |
+| `https://HOST/p/NAME/ID`, ID a number (Pixelfed) | `https://HOST/users/NAME` |
+
+The URI of a user, `https://HOST/users/NAME` or `https://HOST/@NAME`, belongs to that user. Other forms have no owner.
 
 User ids are URIs. All hosts are one network, `activitypub`, because users of different hosts engage with each other.
 Topics are the hashtags, in lower case; links are those in the content, except its mentions and hashtags. The time is
@@ -39,9 +48,8 @@ import ibis.expr.types as ir
 from features.atomic_files import check_events_path, scratch_dir
 from features.errors import EventsError
 from features.events.event_table import connect, open_events
-from features.importers.activitystreams.activities import VERBS, read_activities
-from features.importers.activitystreams.collections import find_owners, owner_from_uri
-from features.importers.event_fields import CONTENT, NO_CONTENT, build_record, mentions, reject_duplicates
+from features.importers.activitystreams_reader import VERBS, read_activities
+from features.importers.event_fields import CONTENT, NO_CONTENT, build_record, reject_duplicates, with_mentions
 from features.importers.ingestion import ImportReport, ingest
 from features.importers.readers.files import list_files
 from features.progress import Progress, ignore_progress
@@ -57,22 +65,9 @@ MAX_KIND_CHARS = 40
 
 
 def import_activitystreams(path: Path, out: Path, progress: Progress = ignore_progress) -> ImportReport:
-    """Import activities as events.
+    """Import activities as events; parameters, report and errors are those of `JsonLinesSource.ingest`.
 
-    Parameters
-    ----------
-    path : a JSON document (collection, page or activity), JSON Lines of activities, or a folder of such files
-    out : path for the events, as in `ingest`
-    progress : called with the share of the bytes that is read
-
-    Returns
-    -------
-    the counts of the events of all activities; `notes` says what the files lack
-
-    Raises
-    ------
-    EventsError : no file can be read, a file is not ActivityStreams, or no activity is an event
-
+    `path` may also be a JSON document (collection, page or activity). The report's `notes` say what the files lack.
     """
     files, skipped = list_files(Path(path), ENDINGS, EXPECTED)
     backend = connect()
@@ -81,25 +76,17 @@ def import_activitystreams(path: Path, out: Path, progress: Progress = ignore_pr
         activities, missing = read_activities(backend, files, scratch, progress)
         if missing and not activities.count().to_pyarrow().as_py():
             raise EventsError(f"{'. '.join(missing)}.")
-        report = ingest(raw_events(activities, tuple(file.name for file in files)), Path(out))
+        report = ingest(_raw_events(activities, tuple(file.name for file in files)), Path(out))
     return replace(report, notes=(*skipped, *missing, *_unknown_owner_note(report)))
 
 
-def raw_events(activities: ir.Table, names: tuple[str, ...] = ()) -> ir.Table:
-    """Map activities to rows for `ingest`: columns of SCHEMA, row, record and reason.
-
-    Parameters
-    ----------
-    activities : from `read_activities`
-    names : the names of the files, which prefix the records if there is more than one
-
-    """
+def _raw_events(activities: ir.Table, names: tuple[str, ...]) -> ir.Table:
+    """Map activities to rows for `ingest`: columns of SCHEMA, row, record and reason."""
     resolved = _with_undone(activities)
     reason = ibis.coalesce(resolved.reason, _unmapped_reason(resolved), _undo_reason(resolved))
     checked = resolved.mutate(reason=reason)
     events = _with_targets(ibis.union(_main_events(checked), _extra_quotes(checked)), find_owners(activities))
-    mentioned = mentions(events, lambda event: event.piece)
-    rows = reject_duplicates(ibis.union(events.drop("mentions"), mentioned), EVENT_KEY)
+    rows = reject_duplicates(with_mentions(events, lambda event: event.piece), EVENT_KEY)
     return rows.select(
         *("time", "actor", "verb", "target", "object", "result", "topics", "content_hash", "links", "row", "reason"),
         record=build_record(rows, RECORD_FIELDS, names),
@@ -188,3 +175,43 @@ def _unknown_owner_note(report: ImportReport) -> tuple[str, ...]:
     count = events.filter(events.target.isnull(), events.verb != "post").count().to_pyarrow().as_py()
     note = "events are about pieces whose owner is neither in the files nor in the URI: they have no target"
     return (f"{count} {note}",) if count else ()
+
+
+OWNER_PATTERNS = (
+    (r"^(https?://[^/?#]+(?:/ap)?/users/[^/?#]+)(?:/statuses/[^/?#]+)?(?:/activity)?/?$", r"\1"),
+    (r"^(https?://[^/?#]+)/@([^/@?#]+)(?:/[0-9]+)?/?$", r"\1/users/\2"),
+    (r"^(https?://[^/?#]+)/p/([^/@?#]+)/[0-9]+/?$", r"\1/users/\2"),
+)
+SEPARATOR = "\n"
+
+
+def owner_from_uri(uri: ir.StringValue) -> ir.StringValue:
+    """Return the owner of a piece by its URI; null if its form has none."""
+    return ibis.cases(*((uri.re_search(pattern), uri.re_replace(pattern, user)) for pattern, user in OWNER_PATTERNS))
+
+
+def find_owners(activities: ir.Table) -> ir.Table:
+    """List the owners of pieces by the activities from `read_activities`: (uri, owner, owned_topics).
+
+    The creator of a piece takes precedence over the author named by users that share it. Users own their own URI.
+    """
+    a = activities
+    created = a.kind == "Create"
+    claims = ibis.union(
+        _claims(a.filter(created), a.piece, ibis.coalesce(a.author, a.actor), rank=0, topics=a.topics),
+        _claims(a.filter(~created), a.piece, a.author, rank=1, topics=a.topics),
+        _claims(a, a.parent, a.parent_author, rank=1),
+        _claims(a, a.actor, a.actor, rank=2),
+    )
+    by_uri = claims.filter(claims.uri.notnull(), claims.owner.notnull()).group_by("uri")
+    return by_uri.aggregate(
+        owner=ibis.coalesce(*(claims.owner.min(where=claims.rank == rank) for rank in range(3))),
+        owned_topics=claims.topics.max().split(SEPARATOR),
+    )
+
+
+def _claims(
+    activities: ir.Table, uri: ir.StringValue, owner: ir.StringValue, rank: int, topics: ir.ArrayValue | None = None
+) -> ir.Table:
+    joined = ibis.null("string") if topics is None else topics.join(SEPARATOR).nullif("")
+    return activities.select(uri=uri, owner=owner, rank=ibis.literal(rank), topics=joined)

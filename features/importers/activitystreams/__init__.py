@@ -1,1 +1,0 @@
-"""ActivityStreams: outboxes of ActivityPub servers and Mastodon archives."""
