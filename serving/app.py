@@ -3,8 +3,8 @@
 import gc
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from importlib.metadata import version
 from logging.config import dictConfig
@@ -19,21 +19,22 @@ from starlette.types import ASGIApp
 
 from serving.api import problems
 from serving.api.routes import cases, health, model, privacy, scores, search, users
-from serving.middleware.access_log import log_settings
+from serving.middleware.access_log import AccessLogMiddleware, log_request, log_settings
 from serving.middleware.api_keys import KeyCache, read_keys
-from serving.middleware.authentication import require_keys_off_loopback
-from serving.middleware.request_limits import USUAL, HeaderLimitProtocol, Limits
-from serving.middleware.stack import middleware_stack
+from serving.middleware.authentication import ApiKeyMiddleware, require_keys_off_loopback
+from serving.middleware.headers import SecurityHeadersMiddleware, docs_policy
+from serving.middleware.rate_limit import RateLimitMiddleware, create_buckets
+from serving.middleware.request_limits import USUAL, HeaderLimitProtocol, Limits, RequestLimitMiddleware
 from serving.privacy.audit_files import AuditError
 from serving.privacy.audit_log import AuditLog
 from serving.privacy.audit_middleware import AuditMetrics, AuditMiddleware
 from serving.privacy.cases import Cases
 from serving.privacy.deletion import DeletionWorker
 from serving.privacy.purposes import USUAL_PURPOSES, PurposePolicy
-from serving.runtime.champion_cache import read_cached_champion
 from serving.runtime.metrics import Metrics
 from serving.runtime.startup_check import check_home, log_missing
-from serving.runtime.watcher import REFRESH_SECONDS, Watcher, watch_lifespan
+from serving.runtime.state import read_cached_champion
+from serving.runtime.watcher import REFRESH_SECONDS, Watcher, check_refresh
 from serving.runtime.workers import (
     HEALTH_CHECK_SECONDS,
     WorkerSupervisor,
@@ -78,7 +79,8 @@ class Application(FastAPI):
 
     def use(self, stack: list[Middleware]) -> None:
         """Use a middleware stack; FastAPI places those behind `ServerErrorMiddleware`, which it has itself."""
-        errors = next(index for index, item in enumerate(stack) if item.cls is ServerErrorMiddleware)
+        classes: list[object] = [item.cls for item in stack]
+        errors = classes.index(ServerErrorMiddleware)
         self.outer, self.user_middleware = stack[:errors], stack[errors + 1 :]
 
     def build_middleware_stack(self) -> ASGIApp:
@@ -121,11 +123,12 @@ def create_app(
     CloutError : `refresh` is not more than 0
 
     """
+    check_refresh(refresh)
     app = Application(
         title="Clout",
         version=version("clout-score"),
         description=ABOUT,
-        lifespan=_close_audit_log_after(watch_lifespan(refresh)),
+        lifespan=partial(_lifespan, refresh),
         **PATHS,
     )
     app.state.home, app.state.deletion_worker, app.state.limits = home, DeletionWorker(home), limits
@@ -139,21 +142,11 @@ def create_app(
     app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher, shared_folder)
     problems.install(app)
     _add_privacy(app, home, purposes)
-    audit = Middleware(AuditMiddleware, audit_log=app.state.audit_log)
-    app.use(middleware_stack(app, KeyCache(home, guarded), limits, audit, shared_folder))
+    app.use(_middleware_stack(app, KeyCache(home, guarded), limits, shared_folder))
     app.include_router(users.by_id)  # first, as it gets the most requests
-    for router in (
-        users.router,
-        cases.router,
-        privacy.reads_router,
-        privacy.router,
-        search.router,
-        scores.router,
-        model.router,
-        privacy.purposes_router,
-        health.router,
-        health.metrics_router,
-    ):
+    for router in (users.router, cases.router, privacy.reads_router, privacy.router, search.router, scores.router):
+        app.include_router(router)
+    for router in (model.router, privacy.purposes_router, health.router, health.metrics_router):
         app.include_router(router)
     return app
 
@@ -167,18 +160,28 @@ def _add_privacy(app: FastAPI, home: Home, purposes: PurposePolicy) -> None:
     app.state.metrics.registry.register(AuditMetrics(app.state.audit_log))
 
 
-def _close_audit_log_after(lifespan: Callable) -> Callable:
-    """Return a lifespan that closes the audit log when another one is over."""
+def _middleware_stack(app: FastAPI, keys: KeyCache, limits: Limits, shared_folder: Path | None) -> list[Middleware]:
+    """Return what a request passes before a route, outermost first.
 
-    @asynccontextmanager
-    async def audited(app: FastAPI) -> AsyncIterator[None]:
-        async with lifespan(app):
-            try:
-                yield
-            finally:
-                app.state.audit_log.close()
+    What stands before `ServerErrorMiddleware` also sees the answers to unforeseen errors. The audit log is innermost:
+    only requests that are let through are logged. Workers with a shared folder count a caller's requests together.
+    """
+    return [
+        Middleware(AccessLogMiddleware, count=app.state.metrics.count, log=log_request),
+        Middleware(SecurityHeadersMiddleware, policies={"/docs": docs_policy(app)}),
+        Middleware(ServerErrorMiddleware),
+        Middleware(RequestLimitMiddleware, limits=limits),
+        Middleware(ApiKeyMiddleware, keys=keys),
+        Middleware(RateLimitMiddleware, rate=limits.rate, buckets=partial(create_buckets, shared_folder)),
+        Middleware(AuditMiddleware, audit_log=app.state.audit_log),
+    ]
 
-    return audited
+
+@asynccontextmanager
+async def _lifespan(refresh: float, app: FastAPI) -> AsyncIterator[None]:
+    """Watch for newer parts while the application runs, then close the audit log."""
+    with closing(app.state.audit_log), app.state.watcher.watching(refresh):
+        yield
 
 
 def serve(
@@ -217,7 +220,7 @@ def serve(
             log.info("Listening on %s, documented at /docs", url(host, listener))
             uvicorn.Server(uvicorn.Config(app, log_config=None, **WIRE)).run(sockets=[listener])
             return
-        watch_lifespan(refresh)  # report errors here once, not in each worker
+        check_refresh(refresh)  # report errors here once, not in each worker
         with suppress(RecordsError):  # then requests are answered 503
             read_keys(home)
         gc.enable()

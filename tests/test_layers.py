@@ -107,7 +107,8 @@ MAY_IMPORT = {
     "serving.snapshots": TABLE | {"training.explanation", "training.home", "training.model", "training.records"},
     "serving.scoring": TABLE | {"serving.snapshots", "training.explanation", "training.model"},
     "serving.middleware": EVENTS | {"training.home", "training.records"},
-    "serving.review": TABLE | {"serving.snapshots", "training.explanation", "training.home", "training.model"},
+    "serving.review": TABLE
+    | {"serving.snapshots", "training.explanation", "training.home", "training.model", "training.records"},
     "serving.runtime": EVENTS
     | {
         "serving.middleware",

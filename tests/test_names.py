@@ -14,10 +14,18 @@ VAGUE = {
 OF_LIBRARIES = {"given"}
 
 
+def stored_fields(tree: ast.AST) -> set[ast.AST]:
+    """Return the names of class fields: documents, responses and tables keep the names they are stored under."""
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    return {item.target for body in bodies for item in body if isinstance(item, ast.AnnAssign)}
+
+
 def names(tree: ast.AST) -> list[tuple[int, str]]:
-    """Return every name of a variable, parameter or function in a syntax tree, with its line."""
-    pairs = []
+    """Return every name of a variable, parameter or function in a syntax tree, with its line; no class fields."""
+    pairs, fields = [], stored_fields(tree)
     for node in ast.walk(tree):
+        if node in fields:
+            continue
         if isinstance(node, ast.Name):
             pairs.append((node.lineno, node.id))
         elif isinstance(node, ast.arg):

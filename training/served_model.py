@@ -1,6 +1,28 @@
-"""The loader that model versions registered before the move to `training.model.pyfunc` name for MLflow.
+"""MLflow loader: `mlflow.pyfunc.load_model` and `mlflow models serve` load and predict through this module.
 
-Their `loader_module` is `training.served_model`; without this module `mlflow models serve` could not load them.
+Registered model versions name it as their `loader_module`: a move would make them unusable for MLflow.
 """
 
-from training.model.pyfunc import _load_pyfunc as _load_pyfunc
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from training.model.bundle import Bundle
+from training.model.bundle_files import load_bundle
+
+
+class ServedModel:
+    """A bundle behind MLflow's pyfunc contract."""
+
+    def __init__(self, bundle: Bundle):
+        self.bundle = bundle
+
+    def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
+        """Score feature rows; see `Bundle.predict`."""
+        return self.bundle.predict(model_input)
+
+
+def _load_pyfunc(data_path: str) -> ServedModel:
+    """Load the bundle in the model's data folder; MLflow defines the function's name."""
+    return ServedModel(load_bundle(Path(data_path)))

@@ -6,8 +6,7 @@ from typing import Any
 from features.catalogue import CATALOGUE
 from serving.privacy.cases import EXAMPLE_CASE
 from serving.privacy.purposes import DEFAULT_PURPOSES, HEADER, MAX_LENGTH
-from serving.snapshots.ranking import PageToken, SearchQuery
-from serving.snapshots.search import Cursor, encode_cursor
+from serving.snapshots.search import Cursor, PageToken, SearchQuery, encode_cursor
 from training.prohibited_uses import PROHIBITED_USES
 
 USER = {"user": "ann", "scope": "all"}

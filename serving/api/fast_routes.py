@@ -5,7 +5,7 @@ Every request that a fast path does not understand goes to FastAPI, which either
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -49,7 +49,8 @@ class ByIdRoute(FastRoute):
             if request.scope["query_string"]:
                 return await handle(request)
             service = await self.authorize(request)
-            return await self.endpoint(user=request.path_params["user"], snapshot=service.snapshot())
+            endpoint: Callable[..., Awaitable[Response]] = self.endpoint
+            return await endpoint(user=request.path_params["user"], snapshot=service.snapshot())
 
         return by_id
 
@@ -86,7 +87,7 @@ class TimeoutRoute(APIRoute):
         return with_timeout
 
 
-def _consume_result(work: asyncio.Future) -> None:
+def _consume_result(work: asyncio.Future[Response]) -> None:
     """Retrieve the exception of abandoned work, so that asyncio does not log it as never retrieved."""
     if not work.cancelled():
         work.exception()
@@ -189,7 +190,7 @@ def _table_matrix(table: _Table, names: tuple[str, ...]) -> np.ndarray | None:
 
 
 @lru_cache(maxsize=CACHED_DECODERS)
-def _decoder(names: tuple[str, ...]) -> Decoder:
+def _decoder(names: tuple[str, ...]) -> Decoder[Any]:
     """Return the decoder of bodies whose rows hold some of these features."""
     row: Any = defstruct("Row", [(name, Value, None) for name in names], **STRICT)
     body = defstruct("Body", [("table", _Table | None, None), ("rows", list[row] | None, None)], **STRICT)

@@ -23,13 +23,12 @@ from serving.privacy.audit_files import AuditError
 from serving.privacy.cases import EXAMPLE_CASE, ResolvedCaseError, TooManyCasesError, UnknownCaseError
 from serving.privacy.purposes import PurposeError, PurposeNotAllowedError
 from serving.review.what_if import TooLittleKnownError
-from serving.snapshots.opt_out_filter import HiddenUserError
-from serving.snapshots.ranking import RangeError
 from serving.snapshots.repository import AbsentSnapshotError
-from serving.snapshots.search import CursorError
+from serving.snapshots.search import CursorError, RangeError
 from training.explanation.feature_constraints import WhatIfError
 from training.records.database import RecordsError
 from training.records.deletion_receipts import AbsentReceiptError
+from training.records.opt_outs import HiddenUserError
 
 MAX_ERRORS = 20
 OF_EVERY_ROUTE = (408, 413, 414, 431, 500)

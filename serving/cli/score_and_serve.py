@@ -1,6 +1,7 @@
 """The commands that score users and answer requests; the table of all commands of this layer."""
 
 import gc
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -127,7 +128,7 @@ def _print_check(home: Home, host: str, port: int, json: bool) -> int:
 
     findings = check_start(home, host, port)
     if json:
-        print_json([finding.as_dict() for finding in findings])
+        print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
             typer.echo(f"{'ok     ' if finding.holds else 'MISSING'} {finding.message}")

@@ -16,8 +16,7 @@ from sqlalchemy import Column, Connection, Integer, String, Table, delete, inser
 from features.errors import CloutError
 from features.utc import now_iso_utc
 from training.home import Home
-from training.records.cached import CachedRecords
-from training.records.database import TABLES, Records, RecordsError
+from training.records.database import TABLES, CachedRecords, Records, RecordsError
 
 Scope = Literal["read", "review", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)

@@ -31,7 +31,7 @@ MAX_OPEN_CASES = 10
 LINE_ENDS = re.compile(r"\r\n?")
 
 
-class JsonText(TypeDecorator):
+class JsonText(TypeDecorator[Any]):
     """Text stored as ASCII JSON: PostgreSQL cannot store NUL, and UTF-8 cannot encode a lone surrogate."""
 
     impl = Text
@@ -247,7 +247,7 @@ def delete_cases(home: Home, user: str) -> int:
     return Cases(Records(home)).delete(user)
 
 
-def _select(connection: Connection, query: Select) -> list[Case]:
+def _select(connection: Connection, query: Select[Any]) -> list[Case]:
     return [Case(**row._mapping) for row in connection.execute(query)]
 
 

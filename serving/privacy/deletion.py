@@ -21,7 +21,7 @@ from features.events.identities import validate_identities
 from features.events.store import is_store, read_store_identities
 from serving.privacy.cases import delete_cases
 from serving.privacy.residual_data import residual_data
-from serving.runtime.champion_cache import discard
+from serving.runtime.state import discard
 from serving.snapshots import erasure as snapshot_erasure
 from serving.snapshots.repository import list_snapshots
 from training.home import Home

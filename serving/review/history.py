@@ -13,9 +13,9 @@ from features.errors import AsOfError, SnapshotError, UnknownUserError
 from features.utc import to_iso_utc
 from serving.snapshots import layout
 from serving.snapshots.explanation import status
-from serving.snapshots.opt_out_filter import check_visible, hidden_users
 from serving.snapshots.repository import AbsentSnapshotError, require_snapshots
 from training.home import Home
+from training.records.opt_outs import check_visible, hidden_users
 
 log = logging.getLogger("clout")
 MOST_SNAPSHOTS = 100

@@ -16,8 +16,7 @@ from training.explanation.counterfactuals import (
 from training.explanation.feature_constraints import PeerValues, WhatIfError
 from training.explanation.inactivity import AS_BEFORE, AT_THE_SAME_RATE, inactivity_scenario
 from training.explanation.reasons import INSUFFICIENT, lacking
-from training.model.bundle import Bundle
-from training.model.feature_row import FeatureRow
+from training.model.bundle import Bundle, FeatureRow
 
 ASSOCIATION = (
     "This is an association found among people, no promise: people who differ so stand so, and whoever changes need "

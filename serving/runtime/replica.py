@@ -129,9 +129,9 @@ class Replica:
                 "it, which stay: put its backup back, or publish with 'clout score'."
             )
 
-    def _damaged(self, listed: PublishedSnapshot, found: str) -> SnapshotError:
+    def _damaged(self, listed: PublishedSnapshot, damage: str) -> SnapshotError:
         location = f"{listed.name} in {self._database().address}"
-        return SnapshotError(f"the snapshot {location} is damaged: {found}. Make it anew with 'clout score'.")
+        return SnapshotError(f"the snapshot {location} is damaged: {damage}. Make it anew with 'clout score'.")
 
     def _database(self) -> SnapshotDatabase:
         if self._shared is None:

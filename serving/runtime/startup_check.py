@@ -2,9 +2,9 @@
 
 import logging
 import shutil
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from tempfile import TemporaryFile
 from urllib.parse import urlsplit
 
@@ -12,8 +12,7 @@ from features.errors import CloutError
 from features.utc import to_iso_utc
 from serving.middleware.api_keys import read_keys
 from serving.middleware.authentication import require_keys_off_loopback
-from serving.runtime.champion_cache import read_cached_champion
-from serving.runtime.state import ServiceState
+from serving.runtime.state import ServiceState, read_cached_champion
 from serving.runtime.watcher import Watcher
 from serving.runtime.workers import listening
 from serving.snapshots.publishing import SnapshotDatabase
@@ -21,6 +20,22 @@ from training.home import Home
 from training.registry.model_registry import champion_version
 
 GiB = 1 << 30
+# What is expected, and what to do where it is not met.
+REQUIREMENTS = {
+    "home": ("a folder that can be written to", "run: clout demo, or set CLOUT_HOME to where the models are"),
+    "champion": ("a champion that loads against this catalogue", "run: clout train EVENTS"),
+    "snapshot": (
+        "a snapshot whose files are there and agree",
+        "run: clout score EVENTS --as-of T --out scores.parquet",
+    ),
+    "registry": ("an MLflow registry that answers", "set MLFLOW_TRACKING_URI, or run: clout train EVENTS"),
+    "database": (
+        "a PostgreSQL that answers",
+        "set CLOUT_DATABASE to postgresql://USER@HOST/NAME, or start the server",
+    ),
+    "keys": ("API keys wherever others can reach the service", "run: clout keys add NAME --scope read"),
+    "port": ("an address that is free", "choose another port"),
+}
 log = logging.getLogger("clout")
 
 
@@ -50,10 +65,6 @@ class Finding:
             return f"{self.name}: {self.found}"
         return f"{self.name}: {self.found.rstrip('.')}; expected {self.expected}; {self.run}"
 
-    def as_dict(self) -> dict:
-        """Return the finding for machines."""
-        return asdict(self)
-
 
 def check_start(home: Home, host: str, port: int) -> list[Finding]:
     """Check everything that a service of a home on an address needs; writes nothing but a temporary file."""
@@ -62,12 +73,12 @@ def check_start(home: Home, host: str, port: int) -> list[Finding]:
     service = watcher.service()
     return [
         *check_home(home),
-        _champion(home, service),
-        _snapshot(service),
-        _registry(home),
-        _database(home),
-        _keys(home, host),
-        _port(host, port),
+        _check("champion", lambda: _champion(home, service)),
+        _check("snapshot", lambda: _snapshot(service)),
+        _check("registry", lambda: _registry(home)),
+        _check("database", lambda: _database(home)),
+        _check("keys", lambda: _keys(home, host)),
+        _check("port", lambda: _port(host, port), f"run: clout serve --port {port + 1 if port < 65_535 else 0}"),
     ]
 
 
@@ -85,7 +96,7 @@ def log_missing(findings: list[Finding]) -> None:
 
 def _home(home: Home) -> Finding:
     folder = home.folder
-    expected, run = "a folder that can be written to", "run: clout demo, or set CLOUT_HOME to where the models are"
+    expected, run = REQUIREMENTS["home"]
     if not folder.is_dir():
         # A replica creates its home with its first snapshot.
         fits = home.database is not None and not folder.exists()
@@ -94,11 +105,8 @@ def _home(home: Home) -> Finding:
         with TemporaryFile(dir=folder):
             return Finding("home", True, f"{folder} can be written to", expected, run)
     except OSError as error:
-        return Finding("home", False, f"{folder} cannot be written to ({error.strerror})", expected, _own(folder))
-
-
-def _own(folder: Path) -> str:
-    return f"run: chown -R $(id -u) {folder}"
+        run = f"run: chown -R $(id -u) {folder}"
+        return Finding("home", False, f"{folder} cannot be written to ({error.strerror})", expected, run)
 
 
 def _disk(home: Home) -> Finding:
@@ -111,82 +119,65 @@ def _disk(home: Home) -> Finding:
 
 def _largest(home: Home) -> int:
     """Return the bytes of the largest snapshot."""
-    folders = [path for path in home.snapshots.iterdir() if path.is_dir()] if home.snapshots.is_dir() else []
-    return max((sum(_sizes(folder)) for folder in folders), default=0)
+    sizes: Counter[str] = Counter()
+    for file in home.snapshots.rglob("*"):
+        if file.is_file():
+            sizes[file.relative_to(home.snapshots).parts[0]] += file.stat().st_size
+    return max(sizes.values(), default=0)
 
 
-def _sizes(folder: Path) -> Iterator[int]:
-    return (file.stat().st_size for file in folder.rglob("*") if file.is_file())
+def _check(name: str, describe: Callable[[], str], advice: str | None = None) -> Finding:
+    """Return as a finding what `describe` returns; its error means that the requirement is not met."""
+    expected, run = REQUIREMENTS[name]
+    try:
+        return Finding(name, True, describe(), expected, advice or run)
+    except CloutError as error:
+        return Finding(name, False, str(error), expected, advice or run)
 
 
-def _champion(home: Home, service: ServiceState) -> Finding:
-    expected, run = "a champion that loads against this catalogue", "run: clout train EVENTS"
+def _champion(home: Home, service: ServiceState) -> str:
     try:
         champion = service.champion
     except CloutError as error:
-        cached = read_cached_champion(home)
-        meanwhile = f" A start would answer by version {cached.version}, which was loaded last." if cached else ""
-        return Finding("champion", False, f"{error}{meanwhile}", expected, run)
+        if (cached := read_cached_champion(home)) is None:
+            raise
+        meanwhile = f"A start would answer by version {cached.version}, which was loaded last."
+        raise CloutError(f"{error} {meanwhile}") from error
     of = str(champion.bundle.facts["as_of"])[:10]
-    summary = (
-        f"version {champion.version}, of {len(champion.bundle.features)} features, trained on what came before {of}"
-    )
-    return Finding("champion", True, summary, expected, run)
+    return f"version {champion.version}, of {len(champion.bundle.features)} features, trained on what came before {of}"
 
 
-def _snapshot(service: ServiceState) -> Finding:
-    expected = "a snapshot whose files are there and agree"
-    run = "run: clout score EVENTS --as-of T --out scores.parquet"
-    try:
-        snapshot = service.snapshot()
-    except CloutError as error:
-        return Finding("snapshot", False, str(error), expected, run)
-    summary = f"{to_iso_utc(snapshot.as_of)} by version {snapshot.model_version}, {snapshot.users:,} users, whole"
-    return Finding("snapshot", True, summary, expected, run)
+def _snapshot(service: ServiceState) -> str:
+    snapshot = service.snapshot()
+    return f"{to_iso_utc(snapshot.as_of)} by version {snapshot.model_version}, {snapshot.users:,} users, whole"
 
 
-def _registry(home: Home) -> Finding:
+def _registry(home: Home) -> str:
     address = _without_password(home.registry_uri)
-    expected, run = "an MLflow registry that answers", "set MLFLOW_TRACKING_URI, or run: clout train EVENTS"
     try:
         version = champion_version(home)
     except CloutError as error:
-        return Finding("registry", False, str(error).replace(home.registry_uri, address), expected, run)
-    champion = f"its champion is version {version}" if version else "it has no champion yet"
-    return Finding("registry", True, f"{address} answers; {champion}", expected, run)
+        raise CloutError(str(error).replace(home.registry_uri, address)) from error
+    return f"{address} answers; {f'its champion is version {version}' if version else 'it has no champion yet'}"
 
 
-def _database(home: Home) -> Finding:
-    expected = "a PostgreSQL that answers"
-    run = "set CLOUT_DATABASE to postgresql://USER@HOST/NAME, or start the server"
+def _database(home: Home) -> str:
     if not home.database:
-        return Finding("database", True, "none is asked for: snapshots are those of the home", expected, run)
-    try:
-        shared = SnapshotDatabase(home)
-        listed = shared.published()
-    except CloutError as error:
-        return Finding("database", False, str(error), expected, run)
+        return "none is asked for: snapshots are those of the home"
+    shared = SnapshotDatabase(home)
+    listed = shared.published()
     newest = f", the newest {listed[0].name}" if listed else ""
-    return Finding("database", True, f"{shared.address} holds {len(listed)} snapshots{newest}", expected, run)
+    return f"{shared.address} holds {len(listed)} snapshots{newest}"
 
 
-def _keys(home: Home, host: str) -> Finding:
-    expected, run = "API keys wherever others can reach the service", "run: clout keys add NAME --scope read"
-    try:
-        guarded, keys = require_keys_off_loopback(home, host), read_keys(home)
-    except CloutError as error:
-        return Finding("keys", False, str(error), expected, run)
-    where = host if guarded else f"{host}, which this machine alone can reach"
-    return Finding("keys", True, f"{len(keys)} for {where}", expected, run)
+def _keys(home: Home, host: str) -> str:
+    guarded, keys = require_keys_off_loopback(home, host), read_keys(home)
+    return f"{len(keys)} for {host if guarded else f'{host}, which this machine alone can reach'}"
 
 
-def _port(host: str, port: int) -> Finding:
-    expected, run = "an address that is free", f"run: clout serve --port {port + 1 if port < 65_535 else 0}"
-    try:
-        listening(host, port).close()
-    except CloutError as error:
-        return Finding("port", False, str(error), expected, run)
-    return Finding("port", True, f"{host} port {port} is free", expected, run)
+def _port(host: str, port: int) -> str:
+    listening(host, port).close()
+    return f"{host} port {port} is free"
 
 
 def _without_password(uri: str) -> str:

@@ -1,24 +1,32 @@
-"""The state of a service: the champion and the newest snapshot, or why they are missing."""
+"""The state of a service: the champion, cached for the next start, and the newest snapshot, or why they are missing."""
 
+import json
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, lru_cache, partial
-from typing import TypeVar
+from hashlib import sha256
+from shutil import rmtree
+from typing import Any, TypeVar
 
+from features.atomic_files import publish, scratch_dir
 from features.errors import CatalogueError, CloutError
 from features.utc import to_iso_utc
 from serving.snapshots.repository import open_earlier, open_snapshot
 from serving.snapshots.snapshot import Snapshot
 from training.home import Home
 from training.model.bundle import Bundle
+from training.model.bundle_files import load_bundle, save_bundle
 from training.records.database import RecordsError
 from training.registry.model_registry import load_champion
 from training.registry.run_documents import report
 
 T = TypeVar("T")
 OPEN_SNAPSHOTS = 4
+METADATA = "champion.json"
+log = logging.getLogger("clout")
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Champion:
 
     bundle: Bundle
     version: str
-    figures: dict | None
+    figures: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,47 @@ def read_champion(home: Home) -> Champion:
     bundle, version = load_champion(home)
     bundle.warm()
     return Champion(bundle, version, report(home, version))
+
+
+def cache_champion(home: Home, champion: Champion) -> None:
+    """Replace the cached champion; if the home is absent or cannot be written, the log says so."""
+    out = home.champion
+    metadata = {"registry": _registry(home), "version": champion.version, "figures": champion.figures}
+    try:
+        home.folder.stat()
+        with scratch_dir(out) as scratch:
+            folder = scratch / out.name
+            save_bundle(champion.bundle, folder)
+            (folder / METADATA).write_text(json.dumps(metadata) + "\n")
+            publish(folder, out, scratch)
+    except (OSError, CloutError) as error:
+        log.warning("The champion cannot be cached for the next start, which then waits for the registry: %s", error)
+
+
+def read_cached_champion(home: Home) -> Champion | None:
+    """Return the cached champion, ready to answer; None if it is of another registry or cannot be used."""
+    try:
+        metadata = json.loads((home.champion / METADATA).read_text())
+        if metadata["registry"] != _registry(home):
+            return None
+        champion = Champion(load_bundle(home.champion), metadata["version"], metadata["figures"])
+        champion.bundle.warm()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, CloutError) as error:
+        log.warning("The cached champion cannot be used: %s", error)
+        return None
+    return champion
+
+
+def discard(home: Home) -> None:
+    """Remove the cached champion: its report may name users, one of which is to be deleted."""
+    rmtree(home.champion, ignore_errors=True)
+
+
+def _registry(home: Home) -> str:
+    """Return a hash that identifies the registry without storing a password in its address."""
+    return sha256(home.registry_uri.encode()).hexdigest()
 
 
 def load_newest(home: Home) -> Snapshot:

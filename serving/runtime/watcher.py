@@ -1,17 +1,18 @@
-"""The watcher: loads newer snapshots and other champions while the service answers."""
+"""The watcher: loads newer snapshots and other champions in the background, while the service answers."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from threading import Event, Thread
-
-from fastapi import FastAPI
+from typing import Any, Generic, TypeVar
 
 from features.errors import CloutError, RegistryError, SnapshotError
-from serving.runtime.champion_cache import cache_champion
-from serving.runtime.refreshable import Refreshable
 from serving.runtime.replica import Replica
-from serving.runtime.state import Champion, ServiceState, load_newest, read_champion
+from serving.runtime.state import Champion, ServiceState, Stale, cache_champion, load_newest, read_champion
 from serving.runtime.workers import freeze_gc
 from serving.snapshots import layout
 from serving.snapshots.publishing import PublishedSnapshot
@@ -23,7 +24,109 @@ from training.registry.model_registry import champion_version
 REFRESH_SECONDS = 5.0
 LONGEST_SECONDS = 86_400
 STOP_SECONDS = 1.0
+RETRY_SECONDS = 60.0
+UNKNOWN = object()
+T = TypeVar("T")
 log = logging.getLogger("clout")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failed load: the version it was tried at, the error, since when (UTC), and when to retry (monotonic)."""
+
+    version: object
+    error: CloutError
+    since: datetime
+    retry_at: float
+
+
+class Refreshable(Generic[T]):
+    """A part of the service, checked cheaply and loaded when it changed, and the newest good state of it.
+
+    Parameters
+    ----------
+    name : in the log, in `/ready` and in the metrics
+    version : returns, cheaply, which version there is; nothing is loaded while it stays the same
+    load : loads that version
+    error_type : of the error that an unexpected exception becomes
+    initial : the part before the first look
+    doubt : why the initial part may be outdated; it is stale until the first look
+
+    """
+
+    def __init__(
+        self,
+        name: str,
+        version: Callable[[], object],
+        load: Callable[[], T],
+        error_type: type[CloutError] = CloutError,
+        initial: T | None = None,
+        doubt: str | None = None,
+    ):
+        self.name = name
+        self.loaded = self.failed = 0
+        self._read_version, self._load, self._error_type = version, load, error_type
+        self._version = UNKNOWN
+        self._part = initial
+        self._failure = None if doubt is None else Failure(UNKNOWN, error_type(doubt), datetime.now(UTC), -math.inf)
+
+    @property
+    def part(self) -> T | CloutError:
+        """The newest part that could be loaded, or the error that says why there is none."""
+        if self._part is not None:
+            return self._part
+        return self._failure.error if self._failure else self._error_type(f"the {self.name} was not looked for yet.")
+
+    @property
+    def stale(self) -> Stale | None:
+        """Why the part is outdated; None if it is current or missing."""
+        failure = self._failure
+        return Stale(str(failure.error), failure.since) if failure and self._part is not None else None
+
+    def look(self) -> bool:
+        """Load the current version if it is new; return whether the part or its failure changed."""
+        version = UNKNOWN
+        try:
+            version = self._read_version()
+            if version == self._version:
+                return self._recover()
+            if not self._due(version):
+                return False
+            part = self._load()
+            if self._read_version() != version:
+                raise self._error_type(f"the {self.name} changed while it was loaded; the next look tries again.")
+        except CloutError as error:
+            return self._fail(version, error)
+        except Exception as error:
+            log.exception("Loading the %s failed", self.name)
+            return self._fail(version, self._error_type(f"loading the {self.name} failed ({error!r}); see the log."))
+        self._version, self._part = version, part
+        self.loaded += 1
+        self._recover()
+        return True
+
+    def _due(self, version: object) -> bool:
+        """Return whether to load: a failed version is retried after a while, another one at once."""
+        failure = self._failure
+        return failure is None or failure.version != version or time.monotonic() >= failure.retry_at
+
+    def _recover(self) -> bool:
+        """End a failure; return whether there was one."""
+        if self._failure is None:
+            return False
+        log.info("The %s is up to date again", self.name)
+        self._failure = None
+        return True
+
+    def _fail(self, version: object, error: CloutError) -> bool:
+        before = self._failure
+        self.failed += 1
+        since = before.since if before else datetime.now(UTC)
+        self._failure = Failure(version, error, since, time.monotonic() + RETRY_SECONDS)
+        if before is not None and str(before.error) == str(error):
+            return False
+        log.warning("The %s cannot be loaded: %s", self.name, error)
+        return True
 
 
 class Watcher:
@@ -52,7 +155,10 @@ class Watcher:
         cached: Champion | None = None,
     ):
         self._home, self._on_change, self._on_look, self._cached = home, on_change, on_look, cached
-        self.database = _database(home, self._look_at_snapshots) if home.database else None
+        self.database: Refreshable[tuple[PublishedSnapshot, ...]] | None = None
+        if home.database:  # the snapshots of the home answer until it is first reached
+            replica = Replica(home, lambda: self._look_at(self.snapshot))
+            self.database = Refreshable("database", replica.published, replica.follow, SnapshotError, initial=())
         self.snapshot: Refreshable[Snapshot] = Refreshable(
             "snapshot", lambda: _folders(home), lambda: load_newest(home), SnapshotError
         )
@@ -62,11 +168,13 @@ class Watcher:
             lambda: read_champion(home),
             RegistryError,
             cached,
-            _doubt(cached) if cached else None,
+            f"version {cached.version} is what was last loaded; the registry was not asked for another yet."
+            if cached
+            else None,
         )
 
     @property
-    def parts(self) -> tuple[Refreshable, ...]:
+    def parts(self) -> tuple[Refreshable[Any], ...]:
         """The watched parts: the database that publishes snapshots, if there is one, the snapshot, the champion."""
         return (*([self.database] if self.database else []), self.snapshot, self.champion)
 
@@ -81,7 +189,7 @@ class Watcher:
 
         The registry is asked while the snapshot is read, which saves time, or not at all if there is a cached champion.
         """
-        # A daemon, as in `watch_lifespan`: a registry that hangs does not keep the process from ending.
+        # A daemon, as in `watching`: a registry that hangs does not keep the process from ending.
         registry = Thread(target=self.champion.look, name="first look", daemon=True)
         if self._cached is None:
             registry.start()
@@ -91,12 +199,9 @@ class Watcher:
         self._on_change(self.service())
         self._on_look()
 
-    def _look_at(self, part: Refreshable) -> None:
+    def _look_at(self, part: Refreshable[Any]) -> None:
         if part.look():
             self._on_change(self.service())
-
-    def _look_at_snapshots(self) -> None:
-        self._look_at(self.snapshot)
 
     def service(self) -> ServiceState:
         """Return the state made of the present parts."""
@@ -123,6 +228,19 @@ class Watcher:
                 freeze_gc()  # the look imported the registry's client, which is slow to scan
                 first = False
 
+    @contextmanager
+    def watching(self, every: float) -> Iterator[None]:
+        """Watch in a thread until the end of the `with` block."""
+        stop = Event()
+        # A daemon: a registry that hangs does not keep the process from ending.
+        thread = Thread(target=self.watch, args=(every, stop), name="watcher", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(STOP_SECONDS)
+
     def _cache_champion(self) -> None:
         """Cache another champion for the next start."""
         champion = self.champion.part
@@ -131,39 +249,21 @@ class Watcher:
             self._cached = champion
 
 
-def watch_lifespan(every: float) -> Callable:
-    """Return a lifespan that runs `app.state.watcher` in a thread as long as the application runs."""
+def check_refresh(every: float) -> None:
+    """Check the seconds between two looks.
+
+    Raises
+    ------
+    CloutError : they are not more than 0, or more than a day
+
+    """
     if not 0 < every <= LONGEST_SECONDS:
         raise CloutError(
             f"cannot look every {every:g} seconds for what is newer; expected more than 0, at most {LONGEST_SECONDS}."
         )
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        stop = Event()
-        # A daemon: a registry that hangs does not keep the process from ending.
-        thread = Thread(target=app.state.watcher.watch, args=(every, stop), name="watcher", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join(STOP_SECONDS)
 
-    return lifespan
-
-
-def _database(home: Home, on_fetch: Callable[[], None]) -> Refreshable[tuple[PublishedSnapshot, ...]]:
-    """Watch the snapshots of a database; those of the home answer until it is first reached."""
-    replica = Replica(home, on_fetch)
-    return Refreshable("database", replica.published, replica.follow, SnapshotError, initial=())
-
-
-def _doubt(cached: Champion) -> str:
-    return f"version {cached.version} is what was last loaded; the registry was not asked for another yet."
-
-
-def _folders(home: Home) -> tuple:
+def _folders(home: Home) -> tuple[object, ...]:
     """Return which snapshots there are; a snapshot replaced under its name is another folder."""
     try:
         return tuple((folder.name, layout.folder_identity(folder)) for folder in list_snapshots(home))

@@ -6,8 +6,7 @@ from typing import TypedDict
 
 from training.explanation.ledger import Discount, ledger
 from training.explanation.reasons import INSUFFICIENT, Line, Reason, lacking
-from training.model.bundle import Bundle
-from training.model.feature_row import FeatureRow
+from training.model.bundle import Bundle, FeatureRow
 
 SCORED = "scored"
 

@@ -9,7 +9,7 @@ from features.catalogue import SCORED
 from features.catalogue.tenure import ABSENT_DAYS
 from features.feature_table import KEYS
 from training.explanation.feature_constraints import PeerValues, percentiles
-from training.model.feature_row import FeatureRow
+from training.model.bundle import FeatureRow
 
 AUDIENCE_SIZE = "engagers_365d"
 GROUP = ["scope", "band"]

@@ -15,13 +15,12 @@ from features.utc import parse_utc, to_iso_utc
 from serving.snapshots import layout
 from serving.snapshots.feature_rows import write_rows
 from serving.snapshots.layout import sort_rows
-from serving.snapshots.opt_out_filter import hidden_users
 from serving.snapshots.peers import median_features
 from serving.snapshots.snapshot import Snapshot
 from training.home import Home
 from training.model.bundle import Bundle
 from training.model.bundle_files import save_bundle
-from training.records.opt_outs import OptedOutUsers, load_opted_out_users
+from training.records.opt_outs import OptedOutUsers, hidden_users, load_opted_out_users
 
 
 class AbsentSnapshotError(SnapshotError):

@@ -19,12 +19,11 @@ from features.utc import to_iso_utc
 from serving.snapshots import layout
 from serving.snapshots.explanation import Explanation, ScoreRow, explanation, status
 from serving.snapshots.feature_rows import FeatureRowFile
-from serving.snapshots.opt_out_filter import check_visible
 from serving.snapshots.peers import PEER_COLUMNS, PeerMedians, PeerRanges
-from serving.snapshots.ranking import Ranking, VisibleRanking, hidden_rows
+from serving.snapshots.search import Ranking, VisibleRanking, hidden_rows
 from training.model.bundle import Bundle
 from training.model.bundle_files import load_bundle
-from training.records.opt_outs import OptedOutUsers
+from training.records.opt_outs import OptedOutUsers, check_visible
 
 NEIGHBOURS = 500
 LONGEST_ID = 200

@@ -28,7 +28,7 @@ def instructions():
 
 
 def of(kind):
-    return [text for found, text in instructions() if found == kind]
+    return [text for instruction, text in instructions() if instruction == kind]
 
 
 def test_it_is_read():
@@ -56,12 +56,12 @@ def sources():
 
 
 def test_what_it_copies_is_there_and_not_ignored():
-    kept = [line[1:] for line in FILE.with_suffix(".dockerignore").read_text().splitlines() if line.startswith("!")]
+    included = [line[1:] for line in FILE.with_suffix(".dockerignore").read_text().splitlines() if line.startswith("!")]
     assert sources()
     for source in sources():
         assert (ROOT / source).exists(), source
-        assert source in kept, source
-    assert set(kept) == set(sources())
+        assert source in included, source
+    assert set(included) == set(sources())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     for needed in (project["project"]["readme"], *project["project"]["license-files"]):
         assert needed in sources()
@@ -86,10 +86,10 @@ def test_it_runs_as_somebody_who_owns_the_home_and_nothing_else():
     (user,) = of("USER")
     assert user not in ("root", "0")
     assert kinds.index("USER") > max(k for k, kind in enumerate(kinds) if kind in ("RUN", "COPY"))
-    made = next(text for text in of("RUN") if "useradd" in text)
+    command = next(text for text in of("RUN") if "useradd" in text)
     (volume,) = of("VOLUME")
-    assert f"install -d -o {user} -g {user} {volume}" in made
-    assert made.split("&&")[0].split()[-1] == user
+    assert f"install -d -o {user} -g {user} {volume}" in command
+    assert command.split("&&")[0].split()[-1] == user
     assert f"CLOUT_HOME={volume}" in of("ENV")[0]
 
 

@@ -62,9 +62,9 @@ if clock == "stepping":  # before anything else takes the clock by its name
     time.time, time.time_ns = lambda: now() + offset, lambda: now_ns() + int(offset * 1e9)
 from serving.middleware.request_limits import Limits
 from serving.app import serve
-from serving.runtime import refreshable as watched
+from serving.runtime import watcher
 from training.home import Home
-watched.RETRY_SECONDS = 0.5
+watcher.RETRY_SECONDS = 0.5
 if clock == "stepping":
     for name, module in list(sys.modules.items()):
         if name.split(".")[0] in ("serving", "training") and getattr(module, "datetime", None) is datetime:
@@ -124,7 +124,7 @@ def versions(tmp_path_factory, bundle):
 
 
 @pytest.fixture
-def whole(versions, home):
+def complete_home(versions, home):
     """A home with a champion and a snapshot."""
     home.store.write_bytes(versions.store.read_bytes())
     return home
@@ -133,8 +133,8 @@ def whole(versions, home):
 def dealt(bundle, rows, seed, version="3"):
     """The same people, among whom the features are dealt out anew: their scores and rows."""
     order = np.random.default_rng(seed).permutation(len(rows))
-    found = rows[KEYS].join(rows[CATALOGUE.names].take(order).set_axis(rows.index))
-    return score_rows(bundle, version, found), found
+    shuffled = rows[KEYS].join(rows[CATALOGUE.names].take(order).set_axis(rows.index))
+    return score_rows(bundle, version, shuffled), shuffled
 
 
 @pytest.fixture
@@ -166,12 +166,12 @@ class Served:
         """Wait until what `/ready` tells is so; it answers 200, and scores are told, all the while."""
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
-            found = self.ready()
+            state = self.ready()
             self.score()
-            if holds(found):
-                return found
+            if holds(state):
+                return state
             time.sleep(0.05)
-        raise AssertionError(f"/ready went on telling {found}")
+        raise AssertionError(f"/ready went on telling {state}")
 
 
 @contextmanager
@@ -187,11 +187,11 @@ def running(command, log, **how):
             process.wait(timeout=PATIENCE)
 
 
-def awaited(process, log, found):
+def awaited(process, log, find):
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until and process.poll() is None:
-        if place := found():
-            return place
+        if value := find():
+            return value
         time.sleep(0.05)
     raise AssertionError(f"it did not start: {log.read_text()[-2000:]}")
 
@@ -203,12 +203,12 @@ def served(tmp_path):
 
         def start(home, clock="steady", rate=0.0, key=None):
             log = tmp_path / "service.log"
-            told = [str(home.folder), home.tracking_uri or "", clock, str(rate)]
+            arguments = [str(home.folder), home.tracking_uri or "", clock, str(rate)]
             environment = os.environ | {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-            process = ended.enter_context(running([sys.executable, "-c", SERVE, *told], log, env=environment))
+            process = ended.enter_context(running([sys.executable, "-c", SERVE, *arguments], log, env=environment))
             listening = re.compile(r"Listening on (http://127\.0\.0\.1:\d+),")
-            found = awaited(process, log, lambda: listening.search(log.read_text()))
-            service = Served(found[1], key)
+            match = awaited(process, log, lambda: listening.search(log.read_text()))
+            service = Served(match[1], key)
             ended.callback(service.client.close)
             return service
 
@@ -223,12 +223,12 @@ class TestKill:
         return [dealt(bundle, rows, seed) for seed in (1, 2)]
 
     @pytest.fixture
-    def publisher(self, whole, tmp_path, bundle, contents):
+    def publisher(self, complete_home, tmp_path, bundle, contents):
         """Publish in a process that is killed as asked, and return how it ended."""
-        given = tmp_path / "given"
-        given.write_bytes(pickle.dumps((whole, AS_OF, bundle, "3", contents)))
+        arguments = tmp_path / "arguments"
+        arguments.write_bytes(pickle.dumps((complete_home, AS_OF, bundle, "3", contents)))
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        with subprocess.Popen([sys.executable, "-c", PUBLISHER, given], **pipes) as process:
+        with subprocess.Popen([sys.executable, "-c", PUBLISHER, arguments], **pipes) as process:
 
             def killed(**how):
                 process.stdin.write(json.dumps(how) + "\n")
@@ -239,20 +239,25 @@ class TestKill:
             process.stdin.close()
 
     @pytest.fixture
-    def is_complete(self, whole, bundle, rows, contents):
+    def is_complete(self, complete_home, bundle, rows, contents):
         """See that the newest snapshot is all of one of those that were published."""
         published = [score_rows(bundle, "3", rows), *(scores for scores, _ in contents)]
-        known = [dict(zip(scores["user"] + scores["scope"], scores["score"], strict=True)) for scores in published]
+        published_scores = [
+            dict(zip(scores["user"] + scores["scope"], scores["score"], strict=True)) for scores in published
+        ]
 
         def holds():
-            opened = open_snapshot(whole)
-            found = opened.scores.to_pandas()
-            assert dict(zip(found["user"] + found["scope"].astype(str), found["score"], strict=True)) in known
+            snapshot = open_snapshot(complete_home)
+            stored = snapshot.scores.to_pandas()
+            assert (
+                dict(zip(stored["user"] + stored["scope"].astype(str), stored["score"], strict=True))
+                in published_scores
+            )
 
         return holds
 
-    def test_disk_always_holds_a_complete_snapshot(self, whole, publisher, publish, is_complete):
-        client = TestClient(create_app(whole), raise_server_exceptions=False)
+    def test_disk_always_holds_a_complete_snapshot(self, complete_home, publisher, publish, is_complete):
+        client = TestClient(create_app(complete_home), raise_server_exceptions=False)
         step = 1
         while (ended := publisher(step=step)) == -signal.SIGKILL:
             is_complete()
@@ -262,11 +267,13 @@ class TestKill:
             step += 1
         assert ended == 0
         assert step > 10, f"hardly any step was seen: {step}"
-        publish(whole, AS_OF)
-        assert [each.name for each in whole.snapshots.iterdir()] == ["2017-07-30T000000Z_v3"]
+        publish(complete_home, AS_OF)
+        assert [folder.name for folder in complete_home.snapshots.iterdir()] == ["2017-07-30T000000Z_v3"]
 
-    def test_at_any_moment_the_service_goes_on(self, whole, publisher, served, is_complete, monkeypatch, tmp_path):
-        service, moments = served(whole), random.Random(0)
+    def test_at_any_moment_the_service_goes_on(
+        self, complete_home, publisher, served, is_complete, monkeypatch, tmp_path
+    ):
+        service, moments = served(complete_home), random.Random(0)
         for _ in range(15):
             assert publisher(seconds=moments.uniform(0.02, 0.4)) == -signal.SIGKILL
             is_complete()
@@ -275,56 +282,63 @@ class TestKill:
         names = ("time", "actor", "verb", "target")
         events = pa.table([pa.array(column) for column in zip(*acts, strict=True)], names)
         pq.write_table(events, tmp_path / "events.parquet")
-        words = ["score", str(tmp_path / "events.parquet"), "--as-of", to_iso_utc(LATER), "--home", str(whole.folder)]
+        words = [
+            "score",
+            str(tmp_path / "events.parquet"),
+            "--as-of",
+            to_iso_utc(LATER),
+            "--home",
+            str(complete_home.folder),
+        ]
         monkeypatch.setattr(sys, "argv", ["clout", *words, "--out", str(tmp_path / "scores.parquet")])
         with pytest.raises(SystemExit) as ended:
             command.main()
         assert ended.value.code in (0, None)
-        assert not list(whole.snapshots.glob(".*")), "what the killed ones left is cleared away"
-        found = service.client.get("/v1/users/ann/score")
+        assert not list(complete_home.snapshots.glob(".*")), "what the killed ones left is cleared away"
+        answer = service.client.get("/v1/users/ann/score")
         until = time.monotonic() + PATIENCE
-        while found.status_code != 200 and time.monotonic() < until:
+        while answer.status_code != 200 and time.monotonic() < until:
             time.sleep(0.05)
-            found = service.client.get("/v1/users/ann/score")
-        assert found.json()["as_of"] == to_iso_utc(LATER)
+            answer = service.client.get("/v1/users/ann/score")
+        assert answer.json()["as_of"] == to_iso_utc(LATER)
         assert service.ready()["stale"] == {}
 
 
 class TestFullDisk:
     @pytest.fixture
     def disk(self, tmp_path):
-        place = tmp_path / "disk"
-        place.mkdir()
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], capture_output=True)
+        mount_point = tmp_path / "disk"
+        mount_point.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", mount_point], capture_output=True)
         if mounted.returncode:
             pytest.skip(
                 f"no small disk can be mounted here: {mounted.stderr.decode().strip()}; the next test stands in"
             )
-        yield place
-        subprocess.run(["umount", "--lazy", place], check=True)
+        yield mount_point
+        subprocess.run(["umount", "--lazy", mount_point], check=True)
 
-    def test_what_does_not_fit_changes_nothing(self, whole, disk, served, publish):
-        home = Home(shutil.copytree(whole.folder, disk / "home"))
+    def test_what_does_not_fit_changes_nothing(self, complete_home, disk, served, publish):
+        home = Home(shutil.copytree(complete_home.folder, disk / "home"))
         service = served(home)
         add_key(home, "first", "read")
         remove_key(home, "first")
         room = os.statvfs(disk)
-        for left in (64 << 10, 0):
-            filler = disk / f"filler{left}"
-            filler.write_bytes(b"x" * (room.f_bavail * room.f_frsize - left))
+        for free in (64 << 10, 0):
+            filler = disk / f"filler{free}"
+            filler.write_bytes(b"x" * (room.f_bavail * room.f_frsize - free))
             with pytest.raises((OutputError, RecordsError), match=r"cannot be (written|used)"):
                 publish(home, LATER)
             room = os.statvfs(disk)
         with pytest.raises(RecordsError, match=r"full|disk I/O error"):
             add_key(home, "second", "read")
         assert [folder.name for folder in home.snapshots.iterdir()] == ["2017-07-30T000000Z_v3"]
-        found = service.until(lambda found: found["stale"] == {})
-        assert found["as_of"] == to_iso_utc(AS_OF)
+        state = service.until(lambda ready: ready["stale"] == {})
+        assert state["as_of"] == to_iso_utc(AS_OF)
         for filler in disk.glob("filler*"):
             filler.unlink()
         assert read_keys(home) == {}
         publish(home, LATER)
-        service.until(lambda found: found["as_of"] == to_iso_utc(LATER))
+        service.until(lambda ready: ready["as_of"] == to_iso_utc(LATER))
 
     @pytest.mark.parametrize("room", [0, 1 << 10, 16 << 10, 64 << 10])
     def test_a_file_that_may_not_grow_so_long_changes_nothing(self, home, publish, room):
@@ -351,32 +365,34 @@ def emptied(_):
 def flipped(content):
     """Flip one bit, of a digit where there is one: what is read then is as well-formed as before."""
     digits = [k for k, byte in enumerate(content) if 48 <= byte < 56]
-    place = digits[len(digits) // 2] if digits else len(content) // 2
-    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+    index = digits[len(digits) // 2] if digits else len(content) // 2
+    return content[:index] + bytes([content[index] ^ 1]) + content[index + 1 :]
 
 
 class TestCorruptSnapshot:
     """A damaged snapshot arrives as the newest."""
 
     @pytest.fixture
-    def client(self, whole):
-        return TestClient(create_app(whole), raise_server_exceptions=False)
+    def client(self, complete_home):
+        return TestClient(create_app(complete_home), raise_server_exceptions=False)
 
     @pytest.mark.parametrize("damaged", [cut, emptied, flipped])
     @pytest.mark.parametrize("file", FILES)
-    def test_previous_snapshot_answers_until_the_damaged_is_rewritten(self, whole, client, publish, file, damaged):
-        newer = publish(whole, LATER)
-        place = newer / file
-        place.write_bytes(damaged(place.read_bytes()))
+    def test_previous_snapshot_answers_until_the_damaged_is_rewritten(
+        self, complete_home, client, publish, file, damaged
+    ):
+        newer = publish(complete_home, LATER)
+        path = newer / file
+        path.write_bytes(damaged(path.read_bytes()))
         client.app.state.watcher.look()
-        found = client.get("/ready").json()
-        assert (found["status"], found["as_of"], set(found["stale"])) == ("ready", to_iso_utc(AS_OF), {"snapshot"})
-        assert "the snapshot is damaged" in found["stale"]["snapshot"]["detail"]
+        state = client.get("/ready").json()
+        assert (state["status"], state["as_of"], set(state["stale"])) == ("ready", to_iso_utc(AS_OF), {"snapshot"})
+        assert "the snapshot is damaged" in state["stale"]["snapshot"]["detail"]
         assert client.get("/v1/users/user0001/explanation").json()["as_of"] == to_iso_utc(AS_OF)
-        publish(whole, LATER)
+        publish(complete_home, LATER)
         client.app.state.watcher.look()
-        found = client.get("/ready").json()
-        assert (found["as_of"], found["stale"]) == (to_iso_utc(LATER), {})
+        state = client.get("/ready").json()
+        assert (state["as_of"], state["stale"]) == (to_iso_utc(LATER), {})
 
     def test_any_flipped_bit_is_detected(self, home):
         (folder,) = list_snapshots(home)
@@ -385,8 +401,8 @@ class TestCorruptSnapshot:
         for file in FILES:
             before = (folder / file).read_bytes()
             for _ in range(5):
-                place, bit = chosen.randrange(len(before)), 1 << chosen.randrange(8)
-                (folder / file).write_bytes(before[:place] + bytes([before[place] ^ bit]) + before[place + 1 :])
+                index, bit = chosen.randrange(len(before)), 1 << chosen.randrange(8)
+                (folder / file).write_bytes(before[:index] + bytes([before[index] ^ bit]) + before[index + 1 :])
                 with pytest.raises(SnapshotError, match="the snapshot is damaged"):
                     open_snapshot(home)
             (folder / file).write_bytes(before)
@@ -402,7 +418,7 @@ class TestRegistryAway:
     """A real MLflow server is stopped and started again."""
 
     @pytest.fixture
-    def server(self, whole, tmp_path):
+    def server(self, complete_home, tmp_path):
         """Start the server of the home's registry, at the same address each time."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             address = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -410,12 +426,12 @@ class TestRegistryAway:
         @contextmanager
         def start():
             words = ["server", "--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--workers", "1"]
-            words += ["--backend-store-uri", f"sqlite:///{whole.store}", "--no-serve-artifacts"]
+            words += ["--backend-store-uri", f"sqlite:///{complete_home.store}", "--no-serve-artifacts"]
             log = tmp_path / "server.log"
             environment = os.environ | QUIET
             with running([sys.executable, "-m", "mlflow", *words], log, env=environment, cwd=tmp_path) as process:
                 awaited(process, log, lambda: answers(f"{address}/health"))
-                yield Home(whole.folder, address)
+                yield Home(complete_home.folder, address)
 
         return start
 
@@ -423,21 +439,21 @@ class TestRegistryAway:
         with server() as there:
             service = served(there)
             assert (service.ready()["model_version"], service.ready()["stale"]) == ("1", {})
-        found = service.until(lambda found: found["stale"])
-        assert set(found["stale"]) == {"champion"}
-        assert f"the registry at {there.tracking_uri} did not answer" in found["stale"]["champion"]["detail"]
+        state = service.until(lambda ready: ready["stale"])
+        assert set(state["stale"]) == {"champion"}
+        assert f"the registry at {there.tracking_uri} did not answer" in state["stale"]["champion"]["detail"]
         row = {"rows": [{"credible_pace_28d": 1}]}
         assert service.client.post("/v1/scores", json=row).json()["model_version"] == "1"
         publish(there, LATER)
-        found = service.until(lambda found: found["as_of"] == to_iso_utc(LATER))
-        assert set(found["stale"]) == {"champion"}
+        state = service.until(lambda ready: ready["as_of"] == to_iso_utc(LATER))
+        assert set(state["stale"]) == {"champion"}
         with server() as there:
-            service.until(lambda found: not found["stale"])
+            service.until(lambda ready: not ready["stale"])
             promote(there, "2")
-            service.until(lambda found: found["model_version"] == "2")
+            service.until(lambda ready: ready["model_version"] == "2")
         another = served(there)
-        found = another.ready()
-        assert (found["model_version"], set(found["stale"])) == ("2", {"champion"})
+        state = another.ready()
+        assert (state["model_version"], set(state["stale"])) == ("2", {"champion"})
         assert another.client.post("/v1/scores", json=row).json()["model_version"] == "2"
 
 
@@ -450,21 +466,21 @@ def answers(address):
 class TestSteppingClock:
     """A clock that steps back and forth, by seconds, hours and decades, fifty times a second."""
 
-    def test_newer_snapshot_is_loaded_and_damaged_one_retried(self, whole, served, publish):
-        service = served(whole, "stepping")
-        newer = publish(whole, LATER)
+    def test_newer_snapshot_is_loaded_and_damaged_one_retried(self, complete_home, served, publish):
+        service = served(complete_home, "stepping")
+        newer = publish(complete_home, LATER)
         os.utime(newer, (0, 0))
-        service.until(lambda found: found["as_of"] == to_iso_utc(LATER))
-        newest = publish(whole, LATER + timedelta(days=1))
-        kept = (newest / "scores.parquet").read_bytes()
+        service.until(lambda ready: ready["as_of"] == to_iso_utc(LATER))
+        newest = publish(complete_home, LATER + timedelta(days=1))
+        content = (newest / "scores.parquet").read_bytes()
         (newest / "scores.parquet").write_bytes(b"")
-        publish(whole, LATER)  # something is otherwise, so that the damaged one is looked at
-        service.until(lambda found: "snapshot" in found["stale"] or found["as_of"] != to_iso_utc(LATER))
-        (newest / "scores.parquet").write_bytes(kept)
-        service.until(lambda found: not found["stale"] and found["as_of"] == to_iso_utc(LATER + timedelta(days=1)))
+        publish(complete_home, LATER)  # something is otherwise, so that the damaged one is looked at
+        service.until(lambda ready: "snapshot" in ready["stale"] or ready["as_of"] != to_iso_utc(LATER))
+        (newest / "scores.parquet").write_bytes(content)
+        service.until(lambda ready: not ready["stale"] and ready["as_of"] == to_iso_utc(LATER + timedelta(days=1)))
 
-    def test_rates_are_counted_by_another_clock(self, whole, served):
-        service = served(whole, "stepping", rate=2.0)
+    def test_rates_are_counted_by_another_clock(self, complete_home, served):
+        service = served(complete_home, "stepping", rate=2.0)
         ask = lambda: service.client.get("/v1/users/user0001/score").status_code  # noqa: E731
         start, answered, until = time.monotonic(), [], time.monotonic() + 2.5
         while time.monotonic() < until:
@@ -475,13 +491,13 @@ class TestSteppingClock:
         time.sleep(0.6)
         assert ask() == 200
 
-    def test_keys_logs_and_metrics_survive_clock_steps(self, whole, served, tmp_path):
-        kept = add_key(whole, "kept", "admin")
-        service = served(whole, "stepping", key=kept)
+    def test_keys_logs_and_metrics_survive_clock_steps(self, complete_home, served, tmp_path):
+        key = add_key(complete_home, "kept", "admin")
+        service = served(complete_home, "stepping", key=key)
         for _ in range(3):
-            other = {"Authorization": f"Bearer {add_key(whole, 'other', 'read')}"}
+            other = {"Authorization": f"Bearer {add_key(complete_home, 'other', 'read')}"}
             assert service.client.get("/v1/users/user0001/score", headers=other).status_code == 200
-            remove_key(whole, "other")
+            remove_key(complete_home, "other")
             assert service.client.get("/v1/users/user0001/score", headers=other).status_code == 401
         for _ in range(30):
             service.score()
@@ -489,7 +505,7 @@ class TestSteppingClock:
         figures = service.client.get("/metrics").text
         seconds = [float(line.split()[-1]) for line in figures.splitlines() if "request_seconds_sum" in line]
         assert seconds
-        assert all(0 <= each < PATIENCE for each in seconds)
+        assert all(0 <= duration < PATIENCE for duration in seconds)
         lines = [json.loads(line) for line in (tmp_path / "service.log").read_text().splitlines()]
         requests = [line for line in lines if line["logger"] == "clout.requests"]
         assert len(requests) == len({line["request_id"] for line in requests}) >= 8

@@ -80,10 +80,10 @@ def test_the_service_finds_the_champion_and_its_figures(registered):
 
 
 def test_another_process_predicts_the_same(registered, environment, bundle, rows, tmp_path):
-    given, made = tmp_path / "given.parquet", tmp_path / "made.parquet"
+    given, predicted = tmp_path / "given.parquet", tmp_path / "made.parquet"
     rows[CATALOGUE.names].to_parquet(given)
-    subprocess.run([sys.executable, "-c", LOAD, given, made], env=environment, check=True, timeout=PATIENCE)
-    pd.testing.assert_frame_equal(pd.read_parquet(made), bundle.predict(rows), check_exact=True)
+    subprocess.run([sys.executable, "-c", LOAD, given, predicted], env=environment, check=True, timeout=PATIENCE)
+    pd.testing.assert_frame_equal(pd.read_parquet(predicted), bundle.predict(rows), check_exact=True)
 
 
 def test_damaged_store_is_reported_and_does_not_stop_the_service(tmp_path):
@@ -132,14 +132,14 @@ def test_mlflow_serves_it(invocations, bundle, rows):
     features.loc[3, :] = None
     features.loc[3, "credible_engagers_28d"] = 2
     split = json.loads(features.to_json(orient="split", index=False, double_precision=15))
-    whole = [[None if v is None else int(v) for v in values] for values in split["data"]]
+    integers = [[None if v is None else int(v) for v in values] for values in split["data"]]
     answer = httpx.post(
         invocations,
-        json={"dataframe_split": {"columns": split["columns"], "data": whole}},
+        json={"dataframe_split": {"columns": split["columns"], "data": integers}},
         trust_env=False,
         timeout=60,
     )
     assert answer.status_code == 200, answer.text
-    made = pd.DataFrame(answer.json()["predictions"])
+    predictions = pd.DataFrame(answer.json()["predictions"])
     expected = bundle.predict(features.astype(float)).reset_index(drop=True)
-    pd.testing.assert_frame_equal(made, expected, check_dtype=False, rtol=1e-12)
+    pd.testing.assert_frame_equal(predictions, expected, check_dtype=False, rtol=1e-12)

@@ -30,8 +30,8 @@ def address(process):
     """Read the log, all lines of JSON, up to the line that names the port."""
     for line in process.stderr:
         assert json.loads(line)["level"] in ("info", "warning")
-        if found := re.search(r"Listening on (http://127\.0\.0\.1:\d+),", line):
-            return found[1]
+        if match := re.search(r"Listening on (http://127\.0\.0\.1:\d+),", line):
+            return match[1]
     raise AssertionError(f"the service ended with {process.wait()}")
 
 
@@ -57,7 +57,7 @@ def test_it_answers_over_the_wire(server):
             assert client.get(path).json()["type"] == "urn:clout:problem:unknown-user"
 
 
-def test_kept_alive_connection_is_answered_without_delay(server):
+def test_persistent_connection_is_answered_without_delay(server):
     """Nagle's algorithm would hold back the second packet of each answer, up to 40 ms."""
     with httpx.Client(base_url=server.address, trust_env=False, timeout=20) as client:
         taken = []

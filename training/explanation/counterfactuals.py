@@ -24,8 +24,7 @@ from training.explanation.feature_constraints import (
 )
 from training.explanation.ledger import contributions
 from training.explanation.reasons import LEAST_POINTS
-from training.model.bundle import Bundle
-from training.model.feature_row import FeatureRow
+from training.model.bundle import Bundle, FeatureRow
 
 REPETITIONS, CREATED = "repetitions_90d", "created_90d"
 RECENT_ENGAGERS = "credible_engagers_28d"

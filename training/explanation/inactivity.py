@@ -25,7 +25,7 @@ from features.events.event_table import CREATIONS
 from features.feature_table import feature_rows
 from training.explanation.counterfactuals import Scenario
 from training.explanation.feature_constraints import ABSENT, AGE, SINCE, WhatIfError
-from training.model.feature_row import FeatureRow, feature_row
+from training.model.bundle import FeatureRow, feature_row
 
 AT_THE_SAME_RATE = (
     "Others are taken to respond as much as before, though there would be nothing new to respond to: only the "

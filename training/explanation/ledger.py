@@ -15,8 +15,7 @@ import pandas as pd
 from features.catalogue import CATALOGUE
 from training.explanation.feature_constraints import engager_effects
 from training.explanation.reasons import LEAST_POINTS, Line, Reason, reasons
-from training.model.bundle import Bundle
-from training.model.feature_row import FeatureRow
+from training.model.bundle import Bundle, FeatureRow
 
 SENTENCES = {
     "new": "People who responded within a year count for {value:,.1f} fewer, as few established people respond to them "

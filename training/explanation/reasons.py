@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from training.model.feature_row import FeatureRow
+from training.model.bundle import FeatureRow
 
 LEAST_POINTS = 0.5
 MOST_REASONS = 4

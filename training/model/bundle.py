@@ -1,8 +1,9 @@
 """The bundle: everything that a score needs, as one frozen object."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import lightgbm as lgb
 import numpy as np
@@ -12,7 +13,6 @@ from features.catalogue import CATALOGUE
 from features.errors import CatalogueError
 from features.events.scopes import ALL
 from training.model.booster import predict
-from training.model.feature_row import FeatureRow
 from training.model.intervals import Intervals, Quantiles
 from training.model.scale import Scale
 from training.model.trees.baseline_shapley import Tree, split_trees
@@ -20,6 +20,8 @@ from training.model.trees.quickscorer import Forest, build_forest
 from training.model.trees.treeshap import ShapTables, shap_tables
 
 MANY_ROWS = 4_000
+FeatureRow: TypeAlias = Mapping[str, float]  # one user's features by name, NaN where unknown
+
 PREDICTED = ["score", "unclipped", "expected_audience", "low", "high"]
 
 
@@ -175,6 +177,19 @@ class Bundle:
         return CatalogueError(
             f"the rows lack {len(names)} of the model's {len(self.features)} features: {', '.join(names)}."
         )
+
+
+def feature_row(row: pd.DataFrame) -> dict[str, float]:
+    """Return the features of a frame with one row; columns that are not in the catalogue are ignored.
+
+    Raises
+    ------
+    ValueError : the frame does not have exactly one row
+
+    """
+    if len(row) != 1:
+        raise ValueError(f"found {len(row)} rows; expected one.")
+    return {str(name): float(value) for name, value in row.iloc[0].items() if name in CATALOGUE}
 
 
 def check_catalogue(bundle: Bundle) -> None:

@@ -8,6 +8,7 @@ must not come back. The database answers whether a given id is opted out; ids ca
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 
 from sqlalchemy import Column, Connection, Integer, String, Table, Text, delete, insert, select, update
@@ -15,7 +16,7 @@ from sqlalchemy import Column, Connection, Integer, String, Table, Text, delete,
 from features.errors import CloutError
 from features.utc import now_iso_utc
 from training.home import Home
-from training.records.database import TABLES, Records
+from training.records.database import TABLES, CachedRecords, Records
 
 OPT_OUTS = Table(
     "left_out",
@@ -37,6 +38,10 @@ CHANGES = Table(
 
 class UserIdError(CloutError):
     """An id cannot be a user id in events."""
+
+
+class HiddenUserError(CloutError):
+    """A user's score is hidden: the user opted out, or their data was deleted."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,29 @@ def read_opted_out_users(connection: Connection) -> OptedOutUsers:
     known_ids = tuple(sorted(row.id for row in rows if row.id is not None))
     hashes = {row.person: row.change for row in rows}
     return OptedOutUsers(current.change, bytes.fromhex(current.secret), hashes, known_ids)
+
+
+@lru_cache(maxsize=16)
+def hidden_users(home: Home) -> CachedRecords[OptedOutUsers]:
+    """Return the users of a home that are hidden now, shared by the whole process; opt-outs apply without a restart."""
+    return CachedRecords(home, CHANGES, load_opted_out_users, _stale_message)
+
+
+def _stale_message(users: OptedOutUsers | None) -> str:
+    return f"The {len(users or ())} users last known to be hidden stay hidden."
+
+
+def check_visible(user: str, hidden: OptedOutUsers) -> None:
+    """Check that a user is not hidden.
+
+    Raises
+    ------
+    HiddenUserError : the user is; the message reveals neither which of the two reasons applies nor whether a score ever
+        existed
+
+    """
+    if user in hidden:
+        raise HiddenUserError(f"no score of {user!r} is shown: the person asked not to be scored, or to be forgotten.")
 
 
 def opt_out(home: Home, user: str) -> OptOut:

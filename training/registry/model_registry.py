@@ -71,7 +71,7 @@ def register(
                 mlflow.log_figure(figure, f"plots/{name}.png")
             logged = mlflow.pyfunc.log_model(
                 name="model",
-                loader_module="training.model.pyfunc",
+                loader_module="training.served_model",
                 data_path=str(Path(folder) / "bundle"),
                 signature=_signature(bundle),
                 pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],

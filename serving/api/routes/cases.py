@@ -22,6 +22,7 @@ from serving.api.schemas import (
     Resolution,
     Schema,
 )
+from serving.middleware.api_keys import Key
 from serving.middleware.request_context import ANYBODY, CALLER, record_users
 from serving.privacy.case_comparison import compare_case
 from serving.privacy.cases import EXAMPLE_CASE, Case, Cases, UnknownCaseError
@@ -34,11 +35,13 @@ NO_CASE = problems(422, unknown_case=404, no_records=503)
 
 
 async def _cases(request: Request) -> Cases:
-    return request.app.state.cases
+    cases: Cases = request.app.state.cases
+    return cases
 
 
 async def _caller(request: Request) -> str:
-    return request.scope.get(CALLER, ANYBODY).name
+    caller: Key = request.scope.get(CALLER, ANYBODY)
+    return caller.name
 
 
 CasesDependency = Annotated[Cases, Depends(_cases)]

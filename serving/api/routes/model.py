@@ -40,7 +40,7 @@ async def catalogue() -> Catalogue:
     return Catalogue(catalogue=CATALOGUE.fingerprint, features=entries)
 
 
-def _without_gate(figures: dict | None) -> dict | None:
+def _without_gate(figures: dict[str, Any] | None) -> dict[str, Any] | None:
     """Leave out the gate's report, which names single users."""
     return None if figures is None else {name: value for name, value in figures.items() if name != "gate"}
 

@@ -15,8 +15,7 @@ from serving.api.schemas import UserPage, UserScore
 from serving.middleware.request_context import record_users
 from serving.runtime.state import ServiceState
 from serving.snapshots.explanation import ScoreRow
-from serving.snapshots.ranking import PageToken, SearchQuery
-from serving.snapshots.search import Cursor, CursorError, decode_cursor, encode_cursor, search
+from serving.snapshots.search import Cursor, CursorError, PageToken, SearchQuery, decode_cursor, encode_cursor, search
 from serving.snapshots.snapshot import Snapshot
 
 router = APIRouter(prefix="/v1", tags=["users"], route_class=TimeoutRoute)

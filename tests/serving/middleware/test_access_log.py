@@ -163,7 +163,7 @@ def test_what_is_answered_is_counted_before_and_logged_after():
     async def send(message):
         happened.append(message.get("body", message["type"]))
 
-    record = AccessLogMiddleware(app, lambda seen: happened.append(("counted", seen.error)), happened.append)
+    record = AccessLogMiddleware(app, lambda counted: happened.append(("counted", counted.error)), happened.append)
     asyncio.run(record({"type": "http", "method": "GET", "headers": []}, None, send))
     *before, logged = happened
     assert before == ["http.response.start", b"a", ("counted", None), b"b"]

@@ -256,7 +256,7 @@ def test_however_many_threads_hang_scores_and_readiness_are_answered(client_with
     with client, ThreadPoolExecutor(60) as pool:
         begun = time.monotonic()
         pending = [pool.submit(client.get, "/v1/users/user0001/history") for _ in range(60)]
-        assert {each.result().status_code for each in pending} == {503}
+        assert {future.result().status_code for future in pending} == {503}
         for path in ("/ready", "/v1/users/user0001/score", "/v1/users/user0001/explanation"):
             assert client.get(path).status_code == 200
         assert client.get("/v1/users/nobody/score").status_code == 404

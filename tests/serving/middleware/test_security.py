@@ -67,14 +67,14 @@ def client(app):
 @pytest.fixture
 def operations(client):
     paths = client.get("/openapi.json").json()["paths"]
-    return [(method, path, told) for path, held in paths.items() for method, told in held.items()]
+    return [(method, path, operation) for path, methods in paths.items() for method, operation in methods.items()]
 
 
 @pytest.fixture
 def of_users(operations):
-    found = [path for method, path, _ in operations if method == "get" and "{" in path]
-    assert len(found) >= 4
-    return found
+    matches = [path for method, path, _ in operations if method == "get" and "{" in path]
+    assert len(matches) >= 4
+    return matches
 
 
 def check_harmless(answer):
@@ -86,9 +86,9 @@ def check_harmless(answer):
         assert answer.headers[name] == value
     assert "x-injected" not in answer.headers
     assert not any("\r" in value or "\n" in value for value in answer.headers.values())
-    held = json.dumps(answer.json())
+    text = json.dumps(answer.json())
     for leak in ("root:x:0:0", "Traceback", "site-packages"):
-        assert leak not in held
+        assert leak not in text
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -98,16 +98,16 @@ def test_hostile_ids_in_paths(client, of_users, name):
         check_harmless(answer)
         assert answer.status_code in (404, 414, *FOR_ANYBODY.get(path, ()))
         if answer.status_code == 404 and "there is no route" not in answer.json()["detail"]:
-            told = ("unknown-user", "absent-snapshot", "absent-receipt", "unknown-case")
-            assert answer.json()["type"].rpartition(":")[2] in told
+            expected = ("unknown-user", "absent-snapshot", "absent-receipt", "unknown-case")
+            assert answer.json()["type"].rpartition(":")[2] in expected
 
 
 @pytest.mark.parametrize("raw", RAW)
 def test_raw_bytes_in_paths(app, of_users, raw):
     """Ask as uvicorn does: the path decoded, whatever it holds."""
     for path in of_users:
-        asked = re.sub(r"\{\w+\}", lambda _: raw, path)
-        status, headers, body = call(app, asked)
+        raw_path = re.sub(r"\{\w+\}", lambda _: raw, path)
+        status, headers, body = call(app, raw_path)
         assert status in (404, *FOR_ANYBODY.get(path, ()))
         assert b"x-injected" not in headers
         if status == 404:
@@ -117,19 +117,19 @@ def test_raw_bytes_in_paths(app, of_users, raw):
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_values_in_every_query_parameter(client, operations, name):
-    for method, path, told in operations:
-        asked = path.replace("{user}", "user0001")
-        for parameter in told.get("parameters", []):
+    for method, path, operation in operations:
+        user_path = path.replace("{user}", "user0001")
+        for parameter in operation.get("parameters", []):
             if parameter["in"] == "query":
-                check_harmless(client.request(method, asked, params={parameter["name"]: HOSTILE[name]}))
+                check_harmless(client.request(method, user_path, params={parameter["name"]: HOSTILE[name]}))
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_values_in_bodies(client, name):
     value = HOSTILE[name]
-    found = client.post("/v1/scores", json={"ids": [value], "scope": "all"})
-    check_harmless(found)
-    assert (found.status_code, found.json()["unknown"]) == (200, [value])
+    answer = client.post("/v1/scores", json={"ids": [value], "scope": "all"})
+    check_harmless(answer)
+    assert (answer.status_code, answer.json()["unknown"]) == (200, [value])
     for body in (
         {"ids": ["user0001"], "scope": value},
         {"rows": [{value: 1.0}]},
@@ -188,8 +188,8 @@ def test_hostile_headers_come_back_nowhere(app, name):
     for value in (b"a\r\nX-Injected: yes", b"<script>", b"\xff\x00", b"x" * 8000, b"../../x", b""):
         status, headers, body = call(app, "/v1/users/user0001/score", [(name.encode(), value)])
         assert status < 500
-        assert not any(b"\r" in held or b"\n" in held or b"\x00" in held for held in headers.values())
-        assert b"x-injected" not in {held.lower() for held in headers}
+        assert not any(b"\r" in header or b"\n" in header or b"\x00" in header for header in headers.values())
+        assert b"x-injected" not in {header.lower() for header in headers}
         assert b"<script>" not in body
 
 
@@ -199,9 +199,9 @@ def test_every_answer_has_the_security_headers(home, app, client, status):
         add_key(home, "ann", "read")
     if status == 500:
         app.state.service = None
-    asked = {404: "/nowhere", 414: "/" + "x" * 9000, 422: "/v1/users/user0001/score?as_of=x"}
+    paths = {404: "/nowhere", 414: "/" + "x" * 9000, 422: "/v1/users/user0001/score?as_of=x"}
     method = "PATCH" if status == 405 else "GET"
-    answer = client.request(method, asked.get(status, "/v1/users/user0001/score"))
+    answer = client.request(method, paths.get(status, "/v1/users/user0001/score"))
     assert answer.status_code == status
     for name, value in HEADERS.items():
         assert answer.headers[name] == value
@@ -216,26 +216,26 @@ def test_docs_page_runs_only_its_own_script(client):
     scripts = re.findall(r"<script>(.*?)</script>", answer.text, flags=re.DOTALL)
     assert len(scripts) == 1
     assert f"'sha256-{base64.b64encode(sha256(scripts[0].encode()).digest()).decode()}'" in allowed
-    for place in re.findall(r'(?:src|href)="(https://[^/"]+)', answer.text):
-        assert place in policy
+    for origin in re.findall(r'(?:src|href)="(https://[^/"]+)', answer.text):
+        assert origin in policy
     assert client.get("/redoc").status_code == 404
 
 
 def test_no_source_of_ours_reads_a_pickle():
     files = [file for layer in ("features", "training", "serving") for file in (ROOT / layer).rglob("*.py")]
     assert len(files) > 100
-    found = {}
+    uses = {}
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):
             names = {alias.name.split(".")[0] for alias in node.names} if isinstance(node, ast.Import) else set()
             names |= {str(node.module).split(".")[0]} if isinstance(node, ast.ImportFrom) else set()
             if isinstance(node, ast.Call):
-                names |= {each.arg for each in node.keywords if each.arg == "allow_pickle"}
+                names |= {keyword.arg for keyword in node.keywords if keyword.arg == "allow_pickle"}
             if isinstance(node, ast.Attribute) and node.attr in ("read_pickle", "to_pickle"):
                 names |= {"pickle"}
             if names & (UNPICKLING | {"allow_pickle"}):
-                found[str(file.relative_to(ROOT))] = names
-    assert found == {}
+                uses[str(file.relative_to(ROOT))] = names
+    assert uses == {}
 
 
 def test_the_champion_and_its_answers_need_no_pickle(tmp_path, home, bundle, monkeypatch):
@@ -249,8 +249,8 @@ def test_the_champion_and_its_answers_need_no_pickle(tmp_path, home, bundle, mon
 
     for name in ("load", "loads", "Unpickler"):
         monkeypatch.setattr(pickle, name, refuse)
-    loaded, found = load_champion(home)
-    assert (str(found), loaded.features) == (str(version), bundle.features)
+    loaded, loaded_version = load_champion(home)
+    assert (str(loaded_version), loaded.features) == (str(version), bundle.features)
     client = TestClient(create_app(home), raise_server_exceptions=False)
     for path in ("/v1/model", "/v1/users/user0001/explanation", "/v1/users/user0001/what-if", "/ready"):
         assert client.get(path).status_code == 200, path

@@ -25,10 +25,9 @@ from serving.privacy.deletion import delete_pending, request_deletion
 from serving.snapshots import erasure as snapshot_erasure
 from serving.snapshots import layout as files
 from serving.snapshots.erasure import FORGOTTEN
-from serving.snapshots.opt_out_filter import HiddenUserError
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
 from training.records.deletion_receipts import AbsentReceiptError, Removed, pending_deletions, read_receipt
-from training.records.opt_outs import list_opt_outs, load_opted_out_users, opt_in, opt_out
+from training.records.opt_outs import HiddenUserError, list_opt_outs, load_opted_out_users, opt_in, opt_out
 from training.registry.model_registry import promote, register
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)

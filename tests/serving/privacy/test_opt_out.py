@@ -20,13 +20,20 @@ from serving.review.community_change import community_change
 from serving.review.history import history
 from serving.review.score_change import change
 from serving.scoring import score_rows
-from serving.snapshots.opt_out_filter import HiddenUserError, HiddenUsers, hidden_users
-from serving.snapshots.ranking import SearchQuery, hidden_rows
 from serving.snapshots.repository import open_snapshot, write_snapshot
-from serving.snapshots.search import search
+from serving.snapshots.search import SearchQuery, hidden_rows, search
 from training.home import Home
 from training.records.database import Records, RecordsError
-from training.records.opt_outs import UserIdError, list_opt_outs, load_opted_out_users, opt_in, opt_out, remove_ids
+from training.records.opt_outs import (
+    HiddenUserError,
+    UserIdError,
+    hidden_users,
+    list_opt_outs,
+    load_opted_out_users,
+    opt_in,
+    opt_out,
+    remove_ids,
+)
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 LATER = AS_OF + timedelta(days=28)
@@ -227,15 +234,16 @@ def test_replaced_records_are_reloaded(home):
 
 
 def test_damaged_records_leave_cached_users_hidden(home):
-    hidden = HiddenUsers(home)
+    hidden = hidden_users(home)
     opt_out(home, ANN)
     assert ANN in hidden()
     for file in home.folder.glob("records.db*"):
         file.unlink()
     home.records.write_bytes(b"no database " * 1000)
     assert ANN in hidden()
+    hidden_users.cache_clear()
     with pytest.raises(RecordsError, match=r"records\.db.*file is not a database"):
-        HiddenUsers(home)()
+        hidden_users(home)()
 
 
 def test_unreadable_records_hide_all_users(two, champion):
@@ -258,7 +266,7 @@ def test_records_damaged_later_leave_users_hidden(client):
 
 def test_unchanged_records_are_not_reloaded(home, monkeypatch):
     opt_out(home, ANN)
-    hidden = HiddenUsers(home)
+    hidden = hidden_users(home)
     first = hidden()
     monkeypatch.setattr(hidden, "_load", lambda *_: pytest.fail("read again"))
     assert hidden() is first

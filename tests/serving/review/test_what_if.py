@@ -25,7 +25,7 @@ from training.dataset.panel import Split
 from training.explanation import inactivity
 from training.fit import fit
 from training.home import Home
-from training.model.feature_row import feature_row
+from training.model.bundle import feature_row
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 

@@ -9,8 +9,7 @@ from fastapi.testclient import TestClient
 from serving.app import create_app
 from serving.privacy import deletion
 from serving.runtime import state, watcher
-from serving.runtime.champion_cache import METADATA, cache_champion, read_cached_champion
-from serving.runtime.state import Champion
+from serving.runtime.state import METADATA, Champion, cache_champion, read_cached_champion
 from training.home import Home
 from training.registry.model_registry import RegistryError
 
@@ -19,7 +18,7 @@ ROW = {"rows": [{"credible_pace_28d": 3}]}
 
 
 @pytest.fixture
-def held(bundle):
+def champion7(bundle):
     return Champion(bundle, "7", {"auc": {"all": 0.8}})
 
 
@@ -56,32 +55,32 @@ def until(client, holds):
     raise AssertionError(f"it did not come to that: {champion.json()}")
 
 
-def test_cached_champion_equals_the_loaded_one(empty, held):
+def test_cached_champion_equals_the_loaded_one(empty, champion7):
     assert read_cached_champion(empty) is None
-    cache_champion(empty, held)
+    cache_champion(empty, champion7)
     champion = read_cached_champion(empty)
     assert (champion.version, champion.figures) == ("7", {"auc": {"all": 0.8}})
-    assert champion.bundle == held.bundle
-    assert [place.name for place in empty.folder.iterdir()] == ["champion"]
-    cache_champion(empty, Champion(held.bundle, "8", None))
-    assert read_cached_champion(empty) == Champion(held.bundle, "8", None)
+    assert champion.bundle == champion7.bundle
+    assert [path.name for path in empty.folder.iterdir()] == ["champion"]
+    cache_champion(empty, Champion(champion7.bundle, "8", None))
+    assert read_cached_champion(empty) == Champion(champion7.bundle, "8", None)
 
 
-def test_absent_home_is_not_created(tmp_path, held, caplog):
-    cache_champion(Home(tmp_path / "absent"), held)
+def test_absent_home_is_not_created(tmp_path, champion7, caplog):
+    cache_champion(Home(tmp_path / "absent"), champion7)
     assert not (tmp_path / "absent").exists()
     assert "cannot be cached for the next start, which then waits for the registry" in caplog.text
 
 
-def test_of_another_registry_it_is_nobody_s(empty, held):
-    cache_champion(empty, held)
+def test_of_another_registry_it_is_nobody_s(empty, champion7):
+    cache_champion(empty, champion7)
     assert read_cached_champion(Home(empty.folder, "http://registry:5000")) is None
 
 
-def test_no_password_of_a_registry_is_written_down(empty, held):
+def test_no_password_of_a_registry_is_written_down(empty, champion7):
     home = Home(empty.folder, "https://me:secret@registry")
-    cache_champion(home, held)
-    assert read_cached_champion(home) == held
+    cache_champion(home, champion7)
+    assert read_cached_champion(home) == champion7
     assert not any(b"secret" in file.read_bytes() for file in home.champion.iterdir())
 
 
@@ -101,39 +100,39 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_damaged_cache_is_reported_and_ignored(empty, held, damage, caplog):
-    cache_champion(empty, held)
+def test_damaged_cache_is_reported_and_ignored(empty, champion7, damage, caplog):
+    cache_champion(empty, champion7)
     damage(empty.champion)
     assert read_cached_champion(empty) is None
     assert "The cached champion cannot be used" in caplog.text
 
 
-def test_a_service_starts_while_the_registry_is_away(home, held, away):
-    cache_champion(home, held)
+def test_a_service_starts_while_the_registry_is_away(home, champion7, away):
+    cache_champion(home, champion7)
     with TestClient(create_app(home, refresh=0.05)) as client:
         assert client.get("/ready").status_code == 200
         assert client.post("/v1/scores", json=ROW).json()["model_version"] == "7"
-        champion = until(client, lambda found: "did not answer" in str(found.json()["stale"]))
+        champion = until(client, lambda answer: "did not answer" in str(answer.json()["stale"]))
         assert (set(champion["stale"]), champion["model_version"]) == ({"champion"}, "7")
-        away.append((held.bundle, "9"))
-        assert until(client, lambda found: not found.json()["stale"])["model_version"] == "9"
+        away.append((champion7.bundle, "9"))
+        assert until(client, lambda answer: not answer.json()["stale"])["model_version"] == "9"
         assert client.post("/v1/scores", json=ROW).json()["model_version"] == "9"
     assert read_cached_champion(home).version == "9"
 
 
-def test_registry_overrides_the_cache_at_once(home, held, away):
-    cache_champion(home, held)
-    away.append((held.bundle, "9"))
+def test_registry_overrides_the_cache_at_once(home, champion7, away):
+    cache_champion(home, champion7)
+    away.append((champion7.bundle, "9"))
     app = create_app(home, refresh=3600)
     metadata = app.state.service.stale["champion"].detail
     assert metadata == "version 7 is what was last loaded; the registry was not asked for another yet."
     assert app.state.service.champion.version == "7"
     with TestClient(app) as client:
-        assert until(client, lambda found: not found.json()["stale"])["model_version"] == "9"
+        assert until(client, lambda answer: not answer.json()["stale"])["model_version"] == "9"
 
 
-def test_start_without_cache_waits_for_registry_and_caches(home, held, away):
-    away.append((held.bundle, "9"))
+def test_start_without_cache_waits_for_registry_and_caches(home, champion7, away):
+    away.append((champion7.bundle, "9"))
     app = create_app(home, refresh=3600)
     assert (app.state.service.champion.version, app.state.service.stale) == ("9", {})
     assert read_cached_champion(home) is None  # nothing is written before the service runs
@@ -142,26 +141,26 @@ def test_start_without_cache_waits_for_registry_and_caches(home, held, away):
     assert read_cached_champion(home).version == "9"
 
 
-def test_cached_champion_is_not_rewritten(home, held, away):
-    cache_champion(home, Champion(held.bundle, "7", None))
+def test_cached_champion_is_not_rewritten(home, champion7, away):
+    cache_champion(home, Champion(champion7.bundle, "7", None))
     written = home.champion.stat().st_ino
-    away.append((held.bundle, "7"))
+    away.append((champion7.bundle, "7"))
     with TestClient(create_app(home, refresh=0.05)) as client:
-        until(client, lambda found: not found.json()["stale"])
+        until(client, lambda answer: not answer.json()["stale"])
     time.sleep(0.2)  # whatever the watcher had begun is over
     assert home.champion.stat().st_ino == written
 
 
-def test_a_disk_that_refuses_costs_no_request(home, held, away, caplog):
-    away.append((held.bundle, "9"))
+def test_a_disk_that_refuses_costs_no_request(home, champion7, away, caplog):
+    away.append((champion7.bundle, "9"))
     home.champion.write_text("a file in its place")
     with TestClient(create_app(home, refresh=0.05)) as client:
         assert until(client, lambda _: "The champion cannot be cached" in caplog.text)["stale"] == {}
     assert home.champion.read_text() == "a file in its place"
 
 
-def test_a_deletion_leaves_none(home, held):
-    cache_champion(home, held)
+def test_a_deletion_leaves_none(home, champion7):
+    cache_champion(home, champion7)
     deletion.request_deletion(home, "user0001")
     deletion.delete_pending(home)
     assert not home.champion.exists()

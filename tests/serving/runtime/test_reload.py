@@ -20,8 +20,8 @@ from features.errors import CloutError, RegistryError, SnapshotError
 from features.feature_table import KEYS
 from features.utc import to_iso_utc
 from serving.app import create_app
-from serving.runtime import refreshable, state, watcher
-from serving.runtime.refreshable import Refreshable
+from serving.runtime import state, watcher
+from serving.runtime.watcher import Refreshable
 from serving.scoring import score_rows
 from serving.snapshots import repository as snapshots
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
@@ -118,26 +118,26 @@ def test_newer_snapshots_are_taken_up_and_no_request_fails(home, publish):
                 asking.wait_for_versions(to_iso_utc(AS_OF + timedelta(days=k)))
         finally:
             asking.stop.set()
-        for each in running:
-            each.result()
+        for document in running:
+            document.result()
     expected = {
         to_iso_utc(AS_OF + timedelta(days=k)): open_snapshot(home, AS_OF + timedelta(days=k)).score("user0001")
         for k in range(4)
     }
     for answers in asking.answers:
         assert {answer.status_code for answer in answers} == {200}
-        found = [answer.json() for answer in answers]
-        assert [each["as_of"] for each in found] == sorted(each["as_of"] for each in found)
-        for each in found:
-            of_one_state = expected[each["as_of"]]
-            held = each["scores"][0] if "scores" in each else each
-            assert {key: held[key] for key in ("model_version", "score")} == {
+        documents = [answer.json() for answer in answers]
+        assert [document["as_of"] for document in documents] == sorted(document["as_of"] for document in documents)
+        for document in documents:
+            of_one_state = expected[document["as_of"]]
+            entry = document["scores"][0] if "scores" in document else document
+            assert {key: entry[key] for key in ("model_version", "score")} == {
                 key: of_one_state[key] for key in ("model_version", "score")
             }
-            if "lines" in each:
-                total = each["base"] + sum(line["points"] for line in each["lines"])
-                assert total == pytest.approx(each["unclipped"], abs=1e-6)
-                assert each["score"] == pytest.approx(min(max(total, 0), 100), abs=1e-6)
+            if "lines" in document:
+                total = document["base"] + sum(line["points"] for line in document["lines"])
+                assert total == pytest.approx(document["unclipped"], abs=1e-6)
+                assert document["score"] == pytest.approx(min(max(total, 0), 100), abs=1e-6)
 
 
 def test_the_watcher_ends_with_the_application(home):
@@ -214,42 +214,42 @@ def test_a_damaged_newer_snapshot_leaves_the_older_answering(registered, file, p
     assert (last["as_of"], last["stale"]) == (to_iso_utc(LATER), {})
 
 
-def damage(place):
+def damage(path):
     """Cut a file off, or take a folder away."""
-    if place.is_dir():
-        place.rename(place.parent / ".away")
+    if path.is_dir():
+        path.rename(path.parent / ".away")
     else:
-        place.write_bytes(place.read_bytes()[:20])
+        path.write_bytes(path.read_bytes()[:20])
 
 
 def test_damaged_snapshot_is_retried_later_and_loaded_once_repaired(client, monkeypatch, publish):
     newer = publish(LATER)
-    whole = (newer / "scores.parquet").read_bytes()
+    content = (newer / "scores.parquet").read_bytes()
     damage(newer / "scores.parquet")
     for _ in range(3):
         look(client)
     assert client.app.state.watcher.snapshot.failed == 1
-    (newer / "scores.parquet").write_bytes(whole)
+    (newer / "scores.parquet").write_bytes(content)
     look(client)
     assert scored_as_of(client) == to_iso_utc(AS_OF)
-    monkeypatch.setattr(refreshable, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(watcher, "RETRY_SECONDS", 0.0)
     publish(AS_OF - timedelta(days=1))
     look(client)
     assert scored_as_of(client) == to_iso_utc(LATER)
 
 
 def test_what_failed_is_tried_again_after_a_while_even_if_nothing_changed(monkeypatch):
-    monkeypatch.setattr(refreshable, "RETRY_SECONDS", 0.0)
-    found = iter([SnapshotError("away"), SnapshotError("away"), "here"])
-    part = Refreshable("snapshot", lambda: 1, lambda: loaded(next(found)))
+    monkeypatch.setattr(watcher, "RETRY_SECONDS", 0.0)
+    results = iter([SnapshotError("away"), SnapshotError("away"), "here"])
+    part = Refreshable("snapshot", lambda: 1, lambda: loaded(next(results)))
     assert [part.look() for _ in range(4)] == [True, False, True, False]
     assert (part.part, part.stale, part.loaded, part.failed) == ("here", None, 1, 2)
 
 
-def loaded(found):
-    if isinstance(found, Exception):
-        raise found
-    return found
+def loaded(results):
+    if isinstance(results, Exception):
+        raise results
+    return results
 
 
 def test_what_changes_while_it_is_loaded_is_not_taken_up():
@@ -265,9 +265,9 @@ def test_what_changes_while_it_is_loaded_is_not_taken_up():
 
 
 def test_unexpected_error_is_reported_and_survived(caplog):
-    found = iter(["first", ZeroDivisionError("odd"), "second"])
+    results = iter(["first", ZeroDivisionError("odd"), "second"])
     marks = iter([1, 1, 2, 3, 3])
-    part = Refreshable("champion", lambda: next(marks), lambda: loaded(next(found)), RegistryError)
+    part = Refreshable("champion", lambda: next(marks), lambda: loaded(next(results)), RegistryError)
     part.look()
     part.look()
     assert part.part == "first"
@@ -283,7 +283,7 @@ def test_a_clock_that_steps_back_delays_nothing(client, monkeypatch, publish):
         def now(cls, tz=None):
             return datetime(1999, 1, 1, tzinfo=tz)
 
-    monkeypatch.setattr(refreshable, "datetime", Stepped)
+    monkeypatch.setattr(watcher, "datetime", Stepped)
     monkeypatch.setattr(time, "time", lambda: 915_148_800.0)
     damage(publish(LATER) / "scores.parquet")
     look(client)
@@ -363,8 +363,8 @@ def test_another_champion_is_taken_up(registered):
     look(client)
     assert ready(client)["model_version"] == "2"
     assert client.get("/v1/model").json()["figures"] == {"metrics": {"score": {"auc": 0.5}}}
-    found = client.post("/v1/scores", json={"rows": [{"credible_pace_28d": 1}]}).json()
-    assert found["model_version"] == "2"
+    results = client.post("/v1/scores", json={"rows": [{"credible_pace_28d": 1}]}).json()
+    assert results["model_version"] == "2"
     promote(home, "1")
     look(client)
     assert ready(client)["model_version"] == "1"
@@ -379,17 +379,17 @@ def test_a_first_champion_appears(versions, home):
     assert ready(client)["model_version"] == "2"
 
 
-@pytest.mark.parametrize("left", [None, b"no database " * 1000], ids=["away", "damaged"])
-def test_a_registry_that_goes_away_and_comes_back(registered, tmp_path, left):
+@pytest.mark.parametrize("remainder", [None, b"no database " * 1000], ids=["away", "damaged"])
+def test_a_registry_that_goes_away_and_comes_back(registered, tmp_path, remainder):
     home, client = registered
     home.store.rename(tmp_path / "away")
-    if left is not None:
-        home.store.write_bytes(left)
+    if remainder is not None:
+        home.store.write_bytes(remainder)
     look(client)
-    found = ready(client)
-    assert found["model_version"] == "1"
-    assert set(found["stale"]) == {"champion"}
-    assert str(home.store) in found["stale"]["champion"]["detail"]
+    results = ready(client)
+    assert results["model_version"] == "1"
+    assert set(results["stale"]) == {"champion"}
+    assert str(home.store) in results["stale"]["champion"]["detail"]
     assert client.post("/v1/scores", json={"rows": [{"credible_pace_28d": 1}]}).status_code == 200
     home.store.unlink(missing_ok=True)
     (tmp_path / "away").rename(home.store)
@@ -406,6 +406,6 @@ def test_a_snapshot_is_taken_up_while_the_registry_is_away(registered, publish):
     home.store.unlink()
     publish(LATER)
     look(client)
-    found = ready(client)
-    assert (found["as_of"], set(found["stale"])) == (to_iso_utc(LATER), {"champion"})
+    results = ready(client)
+    assert (results["as_of"], set(results["stale"])) == (to_iso_utc(LATER), {"champion"})
     assert list_snapshots(home)[0].name.startswith("2017-08-27")

@@ -12,9 +12,8 @@ import pytest
 
 from serving.middleware.api_keys import add_key
 from serving.runtime import startup_check, state, watcher
-from serving.runtime.champion_cache import cache_champion
 from serving.runtime.startup_check import Finding, check_home, check_start, log_missing
-from serving.runtime.state import Champion
+from serving.runtime.state import Champion, cache_champion
 from serving.snapshots.repository import write_snapshot
 from training.home import Home
 
@@ -155,8 +154,8 @@ def test_the_command_tells_it_in_lines_and_in_json(home):
     assert [line[8:].partition(":")[0] for line in lines] == NAMES
     assert [line[:7].strip() for line in lines] == ["MISSING" if name == "champion" else "ok" for name in NAMES]
     messages = json.loads(clout("serve", "--check", "--port", 0, "--home", home.folder, "--json").stdout)
-    assert [each["name"] for each in messages] == NAMES
-    assert [each["name"] for each in messages if not each["holds"]] == ["champion"]
+    assert [message["name"] for message in messages] == NAMES
+    assert [message["name"] for message in messages if not message["holds"]] == ["champion"]
     assert set(messages[0]) == {"name", "holds", "found", "expected", "run"}
 
 

@@ -58,9 +58,9 @@ class Service:
         """Wait until the log has said something so often; return what the pattern found."""
         until = time.monotonic() + 120
         while time.monotonic() < until:
-            found = [match[match.re.groups] for line in self.lines if (match := re.search(pattern, line["message"]))]
-            if len(found) >= times:
-                return found
+            values = [match[match.re.groups] for line in self.lines if (match := re.search(pattern, line["message"]))]
+            if len(values) >= times:
+                return values
             time.sleep(0.02)
         raise AssertionError(f"the log did not say {pattern!r} {times} times: {self.lines}")
 
@@ -374,7 +374,7 @@ import sys
 from pathlib import Path
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
-from serving.runtime.worker_metrics import WorkerMetrics
+from serving.runtime.metrics import WorkerMetrics
 ready, users, loads, memory, version = sys.argv[2:]
 
 class State:
@@ -425,7 +425,7 @@ class TestWorkerMetrics:
         """What a worker that has no state of its own answers."""
         code = (
             "import sys; from pathlib import Path; from prometheus_client import CollectorRegistry, generate_latest\n"
-            "from serving.runtime.worker_metrics import WorkerMetrics\n"
+            "from serving.runtime.metrics import WorkerMetrics\n"
             "exposed = CollectorRegistry()\n"
             "exposed.register(WorkerMetrics(CollectorRegistry(), Path(sys.argv[1])))\n"
             "print(generate_latest(exposed).decode())"

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from serving.snapshots.peers import PeerMedians, audience_band, median_features
-from training.model.feature_row import feature_row
+from training.model.bundle import feature_row
 
 
 def test_peers_share_a_power_of_two_of_audience_size():

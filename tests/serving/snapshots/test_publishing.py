@@ -20,8 +20,8 @@ from features.errors import OutputError, SnapshotError
 from features.feature_table import KEYS
 from features.utc import to_iso_utc
 from serving.app import create_app
-from serving.runtime import refreshable
 from serving.runtime import replica as mirror
+from serving.runtime import watcher
 from serving.runtime.replica import Replica
 from serving.scoring import score_rows
 from serving.snapshots import publishing
@@ -417,7 +417,7 @@ def test_an_emptied_database_deletes_nothing_in_replicas(replica, publish):
 
 def test_a_full_disk_is_reported_and_retried(replica, publish, monkeypatch):
     publish()
-    monkeypatch.setattr(refreshable, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(watcher, "RETRY_SECONDS", 0)
     client = client_of(replica)
 
     open_file = Path.open

@@ -18,9 +18,18 @@ from hypothesis import strategies as st
 from features.errors import ScopeError
 from serving import app as application
 from serving.scoring import percentiles
-from serving.snapshots.ranking import PageToken, RangeError, Ranking, SearchQuery
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
-from serving.snapshots.search import Cursor, CursorError, decode_cursor, encode_cursor, search
+from serving.snapshots.search import (
+    Cursor,
+    CursorError,
+    PageToken,
+    RangeError,
+    Ranking,
+    SearchQuery,
+    decode_cursor,
+    encode_cursor,
+    search,
+)
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 OLDER, NEWER = AS_OF - timedelta(days=28), AS_OF + timedelta(days=28)

@@ -19,7 +19,7 @@ from training.explanation.counterfactuals import (
 )
 from training.explanation.feature_constraints import PeerValues, WhatIfError, percentiles
 from training.fit import fit
-from training.model.feature_row import feature_row
+from training.model.bundle import feature_row
 
 OWN = {"days_absent", "repetitions_90d"}
 

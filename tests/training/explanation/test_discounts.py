@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.explanation.ledger import discounts
-from training.model.feature_row import feature_row
+from training.model.bundle import feature_row
 
 MANY_NEW = {"uncounted_new_28d": 40.0, "uncounted_new_365d": 50.0}
 EXCHANGED = {"uncounted_exchange_28d": 40.0, "uncounted_exchange_365d": 40.0}

@@ -13,7 +13,7 @@ from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
 from training.explanation.feature_constraints import WhatIfError
 from training.explanation.inactivity import inactivity_scenario, lost_responses, remove_recent_activity
-from training.model.feature_row import feature_row
+from training.model.bundle import feature_row
 
 NOBODY = dict.fromkeys(CATALOGUE.names, 0.0)
 

@@ -10,7 +10,7 @@ from features.errors import CatalogueError
 from training.explanation.ledger import base_points, contributions, ledger
 from training.explanation.reasons import LEAST_POINTS
 from training.model import bundle as module
-from training.model.feature_row import feature_row
+from training.model.bundle import feature_row
 from training.model.scale import Scale
 
 

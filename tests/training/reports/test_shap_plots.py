@@ -10,7 +10,7 @@ import pytest
 from features.catalogue import CATALOGUE
 from training.explanation.global_view import file_name, look, views
 from training.explanation.ledger import ledger
-from training.model.feature_row import feature_row
+from training.model.bundle import feature_row
 from training.reports.plots import label, meaning
 from training.reports.shap_plots import beeswarm, dependence, interaction, pairs, view_plots, waterfall
 
