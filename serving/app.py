@@ -199,9 +199,7 @@ def serve(
     ----------
     home : where the registry and the snapshots are
     host, port : the address; port 0 lets the system choose one, which the log names
-    limits : of a request
-    refresh : seconds between two looks for a newer champion or snapshot
-    purposes : the purposes that requests about users may or must name
+    limits, refresh, purposes : as in `create_app`
     workers : how many processes answer; with several, this process supervises them
 
     Raises

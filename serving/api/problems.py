@@ -61,38 +61,31 @@ KINDS: list[tuple[type[CloutError], int, str]] = [
 
 
 DEFAULT_KINDS = {404: "unknown-user", 422: "invalid-request", 503: "no-snapshot"}
-EXAMPLES: dict[str, dict[str, Any]] = {
-    "unknown-user": {"detail": "'ann' is not among the 73,720 users of the snapshot as of 2017-07-30T00:00:00Z."},
-    "hidden-user": {
-        "detail": "the score of 'ann' is not shown: the user opted out or was deleted.",
-    },
-    "absent-receipt": {
-        "detail": "there is no receipt '7d1f'; 'clout forget' and DELETE return receipts.",
-    },
-    "no-records": {
-        "detail": "the records in sqlite:///clout-home/records.db cannot be read: file is not a database.",
-    },
-    "absent-snapshot": {"detail": "no snapshot as of 2016-01-01T00:00:00Z; there are: 2017-07-30T00:00:00Z."},
+NO_MODEL = "no champion: make one with 'clout train EVENTS'."
+DETAILS = {
+    "unknown-user": "'ann' is not among the 73,720 users of the snapshot as of 2017-07-30T00:00:00Z.",
+    "hidden-user": "the score of 'ann' is not shown: the user opted out or was deleted.",
+    "absent-receipt": "there is no receipt '7d1f'; 'clout forget' and DELETE return receipts.",
+    "no-records": "the records in sqlite:///clout-home/records.db cannot be read: file is not a database.",
+    "absent-snapshot": "no snapshot as of 2016-01-01T00:00:00Z; there are: 2017-07-30T00:00:00Z.",
+    "invalid-request": "query.limit: Input should be less than or equal to 1000.",
+    "unfit-features": "the model was trained on the catalogue 0f5c1f0c2b3a; the installed one differs.",
+    "unfit-purpose": f"no purpose came with the request, and this service demands one. {purposes.HELP}",
+    "prohibited-purpose": "the purpose is not allowed, expected one of: community moderation, own score. The refusal "
+    "is in the audit log; GET /v1/purposes also lists the prohibited uses, with reasons.",
+    "unknown-case": f"case {EXAMPLE_CASE!r} does not exist.",
+    "resolved-case": f"the case {EXAMPLE_CASE!r} was already resolved on 2017-08-02, as 'stands'.",
+    "too-many-cases": "10 cases of 'ann' are already open: wait until one is resolved.",
+    "no-audit-log": "the audit log in clout-home/audit cannot be read: Permission denied.",
+    "no-snapshot": "no snapshots: make one with 'clout score EVENTS --as-of T --out SCORES'.",
+    "no-model": NO_MODEL,
+    "not-ready": NO_MODEL,
+}
+MORE_MEMBERS: dict[str | None, dict[str, Any]] = {
     "invalid-request": {
-        "detail": "query.limit: Input should be less than or equal to 1000.",
         "errors": [{"where": "query.limit", "detail": "Input should be less than or equal to 1000"}],
     },
-    "unfit-features": {"detail": "the model was trained on the catalogue 0f5c1f0c2b3a; the installed one differs."},
-    "unfit-purpose": {"detail": f"no purpose came with the request, and this service demands one. {purposes.HELP}"},
-    "prohibited-purpose": {
-        "detail": "the purpose is not allowed, expected one of: community moderation, own score. The refusal is in the "
-        "audit log; GET /v1/purposes also lists the prohibited uses, with reasons."
-    },
-    "unknown-case": {"detail": f"case {EXAMPLE_CASE!r} does not exist."},
-    "resolved-case": {"detail": f"the case {EXAMPLE_CASE!r} was already resolved on 2017-08-02, as 'stands'."},
-    "too-many-cases": {"detail": "10 cases of 'ann' are already open: wait until one is resolved."},
-    "no-audit-log": {"detail": "the audit log in clout-home/audit cannot be read: Permission denied."},
-    "no-snapshot": {"detail": "no snapshots: make one with 'clout score EVENTS --as-of T --out SCORES'."},
-    "no-model": {"detail": "no champion: make one with 'clout train EVENTS'."},
-    "not-ready": {
-        "detail": "no champion: make one with 'clout train EVENTS'.",
-        "missing": {"champion": "no champion: make one with 'clout train EVENTS'."},
-    },
+    "not-ready": {"missing": {"champion": NO_MODEL}},
 }
 
 
@@ -152,19 +145,19 @@ def install(app: FastAPI) -> None:
 
 def _documented(status: int, kind: str | None) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/Problem"}
-    detail = EXAMPLES[kind] if kind else {"detail": UNEXPECTED if status == 500 else HTTPStatus(status).description}
-    example = problem_head(status, kind) | detail
+    detail = DETAILS[kind] if kind else UNEXPECTED if status == 500 else HTTPStatus(status).description
+    example = problem_head(status, kind) | {"detail": detail} | MORE_MEMBERS.get(kind, {})
     content = {MEDIA_TYPE: {"schema": schema, "example": example}}
     return {"description": HTTPStatus(status).phrase, "content": content}
 
 
 async def _clout(request: Request, error: CloutError) -> Response:
     status, kind = next((status, kind) for type_, status, kind in KINDS if isinstance(error, type_))
-    return problem_response(request, status, str(error), kind)
+    return problem_response(request.scope, status, str(error), kind)
 
 
 async def _not_ready(request: Request, error: ServiceNotReadyError) -> Response:
-    return problem_response(request, 503, str(error), "not-ready", missing=error.missing)
+    return problem_response(request.scope, 503, str(error), "not-ready", missing=error.missing)
 
 
 async def _invalid(request: Request, failure: RequestValidationError) -> Response:
@@ -173,7 +166,7 @@ async def _invalid(request: Request, failure: RequestValidationError) -> Respons
     invalid = [_invalid_part(error, kind) for error in errors[:MAX_ERRORS]]
     detail = "; ".join(f"{part['where']}: {part['detail']}" for part in invalid[:3])
     rest = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
-    return problem_response(request, 422, f"{detail}{rest}.", "invalid-request", errors=invalid)
+    return problem_response(request.scope, 422, f"{detail}{rest}.", "invalid-request", errors=invalid)
 
 
 def _invalid_part(error: dict[str, Any], content_type: str) -> dict[str, str]:
@@ -191,13 +184,13 @@ async def _http(request: Request, error: HTTPException) -> Response:
     if error.status_code == 400:  # FastAPI raises it if the JSON parser gives up
         detail = "cannot be parsed as JSON; expected UTF-8, nested less deeply than Python's recursion limit"
         errors = [{"where": "body", "detail": detail}]
-        return problem_response(request, 422, f"body: {detail}.", "invalid-request", errors=errors)
+        return problem_response(request.scope, 422, f"body: {detail}.", "invalid-request", errors=errors)
     details = {404: f"there is no route {path}; /docs lists them.", 405: f"{path} does not answer {method}; see /docs."}
     return problem_response(
-        request, error.status_code, details.get(error.status_code, error.detail), headers=error.headers
+        request.scope, error.status_code, details.get(error.status_code, error.detail), headers=error.headers
     )
 
 
 async def _unforeseen(request: Request, _: Exception) -> Response:
     """Return the problem; `AccessLogMiddleware` logs the error with its traceback."""
-    return problem_response(request, 500, UNEXPECTED)
+    return problem_response(request.scope, 500, UNEXPECTED)

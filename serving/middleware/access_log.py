@@ -117,13 +117,7 @@ FIELDS = "fields"
 
 
 class JsonLineFormatter(logging.Formatter):
-    """Formats each record as one JSON object on one line.
-
-    Parameters
-    ----------
-    worker : whether to name the process
-
-    """
+    """Formats each record as one JSON object on one line, which names the process if it is a `worker`."""
 
     def __init__(self, worker: bool = False):
         super().__init__()
@@ -160,13 +154,7 @@ def log_request(record: RequestRecord) -> None:
 
 
 def log_settings(worker: bool = False) -> dict[str, Any]:
-    """Return the `logging` configuration of a process that serves: JSON lines on standard error.
-
-    Parameters
-    ----------
-    worker : whether each line names the process, as one of several
-
-    """
+    """Return the `logging` configuration of a process, or of one `worker` of several: JSON lines on standard error."""
     return {
         "version": 1,
         "disable_existing_loggers": False,

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from sqlalchemy import Column, Connection, Integer, String, Table, delete, insert, select, update
 
@@ -178,33 +178,32 @@ def _import_keys_file(home: Home) -> None:
             return
         keys, stored = _parse_keys_file(file), _read(connection)
         names = {key.name for key in stored.values() if key.id not in keys}
-        if duplicates := sorted(names & {key.name for key in keys.values()}):
+        if duplicates := ", ".join(sorted(names & {key.name for key in keys.values()})):
             raise KeysError(
-                f"{file} and the records hold different keys of the same name ({', '.join(duplicates)}); "
-                "rename those in the file."
+                f"{file} and the records hold different keys of the same name ({duplicates}); rename those in the file."
             )
-        new = [asdict(key) for key in keys.values() if key.id not in stored]
-        if new:
-            connection.execute(insert(API_KEYS), new)
+        for key in keys.values():
+            if key.id not in stored:
+                connection.execute(insert(API_KEYS).values(asdict(key)))
         file.rename(file.with_name("keys.json.imported"))
 
 
 def _parse_keys_file(file: Path) -> dict[str, Key]:
     try:
         document = json.loads(file.read_bytes())
-        if document["format"] != 1 or not isinstance(document["keys"], list):
-            raise ValueError
-        return {key.id: key for key in map(_parse_key, document["keys"])}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise KeysError(f"{file} is damaged; put a copy back, or remove it and make keys anew.") from error
-
-
-def _parse_key(item: dict[str, Any]) -> Key:
-    key = Key(**item)
-    valid = NAME.fullmatch(key.name) and HASH.fullmatch(key.sha256) and key.scope in SCOPES and isinstance(key.id, str)
+        keys = {key.id: key for key in (Key(**item) for item in document["keys"])}
+        listed = document["format"] == 1 and isinstance(document["keys"], list)
+        valid = listed and all(map(_is_valid, keys.values()))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        valid = False
     if not valid:
-        raise ValueError
-    return key
+        raise KeysError(f"{file} is damaged; put a copy back, or remove it and make keys anew.")
+    return keys
+
+
+def _is_valid(key: Key) -> bool:
+    well_formed = NAME.fullmatch(key.name) and HASH.fullmatch(key.sha256) and isinstance(key.id, str)
+    return bool(well_formed) and key.scope in SCOPES
 
 
 class KeyCache:

@@ -11,7 +11,7 @@ from starlette.types import Scope as Asked
 
 from features.errors import CloutError
 from serving.middleware.api_keys import Key, KeyCache, KeysError, Scope, read_keys
-from serving.middleware.problem_details import refusal
+from serving.middleware.problem_details import problem_response
 from serving.middleware.request_context import ANYBODY, CALLER
 from training.home import Home
 from training.records.database import RecordsError
@@ -39,12 +39,12 @@ class ApiKeyMiddleware:
         try:
             scope[CALLER] = self._caller(scope["headers"])
         except RecordsError as error:
-            return await refusal(scope, 503, str(error), kind="no-records")(scope, receive, send)
+            return await problem_response(scope, 503, str(error), "no-records")(scope, receive, send)
         if scope[CALLER] is None:
             absent = _bearer_token(scope["headers"]) is None
             message = "no API key came with the request" if absent else "the API key is wrong or was removed"
             demand = {"WWW-Authenticate": 'Bearer realm="clout"' + ("" if absent else ', error="invalid_token"')}
-            return await refusal(scope, 401, f"{message}. {HINT}", demand)(scope, receive, send)
+            return await problem_response(scope, 401, f"{message}. {HINT}", headers=demand)(scope, receive, send)
         return await self.app(scope, receive, send)
 
     def _caller(self, headers: list[tuple[bytes, bytes]]) -> Key | None:

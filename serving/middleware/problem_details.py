@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import Request, Response
+from fastapi import Response
 from pydantic import BaseModel, Field
 from starlette.types import Scope
 
@@ -36,13 +36,6 @@ class Problem(BaseModel):
     missing: dict[str, str] | None = Field(None, description="Of a service that is not ready: what is absent, and why")
 
 
-def refusal(
-    scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None, kind: str | None = None
-) -> Response:
-    """Return the problem for a request that is refused before it reaches a route."""
-    return problem_response(Request(scope), status, detail, kind, headers)
-
-
 def problem_head(status: int, kind: str | None) -> dict[str, Any]:
     """Return the members that all problems of a kind and status share."""
     return {
@@ -53,7 +46,7 @@ def problem_head(status: int, kind: str | None) -> dict[str, Any]:
 
 
 def problem_response(
-    request: Request,
+    scope: Scope,
     status: int,
     detail: str,
     kind: str | None = None,
@@ -61,8 +54,7 @@ def problem_response(
     **more: object,
 ) -> Response:
     """Return a problem as an HTTP response, with the id of the request if it has one."""
-    where = quote(request.scope["path"], errors="replace")
-    body = problem_head(status, kind) | {"detail": detail, "instance": where}
-    if "request_id" in request.scope.get("state", {}):
-        body["request_id"] = request.state.request_id
+    body = problem_head(status, kind) | {"detail": detail, "instance": quote(scope["path"], errors="replace")}
+    if "request_id" in scope.get("state", {}):
+        body["request_id"] = scope["state"]["request_id"]
     return Response(json.dumps(body | more), status, headers, MEDIA_TYPE)

@@ -17,7 +17,7 @@ from struct import Struct
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.middleware.api_keys import Key
-from serving.middleware.problem_details import refusal
+from serving.middleware.problem_details import problem_response
 from serving.middleware.request_context import CALLER
 
 RATE_OF_KEY = 200.0
@@ -86,7 +86,8 @@ class RateLimitMiddleware:
         if wait == 0:
             return await self.app(scope, receive, send)
         detail = f"more than {buckets.rate:g} requests a second came from this caller; ask again in {wait:.3g} s."
-        return await refusal(scope, 429, detail, {"Retry-After": str(math.ceil(wait))})(scope, receive, send)
+        retry = {"Retry-After": str(math.ceil(wait))}
+        return await problem_response(scope, 429, detail, headers=retry)(scope, receive, send)
 
 
 SLOTS = 1 << 14

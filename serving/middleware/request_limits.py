@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serving.middleware.problem_details import refusal
+from serving.middleware.problem_details import problem_response
 
 MiB = 1 << 20
 LONGEST_ADDRESS = 8 << 10
@@ -52,7 +52,8 @@ class RequestLimitMiddleware:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         if excess := self._excess(scope):
-            return await refusal(_shorten_path(scope), *excess, {"Connection": "close"})(scope, receive, send)
+            shortened, close = {**scope, "path": scope["path"][:200]}, {"Connection": "close"}
+            return await problem_response(shortened, *excess, headers=close)(scope, receive, send)
         has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
         return await self.app(scope, self._limited(receive) if has_body else receive, send)
 
@@ -101,11 +102,6 @@ def _content_length(headers: list[tuple[bytes, bytes]]) -> int:
     """Return the Content-Length; 0 where it is absent or not a valid number."""
     lengths = [value for name, value in headers if name == b"content-length"]
     return int(lengths[0]) if lengths and lengths[0].isdigit() and len(lengths[0]) < 20 else 0
-
-
-def _shorten_path(scope: Scope) -> Scope:
-    """Shorten the path that a problem names."""
-    return {**scope, "path": scope["path"][:200]}
 
 
 class HeaderLimitProtocol(HttpToolsProtocol):

@@ -31,6 +31,10 @@ class AuditLog:
     home : the home to log in
     clock : returns the time in UTC
 
+    Attributes
+    ----------
+    failure : why lines wait, and since when; None if none do
+
     """
 
     def __init__(self, home: Home, clock: Callable[[], datetime] = lambda: datetime.now(UTC)):
@@ -41,18 +45,13 @@ class AuditLog:
         self._name, self._day = "", date.min
         self._number, self._seal = 0, ""
         self._pending = bytearray()
-        self._failure: Stale | None = None
+        self.failure: Stale | None = None
         self._lock, self._flush_due = Lock(), False
 
     @property
     def pending_bytes(self) -> int:
         """How many bytes are not written yet."""
         return len(self._pending)
-
-    @property
-    def failure(self) -> Stale | None:
-        """Why lines wait, and since when; None if none do."""
-        return self._failure
 
     @property
     def missing(self) -> dict[str, str]:
@@ -66,7 +65,7 @@ class AuditLog:
     @property
     def stale(self) -> dict[str, Stale]:
         """Why lines wait, for the readiness check; empty if none do."""
-        return {} if self._failure is None else {PART: self._failure}
+        return {} if self.failure is None else {PART: self.failure}
 
     def check(self) -> None:
         """Check that another line can be accepted.
@@ -79,8 +78,8 @@ class AuditLog:
         with self._lock:
             if self._file is None:
                 self._begin_file()
-            if len(self._pending) > MAX_PENDING_BYTES and self._failure is not None:
-                raise AuditError(f"{self._failure.detail} {len(self._pending):,} bytes wait, and no more are accepted.")
+            if len(self._pending) > MAX_PENDING_BYTES and self.failure is not None:
+                raise AuditError(f"{self.failure.detail} {len(self._pending):,} bytes wait, and no more are accepted.")
 
     def write(self, entry: dict[str, Any], users: Iterable[str]) -> None:
         """Append a line.
@@ -102,7 +101,7 @@ class AuditLog:
             assert self._key is not None
             about = [self._key.keyed_id(user) for user in dict.fromkeys(users)]
             self._append({"time": to_iso_utc(now, "milliseconds"), **entry, "about": about})
-            if self._failure is None:
+            if self.failure is None:
                 self._write_pending()
             self._schedule_flush()
 
@@ -123,7 +122,7 @@ class AuditLog:
             self._record_failure(error)
         finally:
             os.close(file)
-        if self._failure is not None:
+        if self.failure is not None:
             self._schedule_flush()
 
     def close(self) -> None:
@@ -133,7 +132,7 @@ class AuditLog:
             if self._file is not None:
                 os.close(self._file)
             if self._pending:
-                log.error("%d bytes of the audit log are lost: %s", len(self._pending), self._failure)
+                log.error("%d bytes of the audit log are lost: %s", len(self._pending), self.failure)
             self._file = None
             self._pending.clear()
 
@@ -183,19 +182,19 @@ class AuditLog:
         except OSError as error:
             self._record_failure(error)
         else:
-            if self._failure is not None:
+            if self.failure is not None:
                 log.info("The audit log is written again")
-            self._failure = None
+            self.failure = None
 
     def _record_failure(self, error: Exception) -> Stale:
         self.failures += 1
         reason = error.strerror if isinstance(error, OSError) else str(error)
         detail = f"the audit log in {audit_folder(self._home)} cannot be written: {reason}"
         detail = f"{detail.removesuffix('.')}. Free disk space there, or correct its permissions."
-        if self._failure is None or self._failure.detail != detail:
+        if self.failure is None or self.failure.detail != detail:
             log.error("%s", detail)
-        self._failure = Stale(detail, self._failure.since if self._failure else datetime.now(UTC))
-        return self._failure
+        self.failure = Stale(detail, self.failure.since if self.failure else datetime.now(UTC))
+        return self.failure
 
     def _schedule_flush(self) -> None:
         """Flush within a second, in a daemon thread, which does not keep the process alive."""

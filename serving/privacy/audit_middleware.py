@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from features.utc import to_iso_utc
 from serving.middleware.access_log import NO_ROUTE, method_label, route_label
-from serving.middleware.problem_details import refusal
+from serving.middleware.problem_details import problem_response
 from serving.middleware.request_context import ANYBODY, CALLER, NOTES, RequestNotes, about_people
 from serving.privacy.audit_files import AuditError
 from serving.privacy.audit_log import AuditLog
@@ -20,14 +20,7 @@ class MissingUsersError(Exception):
 
 
 class AuditMiddleware:
-    """Write a line of the audit log for every request to a route about users, before the answer leaves.
-
-    Parameters
-    ----------
-    app : the application behind
-    audit_log : the log to write to
-
-    """
+    """Write a line of the audit log for every request to a route about users, before the answer leaves."""
 
     def __init__(self, app: ASGIApp, audit_log: AuditLog):
         self._app, self._log = app, audit_log
@@ -40,7 +33,7 @@ class AuditMiddleware:
             self._log.check()
         except AuditError as error:
             detail = f"requests that cannot be logged are not answered: {error}"
-            return await refusal(scope, 503, detail, kind="no-audit-log")(scope, receive, send)
+            return await problem_response(scope, 503, detail, "no-audit-log")(scope, receive, send)
         notes = scope[NOTES] = RequestNotes()
         logged = False
 

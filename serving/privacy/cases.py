@@ -138,13 +138,7 @@ def clean_text(text: str, name: str) -> str:
 
 
 class Cases:
-    """The cases of a home, oldest first.
-
-    Parameters
-    ----------
-    records : the database; every method raises RecordsError if it cannot be used
-
-    """
+    """The cases in the records, oldest first; every method raises RecordsError if these cannot be used."""
 
     def __init__(self, records: Records):
         self._records = records
@@ -228,13 +222,6 @@ class Cases:
             )
         return resolved
 
-    def delete(self, user: str) -> int:
-        """Delete all cases of a user; returns how many there were."""
-        with self._records.reading() as connection:
-            if connection is None:
-                return 0
-            return connection.execute(delete(CASES).where(CASES.c.user == user)).rowcount
-
 
 def delete_cases(home: Home, user: str) -> int:
     """Delete all cases of a user, open and resolved, with their explanations; returns how many there were.
@@ -244,7 +231,8 @@ def delete_cases(home: Home, user: str) -> int:
     RecordsError : the records cannot be written
 
     """
-    return Cases(Records(home)).delete(user)
+    with Records(home).reading() as connection:
+        return 0 if connection is None else connection.execute(delete(CASES).where(CASES.c.user == user)).rowcount
 
 
 def _select(connection: Connection, query: Select[Any]) -> list[Case]:

@@ -5,10 +5,11 @@ stays hidden, and the next run of a service's worker or of `clout forget` comple
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock, Thread
+from typing import Any
 
 import pandas as pd
 from filelock import FileLock
@@ -20,7 +21,6 @@ from features.events.event_table import event_files
 from features.events.identities import validate_identities
 from features.events.store import is_store, read_store_identities
 from serving.privacy.cases import delete_cases
-from serving.privacy.residual_data import residual_data
 from serving.runtime.state import discard
 from serving.snapshots import erasure as snapshot_erasure
 from serving.snapshots.repository import list_snapshots
@@ -35,10 +35,31 @@ from training.records.deletion_receipts import (
     record_removals,
 )
 from training.records.opt_outs import load_opted_out_users
+from training.registry.model_registry import load_version, versions
+from training.registry.run_documents import report
 
 # Other records of a user: by name, a function that deletes them and returns how many rows there were.
 RECORD_DELETERS: dict[str, Callable[[Home, str], int]] = {"cases": delete_cases}
 LOCK = ".forgetting.lock"
+# What remains after every deletion.
+AGGREGATES = (
+    "Typical values of peers, and the scores and percentiles of others, stay as published: the user counted "
+    "among those they were computed from. The next 'clout score' computes them without the user."
+)
+NO_EVENTS = (
+    "No events were given: their files still hold what the user did and what others did to the user. Every run "
+    "excludes it; 'clout forget USER --events EVENTS' removes it."
+)
+OBJECT_IDS = (
+    "Ids of objects (the columns object and result) stay where others acted on them; a source that writes ids of users "
+    "into those, as Bluesky does, leaves them there. Rejected rows, in EVENTS.rejects.csv, stay too."
+)
+MODELS = (
+    "The registered model versions ({}) may have learnt from the user's rows among all rows: their trees, scale, "
+    "intervals and reference are aggregates that contain no ids and cannot give a row back; they are not changed. "
+    "Train again on events without the user, promote that version, and delete these with MLflow."
+)
+COPIES = "Files written with --out and --points, backups, and copies that callers made are not known here."
 log = logging.getLogger("clout")
 
 
@@ -156,14 +177,55 @@ def _deletion_lock(home: Home) -> Iterator[None]:
         lock.release()
 
 
-class DeletionWorker:
-    """Completes pending deletions in a background thread of a service, one at a time.
+def residual_data(home: Home, ids: Collection[str], events: bool) -> list[str]:
+    """Describe what remains of a user after a deletion, in one or a few sentences per item.
 
     Parameters
     ----------
-    home : the home with the deletions
+    home : the home with the models
+    ids : the user's ids, searched for in what is logged with each version
+    events : whether events were cleared
 
     """
+    always = [AGGREGATES, OBJECT_IDS if events else NO_EVENTS, COPIES]
+    try:
+        registered = list(versions(home))
+    except CloutError as error:
+        return [f"The registry could not be searched: {error}", *always]
+    models = MODELS.format(", ".join(registered)) if registered else "No model is registered."
+    mentions = [sentence for version in registered for sentence in _mentions(home, version, ids)]
+    return [models, *mentions, *always]
+
+
+def _mentions(home: Home, version: str, ids: Collection[str]) -> Iterator[str]:
+    """Describe where a version names a user: only its credibility seeds and its report contain ids."""
+    try:
+        if set(load_version(home, version, check_catalogue=False).seeds) & set(ids):
+            yield (
+                f"Version {version} names the user among its credibility seeds (in its bundle.json, in the run's "
+                "parameters and report.json): remove them from clout.toml, train again, and delete that version."
+            )
+        document = {name: value for name, value in (report(home, version) or {}).items() if name != "config"}
+        if set(_texts(document)) & set(ids):
+            yield (
+                f"The gate of version {version} names the user among those who moved furthest (gate.md and "
+                "report.json of its run): delete that version and its run with MLflow."
+            )
+    except CloutError as error:
+        yield f"Version {version} could not be searched: {error}"
+
+
+def _texts(document: Any) -> Iterator[str]:
+    """Yield every text in a JSON document."""
+    if isinstance(document, str):
+        yield document
+    elif isinstance(document, (dict, list)):
+        for item in document.values() if isinstance(document, dict) else document:
+            yield from _texts(item)
+
+
+class DeletionWorker:
+    """Completes the pending deletions of a home in a background thread of a service, one at a time."""
 
     def __init__(self, home: Home):
         self._home = home

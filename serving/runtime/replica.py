@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 from filelock import FileLock
@@ -38,7 +39,6 @@ class Replica:
 
     def __init__(self, home: Home, on_fetch: Callable[[], None]):
         self._home, self._on_fetch = home, on_fetch
-        self._shared: SnapshotDatabase | None = None
 
     def published(self) -> tuple[PublishedSnapshot, ...]:
         """Return the published snapshots, which is cheap.
@@ -48,7 +48,7 @@ class Replica:
         RecordsError : the database cannot be reached, or is not PostgreSQL
 
         """
-        return self._database().published()
+        return self._database.published()
 
     def follow(self) -> tuple[PublishedSnapshot, ...]:
         """Fetch and drop snapshots until the home has the published ones, newest first; return these.
@@ -91,7 +91,7 @@ class Replica:
 
     def _fetch(self, listed: PublishedSnapshot, scratch: Path) -> None:
         folder, received = scratch / listed.name, Digest()
-        with self._database().parts(listed) as parts:
+        with self._database.parts(listed) as parts:
             for path, content in parts:
                 received.add(path, content)
                 self._write(self._within(folder, path, listed), content)
@@ -125,18 +125,17 @@ class Replica:
         fetched = [folder for folder in list_snapshots(self._home) if published_digest(folder) is not None]
         if fetched and not listed:
             raise SnapshotError(
-                f"{self._database().address} holds no snapshots, expected the {len(fetched)} that were fetched from "
+                f"{self._database.address} holds no snapshots, expected the {len(fetched)} that were fetched from "
                 "it, which stay: put its backup back, or publish with 'clout score'."
             )
 
     def _damaged(self, listed: PublishedSnapshot, damage: str) -> SnapshotError:
-        location = f"{listed.name} in {self._database().address}"
+        location = f"{listed.name} in {self._database.address}"
         return SnapshotError(f"the snapshot {location} is damaged: {damage}. Make it anew with 'clout score'.")
 
+    @cached_property
     def _database(self) -> SnapshotDatabase:
-        if self._shared is None:
-            self._shared = SnapshotDatabase(self._home)
-        return self._shared
+        return SnapshotDatabase(self._home)
 
     @contextmanager
     def _locked(self) -> Iterator[Path]:
