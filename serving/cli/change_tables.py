@@ -3,14 +3,14 @@
 from typing import TYPE_CHECKING
 
 from features.console import print_message, print_table
+from serving.cli.score_tables import line_rows, print_reasons
 from training.explanation.reasons import LEAST_POINTS
 
 if TYPE_CHECKING:
-    from serving.review.community_change import CommunityChange
+    from serving.review.community_change import CommunityChange, Mover
     from serving.review.score_change import Change
     from serving.review.what_if import WhatIf
     from training.explanation.counterfactuals import FeatureChange, ScenarioOutcome
-    from training.explanation.score_change import ChangeLine
 
 TITLES = {
     "own": "What the person did",
@@ -21,7 +21,6 @@ TITLES = {
     "clipping": "Scores end at 0 and at 100",
 }
 MOST_OF_A_PART = 5
-WITHOUT_LINES = ("scale", "clipping")
 
 
 def change_table(change: "Change") -> None:
@@ -40,12 +39,10 @@ def change_table(change: "Change") -> None:
         lines = [line for line in change.lines if line.part == part]
         if lines or part in ("own", "others"):
             rows.append([TITLES[part], "", f"{points:+.2f}"])
-            rows += _part_rows(lines) if part not in WITHOUT_LINES else []
+            rows += line_rows(lines, MOST_OF_A_PART) if part not in ("scale", "clipping") else []
     rows.append([f"Score as of {after.as_of[:10]}", "", f"{after.score:.2f}"])
     print_table(f"Why {change.user} went {change.change:+.1f} points {days}", ["", "of it", "points"], rows)
-    for title, sentences in (("Up", change.reasons_up), ("Down", change.reasons_down)):
-        if sentences:
-            print_message(f"{title}: {' '.join(sentences)}")
+    print_reasons(("Up", change.reasons_up), ("Down", change.reasons_down))
     models = _models(before.model_version, after.model_version)
     print_message(
         f"Expected audience {before.expected_audience:.1f} -> {after.expected_audience:.1f} people; {models}."
@@ -57,24 +54,16 @@ def movements_table(community: "CommunityChange") -> None:
     days = f"from {community.before[:10]} to {community.after[:10]}"
     for remark in community.remarks:
         print_message(f"Note: {remark}")
+    total = community.judged
     bins = [
-        [f"{bar.low:+g} to {bar.high:+g}", f"{bar.users:,}", _share(bar.users, community.judged)]
+        [f"{bar.low:+g} to {bar.high:+g}", f"{bar.users:,}", f"{bar.users / total:.1%}" if total else ""]
         for bar in community.histogram
     ]
     print_message(f"Changes of score {days}, scope {community.scope}: {community.judged:,} users.")
     print_table("How far", ["points", "users", "share"], bins)
     sizes = [[TITLES[part], f"{size.mean:+.2f}", f"{size.size:.2f}"] for part, size in community.parts.items()]
     print_table("By what, in points", ["", "mean", "mean size"], sizes)
-    movers = [
-        [
-            mover.user,
-            " ".join(_strongest(mover.change, mover.reasons_up, mover.reasons_down)),
-            f"{mover.before:.1f}",
-            f"{mover.after:.1f}",
-            f"{mover.change:+.1f}",
-        ]
-        for mover in community.largest
-    ]
+    movers = [_mover_row(mover) for mover in community.largest]
     print_table("Who moved most", ["user", "mostly because", "before", "after", "points"], movers, 2)
     print_message(
         f"{community.share:.1%} moved by more than {community.points:g} points, the median by {community.median:+.2f}; "
@@ -87,24 +76,10 @@ def movements_table(community: "CommunityChange") -> None:
     )
 
 
-def _part_rows(lines: "list[ChangeLine]") -> list[list[str]]:
-    """Return the strongest lines of a part that move half a point or more, then one row for the others."""
-    strongest = [line for line in lines[:MOST_OF_A_PART] if abs(line.points) >= LEAST_POINTS]
-    rows = [[f"  {line.sentence}", f"{line.points:+.2f}", ""] for line in strongest]
-    others = lines[len(strongest) :]
-    if others:
-        which = ("other" if strongest else "small one") + ("" if len(others) == 1 else "s")
-        rows.append([f"  {len(others)} {which} (--json lists them)", f"{sum(line.points for line in others):+.2f}", ""])
-    return rows
-
-
-def _strongest(points: float, up: tuple[str, ...], down: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the two strongest reasons in the direction in which the score moved."""
-    return (up if points > 0 else down)[:2]
-
-
-def _share(users: int, of: int) -> str:
-    return f"{users / of:.1%}" if of else ""
+def _mover_row(mover: "Mover") -> list[str]:
+    """Return a row with the two strongest reasons in the direction in which the score moved."""
+    reasons = (mover.reasons_up if mover.change > 0 else mover.reasons_down)[:2]
+    return [mover.user, " ".join(reasons), f"{mover.before:.1f}", f"{mover.after:.1f}", f"{mover.change:+.1f}"]
 
 
 def _models(before: str, after: str) -> str:

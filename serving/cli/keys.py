@@ -1,7 +1,6 @@
 """The commands for API keys: add, list, remove."""
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,19 +12,12 @@ keys = typer.Typer(no_args_is_help=True, help="Make, list and remove the API key
 Name = Annotated[str, typer.Argument(help="Name of the key's owner; letters, digits, dots, dashes, underscores.")]
 
 
-class KeyScope(StrEnum):
-    """What a key permits; each scope includes those before it."""
-
-    read = "read"
-    review = "review"
-    admin = "admin"
-
-
 @keys.command()
 def add(
     name: Name,
     scope: Annotated[
-        KeyScope, typer.Option(help="read: scores, model, catalogue; review: explanations, changes, what-ifs as well.")
+        Literal["read", "review", "admin"],
+        typer.Option(help="read: scores, model, catalogue; review: explanations, changes, what-ifs as well."),
     ],
     home: HomeFolder = None,
 ) -> None:
@@ -37,7 +29,7 @@ def add(
     """
     from serving.middleware.api_keys import add_key
 
-    key = add_key(home_from_environment(home), name, scope.value)
+    key = add_key(home_from_environment(home), name, scope)
     typer.echo(key)
     print_message(f"The key {name!r} with scope {scope}, shown this once. Send it as 'Authorization: Bearer KEY'.")
 

@@ -1,6 +1,7 @@
 """Terminal output of cases and of the audit log."""
 
 from features.console import print_message, print_table, warn
+from serving.cli.score_tables import print_reasons
 from serving.privacy.audit_queries import AuditCheck, Read, Reads
 from serving.privacy.case_comparison import CaseComparison, Pair, Side
 from serving.privacy.cases import DECISIONS, Case
@@ -18,25 +19,20 @@ def print_cases(cases: list[Case], state: str) -> None:
         [case.case, case.user, case.opened[:10], f"{case.as_of[:10]} ({case.scope})", _short(case.said), _state(case)]
         for case in cases
     ]
-    print_table(
-        f"Contested scores: {len(rows)}", ["case", "user", "opened", "score of", "said", "state"], rows, text_columns=6
-    )
+    columns = ["case", "user", "opened", "score of", "said", "state"]
+    print_table(f"Contested scores: {len(rows)}", columns, rows, len(columns))
 
 
 def print_case(case: Case, today: CaseComparison) -> None:
     """Print a case: what was said, the ledger of then beside that of today, and the decision."""
     contested = case.explanation
     print_message(f"Case {case.case} of {case.user}, opened {case.opened} by {case.opened_by}.")
-    print_message(
-        f"It contests {contested['score']:.1f} points, scope {case.scope}, as of {case.as_of}, "
-        f"model {case.model_version}:"
-    )
+    score = f"{contested['score']:.1f} points, scope {case.scope}, as of {case.as_of}, model {case.model_version}"
+    print_message(f"It contests {score}:")
     print_message("\n".join(f"  {line}" for line in case.said.splitlines()))
     title = f"The ledger of then ({case.as_of[:10]}) and of today"
     print_table(title, ["", "then", "now", "moved"], _case_rows(case, today))
-    for side, sentences in (("For it", contested["reasons_for"]), ("Against it", contested["reasons_against"])):
-        if sentences:
-            print_message(f"{side}, then: {' '.join(sentences)}")
+    print_reasons(("For it, then", contested["reasons_for"]), ("Against it, then", contested["reasons_against"]))
     print_message(_today_message(today))
     if case.decision is not None:
         print_message(f"Resolved {case.resolved} by {case.resolved_by}, {case.decision} ({DECISIONS[case.decision]}):")
@@ -53,13 +49,10 @@ def _case_rows(case: Case, today: CaseComparison) -> list[list[str]]:
         lines = [line for line in then["lines"] if abs(line["points"]) >= LEAST_POINTS]
         rows = [[f"  {line['sentence']}", f"{line['points']:+.2f}", "", ""] for line in lines]
     else:
-        rows = [_case_row(pair) for pair in today.lines if _is_shown(pair)]
+        sides = [(pair, [side for side in (pair.then, pair.now) if side]) for pair in today.lines]
+        rows = [_case_row(pair) for pair, both in sides if any(abs(side.points) >= LEAST_POINTS for side in both)]
     end = ["Score", f"{then['score']:.2f}", f"{now.score:.2f}" if now else "", _points_moved(today.moved)]
     return [start, *rows, end]
-
-
-def _is_shown(pair: Pair) -> bool:
-    return any(side is not None and abs(side.points) >= LEAST_POINTS for side in (pair.then, pair.now))
 
 
 def _case_row(pair: Pair) -> list[str]:
@@ -100,12 +93,8 @@ def print_reads(reads: Reads) -> None:
     """Print reads, newest first."""
     subject = "any user" if reads.user is None else reads.user
     if reads.reads:
-        print_table(
-            f"Reads about {subject}: {len(reads.reads)}, newest first",
-            COLUMNS,
-            [_audit_row(read) for read in reads.reads],
-            5,
-        )
+        rows = [_audit_row(read) for read in reads.reads]
+        print_table(f"Reads about {subject}: {len(rows)}, newest first", COLUMNS, rows, 5)
     else:
         print_message(f"The audit log has no read about {subject}.")
     if reads.earlier is not None:

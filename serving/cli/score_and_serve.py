@@ -21,9 +21,8 @@ from features.cli_options import (
     parse_instant,
 )
 from features.console import print_json, print_message, progress_bars, warn
-from serving.cli.cases_and_audit import audit, case, cases, resolve
 from serving.cli.keys import keys
-from serving.cli.opt_out_and_deletion import forget, opt_out, receipt
+from serving.cli.privacy import audit, case, cases, forget, opt_out, receipt, resolve
 from serving.cli.review import change, explain, history, what_if
 from training.home import Home, home_from_environment
 

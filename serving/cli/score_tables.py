@@ -1,8 +1,8 @@
 """Terminal tables about one user: the explanation of a score, its history, and the pieces that earned it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from features.catalogue import CATALOGUE
 from features.console import print_message, print_table, warn
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from features.engagement_report import EngagementReport, Piece
     from serving.review.history import History, Point
     from serving.snapshots.explanation import Explanation
+    from training.explanation.score_change import ChangeLine
 
 MOST_OF_A_FAMILY = 4
 SCORED = "scored"
@@ -21,22 +22,20 @@ def ledger_table(explanation: "Explanation") -> None:
     """Print an explanation: the ledger and the reasons, or what is missing where evidence is insufficient."""
     when = f"as of {explanation.as_of[:10]}"
     if explanation.missing is not None:
-        print_message(
-            f"{explanation.user} has no score {when}. {explanation.missing} (--json gives the figures anyway.)"
-        )
+        message = f"{explanation.user} has no score {when}. {explanation.missing} (--json gives the figures anyway.)"
+        print_message(message)
         return
     rows = [[f"Where everybody starts: {explanation.baseline}", "", "", f"{explanation.base:+.2f}"]]
     for family, points in explanation.families.items():
         rows.append([family.capitalize(), "", "", f"{points:+.2f}"])
-        rows += _family_rows([line for line in explanation.lines if line.family == family])
+        lines = [line for line in explanation.lines if line.family == family]
+        rows += line_rows(lines, MOST_OF_A_FAMILY, _typical)
     if explanation.clipping:
         rows.append(["Scores end at 0 and at 100", "", "", f"{explanation.clipping:+.2f}"])
     rows.append(["Score", "", "", f"{explanation.score:.2f}"])
     title = f"Why {explanation.user} has {explanation.score:.1f} points, {when}"
     print_table(title, ["", "typical of peers", "of it", "points"], rows)
-    for heading, sentences in (("For it", explanation.reasons_for), ("Against it", explanation.reasons_against)):
-        if sentences:
-            print_message(f"{heading}: {' '.join(sentences)}")
+    print_reasons(("For it", explanation.reasons_for), ("Against it", explanation.reasons_against))
     for discount in explanation.held_back:
         print_message(f"Held back: {discount.sentence}")
     interval = explanation.interval
@@ -47,24 +46,37 @@ def ledger_table(explanation: "Explanation") -> None:
     )
 
 
-def _family_rows(lines: list[Line]) -> list[list[str]]:
-    """Return the strongest lines of a family that move half a point or more, then one row for the others."""
-    strongest = [line for line in lines[:MOST_OF_A_FAMILY] if abs(line.points) >= LEAST_POINTS]
-    rows = [[f"  {line.sentence}", _typical(line), f"{line.points:+.2f}", ""] for line in strongest]
+def line_rows(
+    lines: "Sequence[Line | ChangeLine]", most: int, extra: Callable[[Any], list[str]] = lambda _: []
+) -> list[list[str]]:
+    """Return the strongest lines that move half a point or more, `most` at most, then one row for the others.
+
+    `extra` returns the cells of a line between its sentence and its points.
+    """
+    strongest = [line for line in lines[:most] if abs(line.points) >= LEAST_POINTS]
+    rows = [[f"  {line.sentence}", *extra(line), f"{line.points:+.2f}", ""] for line in strongest]
     others = lines[len(strongest) :]
     if others:
-        which = "others" if strongest else "small ones"
+        which = ("other" if strongest else "small one") + ("" if len(others) == 1 else "s")
+        empty = ["" for _ in extra(others[0])]
         rest = sum(line.points for line in others)
-        rows.append([f"  {len(others)} {which} (--json lists them)", "", f"{rest:+.2f}", ""])
+        rows.append([f"  {len(others)} {which} (--json lists them)", *empty, f"{rest:+.2f}", ""])
     return rows
 
 
-def _typical(line: Line) -> str:
+def print_reasons(*sides: tuple[str, Sequence[str]]) -> None:
+    """Print the sentences of each side behind its title; a side without sentences is omitted."""
+    for title, sentences in sides:
+        if sentences:
+            print_message(f"{title}: {' '.join(sentences)}")
+
+
+def _typical(line: Line) -> list[str]:
     if line.typical is None:
-        return ""
+        return [""]
     if CATALOGUE[line.feature].unit == "share":
-        return f"{line.typical:.0%}"
-    return f"{line.typical:,.2f}".removesuffix(".00")
+        return [f"{line.typical:.0%}"]
+    return [f"{line.typical:,.2f}".removesuffix(".00")]
 
 
 COLUMNS = ["as of", "score", "change", "people", "percentile", "model"]
@@ -76,7 +88,8 @@ def history_table(history: "History") -> None:
     before = [None, *history.points[:-1]]
     rows = [_history_row(point, earlier) for point, earlier in zip(history.points, before, strict=True)]
     of = "" if history.scope == "all" else f", scope {history.scope}"
-    print_table(f"The scores of {history.user}{of}: {len(rows)} of {_snapshots(history)}", COLUMNS, rows)
+    count = len(rows) + len(history.absent) + len(history.damaged)
+    print_table(f"The scores of {history.user}{of}: {len(rows)} of {_some(count, 'snapshot')}", COLUMNS, rows)
     if len({point.model_version for point in history.points}) > 1:
         print_message("Where the model is new, it moved the score as well; clout change shows by how much.")
     if history.absent:
@@ -99,11 +112,6 @@ def _history_row(point: "Point", earlier: "Point | None") -> list[str]:
         f"{point.percentile:.1f}" if scored else "",
         f"{point.model_version}{' (new)' if new else ''}",
     ]
-
-
-def _snapshots(history: "History") -> str:
-    count = len(history.points) + len(history.absent) + len(history.damaged)
-    return f"{count} {'snapshot' if count == 1 else 'snapshots'}"
 
 
 def _instants(instants: Iterable[str]) -> str:
@@ -142,12 +150,8 @@ def _piece_row(piece: "Piece", verbs: list[str], bar_per_person: float) -> list[
     bar = "█" * max(1, round(bar_per_person * piece.people)) if piece.people else ""
     people = [f"{piece.verbs[verb].people:,}" if verb in piece.verbs else "" for verb in verbs]
     events = [f"{piece.engagements:,}", f"{piece.unknown:,}" if piece.unknown else ""]
-    days = ["earlier" if piece.made is None else _day(piece.made), _day(piece.last)]
-    return [_shortened(piece.piece), bar, f"{piece.people:,}", *people, *events, *days]
-
-
-def _day(instant: str) -> str:
-    return f"{datetime.fromisoformat(instant):%d %b}"
+    made, last = (day and f"{datetime.fromisoformat(day):%d %b}" for day in (piece.made, piece.last))
+    return [_shortened(piece.piece), bar, f"{piece.people:,}", *people, *events, made or "earlier", last or ""]
 
 
 def _shortened(name: str) -> str:
@@ -170,7 +174,7 @@ def _totals(report: "EngagementReport", when: str, credible: float) -> str:
 
 def _some(count: int, what: str) -> str:
     """Return a count with its noun; people here are always different ones."""
-    many = {"person": "different people"}.get(what, f"{what}s")
+    many = "different people" if what == "person" else f"{what}s"
     return f"{count:,} {what if count == 1 else many}"
 
 

@@ -1,55 +1,32 @@
-"""Commands on cases and the audit log, and the audit lines of commands that decide about users."""
+"""Commands on contested scores, the audit log, opt-outs and deletion; those that decide about users are audited."""
 
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
-from enum import StrEnum
 from getpass import getuser
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from features.cli_options import HomeFolder, Json, parse_instant
-from features.console import print_json, print_message
+from features.cli_options import HomeFolder, Identities, Json, parse_instant
+from features.console import print_json, print_message, print_table, progress_bar
 from features.errors import CloutError
 from serving.cli.review import import_model_libraries
 from training.home import Home, home_from_environment
 
 if TYPE_CHECKING:
     from serving.privacy.cases import Case, Cases
+    from training.records.deletion_receipts import Receipt
 
 EXIT_TAMPERED = 3
 CaseId = Annotated[str, typer.Argument(help="The id of the case, as clout cases lists it.")]
 
 
-class CaseState(StrEnum):
-    """The states to list cases by."""
-
-    open = "open"
-    resolved = "resolved"
-    any = "any"
-
-
-STATES: dict[CaseState, Literal["open", "resolved"] | None] = {
-    CaseState.open: "open",
-    CaseState.resolved: "resolved",
-    CaseState.any: None,
-}
-
-
-class CaseDecision(StrEnum):
-    """The decisions of a reviewer."""
-
-    stands = "stands"
-    corrected = "corrected"
-    acknowledged = "acknowledged"
-    withdrawn = "withdrawn"
-
-
 def cases(
-    state: Annotated[CaseState, typer.Option(help="Which cases.")] = CaseState.open,
+    state: Annotated[Literal["open", "resolved", "any"], typer.Option(help="Which cases.")] = "open",
     user: Annotated[str | None, typer.Option(help="Only cases of this user.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many, oldest first.")] = 50,
     home: HomeFolder = None,
@@ -62,11 +39,11 @@ def cases(
     import_model_libraries()
     from serving.cli.privacy_tables import print_cases
 
-    page = _cases(home_from_environment(home)).page(STATES[state], user, 0, top)
+    page = _cases(home_from_environment(home)).page(None if state == "any" else state, user, 0, top)
     if json:
         print_json([_summary(case) for case in page])
     else:
-        print_cases(page, state.value)
+        print_cases(page, state)
 
 
 def case(case: CaseId, home: HomeFolder = None, json: Json = False) -> None:
@@ -91,7 +68,7 @@ def case(case: CaseId, home: HomeFolder = None, json: Json = False) -> None:
 def resolve(
     case: CaseId,
     decision: Annotated[
-        CaseDecision,
+        Literal["stands", "corrected", "acknowledged", "withdrawn"],
         typer.Option(
             help="stands: the score is right; corrected: something was wrong and was corrected; acknowledged: "
             "something is wrong and cannot be corrected; withdrawn: the user withdrew the case."
@@ -110,8 +87,8 @@ def resolve(
         raise CloutError(f"{name[:100]!r} is not a valid name of a reviewer; expected up to 100 printable characters.")
     records = _cases(folder)
     with audited_command(folder, "clout resolve", [records.find(case).user], name):
-        resolved = records.resolve(case, decision.value, reason, name)
-    print_message(f"Case {resolved.case} of {resolved.user} is resolved by {name}: {decision.value}.")
+        resolved = records.resolve(case, decision, reason, name)
+    print_message(f"Case {resolved.case} of {resolved.user} is resolved by {name}: {decision}.")
 
 
 def audit(
@@ -146,6 +123,107 @@ def audit(
         return
     reads = reads_about(folder, user, parse_instant(start), parse_instant(end), top)
     print_json(asdict(reads)) if json else print_reads(reads)
+
+
+def opt_out(
+    user: Annotated[str | None, typer.Argument(help="The user's id; without one, list all opt-outs.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Revoke the opt-out.")] = False,
+    home: HomeFolder = None,
+    json: Json = False,
+) -> None:
+    """Opt a user out: hidden at once, neither scored nor counted in others' features from the next run on.
+
+    Without USER, list the users that have opted out, and since when.
+
+    Example: clout opt-out u0000042
+    """
+    from training.records.opt_outs import list_opt_outs, opt_in, opt_out
+
+    folder = home_from_environment(home)
+    if user is None:
+        if undo:
+            raise typer.BadParameter("--undo revokes the opt-out of a user: give USER.")
+        rows = [asdict(row) for row in list_opt_outs(folder)]
+        table = [[row["user"], row["since"]] for row in rows]
+        print_json(rows) if json else print_table(f"{len(rows):,} opted out", ["user", "since"], table, text_columns=2)
+        return
+    with audited_command(folder, "clout opt-out --undo" if undo else "clout opt-out", [user], user_name()):
+        if not undo:
+            since = opt_out(folder, user).since
+            message = f"{user} is hidden since {since}, and excluded from every run from now on. --undo revokes it."
+        elif opt_in(folder, user):
+            message = f"{user} is shown again, and scored from the next run on."
+        else:
+            message = f"{user} had not opted out."
+    print_message(message)
+
+
+def forget(
+    user: Annotated[
+        str | None, typer.Argument(help="The user's id; without one, complete interrupted deletions.")
+    ] = None,
+    events: Annotated[
+        list[Path] | None, typer.Option(help="An event table, a folder, or a store to clear; may be repeated.")
+    ] = None,
+    identities: Identities = None,
+    home: HomeFolder = None,
+    json: Json = False,
+) -> None:
+    """Delete all data of a user, and print the receipt: what was removed where, and what remains.
+
+    The user is hidden at once, then removed from every snapshot, from the records and from the given EVENTS, which are
+    rewritten. A keyed hash of the id is stored, so that no later import brings the user back. If interrupted, run the
+    same command again.
+
+    Example: clout forget u0000042 --events community.parquet
+    """
+    from features.events.identities import read_identities
+    from serving.privacy.deletion import delete_pending, request_deletion
+    from training.records.deletion_receipts import read_receipt
+
+    folder = home_from_environment(home)
+    if user is None and (events or identities):
+        raise typer.BadParameter("--events and --identities need a user: give USER.")
+    accounts = read_identities(identities) if identities else None
+    with audited_command(folder, "clout forget", [user], user_name()) if user else nullcontext():
+        requested = request_deletion(folder, user, events or [], accounts) if user else None
+    with progress_bar("forget"):
+        completed = delete_pending(folder)
+    receipts = completed if requested is None else [read_receipt(folder, requested.receipt)]
+    if json:
+        print_json([asdict(receipt) for receipt in receipts] if requested is None else asdict(receipts[0]))
+        return
+    for receipt in receipts:
+        _print_receipt(receipt)
+    if not receipts:
+        print_message("No deletion is pending.")
+
+
+def receipt(
+    receipt: Annotated[str, typer.Argument(help="Id of the receipt, as clout forget or DELETE returned it.")],
+    home: HomeFolder = None,
+    json: Json = False,
+) -> None:
+    """Print the receipt of a deletion.
+
+    Example: clout receipt 5f0c6e0a1b9d4c7788f3a2d1
+    """
+    from training.records.deletion_receipts import read_receipt
+
+    result = read_receipt(home_from_environment(home), receipt)
+    print_json(asdict(result)) if json else _print_receipt(result)
+
+
+def _print_receipt(receipt: "Receipt") -> None:
+    state = f"finished {receipt.finished}" if receipt.finished else "pending: hidden, but not removed everywhere yet"
+    print_message(f"Receipt {receipt.receipt}: requested {receipt.asked}, {state}.")
+    if receipt.removed:
+        print_table("Removed", ["where", "rows"], [[item.place, f"{item.rows:,}"] for item in receipt.removed])
+    elif receipt.finished:
+        print_message("No data of the user was found.")
+    for title, sentences in (("Not searched", receipt.failed), ("Remains", receipt.remains)):
+        for sentence in sentences:
+            print_message(f"{title}: {sentence}")
 
 
 def _cases(home: "Home") -> "Cases":
