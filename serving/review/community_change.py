@@ -183,9 +183,7 @@ def _table(frame: pd.DataFrame) -> pa.Table:
 
 
 def _size(points: pd.Series) -> PartSize:
-    if points.empty:
-        return PartSize(0.0, 0.0)
-    return PartSize(float(points.mean()), float(points.abs().mean()))
+    return PartSize(float(points.mean()), float(points.abs().mean())) if len(points) else PartSize(0.0, 0.0)
 
 
 def _histogram(moves: np.ndarray) -> tuple[Bin, ...]:

@@ -155,17 +155,14 @@ def _instant(folder: Path) -> str:
 
 
 def _span(start: datetime | None, end: datetime | None) -> str:
-    ends = [f"{word} {to_iso_utc(at)}" for word, at in (("from", start), ("to", end)) if at is not None]
-    return " ".join(ends)
+    return " ".join(f"{word} {to_iso_utc(at)}" for word, at in (("from", start), ("to", end)) if at is not None)
 
 
 def _unknown_user(user: str, scope: str, scopes: set[str], read: list[Path]) -> str:
     count = f"the {len(read)} snapshots" if len(read) > 1 else "the one snapshot"
     snapshots = f"{count} from {_instant(read[-1])} to {_instant(read[0])}"
     if scopes:
-        return (
-            f"{user!r} has no score of the scope {scope!r} in {snapshots}; scopes there: {', '.join(sorted(scopes))}."
-        )
-    return (
-        f"{user!r} has no score in {snapshots}: they hold users who acted or were engaged with in the 365 days before."
-    )
+        there = ", ".join(sorted(scopes))
+        return f"{user!r} has no score of the scope {scope!r} in {snapshots}; scopes there: {there}."
+    users = "users who acted or were engaged with in the 365 days before"
+    return f"{user!r} has no score in {snapshots}: they hold {users}."

@@ -100,22 +100,14 @@ def remarks(before: Bundle, after: Bundle) -> tuple[str, ...]:
     if before.label != after.label:
         texts.append(f"The audience counts {after.label.replace('_', ' ')} and no longer {before.label}.")
     if before.seeds != after.seeds:
-        texts.append(
-            "Credibility flows from other seeds: what that makes is among how others responded, as it moves what they "
-            "count for."
-        )
+        effect = "what that makes is among how others responded, as it moves what they count for"
+        texts.append(f"Credibility flows from other seeds: {effect}.")
     return tuple(texts)
 
 
 def _side(score: ScoreRow, unclipped: float) -> Side:
-    return Side(
-        as_of=score["as_of"],
-        model_version=score["model_version"],
-        score=score["score"],
-        unclipped=unclipped,
-        expected_audience=score["expected_audience"],
-        evidence=score["evidence"],
-    )
+    audience, evidence = score["expected_audience"], score["evidence"]
+    return Side(score["as_of"], score["model_version"], score["score"], unclipped, audience, evidence)
 
 
 def _missing(scores: list[ScoreRow], rows: list[dict[str, float]]) -> str | None:
@@ -132,11 +124,11 @@ def _check_in_both(before: Snapshot, after: Snapshot, user: str, scope: str) -> 
     if len(holding) == 2:
         return
     if not holding:
-        after.score(user, scope)
+        after.score(user, scope)  # raises an UnknownUserError that suggests other ids
     (one,) = holding
     other = before if one is after else after
     raise UnknownUserError(
-        f"{user!r} has a score of the scope {scope!r} as of {to_iso_utc(one.as_of)} "
-        f"and none as of {to_iso_utc(other.as_of)}: "
-        "a change takes one at both. Users have one who acted or were engaged with in the 365 days before."
+        f"{user!r} has a score of the scope {scope!r} as of {to_iso_utc(one.as_of)} and none as of "
+        f"{to_iso_utc(other.as_of)}: a change takes one at both. Users have one who acted or were engaged with in the "
+        "365 days before."
     )

@@ -125,21 +125,16 @@ def parse_changes(settings: Sequence[str]) -> dict[str, float]:
     changes: dict[str, float] = {}
     for setting in settings:
         name, _, text = (part.strip() for part in setting.partition("="))
-        value = _finite_number(text)
-        if not name or value is None:
+        try:
+            value = float(text) if name else math.nan
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
             raise WhatIfError(f"{setting[:100]!r} is not a change; expected feature=value, such as days_absent=0.")
         if name in changes:
             raise WhatIfError(f"{name[:100]} is set twice; set it once.")
         changes[name] = value
     return changes
-
-
-def _finite_number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 def _model_inputs(snapshot: Snapshot, user: str, scope: str) -> tuple[Bundle, FeatureRow, PeerValues]:
@@ -158,9 +153,8 @@ def _warnings(outcome: ScenarioOutcome) -> list[str]:
     if outside:
         notes.append(f"Outside what peers show, so the model has hardly anybody to go by: {', '.join(outside)}.")
     if others:
-        notes.append(
-            f"Not in the person's own hands: {', '.join(others)}. What usually comes along with it stays as it is."
-        )
+        names = ", ".join(others)
+        notes.append(f"Not in the person's own hands: {names}. What usually comes along with it stays as it is.")
     return notes
 
 

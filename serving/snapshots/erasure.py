@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from shutil import copy, copytree
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -66,7 +66,8 @@ def erase_users_from_snapshot(home: Home, folder: Path, users: Collection[str], 
 
 
 def _write(folder: Path, out: Path, users: Collection[str], cleared: int) -> None:
-    _write_scores(folder, out, users)
+    with layout.read_errors_as_damage(folder / layout.SCORES_FILE):
+        _write_scores(folder / layout.SCORES_FILE, out / layout.SCORES_FILE, users)
     with layout.read_errors_as_damage(folder / layout.FEATURES_FILE):
         _write_features(folder / layout.FEATURES_FILE, out / layout.FEATURES_FILE, users)
     copy(folder / layout.TYPICAL_FILE, out / layout.TYPICAL_FILE)
@@ -75,14 +76,12 @@ def _write(folder: Path, out: Path, users: Collection[str], cleared: int) -> Non
     _write_facts(folder, out, cleared)
 
 
-def _write_scores(folder: Path, out: Path, users: Collection[str]) -> None:
-    path = folder / layout.SCORES_FILE
-    with layout.read_errors_as_damage(path), pq.ParquetFile(path) as file:
-        schema = file.schema_arrow
-        with pq.ParquetWriter(out / layout.SCORES_FILE, schema, compression="zstd") as writer:
-            batches = (_without(batch, users) for batch in file.iter_batches(layout.ROWS_PER_GROUP, use_threads=False))
-            for table in _rebatch(batches, schema, layout.ROWS_PER_GROUP):
-                writer.write_table(table, row_group_size=layout.ROWS_PER_GROUP)
+def _write_scores(path: Path, out: Path, users: Collection[str]) -> None:
+    rows, schema = layout.ROWS_PER_GROUP, pq.read_schema(path)
+    with pq.ParquetFile(path) as file, pq.ParquetWriter(out, schema, compression="zstd") as writer:
+        batches = (_without(batch, users) for batch in file.iter_batches(rows, use_threads=False))
+        for table in _rebatch(batches, schema, rows):
+            writer.write_table(table, row_group_size=rows)
 
 
 def _write_features(file: Path, out: Path, users: Collection[str]) -> None:
@@ -129,8 +128,8 @@ def _erase_seeds(folder: Path, users: Collection[str]) -> None:
 def _read_bundle_facts(folder: Path) -> dict[str, Any]:
     file = folder / layout.BUNDLE_FOLDER / BUNDLE_FACTS
     with layout.read_errors_as_damage(file):
-        return json.loads(file.read_text())
+        return cast("dict[str, Any]", json.loads(file.read_text()))
 
 
 def _seeds(document: dict[str, Any]) -> list[str]:
-    return document["facts"]["config"].get("credibility", {}).get("seeds", [])
+    return list(document["facts"]["config"].get("credibility", {}).get("seeds", []))

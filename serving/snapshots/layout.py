@@ -20,9 +20,6 @@ from features.atomic_files import publish, scratch_dir
 from features.errors import AsOfError, OutputError, RegistryError, SnapshotError, first_line
 from features.feature_table import KEYS
 from features.utc import parse_utc, to_iso_utc
-from serving.snapshots.feature_rows import FeatureRowFile, map_rows
-from serving.snapshots.peers import PeerMedians
-from training.model.bundle_files import read_bundle
 
 SCORES_FILE = "scores.parquet"
 FEATURES_FILE = "features.arrow"
@@ -100,7 +97,7 @@ def age_order(folder: Path) -> tuple[datetime, int, str]:
     """Return the sort key of a snapshot: instant, then model version as a number, so that v10 follows v9."""
     parsed = parse_folder_name(folder)
     if parsed is None:
-        raise ValueError(f"{folder} is not named like a snapshot, such as 2017-07-30T000000Z_v3.")
+        raise SnapshotError(f"{folder} is not named like a snapshot, such as 2017-07-30T000000Z_v3.")
     as_of, version = parsed
     return as_of, int(version) if version.isdecimal() else -1, version
 
@@ -135,7 +132,7 @@ def read_errors_as_damage(file: Path) -> Iterator[None]:
     """Convert any error of reading a snapshot's file into a SnapshotError that names the file."""
     try:
         yield
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, AsOfError) as error:
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, AsOfError, RegistryError) as error:
         raise damaged(file, error) from error
 
 
@@ -174,44 +171,25 @@ def write_facts(facts: SnapshotFacts, folder: Path) -> None:
 
 def read_scores(folder: Path) -> pa.Table:
     """Read the scores, with repeating texts as dictionaries and each column in one chunk."""
-    with read_errors_as_damage(folder / SCORES_FILE):
-        # One thread: more threads use more processor time than they save in wall time.
-        with pq.ParquetFile(folder / SCORES_FILE, read_dictionary=REPEATING) as file:
-            table = file.read(use_threads=False)
-        user = table.column("user").cast(pa.large_string())
-        return table.set_column(table.column_names.index("user"), "user", user).combine_chunks()
-
-
-def check_bundle(folder: Path) -> None:
-    """Check that the model's files are complete, whatever catalogue the model was trained on."""
-    try:
-        read_bundle(folder / BUNDLE_FOLDER)
-    except RegistryError as error:
-        raise damaged(folder / BUNDLE_FOLDER, error) from error
-
-
-def map_features(folder: Path) -> FeatureRowFile:
-    """Map the features into memory without reading them."""
-    with read_errors_as_damage(folder / FEATURES_FILE):
-        return map_rows(folder / FEATURES_FILE)
-
-
-def read_peer_medians(folder: Path) -> PeerMedians:
-    """Read the median features of peers."""
-    with read_errors_as_damage(folder / TYPICAL_FILE):
-        return PeerMedians(pq.read_table(folder / TYPICAL_FILE, partitioning=None).to_pandas())
+    # One thread: more threads use more processor time than they save in wall time.
+    with pq.ParquetFile(folder / SCORES_FILE, read_dictionary=REPEATING) as file:
+        table = file.read(use_threads=False)
+    user = table.column("user").cast(pa.large_string())
+    return table.set_column(table.column_names.index("user"), "user", user).combine_chunks()
 
 
 def check_checksums(folder: Path) -> None:
     """Check that every file holds the bytes that were written.
 
+    A folder without checksums, as older versions of Clout wrote them, has nothing to compare with.
+
     Raises
     ------
-    SnapshotError : a file differs, is absent or cannot be read
+    SnapshotError : a file differs, is absent or cannot be read, or SHA256SUMS holds a line that is not a checksum
 
     """
     with read_errors_as_damage(folder):
-        other = first_mismatch(folder)
+        other = _first_mismatch(folder)
     if other is not None:
         raise damaged(other, ValueError("its bytes are not those that were written"))
 
@@ -223,17 +201,8 @@ def write_checksums(folder: Path) -> None:
     (folder / SUMS_FILE).write_text("".join(lines))
 
 
-def first_mismatch(folder: Path) -> Path | None:
-    """Return the first file that differs from its checksum, None if all agree.
-
-    A folder without checksums, as older versions of Clout wrote them, has nothing to compare with.
-
-    Raises
-    ------
-    OSError : a file cannot be read
-    ValueError : SHA256SUMS holds a line that is not a checksum
-
-    """
+def _first_mismatch(folder: Path) -> Path | None:
+    """Return the first file that differs from its checksum, None if all agree."""
     if not (folder / SUMS_FILE).exists():
         return None
     for line in (folder / SUMS_FILE).read_text().splitlines() or [""]:

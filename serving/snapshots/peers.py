@@ -22,7 +22,7 @@ def audience_band(rows: pd.DataFrame) -> np.ndarray:
     0 people make band 0, 1-2 band 1, 3-6 band 2, 7-14 band 3 and so on. Shape (rows,), integers.
     """
     people = rows[AUDIENCE_SIZE].to_numpy(float, na_value=np.nan)
-    return np.frexp(1.0 + np.nan_to_num(people))[1] - 1
+    return np.asarray(np.frexp(1.0 + np.nan_to_num(people))[1] - 1)
 
 
 def band_of(row: FeatureRow) -> int:

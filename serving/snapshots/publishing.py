@@ -31,7 +31,6 @@ from sqlalchemy import (
     text,
 )
 
-from features.errors import SnapshotError
 from serving.snapshots import layout
 from training.home import Home
 from training.records.database import TABLES, Records, RecordsError
@@ -127,11 +126,9 @@ class SnapshotDatabase:
         RecordsError : the database cannot be reached, or refuses; then it is unchanged
 
         """
-        parsed = layout.parse_folder_name(folder)
-        if parsed is None:
-            raise SnapshotError(f"{folder} is not named like a snapshot, such as 2017-07-30T000000Z_v3.")
+        as_of, _, version = layout.age_order(folder)
         total = digest(folder)
-        facts = {"as_of": parsed[0], "model_version": parsed[1], "bytes": total.bytes, "sha256": total.sha256}
+        facts = {"as_of": as_of, "model_version": version, "bytes": total.bytes, "sha256": total.sha256}
         with self._records.writing() as connection:
             # Publishers wait for each other; readers see the state before.
             connection.execute(text("LOCK TABLE snapshots IN SHARE ROW EXCLUSIVE MODE"))

@@ -7,19 +7,20 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from features.catalogue import CATALOGUE
 from features.errors import AsOfError, OutputError, SnapshotError
 from features.feature_table import KEYS
 from features.utc import parse_utc, to_iso_utc
 from serving.snapshots import layout
-from serving.snapshots.feature_rows import write_rows
+from serving.snapshots.feature_rows import map_rows, write_rows
 from serving.snapshots.layout import sort_rows
-from serving.snapshots.peers import median_features
+from serving.snapshots.peers import PeerMedians, median_features
 from serving.snapshots.snapshot import Snapshot
 from training.home import Home
 from training.model.bundle import Bundle
-from training.model.bundle_files import save_bundle
+from training.model.bundle_files import read_bundle, save_bundle
 from training.records.opt_outs import OptedOutUsers, hidden_users, load_opted_out_users
 
 
@@ -209,13 +210,17 @@ def read_snapshot(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot
 def _read(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot:
     layout.check_checksums(folder)
     facts = layout.read_facts(folder)
-    scores, features = layout.read_scores(folder), layout.map_features(folder)
-    layout.check_bundle(folder)
     with layout.read_errors_as_damage(folder / layout.SCORES_FILE):
+        scores = layout.read_scores(folder)
         _check(scores.num_rows == facts.rows, f"{scores.num_rows} rows, expected {facts.rows}")
         _check(_ordered(scores), "its users are not in order")
     with layout.read_errors_as_damage(folder / layout.FEATURES_FILE):
+        features = map_rows(folder / layout.FEATURES_FILE)
         _check(len(features) == facts.rows, f"{len(features)} rows, expected {facts.rows}")
+    with layout.read_errors_as_damage(folder / layout.BUNDLE_FOLDER):
+        read_bundle(folder / layout.BUNDLE_FOLDER)  # checks its files, whatever catalogue the model was trained on
+    with layout.read_errors_as_damage(folder / layout.TYPICAL_FILE):
+        medians = PeerMedians(pq.read_table(folder / layout.TYPICAL_FILE, partitioning=None).to_pandas())
     return Snapshot(
         folder=folder,
         as_of=parse_utc(facts.as_of),
@@ -225,7 +230,7 @@ def _read(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot:
         users=facts.users,
         scores=scores,
         features=features,
-        medians=layout.read_peer_medians(folder),
+        medians=medians,
         hidden=hidden,
         cleared=facts.cleared,
     )

@@ -127,7 +127,7 @@ class Ranking:
 
     def rows(self, ranks: range) -> list[int]:
         """Return the row numbers in the snapshot of the users at some ranks."""
-        return self._order[ranks.start : ranks.stop].tolist()
+        return list(map(int, self._order[ranks.start : ranks.stop]))
 
     def _bisect(self, values: np.ndarray, first: int, end: int, bound: float, above: bool) -> int:
         """Return where, in a falling range, the values above a bound end (`above`), or those below it begin."""

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.errors import RegistryError, UnknownUserError
-from features.feature_table import LOOKBACK_DAYS
+from features.aggregates.windows import LOOKBACK_DAYS
+from features.errors import UnknownUserError
 from features.utc import to_iso_utc
 from serving.snapshots import layout
 from serving.snapshots.explanation import Explanation, ScoreRow, explanation, status
@@ -75,10 +75,8 @@ class Snapshot:
         CatalogueError : the installed catalogue differs from the one it was trained on
 
         """
-        try:
+        with layout.read_errors_as_damage(self.folder / layout.BUNDLE_FOLDER):
             return load_bundle(self.folder / layout.BUNDLE_FOLDER)
-        except RegistryError as error:
-            raise layout.damaged(self.folder / layout.BUNDLE_FOLDER, error) from error
 
     @cached_property
     def peer_ranges(self) -> PeerRanges:
@@ -182,9 +180,6 @@ class Snapshot:
         """Return where a user's rows begin, or would begin."""
         return bisect_left(self._columns["user"], user, key=lambda cell: cell.as_py())
 
-    def _key(self, row: int) -> tuple[str, str]:
-        return self._columns["user"][row].as_py(), self._columns["scope"][row].as_py()
-
     def _unknown_user(self, user: str, scope: str) -> str:
         snapshot = f"the snapshot as of {to_iso_utc(self.as_of)}"
         neighbours = self._neighbours(user)
@@ -202,7 +197,9 @@ class Snapshot:
     def _neighbours(self, user: str) -> list[tuple[str, str]]:
         """Return up to a thousand (user, scope) around a user's position: ids that begin alike."""
         row = self._first_row(user)
-        return [self._key(k) for k in range(max(row - NEIGHBOURS, 0), min(row + NEIGHBOURS, len(self.scores)))]
+        part = slice(max(row - NEIGHBOURS, 0), row + NEIGHBOURS)
+        users, scopes = (self._columns[name][part].to_pylist() for name in ("user", "scope"))
+        return list(zip(users, scopes, strict=True))
 
 
 def _close(user: str, names: list[str]) -> list[str]:

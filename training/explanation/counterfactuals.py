@@ -17,6 +17,7 @@ from features.catalogue import CATALOGUE
 from features.errors import did_you_mean
 from training.explanation.feature_constraints import (
     ABSENT,
+    LEVELS,
     PeerValues,
     WhatIfError,
     engager_effects,
@@ -108,7 +109,10 @@ def what_if(bundle: Bundle, row: FeatureRow, scenarios: Sequence[Scenario], peer
     outcomes = []
     for k, (scenario, values) in enumerate(zip(scenarios, moves, strict=True), start=1):
         changes = _feature_changes(scenario, row, values, peers, points.iloc[k])
-        effort = _effort(changes, peers)
+        shares = [
+            peers.share_between(change.feature, change.before, change.after) for change in changes if change.asked
+        ]
+        effort = 1.0 - math.prod(1.0 - share for share in shares)
         outcomes.append(_outcome(scenario, changes, effort, predicted.iloc[[0, k]], points.iloc[k]))
     return outcomes
 
@@ -116,26 +120,20 @@ def what_if(bundle: Bundle, row: FeatureRow, scenarios: Sequence[Scenario], peer
 def actionable_recourse(bundle: Bundle, row: FeatureRow, peers: PeerValues) -> tuple[ScenarioOutcome, ...]:
     """Return the changes that the user can make alone, the smallest first, that gain half a point or more.
 
-    Candidates are the end of absence, fewer repetitions at values that peers have (`PeerValues.levels`), and both at
-    once. A single event ends an absence, even a first one, so the only candidate there is its end. A change that asks
-    more than another has to gain half a point more. Every value stays within those of peers.
-
-    Parameters
-    ----------
-    bundle : the model
-    row : the user's features
-    peers : the values of peers
-
+    Candidates are the end of absence, fewer repetitions at values that peers have (`LEVELS`), and both at once. A
+    single event ends an absence, even a first one, so the only candidate there is its end. A change that asks more than
+    another has to gain half a point more. Every value stays within those of peers.
     """
     returns = [{ABSENT: 0.0}] if ABSENT in bundle.features and row[ABSENT] > 0 else []
-    levels = peers.levels(REPETITIONS) if REPETITIONS in bundle.features else []
+    levels = peers.distinct(REPETITIONS, LEVELS) if REPETITIONS in bundle.features else []
     fewer = [{REPETITIONS: value} for value in levels if value < row[REPETITIONS]]
     both = [one | other for one, other in product(returns, fewer)]
     outcomes = what_if(bundle, row, [Scenario(changes) for changes in (*returns, *fewer, *both)], peers)
     frontier: list[ScenarioOutcome] = []
     for outcome in sorted(outcomes, key=lambda outcome: (outcome.asks, -outcome.gain)):
         least = (frontier[-1].gain if frontier else 0.0) + LEAST_POINTS
-        if outcome.gain >= least and _within_peers(outcome):
+        used = [change for change in outcome.changes if CATALOGUE[change.feature].direction != "none"]
+        if outcome.gain >= least and not any(change.outside for change in used):
             frontier.append(outcome)
     return tuple(frontier)
 
@@ -156,11 +154,6 @@ def engagers_scenario(row: FeatureRow, count: float) -> Scenario:
     """Add credible engagers in the last 28 days that had not responded in the year before (see `engager_effects`)."""
     values = {name: row[name] + more for name, more in engager_effects(row, count, count).items()}
     return Scenario({RECENT_ENGAGERS: values.pop(RECENT_ENGAGERS)}, values)
-
-
-def _within_peers(outcome: ScenarioOutcome) -> bool:
-    """Say whether some peer reaches each changed value that the model uses."""
-    return not any(change.outside for change in outcome.changes if CATALOGUE[change.feature].direction != "none")
 
 
 def _all_changes(bundle: Bundle, row: dict[str, float], scenario: Scenario, peers: PeerValues) -> dict[str, float]:
@@ -189,12 +182,6 @@ def _outcome(
     )
 
 
-def _effort(changes: tuple[FeatureChange, ...], peers: PeerValues) -> float:
-    """Return the share of peers that the requested changes pass, in one feature or another."""
-    shares = [peers.share_between(change.feature, change.before, change.after) for change in changes if change.asked]
-    return 1.0 - math.prod(1.0 - share for share in shares)
-
-
 def _feature_changes(
     scenario: Scenario, row: dict[str, float], values: dict[str, float], peers: PeerValues, parts: pd.Series
 ) -> tuple[FeatureChange, ...]:
@@ -203,21 +190,17 @@ def _feature_changes(
     return tuple(
         FeatureChange(
             feature=name,
-            before=_or_none(row[name]),
-            after=_or_none(values[name]),
+            before=None if math.isnan(row[name]) else row[name],
+            after=None if math.isnan(values[name]) else values[name],
             asked=name in scenario.changes,
             actionable=CATALOGUE[name].actionable,
-            outside=not math.isnan(values[name]) and not peers.contains(name, values[name]),
+            outside=not (math.isnan(values[name]) or peers.contains(name, values[name])),
             points=float(parts.get(name, 0.0)),
             sentence=CATALOGUE[name].describe(values[name]),
         )
         for name in names
         if not np.isclose(values[name], row[name], rtol=0, atol=ROUNDING, equal_nan=True)
     )
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def _check(bundle: Bundle, changes: dict[str, float], row: dict[str, float]) -> None:
@@ -230,9 +213,8 @@ def _check(bundle: Bundle, changes: dict[str, float], row: dict[str, float]) -> 
         share = CATALOGUE[name].unit == "share"
         if not np.isfinite(value) or value < 0 or (share and value > 1):
             limit = "to 1" if share else "up"
-            raise WhatIfError(
-                f"{name} cannot be {value:g}: expected a number from 0 {limit}, in {CATALOGUE[name].unit}."
-            )
+            expected = f"a number from 0 {limit}, in {CATALOGUE[name].unit}"
+            raise WhatIfError(f"{name} cannot be {value:g}: expected {expected}.")
         most = max(row[CREATED] - 1, 0)
         if name == REPETITIONS and value > most:
             raise WhatIfError(

@@ -1,6 +1,6 @@
 """Feature constraints: which values peers have, and which features move together because they count the same events."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ NESTED = (
 )
 YEAR, RATE, AGE = "credible_engagers_365d", "credible_rate_365d", "account_age_days"
 ABSENT, SINCE = "days_absent", "days_since_last_act"
-PERCENTILES = np.arange(101)
+PERCENTILES = range(101)
 LEVELS = (5, 10, 25, 50, 75, 90, 95)
 
 
@@ -63,20 +63,15 @@ class PeerValues:
         """Return the share of peers that a change from one value to another passes."""
         return abs(self.rank(feature, after) - self.rank(feature, before))
 
-    def distinct(self, feature: str) -> list[float]:
-        """Return the distinct values of all percentiles, rising, up to the highest of any peer."""
+    def distinct(self, feature: str, percentiles: Sequence[int] = PERCENTILES) -> list[float]:
+        """Return the distinct values at percentiles of peers, rising; by default up to the highest of any peer."""
         values = self.values.get(feature)
-        return [] if values is None else sorted(set(values.tolist()))
-
-    def levels(self, feature: str) -> list[float]:
-        """Return the distinct values at LEVELS, percentiles of peers, rising."""
-        values = self.values.get(feature)
-        return [] if values is None else sorted(set(values[list(LEVELS)].tolist()))
+        return [] if values is None else sorted(set(values[list(percentiles)].tolist()))
 
 
 def percentiles(values: np.ndarray) -> np.ndarray:
     """Return the percentiles of known values, each the nearest value that occurs, shape (101,)."""
-    return np.percentile(values, PERCENTILES, method="nearest")
+    return np.asarray(np.percentile(values, PERCENTILES, method="nearest"))
 
 
 def propagate_constraints(row: Mapping[str, float], changes: Mapping[str, float], allowance: float) -> dict[str, float]:

@@ -8,6 +8,7 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from itertools import combinations
 from typing import Any
 
 import lightgbm as lgb
@@ -67,17 +68,14 @@ class View:
         """Mean |points| of each pair's interaction, both halves added up; on the diagonal, of each main effect."""
         mean = 2 * np.abs(self.pairs).sum(axis=0) / max(len(self.pairs), 1)
         mean[np.diag_indices_from(mean)] /= 2
-        return pd.DataFrame(mean, index=list(self.bundle.features), columns=list(self.bundle.features))
+        names = list(self.bundle.features)
+        return pd.DataFrame(mean, index=names, columns=names)
 
     @cached_property
     def strongest_pairs(self) -> list[tuple[str, str, float]]:
         """All pairs with an interaction, the strongest first: the stronger feature, the other one, mean |points|."""
-        order = list(self.strength.index)
-        pairs = [
-            (one, other, float(self.pair_strength.loc[one, other]))
-            for k, one in enumerate(order)
-            for other in order[k + 1 :]
-        ]
+        strength = self.pair_strength
+        pairs = [(one, other, float(strength.loc[one, other])) for one, other in combinations(self.strength.index, 2)]
         return sorted((pair for pair in pairs if pair[2] > 0), key=lambda pair: -pair[2])
 
     def partner(self, feature: str) -> str | None:
@@ -87,7 +85,7 @@ class View:
     def halves(self, one: str, other: str) -> np.ndarray:
         """Return the interaction of two features for each paired user, both halves, in points; shape (paired,)."""
         i, j = (list(self.bundle.features).index(name) for name in (one, other))
-        return self.pairs[:, i, j] + self.pairs[:, j, i]
+        return np.asarray(self.pairs[:, i, j] + self.pairs[:, j, i])
 
     @property
     def gap(self) -> float:
@@ -105,9 +103,7 @@ class View:
                 {"feature": name, "points": float(points), "partner": self.partner(str(name))}
                 for name, points in self.strength.items()
             ],
-            "pairs": [
-                {"features": [one, other], "points": points} for one, other, points in self.strongest_pairs[:TOP_PAIRS]
-            ],
+            "pairs": [{"features": pair, "points": points} for *pair, points in self.strongest_pairs[:TOP_PAIRS]],
             "paired": len(self.pairs),
             "gap": self.gap,
         }
@@ -163,8 +159,9 @@ def interactions(bundle: Bundle, rows: pd.DataFrame) -> np.ndarray:
     if rows.empty or not split_features:
         return np.zeros(shape)
     matrix = bundle.matrix(rows).copy()
-    for feature in (feature for feature, knows_unknown in split_features.items() if not knows_unknown):
-        matrix[np.isnan(matrix[:, feature]), feature] = 0.0
+    for feature, knows_unknown in split_features.items():
+        if not knows_unknown:
+            matrix[np.isnan(matrix[:, feature]), feature] = 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import shap

@@ -101,17 +101,19 @@ def _check_days(days: int) -> None:
 
 def _check_row(rows: pd.DataFrame, row: FeatureRow, user: str) -> None:
     """Compare the features that the events give with those of the snapshot."""
-    values = {} if rows.empty else feature_row(rows)
-    differing = [
-        f"give {name} {value:g}, not {row[name]:g}"
-        for name, value in values.items()
-        if not np.isclose(value, row[name], rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
-    ]
-    if differing or not values:
+    problems = (
+        ["do not contain this user"]
+        if rows.empty
+        else [
+            f"give {name} {value:g}, not {row[name]:g}"
+            for name, value in feature_row(rows).items()
+            if not np.isclose(value, row[name], rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
+        ]
+    )
+    if problems:
         raise WhatIfError(
-            f"the snapshot of {user!r} was not made of these events: they "
-            f"{differing[0] if differing else 'do not contain this user'}. Bring the events (and identities) that it "
-            "was scored from, or score anew."
+            f"the snapshot of {user!r} was not made of these events: they {problems[0]}. Bring the events (and "
+            "identities) that it was scored from, or score anew."
         )
 
 

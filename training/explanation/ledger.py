@@ -52,39 +52,32 @@ def discounts(bundle: Bundle, row: FeatureRow) -> tuple[Discount, ...]:
     row : the user's features, including the ones that are not scored
 
     """
-    others = undiscounted_vectors(bundle, row)
-    if not others:
-        return ()
-    return _discounts(bundle, row, bundle.margin(np.array([bundle.vector(row), *others.values()])))
+    return _discounts(bundle, row, _margins(bundle, row, bundle.vector(row)))
 
 
-def undiscounted_vectors(bundle: Bundle, row: FeatureRow) -> dict[str, np.ndarray]:
-    """Return, by kind of discount, the features that the user would have without it, shape (features,)."""
-    vector, added = bundle.vector(row), {kind: _added(row, kind) for kind in _kinds(row)}
-    return {kind: vector + [more.get(name, 0.0) for name in bundle.features] for kind, more in added.items()}
+def _margins(bundle: Bundle, row: FeatureRow, vector: np.ndarray) -> np.ndarray:
+    """Return the margins, in nats, of the user's features and of those without each kind of discount.
+
+    One call for all: a call costs more than its rows.
+    """
+    added = [_added(row, kind) for kind in _kinds(row)]
+    others = [vector + [more.get(name, 0.0) for name in bundle.features] for more in added]
+    return bundle.margin(np.array([vector, *others]))
 
 
 def _discounts(bundle: Bundle, row: FeatureRow, margins: np.ndarray) -> tuple[Discount, ...]:
-    """Return what lowered a score by half a point or more, largest first.
-
-    Parameters
-    ----------
-    bundle, row : as in `discounts`
-    margins : of the user, and of each of `undiscounted_vectors`, in order; nats
-
-    """
+    """Return `discounts` from the result of `_margins`."""
     score, *others = bundle.scale.points(margins).tolist()
-    gained = zip(_kinds(row), others, strict=True)
-    items = [_discount(kind, row[DISCOUNT_FEATURES[kind]], other - score) for kind, other in gained]
-    return tuple(sorted((item for item in items if item.points >= LEAST_POINTS), key=lambda item: -item.points))
+    items = []
+    for kind, other in zip(_kinds(row), others, strict=True):
+        value, points = row[DISCOUNT_FEATURES[kind]], other - score
+        if points >= LEAST_POINTS:
+            items.append(Discount(kind, value, points, SENTENCES[kind].format(value=value, points=points)))
+    return tuple(sorted(items, key=lambda item: -item.points))
 
 
 def _kinds(row: FeatureRow) -> list[str]:
     return [kind for kind, name in DISCOUNT_FEATURES.items() if row.get(name, 0.0) > 0]
-
-
-def _discount(kind: str, value: float, points: float) -> Discount:
-    return Discount(kind, value, points, SENTENCES[kind].format(value=value, points=points))
 
 
 def _added(row: FeatureRow, kind: str) -> dict[str, float]:
@@ -92,9 +85,6 @@ def _added(row: FeatureRow, kind: str) -> dict[str, float]:
     if kind == "repetition":
         return {"repetitions_90d": -row["repetitions_90d"]}
     return engager_effects(row, row[f"uncounted_{kind}_28d"], row[f"uncounted_{kind}_365d"])
-
-
-UNKNOWN: Mapping[str, float | None] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -161,7 +151,7 @@ def side_by_side(one: Bundle, other: Bundle, rows: pd.DataFrame) -> tuple[pd.Dat
     return first, second
 
 
-def ledger(bundle: Bundle, row: FeatureRow, typical: Mapping[str, float | None] = UNKNOWN) -> Ledger:
+def ledger(bundle: Bundle, row: FeatureRow, typical: Mapping[str, float | None] = MappingProxyType({})) -> Ledger:
     """Explain one score.
 
     Parameters
@@ -181,8 +171,7 @@ def ledger(bundle: Bundle, row: FeatureRow, typical: Mapping[str, float | None] 
     """
     scale, vector = bundle.scale, bundle.vector(row)
     *nats, average = bundle.shap_values(vector[np.newaxis])[0].tolist()
-    # One call for the user and for the variants without discounts: a call costs more than its rows.
-    margins = bundle.margin(np.array([vector, *undiscounted_vectors(bundle, row).values()]))
+    margins = _margins(bundle, row, vector)
     lines = [
         _line(name, value, nat * scale.points_per_nat, typical.get(name))
         for name, value, nat in zip(bundle.features, vector.tolist(), nats, strict=True)

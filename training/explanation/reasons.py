@@ -52,10 +52,12 @@ def reasons(lines: Iterable[Line], sign: int) -> list[Reason]:
     same and make one reason, which is on one side only: their points are added up. A reason, and its strongest line,
     move the score by at least half a point; at most two are of one family, and at most four are returned.
     """
-    candidates = [_reason(group, sign) for group in _by_subject(lines)]
-    ranked = sorted((reason for reason in candidates if reason is not None), key=lambda reason: -abs(reason.points))
+    groups: dict[str, list[Line]] = {}
+    for line in lines:
+        groups.setdefault(subject(line.feature), []).append(line)
+    candidates = [reason for group in groups.values() if (reason := _reason(group, sign))]
     selected: list[Reason] = []
-    for reason in ranked:
+    for reason in sorted(candidates, key=lambda reason: -abs(reason.points)):
         if sum(other.family == reason.family for other in selected) < MOST_OF_A_FAMILY:
             selected.append(reason)
     return selected[:MOST_REASONS]
@@ -65,13 +67,6 @@ def reasons(lines: Iterable[Line], sign: int) -> list[Reason]:
 def subject(feature: str) -> str:
     """Return a feature's name without its window: what it counts."""
     return WINDOW.sub("", feature)
-
-
-def _by_subject(lines: Iterable[Line]) -> list[list[Line]]:
-    groups: dict[str, list[Line]] = {}
-    for line in lines:
-        groups.setdefault(subject(line.feature), []).append(line)
-    return list(groups.values())
 
 
 def _reason(group: list[Line], sign: int) -> Reason | None:

@@ -113,11 +113,8 @@ def _same(before: Bundle, after: Bundle) -> bool:
 
 def _feature_change(bundle: Bundle, old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """Return the points of each feature's move under one model."""
-    names = list(bundle.features)
-    if new.empty:
-        return pd.DataFrame(columns=names, index=new.index, dtype=float)
     nats = shap_between(bundle.trees, bundle.matrix(old), bundle.matrix(new))
-    return pd.DataFrame(bundle.scale.points_per_nat * nats, new.index, names)
+    return pd.DataFrame(bundle.scale.points_per_nat * nats, new.index, list(bundle.features))
 
 
 def _model_change(before: Bundle, after: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
@@ -129,9 +126,6 @@ def _model_change(before: Bundle, after: Bundle, rows: pd.DataFrame) -> pd.DataF
     was, is_ = side_by_side(before, after, rows)
     base = before.scale.from_other(after.scale, base_points(after))
     return (is_ * on_old_scale - was).assign(**{BASE: base - base_points(before)})
-
-
-UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -155,11 +149,7 @@ class ChangeLine:
 def change_lines(before: Bundle, change: Changes, old: pd.DataFrame, new: pd.DataFrame) -> list[ChangeLine]:
     """Return the lines of one user's change, largest first within each part; zero parts have no line.
 
-    Parameters
-    ----------
-    before : the old model
-    change, old, new : result and arguments of `changes`, of one row
-
+    `before` is the old model, the others are result and arguments of `changes`, of one row.
     """
     figures = change.figures.iloc[0]
     lines = [
@@ -190,12 +180,9 @@ def change_reasons(lines: list[ChangeLine], sign: int) -> list[Reason]:
     ]
     for part, why in ((MODEL, "A new model expects"), (SCALE, "A new scale alone gives")):
         points = sum(line.points for line in lines if line.part == part)
-        candidates.append(Line(part, part, None, points, _model_reason(why, points)))
+        sentence = f"{why} {abs(points):.1f} points {'more' if points > 0 else 'less'} for the same facts."
+        candidates.append(Line(part, part, None, points, sentence))
     return reasons(candidates, sign)
-
-
-def _model_reason(why: str, points: float) -> str:
-    return f"{why} {abs(points):.1f} points {'more' if points > 0 else 'less'} for the same facts."
 
 
 def _feature_line(name: str, old: pd.DataFrame, new: pd.DataFrame, points: float) -> ChangeLine:
@@ -228,7 +215,7 @@ def _value(rows: pd.DataFrame, name: str) -> float | None:
 
 def _format(value: float | None, unit: str) -> str:
     if value is None:
-        return UNKNOWN
+        return "unknown"
     if unit == "share":
         return f"{value:.0%}"
     return f"{value:,.0f}" if abs(value - round(value)) < 1e-9 or abs(value) >= 100 else f"{value:,.2f}"

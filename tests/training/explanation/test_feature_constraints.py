@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.catalogue import CATALOGUE
-from training.explanation.feature_constraints import NESTED, PeerValues, WhatIfError, percentiles, propagate_constraints
+from training.explanation.feature_constraints import (
+    LEVELS,
+    NESTED,
+    PeerValues,
+    WhatIfError,
+    percentiles,
+    propagate_constraints,
+)
 
 NOBODY = dict.fromkeys(CATALOGUE.names, 0.0)
 ENGAGED = NOBODY | {
@@ -120,11 +127,11 @@ def test_rank_is_share_below_plus_half_of_ties(peers):
 
 
 def test_levels_are_distinct_and_rise(peers):
-    assert peers.levels("posts") == [0.0, 8.0]
-    assert peers.levels("links") == peers.distinct("links") == []
+    assert peers.distinct("posts", LEVELS) == [0.0, 8.0]
+    assert peers.distinct("links", LEVELS) == peers.distinct("links") == []
 
 
 def test_outliers_are_distinct_values_and_not_levels():
     peers = PeerValues(100, {"posts": percentiles(np.array([0.0] * 97 + [1.0, 2.0, 7.0]))}, 56.0)
-    assert peers.levels("posts") == [0.0]
+    assert peers.distinct("posts", LEVELS) == [0.0]
     assert peers.distinct("posts") == [0.0, 1.0, 2.0, 7.0]
