@@ -21,25 +21,12 @@ from training.explanation.ledger import base_points, contributions
 from training.explanation.reasons import evidence
 from training.model.bundle import Bundle
 
-SCORES = [
-    *KEYS,
-    "score",
-    "expected_audience",
-    "low",
-    "high",
-    "percentile",
-    "peer_percentile",
-    "evidence",
-    "model_version",
-]
+RANKS = ["percentile", "peer_percentile", "evidence", "model_version"]
+SCORES = [*KEYS, "score", "expected_audience", "low", "high", *RANKS]
 
 
 def score_users(
-    events: EncodedEvents,
-    as_of: datetime,
-    bundle: Bundle,
-    version: str,
-    progress: StepProgress = ignore_progress,
+    events: EncodedEvents, as_of: datetime, bundle: Bundle, version: str, progress: StepProgress = ignore_progress
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score every user that acted or was engaged with in the 365 days before an instant.
 

@@ -23,7 +23,6 @@ from features.console import print_json
 from training.home import home_from_environment
 
 if TYPE_CHECKING:
-    from features.engagement_report import EngagementReport
     from serving.snapshots.snapshot import Snapshot
     from training.home import Home
 
@@ -56,7 +55,13 @@ def explain(
     snapshot = open_snapshot(folder, parse_instant(as_of))
     explanation = snapshot.explain(user, scope)
     row = snapshot.feature_row(user, scope)
-    report = _engagement_report(folder, snapshot, user, scope, events, identities, top) if events else None
+    report = None
+    if events:
+        from features.engagement_report import engagement_report
+        from training.records.opt_outs import load_opted_out_users
+
+        people, excluded = read_command_identities(identities), load_opted_out_users(folder)
+        report = engagement_report(events, user, snapshot.as_of, scope, people, top, excluded=excluded)
     if json:
         earned = {"earned": asdict(report) | {"differing": report.differences(row)}} if report else {}
         print_json(asdict(explanation) | earned)
@@ -66,21 +71,11 @@ def explain(
         earned_table(report, row)
 
 
-def _engagement_report(
-    home: "Home", snapshot: "Snapshot", user: str, scope: str, events: Path, identities: Path | None, top: int
-) -> "EngagementReport":
-    from features.engagement_report import engagement_report
-    from training.records.opt_outs import load_opted_out_users
-
-    people, excluded = read_command_identities(identities), load_opted_out_users(home)
-    return engagement_report(events, user, snapshot.as_of, scope, people, top, excluded=excluded)
-
-
 def history(
     user: User,
     start: Annotated[str | None, typer.Option("--from", help="The first instant to include; default all.")] = None,
     end: Annotated[str | None, typer.Option("--to", help="The last instant to include; default all.")] = None,
-    scope: Annotated[str, typer.Option(help="The scope of the scores.")] = "all",
+    scope: Scope = "all",
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:
@@ -102,7 +97,7 @@ def change(
         str | None, typer.Option("--from", help="The earlier snapshot's instant; default the one before the later.")
     ] = None,
     end: Annotated[str | None, typer.Option("--to", help="The later snapshot's instant; default the newest.")] = None,
-    scope: Annotated[str, typer.Option(help="The scope of the scores.")] = "all",
+    scope: Scope = "all",
     top: Annotated[int, typer.Option(min=0, help="For a community: how many of the largest changes to list.")] = 10,
     out: Annotated[
         Path | None, typer.Option(help="For a community: where every user's change goes, a .parquet file.")

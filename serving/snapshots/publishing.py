@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
-    DDL,
     BigInteger,
     Column,
     Connection,
@@ -56,11 +55,13 @@ PARTS = Table(
     Column("path", Text, nullable=False),
     Column("bytes", LargeBinary, nullable=False),
 )
-# The files are compressed already: store them without compressing again.
-store_uncompressed: Any = DDL("ALTER TABLE snapshot_parts ALTER COLUMN bytes SET STORAGE EXTERNAL").execute_if(
-    dialect="postgresql"
-)
-event.listen(PARTS, "after_create", store_uncompressed)
+
+
+@event.listens_for(PARTS, "after_create")
+def _store_uncompressed(_: Table, connection: Connection, **_options: Any) -> None:
+    """Turn compression off in PostgreSQL: the files are compressed already."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("ALTER TABLE snapshot_parts ALTER COLUMN bytes SET STORAGE EXTERNAL"))
 
 
 @dataclass(frozen=True)
@@ -229,6 +230,6 @@ def record_publication(folder: Path, digest: str) -> None:
 def published_digest(folder: Path) -> str | None:
     """Return the digest under which a folder is published; None if it is not."""
     try:
-        return json.loads((folder / layout.PUBLISHED_FILE).read_text())["sha256"]
+        return str(json.loads((folder / layout.PUBLISHED_FILE).read_text())["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

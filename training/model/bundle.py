@@ -19,9 +19,9 @@ from training.model.trees.baseline_shapley import Tree, split_trees
 from training.model.trees.quickscorer import Forest, build_forest
 from training.model.trees.treeshap import ShapTables, shap_tables
 
-MANY_ROWS = 4_000
 FeatureRow: TypeAlias = Mapping[str, float]  # one user's features by name, NaN where unknown
 
+MANY_ROWS = 4_000
 PREDICTED = ["score", "unclipped", "expected_audience", "low", "high"]
 
 
@@ -174,9 +174,8 @@ class Bundle:
         return pd.Index(list(self.features))
 
     def _missing_features(self, names: list[str]) -> CatalogueError:
-        return CatalogueError(
-            f"the rows lack {len(names)} of the model's {len(self.features)} features: {', '.join(names)}."
-        )
+        count = f"{len(names)} of the model's {len(self.features)} features"
+        return CatalogueError(f"the rows lack {count}: {', '.join(names)}.")
 
 
 def feature_row(row: pd.DataFrame) -> dict[str, float]:

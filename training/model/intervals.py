@@ -123,7 +123,7 @@ def fit_intervals(
 def _outside(low: np.ndarray, high: np.ndarray, audience: np.ndarray) -> np.ndarray:
     """Return the margin at which each row's audience enters its interval; an audience of 0 is never above it."""
     above = np.log1p(np.maximum(audience - 0.5, 0.0)) - high
-    return np.maximum(low - np.log1p(audience + 0.5), np.where(audience > 0, above, -np.inf))
+    return np.asarray(np.maximum(low - np.log1p(audience + 0.5), np.where(audience > 0, above, -np.inf)))
 
 
 def _edges(expected: np.ndarray) -> list[float]:

@@ -158,7 +158,7 @@ def _parts(conditions: Conditions, old: np.ndarray, new: np.ndarray) -> list[tup
 
 
 def _meets(splits: list[tuple[int, bool]], goes_left: np.ndarray) -> np.ndarray:
-    return np.logical_and.reduce([goes_left[position] == side for position, side in splits])
+    return np.asarray(np.logical_and.reduce([goes_left[position] == side for position, side in splits]))
 
 
 @cache

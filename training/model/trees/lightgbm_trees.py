@@ -67,9 +67,9 @@ def levels(node: Node) -> int:
 
 def average(node: Node) -> float:
     """Return the average of a tree over the training rows, in nats."""
-    if not inner(node):
-        return node["leaf_value"]
-    return sum(step.share * average(child) for step, child in _children(node))
+    if inner(node):
+        return sum(step.share * average(child) for step, child in _children(node))
+    return float(node["leaf_value"])
 
 
 def inner(node: Node) -> bool:
@@ -78,7 +78,7 @@ def inner(node: Node) -> bool:
 
 
 def _rows(node: Node) -> int:
-    return node["internal_count"] if inner(node) else node["leaf_count"]
+    return int(node["internal_count"] if inner(node) else node["leaf_count"])
 
 
 def all_thresholds(trees: list[Node]) -> dict[int, np.ndarray]:
@@ -100,7 +100,7 @@ def plain(node: Node) -> bool:
     """Return whether a node is a numeric split that treats zeros as known values, or a leaf with one value."""
     if not inner(node):
         return "leaf_coeff" not in node
-    return node["decision_type"] == "<=" and node["missing_type"] != "Zero"
+    return bool(node["decision_type"] == "<=" and node["missing_type"] != "Zero")
 
 
 def unknown_is_low(node: Node) -> bool:

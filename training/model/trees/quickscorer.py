@@ -120,9 +120,8 @@ def build_forest(boosters: Sequence[lgb.Booster]) -> Forest | None:
     shapes = {feature: (len(bounds) + 2, len(trees)) for feature, bounds in thresholds.items()}
     if sum(rows * width for rows, width in shapes.values()) * np.dtype(word.bits).itemsize > MOST_BYTES:
         return None
-    masks: dict[int, np.ndarray] = {}
-    for feature, shape in shapes.items():
-        masks[feature] = np.full(shape, np.iinfo(word.bits).max, word.bits)
+    full = np.iinfo(word.bits).max
+    masks: dict[int, np.ndarray] = {feature: np.full(shape, full, word.bits) for feature, shape in shapes.items()}
     values = np.zeros((len(trees), word.leaves))
     for k, tree in enumerate(trees):
         values[k, : leaves[k]] = _set_masks(tree, k, thresholds, masks)
@@ -153,9 +152,10 @@ def _sum_in_order(values: np.ndarray) -> np.ndarray:
 
     NumPy adds along the first axis in this order, except that it adds in pairs if there is only one row.
     """
-    return np.add.reduce(values, axis=0) if values.shape[1] > 1 else np.add.accumulate(values, axis=0)[-1]
+    total = np.add.reduce(values, axis=0) if values.shape[1] > 1 else np.add.accumulate(values, axis=0)[-1]
+    return np.asarray(total)
 
 
 def _ranks(thresholds: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Count the thresholds below each value; for an unknown value, one more than all of them."""
-    return thresholds.searchsorted(values) + np.isnan(values)
+    return np.asarray(thresholds.searchsorted(values) + np.isnan(values))

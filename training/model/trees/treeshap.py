@@ -148,12 +148,9 @@ def _block(leaves: list[Leaf], thresholds: dict[int, np.ndarray]) -> Block:
         of_leaf = sum(holds.astype(int) << bit for bit, holds in enumerate(met.values()))
         for feature, table in zip(shares, leaf_values(value, np.array(list(shares.values()))), strict=True):
             values[feature] += table[of_leaf]
-    return Block(tuple(_split(node, thresholds) for node in nodes.values()), values)
-
-
-def _split(node: dict, thresholds: dict[int, np.ndarray]) -> tuple[int, int, bool]:
-    feature = node["split_feature"]
-    return feature, int(np.searchsorted(thresholds[feature], node["threshold"])), unknown_is_low(node)
+    ranks = [thresholds[node["split_feature"]].searchsorted(node["threshold"]) for node in nodes.values()]
+    splits = zip(nodes.values(), ranks, strict=True)
+    return Block(tuple((node["split_feature"], int(rank), unknown_is_low(node)) for node, rank in splits), values)
 
 
 def _ranks(thresholds: np.ndarray, values: np.ndarray) -> np.ndarray:
