@@ -112,12 +112,9 @@ ROWS_AT_ONCE = 65_536
 def write_points(bundle: Bundle, rows: pd.DataFrame, out: Path) -> None:
     """Write the points of every feature for every row as one Parquet file, atomically.
 
-    Parameters
-    ----------
-    bundle : the model
-    rows : user, scope and one column per feature, at least one row
-    out : the file: user, scope, base, one column per feature, unclipped and score, with
-        `base + sum(features) = unclipped` within 1e-6 and `clip(unclipped, 0, 100) = score`
+    From user, scope and one column per feature, at least one row; the file has user, scope, base, one column per
+    feature, unclipped and score, with `base + sum(features) = unclipped` within 1e-6 and `clip(unclipped, 0, 100) =
+    score`.
 
     Raises
     ------

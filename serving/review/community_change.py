@@ -91,9 +91,9 @@ def community_change(
     before, after : the snapshots, the earlier first
     scope : of the scores
     top : how many of the users that moved most
-    out : a Parquet file, written atomically: user, scope, score_from, score_to, change, the six of
-        PARTS (which add up to `change` within 1e-6), evidence_from, evidence_to, the points of every feature's move
-        under its name, and under `model_NAME` the effect of the new model on each
+    out : a Parquet file, written atomically: user, scope, score_from, score_to, change, the six of PARTS (which add up
+        to `change` within 1e-6), evidence_from, evidence_to, the points of every feature's move under its name, and
+        under `model_NAME` the effect of the new model on each
 
     Raises
     ------

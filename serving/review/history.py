@@ -64,14 +64,8 @@ def history(
 ) -> History:
     """Collect a user's scores over the stored snapshots, oldest first.
 
-    Reads the newest 100 instants within the bounds at most, and of each scores.parquet only the row groups that may
-    hold the user, 8,192 rows each; nothing is cached.
-
-    Parameters
-    ----------
-    home : where the snapshots are
-    user, scope : whose scores, and of which scope
-    start, end : the first and the last instant to include; None for no bound
+    Reads the newest 100 instants at most from `start` to `end`, both included (None: no bound), and of each
+    scores.parquet only the row groups that may hold the user, 8,192 rows each; nothing is cached.
 
     Raises
     ------

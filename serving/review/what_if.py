@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from serving.snapshots.explanation import Interval
 from serving.snapshots.snapshot import Snapshot
@@ -16,7 +16,7 @@ from training.explanation.counterfactuals import (
 from training.explanation.feature_constraints import PeerValues, WhatIfError
 from training.explanation.inactivity import AS_BEFORE, AT_THE_SAME_RATE, inactivity_scenario
 from training.explanation.reasons import INSUFFICIENT, lacking
-from training.model.bundle import Bundle, FeatureRow
+from training.model.bundle import FeatureRow
 
 ASSOCIATION = (
     "This is an association found among people, no promise: people who differ so stand so, and whoever changes need "
@@ -70,10 +70,10 @@ class WhatIf:
 
 def suggest_changes(snapshot: Snapshot, user: str, scope: str = "all") -> WhatIf:
     """Return what would raise a user's score within the values of peers; errors as in `simulate_change`."""
-    bundle, row, peers = _model_inputs(snapshot, user, scope)
-    own, others = actionable_recourse(bundle, row, peers), needed_engagers(bundle, row, peers)
+    report, row, peers = _unchanged(snapshot, user, scope)
+    own, others = actionable_recourse(snapshot.bundle, row, peers), needed_engagers(snapshot.bundle, row, peers)
     notes = (OWN,) if own else (NOTHING, OTHERS) if others else (NOTHING, NOBODY)
-    return _report(snapshot, user, scope, peers.users, notes, own=own, others=others)
+    return replace(report, in_own_hands=own, in_others_hands=others, notes=(*notes, *report.notes))
 
 
 def simulate_change(
@@ -86,13 +86,8 @@ def simulate_change(
 ) -> WhatIf:
     """Return a user's score with other features, after some days of inactivity, or both.
 
-    Parameters
-    ----------
-    snapshot : scores and features of an instant
-    user, scope : whose score
-    changes : feature -> value
-    away_days : days of inactivity from the snapshot's instant on
-    lost_responses : of these days, from `inactivity.lost_responses`; None where there are no events to compute it from
+    `changes` maps features to values; `away_days` are days of inactivity from the snapshot's instant on, and
+    `lost_responses` is the result of `inactivity.lost_responses` for them, None without events to compute it from.
 
     Raises
     ------
@@ -102,16 +97,16 @@ def simulate_change(
     CatalogueError : the snapshot's model was trained on another catalogue
 
     """
-    bundle, row, peers = _model_inputs(snapshot, user, scope)
+    report, row, peers = _unchanged(snapshot, user, scope)
     scenario = Scenario(dict(changes or {}))
     assumptions = []
     if away_days is not None:
         away = inactivity_scenario(row, away_days, peers.allowance)
         scenario = Scenario({**away.changes, **scenario.changes}, {**(lost_responses or {}), **away.consequences})
         assumptions = [AT_THE_SAME_RATE if lost_responses is None else AS_BEFORE]
-    (outcome,) = what_if(bundle, row, [scenario], peers)
-    notes = (*assumptions, *_warnings(outcome))
-    return _report(snapshot, user, scope, peers.users, notes, away_days, outcome)
+    (outcome,) = what_if(snapshot.bundle, row, [scenario], peers)
+    notes = (*assumptions, *_warnings(outcome), *report.notes)
+    return replace(report, away_days=away_days, asked=outcome, notes=notes)
 
 
 def parse_changes(settings: Sequence[str]) -> dict[str, float]:
@@ -137,11 +132,24 @@ def parse_changes(settings: Sequence[str]) -> dict[str, float]:
     return changes
 
 
-def _model_inputs(snapshot: Snapshot, user: str, scope: str) -> tuple[Bundle, FeatureRow, PeerValues]:
-    row = snapshot.feature_row(user, scope)
-    if snapshot.score(user, scope)["status"] == INSUFFICIENT:
+def _unchanged(snapshot: Snapshot, user: str, scope: str) -> tuple[WhatIf, FeatureRow, PeerValues]:
+    """Return a report without outcomes, and the user's features and peers to compute them from."""
+    row, score = snapshot.feature_row(user, scope), snapshot.score(user, scope)
+    if score["status"] == INSUFFICIENT:
         raise TooLittleKnownError(f"{user!r} has no score, so what would change it cannot be computed. {lacking(row)}")
-    return snapshot.bundle, row, snapshot.peer_ranges.of(scope, row)
+    peers = snapshot.peer_ranges.of(scope, row)
+    keys = ("user", "scope", "as_of", "model_version", "horizon_days", "score", "expected_audience", "evidence")
+    report = WhatIf(
+        **{key: score[key] for key in keys},  # type: ignore[literal-required]
+        interval=Interval(score["low"], score["high"], snapshot.bundle.intervals.level),
+        peers=peers.users,
+        away_days=None,
+        asked=None,
+        in_own_hands=(),
+        in_others_hands=None,
+        notes=(f"There are {peers.users} peers only: what they show says little.",) if peers.users < FEW_PEERS else (),
+    )
+    return report, row, peers
 
 
 def _warnings(outcome: ScenarioOutcome) -> list[str]:
@@ -156,28 +164,3 @@ def _warnings(outcome: ScenarioOutcome) -> list[str]:
         names = ", ".join(others)
         notes.append(f"Not in the person's own hands: {names}. What usually comes along with it stays as it is.")
     return notes
-
-
-def _report(
-    snapshot: Snapshot,
-    user: str,
-    scope: str,
-    peers: int,
-    notes: tuple[str, ...],
-    away_days: int | None = None,
-    outcome: ScenarioOutcome | None = None,
-    own: tuple[ScenarioOutcome, ...] = (),
-    others: ScenarioOutcome | None = None,
-) -> WhatIf:
-    score = snapshot.score(user, scope)
-    keys = ("user", "scope", "as_of", "model_version", "horizon_days", "score", "expected_audience", "evidence")
-    return WhatIf(
-        **{key: score[key] for key in keys},  # type: ignore[literal-required]
-        interval=Interval(score["low"], score["high"], snapshot.bundle.intervals.level),
-        peers=peers,
-        away_days=away_days,
-        asked=outcome,
-        in_own_hands=own,
-        in_others_hands=others,
-        notes=notes if peers >= FEW_PEERS else (*notes, f"There are {peers} peers only: what they show says little."),
-    )

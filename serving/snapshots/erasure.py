@@ -43,14 +43,8 @@ def count_user_data(folder: Path, users: Collection[str]) -> int:
 def erase_users_from_snapshot(home: Home, folder: Path, users: Collection[str], cleared: int) -> None:
     """Erase users from a snapshot and replace it atomically; memory holds some ten thousand rows at a time.
 
-    The medians of peers and the percentiles of the other users stay as published.
-
-    Parameters
-    ----------
-    home : whose snapshot
-    folder : where it lies
-    users : their ids
-    cleared : the last change of `OptedOutUsers` that the new snapshot accounts for
+    The medians of peers and the percentiles of the other users stay as published. `cleared` is the last change of
+    `OptedOutUsers` that the new snapshot accounts for.
 
     Raises
     ------

@@ -80,16 +80,7 @@ def status(evidence: str) -> str:
 
 
 def explanation(bundle: Bundle, row: FeatureRow, score: ScoreRow, medians: Mapping[str, float | None]) -> Explanation:
-    """Explain a score.
-
-    Parameters
-    ----------
-    bundle : the model that made the score
-    row : the user's features
-    score : as `Snapshot.score` returns it
-    medians : as `PeerMedians.of` returns it
-
-    """
+    """Explain a score, from its model, the user's features, `Snapshot.score` and `PeerMedians.of`."""
     parts = ledger(bundle, row, medians)
     unscored = score["status"] == INSUFFICIENT
     pro, contra = ([], []) if unscored else (parts.reasons(+1), parts.reasons(-1))

@@ -34,14 +34,8 @@ def band_of(row: FeatureRow) -> int:
 def median_features(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the median of every feature among peers, over the users for which it is known.
 
-    Parameters
-    ----------
-    rows : user, scope and one column per feature
-
-    Returns
-    -------
-    scope, band (see `audience_band`) and one column per feature, null if unknown for all; ordered by scope and band
-
+    From user, scope and one column per feature; returns scope, band (see `audience_band`) and one column per feature,
+    null if unknown for all, ordered by scope and band.
     """
     scope, band = GROUP
     groups = [rows[scope], pd.Series(audience_band(rows), index=rows.index, name=band)]
@@ -49,13 +43,7 @@ def median_features(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 class PeerMedians:
-    """The median features of the peers in a snapshot, looked up for one user at a time.
-
-    Parameters
-    ----------
-    medians : as `median_features` returns it
-
-    """
+    """The result of `median_features` for a snapshot, looked up for one user at a time."""
 
     def __init__(self, medians: pd.DataFrame):
         self._rows = {key: k for k, key in enumerate(medians[GROUP].itertuples(index=False, name=None))}
@@ -65,23 +53,14 @@ class PeerMedians:
     def of(self, scope: str, row: FeatureRow) -> dict[str, float | None]:
         """Return the medians of a user's peers by feature, None if unknown for all of them.
 
-        Parameters
-        ----------
-        scope, row : the user's scope and features; the user was among the rows that the medians describe
-
+        `scope` and `row` are the user's; the user was among the rows that the medians describe.
         """
         values = self._values[self._rows[scope, band_of(row)]].tolist()
         return {name: None if value != value else value for name, value in zip(self._names, values, strict=True)}
 
 
 class PeerRanges:
-    """The ranges of features among the peers in a snapshot, looked up for one user at a time.
-
-    Parameters
-    ----------
-    rows : the PEER_COLUMNS of every user
-
-    """
+    """The ranges of features among peers, from the PEER_COLUMNS of every user, looked up for one user at a time."""
 
     def __init__(self, rows: pd.DataFrame):
         scope, band = GROUP

@@ -11,24 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Connection,
-    DateTime,
-    ForeignKey,
-    Identity,
-    Integer,
-    LargeBinary,
-    Table,
-    Text,
-    delete,
-    event,
-    func,
-    insert,
-    select,
-    text,
-)
+import sqlalchemy as sa
 
 from serving.snapshots import layout
 from training.home import Home
@@ -36,32 +19,32 @@ from training.records.database import TABLES, Records, RecordsError
 
 MOST_SNAPSHOTS = 13
 
-SNAPSHOTS = Table(
+SNAPSHOTS = sa.Table(
     "snapshots",
     TABLES,
-    Column("id", BigInteger, Identity(), primary_key=True),
-    Column("name", Text, nullable=False, unique=True),
-    Column("as_of", DateTime(timezone=True), nullable=False),
-    Column("model_version", Text, nullable=False),
-    Column("published", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("bytes", BigInteger, nullable=False),
-    Column("sha256", Text, nullable=False),
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("as_of", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("model_version", sa.Text, nullable=False),
+    sa.Column("published", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
 )
-PARTS = Table(
+PARTS = sa.Table(
     "snapshot_parts",
     TABLES,
-    Column("snapshot", ForeignKey(SNAPSHOTS.c.id, ondelete="CASCADE"), primary_key=True),
-    Column("number", Integer, primary_key=True),
-    Column("path", Text, nullable=False),
-    Column("bytes", LargeBinary, nullable=False),
+    sa.Column("snapshot", sa.ForeignKey(SNAPSHOTS.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("bytes", sa.LargeBinary, nullable=False),
 )
 
 
-@event.listens_for(PARTS, "after_create")
-def _store_uncompressed(_: Table, connection: Connection, **_options: Any) -> None:
+@sa.event.listens_for(PARTS, "after_create")
+def _store_uncompressed(_: sa.Table, connection: sa.Connection, **_options: Any) -> None:
     """Turn compression off in PostgreSQL: the files are compressed already."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text("ALTER TABLE snapshot_parts ALTER COLUMN bytes SET STORAGE EXTERNAL"))
+        connection.execute(sa.text("ALTER TABLE snapshot_parts ALTER COLUMN bytes SET STORAGE EXTERNAL"))
 
 
 @dataclass(frozen=True)
@@ -84,11 +67,7 @@ class PublishedSnapshot:
 
 
 class SnapshotDatabase:
-    """The snapshots in a database.
-
-    Parameters
-    ----------
-    home : whose `database` names it
+    """The snapshots in the database of a home.
 
     Raises
     ------
@@ -112,7 +91,7 @@ class SnapshotDatabase:
         """
         columns = (SNAPSHOTS.c.id, SNAPSHOTS.c.name, SNAPSHOTS.c.bytes, SNAPSHOTS.c.sha256)
         with self._records.writing() as connection:
-            snapshots = [PublishedSnapshot(*row) for row in connection.execute(select(*columns))]
+            snapshots = [PublishedSnapshot(*row) for row in connection.execute(sa.select(*columns))]
         valid = [snapshot for snapshot in snapshots if layout.parse_folder_name(Path(snapshot.name))]
         return tuple(sorted(valid, key=lambda snapshot: layout.age_order(Path(snapshot.name)), reverse=True))
 
@@ -132,14 +111,14 @@ class SnapshotDatabase:
         facts = {"as_of": as_of, "model_version": version, "bytes": total.bytes, "sha256": total.sha256}
         with self._records.writing() as connection:
             # Publishers wait for each other; readers see the state before.
-            connection.execute(text("LOCK TABLE snapshots IN SHARE ROW EXCLUSIVE MODE"))
-            connection.execute(delete(SNAPSHOTS).where(SNAPSHOTS.c.name == folder.name))
+            connection.execute(sa.text("LOCK TABLE snapshots IN SHARE ROW EXCLUSIVE MODE"))
+            connection.execute(sa.delete(SNAPSHOTS).where(SNAPSHOTS.c.name == folder.name))
             publication = connection.execute(
-                insert(SNAPSHOTS).values(name=folder.name, **facts).returning(SNAPSHOTS.c.id)
+                sa.insert(SNAPSHOTS).values(name=folder.name, **facts).returning(SNAPSHOTS.c.id)
             ).scalar_one()
             for number, (path, data) in enumerate(parts(folder)):
                 part = {"snapshot": publication, "number": number, "path": path, "bytes": data}
-                connection.execute(insert(PARTS).values(**part))
+                connection.execute(sa.insert(PARTS).values(**part))
             _delete_oldest(connection)
         record_publication(folder, total.sha256)
 
@@ -152,19 +131,13 @@ class SnapshotDatabase:
         RecordsError : the database cannot be reached, or the connection breaks
 
         """
-        query = select(PARTS.c.path, PARTS.c.bytes).where(PARTS.c.snapshot == snapshot.id).order_by(PARTS.c.number)
+        query = sa.select(PARTS.c.path, PARTS.c.bytes).where(PARTS.c.snapshot == snapshot.id).order_by(PARTS.c.number)
         with self._records.writing() as connection, connection.execution_options(yield_per=1).execute(query) as rows:
             yield ((path, data) for path, data in rows)
 
 
 def republish(home: Home, folder: Path, replacement: Path) -> None:
-    """Publish the replacement of a snapshot, if that snapshot is published.
-
-    Parameters
-    ----------
-    home : of the snapshot
-    folder : as it is now; an unpublished one stays unpublished
-    replacement : what will take its place, in a folder of the same name
+    """Publish what will replace a snapshot's folder, in a folder of the same name, if that snapshot is published.
 
     Raises
     ------
@@ -175,10 +148,10 @@ def republish(home: Home, folder: Path, replacement: Path) -> None:
         SnapshotDatabase(home).publish(replacement)
 
 
-def _delete_oldest(connection: Connection) -> None:
-    names = connection.execute(select(SNAPSHOTS.c.name)).scalars().all()
+def _delete_oldest(connection: sa.Connection) -> None:
+    names = connection.execute(sa.select(SNAPSHOTS.c.name)).scalars().all()
     newest = sorted(names, key=lambda name: layout.age_order(Path(name)), reverse=True)[:MOST_SNAPSHOTS]
-    connection.execute(delete(SNAPSHOTS).where(SNAPSHOTS.c.name.not_in(newest)))
+    connection.execute(sa.delete(SNAPSHOTS).where(SNAPSHOTS.c.name.not_in(newest)))
 
 
 PART_BYTES = 4 << 20

@@ -48,9 +48,8 @@ def write_snapshot(
 
     Raises
     ------
-    RecordsError : the opt-outs cannot be read
     OutputError : the disk refuses
-    RecordsError : the database refuses; then the home has no such snapshot either
+    RecordsError : the opt-outs cannot be read, or the database refuses; then the home has no such snapshot either
     ValueError : the scores and the rows differ in users or scopes, or the scores are not of that version
 
     """
@@ -153,11 +152,7 @@ def _of_version(folders: list[Path], version: str) -> Path:
 def open_earlier(home: Home, later: Snapshot, as_of: datetime | None = None) -> Snapshot:
     """Open the newest snapshot before another: of an earlier instant, or of the same instant by an earlier model.
 
-    Parameters
-    ----------
-    home : where both are
-    later : the other
-    as_of : the instant of the earlier one; None takes the nearest
+    `as_of` is the instant of the earlier one; None takes the nearest.
 
     Raises
     ------

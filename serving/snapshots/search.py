@@ -144,13 +144,8 @@ class VisibleRanking:
     """The ranking of the visible users of a snapshot, computed again when the hidden users change.
 
     Bisection finds the hidden users whose ids are known. If some are known only by a hash and were hidden after the
-    snapshot was written, every user is compared with them once, which takes a second for a million users.
-
-    Parameters
-    ----------
-    scores : of a snapshot, ordered by user
-    cleared : the last change of `OptedOutUsers` before the snapshot was written: it holds nobody who was out by then
-
+    snapshot was written (after the change `cleared` of `OptedOutUsers`), every user is compared with them once, which
+    takes a second for a million users.
     """
 
     def __init__(self, scores: pa.Table, cleared: int):
@@ -194,14 +189,9 @@ class SearchPage:
 
 
 def search(snapshot: "Snapshot", query: SearchQuery, limit: int, last: PageToken | None = None) -> SearchPage:
-    """Return a page of the users that match, by score, highest first, then by user, code point by code point.
+    """Return a page of up to `limit` users that match, by score, highest first, then by user, code point by code point.
 
-    Parameters
-    ----------
-    snapshot : whose users
-    query : which of them
-    limit : the page size
-    last : the user after whom the page begins; None for the first page
+    The page begins after the user `last`; None for the first page.
 
     Raises
     ------

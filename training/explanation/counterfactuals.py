@@ -80,18 +80,9 @@ class ScenarioOutcome:
 
 
 def what_if(bundle: Bundle, row: FeatureRow, scenarios: Sequence[Scenario], peers: PeerValues) -> list[ScenarioOutcome]:
-    """Evaluate scenarios for one user.
+    """Evaluate scenarios for one user, each on its own; return one outcome per scenario, in order.
 
-    Parameters
-    ----------
-    bundle : the model that made the score
-    row : the user's features, every feature of the catalogue
-    scenarios : the changes to evaluate, each on its own
-    peers : the values of peers
-
-    Returns
-    -------
-    one outcome per scenario, in order
+    `row` holds every feature of the catalogue.
 
     Raises
     ------

@@ -81,13 +81,8 @@ def propagate_constraints(row: Mapping[str, float], changes: Mapping[str, float]
     - windows: an engager in the shorter window is also one in the longer
     - the rate since the user was first seen: it follows the engagers of the last 365 days
 
-    Other features stay: no definition says whether and how far they would move.
-
-    Parameters
-    ----------
-    row : feature -> value, NaN where unknown
-    changes : feature -> requested value
-    allowance : as in `PeerValues`
+    Other features stay: no definition says whether and how far they would move. `row` and `changes` map features to
+    values, NaN where unknown; `allowance` is as in `PeerValues`.
 
     Raises
     ------
@@ -110,14 +105,8 @@ def rate(row: Mapping[str, float], year: float) -> float:
 def engager_effects(row: Mapping[str, float], recent: float, year: float) -> dict[str, float]:
     """Return by how much features rise with more credible engagers, spread evenly over the last 28 days.
 
-    Only the features that certainly move are included, not how often each engager returns or which pieces they
-    respond to.
-
-    Parameters
-    ----------
-    row : feature -> value
-    recent, year : additional engagers in the last 28 and 365 days, weighted by credibility
-
+    `recent` and `year` are the additional engagers in the last 28 and 365 days, weighted by credibility. Only the
+    features that certainly move are included, not how often each engager returns or which pieces they respond to.
     """
     return {
         "credible_engagers_7d": recent / 4,

@@ -118,12 +118,7 @@ def look(bundle: Bundle, rows: pd.DataFrame, scope: str = ALL, seed: int = 0, pa
 def views(bundle: Bundle, rows: pd.DataFrame, seed: int = 0) -> dict[str, View]:
     """Return the views of large scopes: `all`, then up to four others of at least 300 users, largest first.
 
-    Parameters
-    ----------
-    bundle : the model
-    rows : of one instant, any scopes: scope and the features
-    seed : of the samples
-
+    `rows` are of one instant and any scopes (scope and the features), `seed` is of the samples.
     """
     users = rows.groupby("scope").size().sort_values(ascending=False, kind="stable")
     scopes = users[(users >= MIN_USERS) & (users.index != ALL)].index[:MOST_SCOPES]

@@ -41,17 +41,12 @@ TOLERANCE = 1e-6
 def inactivity_scenario(row: Mapping[str, float], days: int, allowance: float) -> Scenario:
     """Return the scenario of some days without events; the allowance grows while the history is short.
 
-    A user without events counts as absent since first seen, which was through somebody else's event.
-
-    Parameters
-    ----------
-    row : feature -> value, NaN where unknown
-    days : how many, 1 to 365
-    allowance : as in `PeerValues`
+    A user without events counts as absent since first seen, which was through somebody else's event. `allowance` is as
+    in `PeerValues`.
 
     Raises
     ------
-    WhatIfError : the days are out of bounds
+    WhatIfError : the days are not 1 to 365
 
     """
     _check_days(days)

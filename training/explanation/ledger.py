@@ -44,14 +44,7 @@ class Discount:
 
 
 def discounts(bundle: Bundle, row: FeatureRow) -> tuple[Discount, ...]:
-    """Return what lowered a score by half a point or more, largest first.
-
-    Parameters
-    ----------
-    bundle : the model that made the score
-    row : the user's features, including the ones that are not scored
-
-    """
+    """Return what lowered a score by half a point or more, largest first; `row` also has features that aren't scored."""
     return _discounts(bundle, row, _margins(bundle, row, bundle.vector(row)))
 
 
@@ -154,15 +147,8 @@ def side_by_side(one: Bundle, other: Bundle, rows: pd.DataFrame) -> tuple[pd.Dat
 def ledger(bundle: Bundle, row: FeatureRow, typical: Mapping[str, float | None] = MappingProxyType({})) -> Ledger:
     """Explain one score.
 
-    Parameters
-    ----------
-    bundle : the model that made the score
-    row : the user's features
-    typical : feature -> the median among peers, None where unknown
-
-    Returns
-    -------
-    the ledger, its lines ordered by points, largest first; a feature that the model does not use has no line
+    Its lines are ordered by points, largest first; a feature that the model does not use has no line. `typical` maps
+    features to the median among peers, None where unknown.
 
     Raises
     ------

@@ -33,13 +33,9 @@ class RecordsError(CloutError):
 class Records:
     """The records of one home; threads and processes may use them concurrently.
 
-    Parameters
-    ----------
-    home : its `records_uri` is the database, SQLite or PostgreSQL
-
     Raises
     ------
-    RecordsError : the URI is not that of a supported database
+    RecordsError : the home's `records_uri` is not that of a supported database, SQLite or PostgreSQL
 
     """
 

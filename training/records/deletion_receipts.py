@@ -86,13 +86,12 @@ def begin_deletion(home: Home, ids: Sequence[str], events: Sequence[str] = ()) -
         if pending is None:
             receipt = Receipt(secrets.token_hex(ID_BYTES), digest, now_iso_utc())
             request = DeletionRequest(receipt, tuple(ids), tuple(events))
-            row = {"receipt": receipt.receipt, "person": digest}
-            documents = {"document": _receipt_json(receipt), "request": _request_json(request)}
-            connection.execute(insert(RECEIPTS).values(**row, **documents))
+            row = {"receipt": receipt.receipt, "person": digest, **_documents(receipt, request)}
+            connection.execute(insert(RECEIPTS).values(row))
             return request
         both = (*pending.ids, *ids), (*pending.events, *events)
         request = DeletionRequest(pending.receipt, *(tuple(dict.fromkeys(items)) for items in both))
-        _update(connection, request.receipt, _request_json(request))
+        _update(connection, request.receipt, request)
         return request
 
 
@@ -114,20 +113,15 @@ def record_removals(home: Home, request: DeletionRequest, removed: Removed) -> D
         return request
     receipt = replace(request.receipt, removed=(*request.receipt.removed, removed))
     with Records(home).writing() as connection:
-        _update(connection, receipt, _request_json(request))
+        _update(connection, receipt, request)
     return replace(request, receipt=receipt)
 
 
 def finish_deletion(home: Home, request: DeletionRequest, failed: Mapping[str, str], remains: Sequence[str]) -> Receipt:
     """Finish a deletion: the ids are removed from all records, and from the files of an embedded database.
 
-    Parameters
-    ----------
-    home : whose records
-    request : the deletion
-    failed : why a place could not be searched or cleared, by place; nothing was removed there
-    remains : what is kept and why
-
+    `failed` says by place why it could not be searched or cleared (nothing was removed there), `remains` what is kept
+    and why.
     """
     receipt = replace(
         request.receipt,
@@ -169,17 +163,14 @@ def _pending(connection: Connection) -> list[DeletionRequest]:
     return sorted(requests, key=lambda request: (request.receipt.asked, request.receipt.receipt))
 
 
-def _update(connection: Connection, receipt: Receipt, request: str | None) -> None:
+def _update(connection: Connection, receipt: Receipt, request: DeletionRequest | None) -> None:
     where = RECEIPTS.c.receipt == receipt.receipt
-    connection.execute(update(RECEIPTS).where(where).values({"document": _receipt_json(receipt), "request": request}))
+    connection.execute(update(RECEIPTS).where(where).values(_documents(receipt, request)))
 
 
-def _request_json(request: DeletionRequest) -> str:
-    return json.dumps({"ids": request.ids, "events": request.events})
-
-
-def _receipt_json(receipt: Receipt) -> str:
-    return json.dumps(asdict(receipt))
+def _documents(receipt: Receipt, request: DeletionRequest | None) -> dict[str, str | None]:
+    pending = None if request is None else json.dumps({"ids": request.ids, "events": request.events})
+    return {"document": json.dumps(asdict(receipt)), "request": pending}
 
 
 def _receipt_from_json(text: str) -> Receipt:
