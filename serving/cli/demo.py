@@ -1,7 +1,5 @@
 """The demo: simulate a community, train, score and explain, on one screen."""
 
-from pathlib import Path
-
 import pandas as pd
 
 from features.console import print_message, print_table, progress_bar, progress_bars
@@ -19,8 +17,6 @@ from training.registry.model_registry import find_champion, load_champion
 from training.release.promotion import promote
 from training.train import train
 
-TOP = 10
-FORCE = "the demo shows its model whatever the gate finds"
 COLUMNS = ["user", "score", "expected_audience", "low", "high", "evidence"]
 
 
@@ -35,18 +31,20 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
         simulate(Community(users=users, days=days, seed=seed), events, progress)
     table = load_events(events, excluded=load_opted_out_users(home))
     with progress_bars() as steps:
-        candidate = train(
-            load_encoded_events(table), Config(), find_champion(home, check_catalogue=False), progress=steps
-        )
+        champion = find_champion(home, check_catalogue=False)
+        candidate = train(load_encoded_events(table), Config(), champion, progress=steps)
         result = release(candidate, home, table, progress=steps)
     print_gate(result)
     if not result.promoted:
-        promote(home, result.version, FORCE)
+        promote(home, result.version, "the demo shows its model whatever the gate finds")
     scores = _score(home, events)
     _print_top(scores, result.evaluation.horizon_days)
     ledger_table(open_snapshot(home, None).explain(scores["user"].iloc[0], "all"))
     figures_table(result.evaluation)
-    _print_next_steps(home.folder, scores["user"].iloc[1])
+    print_message(f"\nEverything is in {home.folder}. Next:")
+    print_message(f"  clout explain {scores['user'].iloc[1]} --home {home.folder}")
+    print_message(f"  clout serve --home {home.folder}")
+    print_message("  clout import table --help     (your own activity)")
 
 
 def _score(home: Home, events: Path) -> pd.DataFrame:
@@ -64,14 +62,7 @@ def _score(home: Home, events: Path) -> pd.DataFrame:
 def _print_top(scores: pd.DataFrame, horizon_days: int) -> None:
     rows = [
         [str(user), f"{score:.1f}", f"{expected:.1f}", f"{low} to {high}", str(evidence)]
-        for user, score, expected, low, high, evidence in scores.head(TOP)[COLUMNS].itertuples(index=False)
+        for user, score, expected, low, high, evidence in scores.head(10)[COLUMNS].itertuples(index=False)
     ]
     columns = ["user", "score", f"expected audience, {horizon_days} days", "90 % interval", "evidence"]
     print_table(f"The ten most influential of {len(scores):,}", columns, rows)
-
-
-def _print_next_steps(folder: Path, user: str) -> None:
-    print_message(f"\nEverything is in {folder}. Next:")
-    print_message(f"  clout explain {user} --home {folder}")
-    print_message(f"  clout serve --home {folder}")
-    print_message("  clout import table --help     (your own activity)")

@@ -108,15 +108,11 @@ def _within(home: Home, start: datetime | None, end: datetime | None) -> list[Pa
     folders: dict[datetime, Path] = {}
     for folder in require_snapshots(home):
         folders.setdefault(layout.age_order(folder)[0], folder)
-    within = [
-        folder
-        for as_of, folder in folders.items()
-        if (start is None or as_of >= start) and (end is None or as_of <= end)
-    ]
+    first, last = start or min(folders), end or max(folders)
+    within = [folder for as_of, folder in folders.items() if first <= as_of <= last]
     if not within:
-        raise AbsentSnapshotError(
-            f"no snapshot {_span(start, end)}; {len(folders)} there are, {_span(min(folders), max(folders))}."
-        )
+        there = f"{len(folders)} there are, {_span(min(folders), max(folders))}"
+        raise AbsentSnapshotError(f"no snapshot {_span(start, end)}; {there}.")
     return within
 
 

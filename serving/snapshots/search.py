@@ -172,10 +172,7 @@ def hidden_rows(users: pa.Array, hidden: OptedOutUsers, cleared: int = 0) -> np.
 
 
 def _rows_of(users: pa.Array, user: str) -> range:
-    first = bisect_left(users, user, key=lambda cell: cell.as_py())
-    end = first
-    while end < len(users) and users[end].as_py() == user:
-        end += 1
+    first, end = (bisect(users, user, key=lambda cell: cell.as_py()) for bisect in (bisect_left, bisect_right))
     return range(first, end)
 
 

@@ -44,7 +44,7 @@ class Discount:
 
 
 def discounts(bundle: Bundle, row: FeatureRow) -> tuple[Discount, ...]:
-    """Return what lowered a score by half a point or more, largest first; `row` also has features that aren't scored."""
+    """Return what lowered a score by half a point or more, largest first; `row` has the unscored features as well."""
     return _discounts(bundle, row, _margins(bundle, row, bundle.vector(row)))
 
 

@@ -75,13 +75,7 @@ def shares(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Return the share of values in each bin, shape (edges + 2,), adding up to 1.
 
     Bins are half-open: below the first edge, from each edge to below the next one, from the last edge on; the last
-    entry is the share of unknown values, NaN.
-
-    Parameters
-    ----------
-    values : shape (rows,), at least one
-    edges : inner edges, rising, shape (edges,)
-
+    entry is the share of unknown values, NaN. `values` has shape (rows,), at least one; the inner `edges` rise.
     """
     unknown = np.isnan(values)
     bins = np.where(unknown, len(edges) + 1, np.searchsorted(edges, values, side="right"))

@@ -47,12 +47,7 @@ class Scale:
 
 
 def frozen_scale(frozen: tuple[Scale, int] | None, horizon_days: int) -> Scale | None:
-    """Return the champion's scale, if there is one, for a model of the same horizon.
-
-    Parameters
-    ----------
-    frozen : the champion's scale and its horizon, days
-    horizon_days : of the new model
+    """Return the champion's scale, if there is one, for a new model of the same horizon; both horizons are in days.
 
     Raises
     ------
@@ -73,9 +68,8 @@ def frozen_scale(frozen: tuple[Scale, int] | None, horizon_days: int) -> Scale |
 def make_scale(margins: np.ndarray) -> Scale:
     """Fit a scale that gives the median active user 20 points and the 95th percentile 50.
 
-    Parameters
-    ----------
-    margins : of the active users (with events of their own in the last 365 days) at one cutoff, nats, shape (users,)
+    `margins` are those of the active users (with events of their own in the last 365 days) at one cutoff, in nats,
+    shape (users,).
 
     Raises
     ------
