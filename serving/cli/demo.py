@@ -1,5 +1,7 @@
 """The demo: simulate a community, train, score and explain, on one screen."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from features.console import print_message, print_table, progress_bar, progress_bars
