@@ -137,11 +137,12 @@ def _unchanged(snapshot: Snapshot, user: str, scope: str) -> tuple[WhatIf, Featu
     row, score = snapshot.feature_row(user, scope), snapshot.score(user, scope)
     if score["status"] == INSUFFICIENT:
         raise TooLittleKnownError(f"{user!r} has no score, so what would change it cannot be computed. {lacking(row)}")
-    peers = snapshot.peer_ranges.of(scope, row)
+    # The bundle first: if its catalogue is not the installed one, that is the error to report.
+    level, peers = snapshot.bundle.intervals.level, snapshot.peer_ranges.of(scope, row)
     keys = ("user", "scope", "as_of", "model_version", "horizon_days", "score", "expected_audience", "evidence")
     report = WhatIf(
         **{key: score[key] for key in keys},  # type: ignore[literal-required]
-        interval=Interval(score["low"], score["high"], snapshot.bundle.intervals.level),
+        interval=Interval(score["low"], score["high"], level),
         peers=peers.users,
         away_days=None,
         asked=None,
