@@ -235,13 +235,8 @@ def _write_features(events: "EncodedEvents", as_of: str | None, out: Path, scope
 def _describe() -> None:
     from features.catalogue import CATALOGUE
 
-    rows = [[f.name, f.family, f.unit, f.direction, f.actionable_text, f.meaning] for f in CATALOGUE]
-    print_table(
-        f"{len(rows)} features",
-        ["feature", "family", "unit", "direction", "actionable", "meaning"],
-        rows,
-        text_columns=6,
-    )
+    head, *rows = CATALOGUE.as_rows()
+    print_table(f"{len(rows)} features", head, rows, text_columns=len(head))
 
 
 def add_to(app: typer.Typer) -> None:

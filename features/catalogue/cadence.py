@@ -1,8 +1,10 @@
 """Cadence: what a user does, how regularly and how recently; values decay smoothly with absence."""
 
+from collections.abc import Callable
 from functools import partial
 
 import ibis
+import ibis.expr.types as ir
 
 from features.aggregates.windows import DAY, WEEK, WEEKS, count, days, decay, ratio, sum_fixed_point, where, within
 from features.catalogue.feature import Feature
@@ -29,6 +31,17 @@ def _decayed(half_life: int) -> Feature:
         "days)",
         f"Recent posts, replies and quotes weigh as {{value}} made right now (half after {half_life} days).",
         lambda events: sum_fixed_point(where(events.creation, decay(events.age, half_life))),
+    )
+
+
+def _since_engagement(which: str, age: Callable[[ir.Table], ir.IntegerValue]) -> Feature:
+    return _since(
+        f"days_since_{which}_engagement",
+        f"days since anybody {which} engaged with the person",
+        f"Somebody {which} engaged {{value}} days ago.",
+        lambda pairs: days(age(pairs)),
+        relation="pairs",
+        actionable=False,
     )
 
 
@@ -89,22 +102,8 @@ FEATURES = [
         "The last post, reply or quote was {value} days ago.",
         lambda events: days(where(events.creation, events.age).min()),
     ),
-    _since(
-        "days_since_last_engagement",
-        "days since anybody last engaged with the person",
-        "Somebody last engaged {value} days ago.",
-        lambda pairs: days(pairs.last_age.min()),
-        relation="pairs",
-        actionable=False,
-    ),
-    _since(
-        "days_since_first_engagement",
-        "days since anybody first engaged with the person",
-        "Somebody first engaged {value} days ago.",
-        lambda pairs: days(pairs.first_age.max()),
-        relation="pairs",
-        actionable=False,
-    ),
+    _since_engagement("last", lambda pairs: pairs.last_age.min()),
+    _since_engagement("first", lambda pairs: pairs.first_age.max()),
     _since(
         "account_age_days",
         "days since the person was first seen, acting or engaged with",

@@ -108,11 +108,16 @@ class Catalogue:
         """Return the features of one relation, in order."""
         return [feature for feature in self if feature.relation == relation]
 
+    def as_rows(self) -> list[list[str]]:
+        """Return the catalogue as a table of texts: the names of the columns, then one row per feature."""
+        head = ["feature", "family", "unit", "direction", "actionable", "meaning"]
+        return [head, *([f.name, f.family, f.unit, f.direction, f.actionable_text, f.meaning] for f in self)]
+
     def as_markdown(self) -> str:
         """Return the catalogue as a Markdown table, one row per feature."""
-        head = ["feature", "family", "unit", "direction", "actionable", "meaning"]
-        rows = [[f"`{f.name}`", f.family, f.unit, f.direction, f.actionable_text, f.meaning] for f in self]
-        return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
+        head, *rows = self.as_rows()
+        cells = [head, ["---"] * len(head), *([f"`{name}`", *rest] for name, *rest in rows)]
+        return "\n".join("| " + " | ".join(row) + " |" for row in cells)
 
     @property
     def fingerprint(self) -> str:

@@ -15,6 +15,16 @@ def _lifetime(pieces: ir.Table) -> ir.IntegerValue:
     return (pieces.created_age - pieces.last_age).clip(lower=0)
 
 
+def _share_after(span: str) -> Feature:
+    return _feature(
+        f"after_a_{span}_share_90d",
+        f"share of the last 90 days' engagements with content that came more than a {span} after it was made, or after "
+        "a making that is not known",
+        f"{{value}} of the engagements came more than a {span} after the content was made.",
+        lambda pieces: ratio(pieces[f"after_a_{span}"].sum(), pieces.reactions.sum()),
+    )
+
+
 FEATURES = [
     _feature(
         "lifetime_days_90d",
@@ -24,20 +34,7 @@ FEATURES = [
         lambda pieces: where(pieces.created_age.notnull(), _lifetime(pieces).cast("float64")).mean() / DAY,
         unit="days",
     ),
-    _feature(
-        "after_a_day_share_90d",
-        "share of the last 90 days' engagements with content that came more than a day after it was made, or after a "
-        "making that is not known",
-        "{value} of the engagements came more than a day after the content was made.",
-        lambda pieces: ratio(pieces.after_a_day.sum(), pieces.reactions.sum()),
-    ),
-    _feature(
-        "after_a_week_share_90d",
-        "share of the last 90 days' engagements with content that came more than a week after it was made, or after "
-        "a making that is not known",
-        "{value} of the engagements came more than a week after the content was made.",
-        lambda pieces: ratio(pieces.after_a_week.sum(), pieces.reactions.sum()),
-    ),
+    *(_share_after(span) for span in ("day", "week")),
     _feature(
         "passed_on_late_90d",
         "reposts and quotes of the last 90 days that came more than a week after the content was made, or "

@@ -179,12 +179,8 @@ def with_mentions(events: ir.Table, piece: Callable[[ir.Table], ir.StringValue])
 def build_record(rows: ir.Table, fields: dict[str, str], files: tuple[str, ...]) -> ir.StringValue:
     """Build the record of each row: the fields that identify it in the list of rejected rows.
 
-    Parameters
-    ----------
-    rows : with `file`, a number, and `record`, the line if it is malformed
-    fields : the column of each name in the record
-    files : the names of the files, which prefix the records if there is more than one
-
+    `rows` has `file`, a number, and `record`, the line if it is malformed; `fields` has the column of each name in the
+    record. The names of the files prefix the records if there is more than one.
     """
     identity = ibis.struct({name: rows[column] for name, column in fields.items()}).cast("json").cast("string")
     text = ibis.coalesce(rows.record, identity)
@@ -197,17 +193,9 @@ DUPLICATE = "the same event again"
 
 
 def reject_duplicates(rows: ir.Table, key: tuple[str, ...]) -> ir.Table:
-    """Set a reason on all but the earliest of equal events.
+    """Set a reason on all but the earliest of the rows that are equal in the columns of a key; nulls are equal.
 
-    Parameters
-    ----------
-    rows : with `time`, `file`, `row` and `reason`; rows with a reason, or without a time, do not change
-    key : the columns that are equal in equal events; nulls are equal
-
-    Returns
-    -------
-    the same rows
-
+    `rows` has `time`, `file`, `row` and `reason`; rows with a reason, or without a time, do not change.
     """
     valid = rows.reason.isnull() & rows.time.notnull()
     position = ibis.row_number().over(

@@ -114,12 +114,8 @@ ROOTS = ("posts", "comments", "votes")
 def copy_xml(file: Path, names: tuple[str, ...], scratch: Path, progress: Callable[[int], None]) -> None:
     """Copy some attributes of each row into the Parquet file `scratch`, as text, with `row`, its number from 1.
 
-    Parameters
-    ----------
-    file : XML, gzipped where its name ends in .gz; rows of any number and size, read in pieces of 1 MiB
-    names : the attributes to copy; null in rows without them
-    scratch : the Parquet file to write
-    progress : called with the number of bytes of the file read since the last call
+    `file` is XML, gzipped where its name ends in .gz, with rows of any number and size, read in pieces of 1 MiB.
+    Attributes are null in rows without them. `progress` is called with the number of bytes read since the last call.
 
     Raises
     ------

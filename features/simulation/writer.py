@@ -65,11 +65,7 @@ REPEATING = ["actor", "verb", "target", "network", "links", "topics.list.element
 class PartWriter:
     """Parquet files `part-00000.parquet` and so on in a folder; memory holds two groups of rows at most.
 
-    Parameters
-    ----------
-    folder : an existing folder
-    rows_per_part : rows after which a new file starts; None writes one file
-
+    A new file starts after `rows_per_part` rows; None writes one file.
     """
 
     def __init__(self, folder: Path, rows_per_part: int | None) -> None:
