@@ -191,23 +191,14 @@ READS: dict[str, Any] = {
             "purpose": "community moderation",
             "refused": None,
             "instants": {},
-            "as_of": "2017-07-30T00:00:00Z",
-            "model_version": "3",
+            **NEWEST,
             "people": 1,
         }
     ],
     "earlier": None,
     "illegible": [],
 }
-OPENED = {
-    "case": EXAMPLE_CASE,
-    "user": "ann",
-    "scope": "all",
-    "as_of": "2017-07-30T00:00:00Z",
-    "model_version": "3",
-    "state": "open",
-    "opened": "2017-08-01T10:00:00.000Z",
-}
+OPENED = {"case": EXAMPLE_CASE, **USER, **NEWEST, "state": "open", "opened": "2017-08-01T10:00:00.000Z"}
 RESOLVED = {"decision": "corrected", "reasons": REASONS, "resolved": "2017-08-02T15:00:00.000Z"}
 OUTCOME = {**OPENED, "said": SAID, **RESOLVED, "state": "resolved"}
 LISTED = OUTCOME | {"opened_by": "website", "resolved_by": "reviewers"}

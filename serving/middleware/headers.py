@@ -22,11 +22,7 @@ HEADERS = {
 class SecurityHeadersMiddleware:
     """Add the headers that a response lacks: it is not cached, framed or executed by a browser.
 
-    Parameters
-    ----------
-    app : the application
-    policies : Content-Security-Policy by path, of pages that need to load something
-
+    `policies` are Content-Security-Policies by path, of pages that need to load something.
     """
 
     def __init__(self, app: ASGIApp, policies: dict[str, str]):

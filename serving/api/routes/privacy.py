@@ -123,10 +123,7 @@ purposes_router = APIRouter(prefix="/v1", tags=["rights"], dependencies=[READ])
 async def purposes(request: Request) -> Purposes:
     """Return how a request names its purpose, whether it must, the allowed purposes, and the prohibited uses."""
     policy: PurposePolicy = request.app.state.purposes
+    prohibited = [ProhibitedPurpose(name=use.name, reason=use.reason) for use in PROHIBITED_USES]
     return Purposes(
-        header=HEADER,
-        demanded=policy.demanded,
-        longest=MAX_LENGTH,
-        allowed=list(policy.allowed),
-        prohibited=[ProhibitedPurpose(name=use.name, reason=use.reason) for use in PROHIBITED_USES],
+        header=HEADER, demanded=policy.demanded, longest=MAX_LENGTH, allowed=list(policy.allowed), prohibited=prohibited
     )

@@ -54,12 +54,7 @@ async def score(user: User, snapshot: SnapshotDependency, scope: ScopeQuery = "a
     return json_response(UserScore.model_validate(snapshot.score(user, scope)).model_dump_json().encode())
 
 
-@by_id.get(
-    "/{user:id}/explanation",
-    response_model=Explanation,
-    dependencies=[REVIEW],
-    responses=success(EXPLANATION),
-)
+@by_id.get("/{user:id}/explanation", response_model=Explanation, dependencies=[REVIEW], responses=success(EXPLANATION))
 async def explanation(user: User, snapshot: SnapshotDependency, scope: ScopeQuery = "all") -> Response:
     """Return the ledger of a user's score: `base + sum(points) = unclipped`, with a sentence for each line."""
     return json_response(EXPLANATION_JSON.dump_json(snapshot.explain(user, scope)))
