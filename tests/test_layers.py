@@ -56,39 +56,23 @@ MAY_IMPORT = {
     "training.robustness": TABLE
     | MODEL
     | {"features.simulation", "training.evaluation", "training.fit", "training.records", "training.registry"},
-    "training.release": TABLE
+    "training.reports": TABLE | MODEL | {"training.evaluation", "training.explanation", "training.robustness"},
+    "training.backtest": TABLE
     | MODEL
-    | {"training.evaluation", "training.explanation", "training.registry", "training.robustness"},
-    "training.reports": TABLE
+    | {"training.evaluation", "training.explanation", "training.fit", "training.reports"},
+    "training.drift": TABLE | MODEL | {"training.evaluation", "training.release"},
+    "training.train": TABLE
+    | MODEL
+    | {"training.backtest", "training.evaluation", "training.fit", "training.model_selection"},
+    "training.release": TABLE
     | MODEL
     | {
         "training.evaluation",
         "training.explanation",
+        "training.model_selection",
         "training.prohibited_uses",
-        "training.release",
-        "training.robustness",
-    },
-    "training.backtest": TABLE
-    | MODEL
-    | {"training.evaluation", "training.explanation", "training.fit", "training.reports"},
-    "training.drift": MODEL | {"training.evaluation"},
-    "training.monitor": TABLE | MODEL | {"training.drift", "training.evaluation", "training.release"},
-    "training.train": TABLE
-    | MODEL
-    | {
-        "training.backtest",
-        "training.evaluation",
-        "training.fit",
-        "training.model_selection",
-    },
-    "training.registration": BASE
-    | MODEL
-    | {
-        "training.evaluation",
-        "training.model_selection",
         "training.registry",
-        "training.release",
-        "training.reports",
+        "training.robustness",
         "training.train",
     },
     "training.cli_output": {
@@ -96,10 +80,7 @@ MAY_IMPORT = {
         "training.drift",
         "training.evaluation",
         "training.model",
-        "training.monitor",
-        "training.registration",
         "training.release",
-        "training.reports",
         "training.robustness",
     },
     "training.cli": EVENTS | {"features.cli_options", "features.console", "training.*"},

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from training.config import Config
     from training.records.opt_outs import OptedOutUsers
-    from training.registration import Release
+    from training.release.promotion import Release
 
 PAST_LIMITS = 3
 
@@ -64,9 +64,9 @@ def train(
     from training.config import read_config
     from training.model_selection.tuning import TRIALS
     from training.records.opt_outs import load_opted_out_users
-    from training.registration import release
     from training.registry.model_registry import find_champion
     from training.release.gate import normalize_override_reason
+    from training.release.promotion import release
     from training.train import TrainOptions, train
 
     force = normalize_override_reason(force)
@@ -179,7 +179,7 @@ def monitor(
     from features.events.scopes import ALL
     from features.utc import parse_utc
     from training.config import read_config
-    from training.monitor import check_reference, monitor
+    from training.drift import check_reference, monitor
     from training.records.opt_outs import load_opted_out_users
     from training.registry.model_registry import load_champion, log_monitor
 
@@ -280,7 +280,7 @@ def _event_table(events: Path, identities: Path | None, excluded: "OptedOutUsers
 
 
 def _training_json(result: "Release") -> dict[str, Any]:
-    from training.registration import report_document
+    from training.release.promotion import report_document
 
     tuned = result.tuned
     return {

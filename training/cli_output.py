@@ -3,17 +3,15 @@
 from typing import TYPE_CHECKING
 
 from features.console import print_message, print_table, warn
-from training.reports.markdown import lead_rows, signal_rows
+from training.release.markdown import lead_rows, signal_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from training.drift import FeatureDrift
+    from training.drift import DriftReport, FeatureDrift
     from training.evaluation.report import AblationRow, EvaluationReport
     from training.model.scale import Scale
-    from training.monitor import DriftReport
-    from training.registration import Release
-    from training.release.promotion import Promotion
+    from training.release.promotion import Promotion, Release
     from training.robustness.attack_report import Attackers, AttackReport, AttackResult, HonestAuc
 
 MAX_FEATURES = 10

@@ -15,8 +15,8 @@ from features.progress import ignore_progress
 from features.simulation import Community, simulate
 from training.config import Config, Evaluation, Model, Panel
 from training.home import Home
-from training.registration import release
 from training.registry.model_registry import find_champion
+from training.release.promotion import release
 from training.train import TrainOptions, train
 
 COLUMNS = ("time", "actor", "verb", "target", "object")

@@ -23,12 +23,11 @@ from serving.cli.main import app, main
 from training.config import Config, Evaluation
 from training.config import Monitor as Limits
 from training.dataset.panel import in_scope
-from training.drift import CLOCKS, drift_checks, measure_drift, psi
+from training.drift import CLOCKS, check_reference, drift_checks, evaluation_checks, measure_drift, monitor, psi
 from training.evaluation.metrics import RANKING
 from training.evaluation.report import BaselineLead, EvaluationReport
-from training.monitor import check_reference, evaluation_checks, monitor
-from training.registration import report_document
 from training.registry.run_documents import report
+from training.release.promotion import report_document
 
 QUICK = Config(evaluation=Evaluation(resamples=20))
 HORIZON = timedelta(days=28)

@@ -18,10 +18,10 @@ from training.home import Home
 from training.model.bundle_files import BOOSTER_FILES, FACTS_FILE, save_bundle
 from training.model.scale import Scale
 from training.model_selection.ablation import VARIANTS
-from training.registration import release
 from training.registry.model_registry import load_champion, promote, register
 from training.registry.run_documents import report
 from training.release.gate import GateError
+from training.release.promotion import release
 from training.train import TrainOptions, train
 
 SMALL = Config(outcome=Outcome(horizon_days=7), panel=Panel(cutoffs=2), evaluation=Evaluation(resamples=20))

@@ -1,1 +1,1 @@
-"""Reports: Markdown and plots."""
+"""Plots: of the evaluation, the score, the global view and attacks."""

@@ -9,7 +9,6 @@ import pytest
 from features.errors import RegistryError
 from training.evaluation.metrics import RANKING
 from training.home import Home, home_from_environment
-from training.registration import report_document
 from training.registry.mlflow_session import mlflow_session
 from training.registry.model_registry import (
     CARD,
@@ -24,8 +23,9 @@ from training.registry.model_registry import (
     versions,
 )
 from training.registry.run_documents import card, gate, report
-from training.reports.gate_report import gate_report
-from training.reports.model_card import PROHIBITED, model_card
+from training.release.gate_report import gate_report
+from training.release.model_card import PROHIBITED, model_card
+from training.release.promotion import report_document
 
 
 @pytest.fixture

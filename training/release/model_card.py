@@ -13,7 +13,7 @@ from training.model.bundle import Bundle
 from training.model.scale import MEDIAN_POINTS, P95_POINTS
 from training.prohibited_uses import PROHIBITED_USES
 from training.release.gate import Verdict
-from training.reports.markdown import bullets, document, lead_rows, signal_rows, table
+from training.release.markdown import bullets, document, lead_rows, signal_rows, table
 
 GROUP_FIGURES = ("share_with_audience", "expected", "audience", "total", "auc", "r2_log", "coverage")
 LANDMARKS = (MEDIAN_POINTS, P95_POINTS, 80.0)

@@ -13,7 +13,7 @@ from training.evaluation.baselines import BASELINES
 from training.evaluation.metrics import RANKING
 from training.model.bundle_files import load_bundle, save_bundle
 from training.release.gate import Finding, Verdict
-from training.reports.model_card import INTENDED, PROHIBITED, model_card
+from training.release.model_card import INTENDED, PROHIBITED, model_card
 
 
 @pytest.fixture(scope="module")

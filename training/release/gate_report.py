@@ -3,7 +3,7 @@
 from training.evaluation.report import NotMeasured
 from training.model.bundle import Bundle
 from training.release.gate import Churn, GateInput, MoveReason, Verdict
-from training.reports.markdown import document, table
+from training.release.markdown import document, table
 from training.robustness.attack_report import AttackReport
 
 

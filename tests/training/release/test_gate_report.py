@@ -7,7 +7,7 @@ import pytest
 
 from training.evaluation.report import NotMeasured
 from training.release.gate import Churn, Finding, GateInput, Move, MoveReason, Verdict
-from training.reports.gate_report import gate_report
+from training.release.gate_report import gate_report
 from training.robustness.attack_report import AttackReport, AttackResult
 
 REASON = MoveReason("acts_28d", "Acted 3 times.", -1.25, 2.0)
