@@ -17,7 +17,7 @@ from training.fit import fit
 from training.model.booster import margins
 from training.model.bundle import Bundle
 from training.model.scale import Scale
-from training.reports import plots, score_plots, shap_plots
+from training.reports import plots, shap_plots
 
 
 def backtest(
@@ -81,8 +81,8 @@ def _figures(
     return {
         "calibration": plots.calibration(audience, predicted["expected_audience"].to_numpy()),
         "gain": plots.gain(audience, ranked),
-        "points": score_plots.against_audience(predicted["score"].to_numpy(), audience),
-        "coverage": score_plots.coverage(evaluation.bands, earlier.intervals.level),
-        "retention": score_plots.retention(evaluation.retention),
-        "slices": score_plots.slices(evaluation.slices),
+        "points": plots.against_audience(predicted["score"].to_numpy(), audience),
+        "coverage": plots.coverage(evaluation.bands, earlier.intervals.level),
+        "retention": plots.retention(evaluation.retention),
+        "slices": plots.slices(evaluation.slices),
     }

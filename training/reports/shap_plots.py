@@ -1,6 +1,8 @@
 """Plots of the global view with `shap`, in points: beeswarm, dependence, interaction; and the waterfall of a ledger."""
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from textwrap import fill
 from typing import Any
 
@@ -14,7 +16,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from features.events.scopes import ALL
 from training.explanation.global_view import View, file_name
 from training.explanation.reasons import Line
-from training.reports.plots import INK, is_share, label, make_figure, meaning, shap_plotting, swarm
+from training.reports.plots import INK, is_share, label, make_figure, meaning
 
 CENTRED: dict[str, Any] = {"fontsize": 9, "ha": "center", "va": "center"}
 PANELS, HEATMAP_FEATURES, MAX_PAIRS = 6, 8, 4
@@ -38,8 +40,18 @@ def view_plots(views: Mapping[str, View], seed: int = 0) -> dict[str, Figure]:
 
 
 def beeswarm(view: View, seed: int = 0) -> Figure:
-    """Plot the points of every feature, one dot per user of the sample."""
-    return swarm(view.points, view.rows, f"Points of each feature: {_user_count(view, len(view.rows))}", seed)
+    """Plot the points of every feature, one dot per user, coloured by value; the seed spreads the dots."""
+    title = f"Points of each feature: {_user_count(view, len(view.rows))}"
+    figure, axes = make_figure(title, "points on the score", "", size=(10, 6.5))
+    names = [str(name) for name in view.points]
+    data = view.rows[names].to_numpy(float, na_value=np.nan)
+    with shap_plotting(seed) as shap:
+        explanation = shap.Explanation(view.points.to_numpy(), data=data, feature_names=[label(name) for name in names])
+        shap.plots.beeswarm(explanation, max_display=15, show=False, plot_size=None, ax=axes)
+    axes.set_xlabel("points on the score", fontsize="medium")
+    axes.tick_params("y", length=0, labelsize=10)
+    figure.axes[1].set_ylabel("value of the feature", fontsize="medium")
+    return figure
 
 
 def dependence(view: View, seed: int = 0, panels: int = PANELS) -> Figure:
@@ -106,6 +118,31 @@ def waterfall(base: float, lines: Sequence[Line], most: int = 12) -> Figure:
         explanation = shap.Explanation(points, base, data, feature_names=[label(line.feature) for line in lines])
         axes = shap.plots.waterfall(explanation, max_display=most, show=False)
     return axes.figure
+
+
+@contextmanager
+def shap_plotting(seed: int) -> Iterator[Any]:
+    """Yield `shap` with warnings off and random numbers seeded; close the pyplot figures it leaves open."""
+    with warnings.catch_warnings(), _seeded(seed):
+        warnings.simplefilter("ignore")
+        import matplotlib.pyplot as plt
+        import shap
+
+        before = set(plt.get_fignums())
+        yield shap
+        for number in set(plt.get_fignums()) - before:
+            plt.close(number)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed NumPy's global generator, with which `shap` shuffles dots, and restore its state at the end."""
+    before = np.random.get_state()  # noqa: NPY002
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
 
 
 def _scatter(shap: Any, axes: Axes, points: np.ndarray, rows: pd.DataFrame, name: str, other: str | None) -> None:

@@ -8,7 +8,7 @@ import pytest
 from training.evaluation.evaluate import bands
 from training.evaluation.metrics import rank_retention
 from training.evaluation.report import Band, Slice
-from training.reports.score_plots import against_audience, coverage, retention, slices
+from training.reports.plots import against_audience, coverage, retention, slices
 
 
 def render(figure):
