@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import datetime
 
-import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
@@ -77,11 +76,7 @@ def _recipe(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarra
 
 
 def _without_newest(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
-    return margins(_fit_before_newest(older, model), ahead)
-
-
-def _fit_before_newest(older: pd.DataFrame, model: Model) -> lgb.Booster:
-    return fit_booster(older[older["as_of"] < older["as_of"].max()], model)
+    return _recipe(older[older["as_of"] < older["as_of"].max()], ahead, model)
 
 
 def _unweighted(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
@@ -99,12 +94,9 @@ def _raw(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
 
 def _from_pace(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
     """Start the boosting from the logarithm of the recent pace of credible people, at the level of the rows."""
-    level = np.log(older["audience"].sum() / np.exp(_pace(older)).sum())
-    return level + _pace(ahead) + margins(fit_booster(older, model, start=level + _pace(older)), ahead)
-
-
-def _pace(rows: pd.DataFrame) -> np.ndarray:
-    return np.log(rows[PACE].to_numpy(float) + FLOOR)
+    pace, pace_ahead = (np.log(rows[PACE].to_numpy(float) + FLOOR) for rows in (older, ahead))
+    level = float(np.log(older["audience"].sum() / np.exp(pace).sum()))
+    return level + pace_ahead + margins(fit_booster(older, model, start=level + pace), ahead)
 
 
 def _relative(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
@@ -120,9 +112,10 @@ def _divided(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _recalibrated(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
     """Calibrate the total level on the newest complete horizon, predicted by a model that has not seen it."""
-    booster, newest = _fit_before_newest(older, model), older[older["as_of"] == older["as_of"].max()]
+    latest = older["as_of"] == older["as_of"].max()
+    booster, newest = fit_booster(older[~latest], model), older[latest]
     overestimate = np.exp(margins(booster, newest)).sum() / max(newest["audience"].sum(), 1)
-    return margins(booster, ahead) - np.log(overestimate)
+    return margins(booster, ahead) - float(np.log(overestimate))
 
 
 VARIANTS: dict[str, Variant] = {

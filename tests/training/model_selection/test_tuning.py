@@ -18,13 +18,18 @@ from training.cli_output import print_training
 from training.config import Config, Evaluation, Model, Panel, read_config
 from training.evaluation.report import TrialRow, to_json
 from training.home import Home
-from training.model_selection.optuna_study import SPACE, _suggest_model, _widen, open_study, run_trial, trial_rows
 from training.model_selection.tuning import (
+    SPACE,
     TRIALS,
+    _suggest_model,
+    _widen,
     cheapest_within_one_error,
     cost,
     fold_value,
+    open_study,
+    run_trial,
     study_name,
+    trial_rows,
     tune,
     walk_forward,
 )
@@ -42,7 +47,6 @@ QUICK = {
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr("training.model_selection.optuna_study.SPACE", QUICK)
     monkeypatch.setattr("training.model_selection.tuning.SPACE", QUICK)
 
 
@@ -71,7 +75,6 @@ def shares():
 def tuned(panel, shares):
     """Sixteen trials at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.model_selection.optuna_study.SPACE", QUICK)
         patch.setattr("training.model_selection.tuning.SPACE", QUICK)
         return tune(panel, USED, BASE, 16, progress=shares.append)
 
