@@ -10,7 +10,7 @@ from training.dataset.panel import Split, in_scope, rows_at
 from training.evaluation.baselines import baselines
 from training.evaluation.evaluate import Champion, compare_with_champion, evaluate
 from training.evaluation.metrics import rank_retention
-from training.evaluation.report import BacktestReport, RankRetention
+from training.evaluation.report import BacktestReport
 from training.evaluation.slices import slices
 from training.explanation.global_view import views
 from training.fit import fit
@@ -42,45 +42,36 @@ def backtest(
     (evaluation, figures) : the report, and plots by name
 
     """
+    seed, resamples = config.model.seed, config.evaluation.resamples
     earlier = fit(panel, split.earlier(), config, scale)
     test_rows = rows_at(panel, split.newest)
     predictions = earlier.predict(test_rows).assign(scope=test_rows["scope"])
     test, predicted = in_scope(test_rows, ALL), in_scope(predictions, ALL)
     signals = baselines(events, test, split.newest)
-    scope_views = views(earlier, test_rows, config.model.seed)
-    comparison = evaluate(
-        test["audience"].to_numpy(), predicted, signals, config.evaluation.resamples, config.model.seed
-    )
+    scope_views = views(earlier, test_rows, seed)
+    comparison = evaluate(test["audience"].to_numpy(), predicted, signals, resamples, seed)
+    before = in_scope(rows_at(panel, split.older[-1]), ALL)
+    ranked = (rows[["user"]].assign(score=margins(earlier.booster, rows)) for rows in (before, test))
     evaluation = BacktestReport(
         **vars(comparison),
         as_of=split.newest.isoformat(),
         horizon_days=config.outcome.horizon_days,
         champion=compare_with_champion(champion, test, predicted, config),
         slices=slices(test_rows, predictions),
-        retention=_retention(earlier, in_scope(rows_at(panel, split.older[-1]), ALL), test),
+        retention=rank_retention(*ranked),
         view=tuple(view.as_json() for view in scope_views.values()),
     )
-    pictures = shap_plots.view_plots(scope_views, config.model.seed)
+    pictures = shap_plots.view_plots(scope_views, seed)
     return evaluation, _figures(earlier, test, predicted, signals, evaluation) | pictures
 
 
-def _retention(earlier: Bundle, before: pd.DataFrame, test: pd.DataFrame) -> RankRetention:
-    """Compare how the same model ranks users at two cutoffs, one horizon apart."""
-    return rank_retention(*(rows[["user"]].assign(score=margins(earlier.booster, rows)) for rows in (before, test)))
-
-
 def _figures(
-    earlier: Bundle,
-    test: pd.DataFrame,
-    predicted: pd.DataFrame,
-    signals: pd.DataFrame,
-    evaluation: BacktestReport,
+    earlier: Bundle, test: pd.DataFrame, predicted: pd.DataFrame, signals: pd.DataFrame, evaluation: BacktestReport
 ) -> dict[str, Figure]:
     audience = test["audience"].to_numpy(float)
-    ranked = signals.assign(score=predicted["unclipped"])
     return {
         "calibration": plots.calibration(audience, predicted["expected_audience"].to_numpy()),
-        "gain": plots.gain(audience, ranked),
+        "gain": plots.gain(audience, signals.assign(score=predicted["unclipped"])),
         "points": plots.against_audience(predicted["score"].to_numpy(), audience),
         "coverage": plots.coverage(evaluation.bands, earlier.intervals.level),
         "retention": plots.retention(evaluation.retention),

@@ -1,12 +1,12 @@
 """Training: build the panel, fit a candidate on it and evaluate its recipe out of time. No registry is needed."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
-from typing import TypeVar
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -15,7 +15,7 @@ from features.errors import ConfigError
 from features.events.encoding import EncodedEvents
 from features.events.event_table import time_range
 from features.events.loading import resolve_as_of
-from features.progress import StepProgress, ignore_progress, of_step
+from features.progress import Progress, StepProgress, ignore_progress, of_step
 from training.backtest import backtest
 from training.config import Config
 from training.dataset.labels import require_complete_horizon
@@ -24,12 +24,11 @@ from training.evaluation.evaluate import Champion
 from training.evaluation.report import BacktestReport
 from training.fit import fit
 from training.model.bundle import Bundle
-from training.model.scale import Scale, frozen_scale
+from training.model.scale import frozen_scale
 from training.model_selection.ablation import ablate
 from training.model_selection.tuning import TuningResult, tune
 
 log = logging.getLogger("clout")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -109,15 +108,19 @@ def train(
 
     """
     events = _with_seeds(events, config)
-    scale = None if options.rescale else _champion_scale(champion, config)
-    panel, split = _panel(events, config, options.as_of, progress)
-    tuned = _tune(panel, split, config, options, progress)
-    if tuned is not None:
+    frozen = (champion[0].scale, champion[0].horizon_days) if champion and not options.rescale else None
+    scale = frozen_scale(frozen, config.outcome.horizon_days)
+    panel, split = _panel(events, config, options.as_of, of_step(progress, "panel"))
+    tuned = None
+    if options.trials is not None:
+        on_tune = of_step(progress, "tune")
+        with timed("tune"):
+            tuned = tune(panel, split.older, config.model, options.trials, options.trials_file, on_tune)
         config = config.model_copy(update={"model": tuned.model})
-    bundle = timed("fit", progress, lambda: fit(panel, split, config, scale))
-    evaluation, figures = timed(
-        "backtest", progress, lambda: backtest(events, panel, split, config, bundle.scale, champion)
-    )
+    with timed("fit", progress):
+        bundle = fit(panel, split, config, scale)
+    with timed("backtest", progress):
+        evaluation, figures = backtest(events, panel, split, config, bundle.scale, champion)
     evaluation = replace(
         evaluation,
         tuning=None if tuned is None else tuned.table,
@@ -138,41 +141,22 @@ def _with_seeds(events: EncodedEvents, config: Config) -> EncodedEvents:
     return events.with_seeds(seeds)
 
 
-def _champion_scale(champion: Champion | None, config: Config) -> Scale | None:
-    """Return the champion's scale, if there is a champion; one of another catalogue still provides its scale."""
-    frozen = (champion[0].scale, champion[0].horizon_days) if champion else None
-    return frozen_scale(frozen, config.outcome.horizon_days)
-
-
 def _panel(
-    events: EncodedEvents, config: Config, as_of: datetime | None, progress: StepProgress
+    events: EncodedEvents, config: Config, as_of: datetime | None, progress: Progress
 ) -> tuple[pd.DataFrame, Split]:
     first, last = time_range(events.rows)
-    as_of = resolve_as_of(events.rows, as_of)
     horizon_days = config.outcome.horizon_days
-    split = split_cutoffs(first, as_of, horizon_days, config.panel.cutoffs)
+    split = split_cutoffs(first, resolve_as_of(events.rows, as_of), horizon_days, config.panel.cutoffs)
     require_complete_horizon(last, split.newest, horizon_days)
-    on_panel, label = of_step(progress, "panel"), config.outcome.label
-    return timed("panel", None, lambda: build_panel(events, split, horizon_days, on_panel, label)), split
+    with timed("panel"):
+        return build_panel(events, split, horizon_days, progress, config.outcome.label), split
 
 
-def _tune(
-    panel: pd.DataFrame, split: Split, config: Config, options: TrainOptions, progress: StepProgress
-) -> TuningResult | None:
-    trials = options.trials
-    if trials is None:
-        return None
-    on_tune = of_step(progress, "tune")
-    return timed("tune", None, lambda: tune(panel, split.older, config.model, trials, options.trials_file, on_tune))
-
-
-def timed(step: str, progress: StepProgress | None, work: Callable[[], T]) -> T:
-    """Run a step and log its duration; with `progress`, for a step that reports none itself, report start and end."""
-    if progress is not None:
-        progress(step, 0.0)
+@contextmanager
+def timed(step: str, progress: StepProgress = ignore_progress) -> Iterator[None]:
+    """Log the duration of a step, and with `progress`, for a step that reports none itself, report start and end."""
+    progress(step, 0.0)
     began = perf_counter()
-    result = work()
+    yield
     log.info("%s took %.1f s", step, perf_counter() - began)
-    if progress is not None:
-        progress(step, 1.0)
-    return result
+    progress(step, 1.0)

@@ -14,6 +14,7 @@ from training.model.bundle import Bundle
 from training.model.scale import Scale
 from training.model_selection.tuning import TuningResult
 from training.registry import model_registry
+from training.registry.model_registry import CARD, FAILED, GATE, GATE_TAG, PASSED
 from training.release.checks import measure_attacks, measure_churn
 from training.release.gate import GateError, GateInput, Verdict, evaluate_gate, normalize_override_reason
 from training.release.gate_report import gate_report
@@ -75,14 +76,14 @@ def release(
     """
     force = normalize_override_reason(force)
     bundle, config, champion = candidate.bundle, candidate.config, candidate.champion
-    on_attacks = of_step(progress, "attacks")
-    measured = GateInput(
-        candidate.evaluation,
-        timed("churn", progress, lambda: measure_churn(candidate.events, bundle, champion, config, candidate.rescaled)),
-        timed("attacks", progress, lambda: measure_attacks(event_table, bundle, config, on_attacks)),
-    )
+    with timed("churn", progress):
+        churn = measure_churn(candidate.events, bundle, champion, config, candidate.rescaled)
+    with timed("attacks", progress):
+        attacks = measure_attacks(event_table, bundle, config, of_step(progress, "attacks"))
+    measured = GateInput(candidate.evaluation, churn, attacks)
     verdict = evaluate_gate(measured, config.gate).override(force)
-    version = timed("register", progress, lambda: register(candidate, home, measured, verdict))
+    with timed("register", progress):
+        version = register(candidate, home, measured, verdict)
     before = (champion[0].scale, champion[1]) if champion else (None, None)
     return Release(bundle, version, measured, verdict, verdict.promotes, candidate.tuned, *before)
 
@@ -90,14 +91,16 @@ def release(
 def register(candidate: Candidate, home: Home, measured: GateInput, verdict: Verdict) -> str:
     """Register a version with its card and the gate's report, promote it if the verdict says so, and return it."""
     bundle = candidate.bundle
-    texts = {
-        model_registry.CARD: model_card(bundle, measured.evaluation, verdict),
-        model_registry.GATE: gate_report(bundle, measured, verdict),
-    }
-    tags = {model_registry.GATE_TAG: model_registry.PASSED if verdict.passed else model_registry.FAILED}
-    params, metrics = _params(bundle), _metrics(measured.evaluation)
-    report = report_document(measured, verdict)
-    version = model_registry.register(home, bundle, params, metrics, report, candidate.figures, texts, tags)
+    version = model_registry.register(
+        home,
+        bundle,
+        params=_params(bundle),
+        metrics=_metrics(measured.evaluation),
+        report=report_document(measured, verdict),
+        figures=candidate.figures,
+        texts={CARD: model_card(bundle, measured.evaluation, verdict), GATE: gate_report(bundle, measured, verdict)},
+        tags={GATE_TAG: PASSED if verdict.passed else FAILED},
+    )
     if verdict.promotes:
         model_registry.promote(home, version, verdict.forced)
     return version
@@ -163,7 +166,7 @@ def promote(home: Home, version: str, force: str | None = None) -> Promotion:
             f"version {version} is the champion already; there are {', '.join(model_registry.versions(home))}."
         )
     bundle = model_registry.load_version(home, version)
-    passed = tags.get(model_registry.GATE_TAG) == model_registry.PASSED
+    passed = tags.get(GATE_TAG) == PASSED
     if not passed and reason is None:
         raise GateError(
             f"version {version} has not passed its gate: 'clout gate --version {version}' says why. To promote it "
