@@ -50,8 +50,13 @@ def audience(events: EncodedEvents, as_of: datetime, horizon_days: int) -> pd.Da
     breadths = identified.group_by("other").agg(breadth=identified.user.nunique())
     broad = breadths.filter(breadths.breadth > MOST_TARGETS)
     distinct = _unprompted_engagers(identified, events.rows.filter(events.rows.time < end)).anti_join(broad, "other")
-    counted = distinct.group_by(key="user").agg(audience=distinct.count())
-    return counted.join(events.users, "key").select("user", "scope", "audience").to_pandas()
+    return _named_users(distinct.group_by(key="user").agg(audience=distinct.count()), events)
+
+
+def _named_users(counted: ir.Table, events: EncodedEvents) -> pd.DataFrame:
+    """Replace the keys in (key, audience) by users and scopes."""
+    named: pd.DataFrame = counted.join(events.users, "key").select("user", "scope", "audience").to_pandas()
+    return named
 
 
 def _unprompted_engagers(ahead: ir.Table, rows: ir.Table) -> ir.Table:
@@ -71,8 +76,7 @@ def credible_audience(events: EncodedEvents, as_of: datetime, horizon_days: int)
         ahead = responses.filter(
             responses.other.notnull(), within(responses.last_age, horizon_days), responses.weight > 0
         )
-        counted = ahead.group_by(key="user").agg(audience=sum_fixed_point(ahead.weight))
-        return counted.join(events.users, "key").select("user", "scope", "audience").to_pandas()
+        return _named_users(ahead.group_by(key="user").agg(audience=sum_fixed_point(ahead.weight)), events)
 
 
 def require_complete_horizon(last: datetime, as_of: datetime, horizon_days: int) -> None:

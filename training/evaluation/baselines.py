@@ -73,7 +73,8 @@ def _edges(events: EncodedEvents, as_of: datetime) -> pd.DataFrame:
     names = events.users.filter(events.users.scope == ALL).select("key", name="user")
     targets, actors = names.select(user="key", target="name"), names.select(other="key", actor="name")
     named = pairs.join(targets, "user").join(actors, "other").select("actor", "target", "acts", "follows")
-    return named.order_by("actor", "target").to_pandas()
+    edges: pd.DataFrame = named.order_by("actor", "target").to_pandas()
+    return edges
 
 
 def pagerank(edges: pd.DataFrame, damping: float = 0.85, rounds: int = 50) -> pd.Series:
@@ -107,4 +108,5 @@ def tweepcred(edges: pd.DataFrame) -> pd.Series:
     followers = plain["target"].value_counts().reindex(rank.index).fillna(0.0)
     excess = np.maximum(following / np.maximum(followers, 1.0) - 0.6, 0.0)
     penalty = np.where(following > 500, np.exp(np.minimum(5 * excess, 500.0)), 1.0)
-    return (130 + 5.21 * np.log(np.maximum(mass / penalty, 1e-300))).clip(0.0, 100.0)
+    scores: pd.Series = 130 + 5.21 * np.log(np.maximum(mass / penalty, 1e-300))
+    return scores.clip(0.0, 100.0)

@@ -106,13 +106,11 @@ def calibration_figures(audience: np.ndarray, predicted: pd.DataFrame) -> dict[s
     audience of at least one person (None where there are none)
 
     """
-    at_least_one = predicted["expected_audience"].to_numpy(float) >= 1
+    large = predicted["expected_audience"].to_numpy(float) >= 1
     return {
         "total": expected_over_real(audience, predicted),
         "coverage": coverage(audience, predicted),
-        "coverage_expected_1": coverage(audience[at_least_one], predicted[at_least_one])
-        if at_least_one.any()
-        else None,
+        "coverage_expected_1": coverage(audience[large], predicted[large]) if large.any() else None,
     }
 
 
@@ -134,14 +132,9 @@ def bands(audience: np.ndarray, predicted: pd.DataFrame) -> tuple[Band, ...]:
     frame["width"] = frame["high"] - frame["low"]
     band = np.digitize(frame["expected_audience"], BAND_EDGES[1:-1])
     grouped = frame.groupby(band)[["expected_audience", "audience", "covered", "width"]]
-    means = grouped.mean().assign(users=grouped.size())
-    return tuple(_band(int(row[0]), row[1:]) for row in means.itertuples())
-
-
-def _band(k: int, figures: tuple[float, ...]) -> Band:
-    *means, users = figures
-    upper = BAND_EDGES[k + 1] if k + 2 < len(BAND_EDGES) else None
-    return Band(BAND_EDGES[k], upper, int(users), *means)
+    uppers = (*BAND_EDGES[1:-1], None)
+    rows = grouped.mean().assign(users=grouped.size()).itertuples()
+    return tuple(Band(BAND_EDGES[k], uppers[k], users, *means) for k, *means, users in rows)
 
 
 def band_name(low: float, high: float | None) -> str:

@@ -5,6 +5,7 @@ Stored documents name some fields with a word of their own, such as `from`; the 
 
 import math
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from typing import Any, ClassVar
 
 Metrics = dict[str, dict[str, float | None]]
@@ -16,9 +17,11 @@ def named(name: str) -> dict[str, str]:
 
 
 def to_json(value: Any) -> Any:
-    """Convert reports to objects and tuples to lists, at any depth; leave other values as they are."""
+    """Convert reports to objects, tuples to lists and instants to ISO 8601, at any depth; leave other values."""
     if hasattr(value, "as_json"):
         return value.as_json()
+    if isinstance(value, datetime):
+        return value.isoformat()
     if isinstance(value, dict):
         return {key: to_json(item) for key, item in value.items()}
     return [to_json(item) for item in value] if isinstance(value, list | tuple) else value

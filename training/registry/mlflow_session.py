@@ -79,9 +79,9 @@ def experiment_id(mlflow: Any, home: Home) -> str:
     """Return the id of the experiment `clout`, creating it if it is missing."""
     experiment = mlflow.get_experiment_by_name(EXPERIMENT)
     if experiment is not None:
-        return experiment.experiment_id
+        return str(experiment.experiment_id)
     location = None if home.tracking_uri else home.artifacts.resolve().as_uri()
-    return mlflow.create_experiment(EXPERIMENT, artifact_location=location)
+    return str(mlflow.create_experiment(EXPERIMENT, artifact_location=location))
 
 
 def is_new(home: Home) -> bool:

@@ -69,7 +69,7 @@ def _text(home: Home, file: str, version: str | None, alias: str) -> str:
                 f"version {version} of the model {MODEL!r} has no {file}: it was registered without one. "
                 "Ask for another with --version, or train again with 'clout train EVENTS'."
             )
-        return mlflow.artifacts.load_text(uri)
+        return str(mlflow.artifacts.load_text(uri))
 
 
 def _artifact_uri(mlflow: Any, version: str, file: str) -> str | None:

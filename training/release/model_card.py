@@ -4,6 +4,7 @@ The most important sections come first, because the registry's description of a 
 """
 
 import json
+from typing import Any
 
 from training.evaluation.evaluate import band_name
 from training.evaluation.metrics import FIGURES
@@ -15,7 +16,16 @@ from training.prohibited_uses import PROHIBITED_USES
 from training.release.gate import Verdict
 from training.release.markdown import bullets, document, lead_rows, signal_rows, table
 
-GROUP_FIGURES = ("share_with_audience", "expected", "audience", "total", "auc", "r2_log", "coverage")
+# The columns of the table of groups, by heading: a field of Slice.
+GROUP_FIGURES = {
+    "with audience": "share_with_audience",
+    "expected": "expected",
+    "real": "audience",
+    "total": "total",
+    "AUC": "auc",
+    "R2 (log)": "r2_log",
+    "coverage": "coverage",
+}
 LANDMARKS = (MEDIAN_POINTS, P95_POINTS, 80.0)
 INTENDED = (
     "finding people who have an audience on a subject, and choosing whom to ask, to invite or to read first",
@@ -39,12 +49,12 @@ def model_card(bundle: Bundle, evaluation: BacktestReport, verdict: Verdict) -> 
     Markdown; the same for the same model, figures and verdict
 
     """
-    days = bundle.horizon_days
     sections = {
         f"Clout, model of {bundle.facts['as_of'][:10]}": [
             "A score from 0 to 100 per person that predicts how many different people will engage with them in the "
-            f"{days} days after it is computed (their audience). It is based on activity alone: {len(bundle.features)} "
-            "features, a LightGBM booster (Tweedie, log link), a frozen scale and conformal intervals.",
+            f"{bundle.horizon_days} days after it is computed (their audience). It is based on activity alone: "
+            f"{len(bundle.features)} features, a LightGBM booster (Tweedie, log link), a frozen scale and conformal "
+            "intervals.",
         ],
         "How to read it": _reading(bundle),
         "Intended use": bullets(INTENDED),
@@ -66,15 +76,13 @@ def model_card(bundle: Bundle, evaluation: BacktestReport, verdict: Verdict) -> 
 
 def _reading(bundle: Bundle) -> list[str]:
     scale = bundle.scale
-    points = [(f"{mark:.0f}", _people(scale.people(mark))) for mark in LANDMARKS]
+    landmarks = ", ".join(f"{_people(scale.people(mark))} at {mark:.0f} points" for mark in LANDMARKS)
     return bullets(
         [
             f"`score = clip({scale.anchor:.2f} + {scale.points_per_nat:.2f} * ln(expected audience), 0, 100)`: one "
             f"expected person is {scale.anchor:.1f} points, and 10 points more are {scale.factor_per_10_points:.2f} "
             "times the audience.",
-            f"Expected audience in {bundle.horizon_days} days: "
-            + ", ".join(f"{people} at {mark} points" for mark, people in points)
-            + ".",
+            f"Expected audience in {bundle.horizon_days} days: {landmarks}.",
             f"When the scale was made, the median active user had {MEDIAN_POINTS:.0f} points and the 95th "
             f"percentile {P95_POINTS:.0f}. A model keeps the champion's scale unless trained with `--rescale`, so that "
             "points keep meaning the same number of people.",
@@ -132,15 +140,10 @@ def _figures(evaluation: BacktestReport) -> list[str]:
 
 
 def _intervals(bundle: Bundle, evaluation: BacktestReport) -> list[str]:
-    rows = [
-        [
-            band_name(band.lower, band.upper),
-            f"{band.users:,}",
-            *(_number(figure, 2) for figure in (band.expected, band.audience, band.coverage)),
-            f"{band.width:,.1f}",
-        ]
-        for band in evaluation.bands
-    ]
+    rows = []
+    for band in evaluation.bands:
+        figures = [f"{figure:.2f}" for figure in (band.expected, band.audience, band.coverage)]
+        rows.append([band_name(band.lower, band.upper), f"{band.users:,}", *figures, f"{band.width:,.1f}"])
     level = bundle.facts["config"]["interval"]["level"]
     return [
         f"Target coverage: {100 * level:g} % of users.",
@@ -150,34 +153,16 @@ def _intervals(bundle: Bundle, evaluation: BacktestReport) -> list[str]:
 
 
 def _groups(evaluation: BacktestReport) -> list[str]:
-    rows = [
-        [
-            group.grouping,
-            group.group,
-            f"{group.users:,}",
-            *(_number(getattr(group, key), 2) for key in GROUP_FIGURES),
-            f"{group.width:,.1f}",
-        ]
-        for group in evaluation.slices
-        if group.grouping != BANDS
-    ]
-    names = [
-        "by",
-        "group",
-        "users",
-        "with audience",
-        "expected",
-        "real",
-        "total",
-        "AUC",
-        "R2 (log)",
-        "coverage",
-        "width",
-    ]
+    rows = []
+    for group in evaluation.slices:
+        if group.grouping != BANDS:
+            values = [getattr(group, key) for key in GROUP_FIGURES.values()]
+            figures = ["" if value is None else f"{value:.2f}" for value in values]
+            rows.append([group.grouping, group.group, f"{group.users:,}", *figures, f"{group.width:,.1f}"])
     return [
         "With audience is the share of users with an audience; expected, real and width are mean people.",
         "",
-        *table(names, rows, 2),
+        *table(["by", "group", "users", *GROUP_FIGURES, "width"], rows, 2),
     ]
 
 
@@ -196,10 +181,9 @@ def _limits(evaluation: BacktestReport) -> list[str]:
 
 
 def _reproduction(bundle: Bundle) -> list[str]:
-    stamp = bundle.facts["as_of"]
     return [
-        f"`clout train EVENTS --as-of {stamp} --config clout.toml`, with the `clout.toml` below and the packages of "
-        "the model's `requirements.txt`; a home with a champion keeps its scale.",
+        f"`clout train EVENTS --as-of {bundle.facts['as_of']} --config clout.toml`, with the `clout.toml` below and "
+        "the packages of the model's `requirements.txt`; a home with a champion keeps its scale.",
         "",
         "```toml",
         *_toml(bundle.facts["config"]),
@@ -207,16 +191,10 @@ def _reproduction(bundle: Bundle) -> list[str]:
     ]
 
 
-def _toml(config: dict) -> list[str]:
+def _toml(config: dict[str, dict[str, Any]]) -> list[str]:
     """Write sections of plain values as TOML, which writes numbers, strings and lists as JSON does; omit nulls."""
     lines = []
     for section, values in config.items():
-        lines += [
-            f"[{section}]",
-            *(f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None),
-        ]
+        lines.append(f"[{section}]")
+        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None]
     return lines
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return "" if value is None else f"{value:.{digits}f}"

@@ -85,15 +85,14 @@ def make_attack_context(
     """
     others = users.drop(index=pd.Index(list(attackers), dtype=object), errors="ignore")
     active = others[others["silent_days"] < RECENT_DAYS]
+    top = others[others["engagers"] >= others["engagers"].quantile(TOP_QUANTILE)]
     return AttackContext(
         as_of,
         users=_ids(others),
         dormant=_ids(others[(others["silent_days"] > DORMANT_DAYS) & (others["age_days"] > OLD_DAYS)]),
         active=_ids(active),
         established=_ids(active[active["age_days"] >= active["age_days"].median()]),
-        top_pieces=_recent_pieces(
-            events, others.index[others["engagers"] >= others["engagers"].quantile(TOP_QUANTILE)], as_of
-        ),
+        top_pieces=_recent_pieces(events, top.index, as_of),
         rng=rng,
     )
 
@@ -106,6 +105,6 @@ def _recent_pieces(events: ir.Table, creators: pd.Index, as_of: datetime) -> pd.
     """Return (actor, object) of what these users created in the last 28 days."""
     recent = before(events, as_of, RECENT_DAYS)
     recent = recent.filter(recent.verb.isin(CREATIONS))
-    pieces = recent.select("actor", object=ibis.coalesce(recent.result, recent.object)).to_pandas()
+    pieces: pd.DataFrame = recent.select("actor", object=ibis.coalesce(recent.result, recent.object)).to_pandas()
     pieces = pieces[pieces["actor"].isin(creators)].dropna(subset="actor")
     return pieces.sort_values(["actor", "object"], ignore_index=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from training.evaluation.report import Report, named
 
@@ -77,7 +77,7 @@ class HonestAuc(Report):
 
 
 @dataclass(frozen=True)
-class AttackReport:
+class AttackReport(Report):
     """What every attack gains in a community at an instant.
 
     Parameters
@@ -89,6 +89,8 @@ class AttackReport:
     attackers, honest_auc : of mode TRAINING, else None
 
     """
+
+    absent_if_none: ClassVar[tuple[str, ...]] = ("attackers", "honest_auc")
 
     as_of: datetime
     best_baseline: str
@@ -109,16 +111,5 @@ class AttackReport:
         return replace(self, attacks=(*self.attacks, *other.attacks), attackers=attackers, honest_auc=auc)
 
     def as_json(self) -> dict[str, Any]:
-        """Return JSON values; `attackers` and `honest_auc` only where they were measured."""
-        document: dict[str, Any] = {
-            "as_of": self.as_of.isoformat(),
-            "best_baseline": self.best_baseline,
-            "median_active": self.median_active,
-            "attacks": [result.as_json() for result in self.attacks],
-            "limits_held": self.within_limits,
-        }
-        if self.attackers is not None:
-            document["attackers"] = self.attackers.as_json()
-        if self.honest_auc is not None:
-            document["honest_auc"] = self.honest_auc.as_json()
-        return document
+        """Return the fields and `limits_held`; `attackers` and `honest_auc` only where they were measured."""
+        return {**super().as_json(), "limits_held": self.within_limits}

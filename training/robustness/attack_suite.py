@@ -76,7 +76,8 @@ def points_at_rank(signal: pd.Series, among: np.ndarray, scale: np.ndarray) -> n
     """Return the points on the sorted `scale` at each signal's rank `among` others; ties get their middle rank."""
     ranked = np.sort(among)
     rank = (np.searchsorted(ranked, signal, "left") + np.searchsorted(ranked, signal, "right")) / 2
-    return np.interp(rank / len(ranked), (np.arange(len(scale)) + 0.5) / len(scale), scale)
+    points: np.ndarray = np.interp(rank / len(ranked), (np.arange(len(scale)) + 0.5) / len(scale), scale)
+    return points
 
 
 def attack_suite(
