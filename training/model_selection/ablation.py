@@ -96,8 +96,8 @@ def _from_pace(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.nda
     """Start the boosting from the logarithm of the recent pace of credible people, at the level of the rows."""
     pace: np.ndarray = np.log(older[PACE].to_numpy(float) + FLOOR)
     pace_ahead: np.ndarray = np.log(ahead[PACE].to_numpy(float) + FLOOR)
-    level = np.log(older["audience"].sum() / np.exp(pace).sum())
-    return pace_ahead + level + margins(fit_booster(older, model, start=level + pace), ahead)
+    level = float(np.log(older["audience"].sum() / np.exp(pace).sum()))
+    return level + pace_ahead + margins(fit_booster(older, model, start=level + pace), ahead)
 
 
 def _relative(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:

@@ -91,16 +91,10 @@ def release(
 def register(candidate: Candidate, home: Home, measured: GateInput, verdict: Verdict) -> str:
     """Register a version with its card and the gate's report, promote it if the verdict says so, and return it."""
     bundle = candidate.bundle
-    version = model_registry.register(
-        home,
-        bundle,
-        params=_params(bundle),
-        metrics=_metrics(measured.evaluation),
-        report=report_document(measured, verdict),
-        figures=candidate.figures,
-        texts={CARD: model_card(bundle, measured.evaluation, verdict), GATE: gate_report(bundle, measured, verdict)},
-        tags={GATE_TAG: PASSED if verdict.passed else FAILED},
-    )
+    texts = {CARD: model_card(bundle, measured.evaluation, verdict), GATE: gate_report(bundle, measured, verdict)}
+    tags = {GATE_TAG: PASSED if verdict.passed else FAILED}
+    params, metrics, report = _params(bundle), _metrics(measured.evaluation), report_document(measured, verdict)
+    version = model_registry.register(home, bundle, params, metrics, report, candidate.figures, texts, tags)
     if verdict.promotes:
         model_registry.promote(home, version, verdict.forced)
     return version

@@ -116,8 +116,8 @@ def waterfall(base: float, lines: Sequence[Line], most: int = 12) -> Figure:
     data = np.array([np.nan if value is None else round(value, 2) for value in values])
     with shap_plotting(0) as shap:
         explanation = shap.Explanation(points, base, data, feature_names=[label(line.feature) for line in lines])
-        axes = shap.plots.waterfall(explanation, max_display=most, show=False)
-    return axes.figure
+        figure: Figure = shap.plots.waterfall(explanation, max_display=most, show=False).figure
+    return figure
 
 
 @contextmanager
