@@ -6,14 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from features.cli_options import MODEL, Events, HomeFolder, Identities, Json, encode_command_events, load_command_events
+from features.cli_options import (
+    MODEL,
+    Events,
+    HomeFolder,
+    Identities,
+    Json,
+    encode_command_events,
+    load_command_events,
+    parse_instant,
+)
 from features.console import print_json, progress_bars, warn
 from training.cli_output import attacks_table, figures_table, print_monitoring, print_promotion, print_training
 from training.home import home_from_environment
 
 if TYPE_CHECKING:
-    from ibis.expr.types import Table
-
     from training.config import Config
     from training.records.opt_outs import OptedOutUsers
     from training.release.promotion import Release
@@ -34,14 +41,12 @@ def train(
     tune: Annotated[
         int | None,
         typer.Option(
-            "--tune",
             min=1,
             help="Tune the hyper-parameters in this many trials, including those of earlier runs of this training.",
         ),
     ] = None,
     ablate: Annotated[
-        bool,
-        typer.Option("--ablate", help="Also measure the effect of each part of the recipe, on past cutoffs."),
+        bool, typer.Option("--ablate", help="Also measure the effect of each part of the recipe, on past cutoffs.")
     ] = False,
     rescale: Annotated[
         bool, typer.Option("--rescale", help="Make a new scale; every score changes, and the command prints how.")
@@ -60,7 +65,7 @@ def train(
 
     Example: clout train events --as-of 2017-07-30
     """
-    from features.utc import parse_utc
+    from features.events.store import is_store
     from training.config import read_config
     from training.model_selection.tuning import TRIALS
     from training.records.opt_outs import load_opted_out_users
@@ -75,9 +80,9 @@ def train(
     settings = _without_seeds(settings, excluded)
     encoded = encode_command_events(events, settings.panel.scopes, identities, excluded=excluded)
     with progress_bars() as progress:
-        at = parse_utc(as_of) if as_of else None
-        attack_events = _event_table(events, identities, excluded) if settings.gate.attacks else None
-        options = TrainOptions(at, tune, clout_home.folder / TRIALS, ablate, rescale)
+        attackable = settings.gate.attacks and not is_store(events)  # a store holds no events to add attacks to
+        attack_events = load_command_events(events, identities, excluded) if attackable else None
+        options = TrainOptions(parse_instant(as_of), tune, clout_home.folder / TRIALS, ablate, rescale)
         candidate = train(encoded, settings, find_champion(clout_home, check_catalogue=False), options, progress)
         result = release(candidate, clout_home, attack_events, force, progress)
     if json:
@@ -100,7 +105,6 @@ def evaluate(
     Example: clout evaluate events --json
     """
     from features.events.scopes import ALL
-    from features.utc import parse_utc
     from training.evaluation.evaluate import evaluate_bundle
     from training.records.opt_outs import load_opted_out_users
     from training.registry.model_registry import load_champion
@@ -108,13 +112,13 @@ def evaluate(
     clout_home = home_from_environment(home)
     bundle, version = load_champion(clout_home)
     encoded = encode_command_events(events, [ALL], identities, excluded=load_opted_out_users(clout_home))
-    evaluation = evaluate_bundle(encoded, bundle, parse_utc(as_of) if as_of else None)
+    evaluation = evaluate_bundle(encoded, bundle, parse_instant(as_of))
     if evaluation.in_sample:
         warn("the champion was trained on this horizon: its figures are not out of time.")
     if json:
         print_json({"model_version": version, **evaluation.as_json()})
-        return
-    figures_table(evaluation)
+    else:
+        figures_table(evaluation)
 
 
 def card(
@@ -177,7 +181,6 @@ def monitor(
     Example: clout monitor events --as-of 2017-08-27
     """
     from features.events.scopes import ALL
-    from features.utc import parse_utc
     from training.config import read_config
     from training.drift import check_reference, monitor
     from training.records.opt_outs import load_opted_out_users
@@ -188,7 +191,7 @@ def monitor(
     check_reference(bundle, version)
     encoded = encode_command_events(events, [ALL], identities, excluded=load_opted_out_users(clout_home))
     with progress_bars() as progress:
-        report = monitor(encoded, bundle, parse_utc(as_of) if as_of else None, settings, progress)
+        report = monitor(encoded, bundle, parse_instant(as_of), settings, progress)
     document = {"model_version": version, **report.as_json()}
     run = log_monitor(clout_home, version, document, report.metrics())
     if json:
@@ -241,7 +244,6 @@ def attack(
 
     Example: clout attack events --as-of 2017-07-30 --mode both --plot attacks.png
     """
-    from features.utc import parse_utc
     from training.reports.attack_plots import check_plot_name, save_attack_plot
     from training.robustness.poisoning import run_attacks
     from training.robustness.sandbox import attack_environment
@@ -252,7 +254,7 @@ def attack(
         progress_bars() as progress,
         attack_environment(home_from_environment(home), events, users, seed, progress) as (table, bundle, version),
     ):
-        report = run_attacks(mode, table, bundle, parse_utc(as_of) if as_of else None, members, seed, progress)
+        report = run_attacks(mode, table, bundle, parse_instant(as_of), members, seed, progress)
     if plot is not None:
         save_attack_plot(report, plot)
     if json:
@@ -272,23 +274,16 @@ def _without_seeds(config: "Config", excluded: "OptedOutUsers") -> "Config":
     return config.model_copy(update={"credibility": config.credibility.model_copy(update={"seeds": remaining})})
 
 
-def _event_table(events: Path, identities: Path | None, excluded: "OptedOutUsers") -> "Table | None":
-    """Open the events that attacks are added to; None for a store, which has no events."""
-    from features.events.store import is_store
-
-    return None if is_store(events) else load_command_events(events, identities, excluded)
-
-
 def _training_json(result: "Release") -> dict[str, Any]:
     from training.release.promotion import report_document
 
-    tuned = result.tuned
+    tuned, scale = result.tuned, result.bundle.scale
     return {
         "model_version": result.version,
         "promoted": result.promoted,
         "gate": result.verdict.as_json(),
         "facts": {name: fact for name, fact in result.bundle.facts.items() if name != "reference"},
-        "scale": {"anchor": result.bundle.scale.anchor, "points_per_nat": result.bundle.scale.points_per_nat},
+        "scale": {"anchor": scale.anchor, "points_per_nat": scale.points_per_nat},
         "evaluation": report_document(result.measured, result.verdict),
         "tuned": tuned and {"model": tuned.model.model_dump(), "finished": tuned.finished, "pruned": tuned.pruned},
     }

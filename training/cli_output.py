@@ -8,7 +8,7 @@ from training.release.markdown import lead_rows, signal_rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from training.drift import DriftReport, FeatureDrift
+    from training.drift import DriftReport
     from training.evaluation.report import AblationRow, EvaluationReport
     from training.model.scale import Scale
     from training.release.promotion import Promotion, Release
@@ -22,12 +22,8 @@ def figures_table(figures: "EvaluationReport") -> None:
     """Print the figures of the score and of every baseline, and the score's lead over the best baseline."""
     from training.evaluation.metrics import FIGURES
 
-    until = f"{figures.horizon_days} days from {figures.as_of[:10]}"
-    print_table(
-        f"Predicted and real audience: {figures.users:,} users, {until}",
-        ["signal", *FIGURES.values()],
-        signal_rows(figures),
-    )
+    title = f"{figures.users:,} users, {figures.horizon_days} days from {figures.as_of[:10]}"
+    print_table(f"Predicted and real audience: {title}", ["signal", *FIGURES.values()], signal_rows(figures))
     columns = ["figure", "best baseline", "lead", "95 % interval"]
     print_table("Lead of the score over the best baseline", columns, lead_rows(figures), 2)
 
@@ -38,9 +34,8 @@ def ablation_table(rows: "Sequence[AblationRow]") -> None:
 
     columns = {key: FIGURES[key] for key in (*RANKING, "total")} | {"level_error": "|ln total|"}
     cells = [[row.variant, *(f"{getattr(row, key):.3f}" for key in columns)] for row in rows]
-    print_table(
-        f"Ablation: means over {rows[0].folds} past cutoffs, out of time", ["variant", *columns.values()], cells
-    )
+    title = f"Ablation: means over {rows[0].folds} past cutoffs, out of time"
+    print_table(title, ["variant", *columns.values()], cells)
 
 
 def print_training(result: "Release") -> None:
@@ -51,11 +46,9 @@ def print_training(result: "Release") -> None:
     _print_scale(result)
     print_gate(result)
     print_message(f"Its card: clout card --version {result.version}; its plots are in the MLflow run, under plots/.")
-    if result.tuned is not None:
-        print_message(
-            f"Tuned: {result.tuned.finished} trials finished, {result.tuned.pruned} pruned. For a clout.toml:"
-        )
-        print_message("\n".join(["[model]", *(f"{name} = {value}" for name, value in result.tuned.model)]))
+    if tuned := result.tuned:
+        print_message(f"Tuned: {tuned.finished} trials finished, {tuned.pruned} pruned. For a clout.toml:")
+        print_message("\n".join(["[model]", *(f"{name} = {value}" for name, value in tuned.model)]))
 
 
 def print_gate(result: "Release") -> None:
@@ -66,9 +59,9 @@ def print_gate(result: "Release") -> None:
     registered = f"Registered as version {version} of the model 'clout'"
     if verdict.promotes:
         print_message(f"{registered}, champion{f' in place of version {before}' if before else ''}.")
-    if verdict.forced is not None:
-        warn(f"the gate failed; promoted by --force: {verdict.forced}.")
-    if not verdict.promotes:
+        if verdict.forced is not None:
+            warn(f"the gate failed; promoted by --force: {verdict.forced}.")
+    else:
         champion = f"version {before} stays champion" if before else "without a champion, nothing can be scored"
         print_message(f"{registered}, challenger; {champion}.")
         warn(
@@ -78,18 +71,16 @@ def print_gate(result: "Release") -> None:
 
 
 def _print_scale(result: "Release") -> None:
-    scale, before = result.bundle.scale, result.scale_before
-    days = result.bundle.horizon_days
+    scale, days = result.bundle.scale, result.bundle.horizon_days
     print_message(
         f"Scale: {', '.join(f'{points} points are {scale.people(points):,.3g}' for points in MARKS[1:-1])} people "
         f"within {days} days; 10 points more are {scale.factor_per_10_points:.2f} times the audience."
     )
-    if before is not None:
-        _print_scale_change(scale, before, "" if result.promoted else " once this version is promoted")
+    _print_scale_change(scale, result.scale_before, "" if result.promoted else " once this version is promoted")
 
 
-def _print_scale_change(scale: "Scale", before: "Scale", condition: str = "") -> None:
-    if before != scale:
+def _print_scale_change(scale: "Scale", before: "Scale | None", condition: str = "") -> None:
+    if before is not None and before != scale:
         points_now = ", ".join(f"{points} become {scale.from_other(before, points):.1f}" for points in MARKS)
         message = f"another scale: for the same expected audience, points of {points_now}{condition}."
         warn(f"{message} Earlier scores are not comparable.")
@@ -102,8 +93,7 @@ def print_promotion(promotion: "Promotion") -> None:
     print_message(f"Champion of the model 'clout': {change} to version {promotion.version}, a model of {trained}.")
     if promotion.forced is not None:
         warn(f"it has not passed its gate; promoted by --force: {promotion.forced}.")
-    if promotion.before is not None:
-        _print_scale_change(promotion.bundle.scale, promotion.before[0].scale)
+    _print_scale_change(promotion.bundle.scale, promotion.before[0].scale if promotion.before else None)
 
 
 def print_monitoring(report: "DriftReport", version: str, run: str) -> None:
@@ -127,12 +117,9 @@ def drift_table(report: "DriftReport") -> None:
     rows.append(["expected audience", f"{level.live:.3f}", f"{level.reference:.3f}"])
     rows.append(["users", f"{report.users:,}", f"{report.reference_users:,}"])
     print_table("Score: now, and in training", ["", report.as_of[:10], report.reference_as_of[:10]], rows)
-
-    def urgency(feature: "FeatureDrift") -> tuple[bool, float]:
-        return feature.alarm, feature.psi * feature.weight
-
     rows = [["score", score.status, f"{score.psi:.3f}", "", "", ""]]
-    for feature in sorted(report.features, key=urgency, reverse=True)[:MAX_FEATURES]:
+    urgent = sorted(report.features, key=lambda feature: (feature.alarm, feature.psi * feature.weight), reverse=True)
+    for feature in urgent[:MAX_FEATURES]:
         shares = [f"{share:.1%}" for share in (feature.weight, feature.unknown_live, feature.unknown_reference)]
         rows.append([feature.feature, feature.status, f"{feature.psi:.3f}", *shares])
     columns = ["", "", "PSI", "gain", "unknown", "then"]

@@ -97,7 +97,8 @@ def _from_pace(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.nda
     pace: np.ndarray = np.log(older[PACE].to_numpy(float) + FLOOR)
     pace_ahead: np.ndarray = np.log(ahead[PACE].to_numpy(float) + FLOOR)
     level = float(np.log(older["audience"].sum() / np.exp(pace).sum()))
-    return level + pace_ahead + margins(fit_booster(older, model, start=level + pace), ahead)
+    margin: np.ndarray = level + pace_ahead + margins(fit_booster(older, model, start=level + pace), ahead)
+    return margin
 
 
 def _relative(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
