@@ -13,7 +13,6 @@ from training.evaluation.report import RankRetention, TopShare
 # A signal that ranks users, and the audience that it expects of them, both of shape (users,).
 SignalPair: TypeAlias = tuple[np.ndarray, np.ndarray]
 
-RANKING = ("auc", "ndcg_100", "r2_log")
 FIGURES = {
     "auc": "AUC",
     "ndcg_100": "NDCG@100",
@@ -42,29 +41,25 @@ def r2_log(audience: np.ndarray, signal: np.ndarray, expected: np.ndarray) -> fl
     return float(np.corrcoef(np.log1p(expected), np.log1p(audience))[0, 1] ** 2)
 
 
-METRICS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
-    "auc": auc,
-    "ndcg_100": ndcg_100,
-    "r2_log": r2_log,
-}
+Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
+METRICS: dict[str, Metric] = {"auc": auc, "ndcg_100": ndcg_100, "r2_log": r2_log}
+RANKING = tuple(METRICS)
 
 
 def ranking(audience: np.ndarray, signal: np.ndarray, expected: np.ndarray) -> dict[str, float]:
     """Return every ranking metric by name, in the order of RANKING."""
-    return {key: METRICS[key](audience, signal, expected) for key in RANKING}
+    return {key: metric(audience, signal, expected) for key, metric in METRICS.items()}
 
 
 def bootstrap_leads(
     metric: str, audience: np.ndarray, ours: SignalPair, theirs: SignalPair, resamples: int, seed: int
 ) -> np.ndarray:
     """Return our lead over theirs in a metric in each bootstrap sample of users, shape (resamples,)."""
-    rng = np.random.default_rng(seed)
+    rng, value = np.random.default_rng(seed), METRICS[metric]
     leads = np.empty(resamples)
     for k in range(resamples):
         sample = rng.integers(0, len(audience), len(audience))
-        one, other = (
-            METRICS[metric](audience[sample], signal[sample], expected[sample]) for signal, expected in (ours, theirs)
-        )
+        one, other = (value(audience[sample], *(part[sample] for part in pair)) for pair in (ours, theirs))
         leads[k] = one - other
     return leads
 

@@ -1,7 +1,7 @@
 """Slices: the figures of each group of users, and the groups for which they are weak."""
 
 from collections.abc import Iterable
-from itertools import chain, pairwise, starmap
+from itertools import pairwise, starmap
 
 import numpy as np
 import pandas as pd
@@ -33,18 +33,16 @@ def slices(rows: pd.DataFrame, predicted: pd.DataFrame) -> tuple[Slice, ...]:
     are groups themselves where there are several
 
     """
-    rows, predicted = rows.reset_index(drop=True), predicted.reset_index(drop=True)
     everywhere = (rows["scope"] == ALL).to_numpy()
     users, expected = (frame[everywhere].reset_index(drop=True) for frame in (rows, predicted))
-    groups = [
-        _slices_of(grouping, names, codes, users, expected)
-        for grouping, (names, codes) in groupings(users, expected).items()
-    ]
+    groups: list[Slice] = []
+    for grouping, (names, codes) in groupings(users, expected).items():
+        groups += _slices_of(grouping, names, codes, users, expected)
     scopes = _largest_scopes(rows)
     if len(scopes) > 1:
         codes = pd.Index(scopes).get_indexer(pd.Index(rows["scope"]))
-        groups.append(_slices_of("scope", scopes, codes, rows, predicted))
-    return tuple(chain.from_iterable(groups))
+        groups += _slices_of("scope", scopes, codes, rows, predicted)
+    return tuple(groups)
 
 
 def groupings(rows: pd.DataFrame, predicted: pd.DataFrame) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
@@ -63,23 +61,15 @@ def groupings(rows: pd.DataFrame, predicted: pd.DataFrame) -> dict[str, tuple[tu
     replies = rows["reply_share_90d"].to_numpy(float, na_value=np.nan)
     size = rows["engagers_365d"].fillna(0).to_numpy(float)
     levels = (INSUFFICIENT, SOME, STRONG)
+    bands = tuple(starmap(band_name, pairwise(BAND_EDGES)))
+    ages = ("newcomer: below 28 days", "28 to 364 days", "365 days and more, or unknown")
+    pieces = ("none, or unknown", "posts: replies below half", "replies: half and more")
+    evidence_names = tuple(level.replace("_", " ") for level in levels)
     return {
-        BANDS: (
-            tuple(starmap(band_name, pairwise(BAND_EDGES))),
-            np.digitize(predicted["expected_audience"], BAND_EDGES[1:-1]),
-        ),
-        "account age": (
-            ("newcomer: below 28 days", "28 to 364 days", "365 days and more, or unknown"),
-            np.digitize(age, (28, 365)),
-        ),
-        "evidence": (
-            tuple(level.replace("_", " ") for level in levels),
-            pd.Index(levels).get_indexer(pd.Index(evidence(rows))),
-        ),
-        "pieces of 90 days": (
-            ("none, or unknown", "posts: replies below half", "replies: half and more"),
-            np.where(np.isnan(replies), 0, np.where(replies < 0.5, 1, 2)),
-        ),
+        BANDS: (bands, np.digitize(predicted["expected_audience"], BAND_EDGES[1:-1])),
+        "account age": (ages, np.digitize(age, (28, 365))),
+        "evidence": (evidence_names, pd.Index(levels).get_indexer(pd.Index(evidence(rows)))),
+        "pieces of 90 days": (pieces, np.where(np.isnan(replies), 0, np.where(replies < 0.5, 1, 2))),
         "engagers in 365 days": (("0", "1 to 2", "3 to 9", "10 and more"), np.digitize(size, (1, 3, 10))),
     }
 

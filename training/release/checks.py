@@ -101,6 +101,7 @@ def churn(champion: Bundle, version: str, challenger: Bundle, rows: pd.DataFrame
     moves = after - before
     top = top_movers(moves, LARGEST)
     reasons = _reasons(champion, challenger, active.iloc[top])
+    users = active["user"]
     return Churn(
         version=version,
         points=points,
@@ -109,8 +110,7 @@ def churn(champion: Bundle, version: str, challenger: Bundle, rows: pd.DataFrame
         median=float(np.median(moves)) if len(moves) else 0.0,
         base=base_points(challenger) - base_points(champion),
         largest=tuple(
-            Move(active["user"].iloc[k], float(before[k]), float(after[k]), why)
-            for k, why in zip(top, reasons, strict=True)
+            Move(users[k], float(before[k]), float(after[k]), why) for k, why in zip(top, reasons, strict=True)
         ),
     )
 

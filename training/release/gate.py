@@ -67,9 +67,8 @@ class Verdict(Report):
         return self if self.passed else replace(self, forced=reason)
 
     def as_json(self) -> dict[str, Any]:
-        """Return `passed`, `forced` and `findings`."""
-        findings = [finding.as_json() for finding in self.findings]
-        return {"passed": self.passed, "forced": self.forced, "findings": findings}
+        """Return the fields and `passed`."""
+        return {"passed": self.passed, **super().as_json()}
 
 
 @dataclass(frozen=True)
@@ -151,12 +150,11 @@ def against_baselines(evaluation: EvaluationReport) -> list[Finding]:
 
     Worse means that the 95 % bootstrap interval of its lead lies entirely below zero.
     """
-    findings = []
-    for metric in RANKING:
-        lead = evaluation.margins[metric]
-        message = _lead(metric, lead, f"the best baseline, {lead.best_baseline}")
-        findings.append(Finding(f"baseline_{metric}", message, not _is_worse(lead)))
-    return findings
+    leads = {metric: evaluation.margins[metric] for metric in RANKING}
+    return [
+        Finding(f"baseline_{key}", _lead(key, lead, f"the best baseline, {lead.best_baseline}"), not _is_worse(lead))
+        for key, lead in leads.items()
+    ]
 
 
 def forecast(evaluation: EvaluationReport, limits: Forecast) -> list[Finding]:
@@ -177,13 +175,13 @@ def _against_champion(comparison: ChampionComparison | NotMeasured) -> list[Find
     other = f"the champion, version {comparison.version}"
     if comparison.in_sample:
         other += ", which was trained on this horizon, so that a loss proves nothing"
-    return [_champion_finding(metric, comparison, other) for metric in RANKING]
-
-
-def _champion_finding(metric: str, comparison: ChampionComparison, other: str) -> Finding:
-    lead = comparison.margins[metric]
-    passed = None if comparison.in_sample and _is_worse(lead) else not _is_worse(lead)
-    return Finding(f"champion_{metric}", _lead(metric, lead, other), passed)
+    leads, if_worse = comparison.margins, None if comparison.in_sample else False
+    return [
+        Finding(
+            f"champion_{metric}", _lead(metric, leads[metric], other), if_worse if _is_worse(leads[metric]) else True
+        )
+        for metric in RANKING
+    ]
 
 
 def _is_worse(lead: BaselineLead | ChampionLead) -> bool:
@@ -214,8 +212,8 @@ def _attacks(report: AttackReport | NotMeasured) -> Finding:
 def _past_limit(result: AttackResult, median_active: float) -> str:
     if result.gain_median > result.limit:
         return f"{result.attack} gains {result.gain_median:+.1f} points (limit {result.limit:g})"
-    end = f"ends at {result.end_score_median:.1f}, limit {median_active:.1f}, the median active user"
-    return f"{result.attack} {end}"
+    end = f"{result.end_score_median:.1f}, limit {median_active:.1f}, the median active user"
+    return f"{result.attack} ends at {end}"
 
 
 def _churn(churn: Churn | NotMeasured, limits: Gate) -> Finding:
@@ -237,8 +235,8 @@ def normalize_override_reason(reason: str | None) -> str | None:
     GateError : the reason is blank
 
     """
-    if reason is not None and not reason.strip():
-        raise GateError(
-            "--force has a blank reason; say why the gate is overridden: the reason is stored with the version."
-        )
-    return None if reason is None else " ".join(reason.split())
+    if reason is None:
+        return None
+    if not reason.strip():
+        raise GateError("--force has a blank reason; say why the gate is overridden: the version stores the reason.")
+    return " ".join(reason.split())

@@ -56,16 +56,10 @@ def _reason(reason: MoveReason) -> str:
 
 
 def _attacks(report: AttackReport) -> list[str]:
-    rows = [
-        [
-            result.description,
-            f"{result.gain_median:+.1f}",
-            f"{result.limit:g}",
-            f"{result.end_score_median:.1f}",
-            "within limit" if result.within_limit else "EXCEEDED",
-        ]
-        for result in report.attacks
-    ]
+    rows = []
+    for result in report.attacks:
+        points = [f"{result.gain_median:+.1f}", f"{result.limit:g}", f"{result.end_score_median:.1f}"]
+        rows.append([result.description, *points, "within limit" if result.within_limit else "EXCEEDED"])
     return [
         f"Median gain of an ordinary member; the median active user has {report.median_active:.1f} points.",
         "",
