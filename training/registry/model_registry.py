@@ -57,7 +57,7 @@ def register(
     RegistryError : the registry cannot be reached or rejects a request
 
     """
-    texts = texts or {}
+    texts, tags = dict(texts or {}), dict(tags or {})
     with mlflow_session(home) as mlflow, TemporaryDirectory() as folder:
         save_bundle(bundle, Path(folder) / "bundle")
         mlflow.set_experiment(experiment_id=experiment_id(mlflow, home))
@@ -79,13 +79,9 @@ def register(
         client = mlflow.MlflowClient()
         if not client.search_registered_models(f"name = '{MODEL}'"):
             client.create_registered_model(MODEL)
+        description = _description(texts[CARD]) if CARD in texts else None
         created = client.create_model_version(
-            MODEL,
-            logged.model_uri,
-            logged.run_id,
-            tags=None if tags is None else dict(tags),
-            description=_description(texts[CARD]) if CARD in texts else None,
-            model_id=logged.model_id,
+            MODEL, logged.model_uri, logged.run_id, tags, description=description, model_id=logged.model_id
         )
         client.set_registered_model_alias(MODEL, CHALLENGER, created.version)
         return str(created.version)
@@ -194,8 +190,7 @@ def find_champion(home: Home, check_catalogue: bool = True) -> tuple[Bundle, str
         return None
     with mlflow_session(home) as mlflow:
         version = version_of_alias(mlflow.MlflowClient(), CHAMPION)
-        folder = _download(mlflow, version) if version else None
-    return (_read(folder, check_catalogue), version) if folder and version else None
+    return (load_version(home, version, check_catalogue), version) if version else None
 
 
 def load_champion(home: Home) -> tuple[Bundle, str]:
@@ -229,15 +224,11 @@ def load_version(home: Home, version: str, check_catalogue: bool = True) -> Bund
     """
     with mlflow_session(home) as mlflow:
         folder = _download(mlflow, version)
-    return _read(folder, check_catalogue)
+    return load_bundle(folder) if check_catalogue else read_bundle(folder)
 
 
 def _download(mlflow: Any, version: str) -> Path:
     return Path(mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{version}")) / "data" / "bundle"
-
-
-def _read(folder: Path, check_catalogue: bool) -> Bundle:
-    return load_bundle(folder) if check_catalogue else read_bundle(folder)
 
 
 def missing_alias_error(home: Home, alias: str) -> RegistryError:

@@ -150,11 +150,12 @@ def against_baselines(evaluation: EvaluationReport) -> list[Finding]:
 
     Worse means that the 95 % bootstrap interval of its lead lies entirely below zero.
     """
-    leads = {metric: evaluation.margins[metric] for metric in RANKING}
-    return [
-        Finding(f"baseline_{key}", _lead(key, lead, f"the best baseline, {lead.best_baseline}"), not _is_worse(lead))
-        for key, lead in leads.items()
-    ]
+    findings = []
+    for metric in RANKING:
+        lead = evaluation.margins[metric]
+        message = _lead(metric, lead, f"the best baseline, {lead.best_baseline}")
+        findings.append(Finding(f"baseline_{metric}", message, not _is_worse(lead)))
+    return findings
 
 
 def forecast(evaluation: EvaluationReport, limits: Forecast) -> list[Finding]:
@@ -175,13 +176,12 @@ def _against_champion(comparison: ChampionComparison | NotMeasured) -> list[Find
     other = f"the champion, version {comparison.version}"
     if comparison.in_sample:
         other += ", which was trained on this horizon, so that a loss proves nothing"
-    leads, if_worse = comparison.margins, None if comparison.in_sample else False
-    return [
-        Finding(
-            f"champion_{metric}", _lead(metric, leads[metric], other), if_worse if _is_worse(leads[metric]) else True
-        )
-        for metric in RANKING
-    ]
+    findings = []
+    for metric in RANKING:
+        lead = comparison.margins[metric]
+        passed = None if comparison.in_sample and _is_worse(lead) else not _is_worse(lead)
+        findings.append(Finding(f"champion_{metric}", _lead(metric, lead, other), passed))
+    return findings
 
 
 def _is_worse(lead: BaselineLead | ChampionLead) -> bool:
