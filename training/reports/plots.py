@@ -38,19 +38,12 @@ def calibration(audience: np.ndarray, expected: np.ndarray, groups: int = 15) ->
     """Plot mean expected against mean real audience in groups of equal size; a mean of zero is on the lower edge."""
     frame = pd.DataFrame({"expected": expected, "audience": audience}).sort_values("expected")
     means = frame.groupby(np.arange(len(frame)) * groups // len(frame)).mean()
-    figure, axes = make_figure(
-        "Calibration: expected against real audience", "mean expected audience (people)", "mean real audience (people)"
-    )
+    title = "Calibration: expected against real audience"
+    figure, axes = make_figure(title, "mean expected audience (people)", "mean real audience (people)")
     low, high = 0.5 * means["expected"].min(), 2 * means.max().max()
     axes.plot([low, high], [low, high], color=PALE, linewidth=1, label="perfect")
-    axes.plot(
-        means["expected"],
-        means["audience"].clip(lower=low),
-        "o-",
-        color=ACCENT,
-        label=f"{groups} groups of users, by expected audience",
-        clip_on=False,
-    )
+    real, name = means["audience"].clip(lower=low), f"{groups} groups of users, by expected audience"
+    axes.plot(means["expected"], real, "o-", color=ACCENT, label=name, clip_on=False)
     axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:g}")
@@ -110,7 +103,7 @@ def _landmarks(frame: pd.DataFrame) -> str:
     lines = []
     for mark in LANDMARKS:
         near = frame.loc[(frame["points"] - mark).abs() <= BIN / 2, "audience"]
-        low, high = near.quantile(0.05), near.quantile(0.95)
+        low, high = near.quantile([0.05, 0.95])
         text = f"mean {near.mean():.1f} people, 90 % between {low:.0f} and {high:.0f}"
         lines.append(f"{mark} points: {text if len(near) else 'nobody'}")
     return "\n".join(lines)
@@ -148,9 +141,8 @@ def coverage(bands: Sequence[Band], level: float) -> Figure:
         covered.text(share, row + 0.22, f"{100 * share:.0f} %", ha="center", fontsize=8, bbox=clear)
     covered.set(xlabel=f"share of users inside the interval (dashed: target, {100 * level:.0f} %)")
     covered.set(ylabel="expected audience (people)", xlim=(min(0.5, *shares, level), 1))
-    covered.set_yticks(
-        rows, [f"{band_name(band.lower, band.upper)}\n{band.users:,} users" for band in bands], fontsize=8
-    )
+    names = [f"{band_name(band.lower, band.upper)}\n{band.users:,} users" for band in bands]
+    covered.set_yticks(rows, names, fontsize=8)
     covered.set_ylim(-0.6, len(bands) - 0.4)
     bars = wide.barh(rows, widths, height=0.5, color=ACCENT, alpha=0.7)
     wide.bar_label(bars, [f"{width:,.1f}" for width in widths], padding=3, fontsize=8)
@@ -203,9 +195,8 @@ def slices(groups: Sequence[Slice]) -> Figure:
     ranked.axvline(0.5, color=INK, linewidth=1, linestyle="--")
     color = np.where(frame["grouping"] == BANDS, PALE, ACCENT)
     ranked.scatter(frame["auc"], position, s=size, color=color, zorder=3, clip_on=False)
-    ranked.set(
-        xlim=(np.fmin(0.4, frame["auc"].min()), 1), xlabel="AUC (dashed: chance; pale: groups by expected audience)"
-    )
+    ranked.set(xlabel="AUC (dashed: chance; pale: groups by expected audience)")
+    ranked.set(xlim=(np.fmin(0.4, frame["auc"].min()), 1))
     _group_axis(total, frame, position, first)
     for axes in (total, ranked):
         axes.tick_params("y", length=0)

@@ -122,27 +122,24 @@ def waterfall(base: float, lines: Sequence[Line], most: int = 12) -> Figure:
 
 @contextmanager
 def shap_plotting(seed: int) -> Iterator[Any]:
-    """Yield `shap` with warnings off and random numbers seeded; close the pyplot figures it leaves open."""
-    with warnings.catch_warnings(), _seeded(seed):
+    """Yield `shap` with warnings off and NumPy's global generator, with which it shuffles dots, seeded.
+
+    The generator's state is restored, and the pyplot figures that `shap` leaves open are closed.
+    """
+    state = np.random.get_state()  # noqa: NPY002
+    np.random.seed(seed)  # noqa: NPY002
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import matplotlib.pyplot as plt
         import shap
 
         before = set(plt.get_fignums())
-        yield shap
-        for number in set(plt.get_fignums()) - before:
-            plt.close(number)
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed NumPy's global generator, with which `shap` shuffles dots, and restore its state at the end."""
-    before = np.random.get_state()  # noqa: NPY002
-    np.random.seed(seed)  # noqa: NPY002
-    try:
-        yield
-    finally:
-        np.random.set_state(before)  # noqa: NPY002
+        try:
+            yield shap
+        finally:
+            np.random.set_state(state)  # noqa: NPY002
+            for number in set(plt.get_fignums()) - before:
+                plt.close(number)
 
 
 def _scatter(shap: Any, axes: Axes, points: np.ndarray, rows: pd.DataFrame, name: str, other: str | None) -> None:

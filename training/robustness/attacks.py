@@ -152,6 +152,8 @@ def _repost(members: Sequence[str], _: np.ndarray, context: AttackContext) -> pd
     return posts.assign(content_hash=[f"{FAKE} text {k % 10}" for k in range(len(posts))])
 
 
+OLD_ACCOUNTS = "50 bought dormant accounts, at most a tenth of all, like every daily post for 28 days"
+BRIDGED_FARM = "50 fresh accounts, each answered once by an established user, like every daily post"
 ATTACKS = (
     Attack("bought_followers", "10,000 bought accounts follow in one day", _bought_followers, 1, accounts=10_000),
     Attack("squirrel_bot", "200 posts a day for 28 days, engaging with nobody", _squirrel_bot, 1, bot=True),
@@ -162,19 +164,6 @@ ATTACKS = (
     Attack("follow_back", "5,000 users followed in 7 days; 40 % at most, all active, follow back", _follow_back, 2),
     Attack("reply_to_stars", "a reply to every piece of the top 1 % for 28 days", _reply_to_stars, 2),
     Attack("repost", "the same ten posts published every day for 28 days", _repost, 2),
-    Attack(
-        "old_accounts",
-        "50 bought dormant accounts, at most a tenth of all, like every daily post for 28 days",
-        _liked,
-        10,
-        accounts=50,
-        uses_dormant_accounts=True,
-    ),
-    Attack(
-        "bridged_farm",
-        "50 fresh accounts, each answered once by an established user, like every daily post",
-        _bridged_farm,
-        6,
-        accounts=50,
-    ),
+    Attack("old_accounts", OLD_ACCOUNTS, _liked, 10, accounts=50, uses_dormant_accounts=True),
+    Attack("bridged_farm", BRIDGED_FARM, _bridged_farm, 6, accounts=50),
 )
