@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,20 +22,13 @@ from training.evaluation.evaluate import evaluate_bundle
 from training.evaluation.report import EvaluationReport, Report, named
 from training.model import reference
 from training.model.bundle import Bundle
-from training.release.gate import against_baselines, forecast
+from training.release.gate import Finding, against_baselines, forecast
 
 MIN_SHARE = 1e-4
 STABLE, SHIFTED = 0.1, 0.25
 MIN_WEIGHT = 0.01
 UNKNOWN_CHANGE = 0.1
 CLOCKS = ("seniority_days",)
-
-
-class Check(NamedTuple):
-    """A finding in one sentence, and whether it exceeds a limit."""
-
-    message: str
-    exceeded: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,17 +164,17 @@ def monitor(
         if rows.empty:
             raise AsOfError(f"nobody acted or was engaged with in the 365 days before {at:%Y-%m-%d}: nothing to watch.")
         progress("realised", 0.0)
-        realised, checks = _evaluate_past(shared, bundle, at, config)
+        realised, past = _evaluate_past(shared, bundle, at, config)
         progress("realised", 1.0)
     drift = measure_drift(rows, bundle, config.monitor)
-    checks = [*drift_checks(drift, config.monitor), *checks]
-    alarms = tuple(check.message for check in checks if check.exceeded)
+    findings = [*drift_findings(drift, config.monitor), *past]
+    alarms = tuple(finding.message for finding in findings if finding.passed is False)
     return DriftReport(
         **vars(drift),
         as_of=at.isoformat(),
         reference_as_of=bundle.facts["reference"]["as_of"],
         realised=realised,
-        findings=tuple(check.message for check in checks),
+        findings=tuple(finding.message for finding in findings),
         alarms=alarms,
         within_limits=not alarms,
     )
@@ -204,7 +197,7 @@ def check_reference(bundle: Bundle, version: str | None = None) -> None:
 
 def _evaluate_past(
     events: EncodedEvents, bundle: Bundle, at: datetime, config: Config
-) -> tuple[EvaluationReport | None, list[Check]]:
+) -> tuple[EvaluationReport | None, list[Finding]]:
     """Evaluate the newest complete horizon with labels that the model was not trained on, if there is one yet."""
     first, last = time_range(events.rows)
     horizon = timedelta(days=bundle.horizon_days)
@@ -216,15 +209,14 @@ def _evaluate_past(
             f"predictions can be evaluated from {day:%Y-%m-%d} on, with events up to then: by then, a horizon of "
             f"{bundle.horizon_days} days is complete that the model was not trained on"
         )
-        return None, [Check(message)]
+        return None, [Finding("realised", message, None)]
     evaluation = evaluate_bundle(events, bundle, start, config.evaluation.resamples, config.model.seed)
-    return evaluation, evaluation_checks(evaluation, config.monitor)
+    return evaluation, evaluation_findings(evaluation, config.monitor)
 
 
-def evaluation_checks(evaluation: EvaluationReport, limits: Monitor) -> list[Check]:
+def evaluation_findings(evaluation: EvaluationReport, limits: Monitor) -> list[Finding]:
     """Compare an evaluation with the limits: the total, the coverage, and the leads over the best baselines."""
-    findings = [*forecast(evaluation, limits), *against_baselines(evaluation)]
-    return [Check(finding.message, finding.passed is False) for finding in findings]
+    return [*forecast(evaluation, limits), *against_baselines(evaluation)]
 
 
 def psi(reference_shares: np.ndarray, live_shares: np.ndarray) -> float:
@@ -285,14 +277,15 @@ def _feature_drifts(
     return tuple(sorted(features, key=lambda feature: -feature.psi))
 
 
-def drift_checks(drift: Drift, limits: Monitor) -> list[Check]:
+def drift_findings(drift: Drift, limits: Monitor) -> list[Finding]:
     """Check the score, each feature past its limit, and the monitored feature that drifted most."""
-    index = drift.score.psi
-    checks = [Check(f"the score has a PSI of {index:.3f} (limit {limits.score_psi:g})", index > limits.score_psi)]
-    exceeding = [feature for feature in drift.features if feature.psi > limits.feature_psi]
-    checks += [Check(feature.describe(limits.feature_psi), feature.alarm) for feature in exceeding]
+    index, limit = drift.score.psi, limits.feature_psi
+    message = f"the score has a PSI of {index:.3f} (limit {limits.score_psi:g})"
+    findings = [Finding("score_psi", message, index <= limits.score_psi)]
+    exceeding = [feature for feature in drift.features if feature.psi > limit]
+    findings += [Finding("feature_psi", feature.describe(limit), not feature.alarm) for feature in exceeding]
     monitored = [feature for feature in drift.features if feature.monitored]
     if monitored and not monitored[0].alarm:
         highest = f"of the {len(monitored)} monitored features, {monitored[0].feature} has the highest PSI"
-        checks.append(Check(f"{highest}, {monitored[0].psi:.3f} (limit {limits.feature_psi:g})"))
-    return checks
+        findings.append(Finding("feature_psi", f"{highest}, {monitored[0].psi:.3f} (limit {limit:g})", True))
+    return findings

@@ -23,7 +23,7 @@ from serving.cli.main import app, main
 from training.config import Config, Evaluation
 from training.config import Monitor as Limits
 from training.dataset.panel import in_scope
-from training.drift import CLOCKS, check_reference, drift_checks, evaluation_checks, measure_drift, monitor, psi
+from training.drift import CLOCKS, check_reference, drift_findings, evaluation_findings, measure_drift, monitor, psi
 from training.evaluation.metrics import RANKING
 from training.evaluation.report import BaselineLead, EvaluationReport
 from training.registry.run_documents import report
@@ -39,7 +39,11 @@ def run_monitor(home, *words):
 
 
 def alarms(rows, bundle, limits=QUICK.monitor):
-    return [check.message for check in drift_checks(measure_drift(rows, bundle, limits), limits) if check.exceeded]
+    return [
+        finding.message
+        for finding in drift_findings(measure_drift(rows, bundle, limits), limits)
+        if finding.passed is False
+    ]
 
 
 def used_features(bundle):
@@ -143,7 +147,7 @@ class TestDrift:
         assert alarms(altered, bundle) == []
         drift_report = measure_drift(altered, bundle, QUICK.monitor)
         assert (drift_report.features[0].feature, drift_report.features[0].alarm) == (name, False)
-        messages = [check.message for check in drift_checks(drift_report, QUICK.monitor)]
+        messages = [finding.message for finding in drift_findings(drift_report, QUICK.monitor)]
         assert any(
             text.startswith(name) and text.endswith("not monitored: the model hardly uses it") for text in messages
         )
@@ -152,9 +156,12 @@ class TestDrift:
         later = rows_then.assign(**{name: rows_then[name] + 90 for name in CLOCKS})
         drift_report = measure_drift(later, bundle, QUICK.monitor)
         assert {feature.feature for feature in drift_report.features[: len(CLOCKS)]} == set(CLOCKS)
-        checks = drift_checks(drift_report, QUICK.monitor)
-        assert [check.message.endswith("not monitored: it rises with time") for check in checks[1:3]] == [True, False]
-        assert not any(check.exceeded for check in checks[1:])
+        findings = drift_findings(drift_report, QUICK.monitor)
+        assert [finding.message.endswith("not monitored: it rises with time") for finding in findings[1:3]] == [
+            True,
+            False,
+        ]
+        assert not any(finding.passed is False for finding in findings[1:])
 
     def test_another_community_alarms(self, bundle, rows_then):
         loud = rows_then[rows_then["credible_engagers_365d"] > rows_then["credible_engagers_365d"].quantile(0.8)]
@@ -237,7 +244,7 @@ class TestRealised:
         figures = EvaluationReport(
             users=9, metrics=metrics, margins=dict.fromkeys(RANKING, lead), bands=(), as_of="", horizon_days=28
         )
-        return [check.message for check in evaluation_checks(figures, Limits()) if check.exceeded]
+        return [finding.message for finding in evaluation_findings(figures, Limits()) if finding.passed is False]
 
     @pytest.mark.parametrize(("total", "count"), [(0.66, 1), (0.67, 0), (1.5, 0), (1.51, 1)])
     def test_total_limits(self, total, count):

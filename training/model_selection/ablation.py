@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,8 +73,8 @@ def _means(folds: list[dict[str, float]]) -> dict[str, float]:
     return {key: float(np.mean([fold[key] for fold in folds])) for key in folds[0]}
 
 
-def _recipe(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
-    return margins(fit_booster(older, model), ahead)
+def _recipe(older: pd.DataFrame, ahead: pd.DataFrame, model: Model, **options: Any) -> np.ndarray:
+    return margins(fit_booster(older, model, **options), ahead)
 
 
 def _without_newest(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
@@ -83,21 +85,12 @@ def _unweighted(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.nd
     return _recipe(older, ahead, model.model_copy(update={"half_life": UNWEIGHTED}))
 
 
-def _unconstrained(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
-    return margins(fit_booster(older, model, monotone=False), ahead)
-
-
-def _raw(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
-    """Use every feature, including those that can be bought: the price of being hard to deceive."""
-    return margins(fit_booster(older, model, features=CATALOGUE), ahead)
-
-
 def _from_pace(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
     """Start the boosting from the logarithm of the recent pace of credible people, at the level of the rows."""
     pace: np.ndarray = np.log(older[PACE].to_numpy(float) + FLOOR)
     pace_ahead: np.ndarray = np.log(ahead[PACE].to_numpy(float) + FLOOR)
     level = float(np.log(older["audience"].sum() / np.exp(pace).sum()))
-    margin: np.ndarray = level + pace_ahead + margins(fit_booster(older, model, start=level + pace), ahead)
+    margin: np.ndarray = level + pace_ahead + _recipe(older, ahead, model, start=level + pace)
     return margin
 
 
@@ -127,6 +120,7 @@ VARIANTS: dict[str, Variant] = {
     "level held to the newest horizon": _recalibrated,
     "start from pace": _from_pace,
     "counts relative to the community": _relative,
-    "no monotone constraints": _unconstrained,
-    "raw counts and own activity too": _raw,
+    "no monotone constraints": partial(_recipe, monotone=False),
+    # every feature, including those that can be bought: the price of being hard to deceive
+    "raw counts and own activity too": partial(_recipe, features=CATALOGUE),
 }

@@ -18,9 +18,16 @@ from features.feature_table import feature_rows
 from features.progress import StepProgress, ignore_progress
 from training.evaluation.baselines import BASELINES, baselines, best_baseline
 from training.model.bundle import Bundle
-from training.robustness.attack_context import RECENT_DAYS, AttackContext, describe_users, make_attack_context
 from training.robustness.attack_report import SCORING, TRAINING, AttackReport, AttackResult
-from training.robustness.attacks import ATTACKS, FAKE, Attack
+from training.robustness.attacks import (
+    ATTACKS,
+    FAKE,
+    RECENT_DAYS,
+    Attack,
+    AttackContext,
+    describe_users,
+    make_attack_context,
+)
 
 SCORE = "score"
 LIMIT_FACTOR = {SCORING: 1, TRAINING: 2}

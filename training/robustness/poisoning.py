@@ -24,10 +24,9 @@ from training.evaluation.metrics import auc
 from training.fit import fit
 from training.model.booster import fit_booster, margins
 from training.model.bundle import Bundle
-from training.robustness.attack_context import describe_users, make_attack_context
 from training.robustness.attack_report import SCORING, TRAINING, Attackers, AttackReport, HonestAuc
 from training.robustness.attack_suite import AttackSetting, attack_suite, run_suite
-from training.robustness.attacks import ATTACKS, Attack
+from training.robustness.attacks import ATTACKS, Attack, describe_users, make_attack_context
 
 AUC_LIMIT = 0.01
 MIN_ACCOUNTS = 2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from features.events.event_table import open_events
-from training.robustness.attack_context import describe_users, make_attack_context
+from training.robustness.attacks import describe_users, make_attack_context
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 AS_OF = START + timedelta(days=400)

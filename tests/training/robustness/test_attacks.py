@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.robustness.attack_context import AttackContext
-from training.robustness.attacks import ATTACKS
+from training.robustness.attacks import ATTACKS, AttackContext
 
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
 USERS = np.array([f"u{k}" for k in range(6_000)], dtype=object)

@@ -13,8 +13,7 @@ from features.errors import TooSmallError
 from features.events.event_table import open_events
 from training.config import Config, Model, Panel
 from training.dataset.panel import Split
-from training.robustness.attack_context import describe_users
-from training.robustness.attacks import ATTACKS
+from training.robustness.attacks import ATTACKS, describe_users
 from training.robustness.poisoning import (
     Gang,
     _split_evenly,
