@@ -150,8 +150,8 @@ def _piece_row(piece: "Piece", verbs: list[str], bar_per_person: float) -> list[
     bar = "█" * max(1, round(bar_per_person * piece.people)) if piece.people else ""
     people = [f"{piece.verbs[verb].people:,}" if verb in piece.verbs else "" for verb in verbs]
     events = [f"{piece.engagements:,}", f"{piece.unknown:,}" if piece.unknown else ""]
-    made, last = (day and f"{datetime.fromisoformat(day):%d %b}" for day in (piece.made, piece.last))
-    return [_shortened(piece.piece), bar, f"{piece.people:,}", *people, *events, made or "earlier", last or ""]
+    created, last = (day and f"{datetime.fromisoformat(day):%d %b}" for day in (piece.made, piece.last))
+    return [_shortened(piece.piece), bar, f"{piece.people:,}", *people, *events, created or "earlier", last or ""]
 
 
 def _shortened(name: str) -> str:
