@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 from sqlalchemy import Column, Connection, Integer, String, Table, delete, insert, select, update
 
+from features.atomic_files import publish, scratch_dir
 from features.errors import CloutError
 from features.utc import now_iso_utc
 from training.home import Home
@@ -209,7 +210,8 @@ def _is_valid(key: Key) -> bool:
 class KeyCache:
     """The keys of a home or of a shared database, as they are now.
 
-    Where they cannot be read, the last good keys stay, and the log says so.
+    Where they cannot be read, the last good keys stay, and the log says so. A home stores those of a shared database: a
+    service can start while it is down.
 
     Parameters
     ----------
@@ -224,7 +226,7 @@ class KeyCache:
     """
 
     def __init__(self, home: Home, guarded: bool):
-        self._cached = CachedRecords(home, KEY_CHANGES, self._load, _stale_message)
+        self._cached = CachedRecords(home, KEY_CHANGES, self._load, _stale_message, self._read_copy)
         self._keys: dict[str, Key] | None = None
         self._required = guarded
         with suppress(RecordsError):  # requests are refused until they can be read
@@ -253,7 +255,34 @@ class KeyCache:
         if self._keys is not None:
             log.info("API keys are now: %s.", ", ".join(sorted(key.name for key in keys.values())) or "none")
         self._keys, self._required = keys, self._required or bool(keys)
+        if home.database is not None:
+            _write_copy(home, keys)
         return keys
+
+    def _read_copy(self, home: Home) -> dict[str, Key] | None:
+        """Return the keys last read from the shared database, by any service of this home; None if never."""
+        if home.database is None or not copy_file(home).exists():
+            return None
+        self._keys = _parse_keys_file(copy_file(home))
+        self._required = self._required or bool(self._keys)
+        return self._keys
+
+
+def copy_file(home: Home) -> Path:
+    """Return where a home stores the hashes that it last read from a shared database."""
+    return home.folder / "keys-copy.json"
+
+
+def _write_copy(home: Home, keys: dict[str, Key]) -> None:
+    """Store the keys for a start while the database is down; a full disk only costs that."""
+    file = copy_file(home)
+    with suppress(OSError, CloutError):
+        home.folder.mkdir(parents=True, exist_ok=True)
+        with scratch_dir(file) as scratch:
+            draft = scratch / file.name
+            draft.touch(mode=0o600)
+            draft.write_text(json.dumps({"format": 1, "keys": [asdict(key) for key in keys.values()]}))
+            publish(draft, file, scratch)
 
 
 def _stale_message(keys: dict[str, Key] | None) -> str:

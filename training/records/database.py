@@ -151,11 +151,20 @@ class CachedRecords(Generic[T]):
     changes : the table with the change counter, column `change`
     load : reads the records
     stale_message : what the log says of the value that stays
+    fallback : the value while the records could not be read yet; None if there is none
 
     """
 
-    def __init__(self, home: Home, changes: Table, load: Callable[[Home], T], stale_message: Callable[[T | None], str]):
+    def __init__(
+        self,
+        home: Home,
+        changes: Table,
+        load: Callable[[Home], T],
+        stale_message: Callable[[T | None], str],
+        fallback: Callable[[Home], T | None] = lambda _: None,
+    ):
         self._home, self._changes, self._load, self._stale_message = home, changes, load, stale_message
+        self._fallback = fallback
         self._records = Records(home)
         self._lock = Lock()
         self._value: T | None = None
@@ -192,10 +201,12 @@ class CachedRecords(Generic[T]):
     def _refresh(self) -> None:
         try:
             version = self._sqlite_version() if self._home.database is None else self._postgresql_version()
-            if self._value is None or version != self._version:
+            if self._value is None or version != self._version or self._failure:
                 self._value, self._version = self._load(self._home), version
             self._failure = ""
         except RecordsError as error:
+            if self._value is None:
+                self._value = self._fallback(self._home)
             if str(error) != self._failure:
                 log.error("%s %s", error, self._stale_message(self._value))
             self._failure = str(error)

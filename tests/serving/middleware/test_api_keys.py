@@ -19,7 +19,17 @@ from fastapi.testclient import TestClient
 from features.errors import CloutError
 from serving.app import create_app, serve
 from serving.middleware import authentication
-from serving.middleware.api_keys import SHAPE, KeyCache, KeysError, add_key, find_key, keys_file, read_keys, remove_key
+from serving.middleware.api_keys import (
+    SHAPE,
+    KeyCache,
+    KeysError,
+    add_key,
+    copy_file,
+    find_key,
+    keys_file,
+    read_keys,
+    remove_key,
+)
 from training.home import Home
 from training.records.database import RecordsError
 from training.records.opt_outs import opt_out
@@ -488,3 +498,20 @@ def test_a_started_service_takes_keys_and_tells_no_secret(home):
     assert '"route": "/v1/users/{user}/score", "status": 200' in out + err
     assert "a%2Fb" not in out + err
     assert not {secret for secret in (key, other) if secret.split("_")[2] in out + err}
+
+
+def test_a_service_started_while_the_database_is_down_uses_the_keys_it_last_read(postgresql, tmp_path, champion):
+    home = Home(tmp_path / "replica", database=postgresql.new_database())
+    key = add_key(home, "dashboard", "read")
+    assert KeyCache(home, guarded=False).required()
+    postgresql.stop()
+    try:
+        keys = KeyCache(home, guarded=False)
+        assert keys.required()
+        assert keys.find(key).name == "dashboard"
+        elsewhere = KeyCache(Home(tmp_path / "new", database=home.database), guarded=False)
+        with pytest.raises(RecordsError):
+            elsewhere.required()
+    finally:
+        postgresql.start()
+    assert copy_file(home).stat().st_mode & 0o777 == 0o600
