@@ -10,7 +10,7 @@ from training.dataset.panel import Split, in_scope, rows_at
 from training.evaluation.baselines import baselines
 from training.evaluation.evaluate import Champion, compare_with_champion, evaluate
 from training.evaluation.metrics import rank_retention
-from training.evaluation.report import BacktestReport
+from training.evaluation.report_types import BacktestReport
 from training.evaluation.slices import slices
 from training.explanation.global_view import views
 from training.fit import fit

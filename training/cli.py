@@ -245,8 +245,8 @@ def attack(
     Example: clout attack events --as-of 2017-07-30 --mode both --plot attacks.png
     """
     from training.reports.attack_plots import check_plot_name, save_attack_plot
+    from training.robustness.attack_environment import attack_environment
     from training.robustness.poisoning import run_attacks
-    from training.robustness.sandbox import attack_environment
 
     if plot is not None:
         check_plot_name(plot)

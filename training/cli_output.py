@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from training.drift import DriftReport
-    from training.evaluation.report import AblationRow, EvaluationReport
+    from training.evaluation.report_types import AblationRow, EvaluationReport
     from training.model.scale import Scale
     from training.release.promotion import Promotion, Release
     from training.robustness.attack_report import Attackers, AttackReport, AttackResult, HonestAuc

@@ -19,8 +19,8 @@ from training.config import Config, Monitor
 from training.dataset.labels import INGESTION_LAG
 from training.dataset.panel import in_scope
 from training.evaluation.evaluate import evaluate_bundle
-from training.evaluation.report import EvaluationReport, Report, named
-from training.model import reference
+from training.evaluation.report_types import EvaluationReport, Report, named
+from training.model import reference_distributions
 from training.model.bundle import Bundle
 from training.release.gate import Finding, against_baselines, forecast
 
@@ -256,8 +256,8 @@ def measure_drift(rows: pd.DataFrame, bundle: Bundle, limits: Monitor) -> Drift:
 
 
 def _score_drift(facts: Mapping[str, Any], points: np.ndarray) -> ScoreDrift:
-    index = psi(facts["shares"], reference.shares(points, np.asarray(facts["edges"])))
-    live = reference.level(points)
+    index = psi(facts["shares"], reference_distributions.shares(points, np.asarray(facts["edges"])))
+    live = reference_distributions.level(points)
     return ScoreDrift(index, status(index), live, {name: facts[name] for name in live})
 
 
@@ -268,7 +268,7 @@ def _feature_drifts(
     weights = dict(zip(bundle.features, gain / max(gain.sum(), 1e-9), strict=True))
     features = []
     for name, weight in weights.items():
-        live = reference.shares(rows[name].to_numpy(float), np.asarray(facts[name]["edges"]))
+        live = reference_distributions.shares(rows[name].to_numpy(float), np.asarray(facts[name]["edges"]))
         index = psi(facts[name]["shares"], live)
         monitored = bool(weight >= MIN_WEIGHT and name not in CLOCKS)
         unknown = float(live[-1]), facts[name]["shares"][-1]

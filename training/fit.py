@@ -14,7 +14,7 @@ from training.dataset.panel import Split, in_scope, rows_at
 from training.model.booster import fit_booster
 from training.model.bundle import Bundle
 from training.model.intervals import fit_intervals, fit_quantiles
-from training.model.reference import with_reference
+from training.model.reference_distributions import with_reference
 from training.model.scale import Scale, make_scale
 
 QUANTILE_ROWS = 100_000

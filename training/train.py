@@ -21,7 +21,7 @@ from training.config import Config
 from training.dataset.labels import require_complete_horizon
 from training.dataset.panel import Split, build_panel, split_cutoffs
 from training.evaluation.evaluate import Champion
-from training.evaluation.report import BacktestReport
+from training.evaluation.report_types import BacktestReport
 from training.fit import fit
 from training.model.bundle import Bundle
 from training.model.scale import frozen_scale

@@ -3,7 +3,7 @@
 import numpy as np
 
 from features.simulation.community import DAY, SECOND
-from features.simulation.event_table import NULL, VERB, EventArrays, build_events, draw_tags, main_topic
+from features.simulation.event_arrays import NULL, VERB, EventArrays, build_events, draw_tags, main_topic
 from features.simulation.population import (
     BOT,
     PEAK,

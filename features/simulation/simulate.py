@@ -9,7 +9,7 @@ import pyarrow as pa
 from features.progress import Progress, ignore_progress
 from features.simulation import behaviour
 from features.simulation.community import Community, Summary
-from features.simulation.event_table import (
+from features.simulation.event_arrays import (
     VERB,
     EventArrays,
     build_events,

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.atomic_files import check_events_path, is_single_file, publish, scratch_dir
-from features.simulation.event_table import ARROW_SCHEMA
+from features.simulation.event_arrays import ARROW_SCHEMA
 
 
 class EventWriter:

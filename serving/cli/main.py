@@ -6,10 +6,13 @@ import sys
 import typer
 
 import features.cli
-import serving.cli.score_and_serve
 import training.cli
+from features.cli_options import PRIVACY, REVIEW, SERVICE
 from features.console import print_message
 from features.errors import CloutError
+from serving.cli.explain_and_review import change, explain, history, what_if
+from serving.cli.privacy import audit, case, cases, forget, opt_out, receipt, resolve
+from serving.cli.service import demo, keys, score, serve
 
 HELP = """Clout scores how much influence people have, 0 to 100, from what happens around them, and shows its working.
 
@@ -17,12 +20,26 @@ The way through: **import** (or **simulate**) events, **train** a model, **score
 **serve**. Start with **clout demo**.
 """
 
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of the serving layer to the application."""
+    panels = {
+        REVIEW: (explain, history, change, what_if, cases, case, resolve),
+        SERVICE: (score, serve, demo),
+        PRIVACY: (opt_out, forget, receipt, audit),
+    }
+    for panel, commands in panels.items():
+        for command in commands:
+            app.command(rich_help_panel=panel)(command)
+    app.add_typer(keys, name="keys", rich_help_panel=SERVICE)
+
+
 app = typer.Typer(
     help=HELP, no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False, add_completion=False
 )
 features.cli.add_to(app)
 training.cli.add_to(app)
-serving.cli.score_and_serve.add_to(app)
+add_to(app)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import typer
 from features.cli_options import HomeFolder, Identities, Json, parse_instant
 from features.console import print_json, print_message, print_table, progress_bar
 from features.errors import CloutError
-from serving.cli.review import import_model_libraries
+from serving.cli.explain_and_review import import_model_libraries
 from training.home import Home, home_from_environment
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def audit(
     Example: clout audit --user u0000042
     """
     from serving.cli.privacy_tables import print_audit_check, print_reads
-    from serving.privacy.audit_queries import check_audit_log, reads_about
+    from serving.privacy.audit_check_and_reads import check_audit_log, reads_about
 
     folder = home_from_environment(home)
     if check:

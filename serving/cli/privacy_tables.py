@@ -2,7 +2,7 @@
 
 from features.console import print_message, print_table, warn
 from serving.cli.score_tables import print_reasons
-from serving.privacy.audit_queries import AuditCheck, Read, Reads
+from serving.privacy.audit_check_and_reads import AuditCheck, Read, Reads
 from serving.privacy.case_comparison import CaseComparison, Pair, Side
 from serving.privacy.cases import DECISIONS, Case
 from training.explanation.reasons import LEAST_POINTS

@@ -10,7 +10,8 @@ from filelock import FileLock
 
 from features.atomic_files import publish
 from features.errors import OutputError, SnapshotError
-from serving.snapshots.publishing import (
+from serving.snapshots.repository import list_snapshots
+from serving.snapshots.shared_database import (
     Digest,
     PublishedSnapshot,
     SnapshotDatabase,
@@ -18,7 +19,6 @@ from serving.snapshots.publishing import (
     published_digest,
     record_publication,
 )
-from serving.snapshots.repository import list_snapshots
 from training.home import Home
 
 LOCK = ".mirror.lock"

@@ -15,7 +15,7 @@ from serving.middleware.authentication import require_keys_off_loopback
 from serving.runtime.state import ServiceState, read_cached_champion
 from serving.runtime.watcher import Watcher
 from serving.runtime.workers import listening
-from serving.snapshots.publishing import SnapshotDatabase
+from serving.snapshots.shared_database import SnapshotDatabase
 from training.home import Home
 from training.registry.model_registry import champion_version
 

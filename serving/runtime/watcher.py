@@ -15,8 +15,8 @@ from serving.runtime.replica import Replica
 from serving.runtime.state import Champion, ServiceState, Stale, cache_champion, load_newest, read_champion
 from serving.runtime.workers import freeze_gc
 from serving.snapshots import layout
-from serving.snapshots.publishing import PublishedSnapshot
 from serving.snapshots.repository import list_snapshots
+from serving.snapshots.shared_database import PublishedSnapshot
 from serving.snapshots.snapshot import Snapshot
 from training.home import Home
 from training.registry.model_registry import champion_version

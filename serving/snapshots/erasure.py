@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from features.events.erasure import count_matching_rows, rows_to_keep
 from serving.snapshots import layout
 from serving.snapshots.feature_rows import READING, ROWS_PER_BATCH, WRITING
-from serving.snapshots.publishing import republish
+from serving.snapshots.shared_database import republish
 from training.home import Home
 from training.model.bundle_files import FACTS_FILE as BUNDLE_FACTS
 

@@ -27,7 +27,7 @@ TYPICAL_FILE = "typical.parquet"
 FACTS_FILE = "snapshot.json"
 BUNDLE_FOLDER = "bundle"
 SUMS_FILE = "SHA256SUMS"
-# Only if the snapshot is in a database too: the digest under which it is published there (`publishing`).
+# Only if the snapshot is in a database too: the digest under which it is published there (`shared_database`).
 PUBLISHED_FILE = "published.json"
 REPEATING = ["scope", "evidence", "model_version"]
 ROWS_PER_GROUP = 8192

@@ -74,7 +74,9 @@ def write_snapshot(
         layout.write_facts(facts, folder)
         layout.write_checksums(folder)
         if home.database:
-            from serving.snapshots.publishing import SnapshotDatabase  # loads database drivers, which few homes need
+            from serving.snapshots.shared_database import (
+                SnapshotDatabase,  # loads database drivers, which few homes need
+            )
 
             SnapshotDatabase(home).publish(folder)
     return target

@@ -16,7 +16,7 @@ from features.utc import parse_utc
 from training.config import Config
 from training.home import Home
 from training.registry.model_registry import load_champion
-from training.robustness.sandbox import fit_unregistered
+from training.robustness.attack_environment import fit_unregistered
 
 
 def main() -> None:

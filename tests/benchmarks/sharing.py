@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from serving.runtime.replica import Replica
-from serving.snapshots.publishing import SnapshotDatabase
+from serving.snapshots.shared_database import SnapshotDatabase
 from training.home import Home
 
 MiB = 1 << 20

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from training.cli_output import print_training
-from training.evaluation.report import AblationRow
+from training.evaluation.report_types import AblationRow
 from training.model.scale import Scale
 from training.model_selection.ablation import VARIANTS
 from training.release.gate import Finding, Verdict

@@ -25,7 +25,7 @@ from training.config import Monitor as Limits
 from training.dataset.panel import in_scope
 from training.drift import CLOCKS, check_reference, drift_findings, evaluation_findings, measure_drift, monitor, psi
 from training.evaluation.metrics import RANKING
-from training.evaluation.report import BaselineLead, EvaluationReport
+from training.evaluation.report_types import BaselineLead, EvaluationReport
 from training.registry.run_documents import report
 from training.release.promotion import report_document
 

@@ -17,7 +17,7 @@ from training.dataset.labels import require_complete_horizon
 from training.dataset.panel import in_scope, panel_rows
 from training.evaluation.baselines import BASELINES, baselines
 from training.evaluation.metrics import METRICS, RANKING, SignalPair, bootstrap_interval, ranking
-from training.evaluation.report import (
+from training.evaluation.report_types import (
     Band,
     BaselineLead,
     ChampionComparison,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import ndcg_score, roc_auc_score
 
-from training.evaluation.report import RankRetention, TopShare
+from training.evaluation.report_types import RankRetention, TopShare
 
 # A signal that ranks users, and the audience that it expects of them, both of shape (users,).
 SignalPair: TypeAlias = tuple[np.ndarray, np.ndarray]

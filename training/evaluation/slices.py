@@ -9,7 +9,7 @@ import pandas as pd
 from features.events.scopes import ALL
 from training.evaluation.evaluate import BAND_EDGES, band_name, coverage, expected_over_real
 from training.evaluation.metrics import auc, r2_log
-from training.evaluation.report import Slice
+from training.evaluation.report_types import Slice
 from training.explanation.reasons import INSUFFICIENT, SOME, STRONG, evidence
 
 BANDS = "people expected"

@@ -15,7 +15,7 @@ from features.progress import Progress, ignore_progress
 from training.config import Config, Model
 from training.dataset.panel import in_scope, rows_at
 from training.evaluation.metrics import ranking
-from training.evaluation.report import AblationRow
+from training.evaluation.report_types import AblationRow
 from training.model.booster import fit_booster, margins
 
 FOLDS = 4

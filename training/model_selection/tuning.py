@@ -23,7 +23,7 @@ from features.progress import Progress, ignore_progress
 from training.config import Model
 from training.dataset.panel import in_scope, rows_at
 from training.evaluation.metrics import RANKING, ranking
-from training.evaluation.report import TrialRow
+from training.evaluation.report_types import TrialRow
 from training.model.booster import fit_booster, margins
 
 if TYPE_CHECKING:

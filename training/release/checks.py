@@ -15,7 +15,7 @@ from features.progress import Progress, ignore_progress
 from training.config import Config
 from training.dataset.panel import in_scope
 from training.evaluation.evaluate import Champion, incomparable_reason
-from training.evaluation.report import NotMeasured
+from training.evaluation.report_types import NotMeasured
 from training.explanation.ledger import base_points, side_by_side
 from training.explanation.score_change import top_movers
 from training.model.bundle import Bundle

@@ -6,7 +6,7 @@ from typing import Any
 from features.errors import CloutError
 from training.config import Forecast, Gate
 from training.evaluation.metrics import RANKING
-from training.evaluation.report import (
+from training.evaluation.report_types import (
     BacktestReport,
     BaselineLead,
     ChampionComparison,

@@ -1,6 +1,6 @@
 """The gate's report: the verdict, every finding, the largest score changes and the gain of each result."""
 
-from training.evaluation.report import NotMeasured
+from training.evaluation.report_types import NotMeasured
 from training.model.bundle import Bundle
 from training.release.gate import Churn, GateInput, MoveReason, Verdict
 from training.release.markdown import document, table

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from training.evaluation.report import BaselineLead, SignalComparison
+    from training.evaluation.report_types import BaselineLead, SignalComparison
 
 
 def bullets(texts: Iterable[str]) -> list[str]:

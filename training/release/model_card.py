@@ -8,7 +8,7 @@ from typing import Any
 
 from training.evaluation.evaluate import band_name
 from training.evaluation.metrics import FIGURES
-from training.evaluation.report import BacktestReport
+from training.evaluation.report_types import BacktestReport
 from training.evaluation.slices import BANDS, weaknesses
 from training.model.bundle import Bundle
 from training.model.scale import MEDIAN_POINTS, P95_POINTS

@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 from features.errors import RegistryError
 from features.progress import StepProgress, ignore_progress, of_step
 from training.evaluation.evaluate import Champion
-from training.evaluation.report import BacktestReport
+from training.evaluation.report_types import BacktestReport
 from training.home import Home
 from training.model.bundle import Bundle
 from training.model.scale import Scale

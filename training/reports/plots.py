@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator
 
 from features.catalogue import CATALOGUE
 from training.evaluation.evaluate import band_name
-from training.evaluation.report import Band, RankRetention, Slice
+from training.evaluation.report_types import Band, RankRetention, Slice
 from training.evaluation.slices import BANDS, FAIR
 from training.explanation.reasons import subject
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar
 
-from training.evaluation.report import Report, named
+from training.evaluation.report_types import Report, named
 
 SCORING, TRAINING = "scoring", "training"
 

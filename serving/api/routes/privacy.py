@@ -14,7 +14,7 @@ from serving.api.problems import problems
 from serving.api.routes.users import User
 from serving.api.schemas import OptOut, ProhibitedPurpose, Purposes
 from serving.middleware.request_context import record_users
-from serving.privacy.audit_queries import Reads, reads_about
+from serving.privacy.audit_check_and_reads import Reads, reads_about
 from serving.privacy.deletion import request_deletion
 from serving.privacy.purposes import HEADER, MAX_LENGTH, PurposePolicy
 from training.home import Home

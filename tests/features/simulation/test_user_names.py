@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.simulation.behaviour import rank
-from features.simulation.event_table import draw_tags, main_topic, number_ids, tag_lists
+from features.simulation.event_arrays import draw_tags, main_topic, number_ids, tag_lists
 
 
 @given(st.lists(st.integers(-3, 10**10 - 1), max_size=50))

@@ -23,6 +23,7 @@ from serving.app import create_app
 from serving.middleware.api_keys import add_key
 from serving.middleware.request_context import WITHOUT_USERS, about_people
 from serving.privacy import audit_log as module
+from serving.privacy.audit_check_and_reads import check_audit_log, reads_about
 from serving.privacy.audit_files import (
     AuditError,
     audit_files,
@@ -34,7 +35,6 @@ from serving.privacy.audit_files import (
 )
 from serving.privacy.audit_log import AuditLog
 from serving.privacy.audit_middleware import AuditMiddleware
-from serving.privacy.audit_queries import check_audit_log, reads_about
 from training.home import Home
 
 SCORE = "/v1/users/{user}/score"

@@ -19,8 +19,8 @@ from fastapi.testclient import TestClient
 
 from serving.app import create_app
 from serving.middleware.api_keys import add_key
+from serving.privacy.audit_check_and_reads import reads_about
 from serving.privacy.audit_files import audit_files
-from serving.privacy.audit_queries import reads_about
 from serving.privacy.case_comparison import compare_case
 from serving.privacy.cases import (
     MAX_OPEN_CASES,

@@ -9,7 +9,7 @@ import pytest
 from training.config import Config, Evaluation, Outcome
 from training.evaluation.evaluate import compare_with_champion, incomparable_reason
 from training.evaluation.metrics import METRICS, RANKING
-from training.evaluation.report import NotMeasured
+from training.evaluation.report_types import NotMeasured
 
 CONFIG = Config(evaluation=Evaluation(resamples=40))
 

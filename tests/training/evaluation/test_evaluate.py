@@ -18,7 +18,7 @@ from training.evaluation.evaluate import (
     evaluate_bundle,
 )
 from training.evaluation.metrics import bootstrap_leads
-from training.evaluation.report import to_json
+from training.evaluation.report_types import to_json
 
 
 def a_prediction(expected, low=None, high=None):

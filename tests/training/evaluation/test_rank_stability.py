@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from training.evaluation.metrics import rank_retention
-from training.evaluation.report import TopShare
+from training.evaluation.report_types import TopShare
 
 
 def scores(**score_by_user):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from training.evaluation.evaluate import bands
-from training.evaluation.report import Slice, to_json
+from training.evaluation.report_types import Slice, to_json
 from training.evaluation.slices import groupings, slices, weaknesses
 
 FEATURES = ("account_age_days", "acts_365d", "engagements_365d", "reply_share_90d", "engagers_365d")

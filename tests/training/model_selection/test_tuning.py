@@ -16,7 +16,7 @@ from features.errors import OutputError, TooSmallError
 from training.cli import _training_json, add_to
 from training.cli_output import print_training
 from training.config import Config, Evaluation, Model, Panel, read_config
-from training.evaluation.report import TrialRow, to_json
+from training.evaluation.report_types import TrialRow, to_json
 from training.home import Home
 from training.model_selection.tuning import (
     SPACE,

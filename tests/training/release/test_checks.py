@@ -7,7 +7,7 @@ import pytest
 from features.events.event_table import open_events
 from features.events.loading import load_encoded_events
 from training.config import Config, Gate
-from training.evaluation.report import NotMeasured
+from training.evaluation.report_types import NotMeasured
 from training.release.checks import measure_attacks, measure_churn
 from training.robustness.attacks import ATTACKS
 

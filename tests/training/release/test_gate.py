@@ -4,7 +4,7 @@ import pytest
 
 from training.config import Gate
 from training.evaluation.metrics import RANKING
-from training.evaluation.report import (
+from training.evaluation.report_types import (
     BacktestReport,
     BaselineLead,
     ChampionComparison,

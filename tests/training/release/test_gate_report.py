@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from training.evaluation.report import NotMeasured
+from training.evaluation.report_types import NotMeasured
 from training.release.gate import Churn, Finding, GateInput, Move, MoveReason, Verdict
 from training.release.gate_report import gate_report
 from training.robustness.attack_report import AttackReport, AttackResult

@@ -7,7 +7,7 @@ import pytest
 
 from training.evaluation.evaluate import bands
 from training.evaluation.metrics import rank_retention
-from training.evaluation.report import Band, Slice
+from training.evaluation.report_types import Band, Slice
 from training.reports.plots import against_audience, coverage, retention, slices
 
 

@@ -13,6 +13,7 @@ from features.events.store import add_to_store
 from serving.cli.main import app
 from training.evaluation.baselines import BASELINES
 from training.home import Home
+from training.robustness.attack_environment import attack_environment
 from training.robustness.attack_suite import (
     AttackSetting,
     _check_limits,
@@ -22,7 +23,6 @@ from training.robustness.attack_suite import (
     score_users,
 )
 from training.robustness.attacks import ATTACKS, Attack, event_rows
-from training.robustness.sandbox import attack_environment
 
 # A tenth of the bought followers; one test below attacks with all 10,000 per member.
 FEWER = (replace(ATTACKS[0], accounts=1_000), *ATTACKS[1:])

@@ -1,16 +1,13 @@
-"""The commands that score users and answer requests; the table of all commands of this layer."""
+"""The commands of the service: score users, answer requests, API keys, and the demo."""
 
 import gc
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from features.cli_options import (
-    PRIVACY,
-    REVIEW,
-    SERVICE,
     Database,
     Events,
     HomeFolder,
@@ -20,10 +17,7 @@ from features.cli_options import (
     encode_command_events,
     parse_instant,
 )
-from features.console import print_json, print_message, progress_bars, warn
-from serving.cli.keys import keys
-from serving.cli.privacy import audit, case, cases, forget, opt_out, receipt, resolve
-from serving.cli.review import change, explain, history, what_if
+from features.console import print_json, print_message, print_table, progress_bars, warn
 from training.home import Home, home_from_environment
 
 
@@ -149,14 +143,58 @@ def demo(
     demo(home_from_environment(home), users, days, seed)
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands of this layer to the application."""
-    panels = {
-        REVIEW: (explain, history, change, what_if, cases, case, resolve),
-        SERVICE: (score, serve, demo),
-        PRIVACY: (opt_out, forget, receipt, audit),
-    }
-    for panel, commands in panels.items():
-        for command in commands:
-            app.command(rich_help_panel=panel)(command)
-    app.add_typer(keys, name="keys", rich_help_panel=SERVICE)
+keys = typer.Typer(no_args_is_help=True, help="Make, list and remove the API keys of the service.")
+Name = Annotated[str, typer.Argument(help="Name of the key's owner; letters, digits, dots, dashes, underscores.")]
+
+
+@keys.command()
+def add(
+    name: Name,
+    scope: Annotated[
+        Literal["read", "review", "admin"],
+        typer.Option(help="read: scores, model, catalogue; review: explanations, changes, what-ifs as well."),
+    ],
+    home: HomeFolder = None,
+) -> None:
+    """Make a key and print it, once: only its hash is stored. A running service accepts it at once.
+
+    To change a key without an interruption, add a second one, move the callers to it, then remove the first.
+
+    Example: clout keys add dashboard --scope read
+    """
+    from serving.middleware.api_keys import add_key
+
+    key = add_key(home_from_environment(home), name, scope)
+    typer.echo(key)
+    print_message(f"The key {name!r} with scope {scope}, shown this once. Send it as 'Authorization: Bearer KEY'.")
+
+
+@keys.command(name="list")
+def list_keys(home: HomeFolder = None, json: Json = False) -> None:
+    """List the keys: their names, scopes and public ids, never the keys themselves.
+
+    Example: clout keys list
+    """
+    from serving.middleware.api_keys import read_keys
+
+    stored = sorted(read_keys(home_from_environment(home)).values(), key=lambda key: key.name)
+    rows = [[key.name, str(key.scope), key.id, key.made] for key in stored]
+    columns = ["name", "scope", "id", "made"]
+    if json:
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    elif rows:
+        print_table("API keys", columns, rows, text_columns=4)
+    else:
+        print_message("There are no API keys: the service answers on loopback addresses only. See clout keys add.")
+
+
+@keys.command()
+def remove(name: Name, home: HomeFolder = None) -> None:
+    """Remove a key: a running service refuses it at once.
+
+    Example: clout keys remove dashboard
+    """
+    from serving.middleware.api_keys import remove_key
+
+    remove_key(home_from_environment(home), name)
+    print_message(f"The key {name!r} is removed.")

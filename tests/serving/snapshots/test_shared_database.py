@@ -24,11 +24,11 @@ from serving.runtime import replica as mirror
 from serving.runtime import watcher
 from serving.runtime.replica import Replica
 from serving.scoring import score_rows
-from serving.snapshots import publishing
-from serving.snapshots import publishing as travelling
+from serving.snapshots import shared_database
+from serving.snapshots import shared_database as travelling
 from serving.snapshots.layout import PUBLISHED_FILE
-from serving.snapshots.publishing import PARTS, SNAPSHOTS, SnapshotDatabase, digest, parts
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
+from serving.snapshots.shared_database import PARTS, SNAPSHOTS, SnapshotDatabase, digest, parts
 from training.home import Home
 from training.records.database import Records, RecordsError
 
@@ -38,17 +38,17 @@ LATER = AS_OF + timedelta(days=28)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from serving.snapshots import publishing
-from serving.snapshots.publishing import SnapshotDatabase
+from serving.snapshots import shared_database
+from serving.snapshots.shared_database import SnapshotDatabase
 from training.home import Home
 
-read = publishing.parts
+read = shared_database.parts
 def broken(folder):
     for number, part in enumerate(read(folder)):
         if number == 2:
             os.kill(os.getpid(), signal.SIGKILL)
         yield part
-publishing.parts = broken
+shared_database.parts = broken
 SnapshotDatabase(Home(Path("nowhere"), database=sys.argv[1])).publish(Path(sys.argv[2]))
 """
 
@@ -196,13 +196,13 @@ def test_the_replacement_of_a_published_snapshot_is_published(publisher, replica
     folder = publish()
     replacement = shutil.copytree(folder, tmp_path / "aside" / folder.name)
     (replacement / "typical.parquet").write_bytes(b"other")
-    publishing.republish(publisher, folder, replacement)
+    shared_database.republish(publisher, folder, replacement)
     follow(replica)
     assert (replica.snapshots / folder.name / "typical.parquet").read_bytes() == b"other"
     (folder / PUBLISHED_FILE).unlink()
     (replacement / "typical.parquet").write_bytes(b"never published")
-    publishing.republish(publisher, folder, replacement)
-    publishing.republish(Home(publisher.folder), folder, replacement)
+    shared_database.republish(publisher, folder, replacement)
+    shared_database.republish(Home(publisher.folder), folder, replacement)
     assert follow(replica)[0].sha256 == travelling.published_digest(replica.snapshots / folder.name)
     assert (replica.snapshots / folder.name / "typical.parquet").read_bytes() == b"other"
 
@@ -216,7 +216,7 @@ def test_an_identical_republication_is_not_fetched(replica, publish, monkeypatch
 
 
 def test_the_oldest_snapshots_are_deleted_from_database_and_replicas(publisher, replica, publish, monkeypatch):
-    monkeypatch.setattr(publishing, "MOST_SNAPSHOTS", 2)
+    monkeypatch.setattr(shared_database, "MOST_SNAPSHOTS", 2)
     publish(AS_OF, version="9")
     publish(AS_OF, version="10")
     follow(replica)
@@ -278,14 +278,14 @@ def test_a_killed_publisher_leaves_the_database_unchanged(publisher, replica, pu
 def test_a_snapshot_becomes_visible_at_once(publisher, replica, publish, monkeypatch):
     folder = publish()
     listings = []
-    read = publishing.parts
+    read = shared_database.parts
 
     def watched_parts(source):
         for part in read(source):
             listings.append(names_listed(replica))
             yield part
 
-    monkeypatch.setattr(publishing, "parts", watched_parts)
+    monkeypatch.setattr(shared_database, "parts", watched_parts)
     (folder / PUBLISHED_FILE).unlink()
     renamed = folder.rename(folder.parent / "2017-08-27T000000Z_v3")
     SnapshotDatabase(publisher).publish(renamed)

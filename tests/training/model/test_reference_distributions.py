@@ -7,7 +7,7 @@ import pytest
 from features.catalogue import CATALOGUE, SCORED
 from features.events.scopes import ALL
 from training.dataset.panel import in_scope
-from training.model.reference import cut, level, make_reference, shares, spread, with_reference
+from training.model.reference_distributions import cut, level, make_reference, shares, spread, with_reference
 
 NAN, INF = np.nan, np.inf
 
