@@ -1,4 +1,4 @@
-"""The sandbox of `clout attack`: simulated events where none are given, and a model where a champion is missing."""
+"""The environment of `clout attack`: simulated events where none are given, and a model where a champion is missing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

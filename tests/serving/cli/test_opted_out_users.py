@@ -34,7 +34,7 @@ def failing_exclusion(monkeypatch, bundle):
     for name in ("events.loading.exclude_users", "events.loading.exclude_users_encoded"):
         monkeypatch.setattr(f"features.{name}", exclude)
     monkeypatch.setattr("features.engagement_report.exclude_users", exclude)
-    for module in ("registry.model_registry", "robustness.sandbox"):
+    for module in ("registry.model_registry", "robustness.attack_environment"):
         monkeypatch.setattr(f"training.{module}.load_champion", lambda *_, **__: (bundle, "3"))
 
 
