@@ -40,10 +40,7 @@ def cases(
     from serving.cli.privacy_tables import print_cases
 
     page = _cases(home_from_environment(home)).page(None if state == "any" else state, user, 0, top)
-    if json:
-        print_json([_summary(case) for case in page])
-    else:
-        print_cases(page, state)
+    print_json([_summary(case) for case in page]) if json else print_cases(page, state)
 
 
 def case(case: CaseId, home: HomeFolder = None, json: Json = False) -> None:

@@ -29,16 +29,20 @@ def print_case(case: Case, today: CaseComparison) -> None:
     print_message(f"Case {case.case} of {case.user}, opened {case.opened} by {case.opened_by}.")
     score = f"{contested['score']:.1f} points, scope {case.scope}, as of {case.as_of}, model {case.model_version}"
     print_message(f"It contests {score}:")
-    print_message("\n".join(f"  {line}" for line in case.said.splitlines()))
+    _print_indented(case.said)
     title = f"The ledger of then ({case.as_of[:10]}) and of today"
     print_table(title, ["", "then", "now", "moved"], _case_rows(case, today))
     print_reasons(("For it, then", contested["reasons_for"]), ("Against it, then", contested["reasons_against"]))
     print_message(_today_message(today))
-    if case.decision is not None:
-        print_message(f"Resolved {case.resolved} by {case.resolved_by}, {case.decision} ({DECISIONS[case.decision]}):")
-        print_message("\n".join(f"  {line}" for line in str(case.reasons).splitlines()))
-    else:
+    if case.decision is None:
         print_message(f"Resolve it: clout resolve {case.case} --decision {'|'.join(DECISIONS)} --reason REASON")
+    else:
+        print_message(f"Resolved {case.resolved} by {case.resolved_by}, {case.decision} ({DECISIONS[case.decision]}):")
+        _print_indented(str(case.reasons))
+
+
+def _print_indented(text: str) -> None:
+    print_message("\n".join(f"  {line}" for line in text.splitlines()))
 
 
 def _case_rows(case: Case, today: CaseComparison) -> list[list[str]]:

@@ -86,17 +86,21 @@ def require_keys_off_loopback(home: Home, host: str) -> bool:
     """
     if _is_loopback(host):
         return False
-    try:
-        keys = read_keys(home)
-    except RecordsError:
-        if home.database is None:
-            raise
-        return True  # a shared database that is away is waited for; until then no request is let through
-    if not keys:
+    if not _may_have_keys(home):
         raise KeysError(
             f"{host or 'an empty host'} is not a loopback address, so other machines can reach the service, "
             "and there are no API keys: make one with 'clout keys add NAME --scope read', or listen on 127.0.0.1."
         )
+    return True
+
+
+def _may_have_keys(home: Home) -> bool:
+    """Return whether there are keys; a shared database that is down may have some, and no request passes until then."""
+    try:
+        return bool(read_keys(home))
+    except RecordsError:
+        if home.database is None:
+            raise
     return True
 
 

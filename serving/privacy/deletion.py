@@ -60,6 +60,14 @@ MODELS = (
     "Train again on events without the user, promote that version, and delete these with MLflow."
 )
 COPIES = "Files written with --out and --points, backups, and copies that callers made are not known here."
+SEED_MENTION = (
+    "Version {} names the user among its credibility seeds (in its bundle.json, in the run's parameters and "
+    "report.json): remove them from clout.toml, train again, and delete that version."
+)
+GATE_MENTION = (
+    "The gate of version {} names the user among those who moved furthest (gate.md and report.json of its run): delete "
+    "that version and its run with MLflow."
+)
 log = logging.getLogger("clout")
 
 
@@ -201,16 +209,10 @@ def _mentions(home: Home, version: str, ids: Collection[str]) -> Iterator[str]:
     """Describe where a version names a user: only its credibility seeds and its report contain ids."""
     try:
         if set(load_version(home, version, check_catalogue=False).seeds) & set(ids):
-            yield (
-                f"Version {version} names the user among its credibility seeds (in its bundle.json, in the run's "
-                "parameters and report.json): remove them from clout.toml, train again, and delete that version."
-            )
+            yield SEED_MENTION.format(version)
         document = {name: value for name, value in (report(home, version) or {}).items() if name != "config"}
         if set(_texts(document)) & set(ids):
-            yield (
-                f"The gate of version {version} names the user among those who moved furthest (gate.md and "
-                "report.json of its run): delete that version and its run with MLflow."
-            )
+            yield GATE_MENTION.format(version)
     except CloutError as error:
         yield f"Version {version} could not be searched: {error}"
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, multiprocess
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from serving.middleware.access_log import RequestRecord
 from serving.runtime.state import ServiceState
@@ -136,9 +137,7 @@ class WorkerMetrics(Collector):
             infos = set()
             for family in self._own.collect():
                 for sample in family.samples:
-                    gauge = self._gauge(sample.name, family.documentation, family.type, tuple(sample.labels))
-                    child = gauge.labels(**sample.labels) if sample.labels else gauge
-                    child.set(sample.value)
+                    child = self._copy(sample, family)
                     if family.type == "counter":
                         self._counters.add(sample.name)
                     if family.type == "info":
@@ -146,6 +145,12 @@ class WorkerMetrics(Collector):
             for gone in self._infos - infos:
                 gone.set(0)
             self._infos = infos
+
+    def _copy(self, sample: Sample, family: Metric) -> Gauge:
+        gauge = self._gauge(sample.name, family.documentation, family.type, tuple(sample.labels))
+        child = gauge.labels(**sample.labels) if sample.labels else gauge
+        child.set(sample.value)
+        return child
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of all workers."""

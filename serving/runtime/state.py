@@ -64,9 +64,7 @@ class ServiceState:
         newest: Snapshot | CloutError,
         stale: Mapping[str, Stale] | None = None,
     ):
-        self.home = home
-        self._champion = champion
-        self._newest = newest
+        self.home, self._champion, self._newest = home, champion, newest
         self.stale = dict(stale or {})
         # No closure refers to the state itself: it is freed with its snapshot when the last request ends.
         self._open = lru_cache(maxsize=OPEN_SNAPSHOTS)(partial(open_snapshot, home))

@@ -241,15 +241,19 @@ def decode_cursor(text: str) -> Cursor:
         if raw[:CHECKSUM_BYTES] != _checksum(raw[CHECKSUM_BYTES:]):
             raise ValueError("its checksum differs")
         cursor = ADAPTER.validate_json(raw[CHECKSUM_BYTES:], strict=True)
-        numbers = [cursor.last.score, *asdict(cursor.query).values()]
-        if not all(isfinite(number) for number in numbers if isinstance(number, float)):
-            raise ValueError("it holds a number that is not finite")
+        _check_finite(cursor)
         return Cursor(parse_utc(cursor.as_of), cursor.model_version, cursor.query, cursor.last)
     except ValueError as error:
         raise CursorError(
             "the cursor is damaged: expected the next_cursor of an earlier page, complete and unchanged. Begin again "
             "without one."
         ) from error
+
+
+def _check_finite(cursor: Cursor) -> None:
+    numbers = [cursor.last.score, *asdict(cursor.query).values()]
+    if not all(isfinite(number) for number in numbers if isinstance(number, float)):
+        raise ValueError("it holds a number that is not finite")
 
 
 def _checksum(document: bytes) -> bytes:
