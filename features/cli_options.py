@@ -25,7 +25,7 @@ Scopes = Annotated[
     typer.Option("--scope", help="all, network:NAME, topic:NAME, network:* or topic:*; may be repeated."),
 ]
 Identities = Annotated[
-    Path | None, typer.Option(help="Table (.csv, .parquet) of account and person, for people with several accounts.")
+    Path | None, typer.Option(help="Table (.csv, .parquet) of account and person, for users with several accounts.")
 ]
 User = Annotated[str, typer.Argument(help="The user's id, as in the events.")]
 Scope = Annotated[str, typer.Option(help="The scope of the score.")]

@@ -42,8 +42,8 @@ class ByVerb:
 class Piece:
     """Engagement with one piece: distinct known users, all engagements, those by unknown users, and both by verb.
 
-    `first` and `last` are the instants of the first and last counted engagement (ISO 8601, UTC); `made` is that of the
-    creation, None if it was more than a week before the window or is not known.
+    `first` and `last` are the instants of the first and last counted engagement (ISO 8601, UTC). `made` is the instant
+    of the piece's creation, None if it was more than a week before the window or is unknown.
     """
 
     piece: str
@@ -62,8 +62,8 @@ class EngagementReport:
 
     `people` is the number of known users that engaged, `responders` of those that replied, mentioned, liked, reposted
     or quoted, which are the ones weighted by credibility; `unknown` is the number of engagements by unknown users.
-    `on_pieces` counts engagement with content, `drawing` the pieces of it; the rest is about the user or names no
-    piece. `pieces` are sorted by people, most first, then by engagements, then by name.
+    `on_pieces` counts the engagement with pieces, and `drawing` the pieces that received it; the other engagement is
+    with the user, or names no piece. `pieces` are sorted by people, most first, then by engagements, then by name.
     """
 
     user: str

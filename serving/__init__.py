@@ -1,1 +1,1 @@
-"""From a model to answers: snapshots of scores, the service and the command."""
+"""Serving: batch scoring, snapshots of scores, the HTTP service and the `clout` command."""

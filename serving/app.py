@@ -51,15 +51,15 @@ from training.records.database import Records, RecordsError
 log = logging.getLogger("uvicorn.error")
 ABOUT = """Influence scores, 0 to 100, that predict how many people will engage with a user, and how they are made up.
 
-User ids are opaque; percent-encode them in paths. The ids `.` and `..`, which clients resolve away there, are answered
-by `POST /v1/scores`. Every error is `application/problem+json` (RFC 9457)."""
+User ids are opaque; percent-encode them in paths. Clients remove the ids `.` and `..` from paths: send these two to
+`POST /v1/scores` instead. Every error is `application/problem+json` (RFC 9457)."""
 
-# How long requests under way may take to end when the service is stopped.
+# How long requests in progress may take to finish when the service is stopped.
 GRACE_SECONDS = 25
 TURN_SECONDS = 0.002
 
-# uvicorn's settings; it closes an idle connection after five seconds. Its own access log and its lines about websockets
-# are off, as they would hold paths, and with them ids of users.
+# uvicorn's settings; it closes an idle connection after five seconds. Its own access log and its log lines about
+# websockets are off, because they contain paths, and paths contain user ids.
 WIRE: dict[str, Any] = {
     "http": HeaderLimitProtocol,
     "loop": "uvloop",
@@ -110,11 +110,11 @@ def create_app(
     Parameters
     ----------
     home : where the registry and the snapshots are
-    guarded : whether API keys are required even while there are none; else they are from the first key on
+    guarded : require API keys even while none exist; otherwise they are required once there is one
     limits : of a request
-    refresh : seconds between two looks for a newer champion or snapshot
+    refresh : seconds between checks for a newer champion or snapshot
     purposes : the purposes that requests about users may or must name
-    shared_folder : of several workers, if it is to be one of them
+    shared_folder : the folder that several workers share, if this is one of them
 
     Raises
     ------
@@ -163,8 +163,8 @@ def _add_privacy(app: FastAPI, home: Home, purposes: PurposePolicy) -> None:
 def _middleware_stack(app: FastAPI, keys: KeyCache, limits: Limits, shared_folder: Path | None) -> list[Middleware]:
     """Return what a request passes before a route, outermost first.
 
-    What stands before `ServerErrorMiddleware` also sees the answers to unforeseen errors. The audit log is innermost:
-    only requests that are let through are logged. Workers with a shared folder count a caller's requests together.
+    Middleware before `ServerErrorMiddleware` also sees the responses to unexpected errors. The audit log is innermost,
+    so it records only requests that passed the others. Workers with a shared folder share a caller's rate limit.
     """
     return [
         Middleware(AccessLogMiddleware, count=app.state.metrics.count, log=log_request),

@@ -154,8 +154,8 @@ def promote(
 ) -> None:
     """Make a version the champion, to roll back to an earlier one or to go forward again.
 
-    Old snapshots do not change; the next `clout score` and `clout train` use this version and its scale. A service
-    uses it after a restart. A version that has not passed its gate needs --force REASON.
+    Old snapshots do not change; the next `clout score` and `clout train` use this version and its scale. A running
+    service loads it at its next check. A version that has not passed its gate needs --force REASON.
 
     Example: clout promote 2
     """

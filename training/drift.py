@@ -162,7 +162,7 @@ def monitor(
         rows = in_scope(feature_rows(shared, at, of_step(progress, "features")), ALL)
         progress("features", 1.0)
         if rows.empty:
-            raise AsOfError(f"nobody acted or was engaged with in the 365 days before {at:%Y-%m-%d}: nothing to watch.")
+            raise AsOfError(f"nobody acted or was engaged with in the 365 days before {at:%Y-%m-%d}: no users.")
         progress("realised", 0.0)
         realised, past = _evaluate_past(shared, bundle, at, config)
         progress("realised", 1.0)

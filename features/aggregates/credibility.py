@@ -1,16 +1,16 @@
 """Credibility: how much each responder counts, so that a crowd of new accounts adds nothing to a score.
 
-Credibility flows from seeds, users that are established: each passes on what they have to those to whom they respond.
-An account to which no established user responds has nothing to pass on, and neither has a crowd of them. After
-TrustRank (Gyongyi, Garcia-Molina and Pedersen 2004) and EigenTrust (Kamvar, Schlosser and Garcia-Molina 2003),
-`ROUNDS` rounds of
+Credibility flows from seeds, which are established users: each user passes their credibility on to the users to whom
+they respond. An account to which no established user responds has nothing to pass on, and neither has a crowd of such
+accounts. As in TrustRank (Gyongyi, Garcia-Molina and Pedersen 2004) and EigenTrust (Kamvar, Schlosser and Garcia-Molina
+2003), each of `ROUNDS` rounds computes
 
     has(user)      = (1 - DAMPING) seed(user) + DAMPING received(user)
     received(user) = sum over givers of has(giver) * strength / users to whom the giver responds
 
-A user's weight follows from what they received in the last round, without the most that any one giver passed on: it
-takes several users who respond now. The strength of a response halves with every `FADING_DAYS` since the last one and,
-where the pair is mutual, is multiplied by `MUTUAL_STRENGTH`. Sums are of whole billionths, so every engine returns the
+A user's weight is computed from what they received in the last round, less the largest part from a single giver: one
+responder alone makes nobody credible. The strength of a response halves with every `FADING_DAYS` since the last one. If
+the pair is mutual, it is multiplied by `MUTUAL_STRENGTH`. Sums are of whole billionths, so every engine returns the
 same result.
 """
 
@@ -114,8 +114,8 @@ def propagated_credibility(
 ) -> Iterator[ir.Table]:
     """Materialize what reaches each user from others in the last round: (user, credibility), in billionths.
 
-    The most that any one giver passed on does not count: no single user makes another one credible. In a scope without
-    seeds nothing is known of anybody's credibility, and every user has all of it.
+    The largest part from a single giver does not count: no single user makes another one credible. In a scope without
+    seeds credibility cannot be computed, and every user has full credibility.
     """
     with ExitStack() as rounds:
         has = seeds.select("user", credibility=ibis.literal(BILLION, "int64"))
@@ -134,8 +134,8 @@ def responder_weights(responses: ir.Table, credibility: ir.Table) -> ir.Table:
 
     The weight is 1 from a credibility of `FULL_CREDIBILITY` on. It falls for responders to more than `BROAD_RESPONDER`
     users in the year, to 0 at twice as many: responding to everybody distinguishes nobody. A mutual responder weighs
-    0 for the first 28 days and rises to full weight at 90, counted from their first response. This holds in young
-    communities as well, since a made-up crowd has as many days there.
+    0 for the first 28 days and rises to full weight at 90, counted from their first response. These
+    periods are not shortened in young communities, because a fake crowd has as many days there.
 
     Returns the columns of `responses`; `vouched`, the weight without the mutual discount; and `weight`.
     """

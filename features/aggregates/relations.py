@@ -138,8 +138,9 @@ def pieces(engagements: ir.Table, created: ir.Table, responders: ir.Table) -> ir
     after a day and after a week, and `credible_age` the age of the last engagement with a weight above 0. The weights
     come from `responders`; an unknown user has weight 1.
 
-    Engagements are late if the piece is not in `created`, because it is older or its creation is unknown; `created`
-    has to look back a week further than the engagements. `created_age` is null for pieces made more than 90 days ago.
+    An engagement also counts as late if its piece is not in `created`: the piece is older, or its creation is unknown.
+    So `created` has to look back a week further than the engagements. `created_age` is null for pieces created more
+    than 90 days ago.
     """
     on_pieces = engagements.filter(engagements.object.notnull(), ~is_any(engagements.verb, *PERSONAL))
     reactions = on_pieces.select("user", "other", "verb", "age", piece=on_pieces.object)

@@ -24,7 +24,7 @@ PERIODS = 6
 PERIOD_WEIGHTS = tuple(2.0**-k for k in range(PERIODS))
 WEEKS = 52
 NEWEST = 1 << 62
-# DuckDB, Spark and PostgreSQL all call it `bit_or`, but Ibis knows it of fewer.
+# DuckDB, Spark and PostgreSQL all have `bit_or`, but Ibis does not support it on all of them.
 bit_or = sql_function("bit_or", ("int64",), "int64", ibis.udf.agg)
 
 

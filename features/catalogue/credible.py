@@ -1,6 +1,6 @@
-"""Features weighted by credibility: each responder counts as much as established users vouch for them.
+"""Features weighted by credibility: a responder's weight is the extent to which established users vouch for them.
 
-Scores are made of these. The unweighted counts are displayed but do not move a score, since they can be bought.
+Models use these features. The unweighted counts are displayed but do not move a score, because they can be bought.
 """
 
 import math

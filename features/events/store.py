@@ -215,7 +215,7 @@ def store_lock(folder: Path) -> Iterator[Path]:
             with TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=folder) as scratch:
                 yield Path(scratch)
     except Timeout as error:
-        raise StoreError(f"another process is taking events into {folder}; wait for it.") from error
+        raise StoreError(f"another process is writing to the store {folder}; wait until it has finished.") from error
     except OSError as error:
         raise OutputError(f"{folder} cannot be written to: {error.strerror}.") from error
 

@@ -103,7 +103,8 @@ class EventStream:
 def present_share(population: Population, time: int) -> float:
     """Return the share of users that is present at an instant, weighted by engagement weight; at least 1 %.
 
-    Reactions from absent users are dropped. Dividing pull by this share makes pull the number that a post draws.
+    Reactions from absent users are dropped. Pull is divided by this share, so that it is
+    the number of reactions that a post draws from users who are present.
     """
     users = len(population.kind)
     present = population.is_present(np.arange(users), np.full(users, time))

@@ -116,7 +116,7 @@ WHAT_IF = {
     ],
     "in_others_hands": None,
     "notes": ["What is in the person's own hands can only undo what holds a score down."],
-    "association": "This is an association found among people, no promise.",
+    "association": "This is an association found among people, not a promise.",
 }
 PAGE = NEWEST | {"scope": "all", "matching": 1843, "users": [SCORE], "next_cursor": CURSOR}
 SCORES = NEWEST | {"scope": "all", "scores": [SCORE], "unknown": ["bob"]}

@@ -24,7 +24,7 @@ from serving.runtime.state import ServiceState
 
 
 class FastRoute(APIRoute):
-    """A route that may answer without FastAPI, after the same checks of the caller."""
+    """A route that may bypass FastAPI. The same checks of the caller run first."""
 
     async def authorize(self, request: Request) -> ServiceState:
         """Run the checks that the route declares, and return the state to answer from."""
@@ -37,8 +37,8 @@ class FastRoute(APIRoute):
 class ByIdRoute(FastRoute):
     """A route `(user, snapshot)` whose other parameters have defaults.
 
-    FastAPI takes longer to find that optional parameters are absent than the answer takes. Without a query string, the
-    endpoint is called with the user of the path and the newest snapshot.
+    FastAPI takes longer to resolve absent optional parameters than the endpoint takes to answer. Without a query
+    string, the endpoint is called directly, with the user of the path and the newest snapshot.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -131,7 +131,7 @@ class _Table(Struct, **STRICT):
 def decode_rows(body: bytes, names: tuple[str, ...]) -> np.ndarray | None:
     """Decode a body with a table, or with rows that hold only features of the model, straight into an array.
 
-    Anything else gives None, whether ids or invalid: `serving.api.schemas` takes longer and says what is wrong.
+    Any other body returns None: `serving.api.schemas` parses ids, and reports what is wrong with invalid bodies.
 
     Parameters
     ----------

@@ -135,7 +135,7 @@ def complete(document: dict[str, Any]) -> None:
 
 def install(app: FastAPI) -> None:
     """Register the handlers that turn every error of an application into a problem."""
-    # Coroutines: functions would wait for a thread of the pool, and there is none if all hang.
+    # Coroutines, because a function would wait for a thread of the pool, forever if all of them hang.
     app.exception_handler(CloutError)(_clout)
     app.exception_handler(ServiceNotReadyError)(_not_ready)
     app.exception_handler(RequestValidationError)(_invalid)

@@ -186,8 +186,8 @@ def _lost_responses(
 def import_model_libraries() -> None:
     """Import LightGBM in a third of the time that a plain import takes, which is most of what `clout explain` takes.
 
-    LightGBM loads scikit-learn for estimators that no review command uses: it is hidden meanwhile. Imports create many
-    objects that live on: the garbage collector looks for dead ones less often.
+    LightGBM imports scikit-learn for estimators that no review command uses, so scikit-learn is hidden during the
+    import. Imports create many long-lived objects, so the garbage collector runs less often meanwhile.
     """
     if "lightgbm" in sys.modules or "sklearn" in sys.modules:
         return

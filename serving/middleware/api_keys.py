@@ -36,7 +36,7 @@ API_KEYS = Table(
     Column("sha256", String(64), nullable=False),
     Column("made", String(32), nullable=False),
 )
-# One row: how often the table above changed, which is what a running service polls.
+# One row: the change counter of the table above, which a running service polls.
 KEY_CHANGES = Table(
     "api_key_changes",
     TABLES,
@@ -76,7 +76,7 @@ class Key:
 
 
 def read_keys(home: Home) -> dict[str, Key]:
-    """Return the keys by id; none where none were ever added.
+    """Return the keys by id; empty if no key was ever added.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def _names(connection: Connection) -> list[str]:
 
 
 def _count_change(connection: Connection) -> None:
-    """Count a change, which keeps other writers waiting until the end of the transaction."""
+    """Increment the change counter; this locks its row, so other writers wait until the transaction ends."""
     if connection.execute(update(KEY_CHANGES).values(change=KEY_CHANGES.c.change + 1)).rowcount == 0:
         connection.execute(insert(KEY_CHANGES).values(one=1, change=1))
 
@@ -198,7 +198,7 @@ def _parse_keys_file(file: Path) -> dict[str, Key]:
     except (ValueError, KeyError, TypeError, RecursionError):
         valid = False
     if not valid:
-        raise KeysError(f"{file} is damaged; put a copy back, or remove it and make keys anew.")
+        raise KeysError(f"{file} is damaged; restore it from a copy, or remove it and add new keys.")
     return keys
 
 
@@ -208,16 +208,16 @@ def _is_valid(key: Key) -> bool:
 
 
 class KeyCache:
-    """The keys of a home or of a shared database, as they are now.
+    """The current keys of a home or of a shared database.
 
-    Where they cannot be read, the last good keys stay, and the log says so. A home stores those of a shared database: a
-    service can start while it is down.
+    If they cannot be read, the keys last read stay valid, and the log says so. A home caches the keys of a shared
+    database, so that a service can start while the database is down.
 
     Parameters
     ----------
-    home : whose records hold the keys
-    guarded : whether keys are required even while there are none; else they are from the first key on. A service that
-        required keys once does so until it ends: removing the last key opens nothing.
+    home : its records hold the keys
+    guarded : require keys even while none exist; otherwise they are required once there is one. A service that has
+        required keys does so until it ends: removing the last key does not open it.
 
     Raises
     ------
@@ -238,7 +238,7 @@ class KeyCache:
 
         Raises
         ------
-        RecordsError : the records cannot be read, and never could be
+        RecordsError : the records cannot be read, and were never read before
 
         """
         self._cached()
@@ -274,7 +274,7 @@ def copy_file(home: Home) -> Path:
 
 
 def _write_copy(home: Home, keys: dict[str, Key]) -> None:
-    """Store the keys for a start while the database is down; a full disk only costs that."""
+    """Cache the keys for a start while the database is down; if the disk is full, only the cache is missing."""
     file = copy_file(home)
     with suppress(OSError, CloutError):
         home.folder.mkdir(parents=True, exist_ok=True)

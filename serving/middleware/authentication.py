@@ -76,7 +76,7 @@ class RequireScope(SecurityBase):
 
 
 def require_keys_off_loopback(home: Home, host: str) -> bool:
-    """Return whether an address requires keys: every address but a loopback one does, and then keys have to exist.
+    """Return whether an address requires keys: all but loopback addresses do, and at least one key must then exist.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def require_keys_off_loopback(home: Home, host: str) -> bool:
 
 
 def _may_have_keys(home: Home) -> bool:
-    """Return whether there are keys; a shared database that is down may have some, and no request passes until then."""
+    """Return whether there are keys; True while a shared database is down, and no request passes until it is up."""
     try:
         return bool(read_keys(home))
     except RecordsError:

@@ -16,7 +16,7 @@ LONGEST_HEADERS = 16 << 10
 
 @dataclass(frozen=True)
 class Limits:
-    """What a request may take.
+    """The limits of a request.
 
     Parameters
     ----------

@@ -162,8 +162,8 @@ def _read(entry: dict[str, Any]) -> Read:
 def check_audit_log(home: Home) -> AuditCheck:
     """Verify the seal and number of every line.
 
-    Altered, removed, added or moved lines are found in each file. Not found are lines cut from the end of a file and
-    files removed completely: compare `heads` with an earlier copy for that.
+    The check finds altered, removed, added or moved lines in each file. It does not find lines cut from the end of a
+    file, or files removed completely: compare `heads` with an earlier copy for that.
 
     Raises
     ------

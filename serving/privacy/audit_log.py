@@ -1,4 +1,4 @@
-"""The audit log of a process: the operating system has a line before its answer leaves, the disk a second later."""
+"""The audit log of a process: a line is written before its response is sent, and synced to disk within a second."""
 
 import logging
 import os
@@ -23,8 +23,8 @@ log = logging.getLogger("clout")
 class AuditLog:
     """Appends lines to a file of its own, a new one each day (UTC).
 
-    While the disk refuses, up to 16 MiB of lines wait in memory and are retried every second. Beyond that, or if no
-    file could ever be created, `check` refuses.
+    While writing fails, up to 16 MiB of lines wait in memory and are retried every second. Beyond that, or if no file
+    could ever be created, `check` raises an error.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ class AuditLog:
             self._pending.clear()
 
     def __del__(self) -> None:
-        """Close the file; the operating system has what was written."""
+        """Close the file without a sync; the operating system keeps the bytes that were written."""
         if self._file is not None:
             os.close(self._file)
 
@@ -174,7 +174,7 @@ class AuditLog:
         self.lines += 1
 
     def _write_pending(self) -> None:
-        """Hand waiting bytes to the operating system; those it accepted are not handed over again."""
+        """Write the pending bytes to the file; bytes that were written are removed even if a later write fails."""
         assert self._file is not None
         try:
             while self._pending:

@@ -20,7 +20,7 @@ class MissingUsersError(Exception):
 
 
 class AuditMiddleware:
-    """Write a line of the audit log for every request to a route about users, before the answer leaves."""
+    """Write a line of the audit log for every request to a route about users, before the response is sent."""
 
     def __init__(self, app: ASGIApp, audit_log: AuditLog):
         self._app, self._log = app, audit_log
@@ -91,12 +91,12 @@ class AuditMetrics(Collector):
         self._log = audit_log
 
     def collect(self) -> Iterator[Metric]:
-        """Yield how much was written, and what waits while the disk refuses."""
+        """Yield the numbers of lines and of failed writes, the bytes that are pending, and whether writing fails."""
         audit = self._log
         yield CounterMetricFamily("clout_audit_lines", "Lines of the audit log made by this process.", audit.lines)
         yield CounterMetricFamily(
             "clout_audit_failures", "Attempts to write the audit log that failed.", audit.failures
         )
-        yield GaugeMetricFamily("clout_audit_waiting_bytes", "Lines that the disk refused so far.", audit.pending_bytes)
+        yield GaugeMetricFamily("clout_audit_waiting_bytes", "Bytes that are not written yet.", audit.pending_bytes)
         failing = float(audit.failure is not None)
         yield GaugeMetricFamily("clout_audit_failing", "1 where the audit log cannot be written.", failing)

@@ -33,9 +33,9 @@ class Pair:
 class CaseComparison:
     """A contested explanation beside that of the newest snapshot.
 
-    `now` is the latter, None if there is none, and `absent` says why. `same_snapshot` and `same_model` say whether
-    it is of the snapshot, and by the model, that the case is about; `moved` is the score now minus the score then.
-    `lines` are those of both ledgers, sorted by absolute movement, largest first.
+    `now` is the explanation of the newest snapshot; if it is None, `absent` says why. `same_snapshot` and `same_model`
+    say whether the newest snapshot and its model are those of the contested score. `moved` is the score now minus the
+    score then. `lines` are those of both ledgers, sorted by absolute movement, largest first.
     """
 
     now: Explanation | None

@@ -57,10 +57,11 @@ class Bin:
 class CommunityChange:
     """How the scores of a scope changed from one snapshot to a later one.
 
-    `users` have a score in both, `only_before` and `only_after` in one, and so no change. Of the `users`, those with
-    `insufficient_evidence` at either instant are not compared; all figures from `judged` on are of the others: their
-    number `judged`, the `share` that moved by more than `points`, the `median` change, the `parts`, the `histogram` of
-    changes, and `largest`, the users that moved most.
+    `users` counts the users with a score in both snapshots; `only_before` and `only_after` count those with a score in
+    one, who have no change. `insufficient_evidence` counts the `users` with too little evidence at either instant, who
+    are not compared. All other figures cover the users compared: their number `judged`, the `share` that moved by more
+    than `points`, the `median` change, the `parts`, the `histogram` of changes, and `largest`, the users that moved
+    most.
     """
 
     scope: str
@@ -98,7 +99,7 @@ def community_change(
     Raises
     ------
     UnknownUserError : nobody has a score of that scope in both
-    CatalogueError, SnapshotError, RegistryError : as of `change`
+    CatalogueError, SnapshotError, RegistryError : as for `score_change.change`
     OutputError : the path is a folder, or the disk refuses
 
     """

@@ -94,13 +94,13 @@ def remarks(before: Bundle, after: Bundle) -> tuple[str, ...]:
     texts = []
     if before.horizon_days != after.horizon_days:
         texts.append(
-            f"The audience is counted over {after.horizon_days} days and no longer over {before.horizon_days}: what "
-            "that makes is among what the new model and scale do."
+            f"The audience is counted over {after.horizon_days} days instead of {before.horizon_days}: the effect is "
+            "part of the effects of the new model and scale."
         )
     if before.label != after.label:
-        texts.append(f"The audience counts {after.label.replace('_', ' ')} and no longer {before.label}.")
+        texts.append(f"The audience counts {after.label.replace('_', ' ')} instead of {before.label}.")
     if before.seeds != after.seeds:
-        effect = "what that makes is among how others responded, as it moves what they count for"
+        effect = "the effect is part of the responses of others, because it changes how much they count"
         texts.append(f"Credibility flows from other seeds: {effect}.")
     return tuple(texts)
 
@@ -129,6 +129,6 @@ def _check_in_both(before: Snapshot, after: Snapshot, user: str, scope: str) -> 
     other = before if one is after else after
     raise UnknownUserError(
         f"{user!r} has a score of the scope {scope!r} as of {to_iso_utc(one.as_of)} and none as of "
-        f"{to_iso_utc(other.as_of)}: a change takes one at both. Users have one who acted or were engaged with in the "
-        "365 days before."
+        f"{to_iso_utc(other.as_of)}: a change needs a score at both. Users have a score if they acted or were "
+        "engaged with in the 365 days before."
     )

@@ -19,8 +19,8 @@ from training.explanation.reasons import INSUFFICIENT, lacking
 from training.model.bundle import FeatureRow
 
 ASSOCIATION = (
-    "This is an association found among people, no promise: people who differ so stand so, and whoever changes need "
-    "not come to stand there."
+    "This is an association found among people, not a promise: people with these values have this score, and a person "
+    "who changes in this way may not reach it."
 )
 OWN = (
     "What is in the person's own hands can only undo what holds a score down: being away, which any act ends, and "
@@ -30,9 +30,10 @@ NOTHING = (
     "Nothing that is in the person's own hands would raise this score by half a point or more within what peers show: "
     "a person's own acts can lower a score, or undo what lowers it."
 )
-OTHERS = "What would is others who respond."
+OTHERS = "More responses by others would raise this score."
 NOBODY = (
-    "Nor would as many credible people responding in 28 days as peers show. To ask for more, set credible_engagers_28d."
+    "Even as many credible people responding in 28 days as any peer has would not raise it by that much. To try more, "
+    "set credible_engagers_28d."
 )
 FEW_PEERS = 20
 
@@ -148,7 +149,7 @@ def _unchanged(snapshot: Snapshot, user: str, scope: str) -> tuple[WhatIf, Featu
         asked=None,
         in_own_hands=(),
         in_others_hands=None,
-        notes=(f"There are {peers.users} peers only: what they show says little.",) if peers.users < FEW_PEERS else (),
+        notes=(f"There are only {peers.users} peers: their values say little.",) if peers.users < FEW_PEERS else (),
     )
     return report, row, peers
 
@@ -160,8 +161,8 @@ def _warnings(outcome: ScenarioOutcome) -> list[str]:
     others = [change.feature for change in requested if not change.actionable]
     notes = []
     if outside:
-        notes.append(f"Outside what peers show, so the model has hardly anybody to go by: {', '.join(outside)}.")
+        notes.append(f"Outside the range of peers, so the model has hardly any data on it: {', '.join(outside)}.")
     if others:
         names = ", ".join(others)
-        notes.append(f"Not in the person's own hands: {names}. What usually comes along with it stays as it is.")
+        notes.append(f"Not in the person's own hands: {names}. Features that usually change with it stay.")
     return notes

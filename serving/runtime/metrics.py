@@ -19,7 +19,7 @@ from serving.runtime.watcher import Watcher
 
 UNTYPED: Any = multiprocess  # it has no annotations
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.1, 0.25, 1.0, 5.0, 20.0)
-# How the service's value follows from its workers': the least, the sum (of counters too), else the largest.
+# How the values of workers are combined: the minimum, the sum (also of counters), otherwise the maximum.
 MINIMUM = {"clout_ready", "clout_snapshot_as_of_seconds", "clout_users", "process_start_time_seconds"}
 MEMORY = {"process_resident_memory_bytes", "process_virtual_memory_bytes"}
 SUM = {"clout_audit_waiting_bytes", "process_open_fds", *MEMORY}
@@ -30,7 +30,7 @@ class Metrics:
 
     Parameters
     ----------
-    service : returns what the application answers from now
+    service : returns the application's current state
     watcher : of the same application
     shared_folder : of several workers, if this is one of them; each then reports for all of them
 
@@ -89,7 +89,7 @@ def _of_service(service: ServiceState) -> Iterator[Metric]:
         snapshot = service.snapshot()
         as_of = snapshot.as_of.timestamp()
         yield GaugeMetricFamily("clout_snapshot_as_of_seconds", "The snapshot's instant, Unix time.", as_of)
-        yield GaugeMetricFamily("clout_snapshot_age_seconds", "Since the snapshot's instant.", time.time() - as_of)
+        yield GaugeMetricFamily("clout_snapshot_age_seconds", "Age of the snapshot in seconds.", time.time() - as_of)
         yield GaugeMetricFamily("clout_users", "Users in the snapshot.", snapshot.users)
         yield InfoMetricFamily("clout_snapshot", "The snapshot.", {"model_version": snapshot.model_version})
     if "champion" not in missing:
@@ -110,8 +110,8 @@ class WorkerMetrics(Collector):
     """The metrics of all workers that live, through prometheus-client's multiprocess mode.
 
     Counters and histograms that a worker increments are shared by themselves. The multiprocess mode does not support
-    collectors that compute their samples when they are read, so each worker copies those to gauges: at every look for
-    newer parts, and before it answers a scrape. What a worker reported of its own state ends with it.
+    collectors that compute their samples when they are read, so each worker copies those to gauges: at every check for
+    newer parts, and before it answers a scrape. The gauges of a worker's own state are removed when it ends.
 
     Parameters
     ----------

@@ -126,7 +126,7 @@ class Replica:
         if fetched and not listed:
             raise SnapshotError(
                 f"{self._database.address} holds no snapshots, expected the {len(fetched)} that were fetched from "
-                "it, which stay: put its backup back, or publish with 'clout score'."
+                "it, which stay: restore its backup, or publish with 'clout score'."
             )
 
     def _damaged(self, listed: PublishedSnapshot, damage: str) -> SnapshotError:

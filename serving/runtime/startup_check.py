@@ -141,7 +141,7 @@ def _champion(home: Home, service: ServiceState) -> str:
     except CloutError as error:
         if (cached := read_cached_champion(home)) is None:
             raise
-        meanwhile = f"A start would answer by version {cached.version}, which was loaded last."
+        meanwhile = f"A start would use version {cached.version}, which was loaded last."
         raise CloutError(f"{error} {meanwhile}") from error
     of = str(champion.bundle.facts["as_of"])[:10]
     return f"version {champion.version}, of {len(champion.bundle.features)} features, trained on what came before {of}"
@@ -163,7 +163,7 @@ def _registry(home: Home) -> str:
 
 def _database(home: Home) -> str:
     if not home.database:
-        return "none is asked for: snapshots are those of the home"
+        return "none is configured: snapshots are those of the home"
     shared = SnapshotDatabase(home)
     listed = shared.published()
     newest = f", the newest {listed[0].name}" if listed else ""

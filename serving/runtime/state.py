@@ -173,7 +173,7 @@ def read_cached_champion(home: Home) -> Champion | None:
 
 
 def discard(home: Home) -> None:
-    """Remove the cached champion: its report may name users, one of which is to be deleted."""
+    """Remove the cached champion, because its report may name the user that is being deleted."""
     rmtree(home.champion, ignore_errors=True)
 
 

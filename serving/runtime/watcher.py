@@ -41,16 +41,16 @@ class Failure:
 
 
 class Refreshable(Generic[T]):
-    """A part of the service, checked cheaply and loaded when it changed, and the newest good state of it.
+    """A part of the service, in its last good state. A cheap check decides whether it has to be loaded again.
 
     Parameters
     ----------
     name : in the log, in `/ready` and in the metrics
-    version : returns, cheaply, which version there is; nothing is loaded while it stays the same
+    version : returns the current version, cheaply; nothing is loaded while it stays the same
     load : loads that version
-    error_type : of the error that an unexpected exception becomes
-    initial : the part before the first look
-    doubt : why the initial part may be outdated; it is stale until the first look
+    error_type : type of the error that replaces an unexpected exception
+    initial : the part before the first check
+    doubt : why the initial part may be outdated; it counts as stale until the first check
 
     """
 
@@ -75,7 +75,7 @@ class Refreshable(Generic[T]):
         """The newest part that could be loaded, or the error that says why there is none."""
         if self._part is not None:
             return self._part
-        return self._failure.error if self._failure else self._error_type(f"the {self.name} was not looked for yet.")
+        return self._failure.error if self._failure else self._error_type(f"the {self.name} has not been checked yet.")
 
     @property
     def stale(self) -> Stale | None:
@@ -94,7 +94,7 @@ class Refreshable(Generic[T]):
                 return False
             part = self._load()
             if self._read_version() != version:
-                raise self._error_type(f"the {self.name} changed while it was loaded; the next look tries again.")
+                raise self._error_type(f"the {self.name} changed while it was loaded; the next check tries again.")
         except CloutError as error:
             return self._fail(version, error)
         except Exception as error:
@@ -130,7 +130,7 @@ class Refreshable(Generic[T]):
 
 
 class Watcher:
-    """Looks every few seconds for newer parts, and passes on a new state when anything changed.
+    """Checks for newer parts every few seconds, and passes on a new state when anything changed.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ class Watcher:
             lambda: read_champion(home),
             RegistryError,
             cached,
-            f"version {cached.version} is what was last loaded; the registry was not asked for another yet."
+            f"version {cached.version} was loaded last; the registry was not checked for another one yet."
             if cached
             else None,
         )
@@ -187,7 +187,7 @@ class Watcher:
     def look_locally(self) -> None:
         """Look at all parts but the database, from which fetching a first snapshot takes a while.
 
-        The registry is asked while the snapshot is read, which saves time, or not at all if there is a cached champion.
+        The registry is queried while the snapshot is read, which saves time; with a cached champion, not at all.
         """
         # A daemon, as in `watching`: a registry that hangs does not keep the process from ending.
         registry = Thread(target=self.champion.look, name="first look", daemon=True)
@@ -259,7 +259,7 @@ def check_refresh(every: float) -> None:
     """
     if not 0 < every <= LONGEST_SECONDS:
         raise CloutError(
-            f"cannot look every {every:g} seconds for what is newer; expected more than 0, at most {LONGEST_SECONDS}."
+            f"cannot check for newer parts every {every:g} seconds; expected more than 0, at most {LONGEST_SECONDS}."
         )
 
 

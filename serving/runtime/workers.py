@@ -85,8 +85,8 @@ def listening(host: str, port: int) -> socket.socket:
         created = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise CloutError(f"cannot listen on {host} port {port}: {error}. Choose another host or port.") from error
-    # Reopened, the socket has its protocol set to TCP. Without it asyncio leaves Nagle's algorithm on, which delays
-    # each answer on a kept-alive connection by 40 ms.
+    # Reopening the socket sets its protocol to TCP. Otherwise asyncio leaves Nagle's algorithm on, which delays each
+    # response on a keep-alive connection by 40 ms.
     return socket.socket(fileno=created.detach())
 
 

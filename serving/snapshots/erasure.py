@@ -1,4 +1,4 @@
-"""Erases users from stored snapshots: writes each folder anew without their rows and replaces it atomically."""
+"""Erase users from stored snapshots: rewrite each folder without their rows, and replace it atomically."""
 
 import json
 from collections.abc import Collection, Iterator

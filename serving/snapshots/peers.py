@@ -80,7 +80,7 @@ def _percentiles(rows: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def _allowance(rows: pd.DataFrame) -> float:
-    """Return how many inactive days are not yet absence, read off the absent users' features; 56 if nobody is absent.
+    """Return the number of inactive days before absence begins, from the absent users' features; 56 if there are none.
 
     An absent user's days since the last event, less the days absent, are this allowance.
     """

@@ -33,7 +33,7 @@ def write_snapshot(
 ) -> Path:
     """Write a snapshot, replacing one of the same instant and model; also to the database, if the home has one.
 
-    Users who have opted out by now are left out, even if they were scored before.
+    Users who have opted out by now are excluded, even if they were scored before.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def open_earlier(home: Home, later: Snapshot, as_of: datetime | None = None) -> 
     if not matches:
         which = "no other snapshot is of" if at else "no snapshot is earlier than"
         raise AbsentSnapshotError(
-            f"{which} {to_iso_utc(later.as_of)}, the instant of that by version {later.model_version}: a change takes "
+            f"{which} {to_iso_utc(later.as_of)}, the instant of that by version {later.model_version}: a change needs "
             "two. Make another with 'clout score'."
         )
     return read_snapshot(matches[0], hidden_users(home))

@@ -17,7 +17,7 @@ INGESTION_LAG = timedelta(days=1)
 
 
 def audience_label(events: EncodedEvents, as_of: datetime, horizon_days: int, label: str = ENGAGERS) -> pd.DataFrame:
-    """Return (user, scope, audience) of the horizon after an instant, for either way to count people.
+    """Return (user, scope, audience) of the horizon after an instant, by either definition of the label.
 
     Parameters
     ----------
@@ -39,9 +39,9 @@ def audience(events: EncodedEvents, as_of: datetime, horizon_days: int) -> pd.Da
 
     Returns
     -------
-    (user, scope, audience), one row for each user with an audience of at least one. Not counted: engagement by unknown
-    people or by oneself, follows by people whom the user follows, and people who engage with more than 500 others in
-    the horizon, because somebody who addresses everybody could add one to every label
+    (user, scope, audience), one row for each user with an audience of at least one. The count excludes engagement by
+    unknown users or by oneself, follows by users whom the user follows, and users who engage with more than 500 others
+    in the horizon, because one user who addresses everybody could add one to every label
 
     """
     start, end = (instant_literal(at) for at in (as_of, as_of + timedelta(days=horizon_days)))

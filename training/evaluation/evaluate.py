@@ -48,7 +48,7 @@ def evaluate_bundle(
 
     Returns
     -------
-    the comparison; figures that are `in_sample`, on outcomes that the bundle was trained on, prove nothing
+    the comparison; if it is `in_sample`, the bundle was trained on these outcomes, and the figures prove nothing
 
     Raises
     ------

@@ -112,8 +112,8 @@ def actionable_recourse(bundle: Bundle, row: FeatureRow, peers: PeerValues) -> t
     """Return the changes that the user can make alone, the smallest first, that gain half a point or more.
 
     Candidates are the end of absence, fewer repetitions at values that peers have (`LEVELS`), and both at once. A
-    single event ends an absence, even a first one, so the only candidate there is its end. A change that asks more than
-    another has to gain half a point more. Every value stays within those of peers.
+    single event ends an absence, even a first one, so the only candidate there is its end. A change that takes
+    more effort than another has to gain half a point more. Every value stays within those of peers.
     """
     returns = [{ABSENT: 0.0}] if ABSENT in bundle.features and row[ABSENT] > 0 else []
     levels = peers.distinct(REPETITIONS, LEVELS) if REPETITIONS in bundle.features else []

@@ -1,8 +1,8 @@
 """Inactivity: the scenario of a user who does nothing for some days from now on.
 
-Nobody knows what other users will do in these days, so they are assumed to repeat the days before. The user's own side
-is then exact, from the feature row alone: the last event lies so many days further back, and what exceeds the allowance
-is absence. For the others' side there are two answers, each with its assumption:
+What other users will do in these days is unknown, so they are assumed to repeat the days before. The effect on the
+user's own features is then exact, from the feature row alone: the last event lies so many days further back, and the
+days beyond the allowance are absence. For the responses of others there are two estimates, each with its assumption:
 
 - from a row alone, others respond at the same rate as before, though there is nothing new to respond to;
 - from the events, others do what they did in as many days before the instant, except for their responses to the pieces
@@ -41,7 +41,7 @@ TOLERANCE = 1e-6
 def inactivity_scenario(row: Mapping[str, float], days: int, allowance: float) -> Scenario:
     """Return the scenario of some days without events; the allowance grows while the history is short.
 
-    A user without events counts as absent since first seen, which was through somebody else's event. `allowance` is as
+    A user without own events counts as absent since first seen in another user's event. `allowance` is as
     in `PeerValues`.
 
     Raises

@@ -1,1 +1,1 @@
-"""Records: the database of people's requests."""
+"""Records: the database of opt-outs, deletions and contested scores."""

@@ -139,18 +139,18 @@ def _configure_sqlite(connection: sqlite3.Connection, _: object) -> None:
 
 
 class CachedRecords(Generic[T]):
-    """What a kind of records holds now; a call costs some ten microseconds.
+    """The current records of one kind, cached; a call costs some ten microseconds.
 
-    It compares the change counter of the records, and reads them again only if it moved: at every call in the SQLite
-    file of the home; every half second, in a background thread, in a PostgreSQL. While the records cannot be read, the
-    value last read stays, and the log reports it once.
+    The records are read again only if their change counter moved. It is compared at every call for the SQLite file of
+    the home, and every half second in a background thread for PostgreSQL. While the records cannot be read, the value
+    last read is returned, and the log reports it once.
 
     Parameters
     ----------
-    home : whose records
+    home : the home with the records
     changes : the table with the change counter, column `change`
     load : reads the records
-    stale_message : what the log says of the value that stays
+    stale_message : returns what the log says about the value that is returned meanwhile
     fallback : the value while the records could not be read yet; None if there is none
 
     """
@@ -179,7 +179,7 @@ class CachedRecords(Generic[T]):
 
         Raises
         ------
-        RecordsError : they cannot be read, and never could be
+        RecordsError : they cannot be read, and were never read before
 
         """
         with self._lock:

@@ -93,7 +93,7 @@ def churn(champion: Bundle, version: str, challenger: Bundle, rows: pd.DataFrame
     champion, version : the current model and its version
     challenger : the model to be released, on the same scale
     rows : feature rows of one instant and one scope
-    points : a user has moved who moves by more than so many points
+    points : the threshold: users have moved if their scores differ by more than this
 
     """
     active = rows[rows["acts_365d"].fillna(0) > 0].reset_index(drop=True)

@@ -31,7 +31,7 @@ class Finding(Report):
     ----------
     name : the same in every report, such as `coverage`
     message : the sentence, without its full stop
-    passed : whether the limit is met; None where it was not measured, or proves nothing
+    passed : whether the limit is met; None if it was not measured, or is inconclusive
 
     """
 
@@ -98,7 +98,7 @@ class Churn(Report):
     Parameters
     ----------
     version : of the champion
-    points : a user has moved who moves by more than so many points
+    points : the threshold: users have moved if their scores differ by more than this
     users : how many were scored, those who acted in the last 365 days
     share : of them who moved
     median : of the moves, points, signed

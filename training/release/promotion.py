@@ -137,7 +137,7 @@ class Promotion:
 
 
 def promote(home: Home, version: str, force: str | None = None) -> Promotion:
-    """Make a version the champion; it is tagged with when and from which version.
+    """Make a version the champion, and tag it with the time and the previous champion's version.
 
     Parameters
     ----------

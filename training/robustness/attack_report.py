@@ -51,7 +51,7 @@ class AttackResult(Report):
 
 @dataclass(frozen=True)
 class Attackers(Report):
-    """The attackers a model learnt among: their accounts, their share of all accounts of a year, and their events."""
+    """The attackers in a model's training: their accounts, share of all accounts of a year, and events."""
 
     accounts: int
     share: float

@@ -29,7 +29,7 @@ MAX_NAMES_IN_ERROR = 10
 # Larger requests (in posted bytes, or in users or rows) are batches: one at a time is processed, the others wait.
 BATCH_BYTES, BATCH = 8 << 10, 64
 ROWS_AT_ONCE = 1_000  # larger batches run in another thread; the handover costs as much as some hundred rows
-YIELDS_BEFORE_BATCH = 3  # loop iterations in which a waiting request is read, routed and success
+YIELDS_BEFORE_BATCH = 3  # loop iterations in which a waiting request is read, routed and answered
 BATCHES: RunVar[CapacityLimiter] = RunVar("batches")
 EXAMPLES = {
     "ids": {"summary": "Users by id", "value": {"ids": ["ann", "bob"], "scope": "all"}},

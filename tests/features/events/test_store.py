@@ -145,7 +145,7 @@ def test_store_in_use_is_rejected(tmp_path):
     add_to_store(table(SOME), tmp_path / "store")
     with (tmp_path / "store" / ".lock").open("w") as lock:
         flock(lock, LOCK_EX)
-        with pytest.raises(StoreError, match="another process is taking events into"):
+        with pytest.raises(StoreError, match="another process is writing to the store"):
             add_to_store(table(MORE), tmp_path / "store")
 
 

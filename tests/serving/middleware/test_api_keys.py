@@ -168,7 +168,7 @@ def test_damaged_keys_are_said_and_nothing_starts_on_them(empty, text):
     empty.folder.mkdir()
     keys_file(empty).write_text(text, encoding="latin-1")
     for act in (read_keys, create_app, lambda home: add_key(home, "ann", "read"), lambda home: remove_key(home, "ann")):
-        with pytest.raises(KeysError, match=r"keys\.json is damaged; put a copy back"):
+        with pytest.raises(KeysError, match=r"keys\.json is damaged; restore it from a copy"):
             act(empty)
     assert keys_file(empty).read_text(encoding="latin-1") == text
 

@@ -169,8 +169,8 @@ def test_remarks_name_what_makes_scores_hard_to_compare(bundle):
     facts["config"] = facts["config"] | {"outcome": {"label": "credible_engagers"}}
     other = dataclasses.replace(bundle, horizon_days=14, facts=facts)
     days, label, seeds = remarks(bundle, other)
-    assert "over 14 days and no longer over 28" in days
-    assert "credible engagers and no longer engagers" in label
+    assert "over 14 days instead of 28" in days
+    assert "credible engagers instead of engagers" in label
     assert "other seeds" in seeds
     assert remarks(bundle, bundle) == ()
 
@@ -186,7 +186,7 @@ def test_the_earlier_snapshot(two, start, bundle, rows):
     ):
         open_earlier(two, newest, newest.as_of + timedelta(days=28))
     with pytest.raises(
-        AbsentSnapshotError, match=r"no other snapshot is of 2017-07-30T.* that by version 3: a change takes"
+        AbsentSnapshotError, match=r"no other snapshot is of 2017-07-30T.* that by version 3: a change needs"
     ):
         open_earlier(two, newest, newest.as_of)
     with pytest.raises(

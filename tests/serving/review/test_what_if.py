@@ -176,7 +176,7 @@ class TestRoute:
         score = bundle.predict(row.assign(days_absent=900.0, seniority_days=3.0))["score"].iloc[0]
         assert result["asked"]["score"] == pytest.approx(score)
         assert not result["asked"]["in_own_hands"]
-        assert any("Outside what peers show" in note and "days_absent 900" in note for note in result["notes"])
+        assert any("Outside the range of peers" in note and "days_absent 900" in note for note in result["notes"])
         assert any("Not in the person's own hands: seniority_days" in note for note in result["notes"])
 
     def test_stopping(self, client, home):

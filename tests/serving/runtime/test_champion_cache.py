@@ -125,7 +125,7 @@ def test_registry_overrides_the_cache_at_once(home, champion7, away):
     away.append((champion7.bundle, "9"))
     app = create_app(home, refresh=3600)
     metadata = app.state.service.stale["champion"].detail
-    assert metadata == "version 7 is what was last loaded; the registry was not asked for another yet."
+    assert metadata == "version 7 was loaded last; the registry was not checked for another one yet."
     assert app.state.service.champion.version == "7"
     with TestClient(app) as client:
         assert until(client, lambda answer: not answer.json()["stale"])["model_version"] == "9"

@@ -334,7 +334,7 @@ def test_an_older_snapshot_is_let_go_at_once(client, publish):
 
 @pytest.mark.parametrize("every", [0, -1.0, math.nan, math.inf])
 def test_an_impossible_refresh_is_refused(home, every):
-    with pytest.raises(CloutError, match=f"cannot look every {every:g} seconds"):
+    with pytest.raises(CloutError, match=f"cannot check for newer parts every {every:g} seconds"):
         create_app(home, refresh=every)
 
 

@@ -53,7 +53,7 @@ def test_complete_home_reports_every_finding(home, registered):
     assert findings["snapshot"].found == "2017-07-30T00:00:00Z by version 3, 309 users, whole"
     assert findings["champion"].found.startswith("version 4, of ")
     assert findings["keys"].found == "0 for 127.0.0.1, which this machine alone can reach"
-    assert findings["database"].found.startswith("none is asked for")
+    assert findings["database"].found.startswith("none is configured")
 
 
 def test_empty_home_says_what_to_run(tmp_path):
@@ -120,7 +120,7 @@ def test_cached_champion_is_reported_without_registry(home, bundle):
     away = Home(home.folder, "http://127.0.0.1:9")
     assert "A start would" not in checked(away)["champion"].found
     cache_champion(away, Champion(bundle, "7", None))
-    assert checked(away)["champion"].found.endswith(" A start would answer by version 7, which was loaded last.")
+    assert checked(away)["champion"].found.endswith(" A start would use version 7, which was loaded last.")
     assert missing(checked(away)) == {"champion", "registry"}
 
 

@@ -329,7 +329,7 @@ def test_errors_are_raised_before_any_worker_starts(home):
     with pytest.raises(CloutError, match="is damaged"):
         serve(home, "127.0.0.1", 0, workers=2)
     (home.folder / "keys.json").unlink()
-    with pytest.raises(CloutError, match="cannot look every 0 seconds"):
+    with pytest.raises(CloutError, match="cannot check for newer parts every 0 seconds"):
         serve(home, "127.0.0.1", 0, refresh=0, workers=2)
 
 
