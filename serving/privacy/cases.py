@@ -222,6 +222,11 @@ class Cases:
             )
         return resolved
 
+    def delete(self, user: str) -> int:
+        """Delete all cases of a user, as `delete_cases` does."""
+        with self._records.reading() as connection:
+            return 0 if connection is None else connection.execute(delete(CASES).where(CASES.c.user == user)).rowcount
+
 
 def delete_cases(home: Home, user: str) -> int:
     """Delete all cases of a user, open and resolved, with their explanations; returns how many there were.
@@ -231,8 +236,7 @@ def delete_cases(home: Home, user: str) -> int:
     RecordsError : the records cannot be written
 
     """
-    with Records(home).reading() as connection:
-        return 0 if connection is None else connection.execute(delete(CASES).where(CASES.c.user == user)).rowcount
+    return Cases(Records(home)).delete(user)
 
 
 def _select(connection: Connection, query: Select[Any]) -> list[Case]:
