@@ -190,7 +190,7 @@ def test_the_earlier_snapshot(two, start, bundle, rows):
     ):
         open_earlier(two, newest, newest.as_of)
     with pytest.raises(
-        SnapshotError, match=r"no snapshot is earlier than 2017-07-02T00:00:00Z.*takes two.*'clout score'"
+        SnapshotError, match=r"no snapshot is earlier than 2017-07-02T00:00:00Z.*needs two.*'clout score'"
     ):
         open_earlier(two, open_snapshot(two, start))
     write_snapshot(two, newest.as_of, bundle, "4", score_rows(bundle, "4", rows), rows)
