@@ -129,7 +129,7 @@ def one_by_one(bundle: Bundle, rows: pd.DataFrame) -> None:
         stored.explain(rows["user"].iloc[0])
         print(f"opened, and the first explained, in {perf_counter() - began:.2f} s")
         options = rows["user"].sample(ASKED, random_state=1)
-        for name, work in {"score": stored.score, "person": stored.person, "explain": stored.explain}.items():
+        for name, work in {"score": stored.score, "features": stored.feature_row, "explain": stored.explain}.items():
             spent = []
             for user in options:
                 began = np.array([perf_counter(), thread_time()])
