@@ -190,7 +190,8 @@ def find_champion(home: Home, check_catalogue: bool = True) -> tuple[Bundle, str
         return None
     with mlflow_session(home) as mlflow:
         version = version_of_alias(mlflow.MlflowClient(), CHAMPION)
-    return (load_version(home, version, check_catalogue), version) if version else None
+        folder = _download(mlflow, version) if version else None
+    return (_read(folder, check_catalogue), version) if folder and version else None
 
 
 def load_champion(home: Home) -> tuple[Bundle, str]:
@@ -224,6 +225,10 @@ def load_version(home: Home, version: str, check_catalogue: bool = True) -> Bund
     """
     with mlflow_session(home) as mlflow:
         folder = _download(mlflow, version)
+    return _read(folder, check_catalogue)
+
+
+def _read(folder: Path, check_catalogue: bool) -> Bundle:
     return load_bundle(folder) if check_catalogue else read_bundle(folder)
 
 
