@@ -11,13 +11,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal, get_args
 
-from sqlalchemy import Column, Connection, Integer, String, Table, delete, insert, select, update
+from sqlalchemy import Column, Connection, Integer, String, Table, delete, insert, select
 
 from features.atomic_files import publish, scratch_dir
 from features.errors import CloutError
 from features.utc import now_iso_utc
 from training.home import Home
-from training.records.database import TABLES, CachedRecords, Records, RecordsError
+from training.records.database import TABLES, CachedRecords, Records, RecordsError, count_change
 
 Scope = Literal["read", "review", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -114,7 +114,7 @@ def add_key(home: Home, name: str, scope: Scope) -> str:
     key = f"clout_{key_id}_{secrets.token_hex(SECRET_BYTES)}"
     _import_keys_file(home)
     with Records(home).writing() as connection:
-        _count_change(connection)
+        count_change(connection, KEY_CHANGES)
         if name in _names(connection):
             raise KeysError(f"there is a key named {name!r} already; choose another name, or remove that one first.")
         connection.execute(insert(API_KEYS).values(asdict(Key(key_id, name, scope, _hash(key), now_iso_utc()))))
@@ -132,7 +132,7 @@ def remove_key(home: Home, name: str) -> None:
     """
     _import_keys_file(home)
     with Records(home).writing() as connection:
-        _count_change(connection)
+        count_change(connection, KEY_CHANGES)
         if not connection.execute(delete(API_KEYS).where(API_KEYS.c.name == name)).rowcount:
             names = ", ".join(_names(connection)) or "none"
             raise KeysError(f"no key is named {name!r}; there are: {names}.")
@@ -157,12 +157,6 @@ def _names(connection: Connection) -> list[str]:
     return sorted(connection.execute(select(API_KEYS.c.name)).scalars())
 
 
-def _count_change(connection: Connection) -> None:
-    """Increment the change counter; this locks its row, so other writers wait until the transaction ends."""
-    if connection.execute(update(KEY_CHANGES).values(change=KEY_CHANGES.c.change + 1)).rowcount == 0:
-        connection.execute(insert(KEY_CHANGES).values(one=1, change=1))
-
-
 def keys_file(home: Home) -> Path:
     """Return where earlier versions stored the hashes."""
     return home.folder / "keys.json"
@@ -174,7 +168,7 @@ def _import_keys_file(home: Home) -> None:
     if not file.exists():
         return
     with Records(home).writing() as connection:
-        _count_change(connection)
+        count_change(connection, KEY_CHANGES)
         if not file.exists():  # another process was first
             return
         keys, stored = _parse_keys_file(file), _read(connection)
@@ -254,7 +248,7 @@ class KeyCache:
         keys = _stored_keys(home)
         if self._keys is not None:
             log.info("API keys are now: %s.", ", ".join(sorted(key.name for key in keys.values())) or "none")
-        self._keys, self._required = keys, self._required or bool(keys)
+        self._use(keys)
         if home.database is not None:
             _write_copy(home, keys)
         return keys
@@ -263,9 +257,11 @@ class KeyCache:
         """Return the keys last read from the shared database, by any service of this home; None if never."""
         if home.database is None or not copy_file(home).exists():
             return None
-        self._keys = _parse_keys_file(copy_file(home))
-        self._required = self._required or bool(self._keys)
-        return self._keys
+        return self._use(_parse_keys_file(copy_file(home)))
+
+    def _use(self, keys: dict[str, Key]) -> dict[str, Key]:
+        self._keys, self._required = keys, self._required or bool(keys)
+        return keys
 
 
 def copy_file(home: Home) -> Path:

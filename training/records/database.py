@@ -9,7 +9,21 @@ from contextlib import contextmanager
 from threading import Lock, Thread
 from typing import Generic, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, MetaData, Table, create_engine, event, inspect, make_url, select, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    MetaData,
+    Table,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    make_url,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from features.errors import CloutError, first_line
@@ -138,6 +152,22 @@ def _configure_sqlite(connection: sqlite3.Connection, _: object) -> None:
     connection.execute(f"PRAGMA busy_timeout={WAIT_SECONDS * 1000}")
 
 
+def count_change(connection: Connection, changes: Table, **initial: object) -> None:
+    """Increment the change counter that `CachedRecords` compares, or create its only row.
+
+    The update locks the row, so other writers wait until the transaction ends.
+
+    Parameters
+    ----------
+    connection : an open transaction
+    changes : the table with the columns `one` and `change`
+    initial : values of other columns, for a new row
+
+    """
+    if connection.execute(update(changes).values(change=changes.c.change + 1)).rowcount == 0:
+        connection.execute(insert(changes).values(one=1, change=1, **initial))
+
+
 class CachedRecords(Generic[T]):
     """The current records of one kind, cached; a call costs some ten microseconds.
 
@@ -201,7 +231,7 @@ class CachedRecords(Generic[T]):
     def _refresh(self) -> None:
         try:
             version = self._sqlite_version() if self._home.database is None else self._postgresql_version()
-            if self._value is None or version != self._version or self._failure:
+            if self._value is None or version != self._version:
                 self._value, self._version = self._load(self._home), version
             self._failure = ""
         except RecordsError as error:

@@ -16,7 +16,7 @@ from sqlalchemy import Column, Connection, Integer, String, Table, Text, delete,
 from features.errors import CloutError
 from features.utc import now_iso_utc
 from training.home import Home
-from training.records.database import TABLES, CachedRecords, Records
+from training.records.database import TABLES, CachedRecords, Records, count_change
 
 OPT_OUTS = Table(
     "left_out",
@@ -223,12 +223,7 @@ def check_id(user: str) -> None:
 
 
 def _next_change(connection: Connection) -> tuple[bytes, int]:
-    """Increment the change counter and return the secret and the counter, creating both if missing.
-
-    The update locks the row, so that other writers wait until the end of the transaction.
-    """
-    increment = update(CHANGES).where(CHANGES.c.one == 1).values(change=CHANGES.c.change + 1)
-    if connection.execute(increment).rowcount == 0:
-        connection.execute(insert(CHANGES).values(one=1, secret=secrets.token_hex(32), change=1))
+    """Increment the change counter and return the secret and the counter, creating both if missing."""
+    count_change(connection, CHANGES, secret=secrets.token_hex(32))
     current = connection.execute(select(CHANGES)).one()
     return bytes.fromhex(current.secret), current.change
