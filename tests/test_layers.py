@@ -241,6 +241,7 @@ def test_the_installed_packages_do_not_import_tests_or_notebooks():
         ("training.model.bundle", HEAVY),
         ("training.home", HEAVY | {"pandas", "ibis", "duckdb", "lightgbm"}),
         ("training.registry.model_registry", HEAVY),
+        ("training.release.promotion", HEAVY),
         ("serving.app", HEAVY - {"fastapi"} | {"ibis.backends.duckdb", "ibis.backends.sql.compilers"}),
         ("serving.cli.main", HEAVY | {"pandas", "ibis", "duckdb", "lightgbm", "numpy", "uvicorn", "pydantic"}),
     ],

@@ -23,7 +23,7 @@ from training.home import home_from_environment
 if TYPE_CHECKING:
     from training.config import Config
     from training.records.opt_outs import OptedOutUsers
-    from training.release.promotion import Release
+    from training.release.release_candidate import Release
 
 PAST_LIMITS = 3
 
@@ -71,7 +71,7 @@ def train(
     from training.records.opt_outs import load_opted_out_users
     from training.registry.model_registry import find_champion
     from training.release.gate import normalize_override_reason
-    from training.release.promotion import release
+    from training.release.release_candidate import release
     from training.train import TrainOptions, train
 
     force = normalize_override_reason(force)
@@ -275,7 +275,7 @@ def _without_seeds(config: "Config", excluded: "OptedOutUsers") -> "Config":
 
 
 def _training_json(result: "Release") -> dict[str, Any]:
-    from training.release.promotion import report_document
+    from training.release.release_candidate import report_document
 
     tuned, scale = result.tuned, result.bundle.scale
     return {

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from training.drift import DriftReport
     from training.evaluation.report_types import AblationRow, EvaluationReport
     from training.model.scale import Scale
-    from training.release.promotion import Promotion, Release
+    from training.release.promotion import Promotion
+    from training.release.release_candidate import Release
     from training.robustness.attack_report import Attackers, AttackReport, AttackResult, HonestAuc
 
 MAX_FEATURES = 10

@@ -15,7 +15,8 @@ from training.config import Config
 from training.home import Home
 from training.records.opt_outs import load_opted_out_users
 from training.registry.model_registry import find_champion, load_champion
-from training.release.promotion import promote, release
+from training.release.promotion import promote
+from training.release.release_candidate import release
 from training.train import train
 
 COLUMNS = ["user", "score", "expected_audience", "low", "high", "evidence"]

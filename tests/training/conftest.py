@@ -16,7 +16,7 @@ from features.simulation import Community, simulate
 from training.config import Config, Evaluation, Model, Panel
 from training.home import Home
 from training.registry.model_registry import find_champion
-from training.release.promotion import release
+from training.release.release_candidate import release
 from training.train import TrainOptions, train
 
 COLUMNS = ("time", "actor", "verb", "target", "object")

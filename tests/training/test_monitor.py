@@ -27,7 +27,7 @@ from training.drift import CLOCKS, check_reference, drift_findings, evaluation_f
 from training.evaluation.metrics import RANKING
 from training.evaluation.report_types import BaselineLead, EvaluationReport
 from training.registry.run_documents import report
-from training.release.promotion import report_document
+from training.release.release_candidate import report_document
 
 QUICK = Config(evaluation=Evaluation(resamples=20))
 HORIZON = timedelta(days=28)

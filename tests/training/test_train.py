@@ -21,7 +21,7 @@ from training.model_selection.ablation import VARIANTS
 from training.registry.model_registry import load_champion, promote, register
 from training.registry.run_documents import report
 from training.release.gate import GateError
-from training.release.promotion import release
+from training.release.release_candidate import release
 from training.train import TrainOptions, train
 
 SMALL = Config(outcome=Outcome(horizon_days=7), panel=Panel(cutoffs=2), evaluation=Evaluation(resamples=20))

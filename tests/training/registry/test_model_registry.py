@@ -25,7 +25,7 @@ from training.registry.model_registry import (
 from training.registry.run_documents import card, gate, report
 from training.release.gate_report import gate_report
 from training.release.model_card import PROHIBITED, model_card
-from training.release.promotion import report_document
+from training.release.release_candidate import report_document
 
 
 @pytest.fixture
