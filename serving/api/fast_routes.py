@@ -5,12 +5,14 @@ Every request that a fast path does not understand goes to FastAPI, which either
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import lru_cache
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import HTTPException, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from msgspec import Meta, Struct, defstruct
 from msgspec.json import Decoder
@@ -18,12 +20,50 @@ from msgspec.structs import astuple
 from pydantic_core import from_json
 
 from features.catalogue import CATALOGUE
+from features.errors import did_you_mean
 from serving.api.dependencies import get_service
 from serving.api.schemas import MAX_ABS_VALUE, MAX_PER_REQUEST
 from serving.runtime.state import ServiceState
 
 
-class FastRoute(APIRoute):
+class ServiceRoute(APIRoute):
+    """A route that refuses unknown query parameters, which are often misspelt ones."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return a handler that answers 422 with the known parameters."""
+        handle, known = super().get_route_handler(), _query_names(self.dependant)
+
+        async def with_known_parameters(request: Request) -> Response:
+            if request.scope["query_string"]:
+                _check_known(request.query_params, known)
+            return await handle(request)
+
+        return with_known_parameters
+
+
+def _query_names(dependant: Dependant) -> frozenset[str]:
+    """Return the names of a route's query parameters, those of its dependencies included."""
+    names = frozenset(field.alias for field in dependant.query_params)
+    return names.union(*map(_query_names, dependant.dependencies))
+
+
+def _check_known(names: Iterable[str], known: frozenset[str]) -> None:
+    expected = f"expected {', '.join(sorted(known))}" if known else "this route has none"
+    errors = [
+        {
+            "type": "unknown_parameter",
+            "loc": ("query", name[:100]),
+            "msg": f"unknown query parameter{did_you_mean(name, known)}; {expected}",
+            "input": None,
+        }
+        for name in names
+        if name not in known
+    ]
+    if errors:
+        raise RequestValidationError(errors)
+
+
+class FastRoute(ServiceRoute):
     """A route that may bypass FastAPI. The same checks of the caller run first."""
 
     async def authorize(self, request: Request) -> ServiceState:
@@ -61,7 +101,7 @@ TIMEOUT_ADVICE = (
 )
 
 
-class TimeoutRoute(APIRoute):
+class TimeoutRoute(ServiceRoute):
     """A route with a timeout, `Limits.answer_seconds`, for work that waits for a disk or a database.
 
     Threads cannot be cancelled: after the timeout the work continues, and its changes take effect.

@@ -10,13 +10,14 @@ from features.catalogue import CATALOGUE
 from serving.api import examples
 from serving.api.dependencies import READ, ServiceDependency
 from serving.api.examples import MODEL, success
+from serving.api.fast_routes import ServiceRoute
 from serving.api.problems import problems
 from serving.api.schemas import Catalogue, CatalogueEntry, Model
 
-router = APIRouter(prefix="/v1", tags=["model"])
+router = APIRouter(prefix="/v1", tags=["model"], route_class=ServiceRoute)
 
 
-@router.get("/model", dependencies=[READ], responses=success(MODEL) | problems(unfit_features=422, no_model=503))
+@router.get("/model", dependencies=[READ], responses=success(MODEL) | problems(422, no_model=503))
 async def model(service: ServiceDependency) -> Model:
     """Return the champion: its scale, intervals, training facts and out-of-time figures."""
     champion = service.champion
@@ -33,7 +34,7 @@ async def model(service: ServiceDependency) -> Model:
     )
 
 
-@router.get("/catalogue", dependencies=[READ], responses=success(examples.catalogue()) | problems())
+@router.get("/catalogue", dependencies=[READ], responses=success(examples.catalogue()) | problems(422))
 async def catalogue() -> Catalogue:
     """Return every feature: its unit, meaning, direction and the sentence shown to reviewers."""
     entries = [CatalogueEntry(**{key: getattr(f, key) for key in CatalogueEntry.model_fields}) for f in CATALOGUE]

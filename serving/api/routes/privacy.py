@@ -9,11 +9,11 @@ from starlette.types import Receive, Scope, Send
 
 from serving.api.dependencies import ADMIN, READ, ServiceDependency, SinceQuery, UntilQuery
 from serving.api.examples import OPTED_IN, OPTED_OUT, PURPOSES, READS, RECEIPT, success
-from serving.api.fast_routes import TimeoutRoute
+from serving.api.fast_routes import ServiceRoute, TimeoutRoute
 from serving.api.problems import problems
 from serving.api.routes.users import User
 from serving.api.schemas import OptOut, ProhibitedPurpose, Purposes
-from serving.middleware.request_context import record_users
+from serving.middleware.request_context import path_prefix, record_users
 from serving.privacy.audit_check_and_reads import Reads, reads_about
 from serving.privacy.deletion import request_deletion
 from serving.privacy.purposes import HEADER, MAX_LENGTH, PurposePolicy
@@ -85,7 +85,7 @@ def delete(user: User, request: Request, response: Response) -> Receipt:
     """
     receipt = request_deletion(_home(request), user)
     request.app.state.deletion_worker.start_if_pending()
-    response.headers["Location"] = f"/v1/receipts/{receipt.receipt}"
+    response.headers["Location"] = f"{path_prefix(request.scope)}/v1/receipts/{receipt.receipt}"
     return receipt
 
 
@@ -116,10 +116,10 @@ def reads(user: User, service: ServiceDependency, start: SinceQuery, end: UntilQ
     return reads_about(service.home, user, start, end)
 
 
-purposes_router = APIRouter(prefix="/v1", tags=["rights"], dependencies=[READ])
+purposes_router = APIRouter(prefix="/v1", tags=["rights"], dependencies=[READ], route_class=ServiceRoute)
 
 
-@purposes_router.get("/purposes", responses=success(PURPOSES) | problems())
+@purposes_router.get("/purposes", responses=success(PURPOSES) | problems(422))
 async def purposes(request: Request) -> Purposes:
     """Return how a request names its purpose, whether it must, the allowed purposes, and the prohibited uses."""
     policy: PurposePolicy = request.app.state.purposes

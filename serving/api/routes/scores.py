@@ -61,7 +61,9 @@ class ScoresRoute(FastRoute):
         return fast
 
     async def _score_rows(self, request: Request, body: bytes) -> Response | None:
-        """Return the scores of posted rows; None for any other body, or without a champion."""
+        """Return the scores of posted rows; None for any other body, with a query string, or without a champion."""
+        if request.scope["query_string"]:
+            return None
         try:
             champion: Champion = request.app.state.service.champion
         except CloutError:
