@@ -15,6 +15,7 @@ from serving.middleware.authentication import require_keys_off_loopback
 from serving.runtime.state import ServiceState, read_cached_champion
 from serving.runtime.watcher import Watcher
 from serving.runtime.workers import listening
+from serving.snapshots.repository import list_snapshots
 from serving.snapshots.shared_database import SnapshotDatabase
 from training.home import Home
 from training.registry.model_registry import champion_version
@@ -74,7 +75,7 @@ def check_start(home: Home, host: str, port: int) -> list[Finding]:
     return [
         *check_home(home),
         _check("champion", lambda: _champion(home, service)),
-        _check("snapshot", lambda: _snapshot(service)),
+        _check("snapshot", lambda: _snapshot(home, service)),
         _check("registry", lambda: _registry(home)),
         _check("database", lambda: _database(home)),
         _check("keys", lambda: _keys(home, host)),
@@ -147,8 +148,16 @@ def _champion(home: Home, service: ServiceState) -> str:
     return f"version {champion.version}, of {len(champion.bundle.features)} features, trained on what came before {of}"
 
 
-def _snapshot(service: ServiceState) -> str:
-    snapshot = service.snapshot()
+def _snapshot(home: Home, service: ServiceState) -> str:
+    try:
+        snapshot = service.snapshot()
+    except CloutError:
+        if not home.database or list_snapshots(home):
+            raise
+        database = SnapshotDatabase(home)
+        if not (published := database.published()):
+            raise
+        return f"{published[0].name}, which a start fetches from {database.address}"
     return f"{to_iso_utc(snapshot.as_of)} by version {snapshot.model_version}, {snapshot.users:,} users, whole"
 
 

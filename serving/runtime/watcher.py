@@ -1,13 +1,12 @@
 """The watcher: loads newer snapshots and other champions in the background, while the service answers."""
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 from typing import Any, Generic, TypeVar
 
 from features.errors import CloutError, RegistryError, SnapshotError
@@ -24,6 +23,7 @@ from training.registry.model_registry import champion_version
 REFRESH_SECONDS = 5.0
 LONGEST_SECONDS = 86_400
 STOP_SECONDS = 1.0
+DOUBT_SECONDS = 30.0  # how long the first check may take
 RETRY_SECONDS = 60.0
 UNKNOWN = object()
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class Refreshable(Generic[T]):
     load : loads that version
     error_type : type of the error that replaces an unexpected exception
     initial : the part before the first check
-    doubt : why the initial part may be outdated; it counts as stale until the first check
+    doubt : why the initial part may be outdated; it counts as stale where the first check takes long
 
     """
 
@@ -68,7 +68,8 @@ class Refreshable(Generic[T]):
         self._read_version, self._load, self._error_type = version, load, error_type
         self._version = UNKNOWN
         self._part = initial
-        self._failure = None if doubt is None else Failure(UNKNOWN, error_type(doubt), datetime.now(UTC), -math.inf)
+        self._failure: Failure | None = None
+        self._doubt = None if doubt is None else Stale(doubt, datetime.now(UTC))
 
     @property
     def part(self) -> T | CloutError:
@@ -80,8 +81,12 @@ class Refreshable(Generic[T]):
     @property
     def stale(self) -> Stale | None:
         """Why the part is outdated; None if it is current or missing."""
-        failure = self._failure
-        return Stale(str(failure.error), failure.since) if failure and self._part is not None else None
+        if self._part is None:
+            return None
+        if self._failure is not None:
+            return Stale(str(self._failure.error), self._failure.since)
+        doubt = self._doubt
+        return doubt if doubt and (datetime.now(UTC) - doubt.since).total_seconds() >= DOUBT_SECONDS else None
 
     def look(self) -> bool:
         """Load the current version if it is new; return whether the part or its failure changed."""
@@ -100,7 +105,7 @@ class Refreshable(Generic[T]):
         except Exception as error:
             log.exception("Loading the %s failed", self.name)
             return self._fail(version, self._error_type(f"loading the {self.name} failed ({error!r}); see the log."))
-        self._version, self._part = version, part
+        self._version, self._part, self._doubt = version, part, None
         self.loaded += 1
         self._recover()
         return True
@@ -119,7 +124,7 @@ class Refreshable(Generic[T]):
         return True
 
     def _fail(self, version: object, error: CloutError) -> bool:
-        before = self._failure
+        before, self._doubt = self._failure, None
         self.failed += 1
         since = before.since if before else datetime.now(UTC)
         self._failure = Failure(version, error, since, time.monotonic() + RETRY_SECONDS)
@@ -235,10 +240,15 @@ class Watcher:
         # A daemon: a registry that hangs does not keep the process from ending.
         thread = Thread(target=self.watch, args=(every, stop), name="watcher", daemon=True)
         thread.start()
+        doubt = Timer(DOUBT_SECONDS, lambda: self._on_change(self.service()))
+        doubt.daemon = True
+        if self._cached is not None:
+            doubt.start()
         try:
             yield
         finally:
             stop.set()
+            doubt.cancel()
             thread.join(STOP_SECONDS)
 
     def _cache_champion(self) -> None:

@@ -92,8 +92,9 @@ def listening(host: str, port: int) -> socket.socket:
 
 def url(host: str, listening: socket.socket) -> str:
     """Return the URL of a listening service."""
-    literal = f"[{host}]" if ":" in host else host
-    return f"http://{literal}:{listening.getsockname()[1]}"
+    bound_host, port = listening.getsockname()[:2]
+    name = host or bound_host
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}"
 
 
 def freeze_gc() -> None:

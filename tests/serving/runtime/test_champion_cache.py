@@ -1,6 +1,7 @@
 """The kept champion: a service starts with what it last loaded, says so, and asks the registry once it answers."""
 
 import json
+import threading
 import time
 
 import pytest
@@ -124,10 +125,35 @@ def test_registry_overrides_the_cache_at_once(home, champion7, away):
     cache_champion(home, champion7)
     away.append((champion7.bundle, "9"))
     app = create_app(home, refresh=3600)
-    metadata = app.state.service.stale["champion"].detail
-    assert metadata == "version 7 was loaded last; the registry was not checked for another one yet."
-    assert app.state.service.champion.version == "7"
+    assert (app.state.service.champion.version, app.state.service.stale) == ("7", {})
     with TestClient(app) as client:
+        assert until(client, lambda answer: answer.json().get("model_version") == "9")["stale"] == {}
+
+
+def test_a_normal_start_is_not_stale(home, champion7, away, caplog):
+    cache_champion(home, champion7)
+    away.append((champion7.bundle, "7"))
+    app = create_app(home, refresh=0.05)
+    caplog.set_level("INFO")
+    with TestClient(app) as client:
+        while not app.state.watcher.champion.loaded:
+            assert client.get("/ready").json()["stale"] == {}
+        assert client.get("/ready").json()["stale"] == {}
+    assert "stale" not in caplog.text
+    assert "up to date again" not in caplog.text
+
+
+def test_a_registry_that_hangs_makes_the_cached_champion_stale(home, champion7, away, monkeypatch):
+    cache_champion(home, champion7)
+    released = threading.Event()
+    monkeypatch.setattr(watcher, "champion_version", lambda _: released.wait(PATIENCE) and "9")
+    monkeypatch.setattr(watcher, "DOUBT_SECONDS", 0.2)
+    away.append((champion7.bundle, "9"))
+    with TestClient(create_app(home, refresh=0.05)) as client:
+        stale = until(client, lambda answer: answer.json()["stale"])["stale"]
+        detail = "version 7 was loaded last; the registry was not checked for another one yet."
+        assert stale["champion"]["detail"] == detail
+        released.set()
         assert until(client, lambda answer: not answer.json()["stale"])["model_version"] == "9"
 
 
@@ -145,8 +171,9 @@ def test_cached_champion_is_not_rewritten(home, champion7, away):
     cache_champion(home, Champion(champion7.bundle, "7", None))
     written = home.champion.stat().st_ino
     away.append((champion7.bundle, "7"))
-    with TestClient(create_app(home, refresh=0.05)) as client:
-        until(client, lambda answer: not answer.json()["stale"])
+    app = create_app(home, refresh=0.05)
+    with TestClient(app) as client:
+        until(client, lambda _: app.state.watcher.champion.loaded)
     time.sleep(0.2)  # whatever the watcher had begun is over
     assert home.champion.stat().st_ino == written
 

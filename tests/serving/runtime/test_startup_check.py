@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections import namedtuple
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from serving.snapshots.repository import write_snapshot
 from training.home import Home
 
 ROOT = Path(__file__).parents[3]
+AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 NAMES = ["home", "disk", "champion", "snapshot", "registry", "database", "keys", "port"]
 COMMAND = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout'; main()"
 
@@ -137,14 +139,24 @@ def test_database_is_checked(home, registered, database, bundle, scores, rows):
     assert "secret" not in away["database"].message + away["keys"].message
     replica = Home(home.folder, database=database)
     assert "holds 0 snapshots" in checked(replica)["database"].found
-    from datetime import UTC, datetime
-
     write_snapshot(replica, datetime(2018, 1, 1, tzinfo=UTC), bundle, "3", scores, rows)
     assert "holds 1 snapshots, the newest 2018-01-01T000000Z_v3" in checked(replica)["database"].found
 
 
-def test_a_replica_may_start_without_a_home(tmp_path, database):
-    assert checked(Home(tmp_path / "absent", database=database))["home"].holds
+def test_a_replica_may_start_without_a_home(tmp_path, registered, database, bundle, scores, rows):
+    replica = Home(tmp_path / "absent", database=database)
+    assert missing(checked(replica)) == {"snapshot"}
+    write_snapshot(Home(tmp_path / "publisher", database=database), AS_OF, bundle, "3", scores, rows)
+    findings = checked(replica)
+    assert missing(findings) == set()
+    address = findings["database"].found.partition(" holds ")[0]
+    assert findings["snapshot"].found == f"2017-07-30T000000Z_v3, which a start fetches from {address}"
+    assert not replica.folder.exists()
+
+
+def test_a_damaged_snapshot_of_a_replica_is_missing_in_spite_of_the_database(home, registered, database, bundle):
+    (home.snapshots / "2017-07-30T000000Z_v3" / "scores.parquet").write_bytes(b"nonsense")
+    assert missing(checked(Home(home.folder, database=database))) == {"snapshot"}
 
 
 def test_the_command_tells_it_in_lines_and_in_json(home):
