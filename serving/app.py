@@ -3,7 +3,7 @@
 import gc
 import logging
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from importlib.metadata import version
@@ -17,12 +17,14 @@ from starlette.middleware import Middleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
-from serving.api import problems
+from serving.api import docs, problems
 from serving.api.routes import cases, health, model, privacy, scores, search, users
 from serving.middleware.access_log import AccessLogMiddleware, log_request, log_settings
 from serving.middleware.api_keys import KeyCache, read_keys
 from serving.middleware.authentication import ApiKeyMiddleware, require_keys_off_loopback
-from serving.middleware.headers import SecurityHeadersMiddleware, docs_policy
+from serving.middleware.head_requests import HeadMiddleware
+from serving.middleware.headers import SecurityHeadersMiddleware
+from serving.middleware.proxy import Proxy, ProxyMiddleware
 from serving.middleware.rate_limit import RateLimitMiddleware, create_buckets
 from serving.middleware.request_limits import USUAL, HeaderLimitProtocol, Limits, RequestLimitMiddleware
 from serving.privacy.audit_files import AuditError
@@ -68,8 +70,12 @@ WIRE: dict[str, Any] = {
     "timeout_graceful_shutdown": GRACE_SECONDS,
     "timeout_worker_healthcheck": HEALTH_CHECK_SECONDS,
     "server_header": False,
+    "proxy_headers": False,  # ProxyMiddleware reads them
 }
-PATHS: dict[str, Any] = {"redirect_slashes": False, "redoc_url": None, "swagger_ui_oauth2_redirect_url": None}
+PATHS: dict[str, Any] = {"redirect_slashes": False, "redoc_url": None, "docs_url": None, "openapi_url": None}
+
+
+DIRECT = Proxy()
 
 
 class Application(FastAPI):
@@ -104,6 +110,7 @@ def create_app(
     refresh: float = REFRESH_SECONDS,
     purposes: PurposePolicy = USUAL_PURPOSES,
     shared_folder: Path | None = None,
+    proxy: Proxy = DIRECT,
 ) -> FastAPI:
     """Build the service; it starts even where the champion or a snapshot is absent, and `/ready` says what is missing.
 
@@ -115,6 +122,7 @@ def create_app(
     refresh : seconds between checks for a newer champion or snapshot
     purposes : the purposes that requests about users may or must name
     shared_folder : the folder that several workers share, if this is one of them
+    proxy : the proxy in front of the service
 
     Raises
     ------
@@ -142,7 +150,8 @@ def create_app(
     app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher, shared_folder)
     problems.install(app)
     _add_privacy(app, home, purposes)
-    app.use(_middleware_stack(app, KeyCache(home, guarded), limits, shared_folder))
+    app.use(_middleware_stack(app, KeyCache(home, guarded), limits, shared_folder, proxy))
+    docs.install(app)
     app.include_router(users.by_id)  # first, as it gets the most requests
     for router in (users.router, cases.router, privacy.reads_router, privacy.router, search.router, scores.router):
         app.include_router(router)
@@ -160,20 +169,24 @@ def _add_privacy(app: FastAPI, home: Home, purposes: PurposePolicy) -> None:
     app.state.metrics.registry.register(AuditMetrics(app.state.audit_log))
 
 
-def _middleware_stack(app: FastAPI, keys: KeyCache, limits: Limits, shared_folder: Path | None) -> list[Middleware]:
+def _middleware_stack(
+    app: FastAPI, keys: KeyCache, limits: Limits, shared_folder: Path | None, proxy: Proxy
+) -> list[Middleware]:
     """Return what a request passes before a route, outermost first.
 
-    Middleware before `ServerErrorMiddleware` also sees the responses to unexpected errors. The audit log is innermost,
-    so it records only requests that passed the others. Workers with a shared folder share a caller's rate limit.
+    Middleware before `ServerErrorMiddleware` also sees the responses to unexpected errors. The audit log comes
+    late, so it records only requests that passed the others. Workers with a shared folder share a caller's rate limit.
     """
     return [
+        Middleware(ProxyMiddleware, proxy=proxy),
         Middleware(AccessLogMiddleware, count=app.state.metrics.count, log=log_request),
-        Middleware(SecurityHeadersMiddleware, policies={"/docs": docs_policy(app)}),
+        Middleware(SecurityHeadersMiddleware, policies={docs.PATH: docs.POLICY}),
         Middleware(ServerErrorMiddleware),
         Middleware(RequestLimitMiddleware, limits=limits),
-        Middleware(ApiKeyMiddleware, keys=keys),
+        Middleware(ApiKeyMiddleware, keys=keys, open_paths=docs.OPEN_PATHS),
         Middleware(RateLimitMiddleware, rate=limits.rate, buckets=partial(create_buckets, shared_folder)),
         Middleware(AuditMiddleware, audit_log=app.state.audit_log),
+        Middleware(HeadMiddleware),
     ]
 
 
@@ -192,6 +205,8 @@ def serve(
     refresh: float = REFRESH_SECONDS,
     purposes: PurposePolicy = USUAL_PURPOSES,
     workers: int = 1,
+    proxy: Proxy = DIRECT,
+    on_listening: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve on an address until the process is stopped; requests in progress are finished.
 
@@ -201,6 +216,8 @@ def serve(
     host, port : the address; port 0 lets the system choose one, which the log names
     limits, refresh, purposes : as in `create_app`
     workers : how many processes answer; with several, this process supervises them
+    proxy : the proxy in front of the service
+    on_listening : called with the address as a URL, once the service listens
 
     Raises
     ------
@@ -211,20 +228,22 @@ def serve(
     check_workers(workers)
     guarded = require_keys_off_loopback(home, host)
     with listening(host, port) as listener, suppress(KeyboardInterrupt):
+        address = url(host, listener)
+        on_listening(address)
         dictConfig(log_settings())
         log_missing(check_home(home))
         if workers == 1:
-            app = _prepare(create_app(home, guarded, limits, refresh, purposes))
-            log.info("Listening on %s, documented at /docs", url(host, listener))
+            app = _prepare(create_app(home, guarded, limits, refresh, purposes, proxy=proxy))
+            log.info("Listening on %s, documented at /docs", address)
             uvicorn.Server(uvicorn.Config(app, log_config=None, **WIRE)).run(sockets=[listener])
             return
         check_refresh(refresh)  # report errors here once, not in each worker
         with suppress(RecordsError):  # then requests are answered 503
             read_keys(home)
         gc.enable()
-        log.info("Listening on %s with %d workers, documented at /docs", url(host, listener), workers)
+        log.info("Listening on %s with %d workers, documented at /docs", address, workers)
         with create_shared_folder() as folder:
-            create_worker = partial(_worker, home, guarded, limits, refresh, purposes, folder)
+            create_worker = partial(_worker, home, guarded, limits, refresh, purposes, folder, proxy)
             config = uvicorn.Config(
                 create_worker, factory=True, workers=workers, log_config=log_settings(worker=True), **WIRE
             )

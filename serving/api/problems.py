@@ -16,8 +16,8 @@ from features.errors import (
     SnapshotError,
     UnknownUserError,
 )
-from serving.middleware.problem_details import MEDIA_TYPE, Problem, problem_head, problem_response
-from serving.middleware.request_context import about_people
+from serving.middleware.problem_details import MEDIA_TYPE, Problem, full_path, problem_head, problem_response
+from serving.middleware.request_context import about_people, path_prefix
 from serving.privacy import purposes
 from serving.privacy.audit_files import AuditError
 from serving.privacy.cases import EXAMPLE_CASE, ResolvedCaseError, TooManyCasesError, UnknownCaseError
@@ -180,14 +180,20 @@ def _invalid_part(error: dict[str, Any], content_type: str) -> dict[str, str]:
 
 
 async def _http(request: Request, error: HTTPException) -> Response:
-    method, path = request.method, request.scope["path"]
+    method, path, docs = request.method, full_path(request.scope), f"{path_prefix(request.scope)}/docs"
     if error.status_code == 400:  # FastAPI raises it if the JSON parser gives up
         detail = "cannot be parsed as JSON; expected UTF-8, nested less deeply than Python's recursion limit"
         errors = [{"where": "body", "detail": detail}]
         return problem_response(request.scope, 422, f"body: {detail}.", "invalid-request", errors=errors)
-    details = {404: f"there is no route {path}; /docs lists them.", 405: f"{path} does not answer {method}; see /docs."}
+    details = {
+        404: f"there is no route {path}; {docs} lists them.",
+        405: f"{path} does not answer {method}; see {docs}.",
+    }
+    headers = dict(error.headers or {})
+    if "GET" in headers.get("Allow", ""):
+        headers["Allow"] = ", ".join(sorted({*headers["Allow"].split(", "), "HEAD"}))
     return problem_response(
-        request.scope, error.status_code, details.get(error.status_code, error.detail), headers=error.headers
+        request.scope, error.status_code, details.get(error.status_code, error.detail), headers=headers
     )
 
 

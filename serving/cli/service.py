@@ -86,6 +86,16 @@ def serve(
             "commas, else the built-in list."
         ),
     ] = None,
+    root_path: Annotated[
+        str, typer.Option(help="The path under which a proxy serves, such as /clout; else as in X-Forwarded-Prefix.")
+    ] = "",
+    forwarded_allow_ips: Annotated[
+        str,
+        typer.Option(
+            envvar="FORWARDED_ALLOW_IPS",
+            help="Addresses and networks of proxies whose X-Forwarded-* headers count, separated by commas; *: any.",
+        ),
+    ] = "127.0.0.1,::1",
     workers: Annotated[int, typer.Option(help="Number of worker processes, such as one per core.")] = 1,
     check: Annotated[
         bool, typer.Option("--check", help="Check what a start needs, report what is missing, and exit.")
@@ -101,18 +111,24 @@ def serve(
     Example: clout serve --port 8000
     """
     folder = home_from_environment(home, database)
+    host = host.removeprefix("[").removesuffix("]")
     if check:
         raise typer.Exit(_print_check(folder, host, port, json))
     gc.disable()  # objects created at startup stay alive: collecting among them takes a sixth of the startup time
     try:
         from serving.app import serve
+        from serving.middleware.proxy import Proxy
         from serving.middleware.request_limits import Limits
         from serving.privacy.purposes import purpose_policy
 
-        print_message(f"API documentation: http://{host}:{port}/docs (stop with Ctrl-C)")
-        serve(folder, host, port, Limits(rate), refresh, purpose_policy(demand_purpose, allow_purpose), workers)
+        policy, proxy = purpose_policy(demand_purpose, allow_purpose), Proxy(root_path, forwarded_allow_ips)
+        serve(folder, host, port, Limits(rate), refresh, policy, workers, proxy, _print_address)
     finally:
         gc.enable()
+
+
+def _print_address(address: str) -> None:
+    print_message(f"API documentation: {address}/docs (stop with Ctrl-C)")
 
 
 def _print_check(home: Home, host: str, port: int, json: bool) -> int:

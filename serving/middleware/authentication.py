@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+from collections.abc import Collection
 
 from fastapi import HTTPException, Request
 from fastapi.openapi.models import HTTPBase
@@ -17,7 +18,7 @@ from training.home import Home
 from training.records.database import RecordsError
 
 # Orchestrators probe these without a secret; the answers hold no data about users.
-OPEN = frozenset({"/health", "/ready"})
+PROBES = frozenset({"/health", "/ready"})
 ABOUT = "An API key, as `clout keys add` makes it. On a loopback address no key is needed while none exist."
 HINT = "Send 'Authorization: Bearer KEY'; 'clout keys add NAME --scope read' makes a key."
 
@@ -25,16 +26,17 @@ HINT = "Send 'Authorization: Bearer KEY'; 'clout keys add NAME --scope read' mak
 class ApiKeyMiddleware:
     """Pass requests that have a key or need none, and store the caller in the ASGI scope under `CALLER`.
 
-    It runs before routing: unknown paths are refused like known ones.
+    It runs before routing: unknown paths are refused like known ones. `open_paths` need no key, and neither do probes.
     """
 
-    def __init__(self, app: ASGIApp, keys: KeyCache):
+    def __init__(self, app: ASGIApp, keys: KeyCache, open_paths: Collection[str] = ()):
         self.app = app
         self.keys = keys
+        self._open = PROBES.union(open_paths)
 
     async def __call__(self, scope: Asked, receive: Receive, send: Send) -> None:
         """Answer 401 if the key is absent or wrong, 503 if the keys cannot be read."""
-        if scope["type"] != "http" or scope["path"] in OPEN:
+        if scope["type"] != "http" or scope["path"] in self._open:
             return await self.app(scope, receive, send)
         try:
             scope[CALLER] = self._caller(scope["headers"])

@@ -10,6 +10,8 @@ from fastapi import Response
 from pydantic import BaseModel, Field
 from starlette.types import Scope
 
+from serving.middleware.request_context import path_prefix
+
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -36,6 +38,11 @@ class Problem(BaseModel):
     missing: dict[str, str] | None = Field(None, description="Of a service that is not ready: what is absent, and why")
 
 
+def full_path(scope: Scope) -> str:
+    """Return the path that a client asked for, with the prefix of a proxy."""
+    return path_prefix(scope) + str(scope["path"])
+
+
 def problem_head(status: int, kind: str | None) -> dict[str, Any]:
     """Return the members that all problems of a kind and status share."""
     return {
@@ -54,7 +61,7 @@ def problem_response(
     **more: object,
 ) -> Response:
     """Return a problem as an HTTP response, with the id of the request if it has one."""
-    body = problem_head(status, kind) | {"detail": detail, "instance": quote(scope["path"], errors="replace")}
+    body = problem_head(status, kind) | {"detail": detail, "instance": quote(full_path(scope), errors="replace")}
     if "request_id" in scope.get("state", {}):
         body["request_id"] = scope["state"]["request_id"]
     return Response(json.dumps(body | more), status, headers, MEDIA_TYPE)

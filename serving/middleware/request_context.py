@@ -13,6 +13,7 @@ NOTES = "clout.notes"
 # A new route counts as one about users until it is listed here.
 WITHOUT_USERS = frozenset({"/v1/model", "/v1/catalogue", "/v1/purposes"})
 CALLER = "clout.caller"
+PREFIX = "clout.prefix"
 ANYBODY = Key(id="", name="anybody", scope="admin", sha256="", made="")
 
 
@@ -35,6 +36,14 @@ class RequestNotes:
     about: list[str] | None = None
     instants: dict[str, datetime] = field(default_factory=dict)
     service: Any = None
+
+
+def path_prefix(scope: Scope) -> str:
+    """Return the prefix under which a proxy serves, such as `/clout`; empty without one.
+
+    It is not in `root_path`, which Starlette would remove from the path a second time.
+    """
+    return str(scope.get(PREFIX, ""))
 
 
 def about_people(path: str) -> bool:

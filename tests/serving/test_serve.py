@@ -57,6 +57,18 @@ def test_it_answers_over_the_wire(server):
             assert client.get(path).json()["type"] == "urn:clout:problem:unknown-user"
 
 
+def test_a_head_request_has_no_body_on_the_wire(server):
+    address = httpx.URL(server.address)
+    with socket.create_connection((address.host, address.port), timeout=20) as connection:
+        for path in ("/health", "/v1/users/user0001/score", "/v1/nowhere", "/docs"):
+            connection.sendall(f"HEAD {path} HTTP/1.1\r\nHost: clout\r\n\r\n".encode())
+            received = b""
+            while b"\r\n\r\n" not in received:
+                received += connection.recv(65_536)
+            assert received.startswith(b"HTTP/1.1 404" if path == "/v1/nowhere" else b"HTTP/1.1 200")
+            assert received.endswith(b"\r\n\r\n")
+
+
 def test_persistent_connection_is_answered_without_delay(server):
     """Nagle's algorithm would hold back the second packet of each answer, up to 40 ms."""
     with httpx.Client(base_url=server.address, trust_env=False, timeout=20) as client:
@@ -86,6 +98,21 @@ def test_a_taken_port_is_said():
         port = taken.getsockname()[1]
         with pytest.raises(CloutError, match=f"cannot listen on 127.0.0.1 port {port}: .*Choose another"):
             serve(Home("nowhere"), "127.0.0.1", port)
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]", "127.0.0.1"])
+def test_the_command_prints_the_address_that_it_listens_on(home, host):
+    run = [sys.executable, "-c", "from serving.cli.main import main; main()", "serve", "--host", host, "--port", "0"]
+    with subprocess.Popen([*run, "--home", str(home.folder)], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            literal = "[::1]" if ":" in host else host
+            printed = re.compile(rf"API documentation: (http://{re.escape(literal)}:[1-9]\d*)/docs")
+            address = next(match[1] for line in process.stderr if (match := printed.match(line)))
+            with httpx.Client(base_url=address, trust_env=False, timeout=20) as client:
+                assert client.get("/health").status_code == 200
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
 
 
 @pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 65_536), ("256.0.0.1", 0)])

@@ -17,6 +17,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.testclient import TestClient
 
 from features.errors import CloutError
+from serving.api import docs
 from serving.app import create_app, serve
 from serving.middleware import authentication
 from serving.middleware.api_keys import (
@@ -59,7 +60,6 @@ EARLIER_KEYS = {
     "dashboard": "clout_4108ff2a85c6_00392a02348e459c44570b3fceaef5634bba54a3a7f72503e5cb675ea698d11e",
     "boss": "clout_bd0d2b9fed76_4ac3fa8829e0325399089421ade9f0fb520db964a203594b745fe05c40de4f7f",
 }
-OF_FASTAPI = {"/openapi.json", "/docs"}
 
 
 @pytest.fixture
@@ -235,17 +235,17 @@ def test_without_keys_loopback_is_open(home, champion):
 
 def test_a_guarded_service_without_keys_answers_nobody(home, champion):
     client = client_of(home, guarded=True)
-    for path in ("/v1/users/user0001/score", "/v1/model", "/docs", "/openapi.json", "/nowhere"):
-        assert client.get(path).status_code == 401
-    assert client.get("/health").status_code == client.get("/ready").status_code == 200
+    for path in ("/v1/users/user0001/score", "/v1/model", "/metrics", "/nowhere", "/docs/nowhere"):
+        assert client.get(path).status_code == client.head(path).status_code == 401
+    for path in ("/health", "/ready", "/docs", "/openapi.json", "/docs/start.js"):
+        assert client.get(path).status_code == client.head(path).status_code == 200
 
 
 ASKED = {
     "/v1/users/user0001/score": "read",
     "/v1/model": "read",
     "/v1/catalogue": "read",
-    "/docs": "read",
-    "/openapi.json": "read",
+    "/metrics": "read",
     "/v1/users/user0001/explanation": "review",
     "/v1/users/user0001/what-if": "review",
     "/v1/users/user0001/change": "review",
@@ -443,10 +443,10 @@ def test_every_route_needs_a_scope_or_is_named_as_open(home, champion):
                 if isinstance(dependency.dependency, authentication.RequireScope)
             ]
             scopes[context.path] = needed
-    unnamed = {path for path, needed in scopes.items() if len(needed) != 1 and path not in authentication.OPEN}
+    unnamed = {path for path, needed in scopes.items() if len(needed) != 1 and path not in authentication.PROBES}
     assert unnamed == set()
-    assert {path for path, needed in scopes.items() if not needed} == authentication.OPEN
-    assert {context.path for context in routes} - set(scopes) == OF_FASTAPI
+    assert {path for path, needed in scopes.items() if not needed} == authentication.PROBES
+    assert {context.path for context in routes} - set(scopes) == docs.OPEN_PATHS
 
 
 def test_openapi_tells_the_scheme_the_scope_and_the_problems(home, champion):
@@ -456,7 +456,7 @@ def test_openapi_tells_the_scheme_the_scope_and_the_problems(home, champion):
     for path, operations in document["paths"].items():
         for operation in operations.values():
             statuses = set(operation["responses"])
-            assert ({"401", "403", "429"} <= statuses) == (path not in authentication.OPEN)
+            assert ({"401", "403", "429"} <= statuses) == (path not in authentication.PROBES)
             assert {"408", "413", "414", "431", "500"} <= statuses
     assert document["paths"]["/v1/users/{user}/explanation"]["get"]["security"] == [{"key": ["review"]}]
 
@@ -489,7 +489,7 @@ def test_a_started_service_takes_keys_and_tells_no_secret(home):
                 answer = client.get("/v1/users/a%2Fb/score", headers=bearer(key))
                 assert answer.json()["user"] == "a/b"
                 assert "server" not in answer.headers
-                assert client.get("/docs", params={"key": key}).status_code == 401
+                assert client.get("/metrics", params={"key": key}).status_code == 401
                 other = add_key(home, "bob", "review")
                 assert client.get("/v1/users/a%2Fb/explanation", headers=bearer(other)).status_code == 200
         finally:

@@ -5,12 +5,15 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from serving.app import create_app
 from serving.middleware.access_log import AccessLogMiddleware
 from serving.middleware.authentication import ApiKeyMiddleware
+from serving.middleware.head_requests import HeadMiddleware
 from serving.middleware.headers import SecurityHeadersMiddleware
+from serving.middleware.proxy import ProxyMiddleware
 from serving.middleware.rate_limit import RateLimitMiddleware
 from serving.middleware.request_limits import RequestLimitMiddleware
 from serving.privacy.audit_middleware import AuditMiddleware
 
 ORDER = [
+    ProxyMiddleware,
     AccessLogMiddleware,
     SecurityHeadersMiddleware,
     ServerErrorMiddleware,
@@ -18,6 +21,7 @@ ORDER = [
     ApiKeyMiddleware,
     RateLimitMiddleware,
     AuditMiddleware,
+    HeadMiddleware,
 ]
 
 
