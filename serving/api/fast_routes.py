@@ -31,14 +31,14 @@ class ServiceRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return a handler that answers 422 with the known parameters."""
-        handle, known = super().get_route_handler(), _query_names(self.dependant)
+        handle, names = super().get_route_handler(), _query_names(self.dependant)
 
-        async def with_known_parameters(request: Request) -> Response:
+        async def with_valid_parameters(request: Request) -> Response:
             if request.scope["query_string"]:
-                _check_known(request.query_params, known)
+                _check_names(request.query_params, names)
             return await handle(request)
 
-        return with_known_parameters
+        return with_valid_parameters
 
 
 def _query_names(dependant: Dependant) -> frozenset[str]:
@@ -47,17 +47,17 @@ def _query_names(dependant: Dependant) -> frozenset[str]:
     return names.union(*map(_query_names, dependant.dependencies))
 
 
-def _check_known(names: Iterable[str], known: frozenset[str]) -> None:
-    expected = f"expected {', '.join(sorted(known))}" if known else "this route has none"
+def _check_names(query: Iterable[str], valid: frozenset[str]) -> None:
+    expected = f"expected {', '.join(sorted(valid))}" if valid else "this route has none"
     errors = [
         {
             "type": "unknown_parameter",
             "loc": ("query", name[:100]),
-            "msg": f"unknown query parameter{did_you_mean(name, known)}; {expected}",
+            "msg": f"unknown query parameter{did_you_mean(name, valid)}; {expected}",
             "input": None,
         }
-        for name in names
-        if name not in known
+        for name in query
+        if name not in valid
     ]
     if errors:
         raise RequestValidationError(errors)
