@@ -3,6 +3,7 @@
 import json
 import logging
 
+import anyio
 import pytest
 from fastapi.testclient import TestClient
 
@@ -23,14 +24,14 @@ def client_of(home, proxy=None, address="127.0.0.1", **options):
     return TestClient(app, raise_server_exceptions=False, client=(address, 50_000))
 
 
-@pytest.fixture(params=["kept", "removed", "forwarded"])
+@pytest.fixture(params=["keeps", "removes", "forwarded"])
 def ask(request, home, champion):
     """Ask through a proxy that keeps its prefix, that removes it, or that names it in a header."""
     client = client_of(home, Proxy("/clout/" if request.param != "forwarded" else ""))
-    kept, headers = request.param == "kept", PREFIX if request.param == "forwarded" else {}
+    keeps, headers = request.param == "keeps", PREFIX if request.param == "forwarded" else {}
 
     def send(path, method="GET", **more):
-        return client.request(method, f"/clout{path}" if kept else path, headers=headers, **more)
+        return client.request(method, f"/clout{path}" if keeps else path, headers=headers, **more)
 
     return send
 
@@ -125,12 +126,10 @@ def test_no_prefix_starts_like_a_path_of_the_service(home, champion):
 
 
 def test_other_events_pass_unchanged():
-    seen = []
+    scopes = []
 
     async def app(scope, receive, send):
-        seen.append(scope)
-
-    import anyio
+        scopes.append(scope)
 
     anyio.run(ProxyMiddleware(app, Proxy("/clout")), {"type": "lifespan"}, None, None)
-    assert json.dumps(seen) == '[{"type": "lifespan"}]'
+    assert json.dumps(scopes) == '[{"type": "lifespan"}]'
