@@ -13,16 +13,20 @@
 | PushEvent, ReleaseEvent, CreateEvent, GollumEvent, PublicEvent | post | | what is new | |
 | GistEvent create or update, DownloadEvent (until 2014) | post | | what is new | |
 
-The owner is the account before the / of the repository's name, a user or an organisation. The target of a comment is
-the user who opened the issue, or the owner if the opener is unknown or the commenter. A reply whose only possible
-target is its actor, such as the owner in an own thread, is a post. A push to the repository of another user is a post
+The owner is the account before the / of the repository's name, a user or an organisation. The target of a comment on an
+issue is the user who opened it, or the owner if the opener is unknown or the commenter. Reviews and merges since
+October 2025 do not say who opened the pull request. It is looked up in the files: in the event that opened it, or in
+others that say it, such as comments. If it is not there, the target of a review is null, never the owner, and the
+review counts for its author only. A reply whose only possible target is its actor, such as the owner in an own thread,
+is a post. A push to the repository of another user is a post
 of the pusher, not an event on the owner. A star, fork or merge is rejected if its target is unknown or the actor.
 
 All other kinds (closing, labelling, deleting, adding members, sponsoring ...) are rejected with the kind as the reason.
 User ids are logins at the time of the event; a renamed account becomes another user. Accounts of programs, such as
 dependabot[bot], are normal accounts. Events before 2015, where `actor` is a text and `repository` an object, are read
-too; most have no id, so duplicates among them are not detected. Other events count once per id. Texts and totals in a
-payload, such as the numbers of stars and forks, are never read.
+too; most have no id, so duplicates among them are not detected. Other events count once per id, type and time, because
+GitHub counts ids anew since October 2025, in two sequences. Texts and totals in a payload, such as the numbers of stars
+and forks, are never read.
 """
 
 from pathlib import Path
@@ -72,7 +76,8 @@ MEMBERS = {
 DEFAULT_ACTIONS = ("created", "forked", "published", "started")
 OPENS_THREAD = ("IssuesEvent opened", "PullRequestEvent opened", "DiscussionEvent")
 TARGETS_OPENER = ("IssueCommentEvent", "PullRequestReviewEvent", "PullRequestReviewCommentEvent")
-TARGET_COLUMNS = {"PullRequestEvent merged": "pull_user", "FollowEvent": "followed"}
+ABOUT_PULLS = ("PullRequestReviewEvent", "PullRequestReviewCommentEvent", "PullRequestEvent merged")
+TARGET_COLUMNS = {"PullRequestEvent merged": "opener", "FollowEvent": "followed"}
 GISTS = ("GistEvent create", "GistEvent update")
 KINDS = {
     "like": ("WatchEvent", "PullRequestEvent merged"),
@@ -84,40 +89,64 @@ KINDS = {
 VERBS = {kind: verb for verb, kinds in KINDS.items() for kind in kinds}
 COMMENTS = ("IssueCommentEvent", "PullRequestReviewCommentEvent", "CommitCommentEvent")
 RECORD_FIELDS = {"id": "id", "type": "kind", "created_at": "created_at", "actor": "actor", "repo": "repo"}
-PASS_THROUGH = ("id", "kind", "created_at", "repo", "row", "reason")
+KEY = ("key", "kind", "time")
 MAX_KIND_CHARS = 60
 
 
 def import_gharchive(path: Path, out: Path, progress: Progress = ignore_progress) -> ImportReport:
     """Import an hour of GH Archive, as downloaded or unpacked, or a folder of hours, as in `JsonLinesSource.ingest`."""
-    source = JsonLinesSource(ENDINGS, EXPECTED, MEMBERS, ("type", "created_at"), _raw_events, _with_records)
+    source = JsonLinesSource(ENDINGS, EXPECTED, MEMBERS, ("type", "created_at"), _select_events, _raw_events)
     return source.ingest(path, out, progress)
 
 
-def _with_records(events: ir.Table, names: tuple[str, ...]) -> ir.Table:
-    """Reject duplicates by id, or by file and row where there is no id, and add the record of each row."""
-    key = ibis.coalesce(events.id, events.file.cast("string") + " " + events.row.cast("string"))
-    rows = reject_duplicates(events.mutate(key=key), ("key",))
-    return rows.mutate(record=build_record(rows, RECORD_FIELDS, names)).drop("key", "file", *PASS_THROUGH[:4])
-
-
-def _raw_events(members: ir.Table) -> ir.Table:
-    """Map the members of a file to rows for `ingest`: columns of SCHEMA, row, record and reason."""
+def _select_events(members: ir.Table) -> ir.Table:
+    """Select what the events need from the members of a file, equal for all formats."""
     unified = _unify_formats(members)
-    targeted = _with_verb_and_target(unified.mutate(kind=_kind(unified)))
-    rows = targeted.mutate(verb=((targeted.verb == "reply") & targeted.target.isnull()).ifelse("post", targeted.verb))
-    post = rows.verb == "post"
-    new = _new_piece(rows)
+    rows = unified.mutate(kind=_kind(unified))
     return rows.select(
-        *(name for name in PASS_THROUGH if name != "reason"),
-        *("time", "actor", "verb"),
-        target=post.ifelse(ibis.null("string"), rows.target),
-        object=post.ifelse(new, _object(rows)),
-        result=(rows.verb == "reply").ifelse(new, ibis.null("string")),
-        network=ibis.literal("github"),
+        *("row", "reason", "id", "created_at", "time", "kind", "actor", "owner", "repo", "thread", "followed"),
+        opener=rows.kind.isin(TARGETS_OPENER).ifelse(ibis.coalesce(rows.issue_user, rows.pull_user), rows.pull_user),
+        piece=_object(rows),
+        new=_new_piece(rows),
         record=rows.reason.notnull().ifelse(rows.record, ibis.null("string")),
+    )
+
+
+def _raw_events(events: ir.Table, names: tuple[str, ...]) -> ir.Table:
+    """Map the events of all files to rows for `ingest`: columns of SCHEMA, row, record and reason."""
+    targeted = _with_verb_and_target(_with_openers(events))
+    rows = reject_duplicates(targeted.mutate(key=_key(targeted)), KEY)
+    post = rows.verb == "post"
+    return rows.select(
+        *("time", "actor", "verb", "row"),
+        target=post.ifelse(ibis.null("string"), rows.target),
+        object=post.ifelse(rows.new, rows.piece),
+        result=(rows.verb == "reply").ifelse(rows.new, ibis.null("string")),
+        network=ibis.literal("github"),
+        record=build_record(rows, RECORD_FIELDS, names),
         reason=ibis.coalesce(rows.reason, _unmapped_reason(rows)),
     )
+
+
+def _key(events: ir.Table) -> ir.StringValue:
+    """Return the id of an event, or its file and row where there is no id."""
+    return ibis.coalesce(events.id, events.file.cast("string") + " " + events.row.cast("string"))
+
+
+def _with_openers(events: ir.Table) -> ir.Table:
+    """Look up who opened each pull request where its events do not say it."""
+    opens = events.kind == "PullRequestEvent opened"
+    claims = events.select(
+        thread=events.thread.lower(), opened_by=opens.ifelse(events.actor, ibis.null("string")), stated=events.opener
+    )
+    claims = claims.filter(claims.thread.notnull(), claims.opened_by.notnull() | claims.stated.notnull())
+    openers = claims.group_by(pull=claims.thread).aggregate(
+        known_opener=ibis.coalesce(claims.opened_by.min(), claims.stated.min())
+    )
+    absent = events.kind.isin(ABOUT_PULLS) & events.opener.isnull()
+    rows = events.mutate(pull=absent.ifelse(events.thread.lower(), ibis.null("string")))
+    joined = rows.left_join(openers, "pull")
+    return joined.select(*events.drop("opener").columns, opener=ibis.coalesce(joined.opener, joined.known_opener))
 
 
 def _unify_formats(members: ir.Table) -> ir.Table:
@@ -145,11 +174,14 @@ def _kind(rows: ir.Table) -> ir.StringValue:
 
 def _with_verb_and_target(rows: ir.Table) -> ir.Table:
     """Add the `verb` of each event, and its `target`: the first candidate who is not the actor."""
-    opener = rows.kind.isin(TARGETS_OPENER).ifelse(ibis.coalesce(rows.issue_user, rows.pull_user), ibis.null("string"))
+    opener = rows.kind.isin(TARGETS_OPENER).ifelse(rows.opener, ibis.null("string"))
     named_target = rows.kind.cases(*((kind, rows[column]) for kind, column in TARGET_COLUMNS.items()))
-    owner = rows.kind.isin(tuple(TARGET_COLUMNS)).ifelse(ibis.null("string"), rows.owner)
-    candidates = (_unless_actor(rows, user) for user in (opener, named_target, owner))
-    return rows.mutate(verb=rows.kind.cases(*VERBS.items()), target=ibis.coalesce(*candidates))
+    unknown = rows.kind.isin(ABOUT_PULLS) & rows.opener.isnull()
+    owner = (unknown | rows.kind.isin(tuple(TARGET_COLUMNS))).ifelse(ibis.null("string"), rows.owner)
+    target = ibis.coalesce(*(_unless_actor(rows, user) for user in (opener, named_target, owner)))
+    verb = rows.kind.cases(*VERBS.items())
+    own_thread = (verb == "reply") & target.isnull() & ~unknown
+    return rows.mutate(verb=own_thread.ifelse("post", verb), target=target)
 
 
 def _unless_actor(rows: ir.Table, user: ir.StringValue) -> ir.StringValue:

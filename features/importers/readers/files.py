@@ -5,11 +5,13 @@ longer than 128 MiB, and the Reddit dumps use 2 GiB, which most readers refuse. 
 can read it: with its own `compression.zstd`, from 3.14, or with the package `backports.zstd`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from io import BufferedReader
 from pathlib import Path
 from shutil import copyfileobj
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -121,9 +123,26 @@ def ensure_readable(file: Path, scratch: Path) -> Path:
 
 def _read_to_end(file: Path) -> None:
     """Read a compressed file to its end, because DuckDB does not detect truncation."""
-    with pa.OSFile(str(file)) as source, pa.CompressedInputStream(source, compression(file)) as text:
+    with open_decompressed(file) as text:
         while text.read(CHUNK_BYTES):
             pass
+
+
+@contextmanager
+def open_decompressed(file: Path) -> Iterator[BinaryIO]:
+    """Open a file, plain, .gz or .zst, for reading its decompressed bytes.
+
+    Raises
+    ------
+    OSError, ValueError : it is truncated, not compressed as its name says, or has a window longer than 128 MiB
+
+    """
+    if compression(file) == "none":
+        with file.open("rb") as plain:
+            yield plain
+        return
+    with pa.OSFile(str(file)) as source, pa.CompressedInputStream(source, compression(file)) as stream:
+        yield BufferedReader(stream, CHUNK_BYTES)
 
 
 def _recompress(file: Path, copy: Path) -> Path:

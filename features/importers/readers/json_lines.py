@@ -1,6 +1,13 @@
-"""JSON Lines: one object per line, plain or compressed; other lines become rows with a reason."""
+r"""JSON Lines: one object per line, plain or compressed; other lines become rows with a reason.
 
-from collections.abc import Callable, Collection
+A line that DuckDB does not parse is mended where other parsers read it: half a surrogate pair, as in "cut \ud83d",
+becomes its digits, and a control character a space. Objects that follow each other without line ends are split. The
+record of any other line is its length, because a line may hold the texts of users.
+"""
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import ibis.expr.types as ir
@@ -8,10 +15,14 @@ from ibis.backends.duckdb import Backend
 
 from features.errors import EventsError
 from features.events.engines import create_view, json_object_sql, read_parquet_sql, sql_identifier, sql_literal
-from features.importers.readers.tabular import MAX_RECORD_CHARS, TableReader, rows_of, scan, with_malformed
+from features.importers.readers.files import open_decompressed
+from features.importers.readers.tabular import LENGTH, TableReader, rows_of, scan, with_malformed
 
 OPTIONS = {"header": "false", "delim": "'\\x01'", "quote": "''", "escape": "''", "force_not_null": "['line']"}
 SPACE = "' \t\r'"
+HALF_PAIR = r"(\\[^u]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u([dD][89a-fA-F][0-9a-fA-F]{2})"
+CONTROL = r"[\x00-\x1f]"
+SEAM = r'\}\s*\{\s*"'
 
 
 def open_jsonlines(backend: Backend, file: Path, scratch: Path) -> TableReader:
@@ -50,9 +61,9 @@ def read_members(
 
     Returns
     -------
-    the columns as text, numbers as written, objects and arrays as JSON, null if absent; `row`, the number of the line;
-    `record`, the columns that are present as JSON, or the beginning of a line that is not an object; and `reason`,
-    null, or what is wrong with the line
+    the columns as text, numbers as written, objects and arrays as JSON, null if absent; `row`, the number of the line,
+    or of the object where objects share a line; `record`, the columns that are present as JSON, or the length of a line
+    that is not an object; and `reason`, null, or what is wrong with the line
 
     Raises
     ------
@@ -62,11 +73,15 @@ def read_members(
     columns = {name: f"c{number}" for number, name in enumerate(members, 1)}
 
     def shape(lines: str) -> str:
-        damaged = f"CASE WHEN object IS NULL THEN left(line, {MAX_RECORD_CHARS}) END AS line"
         rows = _members(_objects(lines), members.values())
-        return f"SELECT {', '.join(columns.values())}, {damaged} FROM ({rows})"
+        return f"SELECT {', '.join(columns.values())}, CASE WHEN object IS NULL THEN line END AS line FROM ({rows})"
 
     rejects = _scan(backend, file, scratch, shape)
+    lines = scratch.with_suffix(".jsonl")
+    if _has_seams(backend, scratch, rejects) and _split_objects(file, lines):
+        backend.con.execute(f"DROP TABLE {rejects}; DROP TABLE {rejects}_scan")
+        rejects = _scan(backend, lines, scratch, shape)
+        lines.unlink()
     record = json_object_sql({name: column for name, column in columns.items() if name not in private})
     rows = f"SELECT *, CASE WHEN line IS NULL THEN '' END AS object FROM ({rows_of(scratch)})"
     good = _records(rows, members, f"json_merge_patch('{{}}', {record})::VARCHAR")
@@ -83,6 +98,42 @@ def _scan(backend: Backend, file: Path, scratch: Path, shape: Callable[[str], st
     return rejects
 
 
+def _has_seams(backend: Backend, scratch: Path, rejects: str) -> bool:
+    """Return whether a malformed line may hold several objects."""
+    lines = f"SELECT line FROM {read_parquet_sql(scratch)} UNION ALL SELECT csv_line FROM {rejects}"
+    seams = f"SELECT 1 FROM ({lines}) WHERE regexp_matches(line, {sql_literal(SEAM)}) LIMIT 1"
+    return backend.con.execute(seams).fetchone() is not None
+
+
+def _split_objects(file: Path, lines: Path) -> bool:
+    """Write the lines of a file, each object on a line of its own; return whether the file could be read."""
+    try:
+        with open_decompressed(file) as text, lines.open("wb") as out:
+            for line in text:
+                out.writelines(part + b"\n" for part in _objects_of(line.rstrip()))
+    except OSError:  # a window that only `ensure_readable` can read
+        return False
+    return True
+
+
+def _objects_of(line: bytes) -> Iterator[bytes]:
+    """Yield the objects of a line; an object that does not parse ends where the next may begin."""
+    if not re.search(SEAM.encode(), line):
+        yield line
+        return
+    text, decoder, start = line.decode(errors="replace"), json.JSONDecoder(strict=False), 0
+    while start < len(text):
+        try:
+            end = decoder.raw_decode(text, start)[1]
+        except (ValueError, RecursionError):
+            seam = re.compile(SEAM).search(text, start)
+            end = seam.start() + 1 if seam else len(text)
+        yield text[start:end].encode()
+        start = end
+        while start < len(text) and text[start].isspace():
+            start += 1
+
+
 def _with_malformed(backend: Backend, good: str, rejects: str) -> str:
     """Return SQL that adds the malformed lines, if there are any, because adding them sorts all others."""
     count = backend.con.execute(f"SELECT count(*) FROM {rejects}").fetchone()
@@ -91,8 +142,11 @@ def _with_malformed(backend: Backend, good: str, rejects: str) -> str:
 
 def _objects(lines: str) -> str:
     """Return SQL of the lines with `object`, which is null for lines that are not objects."""
+    spaced = f"regexp_replace(line, {sql_literal(CONTROL)}, ' ', 'g')"
+    mended = f"regexp_replace({spaced}, {sql_literal(HALF_PAIR)}, '\\1\\2', 'g')"
     return f"""
-        SELECT *, CASE WHEN starts_with(trim(line, {SPACE}), '{{') AND json_valid(line) THEN line END AS object
+        SELECT *, CASE WHEN NOT starts_with(trim(line, {SPACE}), '{{') THEN NULL WHEN json_valid(line) THEN line
+            WHEN json_valid({mended}) THEN {mended} END AS object
         FROM ({lines})"""
 
 
@@ -107,7 +161,7 @@ def _records(members: str, fields: Collection[str], record: str) -> str:
     """Return SQL of the columns that `TableReader.select` documents, from c1, c2 ...; blank lines are not records."""
     named = ", ".join(f"c{number} AS {sql_identifier(field)}" for number, field in enumerate(fields, 1))
     return f"""
-        SELECT row, {named}, CASE WHEN object IS NULL THEN left(line, {MAX_RECORD_CHARS}) ELSE {record} END AS record,
+        SELECT row, {named}, CASE WHEN object IS NULL THEN {LENGTH.format("line")} ELSE {record} END AS record,
             CASE WHEN object IS NULL THEN 'malformed line: not a JSON object' END AS reason
         FROM ({members}) WHERE object IS NOT NULL OR trim(line, {SPACE}) <> ''"""
 

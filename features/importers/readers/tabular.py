@@ -31,8 +31,8 @@ class TableReader:
     """The columns of a file of any format, and how to read some of them.
 
     `select` maps fields to columns, and returns a table with one column per field, `row` (the number of the record in
-    the file, from 1), `record` (the selected columns as JSON, or the line if it does not parse) and `reason` (null, or
-    what is wrong with the line).
+    the file, from 1), `record` (the selected columns as JSON, or the length of a line that does not parse, because it
+    may hold texts that are never stored) and `reason` (null, or what is wrong with the line).
     """
 
     columns: list[str]
@@ -122,7 +122,7 @@ MALFORMED = {
     "UNQUOTED VALUE": "unbalanced quotes",
     "LINE SIZE OVER MAXIMUM": "line too long",
 }
-MAX_RECORD_CHARS = 500
+LENGTH = "length({}) || ' characters'"  # the record of a malformed line, which may hold texts of users
 
 
 def numbered(rows: str) -> str:
@@ -237,5 +237,5 @@ def with_malformed(good: str, rejects: str, header: int) -> str:
         SELECT good.* REPLACE (good.row + coalesce(skipped.lines, 0) AS row)
         FROM good ASOF LEFT JOIN skipped ON good.row > skipped.after
         UNION ALL BY NAME
-        SELECT row, left(csv_line, {MAX_RECORD_CHARS}) AS record,
+        SELECT row, {LENGTH.format("csv_line")} AS record,
             'malformed line: ' || CASE kind {reasons} ELSE lower(kind) END AS reason FROM bad"""

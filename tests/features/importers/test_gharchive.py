@@ -111,8 +111,8 @@ OF_ANN = [
         ("reply", "bob", "octo/hello#8", "PullRequestReview:14"),
     ),
     (
-        event("PullRequestReviewEvent", action="created", review={"id": 15}, pull_request={"number": 8}),
-        ("reply", "octo", "octo/hello#8", "PullRequestReview:15"),
+        event("PullRequestReviewEvent", action="created", review={"id": 15}, pull_request={"number": 9}),
+        ("reply", None, "octo/hello#9", "PullRequestReview:15"),
     ),
     (
         event("PullRequestReviewCommentEvent", action="created", comment=remark(16), pull_request=pull()),
@@ -233,6 +233,29 @@ def test_kinds_map_to_events(import_lines, cases, actors):
     assert (report.read, report.accepted, report.rejects, report.notes) == (len(cases), len(cases), None, ())
 
 
+def test_authors_of_pull_requests_are_looked_up_in_the_files(import_lines):
+    new = {"number": 8}
+    review = event("PullRequestReviewEvent", action="created", review={"id": 1}, pull_request=new)
+    comment = event("PullRequestReviewCommentEvent", "cid", action="created", comment=remark(2), pull_request=new)
+    merge = event("PullRequestEvent", "octo", "Octo/Hello", action="merged", number=8, pull_request=new)
+    own = event("PullRequestReviewEvent", "bob", action="created", review={"id": 3}, pull_request=new)
+    import_lines(event("PullRequestEvent", "bob", action="opened", number=8, pull_request=new), name="10.json")
+    _, events = import_lines(review, comment, merge, own, name="09.json")
+    assert {(row["actor"], row["verb"], row["target"]) for row in events} == {
+        ("bob", "reply", "octo"),
+        ("ann", "reply", "bob"),
+        ("cid", "reply", "bob"),
+        ("octo", "like", "bob"),
+    }
+
+
+def test_a_comment_names_the_author_of_a_pull_request(import_lines):
+    merge = event("PullRequestEvent", "octo", action="merged", number=7, pull_request={"number": 7})
+    talk = event("IssueCommentEvent", action="created", issue=issue("bob"), comment=remark(1))
+    _, events = import_lines(merge, talk)
+    assert {(row["actor"], row["target"]) for row in events} == {("octo", "bob"), ("ann", "bob")}
+
+
 def test_other_kinds_are_rejected_with_their_name(import_lines):
     cases = {f"{kind} does not map to an event": line for line, kind in OTHER}
     report, events = import_lines(*cases.values(), OF_ANN[0][0])
@@ -261,7 +284,7 @@ def test_malformed_lines_are_counted(import_lines):
     }
     assert (report.read, report.accepted, len(events)) == (6, 1, 1)
     rejects = report.rejects.read_text(encoding="utf-8")
-    assert "1,malformed line: not a JSON object,{broken" in rejects
+    assert "1,malformed line: not a JSON object,7 characters" in rejects
     assert '5,time missing or unreadable,"{""id"":' in rejects
     assert '""type"":""WatchEvent"",""created_at"":""soon"",""actor"":""ann"",""repo"":""octo/hello""}"' in rejects
 
@@ -292,7 +315,31 @@ def test_the_same_id_counts_once(import_lines, tmp_path):
     rejects = report.rejects.read_text()
     assert f'4,the same event again,"2024-01-01-11.json.gz {{""id"":""{star["id"]}""' in rejects
     assert f'1,the same event again,"2024-01-01-12.json.gz {{""id"":""{star["id"]}""' in rejects
-    assert "2,malformed line: not a JSON object,2024-01-01-12.json.gz {" in rejects
+    assert "2,malformed line: not a JSON object,2024-01-01-12.json.gz 1 characters" in rejects
+
+
+@pytest.mark.parametrize("name", ["2012-05-01-4.json", "2012-05-01-4.json.gz"])
+def test_objects_without_line_ends_are_split(import_lines, name):
+    stars = [timeline("WatchEvent", f"u{number}", note='}{"SECRET') for number in range(5)]
+    joined = "".join(map(json.dumps, stars[:3])) + " {broken}" + json.dumps(stars[3])
+    report, events = import_lines(joined, stars[4], name=name)
+    assert report.reasons == {"malformed line: not a JSON object": 1}
+    assert [row["actor"] for row in events] == [f"u{number}" for number in range(5)]
+    assert "SECRET" not in report.rejects.read_text()
+
+
+def test_an_hour_on_one_line_is_read(import_lines):
+    hour = "".join(json.dumps(timeline("WatchEvent", f"u{number}", note="x" * 300)) for number in range(5_000))
+    report, _ = import_lines(hour, name="2011-05-01-4.json")
+    assert (report.read, report.accepted) == (5_000, 5_000)
+
+
+def test_ids_of_two_sequences_are_different_events(import_lines):
+    push, star = event("PushEvent", head="a"), event("WatchEvent", "bob", action="started")
+    star |= {"id": push["id"]}
+    later = {**star, "created_at": "2025-01-01T12:00:00Z"}
+    report, _ = import_lines(push, star, later, star)
+    assert (report.accepted, report.reasons) == (3, {"the same event again": 1})
 
 
 def test_all_compressions_give_the_same_events(tmp_path):

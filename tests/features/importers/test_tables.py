@@ -120,6 +120,30 @@ def test_unmapped_columns_are_never_stored(import_file):
     assert "SECRET" not in report.rejects.read_text()
 
 
+def test_malformed_lines_are_never_stored(import_file):
+    report, _ = import_file("x.csv", HEADER + GOOD + "2020-05-01,SECRET\n")
+    assert "2,malformed line: too few fields,17 characters" in report.rejects.read_text()
+    like = {"time": 1588334400, "actor": "a", "verb": "like", "target": "b"}
+    report, _ = import_file("x.jsonl", lines(like, '{"body": "SECRET"'))
+    assert "2,malformed line: not a JSON object,17 characters" in report.rejects.read_text()
+
+
+@pytest.mark.parametrize(
+    ("written", "actor"),
+    [
+        (r"cut \ud83d", "cut d83d"),
+        (r"\uDE00 cut", "DE00 cut"),
+        (r"\ud83d\ude00 \ud83d", "\N{GRINNING FACE} d83d"),
+        (r"\\ud83d \ud83d", r"\ud83d d83d"),
+        ("tab\tand\x01", "tab and"),
+    ],
+)
+def test_json_that_other_parsers_read_is_mended(import_file, written, actor):
+    line = '{"time": 1588334400, "actor": "%s", "verb": "like", "target": "b"}\n'
+    report, events = import_file("x.jsonl", line % written)
+    assert (report.accepted, events[0]["actor"]) == (1, actor)
+
+
 def test_json_lines(import_file):
     like = {"time": 1588334400, "actor": 12, "verb": "like", "target": "b"}
     content = lines(

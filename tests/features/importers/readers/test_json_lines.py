@@ -1,5 +1,6 @@
 import gzip
 import json
+import re
 
 import pyarrow as pa
 import pytest
@@ -68,7 +69,10 @@ def test_members_are_read_from_all_compressions(members, name):
         {"line": "true"},
     ]
     damaged = [(row["record"], row["reason"]) for row in rows if row["reason"]]
-    assert damaged == [(line, "malformed line: not a JSON object") for line in ("{broken", "[1, 2]", "null", '"text"')]
+    assert damaged == [
+        (f"{len(line)} characters", "malformed line: not a JSON object")
+        for line in ("{broken", "[1, 2]", "null", '"text"')
+    ]
 
 
 def test_rows_are_numbered_by_position(members):
@@ -85,7 +89,7 @@ def test_a_line_that_is_too_long_has_a_row_number(members):
         (3, "1", None),
         (4, "1", None),
     ]
-    assert len(rows[1]["record"]) == 500
+    assert re.fullmatch("[0-9]+ characters", rows[1]["record"])
 
 
 def test_private_members_are_not_in_the_record(members):
