@@ -1,6 +1,6 @@
 """The feature table: the only path from events to features, for training, batch scoring and online scoring alike."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import datetime
 from functools import partial
@@ -25,47 +25,60 @@ from features.aggregates.windows import (
 )
 from features.catalogue import CATALOGUE
 from features.catalogue.feature import Relation
+from features.catalogue.plan import CREDIBILITY_RELATIONS, RECENT_RELATIONS, FeaturePlan, plan_features
 from features.events.encoding import EncodedEvents, before, cached_users
 from features.progress import Progress, ignore_progress
 
 KEYS = ["user", "scope"]
 ACTIVE_DAYS = 62
 LATE_DAYS = 7
-STEPS = 30
-EXTRA_COLUMNS = ("history", "first_act_age", "first_engaged_age", "new_pieces", "new_pieces_drawing")
 
 T = TypeVar("T")
 
 
-def feature_rows(events: EncodedEvents, as_of: datetime, progress: Progress = ignore_progress) -> pd.DataFrame:
+def feature_rows(
+    events: EncodedEvents,
+    as_of: datetime,
+    progress: Progress = ignore_progress,
+    features: Sequence[str] | None = None,
+) -> pd.DataFrame:
     """Return the feature table as pandas; parameters, columns and errors as in `feature_table`."""
-    with feature_table(events, as_of, progress) as table:
+    with feature_table(events, as_of, progress, features) as table:
         rows: pd.DataFrame = table.to_pandas()
         return rows
 
 
 @contextmanager
-def feature_table(events: EncodedEvents, as_of: datetime, progress: Progress = ignore_progress) -> Iterator[ir.Table]:
-    """Compute the features of all users that acted or were engaged with in the 365 days before an instant.
+def feature_table(
+    events: EncodedEvents,
+    as_of: datetime,
+    progress: Progress = ignore_progress,
+    features: Sequence[str] | None = None,
+) -> Iterator[ir.Table]:
+    """Compute features of all users that acted or were engaged with in the 365 days before an instant.
 
-    The heavy steps run on entry, one after the other, into temporary tables that are dropped on exit.
+    The heavy steps run on entry, one after the other, into temporary tables that are dropped on exit. Only the
+    relations that the features need are computed; the users are the same for any features.
 
     Parameters
     ----------
     events : from `load_encoded_events`
     as_of : the instant, UTC; only events with `time < as_of` are read
     progress : called with the share of the steps that is done
+    features : names of features; None stands for all of CATALOGUE
 
     Yields
     ------
-    an Ibis table, ordered by user and scope: `user`, `scope` and one float64 column per feature of CATALOGUE; null
-    means unknown, zero means that nothing was found
+    an Ibis table, ordered by user and scope: `user`, `scope` and one float64 column per feature, in the order of
+    CATALOGUE; null means unknown, zero means that nothing was found
 
     Raises
     ------
     EventsError : two users share a key
+    CatalogueError : a feature is not in CATALOGUE
 
     """
+    plan = plan_features(features)
     with cached_users(events) as users:
         inputs = _seeds(events, users) | {
             "users": users,
@@ -73,8 +86,9 @@ def feature_table(events: EncodedEvents, as_of: datetime, progress: Progress = i
             "recent": before(events.rows, as_of, RECENT_DAYS + LATE_DAYS),
         }
         remainders = SpanRemainders(span_remainder(as_of, WEEK), span_remainder(as_of, DAY))
-        steps = partial(_steps, remainders, events.cached)
-        with materialize(steps, inputs, (remainders, events.cached), _step_counter(progress)) as table:
+        steps = partial(_steps, plan, remainders, events.cached)
+        cache_key = (plan.names, remainders, events.cached)
+        with materialize(steps, inputs, cache_key, _step_counter(progress, plan.steps)) as table:
             yield table.order_by("user", "scope")
 
 
@@ -85,10 +99,10 @@ def _seeds(events: EncodedEvents, users: ir.Table) -> dict[str, ir.Table]:
     return {"configured_seeds": users.filter(users.user.isin(events.seeds)).select("scope", user="key")}
 
 
-def _step_counter(progress: Progress) -> Callable[[], None]:
-    """Report the share of STEPS each time one more of them is done."""
+def _step_counter(progress: Progress, steps: int) -> Callable[[], None]:
+    """Report the share of the steps each time one more of them is done."""
     done = count_from(1)
-    return lambda: progress(min(next(done) / STEPS, 1.0))
+    return lambda: progress(min(next(done) / steps, 1.0))
 
 
 @contextmanager
@@ -128,22 +142,23 @@ class SpanRemainders(NamedTuple):
 
 @contextmanager
 def _steps(
-    remainders: SpanRemainders, cached: bool, keep: Materialize, inputs: dict[str, ir.Table]
+    plan: FeaturePlan, remainders: SpanRemainders, cached: bool, keep: Materialize, inputs: dict[str, ir.Table]
 ) -> Iterator[ir.Table]:
     with ExitStack() as stack:
-        parts = _Parts(stack, keep)
+        parts = _Parts(plan, stack, keep)
         with nullcontext(inputs["long"]) if cached else keep("events", inputs["long"]) as events:
             responders = _add_long_windows(events, inputs, remainders, parts)
-        with nullcontext(inputs["recent"]) if cached else keep("recent_events", inputs["recent"]) as events:
-            _add_recent_windows(events, responders, remainders, parts)
+        if plan.needs(*RECENT_RELATIONS):
+            with nullcontext(inputs["recent"]) if cached else keep("recent_events", inputs["recent"]) as events:
+                _add_recent_windows(events, responders, remainders, parts)
         yield _join_parts(parts, inputs["users"])
 
 
 class _Parts:
     """The features of each relation as materialized tables, one row per user."""
 
-    def __init__(self, stack: ExitStack, keep: Materialize):
-        self._stack, self.keep = stack, keep
+    def __init__(self, plan: FeaturePlan, stack: ExitStack, keep: Materialize):
+        self.plan, self._stack, self.keep = plan, stack, keep
         self.tables: dict[Relation, ir.Table] = {}
 
     def enter(self, context: AbstractContextManager[T]) -> T:
@@ -151,59 +166,74 @@ class _Parts:
         return self._stack.enter_context(context)
 
     def add(self, relation: Relation, table: ir.Table, **more: ir.Value) -> ir.Table:
-        """Compute the features over a relation, and the extra columns that later steps need."""
-        values = {feature.name: feature.value(table) for feature in CATALOGUE.of_relation(relation)}
+        """Compute the planned features over a relation, and the extra columns that later steps need."""
+        values = {feature.name: feature.value(table) for feature in self.plan.of_relation(relation)}
         part = table.group_by("user").agg(**values, **more)
         self.tables[relation] = self.enter(self.keep(f"features_over_{relation}", part))
         return self.tables[relation]
 
-    def add_spans(self, relation: Relation, part: ir.Table, spans: int) -> None:
-        """Compute the features over the spans that are set in the bitmap of a part."""
-        self.add(relation, relations.spans(part.select("user", "bitmap"), spans))
+    def add_planned(self, relation: Relation, table: Callable[[], ir.Table]) -> None:
+        """Compute the features over a relation where any are planned."""
+        if self.plan.needs(relation):
+            self.add(relation, table())
 
 
 def _add_long_windows(
     events: ir.Table, inputs: dict[str, ir.Table], remainders: SpanRemainders, parts: _Parts
-) -> ir.Table:
-    """Add the features that look back a year or more; return the weights of the responders."""
-    own, users = relations.own_events(events), inputs["users"]
-    ages = {"last_act_age": own.age.min(), "first_act_age": own.age.max()}
-    active = parts.add("own_events", own, bitmap=week_bitmap(own.age, WEEK, WEEKS, remainders.week), **ages)
-    parts.add_spans("weeks_active", active, WEEKS)
-    histories = parts.enter(parts.keep("histories", credibility.history_lengths(active, users)))
-    parts.tables["histories"] = histories.select("user", "history")
+) -> ir.Table | None:
+    """Add the features that look back a year or more; return the weights of the responders where they are needed."""
+    plan, own, users = parts.plan, relations.own_events(events), inputs["users"]
+    more: dict[str, ir.Value] = {"last_act_age": own.age.min(), "first_act_age": own.age.max()}
+    if plan.needs("weeks_active"):
+        more["bitmap"] = week_bitmap(own.age, WEEK, WEEKS, remainders.week)
+    active = parts.add("own_events", own, **more)
+    parts.add_planned("weeks_active", lambda: relations.spans(active.select("user", "bitmap"), WEEKS))
     engagements = relations.engagements(events)
-    with parts.keep("follows", relations.follows(engagements)) as follows:
-        parts.add("follows", follows)
-        parts.add("followed", relations.reversed_pairs(follows))
+    if plan.needs("follows", "followed"):
+        with parts.keep("follows", relations.follows(engagements)) as follows:
+            parts.add_planned("follows", lambda: follows)
+            parts.add_planned("followed", lambda: relations.reversed_pairs(follows))
+    if plan.needs("histories"):
+        histories = parts.enter(parts.keep("histories", credibility.history_lengths(active, users)))
+        parts.tables["histories"] = histories.select("user", "history")
+    if not plan.counts_pairs:
+        parts.add("pairs", engagements, last_engaged_age=engagements.age.min(), first_engaged_age=engagements.age.max())
+        return None
     with parts.keep("pairs", relations.pairs(engagements)) as pairs:
-        ages = {"last_engaged_age": pairs.last_age.min(), "first_engaged_age": pairs.first_age.max()}
-        parts.add("pairs", pairs, **ages)
-        with parts.keep("engagers", relations.engagers(pairs)) as engagers:
-            parts.add("engagers", engagers)
-            parts.add("engaged_users", relations.reversed_pairs(engagers))
-        flow = credibility.compute_credibility(
-            pairs, active, users, histories, inputs.get("configured_seeds"), parts.keep
-        )
+        parts.add("pairs", pairs, last_engaged_age=pairs.last_age.min(), first_engaged_age=pairs.first_age.max())
+        if plan.needs("engagers", "engaged_users"):
+            with parts.keep("engagers", relations.engagers(pairs)) as engagers:
+                parts.add_planned("engagers", lambda: engagers)
+                parts.add_planned("engaged_users", lambda: relations.reversed_pairs(engagers))
+        if not plan.needs(*CREDIBILITY_RELATIONS):
+            return None
+        seeds = inputs.get("configured_seeds")
+        flow = credibility.compute_credibility(pairs, active, users, histories, seeds, parts.keep)
         has, responders = parts.enter(flow)
-    parts.add("credibility", has)
-    parts.add("responders", responders)
+    parts.add_planned("credibility", lambda: has)
+    parts.add_planned("responders", lambda: responders)
     return responders
 
 
-def _add_recent_windows(events: ir.Table, responders: ir.Table, remainders: SpanRemainders, parts: _Parts) -> None:
+def _add_recent_windows(
+    events: ir.Table, responders: ir.Table | None, remainders: SpanRemainders, parts: _Parts
+) -> None:
     """Add the detailed features, which look back 90 days."""
-    recent = events.filter(within(events.age, RECENT_DAYS))
+    plan, recent = parts.plan, events.filter(within(events.age, RECENT_DAYS))
     engagements, own = relations.engagements(recent), relations.own_events(recent)
-    parts.add("engagements", engagements)
-    active = parts.add("recent_events", own, bitmap=week_bitmap(own.age, DAY, ACTIVE_DAYS, remainders.day))
-    with parts.keep("created", relations.created(relations.own_events(events))) as created:
-        parts.add("created", created, new_pieces=count(within(created.created_age, RECENT_DAYS)))
-        pieces = relations.pieces(engagements, created, responders)
-        parts.add("pieces", pieces, new_pieces_drawing=pieces.created_age.count())
-    parts.add("contents", relations.contents(own))
-    parts.add("topics", relations.topics(engagements))
-    parts.add_spans("days_active", active, ACTIVE_DAYS)
+    parts.add_planned("engagements", lambda: engagements)
+    if plan.needs("recent_events"):
+        more = {"bitmap": week_bitmap(own.age, DAY, ACTIVE_DAYS, remainders.day)} if plan.needs("days_active") else {}
+        active = parts.add("recent_events", own, **more)
+        parts.add_planned("days_active", lambda: relations.spans(active.select("user", "bitmap"), ACTIVE_DAYS))
+    if plan.needs("created"):
+        with parts.keep("created", relations.created(relations.own_events(events))) as created:
+            parts.add("created", created, new_pieces=count(within(created.created_age, RECENT_DAYS)))
+            if responders is not None and plan.needs("pieces"):
+                pieces = relations.pieces(engagements, created, responders)
+                parts.add("pieces", pieces, new_pieces_drawing=pieces.created_age.count())
+    parts.add_planned("contents", lambda: relations.contents(own))
+    parts.add_planned("topics", lambda: relations.topics(engagements))
 
 
 def _join_parts(parts: _Parts, users: ir.Table) -> ir.Table:
@@ -214,22 +244,25 @@ def _join_parts(parts: _Parts, users: ir.Table) -> ir.Table:
     active = acting.union(engaged, distinct=True)
     joined = active.join(users, active.user == users.key)
     for name, part in parts.tables.items():
-        keyed = part.rename({f"user_of_{name}": "user"}).drop(*({"bitmap"} & set(part.columns)))
-        joined = joined.left_join(keyed, active.user == keyed[f"user_of_{name}"])
-    names = [feature.name for feature in CATALOGUE if feature.relation != "users"]
-    return _with_derived_features(joined.select("scope", *EXTRA_COLUMNS, *names, user="user_right"))
+        columns = [column for column in part.columns if column in parts.plan.columns]
+        if columns:
+            keyed = part.select(*columns, **{f"user_of_{name}": part.user})
+            joined = joined.left_join(keyed, active.user == keyed[f"user_of_{name}"])
+    return _with_derived_features(joined.select("scope", *parts.plan.columns, user="user_right"), parts.plan)
 
 
-def _with_derived_features(row: ir.Table) -> ir.Table:
+def _with_derived_features(row: ir.Table, plan: FeaturePlan) -> ir.Table:
     """Fill in the defaults of features without rows, and add the features that derive from others."""
-    defaults = [feature for feature in CATALOGUE if feature.relation != "users" and feature.default is not None]
-    full = row.mutate(
-        new_pieces_drawing=row.new_pieces_drawing.fill_null(0),
-        **{feature.name: row[feature.name].cast("float64").fill_null(feature.default) for feature in defaults},
-    )
+    defaults = {
+        feature.name: row[feature.name].cast("float64").fill_null(feature.default)
+        for feature in plan.measured
+        if feature.default is not None
+    }
+    if "new_pieces_drawing" in plan.columns:
+        defaults["new_pieces_drawing"] = row.new_pieces_drawing.fill_null(0)
+    full = row.mutate(**defaults)
     values = {
-        feature.name: feature.value(full) if feature.relation == "users" else full[feature.name]
-        for feature in CATALOGUE
+        name: CATALOGUE[name].value(full) if CATALOGUE[name].relation == "users" else full[name] for name in plan.names
     }
     typed = {name: value.cast("float64") for name, value in values.items()}
     return full.select("user", "scope", **typed)

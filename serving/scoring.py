@@ -20,6 +20,7 @@ from serving.snapshots.peers import audience_band
 from training.explanation.ledger import base_points, contributions
 from training.explanation.reasons import evidence
 from training.model.bundle import Bundle
+from training.model.feature_sets import snapshot_features
 
 RANKS = ["percentile", "peer_percentile", "evidence", "model_version"]
 SCORES = [*KEYS, "score", "expected_audience", "low", "high", *RANKS]
@@ -39,7 +40,8 @@ def score_users(
 
     Returns
     -------
-    (scores, rows) : the scores as `score_rows` returns them, and the feature rows behind them, in the same order
+    (scores, rows) : the scores as `score_rows` returns them, and the feature rows behind them, in the same order: the
+    features of the model and those that its explanations read
 
     Raises
     ------
@@ -48,7 +50,8 @@ def score_users(
     """
     resolve_as_of(events.rows, as_of)
     progress("features", 0.0)
-    rows = sort_rows(feature_rows(events.with_seeds(bundle.seeds), as_of, of_step(progress, "features")))
+    features, on_feature = snapshot_features(bundle.features), of_step(progress, "features")
+    rows = sort_rows(feature_rows(events.with_seeds(bundle.seeds), as_of, on_feature, features))
     progress("features", 1.0)
     if rows.empty:
         raise AsOfError(_no_users(events, as_of))

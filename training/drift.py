@@ -159,7 +159,7 @@ def monitor(
     check_reference(bundle)
     at = resolve_as_of(events.rows, as_of)
     with cached(events.with_seeds(bundle.seeds)) as shared:
-        rows = in_scope(feature_rows(shared, at, of_step(progress, "features")), ALL)
+        rows = in_scope(feature_rows(shared, at, of_step(progress, "features"), list(bundle.features)), ALL)
         progress("features", 1.0)
         if rows.empty:
             raise AsOfError(f"nobody acted or was engaged with in the 365 days before {at:%Y-%m-%d}: no users.")

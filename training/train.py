@@ -1,7 +1,7 @@
 """Training: build the panel, fit a candidate on it and evaluate its recipe out of time. No registry is needed."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,6 +24,7 @@ from training.evaluation.evaluate import Champion
 from training.evaluation.report_types import BacktestReport
 from training.fit import fit
 from training.model.bundle import Bundle
+from training.model.feature_sets import panel_features
 from training.model.scale import frozen_scale
 from training.model_selection.ablation import ablate
 from training.model_selection.tuning import TuningResult, tune
@@ -110,7 +111,9 @@ def train(
     events = _with_seeds(events, config)
     frozen = (champion[0].scale, champion[0].horizon_days) if champion and not options.rescale else None
     scale = frozen_scale(frozen, config.outcome.horizon_days)
-    panel, split = _panel(events, config, options.as_of, of_step(progress, "panel"))
+    models = [champion[0].features] if champion else []
+    features = None if options.ablation else panel_features(models)
+    panel, split = _panel(events, config, options.as_of, features, of_step(progress, "panel"))
     tuned = None
     if options.trials is not None:
         on_tune = of_step(progress, "tune")
@@ -142,14 +145,18 @@ def _with_seeds(events: EncodedEvents, config: Config) -> EncodedEvents:
 
 
 def _panel(
-    events: EncodedEvents, config: Config, as_of: datetime | None, progress: Progress
+    events: EncodedEvents,
+    config: Config,
+    as_of: datetime | None,
+    features: Sequence[str] | None,
+    progress: Progress,
 ) -> tuple[pd.DataFrame, Split]:
     first, last = time_range(events.rows)
     horizon_days = config.outcome.horizon_days
     split = split_cutoffs(first, resolve_as_of(events.rows, as_of), horizon_days, config.panel.cutoffs)
     require_complete_horizon(last, split.newest, horizon_days)
     with timed("panel"):
-        return build_panel(events, split, horizon_days, progress, config.outcome.label), split
+        return build_panel(events, split, horizon_days, progress, config.outcome.label, features), split
 
 
 @contextmanager

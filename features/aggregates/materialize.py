@@ -145,10 +145,11 @@ def _run(
 
 
 def _replay(backend: "Backend", plan: list[str], on_step: OnStep) -> None:
+    *steps, _result = (statement for statement in plan if statement.startswith("CREATE"))
     try:
         for statement in plan:
             backend.con.execute(statement)
-            if statement.startswith("CREATE"):
+            if statement in steps:
                 on_step()
     except DuckDBError:
         for statement in plan:

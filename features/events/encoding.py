@@ -90,6 +90,14 @@ def cached(events: EncodedEvents) -> Iterator[EncodedEvents]:
 
 
 @contextmanager
+def cached_with(events: EncodedEvents, more: EncodedEvents) -> Iterator[EncodedEvents]:
+    """Cache more events, and yield them together with events that are cached: only the additional ones are encoded."""
+    both = replace(events, users=events.users.union(more.users, distinct=True), cached=False)
+    with more.rows.cache() as rows, cached_users(both) as users:
+        yield replace(events, rows=events.rows.union(rows), users=users)
+
+
+@contextmanager
 def cached_users(events: EncodedEvents) -> Iterator[ir.Table]:
     """Cache the users of events in a temporary table, after checking that no two share a key.
 

@@ -1,6 +1,7 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -8,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.catalogue import CATALOGUE, SCORED
-from features.errors import AsOfError, EventsError
+from features.catalogue.plan import plan_features
+from features.errors import AsOfError, CatalogueError, EventsError
+from features.events.encoding import cached
 from features.events.event_table import VERBS, open_events
 from features.events.loading import load_encoded_events, resolve_as_of
-from features.feature_table import KEYS, STEPS, feature_rows, feature_table
+from features.feature_table import KEYS, feature_rows, feature_table
 from features.utc import parse_utc
 
 SECOND = 1 / 86_400
@@ -189,8 +192,64 @@ class TestPopulation:
     def test_progress_grows_to_one(self, table, as_of):
         shares = []
         feature_rows(load_encoded_events(table([(1, "ann", "like", "bob")])), as_of, shares.append)
-        assert shares == sorted(shares)
-        assert sorted({round(share * STEPS, 6) for share in shares}) == list(range(1, STEPS + 1))
+        steps = plan_features().steps
+        assert shares == [step / steps for step in range(1, steps + 1)]
+
+
+@pytest.fixture(scope="module")
+def varied_events(table):
+    rng = np.random.default_rng(3)
+    users = [f"user{k}" for k in range(40)]
+    old = [(400 - 9 * k, users[k % 40], "reply", users[(k * 7 + 3) % 40], "o1", f"r{k}") for k in range(40)]
+    days = rng.uniform(0, 420, 1_500)
+    drawn = zip(days, rng.choice(users, 1_500), rng.choice(VERBS, 1_500), rng.choice(users, 1_500), strict=True)
+    pieces = [f"o{k}" for k in range(60)]
+    events = [
+        (day, actor, verb, target, *rng.choice(pieces, 2), str(k % 9), k % 2, ["x"] if k % 3 else ["x", "y"])
+        for k, (day, actor, verb, target) in enumerate(drawn)
+    ]
+    return table([*old, *events, (3, None, "like", "user1"), (300, "gone", "like", None)])
+
+
+class TestSelectedFeatures:
+    @pytest.mark.parametrize(
+        ("scopes", "seeds"),
+        [(("all",), ()), (("all", "topic:x"), ("user1", "user2"))],
+        ids=["established", "scopes and seeds"],
+    )
+    def test_each_feature_alone_equals_its_column(self, varied_events, as_of, seeds, scopes):
+        with cached(load_encoded_events(varied_events, scopes).with_seeds(seeds)) as shared:
+            full = feature_rows(shared, as_of)
+            for name in CATALOGUE.names:
+                alone = feature_rows(shared, as_of, features=[name])
+                pd.testing.assert_frame_equal(alone, full[[*KEYS, name]], check_exact=True)
+
+    @pytest.mark.parametrize("names", [[], SCORED.names, ["acts_365d", "engagers_7d"]], ids=["none", "scored", "two"])
+    def test_columns_are_ordered_as_in_the_catalogue(self, varied_events, as_of, names):
+        rows = feature_rows(load_encoded_events(varied_events), as_of, features=names[::-1])
+        assert list(rows) == [*KEYS, *sorted(names, key=CATALOGUE.names.index)]
+        full = feature_rows(load_encoded_events(varied_events), as_of)
+        pd.testing.assert_frame_equal(rows, full[list(rows)], check_exact=True)
+
+    @pytest.mark.parametrize("name", CATALOGUE.names)
+    def test_steps_are_counted_exactly(self, table, as_of, name):
+        shares = []
+        feature_rows(load_encoded_events(table([(1, "ann", "like", "bob")])), as_of, shares.append, [name])
+        assert len(shares) == plan_features([name]).steps
+
+    def test_only_the_needed_relations_are_computed(self):
+        counts = {name: plan_features([name]).relations for name in ("acts_365d", "followers", "created_28d")}
+        assert counts == {
+            "acts_365d": {"own_events", "pairs"},
+            "followers": {"own_events", "pairs", "follows"},
+            "created_28d": {"own_events", "pairs", "recent_events"},
+        }
+        assert not plan_features(["acts_365d"]).counts_pairs
+        assert plan_features(SCORED.names).steps < plan_features().steps
+
+    def test_unknown_feature_is_rejected(self, table, as_of):
+        with pytest.raises(CatalogueError, match=r"no feature called 'follower' \(did you mean 'followers'\?\)\."):
+            feature_rows(load_encoded_events(table([])), as_of, features=["follower"])
 
 
 @SOME

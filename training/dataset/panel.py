@@ -1,5 +1,6 @@
 """The training panel: rows (user, scope, as_of) over cutoffs one horizon apart, features before, label after."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -59,10 +60,19 @@ def split_cutoffs(first: datetime, as_of: datetime, horizon_days: int, most: int
     return Split(tuple(as_of - k * horizon for k in range(count, 0, -1)))
 
 
-def panel_rows(events: EncodedEvents, as_of: datetime, horizon_days: int, label: str = ENGAGERS) -> pd.DataFrame:
-    """Return one cutoff's rows: user, scope, the features, as_of and audience (people), ordered by user and scope."""
+def panel_rows(
+    events: EncodedEvents,
+    as_of: datetime,
+    horizon_days: int,
+    label: str = ENGAGERS,
+    features: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Return one cutoff's rows: user, scope, features, as_of and audience (people), ordered by user and scope.
+
+    `features` are the names of features to compute; None stands for all of the catalogue.
+    """
     labels = audience_label(events, as_of, horizon_days, label)
-    rows = feature_rows(events, as_of).merge(labels, on=KEYS, how="left", sort=False)
+    rows = feature_rows(events, as_of, features=features).merge(labels, on=KEYS, how="left", sort=False)
     people = rows["audience"].fillna(0)
     return rows.assign(as_of=pd.Timestamp(as_of), audience=people.astype("int64") if label == ENGAGERS else people)
 
@@ -73,8 +83,11 @@ def build_panel(
     horizon_days: int,
     progress: Progress = ignore_progress,
     label: str = ENGAGERS,
+    features: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Concatenate the rows of all cutoffs, oldest first; the events are read and encoded once for all of them.
+
+    `features` are the names of features to compute; None stands for all of the catalogue.
 
     Raises
     ------
@@ -84,7 +97,7 @@ def build_panel(
     frames = []
     with cached(events) as shared:
         for k, cutoff in enumerate(split.cutoffs):
-            frames.append(panel_rows(shared, cutoff, horizon_days, label))
+            frames.append(panel_rows(shared, cutoff, horizon_days, label, features))
             progress((k + 1) / len(split.cutoffs))
     panel = pd.concat(frames, ignore_index=True)
     _check_size(panel[panel["as_of"] < pd.Timestamp(split.newest)])

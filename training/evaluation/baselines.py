@@ -13,15 +13,9 @@ from features.events.event_table import NEGATIVE
 from features.events.scopes import ALL
 from training.dataset.panel import in_scope, panel_rows
 from training.evaluation.metrics import ranking
+from training.model.feature_sets import BASELINE_FEATURES
 
-COLUMNS = {
-    "followers": "followers",
-    "engagers": "engagers_365d",
-    "recent_engagers": "engagers_28d",
-    "decayed_engagers": "engagers_decayed_28d",
-    "activity": "acts_365d",
-}
-BASELINES = (*COLUMNS, "pagerank", "tweepcred")
+BASELINES = (*BASELINE_FEATURES, "pagerank", "tweepcred")
 
 
 def baselines(events: EncodedEvents, rows: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
@@ -30,7 +24,7 @@ def baselines(events: EncodedEvents, rows: pd.DataFrame, as_of: datetime) -> pd.
     Parameters
     ----------
     events : from `load_encoded_events`
-    rows : feature rows of `as_of`, with column `user`
+    rows : feature rows of `as_of`, with columns `user` and those of BASELINE_FEATURES
     as_of : the instant; events at or after it are ignored
 
     Returns
@@ -38,11 +32,12 @@ def baselines(events: EncodedEvents, rows: pd.DataFrame, as_of: datetime) -> pd.
     one float column per name of BASELINES, in the order of `rows`
 
     """
-    edges = _edges(events, as_of)
+    users, edges = _users_and_edges(events, as_of)
     follows = edges[edges["follows"] > 0]
-    signals = {name: rows[column].to_numpy(float) for name, column in COLUMNS.items()}
-    signals["pagerank"] = _by_user(rows, pagerank(edges))
-    signals["tweepcred"] = _by_user(rows, tweepcred(follows if len(follows) else edges))
+    ranks = {"pagerank": pagerank(edges), "tweepcred": tweepcred(follows if len(follows) else edges)}
+    positions = users.get_indexer(pd.Index(rows["user"]))
+    signals = {name: rows[column].to_numpy(float) for name, column in BASELINE_FEATURES.items()}
+    signals |= {name: rank.reindex(positions, fill_value=0.0).to_numpy(float) for name, rank in ranks.items()}
     return pd.DataFrame(signals, index=rows.index)
 
 
@@ -53,28 +48,29 @@ def best_baseline(events: EncodedEvents, as_of: datetime, horizon_days: int) -> 
     """
     start = as_of - timedelta(days=horizon_days)
     with cached(events) as shared:
-        rows = in_scope(panel_rows(shared, start, horizon_days), ALL)
+        rows = in_scope(panel_rows(shared, start, horizon_days, features=list(BASELINE_FEATURES.values())), ALL)
         signals = baselines(shared, rows, start)
     audience = rows["audience"].to_numpy(float)
     figures = {name: ranking(audience, signals[name].to_numpy(), signals[name].to_numpy()) for name in BASELINES}
     return max(BASELINES, key=lambda name: figures[name]["auc"] + figures[name]["ndcg_100"])
 
 
-def _by_user(rows: pd.DataFrame, ranks: pd.Series) -> np.ndarray:
-    return rows["user"].map(ranks).fillna(0.0).to_numpy(float)
+def _users_and_edges(events: EncodedEvents, as_of: datetime) -> tuple[pd.Index, pd.DataFrame]:
+    """Return the users of scope `all` by name, and who engaged with whom in the 365 days before the instant.
 
-
-def _edges(events: EncodedEvents, as_of: datetime) -> pd.DataFrame:
-    """Return (actor, target, acts, follows) of the 365 days before the instant, without negative events."""
+    Edges are (actor, target, acts, follows), without negative events, ordered by actor and target; an actor and a
+    target are positions among the users.
+    """
     year = engagements(before(events.rows, as_of, LOOKBACK_DAYS))
     past = year.filter(~is_any(year.verb, *NEGATIVE), year.other.notnull())
     follows = is_any(past.verb, "follow").cast("int64").sum()
-    pairs = past.group_by("user", "other").agg(acts=past.count(), follows=follows)
-    names = events.users.filter(events.users.scope == ALL).select("key", name="user")
-    targets, actors = names.select(user="key", target="name"), names.select(other="key", actor="name")
-    named = pairs.join(targets, "user").join(actors, "other").select("actor", "target", "acts", "follows")
-    edges: pd.DataFrame = named.order_by("actor", "target").to_pandas()
-    return edges
+    pairs = past.group_by("user", "other").agg(acts=past.count(), follows=follows).to_pandas()
+    users = events.users.filter(events.users.scope == ALL).order_by("user").select("user", "key").to_pandas()
+    keys = pd.Index(users["key"])
+    actor, target = (keys.get_indexer(pd.Index(pairs[role])) for role in ("other", "user"))
+    edges = pairs[["acts", "follows"]].assign(actor=actor, target=target)
+    known = edges[(actor >= 0) & (target >= 0)]
+    return pd.Index(users["user"]), known.sort_values(["actor", "target"], ignore_index=True)
 
 
 def pagerank(edges: pd.DataFrame, damping: float = 0.85, rounds: int = 50) -> pd.Series:

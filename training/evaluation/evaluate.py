@@ -28,6 +28,7 @@ from training.evaluation.report_types import (
     SignalComparison,
 )
 from training.model.bundle import Bundle, check_catalogue
+from training.model.feature_sets import comparison_features
 
 BAND_EDGES = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, np.inf)
 # A bundle and its version in the registry.
@@ -59,7 +60,8 @@ def evaluate_bundle(
     horizon = timedelta(days=bundle.horizon_days)
     as_of = resolve_as_of(events.rows, as_of or resolve_as_of(events.rows) - horizon)
     require_complete_horizon(last, as_of, bundle.horizon_days)
-    rows = in_scope(panel_rows(events.with_seeds(bundle.seeds), as_of, bundle.horizon_days, bundle.label), ALL)
+    seeded, features = events.with_seeds(bundle.seeds), comparison_features(bundle.features)
+    rows = in_scope(panel_rows(seeded, as_of, bundle.horizon_days, bundle.label, features), ALL)
     signals = baselines(events, rows, as_of)
     comparison = evaluate(rows["audience"].to_numpy(), bundle.predict(rows), signals, resamples, seed)
     return EvaluationReport(

@@ -19,6 +19,7 @@ import pandas as pd
 from features.aggregates.credibility import HISTORY_DAYS
 from features.aggregates.relations import PERSONAL
 from features.aggregates.windows import LOOKBACK_DAYS
+from features.catalogue import CATALOGUE
 from features.catalogue.tenure import ABSENT_DAYS
 from features.events.encoding import before, encode_events, instant_literal
 from features.events.event_table import CREATIONS
@@ -75,7 +76,8 @@ def lost_responses(
     _check_days(days)
 
     def user_rows(table: ir.Table) -> pd.DataFrame:
-        rows = feature_rows(encode_events(table, (scope,)).with_seeds(seeds), as_of)
+        names = [name for name in row if name in CATALOGUE]
+        rows = feature_rows(encode_events(table, (scope,)).with_seeds(seeds), as_of, features=names)
         return rows[(rows["user"] == user) & (rows["scope"] == scope)]
 
     _check_row(user_rows(events), row, user)

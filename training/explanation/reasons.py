@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from training.model.bundle import FeatureRow
+from training.model.feature_sets import EVIDENCE_FEATURES
 
 LEAST_POINTS = 0.5
 MOST_REASONS = 4
@@ -86,13 +87,13 @@ def evidence(rows: pd.DataFrame) -> np.ndarray:
 
     Fewer than 3 are `insufficient_evidence`, fewer than 20 `some`, others `strong`. Shape (rows,), strings.
     """
-    count = rows["acts_365d"].fillna(0).to_numpy(float) + rows["engagements_365d"].fillna(0).to_numpy(float)
+    count = rows[list(EVIDENCE_FEATURES)].fillna(0).to_numpy(float).sum(axis=1)
     return np.select([count < MIN_EVENTS, count < MANY_EVENTS], [INSUFFICIENT, SOME], STRONG)
 
 
 def lacking(row: FeatureRow) -> str:
     """Return a sentence that says what evidence is missing for a score."""
-    acts, engagements = (int(np.nan_to_num(row[name])) for name in ("acts_365d", "engagements_365d"))
+    acts, engagements = (int(np.nan_to_num(row[name])) for name in EVIDENCE_FEATURES)
     return (
         f"Too little is known for a score. Acts made in the last 365 days: {acts}, engagements received: "
         f"{engagements}; it takes {MIN_EVENTS} of both together, {MIN_EVENTS - acts - engagements} more."

@@ -19,6 +19,7 @@ from training.evaluation.report_types import NotMeasured
 from training.explanation.ledger import base_points, side_by_side
 from training.explanation.score_change import top_movers
 from training.model.bundle import Bundle
+from training.model.feature_sets import panel_features
 from training.release.gate import Churn, Move, MoveReason
 from training.robustness.attack_report import AttackReport
 from training.robustness.attack_suite import attack_suite
@@ -78,7 +79,9 @@ def measure_churn(
     reason = incomparable_reason(champion, config.outcome.horizon_days)
     if champion is None or reason is not None:
         return NotMeasured(str(reason))
-    rows = in_scope(feature_rows(events, datetime.fromisoformat(bundle.facts["as_of"])), ALL)
+    features = panel_features([champion[0].features])
+    at = datetime.fromisoformat(bundle.facts["as_of"])
+    rows = in_scope(feature_rows(events, at, features=features), ALL)
     return churn(*champion, bundle, rows, config.gate.moved_points)
 
 

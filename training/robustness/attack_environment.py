@@ -20,6 +20,7 @@ from training.dataset.panel import build_panel, split_cutoffs
 from training.fit import fit
 from training.home import Home
 from training.model.bundle import Bundle
+from training.model.feature_sets import panel_features
 from training.records.opt_outs import load_opted_out_users
 from training.registry.model_registry import find_champion, load_champion
 
@@ -78,7 +79,7 @@ def fit_unregistered(
     days = config.outcome.horizon_days
     split = split_cutoffs(time_range(events)[0], resolve_as_of(events, as_of), days, config.panel.cutoffs)
     encoded = encode_events(events, config.panel.scopes)
-    panel = build_panel(encoded, split, days, of_step(progress, "panel"), config.outcome.label)
+    panel = build_panel(encoded, split, days, of_step(progress, "panel"), config.outcome.label, panel_features())
     progress("train", 0.0)
     bundle = fit(panel, split, config)
     progress("train", 1.0)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from features.errors import TooSmallError
-from features.events.encoding import cached, encode_events
+from features.events.encoding import EncodedEvents, cached, cached_with, encode_events
 from features.events.event_table import open_events
 from features.events.loading import resolve_as_of
 from features.events.scopes import ALL
@@ -18,6 +18,7 @@ from features.feature_table import feature_rows
 from features.progress import StepProgress, ignore_progress
 from training.evaluation.baselines import BASELINES, baselines, best_baseline
 from training.model.bundle import Bundle
+from training.model.feature_sets import comparison_features
 from training.robustness.attack_report import SCORING, TRAINING, AttackReport, AttackResult
 from training.robustness.attacks import (
     ATTACKS,
@@ -59,17 +60,14 @@ class AttackSetting:
     poisoners: Collection[str] = field(default_factory=frozenset)
 
 
-def score_users(
-    setting: AttackSetting, events: ir.Table | None = None, before: pd.DataFrame | None = None
-) -> pd.DataFrame:
+def score_users(setting: AttackSetting, events: EncodedEvents, before: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return the points of all users but poisoners under the score and each baseline, by user.
 
-    A baseline's points are the score that has the same rank. Ranks and scores are those of `before`, if given.
+    A baseline's points are the score that has the same rank. Ranks and scores are those of `before`, if given. `events`
+    are cached.
     """
-    encoded = encode_events(setting.events if events is None else events, (ALL,))
-    with cached(encoded.with_seeds(setting.bundle.seeds)) as shared:
-        rows = feature_rows(shared, setting.as_of)
-        signals = baselines(shared, rows, setting.as_of)
+    rows = feature_rows(events, setting.as_of, features=comparison_features(setting.bundle.features))
+    signals = baselines(events, rows, setting.as_of)
     honest = ~rows["user"].isin(setting.poisoners).to_numpy()
     rows, signals = rows[honest].set_index("user", drop=False), signals[honest].set_axis(rows["user"][honest])
     score = setting.bundle.predict(rows)[SCORE]
@@ -130,7 +128,14 @@ def run_suite(setting: AttackSetting, members: int, seed: int, progress: StepPro
     a third of what the best baseline gains (ignored where that is less than a point), and if, for a bot, a new account
     that does nothing else does not end above the median active user.
     """
-    before = score_users(setting)
+    with cached(encode_events(setting.events, (ALL,)).with_seeds(setting.bundle.seeds)) as encoded:
+        return _run_attacks(setting, encoded, members, seed, progress)
+
+
+def _run_attacks(
+    setting: AttackSetting, events: EncodedEvents, members: int, seed: int, progress: StepProgress
+) -> AttackReport:
+    before = score_users(setting, events)
     users = describe_users(setting.events, setting.as_of)
     active = before.index.isin(users.index[users["silent_days"] < RECENT_DAYS])
     rng = np.random.default_rng(seed)
@@ -141,7 +146,7 @@ def run_suite(setting: AttackSetting, members: int, seed: int, progress: StepPro
     for attack in ATTACKS:
         step = attack.name if setting.mode == SCORING else f"{attack.name}, poisoned"
         progress(step, 0.0)
-        results.append(run_attack(attack, setting, context, before, chosen, median_active))
+        results.append(run_attack(attack, setting, events, context, before, chosen, median_active))
         progress(step, 1.0)
     return AttackReport(setting.as_of, setting.best, median_active, tuple(results))
 
@@ -161,6 +166,7 @@ def _choose_members(score: np.ndarray, active: np.ndarray, members: int, rng: np
 def run_attack(
     attack: Attack,
     setting: AttackSetting,
+    events: EncodedEvents,
     context: AttackContext,
     before: pd.DataFrame,
     chosen: list[str],
@@ -171,6 +177,7 @@ def run_attack(
     Parameters
     ----------
     attack, setting, context : what is done, where, and what attackers know
+    events : the events of `setting`, encoded and cached
     before : points before the attack, from `score_users`
     chosen : the members; a remainder smaller than the attack's group takes no part
     median_active : points of the median active user before the attack
@@ -182,7 +189,8 @@ def run_attack(
     bots = [f"{FAKE} from nowhere {k}" for k in range(attack.group)] if attack.bot else []
     bot_parts = [attack.make_events(bots, attack.recruit(bots, context), context)] if bots else []
     added = open_events(pd.concat([*parts, *bot_parts], ignore_index=True), setting.events.get_backend())
-    after = score_users(setting, setting.events.union(added), before)
+    with cached_with(events, encode_events(added, (ALL,))) as attacked:
+        after = score_users(setting, attacked, before)
     gains, end = after.loc[names] - before.loc[names], float(after.loc[bots or names, SCORE].median())
     own = [rows[~rows["provoked"]] for rows in parts]
     acts, medians = sum(map(len, own)) / len(names), {str(name): float(gains[name].median()) for name in gains}

@@ -235,7 +235,7 @@ def _mention_spam(members: Sequence[str], _: np.ndarray, context: AttackContext)
 
 def _follow_back(members: Sequence[str], _: np.ndarray, context: AttackContext) -> pd.DataFrame:
     member, victims = members[0], context.draw_victims(5_000)
-    returning = victims[np.isin(victims, context.active)][: int(0.4 * len(victims))]
+    returning = victims[pd.Index(victims).isin(context.active)][: int(0.4 * len(victims))]
     follows = event_rows(context.draw_times(WEEK, len(victims)), actor=member, verb="follow", target=victims)
     times = context.draw_times(1, len(returning))
     return pd.concat([follows, event_rows(times, actor=returning, verb="follow", target=member, provoked=True)])

@@ -24,6 +24,7 @@ from training.evaluation.metrics import auc
 from training.fit import fit
 from training.model.booster import fit_booster, margins
 from training.model.bundle import Bundle
+from training.model.feature_sets import panel_features
 from training.robustness.attack_report import SCORING, TRAINING, Attackers, AttackReport, HonestAuc
 from training.robustness.attack_suite import AttackSetting, attack_suite, run_suite
 from training.robustness.attacks import ATTACKS, Attack, describe_users, make_attack_context
@@ -85,7 +86,7 @@ def poisoned_suite(
 
     def panel_of(table: ir.Table, step: str) -> pd.DataFrame:
         encoded = encode_events(table, scopes).with_seeds(bundle.seeds)
-        return build_panel(encoded, split, days, of_step(progress, step), bundle.label)
+        return build_panel(encoded, split, days, of_step(progress, step), bundle.label, panel_features())
 
     clean = panel_of(events, "clean panel")
     instants, rng = (*split.cutoffs, at), np.random.default_rng(seed)

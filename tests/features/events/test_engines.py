@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.catalogue import CATALOGUE
+from features.catalogue.plan import plan_features
 from features.errors import EngineError, EventsError
+from features.events.encoding import cached
 from features.events.engines import open_engine
 from features.events.event_table import VERBS
 from features.events.loading import load_encoded_events, load_events
@@ -49,7 +51,7 @@ def nasty(rng, rows):
 def assert_alike(ours, theirs):
     ours, theirs = (rows.sort_values(KEYS, ignore_index=True) for rows in (ours, theirs))
     assert theirs[KEYS].to_numpy().tolist() == ours[KEYS].to_numpy().tolist()
-    for name in CATALOGUE.names:
+    for name in ours.columns.difference(KEYS):
         one, other = ours[name].to_numpy(float), theirs[name].to_numpy(float)
         same = np.isclose(one, other, rtol=1e-9, atol=1e-9, equal_nan=True)
         assert same.all(), f"{name} of {ours['user'][~same].iloc[0]!r}: {one[~same][0]} and {other[~same][0]}"
@@ -59,6 +61,18 @@ def acts_of(events, engine=None):
     """Return the events whose people count, in order."""
     table = load_events(events, ACCOUNTS, engine, EXCLUDED).select("verb", "actor", "target", "object")
     return sorted((tuple(event.values()) for event in table.to_pyarrow().to_pylist()), key=str)
+
+
+def assert_alone_alike(events, engine):
+    """Compare one feature of each set of relations, computed alone by an engine, with its column of the full table.
+
+    Features that need the same relations differ in one expression over them, which the full table compares.
+    """
+    full = feature_rows(load_encoded_events(events), AS_OF)
+    names = {plan_features([name]).relations: name for name in CATALOGUE.names}.values()
+    with cached(load_encoded_events(events, engine=engine)) as shared:
+        for name in names:
+            assert_alike(full[[*KEYS, name]], feature_rows(shared, AS_OF, features=[name]))
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +100,9 @@ class TestSpark:
     def test_difficult_events_give_the_same_features(self, spark, events):
         ours = feature_rows(load_encoded_events(events, SCOPES), AS_OF)
         assert_alike(ours, feature_rows(load_encoded_events(events, SCOPES, engine=spark), AS_OF))
+
+    def test_features_alone_equal_their_columns(self, spark, events):
+        assert_alone_alike(events, spark)
 
     def test_excluded_users_give_the_same_features(self, spark, events):
         ours = acts_of(events)
@@ -116,6 +133,11 @@ class TestDatabases:
     def test_difficult_events_on_postgresql(self, postgres, events):
         ours, engine = feature_rows(load_encoded_events(events, SCOPES), AS_OF), open_engine(postgres)
         assert_alike(ours, feature_rows(load_encoded_events(events, SCOPES, engine=engine), AS_OF))
+        engine.disconnect()
+
+    def test_features_alone_on_postgresql(self, postgres, events):
+        engine = open_engine(postgres)
+        assert_alone_alike(events, engine)
         engine.disconnect()
 
     def test_excluded_users_on_postgresql(self, postgres, events):

@@ -1,0 +1,118 @@
+"""The plan of a feature table: which relations and columns some features need."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import ibis
+from ibis.expr.operations import Field
+
+from features.catalogue import CATALOGUE
+from features.catalogue.feature import Feature, Relation
+from features.errors import CatalogueError, did_you_mean
+
+# Columns that derived features read and that are no features themselves, and the relation each is computed over.
+EXTRA_COLUMNS: dict[str, Relation] = {
+    "history": "histories",
+    "first_act_age": "own_events",
+    "first_engaged_age": "pairs",
+    "new_pieces": "created",
+    "new_pieces_drawing": "pieces",
+}
+CREDIBILITY_RELATIONS: tuple[Relation, ...] = ("credibility", "responders", "pieces")
+PAIR_RELATIONS: tuple[Relation, ...] = ("pairs", "engagers", "engaged_users", *CREDIBILITY_RELATIONS)
+RECENT_RELATIONS: tuple[Relation, ...] = (
+    *("engagements", "recent_events", "days_active", "created", "pieces", "contents", "topics"),
+)
+# How many tables are materialized on the way, beside one per relation, where any of the relations is needed.
+INTERMEDIATE_TABLES: dict[tuple[Relation, ...], int] = {
+    ("own_events",): 1,
+    ("follows", "followed"): 1,
+    PAIR_RELATIONS: 1,
+    ("engagers", "engaged_users"): 1,
+    CREDIBILITY_RELATIONS: 7,
+    RECENT_RELATIONS: 1,
+    ("created",): 1,
+}
+
+
+@dataclass(frozen=True)
+class FeaturePlan:
+    """What has to be computed for some features.
+
+    Parameters
+    ----------
+    names : the features, in the order of CATALOGUE
+    measured : the features computed over a relation: those of `names`, and those that derived features read
+    extra : the columns of EXTRA_COLUMNS that derived features read
+
+    """
+
+    names: tuple[str, ...]
+    measured: tuple[Feature, ...]
+    extra: tuple[str, ...]
+
+    @cached_property
+    def relations(self) -> frozenset[Relation]:
+        """The relations to compute: those of features and extra columns, and those that others are computed from."""
+        needed: set[Relation] = {"own_events", "pairs", *(feature.relation for feature in self.measured)}
+        needed |= {EXTRA_COLUMNS[name] for name in self.extra}
+        needed |= {"created"} if "pieces" in needed else set()
+        needed |= {"recent_events"} if "days_active" in needed else set()
+        needed |= {"histories"} if needed & {*CREDIBILITY_RELATIONS} else set()
+        return frozenset(needed)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of all parts that the result is computed from."""
+        return [*self.extra, *(feature.name for feature in self.measured)]
+
+    @property
+    def counts_pairs(self) -> bool:
+        """Whether (user, other) pairs are needed, or only when each user was last engaged with."""
+        others = self.relations - {"pairs"}
+        return not others.isdisjoint(PAIR_RELATIONS) or any(feature.relation == "pairs" for feature in self.measured)
+
+    @property
+    def steps(self) -> int:
+        """How many tables are materialized for events that are not cached."""
+        on_the_way = {group: n for group, n in INTERMEDIATE_TABLES.items() if self.needs(*group)}
+        return len(self.relations) + sum(on_the_way.values()) - (0 if self.counts_pairs else 1)
+
+    def needs(self, *relations: Relation) -> bool:
+        """Return whether any of the relations is needed."""
+        return not self.relations.isdisjoint(relations)
+
+    def of_relation(self, relation: Relation) -> list[Feature]:
+        """Return the features to compute over a relation."""
+        return [feature for feature in self.measured if feature.relation == relation]
+
+
+def plan_features(features: Sequence[str] | None = None) -> FeaturePlan:
+    """Return the plan for some features by name; None stands for all of CATALOGUE.
+
+    Raises
+    ------
+    CatalogueError : a feature is not in CATALOGUE
+
+    """
+    requested = frozenset(CATALOGUE.names if features is None else features)
+    for name in sorted(requested):
+        if name not in CATALOGUE:
+            raise CatalogueError(f"there is no feature called {name!r}{did_you_mean(name, CATALOGUE.names)}.")
+    return _plan(requested)
+
+
+@lru_cache(maxsize=256)
+def _plan(requested: frozenset[str]) -> FeaturePlan:
+    names = tuple(name for name in CATALOGUE.names if name in requested)
+    read = {name for name in names if CATALOGUE[name].relation != "users"}
+    read = read.union(*(columns_read(CATALOGUE[name]) for name in names if CATALOGUE[name].relation == "users"))
+    measured = tuple(feature for feature in CATALOGUE if feature.name in read)
+    return FeaturePlan(names, measured, tuple(name for name in EXTRA_COLUMNS if name in read))
+
+
+def columns_read(feature: Feature) -> frozenset[str]:
+    """Return the columns that a derived feature reads: other features and extra columns."""
+    types = dict.fromkeys(CATALOGUE.names, "float64") | dict.fromkeys(EXTRA_COLUMNS, "int64")
+    return frozenset(field.name for field in feature.value(ibis.table(types)).op().find(Field))

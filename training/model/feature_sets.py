@@ -1,0 +1,44 @@
+"""Feature sets: the features that training, scoring and attacks compute, and no others."""
+
+from collections.abc import Iterable
+
+from features.catalogue import CATALOGUE, SCORED
+
+EVIDENCE_FEATURES = ("acts_365d", "engagements_365d")
+BASELINE_FEATURES = {
+    "followers": "followers",
+    "engagers": "engagers_365d",
+    "recent_engagers": "engagers_28d",
+    "decayed_engagers": "engagers_decayed_28d",
+    "activity": "acts_365d",
+}
+SLICE_FEATURES = (*EVIDENCE_FEATURES, "account_age_days", "reply_share_90d", "engagers_365d")
+EXPLANATION_FEATURES = (
+    *EVIDENCE_FEATURES,
+    "engagers_365d",  # which users are peers
+    "account_age_days",
+    "days_since_last_act",
+    "created_90d",
+    "credible_engagers_90d",
+    *(f"uncounted_{kind}_{days}d" for kind in ("new", "exchange") for days in (28, 365)),
+)
+
+
+def panel_features(models: Iterable[Iterable[str]] = ()) -> list[str]:
+    """Return what training, baselines and slices read, and the features of other models to compare with."""
+    other = {name for features in models for name in features if name in CATALOGUE}
+    return _ordered({*SCORED.names, *BASELINE_FEATURES.values(), *SLICE_FEATURES, *other})
+
+
+def comparison_features(features: Iterable[str]) -> list[str]:
+    """Return a model's features and those of the baselines."""
+    return _ordered({*features, *BASELINE_FEATURES.values()})
+
+
+def snapshot_features(features: Iterable[str]) -> list[str]:
+    """Return a model's features and those that its explanations read."""
+    return _ordered({*features, *SCORED.names, *EXPLANATION_FEATURES})
+
+
+def _ordered(names: set[str]) -> list[str]:
+    return [name for name in CATALOGUE.names if name in names]
