@@ -85,6 +85,9 @@ def _user_key(engine: str, one_scope: bool) -> UserKey:
 @contextmanager
 def cached(events: EncodedEvents) -> Iterator[EncodedEvents]:
     """Cache events in temporary tables, which repeated readers should use: the events are read and encoded once."""
+    if events.cached:
+        yield events
+        return
     with events.rows.cache() as rows, cached_users(events) as users:
         yield replace(events, rows=rows, users=users, cached=True)
 

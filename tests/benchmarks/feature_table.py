@@ -79,6 +79,16 @@ def catalogue(bench: Bench) -> dict:
     return _keep(rows, bench, "catalogue")
 
 
+def scored(bench: Bench) -> dict:
+    from features.catalogue import SCORED
+    from features.events.loading import load_encoded_events
+    from features.feature_table import feature_rows
+
+    with bench.measured():
+        rows = feature_rows(load_encoded_events(bench.events), bench.as_of, features=SCORED.names)
+    return {"note": f"{len(rows):,} users, {len(SCORED)} features"}
+
+
 def plain(bench: Bench) -> dict:
     import pandas as pd
 
@@ -184,6 +194,7 @@ class Part:
 PARTS = {
     "scan": Part("DuckDB reads and hashes the columns", scan),
     "catalogue": Part("Clout, all features", catalogue),
+    "scored": Part("Clout, the features of the model", scored),
     "plain": Part("pandas, all features", plain),
     "twelve": Part("Clout, twelve features", twelve),
     "polars": Part("Polars, twelve features", polars, "twelve"),
@@ -224,7 +235,7 @@ def run_all(options: argparse.Namespace, folder: Path) -> None:
 def selected_parts(options: argparse.Namespace) -> list[str]:
     peers = ["plain", "twelve", "polars"] if options.peers else []
     store = ["rebuild", "last_day", "from_store"] if options.store else []
-    return ["scan", "catalogue", *peers, *(["panel"] if options.panel else []), *store]
+    return ["scan", "catalogue", "scored", *peers, *(["panel"] if options.panel else []), *store]
 
 
 def line(name: str, results: dict[str, dict]) -> str:

@@ -202,11 +202,11 @@ def varied_events(table):
     users = [f"user{k}" for k in range(40)]
     old = [(400 - 9 * k, users[k % 40], "reply", users[(k * 7 + 3) % 40], "o1", f"r{k}") for k in range(40)]
     days = rng.uniform(0, 420, 1_500)
-    drawn = zip(days, rng.choice(users, 1_500), rng.choice(VERBS, 1_500), rng.choice(users, 1_500), strict=True)
+    random_events = zip(days, rng.choice(users, 1_500), rng.choice(VERBS, 1_500), rng.choice(users, 1_500), strict=True)
     pieces = [f"o{k}" for k in range(60)]
     events = [
         (day, actor, verb, target, *rng.choice(pieces, 2), str(k % 9), k % 2, ["x"] if k % 3 else ["x", "y"])
-        for k, (day, actor, verb, target) in enumerate(drawn)
+        for k, (day, actor, verb, target) in enumerate(random_events)
     ]
     return table([*old, *events, (3, None, "like", "user1"), (300, "gone", "like", None)])
 
@@ -217,12 +217,12 @@ class TestSelectedFeatures:
         [(("all",), ()), (("all", "topic:x"), ("user1", "user2"))],
         ids=["established", "scopes and seeds"],
     )
-    def test_each_feature_alone_equals_its_column(self, varied_events, as_of, seeds, scopes):
+    def test_a_single_feature_equals_its_column(self, varied_events, as_of, seeds, scopes):
         with cached(load_encoded_events(varied_events, scopes).with_seeds(seeds)) as shared:
             full = feature_rows(shared, as_of)
             for name in CATALOGUE.names:
-                alone = feature_rows(shared, as_of, features=[name])
-                pd.testing.assert_frame_equal(alone, full[[*KEYS, name]], check_exact=True)
+                rows = feature_rows(shared, as_of, features=[name])
+                pd.testing.assert_frame_equal(rows, full[[*KEYS, name]], check_exact=True)
 
     @pytest.mark.parametrize("names", [[], SCORED.names, ["acts_365d", "engagers_7d"]], ids=["none", "scored", "two"])
     def test_columns_are_ordered_as_in_the_catalogue(self, varied_events, as_of, names):

@@ -87,7 +87,7 @@ def test_score_users_returns_scores_and_their_feature_rows(bundle, events):
         lambda step, share: steps.append((step, share)),
     )
     assert scores["user"].tolist() == rows["user"].tolist() == ["ann", "bob"]
-    assert rows["engagers_28d"].tolist() == [1.0, 0.0]
+    assert rows["engagers_365d"].tolist() == [1.0, 0.0]
     shares = [share for step, share in steps if step == "features"]
     assert (shares[0], shares[-1]) == (0.0, 1.0)
     assert shares == sorted(shares)

@@ -69,8 +69,8 @@ def _users_and_edges(events: EncodedEvents, as_of: datetime) -> tuple[pd.Index, 
     keys = pd.Index(users["key"])
     actor, target = (keys.get_indexer(pd.Index(pairs[role])) for role in ("other", "user"))
     edges = pairs[["acts", "follows"]].assign(actor=actor, target=target)
-    known = edges[(actor >= 0) & (target >= 0)]
-    return pd.Index(users["user"]), known.sort_values(["actor", "target"], ignore_index=True)
+    edges = edges[(actor >= 0) & (target >= 0)]
+    return pd.Index(users["user"]), edges.sort_values(["actor", "target"], ignore_index=True)
 
 
 def pagerank(edges: pd.DataFrame, damping: float = 0.85, rounds: int = 50) -> pd.Series:

@@ -44,6 +44,7 @@ class AttackSetting:
     Parameters
     ----------
     events : from `open_events`
+    encoded : the same events in scope `all`, cached, with the seeds of the bundle
     bundle : the model
     as_of : the instant
     best : the baseline that ranks honest users best
@@ -53,6 +54,7 @@ class AttackSetting:
     """
 
     events: ir.Table
+    encoded: EncodedEvents
     bundle: Bundle
     as_of: datetime
     best: str
@@ -60,12 +62,15 @@ class AttackSetting:
     poisoners: Collection[str] = field(default_factory=frozenset)
 
 
-def score_users(setting: AttackSetting, events: EncodedEvents, before: pd.DataFrame | None = None) -> pd.DataFrame:
+def score_users(
+    setting: AttackSetting, attacked: EncodedEvents | None = None, before: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Return the points of all users but poisoners under the score and each baseline, by user.
 
-    A baseline's points are the score that has the same rank. Ranks and scores are those of `before`, if given. `events`
-    are cached.
+    A baseline's points are the score that has the same rank. Ranks and scores are those of `before`, if given.
+    `attacked` are the events with those of an attack, cached; None stands for the events of the setting.
     """
+    events = attacked or setting.encoded
     rows = feature_rows(events, setting.as_of, features=comparison_features(setting.bundle.features))
     signals = baselines(events, rows, setting.as_of)
     honest = ~rows["user"].isin(setting.poisoners).to_numpy()
@@ -117,8 +122,9 @@ def attack_suite(
 
     """
     at = resolve_as_of(events, as_of)
-    best = best_baseline(encode_events(events, (ALL,)), at, bundle.horizon_days)
-    return run_suite(AttackSetting(events, bundle, at, best), members, seed, progress)
+    with cached(encode_events(events, (ALL,)).with_seeds(bundle.seeds)) as encoded:
+        best = best_baseline(encoded, at, bundle.horizon_days)
+        return run_suite(AttackSetting(events, encoded, bundle, at, best), members, seed, progress)
 
 
 def run_suite(setting: AttackSetting, members: int, seed: int, progress: StepProgress) -> AttackReport:
@@ -128,14 +134,7 @@ def run_suite(setting: AttackSetting, members: int, seed: int, progress: StepPro
     a third of what the best baseline gains (ignored where that is less than a point), and if, for a bot, a new account
     that does nothing else does not end above the median active user.
     """
-    with cached(encode_events(setting.events, (ALL,)).with_seeds(setting.bundle.seeds)) as encoded:
-        return _run_attacks(setting, encoded, members, seed, progress)
-
-
-def _run_attacks(
-    setting: AttackSetting, events: EncodedEvents, members: int, seed: int, progress: StepProgress
-) -> AttackReport:
-    before = score_users(setting, events)
+    before = score_users(setting)
     users = describe_users(setting.events, setting.as_of)
     active = before.index.isin(users.index[users["silent_days"] < RECENT_DAYS])
     rng = np.random.default_rng(seed)
@@ -146,7 +145,7 @@ def _run_attacks(
     for attack in ATTACKS:
         step = attack.name if setting.mode == SCORING else f"{attack.name}, poisoned"
         progress(step, 0.0)
-        results.append(run_attack(attack, setting, events, context, before, chosen, median_active))
+        results.append(run_attack(attack, setting, context, before, chosen, median_active))
         progress(step, 1.0)
     return AttackReport(setting.as_of, setting.best, median_active, tuple(results))
 
@@ -166,7 +165,6 @@ def _choose_members(score: np.ndarray, active: np.ndarray, members: int, rng: np
 def run_attack(
     attack: Attack,
     setting: AttackSetting,
-    events: EncodedEvents,
     context: AttackContext,
     before: pd.DataFrame,
     chosen: list[str],
@@ -177,7 +175,6 @@ def run_attack(
     Parameters
     ----------
     attack, setting, context : what is done, where, and what attackers know
-    events : the events of `setting`, encoded and cached
     before : points before the attack, from `score_users`
     chosen : the members; a remainder smaller than the attack's group takes no part
     median_active : points of the median active user before the attack
@@ -189,7 +186,7 @@ def run_attack(
     bots = [f"{FAKE} from nowhere {k}" for k in range(attack.group)] if attack.bot else []
     bot_parts = [attack.make_events(bots, attack.recruit(bots, context), context)] if bots else []
     added = open_events(pd.concat([*parts, *bot_parts], ignore_index=True), setting.events.get_backend())
-    with cached_with(events, encode_events(added, (ALL,))) as attacked:
+    with cached_with(setting.encoded, encode_events(added, (ALL,))) as attacked:
         after = score_users(setting, attacked, before)
     gains, end = after.loc[names] - before.loc[names], float(after.loc[bots or names, SCORE].median())
     own = [rows[~rows["provoked"]] for rows in parts]

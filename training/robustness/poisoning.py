@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from features.errors import TooSmallError
-from features.events.encoding import encode_events
+from features.events.encoding import cached, encode_events
 from features.events.event_table import open_events, time_range
 from features.events.loading import resolve_as_of
 from features.events.scopes import ALL
@@ -99,7 +99,9 @@ def poisoned_suite(
         model = fit(panel, split, config, bundle.scale)
         progress("fit", 1.0)
         del clean, panel
-        report = run_suite(AttackSetting(poisoned, model, at, best, TRAINING, accounts), members, seed + 1, progress)
+        with cached(encode_events(poisoned, (ALL,)).with_seeds(model.seeds)) as encoded:
+            setting = AttackSetting(poisoned, encoded, model, at, best, TRAINING, accounts)
+            report = run_suite(setting, members, seed + 1, progress)
         count = int(poisoned.count().to_pyarrow().as_py() - events.count().to_pyarrow().as_py())
     attackers = Attackers(len(accounts), len(accounts) / len(describe_users(events, at)), count)
     return replace(report, attackers=attackers, honest_auc=quality)

@@ -63,7 +63,7 @@ def acts_of(events, engine=None):
     return sorted((tuple(event.values()) for event in table.to_pyarrow().to_pylist()), key=str)
 
 
-def assert_alone_alike(events, engine):
+def assert_single_features_alike(events, engine):
     """Compare one feature of each set of relations, computed alone by an engine, with its column of the full table.
 
     Features that need the same relations differ in one expression over them, which the full table compares.
@@ -101,8 +101,8 @@ class TestSpark:
         ours = feature_rows(load_encoded_events(events, SCOPES), AS_OF)
         assert_alike(ours, feature_rows(load_encoded_events(events, SCOPES, engine=spark), AS_OF))
 
-    def test_features_alone_equal_their_columns(self, spark, events):
-        assert_alone_alike(events, spark)
+    def test_single_features_equal_their_columns(self, spark, events):
+        assert_single_features_alike(events, spark)
 
     def test_excluded_users_give_the_same_features(self, spark, events):
         ours = acts_of(events)
@@ -135,9 +135,9 @@ class TestDatabases:
         assert_alike(ours, feature_rows(load_encoded_events(events, SCOPES, engine=engine), AS_OF))
         engine.disconnect()
 
-    def test_features_alone_on_postgresql(self, postgres, events):
+    def test_single_features_on_postgresql(self, postgres, events):
         engine = open_engine(postgres)
-        assert_alone_alike(events, engine)
+        assert_single_features_alike(events, engine)
         engine.disconnect()
 
     def test_excluded_users_on_postgresql(self, postgres, events):

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from features.errors import OutputError, RegistryError, StoreError, TooSmallError
+from features.events.encoding import cached, encode_events
 from features.events.event_table import open_events, time_range
 from features.events.store import add_to_store
 from serving.cli.main import app
@@ -128,11 +130,13 @@ class TestBot:
         *members, new = posting
         assert (len(members), result.members, result.acts, result.accounts) == (20, 20, 1, 1)
         events = open_events(simulated.events)
-        setting = AttackSetting(events, bundle, simulated.as_of, "engagers")
-        before = score_users(setting)
+        posts = self.post([new], SimpleNamespace(as_of=simulated.as_of))
+        attacked = events.union(open_events(posts, events.get_backend()))
+        with cached(encode_events(events)) as encoded, cached(encode_events(attacked)) as with_posts:
+            setting = AttackSetting(events, encoded, bundle, simulated.as_of, "engagers")
+            before = score_users(setting)
+            end = score_users(setting, with_posts, before).loc[new, "score"]
         assert new not in before.index
-        posts = open_events(self.post([new], setting), events.get_backend())
-        end = score_users(setting, events.union(posts), before).loc[new, "score"]
         assert result.end_score_median == pytest.approx(end)
         assert result.within_limit == (result.gain_median <= result.allowed and end <= median_active)
 
@@ -183,7 +187,7 @@ class TestVerdict:
     )
     def test_fresh_accounts(self, gain, baseline_gain, mode, allowed, within_limit):
         attack = next(attack for attack in ATTACKS if attack.name == "fresh_accounts")
-        setting = AttackSetting(None, None, None, "engagers", mode)
+        setting = AttackSetting(None, None, None, None, "engagers", mode)
         check = _check_limits(attack, setting, {"score": gain, "engagers": baseline_gain}, 99.0, 20.0)
         assert (check.allowed, check.within_limit) == (allowed, within_limit)
         assert check.of_best_baseline == (gain / baseline_gain if baseline_gain >= 1 else None)
@@ -191,7 +195,7 @@ class TestVerdict:
     @pytest.mark.parametrize(("end", "within_limit"), [(20.0, True), (20.1, False)])
     def test_a_bot_may_not_end_above_the_median_user(self, end, within_limit):
         attack = next(attack for attack in ATTACKS if attack.bot)
-        setting = AttackSetting(None, None, None, "engagers")
+        setting = AttackSetting(None, None, None, None, "engagers")
         check = _check_limits(attack, setting, {"score": -1.0, "engagers": 0.0}, end, 20.0)
         assert check.within_limit == within_limit
 
