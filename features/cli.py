@@ -54,16 +54,30 @@ def import_table(
     _print_report(import_table(path, out, _pairs(map_, "--map"), _pairs(verb, "--verb")), json)
 
 
-def _add_source(name: str, path_help: str, text: str) -> None:
-    """Add the command of an importer, `import_NAME` in the module of that name, which is loaded when it runs."""
+def _add_source(name: str, path_help: str, text: str, has_private: bool = False) -> None:
+    """Add the command of an importer, `import_NAME` in the module of that name, which is loaded when it runs.
 
-    def import_source(path: Annotated[Path, typer.Argument(help=path_help)], out: Out, json: Json = False) -> None:
+    `has_private` adds the option to accept private messages.
+    """
+
+    def run(path: Path, out: Path, json: bool, **options: bool) -> None:
         importer = getattr(import_module(f"features.importers.{name}"), f"import_{name}")
         with progress_bar("import") as progress:
-            report = importer(path, out, progress)
+            report = importer(path, out, progress, **options)
         _print_report(report, json)
 
-    sources.command(name, help=text)(import_source)
+    def import_source(path: Annotated[Path, typer.Argument(help=path_help)], out: Out, json: Json = False) -> None:
+        run(path, out, json)
+
+    def import_with_private(
+        path: Annotated[Path, typer.Argument(help=path_help)],
+        out: Out,
+        private: Annotated[bool, typer.Option("--private", help="Accept private messages too.")] = False,
+        json: Json = False,
+    ) -> None:
+        run(path, out, json, private=private)
+
+    sources.command(name, help=text)(import_with_private if has_private else import_source)
 
 
 _add_source(
@@ -106,10 +120,11 @@ _add_source(
     """Import ActivityPub outboxes and Mastodon archives (unpack the archive first).
 
     Create becomes a post, reply, quote and mentions, Announce a repost, and Undo of a Follow an unfollow. The files, or
-    the address of a post, must name its author; activities without a time are rejected.
+    the address of a post, must name its author; activities without a time are rejected, and so are private messages.
 
     Example: clout import activitystreams archive/ --out mastodon
     """,
+    has_private=True,
 )
 _add_source(
     "bluesky",

@@ -37,6 +37,10 @@ Topics are the hashtags, in lower case; links are those in the content, except i
 they became public, such as the bare URIs in likes.json and bookmarks.json of an archive. Undo of anything but a Follow,
 Delete, Update and other types do not map to an event and are rejected with their type. If files overlap, an event
 counts once.
+
+A Create or Announce is private if it has addresses (to, cc, bto, bcc, audience, of the activity or its object), and
+none is the public collection or one such as followers: it was sent to named users, or to nobody. It is rejected unless
+private messages are asked for. Without any address it counts as public.
 """
 
 from dataclasses import replace
@@ -61,13 +65,17 @@ RECORD_FIELDS = {"id": "id", "type": "kind", "actor": "actor", "published": "pub
 PASS_THROUGH = ("file", "row", "record", "id", "kind", "actor", "published", "time", "piece")
 EVENT_KEY = ("verb", "actor", "target", "object", "result", "time")
 ONLY_URI = "only a URI, as in likes.json or bookmarks.json: actor, verb and time are missing"
+PRIVATE = "private, addressed to named users only; --private accepts it"
 MAX_KIND_CHARS = 40
 
 
-def import_activitystreams(path: Path, out: Path, progress: Progress = ignore_progress) -> ImportReport:
+def import_activitystreams(
+    path: Path, out: Path, progress: Progress = ignore_progress, private: bool = False
+) -> ImportReport:
     """Import activities as events; parameters, report and errors are those of `JsonLinesSource.ingest`.
 
     `path` may also be a JSON document (collection, page or activity). The report's `notes` say what the files lack.
+    `private` accepts private messages too.
     """
     files, skipped = list_files(Path(path), ENDINGS, EXPECTED)
     backend = connect()
@@ -76,14 +84,16 @@ def import_activitystreams(path: Path, out: Path, progress: Progress = ignore_pr
         activities, missing = read_activities(backend, files, scratch, progress)
         if missing and not activities.count().to_pyarrow().as_py():
             raise EventsError(f"{'. '.join(missing)}.")
-        report = ingest(_raw_events(activities, tuple(file.name for file in files)), Path(out))
+        public = activities.mutate(private=activities.private & (not private))
+        report = ingest(_raw_events(public, tuple(file.name for file in files)), Path(out))
     return replace(report, notes=(*skipped, *missing, *_unknown_owner_note(report)))
 
 
 def _raw_events(activities: ir.Table, names: tuple[str, ...]) -> ir.Table:
     """Map activities to rows for `ingest`: columns of SCHEMA, row, record and reason."""
     resolved = _with_undone(activities)
-    reason = ibis.coalesce(resolved.reason, _unmapped_reason(resolved), _undo_reason(resolved))
+    hidden = resolved.private.ifelse(PRIVATE, ibis.null("string"))
+    reason = ibis.coalesce(resolved.reason, _unmapped_reason(resolved), _undo_reason(resolved), hidden)
     checked = resolved.mutate(reason=reason)
     events = _with_targets(ibis.union(_main_events(checked), _extra_quotes(checked)), find_owners(activities))
     rows = reject_duplicates(with_mentions(events, lambda event: event.piece), EVENT_KEY)

@@ -73,6 +73,7 @@ def _id(value: ir.StringValue) -> ir.StringValue:
     return object_.notnull().ifelse(text_at(object_, *ID_POINTERS), value).nullif("")
 
 
+ADDRESSES = ("to", "cc", "bto", "bcc", "audience")
 MEMBERS = {
     "kind": "/type",
     "kind_ld": "/@type",
@@ -93,7 +94,12 @@ MEMBERS = {
     "tag": "/object/tag",
     "content": "/object/content",
     "inner": "/object/object",
+    **{name: f"/{name}" for name in ADDRESSES},
+    **{f"object_{name}": f"/object/{name}" for name in ADDRESSES},
 }
+PUBLIC = r"^(https://www\.w3\.org/ns/activitystreams#|as:)?Public$"
+COLLECTION = r"/(followers|following|members|subscribers)/?$"
+ADDRESSED_KINDS = ("Create", "Announce")
 QUOTES = ("quote", "quote_url", "quote_uri", "quote_misskey")
 VERBS = {
     "Create": "post",
@@ -120,7 +126,8 @@ def read_activities(
     a row per activity, and notes on what the files lack. `file`, `row`, `record` and `reason` are its position and what
     is wrong with it; `kind`, `id`, `actor`, `published` and `time` describe it; `piece` is its object, written by
     `author`, of the kind `piece_kind`, a reply to `parent` (written by `parent_author`), a quote of `quoted`, with
-    `mentions`, `topics`, `content_hash` and `links`; `inner` is the object of its object
+    `mentions`, `topics`, `content_hash` and `links`; `inner` is the object of its object; `private` tells whether it is
+    a Create or Announce that is addressed to named users only
 
     Raises
     ------
@@ -188,4 +195,13 @@ def _select_activities(members: ir.Table) -> ir.Table:
         content_hash=content_hash(content),
         links=content.notnull().ifelse(links(content.re_replace(TAG_ANCHOR, "")), ibis.null("int64")),
         inner=first_id(members.inner),
+        private=kind.isin(ADDRESSED_KINDS) & _is_private(members),
     )
+
+
+def _is_private(members: ir.Table) -> ir.BooleanValue:
+    """Return whether an activity has addresses, and none of them is the public or a collection such as followers."""
+    lists = [members[name] for address in ADDRESSES for name in (address, f"object_{address}")]
+    addresses = ids_of(lists[0]).concat(*(ids_of(member) for member in lists[1:]))
+    collections = addresses.filter(lambda address: address.re_search(PUBLIC) | address.re_search(COLLECTION))
+    return ibis.coalesce(*lists).notnull() & (collections.length() == 0)

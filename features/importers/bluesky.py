@@ -1,5 +1,8 @@
 """Import Bluesky: the messages of its event stream, Jetstream, one JSON object per line.
 
+Both versions are read, also mixed: that of `/subscribe`, and that of `network.bsky.jetstream.subscribeEvents`, whose
+frames hold the message as `payload` (Jetstream's docs/README.md, 5.1 and 5.2).
+
 | commit | verb | target | object | result |
 |---|---|---|---|---|
 | post | post | | the post | |
@@ -15,9 +18,11 @@
 One post can be several events: a post, reply or quote, and a mention of each other mentioned user; a post can be a
 reply and a quote. Each event counts as one row read.
 
-User ids are DIDs, and pieces are AT URIs, `at://DID/COLLECTION/RKEY`, which contain the owner. `time` is `time_us`,
-when the network received the commit. The record's `createdAt` is never read: the author's program sets it, and it can
-be years off, while features may only use what the network had received at an instant.
+User ids are DIDs, and pieces are AT URIs, `at://DID/COLLECTION/RKEY`, which contain the owner. `time` is `time_us`, or
+`time` of the second version, when Jetstream received the commit. The record's `createdAt` is never read: the author's
+program sets it, and it can be years off, while features may only use what the network had received at an instant.
+Where Jetstream fills in old records, this is the time of the backfill; the report notes how many records are much older
+than their time by their key, a timestamp identifier.
 
 Deletes of posts, likes, reposts and blocks are rejected, because no verb reverts them: the event was valid at its time.
 Updates, other collections, and the kinds identity and account are rejected too. Topics are the hashtags, in lower case;
@@ -38,6 +43,7 @@ from features.importers.event_fields import (
     json_list,
     links,
     make_timestamp,
+    read_time,
     reject_duplicates,
     with_mentions,
 )
@@ -45,27 +51,31 @@ from features.importers.ingestion import ImportReport, JsonLinesSource
 from features.progress import Progress, ignore_progress
 
 EXPECTED = "messages of Jetstream in JSON Lines, each with did, time_us and kind"
-MEMBERS = {
-    "did": "/did",
-    "time": "/time_us",
-    "kind": "/kind",
-    "operation": "/commit/operation",
-    "collection": "/commit/collection",
-    "rkey": "/commit/rkey",
-    "rev": "/commit/rev",
-    "record_type": "/commit/record/$type",
-    "subject": "/commit/record/subject",
-    "subject_uri": "/commit/record/subject/uri",
-    "reply": "/commit/record/reply",
-    "parent": "/commit/record/reply/parent/uri",
-    "embedded": "/commit/record/embed/record/uri",
-    "embedded_with_media": "/commit/record/embed/record/record/uri",
-    "card": "/commit/record/embed/external/uri",
-    "card_with_quote": "/commit/record/embed/media/external/uri",
-    "facets": "/commit/record/facets",
-    "tags": "/commit/record/tags",
-    "text": "/commit/record/text",
+RECORD_MEMBERS = {
+    "record_type": "$type",
+    "subject": "subject",
+    "subject_uri": "subject/uri",
+    "reply": "reply",
+    "parent": "reply/parent/uri",
+    "embedded": "embed/record/uri",
+    "embedded_with_media": "embed/record/record/uri",
+    "card": "embed/external/uri",
+    "card_with_quote": "embed/media/external/uri",
+    "facets": "facets",
+    "tags": "tags",
+    "text": "text",
 }
+MEMBERS = {
+    "did": ("/did", "/payload/did"),
+    "time": ("/time_us", "/payload/time"),
+    "kind": ("/kind", "/payload/$type"),
+    **{name: (f"/commit/{name}", f"/payload/{name}") for name in ("operation", "collection", "rkey", "rev")},
+    **{name: (f"/commit/record/{path}", f"/payload/record/{path}") for name, path in RECORD_MEMBERS.items()},
+}
+MESSAGE_TYPE = r"^network\.bsky\.jetstream\.subscribeEvents#"
+TID = r"^[2-7a-j][2-7a-z]{12}$"
+TID_DIGITS = "234567abcdefghijklmnopqrstuvwxyz"
+BACKFILL_DAYS = 7
 POST = "app.bsky.feed.post"
 FOLLOW = "app.bsky.graph.follow"
 DID = r"^did:[a-z]+:[A-Za-z0-9._:%-]+$"
@@ -90,7 +100,7 @@ RECORD_FIELDS = {"did": "actor", **{name: name for name in ("kind", "operation",
 
 def import_bluesky(path: Path, out: Path, progress: Progress = ignore_progress) -> ImportReport:
     """Import messages of Jetstream, as it sends them, as in `JsonLinesSource.ingest`; counts are of events."""
-    source = JsonLinesSource(ENDINGS, EXPECTED, MEMBERS, ("did", "kind"), _select_commits, _raw_events)
+    source = JsonLinesSource(ENDINGS, EXPECTED, MEMBERS, ("did", "kind"), _select_commits, _raw_events, _backfill_note)
     return source.ingest(path, out, progress)
 
 
@@ -106,13 +116,11 @@ def _select_commits(members: ir.Table) -> ir.Table:
 
     """
     quoted = ibis.coalesce(members.embedded_with_media, members.embedded)
-    micros = members.time.try_cast("int64")
     return members.select(
-        *("row", "reason", "did", "kind", "operation", "collection", "rkey", "rev", "subject_uri", "parent"),
+        *("row", "reason", "did", "operation", "collection", "rkey", "rev", "subject_uri", "parent"),
         record=members.reason.notnull().ifelse(members.record, ibis.null("string")),
-        time=make_timestamp(micros.between(0, MAX_MICROSECONDS).ifelse(micros, ibis.null("int64"))).cast(
-            "timestamp('UTC')"
-        ),
+        kind=members.kind.re_replace(MESSAGE_TYPE, ""),
+        time=_time(members.time),
         subject=members.subject.re_search(DID).ifelse(members.subject, ibis.null("string")),
         is_reply=members.reply.notnull(),
         has_record=members.text.notnull() | members.record_type.notnull(),
@@ -122,6 +130,33 @@ def _select_commits(members: ir.Table) -> ir.Table:
         content_hash=content_hash(members.text),
         links=_links(members),
     )
+
+
+def _time(text: ir.StringValue) -> ir.TimestampValue:
+    """Read microseconds since 1970, or ISO 8601."""
+    count = text.re_search("^[0-9]+$")
+    micros = text.try_cast("int64")
+    instant = make_timestamp(micros.between(0, MAX_MICROSECONDS).ifelse(micros, ibis.null("int64")))
+    return ibis.coalesce(instant.cast("timestamp('UTC')"), read_time(count.ifelse(ibis.null("string"), text)))
+
+
+def _backfill_note(commits: ir.Table) -> tuple[str, ...]:
+    """Note how many records are older by their keys than their times, because Jetstream filled them in."""
+    created = commits.filter(commits.operation == "create", commits.time.notnull(), commits.rkey.re_search(TID))
+    late = created.time.epoch_seconds() - _tid_microseconds(created.rkey) // 10**6
+    count = created.filter(late > BACKFILL_DAYS * 86_400).count().to_pyarrow().as_py()
+    if not count:
+        return ()
+    return (
+        f"{count} records are more than {BACKFILL_DAYS} days older than their times, by their keys: a backfill brought "
+        "them, so these times are when Jetstream received them, not when they happened",
+    )
+
+
+def _tid_microseconds(rkey: ir.StringValue) -> ir.IntegerValue:
+    """Return the time of a timestamp identifier, in microseconds since 1970: its first eleven base-32 digits."""
+    digits = [ibis.literal(TID_DIGITS).find(rkey.substr(position, 1)) for position in range(11)]
+    return sum((digit * 32 ** (10 - position) for position, digit in enumerate(digits)), ibis.literal(0, "int64"))
 
 
 def _from_facets(members: ir.Table, name: str) -> ir.ArrayValue:

@@ -27,7 +27,7 @@ One event is one row. The verbs and columns are those of W3C ActivityStreams 2.0
 | topics | tag of type Hashtag |
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from glob import escape
@@ -41,7 +41,7 @@ from features.atomic_files import check_events_path, is_single_file, publish, sc
 from features.errors import EventsError
 from features.events.event_table import NETWORK, SCHEMA, VERBS, connect
 from features.importers.readers.files import byte_progress, list_files
-from features.importers.readers.json_lines import read_members
+from features.importers.readers.json_lines import Pointers, read_members
 from features.progress import Progress
 
 MAX_REASONS = 100
@@ -247,15 +247,17 @@ class JsonLinesSource:
     select : maps the table from `read_members` to the columns that the events need, without large texts
     raw_events : maps the selected columns of all files, with `file`, the number of the file from 0, and the names of
         the files to rows for `ingest`
+    notes : maps the selected columns to remarks for the report
 
     """
 
     endings: tuple[str, ...]
     expected: str
-    members: dict[str, str]
+    members: Mapping[str, Pointers]
     required: tuple[str, ...]
     select: Callable[[ir.Table], ir.Table]
     raw_events: Callable[[ir.Table, tuple[str, ...]], ir.Table]
+    notes: Callable[[ir.Table], tuple[str, ...]] = lambda _: ()
 
     def ingest(self, path: Path, out: Path, progress: Progress) -> ImportReport:
         """Import files as events.
@@ -268,19 +270,20 @@ class JsonLinesSource:
 
         Returns
         -------
-        the counts of the events; `notes` names the skipped files
+        the counts of the events; `notes` names the skipped files, and what the source remarks
 
         Raises
         ------
         EventsError : no file can be read, a file is not from this source, or no line is an event
 
         """
-        files, notes = list_files(Path(path), self.endings, self.expected)
+        files, skipped = list_files(Path(path), self.endings, self.expected)
         backend = connect()
         check_events_path(Path(out))
         with scratch_dir(Path(out)) as scratch:
             rows = self._read(backend, files, scratch, progress)
-            return ingest(self.raw_events(rows, tuple(file.name for file in files)), Path(out), notes)
+            events = self.raw_events(rows, tuple(file.name for file in files))
+            return ingest(events, Path(out), (*skipped, *self.notes(rows)))
 
     def _read(self, backend: Backend, files: list[Path], scratch: Path, progress: Progress) -> ir.Table:
         """Read the lines of all files, and reduce those of a file before the next is read."""

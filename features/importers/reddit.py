@@ -6,10 +6,12 @@
 | submission with crosspost_parent | quote | author of the crossposted submission | that submission | t3_ID |
 | comment | reply | author of its parent | the parent | t1_ID |
 
-A comment has a parent_id, link_id or body; a submission has a title. The author of a parent is looked up in the files,
-so import submissions and comments in one folder; a crosspost also holds a copy of its parent. If the author is unknown,
-the target is null, and the reply counts for its author only. An author [deleted] is null. Accounts of programs, such as
-AutoModerator, are normal accounts.
+A comment has a parent_id, link_id or body; a submission has a title. A comment without parent_id is about the
+submission link_id. Dumps by Pushshift of 2022 and 2023 hold the ids of parents as numbers, which are read as fullnames
+in base 36. A parent_id of any other form is unknown, and not the submission. The author of a parent is looked up in the
+files, so import submissions and comments in one folder; a crosspost also holds a copy of its parent. If the author is
+unknown, the target is null, and the reply counts for its author only. An author [deleted] is null. Accounts of
+programs, such as AutoModerator, are normal accounts.
 
 Topics are the subreddit. `content_hash` is of the title and text; `links` counts the http(s) addresses in them, plus
 one for a link submission. A text [deleted] or [removed] is null. score, ups, num_comments and similar fields are never
@@ -22,6 +24,7 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
+from features.events.engines import sql_function
 from features.importers.event_fields import build_record, content_hash, links, read_id, read_time, reject_duplicates
 from features.importers.ingestion import ImportReport, JsonLinesSource
 from features.progress import Progress, ignore_progress
@@ -45,6 +48,8 @@ MEMBERS = {
 RECORD_FIELDS = {**{name: name for name in ("id", "author", "created_utc", "subreddit")}, "about": "parent"}
 DELETED = ("[deleted]", "[removed]", "")
 FULLNAME = r"^t[13]_[0-9a-z]+$"
+NUMBER = r"^([0-9]+)(\.0+)?$"
+to_base = sql_function("to_base", ("int64", "int64"), "string")
 
 
 def import_reddit(path: Path, out: Path, progress: Progress = ignore_progress) -> ImportReport:
@@ -63,7 +68,7 @@ def _select_pieces(rows: ir.Table) -> ir.Table:
         *("row", "author", "created_utc", "subreddit"),
         id=read_id(rows.id),
         fullname=comment.ifelse("t1_", "t3_") + read_id(rows.id),
-        parent=comment.ifelse(_fullname(rows.parent_id, rows.link_id), _fullname(rows.crosspost_parent)),
+        parent=comment.ifelse(_comment_parent(rows), _fullname(rows.crosspost_parent)),
         crosspost_author=_present(rows.crosspost_author),
         comment=comment,
         actor=_present(rows.author),
@@ -109,6 +114,15 @@ def _join(title: ir.StringValue, text: ir.StringValue) -> ir.StringValue:
     return ibis.coalesce(title + "\n" + text, title, text)
 
 
-def _fullname(*candidates: ir.StringValue) -> ir.StringValue:
-    """Return the first candidate that is the fullname of a submission or comment."""
-    return ibis.coalesce(*(text.re_search(FULLNAME).ifelse(text, ibis.null("string")) for text in candidates))
+def _comment_parent(rows: ir.Table) -> ir.StringValue:
+    parent, submission = rows.parent_id.nullif(""), _fullname(rows.link_id, "t3_")
+    number = _fullname(parent, "t1_")
+    is_submission = number.re_replace("^t1_", "t3_") == submission
+    return ibis.cases((parent.isnull() | is_submission, submission), else_=number)
+
+
+def _fullname(text: ir.StringValue, kind: str = "") -> ir.StringValue:
+    """Return the fullname of a submission or comment; a number becomes one of a kind, if there is one."""
+    number = text.re_extract(NUMBER, 1).try_cast("int64")
+    from_number = ibis.literal(kind) + to_base(number, 36).lower() if kind else ibis.null("string")
+    return ibis.coalesce(text.re_search(FULLNAME).ifelse(text, ibis.null("string")), from_number)

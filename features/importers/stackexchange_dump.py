@@ -1,11 +1,17 @@
-"""Find and read the tables of a Stack Exchange dump. XML is streamed, one `<row .../>` after the other."""
+"""Find and read the tables of a Stack Exchange dump. XML is streamed, one `<row .../>` after the other.
 
+Official dumps hold characters that XML does not allow, as references such as `&#x0E;` or as they are. They and bytes
+that are not UTF-8 become U+FFFD.
+"""
+
+import codecs
 import gzip
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NoReturn
-from xml.parsers.expat import ExpatError, ParserCreate
+from typing import IO, NoReturn
+from xml.parsers.expat import ExpatError, ParserCreate, errors
 
 import ibis
 import ibis.expr.types as ir
@@ -108,6 +114,12 @@ def _csv(backend: Backend, table: str, file: Path, scratch: Path) -> ir.Table:
 
 CHUNK_BYTES = 1 << 20
 BATCH_ROWS = 50_000
+TRUNCATED = (errors.XML_ERROR_NO_ELEMENTS, errors.XML_ERROR_UNCLOSED_TOKEN)
+REFERENCE = re.compile("&#(x[0-9a-fA-F]+|[0-9]+);")
+PARTIAL_REFERENCE = re.compile("&[#0-9a-fA-Fx]*$")
+NOT_ALLOWED = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+REPLACEMENT = "\ufffd"
+MAX_CODE = 0x10FFFF
 ROOTS = ("posts", "comments", "votes")
 
 
@@ -160,16 +172,38 @@ def _parsed(
     parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
         with file.open("rb") as source:
-            text: BinaryIO = gzip.GzipFile(fileobj=source) if file.suffix.lower() == ".gz" else source  # type: ignore[assignment]
             position = 0
-            while chunk := text.read(CHUNK_BYTES):
-                parser.Parse(chunk, False)
+            for text in _allowed_text(gzip.GzipFile(fileobj=source) if file.suffix.lower() == ".gz" else source):
+                parser.Parse(text, False)
                 progress(source.tell() - position)
                 position = source.tell()
                 yield
-            parser.Parse(b"", True)
+            parser.Parse("", True)
     except (ExpatError, OSError, EOFError, zlib.error) as error:
-        raise EventsError(f"{file} cannot be read as XML: {error}. Is the download complete?") from error
+        complete = isinstance(error, ExpatError) and errors.messages.get(getattr(error, "code", 0)) not in TRUNCATED
+        hint = "" if complete else " Is the download complete?"
+        raise EventsError(f"{file} cannot be read as XML: {error}.{hint}") from error
+
+
+def _allowed_text(source: IO[bytes] | gzip.GzipFile) -> Iterator[str]:
+    """Read XML in chunks that end outside references, with all characters that XML does not allow replaced."""
+    head = source.read(CHUNK_BYTES)
+    utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    decoder = codecs.getincrementaldecoder("utf-16" if utf16 else "utf-8-sig")("replace")
+    rest, chunk = "", head
+    while chunk:
+        text = rest + decoder.decode(chunk)
+        partial = PARTIAL_REFERENCE.search(text)
+        end = partial.start() if partial else len(text)
+        yield REFERENCE.sub(_allowed_reference, NOT_ALLOWED.sub(REPLACEMENT, text[:end]))
+        rest, chunk = text[end:], source.read(CHUNK_BYTES)
+    yield rest + decoder.decode(b"", final=True)
+
+
+def _allowed_reference(reference: re.Match[str]) -> str:
+    number = reference[1]
+    code = int(number[1:], 16) if number.startswith("x") else int(number)
+    return REPLACEMENT if code > MAX_CODE or NOT_ALLOWED.match(chr(code)) else reference[0]
 
 
 def _refuse_doctype(*_: object) -> NoReturn:

@@ -7,7 +7,8 @@ record of any other line is its length, because a line may hold the texts of use
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import count
 from pathlib import Path
 
 import ibis.expr.types as ir
@@ -17,6 +18,8 @@ from features.errors import EventsError
 from features.events.engines import create_view, json_object_sql, read_parquet_sql, sql_identifier, sql_literal
 from features.importers.readers.files import open_decompressed
 from features.importers.readers.tabular import LENGTH, TableReader, rows_of, scan, with_malformed
+
+Pointers = str | tuple[str, ...]
 
 OPTIONS = {"header": "false", "delim": "'\\x01'", "quote": "''", "escape": "''", "force_not_null": "['line']"}
 SPACE = "' \t\r'"
@@ -48,7 +51,7 @@ def open_jsonlines(backend: Backend, file: Path, scratch: Path) -> TableReader:
 
 
 def read_members(
-    backend: Backend, file: Path, scratch: Path, members: dict[str, str], private: Collection[str] = ()
+    backend: Backend, file: Path, scratch: Path, members: Mapping[str, Pointers], private: Collection[str] = ()
 ) -> ir.Table:
     """Read some members of a file of JSON objects, plain, .gz or .zst, at any depth, in one pass over the file.
 
@@ -56,7 +59,8 @@ def read_members(
     ----------
     backend, file : the engine that reads, and the file
     scratch : the Parquet file to copy the members into; its stem must be a valid SQL name, and new to the backend
-    members : JSON pointer (RFC 6901) of each column, such as /payload/issue/user/login
+    members : JSON pointer (RFC 6901) of each column, such as /payload/issue/user/login, or several, of which the first
+        that is present counts
     private : columns that must not be in `record`, such as texts by users
 
     Returns
@@ -136,8 +140,8 @@ def _objects_of(line: bytes) -> Iterator[bytes]:
 
 def _with_malformed(backend: Backend, good: str, rejects: str) -> str:
     """Return SQL that adds the malformed lines, if there are any, because adding them sorts all others."""
-    count = backend.con.execute(f"SELECT count(*) FROM {rejects}").fetchone()
-    return with_malformed(good, rejects, header=0) if count and count[0] else good
+    any_malformed = backend.con.execute(f"SELECT 1 FROM {rejects} LIMIT 1").fetchone()
+    return with_malformed(good, rejects, header=0) if any_malformed else good
 
 
 def _objects(lines: str) -> str:
@@ -150,10 +154,13 @@ def _objects(lines: str) -> str:
         FROM ({lines})"""
 
 
-def _members(objects: str, pointers: Collection[str]) -> str:
+def _members(objects: str, members: Collection[Pointers]) -> str:
     """Return SQL that adds members of the objects as c1, c2 ...; each object is parsed once."""
-    paths = ", ".join(sql_literal(pointer) for pointer in pointers)
-    columns = ", ".join(f"members[{number}] AS c{number}" for number in range(1, len(pointers) + 1))
+    choices = [(pointers,) if isinstance(pointers, str) else pointers for pointers in members]
+    numbers = count(1)
+    values = [", ".join(f"members[{next(numbers)}]" for _ in pointers) for pointers in choices]
+    columns = ", ".join(f"coalesce({value}) AS c{number}" for number, value in enumerate(values, 1))
+    paths = ", ".join(sql_literal(pointer) for pointers in choices for pointer in pointers)
     return f"SELECT *, {columns} FROM (SELECT *, json_extract_string(object, [{paths}]) AS members FROM ({objects}))"
 
 

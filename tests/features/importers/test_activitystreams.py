@@ -247,6 +247,35 @@ def test_a_document_with_one_activity(tmp_path):
         assert (report.read, report.notes) == (1, ())
 
 
+AUDIENCES = [
+    ({"to": [BOB], "cc": []}, True),
+    ({"to": [], "cc": []}, True),
+    ({"to": BOB}, True),
+    ({"bcc": [{"type": "Person", "id": BOB}]}, True),
+    ({}, False),
+    ({"to": [BOB], "cc": "https://www.w3.org/ns/activitystreams#Public"}, False),
+    ({"to": ["as:Public"]}, False),
+    ({"to": "Public"}, False),
+    ({"to": [f"{ANN}/followers"], "cc": [BOB]}, False),
+    ({"audience": "https://a.example/c/cats/followers"}, False),
+]
+
+
+@pytest.mark.parametrize(("audience", "private"), AUDIENCES)
+@pytest.mark.parametrize("inside", [True, False])
+def test_private_messages_are_rejected_unless_accepted(tmp_path, audience, private, inside):
+    piece = note(ANN, 1, tag=[mention(BOB)], to=None) | (audience if inside else {})
+    message = activity(1, "Create", ANN, piece, to=None) | ({} if inside else audience)
+    follow = activity(2, "Follow", ANN, BOB) | {"to": [BOB]}
+    file = write(tmp_path / "in.jsonl", lines([message, follow]))
+    accepted = import_activitystreams(file, tmp_path / "events.parquet", private=True)
+    assert [row[0] for row in event_tuples(accepted)] == ["mention", "post", "follow"]
+    report = import_activitystreams(file, tmp_path / "events.parquet")
+    reason = "private, addressed to named users only; --private accepts it"
+    assert report.reasons == ({reason: 1} if private else {})
+    assert report.accepted == (1 if private else 3)
+
+
 def test_a_mastodon_archive(tmp_path):
     folder = tmp_path / "archive"
     write(folder / "outbox.json", outbox(GOOD))

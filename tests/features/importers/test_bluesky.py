@@ -219,6 +219,37 @@ def test_all_formats_give_the_same_events(imported, tmp_path, name):
     assert report.rejects.read_bytes() == imported.rejects.read_bytes()
 
 
+def second_version(message):
+    """Write a message as a frame of subscribeEvents."""
+    instant = datetime.fromtimestamp(message["time_us"] // 10**6, UTC).replace(microsecond=message["time_us"] % 10**6)
+    payload = {
+        "$type": f"network.bsky.jetstream.subscribeEvents#{message['kind']}",
+        "seq": 1,
+        "did": message["did"],
+        "time": instant.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+    }
+    return {"$type": "message", "payload": payload | message.get("commit", {})}
+
+
+def test_both_versions_of_jetstream_give_the_same_events(imported, tmp_path):
+    others = [
+        {"$type": "message", "payload": {"$type": "network.bsky.jetstream.subscribeEvents#info", "name": "x"}},
+        second_version({"did": ANN, "time_us": START, "kind": "sync"}),
+    ]
+    rows = [*map(second_version, GOOD[:9]), *GOOD[9:], *others]
+    report = import_bluesky(write(tmp_path / "in.jsonl", rows), tmp_path / "events.parquet")
+    assert report.out.read_bytes() == imported.out.read_bytes()
+    assert report.reasons == {"info does not map to an event": 1, "sync does not map to an event": 1}
+
+
+def test_records_that_a_backfill_brought_are_noted(tmp_path):
+    live, old = "3l3qo2vuowo2b", "3juz2gl2gqk2x"  # keys of 2024-09-09 and 2023-05-05
+    rows = [commit(0, ANN, LIKE, key, on(piece(BOB, "b1"))) for key in (live, old, "self")]
+    report = import_bluesky(write(tmp_path / "in.jsonl", rows), tmp_path / "events.parquet")
+    assert report.accepted == 3
+    assert [note[:50] for note in report.notes] == ["1 records are more than 7 days older than their ti"]
+
+
 def test_duplicates_in_overlapping_files_count_once_at_the_earliest_time(imported, tmp_path):
     later = [{**row, "time_us": row["time_us"] + 900_000} for row in GOOD]
     write(tmp_path / "in" / "1.jsonl", later[:8])

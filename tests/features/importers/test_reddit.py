@@ -96,8 +96,8 @@ def test_submissions(imported):
 def test_comments(imported):
     rows = [row for row in event_tuples(imported[1]) if (row[4] or "").startswith("t1_")]
     assert rows == [
-        ("ann", "reply", "ann", "t3_a1", "t1_b8"),
         ("ann", "reply", "bob", "t1_b1", "t1_b2"),
+        ("ann", "reply", None, "t1_9ix", "t1_b8"),
         ("bob", "reply", "ann", "t3_a1", "t1_b1"),
         ("cid", "reply", None, "t1_zz", "t1_b5"),
         ("cid", "reply", None, "t3_a3", "t1_b4"),
@@ -183,6 +183,32 @@ def test_duplicates_count_once(imported, tmp_path):
     events = pq.read_table(report.out).to_pylist()
     assert [row for row in events if row["object"] != "t3_b1"] == imported[1]
     assert '1,the same event again,"later.jsonl {""id"":""b1""' in report.rejects.read_text()
+
+
+PARENTS = [
+    (41786007802, "t1_j72b5yy", "bob"),
+    (41786007802.0, "t1_j72b5yy", "bob"),
+    ("41786007802", "t1_j72b5yy", "bob"),
+    (int("10tz5ab", 36), "t3_10tz5ab", "ann"),
+    (None, "t3_10tz5ab", "ann"),
+    ("", "t3_10tz5ab", "ann"),
+    ("?", None, None),
+    (5, "t1_5", None),
+]
+
+
+@pytest.mark.parametrize(("parent_id", "parent", "author"), PARENTS)
+@pytest.mark.parametrize("link_id", ["t3_10tz5ab", int("10tz5ab", 36)])
+def test_ids_of_parents_may_be_numbers(tmp_path, parent_id, parent, author, link_id):
+    rows = [
+        {"id": "10tz5ab", "author": "ann", "title": "q", "created_utc": NOON},
+        {"id": "j72b5yy", "author": "bob", "parent_id": None, "link_id": link_id, "created_utc": NOON + 1},
+        {"id": "j72b9zz", "author": "cid", "parent_id": parent_id, "link_id": link_id, "created_utc": NOON + 2},
+    ]
+    (tmp_path / "x.jsonl").write_bytes(text(rows))
+    _, first, second = pq.read_table(import_reddit(tmp_path / "x.jsonl", tmp_path / "events.parquet").out).to_pylist()
+    assert (first["target"], first["object"]) == ("ann", "t3_10tz5ab")
+    assert (second["verb"], second["target"], second["object"]) == ("reply", author, parent)
 
 
 def test_malformed_lines_are_counted(tmp_path):

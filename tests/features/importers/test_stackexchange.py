@@ -226,7 +226,6 @@ def test_missing_files_are_explained(tmp_path):
         (lambda data: data[:-8], "cannot be read as XML"),
         (lambda _: b"", "cannot be read as XML: no element found"),
         (lambda _: bytes(range(256)), "cannot be read as XML"),
-        (lambda data: data.replace("Ü".encode(), b"\xff"), "cannot be read as XML"),
         (
             lambda data: data.replace(b"<comments>", b'<!DOCTYPE c [<!ENTITY a "b">]><comments>'),
             "document type declaration",
@@ -244,6 +243,24 @@ def test_damaged_xml_is_explained(tmp_path, damage, message):
     (folder / "Comments.xml.gz").write_bytes(packed[:-20])
     with pytest.raises(EventsError, match=r"Comments\.xml\.gz cannot be read as XML"):
         import_stackexchange(folder, tmp_path / "events.parquet")
+
+
+@pytest.mark.parametrize("damage", ["&#x0E;", "&#14;", "\x0e", "\x00", "&#xD83D;", "&#xFFFF;", "\uffff", "&#x110000;"])
+@pytest.mark.parametrize("chunk_bytes", [1 << 20, 1, 7])
+def test_characters_that_xml_does_not_allow_are_replaced(tmp_path, monkeypatch, damage, chunk_bytes):
+    monkeypatch.setattr(stackexchange_dump, "CHUNK_BYTES", chunk_bytes)
+    attributes = f'CreationDate="2015-10-01T21:00:00" Body="{damage} &#xA; &amp;" OwnerUserId="a{damage}b"'
+    row = f'<row Id="1" PostTypeId="1" {attributes} />'
+    (tmp_path / "Posts.xml").write_text(f"<posts>{row}</posts>", encoding="utf-8")
+    report = import_stackexchange(tmp_path, tmp_path / "out" / "events.parquet")
+    assert pq.read_table(report.out)["actor"].to_pylist() == ["a\ufffdb"]
+
+
+def test_bytes_that_are_not_utf8_are_replaced(tmp_path):
+    folder = write(tmp_path / "in", ".xml")
+    file = folder / "Comments.xml"
+    file.write_bytes(file.read_bytes().replace("Ü".encode(), b"\xff"))
+    assert import_stackexchange(folder, tmp_path / "events.parquet").read == len(POSTS) + len(COMMENTS) + len(VOTES)
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
