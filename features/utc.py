@@ -1,8 +1,38 @@
-"""Instants: ISO 8601 text to and from datetimes in UTC."""
+"""Instants: the present one, and ISO 8601 text to and from datetimes in UTC."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from os import environ
 
-from features.errors import AsOfError
+from features.errors import AsOfError, ConfigError
+
+CLOCK_ALLOWANCE = "CLOUT_CLOCK_ALLOWANCE"
+DEFAULT_ALLOWANCE = timedelta(days=1)
+
+
+def now_utc() -> datetime:
+    """Return the present instant in UTC."""
+    return datetime.now(UTC)
+
+
+def latest_event_time() -> datetime:
+    """Return the latest time that an event can have: the present plus an allowance for clocks.
+
+    The allowance is a day, which also covers local times without a zone and days without a time; or the environment
+    variable `CLOUT_CLOCK_ALLOWANCE`, in seconds.
+
+    Raises
+    ------
+    ConfigError : `CLOUT_CLOCK_ALLOWANCE` is not a number of seconds from 0
+
+    """
+    text = environ.get(CLOCK_ALLOWANCE)
+    try:
+        allowance = timedelta(seconds=float(text)) if text else DEFAULT_ALLOWANCE
+        if allowance < timedelta(0):
+            raise ValueError("negative")
+        return now_utc() + allowance
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(f"{CLOCK_ALLOWANCE} is {text!r}; expected a number of seconds, such as 3600.") from error
 
 
 def to_iso_utc(at: datetime, timespec: str = "auto") -> str:
@@ -15,7 +45,7 @@ def to_iso_utc(at: datetime, timespec: str = "auto") -> str:
 
 def now_iso_utc(timespec: str = "seconds") -> str:
     """Return the present instant as ISO 8601 in UTC."""
-    return to_iso_utc(datetime.now(UTC), timespec)
+    return to_iso_utc(now_utc(), timespec)
 
 
 def parse_utc(text: str | datetime) -> datetime:

@@ -4,6 +4,7 @@ An event says that `actor` did `verb` to `target`, about `object`, at `time`. Th
 ActivityStreams 2.0 (actor, object, inReplyTo, result, published, tag).
 """
 
+import logging
 from datetime import UTC, datetime
 from glob import escape
 from os import environ, getpid
@@ -20,6 +21,9 @@ from ibis.util import gen_name
 from pyarrow import parquet
 
 from features.errors import EngineError, EventsError, first_line
+from features.utc import latest_event_time
+
+log = logging.getLogger("clout")
 
 MEMORY = "4GB"
 SECOND = 1_000_000
@@ -85,7 +89,8 @@ def open_events(
 
     Returns
     -------
-    an Ibis table with exactly the columns of SCHEMA; missing optional columns are null
+    an Ibis table with exactly the columns of SCHEMA; missing optional columns are null. Events outside the range of
+    `drop_impossible_times` are dropped.
 
     Raises
     ------
@@ -99,7 +104,22 @@ def open_events(
             f"the events lack the column(s) {', '.join(missing)}; found {', '.join(table.columns)}. "
             "'clout import table' makes an event table from other columns with --map FIELD=COLUMN."
         )
-    return table.select(**{name: _cast_column(table, name, dtype) for name, dtype in SCHEMA.items()})
+    events = table.select(**{name: _cast_column(table, name, dtype) for name, dtype in SCHEMA.items()})
+    return drop_impossible_times(events)
+
+
+def drop_impossible_times(events: ir.Table) -> ir.Table:
+    """Drop, with a warning, the events before 1970, later than `latest_event_time`, or without a time."""
+    latest = latest_event_time()
+    possible = events.time.between(ibis.literal(EPOCH), ibis.literal(latest))
+    counts = events.aggregate(rows=events.count(), possible=possible.sum())
+    (count,) = counts.to_pyarrow().to_pylist()
+    if dropped := count["rows"] - (count["possible"] or 0):
+        log.warning(
+            f"{dropped} of {count['rows']} events do not count: they have no time, or one before 1970 or later than "
+            f"{latest:%Y-%m-%d %H:%M:%S} UTC, the present plus the allowance for clocks (CLOUT_CLOCK_ALLOWANCE)."
+        )
+    return events.filter(possible)
 
 
 def _as_table(source: str | Path | pd.DataFrame | pa.Table | ir.Table, engine: ibis.BaseBackend | None) -> ir.Table:

@@ -1,7 +1,7 @@
 """Load events from any source, or from a store, and resolve the instant at which features are computed."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,6 +17,7 @@ from features.events.exclusions import NOBODY, UserIdSet, exclude_users, exclude
 from features.events.identities import merge_identities
 from features.events.scopes import ALL
 from features.events.store import is_store, open_store, read_store_identities
+from features.utc import now_utc
 
 Source: TypeAlias = str | Path | pd.DataFrame | pa.Table | ir.Table
 
@@ -86,7 +87,7 @@ def check_scopes(events: EncodedEvents, scopes: Sequence[str]) -> None:
 
 
 def resolve_as_of(table: ir.Table, as_of: datetime | None = None) -> datetime:
-    """Check an instant against events; None is the first whole second after the last event.
+    """Check an instant against events; None is the first whole second after the last event, but never after now.
 
     Raises
     ------
@@ -94,12 +95,12 @@ def resolve_as_of(table: ir.Table, as_of: datetime | None = None) -> datetime:
 
     """
     first, last = time_range(table)
+    now = now_utc()
     if as_of is None:
-        return last.replace(microsecond=0) + timedelta(seconds=1)
+        as_of = min(last + timedelta(seconds=1), now).replace(microsecond=0)
     if as_of <= first:
         raise AsOfError(f"as_of {as_of:%Y-%m-%d %H:%M:%S} is not after the first event, {first:%Y-%m-%d %H:%M:%S} UTC.")
-    now = datetime.now(UTC)
-    if as_of > max(now, last + timedelta(seconds=1)):
+    if as_of > now:
         raise AsOfError(
             f"as_of {as_of:%Y-%m-%d %H:%M:%S} lies in the future: the last event is at {last:%Y-%m-%d %H:%M:%S} and "
             f"the present time is {now:%Y-%m-%d %H:%M:%S} UTC."

@@ -25,7 +25,7 @@ from features import atomic_files
 from features.errors import EventsError, OutputError, ScopeError, StoreError
 from features.events import engines
 from features.events.encoding import EncodedEvents, check_keys, encode_events, key
-from features.events.event_table import VERBS, connect, open_events, time_range
+from features.events.event_table import VERBS, connect, drop_impossible_times, open_events, time_range
 from features.events.identities import merge_identities
 from features.events.scopes import ALL, in_scopes, validate_scopes
 
@@ -116,7 +116,7 @@ def open_store(folder: Path, scopes: Sequence[str] = (ALL,)) -> EncodedEvents:
     _check_scopes(manifest, scopes, folder)
     rows, users = (_read(backend, folder, kind, manifest) for kind in KINDS)
     scoped = users if tuple(scopes) == manifest.scopes else users.filter(in_scopes(users.scope, scopes))
-    return EncodedEvents(rows, scoped)
+    return EncodedEvents(drop_impossible_times(rows), scoped)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -39,10 +39,11 @@ from ibis.backends.duckdb import Backend
 
 from features.atomic_files import check_events_path, is_single_file, publish, scratch_dir
 from features.errors import EventsError
-from features.events.event_table import NETWORK, SCHEMA, VERBS, connect
+from features.events.event_table import EPOCH, NETWORK, SCHEMA, VERBS, connect, time_range
 from features.importers.readers.files import byte_progress, list_files
 from features.importers.readers.json_lines import Pointers, read_members
 from features.progress import Progress
+from features.utc import latest_event_time
 
 MAX_REASONS = 100
 OTHER = "other reasons"
@@ -120,20 +121,21 @@ def _backend(table: ir.Table) -> Backend:
 
 
 def _report(rows: ir.Table, out: Path, notes: tuple[str, ...]) -> ImportReport:
-    counts = rows.group_by("reason").aggregate(rows=rows.count(), first=rows.time.min(), last=rows.time.max())
+    counts = rows.group_by("reason").aggregate(rows=rows.count())
     groups = counts.order_by(counts.rows.desc(), "reason").to_pyarrow().to_pylist()
-    accepted = next((group for group in groups if group["reason"] is None), None)
-    reasons = {group["reason"]: group["rows"] for group in groups if group["reason"] is not None}
+    reasons = {group["reason"]: group["rows"] for group in groups}
+    accepted = reasons.pop(None, 0)
     rejected = sum(reasons.values())
-    if accepted is None:
+    if not accepted:
         raise _no_events_error(rows, reasons)
+    first, last = time_range(rows.filter(rows.reason.isnull()))
     return ImportReport(
-        read=accepted["rows"] + rejected,
-        accepted=accepted["rows"],
+        read=accepted + rejected,
+        accepted=accepted,
         rejected=rejected,
         reasons=_top_reasons(reasons),
-        first=accepted["first"].astimezone(UTC),
-        last=accepted["last"].astimezone(UTC),
+        first=first,
+        last=last,
         out=out,
         rejects=rejects_path(out) if rejected else None,
         notes=notes,
@@ -181,8 +183,7 @@ def _publish_rejects(file: Path, report: ImportReport) -> None:
         publish(file, report.rejects, file.parent)
 
 
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST = datetime(2201, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
 def validate_events(raw: ir.Table) -> ir.Table:
@@ -223,11 +224,12 @@ def _normalize(raw: ir.Table) -> ir.Table:
 
 def _invalid_reason(events: ir.Table) -> ir.StringValue:
     """Return what is wrong with a row's time, verb or users."""
-    outside = (events.time < ibis.literal(EARLIEST)) | (events.time >= ibis.literal(LATEST))
+    outside = ~events.time.between(ibis.literal(EPOCH), ibis.literal(LATEST))
     unknown = ibis.literal("unknown verb '") + events.verb.substr(0, 40) + "'"
     return ibis.cases(
         (events.time.isnull(), "time missing or unreadable"),
         (outside, "time outside the years 1970 to 2200"),
+        (events.time > ibis.literal(latest_event_time()), "time in the future"),
         (events.verb.isnull(), "verb missing"),
         (events.verb.notin(VERBS), unknown),
         (events.actor.isnull() & events.target.isnull(), "neither actor nor target known"),

@@ -310,15 +310,6 @@ class TestAsOf:
         with pytest.raises(AsOfError, match=r"lies in the future: the last event is at 2025-05-31 00:00:00 and"):
             resolve_as_of(events, datetime.now(UTC) + timedelta(hours=1))
 
-    def test_as_of_after_future_events_is_valid(self, table, as_of):
-        ahead = (datetime.now(UTC) - as_of) / timedelta(days=1) + 100
-        events = load_encoded_events(table([(1, "ann", "like", "bob"), (-ahead, "ann", "like", "bob")])).rows
-        after = resolve_as_of(events)
-        assert after > datetime.now(UTC) + timedelta(days=99)
-        assert resolve_as_of(events, after) == after
-        with pytest.raises(AsOfError, match="lies in the future"):
-            resolve_as_of(events, after + timedelta(seconds=1))
-
     @pytest.mark.parametrize("late", [timedelta(0), MICROSECOND, timedelta(seconds=1) - MICROSECOND])
     def test_default_as_of_is_after_all_events(self, table, as_of, late):
         events = open_events(table([(3 - late / timedelta(days=1), "ann", "like", "bob")]))

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import ibis
@@ -44,6 +44,7 @@ def validated(**fields):
         ({"time": None}, "time missing or unreadable"),
         ({"time": datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)}, "time outside the years 1970 to 2200"),
         ({"time": datetime(2201, 1, 1, tzinfo=UTC)}, "time outside the years 1970 to 2200"),
+        ({"time": datetime(2200, 12, 31, 23, 59, 59, tzinfo=UTC)}, "time in the future"),
         ({"verb": None}, "verb missing"),
         ({"verb": ""}, "verb missing"),
         ({"verb": "poke"}, "unknown verb 'poke'"),
@@ -57,12 +58,26 @@ def test_an_invalid_row_gets_a_reason(fields, reason):
     assert validated(**fields)["reason"] == reason
 
 
+@pytest.mark.parametrize(("seconds", "reason"), [(50, None), (70, "time in the future")])
+def test_the_allowance_for_clocks_is_a_setting(seconds, reason, monkeypatch):
+    monkeypatch.setenv("CLOUT_CLOCK_ALLOWANCE", "60")
+    assert validated(time=datetime.now(UTC) + timedelta(seconds=seconds))["reason"] == reason
+
+
+def test_rejected_times_outside_of_the_calendar_do_not_end_the_import(tmp_path):
+    times = pa.array([1_588_334_400_000_000, -(2**62), 2**62], pa.int64()).cast(pa.timestamp("us", "UTC"))
+    table = pa.table({"time": times, "actor": ["a"] * 3, "verb": ["like"] * 3, "target": ["b"] * 3, "row": [1, 2, 3]})
+    rows = connect().create_table("raw", table.append_column("record", pa.array(["r"] * 3)), temp=True)
+    report = ingest(rows, tmp_path / "out.parquet")
+    assert report.reasons == {"time outside the years 1970 to 2200": 2}
+    assert report.first == report.last == NOON
+
+
 @pytest.mark.parametrize(
     "fields",
     [
         {},
         {"time": datetime(1970, 1, 1, tzinfo=UTC)},
-        {"time": datetime(2200, 12, 31, 23, 59, tzinfo=UTC)},
         {"target": None},
         {"actor": None},
         {"target": "a"},
@@ -260,7 +275,7 @@ def test_every_row_is_accepted_or_rejected(tmp_path, rows):
         row
         for row in rows
         if row["time"] is not None
-        and 1970 <= row["time"].year <= 2200
+        and datetime(1970, 1, 1, tzinfo=UTC) <= row["time"] < datetime.now(UTC) + timedelta(days=1)
         and row["verb"] in VERBS
         and (row["actor"] or row["target"])
     ]

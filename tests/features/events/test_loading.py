@@ -1,0 +1,78 @@
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.errors import AsOfError, EventsError
+from features.events.event_table import open_events
+from features.events.loading import load_encoded_events, resolve_as_of
+from features.events.store import add_to_store
+
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+DROPPED = "1 of 2 events do not count: they have no time, or one before 1970 or later than"
+
+
+def events_at(*times):
+    rows = [{"time": at, "actor": f"user{number}", "verb": "like", "target": "bob"} for number, at in enumerate(times)]
+    return pd.DataFrame(rows)
+
+
+def now():
+    return datetime.now(UTC)
+
+
+@pytest.mark.parametrize("later", [timedelta(days=2), timedelta(days=36_500)])
+def test_an_event_in_the_future_is_dropped_with_a_warning(later, caplog):
+    events = load_encoded_events(events_at(NOON, now() + later))
+    assert resolve_as_of(events.rows) == NOON + timedelta(seconds=1)
+    assert set(events.users.to_pandas()["user"]) == {"user0", "bob"}
+    assert [message.startswith(DROPPED) for message in caplog.messages] == [True]
+
+
+def test_times_that_no_calendar_has_are_dropped(tmp_path, caplog):
+    times = pa.array([1_588_334_400_000_000, 2**62], pa.int64()).cast(pa.timestamp("us", "UTC"))
+    table = pa.table({"time": times, "actor": ["a"] * 2, "verb": ["like"] * 2, "target": ["b"] * 2})
+    pq.write_table(table, tmp_path / "events.parquet")
+    assert open_events(tmp_path / "events.parquet").count().to_pyarrow().as_py() == 1
+    assert caplog.messages[0].startswith(DROPPED)
+
+
+def test_events_without_a_time_are_dropped(caplog):
+    assert open_events(events_at(NOON, None)).count().to_pyarrow().as_py() == 1
+    assert caplog.messages[0].startswith(DROPPED)
+
+
+def test_events_of_the_past_bring_no_warning(caplog):
+    open_events(events_at(NOON, now() - timedelta(seconds=1)))
+    assert not caplog.messages
+
+
+def test_a_table_of_only_future_events_is_empty():
+    with pytest.raises(EventsError, match="the event table is empty"):
+        resolve_as_of(open_events(events_at(now() + timedelta(days=9))))
+
+
+def test_a_store_drops_events_of_the_future(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("CLOUT_CLOCK_ALLOWANCE", "1e9")
+    add_to_store(events_at(NOON, now() + timedelta(days=9)), tmp_path / "store")
+    monkeypatch.delenv("CLOUT_CLOCK_ALLOWANCE")
+    assert resolve_as_of(load_encoded_events(tmp_path / "store").rows) == NOON + timedelta(seconds=1)
+    assert caplog.messages[0].startswith(DROPPED)
+
+
+def test_the_default_instant_is_never_later_than_now():
+    events = open_events(events_at(NOON, now() + timedelta(hours=1)))
+    assert timedelta(0) <= now() - resolve_as_of(events) < timedelta(seconds=5)
+
+
+def test_an_instant_in_the_future_is_refused_even_before_the_last_event():
+    events = open_events(events_at(NOON, now() + timedelta(hours=2)))
+    with pytest.raises(AsOfError, match="lies in the future"):
+        resolve_as_of(events, now() + timedelta(hours=1))
+
+
+def test_events_that_all_lie_ahead_have_no_default_instant():
+    with pytest.raises(AsOfError, match="is not after the first event"):
+        resolve_as_of(open_events(events_at(now() + timedelta(hours=1))))
