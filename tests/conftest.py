@@ -14,6 +14,10 @@ import pytest
 
 # Threads of the booster that wait in a busy loop slow each other down thirtyfold on a machine that others use as well.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers use all cores already
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+for size in ("COLUMNS", "LINES"):  # of the caller's terminal; a console would keep it for good
+    os.environ.pop(size, None)
 
 hypothesis.settings.register_profile(
     "clout",
@@ -22,7 +26,18 @@ hypothesis.settings.register_profile(
     database=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
 )
+hypothesis.settings.register_profile("nightly", hypothesis.settings.get_profile("clout"), derandomize=False)
 hypothesis.settings.load_profile("clout")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Run folders on all cores and single files in this process, unless `-n` says otherwise."""
+    folders = [argument for argument in config.args if Path(argument).is_dir()]
+    is_worker = hasattr(config, "workerinput")
+    if config.pluginmanager.hasplugin("xdist") and config.option.numprocesses is None and folders and not is_worker:
+        config.option.numprocesses = "auto"
+        config.option.dist = "worksteal"
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """A small model, the people it scores, and a home that holds their snapshot."""
 
 import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -8,6 +10,7 @@ import pandas as pd
 import pytest
 
 from features.catalogue import CATALOGUE
+from serving.cli.main import main
 from serving.runtime import state
 from serving.scoring import score_rows
 from serving.snapshots.repository import write_snapshot
@@ -77,3 +80,19 @@ def champion(monkeypatch, bundle):
     """Stand in for the registry, which has tests of its own."""
     monkeypatch.setattr(state, "load_champion", lambda *_: (bundle, "4"))
     monkeypatch.setattr(state, "report", lambda *_: None)
+
+
+@pytest.fixture
+def clout(monkeypatch, capsys):
+    """Run a command on a home in this process; return what `subprocess.run` returns of a process of its own."""
+
+    def run(home, *words):
+        monkeypatch.setenv("CLOUT_HOME", str(home.folder))
+        monkeypatch.setenv("COLUMNS", "220")
+        monkeypatch.setattr(sys, "argv", ["clout", *words])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return subprocess.CompletedProcess(words, ended.value.code or 0, *capsys.readouterr())
+
+    return run

@@ -75,12 +75,6 @@ def client_of(home, **settings):
     return TestClient(create_app(home, **settings), raise_server_exceptions=False)
 
 
-def clout(home, *words):
-    environment = os.environ | {"CLOUT_HOME": str(home.folder), "COLUMNS": "200"}
-    run = [sys.executable, "-c", CLOUT, *words]
-    return subprocess.run(run, env=environment, capture_output=True, text=True, timeout=60)
-
-
 def test_find_key_accepts_only_the_exact_key(empty):
     key = add_key(empty, "ann", "read")
     keys = read_keys(empty)
@@ -179,7 +173,7 @@ def test_a_home_that_cannot_be_written_is_said(tmp_path):
         add_key(Home(tmp_path / "file" / "home"), "ann", "read")
 
 
-def test_the_commands_show_a_key_once(empty):
+def test_the_commands_show_a_key_once(clout, empty):
     added = clout(empty, "keys", "add", "ann", "--scope", "review")
     key = added.stdout.strip()
     assert added.returncode == 0
@@ -200,7 +194,9 @@ def test_the_commands_show_a_key_once(empty):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
 def test_other_addresses_are_refused_without_keys(empty, host):
-    run = clout(empty, "serve", "--host", host, "--port", "0")
+    environment = os.environ | {"CLOUT_HOME": str(empty.folder), "COLUMNS": "200"}
+    command = [sys.executable, "-c", CLOUT, "serve", "--host", host, "--port", "0"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert run.returncode == 2
     assert "make one with 'clout keys add NAME --scope read'" in run.stderr
     assert "Listening" not in run.stderr
@@ -422,7 +418,7 @@ class TestKeysFile:
         assert keys_file(empty).exists()
 
     @pytest.mark.parametrize("command", [("keys", "remove", "boss"), ("keys", "add", "new", "--scope", "read")])
-    def test_commands_import(self, empty, command):
+    def test_commands_import(self, clout, empty, command):
         empty.folder.mkdir()
         keys_file(empty).write_text(json.dumps(EARLIER))
         assert clout(empty, *command).returncode == 0

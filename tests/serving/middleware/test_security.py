@@ -62,9 +62,9 @@ def client(app):
     return TestClient(app, raise_server_exceptions=False)
 
 
-@pytest.fixture
-def operations(client):
-    paths = client.get("/openapi.json").json()["paths"]
+@pytest.fixture(scope="module")
+def operations(tmp_path_factory):
+    paths = create_app(Home(tmp_path_factory.mktemp("empty") / "home")).openapi()["paths"]
     return [(method, path, operation) for path, methods in paths.items() for method, operation in methods.items()]
 
 

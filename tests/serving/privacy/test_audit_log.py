@@ -60,12 +60,6 @@ def entries(home):
     return [line for line in lines if line.get("event") != "begins"]
 
 
-def clout(home, *words):
-    environment = os.environ | {"CLOUT_HOME": str(home.folder), "COLUMNS": "220"}
-    run = [sys.executable, "-c", CLOUT, *words]
-    return subprocess.run(run, env=environment, capture_output=True, text=True, timeout=60)
-
-
 class Clock:
     def __init__(self, now=NOON):
         self.now = now
@@ -653,7 +647,7 @@ def test_reads_are_bounded_and_paged(empty_home):
     assert len(reads_about(empty_home, None).reads) == 20
 
 
-def test_commands_show_reads_and_check(empty_home):
+def test_commands_show_reads_and_check(clout, empty_home):
     written(empty_home, 3)
     run = clout(empty_home, "audit", "--user", "ann")
     assert run.returncode == 0

@@ -1,17 +1,11 @@
 """Cases: a contested score with its stored explanation, opened once per contest and resolved once."""
 
 import json
-import os
 import re
 import shutil
-import socket
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from datetime import timedelta
-from importlib.util import find_spec
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -37,7 +31,6 @@ from serving.snapshots.repository import open_snapshot, write_snapshot
 from training.home import Home
 from training.records.database import Records
 
-CLOUT = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout'; main()"
 SAID = "I was not away: the import left out July."
 NASTY = [
     "'; DROP TABLE cases; --",
@@ -52,41 +45,12 @@ NASTY = [
 ]
 
 
-def _tool(name):
-    debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return shutil.which(name) or (str(debian[-1]) if debian else None)
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    """A PostgreSQL server of its own on loopback, as an unprivileged user if the tests run as root."""
-    initdb, pg_ctl = _tool("initdb"), _tool("pg_ctl")
-    if not (initdb and pg_ctl and find_spec("psycopg")):
-        if os.environ.get("CI"):
-            pytest.fail("PostgreSQL's server or psycopg is not installed")
-        pytest.skip("PostgreSQL's server or psycopg is not installed")
-    folder = Path(subprocess.check_output(["mktemp", "-d", "/tmp/clout-pg-XXXXXX"], text=True).strip())
-    rights = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if rights:
-        shutil.chown(folder, "postgres")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    run = lambda *command: subprocess.run([*rights, *command], check=True, capture_output=True, cwd=folder)  # noqa: E731
-    run(initdb, "-D", folder / "data", "-A", "trust", "-U", "clout")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
-    run(pg_ctl, "-D", folder / "data", "-o", options, "-l", folder / "log", "-w", "start")
-    yield f"postgresql://clout@127.0.0.1:{port}/postgres"
-    run(pg_ctl, "-D", folder / "data", "-m", "immediate", "-w", "stop")
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def cases(request, tmp_path):
     if request.param == "sqlite":
         yield Cases(Records(Home(tmp_path / "home")))
         return
-    records = Records(Home(tmp_path / "home", database=request.getfixturevalue("postgres")))
+    records = Records(Home(tmp_path / "home", database=request.getfixturevalue("postgresql").url()))
     yield Cases(records)
     with records.writing() as connection:
         connection.exec_driver_sql("DROP TABLE cases")
@@ -107,12 +71,6 @@ def contest(client, user="user0001", **more):
     answer = client.post(f"/v1/users/{quote(user, safe='')}/cases", json={"said": SAID} | more)
     assert answer.status_code == 201, answer.text
     return answer.json()
-
-
-def clout(home, *words):
-    environment = os.environ | {"CLOUT_HOME": str(home.folder), "COLUMNS": "200"}
-    run = [sys.executable, "-c", CLOUT, *words]
-    return subprocess.run(run, env=environment, capture_output=True, text=True, timeout=60)
 
 
 # The records
@@ -442,7 +400,7 @@ def test_damaged_records_are_reported(client, home):
 # On the terminal
 
 
-def test_commands_show_and_resolve_cases(client, home):
+def test_commands_show_and_resolve_cases(clout, client, home):
     case = contest(client, said="<b>[red]July[/red]</b>\nis missing")["case"]
     listed = clout(home, "cases")
     assert re.search(rf"{case} +user0001 .*\[red\]July\[/red\]</b> is missing +open", listed.stdout)
@@ -466,7 +424,7 @@ def test_commands_show_and_resolve_cases(client, home):
     assert reads_about(home, "user0001").reads[0].name == "bob"
 
 
-def test_commands_report_absent_cases(tmp_path):
+def test_commands_report_absent_cases(clout, tmp_path):
     home = Home(tmp_path / "home")
     assert "There are no open cases" in clout(home, "cases").stderr
     failed = clout(home, "case", "x")
