@@ -137,6 +137,65 @@ _add_source(
     Example: clout import bluesky jetstream/ --out bluesky
     """,
 )
+_add_source(
+    "discourse",
+    "Topics or posts in JSON, the table posts in CSV, or a folder of them.",
+    """Import a Discourse forum: JSON of its API, or its table of posts in CSV.
+
+    Answers become replies to the post they name, else to the first of the topic; quotes and mentions keep their names.
+    Likes are not in these files; import the table post_actions with clout import table.
+
+    Example: clout import discourse topics/ --out forum
+    """,
+    has_private=True,
+)
+_add_source(
+    "slack",
+    "Folder of an unpacked export of a workspace.",
+    """Import the export of a Slack workspace (unpack it first).
+
+    Messages become posts, and those in threads replies; mentions keep their name. The export does not say when somebody
+    reacted, so reactions are rejected, and so are direct messages.
+
+    Example: clout import slack export/ --out slack
+    """,
+    has_private=True,
+)
+_add_source(
+    "discord",
+    "JSON of DiscordChatExporter, or a folder of channels.",
+    """Import Discord channels that DiscordChatExporter saved as JSON.
+
+    Messages become posts and replies, forwarded ones reposts; mentions keep their name. The export does not say when
+    somebody reacted, so reactions are rejected, and so are direct messages.
+
+    Example: clout import discord channels/ --out discord
+    """,
+    has_private=True,
+)
+_add_source(
+    "telegram",
+    "result.json of Telegram Desktop, or a folder of them.",
+    """Import chats that Telegram Desktop exported as JSON.
+
+    Messages become posts and replies, forwarded ones reposts, and reactions with a user and a date likes. Personal
+    chats are rejected.
+
+    Example: clout import telegram result.json --out telegram
+    """,
+    has_private=True,
+)
+_add_source(
+    "xarchive",
+    "Folder of an unpacked archive of X.",
+    """Import the archive of an account of X (Twitter): what its user wrote.
+
+    Tweets become posts, replies, quotes, reposts and mentions by the account. The archive does not hold what others did
+    with them, so import the archives of several users, each into a file of one folder.
+
+    Example: clout import xarchive archive/ --out tweets/ann.parquet
+    """,
+)
 
 
 def _pairs(options: list[str], name: str) -> dict[str, str]:

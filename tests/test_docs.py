@@ -92,7 +92,9 @@ def test_imports_of_the_readme_are_understood(tmp_path):
         run = clout(line, tmp_path)
         assert run.returncode == 2
         assert re.search(
-            r"error: .*(acts\.csv\.gz|travel\.stackexchange\.com|archive|jetstream|hours|dumps)", run.stderr
+            r"error: .*(acts\.csv\.gz|travel\.stackexchange\.com|archive|jetstream|hours|dumps"
+            r"|topics|export|channels|result\.json)",
+            run.stderr,
         ), run.stderr
 
 

@@ -7,13 +7,8 @@
 | any other object with a type | itself |
 
 An item that is only a URI becomes the equivalent `{"id": URI}`. A file may hold several documents, such as pages.
-
-The parser is our own. `ijson` 3.6 (yajl2_c) takes 3.3 times as long on an outbox of 84 MB, because one pass over all
-these forms cannot use its fast `items`; it rewrites numbers (1.50, 1E2) and replaces lone surrogates by `?`, where
-items are copied here as text; and it needs memory quadratic in the nesting: 970 MB for 20,000 brackets.
 """
 
-import codecs
 import gzip
 import json
 import zlib
@@ -22,13 +17,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from features.errors import EventsError
+from features.importers.readers.json_stream import JsonStream
 
 COLLECTIONS = ("Collection", "OrderedCollection", "CollectionPage", "OrderedCollectionPage")
 ITEMS = ("items", "orderedItems")
 EXPECTED = "an outbox (OrderedCollection), or activities such as Create, Announce and Follow"
-CHUNK_BYTES = 1 << 20
 MAX_LINE_BYTES = 1 << 24
-WHITESPACE = " \t\r\n"
 
 
 def is_lines(file: Path) -> bool:
@@ -52,7 +46,7 @@ def copy_collection(file: Path, lines: Path, progress: Callable[[int], None]) ->
     """
     try:
         with file.open("rb") as source, lines.open("w", encoding="utf-8", newline="\n") as out:
-            document = _JsonStream(source, file.suffix.lower() == ".gz", progress)
+            document = JsonStream(source, file.suffix.lower() == ".gz", progress)
             notes = [_copy(file, document, out)]
             while document.peek():
                 notes.append(_copy(file, document, out))
@@ -64,7 +58,7 @@ def copy_collection(file: Path, lines: Path, progress: Callable[[int], None]) ->
     return next((note for note in notes if note), None)
 
 
-def _copy(file: Path, document: "_JsonStream", out: IO[str]) -> str | None:
+def _copy(file: Path, document: JsonStream, out: IO[str]) -> str | None:
     members: dict[str, Any] = {}
     written = 0
     for line in _items(document, members):
@@ -73,95 +67,24 @@ def _copy(file: Path, document: "_JsonStream", out: IO[str]) -> str | None:
     return _note(file, members, written)
 
 
-class _JsonStream:
-    """A stream of JSON that is parsed value by value from a buffer, which grows to fit the largest value."""
-
-    def __init__(self, file: IO[bytes], gzipped: bool, progress: Callable[[int], None]) -> None:
-        self._file = file
-        self._source = gzip.GzipFile(fileobj=file) if gzipped else file
-        self._progress = progress
-        self._utf8 = codecs.getincrementaldecoder("utf-8-sig")()
-        self._json = json.JSONDecoder()
-        self._buffer, self._offset, self._bytes_read, self._ended = "", 0, 0, False
-
-    def peek(self) -> str:
-        """Return the next character that is not white space, or an empty text at the end."""
-        while True:
-            while self._offset < len(self._buffer):
-                if self._buffer[self._offset] not in WHITESPACE:
-                    return self._buffer[self._offset]
-                self._offset += 1
-            if not self._fill():
-                return ""
-
-    def expect(self, allowed: str) -> str:
-        """Consume one of the allowed characters."""
-        character = self.peek()
-        if not character or character not in allowed:
-            raise ValueError(f"expected {' or '.join(allowed)}, found {character or 'the end'}")
-        self._offset += 1
-        return character
-
-    def value(self) -> tuple[Any, str]:
-        """Consume a value; return it and its text."""
-        self.peek()
-        while True:
-            try:
-                value, end = self._json.raw_decode(self._buffer, self._offset)
-                if end < len(self._buffer) or not self._fill():
-                    text = self._buffer[self._offset : end]
-                    self._offset = end
-                    return value, text
-            except json.JSONDecodeError:
-                if not self._fill():
-                    raise
-
-    def _fill(self) -> bool:
-        """Read more, at least as much as is buffered: a large value is retried only a logarithmic number of times."""
-        if self._ended:
-            return False
-        self._buffer = self._buffer[self._offset :]
-        self._offset = 0
-        chunk = self._source.read(max(CHUNK_BYTES, len(self._buffer)))
-        self._ended = not chunk
-        self._buffer += self._utf8.decode(chunk, final=self._ended)
-        position = self._file.tell()
-        self._progress(position - self._bytes_read)
-        self._bytes_read = position
-        return True
-
-
-def _items(document: _JsonStream, members: dict[str, Any]) -> Iterator[str]:
+def _items(document: JsonStream, members: dict[str, Any]) -> Iterator[str]:
     """Yield the activities of a document as text; its other members are added to `members`."""
     if document.peek() == "[":
         members["type"] = COLLECTIONS[0]
         yield from _array(document)
         return
-    document.expect("{")
-    separator = "" if document.peek() == "}" else ","
-    while separator == ",":
-        name, _ = document.value()
-        document.expect(":")
+    for name in document.names():
         if name in ITEMS and document.peek() == "[":
             members[name] = True
             yield from _array(document)
         else:
             members[name], _ = document.value()
-        separator = document.expect(",}")
-    if separator == "":
-        document.expect("}")
     yield from _embedded_items(members)
 
 
-def _array(document: _JsonStream) -> Iterator[str]:
-    document.expect("[")
-    if document.peek() == "]":
-        document.expect("]")
-        return
-    while True:
-        yield from _lines(*document.value())
-        if document.expect(",]") == "]":
-            return
+def _array(document: JsonStream) -> Iterator[str]:
+    for value, text in document.array():
+        yield from _lines(value, text)
 
 
 def _embedded_items(members: dict[str, Any]) -> Iterator[str]:

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from features.errors import EventsError
-from features.importers import activitystreams_documents
 from features.importers.activitystreams import import_activitystreams
 from features.importers.activitystreams_documents import copy_collection
+from features.importers.readers import json_stream
 
 ANN, BOB, CID = "https://a.example/users/ann", "https://b.example/users/bob", "https://c.example/u/cid"
 DAN = "https://d.example/users/dan"
@@ -234,7 +234,7 @@ def test_other_items_are_rejected_with_a_reason(imported):
     ],
 )
 def test_all_formats_give_the_same_events(imported, tmp_path, name, data, monkeypatch):
-    monkeypatch.setattr(activitystreams_documents, "CHUNK_BYTES", 999)
+    monkeypatch.setattr(json_stream, "CHUNK_BYTES", 999)
     report = import_activitystreams(write(tmp_path / name, data), tmp_path / "events.parquet")
     assert events(report) == events(imported)
     assert report.reasons == imported.reasons
@@ -436,7 +436,7 @@ def test_a_failed_import_does_not_change_the_old_events(tmp_path):
 
 
 def test_progress_reaches_1(tmp_path, monkeypatch):
-    monkeypatch.setattr(activitystreams_documents, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(json_stream, "CHUNK_BYTES", 1000)
     write(tmp_path / "in" / "1.json", outbox(GOOD))
     write(tmp_path / "in" / "2.jsonl.gz", lines(GOOD))
     shares = []
@@ -447,7 +447,7 @@ def test_progress_reaches_1(tmp_path, monkeypatch):
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(activitystreams_documents, "CHUNK_BYTES", 1 << 14)
+    monkeypatch.setattr(json_stream, "CHUNK_BYTES", 1 << 14)
 
     def peak(number):
         file = write(tmp_path / f"{number}.json", outbox([GOOD[0]] * number))
