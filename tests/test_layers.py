@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "training.served_model": {"training.model"},
     "training.explanation": TABLE | MODEL,
     "training.evaluation": TABLE | MODEL | {"training.explanation"},
-    "training.registry": BASE | MODEL,
+    "training.registry": BASE | MODEL | {"features.atomic_files"},
     "training.fit": TABLE | MODEL,
     "training.model_selection": TABLE | MODEL | {"training.evaluation"},
     "training.robustness": TABLE

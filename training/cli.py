@@ -69,13 +69,14 @@ def train(
     from training.config import read_config
     from training.model_selection.tuning import TRIALS
     from training.records.opt_outs import load_opted_out_users
-    from training.registry.model_registry import find_champion
+    from training.registry.model_registry import find_champion, require_writable
     from training.release.gate import normalize_override_reason
     from training.release.release_candidate import release
     from training.train import TrainOptions, train
 
     force = normalize_override_reason(force)
     settings, clout_home = read_config(config), home_from_environment(home)
+    require_writable(clout_home)
     excluded = load_opted_out_users(clout_home)
     settings = _without_seeds(settings, excluded)
     encoded = encode_command_events(events, settings.panel.scopes, identities, excluded=excluded)

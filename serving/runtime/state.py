@@ -178,8 +178,11 @@ def discard(home: Home) -> None:
 
 
 def _registry(home: Home) -> str:
-    """Return a hash that identifies the registry without storing a password in its address."""
-    return sha256(home.registry_uri.encode()).hexdigest()
+    """Return a hash that identifies the registry without storing a password in its address.
+
+    The embedded registry has the same wherever its home is put.
+    """
+    return sha256((home.tracking_uri or "embedded").encode()).hexdigest()
 
 
 def load_newest(home: Home) -> Snapshot:

@@ -2,15 +2,16 @@
 
 import logging
 import os
+import sqlite3
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from features.errors import RegistryError, first_line
 from training.home import Home
+from training.registry.embedded_store import EXPERIMENT, prepare_store
 
-EXPERIMENT = "clout"
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -23,8 +24,13 @@ QUIET = {
 
 @contextmanager
 def mlflow_session(home: Home) -> Iterator[Any]:
-    """Yield MLflow set to this home's registry; errors inside are raised as RegistryError."""
+    """Yield MLflow set to this home's registry; errors inside are raised as RegistryError.
+
+    An embedded registry is created if it is missing, and follows its home if that was moved.
+    """
     with _restored_environment("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"), _quiet_mlflow(home) as mlflow:
+        if home.tracking_uri is None:
+            prepare_store(mlflow, home)
         mlflow.set_tracking_uri(home.registry_uri)
         mlflow.set_registry_uri(home.registry_uri)
         yield mlflow
@@ -48,6 +54,7 @@ def _quiet_mlflow(home: Home) -> Iterator[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import mlflow
+        from alembic.util.exc import CommandError
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -55,11 +62,16 @@ def _quiet_mlflow(home: Home) -> Iterator[Any]:
             logging.getLogger(name).setLevel(logging.ERROR)
         try:
             yield mlflow
-        except (MlflowException, SQLAlchemyError, OSError) as error:
-            raise RegistryError(
-                f"the registry at {home.registry_uri} did not answer as expected: {first_line(error)}. "
-                "Check that it runs, and CLOUT_HOME and MLFLOW_TRACKING_URI."
-            ) from error
+        except (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError) as error:
+            raise unreachable_error(home, error) from error
+
+
+def unreachable_error(home: Home, error: Exception) -> RegistryError:
+    """Return the error of a registry that does not answer as expected."""
+    return RegistryError(
+        f"the registry at {home.registry_uri} did not answer as expected: {first_line(error)}. "
+        "Check that it runs, and CLOUT_HOME and MLFLOW_TRACKING_URI."
+    )
 
 
 @contextmanager
@@ -75,13 +87,16 @@ def _restored_environment(*names: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def experiment_id(mlflow: Any, home: Home) -> str:
-    """Return the id of the experiment `clout`, creating it if it is missing."""
+def experiment_id(mlflow: Any) -> str:
+    """Return the id of the experiment `clout`; on a server, create it if it is missing."""
+    from mlflow.exceptions import MlflowException
+
     experiment = mlflow.get_experiment_by_name(EXPERIMENT)
-    if experiment is not None:
-        return str(experiment.experiment_id)
-    location = None if home.tracking_uri else home.artifacts.resolve().as_uri()
-    return str(mlflow.create_experiment(EXPERIMENT, artifact_location=location))
+    if experiment is None:
+        with suppress(MlflowException):  # another process may have created it meanwhile
+            return str(mlflow.create_experiment(EXPERIMENT))
+        experiment = mlflow.get_experiment_by_name(EXPERIMENT)
+    return str(experiment.experiment_id)
 
 
 def is_new(home: Home) -> bool:

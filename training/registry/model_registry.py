@@ -1,17 +1,21 @@
 """The model registry: versions of the model `clout`, their aliases, and the run of each."""
 
+import sqlite3
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from features.errors import RegistryError
+from features.errors import RegistryError, first_line
 from training.home import Home
 from training.model.bundle import PREDICTED, Bundle
 from training.model.bundle_files import load_bundle, read_bundle, save_bundle
-from training.registry.mlflow_session import experiment_id, is_new, mlflow_client, mlflow_session
+from training.registry.embedded_store import champion_in_store
+from training.registry.mlflow_session import experiment_id, is_new, mlflow_client, mlflow_session, unreachable_error
 
 MODEL = "clout"
 CHAMPION = "champion"
@@ -60,7 +64,7 @@ def register(
     texts, tags = dict(texts or {}), dict(tags or {})
     with mlflow_session(home) as mlflow, TemporaryDirectory() as folder:
         save_bundle(bundle, Path(folder) / "bundle")
-        mlflow.set_experiment(experiment_id=experiment_id(mlflow, home))
+        mlflow.set_experiment(experiment_id=experiment_id(mlflow))
         with mlflow.start_run(run_name=f"clout {bundle.facts['as_of'][:10]}"):
             mlflow.log_params(dict(params))
             mlflow.log_metrics(dict(metrics))
@@ -77,8 +81,7 @@ def register(
                 pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
             )
         client = mlflow.MlflowClient()
-        if not client.search_registered_models(f"name = '{MODEL}'"):
-            client.create_registered_model(MODEL)
+        _create_model(client)
         description = _description(texts[CARD]) if CARD in texts else None
         created = client.create_model_version(
             MODEL, logged.model_uri, logged.run_id, tags, description=description, model_id=logged.model_id
@@ -104,7 +107,7 @@ def log_monitor(home: Home, version: str, report: Mapping[str, Any], metrics: Ma
     """
     tags = {"model_version": version, "held": str(report["held"]).lower()}
     with mlflow_session(home) as mlflow:
-        mlflow.set_experiment(experiment_id=experiment_id(mlflow, home))
+        mlflow.set_experiment(experiment_id=experiment_id(mlflow))
         with mlflow.start_run(run_name=f"monitor {report['as_of'][:10]}", tags=tags) as run:
             mlflow.log_metrics(dict(metrics))
             mlflow.log_dict(dict(report), MONITOR_REPORT)
@@ -166,10 +169,15 @@ def champion_version(home: Home) -> str | None:
     RegistryError : the registry cannot be reached
 
     """
+    if home.tracking_uri is not None:
+        with mlflow_client(home) as client:
+            return version_of_alias(client, CHAMPION)
     if is_new(home):
         return None
-    with mlflow_client(home) as client:
-        return version_of_alias(client, CHAMPION)
+    try:
+        return champion_in_store(home, MODEL, CHAMPION)
+    except sqlite3.Error as error:
+        raise unreachable_error(home, error) from error
 
 
 def find_champion(home: Home, check_catalogue: bool = True) -> tuple[Bundle, str] | None:
@@ -228,11 +236,63 @@ def load_version(home: Home, version: str, check_catalogue: bool = True) -> Bund
     return _read(folder, check_catalogue)
 
 
+def require_writable(home: Home) -> None:
+    """Write a small artifact and remove it, before a training whose model would be lost otherwise.
+
+    Raises
+    ------
+    RegistryError : the registry cannot be reached, or its artifacts cannot be written
+
+    """
+    with mlflow_session(home) as mlflow, TemporaryDirectory(prefix="clout-probe-") as folder:
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        root = mlflow.get_experiment(experiment_id(mlflow)).artifact_location
+        probe = Path(folder) / "probe.txt"
+        probe.write_text("clout tests whether it can write here\n")
+        try:
+            artifacts: Any = get_artifact_repository(root)
+            artifacts.log_artifact(str(probe), probe.parent.name)
+        except Exception as error:  # each kind of storage has its own errors
+            raise RegistryError(
+                f"models cannot be stored at {root}: {first_line(error)}. Nothing was trained: make it writable, or "
+                "set CLOUT_HOME or MLFLOW_TRACKING_URI to a registry whose artifacts can be written."
+            ) from error
+        with suppress(Exception):  # not every storage deletes
+            artifacts.delete_artifacts(probe.parent.name)
+
+
+def _create_model(client: Any) -> None:
+    from mlflow.exceptions import MlflowException
+
+    if not client.search_registered_models(f"name = '{MODEL}'"):
+        with suppress(MlflowException):  # another process may have created it meanwhile
+            client.create_registered_model(MODEL)
+
+
 def _read(folder: Path, check_catalogue: bool) -> Bundle:
     return load_bundle(folder) if check_catalogue else read_bundle(folder)
 
 
+def require_artifacts(mlflow: Any, version: str) -> None:
+    """Check that the local folder in which a version's model is recorded exists; other storage is not checked.
+
+    Raises
+    ------
+    RegistryError : it does not: only a part of a home was copied or restored
+
+    """
+    address = urlsplit(mlflow.MlflowClient().get_model_version_download_uri(MODEL, version))
+    folder = Path(unquote(address.path))
+    if address.scheme in ("", "file") and not folder.is_dir():
+        raise RegistryError(
+            f"the model of version {version} is missing: expected it in {folder}. A home is its whole folder: copy "
+            "mlartifacts from the original or from a backup, beside mlflow.db."
+        )
+
+
 def _download(mlflow: Any, version: str) -> Path:
+    require_artifacts(mlflow, version)
     return Path(mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{version}")) / "data" / "bundle"
 
 

@@ -13,6 +13,7 @@ from training.registry.model_registry import (
     MODEL,
     REPORT,
     missing_alias_error,
+    require_artifacts,
     tags_of,
     version_of_alias,
 )
@@ -65,6 +66,7 @@ def _text(home: Home, file: str, version: str | None, alias: str) -> str:
             raise missing_alias_error(home, alias)
         uri = _artifact_uri(mlflow, version, file)
         if uri is None:
+            require_artifacts(mlflow, version)
             raise RegistryError(
                 f"version {version} of the model {MODEL!r} has no {file}: it was registered without one. "
                 "Ask for another with --version, or train again with 'clout train EVENTS'."
