@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+from collections import defaultdict
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -28,16 +29,69 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("nightly", hypothesis.settings.get_profile("clout"), derandomize=False)
 hypothesis.settings.load_profile("clout")
+NIGHTLY_FACTOR = 20
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
-    """Run folders on all cores and single files in this process, unless `-n` says otherwise."""
-    folders = [argument for argument in config.args if Path(argument).is_dir()]
-    is_worker = hasattr(config, "workerinput")
-    if config.pluginmanager.hasplugin("xdist") and config.option.numprocesses is None and folders and not is_worker:
+    """Run folders on all cores and single files in this process, unless `-n` says otherwise.
+
+    With `--cov` say `-n` as well: pytest-cov decides before any hook of a conftest how it measures.
+    """
+    if not config.pluginmanager.hasplugin("xdist") or config.option.numprocesses is not None:
+        return
+    is_worker, has_coverage = hasattr(config, "workerinput"), bool(getattr(config.option, "cov_source", None))
+    if any(Path(argument).is_dir() for argument in config.args) and not (is_worker or has_coverage):
         config.option.numprocesses = "auto"
         config.option.dist = "worksteal"
+
+
+REAL_PARTS = {"postgresql", "postgres", "database", "spark"}
+COMMANDS = {"clout", "shown"}  # run in the process of their test, in a small home
+# Files whose tests train models, search, start services or run notebooks, one after another.
+SLOW_FILES = {
+    f"test_{name}.py"
+    for name in (
+        "attack_suite", "bundle_files", "checks", "cli", "contract", "counterfactuals", "docs", "dockerfile",
+        "engagement_report", "exclusions", "faults", "independent_features", "limits", "main", "materialize", "mlflow",
+        "monitor", "notebooks", "poisoning", "promotion", "real_path", "serve", "shap_plots", "startup_check", "store",
+        "train", "workers",
+    )
+}  # fmt: skip
+FAST_TESTS_PER_FILE = 6
+
+
+def pytest_collection_modifyitems(config, items):
+    """Mark as `fast` what runs a command in a small home, and the first case of the first tests of each file.
+
+    Tests with real parts or random examples, and those of slow files, are not fast.
+    """
+    functions_by_file = defaultdict(set)
+    for item in items:
+        function, fast = item.nodeid.partition("[")[0], functions_by_file[item.path]
+        slow = (
+            hypothesis.is_hypothesis_test(item.obj)
+            or item.path.name in SLOW_FILES
+            or REAL_PARTS.intersection(item.fixturenames)
+        )
+        if slow or item.get_closest_marker("real"):
+            continue
+        if COMMANDS.intersection(item.fixturenames):
+            item.add_marker("fast")
+        elif function not in fast and len(fast) < FAST_TESTS_PER_FILE:
+            fast.add(function)
+            item.add_marker("fast")
+    if config.getoption("--hypothesis-profile", None) == "nightly":
+        for test in {getattr(item.obj, "__func__", item.obj) for item in items}:
+            if hypothesis.is_hypothesis_test(test):
+                _take_more_examples(test)
+
+
+def _take_more_examples(test):
+    """Let a test take as many more random examples as the nightly run has time for, however few it takes by itself."""
+    usual = getattr(test, "_hypothesis_internal_use_settings", hypothesis.settings.get_profile("clout"))
+    more = hypothesis.settings(usual, derandomize=False, max_examples=NIGHTLY_FACTOR * usual.max_examples)
+    test._hypothesis_internal_use_settings = more
 
 
 @pytest.fixture(scope="session")
