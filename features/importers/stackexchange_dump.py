@@ -115,8 +115,9 @@ def _csv(backend: Backend, table: str, file: Path, scratch: Path) -> ir.Table:
 CHUNK_BYTES = 1 << 20
 BATCH_ROWS = 50_000
 TRUNCATED = (errors.XML_ERROR_NO_ELEMENTS, errors.XML_ERROR_UNCLOSED_TOKEN)
-REFERENCE = re.compile("&#(x[0-9a-fA-F]+|[0-9]+);")
-PARTIAL_REFERENCE = re.compile("&[#0-9a-fA-Fx]*$")
+RARE_REFERENCE = re.compile("&#(?!x?[9aAdD];|10;|13;)(x[0-9a-fA-F]+|[0-9]+);")  # not tabs and line ends
+MAX_REFERENCE_CHARS = 32
+CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\r"))
 NOT_ALLOWED = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 REPLACEMENT = "\ufffd"
 MAX_CODE = 0x10FFFF
@@ -192,12 +193,19 @@ def _allowed_text(source: IO[bytes] | gzip.GzipFile) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-16" if utf16 else "utf-8-sig")("replace")
     rest, chunk = "", head
     while chunk:
-        text = rest + decoder.decode(chunk)
-        partial = PARTIAL_REFERENCE.search(text)
-        end = partial.start() if partial else len(text)
-        yield REFERENCE.sub(_allowed_reference, NOT_ALLOWED.sub(REPLACEMENT, text[:end]))
+        text = rest + _allowed(
+            decoder.decode(chunk), has_control=len(chunk.translate(None, CONTROL_BYTES)) < len(chunk)
+        )
+        partial = text.rfind("&", max(0, len(text) - MAX_REFERENCE_CHARS))
+        end = len(text) if partial < 0 or ";" in text[partial:] else partial
+        yield RARE_REFERENCE.sub(_allowed_reference, text[:end])
         rest, chunk = text[end:], source.read(CHUNK_BYTES)
     yield rest + decoder.decode(b"", final=True)
+
+
+def _allowed(text: str, has_control: bool) -> str:
+    """Replace characters that XML does not allow; searched for only where there may be some, because that is slow."""
+    return NOT_ALLOWED.sub(REPLACEMENT, text) if has_control or "\ufffe" in text or "\uffff" in text else text
 
 
 def _allowed_reference(reference: re.Match[str]) -> str:
