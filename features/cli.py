@@ -40,6 +40,17 @@ def import_table(
     verb: Annotated[
         list[str], typer.Option("--verb", metavar="FOUND=MEANT", help="The verb that a value stands for.")
     ] = [],  # noqa: B006
+    unknown_user: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help="A text that stands for an unknown user; may be repeated. Default: [deleted], [removed], NULL, "
+            "\\\\N, None, NaN, nan and `<NA>`; '' for none.",
+        ),
+    ] = None,
+    keep_duplicates: Annotated[
+        bool, typer.Option("--keep-duplicates", help="Count rows that are equal in all fields each time.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Import any table of activity: one event per row.
@@ -49,9 +60,11 @@ def import_table(
 
     Example: clout import table acts.csv.gz --map time=created_utc --map actor=author --verb comment=reply --out events
     """
-    from features.importers.tables import import_table
+    from features.importers.tables import UNKNOWN_USERS, import_table
 
-    _print_report(import_table(path, out, _pairs(map_, "--map"), _pairs(verb, "--verb")), json)
+    unknown = UNKNOWN_USERS if unknown_user is None else [text for text in unknown_user if text]
+    report = import_table(path, out, _pairs(map_, "--map"), _pairs(verb, "--verb"), unknown, keep_duplicates)
+    _print_report(report, json)
 
 
 def _add_source(name: str, path_help: str, text: str, has_private: bool = False) -> None:

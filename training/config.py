@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from features.errors import ConfigError, ScopeError, did_you_mean
+from features.events.ids import parse_id
 from features.events.scopes import ALL, validate_scopes
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ class Credibility(_Section):
     """The users from which credibility flows, `seeds`; if it is empty, a rule chooses established ones."""
 
     seeds: tuple[str, ...] = ()
+
+    @field_validator("seeds")
+    @classmethod
+    def _read_seeds(cls, seeds: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(parse_id, seeds))
 
 
 class Panel(_Section):

@@ -14,6 +14,7 @@ import pyarrow.parquet as pa_parquet
 
 from features.errors import IdentitiesError
 from features.events.event_table import load_table
+from features.events.ids import parse_id
 
 COLUMNS = ["account", "person"]
 
@@ -34,7 +35,7 @@ def read_identities(path: Path) -> pd.DataFrame:
         if path.suffix == ".parquet":
             table = pa_parquet.read_table(path)
         else:
-            as_text = pa_csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()), strings_can_be_null=True)
+            as_text = pa_csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()))
             table = pa_csv.read_csv(path, convert_options=as_text)
     except (OSError, pa.ArrowException) as error:
         raise IdentitiesError(f"{path} cannot be read as a table of identities: {error}.") from error
@@ -57,7 +58,7 @@ def validate_identities(identities: pd.DataFrame) -> pd.DataFrame:
     """
     if identities[COLUMNS].isna().any(axis=None):
         raise IdentitiesError("the identities hold a row without an account or without a person.")
-    rows = identities[COLUMNS].astype(str).drop_duplicates(ignore_index=True)
+    rows = pd.DataFrame({name: _parse_ids(identities[name]) for name in COLUMNS}).drop_duplicates(ignore_index=True)
     twice = rows.loc[rows["account"].duplicated(), "account"]
     if len(twice):
         persons = ", ".join(rows.loc[rows["account"] == twice.iloc[0], "person"])
@@ -69,6 +70,18 @@ def validate_identities(identities: pd.DataFrame) -> pd.DataFrame:
             f"{chained.iloc[0]} is both a person and an account of another one; name the final person for both."
         )
     return moved.reset_index(drop=True)
+
+
+def _parse_ids(column: pd.Series) -> pd.Series:
+    ids = []
+    for value in column:
+        try:
+            ids.append(parse_id(value))
+        except ValueError as error:
+            raise IdentitiesError(f"{column.name} {value!r} in the identities {error}.") from error
+    if "" in ids:
+        raise IdentitiesError("the identities hold a row without an account or without a person.")
+    return pd.Series(ids, dtype="str")
 
 
 def merge_identities(events: ir.Table, identities: pd.DataFrame) -> ir.Table:

@@ -17,8 +17,9 @@ from ibis.backends.duckdb import Backend
 
 from features.errors import EventsError
 from features.events.engines import sql_function
+from features.events.ids import json_valid
 from features.importers.activitystreams_documents import EXPECTED, copy_collection, is_lines
-from features.importers.event_fields import content_hash, json_extract_string, json_list, json_valid, links, read_time
+from features.importers.event_fields import content_hash, json_extract_string, json_list, links, read_time
 from features.importers.readers.files import byte_progress
 from features.importers.readers.json_lines import read_members
 from features.progress import Progress

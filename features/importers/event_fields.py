@@ -5,7 +5,7 @@
 | time | ISO 8601, extended or basic; no zone means UTC; a date without a time is the end of that day |
 | time | a count since 1970, number or text, by size: below 1e11 s, below 1e14 ms, below 1e17 us, else ns |
 | time | eight digits that make a date are the day YYYYMMDD, not seconds of 1970 |
-| ids | any text, without surrounding spaces; numbers as decimal text, `12.0` is `12` |
+| ids | as `features.events.ids` reads them |
 | topics | a list, a JSON list, or text split at the first of `|`, `;` and `,` that occurs in it |
 | links | an integer from 0; anything else is null; of a text, the number of different http(s) addresses in it |
 | content_hash | half of the SHA-256 of a text in lower case with single spaces; null if there is nothing to read |
@@ -18,9 +18,9 @@ from collections.abc import Callable
 import ibis
 import ibis.expr.types as ir
 
-from features.errors import EventsError
 from features.events.engines import sql_function
 from features.events.event_table import SCHEMA
+from features.events.ids import column_text, json_valid, read_id
 
 COUNT = r"^[0-9]+(\.[0-9]*)?([eE][+]?[0-9]+)?$"
 DAY = r"^(19[7-9][0-9]|2[012][0-9]{2})-?(0[1-9]|1[0-2])-?(0[1-9]|[12][0-9]|3[01])(\.0*)?$"
@@ -33,7 +33,6 @@ ADDRESS = r"""(?i:https?)://[^\s<>"'\])]+"""
 DIGITS = 32
 
 make_timestamp = sql_function("make_timestamp", ("int64",), "timestamp")
-json_valid = sql_function("json_valid", ("string",), "boolean")
 json_extract_string = sql_function("json_extract_string", ("string", "string"), "array<string>")
 _replace_all = sql_function("regexp_replace", ("string", "string", "string", "string"), "string")
 _extract_all = sql_function("regexp_extract_all", ("string", "string"), "array<string>")
@@ -52,7 +51,7 @@ def read_time(column: ir.Column) -> ir.TimestampValue:
         return column.cast(TIME)
     if kind.is_date():
         return _end_of_day(column)
-    text = _text(column)
+    text = column_text(column)
     return ibis.cases(
         (text.re_search(INSTANT), text.try_cast(TIME)),
         (text.re_search(DAY), _end_of_day(text.re_replace(DAY, r"\1-\2-\3").try_cast("date"))),
@@ -87,16 +86,11 @@ def _iso(text: ir.StringValue) -> ir.TimestampValue:
     return normal.re_search(INSTANT).ifelse(normal, ibis.null("string")).try_cast(TIME)
 
 
-def read_id(column: ir.Column) -> ir.StringValue:
-    """Read ids or any other short text."""
-    return _text(column).re_replace(r"^(-?[0-9]+)\.0+$", r"\1").nullif("")
-
-
 def read_topics(column: ir.Column) -> ir.ArrayValue:
     """Read lists of topics."""
     if column.type().is_array():
         return column.cast("array<string>")
-    text = _text(column)
+    text = column_text(column)
     plain = ibis.cases(
         (text.contains("|"), text.split("|")), (text.contains(";"), text.split(";")), else_=text.split(",")
     ).map(lambda topic: topic.strip())
@@ -111,20 +105,9 @@ def json_list(text: ir.StringValue) -> ir.StringValue:
 
 def read_links(column: ir.Column) -> ir.IntegerValue:
     """Read numbers of links."""
-    count = _text(column).try_cast("float64")
+    count = column_text(column).try_cast("float64")
     valid = (count >= 0) & (count < 2**31) & (count == count.floor())
     return valid.ifelse(count, ibis.null("float64")).cast("int64")
-
-
-def _text(column: ir.Column) -> ir.StringValue:
-    kind = column.type()
-    if kind.is_nested() or kind.is_binary():
-        raise EventsError(f"the column {column.get_name()} is of type {kind}; expected text or numbers.")
-    if not kind.is_floating():
-        return column.cast("string").strip()
-    integral = (column.abs() < 1e15) & (column == column.floor())
-    finite = ~(column.isnan() | column.isinf())
-    return ibis.cases((integral, column.try_cast("int64").cast("string")), (finite, column.cast("string")))
 
 
 READERS: dict[str, Callable[[ir.Column], ir.Value]] = {

@@ -34,7 +34,8 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from features.importers.event_fields import build_record, read_id, read_time, reject_duplicates
+from features.events.ids import read_id
+from features.importers.event_fields import build_record, read_time, reject_duplicates
 from features.importers.ingestion import ImportReport, JsonLinesSource
 from features.progress import Progress, ignore_progress
 

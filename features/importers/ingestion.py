@@ -155,8 +155,9 @@ def _no_events_error(rows: ir.Table, reasons: dict[str, int]) -> EventsError:
         return EventsError("the source has no rows; expected at least one event.")
     common = "; ".join(f"{count} x {reason}" for reason, count in list(reasons.items())[:3])
     example = rows.order_by("row").limit(1).record.to_pyarrow()[0].as_py()
+    first = f" The first row is {example}." if example else ""
     return EventsError(
-        f"none of the {sum(reasons.values())} rows is an event: {common}. The first row is {example}. Name columns "
+        f"none of the {sum(reasons.values())} rows is an event: {common}.{first} Name columns "
         f"with --map FIELD=COLUMN and verbs with --verb FOUND=MEANT, where MEANT is one of {', '.join(VERBS)}."
     )
 

@@ -27,11 +27,11 @@ import pyarrow.parquet as pq
 
 from features.atomic_files import check_events_path, scratch_dir
 from features.events.event_table import connect
+from features.events.ids import read_id
 from features.importers.event_fields import (
     build_record,
     content_hash,
     links,
-    read_id,
     read_time,
     reject_duplicates,
     with_mentions,

@@ -25,7 +25,8 @@ import ibis
 import ibis.expr.types as ir
 
 from features.events.engines import sql_function
-from features.importers.event_fields import build_record, content_hash, links, read_id, read_time, reject_duplicates
+from features.events.ids import read_id
+from features.importers.event_fields import build_record, content_hash, links, read_time, reject_duplicates
 from features.importers.ingestion import ImportReport, JsonLinesSource
 from features.progress import Progress, ignore_progress
 

@@ -23,7 +23,8 @@ import ibis.expr.types as ir
 
 from features.atomic_files import check_events_path, scratch_dir
 from features.events.event_table import connect
-from features.importers.event_fields import read_id, read_time
+from features.events.ids import read_id
+from features.importers.event_fields import read_time
 from features.importers.ingestion import ImportReport, ingest
 from features.importers.stackexchange_dump import REQUIRED, find_dump_files, read_dump
 from features.progress import Progress, ignore_progress

@@ -1,6 +1,7 @@
 """Import any table in CSV, JSON Lines or Parquet, with a mapping of columns and verbs."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from glob import escape
 from pathlib import Path
 
 import ibis
@@ -9,8 +10,10 @@ from ibis.backends.duckdb import Backend
 
 from features.atomic_files import check_events_path, scratch_dir
 from features.errors import EventsError, did_you_mean
+from features.events.encoding import microseconds
 from features.events.event_table import REQUIRED, SCHEMA, VERBS, connect
-from features.importers.event_fields import READERS
+from features.events.ids import invalid_id
+from features.importers.event_fields import READERS, reject_duplicates
 from features.importers.ingestion import ImportReport, ingest
 from features.importers.readers.files import visible_files
 from features.importers.readers.json_lines import open_jsonlines
@@ -26,7 +29,20 @@ OPENERS: dict[str, Callable[[Backend, Path, Path], TableReader]] = {
 }
 
 
-def import_table(path: Path, out: Path, mapping: Mapping[str, str], verbs: Mapping[str, str]) -> ImportReport:
+ID_FIELDS = ("actor", "target", "object", "result")
+USER_FIELDS = ("actor", "target")
+UNKNOWN_USERS = ("[deleted]", "[removed]", "NULL", "\\N", "None", "NaN", "nan", "<NA>")
+END_OF_DAY = 86_399_999_999  # microseconds; the time of a day without a time
+
+
+def import_table(
+    path: Path,
+    out: Path,
+    mapping: Mapping[str, str],
+    verbs: Mapping[str, str],
+    unknown: Sequence[str] = UNKNOWN_USERS,
+    keep_duplicates: bool = False,
+) -> ImportReport:
     """Import a file, or a folder of files of one kind, as events.
 
     Parameters
@@ -35,6 +51,9 @@ def import_table(path: Path, out: Path, mapping: Mapping[str, str], verbs: Mappi
     out : where the events go, as in `ingest`
     mapping : the column of a field of the event table; other fields use the column of their own name
     verbs : the verb of the event table for a verb of the source
+    unknown : texts in place of an id that stand for an unknown user; the report counts them
+    keep_duplicates : whether rows that are equal in all fields are events of their own. By default only the first one
+        is, where the actor is known and the time is more than a day.
 
     Raises
     ------
@@ -49,7 +68,38 @@ def import_table(path: Path, out: Path, mapping: Mapping[str, str], verbs: Mappi
     with scratch_dir(Path(out)) as scratch:
         tables = [_read(backend, file, mapping, scratch / f"file{number}.parquet") for number, file in enumerate(files)]
         rows = ibis.union(*tables) if len(tables) > 1 else tables[0]
-        return ingest(rows.mutate(verb=rows.verb.substitute(dict(verbs))) if verbs else rows, Path(out))
+        rows = rows.mutate(verb=rows.verb.substitute(dict(verbs))) if verbs else rows
+        backend.to_parquet(rows, scratch / "fields.parquet")
+        rows = backend.read_parquet(escape(str(scratch / "fields.parquet")))
+        notes = _count_unknown(rows, unknown)
+        rows = _without_unknown(rows, unknown)
+        return ingest(rows if keep_duplicates else _reject_duplicates(rows), Path(out), notes)
+
+
+def _count_unknown(rows: ir.Table, unknown: Sequence[str]) -> tuple[str, ...]:
+    """Return a note that counts the texts for unknown users, if there are any."""
+    texts = ibis.union(*(rows.select(text=rows[field]) for field in USER_FIELDS), distinct=False)
+    counts = texts.filter(texts.text.isin(list(unknown))).group_by("text").aggregate(rows=lambda t: t.count())
+    groups = counts.order_by(ibis.desc("rows"), "text").to_pyarrow().to_pylist() if unknown else []
+    if not groups:
+        return ()
+    listed = ", ".join(f"{group['text']} ({group['rows']})" for group in groups)
+    return (f"read as unknown users: {listed}; --unknown-user names other texts, --unknown-user '' none.",)
+
+
+def _without_unknown(rows: ir.Table, unknown: Sequence[str]) -> ir.Table:
+    fields = [field for field in ID_FIELDS if field in rows.columns and unknown]
+    return rows.mutate(**{field: rows[field].isin(list(unknown)).ifelse(None, rows[field]) for field in fields})
+
+
+def _reject_duplicates(rows: ir.Table) -> ir.Table:
+    """Reject repeated rows by known actors, except at the end of a day, which stands for a day without a time."""
+    fields = [field for field in SCHEMA if field in rows.columns]
+    of_day = microseconds(rows.time) % 86_400_000_000
+    comparable = rows.actor.notnull() & (of_day != END_OF_DAY)
+    serial = comparable.ifelse(ibis.literal(-1, "int64"), ibis.row_number().over(order_by=rows.row))
+    numbered = rows.mutate(serial=serial, file=ibis.literal(0))
+    return reject_duplicates(numbered, (*fields, "serial")).drop("serial", "file")
 
 
 def _require_allowed(option: str, kind: str, names: Iterable[str], allowed: tuple[str, ...]) -> None:
@@ -90,7 +140,13 @@ def _read(backend: Backend, file: Path, mapping: Mapping[str, str], scratch: Pat
     reader = OPENERS[kind](backend, file, scratch)
     columns = _columns(file, reader.columns, mapping)
     rows = reader.select(columns)
-    return rows.select("row", "record", "reason", **{field: READERS[field](rows[field]) for field in columns})
+    reasons = [ibis.literal(f"{field} ") + invalid_id(rows[field]) for field in ID_FIELDS if field in columns]
+    return rows.select(
+        "row",
+        "record",
+        reason=ibis.coalesce(rows.reason, *reasons),
+        **{field: READERS[field](rows[field]) for field in columns},
+    )
 
 
 def _columns(file: Path, columns: list[str], mapping: Mapping[str, str]) -> dict[str, str]:

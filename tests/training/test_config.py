@@ -70,3 +70,9 @@ def test_not_text(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="is not TOML"):
         read_config(path)
+
+
+def test_seeds_are_read_as_ids_are():
+    assert Config.model_validate({"credibility": {"seeds": [" 12.0 ", "NA"]}}).credibility.seeds == ("12", "NA")
+    with pytest.raises(ValueError, match="has lost digits; export ids as text"):
+        Config.model_validate({"credibility": {"seeds": ["1.5e+18"]}})

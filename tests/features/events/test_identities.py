@@ -81,3 +81,22 @@ def test_invalid_identity_files_are_rejected(tmp_path):
     (tmp_path / "other.csv").write_text("account,name\na,b\n")
     with pytest.raises(IdentitiesError, match=r"lacks the column\(s\) person; it has account, name. Expected account"):
         read_identities(tmp_path / "other.csv")
+
+
+def test_ids_that_look_like_nothing_are_ids(tmp_path):
+    (tmp_path / "people.csv").write_text("account,person\nNA,null\n12.0,bond\n")
+    assert read_identities(tmp_path / "people.csv").to_dict("list") == {
+        "account": ["NA", "12"],
+        "person": ["null", "bond"],
+    }
+
+
+@pytest.mark.parametrize(("account", "message"), [("1.5e+18", "has lost digits"), ('{"id": 1}', "is a JSON object")])
+def test_accounts_that_are_no_ids_are_rejected(account, message):
+    with pytest.raises(IdentitiesError, match=message):
+        validate_identities(pd.DataFrame({"account": [account], "person": ["ann"]}))
+
+
+def test_a_person_with_an_empty_id_is_rejected():
+    with pytest.raises(IdentitiesError, match="a row without an account or without a person"):
+        validate_identities(pd.DataFrame({"account": ["a"], "person": [" "]}))

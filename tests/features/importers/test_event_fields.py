@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from features.errors import EventsError
 from features.events.event_table import connect
-from features.importers.event_fields import content_hash, links, read_id, read_links, read_time, read_topics
+from features.events.ids import read_id
+from features.importers.event_fields import content_hash, links, read_links, read_time, read_topics
 
 
 def read(reader, values, kind=None):

@@ -19,11 +19,11 @@ NOON = datetime(2020, 5, 1, 12, tzinfo=UTC)
 def import_file(tmp_path):
     """Write a file, import it, and return the report with the events."""
 
-    def run(name, content, mapping=None, verbs=None):
+    def run(name, content, mapping=None, verbs=None, **options):
         file = tmp_path / name
         data = content.encode() if isinstance(content, str) else content
         file.write_bytes(gzip.compress(data) if name.endswith(".gz") and isinstance(content, str) else data)
-        report = import_table(file, tmp_path / "out" / "events.parquet", mapping or {}, verbs or {})
+        report = import_table(file, tmp_path / "out" / "events.parquet", mapping or {}, verbs or {}, **options)
         return report, pq.read_table(report.out).to_pylist()
 
     return run
@@ -93,7 +93,15 @@ def test_special_characters_in_file_names(import_file):
 
 
 def test_malformed_csv_is_counted_with_its_row(import_file):
-    rows = ["a,like", "2020,a,like,b,c,d", GOOD.strip(), "soon,a,like,b", '2020,"a"x,like,b', '2020,"a', GOOD.strip()]
+    rows = [
+        "a,like",
+        "2020,a,like,b,c,d",
+        GOOD.strip(),
+        "soon,a,like,b",
+        '2020,"a"x,like,b',
+        '2020,"a',
+        GOOD.strip()[:-1] + "c",
+    ]
     report, events = import_file(
         "x.csv", HEADER + "\n".join(rows[:5]) + "\n" + rows[6] + "\n" + "1588334400,a,poke,b\n"
     )
@@ -323,3 +331,62 @@ def test_malformed_lines_far_into_a_file_have_the_right_row(import_file, tmp_pat
     report, _ = import_file("x.csv", HEADER + "\n".join(rows) + "\n")
     assert (report.read, report.accepted) == (30_000, 29_998)
     assert records(report) == [("10000", "malformed line: too few fields"), ("20001", "time missing or unreadable")]
+
+
+def test_ids_that_became_floats_are_rejected(import_file):
+    report, events = import_file("x.csv", HEADER + GOOD + "2020-05-01T12:00:00Z,a,like,1.2345678901234568e+18\n")
+    assert len(events) == 1
+    (reason,) = report.reasons
+    assert reason.startswith("target is a floating-point number of 16 digits or more and has lost digits")
+
+
+def test_floating_point_columns_of_ids_are_read_while_they_are_exact(tmp_path):
+    target = pa.array([12.0, None, 1.5e18])
+    columns = {"time": [NOON] * 3, "actor": ["a", "b", "c"], "verb": ["like", "post", "like"], "target": target}
+    pq.write_table(pa.table(columns), tmp_path / "x.parquet")
+    report = import_table(tmp_path / "x.parquet", tmp_path / "events.parquet", {}, {})
+    assert (report.accepted, report.rejected) == (2, 1)
+    assert pq.read_table(report.out)["target"].to_pylist() == ["12", None]
+
+
+def test_objects_as_ids_are_rejected(import_file):
+    row = {"time": NOON.isoformat(), "actor": {"id": "1", "name": "ann"}, "verb": "like", "target": "b"}
+    report, events = import_file("x.jsonl", lines(row, row | {"actor": "1"}))
+    assert [event["actor"] for event in events] == ["1"]
+    assert list(report.reasons) == [
+        "actor is a JSON object or list; use a member of it that is an id, such as author.id"
+    ]
+
+
+UNKNOWN = HEADER + GOOD + "2020-05-01T12:00:01Z,[deleted],like,b\n2020-05-01T12:00:02Z,NULL,reply,a\n"
+
+
+def test_texts_for_unknown_users_are_no_ids(import_file):
+    report, events = import_file("x.csv", UNKNOWN + "2020-05-01T12:00:03Z,NA,like,null\n")
+    assert [(event["actor"], event["target"]) for event in events] == [
+        ("a", "b"), (None, "b"), (None, "a"), ("NA", "null"),
+    ]  # fmt: skip
+    assert report.notes == (
+        "read as unknown users: NULL (1), [deleted] (1); --unknown-user names other texts, --unknown-user '' none.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("unknown", "actors"), [((), ["a", "[deleted]", "NULL"]), (["a"], [None, "[deleted]", "NULL"])]
+)
+def test_texts_for_unknown_users_are_a_setting(import_file, unknown, actors):
+    _, events = import_file("x.csv", UNKNOWN, unknown=unknown)
+    assert [event["actor"] for event in events] == actors
+
+
+@pytest.mark.parametrize(("keep", "accepted"), [(False, 1), (True, 3)])
+def test_equal_rows_count_once_by_default(import_file, keep, accepted):
+    report, events = import_file("x.csv", HEADER + GOOD * 3, keep_duplicates=keep)
+    assert (report.accepted, len(events)) == (accepted, accepted)
+    assert report.reasons == ({} if keep else {"the same event again": 2})
+
+
+def test_equal_rows_of_unknown_users_or_of_a_day_are_events_of_their_own(import_file):
+    rows = "2020-05-01T12:00:00Z,,like,b\n" * 2 + "2020-05-01,a,reply,b\n" * 2
+    report, _ = import_file("x.csv", HEADER + rows)
+    assert (report.accepted, report.rejected) == (4, 0)
