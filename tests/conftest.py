@@ -52,9 +52,9 @@ COMMANDS = {"clout", "shown"}  # run in the process of their test, in a small ho
 SLOW_FILES = {
     f"test_{name}.py"
     for name in (
-        "attack_suite", "bundle_files", "checks", "cli", "contract", "counterfactuals", "docs", "dockerfile",
+        "bundle_files", "checks", "cli", "contract", "counterfactuals", "docs", "dockerfile",
         "engagement_report", "exclusions", "faults", "independent_features", "limits", "main", "materialize", "mlflow",
-        "monitor", "notebooks", "poisoning", "promotion", "real_path", "serve", "shap_plots", "startup_check", "store",
+        "notebooks", "real_path", "serve", "shap_plots", "store",
         "train", "workers",
     )
 }  # fmt: skip

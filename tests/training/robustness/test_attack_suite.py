@@ -257,6 +257,7 @@ class TestCommand:
         assert isinstance(run.exception, RegistryError)
         assert "holds no champion" in str(run.exception)
 
+    @pytest.mark.fast
     def test_without_events_the_champion_is_attacked(self, trained, home):
         with attack_environment(home, None, 300, 0, lambda *_: None) as (events, bundle, version):
             assert version == trained.version
