@@ -35,11 +35,17 @@ def import_table(
     path: Annotated[Path, typer.Argument(help="CSV or TSV (plain or .gz), JSON Lines (plain or .gz) or Parquet.")],
     out: Out,
     map_: Annotated[
-        list[str], typer.Option("--map", metavar="FIELD=COLUMN", help="The column that holds a field.")
+        list[str], typer.Option("--map", metavar="FIELD=COLUMN", help="The column of a field, or a member: author.id.")
     ] = [],  # noqa: B006
     verb: Annotated[
         list[str], typer.Option("--verb", metavar="FOUND=MEANT", help="The verb that a value stands for.")
     ] = [],  # noqa: B006
+    time_format: Annotated[
+        str | None, typer.Option(metavar="FORM", help="The form of times, such as '%d.%m.%Y %H:%M', as of strptime.")
+    ] = None,
+    time_unit: Annotated[
+        str | None, typer.Option(metavar="UNIT", help="The unit of times as counts: s, ms, us, ns or excel-days.")
+    ] = None,
     unknown_user: Annotated[
         list[str] | None,
         typer.Option(
@@ -63,7 +69,8 @@ def import_table(
     from features.importers.tables import UNKNOWN_USERS, import_table
 
     unknown = UNKNOWN_USERS if unknown_user is None else [text for text in unknown_user if text]
-    report = import_table(path, out, _pairs(map_, "--map"), _pairs(verb, "--verb"), unknown, keep_duplicates)
+    pairs = _pairs(map_, "--map"), _pairs(verb, "--verb")
+    report = import_table(path, out, *pairs, unknown, keep_duplicates, time_format, time_unit)
     _print_report(report, json)
 
 

@@ -1,5 +1,6 @@
 """Errors as a tree: each message says what was found, what was expected and what to do."""
 
+import os
 from collections.abc import Iterable
 
 
@@ -57,6 +58,21 @@ class UnknownUserError(CloutError):
 
 class SnapshotError(CloutError):
     """A snapshot is missing or damaged."""
+
+
+class MemoryLimitError(CloutError):
+    """The memory that a computation may take does not suffice."""
+
+
+def memory_limit_error(error: BaseException) -> MemoryLimitError | None:
+    """Return the error to show where another one says that memory ran out; None for other errors."""
+    text = str(error)
+    if not isinstance(error, MemoryError) and not text.startswith("Out of Memory Error"):
+        return None
+    if "temp_directory_size" in text or "No space left" in text:
+        return MemoryLimitError("the disk for temporary files is full; free space, or set TMPDIR to a larger disk.")
+    limit = os.environ.get("CLOUT_MEMORY", "4GB")
+    return MemoryLimitError(f"the memory of {limit} does not suffice; set CLOUT_MEMORY to more, such as 16GB.")
 
 
 def first_line(error: BaseException) -> str:

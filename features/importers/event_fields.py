@@ -13,6 +13,7 @@
 Texts themselves are never stored, neither in events nor in the records of rejected rows.
 """
 
+import re
 from collections.abc import Callable
 
 import ibis
@@ -58,6 +59,35 @@ def read_time(column: ir.Column) -> ir.TimestampValue:
         (text.re_search(COUNT), _since_1970(text.upper())),
         else_=_iso(text.upper()),
     )
+
+
+UNITS = {"s": 10**6, "ms": 10**3, "us": 1, "ns": 1e-3, "excel-days": 86_400 * 10**6}
+EXCEL_EPOCH = 25_569  # days from 1899-12-30 to 1970-01-01
+MAX_MICROSECONDS = 10**17
+TIME_OF_DAY = re.compile("%[HIcXT]")
+_strptime = sql_function("try_strptime", ("string", "string"), "timestamp")
+
+
+def read_time_in_unit(column: ir.Column, unit: str) -> ir.TimestampValue:
+    """Read counts of a unit of UNITS since 1970, Excel's days since 1899-12-30; null if there is none."""
+    text = column_text(column)
+    count, number = text.try_cast("int64"), text.try_cast("float64")
+    if unit == "excel-days":
+        count, number = ibis.null("int64"), number - EXCEL_EPOCH
+    exact = (
+        count // 1_000
+        if unit == "ns"
+        else (count.abs() < MAX_MICROSECONDS // UNITS[unit]).ifelse(count, None) * int(UNITS[unit])
+    )
+    rounded = (number * UNITS[unit]).round().try_cast("int64")
+    micros = exact.coalesce(rounded)
+    return make_timestamp((micros.abs() < MAX_MICROSECONDS).ifelse(micros, ibis.null("int64"))).cast(TIME)
+
+
+def read_time_in_format(column: ir.Column, form: str) -> ir.TimestampValue:
+    """Read times in a form of `strptime`; without a time of day they are the end of that day; null if unreadable."""
+    at = _strptime(column_text(column), form).cast(TIME)
+    return at if TIME_OF_DAY.search(form) else _end_of_day(at.cast("date"))
 
 
 def _end_of_day(day: ir.DateValue) -> ir.TimestampValue:

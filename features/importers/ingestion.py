@@ -46,6 +46,15 @@ from features.progress import Progress
 from features.utc import latest_event_time
 
 MAX_REASONS = 100
+NO_TIME = "time missing or unreadable"
+FORMS = (
+    "Times are ISO 8601, such as 2024-01-01T12:00:00Z, or counts since 1970; 'clout import table' reads others with "
+    "--time-format, such as '%a %b %d %H:%M:%S %z %Y', or --time-unit."
+)
+ALL_1970 = (
+    "all times fall within 1970, which counts in another unit do: 'clout import table' takes --time-unit, such as "
+    "excel-days for days since 1899-12-30."
+)
 OTHER = "other reasons"
 
 
@@ -138,7 +147,7 @@ def _report(rows: ir.Table, out: Path, notes: tuple[str, ...]) -> ImportReport:
         last=last,
         out=out,
         rejects=rejects_path(out) if rejected else None,
-        notes=notes,
+        notes=(*notes, ALL_1970) if last.year == EPOCH.year else notes,
     )
 
 
@@ -156,8 +165,9 @@ def _no_events_error(rows: ir.Table, reasons: dict[str, int]) -> EventsError:
     common = "; ".join(f"{count} x {reason}" for reason, count in list(reasons.items())[:3])
     example = rows.order_by("row").limit(1).record.to_pyarrow()[0].as_py()
     first = f" The first row is {example}." if example else ""
+    forms = f" {FORMS}" if any(reason == NO_TIME for reason in reasons) else ""
     return EventsError(
-        f"none of the {sum(reasons.values())} rows is an event: {common}.{first} Name columns "
+        f"none of the {sum(reasons.values())} rows is an event: {common}.{first}{forms} Name columns "
         f"with --map FIELD=COLUMN and verbs with --verb FOUND=MEANT, where MEANT is one of {', '.join(VERBS)}."
     )
 
@@ -228,7 +238,7 @@ def _invalid_reason(events: ir.Table) -> ir.StringValue:
     outside = ~events.time.between(ibis.literal(EPOCH), ibis.literal(LATEST))
     unknown = ibis.literal("unknown verb '") + events.verb.substr(0, 40) + "'"
     return ibis.cases(
-        (events.time.isnull(), "time missing or unreadable"),
+        (events.time.isnull(), NO_TIME),
         (outside, "time outside the years 1970 to 2200"),
         (events.time > ibis.literal(latest_event_time()), "time in the future"),
         (events.verb.isnull(), "verb missing"),

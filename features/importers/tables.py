@@ -6,14 +6,21 @@ from pathlib import Path
 
 import ibis
 import ibis.expr.types as ir
+from duckdb import Error as DuckDBError
 from ibis.backends.duckdb import Backend
 
 from features.atomic_files import check_events_path, scratch_dir
-from features.errors import EventsError, did_you_mean
+from features.errors import EventsError, did_you_mean, first_line
 from features.events.encoding import microseconds
 from features.events.event_table import REQUIRED, SCHEMA, VERBS, connect
 from features.events.ids import invalid_id
-from features.importers.event_fields import READERS, reject_duplicates
+from features.importers.event_fields import (
+    READERS,
+    UNITS,
+    read_time_in_format,
+    read_time_in_unit,
+    reject_duplicates,
+)
 from features.importers.ingestion import ImportReport, ingest
 from features.importers.readers.files import visible_files
 from features.importers.readers.json_lines import open_jsonlines
@@ -29,6 +36,9 @@ OPENERS: dict[str, Callable[[Backend, Path, Path], TableReader]] = {
 }
 
 
+Reader = Callable[[ir.Column], ir.Value]
+
+EXAMPLE = "'%a %b %d %H:%M:%S %z %Y'"
 ID_FIELDS = ("actor", "target", "object", "result")
 USER_FIELDS = ("actor", "target")
 UNKNOWN_USERS = ("[deleted]", "[removed]", "NULL", "\\N", "None", "NaN", "nan", "<NA>")
@@ -42,6 +52,8 @@ def import_table(
     verbs: Mapping[str, str],
     unknown: Sequence[str] = UNKNOWN_USERS,
     keep_duplicates: bool = False,
+    time_format: str | None = None,
+    time_unit: str | None = None,
 ) -> ImportReport:
     """Import a file, or a folder of files of one kind, as events.
 
@@ -49,11 +61,14 @@ def import_table(
     ----------
     path : `.csv`, `.tsv`, `.jsonl`, `.ndjson` or `.json`, each also with `.gz`, or `.parquet`
     out : where the events go, as in `ingest`
-    mapping : the column of a field of the event table; other fields use the column of their own name
+    mapping : the column of a field of the event table, or a member of an object in it, such as `author.id`; other
+        fields use the column of their own name
     verbs : the verb of the event table for a verb of the source
     unknown : texts in place of an id that stand for an unknown user; the report counts them
     keep_duplicates : whether rows that are equal in all fields are events of their own. By default only the first one
         is, where the actor is known and the time is more than a day.
+    time_format : the form of times as `strptime` takes it, such as `%d.%m.%Y %H:%M`; None for those of `event_fields`
+    time_unit : the unit of times that are counts, of UNITS; None to tell it by their size
 
     Raises
     ------
@@ -64,9 +79,13 @@ def import_table(
     _require_allowed("--verb", "verb", verbs.values(), VERBS)
     files = _files(Path(path))
     backend = connect()
+    read_time = _time_reader(backend, time_format, time_unit)
     check_events_path(Path(out))
     with scratch_dir(Path(out)) as scratch:
-        tables = [_read(backend, file, mapping, scratch / f"file{number}.parquet") for number, file in enumerate(files)]
+        tables = [
+            _read(backend, file, mapping, scratch / f"file{number}.parquet", read_time)
+            for number, file in enumerate(files)
+        ]
         rows = ibis.union(*tables) if len(tables) > 1 else tables[0]
         rows = rows.mutate(verb=rows.verb.substitute(dict(verbs))) if verbs else rows
         backend.to_parquet(rows, scratch / "fields.parquet")
@@ -132,27 +151,45 @@ def _kind(file: Path) -> str:
     return Path(file.name.lower().removesuffix(".gz")).suffix
 
 
-def _read(backend: Backend, file: Path, mapping: Mapping[str, str], scratch: Path) -> ir.Table:
+def _time_reader(backend: Backend, time_format: str | None, time_unit: str | None) -> Reader:
+    if time_format and time_unit:
+        raise EventsError("--time-format and --time-unit exclude each other; pass one of them.")
+    if time_unit:
+        _require_allowed("--time-unit", "unit of time", [time_unit], tuple(UNITS))
+        return lambda column: read_time_in_unit(column, time_unit)
+    if not time_format:
+        return READERS["time"]
+    try:
+        backend.con.execute("SELECT CAST(try_strptime('', ?) AS VARCHAR)", [time_format])
+    except DuckDBError as error:
+        raise EventsError(
+            f"--time-format is {time_format!r}: {first_line(error)}. Expected such as {EXAMPLE}."
+        ) from error
+    return lambda column: read_time_in_format(column, time_format)
+
+
+def _read(backend: Backend, file: Path, mapping: Mapping[str, str], scratch: Path, read_time: Reader) -> ir.Table:
     """Read a file's columns as fields of the event table, with `row`, `record` and `reason`."""
     kind = _kind(file)
     if kind not in OPENERS:
         raise EventsError(f"{file} is of an unknown kind; expected a name that ends in {_join(list(OPENERS))}.")
     reader = OPENERS[kind](backend, file, scratch)
-    columns = _columns(file, reader.columns, mapping)
+    columns = _columns(file, reader, mapping)
     rows = reader.select(columns)
     reasons = [ibis.literal(f"{field} ") + invalid_id(rows[field]) for field in ID_FIELDS if field in columns]
     return rows.select(
         "row",
         "record",
         reason=ibis.coalesce(rows.reason, *reasons),
-        **{field: READERS[field](rows[field]) for field in columns},
+        **{field: (read_time if field == "time" else READERS[field])(rows[field]) for field in columns},
     )
 
 
-def _columns(file: Path, columns: list[str], mapping: Mapping[str, str]) -> dict[str, str]:
+def _columns(file: Path, reader: TableReader, mapping: Mapping[str, str]) -> dict[str, str]:
     """Return the column of each field that has one."""
+    columns = reader.columns
     for field, column in mapping.items():
-        if column not in columns:
+        if column not in columns and not reader.has_member(column):
             hint = did_you_mean(column, columns)
             raise EventsError(f"--map {field}={column}: {file} has no such column{hint}. It has {_join(columns)}.")
     by_name = {field: field for field in SCHEMA if field in columns}

@@ -9,7 +9,7 @@ import features.cli
 import training.cli
 from features.cli_options import PRIVACY, REVIEW, SERVICE
 from features.console import print_message
-from features.errors import CloutError
+from features.errors import CloutError, memory_limit_error
 from serving.cli.explain_and_review import change, explain, history, what_if
 from serving.cli.privacy import audit, case, cases, forget, opt_out, receipt, resolve
 from serving.cli.service import demo, keys, score, serve
@@ -50,4 +50,9 @@ def main() -> None:
         app()
     except CloutError as error:
         print_message(f"error: {error}")
+        sys.exit(2)
+    except Exception as error:
+        if (shortage := memory_limit_error(error)) is None:
+            raise
+        print_message(f"error: {shortage}")
         sys.exit(2)

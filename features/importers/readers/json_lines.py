@@ -38,15 +38,49 @@ def open_jsonlines(backend: Backend, file: Path, scratch: Path) -> TableReader:
     """
     rejects = _scan(backend, file, scratch, lambda lines: lines)
     lines = _objects(rows_of(scratch))
-    names = backend.con.execute(f"SELECT DISTINCT unnest(json_keys(object)) AS name FROM ({lines}) ORDER BY name")
+    keys = backend.con.execute(f"SELECT DISTINCT unnest(json_keys(object)) AS name FROM ({lines}) ORDER BY name")
+    names = [name for (name,) in keys.fetchall()]
+    totals = f"SELECT count(object), count(CASE WHEN trim(line, {SPACE}) <> '' THEN 1 END) FROM ({lines})"
+    if not names and (counts := backend.con.execute(totals).fetchone()) and not counts[0] and counts[1]:
+        raise EventsError(_no_objects(file))
+
+    def pointer(name: str) -> str:
+        if name in names:
+            return _pointer(name)
+        return name if name.startswith("/") else "".join(map(_pointer, name.split(".")))
+
+    def has_member(name: str) -> bool:
+        path = sql_literal(pointer(name))
+        where = f"object IS NOT NULL AND json_exists(object, {path})"
+        return backend.con.execute(f"SELECT 1 FROM ({lines}) WHERE {where} LIMIT 1").fetchone() is not None
 
     def sql(mapping: dict[str, str]) -> str:
-        pointers = [_pointer(name) for name in mapping.values()]
-        record = json_object_sql({name: f"object -> {sql_literal(_pointer(name))}" for name in mapping.values()})
+        pointers = [pointer(name) for name in mapping.values()]
+        record = json_object_sql({name: f"object -> {sql_literal(pointer(name))}" for name in mapping.values()})
         return _with_malformed(backend, _records(_members(lines, pointers), mapping, record), rejects)
 
-    return TableReader(
-        [name for (name,) in names.fetchall()], lambda mapping: create_view(backend, scratch.stem, sql(mapping))
+    return TableReader(names, lambda mapping: create_view(backend, scratch.stem, sql(mapping)), has_member)
+
+
+MAX_DOCUMENT_BYTES = 100_000_000
+
+
+def _no_objects(file: Path) -> str:
+    """Say why no line of a file is a JSON object."""
+    try:
+        with open_decompressed(file) as text:
+            content = text.read(MAX_DOCUMENT_BYTES).decode("utf-8-sig").strip()
+    except (OSError, ValueError):
+        content = ""
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        comma = ", for lines end with a comma; remove it" if content.endswith(",") or ",\n" in content else ""
+        return f"no line of {file} is a JSON object{comma}. Expected one whole object per line."
+    lists = [name for name, value in document.items() if isinstance(value, list)] if isinstance(document, dict) else []
+    member = f".{lists[0]}[]" if lists else "."
+    return (
+        f"{file} is one JSON document over many lines; expected one object per line. Convert it with jq -c '{member}'."
     )
 
 

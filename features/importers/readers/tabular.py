@@ -5,6 +5,7 @@ Records of the wrong shape, and lines that do not parse, become rows with a reas
 
 import csv
 import gzip
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import ibis.expr.types as ir
 from duckdb import Error as DuckDBError
 from ibis.backends.duckdb import Backend
 
-from features.errors import EventsError, first_line
+from features.errors import EventsError, first_line, memory_limit_error
 from features.events.engines import (
     create_view,
     json_object_sql,
@@ -33,10 +34,13 @@ class TableReader:
     `select` maps fields to columns, and returns a table with one column per field, `row` (the number of the record in
     the file, from 1), `record` (the selected columns as JSON, or the length of a line that does not parse, because it
     may hold texts that are never stored) and `reason` (null, or what is wrong with the line).
+
+    A column may also be a member of an object, such as `author.id`, if `has_member` says so.
     """
 
     columns: list[str]
     select: Callable[[dict[str, str]], ir.Table]
+    has_member: Callable[[str], bool] = lambda _: False
 
 
 def open_parquet(backend: Backend, file: Path, scratch: Path) -> TableReader:
@@ -54,11 +58,23 @@ def open_parquet(backend: Backend, file: Path, scratch: Path) -> TableReader:
         raise EventsError(f"{file} cannot be read as Parquet: {first_line(error)}") from error
 
     def sql(mapping: dict[str, str]) -> str:
-        fields = ", ".join(f"{sql_identifier(name)} AS {sql_identifier(field)}" for field, name in mapping.items())
-        record = json_object_sql({name: sql_identifier(name) for name in mapping.values()})
+        fields = ", ".join(f"{column_sql(name)} AS {sql_identifier(field)}" for field, name in mapping.items())
+        record = json_object_sql({name: column_sql(name) for name in mapping.values()})
         return f"SELECT file_row_number + 1 AS row, {fields}, {record} AS record, NULL::VARCHAR AS reason FROM {source}"
 
-    return TableReader([name for name, *_ in columns], lambda mapping: create_view(backend, scratch.stem, sql(mapping)))
+    names = [name for name, *_ in columns]
+
+    def column_sql(name: str) -> str:
+        return ".".join(map(sql_identifier, [name] if name in names else name.split(".")))
+
+    def has_member(name: str) -> bool:
+        try:
+            backend.con.execute(f"DESCRIBE SELECT {column_sql(name)} FROM {source}")
+        except DuckDBError:
+            return False
+        return "." in name
+
+    return TableReader(names, lambda mapping: create_view(backend, scratch.stem, sql(mapping)), has_member)
 
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -73,31 +89,44 @@ def open_delimited(backend: Backend, file: Path, scratch: Path) -> TableReader:
     EventsError : the file has no header, names a column twice, is truncated, is not UTF-8, or mixes line endings
 
     """
-    header = _header(file)
-    delimiter = _delimiter(file, header)
+    skipped, header = _header(file)
+    delimiter = skipped or _delimiter(file, header)
     names = _split(header, delimiter)
     duplicates = sorted({name for name in names if name and names.count(name) > 1})
     if duplicates:
         raise EventsError(f"{file} has more than one column {', '.join(duplicates)}; give each its own name.")
-    options = {"header": "true", "delim": sql_literal(delimiter), "quote": "'\"'", "escape": "'\"'"}
+    options = {
+        "skip": "1" if skipped else "0",
+        "header": "true",
+        "delim": sql_literal(delimiter),
+        "quote": "'\"'",
+        "escape": "'\"'",
+    }
 
     def sql(mapping: dict[str, str]) -> str:
         columns = {f"c{n}": f"c{n}" if name in mapping.values() else "" for n, name in enumerate(names)}
         rejects = scan(backend, file, columns, scratch, **options)
-        return with_malformed(_records(names, mapping, scratch), rejects, header=1)
+        return with_malformed(_records(names, mapping, scratch), rejects, header=2 if skipped else 1)
 
     return TableReader(names, lambda mapping: create_view(backend, scratch.stem, sql(mapping)))
 
 
-def _header(file: Path) -> str:
+SEPARATOR = re.compile(r"sep=(.)", re.IGNORECASE)
+
+
+def _header(file: Path) -> tuple[str, str]:
+    """Return the delimiter that a line such as `sep=;` before the header names, empty without one, and the header."""
     try:
         with gzip.open(file, "rb") if file.suffix.lower() == ".gz" else file.open("rb") as lines:
             line = lines.readline(MAX_HEADER_BYTES).decode("utf-8-sig").rstrip("\r\n")
+            separator = SEPARATOR.fullmatch(line)
+            if separator:
+                line = lines.readline(MAX_HEADER_BYTES).decode().rstrip("\r\n")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise EventsError(f"{file} cannot be read as text in UTF-8: {error}.") from error
     if not line.strip() or "\0" in line:
         raise EventsError(f"{file} does not begin with the names of its columns, such as time,actor,verb,target.")
-    return line
+    return separator.group(1) if separator else "", line
 
 
 def _delimiter(file: Path, line: str) -> str:
@@ -165,7 +194,7 @@ def scan(
     try:
         backend.con.execute(_copy(source, columns, scratch, rejects, shape, options))
     except DuckDBError as error:
-        raise EventsError(f"{file} cannot be read: {_cause(error)}") from error
+        raise memory_limit_error(error) or EventsError(f"{file} cannot be read: {_cause(error)}") from error
     finally:
         if source != file:
             source.unlink()

@@ -390,3 +390,80 @@ def test_equal_rows_of_unknown_users_or_of_a_day_are_events_of_their_own(import_
     rows = "2020-05-01T12:00:00Z,,like,b\n" * 2 + "2020-05-01,a,reply,b\n" * 2
     report, _ = import_file("x.csv", HEADER + rows)
     assert (report.accepted, report.rejected) == (4, 0)
+
+
+NESTED = {"time": NOON.isoformat(), "author": {"id": "42", "name": "Ann"}, "kind": "like", "to.id": "43"}
+MEMBERS = {"actor": "author.id", "verb": "kind", "target": "to.id"}
+
+
+@pytest.mark.parametrize("author", ["author.id", "/author/id"])
+def test_members_of_json_objects_are_mapped(import_file, author):
+    _, events = import_file("x.jsonl", lines(NESTED, NESTED | {"author": {"id": 7}}), MEMBERS | {"actor": author})
+    assert [(event["actor"], event["target"]) for event in events] == [("42", "43"), ("7", "43")]
+
+
+def test_members_of_parquet_structs_are_mapped(tmp_path):
+    pq.write_table(pa.Table.from_pylist([NESTED | {"time": NOON}]), tmp_path / "x.parquet")
+    report = import_table(tmp_path / "x.parquet", tmp_path / "events.parquet", MEMBERS, {})
+    assert pq.read_table(report.out)["actor"].to_pylist() == ["42"]
+
+
+def test_members_that_do_not_exist_are_rejected(import_file):
+    with pytest.raises(EventsError, match=r"--map actor=author\.name2: .* has no such column"):
+        import_file("x.jsonl", lines(NESTED), MEMBERS | {"actor": "author.name2"})
+
+
+@pytest.mark.parametrize(
+    ("time", "options", "instant"),
+    [
+        ("Fri May 01 14:00:00 +0200 2020", {"time_format": "%a %b %d %H:%M:%S %z %Y"}, NOON),
+        ("01.05.2020 12:00", {"time_format": "%d.%m.%Y %H:%M"}, NOON),
+        ("01.05.2020", {"time_format": "%d.%m.%Y"}, datetime(2020, 5, 1, 23, 59, 59, 999_999, tzinfo=UTC)),
+        ("43952.5", {"time_unit": "excel-days"}, NOON),
+        ("1588334400", {"time_unit": "s"}, NOON),
+        ("1588334400000.0", {"time_unit": "ms"}, NOON),
+        ("1588334400000000000", {"time_unit": "ns"}, NOON),
+    ],
+)  # fmt: skip
+def test_times_of_other_forms_and_units(import_file, time, options, instant):
+    _, events = import_file("x.csv", HEADER + f"{time},a,like,b\n", **options)
+    assert events[0]["time"] == instant
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"time_unit": "days"}, "--time-unit: 'days' is not a unit of time"),
+        ({"time_format": "%Q"}, "--time-format is '%Q': .*Unrecognized format"),
+        ({"time_format": "%Y", "time_unit": "s"}, "exclude each other"),
+    ],
+)
+def test_unknown_forms_of_times_are_rejected(import_file, options, message):
+    with pytest.raises(EventsError, match=message):
+        import_file("x.csv", HEADER + GOOD, **options)
+
+
+def test_times_within_1970_bring_a_note(import_file):
+    report, _ = import_file("x.csv", HEADER + "45292.5,a,like,b\n")
+    assert report.notes[0].startswith("all times fall within 1970")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.csv", HEADER + "10 Oct 2018,a,like,b\n", r"Times are ISO 8601, .*--time-format"),
+        ("x.json", json.dumps({"messages": [{"id": 1}]}, indent=1), r"is one JSON document .*jq -c '\.messages\[\]'"),
+        ("x.jsonl", '{"time":1},\n{"time":2},\n', "no line of .* is a JSON object, for lines end with a comma"),
+    ],
+)
+def test_messages_say_what_is_wrong(import_file, name, content, message):
+    with pytest.raises(EventsError, match=message):
+        import_file(name, content)
+
+
+def test_the_line_before_a_header_that_names_the_delimiter_is_skipped(import_file):
+    report, events = import_file(
+        "x.csv", "sep=;\r\n" + (HEADER + GOOD + "soon,a,like,b").replace(",", ";").replace("\n", "\r\n")
+    )
+    assert [event["actor"] for event in events] == ["a"]
+    assert records(report) == [("2", "time missing or unreadable")]
