@@ -24,7 +24,7 @@ from features.events.engines import (
     sql_identifier,
     sql_literal,
 )
-from features.importers.readers.files import compression, ensure_readable
+from features.importers.readers.files import CHUNK_BYTES, compression, ensure_readable, open_decompressed
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def open_delimited(backend: Backend, file: Path, scratch: Path) -> TableReader:
 
     Raises
     ------
-    EventsError : the file has no header, names a column twice, is truncated, is not UTF-8, or mixes line endings
+    EventsError : the file has no header, names a column twice, is truncated, or is not UTF-8
 
     """
     skipped, header = _header(file)
@@ -111,6 +111,7 @@ def open_delimited(backend: Backend, file: Path, scratch: Path) -> TableReader:
     return TableReader(names, lambda mapping: create_view(backend, scratch.stem, sql(mapping)))
 
 
+LINE_END = re.compile(rb"\r+\n?")
 SEPARATOR = re.compile(r"sep=(.)", re.IGNORECASE)
 
 
@@ -118,7 +119,7 @@ def _header(file: Path) -> tuple[str, str]:
     """Return the delimiter that a line such as `sep=;` before the header names, empty without one, and the header."""
     try:
         with gzip.open(file, "rb") if file.suffix.lower() == ".gz" else file.open("rb") as lines:
-            line = lines.readline(MAX_HEADER_BYTES).decode("utf-8-sig").rstrip("\r\n")
+            line = re.split("[\r\n]", lines.readline(MAX_HEADER_BYTES).decode("utf-8-sig"), maxsplit=1)[0]
             separator = SEPARATOR.fullmatch(line)
             if separator:
                 line = lines.readline(MAX_HEADER_BYTES).decode().rstrip("\r\n")
@@ -186,15 +187,22 @@ def scan(
 
     Raises
     ------
-    EventsError : the file is truncated, is not UTF-8, or mixes line endings
+    EventsError : the file is truncated, or is not UTF-8
 
     """
     rejects = f"rejects_{scratch.stem}"
     source = ensure_readable(file, scratch)
     try:
-        backend.con.execute(_copy(source, columns, scratch, rejects, shape, options))
+        try:
+            backend.con.execute(_copy(source, columns, scratch, rejects, shape, options))
+        except DuckDBError as error:
+            if "state machine" not in str(error):
+                raise
+            source = _with_line_feeds(file, scratch)
+            backend.con.execute(f"DROP TABLE IF EXISTS {rejects}; DROP TABLE IF EXISTS {rejects}_scan")
+            backend.con.execute(_copy(source, columns, scratch, rejects, shape, options))
     except DuckDBError as error:
-        raise memory_limit_error(error) or EventsError(f"{file} cannot be read: {_cause(error)}") from error
+        raise memory_limit_error(error) or EventsError(f"{file} cannot be read: {first_line(error)}") from error
     finally:
         if source != file:
             source.unlink()
@@ -231,11 +239,18 @@ def _copy(
     return f"COPY ({rows}) TO {sql_literal(str(scratch))} (FORMAT parquet)"
 
 
-def _cause(error: Exception) -> str:
-    text = first_line(error)
-    if "state machine" in text:
-        return "its lines seem to have different endings; convert them first, for instance with dos2unix."
-    return text
+def _with_line_feeds(file: Path, scratch: Path) -> Path:
+    """Copy a file whose lines have different endings, each of which becomes a line feed."""
+    copy = scratch.with_suffix(".lines")
+    with open_decompressed(file) as text, copy.open("wb") as out:
+        last = b""
+        while chunk := text.read(CHUNK_BYTES):
+            chunk = last + chunk
+            complete = chunk.rstrip(b"\r")
+            last = chunk[len(complete) :]
+            out.write(LINE_END.sub(b"\n", complete))
+        out.write(b"\n" if last else b"")
+    return copy
 
 
 def _require_utf8(backend: Backend, rejects: str, file: Path) -> None:
