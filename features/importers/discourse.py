@@ -66,7 +66,7 @@ def _csv_rows(file: Path) -> Iterator[dict[str, object]]:
     csv.field_size_limit(1 << 30)
     try:
         with open_decompressed(file) as source:
-            reader = csv.DictReader(io.TextIOWrapper(source, encoding="utf-8-sig", newline=""))
+            reader = csv.DictReader(io.TextIOWrapper(source, encoding="utf-8-sig", newline=""), strict=True)
             columns = reader.fieldnames or []
             if not {"username", "user_id"} & set(columns) or not set(COLUMNS) <= set(columns):
                 raise EventsError(

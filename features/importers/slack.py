@@ -10,7 +10,6 @@ Source of the format: an export in hfaran/slack-export-viewer, and its `reader.p
 in `features/importers/messages.py`.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -52,10 +51,7 @@ def _channels(file: Path) -> dict[str, tuple[str, bool]]:
     """Return the id of each channel by the name of its folder, and whether it is private."""
     if not file.exists():
         return {}
-    try:
-        channels = list_of(json.loads(file.read_bytes()))
-    except ValueError as error:
-        raise EventsError(f"{file} cannot be read as JSON: {error}. Is the download complete?") from error
+    channels = [dict_of(channel) for _, channel in read_elements(file, lambda _: None)]
     ids = {
         text_of(channel.get("name")) or text_of(channel.get("id")): text_of(channel.get("id")) for channel in channels
     }

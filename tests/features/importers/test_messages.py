@@ -202,9 +202,10 @@ def test_slack(slack_export, tmp_path):
 def test_other_folders_are_no_slack_export(tmp_path, slack_export):
     with pytest.raises(EventsError, match="is not a Slack export; expected the folder of an unpacked Slack export"):
         import_slack(tmp_path, tmp_path / "events.parquet")
-    write(slack_export / "dms.json", "[{")
-    with pytest.raises(EventsError, match=r"dms\.json cannot be read as JSON"):
-        import_slack(slack_export, tmp_path / "events.parquet")
+    for damaged in ("[{", "[" * 100_000):
+        write(slack_export / "dms.json", damaged)
+        with pytest.raises(EventsError, match=r"dms\.json cannot be read as JSON"):
+            import_slack(slack_export, tmp_path / "events.parquet")
 
 
 def post(number, author, cooked="", **more):
@@ -277,6 +278,8 @@ def test_discourse_table_of_posts(tmp_path):
         ("reply", "2", "1"),
         ("reply", "3", "2"),
     ]
+    with pytest.raises(EventsError, match=r"posts\.csv cannot be read as CSV in UTF-8: unexpected end of data"):
+        import_discourse(write(tmp_path / "posts.csv", table + '"74,SECRET\n'), tmp_path / "events.parquet")
     own = "topic_title,categories,is_pm,post_raw,url,created_at\na,b,No,x,https://f.example/t/a/5/2,2024-03-01\n"
     with pytest.raises(EventsError, match="expected created_at, post_number, topic_id, and username or user_id"):
         import_discourse(write(tmp_path / "user_archive.csv", own), tmp_path / "events.parquet")
