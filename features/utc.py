@@ -1,7 +1,9 @@
 """Instants: the present one, and ISO 8601 text to and from datetimes in UTC."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from os import environ
+from typing import Annotated, Any
 
 from features.errors import AsOfError, ConfigError
 
@@ -33,6 +35,17 @@ def latest_event_time() -> datetime:
         return now_utc() + allowance
     except (ValueError, OverflowError) as error:
         raise ConfigError(f"{CLOCK_ALLOWANCE} is {text!r}; expected a number of seconds, such as 3600.") from error
+
+
+class DateTimeFormat:
+    """Marks a text as a date and time in JSON schemas."""
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """Return the schema with its format; pydantic calls it."""
+        return handler(schema) | {"format": "date-time"}
+
+
+UtcText = Annotated[str, DateTimeFormat()]
 
 
 def to_iso_utc(at: datetime, timespec: str = "auto") -> str:

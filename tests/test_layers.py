@@ -119,6 +119,7 @@ MAY_IMPORT = {
         "serving.snapshots",
         "training.explanation",
         "training.home",
+        "training.model",
         "training.prohibited_uses",
         "training.records",
     },

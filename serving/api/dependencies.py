@@ -12,7 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from features.errors import AsOfError
-from features.utc import parse_utc
+from features.utc import UtcText, parse_utc
 from serving.middleware.api_keys import Scope
 from serving.middleware.authentication import RequireScope
 from serving.middleware.request_context import request_notes
@@ -35,7 +35,7 @@ def _instant_query(name: str, description: str, example: str) -> Callable[..., A
 
     async def read(
         request: Request,
-        text: Annotated[str | None, Query(alias=name, description=description, examples=[example])] = None,
+        text: Annotated[UtcText | None, Query(alias=name, description=description, examples=[example])] = None,
     ) -> datetime | None:
         at, notes = read_instant(text), request_notes(request.scope)
         if at is not None and notes is not None:
@@ -67,9 +67,14 @@ BOUND = "instant included, ISO 8601; a date means its midnight. Default: no boun
 
 async def _snapshot(
     request: Request,
-    as_of: Annotated[str | None, Query(description=SNAPSHOT_INSTANT, examples=["2017-07-30T00:00:00Z"])] = None,
+    as_of: Annotated[UtcText | None, Query(description=SNAPSHOT_INSTANT, examples=["2017-07-30T00:00:00Z"])] = None,
 ) -> Snapshot:
-    """Return the requested snapshot; an older one is opened in another thread."""
+    """Return the requested snapshot."""
+    return await snapshot_at(request, as_of)
+
+
+async def snapshot_at(request: Request, as_of: str | None) -> Snapshot:
+    """Return the snapshot of an instant, of the newest one if None; an older one is opened in another thread."""
     service, at = await get_service(request), await AS_OF(request, as_of)
     return service.snapshot() if at is None else await run_in_threadpool(service.snapshot, at)
 

@@ -12,14 +12,20 @@ from training.prohibited_uses import PROHIBITED_USES
 USER = {"user": "ann", "scope": "all"}
 NEWEST = {"as_of": "2017-07-30T00:00:00Z", "model_version": "3"}
 EARLIER = {"as_of": "2017-07-02T00:00:00Z", "model_version": "3"}
+INTERVAL = {"low": 24, "high": 66, "level": 0.9}
 RANK = {"percentile": 97.5, "peer_percentile": 61.0, "evidence": "strong", "status": "scored"}
-NEWEST_SCORE = {"horizon_days": 28, "score": 48.71, "expected_audience": 41.5, "low": 24, "high": 66, **RANK}
-EARLIER_SCORE = {"horizon_days": 28, "score": 45.21, "expected_audience": 31.0, "low": 17, "high": 51, **RANK}
+NEWEST_SCORE = {"horizon_days": 28, "score": 48.71, "expected_audience": 41.5, "interval": INTERVAL, **RANK}
+EARLIER_SCORE = {
+    "horizon_days": 28,
+    "score": 45.21,
+    "expected_audience": 31.0,
+    "interval": {"low": 17, "high": 51, "level": 0.9},
+    **RANK,
+}
 CURSOR = encode_cursor(Cursor(datetime(2017, 7, 30, tzinfo=UTC), "3", SearchQuery(), PageToken(48.71, "ann")))
 PACE = CATALOGUE["credible_pace_28d"].describe(9.5)
 ATTENTION = CATALOGUE["credible_attention_365d"].describe(4.2)
 ABSENT, ACTIVE = (CATALOGUE["days_absent"].describe(days) for days in (30, 0))
-INTERVAL = {"low": 24, "high": 66, "level": 0.9}
 
 
 def _line(feature: str, value: float, points: float, sentence: str, typical: float) -> dict[str, Any]:
@@ -62,7 +68,7 @@ EXPLANATION = {
 }
 HISTORY = {
     **USER,
-    "points": [EARLIER | EARLIER_SCORE, NEWEST | NEWEST_SCORE],
+    "scores": [EARLIER | EARLIER_SCORE, NEWEST | NEWEST_SCORE],
     "absent": ["2017-06-04T00:00:00Z"],
     "damaged": [],
     "earlier": None,
@@ -109,8 +115,7 @@ WHAT_IF = {
             "other_lines": 0.0,
             "clipping": 0.0,
             "expected_audience": 49.03,
-            "low": 29,
-            "high": 77,
+            "interval": {"low": 29, "high": 77, "level": 0.9},
             "in_own_hands": True,
         }
     ],
@@ -119,11 +124,11 @@ WHAT_IF = {
     "association": "This is an association found among people, not a promise.",
 }
 PAGE = NEWEST | {"scope": "all", "matching": 1843, "users": [SCORE], "next_cursor": CURSOR}
-SCORES = NEWEST | {"scope": "all", "scores": [SCORE], "unknown": ["bob"]}
+SCORES = NEWEST | {"scope": "all", "users": [SCORE], "unknown": ["bob"]}
 ROWS = {
     "model_version": "3",
     "horizon_days": 28,
-    "scores": [{"score": 48.71, "unclipped": 48.71, "expected_audience": 41.5, "low": 24, "high": 66}],
+    "scores": [{"score": 48.71, "unclipped": 48.71, "expected_audience": 41.5, "interval": INTERVAL}],
 }
 MODEL = {
     "model_version": "3",
@@ -131,7 +136,7 @@ MODEL = {
     "catalogue": CATALOGUE.fingerprint,
     "features": [feature.name for feature in CATALOGUE.scored],
     "scale": {"anchor": 4.0, "points_per_nat": 12.0},
-    "interval": {"level": 0.9, "bands": [{"edge": 0.0, "margin": 0.1}, {"edge": 20.0, "margin": 0.25}]},
+    "intervals": {"level": 0.9, "bands": [{"edge": 0.0, "margin": 0.1}, {"edge": 20.0, "margin": 0.25}]},
     "facts": {"as_of": "2017-07-02T00:00:00+00:00", "rows": 72000},
     "figures": None,
 }
@@ -168,7 +173,7 @@ def success_either(**examples: dict[str, Any]) -> dict[int | str, dict[str, Any]
     return {200: {"content": {"application/json": {"examples": named}}}}
 
 
-SAID = "I was not away in July: the import left out the other network."
+MESSAGE = "I was not away in July: the import left out the other network."
 REASONS = "The import of July was repeated; the score of 2 August is made from all networks."
 PURPOSES = {
     "header": HEADER,
@@ -192,7 +197,7 @@ READS: dict[str, Any] = {
             "refused": None,
             "instants": {},
             **NEWEST,
-            "people": 1,
+            "users": 1,
         }
     ],
     "earlier": None,
@@ -200,7 +205,7 @@ READS: dict[str, Any] = {
 }
 OPENED = {"case": EXAMPLE_CASE, **USER, **NEWEST, "state": "open", "opened": "2017-08-01T10:00:00.000Z"}
 RESOLVED = {"decision": "corrected", "reasons": REASONS, "resolved": "2017-08-02T15:00:00.000Z"}
-OUTCOME = {**OPENED, "said": SAID, **RESOLVED, "state": "resolved"}
+OUTCOME = {**OPENED, "message": MESSAGE, **RESOLVED, "state": "resolved"}
 LISTED = OUTCOME | {"opened_by": "website", "resolved_by": "reviewers"}
 OPEN_CASE = LISTED | {"state": "open", "decision": None, "reasons": None, "resolved": None, "resolved_by": None}
 CASE_PAGE = {"cases": [OPEN_CASE], "next_cursor": None}
@@ -225,5 +230,5 @@ CASE_FILE = {
     },
     "others": [],
 }
-CONTEST = {"contest": {"summary": "What is wrong, in the user's words", "value": {"said": SAID, "scope": "all"}}}
+CONTEST = {"contest": {"summary": "What is wrong, in the user's words", "value": {"message": MESSAGE, "scope": "all"}}}
 RESOLUTION = {"corrected": {"summary": "Something was wrong", "value": {"decision": "corrected", "reasons": REASONS}}}

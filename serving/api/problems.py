@@ -16,6 +16,7 @@ from features.errors import (
     SnapshotError,
     UnknownUserError,
 )
+from serving.api import descriptions
 from serving.middleware.problem_details import MEDIA_TYPE, Problem, full_path, problem_head, problem_response
 from serving.middleware.request_context import about_people, path_prefix
 from serving.privacy import purposes
@@ -116,6 +117,7 @@ def complete(document: dict[str, Any]) -> None:
 
     Operations that need an API key also get the problems of an absent, insufficient or overused key.
     """
+    descriptions.add(document["components"]["schemas"])
     schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     document["components"]["schemas"] |= schema.pop("$defs") | {"Problem": schema}
     for path, operations in document["paths"].items():

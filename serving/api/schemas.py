@@ -4,8 +4,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from features.catalogue.feature import Direction, Family
+from features.utc import UtcText
 from serving.privacy.case_comparison import CaseComparison
 from serving.privacy.cases import EXAMPLE_CASE, MAX_TEXT_LENGTH, Decision, State
+from serving.snapshots.explanation import Evidence, ScoreRow, Status
+from training.model.intervals import Interval, Intervals
+from training.model.scale import Scale
 
 MAX_PER_REQUEST = 10_000
 MAX_FEATURES = 1_000
@@ -25,9 +30,14 @@ Text = Annotated[str, AfterValidator(_encodable)]
 Value = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-MAX_ABS_VALUE, le=MAX_ABS_VALUE)]
 Points = Annotated[float, Field(description="Points", examples=[63.2])]
 Score = Annotated[float, Field(description="Points, 0 to 100", examples=[63.2])]
-People = Annotated[int, Field(description="Whole people")]
-Percent = Annotated[float, Field(description="0 to 100", examples=[97.5])]
-Instant = Annotated[str, Field(description="ISO 8601, UTC", examples=["2017-07-30T00:00:00Z"])]
+Instant = Annotated[UtcText, Field(description="ISO 8601, UTC", examples=["2017-07-30T00:00:00Z"])]
+User = Annotated[str, Field(description="Id of the user", examples=["ann"])]
+Scope = Annotated[
+    str, Field(description="A part of the activity: all, network:NAME or topic:NAME", examples=["all", "topic:birds"])
+]
+Audience = Annotated[float, Field(description="Distinct people expected to engage within the horizon", examples=[41.5])]
+Horizon = Annotated[int, Field(description="How far ahead the audience is counted, in days", examples=[28])]
+AudienceInterval = Annotated[Interval, Field(description="Interval of the audience")]
 Version = Annotated[str, Field(description="Version of the model in the registry", examples=["3"])]
 
 
@@ -40,19 +50,25 @@ class Schema(BaseModel):
 class UserScore(Schema):
     """One user's score."""
 
-    user: str
-    scope: str = Field(examples=["all"])
+    user: User
+    scope: Scope
     as_of: Instant
     model_version: Version
-    horizon_days: int = Field(description="How far ahead the audience is counted")
+    horizon_days: Horizon
     score: Score
-    expected_audience: float = Field(description="Distinct people expected to engage within the horizon")
-    low: People
-    high: People
-    percentile: Percent
-    peer_percentile: Percent
-    evidence: str = Field(description="insufficient_evidence, some or strong")
-    status: str = Field(description="insufficient_evidence where too little is known, else scored")
+    expected_audience: Audience
+    interval: AudienceInterval
+    percentile: float = Field(description="Among all users of the scope, 0 to 100", examples=[97.5])
+    peer_percentile: float = Field(description="Among peers, 0 to 100", examples=[61.0])
+    evidence: Evidence = Field(description="How much is known about the user")
+    status: Status = Field(description="insufficient_evidence where too little is known, else scored")
+
+    @classmethod
+    def of(cls, row: ScoreRow) -> Self:
+        """Return a score of a snapshot in this form."""
+        values: dict[str, Any] = {**row}
+        interval = {name: values.pop(name) for name in ("low", "high", "level")}
+        return cls(**values, interval=Interval(**interval))
 
 
 class RowScore(Schema):
@@ -60,9 +76,8 @@ class RowScore(Schema):
 
     score: Score
     unclipped: Points
-    expected_audience: float
-    low: People
-    high: People
+    expected_audience: Audience
+    interval: AudienceInterval
 
 
 class Table(Schema):
@@ -88,34 +103,38 @@ class Table(Schema):
 
 
 class ScoreRequest(Schema):
-    """What to score: users of the newest snapshot by id, or feature rows, as objects or as a table; exactly one."""
+    """What to score: users of a snapshot, or feature rows, as objects or as a table; exactly one."""
 
-    ids: list[Text] | None = Field(None, max_length=MAX_PER_REQUEST, description="At most 10,000")
-    scope: Text | None = Field(None, description="Scope of the ids' scores; default all")
+    users: list[Text] | None = Field(None, max_length=MAX_PER_REQUEST, description="At most 10,000 ids")
+    scope: Text | None = Field(None, description="Scope of the users' scores; default all")
+    as_of: UtcText | None = Field(
+        None, description="Instant of the snapshot of the users, ISO 8601; default the newest"
+    )
     rows: list[dict[str, Value | None]] | None = Field(
         None,
         max_length=MAX_PER_REQUEST,
         description="At most 10,000; each maps features of /v1/catalogue to values; null or absent is unknown",
     )
-    table: Table | None = None
+    table: Table | None = Field(None, description="The rows as a table")
 
     @model_validator(mode="after")
     def _check_exactly_one(self) -> Self:
-        if [self.ids, self.rows, self.table].count(None) != 2:
-            raise ValueError("give exactly one of ids, rows and table")
-        if self.scope is not None and self.ids is None:
-            raise ValueError("scope applies to ids only; the features of rows were already computed over a scope")
+        if [self.users, self.rows, self.table].count(None) != 2:
+            raise ValueError("give exactly one of users, rows and table")
+        for name in ("scope", "as_of"):
+            if getattr(self, name) is not None and self.users is None:
+                raise ValueError(f"{name} applies to users only; the features of rows were already computed")
         return self
 
 
 class UserScores(Schema):
-    """The scores of users in the snapshot, in the order of the request, and the ids it does not contain or show."""
+    """The scores of users in the snapshot, and the ids that it does not contain or show."""
 
     as_of: Instant
     model_version: Version
-    scope: str
-    scores: list[UserScore]
-    unknown: list[str]
+    scope: Scope
+    users: list[UserScore] = Field(description="In the order of the request")
+    unknown: list[str] = Field(description="Ids without a score, in the order of the request")
 
 
 class UserPage(Schema):
@@ -123,29 +142,29 @@ class UserPage(Schema):
 
     as_of: Instant
     model_version: Version
-    scope: str = Field(examples=["all"])
+    scope: Scope
     matching: int = Field(description="How many users match, on all pages together", examples=[1843])
-    users: list[UserScore]
+    users: list[UserScore] = Field(description="By score, highest first, then by id")
     next_cursor: str | None = Field(description="Cursor of the next page; null on the last")
 
 
 class RowScores(Schema):
-    """The champion's scores of feature rows, in the order of the request."""
+    """The champion's scores of feature rows."""
 
     model_version: Version
-    horizon_days: int
-    scores: list[RowScore]
+    horizon_days: Horizon
+    scores: list[RowScore] = Field(description="In the order of the request")
 
 
 class Model(Schema):
     """The champion."""
 
     model_version: Version
-    horizon_days: int
+    horizon_days: Horizon
     catalogue: str = Field(description="Fingerprint of the feature catalogue it was trained on")
     features: list[str] = Field(description="In the order of the model's input")
-    scale: dict[str, float] = Field(description="score = clip(anchor + points_per_nat * ln(expected audience), 0, 100)")
-    interval: dict[str, Any] = Field(description="The level of the intervals, and their bands by expected audience")
+    scale: Scale = Field(description="score = clip(anchor + points_per_nat * ln(expected audience), 0, 100)")
+    intervals: Intervals = Field(description="The level of the intervals, and their bands by expected audience")
     facts: dict[str, Any] = Field(description="What the model was trained on, and when")
     figures: dict[str, Any] | None = Field(description="Out-of-time evaluation; null if none was registered")
 
@@ -153,11 +172,11 @@ class Model(Schema):
 class CatalogueEntry(Schema):
     """One feature."""
 
-    name: str = Field(examples=["credible_engagers_28d"])
-    family: str = Field(examples=["reach"])
-    unit: str = Field(examples=["people"])
-    meaning: str
-    direction: str = Field(
+    name: str = Field(description="Name of the feature", examples=["credible_engagers_28d"])
+    family: Family = Field(description="The family that it belongs to", examples=["reach"])
+    unit: str = Field(description="Unit of its values", examples=["people"])
+    meaning: str = Field(description="What it measures")
+    direction: Direction = Field(
         description="How a larger value may move the score: up, down or free; none if the model ignores it"
     )
     actionable: bool = Field(description="Whether the user can act on it")
@@ -167,16 +186,16 @@ class CatalogueEntry(Schema):
 class Catalogue(Schema):
     """Every feature, in order, and a fingerprint that changes if any feature does."""
 
-    catalogue: str
-    features: list[CatalogueEntry]
+    catalogue: str = Field(description="Fingerprint of the catalogue")
+    features: list[CatalogueEntry] = Field(description="Every feature, in order")
 
 
 class OptOut(Schema):
     """Whether a user has opted out."""
 
-    user: str
-    opted_out: bool
-    since: str | None = Field(
+    user: User
+    opted_out: bool = Field(description="Whether the user has opted out")
+    since: UtcText | None = Field(
         description="ISO 8601, UTC; null if the user has not opted out", examples=["2017-07-30T00:00:00Z"]
     )
 
@@ -184,7 +203,7 @@ class OptOut(Schema):
 class Health(Schema):
     """The process runs."""
 
-    status: str = Field(examples=["ok"])
+    status: Literal["ok"] = Field(description="Always ok", examples=["ok"])
 
 
 class Stale(Schema):
@@ -197,7 +216,7 @@ class Stale(Schema):
 class Readiness(Schema):
     """The champion and a snapshot are loaded."""
 
-    status: str = Field(examples=["ready"])
+    status: Literal["ready"] = Field(description="Always ready", examples=["ready"])
     model_version: Version
     as_of: Instant
     users: int = Field(description="Users in the snapshot")
@@ -207,7 +226,7 @@ class Readiness(Schema):
     )
 
 
-Said = Annotated[Text, Field(max_length=MAX_TEXT_LENGTH)]
+Message = Annotated[Text, Field(max_length=MAX_TEXT_LENGTH)]
 CaseId = Annotated[str, Field(description="Id of the case", examples=[EXAMPLE_CASE])]
 OptionalDecision = Annotated[
     Decision | None,
@@ -222,47 +241,47 @@ OptionalDecision = Annotated[
 class ProhibitedPurpose(Schema):
     """A use that scores are prohibited for."""
 
-    name: str = Field(examples=["hiring"])
+    name: str = Field(description="Name of the use", examples=["hiring"])
     reason: str = Field(description="Why, in a sentence")
 
 
 class Purposes(Schema):
     """How a request names its purpose, which purposes are allowed, and which uses are prohibited."""
 
-    header: str
+    header: str = Field(description="Name of the request header", examples=["Clout-Purpose"])
     demanded: bool = Field(description="Whether requests about users are refused without a purpose")
     longest: int = Field(description="Maximum length in characters")
     allowed: list[str] = Field(description="The only purposes accepted, in any case; set by the operator")
-    prohibited: list[ProhibitedPurpose]
+    prohibited: list[ProhibitedPurpose] = Field(description="Uses that are refused, with reasons")
 
 
 class Contest(Schema):
     """A user's statement of what is wrong with a score."""
 
-    said: Said = Field(description="In the user's words, at most 4,000 characters")
+    message: Message = Field(description="What is wrong, in the user's words, at most 4,000 characters")
     scope: Text = Field("all", description="Scope of the score")
-    as_of: str | None = Field(None, description="Instant of the snapshot, ISO 8601; default the newest")
+    as_of: UtcText | None = Field(None, description="Instant of the snapshot, ISO 8601; default the newest")
 
 
 class OpenedCase(Schema):
     """An opened case; it stores the explanation for the reviewer."""
 
     case: CaseId
-    user: str
-    scope: str
+    user: User
+    scope: Scope
     as_of: Instant
     model_version: Version
-    state: State
+    state: State = Field(description="Whether the case is open or resolved")
     opened: Instant
 
 
 class CaseOutcome(OpenedCase):
     """A case as the user may read it."""
 
-    said: str
+    message: str = Field(description="What is wrong, in the user's words")
     decision: OptionalDecision
     reasons: str | None = Field(description="Reasons of the decision")
-    resolved: Instant | None
+    resolved: UtcText | None = Field(description="When the case was resolved; null while it is open")
 
 
 class ListedCase(CaseOutcome):
@@ -275,24 +294,24 @@ class ListedCase(CaseOutcome):
 class CasePage(Schema):
     """One page of cases, oldest first."""
 
-    cases: list[ListedCase]
+    cases: list[ListedCase] = Field(description="Oldest first")
     next_cursor: str | None = Field(description="Cursor of the next page; null on the last")
 
 
 class CaseFile(Schema):
     """What a reviewer needs: the case, the explanation of then and of today, and other cases."""
 
-    case: ListedCase
-    explanation: dict[str, Any] = Field(description="Of the score, when the case was opened")
-    today: CaseComparison
+    case: ListedCase = Field(description="The case")
+    explanation: dict[str, Any] = Field(description="Of the score, when the case was opened, in the form of that time")
+    today: CaseComparison = Field(description="The stored explanation beside that of the newest snapshot")
     others: list[CaseId] = Field(description="Other cases of the same user, oldest first, at most 100")
 
 
 class Resolution(Schema):
     """A reviewer's decision."""
 
-    decision: Decision
-    reasons: Said = Field(description="For the user, at most 4,000 characters")
+    decision: Decision = Field(description="As in a resolved case")
+    reasons: Message = Field(description="For the user, at most 4,000 characters")
 
 
 ListedState = Literal["open", "resolved", "any"]

@@ -8,7 +8,7 @@ from training.explanation.reasons import LEAST_POINTS
 
 if TYPE_CHECKING:
     from serving.review.community_change import CommunityChange, Mover
-    from serving.review.score_change import Change
+    from serving.review.score_change import ScoreChange
     from serving.review.what_if import WhatIf
     from training.explanation.counterfactuals import FeatureChange, ScenarioOutcome
 
@@ -23,7 +23,7 @@ TITLES = {
 MOST_OF_A_PART = 5
 
 
-def change_table(change: "Change") -> None:
+def change_table(change: "ScoreChange") -> None:
     """Print a change: the ledger and the reasons, or what is missing where evidence is insufficient at either end."""
     before, after = change.before, change.after
     days = f"from {before.as_of[:10]} to {after.as_of[:10]}"
@@ -116,7 +116,7 @@ def _outcome_row(outcome: "ScenarioOutcome", away_days: int | None) -> list[str]
     away = [] if away_days is None else [f"{away_days} days of doing nothing."]
     whose = "" if outcome.in_own_hands else " (in others' hands)"
     title = (" And: ".join([*away, *requested]) or "Nothing changes.") + whose
-    audience = _audience(outcome.expected_audience, outcome.low, outcome.high)
+    audience = _audience(outcome.expected_audience, outcome.interval.low, outcome.interval.high)
     return [title, f"{outcome.asks:.0%}", f"{outcome.score:.1f}", f"{outcome.gain:+.1f}", audience]
 
 

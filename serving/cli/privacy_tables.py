@@ -3,7 +3,7 @@
 from features.console import print_message, print_table, warn
 from serving.cli.score_tables import print_reasons
 from serving.privacy.audit_check_and_reads import AuditCheck, Read, Reads
-from serving.privacy.case_comparison import CaseComparison, Pair, Side
+from serving.privacy.case_comparison import CaseComparison, LinePair, LineSide
 from serving.privacy.cases import DECISIONS, Case
 from training.explanation.reasons import LEAST_POINTS
 
@@ -16,20 +16,27 @@ def print_cases(cases: list[Case], state: str) -> None:
         print_message(f"There are no {'' if state == 'any' else f'{state} '}cases.")
         return
     rows = [
-        [case.case, case.user, case.opened[:10], f"{case.as_of[:10]} ({case.scope})", _short(case.said), _state(case)]
+        [
+            case.case,
+            case.user,
+            case.opened[:10],
+            f"{case.as_of[:10]} ({case.scope})",
+            _short(case.message),
+            _state(case),
+        ]
         for case in cases
     ]
-    columns = ["case", "user", "opened", "score of", "said", "state"]
+    columns = ["case", "user", "opened", "score of", "message", "state"]
     print_table(f"Contested scores: {len(rows)}", columns, rows, len(columns))
 
 
 def print_case(case: Case, today: CaseComparison) -> None:
-    """Print a case: what was said, the ledger of then beside that of today, and the decision."""
+    """Print a case: the message, the ledger of then beside that of today, and the decision."""
     contested = case.explanation
     print_message(f"Case {case.case} of {case.user}, opened {case.opened} by {case.opened_by}.")
     score = f"{contested['score']:.1f} points, scope {case.scope}, as of {case.as_of}, model {case.model_version}"
     print_message(f"It contests {score}:")
-    _print_indented(case.said)
+    _print_indented(case.message)
     title = f"The ledger of then ({case.as_of[:10]}) and of today"
     print_table(title, ["", "then", "now", "moved"], _case_rows(case, today))
     print_reasons(("For it, then", contested["reasons_for"]), ("Against it, then", contested["reasons_against"]))
@@ -59,12 +66,12 @@ def _case_rows(case: Case, today: CaseComparison) -> list[list[str]]:
     return [start, *rows, end]
 
 
-def _case_row(pair: Pair) -> list[str]:
+def _case_row(pair: LinePair) -> list[str]:
     sentences = list(dict.fromkeys(side.sentence for side in (pair.then, pair.now) if side is not None))
     return [f"  {' Now: '.join(sentences)}", _points(pair.then), _points(pair.now), _points_moved(pair.moved)]
 
 
-def _points(side: Side | None) -> str:
+def _points(side: LineSide | None) -> str:
     return "" if side is None else f"{side.points:+.2f}"
 
 
@@ -90,7 +97,7 @@ def _short(text: str) -> str:
     return line if len(line) <= SHORT_TEXT_LENGTH else f"{line[: SHORT_TEXT_LENGTH - 3]}..."
 
 
-COLUMNS = ["when", "who", "purpose", "request", "status", "snapshot", "people"]
+COLUMNS = ["when", "who", "purpose", "request", "status", "snapshot", "users"]
 
 
 def print_reads(reads: Reads) -> None:
@@ -111,9 +118,9 @@ def print_audit_check(check: AuditCheck) -> None:
     """Print the result of a check: the number of lines, notes, and tampered lines."""
     print_message(f"{check.lines:,} lines in {len(check.heads):,} files.")
     for note in check.notes:
-        print_message(f"{note.file}{_line_label(note.line)} {note.said}.")
+        print_message(f"{note.file}{_line_label(note.line)} {note.message}.")
     for finding in check.tampered:
-        warn(f"{finding.file}{_line_label(finding.line)} {finding.said}.")
+        warn(f"{finding.file}{_line_label(finding.line)} {finding.message}.")
     if not check.tampered:
         print_message(
             "No line was altered, removed, added or moved. --json reports the last seal of each file; compare it with "
@@ -131,7 +138,7 @@ def _audit_row(read: Read) -> list[str]:
         f"{read.method} {read.route}",
         "" if read.status is None else str(read.status),
         snapshot,
-        f"{read.people:,}",
+        f"{read.users:,}",
     ]
 
 

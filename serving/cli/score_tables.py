@@ -10,7 +10,7 @@ from training.explanation.reasons import LEAST_POINTS, Line
 
 if TYPE_CHECKING:
     from features.engagement_report import EngagementReport, Piece
-    from serving.review.history import History, Point
+    from serving.review.history import History, PastScore
     from serving.snapshots.explanation import Explanation
     from training.explanation.score_change import ChangeLine
 
@@ -85,12 +85,12 @@ MOST_NAMED = 5
 
 def history_table(history: "History") -> None:
     """Print a history; points with insufficient evidence show no number, and no change to or from them."""
-    before = [None, *history.points[:-1]]
-    rows = [_history_row(point, earlier) for point, earlier in zip(history.points, before, strict=True)]
+    before = [None, *history.scores[:-1]]
+    rows = [_history_row(point, earlier) for point, earlier in zip(history.scores, before, strict=True)]
     of = "" if history.scope == "all" else f", scope {history.scope}"
     count = len(rows) + len(history.absent) + len(history.damaged)
     print_table(f"The scores of {history.user}{of}: {len(rows)} of {_some(count, 'snapshot')}", COLUMNS, rows)
-    if len({point.model_version for point in history.points}) > 1:
+    if len({point.model_version for point in history.scores}) > 1:
         print_message("Where the model is new, it moved the score as well; clout change shows by how much.")
     if history.absent:
         print_message(f"No score as of {_instants(history.absent)}.")
@@ -100,7 +100,7 @@ def history_table(history: "History") -> None:
         warn(f"skipped damaged snapshots: {_instants(history.damaged)}.")
 
 
-def _history_row(point: "Point", earlier: "Point | None") -> list[str]:
+def _history_row(point: "PastScore", earlier: "PastScore | None") -> list[str]:
     scored = point.status == SCORED
     change = f"{point.score - earlier.score:+.1f}" if scored and earlier and earlier.status == SCORED else ""
     new = earlier is not None and earlier.model_version != point.model_version
@@ -108,7 +108,7 @@ def _history_row(point: "Point", earlier: "Point | None") -> list[str]:
         point.as_of.removesuffix("T00:00:00Z"),
         f"{point.score:.1f}" if scored else "too little known",
         change,
-        f"{point.low:,} to {point.high:,}" if scored else "",
+        f"{point.interval.low:,} to {point.interval.high:,}" if scored else "",
         f"{point.percentile:.1f}" if scored else "",
         f"{point.model_version}{' (new)' if new else ''}",
     ]

@@ -18,8 +18,8 @@ MEDIA_TYPE = "application/problem+json"
 class Invalid(BaseModel):
     """One invalid part of a request."""
 
-    where: str = Field(examples=["body.rows.0.engagers_28d"])
-    detail: str = Field(examples=["Input should be a valid number"])
+    where: str = Field(description="The part, as a path", examples=["body.rows.0.engagers_28d"])
+    detail: str = Field(description="What is wrong with it", examples=["Input should be a valid number"])
 
 
 class Problem(BaseModel):

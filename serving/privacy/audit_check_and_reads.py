@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import AsOfError
-from features.utc import parse_utc
+from features.utc import UtcText, parse_utc
 from serving.privacy.audit_files import BEGINS, AuditKey, Line, audit_files, key_file, read_key, read_lines
 from training.home import Home
 
@@ -21,12 +21,24 @@ FIELDS = ("request_id", "method", "route", "status", "key", "name", "purpose", "
 class Read:
     """One request or command that was about users.
 
-    `key` and `name` are of the API key, empty and `anybody` if none was needed; a command names its operator.
-    `purpose` is as the caller sent it, and `refused` says why it was refused. `instants` are those of the query;
-    `as_of` and `model_version` are of the newest snapshot at that time. `people` counts the users it was about.
+    Parameters
+    ----------
+    time : when it was answered
+    request_id : as in the header X-Request-ID, None for a command
+    method : of HTTP; `command` for a command
+    route : the route's template, or the command's name
+    status : of the response, None for a command
+    key : public id of the API key, empty if none was needed
+    name : of the API key, `anybody` if none was needed; a command's operator
+    purpose : as the caller sent it, None if absent
+    refused : why the purpose was refused, None if it was not
+    instants : those of the query, by parameter
+    as_of, model_version : of the newest snapshot at that time
+    users : the number of users that it was about
+
     """
 
-    time: str
+    time: UtcText
     request_id: str | None
     method: str
     route: str
@@ -35,23 +47,28 @@ class Read:
     name: str
     purpose: str | None
     refused: str | None
-    instants: dict[str, str]
-    as_of: str | None
+    instants: dict[str, UtcText]
+    as_of: UtcText | None
     model_version: str | None
-    people: int
+    users: int
 
 
 @dataclass(frozen=True)
 class Reads:
-    """The reads about a user, or about all users, newest first.
+    """The reads about a user, or about all users.
 
-    `earlier` is the time of the newest read beyond the limit, to be sent as `to` for the next page; None if there is
-    none. `illegible` are files with another key, in which no user can be found.
+    Parameters
+    ----------
+    user : id of the user, None for all
+    reads : newest first
+    earlier : the time of the newest read beyond the limit, to be sent as `to` for the next page; None if there is none
+    illegible : files with another key, in which no user can be found
+
     """
 
     user: str | None
     reads: tuple[Read, ...]
-    earlier: str | None
+    earlier: UtcText | None
     illegible: tuple[str, ...]
 
 
@@ -61,7 +78,7 @@ class Finding:
 
     file: str
     line: int | None
-    said: str
+    message: str
 
 
 @dataclass
@@ -156,7 +173,7 @@ def _is_sealed_with(file: Path, key: AuditKey) -> bool:
 def _read(entry: dict[str, Any]) -> Read:
     defaults = {"method": "", "route": "", "key": "", "name": ""}
     values: dict[str, Any] = {name: entry.get(name, defaults.get(name)) for name in FIELDS}
-    return Read(time=entry["time"], **values, instants=entry.get("instants", {}), people=len(entry.get("about", ())))
+    return Read(time=entry["time"], **values, instants=entry.get("instants", {}), users=len(entry.get("about", ())))
 
 
 def check_audit_log(home: Home) -> AuditCheck:

@@ -11,8 +11,16 @@ from serving.snapshots.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
-class Side:
-    """A line of one of the two ledgers."""
+class LineSide:
+    """A line of one of the two ledgers.
+
+    Parameters
+    ----------
+    value : the user's value of the feature, None where unknown
+    points : what the line adds to the score
+    sentence : what a reviewer reads
+
+    """
 
     value: float | None
     points: float
@@ -20,12 +28,20 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A feature's line then and now; None if a ledger has no such line. `moved` is now minus then, in points."""
+class LinePair:
+    """A feature's line then and now.
+
+    Parameters
+    ----------
+    feature : its name
+    then, now : the line, None if that ledger has no such line
+    moved : points now minus points then
+
+    """
 
     feature: str
-    then: Side | None
-    now: Side | None
+    then: LineSide | None
+    now: LineSide | None
     moved: float
 
 
@@ -33,9 +49,14 @@ class Pair:
 class CaseComparison:
     """A contested explanation beside that of the newest snapshot.
 
-    `now` is the explanation of the newest snapshot; if it is None, `absent` says why. `same_snapshot` and `same_model`
-    say whether the newest snapshot and its model are those of the contested score. `moved` is the score now minus the
-    score then. `lines` are those of both ledgers, sorted by absolute movement, largest first.
+    Parameters
+    ----------
+    now : the explanation of the newest snapshot, None if there is none
+    absent : why there is none
+    same_snapshot, same_model : whether the newest snapshot and its model are those of the contested score
+    moved : the score now minus the score then
+    lines : those of both ledgers, by absolute movement, largest first
+
     """
 
     now: Explanation | None
@@ -43,7 +64,7 @@ class CaseComparison:
     same_snapshot: bool
     same_model: bool
     moved: float | None
-    lines: tuple[Pair, ...]
+    lines: tuple[LinePair, ...]
 
 
 def compare_case(case: Case, newest: Callable[[], Snapshot]) -> CaseComparison:
@@ -63,13 +84,13 @@ def compare_case(case: Case, newest: Callable[[], Snapshot]) -> CaseComparison:
     )
 
 
-def _pairs(then: list[dict[str, Any]], now: Explanation) -> tuple[Pair, ...]:
-    before = {line["feature"]: Side(line["value"], line["points"], line["sentence"]) for line in then}
-    after = {line.feature: Side(line.value, line.points, line.sentence) for line in now.lines}
+def _pairs(then: list[dict[str, Any]], now: Explanation) -> tuple[LinePair, ...]:
+    before = {line["feature"]: LineSide(line["value"], line["points"], line["sentence"]) for line in then}
+    after = {line.feature: LineSide(line.value, line.points, line.sentence) for line in now.lines}
     pairs = [_pair(name, before.get(name), after.get(name)) for name in {**before, **after}]
     return tuple(sorted(pairs, key=lambda pair: -abs(pair.moved)))
 
 
-def _pair(feature: str, then: Side | None, now: Side | None) -> Pair:
+def _pair(feature: str, then: LineSide | None, now: LineSide | None) -> LinePair:
     moved = (now.points if now else 0.0) - (then.points if then else 0.0)
-    return Pair(feature, then, now, moved)
+    return LinePair(feature, then, now, moved)

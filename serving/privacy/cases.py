@@ -4,21 +4,22 @@ import json
 import re
 import secrets
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 from unicodedata import category
 
 from sqlalchemy import Column, Connection, Integer, Select, String, Table, Text, delete, func, select, update
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
+from typing_extensions import TypeAliasType
 
 from features.errors import CloutError
-from features.utc import now_iso_utc
+from features.utc import UtcText, now_iso_utc
 from serving.snapshots.explanation import Explanation
 from training.home import Home
 from training.records.database import TABLES, Records
 
-State = Literal["open", "resolved"]
-Decision = Literal["stands", "corrected", "acknowledged", "withdrawn"]
+State = TypeAliasType("State", Literal["open", "resolved"])
+Decision = TypeAliasType("Decision", Literal["stands", "corrected", "acknowledged", "withdrawn"])
 DECISIONS: dict[str, str] = {
     "stands": "the score is right as explained",
     "corrected": "something was wrong and was corrected",
@@ -55,7 +56,7 @@ CASES = Table(
     Column("scope", JsonText, nullable=False),
     Column("as_of", String, nullable=False),
     Column("model_version", String, nullable=False),
-    Column("said", JsonText, nullable=False),
+    Column("said", JsonText, key="message", nullable=False),  # its name in earlier databases
     Column("explanation", JsonText, nullable=False),
     Column("state", String, nullable=False, index=True),
     Column("opened", String, nullable=False),
@@ -93,7 +94,7 @@ class Case:
     number : in the order of opening
     case : its id, which is random
     user, scope, as_of, model_version : of the score
-    said : what is wrong, in the user's words
+    message : what is wrong, in the user's words
     explanation : of the score, at the time when the case was opened
     state : open or resolved
     opened, opened_by : the time, and the name of the API key
@@ -105,9 +106,9 @@ class Case:
     case: str
     user: str
     scope: str
-    as_of: str
+    as_of: UtcText
     model_version: str
-    said: str
+    message: str
     explanation: dict[str, Any]
     state: State
     opened: str
@@ -143,19 +144,19 @@ class Cases:
     def __init__(self, records: Records):
         self._records = records
 
-    def open(self, contested: Explanation, said: str, by: str) -> Case:
+    def open(self, contested: Explanation, message: str, by: str) -> Case:
         """Open a case about a score and store its explanation.
 
         Raises
         ------
-        CaseTextError : `said` is not valid
+        CaseTextError : the message is not valid
         TooManyCasesError : the user has ten open cases
 
         """
         values = {
             "case": secrets.token_hex(8),
             **{name: getattr(contested, name) for name in ("user", "scope", "as_of", "model_version")},
-            "said": clean_text(said, "the statement of what is wrong"),
+            "message": clean_text(message, "the statement of what is wrong"),
             "explanation": json.loads(json.dumps(asdict(contested), allow_nan=False)),
             "state": "open",
             "opened": now_iso_utc("milliseconds"),
@@ -202,7 +203,7 @@ class Cases:
         CaseTextError : the decision is unknown, or the reasons are not valid
 
         """
-        if decision not in get_args(Decision):
+        if decision not in DECISIONS:
             raise CaseTextError(f"unknown decision {decision!r}; expected one of {', '.join(DECISIONS)}.")
         values = {
             "state": "resolved",
@@ -240,7 +241,7 @@ def delete_cases(home: Home, user: str) -> int:
 
 
 def _select(connection: Connection, query: Select[Any]) -> list[Case]:
-    return [Case(**row._mapping) for row in connection.execute(query)]
+    return [Case(**dict(zip(CASES.c.keys(), row, strict=True))) for row in connection.execute(query)]
 
 
 def _id(case: str) -> str:

@@ -10,53 +10,70 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.errors import AsOfError, SnapshotError, UnknownUserError
-from features.utc import to_iso_utc
+from features.utc import UtcText, to_iso_utc
 from serving.snapshots import layout
-from serving.snapshots.explanation import status
+from serving.snapshots.explanation import Evidence, Status, status
 from serving.snapshots.repository import AbsentSnapshotError, require_snapshots
 from training.home import Home
+from training.model.intervals import Interval
 from training.records.opt_outs import check_visible, hidden_users
 
 log = logging.getLogger("clout")
 MOST_SNAPSHOTS = 100
-COLUMNS = ("model_version", "score", "expected_audience", "low", "high", "percentile", "peer_percentile", "evidence")
+COLUMNS = ("model_version", "score", "expected_audience", "percentile", "peer_percentile", "evidence")
 
 
 @dataclass(frozen=True)
-class Point:
-    """A score at one instant, by the model version `model_version`; a new model moves scores without any activity.
+class PastScore:
+    """A score at one instant; a new model moves scores without any activity.
 
-    `expected_audience` is not clipped, as the score is at 0 and 100.
+    Parameters
+    ----------
+    as_of : the instant of the snapshot
+    model_version : version of the model in the registry
+    horizon_days : how far ahead the audience is counted
+    score : in points, 0 to 100
+    expected_audience : distinct people expected to engage within the horizon; not clipped, as the score is
+    interval : of the audience
+    percentile, peer_percentile : among all users of the scope and among peers, 0 to 100
+    evidence : how much is known about the user
+    status : insufficient_evidence where too little is known, else scored
+
     """
 
-    as_of: str
+    as_of: UtcText
     model_version: str
     horizon_days: int
     score: float
     expected_audience: float
-    low: int
-    high: int
+    interval: Interval
     percentile: float
     peer_percentile: float
-    evidence: str
-    status: str
+    evidence: Evidence
+    status: Status
 
 
 @dataclass(frozen=True)
 class History:
-    """A user's scores, oldest first: one per instant with a snapshot, by its newest model version.
+    """A user's scores: one per instant with a snapshot, by its newest model version.
 
-    `absent` are instants whose snapshot has no score of the user in the scope, and `damaged` those whose snapshot
-    cannot be read. One history reads at most 100 snapshots: `earlier` is the newest instant that it did not read, to
-    continue from as `to`; None if it read all.
+    Parameters
+    ----------
+    user : id of the user
+    scope : the part of the activity: all, network:NAME or topic:NAME
+    scores : oldest first
+    absent : instants whose snapshot has no score of the user in the scope
+    damaged : instants whose snapshot cannot be read
+    earlier : the newest instant beyond the 100 that one history reads, to continue from as `to`; None if it read all
+
     """
 
     user: str
     scope: str
-    points: tuple[Point, ...]
-    absent: tuple[str, ...]
-    damaged: tuple[str, ...]
-    earlier: str | None
+    scores: tuple[PastScore, ...]
+    absent: tuple[UtcText, ...]
+    damaged: tuple[UtcText, ...]
+    earlier: UtcText | None
 
 
 def history(
@@ -79,26 +96,26 @@ def history(
     check_visible(user, hidden_users(home)())
     folders = _within(home, start, end)
     read, unread = folders[:MOST_SNAPSHOTS], folders[MOST_SNAPSHOTS:]
-    points: list[Point] = []
+    scores: list[PastScore] = []
     absent: list[str] = []
     damaged: dict[str, SnapshotError] = {}
     scopes: set[str] = set()
     for folder in reversed(read):
         try:
             rows = _rows(folder, user)
-            matches = [_point(folder, row) for row in rows if row["scope"] == scope]
+            matches = [_past_score(folder, row) for row in rows if row["scope"] == scope]
         except SnapshotError as error:
             if folder.exists():  # otherwise it was removed meanwhile
                 damaged[_instant(folder)] = error
                 log.warning("a history skips %s: %s", _instant(folder), error)
             continue
         scopes |= {row["scope"] for row in rows}
-        points += matches
+        scores += matches
         absent += [] if matches else [_instant(folder)]
-    if not points:
+    if not scores:
         raise next(iter(damaged.values()), UnknownUserError(_unknown_user(user, scope, scopes, read)))
     earlier = _instant(unread[0]) if unread else None
-    return History(user, scope, tuple(points), tuple(absent), tuple(damaged), earlier)
+    return History(user, scope, tuple(scores), tuple(absent), tuple(damaged), earlier)
 
 
 def _within(home: Home, start: datetime | None, end: datetime | None) -> list[Path]:
@@ -133,11 +150,18 @@ def _row_groups(file: pq.ParquetFile, user: str) -> list[int]:
     return [k for k, ids in enumerate(statistics) if ids is None or not ids.has_min_max or ids.min <= user <= ids.max]
 
 
-def _point(folder: Path, row: dict[str, Any]) -> Point:
-    horizon_days = layout.read_facts(folder).horizon_days
+def _past_score(folder: Path, row: dict[str, Any]) -> PastScore:
+    facts = layout.read_facts(folder)
     with layout.read_errors_as_damage(folder / layout.SCORES_FILE):
         score = {name: row[name] for name in COLUMNS}
-    return Point(as_of=_instant(folder), horizon_days=horizon_days, status=status(score["evidence"]), **score)
+        interval = Interval(row["low"], row["high"], facts.level)
+    return PastScore(
+        as_of=_instant(folder),
+        horizon_days=facts.horizon_days,
+        interval=interval,
+        status=status(score["evidence"]),
+        **score,
+    )
 
 
 def _instant(folder: Path) -> str:

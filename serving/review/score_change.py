@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from features.errors import UnknownUserError
-from features.utc import to_iso_utc
-from serving.snapshots.explanation import SCORED, ScoreRow
+from features.utc import UtcText, to_iso_utc
+from serving.snapshots.explanation import SCORED, Evidence, ScoreRow, Status
 from serving.snapshots.snapshot import Snapshot
 from training.explanation.reasons import INSUFFICIENT, Reason, lacking
 from training.explanation.score_change import PARTS, ChangeLine, change_lines, change_reasons, changes
@@ -14,33 +14,53 @@ from training.model.bundle import Bundle
 
 
 @dataclass(frozen=True)
-class Side:
-    """A score at one of the two instants."""
+class ScoreAt:
+    """A score at one of two instants.
 
-    as_of: str
+    Parameters
+    ----------
+    as_of : the instant of the snapshot
+    model_version : version of the model in the registry
+    score : in points, 0 to 100
+    unclipped : the score before it is limited to 0 to 100
+    expected_audience : distinct people expected to engage within the horizon
+    evidence : how much is known about the user
+
+    """
+
+    as_of: UtcText
     model_version: str
     score: float
     unclipped: float
     expected_audience: float
-    evidence: str
+    evidence: Evidence
 
 
 @dataclass(frozen=True)
-class Change:
+class ScoreChange:
     """The parts of a change of score: `before.score + sum(points of lines) = after.score` within 1e-6.
 
-    `change` is `after.score - before.score`. `parts` holds the sums of `lines` by part, in this order: `own` (the
-    user's activity), `others` (the responses of others), `time` (the account grew older), `model`, `scale` and
-    `clipping`; `lines` are ordered by points, largest first. `reasons_up` and `reasons_down` are up to four sentences
-    each, strongest first, and `reasons` are the same with their points and the features behind them. `remarks` say what
-    makes the two hard to compare. With too little evidence about the user at either instant, `status` is
-    `insufficient_evidence`, else `scored`; there are then no reasons, and `missing` says what is missing, and when.
+    Parameters
+    ----------
+    user : id of the user
+    scope : the part of the activity: all, network:NAME or topic:NAME
+    before, after : the score at either instant
+    change : `after.score - before.score`
+    parts : the sums of the lines' points by part, in this order: `own` (the user's activity), `others` (the responses
+        of others), `time` (the account grew older), `model`, `scale` and `clipping`
+    lines : by points, largest first
+    reasons_up, reasons_down : up to four sentences, strongest first; none with too little evidence
+    reasons : the same with their points and the features behind them
+    remarks : what makes the two scores hard to compare
+    status : insufficient_evidence where too little is known at either instant, else scored
+    missing : what evidence is missing, and when; None where there is enough
+
     """
 
     user: str
     scope: str
-    before: Side
-    after: Side
+    before: ScoreAt
+    after: ScoreAt
     change: float
     parts: dict[str, float]
     lines: tuple[ChangeLine, ...]
@@ -48,11 +68,11 @@ class Change:
     reasons_down: tuple[str, ...]
     reasons: tuple[Reason, ...]
     remarks: tuple[str, ...]
-    status: str
+    status: Status
     missing: str | None
 
 
-def change(before: Snapshot, after: Snapshot, user: str, scope: str = "all") -> Change:
+def change(before: Snapshot, after: Snapshot, user: str, scope: str = "all") -> ScoreChange:
     """Explain how a user's score changed from one snapshot to a later one.
 
     Raises
@@ -72,11 +92,11 @@ def change(before: Snapshot, after: Snapshot, user: str, scope: str = "all") -> 
     lines = change_lines(before.bundle, parts, old, new)
     missing = _missing(scores, rows)
     up, down = ([], []) if missing else (change_reasons(lines, +1), change_reasons(lines, -1))
-    return Change(
+    return ScoreChange(
         user=user,
         scope=scope,
-        before=_side(scores[0], float(figures["unclipped_from"])),
-        after=_side(scores[1], float(figures["unclipped_to"])),
+        before=_score_at(scores[0], float(figures["unclipped_from"])),
+        after=_score_at(scores[1], float(figures["unclipped_to"])),
         change=float(figures["score_to"] - figures["score_from"]),
         parts={part: float(figures[part]) for part in PARTS},
         lines=tuple(lines),
@@ -105,9 +125,9 @@ def remarks(before: Bundle, after: Bundle) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _side(score: ScoreRow, unclipped: float) -> Side:
+def _score_at(score: ScoreRow, unclipped: float) -> ScoreAt:
     audience, evidence = score["expected_audience"], score["evidence"]
-    return Side(score["as_of"], score["model_version"], score["score"], unclipped, audience, evidence)
+    return ScoreAt(score["as_of"], score["model_version"], score["score"], unclipped, audience, evidence)
 
 
 def _missing(scores: list[ScoreRow], rows: list[dict[str, float]]) -> str | None:

@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from serving.snapshots.explanation import Interval
+from features.utc import UtcText
+from serving.snapshots.explanation import Evidence, interval
 from serving.snapshots.snapshot import Snapshot
 from training.explanation.counterfactuals import (
     Scenario,
@@ -17,6 +18,7 @@ from training.explanation.feature_constraints import PeerValues, WhatIfError
 from training.explanation.inactivity import AS_BEFORE, AT_THE_SAME_RATE, inactivity_scenario
 from training.explanation.reasons import INSUFFICIENT, lacking
 from training.model.bundle import FeatureRow
+from training.model.intervals import Interval
 
 ASSOCIATION = (
     "This is an association found among people, not a promise: people with these values have this score, and a person "
@@ -46,20 +48,36 @@ class TooLittleKnownError(WhatIfError):
 class WhatIf:
     """What would change a score: `asked` where a change was requested, else `in_own_hands` and `in_others_hands`.
 
-    `away_days` are the requested days of inactivity. `interval` is of the present expected audience; each outcome has
-    its own of the same level. `peers` is the number of users behind the ranges. `notes` state the assumptions and what
-    lies outside the ranges, `association` how to read all of it.
+    Parameters
+    ----------
+    user : id of the user
+    scope : the part of the activity: all, network:NAME or topic:NAME
+    as_of : the instant of the snapshot
+    model_version : version of the model in the registry
+    horizon_days : how far ahead the audience is counted
+    score : the present score, in points, 0 to 100
+    expected_audience : distinct people expected to engage within the horizon, at present
+    interval : of the present audience; each outcome has its own of the same level
+    evidence : how much is known about the user
+    peers : the number of users behind the ranges
+    away_days : the requested days of inactivity
+    asked : the outcome of the requested change
+    in_own_hands : outcomes of changes that the user can make, smallest first
+    in_others_hands : the outcome of the least change in others' hands, None if there is none or a change was requested
+    notes : the assumptions, and what lies outside the ranges
+    association : how to read all of it
+
     """
 
     user: str
     scope: str
-    as_of: str
+    as_of: UtcText
     model_version: str
     horizon_days: int
     score: float
     expected_audience: float
     interval: Interval
-    evidence: str
+    evidence: Evidence
     peers: int
     away_days: int | None
     asked: ScenarioOutcome | None
@@ -138,12 +156,12 @@ def _unchanged(snapshot: Snapshot, user: str, scope: str) -> tuple[WhatIf, Featu
     row, score = snapshot.feature_row(user, scope), snapshot.score(user, scope)
     if score["status"] == INSUFFICIENT:
         raise TooLittleKnownError(f"{user!r} has no score, so what would change it cannot be computed. {lacking(row)}")
-    # The bundle first: if its catalogue is not the installed one, that is the error to report.
-    level, peers = snapshot.bundle.intervals.level, snapshot.peer_ranges.of(scope, row)
+    snapshot.bundle  # noqa: B018 - if its catalogue is not the installed one, that is the error to report
+    peers = snapshot.peer_ranges.of(scope, row)
     keys = ("user", "scope", "as_of", "model_version", "horizon_days", "score", "expected_audience", "evidence")
     report = WhatIf(
         **{key: score[key] for key in keys},  # type: ignore[literal-required]
-        interval=Interval(score["low"], score["high"], level),
+        interval=interval(score),
         peers=peers.users,
         away_days=None,
         asked=None,

@@ -2,19 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Literal, TypedDict
 
+from typing_extensions import TypeAliasType
+
+from features.utc import UtcText
 from training.explanation.ledger import Discount, ledger
 from training.explanation.reasons import INSUFFICIENT, Line, Reason, lacking
 from training.model.bundle import Bundle, FeatureRow
+from training.model.intervals import Interval
 
-SCORED = "scored"
+Evidence = TypeAliasType("Evidence", Literal["insufficient_evidence", "some", "strong"])
+Status = TypeAliasType("Status", Literal["scored", "insufficient_evidence"])
+SCORED: Status = "scored"
 
 
 class ScoreRow(TypedDict):
-    """One score: the columns of scores.parquet, and the instant, horizon and status that go with them.
+    """One score: the columns of scores.parquet, and the instant, horizon, level and status that go with them.
 
-    `score` is in points (0-100), `expected_audience`, `low` and `high` in people, both percentiles in 0-100.
+    `score` is in points (0-100), `expected_audience`, `low` and `high` in people, both percentiles in 0-100. `level` is
+    that of the interval from `low` to `high`.
     """
 
     user: str
@@ -25,36 +32,45 @@ class ScoreRow(TypedDict):
     high: int
     percentile: float
     peer_percentile: float
-    evidence: str
+    evidence: Evidence
     model_version: str
     as_of: str
     horizon_days: int
-    status: str
-
-
-@dataclass(frozen=True)
-class Interval:
-    """The expected audience in whole people: it contains the true audience of a share `level` of users."""
-
-    low: int
-    high: int
     level: float
+    status: Status
 
 
 @dataclass(frozen=True)
 class Explanation:
     """The parts of one score: `base + sum(points) = unclipped` within 1e-6, and `clip(unclipped, 0, 100) = score`.
 
-    `lines` are ordered by points, largest first, and `families` are their sums; `clipping` is `score - unclipped`;
-    `baseline` describes `base` in words. `reasons_for` and `reasons_against` are sentences, strongest first, and
-    `reasons` are the same with their points and the features behind them; `held_back` is what did not count.
-    With too little evidence about the user, `status` is `insufficient_evidence`, else `scored`; there are then no
-    reasons, and `missing` says what evidence is missing.
+    Parameters
+    ----------
+    user : id of the user
+    scope : the part of the activity: all, network:NAME or topic:NAME
+    as_of : the instant of the snapshot
+    model_version : version of the model in the registry
+    score : in points, 0 to 100
+    unclipped : the score before it is limited to 0 to 100
+    base : points of the average training row
+    baseline : what `base` is, in words
+    clipping : `score - unclipped`
+    families : the sums of the lines' points by family
+    lines : one per feature, by points, largest first
+    reasons_for, reasons_against : up to four sentences, strongest first; none with too little evidence
+    reasons : the same with their points and the features behind them
+    held_back : what lowered the score, such as responses that do not count
+    interval : of the audience
+    evidence : how much is known about the user
+    expected_audience : distinct people expected to engage within the horizon
+    status : insufficient_evidence where too little is known, else scored
+    missing : what evidence is missing, None where there is enough
+
     """
 
     user: str
     scope: str
-    as_of: str
+    as_of: UtcText
     model_version: str
     score: float
     unclipped: float
@@ -68,13 +84,18 @@ class Explanation:
     reasons: tuple[Reason, ...]
     held_back: tuple[Discount, ...]
     interval: Interval
-    evidence: str
+    evidence: Evidence
     expected_audience: float
-    status: str
+    status: Status
     missing: str | None
 
 
-def status(evidence: str) -> str:
+def interval(score: ScoreRow) -> Interval:
+    """Return the interval of a score."""
+    return Interval(score["low"], score["high"], score["level"])
+
+
+def status(evidence: str) -> Status:
     """Return `scored`, or `insufficient_evidence` for a score with too little evidence."""
     return INSUFFICIENT if evidence == INSUFFICIENT else SCORED
 
@@ -100,7 +121,7 @@ def explanation(bundle: Bundle, row: FeatureRow, score: ScoreRow, medians: Mappi
         reasons_against=tuple(reason.sentence for reason in contra),
         reasons=(*pro, *contra),
         held_back=() if unscored else parts.held_back,
-        interval=Interval(score["low"], score["high"], bundle.intervals.level),
+        interval=interval(score),
         evidence=score["evidence"],
         expected_audience=score["expected_audience"],
         status=score["status"],

@@ -20,6 +20,7 @@ from features.atomic_files import publish, scratch_dir
 from features.errors import AsOfError, OutputError, RegistryError, SnapshotError, first_line
 from features.feature_table import KEYS
 from features.utc import parse_utc, to_iso_utc
+from training.model.bundle_files import FACTS_FILE as BUNDLE_FACTS_FILE
 
 SCORES_FILE = "scores.parquet"
 FEATURES_FILE = "features.arrow"
@@ -43,6 +44,7 @@ class SnapshotFacts:
     as_of : the instant, ISO 8601 in UTC
     model_version, horizon_days, catalogue : of the model that made the scores; the catalogue's fingerprint
     users, rows : how many different users and rows it holds
+    level : the share of users whose audience the intervals contain
     cleared : the last change of the opt-outs that was applied when it was written; 0 in folders that do not say
 
     """
@@ -53,6 +55,7 @@ class SnapshotFacts:
     users: int
     rows: int
     catalogue: str
+    level: float
     cleared: int = 0
 
 
@@ -160,8 +163,15 @@ def read_facts(folder: Path) -> SnapshotFacts:
             users=facts["users"],
             rows=facts["rows"],
             catalogue=facts["catalogue"],
+            level=float(facts["level"] if "level" in facts else _level_of_model(folder)),
             cleared=int(facts.get("cleared", 0)),
         )
+
+
+def _level_of_model(folder: Path) -> float:
+    """Return the level of an earlier version's snapshot, whose facts lack it."""
+    bundle = json.loads((folder / BUNDLE_FOLDER / BUNDLE_FACTS_FILE).read_text())
+    return float(bundle["intervals"]["level"])
 
 
 def write_facts(facts: SnapshotFacts, folder: Path) -> None:

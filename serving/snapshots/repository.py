@@ -64,6 +64,7 @@ def write_snapshot(
         users=int(scores["user"].nunique()),
         rows=len(scores),
         catalogue=CATALOGUE.fingerprint,
+        level=bundle.intervals.level,
         cleared=excluded.change,
     )
     with layout.atomic_file(target) as folder:
@@ -223,6 +224,7 @@ def _read(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot:
         as_of=parse_utc(facts.as_of),
         model_version=facts.model_version,
         horizon_days=facts.horizon_days,
+        level=facts.level,
         catalogue=facts.catalogue,
         users=facts.users,
         scores=scores,

@@ -43,7 +43,8 @@ class Snapshot:
     ----------
     folder : where it lies
     as_of : the instant, UTC
-    model_version, horizon_days, catalogue : of the model that made it; the catalogue's fingerprint
+    model_version, horizon_days, level, catalogue : of the model that made it; the level of its intervals, the
+        catalogue's fingerprint
     users : how many different users it holds
     scores : one row per user and scope, ordered by both
     features : of the same users in the same order, on disk
@@ -57,6 +58,7 @@ class Snapshot:
     as_of: datetime
     model_version: str
     horizon_days: int
+    level: float
     catalogue: str
     users: int
     scores: pa.Table
@@ -159,7 +161,7 @@ class Snapshot:
 
     @cached_property
     def _constants(self) -> dict[str, Any]:
-        return {"as_of": to_iso_utc(self.as_of), "horizon_days": self.horizon_days}
+        return {"as_of": to_iso_utc(self.as_of), "horizon_days": self.horizon_days, "level": self.level}
 
     def _row_of(self, user: str, scope: str) -> int:
         check_visible(user, self.hidden())

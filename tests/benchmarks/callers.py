@@ -113,9 +113,9 @@ class Caller:
     def history(self) -> None:
         """Ask for everything that is kept."""
         body = self._get(f"{self._path(self._user())}/history")
-        instants = [point["as_of"] for point in body["points"]]
+        instants = [point["as_of"] for point in body["scores"]]
         _check(instants == sorted(instants) and not body["damaged"] and len(instants) >= 2, "instants in disorder")
-        self._current(body["points"][-1], directly=False)
+        self._current(body["scores"][-1], directly=False)
 
     def change(self) -> None:
         """Ask for the ledger of the newest change."""
@@ -132,8 +132,8 @@ class Caller:
     def ids(self) -> None:
         """Ask for a hundred users."""
         users = self.chosen.sample(self.shared.users, min(100, len(self.shared.users)))
-        body = self._post({"ids": users})
-        _check([score["user"] for score in body["scores"]] == users and not body["unknown"], "of other users")
+        body = self._post({"users": users})
+        _check([score["user"] for score in body["users"]] == users and not body["unknown"], "of other users")
         self._current(body)
 
     def rows(self) -> None:

@@ -57,7 +57,9 @@ def strict(response):
 
 def test_score(client, home):
     body = strict(client.get("/v1/users/user0001/score"))
-    assert body == open_snapshot(home).score("user0001")
+    row = open_snapshot(home).score("user0001")
+    interval = {name: row.pop(name) for name in ("low", "high", "level")}
+    assert body == row | {"interval": interval}
     assert (body["model_version"], body["as_of"]) == ("3", "2017-07-30T00:00:00Z")
 
 
@@ -109,11 +111,11 @@ def test_no_instant(client, as_of):
 
 def test_many_users(client):
     ids = ["user0002", "nobody", "user0001", "user0002", "a/b", ".."]
-    body = strict(client.post("/v1/scores", json={"ids": ids}))
-    assert [score["user"] for score in body["scores"]] == ["user0002", "user0001", "user0002", "a/b", ".."]
+    body = strict(client.post("/v1/scores", json={"users": ids}))
+    assert [score["user"] for score in body["users"]] == ["user0002", "user0001", "user0002", "a/b", ".."]
     assert body["unknown"] == ["nobody"]
     assert (body["model_version"], body["as_of"], body["scope"]) == ("3", "2017-07-30T00:00:00Z", "all")
-    topic = strict(client.post("/v1/scores", json={"ids": ids, "scope": "topic:birds"}))
+    topic = strict(client.post("/v1/scores", json={"users": ids, "scope": "topic:birds"}))
     assert topic["unknown"] == ["nobody", "a/b", ".."]
 
 
@@ -121,7 +123,9 @@ def test_rows_are_answered_by_the_champion(client, bundle, rows):
     rows_json = rows[CATALOGUE.names].head(20).astype(object).where(rows[CATALOGUE.names].head(20).notna(), None)
     body = strict(client.post("/v1/scores", json={"rows": rows_json.to_dict("records")}))
     expected = bundle.predict(rows.head(20))
-    pd.testing.assert_frame_equal(pd.DataFrame(body["scores"]).astype(float), expected)
+    assert {score["interval"].pop("level") for score in body["scores"]} == {0.9}
+    predicted = pd.DataFrame([score | score.pop("interval") for score in body["scores"]])
+    pd.testing.assert_frame_equal(predicted.astype(float), expected)
     assert (body["model_version"], body["horizon_days"]) == ("4", 28)
 
 
@@ -153,7 +157,7 @@ def test_a_table_is_answered_as_its_rows_are(client, rows, features):
     table = {"features": names, "values": selected.to_numpy().tolist()}
     body = strict(client.post("/v1/scores", json={"table": table}))
     assert body == strict(client.post("/v1/scores", json={"rows": selected.to_dict("records")}))
-    assert RowScores.model_validate(body, strict=True).model_dump(mode="json") == body
+    assert RowScores.model_validate_json(json.dumps(body), strict=True).model_dump(mode="json") == body
 
 
 @pytest.mark.parametrize(
@@ -179,10 +183,10 @@ def test_invalid_tables_are_refused(client, table, message):
 
 
 @pytest.mark.parametrize(
-    "body", [{"ids": []}, {"rows": []}, {"table": {"features": ["credible_pace_28d"], "values": []}}]
+    "body", [{"users": []}, {"rows": []}, {"table": {"features": ["credible_pace_28d"], "values": []}}]
 )
 def test_empty_requests_get_empty_responses(client, body):
-    assert strict(client.post("/v1/scores", json=body))["scores"] == []
+    assert strict(client.post("/v1/scores", json=body))["users" if "users" in body else "scores"] == []
 
 
 @pytest.mark.parametrize(
@@ -206,20 +210,20 @@ def test_rows_outside_the_catalogue_are_refused(client, posted, message):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("{}", "exactly one of ids, rows and table"),
-        ('{"ids": ["a"], "rows": [{}]}', "exactly one of ids, rows and table"),
-        ('{"rows": [], "table": {"features": ["a"], "values": []}}', "exactly one of ids, rows and table"),
-        ('{"rows": [], "scope": "all"}', "scope applies to ids only"),
-        ('{"ids": [1]}', "body.ids.0: Input should be a valid string"),
-        ('{"ids": ["\\ud800"]}', "body: not valid JSON: unexpected end of hex escape at line 1 column 17"),
-        ('{"ids": [], "idz": []}', "body.idz: Extra inputs"),
+        ("{}", "exactly one of users, rows and table"),
+        ('{"users": ["a"], "rows": [{}]}', "exactly one of users, rows and table"),
+        ('{"rows": [], "table": {"features": ["a"], "values": []}}', "exactly one of users, rows and table"),
+        ('{"rows": [], "scope": "all"}', "scope applies to users only"),
+        ('{"users": [1]}', "body.users.0: Input should be a valid string"),
+        ('{"users": ["\\ud800"]}', "body: not valid JSON: unexpected end of hex escape at line 1 column 19"),
+        ('{"users": [], "idz": []}', "body.idz: Extra inputs"),
         ('{"rows": [{"credible_pace_28d": "3"}]}', "body.rows.0.credible_pace_28d: Input should be a valid number"),
         ('{"rows": [{"credible_pace_28d": true}]}', "valid number"),
         ('{"rows": [{"credible_pace_28d": NaN}]}', "finite number"),
         ('{"rows": [{"credible_pace_28d": 1e999}]}', "finite number"),
         ('{"rows": [{"credible_pace_28d": 1e300}]}', "less than or equal to"),
         ('{"rows": [{"credible_pace_28d": 1' + "0" * 400 + "}]}", "body.rows.0.credible_pace_28d"),
-        (json.dumps({"ids": ["a"] * 10_001}), "at most 10000 items"),
+        (json.dumps({"users": ["a"] * 10_001}), "at most 10000 items"),
         (json.dumps({"rows": [{"credible_pace_28d": "x"}] * 100}), "and 97 more"),
         ("[", "body: not valid JSON: EOF while parsing a list at line 1 column 1"),
         ("[" * 5_000, "body: not valid JSON: recursion limit exceeded"),
@@ -265,7 +269,7 @@ def test_a_service_without_anything_says_what_to_do(tmp_path):
     assert "'clout score EVENTS" in body["detail"]
     problem(client.get("/v1/users/ann/score"), 503, "no-snapshot")
     problem(client.get("/v1/users/ann/score?as_of=2017-01-01"), 503, "no-snapshot")
-    problem(client.post("/v1/scores", json={"ids": ["ann"]}), 503, "no-snapshot")
+    problem(client.post("/v1/scores", json={"users": ["ann"]}), 503, "no-snapshot")
     problem(client.post("/v1/scores", json={"rows": [{"credible_pace_28d": 1}]}), 503, "no-model")
     problem(client.get("/v1/model"), 503, "no-model")
     assert client.get("/v1/catalogue").status_code == 200
@@ -317,7 +321,7 @@ def test_every_route_answers_a_failure_with_a_problem(client, monkeypatch, caplo
     client.app.state.service = Broken()
     for method, path, _ in operations(client):
         if path not in ("/health", "/v1/catalogue", "/v1/purposes", *OF_RECORDS) and "/cases" not in path:
-            response = client.request(method, path, json={"ids": ["a"]} if method == "post" else None)
+            response = client.request(method, path, json={"users": ["a"]} if method == "post" else None)
             assert "secret" not in problem(response, 500)["detail"]
     assert "a secret" in caplog.text
 
@@ -341,7 +345,7 @@ def test_every_route_documents_its_problems(client):
 
 def test_responses_contain_plain_json_types(client):
     body = strict(client.post("/v1/scores", json={"rows": [{"credible_pace_28d": 1e15}, {"credible_pace_28d": -1e15}]}))
-    assert all(np.isfinite(list(score.values())).all() for score in body["scores"])
+    assert all(np.isfinite(list((score | score.pop("interval")).values())).all() for score in body["scores"])
 
 
 @pytest.mark.parametrize("user", ["a\nb", "\n", "user0001\n", "a\r\nX: y", "\u2028\x85"])

@@ -26,6 +26,7 @@ from training.explanation.feature_constraints import (
 from training.explanation.ledger import contributions
 from training.explanation.reasons import LEAST_POINTS
 from training.model.bundle import Bundle, FeatureRow
+from training.model.intervals import Interval
 
 REPETITIONS, CREATED = "repetitions_90d", "created_90d"
 RECENT_ENGAGERS = "credible_engagers_28d"
@@ -42,9 +43,18 @@ class Scenario:
 
 @dataclass(frozen=True)
 class FeatureChange:
-    """How one feature moves: from `before` to `after` (None: unknown), because it was `asked` or as a consequence.
+    """How one feature moves, because it was asked for or as a consequence.
 
-    `points` is what its line in the ledger gains or loses; `outside` says that no peer has such a value.
+    Parameters
+    ----------
+    feature : its name
+    before, after : its value, None where unknown
+    asked : whether this change was requested
+    actionable : whether the user can act on the feature
+    outside : whether no peer has such a value
+    points : what its line in the ledger gains or loses
+    sentence : what a reviewer reads
+
     """
 
     feature: str
@@ -59,12 +69,23 @@ class FeatureChange:
 
 @dataclass(frozen=True)
 class ScenarioOutcome:
-    """The score of users who differ in this way: `gain` is `score` less the present one.
+    """The score of users who differ in this way.
 
-    `asks` is the effort: the share of peers that the requested changes pass, in one feature or another, as if features
-    were independent: `1 - product(1 - share of one)`. `other_lines` are points that lines of unchanged features gain or
-    lose, and `clipping` what the limits of 0 and 100 take or add, so the points of the changes, `other_lines` and
-    `clipping` add up to `gain` within 1e-6. `in_own_hands` says whether the user alone can make all requested changes.
+    The points of the changes, `other_lines` and `clipping` add up to `gain` within 1e-6.
+
+    Parameters
+    ----------
+    changes : the features that move
+    asks : the effort, as the share of peers that the requested changes pass, in one feature or another, as if features
+        were independent: `1 - product(1 - share of one)`
+    score : in points, 0 to 100
+    gain : `score` less the present one
+    other_lines : points that lines of unchanged features gain or lose
+    clipping : points that the limits of 0 and 100 take or add
+    expected_audience : distinct people expected to engage within the horizon
+    interval : of the audience
+    in_own_hands : whether the user alone can make all requested changes
+
     """
 
     changes: tuple[FeatureChange, ...]
@@ -74,8 +95,7 @@ class ScenarioOutcome:
     other_lines: float
     clipping: float
     expected_audience: float
-    low: int
-    high: int
+    interval: Interval
     in_own_hands: bool
 
 
@@ -104,7 +124,9 @@ def what_if(bundle: Bundle, row: FeatureRow, scenarios: Sequence[Scenario], peer
             peers.share_between(change.feature, change.before, change.after) for change in changes if change.asked
         ]
         effort = 1.0 - math.prod(1.0 - share for share in shares)
-        outcomes.append(_outcome(scenario, changes, effort, predicted.iloc[[0, k]], points.iloc[k]))
+        outcomes.append(
+            _outcome(scenario, changes, effort, predicted.iloc[[0, k]], points.iloc[k], bundle.intervals.level)
+        )
     return outcomes
 
 
@@ -155,7 +177,12 @@ def _all_changes(bundle: Bundle, row: dict[str, float], scenario: Scenario, peer
 
 
 def _outcome(
-    scenario: Scenario, changes: tuple[FeatureChange, ...], effort: float, predicted: pd.DataFrame, parts: pd.Series
+    scenario: Scenario,
+    changes: tuple[FeatureChange, ...],
+    effort: float,
+    predicted: pd.DataFrame,
+    parts: pd.Series,
+    level: float,
 ) -> ScenarioOutcome:
     before, after = (row for _, row in predicted.iterrows())
     gain = float(after["score"] - before["score"])
@@ -167,8 +194,7 @@ def _outcome(
         other_lines=float(parts.sum()) - sum(change.points for change in changes),
         clipping=gain - float(after["unclipped"] - before["unclipped"]),
         expected_audience=float(after["expected_audience"]),
-        low=int(after["low"]),
-        high=int(after["high"]),
+        interval=Interval(int(after["low"]), int(after["high"]), level),
         in_own_hands=all(CATALOGUE[name].actionable for name in scenario.changes),
     )
 

@@ -8,6 +8,7 @@ counted, in plain words and without a judgement: most newcomers and most mutual 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from training.explanation.feature_constraints import engager_effects
 from training.explanation.reasons import LEAST_POINTS, Line, Reason, reasons
 from training.model.bundle import Bundle, FeatureRow
 
+Kind = Literal["new", "exchange", "repetition"]
 SENTENCES = {
     "new": "People who responded within a year count for {value:,.1f} fewer, as few established people respond to them "
     "as yet. Counted in full, they would make about {points:.1f} points more.",
@@ -26,7 +28,7 @@ SENTENCES = {
     "be about {points:.1f} points higher.",
 }
 
-DISCOUNT_FEATURES = {
+DISCOUNT_FEATURES: dict[Kind, str] = {
     "new": "uncounted_new_365d",
     "exchange": "uncounted_exchange_365d",
     "repetition": "repetitions_90d",
@@ -35,9 +37,18 @@ DISCOUNT_FEATURES = {
 
 @dataclass(frozen=True)
 class Discount:
-    """Something that lowered a score: `new`, `exchange` or `repetition`; `points` is what it would have added."""
+    """Something that lowered a score.
 
-    kind: str
+    Parameters
+    ----------
+    kind : responses by newcomers, exchanged responses, or repeated content
+    value : how much of it there was
+    points : what it would have added
+    sentence : what a reviewer reads
+
+    """
+
+    kind: Kind
     value: float
     points: float
     sentence: str
@@ -69,7 +80,7 @@ def _discounts(bundle: Bundle, row: FeatureRow, margins: np.ndarray) -> tuple[Di
     return tuple(sorted(items, key=lambda item: -item.points))
 
 
-def _kinds(row: FeatureRow) -> list[str]:
+def _kinds(row: FeatureRow) -> list[Kind]:
     return [kind for kind, name in DISCOUNT_FEATURES.items() if row.get(name, 0.0) > 0]
 
 

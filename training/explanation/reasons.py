@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -21,8 +22,15 @@ WINDOW = re.compile(r"(_decayed)?_(\d+[dw]|ever)$")
 class Line:
     """One feature's part in a score.
 
-    `value` is the user's and `typical` the median among peers (None: unknown), `points` what it adds to the score
-    compared with the average training row, `sentence` what a reviewer reads.
+    Parameters
+    ----------
+    feature : its name
+    family : the family that it belongs to
+    value : the user's, None where unknown
+    points : what it adds to the score compared with the average training row
+    sentence : what a reviewer reads
+    typical : the median among peers, None where unknown
+
     """
 
     feature: str
@@ -37,7 +45,13 @@ class Line:
 class Reason:
     """A reason for a score (points above 0) or against it: all features that differ only by their window.
 
-    `sentence` is that of the strongest of them on the reason's side; `points` is the sum over all `features`.
+    Parameters
+    ----------
+    sentence : that of the strongest of them on the reason's side
+    points : the sum over all `features`
+    family : the family of the strongest
+    features : the names of the features behind it
+
     """
 
     sentence: str
@@ -78,7 +92,8 @@ def _reason(group: list[Line], sign: int) -> Reason | None:
     return Reason(strongest.sentence, points, strongest.family, tuple(line.feature for line in group))
 
 
-INSUFFICIENT, SOME, STRONG = "insufficient_evidence", "some", "strong"
+INSUFFICIENT: Literal["insufficient_evidence"] = "insufficient_evidence"
+SOME, STRONG = "some", "strong"
 MIN_EVENTS, MANY_EVENTS = 3, 20
 
 

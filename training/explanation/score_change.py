@@ -15,18 +15,28 @@ A change is also described in words: a line for everything that moved, and the f
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
+from typing_extensions import TypeAliasType
 
 from features.catalogue import CATALOGUE
+from features.catalogue.feature import Family
 from features.errors import CatalogueError
 from training.explanation.ledger import base_points, side_by_side
 from training.explanation.reasons import Line, Reason, reasons
 from training.model.bundle import Bundle
 from training.model.trees.baseline_shapley import shap_between
 
-OWN, OTHERS, TIME, MODEL, SCALE, CLIPPING = PARTS = ("own", "others", "time", "model", "scale", "clipping")
+Part = TypeAliasType("Part", Literal["own", "others", "time", "model", "scale", "clipping"])
+OWN: Part
+OTHERS: Part
+TIME: Part
+MODEL: Part
+SCALE: Part
+CLIPPING: Part
+OWN, OTHERS, TIME, MODEL, SCALE, CLIPPING = PARTS = get_args(Part.__value__)
 SENIORITY = "seniority_days"
 BASE = "base"
 
@@ -49,7 +59,7 @@ class Changes:
     model: pd.DataFrame
 
 
-def attribute(feature: str) -> str:
+def attribute(feature: str) -> Part:
     """Return the part that a feature's move belongs to: `own`, `others` or `time`."""
     if feature == SENIORITY:
         return TIME
@@ -132,14 +142,25 @@ def _model_change(before: Bundle, after: Bundle, rows: pd.DataFrame) -> pd.DataF
 class ChangeLine:
     """One line of a change.
 
-    `part` is one of PARTS. In `own`, `others` and `time`, `before` and `after` are the feature's values, None where
-    unknown; in `model`, both are the later value, or the base points; in `scale`, the points of the same expected
-    audience; in `clipping`, what it added. `feature` and `family` are None where a line is not about a feature.
+    In `own`, `others` and `time`, `before` and `after` are the feature's values, None where unknown; in `model`, both
+    are the later value, or the base points; in `scale`, the points of the same expected audience; in `clipping`, what
+    it added.
+
+    Parameters
+    ----------
+    part : what moved the score: the user's own events, others' responses, the account's age, a new model, a new scale,
+        or the limits of 0 and 100
+    feature : its name, None where the line is not about a feature
+    family : the feature's family, None where the line is not about a feature
+    before, after : the figure at either instant
+    points : what the line adds to the score
+    sentence : what a reviewer reads
+
     """
 
-    part: str
+    part: Part
     feature: str | None
-    family: str | None
+    family: Family | None
     before: float | None
     after: float | None
     points: float

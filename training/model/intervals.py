@@ -64,9 +64,13 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Band:
-    """A band of expected audience, from `edge` people upwards; in it, both ends move outwards by `margin`.
+    """A band of expected audience, and how far intervals widen in it.
 
-    `margin` is in nats of 1 + people; below zero, the ends move inwards.
+    Parameters
+    ----------
+    edge : where the band begins, in people
+    margin : how far both ends move outwards, in nats of 1 + people; inwards below zero
+
     """
 
     edge: float
@@ -74,8 +78,31 @@ class Band:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """An audience in whole people, both ends included.
+
+    Parameters
+    ----------
+    low, high : the ends, in people
+    level : the share of users whose audience such intervals contain
+
+    """
+
+    low: int
+    high: int
+    level: float
+
+
+@dataclass(frozen=True)
 class Intervals:
-    """Bands by rising edge, and the share of users whose audience the intervals should cover."""
+    """The calibration of a model's intervals.
+
+    Parameters
+    ----------
+    level : the share of users whose audience the intervals should cover
+    bands : by rising edge
+
+    """
 
     level: float
     bands: tuple[Band, ...]

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, String, Table, Text, insert, select, update
 
 from features.errors import CloutError
-from features.utc import now_iso_utc
+from features.utc import UtcText, now_iso_utc
 from training.home import Home
 from training.records.database import TABLES, Records
 from training.records.opt_outs import add_opt_outs, hash_user_id, read_opted_out_users, remove_ids
@@ -35,7 +35,14 @@ class AbsentReceiptError(CloutError):
 
 @dataclass(frozen=True)
 class Removed:
-    """The number of rows about the user in one place: a snapshot, a table of events, a kind of record."""
+    """The number of rows about the user in one place.
+
+    Parameters
+    ----------
+    place : a snapshot, a table of events, or a kind of record
+    rows : how many rows were removed there
+
+    """
 
     place: str
     rows: int
@@ -45,15 +52,22 @@ class Removed:
 class Receipt:
     """The result of a deletion.
 
-    `person` is a keyed hash of the user id. `removed` says how many rows were removed from which place, `failed` which
-    places could not be searched or cleared and why, `remains` what is kept and why, one sentence each. `asked` and
-    `finished` are instants (ISO 8601, UTC); `finished` is None while the deletion is pending.
+    Parameters
+    ----------
+    receipt : its id
+    person : a keyed hash of the user id
+    asked : when the deletion was requested
+    finished : when it was complete, None while it is pending
+    removed : how many rows were removed from which place
+    failed : which places could not be searched or cleared, and why, one sentence each
+    remains : what is kept and why, one sentence each
+
     """
 
     receipt: str
     person: str
-    asked: str
-    finished: str | None = None
+    asked: UtcText
+    finished: UtcText | None = None
     removed: tuple[Removed, ...] = ()
     failed: tuple[str, ...] = ()
     remains: tuple[str, ...] = ()

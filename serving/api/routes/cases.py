@@ -53,6 +53,7 @@ LimitQuery = Annotated[int, Query(ge=1, le=1_000, description="Maximum number of
 
 @router.post(
     "/users/{user:id}/cases",
+    operation_id="open_case",
     status_code=201,
     dependencies=[READ],
     responses=success(OPENED, 201) | problems(404, 422, 503, too_many_cases=409, hidden_user=410),
@@ -70,10 +71,15 @@ def contest(
     may be open at the same time.
     """
     explanation = service.snapshot(read_instant(request.as_of)).explain(user, request.scope)
-    return _as(OpenedCase, cases.open(explanation, request.said, by))
+    return _as(OpenedCase, cases.open(explanation, request.message, by))
 
 
-@router.get("/users/{user:id}/cases/{case}", dependencies=[READ], responses=success(OUTCOME) | NO_CASE)
+@router.get(
+    "/users/{user:id}/cases/{case}",
+    operation_id="get_case_outcome",
+    dependencies=[READ],
+    responses=success(OUTCOME) | NO_CASE,
+)
 def outcome(user: User, case: CaseParameter, cases: CasesDependency) -> CaseOutcome:
     """Return a user's case; with the decision and its reasons once it is resolved."""
     contested = cases.find(case)
@@ -82,7 +88,12 @@ def outcome(user: User, case: CaseParameter, cases: CasesDependency) -> CaseOutc
     return _as(CaseOutcome, contested)
 
 
-@router.get("/cases", dependencies=[REVIEW], responses=success(CASE_PAGE) | problems(422, no_records=503))
+@router.get(
+    "/cases",
+    operation_id="list_cases",
+    dependencies=[REVIEW],
+    responses=success(CASE_PAGE) | problems(422, no_records=503),
+)
 def listed(
     request: Request,
     cases: CasesDependency,
@@ -99,7 +110,7 @@ def listed(
     return CasePage(cases=[_as(ListedCase, case) for case in page], next_cursor=next_cursor)
 
 
-@router.get("/cases/{case}", dependencies=[REVIEW], responses=success(CASE_FILE) | NO_CASE)
+@router.get("/cases/{case}", operation_id="get_case", dependencies=[REVIEW], responses=success(CASE_FILE) | NO_CASE)
 def case_file(request: Request, case: CaseParameter, service: ServiceDependency, cases: CasesDependency) -> CaseFile:
     """Return a case, its stored explanation beside today's, and the user's other cases."""
     contested = cases.find(case)
@@ -114,6 +125,7 @@ def case_file(request: Request, case: CaseParameter, service: ServiceDependency,
 
 @router.post(
     "/cases/{case}/resolution",
+    operation_id="resolve_case",
     dependencies=[REVIEW],
     responses=success(LISTED) | problems(422, unknown_case=404, resolved_case=409, no_records=503),
 )

@@ -15,13 +15,13 @@ from serving.privacy.audit_log import AuditLog
 router = APIRouter(tags=["health"])
 
 
-@router.get("/health", responses=success(HEALTH) | problems())
+@router.get("/health", operation_id="get_health", responses=success(HEALTH) | problems())
 async def health() -> Health:
     """Return 200 while the process runs."""
     return Health(status="ok")
 
 
-@router.get("/ready", responses=success(READY) | problems(not_ready=503))
+@router.get("/ready", operation_id="get_readiness", responses=success(READY) | problems(not_ready=503))
 async def ready(service: ServiceDependency, request: Request) -> Readiness:
     """Return 200 if the champion and a snapshot are loaded; else say what is missing and what to do.
 
@@ -52,7 +52,7 @@ TEXT: dict[int | str, dict[str, Any]] = {
 }
 
 
-@metrics_router.get("/metrics", response_class=Response, responses=TEXT | problems())
+@metrics_router.get("/metrics", operation_id="get_metrics", response_class=Response, responses=TEXT | problems())
 def metrics(request: Request) -> Response:
     """Return the requests by route and their durations, and the state of the champion and the snapshot."""
     return Response(generate_latest(request.app.state.metrics.exposed), media_type=CONTENT_TYPE_LATEST)

@@ -1,7 +1,6 @@
 """The champion and the feature catalogue."""
 
 import math
-from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
@@ -17,7 +16,9 @@ from serving.api.schemas import Catalogue, CatalogueEntry, Model
 router = APIRouter(prefix="/v1", tags=["model"], route_class=ServiceRoute)
 
 
-@router.get("/model", dependencies=[READ], responses=success(MODEL) | problems(422, no_model=503))
+@router.get(
+    "/model", operation_id="get_model", dependencies=[READ], responses=success(MODEL) | problems(422, no_model=503)
+)
 async def model(service: ServiceDependency) -> Model:
     """Return the champion: its scale, intervals, training facts and out-of-time figures."""
     champion = service.champion
@@ -27,14 +28,19 @@ async def model(service: ServiceDependency) -> Model:
         horizon_days=bundle.horizon_days,
         catalogue=bundle.facts["catalogue"],
         features=list(bundle.features),
-        scale=asdict(bundle.scale),
-        interval=asdict(bundle.intervals),
+        scale=bundle.scale,
+        intervals=bundle.intervals,
         facts=_finite({name: fact for name, fact in bundle.facts.items() if name != "reference"}),
         figures=_finite(_without_gate(champion.figures)),
     )
 
 
-@router.get("/catalogue", dependencies=[READ], responses=success(examples.catalogue()) | problems(422))
+@router.get(
+    "/catalogue",
+    operation_id="get_catalogue",
+    dependencies=[READ],
+    responses=success(examples.catalogue()) | problems(422),
+)
 async def catalogue() -> Catalogue:
     """Return every feature: its unit, meaning, direction and the sentence shown to reviewers."""
     entries = [CatalogueEntry(**{key: getattr(f, key) for key in CatalogueEntry.model_fields}) for f in CATALOGUE]

@@ -56,7 +56,7 @@ router = APIRouter(
 ReceiptId = Annotated[str, Path(description="As a deletion returned it", examples=[RECEIPT["receipt"]])]
 
 
-@router.put("/users/{user:id}/opt-out", responses=success(OPTED_OUT))
+@router.put("/users/{user:id}/opt-out", operation_id="opt_out_user", responses=success(OPTED_OUT))
 def put_opt_out(user: User, request: Request) -> OptOut:
     """Opt a user out: hidden at once, neither scored nor counted in others' features from the next run on.
 
@@ -66,7 +66,7 @@ def put_opt_out(user: User, request: Request) -> OptOut:
     return OptOut(user=record.user, opted_out=True, since=record.since)
 
 
-@router.delete("/users/{user:id}/opt-out", responses=success(OPTED_IN))
+@router.delete("/users/{user:id}/opt-out", operation_id="revoke_opt_out", responses=success(OPTED_IN))
 def delete_opt_out(user: User, request: Request) -> OptOut:
     """Revoke an opt-out: stored scores are shown again, and the next run scores and counts the user.
 
@@ -76,7 +76,7 @@ def delete_opt_out(user: User, request: Request) -> OptOut:
     return OptOut(user=user, opted_out=False, since=None)
 
 
-@router.delete("/users/{user:id}", status_code=202, responses=success(RECEIPT, 202))
+@router.delete("/users/{user:id}", operation_id="delete_user", status_code=202, responses=success(RECEIPT, 202))
 def delete(user: User, request: Request, response: Response) -> Receipt:
     """Delete all data of a user: hidden at once, then removed from all snapshots and records in the background.
 
@@ -91,6 +91,7 @@ def delete(user: User, request: Request, response: Response) -> Receipt:
 
 @router.get(
     "/receipts/{receipt}",
+    operation_id="get_receipt",
     responses=success(RECEIPT | {"finished": "2017-08-01T09:00:02Z"}) | problems(absent_receipt=404),
 )
 def receipt(receipt: ReceiptId, request: Request) -> Receipt:
@@ -107,7 +108,12 @@ def _home(request: Request) -> Home:
 reads_router = APIRouter(prefix="/v1/users", tags=["rights"], route_class=TimeoutRoute)
 
 
-@reads_router.get("/{user:id}/reads", dependencies=[ADMIN], responses=success(READS) | problems(422, no_audit_log=503))
+@reads_router.get(
+    "/{user:id}/reads",
+    operation_id="get_reads",
+    dependencies=[ADMIN],
+    responses=success(READS) | problems(422, no_audit_log=503),
+)
 def reads(user: User, service: ServiceDependency, start: SinceQuery, end: UntilQuery) -> Reads:
     """Return the newest 1,000 requests about a user, newest first; send `earlier` as `to` for the next page.
 
@@ -119,7 +125,7 @@ def reads(user: User, service: ServiceDependency, start: SinceQuery, end: UntilQ
 purposes_router = APIRouter(prefix="/v1", tags=["rights"], dependencies=[READ], route_class=ServiceRoute)
 
 
-@purposes_router.get("/purposes", responses=success(PURPOSES) | problems(422))
+@purposes_router.get("/purposes", operation_id="get_purposes", responses=success(PURPOSES) | problems(422))
 async def purposes(request: Request) -> Purposes:
     """Return how a request names its purpose, whether it must, the allowed purposes, and the prohibited uses."""
     policy: PurposePolicy = request.app.state.purposes

@@ -60,7 +60,12 @@ LimitQuery = Annotated[
 ]
 
 
-@router.get("/users", dependencies=[READ], responses=success(PAGE) | problems(422, 503, absent_snapshot=404))
+@router.get(
+    "/users",
+    operation_id="search_users",
+    dependencies=[READ],
+    responses=success(PAGE) | problems(422, 503, absent_snapshot=404),
+)
 def users(
     request: Request,
     service: ServiceDependency,
@@ -82,7 +87,7 @@ def users(
         model_version=snapshot.model_version,
         scope=query.scope,
         matching=page.matching,
-        users=[UserScore(**score) for score in page.scores],
+        users=[UserScore.of(score) for score in page.scores],
         next_cursor=_next(snapshot, query, page.scores[-1]) if page.more else None,
     )
 

@@ -23,7 +23,7 @@ from serving.api.problems import problems
 from serving.api.schemas import Text, UserScore
 from serving.review.history import History
 from serving.review.history import history as history_of
-from serving.review.score_change import Change
+from serving.review.score_change import ScoreChange
 from serving.review.score_change import change as change_of
 from serving.review.what_if import WhatIf, parse_changes, simulate_change, suggest_changes
 from serving.snapshots.explanation import Explanation
@@ -48,19 +48,31 @@ User = Annotated[str, Path(description="The id, percent-encoded, slashes include
 
 
 # Computed on the event loop: a switch to another thread costs more than the answer.
-@by_id.get("/{user:id}/score", response_model=UserScore, dependencies=[READ], responses=success(SCORE))
+@by_id.get(
+    "/{user:id}/score",
+    operation_id="get_score",
+    response_model=UserScore,
+    dependencies=[READ],
+    responses=success(SCORE),
+)
 async def score(user: User, snapshot: SnapshotDependency, scope: ScopeQuery = "all") -> Response:
     """Return a user's score with its interval, its percentile among all users and among peers, and its evidence."""
-    return json_response(UserScore.model_validate(snapshot.score(user, scope)).model_dump_json().encode())
+    return json_response(UserScore.of(snapshot.score(user, scope)).model_dump_json().encode())
 
 
-@by_id.get("/{user:id}/explanation", response_model=Explanation, dependencies=[REVIEW], responses=success(EXPLANATION))
+@by_id.get(
+    "/{user:id}/explanation",
+    operation_id="get_explanation",
+    response_model=Explanation,
+    dependencies=[REVIEW],
+    responses=success(EXPLANATION),
+)
 async def explanation(user: User, snapshot: SnapshotDependency, scope: ScopeQuery = "all") -> Response:
     """Return the ledger of a user's score: `base + sum(points) = unclipped`, with a sentence for each line."""
     return json_response(EXPLANATION_JSON.dump_json(snapshot.explain(user, scope)))
 
 
-@router.get("/{user:id}/history", dependencies=[READ], responses=success(HISTORY))
+@router.get("/{user:id}/history", operation_id="get_history", dependencies=[READ], responses=success(HISTORY))
 def history(
     user: User, service: ServiceDependency, start: SinceQuery, end: UntilQuery, scope: ScopeQuery = "all"
 ) -> History:
@@ -72,16 +84,16 @@ def history(
     return history_of(service.home, user, scope, start, end)
 
 
-@router.get("/{user:id}/change", dependencies=[REVIEW], responses=success(CHANGE))
+@router.get("/{user:id}/change", operation_id="get_change", dependencies=[REVIEW], responses=success(CHANGE))
 def change(
     user: User, service: ServiceDependency, start: StartQuery, end: EndQuery, scope: ScopeQuery = "all"
-) -> Change:
+) -> ScoreChange:
     """Return the ledger of a change: `before.score + sum(points) = after.score`, with a sentence for each line."""
     before, after = service.pair(start, end)
     return change_of(before, after, user, scope)
 
 
-@router.get("/{user:id}/what-if", dependencies=[REVIEW], responses=success(WHAT_IF))
+@router.get("/{user:id}/what-if", operation_id="get_what_if", dependencies=[REVIEW], responses=success(WHAT_IF))
 def what_if(
     user: User,
     service: ServiceDependency,

@@ -44,8 +44,8 @@ PROVOKED = {
         "/v1/users/user0001/cases?as_of=2016-01-01",
     ],
     ("post", "/v1/users/{user}/cases", 422): [
-        "/v1/users/user0001/cases?said=",
-        "/v1/users/user0001/cases?said=%00",
+        "/v1/users/user0001/cases?message=",
+        "/v1/users/user0001/cases?message=%00",
         "/v1/users/user0001/cases?as_of=soon",
         "/v1/users/user0001/cases?strange=1",
     ],
@@ -69,8 +69,8 @@ PROVOKED = {
     ("get", "/v1/purposes", 422): ["/v1/purposes?name=hiring"],
 }
 BODIES = {
-    "/v1/scores": {"ids": ["user0001"]},
-    "/v1/users/{user}/cases": {"said": "I was there."},
+    "/v1/scores": {"users": ["user0001"]},
+    "/v1/users/{user}/cases": {"message": "I was there."},
     "/v1/cases/{case}/resolution": {"decision": "stands", "reasons": "Nothing is missing."},
 }
 # What is kept in records and files of its own is told as absent by tests of these.
@@ -131,6 +131,60 @@ def test_every_route_and_parameter_is_described_with_an_example(app):
             assert operation["requestBody"]["content"]["application/json"]["examples"], path
 
 
+def test_every_schema_and_field_is_described(app):
+    for name, schema in app.openapi()["components"]["schemas"].items():
+        assert schema["description"], name
+        assert "Parameters" not in schema["description"], name
+        for field, content in schema.get("properties", {}).items():
+            assert content.get("description"), (name, field)
+
+
+def test_names_of_schemas_and_operations_are_unique(app):
+    schemas = app.openapi()["components"]["schemas"]
+    assert [name for name in schemas if "__" in name] == []
+    titles = [schema["title"] for schema in schemas.values() if "title" in schema]
+    assert len(titles) == len(set(titles))
+    names = [operation["operationId"] for _, _, operation in operations(app)]
+    assert len(names) == len(set(names))
+    assert {"get_score", "get_explanation", "search_users", "score_batch"} < set(names)
+    assert [name for name in names if "v1" in name or not name.isidentifier()] == []
+
+
+INSTANTS = {"as_of", "since", "opened", "resolved", "asked", "finished", "time", "earlier"}
+NAMED_ENUMS = {"evidence": "Evidence", "status": "Status", "part": "Part", "state": "State", "decision": "Decision"}
+
+
+def test_instants_are_dates_with_times(app):
+    document = app.openapi()
+    for name, schema in document["components"]["schemas"].items():
+        for field, content in schema.get("properties", {}).items():
+            forms = content.get("anyOf", [content])
+            if field in INSTANTS and forms[0].get("type") == "string":
+                assert forms[0].get("format") == "date-time", (name, field)
+    for _, path, operation in operations(app):
+        for parameter in operation.get("parameters", []):
+            if parameter["name"] in ("as_of", "from", "to"):
+                assert parameter["schema"]["anyOf"][0]["format"] == "date-time", path
+
+
+def test_enums_have_names(app):
+    schemas = app.openapi()["components"]["schemas"]
+    for name, schema in schemas.items():
+        for field, content in schema.get("properties", {}).items():
+            if field in NAMED_ENUMS and name not in ("Health", "Readiness", "Problem", "Read"):
+                reference = content.get("anyOf", [content])[0]["$ref"]
+                assert reference == f"#/components/schemas/{NAMED_ENUMS[field]}", (name, field)
+    assert all(schemas[name]["enum"] for name in NAMED_ENUMS.values())
+
+
+def test_there_is_one_form_of_interval(app):
+    for name, schema in app.openapi()["components"]["schemas"].items():
+        if name != "Interval":
+            assert not {"low", "high"} & set(schema.get("properties", {})), name
+        if "interval" in schema.get("properties", {}):
+            assert schema["properties"]["interval"]["$ref"] == "#/components/schemas/Interval", name
+
+
 def test_every_response_has_an_example(app):
     for _, path, operation in operations(app):
         for status, response in operation["responses"].items():
@@ -166,7 +220,7 @@ def test_examples_add_up():
     assert moved == pytest.approx(change["after"]["score"], abs=1e-6)
     assert sum(change["parts"].values()) == pytest.approx(change["change"], abs=1e-6)
     assert outcome["score"] - examples.WHAT_IF["score"] == pytest.approx(outcome["gain"], abs=1e-6)
-    for content in (examples.SCORE, *examples.HISTORY["points"], change["before"], change["after"], outcome):
+    for content in (examples.SCORE, *examples.HISTORY["scores"], change["before"], change["after"], outcome):
         assert 4 + 12 * log(content["expected_audience"]) == pytest.approx(content["score"], abs=0.01)
     assert isinstance(decode_cursor(examples.CURSOR), Cursor)
 

@@ -109,7 +109,7 @@ def test_log_omits_users_and_paths(client, caplog):
     headers = {"Authorization": "Bearer s3cret", "X-API-Key": "s3cret", "Cookie": "s3cret"}
     for path in ("user0001/score", "user0001/explanation", "user0001/change", "user0001/what-if", "user0001/nothing"):
         client.get(f"/v1/users/{path}?scope=s3cret", headers=headers)
-    client.post("/v1/scores", json={"ids": ["user0001"], "scope": "s3cret"}, headers=headers)
+    client.post("/v1/scores", json={"users": ["user0001"], "scope": "s3cret"}, headers=headers)
     client.get("/user0001", headers=headers)
     ours = [record for record in caplog.records if record.name.startswith(("clout", "uvicorn"))]
     written = "\n".join(JsonLineFormatter().format(record) for record in ours)

@@ -260,7 +260,7 @@ def test_scopes(home, champion, scope):
             assert answer.headers["content-type"] == "application/problem+json"
             assert f'error="insufficient_scope", scope="{needed}"' in answer.headers["www-authenticate"]
             assert answer.json()["detail"] == f"the key 'ann' has scope {scope}, expected {needed}."
-    body = {"ids": ["user0001"]}
+    body = {"users": ["user0001"]}
     assert client.post("/v1/scores", json=body, headers=bearer(key)).status_code == 200
     assert client.post("/v1/scores", json=body).status_code == 401
 

@@ -45,7 +45,7 @@ def problem(answer, status):
 
 
 def body_of(size):
-    return json.dumps({"ids": ["x" * (size - len('{"ids": [""]}'))]}).encode()
+    return json.dumps({"users": ["x" * (size - len('{"users": [""]}'))]}).encode()
 
 
 def test_a_body_may_be_as_large_as_the_limit_and_no_larger(client_with):
@@ -70,12 +70,12 @@ def test_a_body_without_length_or_with_a_false_one_is_counted(client_with, lengt
 
 def test_the_largest_batch_fits_the_usual_limit(client_with):
     ids = [f"user{k:0>60}" for k in range(10_000)]
-    assert client_with().post("/v1/scores", json={"ids": ids}).status_code == 200
+    assert client_with().post("/v1/scores", json={"users": ids}).status_code == 200
     assert "8,388,608" in problem(client_with().post("/v1/scores", content=b" " * (8 << 20) + b"{}"), 413)
 
 
 @pytest.mark.parametrize(
-    "body", [b"[" * n + b"]" * n for n in (100, 100_000, 1_000_000)] + [b'{"ids": ["\xff"]}', b"\xff\xfe"], ids=len
+    "body", [b"[" * n + b"]" * n for n in (100, 100_000, 1_000_000)] + [b'{"users": ["\xff"]}', b"\xff\xfe"], ids=len
 )
 def test_json_that_is_too_deep_or_no_text_is_refused_as_a_problem(client_with, body):
     answer = client_with().post("/v1/scores", content=body, headers=JSON)

@@ -125,11 +125,11 @@ def test_hostile_values_in_every_query_parameter(client, operations, name):
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_values_in_bodies(client, name):
     value = HOSTILE[name]
-    answer = client.post("/v1/scores", json={"ids": [value], "scope": "all"})
+    answer = client.post("/v1/scores", json={"users": [value], "scope": "all"})
     check_harmless(answer)
     assert (answer.status_code, answer.json()["unknown"]) == (200, [value])
     for body in (
-        {"ids": ["user0001"], "scope": value},
+        {"users": ["user0001"], "scope": value},
         {"rows": [{value: 1.0}]},
         {value: 1},
         {"rows": [{"acts": value}]},
@@ -139,8 +139,8 @@ def test_hostile_values_in_bodies(client, name):
 
 def test_halves_of_surrogate_pairs_in_bodies(client):
     for body in (
-        b'{"ids": ["\\udc00"]}',
-        b'{"ids": [], "scope": "\\ud800"}',
+        b'{"users": ["\\udc00"]}',
+        b'{"users": [], "scope": "\\ud800"}',
         b'{"rows": [{"\\ud800": 1}]}',
         b'{"\\ud800": 1}',
     ):

@@ -41,7 +41,7 @@ SCORE = "/v1/users/{user}/score"
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 CLOUT = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout'; main()"
 RECEIPT = "/v1/receipts/{receipt}"
-BODIES = {"/v1/scores": {"ids": ["user0001"]}, "/v1/users/{user}/cases": {"said": "No."}}
+BODIES = {"/v1/scores": {"users": ["user0001"]}, "/v1/users/{user}/cases": {"message": "No."}}
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_read_is_one_line_with_caller_time_route_and_purpose(home, champion):
 def test_every_route_about_users_logs_one_line(home, champion):
     """A new route that does not name its users fails here."""
     client = TestClient(create_app(home), raise_server_exceptions=False)
-    case = client.post("/v1/users/user0001/cases", json={"said": "No."}).json()["case"]
+    case = client.post("/v1/users/user0001/cases", json={"message": "No."}).json()["case"]
     paths = client.get("/openapi.json").json()["paths"]
     operations = [(method, path) for path, methods in paths.items() for method in methods]
     mark = read_key(home).keyed_id("user0001")
@@ -146,7 +146,7 @@ def test_route_without_users_fails(empty_home):
 
 def test_lists_log_every_user_requested_or_returned(client, home):
     secret = read_key(home)
-    client.post("/v1/scores", json={"ids": ["user0001", "nobody", "user0002", "user0001"]})
+    client.post("/v1/scores", json={"users": ["user0001", "nobody", "user0002", "user0001"]})
     client.post("/v1/scores", json={"rows": [{"credible_pace_28d": 1}]})
     shown = client.get("/v1/users?limit=3").json()["users"]
     batch, rows, page = entries(home)
@@ -178,7 +178,7 @@ def test_refusals_failures_and_unknown_users_are_logged(home, champion):
 
 def test_log_contains_no_user_id(client, home):
     nasty = ['ann"},{"x":1', "ann\nbob", "ann\u2028", "\x00ann", "ann/../x", "a" * 500, "änn 🙂"]
-    client.post("/v1/scores", json={"ids": ["user0001", *nasty], "scope": "ann-scope"})
+    client.post("/v1/scores", json={"users": ["user0001", *nasty], "scope": "ann-scope"})
     client.get("/v1/users/user0001/score?as_of=user0001&scope=user0001")
     client.get("/v1/users?cursor=user0001")
     client.get("/v1/users/user0001/change?from=user0001&to=user0001")
@@ -351,7 +351,7 @@ def test_last_line_cut_short_is_a_note(empty_home):
         file.write_bytes(content[:-cut])
         check = check_audit_log(empty_home)
         assert check.tampered == []
-        assert [(note.line, note.said) for note in check.notes] == [
+        assert [(note.line, note.message) for note in check.notes] == [
             (4, "is cut short: it is being written, or the process was killed while it was")
         ]
 
@@ -505,7 +505,7 @@ def test_full_disk_is_reported_and_loses_no_line(client, home, monkeypatch, capl
     assert "clout_audit_failing 1.0" in metrics
     assert re.search(r"clout_audit_waiting_bytes [1-9]", metrics)
     assert caplog.text.count("cannot be written") == 1
-    assert [note.said.partition(":")[0] for note in check_audit_log(home).notes] == ["is cut short"]
+    assert [note.message.partition(":")[0] for note in check_audit_log(home).notes] == ["is cut short"]
     disk.free_bytes = None
     log.flush()
     assert client.get("/ready").json()["stale"] == {}

@@ -68,7 +68,7 @@ def client(home, champion):
 
 
 def contest(client, user="user0001", **more):
-    answer = client.post(f"/v1/users/{quote(user, safe='')}/cases", json={"said": SAID} | more)
+    answer = client.post(f"/v1/users/{quote(user, safe='')}/cases", json={"message": SAID} | more)
     assert answer.status_code == 201, answer.text
     return answer.json()
 
@@ -97,7 +97,7 @@ def test_case_is_stored_with_all_fields(cases, explanation):
 def test_texts_of_cases_survive_the_database(cases, explanation, text):
     nasty = replace(explanation, user=text, scope=text)
     stored = cases.find(cases.open(nasty, text, "website").case)
-    assert stored.said == text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    assert stored.message == text.replace("\r\n", "\n").replace("\r", "\n").strip()
     assert (stored.user, stored.scope) == (text, text)
     assert [case.case for case in cases.page("open", text)] == [stored.case]
     assert cases.delete(text) == 1
@@ -226,7 +226,7 @@ def test_case_goes_from_contest_to_outcome(client):
     assert set(case) == {"case", "user", "scope", "as_of", "model_version", "state", "opened"}
     path = f"/v1/users/user0001/cases/{case['case']}"
     waiting = client.get(path).json()
-    assert (waiting["state"], waiting["said"], waiting["decision"]) == ("open", SAID, None)
+    assert (waiting["state"], waiting["message"], waiting["decision"]) == ("open", SAID, None)
     (listed,) = client.get("/v1/cases").json()["cases"]
     assert (listed["case"], listed["user"], listed["opened_by"]) == (case["case"], "user0001", "anybody")
     file = client.get(f"/v1/cases/{case['case']}").json()
@@ -289,8 +289,8 @@ def test_older_snapshot_and_scope_can_be_contested(client, home, bundle, scores,
 
 @pytest.mark.parametrize("user", ["a/b", "ünï/çødé 🙂", "..x", "'; --", "50%"])
 def test_ids_are_opaque(client, home, user):
-    if user not in [score["user"] for score in client.post("/v1/scores", json={"ids": [user]}).json()["scores"]]:
-        assert client.post(f"/v1/users/{quote(user, safe='')}/cases", json={"said": SAID}).status_code == 404
+    if user not in [score["user"] for score in client.post("/v1/scores", json={"users": [user]}).json()["users"]]:
+        assert client.post(f"/v1/users/{quote(user, safe='')}/cases", json={"message": SAID}).status_code == 404
         return
     case = contest(client, user)
     assert client.get(f"/v1/users/{quote(user, safe='')}/cases/{case['case']}").json()["user"] == user
@@ -317,7 +317,7 @@ def test_case_of_another_user_is_unknown(client):
 def test_read_key_opens_and_review_key_resolves(home, champion):
     keys = {scope: {"Authorization": f"Bearer {add_key(home, scope, scope)}"} for scope in ("read", "review")}
     client = TestClient(create_app(home))
-    contested = client.post("/v1/users/user0001/cases", json={"said": SAID}, headers=keys["read"]).json()
+    contested = client.post("/v1/users/user0001/cases", json={"message": SAID}, headers=keys["read"]).json()
     case = f"/v1/cases/{contested['case']}"
     body = {"decision": "stands", "reasons": "So."}
     assert client.get(f"/v1/users/user0001{case[3:]}", headers=keys["read"]).status_code == 200
@@ -360,13 +360,13 @@ def test_damaged_cursor_is_refused(client, cursor):
     [
         {},
         [],
-        {"said": ""},
-        {"said": "\x00"},
-        {"said": "x" * 4001},
-        {"said": 1},
-        {"said": SAID, "more": 1},
-        {"said": SAID, "as_of": "soon"},
-        {"said": SAID, "scope": "\ud800"},
+        {"message": ""},
+        {"message": "\x00"},
+        {"message": "x" * 4001},
+        {"message": 1},
+        {"message": SAID, "more": 1},
+        {"message": SAID, "as_of": "soon"},
+        {"message": SAID, "scope": "\ud800"},
     ],
 )
 def test_invalid_body_opens_no_case(client, body):
@@ -381,14 +381,14 @@ def test_invalid_body_opens_no_case(client, body):
 def test_eleventh_open_case_is_refused(client):
     for _ in range(MAX_OPEN_CASES):
         contest(client)
-    answer = client.post("/v1/users/user0001/cases", json={"said": SAID})
+    answer = client.post("/v1/users/user0001/cases", json={"message": SAID})
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:clout:problem:too-many-cases")
 
 
 def test_damaged_records_are_reported(client, home):
     home.records.write_bytes(b"no database" * 100)
     for answer in (
-        client.post("/v1/users/user0001/cases", json={"said": SAID}),
+        client.post("/v1/users/user0001/cases", json={"message": SAID}),
         client.get("/v1/cases"),
         client.get("/v1/cases/5f3a9c0b71d2e846"),
     ):
@@ -401,7 +401,8 @@ def test_damaged_records_are_reported(client, home):
 
 
 def test_commands_show_and_resolve_cases(clout, client, home):
-    case = contest(client, said="<b>[red]July[/red]</b>\nis missing")["case"]
+    case = contest(client, message="<b>[red]July[/red]</b>
+is missing")["case"]
     listed = clout(home, "cases")
     assert re.search(rf"{case} +user0001 .*\[red\]July\[/red\]</b> is missing +open", listed.stdout)
     assert json.loads(clout(home, "cases", "--json").stdout)[0]["case"] == case

@@ -100,7 +100,7 @@ def test_every_route_is_covered(client):
 
 def test_hidden_user_cannot_contest(client):
     assert client.put("/v1/users/user0001/opt-out").status_code == 200
-    answer = client.post("/v1/users/user0001/cases", json={"said": "It is too low."})
+    answer = client.post("/v1/users/user0001/cases", json={"message": "It is too low."})
     assert answer.status_code == 410
     assert answer.json()["type"] == "urn:clout:problem:hidden-user"
     assert "410" in client.app.openapi()["paths"][CONTEST]["post"]["responses"]
@@ -168,8 +168,8 @@ def test_scope_of_hidden_users_only_is_unknown(client):
 
 def test_batch_excludes_hidden_users(client):
     opt_out(client.app.state.home, ANN)
-    answer = client.post("/v1/scores", json={"ids": ["user0001", ANN, "user0002"]}).json()
-    assert [score["user"] for score in answer["scores"]] == ["user0001", "user0002"]
+    answer = client.post("/v1/scores", json={"users": ["user0001", ANN, "user0002"]}).json()
+    assert [score["user"] for score in answer["users"]] == ["user0001", "user0002"]
     assert answer["unknown"] == [ANN]
 
 
@@ -191,7 +191,7 @@ def test_unusual_ids_opt_out_and_in(client, user):
         assert client.put(f"{url}/opt-out").status_code == 200
         assert client.get(f"{url}/score").status_code == 410
     assert [row.user for row in list_opt_outs(client.app.state.home)] == [user]
-    assert client.post("/v1/scores", json={"ids": [user]}).json()["unknown"] == [user]
+    assert client.post("/v1/scores", json={"users": [user]}).json()["unknown"] == [user]
     assert opt_in(client.app.state.home, user)
     assert not opt_in(client.app.state.home, user)
     assert list_opt_outs(client.app.state.home) == []

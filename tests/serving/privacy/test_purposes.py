@@ -109,7 +109,7 @@ def test_every_route_about_users_checks_the_purpose(demanding):
     assert len(operations) > 12
     for method, path in operations:
         url = path.replace("{user}", "user0001").replace("{case}", "5f3a9c0b71d2e846")
-        body = {"ids": ["user0001"]} if path == "/v1/scores" else {}
+        body = {"users": ["user0001"]} if path == "/v1/scores" else {}
         silent, hiring = (
             demanding.request(method, url, json=body if method == "post" else None, headers=headers)
             for headers in ({}, for_("hiring"))

@@ -13,13 +13,15 @@ from fastapi.testclient import TestClient
 
 from features.errors import AsOfError, SnapshotError, UnknownUserError
 from serving import app as application
+from serving.api.schemas import UserScore
 from serving.cli import main
 from serving.cli.score_tables import history_table
 from serving.review import history as module
-from serving.review.history import History, Point, history
+from serving.review.history import History, PastScore, history
 from serving.snapshots import layout
 from serving.snapshots.repository import AbsentSnapshotError, list_snapshots, open_snapshot, write_snapshot
 from training.home import Home
+from training.model.intervals import Interval
 
 NEWEST = datetime(2017, 7, 30, tzinfo=UTC)
 OLDER, OLDEST = NEWEST - timedelta(days=28), NEWEST - timedelta(days=56)
@@ -57,16 +59,17 @@ def problem(answer, status, kind):
 @pytest.mark.parametrize("user", ["user0001", "a/b", "..", "'; --", "ünï/çødé 🙂"])
 def test_points_equal_the_scores_of_their_snapshots(history_home, user):
     result = history(history_home, user)
-    assert [point.as_of for point in result.points] == INSTANTS
-    assert [point.model_version for point in result.points] == ["2", "2", "3"]
-    for point, as_of in zip(result.points, (OLDEST, OLDER, NEWEST), strict=True):
-        assert {"user": user, "scope": "all"} | asdict(point) == open_snapshot(history_home, as_of).score(user)
+    assert [point.as_of for point in result.scores] == INSTANTS
+    assert [point.model_version for point in result.scores] == ["2", "2", "3"]
+    for point, as_of in zip(result.scores, (OLDEST, OLDER, NEWEST), strict=True):
+        expected = UserScore.of(open_snapshot(history_home, as_of).score(user))
+        assert {"user": user, "scope": "all"} | asdict(point) == expected.model_dump()
     assert (result.absent, result.damaged, result.earlier) == ((), (), None)
 
 
 def test_a_scope_has_a_history_of_its_own(history_home):
     result = history(history_home, "user0001", "topic:birds")
-    assert [point.score for point in result.points] == [
+    assert [point.score for point in result.scores] == [
         open_snapshot(history_home, as_of).score("user0001", "topic:birds")["score"]
         for as_of in (OLDEST, OLDER, NEWEST)
     ]
@@ -74,7 +77,7 @@ def test_a_scope_has_a_history_of_its_own(history_home):
 
 def test_instants_without_the_user_are_listed(history_home):
     result = history(history_home, "user0007")
-    assert [point.as_of for point in result.points] == [INSTANTS[0], INSTANTS[2]]
+    assert [point.as_of for point in result.scores] == [INSTANTS[0], INSTANTS[2]]
     assert result.absent == (INSTANTS[1],)
 
 
@@ -90,7 +93,7 @@ def test_instants_without_the_user_are_listed(history_home):
     ],
 )
 def test_both_bounds_are_included(history_home, start, end, expected):
-    assert [point.as_of for point in history(history_home, "user0001", "all", start, end).points] == expected
+    assert [point.as_of for point in history(history_home, "user0001", "all", start, end).scores] == expected
 
 
 def test_empty_bounds_are_refused(history_home):
@@ -106,10 +109,10 @@ def test_empty_bounds_are_refused(history_home):
 def test_a_history_is_limited_and_names_the_next_instant(history_home, monkeypatch):
     monkeypatch.setattr(module, "MOST_SNAPSHOTS", 2)
     result = history(history_home, "user0001")
-    assert [point.as_of for point in result.points] == INSTANTS[1:]
+    assert [point.as_of for point in result.scores] == INSTANTS[1:]
     assert result.earlier == INSTANTS[0]
     rest = history(history_home, "user0001", end=datetime.fromisoformat(result.earlier))
-    assert ([point.as_of for point in rest.points], rest.earlier) == (INSTANTS[:1], None)
+    assert ([point.as_of for point in rest.scores], rest.earlier) == (INSTANTS[:1], None)
 
 
 def test_an_unknown_user_is_refused(history_home, tmp_path):
@@ -126,7 +129,7 @@ def test_an_unknown_user_is_refused(history_home, tmp_path):
 def test_half_a_surrogate_pair_matches_no_id(home, bundle, scores, rows):
     of = scores.replace({"user": {"user0000": "user?"}})
     write_snapshot(home, OLDER, bundle, "3", of, rows.replace({"user": {"user0000": "user?"}}))
-    assert len(history(home, "user?").points) == 1
+    assert len(history(home, "user?").scores) == 1
     with pytest.raises(UnknownUserError):
         history(home, "user\udcff")
 
@@ -136,7 +139,7 @@ def test_damaged_snapshots_are_skipped_and_listed(history_home, caplog):
     (older / "scores.parquet").write_bytes(b"PAR1")
     (newest / "snapshot.json").write_text("{}")
     result = history(history_home, "user0001")
-    assert ([point.as_of for point in result.points], result.damaged) == (INSTANTS[:1], (INSTANTS[1], INSTANTS[2]))
+    assert ([point.as_of for point in result.scores], result.damaged) == (INSTANTS[:1], (INSTANTS[1], INSTANTS[2]))
     assert "scores.parquet cannot be read" in caplog.text
     with pytest.raises(SnapshotError, match=r"the snapshot is damaged: .*scores\.parquet"):
         history(history_home, "nobody")
@@ -148,14 +151,14 @@ def test_a_snapshot_removed_meanwhile_is_skipped(history_home, monkeypatch):
     shutil.rmtree(older)
     monkeypatch.setattr(module, "require_snapshots", lambda _: listed)
     result = history(history_home, "user0001")
-    assert ([point.as_of for point in result.points], result.damaged) == ([INSTANTS[0], INSTANTS[2]], ())
+    assert ([point.as_of for point in result.scores], result.damaged) == ([INSTANTS[0], INSTANTS[2]], ())
 
 
 def test_a_history_reads_neither_features_nor_models(history_home):
     for folder in list_snapshots(history_home):
         (folder / "features.arrow").unlink()
         shutil.rmtree(folder / "bundle")
-    assert len(history(history_home, "user0001").points) == 3
+    assert len(history(history_home, "user0001").scores) == 3
 
 
 def test_users_of_every_row_group_are_read(tmp_path, scores, home):
@@ -166,14 +169,14 @@ def test_users_of_every_row_group_are_read(tmp_path, scores, home):
     assert pq.ParquetFile(folder / "scores.parquet").num_row_groups == 3
     assert module._row_groups(pq.ParquetFile(folder / "scores.parquet"), "id08192") == [1]
     for number in (0, 8191, 8192, 16_384, 19_999):
-        assert [point.score for point in history(home, f"id{number:05}").points] == [number / 200]
+        assert [point.score for point in history(home, f"id{number:05}").scores] == [number / 200]
 
 
 def test_ids_too_long_for_row_group_statistics_are_read(home, scores):
     (folder,) = list_snapshots(home)
     ids = sorted(f"{k}{'x' * 9000}" for k in range(3))
     layout.write_table(scores.head(3).assign(user=ids, score=[1.0, 2.0, 3.0]), folder / "scores.parquet")
-    assert [history(home, user).points[0].score for user in ids] == [1.0, 2.0, 3.0]
+    assert [history(home, user).scores[0].score for user in ids] == [1.0, 2.0, 3.0]
 
 
 def test_the_route_equals_the_library(client, history_home):
@@ -203,10 +206,10 @@ def test_the_route_refuses_invalid_queries(client, path, status, kind):
 
 
 def test_a_newer_snapshot_is_in_the_history_at_once(client, history_home, bundle, scores, rows):
-    assert len(client.get("/v1/users/user0001/history").json()["points"]) == 3
+    assert len(client.get("/v1/users/user0001/history").json()["scores"]) == 3
     later = NEWEST + timedelta(days=28)
     write_snapshot(history_home, later, bundle, "4", scores.assign(model_version="4"), rows)
-    points = client.get("/v1/users/user0001/history").json()["points"]
+    points = client.get("/v1/users/user0001/history").json()["scores"]
     assert [(point["as_of"], point["model_version"]) for point in points[-2:]] == [
         ("2017-07-30T00:00:00Z", "3"),
         ("2017-08-27T00:00:00Z", "4"),
@@ -229,12 +232,12 @@ def test_a_history_on_the_terminal(shown, history_home):
     code, out, said = shown("user0001")
     assert code == 0
     rows = [line for line in out.splitlines() if "2017-" in line]
-    oldest, older, newest = history(history_home, "user0001").points
+    oldest, older, newest = history(history_home, "user0001").scores
     assert "3 of 3 snapshots" in out
     assert [(rows[0].count("new"), rows[1].count("new"), rows[2].count("3 (new)"))] == [(0, 0, 1)]
     for row, point in zip(rows, (oldest, older, newest), strict=True):
         assert f" {point.score:.1f} " in row
-        assert f" {point.low} to {point.high} " in row
+        assert f" {point.interval.low} to {point.interval.high} " in row
     assert "+0.0" in rows[1]
     assert f"{newest.score - older.score:+.1f}" in rows[2]
     assert "clout change shows by how much" in said
@@ -255,7 +258,7 @@ def test_absent_damaged_and_unread_snapshots_are_printed(shown, history_home, mo
 
 
 def test_ids_are_printed_literally(capsys):
-    point = Point("2017-07-30T00:00:00Z", "3", 28, 50.0, 1.0, 1, 2, 3.0, 4.0, "some", "scored")
+    point = PastScore("2017-07-30T00:00:00Z", "3", 28, 50.0, 1.0, Interval(1, 2, 0.9), 3.0, 4.0, "some", "scored")
     history_table(History("[/b][red]x", "topic:[/i]", (point,), (), (), None))
     assert "The scores of [/b][red]x, scope topic:[/i]: 1 of 1 snapshot" in " ".join(capsys.readouterr().out.split())
 

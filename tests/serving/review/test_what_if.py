@@ -166,7 +166,7 @@ class TestRoute:
             assert report["score"] == open_snapshot(home).score(report["user"])["score"]
             for outcome in report["in_own_hands"]:
                 assert outcome["gain"] >= 0.5
-                assert outcome["low"] <= outcome["high"]
+                assert outcome["interval"]["low"] <= outcome["interval"]["high"]
                 assert not any(c["outside"] for c in outcome["changes"] if CATALOGUE[c["feature"]].direction != "none")
 
     def test_a_change(self, client, bundle, rows):

@@ -46,7 +46,7 @@ def counted(samples):
 def test_requests_are_counted_by_route_method_and_status(client):
     for user in ("user0001", "user0002", "a%2Fb", "nobody-at-all"):
         client.get(f"/v1/users/{user}/score")
-    client.post("/v1/scores", json={"ids": ["user0001"]})
+    client.post("/v1/scores", json={"users": ["user0001"]})
     client.post("/v1/scores", json={})
     client.delete("/v1/users/user0001/score")
     client.get("/v1/nowhere/secret-name")

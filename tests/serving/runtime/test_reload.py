@@ -86,7 +86,7 @@ class Asking:
     REQUESTS = (
         ("GET", "/v1/users/user0001/score", None),
         ("GET", "/v1/users/user0001/explanation", None),
-        ("POST", "/v1/scores", {"ids": ["user0001"]}),
+        ("POST", "/v1/scores", {"users": ["user0001"]}),
     )
 
     def __init__(self, client):
@@ -130,7 +130,7 @@ def test_newer_snapshots_are_taken_up_and_no_request_fails(home, publish):
         assert [document["as_of"] for document in documents] == sorted(document["as_of"] for document in documents)
         for document in documents:
             of_one_state = expected[document["as_of"]]
-            entry = document["scores"][0] if "scores" in document else document
+            entry = document["users"][0] if "users" in document else document
             assert {key: entry[key] for key in ("model_version", "score")} == {
                 key: of_one_state[key] for key in ("model_version", "score")
             }

@@ -218,7 +218,7 @@ def test_a_long_request_under_way_is_finished_and_no_new_one_is_taken(started, w
             sent = threading.Event()
 
             def body():
-                yield b'{"ids": ["user0001"'
+                yield b'{"users": ["user0001"'
                 sent.set()
                 time.sleep(4.0)  # meanwhile the service is told to stop
                 yield b', "a/b"]}'
@@ -239,7 +239,7 @@ def test_a_long_request_under_way_is_finished_and_no_new_one_is_taken(started, w
                 service.ask("/health")
             post.join(30)
         assert [answer.status_code for answer in answers] == [200]
-        assert [worker["user"] for worker in answers[0].json()["scores"]] == ["user0001", "a/b"]
+        assert [worker["user"] for worker in answers[0].json()["users"]] == ["user0001", "a/b"]
         assert service.process.wait(30) == (0 if workers > 1 else -signal.SIGTERM)
 
 
@@ -250,7 +250,7 @@ def test_a_request_that_does_not_end_holds_the_service_up_no_longer_than_the_lim
         port = int(service.url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port)) as slow:
             slow.sendall(b"POST /v1/scores HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
-            slow.sendall(b'Content-Length: 100\r\n\r\n{"ids": [')
+            slow.sendall(b'Content-Length: 100\r\n\r\n{"users": [')
             time.sleep(1.0)
             stopped = time.monotonic()
             service.end()

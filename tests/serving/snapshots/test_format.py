@@ -31,7 +31,7 @@ def test_an_earlier_snapshot_opens_with_its_scores(earlier_home):
     assert {user: snapshot.score(user)["score"] for user in SCORES} == pytest.approx(SCORES)
     page = search(snapshot, SearchQuery(), 2)
     assert [score["user"] for score in page.scores] == ["ben", "cleo/1"]
-    assert [point.score for point in history(earlier_home, "anna").points] == pytest.approx([SCORES["anna"]])
+    assert [point.score for point in history(earlier_home, "anna").scores] == pytest.approx([SCORES["anna"]])
 
 
 def test_an_earlier_snapshot_explains_its_scores_with_the_same_catalogue(earlier_home):

@@ -68,8 +68,8 @@ def test_outcome_is_the_models_prediction(bundle, top_rows, peers):
     assert changes == {"days_absent": (30, 10, True, True), "days_since_last_act": (86, 66, False, True)}
     assert outcome.asks == pytest.approx(peers.rank("days_absent", 30) - peers.rank("days_absent", 10))
     assert outcome.in_own_hands
-    assert outcome.low <= outcome.expected_audience + 1
-    assert outcome.high >= outcome.expected_audience - 1
+    assert outcome.interval.low <= outcome.expected_audience + 1
+    assert outcome.interval.high >= outcome.expected_audience - 1
 
 
 def test_effort_of_two_features_combines_their_shares(bundle, top_rows, peers):
