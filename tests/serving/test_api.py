@@ -17,6 +17,7 @@ from features.catalogue.feature import Family
 from features.errors import RegistryError
 from serving import app as application
 from serving.api.schemas import RowScores
+from serving.privacy.audit_check_and_reads import reads_about
 from serving.runtime import state
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
 from training.home import Home
@@ -117,6 +118,19 @@ def test_many_users(client):
     assert (body["model_version"], body["as_of"], body["scope"]) == ("3", "2017-07-30T00:00:00Z", "all")
     topic = strict(client.post("/v1/scores", json={"users": ids, "scope": "topic:birds"}))
     assert topic["unknown"] == ["nobody", "a/b", ".."]
+
+
+def test_many_users_of_an_older_snapshot(client, home, bundle, scores, rows):
+    write_snapshot(home, datetime(2017, 7, 2, tzinfo=UTC), bundle, "2", scores.assign(model_version="2"), rows)
+    older = strict(client.post("/v1/scores", json={"users": ["user0001"], "as_of": "2017-07-02"}))
+    assert (older["as_of"], older["model_version"]) == ("2017-07-02T00:00:00Z", "2")
+    assert older["users"] == [strict(client.get("/v1/users/user0001/score?as_of=2017-07-02"))]
+    (read,) = [read for read in reads_about(home, "user0001").reads if read.method == "POST"]
+    assert read.instants == {"as_of": "2017-07-02T00:00:00Z"}
+    problem(client.post("/v1/scores", json={"users": ["a"], "as_of": "2016-01-01"}), 404, "absent-snapshot")
+    problem(client.post("/v1/scores", json={"users": ["a"], "as_of": "soon"}), 422, "no-instant")
+    refused = client.post("/v1/scores", json={"rows": [{"credible_pace_28d": 1}], "as_of": "2017-07-02"})
+    assert "as_of applies to users only" in problem(refused, 422, "invalid-request")["detail"]
 
 
 def test_rows_are_answered_by_the_champion(client, bundle, rows):

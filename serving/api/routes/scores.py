@@ -89,7 +89,7 @@ router = APIRouter(prefix="/v1", tags=["scores"], route_class=ScoresRoute)
     operation_id="score_batch",
     dependencies=[READ],
     response_model=UserScores | RowScores,
-    responses=success_either(users=SCORES, rows=ROWS) | problems(422, 503),
+    responses=success_either(users=SCORES, rows=ROWS) | problems(422, 503, absent_snapshot=404),
 )
 async def scores(
     body: Annotated[ScoreRequest, Body(openapi_examples=EXAMPLES)], service: ServiceDependency, request: Request

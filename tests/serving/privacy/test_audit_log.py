@@ -280,7 +280,7 @@ def edit(empty_home):
 
 
 def messages(home):
-    return [(finding.line, finding.said.partition(":")[0]) for finding in check_audit_log(home).tampered]
+    return [(finding.line, finding.message.partition(":")[0]) for finding in check_audit_log(home).tampered]
 
 
 def test_untouched_log_passes_the_check(empty_home):
@@ -403,7 +403,7 @@ def test_file_of_another_key_is_reported(empty_home):
     key_file(empty_home).unlink()
     written(empty_home, 1, Clock(NOON + timedelta(days=1)))
     (finding,) = check_audit_log(empty_home).tampered
-    assert "is sealed with another key" in finding.said
+    assert "is sealed with another key" in finding.message
     result = reads_about(empty_home, "ann")
     assert (len(result.reads), result.illegible) == (1, (finding.file,))
 
