@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from serving.app import create_app
 from serving.middleware.api_keys import add_key
 from serving.snapshots.repository import write_snapshot
+from training.home import Home
 
 pytestmark = pytest.mark.skipif(
     find_spec("openapi_python_client") is None, reason="the package openapi-python-client is absent"
@@ -26,12 +27,12 @@ PACKAGE = "clout_client"
 
 
 @pytest.fixture(scope="module")
-def generated(tmp_path_factory, scored_home):
+def generated(tmp_path_factory):
     """Generate the client, and make it importable."""
     from openapi_python_client.cli import app as generate
 
     folder = tmp_path_factory.mktemp("client")
-    document = TestClient(create_app(scored_home)).get("/openapi.json").json()
+    document = TestClient(create_app(Home(folder / "home"))).get("/openapi.json").json()
     (folder / "openapi.json").write_text(json.dumps(document))
     (folder / "config.yaml").write_text("post_hooks: []\n")
     arguments = ["generate", "--path", folder / "openapi.json", "--config", folder / "config.yaml", "--meta", "none"]
