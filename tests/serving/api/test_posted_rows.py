@@ -126,7 +126,7 @@ rows = st.lists(st.dictionaries(names, numbers | bounds, max_size=3), max_size=4
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=st.fixed_dictionaries(
-        {}, optional={"table": tables | st.none(), "rows": rows | st.none(), "ids": st.just(["a"]), "x": st.none()}
+        {}, optional={"table": tables | st.none(), "rows": rows | st.none(), "users": st.just(["a"]), "x": st.none()}
     )
 )
 def test_any_body_gets_the_same_response_from_both_decoders(client, body):

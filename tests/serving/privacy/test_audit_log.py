@@ -616,7 +616,7 @@ def test_reads_are_newest_first_and_for_admins(home, champion):
         client.get("/v1/users/a%2Fb/score", headers=headers)
         client.get("/v1/users/user0002/score", headers=headers)
     reads = client.get("/v1/users/a%2Fb/reads", headers={"Authorization": f"Bearer {admin}"}).json()
-    assert [(read["name"], read["purpose"], read["people"]) for read in reads["reads"]] == [
+    assert [(read["name"], read["purpose"], read["users"]) for read in reads["reads"]] == [
         ("dashboard", "model review", 1),
         ("dashboard", "own score", 1),
     ]

@@ -401,8 +401,7 @@ def test_damaged_records_are_reported(client, home):
 
 
 def test_commands_show_and_resolve_cases(clout, client, home):
-    case = contest(client, message="<b>[red]July[/red]</b>
-is missing")["case"]
+    case = contest(client, message="<b>[red]July[/red]</b>\nis missing")["case"]
     listed = clout(home, "cases")
     assert re.search(rf"{case} +user0001 .*\[red\]July\[/red\]</b> is missing +open", listed.stdout)
     assert json.loads(clout(home, "cases", "--json").stdout)[0]["case"] == case
