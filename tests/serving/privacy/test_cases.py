@@ -334,7 +334,7 @@ def test_read_key_opens_and_review_key_resolves(home, champion):
         ("review", "POST", 200),
         ("read", "POST", 201),
     ]
-    assert [read.people for read in reads_about(home).reads if read.status == 403] == [0, 0, 0]
+    assert [read.users for read in reads_about(home).reads if read.status == 403] == [0, 0, 0]
 
 
 def test_pages_continue_by_cursor(client):
