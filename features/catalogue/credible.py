@@ -28,6 +28,7 @@ from features.aggregates.windows import (
 )
 from features.catalogue.feature import Feature
 from features.catalogue.tenure import days_since_first_event
+from features.catalogue.wording import Row, Sentence, count_of, members, people, plural_verb, responders
 
 MONTH_DAYS = 28
 
@@ -35,11 +36,75 @@ _feature = partial(Feature, family="reach", unit="people", relation="responders"
 _pieces = partial(_feature, family="response", unit="pieces", relation="pieces")
 
 
+def _responded(days: int) -> Sentence:
+    """Say how many people responded, where the row shows it, and what they count as."""
+
+    def sentence(value: float | None, row: Row) -> str:
+        count = responders(row, value, days)
+        if not value and not count:
+            nobody = "Nobody" if count is not None else "Nobody whose response counts"
+            return f"{nobody} responded in the last {days} days."
+        if value is None or count is None:
+            return f"The people who responded in the last {days} days count as {members(value or 0.0)}."
+        if not value:
+            verb = plural_verb(count, "does", "do")
+            return f"{people(count)} responded in the last {days} days, but {verb} not count as established members."
+        verb = plural_verb(count, "counts", "count together")
+        return f"{people(count)} responded in the last {days} days and {verb} as {members(value)}."
+
+    return sentence
+
+
+def _or_nobody(when: str, text: str) -> Sentence:
+    """Say a text with `{members}` in it, or that nobody whose response counts responded."""
+    return lambda value, _: text.format(members=members(value)) if value else f"Nobody whose response counts {when}."
+
+
+def _posts(days: int, text: str) -> Sentence:
+    """Say a text with `{posts}` in it, or that no response to a post counts."""
+
+    def sentence(value: float | None, _: Row) -> str:
+        if not value:
+            return f"No post drew a response that counts in the last {days} days."
+        return text.format(posts="Less than half a post" if value < 0.5 else f"About {count_of(value, 'post')}")
+
+    return sentence
+
+
+def _described_attention(value: float | None, _: Row) -> str:
+    if not value:
+        return "Nobody whose response counts responded in the last year."
+    if value < 0.5:
+        return "The people who respond also respond to many others; little of their attention comes here."
+    return f"The attention of the people who respond adds up to that of {members(value)} who respond to nobody else."
+
+
+def _described_delay(value: float | None, _: Row) -> str:
+    if value is None:
+        return "No response of the last 90 days to a post counts."
+    when = "more than a day after the post (a post of unknown date counts)"
+    return f"{value:.0%} of the responses that count came {when}."
+
+
+def _described_periods(value: float | None, _: Row) -> str:
+    if not value:
+        return "Nobody whose response counts responded in the last six periods of 28 days."
+    number = "less than one" if value < 0.5 else f"about {value:.0f}"
+    return f"Established members, or people who are not named, responded in {number} of the last six 28-day periods."
+
+
+def _described_since(value: float | None, _: Row) -> str:
+    if value is None:
+        return "Nobody whose response counts has responded in the last year."
+    within_days = count_of(max(math.ceil(value), 1), "day")
+    return f"Somebody whose response counts responded within the last {within_days}."
+
+
 def _engagers(days: int) -> Feature:
     return _feature(
         f"credible_engagers_{days}d",
         f"distinct people who responded in the last {days} days, each weighing as much as they are credible",
-        f"The people who responded in the last {days} days weigh as {{value}} credible ones.",
+        _responded(days),
         lambda responders: sum_fixed_point(where(within(responders.last_age, days), responders.weight)),
     )
 
@@ -100,7 +165,7 @@ def _drawing(days: int) -> Feature:
         f"pieces of content with which somebody credible at all engaged in the last {days} days, each "
         "weighing as the engagements with it in the last 90, as credible as the people are, one at most; unknown "
         "people count as credible",
-        f"Pieces with which credible people engaged in the last {days} days weigh as {{value}}.",
+        _posts(days, f"{{posts}} drew responses from established members in the last {days} days."),
         lambda pieces: sum_fixed_point(where(within(pieces.credible_age, days), ibis.least(pieces.credit, BILLION))),
     )
 
@@ -109,7 +174,11 @@ FEATURES = [
     _feature(
         "early_engagers",
         "distinct people who first engaged more than 365 days ago",
-        "{value} people first engaged more than a year ago.",
+        lambda value, _: (
+            f"{people(value)} first engaged more than a year ago."
+            if value
+            else "No known user engaged more than a year ago."
+        ),
         lambda pairs: count(pairs.other.notnull() & ~within(pairs.first_age, LOOKBACK_DAYS)),
         relation="pairs",
     ),
@@ -118,14 +187,17 @@ FEATURES = [
         "credible_engagers_decayed_28d",
         "distinct people of the last 365 days, each weighing as much as they are credible, and less the longer ago the "
         "last engagement was (half after 28 days)",
-        "Recent and less recent credible people together weigh as {value} engaging right now.",
+        _or_nobody("responded in the last year", "Responses lately count as {members} today (half after four weeks)."),
         lambda responders: sum_fixed_point(_multiply(decay(responders.last_age, 28), responders.weight)),
     ),
     _feature(
         "credible_pace_28d",
         "people who responded per 28 days, each weighing as much as they are credible, averaged over six periods of 28 "
         "days with each older one weighing half",
-        "About {value} credible people engage per 28 days, recent months weighing more.",
+        _or_nobody(
+            "responded in the last six periods of 28 days",
+            "In a recent period of 28 days, responses come from {members}.",
+        ),
         lambda responders: weighted_period_mean(
             lambda k: sum_fixed_point(where(in_period(responders.weeks, k), responders.weight))
         ),
@@ -135,7 +207,7 @@ FEATURES = [
         "credible_rate_365d",
         "people who responded in the last 365 days, each weighing as much as they are credible, per 28 days since the "
         "person was first seen, 28 at least and 365 at most",
-        "Since the person was first seen, {value} credible people have come along per 28 days.",
+        _or_nobody("responded in the last year", "Per 28 days, responses of up to a year came from {members}."),
         _rate,
         relation="users",
         unit="people per 28 days",
@@ -144,7 +216,10 @@ FEATURES = [
         "credible_returning_28d",
         "distinct people who responded in the last 28 days and had done so before, each weighing as much as they are "
         "credible",
-        "The people who came back to engage again in the last 28 days weigh as {value} credible ones.",
+        _or_nobody(
+            "came back to respond again in the last 28 days",
+            "The people who came back to respond again in the last 28 days count as {members}.",
+        ),
         lambda responders: sum_fixed_point(
             where(within(responders.last_age, 28) & ~within(responders.first_age, 28), responders.weight)
         ),
@@ -153,7 +228,10 @@ FEATURES = [
         "credible_steady_168d",
         "distinct people who responded in at least three of the last six periods of 28 days, each weighing as much as "
         "they are credible",
-        "The people who responded in at least three of the last six 28-day periods weigh as {value} credible ones.",
+        _or_nobody(
+            "responded in three or more of the last six periods of 28 days",
+            "The people who responded in three or more of the last six periods of 28 days count as {members}.",
+        ),
         lambda responders: sum_fixed_point(where(in_three_periods(responders.weeks), responders.weight)),
     ),
     _feature(
@@ -171,7 +249,7 @@ FEATURES = [
         "credible_attention_365d",
         "over the people who responded in the last 365 days, each weighing as much as they are credible, one per "
         "person to whom they responded",
-        "The attention that credible people gave adds up to that of {value} people engaging with nobody else.",
+        _described_attention,
         lambda responders: sum_fixed_point(round_half_up(responders.weight / responders.breadth)),
         family="network",
     ),
@@ -183,7 +261,7 @@ FEATURES = [
         "pieces of content with which credible people engaged in the last 90 days more than a week after they were "
         "made, or after a making that is not known, each weighing as those engagements, as credible as the people are, "
         "one at most; unknown people count as credible",
-        "Pieces with which credible people engaged more than a week after they were made weigh as {value}.",
+        _posts(90, "{posts} drew responses more than a week later (a post of unknown date counts)."),
         lambda pieces: sum_fixed_point(ibis.least(pieces.late_credit, BILLION)),
         family="persistence",
     ),
@@ -191,7 +269,7 @@ FEATURES = [
         "credible_after_a_day_share_90d",
         "share of the last 90 days' engagements with content that came more than a day after it was made, or after a "
         "making that is not known, each weighing as the person is credible; unknown people count as credible",
-        "{value} of what credible people did about content came more than a day after it was made.",
+        _described_delay,
         lambda pieces: ratio(pieces.day_credit.sum(), pieces.credit.sum()),
         family="persistence",
         unit="share",
@@ -213,7 +291,7 @@ FEATURES = [
         "credible_periods_168d",
         "over the last six periods of 28 days, how credible the most credible person was who responded in each; "
         "unknown people count as credible",
-        "The most credible person who responded in each of the last six 28-day periods adds up to {value}.",
+        _described_periods,
         _periods,
         unit="periods",
     ),
@@ -221,7 +299,7 @@ FEATURES = [
         "days_since_credible_engagement",
         "days since somebody last responded within the last 365 days, and 30 more for every halving of how credible "
         "they are, whoever it is least for; unknown people count as credible",
-        "Somebody credible last responded {value} days ago, 30 days being added for every halving of how credible.",
+        _described_since,
         _since,
         family="cadence",
         unit="days",

@@ -2,18 +2,23 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Literal
 
 import ibis.expr.types as ir
+
+from features.catalogue.wording import Row, Sentence
 
 Family = Literal["reach", "response", "persistence", "network", "cadence", "originality"]
 Received = Literal["pairs", "follows", "engagements", "pieces", "topics", "engagers", "credibility", "responders"]
 Own = Literal["followed", "engaged_users", "own_events", "recent_events", "created", "contents"]
 Relation = Literal[Received, Own, "weeks_active", "days_active", "histories", "users"]
 Direction = Literal["up", "down", "free", "none"]
+NO_FEATURES: Row = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class Feature:
     ----------
     name : with its window or unit, such as `engagers_28d`
     meaning : the definition in plain words; a changed meaning needs a new name
-    sentence : what a reviewer reads, with `{value}` in it
+    sentence : what a reviewer reads: a text with `{value}` in it, or a function of the value and the user's row
     value : a function of the relation, which returns the expression
     family : reach, response, persistence, network, cadence or originality
     unit : of the value, such as `people` or `days`
@@ -38,7 +43,7 @@ class Feature:
 
     name: str
     meaning: str
-    sentence: str
+    sentence: str | Sentence
     value: Callable[[ir.Table], ir.Value]
     family: Family
     unit: str
@@ -58,10 +63,13 @@ class Feature:
         """Whether the user can act on it: yes or no."""
         return "yes" if self.actionable else "no"
 
-    def describe(self, value: float | None) -> str:
-        """Return the reviewer's sentence with the value in it; None and NaN are reported as not known."""
-        if value is None or value != value:
-            return f"Not known: {self.meaning}."
+    def describe(self, value: float | None, row: Row = NO_FEATURES) -> str:
+        """Return the reviewer's sentence about a user; `value` is None or NaN where unknown, `row` their features."""
+        number = None if value is None or math.isnan(value) else value
+        if not isinstance(self.sentence, str):
+            return self.sentence(number, row)
+        if value is None or number is None:
+            return f"Not known: {self.name.replace('_', ' ')}."
         text = f"{value:,.0f}" if abs(value - round(value)) < 1e-9 or abs(value) >= 100 else f"{value:,.2f}"
         return self.sentence.format(value=f"{value:.0%}" if self.unit == "share" else text)
 

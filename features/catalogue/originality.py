@@ -5,6 +5,7 @@ from functools import partial
 from features.aggregates.relations import is_any
 from features.aggregates.windows import count, ratio
 from features.catalogue.feature import Feature
+from features.catalogue.wording import Row, count_of, plural_verb, value_of
 from features.events.event_table import NEGATIVE
 
 _feature = partial(
@@ -16,6 +17,15 @@ _feature = partial(
     actionable=True,
     default=None,
 )
+
+
+def _described_repetitions(value: float | None, row: Row) -> str:
+    if not value:
+        return "No post of the last 90 days is known to repeat an earlier one."
+    total = value_of(row, "created_90d")
+    posts = count_of(value, "post") if total is None else f"{value:,.0f} of {count_of(total, 'post')}"
+    return f"{posts} of the last 90 days {plural_verb(value, 'repeats', 'repeat')} an earlier one."
+
 
 FEATURES = [
     _feature(
@@ -41,7 +51,7 @@ FEATURES = [
     _feature(
         "repetitions_90d",
         "how many of the pieces made in the last 90 days are known to repeat an earlier one of them",
-        "{value} of the pieces made in the last 90 days repeat an earlier one.",
+        _described_repetitions,
         lambda contents: contents.copies.sum() - contents.count(),
         relation="contents",
         unit="pieces",

@@ -213,7 +213,7 @@ def _feature_changes(
             actionable=CATALOGUE[name].actionable,
             outside=not (math.isnan(values[name]) or peers.contains(name, values[name])),
             points=float(parts.get(name, 0.0)),
-            sentence=CATALOGUE[name].describe(values[name]),
+            sentence=CATALOGUE[name].describe(values[name], values),
         )
         for name in names
         if not np.isclose(values[name], row[name], rtol=0, atol=ROUNDING, equal_nan=True)

@@ -14,18 +14,18 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import CATALOGUE
+from features.catalogue.wording import count_of, members, people, plural_verb, responders
 from training.explanation.feature_constraints import engager_effects
 from training.explanation.reasons import LEAST_POINTS, Line, Reason, reasons
 from training.model.bundle import Bundle, FeatureRow
 
 Kind = Literal["new", "exchange", "repetition"]
 SENTENCES = {
-    "new": "People who responded within a year count for {value:,.1f} fewer, as few established people respond to them "
-    "as yet. Counted in full, they would make about {points:.1f} points more.",
-    "exchange": "People to whom the person responds as well count for {value:,.1f} fewer, until it has lasted 90 days. "
-    "Counted in full, they would make about {points:.1f} points more.",
-    "repetition": "{value:,.0f} of the pieces of the last 90 days repeat an earlier one. Without that, the score would "
-    "be about {points:.1f} points higher.",
+    "new": "{people} responded in the last year and {count} as {members}, because few established members respond to "
+    "them. Counted in full: about {points:.1f} points more.",
+    "exchange": "The user and some who responded answer each other. That counts for {less} less until it has lasted 90 "
+    "days. Counted in full: about {points:.1f} points more.",
+    "repetition": "{posts} of the last 90 days {repeat} an earlier one. Without that: about {points:.1f} points more.",
 }
 
 DISCOUNT_FEATURES: dict[Kind, str] = {
@@ -76,8 +76,23 @@ def _discounts(bundle: Bundle, row: FeatureRow, margins: np.ndarray) -> tuple[Di
     for kind, other in zip(_kinds(row), others, strict=True):
         value, points = row[DISCOUNT_FEATURES[kind]], other - score
         if points >= LEAST_POINTS:
-            items.append(Discount(kind, value, points, SENTENCES[kind].format(value=value, points=points)))
+            items.append(Discount(kind, value, points, _sentence(kind, value, points, row)))
     return tuple(sorted(items, key=lambda item: -item.points))
+
+
+def _sentence(kind: Kind, value: float, points: float, row: FeatureRow) -> str:
+    """Say what did not count: how many people, and what they count as; how many posts."""
+    weight = row["credible_engagers_365d"]
+    count = responders(row, weight, 365) or value
+    return SENTENCES[kind].format(
+        people=people(count),
+        count=plural_verb(count, "counts", "count together"),
+        members=members(weight),
+        less=members(value),
+        posts=count_of(value, "post"),
+        repeat=plural_verb(value, "repeats", "repeat"),
+        points=points,
+    )
 
 
 def _kinds(row: FeatureRow) -> list[Kind]:
@@ -170,7 +185,7 @@ def ledger(bundle: Bundle, row: FeatureRow, typical: Mapping[str, float | None] 
     *nats, average = bundle.shap_values(vector[np.newaxis])[0].tolist()
     margins = _margins(bundle, row, vector)
     lines = [
-        _line(name, value, nat * scale.points_per_nat, typical.get(name))
+        _line(name, value, nat * scale.points_per_nat, typical.get(name), row)
         for name, value, nat in zip(bundle.features, vector.tolist(), nats, strict=True)
         if nat != 0.0
     ]
@@ -180,7 +195,7 @@ def ledger(bundle: Bundle, row: FeatureRow, typical: Mapping[str, float | None] 
     return Ledger(score, unclipped, base, bundle.baseline, tuple(lines), _discounts(bundle, row, margins))
 
 
-def _line(name: str, value: float, points: float, typical: float | None) -> Line:
+def _line(name: str, value: float, points: float, typical: float | None, row: FeatureRow) -> Line:
     known_value = None if value != value else value
     feature = CATALOGUE[name]
-    return Line(name, feature.family, known_value, points, feature.describe(known_value), typical)
+    return Line(name, feature.family, known_value, points, feature.describe(known_value, row), typical)

@@ -209,8 +209,7 @@ def change_reasons(lines: list[ChangeLine], sign: int) -> list[Reason]:
 def _feature_line(name: str, old: pd.DataFrame, new: pd.DataFrame, points: float) -> ChangeLine:
     was, is_ = (_value(rows, name) for rows in (old, new))
     feature = CATALOGUE[name]
-    sentence = feature.sentence.format(value=f"{_format(was, feature.unit)} -> {_format(is_, feature.unit)}")
-    sentence = sentence[0].upper() + sentence[1:]
+    sentence = f"{feature.describe(is_, _features(new))} Before: {feature.describe(was, _features(old))}"
     return ChangeLine(attribute(name), name, feature.family, was, is_, float(points), sentence)
 
 
@@ -224,19 +223,16 @@ def _model_lines(before: Bundle, points: pd.Series, row: pd.DataFrame) -> list[C
             lines.append(ChangeLine(MODEL, None, None, was, is_, moved, sentence))
         else:
             value, feature = _value(row, name), CATALOGUE[name]
-            sentence = f"The new model makes {'more' if moved > 0 else 'less'} of this: {feature.describe(value)}"
+            weight = "more" if moved > 0 else "less"
+            sentence = f"The new model makes {weight} of this: {feature.describe(value, _features(row))}"
             lines.append(ChangeLine(MODEL, name, feature.family, value, value, moved, sentence))
     return lines
+
+
+def _features(rows: pd.DataFrame) -> dict[str, float]:
+    return {str(name): float(value) for name, value in rows.iloc[0].items() if name in CATALOGUE}
 
 
 def _value(rows: pd.DataFrame, name: str) -> float | None:
     value = float(rows[name].iloc[0])
     return None if value != value else value
-
-
-def _format(value: float | None, unit: str) -> str:
-    if value is None:
-        return "unknown"
-    if unit == "share":
-        return f"{value:.0%}"
-    return f"{value:,.0f}" if abs(value - round(value)) < 1e-9 or abs(value) >= 100 else f"{value:,.2f}"

@@ -18,7 +18,7 @@ from training.evaluation.evaluate import Champion, incomparable_reason
 from training.evaluation.report_types import NotMeasured
 from training.explanation.ledger import base_points, side_by_side
 from training.explanation.score_change import top_movers
-from training.model.bundle import Bundle
+from training.model.bundle import Bundle, FeatureRow, feature_row
 from training.model.feature_sets import panel_features
 from training.release.gate import Churn, Move, MoveReason
 from training.robustness.attack_report import AttackReport
@@ -122,12 +122,12 @@ def _reasons(champion: Bundle, challenger: Bundle, rows: pd.DataFrame) -> list[t
     """Return for each row the features whose points differ most between the models, largest difference first."""
     before, after = side_by_side(champion, challenger, rows)
     names, reasons = list(before), []
-    for row, old, new in zip(rows[names].itertuples(index=False), before.to_numpy(), after.to_numpy(), strict=True):
+    users = [feature_row(rows.iloc[[k]]) for k in range(len(rows))]
+    for row, old, new in zip(users, before.to_numpy(), after.to_numpy(), strict=True):
         order = np.argsort(-np.abs(new - old), kind="stable")[:REASONS]
-        reasons.append(tuple(_reason(names[k], row[k], old[k], new[k]) for k in order if new[k] != old[k]))
+        reasons.append(tuple(_reason(names[k], row, old[k], new[k]) for k in order if new[k] != old[k]))
     return reasons
 
 
-def _reason(name: str, value: float, before: float, after: float) -> MoveReason:
-    sentence = CATALOGUE[name].describe(None if pd.isna(value) else float(value))
-    return MoveReason(name, sentence, float(before), float(after))
+def _reason(name: str, row: FeatureRow, before: float, after: float) -> MoveReason:
+    return MoveReason(name, CATALOGUE[name].describe(row[name], row), float(before), float(after))

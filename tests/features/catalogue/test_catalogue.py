@@ -1067,10 +1067,15 @@ class TestWords:
         assert feature.family in get_args(Family)
         assert feature.relation in get_args(Relation)
         assert feature.default in (0, None)
-        assert feature.sentence.count("{value}") == 1
-        assert "{" not in feature.sentence.replace("{value}", "")
-        assert feature.sentence[0].isupper() or feature.sentence.startswith("{value}")
-        assert feature.sentence.endswith(".")
+        if isinstance(feature.sentence, str):
+            assert feature.sentence.count("{value}") == 1
+            assert "{" not in feature.sentence.replace("{value}", "")
+            assert feature.sentence[0].isupper() or feature.sentence.startswith("{value}")
+        for value in (None, 0.0, 0.3, 1.0, 2.5, 12_345.6):
+            sentence = feature.describe(value)
+            assert sentence.endswith(".")
+            assert sentence[0].isupper() or sentence[0].isdigit()
+            assert not {"None", "nan", "{", "_"} & {part for part in ("None", "nan", "{", "_") if part in sentence}
         assert feature.meaning
         assert not feature.meaning.endswith(".")
         assert re.fullmatch(r"[a-z0-9_]+", feature.name)
@@ -1170,8 +1175,8 @@ class TestTell:
             (0.25, "share", "Value 25%."),
             (0.0, "share", "Value 0%."),
             (1.0, "share", "Value 100%."),
-            (None, "people", "Not known: meaning."),
-            (math.nan, "people", "Not known: meaning."),
+            (None, "people", "Not known: n."),
+            (math.nan, "people", "Not known: n."),
         ],
     )
     def test_describe_formats_the_value(self, value, unit, said):

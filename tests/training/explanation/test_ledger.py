@@ -21,7 +21,8 @@ def test_every_row_adds_up(bundle, rows):
 
 def test_a_ledger_adds_up_and_states_its_baseline(bundle, rows):
     for _, row in rows.sample(40, random_state=0).iterrows():
-        result = ledger(bundle, feature_row(row.to_frame().T))
+        features = feature_row(row.to_frame().T)
+        result = ledger(bundle, features)
         assert result.base + sum(line.points for line in result.lines) == pytest.approx(result.unclipped, abs=1e-6)
         assert result.score == pytest.approx(np.clip(result.unclipped, 0, 100))
         assert result.baseline.startswith("the average of the ")
@@ -31,7 +32,7 @@ def test_a_ledger_adds_up_and_states_its_baseline(bundle, rows):
         for line in result.lines:
             assert line.family == CATALOGUE[line.feature].family
             assert line.value is None if pd.isna(row[line.feature]) else line.value == row[line.feature]
-            assert line.sentence == CATALOGUE[line.feature].describe(line.value)
+            assert line.sentence == CATALOGUE[line.feature].describe(line.value, features)
 
 
 def test_equal_rows_have_equal_ledgers(bundle, rows):

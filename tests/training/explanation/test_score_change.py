@@ -98,7 +98,10 @@ def test_repetition_is_an_own_part(bundle):
     assert split.moved.iloc[0].to_dict() == pytest.approx({"repetitions_90d": -20}, abs=1e-5)
     assert split.figures.iloc[0][["own", "others"]].tolist() == pytest.approx([-20, 0], abs=1e-5)
     (line,) = change_lines(model, split, old, new)
-    assert line.sentence == "0 -> 3 of the pieces made in the last 90 days repeat an earlier one."
+    assert line.sentence == (
+        "3 of 27 posts of the last 90 days repeat an earlier one. "
+        "Before: No post of the last 90 days is known to repeat an earlier one."
+    )
 
 
 def test_everybodys_parts_add_up(user_changes):
@@ -227,7 +230,7 @@ def test_lines_and_reasons_of_one(user_changes, bundle, other, earlier, later):
             assert all(reason.points * sign >= 0.5 for reason in selected)
         for line in lines:
             if line.part in ("own", "others", "time"):
-                assert " -> " in line.sentence
+                assert ". Before: " in line.sentence
                 values = [None if np.isnan(x) else x for x in (rows[line.feature].iloc[0] for rows in one)]
                 assert [line.before, line.after] == values
     assert checked > 100
@@ -241,10 +244,11 @@ def test_sentences(bundle):
         (x.part, x.feature): x.sentence for x in change_lines(before, changes(before, after, old, new), old, new)
     }
     assert sentences["others", "credible_engagers_28d"] == (
-        "The people who responded in the last 28 days weigh as 0 -> 2.50 credible ones."
+        "The people who responded in the last 28 days count as about 3 established members. "
+        "Before: Nobody whose response counts responded in the last 28 days."
     )
     assert sentences["model", None].startswith("Where everybody starts is at 50.0 points and no longer at 35.0")
-    assert sentences["model", "days_absent"].startswith("The new model makes more of this: The person has been away")
+    assert sentences["model", "days_absent"].startswith("The new model makes more of this: Never active so far.")
     assert (
         sentences["scale", None] == "On the new scale, the same expected audience is 125.0 points and no longer 90.0."
     )
@@ -257,7 +261,8 @@ def test_unknown_value_in_a_sentence(bundle):
     (line,) = change_lines(model, changes(model, model, old, new), old, new)
     assert (line.before, line.after, line.part) == (None, 3.0, "others")
     assert line.sentence == (
-        "Unknown -> 300% of what credible people did about content came more than a day after it was made."
+        "300% of the responses that count came more than a day after the post (a post of unknown date counts). "
+        "Before: No response of the last 90 days to a post counts."
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from features.catalogue import CATALOGUE
 from training.explanation.ledger import contributions
+from training.model.bundle import feature_row
 from training.model.scale import Scale
 from training.release.checks import churn
 
@@ -68,8 +69,8 @@ def test_the_largest_moves_with_their_reasons(bundle, other, rows):
         assert [reason.feature for reason in move.reasons] == list(furthest.index[:3])
         for reason in move.reasons:
             name = reason.feature
-            value = active.loc[move.user, name]
-            assert reason.sentence == CATALOGUE[name].describe(None if np.isnan(value) else float(value))
+            features = feature_row(active.loc[[move.user]])
+            assert reason.sentence == CATALOGUE[name].describe(features[name], features)
             assert (reason.before, reason.after) == pytest.approx((old[name], new[name]))
     assert json.loads(json.dumps(result.as_json(), allow_nan=False)) == result.as_json()
 

@@ -1,0 +1,48 @@
+"""The words of sentences about a user: counts with their nouns, and what a weighted count amounts to."""
+
+import math
+from collections.abc import Callable, Mapping
+
+Row = Mapping[str, float]  # a user's features by name, NaN where unknown
+# Returns a sentence about a user, given the value of a feature (None: unknown) and the user's other features.
+Sentence = Callable[[float | None, Row], str]
+
+
+def value_of(row: Row, name: str) -> float | None:
+    """Return another feature of the user; None if it is unknown or was not computed."""
+    value = row.get(name)
+    return None if value is None or math.isnan(value) else value
+
+
+def count_of(value: float, noun: str, plural: str | None = None) -> str:
+    """Return a whole number with its noun: `1 post`, `1,060 posts`."""
+    number = math.floor(value + 0.5)
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def people(value: float) -> str:
+    """Return a number of people: `1 person`, `262 people`."""
+    return count_of(value, "person", "people")
+
+
+def members(weight: float) -> str:
+    """Return what people count as together: `about 86 established members`."""
+    if weight < 0.5:
+        return "less than half an established member"
+    return f"about {count_of(weight, 'established member')}"
+
+
+def ago(days: float) -> str:
+    """Return how long ago something was: `today`, `1 day ago`, `171 days ago`."""
+    return "less than a day ago" if days < 1 else f"{count_of(math.floor(days), 'day')} ago"
+
+
+def responders(row: Row, credible: float | None, days: int) -> float | None:
+    """Return how many known people responded in some days: those who count, plus what they do not count for."""
+    parts = [credible, *(value_of(row, f"uncounted_{kind}_{days}d") for kind in ("new", "exchange"))]
+    return None if any(part is None for part in parts) else sum(part for part in parts if part is not None)
+
+
+def plural_verb(value: float, one: str, many: str) -> str:
+    """Return the form of a verb that fits a number."""
+    return one if math.floor(value + 0.5) == 1 else many

@@ -1,0 +1,177 @@
+"""Sentences about users: what they say for none, one, many and unknown, and that they agree with the events."""
+
+import math
+import re
+
+import pandas as pd
+import pytest
+
+from features.catalogue import CATALOGUE, SCORED
+from features.catalogue.wording import ago, count_of, members, people
+from features.events.loading import load_encoded_events, resolve_as_of
+from features.feature_table import feature_rows
+from features.simulation import Community, simulate
+
+UNCOUNTED = {"uncounted_new_28d": 170.4, "uncounted_exchange_28d": 5.6}
+NOBODY = {"uncounted_new_28d": 0.0, "uncounted_exchange_28d": 0.0}
+RESPONSES = {"reply", "mention", "repost", "quote", "like"}
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "row", "sentence"),
+    [
+        ("credible_engagers_28d", 0.0, NOBODY, "Nobody responded in the last 28 days."),
+        ("credible_engagers_28d", 0.0, {}, "Nobody whose response counts responded in the last 28 days."),
+        (
+            "credible_engagers_28d",
+            0.0,
+            NOBODY | {"uncounted_new_28d": 1.0},
+            "1 person responded in the last 28 days, but does not count as established members.",
+        ),
+        (
+            "credible_engagers_28d",
+            0.2,
+            NOBODY | {"uncounted_new_28d": 0.8},
+            "1 person responded in the last 28 days and counts as less than half an established member.",
+        ),
+        (
+            "credible_engagers_28d",
+            86.0,
+            UNCOUNTED,
+            "262 people responded in the last 28 days and count together as about 86 established members.",
+        ),
+        (
+            "credible_engagers_7d",
+            1.2,
+            {},
+            "The people who responded in the last 7 days count as about 1 established member.",
+        ),
+        ("early_engagers", 0.0, {}, "No known user engaged more than a year ago."),
+        ("early_engagers", 1.0, {}, "1 person first engaged more than a year ago."),
+        ("early_engagers", 1_060.0, {}, "1,060 people first engaged more than a year ago."),
+        (
+            "credible_engagers_decayed_28d",
+            99.6,
+            {},
+            "Responses lately count as about 100 established members today (half after four weeks).",
+        ),
+        ("credible_pace_28d", 0.0, {}, "Nobody whose response counts responded in the last six periods of 28 days."),
+        ("credible_periods_168d", 0.2, {}, None),
+        ("days_since_credible_engagement", None, {}, "Nobody whose response counts has responded in the last year."),
+        (
+            "days_since_credible_engagement",
+            162.3,
+            {},
+            "Somebody whose response counts responded within the last 163 days.",
+        ),
+        ("days_absent", 0.0, {"days_since_last_act": 3.2}, "Last active 3 days ago."),
+        ("days_absent", 0.0, {"days_since_last_act": 0.2}, "Last active less than a day ago."),
+        (
+            "days_absent",
+            115.0,
+            {"days_since_last_act": 171.4},
+            "Last active 171 days ago; after 56 days away the score begins to fall.",
+        ),
+        (
+            "days_absent",
+            2.0,
+            {"days_since_last_act": math.nan, "account_age_days": 58.0},
+            "Never active so far; first seen 58 days ago.",
+        ),
+        ("seniority_days", 0.0, {"account_age_days": 41.0}, "First seen 41 days ago."),
+        ("seniority_days", 0.0, {}, "It is not known when the user was first seen."),
+        ("repetitions_90d", 0.0, {}, "No post of the last 90 days is known to repeat an earlier one."),
+        ("repetitions_90d", 1.0, {}, "1 post of the last 90 days repeats an earlier one."),
+        (
+            "repetitions_90d",
+            71.0,
+            {"created_90d": 75.0},
+            "71 of 75 posts of the last 90 days repeat an earlier one.",
+        ),
+        ("credible_pieces_drawing_28d", 0.0, {}, "No post drew a response that counts in the last 28 days."),
+        (
+            "credible_pieces_drawing_28d",
+            5.31,
+            {},
+            "About 5 posts drew responses from established members in the last 28 days.",
+        ),
+        ("credible_after_a_day_share_90d", None, {}, "No response of the last 90 days to a post counts."),
+        (
+            "credible_attention_365d",
+            0.03,
+            {},
+            "The people who respond also respond to many others; little of their attention comes here.",
+        ),
+    ],
+)
+def test_sentence_of_a_value(feature, value, row, sentence):
+    text = CATALOGUE[feature].describe(value, row)
+    assert text == sentence if sentence else text.startswith("Established members, or people who are not named")
+
+
+def test_counts_and_members():
+    assert [count_of(n, "post") for n in (0, 1, 1.4, 1.5, 1_060)] == [
+        "0 posts",
+        "1 post",
+        "1 post",
+        "2 posts",
+        "1,060 posts",
+    ]
+    assert [people(n) for n in (1, 2)] == ["1 person", "2 people"]
+    assert [members(n) for n in (0.49, 0.5, 86.3)] == [
+        "less than half an established member",
+        "about 1 established member",
+        "about 86 established members",
+    ]
+    assert [ago(days) for days in (0.99, 1.0, 2.9)] == ["less than a day ago", "1 day ago", "2 days ago"]
+
+
+@pytest.fixture(scope="module")
+def community(tmp_path_factory):
+    """The events of a simulated community as pandas, and its feature rows just after the last event."""
+    file = tmp_path_factory.mktemp("sentences") / "events.parquet"
+    simulate(Community(users=600, days=420, seed=11), file)
+    encoded = load_encoded_events(file)
+    as_of = resolve_as_of(encoded.rows)
+    events = pd.read_parquet(file)
+    return events.assign(age=(pd.Timestamp(as_of) - events["time"]) / pd.Timedelta(days=1)), feature_rows(
+        encoded, as_of
+    )
+
+
+def number(pattern, sentence):
+    """Return the number that a pattern finds in a sentence; None where it says nothing of the kind."""
+    match = re.search(pattern, sentence)
+    return None if match is None else int(match[1].replace(",", ""))
+
+
+def test_sentences_agree_with_the_events(community):
+    events, rows = community
+    checks = dict.fromkeys(("responded", "active", "seen", "early", "repeated"), 0)
+    for row in rows.sample(200, random_state=0).to_dict("records"):
+        user = row["user"]
+        say = {name: CATALOGUE[name].describe(row[name], row) for name in SCORED.names}
+        of_others = events[(events["target"] == user) & (events["actor"] != user)]
+        own = events[events["actor"] == user]
+        for days in (28, 365):
+            responding = of_others[of_others["verb"].isin(RESPONSES) & (of_others["age"] <= days)]["actor"].nunique()
+            sentence = say[f"credible_engagers_{days}d"]
+            assert number(r"^([\d,]+) pe", sentence) == (responding or None), sentence
+            checks["responded"] += responding > 0
+        if len(own):
+            sentence, since = say["days_absent"], math.floor(own["age"].min())
+            assert (number(r"^Last active (\d+) day", sentence) or 0) == since, sentence
+            checks["active"] += 1
+        either = pd.concat([own["age"], events[events["target"] == user]["age"]])
+        assert (number(r"^First seen (\d+) day", say["seniority_days"]) or 0) == math.floor(either.max())
+        checks["seen"] += 1
+        engaging = of_others[~of_others["verb"].isin({"post", "view"})].groupby("actor")["age"].max()
+        early = int((engaging > 365).sum())
+        assert number(r"^([\d,]+) pe", say["early_engagers"]) == (early or None)
+        checks["early"] += early > 0
+        pieces = own[own["verb"].isin({"post", "reply", "quote"}) & (own["age"] <= 90)]
+        repeated = int(pieces["content_hash"].dropna().duplicated().sum())
+        match = re.search(r"^(\d+) of (\d+) posts? ", say["repetitions_90d"])
+        assert (match and tuple(map(int, match.groups()))) == ((repeated, len(pieces)) if repeated else None)
+        checks["repeated"] += repeated > 0
+    assert min(checks.values()) >= 2, checks
