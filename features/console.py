@@ -1,8 +1,9 @@
 """Terminal output: results go to stdout; progress, messages and warnings to stderr."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from textwrap import fill
 
 import typer
 from rich.console import Console
@@ -41,6 +42,20 @@ def progress_bar(name: str) -> Iterator[Callable[[float], None]]:
 def print_message(text: str) -> None:
     """Print a line to stderr, which keeps stdout free for results."""
     ERR.print(text, markup=False, soft_wrap=True)
+
+
+def print_text(text: str) -> None:
+    """Print a paragraph of a result to stdout, wrapped between words."""
+    OUT.print(Text(text))
+
+
+def print_points(title: str, sentences: Iterable[str]) -> None:
+    """Print a title and sentences below it to stdout, one per line; nothing where there are none."""
+    lines = list(sentences)
+    if lines:
+        OUT.print(Text(f"{title}:"))
+    for line in lines:
+        OUT.print(Text(fill(f"- {line}", OUT.width, initial_indent="  ", subsequent_indent="    ")))
 
 
 def warn(text: str) -> None:

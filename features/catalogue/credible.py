@@ -96,6 +96,8 @@ def _described_periods(value: float | None, _: Row) -> str:
 def _described_since(value: float | None, _: Row) -> str:
     if value is None:
         return "Nobody whose response counts has responded in the last year."
+    if value > LOOKBACK_DAYS:
+        return "Those who responded in the last year count very little."
     within_days = count_of(max(math.ceil(value), 1), "day")
     return f"Somebody whose response counts responded within the last {within_days}."
 

@@ -63,6 +63,11 @@ class Feature:
         """Whether the user can act on it: yes or no."""
         return "yes" if self.actionable else "no"
 
+    @property
+    def example_sentence(self) -> str:
+        """The reviewer's sentence about a user with 12 of the unit, or 12 %."""
+        return self.describe(0.12 if self.unit == "share" else 12.0)
+
     def describe(self, value: float | None, row: Row = NO_FEATURES) -> str:
         """Return the reviewer's sentence about a user; `value` is None or NaN where unknown, `row` their features."""
         number = None if value is None or math.isnan(value) else value

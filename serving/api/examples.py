@@ -158,8 +158,9 @@ READY = {"status": "ready", **NEWEST, "users": 73720, "stale": {}}
 def catalogue() -> dict[str, Any]:
     """Return the response of /v1/catalogue, cut after its first feature."""
     first = next(iter(CATALOGUE))
-    fields = ("name", "family", "unit", "meaning", "direction", "actionable", "sentence")
-    return {"catalogue": CATALOGUE.fingerprint, "features": [{key: getattr(first, key) for key in fields}]}
+    fields = ("name", "family", "unit", "meaning", "direction", "actionable")
+    entry = {key: getattr(first, key) for key in fields} | {"sentence": first.example_sentence}
+    return {"catalogue": CATALOGUE.fingerprint, "features": [entry]}
 
 
 def success(example: dict[str, Any], status: int = 200) -> dict[int | str, dict[str, Any]]:

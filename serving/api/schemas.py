@@ -180,7 +180,7 @@ class CatalogueEntry(Schema):
         description="How a larger value may move the score: up, down or free; none if the model ignores it"
     )
     actionable: bool = Field(description="Whether the user can act on it")
-    sentence: str = Field(description="The sentence shown to reviewers, with {value} in it")
+    sentence: str = Field(description="The sentence shown to reviewers about a user with a value of 12, or 12 %")
 
 
 class Catalogue(Schema):

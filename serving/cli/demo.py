@@ -7,7 +7,7 @@ import pandas as pd
 from features.console import print_message, print_table, progress_bar, progress_bars
 from features.events.loading import load_encoded_events, load_events, resolve_as_of
 from features.simulation import Community, simulate
-from serving.cli.score_tables import ledger_table
+from serving.cli.score_tables import print_explanation
 from serving.scoring import score_users
 from serving.snapshots.repository import open_snapshot, write_scores, write_snapshot
 from training.cli_output import figures_table, print_gate
@@ -41,7 +41,8 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
         promote(home, result.version, "the demo shows its model whatever the gate finds")
     scores = _score(home, events)
     _print_top(scores, result.evaluation.horizon_days)
-    ledger_table(open_snapshot(home, None).explain(scores["user"].iloc[0], "all"))
+    snapshot, top = open_snapshot(home, None), scores["user"].iloc[0]
+    print_explanation(snapshot.explain(top), snapshot.score(top))
     figures_table(result.evaluation)
     print_message(f"\nEverything is in {home.folder}. Next:")
     print_message(f"  clout explain {scores['user'].iloc[1]} --home {home.folder}")

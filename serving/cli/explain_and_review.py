@@ -37,9 +37,10 @@ def explain(
     identities: Identities = None,
     top: Annotated[int, typer.Option(min=1, help="With --events: how many pieces.")] = 10,
     home: HomeFolder = None,
+    plain: Annotated[bool, typer.Option("--plain", help="The text alone, without the table of points.")] = False,
     json: Json = False,
 ) -> None:
-    """Explain one score: points per feature that add up to it, by family, and the main reasons in words.
+    """Explain one score: what it means, the main reasons in words, and points per feature that add up to it.
 
     With --events, the pieces that earned the most follow, with how many people engaged.
 
@@ -48,7 +49,7 @@ def explain(
     if identities is not None and events is None:
         raise typer.BadParameter("--identities maps the accounts in the events to people: give --events too.")
     import_model_libraries()
-    from serving.cli.score_tables import earned_table, ledger_table
+    from serving.cli.score_tables import earned_table, print_explanation
     from serving.snapshots.repository import open_snapshot
 
     folder = home_from_environment(home)
@@ -66,7 +67,7 @@ def explain(
         earned = {"earned": asdict(report) | {"differing": report.differences(row)}} if report else {}
         print_json(asdict(explanation) | earned)
         return
-    ledger_table(explanation)
+    print_explanation(explanation, snapshot.score(user, scope), plain)
     if report:
         earned_table(report, row)
 

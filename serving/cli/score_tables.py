@@ -5,27 +5,63 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from features.catalogue import CATALOGUE
-from features.console import print_message, print_table, warn
+from features.console import print_message, print_points, print_table, print_text, warn
 from training.explanation.reasons import LEAST_POINTS, Line
 
 if TYPE_CHECKING:
     from features.engagement_report import EngagementReport, Piece
     from serving.review.history import History, PastScore
-    from serving.snapshots.explanation import Explanation
+    from serving.snapshots.explanation import Explanation, ScoreRow
     from training.explanation.score_change import ChangeLine
 
 MOST_OF_A_FAMILY = 4
 SCORED = "scored"
+EVIDENCE_WORDS = {"some": "some, so the score may move much", "strong": "strong"}
+
+
+def print_explanation(explanation: "Explanation", score: "ScoreRow", plain: bool = False) -> None:
+    """Print what a score is and means, what made it, what did not count and how sure it is; then the ledger.
+
+    With `plain`, the text alone. Where evidence is insufficient, what is missing.
+    """
+    when = f"as of {explanation.as_of[:10]}"
+    if explanation.missing is not None:
+        print_text(f"{explanation.user} has no score {when}. {explanation.missing} (--json gives the figures anyway.)")
+        return
+    print_text(f"{explanation.user} has {explanation.score:.1f} of 100 points, {_rank(score['percentile'])}, {when}.")
+    print_text(_expectation(explanation, score["horizon_days"]))
+    print_points("For the score", explanation.reasons_for)
+    print_points("Against it", explanation.reasons_against)
+    print_points("Not counted", [discount.sentence for discount in explanation.held_back])
+    evidence = EVIDENCE_WORDS[explanation.evidence]
+    print_text(f"Evidence: {evidence}. Model version {explanation.model_version}.")
+    if not plain:
+        print_text("")
+        ledger_table(explanation)
+
+
+def _rank(percentile: float) -> str:
+    """Say where a percentile stands among all users of the scope."""
+    if percentile >= 100:
+        return "the highest of all users"
+    if percentile >= 50:
+        return f"in the top {max(100 - percentile, 0.1):.{1 if percentile > 90 else 0}f}% of users"
+    return f"in the lower {max(percentile, 1):.0f}% of users"
+
+
+def _expectation(explanation: "Explanation", days: int) -> str:
+    """Say the expected audience in whole people; below one, for 100 users alike."""
+    expected, interval = explanation.expected_audience, explanation.interval
+    among = f"{interval.level:.0%} of such users get {interval.low:,} to {interval.high:,}."
+    if expected >= 1:
+        return f"Expected to engage in the next {days} days: {_some(round(expected), 'person')}. {among}"
+    of_100 = f"about {_some(round(100 * expected), 'person')}" if expected >= 0.005 else "less than one person"
+    return f"Expected to engage in the next {days} days: {of_100} for every 100 users like this one. {among}"
 
 
 def ledger_table(explanation: "Explanation") -> None:
-    """Print an explanation: the ledger and the reasons, or what is missing where evidence is insufficient."""
-    when = f"as of {explanation.as_of[:10]}"
-    if explanation.missing is not None:
-        message = f"{explanation.user} has no score {when}. {explanation.missing} (--json gives the figures anyway.)"
-        print_message(message)
-        return
-    rows = [[f"Where everybody starts: {explanation.baseline}", "", "", f"{explanation.base:+.2f}"]]
+    """Print the ledger: the points of each family and its strongest features, which add up to the score."""
+    rows = [[f"Start: {explanation.baseline}", "", "", f"{explanation.base:+.2f}"]]
     for family, points in explanation.families.items():
         rows.append([family.capitalize(), "", "", f"{points:+.2f}"])
         lines = [line for line in explanation.lines if line.family == family]
@@ -33,17 +69,7 @@ def ledger_table(explanation: "Explanation") -> None:
     if explanation.clipping:
         rows.append(["Scores end at 0 and at 100", "", "", f"{explanation.clipping:+.2f}"])
     rows.append(["Score", "", "", f"{explanation.score:.2f}"])
-    title = f"Why {explanation.user} has {explanation.score:.1f} points, {when}"
-    print_table(title, ["", "typical of peers", "of it", "points"], rows)
-    print_reasons(("For it", explanation.reasons_for), ("Against it", explanation.reasons_against))
-    for discount in explanation.held_back:
-        print_message(f"Held back: {discount.sentence}")
-    interval = explanation.interval
-    print_message(
-        f"Expected audience {explanation.expected_audience:.1f} people, {interval.level:.0%} interval "
-        f"{interval.low} to {interval.high}; evidence: {explanation.evidence}; "
-        f"model version {explanation.model_version}."
-    )
+    print_table("The points of the score", ["", "typical of peers", "of it", "points"], rows)
 
 
 def line_rows(

@@ -65,7 +65,8 @@ def reasons(lines: Iterable[Line], sign: int) -> list[Reason]:
 
     Features that differ only by their window (`engagers_7d`, `engagers_365d`, `engagers_decayed_28d`) mean nearly the
     same and make one reason, which is on one side only: their points are added up. A reason, and its strongest line,
-    move the score by at least half a point; at most two are of one family, and at most four are returned.
+    move the score by at least half a point; at most two are of one family, no two say the same, and at most four are
+    returned.
     """
     groups: dict[str, list[Line]] = {}
     for line in lines:
@@ -73,7 +74,8 @@ def reasons(lines: Iterable[Line], sign: int) -> list[Reason]:
     candidates = [reason for group in groups.values() if (reason := _reason(group, sign))]
     selected: list[Reason] = []
     for reason in sorted(candidates, key=lambda reason: -abs(reason.points)):
-        if sum(other.family == reason.family for other in selected) < MOST_OF_A_FAMILY:
+        repeats = any(other.sentence == reason.sentence for other in selected)
+        if not repeats and sum(other.family == reason.family for other in selected) < MOST_OF_A_FAMILY:
             selected.append(reason)
     return selected[:MOST_REASONS]
 

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from features.catalogue import CATALOGUE
+from features.catalogue.feature import Feature
 from serving.api import examples
 from serving.api.dependencies import READ, ServiceDependency
 from serving.api.examples import MODEL, success
@@ -43,8 +44,12 @@ async def model(service: ServiceDependency) -> Model:
 )
 async def catalogue() -> Catalogue:
     """Return every feature: its unit, meaning, direction and the sentence shown to reviewers."""
-    entries = [CatalogueEntry(**{key: getattr(f, key) for key in CatalogueEntry.model_fields}) for f in CATALOGUE]
-    return Catalogue(catalogue=CATALOGUE.fingerprint, features=entries)
+    return Catalogue(catalogue=CATALOGUE.fingerprint, features=[_entry(feature) for feature in CATALOGUE])
+
+
+def _entry(feature: Feature) -> CatalogueEntry:
+    names = CatalogueEntry.model_fields.keys() - {"sentence"}
+    return CatalogueEntry(**{name: getattr(feature, name) for name in names}, sentence=feature.example_sentence)
 
 
 def _without_gate(figures: dict[str, Any] | None) -> dict[str, Any] | None:

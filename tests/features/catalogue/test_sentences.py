@@ -64,6 +64,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             {},
             "Somebody whose response counts responded within the last 163 days.",
         ),
+        ("days_since_credible_engagement", 409.0, {}, "Those who responded in the last year count very little."),
         ("days_absent", 0.0, {"days_since_last_act": 3.2}, "Last active 3 days ago."),
         ("days_absent", 0.0, {"days_since_last_act": 0.2}, "Last active less than a day ago."),
         (

@@ -234,15 +234,16 @@ def test_families_and_reasons_are_those_of_the_lines(home):
     assert explanation.base + sum(explanation.families.values()) + explanation.clipping == pytest.approx(
         explanation.score, abs=1e-6
     )
-    by_sentence = {line.sentence: line for line in explanation.lines}
+    lines = {(line.sentence, line.feature): line for line in explanation.lines}
     assert [reason.sentence for reason in explanation.reasons] == [
         *explanation.reasons_for,
         *explanation.reasons_against,
     ]
     assert explanation.reasons
     for reason in explanation.reasons:
-        assert by_sentence[reason.sentence].points * reason.points > 0
-        assert abs(by_sentence[reason.sentence].points) >= 0.5
+        points = [lines[reason.sentence, name].points for name in reason.features if (reason.sentence, name) in lines]
+        assert max(point * np.sign(reason.points) for point in points) >= 0.5
+    assert len({reason.sentence for reason in explanation.reasons}) == len(explanation.reasons)
 
 
 def test_insufficient_evidence_replaces_reasons(home):
