@@ -19,7 +19,14 @@ class ServedModel:
         self.bundle = bundle
 
     def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
-        """Score feature rows; see `Bundle.predict`."""
+        """Score feature rows; see `Bundle.predict`.
+
+        Raises
+        ------
+        CatalogueError : a feature is missing; MLflow passes on neither rows nor columns where none has a known name
+
+        """
+        self.bundle.matrix(model_input)
         return self.bundle.predict(model_input)
 
 
