@@ -42,7 +42,7 @@ class TestChurn:
 
     def test_at_the_end_of_the_training(self, simulated, bundle, rows):
         result = self.measured(simulated, bundle, (bundle, "3"))
-        assert (result.version, result.share, result.scores) == ("3", 0.0, 5.0)
+        assert (result.version, result.share, result.points) == ("3", 0.0, 5.0)
         assert result.users == (rows["acts_365d"] > 0).sum()
 
     def test_no_champion(self, simulated, bundle):
