@@ -266,6 +266,7 @@ def test_discourse_topics_have_tags_or_are_private(tmp_path):
     assert import_discourse(file, tmp_path / "events.parquet", private=True).accepted == len(DISCOURSE)
 
 
+@pytest.mark.fast
 def test_discourse_table_of_posts(tmp_path):
     table = (
         "id,user_id,topic_id,post_number,reply_to_post_number,created_at,raw,post_type\n"
@@ -328,6 +329,7 @@ def test_x_archive(x_archive, tmp_path, inside):
     assert (first["time"], first["topics"]) == (datetime(2024, 3, 1, 10, 0, 1, tzinfo=UTC), ["cats"])
 
 
+@pytest.mark.fast
 def test_an_x_archive_without_account_is_explained(x_archive, tmp_path):
     (x_archive / "data" / "account.js").unlink()
     with pytest.raises(EventsError, match=r"lacks account\.js; expected the folder of an unpacked archive of X"):
