@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from features.importers.ingestion import ImportReport
-from features.importers.messages import NO_MESSAGE, Message, MessageSource, dict_of, list_of, text_of
+from features.importers.messages import NO_MESSAGE, Message, MessageSource, dict_of, list_of, text_of, unmapped
 from features.importers.readers.files import list_files
 from features.importers.readers.json_stream import read_elements
 from features.progress import Progress, ignore_progress
@@ -21,7 +21,6 @@ ENDINGS = (".json", ".json.gz")
 EXPECTED = "channels in JSON, as DiscordChatExporter writes them (--format Json)"
 PRIVATE_CHANNELS = ("DirectTextChat", "DirectGroupTextChat", "GuildPrivateThread")
 MESSAGE_TYPES = ("Default", "Reply")
-MAX_KIND_CHARS = 60
 
 
 def import_discord(path: Path, out: Path, progress: Progress = ignore_progress, private: bool = False) -> ImportReport:
@@ -61,4 +60,4 @@ def _reason(message: dict[str, object]) -> str | None:
     kind = text_of(message.get("type"))
     if not message.get("id"):
         return NO_MESSAGE
-    return None if kind in MESSAGE_TYPES else f"{(kind or 'no type')[:MAX_KIND_CHARS]} does not map to an event"
+    return None if kind in MESSAGE_TYPES else unmapped(kind or "no type")

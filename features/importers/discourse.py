@@ -27,7 +27,7 @@ from pathlib import Path
 
 from features.errors import EventsError
 from features.importers.ingestion import ImportReport
-from features.importers.messages import Message, MessageSource, dict_of, list_of, text_of
+from features.importers.messages import Message, MessageSource, dict_of, list_of, text_of, unmapped
 from features.importers.readers.files import list_files, open_decompressed
 from features.importers.readers.json_stream import read_elements
 from features.progress import Progress, ignore_progress
@@ -122,5 +122,5 @@ def _reason(post: dict[str, object], topic_id: str | None, number: str | None) -
         return "not a post: topic_id or post_number is missing"
     kind = text_of(post.get("post_type")) or "1"
     if kind != "1":
-        return f"{POST_TYPES.get(kind, f'post_type {kind[:10]}')} does not map to an event"
+        return unmapped(POST_TYPES.get(kind, f"post_type {kind[:10]}"))
     return "deleted post" if text_of(post.get("deleted_at")) else None

@@ -15,7 +15,7 @@ messages, between named users only, are rejected unless they are asked for. If f
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from glob import escape
 from itertools import count, islice
 from pathlib import Path
@@ -52,6 +52,7 @@ SCHEMA = pa.schema(
         *((name, pa.int64()) for name in ("file", "row")),
     ]
 )
+MAX_KIND_CHARS = 60
 RECORD_FIELDS = {"id": "id", "time": "time_text", "author": "author", "verb": "verb"}
 KEY = ("verb", "author", "target", "about", "id")
 
@@ -123,7 +124,7 @@ def _batches(messages: Iterator[Message]) -> Iterator[tuple[Message, ...]]:
 
 
 def _as_row(message: Message) -> dict[str, object]:
-    return {name: _encodable(value) for name, value in asdict(message).items()}
+    return {name: _encodable(value) for name, value in vars(message).items()}
 
 
 def _encodable(value: object) -> object:
@@ -131,6 +132,11 @@ def _encodable(value: object) -> object:
     if isinstance(value, str):
         return value.encode(errors="replace").decode()
     return [_encodable(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def unmapped(kind: str) -> str:
+    """Return the reason for rejecting a message of a kind that does not map to an event."""
+    return f"{kind[:MAX_KIND_CHARS]} does not map to an event"
 
 
 def text_of(value: object) -> str | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from features.errors import EventsError
 from features.importers.ingestion import ImportReport
-from features.importers.messages import NO_MESSAGE, Message, MessageSource, dict_of, list_of, text_of
+from features.importers.messages import NO_MESSAGE, Message, MessageSource, dict_of, list_of, text_of, unmapped
 from features.importers.readers.json_stream import read_elements
 from features.progress import Progress, ignore_progress
 
@@ -26,7 +26,6 @@ LISTS = ("channels.json", "groups.json", "dms.json", "mpims.json")
 PRIVATE_LISTS = ("dms.json", "mpims.json")
 MESSAGE_SUBTYPES = ("bot_message", "file_share", "me_message", "thread_broadcast")
 MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^>]*)?>")
-MAX_KIND_CHARS = 60
 
 
 def import_slack(path: Path, out: Path, progress: Progress = ignore_progress, private: bool = False) -> ImportReport:
@@ -90,4 +89,4 @@ def _reason(message: dict[str, object]) -> str | None:
         return NO_MESSAGE
     subtype = text_of(message.get("subtype"))
     is_message = subtype is None or subtype in MESSAGE_SUBTYPES
-    return None if is_message else f"{str(subtype)[:MAX_KIND_CHARS]} does not map to an event"
+    return None if is_message else unmapped(str(subtype))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from features.importers.ingestion import ImportReport
-from features.importers.messages import NO_MESSAGE, Message, MessageSource, dict_of, list_of, text_of
+from features.importers.messages import NO_MESSAGE, Message, MessageSource, dict_of, list_of, text_of, unmapped
 from features.importers.readers.files import list_files
 from features.importers.readers.json_stream import read_elements
 from features.progress import Progress, ignore_progress
@@ -24,7 +24,6 @@ ENDINGS = (".json", ".json.gz")
 EXPECTED = "result.json of Telegram Desktop (Export chat history, format JSON)"
 CHATS = ("chats", "left_chats", "list")
 PRIVATE_CHATS = ("personal_chat", "bot_chat", "saved_messages")
-MAX_KIND_CHARS = 60
 
 
 def import_telegram(path: Path, out: Path, progress: Progress = ignore_progress, private: bool = False) -> ImportReport:
@@ -89,4 +88,4 @@ def _reason(message: dict[str, object]) -> str | None:
         return NO_MESSAGE
     action = text_of(message.get("action")) or ""
     is_message = message.get("type", "message") == "message"
-    return None if is_message else f"service message {action}"[:MAX_KIND_CHARS] + " does not map to an event"
+    return None if is_message else unmapped(f"service message {action}")
