@@ -28,7 +28,7 @@ from features.aggregates.windows import (
 )
 from features.catalogue.feature import Feature
 from features.catalogue.tenure import days_since_first_event
-from features.catalogue.wording import Row, Sentence, count_of, members, people, plural_verb, responders
+from features.catalogue.wording import Row, Sentence, count_of, members, people, responders, singular_or_plural
 
 MONTH_DAYS = 28
 
@@ -47,9 +47,9 @@ def _responded(days: int) -> Sentence:
         if value is None or count is None:
             return f"The people who responded in the last {days} days count as {members(value or 0.0)}."
         if not value:
-            verb = plural_verb(count, "does", "do")
+            verb = singular_or_plural(count, "does", "do")
             return f"{people(count)} responded in the last {days} days, but {verb} not count as established members."
-        verb = plural_verb(count, "counts", "count together")
+        verb = singular_or_plural(count, "counts", "count together")
         return f"{people(count)} responded in the last {days} days and {verb} as {members(value)}."
 
     return sentence

@@ -5,7 +5,7 @@ from functools import partial
 from features.aggregates.relations import is_any
 from features.aggregates.windows import count, ratio
 from features.catalogue.feature import Feature
-from features.catalogue.wording import Row, count_of, plural_verb, value_of
+from features.catalogue.wording import Row, count_of, singular_or_plural, value_of
 from features.events.event_table import NEGATIVE
 
 _feature = partial(
@@ -24,7 +24,7 @@ def _described_repetitions(value: float | None, row: Row) -> str:
         return "No post of the last 90 days is known to repeat an earlier one."
     total = value_of(row, "created_90d")
     posts = count_of(value, "post") if total is None else f"{value:,.0f} of {count_of(total, 'post')}"
-    return f"{posts} of the last 90 days {plural_verb(value, 'repeats', 'repeat')} an earlier one."
+    return f"{posts} of the last 90 days {singular_or_plural(value, 'repeats', 'repeat')} an earlier one."
 
 
 FEATURES = [

@@ -16,8 +16,7 @@ def value_of(row: Row, name: str) -> float | None:
 
 def count_of(value: float, noun: str, plural: str | None = None) -> str:
     """Return a whole number with its noun: `1 post`, `1,060 posts`."""
-    number = math.floor(value + 0.5)
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+    return f"{math.floor(value + 0.5):,} {singular_or_plural(value, noun, plural or noun + 's')}"
 
 
 def people(value: float) -> str:
@@ -33,7 +32,7 @@ def members(weight: float) -> str:
 
 
 def ago(days: float) -> str:
-    """Return how long ago something was: `today`, `1 day ago`, `171 days ago`."""
+    """Return how long ago something was: `less than a day ago`, `1 day ago`, `171 days ago`."""
     return "less than a day ago" if days < 1 else f"{count_of(math.floor(days), 'day')} ago"
 
 
@@ -43,6 +42,6 @@ def responders(row: Row, credible: float | None, days: int) -> float | None:
     return None if any(part is None for part in parts) else sum(part for part in parts if part is not None)
 
 
-def plural_verb(value: float, one: str, many: str) -> str:
-    """Return the form of a verb that fits a number."""
+def singular_or_plural(value: float, one: str, many: str) -> str:
+    """Return the form of a word that fits a number, rounded to a whole one."""
     return one if math.floor(value + 0.5) == 1 else many

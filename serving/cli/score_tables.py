@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from features.catalogue import CATALOGUE
+from features.catalogue.wording import count_of
 from features.console import print_message, print_points, print_table, print_text, warn
 from training.explanation.reasons import LEAST_POINTS, Line
 
@@ -200,8 +201,7 @@ def _totals(report: "EngagementReport", when: str, credible: float) -> str:
 
 def _some(count: int, what: str) -> str:
     """Return a count with its noun; people here are always different ones."""
-    many = "different people" if what == "person" else f"{what}s"
-    return f"{count:,} {what if count == 1 else many}"
+    return count_of(count, what, "different people" if what == "person" else None)
 
 
 def _print_agreement(report: "EngagementReport", row: Mapping[str, float]) -> None:

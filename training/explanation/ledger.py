@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import CATALOGUE
-from features.catalogue.wording import count_of, members, people, plural_verb, responders
+from features.catalogue.wording import count_of, members, people, responders, singular_or_plural
 from training.explanation.feature_constraints import engager_effects
 from training.explanation.reasons import LEAST_POINTS, Line, Reason, reasons
 from training.model.bundle import Bundle, FeatureRow
@@ -86,11 +86,11 @@ def _sentence(kind: Kind, value: float, points: float, row: FeatureRow) -> str:
     count = responders(row, weight, 365) or value
     return SENTENCES[kind].format(
         people=people(count),
-        count=plural_verb(count, "counts", "count together"),
+        count=singular_or_plural(count, "counts", "count together"),
         members=members(weight),
         less=members(value),
         posts=count_of(value, "post"),
-        repeat=plural_verb(value, "repeats", "repeat"),
+        repeat=singular_or_plural(value, "repeats", "repeat"),
         points=points,
     )
 
