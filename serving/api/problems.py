@@ -78,7 +78,7 @@ DETAILS = {
     "resolved-case": f"the case {EXAMPLE_CASE!r} was already resolved on 2017-08-02, as 'stands'.",
     "too-many-cases": "10 cases of 'ann' are already open: wait until one is resolved.",
     "no-audit-log": "the audit log in clout-home/audit cannot be read: Permission denied.",
-    "no-snapshot": "no snapshots: make one with 'clout score EVENTS --as-of T --out SCORES'.",
+    "no-snapshot": "no snapshots: make one with 'clout score EVENTS'.",
     "no-model": NO_MODEL,
     "not-ready": NO_MODEL,
 }

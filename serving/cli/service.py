@@ -23,7 +23,9 @@ from training.home import Home, home_from_environment
 
 def score(
     events: Events,
-    out: Annotated[Path, typer.Option(help="Where the scores go: a .parquet file. A snapshot is written as well.")],
+    out: Annotated[
+        Path | None, typer.Option(help="A .parquet file for the scores, beside the snapshot that is written anyway.")
+    ] = None,
     as_of: Annotated[str | None, typer.Option(help="Score at this instant; default just after the last event.")] = None,
     scope: Scopes = None,
     identities: Identities = None,
@@ -35,7 +37,7 @@ def score(
 ) -> None:
     """Score every user with the champion: one row per user and scope; the default scopes are the champion's.
 
-    Example: clout score events --as-of 2017-07-30 --out scores.parquet
+    Example: clout score events --as-of 2017-07-30
     """
     from features.events.loading import check_scopes, resolve_as_of
     from features.utc import parse_utc
@@ -55,11 +57,13 @@ def score(
         warn(f"the champion was trained on events up to {trained:%Y-%m-%d}, later than this as_of: no forecast.")
     with progress_bars() as progress:
         scores, rows = score_users(encoded, at, bundle, version, progress)
-    write_scores(scores, out)
+    if out is not None:
+        write_scores(scores, out)
     if points is not None:
         write_points(bundle, rows, points)
     snapshot = write_snapshot(folder, at, bundle, version, scores, rows)
-    print_message(f"{len(scores):,} scores as of {at:%Y-%m-%d %H:%M:%S} UTC by version {version} in {out}.")
+    in_file = f" in {out}" if out else ""
+    print_message(f"{len(scores):,} scores as of {at:%Y-%m-%d %H:%M:%S} UTC by version {version}{in_file}.")
     also = ", and in the database" if folder.database else ""
     print_message(f"Snapshot: {snapshot}{also}. Next: clout explain USER, or clout serve.")
 

@@ -27,7 +27,7 @@ REQUIREMENTS = {
     "champion": ("a champion that loads against this catalogue", "run: clout train EVENTS"),
     "snapshot": (
         "a snapshot whose files are there and agree",
-        "run: clout score EVENTS --as-of T --out scores.parquet",
+        "run: clout score EVENTS",
     ),
     "registry": ("an MLflow registry that answers", "set MLFLOW_TRACKING_URI, or run: clout train EVENTS"),
     "database": (

@@ -115,9 +115,7 @@ def require_snapshots(home: Home) -> list[Path]:
     """
     folders = list_snapshots(home)
     if not folders:
-        raise SnapshotError(
-            f"no snapshots in {home.snapshots}: make one with 'clout score EVENTS --as-of T --out SCORES'."
-        )
+        raise SnapshotError(f"no snapshots in {home.snapshots}: make one with 'clout score EVENTS'.")
     return folders
 
 

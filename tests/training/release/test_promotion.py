@@ -134,7 +134,7 @@ def rolled_back(simulated, tmp_path_factory, train_and_release):
         return train_and_release(events, Config(model=Model(trees=20), **config), home, at, force="a test", **options)
 
     def scored(at):
-        run = typed("score", events, "--as-of", at.isoformat(), "--out", folder / "s.parquet", "--home", home.folder)
+        run = typed("score", events, "--as-of", at.isoformat(), "--home", home.folder)
         assert run.exit_code == 0, run.output
 
     with pytest.MonkeyPatch.context() as patch:
