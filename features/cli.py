@@ -55,7 +55,7 @@ def import_table(
         ),
     ] = None,
     keep_duplicates: Annotated[
-        bool, typer.Option("--keep-duplicates", help="Count rows that are equal in all fields each time.")
+        bool, typer.Option("--keep-duplicates", help="Count rows that are equal in all columns each time.")
     ] = False,
     json: Json = False,
 ) -> None:

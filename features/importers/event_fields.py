@@ -205,12 +205,13 @@ def build_record(rows: ir.Table, fields: dict[str, str], files: tuple[str, ...])
 DUPLICATE = "the same event again"
 
 
-def reject_duplicates(rows: ir.Table, key: tuple[str, ...]) -> ir.Table:
+def reject_duplicates(rows: ir.Table, key: tuple[str, ...], comparable: ir.BooleanValue | bool = True) -> ir.Table:
     """Set a reason on all but the earliest of the rows that are equal in the columns of a key; nulls are equal.
 
-    `rows` has `time`, `file`, `row` and `reason`; rows with a reason, or without a time, do not change.
+    `rows` has `time`, `file`, `row` and `reason`; rows with a reason, without a time, or not `comparable`, do not
+    change.
     """
-    valid = rows.reason.isnull() & rows.time.notnull()
+    valid = rows.reason.isnull() & rows.time.notnull() & comparable
     position = ibis.row_number().over(
         group_by=[valid, *(rows[name] for name in key)], order_by=[rows.time, rows.file, rows.row]
     )

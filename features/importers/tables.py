@@ -65,8 +65,8 @@ def import_table(
         fields use the column of their own name
     verbs : the verb of the event table for a verb of the source
     unknown : texts in place of an id that stand for an unknown user; the report counts them
-    keep_duplicates : whether rows that are equal in all fields are events of their own. By default only the first one
-        is, where the actor is known and the time is more than a day.
+    keep_duplicates : whether rows that are equal in all columns of the source, mapped or not, are events of their own.
+        By default only the first one is, where the actor is known and the time is more than a day.
     time_format : the form of times as `strptime` takes it, such as `%d.%m.%Y %H:%M`; None for those of `event_fields`
     time_unit : the unit of times that are counts, of UNITS; None to tell it by their size
 
@@ -83,8 +83,8 @@ def import_table(
     check_events_path(Path(out))
     with scratch_dir(Path(out)) as scratch:
         tables = [
-            _read(backend, file, mapping, scratch / f"file{number}.parquet", read_time)
-            for number, file in enumerate(files)
+            _read(backend, file, mapping, scratch / f"file{n}.parquet", read_time).mutate(file=ibis.literal(n))
+            for n, file in enumerate(files)
         ]
         rows = ibis.union(*tables) if len(tables) > 1 else tables[0]
         rows = rows.mutate(verb=rows.verb.substitute(dict(verbs))) if verbs else rows
@@ -113,12 +113,8 @@ def _without_unknown(rows: ir.Table, unknown: Sequence[str]) -> ir.Table:
 
 def _reject_duplicates(rows: ir.Table) -> ir.Table:
     """Reject repeated rows by known actors, except at the end of a day, which stands for a day without a time."""
-    fields = [field for field in SCHEMA if field in rows.columns]
     of_day = microseconds(rows.time) % 86_400_000_000
-    comparable = rows.actor.notnull() & (of_day != END_OF_DAY)
-    serial = comparable.ifelse(ibis.literal(-1, "int64"), ibis.row_number().over(order_by=rows.row))
-    numbered = rows.mutate(serial=serial, file=ibis.literal(0))
-    return reject_duplicates(numbered, (*fields, "serial")).drop("serial", "file")
+    return reject_duplicates(rows, ("digest", "time", "actor"), rows.actor.notnull() & (of_day != END_OF_DAY))
 
 
 def _require_allowed(option: str, kind: str, names: Iterable[str], allowed: tuple[str, ...]) -> None:
@@ -169,7 +165,7 @@ def _time_reader(backend: Backend, time_format: str | None, time_unit: str | Non
 
 
 def _read(backend: Backend, file: Path, mapping: Mapping[str, str], scratch: Path, read_time: Reader) -> ir.Table:
-    """Read a file's columns as fields of the event table, with `row`, `record` and `reason`."""
+    """Read a file's columns as fields of the event table, with `row`, `digest`, `record` and `reason`."""
     kind = _kind(file)
     if kind not in OPENERS:
         raise EventsError(f"{file} is of an unknown kind; expected a name that ends in {_join(list(OPENERS))}.")
@@ -178,8 +174,7 @@ def _read(backend: Backend, file: Path, mapping: Mapping[str, str], scratch: Pat
     rows = reader.select(columns)
     reasons = [ibis.literal(f"{field} ") + invalid_id(rows[field]) for field in ID_FIELDS if field in columns]
     return rows.select(
-        "row",
-        "record",
+        *("row", "digest", "record"),
         reason=ibis.coalesce(rows.reason, *reasons),
         **{field: (read_time if field == "time" else READERS[field])(rows[field]) for field in columns},
     )

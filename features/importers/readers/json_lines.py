@@ -7,7 +7,7 @@ record of any other line is its length, because a line may hold the texts of use
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from ibis.backends.duckdb import Backend
 from features.errors import EventsError
 from features.events.engines import create_view, json_object_sql, read_parquet_sql, sql_identifier, sql_literal
 from features.importers.readers.files import open_decompressed
-from features.importers.readers.tabular import LENGTH, TableReader, rows_of, scan, with_malformed
+from features.importers.readers.tabular import LENGTH, TableReader, digest_sql, rows_of, scan, with_malformed
 
 Pointers = str | tuple[str, ...]
 
@@ -57,7 +57,8 @@ def open_jsonlines(backend: Backend, file: Path, scratch: Path) -> TableReader:
     def sql(mapping: dict[str, str]) -> str:
         pointers = [pointer(name) for name in mapping.values()]
         record = json_object_sql({name: f"object -> {sql_literal(pointer(name))}" for name in mapping.values()})
-        return _with_malformed(backend, _records(_members(lines, pointers), mapping, record), rejects)
+        rows = f"SELECT *, {digest_sql(['object'])} FROM ({_members(lines, pointers)})"
+        return _with_malformed(backend, _records(rows, mapping, record, ("digest",)), rejects)
 
     return TableReader(names, lambda mapping: create_view(backend, scratch.stem, sql(mapping)), has_member)
 
@@ -198,11 +199,12 @@ def _members(objects: str, members: Collection[Pointers]) -> str:
     return f"SELECT *, {columns} FROM (SELECT *, json_extract_string(object, [{paths}]) AS members FROM ({objects}))"
 
 
-def _records(members: str, fields: Collection[str], record: str) -> str:
-    """Return SQL of the columns that `TableReader.select` documents, from c1, c2 ...; blank lines are not records."""
-    named = ", ".join(f"c{number} AS {sql_identifier(field)}" for number, field in enumerate(fields, 1))
+def _records(members: str, fields: Collection[str], record: str, others: Sequence[str] = ()) -> str:
+    """Return SQL of rows with fields from c1, c2 ..., other columns, `record` and `reason`, without blank lines."""
+    named = [f"c{number} AS {sql_identifier(field)}" for number, field in enumerate(fields, 1)]
+    columns = ", ".join((*named, *others))
     return f"""
-        SELECT row, {named}, CASE WHEN object IS NULL THEN {LENGTH.format("line")} ELSE {record} END AS record,
+        SELECT row, {columns}, CASE WHEN object IS NULL THEN {LENGTH.format("line")} ELSE {record} END AS record,
             CASE WHEN object IS NULL THEN 'malformed line: not a JSON object' END AS reason
         FROM ({members}) WHERE object IS NOT NULL OR trim(line, {SPACE}) <> ''"""
 

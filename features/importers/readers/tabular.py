@@ -32,8 +32,9 @@ class TableReader:
     """The columns of a file of any format, and how to read some of them.
 
     `select` maps fields to columns, and returns a table with one column per field, `row` (the number of the record in
-    the file, from 1), `record` (the selected columns as JSON, or the length of a line that does not parse, because it
-    may hold texts that are never stored) and `reason` (null, or what is wrong with the line).
+    the file, from 1), `digest` (a hash of all columns of the file, selected or not), `record` (the selected columns as
+    JSON, or the length of a line that does not parse, because it may hold texts that are never stored) and `reason`
+    (null, or what is wrong with the line).
 
     A column may also be a member of an object, such as `author.id`, if `has_member` says so.
     """
@@ -60,9 +61,13 @@ def open_parquet(backend: Backend, file: Path, scratch: Path) -> TableReader:
     def sql(mapping: dict[str, str]) -> str:
         fields = ", ".join(f"{column_sql(name)} AS {sql_identifier(field)}" for field, name in mapping.items())
         record = json_object_sql({name: column_sql(name) for name in mapping.values()})
-        return f"SELECT file_row_number + 1 AS row, {fields}, {record} AS record, NULL::VARCHAR AS reason FROM {source}"
+        return (
+            f"SELECT file_row_number + 1 AS row, {digest}, {fields}, {record} AS record, NULL::VARCHAR AS reason "
+            f"FROM {source}"
+        )
 
     names = [name for name, *_ in columns]
+    digest = digest_sql(list(map(sql_identifier, sorted(names))))
 
     def column_sql(name: str) -> str:
         return ".".join(map(sql_identifier, [name] if name in names else name.split(".")))
@@ -104,8 +109,17 @@ def open_delimited(backend: Backend, file: Path, scratch: Path) -> TableReader:
     }
 
     def sql(mapping: dict[str, str]) -> str:
-        columns = {f"c{n}": f"c{n}" if name in mapping.values() else "" for n, name in enumerate(names)}
-        rejects = scan(backend, file, columns, scratch, **options)
+        columns = [f"c{n}" for n in range(len(names))]
+        selected = ", ".join(column for column, name in zip(columns, names, strict=True) if name in mapping.values())
+        digest = digest_sql([column for _, column in sorted(zip(names, columns, strict=True))])
+        rejects = scan(
+            backend,
+            file,
+            {column: column for column in columns},
+            scratch,
+            lambda rows: numbered(f"SELECT {digest}, {selected} FROM ({rows})"),
+            **options,
+        )
         return with_malformed(_records(names, mapping, scratch), rejects, header=2 if skipped else 1)
 
     return TableReader(names, lambda mapping: create_view(backend, scratch.stem, sql(mapping)))
@@ -143,7 +157,12 @@ def _records(names: list[str], mapping: dict[str, str], scratch: Path) -> str:
     columns = {name: f"c{names.index(name)}" for name in mapping.values()}
     fields = ", ".join(f"{columns[name]} AS {sql_identifier(field)}" for field, name in mapping.items())
     record = json_object_sql(columns)
-    return f"SELECT row, {fields}, {record} AS record, NULL::VARCHAR AS reason FROM {read_parquet_sql(scratch)}"
+    return f"SELECT row, digest, {fields}, {record} AS record, NULL::VARCHAR AS reason FROM {read_parquet_sql(scratch)}"
+
+
+def digest_sql(columns: list[str]) -> str:
+    """Return SQL of the column `digest`, equal for rows that are equal in all columns of a file."""
+    return f"hash({', '.join(columns)}) AS digest"
 
 
 MALFORMED = {

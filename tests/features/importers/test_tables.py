@@ -391,6 +391,30 @@ def test_equal_rows_of_unknown_users_or_of_a_day_are_events_of_their_own(import_
     assert (report.accepted, report.rejected) == (4, 0)
 
 
+def test_rows_that_differ_in_a_column_that_is_not_mapped_are_events_of_their_own(import_file):
+    numbered = "".join(f"{GOOD.strip()},{number}\n" for number in "112")
+    report, _ = import_file("x.csv", "time,actor,verb,target,number\n" + numbered)
+    assert (report.accepted, report.reasons) == (2, {"the same event again": 1})
+    row = {"time": NOON.isoformat(), "actor": "a", "verb": "like", "target": "b"}
+    report, _ = import_file("x.jsonl", lines(row, row, row | {"text": "x"}, row | {"text": "y"}))
+    assert (report.accepted, report.reasons) == (3, {"the same event again": 1})
+
+
+def test_equal_rows_of_files_with_columns_in_another_order_count_once(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "1.csv").write_text("time,actor,verb,target,n\n2020-05-01T12:00:00Z,a,like,b,7\n")
+    (tmp_path / "in" / "2.csv").write_text("n,target,time,actor,verb\n7,b,2020-05-01T12:00:00Z,a,like\n")
+    report = import_table(tmp_path / "in", tmp_path / "events.parquet", {}, {})
+    assert (report.accepted, report.reasons) == (1, {"the same event again": 1})
+
+
+def test_equal_rows_of_parquet_count_once(tmp_path):
+    row = {"time": NOON, "actor": "a", "verb": "like", "target": "b", "more": {"n": [1]}}
+    pq.write_table(pa.Table.from_pylist([row, row, row | {"more": {"n": [2]}}]), tmp_path / "x.parquet")
+    report = import_table(tmp_path / "x.parquet", tmp_path / "events.parquet", {}, {})
+    assert (report.accepted, report.reasons) == (2, {"the same event again": 1})
+
+
 NESTED = {"time": NOON.isoformat(), "author": {"id": "42", "name": "Ann"}, "kind": "like", "to.id": "43"}
 MEMBERS = {"actor": "author.id", "verb": "kind", "target": "to.id"}
 
