@@ -12,13 +12,14 @@ LAYERS = ("features", "training", "serving")
 
 # What each package, or top-level module of a layer, may import of the others. The features layer imports neither of
 # the other two, the training layer only features. A package may import itself.
-BASE = {"features.errors", "features.progress", "features.utc"}
+BASE = {"features.errors", "features.ids", "features.progress", "features.utc"}
 EVENTS = BASE | {"features.atomic_files", "features.events"}
 TABLE = EVENTS | {"features.aggregates", "features.catalogue", "features.feature_table"}
 MODEL = {"training.config", "training.dataset", "training.home", "training.model", "training.model.trees"}
 MAY_IMPORT = {
     "features": set(),
     "features.errors": set(),
+    "features.ids": set(),
     "features.progress": set(),
     "features.utc": {"features.errors"},
     "features.console": {"features.progress"},

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from features.errors import ConfigError, ScopeError, did_you_mean
-from features.events.ids import parse_id
 from features.events.scopes import ALL, validate_scopes
+from features.ids import parse_id
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

@@ -14,7 +14,7 @@ import pyarrow.parquet as pa_parquet
 
 from features.errors import IdentitiesError
 from features.events.event_table import load_table
-from features.events.ids import parse_id
+from features.ids import parse_id
 
 COLUMNS = ["account", "person"]
 

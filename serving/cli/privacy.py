@@ -134,7 +134,7 @@ def opt_out(
 
     Example: clout opt-out u0000042
     """
-    from training.records.opt_outs import list_opt_outs, opt_in, opt_out
+    from training.records.opt_outs import list_opt_outs, opt_in, opt_out, read_user_id
 
     folder = home_from_environment(home)
     if user is None:
@@ -144,6 +144,7 @@ def opt_out(
         table = [[row["user"], row["since"]] for row in rows]
         print_json(rows) if json else print_table(f"{len(rows):,} opted out", ["user", "since"], table, text_columns=2)
         return
+    user = read_user_id(user)
     with audited_command(folder, "clout opt-out --undo" if undo else "clout opt-out", [user], user_name()):
         if not undo:
             since = opt_out(folder, user).since
@@ -177,12 +178,13 @@ def forget(
     from features.events.identities import read_identities
     from serving.privacy.deletion import delete_pending, request_deletion
     from training.records.deletion_receipts import read_receipt
+    from training.records.opt_outs import read_user_id
 
     folder = home_from_environment(home)
     if user is None and (events or identities):
         raise typer.BadParameter("--events and --identities need a user: give USER.")
     accounts = read_identities(identities) if identities else None
-    with audited_command(folder, "clout forget", [user], user_name()) if user else nullcontext():
+    with audited_command(folder, "clout forget", [read_user_id(user)], user_name()) if user else nullcontext():
         requested = request_deletion(folder, user, events or [], accounts) if user else None
     with progress_bar("forget"):
         completed = delete_pending(folder)

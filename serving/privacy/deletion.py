@@ -34,7 +34,7 @@ from training.records.deletion_receipts import (
     pending_deletions,
     record_removals,
 )
-from training.records.opt_outs import load_opted_out_users
+from training.records.opt_outs import load_opted_out_users, read_user_id
 from training.registry.model_registry import load_version, versions
 from training.registry.run_documents import report
 
@@ -163,10 +163,11 @@ def _record_failure(failed: dict[str, str], location: str, *errors: type[CloutEr
 
 def _accounts(user: str, tables: list[pd.DataFrame]) -> list[str]:
     """Return a user's id and every other id of the same person."""
-    ids = {user: None}
+    read = read_user_id(user)
+    ids = dict.fromkeys([read, user])  # events that were not imported may hold the id in another form
     for identities in map(validate_identities, tables):
         persons = identities.loc[identities["account"].isin(ids), "person"].tolist()
-        is_same = identities["person"].isin([user, *persons])
+        is_same = identities["person"].isin([read, *persons])
         ids |= dict.fromkeys([*persons, *identities.loc[is_same, "account"]])
     return list(ids)
 

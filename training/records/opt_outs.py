@@ -14,6 +14,7 @@ from hashlib import blake2b
 from sqlalchemy import Column, Connection, Integer, String, Table, Text, delete, insert, select, update
 
 from features.errors import CloutError
+from features.ids import parse_id
 from features.utc import now_iso_utc
 from training.home import Home
 from training.records.database import TABLES, CachedRecords, Records, count_change
@@ -56,6 +57,9 @@ class OptOut:
 class OptedOutUsers:
     """All users that are opted out at one moment; `user in opted_out_users` takes about two microseconds.
 
+    An id is compared as it is written and as all inputs read it, because events that were not imported may hold ids
+    such as `12.0`.
+
     Parameters
     ----------
     change : number of changes so far
@@ -71,7 +75,7 @@ class OptedOutUsers:
     known_ids: tuple[str, ...] = field(default=(), repr=False)
 
     def __contains__(self, user: object) -> bool:
-        return bool(self.hashes) and hash_user_id(self.secret, str(user)) in self.hashes
+        return bool(self.hashes) and any(hash_user_id(self.secret, id_) in self.hashes for id_ in _forms(str(user)))
 
     def __len__(self) -> int:
         return len(self.hashes)
@@ -88,6 +92,34 @@ NO_USERS = OptedOutUsers()
 def hash_user_id(secret: bytes, user: str) -> str:
     """Return the keyed hash of an id, hexadecimal."""
     return blake2b(user.encode(errors="surrogatepass"), key=secret, digest_size=32).hexdigest()
+
+
+def read_user_id(user: str) -> str:
+    """Read the id of a user as all inputs do, such as `12` for `12.0`.
+
+    Raises
+    ------
+    UserIdError : the id is empty, cannot be an id, or cannot be encoded as UTF-8
+
+    """
+    try:
+        user.encode()
+        id_ = parse_id(user)
+    except UnicodeEncodeError as error:
+        raise UserIdError(f"{user!r} is not a valid user id: it cannot be encoded as UTF-8.") from error
+    except ValueError as error:
+        raise UserIdError(f"the user id {user!r} {error}.") from error
+    if not id_:
+        raise UserIdError("the id of a user is empty; expected one as in the events.")
+    return id_
+
+
+def _forms(user: str) -> set[str]:
+    """Return an id as it is written, and as all inputs read it."""
+    try:
+        return {user, parse_id(user)}
+    except ValueError:
+        return {user}
 
 
 def load_opted_out_users(home: Home) -> OptedOutUsers:
@@ -141,7 +173,7 @@ def opt_out(home: Home, user: str) -> OptOut:
 
     Raises
     ------
-    UserIdError : the id is empty or cannot be encoded as UTF-8
+    UserIdError : the id is not valid
     RecordsError : the records cannot be written
 
     """
@@ -152,8 +184,7 @@ def opt_out(home: Home, user: str) -> OptOut:
 def add_opt_outs(connection: Connection, users: Iterable[str]) -> list[OptOut]:
     """Opt users out, in an open transaction; users that are stored already, even by hash alone, stay as they are."""
     opt_outs = []
-    for user in users:
-        check_id(user)
+    for user in dict.fromkeys(map(read_user_id, users)):
         secret, change = _next_change(connection)
         digest = hash_user_id(secret, user)
         existing = connection.execute(select(OPT_OUTS).where(OPT_OUTS.c.person == digest)).one_or_none()
@@ -174,12 +205,12 @@ def opt_in(home: Home, user: str) -> bool:
     RecordsError : the records cannot be written
 
     """
-    check_id(user)
+    read_user_id(user)
     with Records(home).reading() as connection:
         if connection is None:
             return False
         secret, _ = _next_change(connection)
-        where = OPT_OUTS.c.person == hash_user_id(secret, user)
+        where = OPT_OUTS.c.person.in_([hash_user_id(secret, id_) for id_ in _forms(user)])
         return connection.execute(delete(OPT_OUTS).where(where)).rowcount > 0
 
 
@@ -204,22 +235,6 @@ def list_opt_outs(home: Home) -> list[OptOut]:
             return []
         rows = connection.execute(select(OPT_OUTS).where(OPT_OUTS.c.id.is_not(None)).order_by(OPT_OUTS.c.id))
         return [OptOut(row.id, row.since) for row in rows]
-
-
-def check_id(user: str) -> None:
-    """Require an id that events can contain.
-
-    Raises
-    ------
-    UserIdError : the id is empty or cannot be encoded as UTF-8
-
-    """
-    if not user:
-        raise UserIdError("the id of a user is empty; expected one as in the events.")
-    try:
-        user.encode()
-    except UnicodeEncodeError as error:
-        raise UserIdError(f"{user!r} is not a valid user id: it cannot be encoded as UTF-8.") from error
 
 
 def _next_change(connection: Connection) -> tuple[bytes, int]:

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.events.event_table import connect
-from features.events.ids import LOST_DIGITS, NOT_A_VALUE, invalid_id, parse_id, read_id
+from features.events.ids import invalid_id, read_id
+from features.ids import LOST_DIGITS, NOT_A_VALUE, parse_id
 
 TEXTS = [
     "12.0",

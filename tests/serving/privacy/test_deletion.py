@@ -328,6 +328,17 @@ def test_events_are_rewritten_without_the_user(snapshot_home, tmp_path):
     assert not any("No events were given" in sentence for sentence in receipt.remains)
 
 
+def test_ids_are_read_as_in_other_inputs(snapshot_home, tmp_path):
+    file = tmp_path / "events.parquet"
+    event_file(file)
+    events = pd.read_parquet(file)
+    events.assign(actor=["12.0", "12", "120", "b"], target="b").to_parquet(file, index=False)
+    request_deletion(snapshot_home, "12.0", [file])
+    delete_pending(snapshot_home)
+    assert pq.read_table(file)["actor"].to_pylist() == ["120", "b"]
+    assert len(load_opted_out_users(snapshot_home)) == 1
+
+
 def test_path_without_events_is_refused_first(snapshot_home, tmp_path):
     with pytest.raises(EventsError, match="no events at"):
         request_deletion(snapshot_home, WHO, [tmp_path / "absent.parquet"])

@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlencode
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
 
 from features.catalogue import CATALOGUE
+from features.events.loading import load_events
 from features.feature_table import KEYS
 from serving.app import create_app
 from serving.middleware.problem_details import Problem
@@ -206,6 +208,26 @@ def test_invalid_id_is_refused(tmp_path, user):
     with pytest.raises(UserIdError, match=r"is empty|cannot be encoded as UTF-8"):
         opt_out(Home(tmp_path / "home"), user)
     assert list_opt_outs(Home(tmp_path / "home")) == []
+
+
+@pytest.mark.parametrize("user", ["1.5e+18", '{"id": "12"}'])
+def test_what_cannot_be_an_id_is_refused(tmp_path, user):
+    with pytest.raises(UserIdError, match=r"has lost digits|use a member of it that is an id"):
+        opt_out(Home(tmp_path / "home"), user)
+
+
+def test_ids_are_read_as_in_other_inputs(tmp_path):
+    home = Home(tmp_path / "home")
+    assert opt_out(home, " 12.0").user == "12"
+    users = load_opted_out_users(home)
+    assert len(users) == 1
+    assert all(user in users for user in ("12", "12.0", " 12"))
+    assert not any(user in users for user in ("120", "1.5e+18", ""))
+    events = pa.table({"time": [datetime(2024, 1, 1, tzinfo=UTC)] * 2, "actor": ["12.0", "b"], "target": ["b", "c"]})
+    events = events.append_column("verb", pa.array(["like", "like"]))
+    assert load_events(events, excluded=users).to_pyarrow()["actor"].to_pylist() == ["b"]
+    assert opt_in(home, "12.0")
+    assert len(load_opted_out_users(home)) == 0
 
 
 def test_repeated_opt_out_retains_first_instant(tmp_path, monkeypatch):
