@@ -1,4 +1,4 @@
-"""The service: an HTTP API over the champion and the snapshots."""
+"""The service: an HTTP API and pages over the champion and the snapshots."""
 
 import gc
 import logging
@@ -27,6 +27,9 @@ from serving.middleware.headers import SecurityHeadersMiddleware
 from serving.middleware.proxy import Proxy, ProxyMiddleware
 from serving.middleware.rate_limit import RateLimitMiddleware, create_buckets
 from serving.middleware.request_limits import USUAL, HeaderLimitProtocol, Limits, RequestLimitMiddleware
+from serving.pages import install as pages
+from serving.pages import static_files
+from serving.pages.error_pages import ErrorPageMiddleware
 from serving.privacy.audit_files import AuditError
 from serving.privacy.audit_log import AuditLog
 from serving.privacy.audit_middleware import AuditMetrics, AuditMiddleware
@@ -157,6 +160,7 @@ def create_app(
         app.include_router(router)
     for router in (model.router, privacy.purposes_router, health.router, health.metrics_router):
         app.include_router(router)
+    pages.install(app)
     return app
 
 
@@ -181,9 +185,10 @@ def _middleware_stack(
         Middleware(ProxyMiddleware, proxy=proxy),
         Middleware(AccessLogMiddleware, count=app.state.metrics.count, log=log_request),
         Middleware(SecurityHeadersMiddleware, policies={docs.PATH: docs.POLICY}),
+        Middleware(ErrorPageMiddleware),
         Middleware(ServerErrorMiddleware),
         Middleware(RequestLimitMiddleware, limits=limits),
-        Middleware(ApiKeyMiddleware, keys=keys, open_paths=docs.OPEN_PATHS),
+        Middleware(ApiKeyMiddleware, keys=keys, open_paths=docs.OPEN_PATHS | static_files.open_paths()),
         Middleware(RateLimitMiddleware, rate=limits.rate, buckets=partial(create_buckets, shared_folder)),
         Middleware(AuditMiddleware, audit_log=app.state.audit_log),
         Middleware(HeadMiddleware),

@@ -137,11 +137,28 @@ MAY_IMPORT = {
         "training.prohibited_uses",
         "training.records",
     },
+    "serving.pages": EVENTS
+    | {
+        "features.catalogue",
+        "serving.api",
+        "serving.api.routes",
+        "serving.middleware",
+        "serving.privacy",
+        "serving.review",
+        "serving.runtime",
+        "serving.snapshots",
+        "training.explanation",
+        "training.home",
+        "training.model",
+        "training.prohibited_uses",
+        "training.records",
+    },
     "serving.app": BASE
     | {
         "serving.api",
         "serving.api.routes",
         "serving.middleware",
+        "serving.pages",
         "serving.privacy",
         "serving.runtime",
         "training.home",

@@ -1,6 +1,7 @@
 """The demo: simulate a community, train, score and explain, on one screen."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -47,6 +48,7 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
     print_message(f"\nEverything is in {home.folder}. Next:")
     print_message(f"  clout explain {scores['user'].iloc[1]} --home {home.folder}")
     print_message(f"  clout serve --home {home.folder}")
+    print_message(f"  open http://127.0.0.1:8000/u/{quote(top, safe='')}     (once clout serve runs)")
     print_message("  clout import table --help     (your own activity)")
 
 

@@ -8,11 +8,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from features.errors import CloutError
-from serving.middleware.request_context import PREFIX
+from serving.middleware.request_context import PAGES_ABOUT_USERS, PREFIX
 
 LOOPBACK = "127.0.0.1,::1"
 # The first segments of the service's own paths: as a prefix, they could not be told from these.
 OWN_SEGMENTS = frozenset({"v1", "docs", "openapi.json", "health", "ready", "metrics"})
+RESERVED = OWN_SEGMENTS | PAGES_ABOUT_USERS | {"static", "sign-in", "sign-out"}
 VALID_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
@@ -39,7 +40,7 @@ class Proxy:
         if self.root_path and not _is_prefix(self.root_path):
             raise CloutError(
                 f"the root path {self.root_path!r} is not usable; expected a path such as /clout, whose first part is "
-                f"none of {', '.join(sorted(OWN_SEGMENTS))}."
+                f"none of {', '.join(sorted(filter(None, RESERVED)))}."
             )
 
 
@@ -73,7 +74,7 @@ class ProxyMiddleware:
 
 
 def _is_prefix(path: str) -> bool:
-    return VALID_PREFIX.fullmatch(path) is not None and path.split("/")[1] not in OWN_SEGMENTS
+    return VALID_PREFIX.fullmatch(path) is not None and path.split("/")[1] not in RESERVED
 
 
 def _remove_prefix(scope: Scope, prefix: str) -> None:

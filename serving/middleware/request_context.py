@@ -12,6 +12,8 @@ from serving.middleware.api_keys import Key
 NOTES = "clout.notes"
 # A new route counts as one about users until it is listed here.
 WITHOUT_USERS = frozenset({"/v1/model", "/v1/catalogue", "/v1/purposes"})
+# The first segments of the pages that are about users, of which the start page has none.
+PAGES_ABOUT_USERS = frozenset({"", "u", "find", "compare", "cases", "community"})
 CALLER = "clout.caller"
 PREFIX = "clout.prefix"
 ANYBODY = Key(id="", name="anybody", scope="admin", sha256="", made="")
@@ -47,8 +49,9 @@ def path_prefix(scope: Scope) -> str:
 
 
 def about_people(path: str) -> bool:
-    """Return whether a path is about users: every path of the API that `WITHOUT_USERS` does not list."""
-    return path.startswith("/v1/") and path not in WITHOUT_USERS
+    """Return whether a path is about users: one of the pages, or of the API and not in `WITHOUT_USERS`."""
+    _, first, *_ = [*path.split("/", 2), ""]
+    return path not in WITHOUT_USERS if first == "v1" else first in PAGES_ABOUT_USERS
 
 
 def request_notes(scope: Scope) -> RequestNotes | None:

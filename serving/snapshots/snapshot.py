@@ -124,6 +124,15 @@ class Snapshot:
         rows = {user: self._find(user, scope) for user in dict.fromkeys(users) if user not in hidden}
         return {user: self._score(row) for user, row in rows.items() if row is not None}
 
+    def scores_by_scope(self, user: str) -> dict[str, ScoreRow]:
+        """Return a user's scores by scope, `all` first; empty for a user who is hidden or not in the snapshot."""
+        row, users = self._first_row(user), self._columns["user"]
+        scores: dict[str, ScoreRow] = {}
+        while user not in self.hidden() and row < len(self.scores) and users[row].as_py() == user:
+            scores[self._columns["scope"][row].as_py()] = self._score(row)
+            row += 1
+        return scores
+
     def scores_at(self, rows: Sequence[int]) -> list[ScoreRow]:
         """Return the scores at some row numbers of `scores`, in that order."""
         return [self._score(row) for row in rows]

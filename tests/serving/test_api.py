@@ -319,7 +319,7 @@ def test_every_route_answers_wrong_methods_and_unknown_paths_with_a_problem(clie
         problem(response, 405)
         assert response.headers["allow"]
         problem(client.get(f"{path}/nowhere/"), 404)
-    problem(client.get("/"), 404)
+    problem(client.get("/nowhere"), 404)
     problem(client.get("/ünknown path"), 404)
 
 

@@ -84,8 +84,12 @@ def test_open_paths_and_keys_are_the_same_under_a_prefix(home, champion):
 
 def test_other_prefixes_are_unknown_paths(home, champion):
     client = client_of(home, Proxy("/clout"))
-    for path in ("/other/v1/model", "/cloutx/v1/model", "/clout/clout/v1/model", "/clout", "/clout/"):
+    for path in ("/other/v1/model", "/cloutx/v1/model", "/clout/clout/v1/model"):
         assert client.get(path).status_code == 404
+    for path in ("/clout", "/clout/"):
+        page = client.get(path)
+        assert page.status_code == 200
+        assert 'href="/clout/u/' in page.text
 
 
 @pytest.mark.parametrize("value", ["clout", "//evil", "/a//b", "/a?b", "/\x00", "/<x>", "/v1", "/a b", ""])

@@ -10,12 +10,14 @@ from serving.middleware.headers import SecurityHeadersMiddleware
 from serving.middleware.proxy import ProxyMiddleware
 from serving.middleware.rate_limit import RateLimitMiddleware
 from serving.middleware.request_limits import RequestLimitMiddleware
+from serving.pages.error_pages import ErrorPageMiddleware
 from serving.privacy.audit_middleware import AuditMiddleware
 
 ORDER = [
     ProxyMiddleware,
     AccessLogMiddleware,
     SecurityHeadersMiddleware,
+    ErrorPageMiddleware,
     ServerErrorMiddleware,
     RequestLimitMiddleware,
     ApiKeyMiddleware,

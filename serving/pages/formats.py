@@ -1,0 +1,108 @@
+"""Formats of the pages: numbers, instants, shares and addresses of users as people read them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from math import floor
+from urllib.parse import quote, urlencode
+
+from markupsafe import Markup
+
+from features.catalogue import CATALOGUE
+from features.utc import UtcText, parse_utc
+
+MINUS, EN_SPACE = "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
+UNKNOWN = "unknown"
+DOT_IDS = {"", ".", ".."}  # clients remove these from paths
+
+
+def user_path(user: str, **query: str | None) -> str:
+    """Return the path of a user's page; query parameters that are None are left out."""
+    parameters = {name: value for name, value in query.items() if value is not None}
+    if user in DOT_IDS:
+        parameters = {"user": user} | parameters
+    path = "/u" if user in DOT_IDS else f"/u/{quote(user, safe='')}"
+    return f"{path}?{urlencode(parameters)}" if parameters else path
+
+
+def number(value: float, digits: int = 0) -> str:
+    """Format a number with separators of thousands and a proper minus."""
+    text = f"{value:,.{digits}f}"
+    return (text[1:] if float(text.replace(",", "")) == 0 else text).replace("-", MINUS) if value < 0 else text
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """Format a number with its sign; a rounded zero has none."""
+    text = number(value, digits)
+    return text if text.startswith(MINUS) or float(text.replace(",", "")) == 0 else f"+{text}"
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """Format a share as a percentage."""
+    return f"{number(100 * share, digits)}{EN_SPACE}%"
+
+
+def people(value: float) -> str:
+    """Format an expected number of people: whole from 10 on, with a decimal below."""
+    if value >= 9.95:
+        return number(value)
+    return "less than 0.1" if 0 < value < 0.05 else number(value, 1).removesuffix(".0")
+
+
+def feature_value(name: str, value: float | None) -> str:
+    """Format the value of a feature in its unit."""
+    if value is None:
+        return UNKNOWN
+    if CATALOGUE[name].unit == "share":
+        return percent(value)
+    return number(value, 2).removesuffix(".00") if abs(value) < 100 else number(value)
+
+
+def date(at: UtcText) -> str:
+    """Format an instant as a date, such as `24 Feb 2026`."""
+    return _date(parse_utc(at))
+
+
+def when(at: UtcText, only_date: bool = False) -> Markup:
+    """Return an instant as a `time` element: in UTC, which a script turns into the reader's zone."""
+    instant = parse_utc(at)
+    utc = f"{_date(instant)}, {instant:%H:%M}"
+    shown = _date(instant) if only_date else f"{utc} UTC"
+    kind = "date" if only_date else "time"
+    return Markup('<time datetime="{}" title="{} UTC" data-show="{}">{}</time>').format(at, utc, kind, shown)
+
+
+def _date(at: datetime) -> str:
+    return f"{at.day} {at:%b} {at.year}"
+
+
+def rank(percentile: float) -> str:
+    """Say where a percentile stands."""
+    if percentile >= 100:
+        return "the highest"
+    if percentile >= 50:
+        return f"top {max(100 - percentile, 0.1):.{1 if percentile > 90 else 0}f}{EN_SPACE}%"
+    return f"lower {max(percentile, 1):.0f}{EN_SPACE}%"
+
+
+def share_below(percentile: float) -> str:
+    """Say how many of 100 users are below a percentile, rounded down: only all of them are 100."""
+    return number(floor(10 * percentile) / 10, 1).removesuffix(".0")
+
+
+def rounded_to_sum(parts: Sequence[float], total: float, digits: int = 1) -> list[float]:
+    """Round parts so that the rounded ones add up to the rounded total.
+
+    Each part is rounded down, and those with the largest remainders up, until the sum fits.
+    """
+    unit = 10**digits
+    lower = [floor(part * unit) for part in parts]
+    excess = round(total * unit) - sum(lower)
+    by_remainder = sorted(range(len(parts)), key=lambda k: lower[k] - parts[k] * unit)
+    for k in by_remainder[: max(excess, 0)]:
+        lower[k] += 1
+    return [value / unit for value in lower]
+
+
+def sentence(text: str) -> str:
+    """Begin a message with a capital letter; quoted ids stay as they are."""
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,14 @@
+"""Installation of the pages into the service."""
+
+from fastapi import FastAPI
+
+from serving.pages import home, static_files, user
+
+ROUTERS = (home.router, user.router)
+
+
+def install(app: FastAPI) -> None:
+    """Add the pages and their static files to an application."""
+    static_files.install(app)
+    for router in ROUTERS:
+        app.include_router(router)

@@ -1,0 +1,101 @@
+"""Rendering: Jinja2 templates, what every page knows about its reader, and the headers of a page."""
+
+from functools import cache
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import Request, Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from serving.middleware.api_keys import Key
+from serving.middleware.api_keys import Scope as KeyScope
+from serving.middleware.request_context import ANYBODY, CALLER, path_prefix
+from serving.pages import formats, static_files
+
+# Everything comes from the service itself; no script and no style stands within a page.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+# htmx would otherwise add a style element and evaluate attributes, which the policy forbids.
+HTMX = '{"includeIndicatorStyles": false, "allowEval": false, "selfRequestsOnly": true, "historyCacheSize": 0}'
+
+FILTERS = (
+    formats.date,
+    formats.feature_value,
+    formats.number,
+    formats.people,
+    formats.percent,
+    formats.rank,
+    formats.sentence,
+    formats.share_below,
+    formats.signed,
+    formats.when,
+)
+
+
+class Reader:
+    """Who reads a page, and what the scope of their key lets them see."""
+
+    def __init__(self, request: Request):
+        self.key: Key = request.scope.get(CALLER) or ANYBODY
+
+    @property
+    def name(self) -> str | None:
+        """The name of the key; None where no keys are required."""
+        return self.key.name if self.key.id else None
+
+    def may(self, scope: KeyScope) -> bool:
+        """Return whether the key has a scope."""
+        return self.key.allows(scope)
+
+
+def page(request: Request, template: str, status: int = 200, **context: Any) -> Response:
+    """Render a template as a response.
+
+    Parameters
+    ----------
+    request : that it answers
+    template : its file name, without `.html`
+    status : of the response
+    context : what the template shows
+
+    """
+    return Response(
+        _environment().get_template(f"{template}.html").render(**_common(request), **context),
+        status,
+        {"Content-Security-Policy": POLICY},
+        "text/html; charset=utf-8",
+    )
+
+
+def _common(request: Request) -> dict[str, Any]:
+    prefix = path_prefix(request.scope)
+
+    def link(path: str, **query: Any) -> str:
+        """Return the address of a path of the service; parameters that are None are left out."""
+        parameters = {name: value for name, value in query.items() if value is not None}
+        return prefix + path + (("&" if "?" in path else "?") + urlencode(parameters, doseq=True) if parameters else "")
+
+    return {
+        "link": link,
+        "static": lambda name: prefix + static_files.address(name),
+        "user_link": lambda user, **query: prefix + formats.user_path(user, **query),
+        "reader": Reader(request),
+        "path": request.scope["path"],
+        "htmx_config": Markup(HTMX),
+    }
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("serving.pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {function.__name__: function for function in FILTERS}
+    return environment

@@ -1,0 +1,42 @@
+// What the pages gain with JavaScript: the reader's time zone and the theme switch. Everything else works without it.
+(() => {
+  const formats = {
+    time: new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" }),
+    date: new Intl.DateTimeFormat("en-GB", { dateStyle: "medium" }),
+  };
+
+  function showLocalTimes(root) {
+    for (const element of root.querySelectorAll("time[data-show]")) {
+      element.textContent = formats[element.dataset.show].format(new Date(element.dateTime));
+    }
+  }
+
+  const themes = ["system", "light", "dark"];
+  const themeNames = { system: "as the system", light: "light", dark: "dark" };
+
+  function installThemeSwitch(button) {
+    const root = document.documentElement;
+    const name = button.querySelector("[data-theme-name]");
+    const show = () => {
+      name.textContent = themeNames[root.dataset.theme ?? "system"];
+      button.title = button.textContent.trim();
+    };
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      const next = themes[(themes.indexOf(root.dataset.theme ?? "system") + 1) % themes.length];
+      if (next === "system") delete root.dataset.theme;
+      else root.dataset.theme = next;
+      try {
+        localStorage.setItem("theme", next);
+      } catch {
+        // The choice lasts for this page only.
+      }
+      show();
+    });
+    show();
+  }
+
+  showLocalTimes(document);
+  document.querySelectorAll("[data-theme-switch]").forEach(installThemeSwitch);
+  document.addEventListener("htmx:afterSwap", (event) => showLocalTimes(event.target));
+})();

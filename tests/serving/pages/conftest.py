@@ -1,0 +1,66 @@
+"""A client of the pages, and a browser that drives the real service."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from fastapi.testclient import TestClient
+
+from serving.app import create_app
+
+SERVE = """
+import sys
+from pathlib import Path
+from serving.app import serve
+from training.home import Home
+serve(Home(Path(sys.argv[1])), "127.0.0.1", 0)
+"""
+HTML = {"Accept": "text/html"}
+
+
+@pytest.fixture
+def client(home, champion):
+    return TestClient(create_app(home), raise_server_exceptions=False, headers=HTML, follow_redirects=False)
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory, scored_home):
+    """The address of a service in a process of its own."""
+    folder = shutil.copytree(scored_home.folder, tmp_path_factory.mktemp("served") / "home")
+    command = [sys.executable, "-c", SERVE, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            matches = (re.search(r"Listening on (http://\S+?),", line) for line in process.stderr)
+            yield next(match[1] for match in matches if match)
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def browser(need):
+    """Debian's Chromium."""
+    executable = shutil.which("chromium")
+    need(executable, "Chromium is not installed: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def tab(browser):
+    """A new tab that fails its test if a script fails or the content security policy forbids something."""
+    complaints = []
+    context = browser.new_context(locale="en-GB", timezone_id="Asia/Tokyo")
+    page = context.new_page()
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.complaints = complaints
+    yield page
+    context.close()
+    assert complaints == []

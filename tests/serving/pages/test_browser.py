@@ -1,0 +1,65 @@
+"""The pages in a real browser, against the real service."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+PATHS = ("/", "/u/user0001", "/u/user0003", "/u/nobody")
+
+
+def test_a_user_is_looked_up_and_the_ledger_adds_up(tab, address):
+    tab.goto(address)
+    tab.get_by_role("searchbox", name="Id of a user").fill("user0001")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("heading", level=1)).to_have_text("user0001")
+    *steps, score = [float(cell.get_attribute("data-points")) for cell in tab.locator("[data-points]").all()]
+    assert round(10 * sum(steps)) == round(10 * score)
+    tab.locator("details.step summary").first.click()
+    assert tab.locator("details.step table").first.is_visible()
+
+
+def test_times_are_in_the_zone_of_the_reader(tab, address):
+    tab.goto(f"{address}/u/user0001")
+    time = tab.locator("time[data-show=time]").first
+    assert time.inner_text() == "30 Jul 2017, 09:00"
+    assert time.get_attribute("title") == "30 Jul 2017, 00:00 UTC"
+
+
+def test_the_theme_follows_the_system_until_the_reader_chooses(tab, address):
+    background = "getComputedStyle(document.documentElement).backgroundColor"
+    tab.emulate_media(color_scheme="light")
+    tab.goto(address)
+    light = tab.evaluate(background)
+    tab.emulate_media(color_scheme="dark")
+    dark = tab.evaluate(background)
+    assert light != dark
+    switch = tab.get_by_role("button", name="Theme")
+    switch.click()
+    assert tab.evaluate(background) == light
+    tab.reload()
+    assert tab.evaluate(background) == light
+    switch.click()
+    switch.click()
+    assert tab.evaluate(background) == dark
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_page_has_a_serious_barrier(tab, address, theme):
+    tab.emulate_media(color_scheme=theme)
+    for path in PATHS:
+        tab.goto(address + path)
+        tab.complaints.clear()  # Chromium reports the status of a missing page
+        for step in tab.locator("details").all():
+            step.evaluate("element => element.open = true")
+        violations = Axe().run(tab).response["violations"]
+        serious = [item["id"] for item in violations if item["impact"] in ("serious", "critical")]
+        assert serious == [], f"{path} {theme}: {violations}"
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_no_page_is_wider_than_the_screen(tab, address, width):
+    tab.set_viewport_size({"width": width, "height": 800})
+    for path in PATHS:
+        tab.goto(address + path)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    tab.complaints.clear()

@@ -1,0 +1,45 @@
+"""Error pages: what goes wrong at the address of a page is a page, and remains problem details for programs."""
+
+import pytest
+
+from serving.pages.rendering import POLICY
+
+PROBLEM = "application/problem+json"
+
+
+def test_an_unknown_user_gets_a_page_with_close_ids_and_a_find_box(client):
+    page = client.get("/u/user00011")
+    assert page.status_code == 404
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["content-security-policy"] == POLICY
+    assert "&#39;user0001&#39;" in page.text
+    assert "Find another user" in page.text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/nowhere", 404), ("/u/user0001?scope=topic:none", 404), ("/u/user0001?as_of=x", 422)]
+)
+def test_each_status_has_its_page(client, path, status):
+    page = client.get(path)
+    assert page.status_code == status
+    assert "<h1>" in page.text
+    assert page.headers["x-request-id"] in page.text
+
+
+@pytest.mark.parametrize("headers", [{"Accept": "*/*"}, {"Accept": "application/json"}])
+def test_programs_get_problem_details(client, headers):
+    assert client.get("/u/nobody", headers=headers).headers["content-type"] == PROBLEM
+
+
+def test_the_api_answers_a_browser_as_it_answers_all(client):
+    assert client.get("/v1/users/nobody/score").headers["content-type"] == PROBLEM
+
+
+def test_text_of_an_error_is_escaped(client):
+    page = client.get("/u/%3Cscript%3Ealert(1)%3C%2Fscript%3E")
+    assert "<script>alert" not in page.text
+    assert "&lt;script&gt;" in page.text
+
+
+def test_a_head_request_has_no_body(client):
+    assert client.head("/u/nobody").content == b""

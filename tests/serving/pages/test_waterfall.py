@@ -1,0 +1,37 @@
+"""The waterfall: its steps lead from the base to the score, and what they show adds up."""
+
+import pytest
+
+from serving.pages.waterfall import waterfall
+from serving.snapshots.repository import open_snapshot
+
+
+def tenths(values):
+    return sum(round(10 * value) for value in values)
+
+
+@pytest.mark.parametrize("user", ["user0001", "user0003", "user0150", "a/b"])
+def test_what_is_shown_adds_up(home, user):
+    falls = waterfall(open_snapshot(home).explain(user))
+    assert tenths([falls.base.points, *(step.points for step in falls.steps)]) == tenths([falls.score.points])
+    for step in falls.steps:
+        assert tenths([step.points]) == (
+            tenths(line.points for line in step.features) if step.features else tenths([step.points])
+        )
+
+
+def test_each_bar_begins_where_the_one_before_ended(home):
+    falls = waterfall(open_snapshot(home).explain("user0001"))
+    before = falls.base
+    for step in falls.steps:
+        start = step.left if step.at > step.left else step.left + step.width
+        assert start == pytest.approx(before.at, abs=0.01)
+        before = step
+    assert before.at == pytest.approx(falls.score.at, abs=0.01)
+    assert all(0 <= step.left <= step.left + step.width <= 100.001 for step in (falls.base, *falls.steps))
+
+
+def test_it_holds_every_line_of_the_ledger(home):
+    explanation = open_snapshot(home).explain("user0001")
+    names = [line.feature for step in waterfall(explanation).steps for line in step.features]
+    assert sorted(names) == sorted(line.feature for line in explanation.lines)
