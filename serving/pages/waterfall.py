@@ -73,8 +73,8 @@ def waterfall(explanation: Explanation) -> Waterfall:
         return round(100 * (value - low) / (high - low), 3)
 
     def step(name: str, note: str, value: float, start: float, end: float, lines: Iterable[Line] = ()) -> Step:
-        left, right = sorted((percent(start), percent(end)))
-        return Step(name, note, value, left, round(right - left, 3), percent(end), _features(lines, value))
+        start_at, end_at = sorted((percent(start), percent(end)))
+        return Step(name, note, value, start_at, round(end_at - start_at, 3), percent(end), _features(lines, value))
 
     steps = [
         step(
