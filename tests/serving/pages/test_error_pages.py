@@ -19,7 +19,7 @@ def test_an_unknown_user_gets_a_page_with_close_ids_and_a_find_box(client):
 @pytest.mark.parametrize(
     ("path", "status"), [("/nowhere", 404), ("/u/user0001?scope=topic:none", 404), ("/u/user0001?as_of=x", 422)]
 )
-def test_each_status_has_its_page(client, path, status):
+def test_a_status_has_its_page(client, path, status):
     page = client.get(path)
     assert page.status_code == status
     assert "<h1>" in page.text

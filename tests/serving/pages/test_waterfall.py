@@ -20,7 +20,7 @@ def test_what_is_shown_adds_up(home, user):
         )
 
 
-def test_each_bar_begins_where_the_one_before_ended(home):
+def test_a_bar_begins_where_the_one_before_ended(home):
     falls = waterfall(open_snapshot(home).explain("user0001"))
     before = falls.base
     for step in falls.steps:
