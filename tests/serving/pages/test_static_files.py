@@ -13,7 +13,7 @@ from serving.pages import static_files
 LIMIT = 350 * 1024
 
 
-def test_all_files_together_are_small_enough():
+def test_the_files_fit_into_the_size_limit():
     compressed = [static_files.content(name, name.endswith((".js", ".css", ".svg"))) for name in static_files.names()]
     assert len(compressed) >= 7
     assert sum(map(len, compressed)) < LIMIT

@@ -38,7 +38,7 @@ def test_the_ledger_adds_up_in_the_page(client):
 
 
 @pytest.mark.parametrize("user", ODD_IDS)
-def test_odd_ids_are_found_and_escaped(client, user):
+def test_odd_ids_have_a_page_and_are_escaped(client, user):
     page = client.get(f"/u/{quote(user, safe='')}")
     assert page.status_code == 200
     assert user in unescape(page.text)
