@@ -24,6 +24,7 @@ from serving.middleware.api_keys import KeyCache, read_keys
 from serving.middleware.authentication import ApiKeyMiddleware, require_keys_off_loopback
 from serving.middleware.head_requests import HeadMiddleware
 from serving.middleware.headers import SecurityHeadersMiddleware
+from serving.middleware.page_sessions import PageSessionMiddleware, PageSessions
 from serving.middleware.proxy import Proxy, ProxyMiddleware
 from serving.middleware.rate_limit import RateLimitMiddleware, create_buckets
 from serving.middleware.request_limits import USUAL, HeaderLimitProtocol, Limits, RequestLimitMiddleware
@@ -79,6 +80,7 @@ PATHS: dict[str, Any] = {"redirect_slashes": False, "redoc_url": None, "docs_url
 
 
 DIRECT = Proxy()
+OPEN_PATHS = docs.OPEN_PATHS | static_files.open_paths() | {"/sign-in"}
 
 
 class Application(FastAPI):
@@ -153,7 +155,8 @@ def create_app(
     app.state.metrics = Metrics(lambda: app.state.service, app.state.watcher, shared_folder)
     problems.install(app)
     _add_privacy(app, home, purposes)
-    app.use(_middleware_stack(app, KeyCache(home, guarded), limits, shared_folder, proxy))
+    app.state.keys, app.state.page_sessions = KeyCache(home, guarded), PageSessions(Records(home))
+    app.use(_middleware_stack(app, limits, shared_folder, proxy))
     docs.install(app)
     app.include_router(users.by_id)  # first, as it gets the most requests
     for router in (users.router, cases.router, privacy.reads_router, privacy.router, search.router, scores.router):
@@ -173,9 +176,7 @@ def _add_privacy(app: FastAPI, home: Home, purposes: PurposePolicy) -> None:
     app.state.metrics.registry.register(AuditMetrics(app.state.audit_log))
 
 
-def _middleware_stack(
-    app: FastAPI, keys: KeyCache, limits: Limits, shared_folder: Path | None, proxy: Proxy
-) -> list[Middleware]:
+def _middleware_stack(app: FastAPI, limits: Limits, shared_folder: Path | None, proxy: Proxy) -> list[Middleware]:
     """Return what a request passes before a route, outermost first.
 
     Middleware before `ServerErrorMiddleware` also sees the responses to unexpected errors. The audit log comes
@@ -188,7 +189,8 @@ def _middleware_stack(
         Middleware(ErrorPageMiddleware),
         Middleware(ServerErrorMiddleware),
         Middleware(RequestLimitMiddleware, limits=limits),
-        Middleware(ApiKeyMiddleware, keys=keys, open_paths=docs.OPEN_PATHS | static_files.open_paths()),
+        Middleware(PageSessionMiddleware, sessions=app.state.page_sessions),
+        Middleware(ApiKeyMiddleware, keys=app.state.keys, open_paths=OPEN_PATHS),
         Middleware(RateLimitMiddleware, rate=limits.rate, buckets=partial(create_buckets, shared_folder)),
         Middleware(AuditMiddleware, audit_log=app.state.audit_log),
         Middleware(HeadMiddleware),

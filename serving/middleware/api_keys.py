@@ -242,6 +242,10 @@ class KeyCache:
         """Return the key that a caller sent, if it is one of the home's."""
         return find_key(self._keys or {}, text)
 
+    def with_id(self, key_id: str) -> Key | None:
+        """Return the key with a public id, if it is one of the home's."""
+        return (self._keys or {}).get(key_id)
+
     def _load(self, home: Home) -> dict[str, Key]:
         if self._keys and home.database is None and not home.records.exists():
             raise RecordsError(f"{home.records} is gone.")

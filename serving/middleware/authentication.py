@@ -13,7 +13,7 @@ from starlette.types import Scope as Asked
 from features.errors import CloutError
 from serving.middleware.api_keys import Key, KeyCache, KeysError, Scope, read_keys
 from serving.middleware.problem_details import problem_response
-from serving.middleware.request_context import ANYBODY, CALLER
+from serving.middleware.request_context import ANYBODY, CALLER, SESSION
 from training.home import Home
 from training.records.database import RecordsError
 
@@ -39,7 +39,7 @@ class ApiKeyMiddleware:
         if scope["type"] != "http" or scope["path"] in self._open:
             return await self.app(scope, receive, send)
         try:
-            scope[CALLER] = self._caller(scope["headers"])
+            scope[CALLER] = self._caller(scope)
         except RecordsError as error:
             return await problem_response(scope, 503, str(error), "no-records")(scope, receive, send)
         if scope[CALLER] is None:
@@ -49,11 +49,14 @@ class ApiKeyMiddleware:
             return await problem_response(scope, 401, f"{message}. {HINT}", headers=demand)(scope, receive, send)
         return await self.app(scope, receive, send)
 
-    def _caller(self, headers: list[tuple[bytes, bytes]]) -> Key | None:
+    def _caller(self, scope: Asked) -> Key | None:
+        """Return the key of the header, else that of a page's session."""
         if not self.keys.required():
             return ANYBODY
-        token = _bearer_token(headers)
-        return None if token is None else self.keys.find(token)
+        token = _bearer_token(scope["headers"])
+        if token is not None:
+            return self.keys.find(token)
+        return self.keys.with_id(scope[SESSION].key) if SESSION in scope else None
 
 
 class RequireScope(SecurityBase):

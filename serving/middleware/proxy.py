@@ -8,12 +8,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from features.errors import CloutError
-from serving.middleware.request_context import PAGES_ABOUT_USERS, PREFIX
+from serving.middleware.request_context import PAGES, PREFIX
 
 LOOPBACK = "127.0.0.1,::1"
 # The first segments of the service's own paths: as a prefix, they could not be told from these.
 OWN_SEGMENTS = frozenset({"v1", "docs", "openapi.json", "health", "ready", "metrics"})
-RESERVED = OWN_SEGMENTS | PAGES_ABOUT_USERS | {"static", "sign-in", "sign-out"}
+RESERVED = OWN_SEGMENTS | PAGES | {"static"}
 VALID_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 

@@ -14,7 +14,9 @@ NOTES = "clout.notes"
 WITHOUT_USERS = frozenset({"/v1/model", "/v1/catalogue", "/v1/purposes"})
 # The first segments of the pages that are about users, of which the start page has none.
 PAGES_ABOUT_USERS = frozenset({"", "u", "find", "compare", "cases", "community"})
+PAGES = PAGES_ABOUT_USERS | {"sign-in", "sign-out"}
 CALLER = "clout.caller"
+SESSION = "clout.session"
 PREFIX = "clout.prefix"
 ANYBODY = Key(id="", name="anybody", scope="admin", sha256="", made="")
 
@@ -50,8 +52,17 @@ def path_prefix(scope: Scope) -> str:
 
 def about_people(path: str) -> bool:
     """Return whether a path is about users: one of the pages, or of the API and not in `WITHOUT_USERS`."""
-    _, first, *_ = [*path.split("/", 2), ""]
+    first = _first_segment(path)
     return path not in WITHOUT_USERS if first == "v1" else first in PAGES_ABOUT_USERS
+
+
+def is_page(path: str) -> bool:
+    """Return whether a path is that of a page."""
+    return _first_segment(path) in PAGES
+
+
+def _first_segment(path: str) -> str:
+    return [*path.split("/", 2), ""][1]
 
 
 def request_notes(scope: Scope) -> RequestNotes | None:

@@ -2,14 +2,18 @@
 
 import json
 from typing import Any
+from urllib.parse import quote, urlencode
 
-from fastapi import Request
+from fastapi import Request, Response
+from fastapi.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.middleware.problem_details import MEDIA_TYPE
 from serving.middleware.proxy import OWN_SEGMENTS
+from serving.middleware.request_context import path_prefix
 from serving.pages.rendering import page
 
+NO_PURPOSE = "urn:clout:problem:unfit-purpose"
 TITLES = {
     400: "This request cannot be answered",
     401: "Sign in first",
@@ -52,19 +56,33 @@ class ErrorPageMiddleware:
         return await self.app(scope, receive, send_page)
 
 
+def _to_sign_in(request: Request) -> Response:
+    """Lead to the form that asks for a key and a purpose, and from there back."""
+    path = quote(request.scope["path"])
+    query = request.scope["query_string"].decode("latin-1")
+    back = urlencode({"next": f"{path}?{query}" if query else path})
+    target = f"{path_prefix(request.scope)}/sign-in?{back}"
+    if "hx-request" in request.headers:
+        return Response(status_code=401, headers={"HX-Redirect": target})
+    return RedirectResponse(target, 303)
+
+
 def _is_for_reader(scope: Scope) -> bool:
     """Return whether a browser asks for something that is not part of the API."""
     accepted = next((value for name, value in scope["headers"] if name == b"accept"), b"")
     own = scope["path"].split("/")[1] if scope["path"].startswith("/") else ""
-    return b"text/html" in accepted and scope["method"] != "HEAD" and own not in OWN_SEGMENTS
+    is_partial = any(name == b"hx-request" for name, _ in scope["headers"])
+    return (b"text/html" in accepted or is_partial) and scope["method"] != "HEAD" and own not in OWN_SEGMENTS
 
 
 def _is_problem(message: Message) -> bool:
     return any(name.lower() == b"content-type" and value == MEDIA_TYPE.encode() for name, value in message["headers"])
 
 
-def _error_page(request: Request, start: Message, problem: dict[str, Any]) -> Any:
+def _error_page(request: Request, start: Message, problem: dict[str, Any]) -> Response:
     status = problem["status"]
+    if request.method == "GET" and (status == 401 or problem["type"] == NO_PURPOSE):
+        return _to_sign_in(request)
     response = page(request, "error", status, title=TITLES.get(status, problem["title"]), problem=problem)
     lost = {b"content-type", b"content-length"}
     response.raw_headers += [header for header in start["headers"] if header[0].lower() not in lost]

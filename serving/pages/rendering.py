@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from serving.middleware.api_keys import Key
 from serving.middleware.api_keys import Scope as KeyScope
-from serving.middleware.request_context import ANYBODY, CALLER, path_prefix
+from serving.middleware.page_sessions import PageSession
+from serving.middleware.request_context import CALLER, SESSION, path_prefix
 from serving.pages import formats, static_files
 
 # Everything comes from the service itself; no script and no style stands within a page.
@@ -39,16 +40,17 @@ class Reader:
     """Who reads a page, and what the scope of their key lets them see."""
 
     def __init__(self, request: Request):
-        self.key: Key = request.scope.get(CALLER) or ANYBODY
+        self.key: Key | None = request.scope.get(CALLER)
+        self.session: PageSession | None = request.scope.get(SESSION)
 
     @property
     def name(self) -> str | None:
-        """The name of the key; None where no keys are required."""
-        return self.key.name if self.key.id else None
+        """The name of the key; None where no keys are required, and before signing in."""
+        return self.key.name if self.key and self.key.id else None
 
     def may(self, scope: KeyScope) -> bool:
-        """Return whether the key has a scope."""
-        return self.key.allows(scope)
+        """Return whether there is a key with a scope."""
+        return self.key is not None and self.key.allows(scope)
 
 
 def page(request: Request, template: str, status: int = 200, **context: Any) -> Response:
@@ -65,13 +67,13 @@ def page(request: Request, template: str, status: int = 200, **context: Any) -> 
     return Response(
         _environment().get_template(f"{template}.html").render(**_common(request), **context),
         status,
-        {"Content-Security-Policy": POLICY},
+        {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"},
         "text/html; charset=utf-8",
     )
 
 
 def _common(request: Request) -> dict[str, Any]:
-    prefix = path_prefix(request.scope)
+    prefix, reader = path_prefix(request.scope), Reader(request)
 
     def link(path: str, **query: Any) -> str:
         """Return the address of a path of the service; parameters that are None are left out."""
@@ -82,7 +84,8 @@ def _common(request: Request) -> dict[str, Any]:
         "link": link,
         "static": lambda name: prefix + static_files.address(name),
         "user_link": lambda user, **query: prefix + formats.user_path(user, **query),
-        "reader": Reader(request),
+        "reader": reader,
+        "form_token": reader.session.form_token if reader.session else None,
         "path": request.scope["path"],
         "htmx_config": Markup(HTMX),
     }

@@ -7,6 +7,7 @@ from serving.middleware.access_log import AccessLogMiddleware
 from serving.middleware.authentication import ApiKeyMiddleware
 from serving.middleware.head_requests import HeadMiddleware
 from serving.middleware.headers import SecurityHeadersMiddleware
+from serving.middleware.page_sessions import PageSessionMiddleware
 from serving.middleware.proxy import ProxyMiddleware
 from serving.middleware.rate_limit import RateLimitMiddleware
 from serving.middleware.request_limits import RequestLimitMiddleware
@@ -20,6 +21,7 @@ ORDER = [
     ErrorPageMiddleware,
     ServerErrorMiddleware,
     RequestLimitMiddleware,
+    PageSessionMiddleware,
     ApiKeyMiddleware,
     RateLimitMiddleware,
     AuditMiddleware,

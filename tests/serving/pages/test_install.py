@@ -6,7 +6,7 @@ from serving.middleware.request_context import about_people
 from serving.pages.install import ROUTERS
 from serving.pages.rendering import POLICY
 
-WITHOUT_USERS: set[str] = set()
+WITHOUT_USERS = {"/sign-in", "/sign-out"}
 
 
 def test_every_page_is_about_users_unless_it_is_listed_here():
@@ -20,7 +20,7 @@ def test_no_page_is_in_the_documented_api(client):
 
 
 def test_pages_hold_no_inline_script_or_style(client):
-    for path in ("/", "/u/user0001", "/u/user0003", "/u/nobody"):
+    for path in ("/", "/u/user0001", "/u/user0003", "/u/nobody", "/sign-in"):
         page = client.get(path)
         assert page.headers["content-security-policy"] == POLICY
         assert "unsafe" not in POLICY
