@@ -30,7 +30,7 @@ Identities = Annotated[
 User = Annotated[str, typer.Argument(help="The user's id, as in the events.")]
 Scope = Annotated[str, typer.Option(help="The scope of the score.")]
 SnapshotTime = Annotated[
-    str | None, typer.Option("--as-of", help="Use the snapshot of this instant; default the newest.")
+    str | None, typer.Option("--as-of", help="Use the snapshot of this instant; default the served one.")
 ]
 HomeFolder = Annotated[
     Path | None, typer.Option("--home", help="Folder of models and snapshots; default $CLOUT_HOME, else ./clout-home.")

@@ -1,4 +1,4 @@
-"""The commands about models: train, evaluate, card, gate, promote, monitor, attack."""
+"""The commands about models: train, evaluate, card, gate, monitor, attack."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -17,7 +17,7 @@ from features.cli_options import (
     parse_instant,
 )
 from features.console import print_json, progress_bars, warn
-from training.cli_output import attacks_table, figures_table, print_monitoring, print_promotion, print_training
+from training.cli_output import attacks_table, figures_table, print_monitoring, print_training
 from training.home import home_from_environment
 
 if TYPE_CHECKING:
@@ -148,23 +148,6 @@ def gate(
     typer.echo(gate(home_from_environment(home), version), nl=False)
 
 
-def promote(
-    version: Annotated[str, typer.Argument(help="A version of the model, such as 3.")],
-    force: Force = None,
-    home: HomeFolder = None,
-) -> None:
-    """Make a version the champion, to roll back to an earlier one or to go forward again.
-
-    Old snapshots do not change; the next `clout score` and `clout train` use this version and its scale. A running
-    service loads it at its next check. A version that has not passed its gate needs --force REASON.
-
-    Example: clout promote 2
-    """
-    from training.release.promotion import promote
-
-    print_promotion(promote(home_from_environment(home), version, force))
-
-
 def monitor(
     events: Events,
     as_of: Annotated[
@@ -292,5 +275,5 @@ def _training_json(result: "Release") -> dict[str, Any]:
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this layer to the application."""
-    for command in (train, evaluate, card, gate, promote, monitor, attack):
+    for command in (train, evaluate, card, gate, monitor, attack):
         app.command(rich_help_panel=MODEL)(command)

@@ -56,12 +56,12 @@ def read_instant(as_of: str | None) -> datetime | None:
 
 
 ServiceDependency = Annotated[ServiceState, Depends(get_service)]
-SNAPSHOT_INSTANT = "The snapshot's instant, ISO 8601; default the newest"
+SNAPSHOT_INSTANT = "The snapshot's instant, ISO 8601; default the served one"
 AS_OF = _instant_query("as_of", SNAPSHOT_INSTANT, "2017-07-30T00:00:00Z")
 START = _instant_query(
     "from", "The earlier snapshot's instant; default the one before the later", "2017-07-02T00:00:00Z"
 )
-END = _instant_query("to", "The later snapshot's instant; default the newest", "2017-07-30T00:00:00Z")
+END = _instant_query("to", "The later snapshot's instant; default the served one", "2017-07-30T00:00:00Z")
 BOUND = "instant included, ISO 8601; a date means its midnight. Default: no bound"
 
 
@@ -74,7 +74,7 @@ async def _snapshot(
 
 
 async def snapshot_at(request: Request, as_of: str | None) -> Snapshot:
-    """Return the snapshot of an instant, of the newest one if None; an older one is opened in another thread."""
+    """Return the snapshot of an instant, of the served one if None; an older one is opened in another thread."""
     service, at = await get_service(request), await AS_OF(request, as_of)
     return service.snapshot() if at is None else await run_in_threadpool(service.snapshot, at)
 

@@ -152,7 +152,7 @@ RECEIPT = {
     "remains": ["The registered model versions (3) may have learnt from the person's rows among everybody's."],
 }
 HEALTH = {"status": "ok"}
-READY = {"status": "ready", **NEWEST, "users": 73720, "stale": {}}
+READY = {"status": "ready", **NEWEST, "snapshot_version": NEWEST["model_version"], "users": 73720, "stale": {}}
 
 
 def catalogue() -> dict[str, Any]:

@@ -78,7 +78,7 @@ class ByIdRoute(FastRoute):
     """A route `(user, snapshot)` whose other parameters have defaults.
 
     FastAPI takes longer to resolve absent optional parameters than the endpoint takes to answer. Without a query
-    string, the endpoint is called directly, with the user of the path and the newest snapshot.
+    string, the endpoint is called directly, with the user of the path and the served snapshot.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

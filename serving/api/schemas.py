@@ -108,7 +108,7 @@ class ScoreRequest(Schema):
     users: list[Text] | None = Field(None, max_length=MAX_PER_REQUEST, description="At most 10,000 ids")
     scope: Text | None = Field(None, description="Scope of the users' scores; default all")
     as_of: UtcText | None = Field(
-        None, description="Instant of the snapshot of the users, ISO 8601; default the newest"
+        None, description="Instant of the snapshot of the users, ISO 8601; default the served one"
     )
     rows: list[dict[str, Value | None]] | None = Field(
         None,
@@ -207,9 +207,9 @@ class Health(Schema):
 
 
 class Stale(Schema):
-    """Why the service answers from an older champion or snapshot than the newest."""
+    """Why a part that the service answers from is outdated, or not of the champion."""
 
-    detail: str = Field(description="What failed and what to do")
+    detail: str = Field(description="What is wrong and what to do")
     since: Instant
 
 
@@ -219,10 +219,12 @@ class Readiness(Schema):
     status: Literal["ready"] = Field(description="Always ready", examples=["ready"])
     model_version: Version
     as_of: Instant
+    snapshot_version: Version = Field(description="Version of the model that made the served scores")
     users: int = Field(description="Users in the snapshot")
     stale: dict[str, Stale] = Field(
-        description="Parts (champion, snapshot) that could not be reloaded while the previous ones answer; audit_log "
-        "while its lines wait for the disk"
+        description="Parts (champion, snapshot) that could not be reloaded while the previous ones answer; snapshot "
+        "also where it is by another version than the champion, or older than others; audit_log while its lines wait "
+        "for the disk"
     )
 
 
@@ -260,7 +262,7 @@ class Contest(Schema):
 
     message: Message = Field(description="What is wrong, in the user's words, at most 4,000 characters")
     scope: Text = Field("all", description="Scope of the score")
-    as_of: UtcText | None = Field(None, description="Instant of the snapshot, ISO 8601; default the newest")
+    as_of: UtcText | None = Field(None, description="Instant of the snapshot, ISO 8601; default the served one")
 
 
 class OpenedCase(Schema):
@@ -303,7 +305,7 @@ class CaseFile(Schema):
 
     case: ListedCase = Field(description="The case")
     explanation: dict[str, Any] = Field(description="Of the score, when the case was opened, in the form of that time")
-    today: CaseComparison = Field(description="The stored explanation beside that of the newest snapshot")
+    today: CaseComparison = Field(description="The stored explanation beside that of the served snapshot")
     others: list[CaseId] = Field(description="Other cases of the same user, oldest first, at most 100")
 
 

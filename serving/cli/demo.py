@@ -9,8 +9,9 @@ from features.console import print_message, print_table, progress_bar, progress_
 from features.events.loading import load_encoded_events, load_events, resolve_as_of
 from features.simulation import Community, simulate
 from serving.cli.score_tables import print_explanation
+from serving.cli.served_snapshot import open_served
 from serving.scoring import score_users
-from serving.snapshots.repository import open_snapshot, write_scores, write_snapshot
+from serving.snapshots.repository import write_scores, write_snapshot
 from training.cli_output import figures_table, print_gate
 from training.config import Config
 from training.home import Home
@@ -42,7 +43,7 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
         promote(home, result.version, "the demo shows its model whatever the gate finds")
     scores = _score(home, events)
     _print_top(scores, result.evaluation.horizon_days)
-    snapshot, top = open_snapshot(home, None), scores["user"].iloc[0]
+    (snapshot, _), top = open_served(home), scores["user"].iloc[0]
     print_explanation(snapshot.explain(top), snapshot.score(top))
     figures_table(result.evaluation)
     print_message(f"\nEverything is in {home.folder}. Next:")

@@ -50,10 +50,10 @@ def explain(
         raise typer.BadParameter("--identities maps the accounts in the events to people: give --events too.")
     import_model_libraries()
     from serving.cli.score_tables import earned_table, print_explanation
-    from serving.snapshots.repository import open_snapshot
+    from serving.cli.served_snapshot import open_served
 
     folder = home_from_environment(home)
-    snapshot = open_snapshot(folder, parse_instant(as_of))
+    snapshot, _ = open_served(folder, parse_instant(as_of))
     explanation = snapshot.explain(user, scope)
     row = snapshot.feature_row(user, scope)
     report = None
@@ -86,9 +86,12 @@ def history(
     """
     import_model_libraries()
     from serving.cli.score_tables import history_table
+    from serving.cli.served_snapshot import find_champion_version
     from serving.review.history import history
 
-    scores = history(home_from_environment(home), user, scope, parse_instant(start), parse_instant(end))
+    folder = home_from_environment(home)
+    bounds, champion = (parse_instant(start), parse_instant(end)), find_champion_version(folder)
+    scores = history(folder, user, scope, *bounds, champion)
     print_json(asdict(scores)) if json else history_table(scores)
 
 
@@ -97,7 +100,9 @@ def change(
     start: Annotated[
         str | None, typer.Option("--from", help="The earlier snapshot's instant; default the one before the later.")
     ] = None,
-    end: Annotated[str | None, typer.Option("--to", help="The later snapshot's instant; default the newest.")] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="The later snapshot's instant; default the served one.")
+    ] = None,
     scope: Scope = "all",
     top: Annotated[int, typer.Option(min=0, help="For a community: how many of the largest changes to list.")] = 10,
     out: Annotated[
@@ -116,13 +121,14 @@ def change(
         raise typer.BadParameter("--out is for a whole community: omit the user.")
     import_model_libraries()
     from serving.cli.change_tables import change_table, movements_table
+    from serving.cli.served_snapshot import open_served
     from serving.review.community_change import community_change
     from serving.review.score_change import change
-    from serving.snapshots.repository import open_earlier, open_snapshot
+    from serving.snapshots.repository import open_earlier
 
     folder = home_from_environment(home)
-    after = open_snapshot(folder, parse_instant(end))
-    before = open_earlier(folder, after, parse_instant(start))
+    after, champion = open_served(folder, parse_instant(end))
+    before = open_earlier(folder, after, parse_instant(start), champion)
     if user is not None:
         one = change(before, after, user, scope)
         print_json(asdict(one)) if json else change_table(one)
@@ -159,11 +165,11 @@ def what_if(
         raise typer.BadParameter("--events goes with --away-days, and --identities with --events.")
     import_model_libraries()
     from serving.cli.change_tables import what_if_table
+    from serving.cli.served_snapshot import open_served
     from serving.review.what_if import parse_changes, simulate_change, suggest_changes
-    from serving.snapshots.repository import open_snapshot
 
     folder = home_from_environment(home)
-    snapshot = open_snapshot(folder, parse_instant(as_of))
+    snapshot, _ = open_served(folder, parse_instant(as_of))
     if not change and away_days is None:
         result = suggest_changes(snapshot, user, scope)
     else:

@@ -7,11 +7,12 @@ import typer
 
 import features.cli
 import training.cli
-from features.cli_options import PRIVACY, REVIEW, SERVICE
+from features.cli_options import MODEL, PRIVACY, REVIEW, SERVICE
 from features.console import print_message
 from features.errors import CloutError, memory_limit_error
 from serving.cli.explain_and_review import change, explain, history, what_if
 from serving.cli.privacy import audit, case, cases, forget, opt_out, receipt, resolve
+from serving.cli.promotion import promote
 from serving.cli.service import demo, keys, score, serve
 
 HELP = """Clout scores how much influence people have, 0 to 100, from what happens around them, and shows its working.
@@ -24,6 +25,7 @@ The way through: **import** (or **simulate**) events, **train** a model, **score
 def add_to(app: typer.Typer) -> None:
     """Add the commands of the serving layer to the application."""
     panels = {
+        MODEL: (promote,),
         REVIEW: (explain, history, change, what_if, cases, case, resolve),
         SERVICE: (score, serve, demo),
         PRIVACY: (opt_out, forget, receipt, audit),

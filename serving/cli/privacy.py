@@ -50,12 +50,12 @@ def case(case: CaseId, home: HomeFolder = None, json: Json = False) -> None:
     """
     import_model_libraries()
     from serving.cli.privacy_tables import print_case
+    from serving.cli.served_snapshot import open_served
     from serving.privacy.case_comparison import compare_case
-    from serving.snapshots.repository import open_snapshot
 
     folder = home_from_environment(home)
     contested = _cases(folder).find(case)
-    today = compare_case(contested, lambda: open_snapshot(folder))
+    today = compare_case(contested, lambda: open_served(folder)[0])
     if json:
         print_json({"case": _summary(contested), "explanation": contested.explanation, "today": asdict(today)})
     else:

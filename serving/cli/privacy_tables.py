@@ -83,7 +83,7 @@ def _today_message(today: CaseComparison) -> str:
     if today.now is None:
         return f"Today has no ledger: {today.absent}"
     if today.same_snapshot:
-        return "The newest snapshot is the contested one."
+        return "The served snapshot is the contested one."
     model = "the same model" if today.same_model else f"another model, version {today.now.model_version}"
     return f"Today is the snapshot as of {today.now.as_of}, by {model}. Lines worth less than half a point are omitted."
 

@@ -33,7 +33,7 @@ class Read:
     purpose : as the caller sent it, None if absent
     refused : why the purpose was refused, None if it was not
     instants : those of the query, by parameter
-    as_of, model_version : of the newest snapshot at that time
+    as_of, model_version : of the snapshot served at that time
     users : the number of users that it was about
 
     """

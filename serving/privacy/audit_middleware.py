@@ -79,8 +79,8 @@ def _entry(scope: Scope, notes: RequestNotes, route: str, status: int) -> dict[s
             entry[name] = getattr(notes, name)
     if notes.instants:
         entry["instants"] = {name: to_iso_utc(at) for name, at in notes.instants.items()}
-    if notes.service is not None and notes.service.newest and status < 300:
-        entry["as_of"], entry["model_version"] = notes.service.newest[:2]
+    if notes.service is not None and notes.service.served and status < 300:
+        entry["as_of"], entry["model_version"] = notes.service.served
     return entry
 
 

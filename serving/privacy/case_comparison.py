@@ -47,13 +47,13 @@ class LinePair:
 
 @dataclass(frozen=True)
 class CaseComparison:
-    """A contested explanation beside that of the newest snapshot.
+    """A contested explanation beside that of the served snapshot.
 
     Parameters
     ----------
-    now : the explanation of the newest snapshot, None if there is none
+    now : the explanation of the served snapshot, None if there is none
     absent : why there is none
-    same_snapshot, same_model : whether the newest snapshot and its model are those of the contested score
+    same_snapshot, same_model : whether the served snapshot and its model are those of the contested score
     moved : the score now minus the score then
     lines : those of both ledgers, by absolute movement, largest first
 
@@ -67,10 +67,10 @@ class CaseComparison:
     lines: tuple[LinePair, ...]
 
 
-def compare_case(case: Case, newest: Callable[[], Snapshot]) -> CaseComparison:
-    """Compare the explanation stored in a case with that of the newest snapshot; an error becomes `absent`."""
+def compare_case(case: Case, served: Callable[[], Snapshot]) -> CaseComparison:
+    """Compare the explanation stored in a case with that of the served snapshot; an error becomes `absent`."""
     try:
-        now = newest().explain(case.user, case.scope)
+        now = served().explain(case.user, case.scope)
     except CloutError as error:
         return CaseComparison(None, str(error), False, False, None, ())
     same_model = now.model_version == case.model_version

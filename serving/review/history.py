@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from features.errors import AsOfError, SnapshotError, UnknownUserError
 from features.utc import UtcText, to_iso_utc
 from serving.snapshots import layout
 from serving.snapshots.explanation import Evidence, Status, status
-from serving.snapshots.repository import AbsentSnapshotError, require_snapshots
+from serving.snapshots.repository import AbsentSnapshotError, require_snapshots, served_folder
 from training.home import Home
 from training.model.intervals import Interval
 from training.records.opt_outs import check_visible, hidden_users
@@ -55,7 +56,7 @@ class PastScore:
 
 @dataclass(frozen=True)
 class History:
-    """A user's scores: one per instant with a snapshot, by its newest model version.
+    """A user's scores: one per instant with a snapshot.
 
     Parameters
     ----------
@@ -77,9 +78,16 @@ class History:
 
 
 def history(
-    home: Home, user: str, scope: str = "all", start: datetime | None = None, end: datetime | None = None
+    home: Home,
+    user: str,
+    scope: str = "all",
+    start: datetime | None = None,
+    end: datetime | None = None,
+    champion: str | None = None,
 ) -> History:
     """Collect a user's scores over the stored snapshots, oldest first.
+
+    Of several models that scored at one instant, `served_folder` chooses by the version of the `champion`.
 
     Reads the newest 100 instants at most from `start` to `end`, both included (None: no bound), and of each
     scores.parquet only the row groups that may hold the user, 8,192 rows each; nothing is cached.
@@ -94,7 +102,7 @@ def history(
 
     """
     check_visible(user, hidden_users(home)())
-    folders = _within(home, start, end)
+    folders = _within(home, start, end, champion)
     read, unread = folders[:MOST_SNAPSHOTS], folders[MOST_SNAPSHOTS:]
     scores: list[PastScore] = []
     absent: list[str] = []
@@ -118,13 +126,12 @@ def history(
     return History(user, scope, tuple(scores), tuple(absent), tuple(damaged), earlier)
 
 
-def _within(home: Home, start: datetime | None, end: datetime | None) -> list[Path]:
-    """Return one folder per instant within bounds, that of the newest model version, newest first."""
+def _within(home: Home, start: datetime | None, end: datetime | None, champion: str | None) -> list[Path]:
+    """Return the served folder of each instant within bounds, newest first."""
     if start is not None and end is not None and start > end:
         raise AsOfError(f"a history goes from the earlier instant to the later: {_span(start, end)} runs backwards.")
-    folders: dict[datetime, Path] = {}
-    for folder in require_snapshots(home):
-        folders.setdefault(layout.age_order(folder)[0], folder)
+    by_instant = groupby(require_snapshots(home), key=lambda folder: layout.age_order(folder)[0])
+    folders = {as_of: served_folder(list(group), champion) for as_of, group in by_instant}
     first, last = start or min(folders), end or max(folders)
     within = [folder for as_of, folder in folders.items() if first <= as_of <= last]
     if not within:

@@ -97,7 +97,7 @@ def _of_service(service: ServiceState) -> Iterator[Metric]:
 
 
 def _of_parts(service: ServiceState, watcher: Watcher) -> Iterator[Metric]:
-    stale = GaugeMetricFamily("clout_stale", "1 where a part could not be renewed.", labels=["part"])
+    stale = GaugeMetricFamily("clout_stale", "1 where a part is outdated.", labels=["part"])
     loads = CounterMetricFamily("clout_loads", "Loads of a champion or snapshot.", labels=["part", "result"])
     for part in watcher.parts:
         stale.add_metric([part.name], float(part.name in service.stale))

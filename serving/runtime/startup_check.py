@@ -158,7 +158,8 @@ def _snapshot(home: Home, service: ServiceState) -> str:
         if not (published := database.published()):
             raise
         return f"{published[0].name}, which a start fetches from {database.address}"
-    return f"{to_iso_utc(snapshot.as_of)} by version {snapshot.model_version}, {snapshot.users:,} users, whole"
+    summary = f"{to_iso_utc(snapshot.as_of)} by version {snapshot.model_version}, {snapshot.users:,} users, whole"
+    return f"{summary}; {service.stale['snapshot'].detail}" if "snapshot" in service.stale else summary
 
 
 def _registry(home: Home) -> str:

@@ -1,4 +1,4 @@
-"""The state of a service: the champion, cached for the next start, and the newest snapshot, or why they are missing."""
+"""The state of a service: the champion, cached for the next start, and the served snapshot, or why they are missing."""
 
 import json
 import logging
@@ -47,13 +47,13 @@ class Stale:
 
 
 class ServiceState:
-    """What the routes answer from. It is immutable: `Watcher` replaces it when a champion or snapshot is newer.
+    """What the routes answer from. It is immutable: `Watcher` replaces it when the champion or the snapshots change.
 
     Parameters
     ----------
     home : where snapshots are, of which a history reads all
-    champion, newest : the parts, or the error that says what is missing and what to do
-    stale : the present parts that could not be refreshed
+    champion, served : the parts, or the error that says what is missing and what to do
+    stale : the present parts that are outdated
 
     """
 
@@ -61,15 +61,15 @@ class ServiceState:
         self,
         home: Home,
         champion: Champion | CloutError,
-        newest: Snapshot | CloutError,
+        served: Snapshot | CloutError,
         stale: Mapping[str, Stale] | None = None,
     ):
-        self.home, self._champion, self._newest = home, champion, newest
+        self.home, self._champion, self._served = home, champion, served
         self.stale = dict(stale or {})
         # No closure refers to the state itself: it is freed with its snapshot when the last request ends.
-        self._open = lru_cache(maxsize=OPEN_SNAPSHOTS)(partial(open_snapshot, home))
-        self._at = partial(_snapshot_at, newest, self._open)
-        self._earlier = lru_cache(maxsize=OPEN_SNAPSHOTS)(partial(_earlier, home, self._at))
+        self._open = lru_cache(maxsize=OPEN_SNAPSHOTS)(partial(open_snapshot, home, champion=self.champion_version))
+        self._at = partial(_snapshot_at, served, self._open)
+        self._earlier = lru_cache(maxsize=OPEN_SNAPSHOTS)(partial(_earlier, home, self._at, self.champion_version))
 
     @property
     def champion(self) -> Champion:
@@ -83,19 +83,24 @@ class ServiceState:
         return _present(self._champion)
 
     @property
+    def champion_version(self) -> str | None:
+        """The version by which snapshots are chosen; None without a champion."""
+        return self._champion.version if isinstance(self._champion, Champion) else None
+
+    @property
     def missing(self) -> dict[str, str]:
         """The missing parts, and why: empty when the service is ready."""
-        parts = {"champion": self._champion, "snapshot": self._newest}
+        parts = {"champion": self._champion, "snapshot": self._served}
         return {name: str(part) for name, part in parts.items() if isinstance(part, CloutError)}
 
     @cached_property
-    def newest(self) -> tuple[str, str] | None:
-        """The instant and the model version of the newest snapshot, as the audit log records them; None without one."""
-        newest = self._newest
-        return (to_iso_utc(newest.as_of), newest.model_version) if isinstance(newest, Snapshot) else None
+    def served(self) -> tuple[str, str] | None:
+        """The instant and the model version of the served snapshot, as the audit log records them; None without one."""
+        served = self._served
+        return (to_iso_utc(served.as_of), served.model_version) if isinstance(served, Snapshot) else None
 
     def snapshot(self, as_of: datetime | None = None) -> Snapshot:
-        """Return the newest snapshot, or the one of exactly that instant.
+        """Return the served snapshot, or that of exactly that instant.
 
         Raises
         ------
@@ -116,7 +121,7 @@ class ServiceState:
         return snapshot if snapshot.model_version == version else self._open(as_of, version)
 
     def pair(self, start: datetime | None, end: datetime | None) -> tuple[Snapshot, Snapshot]:
-        """Return two snapshots, the earlier first: of those instants, or the newest and the one before it.
+        """Return two snapshots, the earlier first: of those instants, or the served one and the one before it.
 
         Raises
         ------
@@ -185,15 +190,15 @@ def _registry(home: Home) -> str:
     return sha256((home.tracking_uri or "embedded").encode()).hexdigest()
 
 
-def load_newest(home: Home) -> Snapshot:
-    """Open the newest snapshot, with caches filled.
+def load_served(home: Home, champion: str | None) -> Snapshot:
+    """Open the snapshot that is served under a version of the champion, with caches filled.
 
     Raises
     ------
     SnapshotError : there is none, or it is damaged
 
     """
-    snapshot = open_snapshot(home)
+    snapshot = open_snapshot(home, champion=champion)
     with suppress(RecordsError):  # requests report it until they can be read
         snapshot.hidden()
     with suppress(CatalogueError):  # a snapshot of another catalogue still has scores, but no explanations
@@ -202,17 +207,21 @@ def load_newest(home: Home) -> Snapshot:
 
 
 def _snapshot_at(
-    newest: Snapshot | CloutError, open_at: Callable[[datetime], Snapshot], as_of: datetime | None
+    served: Snapshot | CloutError, open_at: Callable[[datetime], Snapshot], as_of: datetime | None
 ) -> Snapshot:
-    if as_of is None or (isinstance(newest, Snapshot) and newest.as_of == as_of):
-        return _present(newest)
+    if as_of is None or (isinstance(served, Snapshot) and served.as_of == as_of):
+        return _present(served)
     return open_at(as_of)
 
 
 def _earlier(
-    home: Home, at: Callable[[datetime | None], Snapshot], end: datetime | None, start: datetime | None
+    home: Home,
+    at: Callable[[datetime | None], Snapshot],
+    champion: str | None,
+    end: datetime | None,
+    start: datetime | None,
 ) -> Snapshot:
-    return open_earlier(home, at(end), start)
+    return open_earlier(home, at(end), start, champion)
 
 
 def _present(part: T | CloutError) -> T:

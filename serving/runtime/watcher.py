@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event, Thread, Timer
@@ -11,10 +11,10 @@ from typing import Any, Generic, TypeVar
 
 from features.errors import CloutError, RegistryError, SnapshotError
 from serving.runtime.replica import Replica
-from serving.runtime.state import Champion, ServiceState, Stale, cache_champion, load_newest, read_champion
+from serving.runtime.state import Champion, ServiceState, Stale, cache_champion, load_served, read_champion
 from serving.runtime.workers import freeze_gc
 from serving.snapshots import layout
-from serving.snapshots.repository import list_snapshots
+from serving.snapshots.repository import list_snapshots, served_folder, served_otherwise
 from serving.snapshots.shared_database import PublishedSnapshot
 from serving.snapshots.snapshot import Snapshot
 from training.home import Home
@@ -160,12 +160,14 @@ class Watcher:
         cached: Champion | None = None,
     ):
         self._home, self._on_change, self._on_look, self._cached = home, on_change, on_look, cached
+        self._champion_version = cached.version if cached else None
+        self._served_otherwise: Stale | None = None
         self.database: Refreshable[tuple[PublishedSnapshot, ...]] | None = None
         if home.database:  # the snapshots of the home answer until it is first reached
             replica = Replica(home, lambda: self._look_at(self.snapshot))
             self.database = Refreshable("database", replica.published, replica.follow, SnapshotError, initial=())
         self.snapshot: Refreshable[Snapshot] = Refreshable(
-            "snapshot", lambda: _folders(home), lambda: load_newest(home), SnapshotError
+            "snapshot", self._snapshot_version, lambda: load_served(home, self._champion_version), SnapshotError
         )
         self.champion: Refreshable[Champion] = Refreshable(
             "champion",
@@ -185,8 +187,12 @@ class Watcher:
 
     def look(self) -> None:
         """Look once, now, and pass on a state for each part that changed."""
-        for part in self.parts:
-            self._look_at(part)
+        if self.database:
+            self._look_at(self.database)
+        self._look_at(self.snapshot)
+        if self.champion.look():
+            self._follow_champion()
+            self._on_change(self.service())
         self._on_look()
 
     def look_locally(self) -> None:
@@ -201,8 +207,16 @@ class Watcher:
         self.snapshot.look()
         if self._cached is None:
             registry.join()
+            self._follow_champion()
         self._on_change(self.service())
         self._on_look()
+
+    def _follow_champion(self) -> None:
+        """Look for the snapshot that is served under the present champion: both change in one state."""
+        champion = self.champion.part
+        if isinstance(champion, Champion) and champion.version != self._champion_version:
+            self._champion_version = champion.version
+            self.snapshot.look()
 
     def _look_at(self, part: Refreshable[Any]) -> None:
         if part.look():
@@ -210,8 +224,28 @@ class Watcher:
 
     def service(self) -> ServiceState:
         """Return the state made of the present parts."""
-        stale = {part.name: part.stale for part in self.parts if part.stale}
+        self._served_otherwise = self._stale_snapshot()
+        stale = {"snapshot": self._served_otherwise} if self._served_otherwise else {}
+        stale |= {part.name: part.stale for part in self.parts if part.stale}
         return ServiceState(self._home, self.champion.part, self.snapshot.part, stale)
+
+    def _stale_snapshot(self) -> Stale | None:
+        """Return why the served snapshot is not the champion's or not the newest, and since when; None if it is."""
+        with suppress(OSError):  # the snapshot is stale for that reason
+            detail = served_otherwise(list_snapshots(self._home), self._champion_version)
+            before = self._served_otherwise
+            if detail is not None:
+                return before if before and before.detail == detail else Stale(detail, datetime.now(UTC))
+        return None
+
+    def _snapshot_version(self) -> tuple[object, ...]:
+        """Return which snapshot is served, and which there are; one replaced under its name is another."""
+        try:
+            folders = list_snapshots(self._home)
+        except OSError as error:
+            raise SnapshotError(f"the snapshots in {self._home.snapshots} cannot be listed: {error}.") from error
+        served = served_folder(folders, self._champion_version).name if folders else None
+        return served, *((folder.name, layout.folder_identity(folder)) for folder in folders)
 
     def watch(self, every: float, stop: Event) -> None:
         """Look every so many seconds, by a monotonic clock, until stopped.
@@ -271,11 +305,3 @@ def check_refresh(every: float) -> None:
         raise CloutError(
             f"cannot check for newer parts every {every:g} seconds; expected more than 0, at most {LONGEST_SECONDS}."
         )
-
-
-def _folders(home: Home) -> tuple[object, ...]:
-    """Return which snapshots there are; a snapshot replaced under its name is another folder."""
-    try:
-        return tuple((folder.name, layout.folder_identity(folder)) for folder in list_snapshots(home))
-    except OSError as error:
-        raise SnapshotError(f"the snapshots in {home.snapshots} cannot be listed: {error}.") from error

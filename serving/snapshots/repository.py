@@ -1,6 +1,6 @@
 """Writes, lists and opens the snapshots of a home."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -119,8 +119,34 @@ def require_snapshots(home: Home) -> list[Path]:
     return folders
 
 
-def open_snapshot(home: Home, as_of: datetime | None = None, version: str | None = None) -> Snapshot:
-    """Open the newest snapshot, the newest of exactly one instant, or the one of an instant and model version.
+def served_folder(folders: Sequence[Path], champion: str | None) -> Path:
+    """Return which of some snapshots, newest first, is served: the newest by the champion, else the newest of all."""
+    return next((folder for folder in folders if layout.age_order(folder)[-1] == champion), folders[0])
+
+
+def served_otherwise(folders: Sequence[Path], champion: str | None) -> str | None:
+    """Say if the served snapshot, of some, newest first, is by another model than the champion, or older than others.
+
+    None if it is the newest, by the champion, or if there are no snapshots or no champion.
+    """
+    if not folders or champion is None:
+        return None
+    (at, _, version), (newest, _, other) = map(layout.age_order, (served_folder(folders, champion), folders[0]))
+    scored = f"the scores as of {to_iso_utc(at)} by version {version} are served"
+    run = "Run 'clout score EVENTS --out SCORES'."
+    if version != champion:
+        return f"{scored}, because the champion, version {champion}, has not scored yet. {run}"
+    if newest > at:
+        return f"{scored}, because version {other}, which scored as of {to_iso_utc(newest)}, is not the champion. {run}"
+    return None
+
+
+def open_snapshot(
+    home: Home, as_of: datetime | None = None, version: str | None = None, champion: str | None = None
+) -> Snapshot:
+    """Open the served snapshot, of all or of exactly one instant, or the one of an instant and model version.
+
+    `champion` is the version by which `served_folder` chooses.
 
     Raises
     ------
@@ -129,14 +155,19 @@ def open_snapshot(home: Home, as_of: datetime | None = None, version: str | None
 
     """
     folders = require_snapshots(home)
-    if as_of is None:
-        return read_snapshot(folders[0], hidden_users(home))
-    matches = [folder for folder in folders if layout.age_order(folder)[0] == parse_utc(as_of)]
+    if as_of is not None:
+        folders = _of_instant(folders, parse_utc(as_of))
+    folder = served_folder(folders, champion) if version is None else _of_version(folders, version)
+    return read_snapshot(folder, hidden_users(home))
+
+
+def _of_instant(folders: list[Path], as_of: datetime) -> list[Path]:
+    """Return the snapshots of an instant."""
+    matches = [folder for folder in folders if layout.age_order(folder)[0] == as_of]
     if not matches:
         instants = dict.fromkeys(to_iso_utc(layout.age_order(folder)[0]) for folder in folders)
         raise AbsentSnapshotError(f"no snapshot as of {to_iso_utc(as_of)}; there are: {', '.join(instants)}.")
-    folder = matches[0] if version is None else _of_version(matches, version)
-    return read_snapshot(folder, hidden_users(home))
+    return matches
 
 
 def _of_version(folders: list[Path], version: str) -> Path:
@@ -150,10 +181,11 @@ def _of_version(folders: list[Path], version: str) -> Path:
     return versions[version]
 
 
-def open_earlier(home: Home, later: Snapshot, as_of: datetime | None = None) -> Snapshot:
+def open_earlier(home: Home, later: Snapshot, as_of: datetime | None = None, champion: str | None = None) -> Snapshot:
     """Open the newest snapshot before another: of an earlier instant, or of the same instant by an earlier model.
 
-    `as_of` is the instant of the earlier one; None takes the nearest.
+    `as_of` is the instant of the earlier one; None takes the nearest. Of several models that scored at that instant,
+    `served_folder` chooses by the version of the `champion`.
 
     Raises
     ------
@@ -168,7 +200,7 @@ def open_earlier(home: Home, later: Snapshot, as_of: datetime | None = None) -> 
             f"a change goes from the earlier instant to the later: {to_iso_utc(at)} is after {to_iso_utc(later.as_of)}."
         )
     if at is not None and at < later.as_of:
-        return open_snapshot(home, at)
+        return open_snapshot(home, at, champion=champion)
     key = layout.age_order(later.folder)
     earlier = [folder for folder in list_snapshots(home) if layout.age_order(folder) < key]
     matches = [folder for folder in earlier if at is None or layout.age_order(folder)[0] == at]
@@ -178,7 +210,8 @@ def open_earlier(home: Home, later: Snapshot, as_of: datetime | None = None) -> 
             f"{which} {to_iso_utc(later.as_of)}, the instant of that by version {later.model_version}: a change needs "
             "two. Make another with 'clout score'."
         )
-    return read_snapshot(matches[0], hidden_users(home))
+    nearest = _of_instant(matches, layout.age_order(matches[0])[0])
+    return read_snapshot(served_folder(nearest, champion), hidden_users(home))
 
 
 def read_snapshot(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot:

@@ -76,6 +76,17 @@ def home(tmp_path, scored_home):
 
 
 @pytest.fixture
+def score_as(home, bundle, rows):
+    """Write snapshots of the home by these versions."""
+
+    def score_as(*versions):
+        for version in versions:
+            write_snapshot(home, AS_OF, bundle, version, score_rows(bundle, version, rows), rows)
+
+    return score_as
+
+
+@pytest.fixture
 def champion(monkeypatch, bundle):
     """Stand in for the registry, which has tests of its own."""
     monkeypatch.setattr(state, "load_champion", lambda *_: (bundle, "4"))

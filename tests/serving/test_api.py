@@ -270,8 +270,10 @@ def test_catalogue(client):
 def test_ready(client):
     assert strict(client.get("/health")) == {"status": "ok"}
     body = strict(client.get("/ready"))
+    stale = body.pop("stale")
     expected = {"status": "ready", "model_version": "4", "as_of": "2017-07-30T00:00:00Z", "users": 309}
-    assert body == expected | {"stale": {}}
+    assert body == expected | {"snapshot_version": "3"}
+    assert "the champion, version 4, has not scored yet" in stale["snapshot"]["detail"]
 
 
 def test_a_service_without_anything_says_what_to_do(tmp_path):

@@ -114,12 +114,12 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="module")
 def versions(tmp_path_factory, bundle):
-    """A home whose registry holds two versions, the first of which is champion."""
+    """A home whose registry holds three versions, the last of which is champion and has scored."""
     home = Home(tmp_path_factory.mktemp("registry") / "home")
     home.folder.mkdir()
-    for _ in range(2):
+    for _ in range(3):
         register(home, bundle, {}, {}, {}, {})
-    promote(home, "1")
+    promote(home, "3")
     return home
 
 
@@ -438,12 +438,12 @@ class TestRegistryAway:
     def test_it_comes_back(self, server, served, publish):
         with server() as there:
             service = served(there)
-            assert (service.ready()["model_version"], service.ready()["stale"]) == ("1", {})
+            assert (service.ready()["model_version"], service.ready()["stale"]) == ("3", {})
         state = service.until(lambda ready: ready["stale"])
         assert set(state["stale"]) == {"champion"}
         assert f"the registry at {there.tracking_uri} did not answer" in state["stale"]["champion"]["detail"]
         row = {"rows": [{"credible_pace_28d": 1}]}
-        assert service.client.post("/v1/scores", json=row).json()["model_version"] == "1"
+        assert service.client.post("/v1/scores", json=row).json()["model_version"] == "3"
         publish(there, LATER)
         state = service.until(lambda ready: ready["as_of"] == to_iso_utc(LATER))
         assert set(state["stale"]) == {"champion"}
@@ -453,7 +453,7 @@ class TestRegistryAway:
             service.until(lambda ready: ready["model_version"] == "2")
         another = served(there)
         state = another.until(lambda ready: ready["stale"])
-        assert (state["model_version"], set(state["stale"])) == ("2", {"champion"})
+        assert (state["model_version"], set(state["stale"])) == ("2", {"champion", "snapshot"})
         assert another.client.post("/v1/scores", json=row).json()["model_version"] == "2"
 
 

@@ -25,8 +25,9 @@ async def health() -> Health:
 async def ready(service: ServiceDependency, request: Request) -> Readiness:
     """Return 200 if the champion and a snapshot are loaded; else say what is missing and what to do.
 
-    If a newer champion or snapshot could not be loaded, `stale` says why and since when. The audit log is `stale` while
-    its lines wait for the disk, and `missing` once no more of them can wait.
+    Where a newer champion or snapshot could not be loaded, or the served snapshot is not the newest or not by the
+    champion, `stale` says why and since when. The audit log is `stale` while its lines wait for the disk, and `missing`
+    once no more of them can wait.
     """
     audit_log: AuditLog = request.app.state.audit_log
     missing = service.missing | audit_log.missing
@@ -37,6 +38,7 @@ async def ready(service: ServiceDependency, request: Request) -> Readiness:
         status="ready",
         model_version=service.champion.version,
         as_of=to_iso_utc(snapshot.as_of),
+        snapshot_version=snapshot.model_version,
         users=snapshot.users,
         stale={name: Stale(detail=part.detail, since=to_iso_utc(part.since)) for name, part in stale.items()},
     )

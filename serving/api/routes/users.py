@@ -78,10 +78,10 @@ def history(
 ) -> History:
     """Return a user's scores in all stored snapshots, oldest first, each with its model version.
 
-    Of several snapshots at one instant, that of the newest version counts. One response covers the newest 100 instants
-    within the bounds; `earlier` says where to continue.
+    Of several snapshots at one instant, the champion's counts, else that of the newest version. One response covers the
+    newest 100 instants within the bounds; `earlier` says where to continue.
     """
-    return history_of(service.home, user, scope, start, end)
+    return history_of(service.home, user, scope, start, end, service.champion_version)
 
 
 @router.get("/{user:id}/change", operation_id="get_change", dependencies=[REVIEW], responses=success(CHANGE))

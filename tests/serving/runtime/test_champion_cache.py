@@ -24,6 +24,13 @@ def champion7(bundle):
 
 
 @pytest.fixture
+def home(home, score_as):
+    """A home in which every version that becomes champion here has scored."""
+    score_as("7", "9")
+    return home
+
+
+@pytest.fixture
 def empty(tmp_path):
     folder = tmp_path / "a home"
     folder.mkdir()

@@ -17,7 +17,8 @@ SCORE = "/v1/users/{user}/score"
 
 
 @pytest.fixture
-def client(home, champion):
+def client(home, champion, score_as):
+    score_as("4")
     return TestClient(create_app(home), raise_server_exceptions=False)
 
 
@@ -111,7 +112,7 @@ def test_state_is_reported(client):
     assert sample(samples, "clout_users") == 309
     assert sample(samples, "clout_snapshot_as_of_seconds") == AS_OF.timestamp()
     assert sample(samples, "clout_snapshot_age_seconds") == pytest.approx(time.time() - AS_OF.timestamp(), abs=60)
-    assert sample(samples, "clout_snapshot_info", model_version="3") == 1
+    assert sample(samples, "clout_snapshot_info", model_version="4") == 1
     assert sample(samples, "clout_champion_info", model_version="4") == 1
     for part in ("snapshot", "champion"):
         assert sample(samples, "clout_stale", part=part) == 0
@@ -121,7 +122,7 @@ def test_state_is_reported(client):
 
 
 def test_failed_load_is_reported(client, home):
-    newer = home.snapshots / "2018-01-01T000000Z_v3"
+    newer = home.snapshots / "2018-01-01T000000Z_v4"
     newer.mkdir()
     client.app.state.watcher.look()
     samples = scraped(client)

@@ -160,7 +160,7 @@ def test_what_is_missing_at_the_start_appears_when_it_comes(home, publish):
 
 def test_unchanged_parts_are_not_reloaded(client, monkeypatch):
     before = client.app.state.service
-    monkeypatch.setattr(state, "open_snapshot", lambda *_: pytest.fail("opened again"))
+    monkeypatch.setattr(state, "open_snapshot", lambda *_, **__: pytest.fail("opened again"))
     look(client)
     look(client)
     assert client.app.state.service is before
@@ -195,7 +195,7 @@ def test_one_that_was_taken_away_gives_way_to_the_one_before_it(client, tmp_path
 )
 def test_a_damaged_newer_snapshot_leaves_the_older_answering(registered, file, publish):
     _, client = registered
-    newer = publish(LATER)
+    newer = publish(LATER, version="1")
     damage(newer / file)
     look(client)
     first = ready(client)
@@ -208,7 +208,7 @@ def test_a_damaged_newer_snapshot_leaves_the_older_answering(registered, file, p
     assert client.get("/v1/users/user0001/explanation").json()["as_of"] == to_iso_utc(AS_OF)
     look(client)
     assert ready(client) == first
-    publish(LATER)
+    publish(LATER, version="1")
     look(client)
     last = ready(client)
     assert (last["as_of"], last["stale"]) == (to_iso_utc(LATER), {})
@@ -349,10 +349,12 @@ def versions(tmp_path_factory, bundle):
 
 
 @pytest.fixture
-def registered(versions, home):
-    """A home with both, whose champion is version 1, and its client."""
+def registered(versions, home, publish):
+    """A home with both, whose champion, version 1, has scored, and its client."""
     promote(versions, "1")
     home.store.write_bytes(versions.store.read_bytes())
+    shutil.rmtree(home.snapshots)
+    publish(AS_OF, version="1")
     return home, TestClient(create_app(home), raise_server_exceptions=False)
 
 
@@ -368,6 +370,86 @@ def test_another_champion_is_taken_up(registered):
     promote(home, "1")
     look(client)
     assert ready(client)["model_version"] == "1"
+
+
+def answering(client):
+    """The versions that answer: the champion's, the served snapshot's, a score's, an explanation's and a history's."""
+    user, readiness = client.get("/v1/users/user0001/score").json(), ready(client)
+    explanation = client.get("/v1/users/user0001/explanation").json()
+    history = client.get("/v1/users/user0001/history").json()
+    assert user["as_of"] == explanation["as_of"] == readiness["as_of"]
+    answers = (user, explanation, history["scores"][-1])
+    return (readiness["model_version"], readiness["snapshot_version"], *(answer["model_version"] for answer in answers))
+
+
+def test_the_champions_snapshot_is_served_whatever_versions_scored_at_its_instant(registered, publish):
+    home, client = registered
+    publish(AS_OF, version="2")
+    look(client)
+    assert answering(client) == ("1",) * 5
+    assert ready(client)["stale"] == {}
+    promote(home, "2")
+    look(client)
+    assert answering(client) == ("2",) * 5
+    promote(home, "1")
+    look(client)
+    assert answering(client) == ("1",) * 5
+    assert ready(client)["stale"] == {}
+    assert answering(TestClient(create_app(home))) == ("1",) * 5
+
+
+def test_a_champion_that_has_not_scored_leaves_the_newest_snapshot_and_says_so(registered, publish):
+    home, client = registered
+    promote(home, "2")
+    look(client)
+    assert answering(client) == ("2", "1", "1", "1", "1")
+    stale = ready(client)["stale"]["snapshot"]
+    assert stale["detail"] == (
+        "the scores as of 2017-07-30T00:00:00Z by version 1 are served, because the champion, version 2, has not "
+        "scored yet. Run 'clout score EVENTS --out SCORES'."
+    )
+    look(client)
+    assert ready(client)["stale"]["snapshot"] == stale
+    publish(AS_OF, version="2")
+    look(client)
+    assert answering(client) == ("2",) * 5
+    assert ready(client)["stale"] == {}
+
+
+def test_a_champion_whose_scores_are_older_than_others_says_so(registered, publish):
+    _, client = registered
+    publish(LATER, version="2")
+    look(client)
+    assert scored_as_of(client) == to_iso_utc(AS_OF)
+    assert (
+        f"because version 2, which scored as of {to_iso_utc(LATER)}, is not the champion"
+        in ready(client)["stale"]["snapshot"]["detail"]
+    )
+    publish(LATER, version="1")
+    look(client)
+    assert scored_as_of(client) == to_iso_utc(LATER)
+    assert ready(client)["stale"] == {}
+
+
+def test_another_champion_reads_no_snapshot_again_that_stays_served(registered, monkeypatch):
+    home, client = registered
+    before = client.app.state.service.snapshot()
+    monkeypatch.setattr(state, "open_snapshot", lambda *_, **__: pytest.fail("opened again"))
+    promote(home, "2")
+    look(client)
+    assert client.app.state.service.snapshot() is before
+
+
+def test_no_state_has_a_new_champion_and_an_old_snapshot(registered, publish, monkeypatch):
+    home, client = registered
+    publish(AS_OF, version="2")
+    look(client)
+    watched, passed_on = client.app.state.watcher, []
+    on_change = watched._on_change
+    monkeypatch.setattr(watched, "_on_change", lambda service: (passed_on.append(service), on_change(service)))
+    promote(home, "2")
+    look(client)
+    assert [(passed.champion.version, passed.served[1]) for passed in passed_on] == [("2", "2")]
 
 
 def test_a_first_champion_appears(versions, home):
@@ -404,7 +486,7 @@ def test_a_registry_that_goes_away_and_comes_back(registered, tmp_path, remainde
 def test_a_snapshot_is_taken_up_while_the_registry_is_away(registered, publish):
     home, client = registered
     home.store.unlink()
-    publish(LATER)
+    publish(LATER, version="1")
     look(client)
     results = ready(client)
     assert (results["as_of"], set(results["stale"])) == (to_iso_utc(LATER), {"champion"})

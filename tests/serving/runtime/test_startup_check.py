@@ -48,11 +48,13 @@ def clout(*arguments, **environment):
     )  # fmt: skip
 
 
-def test_complete_home_reports_every_finding(home, registered):
+def test_complete_home_reports_every_finding(home, registered, score_as):
+    assert "by version 3, 309 users, whole; the scores as of" in checked(home)["snapshot"].found
+    score_as("4")
     findings = checked(home)
     assert list(findings) == NAMES
     assert missing(findings) == set()
-    assert findings["snapshot"].found == "2017-07-30T00:00:00Z by version 3, 309 users, whole"
+    assert findings["snapshot"].found == "2017-07-30T00:00:00Z by version 4, 309 users, whole"
     assert findings["champion"].found.startswith("version 4, of ")
     assert findings["keys"].found == "0 for 127.0.0.1, which this machine alone can reach"
     assert findings["database"].found.startswith("none is configured")

@@ -390,8 +390,8 @@ def test_the_service_answers_while_the_database_is_away(postgresql, replica, pub
 def registered_replica(replica, monkeypatch, bundle):
     from serving.runtime import state, watcher
 
-    monkeypatch.setattr(watcher, "champion_version", lambda _: "4")
-    monkeypatch.setattr(state, "load_champion", lambda *_: (bundle, "4"))
+    monkeypatch.setattr(watcher, "champion_version", lambda _: "3")
+    monkeypatch.setattr(state, "load_champion", lambda *_: (bundle, "3"))
     monkeypatch.setattr(state, "report", lambda *_: None)
     return replica
 
