@@ -46,16 +46,29 @@ def print_message(text: str) -> None:
 
 def print_text(text: str) -> None:
     """Print a paragraph of a result to stdout, wrapped between words."""
-    OUT.print(Text(text))
+    OUT.print(Text(_wrapped(text)), soft_wrap=True)
 
 
 def print_points(title: str, sentences: Iterable[str]) -> None:
-    """Print a title and sentences below it to stdout, one per line; nothing where there are none."""
+    """Print a title and sentences below it to stdout; sentences alone where the title is empty."""
     lines = list(sentences)
-    if lines:
-        OUT.print(Text(f"{title}:"))
+    if title and lines:
+        print_text(f"{title}:")
+    indents = ("  - ", "    ") if title else ("", "")
     for line in lines:
-        OUT.print(Text(fill(f"- {line}", OUT.width, initial_indent="  ", subsequent_indent="    ")))
+        OUT.print(Text(_wrapped(line, *indents)), soft_wrap=True)
+
+
+def _wrapped(text: str, first: str = "", others: str = "") -> str:
+    """Wrap a text between words; a word longer than a line, such as an id, stays whole."""
+    return fill(
+        text,
+        OUT.width,
+        initial_indent=first,
+        subsequent_indent=others,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def warn(text: str) -> None:
@@ -73,7 +86,8 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], text_colu
 
     Cells are printed literally, since an id may contain Rich markup.
     """
-    table = Table(title=Text(title, "bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    OUT.print(Text(_wrapped(title), "bold"), soft_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for k, column in enumerate(columns):
         table.add_column(Text(column), justify="left" if k < text_columns else "right", overflow="fold")
     for row in rows:

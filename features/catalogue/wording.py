@@ -31,6 +31,17 @@ def members(weight: float) -> str:
     return f"about {count_of(weight, 'established member')}"
 
 
+def times(count: int) -> str:
+    """Return how often something happened: `never`, `once`, `12 times`."""
+    return {0: "never", 1: "once"}.get(count, f"{count:,} times")
+
+
+def points_of(points: float) -> str:
+    """Return a number of points: `0.6 points`, `1 point`, `12 points`."""
+    number = f"{points:.0f}" if points >= 9.95 else f"{points:.1f}".removesuffix(".0")
+    return f"{number} {'point' if number == '1' else 'points'}"
+
+
 def ago(days: float) -> str:
     """Return how long ago something was: `less than a day ago`, `1 day ago`, `171 days ago`."""
     return "less than a day ago" if days < 1 else f"{count_of(math.floor(days), 'day')} ago"

@@ -10,21 +10,25 @@ from serving.review.history import History, PastScore
 from serving.review.score_change import ScoreAt, ScoreChange
 from serving.review.what_if import WhatIf
 from serving.snapshots.explanation import Explanation
+from serving.snapshots.story import Section
 from training.explanation.counterfactuals import FeatureChange, ScenarioOutcome
 from training.explanation.ledger import Discount
+from training.explanation.possible_changes import PossibleChange
 from training.explanation.reasons import Line, Reason
 from training.explanation.score_change import ChangeLine
 from training.model.intervals import Band, Interval, Intervals
 from training.model.scale import Scale
 from training.records.deletion_receipts import Receipt, Removed
 
-SCORES = (Explanation, Line, Reason, Discount, Interval, History, PastScore, ScoreChange, ScoreAt, ChangeLine)
+SCORES = (Explanation, Section, Line, Reason, Discount, PossibleChange, Interval)
+CHANGES = (History, PastScore, ScoreChange, ScoreAt, ChangeLine)
 WHAT_IFS = (WhatIf, ScenarioOutcome, FeatureChange)
 MODELS = (Scale, Intervals, Band)
 RIGHTS = (CaseComparison, LinePair, LineSide, Receipt, Removed, Reads, Read)
 SECTION = "\n\nParameters\n----------\n"
 ENUMS = {
-    "Evidence": "How much is known about a user: fewer than 3, fewer than 20, or more events in 365 days",
+    "Evidence": "How much is known about a user: fewer than 3 events in 365 days, fewer than 20 people who engaged, or "
+    "more",
     "Part": "What moved a score: the user, others, the account's age, a model, a scale, or the limits of 0 and 100",
     "State": "Whether a case is open or resolved",
     "Decision": "stands: the score is right as explained; corrected: something was wrong and was corrected; "
@@ -35,7 +39,7 @@ ENUMS = {
 
 def add(schemas: dict[str, Any]) -> None:
     """Add the descriptions to the schemas of an OpenAPI document."""
-    for cls in (*SCORES, *WHAT_IFS, *MODELS, *RIGHTS):
+    for cls in (*SCORES, *CHANGES, *WHAT_IFS, *MODELS, *RIGHTS):
         about, _, parameters = inspect.getdoc(cls).partition(SECTION)  # type: ignore[union-attr]
         schema = schemas[cls.__name__]
         schema["description"] = " ".join(about.split())

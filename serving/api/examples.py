@@ -1,12 +1,19 @@
 """Examples of responses for OpenAPI: one user's, by a model whose score is `4 + 12 ln(expected audience)`."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
+
+import numpy as np
 
 from features.catalogue import CATALOGUE
 from serving.privacy.cases import EXAMPLE_CASE
 from serving.privacy.purposes import DEFAULT_PURPOSES, HEADER, MAX_LENGTH
+from serving.review.what_if import OWN
 from serving.snapshots.search import Cursor, PageToken, SearchQuery, encode_cursor
+from serving.snapshots.story import TITLES, Topic, expectation, standing
+from training.explanation.possible_changes import ASSOCIATION, COUNTS, possible_changes
+from training.explanation.reasons import describe_evidence
 from training.prohibited_uses import PROHIBITED_USES
 
 USER = {"user": "ann", "scope": "all"}
@@ -27,10 +34,16 @@ PACE = CATALOGUE["credible_pace_28d"].describe(9.5)
 ATTENTION = CATALOGUE["credible_attention_365d"].describe(4.2)
 ABSENT, ACTIVE = (CATALOGUE["days_absent"].describe(days) for days in (30, 0))
 
+RESPONSES = asdict(possible_changes(48.71, {}, np.where(COUNTS >= 30, 5.3, 0.0))[0])
+
 
 def _line(feature: str, value: float, points: float, sentence: str, typical: float) -> dict[str, Any]:
     line = {"feature": feature, "family": CATALOGUE[feature].family, "value": value, "points": points}
     return line | {"sentence": sentence, "typical": typical}
+
+
+def _section(topic: Topic, *sentences: str) -> dict[str, Any]:
+    return {"topic": topic, "title": TITLES[topic], "sentences": list(sentences)}
 
 
 def _reason(feature: str, points: float, sentence: str) -> dict[str, Any]:
@@ -41,7 +54,11 @@ SCORE = USER | NEWEST | NEWEST_SCORE
 EXPLANATION = {
     **USER,
     **NEWEST,
+    "horizon_days": 28,
     "score": 48.71,
+    "percentile": 97.5,
+    "peer_percentile": 61.0,
+    "users_below": 0.974,
     "unclipped": 48.71,
     "base": 30.0,
     "baseline": "the average of the 72,000 rows (a user at an instant) that the model was trained on",
@@ -52,6 +69,13 @@ EXPLANATION = {
         _line("credible_attention_365d", 4.2, 6.5, ATTENTION, 0.9),
         _line("days_absent", 30.0, -2.0, ABSENT, 0.0),
     ],
+    "story": [
+        _section("score", standing("ann", 48.71, 0.974, NEWEST["as_of"]), expectation(41.5, 24, 66, 0.9, 28, False)),
+        _section("for", PACE, ATTENTION),
+        _section("against", ABSENT),
+        _section("evidence", describe_evidence("strong", {"engagers_365d": 312.0})),
+        _section("change", RESPONSES["sentence"], ASSOCIATION),
+    ],
     "reasons_for": [PACE, ATTENTION],
     "reasons_against": [ABSENT],
     "reasons": [
@@ -60,6 +84,7 @@ EXPLANATION = {
         _reason("days_absent", -2.0, ABSENT),
     ],
     "held_back": [],
+    "possible_changes": [RESPONSES],
     "interval": INTERVAL,
     "evidence": "strong",
     "expected_audience": 41.5,
@@ -107,7 +132,7 @@ WHAT_IF = {
         {
             "changes": [
                 {"feature": "days_absent", "before": 30.0, "after": 0.0, "asked": True, "actionable": True}
-                | {"outside": False, "points": 2.0, "sentence": ACTIVE}
+                | {"outside": False, "points": 2.0, "sentence": ACTIVE, "sentence_now": ABSENT}
             ],
             "asks": 0.1,
             "score": 50.71,
@@ -119,9 +144,9 @@ WHAT_IF = {
             "in_own_hands": True,
         }
     ],
-    "in_others_hands": None,
-    "notes": ["What is in the person's own hands can only undo what holds a score down."],
-    "association": "This is an association found among people, not a promise.",
+    "possible_changes": [RESPONSES],
+    "notes": [OWN],
+    "association": ASSOCIATION,
 }
 PAGE = NEWEST | {"scope": "all", "matching": 1843, "users": [SCORE], "next_cursor": CURSOR}
 SCORES = NEWEST | {"scope": "all", "users": [SCORE], "unknown": ["bob"]}

@@ -1,9 +1,11 @@
-"""Terminal tables about changes: of one user, of a community, and what would change a score."""
+"""Terminal output on changes: of one user, of a community, and what would change a score."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from features.console import print_message, print_table
-from serving.cli.score_tables import line_rows, print_reasons
+from features.catalogue.wording import count_of, people, points_of
+from features.console import print_points, print_table, print_text
+from serving.cli.score_tables import line_rows
 from training.explanation.reasons import LEAST_POINTS
 
 if TYPE_CHECKING:
@@ -11,11 +13,12 @@ if TYPE_CHECKING:
     from serving.review.score_change import ScoreChange
     from serving.review.what_if import WhatIf
     from training.explanation.counterfactuals import FeatureChange, ScenarioOutcome
+    from training.model.intervals import Interval
 
 TITLES = {
-    "own": "What the person did",
+    "own": "What the user did",
     "others": "How others responded",
-    "time": "The account grew older",
+    "time": "Time in the community",
     "model": "A new model",
     "scale": "A new scale",
     "clipping": "Scores end at 0 and at 100",
@@ -24,16 +27,24 @@ MOST_OF_A_PART = 5
 
 
 def change_table(change: "ScoreChange") -> None:
-    """Print a change: the ledger and the reasons, or what is missing where evidence is insufficient at either end."""
+    """Print a change: what moved the score, then its ledger; what is missing where evidence is insufficient."""
     before, after = change.before, change.after
     days = f"from {before.as_of[:10]} to {after.as_of[:10]}"
-    for remark in change.remarks:
-        print_message(f"Note: {remark}")
     if change.missing is not None:
-        print_message(
-            f"The change of {change.user}'s score {days} is unknown. {change.missing} (--json gives the figures.)"
-        )
+        print_text(f"How the score of {change.user} changed {days} is not known.")
+        print_points("Why not", [change.missing])
+        print_points("Please note", change.remarks)
+        print_text("--json gives the figures anyway.")
         return
+    print_text(f"The score of {change.user} {_went(change.change)} {days}: {before.score:.1f}, then {after.score:.1f}.")
+    print_text(
+        f"People expected to engage: {_expected(before.expected_audience)}, then {_expected(after.expected_audience)}."
+    )
+    print_points("What raised it", change.reasons_up)
+    print_points("What lowered it", change.reasons_down)
+    print_points("Please note", change.remarks)
+    print_text(_models(before.model_version, after.model_version))
+    print_text("")
     rows = [[f"Score as of {before.as_of[:10]}", "", f"{before.score:.2f}"]]
     for part, points in change.parts.items():
         lines = [line for line in change.lines if line.part == part]
@@ -41,74 +52,95 @@ def change_table(change: "ScoreChange") -> None:
             rows.append([TITLES[part], "", f"{points:+.2f}"])
             rows += line_rows(lines, MOST_OF_A_PART) if part not in ("scale", "clipping") else []
     rows.append([f"Score as of {after.as_of[:10]}", "", f"{after.score:.2f}"])
-    print_table(f"Why {change.user} went {change.change:+.1f} points {days}", ["", "of it", "points"], rows)
-    print_reasons(("Up", change.reasons_up), ("Down", change.reasons_down))
-    models = _models(before.model_version, after.model_version)
-    print_message(
-        f"Expected audience {before.expected_audience:.1f} -> {after.expected_audience:.1f} people; {models}."
-    )
+    print_table("The points of the change", ["", "of it", "points"], rows)
+
+
+def _went(points: float) -> str:
+    if abs(points) < 0.05:
+        return "hardly moved"
+    return f"{'rose' if points > 0 else 'fell'} by {points_of(abs(points))}"
+
+
+def _expected(audience: float) -> str:
+    return f"about {audience:,.0f}" if audience >= 1 else f"{audience:.2g}"
 
 
 def movements_table(community: "CommunityChange") -> None:
     """Print how a community's scores changed: how far, by which part, and which users moved most."""
     days = f"from {community.before[:10]} to {community.after[:10]}"
-    for remark in community.remarks:
-        print_message(f"Note: {remark}")
     total = community.judged
+    print_text(
+        f"{community.share:.1%} of {total:,} users moved by more than {points_of(community.points)} {days}, scope "
+        f"{community.scope}. Half moved by less than {community.median:+.2f} points, half by more."
+    )
+    others = [
+        f"{community.insufficient_evidence:,} of the {community.users:,} users with a score at both instants had too "
+        "little evidence at one of them.",
+        f"Only at the first instant: {count_of(community.only_before, 'user')}; only at the second: "
+        f"{count_of(community.only_after, 'user')}.",
+    ]
+    print_points("Not compared", others)
+    print_points("Please note", community.remarks)
+    print_text(_models(*community.model_versions))
     bins = [
         [f"{bar.low:+g} to {bar.high:+g}", f"{bar.users:,}", f"{bar.users / total:.1%}" if total else ""]
         for bar in community.histogram
     ]
-    print_message(f"Changes of score {days}, scope {community.scope}: {community.judged:,} users.")
     print_table("How far", ["points", "users", "share"], bins)
     sizes = [[TITLES[part], f"{size.mean:+.2f}", f"{size.size:.2f}"] for part, size in community.parts.items()]
-    print_table("By what, in points", ["", "mean", "mean size"], sizes)
-    movers = [_mover_row(mover) for mover in community.largest]
-    print_table("Who moved most", ["user", "mostly because", "before", "after", "points"], movers, 2)
-    print_message(
-        f"{community.share:.1%} moved by more than {community.points:g} points, the median by {community.median:+.2f}; "
-        f"{_models(*community.model_versions)}."
-    )
-    print_message(
-        f"{community.users:,} users have a score at both instants ({community.insufficient_evidence:,} of them with "
-        f"too little evidence at one, not counted here), {community.only_before:,} only at the first, "
-        f"{community.only_after:,} only at the second."
-    )
+    print_table("What moved them, in points", ["", "mean", "mean size"], sizes)
+    if community.largest:
+        print_text("Who moved most:")
+    for mover in community.largest:
+        print_points(_mover_title(mover), _mover_reasons(mover))
 
 
-def _mover_row(mover: "Mover") -> list[str]:
-    """Return a row with the two strongest reasons in the direction in which the score moved."""
-    reasons = (mover.reasons_up if mover.change > 0 else mover.reasons_down)[:2]
-    return [mover.user, " ".join(reasons), f"{mover.before:.1f}", f"{mover.after:.1f}", f"{mover.change:+.1f}"]
+def _mover_title(mover: "Mover") -> str:
+    return f"{mover.user} {_went(mover.change)}, from {mover.before:.1f} to {mover.after:.1f}"
+
+
+def _mover_reasons(mover: "Mover") -> Iterable[str]:
+    """Return the two strongest reasons in the direction in which the score moved."""
+    return (mover.reasons_up if mover.change > 0 else mover.reasons_down)[:2]
 
 
 def _models(before: str, after: str) -> str:
-    return f"both by model version {after}" if before == after else f"model version {before} -> {after}"
+    if before == after:
+        return f"Model version {after} made both."
+    return f"Model version {before} made the first, version {after} the second."
 
 
 MOST_FOLLOWING = 4
 
 
 def what_if_table(report: "WhatIf") -> None:
-    """Print what would change a score: each outcome with its effort, points and audience interval."""
-    title = "What would change" if report.asked is None else "What a change does to"
-    audience = _audience(report.expected_audience, report.interval.low, report.interval.high)
-    rows = [["Now", "", f"{report.score:.1f}", "", audience]]
-    for outcome in (report.asked, *report.in_own_hands, report.in_others_hands):
-        if outcome is not None:
-            rows += [_outcome_row(outcome, report.away_days), *(_effect_rows(outcome) if report.asked else [])]
-    columns = ["", "asks", "score", "points", "audience"]
-    print_table(f"{title} the score of {report.user}, as of {report.as_of[:10]}", columns, rows)
-    print_message(
-        f"Audience: people expected to engage within {report.horizon_days} days, and the {report.interval.level:.0%} "
-        "interval. What a change asks: the share of peers that it passes."
-    )
-    for note in report.notes:
-        print_message(note)
-    print_message(
-        f"{report.association} Evidence: {report.evidence}; {report.peers:,} peers; model version "
-        f"{report.model_version}."
-    )
+    """Print what would change a score: in sentences, then each outcome with its points and audience."""
+    if report.asked is None:
+        print_text(f"{report.user} has {report.score:.1f} of 100 points, as of {report.as_of[:10]}.")
+        print_points("What would change it", [change.sentence for change in report.possible_changes])
+        outcomes = report.in_own_hands
+        title = "What is in the user's own hands"
+    else:
+        outcomes = (report.asked,)
+        title = f"What a change does to the score of {report.user}, as of {report.as_of[:10]}"
+        verb = f"would {_would(report.asked.gain)}"
+        print_text(f"The score of {report.user} {verb}: {report.score:.1f} now, {report.asked.score:.1f} then.")
+    print_points("How to read this", [report.association, *report.notes])
+    print_text(f"Model version {report.model_version}; compared with {people(report.peers)} of a similar audience.")
+    if not any(outcome.changes for outcome in outcomes):
+        return
+    print_text("")
+    rows = [["Now", f"{report.score:.1f}", "", _audience(report.expected_audience, report.interval)]]
+    for outcome in outcomes:
+        rows += [_outcome_row(outcome, report.away_days), *(_effect_rows(outcome) if report.asked else [])]
+    audience = f"people in {report.horizon_days} days ({report.interval.level:.0%} get)"
+    print_table(title, ["", "score", "points", audience], rows)
+
+
+def _would(gain: float) -> str:
+    if abs(gain) < 0.05:
+        return "hardly move"
+    return f"{'rise' if gain > 0 else 'fall'} by {points_of(abs(gain))}"
 
 
 def _outcome_row(outcome: "ScenarioOutcome", away_days: int | None) -> list[str]:
@@ -116,8 +148,8 @@ def _outcome_row(outcome: "ScenarioOutcome", away_days: int | None) -> list[str]
     away = [] if away_days is None else [f"{away_days} days of doing nothing."]
     whose = "" if outcome.in_own_hands else " (in others' hands)"
     title = (" And: ".join([*away, *requested]) or "Nothing changes.") + whose
-    audience = _audience(outcome.expected_audience, outcome.interval.low, outcome.interval.high)
-    return [title, f"{outcome.asks:.0%}", f"{outcome.score:.1f}", f"{outcome.gain:+.1f}", audience]
+    audience = _audience(outcome.expected_audience, outcome.interval)
+    return [title, f"{outcome.score:.1f}", f"{outcome.gain:+.1f}", audience]
 
 
 def _effect_rows(outcome: "ScenarioOutcome") -> list[list[str]]:
@@ -127,13 +159,12 @@ def _effect_rows(outcome: "ScenarioOutcome") -> list[list[str]]:
     parts = [(f"  of it: {_value_change(change)}", change.points) for change in strongest]
     rest = outcome.gain - sum(change.points for change in strongest)
     parts += [("  of it: other lines, and ending at 0 and 100", rest)] if abs(rest) >= LEAST_POINTS / 10 else []
-    return [[text, "", "", f"{points:+.1f}", ""] for text, points in parts]
+    return [[text, "", f"{points:+.1f}", ""] for text, points in parts]
 
 
 def _value_change(change: "FeatureChange") -> str:
-    before = "unknown" if change.before is None else f"{change.before:,.2f}".removesuffix(".00")
-    return f"{change.sentence} (now {before})"
+    return f"{change.sentence} Now: {change.sentence_now}"
 
 
-def _audience(expected: float, low: int, high: int) -> str:
-    return f"{expected:.1f} ({low} to {high})"
+def _audience(expected: float, interval: "Interval") -> str:
+    return f"{expected:,.1f} ({interval.low:,} to {interval.high:,})"

@@ -44,7 +44,7 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
     scores = _score(home, events)
     _print_top(scores, result.evaluation.horizon_days)
     (snapshot, _), top = open_served(home), scores["user"].iloc[0]
-    print_explanation(snapshot.explain(top), snapshot.score(top))
+    print_explanation(snapshot.explain(top))
     figures_table(result.evaluation)
     print_message(f"\nEverything is in {home.folder}. Next:")
     print_message(f"  clout explain {scores['user'].iloc[1]} --home {home.folder}")

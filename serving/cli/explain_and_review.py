@@ -67,7 +67,7 @@ def explain(
         earned = {"earned": asdict(report) | {"differing": report.differences(row)}} if report else {}
         print_json(asdict(explanation) | earned)
         return
-    print_explanation(explanation, snapshot.score(user, scope), plain)
+    print_explanation(explanation, plain)
     if report:
         earned_table(report, row)
 

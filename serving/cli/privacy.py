@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from features.cli_options import HomeFolder, Identities, Json, parse_instant
-from features.console import print_json, print_message, print_table, progress_bar
+from features.console import print_json, print_message, print_points, print_table, print_text, progress_bar
 from features.errors import CloutError
 from serving.cli.explain_and_review import import_model_libraries
 from training.home import Home, home_from_environment
@@ -195,7 +195,7 @@ def forget(
     for receipt in receipts:
         _print_receipt(receipt)
     if not receipts:
-        print_message("No deletion is pending.")
+        print_text("No deletion is pending.")
 
 
 def receipt(
@@ -215,14 +215,13 @@ def receipt(
 
 def _print_receipt(receipt: "Receipt") -> None:
     state = f"finished {receipt.finished}" if receipt.finished else "pending: hidden, but not removed everywhere yet"
-    print_message(f"Receipt {receipt.receipt}: requested {receipt.asked}, {state}.")
+    print_text(f"Receipt {receipt.receipt}: requested {receipt.asked}, {state}.")
     if receipt.removed:
         print_table("Removed", ["where", "rows"], [[item.place, f"{item.rows:,}"] for item in receipt.removed])
     elif receipt.finished:
-        print_message("No data of the user was found.")
-    for title, sentences in (("Not searched", receipt.failed), ("Remains", receipt.remains)):
-        for sentence in sentences:
-            print_message(f"{title}: {sentence}")
+        print_text("No data of the user was found.")
+    print_points("Not searched", receipt.failed)
+    print_points("What remains", receipt.remains)
 
 
 def _cases(home: "Home") -> "Cases":

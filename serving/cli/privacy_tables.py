@@ -1,7 +1,6 @@
 """Terminal output of cases and of the audit log."""
 
-from features.console import print_message, print_table, warn
-from serving.cli.score_tables import print_reasons
+from features.console import print_message, print_points, print_table, print_text, warn
 from serving.privacy.audit_check_and_reads import AuditCheck, Read, Reads
 from serving.privacy.case_comparison import CaseComparison, LinePair, LineSide
 from serving.privacy.cases import DECISIONS, Case
@@ -13,7 +12,7 @@ SHORT_TEXT_LENGTH = 60
 def print_cases(cases: list[Case], state: str) -> None:
     """Print cases, one per row."""
     if not cases:
-        print_message(f"There are no {'' if state == 'any' else f'{state} '}cases.")
+        print_text(f"There are no {'' if state == 'any' else f'{state} '}cases.")
         return
     rows = [
         [
@@ -33,29 +32,28 @@ def print_cases(cases: list[Case], state: str) -> None:
 def print_case(case: Case, today: CaseComparison) -> None:
     """Print a case: the message, the ledger of then beside that of today, and the decision."""
     contested = case.explanation
-    print_message(f"Case {case.case} of {case.user}, opened {case.opened} by {case.opened_by}.")
-    score = f"{contested['score']:.1f} points, scope {case.scope}, as of {case.as_of}, model {case.model_version}"
-    print_message(f"It contests {score}:")
-    _print_indented(case.message)
-    title = f"The ledger of then ({case.as_of[:10]}) and of today"
+    score = (
+        f"{contested['score']:.1f} points, scope {case.scope}, as of {case.as_of}, model version {case.model_version}"
+    )
+    print_text(f"Case {case.case} of {case.user}, opened {case.opened} by {case.opened_by}, contests {score}.")
+    print_points("What is wrong, in the user's words", case.message.splitlines())
+    print_points("What raised the score most", contested["reasons_for"])
+    print_points("What lowered it most", contested["reasons_against"])
+    if case.decision is not None:
+        decision = f"Resolved {case.resolved} by {case.resolved_by}: {case.decision} ({DECISIONS[case.decision]})"
+        print_points(decision, str(case.reasons).splitlines())
+    print_text(_today_message(today))
+    print_text("")
+    title = f"The points of then ({case.as_of[:10]}) and of today"
     print_table(title, ["", "then", "now", "moved"], _case_rows(case, today))
-    print_reasons(("For it, then", contested["reasons_for"]), ("Against it, then", contested["reasons_against"]))
-    print_message(_today_message(today))
     if case.decision is None:
         print_message(f"Resolve it: clout resolve {case.case} --decision {'|'.join(DECISIONS)} --reason REASON")
-    else:
-        print_message(f"Resolved {case.resolved} by {case.resolved_by}, {case.decision} ({DECISIONS[case.decision]}):")
-        _print_indented(str(case.reasons))
-
-
-def _print_indented(text: str) -> None:
-    print_message("\n".join(f"  {line}" for line in text.splitlines()))
 
 
 def _case_rows(case: Case, today: CaseComparison) -> list[list[str]]:
     """Return rows for lines worth at least half a point then or now; only those of then if today has no ledger."""
     then, now = case.explanation, today.now
-    start = ["Where everybody starts", f"{then['base']:+.2f}", f"{now.base:+.2f}" if now else "", ""]
+    start = ["Start", f"{then['base']:+.2f}", f"{now.base:+.2f}" if now else "", ""]
     if now is None:
         lines = [line for line in then["lines"] if abs(line["points"]) >= LEAST_POINTS]
         rows = [[f"  {line['sentence']}", f"{line['points']:+.2f}", "", ""] for line in lines]
@@ -81,11 +79,11 @@ def _points_moved(points: float | None) -> str:
 
 def _today_message(today: CaseComparison) -> str:
     if today.now is None:
-        return f"Today has no ledger: {today.absent}"
+        return f"There is no score today: {today.absent}"
     if today.same_snapshot:
         return "The served snapshot is the contested one."
     model = "the same model" if today.same_model else f"another model, version {today.now.model_version}"
-    return f"Today is the snapshot as of {today.now.as_of}, by {model}. Lines worth less than half a point are omitted."
+    return f"Today is the snapshot as of {today.now.as_of}, by {model}. Lines of less than half a point are not shown."
 
 
 def _state(case: Case) -> str:
@@ -107,22 +105,22 @@ def print_reads(reads: Reads) -> None:
         rows = [_audit_row(read) for read in reads.reads]
         print_table(f"Reads about {subject}: {len(rows)}, newest first", COLUMNS, rows, 5)
     else:
-        print_message(f"The audit log has no read about {subject}.")
+        print_text(f"The audit log has no read about {subject}.")
     if reads.earlier is not None:
-        print_message(f"Earlier reads: clout audit --to {reads.earlier}")
+        print_text(f"Earlier reads: clout audit --to {reads.earlier}")
     if reads.illegible:
         warn(f"sealed with another key, so that no user can be found in them: {', '.join(reads.illegible)}.")
 
 
 def print_audit_check(check: AuditCheck) -> None:
     """Print the result of a check: the number of lines, notes, and tampered lines."""
-    print_message(f"{check.lines:,} lines in {len(check.heads):,} files.")
+    print_text(f"{check.lines:,} lines in {len(check.heads):,} files.")
     for note in check.notes:
-        print_message(f"{note.file}{_line_label(note.line)} {note.message}.")
+        print_text(f"{note.file}{_line_label(note.line)} {note.message}.")
     for finding in check.tampered:
         warn(f"{finding.file}{_line_label(finding.line)} {finding.message}.")
     if not check.tampered:
-        print_message(
+        print_text(
             "No line was altered, removed, added or moved. --json reports the last seal of each file; compare it with "
             "an earlier copy to find lines cut from the end."
         )

@@ -6,58 +6,37 @@ from typing import TYPE_CHECKING, Any
 
 from features.catalogue import CATALOGUE
 from features.catalogue.wording import count_of
-from features.console import print_message, print_points, print_table, print_text, warn
+from features.console import print_points, print_table, print_text, warn
 from training.explanation.reasons import LEAST_POINTS, Line
 
 if TYPE_CHECKING:
     from features.engagement_report import EngagementReport, Piece
     from serving.review.history import History, PastScore
-    from serving.snapshots.explanation import Explanation, ScoreRow
+    from serving.snapshots.explanation import Explanation
     from training.explanation.score_change import ChangeLine
 
 MOST_OF_A_FAMILY = 4
 SCORED = "scored"
-EVIDENCE_WORDS = {"some": "some, so the score may move much", "strong": "strong"}
 
 
-def print_explanation(explanation: "Explanation", score: "ScoreRow", plain: bool = False) -> None:
-    """Print what a score is and means, what made it, what did not count and how sure it is; then the ledger.
+def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
+    """Print the story of a score, then its ledger; with `plain`, the story alone, a paragraph a section.
 
-    With `plain`, the text alone. Where evidence is insufficient, what is missing.
+    Where evidence is insufficient, there is no ledger.
     """
-    when = f"as of {explanation.as_of[:10]}"
-    if explanation.missing is not None:
-        print_text(f"{explanation.user} has no score {when}. {explanation.missing} (--json gives the figures anyway.)")
+    if plain:
+        for section in explanation.story:
+            title = f"{section.title}: " if section.title else ""
+            print_text(f"{title}{' '.join(section.sentences)}")
         return
-    print_text(f"{explanation.user} has {explanation.score:.1f} of 100 points, {_rank(score['percentile'])}, {when}.")
-    print_text(_expectation(explanation, score["horizon_days"]))
-    print_points("For the score", explanation.reasons_for)
-    print_points("Against it", explanation.reasons_against)
-    print_points("Not counted", [discount.sentence for discount in explanation.held_back])
-    evidence = EVIDENCE_WORDS[explanation.evidence]
-    print_text(f"Evidence: {evidence}. Model version {explanation.model_version}.")
-    if not plain:
-        print_text("")
-        ledger_table(explanation)
-
-
-def _rank(percentile: float) -> str:
-    """Say where a percentile stands among all users of the scope."""
-    if percentile >= 100:
-        return "the highest of all users"
-    if percentile >= 50:
-        return f"in the top {max(100 - percentile, 0.1):.{1 if percentile > 90 else 0}f}% of users"
-    return f"in the lower {max(percentile, 1):.0f}% of users"
-
-
-def _expectation(explanation: "Explanation", days: int) -> str:
-    """Say the expected audience in whole people; below one, for 100 users alike."""
-    expected, interval = explanation.expected_audience, explanation.interval
-    among = f"{interval.level:.0%} of such users get {interval.low:,} to {interval.high:,}."
-    if expected >= 1:
-        return f"Expected to engage in the next {days} days: {_some(round(expected), 'person')}. {among}"
-    of_100 = f"about {_some(round(100 * expected), 'person')}" if expected >= 0.005 else "less than one person"
-    return f"Expected to engage in the next {days} days: {of_100} for every 100 users like this one. {among}"
+    for section in explanation.story:
+        print_points(section.title, section.sentences)
+    if explanation.missing is not None:
+        print_text("--json gives the figures anyway.")
+        return
+    print_text(f"Model version {explanation.model_version}.")
+    print_text("")
+    ledger_table(explanation)
 
 
 def ledger_table(explanation: "Explanation") -> None:
@@ -91,13 +70,6 @@ def line_rows(
     return rows
 
 
-def print_reasons(*sides: tuple[str, Sequence[str]]) -> None:
-    """Print the sentences of each side behind its title; a side without sentences is omitted."""
-    for title, sentences in sides:
-        if sentences:
-            print_message(f"{title}: {' '.join(sentences)}")
-
-
 def _typical(line: Line) -> list[str]:
     if line.typical is None:
         return [""]
@@ -118,11 +90,11 @@ def history_table(history: "History") -> None:
     count = len(rows) + len(history.absent) + len(history.damaged)
     print_table(f"The scores of {history.user}{of}: {len(rows)} of {_some(count, 'snapshot')}", COLUMNS, rows)
     if len({point.model_version for point in history.scores}) > 1:
-        print_message("Where the model is new, it moved the score as well; clout change shows by how much.")
+        print_text("Where the model is new, it moved the score as well; clout change shows by how much.")
     if history.absent:
-        print_message(f"No score as of {_instants(history.absent)}.")
+        print_text(f"No score as of {_instants(history.absent)}.")
     if history.earlier is not None:
-        print_message(f"There are earlier ones: clout history --to {history.earlier}")
+        print_text(f"There are earlier ones: clout history --to {history.earlier}")
     if history.damaged:
         warn(f"skipped damaged snapshots: {_instants(history.damaged)}.")
 
@@ -167,9 +139,9 @@ def earned_table(report: "EngagementReport", row: Mapping[str, float]) -> None:
         columns = ["piece", "", "people", *verbs, "acts", "unknown", "made", "last"]
         print_table(title, columns, rows, text_columns=2)
     if report.engagements:
-        print_message(_totals(report, when, row["credible_engagers_90d"]))
+        print_text(_totals(report, when, row["credible_engagers_90d"]))
     else:
-        print_message(f"Nobody engaged with {report.user} {when}.")
+        print_text(f"Nobody engaged with {report.user} {when}.")
     _print_agreement(report, row)
 
 
@@ -207,7 +179,7 @@ def _some(count: int, what: str) -> str:
 def _print_agreement(report: "EngagementReport", row: Mapping[str, float]) -> None:
     differing = report.differences(row)
     if not differing:
-        print_message("The score was made from the same totals.")
+        print_text("The score was made from the same totals.")
         return
     totals = "; ".join(f"{name} {both['events']:,.0f}, not {both['scored']:,.0f}" for name, both in differing.items())
     warn(f"the score was made from other totals: {totals}. Did the events or identities change, or some arrive late?")

@@ -25,7 +25,7 @@ FIGURES = ["score_from", "score_to", *PARTS]
 
 @dataclass(frozen=True)
 class Mover:
-    """One of the users who moved most: scores, the sums of the parts, and up to four sentences each way."""
+    """One of the users who moved most: scores, the sums of the parts, and up to three sentences each way."""
 
     user: str
     before: float

@@ -49,7 +49,7 @@ class ScoreChange:
     parts : the sums of the lines' points by part, in this order: `own` (the user's activity), `others` (the responses
         of others), `time` (the account grew older), `model`, `scale` and `clipping`
     lines : by points, largest first
-    reasons_up, reasons_down : up to four sentences, strongest first; none with too little evidence
+    reasons_up, reasons_down : up to three sentences, strongest first; none with too little evidence
     reasons : the same with their points and the features behind them
     remarks : what makes the two scores hard to compare
     status : insufficient_evidence where too little is known at either instant, else scored

@@ -11,32 +11,18 @@ from training.explanation.counterfactuals import (
     Scenario,
     ScenarioOutcome,
     actionable_recourse,
-    needed_engagers,
     what_if,
 )
 from training.explanation.feature_constraints import PeerValues, WhatIfError
 from training.explanation.inactivity import AS_BEFORE, AT_THE_SAME_RATE, inactivity_scenario
+from training.explanation.ledger import alternatives
+from training.explanation.possible_changes import ASSOCIATION, PossibleChange
 from training.explanation.reasons import INSUFFICIENT, lacking
 from training.model.bundle import FeatureRow
 from training.model.intervals import Interval
 
-ASSOCIATION = (
-    "This is an association found among people, not a promise: people with these values have this score, and a person "
-    "who changes in this way may not reach it."
-)
-OWN = (
-    "What is in the person's own hands can only undo what holds a score down: being away, which any act ends, and "
-    "repeating oneself."
-)
-NOTHING = (
-    "Nothing that is in the person's own hands would raise this score by half a point or more within what peers show: "
-    "a person's own acts can lower a score, or undo what lowers it."
-)
-OTHERS = "More responses by others would raise this score."
-NOBODY = (
-    "Even as many credible people responding in 28 days as any peer has would not raise it by that much. To try more, "
-    "set credible_engagers_28d."
-)
+OWN = "Users' own acts can only undo what lowers a score: being away, which any act ends, and repeating posts."
+NOTHING = "Nothing in the user's own hands would raise this score by half a point or more."
 FEW_PEERS = 20
 
 
@@ -46,7 +32,7 @@ class TooLittleKnownError(WhatIfError):
 
 @dataclass(frozen=True)
 class WhatIf:
-    """What would change a score: `asked` where a change was requested, else `in_own_hands` and `in_others_hands`.
+    """What would change a score: `asked` where a change was requested, else `possible_changes` and `in_own_hands`.
 
     Parameters
     ----------
@@ -63,7 +49,8 @@ class WhatIf:
     away_days : the requested days of inactivity
     asked : the outcome of the requested change
     in_own_hands : outcomes of changes that the user can make, smallest first
-    in_others_hands : the outcome of the least change in others' hands, None if there is none or a change was requested
+    possible_changes : the one or two changes to name first, as in the explanation: what the user can do, or how many
+        more responses would add 5 points; empty only where a change was requested
     notes : the assumptions, and what lies outside the ranges
     association : how to read all of it
 
@@ -82,7 +69,7 @@ class WhatIf:
     away_days: int | None
     asked: ScenarioOutcome | None
     in_own_hands: tuple[ScenarioOutcome, ...]
-    in_others_hands: ScenarioOutcome | None
+    possible_changes: tuple[PossibleChange, ...]
     notes: tuple[str, ...]
     association: str = ASSOCIATION
 
@@ -90,9 +77,12 @@ class WhatIf:
 def suggest_changes(snapshot: Snapshot, user: str, scope: str = "all") -> WhatIf:
     """Return what would raise a user's score within the values of peers; errors as in `simulate_change`."""
     report, row, peers = _unchanged(snapshot, user, scope)
-    own, others = actionable_recourse(snapshot.bundle, row, peers), needed_engagers(snapshot.bundle, row, peers)
-    notes = (OWN,) if own else (NOTHING, OTHERS) if others else (NOTHING, NOBODY)
-    return replace(report, in_own_hands=own, in_others_hands=others, notes=(*notes, *report.notes))
+    own = actionable_recourse(snapshot.bundle, row, peers)
+    changes = alternatives(snapshot.bundle, row).possible_changes
+    undoable = own or any(change.kind != "responses" for change in changes)
+    return replace(
+        report, in_own_hands=own, possible_changes=changes, notes=(OWN if undoable else NOTHING, *report.notes)
+    )
 
 
 def simulate_change(
@@ -166,7 +156,7 @@ def _unchanged(snapshot: Snapshot, user: str, scope: str) -> tuple[WhatIf, Featu
         away_days=None,
         asked=None,
         in_own_hands=(),
-        in_others_hands=None,
+        possible_changes=(),
         notes=(f"There are only {peers.users} peers: their values say little.",) if peers.users < FEW_PEERS else (),
     )
     return report, row, peers

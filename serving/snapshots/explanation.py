@@ -1,20 +1,24 @@
 """The score and the explanation of one user, in the form that API clients rely on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 from typing_extensions import TypeAliasType
 
+from features.catalogue import CATALOGUE
 from features.utc import UtcText
-from training.explanation.ledger import Discount, ledger
-from training.explanation.reasons import INSUFFICIENT, Line, Reason, lacking
+from serving.snapshots.story import Section, Topic, expectation, standing, story
+from training.explanation.ledger import Discount, Ledger, ledger
+from training.explanation.possible_changes import ASSOCIATION, PossibleChange
+from training.explanation.reasons import INSUFFICIENT, MOST_REASONS, Line, Reason, describe_evidence, lacking
 from training.model.bundle import Bundle, FeatureRow
 from training.model.intervals import Interval
 
 Evidence = TypeAliasType("Evidence", Literal["insufficient_evidence", "some", "strong"])
 Status = TypeAliasType("Status", Literal["scored", "insufficient_evidence"])
 SCORED: Status = "scored"
+RESPONDERS = "credible_engagers_365d"
 
 
 class ScoreRow(TypedDict):
@@ -50,16 +54,22 @@ class Explanation:
     scope : the part of the activity: all, network:NAME or topic:NAME
     as_of : the instant of the snapshot
     model_version : version of the model in the registry
+    horizon_days : how far ahead the audience is counted
     score : in points, 0 to 100
+    percentile, peer_percentile : as in ScoreRow
+    users_below : share of the scope's users with a lower score, 0 to 1
     unclipped : the score before it is limited to 0 to 100
     base : points of the average training row
     baseline : what `base` is, in words
     clipping : `score - unclipped`
     families : the sums of the lines' points by family
     lines : one per feature, by points, largest first
-    reasons_for, reasons_against : up to four sentences, strongest first; none with too little evidence
+    story : what to read, in this order: what the score is and means, what raises and lowers it most, what does not
+        count in full, how sure it is, and what would change it
+    reasons_for, reasons_against : at most three sentences together, strongest first; none with too little evidence
     reasons : the same with their points and the features behind them
-    held_back : what lowered the score, such as responses that do not count
+    held_back : responses that do not count in full, with what they would have added
+    possible_changes : one or two changes that would raise the score, or the statement that none would
     interval : of the audience
     evidence : how much is known about the user
     expected_audience : distinct people expected to engage within the horizon
@@ -72,17 +82,23 @@ class Explanation:
     scope: str
     as_of: UtcText
     model_version: str
+    horizon_days: int
     score: float
+    percentile: float
+    peer_percentile: float
+    users_below: float
     unclipped: float
     base: float
     baseline: str
     clipping: float
     families: dict[str, float]
     lines: tuple[Line, ...]
+    story: tuple[Section, ...]
     reasons_for: tuple[str, ...]
     reasons_against: tuple[str, ...]
     reasons: tuple[Reason, ...]
     held_back: tuple[Discount, ...]
+    possible_changes: tuple[PossibleChange, ...]
     interval: Interval
     evidence: Evidence
     expected_audience: float
@@ -100,30 +116,79 @@ def status(evidence: str) -> Status:
     return INSUFFICIENT if evidence == INSUFFICIENT else SCORED
 
 
-def explanation(bundle: Bundle, row: FeatureRow, score: ScoreRow, medians: Mapping[str, float | None]) -> Explanation:
-    """Explain a score, from its model, the user's features, `Snapshot.score` and `PeerMedians.of`."""
+def explanation(
+    bundle: Bundle, row: FeatureRow, score: ScoreRow, medians: Mapping[str, float | None], users_below: float
+) -> Explanation:
+    """Explain a score, from its model, the user's features, `Snapshot.score` and `PeerMedians.of`.
+
+    `users_below` is the share of the scope's users with a lower score, 0 to 1.
+    """
     parts = ledger(bundle, row, medians)
     unscored = score["status"] == INSUFFICIENT
-    pro, contra = ([], []) if unscored else (parts.reasons(+1), parts.reasons(-1))
+    pro, contra = ([], []) if unscored else _main_reasons(parts)
+    held_back, changes = ((), ()) if unscored else (parts.held_back, parts.possible_changes)
+    sentences: dict[Topic, Sequence[str]] = {
+        "for": [reason.sentence for reason in pro],
+        "against": [reason.sentence for reason in contra],
+        "not_counted": _not_counted(row, held_back),
+        "change": [*(change.sentence for change in changes), ASSOCIATION] if changes else [],
+    }
     return Explanation(
         user=score["user"],
         scope=score["scope"],
         as_of=score["as_of"],
         model_version=score["model_version"],
+        horizon_days=score["horizon_days"],
         score=parts.score,
+        percentile=score["percentile"],
+        peer_percentile=score["peer_percentile"],
+        users_below=users_below,
         unclipped=parts.unclipped,
         base=parts.base,
         baseline=parts.baseline,
         clipping=parts.clipping,
         families=parts.families,
         lines=parts.lines,
-        reasons_for=tuple(reason.sentence for reason in pro),
-        reasons_against=tuple(reason.sentence for reason in contra),
+        story=story(sentences | _frame(bundle, row, score, users_below)),
+        reasons_for=tuple(sentences["for"]),
+        reasons_against=tuple(sentences["against"]),
         reasons=(*pro, *contra),
-        held_back=() if unscored else parts.held_back,
+        held_back=held_back,
+        possible_changes=changes,
         interval=interval(score),
         evidence=score["evidence"],
         expected_audience=score["expected_audience"],
         status=score["status"],
         missing=lacking(row) if unscored else None,
     )
+
+
+def _main_reasons(parts: Ledger) -> tuple[list[Reason], list[Reason]]:
+    """Return the reasons for and against, of which there are three at most together, each side strongest first."""
+    sides = parts.reasons(+1), parts.reasons(-1)
+    strongest = sorted((*sides[0], *sides[1]), key=lambda reason: -abs(reason.points))[:MOST_REASONS]
+    pro, contra = ([reason for reason in side if reason in strongest] for side in sides)
+    return pro, contra
+
+
+def _not_counted(row: FeatureRow, held_back: Sequence[Discount]) -> list[str]:
+    """Say how many people responded in the last year and what they count as, then what keeps them from counting."""
+    if not held_back:
+        return []
+    responders = CATALOGUE[RESPONDERS].describe(row[RESPONDERS], row)
+    return [responders, *(discount.sentence for discount in held_back)]
+
+
+def _frame(bundle: Bundle, row: FeatureRow, score: ScoreRow, users_below: float) -> dict[Topic, Sequence[str]]:
+    """Return the sentences on what a score is and means, and on how sure it is."""
+    if score["status"] == INSUFFICIENT:
+        return {"score": [f"{score['user']} has no score as of {score['as_of'][:10]}."], "evidence": [lacking(row)]}
+    expected, days, level = score["expected_audience"], score["horizon_days"], score["level"]
+    credible = bundle.label == "credible_engagers"
+    return {
+        "score": [
+            standing(score["user"], score["score"], users_below, score["as_of"]),
+            expectation(expected, score["low"], score["high"], level, days, credible),
+        ],
+        "evidence": [describe_evidence(score["evidence"], row)],
+    }

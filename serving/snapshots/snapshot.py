@@ -152,8 +152,21 @@ class Snapshot:
     def explain(self, user: str, scope: str = "all") -> Explanation:
         """Explain a user's score; errors as in `feature_row` and `bundle`."""
         row = self._row_of(user, scope)
-        features = self._features(row)
-        return explanation(self.bundle, features, self._score(row), self.medians.of(scope, features))
+        features, score = self._features(row), self._score(row)
+        below = self._share_below(scope, score["score"])
+        return explanation(self.bundle, features, score, self.medians.of(scope, features), below)
+
+    def _share_below(self, scope: str, score: float) -> float:
+        """Return the share of a scope's users with a lower score, 0 to 1; the first call sorts the scores."""
+        if scope not in self._sorted_scores:
+            of_scope = pc.equal(self._columns["scope"], scope).to_numpy(zero_copy_only=False)
+            self._sorted_scores[scope] = np.sort(self._columns["score"].to_numpy()[of_scope])
+        ordered = self._sorted_scores[scope]
+        return float(ordered.searchsorted(score) / len(ordered))
+
+    @cached_property
+    def _sorted_scores(self) -> dict[str, np.ndarray]:
+        return {}
 
     def _features(self, row: int) -> dict[str, float]:
         with layout.read_errors_as_damage(self.folder / layout.FEATURES_FILE):

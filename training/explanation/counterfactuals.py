@@ -2,7 +2,7 @@
 
 An outcome is an association among users: users whose features differ in this way have this score. It does not promise
 that a user who changes will get it. `what_if` evaluates all scenarios: changes that the caller sets, changes to values
-that peers have (`actionable_recourse`, `needed_engagers`), and days of inactivity (`training.explanation.inactivity`).
+that peers have (`actionable_recourse`), and days of inactivity (`training.explanation.inactivity`).
 """
 
 import math
@@ -20,7 +20,6 @@ from training.explanation.feature_constraints import (
     LEVELS,
     PeerValues,
     WhatIfError,
-    engager_effects,
     propagate_constraints,
 )
 from training.explanation.ledger import contributions
@@ -29,7 +28,6 @@ from training.model.bundle import Bundle, FeatureRow
 from training.model.intervals import Interval
 
 REPETITIONS, CREATED = "repetitions_90d", "created_90d"
-RECENT_ENGAGERS = "credible_engagers_28d"
 ROUNDING = 1e-9
 
 
@@ -53,7 +51,7 @@ class FeatureChange:
     actionable : whether the user can act on the feature
     outside : whether no peer has such a value
     points : what its line in the ledger gains or loses
-    sentence : what a reviewer reads
+    sentence, sentence_now : what a reviewer reads, after the change and now
 
     """
 
@@ -65,6 +63,7 @@ class FeatureChange:
     outside: bool
     points: float
     sentence: str
+    sentence_now: str
 
 
 @dataclass(frozen=True)
@@ -151,24 +150,6 @@ def actionable_recourse(bundle: Bundle, row: FeatureRow, peers: PeerValues) -> t
     return tuple(frontier)
 
 
-def needed_engagers(bundle: Bundle, row: FeatureRow, peers: PeerValues) -> ScenarioOutcome | None:
-    """Return how many more credible engagers would raise the score by half a point.
-
-    The smallest such number of any peer; None where no peer has more engagers and half a point more.
-    """
-    if RECENT_ENGAGERS not in bundle.features:
-        return None
-    more = [value - row[RECENT_ENGAGERS] for value in peers.distinct(RECENT_ENGAGERS) if value > row[RECENT_ENGAGERS]]
-    outcomes = what_if(bundle, row, [engagers_scenario(row, count) for count in more], peers)
-    return next((outcome for outcome in outcomes if outcome.gain >= LEAST_POINTS), None)
-
-
-def engagers_scenario(row: FeatureRow, count: float) -> Scenario:
-    """Add credible engagers in the last 28 days that had not responded in the year before (see `engager_effects`)."""
-    values = {name: row[name] + more for name, more in engager_effects(row, count, count).items()}
-    return Scenario({RECENT_ENGAGERS: values.pop(RECENT_ENGAGERS)}, values)
-
-
 def _all_changes(bundle: Bundle, row: dict[str, float], scenario: Scenario, peers: PeerValues) -> dict[str, float]:
     """Validate a scenario and return the new value of each feature that it moves."""
     changes, consequences = dict(scenario.changes), dict(scenario.consequences)
@@ -213,7 +194,8 @@ def _feature_changes(
             actionable=CATALOGUE[name].actionable,
             outside=not (math.isnan(values[name]) or peers.contains(name, values[name])),
             points=float(parts.get(name, 0.0)),
-            sentence=CATALOGUE[name].describe(values[name], values),
+            sentence=CATALOGUE[name].describe(values[name], row | values),
+            sentence_now=CATALOGUE[name].describe(row[name], row),
         )
         for name in names
         if not np.isclose(values[name], row[name], rtol=0, atol=ROUNDING, equal_nan=True)

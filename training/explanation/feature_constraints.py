@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,6 +23,9 @@ YEAR, RATE, AGE = "credible_engagers_365d", "credible_rate_365d", "account_age_d
 ABSENT, SINCE = "days_absent", "days_since_last_act"
 PERCENTILES = range(101)
 LEVELS = (5, 10, 25, 50, 75, 90, 95)
+
+
+Number = TypeVar("Number", float, np.ndarray)
 
 
 class WhatIfError(CloutError):
@@ -97,18 +101,19 @@ def propagate_constraints(row: Mapping[str, float], changes: Mapping[str, float]
     return {name: value for name, value in moved.items() if name not in changes}
 
 
-def rate(row: Mapping[str, float], year: float) -> float:
+def rate(row: Mapping[str, float], year: Number) -> Number:
     """Return the rate per 28 days of so many engagers in the last 365 days, since the user was first seen."""
     return year * MONTH_DAYS / min(max(row[AGE], MONTH_DAYS), LOOKBACK_DAYS)
 
 
-def engager_effects(row: Mapping[str, float], recent: float, year: float) -> dict[str, float]:
-    """Return by how much features rise with more credible engagers, spread evenly over the last 28 days.
+def engager_effects(row: Mapping[str, float], recent: Number, year: Number) -> dict[str, Number]:
+    """Return by how much the features of a row rise with more credible engagers, spread evenly over the last 28 days.
 
-    `recent` and `year` are the additional engagers in the last 28 and 365 days, weighted by credibility. Only the
-    features that certainly move are included, not how often each engager returns or which pieces they respond to.
+    `recent` and `year` are the additional engagers in the last 28 and 365 days, weighted by credibility, each a number
+    or an array. Only the features that certainly move are included, not how often each engager returns or which pieces
+    they respond to.
     """
-    return {
+    effects = {
         "credible_engagers_7d": recent / 4,
         "credible_engagers_28d": recent,
         "credible_engagers_90d": recent,
@@ -117,6 +122,7 @@ def engager_effects(row: Mapping[str, float], recent: float, year: float) -> dic
         "credible_engagers_decayed_28d": recent * 0.5**0.5,
         "credible_pace_28d": recent * PERIOD_WEIGHTS[0] / sum(PERIOD_WEIGHTS),
     }
+    return {name: rise for name, rise in effects.items() if name in row}
 
 
 def _propagate_windows(row: Mapping[str, float], changes: Mapping[str, float]) -> dict[str, float]:

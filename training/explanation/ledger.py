@@ -1,11 +1,11 @@
 """The ledger of a score: points per feature that add up to the score exactly.
 
-Discounts are what did not count, or counted against a score, because it was mutual, new or repeated. They are not lines
+Discounts are responses that did not count in full, because they were mutual or came from newcomers. They are not lines
 of the ledger, because the score was computed without them. They state what the model would have given if they had
 counted, in plain words and without a judgement: most newcomers and most mutual engagement are genuine.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -14,36 +14,39 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import CATALOGUE
-from features.catalogue.wording import count_of, members, people, responders, singular_or_plural
+from features.catalogue.wording import points_of
 from training.explanation.feature_constraints import engager_effects
+from training.explanation.possible_changes import (
+    COUNTS,
+    Alternative,
+    PossibleChange,
+    alternative_rows,
+    more_members,
+    own_changes,
+    possible_changes,
+)
 from training.explanation.reasons import LEAST_POINTS, Line, Reason, reasons
 from training.model.bundle import Bundle, FeatureRow
 
-Kind = Literal["new", "exchange", "repetition"]
-SENTENCES = {
-    "new": "{people} responded in the last year and {count} as {members}, because few established members respond to "
-    "them. Counted in full: about {points:.1f} points more.",
-    "exchange": "The user and some who responded answer each other. That counts for {less} less until it has lasted 90 "
-    "days. Counted in full: about {points:.1f} points more.",
-    "repetition": "{posts} of the last 90 days {repeat} an earlier one. Without that: about {points:.1f} points more.",
+Kind = Literal["new", "exchange"]
+SENTENCES: dict[Kind, str] = {
+    "new": "Those who responded count for {fewer}, because few established members respond to them. Counted in full, "
+    "they would add about {points}.",
+    "exchange": "Those who responded count for {fewer}, because this user and some of them respond to each other, "
+    "which counts in full after 90 days. Counted in full, they would add about {points}.",
 }
-
-DISCOUNT_FEATURES: dict[Kind, str] = {
-    "new": "uncounted_new_365d",
-    "exchange": "uncounted_exchange_365d",
-    "repetition": "repetitions_90d",
-}
+DISCOUNT_FEATURES: dict[Kind, str] = {"new": "uncounted_new_365d", "exchange": "uncounted_exchange_365d"}
 
 
 @dataclass(frozen=True)
 class Discount:
-    """Something that lowered a score.
+    """Responses that did not count in full.
 
     Parameters
     ----------
-    kind : responses by newcomers, exchanged responses, or repeated content
-    value : how much of it there was
-    points : what it would have added
+    kind : responses by newcomers, or exchanged responses
+    value : by how many people fewer they count
+    points : what they would have added
     sentence : what a reviewer reads
 
     """
@@ -54,63 +57,74 @@ class Discount:
     sentence: str
 
 
-def discounts(bundle: Bundle, row: FeatureRow) -> tuple[Discount, ...]:
-    """Return what lowered a score by half a point or more, largest first; `row` has the unscored features as well."""
-    return _discounts(bundle, row, _margins(bundle, row, bundle.vector(row)))
+@dataclass(frozen=True)
+class Alternatives:
+    """What the model gives a user with other values of features.
 
+    Parameters
+    ----------
+    margin : the present one, nats, shape (1,)
+    discounts : what would have added half a point or more if it had counted, most first
+    possible_changes : one or two that would raise the score; see `possible_changes`
 
-def _margins(bundle: Bundle, row: FeatureRow, vector: np.ndarray) -> np.ndarray:
-    """Return the margins, in nats, of the user's features and of those without each kind of discount.
-
-    One call for all: a call costs more than its rows.
     """
-    added = [_added(row, kind) for kind in _kinds(row)]
-    others = [vector + [more.get(name, 0.0) for name in bundle.features] for more in added]
-    return bundle.margin(np.array([vector, *others]))
+
+    margin: np.ndarray
+    discounts: tuple[Discount, ...]
+    possible_changes: tuple[PossibleChange, ...]
 
 
-def _discounts(bundle: Bundle, row: FeatureRow, margins: np.ndarray) -> tuple[Discount, ...]:
-    """Return `discounts` from the result of `_margins`."""
-    score, *others = bundle.scale.points(margins).tolist()
-    items = []
-    for kind, other in zip(_kinds(row), others, strict=True):
-        value, points = row[DISCOUNT_FEATURES[kind]], other - score
-        if points >= LEAST_POINTS:
-            items.append(Discount(kind, value, points, _sentence(kind, value, points, row)))
-    return tuple(sorted(items, key=lambda item: -item.points))
+def alternatives(bundle: Bundle, row: FeatureRow, vector: np.ndarray | None = None) -> Alternatives:
+    """Compute the alternatives of one user; `row` has the unscored features as well, `vector` the model's.
 
-
-def _sentence(kind: Kind, value: float, points: float, row: FeatureRow) -> str:
-    """Say what did not count: how many people, and what they count as; how many posts."""
-    weight = row["credible_engagers_365d"]
-    count = responders(row, weight, 365) or value
-    return SENTENCES[kind].format(
-        people=people(count),
-        count=singular_or_plural(count, "counts", "count together"),
-        members=members(weight),
-        less=members(value),
-        posts=count_of(value, "post"),
-        repeat=singular_or_plural(value, "repeats", "repeat"),
-        points=points,
+    One prediction for all: a call costs more than its rows.
+    """
+    vector = bundle.vector(row) if vector is None else vector
+    counted, own = _counted_in_full(row), own_changes(row)
+    values: Sequence[Alternative] = [{}, *counted.values(), *own.values(), more_members(row, COUNTS)]
+    margins = bundle.margin(alternative_rows(bundle, vector, values))
+    points = bundle.scale.points(margins)
+    gains = points[1:] - points[0]
+    first, second, responses = np.split(gains, [len(counted), len(counted) + len(own)])
+    gains_of_own = dict(zip(own, second.tolist(), strict=True))
+    return Alternatives(
+        margin=margins[:1],
+        discounts=_discounts(row, dict(zip(counted, first.tolist(), strict=True))),
+        possible_changes=possible_changes(float(points[0]), gains_of_own, responses),
     )
 
 
-def _kinds(row: FeatureRow) -> list[Kind]:
-    return [kind for kind, name in DISCOUNT_FEATURES.items() if row.get(name, 0.0) > 0]
+def _counted_in_full(row: FeatureRow) -> dict[Kind, Alternative]:
+    """Return the features if what did not count had counted; within the last 28 days, as if spread evenly."""
+    kinds = [kind for kind, name in DISCOUNT_FEATURES.items() if row.get(name, 0.0) > 0]
+    effects = {
+        kind: engager_effects(row, row[f"uncounted_{kind}_28d"], row[f"uncounted_{kind}_365d"]) for kind in kinds
+    }
+    return {kind: {name: row[name] + rise for name, rise in rises.items()} for kind, rises in effects.items()}
 
 
-def _added(row: FeatureRow, kind: str) -> dict[str, float]:
-    """Return by how much features would rise if it had counted; within the last 28 days, as if spread evenly."""
-    if kind == "repetition":
-        return {"repetitions_90d": -row["repetitions_90d"]}
-    return engager_effects(row, row[f"uncounted_{kind}_28d"], row[f"uncounted_{kind}_365d"])
+def _discounts(row: FeatureRow, points: Mapping[Kind, float]) -> tuple[Discount, ...]:
+    items = [
+        Discount(kind, row[DISCOUNT_FEATURES[kind]], gain, _sentence(kind, gain, row))
+        for kind, gain in points.items()
+        if gain >= LEAST_POINTS
+    ]
+    return tuple(sorted(items, key=lambda item: -item.points))
+
+
+def _sentence(kind: Kind, points: float, row: FeatureRow) -> str:
+    """Say by how many fewer the people who responded count, and why."""
+    value = row[DISCOUNT_FEATURES[kind]]
+    fewer = f"about {value:,.0f} fewer" if value >= 0.5 else "slightly less"
+    return SENTENCES[kind].format(fewer=fewer, points=points_of(points))
 
 
 @dataclass(frozen=True)
 class Ledger:
     """The parts of one score: `base + sum(points) = unclipped`, and `clip(unclipped, 0, 100) = score`.
 
-    `held_back` lists what did not count, and what it would have added; it is not part of the sum.
+    `held_back` lists what did not count, and what it would have added, and `possible_changes` what would raise the
+    score; they are not part of the sum.
     """
 
     score: float
@@ -119,6 +133,7 @@ class Ledger:
     baseline: str
     lines: tuple[Line, ...]
     held_back: tuple[Discount, ...] = ()
+    possible_changes: tuple[PossibleChange, ...] = ()
 
     @property
     def clipping(self) -> float:
@@ -134,7 +149,7 @@ class Ledger:
         return dict(sorted(points.items(), key=lambda item: -abs(item[1])))
 
     def reasons(self, sign: int) -> list[Reason]:
-        """Return up to four reasons for (+1) or against (-1) the score, strongest first."""
+        """Return up to three reasons for (+1) or against (-1) the score, strongest first."""
         return reasons(self.lines, sign)
 
 
@@ -183,16 +198,16 @@ def ledger(bundle: Bundle, row: FeatureRow, typical: Mapping[str, float | None] 
     """
     scale, vector = bundle.scale, bundle.vector(row)
     *nats, average = bundle.shap_values(vector[np.newaxis])[0].tolist()
-    margins = _margins(bundle, row, vector)
+    others = alternatives(bundle, row, vector)
     lines = [
         _line(name, value, nat * scale.points_per_nat, typical.get(name), row)
         for name, value, nat in zip(bundle.features, vector.tolist(), nats, strict=True)
         if nat != 0.0
     ]
     lines.sort(key=lambda line: -abs(line.points))
-    score, unclipped = float(scale.points(margins[0])), float(scale.unclipped(margins[0]))
+    score, unclipped = float(scale.points(others.margin[0])), float(scale.unclipped(others.margin[0]))
     base = float(scale.unclipped(average))
-    return Ledger(score, unclipped, base, bundle.baseline, tuple(lines), _discounts(bundle, row, margins))
+    return Ledger(score, unclipped, base, bundle.baseline, tuple(lines), others.discounts, others.possible_changes)
 
 
 def _line(name: str, value: float, points: float, typical: float | None, row: FeatureRow) -> Line:

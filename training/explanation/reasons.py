@@ -9,11 +9,12 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from features.catalogue.wording import people, times
 from training.model.bundle import FeatureRow
-from training.model.feature_sets import EVIDENCE_FEATURES
+from training.model.feature_sets import EVIDENCE_FEATURES, EVIDENCE_PEOPLE
 
 LEAST_POINTS = 0.5
-MOST_REASONS = 4
+MOST_REASONS = 3
 MOST_OF_A_FAMILY = 2
 WINDOW = re.compile(r"(_decayed)?_(\d+[dw]|ever)$")
 
@@ -65,7 +66,7 @@ def reasons(lines: Iterable[Line], sign: int) -> list[Reason]:
 
     Features that differ only by their window (`engagers_7d`, `engagers_365d`, `engagers_decayed_28d`) mean nearly the
     same and make one reason, which is on one side only: their points are added up. A reason, and its strongest line,
-    move the score by at least half a point; at most two are of one family, no two say the same, and at most four are
+    move the score by at least half a point; at most two are of one family, no two say the same, and at most three are
     returned.
     """
     groups: dict[str, list[Line]] = {}
@@ -96,22 +97,36 @@ def _reason(group: list[Line], sign: int) -> Reason | None:
 
 INSUFFICIENT: Literal["insufficient_evidence"] = "insufficient_evidence"
 SOME, STRONG = "some", "strong"
-MIN_EVENTS, MANY_EVENTS = 3, 20
+MIN_EVENTS, MANY_PEOPLE = 3, 20
 
 
 def evidence(rows: pd.DataFrame) -> np.ndarray:
-    """Grade the evidence of scores: own events plus engagements received in the last 365 days.
+    """Grade the evidence of scores by what others did in the last 365 days. Shape (rows,), strings.
 
-    Fewer than 3 are `insufficient_evidence`, fewer than 20 `some`, others `strong`. Shape (rows,), strings.
+    `strong`: 20 different people or more engaged with the user; `some`: fewer. `insufficient_evidence`: own events and
+    engagements are fewer than 3 together, so hardly anything is known.
     """
-    count = rows[list(EVIDENCE_FEATURES)].fillna(0).to_numpy(float).sum(axis=1)
-    return np.select([count < MIN_EVENTS, count < MANY_EVENTS], [INSUFFICIENT, SOME], STRONG)
+    known = rows[list(EVIDENCE_FEATURES)].fillna(0).to_numpy(float).sum(axis=1)
+    strong = rows[EVIDENCE_PEOPLE].fillna(0).to_numpy(float) >= MANY_PEOPLE
+    return np.select([known < MIN_EVENTS, strong], [INSUFFICIENT, STRONG], SOME)
+
+
+def describe_evidence(grade: str, row: FeatureRow) -> str:
+    """Say how sure a score is: how much others did."""
+    count = float(np.nan_to_num(row[EVIDENCE_PEOPLE]))
+    if grade == INSUFFICIENT:
+        return lacking(row)
+    if grade == STRONG:
+        return f"The evidence is strong: {people(count)} engaged in the last year."
+    if not count:
+        return "There is some evidence: nobody who is known engaged in the last year."
+    return f"There is some evidence: only {people(count)} engaged in the last year, so a few more or fewer matter."
 
 
 def lacking(row: FeatureRow) -> str:
     """Return a sentence that says what evidence is missing for a score."""
     acts, engagements = (int(np.nan_to_num(row[name])) for name in EVIDENCE_FEATURES)
     return (
-        f"Too little is known for a score. Acts made in the last 365 days: {acts}, engagements received: "
-        f"{engagements}; it takes {MIN_EVENTS} of both together, {MIN_EVENTS - acts - engagements} more."
+        f"Too little is known for a score: in the last year the user acted {times(acts)}, and others engaged "
+        f"{times(engagements)}. It takes {MIN_EVENTS} events, so {MIN_EVENTS - acts - engagements} more."
     )

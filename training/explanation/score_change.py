@@ -190,7 +190,7 @@ def change_lines(before: Bundle, change: Changes, old: pd.DataFrame, new: pd.Dat
 
 
 def change_reasons(lines: list[ChangeLine], sign: int) -> list[Reason]:
-    """Return up to four reasons why a score rose (+1) or fell (-1), strongest first, as `reasons` selects them.
+    """Return up to three reasons why a score rose (+1) or fell (-1), strongest first, as `reasons` selects them.
 
     The effects of a new model and of a new scale are one reason each, whatever the features.
     """

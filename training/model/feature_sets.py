@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from features.catalogue import CATALOGUE, SCORED
 
-EVIDENCE_FEATURES = ("acts_365d", "engagements_365d")
+EVIDENCE_FEATURES = ("acts_365d", "engagements_365d")  # too few of them together: no score
+EVIDENCE_PEOPLE = "engagers_365d"  # how many people a score rests on
 BASELINE_FEATURES = {
     "followers": "followers",
     "engagers": "engagers_365d",
@@ -12,14 +13,14 @@ BASELINE_FEATURES = {
     "decayed_engagers": "engagers_decayed_28d",
     "activity": "acts_365d",
 }
-SLICE_FEATURES = (*EVIDENCE_FEATURES, "account_age_days", "reply_share_90d", "engagers_365d")
+SLICE_FEATURES = (*EVIDENCE_FEATURES, EVIDENCE_PEOPLE, "account_age_days", "reply_share_90d")
 EXPLANATION_FEATURES = (
     *EVIDENCE_FEATURES,
-    "engagers_365d",  # which users are peers
+    EVIDENCE_PEOPLE,  # also decides which users are peers
     "account_age_days",
     "days_since_last_act",
     "created_90d",
-    "credible_engagers_90d",
+    *(f"credible_engagers_{days}d" for days in (28, 90, 365)),
     *(f"uncounted_{kind}_{days}d" for kind in ("new", "exchange") for days in (28, 365)),
 )
 

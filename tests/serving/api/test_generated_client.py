@@ -120,6 +120,9 @@ def test_scores_are_explained(call):
     explanation = call("get_explanation", "user0001").parsed
     total = explanation.base + sum(line.points for line in explanation.lines)
     assert total == pytest.approx(explanation.unclipped, abs=1e-6)
+    assert explanation.percentile == call("get_score", "user0001").parsed.percentile
+    assert explanation.story[0].topic == "score"
+    assert explanation.story[-1].sentences[0] == explanation.possible_changes[0].sentence
     history = call("get_history", "user0001").parsed
     assert [score.as_of for score in history.scores] == [EARLIER, NEWEST]
     change = call("get_change", "user0001", from_=EARLIER, to=NEWEST).parsed

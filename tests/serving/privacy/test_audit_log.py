@@ -654,10 +654,10 @@ def test_commands_show_reads_and_check(clout, empty_home):
     assert "Reads about ann: 3, newest first" in run.stdout
     assert run.stdout.index("caller2") < run.stdout.index("caller0")
     assert len(json.loads(clout(empty_home, "audit", "--json", "--top", "2").stdout)["reads"]) == 2
-    assert "has no read about bob" in clout(empty_home, "audit", "--user", "bob").stderr
+    assert "has no read about bob" in clout(empty_home, "audit", "--user", "bob").stdout
     good = clout(empty_home, "audit", "--check")
     assert good.returncode == 0
-    assert "4 lines in 1 files." in good.stderr
+    assert "4 lines in 1 files." in good.stdout
     spoil(audit_files(empty_home)[0], edit(3))
     bad = clout(empty_home, "audit", "--check")
     assert bad.returncode == 3

@@ -407,7 +407,7 @@ def test_commands_show_and_resolve_cases(clout, client, home):
     assert json.loads(clout(home, "cases", "--json").stdout)[0]["case"] == case
     shown = clout(home, "case", case)
     assert shown.returncode == 0, shown.stderr
-    assert "<b>[red]July[/red]</b>\n  is missing" in shown.stderr
+    assert "<b>[red]July[/red]</b>\n  - is missing" in shown.stdout
     assert re.search(r"Score +\d+\.\d\d +\d+\.\d\d", shown.stdout)
     assert f"clout resolve {case} --decision stands|corrected" in shown.stderr
     assert json.loads(clout(home, "case", case, "--json").stdout)["today"]["same_snapshot"] is True
@@ -418,15 +418,15 @@ def test_commands_show_and_resolve_cases(clout, client, home):
     assert (again.returncode, again.stdout) == (2, "")
     assert "error: case" in again.stderr
     assert "was already resolved" in again.stderr
-    assert "July is in it." in clout(home, "case", case).stderr
-    assert "There are no open cases" in clout(home, "cases").stderr
+    assert "July is in it." in clout(home, "case", case).stdout
+    assert "There are no open cases" in clout(home, "cases").stdout
     assert reads_about(home, "user0001").reads[0].route == "clout resolve"
     assert reads_about(home, "user0001").reads[0].name == "bob"
 
 
 def test_commands_report_absent_cases(clout, tmp_path):
     home = Home(tmp_path / "home")
-    assert "There are no open cases" in clout(home, "cases").stderr
+    assert "There are no open cases" in clout(home, "cases").stdout
     failed = clout(home, "case", "x")
     assert (failed.returncode, failed.stdout) == (2, "")
     assert "case 'x' does not exist" in failed.stderr

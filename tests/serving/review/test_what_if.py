@@ -1,6 +1,7 @@
 """What would change a score, from a snapshot: the command, the route, and what cannot be answered."""
 
 import json
+import re
 import shutil
 import sys
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from fastapi.testclient import TestClient
 from features.catalogue import CATALOGUE
 from serving import app as application
 from serving.cli import main
-from serving.review.what_if import ASSOCIATION, WhatIfError, parse_changes
+from serving.review.what_if import WhatIfError, parse_changes
 from serving.runtime import state
 from serving.scoring import score_rows
 from serving.snapshots.feature_rows import write_rows
@@ -23,6 +24,8 @@ from serving.snapshots.repository import list_snapshots, open_snapshot, write_sn
 from training.config import Config, Model
 from training.dataset.panel import Split
 from training.explanation import inactivity
+from training.explanation.inactivity import AS_BEFORE, AT_THE_SAME_RATE
+from training.explanation.possible_changes import ASSOCIATION
 from training.fit import fit
 from training.home import Home
 from training.model.bundle import feature_row
@@ -184,7 +187,7 @@ class TestRoute:
         person = open_snapshot(home).feature_row("user0001")
         (since,) = [report for report in result["asked"]["changes"] if report["feature"] == "days_since_last_act"]
         assert since["after"] == person["days_since_last_act"] + 14
-        assert "Others are taken to respond as much as before" in result["notes"][0]
+        assert result["notes"][0] == AT_THE_SAME_RATE
         assert result["away_days"] == 14
         assert result["asked"]["in_own_hands"]
 
@@ -194,7 +197,7 @@ class TestRoute:
             ("nobody/what-if", 404, "unknown-user", "'nobody' is none of the 309 users"),
             ("user0003/what-if?scope=topic:birds", 404, "unknown-user", "scopes there: all"),
             ("user0001/what-if?as_of=2016-01-01", 404, "absent-snapshot", "there are: 2017-07-30"),
-            ("user0003/what-if", 422, "insufficient-evidence", "engagements received: 0; it takes 3 of both"),
+            ("user0003/what-if", 422, "insufficient-evidence", "others engaged never. It takes 3 events"),
             (
                 "user0003/what-if?away_days=14",
                 422,
@@ -224,10 +227,16 @@ class TestRoute:
 class TestCommand:
     def test_proposals(self, run_what_if):
         code, out, said = run_what_if("user0011")
-        assert code == 0
-        assert "What would change the score of user0011, as of 2017-07-30" in out
-        assert ASSOCIATION in said
-        assert "90% interval" in said
+        assert (code, said) == (0, "")
+        assert re.search(r"user0011 has [\d.]+ of 100 points, as of 2017-07-30. What would change it: - ", out)
+        assert ASSOCIATION in out
+
+    def test_an_answer_is_never_empty(self, client):
+        for k in range(10, 40):
+            report = client.get(f"/v1/users/user{k:04}/what-if").json()
+            explanation = client.get(f"/v1/users/user{k:04}/explanation").json()
+            assert 1 <= len(report["possible_changes"]) <= 2
+            assert report["possible_changes"] == explanation["possible_changes"]
 
     def test_json_is_what_the_api_says(self, home, client, monkeypatch, capsys):
         words = ["clout", "what-if", "user0001", "--set", "days_absent=0", "--json", "--home", str(home.folder)]
@@ -276,12 +285,12 @@ class TestCommand:
         events = pd.DataFrame({"time": times, "actor": ["a", "b"], "verb": "like", "target": ["b", "a"]})
         events.to_parquet(tmp_path / "e.parquet", index=False)
         code, out, said = run_what_if("user0001", "--away-days", "7", "--events", str(tmp_path / "e.parquet"))
-        assert code == 0
+        assert (code, said) == (0, "")
         (result,) = calls
         assert result[:5] == (2, "user0001", "all", AS_OF, 7)
         assert result[5] == pytest.approx(open_snapshot(home).feature_row("user0001"), rel=0, abs=0, nan_ok=True)
         assert "7 days of doing nothing." in out
-        assert "Others are taken to do in these days what they did in as many before" in said
+        assert AS_BEFORE in out
 
     def test_another_catalogue(self, run_what_if, home, rows):
         another_catalogue(home, rows)

@@ -23,6 +23,7 @@ from serving.snapshots.repository import (
     write_scores,
     write_snapshot,
 )
+from serving.snapshots.story import TITLES
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 EARLIER = AS_OF - timedelta(days=28)
@@ -218,6 +219,32 @@ def test_an_explanation_is_json_with_the_documented_fields(home):
     assert set(explanation["lines"][0]) == {"feature", "family", "value", "points", "sentence", "typical"}
     assert {"sentence", "points", "family", "features"} == set(explanation["reasons"][0])
     assert set(explanation["interval"]) == {"low", "high", "level"}
+    assert {"percentile", "peer_percentile", "users_below", "horizon_days", "possible_changes"} < set(explanation)
+    assert all(set(section) == {"topic", "title", "sentences"} for section in explanation["story"])
+
+
+def test_the_story_has_its_order_and_repeats_the_figures(home, rows):
+    snapshot = open_snapshot(home)
+    scored = snapshot.scores.to_pandas()
+    scored = scored[scored["scope"] == "all"]
+    topics = set()
+    for user in rows["user"][:60]:
+        explanation = snapshot.explain(user)
+        story = {section.topic: section.sentences for section in explanation.story}
+        assert list(story) == [topic for topic in TITLES if topic in story]
+        assert explanation.users_below == pytest.approx((scored["score"] < explanation.score - 1e-9).mean())
+        assert explanation.percentile == snapshot.score(user)["percentile"]
+        if explanation.missing is None:
+            assert story["score"][0].startswith(f"{user} has {explanation.score:.1f} of 100 points, ")
+            assert story.get("for", ()) == explanation.reasons_for
+            assert story.get("against", ()) == explanation.reasons_against
+            assert len(explanation.reasons) <= 3
+            assert story["change"][:-1] == tuple(change.sentence for change in explanation.possible_changes) != ()
+            assert story.get("not_counted", ("",))[1:] == tuple(item.sentence for item in explanation.held_back)
+        else:
+            assert list(story) == ["score", "evidence"]
+        topics |= set(story)
+    assert topics == set(TITLES)
 
 
 def test_lines_hold_the_median_of_peers(home, rows):
@@ -251,8 +278,8 @@ def test_insufficient_evidence_replaces_reasons(home):
     assert explanation.status == explanation.evidence == "insufficient_evidence"
     assert (explanation.reasons_for, explanation.reasons_against, explanation.reasons) == ((), (), ())
     assert explanation.missing == (
-        "Too little is known for a score. Acts made in the last 365 days: 1, engagements received: 0; "
-        "it takes 3 of both together, 2 more."
+        "Too little is known for a score: in the last year the user acted once, and others engaged never. It takes 3 "
+        "events, so 2 more."
     )
     assert explanation.base + sum(line.points for line in explanation.lines) == pytest.approx(
         explanation.unclipped, abs=1e-6

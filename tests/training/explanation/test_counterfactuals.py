@@ -13,11 +13,10 @@ from training.dataset.panel import Split
 from training.explanation.counterfactuals import (
     Scenario,
     actionable_recourse,
-    engagers_scenario,
-    needed_engagers,
     what_if,
 )
 from training.explanation.feature_constraints import PeerValues, WhatIfError, percentiles
+from training.explanation.possible_changes import more_members
 from training.fit import fit
 from training.model.bundle import feature_row
 
@@ -85,7 +84,8 @@ def test_effort_of_two_features_combines_their_shares(bundle, top_rows, peers):
 @pytest.mark.parametrize("k", range(0, 50, 5))
 def test_parts_add_up_to_the_gain(bundle, top_rows, peers, k):
     row = one(top_rows, k)
-    questions = [Scenario({"days_absent": 0.0, "repetitions_90d": 0.0}, {}), engagers_scenario(feature_row(row), 5.0)]
+    more = {name: float(value[0]) for name, value in more_members(feature_row(row), np.array([5.0])).items()}
+    questions = [Scenario({"days_absent": 0.0, "repetitions_90d": 0.0}, {}), Scenario({}, more)]
     for outcome in what_if(bundle, feature_row(row), questions, peers):
         added = sum(change.points for change in outcome.changes) + outcome.other_lines + outcome.clipping
         assert added == pytest.approx(outcome.gain, abs=1e-6)
@@ -110,29 +110,6 @@ def test_less_absence_or_repetition_never_lowers_the_score(bundle, top_rows, pee
         outcome.score for outcome in what_if(bundle, feature_row(row), [Scenario({name: v}, {}) for v in values], peers)
     ]
     assert (np.diff(scores) >= -1e-9).all()
-
-
-def test_more_engagers_never_lower_the_score(bundle, top_rows, peers):
-    for k in range(0, 50, 10):
-        person = feature_row(one(top_rows, k))
-        more = [engagers_scenario(person, people) for people in (0.5, 1.0, 2.0, 5.0, 10.0)]
-        scores = [outcome.score for outcome in what_if(bundle, feature_row(one(top_rows, k)), more, peers)]
-        assert (np.diff(scores) >= -1e-9).all()
-
-
-def test_two_more_engagers_by_hand():
-    scenario = engagers_scenario(dict.fromkeys(CATALOGUE.names, 1.0), 2.0)
-    assert scenario.changes == {"credible_engagers_28d": 3.0}
-    assert scenario.consequences == pytest.approx(
-        {
-            "credible_engagers_7d": 1.5,
-            "credible_engagers_90d": 3.0,
-            "credible_engagers_365d": 3.0,
-            "credible_rate_365d": 1 + 2 * 28 / 28,
-            "credible_engagers_decayed_28d": 1 + 2**0.5,
-            "credible_pace_28d": 1 + 2 * 32 / 63,
-        }
-    )
 
 
 @pytest.fixture(scope="module")
@@ -202,27 +179,6 @@ class TestRecourse:
     def test_users_without_events_and_absence_get_no_recourse(self, simple_model, top_rows, peers):
         never = one(top_rows, 0).assign(days_absent=0.0, days_since_last_act=math.nan, repetitions_90d=0.0)
         assert actionable_recourse(simple_model, feature_row(never), peers) == ()
-
-    def test_engagers_are_not_actionable(self, bundle, top_rows, peers):
-        lowest = top_rows.iloc[[-1]]
-        outcome = needed_engagers(bundle, feature_row(lowest), peers)
-        assert outcome is not None
-        assert not outcome.in_own_hands
-        assert outcome.gain >= 0.5
-        (requested,) = [change for change in outcome.changes if change.asked]
-        assert (requested.feature, requested.outside) == ("credible_engagers_28d", False)
-
-    def test_outliers_among_peers_count(self, bundle, top_rows, peers):
-        lowest = top_rows.iloc[[-1]].assign(credible_engagers_28d=0.0)
-        hardly = percentiles(np.array([0.0] * 97 + [4.0] * 3))
-        few = replace(peers, values={**peers.values, "credible_engagers_28d": hardly})
-        outcome = needed_engagers(bundle, feature_row(lowest), few)
-        assert outcome is not None
-        assert outcome.changes[0].after == 4.0
-
-    def test_no_peer_has_more_engagers(self, bundle, top_rows, peers):
-        top = one(top_rows, 0).assign(credible_engagers_28d=1e6, credible_engagers_90d=1e6, credible_engagers_365d=1e6)
-        assert needed_engagers(bundle, feature_row(top), peers) is None
 
 
 class TestWhatIf:

@@ -19,10 +19,10 @@ def test_for_and_against_strongest_first():
     assert sentences(reasons(items, -1)) == ["d -4.0.", "b -3.0."]
 
 
-def test_at_most_four():
+def test_at_most_three():
     items = lines(*[(f"f{k}", f"family {k}", float(k)) for k in range(1, 9)])
-    assert [reason.points for reason in reasons(items, +1)] == [8, 7, 6, 5]
-    assert MOST_REASONS == 4
+    assert [reason.points for reason in reasons(items, +1)] == [8, 7, 6]
+    assert MOST_REASONS == 3
 
 
 def test_at_least_half_a_point():

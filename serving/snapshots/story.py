@@ -1,0 +1,79 @@
+"""The story of a score: its sections in the order in which to read them, each a few sentences."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from features.catalogue.wording import count_of
+
+Topic = Literal["score", "for", "against", "not_counted", "evidence", "change"]
+TITLES: dict[Topic, str] = {
+    "score": "",
+    "for": "What raises it most",
+    "against": "What lowers it most",
+    "not_counted": "What does not count in full",
+    "evidence": "How sure it is",
+    "change": "What would change it",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the story of a score.
+
+    Parameters
+    ----------
+    topic : score (what it is and means), for, against, not_counted, evidence or change
+    title : the heading, empty for the first
+    sentences : what a reviewer reads
+
+    """
+
+    topic: Topic
+    title: str
+    sentences: tuple[str, ...]
+
+
+def story(sentences: dict[Topic, Sequence[str]]) -> tuple[Section, ...]:
+    """Return the sections that have sentences, in the order of TITLES."""
+    return tuple(
+        Section(topic, title, tuple(sentences[topic])) for topic, title in TITLES.items() if sentences.get(topic)
+    )
+
+
+def standing(user: str, score: float, below: float, as_of: str) -> str:
+    """Say how many points a user has, and how many users have fewer; `below` is their share, 0 to 1."""
+    return f"{user} has {score:.1f} of 100 points, {_rank(below)}, as of {as_of[:10]}."
+
+
+def _rank(below: float) -> str:
+    """Say how many users have fewer points, rounded down: above 99 to a tenth."""
+    percent = 100 * below
+    if percent < 1:
+        return "more than hardly any user" if percent else "and no user has fewer"
+    shown = f"{math.floor(10 * percent + 1e-6) / 10:.1f}" if percent > 99 else f"{math.floor(percent + 1e-6)}"
+    return f"more than {shown}% of users"
+
+
+def expectation(expected: float, low: int, high: int, level: float, days: int, credible: bool) -> str:
+    """Say how many people are expected to engage; below one, the chance that anybody does.
+
+    The chance that anybody engages is at most the expected number of people, whatever its distribution.
+    """
+    number = f"{low:,} to {count_of(high, 'person', 'people')}" if low < high else count_of(high, "person", "people")
+    among = f"{level:.0%} of users like this one are engaged with by {number}."
+    counted = ", counted as established members" if credible else ""
+    if expected >= 1:
+        who = count_of(expected, "person is", "different people are")
+        return f"About {who} expected to engage in the next {days} days{counted}; {among}"
+    return f"The chance that anybody engages in the next {days} days is at most about {chance(expected)}; {among}"
+
+
+def chance(share: float) -> str:
+    """Return a share in words: `1 in 50`, `7 in 10`."""
+    if share >= 0.4:
+        return f"{min(round(10 * share), 9)} in 10"
+    number = 1 / max(share, 1e-3)
+    rounding = 10 ** max(math.floor(math.log10(number)) - 1, 0)
+    return f"1 in {round(number / rounding) * rounding:,}"

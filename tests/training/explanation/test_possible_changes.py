@@ -1,0 +1,131 @@
+"""What would raise a score: the model's own figures, and never an empty answer."""
+
+import numpy as np
+import pytest
+
+from features.catalogue import CATALOGUE
+from training.explanation.ledger import alternatives
+from training.explanation.possible_changes import COUNTS, more_members, possible_changes
+from training.model.bundle import feature_row
+
+NOTHING = np.zeros(len(COUNTS))
+
+
+def gains(**points):
+    """Return the gain of each count: 0 below the first of `from_N=points`, then its points."""
+    result = np.zeros(len(COUNTS))
+    for name, gain in points.items():
+        result[int(name.removeprefix("from_")) <= COUNTS] = gain
+    return result
+
+
+def summary(changes):
+    return [(change.kind, change.people, change.points) for change in changes]
+
+
+@pytest.mark.parametrize(
+    ("score", "own", "responses", "expected"),
+    [
+        (20.0, {}, gains(from_2=1.0, from_10=5.2, from_20=9.0), [("responses", 10, 5.2)]),
+        (20.0, {"activity": 0.4}, gains(from_1=7.0), [("responses", 1, 7.0)]),
+        (20.0, {"activity": 3.0}, gains(from_3=6.0), [("activity", None, 3.0), ("responses", 3, 6.0)]),
+        (20.0, {"activity": 1.0, "repetition": 6.0}, NOTHING, [("repetition", None, 6.0), ("activity", None, 1.0)]),
+        (
+            20.0,
+            {"activity": 1.0, "repetition": 2.0},
+            gains(from_1=5.0),
+            [("repetition", None, 2.0), ("responses", 1, 5.0)],
+        ),
+        (20.0, {}, gains(from_4=3.0), [("responses", None, 3.0)]),
+        (20.0, {}, NOTHING, [("responses", None, 0.0)]),
+        (97.0, {}, gains(from_4=3.0), [("responses", None, 3.0)]),
+    ],
+)
+def test_selection(score, own, responses, expected):
+    assert summary(possible_changes(score, own, responses)) == expected
+
+
+@pytest.mark.parametrize(
+    ("score", "own", "responses", "sentences"),
+    [
+        (
+            20.0,
+            {"activity": 3.0},
+            gains(from_1=6.0),
+            [
+                "Being active again would add about 3 points.",
+                "Apart from that, only responses from others would raise the score: with 1 more established member "
+                "responding within four weeks, it would be about 6 points higher.",
+            ],
+        ),
+        (
+            20.0,
+            {"repetition": 12.3},
+            NOTHING,
+            ["Without the repeated posts the score would be about 12 points higher."],
+        ),
+        (
+            20.0,
+            {},
+            gains(from_50=5.6),
+            [
+                "Only responses from others would raise the score: with 50 more established members responding within "
+                "four weeks, it would be about 5.6 points higher."
+            ],
+        ),
+        (
+            20.0,
+            {},
+            gains(from_50=1.0),
+            [
+                "Only responses from others would raise the score, and not by 5 points: even 1,000 more established "
+                "members responding within four weeks would add about 1 point."
+            ],
+        ),
+        (20.0, {}, NOTHING, ["Hardly anything would raise the score: even many more responses would not."]),
+        (97.0, {}, gains(from_1=3.0), ["Nothing can add 5 points: the score is close to 100, the most."]),
+    ],
+)
+def test_sentences(score, own, responses, sentences):
+    assert [change.sentence for change in possible_changes(score, own, responses)] == sentences
+
+
+def test_two_more_members_by_hand():
+    more = more_members(dict.fromkeys(CATALOGUE.names, 1.0), np.array([2.0]))
+    expected = {
+        "credible_engagers_7d": 1.5,
+        "credible_engagers_28d": 3.0,
+        "credible_engagers_90d": 3.0,
+        "credible_engagers_365d": 3.0,
+        "credible_rate_365d": 1 + 2 * 28 / 28,
+        "credible_engagers_decayed_28d": 1 + 2**0.5,
+        "credible_pace_28d": 1 + 2 * 32 / 63,
+    }
+    assert {name: float(more[name][0]) for name in expected} == pytest.approx(expected)
+
+
+def test_the_points_are_those_of_the_model(bundle, rows):
+    kinds = set()
+    for k in range(0, len(rows), 25):
+        row = rows.iloc[[k]]
+        present = bundle.predict(row)["score"].iloc[0]
+        changes = alternatives(bundle, feature_row(row)).possible_changes
+        assert 1 <= len(changes) <= 2
+        for change in changes:
+            values = {"activity": {"days_absent": 0.0}, "repetition": {"repetitions_90d": 0.0}}.get(change.kind)
+            if change.kind == "responses":
+                count = np.array([float(change.people or COUNTS[-1])])
+                values = {name: value[0] for name, value in more_members(feature_row(row), count).items()}
+            gain = bundle.predict(row.assign(**values))["score"].iloc[0] - present
+            assert change.points == pytest.approx(gain, abs=1e-9)
+            assert change.points >= 5 or change.kind != "responses" or change.people is None
+            kinds.add(change.kind)
+    assert {"activity", "responses"} <= kinds
+
+
+def test_more_members_never_lower_a_score(bundle, rows):
+    for k in range(0, len(rows), 50):
+        row = rows.iloc[[k]]
+        more = more_members(feature_row(row), COUNTS)
+        scores = [bundle.predict(row.assign(**{n: v[k] for n, v in more.items()}))["score"].iloc[0] for k in range(5)]
+        assert (np.diff(scores) >= -1e-9).all()

@@ -1,0 +1,127 @@
+"""What would raise a score: what the user can do, or else how many more responses of others, as the model gives it.
+
+Everything else about the user stays as it is. These are associations among users, not promises.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from features.catalogue.wording import count_of, points_of
+from training.explanation.feature_constraints import ABSENT, engager_effects
+from training.explanation.reasons import LEAST_POINTS
+from training.model.bundle import Bundle, FeatureRow
+
+OwnKind = Literal["activity", "repetition"]
+Kind = Literal[OwnKind, "responses"]
+REPETITIONS = "repetitions_90d"
+MORE_POINTS = 5.0
+MOST_POINTS = 100.0
+ASSOCIATION = "Users like that usually score so; it does not promise that a change brings these points."
+COUNTS = np.array([1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 500, 1_000], float)
+
+Alternative = Mapping[str, float] | Mapping[str, np.ndarray]  # values of features that differ; an array is many rows
+
+
+@dataclass(frozen=True)
+class PossibleChange:
+    """Something that would raise a score, or the statement that nothing would.
+
+    Parameters
+    ----------
+    kind : activity (being active again), repetition (no repeated posts) or responses (of others)
+    people : how many more established members would have to respond within 28 days; None for what the user can do,
+        and where no number adds 5 points
+    points : what the score would gain
+    sentence : what a reviewer reads
+
+    """
+
+    kind: Kind
+    people: int | None
+    points: float
+    sentence: str
+
+
+def own_changes(row: FeatureRow) -> dict[OwnKind, Alternative]:
+    """Return what the user can undo: absence and repetition."""
+    changes: dict[OwnKind, Alternative] = {}
+    if row.get(ABSENT, 0.0) > 0:
+        changes["activity"] = {ABSENT: 0.0}
+    if row.get(REPETITIONS, 0.0) > 0:
+        changes["repetition"] = {REPETITIONS: 0.0}
+    return changes
+
+
+def more_members(row: FeatureRow, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the features if so many more established members had responded, spread evenly over the last 28 days."""
+    return {name: row[name] + rise for name, rise in engager_effects(row, counts, counts).items()}
+
+
+def alternative_rows(bundle: Bundle, vector: np.ndarray, alternatives: Sequence[Alternative]) -> np.ndarray:
+    """Return the model's input for each alternative, shape (rows, features); features that it does not use are left."""
+    positions = {name: k for k, name in enumerate(bundle.features)}
+    blocks = []
+    for values in alternatives:
+        used = {positions[name]: value for name, value in values.items() if name in positions}
+        rows = np.tile(vector, (max((np.size(value) for value in values.values()), default=1), 1))
+        for k, value in used.items():
+            rows[:, k] = value
+        blocks.append(rows)
+    return np.concatenate(blocks) if blocks else np.empty((0, len(vector)))
+
+
+def possible_changes(score: float, own: Mapping[OwnKind, float], responses: np.ndarray) -> tuple[PossibleChange, ...]:
+    """Select the one or two changes to report.
+
+    What the user can do comes first, strongest first, if it gains half a point or more. Unless that gains 5 points
+    together, it is followed by the number of responses that would.
+
+    Parameters
+    ----------
+    score : the present one, in points
+    own : the points gained by each of `own_changes`
+    responses : the points gained with each of COUNTS more members, shape (counts,)
+
+    """
+    changes = [_own_change(kind, gain) for kind, gain in own.items() if gain >= LEAST_POINTS]
+    changes.sort(key=lambda change: -change.points)
+    if sum(change.points for change in changes) < MORE_POINTS:
+        changes = [*changes[:1], _responses(score, responses, bool(changes))]
+    return tuple(changes)
+
+
+def _own_change(kind: OwnKind, points: float) -> PossibleChange:
+    sentence = {
+        "activity": "Being active again would add about {points}.",
+        "repetition": "Without the repeated posts the score would be about {points} higher.",
+    }[kind]
+    return PossibleChange(kind, None, points, sentence.format(points=points_of(points)))
+
+
+def _responses(score: float, gains: np.ndarray, after_own: bool) -> PossibleChange:
+    """Say how many more members add 5 points, or what the most of them would."""
+    only = "Apart from that, only" if after_own else "Only"
+    enough = np.flatnonzero(gains >= MORE_POINTS)
+    if len(enough):
+        people, points = int(COUNTS[enough[0]]), float(gains[enough[0]])
+        who = count_of(people, "more established member")
+        sentence = (
+            f"{only} responses from others would raise the score: with {who} responding within four weeks, it would be "
+            f"about {points_of(points)} higher."
+        )
+        return PossibleChange("responses", people, points, sentence)
+    most = float(gains[-1])
+    if score + MORE_POINTS > MOST_POINTS:
+        return PossibleChange("responses", None, most, "Nothing can add 5 points: the score is close to 100, the most.")
+    if most < LEAST_POINTS:
+        sentence = "Hardly anything would raise the score: even many more responses would not."
+    else:
+        sentence = (
+            f"{only} responses from others would raise the score, and not by 5 points: even "
+            f"{count_of(COUNTS[-1], 'more established member')} responding within four weeks would add about "
+            f"{points_of(most)}."
+        )
+    return PossibleChange("responses", None, most, sentence)
