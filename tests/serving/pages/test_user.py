@@ -62,7 +62,7 @@ def test_a_scope_has_its_own_page_and_the_table_of_scopes_links_to_it(client):
 def test_too_little_evidence_shows_no_number(client):
     page = client.get("/u/user0003")
     assert "No score" in page.text
-    assert "Too little is known for a score." in page.text
+    assert "Too little is known for a score: " in page.text
     assert 'id="reasons"' not in page.text
 
 
