@@ -106,9 +106,9 @@ def evidence(rows: pd.DataFrame) -> np.ndarray:
     `strong`: 20 different people or more engaged with the user; `some`: fewer. `insufficient_evidence`: own events and
     engagements are fewer than 3 together, so hardly anything is known.
     """
-    known = rows[list(EVIDENCE_FEATURES)].fillna(0).to_numpy(float).sum(axis=1)
+    events = rows[list(EVIDENCE_FEATURES)].fillna(0).to_numpy(float).sum(axis=1)
     strong = rows[EVIDENCE_PEOPLE].fillna(0).to_numpy(float) >= MANY_PEOPLE
-    return np.select([known < MIN_EVENTS, strong], [INSUFFICIENT, STRONG], SOME)
+    return np.select([events < MIN_EVENTS, strong], [INSUFFICIENT, STRONG], SOME)
 
 
 def describe_evidence(grade: str, row: FeatureRow) -> str:
