@@ -223,7 +223,7 @@ def test_an_explanation_is_json_with_the_documented_fields(home):
     assert all(set(section) == {"topic", "title", "sentences"} for section in explanation["story"])
 
 
-def test_the_story_has_its_order_and_repeats_the_figures(home, rows):
+def test_the_story_is_in_order_and_repeats_the_figures(home, rows):
     snapshot = open_snapshot(home)
     scored = snapshot.scores.to_pandas()
     scored = scored[scored["scope"] == "all"]

@@ -63,5 +63,5 @@ def test_chance(share, words):
     assert chance(share) == words
 
 
-def test_sections_without_sentences_are_left_out():
+def test_sections_without_sentences_are_omitted():
     assert [section.topic for section in story({"change": ["b"], "for": [], "score": ["a"]})] == ["score", "change"]
