@@ -67,7 +67,9 @@ class MemoryLimitError(CloutError):
 def memory_limit_error(error: BaseException) -> MemoryLimitError | None:
     """Return the error to show where another one says that memory ran out; None for other errors."""
     text = str(error)
-    if not isinstance(error, MemoryError) and not text.startswith("Out of Memory Error"):
+    if isinstance(error, MemoryError) or "bad_alloc" in text:
+        return MemoryLimitError("this machine has too little memory; end other programs, or use a larger one.")
+    if not text.startswith("Out of Memory Error"):
         return None
     if "temp_directory_size" in text or "No space left" in text:
         return MemoryLimitError("the disk for temporary files is full; free space, or set TMPDIR to a larger disk.")

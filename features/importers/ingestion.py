@@ -47,10 +47,6 @@ from features.utc import latest_event_time
 
 MAX_REASONS = 100
 NO_TIME = "time missing or unreadable"
-FORMS = (
-    "Times are ISO 8601, such as 2024-01-01T12:00:00Z, or counts since 1970; 'clout import table' reads others with "
-    "--time-format, such as '%a %b %d %H:%M:%S %z %Y', or --time-unit."
-)
 ALL_1970 = (
     "all times fall within 1970, which counts in another unit do: 'clout import table' takes --time-unit, such as "
     "excel-days for days since 1899-12-30."
@@ -79,7 +75,9 @@ class ImportReport:
         return asdict(self) | instants | paths
 
 
-def ingest(raw: ir.Table, out: Path, notes: tuple[str, ...] = ()) -> ImportReport:
+def ingest(
+    raw: ir.Table, out: Path, notes: tuple[str, ...] = (), advice: Callable[[Mapping[str, int]], str] = lambda _: ""
+) -> ImportReport:
     """Validate rows, write the events to `out` and the rejected rows beside it, and publish both atomically.
 
     Parameters
@@ -87,6 +85,7 @@ def ingest(raw: ir.Table, out: Path, notes: tuple[str, ...] = ()) -> ImportRepor
     raw : as in `validate_events`, on DuckDB, with `record`, the original row as text, and `row`, its number
     out : a `.parquet` file, or a folder that gets `part-00000.parquet`; sorted by time, then by all other columns
     notes : remarks of the importer for the report
+    advice : returns what to do if no row is an event, for the error; gets the number of rows for each reason
 
     Returns
     -------
@@ -100,7 +99,7 @@ def ingest(raw: ir.Table, out: Path, notes: tuple[str, ...] = ()) -> ImportRepor
     check_events_path(out)
     with scratch_dir(out) as scratch:
         rows = _materialize(raw, scratch / "rows.parquet")
-        report = _report(rows, out, notes)
+        report = _report(rows, out, notes, advice)
         events = _write_events(rows, scratch, out)
         _write_rejects(rows, scratch / "rejects.csv")
         publish(events, out, scratch)
@@ -129,14 +128,16 @@ def _backend(table: ir.Table) -> Backend:
     return backend
 
 
-def _report(rows: ir.Table, out: Path, notes: tuple[str, ...]) -> ImportReport:
+def _report(
+    rows: ir.Table, out: Path, notes: tuple[str, ...], advice: Callable[[Mapping[str, int]], str]
+) -> ImportReport:
     counts = rows.group_by("reason").aggregate(rows=rows.count())
     groups = counts.order_by(counts.rows.desc(), "reason").to_pyarrow().to_pylist()
     reasons = {group["reason"]: group["rows"] for group in groups}
     accepted = reasons.pop(None, 0)
     rejected = sum(reasons.values())
     if not accepted:
-        raise _no_events_error(rows, reasons)
+        raise _no_events_error(rows, reasons, advice(reasons))
     first, last = time_range(rows.filter(rows.reason.isnull()))
     return ImportReport(
         read=accepted + rejected,
@@ -159,16 +160,14 @@ def _top_reasons(reasons: dict[str, int]) -> dict[str, int]:
     return top | {OTHER: sum(reasons.values()) - sum(top.values())}
 
 
-def _no_events_error(rows: ir.Table, reasons: dict[str, int]) -> EventsError:
+def _no_events_error(rows: ir.Table, reasons: dict[str, int], advice: str) -> EventsError:
     if not reasons:
         return EventsError("the source has no rows; expected at least one event.")
     common = "; ".join(f"{count} x {reason}" for reason, count in list(reasons.items())[:3])
     example = rows.order_by("row").limit(1).record.to_pyarrow()[0].as_py()
     first = f" The first row is {example}." if example else ""
-    forms = f" {FORMS}" if any(reason == NO_TIME for reason in reasons) else ""
     return EventsError(
-        f"none of the {sum(reasons.values())} rows is an event: {common}.{first}{forms} Name columns "
-        f"with --map FIELD=COLUMN and verbs with --verb FOUND=MEANT, where MEANT is one of {', '.join(VERBS)}."
+        f"none of the {sum(reasons.values())} rows is an event: {common}.{first}{advice and ' '}{advice}"
     )
 
 

@@ -21,7 +21,7 @@ from features.importers.event_fields import (
     read_time_in_unit,
     reject_duplicates,
 )
-from features.importers.ingestion import ImportReport, ingest
+from features.importers.ingestion import NO_TIME, ImportReport, ingest
 from features.importers.readers.files import visible_files
 from features.importers.readers.json_lines import open_jsonlines
 from features.importers.readers.tabular import TableReader, open_delimited, open_parquet
@@ -38,6 +38,10 @@ OPENERS: dict[str, Callable[[Backend, Path, Path], TableReader]] = {
 
 Reader = Callable[[ir.Column], ir.Value]
 
+FORMS = (
+    "Times are ISO 8601, such as 2024-01-01T12:00:00Z, or counts since 1970; --time-format reads others, such as "
+    "'%a %b %d %H:%M:%S %z %Y', and --time-unit other counts. "
+)
 EXAMPLE = "'%a %b %d %H:%M:%S %z %Y'"
 ID_FIELDS = ("actor", "target", "object", "result")
 USER_FIELDS = ("actor", "target")
@@ -92,7 +96,15 @@ def import_table(
         rows = backend.read_parquet(escape(str(scratch / "fields.parquet")))
         notes = _count_unknown(rows, unknown)
         rows = _without_unknown(rows, unknown)
-        return ingest(rows if keep_duplicates else _reject_duplicates(rows), Path(out), notes)
+        return ingest(rows if keep_duplicates else _reject_duplicates(rows), Path(out), notes, _advice)
+
+
+def _advice(reasons: Mapping[str, int]) -> str:
+    """Say which options may turn rows into events."""
+    return (
+        f"{FORMS if NO_TIME in reasons else ''}Name columns with --map FIELD=COLUMN and verbs with --verb FOUND=MEANT, "
+        f"where MEANT is one of {', '.join(VERBS)}."
+    )
 
 
 def _count_unknown(rows: ir.Table, unknown: Sequence[str]) -> tuple[str, ...]:

@@ -17,5 +17,12 @@ def test_a_full_disk_names_the_folder():
     assert "TMPDIR" in str(memory_limit_error(error))
 
 
+@pytest.mark.parametrize("error", [MemoryError("Unable to allocate 8 GiB"), RuntimeError("std::bad_alloc")])
+def test_a_machine_without_memory_is_no_matter_of_the_setting(error):
+    assert str(memory_limit_error(error)) == (
+        "this machine has too little memory; end other programs, or use a larger one."
+    )
+
+
 def test_other_errors_are_none_of_memory():
     assert memory_limit_error(ValueError("no")) is None

@@ -261,6 +261,17 @@ AUDIENCES = [
 ]
 
 
+def test_an_error_says_that_all_messages_are_private(tmp_path):
+    file = write(tmp_path / "x.jsonl", activity(1, "Create", ANN, note(ANN, 1, to=[BOB]), to=[BOB]))
+    with pytest.raises(EventsError) as error:
+        import_activitystreams(file, tmp_path / "events.parquet")
+    message = (
+        "none of the 1 rows is an event: 1 x private, addressed to named users only; --private accepts it. The first"
+    )
+    assert str(error.value).startswith(message)
+    assert "--map" not in str(error.value)
+
+
 @pytest.mark.parametrize(("audience", "private"), AUDIENCES)
 @pytest.mark.parametrize("inside", [True, False])
 def test_private_messages_are_rejected_unless_accepted(tmp_path, audience, private, inside):

@@ -190,7 +190,10 @@ def test_an_empty_source_is_an_error(tmp_path):
 
 def test_a_source_without_events_is_an_error_with_a_hint(tmp_path):
     rows = [event(verb="poke"), event(verb="poke"), event(time=None)]
-    with pytest.raises(EventsError, match=r"none of the 3 rows.*2 x unknown verb 'poke'; 1 x time.*row 1.*--verb"):
+    message = r"none of the 3 rows.*2 x unknown verb 'poke'; 1 x time.*row 1\. Mend 2 faults\.$"
+    with pytest.raises(EventsError, match=message):
+        ingest(source(*rows), tmp_path / "events.parquet", advice=lambda reasons: f"Mend {len(reasons)} faults.")
+    with pytest.raises(EventsError, match=r"none of the 3 rows.*row 1\.$"):
         ingest(source(*rows), tmp_path / "events.parquet")
 
 
