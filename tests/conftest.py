@@ -52,9 +52,9 @@ COMMANDS = {"clout", "shown"}  # run in the process of their test, in a small ho
 SLOW_FILES = {
     f"test_{name}.py"
     for name in (
-        "bundle_files", "checks", "cli", "contract", "counterfactuals", "dockerfile", "docs",
+        "bundle_files", "checks", "cli", "commands", "contract", "counterfactuals", "dockerfile", "docs",
         "engagement_report", "exclusions", "faults", "independent_features", "limits", "main",
-        "materialize", "mlflow", "notebooks", "real_path", "serve", "shap_plots", "store", "train",
+        "materialize", "mlflow", "notebooks", "real_path", "reference", "serve", "shap_plots", "store", "train",
         "workers",
     )
 }  # fmt: skip

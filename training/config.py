@@ -25,14 +25,17 @@ class Outcome(_Section):
     each weighted by how much established people vouch for them at the end of the horizon.
     """
 
-    horizon_days: int = Field(default=28, ge=1, le=365)
-    label: Literal["engagers", "credible_engagers"] = "engagers"
+    horizon_days: int = Field(default=28, ge=1, le=365, description="how far ahead the audience is counted, in days")
+    label: Literal["engagers", "credible_engagers"] = Field(
+        default="engagers",
+        description="who counts: all who engage, or each as credible as they are at the horizon's end",
+    )
 
 
 class Credibility(_Section):
     """The users from which credibility flows, `seeds`; if it is empty, a rule chooses established ones."""
 
-    seeds: tuple[str, ...] = ()
+    seeds: tuple[str, ...] = Field(default=(), description="ids from whom credibility flows; none: chosen by a rule")
 
     @field_validator("seeds")
     @classmethod
@@ -46,8 +49,8 @@ class Panel(_Section):
     Scopes are `all`, which must be among them, `network:NAME`, `topic:NAME`, `network:*` and `topic:*`.
     """
 
-    cutoffs: int = Field(default=12, ge=2, le=120)
-    scopes: tuple[str, ...] = (ALL,)
+    cutoffs: int = Field(default=12, ge=2, le=120, description="at most so many cutoffs, one horizon apart")
+    scopes: tuple[str, ...] = Field(default=(ALL,), description="also network:NAME, topic:NAME, network:* and topic:*")
 
     @field_validator("scopes")
     @classmethod
@@ -68,35 +71,35 @@ class Model(_Section):
     The weight of a row halves for every `half_life` horizons that it is older than the newest.
     """
 
-    trees: int = Field(default=150, ge=1, le=10_000)
-    depth: int = Field(default=4, ge=1, le=12)
-    learning_rate: float = Field(default=0.03, gt=0, le=1)
-    row_share: float = Field(default=0.5, gt=0, le=1)
-    feature_share: float = Field(default=0.6, gt=0, le=1)
-    min_users_per_leaf: int = Field(default=50, ge=1)
-    variance_power: float = Field(default=1.3, gt=1, lt=2)
-    half_life: float = Field(default=3.0, gt=0)
-    seed: int = Field(default=0, ge=0)
+    trees: int = Field(default=150, ge=1, le=10_000, description="how many trees")
+    depth: int = Field(default=4, ge=1, le=12, description="levels of each tree, at most")
+    learning_rate: float = Field(default=0.03, gt=0, le=1, description="what each tree adds")
+    row_share: float = Field(default=0.5, gt=0, le=1, description="of the rows, drawn for each tree")
+    feature_share: float = Field(default=0.6, gt=0, le=1, description="of the features, drawn for each tree")
+    min_users_per_leaf: int = Field(default=50, ge=1, description="rows in each leaf, at least")
+    variance_power: float = Field(default=1.3, gt=1, lt=2, description="Tweedie: 1 is Poisson, 2 is gamma")
+    half_life: float = Field(default=3.0, gt=0, description="horizons after which a row weighs half")
+    seed: int = Field(default=0, ge=0, description="the same seed gives the same model")
 
 
 class Interval(_Section):
     """Prediction intervals that contain the audience of a share `level` of users."""
 
-    level: float = Field(default=0.9, gt=0, lt=1)
+    level: float = Field(default=0.9, gt=0, lt=1, description="share of users whose audience the interval contains")
 
 
 class Evaluation(_Section):
     """Out-of-time evaluation; the interval of each margin comes from `resamples` bootstrap samples of users."""
 
-    resamples: int = Field(default=200, ge=20, le=10_000)
+    resamples: int = Field(default=200, ge=20, le=10_000, description="bootstrap samples for each margin's interval")
 
 
 class Forecast(_Section):
     """Limits of predictions compared with the realised audience."""
 
-    total_low: float = Field(default=0.67, ge=0, le=1)
-    total_high: float = Field(default=1.5, ge=1)
-    coverage: float = Field(default=0.85, ge=0, le=1)
+    total_low: float = Field(default=0.67, ge=0, le=1, description="expected over real audience, at least")
+    total_high: float = Field(default=1.5, ge=1, description="expected over real audience, at most")
+    coverage: float = Field(default=0.85, ge=0, le=1, description="share of users inside the interval, at least")
 
 
 class Gate(Forecast):
@@ -105,12 +108,12 @@ class Gate(Forecast):
     The expected over the real audience lies between `total_low` and `total_high`; at least a share `coverage` of users
     has an audience inside the interval. With `attacks`, every attack of `clout attack` stays within its limit. At most
     a share `moved_share` of the active users (who acted in the last 365 days) moves by more than `moved_points` from
-    the champion; month to month, honest models of the communities in the README move 0 to 24 % of them that far.
+    the champion; from month to month, honest models move 0 to 24 % of them that far.
     """
 
-    attacks: bool = True
-    moved_points: float = Field(default=5.0, ge=0, le=100)
-    moved_share: float = Field(default=0.25, ge=0, le=1)
+    attacks: bool = Field(default=True, description="apply the limits of clout attack, which takes a while")
+    moved_points: float = Field(default=5.0, ge=0, le=100, description="a score that moves further has moved")
+    moved_share: float = Field(default=0.25, ge=0, le=1, description="of active users that may move, at most")
 
 
 class Monitor(Forecast):
@@ -120,8 +123,8 @@ class Monitor(Forecast):
     `total_low` and `total_high`; at least a share `coverage` of users has an audience inside the interval.
     """
 
-    feature_psi: float = Field(default=0.25, gt=0)
-    score_psi: float = Field(default=0.25, gt=0)
+    feature_psi: float = Field(default=0.25, gt=0, description="drift of each feature with at least 1 % of the gain")
+    score_psi: float = Field(default=0.25, gt=0, description="drift of the score")
 
 
 class Config(_Section):

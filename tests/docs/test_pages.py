@@ -1,0 +1,77 @@
+"""Pages lead on and name what exists: links, anchors, files, and nothing of a machine or a registry."""
+
+import re
+from pathlib import Path
+
+import pytest
+from run_pages import RUNNABLE, blocks, pages
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+WITH_LINKS = [*pages(), ROOT / "CONTRIBUTING.md"]
+PUBLISHED = [*WITH_LINKS, ROOT / "CHANGELOG.md", ROOT / "pyproject.toml", *(ROOT / ".ci").iterdir()]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+MOST_BYTES_OF_THE_README = 6_500
+
+
+def name(page):
+    return str(page.relative_to(ROOT))
+
+
+def prose(page):
+    """Return a page without its fenced blocks."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page):
+    """Return the anchors of a page's headings, made as renderers of Markdown make them."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", WITH_LINKS, ids=name)
+def test_links_lead_to_pages_and_headings(page):
+    for link in LINK.findall(prose(page)):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_is_one_click_from_the_readme():
+    links = {link.partition("#")[0] for link in LINK.findall(README)}
+    assert [name(page) for page in pages() if page.name != "README.md" and name(page) not in links] == []
+
+
+def test_the_readme_is_short():
+    assert len(README.encode()) < MOST_BYTES_OF_THE_README
+
+
+@pytest.mark.parametrize("page", WITH_LINKS, ids=name)
+def test_files_that_a_page_names_exist(page):
+    paths = re.findall(r"`((?:features|training|serving|tests|docs)/[\w./]*\w)`", page.read_text())
+    assert [path for path in paths if "mbox" not in path and not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PUBLISHED, ids=name)
+def test_no_page_names_a_registry_or_a_machine(page):
+    text = page.read_text()
+    assert not re.search(r"https?://(?!www\.apache\.org|127\.0\.0\.1|HOST/|clout\.example)\S+", text)
+    assert not re.search(r"(?<![\w.])/(home|root|work|Users|opt|tmp)/", text)
+
+
+def test_the_gate_runs_two_commands_of_the_readme():
+    for command in ("&& .venv/bin/python -m pytest", "&& .venv/bin/clout demo"):
+        assert sum(line.endswith(command) for line in README.splitlines()) == 1
+    gate = (ROOT / ".ci" / "run").read_text()
+    assert r"readme '&& \.venv/bin/python -m pytest$'" in gate
+    assert r"readme '&& \.venv/bin/clout demo$'" in gate
+
+
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_blocks_run_or_say_why_not(page):
+    for block in blocks(page):
+        if block.language in RUNNABLE and not block.runs:
+            reason = block.note.removeprefix("not run:").removeprefix("file:").strip()
+            assert len(reason) > 5, block.text
+        assert block.language, f"a block without a language: {block.text}"

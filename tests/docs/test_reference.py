@@ -1,0 +1,83 @@
+"""The reference is the code's: generated parts are up to date, and nothing that users meet is on no page."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer.main
+from generate import ENVIRONMENT, PART, generate, metrics
+from run_pages import blocks, pages
+
+from features.catalogue import CATALOGUE
+from features.events.event_table import SCHEMA, VERBS
+from serving.api.problems import KINDS
+from serving.app import create_app
+from serving.cli.main import app
+from training.config import Config, read_config
+from training.evaluation.baselines import BASELINES
+from training.home import Home
+from training.robustness.attacks import ATTACKS
+
+ROOT = Path(__file__).parents[2]
+TEXT = "\n".join(page.read_text() for page in pages())
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in pages() if PART.search(page.read_text())], ids=lambda page: page.name
+)
+def test_generated_parts_are_the_codes(page):
+    text = page.read_text()
+    assert generate(text) == text, "python docs/generate.py writes them anew"
+
+
+def commands(path, command):
+    children = getattr(command, "commands", {})
+    return [pair for name, child in children.items() for pair in commands(f"{path} {name}", child)] or [(path, command)]
+
+
+@pytest.mark.parametrize(("path", "command"), commands("clout", typer.main.get_command(app)))
+def test_commands_and_options_are_on_a_page(path, command):
+    assert f"`{path}`" in TEXT
+    options = [name for parameter in command.params for name in parameter.opts if name.startswith("--")]
+    assert [name for name in options if name != "--help" and f"`{name}" not in TEXT] == []
+
+
+def test_routes_are_on_a_page(tmp_path):
+    paths = create_app(Home(tmp_path)).openapi()["paths"]
+    assert [
+        path for path, methods in paths.items() for method in methods if f"`{method.upper()} {path}`" not in TEXT
+    ] == []
+
+
+def test_features_events_problems_and_metrics_are_on_a_page():
+    names = [
+        *CATALOGUE.names,
+        *SCHEMA,
+        *VERBS,
+        *(kind for _, _, kind in KINDS),
+        *re.findall(r"`(clout_\w+)`", metrics()),
+    ]
+    assert [name for name in names if f"`{name}`" not in TEXT] == []
+
+
+def test_baselines_and_attacks_are_on_a_page():
+    text = TEXT.lower()
+    assert [name for name in BASELINES if name.replace("_", " ") not in text] == []
+    assert [attack.name for attack in ATTACKS if f"`{attack.name}`" not in TEXT] == []
+
+
+def test_environment_variables_are_on_a_page():
+    sources = [file for layer in ("features", "training", "serving") for file in (ROOT / layer).rglob("*.py")]
+    text = "\n".join(file.read_text() for file in sources)
+    used = set(re.findall(r"\b(?:CLOUT_[A-Z_]+|FORWARDED_ALLOW_IPS|MLFLOW_TRACKING_URI|MLFLOW_REGISTRY_URI)\b", text))
+    assert used - {name for name in ENVIRONMENT if f"`{name}`" in TEXT} == set()
+
+
+def test_the_configuration_of_the_pages_is_the_default(tmp_path):
+    (block,) = [
+        block.text for page in pages() for block in blocks(page) if block.language == "toml" and "[gate]" in block.text
+    ]
+    (tmp_path / "clout.toml").write_text(block)
+    assert read_config(tmp_path / "clout.toml") == Config()
+    assert tomllib.loads(block) == Config().model_dump(mode="json")
