@@ -26,7 +26,9 @@ from features.aggregates.windows import (
 from features.catalogue import CATALOGUE
 from features.catalogue.feature import Relation
 from features.catalogue.plan import CREDIBILITY_RELATIONS, RECENT_RELATIONS, FeaturePlan, plan_features
+from features.errors import AsOfError
 from features.events.encoding import EncodedEvents, before, cached_users
+from features.events.event_table import time_range
 from features.progress import Progress, ignore_progress
 
 KEYS = ["user", "scope"]
@@ -46,6 +48,22 @@ def feature_rows(
     with feature_table(events, as_of, progress, features) as table:
         rows: pd.DataFrame = table.to_pandas()
         return rows
+
+
+def require_users(rows: pd.DataFrame, events: EncodedEvents, as_of: datetime) -> None:
+    """Check that there are feature rows of an instant.
+
+    Raises
+    ------
+    AsOfError : nobody acted or was engaged with in the 365 days before it; says which span the events have
+
+    """
+    if rows.empty:
+        first, last = time_range(events.rows)
+        raise AsOfError(
+            f"nobody acted or was engaged with in the {LOOKBACK_DAYS} days before {as_of:%Y-%m-%d %H:%M:%S}: the "
+            f"events reach from {first:%Y-%m-%d} to {last:%Y-%m-%d}. Give an --as-of soon after most of them."
+        )
 
 
 @contextmanager

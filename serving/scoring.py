@@ -8,12 +8,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.aggregates.windows import LOOKBACK_DAYS
-from features.errors import AsOfError, OutputError
+from features.errors import OutputError
 from features.events.encoding import EncodedEvents
-from features.events.event_table import time_range
 from features.events.loading import resolve_as_of
-from features.feature_table import KEYS, feature_rows
+from features.feature_table import KEYS, feature_rows, require_users
 from features.progress import StepProgress, ignore_progress, of_step
 from serving.snapshots.layout import atomic_file, sort_rows
 from serving.snapshots.peers import audience_band
@@ -53,8 +51,7 @@ def score_users(
     features, on_feature = snapshot_features(bundle.features), of_step(progress, "features")
     rows = sort_rows(feature_rows(events.with_seeds(bundle.seeds), as_of, on_feature, features))
     progress("features", 1.0)
-    if rows.empty:
-        raise AsOfError(_no_users(events, as_of))
+    require_users(rows, events, as_of)
     progress("score", 0.0)
     scores = score_rows(bundle, version, rows)
     progress("score", 1.0)
@@ -99,14 +96,6 @@ def percentiles(score: pd.Series, groups: list[pd.Series | np.ndarray]) -> pd.Se
     `equal` those with the same one, the user included: a single top user has 100.
     """
     return score.groupby(groups).rank(method="average", pct=True) * 100
-
-
-def _no_users(events: EncodedEvents, as_of: datetime) -> str:
-    first, last = time_range(events.rows)
-    return (
-        f"nobody acted or was engaged with in the {LOOKBACK_DAYS} days before {as_of:%Y-%m-%d %H:%M:%S}: the events "
-        f"reach from {first:%Y-%m-%d} to {last:%Y-%m-%d}. Take an as_of soon after {last:%Y-%m-%d}."
-    )
 
 
 ROWS_AT_ONCE = 65_536

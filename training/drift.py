@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.errors import AsOfError, RegistryError
+from features.errors import RegistryError
 from features.events.encoding import EncodedEvents, cached
 from features.events.event_table import time_range
 from features.events.loading import resolve_as_of
 from features.events.scopes import ALL
-from features.feature_table import feature_rows
+from features.feature_table import feature_rows, require_users
 from features.progress import StepProgress, ignore_progress, of_step
 from training.config import Config, Monitor
 from training.dataset.labels import INGESTION_LAG
@@ -161,8 +161,7 @@ def monitor(
     with cached(events.with_seeds(bundle.seeds)) as shared:
         rows = in_scope(feature_rows(shared, at, of_step(progress, "features"), list(bundle.features)), ALL)
         progress("features", 1.0)
-        if rows.empty:
-            raise AsOfError(f"nobody acted or was engaged with in the 365 days before {at:%Y-%m-%d}: no users.")
+        require_users(rows, shared, at)
         progress("realised", 0.0)
         realised, past = _evaluate_past(shared, bundle, at, config)
         progress("realised", 1.0)

@@ -40,7 +40,7 @@ def print_served(home: Home, champion: str) -> None:
 
     folders = list_snapshots(home)
     if not folders:
-        print_message("There are no scores yet. Next: clout score EVENTS --out SCORES.")
+        print_message("There are no scores yet. Next: clout score EVENTS.")
     elif detail := served_otherwise(folders, champion):
         warn(detail)
     else:

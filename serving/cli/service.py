@@ -32,6 +32,9 @@ def score(
     points: Annotated[
         Path | None, typer.Option(help="Where every user's points per feature go: a .parquet file.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Publish scores of fewer than half of the users of the last snapshot.")
+    ] = False,
     database: Database = None,
     home: HomeFolder = None,
 ) -> None:
@@ -42,7 +45,7 @@ def score(
     from features.events.loading import check_scopes, resolve_as_of
     from features.utc import parse_utc
     from serving.scoring import score_users, write_points
-    from serving.snapshots.repository import write_scores, write_snapshot
+    from serving.snapshots.repository import check_users, write_scores, write_snapshot
     from training.records.opt_outs import load_opted_out_users
     from training.registry.model_registry import load_champion
 
@@ -57,6 +60,8 @@ def score(
         warn(f"the champion was trained on events up to {trained:%Y-%m-%d}, later than this as_of: no forecast.")
     with progress_bars() as progress:
         scores, rows = score_users(encoded, at, bundle, version, progress)
+    if not force:
+        check_users(folder, at, scores)
     if out is not None:
         write_scores(scores, out)
     if points is not None:

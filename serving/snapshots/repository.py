@@ -1,6 +1,7 @@
 """Writes, lists and opens the snapshots of a home."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.catalogue import CATALOGUE
+from features.catalogue.wording import count_of
 from features.errors import AsOfError, OutputError, SnapshotError
 from features.feature_table import KEYS
-from features.utc import parse_utc, to_iso_utc
+from features.utc import latest_event_time, parse_utc, to_iso_utc
 from serving.snapshots import layout
 from serving.snapshots.feature_rows import map_rows, write_rows
 from serving.snapshots.layout import sort_rows
@@ -22,6 +24,8 @@ from training.home import Home
 from training.model.bundle import Bundle
 from training.model.bundle_files import read_bundle, save_bundle
 from training.records.opt_outs import OptedOutUsers, hidden_users, load_opted_out_users
+
+LEAST_SHARE = 0.5  # of the users of the last snapshot, which a new one holds
 
 
 class AbsentSnapshotError(SnapshotError):
@@ -83,6 +87,31 @@ def write_snapshot(
     return target
 
 
+def check_users(home: Home, as_of: datetime, scores: pd.DataFrame) -> None:
+    """Check that scores are not of far fewer users than the last snapshot up to their instant holds.
+
+    Raises
+    ------
+    SnapshotError : they are of fewer than half as many
+
+    """
+    earlier = (folder for folder in list_snapshots(home) if layout.age_order(folder)[0] <= parse_utc(as_of))
+    last, users = next(_readable_facts(earlier), None), scores["user"].nunique()
+    if last is not None and users < LEAST_SHARE * last.users:
+        raise SnapshotError(
+            f"these scores are of {count_of(users, 'user')}, fewer than half of the {last.users:,} of the last "
+            f"snapshot, as of {last.as_of}: events may be missing, or the instant is wrong. Nothing was written. Check "
+            "EVENTS and --as-of; to publish these scores anyway, add --force."
+        )
+
+
+def _readable_facts(folders: Iterable[Path]) -> Iterator[layout.SnapshotFacts]:
+    """Yield the facts of those snapshots that have them."""
+    for folder in folders:
+        with suppress(SnapshotError):
+            yield layout.read_facts(folder)
+
+
 def write_scores(scores: pd.DataFrame, out: Path) -> None:
     """Write scores as one Parquet file, atomically.
 
@@ -120,8 +149,18 @@ def require_snapshots(home: Home) -> list[Path]:
 
 
 def served_folder(folders: Sequence[Path], champion: str | None) -> Path:
-    """Return which of some snapshots, newest first, is served: the newest by the champion, else the newest of all."""
-    return next((folder for folder in folders if layout.age_order(folder)[-1] == champion), folders[0])
+    """Return which of some snapshots, newest first, is served: the newest by the champion, else the newest of all.
+
+    Those of the future, as older versions of Clout made them, are served only where there are no others.
+    """
+    past = _of_the_past(folders)
+    return next((folder for folder in past if layout.age_order(folder)[-1] == champion), past[0])
+
+
+def _of_the_past(folders: Sequence[Path]) -> Sequence[Path]:
+    """Return the snapshots that are not later than an event can be, or all if there are no others."""
+    latest = latest_event_time()
+    return [folder for folder in folders if layout.age_order(folder)[0] <= latest] or folders
 
 
 def served_otherwise(folders: Sequence[Path], champion: str | None) -> str | None:
@@ -131,9 +170,11 @@ def served_otherwise(folders: Sequence[Path], champion: str | None) -> str | Non
     """
     if not folders or champion is None:
         return None
-    (at, _, version), (newest, _, other) = map(layout.age_order, (served_folder(folders, champion), folders[0]))
+    (at, _, version), (newest, _, other) = map(
+        layout.age_order, (served_folder(folders, champion), _of_the_past(folders)[0])
+    )
     scored = f"the scores as of {to_iso_utc(at)} by version {version} are served"
-    run = "Run 'clout score EVENTS --out SCORES'."
+    run = "Run 'clout score EVENTS'."
     if version != champion:
         return f"{scored}, because the champion, version {champion}, has not scored yet. {run}"
     if newest > at:

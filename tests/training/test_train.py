@@ -247,7 +247,8 @@ class TestTooSmall:
 
     def test_a_handful(self, table):
         acts = [(day, f"u{day % 5}", "like", f"u{(day + 1) % 5}") for day in range(60)]
-        self.refused(table, acts, r"the community is too small to train on: the older cutoffs hold 5 rows")
+        span = r"the events reach from 2025-01-01 to 2025-03-01"
+        self.refused(table, acts, f"the community is too small to train on: {span}, and the older cutoffs hold 5 rows")
 
     def test_a_week(self, table):
         acts = [(k / 100, f"u{k % 300}", "like", f"u{k % 299}") for k in range(700)]

@@ -9,6 +9,7 @@ import pandas as pd
 
 from features.errors import TooSmallError
 from features.events.encoding import EncodedEvents, cached
+from features.events.event_table import time_range
 from features.feature_table import KEYS, feature_rows
 from features.progress import Progress, ignore_progress
 from training.dataset.labels import ENGAGERS, audience_label
@@ -100,17 +101,19 @@ def build_panel(
             frames.append(panel_rows(shared, cutoff, horizon_days, label, features))
             progress((k + 1) / len(split.cutoffs))
     panel = pd.concat(frames, ignore_index=True)
-    _check_size(panel[panel["as_of"] < pd.Timestamp(split.newest)])
+    _check_size(events, panel[panel["as_of"] < pd.Timestamp(split.newest)])
     return panel
 
 
-def _check_size(rows: pd.DataFrame) -> None:
+def _check_size(events: EncodedEvents, rows: pd.DataFrame) -> None:
     positive = int((rows["audience"] > 0).sum())
     if len(rows) < MIN_TRAINING_ROWS or positive < MIN_TRAINING_AUDIENCE:
+        first, last = time_range(events.rows)
         raise TooSmallError(
-            f"the community is too small to train on: the older cutoffs hold {len(rows)} rows of a user at an instant, "
-            f"{positive} of them with an audience; expected {MIN_TRAINING_ROWS} and {MIN_TRAINING_AUDIENCE} or more. "
-            "Bring more users or more history."
+            f"the community is too small to train on: the events reach from {first:%Y-%m-%d} to {last:%Y-%m-%d}, and "
+            f"the older cutoffs hold {len(rows)} rows of a user at an instant, {positive} of them with an audience; "
+            f"expected {MIN_TRAINING_ROWS} and {MIN_TRAINING_AUDIENCE} or more. Bring more users or more history; if a "
+            "stray event is later than the others, give --as-of."
         )
 
 

@@ -12,6 +12,7 @@ from features.events.encoding import EncodedEvents
 from features.events.event_table import time_range
 from features.events.loading import resolve_as_of
 from features.events.scopes import ALL
+from features.feature_table import require_users
 from training.config import Config
 from training.dataset.labels import require_complete_horizon
 from training.dataset.panel import in_scope, panel_rows
@@ -53,7 +54,7 @@ def evaluate_bundle(
 
     Raises
     ------
-    AsOfError : the horizon is not complete, or nothing happened before it
+    AsOfError : the horizon is not complete, or nothing happened in the 365 days before it
 
     """
     _, last = time_range(events.rows)
@@ -62,6 +63,7 @@ def evaluate_bundle(
     require_complete_horizon(last, as_of, bundle.horizon_days)
     seeded, features = events.with_seeds(bundle.seeds), comparison_features(bundle.features)
     rows = in_scope(panel_rows(seeded, as_of, bundle.horizon_days, bundle.label, features), ALL)
+    require_users(rows, events, as_of)
     signals = baselines(events, rows, as_of)
     comparison = evaluate(rows["audience"].to_numpy(), bundle.predict(rows), signals, resamples, seed)
     return EvaluationReport(

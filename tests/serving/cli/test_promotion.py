@@ -63,7 +63,7 @@ def test_a_champion_that_has_not_scored_is_named(clout, rolled_forward):
     shutil.rmtree(rolled_forward.snapshots / "2017-07-30T000000Z_v1")
     expected = (
         "warning: the scores as of 2017-07-30T00:00:00Z by version 2 are served, because the champion, version 1, has "
-        "not scored yet. Run 'clout score EVENTS --out SCORES'.\n"
+        "not scored yet. Run 'clout score EVENTS'.\n"
     )
     assert clout(rolled_forward, "promote", "1").stderr.endswith(expected)
     assert explained(clout, rolled_forward) == ("2", expected)

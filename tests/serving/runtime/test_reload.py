@@ -406,7 +406,7 @@ def test_a_champion_that_has_not_scored_leaves_the_newest_snapshot_and_says_so(r
     stale = ready(client)["stale"]["snapshot"]
     assert stale["detail"] == (
         "the scores as of 2017-07-30T00:00:00Z by version 1 are served, because the champion, version 2, has not "
-        "scored yet. Run 'clout score EVENTS --out SCORES'."
+        "scored yet. Run 'clout score EVENTS'."
     )
     look(client)
     assert ready(client)["stale"]["snapshot"] == stale

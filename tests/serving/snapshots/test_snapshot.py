@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -18,12 +19,15 @@ from serving.snapshots.layout import write_checksums
 from serving.snapshots.peers import audience_band, band_of
 from serving.snapshots.repository import (
     AbsentSnapshotError,
+    check_users,
     list_snapshots,
     open_snapshot,
+    served_otherwise,
     write_scores,
     write_snapshot,
 )
 from serving.snapshots.story import TITLES
+from training.home import Home
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 EARLIER = AS_OF - timedelta(days=28)
@@ -66,6 +70,40 @@ def test_names_sort_by_instant_then_version(home, bundle, scores, rows):
     assert open_snapshot(home).model_version == "1"
     assert open_snapshot(home, AS_OF).model_version == "10"
     assert open_snapshot(home, EARLIER).as_of == EARLIER
+
+
+def test_a_snapshot_of_the_future_is_served_only_alone(home):
+    (present,) = list_snapshots(home)
+    future = shutil.copytree(present, present.with_name("2099-01-01T000000Z_v4"))
+    assert list_snapshots(home) == [future, present]
+    for champion in (None, "3", "4"):
+        assert open_snapshot(home, champion=champion).folder == present
+    assert served_otherwise(list_snapshots(home), "3") is None
+    shutil.rmtree(present)
+    assert open_snapshot(home).folder == future
+
+
+class TestCheckUsers:
+    def test_half_of_the_users_are_enough(self, home, scores):
+        check_users(home, AS_OF + timedelta(days=1), scores[scores["user"] >= "user0145"])
+
+    @pytest.mark.parametrize("days", [0, 28])
+    def test_fewer_are_refused(self, home, scores, days):
+        expected = (
+            r"these scores are of 1 user, fewer than half of the 309 of the last snapshot, as of 2017-07-30T00:00:00Z: "
+            r"events may be missing, or the instant is wrong\. Nothing was written\. Check EVENTS and --as-of; to "
+            r"publish these scores anyway, add --force\."
+        )
+        with pytest.raises(SnapshotError, match=expected):
+            check_users(home, AS_OF + timedelta(days=days), scores.head(1))
+
+    def test_a_damaged_snapshot_does_not_count(self, home, scores):
+        (list_snapshots(home)[0] / "snapshot.json").write_text("{")
+        check_users(home, AS_OF, scores.head(1))
+
+    def test_later_snapshots_do_not_count(self, home, tmp_path, scores):
+        check_users(home, EARLIER, scores.head(1))
+        check_users(Home(tmp_path / "empty"), AS_OF, scores.head(1))
 
 
 def test_a_zone_is_the_same_instant(home):

@@ -134,6 +134,12 @@ class TestBundle:
         with pytest.raises(AsOfError, match=r"the horizon of 28 days .* the outcome is not known yet"):
             evaluate_bundle(load_encoded_events(simulated.events), bundle, simulated.as_of)
 
+    def test_a_stray_event_long_after_the_others(self, bundle, table):
+        acts = [(day / 2, f"u{day % 5}", "like", f"u{(day + 1) % 5}") for day in range(120)]
+        events = load_encoded_events(table([*acts, (600, "u1", "like", "u2")]))
+        with pytest.raises(AsOfError, match=r"nobody acted .* the events reach from 2025-01-01 to 2026-08-24"):
+            evaluate_bundle(events, bundle)
+
     def test_before_the_first_event(self, bundle, simulated):
         with pytest.raises(AsOfError, match="is not after the first event"):
             evaluate_bundle(load_encoded_events(simulated.events), bundle, simulated.as_of - timedelta(days=3_000))
