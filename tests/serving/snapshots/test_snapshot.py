@@ -72,7 +72,7 @@ def test_names_sort_by_instant_then_version(home, bundle, scores, rows):
     assert open_snapshot(home, EARLIER).as_of == EARLIER
 
 
-def test_a_snapshot_of_the_future_is_served_only_alone(home):
+def test_a_snapshot_of_the_future_is_served_only_without_others(home):
     (present,) = list_snapshots(home)
     future = shutil.copytree(present, present.with_name("2099-01-01T000000Z_v4"))
     assert list_snapshots(home) == [future, present]
