@@ -9,6 +9,7 @@ import ibis.expr.types as ir
 from features.aggregates.windows import DAY, WEEK, WEEKS, count, days, decay, ratio, sum_fixed_point, where, within
 from features.catalogue.feature import Feature
 from features.catalogue.tenure import days_since_first_event
+from features.catalogue.wording import counted, happened, number, since
 
 _feature = partial(Feature, family="cadence", relation="own_events", unit="pieces", direction="none", actionable=True)
 _lately = partial(_feature, relation="recent_events")
@@ -18,8 +19,11 @@ _since = partial(_feature, unit="days", default=None)
 def _created(window: int) -> Feature:
     return (_lately if window <= 90 else _feature)(
         f"created_{window}d",
-        f"posts, replies and quotes made in the last {window} days",
-        f"{{value}} posts, replies and quotes were made in the last {window} days.",
+        f"posts, replies and quotes in the last {window} days",
+        happened(
+            f"The user posted {{times}} in the last {window} days, replies and quotes included.",
+            f"No post, reply or quote in the last {window} days.",
+        ),
         lambda events: count(events.creation & within(events.age, window)),
     )
 
@@ -27,9 +31,13 @@ def _created(window: int) -> Feature:
 def _decayed(half_life: int) -> Feature:
     return _lately(
         f"created_decayed_{half_life}d",
-        f"posts, replies and quotes of the last 90 days, each weighing less the older it is (half after {half_life} "
+        f"posts, replies and quotes of the last 90 days, each counting less the older it is (half after {half_life} "
         "days)",
-        f"Recent posts, replies and quotes weigh as {{value}} made right now (half after {half_life} days).",
+        counted(
+            f"Posts of the last 90 days, the older the less, count as {{count}} today (half after {half_life} days).",
+            "post",
+            none="No post, reply or quote in the last 90 days.",
+        ),
         lambda events: sum_fixed_point(where(events.creation, decay(events.age, half_life))),
     )
 
@@ -37,8 +45,8 @@ def _decayed(half_life: int) -> Feature:
 def _since_engagement(which: str, age: Callable[[ir.Table], ir.IntegerValue]) -> Feature:
     return _since(
         f"days_since_{which}_engagement",
-        f"days since anybody {which} engaged with the person",
-        f"Somebody {which} engaged {{value}} days ago.",
+        f"days since anybody {which} engaged with the user",
+        since(f"Somebody {which} engaged {{ago}}.", "Nobody who is known ever engaged."),
         lambda pairs: days(age(pairs)),
         relation="pairs",
         actionable=False,
@@ -50,39 +58,49 @@ FEATURES = [
     *(_decayed(half_life) for half_life in (7, 14)),
     _feature(
         "acts_365d",
-        "acts of any kind in the last 365 days",
-        "{value} acts of any kind were made in the last 365 days.",
+        "own events of any kind in the last 365 days",
+        happened("The user was active {times} in the last 365 days.", "Not active in the last 365 days."),
         lambda events: count(within(events.age, 365)),
         unit="acts",
     ),
     _lately(
         "days_active_decayed_14d",
-        "calendar days (UTC) with any act among the last 62, each weighing less the older it is (half after 14 days)",
-        "Days with any act weigh as {value} recent ones.",
+        "calendar days (UTC) with any own event among the last 62, each counting less the longer ago it is (half "
+        "after 14 days)",
+        counted(
+            "The days on which the user was active, the older the less, count as {count} today (half after 14 days).",
+            "day",
+            none="Not active in the last two months.",
+        ),
         lambda days: sum_fixed_point(decay(days.span * DAY, 14)),
         relation="days_active",
         unit="days",
     ),
     _feature(
         "weeks_active_52w",
-        "calendar weeks (UTC) with any act among the last 52, the present one included",
-        "The person was active in {value} of the last 52 weeks.",
+        "calendar weeks (UTC) with any own event among the last 52, the present one included",
+        lambda value, _: f"Active in {value or 0:.0f} of the last 52 weeks.",
         lambda weeks: weeks.count(),
         relation="weeks_active",
         unit="weeks",
     ),
     _feature(
         "weeks_active_decayed_8w",
-        "calendar weeks (UTC) with any act among the last 52, each weighing less the older it is (half after 8 weeks)",
-        "Weeks with any act weigh as {value} recent ones.",
+        "calendar weeks (UTC) with any own event among the last 52, each counting less the longer ago it is (half "
+        "after 8 weeks)",
+        counted(
+            "The weeks in which the user was active, the older the less, count as {count} today (half after 8 weeks).",
+            "week",
+            none="Not active in the last year.",
+        ),
         lambda weeks: sum_fixed_point(decay(weeks.span * WEEK, 56)),
         relation="weeks_active",
         unit="weeks",
     ),
     _feature(
         "regularity_52w",
-        "calendar weeks with any act among the last 52, per week since the first act (52 at most, counted from one)",
-        "Since the first act, weeks with any act come at {value} a week.",
+        "calendar weeks with any own event among the last 52, per week since the first (52 at most)",
+        number("Active weeks per week since the first activity, at most a year ago: {value}.", "Never active so far."),
         lambda user: ratio(
             user.weeks_active_52w, where(user.first_act_age.notnull(), ibis.least(user.first_act_age / WEEK + 1, WEEKS))
         ),
@@ -92,22 +110,22 @@ FEATURES = [
     ),
     _since(
         "days_since_last_act",
-        "days since the person's last act",
-        "The last act was {value} days ago.",
+        "days since the user's last event of any kind",
+        since("Last active {ago}.", "Never active so far."),
         lambda events: days(events.age.min()),
     ),
     _since(
         "days_since_last_piece",
-        "days since the person's last post, reply or quote",
-        "The last post, reply or quote was {value} days ago.",
+        "days since the user's last post, reply or quote",
+        since("The last post, reply or quote was {ago}.", "No post, reply or quote so far."),
         lambda events: days(where(events.creation, events.age).min()),
     ),
     _since_engagement("last", lambda pairs: pairs.last_age.min()),
     _since_engagement("first", lambda pairs: pairs.first_age.max()),
     _since(
         "account_age_days",
-        "days since the person was first seen, acting or engaged with",
-        "The person was first seen {value} days ago.",
+        "days since the first event of the user or with the user",
+        since("First seen {ago}.", "It is not known when the user was first seen."),
         days_since_first_event,
         relation="users",
         actionable=False,

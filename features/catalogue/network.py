@@ -1,13 +1,17 @@
 """Network: who the engagers are, and whether the engagement is one-way."""
 
+import math
 from functools import partial
 
 import ibis.expr.types as ir
 
 from features.aggregates.windows import BILLION, count, ratio, sum_fixed_point, within
 from features.catalogue.feature import Feature
+from features.catalogue.wording import counted, number, people, share_of
 
 _feature = partial(Feature, family="network", relation="engagers", direction="none", default=None)
+NOBODY = "Nobody engaged in the last year."
+LARGEST = 25.0  # nats, more than all people
 _counted = partial(_feature, unit="people", default=0.0)
 
 
@@ -24,54 +28,76 @@ def _concentration(acts: ir.IntegerColumn) -> ir.FloatingScalar:
 FEATURES = [
     _feature(
         "engager_prominence_365d",
-        "average of ln(1 + engagers) over the people who engaged in the last 365 days",
-        "The people who engage are themselves engaged with (average prominence {value}).",
+        "average of ln(1 + people who engaged with them) over the people who engaged in the last 365 days",
+        lambda value, _: (
+            NOBODY
+            if value is None
+            else f"With a typical one of those who engage, {people(math.expm1(min(value, LARGEST)))} engage in turn."
+        ),
         lambda engagers: _mean(engagers.prominence),
         unit="nats",
     ),
     _feature(
         "engager_breadth_365d",
-        "average of ln(people engaged with) over the people who engaged in the last 365 days",
-        "The people who engage do so with many (average breadth {value}).",
+        "average of ln(people with whom they engaged) over the people who engaged in the last 365 days",
+        lambda value, _: (
+            NOBODY
+            if value is None
+            else f"A typical one of those who engage does so with about {people(math.exp(min(value, LARGEST)))}."
+        ),
         lambda engagers: _mean(engagers.breadth),
         unit="nats",
     ),
     _counted(
         "attention_365d",
-        "the parts of their engagement of the last 365 days that people gave to the person, added up",
-        "The attention people gave adds up to that of {value} people engaging with nobody else.",
+        "over the people who engaged in the last 365 days, the sum of the shares of their engagement that went to the "
+        "user",
+        counted(
+            "The attention of those who engaged adds up to that of {count} engaging with nobody else.",
+            "person",
+            "people",
+            NOBODY,
+        ),
         lambda engagers: sum_fixed_point(engagers.share),
     ),
     _counted(
         "favoured_by_365d",
-        "distinct people who engaged with nobody more often than with the person in the last 365 days",
-        "{value} people engage with nobody more often.",
+        "people who engaged with nobody more often than with the user in the last 365 days",
+        counted(
+            "The favourite of {count}: they engage with nobody more often.", "person", "people", "Nobody's favourite."
+        ),
         lambda engagers: count(engagers.favourite),
     ),
     _counted(
         "one_way_engagers_365d",
-        "distinct people who engaged in the last 365 days without the person engaging with them",
-        "{value} people engage without being engaged with in return.",
+        "people who engaged in the last 365 days and with whom the user did not engage",
+        counted(
+            "{count} engaged in the last year without an engagement in return.",
+            "person",
+            "people",
+            "Nobody engaged in the last year without an engagement in return.",
+        ),
         lambda engagers: count(~engagers.mutual),
     ),
     _feature(
         "mutual_share_365d",
-        "share of the last 365 days' engagers with whom the person engages as well",
-        "{value} of the people who engage are engaged with in return.",
+        "share of the people who engaged in the last 365 days with whom the user engages as well",
+        share_of("The user also engages with {share} of those who engaged in the last year.", NOBODY),
         lambda engagers: ratio(count(engagers.mutual), engagers.count()),
         unit="share",
     ),
     _feature(
         "concentration_365d",
-        "Herfindahl index of the last 365 days' engagements over the known people who made them (1: all by one person)",
-        "Engagement is spread over people with a concentration of {value}, where 100% would be one person alone.",
+        "how far the engagements of the last 365 days come from few people: the sum of the squares of their shares (1: "
+        "all by one person)",
+        share_of("How far engagement comes from few people: {share}, where 100% is one person alone.", NOBODY),
         lambda engagers: _concentration(engagers.acts),
         unit="share",
     ),
     _feature(
         "topics_drawing_90d",
-        "effective number of topics that drew engagement in the last 90 days: one over the Herfindahl index",
-        "Engagement comes on {value} topics of equal weight.",
+        "over how many topics engagement of the last 90 days is spread: one over the sum of squares of their shares",
+        number("Engagement of the last 90 days is spread as over {value} equal topics.", "No engagement with a topic."),
         lambda topics: 1 / _concentration(topics.acts),
         unit="topics",
         relation="topics",
@@ -79,8 +105,13 @@ FEATURES = [
     *(
         _counted(
             f"people_engaged_{days}d",
-            f"distinct other people with whom the person engaged in the last {days} days",
-            f"The person engaged with {{value}} different people in the last {days} days.",
+            f"different people with whom the user engaged in the last {days} days",
+            counted(
+                f"The user engaged with {{count}} in the last {days} days.",
+                "person",
+                "people",
+                f"The user engaged with nobody in the last {days} days.",
+            ),
             lambda engaged, days=days: count(within(engaged.last_age, days)),
             relation="engaged_users",
             actionable=True,
@@ -89,16 +120,19 @@ FEATURES = [
     ),
     _feature(
         "answered_share_365d",
-        "share of the people with whom the person engaged in the last 365 days who engaged with the person as well",
-        "{value} of the people engaged with engage in return.",
+        "share of the people with whom the user engaged in the last 365 days who engaged with the user as well",
+        share_of(
+            "{share} of the people with whom the user engaged did so in return.",
+            "The user engaged with nobody in the last year.",
+        ),
         lambda engaged: ratio(count(engaged.mutual), engaged.count()),
         unit="share",
         relation="engaged_users",
     ),
     _counted(
         "people_followed",
-        "distinct people whom the person follows and has not unfollowed since",
-        "The person follows {value} people.",
+        "people whom the user follows",
+        counted("The user follows {count}.", "person", "people", "The user follows nobody."),
         lambda followed: count(followed.current),
         relation="followed",
         actionable=True,

@@ -5,7 +5,7 @@ from functools import partial
 from features.aggregates.relations import is_any
 from features.aggregates.windows import count, ratio
 from features.catalogue.feature import Feature
-from features.catalogue.wording import Row, count_of, singular_or_plural, value_of
+from features.catalogue.wording import Row, count_of, happened, share_of, singular_or_plural, value_of
 from features.events.event_table import NEGATIVE
 
 _feature = partial(
@@ -17,6 +17,7 @@ _feature = partial(
     actionable=True,
     default=None,
 )
+NO_POST = "No post in the last 90 days."
 
 
 def _described_repetitions(value: float | None, row: Row) -> str:
@@ -30,21 +31,20 @@ def _described_repetitions(value: float | None, row: Row) -> str:
 FEATURES = [
     _feature(
         "original_share_90d",
-        "share of own pieces among all that the person made or reposted in the last 90 days",
-        "{value} of what was made or passed on in the last 90 days was the person's own.",
+        "share of own posts among all that the user posted or reposted in the last 90 days",
+        share_of("{share} of what the user posted or passed on in the last 90 days was their own.", NO_POST),
         lambda events: ratio(count(events.creation), count(events.creation | is_any(events.verb, "repost"))),
     ),
     _feature(
         "reply_share_90d",
-        "share of replies and quotes among the pieces made in the last 90 days",
-        "{value} of the pieces made in the last 90 days were replies or quotes.",
+        "share of replies and quotes among the posts of the last 90 days",
+        share_of("{share} of the posts of the last 90 days were replies or quotes.", NO_POST),
         lambda events: ratio(count(is_any(events.verb, "reply", "quote")), count(events.creation)),
     ),
     _feature(
         "repeated_share_90d",
-        "share of the pieces made in the last 90 days that repeat an earlier one of them, over those whose "
-        "content is known",
-        "{value} of the pieces made in the last 90 days repeat an earlier one.",
+        "share of the posts of the last 90 days that repeat an earlier one of them, over those whose content is known",
+        share_of("{share} of the posts of the last 90 days repeat an earlier one.", "No post whose content is known."),
         lambda contents: ratio(contents.copies.sum() - contents.count(), contents.copies.sum()),
         relation="contents",
     ),
@@ -60,32 +60,37 @@ FEATURES = [
     ),
     _feature(
         "most_repeated_90d",
-        "how often the person's most repeated content was made in the last 90 days",
-        "The most repeated content was made {value} times in the last 90 days.",
+        "how often the user's most repeated content was posted in the last 90 days",
+        happened(
+            "The most repeated content was posted {times} in the last 90 days.", "No post whose content is known."
+        ),
         lambda contents: contents.copies.max(),
         relation="contents",
         unit="pieces",
     ),
     _feature(
         "link_share_90d",
-        "share of the pieces made in the last 90 days that hold a link, over those whose links are known",
-        "{value} of the pieces made in the last 90 days hold a link.",
+        "share of the posts of the last 90 days with a link, over those whose links are known",
+        share_of("{share} of the posts of the last 90 days have a link.", "No post whose links are known."),
         lambda events: ratio(
             count(events.creation & (events.links > 0)), count(events.creation & events.links.notnull())
         ),
     ),
     _feature(
         "reposts_made_90d",
-        "reposts made in the last 90 days",
-        "The person passed on {value} pieces in the last 90 days.",
+        "how often the user reposted in the last 90 days",
+        happened("The user reposted {times} in the last 90 days.", "No repost in the last 90 days."),
         lambda events: count(is_any(events.verb, "repost")),
         unit="acts",
         default=0.0,
     ),
     _feature(
         "disapprovals_made_90d",
-        "dislikes, flags, unfollows and blocks made in the last 90 days",
-        "The person gave {value} dislikes, flags, unfollows and blocks in the last 90 days.",
+        "dislikes, flags, unfollows and blocks by the user in the last 90 days",
+        happened(
+            "The user disliked, flagged, unfollowed or blocked {times} in the last 90 days.",
+            "No dislike, flag, unfollow or block in the last 90 days.",
+        ),
         lambda events: count(is_any(events.verb, *NEGATIVE)),
         unit="acts",
         default=0.0,

@@ -6,8 +6,11 @@ import ibis.expr.types as ir
 
 from features.aggregates.windows import DAY, count, ratio, where
 from features.catalogue.feature import Feature
+from features.catalogue.wording import counted, happened, number, share_of
 
 _feature = partial(Feature, family="persistence", relation="pieces", unit="share", direction="none", default=None)
+
+NOBODY = "Nobody engaged with a post in the last 90 days."
 
 
 def _lifetime(pieces: ir.Table) -> ir.IntegerValue:
@@ -18,9 +21,12 @@ def _lifetime(pieces: ir.Table) -> ir.IntegerValue:
 def _share_after(span: str) -> Feature:
     return _feature(
         f"after_a_{span}_share_90d",
-        f"share of the last 90 days' engagements with content that came more than a {span} after it was made, or after "
-        "a making that is not known",
-        f"{{value}} of the engagements came more than a {span} after the content was made.",
+        f"share of the last 90 days' engagements with posts that came more than a {span} after the post; posts of "
+        "unknown date count",
+        share_of(
+            f"{{share}} of the engagements came more than a {span} after the post (posts of unknown date count).",
+            NOBODY,
+        ),
         lambda pieces: ratio(pieces[f"after_a_{span}"].sum(), pieces.reactions.sum()),
     )
 
@@ -28,27 +34,32 @@ def _share_after(span: str) -> Feature:
 FEATURES = [
     _feature(
         "lifetime_days_90d",
-        "average days from the making of a piece to the last engagement with it, over the pieces made in the last 90 "
-        "days that drew any",
-        "Content keeps drawing engagement for {value} days on average.",
+        "average days from a post to the last engagement with it, over the posts of the last 90 days that have any",
+        number("On average the last engagement comes {value} days after a post.", NOBODY),
         lambda pieces: where(pieces.created_age.notnull(), _lifetime(pieces).cast("float64")).mean() / DAY,
         unit="days",
     ),
     *(_share_after(span) for span in ("day", "week")),
     _feature(
         "passed_on_late_90d",
-        "reposts and quotes of the last 90 days that came more than a week after the content was made, or "
-        "after a making that is not known",
-        "Content older than a week was passed on {value} times in the last 90 days.",
+        "reposts and quotes of the last 90 days more than a week after the post; posts of unknown date count",
+        happened(
+            "Posts older than a week, or of unknown date, were passed on {times} in the last 90 days.",
+            "No post older than a week was passed on in the last 90 days.",
+        ),
         lambda pieces: pieces.passed_on_late.sum(),
         unit="acts",
         default=0.0,
     ),
     _feature(
         "lasting_pieces_90d",
-        "pieces of content that drew engagement in the last 90 days more than a week after they were made, or "
-        "after a making that is not known",
-        "{value} pieces of content drew engagement more than a week after they were made.",
+        "posts with which anybody engaged in the last 90 days more than a week after the post; posts of unknown date "
+        "count",
+        counted(
+            "Others engaged with {count} more than a week later (posts of unknown date count).",
+            "post",
+            none="Nobody engaged with a post more than a week later.",
+        ),
         lambda pieces: count(pieces.after_a_week > 0),
         unit="pieces",
         default=0.0,

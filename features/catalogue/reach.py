@@ -17,16 +17,21 @@ from features.aggregates.windows import (
     within,
 )
 from features.catalogue.feature import Feature
+from features.catalogue.wording import NOT_KNOWN, Sentence, counted, number
 
 _feature = partial(Feature, family="reach", unit="people", relation="pairs", direction="none")
 _follows = partial(_feature, relation="follows")
 
 
+def _people(text: str) -> Sentence:
+    return counted(f"{{count}} {text}.", "person", "people", f"No known user {text}.")
+
+
 def _engagers(days: int) -> Feature:
     return _feature(
         f"engagers_{days}d",
-        f"distinct other people who engaged with the person in the last {days} days",
-        f"{{value}} different people engaged in the last {days} days.",
+        f"different people who engaged with the user in the last {days} days",
+        _people(f"engaged in the last {days} days"),
         lambda pairs: count(_named(pairs) & within(pairs.last_age, days)),
     )
 
@@ -34,8 +39,13 @@ def _engagers(days: int) -> Feature:
 def _decayed(half_life: int) -> Feature:
     return _feature(
         f"engagers_decayed_{half_life}d",
-        f"distinct people, each weighing less the longer ago the last engagement was (half after {half_life} days)",
-        f"Recent and less recent people together weigh as {{value}} engaging right now (half after {half_life} days).",
+        f"different people who engaged, each counting less the longer ago it was last (half after {half_life} days)",
+        counted(
+            f"Those who engaged, the longer ago the less, count as {{count}} today (half after {half_life} days).",
+            "person",
+            "people",
+            "No known user ever engaged.",
+        ),
         lambda pairs: sum_fixed_point(where(_named(pairs), decay(pairs.last_age, half_life))),
     )
 
@@ -47,41 +57,47 @@ def _named(pairs: ir.Table) -> ir.BooleanValue:
 FEATURES = [
     _feature(
         "pace_28d",
-        "distinct people per 28 days, averaged over six periods of 28 days with each older one weighing half",
-        "About {value} different people engage per 28 days, recent months weighing more.",
+        "different people who engaged per 28 days, averaged over six periods of 28 days, each counting half as much as "
+        "the next",
+        counted(
+            "About {count} engaged per 28 days, on average over half a year in which recent months count more.",
+            "person",
+            "people",
+            "No known user engaged in the last six periods of 28 days.",
+        ),
         lambda pairs: weighted_period_mean(lambda k: count(_named(pairs) & in_period(pairs.weeks, k)).cast("float64")),
         unit="people per 28 days",
     ),
     *(_engagers(days) for days in (7, 28, 90, 365)),
     _feature(
         "engagers_ever",
-        "distinct other people who ever engaged with the person",
-        "{value} different people have ever engaged.",
+        "different people who ever engaged with the user",
+        _people("ever engaged"),
         lambda pairs: count(_named(pairs)),
     ),
     _decayed(28),
     _feature(
         "new_engagers_28d",
-        "distinct people who engaged for the first time in the last 28 days",
-        "{value} people engaged for the first time in the last 28 days.",
+        "different people who engaged for the first time in the last 28 days",
+        _people("engaged for the first time in the last 28 days"),
         lambda pairs: count(_named(pairs) & within(pairs.first_age, 28)),
     ),
     _feature(
         "returning_engagers_28d",
-        "distinct people who engaged in the last 28 days and had done so before",
-        "{value} people came back to engage again in the last 28 days.",
+        "different people who engaged in the last 28 days and had done so before",
+        _people("came back to engage again in the last 28 days"),
         lambda pairs: count(_named(pairs) & within(pairs.last_age, 28) & ~within(pairs.first_age, 28)),
     ),
     _feature(
         "steady_engagers_168d",
-        "distinct people who engaged in at least three of the last six periods of 28 days",
-        "{value} people engaged in at least three of the last six 28-day periods.",
+        "different people who engaged in at least three of the last six periods of 28 days",
+        _people("engaged in three or more of the last six periods of 28 days"),
         lambda pairs: count(_named(pairs) & in_three_periods(pairs.weeks)),
     ),
     _feature(
         "periods_drawing_168d",
-        "how many of the last six periods of 28 days brought anybody's engagement",
-        "Somebody engaged in {value} of the last six 28-day periods.",
+        "in how many of the last six periods of 28 days anybody engaged",
+        lambda value, _: f"Somebody engaged in {value or 0:.0f} of the last six periods of 28 days.",
         lambda pairs: sum(
             (in_period(pairs.weeks, k).ifelse(1, 0).max() for k in range(1, PERIODS)),
             in_period(pairs.weeks, 0).ifelse(1, 0).max(),
@@ -90,26 +106,26 @@ FEATURES = [
     ),
     _follows(
         "followers",
-        "distinct people who follow the person and have not unfollowed since",
-        "{value} people follow.",
+        "people who follow the user",
+        counted("Followed by {count}.", "person", "people", "Followed by nobody."),
         lambda follows: count(follows.current),
     ),
     _follows(
         "followers_gained_28d",
-        "distinct people who follow the person and did so for the first time in the last 28 days",
-        "{value} people began to follow in the last 28 days.",
+        "people who follow the user and first did so in the last 28 days",
+        _people("began to follow in the last 28 days"),
         lambda follows: count(follows.current & within(follows.first_age, 28)),
     ),
     _follows(
         "followers_lost_28d",
-        "distinct people who unfollowed the person in the last 28 days and have not followed again since",
-        "{value} people stopped following in the last 28 days.",
+        "people who stopped following the user in the last 28 days",
+        _people("stopped following in the last 28 days"),
         lambda follows: count(~follows.current & within(follows.unfollowed_age, 28)),
     ),
     _feature(
         "followers_per_followed",
-        "people who follow the person, per person whom the person follows, both counted from one",
-        "{value} people follow per person followed.",
+        "people who follow the user, per person whom the user follows, with one added to both",
+        number("Followers per person followed: {value}, with one added to both.", NOT_KNOWN),
         lambda user: ratio(user.followers + 1, user.people_followed + 1),
         relation="users",
         unit="people per person",

@@ -5,18 +5,24 @@ from functools import partial
 from features.aggregates.relations import is_any
 from features.aggregates.windows import count, decay, ratio, sum_fixed_point, within
 from features.catalogue.feature import Feature
+from features.catalogue.wording import NOT_KNOWN, Sentence, counted, happened, number, share_of
 from features.events.event_table import ENDORSEMENTS, NEGATIVE
 
 _feature = partial(Feature, family="response", unit="acts", relation="engagements", direction="none")
 _pieces = partial(_feature, relation="pieces", unit="pieces")
 _users = partial(_feature, relation="users", default=None)
+NOBODY = "Nobody engaged in the last 90 days."
+
+
+def _times(days: int) -> Sentence:
+    return happened(f"Others engaged {{times}} in the last {days} days.", f"Nobody engaged in the last {days} days.")
 
 
 def _engagements(days: int) -> Feature:
     return _feature(
         f"engagements_{days}d",
-        f"engagements received in the last {days} days, unknown people's included",
-        f"{{value}} engagements came in the last {days} days.",
+        f"how often others, known or not, engaged with the user in the last {days} days",
+        _times(days),
         lambda engagements: count(within(engagements.age, days)),
     )
 
@@ -25,7 +31,7 @@ def _of_kind(name: str, plural: str, verbs: tuple[str, ...], days: int) -> Featu
     return _feature(
         f"{name}_{days}d",
         f"{plural} received in the last {days} days",
-        f"{{value}} {plural} came in the last {days} days.",
+        lambda value, _: f"{plural.capitalize()} in the last {days} days: {value or 0:,.0f}.",
         lambda engagements: count(is_any(engagements.verb, *verbs) & within(engagements.age, days)),
     )
 
@@ -34,15 +40,18 @@ FEATURES = [
     *(_engagements(days) for days in (7, 28, 90)),
     _feature(
         "engagements_365d",
-        "engagements received in the last 365 days, unknown people's included",
-        "{value} engagements came in the last 365 days.",
+        "how often others, known or not, engaged with the user in the last 365 days",
+        _times(365),
         lambda pairs: pairs.acts.sum(),
         relation="pairs",
     ),
     _feature(
         "engagements_decayed_14d",
-        "engagements received in the last 90 days, each weighing less the older it is (half after 14 days)",
-        "Recent engagements weigh as {value} made right now.",
+        "how often others engaged in the last 90 days, each counting less the longer ago it was (half after 14 days)",
+        counted(
+            "What others did in 90 days, the longer ago the less, counts as {count} today (half after 14 days).",
+            "engagement",
+        ),
         lambda engagements: sum_fixed_point(decay(engagements.age, 14)),
     ),
     _of_kind("replies", "replies", ("reply",), 28),
@@ -55,15 +64,15 @@ FEATURES = [
     _of_kind("disapprovals", "dislikes, flags, unfollows and blocks", NEGATIVE, 90),
     _users(
         "disapproval_share_90d",
-        "share of the last 90 days' engagements that were dislikes, flags, unfollows or blocks",
-        "{value} of the engagements of the last 90 days were dislikes, flags, unfollows or blocks.",
+        "share of the engagements of the last 90 days that were dislikes, flags, unfollows or blocks",
+        share_of("{share} of the engagements of the last 90 days were dislikes, flags, unfollows or blocks.", NOBODY),
         lambda user: ratio(user.disapprovals_90d, user.engagements_90d),
         unit="share",
     ),
     _feature(
         "unknown_share_90d",
-        "share of the last 90 days' engagements made by unknown people",
-        "{value} of the engagements of the last 90 days came from people who are not known.",
+        "share of the engagements of the last 90 days by people who are not named",
+        share_of("{share} of the engagements of the last 90 days came from people who are not named.", NOBODY),
         lambda engagements: ratio(count(engagements.other.isnull()), engagements.count()),
         unit="share",
         default=None,
@@ -71,39 +80,47 @@ FEATURES = [
     *(
         _pieces(
             f"pieces_drawing_{days}d",
-            f"pieces of content that drew any engagement in the last {days} days",
-            f"{{value}} pieces of content drew engagement in the last {days} days.",
+            f"posts with which anybody engaged in the last {days} days",
+            counted(
+                f"Others engaged with {{count}} in the last {days} days.",
+                "post",
+                none=f"Nobody engaged with a post in the last {days} days.",
+            ),
             lambda pieces, days=days: count(within(pieces.last_age, days)),
         )
         for days in (28, 90)
     ),
     _pieces(
         "best_piece_90d",
-        "engagements of the last 90 days on the piece of content that drew most of them",
-        "The piece that drew most had {value} engagements in the last 90 days.",
+        "engagements of the last 90 days with the post that has most of them",
+        counted(
+            "The most successful post had {count} in the last 90 days.",
+            "engagement",
+            none="Nobody engaged with a post in the last 90 days.",
+        ),
         lambda pieces: pieces.reactions.max(),
         unit="acts",
     ),
     _users(
         "drawing_share_90d",
-        "share of the pieces made in the last 90 days that drew any engagement",
-        "{value} of the pieces made in the last 90 days drew engagement.",
+        "share of the posts of the last 90 days with which anybody engaged",
+        share_of("Others engaged with {share} of the posts of the last 90 days.", "No post in the last 90 days."),
         lambda user: ratio(user.new_pieces_drawing, user.new_pieces.nullif(0)),
         unit="share",
     ),
     _users(
         "engagements_per_piece_14d",
-        "engagements received per piece created, both of the last 90 days, weighing half after 14 days, and counted "
-        "from one",
-        "{value} engagements came per piece created lately, both counted from one.",
+        "engagements received per post made, both of the last 90 days, counting for half after 14 days, with one added "
+        "to both",
+        number("Engagements per post lately: {value}, with one added to both.", NOT_KNOWN),
         lambda user: ratio(user.engagements_decayed_14d + 1, user.created_decayed_14d + 1),
         unit="acts per piece",
         default=0.0,
     ),
     _users(
         "engagers_per_piece_90d",
-        "distinct people who engaged in the last 90 days, per piece created in them",
-        "{value} different people engaged per piece created in the last 90 days.",
+        "different people who engaged in the last 90 days, per post made in them",
+        number("People who engaged per post of the last 90 days: {value}.", "No post in the last 90 days."),
         lambda user: ratio(user.engagers_90d, user.created_90d),
         unit="people per piece",
     ),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 Row = Mapping[str, float]  # a user's features by name, NaN where unknown
 # Returns a sentence about a user, given the value of a feature (None: unknown) and the user's other features.
 Sentence = Callable[[float | None, Row], str]
+NOT_KNOWN = "Not known."
 
 
 def value_of(row: Row, name: str) -> float | None:
@@ -17,6 +18,37 @@ def value_of(row: Row, name: str) -> float | None:
 def count_of(value: float, noun: str, plural: str | None = None) -> str:
     """Return a whole number with its noun: `1 post`, `1,060 posts`."""
     return f"{math.floor(value + 0.5):,} {singular_or_plural(value, noun, plural or noun + 's')}"
+
+
+def counted(text: str, noun: str, plural: str | None = None, none: str | None = None) -> Sentence:
+    """Return a sentence of a count: a text with `{count}` in it, and another for zero."""
+
+    def sentence(value: float | None, _: Row) -> str:
+        if value is None:
+            return NOT_KNOWN
+        return none if none is not None and not value else text.format(count=count_of(value, noun, plural))
+
+    return sentence
+
+
+def happened(text: str, never: str) -> Sentence:
+    """Return a sentence of how often something happened: a text with `{times}` in it, and another for never."""
+    return lambda value, _: text.format(times=times(round(value))) if value else never
+
+
+def share_of(text: str, unknown: str) -> Sentence:
+    """Return a sentence of a share: a text with `{share}` in it, such as `12%`, and another where it is unknown."""
+    return lambda value, _: unknown if value is None else text.format(share=f"{value:.0%}")
+
+
+def since(text: str, never: str) -> Sentence:
+    """Return a sentence of days: a text with `{ago}` in it, such as `3 days ago`, and another where it is unknown."""
+    return lambda value, _: never if value is None else text.format(ago=ago(value))
+
+
+def number(text: str, unknown: str) -> Sentence:
+    """Return a sentence of another figure: a text with `{value}` in it, to two digits, and another for unknown."""
+    return lambda value, _: unknown if value is None else text.format(value=f"{value:,.2f}".removesuffix(".00"))
 
 
 def people(value: float) -> str:
