@@ -1,13 +1,13 @@
 """One snapshot: every user's score and features at one instant, with the model that made the scores."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,7 @@ from training.model.bundle import Bundle
 from training.model.bundle_files import load_bundle
 from training.records.opt_outs import OptedOutUsers, check_visible
 
+T = TypeVar("T")
 NEIGHBOURS = 500
 LONGEST_ID = 200
 MOST_CLOSE = 3
@@ -106,6 +107,19 @@ class Snapshot:
         matches = pc.equal(self.scores.column("scope"), scope).to_numpy(zero_copy_only=False)
         matches[hidden_rows(self._columns["user"], self.hidden(), self.cleared)] = False
         return np.flatnonzero(matches)
+
+    def of_visible_users(self, name: Hashable, compute: Callable[[], T]) -> T:
+        """Return a figure of the visible users, computed at its first use and again when the hidden users change."""
+        hidden = self.hidden()
+        computed_for, figure = self._figures.get(name, (None, None))
+        if computed_for is not hidden:
+            figure = compute()
+            self._figures[name] = hidden, figure
+        return cast("T", figure)
+
+    @cached_property
+    def _figures(self) -> dict[Hashable, tuple[OptedOutUsers, Any]]:
+        return {}
 
     def score(self, user: str, scope: str = "all") -> ScoreRow:
         """Return a user's score.

@@ -4,7 +4,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-PATHS = ("/", "/u/user0001", "/u/user0003", "/u/nobody", "/sign-in")
+PATHS = ("/", "/u/user0001", "/u/user0003", "/u/nobody", "/community", "/sign-in")
 
 
 def test_a_user_is_looked_up_and_the_ledger_adds_up(tab, address):
