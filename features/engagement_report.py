@@ -98,8 +98,9 @@ class EngagementReport:
         return {f"{name}_{self.days}d": float(value) for name, value in counts.items()}
 
     def differences(self, row: Mapping[str, float]) -> Differences:
-        """Compare the totals with a feature row of the same user, scope and instant; return those that differ."""
-        both = {name: {"events": here, "scored": float(row[name])} for name, here in self.as_features().items()}
+        """Compare the totals with those in a feature row of the same user, scope and instant; return what differs."""
+        totals = {name: total for name, total in self.as_features().items() if name in row}
+        both = {name: {"events": total, "scored": float(row[name])} for name, total in totals.items()}
         return {name: values for name, values in both.items() if values["events"] != values["scored"]}
 
 

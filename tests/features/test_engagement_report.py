@@ -217,6 +217,8 @@ def test_differences_detect_a_row_of_other_events(table):
     report = engagement_report(table(HISTORY), "star", AS_OF)
     row = report.as_features() | {"engagers_90d": 5.0}
     assert report.differences(row) == {"engagers_90d": {"events": 4.0, "scored": 5.0}}
+    assert report.differences({"engagers_90d": 5.0, "acts_365d": 7.0}) == report.differences(row)
+    assert report.differences({"acts_365d": 7.0}) == {}
     assert report.as_features()["likes_90d"] == 4
 
 

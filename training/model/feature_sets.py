@@ -20,6 +20,8 @@ EXPLANATION_FEATURES = (
     "account_age_days",
     "days_since_last_act",
     "created_90d",
+    "engagers_90d",  # with the next, totals that `clout explain --events` counts again
+    "pieces_drawing_90d",
     *(f"credible_engagers_{days}d" for days in (28, 90, 365)),
     *(f"uncounted_{kind}_{days}d" for kind in ("new", "exchange") for days in (28, 365)),
 )
