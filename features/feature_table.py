@@ -151,6 +151,41 @@ def _responses(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[ir.Ta
         yield responders
 
 
+@contextmanager
+def engaging_pairs(events: EncodedEvents, as_of: datetime) -> Iterator[ir.Table]:
+    """Compute who engaged with whom in the 365 days before an instant.
+
+    Yields
+    ------
+    (user, other, last_age, weeks, credibility), users and known others as keys: the age of the last engagement in
+    microseconds, the bitmap of `relations.pairs`, and the other's credibility in billionths, null for none
+
+    """
+    with cached_users(events) as users:
+        inputs = _seeds(events, users) | {
+            "users": users,
+            "long": before(events.rows, as_of).select("actor", "verb", "target", "age"),
+        }
+        with materialize(_engaging_pairs, inputs, ("engaging_pairs", events.cached), ignore_progress) as table:
+            yield table
+
+
+@contextmanager
+def _engaging_pairs(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[ir.Table]:
+    own, users, seeds = relations.own_events(inputs["long"]), inputs["users"], inputs.get("configured_seeds")
+    with (
+        keep("first", own.group_by("user").agg(first_act_age=own.age.max())) as first,
+        keep("histories", credibility.history_lengths(first, users)) as histories,
+        keep("pairs", relations.pairs(relations.engagements(inputs["long"]))) as pairs,
+        keep("responses", credibility.responses(pairs)) as year,
+        keep("seeds", credibility.established(year, first, histories) if seeds is None else seeds) as chosen,
+        credibility.propagated_credibility(year, chosen, users, keep) as has,
+    ):
+        named = pairs.filter(pairs.other.notnull(), within(pairs.last_age, LOOKBACK_DAYS))
+        named = named.select("user", "other", "last_age", "weeks")
+        yield named.left_join(has.rename(other="user"), "other").drop("other_right")
+
+
 class SpanRemainders(NamedTuple):
     """The microseconds from the instant to the end of its calendar week and day."""
 

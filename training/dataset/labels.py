@@ -44,13 +44,18 @@ def audience(events: EncodedEvents, as_of: datetime, horizon_days: int) -> pd.Da
     in the horizon, because one user who addresses everybody could add one to every label
 
     """
+    distinct = horizon_engagers(events, as_of, horizon_days)
+    return _named_users(distinct.group_by(key="user").agg(audience=distinct.count()), events)
+
+
+def horizon_engagers(events: EncodedEvents, as_of: datetime, horizon_days: int) -> ir.Table:
+    """Return the distinct (user, other) whom `audience` counts, as keys."""
     start, end = (instant_literal(at) for at in (as_of, as_of + timedelta(days=horizon_days)))
     ahead = engagements(events.rows.filter(events.rows.time >= start, events.rows.time < end))
     identified = ahead.filter(ahead.other.notnull())
     breadths = identified.group_by("other").agg(breadth=identified.user.nunique())
     broad = breadths.filter(breadths.breadth > MOST_TARGETS)
-    distinct = _unprompted_engagers(identified, events.rows.filter(events.rows.time < end)).anti_join(broad, "other")
-    return _named_users(distinct.group_by(key="user").agg(audience=distinct.count()), events)
+    return _unprompted_engagers(identified, events.rows.filter(events.rows.time < end)).anti_join(broad, "other")
 
 
 def _named_users(counted: ir.Table, events: EncodedEvents) -> pd.DataFrame:

@@ -1,0 +1,1 @@
+"""Select groups of users who together are expected to reach the most different people."""

@@ -1,0 +1,131 @@
+"""Pairs: who engaged with whom in the 365 days before an instant, how recently and in how many weeks, as arrays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+
+from features.aggregates.credibility import FULL_CREDIBILITY
+from features.aggregates.windows import BILLION, DAY
+from features.events.encoding import EncodedEvents, cached_users
+from features.feature_table import KEYS, engaging_pairs
+from training.dataset.labels import horizon_engagers
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Who engaged with whom, ordered by user, then by engager; both are numbers of rows (a user in a scope).
+
+    Parameters
+    ----------
+    starts : int64, shape (rows + 1,); the pairs of row `u` are those from `starts[u]` to `starts[u + 1]`
+    engagers : int32, shape (pairs,)
+    days : int32, shape (pairs,); whole days since the engager's last engagement with the user
+    weeks : int32, shape (pairs,); in how many weeks they engaged, at least 1
+    weight : float64, shape (rows,); how far established people vouch for each engager, 0 to 1
+
+    """
+
+    starts: np.ndarray
+    engagers: np.ndarray
+    days: np.ndarray
+    weeks: np.ndarray
+    weight: np.ndarray
+
+    @property
+    def users(self) -> np.ndarray:
+        """The row number of the user of each pair, int32, shape (pairs,)."""
+        return np.repeat(np.arange(len(self.starts) - 1, dtype=np.int32), np.diff(self.starts))
+
+    @property
+    def codes(self) -> np.ndarray:
+        """One ascending number per pair, int64: `user * rows + engager`."""
+        return self.users * np.int64(len(self.weight)) + self.engagers
+
+
+def read_pairs(events: EncodedEvents, as_of: datetime, rows: pd.DataFrame) -> Pairs:
+    """Return the pairs of some rows before an instant; engagers that are no row of the same scope are left out.
+
+    Parameters
+    ----------
+    events : from `load_encoded_events`
+    as_of : the instant, UTC; only events before it count
+    rows : user and scope, each once
+
+    """
+    with cached_users(events) as users, engaging_pairs(events, as_of) as table:
+        numbers = _RowNumbers(users, rows)
+        frame = table.to_pandas()
+    user, other = numbers.of(frame["user"]), numbers.of(frame["other"])
+    present = np.flatnonzero((user >= 0) & (other >= 0))
+    order = present[np.lexsort((other[present], user[present]))]
+    credibility = frame["credibility"].fillna(0).to_numpy(float) / (FULL_CREDIBILITY * BILLION)
+    weight = np.zeros(len(rows))
+    weight[other[order]] = np.clip(credibility[order], 0.0, 1.0)
+    return Pairs(
+        starts=_starts(user[order], len(rows)),
+        engagers=other[order].astype(np.int32),
+        days=(frame["last_age"].to_numpy()[order] // DAY).astype(np.int32),
+        weeks=np.bitwise_count(frame["weeks"].to_numpy()[order]).astype(np.int32),
+        weight=weight,
+    )
+
+
+@dataclass(frozen=True)
+class Engagements:
+    """Who engaged with whom within a horizon: row numbers of users, int64, and of engagers, shape (pairs,) each.
+
+    Engagers who are no row have numbers from `rows` on, the same person the same one.
+    """
+
+    users: np.ndarray
+    engagers: np.ndarray
+    rows: int
+
+    def returned(self, pairs: Pairs) -> np.ndarray:
+        """Return which of earlier pairs engaged again, bool, shape (pairs,)."""
+        known = self.engagers < self.rows
+        return np.isin(pairs.codes, self.users[known] * np.int64(self.rows) + self.engagers[known])
+
+    def reach(self, group: Sequence[int]) -> np.ndarray:
+        """Return how many different people engaged with each prefix of a group, int64, shape (len(group),)."""
+        place = np.full(self.rows, len(group))
+        place[list(group)] = np.arange(len(group))
+        places = place[self.users]
+        inside = places < len(group)
+        order = np.argsort(places[inside], kind="stable")
+        _, first = np.unique(self.engagers[inside][order], return_index=True)
+        counts = np.bincount(places[inside][order][first], minlength=len(group))
+        return np.cumsum(counts)
+
+
+def read_engagements(events: EncodedEvents, as_of: datetime, horizon_days: int, rows: pd.DataFrame) -> Engagements:
+    """Return who engaged with some rows (user, scope) within a horizon, as the label `audience` counts them."""
+    with cached_users(events) as users:
+        numbers = _RowNumbers(users, rows)
+        frame = horizon_engagers(events, as_of, horizon_days).to_pandas()
+    frame = frame[numbers.of(frame["user"]) >= 0]
+    other = numbers.of(frame["other"])
+    new = pd.factorize(frame["other"])[0] + len(rows)
+    return Engagements(numbers.of(frame["user"]), np.where(other >= 0, other, new), len(rows))
+
+
+def _starts(users: np.ndarray, count: int) -> np.ndarray:
+    """Return where the pairs of each user begin among ordered users, and where the last end."""
+    return np.concatenate([[0], np.cumsum(np.bincount(users, minlength=count))]).astype(np.int64)
+
+
+class _RowNumbers:
+    """The row number of each key."""
+
+    def __init__(self, users: ir.Table, rows: pd.DataFrame):
+        keys = users.select("key", *KEYS).to_pandas()
+        numbers = rows[KEYS].reset_index(drop=True).reset_index(names="row")
+        self._keys = pd.Index(numbers.merge(keys, on=KEYS, how="left", sort=False)["key"])
+
+    def of(self, keys: pd.Series) -> np.ndarray:
+        """Return the row numbers of keys, -1 for those of no row, int64."""
+        return self._keys.get_indexer(pd.Index(keys))

@@ -1,0 +1,107 @@
+"""Return model: the probability that a person who engaged with a user before does so again within the horizon.
+
+A logistic regression on how recently and in how many weeks the pair engaged, on how lately and with how many users the
+engager engaged, and on how many people engaged with the user lately. It is fitted on past horizons, and predicts a later
+one.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.selection.pairs import Pairs
+
+MOST_PAIRS = 200_000
+RIDGE = 1.0
+ROUNDS = 30
+CHANGE = 1e-8
+LARGEST_LOGIT = 30.0
+
+
+@dataclass(frozen=True)
+class ReturnModel:
+    """The fitted model.
+
+    Parameters
+    ----------
+    coefficients : the intercept, and one for each of `pair_features`
+    horizon_days : the horizon that it was fitted on
+
+    """
+
+    coefficients: tuple[float, ...]
+    horizon_days: int
+
+    def probability(self, pairs: Pairs) -> np.ndarray:
+        """Return the probability that each pair engages again within the horizon, float32, shape (pairs,)."""
+        intercept, *slopes = self.coefficients
+        logit = np.full(len(pairs.engagers), intercept)
+        for slope, column in zip(slopes, pair_features(pairs, self.horizon_days), strict=True):
+            logit += slope * column
+        return _sigmoid(logit).astype(np.float32)
+
+
+def pair_features(pairs: Pairs, horizon_days: int) -> Iterator[np.ndarray]:
+    """Yield the features of pairs one by one, float64, shape (pairs,): a matrix of all would take too much memory."""
+    users, recent = pairs.users, pairs.days < horizon_days
+    age, weeks = _log_age(pairs.days, horizon_days), np.log(pairs.weeks)
+    yield age
+    yield age * age
+    yield weeks
+    yield weeks * age
+    last = np.full(len(pairs.weight), np.iinfo(np.int32).max, dtype=np.int32)
+    np.minimum.at(last, pairs.engagers, pairs.days)
+    yield _log_age(last[pairs.engagers], horizon_days)
+    for role in (pairs.engagers, users):
+        yield np.log1p(np.bincount(role[recent], minlength=len(pairs.weight)))[role]
+
+
+def fit_return_model(
+    past: Sequence[tuple[Pairs, np.ndarray]], horizon_days: int, most: int = MOST_PAIRS, seed: int = 0
+) -> ReturnModel:
+    """Fit on the pairs of past instants, and on which of them engaged again in the horizon after it.
+
+    Parameters
+    ----------
+    past : for each instant the pairs, and bool, shape (pairs,)
+    horizon_days : the horizon
+    most : pairs per instant to fit on; where there are more, a random sample of them, drawn by `seed`
+
+    """
+    rng = np.random.default_rng(seed)
+    matrices, outcomes = [], []
+    for pairs, returned in past:
+        count = len(returned)
+        sample = np.sort(rng.choice(count, most, replace=False)) if count > most else np.arange(count)
+        matrices.append(np.stack([column[sample] for column in pair_features(pairs, horizon_days)], axis=1))
+        outcomes.append(returned[sample].astype(float))
+    coefficients = _logistic_regression(np.concatenate(matrices), np.concatenate(outcomes))
+    return ReturnModel(tuple(coefficients.tolist()), horizon_days)
+
+
+def _logistic_regression(features: np.ndarray, outcome: np.ndarray) -> np.ndarray:
+    """Return intercept and slopes by Newton's method, with a small ridge on the slopes."""
+    matrix = np.column_stack([np.ones(len(features)), features])
+    penalty = np.diag([1e-6, *[RIDGE] * features.shape[1]])
+    coefficients = np.zeros(matrix.shape[1])
+    for _ in range(ROUNDS):
+        chance = _sigmoid(matrix @ coefficients)
+        gradient = matrix.T @ (outcome - chance) - penalty @ coefficients
+        curvature = (matrix * (chance * (1 - chance))[:, None]).T @ matrix + penalty
+        step = np.linalg.solve(curvature, gradient)
+        coefficients += step
+        if np.abs(step).max() < CHANGE:
+            break
+    return coefficients
+
+
+def _sigmoid(logit: np.ndarray) -> np.ndarray:
+    chance: np.ndarray = 1.0 / (1.0 + np.exp(-np.clip(logit, -LARGEST_LOGIT, LARGEST_LOGIT)))
+    return chance
+
+
+def _log_age(days: np.ndarray, horizon_days: int) -> np.ndarray:
+    """Return the logarithm of an age in quarters of the horizon, counted from one."""
+    ages: np.ndarray = np.log1p(days * (4.0 / horizon_days))
+    return ages

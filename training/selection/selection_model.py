@@ -1,0 +1,162 @@
+"""Selection model: what a group's expected reach is computed with, fitted on past horizons and measured out of time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.events.encoding import EncodedEvents, cached
+from features.events.scopes import ALL
+from features.progress import Progress, ignore_progress
+from training.config import Config
+from training.dataset.labels import ENGAGERS
+from training.dataset.panel import Split, in_scope, rows_at
+from training.model.booster import fit_booster, margins
+from training.selection.audiences import Audiences, expected_audiences
+from training.selection.coverage import Constraints, select_group
+from training.selection.pairs import Engagements, Pairs, read_engagements, read_pairs
+from training.selection.return_model import ReturnModel, fit_return_model
+
+SIZES = (5, 10, 20, 50)
+MOST_CUTOFFS = 6
+MOST_ROWS = 100_000
+POOL_SHARES = np.geomspace(0.02, 20.0, 61)
+
+
+@dataclass(frozen=True)
+class SelectionModel:
+    """What turns pairs and expected audiences into the reach of a group.
+
+    Parameters
+    ----------
+    returning : the probability that a pair engages again
+    pool_share : the pool of strangers, per person who engaged with anybody within the last horizon
+    errors : for each of SIZES, real over predicted reach of the group of that size, one for each past horizon
+
+    """
+
+    returning: ReturnModel
+    pool_share: float
+    errors: dict[int, list[float]]
+
+    def audiences(self, pairs: Pairs, expected: np.ndarray) -> Audiences:
+        """Return audiences of users of one scope that agree with their expected audiences, shape (users,)."""
+        pool = self.pool_share * active_engagers(pairs, self.returning.horizon_days)
+        return expected_audiences(pairs.starts, pairs.engagers, self.returning.probability(pairs), expected, pool)
+
+    def error_range(self, size: int) -> tuple[float, float] | None:
+        """Return the smallest and largest real over predicted reach of past groups of about a size; None if unknown."""
+        measured = [known for known in SIZES if self.errors.get(known)]
+        if not measured:
+            return None
+        errors = self.errors[min(measured, key=lambda known: (abs(known - size), known))]
+        return min(errors), max(errors)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the model as JSON values."""
+        return asdict(self) | {"errors": {str(size): errors for size, errors in self.errors.items()}}
+
+
+def read_selection_model(document: Mapping[str, Any]) -> SelectionModel:
+    """Return the model that `SelectionModel.as_json` describes."""
+    returning = document["returning"]
+    return SelectionModel(
+        ReturnModel(tuple(returning["coefficients"]), returning["horizon_days"]),
+        document["pool_share"],
+        {int(size): errors for size, errors in document["errors"].items()},
+    )
+
+
+def active_engagers(pairs: Pairs, horizon_days: int) -> int:
+    """Return how many people engaged with anybody in the last horizon."""
+    return len(np.unique(pairs.engagers[pairs.days < horizon_days]))
+
+
+@dataclass(frozen=True)
+class PastHorizon:
+    """The pairs at a past cutoff, who of them returned, and who engaged in the horizon after it."""
+
+    cutoff: datetime
+    rows: pd.DataFrame
+    pairs: Pairs
+    ahead: Engagements
+    returned: np.ndarray
+
+
+def fit_selection_model(
+    events: EncodedEvents, panel: pd.DataFrame, split: Split, config: Config, progress: Progress = ignore_progress
+) -> SelectionModel | None:
+    """Fit on the newest cutoffs of a panel, in the scope `all`; None where the label weighs people.
+
+    Each past horizon is predicted by models that are fitted on earlier ones alone. The size of the pool is the one that
+    predicts best what the largest expected audiences reached together.
+    """
+    if config.outcome.label != ENGAGERS:
+        return None
+    horizon, past = config.outcome.horizon_days, []
+    cutoffs = split.cutoffs[-MOST_CUTOFFS:]
+    with cached(events) as shared:
+        for k, cutoff in enumerate(cutoffs):
+            past.append(_past_horizon(shared, panel, cutoff, horizon))
+            progress((k + 1) / len(cutoffs))
+    returning = fit_return_model([(known.pairs, known.returned) for known in past], horizon)
+    tests = [_Test(past[:k], past[k], panel, split, config) for k in range(1, len(past))]
+    share = _pool_share(tests)
+    return SelectionModel(returning, share, _errors(tests, share))
+
+
+def _past_horizon(events: EncodedEvents, panel: pd.DataFrame, cutoff: datetime, horizon_days: int) -> PastHorizon:
+    rows = in_scope(rows_at(panel, cutoff), ALL)
+    pairs = read_pairs(events, cutoff, rows)
+    ahead = read_engagements(events, cutoff, horizon_days, rows)
+    return PastHorizon(cutoff, rows, pairs, ahead, ahead.returned(pairs))
+
+
+class _Test:
+    """A past horizon, predicted from what was known before it."""
+
+    def __init__(
+        self, earlier: Sequence[PastHorizon], test: PastHorizon, panel: pd.DataFrame, split: Split, config: Config
+    ):
+        horizon = config.outcome.horizon_days
+        before = [cutoff for cutoff in split.cutoffs if cutoff < test.cutoff]
+        booster = fit_booster(rows_at(panel, *before, most=MOST_ROWS, seed=config.model.seed), config.model)
+        self.expected = np.exp(margins(booster, test.rows))
+        returning = fit_return_model([(known.pairs, known.returned) for known in earlier], horizon)
+        self._of_active = SelectionModel(returning, 1.0, {}).audiences(test.pairs, self.expected)
+        self.ahead = test.ahead
+        self.sizes = [size for size in SIZES if size <= len(self.expected)]
+
+    def audiences(self, pool_share: float) -> Audiences:
+        """Return the predicted audiences."""
+        return replace(self._of_active, pool=max(self._of_active.pool * pool_share, 1.0))
+
+    def errors(self, group: Sequence[int], audiences: Audiences) -> list[float]:
+        """Return real over predicted reach of a group's prefixes of each size; nobody counts as one person."""
+        real, predicted = self.ahead.reach(group), audiences.reach(group)
+        ends = [min(size, len(group)) - 1 for size in self.sizes]
+        return [max(float(real[end]), 1.0) / max(float(predicted[end]), 1e-9) for end in ends if end >= 0]
+
+
+def _pool_share(tests: Sequence[_Test]) -> float:
+    """Return the share whose predictions have the smallest squared logarithm of real over predicted reach."""
+    losses = np.zeros(len(POOL_SHARES))
+    for test in tests:
+        largest = np.argsort(-test.expected, kind="stable")[: max(SIZES)].tolist()
+        for k, share in enumerate(POOL_SHARES):
+            losses[k] += sum(np.log(error) ** 2 for error in test.errors(largest, test.audiences(share)))
+    return float(POOL_SHARES[np.argmin(losses)]) if tests else 1.0
+
+
+def _errors(tests: Sequence[_Test], pool_share: float) -> dict[int, list[float]]:
+    errors: dict[int, list[float]] = {size: [] for size in SIZES}
+    for test in tests:
+        audiences = test.audiences(pool_share)
+        everybody = np.ones(audiences.users, dtype=bool)
+        group = select_group(audiences, Constraints(max(SIZES), everybody)).users
+        for size, error in zip(test.sizes, test.errors(group, audiences), strict=False):
+            errors[size].append(error)
+    return errors
