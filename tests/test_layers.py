@@ -54,6 +54,7 @@ MAY_IMPORT = {
     "training.registry": BASE | MODEL | {"features.atomic_files"},
     "training.fit": TABLE | MODEL,
     "training.model_selection": TABLE | MODEL | {"training.evaluation"},
+    "training.selection": TABLE | MODEL,
     "training.robustness": TABLE
     | MODEL
     | {"features.simulation", "training.evaluation", "training.fit", "training.records", "training.registry"},
@@ -64,7 +65,7 @@ MAY_IMPORT = {
     "training.drift": TABLE | MODEL | {"training.evaluation", "training.release"},
     "training.train": TABLE
     | MODEL
-    | {"training.backtest", "training.evaluation", "training.fit", "training.model_selection"},
+    | {"training.backtest", "training.evaluation", "training.fit", "training.model_selection", "training.selection"},
     "training.release": TABLE
     | MODEL
     | {

@@ -28,6 +28,7 @@ from training.model.feature_sets import panel_features
 from training.model.scale import frozen_scale
 from training.model_selection.ablation import ablate
 from training.model_selection.tuning import TuningResult, tune
+from training.selection.selection_model import fit_selection_model, with_selection
 
 log = logging.getLogger("clout")
 
@@ -124,6 +125,10 @@ def train(
         bundle = fit(panel, split, config, scale)
     with timed("backtest", progress):
         evaluation, figures = backtest(events, panel, split, config, bundle.scale, champion)
+    with timed("selection"):
+        bundle = with_selection(
+            bundle, fit_selection_model(events, panel, split, config, of_step(progress, "selection"))
+        )
     evaluation = replace(
         evaluation,
         tuning=None if tuned is None else tuned.table,

@@ -36,7 +36,11 @@ def reaches(acts, config: Config, as_of, scope: str) -> list[dict]:
     bundle, model = fit(panel, split, config), fit_selection_model(acts, panel, split, config)
     rows = in_scope(panel_rows(acts, as_of, days), scope)
     predicted = bundle.predict(rows)
-    signals = baselines(acts, rows, as_of) if scope == ALL else rows.rename(columns={"engagers_decayed_28d": "decayed_engagers"})
+    signals = (
+        baselines(acts, rows, as_of)
+        if scope == ALL
+        else rows.rename(columns={"engagers_decayed_28d": "decayed_engagers"})
+    )
     signals = signals.assign(score=predicted["unclipped"], expected_audience=predicted["expected_audience"])
     ahead, pairs = read_engagements(acts, as_of, days, rows), read_pairs(acts, as_of, rows)
     everybody = model.audiences(pairs, predicted["expected_audience"].to_numpy())

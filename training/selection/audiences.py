@@ -61,7 +61,8 @@ class Audiences:
     @cached_property
     def hazard(self) -> np.ndarray:
         """The probability of each pair as a hazard, `-ln(1 - p)`, float32, shape (pairs,); hazards add up."""
-        return -np.log1p(-np.minimum(self.probability, LARGEST_CHANCE))
+        hazards: np.ndarray = -np.log1p(-np.minimum(self.probability, LARGEST_CHANCE))
+        return hazards
 
     @cached_property
     def alone(self) -> np.ndarray:
@@ -133,7 +134,8 @@ class GroupReach:
         known = self._missed[a.engagers]
         known *= a.hazard
         shares = np.minimum(a.stranger_share, LARGEST_CHANCE)
-        return sum_by_user(a.starts, known) - self._missed_pool * np.log1p(-shares)
+        slopes: np.ndarray = sum_by_user(a.starts, known) - self._missed_pool * np.log1p(-shares)
+        return slopes
 
     def add(self, user: int) -> float:
         """Add a user to the group, and return how many people the user adds."""

@@ -43,7 +43,8 @@ class Pairs:
     @property
     def codes(self) -> np.ndarray:
         """One ascending number per pair, int64: `user * rows + engager`."""
-        return self.users * np.int64(len(self.weight)) + self.engagers
+        codes: np.ndarray = self.users * np.int64(len(self.weight)) + self.engagers
+        return codes
 
 
 def read_pairs(events: EncodedEvents, as_of: datetime, rows: pd.DataFrame) -> Pairs:
@@ -128,4 +129,5 @@ class _RowNumbers:
 
     def of(self, keys: pd.Series) -> np.ndarray:
         """Return the row numbers of keys, -1 for those of no row, int64."""
-        return self._keys.get_indexer(pd.Index(keys))
+        numbers: np.ndarray = self._keys.get_indexer(pd.Index(keys))
+        return numbers

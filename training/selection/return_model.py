@@ -1,8 +1,8 @@
 """Return model: the probability that a person who engaged with a user before does so again within the horizon.
 
 A logistic regression on how recently and in how many weeks the pair engaged, on how lately and with how many users the
-engager engaged, and on how many people engaged with the user lately. It is fitted on past horizons, and predicts a later
-one.
+engager engaged, and on how many people engaged with the user lately. It is fitted on past horizons and predicts a
+later one.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,6 +1,6 @@
 """Selection model: what a group's expected reach is computed with, fitted on past horizons and measured out of time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -15,11 +15,13 @@ from training.config import Config
 from training.dataset.labels import ENGAGERS
 from training.dataset.panel import Split, in_scope, rows_at
 from training.model.booster import fit_booster, margins
+from training.model.bundle import Bundle
 from training.selection.audiences import Audiences, expected_audiences
 from training.selection.coverage import Constraints, select_group
 from training.selection.pairs import Engagements, Pairs, read_engagements, read_pairs
 from training.selection.return_model import ReturnModel, fit_return_model
 
+FACT = "selection"
 SIZES = (5, 10, 20, 50)
 MOST_CUTOFFS = 6
 MOST_ROWS = 100_000
@@ -60,8 +62,16 @@ class SelectionModel:
         return asdict(self) | {"errors": {str(size): errors for size, errors in self.errors.items()}}
 
 
-def read_selection_model(document: Mapping[str, Any]) -> SelectionModel:
-    """Return the model that `SelectionModel.as_json` describes."""
+def with_selection(bundle: Bundle, model: SelectionModel | None) -> Bundle:
+    """Return a bundle that holds a selection model among its facts."""
+    return replace(bundle, facts=bundle.facts | {FACT: None if model is None else model.as_json()})
+
+
+def selection_model(bundle: Bundle) -> SelectionModel | None:
+    """Return the selection model of a bundle; None where its label weighs people, or it was made without one."""
+    document = bundle.facts.get(FACT)
+    if document is None:
+        return None
     returning = document["returning"]
     return SelectionModel(
         ReturnModel(tuple(returning["coefficients"]), returning["horizon_days"]),

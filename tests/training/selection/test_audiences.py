@@ -49,7 +49,9 @@ class TestExpectedAudiences:
         assert made.probability.tolist() == [0.5, 0.25, 0.25]
         assert made.weight.tolist() == [1, 1, 1]
 
-    @given(st.lists(st.floats(0, 1, width=32), min_size=3, max_size=3), st.lists(st.floats(0, 40), min_size=3, max_size=3))
+    @given(
+        st.lists(st.floats(0, 1, width=32), min_size=3, max_size=3), st.lists(st.floats(0, 40), min_size=3, max_size=3)
+    )
     def test_each_user_alone_reaches_the_expected_audience(self, chance, expected):
         made = expected_audiences(
             self.STARTS, self.ENGAGERS, np.array(chance, dtype=np.float32), np.array(expected), 50.0

@@ -38,10 +38,10 @@ def reach(problem, group):
     return sum(state.add(user) for user in group)
 
 
-def best(problem, k, is_allowed=lambda group: True):
+def best(problem, k, is_allowed=None):
     users = range(problem.users)
-    groups = (group for size in range(k + 1) for group in combinations(users, size) if is_allowed(group))
-    return max(reach(problem, group) for group in groups)
+    groups = (group for size in range(k + 1) for group in combinations(users, size))
+    return max(reach(problem, group) for group in groups if is_allowed is None or is_allowed(group))
 
 
 class TestByHand:

@@ -13,7 +13,9 @@ def random_pairs(seed, users=200, count=4_000):
     codes = np.sort(rng.choice(users * users, count, replace=False))
     starts = np.searchsorted(codes // users, np.arange(users + 1))
     days, weeks = rng.integers(0, 365, count), rng.integers(1, 20, count)
-    return Pairs(starts, (codes % users).astype(np.int32), days.astype(np.int32), weeks.astype(np.int32), np.ones(users))
+    return Pairs(
+        starts, (codes % users).astype(np.int32), days.astype(np.int32), weeks.astype(np.int32), np.ones(users)
+    )
 
 
 def outcomes(pairs, seed):

@@ -1,0 +1,78 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from features.events.loading import load_encoded_events
+from training.config import Outcome
+from training.dataset.panel import build_panel, in_scope, rows_at, split_cutoffs
+from training.model.bundle_files import load_bundle, save_bundle
+from training.selection.pairs import read_pairs
+from training.selection.selection_model import (
+    SIZES,
+    active_engagers,
+    fit_selection_model,
+    selection_model,
+    with_selection,
+)
+
+
+@pytest.fixture(scope="module")
+def fitted(bundle):
+    return selection_model(bundle)
+
+
+@pytest.fixture(scope="module")
+def now(simulated, rows, bundle):
+    """The pairs at the instant, and everybody's expected audience."""
+    pairs = read_pairs(load_encoded_events(simulated.events), simulated.as_of, rows)
+    return pairs, bundle.predict(rows)["expected_audience"].to_numpy()
+
+
+def test_reach_agrees_with_the_expected_audience_of_each_user(fitted, now):
+    pairs, expected = now
+    audiences = fitted.audiences(pairs, expected)
+    assert audiences.alone == pytest.approx(np.minimum(expected, audiences.alone.max()), rel=1e-4, abs=1e-4)
+    assert audiences.pool == pytest.approx(fitted.pool_share * active_engagers(pairs, 28))
+
+
+def test_past_groups_reached_about_what_was_predicted(fitted):
+    assert set(fitted.errors) == set(SIZES)
+    errors = [error for of_size in fitted.errors.values() for error in of_size]
+    assert len(errors) == 2 * len(SIZES)  # three cutoffs, of which the first has none before it
+    assert np.median(errors) == pytest.approx(1, abs=0.25)
+
+
+def test_a_range_of_errors_is_that_of_the_nearest_size(fitted):
+    known = dataclasses.replace(fitted, errors={5: [0.9, 1.2], 10: [], 20: [1.0], 50: [1.5, 0.5, 1.1]})
+    assert [known.error_range(size) for size in (1, 9, 14, 1_000)] == [(0.9, 1.2), (0.9, 1.2), (1.0, 1.0), (0.5, 1.5)]
+    assert dataclasses.replace(fitted, errors={size: [] for size in SIZES}).error_range(5) is None
+
+
+def test_the_model_is_stored_with_the_bundle(fitted, bundle, tmp_path):
+    save_bundle(bundle, tmp_path)
+    assert selection_model(load_bundle(tmp_path)) == fitted
+    assert selection_model(with_selection(bundle, None)) is None
+
+
+def test_a_bundle_of_an_earlier_version_has_none(bundle):
+    facts = {name: fact for name, fact in bundle.facts.items() if name != "selection"}
+    assert selection_model(dataclasses.replace(bundle, facts=facts)) is None
+
+
+def test_past_horizons_are_predicted_from_earlier_ones_alone(simulated, config, fitted):
+    """Without the newest cutoff, the errors of the older ones are the same."""
+    events = load_encoded_events(simulated.events)
+    first = min(simulated.events["time"].to_pylist())
+    split = split_cutoffs(first, simulated.as_of, 28, config.panel.cutoffs)
+    panel = build_panel(events, split, 28)
+    earlier = fit_selection_model(events, panel, split.earlier(), config)
+    assert earlier.returning != fitted.returning
+    rows = in_scope(rows_at(panel, split.cutoffs[1]), "all")
+    assert len(rows)
+    assert all(len(errors) == 1 for errors in earlier.errors.values())
+
+
+def test_a_label_that_weighs_people_has_no_model(simulated, config):
+    weighed = config.model_copy(update={"outcome": Outcome(label="credible_engagers")})
+    assert fit_selection_model(load_encoded_events(simulated.events), None, None, weighed) is None
