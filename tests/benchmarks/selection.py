@@ -46,14 +46,14 @@ def reaches(acts, config: Config, as_of, scope: str) -> list[dict]:
     everybody = model.audiences(pairs, predicted["expected_audience"].to_numpy())
     credible = everybody.counting(pairs.weight)
     orders = {name: np.argsort(-signals[name].to_numpy(), kind="stable") for name in SIGNALS if name in signals}
-    found = []
+    groups = []
     for k in (size for size in SIZES if size <= len(rows)):
         group, trusted = (select_group(a, Constraints(k, np.ones(len(rows), bool))) for a in (everybody, credible))
         row = {"as_of": f"{as_of:%Y-%m-%d}", "k": k, "picked": ahead.reach(group.users)[-1]}
         row |= {"predicted": group.reach, "of bound": group.share_of_bound, "pool": model.pool_share}
         row |= {"credible": ahead.reach(trusted.users)[-1]}
-        found.append(row | {name: ahead.reach(order[:k])[-1] for name, order in orders.items()})
-    return found
+        groups.append(row | {name: ahead.reach(order[:k])[-1] for name, order in orders.items()})
+    return groups
 
 
 def main() -> None:

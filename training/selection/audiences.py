@@ -65,7 +65,7 @@ class Audiences:
         return hazards
 
     @cached_property
-    def alone(self) -> np.ndarray:
+    def reach_of_each(self) -> np.ndarray:
         """The expected reach of each user alone, in people, shape (users,)."""
         return GroupReach(self).gains()
 
@@ -83,10 +83,10 @@ class Audiences:
         ends = np.cumsum([0, *(part.stop - part.start for part in parts)])
         columns = np.concatenate([self.engagers[part] for part in parts]) if parts else self.engagers[:0]
         chances = np.concatenate([self.probability[part] for part in parts]) if parts else self.probability[:0]
-        known = sp.csr_matrix((chances.astype(float), columns, ends), (len(group), self.users))
+        chance = sp.csr_matrix((chances.astype(float), columns, ends), (len(group), self.users))
         shares = self.stranger_share[list(group)]
-        both = (known.multiply(self.weight) @ known.T).toarray() + self.pool * np.outer(shares, shares)
-        np.fill_diagonal(both, self.alone[list(group)])
+        both = (chance.multiply(self.weight) @ chance.T).toarray() + self.pool * np.outer(shares, shares)
+        np.fill_diagonal(both, self.reach_of_each[list(group)])
         return np.asarray(both)
 
     def counting(self, weight: np.ndarray) -> "Audiences":
@@ -114,15 +114,15 @@ class GroupReach:
     def gain(self, user: int) -> float:
         """Return how many people a user would add."""
         part = self._audiences.pairs_of(user)
-        known = (self._missed[self._audiences.engagers[part]] * self._audiences.probability[part]).sum()
-        return float(known + self._missed_pool * self._audiences.stranger_share[user])
+        of_pairs = (self._missed[self._audiences.engagers[part]] * self._audiences.probability[part]).sum()
+        return float(of_pairs + self._missed_pool * self._audiences.stranger_share[user])
 
     def gains(self) -> np.ndarray:
         """Return how many people each user would add, shape (users,)."""
         a = self._audiences
-        known = self._missed[a.engagers]
-        known *= a.probability
-        return sum_by_user(a.starts, known) + self._missed_pool * a.stranger_share
+        of_pairs = self._missed[a.engagers]
+        of_pairs *= a.probability
+        return sum_by_user(a.starts, of_pairs) + self._missed_pool * a.stranger_share
 
     def slopes(self) -> np.ndarray:
         """Return by how much reach rises per part of each user, at this group and in it, shape (users,).
@@ -131,10 +131,10 @@ class GroupReach:
         `reach(H) <= reach(G) + sum of slopes over H - sum of slopes over G`, with the slopes at `G`.
         """
         a = self._audiences
-        known = self._missed[a.engagers]
-        known *= a.hazard
+        of_pairs = self._missed[a.engagers]
+        of_pairs *= a.hazard
         shares = np.minimum(a.stranger_share, LARGEST_CHANCE)
-        slopes: np.ndarray = sum_by_user(a.starts, known) - self._missed_pool * np.log1p(-shares)
+        slopes: np.ndarray = sum_by_user(a.starts, of_pairs) - self._missed_pool * np.log1p(-shares)
         return slopes
 
     def add(self, user: int) -> float:
@@ -161,11 +161,11 @@ def expected_audiences(
     expected : expected audience of each user in people, shape (users,)
 
     """
-    known = sum_by_user(starts, probability.astype(float))
+    of_pairs = sum_by_user(starts, probability.astype(float))
     with np.errstate(divide="ignore", invalid="ignore"):
-        factor = np.where(known > expected, expected / known, 1.0)
+        factor = np.where(of_pairs > expected, expected / of_pairs, 1.0)
     lowered = (probability * np.repeat(factor, np.diff(starts))).astype(np.float32)
-    strangers = np.maximum(expected - known, 0.0)
+    strangers = np.maximum(expected - of_pairs, 0.0)
     return Audiences(starts, engagers, lowered, strangers, max(pool, 1.0), np.ones(len(expected)))
 
 

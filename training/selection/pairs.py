@@ -88,18 +88,18 @@ class Engagements:
 
     def returned(self, pairs: Pairs) -> np.ndarray:
         """Return which of earlier pairs engaged again, bool, shape (pairs,)."""
-        known = self.engagers < self.rows
-        return np.isin(pairs.codes, self.users[known] * np.int64(self.rows) + self.engagers[known])
+        of_rows = self.engagers < self.rows
+        return np.isin(pairs.codes, self.users[of_rows] * np.int64(self.rows) + self.engagers[of_rows])
 
     def reach(self, group: Sequence[int]) -> np.ndarray:
         """Return how many different people engaged with each prefix of a group, int64, shape (len(group),)."""
-        place = np.full(self.rows, len(group))
-        place[list(group)] = np.arange(len(group))
-        places = place[self.users]
-        inside = places < len(group)
-        order = np.argsort(places[inside], kind="stable")
+        position = np.full(self.rows, len(group))
+        position[list(group)] = np.arange(len(group))
+        positions = position[self.users]
+        inside = positions < len(group)
+        order = np.argsort(positions[inside], kind="stable")
         _, first = np.unique(self.engagers[inside][order], return_index=True)
-        counts = np.bincount(places[inside][order][first], minlength=len(group))
+        counts = np.bincount(positions[inside][order][first], minlength=len(group))
         return np.cumsum(counts)
 
 

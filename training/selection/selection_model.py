@@ -51,10 +51,10 @@ class SelectionModel:
 
     def error_range(self, size: int) -> tuple[float, float] | None:
         """Return the smallest and largest real over predicted reach of past groups of about a size; None if unknown."""
-        measured = [known for known in SIZES if self.errors.get(known)]
+        measured = [other for other in SIZES if self.errors.get(other)]
         if not measured:
             return None
-        errors = self.errors[min(measured, key=lambda known: (abs(known - size), known))]
+        errors = self.errors[min(measured, key=lambda other: (abs(other - size), other))]
         return min(errors), max(errors)
 
     def as_json(self) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def fit_selection_model(
         for k, cutoff in enumerate(cutoffs):
             past.append(_past_horizon(shared, panel, cutoff, horizon))
             progress((k + 1) / len(cutoffs))
-    returning = fit_return_model([(known.pairs, known.returned) for known in past], horizon)
+    returning = fit_return_model([(one.pairs, one.returned) for one in past], horizon)
     tests = [_Test(past[:k], past[k], panel, split, config) for k in range(1, len(past))]
     share = _pool_share(tests)
     return SelectionModel(returning, share, _errors(tests, share))
@@ -135,7 +135,7 @@ class _Test:
         before = [cutoff for cutoff in split.cutoffs if cutoff < test.cutoff]
         booster = fit_booster(rows_at(panel, *before, most=MOST_ROWS, seed=config.model.seed), config.model)
         self.expected = np.exp(margins(booster, test.rows))
-        returning = fit_return_model([(known.pairs, known.returned) for known in earlier], horizon)
+        returning = fit_return_model([(one.pairs, one.returned) for one in earlier], horizon)
         self._of_active = SelectionModel(returning, 1.0, {}).audiences(test.pairs, self.expected)
         self.ahead = test.ahead
         self.sizes = [size for size in SIZES if size <= len(self.expected)]

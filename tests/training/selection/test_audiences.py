@@ -17,13 +17,13 @@ def two():
 def test_reach_grows_with_each_member(two):
     # 0.5 + 0.25 + 2, then 0.5 * 0.5 of the same person and 4 of 20 of the 18 whom the first does not reach
     assert two.reach([0, 1]).tolist() == pytest.approx([2.75, 2.75 + 0.25 + 3.6])
-    assert two.alone.tolist() == [2.75, 4.5, 0.0, 0.0]
+    assert two.reach_of_each.tolist() == [2.75, 4.5, 0.0, 0.0]
 
 
 def test_overlap_counts_people_whom_both_reach(two):
     overlap = two.overlap([0, 1])
     assert overlap.tolist() == [[2.75, pytest.approx(0.25 + 20 * 0.1 * 0.2)], [pytest.approx(0.65), 4.5]]
-    assert overlap[0, 1] == pytest.approx(two.alone[:2].sum() - two.reach([0, 1])[-1])
+    assert overlap[0, 1] == pytest.approx(two.reach_of_each[:2].sum() - two.reach([0, 1])[-1])
 
 
 def test_no_group_reaches_nobody(two):
@@ -35,7 +35,7 @@ def test_people_without_weight_add_nothing_and_strangers_count_as_a_users_people
     counted = two.counting(np.array([1.0, 1.0, 0.0, 1.0]))
     overall = 1 / 3
     shares = [(1 + SHARE_PRIOR * overall) / (2 + SHARE_PRIOR), SHARE_PRIOR * overall / (1 + SHARE_PRIOR)]
-    assert counted.alone[:2].tolist() == pytest.approx([0.25 + 2 * shares[0], 4 * shares[1]])
+    assert counted.reach_of_each[:2].tolist() == pytest.approx([0.25 + 2 * shares[0], 4 * shares[1]])
     assert counted.pool == pytest.approx(20 / 3)
 
 
@@ -44,17 +44,17 @@ class TestExpectedAudiences:
 
     def test_strangers_are_what_the_probabilities_leave_of_the_expected_audience(self):
         chance = np.array([0.5, 0.25, 0.5], dtype=np.float32)
-        made = expected_audiences(self.STARTS, self.ENGAGERS, chance, np.array([3.0, 0.25, 1.0]), 50.0)
-        assert made.strangers.tolist() == [2.25, 0.0, 1.0]
-        assert made.probability.tolist() == [0.5, 0.25, 0.25]
-        assert made.weight.tolist() == [1, 1, 1]
+        audiences = expected_audiences(self.STARTS, self.ENGAGERS, chance, np.array([3.0, 0.25, 1.0]), 50.0)
+        assert audiences.strangers.tolist() == [2.25, 0.0, 1.0]
+        assert audiences.probability.tolist() == [0.5, 0.25, 0.25]
+        assert audiences.weight.tolist() == [1, 1, 1]
 
     @given(
         st.lists(st.floats(0, 1, width=32), min_size=3, max_size=3), st.lists(st.floats(0, 40), min_size=3, max_size=3)
     )
     def test_each_user_alone_reaches_the_expected_audience(self, chance, expected):
-        made = expected_audiences(
+        audiences = expected_audiences(
             self.STARTS, self.ENGAGERS, np.array(chance, dtype=np.float32), np.array(expected), 50.0
         )
-        assert made.alone == pytest.approx(np.array(expected), rel=1e-5, abs=1e-6)
-        assert (made.probability <= 1).all()
+        assert audiences.reach_of_each == pytest.approx(np.array(expected), rel=1e-5, abs=1e-6)
+        assert (audiences.probability <= 1).all()

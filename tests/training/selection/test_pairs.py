@@ -53,8 +53,8 @@ def test_pairs_of_a_few_events(events):
 
 def test_later_events_leave_the_pairs_unchanged(events, table):
     early = read_pairs(events, on_day(5), ROWS)
-    alone = load_encoded_events(table([(0, "bob", "reply", "ann"), (1, "bob", "like", "ann")]))
-    same = read_pairs(alone, on_day(5), ROWS)
+    fewer = load_encoded_events(table([(0, "bob", "reply", "ann"), (1, "bob", "like", "ann")]))
+    same = read_pairs(fewer, on_day(5), ROWS)
     assert [early.starts.tolist(), early.days.tolist()] == [same.starts.tolist(), same.days.tolist()] != [[0] * 4, []]
 
 

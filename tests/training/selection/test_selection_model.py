@@ -32,7 +32,9 @@ def now(simulated, rows, bundle):
 def test_reach_agrees_with_the_expected_audience_of_each_user(fitted, now):
     pairs, expected = now
     audiences = fitted.audiences(pairs, expected)
-    assert audiences.alone == pytest.approx(np.minimum(expected, audiences.alone.max()), rel=1e-4, abs=1e-4)
+    assert audiences.reach_of_each == pytest.approx(
+        np.minimum(expected, audiences.reach_of_each.max()), rel=1e-4, abs=1e-4
+    )
     assert audiences.pool == pytest.approx(fitted.pool_share * active_engagers(pairs, 28))
 
 
@@ -44,8 +46,8 @@ def test_past_groups_reached_about_what_was_predicted(fitted):
 
 
 def test_a_range_of_errors_is_that_of_the_nearest_size(fitted):
-    known = dataclasses.replace(fitted, errors={5: [0.9, 1.2], 10: [], 20: [1.0], 50: [1.5, 0.5, 1.1]})
-    assert [known.error_range(size) for size in (1, 9, 14, 1_000)] == [(0.9, 1.2), (0.9, 1.2), (1.0, 1.0), (0.5, 1.5)]
+    of_pairs = dataclasses.replace(fitted, errors={5: [0.9, 1.2], 10: [], 20: [1.0], 50: [1.5, 0.5, 1.1]})
+    assert [model.error_range(size) for size in (1, 9, 14, 1_000)] == [(0.9, 1.2), (0.9, 1.2), (1.0, 1.0), (0.5, 1.5)]
     assert dataclasses.replace(fitted, errors={size: [] for size in SIZES}).error_range(5) is None
 
 
