@@ -14,7 +14,7 @@ def two():
     return Audiences(starts, engagers, chance, np.array([2.0, 4.0, 0.0, 0.0]), 20.0, np.ones(4))
 
 
-def test_reach_grows_with_each_member(two):
+def test_reach_grows_with_the_members(two):
     # 0.5 + 0.25 + 2, then 0.5 * 0.5 of the same person and 4 of 20 of the 18 whom the first does not reach
     assert two.reach([0, 1]).tolist() == pytest.approx([2.75, 2.75 + 0.25 + 3.6])
     assert two.reach_of_each.tolist() == [2.75, 4.5, 0.0, 0.0]
@@ -52,7 +52,7 @@ class TestExpectedAudiences:
     @given(
         st.lists(st.floats(0, 1, width=32), min_size=3, max_size=3), st.lists(st.floats(0, 40), min_size=3, max_size=3)
     )
-    def test_each_user_alone_reaches_the_expected_audience(self, chance, expected):
+    def test_a_single_user_reaches_the_expected_audience(self, chance, expected):
         audiences = expected_audiences(
             self.STARTS, self.ENGAGERS, np.array(chance, dtype=np.float32), np.array(expected), 50.0
         )

@@ -71,7 +71,7 @@ def test_engagements_are_those_of_the_audience(events):
     assert counts == [labels.get(user, 0) for user in ROWS["user"]]
 
 
-def test_reach_counts_each_person_once(events):
+def test_reach_counts_a_person_once(events):
     ahead = read_engagements(events, on_day(30), 28, ROWS)  # eve and dan to ann, bob and dan to cat
     assert ahead.reach([0, 2]).tolist() == [2, 3]
     assert ahead.reach([1, 2, 0]).tolist() == [0, 2, 3]

@@ -54,7 +54,7 @@ def test_the_fit_is_that_of_an_independent_implementation():
     assert fitted.coefficients == pytest.approx([*other.intercept_, *other.coef_[0]], abs=1e-3)
 
 
-def test_a_sample_of_many_pairs_is_the_same_each_time():
+def test_a_sample_of_many_pairs_is_deterministic():
     pairs = random_pairs(2)
     past = [(pairs, outcomes(pairs, 2)[0])]
     assert fit_return_model(past, HORIZON, most=500) == fit_return_model(past, HORIZON, most=500)

@@ -29,7 +29,7 @@ def now(simulated, rows, bundle):
     return pairs, bundle.predict(rows)["expected_audience"].to_numpy()
 
 
-def test_reach_agrees_with_the_expected_audience_of_each_user(fitted, now):
+def test_reach_agrees_with_expected_audiences(fitted, now):
     pairs, expected = now
     audiences = fitted.audiences(pairs, expected)
     assert audiences.reach_of_each == pytest.approx(
@@ -46,7 +46,7 @@ def test_past_groups_reached_about_what_was_predicted(fitted):
 
 
 def test_a_range_of_errors_is_that_of_the_nearest_size(fitted):
-    of_pairs = dataclasses.replace(fitted, errors={5: [0.9, 1.2], 10: [], 20: [1.0], 50: [1.5, 0.5, 1.1]})
+    model = dataclasses.replace(fitted, errors={5: [0.9, 1.2], 10: [], 20: [1.0], 50: [1.5, 0.5, 1.1]})
     assert [model.error_range(size) for size in (1, 9, 14, 1_000)] == [(0.9, 1.2), (0.9, 1.2), (1.0, 1.0), (0.5, 1.5)]
     assert dataclasses.replace(fitted, errors={size: [] for size in SIZES}).error_range(5) is None
 
@@ -62,7 +62,7 @@ def test_a_bundle_of_an_earlier_version_has_none(bundle):
     assert selection_model(dataclasses.replace(bundle, facts=facts)) is None
 
 
-def test_past_horizons_are_predicted_from_earlier_ones_alone(simulated, config, fitted):
+def test_past_horizons_are_predicted_from_earlier_ones(simulated, config, fitted):
     """Without the newest cutoff, the errors of the older ones are the same."""
     events = load_encoded_events(simulated.events)
     first = min(simulated.events["time"].to_pylist())
