@@ -114,14 +114,13 @@ def remarks(before: Bundle, after: Bundle) -> tuple[str, ...]:
     texts = []
     if before.horizon_days != after.horizon_days:
         texts.append(
-            f"The audience is counted over {after.horizon_days} days instead of {before.horizon_days}: the effect is "
-            "part of the effects of the new model and scale."
+            f"The audience is counted over {after.horizon_days} days instead of {before.horizon_days}, which moves "
+            "scores as part of the new model and scale."
         )
     if before.label != after.label:
         texts.append(f"The audience counts {after.label.replace('_', ' ')} instead of {before.label}.")
     if before.seeds != after.seeds:
-        effect = "the effect is part of the responses of others, because it changes how much they count"
-        texts.append(f"Credibility flows from other seeds: {effect}.")
+        texts.append("Credibility starts from other seeds, which changes how much the responses of others count.")
     return tuple(texts)
 
 

@@ -157,7 +157,9 @@ def _unchanged(snapshot: Snapshot, user: str, scope: str) -> tuple[WhatIf, Featu
         asked=None,
         in_own_hands=(),
         possible_changes=(),
-        notes=(f"There are only {peers.users} peers: their values say little.",) if peers.users < FEW_PEERS else (),
+        notes=(f"Only {peers.users} users have a similar audience: the ranges of their values say little.",)
+        if peers.users < FEW_PEERS
+        else (),
     )
     return report, row, peers
 
@@ -169,8 +171,10 @@ def _warnings(outcome: ScenarioOutcome) -> list[str]:
     others = [change.feature for change in requested if not change.actionable]
     notes = []
     if outside:
-        notes.append(f"Outside the range of peers, so the model has hardly any data on it: {', '.join(outside)}.")
+        notes.append(
+            f"No user with a similar audience has such a value, so the model knows little of it: {', '.join(outside)}."
+        )
     if others:
         names = ", ".join(others)
-        notes.append(f"Not in the person's own hands: {names}. Features that usually change with it stay.")
+        notes.append(f"Not in the user's own hands: {names}. What usually changes with it stays as it is.")
     return notes

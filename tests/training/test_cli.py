@@ -41,7 +41,7 @@ def test_gate_fails_and_is_overridden(run_command, tmp_path):
     strict, home = "attacks = false\ntotal_low = 1.0\ntotal_high = 1.0\n", Home(tmp_path / "home")
     run = run_command("train", limits=strict)
     assert run.exit_code == 3, run.output
-    assert "warning: gate, FAILED: expected over real audience is " in run.text
+    assert "warning: gate, FAILED: the model expects " in run.text
     assert "(limits 1 to 1)." in run.text
     assert "gate, not judged: attacks were not measured: switched off" in run.text
     assert "Registered as version 1 of the model 'clout', challenger; without a champion" in run.text

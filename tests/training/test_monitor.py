@@ -24,7 +24,7 @@ from training.config import Config, Evaluation
 from training.config import Monitor as Limits
 from training.dataset.panel import in_scope
 from training.drift import CLOCKS, check_reference, drift_findings, evaluation_findings, measure_drift, monitor, psi
-from training.evaluation.metrics import RANKING
+from training.evaluation.metrics import FIGURES, RANKING
 from training.evaluation.report_types import BaselineLead, EvaluationReport
 from training.registry.run_documents import report
 from training.release.release_candidate import report_document
@@ -199,7 +199,7 @@ class TestReport:
     def test_newest_complete_horizon_is_evaluated(self, drift_report, end):
         realised = drift_report.realised
         assert realised.as_of == (end - HORIZON).isoformat()
-        assert any(message.startswith("expected over real audience is ") for message in drift_report.findings)
+        assert any(message.startswith("the model expects ") for message in drift_report.findings)
         assert drift_report.metrics()["auc"] == realised.metrics["score"]["auc"]
 
     def test_incomplete_horizon_reports_when_it_is_complete(self, bundle, simulated):
@@ -217,7 +217,7 @@ class TestReport:
     def test_vanished_audience_alarms(self, earlier, silenced):
         drift_report = monitor(load_encoded_events(silenced), earlier, config=QUICK)
         assert not drift_report.within_limits
-        (message,) = [alarm for alarm in drift_report.alarms if alarm.startswith("expected over real audience is ")]
+        (message,) = [alarm for alarm in drift_report.alarms if alarm.startswith("the model expects ")]
         assert message.endswith("(limits 0.67 to 1.5)")
         assert drift_report.metrics()["total"] > 1.5
         assert drift_report.metrics()["alarms"] == len(drift_report.alarms)
@@ -252,13 +252,13 @@ class TestRealised:
 
     def test_coverage_limit(self):
         assert self.past(coverage=0.85) == []
-        assert self.past(coverage=0.84) == ["intervals hold 84.0% of users (limit 85%)"]
+        assert self.past(coverage=0.84) == ["84.0% of users are inside their interval (limit 85%)"]
 
     def test_loss_against_a_baseline_alarms(self):
         assert self.past(high=0.0) == []
         messages = self.past(high=-0.01)
-        assert [message.split()[0] for message in messages] == list(RANKING)
-        assert messages[0] == "auc is -0.100 [-0.200, -0.010] against the best baseline, pagerank: worse"
+        assert [message.partition(" is ")[0] for message in messages] == [FIGURES[metric] for metric in RANKING]
+        assert messages[0] == "AUC is -0.100 (-0.200 to -0.010) against the best baseline, pagerank: worse"
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +306,7 @@ def test_command_prints_and_logs_the_report(events, home, client, trained, older
 def test_command_past_limits_exits_with_3(silenced, home, older_champion):
     run = run_monitor(home, silenced)
     assert run.exit_code == 3, run.output
-    assert run.stderr.index("monitor: ") < run.stderr.index("past its limit: expected over real audience")
+    assert run.stderr.index("monitor: ") < run.stderr.index("past its limit: the model expects")
     assert "past their limits; logged as the MLflow run" in run.stderr
     assert "Score: now, and in training" in run.stdout
     assert "Lead of the score over the best baseline" in run.stdout

@@ -29,12 +29,12 @@ from training.explanation.feature_constraints import ABSENT, AGE, SINCE, WhatIfE
 from training.model.bundle import FeatureRow, feature_row
 
 AT_THE_SAME_RATE = (
-    "Others are taken to respond as much as before, though there would be nothing new to respond to: only the "
-    "absence itself is counted. With the events, what the person's new pieces drew is taken away as well."
+    "This assumes that others respond as much as before, though there would be nothing new to respond to, so only the "
+    "absence counts. With --events, the responses to the user's newest posts are taken away too."
 )
 AS_BEFORE = (
-    "Others are taken to do in these days what they did in as many before, but for what they did about the pieces "
-    "that the person made in them."
+    "This assumes that others do what they did in as many days before, except for their responses to the posts that "
+    "the user made in these days."
 )
 TOLERANCE = 1e-6
 

@@ -23,6 +23,7 @@ from typing_extensions import TypeAliasType
 
 from features.catalogue import CATALOGUE
 from features.catalogue.feature import Family
+from features.catalogue.wording import points_of
 from features.errors import CatalogueError
 from training.explanation.ledger import base_points, side_by_side
 from training.explanation.reasons import Line, Reason, reasons
@@ -180,7 +181,7 @@ def change_lines(before: Bundle, change: Changes, old: pd.DataFrame, new: pd.Dat
         lines += _model_lines(before, change.model.iloc[0], new)
     if figures[SCALE] != 0.0:
         ends = (float(figures["unclipped_to"] - figures[SCALE]), float(figures["unclipped_to"]))
-        sentence = f"On the new scale, the same expected audience is {ends[1]:.1f} points and no longer {ends[0]:.1f}."
+        sentence = f"The new scale gives the same expected audience {ends[1]:.1f} points; it was {ends[0]:.1f}."
         lines.append(ChangeLine(SCALE, None, None, *ends, float(figures[SCALE]), sentence))
     if figures[CLIPPING] != 0.0:
         was, is_ = (float(figures[f"score_{side}"] - figures[f"unclipped_{side}"]) for side in ("from", "to"))
@@ -199,9 +200,10 @@ def change_reasons(lines: list[ChangeLine], sign: int) -> list[Reason]:
         for line in lines
         if line.feature and line.part != MODEL
     ]
-    for part, why in ((MODEL, "A new model expects"), (SCALE, "A new scale alone gives")):
+    for part, why in ((MODEL, "A new model gives"), (SCALE, "A new scale gives")):
         points = sum(line.points for line in lines if line.part == part)
-        sentence = f"{why} {abs(points):.1f} points {'more' if points > 0 else 'less'} for the same facts."
+        same = "activity" if part == MODEL else "expected audience"
+        sentence = f"{why} {points_of(abs(points))} {'more' if points > 0 else 'less'} for the same {same}."
         candidates.append(Line(part, part, None, points, sentence))
     return reasons(candidates, sign)
 
@@ -209,7 +211,8 @@ def change_reasons(lines: list[ChangeLine], sign: int) -> list[Reason]:
 def _feature_line(name: str, old: pd.DataFrame, new: pd.DataFrame, points: float) -> ChangeLine:
     was, is_ = (_value(rows, name) for rows in (old, new))
     feature = CATALOGUE[name]
-    sentence = f"{feature.describe(is_, _features(new))} Before: {feature.describe(was, _features(old))}"
+    now, before = feature.describe(is_, _features(new)), feature.describe(was, _features(old))
+    sentence = f"{now} Before: {before}" if now != before else f"{now} Before, it was slightly different."
     return ChangeLine(attribute(name), name, feature.family, was, is_, float(points), sentence)
 
 
@@ -219,12 +222,12 @@ def _model_lines(before: Bundle, points: pd.Series, row: pd.DataFrame) -> list[C
     for name, moved in ((str(name), float(moved)) for name, moved in points.items() if moved != 0.0):
         if name == BASE:
             was, is_ = base_points(before), base_points(before) + moved
-            sentence = f"Where everybody starts is at {is_:.1f} points and no longer at {was:.1f}."
+            sentence = f"The starting point of all scores moved from {was:.1f} to {is_:.1f} points."
             lines.append(ChangeLine(MODEL, None, None, was, is_, moved, sentence))
         else:
             value, feature = _value(row, name), CATALOGUE[name]
             weight = "more" if moved > 0 else "less"
-            sentence = f"The new model makes {weight} of this: {feature.describe(value, _features(row))}"
+            sentence = f"The new model counts this for {weight}: {feature.describe(value, _features(row))}"
             lines.append(ChangeLine(MODEL, name, feature.family, value, value, moved, sentence))
     return lines
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from features.errors import CloutError
 from training.config import Forecast, Gate
-from training.evaluation.metrics import RANKING
+from training.evaluation.metrics import FIGURES, RANKING
 from training.evaluation.report_types import (
     BacktestReport,
     BaselineLead,
@@ -161,8 +161,10 @@ def against_baselines(evaluation: EvaluationReport) -> list[Finding]:
 def forecast(evaluation: EvaluationReport, limits: Forecast) -> list[Finding]:
     """Compare the expected over the real audience, and the coverage of the intervals, with their limits."""
     total, coverage = (evaluation.score_metric(name) for name in ("total", "coverage"))
-    calibration = f"expected over real audience is {total:.2f} (limits {limits.total_low:g} to {limits.total_high:g})"
-    covered = f"intervals hold {coverage:.1%} of users (limit {100 * limits.coverage:g}%)"
+    calibration = (
+        f"the model expects {total:.2f} times the real audience (limits {limits.total_low:g} to {limits.total_high:g})"
+    )
+    covered = f"{coverage:.1%} of users are inside their interval (limit {100 * limits.coverage:g}%)"
     return [
         Finding("calibration", calibration, limits.total_low <= total <= limits.total_high),
         Finding("coverage", covered, coverage >= limits.coverage),
@@ -189,7 +191,7 @@ def _is_worse(lead: BaselineLead | ChampionLead) -> bool:
 
 
 def _lead(metric: str, lead: BaselineLead | ChampionLead, other: str) -> str:
-    figures = f"{metric} is {lead.margin:+.3f} [{lead.low:+.3f}, {lead.high:+.3f}] against {other}"
+    figures = f"{FIGURES[metric]} is {lead.margin:+.3f} ({lead.low:+.3f} to {lead.high:+.3f}) against {other}"
     return f"{figures}: {'worse' if _is_worse(lead) else 'not worse'}"
 
 

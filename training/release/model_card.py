@@ -26,6 +26,15 @@ GROUP_FIGURES = {
     "R2 (log)": "r2_log",
     "coverage": "coverage",
 }
+EXPLAINED_FIGURES = (
+    "AUC: how often the score ranks a user whom anybody engages with above one whom nobody does (0.5 is chance, 1 is "
+    "always).",
+    "NDCG@100: how well the first 100 are chosen and ordered (1 is perfect). R2 (log): how much of the differences in "
+    "the size of audiences is predicted (1 is all).",
+    "Total: the expected audience of all users together, as a multiple of the real one (1 is right).",
+    "Coverage: the share of users whose audience is inside their interval; `1+`, of those with an expected audience of "
+    "one person or more.",
+)
 LANDMARKS = (MEDIAN_POINTS, P95_POINTS, 80.0)
 INTENDED = (
     "finding people who have an audience on a subject, and choosing whom to ask, to invite or to read first",
@@ -51,10 +60,10 @@ def model_card(bundle: Bundle, evaluation: BacktestReport, verdict: Verdict) -> 
     """
     sections = {
         f"Clout, model of {bundle.facts['as_of'][:10]}": [
-            "A score from 0 to 100 per person that predicts how many different people will engage with them in the "
+            "A score from 0 to 100 per user that predicts how many different people will engage with them in the "
             f"{bundle.horizon_days} days after it is computed (their audience). It is based on activity alone: "
-            f"{len(bundle.features)} features, a LightGBM booster (Tweedie, log link), a frozen scale and conformal "
-            "intervals.",
+            f"{len(bundle.features)} facts about each user, from which trees (LightGBM, Tweedie deviance) predict "
+            "the audience, a scale that turns it into points, and intervals set by past errors (conformal).",
         ],
         "How to read it": _reading(bundle),
         "Intended use": bullets(INTENDED),
@@ -108,9 +117,9 @@ def _data(bundle: Bundle) -> list[str]:
     return bullets(
         [
             f"Trained only on events before {_utc(facts['as_of'])}.",
-            f"Trained on {facts['rows']:,} rows (a user and scope at an instant) at {len(cutoffs)} cutoffs, "
-            f"{bundle.horizon_days} days apart, from {_utc(cutoffs[0])} to {_utc(cutoffs[-1])}; intervals are "
-            f"calibrated at {_utc(facts['calibration_cutoff'])}.",
+            f"Trained on {facts['rows']:,} rows, each a user in a scope at one of {len(cutoffs)} instants, "
+            f"{bundle.horizon_days} days apart, from {_utc(cutoffs[0])} to {_utc(cutoffs[-1])}; the intervals are set "
+            f"by what happened after {_utc(facts['calibration_cutoff'])}.",
             f"Scopes: {', '.join(f'`{scope}`' for scope in bundle.scopes)}.",
             f"Catalogue of features: `{facts['catalogue']}`.",
         ]
@@ -127,8 +136,9 @@ def _figures(evaluation: BacktestReport) -> list[str]:
     stayed = ", ".join(f"{100 * row.retained:.0f} % of the top {100 * row.share:.0f} %" for row in ranks.top)
     return [
         f"The same recipe, fitted one horizon earlier, predicted {evaluation.users:,} users in the "
-        f"{evaluation.horizon_days} days from {_utc(evaluation.as_of)}. Total is expected over real audience; "
-        "coverage is the share of users inside their interval, `1+` the same for an expected audience of at least 1.",
+        f"{evaluation.horizon_days} days from {_utc(evaluation.as_of)}, which it had not seen.",
+        "",
+        *bullets(EXPLAINED_FIGURES),
         "",
         *table(["signal", *FIGURES.values()], signal_rows(evaluation)),
         "",

@@ -179,8 +179,11 @@ class TestRoute:
         score = bundle.predict(row.assign(days_absent=900.0, seniority_days=3.0))["score"].iloc[0]
         assert result["asked"]["score"] == pytest.approx(score)
         assert not result["asked"]["in_own_hands"]
-        assert any("Outside the range of peers" in note and "days_absent 900" in note for note in result["notes"])
-        assert any("Not in the person's own hands: seniority_days" in note for note in result["notes"])
+        assert any(
+            "No user with a similar audience has such a value" in note and "days_absent 900" in note
+            for note in result["notes"]
+        )
+        assert any("Not in the user's own hands: seniority_days" in note for note in result["notes"])
 
     def test_stopping(self, client, home):
         result = client.get("/v1/users/user0001/what-if?away_days=14").json()

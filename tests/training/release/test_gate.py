@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from training.config import Gate
-from training.evaluation.metrics import RANKING
+from training.evaluation.metrics import FIGURES, RANKING
 from training.evaluation.report_types import (
     BacktestReport,
     BaselineLead,
@@ -83,7 +83,7 @@ class TestBaselines:
     def test_a_lead_that_may_be_zero_passes(self):
         verdict = verdict_of(auc=0.0)
         assert verdict.passed
-        message = "auc is -0.012 [-0.100, +0.000] against the best baseline, followers: not worse"
+        message = "AUC is -0.012 (-0.100 to +0.000) against the best baseline, followers: not worse"
         assert finding(verdict, "baseline_auc") == (True, message)
 
     @pytest.mark.parametrize("metric", RANKING)
@@ -103,7 +103,7 @@ class TestChampion:
     def test_worse_on_one_metric_fails(self, metric):
         verdict = verdict_of(champion=a_contest(**{metric: -0.001}))
         assert not verdict.passed
-        message = f"{metric} is -0.012 [-0.100, -0.001] against the champion, version 3: worse"
+        message = f"{FIGURES[metric]} is -0.012 (-0.100 to -0.001) against the champion, version 3: worse"
         assert finding(verdict, f"champion_{metric}") == (False, message)
 
     def test_a_lead_that_may_be_zero_passes(self):
@@ -123,14 +123,17 @@ class TestForecast:
     def test_calibrated_in_total(self, total, passed):
         verdict = verdict_of(total=total)
         assert verdict.passed == passed
-        message = f"expected over real audience is {total:.2f} (limits 0.5 to 2)"
+        message = f"the model expects {total:.2f} times the real audience (limits 0.5 to 2)"
         assert finding(verdict, "calibration") == (passed, message)
 
     @pytest.mark.parametrize(("coverage", "passed"), [(0.799, False), (0.8, True)])
     def test_covers(self, coverage, passed):
         verdict = verdict_of(coverage=coverage)
         assert verdict.passed == passed
-        assert finding(verdict, "coverage") == (passed, f"intervals hold {coverage:.1%} of users (limit 80%)")
+        assert finding(verdict, "coverage") == (
+            passed,
+            f"{coverage:.1%} of users are inside their interval (limit 80%)",
+        )
 
 
 class TestAttacks:
@@ -191,7 +194,7 @@ class TestForce:
         assert (message["passed"], message["forced"]) == (False, "why not")
         assert message["findings"][0] == {
             "name": "baseline_auc",
-            "told": "auc is -0.012 [-0.100, -0.100] against the best baseline, followers: worse",
+            "told": "AUC is -0.012 (-0.100 to -0.100) against the best baseline, followers: worse",
             "passed": False,
         }
         assert Verdict(()).as_json() == {"passed": True, "forced": None, "findings": []}
