@@ -20,6 +20,7 @@ from training.explanation.score_change import PARTS, changes, top_movers
 ROWS_AT_ONCE = 65_536
 MOVED_POINTS = 5.0
 EDGES = (-100.0, -20.0, -10.0, -5.0, -1.0, 1.0, 5.0, 10.0, 20.0, 100.0)
+GRADES = ["evidence_from", "evidence_to"]
 FIGURES = ["score_from", "score_to", *PARTS]
 
 
@@ -80,6 +81,52 @@ class CommunityChange:
     histogram: tuple[Bin, ...]
     largest: tuple[Mover, ...]
     remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Movers:
+    """The users whose stored scores differ most between two snapshots.
+
+    `compared` counts the users with a score and enough evidence in both; the `share` of them moved by more than
+    `points`, the `median` change is in points. `risen` and `fallen` have the largest moves first.
+    """
+
+    before: str
+    after: str
+    model_versions: tuple[str, str]
+    compared: int
+    points: float
+    share: float
+    median: float
+    risen: tuple[Mover, ...]
+    fallen: tuple[Mover, ...]
+    remarks: tuple[str, ...]
+
+
+def movers(before: Snapshot, after: Snapshot, scope: str = "all", top: int = 5) -> Movers:
+    """Find the users that rose and fell most, with their reasons; unlike `community_change`, split no other change.
+
+    Errors as in `community_change`; `top` users each way at most.
+    """
+    pairs, _ = _pairs(before, after, scope)
+    compared = pairs[_is_sufficient(pairs)].reset_index(drop=True)
+    moves = (compared["score_to"] - compared["score_from"]).to_numpy(float)
+    risen, fallen = (
+        tuple(_mover(before, after, compared["user"].iloc[k], scope) for k in top_movers(one_way, top))
+        for one_way in (moves.clip(min=0), moves.clip(max=0))
+    )
+    return Movers(
+        before=to_iso_utc(before.as_of),
+        after=to_iso_utc(after.as_of),
+        model_versions=(before.model_version, after.model_version),
+        compared=len(compared),
+        points=MOVED_POINTS,
+        share=float((np.abs(moves) > MOVED_POINTS).mean()) if len(moves) else 0.0,
+        median=float(np.median(moves)) if len(moves) else 0.0,
+        risen=risen,
+        fallen=fallen,
+        remarks=remarks(before.bundle, after.bundle),
+    )
 
 
 def community_change(
@@ -146,7 +193,7 @@ def _pairs(before: Snapshot, after: Snapshot, scope: str) -> tuple[pd.DataFrame,
 
 def _of_scope(snapshot: Snapshot, scope: str) -> pd.DataFrame:
     rows = snapshot.rows_of_scope(scope)
-    scores = snapshot.scores.select(["user", "evidence"]).take(pa.array(rows))
+    scores = snapshot.scores.select(["user", "score", "evidence"]).take(pa.array(rows))
     return pd.DataFrame({name: scores.column(name).to_pandas() for name in scores.column_names}).assign(row=rows)
 
 
@@ -156,12 +203,16 @@ def _tables(before: Snapshot, after: Snapshot, scope: str, pairs: pd.DataFrame) 
         users = pairs.iloc[start : start + ROWS_AT_ONCE].reset_index(drop=True)
         old, new = (_rows(snapshot, users[row]) for snapshot, row in ((before, "row_from"), (after, "row_to")))
         split = changes(before.bundle, after.bundle, old, new)
-        grades = users[["evidence_from", "evidence_to"]].astype(str)
+        grades = users[GRADES].astype(str)
         change = (split.figures["score_to"] - split.figures["score_from"]).rename("change")
         ends, parts = split.figures[["score_from", "score_to"]], split.figures[list(PARTS)]
         columns = [users[["user"]].assign(scope=scope), ends, change, parts, grades]
-        sufficient = (grades != INSUFFICIENT).all(axis=1).rename("known")
+        sufficient = _is_sufficient(users).rename("known")
         yield pd.concat([*columns, split.moved, split.model.add_prefix("model_"), sufficient], axis=1)
+
+
+def _is_sufficient(pairs: pd.DataFrame) -> "pd.Series[bool]":
+    return (pairs[GRADES] != INSUFFICIENT).all(axis=1)
 
 
 def _rows(snapshot: Snapshot, rows: pd.Series) -> pd.DataFrame:

@@ -395,3 +395,15 @@ def test_the_route_is_documented(client):
     route = client.get("/openapi.json").json()["paths"]["/v1/users/{user}/change"]["get"]
     assert {parameter["name"] for parameter in route["parameters"]} == {"user", "from", "to", "scope", "Clout-Purpose"}
     assert {"200", "404", "422", "503"} <= set(route["responses"])
+
+
+def test_movers_are_those_of_the_whole_comparison(pair):
+    all_changes, figures = community_change.community_change(*pair, top=300), community_change.movers(*pair)
+    moved = {mover.user: mover for mover in all_changes.largest}
+    order = sorted(moved.values(), key=lambda mover: mover.change)
+    assert [mover.user for mover in figures.fallen] == [mover.user for mover in order[:5]]
+    assert [mover.user for mover in figures.risen] == [mover.user for mover in order[:-6:-1]]
+    assert all(mover == moved[mover.user] for mover in (*figures.risen, *figures.fallen))
+    assert (figures.compared, figures.share) == (all_changes.judged, all_changes.share)
+    assert figures.median == pytest.approx(all_changes.median, abs=1e-6)
+    assert figures.remarks == all_changes.remarks
