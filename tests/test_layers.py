@@ -91,7 +91,15 @@ MAY_IMPORT = {
     "serving.scoring": TABLE | {"serving.snapshots", "training.explanation", "training.model"},
     "serving.middleware": EVENTS | {"training.home", "training.records"},
     "serving.review": TABLE
-    | {"serving.snapshots", "training.explanation", "training.home", "training.model", "training.records"},
+    | {
+        "serving.snapshots",
+        "training.config",
+        "training.drift",
+        "training.explanation",
+        "training.home",
+        "training.model",
+        "training.records",
+    },
     "serving.runtime": EVENTS
     | {
         "serving.middleware",
@@ -148,6 +156,7 @@ MAY_IMPORT = {
         "serving.review",
         "serving.runtime",
         "serving.snapshots",
+        "training.drift",
         "training.explanation",
         "training.home",
         "training.model",

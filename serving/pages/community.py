@@ -1,18 +1,34 @@
-"""The page of the community: how scores are distributed."""
+"""The page of the community: its scores, who moved, what moves scores, and how the model keeps its promises."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
+from features.errors import CatalogueError, RegistryError, SnapshotError, UnknownUserError
 from features.utc import UtcText, to_iso_utc
-from serving.api.dependencies import READ, ScopeQuery, SnapshotDependency
+from serving.api.dependencies import READ, AsOfQuery, ScopeQuery, ServiceDependency
 from serving.api.fast_routes import TimeoutRoute
 from serving.middleware.request_context import record_users
+from serving.pages.model_report import Attacks, Calibration, attacks, calibration
 from serving.pages.rendering import page
+from serving.pages.swarm import Swarm, swarm
+from serving.review.community_change import Movers, movers
 from serving.review.distribution import Distribution, distribution
+from serving.review.drift import snapshot_drift
+from serving.review.feature_effects import feature_effects
+from serving.runtime.state import ServiceState
 from serving.snapshots.snapshot import Snapshot
 
+if TYPE_CHECKING:
+    from training.drift import Drift
+
+T = TypeVar("T")
 router = APIRouter(route_class=TimeoutRoute, include_in_schema=False)
+Part = Literal["movers", "effects", "drift"]
+PartQuery = Annotated[list[Part] | None, Query(alias="part")]
+UNANSWERABLE = (CatalogueError, RegistryError, SnapshotError, UnknownUserError)
 
 
 @dataclass(frozen=True)
@@ -53,12 +69,17 @@ class Histogram:
 
 @dataclass(frozen=True)
 class CommunityView:
-    """What the page of the community shows.
+    """What the page of the community shows. A part that takes long to compute is None unless it was asked for.
 
     Parameters
     ----------
     as_of, model_version, users, horizon_days, level : of the snapshot
     histogram : of the scores
+    champion : the version whose report the page shows; None without one
+    calibration, attacks : from that report, None where it does not have them
+    movers : since the snapshot before, or why there are none
+    swarm : the points of the features, or why they cannot be computed
+    drift : since the training, or why it cannot be measured
 
     """
 
@@ -68,9 +89,17 @@ class CommunityView:
     horizon_days: int
     level: float
     histogram: Histogram
+    champion: str | None
+    calibration: Calibration | None
+    attacks: Attacks | None
+    movers: Movers | str | None = None
+    swarm: Swarm | str | None = None
+    drift: "Drift | str | None" = None
 
 
-def community_view(snapshot: Snapshot, scope: str) -> CommunityView:
+def community_view(
+    service: ServiceState, snapshot: Snapshot, scope: str = "all", parts: list[Part] | None = None
+) -> CommunityView:
     """Collect what the page of the community shows.
 
     Raises
@@ -78,6 +107,14 @@ def community_view(snapshot: Snapshot, scope: str) -> CommunityView:
     ScopeError : nobody has a score of the scope
 
     """
+
+    def only_if_asked(part: Part, compute: Callable[[], T]) -> T | str | None:
+        try:
+            return compute() if part in (parts or ()) else None
+        except UNANSWERABLE as error:
+            return str(error)
+
+    report = service.champion.figures if service.champion_version else None
     return CommunityView(
         as_of=to_iso_utc(snapshot.as_of),
         model_version=snapshot.model_version,
@@ -85,6 +122,19 @@ def community_view(snapshot: Snapshot, scope: str) -> CommunityView:
         horizon_days=snapshot.horizon_days,
         level=snapshot.level,
         histogram=histogram(snapshot, scope),
+        champion=service.champion_version,
+        calibration=calibration(report, service.champion.bundle.intervals.level) if report else None,
+        attacks=attacks(report) if report else None,
+        movers=only_if_asked("movers", lambda: _movers(service, snapshot, scope)),
+        swarm=only_if_asked("effects", lambda: swarm(feature_effects(snapshot, scope))),
+        drift=only_if_asked("drift", lambda: snapshot_drift(snapshot)),
+    )
+
+
+def _movers(service: ServiceState, snapshot: Snapshot, scope: str) -> Movers:
+    before, after = service.pair(None, snapshot.as_of)
+    return after.of_visible_users(
+        ("movers", before.as_of, before.model_version, scope), lambda: movers(before, after, scope)
     )
 
 
@@ -114,7 +164,11 @@ def histogram(snapshot: Snapshot, scope: str) -> Histogram:
 
 
 @router.get("/community", dependencies=[READ])
-def community_page(request: Request, snapshot: SnapshotDependency, scope: ScopeQuery = "all") -> Response:
-    """Return the page of the community."""
-    record_users(request.scope, [])
-    return page(request, "community", view=community_view(snapshot, scope))
+def community_page(
+    request: Request, service: ServiceDependency, as_of: AsOfQuery, scope: ScopeQuery = "all", parts: PartQuery = None
+) -> Response:
+    """Return the page of the community; the users who moved most are named in the audit log."""
+    view = community_view(service, service.snapshot(as_of), scope, parts)
+    moved = (*view.movers.risen, *view.movers.fallen) if isinstance(view.movers, Movers) else ()
+    record_users(request.scope, [mover.user for mover in moved])
+    return page(request, "community", view=view, as_of=request.query_params.get("as_of"))

@@ -57,6 +57,14 @@ def feature_value(name: str, value: float | None) -> str:
     return number(value, 2).removesuffix(".00") if abs(value) < 100 else number(value)
 
 
+def feature_name(name: str) -> str:
+    """Write the name of a feature as words: `credible_pace_28d` is `Credible pace, 28 days`."""
+    words, _, window = name.rpartition("_")
+    if words and window.removesuffix("d").isdigit():
+        return f"{sentence(words.replace('_', ' '))}, {window.removesuffix('d')} days"
+    return sentence(name.replace("_", " "))
+
+
 def date(at: UtcText) -> str:
     """Format an instant as a date, such as `24 Feb 2026`."""
     return _date(parse_utc(at))

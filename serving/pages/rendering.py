@@ -24,6 +24,7 @@ HTMX = '{"includeIndicatorStyles": false, "allowEval": false, "selfRequestsOnly"
 
 FILTERS = (
     formats.date,
+    formats.feature_name,
     formats.feature_value,
     formats.number,
     formats.people,

@@ -64,3 +64,35 @@ def tab(browser):
     yield page
     context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def attack_result():
+    """Make the result of an attack."""
+    usual = {"attack": "pod", "told": "20 members like", "mode": "scoring", "gain_median": 2.0, "limit": 4}
+    return lambda **changes: usual | {"baselines": {"followers": 23.0}, "held": True} | changes
+
+
+@pytest.fixture
+def attack_report():
+    """Make the part of a report that has the results of attacks."""
+    facts = {"as_of": "2026-02-24T23:58:59+00:00", "best_baseline": "followers"}
+
+    def attack_report(*results):
+        within_limits = all(result["held"] for result in results)
+        return {"gate": {"attacks": facts | {"attacks": list(results), "limits_held": within_limits}}}
+
+    return attack_report
+
+
+@pytest.fixture
+def report(attack_result, attack_report):
+    """The report of a model, as far as the pages read it."""
+    band = {"from": 0.0, "to": 1.0, "users": 60, "expected": 0.1, "audience": 0.01, "coverage": 0.97, "width": 1.0}
+    return attack_report(attack_result()) | {
+        "as_of": "2026-01-27T23:58:59+00:00",
+        "horizon_days": 28,
+        "users": 100,
+        "metrics": {"score": {"total": 0.91, "coverage": 0.93}},
+        "bands": [band, band | {"from": 1.0, "to": None, "users": 40, "expected": 10.0, "audience": 100.0}],
+    }

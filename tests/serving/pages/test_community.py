@@ -1,9 +1,27 @@
 """The page of the community: what it shows, and that reading it is in the audit log."""
 
+import dataclasses
 import re
+from datetime import timedelta
+from html import unescape
 
+import pytest
+from fastapi.testclient import TestClient
+
+from serving.app import create_app
+from serving.middleware.api_keys import add_key
+from serving.pages.formats import feature_name
+from serving.privacy.audit_check_and_reads import reads_about
+from serving.review.community_change import movers
 from serving.review.distribution import distribution
-from serving.snapshots.repository import open_snapshot
+from serving.review.drift import snapshot_drift
+from serving.review.feature_effects import feature_effects
+from serving.runtime import state
+from serving.scoring import score_rows
+from serving.snapshots.repository import open_earlier, open_snapshot, write_snapshot
+from training.records.opt_outs import opt_out
+
+HTML = {"Accept": "text/html"}
 
 
 def test_it_shows_the_distribution_of_scores(client, home):
@@ -25,3 +43,105 @@ def test_the_navigation_leads_to_it(client):
 def test_a_scope_has_its_own_distribution(client):
     assert "Scope topic:birds" in client.get("/community?scope=topic:birds").text
     assert client.get("/community?scope=topic:cats").status_code == 404
+
+
+@pytest.fixture
+def reported(home, bundle, monkeypatch, report):
+    """A client of a service whose champion has a report."""
+    monkeypatch.setattr(state, "load_champion", lambda *_: (bundle, "4"))
+    monkeypatch.setattr(state, "report", lambda *_: report)
+    return TestClient(create_app(home), headers=HTML, raise_server_exceptions=False)
+
+
+@pytest.fixture
+def moved_home(home, bundle, rows):
+    """A home with an earlier snapshot in which two users had other features."""
+    earlier = rows.copy()
+    people = earlier["user"].isin(["user0001", "user0008"])
+    earlier.loc[people, ["acts_365d", "engagements_365d"]] = [30.0, 5.0]
+    earlier.loc[people & (earlier["scope"] == "all"), list(bundle.features)] = 300.0
+    before = open_snapshot(home).as_of - timedelta(days=28)
+    write_snapshot(home, before, bundle, "3", score_rows(bundle, "3", earlier), earlier)
+    return home
+
+
+def test_slow_parts_are_loaded_afterwards_or_by_a_link(client):
+    page = client.get("/community?scope=topic:birds").text
+    for part in ("movers", "effects", "drift"):
+        url = f"/community?scope=topic%3Abirds&amp;part={part}"
+        assert f'<section class="card" id="{part}" hx-get="{url}" hx-trigger="load"' in page
+        assert f'<a href="{url}#{part}">' in page
+
+
+def test_movers_have_reasons_and_are_in_the_audit_log(moved_home, client):
+    page = client.get("/community?part=movers", headers={"Clout-Purpose": "model review"})
+    figures = movers(open_earlier(moved_home, open_snapshot(moved_home)), open_snapshot(moved_home))
+    assert {mover.user for mover in figures.fallen} == {"user0001", "user0008"}
+    for mover in figures.fallen:
+        assert f'<a class="id strong" dir="auto" href="/u/{mover.user}">{mover.user}</a>' in page.text
+        assert mover.reasons_down[0] in unescape(page.text)
+        reads = reads_about(moved_home, mover.user).reads
+        assert [(read.route, read.purpose) for read in reads] == [("/community", "model review")]
+    client.get("/community")
+    assert len(reads_about(moved_home, "user0001").reads) == 1
+
+
+def test_reasons_of_movers_need_the_scope_for_explanations(moved_home, champion):
+    app = create_app(moved_home)
+    key = add_key(moved_home, "reader", "read")
+    page = TestClient(app, headers=HTML | {"Authorization": f"Bearer {key}"}).get("/community?part=movers").text
+    figures = movers(open_earlier(moved_home, open_snapshot(moved_home)), open_snapshot(moved_home))
+    assert "user0001" in page
+    assert figures.fallen[0].reasons_down[0] not in unescape(page)
+    assert "scope <code>review</code>" in page
+
+
+def test_hidden_users_are_no_movers(moved_home, client):
+    opt_out(moved_home, "user0001")
+    page = client.get("/community?part=movers").text
+    assert "user0008" in page
+    assert "user0001" not in page
+
+
+def test_with_one_snapshot_nobody_moved(client):
+    assert "No snapshot is earlier than 2017-07-30T00:00:00Z" in client.get("/community?part=movers").text
+
+
+def test_effects_show_every_fact_with_its_numbers(client, home):
+    page = client.get("/community?part=effects").text
+    effects = feature_effects(open_snapshot(home))
+    for effect in effects.features[:12]:
+        assert f'<code class="small">{effect.feature}</code>' in page
+        assert f'<td class="figure">{effect.size:.1f}</td>' in page
+
+
+def test_drift_compares_the_score_and_every_watched_fact(client, home):
+    page = client.get("/community?part=drift").text
+    drift = snapshot_drift(open_snapshot(home))
+    assert f'<td class="figure">{drift.score.psi:.3f}</td><td>{drift.score.status}</td>' in page
+    for feature in drift.features:
+        assert (feature_name(feature.feature) in page) == (feature.monitored or feature.status != "stable")
+
+
+def test_a_part_that_cannot_be_computed_says_why(client, home, bundle, rows):
+    without = dataclasses.replace(bundle, facts={k: fact for k, fact in bundle.facts.items() if k != "reference"})
+    write_snapshot(home, open_snapshot(home).as_of, without, "3", score_rows(without, "3", rows), rows)
+    client = TestClient(create_app(home), headers=HTML)
+    assert "was registered without a reference" in client.get("/community?part=drift").text
+
+
+def test_calibration_and_attacks_come_from_the_report(reported):
+    page = unescape(reported.get("/community").text)
+    assert "It promised <strong>0.91</strong> people for every one that came" in page
+    assert "All 1 attacks stay within their limits." in page
+    assert "20 members like" in page
+
+
+def test_without_a_report_the_page_says_how_to_measure(client):
+    page = client.get("/community").text
+    assert "<code>clout evaluate EVENTS</code> measures it" in page
+    assert "<code>clout attack EVENTS</code> measures them" in page
+
+
+def test_an_unknown_part_is_refused(client):
+    assert client.get("/community?part=secrets").status_code == 422

@@ -74,3 +74,16 @@ def test_an_instant_is_an_element_with_utc_in_its_title():
         '<time datetime="2026-02-24T23:58:59Z" title="24 Feb 2026, 23:58 UTC" data-show="time">'
         "24 Feb 2026, 23:58 UTC</time>"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("days_absent", "Days absent"),
+        ("credible_pace_28d", "Credible pace, 28 days"),
+        ("credible_engagers_decayed_28d", "Credible engagers decayed, 28 days"),
+        ("words", "Words"),
+    ],
+)
+def test_names_of_features_are_written_as_words(name, words):
+    assert formats.feature_name(name) == words

@@ -397,7 +397,7 @@ def test_the_route_is_documented(client):
     assert {"200", "404", "422", "503"} <= set(route["responses"])
 
 
-def test_movers_are_those_of_the_whole_comparison(pair):
+def test_movers_are_those_of_the_full_comparison(pair):
     all_changes, figures = community_change.community_change(*pair, top=300), community_change.movers(*pair)
     moved = {mover.user: mover for mover in all_changes.largest}
     order = sorted(moved.values(), key=lambda mover: mover.change)

@@ -1,0 +1,169 @@
+"""What the report of a model shows: calibration and attacks, arranged as charts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, floor, log10
+from typing import Any
+
+from features.utc import UtcText
+
+LEAST_PEOPLE = 0.01
+
+
+@dataclass(frozen=True)
+class CalibrationBand:
+    """The users whose expected audience lies in a band, with mean promised and real people.
+
+    Parameters
+    ----------
+    low, high : the band, in people; `high` is None for the last one
+    users : how many
+    promised, happened : mean people
+    coverage : share of the users inside their interval
+    promised_at, happened_at : where these lie on the axis, in percent
+
+    """
+
+    low: float
+    high: float | None
+    users: int
+    promised: float
+    happened: float
+    coverage: float
+    promised_at: float
+    happened_at: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was promised from an instant on and what happened, by band; `marks` are people and their place, in percent.
+
+    `total` is promised over real people, `coverage` the share of users inside their interval, promised as `level`.
+    """
+
+    as_of: UtcText
+    horizon_days: int
+    users: int
+    total: float
+    coverage: float
+    level: float
+    bands: tuple[CalibrationBand, ...]
+    marks: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class AttackBar:
+    """An attack: what is done, what it gains, and where its bars end in percent of the chart.
+
+    Parameters
+    ----------
+    description : what is done
+    learnt : whether the model had learnt among such attackers
+    gain, limit, baseline_gain : points gained by the median member, the limit, and the gain under the best baseline
+    gain_at, limit_at, baseline_at : where the bars end
+    within_limit : whether it stays within its limits
+
+    """
+
+    description: str
+    learnt: bool
+    gain: float
+    limit: float
+    baseline_gain: float
+    gain_at: float
+    limit_at: float
+    baseline_at: float
+    within_limit: bool
+
+
+@dataclass(frozen=True)
+class Attacks:
+    """The attacks on a model, strongest first, and the baseline that ranks honest users best."""
+
+    as_of: UtcText
+    best_baseline: str
+    within_limits: bool
+    bars: tuple[AttackBar, ...]
+    marks: tuple[tuple[int, float], ...]
+
+
+class PeopleAxis:
+    """A logarithmic axis of people, from a hundredth of a person to a power of ten above all values."""
+
+    def __init__(self, people: Sequence[float]):
+        self._low = floor(log10(max(min(people, default=1.0), LEAST_PEOPLE)))
+        self._high = max(ceil(log10(max([*people, 1.0]))), self._low + 1)
+
+    def percent(self, people: float) -> float:
+        """Return where a number of people lies, in percent."""
+        position = (log10(max(people, LEAST_PEOPLE)) - self._low) / (self._high - self._low)
+        return round(100 * min(max(position, 0.0), 1.0), 2)
+
+    @property
+    def marks(self) -> tuple[tuple[float, float], ...]:
+        """The powers of ten and where they lie, in percent."""
+        return tuple((10.0**power, self.percent(10.0**power)) for power in range(self._low, self._high + 1))
+
+
+def calibration(report: Mapping[str, Any], level: float) -> Calibration:
+    """Arrange the backtest of a report: out of time, the recipe fitted one horizon earlier."""
+    bands = report["bands"]
+    axis = PeopleAxis([band[name] for band in bands for name in ("expected", "audience")])
+    score = report["metrics"]["score"]
+    return Calibration(
+        as_of=report["as_of"],
+        horizon_days=report["horizon_days"],
+        users=report["users"],
+        total=score["total"],
+        coverage=score["coverage"],
+        level=level,
+        bands=tuple(
+            CalibrationBand(
+                low=band["from"],
+                high=band["to"],
+                users=band["users"],
+                promised=band["expected"],
+                happened=band["audience"],
+                coverage=band["coverage"],
+                promised_at=axis.percent(band["expected"]),
+                happened_at=axis.percent(band["audience"]),
+            )
+            for band in bands
+        ),
+        marks=axis.marks,
+    )
+
+
+def attacks(report: Mapping[str, Any]) -> Attacks | None:
+    """Arrange the attacks of a report; None where they were not measured."""
+    measured = report.get("gate", {}).get("attacks", {})
+    if "attacks" not in measured:
+        return None
+    results = sorted(measured["attacks"], key=lambda result: -result["gain_median"])
+    best = measured["best_baseline"]
+    most = max(max(result["gain_median"], result["limit"], result["baselines"][best]) for result in results)
+    high = 10 * ceil(most / 10)
+
+    def percent(points: float) -> float:
+        return float(round(100 * max(points, 0.0) / high, 2))
+
+    return Attacks(
+        as_of=measured["as_of"],
+        best_baseline=best,
+        within_limits=measured["limits_held"],
+        bars=tuple(
+            AttackBar(
+                description=result["told"],
+                learnt=result["mode"] != "scoring",
+                gain=result["gain_median"],
+                limit=result["limit"],
+                baseline_gain=result["baselines"][best],
+                gain_at=percent(result["gain_median"]),
+                limit_at=percent(result["limit"]),
+                baseline_at=percent(result["baselines"][best]),
+                within_limit=result["held"],
+            )
+            for result in results
+        ),
+        marks=tuple((mark, percent(mark)) for mark in range(0, high + 1, 10)),
+    )

@@ -1,0 +1,37 @@
+"""Calibration and attacks of a report as charts."""
+
+import pytest
+
+from serving.pages.model_report import PeopleAxis, attacks, calibration
+
+
+def test_calibration_places_promised_and_real_people_on_one_axis(report):
+    chart = calibration(report, 0.9)
+    assert [(band.promised_at, band.happened_at) for band in chart.bands] == [(25.0, 0.0), (75.0, 100.0)]
+    assert chart.marks == ((0.01, 0.0), (0.1, 25.0), (1.0, 50.0), (10.0, 75.0), (100.0, 100.0))
+    assert (chart.total, chart.coverage, chart.level) == (0.91, 0.93, 0.9)
+
+
+def test_an_axis_of_nobody_has_a_length():
+    assert PeopleAxis([]).marks == ((1.0, 0.0), (10.0, 100.0))
+    assert PeopleAxis([0.0]).percent(0.0) == 0.0
+
+
+def test_attacks_are_ordered_by_their_gain(attack_result, attack_report):
+    chart = attacks(
+        attack_report(attack_result(), attack_result(told="old accounts", gain_median=5.0, held=False, mode="training"))
+    )
+    assert [bar.description for bar in chart.bars] == ["old accounts", "20 members like"]
+    assert [bar.learnt for bar in chart.bars] == [True, False]
+    assert not chart.within_limits
+    assert chart.bars[1].gain_at == pytest.approx(100 * 2 / 30, abs=0.01)
+    assert chart.bars[1].baseline_at == pytest.approx(100 * 23 / 30, abs=0.01)
+
+
+def test_a_loss_has_no_bar(attack_result, attack_report):
+    assert attacks(attack_report(attack_result(gain_median=-3.0))).bars[0].gain_at == 0.0
+
+
+@pytest.mark.parametrize("document", [{}, {"gate": {}}, {"gate": {"attacks": {"not_measured": "no events"}}}])
+def test_attacks_that_were_not_measured_have_no_chart(document):
+    assert attacks(document) is None
