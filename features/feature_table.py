@@ -284,7 +284,11 @@ def _add_recent_windows(
             parts.add("created", created, new_pieces=count(within(created.created_age, RECENT_DAYS)))
             if responders is not None and plan.needs("pieces"):
                 pieces = relations.pieces(engagements, created, responders)
-                parts.add("pieces", pieces, new_pieces_drawing=pieces.created_age.count())
+                drawing = {
+                    "new_pieces_drawing": pieces.created_age.count(),
+                    "unknown_pieces": count(pieces.unknown > 0),
+                }
+                parts.add("pieces", pieces, **drawing)
     parts.add_planned("contents", lambda: relations.contents(own))
     parts.add_planned("topics", lambda: relations.topics(engagements))
 
@@ -311,8 +315,9 @@ def _with_derived_features(row: ir.Table, plan: FeaturePlan) -> ir.Table:
         for feature in plan.measured
         if feature.default is not None
     }
-    if "new_pieces_drawing" in plan.columns:
-        defaults["new_pieces_drawing"] = row.new_pieces_drawing.fill_null(0)
+    for name in ("new_pieces_drawing", "unknown_pieces"):
+        if name in plan.columns:
+            defaults[name] = row[name].fill_null(0)
     full = row.mutate(**defaults)
     values = {
         name: CATALOGUE[name].value(full) if CATALOGUE[name].relation == "users" else full[name] for name in plan.names

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.catalogue.tenure import CLOCKS
 from features.errors import RegistryError
 from features.events.encoding import EncodedEvents, cached
 from features.events.event_table import time_range
@@ -28,7 +29,6 @@ MIN_SHARE = 1e-4
 STABLE, SHIFTED = 0.1, 0.25
 MIN_WEIGHT = 0.01
 UNKNOWN_CHANGE = 0.1
-CLOCKS = ("seniority_days",)
 
 
 @dataclass(frozen=True)

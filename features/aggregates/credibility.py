@@ -33,6 +33,7 @@ BROAD_RESPONDER = 1_000
 HISTORY_DAYS = 360
 ESTABLISHED_DAYS = 180
 MUTUAL_MIN_DAYS, MUTUAL_FULL_DAYS = 28, 90
+MUTUAL_WEIGHT = 0.4
 
 
 def history_lengths(first_events: ir.Table, users: ir.Table) -> ir.Table:
@@ -134,8 +135,9 @@ def responder_weights(responses: ir.Table, credibility: ir.Table) -> ir.Table:
 
     The weight is 1 from a credibility of `FULL_CREDIBILITY` on. It falls for responders to more than `BROAD_RESPONDER`
     users in the year, to 0 at twice as many: responding to everybody distinguishes nobody. A mutual responder weighs
-    0 for the first 28 days and rises to full weight at 90, counted from their first response. These
-    periods are not shortened in young communities, because a fake crowd has as many days there.
+    0 for the first 28 days, counted from their first response, and from 90 days on `MUTUAL_WEIGHT` of the full weight,
+    for good: however long people answer each other, each is worth less than half a one-way responder. These periods
+    are not shortened in young communities, because a fake crowd has as many days there.
 
     Returns the columns of `responses`; `vouched`, the weight without the mutual discount; and `weight`.
     """
@@ -144,7 +146,7 @@ def responder_weights(responses: ir.Table, credibility: ir.Table) -> ir.Table:
     share = full * (2.0 - joined.breadth.fill_null(1) / BROAD_RESPONDER).clip(0.0, 1.0)
     mutual_days = joined.first_age.cast("float64") / DAY
     lasted = ((mutual_days - MUTUAL_MIN_DAYS) / (MUTUAL_FULL_DAYS - MUTUAL_MIN_DAYS)).clip(0.0, 1.0)
-    weight = to_fixed_point(share * joined.mutual.ifelse(lasted, 1.0))
+    weight = to_fixed_point(share * joined.mutual.ifelse(lasted * MUTUAL_WEIGHT, 1.0))
     return joined.mutate(vouched=to_fixed_point(share), weight=weight).drop("credibility")
 
 

@@ -135,8 +135,8 @@ def pieces(engagements: ir.Table, created: ir.Table, responders: ir.Table) -> ir
     """Aggregate engagements by (user, piece).
 
     `credit` is the sum of the engagers' weights in billionths, `day_credit` and `late_credit` the same for engagements
-    after a day and after a week, and `credible_age` the age of the last engagement with a weight above 0. The weights
-    come from `responders`; an unknown user has weight 1.
+    after a day and after a week, `credible_age` the age of the last engagement with a weight above 0, and `unknown` the
+    number of engagements by unknown users. The weights come from `responders`; an unknown user has weight 1.
 
     An engagement also counts as late if its piece is not in `created`: the piece is older, or its creation is unknown.
     So `created` has to look back a week further than the engagements. `created_age` is null for pieces created more
@@ -154,6 +154,7 @@ def pieces(engagements: ir.Table, created: ir.Table, responders: ir.Table) -> ir
         created_age=where(within(r.created_age, RECENT_DAYS), r.created_age).max(),
         last_age=r.age.min(),
         reactions=r.count(),
+        unknown=count(r.other.isnull()),
         after_a_day=count(after_a_day),
         after_a_week=count(after_a_week),
         passed_on_late=count(is_any(r.verb, "repost", "quote") & after_a_week),

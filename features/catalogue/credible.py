@@ -28,9 +28,10 @@ from features.aggregates.windows import (
 )
 from features.catalogue.feature import Feature
 from features.catalogue.tenure import days_since_first_event
-from features.catalogue.wording import Row, Sentence, count_of, members, people, responders, singular_or_plural
+from features.catalogue.wording import Row, Sentence, ago, count_of, members, people, responders, singular_or_plural
 
 MONTH_DAYS = 28
+ESTABLISHED = "days_since_established"
 
 _feature = partial(Feature, family="reach", unit="people", relation="responders", direction="up")
 _pieces = partial(_feature, family="response", unit="pieces", relation="pieces")
@@ -93,6 +94,12 @@ def _described_periods(value: float | None, _: Row) -> str:
     return f"Established members, or people who are not named, responded in {number} of the last six 28-day periods."
 
 
+def _described_established(value: float | None, _: Row) -> str:
+    if value is None:
+        return "Nobody who counts as an established member responded in the last year."
+    return f"The last response by an established member, or by somebody who is not named, came {ago(value)}."
+
+
 def _described_since(value: float | None, _: Row) -> str:
     if value is None:
         return "Nobody whose response counts has responded in the last year."
@@ -129,7 +136,7 @@ def _uncounted(days: int) -> list[Feature]:
         excluded_weight(
             f"uncounted_exchange_{days}d",
             f"by how many people fewer those count who responded in the last {days} days, as the person responds to "
-            "them as well and it has not lasted 90 days",
+            "them as well",
             f"People who responded in the last {days} days count for {{value}} fewer, being responded to as well.",
             lambda responders: sum_fixed_point(_of_named(responders, days, responders.vouched - responders.weight)),
         ),
@@ -154,6 +161,12 @@ def _since(responders: ir.Table) -> ir.Value:
     """Convert a weight w into extra age, `FADING_DAYS * log2(1 / w)`, so that the feature is continuous in w."""
     weight = where(_full(responders) > 0, _full(responders).cast("float64") / BILLION)
     return (days(responders.last_age) - weight.ln() * (FADING_DAYS / math.log(2))).min()
+
+
+def _posts_with_people(user: ir.Table) -> ir.Value:
+    """Return the pieces that unknown people engaged with, and of the others no more than people engaged with them."""
+    by_known = user.credible_pieces_drawing_90d - user.unknown_pieces
+    return user.unknown_pieces + ibis.least(by_known, user.credible_engagers_90d)
 
 
 def _rate(user: ir.Table) -> ir.Value:
@@ -259,6 +272,15 @@ FEATURES = [
     *_uncounted(365),
     *(_drawing(window) for window in (28, 90)),
     _pieces(
+        "credible_posts_90d",
+        "pieces of content with which somebody credible engaged in the last 90 days, each weighing as these "
+        "engagements, one at most; those with which only known people engaged count as many as these people, each "
+        "weighing as much as they are credible, at most",
+        _posts(90, "{posts} drew responses that count in the last 90 days (no more posts than people)."),
+        _posts_with_people,
+        relation="users",
+    ),
+    _pieces(
         "credible_lasting_pieces_90d",
         "pieces of content with which credible people engaged in the last 90 days more than a week after they were "
         "made, or after a making that is not known, each weighing as those engagements, as credible as the people are, "
@@ -296,6 +318,17 @@ FEATURES = [
         _described_periods,
         _periods,
         unit="periods",
+    ),
+    _feature(
+        ESTABLISHED,
+        "days since somebody last responded whose weight is half of an established person's or more, within the last "
+        "365 days; unknown people count as established",
+        _described_established,
+        lambda responders: days(where(_full(responders) >= BILLION // 2, responders.last_age).min()),
+        family="cadence",
+        unit="days",
+        direction="down",
+        default=None,
     ),
     _feature(
         "days_since_credible_engagement",

@@ -34,8 +34,8 @@ class Feature:
     family : reach, response, persistence, network, cadence or originality
     unit : of the value, such as `people` or `days`
     relation : the relation it is computed over; `users` for features derived from others of the row
-    direction : the only way in which a larger value may move the score (`up`, `down`), `free`, or `none`: it is
-        displayed but no model uses it
+    direction : the only way in which a larger value may move the score of a model that uses it (`up`, `down`), `free`,
+        or `none`: no model uses it
     actionable : whether the user can act on it
     default : the value of a user without any row in the relation: 0 for counts, None if the value is then unknown
 
@@ -112,10 +112,9 @@ class Catalogue:
         """The names, in order."""
         return list(self._features)
 
-    @property
-    def scored(self) -> "Catalogue":
-        """The features that may move a score, in order: those that models use."""
-        return Catalogue(feature for feature in self if feature.direction != "none")
+    def select(self, *names: str) -> "Catalogue":
+        """Return some features by name, in the order of this catalogue."""
+        return Catalogue(feature for feature in self if feature.name in names)
 
     def of_relation(self, relation: Relation) -> list[Feature]:
         """Return the features of one relation, in order."""

@@ -18,6 +18,7 @@ EXTRA_COLUMNS: dict[str, Relation] = {
     "first_engaged_age": "pairs",
     "new_pieces": "created",
     "new_pieces_drawing": "pieces",
+    "unknown_pieces": "pieces",
 }
 CREDIBILITY_RELATIONS: tuple[Relation, ...] = ("credibility", "responders", "pieces")
 PAIR_RELATIONS: tuple[Relation, ...] = ("pairs", "engagers", "engaged_users", *CREDIBILITY_RELATIONS)

@@ -14,6 +14,7 @@ from features.catalogue.feature import Feature
 from features.catalogue.wording import Row, ago, count_of, value_of
 
 ABSENT_DAYS = 56
+CLOCKS = ("seniority_days", "tenure_days")  # they rise with time alone
 
 _feature = partial(Feature, family="cadence", unit="days", relation="users")
 
@@ -41,6 +42,10 @@ def _described_absence(value: float | None, row: Row) -> str:
     return f"Last active {ago(since)}; after {allowed} away the score begins to fall."
 
 
+def _described_tenure(value: float | None, _: Row) -> str:
+    return "Never active so far." if value is None else f"First active {ago(value)}."
+
+
 def _described_age(_: float | None, row: Row) -> str:
     age_days = value_of(row, "account_age_days")
     return "It is not known when the user was first seen." if age_days is None else f"First seen {ago(age_days)}."
@@ -63,5 +68,13 @@ FEATURES = [
         _described_age,
         lambda user: _days_beyond(days_since_first_event(user), ESTABLISHED_DAYS, user),
         direction="free",
+    ),
+    _feature(
+        "tenure_days",
+        "days since the person's first act",
+        _described_tenure,
+        lambda user: days(user.first_act_age),
+        direction="up",
+        default=None,
     ),
 ]

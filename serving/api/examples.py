@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from features.catalogue import CATALOGUE
+from features.catalogue import CATALOGUE, SCORED
 from serving.privacy.cases import EXAMPLE_CASE
 from serving.privacy.purposes import DEFAULT_PURPOSES, HEADER, MAX_LENGTH
 from serving.review.what_if import OWN
@@ -159,7 +159,7 @@ MODEL = {
     "model_version": "3",
     "horizon_days": 28,
     "catalogue": CATALOGUE.fingerprint,
-    "features": [feature.name for feature in CATALOGUE.scored],
+    "features": [feature.name for feature in SCORED],
     "scale": {"anchor": 4.0, "points_per_nat": 12.0},
     "intervals": {"level": 0.9, "bands": [{"edge": 0.0, "margin": 0.1}, {"edge": 20.0, "margin": 0.25}]},
     "facts": {"as_of": "2017-07-02T00:00:00+00:00", "rows": 72000},

@@ -36,7 +36,11 @@ def credible_features(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Ind
     sums["credibility_365d"] = has.reindex(people).fillna(0.0)
     full = _full(pairs)
     since = (pairs["last"] / DAY - 30 * np.log2((full / BILLION).where(full > 0))).groupby(pairs["user"])
-    return (sums / BILLION).assign(days_since_credible_engagement=since.min().reindex(people))
+    established = (pairs["last"] / DAY).where(full >= BILLION // 2).groupby(pairs["user"])
+    return (sums / BILLION).assign(
+        days_since_credible_engagement=since.min().reindex(people),
+        days_since_established=established.min().reindex(people),
+    )
 
 
 def _by_period(responses: pd.DataFrame, pairs: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
@@ -75,9 +79,12 @@ def credible_pieces(
         "day": by_piece["day"],
         "credit": by_piece["credit"],
     }
+    by_unknown = weighed[weighed["other"] < 0].drop_duplicates(["user", "piece"]).groupby("user").size()
     totals = pd.DataFrame(sums).groupby(by_piece["user"]).sum().reindex(people).fillna(0.0)
     share = totals.pop("day") / totals.pop("credit").replace(0.0, np.nan)
-    return (totals / BILLION).assign(credible_after_a_day_share_90d=share)
+    return (totals / BILLION).assign(
+        credible_after_a_day_share_90d=share, unknown_pieces=by_unknown.reindex(people).fillna(0.0)
+    )
 
 
 def _pair_weights(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index) -> tuple[pd.DataFrame, pd.Series]:
@@ -87,9 +94,10 @@ def _pair_weights(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index) 
     has = _passed_on(pairs, seeds) if len(seeds) else pd.Series(BILLION, people)
     full = (pairs["other"].map(has).fillna(0.0) / (0.02 * BILLION)).clip(upper=1.0)
     lasted = ((pairs["first"] / DAY - 28) / (90 - 28)).clip(0.0, 1.0).where(pairs["mutual"], 1.0)
+    worth = lasted.where(~pairs["mutual"], lasted * 0.4)
     share = (full if len(seeds) else 1.0) * (2 - pairs["breadth"] / 1_000).clip(0.0, 1.0)
     by_known = pairs["other"] >= 0
-    vouched, weight = (_round_half_up(part * BILLION).where(by_known, 0) for part in (share, share * lasted))
+    vouched, weight = (_round_half_up(part * BILLION).where(by_known, 0) for part in (share, share * worth))
     return pairs.assign(vouched=vouched, weight=weight), has
 
 

@@ -144,7 +144,7 @@ def actionable_recourse(bundle: Bundle, row: FeatureRow, peers: PeerValues) -> t
     frontier: list[ScenarioOutcome] = []
     for outcome in sorted(outcomes, key=lambda outcome: (outcome.asks, -outcome.gain)):
         least = (frontier[-1].gain if frontier else 0.0) + LEAST_POINTS
-        used = [change for change in outcome.changes if CATALOGUE[change.feature].direction != "none"]
+        used = [change for change in outcome.changes if change.feature in bundle.features]
         if outcome.gain >= least and not any(change.outside for change in used):
             frontier.append(outcome)
     return tuple(frontier)

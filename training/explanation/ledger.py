@@ -32,8 +32,8 @@ Kind = Literal["new", "exchange"]
 SENTENCES: dict[Kind, str] = {
     "new": "Those who responded count for {fewer}, because few established members respond to them. Counted in full, "
     "they would add about {points}.",
-    "exchange": "Those who responded count for {fewer}, because this user and some of them respond to each other, "
-    "which counts in full after 90 days. Counted in full, they would add about {points}.",
+    "exchange": "Those who responded count for {fewer}, because this user and some of them respond to each other. "
+    "Counted in full, they would add about {points}.",
 }
 DISCOUNT_FEATURES: dict[Kind, str] = {"new": "uncounted_new_365d", "exchange": "uncounted_exchange_365d"}
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from features.catalogue.credible import ESTABLISHED, MONTH_DAYS
 from features.catalogue.wording import count_of, points_of
 from training.explanation.feature_constraints import ABSENT, engager_effects
 from training.explanation.reasons import LEAST_POINTS
@@ -57,7 +58,8 @@ def own_changes(row: FeatureRow) -> dict[OwnKind, Alternative]:
 
 def more_members(row: FeatureRow, counts: np.ndarray) -> dict[str, np.ndarray]:
     """Return the features if so many more established members had responded, spread evenly over the last 28 days."""
-    return {name: row[name] + rise for name, rise in engager_effects(row, counts, counts).items()}
+    raised = {name: row[name] + rise for name, rise in engager_effects(row, counts, counts).items()}
+    return raised | {ESTABLISHED: np.fmin(row[ESTABLISHED], MONTH_DAYS / (counts + 1))}
 
 
 def alternative_rows(bundle: Bundle, vector: np.ndarray, alternatives: Sequence[Alternative]) -> np.ndarray:

@@ -23,6 +23,7 @@ from typing_extensions import TypeAliasType
 
 from features.catalogue import CATALOGUE
 from features.catalogue.feature import Family
+from features.catalogue.tenure import CLOCKS
 from features.catalogue.wording import points_of
 from features.errors import CatalogueError
 from training.explanation.ledger import base_points, side_by_side
@@ -38,7 +39,6 @@ MODEL: Part
 SCALE: Part
 CLIPPING: Part
 OWN, OTHERS, TIME, MODEL, SCALE, CLIPPING = PARTS = get_args(Part.__value__)
-SENIORITY = "seniority_days"
 BASE = "base"
 
 
@@ -62,7 +62,7 @@ class Changes:
 
 def attribute(feature: str) -> Part:
     """Return the part that a feature's move belongs to: `own`, `others` or `time`."""
-    if feature == SENIORITY:
+    if feature in CLOCKS:
         return TIME
     return OWN if CATALOGUE[feature].actionable else OTHERS
 

@@ -23,6 +23,11 @@ EXPLANATION_FEATURES = (
     "engagers_90d",  # with the next, totals that `clout explain --events` counts again
     "pieces_drawing_90d",
     *(f"credible_engagers_{days}d" for days in (28, 90, 365)),
+    "credible_pace_28d",  # what if: which features move together
+    "credible_pieces_drawing_28d",
+    "credible_pieces_drawing_90d",
+    "credible_returning_28d",
+    "credible_steady_168d",
     *(f"uncounted_{kind}_{days}d" for kind in ("new", "exchange") for days in (28, 365)),
 )
 

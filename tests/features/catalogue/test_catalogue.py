@@ -123,8 +123,9 @@ WEEKS_ACTIVE = [  # as_of is a Sunday's midnight, so the present week began six 
     (35, "a", "like", "u"),
 ]
 
-# Nobody here is established, so everybody is credible; who is engaged with in return weighs less at first.
-HALF = [(59, "g", "like", "u"), (1, "u", "repost", "g")]  # (59 - 28) / (90 - 28)
+# Nobody here is established, so everybody is credible; who is engaged with in return weighs 0.4 at most.
+HALF = [(59, "g", "like", "u"), (1, "u", "repost", "g")]  # 0.4 (59 - 28) / (90 - 28)
+MUTUAL = 0.2
 NOBODY_YET = [(28, "h", "like", "u"), (1, "u", "like", "h")]
 NO_RESPONSE = [
     (1, "x1", "follow", "u"),
@@ -201,8 +202,8 @@ AMONG_THE_ESTABLISHED = [
 
 BY_HAND = [
     # credible
-    ("uncounted_exchange_28d", EXCHANGED, 1 / 2 + 1),
-    ("uncounted_exchange_365d", EXCHANGED, 1 / 2 + 1 + 1 - AFTER / 62),
+    ("uncounted_exchange_28d", EXCHANGED, 1 - MUTUAL + 1),
+    ("uncounted_exchange_365d", EXCHANGED, 1 - MUTUAL + 1 + 1 - 0.4 * AFTER / 62),
     ("uncounted_new_28d", EXCHANGED, 0),
     (
         "early_engagers",
@@ -217,7 +218,7 @@ BY_HAND = [
         ],
         2,
     ),
-    *((f"credible_engagers_{days}d", acts, 1 + 1 + 1 / 2) for days, acts in RESPONDED.items()),
+    *((f"credible_engagers_{days}d", acts, 1 + 1 + MUTUAL) for days, acts in RESPONDED.items()),
     (
         "credible_engagers_decayed_28d",
         [
@@ -230,7 +231,7 @@ BY_HAND = [
             *HALF,
             *NO_RESPONSE,
         ],
-        1 / 2 + 2 ** (-365 / 28) + 2**-0.5 / 2,
+        1 / 2 + 2 ** (-365 / 28) + 2**-0.5 * MUTUAL,
     ),
     (
         "credible_pace_28d",
@@ -244,7 +245,7 @@ BY_HAND = [
             *HALF,  # in the third period
             *NO_RESPONSE,
         ],
-        (1 + 1 / 2 + 1 / 8 + 1 / 32) / (63 / 32),
+        (1 + 1 / 2 + MUTUAL / 4 + 1 / 32) / (63 / 32),
     ),
     (
         "credible_returning_28d",
@@ -261,7 +262,7 @@ BY_HAND = [
             *HALF,
             *NO_RESPONSE,
         ],
-        1 + 1 / 2,
+        1 + MUTUAL,
     ),
     (
         "credible_steady_168d",
@@ -274,7 +275,7 @@ BY_HAND = [
             *((days, "g", "like", "u") for days in (1, 30)),
             *HALF,
         ],
-        1 + 1 / 2,
+        1 + MUTUAL,
     ),
     ("credibility_365d", ENGAGED, 1),
     (
@@ -293,13 +294,13 @@ BY_HAND = [
             *HALF,
             *NO_RESPONSE,
         ],
-        1 + 1 / 2 + 1 + 1 + 1 / 2,
+        1 + 1 / 2 + 1 + 1 + MUTUAL,
     ),
-    *((f"credible_pieces_drawing_{days}d", acts, 1 + 1 + 1 / 2) for days, acts in CREDIBLE_PIECES.items()),
-    ("credible_lasting_pieces_90d", CREDIBLE_LATE[7], 1 + 1 / 2),
+    *((f"credible_pieces_drawing_{days}d", acts, 1 + 1 + MUTUAL) for days, acts in CREDIBLE_PIECES.items()),
+    ("credible_lasting_pieces_90d", CREDIBLE_LATE[7], 1 + MUTUAL),
     ("credible_lasting_pieces_90d", AT_ONCE, 0),
     ("credible_lasting_pieces_90d", [(97, "u", "post", None, "o1"), (90, "a", "repost", "u", "o1")], 0),
-    ("credible_after_a_day_share_90d", CREDIBLE_LATE[1], (1 + 1 / 2) / (1 + 1 + 1 + 1 / 2)),
+    ("credible_after_a_day_share_90d", CREDIBLE_LATE[1], (1 + MUTUAL) / (1 + 1 + 1 + MUTUAL)),
     ("credible_after_a_day_share_90d", [(1, None, "like", "u", "of old"), *AT_ONCE], 1 / 2),
     ("credible_after_a_day_share_90d", AT_ONCE, 0),
     ("credible_after_a_day_share_90d", [(1, "a", "like", "u"), *OLD_ENGAGEMENT], None),
@@ -317,7 +318,7 @@ BY_HAND = [
             *HALF,
             *NO_RESPONSE,
         ],
-        (1 + 1 / 2) / 2,
+        (1 + MUTUAL) / 2,
     ),
     ("credible_engagers_per_piece_90d", [*POSTED, *NO_RESPONSE], 0),
     ("credible_engagers_per_piece_90d", OLD_PIECE, None),
@@ -341,8 +342,8 @@ BY_HAND = [
     ),
     ("days_since_credible_engagement", [(2.25, None, "like", "u"), (9, "b", "like", "u")], 2.25),
     ("days_since_credible_engagement", [(365, "a", "like", "u")], 365),
-    ("days_since_credible_engagement", [*HALF, (95, "a", "like", "u")], 59 + 30),
-    ("credible_periods_168d", HALF, 1 / 2),
+    ("days_since_credible_engagement", [*HALF, (180, "a", "like", "u")], 59 - 30 * math.log2(MUTUAL)),
+    ("credible_periods_168d", HALF, MUTUAL),
     ("days_since_credible_engagement", [(1, "u", "post", None), (365 + AFTER, "a", "like", "u")], None),
     ("days_since_credible_engagement", NO_RESPONSE, None),
     ("days_absent", [(58.5, "u", "view", "a"), (90, "u", "post", None), (1, "a", "like", "u")], 2.5),
@@ -350,13 +351,38 @@ BY_HAND = [
     ("days_absent", POSTED, 0),
     ("days_absent", ENGAGED, 0),
     ("days_absent", [(90, "a", "like", "u"), (1, "a", "like", "u")], 34),
-    ("credible_rate_365d", [(365, "a", "like", "u"), (365 + AFTER, "b", "like", "u"), *HALF], 1.5 * 28 / 365),
+    ("credible_rate_365d", [(365, "a", "like", "u"), (365 + AFTER, "b", "like", "u"), *HALF], (1 + MUTUAL) * 28 / 365),
     ("credible_rate_365d", [(56, "u", "view", None), (1, "a", "like", "u"), *NO_RESPONSE], 28 / 56),
     ("credible_rate_365d", [(20, "u", "post", None), (10, "a", "like", "u"), (28, None, "like", "u")], 1),
     ("credible_rate_365d", NOT_ENGAGED, 0),
     ("seniority_days", [(3, "u", "post", None), (200.5, None, "like", "u"), (300, "a", "view", "u")], 20.5),
     ("seniority_days", [(600, "u", "view", None), (200.5, "a", "like", "u")], 420),
     ("seniority_days", [(180, "u", "view", None)], 0),
+    ("tenure_days", [(3, "u", "view", "a"), (200.5, "u", "post", None), (300, "a", "like", "u")], 200.5),
+    ("tenure_days", ENGAGED, None),
+    (
+        "credible_posts_90d",
+        [
+            (1, "a", "like", "u", "o1"),
+            (2, "a", "like", "u", "o2"),
+            (3, "a", "like", "u", "o3"),  # one person is worth one piece
+            (90, None, "like", "u", "o4"),
+            (1, "a", "like", "u", "o4"),
+            (90 + AFTER, "b", "like", "u", "o5"),
+            *NO_RESPONSE,
+        ],
+        1 + 1,
+    ),
+    ("credible_posts_90d", [(1, "a", "like", "u", "o1"), (1, "b", "reply", "u", "o1"), (1, "c", "like", "u")], 1),
+    ("credible_posts_90d", NO_RESPONSE, 0),
+    (
+        "days_since_established",
+        [(3.5, "a", "like", "u"), (9, "b", "like", "u"), (1, "g", "like", "u"), *HALF, *NO_RESPONSE],
+        3.5,
+    ),
+    ("days_since_established", [(2.25, None, "like", "u"), (9, "b", "like", "u")], 2.25),
+    ("days_since_established", [(365, "a", "like", "u")], 365),
+    ("days_since_established", [(365 + AFTER, "a", "like", "u"), *HALF, *NO_RESPONSE], None),
     # reach
     (
         "pace_28d",  # weights 1, 1/2, 1/4, 1/8, 1/16, 1/32 add up to 63/32
@@ -1104,13 +1130,13 @@ class TestWords:
 
     def test_directions_of_scored_features(self):
         assert {feature.name for feature in SCORED if feature.direction == "down"} == {
-            "days_since_credible_engagement",
+            "days_since_established",
             "days_absent",
             "repetitions_90d",
         }
         raising = {feature.name for feature in SCORED if feature.direction == "up"}
-        assert {name for name in raising if "credible" not in name} == {"early_engagers"}
-        assert [feature.name for feature in SCORED if feature.direction == "free"] == ["seniority_days"]
+        assert {name for name in raising if "credible" not in name} == {"early_engagers", "tenure_days"}
+        assert all(feature.direction in ("up", "down") for feature in SCORED)
         assert not any(feature.actionable for feature in SCORED if feature.direction == "up")
 
     def test_every_family_has_features(self):
@@ -1151,10 +1177,10 @@ class TestCatalogue:
         assert "klout" not in CATALOGUE
         assert CATALOGUE["followers"].name == "followers"
 
-    def test_scored_features_have_a_direction(self):
-        assert SCORED.names == [name for name in CATALOGUE.names if CATALOGUE[name].direction != "none"]
-        displayed, scored = a_feature(direction="none"), a_feature(name="m")
-        assert Catalogue([displayed, scored]).scored.names == ["m"]
+    def test_scored_features_are_few_and_in_order(self):
+        assert len(SCORED) == 10
+        assert SCORED.names == [name for name in CATALOGUE.names if name in SCORED]
+        assert Catalogue([a_feature(), a_feature(name="m")]).select("m", "n").names == ["n", "m"]
 
     def test_every_feature_has_one_relation(self):
         parts = [CATALOGUE.of_relation(relation) for relation in get_args(Relation)]

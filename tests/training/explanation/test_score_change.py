@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.catalogue import CATALOGUE
+from features.catalogue import CATALOGUE, SCORED
 from features.errors import CatalogueError
 from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
@@ -208,9 +208,9 @@ def test_nobody(bundle, other, earlier, later):
 
 
 def test_parts_of_features():
-    parts = {name: attribute(name) for name in CATALOGUE.scored.names}
+    parts = {name: attribute(name) for name in SCORED.names}
     assert {name for name, part in parts.items() if part == "own"} == {"days_absent", "repetitions_90d"}
-    assert [name for name, part in parts.items() if part == "time"] == ["seniority_days"]
+    assert [name for name, part in parts.items() if part == "time"] == ["tenure_days"]
 
 
 def test_lines_and_reasons_of_one(user_changes, bundle, other, earlier, later):

@@ -1,6 +1,6 @@
 import pytest
 
-from features.catalogue import CATALOGUE
+from features.catalogue import CATALOGUE, SCORED
 from training.reports.plots import is_share, label, meaning
 
 
@@ -21,7 +21,7 @@ def test_label_by_hand(feature, text):
 
 def test_labels_and_meanings_are_unique():
     assert len({label(feature.name) for feature in CATALOGUE}) == len(CATALOGUE)
-    assert len({meaning(feature.name) for feature in CATALOGUE.scored}) == len(CATALOGUE.scored)
+    assert len({meaning(feature.name) for feature in SCORED}) == len(SCORED)
 
 
 def test_meaning_comes_from_the_catalogue():
