@@ -1,12 +1,14 @@
 """Credibility by hand: a community of three established people who vouch for others, or do not."""
 
+import re
 from itertools import permutations
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.catalogue import SCORED
+from features.aggregates.credibility import MUTUAL_WEIGHT
+from features.catalogue import CATALOGUE, SCORED
 from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
 
@@ -33,7 +35,7 @@ def test_established_users_have_the_expected_credibility(features_of):
     three = 0.15 + 0.85 * two / 4  # 0.198244140625
     for name in FOUNDERS:
         assert rows[name]["credibility_365d"] == pytest.approx(2 * three / 12, abs=1e-8)
-        assert rows[name]["credible_engagers_365d"] == pytest.approx(3, abs=1e-8)
+        assert rows[name]["credible_engagers_365d"] == pytest.approx(3 * MUTUAL_WEIGHT, abs=1e-8)
 
 
 def test_crowd_without_established_responders_has_weight_zero(features_of):
@@ -41,7 +43,7 @@ def test_crowd_without_established_responders_has_weight_zero(features_of):
     each_other = [(170, one, "like", other) for one, other in permutations(crowd[:8], 2)]
     rows = features_of([*ESTABLISHED, *each_other, *vouched(*crowd)])
     assert rows["u"]["engagers_90d"] == 40
-    assert {name: rows["u"][name] for name in SCORED.names if name.startswith("credible_engagers")} == {
+    assert {name: rows["u"][name] for name in CATALOGUE.names if re.match("credible_engagers_.*d$", name)} == {
         "credible_engagers_7d": 0,
         "credible_engagers_28d": 0,
         "credible_engagers_90d": 0,
@@ -101,7 +103,8 @@ def test_strength_halves_every_30_days_and_when_mutual(features_of):
 )
 def test_mutual_weight_grows_with_duration(features_of, days, weight):
     events = [*ESTABLISHED, (days, "e0", "like", "u"), (1, "e0", "like", "u"), (1, "u", "reply", "e0")]
-    assert features_of(events)["u"]["credible_engagers_28d"] == pytest.approx(weight, abs=2e-9)
+    row = features_of(events)["u"]
+    assert row["credible_engagers_28d"] == pytest.approx(MUTUAL_WEIGHT * weight, abs=2e-9)
 
 
 @pytest.mark.parametrize(("days", "weight"), [(28, 0), (59, 0.5), (89.9, 61.9 / 62)])
@@ -109,7 +112,8 @@ def test_mutual_weight_needs_the_same_days_in_a_short_history(features_of, days,
     young = [(90, name, "post", None) for name in FOUNDERS]
     young += [(8, one, "like", other) for one, other in permutations(FOUNDERS, 2)]
     events = [*young, (days, "e0", "like", "u"), (1, "e0", "like", "u"), (1, "u", "reply", "e0")]
-    assert features_of(events)["u"]["credible_engagers_28d"] == pytest.approx(weight, abs=2e-9)
+    row = features_of(events)["u"]
+    assert row["credible_engagers_28d"] == pytest.approx(MUTUAL_WEIGHT * weight, abs=2e-9)
 
 
 @pytest.mark.parametrize(("history", "absent"), [(400, 4.5), (360, 4.5), (90, 46.5), (180, 32.5)])

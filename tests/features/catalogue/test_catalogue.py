@@ -1061,6 +1061,7 @@ def test_unknown_is_null_and_no_rows_is_zero(features_of):
         "account_age_days": 3,
         "days_absent": 3 - 3 * 56 / 360,
         "seniority_days": 3 - 3 * 180 / 360,
+        "tenure_days": 3,
         "credibility_365d": 1,
     }
     for name in CATALOGUE.names:

@@ -6,7 +6,7 @@ import re
 import pandas as pd
 import pytest
 
-from features.catalogue import CATALOGUE, SCORED
+from features.catalogue import CATALOGUE
 from features.catalogue.wording import ago, count_of, members, people
 from features.events.loading import load_encoded_events, resolve_as_of
 from features.feature_table import feature_rows
@@ -65,6 +65,27 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "Somebody whose response counts responded within the last 163 days.",
         ),
         ("days_since_credible_engagement", 409.0, {}, "Those who responded in the last year count very little."),
+        (
+            "days_since_established",
+            None,
+            {},
+            "Nobody who counts as an established member responded in the last year.",
+        ),
+        (
+            "days_since_established",
+            3.9,
+            {},
+            "The last response by an established member, or by somebody who is not named, came 3 days ago.",
+        ),
+        ("credible_posts_90d", 0.0, {}, "No post drew a response that counts in the last 90 days."),
+        (
+            "credible_posts_90d",
+            5.31,
+            {},
+            "About 5 posts drew responses that count in the last 90 days (no more posts than people).",
+        ),
+        ("tenure_days", None, {}, "Never active so far."),
+        ("tenure_days", 41.0, {}, "First active 41 days ago."),
         ("days_absent", 0.0, {"days_since_last_act": 3.2}, "Last active 3 days ago."),
         ("days_absent", 0.0, {"days_since_last_act": 0.2}, "Last active less than a day ago."),
         (
@@ -151,7 +172,7 @@ def test_sentences_agree_with_the_events(community):
     checks = dict.fromkeys(("responded", "active", "seen", "early", "repeated"), 0)
     for row in rows.sample(200, random_state=0).to_dict("records"):
         user = row["user"]
-        say = {name: CATALOGUE[name].describe(row[name], row) for name in SCORED.names}
+        say = {name: CATALOGUE[name].describe(row[name], row) for name in CATALOGUE.names}
         of_others = events[(events["target"] == user) & (events["actor"] != user)]
         own = events[events["actor"] == user]
         for days in (28, 365):
@@ -162,6 +183,8 @@ def test_sentences_agree_with_the_events(community):
         if len(own):
             sentence, since = say["days_absent"], math.floor(own["age"].min())
             assert (number(r"^Last active (\d+) day", sentence) or 0) == since, sentence
+            first = number(r"^First active (\d+) day", say["tenure_days"]) or 0
+            assert first == math.floor(own["age"].max()), say["tenure_days"]
             checks["active"] += 1
         either = pd.concat([own["age"], events[events["target"] == user]["age"]])
         assert (number(r"^First seen (\d+) day", say["seniority_days"]) or 0) == math.floor(either.max())

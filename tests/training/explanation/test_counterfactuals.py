@@ -226,16 +226,18 @@ class TestWhatIf:
                 {"repetitions_90d": 8.0},
                 "cannot be 8 with 8 pieces created: the first piece repeats nothing; expected at most 7",
             ),
-            (
-                {"credible_after_a_day_share_90d": 1.5},
-                "credible_after_a_day_share_90d cannot be 1.5: expected a number from 0 to 1, in share",
-            ),
             ({"most_repeated_90d": 2.0}, "most_repeated_90d cannot change a score: the model does not use it"),
         ],
     )
     def test_impossible_values(self, bundle, top_rows, peers, requested, message):
         with pytest.raises(WhatIfError, match=message):
             what_if(bundle, feature_row(one(top_rows, 0)), [Scenario(requested, {})], peers)
+
+    def test_a_share_is_at_most_one(self, bundle, top_rows, peers):
+        name = "credible_after_a_day_share_90d"
+        older = replace(bundle, features={**bundle.features, name: CATALOGUE[name].fingerprint})
+        with pytest.raises(WhatIfError, match=f"{name} cannot be 1.5: expected a number from 0 to 1, in share"):
+            what_if(older, feature_row(one(top_rows, 0)), [Scenario({name: 1.5})], peers)
 
     @pytest.mark.parametrize("created", [0.0, 1.0])
     def test_users_with_at_most_one_piece_repeat_nothing(self, bundle, top_rows, peers, created):

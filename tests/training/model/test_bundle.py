@@ -45,9 +45,9 @@ class TestPredict:
 
     def test_missing_features_are_named(self, bundle, rows):
         with pytest.raises(
-            CatalogueError, match=rf"lack 2 of the model's {len(SCORED)} features: early_engagers, cred"
+            CatalogueError, match=rf"lack 2 of the model's {len(SCORED)} features: early_engagers, credible_rate"
         ):
-            bundle.predict(rows.drop(columns=["followers", "early_engagers", "credible_pace_28d"]))
+            bundle.predict(rows.drop(columns=["followers", "early_engagers", "credible_rate_365d"]))
 
     @pytest.mark.parametrize("value", ["many", "", [1], {}])
     def test_a_value_that_is_not_a_number(self, bundle, rows, value):
