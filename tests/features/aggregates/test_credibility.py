@@ -43,7 +43,9 @@ def test_crowd_without_established_responders_has_weight_zero(features_of):
     each_other = [(170, one, "like", other) for one, other in permutations(crowd[:8], 2)]
     rows = features_of([*ESTABLISHED, *each_other, *vouched(*crowd)])
     assert rows["u"]["engagers_90d"] == 40
-    assert {name: rows["u"][name] for name in CATALOGUE.names if re.match("credible_engagers_.*d$", name)} == {
+    assert {
+        name: rows["u"][name] for name in CATALOGUE.names if re.fullmatch(r"credible_engagers_(decayed_)?\d+d", name)
+    } == {
         "credible_engagers_7d": 0,
         "credible_engagers_28d": 0,
         "credible_engagers_90d": 0,
