@@ -35,6 +35,7 @@ SUFFIXES = {"counter": "_total", "info": "_info"}
 ENVIRONMENT = {
     "CLOUT_HOME": "folder of models, snapshots and records; default `./clout-home`. `--home` overrides it",
     "CLOUT_DATABASE": "URL of a PostgreSQL that several services share, as `postgresql://user@host/database`",
+    "CLOUT_EVENTS": "event table for the notebooks; without it they simulate a community",
     "CLOUT_MEMORY": "memory that DuckDB may take, such as `16GB`; default `4GB`. Beyond it, it spills to `TMPDIR`",
     "CLOUT_CLOCK_ALLOWANCE": "seconds by which an event may lie in the future; default 86400, a day",
     "CLOUT_PURPOSES": "purposes that requests may name, separated by commas; `--allow-purpose` overrides it",

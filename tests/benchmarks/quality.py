@@ -34,7 +34,7 @@ def figures_at(acts, config: Config, as_of) -> dict:
     score, leads = figures.metrics["score"], figures.margins
     row = {"as_of": f"{as_of:%Y-%m-%d}", "users": figures.users, "heard": int((ahead["audience"] > 0).sum())}
     for key in RANKING:
-        row |= {key: score[key], f"best {key}": score[key] - leads[key]["margin"]}
+        row |= {key: score[key], f"best {key}": score[key] - leads[key].margin}
     return row | {key: score[key] for key in ("total", "coverage", "coverage_expected_1")}
 
 
