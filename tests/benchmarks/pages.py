@@ -1,0 +1,122 @@
+"""How fast the pages appear: python tests/benchmarks/pages.py --users 1000000.
+
+A store of random people with two snapshots is served by `clout serve`. First bytes are of requests without a browser,
+one after another; the largest paint is that of Chromium, where it is installed, each time in a new context.
+"""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http.client import HTTPConnection
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from explaining import AS_OF, random_rows
+from service import CLOUT, free_port, resident, running, seconds_until_idle, stored
+
+from serving.scoring import score_rows
+from serving.snapshots.layout import sort_rows
+from serving.snapshots.repository import open_snapshot, write_snapshot
+from training.home import Home
+
+FIRST_BYTE_MS, LARGEST_PAINT_MS = 50.0, 1000.0
+PAGES = ("/", "/u/u00000001", "/community", "/sign-in")
+PARTS = ("movers", "effects", "drift")
+LARGEST_PAINT = """() => new Promise((resolve) => {
+  new PerformanceObserver((list) => resolve(list.getEntries().at(-1).startTime))
+    .observe({ type: "largest-contentful-paint", buffered: true });
+})"""
+
+
+def two_snapshots(home: Home, users: int) -> None:
+    """Register a champion and keep two snapshots of random people, one horizon apart."""
+    stored(home, users, trees=200, depth=4)
+    newest, rows = open_snapshot(home), sort_rows(random_rows(users, 10))
+    before, version = AS_OF - timedelta(days=28), newest.model_version
+    write_snapshot(home, before, newest.bundle, version, score_rows(newest.bundle, version, rows), rows)
+
+
+def first_byte(port: int, path: str) -> float:
+    """Return the milliseconds from a request on a new connection to the first byte of its answer."""
+    connection = HTTPConnection("127.0.0.1", port)
+    began = perf_counter()
+    connection.request("GET", path, headers={"Accept": "text/html"})
+    response = connection.getresponse()
+    took = 1e3 * (perf_counter() - began)
+    response.read()
+    connection.close()
+    if response.status != 200:
+        raise SystemExit(f"{path}: {response.status}")
+    return took
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Yield Chromium; None where it is not installed."""
+    executable = shutil.which("chromium")
+    if executable is None:
+        yield None
+        return
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def largest_paint(browser: Any, port: int, path: str) -> float:
+    """Return the milliseconds until the largest part of a page is painted, with nothing cached."""
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{port}{path}")
+        return float(page.evaluate(LARGEST_PAINT))
+
+
+def measure(port: int, rounds: int) -> bool:
+    """Print the figures of all pages and parts; return whether every page is within its limits."""
+    within_limits = True
+    print(f"{'':32} {'first':>8} {'median':>8} {'slowest':>8} {'paint':>8}   ms")
+    with chromium() as browser:
+        for path in PAGES:
+            cold, *warm = (first_byte(port, path) for _ in range(rounds + 1))
+            paints = [largest_paint(browser, port, path) for _ in range(5)] if browser else [np.nan]
+            paint = float(np.median(paints))
+            print(f"{path:32} {cold:8.1f} {np.median(warm):8.1f} {max(warm):8.1f} {paint:8.0f}")
+            within_limits &= bool(max(cold, float(np.median(warm))) <= FIRST_BYTE_MS and not paint > LARGEST_PAINT_MS)
+    for part in PARTS:
+        path = f"/community?part={part}"
+        cold, *warm = (first_byte(port, path) for _ in range(rounds + 1))
+        print(f"{path:32} {cold:8.1f} {np.median(warm):8.1f} {max(warm):8.1f}   loaded after the page")
+    return within_limits
+
+
+def main() -> None:
+    """Measure all of it; exit with 1 where a limit is exceeded."""
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("--users", type=int, default=1_000_000)
+    args.add_argument("--home", type=Path, help="kept, and used again where it holds snapshots; default: a new one")
+    args.add_argument("--rounds", type=int, default=20)
+    options = args.parse_args()
+    with TemporaryDirectory() as scratch:
+        home, port = Home(options.home or Path(scratch)), free_port()
+        if not home.snapshots.exists():
+            two_snapshots(home, options.users)
+        clout = [sys.executable, "-c", CLOUT, "serve", "--port", str(port), "--home", str(home.folder)]
+        with running(port, "/ready", *clout, log=Path(scratch) / "clout.log") as (process, took):
+            print(f"ready after {took:.1f} s; the registry was asked {seconds_until_idle(port):.1f} s later")
+            within_limits = measure(port, options.rounds)
+            print(f"resident at the end {resident(process)[0]:.0f} MB")
+    print(f"limits: first byte {FIRST_BYTE_MS:g} ms, largest paint {LARGEST_PAINT_MS:g} ms")
+    if not within_limits:
+        raise SystemExit("a page exceeds a limit")
+
+
+if __name__ == "__main__":
+    main()
