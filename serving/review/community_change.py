@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from features.errors import OutputError, UnknownUserError
 from features.utc import to_iso_utc
-from serving.review.score_change import change, remarks
+from serving.review.score_change import changes_of_users, remarks
 from serving.snapshots.layout import FEATURES_FILE, atomic_file, read_errors_as_damage
 from serving.snapshots.snapshot import Snapshot
 from training.explanation.reasons import INSUFFICIENT
@@ -111,10 +111,8 @@ def movers(before: Snapshot, after: Snapshot, scope: str = "all", top: int = 5) 
     pairs, _ = _pairs(before, after, scope)
     compared = pairs[_is_sufficient(pairs)].reset_index(drop=True)
     moves = (compared["score_to"] - compared["score_from"]).to_numpy(float)
-    risen, fallen = (
-        tuple(_mover(before, after, compared["user"].iloc[k], scope) for k in top_movers(one_way, top))
-        for one_way in (moves.clip(min=0), moves.clip(max=0))
-    )
+    largest = [*top_movers(moves.clip(min=0), top), *top_movers(moves.clip(max=0), top)]
+    moved = _movers(before, after, compared["user"].iloc[largest].tolist(), scope)
     return Movers(
         before=to_iso_utc(before.as_of),
         after=to_iso_utc(after.as_of),
@@ -123,8 +121,8 @@ def movers(before: Snapshot, after: Snapshot, scope: str = "all", top: int = 5) 
         points=MOVED_POINTS,
         share=float((np.abs(moves) > MOVED_POINTS).mean()) if len(moves) else 0.0,
         median=float(np.median(moves)) if len(moves) else 0.0,
-        risen=risen,
-        fallen=fallen,
+        risen=tuple(mover for mover in moved if mover.change > 0),
+        fallen=tuple(mover for mover in moved if mover.change < 0),
         remarks=remarks(before.bundle, after.bundle),
     )
 
@@ -173,7 +171,7 @@ def community_change(
         median=float(np.median(moves)) if len(moves) else 0.0,
         parts={part: _size(compared[part]) for part in PARTS},
         histogram=_histogram(moves),
-        largest=tuple(_mover(before, after, compared["user"].iloc[k], scope) for k in top_movers(moves, top)),
+        largest=_movers(before, after, compared["user"].iloc[top_movers(moves, top)].tolist(), scope),
         remarks=remarks(before.bundle, after.bundle),
     )
 
@@ -243,6 +241,8 @@ def _histogram(moves: np.ndarray) -> tuple[Bin, ...]:
     return tuple(Bin(low, high, int(n)) for low, high, n in zip(EDGES, EDGES[1:], counts, strict=False))
 
 
-def _mover(before: Snapshot, after: Snapshot, user: str, scope: str) -> Mover:
-    one = change(before, after, user, scope)
-    return Mover(user, one.before.score, one.after.score, one.change, one.parts, one.reasons_up, one.reasons_down)
+def _movers(before: Snapshot, after: Snapshot, users: list[str], scope: str) -> tuple[Mover, ...]:
+    return tuple(
+        Mover(one.user, one.before.score, one.after.score, one.change, one.parts, one.reasons_up, one.reasons_down)
+        for one in changes_of_users(before, after, users, scope)
+    )

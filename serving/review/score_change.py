@@ -1,5 +1,6 @@
 """The change of one user's score between two snapshots, in the form that API clients rely on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -9,7 +10,7 @@ from features.utc import UtcText, to_iso_utc
 from serving.snapshots.explanation import SCORED, Evidence, ScoreRow, Status
 from serving.snapshots.snapshot import Snapshot
 from training.explanation.reasons import INSUFFICIENT, Reason, lacking
-from training.explanation.score_change import PARTS, ChangeLine, change_lines, change_reasons, changes
+from training.explanation.score_change import PARTS, ChangeLine, Changes, change_lines, change_reasons, changes
 from training.model.bundle import Bundle
 
 
@@ -83,18 +84,40 @@ def change(before: Snapshot, after: Snapshot, user: str, scope: str = "all") -> 
     RegistryError : the old model's trees are not supported
 
     """
-    _check_in_both(before, after, user, scope)
-    scores = [snapshot.score(user, scope) for snapshot in (before, after)]
-    rows = [snapshot.feature_row(user, scope) for snapshot in (before, after)]
-    old, new = (pd.DataFrame([row]) for row in rows)
+    return changes_of_users(before, after, [user], scope)[0]
+
+
+def changes_of_users(before: Snapshot, after: Snapshot, users: Sequence[str], scope: str = "all") -> list[ScoreChange]:
+    """Explain the changes of several users at once, which takes little longer than that of one; as `change` does."""
+    for user in users:
+        _check_in_both(before, after, user, scope)
+    rows = [[snapshot.feature_row(user, scope) for snapshot in (before, after)] for user in users]
+    if not rows:
+        return []
+    old, new = map(pd.DataFrame, zip(*rows, strict=True))
     parts = changes(before.bundle, after.bundle, old, new)
+    result = []
+    for k, user in enumerate(users):
+        scores = [snapshot.score(user, scope) for snapshot in (before, after)]
+        one = Changes(*(table.iloc[[k]] for table in (parts.figures, parts.moved, parts.model)))
+        lines = change_lines(before.bundle, one, old.iloc[[k]], new.iloc[[k]])
+        result.append(_score_change(before, after, scores, one, lines, _missing(scores, rows[k])))
+    return result
+
+
+def _score_change(
+    before: Snapshot,
+    after: Snapshot,
+    scores: list[ScoreRow],
+    parts: Changes,
+    lines: list[ChangeLine],
+    missing: str | None,
+) -> ScoreChange:
     figures = parts.figures.iloc[0]
-    lines = change_lines(before.bundle, parts, old, new)
-    missing = _missing(scores, rows)
     up, down = ([], []) if missing else (change_reasons(lines, +1), change_reasons(lines, -1))
     return ScoreChange(
-        user=user,
-        scope=scope,
+        user=scores[0]["user"],
+        scope=scores[0]["scope"],
         before=_score_at(scores[0], float(figures["unclipped_from"])),
         after=_score_at(scores[1], float(figures["unclipped_to"])),
         change=float(figures["score_to"] - figures["score_from"]),
