@@ -162,6 +162,7 @@ MAY_IMPORT = {
         "training.model",
         "training.prohibited_uses",
         "training.records",
+        "training.registry",
     },
     "serving.app": BASE
     | {

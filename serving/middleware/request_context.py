@@ -14,7 +14,7 @@ NOTES = "clout.notes"
 WITHOUT_USERS = frozenset({"/v1/model", "/v1/catalogue", "/v1/purposes"})
 # The first segments of the pages that are about users, of which the start page has none.
 PAGES_ABOUT_USERS = frozenset({"", "u", "find", "compare", "cases", "community"})
-PAGES = PAGES_ABOUT_USERS | {"sign-in", "sign-out"}
+PAGES = PAGES_ABOUT_USERS | {"models", "sign-in", "sign-out"}
 CALLER = "clout.caller"
 SESSION = "clout.session"
 PREFIX = "clout.prefix"

@@ -12,6 +12,7 @@ from serving.api.dependencies import READ, AsOfQuery, ScopeQuery, ServiceDepende
 from serving.api.fast_routes import TimeoutRoute
 from serving.middleware.request_context import record_users
 from serving.pages.model_report import Attacks, Calibration, attacks, calibration
+from serving.pages.models import Version, all_versions
 from serving.pages.rendering import page
 from serving.pages.swarm import Swarm, swarm
 from serving.review.community_change import Movers, movers
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 router = APIRouter(route_class=TimeoutRoute, include_in_schema=False)
-Part = Literal["movers", "effects", "drift"]
+Part = Literal["movers", "effects", "drift", "versions"]
 PartQuery = Annotated[list[Part] | None, Query(alias="part")]
 UNANSWERABLE = (CatalogueError, RegistryError, SnapshotError, UnknownUserError)
 
@@ -80,6 +81,7 @@ class CommunityView:
     movers : since the snapshot before, or why there are none
     swarm : the points of the features, or why they cannot be computed
     drift : since the training, or why it cannot be measured
+    versions : every registered model, or why the registry does not answer
 
     """
 
@@ -95,6 +97,7 @@ class CommunityView:
     movers: Movers | str | None = None
     swarm: Swarm | str | None = None
     drift: "Drift | str | None" = None
+    versions: tuple[Version, ...] | str | None = None
 
 
 def community_view(
@@ -128,6 +131,7 @@ def community_view(
         movers=only_if_asked("movers", lambda: _movers(service, snapshot, scope)),
         swarm=only_if_asked("effects", lambda: swarm(feature_effects(snapshot, scope))),
         drift=only_if_asked("drift", lambda: snapshot_drift(snapshot)),
+        versions=only_if_asked("versions", lambda: all_versions(service.home)),
     )
 
 

@@ -38,7 +38,8 @@ class CalibrationBand:
 class Calibration:
     """What was promised from an instant on and what happened, by band; `marks` are people and their place, in percent.
 
-    `total` is promised over real people, `coverage` the share of users inside their interval, promised as `level`.
+    `total` is promised over real people, `coverage` the share of users inside their interval. The share that was
+    promised is `level`; None where it is not known.
     """
 
     as_of: UtcText
@@ -46,7 +47,7 @@ class Calibration:
     users: int
     total: float
     coverage: float
-    level: float
+    level: float | None
     bands: tuple[CalibrationBand, ...]
     marks: tuple[tuple[float, float], ...]
 
@@ -105,7 +106,7 @@ class PeopleAxis:
         return tuple((10.0**power, self.percent(10.0**power)) for power in range(self._low, self._high + 1))
 
 
-def calibration(report: Mapping[str, Any], level: float) -> Calibration:
+def calibration(report: Mapping[str, Any], level: float | None = None) -> Calibration:
     """Arrange the backtest of a report: out of time, the recipe fitted one horizon earlier."""
     bands = report["bands"]
     axis = PeopleAxis([band[name] for band in bands for name in ("expected", "audience")])

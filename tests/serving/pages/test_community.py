@@ -20,6 +20,7 @@ from serving.runtime import state
 from serving.scoring import score_rows
 from serving.snapshots.repository import open_earlier, open_snapshot, write_snapshot
 from training.records.opt_outs import opt_out
+from training.registry.model_registry import promote, register
 
 HTML = {"Accept": "text/html"}
 
@@ -145,3 +146,17 @@ def test_without_a_report_the_page_says_how_to_measure(client):
 
 def test_an_unknown_part_is_refused(client):
     assert client.get("/community?part=secrets").status_code == 422
+
+
+def test_versions_link_to_their_pages(home, bundle):
+    first, second = (register(home, bundle, {}, {}, {}, {}, tags={"gate": gate}) for gate in ("passed", "failed"))
+    promote(home, first, None)
+    promote(home, second, "the reviewers <agreed>")
+    page = TestClient(create_app(home), headers=HTML).get("/community?part=versions").text
+    assert re.findall(r'<a href="/models/(\d)">', page) == ["2", "1"]
+    assert page.count("champion</span>") == 1
+    assert "although it failed: the reviewers &lt;agreed&gt;" in page
+
+
+def test_without_a_model_there_are_no_versions(client):
+    assert "No model has been registered yet." in client.get("/community?part=versions").text

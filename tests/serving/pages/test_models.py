@@ -1,0 +1,73 @@
+"""The page of a version: its gate, its figures and its card, and nobody's name."""
+
+from html import unescape
+
+import pytest
+from fastapi.testclient import TestClient
+
+from serving.app import create_app
+from serving.middleware.api_keys import add_key
+from serving.pages.models import render_markdown
+from training.registry.model_registry import CARD, register
+
+CARD_TEXT = (
+    "# Clout, model of 2017\n\nScores people.\n\n## Limits\n\n- Read <b>it</b>.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+)
+FINDINGS = [
+    {"name": "coverage", "told": "intervals hold 93% of users", "passed": True},
+    {"name": "churn", "told": "30% of users move", "passed": False},
+    {"name": "champion", "told": "not compared", "passed": None},
+]
+
+
+@pytest.fixture
+def service(home, bundle, report):
+    """A client of a service with one registered version."""
+    move = {"user": "user0001", "before": 1.0, "after": 2.0, "reasons": []}
+    gate = report["gate"] | {"findings": FINDINGS, "passed": False, "churn": {"largest": [move]}}
+    register(home, bundle, {}, {}, report | {"gate": gate}, {}, {CARD: CARD_TEXT}, {"gate": "failed"})
+    return TestClient(create_app(home), headers={"Accept": "text/html"}, raise_server_exceptions=False)
+
+
+def test_it_shows_the_findings_the_figures_and_the_card(service):
+    page = service.get("/models/1")
+    assert page.status_code == 200
+    text = unescape(page.text)
+    for finding, word in zip(FINDINGS, ("passed", "failed", "not judged"), strict=True):
+        row = f'<th scope="row">{finding["name"].capitalize()}</th>'
+        assert row in text
+        assert word in text.split(row)[1].split("</tr>")[0]
+    assert "It promised <strong>0.91</strong> people for every one that came" in text
+    assert "20 members like" in text
+    assert "<h3>Limits</h3>" in text
+
+
+def test_it_names_no_user(service):
+    assert "user0001" not in service.get("/models/1").text
+
+
+def test_a_version_that_does_not_exist_is_named(service):
+    page = service.get("/models/7")
+    assert page.status_code == 404
+    assert "There is no version '7' of the model; versions there: 1." in unescape(page.text)
+
+
+def test_a_version_without_documents_says_so(home, bundle):
+    register(home, bundle, {}, {}, {}, {})
+    page = TestClient(create_app(home), headers={"Accept": "text/html"}).get("/models/1").text
+    assert "registered without a report of its gate" in page
+    assert "registered without a card" in page
+
+
+def test_it_needs_a_key_where_keys_are_in_force(service, home):
+    add_key(home, "reader", "read")
+    answer = service.get("/models/1", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=%2Fmodels%2F1")
+
+
+def test_markdown_becomes_safe_html_below_the_heading_of_the_page():
+    html = render_markdown(CARD_TEXT)
+    assert "<h2>Clout, model of 2017</h2>" in html
+    assert "&lt;b&gt;it&lt;/b&gt;" in html
+    assert html.count("<table>") == html.count('<div class="scroll" tabindex="0"') == 1
+    assert "<a" not in render_markdown("[x](javascript:alert)")
