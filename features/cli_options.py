@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # The panels of `clout --help`: commands are grouped by who uses them.
 DATA, MODEL, REVIEW, SERVICE, PRIVACY = "Data", "Model", "Review", "Service", "Privacy"
+CAMPAIGN = "Campaign"
 
 EVENTS_HELP = "Event table: a Parquet file, or a folder of Parquet files; or a store."
 Events = Annotated[Path, typer.Argument(help=EVENTS_HELP)]

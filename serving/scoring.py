@@ -13,12 +13,15 @@ from features.events.encoding import EncodedEvents
 from features.events.loading import resolve_as_of
 from features.feature_table import KEYS, feature_rows, require_users
 from features.progress import StepProgress, ignore_progress, of_step
+from serving.snapshots.audience_files import StoredAudiences
 from serving.snapshots.layout import atomic_file, sort_rows
 from serving.snapshots.peers import audience_band
 from training.explanation.ledger import base_points, contributions
 from training.explanation.reasons import evidence
 from training.model.bundle import Bundle
 from training.model.feature_sets import snapshot_features
+from training.selection.pairs import read_pairs
+from training.selection.selection_model import selection_model
 
 RANKS = ["percentile", "peer_percentile", "evidence", "model_version"]
 SCORES = [*KEYS, "score", "expected_audience", "low", "high", *RANKS]
@@ -87,6 +90,40 @@ def score_rows(bundle: Bundle, version: str, rows: pd.DataFrame) -> pd.DataFrame
         "model_version": pd.Series(version, index=rows.index, dtype="str"),
     }
     return rows[KEYS].assign(score=score, expected_audience=predicted["expected_audience"], **interval, **ranks)[SCORES]
+
+
+def score_audiences(
+    events: EncodedEvents, as_of: datetime, bundle: Bundle, scores: pd.DataFrame, rows: pd.DataFrame
+) -> StoredAudiences | None:
+    """Compute whom every user is expected to reach, so that groups can be selected.
+
+    Parameters
+    ----------
+    events, as_of, bundle : as for `score_users`
+    scores, rows : as it returns them
+
+    Returns
+    -------
+    audiences in the order of the scores; None if the bundle holds no selection model
+
+    """
+    model = selection_model(bundle)
+    if model is None:
+        return None
+    pairs = read_pairs(events.with_seeds(bundle.seeds), as_of, scores[KEYS])
+    audiences = model.audiences(pairs, scores["expected_audience"].to_numpy(float))
+    active = np.zeros(len(scores), dtype=bool)
+    active[pairs.engagers[pairs.days < bundle.horizon_days]] = True
+    pools = model.pool_share * pd.Series(active).groupby(scores["scope"].to_numpy()).sum()
+    return StoredAudiences(
+        pairs=np.diff(pairs.starts).astype(np.int32),
+        engagers=pairs.engagers,
+        probability=audiences.probability,
+        strangers=audiences.strangers,
+        weight=pairs.weight,
+        followers=rows["followers"].fillna(0).to_numpy(np.int32),
+        pools={str(scope): max(float(pool), 1.0) for scope, pool in pools.items()},
+    )
 
 
 def percentiles(score: pd.Series, groups: list[pd.Series | np.ndarray]) -> pd.Series:

@@ -87,8 +87,18 @@ MAY_IMPORT = {
     },
     "training.cli": EVENTS | {"features.cli_options", "features.console", "training.*"},
     "serving": set(),
-    "serving.snapshots": TABLE | {"training.explanation", "training.home", "training.model", "training.records"},
-    "serving.scoring": TABLE | {"serving.snapshots", "training.explanation", "training.model"},
+    "serving.snapshots": TABLE
+    | {"training.explanation", "training.home", "training.model", "training.records", "training.selection"},
+    "serving.scoring": TABLE | {"serving.snapshots", "training.explanation", "training.model", "training.selection"},
+    "serving.selections": TABLE
+    | {
+        "features.ids",
+        "serving.scoring",
+        "serving.snapshots",
+        "training.model",
+        "training.records",
+        "training.selection",
+    },
     "serving.middleware": EVENTS | {"training.home", "training.records"},
     "serving.review": TABLE
     | {

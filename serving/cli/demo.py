@@ -10,7 +10,7 @@ from features.events.loading import load_encoded_events, load_events, resolve_as
 from features.simulation import Community, simulate
 from serving.cli.score_tables import print_explanation
 from serving.cli.served_snapshot import open_served
-from serving.scoring import score_users
+from serving.scoring import score_audiences, score_users
 from serving.snapshots.repository import write_scores, write_snapshot
 from training.cli_output import figures_table, print_gate
 from training.config import Config
@@ -60,8 +60,9 @@ def _score(home: Home, events: Path) -> pd.DataFrame:
     bundle, version = load_champion(home)
     with progress_bars() as steps:
         scores, rows = score_users(encoded, as_of, bundle, version, steps)
+        audiences = score_audiences(encoded, as_of, bundle, scores, rows)
     write_scores(scores, home.folder / "scores.parquet")
-    write_snapshot(home, as_of, bundle, version, scores, rows)
+    write_snapshot(home, as_of, bundle, version, scores, rows, audiences)
     return scores.sort_values(["score", "user"], ascending=[False, True])
 
 

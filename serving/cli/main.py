@@ -7,10 +7,11 @@ import typer
 
 import features.cli
 import training.cli
-from features.cli_options import MODEL, PRIVACY, REVIEW, SERVICE
+from features.cli_options import CAMPAIGN, MODEL, PRIVACY, REVIEW, SERVICE
 from features.console import print_message
 from features.errors import CloutError, memory_limit_error
 from serving.cli.explain_and_review import change, explain, history, what_if
+from serving.cli.find_and_pick import pick
 from serving.cli.privacy import audit, case, cases, forget, opt_out, receipt, resolve
 from serving.cli.promotion import promote
 from serving.cli.service import demo, keys, score, serve
@@ -27,6 +28,7 @@ def add_to(app: typer.Typer) -> None:
     panels = {
         MODEL: (promote,),
         REVIEW: (explain, history, change, what_if, cases, case, resolve),
+        CAMPAIGN: (pick,),
         SERVICE: (score, serve, demo),
         PRIVACY: (opt_out, forget, receipt, audit),
     }

@@ -44,7 +44,7 @@ def score(
     """
     from features.events.loading import check_scopes, resolve_as_of
     from features.utc import parse_utc
-    from serving.scoring import score_users, write_points
+    from serving.scoring import score_audiences, score_users, write_points
     from serving.snapshots.repository import check_users, write_scores, write_snapshot
     from training.records.opt_outs import load_opted_out_users
     from training.registry.model_registry import load_champion
@@ -60,13 +60,14 @@ def score(
         warn(f"the champion was trained on events up to {trained:%Y-%m-%d}, later than this as_of: no forecast.")
     with progress_bars() as progress:
         scores, rows = score_users(encoded, at, bundle, version, progress)
+        audiences = score_audiences(encoded, at, bundle, scores, rows)
     if not force:
         check_users(folder, at, scores)
     if out is not None:
         write_scores(scores, out)
     if points is not None:
         write_points(bundle, rows, points)
-    snapshot = write_snapshot(folder, at, bundle, version, scores, rows)
+    snapshot = write_snapshot(folder, at, bundle, version, scores, rows, audiences)
     in_file = f" in {out}" if out else ""
     print_message(f"{len(scores):,} scores as of {at:%Y-%m-%d %H:%M:%S} UTC by version {version}{in_file}.")
     also = ", and in the database" if folder.database else ""

@@ -7,6 +7,7 @@ from pathlib import Path
 from shutil import copy, copytree
 from typing import Any, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc as ipc
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 from features.events.erasure import count_matching_rows, rows_to_keep
 from serving.snapshots import layout
+from serving.snapshots.audience_files import PAIRS_FILE, has_audiences, map_audiences, write_audiences
 from serving.snapshots.feature_rows import READING, ROWS_PER_BATCH, WRITING
 from serving.snapshots.shared_database import republish
 from training.home import Home
@@ -64,6 +66,9 @@ def _write(folder: Path, out: Path, users: Collection[str], cleared: int) -> Non
         _write_scores(folder / layout.SCORES_FILE, out / layout.SCORES_FILE, users)
     with layout.read_errors_as_damage(folder / layout.FEATURES_FILE):
         _write_features(folder / layout.FEATURES_FILE, out / layout.FEATURES_FILE, users)
+    if has_audiences(folder):
+        with layout.read_errors_as_damage(folder / PAIRS_FILE):
+            write_audiences(map_audiences(folder).of_rows(_rows_to_keep(folder, users)), out)
     copy(folder / layout.TYPICAL_FILE, out / layout.TYPICAL_FILE)
     copytree(folder / layout.BUNDLE_FOLDER, out / layout.BUNDLE_FOLDER)
     _erase_seeds(out, users)
@@ -76,6 +81,13 @@ def _write_scores(path: Path, out: Path, users: Collection[str]) -> None:
         batches = (_without(batch, users) for batch in file.iter_batches(rows, use_threads=False))
         for table in _rebatch(batches, schema, rows):
             writer.write_table(table, row_group_size=rows)
+
+
+def _rows_to_keep(folder: Path, users: Collection[str]) -> np.ndarray:
+    with pq.ParquetFile(folder / layout.SCORES_FILE) as file:
+        batches = file.iter_batches(columns=["user"], use_threads=False)
+        keep = [np.ones(0, dtype=bool)]
+        return np.concatenate(keep + [np.asarray(rows_to_keep(batch, users), dtype=bool) for batch in batches])
 
 
 def _write_features(file: Path, out: Path, users: Collection[str]) -> None:

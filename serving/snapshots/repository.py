@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +17,7 @@ from features.errors import AsOfError, OutputError, SnapshotError
 from features.feature_table import KEYS
 from features.utc import latest_event_time, parse_utc, to_iso_utc
 from serving.snapshots import layout
+from serving.snapshots.audience_files import PAIRS_FILE, StoredAudiences, has_audiences, map_audiences, write_audiences
 from serving.snapshots.feature_rows import map_rows, write_rows
 from serving.snapshots.layout import sort_rows
 from serving.snapshots.peers import PeerMedians, median_features
@@ -33,7 +35,13 @@ class AbsentSnapshotError(SnapshotError):
 
 
 def write_snapshot(
-    home: Home, as_of: datetime, bundle: Bundle, version: str, scores: pd.DataFrame, rows: pd.DataFrame
+    home: Home,
+    as_of: datetime,
+    bundle: Bundle,
+    version: str,
+    scores: pd.DataFrame,
+    rows: pd.DataFrame,
+    audiences: StoredAudiences | None = None,
 ) -> Path:
     """Write a snapshot, replacing one of the same instant and model; also to the database, if the home has one.
 
@@ -45,6 +53,7 @@ def write_snapshot(
     as_of : the instant of the scores, UTC
     bundle, version : the model that made them
     scores, rows : as `score_users` returns them
+    audiences : of the same users in the order of `sort_rows`; None where no groups are to be selected
 
     Returns
     -------
@@ -58,8 +67,11 @@ def write_snapshot(
 
     """
     excluded = load_opted_out_users(home)
-    scores, rows = (sort_rows(_without(excluded, frame)) for frame in (scores, rows))
+    scores, rows = (sort_rows(frame) for frame in (scores, rows))
     _check_consistent(scores, rows, version)
+    keep = np.array([user not in excluded for user in scores["user"]], dtype=bool)
+    if not keep.all():
+        scores, rows = (frame[keep].reset_index(drop=True) for frame in (scores, rows))
     target = home.snapshots / layout.folder_name(as_of, version)
     facts = layout.SnapshotFacts(
         as_of=to_iso_utc(as_of),
@@ -76,6 +88,8 @@ def write_snapshot(
         layout.write_table(scores, folder / layout.SCORES_FILE)
         write_rows(rows, folder / layout.FEATURES_FILE)
         layout.write_table(median_features(rows), folder / layout.TYPICAL_FILE)
+        if audiences is not None:
+            write_audiences(audiences.of_rows(keep), folder)
         layout.write_facts(facts, folder)
         layout.write_checksums(folder)
         if home.database:
@@ -287,6 +301,10 @@ def _read(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot:
     with layout.read_errors_as_damage(folder / layout.FEATURES_FILE):
         features = map_rows(folder / layout.FEATURES_FILE)
         _check(len(features) == facts.rows, f"{len(features)} rows, expected {facts.rows}")
+    if has_audiences(folder):
+        with layout.read_errors_as_damage(folder / PAIRS_FILE):
+            audiences = map_audiences(folder)
+            _check(len(audiences) == facts.rows, f"audiences of {len(audiences)} rows, expected {facts.rows}")
     with layout.read_errors_as_damage(folder / layout.BUNDLE_FOLDER):
         read_bundle(folder / layout.BUNDLE_FOLDER)  # checks its files, whatever catalogue the model was trained on
     with layout.read_errors_as_damage(folder / layout.TYPICAL_FILE):
@@ -305,10 +323,6 @@ def _read(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot:
         hidden=hidden,
         cleared=facts.cleared,
     )
-
-
-def _without(excluded: OptedOutUsers, frame: pd.DataFrame) -> pd.DataFrame:
-    return frame[[user not in excluded for user in frame["user"]]] if len(excluded) else frame
 
 
 def _check_consistent(scores: pd.DataFrame, rows: pd.DataFrame, version: str) -> None:

@@ -167,11 +167,12 @@ def hidden_rows(users: pa.Array, hidden: OptedOutUsers, cleared: int = 0) -> np.
     """Return the row numbers of hidden users among ordered users, who may have several rows each."""
     if hidden.has_unknown_ids_since(cleared):
         return np.flatnonzero([user in hidden for user in users.to_pylist()])
-    rows = [row for user in hidden.known_ids for row in _rows_of(users, user)]
+    rows = [row for user in hidden.known_ids for row in rows_of_user(users, user)]
     return np.array(rows, dtype=np.int64)
 
 
-def _rows_of(users: pa.Array, user: str) -> range:
+def rows_of_user(users: pa.Array, user: str) -> range:
+    """Return the row numbers of a user among ordered users; an empty range where the user is none of them."""
     first, end = (bisect(users, user, key=lambda cell: cell.as_py()) for bisect in (bisect_left, bisect_right))
     return range(first, end)
 

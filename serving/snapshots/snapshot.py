@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.aggregates.windows import LOOKBACK_DAYS
-from features.errors import UnknownUserError
+from features.errors import SnapshotError, UnknownUserError
 from features.utc import to_iso_utc
 from serving.snapshots import layout
+from serving.snapshots.audience_files import PAIRS_FILE, StoredAudiences, has_audiences, map_audiences
 from serving.snapshots.explanation import Explanation, ScoreRow, explanation, status
 from serving.snapshots.feature_rows import FeatureRowFile
 from serving.snapshots.peers import PEER_COLUMNS, PeerMedians, PeerRanges
@@ -29,6 +30,10 @@ T = TypeVar("T")
 NEIGHBOURS = 500
 LONGEST_ID = 200
 MOST_CLOSE = 3
+
+
+class NoAudiencesError(SnapshotError):
+    """A snapshot does not hold who engaged with whom."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,30 @@ class Snapshot:
         """
         with layout.read_errors_as_damage(self.folder / layout.BUNDLE_FOLDER):
             return load_bundle(self.folder / layout.BUNDLE_FOLDER)
+
+    @cached_property
+    def derived(self) -> dict[Hashable, Any]:
+        """What others compute from the snapshot once and keep as long as it is open, by name."""
+        return {}
+
+    @cached_property
+    def audiences(self) -> StoredAudiences:
+        """Whom every user is expected to reach, mapped from the snapshot's folder.
+
+        Raises
+        ------
+        NoAudiencesError : the snapshot was written without them
+        SnapshotError : its files are damaged
+
+        """
+        if not has_audiences(self.folder):
+            raise NoAudiencesError(
+                f"the snapshot as of {to_iso_utc(self.as_of)} does not hold who engaged with whom, so no group can be "
+                "selected: its model was trained by an earlier version of Clout, or with a label that weighs people. "
+                "Train a model with 'clout train', then make the snapshot anew with 'clout score'."
+            )
+        with layout.read_errors_as_damage(self.folder / PAIRS_FILE):
+            return map_audiences(self.folder)
 
     @cached_property
     def peer_ranges(self) -> PeerRanges:

@@ -13,11 +13,14 @@ from features.catalogue import CATALOGUE
 from serving.cli.main import main
 from serving.runtime import state
 from serving.scoring import score_rows
+from serving.snapshots.audience_files import StoredAudiences
 from serving.snapshots.repository import write_snapshot
 from training.config import Config, Model
 from training.dataset.panel import Split
 from training.fit import fit
 from training.home import Home
+from training.selection.return_model import ReturnModel
+from training.selection.selection_model import SIZES, SelectionModel, with_selection
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 ODD_IDS = ["a/b", "a b", "ünï/çødé 🙂", "50%", "x/score", "who?me#1", "..", "+", "'; --"]
@@ -67,6 +70,30 @@ def scores(bundle, rows):
 def scored_home(tmp_path_factory, bundle, scores, rows):
     home = Home(tmp_path_factory.mktemp("scored"))
     write_snapshot(home, AS_OF, bundle, "3", scores, rows)
+    return home
+
+
+def stored_audiences(rows, seed=1, pairs=4):
+    """Random audiences of some rows: each row has engagers, strangers, and a weight of 0, 0.5 or 1."""
+    rng = np.random.default_rng(seed)
+    engagers = np.concatenate([np.sort(rng.choice(rows, pairs, replace=False)) for _ in range(rows)])
+    return StoredAudiences(
+        pairs=np.full(rows, pairs, dtype=np.int32),
+        engagers=engagers.astype(np.int32),
+        probability=rng.random(rows * pairs, dtype=np.float32),
+        strangers=rng.random(rows) * 3,
+        weight=rng.choice([0.0, 0.5, 1.0], rows),
+        followers=np.arange(rows, dtype=np.int32),
+        pools={"all": 40.0, "topic:birds": 5.0},
+    )
+
+
+@pytest.fixture(scope="session")
+def selection_home(tmp_path_factory, bundle, scores, rows):
+    """A home whose snapshot holds audiences."""
+    home = Home(tmp_path_factory.mktemp("selection"))
+    model = SelectionModel(ReturnModel((0.0,) * 8, 28), 1.0, {size: [0.5, 1.5] for size in SIZES})
+    write_snapshot(home, AS_OF, with_selection(bundle, model), "3", scores, rows, stored_audiences(len(rows)))
     return home
 
 

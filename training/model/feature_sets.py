@@ -20,6 +20,7 @@ EXPLANATION_FEATURES = (
     "account_age_days",
     "days_since_last_act",
     "created_90d",
+    "followers",  # beside a selected group
     "engagers_90d",  # with the next, totals that `clout explain --events` counts again
     "pieces_drawing_90d",
     *(f"credible_engagers_{days}d" for days in (28, 90, 365)),

@@ -49,6 +49,11 @@ class SelectionModel:
         pool = self.pool_share * active_engagers(pairs, self.returning.horizon_days)
         return expected_audiences(pairs.starts, pairs.engagers, self.returning.probability(pairs), expected, pool)
 
+    @property
+    def past_horizons(self) -> int:
+        """The number of past horizons that the errors come from."""
+        return max(map(len, self.errors.values()), default=0)
+
     def error_range(self, size: int) -> tuple[float, float] | None:
         """Return the smallest and largest real over predicted reach of past groups of about a size; None if unknown."""
         measured = [other for other in SIZES if self.errors.get(other)]

@@ -1,0 +1,80 @@
+"""Terminal tables of a selected group."""
+
+import math
+from typing import TYPE_CHECKING
+
+from features.catalogue.wording import count_of
+from features.console import print_message, print_points, print_table, print_text
+
+if TYPE_CHECKING:
+    from serving.selections.select import Selection
+
+COUNTS = {"credible": "people, each as far as established ones vouch for them", "everybody": "people, everybody alike"}
+NAMES = {"score": "highest scores", "expected_audience": "highest expected audiences", "followers": "most followers"}
+MOST_OVERLAPS = 10
+
+
+def print_selection(selection: "Selection") -> None:
+    """Print a group, what it reaches beside simpler groups, and how close it is to the best."""
+    s, size = selection, len(selection.members)
+    print_text(
+        f"{count_of(size, 'user')} of {s.scope}, expected to reach {_people(s.reach)} different people in the "
+        f"{s.horizon_days} days from {s.as_of[:10]} (counted: {COUNTS[s.count]})."
+    )
+    if s.interval is not None:
+        print_text(
+            f"Judged by {count_of(s.interval.past_horizons, 'past horizon')}, it will reach "
+            f"{_people(s.interval.low)} to {_people(s.interval.high)}."
+        )
+    share = math.floor(1_000 * s.guarantee.at_least_of_best) / 10
+    print_text(f"That is at least {share:.1f}% of what the best possible group is expected to reach.")
+    _print_members(selection)
+    _print_alternatives(selection)
+    _print_overlaps(selection)
+    print_points("Left out", [f"{other.user}: {other.because}" for other in s.left_out])
+    for note in s.notes:
+        print_message(f"note: {note}")
+
+
+def _print_members(selection: "Selection") -> None:
+    more = [name for name in ("cost", "network") if any(getattr(m, name) is not None for m in selection.members)]
+    columns = ["user", "adds", "reach so far", "expected audience", "score", *more]
+    rows = [
+        [
+            member.user,
+            _people(member.adds),
+            _people(member.reach),
+            _people(member.expected_audience),
+            f"{member.score:.1f}",
+            *(_cell(getattr(member, name)) for name in more),
+        ]
+        for member in selection.members
+    ]
+    print_table("Group, in the order of selection", columns, rows)
+
+
+def _print_alternatives(selection: "Selection") -> None:
+    rows = [["this group", _people(selection.reach), ""]]
+    rows += [
+        [NAMES[other.by], _people(other.reach), f"{other.reach / selection.reach - 1:+.0%}" if selection.reach else ""]
+        for other in selection.alternatives
+    ]
+    print_table(f"The same number of users by something simpler, of {selection.scope}", ["by", "reach", ""], rows)
+
+
+def _print_overlaps(selection: "Selection") -> None:
+    """Print the pairs of members that share the most people."""
+    users = [member.user for member in selection.members]
+    pairs = [(selection.overlap[a][b], users[a], users[b]) for a in range(len(users)) for b in range(a + 1, len(users))]
+    largest = sorted(pairs, key=lambda pair: -pair[0])[:MOST_OVERLAPS]
+    rows = [[one, other, _people(both)] for both, one, other in largest if both >= 0.05]
+    if rows:
+        print_table("Members who share the most people", ["user", "and", "people of both"], rows, text_columns=2)
+
+
+def _people(number: float) -> str:
+    return f"{number:,.1f}" if number < 100 else f"{number:,.0f}"
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else f"{value:,g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,199 @@
+"""Candidates: the users of one scope at one instant, from a snapshot or from events, and whom each is to reach."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from typing import Literal, cast
+
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.errors import ConfigError, ScopeError
+from features.events.encoding import cached, encode_events
+from features.events.loading import check_scopes
+from serving.scoring import score_audiences, score_users
+from serving.snapshots.audience_files import StoredAudiences
+from serving.snapshots.search import SearchQuery, hidden_rows, rows_of_user
+from serving.snapshots.snapshot import NoAudiencesError, Snapshot
+from training.records.opt_outs import OptedOutUsers
+from training.selection.audiences import Audiences
+from training.selection.selection_model import SelectionModel, selection_model
+
+Count = Literal["credible", "everybody"]
+NETWORK = "network:"
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The users of a snapshot, or of the same columns computed from events, of whom those of one scope are candidates.
+
+    Parameters
+    ----------
+    as_of, model_version, horizon_days : of the scores
+    scope : of the candidates
+    scores : user, scope, score and expected_audience of every row, ordered by user and scope
+    stored : the audiences of the same rows
+    hidden : row numbers of users who are neither selected nor counted
+    model : what the audiences were computed with
+
+    """
+
+    as_of: datetime
+    model_version: str
+    horizon_days: int
+    scope: str
+    scores: pa.Table
+    stored: StoredAudiences
+    hidden: np.ndarray
+    model: SelectionModel
+
+    @cached_property
+    def eligible(self) -> np.ndarray:
+        """Which rows are candidates: visible users of the scope, bool, shape (rows,)."""
+        eligible: np.ndarray = pc.equal(self.scores.column("scope"), self.scope).to_numpy(zero_copy_only=False)
+        eligible[self.hidden] = False
+        return eligible
+
+    @cached_property
+    def audiences(self) -> dict[Count, Audiences]:
+        """The audiences by who counts; hidden users count for nothing."""
+        everybody, weight = self.stored.audiences(self.scope), self.stored.weight
+        if len(self.hidden):
+            visible = np.ones(len(self.stored))
+            visible[self.hidden] = 0.0
+            everybody, weight = replace(everybody, weight=visible), weight * visible
+        return {"everybody": everybody, "credible": everybody.counting(weight)}
+
+    @cached_property
+    def expected_audience(self) -> np.ndarray:
+        """The expected audience of every row, in people."""
+        return np.asarray(self.scores.column("expected_audience").to_numpy())
+
+    @cached_property
+    def orders(self) -> dict[str, np.ndarray]:
+        """What the k highest are compared by: the values of every row, by name."""
+        score = np.asarray(self.scores.column("score").to_numpy())
+        return {
+            "score": score,
+            "expected_audience": self.expected_audience,
+            "followers": self.stored.followers.astype(float),
+        }
+
+    @cached_property
+    def networks(self) -> tuple[np.ndarray, list[str]]:
+        """The network of each row, the one where the user has the largest expected audience, and the networks' names.
+
+        Raises
+        ------
+        ScopeError : there are no scores by network
+
+        """
+        scopes = self.scores.column("scope").cast(pa.string())
+        of_networks = np.flatnonzero(pc.starts_with(scopes, NETWORK).to_numpy(zero_copy_only=False))
+        if not len(of_networks):
+            raise ScopeError(
+                "a limit per network needs scores by network, and there are none: make the snapshot anew with "
+                "'clout score --scope all --scope network:*', or give the events."
+            )
+        users = self._users
+        order = of_networks[np.argsort(-self.expected_audience[of_networks], kind="stable")]
+        ids, names = (column.take(pa.array(order)).to_pylist() for column in (users, scopes))
+        largest = pd.Series(names, index=ids).groupby(level=0, sort=False).first().str.removeprefix(NETWORK)
+        codes, networks = pd.factorize(largest, sort=True)
+        by_row = pd.Series(codes, index=largest.index).reindex(users.to_pylist(), fill_value=-1)
+        return by_row.to_numpy(), [str(name) for name in networks]
+
+    def user(self, row: int) -> str:
+        """Return the id of the user of a row."""
+        return str(self._users[row].as_py())
+
+    def rows_of(self, users: Sequence[str]) -> dict[str, int]:
+        """Return the rows of those users who are candidates."""
+        rows = {user: self._row_of(user) for user in dict.fromkeys(users)}
+        return {user: row for user, row in rows.items() if row is not None and self.eligible[row]}
+
+    def _row_of(self, user: str) -> int | None:
+        rows = rows_of_user(self._users, user)
+        return next((row for row in rows if self.scores.column("scope")[row].as_py() == self.scope), None)
+
+    @cached_property
+    def _users(self) -> pa.Array:
+        return self.scores.column("user").combine_chunks()
+
+
+def snapshot_candidates(snapshot: Snapshot, scope: str = "all") -> Candidates:
+    """Return the visible users of a snapshot who have a score of a scope.
+
+    Raises
+    ------
+    NoAudiencesError, SnapshotError : the snapshot holds no audiences, or is damaged
+    ScopeError : nobody has a score of the scope
+
+    """
+    hidden = snapshot.hidden()
+    hidden_before, candidates = snapshot.derived.get(("candidates", scope), (None, None))
+    if hidden_before is not hidden:
+        candidates = _snapshot_candidates(snapshot, scope, hidden)
+        snapshot.derived["candidates", scope] = hidden, candidates
+    return cast("Candidates", candidates)
+
+
+def _snapshot_candidates(snapshot: Snapshot, scope: str, hidden: OptedOutUsers) -> Candidates:
+    stored, model = snapshot.audiences, selection_model(snapshot.bundle)
+    if model is None:
+        raise NoAudiencesError("the snapshot's model holds no selection model: make the snapshot anew.")
+    snapshot.ranking.matches(SearchQuery(scope))  # refuses a scope that nobody has
+    rows = hidden_rows(snapshot.scores.column("user").combine_chunks(), hidden, snapshot.cleared)
+    facts = snapshot.as_of, snapshot.model_version, snapshot.horizon_days
+    return Candidates(*facts, scope, snapshot.scores, stored, rows, model)
+
+
+def event_candidates(events: ir.Table, snapshot: Snapshot, scope: str, by_network: bool = False) -> Candidates:
+    """Score the users of a scope from events, at the instant of a snapshot and by its model.
+
+    Parameters
+    ----------
+    events : an event table from `load_events`, without opted-out users
+    snapshot : whose instant and model are used
+    scope : a part of the activity that the snapshot need not hold
+    by_network : whether to score every network too
+
+    Raises
+    ------
+    ScopeError : the scope has no users
+    NoAudiencesError : the snapshot's model holds no selection model
+
+    """
+    bundle, version = snapshot.bundle, snapshot.model_version
+    model = selection_model(bundle)
+    scopes = [scope, "network:*"] if by_network and not scope.startswith(NETWORK) else [scope]
+    encoded = encode_events(events, scopes)
+    check_scopes(encoded, [scope])
+    with cached(encoded) as shared:
+        scores, rows = score_users(shared, snapshot.as_of, bundle, version)
+        stored = score_audiences(shared, snapshot.as_of, bundle, scores, rows)
+    if model is None or stored is None:
+        raise NoAudiencesError("the snapshot's model holds no selection model: train one with 'clout train'.")
+    if not (scores["scope"] == scope).any():
+        raise ScopeError(f"nobody has a score of the scope {scope!r} in the 365 days before the snapshot's instant.")
+    table = pa.Table.from_pandas(scores, preserve_index=False)
+    none = np.zeros(0, dtype=np.int64)
+    return Candidates(snapshot.as_of, version, bundle.horizon_days, scope, table, stored, none, model)
+
+
+def scope_of(topic: str | None, network: str | None, scope: str = "all") -> str:
+    """Return the scope that a topic or a network names.
+
+    Raises
+    ------
+    ConfigError : more than one of topic, network and scope is named
+
+    """
+    named = [name for name in (topic and f"topic:{topic}", network and f"network:{network}") if name]
+    if len(named) > 1 or (named and scope != "all"):
+        raise ConfigError("a topic and a network are two scopes: name one of them. Beside events, both may be named.")
+    return named[0] if named else scope

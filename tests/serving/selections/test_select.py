@@ -1,0 +1,97 @@
+import math
+
+import numpy as np
+import pytest
+
+from serving.selections.select import SelectionError, SelectionRequest, select
+
+
+def members(selection):
+    return [member.user for member in selection.members]
+
+
+def everybody(candidates, **request):
+    return select(candidates, SelectionRequest(count="everybody", **request))
+
+
+def test_an_answer_in_full(candidates):
+    selection = everybody(candidates, k=2)
+    assert members(selection) == ["ann", "bob"]
+    assert [member.adds for member in selection.members] == pytest.approx([6, 5], rel=1e-4)
+    assert selection.reach == selection.members[-1].reach == pytest.approx(11, rel=1e-4)
+    assert (selection.as_of, selection.model_version, selection.scope) == ("2017-07-30T00:00:00Z", "3", "all")
+    assert (selection.interval.low, selection.interval.high) == pytest.approx((5.5, 16.5), rel=1e-4)
+    assert selection.interval.past_horizons == 2
+    assert selection.guarantee.at_least == pytest.approx(1 - 1 / math.e)
+    assert selection.guarantee.at_least_of_best == pytest.approx(1)
+    assert np.diag(selection.overlap) == pytest.approx([6, 5])
+    assert selection.overlap[0][1] == pytest.approx(30 / 1e6)
+    by = {other.by: other for other in selection.alternatives}
+    assert by["score"].users == by["expected_audience"].users == ["ann", "bob"]
+    assert by["followers"].users == ["fay", "eve"]
+    assert by["followers"].reach == pytest.approx(3, rel=1e-4)
+    assert any(note.startswith("Picking adds nothing here") for note in selection.notes)
+
+
+def test_the_answer_is_deterministic(candidates):
+    assert everybody(candidates, k=4) == everybody(candidates, k=4)
+
+
+def test_who_is_excluded_stays_out_and_is_named(candidates):
+    selection = everybody(candidates, k=2, exclude=("ann", "nobody"))
+    assert members(selection) == ["bob", "cat"]
+    assert [(other.user, other.because) for other in selection.left_out] == [("ann", "excluded")]
+    assert "1 user to exclude cannot be selected anyway: 'nobody'." in selection.notes
+
+
+def test_who_is_included_comes_first(candidates):
+    assert members(everybody(candidates, k=3, include=("fay",))) == ["fay", "ann", "bob"]
+
+
+def test_a_budget_is_kept_and_users_without_cost_are_left_out(candidates):
+    selection = everybody(candidates, k=3, cost={"ann": 9.0, "bob": 2.0, "dan": 2.0}, budget=5.0)
+    assert members(selection) == ["bob", "dan"]
+    assert [member.cost for member in selection.members] == [2.0, 2.0]
+    assert [(other.user, other.because) for other in selection.left_out] == [("ann", "budget"), ("cat", "no cost")]
+    assert "3 users without a cost are left out." in selection.notes
+    assert any(note.startswith("The group has 2 users, not 3") for note in selection.notes)
+
+
+def test_a_limit_per_network_holds(candidates):
+    selection = everybody(candidates, k=3, max_per_network=1)
+    assert [(member.user, member.network) for member in selection.members] == [("ann", "a"), ("dan", "b")]
+    assert [(other.user, other.because) for other in selection.left_out] == [("bob", "network"), ("cat", "network")]
+    assert selection.guarantee.at_least == 0.5
+
+
+def test_more_users_than_there_are_give_all_of_them_and_a_note(candidates):
+    selection = everybody(candidates, k=50)
+    assert len(selection.members) == 6
+    assert selection.notes[0] == (
+        "The group has 6 users, not 50: nobody else satisfies the constraints and adds anybody."
+    )
+
+
+@pytest.mark.parametrize(
+    ("request_of", "message"),
+    [
+        ({"k": 0}, "k is 0; expected a number of users from 1 to 1,000."),
+        ({"k": 1, "include": ("ann", "bob")}, "2 users are to be included, but the group has 1: raise k."),
+        ({"include": ("ann",), "exclude": ("ann",)}, "'ann' is to be included and excluded: name the user once."),
+        ({"include": ("zoe",)}, "'zoe' is to be included, but is not among the users who can be selected in the scope"),
+        ({"cost": {"ann": 1.0}}, "costs without a budget: give both, or neither."),
+        ({"budget": 5.0}, "a budget without costs: give both, or neither."),
+        ({"cost": {"ann": 1.0}, "budget": 0.0}, "the budget is 0; expected a number above 0."),
+        ({"cost": {"ann": -1.0}, "budget": 5.0}, "the cost of 'ann' is -1; expected a number of 0 or more."),
+        ({"cost": {"ann": math.nan}, "budget": 5.0}, "the cost of 'ann' is nan; expected a number of 0 or more."),
+        ({"cost": {"ann": 9.0}, "budget": 5.0, "include": ("ann",)}, "the included users cost 9, more than the budget"),
+        ({"cost": {"ann": 9.0}, "budget": 5.0, "include": ("bob",)}, "'bob' is to be included, but has no cost."),
+        ({"cost": {}, "budget": 5.0}, "nobody can be selected"),
+        ({"max_per_network": 0}, "at most 0 users per network; expected 1 or more."),
+        ({"max_per_network": 1, "include": ("ann", "bob")}, "2 of the included users are of one network, more than"),
+        ({"exclude": ("ann", "bob", "cat", "dan", "eve", "fay")}, "nobody can be selected"),
+    ],
+)
+def test_requests_that_cannot_be_satisfied(candidates, request_of, message):
+    with pytest.raises(SelectionError, match=message.replace("(", r"\(")):
+        select(candidates, SelectionRequest(**{"k": 3} | request_of))
