@@ -179,8 +179,8 @@ def _check(request: SelectionRequest) -> None:
     if both := sorted(set(request.include) & set(request.exclude)):
         raise SelectionError(f"{both[0]!r} is to be included and excluded: name the user once.")
     if (request.cost is None) != (request.budget is None):
-        given, missing = ("costs", "a budget") if request.budget is None else ("a budget", "costs")
-        raise SelectionError(f"{given} without {missing}: give both, or neither.")
+        present, absent = ("costs", "a budget") if request.budget is None else ("a budget", "costs")
+        raise SelectionError(f"{present} without {absent}: give both, or neither.")
     if request.budget is not None and not 0 < request.budget < math.inf:
         raise SelectionError(f"the budget is {request.budget:g}; expected a number above 0.")
     if request.max_per_network is not None and request.max_per_network < 1:

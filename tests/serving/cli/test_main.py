@@ -7,13 +7,14 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from features.cli_options import DATA, MODEL, PRIVACY, REVIEW, SERVICE
+from features.cli_options import CAMPAIGN, DATA, MODEL, PRIVACY, REVIEW, SERVICE
 from serving.cli.main import app
 
 COMMANDS = {
     DATA: "simulate store features import",
     MODEL: "train evaluate card gate promote monitor attack",
     REVIEW: "explain history change what-if cases case resolve",
+    CAMPAIGN: "pick",
     SERVICE: "score serve demo keys",
     PRIVACY: "opt-out forget receipt audit",
 }

@@ -48,7 +48,7 @@ def test_who_is_included_comes_first(candidates):
     assert members(everybody(candidates, k=3, include=("fay",))) == ["fay", "ann", "bob"]
 
 
-def test_a_budget_is_kept_and_users_without_cost_are_left_out(candidates):
+def test_a_budget_holds_and_users_need_a_cost(candidates):
     selection = everybody(candidates, k=3, cost={"ann": 9.0, "bob": 2.0, "dan": 2.0}, budget=5.0)
     assert members(selection) == ["bob", "dan"]
     assert [member.cost for member in selection.members] == [2.0, 2.0]
