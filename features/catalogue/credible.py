@@ -28,7 +28,20 @@ from features.aggregates.windows import (
 )
 from features.catalogue.feature import Feature
 from features.catalogue.tenure import days_since_first_event
-from features.catalogue.wording import Row, Sentence, ago, count_of, members, people, responders, singular_or_plural
+from features.catalogue.wording import (
+    NOT_KNOWN,
+    Row,
+    Sentence,
+    ago,
+    count_of,
+    members,
+    number,
+    people,
+    responders,
+    singular_or_plural,
+    uncounted,
+    window,
+)
 
 MONTH_DAYS = 28
 ESTABLISHED = "days_since_established"
@@ -44,21 +57,27 @@ def _responded(days: int) -> Sentence:
         count = responders(row, value, days)
         if not value and not count:
             nobody = "Nobody" if count is not None else "Nobody whose response counts"
-            return f"{nobody} responded in the last {days} days."
+            return f"{nobody} responded in {window(days)}."
         if value is None or count is None:
-            return f"The people who responded in the last {days} days count as {members(value or 0.0)}."
+            return f"The people who responded in {window(days)} count as {members(value or 0.0)}."
         if not value:
             verb = singular_or_plural(count, "does", "do")
-            return f"{people(count)} responded in the last {days} days, but {verb} not count as established members."
+            return f"{people(count)} responded in {window(days)}, but {verb} not count as established members."
         verb = singular_or_plural(count, "counts", "count together")
-        return f"{people(count)} responded in the last {days} days and {verb} as {members(value)}."
+        return f"{people(count)} responded in {window(days)} and {verb} as {members(value)}."
 
     return sentence
 
 
-def _or_nobody(when: str, text: str) -> Sentence:
-    """Say a text with `{members}` in it, or that nobody whose response counts responded."""
-    return lambda value, _: text.format(members=members(value)) if value else f"Nobody whose response counts {when}."
+def _or_nobody(when: str, text: str, little: str | None = None) -> Sentence:
+    """Say a text with `{members}` in it, another for less than half a member, or that nobody who counts responded."""
+
+    def sentence(value: float | None, _: Row) -> str:
+        if not value:
+            return f"Nobody whose response counts {when}."
+        return little if little and value < 0.5 else text.format(members=members(value))
+
+    return sentence
 
 
 def _posts(days: int, text: str) -> Sentence:
@@ -90,14 +109,16 @@ def _described_delay(value: float | None, _: Row) -> str:
 def _described_periods(value: float | None, _: Row) -> str:
     if not value:
         return "Nobody whose response counts responded in the last six periods of 28 days."
-    number = "less than one" if value < 0.5 else f"about {value:.0f}"
-    return f"Established members, or people who are not named, responded in {number} of the last six 28-day periods."
+    if value < 0.5:
+        return "Those who responded in the last six periods of 28 days count for little."
+    periods = f"about {value:.0f} of the last six periods of 28 days"
+    return f"Established members, or people who are not named, responded in {periods}."
 
 
 def _described_established(value: float | None, _: Row) -> str:
     if value is None:
         return "Nobody who counts as an established member responded in the last year."
-    return f"The last response by an established member, or by somebody who is not named, came {ago(value)}."
+    return f"The last response from an established member, or from somebody who is not named, came {ago(value)}."
 
 
 def _described_since(value: float | None, _: Row) -> str:
@@ -107,6 +128,17 @@ def _described_since(value: float | None, _: Row) -> str:
         return "Those who responded in the last year count very little."
     within_days = count_of(max(math.ceil(value), 1), "day")
     return f"Somebody whose response counts responded within the last {within_days}."
+
+
+def _described_uncounted(days: int, why: str) -> Sentence:
+    """Say by how many fewer those count who responded."""
+
+    def sentence(value: float | None, _: Row) -> str:
+        if not value:
+            return f"Nobody who responded in {window(days)} counts less because {why}."
+        return f"{uncounted(value, f'those who responded in {window(days)}')}, because {why}."
+
+    return sentence
 
 
 def _engagers(days: int) -> Feature:
@@ -130,14 +162,14 @@ def _uncounted(days: int) -> list[Feature]:
             f"uncounted_new_{days}d",
             f"by how many people fewer those count who responded in the last {days} days, as few established people "
             "respond to them",
-            f"People who responded in the last {days} days count for {{value}} fewer, being new.",
+            _described_uncounted(days, "few established members respond to them"),
             lambda responders: sum_fixed_point(_of_named(responders, days, BILLION - responders.vouched)),
         ),
         excluded_weight(
             f"uncounted_exchange_{days}d",
             f"by how many people fewer those count who responded in the last {days} days, as the person responds to "
             "them as well",
-            f"People who responded in the last {days} days count for {{value}} fewer, being responded to as well.",
+            _described_uncounted(days, "the user responds to some of them as well"),
             lambda responders: sum_fixed_point(_of_named(responders, days, responders.vouched - responders.weight)),
         ),
     ]
@@ -202,7 +234,11 @@ FEATURES = [
         "credible_engagers_decayed_28d",
         "distinct people of the last 365 days, each weighing as much as they are credible, and less the longer ago the "
         "last engagement was (half after 28 days)",
-        _or_nobody("responded in the last year", "Responses lately count as {members} today (half after four weeks)."),
+        _or_nobody(
+            "responded in the last year",
+            "Lately {members} respond (a response of four weeks ago counts half).",
+            "Lately hardly anybody responds who counts (a response of four weeks ago counts half).",
+        ),
         lambda responders: sum_fixed_point(_multiply(decay(responders.last_age, 28), responders.weight)),
     ),
     _feature(
@@ -222,7 +258,11 @@ FEATURES = [
         "credible_rate_365d",
         "people who responded in the last 365 days, each weighing as much as they are credible, per 28 days since the "
         "person was first seen, 28 at least and 365 at most",
-        _or_nobody("responded in the last year", "Per 28 days, responses of up to a year came from {members}."),
+        _or_nobody(
+            "responded in the last year",
+            "On average over up to a year, {members} responded every four weeks.",
+            "On average over up to a year, less than one established member responded every eight weeks.",
+        ),
         _rate,
         relation="users",
         unit="people per 28 days",
@@ -253,7 +293,7 @@ FEATURES = [
         "credibility_365d",
         "what established people pass on to the person by responding in the last 365 days, directly or through others, "
         "without the most that any one of them does, in parts of what an established person has",
-        "Established people vouch for the person with {value} times what one of them has.",
+        number("The user has {value} times the credibility that an established member starts with.", NOT_KNOWN),
         lambda credibility: credibility.credibility.sum().cast("float64") / BILLION,
         family="network",
         relation="credibility",
@@ -276,7 +316,7 @@ FEATURES = [
         "pieces of content with which somebody credible engaged in the last 90 days, each weighing as these "
         "engagements, one at most; those with which only known people engaged count as many as these people, each "
         "weighing as much as they are credible, at most",
-        _posts(90, "{posts} drew responses that count in the last 90 days (no more posts than people)."),
+        _posts(90, "{posts} drew responses that count in the last 90 days, where no more posts count than people."),
         _posts_with_people,
         relation="users",
     ),
@@ -303,7 +343,10 @@ FEATURES = [
         "credible_engagers_per_piece_90d",
         "people who responded in the last 90 days, each weighing as much as they are credible, per piece created in "
         "them",
-        "Credible people weighing {value} engaged per piece created in the last 90 days.",
+        number(
+            "Per post of the last 90 days, responses count as {value} established members.",
+            "No post in the last 90 days.",
+        ),
         lambda user: ratio(user.credible_engagers_90d, user.created_90d),
         family="response",
         relation="users",

@@ -7,6 +7,7 @@ Row = Mapping[str, float]  # a user's features by name, NaN where unknown
 # Returns a sentence about a user, given the value of a feature (None: unknown) and the user's other features.
 Sentence = Callable[[float | None, Row], str]
 NOT_KNOWN = "Not known."
+YEAR_DAYS, YEARS_FROM = 365, 1_096
 
 
 def value_of(row: Row, name: str) -> float | None:
@@ -74,9 +75,24 @@ def points_of(points: float) -> str:
     return f"{number} {'point' if number == '1' else 'points'}"
 
 
+def uncounted(value: float, responders: str) -> str:
+    """Return how many of some responders do not count: `About 12 of those who responded do not count`."""
+    if value < 0.5:
+        return f"Some of {responders} count for slightly less"
+    number = singular_or_plural(value, "does", "do")
+    return f"About {math.floor(value + 0.5):,} of {responders} {number} not count"
+
+
 def ago(days: float) -> str:
-    """Return how long ago something was: `less than a day ago`, `1 day ago`, `171 days ago`."""
+    """Return how long ago something was: `less than a day ago`, `171 days ago`, `more than 3 years ago`."""
+    if days >= YEARS_FROM:
+        return f"more than {count_of(math.floor(days / YEAR_DAYS), 'year')} ago"
     return "less than a day ago" if days < 1 else f"{count_of(math.floor(days), 'day')} ago"
+
+
+def window(days: int) -> str:
+    """Return a window in words: `the last 28 days`, `the last year`."""
+    return "the last year" if days == YEAR_DAYS else f"the last {days} days"
 
 
 def responders(row: Row, credible: float | None, days: int) -> float | None:

@@ -65,7 +65,7 @@ class Explanation:
     families : the sums of the lines' points by family
     lines : one per feature, by points, largest first
     story : what to read, in this order: what the score is and means, what raises and lowers it most, what does not
-        count in full, how sure it is, and what would change it
+        count in full, how sure it is, what would change it, and what the words mean
     reasons_for, reasons_against : at most three sentences together, strongest first; none with too little evidence
     reasons : the same with their points and the features behind them
     held_back : responses that do not count in full, with what they would have added

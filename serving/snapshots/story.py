@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from features.catalogue.wording import count_of
+from features.catalogue.wording import count_of, people
 
-Topic = Literal["score", "for", "against", "not_counted", "evidence", "change"]
+Topic = Literal["score", "for", "against", "not_counted", "evidence", "change", "words"]
 TITLES: dict[Topic, str] = {
     "score": "",
     "for": "What raises it most",
@@ -15,7 +15,13 @@ TITLES: dict[Topic, str] = {
     "not_counted": "What does not count in full",
     "evidence": "How sure it is",
     "change": "What would change it",
+    "words": "Words",
 }
+MEMBERS = "established member"
+EXPLAINED = (
+    "An established member is somebody to whom long-standing users respond. Newer people, and people who answer each "
+    "other, count in part."
+)
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Section:
 
     Parameters
     ----------
-    topic : score (what it is and means), for, against, not_counted, evidence or change
+    topic : score (what it is and means), for, against, not_counted, evidence, change or words (what they mean)
     title : the heading, empty for the first
     sentences : what a reviewer reads
 
@@ -36,10 +42,10 @@ class Section:
 
 
 def story(sentences: dict[Topic, Sequence[str]]) -> tuple[Section, ...]:
-    """Return the sections that have sentences, in the order of TITLES."""
-    return tuple(
-        Section(topic, title, tuple(sentences[topic])) for topic, title in TITLES.items() if sentences.get(topic)
-    )
+    """Return the sections with sentences, in the order of TITLES, and what an established member is if one is named."""
+    named = any(MEMBERS in sentence.lower() for texts in sentences.values() for sentence in texts)
+    texts = {**sentences, "words": [EXPLAINED]} if named else sentences
+    return tuple(Section(topic, title, tuple(texts[topic])) for topic, title in TITLES.items() if texts.get(topic))
 
 
 def standing(user: str, score: float, below: float, as_of: str) -> str:
@@ -51,7 +57,7 @@ def _rank(below: float) -> str:
     """Say how many users have fewer points, rounded down: above 99 to a tenth."""
     percent = 100 * below
     if percent < 1:
-        return "more than hardly any user" if percent else "and no user has fewer"
+        return "and less than 1% of users have fewer" if percent else "and no user has fewer"
     shown = f"{math.floor(10 * percent + 1e-6) / 10:.1f}" if percent > 99 else f"{math.floor(percent + 1e-6)}"
     return f"more than {shown}% of users"
 
@@ -61,7 +67,7 @@ def expectation(expected: float, low: int, high: int, level: float, days: int, c
 
     The chance that anybody engages is at most the expected number of people, whatever its distribution.
     """
-    number = f"{low:,} to {count_of(high, 'person', 'people')}" if low < high else count_of(high, "person", "people")
+    number = f"{low:,} to {count_of(high, 'person', 'people')}" if low < high else people(high) if high else "nobody"
     among = f"{level:.0%} of users like this one are engaged with by {number}."
     counted = ", counted as established members" if credible else ""
     if expected >= 1:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import CATALOGUE
-from features.catalogue.wording import points_of
+from features.catalogue.wording import points_of, uncounted
 from training.explanation.feature_constraints import engager_effects
 from training.explanation.possible_changes import (
     COUNTS,
@@ -30,10 +30,8 @@ from training.model.bundle import Bundle, FeatureRow
 
 Kind = Literal["new", "exchange"]
 SENTENCES: dict[Kind, str] = {
-    "new": "Those who responded count for {fewer}, because few established members respond to them. Counted in full, "
-    "they would add about {points}.",
-    "exchange": "Those who responded count for {fewer}, because this user and some of them respond to each other. "
-    "Counted in full, they would add about {points}.",
+    "new": "{some}, because few established members respond to them. Counted in full, they would add about {points}.",
+    "exchange": "{some}, because the user responds to them as well. Counted in full, they would add about {points}.",
 }
 DISCOUNT_FEATURES: dict[Kind, str] = {"new": "uncounted_new_365d", "exchange": "uncounted_exchange_365d"}
 
@@ -113,10 +111,9 @@ def _discounts(row: FeatureRow, points: Mapping[Kind, float]) -> tuple[Discount,
 
 
 def _sentence(kind: Kind, points: float, row: FeatureRow) -> str:
-    """Say by how many fewer the people who responded count, and why."""
-    value = row[DISCOUNT_FEATURES[kind]]
-    fewer = f"about {value:,.0f} fewer" if value >= 0.5 else "slightly less"
-    return SENTENCES[kind].format(fewer=fewer, points=points_of(points))
+    """Say how many of the people who responded do not count, and why."""
+    some = uncounted(row[DISCOUNT_FEATURES[kind]], "those who responded")
+    return SENTENCES[kind].format(some=some, points=points_of(points))
 
 
 @dataclass(frozen=True)

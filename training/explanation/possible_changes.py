@@ -20,7 +20,7 @@ Kind = Literal[OwnKind, "responses"]
 REPETITIONS = "repetitions_90d"
 MORE_POINTS = 5.0
 MOST_POINTS = 100.0
-ASSOCIATION = "Users like that usually score so; it does not promise that a change brings these points."
+ASSOCIATION = "These are the scores of users like that, not a promise."
 COUNTS = np.array([1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 500, 1_000], float)
 
 Alternative = Mapping[str, float] | Mapping[str, np.ndarray]  # values of features that differ; an array is many rows

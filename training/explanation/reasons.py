@@ -119,8 +119,8 @@ def describe_evidence(grade: str, row: FeatureRow) -> str:
     if grade == STRONG:
         return f"The evidence is strong: {people(count)} engaged in the last year."
     if not count:
-        return "There is some evidence: nobody who is known engaged in the last year."
-    return f"There is some evidence: only {people(count)} engaged in the last year, so a few more or fewer matter."
+        return "There is only some evidence: nobody who is known engaged in the last year."
+    return f"There is only some evidence: {people(count)} engaged in the last year, so a few more or fewer matter."
 
 
 def lacking(row: FeatureRow) -> str:

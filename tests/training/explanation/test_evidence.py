@@ -34,16 +34,16 @@ def test_nobody():
     ("grade", "people", "sentence"),
     [
         ("strong", 1_062.0, "The evidence is strong: 1,062 people engaged in the last year."),
-        ("some", 0.0, "There is some evidence: nobody who is known engaged in the last year."),
+        ("some", 0.0, "There is only some evidence: nobody who is known engaged in the last year."),
         (
             "some",
             1.0,
-            "There is some evidence: only 1 person engaged in the last year, so a few more or fewer matter.",
+            "There is only some evidence: 1 person engaged in the last year, so a few more or fewer matter.",
         ),
         (
             "some",
             2.0,
-            "There is some evidence: only 2 people engaged in the last year, so a few more or fewer matter.",
+            "There is only some evidence: 2 people engaged in the last year, so a few more or fewer matter.",
         ),
         (
             "insufficient_evidence",
