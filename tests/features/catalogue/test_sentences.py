@@ -66,7 +66,8 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_periods_168d",
             3.6,
             {},
-            "Established members, or people who are not named, responded in about 4 of the last six periods of 28 days.",
+            "Established members, or people who are not named, responded in about 4 of the last six periods of 28 "
+            "days.",
         ),
         ("days_since_credible_engagement", None, {}, "Nobody whose response counts has responded in the last year."),
         (
