@@ -55,7 +55,7 @@ SLOW_FILES = {
         "bundle_files", "checks", "cli", "commands", "contract", "counterfactuals", "dockerfile", "docs",
         "engagement_report", "exclusions", "faults", "independent_features", "limits", "main",
         "materialize", "mlflow", "notebooks", "real_path", "reference", "serve", "shap_plots", "store", "train",
-        "workers",
+        "true_sentences", "workers",
     )
 }  # fmt: skip
 FAST_TESTS_PER_FILE = 6

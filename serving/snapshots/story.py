@@ -18,6 +18,7 @@ TITLES: dict[Topic, str] = {
     "words": "Words",
 }
 MEMBERS = "established member"
+PERSON = 0.95  # people, about one
 EXPLAINED = (
     "An established member is somebody to whom long-standing users respond. Newer people, and people who answer each "
     "other, count in part."
@@ -70,7 +71,7 @@ def expectation(expected: float, low: int, high: int, level: float, days: int, c
     number = f"{low:,} to {count_of(high, 'person', 'people')}" if low < high else people(high) if high else "nobody"
     among = f"{level:.0%} of users like this one are engaged with by {number}."
     counted = ", counted as established members" if credible else ""
-    if expected >= 1:
+    if expected >= PERSON:
         who = count_of(expected, "person is", "different people are")
         return f"About {who} expected to engage in the next {days} days{counted}; {among}"
     return f"The chance that anybody engages in the next {days} days is at most about {chance(expected)}; {among}"

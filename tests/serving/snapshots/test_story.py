@@ -28,6 +28,7 @@ def test_rank(below, words):
     ("expected", "high", "credible", "words"),
     [
         (285.1, 3, False, "About 285 different people are expected to engage in the next 28 days; 90% of users like"),
+        (0.95, 3, False, "About 1 person is expected to engage in the next 28 days; 90% of users like"),
         (1.2, 3, False, "About 1 person is expected to engage in the next 28 days; 90% of users like"),
         (
             9.0,

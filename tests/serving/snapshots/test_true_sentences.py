@@ -1,0 +1,359 @@
+"""Every sentence of explanations is true: what it claims is computed again, from the events or from the tables.
+
+The counts come from the events themselves, what people count as from the reference implementation of the features, and
+points from the model. A sentence that matches no pattern fails, so none goes unchecked.
+"""
+
+import importlib
+import math
+import re
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.events.loading import load_encoded_events, resolve_as_of
+from features.importers.stackexchange import import_stackexchange
+from features.simulation import Community, simulate
+from serving.scoring import score_users
+from serving.snapshots.repository import open_snapshot, write_snapshot
+from training.config import Config, Model
+from training.dataset.labels import audience_label
+from training.dataset.panel import Split, build_panel
+from training.fit import fit
+from training.home import Home
+from training.model.feature_sets import panel_features
+
+ROOT = Path(__file__).parents[3]
+TRAVEL = ROOT.parent / "shared" / "data" / "travel_stackexchange"
+RESPONSES = {"reply", "mention", "repost", "quote", "like"}
+HORIZON = timedelta(days=28)
+USERS = 200
+COUNTS = [1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 500, 1_000]
+
+
+def simulated(folder):
+    simulate(Community(users=800, days=420, seed=11), folder / "events.parquet")
+    return folder / "events.parquet"
+
+
+def travel(folder):
+    if not TRAVEL.is_dir():
+        pytest.skip(f"the community of travellers is not at {TRAVEL}")
+    import_stackexchange(TRAVEL, folder / "events.parquet")
+    return folder / "events.parquet"
+
+
+class Checked:
+    """A scored community, and what is true of its users."""
+
+    def __init__(self, folder, events_file, plain_features):
+        encoded = load_encoded_events(events_file)
+        as_of = resolve_as_of(encoded.rows) - HORIZON
+        cutoffs = tuple(as_of - k * HORIZON for k in (4, 3, 2, 1))
+        panel = build_panel(encoded, Split(cutoffs), HORIZON.days, features=panel_features())
+        self.bundle = fit(panel, Split(cutoffs), Config(model=Model(trees=60)))
+        self.scores, rows = score_users(encoded, as_of, self.bundle, "1")
+        home = Home(folder / "home")
+        write_snapshot(home, as_of, self.bundle, "1", self.scores, rows)
+        self.snapshot = open_snapshot(home)
+        self.scores = self.scores[self.scores["scope"] == "all"].set_index("user")
+        events = pd.read_parquet(events_file)
+        age = (pd.Timestamp(as_of) - events["time"]) / pd.Timedelta(days=1)
+        self.events = events.assign(age=age)[age > 0]
+        self.table = plain_features(events, as_of)
+        label = audience_label(encoded, as_of, HORIZON.days)
+        self.audience = label[label["scope"] == "all"].set_index("user")["audience"]
+        others = self.events[self.events["actor"] != self.events["target"]]
+        self.by_target = dict(list(others.groupby("target")))
+        self.by_actor = dict(list(self.events.groupby("actor")))
+
+    def sample(self):
+        """Choose users of each kind, and others at random."""
+        table = self.table.loc[self.table.index.intersection(self.scores.index)]
+        score = self.scores["score"].reindex(table.index)
+        kinds = {
+            "strong": score.nlargest(20).index,
+            "low": score.nsmallest(20).index,
+            "newcomer": table.index[table["account_age_days"] < 45][:20],
+            "absent": table.index[(table["days_absent"] > 0) & (table["engagers_365d"] > 2)][:20],
+            "repeating": table["repetitions_90d"].nlargest(20).index,
+        }
+        assert all(len(users) >= 5 for users in kinds.values()), {kind: len(users) for kind, users in kinds.items()}
+        chosen = list(dict.fromkeys(user for users in kinds.values() for user in users))
+        rest = table.drop(chosen).sample(USERS - len(chosen), random_state=0)
+        return [*chosen, *rest.index]
+
+
+@pytest.fixture(
+    scope="module", params=[simulated, pytest.param(travel, marks=pytest.mark.real)], ids=["simulated", "travel"]
+)
+def community(request, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "tests" / "features"))
+        plain_features = importlib.import_module("independent_features").plain_features
+    folder = tmp_path_factory.mktemp("community")
+    return Checked(folder, request.param(folder), plain_features)
+
+
+class Person:
+    """What is true of one user: counts of their events, what people count as, and what the model gives."""
+
+    def __init__(self, community, user):
+        self.community, self.user = community, user
+        self.row, self.scored = community.table.loc[user], community.scores.loc[user]
+        nothing = community.events.iloc[:0]
+        self.received = community.by_target.get(user, nothing)
+        self.own = community.by_actor.get(user, nothing)
+
+    def responders(self, days):
+        rows = self.received[self.received["verb"].isin(RESPONSES) & (self.received["age"] <= days)]
+        return rows["actor"].nunique()
+
+    def engagers(self, days=math.inf, beyond=-1.0):
+        rows = self.received[~self.received["verb"].isin({"post", "view"})]
+        first, last = (rows.groupby("actor")["age"].agg(way) for way in ("max", "min"))
+        return int(((last <= days) & (first > beyond)).sum())
+
+    def posts(self, days=90):
+        return self.own[self.own["verb"].isin({"post", "reply", "quote"}) & (self.own["age"] <= days)]
+
+    def gain(self, **values):
+        """Return the points that other values of features would add."""
+        rows = pd.DataFrame([self.row, self.row])
+        for name, value in values.items():
+            rows.iloc[1, rows.columns.get_loc(name)] = value
+        before, after = self.community.bundle.predict(rows)["score"]
+        return after - before
+
+    def more(self, recent, year):
+        """Return the features if more established people had responded, spread over the last 28 days."""
+        row = self.row
+        return {
+            "credible_engagers_7d": row["credible_engagers_7d"] + recent / 4,
+            "credible_engagers_decayed_28d": row["credible_engagers_decayed_28d"] + recent * math.sqrt(0.5),
+            "credible_rate_365d": row["credible_rate_365d"] + year * 28 / min(max(row["account_age_days"], 28), 365),
+        }
+
+    def with_members(self, count):
+        since = np.fmin(self.row["days_since_established"], 28 / (count + 1))
+        return self.gain(**self.more(count, count), days_since_established=since)
+
+
+def number(text):
+    return float(text.replace(",", ""))
+
+
+def about(text, value):
+    """Say whether a number in words is a value, rounded; `less than half` is below 0.5."""
+    if text.startswith("less than half"):
+        return value < 0.5
+    return number(re.search(r"[\d,]+", text)[0]) == math.floor(value + 0.5) >= 1
+
+
+def long_ago(text, days):
+    if text == "less than a day ago":
+        return days < 1
+    count, unit = re.fullmatch(r"(?:more than )?([\d,]+) (day|year)s? ago", text).groups()
+    return number(count) == math.floor(days / {"day": 1, "year": 365}[unit])
+
+
+def points(text, value):
+    digits = 0 if float(text) >= 10 else 1
+    return abs(float(text) - value) <= 0.5 * 10**-digits + 1e-6
+
+
+N = r"([\d,]+)"
+MEMBERS = r"(about [\d,]+ established members?|less than half an established member)"
+AGO = r"(less than a day ago|[\d,]+ days? ago|more than [\d,]+ years? ago)"
+P = r"([\d.]+) points?"
+WINDOW = r"the last (\d+ days|year)"
+COUNTED = rf"Counted in full, they would add about {P}\."
+ONLY = r"(?:Only|Apart from that, only) responses from others would raise the score"
+
+
+def window(text):
+    return 365 if text == "year" else int(text.split()[0])
+
+
+def is_standing(p, user, score, below, day):
+    share = (p.community.scores["score"] < p.scored["score"] - 1e-9).mean() * 100
+    shares = {"and no user has fewer": share == 0, "and less than 1% of users have fewer": 0 < share < 1}
+    if below not in shares:
+        shown = re.fullmatch(r"more than ([\d.]+)% of users", below)[1]
+        shares[below] = 0 <= share - float(shown) < (0.1 if "." in shown else 1) + 1e-9
+    return user == p.user and abs(float(score) - p.scored["score"]) <= 0.05 + 1e-9 and shares[below] and len(day) == 10
+
+
+def is_interval(p, level, interval):
+    low, high = p.scored["low"], p.scored["high"]
+    ends = {"nobody": (0, 0)}.get(interval) or tuple(int(number(n)) for n in re.findall(N, interval))
+    return level == "90" and ends in {(low, high), (low,) if low == high else None}
+
+
+def is_expected(p, count, level, interval):
+    return about(count, max(p.scored["expected_audience"], 1.0)) and is_interval(p, level, interval)
+
+
+def is_chance(p, one, of, level, interval):
+    chance, expected = number(one) / number(of), p.scored["expected_audience"]
+    return (
+        expected < 1
+        and is_interval(p, level, interval)
+        and (abs(chance - expected) <= 0.05 + 1e-9 if of == "10" and one != "1" else abs(chance / expected - 1) < 0.2)
+    )
+
+
+def is_responded(p, count, days, members=None):
+    weight = p.row[f"credible_engagers_{window(days)}d"]
+    return number(count) == p.responders(window(days)) and (about(members, weight) if members else weight == 0)
+
+
+def is_repeated(p, repeated, total):
+    posts = p.posts()
+    duplicates = posts["content_hash"].dropna().duplicated().sum()
+    return number(repeated) == duplicates and (total is None or number(total) == len(posts))
+
+
+def is_uncounted(p, count, why, gained):
+    kind = "new" if why.startswith("few") else "exchange"
+    recent, year = (p.row[f"uncounted_{kind}_{days}d"] for days in (28, 365))
+    return about(count, year) and points(gained, p.gain(**p.more(recent, year)))
+
+
+def is_enough(p, count, gained):
+    """The number is the least of COUNTS that adds 5 points."""
+    count = int(number(count))
+    before = COUNTS[COUNTS.index(count) - 1] if count > 1 else 0
+    return points(gained, p.with_members(count)) and p.with_members(count) >= 5 > (
+        p.with_members(before) if before else 0
+    )
+
+
+def is_too_little(p, acts, engagements, missing):
+    engaging = p.received[~p.received["verb"].isin({"post", "view"})]
+    counts = [int((rows["age"] <= 365).sum()) for rows in (p.own, engaging)]
+    words = [{0: "never", 1: "once"}.get(count, str(count)) for count in counts]
+    return [acts, engagements] == words and int(missing) == 3 - sum(counts) > 0
+
+
+PATTERNS = {
+    r"(.+) has ([\d.]+) of 100 points, (.+), as of (.+)\.": is_standing,
+    r"About (.+) (?:person is|different people are) expected to engage in the next 28 days; (\d+)% of users like this "
+    r"one are engaged with by (.+?)(?: people| person)?\.": is_expected,
+    rf"The chance that anybody engages in the next 28 days is at most about {N} in {N}; (\d+)% of users like this one "
+    r"are engaged with by (.+?)(?: people| person)?\.": is_chance,
+    rf"{N} (?:people|person) responded in {WINDOW} and counts? (?:together )?as {MEMBERS}\.": is_responded,
+    rf"{N} (?:people|person) responded in {WINDOW}, but do(?:es)? not count as established members\.": (is_responded),
+    rf"Nobody responded in {WINDOW}\.": lambda p, days: p.responders(window(days)) == 0,
+    rf"Nobody whose response counts responded in {WINDOW}\.": lambda p, days: (
+        p.row[f"credible_engagers_{window(days)}d"] == 0
+    ),
+    rf"The people who responded in {WINDOW} count as {MEMBERS}\.": lambda p, days, members: about(
+        members, p.row[f"credible_engagers_{window(days)}d"]
+    ),
+    rf"Lately {MEMBERS} responds? \(a response of four weeks ago counts half\)\.": lambda p, members: about(
+        members, p.row["credible_engagers_decayed_28d"]
+    ),
+    r"Lately hardly anybody responds who counts \(a response of four weeks ago counts half\)\.": lambda p: (
+        0 < p.row["credible_engagers_decayed_28d"] < 0.5
+    ),
+    rf"On average over up to a year, {MEMBERS} responded every four weeks\.": lambda p, members: about(
+        members, p.row["credible_rate_365d"]
+    ),
+    r"On average over up to a year, less than one established member responded every eight weeks\.": lambda p: (
+        0 < p.row["credible_rate_365d"] < 0.5
+    ),
+    r"Established members, or people who are not named, responded in about (\d) of the last six periods of 28 days\.": (
+        lambda p, periods: about(periods, p.row["credible_periods_168d"])
+    ),
+    r"Those who responded in the last six periods of 28 days count for little\.": lambda p: (
+        0 < p.row["credible_periods_168d"] < 0.5
+    ),
+    r"Nobody whose response counts responded in the last six periods of 28 days\.": lambda p: (
+        p.row["credible_periods_168d"] == 0
+    ),
+    r"(About [\d,]+|Less than half a) posts? drew responses that count in the last 90 days, where no more posts count "
+    r"than people\.": lambda p, count: about(count.lower(), p.row["credible_posts_90d"]),
+    r"No post drew a response that counts in the last 90 days\.": lambda p: p.row["credible_posts_90d"] == 0,
+    rf"The last response from an established member, or from somebody who is not named, came {AGO}\.": lambda p, ago: (
+        long_ago(ago, p.row["days_since_established"])
+    ),
+    r"Nobody who counts as an established member responded in the last year\.": lambda p: math.isnan(
+        p.row["days_since_established"]
+    ),
+    rf"{N} (?:people|person) first engaged more than a year ago\.": lambda p, count: (
+        number(count) == p.engagers(beyond=365)
+    ),
+    r"No known user engaged more than a year ago\.": lambda p: p.engagers(beyond=365) == 0,
+    rf"Last active {AGO}\.": lambda p, ago: long_ago(ago, p.own["age"].min()) and p.row["days_absent"] == 0,
+    rf"Last active {AGO}; after {N} days? away the score begins to fall\.": lambda p, ago, allowed: (
+        long_ago(ago, p.own["age"].min()) and about(allowed, p.own["age"].min() - p.row["days_absent"])
+    ),
+    rf"Never active so far; first seen {AGO}\.": lambda p, ago: p.own.empty and long_ago(ago, p.received["age"].max()),
+    r"Never active so far\.": lambda p: p.own.empty,
+    rf"First active {AGO}\.": lambda p, ago: long_ago(ago, p.own["age"].max()),
+    rf"{N}(?: of {N})? posts? of the last 90 days repeats? an earlier one\.": is_repeated,
+    r"No post of the last 90 days is known to repeat an earlier one\.": lambda p: is_repeated(p, "0", None),
+    rf"About {N} of those who responded do(?:es)? not count, because (.+)\. {COUNTED}": (is_uncounted),
+    rf"Some of (those who responded) count for slightly less, because (.+)\. {COUNTED}": (
+        lambda p, _, why, gained: is_uncounted(p, "less than half", why, gained)
+    ),
+    rf"The evidence is strong: {N} people engaged in the last year\.": lambda p, count: (
+        number(count) == p.engagers(days=365) >= 20
+    ),
+    rf"There is only some evidence: {N} (?:people|person) engaged in the last year, so a few more or fewer matter\.": (
+        lambda p, count: number(count) == p.engagers(days=365) < 20
+    ),
+    r"There is only some evidence: nobody who is known engaged in the last year\.": lambda p: p.engagers(days=365) == 0,
+    rf"Being active again would add about {P}\.": lambda p, gained: points(gained, p.gain(days_absent=0.0)),
+    rf"Without the repeated posts the score would be about {P} higher\.": lambda p, gained: points(
+        gained, p.gain(repetitions_90d=0.0)
+    ),
+    rf"{ONLY}: with {N} more established members? "
+    rf"responding within four weeks, it would be about {P} higher\.": is_enough,
+    rf"{ONLY}, and not by 5 points: even 1,000 more "
+    rf"established members responding within four weeks would add about {P}\.": lambda p, gained: (
+        points(gained, p.with_members(1_000)) and p.with_members(1_000) < 5
+    ),
+    r"Hardly anything would raise the score: even many more responses would not\.": lambda p: (
+        p.with_members(1_000) < 0.5
+    ),
+    r"Nothing can add 5 points: the score is close to 100, the most\.": lambda p: p.scored["score"] > 95,
+    r"These are the scores of users like that, not a promise\.": lambda _: True,
+    r"An established member is somebody to whom long-standing users respond\. Newer people, and people who answer each "
+    r"other, count in part\.": lambda _: True,
+    r"(.+) has no score as of .+\.": lambda p, user: user == p.user,
+    r"Too little is known for a score: in the last year the user acted (\S+)(?: times)?, and others engaged "
+    r"(\S+)(?: times)?\. It takes 3 events, so (\d) more\.": is_too_little,
+}
+
+
+def test_every_sentence_is_true(community):
+    matched, false = Counter(), []
+    for user in community.sample():
+        person = Person(community, user)
+        for section in community.snapshot.explain(user).story:
+            for sentence in section.sentences:
+                matches = [(p, m) for p in PATTERNS if (m := re.fullmatch(p, sentence))]
+                assert len(matches) == 1, f"{len(matches)} patterns match: {sentence}"
+                ((pattern, match),) = matches
+                matched[pattern] += 1
+                if not PATTERNS[pattern](person, *match.groups()):
+                    false.append(f"{user}: {sentence}")
+    assert not false, "\n".join(false)
+    assert len(matched) > 20, matched
+    assert sum(matched.values()) > 5 * USERS
+
+
+def test_intervals_and_chances_hold_for_the_users_they_speak_of(community):
+    """Nine of ten users get what their interval says, and no more users than the chance says get anybody."""
+    scores = community.scores
+    audience = community.audience.reindex(scores.index).fillna(0)
+    assert ((scores["low"] <= audience) & (audience <= scores["high"])).mean() > 0.85
+    unlikely = scores["expected_audience"] < 1
+    anybody, chance = (audience[unlikely] >= 1).sum(), scores.loc[unlikely, "expected_audience"].sum()
+    assert anybody <= chance + 3 * math.sqrt(chance)
