@@ -116,6 +116,7 @@ def create_app(
     purposes: PurposePolicy = USUAL_PURPOSES,
     shared_folder: Path | None = None,
     proxy: Proxy = DIRECT,
+    events: Path | None = None,
 ) -> FastAPI:
     """Build the service; it starts even where the champion or a snapshot is absent, and `/ready` says what is missing.
 
@@ -128,6 +129,7 @@ def create_app(
     purposes : the purposes that requests about users may or must name
     shared_folder : the folder that several workers share, if this is one of them
     proxy : the proxy in front of the service
+    events : the event table that was scored, whose posts the pages show; None for none
 
     Raises
     ------
@@ -145,6 +147,7 @@ def create_app(
         **PATHS,
     )
     app.state.home, app.state.deletion_worker, app.state.limits = home, DeletionWorker(home), limits
+    app.state.events = events
     app.state.watcher = Watcher(
         home,
         partial(setattr, app.state, "service"),
@@ -213,6 +216,7 @@ def serve(
     purposes: PurposePolicy = USUAL_PURPOSES,
     workers: int = 1,
     proxy: Proxy = DIRECT,
+    events: Path | None = None,
     on_listening: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve on an address until the process is stopped; requests in progress are finished.
@@ -224,6 +228,7 @@ def serve(
     limits, refresh, purposes : as in `create_app`
     workers : how many processes answer; with several, this process supervises them
     proxy : the proxy in front of the service
+    events : as in `create_app`
     on_listening : called with the address as a URL, once the service listens
 
     Raises
@@ -240,7 +245,7 @@ def serve(
         dictConfig(log_settings())
         log_missing(check_home(home))
         if workers == 1:
-            app = _prepare(create_app(home, guarded, limits, refresh, purposes, proxy=proxy))
+            app = _prepare(create_app(home, guarded, limits, refresh, purposes, None, proxy, events))
             log.info("Listening on %s, documented at /docs", address)
             uvicorn.Server(uvicorn.Config(app, log_config=None, **WIRE)).run(sockets=[listener])
             return
@@ -250,7 +255,7 @@ def serve(
         gc.enable()
         log.info("Listening on %s with %d workers, documented at /docs", address, workers)
         with create_shared_folder() as folder:
-            create_worker = partial(_worker, home, guarded, limits, refresh, purposes, folder, proxy)
+            create_worker = partial(_worker, home, guarded, limits, refresh, purposes, folder, proxy, events)
             config = uvicorn.Config(
                 create_worker, factory=True, workers=workers, log_config=log_settings(worker=True), **WIRE
             )

@@ -27,14 +27,16 @@ from serving.runtime.state import ServiceState
 
 
 class ServiceRoute(APIRoute):
-    """A route that refuses unknown query parameters, which are often misspelt ones."""
+    """A route that refuses unknown query parameters, which are often misspelt ones, if it is `strict`."""
+
+    strict = True
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return a handler that answers 422 with the known parameters."""
         handle, names = super().get_route_handler(), _query_names(self.dependant)
 
         async def with_valid_parameters(request: Request) -> Response:
-            if request.scope["query_string"]:
+            if self.strict and request.scope["query_string"]:
                 _check_names(request.query_params, names)
             return await handle(request)
 

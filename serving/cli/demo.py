@@ -1,11 +1,13 @@
 """The demo: simulate a community, train, score and explain, on one screen."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
 import pandas as pd
 
 from features.console import print_message, print_table, progress_bar, progress_bars
+from features.events.encoding import instant_literal
 from features.events.loading import load_encoded_events, load_events, resolve_as_of
 from features.simulation import Community, simulate
 from serving.cli.score_tables import print_explanation
@@ -21,11 +23,15 @@ from training.release.promotion import promote
 from training.release.release_candidate import release
 from training.train import train
 
+HORIZONS_AFTER_TRAINING = 3
 COLUMNS = ["user", "score", "expected_audience", "low", "high", "evidence"]
 
 
 def demo(home: Home, users: int, days: int, seed: int) -> None:
     """Simulate a community, train on it and score it; print the top users, one ledger, the figures and the next steps.
+
+    The model is trained on events up to three horizons before the last one and scores four instants, so that its
+    earlier predictions can be compared with what happened.
 
     Everything goes to a folder `demo` in the home, so that the demo never touches a real registry.
     """
@@ -33,36 +39,45 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
     events = home.folder / "events.parquet"
     with progress_bar("simulate") as progress:
         simulate(Community(users=users, days=days, seed=seed), events, progress)
+    config = Config()
+    instants = _instants(events, timedelta(days=config.outcome.horizon_days))
     table = load_events(events, excluded=load_opted_out_users(home))
+    table = table.filter(table.time < instant_literal(instants[0]))
     with progress_bars() as steps:
         champion = find_champion(home, check_catalogue=False)
-        candidate = train(load_encoded_events(table), Config(), champion, progress=steps)
+        candidate = train(load_encoded_events(table), config, champion, progress=steps)
         result = release(candidate, home, table, progress=steps)
     print_gate(result)
     if not result.promoted:
         promote(home, result.version, "the demo shows its model whatever the gate finds")
-    scores = _score(home, events)
+    scores = _score(home, events, instants)
     _print_top(scores, result.evaluation.horizon_days)
     (snapshot, _), top = open_served(home), scores["user"].iloc[0]
     print_explanation(snapshot.explain(top))
     figures_table(result.evaluation)
     print_message(f"\nEverything is in {home.folder}. Next:")
     print_message(f"  clout explain {scores['user'].iloc[1]} --home {home.folder}")
-    print_message(f"  clout serve --home {home.folder}")
+    print_message(f"  clout serve --home {home.folder} --events {events}")
     print_message(f"  open http://127.0.0.1:8000/u/{quote(top, safe='')}     (once clout serve runs)")
     print_message("  clout import table --help     (your own activity)")
 
 
-def _score(home: Home, events: Path) -> pd.DataFrame:
-    """Score every user just after the last event; return the scores, highest first."""
+def _instants(events: Path, horizon: timedelta) -> list[datetime]:
+    """Return when to score, one horizon apart: from the end of the training events to just after the last event."""
+    last = resolve_as_of(load_events(events))
+    return [last - k * horizon for k in reversed(range(HORIZONS_AFTER_TRAINING + 1))]
+
+
+def _score(home: Home, events: Path, instants: list[datetime]) -> pd.DataFrame:
+    """Score every user at each instant; return the last scores, highest first."""
     encoded = load_encoded_events(events, excluded=load_opted_out_users(home))
-    as_of = resolve_as_of(encoded.rows)
     bundle, version = load_champion(home)
     with progress_bars() as steps:
-        scores, rows = score_users(encoded, as_of, bundle, version, steps)
-        audiences = score_audiences(encoded, as_of, bundle, scores, rows)
+        for as_of in instants:
+            scores, rows = score_users(encoded, as_of, bundle, version, steps)
+            audiences = score_audiences(encoded, as_of, bundle, scores, rows) if as_of == instants[-1] else None
+            write_snapshot(home, as_of, bundle, version, scores, rows, audiences)
     write_scores(scores, home.folder / "scores.parquet")
-    write_snapshot(home, as_of, bundle, version, scores, rows, audiences)
     return scores.sort_values(["score", "user"], ascending=[False, True])
 
 

@@ -107,6 +107,9 @@ def serve(
         ),
     ] = "127.0.0.1,::1",
     workers: Annotated[int, typer.Option(help="Number of worker processes, such as one per core.")] = 1,
+    events: Annotated[
+        Path | None, typer.Option(help="The events that were scored: a user's page then shows the posts behind it.")
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Check what a start needs, report what is missing, and exit.")
     ] = False,
@@ -114,7 +117,7 @@ def serve(
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:
-    """Serve scores and explanations over HTTP; the API documentation is at /docs.
+    """Serve scores and explanations over HTTP: pages for reviewers at /, the API documentation at /docs.
 
     A loopback address needs no API keys; any other address refuses to start without them: see clout keys.
 
@@ -132,13 +135,13 @@ def serve(
         from serving.privacy.purposes import purpose_policy
 
         policy, proxy = purpose_policy(demand_purpose, allow_purpose), Proxy(root_path, forwarded_allow_ips)
-        serve(folder, host, port, Limits(rate), refresh, policy, workers, proxy, _print_address)
+        serve(folder, host, port, Limits(rate), refresh, policy, workers, proxy, events, _print_address)
     finally:
         gc.enable()
 
 
 def _print_address(address: str) -> None:
-    print_message(f"API documentation: {address}/docs (stop with Ctrl-C)")
+    print_message(f"Pages for reviewers: {address}, API documentation: {address}/docs (stop with Ctrl-C)")
 
 
 def _print_check(home: Home, host: str, port: int, json: bool) -> int:

@@ -6,14 +6,13 @@ from fastapi import APIRouter, Request, Response
 
 from features.utc import UtcText, to_iso_utc
 from serving.api.dependencies import READ, ServiceDependency
-from serving.api.fast_routes import TimeoutRoute
 from serving.middleware.request_context import record_users
-from serving.pages.rendering import page
+from serving.pages.rendering import PageRoute, page
 from serving.runtime.state import ServiceState
 from serving.snapshots.explanation import ScoreRow
 from serving.snapshots.search import SearchQuery, search
 
-router = APIRouter(route_class=TimeoutRoute, include_in_schema=False)
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
 TOP_USERS = 10
 
 

@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from serving.api.fast_routes import TimeoutRoute
 from serving.middleware.api_keys import Key
 from serving.middleware.api_keys import Scope as KeyScope
 from serving.middleware.page_sessions import PageSession
@@ -35,6 +36,12 @@ FILTERS = (
     formats.signed,
     formats.when,
 )
+
+
+class PageRoute(TimeoutRoute):
+    """A route of a page: it ignores unknown query parameters, which other sites add to links."""
+
+    strict = False
 
 
 class Reader:

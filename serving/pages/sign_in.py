@@ -5,15 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from serving.api.fast_routes import TimeoutRoute
 from serving.middleware.api_keys import KeyCache
 from serving.middleware.page_sessions import PageSession, PageSessions, clear_cookie, set_cookie
 from serving.middleware.request_context import SESSION, path_prefix
 from serving.pages.forms import FormFields
-from serving.pages.rendering import page
+from serving.pages.rendering import PageRoute, page
 from serving.privacy.purposes import PurposePolicy
 
-router = APIRouter(route_class=TimeoutRoute, include_in_schema=False)
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
 WRONG_KEY = (
     "This is not a key of this service, or it was removed. Keys look like clout_… and are shown once, when made."
 )

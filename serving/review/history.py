@@ -145,12 +145,12 @@ def _rows(folder: Path, user: str) -> list[dict[str, Any]]:
     valid = user.encode(errors="replace").decode()
     path = folder / layout.SCORES_FILE
     with layout.read_errors_as_damage(path), pq.ParquetFile(path) as file:
-        table = file.read_row_groups(_row_groups(file, user), use_threads=False)
+        table = file.read_row_groups(row_groups(file, user), use_threads=False)
         rows = table.filter(pc.equal(table.column("user"), valid)).to_pylist()
         return [row for row in rows if row["user"] == user]
 
 
-def _row_groups(file: pq.ParquetFile, user: str) -> list[int]:
+def row_groups(file: pq.ParquetFile, user: str) -> list[int]:
     """Return the row groups that may hold a user, by the first and last id in their statistics, where present."""
     column = file.schema_arrow.names.index("user")
     statistics = [file.metadata.row_group(k).column(column).statistics for k in range(file.num_row_groups)]

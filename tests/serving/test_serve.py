@@ -106,7 +106,9 @@ def test_the_command_prints_the_address_that_it_listens_on(home, host):
     with subprocess.Popen([*run, "--home", str(home.folder)], stderr=subprocess.PIPE, text=True) as process:
         try:
             literal = "[::1]" if ":" in host else host
-            printed = re.compile(rf"API documentation: (http://{re.escape(literal)}:[1-9]\d*)/docs")
+            printed = re.compile(
+                rf"Pages for reviewers: \S+, API documentation: (http://{re.escape(literal)}:[1-9]\d*)/docs"
+            )
             address = next(match[1] for line in process.stderr if (match := printed.match(line)))
             with httpx.Client(base_url=address, trust_env=False, timeout=20) as client:
                 assert client.get("/health").status_code == 200

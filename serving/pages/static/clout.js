@@ -36,7 +36,13 @@
     show();
   }
 
+  // A slider shows its value while it moves.
+  document.addEventListener("input", ({ target }) => {
+    const output = target.type === "range" && target.parentElement.querySelector("output");
+    if (output) output.value = target.value;
+  });
+
   showLocalTimes(document);
   document.querySelectorAll("[data-theme-switch]").forEach(installThemeSwitch);
-  document.addEventListener("htmx:afterSwap", (event) => showLocalTimes(event.target));
+  document.addEventListener("htmx:afterSwap", (event) => showLocalTimes(document));
 })();

@@ -52,6 +52,11 @@ def browser(need):
         chromium.close()
 
 
+def is_complaint(message):
+    """Return whether a message on the console is an error, other than the status of an error page."""
+    return message.type == "error" and "responded with a status of" not in message.text
+
+
 @pytest.fixture
 def tab(browser):
     """A new tab that fails its test if a script fails or the content security policy forbids something."""
@@ -59,7 +64,7 @@ def tab(browser):
     context = browser.new_context(locale="en-GB", timezone_id="Asia/Tokyo")
     page = context.new_page()
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("console", lambda message: complaints.append(message.text) if is_complaint(message) else None)
     page.complaints = complaints
     yield page
     context.close()

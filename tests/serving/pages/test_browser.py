@@ -1,5 +1,7 @@
 """The pages in a real browser, against the real service."""
 
+import re
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
@@ -48,7 +50,6 @@ def test_no_page_has_a_serious_barrier(tab, address, theme):
     tab.emulate_media(color_scheme=theme)
     for path in PATHS:
         tab.goto(address + path)
-        tab.complaints.clear()  # Chromium reports the status of a missing page
         for step in tab.locator("details").all():
             step.evaluate("element => element.open = true")
         violations = Axe().run(tab).response["violations"]
@@ -62,4 +63,51 @@ def test_no_page_is_wider_than_the_screen(tab, address, width):
     for path in PATHS:
         tab.goto(address + path)
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
-    tab.complaints.clear()
+
+
+def test_a_slider_answers_from_the_model(tab, address):
+    tab.goto(f"{address}/u/user0001")
+    tab.get_by_role("link", name="Try changes").click()
+    slider = tab.get_by_role("slider", name="Days without any activity")
+    slider.focus()
+    with tab.expect_response(lambda response: "part=outcome" in response.url) as answer:
+        slider.press("End")
+    expect(tab.locator("#outcome")).to_contain_text("would be")
+    expect(tab.locator("output").last).to_have_text("90")
+    assert answer.value.text().startswith('<div id="outcome"')
+
+
+def test_hostile_text_of_a_case_stays_text(tab, address):
+    text = '<img src=x onerror="document.title=1"> {{ 7*7 }} \N{RIGHT-TO-LEFT OVERRIDE}txt'
+    tab.goto(f"{address}/u/user0002")
+    tab.get_by_label("What is wrong").fill(text)
+    tab.get_by_role("button", name="Open a case").click()
+    expect(tab.locator("blockquote")).to_contain_text(text)
+    assert tab.title() == "user0002 · Clout"
+
+
+@pytest.mark.parametrize("user", ["a/b", "ünï/çødé 🙂", "..", "'; --", "who?me#1"])
+def test_odd_ids_are_looked_up_and_linked(tab, address, user):
+    tab.goto(f"{address}/u/user0001")
+    tab.get_by_role("searchbox").fill(user)
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("heading", level=1)).to_have_text(user)
+    tab.get_by_role("link", name="Show the readings").click()
+    expect(tab.locator("#reads table")).to_be_visible()
+
+
+def test_a_user_is_printed_on_two_sheets(tab, address):
+    tab.goto(f"{address}/u/user0001?part=change")
+    sheets = re.findall(rb"/Type\s*/Page\b", tab.pdf(format="A4", prefer_css_page_size=True))
+    assert len(sheets) <= 2
+
+
+def test_the_page_of_a_user_works_without_scripts(browser, address):
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(f"{address}/u/user0001")
+    tab.get_by_role("link", name="Try changes").click()
+    tab.get_by_role("button", name="Compute").click()
+    assert "part=what-if" in tab.url
+    assert tab.locator("#outcome").is_visible()
+    context.close()

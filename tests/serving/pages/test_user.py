@@ -1,16 +1,19 @@
 """The page of a user: what it shows to whom, and that every reading is in the audit log."""
 
 import re
+from datetime import timedelta
 from html import unescape
 from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
 
+from features.importers.tables import import_table
 from serving.app import create_app
 from serving.middleware.api_keys import add_key
 from serving.privacy.audit_check_and_reads import reads_about
-from serving.snapshots.repository import open_snapshot
+from serving.snapshots.repository import open_snapshot, write_snapshot
+from tests.serving.conftest import AS_OF
 from training.records.opt_outs import opt_out
 
 ODD_IDS = ["a/b", "a b", "ünï/çødé 🙂", "50%", "x/score", "who?me#1", "+", "'; --"]
@@ -54,7 +57,7 @@ def test_ids_that_browsers_remove_from_paths_are_shown_by_the_find_box(client):
 
 def test_a_scope_has_its_own_page_and_the_table_of_scopes_links_to_it(client):
     page = client.get("/u/user0001?scope=topic:birds")
-    assert "Scope topic:birds" in page.text
+    assert "Only <bdi>topic:birds</bdi>" in page.text
     assert 'href="/u/user0001?scope=topic%3Abirds" aria-current="true"' in page.text
     assert 'id="scopes"' not in client.get("/u/user0009").text
 
@@ -92,3 +95,84 @@ def test_a_hidden_user_is_not_shown(client, home):
     page = client.get("/u/user0001")
     assert page.status_code == 410
     assert "This user is not shown" in page.text
+
+
+def test_a_change_is_explained_on_demand(client, home, bundle, scores, rows):
+    assert "There is one snapshot so far" in client.get("/u/user0001").text
+    earlier = rows.assign(days_absent=rows["days_absent"] + 20)
+    write_snapshot(home, AS_OF - timedelta(days=28), bundle, "2", scores.assign(model_version="2"), earlier)
+    assert "Explain the last change" in client.get("/u/user0001").text
+    page = client.get("/u/user0001?part=change&from=2017-07-02T00:00:00Z").text
+    change = client.get("/v1/users/user0001/change").json()
+    assert all(line["sentence"] in unescape(page) for line in change["lines"])
+
+
+def test_a_change_that_cannot_be_explained_leaves_the_rest(client, home, bundle, scores, rows):
+    others = [frame[frame["user"] != "user0001"] for frame in (scores, rows)]
+    write_snapshot(home, AS_OF - timedelta(days=28), bundle, "3", *others)
+    page = client.get("/u/user0001?part=change")
+    assert page.status_code == 200
+    assert "a change needs a score at both" in page.text
+    assert 'id="ledger"' in page.text
+
+
+def test_the_posts_behind_a_score_come_from_the_events(home, champion, tmp_path):
+    events = tmp_path / "events.csv"
+    head = "time,actor,verb,object,target\n"
+    events.write_text(
+        f"{head}2017-07-01T00:00:00Z,user0001,post,<b>p1</b>,\n2017-07-02T00:00:00Z,user0002,like,<b>p1</b>,user0001\n"
+    )
+    import_table(events, tmp_path / "events.parquet", {}, {})
+    client = TestClient(create_app(home, events=tmp_path / "events.parquet"), headers={"Accept": "text/html"})
+    assert "Show the posts" in client.get("/u/user0001").text
+    page = client.get("/u/user0001?part=posts").text
+    assert "<strong>1 people</strong>" in page or "<strong>1 person</strong>" in page
+    assert "&lt;b&gt;p1&lt;/b&gt;" in page
+    assert "neither acts nor is engaged with" in unescape(client.get("/u/user0150?part=posts").text)
+
+
+def test_without_events_no_posts_are_offered(client):
+    assert 'id="posts"' not in client.get("/u/user0001?part=posts").text
+
+
+def test_a_score_is_contested_and_the_case_is_shown(client, home):
+    fields = {"user": "user0001", "scope": "all", "message": "<script>alert(1)</script>\n日本語"}
+    answer = client.post("/u", data=fields, headers={"Sec-Fetch-Site": "same-origin"})
+    assert answer.status_code == 303
+    page = client.get(answer.headers["location"])
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.text
+    assert "日本語" in page.text
+    (case,) = client.get("/v1/cases?user=user0001").json()["cases"]
+    assert case["message"] == fields["message"]
+    assert f'/cases/{case["case"]}"' in page.text
+    assert answer.headers["location"] == f"/u/user0001?case={case['case']}#contest"
+    assert reads_about(home, "user0001").reads[2].route == "/u"
+
+
+def test_a_contest_of_another_site_or_without_words_is_refused(client):
+    fields = {"user": "user0001", "message": " "}
+    assert client.post("/u", data=fields, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    answer = client.post("/u", data=fields, headers={"Sec-Fetch-Site": "same-origin"})
+    assert answer.status_code == 422
+    assert "The statement of what is wrong is empty" in answer.text
+
+
+def test_readers_see_the_cases_that_they_can_name(home, champion):
+    app = create_app(home)
+    client = TestClient(app, headers={"Accept": "text/html", "Authorization": f"Bearer {add_key(home, 'r', 'read')}"})
+    case = client.post("/v1/users/user0001/cases", json={"message": "No."}).json()["case"]
+    assert case not in client.get("/u/user0001").text
+    assert case in client.get(f"/u/user0001?case={case}").text
+    assert case not in client.get(f"/u/user0002?case={case}").text
+
+
+def test_who_read_about_the_user_is_for_administrators(home, champion):
+    app = create_app(home)
+    keys = {scope: add_key(home, scope, scope) for scope in ("review", "admin")}
+    pages = {}
+    for scope, key in keys.items():
+        headers = {"Accept": "text/html", "Authorization": f"Bearer {key}", "Clout-Purpose": "model review"}
+        pages[scope] = TestClient(app, headers=headers).get("/u/user0001?part=reads").text
+    assert 'id="reads"' not in pages["review"]
+    assert "<td>review</td>" in pages["admin"]
+    assert "model review" in pages["admin"]

@@ -1,0 +1,99 @@
+"""What would change a score: suggestions, and sliders over what is in the user's hands."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+
+from features.catalogue import CATALOGUE
+from features.errors import CloutError
+from serving.review.what_if import WhatIf, simulate_change, suggest_changes
+from serving.snapshots.snapshot import Snapshot
+from training.model.scale import Scale
+
+AWAY, MOST_AWAY = "away_days", 90
+LABELS = {
+    "days_absent": "Days of absence so far that count",
+    "repetitions_90d": "Posts of the last 90 days that repeat an earlier one",
+    AWAY: "Days without any activity from now on",
+}
+
+
+@dataclass(frozen=True)
+class Slider:
+    """A slider: its parameter, label, range and present value, and the value it is set to."""
+
+    name: str
+    label: str
+    most: int
+    present: int
+    value: int
+
+
+@dataclass(frozen=True)
+class WhatIfView:
+    """What would change a score.
+
+    Parameters
+    ----------
+    suggestions : changes that raise the score; None with too little evidence
+    sliders : what the user controls
+    result : the outcome of the sliders; None while they say what is
+    scale : from people to points
+    problem : why something cannot be answered
+
+    """
+
+    suggestions: WhatIf | None
+    sliders: tuple[Slider, ...]
+    result: WhatIf | None
+    scale: Scale
+    problem: str | None = None
+
+
+def what_if_view(
+    snapshot: Snapshot, user: str, scope: str, settings: Mapping[str, str], with_suggestions: bool = True
+) -> WhatIfView:
+    """Answer what would change a score.
+
+    Parameters
+    ----------
+    snapshot, user, scope : the score
+    settings : values of sliders by parameter; texts that are not whole numbers are ignored
+    with_suggestions : leave these out to answer faster
+
+    """
+    scale = snapshot.bundle.scale
+    try:
+        sliders = _sliders(snapshot, user, scope, settings)
+        suggestions = suggest_changes(snapshot, user, scope) if with_suggestions else None
+    except CloutError as error:
+        return WhatIfView(None, (), None, scale, str(error))
+    changes = {s.name: float(s.value) for s in sliders if s.name != AWAY and s.value != s.present}
+    away = next((s.value for s in sliders if s.name == AWAY and s.value), None)
+    try:
+        result = simulate_change(snapshot, user, scope, changes, away) if changes or away else None
+    except CloutError as error:
+        return WhatIfView(suggestions, sliders, None, scale, str(error))
+    return WhatIfView(suggestions, sliders, result, scale)
+
+
+def _sliders(snapshot: Snapshot, user: str, scope: str, settings: Mapping[str, str]) -> tuple[Slider, ...]:
+    row = snapshot.feature_row(user, scope)
+    names = [name for name in snapshot.bundle.features if CATALOGUE[name].actionable]
+    peers = snapshot.peer_ranges.of(scope, row)
+    sliders = []
+    for name in names:
+        present = round(row[name]) if row[name] == row[name] else 0
+        most = max(present, ceil(max(peers.distinct(name), default=0)))
+        if name == "repetitions_90d":
+            most = min(most, max(round(row["created_90d"]) - 1, 0))
+        if most > 0:
+            sliders.append(_slider(name, most, present, settings))
+    return (*sliders, _slider(AWAY, MOST_AWAY, 0, settings))
+
+
+def _slider(name: str, most: int, present: int, settings: Mapping[str, str]) -> Slider:
+    text = settings.get(name, "")
+    value = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else present
+    label = LABELS.get(name) or f"{name.replace('_', ' ').capitalize()} ({CATALOGUE[name].unit})"
+    return Slider(name, label, most, present, min(value, most))

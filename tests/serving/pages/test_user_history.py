@@ -1,0 +1,55 @@
+"""The history of a user: every snapshot in the table, new models marked, and whether predictions held."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from serving.pages.user_history import history_view
+from serving.snapshots.repository import write_snapshot
+from tests.serving.conftest import AS_OF
+
+
+@pytest.fixture
+def older(home, bundle, scores, rows):
+    """The home with an earlier snapshot by another model."""
+    earlier = AS_OF - timedelta(days=28)
+    write_snapshot(home, earlier, bundle, "2", scores.assign(model_version="2"), rows)
+    return home
+
+
+def test_points_lie_by_time_and_score_and_mark_a_new_model(older):
+    first, second = history_view(older, "user0001", "all").points
+    assert (first.x, second.x) == (4.0, 96.0)
+    assert second.y == pytest.approx(100 - second.score.score, abs=0.001)
+    assert [first.is_new_model, second.is_new_model] == [False, True]
+    assert (first.change, second.change) == (None, 0.0)
+    assert second.before == first.score.as_of
+
+
+def test_what_was_predicted_lies_beside_what_happened(older):
+    view = history_view(older, "user0001", "all")
+    assert (view.known, view.inside) == (1, int(view.predictions[0].prediction.inside))
+    first, second = view.predictions
+    assert first.high_y <= first.expected_y <= first.low_y
+    assert first.happened_y is not None
+    assert second.happened_y is None
+
+
+def test_a_single_snapshot_lies_in_the_middle(home):
+    (point,) = history_view(home, "user0001", "all").points
+    assert point.x == 50.0
+    assert history_view(home, "user0003", "all").predictions == ()
+
+
+def test_the_page_says_how_many_predictions_came_true(client, older):
+    page = client.get("/u/user0001").text
+    assert re.search(r"<strong>[01] of 1</strong> earlier prediction held", page)
+    assert "model 3" in page
+    assert "not known yet" in page
+
+
+def test_an_earlier_snapshot_leads_to_the_newest(client, older):
+    page = client.get("/u/user0001?as_of=2017-07-02T00:00:00Z").text
+    assert "This is an earlier snapshot" in page
+    assert 'href="/u/user0001">This is' in page

@@ -1,0 +1,48 @@
+"""What would change a score: sliders over what is in the user's hands, and the outcome alone for a moving one."""
+
+import pytest
+
+from serving.pages.user_what_if import what_if_view
+from serving.review.what_if import simulate_change
+from serving.snapshots.repository import open_snapshot
+
+
+@pytest.fixture
+def snapshot(home):
+    return open_snapshot(home)
+
+
+def test_sliders_begin_where_the_user_is(snapshot):
+    view = what_if_view(snapshot, "user0001", "all", {})
+    row = snapshot.feature_row("user0001")
+    assert {slider.name for slider in view.sliders} >= {"days_absent", "away_days"}
+    assert next(s for s in view.sliders if s.name == "days_absent").present == round(row["days_absent"])
+    assert view.result is None
+    assert view.suggestions is not None
+
+
+def test_moved_sliders_give_what_the_model_says(snapshot):
+    view = what_if_view(snapshot, "user0001", "all", {"days_absent": "0", "away_days": "10"}, with_suggestions=False)
+    expected = simulate_change(snapshot, "user0001", "all", {"days_absent": 0.0}, 10)
+    assert view.result.asked.score == pytest.approx(expected.asked.score)
+    assert view.suggestions is None
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1e9", "٣", "999999", "1.5"])
+def test_other_texts_leave_a_slider_where_it_is(snapshot, text):
+    view = what_if_view(snapshot, "user0001", "all", {"away_days": text}, with_suggestions=False)
+    assert view.result is None
+    assert view.problem is None
+
+
+def test_too_little_evidence_is_said(snapshot):
+    assert "has no score" in what_if_view(snapshot, "user0003", "all", {}).problem
+
+
+def test_a_moving_slider_gets_only_the_outcome(client):
+    answer = client.get("/u/user0001?part=outcome&away_days=30")
+    assert answer.text.startswith('<div id="outcome"')
+    assert "would be" in answer.text
+    page = client.get("/u/user0001?part=what-if&away_days=30")
+    assert 'id="outcome"' in page.text
+    assert "would be" in page.text
