@@ -29,6 +29,7 @@ from serving.review.score_change import change as score_change
 from serving.runtime.state import ServiceState
 from serving.snapshots.explanation import Explanation, ScoreRow
 from serving.snapshots.snapshot import Snapshot
+from serving.snapshots.story import Topic, expectation
 from training.model.scale import MEDIAN_POINTS, P95_POINTS, Scale
 from training.records.opt_outs import load_opted_out_users
 
@@ -39,6 +40,7 @@ PartQuery = Annotated[
     Query(alias="part", description="Parts that take longer: change, what-if, posts, reads; outcome: sliders alone"),
 ]
 CaseQuery = Annotated[str | None, Query(description="Id of a case of the user to show")]
+CREDIBLE_ENGAGERS = "credible_engagers"
 MOST_POSTS, MOST_READS = 8, 50
 
 
@@ -76,6 +78,7 @@ class UserView:
     users : how many the snapshot has
     is_newest : whether it is the newest snapshot
     scale : the chart of the score
+    expectation : what the score means, in people
     explanation, waterfall : of the score; None for readers whose key has no scope for explanations
     history : the scores of all snapshots
 
@@ -86,6 +89,7 @@ class UserView:
     users: int
     is_newest: bool
     scale: ScaleChart
+    expectation: str
     explanation: Explanation | None
     waterfall: Waterfall | None
     history: HistoryView
@@ -94,6 +98,11 @@ class UserView:
     def is_scored(self) -> bool:
         """Whether there is enough evidence for a score."""
         return self.score["status"] == "scored"
+
+    def sentences(self, topic: Topic) -> tuple[str, ...]:
+        """Return the sentences of a section of the score's story; empty without an explanation."""
+        sections = self.explanation.story if self.explanation else ()
+        return next((section.sentences for section in sections if section.topic == topic), ())
 
 
 @dataclass
@@ -119,14 +128,18 @@ class UserParts:
 
 def user_view(service: ServiceState, snapshot: Snapshot, user: str, scope: str, reader: Reader) -> UserView:
     """Collect what the page of a user shows to a reader; errors as in `Snapshot.explain`."""
-    score = snapshot.score(user, scope)
+    score, bundle = snapshot.score(user, scope), snapshot.bundle
+    interval = score["low"], score["high"], score["level"]
     explanation = snapshot.explain(user, scope) if reader.may("review") else None
     return UserView(
         score=score,
         scores=tuple(snapshot.scores_by_scope(user).values()),
         users=snapshot.users,
         is_newest=snapshot.as_of == service.snapshot().as_of,
-        scale=scale_chart(snapshot.bundle.scale, score),
+        scale=scale_chart(bundle.scale, score),
+        expectation=expectation(
+            score["expected_audience"], *interval, score["horizon_days"], bundle.label == CREDIBLE_ENGAGERS
+        ),
         explanation=explanation,
         waterfall=waterfall(explanation) if explanation else None,
         history=history_view(service.home, user, scope),

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 from fastapi.testclient import TestClient
@@ -29,14 +30,16 @@ def client(home, champion):
 def address(tmp_path_factory, scored_home):
     """The address of a service in a process of its own."""
     folder = shutil.copytree(scored_home.folder, tmp_path_factory.mktemp("served") / "home")
-    command = [sys.executable, "-c", SERVE, str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    command, log = [sys.executable, "-c", SERVE, str(folder)], folder.with_name("log")
+    with log.open("w") as stderr, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr) as process:
         try:
-            matches = (re.search(r"Listening on (http://\S+?),", line) for line in process.stderr)
-            yield next(match[1] for match in matches if match)
+            while not (match := re.search(r"Listening on (http://\S+?),", log.read_text())):
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.05)
+            yield match[1]
         finally:
             process.terminate()
-            process.communicate(timeout=20)
+            process.wait(timeout=20)
 
 
 @pytest.fixture(scope="session")

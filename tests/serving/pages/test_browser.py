@@ -111,3 +111,15 @@ def test_the_page_of_a_user_works_without_scripts(browser, address):
     assert "part=what-if" in tab.url
     assert tab.locator("#outcome").is_visible()
     context.close()
+
+
+def test_a_case_is_resolved_from_the_queue(tab, address):
+    tab.goto(f"{address}/u/user0004")
+    tab.get_by_label("What is wrong").fill("These are two people.")
+    tab.get_by_role("button", name="Open a case").click()
+    tab.get_by_role("link", name="Cases").click()
+    tab.get_by_role("row", name="user0004").get_by_role("link").click()
+    tab.get_by_role("radio", name="Acknowledged").check()
+    tab.get_by_label("Reasons").fill("Identities are merged in the next run.")
+    tab.get_by_role("button", name="Resolve the case").click()
+    expect(tab.get_by_role("heading", name="Acknowledged")).to_be_visible()

@@ -29,7 +29,10 @@ def test_it_shows_the_score_its_interval_and_the_reasons(client):
     page = client.get("/u/user0001")
     assert page.status_code == 200
     assert f"<strong>{score['score']:.1f}</strong>" in page.text
-    assert f"<strong>{score['interval']['low']}</strong> and <strong>{score['interval']['high']}</strong>" in page.text
+    for section in explanation["story"]:
+        if section["topic"] in ("evidence", "change"):
+            assert all(sentence in unescape(page.text) for sentence in section["sentences"])
+    assert explanation["story"][0]["sentences"][1] in unescape(page.text)
     for sentence in (*explanation["reasons_for"], *explanation["reasons_against"]):
         assert sentence in unescape(page.text)
 
