@@ -159,6 +159,7 @@ MAY_IMPORT = {
     "serving.pages": EVENTS
     | {
         "features.catalogue",
+        "features.engagement_report",
         "serving.api",
         "serving.api.routes",
         "serving.middleware",

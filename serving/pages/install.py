@@ -2,9 +2,18 @@
 
 from fastapi import FastAPI
 
-from serving.pages import cases, community, home, models, sign_in, static_files, user
+from serving.pages import cases, community, compare, find, home, models, sign_in, static_files, user
 
-ROUTERS = (cases.router, community.router, home.router, models.router, sign_in.router, user.router)
+ROUTERS = (
+    cases.router,
+    community.router,
+    compare.router,
+    find.router,
+    home.router,
+    models.router,
+    sign_in.router,
+    user.router,
+)
 
 
 def install(app: FastAPI) -> None:

@@ -125,9 +125,19 @@ class Ranking:
         passed = bisect_right(ties, last.user, key=lambda rank: self._users[int(self._order[rank])].as_py())
         return range(low + passed, ranks.stop)
 
+    @property
+    def scopes(self) -> list[str]:
+        """The scopes with at least one user, `all` first."""
+        names = [name for name, (first, end) in self._ranges.items() if end > first]
+        return sorted(names, key=lambda name: (name != "all", name))
+
+    def row_array(self, ranks: range) -> np.ndarray:
+        """Return the row numbers in the snapshot of the users at some ranks, shape (ranks,)."""
+        return self._order[ranks.start : ranks.stop]
+
     def rows(self, ranks: range) -> list[int]:
         """Return the row numbers in the snapshot of the users at some ranks."""
-        return list(map(int, self._order[ranks.start : ranks.stop]))
+        return list(map(int, self.row_array(ranks)))
 
     def _bisect(self, values: np.ndarray, first: int, end: int, bound: float, above: bool) -> int:
         """Return where, in a falling range, the values above a bound end (`above`), or those below it begin."""
@@ -135,7 +145,7 @@ class Ranking:
         return side(range(end), -bound, first, end, key=lambda rank: -values[self._order[rank]])
 
     def _unknown_scope(self, scope: str) -> str:
-        scopes = sorted(name for name, (first, end) in self._ranges.items() if end > first)
+        scopes = sorted(self.scopes)
         more = f" and {len(scopes) - MOST_SCOPES} more" if len(scopes) > MOST_SCOPES else ""
         return f"nobody has a score of the scope {scope!r}; scopes there: {', '.join(scopes[:MOST_SCOPES])}{more}."
 

@@ -6,12 +6,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-PATHS = ("/", "/u/user0001", "/u/user0003", "/u/nobody", "/community", "/sign-in")
+COMPARE = ("/compare", "/compare?a=user0001&b=user0009")
+PATHS = ("/", "/u/user0001", "/u/user0003", "/u/nobody", "/community", "/find", *COMPARE, "/cases", "/sign-in")
 
 
 def test_a_user_is_looked_up_and_the_ledger_adds_up(tab, address):
     tab.goto(address)
-    tab.get_by_role("searchbox", name="Id of a user").fill("user0001")
+    tab.get_by_role("combobox", name="Id of a user").fill("user0001")
     tab.keyboard.press("Enter")
     expect(tab.get_by_role("heading", level=1)).to_have_text("user0001")
     *steps, score = [float(cell.get_attribute("data-points")) for cell in tab.locator("[data-points]").all()]
@@ -89,7 +90,7 @@ def test_hostile_text_of_a_case_stays_text(tab, address):
 @pytest.mark.parametrize("user", ["a/b", "ünï/çødé 🙂", "..", "'; --", "who?me#1"])
 def test_odd_ids_are_looked_up_and_linked(tab, address, user):
     tab.goto(f"{address}/u/user0001")
-    tab.get_by_role("searchbox").fill(user)
+    tab.get_by_role("combobox", name="Id of a user").fill(user)
     tab.keyboard.press("Enter")
     expect(tab.get_by_role("heading", level=1)).to_have_text(user)
     tab.get_by_role("link", name="Show the readings").click()
@@ -123,3 +124,30 @@ def test_a_case_is_resolved_from_the_queue(tab, address):
     tab.get_by_label("Reasons").fill("Identities are merged in the next run.")
     tab.get_by_role("button", name="Resolve the case").click()
     expect(tab.get_by_role("heading", name="Acknowledged")).to_be_visible()
+
+
+def test_users_are_filtered_sorted_and_downloaded(tab, address):
+    tab.goto(f"{address}/find")
+    tab.get_by_label("Id contains").fill("user01")
+    expect(tab.locator("#results strong").first).to_have_text("100")
+    tab.get_by_role("link", name="Expected", exact=False).first.click()
+    assert "contains=user01" in tab.url
+    assert "sort=expected_audience" in tab.url
+    expect(tab.locator("th[aria-sort=descending]")).to_contain_text("People expected")
+    with tab.expect_download() as download:
+        tab.get_by_role("link", name="Download CSV").click()
+    assert len(download.value.path().read_text().splitlines()) == 101
+
+
+def test_two_users_are_compared_from_what_is_typed(tab, address):
+    tab.goto(f"{address}/compare")
+    with tab.expect_response(lambda response: "part=suggestions" in response.url):
+        tab.get_by_label("First user").press_sequentially("user000", delay=5)
+    expect(tab.locator("#ids-a option")).to_have_count(8)
+    tab.get_by_label("First user").fill("user0001")
+    tab.get_by_label("Second user").fill("user0009")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("heading", name="What makes the difference")).to_be_visible()
+    parts = [float(cell.get_attribute("data-points")) for cell in tab.locator("[data-points]").all()]
+    total = float(tab.locator("[data-total]").get_attribute("data-total"))
+    assert round(10 * sum(parts)) == round(10 * total)

@@ -20,7 +20,16 @@ def test_no_page_is_in_the_documented_api(client):
 
 
 def test_pages_hold_no_inline_script_or_style(client):
-    for path in ("/", "/u/user0001", "/u/user0003", "/u/nobody", "/sign-in"):
+    for path in (
+        "/",
+        "/u/user0001",
+        "/u/user0003",
+        "/u/nobody",
+        "/find",
+        "/compare?a=user0001&b=a/b",
+        "/cases",
+        "/sign-in",
+    ):
         page = client.get(path)
         assert page.headers["content-security-policy"] == POLICY
         assert "unsafe" not in POLICY

@@ -1,0 +1,87 @@
+"""Finding users: filters in the address, pages, orders, CSV, and ids that complete what is typed."""
+
+import csv
+import re
+from html import unescape
+from io import StringIO
+from urllib.parse import quote
+
+import pytest
+
+from serving.pages import find as module
+from serving.privacy.audit_check_and_reads import reads_about
+
+
+def users(page):
+    return re.findall(r'<tr><th scope="row"><a class="id" dir="auto" href="/u/([^"?]+)', page.text)
+
+
+def test_it_lists_users_by_score_as_the_api_does(client):
+    page = client.get("/find")
+    assert page.status_code == 200
+    assert "<strong>309</strong> users" in page.text
+    listed = [user["user"] for user in client.get("/v1/users?limit=50").json()["users"]]
+    assert users(page) == [quote(user, safe="") for user in listed if user != ".."]
+
+
+def test_the_address_holds_the_filters_and_the_form_shows_them(client):
+    page = client.get("/find?contains=user000&evidence=strong&min_score=1&max_percentile=99.5&sort=user&order=up")
+    assert 'name="contains" type="search" value="user000"' in page.text
+    assert '<option value="strong" selected>' in page.text
+    assert 'aria-label="Score, at least" placeholder="from" value="1"' in page.text
+    assert users(page) == sorted(users(page))
+
+
+def test_one_page_leads_to_the_next(client, monkeypatch):
+    monkeypatch.setattr(module, "USERS_PER_PAGE", 100)
+    first = client.get("/find?contains=user")
+    (address,) = re.findall(r'rel="next" href="([^"]+)"', first.text)
+    second = client.get(unescape(address))
+    assert "Page 2 of 3" in second.text
+    assert len({*users(first), *users(second)}) == 200
+    assert "Page 3 of 3" in client.get("/find?contains=user&page=99999999").text
+    assert "Page 1 of 3" in client.get("/find?contains=user&page=x").text
+
+
+def test_csv_holds_all_that_match(client, home):
+    answer = client.get("/find?format=csv&contains=user")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert answer.headers["content-disposition"] == 'attachment; filename="users-2017-07-30.csv"'
+    rows = list(csv.DictReader(StringIO(answer.content.decode("utf-8-sig"))))
+    assert len(rows) == 300
+    score = client.get(f"/v1/users/{rows[0]['user']}/score").json()
+    assert float(rows[0]["score"]) == score["score"]
+    assert reads_about(home, rows[299]["user"]).reads[0].route == "/find"
+
+
+def test_csv_holds_no_formula(client):
+    rows = list(csv.DictReader(StringIO(client.get("/find?format=csv").content.decode("utf-8-sig"))))
+    names = {row["user"] for row in rows}
+    assert "'+" in names
+    assert not any(name.startswith(("=", "+", "-", "@")) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "message"),
+    [
+        ("min_score=x", 422, "Min_score is 'x'; expected a number."),
+        ("min_score=9&max_score=1", 422, "give the smaller one"),
+        ("min_growth=9&max_growth=1", 422, "give the smaller one"),
+        ("scope=topic:none", 404, "Nobody has a score of the scope"),
+        ("contains=nobody-has-this", 200, "Nobody matches."),
+    ],
+)
+def test_what_does_not_fit_is_said(client, query, status, message):
+    page = client.get(f"/find?{query}")
+    assert page.status_code == status
+    assert message in unescape(page.text)
+
+
+def test_typing_gets_ids_that_begin_so_first(client, home):
+    page = client.get("/find?part=suggestions&user=user00")
+    ids = re.findall(r'<option value="([^"]+)">', page.text)
+    assert len(ids) == 8
+    assert all(name.startswith("user00") for name in ids)
+    assert reads_about(home, ids[0]).reads[0].route == "/find"
+    assert client.get("/find?part=suggestions&user=").text.strip() == ""
+    assert "&#39;; --" in client.get("/find?part=suggestions&a=--").text
