@@ -26,7 +26,17 @@ from serving.snapshots.repository import open_snapshot, write_snapshot
 from training.home import Home
 
 FIRST_BYTE_MS, LARGEST_PAINT_MS = 50.0, 1000.0
-PAGES = ("/", "/u/u00000001", "/community", "/sign-in")
+PAGES = (
+    "/",
+    "/u/u00000001",
+    "/u/u00000001?part=outcome&away_days=14",
+    "/compare?a=u00000001&b=u00000002",
+    "/find",
+    "/find?contains=0042&evidence=strong",
+    "/cases",
+    "/community",
+    "/sign-in",
+)
 PARTS = ("movers", "effects", "drift")
 LARGEST_PAINT = """() => new Promise((resolve) => {
   new PerformanceObserver((list) => resolve(list.getEntries().at(-1).startTime))
