@@ -5,11 +5,16 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from fastapi.testclient import TestClient
 
 from serving.app import create_app
+from serving.snapshots.repository import write_snapshot
+from tests.serving.conftest import AS_OF
+from training.home import Home
 
 SERVE = """
 import sys
@@ -26,11 +31,45 @@ def client(home, champion):
     return TestClient(create_app(home), raise_server_exceptions=False, headers=HTML, follow_redirects=False)
 
 
+UNUSUAL_IDS = {
+    "user0280": "مريم",
+    "user0281": "דוד לוי",
+    "user0282": "👩🏽‍🚀 🏳️‍🌈",
+    "user0283": "<script>document.title = 1</script>",
+    "user0284": "&lt;b&gt; 'x' \"y\" {{ 7 * 7 }} ${7 * 7}",
+    "user0285": "W" * 300,
+}
+HOSTILE_SCOPE = "topic:<img src=x onerror='document.title = 1'>"
+
+
 @pytest.fixture(scope="session")
-def address(tmp_path_factory, scored_home):
-    """The address of a service in a process of its own."""
-    folder = shutil.copytree(scored_home.folder, tmp_path_factory.mktemp("served") / "home")
-    command, log = [sys.executable, "-c", SERVE, str(folder)], folder.with_name("log")
+def address(tmp_path_factory, bundle, scores, rows):
+    """The address of a service in a process of its own: two snapshots, unusual ids and a hostile topic."""
+    folder = tmp_path_factory.mktemp("served") / "home"
+    scores, rows = (
+        frame.assign(
+            user=frame["user"].replace(UNUSUAL_IDS),
+            scope=frame["scope"].astype(str).replace("topic:birds", HOSTILE_SCOPE),
+        )
+        for frame in (scores, rows)
+    )
+    for version, days in (("2", bundle.horizon_days), ("3", 0)):
+        at = AS_OF - timedelta(days=days)
+        write_snapshot(Home(folder), at, bundle, version, scores.assign(model_version=version), rows)
+    with served(Home(folder)) as address:
+        yield address
+
+
+@pytest.fixture
+def serving():
+    """Return a context manager that serves a home in a process of its own and yields the address."""
+    return served
+
+
+@contextmanager
+def served(home):
+    """Serve a home in a process of its own; yield the address."""
+    command, log = [sys.executable, "-c", SERVE, str(home.folder)], home.folder.with_name("log")
     with log.open("w") as stderr, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr) as process:
         try:
             while not (match := re.search(r"Listening on (http://\S+?),", log.read_text())):

@@ -1,10 +1,14 @@
 """The pages in a real browser, against the real service."""
 
 import re
+from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
+
+from serving.middleware.api_keys import add_key
+from tests.serving.pages.conftest import HOSTILE_SCOPE, UNUSUAL_IDS
 
 COMPARE = ("/compare", "/compare?a=user0001&b=user0009")
 PATHS = ("/", "/u/user0001", "/u/user0003", "/u/nobody", "/community", "/find", *COMPARE, "/cases", "/sign-in")
@@ -151,3 +155,82 @@ def test_two_users_are_compared_from_what_is_typed(tab, address):
     parts = [float(cell.get_attribute("data-points")) for cell in tab.locator("[data-points]").all()]
     total = float(tab.locator("[data-total]").get_attribute("data-total"))
     assert round(10 * sum(parts)) == round(10 * total)
+
+
+@pytest.mark.parametrize("user", UNUSUAL_IDS.values(), ids=range(len(UNUSUAL_IDS)))
+def test_ids_of_any_script_and_length_stay_text(tab, address, user):
+    tab.set_viewport_size({"width": 390, "height": 800})
+    for path in (f"/u/{quote(user, safe='')}", f"/find?contains={quote(user)}", f"/compare?a=user0001&b={quote(user)}"):
+        tab.goto(address + path)
+        expect(tab.locator("main")).to_contain_text(user[:40])
+        assert tab.title().endswith("Clout")
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    tab.goto(f"{address}/u/{quote(user, safe='')}")
+    direction = tab.get_by_role("heading", level=1).evaluate("element => getComputedStyle(element).direction")
+    assert direction == ("rtl" if user in ("مريم", "דוד לוי") else "ltr")
+
+
+def test_a_hostile_topic_stays_text(tab, address):
+    tab.goto(f"{address}/u/user0001")
+    tab.get_by_role("link", name=HOSTILE_SCOPE).click()
+    expect(tab.locator("header.title bdi")).to_have_text(HOSTILE_SCOPE)
+    tab.goto(f"{address}/find")
+    tab.get_by_label("Network or topic").select_option(HOSTILE_SCOPE)
+    expect(tab.locator("#results strong").first).to_have_text("2")
+    assert tab.title() == "Find · Clout"
+
+
+def tab_to(tab, text):
+    """Press the tabulator until an element with a text or label has the focus; return whether its outline shows."""
+    for _ in range(80):
+        tab.keyboard.press("Tab")
+        script = "e => (e.innerText || e.labels?.[0]?.innerText || '') + ' ' + (e.name || '')"
+        if text in tab.evaluate(f"({script})(document.activeElement)"):
+            return tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    raise AssertionError(f"the tabulator never came to {text}")
+
+
+def test_everything_is_within_reach_of_the_keyboard(tab, address):
+    tab.goto(f"{address}/u/user0001")
+    assert tab_to(tab, "Skip to the content")
+    tab.keyboard.press("Enter")
+    assert tab_to(tab, "Reach")
+    tab.keyboard.press("Enter")
+    expect(tab.locator("details.step table").first).to_be_visible()
+    assert tab_to(tab, "Explain the last change")
+    tab.keyboard.press("Enter")
+    expect(tab.locator("#change")).to_be_focused()
+    assert tab_to(tab, "Try changes")
+    tab.keyboard.press("Enter")
+    expect(tab.locator("#what-if")).to_be_focused()
+    assert tab_to(tab, "away_days")
+    tab.keyboard.press("ArrowRight")
+    expect(tab.locator("#outcome")).to_contain_text("would be")
+    assert tab_to(tab, "message")
+    tab.keyboard.type("Written without a mouse.")
+    assert tab_to(tab, "Open a case")
+    tab.keyboard.press("Enter")
+    expect(tab.locator("blockquote")).to_have_text("Written without a mouse.")
+
+
+def test_a_reader_signs_in_and_out(browser, home, serving):
+    key = add_key(home, "reviewer", "review")
+    context = browser.new_context()
+    tab = context.new_page()
+    with serving(home) as address:
+        tab.goto(f"{address}/u/user0001")
+        tab.get_by_label("Key").fill("wrong")
+        tab.get_by_role("button", name="Sign in").click()
+        expect(tab.get_by_role("alert")).to_contain_text("not a key of this service")
+        tab.get_by_label("Key").fill(key)
+        tab.get_by_label("Purpose").select_option("model review")
+        tab.get_by_role("button", name="Sign in").click()
+        expect(tab.get_by_role("heading", level=1)).to_have_text("user0001")
+        assert tab.evaluate("document.cookie") == ""
+        tab.get_by_label("What is wrong").fill("No.")
+        tab.get_by_role("button", name="Open a case").click()
+        expect(tab.locator("blockquote")).to_have_text("No.")
+        tab.get_by_role("button", name="Sign out").click()
+        tab.goto(address)
+        expect(tab.get_by_role("heading", level=1)).to_have_text("Sign in")
+    context.close()
