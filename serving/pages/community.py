@@ -11,7 +11,7 @@ from features.utc import UtcText, to_iso_utc
 from serving.api.dependencies import READ, AsOfQuery, ScopeQuery, ServiceDependency
 from serving.api.fast_routes import TimeoutRoute
 from serving.middleware.request_context import record_users
-from serving.pages.model_report import Attacks, Calibration, attacks, calibration
+from serving.pages.model_report import Attacks, Calibration, attacks, calibration, past_calibration
 from serving.pages.models import Version, all_versions
 from serving.pages.rendering import page
 from serving.pages.swarm import Swarm, swarm
@@ -19,6 +19,7 @@ from serving.review.community_change import Movers, movers
 from serving.review.distribution import Distribution, distribution
 from serving.review.drift import snapshot_drift
 from serving.review.feature_effects import feature_effects
+from serving.review.past_outcomes import PastOutcomes, past_outcomes, promise_instant
 from serving.runtime.state import ServiceState
 from serving.snapshots.snapshot import Snapshot
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 router = APIRouter(route_class=TimeoutRoute, include_in_schema=False)
-Part = Literal["movers", "effects", "drift", "versions"]
+Part = Literal["movers", "effects", "past", "drift", "versions"]
 PartQuery = Annotated[list[Part] | None, Query(alias="part")]
 UNANSWERABLE = (CatalogueError, RegistryError, SnapshotError, UnknownUserError)
 
@@ -79,6 +80,7 @@ class CommunityView:
     champion : the version whose report the page shows; None without one
     calibration, attacks : from that report, None where it does not have them
     movers : since the snapshot before, or why there are none
+    past : what the snapshot before promised and what happened, with its chart, or why they cannot be compared
     swarm : the points of the features, or why they cannot be computed
     drift : since the training, or why it cannot be measured
     versions : every registered model, or why the registry does not answer
@@ -95,6 +97,7 @@ class CommunityView:
     calibration: Calibration | None
     attacks: Attacks | None
     movers: Movers | str | None = None
+    past: tuple[PastOutcomes, Calibration] | str | None = None
     swarm: Swarm | str | None = None
     drift: "Drift | str | None" = None
     versions: tuple[Version, ...] | str | None = None
@@ -129,6 +132,7 @@ def community_view(
         calibration=calibration(report, service.champion.bundle.intervals.level) if report else None,
         attacks=attacks(report) if report else None,
         movers=only_if_asked("movers", lambda: _movers(service, snapshot, scope)),
+        past=only_if_asked("past", lambda: _past(service, snapshot, scope)),
         swarm=only_if_asked("effects", lambda: swarm(feature_effects(snapshot, scope))),
         drift=only_if_asked("drift", lambda: snapshot_drift(snapshot)),
         versions=only_if_asked("versions", lambda: all_versions(service.home)),
@@ -140,6 +144,14 @@ def _movers(service: ServiceState, snapshot: Snapshot, scope: str) -> Movers:
     return after.of_visible_users(
         ("movers", before.as_of, before.model_version, scope), lambda: movers(before, after, scope)
     )
+
+
+def _past(service: ServiceState, snapshot: Snapshot, scope: str) -> tuple[PastOutcomes, Calibration]:
+    before = service.snapshot(promise_instant(service.home, snapshot))
+    outcomes = snapshot.of_visible_users(
+        ("past", before.as_of, before.model_version, scope), lambda: past_outcomes(before, snapshot, scope)
+    )
+    return outcomes, past_calibration(outcomes)
 
 
 def histogram(snapshot: Snapshot, scope: str) -> Histogram:

@@ -6,30 +6,15 @@ from math import ceil, floor, log10
 from typing import Any
 
 from features.utc import UtcText
+from serving.review.past_outcomes import OutcomeBand, PastOutcomes
 
 LEAST_PEOPLE = 0.01
 
 
 @dataclass(frozen=True)
-class CalibrationBand:
-    """The users whose expected audience lies in a band, with mean promised and real people.
+class CalibrationBand(OutcomeBand):
+    """A band of users, and where its promised and real people lie on the axis, in percent."""
 
-    Parameters
-    ----------
-    low, high : the band, in people; `high` is None for the last one
-    users : how many
-    promised, happened : mean people
-    coverage : share of the users inside their interval
-    promised_at, happened_at : where these lie on the axis, in percent
-
-    """
-
-    low: float
-    high: float | None
-    users: int
-    promised: float
-    happened: float
-    coverage: float
     promised_at: float
     happened_at: float
 
@@ -38,14 +23,14 @@ class CalibrationBand:
 class Calibration:
     """What was promised from an instant on and what happened, by band; `marks` are people and their place, in percent.
 
-    `total` is promised over real people, `coverage` the share of users inside their interval. The share that was
-    promised is `level`; None where it is not known.
+    `total` is promised over real people, None where nobody came; `coverage` the share of users inside their
+    interval. The share that was promised is `level`; None where it is not known.
     """
 
     as_of: UtcText
     horizon_days: int
     users: int
-    total: float
+    total: float | None
     coverage: float
     level: float | None
     bands: tuple[CalibrationBand, ...]
@@ -108,9 +93,11 @@ class PeopleAxis:
 
 def calibration(report: Mapping[str, Any], level: float | None = None) -> Calibration:
     """Arrange the backtest of a report: out of time, the recipe fitted one horizon earlier."""
-    bands = report["bands"]
-    axis = PeopleAxis([band[name] for band in bands for name in ("expected", "audience")])
     score = report["metrics"]["score"]
+    bands = [
+        OutcomeBand(band["from"], band["to"], band["users"], band["expected"], band["audience"], band["coverage"])
+        for band in report["bands"]
+    ]
     return Calibration(
         as_of=report["as_of"],
         horizon_days=report["horizon_days"],
@@ -118,21 +105,30 @@ def calibration(report: Mapping[str, Any], level: float | None = None) -> Calibr
         total=score["total"],
         coverage=score["coverage"],
         level=level,
-        bands=tuple(
-            CalibrationBand(
-                low=band["from"],
-                high=band["to"],
-                users=band["users"],
-                promised=band["expected"],
-                happened=band["audience"],
-                coverage=band["coverage"],
-                promised_at=axis.percent(band["expected"]),
-                happened_at=axis.percent(band["audience"]),
-            )
-            for band in bands
-        ),
-        marks=axis.marks,
+        **_bands(bands),
     )
+
+
+def past_calibration(outcomes: PastOutcomes) -> Calibration:
+    """Arrange what a snapshot promised and what happened."""
+    return Calibration(
+        as_of=outcomes.as_of,
+        horizon_days=outcomes.horizon_days,
+        users=outcomes.users,
+        total=outcomes.promised / outcomes.happened if outcomes.happened else None,
+        coverage=outcomes.coverage,
+        level=outcomes.level,
+        **_bands(outcomes.bands),
+    )
+
+
+def _bands(bands: Sequence[OutcomeBand]) -> dict[str, Any]:
+    axis = PeopleAxis([people for band in bands for people in (band.promised, band.happened)])
+    placed = tuple(
+        CalibrationBand(**vars(band), promised_at=axis.percent(band.promised), happened_at=axis.percent(band.happened))
+        for band in bands
+    )
+    return {"bands": placed, "marks": axis.marks}
 
 
 def attacks(report: Mapping[str, Any]) -> Attacks | None:

@@ -16,6 +16,7 @@ from serving.review.community_change import movers
 from serving.review.distribution import distribution
 from serving.review.drift import snapshot_drift
 from serving.review.feature_effects import feature_effects
+from serving.review.past_outcomes import past_outcomes, promise_instant
 from serving.runtime import state
 from serving.scoring import score_rows
 from serving.snapshots.repository import open_earlier, open_snapshot, write_snapshot
@@ -68,7 +69,7 @@ def moved_home(home, bundle, rows):
 
 def test_slow_parts_are_loaded_afterwards_or_by_a_link(client):
     page = client.get("/community?scope=topic:birds").text
-    for part in ("movers", "effects", "drift"):
+    for part in ("movers", "effects", "past", "drift", "versions"):
         url = f"/community?scope=topic%3Abirds&amp;part={part}"
         assert f'<section class="card" id="{part}" hx-get="{url}" hx-trigger="load"' in page
         assert f'<a href="{url}#{part}">' in page
@@ -160,3 +161,16 @@ def test_versions_link_to_their_pages(home, bundle):
 
 def test_without_a_model_there_are_no_versions(client):
     assert "No model has been registered yet." in client.get("/community?part=versions").text
+
+
+def test_past_promises_are_shown_with_what_happened(moved_home, client):
+    page = client.get("/community?part=past").text
+    after = open_snapshot(moved_home)
+    outcomes = past_outcomes(open_snapshot(moved_home, promise_instant(moved_home, after)), after)
+    assert f"<strong>{outcomes.promised:,.0f}</strong> people in all" in page
+    assert f"<strong>{outcomes.happened:,.0f}</strong> came" in page
+    assert 'href="/community?as_of=2017-07-02T00%3A00%3A00Z&amp;part=past#past"' in page
+
+
+def test_without_a_promise_the_page_says_so(client):
+    assert "No snapshot lies 28 days before 2017-07-30T00:00:00Z" in client.get("/community?part=past").text

@@ -1,0 +1,56 @@
+"""Past outcomes: every scored user counts with what the later snapshot counted for them, nobody twice."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from serving.review.past_outcomes import past_outcomes, promise_instant
+from serving.scoring import score_rows
+from serving.snapshots.repository import AbsentSnapshotError, open_snapshot, write_snapshot
+
+
+@pytest.fixture
+def two(home, bundle, rows):
+    """A home with an earlier snapshot, 28 days before, that has one user fewer and one more."""
+    earlier = rows[rows["user"] != "user0010"].reset_index(drop=True)
+    earlier.loc[earlier["user"] == "user0011", "user"] = "user0999"
+    before = open_snapshot(home).as_of - timedelta(days=28)
+    write_snapshot(home, before, bundle, "3", score_rows(bundle, "3", earlier), earlier)
+    return home
+
+
+def test_promises_are_compared_with_what_the_later_snapshot_counts(two):
+    after = open_snapshot(two)
+    before = open_snapshot(two, promise_instant(two, after))
+    outcomes = past_outcomes(before, after)
+    promised, happened, inside = [], [], []
+    for user in sorted(set(before.scores.column("user").to_pylist())):
+        score = before.score(user)
+        if score["status"] == "scored":
+            is_there = bool(after.scores_by_user([user]))
+            count = float(np.nan_to_num(after.feature_row(user)["engagers_28d"])) if is_there else 0.0
+            promised.append(score["expected_audience"])
+            happened.append(count)
+            inside.append(score["low"] <= round(count) <= score["high"])
+    assert outcomes.users == len(promised)
+    assert outcomes.promised == pytest.approx(sum(promised), rel=1e-5)
+    assert outcomes.happened == pytest.approx(sum(happened))
+    assert outcomes.coverage == pytest.approx(np.mean(inside))
+    assert sum(band.users for band in outcomes.bands) == outcomes.users
+    assert sum(band.users * band.happened for band in outcomes.bands) == pytest.approx(outcomes.happened)
+    assert outcomes.is_forecast == (before.bundle.facts["as_of"] <= outcomes.as_of.replace("Z", "+00:00"))
+    assert (outcomes.as_of, outcomes.counted_at) == ("2017-07-02T00:00:00Z", "2017-07-30T00:00:00Z")
+
+
+def test_bands_hold_the_promises_between_their_edges(two):
+    after = open_snapshot(two)
+    for band in past_outcomes(open_snapshot(two, promise_instant(two, after)), after).bands:
+        assert band.low <= band.promised
+        assert band.high is None or band.promised < band.high
+
+
+def test_without_a_snapshot_one_horizon_before_there_is_no_promise(two):
+    earlier = open_snapshot(two, promise_instant(two, open_snapshot(two)))
+    with pytest.raises(AbsentSnapshotError, match="no snapshot lies 28 days before 2017-07-02T00:00:00Z"):
+        promise_instant(two, earlier)
