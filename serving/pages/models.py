@@ -127,6 +127,8 @@ def render_markdown(text: str) -> Markup:
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{int(token.tag[1]) + 1}"
+        if token.attrs.pop("style", None) == "text-align:right":  # the policy forbids styles within a page
+            token.attrs["class"] = "figure"
     html = markdown.renderer.render(tokens, markdown.options, {})
     scroll = '<div class="scroll" tabindex="0" role="region" aria-label="Table of the card"><table>'
     return Markup(html.replace("<table>", scroll).replace("</table>", "</table></div>"))

@@ -71,3 +71,6 @@ def test_markdown_becomes_safe_html_below_the_heading_of_the_page():
     assert "&lt;b&gt;it&lt;/b&gt;" in html
     assert html.count("<table>") == html.count('<div class="scroll" tabindex="0"') == 1
     assert "<a" not in render_markdown("[x](javascript:alert)")
+    aligned = render_markdown("| a | b |\n|---:|:---|\n| 1 | 2 |\n")
+    assert '<td class="figure">1</td>' in aligned
+    assert "style" not in aligned
