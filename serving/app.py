@@ -18,7 +18,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
 from serving.api import docs, problems
-from serving.api.routes import cases, health, model, privacy, scores, search, users
+from serving.api.routes import cases, health, model, privacy, scores, search, selections, users
 from serving.middleware.access_log import AccessLogMiddleware, log_request, log_settings
 from serving.middleware.api_keys import KeyCache, read_keys
 from serving.middleware.authentication import ApiKeyMiddleware, require_keys_off_loopback
@@ -162,7 +162,9 @@ def create_app(
     app.use(_middleware_stack(app, limits, shared_folder, proxy))
     docs.install(app)
     app.include_router(users.by_id)  # first, as it gets the most requests
-    for router in (users.router, cases.router, privacy.reads_router, privacy.router, search.router, scores.router):
+    for router in (users.router, cases.router, privacy.reads_router, privacy.router, search.router):
+        app.include_router(router)
+    for router in (scores.router, selections.router):
         app.include_router(router)
     for router in (model.router, privacy.purposes_router, health.router, health.metrics_router):
         app.include_router(router)

@@ -136,12 +136,14 @@ MAY_IMPORT = {
         "serving.privacy",
         "serving.review",
         "serving.runtime",
+        "serving.selections",
         "serving.snapshots",
         "training.explanation",
         "training.home",
         "training.model",
         "training.prohibited_uses",
         "training.records",
+        "training.selection",
     },
     "serving.api.routes": EVENTS
     | {
@@ -151,6 +153,7 @@ MAY_IMPORT = {
         "serving.privacy",
         "serving.review",
         "serving.runtime",
+        "serving.selections",
         "serving.snapshots",
         "training.home",
         "training.prohibited_uses",

@@ -10,11 +10,13 @@ from features.catalogue import CATALOGUE, SCORED
 from serving.privacy.cases import EXAMPLE_CASE
 from serving.privacy.purposes import DEFAULT_PURPOSES, HEADER, MAX_LENGTH
 from serving.review.what_if import OWN
+from serving.selections.select import THEOREMS
 from serving.snapshots.search import Cursor, PageToken, SearchQuery, encode_cursor
 from serving.snapshots.story import TITLES, Topic, expectation, standing
 from training.explanation.possible_changes import ASSOCIATION, COUNTS, possible_changes
 from training.explanation.reasons import describe_evidence
 from training.prohibited_uses import PROHIBITED_USES
+from training.selection.coverage import GREEDY
 
 USER = {"user": "ann", "scope": "all"}
 NEWEST = {"as_of": "2017-07-30T00:00:00Z", "model_version": "3"}
@@ -258,3 +260,34 @@ CASE_FILE = {
 }
 CONTEST = {"contest": {"summary": "What is wrong, in the user's words", "value": {"message": MESSAGE, "scope": "all"}}}
 RESOLUTION = {"corrected": {"summary": "Something was wrong", "value": {"decision": "corrected", "reasons": REASONS}}}
+SELECTION_REQUESTS = {
+    "group": {"summary": "Ten users", "value": {"k": 10}},
+    "budget": {
+        "summary": "Within a budget",
+        "value": {"k": 5, "cost": {"ann": 300, "bob": 120}, "budget": 500, "exclude": ["cat"]},
+    },
+}
+SELECTION = NEWEST | {
+    "scope": "all",
+    "horizon_days": 28,
+    "k": 2,
+    "count": "credible",
+    "reach": 58.7,
+    "reach_range": {"least": 50.5, "most": 66.9, "past_horizons": 5},
+    "guarantee": {
+        "theorem": THEOREMS[GREEDY],
+        "at_least": 0.632,
+        "upper_bound": 60.5,
+        "at_least_of_best": 0.97,
+    },
+    "members": [
+        {"user": "ann", "adds": 41.5, "reach": 41.5, "expected_audience": 41.5, "score": 48.71}
+        | {"cost": None, "network": None},
+        {"user": "bob", "adds": 17.2, "reach": 58.7, "expected_audience": 21.0, "score": 40.53}
+        | {"cost": None, "network": None},
+    ],
+    "overlap": [[41.5, 3.8], [3.8, 21.0]],
+    "alternatives": [{"by": "expected_audience", "users": ["ann", "eve"], "reach": 52.3}],
+    "left_out": [{"user": "cat", "because": "excluded"}],
+    "notes": [],
+}

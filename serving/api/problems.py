@@ -24,6 +24,7 @@ from serving.privacy.audit_files import AuditError
 from serving.privacy.cases import EXAMPLE_CASE, ResolvedCaseError, TooManyCasesError, UnknownCaseError
 from serving.privacy.purposes import PurposeError, PurposeNotAllowedError
 from serving.review.what_if import TooLittleKnownError
+from serving.selections.select import SelectionError
 from serving.snapshots.repository import AbsentSnapshotError
 from serving.snapshots.search import CursorError, RangeError
 from training.explanation.feature_constraints import WhatIfError
@@ -49,6 +50,7 @@ KINDS: list[tuple[type[CloutError], int, str]] = [
     (AsOfError, 422, "no-instant"),
     (CursorError, 422, "unfit-cursor"),
     (RangeError, 422, "empty-range"),
+    (SelectionError, 422, "impossible-selection"),
     (TooLittleKnownError, 422, "insufficient-evidence"),
     (WhatIfError, 422, "no-such-change"),
     (PurposeError, 400, "unfit-purpose"),
@@ -64,6 +66,7 @@ KINDS: list[tuple[type[CloutError], int, str]] = [
 DEFAULT_KINDS = {404: "unknown-user", 422: "invalid-request", 503: "no-snapshot"}
 NO_MODEL = "no champion: make one with 'clout train EVENTS'."
 DETAILS = {
+    "unknown-scope": "nobody has a score of the scope 'topic:birds'; scopes there: all.",
     "unknown-user": "'ann' is not among the 73,720 users of the snapshot as of 2017-07-30T00:00:00Z.",
     "hidden-user": "the score of 'ann' is not shown: the user opted out or was deleted.",
     "absent-receipt": "there is no receipt '7d1f'; 'clout forget' and DELETE return receipts.",

@@ -89,7 +89,8 @@ def _candidates(
 ) -> "Candidates":
     """Return the candidates of a topic or a network, from the snapshot or from events."""
     from features.errors import ScopeError
-    from serving.selections.candidates import event_candidates, scope_of, snapshot_candidates
+    from serving.selections.candidates import scope_of, snapshot_candidates
+    from serving.selections.event_candidates import event_candidates
     from training.records.opt_outs import load_opted_out_users
 
     if events is None:

@@ -21,10 +21,10 @@ def print_selection(selection: "Selection") -> None:
         f"{count_of(size, 'user')} of {s.scope}, expected to reach {_people(s.reach)} different people in the "
         f"{s.horizon_days} days from {s.as_of[:10]} (counted: {COUNTS[s.count]})."
     )
-    if s.interval is not None:
+    if s.reach_range is not None:
         print_text(
-            f"Judged by {count_of(s.interval.past_horizons, 'past horizon')}, it will reach "
-            f"{_people(s.interval.low)} to {_people(s.interval.high)}."
+            f"Judged by {count_of(s.reach_range.past_horizons, 'past horizon')}, it will reach "
+            f"{_people(s.reach_range.least)} to {_people(s.reach_range.most)}."
         )
     share = math.floor(1_000 * s.guarantee.at_least_of_best) / 10
     print_text(f"That is at least {share:.1f}% of what the best possible group is expected to reach.")

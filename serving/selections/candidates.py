@@ -6,16 +6,12 @@ from datetime import datetime
 from functools import cached_property
 from typing import Literal, cast
 
-import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.errors import ConfigError, ScopeError
-from features.events.encoding import cached, encode_events
-from features.events.loading import check_scopes
-from serving.scoring import score_audiences, score_users
 from serving.snapshots.audience_files import StoredAudiences
 from serving.snapshots.search import SearchQuery, hidden_rows, rows_of_user
 from serving.snapshots.snapshot import NoAudiencesError, Snapshot
@@ -143,46 +139,13 @@ def snapshot_candidates(snapshot: Snapshot, scope: str = "all") -> Candidates:
 
 
 def _snapshot_candidates(snapshot: Snapshot, scope: str, hidden: OptedOutUsers) -> Candidates:
+    snapshot.ranking.matches(SearchQuery(scope))  # refuses a scope that nobody has
     stored, model = snapshot.audiences, selection_model(snapshot.bundle)
     if model is None:
         raise NoAudiencesError("the snapshot's model holds no selection model: make the snapshot anew.")
-    snapshot.ranking.matches(SearchQuery(scope))  # refuses a scope that nobody has
     rows = hidden_rows(snapshot.scores.column("user").combine_chunks(), hidden, snapshot.cleared)
     facts = snapshot.as_of, snapshot.model_version, snapshot.horizon_days
     return Candidates(*facts, scope, snapshot.scores, stored, rows, model)
-
-
-def event_candidates(events: ir.Table, snapshot: Snapshot, scope: str, by_network: bool = False) -> Candidates:
-    """Score the users of a scope from events, at the instant of a snapshot and by its model.
-
-    Parameters
-    ----------
-    events : an event table from `load_events`, without opted-out users
-    snapshot : whose instant and model are used
-    scope : a part of the activity that the snapshot need not hold
-    by_network : whether to score every network too
-
-    Raises
-    ------
-    ScopeError : the scope has no users
-    NoAudiencesError : the snapshot's model holds no selection model
-
-    """
-    bundle, version = snapshot.bundle, snapshot.model_version
-    model = selection_model(bundle)
-    scopes = [scope, "network:*"] if by_network and not scope.startswith(NETWORK) else [scope]
-    encoded = encode_events(events, scopes)
-    check_scopes(encoded, [scope])
-    with cached(encoded) as shared:
-        scores, rows = score_users(shared, snapshot.as_of, bundle, version)
-        stored = score_audiences(shared, snapshot.as_of, bundle, scores, rows)
-    if model is None or stored is None:
-        raise NoAudiencesError("the snapshot's model holds no selection model: train one with 'clout train'.")
-    if not (scores["scope"] == scope).any():
-        raise ScopeError(f"nobody has a score of the scope {scope!r} in the 365 days before the snapshot's instant.")
-    table = pa.Table.from_pandas(scores, preserve_index=False)
-    none = np.zeros(0, dtype=np.int64)
-    return Candidates(snapshot.as_of, version, bundle.horizon_days, scope, table, stored, none, model)
 
 
 def scope_of(topic: str | None, network: str | None, scope: str = "all") -> str:

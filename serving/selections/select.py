@@ -66,11 +66,11 @@ class Member:
 
 
 @dataclass(frozen=True)
-class ReachInterval:
+class ReachRange:
     """What groups of past horizons reached of what was predicted for them, applied to this group, in people."""
 
-    low: float
-    high: float
+    least: float
+    most: float
     past_horizons: int
 
 
@@ -110,7 +110,7 @@ class Selection:
     as_of, model_version, scope, horizon_days : of the scores that it was selected by
     k, count : as requested
     reach : expected number of different people in the horizon
-    interval : of the reach; None where no past horizon was measured
+    reach_range : of the reach; None where no past horizon was measured
     guarantee : how close to the best group it is
     members : in order of selection
     overlap : how many people each two members both reach; on the diagonal, what each reaches alone
@@ -127,7 +127,7 @@ class Selection:
     k: int
     count: Count
     reach: float
-    interval: ReachInterval | None
+    reach_range: ReachRange | None
     guarantee: Guarantee
     members: list[Member]
     overlap: list[list[float]]
@@ -158,7 +158,7 @@ def select(candidates: Candidates, request: SelectionRequest) -> Selection:
         k=request.k,
         count=request.count,
         reach=group.reach,
-        interval=_interval(candidates, group),
+        reach_range=_reach_range(candidates, group),
         guarantee=_guarantee(group),
         members=problem.members(group),
         overlap=audiences.overlap(group.users).tolist(),
@@ -305,12 +305,12 @@ def _alternative(candidates: Candidates, audiences: Audiences, name: str, k: int
     return Alternative(name, [candidates.user(row) for row in top], float(audiences.reach(top)[-1]))
 
 
-def _interval(candidates: Candidates, group: Group) -> ReachInterval | None:
+def _reach_range(candidates: Candidates, group: Group) -> ReachRange | None:
     errors = candidates.model.error_range(len(group.users))
     if errors is None:
         return None
     low, high = (group.reach * error for error in errors)
-    return ReachInterval(low, high, candidates.model.past_horizons)
+    return ReachRange(low, high, candidates.model.past_horizons)
 
 
 def _guarantee(group: Group) -> Guarantee:

@@ -38,6 +38,8 @@ PROVOKED = {
     ("get", "/v1/users", 422): ["/v1/users?limit=0", "/v1/users?cursor=x", "/v1/users?min_score=2&max_score=1"],
     ("post", "/v1/scores", 404): ["/v1/scores?as_of=2016-01-01"],
     ("post", "/v1/scores", 422): ["/v1/scores"],
+    ("post", "/v1/selections", 404): ["/v1/selections?scope=topic:fish", "/v1/selections?as_of=2016-01-01"],
+    ("post", "/v1/selections", 422): ["/v1/selections?k=0"],
     ("get", "/v1/users/{user}/reads", 422): ["/v1/users/a/reads?from=x", f"/v1/users/a/reads?{LATER}"],
     ("post", "/v1/users/{user}/cases", 404): [
         f"{UNKNOWN}/cases",
@@ -71,6 +73,7 @@ PROVOKED = {
 }
 BODIES = {
     "/v1/scores": {"users": ["user0001"]},
+    "/v1/selections": {"k": 3},
     "/v1/users/{user}/cases": {"message": "I was there."},
     "/v1/cases/{case}/resolution": {"decision": "stands", "reasons": "Nothing is missing."},
 }

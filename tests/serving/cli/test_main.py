@@ -12,7 +12,7 @@ from serving.cli.main import app
 
 COMMANDS = {
     DATA: "simulate store features import",
-    MODEL: "train evaluate card gate promote monitor attack",
+    MODEL: "train evaluate card gate monitor attack promote",
     REVIEW: "explain history change what-if cases case resolve",
     CAMPAIGN: "pick",
     SERVICE: "score serve demo keys",

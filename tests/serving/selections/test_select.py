@@ -20,8 +20,8 @@ def test_an_answer_in_full(candidates):
     assert [member.adds for member in selection.members] == pytest.approx([6, 5], rel=1e-4)
     assert selection.reach == selection.members[-1].reach == pytest.approx(11, rel=1e-4)
     assert (selection.as_of, selection.model_version, selection.scope) == ("2017-07-30T00:00:00Z", "3", "all")
-    assert (selection.interval.low, selection.interval.high) == pytest.approx((5.5, 16.5), rel=1e-4)
-    assert selection.interval.past_horizons == 2
+    assert (selection.reach_range.least, selection.reach_range.most) == pytest.approx((5.5, 16.5), rel=1e-4)
+    assert selection.reach_range.past_horizons == 2
     assert selection.guarantee.at_least == pytest.approx(1 - 1 / math.e)
     assert selection.guarantee.at_least_of_best == pytest.approx(1)
     assert np.diag(selection.overlap) == pytest.approx([6, 5])
