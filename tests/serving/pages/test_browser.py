@@ -162,7 +162,7 @@ def test_ids_of_any_script_and_length_stay_text(tab, address, user):
     tab.set_viewport_size({"width": 390, "height": 800})
     for path in (f"/u/{quote(user, safe='')}", f"/find?contains={quote(user)}", f"/compare?a=user0001&b={quote(user)}"):
         tab.goto(address + path)
-        expect(tab.locator("main")).to_contain_text(user[:40])
+        expect(tab.locator("main")).to_contain_text(user[:30])
         assert tab.title().endswith("Clout")
         assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     tab.goto(f"{address}/u/{quote(user, safe='')}")

@@ -34,3 +34,9 @@ def test_with_one_user_it_asks_for_the_other(client):
     assert 'id="comparison"' not in page.text
     assert client.get("/compare?a=nobody").status_code == 404
     assert client.get("/compare?a=user0001&b=nobody").status_code == 404
+
+
+def test_too_little_evidence_is_said(client):
+    page = client.get("/compare?a=user0001&b=user0003").text
+    assert "Too little is known about one of them for a score" in page
+    assert "too little known" in page
