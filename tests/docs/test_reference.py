@@ -14,6 +14,7 @@ from features.events.event_table import SCHEMA, VERBS
 from serving.api.problems import KINDS
 from serving.app import create_app
 from serving.cli.main import app
+from serving.pages.install import ROUTERS
 from training.config import Config, read_config
 from training.evaluation.baselines import BASELINES
 from training.home import Home
@@ -48,6 +49,12 @@ def test_routes_are_on_a_page(tmp_path):
     assert [
         path for path, methods in paths.items() for method in methods if f"`{method.upper()} {path}`" not in TEXT
     ] == []
+
+
+def test_pages_of_the_service_are_on_a_page():
+    paths = {route.path for router in ROUTERS for route in router.routes if "GET" in route.methods}
+    names = {re.sub(r"\{(\w+)(:\w+)?\}", lambda match: match[1].upper(), path) for path in paths}
+    assert [name for name in names if f"`{name}`" not in TEXT] == []
 
 
 def test_features_events_problems_and_metrics_are_on_a_page():
