@@ -20,7 +20,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FIRST = ["docs/start/your-own-data.md", "README.md", "docs/start/next-month.md"]
+FIRST = ["docs/start/your-own-data.md", "README.md", "docs/start/next-month.md", "docs/use/api.md"]
 BLOCK = re.compile(r"(?:^<!-- (?P<note>.*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 RUNNABLE = ("sh", "python")
 MARK = "\x1e"
