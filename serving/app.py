@@ -39,7 +39,7 @@ from serving.privacy.deletion import DeletionWorker
 from serving.privacy.purposes import USUAL_PURPOSES, PurposePolicy
 from serving.runtime.metrics import Metrics
 from serving.runtime.startup_check import check_home, log_missing
-from serving.runtime.state import read_cached_champion
+from serving.runtime.state import ServiceState, read_cached_champion
 from serving.runtime.watcher import REFRESH_SECONDS, Watcher, check_refresh
 from serving.runtime.workers import (
     HEALTH_CHECK_SECONDS,
@@ -150,7 +150,7 @@ def create_app(
     app.state.events = events
     app.state.watcher = Watcher(
         home,
-        partial(setattr, app.state, "service"),
+        partial(_publish, app),
         app.state.deletion_worker.start_if_pending,
         read_cached_champion(home),
     )
@@ -170,6 +170,11 @@ def create_app(
         app.include_router(router)
     pages.install(app)
     return app
+
+
+def _publish(app: FastAPI, service: ServiceState) -> None:
+    pages.warm(service)
+    app.state.service = service
 
 
 def _add_privacy(app: FastAPI, home: Home, purposes: PurposePolicy) -> None:

@@ -9,11 +9,10 @@ from fastapi import APIRouter, Query, Request, Response
 from features.errors import CatalogueError, RegistryError, SnapshotError, UnknownUserError
 from features.utc import UtcText, to_iso_utc
 from serving.api.dependencies import READ, AsOfQuery, ScopeQuery, ServiceDependency
-from serving.api.fast_routes import TimeoutRoute
 from serving.middleware.request_context import record_users
 from serving.pages.model_report import Attacks, Calibration, attacks, calibration, past_calibration
 from serving.pages.models import Version, all_versions
-from serving.pages.rendering import page
+from serving.pages.rendering import PageRoute, page
 from serving.pages.swarm import Swarm, swarm
 from serving.review.community_change import Movers, movers
 from serving.review.distribution import Distribution, distribution
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from training.drift import Drift
 
 T = TypeVar("T")
-router = APIRouter(route_class=TimeoutRoute, include_in_schema=False)
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
 Part = Literal["movers", "effects", "past", "drift", "versions"]
 PartQuery = Annotated[list[Part] | None, Query(alias="part")]
 UNANSWERABLE = (CatalogueError, RegistryError, SnapshotError, UnknownUserError)

@@ -10,9 +10,8 @@ from markupsafe import Markup
 
 from features.errors import RegistryError
 from serving.api.dependencies import READ, ServiceDependency
-from serving.api.fast_routes import TimeoutRoute
 from serving.pages.model_report import Attacks, Calibration, attacks, calibration
-from serving.pages.rendering import page
+from serving.pages.rendering import PageRoute, page
 from training.home import Home
 from training.registry import run_documents
 from training.registry.model_registry import (
@@ -24,7 +23,7 @@ from training.registry.model_registry import (
     versions,
 )
 
-router = APIRouter(route_class=TimeoutRoute, include_in_schema=False)
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
 CACHED_DOCUMENTS = 16
 
 

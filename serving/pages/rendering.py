@@ -99,6 +99,12 @@ def _common(request: Request) -> dict[str, Any]:
     }
 
 
+def compile_templates() -> None:
+    """Compile every template, which otherwise happens at its first use."""
+    for name in _environment().list_templates():
+        _environment().get_template(name)
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(

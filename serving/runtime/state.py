@@ -200,7 +200,7 @@ def load_served(home: Home, champion: str | None) -> Snapshot:
     """
     snapshot = open_snapshot(home, champion=champion)
     with suppress(RecordsError):  # requests report it until they can be read
-        snapshot.hidden()
+        snapshot.warm()
     with suppress(CatalogueError):  # a snapshot of another catalogue still has scores, but no explanations
         snapshot.bundle.warm()
     return snapshot

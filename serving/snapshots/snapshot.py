@@ -7,6 +7,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -122,6 +123,16 @@ class Snapshot:
         with layout.read_errors_as_damage(self.folder / layout.FEATURES_FILE):
             return PeerRanges(self.features.columns(PEER_COLUMNS))
 
+    def warm(self) -> None:
+        """Compute what the first lookup and the first search would otherwise wait for.
+
+        Raises
+        ------
+        RecordsError : the hidden users cannot be read
+
+        """
+        self.scores_at(self.ranking.rows(range(1)))
+
     @property
     def ranking(self) -> Ranking:
         """The visible users by score, computed at the first search; 4 bytes a row."""
@@ -138,13 +149,21 @@ class Snapshot:
         return np.flatnonzero(matches)
 
     def of_visible_users(self, name: Hashable, compute: Callable[[], T]) -> T:
-        """Return a figure of the visible users, computed at its first use and again when the hidden users change."""
+        """Return a figure of the visible users, computed at its first use and again when the hidden users change.
+
+        Several threads that need it wait for the one that computes it.
+        """
         hidden = self.hidden()
-        computed_for, figure = self._figures.get(name, (None, None))
-        if computed_for is not hidden:
-            figure = compute()
-            self._figures[name] = hidden, figure
+        with self._figure_locks.setdefault(name, Lock()):
+            computed_for, figure = self._figures.get(name, (None, None))
+            if computed_for is not hidden:
+                figure = compute()
+                self._figures[name] = hidden, figure
         return cast("T", figure)
+
+    @cached_property
+    def _figure_locks(self) -> dict[Hashable, Lock]:
+        return {}
 
     @cached_property
     def _figures(self) -> dict[Hashable, tuple[OptedOutUsers, Any]]:

@@ -6,6 +6,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from time import sleep
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,7 @@ from serving.snapshots.repository import (
 )
 from serving.snapshots.story import TITLES
 from training.home import Home
+from training.records.opt_outs import opt_out
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 EARLIER = AS_OF - timedelta(days=28)
@@ -391,3 +393,18 @@ def test_a_folder_is_never_replaced_by_scores(tmp_path, scores):
     with pytest.raises(OutputError, match="mine is a folder"):
         write_scores(scores, tmp_path / "mine")
     assert [str(file.relative_to(tmp_path)) for file in sorted(tmp_path.rglob("*"))] == ["mine", "mine/letter"]
+
+
+def test_a_figure_is_computed_once_until_the_hidden_users_change(home):
+    snapshot, computed = open_snapshot(home), []
+
+    def compute():
+        sleep(0.05)
+        computed.append(1)
+        return len(computed)
+
+    with ThreadPoolExecutor(4) as pool:
+        figures = list(pool.map(lambda _: snapshot.of_visible_users("figure", compute), range(4)))
+    assert figures == [1, 1, 1, 1]
+    opt_out(home, "user0001")
+    assert snapshot.of_visible_users("figure", compute) == 2
