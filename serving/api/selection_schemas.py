@@ -6,8 +6,7 @@ from pydantic import Field
 
 from features.utc import UtcText
 from serving.api.schemas import MAX_PER_REQUEST, Audience, Horizon, Instant, Schema, Scope, Score, Text, User, Version
-from serving.selections.candidates import Count
-from serving.selections.select import MOST_USERS
+from serving.selections.candidates import MOST_USERS, Count
 
 People = Annotated[float, Field(description="Distinct people, as they count", examples=[96.4])]
 Ids = Annotated[list[Text], Field(max_length=MAX_PER_REQUEST)]

@@ -21,6 +21,7 @@ from training.selection.selection_model import SelectionModel, selection_model
 
 Count = Literal["credible", "everybody"]
 NETWORK = "network:"
+MOST_USERS = 1_000
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,14 @@ class Candidates:
             "score": score,
             "expected_audience": self.expected_audience,
             "followers": self.stored.followers.astype(float),
+        }
+
+    @cached_property
+    def highest(self) -> dict[str, np.ndarray]:
+        """The rows of the `MOST_USERS` candidates with the highest values of each order; equals by user id."""
+        rows = np.flatnonzero(self.eligible)
+        return {
+            name: rows[np.argsort(-values[rows], kind="stable")[:MOST_USERS]] for name, values in self.orders.items()
         }
 
     @cached_property

@@ -9,11 +9,10 @@ import numpy as np
 from features.catalogue.wording import count_of
 from features.errors import CloutError
 from features.utc import to_iso_utc
-from serving.selections.candidates import Candidates, Count
+from serving.selections.candidates import MOST_USERS, Candidates, Count
 from training.selection.audiences import Audiences
 from training.selection.coverage import BUDGETED, GREEDY, HALF, Constraints, Group, select_group
 
-MOST_USERS = 1_000
 MOST_NAMES = 5
 NOTHING = 1.01
 THEOREMS = {
@@ -299,9 +298,7 @@ class _Problem:
 
 def _alternative(candidates: Candidates, audiences: Audiences, name: str, k: int) -> Alternative:
     """Return the k candidates with the highest values; of equals, those whose ids come first."""
-    rows = np.flatnonzero(candidates.eligible)
-    values = candidates.orders[name][rows]
-    top = rows[np.argsort(-values, kind="stable")[:k]].tolist()
+    top = candidates.highest[name][:k].tolist()
     return Alternative(name, [candidates.user(row) for row in top], float(audiences.reach(top)[-1]))
 
 

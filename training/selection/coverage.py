@@ -119,7 +119,7 @@ def _greedy(audiences: Audiences, constraints: Constraints, per_cost: bool) -> _
     allowed = constraints.eligible.copy()
     allowed[list(constraints.include)] = False
     # What the included users leave is the problem that greedy solves.
-    gains = np.where(allowed, state.gains(), 0.0)
+    gains = np.where(allowed, state.gains() if run.users else audiences.reach_of_each, 0.0)
     run.bound = sum(run.adds) + limits.most(gains)
     for user in _lazily(state, gains, limits, constraints, per_cost):
         add(user)
@@ -210,10 +210,11 @@ class _Limits:
         users = np.flatnonzero(gains > 0)
         if c.cost is not None:
             users = users[c.cost[users] <= self._budget]
-        ordered = users[np.argsort(-gains[users], kind="stable")]
+        admitted = users
         if c.network is not None and c.per_network is not None:
-            ordered = ordered[_rank_in_network(c.network[ordered]) < self._free(c.network[ordered])]
-        most = float(gains[ordered[: max(self.slots, 0)]].sum())
+            ordered = users[np.argsort(-gains[users], kind="stable")]
+            admitted = ordered[_rank_in_network(c.network[ordered]) < self._free(c.network[ordered])]
+        most = _sum_of_largest(gains[admitted], max(self.slots, 0))
         return most if c.cost is None else min(most, self._affordable(gains, users))
 
     def _free(self, networks: np.ndarray) -> np.ndarray:
@@ -229,6 +230,13 @@ class _Limits:
         before = np.concatenate([[0.0], np.cumsum(cost)[:-1]])
         share = np.clip((self._budget - before) / np.maximum(cost, FREE), 0.0, 1.0)
         return float((share * gain).sum())
+
+
+def _sum_of_largest(values: np.ndarray, count: int) -> float:
+    """Return the sum of the largest `count` values."""
+    if 0 < count < len(values):
+        values = np.partition(values, len(values) - count)[len(values) - count :]
+    return float(np.sort(values).sum()) if count else 0.0
 
 
 def _rank_in_network(networks: np.ndarray) -> np.ndarray:
