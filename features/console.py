@@ -1,11 +1,14 @@
 """Terminal output: results go to stdout; progress, messages and warnings to stderr."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from textwrap import fill
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -40,8 +43,8 @@ def progress_bar(name: str) -> Iterator[Callable[[float], None]]:
 
 
 def print_message(text: str) -> None:
-    """Print a line to stderr, which keeps stdout free for results."""
-    ERR.print(text, markup=False, soft_wrap=True)
+    """Print a line to stderr, which keeps stdout free for results; wrapped between words on a terminal."""
+    ERR.print(text, markup=False, soft_wrap=not ERR.is_terminal)
 
 
 def print_text(text: str) -> None:
@@ -73,7 +76,7 @@ def _wrapped(text: str, first: str = "", others: str = "") -> str:
 
 def warn(text: str) -> None:
     """Print a warning to stderr."""
-    ERR.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
+    ERR.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=not ERR.is_terminal)
 
 
 def print_json(value: object) -> None:
@@ -81,15 +84,68 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=1, allow_nan=False))
 
 
+GAP = 2
+
+
 def print_table(title: str, columns: list[str], rows: list[list[str]], text_columns: int = 1) -> None:
     """Print a table to stdout; the first `text_columns` columns are aligned to the left, the figures to the right.
 
-    Cells are printed literally, since an id may contain Rich markup.
+    Cells are printed literally, since an id may contain Rich markup, and wrapped between words. A table with too little
+    room for the words of its columns is printed as one paragraph per row.
     """
     OUT.print(Text(_wrapped(title), "bold"), soft_wrap=True)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for k, column in enumerate(columns):
-        table.add_column(Text(column), justify="left" if k < text_columns else "right", overflow="fold")
+    widths = column_widths(columns, rows, OUT.width)
+    if widths is None:
+        print_points("", (row_text(columns, row) for row in rows))
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    for k, (column, width) in enumerate(zip(columns, widths, strict=True)):
+        table.add_column(Text(column), justify="left" if k < text_columns else "right", width=width, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     OUT.print(table)
+
+
+def column_widths(columns: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> list[int] | None:
+    """Return widths at which no column breaks a word, the widest ones narrowed to fit the room; None if none fit."""
+    cells = list(zip(columns, *rows, strict=True))
+    widths = [max(map(cell_len, column)) for column in cells]
+    least = [max(cell_len(word) for cell in column for word in cell.split() or [""]) for column in cells]
+    excess = sum(widths) + GAP * (len(widths) - 1) - room
+    while excess > 0:
+        slack, k = max((width - narrow, k) for k, (width, narrow) in enumerate(zip(widths, least, strict=True)))
+        if slack == 0:
+            return None
+        cut = min(slack, excess)
+        widths[k] -= cut
+        excess -= cut
+    return widths
+
+
+def row_text(columns: Sequence[str], row: Sequence[str]) -> str:
+    """Return a row as a sentence: its first cell, then each other cell after the name of its column."""
+    cells = [" ".join(filter(None, (column, cell))) for column, cell in zip(columns[1:], row[1:], strict=True) if cell]
+    return ": ".join(filter(None, (row[0].strip(), ", ".join(cells))))
+
+
+def print_markdown(text: str) -> None:
+    """Print a document to stdout: formatted on a terminal, else as it is."""
+    if OUT.is_terminal:
+        from rich.markdown import Markdown  # takes as long to import as the rest of this module
+
+        OUT.print(Markdown(_with_narrow_tables(text, OUT.width)))
+    else:
+        typer.echo(text, nl=False)
+
+
+def _with_narrow_tables(text: str, room: int) -> str:
+    """Replace the tables of a Markdown document that are wider than the room by lists."""
+    lines = []
+    for is_table, block in groupby(text.splitlines(), key=lambda line: line.startswith("| ")):
+        rows = list(block)
+        if is_table:
+            names, _, *cells = ([cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows)
+            if column_widths(names, cells, room - len(names)) is None:
+                rows = [f"- {row_text(names, row)}" for row in cells]
+        lines += rows
+    return "\n".join(lines)

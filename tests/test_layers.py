@@ -44,6 +44,7 @@ MAY_IMPORT = {
     "training.home": BASE,
     "training.config": EVENTS,
     "training.prohibited_uses": set(),
+    "training.source_version": set(),
     "training.records": BASE | {"training.home"},
     "training.dataset": TABLE | {"training.config"},
     "training.model.trees": BASE,
@@ -65,7 +66,14 @@ MAY_IMPORT = {
     "training.drift": TABLE | MODEL | {"training.evaluation", "training.release"},
     "training.train": TABLE
     | MODEL
-    | {"training.backtest", "training.evaluation", "training.fit", "training.model_selection", "training.selection"},
+    | {
+        "training.backtest",
+        "training.evaluation",
+        "training.fit",
+        "training.model_selection",
+        "training.selection",
+        "training.source_version",
+    },
     "training.release": TABLE
     | MODEL
     | {
@@ -82,6 +90,7 @@ MAY_IMPORT = {
         "training.drift",
         "training.evaluation",
         "training.model",
+        "training.registry",
         "training.release",
         "training.robustness",
     },

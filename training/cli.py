@@ -1,5 +1,6 @@
-"""The commands about models: train, evaluate, card, gate, monitor, attack."""
+"""The commands about models: train, evaluate, versions, card, gate, monitor, attack."""
 
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,8 +17,8 @@ from features.cli_options import (
     load_command_events,
     parse_instant,
 )
-from features.console import print_json, progress_bars, warn
-from training.cli_output import attacks_table, figures_table, print_monitoring, print_training
+from features.console import print_json, print_markdown, print_message, progress_bars, warn
+from training.cli_output import attacks_table, figures_table, print_monitoring, print_training, versions_table
 from training.home import home_from_environment
 
 if TYPE_CHECKING:
@@ -125,27 +126,51 @@ def evaluate(
 def card(
     home: HomeFolder = None,
     version: Annotated[str | None, typer.Option(help="A version of the model; default the champion.")] = None,
+    json: Json = False,
 ) -> None:
     """Print the model card: intended and prohibited uses, accuracy by group of users, and limits.
 
+    --json prints the figures behind it: what the model was trained on, and its evaluation.
+
     Example: clout card > card.md
     """
-    from training.registry.run_documents import card
+    from training.registry.run_documents import card, card_json
 
-    typer.echo(card(home_from_environment(home), version), nl=False)
+    folder = home_from_environment(home)
+    print_json(card_json(folder, version)) if json else print_markdown(card(folder, version))
 
 
 def gate(
     home: HomeFolder = None,
     version: Annotated[str | None, typer.Option(help="A version of the model; default the newest.")] = None,
+    json: Json = False,
 ) -> None:
     """Print the gate's report on a version: each finding with its limit, the largest score changes, and the attacks.
 
     Example: clout gate --version 3
     """
-    from training.registry.run_documents import gate
+    from training.registry.run_documents import gate, gate_json
 
-    typer.echo(gate(home_from_environment(home), version), nl=False)
+    folder = home_from_environment(home)
+    print_json(gate_json(folder, version)) if json else print_markdown(gate(folder, version))
+
+
+def versions(home: HomeFolder = None, json: Json = False) -> None:
+    """List the registered versions of the model, newest first: dates, the gate, figures and aliases.
+
+    --json adds what each was trained on: the events' number, span and digest, the project's version and its commit.
+
+    Example: clout versions
+    """
+    from training.registry.version_list import list_versions
+
+    registered = list_versions(home_from_environment(home))
+    if json:
+        print_json([asdict(version) for version in registered])
+    elif registered:
+        versions_table(registered)
+    else:
+        print_message("No version is registered yet. Next: clout train EVENTS.")
 
 
 def monitor(
@@ -275,5 +300,5 @@ def _training_json(result: "Release") -> dict[str, Any]:
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this layer to the application."""
-    for command in (train, evaluate, card, gate, monitor, attack):
+    for command in (train, evaluate, versions, card, gate, monitor, attack):
         app.command(rich_help_panel=MODEL)(command)

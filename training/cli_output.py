@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from features.console import print_message, print_table, warn
+from features.console import print_message, print_points, print_table, warn
 from training.release.markdown import lead_rows, signal_rows
 
 if TYPE_CHECKING:
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from training.drift import DriftReport
     from training.evaluation.report_types import AblationRow, EvaluationReport
     from training.model.scale import Scale
+    from training.registry.version_list import RegisteredVersion
     from training.release.promotion import Promotion
     from training.release.release_candidate import Release
     from training.robustness.attack_report import Attackers, AttackReport, AttackResult, HonestAuc
@@ -27,6 +28,32 @@ def figures_table(figures: "EvaluationReport") -> None:
     print_table(f"Predicted and real audience: {title}", ["signal", *FIGURES.values()], signal_rows(figures))
     columns = ["figure", "best baseline", "lead", "95 % interval"]
     print_table("Lead of the score over the best baseline", columns, lead_rows(figures), 2)
+
+
+def versions_table(versions: "Sequence[RegisteredVersion]") -> None:
+    """Print the registered versions; where events are known, what each was trained on follows."""
+    from training.evaluation.metrics import FIGURES
+
+    names = ("auc", "coverage")
+    rows = []
+    for version in versions:
+        state = ", ".join([*version.aliases, *(["forced"] if version.forced else [])])
+        figures = [f"{version.figures[name]:.3f}" if name in version.figures else "" for name in names]
+        trained = (version.as_of or "")[:10]
+        rows.append([version.version, version.registered[:10], trained, version.gate or "", *figures, state])
+    columns = ["version", "registered", "trained to", "gate", *(FIGURES[name] for name in names), ""]
+    print_table("Versions of the model", columns, rows, 4)
+    print_points("", filter(None, map(_trained_on, versions)))
+
+
+def _trained_on(version: "RegisteredVersion") -> str:
+    facts = version.trained_on
+    if "events" not in facts:
+        return ""
+    span = f"{facts['events_first'][:10]} to {facts['events_last'][:10]}"
+    commit = f", commit {facts['clout_commit'][:12]}" if "clout_commit" in facts else ""
+    by = f"clout {facts['clout_version']}{commit}"
+    return f"{version.version}: {int(facts['events']):,} events of {span}, digest {facts['events_digest']}; {by}"
 
 
 def ablation_table(rows: "Sequence[AblationRow]") -> None:
@@ -63,11 +90,20 @@ def print_gate(result: "Release") -> None:
         if verdict.forced is not None:
             warn(f"the gate failed; promoted by --force: {verdict.forced}.")
     else:
-        champion = f"version {before} stays champion" if before else "without a champion, nothing can be scored"
+        champion = f"version {before} stays champion" if before else "there is no champion yet"
         print_message(f"{registered}, challenger; {champion}.")
-        warn(
-            f"the gate failed. 'clout gate --version {version}' prints its report; to promote the version anyway, "
-            f"give a reason: clout promote {version} --force REASON."
+        from training.release.shortfalls import shortfalls, suggestions
+
+        warn("the gate failed.")
+        print_points("What fell short", shortfalls(result.measured, verdict))
+        print_points("What to try", suggestions(result.bundle, verdict))
+        print_points(
+            "Next",
+            [
+                f"clout score EVENTS --version {version}: scores with it for a look, marked as not released",
+                f"clout gate --version {version}: the whole report",
+                f"clout promote {version} --force REASON: makes it the champion anyway",
+            ],
         )
 
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from features.errors import ConfigError
 from features.events.encoding import EncodedEvents
 from features.events.event_table import time_range
+from features.events.fingerprint import fingerprint
 from features.events.loading import resolve_as_of
 from features.progress import Progress, StepProgress, ignore_progress, of_step
 from training.backtest import backtest
@@ -29,6 +30,7 @@ from training.model.scale import frozen_scale
 from training.model_selection.ablation import ablate
 from training.model_selection.tuning import TuningResult, tune
 from training.selection.selection_model import fit_selection_model, with_selection
+from training.source_version import source_version
 
 log = logging.getLogger("clout")
 
@@ -123,6 +125,9 @@ def train(
         config = config.model_copy(update={"model": tuned.model})
     with timed("fit", progress):
         bundle = fit(panel, split, config, scale)
+    with timed("fingerprint", progress):
+        trained_on = fingerprint(events, datetime.fromisoformat(bundle.facts["as_of"]))
+        bundle = replace(bundle, facts=bundle.facts | {"events": asdict(trained_on), "source": source_version()})
     with timed("backtest", progress):
         evaluation, figures = backtest(events, panel, split, config, bundle.scale, champion)
     with timed("selection"):

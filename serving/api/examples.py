@@ -22,7 +22,7 @@ USER = {"user": "ann", "scope": "all"}
 NEWEST = {"as_of": "2017-07-30T00:00:00Z", "model_version": "3"}
 EARLIER = {"as_of": "2017-07-02T00:00:00Z", "model_version": "3"}
 INTERVAL = {"low": 24, "high": 66, "level": 0.9}
-RANK = {"percentile": 97.5, "peer_percentile": 61.0, "evidence": "strong", "status": "scored"}
+RANK = {"released": True, "percentile": 97.5, "peer_percentile": 61.0, "evidence": "strong", "status": "scored"}
 NEWEST_SCORE = {"horizon_days": 28, "score": 48.71, "expected_audience": 41.5, "interval": INTERVAL, **RANK}
 EARLIER_SCORE = {
     "horizon_days": 28,
@@ -56,6 +56,7 @@ SCORE = USER | NEWEST | NEWEST_SCORE
 EXPLANATION = {
     **USER,
     **NEWEST,
+    "released": True,
     "horizon_days": 28,
     "score": 48.71,
     "percentile": 97.5,

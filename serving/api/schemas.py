@@ -54,6 +54,7 @@ class UserScore(Schema):
     scope: Scope
     as_of: Instant
     model_version: Version
+    released: bool = Field(description="Whether the model was ever the champion")
     horizon_days: Horizon
     score: Score
     expected_audience: Audience

@@ -1,5 +1,6 @@
 """The demo: simulate a community, train, score and explain, on one screen."""
 
+import shlex
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -56,8 +57,9 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
     print_explanation(snapshot.explain(top))
     figures_table(result.evaluation)
     print_message(f"\nEverything is in {home.folder}. Next:")
-    print_message(f"  clout explain {scores['user'].iloc[1]} --home {home.folder}")
-    print_message(f"  clout serve --home {home.folder} --events {events}")
+    folder = shlex.quote(str(home.folder))
+    print_message(f"  clout explain {shlex.quote(scores['user'].iloc[1])} --home {folder}")
+    print_message(f"  clout serve --home {folder} --events {shlex.quote(str(events))}")
     print_message(f"  open http://127.0.0.1:8000/u/{quote(top, safe='')}     (once clout serve runs)")
     print_message("  clout import table --help     (your own activity)")
 

@@ -37,6 +37,9 @@ def explain(
     identities: Identities = None,
     top: Annotated[int, typer.Option(min=1, help="With --events: how many pieces.")] = 10,
     home: HomeFolder = None,
+    version: Annotated[
+        str | None, typer.Option(help="Explain by this version of the model, which scored with clout score --version.")
+    ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="The text alone, without the table of points.")] = False,
     json: Json = False,
 ) -> None:
@@ -53,7 +56,7 @@ def explain(
     from serving.cli.served_snapshot import open_served
 
     folder = home_from_environment(home)
-    snapshot, _ = open_served(folder, parse_instant(as_of))
+    snapshot, _ = open_served(folder, parse_instant(as_of), version)
     explanation = snapshot.explain(user, scope)
     row = snapshot.feature_row(user, scope)
     report = None

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -14,7 +16,8 @@ from serving.cli.explain_and_review import change, explain, history, what_if
 from serving.cli.find_and_pick import pick
 from serving.cli.privacy import audit, case, cases, forget, opt_out, receipt, resolve
 from serving.cli.promotion import promote
-from serving.cli.service import demo, keys, score, serve
+from serving.cli.scoring import score
+from serving.cli.service import demo, keys, serve
 
 HELP = """Clout scores how much influence people have, 0 to 100, from what happens around them, and shows its working.
 
@@ -39,8 +42,25 @@ def add_to(app: typer.Typer) -> None:
 
 
 app = typer.Typer(
-    help=HELP, no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False, add_completion=False
+    no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False, add_completion=False
 )
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"clout {version('clout-score')}")
+        raise typer.Exit
+
+
+@app.callback(help=HELP)
+def options(
+    print_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options of the command itself."""
+
+
 features.cli.add_to(app)
 training.cli.add_to(app)
 add_to(app)

@@ -34,7 +34,7 @@ def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
     if explanation.missing is not None:
         print_text("--json gives the figures anyway.")
         return
-    print_text(f"Model version {explanation.model_version}.")
+    print_text(f"Model version {explanation.model_version}{'' if explanation.released else ', not released'}.")
     print_text("")
     ledger_table(explanation)
 
@@ -109,7 +109,7 @@ def _history_row(point: "PastScore", earlier: "PastScore | None") -> list[str]:
         change,
         f"{point.interval.low:,} to {point.interval.high:,}" if scored else "",
         f"{point.percentile:.1f}" if scored else "",
-        f"{point.model_version}{' (new)' if new else ''}",
+        f"{point.model_version}{' (new)' if new else ''}{'' if point.released else ' (not released)'}",
     ]
 
 

@@ -22,10 +22,12 @@ def find_champion_version(home: "Home") -> str | None:
         return None
 
 
-def open_served(home: "Home", as_of: datetime | None = None) -> "tuple[Snapshot, str | None]":
-    """Open the served snapshot, or that of an instant; return it and the champion's version.
+def open_served(
+    home: "Home", as_of: datetime | None = None, version: str | None = None
+) -> "tuple[Snapshot, str | None]":
+    """Open the served snapshot, that of an instant, or a version's newest; return it and the champion's version.
 
-    Warns if the served one is by another version than the champion, or older than others.
+    Warns if the served one is by another version than the champion, or older than others, or if it is not released.
 
     Raises
     ------
@@ -35,6 +37,9 @@ def open_served(home: "Home", as_of: datetime | None = None) -> "tuple[Snapshot,
     from serving.snapshots.repository import open_snapshot, require_snapshots, served_otherwise
 
     champion = find_champion_version(home)
-    if as_of is None and (detail := served_otherwise(require_snapshots(home), champion)):
+    if as_of is None and version is None and (detail := served_otherwise(require_snapshots(home), champion)):
         warn(detail)
-    return open_snapshot(home, as_of, champion=champion), champion
+    snapshot = open_snapshot(home, as_of, version, champion)
+    if not snapshot.released:
+        warn(f"version {snapshot.model_version} is not released: it was never the champion, and scored for a look.")
+    return snapshot, champion

@@ -1,4 +1,4 @@
-"""The commands of the service: score users, answer requests, API keys, and the demo."""
+"""The commands of the service: answer requests, API keys, and the demo."""
 
 import gc
 from dataclasses import asdict
@@ -7,71 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from features.cli_options import (
-    Database,
-    Events,
-    HomeFolder,
-    Identities,
-    Json,
-    Scopes,
-    encode_command_events,
-    parse_instant,
-)
-from features.console import print_json, print_message, print_table, progress_bars, warn
+from features.cli_options import Database, HomeFolder, Json
+from features.console import print_json, print_message, print_table
 from training.home import Home, home_from_environment
-
-
-def score(
-    events: Events,
-    out: Annotated[
-        Path | None, typer.Option(help="A .parquet file for the scores, beside the snapshot that is written anyway.")
-    ] = None,
-    as_of: Annotated[str | None, typer.Option(help="Score at this instant; default just after the last event.")] = None,
-    scope: Scopes = None,
-    identities: Identities = None,
-    points: Annotated[
-        Path | None, typer.Option(help="Where every user's points per feature go: a .parquet file.")
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Publish scores of fewer than half of the users of the last snapshot.")
-    ] = False,
-    database: Database = None,
-    home: HomeFolder = None,
-) -> None:
-    """Score every user with the champion: one row per user and scope; the default scopes are the champion's.
-
-    Example: clout score events --as-of 2017-07-30
-    """
-    from features.events.loading import check_scopes, resolve_as_of
-    from features.utc import parse_utc
-    from serving.scoring import score_audiences, score_users, write_points
-    from serving.snapshots.repository import check_users, write_scores, write_snapshot
-    from training.records.opt_outs import load_opted_out_users
-    from training.registry.model_registry import load_champion
-
-    folder = home_from_environment(home, database)
-    bundle, version = load_champion(folder)
-    scopes = scope or bundle.scopes
-    encoded = encode_command_events(events, scopes, identities, excluded=load_opted_out_users(folder))
-    check_scopes(encoded, scopes)
-    at = resolve_as_of(encoded.rows, parse_instant(as_of))
-    trained = parse_utc(bundle.facts["as_of"])
-    if trained > at:
-        warn(f"the champion was trained on events up to {trained:%Y-%m-%d}, later than this as_of: no forecast.")
-    with progress_bars() as progress:
-        scores, rows = score_users(encoded, at, bundle, version, progress)
-        audiences = score_audiences(encoded, at, bundle, scores, rows)
-    if not force:
-        check_users(folder, at, scores)
-    if out is not None:
-        write_scores(scores, out)
-    if points is not None:
-        write_points(bundle, rows, points)
-    snapshot = write_snapshot(folder, at, bundle, version, scores, rows, audiences)
-    in_file = f" in {out}" if out else ""
-    print_message(f"{len(scores):,} scores as of {at:%Y-%m-%d %H:%M:%S} UTC by version {version}{in_file}.")
-    also = ", and in the database" if folder.database else ""
-    print_message(f"Snapshot: {snapshot}{also}. Next: clout explain USER, or clout serve.")
 
 
 def serve(

@@ -32,6 +32,7 @@ class PastScore:
     ----------
     as_of : the instant of the snapshot
     model_version : version of the model in the registry
+    released : whether the model was ever the champion
     horizon_days : how far ahead the audience is counted
     score : in points, 0 to 100
     expected_audience : distinct people expected to engage within the horizon; not clipped, as the score is
@@ -44,6 +45,7 @@ class PastScore:
 
     as_of: UtcText
     model_version: str
+    released: bool
     horizon_days: int
     score: float
     expected_audience: float
@@ -111,7 +113,7 @@ def history(
     for folder in reversed(read):
         try:
             rows = _rows(folder, user)
-            matches = [_past_score(folder, row) for row in rows if row["scope"] == scope]
+            matches = [_past_score(folder, row, champion) for row in rows if row["scope"] == scope]
         except SnapshotError as error:
             if folder.exists():  # otherwise it was removed meanwhile
                 damaged[_instant(folder)] = error
@@ -157,13 +159,14 @@ def row_groups(file: pq.ParquetFile, user: str) -> list[int]:
     return [k for k, ids in enumerate(statistics) if ids is None or not ids.has_min_max or ids.min <= user <= ids.max]
 
 
-def _past_score(folder: Path, row: dict[str, Any]) -> PastScore:
+def _past_score(folder: Path, row: dict[str, Any], champion: str | None) -> PastScore:
     facts = layout.read_facts(folder)
     with layout.read_errors_as_damage(folder / layout.SCORES_FILE):
         score = {name: row[name] for name in COLUMNS}
         interval = Interval(row["low"], row["high"], facts.level)
     return PastScore(
         as_of=_instant(folder),
+        released=facts.released or facts.model_version == champion,
         horizon_days=facts.horizon_days,
         interval=interval,
         status=status(score["evidence"]),

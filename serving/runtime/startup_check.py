@@ -5,6 +5,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from shlex import quote
 from tempfile import TemporaryFile
 from urllib.parse import urlsplit
 
@@ -106,7 +107,7 @@ def _home(home: Home) -> Finding:
         with TemporaryFile(dir=folder):
             return Finding("home", True, f"{folder} can be written to", expected, run)
     except OSError as error:
-        run = f"run: chown -R $(id -u) {folder}"
+        run = f"run: chown -R $(id -u) {quote(str(folder))}"
         return Finding("home", False, f"{folder} cannot be written to ({error.strerror})", expected, run)
 
 
@@ -114,7 +115,7 @@ def _disk(home: Home) -> Finding:
     folder = next(path for path in (home.folder, *home.folder.resolve().parents) if path.exists())
     free, needed = shutil.disk_usage(folder).free, max(GiB, 2 * _largest(home))
     summary, expected = f"{free / GiB:.1f} GiB free at {folder}", f"{needed / GiB:.1f} GiB, for two new snapshots"
-    run = f"make room there, or move the home: du -sh {home.folder}"
+    run = f"make room there, or move the home: du -sh {quote(str(home.folder))}"
     return Finding("disk", free >= needed, summary, expected, run)
 
 

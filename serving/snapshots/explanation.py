@@ -22,7 +22,7 @@ RESPONDERS = "credible_engagers_365d"
 
 
 class ScoreRow(TypedDict):
-    """One score: the columns of scores.parquet, and the instant, horizon, level and status that go with them.
+    """One score: the columns of scores.parquet, and the facts of the snapshot and the status that go with them.
 
     `score` is in points (0-100), `expected_audience`, `low` and `high` in people, both percentiles in 0-100. `level` is
     that of the interval from `low` to `high`.
@@ -41,6 +41,7 @@ class ScoreRow(TypedDict):
     as_of: str
     horizon_days: int
     level: float
+    released: bool
     status: Status
 
 
@@ -54,6 +55,7 @@ class Explanation:
     scope : the part of the activity: all, network:NAME or topic:NAME
     as_of : the instant of the snapshot
     model_version : version of the model in the registry
+    released : whether the model was ever the champion
     horizon_days : how far ahead the audience is counted
     score : in points, 0 to 100
     percentile, peer_percentile : as in ScoreRow
@@ -82,6 +84,7 @@ class Explanation:
     scope: str
     as_of: UtcText
     model_version: str
+    released: bool
     horizon_days: int
     score: float
     percentile: float
@@ -138,6 +141,7 @@ def explanation(
         scope=score["scope"],
         as_of=score["as_of"],
         model_version=score["model_version"],
+        released=score["released"],
         horizon_days=score["horizon_days"],
         score=parts.score,
         percentile=score["percentile"],

@@ -46,6 +46,7 @@ class SnapshotFacts:
     users, rows : how many different users and rows it holds
     level : the share of users whose audience the intervals contain
     cleared : the last change of the opt-outs that was applied when it was written; 0 in folders that do not say
+    released : whether the model was the champion, or had been; True in folders that do not say
 
     """
 
@@ -57,6 +58,7 @@ class SnapshotFacts:
     catalogue: str
     level: float
     cleared: int = 0
+    released: bool = True
 
 
 def folder_name(as_of: datetime, version: str) -> str:
@@ -165,6 +167,7 @@ def read_facts(folder: Path) -> SnapshotFacts:
             catalogue=facts["catalogue"],
             level=float(facts["level"] if "level" in facts else _level_of_model(folder)),
             cleared=int(facts.get("cleared", 0)),
+            released=bool(facts.get("released", True)),
         )
 
 

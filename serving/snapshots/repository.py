@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -42,8 +43,12 @@ def write_snapshot(
     scores: pd.DataFrame,
     rows: pd.DataFrame,
     audiences: StoredAudiences | None = None,
+    released: bool = True,
 ) -> Path:
     """Write a snapshot, replacing one of the same instant and model; also to the database, if the home has one.
+
+    That of a model which was never the champion is for a look: it is not written to the database, and not served while
+    there are others.
 
     Users who have opted out by now are excluded, even if they were scored before.
 
@@ -54,6 +59,7 @@ def write_snapshot(
     bundle, version : the model that made them
     scores, rows : as `score_users` returns them
     audiences : of the same users in the order of `sort_rows`; None where no groups are to be selected
+    released : whether the model is the champion, or was
 
     Returns
     -------
@@ -82,6 +88,7 @@ def write_snapshot(
         catalogue=CATALOGUE.fingerprint,
         level=bundle.intervals.level,
         cleared=excluded.change,
+        released=released,
     )
     with layout.atomic_file(target) as folder:
         save_bundle(bundle, folder / layout.BUNDLE_FOLDER)
@@ -92,7 +99,7 @@ def write_snapshot(
             write_audiences(audiences.of_rows(keep), folder)
         layout.write_facts(facts, folder)
         layout.write_checksums(folder)
-        if home.database:
+        if home.database and released:
             from serving.snapshots.shared_database import (
                 SnapshotDatabase,  # loads database drivers, which few homes need
             )
@@ -165,16 +172,25 @@ def require_snapshots(home: Home) -> list[Path]:
 def served_folder(folders: Sequence[Path], champion: str | None) -> Path:
     """Return which of some snapshots, newest first, is served: the newest by the champion, else the newest of all.
 
-    Those of the future, as older versions of Clout made them, are served only where there are no others.
+    Those of the future, as older versions of Clout made them, and those by models that were never the champion are
+    served only where there are no others.
     """
     past = _of_the_past(folders)
-    return next((folder for folder in past if layout.age_order(folder)[-1] == champion), past[0])
+    by_champion = (folder for folder in past if layout.age_order(folder)[-1] == champion)
+    return next(by_champion, next(filter(_is_released, past), past[0]))
 
 
 def _of_the_past(folders: Sequence[Path]) -> Sequence[Path]:
     """Return the snapshots that are not later than an event can be, or all if there are no others."""
     latest = latest_event_time()
     return [folder for folder in folders if layout.age_order(folder)[0] <= latest] or folders
+
+
+def _is_released(folder: Path) -> bool:
+    """Return whether a snapshot is by a model that was the champion; a damaged one counts as such."""
+    with suppress(SnapshotError):
+        return layout.read_facts(folder).released
+    return True
 
 
 def served_otherwise(folders: Sequence[Path], champion: str | None) -> str | None:
@@ -184,9 +200,9 @@ def served_otherwise(folders: Sequence[Path], champion: str | None) -> str | Non
     """
     if not folders or champion is None:
         return None
-    (at, _, version), (newest, _, other) = map(
-        layout.age_order, (served_folder(folders, champion), _of_the_past(folders)[0])
-    )
+    served = served_folder(folders, champion)
+    newest_released = next(filter(_is_released, _of_the_past(folders)), served)
+    (at, _, version), (newest, _, other) = layout.age_order(served), layout.age_order(newest_released)
     scored = f"the scores as of {to_iso_utc(at)} by version {version} are served"
     run = "Run 'clout score EVENTS'."
     if version != champion:
@@ -199,7 +215,7 @@ def served_otherwise(folders: Sequence[Path], champion: str | None) -> str | Non
 def open_snapshot(
     home: Home, as_of: datetime | None = None, version: str | None = None, champion: str | None = None
 ) -> Snapshot:
-    """Open the served snapshot, of all or of exactly one instant, or the one of an instant and model version.
+    """Open the served snapshot, or the newest by a model version, of all or of exactly one instant.
 
     `champion` is the version by which `served_folder` chooses.
 
@@ -213,7 +229,13 @@ def open_snapshot(
     if as_of is not None:
         folders = _of_instant(folders, parse_utc(as_of))
     folder = served_folder(folders, champion) if version is None else _of_version(folders, version)
-    return read_snapshot(folder, hidden_users(home))
+    return _open(home, folder, champion)
+
+
+def _open(home: Home, folder: Path, champion: str | None) -> Snapshot:
+    """Open a snapshot; one that was made for a look is released once its model is the champion."""
+    snapshot = read_snapshot(folder, hidden_users(home))
+    return replace(snapshot, released=True) if snapshot.model_version == champion else snapshot
 
 
 def _of_instant(folders: list[Path], as_of: datetime) -> list[Path]:
@@ -226,13 +248,14 @@ def _of_instant(folders: list[Path], as_of: datetime) -> list[Path]:
 
 
 def _of_version(folders: list[Path], version: str) -> Path:
-    """Return the snapshot of a model version among those of one instant."""
-    versions = {layout.age_order(folder)[-1]: folder for folder in folders}
+    """Return the newest snapshot of a model version."""
+    versions: dict[str, Path] = {}
+    for folder in folders:
+        versions.setdefault(layout.age_order(folder)[-1], folder)
     if version not in versions:
-        as_of = to_iso_utc(layout.age_order(folders[0])[0])
-        raise AbsentSnapshotError(
-            f"no snapshot as of {as_of} by version {version!r}; there are: {', '.join(versions)}."
-        )
+        instants = {to_iso_utc(layout.age_order(folder)[0]) for folder in folders}
+        as_of = f" as of {instants.pop()}" if len(instants) == 1 else ""
+        raise AbsentSnapshotError(f"no snapshot{as_of} by version {version!r}; there are: {', '.join(versions)}.")
     return versions[version]
 
 
@@ -258,7 +281,9 @@ def open_earlier(home: Home, later: Snapshot, as_of: datetime | None = None, cha
         return open_snapshot(home, at, champion=champion)
     key = layout.age_order(later.folder)
     earlier = [folder for folder in list_snapshots(home) if layout.age_order(folder) < key]
-    matches = [folder for folder in earlier if at is None or layout.age_order(folder)[0] == at]
+    matches = [
+        folder for folder in earlier if (_is_released(folder) if at is None else layout.age_order(folder)[0] == at)
+    ]
     if not matches:
         which = "no other snapshot is of" if at else "no snapshot is earlier than"
         raise AbsentSnapshotError(
@@ -266,7 +291,7 @@ def open_earlier(home: Home, later: Snapshot, as_of: datetime | None = None, cha
             "two. Make another with 'clout score'."
         )
     nearest = _of_instant(matches, layout.age_order(matches[0])[0])
-    return read_snapshot(served_folder(nearest, champion), hidden_users(home))
+    return _open(home, served_folder(nearest, champion), champion)
 
 
 def read_snapshot(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot:
@@ -322,6 +347,7 @@ def _read(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot:
         medians=medians,
         hidden=hidden,
         cleared=facts.cleared,
+        released=facts.released,
     )
 
 

@@ -58,6 +58,7 @@ class Snapshot:
     medians : the median of each feature among a user's peers
     hidden : returns the users who are hidden now
     cleared : the last change of `OptedOutUsers` that was applied when it was written
+    released : whether the model is the champion, or was when it was written or before
 
     """
 
@@ -73,6 +74,7 @@ class Snapshot:
     medians: PeerMedians
     hidden: Callable[[], OptedOutUsers]
     cleared: int
+    released: bool
 
     @cached_property
     def bundle(self) -> Bundle:
@@ -245,7 +247,8 @@ class Snapshot:
 
     @cached_property
     def _constants(self) -> dict[str, Any]:
-        return {"as_of": to_iso_utc(self.as_of), "horizon_days": self.horizon_days, "level": self.level}
+        names = ("horizon_days", "level", "released")
+        return {"as_of": to_iso_utc(self.as_of), **{name: getattr(self, name) for name in names}}
 
     def _row_of(self, user: str, scope: str) -> int:
         check_visible(user, self.hidden())

@@ -19,6 +19,7 @@ from training.config import Config, Model
 from training.dataset.panel import Split
 from training.fit import fit
 from training.home import Home
+from training.registry.model_registry import register
 from training.selection.return_model import ReturnModel
 from training.selection.selection_model import SIZES, SelectionModel, with_selection
 
@@ -100,6 +101,16 @@ def selection_home(tmp_path_factory, bundle, scores, rows):
 @pytest.fixture
 def home(tmp_path, scored_home):
     return Home(shutil.copytree(scored_home.folder, tmp_path / "home"))
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory, bundle):
+    """A home whose registry holds two versions that passed their gate, none of them promoted; copy it."""
+    home = Home(tmp_path_factory.mktemp("registry") / "home")
+    home.folder.mkdir()
+    for _ in range(2):
+        register(home, bundle, {}, {}, {}, {}, tags={"gate": "passed"})
+    return home
 
 
 @pytest.fixture

@@ -44,7 +44,9 @@ def test_gate_fails_and_is_overridden(run_command, tmp_path):
     assert "warning: gate, FAILED: the model expects " in run.text
     assert "(limits 1 to 1)." in run.text
     assert "gate, not judged: attacks were not measured: switched off" in run.text
-    assert "Registered as version 1 of the model 'clout', challenger; without a champion" in run.text
+    assert "Registered as version 1 of the model 'clout', challenger; there is no champion yet." in run.text
+    assert "It expected " in run.stdout
+    assert "clout score EVENTS --version 1: scores with it for a look" in run.stdout
     assert find_champion(home) is None
     assert versions(home)["1"] == {"gate": "failed"}
 

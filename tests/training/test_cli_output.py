@@ -53,11 +53,14 @@ def test_passed_gate(printed):
 
 
 def test_failed_gate(printed):
-    output = printed(verdict=verdict(False), promoted=False, version="4", champion_before="3").err
-    assert "warning: gate, FAILED: it covers." in output
-    assert "'clout', challenger; version 3 stays champion." in output
-    assert "give a reason: clout promote 4 --force REASON" in output
-    assert "without a champion, nothing can be scored" in printed(verdict=verdict(False), promoted=False).err
+    output = printed(verdict=verdict(False), promoted=False, version="4", champion_before="3")
+    assert "warning: gate, FAILED: it covers." in output.err
+    assert "'clout', challenger; version 3 stays champion." in output.err
+    assert "What fell short:\n  - Of 100 users, " in output.out
+    assert "What to try:\n  - Bring more " in output.out
+    assert "  - clout score EVENTS --version 4: scores with it for a look, marked as not\n    released\n" in output.out
+    assert "  - clout promote 4 --force REASON: makes it the champion anyway\n" in output.out
+    assert "challenger; there is no champion yet." in printed(verdict=verdict(False), promoted=False).err
 
 
 def test_overridden_gate(printed):

@@ -66,6 +66,7 @@ def register(
         save_bundle(bundle, Path(folder) / "bundle")
         mlflow.set_experiment(experiment_id=experiment_id(mlflow))
         with mlflow.start_run(run_name=f"clout {bundle.facts['as_of'][:10]}"):
+            _log_source(mlflow, bundle)
             mlflow.log_params(dict(params))
             mlflow.log_metrics(dict(metrics))
             mlflow.log_dict(dict(report), REPORT)
@@ -88,6 +89,21 @@ def register(
         )
         client.set_registered_model_alias(MODEL, CHALLENGER, created.version)
         return str(created.version)
+
+
+def _log_source(mlflow: Any, bundle: Bundle) -> None:
+    """Log the events that a model was trained on as a dataset of the run, and the commit as MLflow's own tag."""
+    from mlflow.data import meta_dataset
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
+
+    if commit := bundle.facts.get("source", {}).get("commit"):
+        mlflow.set_tag(MLFLOW_GIT_COMMIT, commit)
+    if events := bundle.facts.get("events"):
+        untyped: Any = meta_dataset  # its annotations call the class abstract
+        dataset = untyped.MetaDataset(CodeDatasetSource({}), name="events", digest=events["digest"])
+        tags = {key: str(events[key]) for key in ("events", "first", "last")}
+        mlflow.log_input(dataset, context="training", tags=tags)
 
 
 def log_monitor(home: Home, version: str, report: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
@@ -215,6 +231,21 @@ def load_champion(home: Home) -> tuple[Bundle, str]:
     if champion is None:
         raise missing_alias_error(home, CHAMPION)
     return champion
+
+
+def load_model(home: Home, version: str | None = None) -> tuple[Bundle, str, bool]:
+    """Return the champion, or a version: the bundle, the version, and whether it is or was the champion.
+
+    Raises
+    ------
+    RegistryError : no version was promoted yet, there is no such version, or the registry cannot be reached
+    CatalogueError : it was trained on another catalogue
+
+    """
+    if version is None:
+        return *load_champion(home), True
+    released = PROMOTED_TAG in tags_of(home, version) or version == champion_version(home)
+    return load_version(home, version), version, released
 
 
 def load_version(home: Home, version: str, check_catalogue: bool = True) -> Bundle:

@@ -12,6 +12,7 @@ from training.registry.model_registry import (
     GATE,
     MODEL,
     REPORT,
+    load_version,
     missing_alias_error,
     require_artifacts,
     tags_of,
@@ -54,23 +55,61 @@ def gate(home: Home, version: str | None = None) -> str:
     return _text(home, GATE, version, CHALLENGER)
 
 
-def _text(home: Home, file: str, version: str | None, alias: str) -> str:
-    """Return a text logged with a version, by default the one that an alias points to."""
+def gate_json(home: Home, version: str | None = None) -> dict[str, Any]:
+    """Return the gate's verdict on a version, or on the challenger, with what it is based on; errors as in `gate`."""
+    version = _resolve(home, version, CHALLENGER)
+    return {"model_version": version, **_require(home, version)["gate"]}
+
+
+def card_json(home: Home, version: str | None = None) -> dict[str, Any]:
+    """Return the facts and the report of a version, or of the champion; errors as in `card`."""
+    version = _resolve(home, version, CHAMPION)
+    bundle = load_version(home, version, check_catalogue=False)
+    facts = {name: fact for name, fact in bundle.facts.items() if name != "reference"}
+    return {
+        "model_version": version,
+        "features": list(bundle.features),
+        "facts": facts,
+        "report": report(home, version),
+    }
+
+
+def _require(home: Home, version: str) -> dict[str, Any]:
+    document = report(home, version)
+    if document is None or "gate" not in document:
+        raise _absent_error(version, f"{REPORT} with a gate")
+    return document
+
+
+def _resolve(home: Home, version: str | None, alias: str) -> str:
+    """Return a version after checking that it exists, by default the one that an alias points to."""
     if version is not None:
         tags_of(home, version)
-    elif is_new(home):
+        return version
+    if is_new(home):
         raise missing_alias_error(home, alias)
     with mlflow_session(home) as mlflow:
-        version = version or version_of_alias(mlflow.MlflowClient(), alias)
-        if version is None:
-            raise missing_alias_error(home, alias)
+        version = version_of_alias(mlflow.MlflowClient(), alias)
+    if version is None:
+        raise missing_alias_error(home, alias)
+    return version
+
+
+def _absent_error(version: str, document: str) -> RegistryError:
+    return RegistryError(
+        f"version {version} of the model {MODEL!r} has no {document}: it was registered without one. "
+        "Ask for another with --version, or train again with 'clout train EVENTS'."
+    )
+
+
+def _text(home: Home, file: str, version: str | None, alias: str) -> str:
+    """Return a text logged with a version, by default the one that an alias points to."""
+    version = _resolve(home, version, alias)
+    with mlflow_session(home) as mlflow:
         uri = _artifact_uri(mlflow, version, file)
         if uri is None:
             require_artifacts(mlflow, version)
-            raise RegistryError(
-                f"version {version} of the model {MODEL!r} has no {file}: it was registered without one. "
-                "Ask for another with --version, or train again with 'clout train EVENTS'."
-            )
+            raise _absent_error(version, file)
         return str(mlflow.artifacts.load_text(uri))
 
 

@@ -3,8 +3,11 @@
 from training.evaluation.report_types import NotMeasured
 from training.model.bundle import Bundle
 from training.release.gate import Churn, GateInput, MoveReason, Verdict
-from training.release.markdown import document, table
+from training.release.markdown import bullets, document, table
+from training.release.shortfalls import shortfalls, suggestions
 from training.robustness.attack_report import AttackReport
+
+LOOK = "Look at it meanwhile: `clout score EVENTS --version VERSION` scores with it, marked as not released."
 
 
 def gate_report(bundle: Bundle, measured: GateInput, verdict: Verdict) -> str:
@@ -21,6 +24,9 @@ def gate_report(bundle: Bundle, measured: GateInput, verdict: Verdict) -> str:
         f"Gate of the model of {bundle.facts['as_of'][:10]}": [_outcome(verdict)],
         "Findings": table(["finding", "", "result"], rows, 3),
     }
+    if not verdict.passed:
+        sections["What fell short"] = bullets(shortfalls(measured, verdict))
+        sections["What to try"] = bullets([*suggestions(bundle, verdict), LOOK])
     if not isinstance(measured.churn, NotMeasured):
         sections["Largest score changes"] = _moves(measured.churn)
     if not isinstance(measured.attacks, NotMeasured):

@@ -116,13 +116,25 @@ def _data(bundle: Bundle) -> list[str]:
     cutoffs = facts["training_cutoffs"]
     return bullets(
         [
-            f"Trained only on events before {_utc(facts['as_of'])}.",
+            f"Trained only on events before {_utc(facts['as_of'])}{_source(facts)}.",
             f"Trained on {facts['rows']:,} rows, each a user in a scope at one of {len(cutoffs)} instants, "
             f"{bundle.horizon_days} days apart, from {_utc(cutoffs[0])} to {_utc(cutoffs[-1])}; the intervals are set "
             f"by what happened after {_utc(facts['calibration_cutoff'])}.",
             f"Scopes: {', '.join(f'`{scope}`' for scope in bundle.scopes)}.",
             f"Catalogue of features: `{facts['catalogue']}`.",
         ]
+    )
+
+
+def _source(facts: dict[str, Any]) -> str:
+    """Say which events the model was trained on, and by which version of the project."""
+    if "events" not in facts:
+        return ""
+    events, source = facts["events"], facts["source"]
+    commit = f", commit `{source['commit']}`" if "commit" in source else ""
+    return (
+        f": {events['events']:,}, from {_utc(events['first'])} on, with the digest `{events['digest']}`; by version "
+        f"{source['version']} of clout-score{commit}"
     )
 
 

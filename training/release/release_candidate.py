@@ -107,7 +107,10 @@ def _params(bundle: Bundle) -> dict[str, Any]:
     """Return the configuration and facts as MLflow takes parameters, flat."""
     sections = bundle.facts["config"].items()
     params = {f"{section}.{key}": value for section, settings in sections for key, value in settings.items()}
-    return params | {key: bundle.facts[key] for key in ("as_of", "rows", "catalogue")}
+    facts, source = bundle.facts, bundle.facts.get("source", {})
+    trained_on = {key if key == "events" else f"events_{key}": value for key, value in facts.get("events", {}).items()}
+    by = {f"clout_{key}": value for key, value in source.items()}
+    return params | {key: facts[key] for key in ("as_of", "rows", "catalogue")} | trained_on | by
 
 
 def _metrics(evaluation: BacktestReport) -> dict[str, float]:

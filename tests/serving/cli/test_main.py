@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from typer.testing import CliRunner
@@ -12,7 +13,7 @@ from serving.cli.main import app
 
 COMMANDS = {
     DATA: "simulate store features import",
-    MODEL: "train evaluate card gate monitor attack promote",
+    MODEL: "train evaluate versions card gate monitor attack promote",
     REVIEW: "explain history change what-if cases case resolve",
     CAMPAIGN: "pick",
     SERVICE: "score serve demo keys",
@@ -63,3 +64,8 @@ def test_explain_prints_one_document_in_a_process_of_its_own(home):
     command = [sys.executable, "-c", "from serving.cli.main import main; main()", "explain", "user0001", "--json"]
     run = subprocess.run([*command, "--home", str(home.folder)], capture_output=True, text=True, check=True)
     assert json.loads(run.stdout)["user"] == "user0001"
+
+
+def test_the_version_is_printed():
+    run = CliRunner().invoke(app, ["--version"])
+    assert (run.exit_code, run.stdout) == (0, f"clout {version('clout-score')}\n")

@@ -14,20 +14,11 @@ import pytest
 from serving.scoring import score_rows
 from serving.snapshots.repository import write_snapshot
 from training.home import Home
-from training.registry.model_registry import promote, register
+from training.registry.model_registry import promote
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 STATED_SECONDS = 6.0  # how soon a running service follows, as the help states
 BUSY_SECONDS = 6.0  # more on machines with other work
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory, bundle):
-    home = Home(tmp_path_factory.mktemp("registry") / "home")
-    home.folder.mkdir()
-    for _ in range(2):
-        register(home, bundle, {}, {}, {}, {}, tags={"gate": "passed"})
-    return home
 
 
 @pytest.fixture

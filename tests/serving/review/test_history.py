@@ -258,7 +258,7 @@ def test_absent_damaged_and_unread_snapshots_are_printed(shown, history_home, mo
 
 
 def test_ids_are_printed_literally(capsys):
-    point = PastScore("2017-07-30T00:00:00Z", "3", 28, 50.0, 1.0, Interval(1, 2, 0.9), 3.0, 4.0, "some", "scored")
+    point = PastScore("2017-07-30T00:00:00Z", "3", True, 28, 50.0, 1.0, Interval(1, 2, 0.9), 3.0, 4.0, "some", "scored")
     history_table(History("[/b][red]x", "topic:[/i]", (point,), (), (), None))
     assert "The scores of [/b][red]x, scope topic:[/i]: 1 of 1 snapshot" in " ".join(capsys.readouterr().out.split())
 

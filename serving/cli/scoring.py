@@ -1,0 +1,100 @@
+"""The command that scores everybody and writes the snapshot."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from features.cli_options import (
+    Database,
+    Events,
+    HomeFolder,
+    Identities,
+    Json,
+    Scopes,
+    encode_command_events,
+    parse_instant,
+)
+from features.console import print_json, print_message, progress_bars, warn
+from training.home import Home, home_from_environment
+
+if TYPE_CHECKING:
+    from serving.snapshots.layout import SnapshotFacts
+
+
+def score(
+    events: Events,
+    out: Annotated[
+        Path | None, typer.Option(help="A .parquet file for the scores, beside the snapshot that is written anyway.")
+    ] = None,
+    as_of: Annotated[str | None, typer.Option(help="Score at this instant; default just after the last event.")] = None,
+    scope: Scopes = None,
+    identities: Identities = None,
+    points: Annotated[
+        Path | None, typer.Option(help="Where every user's points per feature go: a .parquet file.")
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option(help="Score with this version of the model, for a look if it was never the champion.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Publish scores of fewer than half of the users of the last snapshot.")
+    ] = False,
+    database: Database = None,
+    home: HomeFolder = None,
+    json: Json = False,
+) -> None:
+    """Score every user with the champion: one row per user and scope; the default scopes are the model's.
+
+    With --version, a version that was never the champion scores for a look: its snapshot is marked as not released,
+    stays in this home, and is not served while there are others.
+
+    Example: clout score events --as-of 2017-07-30
+    """
+    from features.events.loading import check_scopes, resolve_as_of
+    from features.utc import parse_utc
+    from serving.scoring import score_audiences, score_users, write_points
+    from serving.snapshots.layout import read_facts
+    from serving.snapshots.repository import check_users, write_scores, write_snapshot
+    from training.records.opt_outs import load_opted_out_users
+    from training.registry.model_registry import load_model
+
+    folder = home_from_environment(home, database)
+    bundle, version, released = load_model(folder, version)
+    scopes = scope or bundle.scopes
+    encoded = encode_command_events(events, scopes, identities, excluded=load_opted_out_users(folder))
+    check_scopes(encoded, scopes)
+    at = resolve_as_of(encoded.rows, parse_instant(as_of))
+    trained = parse_utc(bundle.facts["as_of"])
+    if trained > at:
+        warn(f"the model was trained on events up to {trained:%Y-%m-%d}, later than this as_of: no forecast.")
+    with progress_bars() as progress:
+        scores, rows = score_users(encoded, at, bundle, version, progress)
+        audiences = score_audiences(encoded, at, bundle, scores, rows)
+    if not force:
+        check_users(folder, at, scores)
+    if out is not None:
+        write_scores(scores, out)
+    if points is not None:
+        write_points(bundle, rows, points)
+    snapshot = write_snapshot(folder, at, bundle, version, scores, rows, audiences, released)
+    facts, files = read_facts(snapshot), {"snapshot": snapshot, "scores": out, "points": points}
+    print_json(_scoring_json(facts, files)) if json else _print_scoring(facts, files, folder)
+
+
+def _scoring_json(facts: "SnapshotFacts", files: dict[str, Path | None]) -> dict[str, Any]:
+    names = ("as_of", "model_version", "released", "horizon_days", "users", "rows")
+    return {name: getattr(facts, name) for name in names} | {
+        name: None if file is None else str(file) for name, file in files.items()
+    }
+
+
+def _print_scoring(facts: "SnapshotFacts", files: dict[str, Path | None], home: Home) -> None:
+    in_file = f" in {files['scores']}" if files["scores"] else ""
+    print_message(f"{facts.rows:,} scores as of {facts.as_of} by version {facts.model_version}{in_file}.")
+    also = ", and in the database" if home.database and facts.released else ""
+    print_message(f"Snapshot: {files['snapshot']}{also}.")
+    if facts.released:
+        print_message("Next: clout explain USER, or clout serve.")
+    else:
+        warn(f"version {facts.model_version} is not released: these scores are for a look, and not served by default.")
+        print_message(f"Next: clout explain USER --version {facts.model_version}.")

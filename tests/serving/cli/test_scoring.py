@@ -1,0 +1,135 @@
+"""The command that scores: a version for a look, far fewer users, and what it prints as JSON."""
+
+import json
+import shutil
+from datetime import UTC, datetime
+
+import pandas as pd
+import pytest
+from fastapi.testclient import TestClient
+
+from serving.app import create_app
+from serving.snapshots.repository import list_snapshots, open_earlier, open_snapshot, served_otherwise
+from training.home import Home
+from training.registry.model_registry import promote
+
+AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def events(tmp_path):
+    """Forty users, each of whom engages with the next, four times."""
+    rows = [
+        {"time": pd.Timestamp("2017-07-01", tz="UTC") + pd.Timedelta(hours=k), "actor": f"u{k % 40}", "verb": "like"}
+        | {"target": f"u{(k + 1) % 40}"}
+        for k in range(160)
+    ]
+    pd.DataFrame(rows).to_parquet(tmp_path / "events.parquet", coerce_timestamps="us")
+    return tmp_path / "events.parquet"
+
+
+@pytest.fixture
+def unpromoted(registry, tmp_path, monkeypatch):
+    """A home in a folder with a space, whose versions 1 and 2 were never the champion."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return Home(shutil.copytree(registry.folder, tmp_path / "my home"))
+
+
+def score(clout, home, events, *words, as_of="2017-07-30"):
+    run = clout(home, "score", str(events), "--as-of", as_of, *words)
+    assert run.returncode == 0, run.stderr
+    return run
+
+
+class TestForALook:
+    def test_a_home_without_champion_scores_and_explains(self, clout, unpromoted, events):
+        run = score(clout, unpromoted, events, "--version", "2")
+        assert "warning: version 2 is not released: these scores are for a look" in run.stderr
+        explained = clout(unpromoted, "explain", "u1", "--json")
+        assert (json.loads(explained.stdout)["model_version"], json.loads(explained.stdout)["released"]) == ("2", False)
+        assert "warning: version 2 is not released: it was never the champion" in explained.stderr
+
+    def test_it_is_never_served_instead_of_a_released_one(self, clout, unpromoted, events):
+        promote(unpromoted, "1")
+        score(clout, unpromoted, events, as_of="2017-07-29")
+        for as_of in ("2017-07-29", "2017-07-30"):
+            score(clout, unpromoted, events, "--version", "2", as_of=as_of)
+        folders = list_snapshots(unpromoted)
+        assert [folder.name[-3:] for folder in folders] == ["_v2", "_v2", "_v1"]
+        assert served_otherwise(folders, "1") is None
+        for champion in ("1", None, "9"):
+            served = open_snapshot(unpromoted, champion=champion)
+            assert (served.model_version, served.released) == ("1", True)
+        client = TestClient(create_app(unpromoted))
+        assert client.get("/v1/users/u1/score").json()["released"] is True
+        assert client.get("/ready").json()["stale"] == {}
+        look = client.get("/v1/users/u1/explanation", params={"as_of": "2017-07-30"}).json()
+        assert (look["model_version"], look["released"]) == ("2", False)
+        history = client.get("/v1/users/u1/history").json()["scores"]
+        assert [(past["model_version"], past["released"]) for past in history] == [("1", True), ("2", False)]
+
+    def test_a_change_is_never_from_it_unless_asked_for(self, clout, unpromoted, events):
+        promote(unpromoted, "1")
+        score(clout, unpromoted, events, as_of="2017-07-25")
+        score(clout, unpromoted, events, "--version", "2", as_of="2017-07-28")
+        score(clout, unpromoted, events)
+        later = open_snapshot(unpromoted, champion="1")
+        assert open_earlier(unpromoted, later, champion="1").as_of == AS_OF.replace(day=25)
+        assert open_earlier(unpromoted, later, AS_OF.replace(day=28), "1").model_version == "2"
+
+    def test_it_is_explained_by_its_version(self, clout, unpromoted, events):
+        promote(unpromoted, "1")
+        score(clout, unpromoted, events)
+        score(clout, unpromoted, events, "--version", "2")
+        run = clout(unpromoted, "explain", "u1", "--version", "2", "--json")
+        assert json.loads(run.stdout)["model_version"] == "2"
+        assert json.loads(clout(unpromoted, "explain", "u1", "--json").stdout)["model_version"] == "1"
+        refusal = clout(unpromoted, "explain", "u1", "--version", "7")
+        assert refusal.returncode == 2
+        assert "no snapshot as of 2017-07-30T00:00:00Z by version '7'; there are: 2, 1." in refusal.stderr
+
+    def test_a_promotion_releases_it(self, clout, unpromoted, events):
+        score(clout, unpromoted, events, "--version", "2")
+        assert clout(unpromoted, "promote", "2").stderr.endswith("by version 2 are served.\n")
+        explained = clout(unpromoted, "explain", "u1", "--json")
+        assert (json.loads(explained.stdout)["released"], explained.stderr) == (True, "")
+
+    def test_a_former_champion_is_released(self, clout, unpromoted, events):
+        promote(unpromoted, "2")
+        promote(unpromoted, "1")
+        assert "not released" not in score(clout, unpromoted, events, "--version", "2").stderr
+        assert open_snapshot(unpromoted, champion="1").released
+
+    def test_a_version_that_does_not_exist(self, clout, unpromoted, events):
+        run = clout(unpromoted, "score", str(events), "--version", "7")
+        assert run.returncode == 2
+        assert "has no version 7 of the model; there are 1, 2." in run.stderr
+
+
+def test_far_fewer_users_need_force(clout, unpromoted, events):
+    promote(unpromoted, "1")
+    score(clout, unpromoted, events)
+    frame = pd.read_parquet(events)
+    frame[frame["actor"] == "u1"].to_parquet(events, coerce_timestamps="us")
+    run = clout(unpromoted, "score", str(events), "--as-of", "2017-07-30")
+    assert run.returncode == 2
+    assert "these scores are of 2 users, fewer than half of the 40 of the last snapshot" in run.stderr
+    assert open_snapshot(unpromoted).users == 40
+    score(clout, unpromoted, events, "--force")
+    assert open_snapshot(unpromoted).users == 2
+
+
+def test_json_names_the_snapshot_and_the_files(clout, unpromoted, events, tmp_path):
+    run = score(clout, unpromoted, events, "--version", "1", "--out", str(tmp_path / "s.parquet"), "--json")
+    (folder,) = list_snapshots(unpromoted)
+    assert json.loads(run.stdout) == {
+        "as_of": "2017-07-30T00:00:00Z",
+        "model_version": "1",
+        "released": False,
+        "horizon_days": 28,
+        "users": 40,
+        "rows": 40,
+        "snapshot": str(folder),
+        "scores": str(tmp_path / "s.parquet"),
+        "points": None,
+    }
