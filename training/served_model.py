@@ -7,9 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
+from features.errors import CatalogueError
 from training.model.bundle import Bundle
 from training.model.bundle_files import load_bundle
+
+
+class UnscorableRowsError(CatalogueError, MlflowException):
+    """Rows lack features; MLflow's server answers the messages of its own exceptions only."""
 
 
 class ServedModel:
@@ -23,10 +30,13 @@ class ServedModel:
 
         Raises
         ------
-        CatalogueError : a feature is missing; MLflow passes on neither rows nor columns where none has a known name
+        UnscorableRowsError : a feature is missing; MLflow drops all columns where none has a known name
 
         """
-        self.bundle.matrix(model_input)
+        try:
+            self.bundle.matrix(model_input)
+        except CatalogueError as error:
+            raise UnscorableRowsError(str(error), INVALID_PARAMETER_VALUE) from error
         return self.bundle.predict(model_input)
 
 

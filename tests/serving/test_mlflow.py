@@ -143,3 +143,16 @@ def test_mlflow_serves_it(invocations, bundle, rows):
     predictions = pd.DataFrame(answer.json()["predictions"])
     expected = bundle.predict(features.astype(float)).reset_index(drop=True)
     pd.testing.assert_frame_equal(predictions, expected, check_dtype=False, rtol=1e-12)
+    count = len(bundle.features)
+    for unnamed in (
+        {"instances": [[1.0] * count]},
+        {"inputs": [[1.0] * count]},
+        {"dataframe_split": {"columns": ["A", "B"], "data": [[1, 2]]}},
+        {"dataframe_records": [{}]},
+    ):
+        answer = httpx.post(invocations, json=unnamed, trust_env=False, timeout=60)
+        assert answer.status_code == 400
+        assert (
+            f"the rows lack {count} of the model's {count} features: {next(iter(bundle.features))}"
+            in answer.json()["message"]
+        )
