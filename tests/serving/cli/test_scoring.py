@@ -68,7 +68,7 @@ class TestForALook:
         history = client.get("/v1/users/u1/history").json()["scores"]
         assert [(past["model_version"], past["released"]) for past in history] == [("1", True), ("2", False)]
 
-    def test_a_change_is_never_from_it_unless_asked_for(self, clout, unpromoted, events):
+    def test_a_change_starts_from_it_only_by_its_instant(self, clout, unpromoted, events):
         promote(unpromoted, "1")
         score(clout, unpromoted, events, as_of="2017-07-25")
         score(clout, unpromoted, events, "--version", "2", as_of="2017-07-28")

@@ -90,7 +90,7 @@ def test_more_history_and_other_horizons_are_suggested(bundle):
     ("name", "words"),
     [("attacks", "Name users you trust"), ("churn", "promote it with --force"), ("calibration", "grew or shrank")],
 )
-def test_each_failure_has_its_suggestion(bundle, name, words):
+def test_failures_have_their_suggestions(bundle, name, words):
     assert any(words in suggestion for suggestion in suggestions(bundle, failed(name)))
 
 
