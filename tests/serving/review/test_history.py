@@ -167,7 +167,7 @@ def test_users_of_every_row_group_are_read(tmp_path, scores, home):
     many["score"] = np.arange(20_000) / 200
     layout.write_table(many, folder / "scores.parquet")
     assert pq.ParquetFile(folder / "scores.parquet").num_row_groups == 3
-    assert module._row_groups(pq.ParquetFile(folder / "scores.parquet"), "id08192") == [1]
+    assert module.row_groups(pq.ParquetFile(folder / "scores.parquet"), "id08192") == [1]
     for number in (0, 8191, 8192, 16_384, 19_999):
         assert [point.score for point in history(home, f"id{number:05}").scores] == [number / 200]
 
