@@ -10,6 +10,7 @@ from serving.snapshots.snapshot import Snapshot
 from training.explanation.global_view import SAMPLE, View
 
 SEED = 0
+BLOCK = 8
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,18 @@ def sample(snapshot: Snapshot, scope: str = "all") -> pd.DataFrame:
     SnapshotError : features.arrow is damaged
 
     """
-    rows = snapshot.rows_of_scope(scope)
-    random = np.random.default_rng(SEED)
-    chosen = np.sort(random.choice(rows, min(SAMPLE, len(rows)), replace=False))
+    chosen = _random_blocks(snapshot.rows_of_scope(scope))
     with read_errors_as_damage(snapshot.folder / FEATURES_FILE):
         table = snapshot.features.rows(chosen, list(snapshot.features.features))
     return table.sample(frac=1.0, random_state=SEED, ignore_index=True)
+
+
+def _random_blocks(rows: np.ndarray) -> np.ndarray:
+    """Return random blocks of neighbouring rows, ascending: single rows would read eight times as many batches."""
+    if len(rows) <= SAMPLE:
+        return rows
+    blocks = np.random.default_rng(SEED).choice(len(rows) // BLOCK, SAMPLE // BLOCK, replace=False)
+    return np.asarray(rows[(np.sort(blocks)[:, None] * BLOCK + np.arange(BLOCK)).ravel()])
 
 
 def _feature_effects(snapshot: Snapshot, scope: str) -> FeatureEffects:

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from features.errors import RegistryError
+from serving.review import feature_effects as feature_effects_module
 from serving.review.drift import snapshot_drift
 from serving.review.feature_effects import feature_effects, sample
 from serving.scoring import score_rows
 from serving.snapshots.repository import open_snapshot, write_snapshot
+from training.explanation.global_view import SAMPLE
 from training.explanation.ledger import contributions
 from training.model.reference_distributions import with_reference
 from training.records.opt_outs import opt_out
@@ -21,6 +23,16 @@ def test_the_sample_is_the_same_at_every_call_and_without_hidden_users(home):
     assert len(first) == 309
     opt_out(home, "user0001")
     assert len(sample(open_snapshot(home))) == 308
+
+
+def test_a_large_scope_is_sampled_in_blocks_of_neighbours():
+    rows = np.arange(0, 30_000, 3)
+    blocks = feature_effects_module._random_blocks(rows)
+    assert len(set(blocks)) == SAMPLE
+    assert np.isin(blocks, rows).all()
+    assert (np.diff(blocks) > 0).all()
+    assert (np.diff(blocks.reshape(-1, 8)) == 3).all()
+    assert blocks.mean() == pytest.approx(rows.mean(), rel=0.1)
 
 
 def test_effects_are_the_points_of_the_ledgers(home, bundle):
