@@ -104,6 +104,7 @@ MAY_IMPORT = {
         "features.ids",
         "serving.scoring",
         "serving.snapshots",
+        "training.home",
         "training.model",
         "training.records",
         "training.selection",

@@ -1,4 +1,4 @@
-"""The command of campaigns: select the users who together are expected to reach the most people."""
+"""The commands of campaigns: find influential users, and the few who together are expected to reach the most people."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +22,44 @@ TopicEvents = Annotated[
     Path | None,
     typer.Option(help="The events that were scored: answer for a topic or network that is no scope of the snapshot."),
 ]
+
+
+def find(
+    topic: Topic = None,
+    network: Network = None,
+    min_score: Annotated[float | None, typer.Option(help="The least score, in points, included.")] = None,
+    min_percentile: Annotated[float | None, typer.Option(help="The least percentile in the scope, included.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Also the growth in points since the snapshot of this earlier instant.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many users a page holds.")] = 20,
+    cursor: Annotated[str | None, typer.Option(help="The next_cursor of the page before.")] = None,
+    as_of: SnapshotTime = None,
+    home: HomeFolder = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the page as CSV.")] = False,
+    json: Json = False,
+) -> None:
+    """Find who is influential, about a topic or in a network, by score.
+
+    Example: clout find --topic birds --min-score 50
+    """
+    if csv and json:
+        raise typer.BadParameter("--csv and --json are two forms of the answer: choose one.")
+    import_model_libraries()
+    from serving.cli.selection_tables import print_csv, print_page
+    from serving.cli.served_snapshot import open_served
+    from serving.selections.candidates import scope_of
+    from serving.selections.find import find_users
+    from serving.snapshots.search import SearchQuery
+
+    folder = home_from_environment(home)
+    snapshot, _ = open_served(folder, parse_instant(as_of))
+    query = SearchQuery(scope_of(topic, network), min_score=min_score, min_percentile=min_percentile)
+    page = find_users(folder, snapshot, query, limit, cursor, parse_instant(since))
+    if json:
+        print_json(asdict(page))
+    else:
+        (print_csv if csv else print_page)(page)
 
 
 def pick(

@@ -13,7 +13,7 @@ from features.cli_options import CAMPAIGN, MODEL, PRIVACY, REVIEW, SERVICE
 from features.console import print_message
 from features.errors import CloutError, memory_limit_error
 from serving.cli.explain_and_review import change, explain, history, what_if
-from serving.cli.find_and_pick import pick
+from serving.cli.find_and_pick import find, pick
 from serving.cli.privacy import audit, case, cases, forget, opt_out, receipt, resolve
 from serving.cli.promotion import promote
 from serving.cli.scoring import score
@@ -31,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
     panels = {
         MODEL: (promote,),
         REVIEW: (explain, history, change, what_if, cases, case, resolve),
-        CAMPAIGN: (pick,),
+        CAMPAIGN: (find, pick),
         SERVICE: (score, serve, demo),
         PRIVACY: (opt_out, forget, receipt, audit),
     }

@@ -1,12 +1,16 @@
 """Terminal tables of a selected group."""
 
+import csv
 import math
+import sys
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 from features.catalogue.wording import count_of
 from features.console import print_message, print_points, print_table, print_text
 
 if TYPE_CHECKING:
+    from serving.selections.find import UserPage
     from serving.selections.select import Selection
 
 COUNTS = {"credible": "people, each as far as established ones vouch for them", "everybody": "people, everybody alike"}
@@ -34,6 +38,43 @@ def print_selection(selection: "Selection") -> None:
     print_points("Left out", [f"{other.user}: {other.because}" for other in s.left_out])
     for note in s.notes:
         print_message(f"note: {note}")
+
+
+def print_page(page: "UserPage") -> None:
+    """Print a page of users, highest score first."""
+    columns = ["user", "evidence", "score", "percentile", "among peers", "expected audience"]
+    grown = any(user.growth is not None for user in page.users)
+    rows = [
+        [
+            user.user,
+            user.evidence,
+            f"{user.score:.1f}",
+            f"{user.percentile:.1f}",
+            f"{user.peer_percentile:.1f}",
+            _people(user.expected_audience),
+            *([_growth(user.growth)] if grown else []),
+        ]
+        for user in page.users
+    ]
+    title = f"{count_of(page.matching, 'user')} of {page.scope} as of {page.as_of[:10]}"
+    print_table(title, [*columns, *(["growth"] if grown else [])], rows, text_columns=2)
+    if page.next_cursor:
+        print_message(f"The next page: --cursor {page.next_cursor}")
+
+
+def print_csv(page: "UserPage") -> None:
+    """Print a page of users as CSV to stdout, and the cursor of the next one to stderr."""
+    from serving.selections.find import FoundUser
+
+    writer = csv.DictWriter(sys.stdout, [field.name for field in fields(FoundUser)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(user) for user in page.users)
+    if page.next_cursor:
+        print_message(f"The next page: --cursor {page.next_cursor}")
+
+
+def _growth(points: float | None) -> str:
+    return "new" if points is None else f"{points:+.1f}"
 
 
 def _print_members(selection: "Selection") -> None:

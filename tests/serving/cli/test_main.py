@@ -15,7 +15,7 @@ COMMANDS = {
     DATA: "simulate store features import",
     MODEL: "train evaluate versions card gate monitor attack promote",
     REVIEW: "explain history change what-if cases case resolve",
-    CAMPAIGN: "pick",
+    CAMPAIGN: "find pick",
     SERVICE: "score serve demo keys",
     PRIVACY: "opt-out forget receipt audit",
 }
