@@ -46,7 +46,7 @@ def pytest_cmdline_main(config):
         config.option.dist = "worksteal"
 
 
-REAL_PARTS = {"postgresql", "postgres", "database", "spark"}
+REAL_PARTS = {"postgresql", "postgres", "database", "spark", "browser"}
 COMMANDS = {"clout", "shown"}  # run in the process of their test, in a small home
 # Files whose tests train models, search, start services or run notebooks, one after another.
 SLOW_FILES = {
