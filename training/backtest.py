@@ -14,7 +14,6 @@ from training.evaluation.report_types import BacktestReport
 from training.evaluation.slices import slices
 from training.explanation.global_view import views
 from training.fit import fit
-from training.model.booster import margins
 from training.model.bundle import Bundle
 from training.model.scale import Scale
 from training.reports import plots, shap_plots
@@ -51,7 +50,7 @@ def backtest(
     scope_views = views(earlier, test_rows, seed)
     comparison = evaluate(test["audience"].to_numpy(), predicted, signals, resamples, seed)
     before = in_scope(rows_at(panel, split.older[-1]), ALL)
-    ranked = (rows[["user"]].assign(score=margins(earlier.booster, rows)) for rows in (before, test))
+    ranked = (rows[["user"]].assign(score=earlier.margin(earlier.matrix(rows))) for rows in (before, test))
     evaluation = BacktestReport(
         **vars(comparison),
         as_of=split.newest.isoformat(),

@@ -68,7 +68,10 @@ class Model(_Section):
     """The booster: `trees` of at most `depth` levels, each grown on a share of the rows and of the features.
 
     `variance_power` is Tweedie's: the variance of the audience grows with its mean to that power (1 Poisson, 2 gamma).
-    The weight of a row halves for every `half_life` horizons that it is older than the newest.
+    The weight of a row halves for every `half_life` horizons that it is older than the newest. `bound` limits what
+    responses from anybody, established or not, add to the logarithm of the expected audience, or take from it: users
+    who differ in nothing else differ by a factor of at most `exp(2 bound)`. With a larger one the score predicts
+    better, and more of it is for sale; 0 leaves these responses out.
     """
 
     trees: int = Field(default=150, ge=1, le=10_000, description="how many trees")
@@ -79,6 +82,7 @@ class Model(_Section):
     min_users_per_leaf: int = Field(default=50, ge=1, description="rows in each leaf, at least")
     variance_power: float = Field(default=1.3, gt=1, lt=2, description="Tweedie: 1 is Poisson, 2 is gamma")
     half_life: float = Field(default=3.0, gt=0, description="horizons after which a row weighs half")
+    bound: float = Field(default=0.25, ge=0, le=2, description="nats that responses from anybody may add or take")
     seed: int = Field(default=0, ge=0, description="the same seed gives the same model")
 
 

@@ -263,7 +263,9 @@ def _score_drift(facts: Mapping[str, Any], points: np.ndarray) -> ScoreDrift:
 def _feature_drifts(
     facts: Mapping[str, Any], rows: pd.DataFrame, bundle: Bundle, limit: float
 ) -> tuple[FeatureDrift, ...]:
-    gain = bundle.booster.feature_importance("gain")
+    gain = np.zeros(len(bundle.features))
+    for booster in (bundle.booster, *([bundle.bounded.booster] if bundle.bounded else [])):
+        gain[: booster.num_feature()] += booster.feature_importance("gain")
     weights = dict(zip(bundle.features, gain / max(gain.sum(), 1e-9), strict=True))
     features = []
     for name, weight in weights.items():

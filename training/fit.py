@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.catalogue import CATALOGUE, SCORED
+from features.catalogue import CATALOGUE, INPUTS, SCORED
 from features.errors import TooSmallError
 from features.events.scopes import ALL
 from training.config import Config
 from training.dataset.panel import Split, in_scope, rows_at
-from training.model.booster import fit_booster
+from training.model.bounded_term import fit_boosters
 from training.model.bundle import Bundle
 from training.model.intervals import fit_intervals, fit_quantiles
-from training.model.reference_distributions import with_reference
+from training.model.reference_distributions import with_baseline, with_reference
 from training.model.scale import Scale, make_scale
 
 QUANTILE_ROWS = 100_000
@@ -42,19 +42,21 @@ def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None =
             f"nobody drew an audience in the {config.outcome.horizon_days} days from {split.newest:%Y-%m-%d} or "
             "before: there is nothing to learn from. Bring a community in which people engage with each other."
         )
-    booster, quantiles = fit_booster(rows, config.model), fit_quantiles(older, config.model, config.interval.level)
-    matrix, audience = recent[SCORED.names].to_numpy(float), recent["audience"].to_numpy(float)
-    margin = np.asarray(booster.predict(matrix, raw_score=True))
+    boosters, quantiles = fit_boosters(rows, config.model), fit_quantiles(older, config.model, config.interval.level)
+    matrix, audience = recent[INPUTS.names].to_numpy(float), recent["audience"].to_numpy(float)
+    margin = boosters.margins(recent)
     bundle = Bundle(
-        booster_text=booster.model_to_string(),
-        features={feature.name: feature.fingerprint for feature in SCORED},
+        booster_text=boosters.first.model_to_string(),
+        features={feature.name: feature.fingerprint for feature in (INPUTS if boosters.bounded else SCORED)},
         scale=scale or make_scale(margin[recent["acts_365d"].to_numpy() > 0]),
         quantiles=quantiles,
         intervals=fit_intervals(np.exp(margin), *quantiles.around(matrix), audience, config.interval.level),
         horizon_days=config.outcome.horizon_days,
         facts=_facts(rows, split, config),
+        bounded=boosters.term,
     )
-    return with_reference(bundle, in_scope(rows_at(panel, split.newest), ALL))
+    newest = in_scope(rows_at(panel, split.newest), ALL)
+    return with_baseline(with_reference(bundle, newest), newest)
 
 
 def _quantile_rows(panel: pd.DataFrame, split: Split, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:

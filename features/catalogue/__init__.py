@@ -1,7 +1,7 @@
-"""The catalogue: CATALOGUE holds every feature, SCORED those that models use, in the order of the model's inputs.
+"""The catalogue: CATALOGUE holds every feature, INPUTS those that models use, in the order of the model's inputs.
 
-Each scored feature is one fact that one sentence tells, and no fact is scored twice. Models of earlier versions use
-other features of the catalogue.
+Each of SCORED is one fact that one sentence tells, and no fact is scored twice. BOUNDED are about responses from
+anybody, which can be bought, so what they add to a score is bounded. Models of earlier versions use other features.
 """
 
 from features.catalogue import cadence, credible, network, originality, persistence, reach, response, tenure
@@ -16,8 +16,18 @@ SCORED = CATALOGUE.select(
     "credible_periods_168d",
     "credible_posts_90d",
     "days_since_established",
-    "early_engagers",
     "days_absent",
     "tenure_days",
     "repetitions_90d",
 )
+BOUNDED = CATALOGUE.select(
+    "early_engagers",
+    "engagers_decayed_28d",
+    "engagers_365d",
+    "periods_drawing_168d",
+    "pieces_drawing_90d",
+    "lasting_pieces_90d",
+    "attention_365d",
+    "days_since_last_engagement",
+)
+INPUTS = Catalogue([*SCORED, *BOUNDED])

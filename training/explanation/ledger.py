@@ -29,6 +29,7 @@ from training.explanation.reasons import LEAST_POINTS, Line, Reason, reasons
 from training.model.bundle import Bundle, FeatureRow
 
 Kind = Literal["new", "exchange"]
+ANYBODY = "responses_from_anybody"
 SENTENCES: dict[Kind, str] = {
     "new": "{some}, because few established members respond to them. Counted in full, they would add about {points}.",
     "exchange": "{some}, because the user responds to them as well. Counted in full, they would add about {points}.",
@@ -151,7 +152,7 @@ class Ledger:
 
 
 def base_points(bundle: Bundle) -> float:
-    """Return the points of the baseline: of the average training row, before any feature of the user is known."""
+    """Return the points of the baseline, before any feature of the user is known (`Bundle.baseline`)."""
     zeros = np.zeros((1, len(bundle.features)))
     return float(bundle.scale.unclipped(bundle.shap_values(zeros)[0, -1]))
 
@@ -185,8 +186,9 @@ def side_by_side(one: Bundle, other: Bundle, rows: pd.DataFrame) -> tuple[pd.Dat
 def ledger(bundle: Bundle, row: FeatureRow, typical: Mapping[str, float | None] = MappingProxyType({})) -> Ledger:
     """Explain one score.
 
-    Its lines are ordered by points, largest first; a feature that the model does not use has no line. `typical` maps
-    features to the median among peers, None where unknown.
+    Its lines are ordered by points, largest first; a feature that the model does not use has no line. The bounded term
+    is one line, with its features as parts. `typical` maps features to the median among peers, None where unknown; it
+    is used for models whose baseline has no medians.
 
     Raises
     ------
@@ -196,15 +198,29 @@ def ledger(bundle: Bundle, row: FeatureRow, typical: Mapping[str, float | None] 
     scale, vector = bundle.scale, bundle.vector(row)
     *nats, average = bundle.shap_values(vector[np.newaxis])[0].tolist()
     others = alternatives(bundle, row, vector)
-    lines = [
-        _line(name, value, nat * scale.points_per_nat, typical.get(name), row)
+    medians = bundle.typical or typical
+    by_feature = [
+        _line(name, value, nat * scale.points_per_nat, medians.get(name), row)
         for name, value, nat in zip(bundle.features, vector.tolist(), nats, strict=True)
         if nat != 0.0
     ]
-    lines.sort(key=lambda line: -abs(line.points))
+    by_feature.sort(key=lambda line: -abs(line.points))
+    parts = tuple(line for line in by_feature if line.feature in bundle.bounded_features)
+    lines = [line for line in by_feature if line not in parts]
+    if parts:
+        lines.append(_bounded_line(bundle, parts))
+        lines.sort(key=lambda line: -abs(line.points))
     score, unclipped = float(scale.points(others.margin[0])), float(scale.unclipped(others.margin[0]))
     base = float(scale.unclipped(average))
     return Ledger(score, unclipped, base, bundle.baseline, tuple(lines), others.discounts, others.possible_changes)
+
+
+def _bounded_line(bundle: Bundle, parts: tuple[Line, ...]) -> Line:
+    """Return the line of responses from anybody, established or not."""
+    points = sum(line.points for line in parts)
+    most = bundle.most_from_anybody / 2
+    sentence = f"Responses from anybody, established or not, may raise or lower a score by {most:.1f} points at most."
+    return Line(ANYBODY, "reach", None, points, sentence, parts=parts)
 
 
 def _line(name: str, value: float, points: float, typical: float | None, row: FeatureRow) -> Line:

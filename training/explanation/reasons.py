@@ -28,9 +28,10 @@ class Line:
     feature : its name
     family : the family that it belongs to
     value : the user's, None where unknown
-    points : what it adds to the score compared with the average training row
+    points : what it adds to the score compared with the baseline
     sentence : what a reviewer reads
-    typical : the median among peers, None where unknown
+    typical : the median among the baseline's users, None where unknown
+    parts : the lines that it opens into, which add up to it; empty for a feature
 
     """
 
@@ -40,6 +41,7 @@ class Line:
     points: float
     sentence: str
     typical: float | None = None
+    parts: "tuple[Line, ...]" = ()
 
 
 @dataclass(frozen=True)

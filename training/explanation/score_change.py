@@ -2,7 +2,7 @@
 
 In this order each step ends at a figure that can be checked: the old model's prediction for the old row, its prediction
 for the new row, the new model's prediction for that row on the old scale, and on the new one.
-1. From the old row to the new, under the old model, by `shap_between`: a feature that did not move has no part. A
+1. From the old row to the new, under the old model, by `Bundle.move`: a feature that did not move has no part. A
    feature about the user's own events is `own`, the account's age is `time`, all others are `others`, including a count
    that fades because nobody new responded.
 2. From the old model to the new on the new row, in old points: the difference of the points that they give each feature
@@ -29,7 +29,6 @@ from features.errors import CatalogueError
 from training.explanation.ledger import base_points, side_by_side
 from training.explanation.reasons import Line, Reason, reasons
 from training.model.bundle import Bundle
-from training.model.trees.baseline_shapley import shap_between
 
 Part = TypeAliasType("Part", Literal["own", "others", "time", "model", "scale", "clipping"])
 OWN: Part
@@ -119,12 +118,13 @@ def _check_comparable(before: Bundle, new: pd.DataFrame) -> None:
 
 
 def _same(before: Bundle, after: Bundle) -> bool:
-    return before.booster_text == after.booster_text and list(before.features) == list(after.features)
+    same = before.booster_text == after.booster_text and before.bounded == after.bounded
+    return same and list(before.features) == list(after.features)
 
 
 def _feature_change(bundle: Bundle, old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """Return the points of each feature's move under one model."""
-    nats = shap_between(bundle.trees, bundle.matrix(old), bundle.matrix(new))
+    nats = bundle.move(bundle.matrix(old), bundle.matrix(new))
     return pd.DataFrame(bundle.scale.points_per_nat * nats, new.index, list(bundle.features))
 
 

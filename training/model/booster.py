@@ -12,7 +12,7 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
-from features.catalogue import SCORED
+from features.catalogue import INPUTS, SCORED
 from features.catalogue.feature import Catalogue
 from training.config import Model
 
@@ -23,11 +23,12 @@ PREDICTION_LOCK = Lock()
 def predict(booster: lgb.Booster, matrix: np.ndarray, **options: Any) -> np.ndarray:
     """Return `booster.predict(matrix, **options)`; safe to call from several Python threads.
 
-    Fewer than 64 rows use one thread of LightGBM: waking others takes longer than their part of the work.
+    Columns after the booster's features are ignored. Fewer than 64 rows use one thread of LightGBM: waking others
+    takes longer than their part of the work.
     """
     threads: dict[str, Any] = {"num_threads": 1} if len(matrix) < FEW_ROWS else {}
     with PREDICTION_LOCK:
-        return np.asarray(booster.predict(matrix, **threads, **options))
+        return np.asarray(booster.predict(matrix[:, : booster.num_feature()], **threads, **options))
 
 
 DIRECTIONS = {"up": 1, "down": -1, "free": 0, "none": 0}
@@ -53,18 +54,48 @@ def fit_booster(
     features : the inputs of the booster; it is not constrained in one whose direction is `none`
 
     """
+    directions = [monotone * DIRECTIONS[feature.direction] for feature in features]
+    return _train(rows, rows[features.names].to_numpy(float), features.names, directions, config, start)
+
+
+def fit_bounded_booster(rows: pd.DataFrame, config: Model, start: np.ndarray) -> lgb.Booster:
+    """Train on what `fit_booster` leaves unexplained, with the features of BOUNDED alone.
+
+    Its inputs are INPUTS, of which it does not use SCORED, so that both boosters read one matrix. It is not monotone,
+    and has half as many trees as the first one, which learn twice as fast.
+
+    Parameters
+    ----------
+    rows, config : as for `fit_booster`
+    start : the margins of the first booster, nats, shape (rows,)
+
+    """
+    matrix = rows[INPUTS.names].to_numpy(float, copy=True)
+    matrix[:, : len(SCORED)] = 0.0
+    fewer = {"trees": max(config.trees // 2, 1), "learning_rate": min(2 * config.learning_rate, 1.0)}
+    return _train(rows, matrix, INPUTS.names, [0] * len(INPUTS), config.model_copy(update=fewer), start)
+
+
+def _train(
+    rows: pd.DataFrame,
+    matrix: np.ndarray,
+    names: list[str],
+    directions: list[int],
+    config: Model,
+    start: np.ndarray | None,
+) -> lgb.Booster:
     data = lgb.Dataset(
-        rows[features.names].to_numpy(float),
+        matrix,
         label=rows["audience"].to_numpy(float),
         weight=_recency(rows["as_of"], config.half_life),
         init_score=start,
-        feature_name=features.names,
+        feature_name=names,
         params={"verbose": -1},
     )
     own = {
         "objective": "tweedie",
         "tweedie_variance_power": config.variance_power,
-        "monotone_constraints": [monotone * DIRECTIONS[feature.direction] for feature in features],
+        "monotone_constraints": directions,
     }
     return lgb.train(parameters(config) | own, data, num_boost_round=config.trees)
 

@@ -13,9 +13,10 @@ from features.catalogue import CATALOGUE
 from features.errors import CatalogueError
 from features.events.scopes import ALL
 from training.model.booster import predict
+from training.model.bounded_term import BoundedTerm, fill_up
 from training.model.intervals import Intervals, Quantiles
 from training.model.scale import Scale
-from training.model.trees.baseline_shapley import Tree, split_trees
+from training.model.trees.baseline_shapley import Tree, shap_between, split_trees
 from training.model.trees.quickscorer import Forest, build_forest
 from training.model.trees.treeshap import ShapTables, shap_tables
 
@@ -32,11 +33,12 @@ class Bundle:
     Parameters
     ----------
     booster_text : predicts the expected audience, in LightGBM's text form
-    features : name -> fingerprint of its definition, in the booster's order
+    features : name -> fingerprint of its definition, in the boosters' order
     scale : from margin to points
     quantiles, intervals : from features to the ends of an interval, and from these to numbers of people
     horizon_days : the days ahead over which the audience is counted
     facts : training and test facts (JSON values)
+    bounded : what responses from anybody add, limited to a band; None where they add nothing
 
     """
 
@@ -47,6 +49,7 @@ class Bundle:
     intervals: Intervals
     horizon_days: int
     facts: dict[str, Any]
+    bounded: BoundedTerm | None = None
 
     @cached_property
     def booster(self) -> lgb.Booster:
@@ -62,8 +65,9 @@ class Bundle:
 
     @cached_property
     def forest(self) -> Forest | None:
-        """The booster and both quantiles, combined to predict many rows; None where they cannot be (`build_forest`)."""
-        return build_forest([self.booster, *self.quantiles.boosters])
+        """All boosters, combined to predict many rows; None where they cannot be (`build_forest`)."""
+        bounded = [self.bounded.booster] if self.bounded else []
+        return build_forest([self.booster, *self.quantiles.boosters, *bounded])
 
     @cached_property
     def tables(self) -> ShapTables | None:
@@ -78,7 +82,27 @@ class Bundle:
     @property
     def baseline(self) -> str:
         """The baseline of every explanation, in words."""
+        if reference := self.facts.get("baseline"):
+            return (
+                f"the average of the {reference['users']:,} users active in the year before {reference['as_of'][:10]}"
+            )
         return f"the average of the {self.facts['rows']:,} rows (a user at an instant) that the model was trained on"
+
+    @property
+    def typical(self) -> dict[str, float | None] | None:
+        """The median of each feature among the baseline's users, None where unknown; None for the average row."""
+        reference = self.facts.get("baseline")
+        return dict(reference["typical"]) if reference else None
+
+    @property
+    def bounded_features(self) -> list[str]:
+        """The features of the bounded term."""
+        return list(self.features)[self.booster.num_feature() :]
+
+    @property
+    def most_from_anybody(self) -> float:
+        """The points by which responses from anybody, established or not, can move a score, from end to end."""
+        return 2 * self.bounded.limit * self.scale.points_per_nat if self.bounded else 0.0
 
     @property
     def label(self) -> str:
@@ -125,18 +149,59 @@ class Bundle:
         return np.array([row[name] for name in self.features])
 
     def shap_values(self, matrix: np.ndarray) -> np.ndarray:
-        """Return SHAP values of the margin in nats and, last, its average over the training rows: (rows, features + 1).
+        """Return SHAP values of the margin in nats and, last, the margin of the baseline: (rows, features + 1).
 
-        Source: Lundberg et al. 2020, path-dependent TreeSHAP as in LightGBM; each row adds up to its margin. From
-        4,000 rows on they are looked up in `tables`, which then repay their construction; both ways agree to 1e-12.
+        Each row adds up to its margin. Each value is relative to its average over the baseline's users, if the facts
+        have one, else to the average over the training rows. The values of the bounded term's features add up to what
+        it adds after the limit (`fill_up`).
+
+        Source: Lundberg et al. 2020, path-dependent TreeSHAP as in LightGBM. From 4,000 rows on the values are looked
+        up in tables, which then repay their construction; both ways agree to 1e-12.
         """
-        if len(matrix) >= MANY_ROWS and self.tables is not None:
-            return self.tables.values(matrix)
-        return predict(self.booster, matrix, pred_contrib=True)
+        values = np.zeros((len(matrix), len(self.features) + 1))
+        own = _shap_values(self.booster, self.tables if len(matrix) >= MANY_ROWS else None, matrix)
+        means, average = self._baseline_nats
+        width = own.shape[1] - 1
+        values[:, :width] = own[:, :-1] - means[:width]
+        values[:, -1] = own[:, -1] + means[:width].sum()
+        if self.bounded:
+            tables = self.bounded.tables if len(matrix) >= MANY_ROWS else None
+            parts = _shap_values(self.bounded.booster, tables, matrix)
+            base = float(self.bounded.limited(parts[0, -1])) if average is None else average
+            added = self.bounded.limited(parts.sum(axis=1))
+            values[:, width:-1] = fill_up(parts[:, width:-1] - means[width:], added - base)
+            values[:, -1] += base
+        return values
+
+    @cached_property
+    def _baseline_nats(self) -> tuple[np.ndarray, float | None]:
+        """The averages over the baseline's users, nats: of the features' SHAP values, and of the bounded term."""
+        reference = self.facts.get("baseline")
+        if not reference:
+            return np.zeros(len(self.features)), None
+        return np.array([reference["nats"][name] for name in self.features]), reference["bounded"]
+
+    def move(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Distribute the difference of two rows' margins over the features, nats, shape (rows, features).
+
+        `before` and `after` are results of `matrix`; see `shap_between` for what a part means.
+        """
+        nats = shap_between(self.trees, before, after)
+        if self.bounded:
+            sums = self.bounded_sums(before), self.bounded_sums(after)
+            nats += self.bounded.between(before, after, sums)
+        return nats
 
     def margin(self, matrix: np.ndarray) -> np.ndarray:
         """Return the logarithm of the expected audience, nats, shape (rows,), for the result of `matrix`."""
-        return predict(self.booster, matrix, raw_score=True)
+        margin = predict(self.booster, matrix, raw_score=True)
+        return np.asarray(margin + self.bounded.limited(self.bounded_sums(matrix))) if self.bounded else margin
+
+    def bounded_sums(self, matrix: np.ndarray) -> np.ndarray:
+        """Return the bounded term before the limit, nats, shape (rows,); zeros without one."""
+        if self.bounded is None or not len(matrix):
+            return np.zeros(len(matrix))
+        return predict(self.bounded.booster, matrix, raw_score=True)
 
     def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Score feature rows.
@@ -161,7 +226,10 @@ class Bundle:
     def predicted(self, matrix: np.ndarray) -> dict[str, np.ndarray]:
         """Return the columns of `predict`, shape (rows,) each, for the result of `matrix`."""
         if self.forest is not None:
-            margin, *ends = self.forest.sums(matrix)
+            margin, low, high, *added = self.forest.sums(matrix)
+            ends = [low, high]
+            if self.bounded:
+                margin = margin + self.bounded.limited(added[0])
         else:
             margin, ends = self.margin(matrix), list(self.quantiles.around(matrix))
         expected = np.exp(margin)
@@ -176,6 +244,13 @@ class Bundle:
     def _missing_features(self, names: list[str]) -> CatalogueError:
         count = f"{len(names)} of the model's {len(self.features)} features"
         return CatalogueError(f"the rows lack {count}: {', '.join(names)}.")
+
+
+def _shap_values(booster: lgb.Booster, tables: ShapTables | None, matrix: np.ndarray) -> np.ndarray:
+    """Return SHAP values of one booster in nats and, last, its average: (rows, features of the booster + 1)."""
+    if tables is not None:
+        return tables.values(matrix[:, : booster.num_feature()])
+    return predict(booster, matrix, pred_contrib=True)
 
 
 def feature_row(row: pd.DataFrame) -> dict[str, float]:

@@ -7,11 +7,13 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from features.errors import RegistryError
+from training.model.bounded_term import BoundedTerm
 from training.model.bundle import Bundle, check_catalogue
 from training.model.intervals import Band, Intervals, Quantiles
 from training.model.scale import Scale
 
 BOOSTER_FILES = ("booster.txt", "low.txt", "high.txt")
+BOUNDED_FILE = "bounded.txt"
 FACTS_FILE = "bundle.json"
 
 # Bundles in use, by the digest of `bundle.json`, which contains the digests of the boosters.
@@ -21,8 +23,12 @@ IN_USE: WeakValueDictionary[str, Bundle] = WeakValueDictionary()
 def save_bundle(bundle: Bundle, folder: Path) -> None:
     """Write `bundle.json` and the boosters beside it into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    texts = (bundle.booster_text, bundle.quantiles.low_text, bundle.quantiles.high_text)
-    for name, text in zip(BOOSTER_FILES, texts, strict=True):
+    texts = dict(
+        zip(BOOSTER_FILES, (bundle.booster_text, bundle.quantiles.low_text, bundle.quantiles.high_text), strict=True)
+    )
+    if bundle.bounded:
+        texts[BOUNDED_FILE] = bundle.bounded.booster_text
+    for name, text in texts.items():
         (folder / name).write_text(text)
     document = {
         "features": bundle.features,
@@ -30,7 +36,8 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
         "facts": bundle.facts,
         "scale": asdict(bundle.scale),
         "intervals": asdict(bundle.intervals),
-        "sha256": {name: _digest(text) for name, text in zip(BOOSTER_FILES, texts, strict=True)},
+        "sha256": {name: _digest(text) for name, text in texts.items()},
+        **({"bound": bundle.bounded.limit} if bundle.bounded else {}),
     }
     (folder / FACTS_FILE).write_text(json.dumps(document, indent=1) + "\n")
 
@@ -64,7 +71,10 @@ def read_bundle(folder: Path) -> Bundle:
     try:
         text = (folder / FACTS_FILE).read_text()
         document = json.loads(text)
-        booster, low, high = _booster_texts(folder, document.pop("sha256"))
+        booster, low, high, *bounded = _booster_texts(folder, document.pop("sha256"))
+        limit = document.pop("bound", None)
+        if bounded:
+            document["bounded"] = BoundedTerm(bounded[0], float(limit))
         document["scale"] = Scale(**document["scale"])
         bands = tuple(Band(**band) for band in document["intervals"]["bands"])
         document["intervals"] = Intervals(document["intervals"]["level"], bands)
@@ -80,7 +90,7 @@ def read_bundle(folder: Path) -> Bundle:
 def _booster_texts(folder: Path, digests: dict[str, str]) -> list[str]:
     """Read the boosters and compare their checksums."""
     texts = []
-    for name in BOOSTER_FILES:
+    for name in (*BOOSTER_FILES, *([BOUNDED_FILE] if BOUNDED_FILE in digests else [])):
         texts.append((folder / name).read_text())
         if _digest(texts[-1]) != digests[name]:
             raise ValueError(f"{name} was changed or cut off after it was written")

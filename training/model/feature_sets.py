@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from features.catalogue import CATALOGUE, SCORED
+from features.catalogue import CATALOGUE, INPUTS
 
 EVIDENCE_FEATURES = ("acts_365d", "engagements_365d")  # too few of them together: no score
 EVIDENCE_PEOPLE = "engagers_365d"  # how many people a score rests on
@@ -37,7 +37,7 @@ EXPLANATION_FEATURES = (
 def panel_features(models: Iterable[Iterable[str]] = ()) -> list[str]:
     """Return what training, baselines and slices read, and the features of other models to compare with."""
     other = {name for features in models for name in features if name in CATALOGUE}
-    return _ordered({*SCORED.names, *BASELINE_FEATURES.values(), *SLICE_FEATURES, *other})
+    return _ordered({*INPUTS.names, *BASELINE_FEATURES.values(), *SLICE_FEATURES, *other})
 
 
 def comparison_features(features: Iterable[str]) -> list[str]:
@@ -47,7 +47,7 @@ def comparison_features(features: Iterable[str]) -> list[str]:
 
 def snapshot_features(features: Iterable[str]) -> list[str]:
     """Return a model's features and those that its explanations read."""
-    return _ordered({*features, *SCORED.names, *EXPLANATION_FEATURES})
+    return _ordered({*features, *INPUTS.names, *EXPLANATION_FEATURES})
 
 
 def _ordered(names: set[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Reference distributions: shares of users per bin of each feature and the score, when a model was trained."""
+"""Reference distributions when a model was trained: of features and scores, and the baseline of explanations."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.catalogue import SCORED
+from features.catalogue import INPUTS
 from training.model.bundle import Bundle
 
 BINS = 10
@@ -19,6 +19,29 @@ def with_reference(bundle: Bundle, rows: pd.DataFrame) -> Bundle:
     """Return the bundle with the reference of panel rows, all of one instant and scope, among its facts."""
     reference = {"as_of": rows["as_of"].iloc[0].isoformat(), **make_reference(rows, bundle.predict(rows))}
     return replace(bundle, facts={**bundle.facts, "reference": reference})
+
+
+def with_baseline(bundle: Bundle, rows: pd.DataFrame) -> Bundle:
+    """Return the bundle with the baseline of its explanations: the active users among rows of one instant and scope.
+
+    Active users acted in the 365 days before, as for the scale; where nobody did, all users are meant. What most of
+    them share then weighs little in an explanation. The facts have `users`, `as_of`, `nats`, the average SHAP value of
+    each feature, `bounded`, the average of the bounded term, and `typical`, the median of each feature.
+    """
+    active = rows[rows["acts_365d"].fillna(0) > 0]
+    active = rows if active.empty else active
+    matrix = bundle.matrix(active)
+    nats = bundle.shap_values(matrix)[:, :-1].mean(axis=0)
+    added = bundle.bounded.limited(bundle.bounded_sums(matrix)).mean() if bundle.bounded else 0.0
+    medians = active[list(bundle.features)].median()
+    baseline = {
+        "as_of": rows["as_of"].iloc[0].isoformat(),
+        "users": len(active),
+        "nats": dict(zip(bundle.features, nats.tolist(), strict=True)),
+        "bounded": float(added),
+        "typical": {str(name): None if np.isnan(value) else float(value) for name, value in medians.items()},
+    }
+    return replace(bundle, facts={**bundle.facts, "baseline": baseline})
 
 
 def make_reference(rows: pd.DataFrame, predicted: pd.DataFrame) -> dict[str, Any]:
@@ -40,7 +63,7 @@ def make_reference(rows: pd.DataFrame, predicted: pd.DataFrame) -> dict[str, Any
         "users": len(rows),
         "expected_audience": round(float(predicted["expected_audience"].mean()), DIGITS),
         "score": spread(points) | level(points),
-        "features": {name: spread(rows[name].to_numpy(float)) for name in SCORED.names},
+        "features": {name: spread(rows[name].to_numpy(float)) for name in INPUTS.names},
     }
 
 

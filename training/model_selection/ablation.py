@@ -17,10 +17,12 @@ from training.dataset.panel import in_scope, rows_at
 from training.evaluation.metrics import ranking
 from training.evaluation.report_types import AblationRow
 from training.model.booster import fit_booster, margins
+from training.model.bounded_term import fit_boosters
 
 FOLDS = 4
 LEAST_OLDER = 2
 UNWEIGHTED = 1e6
+UNLIMITED = 1e6
 PACE, FLOOR = "credible_pace_28d", 0.05
 EXTENSIVE = ("people", "pieces", "people per 28 days")
 
@@ -113,8 +115,16 @@ def _recalibrated(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.
     return margins(booster, ahead) - float(np.log(overestimate))
 
 
+def _bounded_recipe(older: pd.DataFrame, ahead: pd.DataFrame, model: Model, bound: float | None = None) -> np.ndarray:
+    """Fit both boosters; `bound` in nats, None takes that of the configuration."""
+    return fit_boosters(older, model if bound is None else model.model_copy(update={"bound": bound})).margins(ahead)
+
+
 VARIANTS: dict[str, Variant] = {
-    "the recipe": _recipe,
+    "the recipe": _bounded_recipe,
+    "responses from anybody left out": _recipe,
+    "responses from anybody up to 0.5 nats": partial(_bounded_recipe, bound=0.5),
+    "responses from anybody without a limit": partial(_bounded_recipe, bound=UNLIMITED),
     "rows of all ages weigh alike": _unweighted,
     "the newest horizon left out": _without_newest,
     "level held to the newest horizon": _recalibrated,

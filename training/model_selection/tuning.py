@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from features.catalogue import SCORED
+from features.catalogue import INPUTS
 from features.errors import OutputError, TooSmallError, first_line
 from features.events.scopes import ALL
 from features.progress import Progress, ignore_progress
@@ -24,7 +24,7 @@ from training.config import Model
 from training.dataset.panel import in_scope, rows_at
 from training.evaluation.metrics import RANKING, ranking
 from training.evaluation.report_types import TrialRow
-from training.model.booster import fit_booster, margins
+from training.model.bounded_term import fit_boosters
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -134,9 +134,8 @@ def walk_forward(panel: pd.DataFrame, cutoffs: tuple[datetime, ...]) -> list[Fol
 
 def fold_value(panel: pd.DataFrame, fold: Fold, model: Model) -> float:
     """Fit on the older cutoffs, all scopes; return the mean of AUC, NDCG@100 and R2 of logs in the scope `all`."""
-    booster = fit_booster(rows_at(panel, *fold.older), model)
     test = in_scope(rows_at(panel, fold.test), ALL)
-    margin = margins(booster, test)
+    margin = fit_boosters(rows_at(panel, *fold.older), model).margins(test)
     audience = test["audience"].to_numpy(float)
     return float(np.mean(list(ranking(audience, margin, np.exp(margin)).values())))
 
@@ -172,7 +171,7 @@ def study_name(panel: pd.DataFrame, cutoffs: tuple[datetime, ...], base: Model) 
         "cutoffs": [cutoff.isoformat() for cutoff in cutoffs],
         "rows": [len(audience) for audience in outcomes],
         "audience": [int(audience.sum()) for audience in outcomes],
-        "catalogue": SCORED.fingerprint,
+        "catalogue": INPUTS.fingerprint,
         "base": base.model_dump(),
         "space": SPACE,
         "value": [MOST_FOLDS, *RANKING],

@@ -22,7 +22,7 @@ from training.dataset.panel import Split, build_panel, in_scope, rows_at, split_
 from training.evaluation.baselines import best_baseline
 from training.evaluation.metrics import auc
 from training.fit import fit
-from training.model.booster import fit_booster, margins
+from training.model.bounded_term import fit_boosters
 from training.model.bundle import Bundle
 from training.model.feature_sets import panel_features
 from training.robustness.attack_report import SCORING, TRAINING, Attackers, AttackReport, HonestAuc
@@ -172,8 +172,8 @@ def honest_auc(
     honest = truth[~truth.index.isin(attackers)]
 
     def auc_of(panel: pd.DataFrame) -> float:
-        booster = fit_booster(rows_at(panel, *split.older), config.model)
-        margin = margins(booster, in_scope(rows_at(panel, split.newest), ALL).set_index("user").loc[honest.index])
+        boosters = fit_boosters(rows_at(panel, *split.older), config.model)
+        margin = boosters.margins(in_scope(rows_at(panel, split.newest), ALL).set_index("user").loc[honest.index])
         return auc(honest.to_numpy(), margin, margin)
 
     return HonestAuc(auc_of(clean), auc_of(poisoned), AUC_LIMIT)
