@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from training.registry.version_list import RegisteredVersion
     from training.release.promotion import Promotion
     from training.release.release_candidate import Release
-    from training.robustness.attack_report import Attackers, AttackReport, AttackResult, HonestAuc
+    from training.robustness.attack_report import AllianceResult, Attackers, AttackReport, AttackResult, HonestAuc
 
 MAX_FEATURES = 10
 MARKS = (0, 20, 50, 80, 100)
@@ -176,8 +176,30 @@ def attacks_table(report: "AttackReport") -> None:
         f"{count} of {len(report.attacks)} attacks are within their limit; {best.replace('_', ' ')} is the best "
         f"baseline. The median active user has {report.median_active:.1f} points."
     )
+    if report.alliances:
+        _print_alliances(report.alliances)
+    if report.most_from_anybody is not None:
+        print_message(
+            "Accounts to whom nobody established responds, however many and whatever they do, can move a score by "
+            f"{report.most_from_anybody:.1f} points at most. That holds by construction of the model."
+        )
     if report.attackers is not None and report.honest_auc is not None:
         _print_poisoning(report.attackers, report.honest_auc)
+
+
+def _print_alliances(alliances: "Sequence[AllianceResult]") -> None:
+    columns = ["alliance", "points", "people expected", "allowed", ""]
+    rows = [
+        [
+            result.description,
+            f"{result.gain_median:+.1f}",
+            f"{result.people_gain_median:+.2f}",
+            f"{result.people_limit:.2f}",
+            "within" if result.within_limit else "EXCEEDED",
+        ]
+        for result in alliances
+    ]
+    print_table("What established people gain a member by responding on demand, in the median", columns, rows)
 
 
 def _attack_row(result: "AttackResult", best: str) -> list[str]:

@@ -4,10 +4,10 @@ Each of SCORED is one fact that one sentence tells, and no fact is scored twice.
 anybody, which can be bought, so what they add to a score is bounded. Models of earlier versions use other features.
 """
 
-from features.catalogue import cadence, credible, network, originality, persistence, reach, response, tenure
+from features.catalogue import cadence, credible, network, originality, persistence, reach, response, responses, tenure
 from features.catalogue.feature import Catalogue
 
-FAMILIES = (credible, tenure, reach, response, persistence, network, cadence, originality)
+FAMILIES = (credible, tenure, responses, reach, response, persistence, network, cadence, originality)
 CATALOGUE = Catalogue(feature for family in FAMILIES for feature in family.FEATURES)
 SCORED = CATALOGUE.select(
     "credible_engagers_7d",
@@ -21,13 +21,13 @@ SCORED = CATALOGUE.select(
     "repetitions_90d",
 )
 BOUNDED = CATALOGUE.select(
-    "early_engagers",
-    "engagers_decayed_28d",
-    "engagers_365d",
-    "periods_drawing_168d",
+    "early_responders",
+    "responders_decayed_28d",
+    "responders_365d",
+    "response_periods_168d",
+    "response_attention_365d",
+    "days_since_last_response",
     "pieces_drawing_90d",
     "lasting_pieces_90d",
-    "attention_365d",
-    "days_since_last_engagement",
 )
 INPUTS = Catalogue([*SCORED, *BOUNDED])

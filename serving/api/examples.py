@@ -41,7 +41,7 @@ RESPONSES = asdict(possible_changes(48.71, {}, np.where(COUNTS >= 30, 5.3, 0.0))
 
 def _line(feature: str, value: float, points: float, sentence: str, typical: float) -> dict[str, Any]:
     line = {"feature": feature, "family": CATALOGUE[feature].family, "value": value, "points": points}
-    return line | {"sentence": sentence, "typical": typical}
+    return line | {"sentence": sentence, "typical": typical, "parts": []}
 
 
 def _section(topic: Topic, *sentences: str) -> dict[str, Any]:
@@ -64,7 +64,7 @@ EXPLANATION = {
     "users_below": 0.974,
     "unclipped": 48.71,
     "base": 30.0,
-    "baseline": "the average of the 72,000 rows (a user at an instant) that the model was trained on",
+    "baseline": "the average of 8,431 users active in the year before 2017-07-02",
     "clipping": 0.0,
     "families": {"reach": 14.21, "network": 6.5, "cadence": -2.0},
     "lines": [

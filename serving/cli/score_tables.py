@@ -49,7 +49,7 @@ def ledger_table(explanation: "Explanation") -> None:
     if explanation.clipping:
         rows.append(["Scores end at 0 and at 100", "", "", f"{explanation.clipping:+.2f}"])
     rows.append(["Score", "", "", f"{explanation.score:.2f}"])
-    print_table("The points of the score", ["", "typical of peers", "of it", "points"], rows)
+    print_table("The points of the score", ["", "typical user", "of it", "points"], rows)
 
 
 def line_rows(

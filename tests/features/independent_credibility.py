@@ -25,6 +25,9 @@ def credible_features(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Ind
     columns = {f"credible_engagers_{days}d": weight.where(age <= days * DAY, 0) for days in (7, 28, 90, 365)} | {
         "credible_engagers_decayed_28d": _round_half_up(faded * (weight / BILLION)),
         "credible_returning_28d": weight.where((age <= PERIOD) & (first > PERIOD), 0),
+        "responders_365d": (pairs["other"] >= 0) * BILLION,
+        "responders_decayed_28d": faded.where(pairs["other"] >= 0, 0),
+        "response_attention_365d": _round_half_up((BILLION / pairs["breadth"]).fillna(0.0)),
         "credible_attention_365d": _round_half_up((weight / pairs["breadth"]).fillna(0.0)),
     }
     new = (BILLION - pairs["vouched"]).where(pairs["other"] >= 0, 0)
@@ -36,11 +39,20 @@ def credible_features(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Ind
     sums["credibility_365d"] = has.reindex(people).fillna(0.0)
     full = _full(pairs)
     since = (pairs["last"] / DAY - 30 * np.log2((full / BILLION).where(full > 0))).groupby(pairs["user"])
+    by_user = pairs.groupby("user")
     established = (pairs["last"] / DAY).where(full >= BILLION // 2).groupby(pairs["user"])
     return (sums / BILLION).assign(
         days_since_credible_engagement=since.min().reindex(people),
         days_since_established=established.min().reindex(people),
+        days_since_last_response=(by_user["last"].min() / DAY).reindex(people),
+        early_responders=_early(responses).reindex(people).fillna(0.0),
     )
+
+
+def _early(responses: pd.DataFrame) -> pd.Series:
+    """Count the known people who first responded more than a year ago."""
+    first = responses[responses["other"] >= 0].groupby(["user", "other"])["age"].max()
+    return first[first > YEAR].groupby("user").size()
 
 
 def _by_period(responses: pd.DataFrame, pairs: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
@@ -52,6 +64,7 @@ def _by_period(responses: pd.DataFrame, pairs: pd.DataFrame, people: pd.Index) -
     columns = {
         "credible_pace_28d": (six["weight"] * 0.5 ** six["period"]).groupby(six["user"]).sum() / (63 / 32),
         "credible_steady_168d": steady[steady["periods"] >= 3].groupby("user")["weight"].sum(),
+        "response_periods_168d": six.drop_duplicates(["user", "period"]).groupby("user").size() * BILLION,
         "credible_periods_168d": _full(six).groupby([six["user"], six["period"]]).max().groupby("user").sum(),
     }
     return pd.DataFrame({name: column.reindex(people).fillna(0.0) for name, column in columns.items()})

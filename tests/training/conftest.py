@@ -1,6 +1,6 @@
 """A small simulated community, the model that is trained on it, and small tables of acts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from features.catalogue import SCORED
 from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
 from features.progress import ignore_progress
@@ -57,6 +58,14 @@ def simulated(tmp_path_factory):
     last = pc.max(events["time"]).as_py()
     truth = pd.read_parquet(community.truth).set_index("user")
     return Simulated(events, truth, (last - timedelta(days=10)).replace(microsecond=0))
+
+
+@pytest.fixture(scope="session")
+def plain(bundle):
+    """The bundle as an earlier version would have stored it: without a bounded term and a baseline."""
+    facts = {name: value for name, value in bundle.facts.items() if name != "baseline"}
+    features = {name: bundle.features[name] for name in SCORED.names}
+    return replace(bundle, bounded=None, features=features, facts=facts)
 
 
 @pytest.fixture(scope="session")

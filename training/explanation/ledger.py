@@ -218,8 +218,10 @@ def ledger(bundle: Bundle, row: FeatureRow, typical: Mapping[str, float | None] 
 def _bounded_line(bundle: Bundle, parts: tuple[Line, ...]) -> Line:
     """Return the line of responses from anybody, established or not."""
     points = sum(line.points for line in parts)
-    most = bundle.most_from_anybody / 2
-    sentence = f"Responses from anybody, established or not, may raise or lower a score by {most:.1f} points at most."
+    sentence = (
+        f"Counting responses from anybody, established or not, {'adds' if points > 0 else 'takes'} "
+        f"{abs(points):.1f} points; such responses can move a score by {bundle.most_from_anybody:.1f} at most."
+    )
     return Line(ANYBODY, "reach", None, points, sentence, parts=parts)
 
 

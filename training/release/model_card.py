@@ -72,7 +72,7 @@ def model_card(bundle: Bundle, evaluation: BacktestReport, verdict: Verdict) -> 
             "",
             *bullets(PROHIBITED),
         ],
-        "Limits": _limits(evaluation),
+        "Limits": _limits(bundle, evaluation),
         "Figures, out of time": _figures(evaluation),
         "Gate": _gate(verdict),
         "Data": _data(bundle),
@@ -188,13 +188,15 @@ def _groups(evaluation: BacktestReport) -> list[str]:
     ]
 
 
-def _limits(evaluation: BacktestReport) -> list[str]:
+def _limits(bundle: Bundle, evaluation: BacktestReport) -> list[str]:
     weak = weaknesses(evaluation.slices)
     limits = bullets(
         [
             "The model knows only the given activity: people with an audience elsewhere have few points here.",
             "In a community that shrinks or grows quickly, the expected audience is too large or too small.",
-            "A high score can be bought: `clout attack` measures how. Treat high scores of new accounts with care.",
+            "Accounts to whom nobody established responds, however many and whatever they do, can move a score by "
+            f"{bundle.most_from_anybody:.1f} points at most, by construction. Responses of established people count "
+            "wherever they come from: `clout attack` measures what they gain.",
             "The audience of one person varies: read the interval, not only the number.",
             f"Groups of users with unreliable figures: {len(weak)}.",
         ]

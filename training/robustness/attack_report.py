@@ -50,6 +50,35 @@ class AttackResult(Report):
 
 
 @dataclass(frozen=True)
+class AllianceResult(Report):
+    """What established people who respond on demand gain an ordinary member.
+
+    Parameters
+    ----------
+    alliance : its name in ALLIANCES
+    description : what is done for one member, in words
+    members : how many ordinary members tried it
+    people : how many people respond to a member
+    exchanged : whether they answer each other
+    gain_median : points gained, in the median
+    people_gain_median : by how many people the expected audience rises, in the median
+    people_limit : by how many it may rise
+    within_limit : whether it rises by that at most
+
+    """
+
+    alliance: str
+    description: str
+    members: int
+    people: int
+    exchanged: bool
+    gain_median: float
+    people_gain_median: float
+    people_limit: float
+    within_limit: bool = field(metadata=named("held"))
+
+
+@dataclass(frozen=True)
 class Attackers(Report):
     """The attackers in a model's training: their accounts, share of all accounts of a year, and events."""
 
@@ -87,10 +116,13 @@ class AttackReport(Report):
     median_active : points of the median user that acted in the last 28 days
     attacks : one result per attack and mode
     attackers, honest_auc : of mode TRAINING, else None
+    alliances : one result per alliance; None where they were not tried
+    most_from_anybody : the points by which accounts to whom nobody established responds can move a score, whatever
+        they do; None where it was not asked for
 
     """
 
-    absent_if_none: ClassVar[tuple[str, ...]] = ("attackers", "honest_auc")
+    absent_if_none: ClassVar[tuple[str, ...]] = ("attackers", "honest_auc", "alliances", "most_from_anybody")
 
     as_of: datetime
     best_baseline: str
@@ -98,12 +130,15 @@ class AttackReport(Report):
     attacks: tuple[AttackResult, ...]
     attackers: Attackers | None = None
     honest_auc: HonestAuc | None = None
+    alliances: tuple[AllianceResult, ...] | None = None
+    most_from_anybody: float | None = None
 
     @property
     def within_limits(self) -> bool:
-        """Whether every attack is within its limit, and the AUC over honest users too."""
+        """Whether every attack and alliance is within its limit, and the AUC over honest users too."""
         auc = self.honest_auc is None or self.honest_auc.within_limit
-        return auc and all(result.within_limit for result in self.attacks)
+        allied = all(result.within_limit for result in self.alliances or ())
+        return auc and allied and all(result.within_limit for result in self.attacks)
 
     def followed_by(self, other: "AttackReport") -> "AttackReport":
         """Return one report of both; `median_active` is this one's."""

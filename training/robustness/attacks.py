@@ -164,7 +164,7 @@ def _bought_followers(members: Sequence[str], recruited: np.ndarray, context: At
     return event_rows(context.draw_times(1, len(recruited)), actor=recruited, verb="follow", target=members[0])
 
 
-def _posts(
+def make_posts(
     members: Sequence[str] | np.ndarray, context: AttackContext, days: int, a_day: int = 1, every: int = 1
 ) -> pd.DataFrame:
     """Let each of the members post `a_day` times a day; only one post in `every` is returned."""
@@ -178,10 +178,10 @@ def _posts(
 
 
 def _squirrel_bot(members: Sequence[str], _: np.ndarray, context: AttackContext) -> pd.DataFrame:
-    return _posts(members, context, MONTH, 200)
+    return make_posts(members, context, MONTH, 200)
 
 
-def _engage(posts: pd.DataFrame, engagers: np.ndarray, verb: str, context: AttackContext) -> pd.DataFrame:
+def engage(posts: pd.DataFrame, engagers: np.ndarray, verb: str, context: AttackContext) -> pd.DataFrame:
     """Let each of the engagers engage with each post within an hour."""
     targets = posts.iloc[np.repeat(np.arange(len(posts)), len(engagers))]
     delay = pd.to_timedelta(context.rng.uniform(1.0, 3_600, len(targets)), unit="s").round("us")
@@ -197,22 +197,22 @@ def _engage(posts: pd.DataFrame, engagers: np.ndarray, verb: str, context: Attac
 def _pod(members: Sequence[str], _: np.ndarray, context: AttackContext) -> pd.DataFrame:
     parts = []
     for member in members:
-        posts, others = _posts([member], context, MONTH), np.array([other for other in members if other != member])
-        parts += [posts, _engage(posts, others, "like", context), _engage(posts, others, "reply", context)]
+        posts, others = make_posts([member], context, MONTH), np.array([other for other in members if other != member])
+        parts += [posts, engage(posts, others, "like", context), engage(posts, others, "reply", context)]
     return pd.concat(parts, ignore_index=True)
 
 
 def _liked(members: Sequence[str], recruited: np.ndarray, context: AttackContext) -> pd.DataFrame:
     """Let the recruited accounts like every daily post of the member."""
-    posts = _posts(members, context, MONTH)
-    return pd.concat([posts, _engage(posts, recruited, "like", context)], ignore_index=True)
+    posts = make_posts(members, context, MONTH)
+    return pd.concat([posts, engage(posts, recruited, "like", context)], ignore_index=True)
 
 
 def _bridged_farm(members: Sequence[str], recruited: np.ndarray, context: AttackContext) -> pd.DataFrame:
     """Let each recruited account ask a question in the week before, answered by one established user; then all like."""
-    questions = _posts(recruited, context, WEEK, every=WEEK)
+    questions = make_posts(recruited, context, WEEK, every=WEEK)
     questions["time"] -= pd.Timedelta(days=MONTH)
-    answers = _engage(questions, np.array([None]), "reply", context)
+    answers = engage(questions, np.array([None]), "reply", context)
     answers["actor"] = context.rng.choice(context.established, len(answers)) if len(context.established) else None
     likes = _liked(members, recruited, context)
     return pd.concat([questions, answers.assign(provoked=True), likes], ignore_index=True)
@@ -221,11 +221,11 @@ def _bridged_farm(members: Sequence[str], recruited: np.ndarray, context: Attack
 def _aged_farm(members: Sequence[str], recruited: np.ndarray, context: AttackContext) -> pd.DataFrame:
     """Let the accounts post every week, like each other twice a week and answer the member every week."""
     weeks = QUARTER // WEEK
-    posts = _posts(recruited, context, QUARTER, every=WEEK)
-    likes = _engage(posts, np.array([None, None]), "like", context)
+    posts = make_posts(recruited, context, QUARTER, every=WEEK)
+    likes = engage(posts, np.array([None, None]), "like", context)
     likes["actor"] = context.rng.choice(recruited, len(likes))
-    bait = _posts(members, context, QUARTER, every=WEEK)[:weeks]
-    return pd.concat([posts, likes, bait, _engage(bait, recruited, "reply", context)], ignore_index=True)
+    bait = make_posts(members, context, QUARTER, every=WEEK)[:weeks]
+    return pd.concat([posts, likes, bait, engage(bait, recruited, "reply", context)], ignore_index=True)
 
 
 def _mention_spam(members: Sequence[str], _: np.ndarray, context: AttackContext) -> pd.DataFrame:
@@ -249,7 +249,7 @@ def _reply_to_stars(members: Sequence[str], _: np.ndarray, context: AttackContex
 
 
 def _repost(members: Sequence[str], _: np.ndarray, context: AttackContext) -> pd.DataFrame:
-    posts = _posts(members, context, MONTH, 10)
+    posts = make_posts(members, context, MONTH, 10)
     return posts.assign(content_hash=[f"{FAKE} text {k % 10}" for k in range(len(posts))])
 
 

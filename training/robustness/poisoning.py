@@ -25,6 +25,7 @@ from training.fit import fit
 from training.model.bounded_term import fit_boosters
 from training.model.bundle import Bundle
 from training.model.feature_sets import panel_features
+from training.robustness.alliances import alliance_suite
 from training.robustness.attack_report import SCORING, TRAINING, Attackers, AttackReport, HonestAuc
 from training.robustness.attack_suite import AttackSetting, attack_suite, run_suite
 from training.robustness.attacks import ATTACKS, Attack, describe_users, make_attack_context
@@ -183,7 +184,7 @@ SUITES = {SCORING: (attack_suite,), TRAINING: (poisoned_suite,), BOTH: (attack_s
 
 
 def run_attacks(mode: str, events: ir.Table, bundle: Bundle, *options: Any) -> AttackReport:
-    """Attack in one mode, or in both as one report, where `median_active` is that of mode SCORING.
+    """Attack in one mode, or in both as one report, where `median_active` is that of mode SCORING; then ally.
 
     Parameters
     ----------
@@ -192,4 +193,7 @@ def run_attacks(mode: str, events: ir.Table, bundle: Bundle, *options: Any) -> A
 
     """
     reports = [suite(events, bundle, *options) for suite in SUITES[mode]]
-    return reduce(AttackReport.followed_by, reports)
+    report = reduce(AttackReport.followed_by, reports)
+    return replace(
+        report, alliances=alliance_suite(events, bundle, report.as_of), most_from_anybody=bundle.most_from_anybody
+    )

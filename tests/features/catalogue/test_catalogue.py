@@ -375,6 +375,41 @@ BY_HAND = [
     ),
     ("credible_posts_90d", [(1, "a", "like", "u", "o1"), (1, "b", "reply", "u", "o1"), (1, "c", "like", "u")], 1),
     ("credible_posts_90d", NO_RESPONSE, 0),
+    *((f"responders_{days}d", acts, 3) for days, acts in RESPONDED.items() if days == 365),
+    ("responders_365d", NO_RESPONSE, 0),
+    (
+        "responders_decayed_28d",
+        [(28, "a", "like", "u"), (84, "a", "like", "u"), (56, "b", "reply", "u"), (1, None, "like", "u"), *NO_RESPONSE],
+        1 / 2 + 1 / 4,
+    ),
+    ("responders_decayed_28d", [(365 + AFTER, "a", "like", "u"), *NO_RESPONSE], 0),
+    (
+        "early_responders",
+        [
+            (365, "a", "like", "u"),
+            (365 + AFTER, "b", "like", "u"),
+            (1, "b", "like", "u"),
+            (500, "c", "follow", "u"),
+            (400, None, "like", "u"),
+            (400, "u", "like", "u"),
+        ],
+        1,
+    ),
+    ("early_responders", NO_RESPONSE, 0),
+    (
+        "response_periods_168d",
+        [(1, None, "like", "u"), (28, "a", "like", "u"), (56 + AFTER, "b", "like", "u"), (168, "c", "reply", "u")],
+        3,
+    ),
+    ("response_periods_168d", [(168 + AFTER, "a", "like", "u"), *NO_RESPONSE], 0),
+    (
+        "response_attention_365d",
+        [(365, "a", "like", "u"), (1, "b", "like", "u"), (365, "b", "like", "c"), (1, None, "like", "u")],
+        1 + 1 / 2,
+    ),
+    ("response_attention_365d", NO_RESPONSE, 0),
+    ("days_since_last_response", [(2.5, None, "like", "u"), (9, "b", "like", "u"), *NO_RESPONSE], 2.5),
+    ("days_since_last_response", [(365 + AFTER, "a", "like", "u"), *NO_RESPONSE], None),
     (
         "days_since_established",
         [(3.5, "a", "like", "u"), (9, "b", "like", "u"), (1, "g", "like", "u"), *HALF, *NO_RESPONSE],
@@ -1136,7 +1171,7 @@ class TestWords:
             "repetitions_90d",
         }
         raising = {feature.name for feature in SCORED if feature.direction == "up"}
-        assert {name for name in raising if "credible" not in name} == {"early_engagers", "tenure_days"}
+        assert {name for name in raising if "credible" not in name} == {"tenure_days"}
         assert all(feature.direction in ("up", "down") for feature in SCORED)
         assert not any(feature.actionable for feature in SCORED if feature.direction == "up")
 
@@ -1179,7 +1214,7 @@ class TestCatalogue:
         assert CATALOGUE["followers"].name == "followers"
 
     def test_scored_features_are_few_and_in_order(self):
-        assert len(SCORED) == 10
+        assert len(SCORED) == 9
         assert SCORED.names == [name for name in CATALOGUE.names if name in SCORED]
         assert Catalogue([a_feature(), a_feature(name="m")]).select("m", "n").names == ["n", "m"]
 

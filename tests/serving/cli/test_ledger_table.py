@@ -34,7 +34,7 @@ def test_families_add_up_to_the_score(shown):
     (score,) = figures("\n".join(line for line in totals if line.startswith("Score ")), "")
     added = figures("\n".join(line[60:] for line in totals))
     assert sum(added) == pytest.approx(score, abs=0.05)
-    assert "typical of peers" in out
+    assert "typical user" in out
     assert "What raises it most:\n  - " in out or "What lowers it most:\n  - " in out
     assert max(map(len, out.splitlines())) <= 80
 
@@ -47,7 +47,7 @@ def test_the_text_tells_the_score_first_and_ends_with_what_would_change_it(shown
     assert titles == [title for title in TITLES.values() if title in titles]
     assert re.match(r"user0001 has [\d.]+ of 100 points, (more than|and no user) .*, as of 2017-07-30. ", text)
     assert text.endswith(ASSOCIATION)
-    assert "typical of peers" not in out
+    assert "typical user" not in out
     assert max(map(len, out.splitlines())) <= 80
 
 

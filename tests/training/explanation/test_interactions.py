@@ -13,7 +13,7 @@ from training.model.scale import Scale
 
 
 @pytest.fixture
-def by_hand(bundle):
+def by_hand(plain):
     """Make a bundle of one tree of two features: 1 nat where both are above 0, a quarter of the rows, else 0."""
 
     def make(unknown=False):
@@ -25,7 +25,7 @@ def by_hand(bundle):
         own |= {"num_leaves": 4, "min_data_in_leaf": 1, "verbose": -1}
         booster = lgb.train(own, lgb.Dataset(matrix, audience), 1)
         return dataclasses.replace(
-            bundle, booster_text=booster.model_to_string(), features={"a": "", "b": ""}, scale=Scale(0.0, 10.0)
+            plain, booster_text=booster.model_to_string(), features={"a": "", "b": ""}, scale=Scale(0.0, 10.0)
         )
 
     return make

@@ -51,14 +51,14 @@ def user_changes(bundle, other, earlier, later):
     return changes(bundle, other, earlier, later)
 
 
-def tiny(bundle, rows, outcome, features, anchor=10.0, per_nat=20.0):
+def tiny(plain, rows, outcome, features, anchor=10.0, per_nat=20.0):
     """Return a bundle around one tree of two levels, grown on few rows."""
     settings = {"objective": "regression", "min_data_in_leaf": 1, "min_data_in_bin": 1, "verbose": -1, "max_depth": 2}
     settings |= {"min_sum_hessian_in_leaf": 0, "learning_rate": 1.0, "boost_from_average": False}
     booster = lgb.train(settings, lgb.Dataset(np.array(rows * 10, float), outcome * 10), 1)
     fingerprints = {name: CATALOGUE[name].fingerprint for name in features}
     return dataclasses.replace(
-        bundle, booster_text=booster.model_to_string(), features=fingerprints, scale=Scale(anchor, per_nat)
+        plain, booster_text=booster.model_to_string(), features=fingerprints, scale=Scale(anchor, per_nat)
     )
 
 
@@ -66,7 +66,7 @@ CORNERS = [[0, 0], [0, 1], [1, 0], [1, 1]]
 TWO = ["days_absent", "credible_engagers_28d"]
 
 
-def test_by_hand(bundle):
+def test_by_hand(plain):
     """One nat where both are 1, later two; 20 points a nat and 10, later 30 and 5: 30 becomes 65, no more than that.
 
     Somebody goes from (0, 0) to (1, 1): 10 + 20 * 0 to 5 + 30 * 2. Of the 20 points under the old model each feature
@@ -74,8 +74,8 @@ def test_by_hand(bundle):
     scales say 50 and 65.
     """
     old, new = pd.DataFrame([[0.0, 0.0]], columns=TWO), pd.DataFrame([[1.0, 1.0]], columns=TWO)
-    before = tiny(bundle, CORNERS, [0, 0, 0, 1], TWO)
-    after = tiny(bundle, CORNERS, [0, 0, 0, 2], TWO, 5.0, 30.0)
+    before = tiny(plain, CORNERS, [0, 0, 0, 1], TWO)
+    after = tiny(plain, CORNERS, [0, 0, 0, 2], TWO, 5.0, 30.0)
     split = changes(before, after, old, new)
     figures = split.figures.iloc[0].to_dict()
     assert figures == pytest.approx(
@@ -90,9 +90,9 @@ def test_by_hand(bundle):
     )
 
 
-def test_repetition_is_an_own_part(bundle):
+def test_repetition_is_an_own_part(plain):
     """Fewer than two repetitions make a nat of 20 points: from none to three, all of it goes."""
-    model = tiny(bundle, [[0], [1], [2], [3]], [1, 1, 0, 0], ["repetitions_90d"])
+    model = tiny(plain, [[0], [1], [2], [3]], [1, 1, 0, 0], ["repetitions_90d"])
     old, new = (pd.DataFrame({"repetitions_90d": [value], "created_90d": [9 * value]}) for value in (0.0, 3.0))
     split = changes(model, model, old, new)
     assert split.moved.iloc[0].to_dict() == pytest.approx({"repetitions_90d": -20}, abs=1e-5)
@@ -179,9 +179,9 @@ def test_only_a_new_scale(bundle, earlier):
     assert (figures["clipping"] > 0.1).any()
 
 
-def test_a_feature_that_one_model_lacks_counts_nothing_in_it(bundle):
-    one = tiny(bundle, [[0], [1], [0], [1]], [0, 1, 0, 1], ["days_absent"])
-    both = tiny(bundle, CORNERS, [0, 0, 0, 2], TWO)
+def test_a_feature_that_one_model_lacks_counts_nothing_in_it(plain):
+    one = tiny(plain, [[0], [1], [0], [1]], [0, 1, 0, 1], ["days_absent"])
+    both = tiny(plain, CORNERS, [0, 0, 0, 2], TWO)
     row = pd.DataFrame([[1.0, 1.0]], columns=TWO)
     for before, after in ((one, both), (both, one)):
         split = changes(before, after, row, row)
@@ -236,10 +236,10 @@ def test_lines_and_reasons_of_one(user_changes, bundle, other, earlier, later):
     assert checked > 100
 
 
-def test_sentences(bundle):
+def test_sentences(plain):
     old, new = pd.DataFrame([[np.nan, 0.0]], columns=TWO), pd.DataFrame([[1.0, 2.5]], columns=TWO)
-    before = tiny(bundle, CORNERS, [0, 1, 1, 3], TWO)
-    after = tiny(bundle, CORNERS, [0, 2, 2, 4], TWO, 5.0, 30.0)
+    before = tiny(plain, CORNERS, [0, 1, 1, 3], TWO)
+    after = tiny(plain, CORNERS, [0, 2, 2, 4], TWO, 5.0, 30.0)
     sentences = {
         (x.part, x.feature): x.sentence for x in change_lines(before, changes(before, after, old, new), old, new)
     }
@@ -252,9 +252,9 @@ def test_sentences(bundle):
     assert sentences["scale", None] == "The new scale gives the same expected audience 125.0 points; it was 90.0."
 
 
-def test_unknown_value_in_a_sentence(bundle):
+def test_unknown_value_in_a_sentence(plain):
     name = "credible_after_a_day_share_90d"
-    model = tiny(bundle, [[0], [1], [2], [3]], [0, 1, 2, 3], [name])
+    model = tiny(plain, [[0], [1], [2], [3]], [0, 1, 2, 3], [name])
     old, new = (pd.DataFrame({name: [value]}) for value in (np.nan, 3.0))
     (line,) = change_lines(model, changes(model, model, old, new), old, new)
     assert (line.before, line.after, line.part) == (None, 3.0, "others")

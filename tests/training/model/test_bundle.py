@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.catalogue import CATALOGUE, SCORED
+from features.catalogue import CATALOGUE, INPUTS, SCORED
 from features.errors import CatalogueError
 from training.model.bundle import PREDICTED
 
@@ -16,6 +16,8 @@ class TestPredict:
         assert predicted["score"].between(0, 100).all()
         assert (predicted["low"] <= predicted["high"]).all()
         margin = bundle.booster.predict(rows[SCORED.names].to_numpy(float), raw_score=True)
+        added = bundle.bounded.booster.predict(rows[INPUTS.names].to_numpy(float), raw_score=True)
+        margin = margin + np.clip(added, -0.15, 0.15)
         assert predicted["expected_audience"].to_numpy() == pytest.approx(np.exp(margin))
         scale = bundle.scale
         assert predicted["unclipped"].to_numpy() == pytest.approx(scale.anchor + scale.points_per_nat * margin)
@@ -45,13 +47,13 @@ class TestPredict:
 
     def test_missing_features_are_named(self, bundle, rows):
         with pytest.raises(
-            CatalogueError, match=rf"lack 2 of the model's {len(SCORED)} features: early_engagers, credible_rate"
+            CatalogueError, match=rf"lack 2 of the model's {len(INPUTS)} features: credible_rate_365d, early_re"
         ):
-            bundle.predict(rows.drop(columns=["followers", "early_engagers", "credible_rate_365d"]))
+            bundle.predict(rows.drop(columns=["followers", "early_responders", "credible_rate_365d"]))
 
     @pytest.mark.parametrize("value", ["many", "", [1], {}])
     def test_a_value_that_is_not_a_number(self, bundle, rows, value):
-        frame = rows.iloc[[0]].astype({"early_engagers": object})
-        frame["early_engagers"] = [value]
+        frame = rows.iloc[[0]].astype({"early_responders": object})
+        frame["early_responders"] = [value]
         with pytest.raises(CatalogueError, match="the rows contain a value that is not a number: "):
             bundle.predict(frame)

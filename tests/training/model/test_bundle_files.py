@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from features.errors import CatalogueError, RegistryError
-from training.model.bundle_files import BOOSTER_FILES, FACTS_FILE, load_bundle, save_bundle
+from training.model.bundle_files import BOOSTER_FILES, BOUNDED_FILE, FACTS_FILE, load_bundle, save_bundle
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ class TestRoundTrip:
 
     def test_saving_again_writes_the_same_bytes(self, folder, tmp_path):
         save_bundle(load_bundle(folder), tmp_path / "again")
-        for name in (*BOOSTER_FILES, FACTS_FILE):
+        for name in (*BOOSTER_FILES, BOUNDED_FILE, FACTS_FILE):
             assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
 
     def test_a_bundle_in_use_is_shared_and_not_retained(self, folder, tmp_path):
@@ -50,7 +50,7 @@ class TestRoundTrip:
         assert reference() is None
 
     def test_files_are_text_and_json_only(self, folder):
-        assert sorted(path.name for path in folder.iterdir()) == sorted([*BOOSTER_FILES, FACTS_FILE])
+        assert sorted(path.name for path in folder.iterdir()) == sorted([*BOOSTER_FILES, BOUNDED_FILE, FACTS_FILE])
         for path in folder.iterdir():
             path.read_text(encoding="utf-8")
             with pytest.raises(ValueError, match="opcode"):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.catalogue import CATALOGUE, SCORED
+from features.catalogue import CATALOGUE, INPUTS
 from features.events.scopes import ALL
 from training.dataset.panel import in_scope
 from training.model.reference_distributions import cut, level, make_reference, shares, spread, with_reference
@@ -79,8 +79,8 @@ def test_a_reference_by_hand():
     result = make_reference(rows, predicted)
     assert (result["users"], result["expected_audience"], result["score"]["mean"]) == (4, 2.0, 37.5)
     assert result["score"]["shares"][:3] == [0.0, 0.5, 0.0]
-    assert list(result["features"]) == SCORED.names
-    assert result["features"]["early_engagers"] == {"edges": [0.0, 1e-9], "shares": [0.0, 0.5, 0.25, 0.25]}
+    assert list(result["features"]) == INPUTS.names
+    assert result["features"]["early_responders"] == {"edges": [0.0, 1e-9], "shares": [0.0, 0.5, 0.25, 0.25]}
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 

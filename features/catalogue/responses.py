@@ -1,0 +1,109 @@
+"""Responses from anybody, established or not. They can be bought, so their effect on a score is bounded."""
+
+from functools import partial
+
+import ibis
+import ibis.expr.types as ir
+
+from features.aggregates.windows import (
+    BILLION,
+    LOOKBACK_DAYS,
+    PERIODS,
+    count,
+    days,
+    decay,
+    in_period,
+    round_half_up,
+    sum_fixed_point,
+    where,
+    within,
+)
+from features.catalogue.feature import Feature
+from features.catalogue.wording import Row, ago, people
+
+_feature = partial(Feature, family="reach", unit="people", relation="responders", direction="none")
+
+
+def _named(responders: ir.Table, value: ir.Value) -> ir.Value:
+    return where(responders.other.notnull(), value)
+
+
+def _periods(responders: ir.Table) -> ir.IntegerValue:
+    periods = [in_period(responders.weeks, k).ifelse(1, 0).max() for k in range(PERIODS)]
+    return sum(periods[1:], periods[0])
+
+
+def _said_lately(value: float | None, _: Row) -> str:
+    if not value:
+        return "Nobody responded in the last year."
+    return f"Responses of the last year count as {people(value)} today (half after four weeks)."
+
+
+def _said_attention(value: float | None, _: Row) -> str:
+    if not value:
+        return "Nobody responded in the last year."
+    if value < 0.5:
+        return "Those who responded in the last year respond to many others."
+    return f"The attention of those who responded in the last year adds up to that of {people(value)}."
+
+
+def _said_last(value: float | None, _: Row) -> str:
+    return "Nobody responded in the last year." if value is None else f"The last response came {ago(value)}."
+
+
+FEATURES = [
+    _feature(
+        "early_responders",
+        "different people who first responded more than 365 days ago",
+        lambda value, _: (
+            f"{people(value)} first responded more than a year ago."
+            if value
+            else "Nobody who is named responded more than a year ago."
+        ),
+        lambda pairs: count(pairs.other.notnull() & ~within(pairs.first_responded_age, LOOKBACK_DAYS)),
+        relation="pairs",
+    ),
+    _feature(
+        "responders_decayed_28d",
+        "different people who responded in the last 365 days, each counting less the longer ago it was last (half "
+        "after 28 days)",
+        _said_lately,
+        lambda responders: sum_fixed_point(_named(responders, decay(responders.last_age, 28))),
+    ),
+    _feature(
+        "responders_365d",
+        "different people who responded in the last 365 days",
+        lambda value, _: f"{people(value) if value else 'Nobody'} responded in the last year.",
+        lambda responders: responders.other.count(),
+    ),
+    _feature(
+        "response_periods_168d",
+        "in how many of the last six periods of 28 days anybody responded",
+        lambda value, _: (
+            f"Somebody responded in {value:.0f} of the last six 28-day periods."
+            if value
+            else "Nobody responded in the last six 28-day periods."
+        ),
+        _periods,
+        unit="periods",
+    ),
+    _feature(
+        "response_attention_365d",
+        "for each person who responded in the last 365 days, one divided by the number of people to whom that person "
+        "responded",
+        _said_attention,
+        lambda responders: sum_fixed_point(
+            _named(responders, round_half_up(ibis.literal(BILLION, "int64") / responders.breadth))
+        ),
+        family="network",
+    ),
+    _feature(
+        "days_since_last_response",
+        "days since anybody, known or not, last responded, within the last 365 days",
+        _said_last,
+        lambda responders: days(responders.last_age.min()),
+        family="cadence",
+        unit="days",
+        default=None,
+    ),
+]

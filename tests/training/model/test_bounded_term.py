@@ -1,0 +1,129 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.catalogue import BOUNDED, INPUTS, SCORED
+from training.config import Model
+from training.explanation.ledger import ANYBODY, base_points, contributions, ledger
+from training.explanation.score_change import PARTS, changes
+from training.model.bounded_term import fill_up, fit_boosters
+from training.model.bundle import feature_row
+from training.model.bundle_files import BOUNDED_FILE, load_bundle, save_bundle
+
+VALUES = st.none() | st.floats(0, 1e9) | st.sampled_from([0.0, 1.0, 5.0, 300.0])
+
+
+@pytest.fixture(scope="module")
+def tight(bundle):
+    """A bundle whose limit binds for most users."""
+    return replace(bundle, bounded=replace(bundle.bounded, limit=0.01))
+
+
+def test_features_of_both_boosters_are_distinct(bundle):
+    assert list(bundle.features) == INPUTS.names
+    assert not set(SCORED.names) & set(BOUNDED.names)
+    assert bundle.bounded_features == BOUNDED.names
+
+
+@settings(max_examples=50)
+@given(row=st.integers(0, 99), values=st.lists(VALUES, min_size=len(BOUNDED), max_size=len(BOUNDED)))
+def test_responses_from_anybody_move_a_score_within_the_band(bundle, rows, row, values):
+    before = rows.iloc[[row]]
+    after = before.assign(**dict(zip(BOUNDED.names, [np.nan if v is None else v for v in values], strict=True)))
+    one, other = (bundle.predict(frame)["unclipped"].iloc[0] for frame in (before, after))
+    assert abs(other - one) <= bundle.most_from_anybody + 1e-9
+
+
+def test_points_of_the_band(bundle):
+    assert bundle.most_from_anybody == pytest.approx(2 * 0.15 * bundle.scale.points_per_nat)
+    assert replace(bundle, bounded=None).most_from_anybody == 0
+
+
+@pytest.mark.parametrize("which", ["bundle", "tight"])
+def test_points_add_up_where_the_limit_binds(request, rows, which):
+    model = request.getfixturevalue(which)
+    points, predicted = contributions(model, rows), model.predict(rows)
+    total = base_points(model) + points.sum(axis=1)
+    assert np.allclose(total, predicted["unclipped"], rtol=0, atol=1e-6)
+    few = rows[:10]
+    assert np.allclose(contributions(model, few), points[:10], rtol=0, atol=1e-9)
+
+
+def test_some_limits_bind(tight, rows):
+    sums = tight.bounded_sums(tight.matrix(rows))
+    assert 0.2 < (np.abs(sums) > tight.bounded.limit).mean() < 1
+
+
+def test_the_ledger_has_one_line_that_opens_into_features(bundle, rows):
+    parts = ledger(bundle, feature_row(rows.iloc[[3]]))
+    (line,) = [line for line in parts.lines if line.feature == ANYBODY]
+    assert {part.feature for part in line.parts} <= set(BOUNDED.names)
+    assert sum(part.points for part in line.parts) == pytest.approx(line.points, abs=1e-9)
+    assert not {line.feature for line in parts.lines} & set(BOUNDED.names)
+    assert parts.base + sum(line.points for line in parts.lines) == pytest.approx(parts.unclipped, abs=1e-6)
+    assert line.sentence.startswith("Counting responses from anybody, established or not, ")
+    assert line.sentence.endswith(f"can move a score by {bundle.most_from_anybody:.1f} at most.")
+
+
+def test_a_change_adds_up_where_the_limit_binds(tight, rows):
+    old, new = rows[:60], rows[60:120]
+    change = changes(tight, tight, old, new)
+    figures = change.figures
+    moved = figures["score_from"] + figures[list(PARTS)].sum(axis=1)
+    assert np.allclose(moved, figures["score_to"], rtol=0, atol=1e-6)
+    same = new.assign(**{name: old[name].to_numpy() for name in SCORED.names})
+    alone = changes(tight, tight, old, same)
+    assert (alone.moved[SCORED.names] == 0).all(axis=None)
+    assert (alone.moved.sum(axis=1).abs() <= tight.most_from_anybody + 1e-9).all()
+
+
+def test_files_hold_the_term(bundle, rows, tmp_path):
+    save_bundle(bundle, tmp_path)
+    assert (tmp_path / BOUNDED_FILE).is_file()
+    loaded = load_bundle(tmp_path)
+    assert loaded.bounded == bundle.bounded
+    pd.testing.assert_frame_equal(loaded.predict(rows), bundle.predict(rows))
+
+
+def test_a_bundle_without_the_term_or_baseline_still_explains(plain, rows, tmp_path):
+    save_bundle(plain, tmp_path)
+    assert not (tmp_path / BOUNDED_FILE).exists()
+    older = load_bundle(tmp_path)
+    assert "rows (a user at an instant)" in older.baseline
+    parts = ledger(older, feature_row(rows.iloc[[3]]), {"days_absent": 1.0})
+    assert parts.base + sum(line.points for line in parts.lines) == pytest.approx(parts.unclipped, abs=1e-6)
+    assert all(not line.parts for line in parts.lines)
+    assert [line.typical for line in parts.lines if line.feature == "days_absent"] in ([1.0], [])
+
+
+def test_the_baseline_is_the_average_active_user(bundle, rows):
+    facts = bundle.facts["baseline"]
+    assert (
+        bundle.baseline
+        == f"the average of the {facts['users']:,} users active in the year before {facts['as_of'][:10]}"
+    )
+    assert set(facts["nats"]) == set(facts["typical"]) == set(bundle.features)
+    (absent,) = [line for line in ledger(bundle, feature_row(rows.iloc[[3]])).lines if line.feature == "days_absent"]
+    assert absent.typical == facts["typical"]["days_absent"]
+
+
+def test_fill_up_shares_out_what_is_missing_by_size():
+    parts = np.array([[1.0, -1.0, 2.0], [0.0, 0.0, 0.0]])
+    assert fill_up(parts, np.array([4.0, 3.0])).tolist() == [[1.5, -0.5, 3.0], [1.0, 1.0, 1.0]]
+
+
+def test_a_bound_of_zero_leaves_the_term_out(panel_of_numbers):
+    boosters = fit_boosters(panel_of_numbers, Model(trees=5, bound=0))
+    assert boosters.bounded is boosters.term is None
+    assert fit_boosters(panel_of_numbers, Model(trees=5)).term.limit == 0.15
+
+
+@pytest.fixture(scope="module")
+def panel_of_numbers():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.lognormal(0, 1, (500, len(INPUTS))), columns=INPUTS.names)
+    return frame.assign(audience=rng.poisson(frame["responders_365d"]), as_of=pd.Timestamp("2025-01-01", tz="UTC"))

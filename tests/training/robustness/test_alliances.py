@@ -1,0 +1,81 @@
+"""Alliances: who responds to whom, for how long, and the limits in people."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.events.event_table import open_events
+from training.robustness.alliances import ALLIANCES, Helpers, _alliance_events, _assign, alliance_suite
+from training.robustness.attacks import AttackContext
+
+AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
+USERS = np.array([f"u{k}" for k in range(400)], dtype=object)
+BY_NAME = {alliance.name: alliance for alliance in ALLIANCES}
+HELPERS = Helpers(USERS[100:200], USERS[100:101], USERS[200:220])
+
+
+def events_of(name):
+    alliance = BY_NAME[name]
+    context = AttackContext(
+        AS_OF, USERS, USERS[:0], USERS, USERS, pd.DataFrame({"actor": [], "object": []}), np.random.default_rng(0)
+    )
+    return _alliance_events(alliance, USERS[: alliance.group], 0, HELPERS, context)
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [("friends_1_for_28d", 1.25), ("friends_5_for_120d", 6.25), ("pod_12_for_120d", 5.5), ("slow_ring", 10.0)],
+)
+def test_limits_in_people(name, limit):
+    assert BY_NAME[name].limit == limit
+
+
+def test_friends_answer_every_daily_post():
+    events = events_of("friends_3_for_28d")
+    posts, answers = events[events["verb"] == "post"], events[events["verb"] == "reply"]
+    assert (len(posts), len(answers)) == (28, 3 * 28)
+    assert answers["actor"].nunique() == 3
+    assert set(answers["target"]) == {"u0"}
+    assert not answers["actor"].isin(USERS[:100]).any()
+    assert (events["time"] >= pd.Timestamp(AS_OF) - pd.Timedelta(days=28)).all()
+
+
+def test_members_of_a_pod_answer_each_other():
+    events = events_of("pod_5_for_28d")
+    answers = events[events["verb"] == "reply"]
+    assert len(answers) == 5 * 28 * 4
+    assert (answers["actor"] != answers["target"]).all()
+    assert set(answers["actor"]) == set(answers["target"]) == set(USERS[:5])
+
+
+def test_a_ring_answers_itself_before_it_answers_the_member():
+    events = events_of("slow_ring")
+    to_member = events["target"] == "u0"
+    ring = set(events.loc[to_member, "actor"])
+    assert len(ring) == 8
+    early = events[events["actor"].isin(ring) & ~to_member]
+    assert (early["time"] < pd.Timestamp(AS_OF) - pd.Timedelta(days=28)).all()
+    assert early["time"].min() < pd.Timestamp(AS_OF) - pd.Timedelta(days=300)
+
+
+def test_every_alliance_gets_members_of_its_own():
+    groups = _assign(USERS)
+    members = np.concatenate([np.concatenate(several) for _, several in groups])
+    assert len(set(members)) == len(members)
+    assert {alliance.name for alliance, _ in groups} == set(BY_NAME)
+    assert [alliance.group for alliance, _ in _assign(USERS[:3])] == [1, 1, 1]
+    assert [len(several) for _, several in groups] == [10] * 15 + [1] * 6
+    assert _assign(USERS[:0]) == []
+
+
+def test_alliances_are_measured_in_people(simulated, bundle):
+    results = alliance_suite(open_events(simulated.events), bundle, simulated.as_of)
+    assert results
+    for result in results:
+        assert result.within_limit == (result.people_gain_median <= result.people_limit)
+        assert result.members >= 1
+    one = next(result for result in results if result.alliance == "friends_1_for_28d")
+    assert one.people == 1
+    assert one.as_json()["held"] == one.within_limit

@@ -1,0 +1,244 @@
+"""Alliances: established users who respond to a member on demand, and members who answer each other.
+
+They are no fake accounts, and so they count: the limits are in people. Whoever brings `k` people to respond has an
+audience of `k`, and the expected audience may rise by 1.25 of them each; people who answer each other may raise it by
+half of one each, however long they do.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+
+from features.events.encoding import EncodedEvents, cached, cached_with, encode_events
+from features.events.event_table import open_events
+from features.events.loading import resolve_as_of
+from features.events.scopes import ALL
+from features.feature_table import feature_rows
+from training.model.bundle import Bundle
+from training.robustness.attack_report import AllianceResult
+from training.robustness.attacks import (
+    DORMANT_DAYS,
+    FAKE,
+    OLD_DAYS,
+    RECENT_DAYS,
+    TOP_QUANTILE,
+    AttackContext,
+    describe_users,
+    engage,
+    make_attack_context,
+    make_posts,
+)
+
+ONE_WAY, EXCHANGED = 1.25, 0.5
+KNOWN_QUANTILE = 0.75
+MIN_ENGAGERS = 3
+RING_DAYS, RING_MEETINGS = 300, 3
+MEMBERS = 10
+
+
+@dataclass(frozen=True)
+class Helpers:
+    """Whom attackers can win over.
+
+    Parameters
+    ----------
+    known : active users more than 180 days old in the top quarter by engagers
+    stars : those in the top hundredth
+    dormant : users without an event of their own for 90 days, with whom three people or more engaged within the year
+
+    """
+
+    known: np.ndarray
+    stars: np.ndarray
+    dormant: np.ndarray
+
+
+@dataclass(frozen=True)
+class Alliance:
+    """One way in which established people raise a member's score.
+
+    Parameters
+    ----------
+    name : as in reports
+    description : what is done for one member, in words
+    people : how many people respond to the member
+    days : for how long
+    helpers : chooses who responds, from the Helpers; None for members who answer each other
+    ring : whether the helpers are accounts that have established themselves by answering each other for 300 days
+
+    """
+
+    name: str
+    description: str
+    people: int
+    days: int
+    helpers: Callable[[Helpers], np.ndarray] | None = None
+    ring: bool = False
+
+    @property
+    def exchanged(self) -> bool:
+        """Whether the people answer each other."""
+        return self.helpers is None and not self.ring
+
+    @property
+    def group(self) -> int:
+        """How many members ally."""
+        return self.people + 1 if self.exchanged else 1
+
+    @property
+    def limit(self) -> float:
+        """By how many people the expected audience of the median member may rise."""
+        return self.people * (EXCHANGED if self.exchanged else ONE_WAY)
+
+
+def _helped(people: int, days: int) -> Alliance:
+    who = "an established user answers" if people == 1 else f"{people} established users answer"
+    name = f"friends_{people}_for_{days}d"
+    return Alliance(name, f"{who} every daily post for {days} days", people, days, lambda helpers: helpers.known)
+
+
+def _pod(size: int, days: int) -> Alliance:
+    description = f"{size} members answer each other's every daily post for {days} days"
+    return Alliance(f"pod_{size}_for_{days}d", description, size - 1, days)
+
+
+ALLIANCES = (
+    *(_helped(people, days) for people in (1, 2, 3, 5) for days in (7, 28, 120)),
+    *(_pod(size, days) for size in (5, 12, 20) for days in (28, 120)),
+    Alliance("star_28d", "the community's star answers every daily post for 28 days", 1, 28, lambda h: h.stars),
+    Alliance("dormant_5_28d", "5 dormant accounts that were known answer for 28 days", 5, 28, lambda h: h.dormant),
+    Alliance("slow_ring", "8 accounts answer each other for 300 days, then the member for 28", 8, 28, ring=True),
+)
+
+
+def alliance_suite(
+    events: ir.Table, bundle: Bundle, as_of: datetime | None = None, seed: int = 0
+) -> tuple[AllianceResult, ...]:
+    """Try every alliance in a community just before an instant, all at once with different members, and score them.
+
+    Members are ordinary: they acted in the last 28 days, are in the middle half of those by score, and were first seen
+    more than 180 days ago. Up to ten members try each alliance, or one group. An alliance for which there are too few
+    people is left out.
+
+    Parameters
+    ----------
+    events : from `open_events`
+    bundle : the model
+    as_of : the instant; None is just after the last event
+    seed : of the choice of people and of times
+
+    Raises
+    ------
+    AsOfError : the instant lies in the future
+
+    """
+    at, rng = resolve_as_of(events, as_of), np.random.default_rng(seed)
+    with cached(encode_events(events, (ALL,)).with_seeds(bundle.seeds)) as encoded:
+        before = _predict(encoded, bundle, at)
+        users = describe_users(events, at)
+        members = _ordinary_members(before["score"], users, rng)
+        context = make_attack_context(events, users, at, members, rng)
+        helpers = _helpers(users.drop(index=pd.Index(members)))
+        groups = _assign(members)
+        parts = [
+            _alliance_events(alliance, group, k, helpers, context)
+            for alliance, several in groups
+            for k, group in enumerate(several)
+        ]
+        if not parts:
+            return ()
+        added = open_events(pd.concat(parts, ignore_index=True), events.get_backend())
+        with cached_with(encoded, encode_events(added, (ALL,))) as attacked:
+            after = _predict(attacked, bundle, at)
+    return tuple(_result(alliance, np.concatenate(several), before, after) for alliance, several in groups)
+
+
+def _predict(encoded: EncodedEvents, bundle: Bundle, at: datetime) -> pd.DataFrame:
+    rows = feature_rows(encoded, at, features=list(bundle.features))
+    return bundle.predict(rows).set_axis(rows["user"])
+
+
+def _ordinary_members(score: pd.Series, users: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+    """Return aged active users in the middle half of active ones by score, in random order."""
+    active = score[score.index.isin(users.index[users["silent_days"] < RECENT_DAYS])]
+    low, high = active.quantile([0.25, 0.75]) if len(active) else (0.0, 0.0)
+    middle = active[active.between(low, high)].index
+    aged = middle[users.loc[middle, "age_days"] > OLD_DAYS]
+    return rng.permutation(aged.to_numpy(object))
+
+
+def _helpers(others: pd.DataFrame) -> Helpers:
+    active = others[(others["silent_days"] < RECENT_DAYS) & (others["age_days"] > OLD_DAYS)]
+    silent = others[(others["silent_days"] > DORMANT_DAYS) & (others["age_days"] > OLD_DAYS)]
+    known, stars = (
+        active[active["engagers"] >= active["engagers"].quantile(share)] for share in (KNOWN_QUANTILE, TOP_QUANTILE)
+    )
+    dormant = silent[silent["engagers"] >= MIN_ENGAGERS]
+    return Helpers(*(users.index.to_numpy(object) for users in (known, stars, dormant)))
+
+
+def _assign(members: np.ndarray) -> list[tuple[Alliance, list[np.ndarray]]]:
+    """Give each alliance groups of its own: one where members answer each other, up to ten of one member elsewhere.
+
+    An alliance is left out where too few members remain.
+    """
+    single = sum(alliance.group == 1 for alliance in ALLIANCES)
+    pods = sum(alliance.group for alliance in ALLIANCES if alliance.group > 1)
+    most = min(max((len(members) - pods) // single, 1), MEMBERS)
+    groups, start = [], 0
+    for alliance in sorted(ALLIANCES, key=lambda alliance: alliance.group):
+        count = most if alliance.group == 1 else 1
+        several = [members[start + k * alliance.group : start + (k + 1) * alliance.group] for k in range(count)]
+        several = [group for group in several if len(group) == alliance.group]
+        start += len(several) * alliance.group
+        if several:
+            groups.append((alliance, several))
+    return groups
+
+
+def _alliance_events(
+    alliance: Alliance, group: np.ndarray, number: int, helpers: Helpers, context: AttackContext
+) -> pd.DataFrame:
+    posts = [make_posts([member], context, alliance.days) for member in group]
+    if alliance.exchanged:
+        who = [group[group != member] for member in group]
+        earlier = []
+    elif alliance.helpers is None:
+        who = [np.array([f"{FAKE} {number} of a ring, {k}" for k in range(alliance.people)], dtype=object)]
+        earlier = _ring_events(who[0], alliance.days, context)
+    else:
+        among = alliance.helpers(helpers)
+        who = [context.rng.choice(among, min(alliance.people, len(among)), replace=False)]
+        earlier = []
+    answers = [engage(own, others, "reply", context) for own, others in zip(posts, who, strict=True)]
+    return pd.concat([*earlier, *posts, *answers], ignore_index=True)
+
+
+def _ring_events(ring: np.ndarray, days: int, context: AttackContext) -> list[pd.DataFrame]:
+    """Let the accounts post every week until the last days, each post answered by three of them."""
+    posts = make_posts(list(ring), context, RING_DAYS, every=7)
+    answers = engage(posts, np.array([None] * RING_MEETINGS), "reply", context)
+    answers["actor"] = context.rng.choice(ring, len(answers))
+    for rows in (posts, answers):
+        rows["time"] -= pd.Timedelta(days=days)
+    return [posts, answers]
+
+
+def _result(alliance: Alliance, members: np.ndarray, before: pd.DataFrame, after: pd.DataFrame) -> AllianceResult:
+    gains = (after.reindex(members) - before.reindex(members)).median()
+    people = float(gains["expected_audience"])
+    return AllianceResult(
+        alliance=alliance.name,
+        description=alliance.description,
+        members=len(members),
+        people=alliance.people,
+        exchanged=alliance.exchanged,
+        gain_median=float(gains["score"]),
+        people_gain_median=people,
+        people_limit=alliance.limit,
+        within_limit=people <= alliance.limit,
+    )
