@@ -54,9 +54,9 @@ def rows(users, cutoff, seed):
     """Draw users whose audience follows two features; all other features are zero."""
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame(0.0, index=range(users), columns=CATALOGUE.names)
-    frame["credible_engagers_28d"] = rng.poisson(2, users).astype(float)
-    frame["credible_attention_365d"] = rng.lognormal(1, 1, users).round()
-    mean = np.exp(-2 + 0.3 * frame["credible_engagers_28d"] + 0.3 * np.log1p(frame["credible_attention_365d"]))
+    frame["credible_engagers_7d"] = rng.poisson(2, users).astype(float)
+    frame["credible_rate_365d"] = rng.lognormal(1, 1, users).round()
+    mean = np.exp(-2 + 0.3 * frame["credible_engagers_7d"] + 0.3 * np.log1p(frame["credible_rate_365d"]))
     names = [f"u{k}" for k in range(users)]
     return frame.assign(user=names, scope="all", as_of=pd.Timestamp(cutoff), audience=rng.poisson(mean))
 
@@ -110,8 +110,8 @@ class TestFolds:
     def test_training_rows_are_older_than_the_test_cutoff(self, panel, monkeypatch):
         from training.model_selection import tuning
 
-        fitted, fit = [], tuning.fit_booster
-        monkeypatch.setattr(tuning, "fit_booster", lambda limits, model: fitted.append(limits) or fit(limits, model))
+        fitted, fit = [], tuning.fit_boosters
+        monkeypatch.setattr(tuning, "fit_boosters", lambda limits, model: fitted.append(limits) or fit(limits, model))
         for fold in walk_forward(panel, USED):
             fold_value(panel, fold, BASE)
             assert fitted[-1]["as_of"].max() < pd.Timestamp(fold.test)
@@ -163,7 +163,9 @@ class TestTrials:
         with open_study(None, "watched") as study:
             for _ in range(3):
                 run_trial(study, base, [lambda model: tried.append(model) or 0.5], lambda _: None)
-        assert [model.model_dump(exclude=set(SPACE)) for model in tried] == [{"half_life": 5.0, "seed": 3}] * 3
+        assert [model.model_dump(exclude=set(SPACE)) for model in tried] == [
+            {"half_life": 5.0, "bound": 0.125, "seed": 3}
+        ] * 3
         assert tried[0] == base
 
     def test_values_are_means_of_the_folds(self, tuned):
@@ -188,7 +190,7 @@ class TestTrials:
     def test_the_choice_is_one_of_them_and_does_not_lose_to_the_base(self, tuned):
         (row,) = [row for row in tuned.table if row.chosen]
         assert tuned.model == BASE.model_copy(update=row.parameters)
-        assert tuned.model.model_dump(exclude=set(SPACE)) == {"half_life": 5.0, "seed": 0}
+        assert tuned.model.model_dump(exclude=set(SPACE)) == {"half_life": 5.0, "bound": 0.125, "seed": 0}
         assert tuned.model != BASE
         assert row.trial == cheapest_within_one_error(tuned.table).trial
         best = max(row.value for row in tuned.table if row.value is not None)
