@@ -33,13 +33,13 @@ def _periods(responders: ir.Table) -> ir.IntegerValue:
     return sum(periods[1:], periods[0])
 
 
-def _said_lately(value: float | None, _: Row) -> str:
+def _describe_lately(value: float | None, _: Row) -> str:
     if not value:
         return "Nobody responded in the last year."
     return f"Responses of the last year count as {people(value)} today (half after four weeks)."
 
 
-def _said_attention(value: float | None, _: Row) -> str:
+def _describe_attention(value: float | None, _: Row) -> str:
     if not value:
         return "Nobody responded in the last year."
     if value < 0.5:
@@ -47,7 +47,7 @@ def _said_attention(value: float | None, _: Row) -> str:
     return f"The attention of those who responded in the last year adds up to that of {people(value)}."
 
 
-def _said_last(value: float | None, _: Row) -> str:
+def _describe_last(value: float | None, _: Row) -> str:
     return "Nobody responded in the last year." if value is None else f"The last response came {ago(value)}."
 
 
@@ -67,7 +67,7 @@ FEATURES = [
         "responders_decayed_28d",
         "different people who responded in the last 365 days, each counting less the longer ago it was last (half "
         "after 28 days)",
-        _said_lately,
+        _describe_lately,
         lambda responders: sum_fixed_point(_named(responders, decay(responders.last_age, 28))),
     ),
     _feature(
@@ -91,7 +91,7 @@ FEATURES = [
         "response_attention_365d",
         "for each person who responded in the last 365 days, one divided by the number of people to whom that person "
         "responded",
-        _said_attention,
+        _describe_attention,
         lambda responders: sum_fixed_point(
             _named(responders, round_half_up(ibis.literal(BILLION, "int64") / responders.breadth))
         ),
@@ -100,7 +100,7 @@ FEATURES = [
     _feature(
         "days_since_last_response",
         "days since anybody, known or not, last responded, within the last 365 days",
-        _said_last,
+        _describe_last,
         lambda responders: days(responders.last_age.min()),
         family="cadence",
         unit="days",

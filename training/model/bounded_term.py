@@ -73,8 +73,8 @@ def fill_up(parts: np.ndarray, totals: np.ndarray) -> np.ndarray:
     `parts` has shape (rows, features), `totals` (rows,).
     """
     size = np.abs(parts)
-    whole = size.sum(axis=1, keepdims=True)
-    share = np.divide(size, whole, out=np.full_like(size, 1 / parts.shape[1]), where=whole > SMALLEST)
+    sizes = size.sum(axis=1, keepdims=True)
+    share = np.divide(size, sizes, out=np.full_like(size, 1 / parts.shape[1]), where=sizes > SMALLEST)
     return np.asarray(parts + share * (totals - parts.sum(axis=1))[:, np.newaxis])
 
 

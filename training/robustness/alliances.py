@@ -174,11 +174,11 @@ def _ordinary_members(score: pd.Series, users: pd.DataFrame, rng: np.random.Gene
 def _helpers(others: pd.DataFrame) -> Helpers:
     active = others[(others["silent_days"] < RECENT_DAYS) & (others["age_days"] > OLD_DAYS)]
     silent = others[(others["silent_days"] > DORMANT_DAYS) & (others["age_days"] > OLD_DAYS)]
-    known, stars = (
+    prominent, stars = (
         active[active["engagers"] >= active["engagers"].quantile(share)] for share in (KNOWN_QUANTILE, TOP_QUANTILE)
     )
     dormant = silent[silent["engagers"] >= MIN_ENGAGERS]
-    return Helpers(*(users.index.to_numpy(object) for users in (known, stars, dormant)))
+    return Helpers(*(users.index.to_numpy(object) for users in (prominent, stars, dormant)))
 
 
 def _assign(members: np.ndarray) -> list[tuple[Alliance, list[np.ndarray]]]:

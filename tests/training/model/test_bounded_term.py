@@ -76,9 +76,9 @@ def test_a_change_adds_up_where_the_limit_binds(tight, rows):
     moved = figures["score_from"] + figures[list(PARTS)].sum(axis=1)
     assert np.allclose(moved, figures["score_to"], rtol=0, atol=1e-6)
     same = new.assign(**{name: old[name].to_numpy() for name in SCORED.names})
-    alone = changes(tight, tight, old, same)
-    assert (alone.moved[SCORED.names] == 0).all(axis=None)
-    assert (alone.moved.sum(axis=1).abs() <= tight.most_from_anybody + 1e-9).all()
+    bounded_change = changes(tight, tight, old, same)
+    assert (bounded_change.moved[SCORED.names] == 0).all(axis=None)
+    assert (bounded_change.moved.sum(axis=1).abs() <= tight.most_from_anybody + 1e-9).all()
 
 
 def test_files_hold_the_term(bundle, rows, tmp_path):

@@ -42,7 +42,7 @@ def test_friends_answer_every_daily_post():
     assert (events["time"] >= pd.Timestamp(AS_OF) - pd.Timedelta(days=28)).all()
 
 
-def test_members_of_a_pod_answer_each_other():
+def test_members_of_a_pod_answer_all_others():
     events = events_of("pod_5_for_28d")
     answers = events[events["verb"] == "reply"]
     assert len(answers) == 5 * 28 * 4
