@@ -5,7 +5,7 @@ of the ledger, because the score was computed without them. They state what the 
 counted, in plain words and without a judgement: most newcomers and most mutual engagement are genuine.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -18,7 +18,6 @@ from features.catalogue.wording import points_of, uncounted
 from training.explanation.feature_constraints import engager_effects
 from training.explanation.possible_changes import (
     COUNTS,
-    Alternative,
     PossibleChange,
     alternative_rows,
     more_members,
@@ -80,20 +79,21 @@ def alternatives(bundle: Bundle, row: FeatureRow, vector: np.ndarray | None = No
     """
     vector = bundle.vector(row) if vector is None else vector
     counted, own = _counted_in_full(row), own_changes(row)
-    values: Sequence[Alternative] = [{}, *counted.values(), *own.values(), more_members(row, COUNTS)]
-    margins = bundle.margin(alternative_rows(bundle, vector, values))
+    single = [*counted.values(), *own.values()]
+    margins = bundle.margin(alternative_rows(bundle, vector, single, more_members(row, COUNTS)))
     points = bundle.scale.points(margins)
     gains = points[1:] - points[0]
-    first, second, responses = np.split(gains, [len(counted), len(counted) + len(own)])
-    gains_of_own = dict(zip(own, second.tolist(), strict=True))
+    gain_of = dict(zip((*counted, *own), gains.tolist(), strict=False))
     return Alternatives(
         margin=margins[:1],
-        discounts=_discounts(row, dict(zip(counted, first.tolist(), strict=True))),
-        possible_changes=possible_changes(float(points[0]), gains_of_own, responses),
+        discounts=_discounts(row, {kind: gain_of[kind] for kind in counted}),
+        possible_changes=possible_changes(
+            float(points[0]), {kind: gain_of[kind] for kind in own}, gains[len(single) :]
+        ),
     )
 
 
-def _counted_in_full(row: FeatureRow) -> dict[Kind, Alternative]:
+def _counted_in_full(row: FeatureRow) -> dict[Kind, dict[str, float]]:
     """Return the features if what did not count had counted; within the last 28 days, as if spread evenly."""
     kinds = [kind for kind, name in DISCOUNT_FEATURES.items() if row.get(name, 0.0) > 0]
     effects = {

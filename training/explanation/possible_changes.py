@@ -21,9 +21,7 @@ REPETITIONS = "repetitions_90d"
 MORE_POINTS = 5.0
 MOST_POINTS = 100.0
 ASSOCIATION = "These are the scores of users like that, not a promise."
-COUNTS = np.array([1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 500, 1_000], float)
-
-Alternative = Mapping[str, float] | Mapping[str, np.ndarray]  # values of features that differ; an array is many rows
+COUNTS = np.array([1, 2, 3, 5, 7, 10, 20, 30, 50, 100, 200, 1_000], float)
 
 
 @dataclass(frozen=True)
@@ -46,9 +44,9 @@ class PossibleChange:
     sentence: str
 
 
-def own_changes(row: FeatureRow) -> dict[OwnKind, Alternative]:
+def own_changes(row: FeatureRow) -> dict[OwnKind, dict[str, float]]:
     """Return what the user can undo: absence and repetition."""
-    changes: dict[OwnKind, Alternative] = {}
+    changes: dict[OwnKind, dict[str, float]] = {}
     if row.get(ABSENT, 0.0) > 0:
         changes["activity"] = {ABSENT: 0.0}
     if row.get(REPETITIONS, 0.0) > 0:
@@ -58,21 +56,28 @@ def own_changes(row: FeatureRow) -> dict[OwnKind, Alternative]:
 
 def more_members(row: FeatureRow, counts: np.ndarray) -> dict[str, np.ndarray]:
     """Return the features if so many more established members had responded, spread evenly over the last 28 days."""
-    raised = {name: row[name] + rise for name, rise in engager_effects(row, counts, counts).items()}
-    return raised | {ESTABLISHED: np.fmin(row[ESTABLISHED], MONTH_DAYS / (counts + 1))}
+    values = {name: row[name] + rise * counts for name, rise in engager_effects(row, 1.0, 1.0).items()}
+    if ESTABLISHED in row:
+        values[ESTABLISHED] = np.fmin(row[ESTABLISHED], MONTH_DAYS / (counts + 1))
+    return values
 
 
-def alternative_rows(bundle: Bundle, vector: np.ndarray, alternatives: Sequence[Alternative]) -> np.ndarray:
-    """Return the model's input for each alternative, shape (rows, features); features that it does not use are left."""
-    positions = {name: k for k, name in enumerate(bundle.features)}
-    blocks = []
-    for values in alternatives:
-        used = {positions[name]: value for name, value in values.items() if name in positions}
-        rows = np.tile(vector, (max((np.size(value) for value in values.values()), default=1), 1))
-        for k, value in used.items():
-            rows[:, k] = value
-        blocks.append(rows)
-    return np.concatenate(blocks) if blocks else np.empty((0, len(vector)))
+def alternative_rows(
+    bundle: Bundle, vector: np.ndarray, single: Sequence[Mapping[str, float]], many: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Return the model's input for a user, for each of some changes, and for one in many sizes.
+
+    Values of features that the model does not use are ignored. Shape (1 + changes + sizes, features), in this order.
+    """
+    rows = np.empty((1 + len(single) + len(COUNTS), len(vector)))
+    rows[:] = vector
+    for column, name in enumerate(bundle.features):
+        for k, values in enumerate(single, start=1):
+            if name in values:
+                rows[k, column] = values[name]
+        if name in many:
+            rows[1 + len(single) :, column] = many[name]
+    return rows
 
 
 def possible_changes(score: float, own: Mapping[OwnKind, float], responses: np.ndarray) -> tuple[PossibleChange, ...]:

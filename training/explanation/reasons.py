@@ -1,5 +1,6 @@
 """Reasons and evidence: the few sentences that explain most of a score, and how much is known about a user."""
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ def evidence(rows: pd.DataFrame) -> np.ndarray:
 
 def describe_evidence(grade: str, row: FeatureRow) -> str:
     """Say how sure a score is: how much others did."""
-    count = float(np.nan_to_num(row[EVIDENCE_PEOPLE]))
+    count = _known(row[EVIDENCE_PEOPLE])
     if grade == INSUFFICIENT:
         return lacking(row)
     if grade == STRONG:
@@ -125,9 +126,13 @@ def describe_evidence(grade: str, row: FeatureRow) -> str:
     return f"There is only some evidence: {people(count)} engaged in the last year, so a few more or fewer matter."
 
 
+def _known(value: float) -> float:
+    return 0.0 if math.isnan(value) else value
+
+
 def lacking(row: FeatureRow) -> str:
     """Return a sentence that says what evidence is missing for a score."""
-    acts, engagements = (int(np.nan_to_num(row[name])) for name in EVIDENCE_FEATURES)
+    acts, engagements = (int(_known(row[name])) for name in EVIDENCE_FEATURES)
     return (
         f"Too little is known for a score: in the last year the user acted {times(acts)}, and others engaged "
         f"{times(engagements)}. It takes {MIN_EVENTS} events, so {MIN_EVENTS - acts - engagements} more."

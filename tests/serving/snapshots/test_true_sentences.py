@@ -32,7 +32,7 @@ TRAVEL = ROOT.parent / "shared" / "data" / "travel_stackexchange"
 RESPONSES = {"reply", "mention", "repost", "quote", "like"}
 HORIZON = timedelta(days=28)
 USERS = 200
-COUNTS = [1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 500, 1_000]
+COUNTS = [1, 2, 3, 5, 7, 10, 20, 30, 50, 100, 200, 1_000]
 
 
 def simulated(folder):

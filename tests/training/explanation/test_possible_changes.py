@@ -104,6 +104,15 @@ def test_two_more_members_by_hand():
     assert {name: float(more[name][0]) for name in expected} == pytest.approx(expected)
 
 
+def test_members_of_a_row_without_the_newer_features():
+    """Snapshots of before lack some: the others rise all the same."""
+    more = more_members({"credible_engagers_28d": 1.0, "credible_engagers_365d": 2.0, "account_age_days": 30.0}, COUNTS)
+    assert {name: values[1] for name, values in more.items()} == {
+        "credible_engagers_28d": 3.0,
+        "credible_engagers_365d": 4.0,
+    }
+
+
 def test_the_points_are_those_of_the_model(bundle, rows):
     kinds = set()
     for k in range(0, len(rows), 25):
