@@ -116,7 +116,7 @@ def evidence(rows: pd.DataFrame) -> np.ndarray:
 
 def describe_evidence(grade: str, row: FeatureRow) -> str:
     """Say how sure a score is: how much others did."""
-    count = _known(row[EVIDENCE_PEOPLE])
+    count = _number(row[EVIDENCE_PEOPLE])
     if grade == INSUFFICIENT:
         return lacking(row)
     if grade == STRONG:
@@ -126,13 +126,13 @@ def describe_evidence(grade: str, row: FeatureRow) -> str:
     return f"There is only some evidence: {people(count)} engaged in the last year, so a few more or fewer matter."
 
 
-def _known(value: float) -> float:
+def _number(value: float) -> float:
     return 0.0 if math.isnan(value) else value
 
 
 def lacking(row: FeatureRow) -> str:
     """Return a sentence that says what evidence is missing for a score."""
-    acts, engagements = (int(_known(row[name])) for name in EVIDENCE_FEATURES)
+    acts, engagements = (int(_number(row[name])) for name in EVIDENCE_FEATURES)
     return (
         f"Too little is known for a score: in the last year the user acted {times(acts)}, and others engaged "
         f"{times(engagements)}. It takes {MIN_EVENTS} events, so {MIN_EVENTS - acts - engagements} more."
