@@ -2,7 +2,8 @@
 
 Messages of type Default and Reply become posts and replies; a Default that refers to another message forwards it, a
 repost; other types are rejected with their name. User ids are Discord's numbers, network-wide. Topics are the channel's
-name. Reactions have users, but no times. Channels of direct messages and private threads are private.
+name. Reactions have users, but no times. Private threads are private, and so is every channel that is not of a guild,
+or does not say what it is.
 
 Source of the format: `JsonMessageWriter.cs` of Tyrrrz/DiscordChatExporter. Steps of all sources of messages are in
 `features/importers/messages.py`.
@@ -12,35 +13,36 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from features.importers.ingestion import ImportReport
-from features.importers.messages import NO_MESSAGE, Message, MessageSource, dict_of, list_of, text_of, unmapped
+from features.importers.messages import NO_MESSAGE, Message, MessageSource, dict_of, id_of, list_of, text_of, unmapped
 from features.importers.readers.files import list_files
 from features.importers.readers.json_stream import read_elements
 from features.progress import Progress, ignore_progress
 
 ENDINGS = (".json", ".json.gz")
 EXPECTED = "channels in JSON, as DiscordChatExporter writes them (--format Json)"
-PRIVATE_CHANNELS = ("DirectTextChat", "DirectGroupTextChat", "GuildPrivateThread")
+PRIVATE_THREAD = "GuildPrivateThread"
 MESSAGE_TYPES = ("Default", "Reply")
 
 
 def import_discord(path: Path, out: Path, progress: Progress = ignore_progress, private: bool = False) -> ImportReport:
     """Import a channel, or a folder of channels; parameters, report and errors are those of `MessageSource.ingest`."""
     files, notes = list_files(Path(path), ENDINGS, EXPECTED)
-    return MessageSource("discord", _read).ingest(files, out, progress, private, notes)
+    return MessageSource("discord", EXPECTED, _read).ingest(files, out, progress, private, notes)
 
 
 def _read(file: Path, progress: Callable[[int], None]) -> Iterator[Message]:
     for context, element in read_elements(file, progress, "messages"):
         message, channel = dict_of(element), dict_of(context.get("channel"))
-        private = channel.get("type") in PRIVATE_CHANNELS
+        kind = text_of(channel.get("type")) or ""
+        private = not kind.startswith("Guild") or kind == PRIVATE_THREAD
         topic = text_of(channel.get("name"))
-        piece, author = text_of(message.get("id")), _user(message.get("author"))
+        piece, author = id_of(message.get("id")), _user(message.get("author"))
         yield Message(
             id=piece,
             time=text_of(message.get("timestamp")),
             author=author,
             text=text_of(message.get("content")),
-            about=text_of(dict_of(message.get("reference")).get("messageId")),
+            about=id_of(dict_of(message.get("reference")).get("messageId")),
             verb="repost" if dict_of(message.get("reference")).get("type") == "Forward" else "",
             reason=_reason(message),
             mentions=[name for mention in list_of(message.get("mentions")) if (name := _user(mention))],
@@ -58,6 +60,6 @@ def _user(value: object) -> str | None:
 
 def _reason(message: dict[str, object]) -> str | None:
     kind = text_of(message.get("type"))
-    if not message.get("id"):
+    if not id_of(message.get("id")):
         return NO_MESSAGE
     return None if kind in MESSAGE_TYPES else unmapped(kind or "no type")

@@ -23,13 +23,15 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from features.errors import EventsError
 from features.importers.ingestion import ImportReport
-from features.importers.messages import Message, MessageSource, dict_of, list_of, text_of, unmapped
-from features.importers.readers.files import list_files, open_decompressed
+from features.importers.messages import Message, MessageSource, dict_of, id_of, list_of, text_of, unmapped
+from features.importers.readers.files import hint_about_content, list_files, open_decompressed
 from features.importers.readers.json_stream import read_elements
+from features.importers.readers.tabular import read_header
 from features.progress import Progress, ignore_progress
 
 ENDINGS = (".json", ".json.gz", ".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
@@ -46,7 +48,7 @@ def import_discourse(
 ) -> ImportReport:
     """Import a file, or a folder of files; parameters, report and errors are those of `MessageSource.ingest`."""
     files, notes = list_files(Path(path), ENDINGS, EXPECTED)
-    return MessageSource("discourse", _read).ingest(files, out, progress, private, notes)
+    return MessageSource("discourse", EXPECTED, _read).ingest(files, out, progress, private, notes)
 
 
 def _read(file: Path, progress: Callable[[int], None]) -> Iterator[Message]:
@@ -66,22 +68,24 @@ def _csv_rows(file: Path) -> Iterator[dict[str, object]]:
     csv.field_size_limit(1 << 30)
     try:
         with open_decompressed(file) as source:
-            reader = csv.DictReader(io.TextIOWrapper(source, encoding="utf-8-sig", newline=""), strict=True)
-            columns = reader.fieldnames or []
+            lines = io.TextIOWrapper(source, encoding="utf-8-sig", newline="")
+            header = read_header(file)
+            columns = [name.lower() for name in header.names]
             if not {"username", "user_id"} & set(columns) or not set(COLUMNS) <= set(columns):
                 raise EventsError(
                     f"{file} has the columns {', '.join(columns[:12]) or '(none)'}; expected {', '.join(COLUMNS)}, and "
                     "username or user_id."
                 )
-            yield from reader
+            reader = csv.DictReader(lines, columns, delimiter=header.delimiter, strict=True)
+            yield from islice(reader, header.lines, None)
     except (OSError, ValueError, EOFError, csv.Error) as error:
-        raise EventsError(f"{file} cannot be read as CSV in UTF-8: {error}. Is the download complete?") from error
+        raise EventsError(f"{file} cannot be read as CSV in UTF-8: {error}. {hint_about_content(file)}") from error
 
 
 def _messages(post: dict[str, object], topic: dict[str, object]) -> Iterator[Message]:
-    topic_id, number = text_of(post.get("topic_id")) or text_of(topic.get("id")), text_of(post.get("post_number"))
+    topic_id, number = id_of(post.get("topic_id")) or id_of(topic.get("id")), id_of(post.get("post_number"))
     html = text_of(post.get("cooked")) or ""
-    parent = text_of(post.get("reply_to_post_number")) or ("1" if number != "1" else None)
+    parent = id_of(post.get("reply_to_post_number")) or ("1" if number != "1" else None)
     archetype = topic.get("archetype") or post.get("topic_archetype") or post.get("archetype")
     message = Message(
         id=f"{topic_id}/{number}",
@@ -120,7 +124,7 @@ def _tags(value: object) -> list[str]:
 def _reason(post: dict[str, object], topic_id: str | None, number: str | None) -> str | None:
     if not topic_id or not number:
         return "not a post: topic_id or post_number is missing"
-    kind = text_of(post.get("post_type")) or "1"
+    kind = id_of(post.get("post_type")) or "1"
     if kind != "1":
         return unmapped(POST_TYPES.get(kind, f"post_type {kind[:10]}"))
     return "deleted post" if text_of(post.get("deleted_at")) else None

@@ -4,7 +4,7 @@
 |---|---|
 | time | ISO 8601, extended or basic; no zone means UTC; a date without a time is the end of that day |
 | time | a count since 1970, number or text, by size: below 1e11 s, below 1e14 ms, below 1e17 us, else ns |
-| time | eight digits that make a date are the day YYYYMMDD, not seconds of 1970 |
+| time | eight digits that make a date are the day YYYYMMDD, fourteen YYYYMMDDhhmmss, not a count |
 | ids | as `features.ids` says |
 | topics | a list, a JSON list, or text split at the first of `|`, `;` and `,` that occurs in it |
 | links | an integer from 0; anything else is null; of a text, the number of different http(s) addresses in it |
@@ -19,12 +19,14 @@ from collections.abc import Callable
 import ibis
 import ibis.expr.types as ir
 
+from features.errors import EventsError
 from features.events.engines import sql_function
 from features.events.event_table import SCHEMA
 from features.events.ids import column_text, json_valid, read_id
 
 COUNT = r"^[0-9]+(\.[0-9]*)?([eE][+]?[0-9]+)?$"
 DAY = r"^(19[7-9][0-9]|2[012][0-9]{2})-?(0[1-9]|1[0-2])-?(0[1-9]|[12][0-9]|3[01])(\.0*)?$"
+COMPACT = r"^(19[7-9][0-9]|2[012][0-9]{2})(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])([0-9]{2})([0-9]{2})([0-9]{2})$"
 INSTANT = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)?$"
 )
@@ -56,6 +58,7 @@ def read_time(column: ir.Column) -> ir.TimestampValue:
     return ibis.cases(
         (text.re_search(INSTANT), text.try_cast(TIME)),
         (text.re_search(DAY), _end_of_day(text.re_replace(DAY, r"\1-\2-\3").try_cast("date"))),
+        (text.re_search(COMPACT), text.re_replace(COMPACT, r"\1-\2-\3 \4:\5:\6").try_cast(TIME)),
         (text.re_search(COUNT), _since_1970(text.upper())),
         else_=_iso(text.upper()),
     )
@@ -117,15 +120,29 @@ def _iso(text: ir.StringValue) -> ir.TimestampValue:
 
 
 def read_topics(column: ir.Column) -> ir.ArrayValue:
-    """Read lists of topics."""
-    if column.type().is_array():
+    """Read lists of topics; JSON objects in a list are none.
+
+    Raises
+    ------
+    EventsError : the column holds lists of anything but text or numbers
+
+    """
+    kind = column.type()
+    if kind.is_array():
+        if kind.value_type.is_nested():
+            raise EventsError(f"the column {column.get_name()} is of type {kind}; expected a list of texts.")
         return column.cast("array<string>")
     text = column_text(column)
     plain = ibis.cases(
         (text.contains("|"), text.split("|")), (text.contains(";"), text.split(";")), else_=text.split(",")
     ).map(lambda topic: topic.strip())
     listed = json_list(text)
-    return listed.notnull().ifelse(json_extract_string(listed, "$[*]"), plain)
+    texts = json_extract_string(listed, "$[*]").filter(lambda topic: ~_is_object(topic))
+    return listed.notnull().ifelse(texts, plain)
+
+
+def _is_object(text: ir.StringValue) -> ir.BooleanValue:
+    return (text.startswith("{") & json_valid(text)).fill_null(False)
 
 
 def json_list(text: ir.StringValue) -> ir.StringValue:

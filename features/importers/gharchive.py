@@ -159,7 +159,7 @@ def _unify_formats(members: ir.Table) -> ir.Table:
     return members.mutate(
         id=read_id(members.id),
         actor=ibis.coalesce(members.login, members.old_login, old_actor).nullif(""),
-        owner=repo.split("/")[0].nullif(""),
+        owner=repo.re_extract("^([^/]+)/", 1).nullif(""),
         repo=repo.nullif("/"),
         thread=repo + "#" + ibis.coalesce(number, in_url),
         time=read_time(members.created_at.replace("/", "-")),

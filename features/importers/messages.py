@@ -26,8 +26,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.atomic_files import check_events_path, scratch_dir
+from features.errors import EventsError
 from features.events.event_table import connect
 from features.events.ids import read_id
+from features.ids import parse_id
 from features.importers.event_fields import (
     build_record,
     content_hash,
@@ -85,12 +87,13 @@ class Message:
 
 @dataclass(frozen=True)
 class MessageSource:
-    """A source of messages: its network, and how to read the messages of a file.
+    """A source of messages: its network, what its files are, and how to read the messages of a file.
 
     `read` gets the file, and a function to call with the number of bytes read since its last call.
     """
 
     network: str
+    expected: str
     read: Callable[[Path, Callable[[int], None]], Iterator[Message]]
 
     def ingest(
@@ -98,13 +101,16 @@ class MessageSource:
     ) -> ImportReport:
         """Import the messages of files as events; the other parameters and errors are those of `ingest`.
 
-        `private` accepts private messages; `progress` is called with the share of the bytes that is read.
+        `private` accepts private messages; `progress` is called with the share of the bytes that is read. Files without
+        messages are an error too.
         """
         backend = connect()
         check_events_path(Path(out))
         with scratch_dir(Path(out)) as scratch:
             self._copy(files, scratch / "messages.parquet", progress)
             messages = backend.read_parquet(escape(str(scratch / "messages.parquet")))
+            if not messages.count().to_pyarrow().as_py():
+                raise EventsError(f"found no messages in {files[0]}{_others(files)}; expected {self.expected}.")
             names = tuple(file.name for file in files)
             return ingest(_raw_events(messages, names, self.network, private), Path(out), notes)
 
@@ -116,6 +122,10 @@ class MessageSource:
                 for batch in _batches(self.read(file, advance)):
                     columns = [{**_as_row(message), "file": number, "row": next(rows)} for message in batch]
                     writer.write_table(pa.Table.from_pylist(columns, SCHEMA))
+
+
+def _others(files: Sequence[Path]) -> str:
+    return f" and {len(files) - 1} more files" if len(files) > 1 else ""
 
 
 def _batches(messages: Iterator[Message]) -> Iterator[tuple[Message, ...]]:
@@ -144,6 +154,14 @@ def text_of(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return str(value) or None
+
+
+def id_of(value: object) -> str | None:
+    """Return an id as `features.ids` reads it; None if there is none, or the value cannot be one."""
+    try:
+        return parse_id(text_of(value) or "") or None
+    except ValueError:
+        return None
 
 
 def list_of(value: object) -> list[dict[str, object]]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from features.errors import EventsError
 from features.importers.ingestion import ImportReport
 from features.importers.messages import NO_MESSAGE, Message, MessageSource, dict_of, list_of, text_of, unmapped
+from features.importers.readers.files import require_utf8_name
 from features.importers.readers.json_stream import read_elements
 from features.progress import Progress, ignore_progress
 
@@ -42,8 +43,10 @@ def import_slack(path: Path, out: Path, progress: Progress = ignore_progress, pr
     files = sorted(file for file in folder.glob("*/*.json") if file.is_file())
     if not files:
         raise EventsError(f"{folder} holds no messages; expected {EXPECTED}, with a file for each day.")
+    for file in files:
+        require_utf8_name(file)
     channels = {name: channel for list_ in LISTS for name, channel in _channels(folder / list_).items()}
-    return MessageSource("slack", partial(_read, channels)).ingest(files, out, progress, private)
+    return MessageSource("slack", EXPECTED, partial(_read, channels)).ingest(files, out, progress, private)
 
 
 def _channels(file: Path) -> dict[str, tuple[str, bool]]:

@@ -21,8 +21,8 @@ from ibis.backends.duckdb import Backend
 
 from features.errors import EventsError
 from features.events.engines import create_view, json_object_sql, read_parquet_sql
-from features.importers.readers.files import byte_progress
-from features.importers.readers.tabular import open_delimited
+from features.importers.readers.files import byte_progress, require_utf8_name
+from features.importers.readers.tabular import match_column, open_delimited
 from features.progress import Progress
 
 REQUIRED = {
@@ -55,7 +55,10 @@ def find_dump_files(folder: Path) -> dict[str, Path]:
         raise EventsError(
             f"no Posts in {folder}: found {content}; expected {candidates}. Unpack the dump (7z x) first."
         )
-    return {table: file for table, file in files.items() if file is not None}
+    present = {table: file for table, file in files.items() if file is not None}
+    for file in present.values():
+        require_utf8_name(file)
+    return present
 
 
 def read_dump(backend: Backend, files: dict[str, Path], scratch: Path, progress: Progress) -> dict[str, ir.Table]:
@@ -104,11 +107,12 @@ def _xml(backend: Backend, table: str, file: Path, scratch: Path, advance: Calla
 
 def _csv(backend: Backend, table: str, file: Path, scratch: Path) -> ir.Table:
     reader = open_delimited(backend, file, scratch)
-    missing = [name for name in REQUIRED[table] if name not in reader.columns]
+    columns = {name: column for name in _columns(table) if (column := match_column(name, reader.columns))}
+    missing = [name for name in REQUIRED[table] if name not in columns]
     if missing:
         raise EventsError(f"{file} lacks {', '.join(missing)}; found {', '.join(reader.columns)}.")
-    rows = reader.select({name: name for name in _columns(table) if name in reader.columns})
-    absent = {name: ibis.null("string") for name in OPTIONAL[table] if name not in reader.columns}
+    rows = reader.select(columns)
+    absent = {name: ibis.null("string") for name in OPTIONAL[table] if name not in columns}
     return rows.mutate(**absent)
 
 

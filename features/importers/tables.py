@@ -21,10 +21,10 @@ from features.importers.event_fields import (
     read_time_in_unit,
     reject_duplicates,
 )
-from features.importers.ingestion import NO_TIME, ImportReport, ingest
-from features.importers.readers.files import visible_files
+from features.importers.ingestion import ImportReport, ingest
+from features.importers.readers.files import refuse_archive, require_utf8_name, visible_files
 from features.importers.readers.json_lines import open_jsonlines
-from features.importers.readers.tabular import TableReader, open_delimited, open_parquet
+from features.importers.readers.tabular import TableReader, match_column, open_delimited, open_parquet
 
 OPENERS: dict[str, Callable[[Backend, Path, Path], TableReader]] = {
     ".csv": open_delimited,
@@ -81,6 +81,8 @@ def import_table(
     """
     _require_allowed("--map", "field of the event table", mapping, tuple(SCHEMA))
     _require_allowed("--verb", "verb", verbs.values(), VERBS)
+    if Path(path).resolve() == Path(out).resolve():
+        raise EventsError(f"--out is {out}, the source itself; choose another path.")
     files = _files(Path(path))
     backend = connect()
     read_time = _time_reader(backend, time_format, time_unit)
@@ -90,7 +92,7 @@ def import_table(
             _read(backend, file, mapping, scratch / f"file{n}.parquet", read_time).mutate(file=ibis.literal(n))
             for n, file in enumerate(files)
         ]
-        rows = ibis.union(*tables) if len(tables) > 1 else tables[0]
+        rows = _union(tables)
         rows = rows.mutate(verb=rows.verb.substitute(dict(verbs))) if verbs else rows
         backend.to_parquet(rows, scratch / "fields.parquet")
         rows = backend.read_parquet(escape(str(scratch / "fields.parquet")))
@@ -101,10 +103,22 @@ def import_table(
 
 def _advice(reasons: Mapping[str, int]) -> str:
     """Say which options may turn rows into events."""
+    unreadable = any(reason.startswith("time ") for reason in reasons)
     return (
-        f"{FORMS if NO_TIME in reasons else ''}Name columns with --map FIELD=COLUMN and verbs with --verb FOUND=MEANT, "
+        f"{FORMS if unreadable else ''}Name columns with --map FIELD=COLUMN and verbs with --verb FOUND=MEANT, "
         f"where MEANT is one of {', '.join(VERBS)}."
     )
+
+
+def _union(tables: Sequence[ir.Table]) -> ir.Table:
+    """Put the rows of files together; fields that a file lacks are null."""
+    if len(tables) == 1:
+        return tables[0]
+    absent = {
+        field: ibis.null(kind) for field, kind in SCHEMA.items() if any(field in table.columns for table in tables)
+    }
+    full = [table.mutate(**{name: absent[name] for name in absent.keys() - table.columns}) for table in tables]
+    return ibis.union(*(table.select(*sorted(table.columns)) for table in full))
 
 
 def _count_unknown(rows: ir.Table, unknown: Sequence[str]) -> tuple[str, ...]:
@@ -146,6 +160,7 @@ def _files(path: Path) -> list[Path]:
     if not path.exists():
         raise EventsError(f"{path} does not exist; expected a file or a folder of files.")
     if not path.is_dir():
+        require_utf8_name(path)
         return [path]
     files = visible_files(path)
     kinds = {_kind(file) for file in files}
@@ -179,6 +194,7 @@ def _time_reader(backend: Backend, time_format: str | None, time_unit: str | Non
 def _read(backend: Backend, file: Path, mapping: Mapping[str, str], scratch: Path, read_time: Reader) -> ir.Table:
     """Read a file's columns as fields of the event table, with `row`, `digest`, `record` and `reason`."""
     kind = _kind(file)
+    refuse_archive(file)
     if kind not in OPENERS:
         raise EventsError(f"{file} is of an unknown kind; expected a name that ends in {_join(list(OPENERS))}.")
     reader = OPENERS[kind](backend, file, scratch)
@@ -199,7 +215,7 @@ def _columns(file: Path, reader: TableReader, mapping: Mapping[str, str]) -> dic
         if column not in columns and not reader.has_member(column):
             hint = did_you_mean(column, columns)
             raise EventsError(f"--map {field}={column}: {file} has no such column{hint}. It has {_join(columns)}.")
-    by_name = {field: field for field in SCHEMA if field in columns}
+    by_name = {field: similar for field in SCHEMA if (similar := match_column(field, columns))}
     selected = by_name | dict(mapping)
     missing = [field for field in REQUIRED if field not in selected]
     if missing:

@@ -4,8 +4,8 @@ Messages become posts and replies, forwarded ones reposts of their origin; servi
 action. User ids are `from_id`, such as user123 or channel123, the same in all exports. Mentions are those that hold the
 user's id; an @name does not say whose it is. Reactions that the export lists with a user and a date become likes; most
 are totals, which are never read. Topics are the chat's name and the hashtags. Times are `date_unixtime`; exports before
-2021 lack it, and hold the exporter's local time, which is read as UTC. Personal chats, chats with bots and saved
-messages are private.
+2021 lack it, and hold the exporter's local time, which is read as UTC. All chats but groups and channels are private,
+such as personal ones, and those that do not say before their messages what they are.
 
 Source of the format: `export_output_json.cpp` of telegramdesktop/tdesktop. Steps of all sources of messages are in
 `features/importers/messages.py`.
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from features.importers.ingestion import ImportReport
-from features.importers.messages import NO_MESSAGE, Message, MessageSource, dict_of, list_of, text_of, unmapped
+from features.importers.messages import NO_MESSAGE, Message, MessageSource, dict_of, id_of, list_of, text_of, unmapped
 from features.importers.readers.files import list_files
 from features.importers.readers.json_stream import read_elements
 from features.progress import Progress, ignore_progress
@@ -23,21 +23,21 @@ from features.progress import Progress, ignore_progress
 ENDINGS = (".json", ".json.gz")
 EXPECTED = "result.json of Telegram Desktop (Export chat history, format JSON)"
 CHATS = ("chats", "left_chats", "list")
-PRIVATE_CHATS = ("personal_chat", "bot_chat", "saved_messages")
+GROUPS = ("private_group", "private_supergroup", "public_supergroup", "private_channel", "public_channel")
 
 
 def import_telegram(path: Path, out: Path, progress: Progress = ignore_progress, private: bool = False) -> ImportReport:
     """Import a result.json, or a folder of them; parameters, report and errors are those of `MessageSource.ingest`."""
     files, notes = list_files(Path(path), ENDINGS, EXPECTED)
-    return MessageSource("telegram", _read).ingest(files, out, progress, private, notes)
+    return MessageSource("telegram", EXPECTED, _read).ingest(files, out, progress, private, notes)
 
 
 def _read(file: Path, progress: Callable[[int], None]) -> Iterator[Message]:
     for chat, element in read_elements(file, progress, "messages", inside=CHATS):
         message = dict_of(element)
         entities = list_of(message.get("text_entities")) or list_of(message.get("text"))
-        number, private = text_of(message.get("id")), chat.get("type") in PRIVATE_CHATS
-        chat_id, author = text_of(chat.get("id")), text_of(message.get("from_id"))
+        number, private = id_of(message.get("id")), chat.get("type") not in GROUPS
+        chat_id, author = id_of(chat.get("id")) or file.stem, text_of(message.get("from_id"))
         piece = f"{chat_id}/{number}"
         forwarded = bool(message.get("forwarded_from"))
         yield Message(
@@ -65,8 +65,8 @@ def _read(file: Path, progress: Callable[[int], None]) -> Iterator[Message]:
                 )
 
 
-def _parent(message: dict[str, object], chat_id: str | None) -> str | None:
-    number, peer = text_of(message.get("reply_to_message_id")), text_of(message.get("reply_to_peer_id"))
+def _parent(message: dict[str, object], chat_id: str) -> str | None:
+    number, peer = id_of(message.get("reply_to_message_id")), text_of(message.get("reply_to_peer_id"))
     chat = "".join(filter(str.isdigit, peer)) if peer else chat_id
     return f"{chat}/{number}" if number else None
 
@@ -84,7 +84,7 @@ def _text(value: object) -> str | None:
 
 
 def _reason(message: dict[str, object]) -> str | None:
-    if not text_of(message.get("id")):
+    if not id_of(message.get("id")):
         return NO_MESSAGE
     action = text_of(message.get("action")) or ""
     is_message = message.get("type", "message") == "message"

@@ -20,6 +20,7 @@ from pathlib import Path
 from features.errors import EventsError
 from features.importers.ingestion import ImportReport
 from features.importers.messages import NO_MESSAGE, Message, MessageSource, dict_of, list_of, text_of
+from features.importers.readers.files import require_utf8_name
 from features.importers.readers.json_stream import read_elements
 from features.progress import Progress, ignore_progress
 
@@ -41,7 +42,10 @@ def import_xarchive(path: Path, out: Path, progress: Progress = ignore_progress)
     files = sorted(file for file in folder.glob("*.js") if TWEETS.fullmatch(file.name))
     if not files or not (folder / "account.js").exists():
         raise EventsError(f"{path} lacks {'account.js' if files else 'tweets.js'}; expected {EXPECTED}.")
-    return MessageSource("x", partial(_read, _account(folder / "account.js"))).ingest(files, out, progress, True)
+    require_utf8_name(folder)
+    return MessageSource("x", EXPECTED, partial(_read, _account(folder / "account.js"))).ingest(
+        files, out, progress, True
+    )
 
 
 def _account(file: Path) -> str:

@@ -43,6 +43,7 @@ def list_files(path: Path, endings: tuple[str, ...], expected: str) -> tuple[lis
     if not path.exists():
         raise EventsError(f"{path} does not exist; expected {expected}.")
     if not path.is_dir():
+        require_utf8_name(path)
         _require_readable_name(path, endings, expected)
         return [path], ()
     candidates = visible_files(path)
@@ -57,15 +58,49 @@ def list_files(path: Path, endings: tuple[str, ...], expected: str) -> tuple[lis
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """List the files of a folder by name, except those whose name starts with `.` or `_`."""
-    return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith((".", "_")))
+    """List the files of a folder by name, except those whose name starts with `.` or `_`.
+
+    Raises
+    ------
+    EventsError : a path is not in UTF-8
+
+    """
+    files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith((".", "_")))
+    for file in files:
+        require_utf8_name(file)
+    return files
+
+
+def require_utf8_name(path: Path) -> None:
+    """Refuse a path that is not in UTF-8, which SQL cannot name.
+
+    Raises
+    ------
+    EventsError : the path is not in UTF-8
+
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        name = str(path).encode(errors="replace").decode()
+        raise EventsError(f"the name of {name} is not in UTF-8; rename the file, or its folder.") from error
+
+
+def refuse_archive(path: Path) -> None:
+    """Refuse an archive, by its name.
+
+    Raises
+    ------
+    EventsError : the file is an archive
+
+    """
+    if path.name.lower().endswith(ARCHIVES):
+        raise EventsError(f"{path} is an archive; unpack it first (unzip, tar xf) and import the folder.")
 
 
 def _require_readable_name(path: Path, endings: tuple[str, ...], expected: str) -> None:
-    name = path.name.lower()
-    if name.endswith(ARCHIVES):
-        raise EventsError(f"{path} is an archive; unpack it first (unzip, tar xf) and import the folder.")
-    if not name.endswith(endings):
+    refuse_archive(path)
+    if not path.name.lower().endswith(endings):
         raise EventsError(
             f"{path} is of an unknown kind; expected {expected}, with a name that ends in {', '.join(endings)}."
         )
@@ -96,6 +131,39 @@ WINDOW_TOO_LONG = "requires too much memory"
 ZSTD_MODULES = ("compression.zstd", "backports.zstd")
 
 
+UTF_16 = "It is in UTF-16; convert it with iconv -f UTF-16 -t UTF-8."
+CONTENTS = {
+    b"\xff\xfe": UTF_16,
+    b"\xfe\xff": UTF_16,
+    b"\x1f\x8b": "It is compressed with gzip; let its name end in .gz.",
+    b"\x28\xb5\x2f\xfd": "It is compressed with Zstandard; let its name end in .zst.",
+    b"PK\x03\x04": "It is a zip archive; unpack it first.",
+    b"7z\xbc\xaf\x27\x1c": "It is a 7z archive; unpack it first.",
+}
+MAGICS = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+HEAD_BYTES = 64
+
+
+def hint_about_content(file: Path, default: str = "Is the download complete?") -> str:
+    """Say what a file is that cannot be read as its name says, by its first bytes; or the default."""
+    try:
+        with open_decompressed(file) as text:
+            head = text.read(HEAD_BYTES)
+    except (OSError, ValueError):
+        return default if _is_compressed(file) else f"It is not compressed, although its name ends in {file.suffix}."
+    hints = (hint for start, hint in CONTENTS.items() if head.startswith(start))
+    return next(hints, UTF_16 if b"\0" in (head[:1], head[1:2]) else default)
+
+
+def _is_compressed(file: Path) -> bool:
+    """Return whether a file begins as a compressed one does, or cannot be opened."""
+    try:
+        with file.open("rb") as packed:
+            return packed.read(HEAD_BYTES).startswith(MAGICS)
+    except OSError:
+        return True
+
+
 def compression(file: Path) -> str:
     """Return the compression of a file by its name: gzip, zstd or none."""
     return COMPRESSIONS.get(file.suffix.lower(), "none")
@@ -116,7 +184,7 @@ def ensure_readable(file: Path, scratch: Path) -> Path:
             _read_to_end(file)
     except (OSError, ValueError) as error:
         if WINDOW_TOO_LONG not in str(error):
-            raise EventsError(f"{file} cannot be read: {error}. Is the download complete?") from error
+            raise EventsError(f"{file} cannot be read: {error}. {hint_about_content(file)}") from error
         return _recompress(file, scratch.with_suffix(".zst"))
     return file
 

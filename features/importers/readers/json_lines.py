@@ -1,8 +1,8 @@
 r"""JSON Lines: one object per line, plain or compressed; other lines become rows with a reason.
 
 A line that DuckDB does not parse is mended where other parsers read it: half a surrogate pair, as in "cut \ud83d",
-becomes its digits, and a control character a space. Objects that follow each other without line ends are split. The
-record of any other line is its length, because a line may hold the texts of users.
+becomes its digits, and a control character, such as NUL, a space. Objects that follow each other without line ends are
+split. The record of any other line is its length, because a line may hold the texts of users.
 """
 
 import json
@@ -25,7 +25,7 @@ OPTIONS = {"header": "false", "delim": "'\\x01'", "quote": "''", "escape": "''",
 SPACE = "' \t\r'"
 HALF_PAIR = r"(\\[^u]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u([dD][89a-fA-F][0-9a-fA-F]{2})"
 CONTROL = r"[\x00-\x1f]"
-SEAM = r'\}\s*\{\s*"'
+SEAM = r'\}[\s\x00]*\{\s*"'
 
 
 def open_jsonlines(backend: Backend, file: Path, scratch: Path) -> TableReader:
@@ -41,8 +41,8 @@ def open_jsonlines(backend: Backend, file: Path, scratch: Path) -> TableReader:
     keys = backend.con.execute(f"SELECT DISTINCT unnest(json_keys(object)) AS name FROM ({lines}) ORDER BY name")
     names = [name for (name,) in keys.fetchall()]
     totals = f"SELECT count(object), count(CASE WHEN trim(line, {SPACE}) <> '' THEN 1 END) FROM ({lines})"
-    if not names and (counts := backend.con.execute(totals).fetchone()) and not counts[0] and counts[1]:
-        raise EventsError(_no_objects(file))
+    if not names and (counts := backend.con.execute(totals).fetchone()) and not counts[0]:
+        raise EventsError(_no_objects(file) if counts[1] else f"{file} is empty; expected one JSON object per line.")
 
     def pointer(name: str) -> str:
         if name in names:
@@ -169,7 +169,7 @@ def _objects_of(line: bytes) -> Iterator[bytes]:
             end = seam.start() + 1 if seam else len(text)
         yield text[start:end].encode()
         start = end
-        while start < len(text) and text[start].isspace():
+        while start < len(text) and (text[start].isspace() or text[start] == "\0"):
             start += 1
 
 
@@ -184,8 +184,8 @@ def _objects(lines: str) -> str:
     spaced = f"regexp_replace(line, {sql_literal(CONTROL)}, ' ', 'g')"
     mended = f"regexp_replace({spaced}, {sql_literal(HALF_PAIR)}, '\\1\\2', 'g')"
     return f"""
-        SELECT *, CASE WHEN NOT starts_with(trim(line, {SPACE}), '{{') THEN NULL WHEN json_valid(line) THEN line
-            WHEN json_valid({mended}) THEN {mended} END AS object
+        SELECT *, CASE WHEN starts_with(trim(line, {SPACE}), '{{') AND json_valid(line) THEN line
+            WHEN starts_with(trim({spaced}), '{{') AND json_valid({mended}) THEN {mended} END AS object
         FROM ({lines})"""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from features.errors import EventsError
+from features.importers.readers.files import hint_about_content
 
 CHUNK_BYTES = 1 << 20
 WHITESPACE = " \t\r\n"
@@ -30,7 +31,7 @@ def read_elements(
     progress : called with the number of bytes read since the last call
     name : the member whose elements are read; if empty, the elements of each document that is an array, and all others
     inside : the members in which `name` is looked for, beside the document itself
-    start : the text before the document, up to and with the last character of which everything is skipped
+    start : the last character of the text before the document, up to which everything is skipped
 
     Yields
     ------
@@ -44,12 +45,12 @@ def read_elements(
     try:
         with file.open("rb") as source:
             document = JsonStream(source, file.suffix.lower() == ".gz", progress)
-            if start:
+            if start and document.peek() not in ("[", "{"):
                 document.skip_past(start)
             while document.peek() not in ("", ";"):
                 yield from _elements(document, name, inside) if name else _documents(document)
     except (ValueError, OSError, EOFError, zlib.error, RecursionError) as error:
-        raise EventsError(f"{file} cannot be read as JSON: {error}. Is the download complete?") from error
+        raise EventsError(f"{file} cannot be read as JSON: {error}. {hint_about_content(file)}") from error
 
 
 def _documents(document: "JsonStream") -> Iterator[tuple[dict[str, Any], Any]]:

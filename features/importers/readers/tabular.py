@@ -7,7 +7,7 @@ import csv
 import gzip
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,13 @@ from features.events.engines import (
     sql_identifier,
     sql_literal,
 )
-from features.importers.readers.files import CHUNK_BYTES, compression, ensure_readable, open_decompressed
+from features.importers.readers.files import (
+    CHUNK_BYTES,
+    compression,
+    ensure_readable,
+    hint_about_content,
+    open_decompressed,
+)
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,19 @@ def open_parquet(backend: Backend, file: Path, scratch: Path) -> TableReader:
     return TableReader(names, lambda mapping: create_view(backend, scratch.stem, sql(mapping)), has_member)
 
 
+def match_column(name: str, columns: Iterable[str]) -> str | None:
+    """Return the column of a name; if there is none, the only one that differs in case, spaces and underscores."""
+    columns = list(columns)
+    if name in columns:
+        return name
+    similar = [column for column in columns if _plain(column) == _plain(name)]
+    return similar[0] if len(similar) == 1 else None
+
+
+def _plain(name: str) -> str:
+    return name.strip().replace("_", "").lower()
+
+
 DELIMITERS = (",", ";", "\t", "|")
 MAX_HEADER_BYTES = 1_000_000
 
@@ -94,16 +113,15 @@ def open_delimited(backend: Backend, file: Path, scratch: Path) -> TableReader:
     EventsError : the file has no header, names a column twice, is truncated, or is not UTF-8
 
     """
-    skipped, header = _header(file)
-    delimiter = skipped or _delimiter(file, header)
-    names = _split(header, delimiter)
+    first = read_header(file)
+    names = first.names
     duplicates = sorted({name for name in names if name and names.count(name) > 1})
     if duplicates:
         raise EventsError(f"{file} has more than one column {', '.join(duplicates)}; give each its own name.")
     options = {
-        "skip": "1" if skipped else "0",
+        "skip": str(first.lines - 1),
         "header": "true",
-        "delim": sql_literal(delimiter),
+        "delim": sql_literal(first.delimiter),
         "quote": "'\"'",
         "escape": "'\"'",
     }
@@ -120,7 +138,7 @@ def open_delimited(backend: Backend, file: Path, scratch: Path) -> TableReader:
             lambda rows: numbered(f"SELECT {digest}, {selected} FROM ({rows})"),
             **options,
         )
-        return with_malformed(_records(names, mapping, scratch), rejects, header=2 if skipped else 1)
+        return with_malformed(_records(names, mapping, scratch), rejects, header=first.lines)
 
     return TableReader(names, lambda mapping: create_view(backend, scratch.stem, sql(mapping)))
 
@@ -129,8 +147,23 @@ LINE_END = re.compile(rb"\r+\n?")
 SEPARATOR = re.compile(r"sep=(.)", re.IGNORECASE)
 
 
-def _header(file: Path) -> tuple[str, str]:
-    """Return the delimiter that a line such as `sep=;` before the header names, empty without one, and the header."""
+@dataclass(frozen=True)
+class Header:
+    """The first lines of delimited text: how many, the delimiter, and the names of the columns without spaces."""
+
+    lines: int
+    delimiter: str
+    names: list[str]
+
+
+def read_header(file: Path) -> Header:
+    """Read the names of the columns; a line before them, such as `sep=;`, may name the delimiter.
+
+    Raises
+    ------
+    EventsError : the file has no header, or is not UTF-8
+
+    """
     try:
         with gzip.open(file, "rb") if file.suffix.lower() == ".gz" else file.open("rb") as lines:
             line = re.split("[\r\n]", lines.readline(MAX_HEADER_BYTES).decode("utf-8-sig"), maxsplit=1)[0]
@@ -138,10 +171,12 @@ def _header(file: Path) -> tuple[str, str]:
             if separator:
                 line = lines.readline(MAX_HEADER_BYTES).decode().rstrip("\r\n")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise EventsError(f"{file} cannot be read as text in UTF-8: {error}.") from error
+        raise EventsError(f"{file} cannot be read as text in UTF-8: {error}. {hint_about_content(file, '')}") from error
     if not line.strip() or "\0" in line:
-        raise EventsError(f"{file} does not begin with the names of its columns, such as time,actor,verb,target.")
-    return separator.group(1) if separator else "", line
+        expected = "does not begin with the names of its columns, such as time,actor,verb,target."
+        raise EventsError(f"{file} {expected} {hint_about_content(file, '')}".strip())
+    delimiter = separator.group(1) if separator else _delimiter(file, line)
+    return Header(2 if separator else 1, delimiter, _split(line, delimiter))
 
 
 def _delimiter(file: Path, line: str) -> str:
@@ -150,7 +185,7 @@ def _delimiter(file: Path, line: str) -> str:
 
 
 def _split(line: str, delimiter: str) -> list[str]:
-    return next(csv.reader([line], delimiter=delimiter), [])
+    return [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
 
 
 def _records(names: list[str], mapping: dict[str, str], scratch: Path) -> str:
@@ -275,9 +310,8 @@ def _with_line_feeds(file: Path, scratch: Path) -> Path:
 def _require_utf8(backend: Backend, rejects: str, file: Path) -> None:
     line = backend.con.execute(f"SELECT min(line) FROM {rejects} WHERE error_type = 'INVALID ENCODING'").fetchone()
     if line and line[0] is not None:
-        raise EventsError(
-            f"{file} is not in UTF-8 at line {line[0]}; convert it first, for instance with iconv -f LATIN1 -t UTF-8."
-        )
+        convert = "Convert it first, for instance with iconv -f LATIN1 -t UTF-8."
+        raise EventsError(f"{file} is not in UTF-8 at line {line[0]}. {hint_about_content(file, convert)}")
 
 
 def with_malformed(good: str, rejects: str, header: int) -> str:

@@ -216,6 +216,7 @@ OTHER = [
 ALONE = [
     (event("WatchEvent", "OCTO", action="started"), "WatchEvent"),
     (event("WatchEvent", repo="/", action="started"), "WatchEvent"),
+    (event("WatchEvent", repo="hello", action="started"), "WatchEvent"),
     (event("WatchEvent", repo=None, action="started"), "WatchEvent"),
     (event("ForkEvent", "octo"), "ForkEvent"),
     (event("PullRequestEvent", action="closed", pull_request=pull("ann", merged=True)), "PullRequestEvent merged"),

@@ -84,7 +84,7 @@ def test_channels_that_overlap_count_once(tmp_path):
     assert (report.accepted, report.reasons["the same event again"]) == (6, 6)
 
 
-@pytest.mark.parametrize("kind", ["DirectTextChat", "DirectGroupTextChat"])
+@pytest.mark.parametrize("kind", ["DirectTextChat", "DirectGroupTextChat", "GuildPrivateThread", None])
 def test_direct_messages_are_rejected_unless_accepted(tmp_path, kind):
     file = write(tmp_path / "in" / "dm.json", discord_channel(discord_message(1, 11), kind=kind))
     write(tmp_path / "in" / "open.json", discord_channel(discord_message(2, 11)))
@@ -153,6 +153,20 @@ def test_telegram_account_with_all_chats(tmp_path):
     assert event_tuples(report) == TELEGRAM
     assert report.reasons[PRIVATE] == 1
     assert import_telegram(file, tmp_path / "events.parquet", private=True).accepted == len(TELEGRAM) + 1
+
+
+def test_a_telegram_chat_is_private_if_it_does_not_say_first_what_it_is(tmp_path):
+    document = {name: CHAT[name] for name in sorted(CHAT)}  # as jq -S writes it
+    with pytest.raises(EventsError, match=r"private, between named users only; --private accepts it"):
+        import_telegram(write(tmp_path / "result.json", document), tmp_path / "events.parquet")
+
+
+def test_telegram_chats_without_ids_differ_by_file(tmp_path):
+    for name in "ab":
+        chat = {"type": "public_supergroup", "messages": [telegram_message(1, "user1"), telegram_message(2.0, "user2")]}
+        write(tmp_path / "in" / f"{name}.json", chat)
+    report = import_telegram(tmp_path / "in", tmp_path / "events.parquet")
+    assert [row[3] for row in event_tuples(report)] == ["a/1", "b/1", "a/2", "b/2"]
 
 
 def slack_message(stamp, author, text="", **more):
@@ -286,6 +300,21 @@ def test_discourse_table_of_posts(tmp_path):
         import_discourse(write(tmp_path / "user_archive.csv", own), tmp_path / "events.parquet")
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_discourse_table_that_other_programs_wrote(tmp_path, separator):
+    table = (
+        "USER_ID, Topic_Id,post_number,reply_to_post_number,created_at\n"
+        "1,5,1.0,,2024-03-01\n2,5,2.0,,2024-03-01\n3,5.0,3.0,2.0,2024-03-01\n"
+    )
+    file = write(tmp_path / "posts.csv", "\ufeff" + table.replace(",", separator))
+    report = import_discourse(file, tmp_path / "events.parquet")
+    assert event_tuples(report) == [
+        ("post", "1", None, "5/1", None),
+        ("reply", "2", "1", "5/1", "5/2"),
+        ("reply", "3", "2", "5/2", "5/3"),
+    ]
+
+
 def tweet(number, text, mentions=(), urls=(), **more):
     entities = {
         "hashtags": [{"text": "Cats"}],
@@ -329,6 +358,12 @@ def test_x_archive(x_archive, tmp_path, inside):
     assert (first["time"], first["topics"]) == (datetime(2024, 3, 1, 10, 0, 1, tzinfo=UTC), ["cats"])
 
 
+def test_x_archive_of_plain_json(x_archive, tmp_path):
+    write(x_archive / "data" / "tweets.js", [tweet(1, "x")])
+    (x_archive / "data" / "tweets-part1.js").unlink()
+    assert import_xarchive(x_archive, tmp_path / "events.parquet").accepted == 1
+
+
 @pytest.mark.fast
 def test_an_x_archive_without_account_is_explained(x_archive, tmp_path):
     (x_archive / "data" / "account.js").unlink()
@@ -345,8 +380,15 @@ ODD = ["null", "5", '"x"', "[[]]", "[null, 5]", "{}", '{"messages": [1, null, {}
 @pytest.mark.parametrize("importer", [import_discord, import_telegram, import_discourse])
 def test_odd_files_are_explained(tmp_path, importer, data):
     file = write(tmp_path / "x.json", data)
-    with pytest.raises(EventsError, match=r"cannot be read as JSON|has no rows|none of the [0-9] rows is an event"):
+    message = r"cannot be read as JSON|found no messages in .*x\.json; expected|none of the [0-9] rows is an event"
+    with pytest.raises(EventsError, match=message):
         importer(file, tmp_path / "events.parquet")
+
+
+def test_a_file_in_utf16_is_explained(tmp_path):
+    (tmp_path / "x.json").write_bytes(json.dumps(DISCORD).encode("utf-16"))
+    with pytest.raises(EventsError, match=r"cannot be read as JSON.*It is in UTF-16; convert it with iconv"):
+        import_discord(tmp_path / "x.json", tmp_path / "events.parquet")
 
 
 def test_progress_is_the_share_of_the_bytes(tmp_path):

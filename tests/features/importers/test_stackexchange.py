@@ -184,6 +184,18 @@ def test_a_duplicated_post_does_not_multiply_reactions(tmp_path):
     assert report.read == 2 * len(POSTS) + len(COMMENTS) + len(VOTES)
 
 
+def as_words(name):
+    return "".join(f"_{letter}" if letter.isupper() else letter for letter in name)[1:]
+
+
+@pytest.mark.parametrize("renamed", [str.lower, as_words])
+def test_columns_of_csv_match_in_other_forms(tmp_path, renamed):
+    rows = [{renamed(name): value for name, value in row.items()} for row in TABLES["Posts"]]
+    report = import_stackexchange(write(tmp_path / "in", ".csv", {"Posts": rows}), tmp_path / "events.parquet")
+    expected = import_stackexchange(write(tmp_path / "as", ".csv", {"Posts": TABLES["Posts"]}), tmp_path / "e.parquet")
+    assert pq.read_table(report.out) == pq.read_table(expected.out)
+
+
 def test_malformed_csv_rows_are_counted(tmp_path):
     folder = write(tmp_path / "in", ".csv")
     with (folder / "Votes.csv").open("a", newline="") as file:

@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
@@ -264,7 +265,15 @@ def test_a_folder_of_files_of_one_kind(tmp_path):
         (HEADER + "2020-05-01,a,thumb,b\n", {}, {}, r"1 x unknown verb 'thumb'.*--verb FOUND=MEANT"),
         (HEADER.encode() + b"2020-05-01,\xff\xe9,like,b\n" + GOOD.encode(), {}, {}, "not in UTF-8 at line 2.*iconv"),
         ("zeit,wér\n".encode("latin-1"), {}, {}, "cannot be read as text in UTF-8"),
-        ((HEADER + GOOD).encode("utf-16"), {}, {}, "cannot be read as text in UTF-8"),
+        (
+            (HEADER + GOOD).encode("utf-16"),
+            {},
+            {},
+            r"cannot be read as text in UTF-8.*It is in UTF-16; .*iconv -f UTF-16",
+        ),
+        ((HEADER + GOOD).encode("utf-16-le"), {}, {}, r"does not begin with the names.*It is in UTF-16"),
+        (gzip.compress((HEADER + GOOD).encode()), {}, {}, r"It is compressed with gzip; let its name end in \.gz"),
+        (b"PK\x03\x04\xff", {}, {}, "It is a zip archive; unpack it first"),
         (bytes(range(256)) * 9, {}, {}, "does not begin with the names|cannot be read as text"),
         (b"\0\0\0\0", {}, {}, "does not begin with the names"),
     ],
@@ -280,10 +289,12 @@ def test_what_cannot_be_imported_is_explained(import_file, tmp_path, content, ma
     [
         ("x.csv.gz", gzip.compress((HEADER + GOOD * 50_000).encode())[:-200], "cannot be read"),
         ("x.jsonl.gz", b"\x1f\x8b\x08", "cannot be read"),
-        ("x.csv.gz", (HEADER + GOOD).encode(), "cannot be read"),
+        ("x.csv.gz", (HEADER + GOOD).encode(), r"cannot be read.*It is not compressed, although its name ends in \.gz"),
+        ("x.jsonl", '{"time": 1}\n'.encode("utf-16"), r"not in UTF-8 at line 1\. It is in UTF-16"),
+        ("x.csv.zip", b"PK", r"is an archive; unpack it first"),
         ("x.jsonl.gz", b"{}", "cannot be read"),
         ("x.jsonl", b'{"time": 1, "actor": "\xff"}\n', "not in UTF-8 at line 1"),
-        ("x.jsonl", b"", "lacks time, actor, verb, target; it has the columns \\(none\\)"),
+        ("x.jsonl", b"", r"x\.jsonl is empty; expected one JSON object per line"),
         ("x.jsonl", b"{}\n", "lacks time, actor, verb, target"),
         ("x.json", b'[\n{"time": 1},\n{"time": 2}\n]\n', "is a JSON array; expected one object per line"),
         ("x.parquet", b"PAR1 not really PAR1", "cannot be read as Parquet"),
@@ -413,6 +424,69 @@ def test_equal_rows_of_parquet_count_once(tmp_path):
     pq.write_table(pa.Table.from_pylist([row, row, row | {"more": {"n": [2]}}]), tmp_path / "x.parquet")
     report = import_table(tmp_path / "x.parquet", tmp_path / "events.parquet", {}, {})
     assert (report.accepted, report.reasons) == (2, {"the same event again": 1})
+
+
+@pytest.mark.parametrize(
+    "header", ["Time,ACTOR,Verb,Target", "time, actor, verb , target", '" time ","actor",verb,target']
+)
+def test_columns_match_in_any_case_and_with_spaces(import_file, header):
+    report, _ = import_file("x.csv", f"{header}\n{GOOD}")
+    assert report.accepted == 1
+
+
+def test_a_column_of_the_exact_name_is_preferred(import_file):
+    _, events = import_file("x.csv", f"Actor,{HEADER}x,{GOOD}")
+    assert [event["actor"] for event in events] == ["a"]
+    with pytest.raises(EventsError, match="lacks actor"):
+        import_file("x.csv", "time,Actor,ACTOR,verb,target\n")
+
+
+def test_fields_that_a_file_lacks_are_null(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "1.csv").write_text(HEADER + GOOD)
+    (folder / "2.csv").write_text("time,actor,verb,target,topics,links\n2020-05-02,c,like,b,cats|dogs,3\n")
+    events = pq.read_table(import_table(folder, tmp_path / "events.parquet", {}, {}).out).to_pylist()
+    assert [(event["topics"], event["links"]) for event in events] == [(None, None), (["cats", "dogs"], 3)]
+
+
+def test_a_name_that_is_not_in_utf8_is_refused(tmp_path):
+    file = tmp_path / os.fsdecode(b"\xff.csv")
+    file.write_text(HEADER + GOOD)
+    for path in (file, tmp_path):
+        with pytest.raises(EventsError, match=r"/\?\.csv is not in UTF-8; rename the file"):
+            import_table(path, tmp_path / "out" / "events.parquet", {}, {})
+
+
+@pytest.mark.parametrize("path", ["x.parquet", "events"])
+def test_the_source_is_not_overwritten(tmp_path, path):
+    source = import_table(write_csv(tmp_path / "a.csv"), tmp_path / path, {}, {}).out
+    with pytest.raises(EventsError, match="the source itself; choose another path"):
+        import_table(source, tmp_path / path, {}, {})
+    assert len(pq.read_table(source)) == 1
+
+
+def write_csv(file):
+    file.write_text(HEADER + GOOD)
+    return file
+
+
+def test_lists_of_objects_are_no_topics(import_file, tmp_path):
+    row = {"time": NOON.isoformat(), "actor": "a", "verb": "post", "topics": [{"name": "x"}, "cats"]}
+    _, events = import_file("x.jsonl", lines(row | {"target": None}))
+    assert events[0]["topics"] == ["cats"]
+    pq.write_table(
+        pa.Table.from_pylist([row | {"time": NOON, "target": "b", "topics": [{"name": "x"}]}]), tmp_path / "x.parquet"
+    )
+    with pytest.raises(EventsError, match=r"the column topics is of type array.*expected a list of texts"):
+        import_table(tmp_path / "x.parquet", tmp_path / "events.parquet", {}, {})
+
+
+@pytest.mark.parametrize("between", ["\0" * 300, "\0" * 300 + "\n", "\n" + "\0" * 300])
+def test_runs_of_nul_do_no_harm(import_file, between):
+    rows = [json.dumps({"time": NOON.isoformat(), "actor": name, "verb": "like", "target": "b"}) for name in "ac"]
+    report, _ = import_file("x.jsonl", f"{rows[0]}\n{rows[1]}{between}\n")
+    assert report.accepted == 2
 
 
 NESTED = {"time": NOON.isoformat(), "author": {"id": "42", "name": "Ann"}, "kind": "like", "to.id": "43"}
