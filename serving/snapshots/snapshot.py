@@ -37,6 +37,17 @@ class NoAudiencesError(SnapshotError):
     """A snapshot does not hold who engaged with whom."""
 
 
+class StoredFeatures(dict[str, float]):
+    """A user's features in a snapshot; one that it does not have raises a SnapshotError."""
+
+    def __missing__(self, name: str) -> float:
+        """Say that the snapshot was made before explanations read the feature."""
+        raise SnapshotError(
+            f"the snapshot lacks the feature {name}, which explanations read: it was made by an older version. Make it "
+            "anew with 'clout score EVENTS'."
+        )
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """Scores at one instant.
@@ -234,7 +245,7 @@ class Snapshot:
 
     def _features(self, row: int) -> dict[str, float]:
         with layout.read_errors_as_damage(self.folder / layout.FEATURES_FILE):
-            return self.features.row(row)
+            return StoredFeatures(self.features.row(row))
 
     def _score(self, row: int) -> ScoreRow:
         """Read one row cell by cell: taking it from the table costs twenty times as much."""

@@ -337,6 +337,12 @@ def test_damaged_features_are_reported(home):
         open_snapshot(home).explain("user0001")
 
 
+def test_a_snapshot_without_a_feature_of_explanations_says_what_to_run(home):
+    row = open_snapshot(home).feature_row("user0001")
+    with pytest.raises(SnapshotError, match=r"lacks the feature klout, .* Make it anew with 'clout score EVENTS'\."):
+        row["klout"]
+
+
 def test_old_scores_are_readable_after_the_catalogue_changes(home):
     (folder,) = list_snapshots(home)
     file = folder / "bundle" / "bundle.json"
