@@ -39,14 +39,14 @@ def test_families_add_up_to_the_score(shown):
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_the_text_tells_the_score_first_and_ends_with_what_would_change_it(shown):
+def test_the_text_tells_the_score_first_and_then_what_would_change_it(shown):
     code, out, said = shown("user0001", "--plain")
     assert (code, said) == (0, "")
     text = " ".join(out.split())
     titles = re.findall("|".join(filter(None, TITLES.values())), text)
     assert titles == [title for title in TITLES.values() if title in titles]
     assert re.match(r"user0001 has [\d.]+ of 100 points, (more than|and no user) .*, as of 2017-07-30. ", text)
-    assert text.endswith(ASSOCIATION)
+    assert ASSOCIATION in text
     assert "typical user" not in out
     assert max(map(len, out.splitlines())) <= 80
 

@@ -23,6 +23,7 @@ from serving.snapshots.repository import open_snapshot, write_snapshot
 from training.config import Config, Model
 from training.dataset.labels import audience_label
 from training.dataset.panel import Split, build_panel
+from training.explanation.ledger import contributions
 from training.fit import fit
 from training.home import Home
 from training.model.feature_sets import panel_features
@@ -162,8 +163,9 @@ def long_ago(text, days):
 
 
 def points(text, value):
-    digits = 0 if float(text) >= 10 else 1
-    return abs(float(text) - value) <= 0.5 * 10**-digits + 1e-6
+    """Say whether a number of points in words is a value, rounded, without decimals from 10 on."""
+    half = 0.5 if float(text) >= 10 and "." not in text else 0.05
+    return abs(float(text) - value) <= half + 1e-6
 
 
 N = r"([\d,]+)"
@@ -233,6 +235,13 @@ def is_enough(p, count, gained):
     )
 
 
+def is_from_anybody(p, direction, added, most):
+    bundle = p.community.bundle
+    moved = contributions(bundle, p.row.to_frame().T)[bundle.bounded_features].sum(axis=1).iloc[0]
+    width = 2 * bundle.bounded.limit * bundle.scale.points_per_nat
+    return (direction == "adds") == (moved > 0) and points(added, abs(moved)) and points(most, width)
+
+
 def is_too_little(p, acts, engagements, missing):
     engaging = p.received[~p.received["verb"].isin({"post", "view"})]
     counts = [int((rows["age"] <= 365).sum()) for rows in (p.own, engaging)]
@@ -298,6 +307,8 @@ PATTERNS = {
     rf"First active {AGO}\.": lambda p, ago: long_ago(ago, p.own["age"].max()),
     rf"{N}(?: of {N})? posts? of the last 90 days repeats? an earlier one\.": is_repeated,
     r"No post of the last 90 days is known to repeat an earlier one\.": lambda p: is_repeated(p, "0", None),
+    rf"Counting responses from anybody, established or not, (adds|takes) {P}; such responses can move a score by "
+    r"([\d.]+) at most\.": is_from_anybody,
     rf"About {N} of those who responded do(?:es)? not count, because (.+)\. {COUNTED}": (is_uncounted),
     rf"Some of (those who responded) count for slightly less, because (.+)\. {COUNTED}": (
         lambda p, _, why, gained: is_uncounted(p, "less than half", why, gained)
