@@ -17,7 +17,6 @@ from serving.scoring import score_rows
 from serving.snapshots import feature_rows, snapshot
 from serving.snapshots import layout as snapshot_files
 from serving.snapshots.layout import write_checksums
-from serving.snapshots.peers import audience_band, band_of
 from serving.snapshots.repository import (
     AbsentSnapshotError,
     check_users,
@@ -44,7 +43,8 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path, home, bundle, scores, 
     before = contents(first)
     assert set(before) == {
         "scores.parquet", "features.arrow", "snapshot.json", "typical.parquet",
-        "bundle/booster.txt", "bundle/low.txt", "bundle/high.txt", "bundle/bundle.json", "SHA256SUMS",
+        "bundle/booster.txt", "bundle/low.txt", "bundle/high.txt", "bundle/bounded.txt", "bundle/bundle.json",
+        "SHA256SUMS",
     }  # fmt: skip
     again = write_snapshot(home, AS_OF, bundle, "3", scores, rows.sample(frac=1, random_state=2))
     assert again == first
@@ -256,7 +256,7 @@ def test_an_explanation_is_json_with_the_documented_fields(home):
     documented = "user scope as_of model_version score unclipped base baseline lines reasons_for reasons_against"
     assert {*documented.split(), "interval", "evidence"} < set(explanation)
     assert {"reasons", "families", "clipping", "missing"} < set(explanation)
-    assert set(explanation["lines"][0]) == {"feature", "family", "value", "points", "sentence", "typical"}
+    assert set(explanation["lines"][0]) == {"feature", "family", "value", "points", "sentence", "typical", "parts"}
     assert {"sentence", "points", "family", "features"} == set(explanation["reasons"][0])
     assert set(explanation["interval"]) == {"low", "high", "level"}
     assert {"percentile", "peer_percentile", "users_below", "horizon_days", "possible_changes"} < set(explanation)
@@ -287,13 +287,9 @@ def test_the_story_is_in_order_and_repeats_the_figures(home, rows):
     assert topics == set(TITLES)
 
 
-def test_lines_hold_the_median_of_peers(home, rows):
-    snapshot = open_snapshot(home)
-    peers = rows[(rows["scope"] == "all") & (audience_band(rows) == band_of(snapshot.feature_row("user0001")))]
-    assert len(peers) > 5
-    for line in snapshot.explain("user0001").lines:
-        expected = peers[line.feature].median()
-        assert line.typical == (None if pd.isna(expected) else pytest.approx(expected))
+def test_lines_hold_the_median_of_the_baseline(home, bundle):
+    lines = open_snapshot(home).explain("user0001").lines
+    assert {line.feature: line.typical for line in lines if not line.parts}.items() <= bundle.typical.items()
 
 
 def test_families_and_reasons_are_those_of_the_lines(home):
