@@ -17,7 +17,7 @@ TITLES: dict[Topic, str] = {
     "change": "What would change it",
     "words": "Words",
 }
-MEMBERS = "established member"
+TERMS = ("established member", "who counts", "response counts")
 PERSON = 0.95  # people, about one
 EXPLAINED = (
     "An established member is somebody to whom long-standing users respond. Newer people, and people who answer each "
@@ -43,8 +43,8 @@ class Section:
 
 
 def story(sentences: dict[Topic, Sequence[str]]) -> tuple[Section, ...]:
-    """Return the sections with sentences, in the order of TITLES, and what an established member is if one is named."""
-    named = any(MEMBERS in sentence.lower() for texts in sentences.values() for sentence in texts)
+    """Return the sections with sentences, in the order of TITLES, and who counts if one of TERMS is used."""
+    named = any(term in sentence for texts in sentences.values() for sentence in texts for term in TERMS)
     texts = {**sentences, "words": [EXPLAINED]} if named else sentences
     return tuple(Section(topic, title, tuple(texts[topic])) for topic, title in TITLES.items() if texts.get(topic))
 

@@ -13,7 +13,7 @@ from serving.snapshots.story import chance, expectation, standing, story
         (0.99, "more than 99% of users"),
         (0.579, "more than 57% of users"),
         (0.58, "more than 58% of users"),
-        (0.009, "more than hardly any user"),
+        (0.009, "and less than 1% of users have fewer"),
         (0.0, "and no user has fewer"),
     ],
 )
@@ -43,7 +43,7 @@ def test_rank(below, words):
 def test_expectation(expected, high, credible, words):
     sentence = expectation(expected, 0, high, 0.9, 28, credible)
     assert sentence.startswith(words)
-    ends = {0: "are engaged with by 0 people.", 1: "by 0 to 1 person.", 3: "by 0 to 3 people."}
+    ends = {0: "are engaged with by nobody.", 1: "by 0 to 1 person.", 3: "by 0 to 3 people."}
     assert sentence.endswith(ends[high])
 
 
