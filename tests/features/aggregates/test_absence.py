@@ -317,9 +317,22 @@ BOUNDS = {
     "credible_engagers_per_piece_90d": credible_per_piece,
     "credible_periods_168d": lambda day: stepping("received", PERIODS, [1.0] * 6)(day) + 6 * FADE,
     "days_since_credible_engagement": lambda day: 6.0 + 365 * day.crossed("received", 365),
+    # somebody whose weight fades below a half is no longer established, and another response is the last
+    "days_since_established": lambda day: 365.0 * (day.in_window("received", 365) > 0),
+    "credible_posts_90d": lambda day: (
+        weighing("on pieces", 90, others="on pieces")(day) + weighing("known", 90, 365)(day)
+    ),
     "days_absent": lambda _: 1.0,
+    "tenure_days": a_day,
     "seniority_days": lambda _: 1.0,
     "credible_rate_365d": lambda day: weighing("known", 365)(day) + day.before["credible_rate_365d"] / 28,
+    # responses
+    "early_responders": lambda day: day.in_window("known", 365) + 1,
+    "responders_decayed_28d": fading("responders_decayed_28d", 28, "known", 365),
+    "responders_365d": crossing("known", 365),
+    "response_periods_168d": stepping("received", PERIODS, [1.0] * 6),
+    "response_attention_365d": lambda day: day.crossed("known", 365) + favour(day),
+    "days_since_last_response": a_day,
     # reach
     "pace_28d": pace,
     **{f"engagers_{days}d": crossing("engagers", days) for days in (7, 28, 90, 365)},
@@ -409,7 +422,7 @@ KNOWN_WHILE = {
     "topics_drawing_90d": ("tagged", 90),
     "answered_share_365d": ("engaged", 365),
     "regularity_52w": ("made", np.inf),
-    "days_since_last_act": ("made", np.inf),
+    **dict.fromkeys(["days_since_last_act", "tenure_days"], ("made", np.inf)),
     "days_since_last_piece": ("created", np.inf),
     **dict.fromkeys(["days_since_last_engagement", "days_since_first_engagement"], ("received", np.inf)),
     "original_share_90d": ("made or reposted", 90),
@@ -417,8 +430,13 @@ KNOWN_WHILE = {
     "link_share_90d": ("linked", 90),
     "credible_engagers_per_piece_90d": ("created", 90),
 }
-# Known while somebody credible engaged, which acts alone do not tell.
-BY_CREDIBILITY = {"credible_after_a_day_share_90d", "days_since_credible_engagement"}
+# Known while somebody credible engaged, or anybody responded, which no stream tells.
+BY_CREDIBILITY = {
+    "credible_after_a_day_share_90d",
+    "days_since_credible_engagement",
+    "days_since_established",
+    "days_since_last_response",
+}
 
 
 # Counts that only new acts can raise. Not so: what changes sides (new to returning), turns one-way or a favourite,
@@ -434,6 +452,8 @@ RISING = {
     "steady_engagers_168d",
     "periods_drawing_168d",
     "early_engagers",
+    "early_responders",
+    "credible_posts_90d",
     "days_absent",
     "seniority_days",
     "credible_rate_365d",
