@@ -135,7 +135,7 @@ class TestNoLeak:
     def test_progress_is_reported_step_by_step(self, again):
         messages = again[2]
         steps = list(dict.fromkeys(step for step, _ in messages))
-        assert steps == ["panel", "fit", "backtest", "churn", "attacks", "register"]
+        assert steps == ["panel", "fit", "fingerprint", "backtest", "selection", "churn", "attacks", "register"]
         for name in steps:
             shares = [share for step, share in messages if step == name]
             assert shares == sorted(shares)
@@ -288,7 +288,7 @@ class TestAsOf:
             )
 
 
-def test_a_resultis_frozen(trained):
+def test_a_result_is_frozen(trained):
     with pytest.raises(dataclasses.FrozenInstanceError):
         trained.version = "7"
     assert isinstance(trained.bundle.predict(pd.DataFrame()), pd.DataFrame)

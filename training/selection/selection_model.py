@@ -64,7 +64,9 @@ class SelectionModel:
 
     def as_json(self) -> dict[str, Any]:
         """Return the model as JSON values."""
-        return asdict(self) | {"errors": {str(size): errors for size, errors in self.errors.items()}}
+        returning = asdict(self.returning) | {"coefficients": list(self.returning.coefficients)}
+        errors = {str(size): errors for size, errors in self.errors.items()}
+        return {"returning": returning, "pool_share": self.pool_share, "errors": errors}
 
 
 def with_selection(bundle: Bundle, model: SelectionModel | None) -> Bundle:

@@ -36,8 +36,9 @@ class TestGroups:
         young, middle, old = "newcomer: below 28 days", "28 to 364 days", "365 days and more, or unknown"
         assert groups_of("account age", *table) == [young, young, middle, middle, old, old]
 
-    def test_evidence_counts_acts_and_engagements(self):
-        table = a_table([0] * 5, acts_365d=[2, 3, 10, 10, np.nan], engagements_365d=[0, 0, 9, 10, np.nan])
+    def test_evidence_counts_events_and_people(self):
+        events = {"acts_365d": [2, 3, 10, 10, np.nan], "engagements_365d": [0, 0, 19, 20, np.nan]}
+        table = a_table([0] * 5, **events, engagers_365d=[0, 0, 19, 20, np.nan])
         few = "insufficient evidence"
         assert groups_of("evidence", *table) == [few, "some", "some", "strong", few]
 

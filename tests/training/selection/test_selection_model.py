@@ -53,7 +53,9 @@ def test_a_range_of_errors_is_that_of_the_nearest_size(fitted):
 
 def test_the_model_is_stored_with_the_bundle(fitted, bundle, tmp_path):
     save_bundle(bundle, tmp_path)
-    assert selection_model(load_bundle(tmp_path)) == fitted
+    stored = load_bundle(tmp_path)
+    assert stored.facts["selection"] == bundle.facts["selection"]
+    assert selection_model(stored) == fitted
     assert selection_model(with_selection(bundle, None)) is None
 
 
