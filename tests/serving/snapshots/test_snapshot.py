@@ -171,6 +171,7 @@ def test_an_absent_instant_lists_those_there_are(home, bundle, scores, rows):
         "bundle/booster.txt",
         "bundle/low.txt",
         "bundle/high.txt",
+        "bundle/bounded.txt",
         "bundle/bundle.json",
     ],
 )
