@@ -40,7 +40,7 @@ AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 LATER = AS_OF + timedelta(days=28)
 PATIENCE = 120
 FILES = ["scores.parquet", "features.arrow", "typical.parquet", "snapshot.json", "SHA256SUMS"]
-FILES += [f"bundle/{name}" for name in ("bundle.json", "booster.txt", "low.txt", "high.txt")]
+FILES += [f"bundle/{name}" for name in ("bundle.json", "booster.txt", "low.txt", "high.txt", "bounded.txt")]
 
 SERVE = """
 import random, sys, threading, time
@@ -289,6 +289,7 @@ class TestKill:
             to_iso_utc(LATER),
             "--home",
             str(complete_home.folder),
+            "--force",
         ]
         monkeypatch.setattr(sys, "argv", ["clout", *words, "--out", str(tmp_path / "scores.parquet")])
         with pytest.raises(SystemExit) as ended:

@@ -140,7 +140,8 @@ def test_points_equal_single_explanations(tmp_path, bundle, rows, home):
     write_points(bundle, rows, tmp_path / "points.parquet")
     row = pd.read_parquet(tmp_path / "points.parquet").set_index(["user", "scope"]).loc[("user0007", "all")]
     explanation = open_snapshot(home).explain("user0007")
-    assert {line.feature: line.points for line in explanation.lines} == pytest.approx(
+    lines = [part for line in explanation.lines for part in line.parts or (line,)]
+    assert {line.feature: line.points for line in lines} == pytest.approx(
         {name: row[name] for name in bundle.features if row[name] != 0}, abs=1e-9
     )
     assert explanation.base == pytest.approx(row["base"], abs=1e-9)
