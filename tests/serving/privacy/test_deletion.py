@@ -85,6 +85,7 @@ def finished(client, answer):
 def test_deletion_removes_one_user_and_changes_no_other(client, snapshot_home, scores):
     before = {folder.name: open_snapshot(snapshot_home, *named(folder)) for folder in list_snapshots(snapshot_home)}
     answers = {user: client.get(f"/v1/users/{user}/explanation").json() for user in ("user0001", "user0200")}
+    shares_below = {user: answer.pop("users_below") for user, answer in answers.items()}
     assert len(holding(snapshot_home.folder, WHO)) >= 6
     receipt = finished(client, client.delete(f"/v1/users/{quote(WHO)}"))
     assert holding(snapshot_home.folder, WHO) == []
@@ -101,7 +102,10 @@ def test_deletion_removes_one_user_and_changes_no_other(client, snapshot_home, s
         assert now.feature_row("user0250") == pytest.approx(was.feature_row("user0250"), nan_ok=True)
     client.app.state.watcher.look()
     assert WHO not in client.app.state.service.snapshot().scores["user"].to_pylist()
-    assert answers == {user: client.get(f"/v1/users/{user}/explanation").json() for user in answers}
+    answers_now = {user: client.get(f"/v1/users/{user}/explanation").json() for user in answers}
+    for user, answer in answers_now.items():  # a share of the users who are left
+        assert answer.pop("users_below") == pytest.approx(shares_below[user], abs=1 / now.users)
+    assert answers_now == answers
 
 
 def named(folder):
