@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
+from serving.api.dependencies import READ
 from serving.middleware.api_keys import KeyCache
 from serving.middleware.page_sessions import PageSession, PageSessions, clear_cookie, set_cookie
 from serving.middleware.request_context import SESSION, path_prefix
@@ -43,7 +44,7 @@ def sign_in(request: Request, fields: FormFields) -> Response:
     return RedirectResponse(prefix + _local(next_path), 303, {"Set-Cookie": cookie})
 
 
-@router.post("/sign-out")
+@router.post("/sign-out", dependencies=[READ])
 def sign_out(request: Request, fields: FormFields) -> Response:  # noqa: ARG001 - reading the form checks its origin
     """End the session."""
     session: PageSession | None = request.scope.get(SESSION)

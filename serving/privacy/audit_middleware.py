@@ -79,7 +79,7 @@ def _entry(scope: Scope, notes: RequestNotes, route: str, status: int) -> dict[s
             entry[name] = getattr(notes, name)
     if notes.instants:
         entry["instants"] = {name: to_iso_utc(at) for name, at in notes.instants.items()}
-    if notes.service is not None and notes.service.served and status < 300:
+    if status < 300 and notes.service is not None and notes.service.served:
         entry["as_of"], entry["model_version"] = notes.service.served
     return entry
 

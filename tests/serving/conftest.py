@@ -24,6 +24,7 @@ from training.selection.return_model import ReturnModel
 from training.selection.selection_model import SIZES, SelectionModel, with_selection
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
+SELECTION_MODEL = SelectionModel(ReturnModel((0.0,) * 8, 28), 1.0, {size: [0.5, 1.5] for size in SIZES})
 ODD_IDS = ["a/b", "a b", "ünï/çødé 🙂", "50%", "x/score", "who?me#1", "..", "+", "'; --"]
 
 
@@ -93,8 +94,8 @@ def stored_audiences(rows, seed=1, pairs=4):
 def selection_home(tmp_path_factory, bundle, scores, rows):
     """A home whose snapshot holds audiences."""
     home = Home(tmp_path_factory.mktemp("selection"))
-    model = SelectionModel(ReturnModel((0.0,) * 8, 28), 1.0, {size: [0.5, 1.5] for size in SIZES})
-    write_snapshot(home, AS_OF, with_selection(bundle, model), "3", scores, rows, stored_audiences(len(rows)))
+    selecting = with_selection(bundle, SELECTION_MODEL)
+    write_snapshot(home, AS_OF, selecting, "3", scores, rows, stored_audiences(len(rows)))
     return home
 
 

@@ -2,7 +2,7 @@
 
 Schemathesis makes the requests from the document: its examples, each parameter at and beyond its bounds, random ones
 that fit or do not; always the same. The person and the instants of the examples are in the home, so that many are
-answered by 200.
+answered by 200. Its snapshots hold audiences, so that groups are selected as well.
 """
 
 import shutil
@@ -22,7 +22,9 @@ from serving.middleware.request_limits import Limits
 from serving.runtime import state
 from serving.scoring import score_rows
 from serving.snapshots.repository import write_snapshot
+from tests.serving.conftest import SELECTION_MODEL, stored_audiences
 from training.home import Home
+from training.selection.selection_model import with_selection
 
 HELD = [
     not_a_server_error,
@@ -53,8 +55,9 @@ def started(tmp_path_factory, bundle, rows):
     """Start services, each over a home of its own that knows the person of the examples, at their two instants."""
     home = Home(tmp_path_factory.mktemp("contract") / "home")
     users = pd.concat([rows, rows[rows["user"] == "user0001"].assign(user="ann")], ignore_index=True)
+    scores, selecting = score_rows(bundle, "3", users), with_selection(bundle, SELECTION_MODEL)
     for as_of in ("2017-07-02", "2017-07-30"):
-        write_snapshot(home, pd.Timestamp(as_of, tz="UTC"), bundle, "3", score_rows(bundle, "3", users), users)
+        write_snapshot(home, pd.Timestamp(as_of, tz="UTC"), selecting, "3", scores, users, stored_audiences(len(users)))
 
     def start(scope=None):
         own = Home(shutil.copytree(home.folder, tmp_path_factory.mktemp("service") / "home"))

@@ -18,7 +18,7 @@ from fastapi.testclient import TestClient
 
 from features.errors import CloutError
 from serving.api import docs
-from serving.app import create_app, serve
+from serving.app import OPEN_PATHS, create_app, serve
 from serving.middleware import authentication
 from serving.middleware.api_keys import (
     SHAPE,
@@ -31,6 +31,7 @@ from serving.middleware.api_keys import (
     read_keys,
     remove_key,
 )
+from serving.pages import static_files
 from training.home import Home
 from training.records.database import RecordsError
 from training.records.opt_outs import opt_out
@@ -438,11 +439,13 @@ def test_every_route_needs_a_scope_or_is_named_as_open(home, champion):
                 for dependency in route.dependencies
                 if isinstance(dependency.dependency, authentication.RequireScope)
             ]
-            scopes[context.path] = needed
-    unnamed = {path for path, needed in scopes.items() if len(needed) != 1 and path not in authentication.PROBES}
-    assert unnamed == set()
-    assert {path for path, needed in scopes.items() if not needed} == authentication.PROBES
-    assert {context.path for context in routes} - set(scopes) == docs.OPEN_PATHS
+            scopes |= {(context.path, method): needed for method in route.methods}
+    assert max(map(len, scopes.values())) == 1
+    without_scope = {path for (path, _), needed in scopes.items() if not needed}
+    files = {context.path for context in routes} - {path for path, _ in scopes}
+    assert without_scope == authentication.PROBES | {"/sign-in"}
+    assert files == docs.OPEN_PATHS | static_files.open_paths()
+    assert without_scope | files == authentication.PROBES | OPEN_PATHS
 
 
 def test_openapi_tells_the_scheme_the_scope_and_the_problems(home, champion):

@@ -9,11 +9,9 @@ import pytest
 
 from serving.selections.candidates import Candidates
 from serving.snapshots.audience_files import StoredAudiences
-from training.selection.return_model import ReturnModel
-from training.selection.selection_model import SIZES, SelectionModel
+from tests.serving.conftest import SELECTION_MODEL
 
 USERS = ["ann", "bob", "cat", "dan", "eve", "fay"]
-MODEL = SelectionModel(ReturnModel((0.0,) * 8, 28), 1.0, {size: [0.5, 1.5] for size in SIZES})
 
 
 @pytest.fixture
@@ -38,4 +36,6 @@ def candidates():
     )
     as_of = datetime(2017, 7, 30, tzinfo=UTC)
     hidden = np.zeros(0, dtype=int)
-    return Candidates(as_of, "3", 28, "all", pa.Table.from_pandas(frame, preserve_index=False), stored, hidden, MODEL)
+    return Candidates(
+        as_of, "3", 28, "all", pa.Table.from_pandas(frame, preserve_index=False), stored, hidden, SELECTION_MODEL
+    )
