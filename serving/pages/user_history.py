@@ -84,7 +84,7 @@ def history_view(home: Home, user: str, scope: str) -> HistoryView:
     """Collect a user's history; errors as in `history` and `past_predictions`."""
     past = history(home, user, scope)
     predictions = past_predictions(home, past)
-    most = max((max(p.score.interval.high, p.happened or 0.0) for p in predictions), default=1.0)
+    most = max(map(_largest, predictions), default=1.0)
     compared = [prediction for prediction in predictions if prediction.inside is not None]
     return HistoryView(
         points=_score_points(past.scores),
@@ -130,6 +130,12 @@ def _prediction_point(prediction: PastPrediction, x: float, most: float) -> Pred
         expected_y=_height(prediction.score.expected_audience, most),
         happened_y=None if happened is None else _height(happened, most),
     )
+
+
+def _largest(prediction: PastPrediction) -> float:
+    """Return the most people that a prediction or its outcome names; the interval ends at whole people."""
+    score = prediction.score
+    return max(score.interval.high, score.expected_audience, prediction.happened or 0.0)
 
 
 def _height(people: float, most: float) -> float:

@@ -1,5 +1,6 @@
 """The history of a user: every snapshot in the table, new models marked, and whether predictions held."""
 
+import math
 import re
 from datetime import timedelta
 
@@ -31,7 +32,11 @@ def test_what_was_predicted_lies_beside_what_happened(older):
     view = history_view(older, "user0001", "all")
     assert (view.known, view.inside) == (1, int(view.predictions[0].prediction.inside))
     first, second = view.predictions
-    assert first.high_y <= first.expected_y <= first.low_y
+    for point in (first, second):
+        interval, expected = point.prediction.score.interval, point.prediction.score.expected_audience
+        assert interval.low <= math.floor(expected + 0.5) <= interval.high
+        assert 0 <= point.high_y <= point.low_y <= 100
+        assert 0 <= point.expected_y <= 100
     assert first.happened_y is not None
     assert second.happened_y is None
 
