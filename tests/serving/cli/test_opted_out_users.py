@@ -3,8 +3,10 @@
 import pandas as pd
 import pytest
 import typer
+from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
+from serving.app import create_app
 from serving.cli.main import app
 from training.records.opt_outs import opt_out
 
@@ -17,9 +19,10 @@ ARGUMENTS = {
     "score": ["EVENTS", "--out", "scores.parquet"],
     "explain": ["user0001", "--events", "EVENTS"],
     "what-if": ["user0001", "--away-days", "14", "--events", "EVENTS"],
+    "pick": ["--topic", "birds", "--events", "EVENTS"],
 }
-# These have no home, take the events as they come, or erase users from them.
-OTHERS = {"store", "features", "forget"}
+# These have no home, take the events as they come, or erase users from them; the pages of a service read them later.
+OTHERS = {"store", "features", "forget", "serve"}
 
 
 class ExclusionError(Exception):
@@ -62,3 +65,14 @@ def test_command_excludes_opted_out_users(command, home, events, tmp_path, monke
     (excluded,) = run.exception.args
     assert "cid" in excluded
     assert "ann" not in excluded
+
+
+@pytest.mark.usefixtures("failing_exclusion", "champion")
+def test_page_with_posts_excludes_opted_out_users(home, events, caplog):
+    opt_out(home, "cid")
+    client = TestClient(create_app(home, events=events), raise_server_exceptions=False)
+    assert client.get("/u/user0001?part=posts").status_code == 500
+    error = next(record.exc_info[1] for record in caplog.records if record.exc_info)
+    assert isinstance(error, ExclusionError)
+    (excluded,) = error.args
+    assert "cid" in excluded

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from urllib.parse import quote, urlencode
 
 import numpy as np
@@ -62,7 +63,7 @@ OF_ONE = {
     "/v1/users/{user}/what-if": "",
 }
 CONTEST = "/v1/users/{user}/cases"
-OF_MANY = {"/v1/users", "/v1/scores"}
+OF_MANY = {"/v1/users", "/v1/scores", "/v1/selections"}
 RIGHTS = {"/v1/users/{user}/opt-out", "/v1/users/{user}"}
 OF_NOBODY = {"/v1/model", "/v1/catalogue", "/v1/purposes", "/health", "/ready", "/metrics", "/v1/receipts/{receipt}"}
 # Cases of a user and reads about a user stay accessible while hidden, until deletion.
@@ -152,6 +153,20 @@ def test_search_excludes_hidden_users(client):
     assert set(everybody(client, as_of="2017-07-30")) == set(before) - {top, middle, last}
     opt_in(client.app.state.home, middle)
     assert everybody(client) == before[1:-1]
+
+
+def test_selection_excludes_hidden_users(tmp_path, selection_home, champion):
+    home = Home(shutil.copytree(selection_home.folder, tmp_path / "selection"))
+    client = TestClient(create_app(home), raise_server_exceptions=False)
+    select = partial(client.post, "/v1/selections")
+    first = select(json={"k": 5}).json()["members"][0]["user"]
+    opt_out(home, first)
+    answer = select(json={"k": 5})
+    assert answer.status_code == 200
+    assert first not in answer.text
+    refused = select(json={"k": 5, "include": [first]})
+    assert refused.status_code == 422
+    assert "is not among the users who can be selected" in refused.json()["detail"]
 
 
 def test_later_page_excludes_hidden_users(client):

@@ -51,7 +51,7 @@ def bundle(rows):
     cutoffs = [AS_OF - timedelta(days=28 * k) for k in (3, 2, 1)]
     frames = []
     for seed, cutoff in enumerate(cutoffs):
-        pull = rows["credible_pace_28d"] * np.exp(-rows["days_absent"] / 40) * (1 - rows["repetitions_90d"] / 8)
+        pull = rows["credible_rate_365d"] * np.exp(-rows["days_absent"] / 40) * (1 - rows["repetitions_90d"] / 8)
         frames.append(rows.assign(as_of=pd.Timestamp(cutoff), audience=np.random.default_rng(seed).poisson(9 * pull)))
     return fit(pd.concat(frames, ignore_index=True), Split(tuple(cutoffs)), Config(model=Model(trees=40, depth=3)))
 
@@ -113,9 +113,9 @@ class TestPeerRanges:
     def test_users_get_their_own_peers(self, people):
         result = PeerRanges(people).of("all", feature_row(people.iloc[[1]]))
         assert result.users == 3
-        assert (result.values["credible_engagers_28d"][0], result.values["credible_engagers_28d"][-1]) == (1.0, 2.0)
+        assert (result.values["credible_engagers_7d"][0], result.values["credible_engagers_7d"][-1]) == (1.0, 2.0)
         assert (
-            PeerRanges(people).of("all", feature_row(people.iloc[[3]])).values["credible_engagers_28d"].tolist()
+            PeerRanges(people).of("all", feature_row(people.iloc[[3]])).values["credible_engagers_7d"].tolist()
             == [8.0] * 101
         )
         assert "days_since_last_act" not in PeerRanges(people).of("all", feature_row(people.iloc[[3]])).values
@@ -173,17 +173,17 @@ class TestRoute:
                 assert not any(c["outside"] for c in outcome["changes"] if CATALOGUE[c["feature"]].direction != "none")
 
     def test_a_change(self, client, bundle, rows):
-        answer = client.get("/v1/users/user0001/what-if?set=days_absent=900&set=seniority_days=3")
+        answer = client.get("/v1/users/user0001/what-if?set=days_absent=900&set=tenure_days=3")
         result = answer.json()
         row = rows[(rows["user"] == "user0001") & (rows["scope"] == "all")]
-        score = bundle.predict(row.assign(days_absent=900.0, seniority_days=3.0))["score"].iloc[0]
+        score = bundle.predict(row.assign(days_absent=900.0, tenure_days=3.0))["score"].iloc[0]
         assert result["asked"]["score"] == pytest.approx(score)
         assert not result["asked"]["in_own_hands"]
         assert any(
             "No user with a similar audience has such a value" in note and "days_absent 900" in note
             for note in result["notes"]
         )
-        assert any("Not in the user's own hands: seniority_days" in note for note in result["notes"])
+        assert any("Not in the user's own hands: tenure_days" in note for note in result["notes"])
 
     def test_stopping(self, client, home):
         result = client.get("/v1/users/user0001/what-if?away_days=14").json()
@@ -249,7 +249,7 @@ class TestCommand:
         assert json.loads(capsys.readouterr().out) == client.get("/v1/users/user0001/what-if?set=days_absent=0").json()
 
     def test_a_change_shows_its_parts(self, run_what_if):
-        code, out, _ = run_what_if("user0001", "--set", "credible_pace_28d=90")
+        code, out, _ = run_what_if("user0001", "--set", "credible_rate_365d=90")
         assert code == 0
         assert "(in others' hands)" in out
         assert "of it:" in out
