@@ -13,6 +13,7 @@ from features.errors import TooSmallError
 from features.events.event_table import open_events
 from training.config import Config, Model, Panel
 from training.dataset.panel import Split
+from training.robustness.alliances import alliance_suite
 from training.robustness.attacks import ATTACKS, describe_users
 from training.robustness.poisoning import (
     Gang,
@@ -156,13 +157,16 @@ class TestReport:
     def test_within_limits_includes_the_auc(self, report):
         assert report.within_limits == (report.attacks[0].within_limit and report.honest_auc.within_limit)
 
-    def test_run_attacks_combines_both_modes(self, report, monkeypatch):
+    def test_run_attacks_combines_both_modes_and_adds_alliances(self, events, bundle, report, monkeypatch):
         result = replace(report.attacks[0], mode="scoring", within_limit=True)
         scoring = replace(report, median_active=20.0, attacks=(result,), attackers=None, honest_auc=None)
         suites = {"both": (lambda *_: scoring, lambda *_: report)}
         monkeypatch.setattr("training.robustness.poisoning.SUITES", suites)
-        both = run_attacks("both", None, None)
+        both = run_attacks("both", events, bundle)
         assert [result.mode for result in both.attacks] == ["scoring", "training"]
         assert both.median_active == 20.0
         assert (both.attackers, both.honest_auc) == (report.attackers, report.honest_auc)
-        assert both.within_limits == report.within_limits
+        assert both.alliances == alliance_suite(events, bundle, report.as_of)
+        assert both.most_from_anybody == bundle.most_from_anybody > 0
+        alliances_hold = all(result.within_limit for result in both.alliances)
+        assert both.within_limits == (report.within_limits and alliances_hold)
