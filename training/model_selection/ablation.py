@@ -123,8 +123,8 @@ def _bounded_recipe(older: pd.DataFrame, ahead: pd.DataFrame, model: Model, boun
 VARIANTS: dict[str, Variant] = {
     "the recipe": _bounded_recipe,
     "responses from anybody left out": _recipe,
-    "responses from anybody up to 0.5 nats": partial(_bounded_recipe, bound=0.5),
-    "responses from anybody without a limit": partial(_bounded_recipe, bound=UNLIMITED),
+    "responses from anybody, 0.5 nats": partial(_bounded_recipe, bound=0.5),
+    "responses from anybody unlimited": partial(_bounded_recipe, bound=UNLIMITED),
     "rows of all ages weigh alike": _unweighted,
     "the newest horizon left out": _without_newest,
     "level held to the newest horizon": _recalibrated,
