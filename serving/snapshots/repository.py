@@ -326,6 +326,7 @@ def _read(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot:
     with layout.read_errors_as_damage(folder / layout.FEATURES_FILE):
         features = map_rows(folder / layout.FEATURES_FILE)
         _check(len(features) == facts.rows, f"{len(features)} rows, expected {facts.rows}")
+    audiences = None
     if has_audiences(folder):
         with layout.read_errors_as_damage(folder / PAIRS_FILE):
             audiences = map_audiences(folder)
@@ -344,6 +345,7 @@ def _read(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot:
         users=facts.users,
         scores=scores,
         features=features,
+        mapped_audiences=audiences,
         medians=medians,
         hidden=hidden,
         cleared=facts.cleared,

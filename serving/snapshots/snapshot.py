@@ -18,7 +18,7 @@ from features.aggregates.windows import LOOKBACK_DAYS
 from features.errors import SnapshotError, UnknownUserError
 from features.utc import to_iso_utc
 from serving.snapshots import layout
-from serving.snapshots.audience_files import PAIRS_FILE, StoredAudiences, has_audiences, map_audiences
+from serving.snapshots.audience_files import StoredAudiences
 from serving.snapshots.explanation import Explanation, ScoreRow, explanation, status
 from serving.snapshots.feature_rows import FeatureRowFile
 from serving.snapshots.peers import PEER_COLUMNS, PeerMedians, PeerRanges
@@ -66,6 +66,7 @@ class Snapshot:
     users : how many different users it holds
     scores : one row per user and scope, ordered by both
     features : of the same users in the same order, on disk
+    mapped_audiences : of the same users in the same order, on disk; None if the snapshot was written without them
     medians : the median of each feature among a user's peers
     hidden : returns the users who are hidden now
     cleared : the last change of `OptedOutUsers` that was applied when it was written
@@ -82,6 +83,7 @@ class Snapshot:
     users: int
     scores: pa.Table
     features: FeatureRowFile
+    mapped_audiences: StoredAudiences | None
     medians: PeerMedians
     hidden: Callable[[], OptedOutUsers]
     cleared: int
@@ -105,24 +107,22 @@ class Snapshot:
         """What others compute from the snapshot once and keep as long as it is open, by name."""
         return {}
 
-    @cached_property
+    @property
     def audiences(self) -> StoredAudiences:
-        """Whom every user is expected to reach, mapped from the snapshot's folder.
+        """Whom every user is expected to reach.
 
         Raises
         ------
         NoAudiencesError : the snapshot was written without them
-        SnapshotError : its files are damaged
 
         """
-        if not has_audiences(self.folder):
+        if self.mapped_audiences is None:
             raise NoAudiencesError(
                 f"the snapshot as of {to_iso_utc(self.as_of)} does not hold who engaged with whom, so no group can be "
                 "selected: its model was trained by an earlier version of Clout, or with a label that weighs people. "
                 "Train a model with 'clout train', then make the snapshot anew with 'clout score'."
             )
-        with layout.read_errors_as_damage(self.folder / PAIRS_FILE):
-            return map_audiences(self.folder)
+        return self.mapped_audiences
 
     @cached_property
     def peer_ranges(self) -> PeerRanges:

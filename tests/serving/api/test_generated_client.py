@@ -16,7 +16,9 @@ from typer.testing import CliRunner
 from serving.app import create_app
 from serving.middleware.api_keys import add_key
 from serving.snapshots.repository import write_snapshot
+from tests.serving.conftest import SELECTION_MODEL, stored_audiences
 from training.home import Home
+from training.selection.selection_model import with_selection
 
 pytestmark = pytest.mark.skipif(
     find_spec("openapi_python_client") is None, reason="the package openapi-python-client is absent"
@@ -49,6 +51,8 @@ def generated(tmp_path_factory):
 def call(generated, home, bundle, scores, rows, champion):
     """Call a route of the service by its operation id, through the client."""
     write_snapshot(home, EARLIER, bundle, "3", scores, rows)
+    selecting = with_selection(bundle, SELECTION_MODEL)
+    write_snapshot(home, NEWEST, selecting, "3", scores, rows, stored_audiences(len(rows)))
     key = add_key(home, "ann", "admin")
     service = TestClient(create_app(home), raise_server_exceptions=False)
     client = importlib.import_module(PACKAGE).AuthenticatedClient(base_url="http://testserver", token=key)
@@ -122,7 +126,8 @@ def test_scores_are_explained(call):
     assert total == pytest.approx(explanation.unclipped, abs=1e-6)
     assert explanation.percentile == call("get_score", "user0001").parsed.percentile
     assert explanation.story[0].topic == "score"
-    assert explanation.story[-1].sentences[0] == explanation.possible_changes[0].sentence
+    (advice,) = (section for section in explanation.story if section.topic == "change")
+    assert advice.sentences[0] == explanation.possible_changes[0].sentence
     history = call("get_history", "user0001").parsed
     assert [score.as_of for score in history.scores] == [EARLIER, NEWEST]
     change = call("get_change", "user0001", from_=EARLIER, to=NEWEST).parsed
@@ -130,6 +135,12 @@ def test_scores_are_explained(call):
     what_if = call("get_what_if", "user0001", set_=["days_absent=3"]).parsed
     assert what_if.asked.changes[0].feature == "days_absent"
     assert what_if.asked.interval.level == what_if.interval.level
+
+
+def test_groups_are_selected(call):
+    group = call("select_users", body=models().SelectionBody(k=3, exclude=["user0001"])).parsed
+    assert [member.reach for member in group.members][-1] == pytest.approx(group.reach)
+    assert "user0001" not in {member.user for member in group.members}
 
 
 def test_cases_are_resolved(call):

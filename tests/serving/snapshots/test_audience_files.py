@@ -92,6 +92,16 @@ def test_a_deletion_removes_the_pairs_and_the_rest_answers_as_with_an_opt_out(ho
     assert erased.reach == pytest.approx(hidden.reach)
 
 
+def test_selections_from_an_open_snapshot_survive_a_deletion(home):
+    snapshot = open_snapshot(home)
+    user, _ = top_member(home)
+    request_deletion(home, user)
+    delete_pending(home)
+    selection = select(snapshot_candidates(snapshot), SelectionRequest(k=3))
+    assert len(snapshot.audiences) == len(snapshot.scores)
+    assert user not in [member.user for member in selection.members]
+
+
 @pytest.mark.parametrize("name", [PAIRS_FILE, REACH_FILE])
 def test_damage_is_reported(home, name):
     (folder,) = home.snapshots.iterdir()
