@@ -82,7 +82,7 @@ class Model(_Section):
     min_users_per_leaf: int = Field(default=50, ge=1, description="rows in each leaf, at least")
     variance_power: float = Field(default=1.3, gt=1, lt=2, description="Tweedie: 1 is Poisson, 2 is gamma")
     half_life: float = Field(default=3.0, gt=0, description="horizons after which a row weighs half")
-    bound: float = Field(default=0.125, ge=0, le=2, description="nats that responses from anybody may add or take")
+    bound: float = Field(default=0.1, ge=0, le=2, description="nats that responses from anybody may add or take")
     seed: int = Field(default=0, ge=0, description="the same seed gives the same model")
 
 

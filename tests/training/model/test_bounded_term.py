@@ -39,7 +39,7 @@ def test_responses_from_anybody_move_a_score_within_the_band(bundle, rows, row, 
 
 
 def test_points_of_the_band(bundle):
-    assert bundle.most_from_anybody == pytest.approx(2 * 0.125 * bundle.scale.points_per_nat)
+    assert bundle.most_from_anybody == pytest.approx(2 * 0.1 * bundle.scale.points_per_nat)
     assert replace(bundle, bounded=None).most_from_anybody == 0
 
 
@@ -119,7 +119,7 @@ def test_fill_up_shares_out_what_is_missing_by_size():
 def test_a_bound_of_zero_leaves_the_term_out(panel_of_numbers):
     boosters = fit_boosters(panel_of_numbers, Model(trees=5, bound=0))
     assert boosters.bounded is boosters.term is None
-    assert fit_boosters(panel_of_numbers, Model(trees=5)).term.limit == 0.125
+    assert fit_boosters(panel_of_numbers, Model(trees=5)).term.limit == 0.1
 
 
 @pytest.fixture(scope="module")

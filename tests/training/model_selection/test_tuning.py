@@ -164,7 +164,7 @@ class TestTrials:
             for _ in range(3):
                 run_trial(study, base, [lambda model: tried.append(model) or 0.5], lambda _: None)
         assert [model.model_dump(exclude=set(SPACE)) for model in tried] == [
-            {"half_life": 5.0, "bound": 0.125, "seed": 3}
+            {"half_life": 5.0, "bound": 0.1, "seed": 3}
         ] * 3
         assert tried[0] == base
 
@@ -190,7 +190,7 @@ class TestTrials:
     def test_the_choice_is_one_of_them_and_does_not_lose_to_the_base(self, tuned):
         (row,) = [row for row in tuned.table if row.chosen]
         assert tuned.model == BASE.model_copy(update=row.parameters)
-        assert tuned.model.model_dump(exclude=set(SPACE)) == {"half_life": 5.0, "bound": 0.125, "seed": 0}
+        assert tuned.model.model_dump(exclude=set(SPACE)) == {"half_life": 5.0, "bound": 0.1, "seed": 0}
         assert tuned.model != BASE
         assert row.trial == cheapest_within_one_error(tuned.table).trial
         best = max(row.value for row in tuned.table if row.value is not None)
