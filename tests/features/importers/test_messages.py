@@ -195,6 +195,7 @@ def slack_export(tmp_path):
     return folder
 
 
+@pytest.mark.fast
 def test_slack(slack_export, tmp_path):
     report = import_slack(slack_export, tmp_path / "events.parquet")
     first, second, third = (f"C1/{1709287200 + number}.000200" for number in (1, 2, 3))

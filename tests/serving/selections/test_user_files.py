@@ -1,0 +1,43 @@
+"""Files of users and costs are read whole, or refused with what is wrong."""
+
+import pandas as pd
+import pytest
+
+from serving.selections.select import SelectionError
+from serving.selections.user_files import read_costs, read_users
+
+
+def written(folder, name, text):
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_users_are_lines_or_a_column(tmp_path):
+    assert read_users(written(tmp_path, "users.txt", "ann\n\n12.0\n")) == ("ann", "12")
+    assert read_users(written(tmp_path, "users.csv", "cost,user\n3,ann\n4,007\n")) == ("ann", "007")
+    pd.DataFrame({"user": ["ann", "bob"]}).to_parquet(tmp_path / "users.parquet")
+    assert read_users(tmp_path / "users.parquet") == ("ann", "bob")
+
+
+def test_costs_are_numbers_by_user(tmp_path):
+    assert read_costs(written(tmp_path, "costs.csv", "user,cost\nann,3\n12.0,0.5\n")) == {"ann": 3.0, "12": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "message"),
+    [
+        (read_users, "name\nann\n", "lacks the column\\(s\\) user; it has name"),
+        (read_costs, "user\nann\n", "lacks the column\\(s\\) cost; it has user"),
+        (read_costs, "user,cost\nann,1\nann,2\n", "names 'ann' twice"),
+        (read_costs, "user,cost\nann,cheap\n", "the cost of 'ann', in row 1, is 'cheap'; expected a number"),
+    ],
+)
+def test_broken_files_are_refused(tmp_path, read, text, message):
+    with pytest.raises(SelectionError, match=message):
+        read(written(tmp_path, "users.csv", text))
+
+
+def test_missing_files_are_refused(tmp_path):
+    with pytest.raises(SelectionError, match=r"users\.txt cannot be read as a list of users"):
+        read_users(tmp_path / "users.txt")
