@@ -97,17 +97,21 @@ def feature_table(
 
     """
     plan = plan_features(features)
-    with cached_users(events) as users:
-        inputs = _seeds(events, users) | {
-            "users": users,
-            "long": before(events.rows, as_of).select("actor", "verb", "target", "age"),
-            "recent": before(events.rows, as_of, RECENT_DAYS + LATE_DAYS),
-        }
+    with _year_inputs(events, as_of) as inputs:
+        inputs["recent"] = before(events.rows, as_of, RECENT_DAYS + LATE_DAYS)
         remainders = SpanRemainders(span_remainder(as_of, WEEK), span_remainder(as_of, DAY))
         steps = partial(_steps, plan, remainders, events.cached)
         cache_key = (plan.names, remainders, events.cached)
         with materialize(steps, inputs, cache_key, _step_counter(progress, plan.steps)) as table:
             yield table.order_by("user", "scope")
+
+
+@contextmanager
+def _year_inputs(events: EncodedEvents, as_of: datetime) -> Iterator[dict[str, ir.Table]]:
+    """Open the inputs of all that looks back a year: users, events, and the configured seeds, if any."""
+    with cached_users(events) as users:
+        long = before(events.rows, as_of).select("actor", "verb", "target", "age")
+        yield _seeds(events, users) | {"users": users, "long": long}
 
 
 def _seeds(events: EncodedEvents, users: ir.Table) -> dict[str, ir.Table]:
@@ -132,11 +136,9 @@ def weighted_responses(events: EncodedEvents, as_of: datetime) -> Iterator[ir.Ta
     (user, other, last_age, weight, ...) as from `credibility.responder_weights`, users and others as keys
 
     """
-    with cached_users(events) as users:
-        long = before(events.rows, as_of).select("actor", "verb", "target", "age")
-        inputs = _seeds(events, users) | {"users": users, "long": long}
-        with materialize(_responses, inputs, ("responses", events.cached), ignore_progress) as table:
-            yield table
+    inputs = _year_inputs(events, as_of)
+    with inputs as tables, materialize(_responses, tables, ("responses", events.cached), ignore_progress) as table:
+        yield table
 
 
 @contextmanager
@@ -161,13 +163,9 @@ def engaging_pairs(events: EncodedEvents, as_of: datetime) -> Iterator[ir.Table]
     microseconds, the bitmap of `relations.pairs`, and the other's credibility in billionths, null for none
 
     """
-    with cached_users(events) as users:
-        inputs = _seeds(events, users) | {
-            "users": users,
-            "long": before(events.rows, as_of).select("actor", "verb", "target", "age"),
-        }
-        with materialize(_engaging_pairs, inputs, ("engaging_pairs", events.cached), ignore_progress) as table:
-            yield table
+    inputs, key = _year_inputs(events, as_of), ("engaging_pairs", events.cached)
+    with inputs as tables, materialize(_engaging_pairs, tables, key, ignore_progress) as table:
+        yield table
 
 
 @contextmanager
