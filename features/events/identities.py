@@ -9,11 +9,10 @@ from pathlib import Path
 import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pa_parquet
 
 from features.errors import IdentitiesError
 from features.events.event_table import load_table
+from features.events.user_tables import read_user_table
 from features.ids import parse_id
 
 COLUMNS = ["account", "person"]
@@ -24,28 +23,14 @@ def read_identities(path: Path) -> pd.DataFrame:
 
     Parameters
     ----------
-    path : a .csv file with a header, or a .parquet file
+    path : a .csv file with a header, or a .parquet file, as `read_user_table` reads them
 
     Raises
     ------
     IdentitiesError : the file cannot be read or lacks a column, or `validate_identities` rejects it
 
     """
-    try:
-        if path.suffix == ".parquet":
-            table = pa_parquet.read_table(path)
-        else:
-            as_text = pa_csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()))
-            table = pa_csv.read_csv(path, convert_options=as_text)
-    except (OSError, pa.ArrowException) as error:
-        raise IdentitiesError(f"{path} cannot be read as a table of identities: {error}.") from error
-    missing = [name for name in COLUMNS if name not in table.column_names]
-    if missing:
-        raise IdentitiesError(
-            f"{path} lacks the column(s) {', '.join(missing)}; it has {', '.join(table.column_names)}. "
-            "Expected account and person."
-        )
-    return validate_identities(table.select(COLUMNS).to_pandas())
+    return validate_identities(read_user_table(path, COLUMNS, (), "identities", IdentitiesError).to_pandas())
 
 
 def validate_identities(identities: pd.DataFrame) -> pd.DataFrame:
