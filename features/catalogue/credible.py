@@ -147,6 +147,7 @@ def _engagers(days: int) -> Feature:
         f"distinct people who responded in the last {days} days, each weighing as much as they are credible",
         _responded(days),
         lambda responders: sum_fixed_point(where(within(responders.last_age, days), responders.weight)),
+        title=f"Established responders in {window(days)}",
     )
 
 
@@ -240,6 +241,7 @@ FEATURES = [
             "Lately hardly anybody responds who counts (a response of four weeks ago counts half).",
         ),
         lambda responders: sum_fixed_point(_multiply(decay(responders.last_age, 28), responders.weight)),
+        title="Established responders lately",
     ),
     _feature(
         "credible_pace_28d",
@@ -266,6 +268,7 @@ FEATURES = [
         _rate,
         relation="users",
         unit="people per 28 days",
+        title="Established responders every four weeks",
     ),
     _feature(
         "credible_returning_28d",
@@ -319,6 +322,7 @@ FEATURES = [
         _posts(90, "{posts} drew responses that count in the last 90 days, where no more posts count than people."),
         _posts_with_people,
         relation="users",
+        title="Posts that draw established responders",
     ),
     _pieces(
         "credible_lasting_pieces_90d",
@@ -361,6 +365,7 @@ FEATURES = [
         _described_periods,
         _periods,
         unit="periods",
+        title="Four-week periods with an established responder",
     ),
     _feature(
         ESTABLISHED,
@@ -372,6 +377,7 @@ FEATURES = [
         unit="days",
         direction="down",
         default=None,
+        title="Days since an established member responded",
     ),
     _feature(
         "days_since_credible_engagement",

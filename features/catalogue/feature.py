@@ -38,6 +38,7 @@ class Feature:
         or `none`: no model uses it
     actionable : whether the user can act on it
     default : the value of a user without any row in the relation: 0 for counts, None if the value is then unknown
+    title : a short name for charts; empty where the words of the name will do
 
     """
 
@@ -51,6 +52,7 @@ class Feature:
     direction: Direction
     actionable: bool = False
     default: float | None = 0.0
+    title: str = ""
 
     @cached_property
     def fingerprint(self) -> str:

@@ -57,6 +57,7 @@ FEATURES = [
         unit="pieces",
         direction="down",
         default=0.0,
+        title="Repeated posts",
     ),
     _feature(
         "most_repeated_90d",

@@ -63,5 +63,6 @@ FEATURES = [
         lambda pieces: count(pieces.after_a_week > 0),
         unit="pieces",
         default=0.0,
+        title="Posts that draw responses after a week",
     ),
 ]

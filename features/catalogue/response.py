@@ -87,6 +87,7 @@ FEATURES = [
                 none=f"Nobody engaged with a post in the last {days} days.",
             ),
             lambda pieces, days=days: count(within(pieces.last_age, days)),
+            title=f"Posts of the last {days} days that draw anybody",
         )
         for days in (28, 90)
     ),

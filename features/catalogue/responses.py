@@ -62,6 +62,7 @@ FEATURES = [
         ),
         lambda pairs: count(pairs.other.notnull() & ~within(pairs.first_responded_age, LOOKBACK_DAYS)),
         relation="pairs",
+        title="Responders of more than a year ago",
     ),
     _feature(
         "responders_decayed_28d",
@@ -69,12 +70,14 @@ FEATURES = [
         "after 28 days)",
         _describe_lately,
         lambda responders: sum_fixed_point(_named(responders, decay(responders.last_age, 28))),
+        title="Responders lately, whoever they are",
     ),
     _feature(
         "responders_365d",
         "different people who responded in the last 365 days",
         lambda value, _: f"{people(value) if value else 'Nobody'} responded in the last year.",
         lambda responders: responders.other.count(),
+        title="Responders in the last year, whoever they are",
     ),
     _feature(
         "response_periods_168d",
@@ -86,6 +89,7 @@ FEATURES = [
         ),
         _periods,
         unit="periods",
+        title="Four-week periods with any response",
     ),
     _feature(
         "response_attention_365d",
@@ -96,6 +100,7 @@ FEATURES = [
             _named(responders, round_half_up(ibis.literal(BILLION, "int64") / responders.breadth))
         ),
         family="network",
+        title="Attention of responders, whoever they are",
     ),
     _feature(
         "days_since_last_response",
@@ -105,5 +110,6 @@ FEATURES = [
         family="cadence",
         unit="days",
         default=None,
+        title="Days since anybody responded",
     ),
 ]

@@ -60,6 +60,7 @@ FEATURES = [
         lambda user: _days_beyond(user.days_since_last_act.fill_null(days(user.first_engaged_age)), ABSENT_DAYS, user),
         direction="down",
         actionable=True,
+        title="Days of absence",
     ),
     _feature(
         "seniority_days",
@@ -76,5 +77,6 @@ FEATURES = [
         lambda user: days(user.first_act_age),
         direction="up",
         default=None,
+        title="Days since the first act",
     ),
 ]

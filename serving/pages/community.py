@@ -78,6 +78,7 @@ class CommunityView:
     histogram : of the scores
     champion : the version whose report the page shows; None without one
     calibration, attacks : from that report, None where it does not have them
+    guarantee : the most points that responses from anybody can move a score, by construction; None where unbounded
     movers : since the snapshot before, or why there are none
     past : what the snapshot before promised and what happened, with its chart, or why they cannot be compared
     swarm : the points of the features, or why they cannot be computed
@@ -95,6 +96,7 @@ class CommunityView:
     champion: str | None
     calibration: Calibration | None
     attacks: Attacks | None
+    guarantee: float | None
     movers: Movers | str | None = None
     past: tuple[PastOutcomes, Calibration] | str | None = None
     swarm: Swarm | str | None = None
@@ -130,6 +132,7 @@ def community_view(
         champion=service.champion_version,
         calibration=calibration(report, service.champion.bundle.intervals.level) if report else None,
         attacks=attacks(report) if report else None,
+        guarantee=service.guarantee,
         movers=only_if_asked("movers", lambda: _movers(service, snapshot, scope)),
         past=only_if_asked("past", lambda: _past(service, snapshot, scope)),
         swarm=only_if_asked("effects", lambda: swarm(feature_effects(snapshot, scope))),

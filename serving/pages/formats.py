@@ -1,5 +1,6 @@
 """Formats of the pages: numbers, instants, shares and addresses of users as people read them."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from math import floor
@@ -12,6 +13,7 @@ from features.utc import UtcText, parse_utc
 
 MINUS, EN_SPACE = "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
 UNKNOWN = "unknown"
+CODE_OR_DATE = re.compile(r"\b(?:[a-z0-9]+(?:_[a-z0-9]+)+|\d{4}-\d\d-\d\d)\b")
 DOT_IDS = {"", ".", ".."}  # clients remove these from paths
 
 
@@ -58,11 +60,18 @@ def feature_value(name: str, value: float | None) -> str:
 
 
 def feature_name(name: str) -> str:
-    """Write the name of a feature as words: `credible_pace_28d` is `Credible pace, 28 days`."""
+    """Return the title of a feature, or its name as words: `engagers_28d` is `Engagers, 28 days`."""
+    if name in CATALOGUE and CATALOGUE[name].title:
+        return CATALOGUE[name].title
     words, _, window = name.rpartition("_")
     if words and window.removesuffix("d").isdigit():
         return f"{sentence(words.replace('_', ' '))}, {window.removesuffix('d')} days"
     return sentence(name.replace("_", " "))
+
+
+def plain(text: str) -> str:
+    """Write the code and the dates of a text without ids as people do: `best_piece` as two words."""
+    return CODE_OR_DATE.sub(lambda match: match[0].replace("_", " ") if "_" in match[0] else date(match[0]), text)
 
 
 def date(at: UtcText) -> str:

@@ -63,14 +63,37 @@ class AttackBar:
 
 
 @dataclass(frozen=True)
+class Alliance:
+    """What established people who respond on demand gain an ordinary member.
+
+    Parameters
+    ----------
+    description : what is done
+    people : how many respond to a member
+    gain, people_gain : gained by the median member, in points and in people
+    people_limit : how many people may be gained
+    within_limit : whether it stays within that
+
+    """
+
+    description: str
+    people: int
+    gain: float
+    people_gain: float
+    people_limit: float
+    within_limit: bool
+
+
+@dataclass(frozen=True)
 class Attacks:
-    """The attacks on a model, strongest first, and the baseline that ranks honest users best."""
+    """The attacks on a model, strongest first, the baseline that ranks honest users best, and alliances if measured."""
 
     as_of: UtcText
     best_baseline: str
     within_limits: bool
     bars: tuple[AttackBar, ...]
     marks: tuple[tuple[int, float], ...]
+    alliances: tuple[Alliance, ...] = ()
 
 
 class PeopleAxis:
@@ -147,7 +170,7 @@ def attacks(report: Mapping[str, Any]) -> Attacks | None:
     return Attacks(
         as_of=measured["as_of"],
         best_baseline=best,
-        within_limits=measured["limits_held"],
+        within_limits=all(result["held"] for result in results),
         bars=tuple(
             AttackBar(
                 description=result["told"],
@@ -163,4 +186,16 @@ def attacks(report: Mapping[str, Any]) -> Attacks | None:
             for result in results
         ),
         marks=tuple((mark, percent(mark)) for mark in range(0, high + 1, 10)),
+        alliances=tuple(map(_alliance, measured.get("alliances", ()))),
+    )
+
+
+def _alliance(result: Mapping[str, Any]) -> Alliance:
+    return Alliance(
+        description=result["description"],
+        people=result["people"],
+        gain=result["gain_median"],
+        people_gain=result["people_gain_median"],
+        people_limit=result["people_limit"],
+        within_limit=result["held"],
     )

@@ -1,6 +1,6 @@
 """The pages of the models: every registered version with its gate, and a version with its findings and its card."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -25,6 +25,7 @@ from training.registry.model_registry import (
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 CACHED_DOCUMENTS = 16
+ACRONYMS = {"auc": "AUC", "ndcg": "NDCG", "r2": "R\N{SUPERSCRIPT TWO}"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,11 @@ class Documents:
 
 @dataclass(frozen=True)
 class ModelView:
-    """What the page of a version shows; `champion` is the version whose figures they are."""
+    """What the page of a version shows.
+
+    `champion` is the version whose figures they are; `guarantee` is as in `CommunityView`, None for other versions than
+    the champion, whose card states it.
+    """
 
     champion: str
     version: Version
@@ -67,6 +72,7 @@ class ModelView:
     calibration: Calibration | None
     attacks: Attacks | None
     card: Markup | None
+    guarantee: float | None = None
 
 
 def all_versions(home: Home) -> tuple[Version, ...]:
@@ -109,7 +115,8 @@ def _documents(home: Home, version: str) -> Documents:
 
 
 def _finding(document: dict[str, Any]) -> Finding:
-    return Finding(document["name"].replace("_", " "), document["told"], document["passed"])
+    words = (ACRONYMS.get(word, word) for word in document["name"].split("_"))
+    return Finding(" ".join(words), document["told"], document["passed"])
 
 
 def _card(home: Home, version: str) -> Markup | None:
@@ -141,4 +148,7 @@ def model_page(request: Request, version: str, service: ServiceDependency) -> Re
         names = ", ".join(tags) or "none yet"
         detail = f"there is no version {version!r} of the model; versions there: {names}."
         return page(request, "error", 404, title="No such model", problem={"status": 404, "detail": detail})
-    return page(request, "model", view=model_view(service.home, version, tags[version]))
+    view = model_view(service.home, version, tags[version])
+    if version == service.champion_version:
+        view = replace(view, guarantee=service.guarantee)
+    return page(request, "model", view=view)

@@ -30,6 +30,7 @@ FILTERS = (
     formats.number,
     formats.people,
     formats.percent,
+    formats.plain,
     formats.rank,
     formats.sentence,
     formats.share_below,

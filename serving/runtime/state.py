@@ -88,6 +88,12 @@ class ServiceState:
         return self._champion.version if isinstance(self._champion, Champion) else None
 
     @property
+    def guarantee(self) -> float | None:
+        """The most points that responses from anybody can move a champion's score; None without such a limit."""
+        champion = self._champion
+        return (champion.bundle.most_from_anybody or None) if isinstance(champion, Champion) else None
+
+    @property
     def missing(self) -> dict[str, str]:
         """The missing parts, and why: empty when the service is ready."""
         parts = {"champion": self._champion, "snapshot": self._served}

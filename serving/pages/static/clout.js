@@ -45,8 +45,8 @@
   showLocalTimes(document);
   document.querySelectorAll("[data-theme-switch]").forEach(installThemeSwitch);
   // A part that was asked for by a link takes the focus of that link, which it replaces.
-  document.addEventListener("htmx:load", ({ detail: { elt } }) => {
-    if (elt.matches("section[id]:not([aria-live])")) {
+  document.addEventListener("htmx:afterSettle", ({ detail: { elt, requestConfig } }) => {
+    if (requestConfig?.elt.matches("a") && elt.matches("section[id]:not([aria-live])")) {
       elt.tabIndex = -1;
       elt.focus({ preventScroll: true });
     }

@@ -15,6 +15,7 @@ from serving.app import create_app
 from serving.snapshots.repository import write_snapshot
 from tests.serving.conftest import AS_OF
 from training.home import Home
+from training.registry.model_registry import CARD, promote, register
 
 SERVE = """
 import sys
@@ -43,9 +44,11 @@ HOSTILE_SCOPE = "topic:<img src=x onerror='document.title = 1'>"
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory, bundle, scores, rows):
-    """The address of a service in a process of its own: two snapshots, unusual ids and a hostile topic."""
-    folder = tmp_path_factory.mktemp("served") / "home"
+def address(tmp_path_factory, bundle, scores, rows, report):
+    """The address of a service in a process of its own: a champion, two snapshots, unusual ids and a hostile topic."""
+    home = Home(tmp_path_factory.mktemp("served") / "home")
+    champion = register(home, bundle, {}, {}, report, {}, {CARD: "# Clout\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"})
+    promote(home, champion)
     scores, rows = (
         frame.assign(
             user=frame["user"].replace(UNUSUAL_IDS),
@@ -53,10 +56,10 @@ def address(tmp_path_factory, bundle, scores, rows):
         )
         for frame in (scores, rows)
     )
-    for version, days in (("2", bundle.horizon_days), ("3", 0)):
+    for version, days in (("0", bundle.horizon_days), (champion, 0)):
         at = AS_OF - timedelta(days=days)
-        write_snapshot(Home(folder), at, bundle, version, scores.assign(model_version=version), rows)
-    with served(Home(folder)) as address:
+        write_snapshot(home, at, bundle, version, scores.assign(model_version=version), rows)
+    with served(home) as address:
         yield address
 
 
@@ -113,14 +116,14 @@ def tab(browser):
     assert complaints == []
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def attack_result():
     """Make the result of an attack."""
     usual = {"attack": "pod", "told": "20 members like", "mode": "scoring", "gain_median": 2.0, "limit": 4}
     return lambda **changes: usual | {"baselines": {"followers": 23.0}, "held": True} | changes
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def attack_report():
     """Make the part of a report that has the results of attacks."""
     facts = {"as_of": "2026-02-24T23:58:59+00:00", "best_baseline": "followers"}
@@ -132,7 +135,7 @@ def attack_report():
     return attack_report
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def report(attack_result, attack_report):
     """The report of a model, as far as the pages read it."""
     band = {"from": 0.0, "to": 1.0, "users": 60, "expected": 0.1, "audience": 0.01, "coverage": 0.97, "width": 1.0}

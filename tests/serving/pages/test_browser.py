@@ -11,7 +11,8 @@ from serving.middleware.api_keys import add_key
 from tests.serving.pages.conftest import HOSTILE_SCOPE, UNUSUAL_IDS
 
 COMPARE = ("/compare", "/compare?a=user0001&b=user0009")
-PATHS = ("/", "/u/user0001", "/u/user0003", "/u/nobody", "/community", "/find", *COMPARE, "/cases", "/sign-in")
+USERS = ("/u/user0001", "/u/user0003", "/u/nobody")
+PATHS = ("/", *USERS, "/community", "/models/1", "/models/9", "/find", *COMPARE, "/cases", "/sign-in")
 
 
 def test_a_user_is_looked_up_and_the_ledger_adds_up(tab, address):
@@ -68,6 +69,14 @@ def test_no_page_is_wider_than_the_screen(tab, address, width):
     for path in PATHS:
         tab.goto(address + path)
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_parts_that_load_by_themselves_leave_the_focus_where_it_is(tab, address):
+    tab.goto(f"{address}/community")
+    tab.get_by_role("link", name="Find").focus()
+    tab.wait_for_load_state("networkidle")
+    expect(tab.locator("#versions table")).to_be_visible()
+    expect(tab.get_by_role("link", name="Find")).to_be_focused()
 
 
 def test_a_slider_answers_from_the_model(tab, address):

@@ -113,7 +113,7 @@ def test_effects_show_every_fact_with_its_numbers(client, home):
     page = client.get("/community?part=effects").text
     effects = feature_effects(open_snapshot(home))
     for effect in effects.features[:12]:
-        assert f'<code class="small">{effect.feature}</code>' in page
+        assert feature_name(effect.feature) in unescape(page)
         assert f'<td class="figure">{effect.size:.1f}</td>' in page
 
 
@@ -137,6 +137,11 @@ def test_calibration_and_attacks_come_from_the_report(reported):
     assert "It promised <strong>0.91</strong> people for every one that came" in page
     assert "All 1 attacks stay within their limits." in page
     assert "20 members like" in page
+
+
+def test_what_anybody_can_add_is_guaranteed(reported, bundle):
+    page = unescape(reported.get("/community").text)
+    assert f"by at most <strong>{bundle.most_from_anybody:.1f} points</strong>" in page
 
 
 def test_without_a_report_the_page_says_how_to_measure(client):

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.catalogue import INPUTS
 from serving.pages import formats
 
 
@@ -79,11 +80,26 @@ def test_an_instant_is_an_element_with_utc_in_its_title():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("days_absent", "Days absent"),
+        ("days_absent", "Days of absence"),
         ("credible_pace_28d", "Credible pace, 28 days"),
-        ("credible_engagers_decayed_28d", "Credible engagers decayed, 28 days"),
         ("words", "Words"),
     ],
 )
 def test_names_of_features_are_written_as_words(name, words):
     assert formats.feature_name(name) == words
+
+
+def test_every_input_of_a_model_has_a_short_title():
+    assert {feature.name for feature in INPUTS if not 0 < len(feature.title) < 50} == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("active before 2025-11-04", "active before 4 Nov 2025"),
+        ("against decayed_engagers: not worse", "against decayed engagers: not worse"),
+        ("R2 (log) is -0.003", "R2 (log) is -0.003"),
+    ],
+)
+def test_code_and_dates_are_written_as_people_do(text, words):
+    assert formats.plain(text) == words

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.pages.model_report import PeopleAxis, attacks, calibration
+from serving.pages.model_report import Alliance, PeopleAxis, attacks, calibration
 
 
 def test_calibration_places_promised_and_real_people_on_one_axis(report):
@@ -26,6 +26,16 @@ def test_attacks_are_ordered_by_their_gain(attack_result, attack_report):
     assert not chart.within_limits
     assert chart.bars[1].gain_at == pytest.approx(100 * 2 / 30, abs=0.01)
     assert chart.bars[1].baseline_at == pytest.approx(100 * 23 / 30, abs=0.01)
+
+
+def test_alliances_are_shown_where_they_were_measured(attack_result, attack_report):
+    report = attack_report(attack_result())
+    assert attacks(report).alliances == ()
+    alliance = {"description": "a friend", "people": 1, "gain_median": 2.0, "people_gain_median": 1.5, "held": False}
+    report["gate"]["attacks"]["alliances"] = [alliance | {"people_limit": 1.25}]
+    chart = attacks(report)
+    assert chart.alliances == (Alliance("a friend", 1, 2.0, 1.5, 1.25, within_limit=False),)
+    assert chart.within_limits
 
 
 def test_a_loss_has_no_bar(attack_result, attack_report):
