@@ -30,7 +30,7 @@ async def get_service(request: Request) -> ServiceState:
     return service
 
 
-def _instant_query(name: str, description: str, example: str) -> Callable[..., Awaitable[datetime | None]]:
+def instant_query(name: str, description: str, example: str) -> Callable[..., Awaitable[datetime | None]]:
     """Return a dependency that reads an optional instant from the query."""
 
     async def read(
@@ -57,11 +57,11 @@ def read_instant(as_of: str | None) -> datetime | None:
 
 ServiceDependency = Annotated[ServiceState, Depends(get_service)]
 SNAPSHOT_INSTANT = "The snapshot's instant, ISO 8601; default the served one"
-AS_OF = _instant_query("as_of", SNAPSHOT_INSTANT, "2017-07-30T00:00:00Z")
-START = _instant_query(
+AS_OF = instant_query("as_of", SNAPSHOT_INSTANT, "2017-07-30T00:00:00Z")
+START = instant_query(
     "from", "The earlier snapshot's instant; default the one before the later", "2017-07-02T00:00:00Z"
 )
-END = _instant_query("to", "The later snapshot's instant; default the served one", "2017-07-30T00:00:00Z")
+END = instant_query("to", "The later snapshot's instant; default the served one", "2017-07-30T00:00:00Z")
 BOUND = "instant included, ISO 8601; a date means its midnight. Default: no bound"
 
 
@@ -83,8 +83,8 @@ SnapshotDependency = Annotated[Snapshot, Depends(_snapshot)]
 AsOfQuery = Annotated[datetime | None, Depends(AS_OF)]
 StartQuery = Annotated[datetime | None, Depends(START)]
 EndQuery = Annotated[datetime | None, Depends(END)]
-SinceQuery = Annotated[datetime | None, Depends(_instant_query("from", f"The first {BOUND}", "2017-01-01T00:00:00Z"))]
-UntilQuery = Annotated[datetime | None, Depends(_instant_query("to", f"The last {BOUND}", "2017-07-30T00:00:00Z"))]
+SinceQuery = Annotated[datetime | None, Depends(instant_query("from", f"The first {BOUND}", "2017-01-01T00:00:00Z"))]
+UntilQuery = Annotated[datetime | None, Depends(instant_query("to", f"The last {BOUND}", "2017-07-30T00:00:00Z"))]
 ScopeQuery = Annotated[
     str, Query(description="A part of the activity: all, network:NAME or topic:NAME", examples=["all", "topic:birds"])
 ]

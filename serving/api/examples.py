@@ -151,7 +151,14 @@ WHAT_IF = {
     "notes": [OWN],
     "association": ASSOCIATION,
 }
-PAGE = NEWEST | {"scope": "all", "matching": 1843, "users": [SCORE], "next_cursor": CURSOR}
+FOUND = SCORE | {"growth": 2.4, "people": 57.0, "credibility": 92.5}
+PAGE = NEWEST | {
+    "scope": "all",
+    "since": EARLIER["as_of"],
+    "matching": 1843,
+    "users": [FOUND],
+    "next_cursor": CURSOR,
+}
 SCORES = NEWEST | {"scope": "all", "users": [SCORE], "unknown": ["bob"]}
 ROWS = {
     "model_version": "3",

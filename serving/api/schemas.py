@@ -138,14 +138,32 @@ class UserScores(Schema):
     unknown: list[str] = Field(description="Ids without a score, in the order of the request")
 
 
+class FoundUser(UserScore):
+    """A user of a search."""
+
+    growth: float | None = Field(
+        description="Change of the score since the earlier snapshot, in points; null without one", examples=[2.4]
+    )
+    people: float | None = Field(
+        description="People who engaged with the user in the last 365 days; peers have about as many", examples=[57]
+    )
+    credibility: float | None = Field(
+        description="The share of these people whom established ones vouch for, in percent; null without people",
+        examples=[92.5],
+    )
+
+
 class UserPage(Schema):
-    """One page of a search: users of one snapshot by score, highest first, then by id."""
+    """One page of a search: users of one snapshot, those with the highest score or other value first."""
 
     as_of: Instant
     model_version: Version
     scope: Scope
+    since: UtcText | None = Field(
+        description="Instant of the earlier snapshot of the growth; null without one", examples=["2017-07-02T00:00:00Z"]
+    )
     matching: int = Field(description="How many users match, on all pages together", examples=[1843])
-    users: list[UserScore] = Field(description="By score, highest first, then by id")
+    users: list[FoundUser] = Field(description="By score or another value, highest first, then by id")
     next_cursor: str | None = Field(description="Cursor of the next page; null on the last")
 
 

@@ -1,8 +1,11 @@
 """The commands of campaigns: find influential users, and the few who together are expected to reach the most people."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -12,7 +15,8 @@ from serving.cli.explain_and_review import import_model_libraries
 from training.home import home_from_environment
 
 if TYPE_CHECKING:
-    from serving.selections.candidates import Candidates
+    from ibis.expr.types import Table
+
     from serving.snapshots.snapshot import Snapshot
     from training.home import Home
 
@@ -27,39 +31,83 @@ TopicEvents = Annotated[
 def find(
     topic: Topic = None,
     network: Network = None,
+    contains: Annotated[str | None, typer.Option(help="Only ids with this in them, in any case.")] = None,
+    evidence: Annotated[
+        Literal["some", "strong"] | None, typer.Option(help="The least evidence; some is enough for a score.")
+    ] = None,
     min_score: Annotated[float | None, typer.Option(help="The least score, in points, included.")] = None,
     min_percentile: Annotated[float | None, typer.Option(help="The least percentile in the scope, included.")] = None,
+    min_peer_percentile: Annotated[float | None, typer.Option(help="The least percentile among peers.")] = None,
+    min_growth: Annotated[
+        float | None, typer.Option(help="The least growth since the earlier snapshot, in points.")
+    ] = None,
+    min_people: Annotated[
+        float | None, typer.Option(help="The least people who engaged in the last 365 days; peers have about as many.")
+    ] = None,
+    max_people: Annotated[float | None, typer.Option(help="The most people who engaged in these days.")] = None,
+    min_credibility: Annotated[
+        float | None, typer.Option(help="The least share of these people whom established ones vouch for, in percent.")
+    ] = None,
+    sort: Annotated[
+        Literal["score", "growth", "expected_audience", "peer_percentile"] | None,
+        typer.Option(help="What comes first: the highest of this; default score."),
+    ] = None,
     since: Annotated[
-        str | None, typer.Option(help="Also the growth in points since the snapshot of this earlier instant.")
+        str | None,
+        typer.Option(help="Also the growth since the snapshot of this instant; default for growth the one before."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many users a page holds.")] = 20,
     cursor: Annotated[str | None, typer.Option(help="The next_cursor of the page before.")] = None,
+    events: TopicEvents = None,
+    identities: Identities = None,
     as_of: SnapshotTime = None,
     home: HomeFolder = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print the page as CSV.")] = False,
     json: Json = False,
 ) -> None:
-    """Find who is influential, about a topic or in a network, by score.
+    """Find who is influential, about a topic or in a network, by score, growth, evidence and credibility.
 
     Example: clout find --topic birds --min-score 50
     """
     if csv and json:
         raise typer.BadParameter("--csv and --json are two forms of the answer: choose one.")
     import_model_libraries()
-    from serving.cli.selection_tables import print_csv, print_page
+    from serving.cli.selection_tables import page_document, print_csv, print_page
     from serving.cli.served_snapshot import open_served
-    from serving.selections.candidates import scope_of
-    from serving.selections.find import find_users
-    from serving.snapshots.search import SearchQuery
+    from serving.selections.find import cursor_of, find_users
+    from serving.snapshots.repository import open_earlier
+    from serving.snapshots.search import UserFilter
 
     folder = home_from_environment(home)
-    snapshot, _ = open_served(folder, parse_instant(as_of))
-    query = SearchQuery(scope_of(topic, network), min_score=min_score, min_percentile=min_percentile)
-    page = find_users(folder, snapshot, query, limit, cursor, parse_instant(since))
+    source = _ScopeSource(folder, topic, network, events, identities)
+    values = {
+        "scope": source.scope if topic or network else None,
+        "contains": contains,
+        "evidence": evidence,
+        "min_score": min_score,
+        "min_percentile": min_percentile,
+        "min_peer_percentile": min_peer_percentile,
+        "min_growth": min_growth,
+        "min_people": min_people,
+        "max_people": max_people,
+        "min_credibility": min_credibility,
+        "sort": sort,
+    }
+    parameters = {name: value for name, value in values.items() if value is not None}
+    instants = {name: parse_instant(text) for name, text in (("as_of", as_of), ("since", since)) if text}
+    start = None if cursor is None else cursor_of(cursor, parameters | instants)
+    query = UserFilter.of(parameters) if start is None else start.user_filter
+    at, earlier = (instants.get(name) if start is None else getattr(start, name) for name in ("as_of", "since"))
+    served, champion = open_served(folder, at, None if start is None else start.model_version)
+    before = open_earlier(folder, served, earlier, champion) if earlier or query.needs_growth else None
+    with _add_what_to_do(query.bounds.scope, events):
+        snapshot, before = source.snapshot(served), None if before is None else source.snapshot(before)
+        page = find_users(snapshot, query, limit, None if start is None else start.last, before)
+    document = page_document(page, snapshot, query, before)
     if json:
-        print_json(asdict(page))
+        print_json(document)
     else:
-        (print_csv if csv else print_page)(page)
+        (print_csv if csv else print_page)(document)
 
 
 def pick(
@@ -92,11 +140,10 @@ def pick(
 
     Example: clout pick --k 10 --topic birds
     """
-    if identities is not None and events is None:
-        raise typer.BadParameter("--identities maps the accounts in the events to people: give --events too.")
     import_model_libraries()
     from serving.cli.selection_tables import print_selection
     from serving.cli.served_snapshot import open_served
+    from serving.selections.candidates import snapshot_candidates
     from serving.selections.select import SelectionRequest, select
     from serving.selections.user_files import read_costs, read_users
 
@@ -110,34 +157,57 @@ def pick(
         max_per_network=max_per_network,
     )
     folder = home_from_environment(home)
+    source = _ScopeSource(folder, topic, network, events, identities)
     snapshot, _ = open_served(folder, parse_instant(as_of))
-    by_network = max_per_network is not None
-    selection = select(_candidates(folder, snapshot, topic, network, events, identities, by_network), request)
+    with _add_what_to_do(source.scope, events):
+        candidates = snapshot_candidates(source.snapshot(snapshot, max_per_network is not None), source.scope)
+    selection = select(candidates, request)
     print_json(asdict(selection)) if json else print_selection(selection)
 
 
-def _candidates(
-    home: "Home",
-    snapshot: "Snapshot",
-    topic: str | None,
-    network: str | None,
-    events: Path | None,
-    identities: Path | None,
-    by_network: bool,
-) -> "Candidates":
-    """Return the candidates of a topic or a network, from the snapshot or from events."""
-    from features.errors import ScopeError
-    from serving.selections.candidates import scope_of, snapshot_candidates
-    from serving.selections.event_candidates import event_candidates
-    from training.records.opt_outs import load_opted_out_users
+class _ScopeSource:
+    """Where the scores of a topic or a network come from: the snapshot, or the events."""
 
-    if events is None:
-        scope = scope_of(topic, network)
-        try:
-            return snapshot_candidates(snapshot, scope)
-        except ScopeError as error:
-            raise ScopeError(f"{error} Give the events with --events, or score with --scope {scope}.") from error
-    table = load_command_events(events, identities, load_opted_out_users(home))
-    if topic and network:
-        table, network = table.filter(table.network == network), None
-    return event_candidates(table, snapshot, scope_of(topic, network), by_network)
+    def __init__(
+        self, home: "Home", topic: str | None, network: str | None, events: Path | None, identities: Path | None
+    ):
+        from serving.selections.candidates import scope_of
+
+        if identities is not None and events is None:
+            raise typer.BadParameter("--identities maps the accounts in the events to people: give --events too.")
+        if topic and network and events is None:
+            raise typer.BadParameter(
+                "a topic and a network are two scopes: name one of them. With --events, both may be named."
+            )
+        self._home, self._events, self._identities = home, events, identities
+        self._network = network if events is not None and topic else None
+        self.scope = scope_of(topic, None if self._network else network)
+
+    def snapshot(self, snapshot: "Snapshot", by_network: bool = False) -> "Snapshot":
+        """Return a snapshot, or one of the same instant and model from the events."""
+        from serving.selections.event_snapshot import event_snapshot
+
+        return snapshot if self._events is None else event_snapshot(self._table, snapshot, self.scope, by_network)
+
+    @cached_property
+    def _table(self) -> "Table":
+        from training.records.opt_outs import load_opted_out_users
+
+        table = load_command_events(cast("Path", self._events), self._identities, load_opted_out_users(self._home))
+        return table if self._network is None else table.filter(table.network == self._network)
+
+
+@contextmanager
+def _add_what_to_do(scope: str, events: Path | None) -> Iterator[None]:
+    """Add to the refusal of a scope that the snapshot lacks how to get it."""
+    from features.errors import ScopeError
+
+    try:
+        yield
+    except ScopeError as error:
+        if events is not None:
+            raise
+        raise ScopeError(
+            f"{error} Score it first: clout score EVENTS --scope all --scope {scope}. Or answer from the events: "
+            "--events EVENTS."
+        ) from error

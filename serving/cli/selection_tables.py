@@ -3,19 +3,34 @@
 import csv
 import math
 import sys
-from dataclasses import asdict, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from features.catalogue.wording import count_of
 from features.console import print_message, print_points, print_table, print_text
+from features.utc import to_iso_utc
 
 if TYPE_CHECKING:
-    from serving.selections.find import UserPage
+    from serving.selections.find import FoundPage
     from serving.selections.select import Selection
+    from serving.snapshots.search import UserFilter
+    from serving.snapshots.snapshot import Snapshot
 
 COUNTS = {"credible": "people, each as far as established ones vouch for them", "everybody": "people, everybody alike"}
 NAMES = {"score": "highest scores", "expected_audience": "highest expected audiences", "followers": "most followers"}
 MOST_OVERLAPS = 10
+FOUND = (
+    "user",
+    "score",
+    "percentile",
+    "peer_percentile",
+    "expected_audience",
+    "low",
+    "high",
+    "evidence",
+    "growth",
+    "people",
+    "credibility",
+)
 
 
 def print_selection(selection: "Selection") -> None:
@@ -40,41 +55,59 @@ def print_selection(selection: "Selection") -> None:
         print_message(f"note: {note}")
 
 
-def print_page(page: "UserPage") -> None:
-    """Print a page of users, highest score first."""
-    columns = ["user", "evidence", "score", "percentile", "among peers", "expected audience"]
-    grown = any(user.growth is not None for user in page.users)
+def page_document(
+    page: "FoundPage", snapshot: "Snapshot", query: "UserFilter", before: "Snapshot | None"
+) -> dict[str, Any]:
+    """Return a page of users as JSON values."""
+    return {
+        "as_of": to_iso_utc(snapshot.as_of),
+        "model_version": snapshot.model_version,
+        "scope": query.bounds.scope,
+        "since": None if before is None else to_iso_utc(before.as_of),
+        "matching": page.matching,
+        "users": [{name: user.row[name] for name in FOUND} for user in page.users],
+        "next_cursor": page.next_cursor,
+    }
+
+
+def print_page(page: dict[str, Any]) -> None:
+    """Print a page of users, those that come first first."""
+    columns = ["user", "evidence", "score", "percentile", "among peers", "expected audience", "people", "credible"]
     rows = [
         [
-            user.user,
-            user.evidence,
-            f"{user.score:.1f}",
-            f"{user.percentile:.1f}",
-            f"{user.peer_percentile:.1f}",
-            _people(user.expected_audience),
-            *([_growth(user.growth)] if grown else []),
+            user["user"],
+            user["evidence"],
+            f"{user['score']:.1f}",
+            f"{user['percentile']:.1f}",
+            f"{user['peer_percentile']:.1f}",
+            _people(user["expected_audience"]),
+            _optional(user["people"], "{:,.0f}"),
+            _optional(user["credibility"], "{:.0f}%"),
+            *([] if page["since"] is None else [_optional(user["growth"], "{:+.1f}")]),
         ]
-        for user in page.users
+        for user in page["users"]
     ]
-    title = f"{count_of(page.matching, 'user')} of {page.scope} as of {page.as_of[:10]}"
-    print_table(title, [*columns, *(["growth"] if grown else [])], rows, text_columns=2)
-    if page.next_cursor:
-        print_message(f"The next page: --cursor {page.next_cursor}")
+    since = "" if page["since"] is None else f", growth since {page['since'][:10]}"
+    title = f"{count_of(page['matching'], 'user')} of {page['scope']} as of {page['as_of'][:10]}{since}"
+    print_table(title, [*columns, *([] if page["since"] is None else ["growth"])], rows, text_columns=2)
+    _print_cursor(page)
 
 
-def print_csv(page: "UserPage") -> None:
+def print_csv(page: dict[str, Any]) -> None:
     """Print a page of users as CSV to stdout, and the cursor of the next one to stderr."""
-    from serving.selections.find import FoundUser
-
-    writer = csv.DictWriter(sys.stdout, [field.name for field in fields(FoundUser)], lineterminator="\n")
+    writer = csv.DictWriter(sys.stdout, FOUND, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(user) for user in page.users)
-    if page.next_cursor:
-        print_message(f"The next page: --cursor {page.next_cursor}")
+    writer.writerows(page["users"])
+    _print_cursor(page)
 
 
-def _growth(points: float | None) -> str:
-    return "new" if points is None else f"{points:+.1f}"
+def _print_cursor(page: dict[str, Any]) -> None:
+    if page["next_cursor"]:
+        print_message(f"The next page: --cursor {page['next_cursor']}")
+
+
+def _optional(value: float | None, form: str) -> str:
+    return "" if value is None else form.format(value)
 
 
 def _print_members(selection: "Selection") -> None:

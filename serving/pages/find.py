@@ -14,11 +14,11 @@ from features.utc import UtcText, to_iso_utc
 from serving.api.dependencies import READ, ServiceDependency, SnapshotDependency
 from serving.middleware.request_context import record_users
 from serving.pages.rendering import PageRoute, page
-from serving.review.user_filter import EvidenceFilter, Sort, UserFilter, growth_of, matching_rows
 from serving.runtime.state import ServiceState
 from serving.snapshots.explanation import ScoreRow
-from serving.snapshots.search import RangeError, SearchQuery
+from serving.snapshots.search import EvidenceFilter, RangeError, SearchQuery, Sort, UserFilter
 from serving.snapshots.snapshot import Snapshot
+from serving.snapshots.user_filter import growth_of, matching_rows
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 USERS_PER_PAGE, MOST_IN_CSV, MOST_SUGGESTIONS, MOST_SCOPES = 50, 10_000, 8, 500
@@ -125,11 +125,8 @@ def user_filter(parameters: QueryParams) -> UserFilter:
 
     """
     numbers = {name: _number(name, parameters.get(name, "").strip()) for name in NUMBERS}
-    least, most = numbers.pop("min_growth"), numbers.pop("max_growth")
-    if least is not None and most is not None and least > most:
-        raise RangeError(f"min_growth is {least:g} and max_growth {most:g}: give the smaller one as min_growth.")
-    bounds = SearchQuery(parameters.get("scope") or "all", **numbers)
-    query = UserFilter(bounds, parameters.get("contains", "").strip(), min_growth=least, max_growth=most)
+    texts = {"scope": parameters.get("scope") or "all", "contains": parameters.get("contains", "").strip()}
+    query = UserFilter.of(texts | numbers)
     evidence, sort = parameters.get("evidence"), parameters.get("sort")
     if evidence in get_args(EvidenceFilter):
         query = replace(query, evidence=cast("EvidenceFilter", evidence))

@@ -167,5 +167,5 @@ def scope_of(topic: str | None, network: str | None, scope: str = "all") -> str:
     """
     named = [name for name in (topic and f"topic:{topic}", network and f"network:{network}") if name]
     if len(named) > 1 or (named and scope != "all"):
-        raise ConfigError("a topic and a network are two scopes: name one of them. Beside events, both may be named.")
+        raise ConfigError("a topic and a network are two scopes: name one of them.")
     return named[0] if named else scope

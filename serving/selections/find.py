@@ -1,106 +1,114 @@
 """Find influential users: a page of a search, with growth since an earlier snapshot."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 
-from features.errors import ScopeError
-from features.utc import to_iso_utc
-from serving.snapshots.explanation import Evidence
-from serving.snapshots.repository import open_earlier
-from serving.snapshots.search import Cursor, CursorError, PageToken, SearchQuery, decode_cursor, encode_cursor, search
+import numpy as np
+
+from serving.snapshots.explanation import ScoreRow
+from serving.snapshots.search import Cursor, CursorError, PageToken, UserFilter, decode_cursor, encode_cursor
 from serving.snapshots.snapshot import Snapshot
-from training.home import Home
+from serving.snapshots.user_filter import engagers_at, growth_of, matching_rows, rows_after, value_of
 
 
 @dataclass(frozen=True)
 class FoundUser:
-    """A user of a page; `growth` in points, None where the user has no earlier score or none was requested."""
+    """A user of a page.
 
-    user: str
-    score: float
-    percentile: float
-    peer_percentile: float
-    expected_audience: float
-    low: int
-    high: int
-    evidence: Evidence
-    growth: float | None = None
+    Parameters
+    ----------
+    score : of the user
+    growth : of the score, in points; None without an earlier score, or with too little evidence
+    people : how many people engaged with the user in the last 365 days; None where unknown
+    credibility : the share of them whom established people vouch for, in percent; None without people
+
+    """
+
+    score: ScoreRow
+    growth: float | None
+    people: float | None
+    credibility: float | None
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """All of it in one dictionary."""
+        return {**self.score, "growth": self.growth, "people": self.people, "credibility": self.credibility}
 
 
 @dataclass(frozen=True)
-class UserPage:
-    """A page of users, highest score first; `matching` counts those of all pages."""
+class FoundPage:
+    """A page of users; `matching` counts those of all pages, `next_cursor` is None on the last."""
 
-    as_of: str
-    model_version: str
-    scope: str
-    since: str | None
     matching: int
     users: list[FoundUser]
     next_cursor: str | None
 
 
 def find_users(
-    home: Home,
     snapshot: Snapshot,
-    query: SearchQuery,
+    query: UserFilter,
     limit: int,
-    cursor: str | None = None,
-    since: datetime | None = None,
-) -> UserPage:
-    """Return a page of users that match a query.
+    last: PageToken | None = None,
+    before: Snapshot | None = None,
+) -> FoundPage:
+    """Return a page of the users that match a query, highest values first.
 
     Parameters
     ----------
-    home : where earlier snapshots are
     snapshot : whose scores are searched
-    query : scope and bounds
+    query : the filter and the order
     limit : how many users a page holds
-    cursor : the `next_cursor` of the page before, of the same snapshot and query
-    since : the instant of an earlier snapshot, for the growth
+    last : the last user of the page before; None for the first page
+    before : the earlier snapshot of the growth; without it nobody has one
 
     Raises
     ------
-    ScopeError : nobody has a score of the scope; says what to do
-    CursorError : the cursor is damaged, or of another search
-    SnapshotError, AsOfError : there is no earlier snapshot of that instant
+    ScopeError : nobody has a score of the scope
+    SnapshotError : a snapshot is damaged, or of a version that lacks what the filter reads
 
     """
-    last = None if cursor is None else _last(snapshot, query, cursor)
-    earlier = None if since is None else open_earlier(home, snapshot, since)
-    try:
-        page = search(snapshot, query, limit, last)
-    except ScopeError as error:
-        raise ScopeError(f"{error} Score it first: clout score EVENTS --scope all --scope {query.scope}.") from error
-    names = [row["user"] for row in page.scores]
-    before = {} if earlier is None else earlier.scores_by_user(names, query.scope)
-    columns = ("user", "score", "percentile", "peer_percentile", "expected_audience", "low", "high", "evidence")
+    matches = matching_rows(snapshot, query, before)
+    rest = matches if last is None else rows_after(snapshot, matches, query, last, before)
+    rows = rest[:limit]
+    scores = snapshot.scores_at(rows.tolist())
+    moves, engagers = growth_of(scores, before, query.bounds.scope), engagers_at(snapshot, rows)
     users = [
-        FoundUser(
-            **{name: row[name] for name in columns},  # type: ignore[literal-required]
-            growth=row["score"] - before[row["user"]]["score"] if row["user"] in before else None,
-        )
-        for row in page.scores
+        FoundUser(score, moves.get(score["user"]), _none_if_nan(people), _none_if_nan(credibility))
+        for score, people, credibility in zip(scores, engagers.people, engagers.credibility, strict=True)
     ]
-    token = PageToken(users[-1].score, users[-1].user) if page.more else None
-    return UserPage(
-        as_of=to_iso_utc(snapshot.as_of),
-        model_version=snapshot.model_version,
-        scope=query.scope,
-        since=None if earlier is None else to_iso_utc(earlier.as_of),
-        matching=page.matching,
-        users=users,
-        next_cursor=None
-        if token is None
-        else encode_cursor(Cursor(snapshot.as_of, snapshot.model_version, query, token)),
-    )
+    if len(rest) == len(rows):
+        return FoundPage(len(matches), users, None)
+    end = PageToken(scores[-1]["score"], scores[-1]["user"], value_of(snapshot, int(rows[-1]), query, before))
+    since = None if before is None else before.as_of
+    rest_of_query = None if query == UserFilter(query.bounds) else query
+    cursor = Cursor(snapshot.as_of, snapshot.model_version, query.bounds, end, rest_of_query, since)
+    return FoundPage(len(matches), users, encode_cursor(cursor))
 
 
-def _last(snapshot: Snapshot, query: SearchQuery, cursor: str) -> PageToken:
-    start = decode_cursor(cursor)
-    if (start.as_of, start.model_version, start.query) != (snapshot.as_of, snapshot.model_version, query):
+def cursor_of(text: str, repeated: Mapping[str, Any]) -> Cursor:
+    """Decode a cursor, and check that repeated parameters of its search are those of the first page.
+
+    Parameters
+    ----------
+    text : the `next_cursor` of the page before
+    repeated : parameters of `UserFilter.of`, as_of and since
+
+    Raises
+    ------
+    CursorError : the cursor is damaged, or of another search
+
+    """
+    cursor = decode_cursor(text)
+    first = cursor.user_filter.parameters | {"as_of": cursor.as_of, "since": cursor.since}
+    other = [name for name, value in repeated.items() if value != first[name]]
+    if other:
         raise CursorError(
-            "the cursor belongs to another search: repeat the options of the first page, and --as-of if there is a "
-            "newer snapshot."
+            f"the cursor belongs to a search with another {' and '.join(other)}: repeat the parameters of the first "
+            "page, or omit them beside a cursor."
         )
-    return start.last
+    return cursor
+
+
+def _none_if_nan(value: np.floating[Any]) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -2,11 +2,12 @@
 
 from base64 import b64decode, urlsafe_b64encode
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from copy import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from math import isfinite
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zlib import crc32
 
 import numpy as np
@@ -21,6 +22,8 @@ from training.records.opt_outs import NO_USERS, OptedOutUsers
 if TYPE_CHECKING:
     from serving.snapshots.snapshot import Snapshot
 
+Sort = Literal["score", "expected_audience", "peer_percentile", "growth", "user"]
+EvidenceFilter = Literal["any", "some", "strong"]
 CHECKSUM_BYTES = 4
 MOST_SCOPES = 20
 
@@ -46,18 +49,82 @@ class SearchQuery:
     max_percentile: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("score", "percentile"):
-            low, high = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
-            if low is not None and high is not None and low > high:
-                raise RangeError(f"min_{name} is {low:g} and max_{name} {high:g}: give the smaller one as min_{name}.")
+        _check_ranges(self, "score", "percentile")
+
+
+@dataclass(frozen=True)
+class UserFilter:
+    """Which users, and in which order.
+
+    Parameters
+    ----------
+    bounds : the scope, and the ranges of score and percentile
+    contains : a part of the id, in any case; empty for any id
+    evidence : the least evidence: any, some (enough for a score) or strong
+    min_growth, max_growth : the range of the change since an earlier snapshot, in points; None for no bound
+    min_peer_percentile : the least percentile among peers, 0 to 100
+    min_people, max_people : the range of the people who engaged in the last 365 days; peers have about as many
+    min_credibility : the least share of these people whom established ones vouch for, in percent
+    sort : the column to sort by; users with the same value are ordered by score, then by id
+    descending : whether the largest value comes first
+
+    Raises
+    ------
+    RangeError : a range begins above its end
+
+    """
+
+    bounds: SearchQuery = field(default_factory=SearchQuery)
+    contains: str = ""
+    evidence: EvidenceFilter = "any"
+    min_growth: float | None = None
+    max_growth: float | None = None
+    sort: Sort = "score"
+    descending: bool = True
+    min_peer_percentile: float | None = None
+    min_people: float | None = None
+    max_people: float | None = None
+    min_credibility: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, "growth", "people")
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> "UserFilter":
+        """Return a filter from its parameters and those of its bounds, by name."""
+        names = {one.name for one in fields(SearchQuery)}
+        bounds = SearchQuery(**{name: value for name, value in parameters.items() if name in names})
+        return cls(bounds, **{name: value for name, value in parameters.items() if name not in names})
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters that `of` takes."""
+        values = asdict(self)
+        return {**values.pop("bounds"), **values}
+
+    @property
+    def needs_growth(self) -> bool:
+        """Whether the change since an earlier snapshot matters."""
+        return self.sort == "growth" or self.min_growth is not None or self.max_growth is not None
+
+
+def _check_ranges(query: object, *names: str) -> None:
+    for name in names:
+        low, high = getattr(query, f"min_{name}"), getattr(query, f"max_{name}")
+        if low is not None and high is not None and low > high:
+            raise RangeError(f"min_{name} is {low:g} and max_{name} {high:g}: give the smaller one as min_{name}.")
 
 
 @dataclass(frozen=True)
 class PageToken:
-    """The last user of a page: the next page begins after this score and user."""
+    """The last user of a page: the next page begins after this value, score and user.
+
+    The value is that of the column to sort by; None where that is the score, or where it is unknown.
+    """
 
     score: float
     user: str
+    value: float | None = None
 
 
 class Ranking:
@@ -221,6 +288,7 @@ class CursorError(CloutError):
 class Cursor:
     """The snapshot and the query of a search, and the last user it returned; valid while the snapshot exists.
 
+    `filter` is what the query holds beside its bounds, and `since` the instant of the earlier snapshot; None without.
     A cursor holds no secret and grants no right: a forged one can ask only for what a search answers anyway.
     """
 
@@ -228,14 +296,23 @@ class Cursor:
     model_version: str
     query: Annotated[SearchQuery, Field(alias="wanted")]  # the name in cursors that clients hold
     last: PageToken
+    filter: UserFilter | None = None
+    since: datetime | None = None
+
+    @property
+    def user_filter(self) -> UserFilter:
+        """The whole query."""
+        return replace(self.filter or UserFilter(), bounds=self.query)
 
 
 ADAPTER = TypeAdapter(Cursor)
 
 
 def encode_cursor(cursor: Cursor) -> str:
-    """Encode a cursor: JSON and its checksum, in URL-safe base64."""
-    document = ADAPTER.dump_json(cursor, by_alias=True)
+    """Encode a cursor: JSON without what is unset, and its checksum, in URL-safe base64."""
+    unset = {name: True for name in ("filter", "since") if getattr(cursor, name) is None}
+    exclude: Any = unset | ({"last": {"value"}} if cursor.last.value is None else {})
+    document = ADAPTER.dump_json(cursor, by_alias=True, exclude=exclude)
     return urlsafe_b64encode(_checksum(document) + document).decode().rstrip("=")
 
 
@@ -253,7 +330,8 @@ def decode_cursor(text: str) -> Cursor:
             raise ValueError("its checksum differs")
         cursor = ADAPTER.validate_json(raw[CHECKSUM_BYTES:], strict=True)
         _check_finite(cursor)
-        return Cursor(parse_utc(cursor.as_of), cursor.model_version, cursor.query, cursor.last)
+        since = None if cursor.since is None else parse_utc(cursor.since)
+        return replace(cursor, as_of=parse_utc(cursor.as_of), since=since)
     except ValueError as error:
         raise CursorError(
             "the cursor is damaged: expected the next_cursor of an earlier page, complete and unchanged. Begin again "
@@ -262,7 +340,7 @@ def decode_cursor(text: str) -> Cursor:
 
 
 def _check_finite(cursor: Cursor) -> None:
-    numbers = [cursor.last.score, *asdict(cursor.query).values()]
+    numbers = [cursor.last.score, cursor.last.value, *cursor.user_filter.parameters.values()]
     if not all(isfinite(number) for number in numbers if isinstance(number, float)):
         raise ValueError("it holds a number that is not finite")
 

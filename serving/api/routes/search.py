@@ -1,21 +1,21 @@
-"""Search: users by scope, score and percentile, in pages."""
+"""Search: users by scope, score, growth, evidence and credibility, in pages."""
 
-from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 
 from features.utc import to_iso_utc
-from serving.api.dependencies import READ, AsOfQuery, ServiceDependency
+from serving.api.dependencies import READ, AsOfQuery, ServiceDependency, instant_query
 from serving.api.examples import CURSOR, PAGE, success
 from serving.api.fast_routes import TimeoutRoute
 from serving.api.problems import problems
-from serving.api.schemas import UserPage, UserScore
+from serving.api.schemas import FoundUser, Text, UserPage, UserScore
 from serving.middleware.request_context import record_users
 from serving.runtime.state import ServiceState
-from serving.snapshots.explanation import ScoreRow
-from serving.snapshots.search import Cursor, CursorError, PageToken, SearchQuery, decode_cursor, encode_cursor, search
+from serving.selections.candidates import scope_of
+from serving.selections.find import cursor_of, find_users
+from serving.snapshots.search import PageToken, UserFilter
 from serving.snapshots.snapshot import Snapshot
 
 router = APIRouter(prefix="/v1", tags=["users"], route_class=TimeoutRoute)
@@ -23,35 +23,80 @@ MAX_PER_PAGE = 1_000
 DEFAULT_PER_PAGE = 100
 
 
-def _bound(description: str, example: float) -> object:
+def _percent(description: str, example: float) -> Any:
     return Query(ge=0, le=100, description=description, examples=[example])
 
 
-async def _bounds(
+def _number(description: str, example: float, **limits: Any) -> Any:
+    return Query(allow_inf_nan=False, description=description, examples=[example], **limits)
+
+
+async def _parameters(
     scope: Annotated[
         str | None,
         Query(description="A part of the activity: all, network:NAME or topic:NAME; default all", examples=["all"]),
     ] = None,
-    min_score: Annotated[float | None, _bound("The least score, in points, included", 40)] = None,
-    max_score: Annotated[float | None, _bound("The largest score, in points, included", 90)] = None,
-    min_percentile: Annotated[float | None, _bound("The least percentile in the scope, included", 50)] = None,
-    max_percentile: Annotated[float | None, _bound("The largest percentile in the scope, included", 100)] = None,
-) -> dict[str, str | float]:
-    bounds = {
-        "scope": scope,
+    topic: Annotated[Text | None, Query(description="Short for scope=topic:NAME", examples=["birds"])] = None,
+    network: Annotated[Text | None, Query(description="Short for scope=network:NAME", examples=["forum"])] = None,
+    contains: Annotated[Text | None, Query(description="A part of the id, in any case", examples=["ann"])] = None,
+    evidence: Annotated[
+        Literal["some", "strong"] | None,
+        Query(description="The least evidence: some is enough for a score", examples=["some"]),
+    ] = None,
+    min_score: Annotated[float | None, _percent("The least score, in points, included", 40)] = None,
+    max_score: Annotated[float | None, _percent("The largest score, in points, included", 90)] = None,
+    min_percentile: Annotated[float | None, _percent("The least percentile in the scope, included", 50)] = None,
+    max_percentile: Annotated[float | None, _percent("The largest percentile in the scope, included", 100)] = None,
+    min_peer_percentile: Annotated[float | None, _percent("The least percentile among peers, included", 50)] = None,
+    min_growth: Annotated[float | None, _number("The least growth since the earlier snapshot, in points", 2)] = None,
+    max_growth: Annotated[float | None, _number("The largest growth, in points", 20)] = None,
+    min_people: Annotated[
+        float | None, _number("The least people who engaged in the last 365 days; peers have about as many", 31, ge=0)
+    ] = None,
+    max_people: Annotated[float | None, _number("The most people who engaged in these days", 62, ge=0)] = None,
+    min_credibility: Annotated[
+        float | None, _percent("The least share of these people whom established ones vouch for, in percent", 80)
+    ] = None,
+    sort: Annotated[
+        Literal["score", "growth", "expected_audience", "peer_percentile"] | None,
+        Query(description="What comes first: the highest of this; default score", examples=["score"]),
+    ] = None,
+) -> dict[str, Any]:
+    of_scope = topic is not None or network is not None
+    values = {
+        "scope": scope_of(topic, network, scope or "all") if of_scope else scope,
+        "contains": contains,
+        "evidence": evidence,
         "min_score": min_score,
         "max_score": max_score,
         "min_percentile": min_percentile,
         "max_percentile": max_percentile,
+        "min_peer_percentile": min_peer_percentile,
+        "min_growth": min_growth,
+        "max_growth": max_growth,
+        "min_people": min_people,
+        "max_people": max_people,
+        "min_credibility": min_credibility,
+        "sort": sort,
     }
-    return {name: value for name, value in bounds.items() if value is not None}
+    return {name: value for name, value in values.items() if value is not None}
 
 
-BoundsQuery = Annotated[dict[str, Any], Depends(_bounds)]
+ParametersQuery = Annotated[dict[str, Any], Depends(_parameters)]
+EarlierQuery = Annotated[
+    datetime | None,
+    Depends(
+        instant_query(
+            "since",
+            "Also the growth since the snapshot of this instant, ISO 8601; default for growth the one before",
+            "2017-07-02T00:00:00Z",
+        )
+    ),
+]
 CursorQuery = Annotated[
     str | None,
     Query(
-        description="The `next_cursor` of the previous page; continues in the same snapshot, with the same bounds",
+        description="The `next_cursor` of the previous page; continues in the same snapshot, with the same parameters",
         examples=[CURSOR],
     ),
 ]
@@ -70,52 +115,63 @@ def users(
     request: Request,
     service: ServiceDependency,
     as_of: AsOfQuery,
-    bounds: BoundsQuery,
+    since: EarlierQuery,
+    parameters: ParametersQuery,
     cursor: CursorQuery = None,
     limit: LimitQuery = DEFAULT_PER_PAGE,
 ) -> UserPage:
-    """Return users by score, highest first, then by id, and a cursor to the next page.
+    """Return users by score or another value, highest first, then by id, and a cursor to the next page.
 
     A cursor stays with the snapshot of the first page even if a newer one appears, and returns every user once. Beside
-    a cursor, omit the bounds or repeat them; `limit` may change. A cursor whose snapshot was deleted gets a 404.
+    a cursor, omit the other parameters or repeat them; `limit` may change. A cursor whose snapshot was deleted gets a
+    404.
     """
-    snapshot, query, token = _start(service, as_of, bounds, cursor)
-    page = search(snapshot, query, limit, token)
-    record_users(request.scope, (score["user"] for score in page.scores))
+    snapshot, query, last, before = _start(service, as_of, since, parameters, cursor)
+    page = find_users(snapshot, query, limit, last, before)
+    record_users(request.scope, (user.score["user"] for user in page.users))
     return UserPage(
         as_of=to_iso_utc(snapshot.as_of),
         model_version=snapshot.model_version,
-        scope=query.scope,
+        scope=query.bounds.scope,
+        since=None if before is None else to_iso_utc(before.as_of),
         matching=page.matching,
-        users=[UserScore.of(score) for score in page.scores],
-        next_cursor=_next(snapshot, query, page.scores[-1]) if page.more else None,
+        users=[
+            FoundUser(
+                **dict(UserScore.of(user.score)),
+                growth=user.growth,
+                people=user.people,
+                credibility=user.credibility,
+            )
+            for user in page.users
+        ],
+        next_cursor=page.next_cursor,
     )
 
 
 def _start(
-    service: ServiceState, as_of: datetime | None, bounds: dict[str, Any], cursor: str | None
-) -> tuple[Snapshot, SearchQuery, PageToken | None]:
-    """Return the snapshot to search, the query, and where the page starts.
+    service: ServiceState,
+    as_of: datetime | None,
+    since: datetime | None,
+    parameters: dict[str, Any],
+    cursor: str | None,
+) -> tuple[Snapshot, UserFilter, PageToken | None, Snapshot | None]:
+    """Return the snapshot to search, the query, the last user of the page before, and the earlier snapshot.
 
     Raises
     ------
-    CursorError : the cursor belongs to a search with other bounds
+    CursorError : the cursor belongs to another search
 
     """
     if cursor is None:
-        query = SearchQuery(**bounds)
-        return service.snapshot(as_of), query, None
-    start = decode_cursor(cursor)
-    first = asdict(start.query) | {"as_of": start.as_of}
-    repeated = bounds | ({"as_of": as_of} if as_of is not None else {})
-    other = [name for name, value in repeated.items() if value != first[name]]
-    if other:
-        raise CursorError(
-            f"the cursor belongs to a search with another {' and '.join(other)}: repeat the parameters of the first "
-            "page, or omit them beside a cursor."
+        snapshot, query, last = service.snapshot(as_of), UserFilter.of(parameters), None
+    else:
+        instants = {name: at for name, at in (("as_of", as_of), ("since", since)) if at is not None}
+        start = cursor_of(cursor, parameters | instants)
+        snapshot, query, last, since = (
+            service.pinned(start.as_of, start.model_version),
+            start.user_filter,
+            start.last,
+            start.since,
         )
-    return service.pinned(start.as_of, start.model_version), start.query, start.last
-
-
-def _next(snapshot: Snapshot, query: SearchQuery, last: ScoreRow) -> str:
-    return encode_cursor(Cursor(snapshot.as_of, snapshot.model_version, query, PageToken(last["score"], last["user"])))
+    before = service.pair(since, snapshot.as_of)[0] if since is not None or query.needs_growth else None
+    return snapshot, query, last, before

@@ -33,7 +33,7 @@ def test_a_close_name_is_suggested(client):
     assert answer.status_code == 422
     assert answer.json()["type"] == "urn:clout:problem:invalid-request"
     assert answer.json()["detail"].startswith(
-        "query.min_scor: unknown query parameter (did you mean 'min_score'?); expected as_of, cursor, limit, "
+        "query.min_scor: unknown query parameter (did you mean 'min_score'?); expected as_of, contains, cursor, "
     )
 
 

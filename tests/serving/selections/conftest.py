@@ -1,6 +1,6 @@
 """Six users in one scope and two networks, and whom each is to reach."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ import pytest
 
 from serving.selections.candidates import Candidates
 from serving.snapshots.audience_files import StoredAudiences
-from tests.serving.conftest import SELECTION_MODEL
+from tests.serving.conftest import AS_OF, SELECTION_MODEL
 
 USERS = ["ann", "bob", "cat", "dan", "eve", "fay"]
 
@@ -39,3 +39,21 @@ def candidates():
     return Candidates(
         as_of, "3", 28, "all", pa.Table.from_pandas(frame, preserve_index=False), stored, hidden, SELECTION_MODEL
     )
+
+
+@pytest.fixture(scope="session")
+def topic_events(tmp_path_factory):
+    """Path of events about boats, in two networks, among three people and, after the instant, a fourth."""
+    people = ["ann", "bob", "cat"]
+    rows = [
+        {"time": AS_OF + timedelta(days=days), "actor": actor, "target": target, "network": network}
+        for days, network in ((-200, "a"), (-20, "a"), (-2, "b"), (2, "b"))
+        for actor in people
+        for target in people
+        if actor != target and (network == "a" or "cat" not in (actor, target))
+    ]
+    late = {"time": AS_OF + timedelta(days=1), "actor": "dan", "target": "ann", "network": "a"}
+    path = tmp_path_factory.mktemp("topic") / "events.parquet"
+    frame = pd.DataFrame([*rows, late]).assign(verb="reply", topics=lambda rows: [["boats"]] * len(rows))
+    frame.to_parquet(path, coerce_timestamps="us")
+    return path

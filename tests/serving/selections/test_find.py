@@ -32,7 +32,9 @@ def test_growth_is_the_difference_to_the_earlier_snapshot(find, home, bundle, sc
     write_snapshot(home, EARLIER, bundle, "3", scores.assign(score=scores["score"] / 2), rows)
     page = json.loads(find("--since", "2017-07-02", "--json").stdout)
     assert page["since"] == "2017-07-02T00:00:00Z"
-    assert all(user["growth"] == pytest.approx(user["score"] / 2) for user in page["users"])
+    scored = [user for user in page["users"] if user["evidence"] != "insufficient_evidence"]
+    assert all(user["growth"] == pytest.approx(user["score"] / 2) for user in scored)
+    assert all(user["growth"] is None for user in page["users"] if user not in scored)
     assert "growth" in find("--since", "2017-07-02").stdout
 
 
@@ -63,3 +65,32 @@ def test_what_cannot_be_answered_is_said(find, words, message):
     answer = find(*words)
     assert answer.returncode == 2
     assert message in answer.stderr
+
+
+def test_topics_of_the_events(find, topic_events):
+    assert "Or answer from the events: --events EVENTS." in find("--topic", "boats").stderr
+    page = json.loads(find("--topic", "boats", "--events", str(topic_events), "--json").stdout)
+    assert (page["scope"], page["matching"]) == ("topic:boats", 3)
+    assert {user["user"] for user in page["users"]} == {"ann", "bob", "cat"}
+    assert all(user["people"] == 2 for user in page["users"])
+    refused = find("--topic", "trains", "--events", str(topic_events))
+    assert (refused.returncode, "topic:trains" in refused.stderr) == (2, True)
+
+
+def test_growth_about_a_topic_of_the_events(find, topic_events, home, bundle, scores, rows):
+    write_snapshot(home, EARLIER, bundle, "3", scores, rows)
+    words = ["--topic", "boats", "--events", str(topic_events), "--since", "2017-07-02", "--limit", "2", "--json"]
+    first = json.loads(find(*words).stdout)
+    rest = json.loads(find(*words[:4], "--cursor", first["next_cursor"], "--json").stdout)
+    assert first["since"] == rest["since"] == "2017-07-02T00:00:00Z"
+    assert [len(page["users"]) for page in (first, rest)] == [2, 1]
+
+
+def test_filters_and_orders_are_those_of_the_api(find):
+    words = ["--sort", "expected_audience", "--evidence", "some", "--min-people", "3", "--min-credibility", "50"]
+    page = json.loads(find(*words, "--json").stdout)
+    audiences = [user["expected_audience"] for user in page["users"]]
+    assert audiences == sorted(audiences, reverse=True)
+    assert all(user["people"] >= 3 and user["credibility"] >= 50 for user in page["users"])
+    assert page["matching"] > len(page["users"]) == 20
+    assert "%" in find(*words).stdout

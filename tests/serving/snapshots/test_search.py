@@ -26,6 +26,7 @@ from serving.snapshots.search import (
     RangeError,
     Ranking,
     SearchQuery,
+    UserFilter,
     decode_cursor,
     encode_cursor,
     search,
@@ -168,6 +169,12 @@ class TestCursor:
         assert decode_cursor(text) == self.CURSOR
         assert quote(text, safe="") == text
 
+    def test_filters_and_the_earlier_snapshot_are_in_the_cursor(self):
+        query = UserFilter(SearchQuery("topic:birds"), evidence="some", sort="growth")
+        cursor = Cursor(AS_OF, "3", query.bounds, PageToken(1 / 3, "ann", 0.1 + 0.2), query, OLDER)
+        assert decode_cursor(encode_cursor(cursor)) == cursor
+        assert decode_cursor(encode_cursor(cursor)).user_filter == query
+
     def test_a_cursor_of_an_earlier_version_is_read(self):
         earlier = (
             "MN8ZBHsiYXNfb2YiOiIyMDE3LTA3LTMwVDAwOjAwOjAwWiIsIm1vZGVsX3ZlcnNpb24iOiIzIiwid2FudGVkIjp7InNjb3BlIjoiYWxsI"
@@ -239,7 +246,9 @@ def test_all_pages_of_the_service(client, home, scores, limit):
     assert {len(page["users"]) for page in answers[:-1]} <= {limit}
     first = open_snapshot(home).score(of_all["user"].iloc[0])
     interval = {name: first.pop(name) for name in ("low", "high", "level")}
-    assert answers[0]["users"][0] == first | {"interval": interval}
+    user = answers[0]["users"][0]
+    assert {name: user.pop(name) for name in ("growth", "people", "credibility")}["growth"] is None
+    assert user == first | {"interval": interval}
 
 
 def test_bounds_continue_with_the_cursor(client, scores):
@@ -247,6 +256,32 @@ def test_bounds_continue_with_the_cursor(client, scores):
     answers = list(pages(client, limit=10, min_percentile=25, max_percentile=75, min_score=5))
     assert sorted(score["user"] for page in answers for score in page["users"]) == sorted(middle["user"])
     assert {page["matching"] for page in answers} == {len(middle)}
+
+
+@pytest.mark.parametrize("sort", ["score", "growth", "expected_audience", "peer_percentile"])
+def test_pages_of_any_order_and_filter(client, home, bundle, scores, rows, sort):
+    earlier = scores.assign(score=scores["score"] * 0.5, model_version="2")
+    write_snapshot(home, OLDER, bundle, "2", earlier[earlier["user"] != "user0001"], rows[rows["user"] != "user0001"])
+    parameters = {"sort": sort, "evidence": "some", "min_people": 1, "since": "2017-07-02"}
+    answers = list(pages(client, limit=40, **parameters))
+    users = [user for page in answers for user in page["users"]]
+    assert {page["since"] for page in answers} == {"2017-07-02T00:00:00Z"}
+    assert len({user["user"] for user in users}) == len(users) == answers[0]["matching"] > 80
+    values = [-1e9 if user[sort] is None else user[sort] for user in users]
+    assert values == sorted(values, reverse=True)
+    assert all(user["growth"] == pytest.approx(user["score"] / 2) for user in users if user["user"] != "user0001")
+    assert all(user["people"] >= 1 and user["evidence"] != "insufficient_evidence" for user in users)
+
+
+def test_growth_needs_an_earlier_snapshot(client):
+    problem(client.get("/v1/users?sort=growth"), 404, "absent-snapshot")
+
+
+def test_topics_and_networks_are_scopes(client):
+    page = strict(client.get("/v1/users?topic=birds"))
+    assert page == strict(client.get("/v1/users?scope=topic:birds"))
+    problem(client.get("/v1/users?network=fish"), 404, "unknown-scope")
+    assert "name one of them" in problem(client.get("/v1/users?topic=birds&network=a"), 422, "refused")
 
 
 def test_a_scope(client):
@@ -323,6 +358,11 @@ def test_the_service_refuses_invalid_cursors(client, cursor):
         ("max_score=100.1", "invalid-request"),
         ("min_score=-0.1", "invalid-request"),
         ("min_score=", "invalid-request"),
+        ("min_people=9&max_people=1", "empty-range"),
+        ("min_growth=nan", "invalid-request"),
+        ("min_credibility=101", "invalid-request"),
+        ("sort=user", "invalid-request"),
+        ("evidence=none", "invalid-request"),
         ("limit=0", "invalid-request"),
         ("limit=-1", "invalid-request"),
         ("limit=1001", "invalid-request"),

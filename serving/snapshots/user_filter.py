@@ -1,48 +1,76 @@
 """Users of a snapshot that match a filter, in any order: the ranking by score, narrowed and sorted."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.errors import SnapshotError
+from serving.snapshots import layout
 from serving.snapshots.explanation import ScoreRow
-from serving.snapshots.search import SearchQuery
+from serving.snapshots.search import PageToken, UserFilter
 from serving.snapshots.snapshot import Snapshot
 from training.explanation.reasons import INSUFFICIENT
 
-Sort = Literal["score", "expected_audience", "peer_percentile", "growth", "user"]
-EvidenceFilter = Literal["any", "some", "strong"]
+NAMES = ("engagers_365d", "credible_engagers_365d")
 
 
 @dataclass(frozen=True)
-class UserFilter:
-    """Which users, and in which order.
+class Engagers:
+    """Who engaged with users in the last 365 days.
 
     Parameters
     ----------
-    bounds : the scope, and the ranges of score and percentile
-    contains : a part of the id, in any case; empty for any id
-    evidence : the least evidence: any, some (enough for a score) or strong
-    min_growth, max_growth : the range of the change since an earlier snapshot, in points; None for no bound
-    sort : the column to sort by; users with the same value are ordered by score or by id
-    descending : whether the largest value comes first
+    people : how many, NaN where unknown, shape (users,)
+    credibility : the share of them whom established people vouch for, in percent; NaN without people, shape (users,)
 
     """
 
-    bounds: SearchQuery
-    contains: str = ""
-    evidence: EvidenceFilter = "any"
-    min_growth: float | None = None
-    max_growth: float | None = None
-    sort: Sort = "score"
-    descending: bool = True
+    people: np.ndarray
+    credibility: np.ndarray
 
-    @property
-    def needs_growth(self) -> bool:
-        """Whether the change since an earlier snapshot matters."""
-        return self.sort == "growth" or self.min_growth is not None or self.max_growth is not None
+
+def engagers_at(snapshot: Snapshot, rows: np.ndarray) -> Engagers:
+    """Return who engaged with the users at some row numbers of a snapshot; unknown in those of older versions.
+
+    Raises
+    ------
+    SnapshotError : features.arrow is damaged
+
+    """
+    if _absent_features(snapshot):
+        return _engagers(np.full((2, len(rows)), np.nan))
+    order = np.argsort(rows)
+    values = np.empty((2, len(rows)))
+    with layout.read_errors_as_damage(snapshot.folder / layout.FEATURES_FILE):
+        values[:, order] = snapshot.features.rows(rows[order], list(NAMES)).to_numpy().T
+    return _engagers(values)
+
+
+def _everybodys_engagers(snapshot: Snapshot) -> Engagers:
+    """Return who engaged with every user, read at the first use."""
+    if absent := _absent_features(snapshot):
+        raise SnapshotError(
+            f"the snapshot lacks the feature {absent[0]}: it was made by an older version. Make it anew with 'clout "
+            "score EVENTS'."
+        )
+    if NAMES not in snapshot.derived:
+        with layout.read_errors_as_damage(snapshot.folder / layout.FEATURES_FILE):
+            snapshot.derived[NAMES] = _engagers(snapshot.features.columns(list(NAMES)).to_numpy(float).T)
+    engagers: Engagers = snapshot.derived[NAMES]
+    return engagers
+
+
+def _absent_features(snapshot: Snapshot) -> list[str]:
+    return [name for name in NAMES if name not in snapshot.features.features]
+
+
+def _engagers(values: np.ndarray) -> Engagers:
+    people, credible = values
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return Engagers(people, np.where(people > 0, np.minimum(100 * credible / people, 100.0), np.nan))
 
 
 def matching_rows(snapshot: Snapshot, query: UserFilter, before: Snapshot | None = None) -> np.ndarray:
@@ -65,6 +93,32 @@ def matching_rows(snapshot: Snapshot, query: UserFilter, before: Snapshot | None
     unknown = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(rows), bool)
     order = np.argsort(-values if query.descending else values, kind="stable")
     return rows[order[np.argsort(unknown[order], kind="stable")]]
+
+
+def rows_after(
+    snapshot: Snapshot, rows: np.ndarray, query: UserFilter, last: PageToken, before: Snapshot | None = None
+) -> np.ndarray:
+    """Return the matching rows after a user, who need not be among them any more; highest values come first."""
+    scores, users = snapshot.scores.column("score"), snapshot.scores.column("user")
+    values = scores.to_numpy() if query.sort == "score" else _values(snapshot, query, before)
+
+    def position(value: float, score: float, user: str) -> tuple[bool, float, float, str]:
+        unknown = bool(np.isnan(value))
+        return unknown, 0.0 if unknown else -value, -score, user
+
+    def position_of(row: int) -> tuple[bool, float, float, str]:
+        return position(float(values[row]), scores[row].as_py(), users[row].as_py())
+
+    value = last.score if query.sort == "score" else np.nan if last.value is None else last.value
+    return rows[bisect_right(rows, position(value, last.score, last.user), key=position_of) :]
+
+
+def value_of(snapshot: Snapshot, row: int, query: UserFilter, before: Snapshot | None = None) -> float | None:
+    """Return the value of a row that a `PageToken` holds: that of the column to sort by, None for the score."""
+    if query.sort == "score":
+        return None
+    value = float(_values(snapshot, query, before)[row])
+    return None if np.isnan(value) else value
 
 
 def growth(snapshot: Snapshot, before: Snapshot, scope: str) -> np.ndarray:
@@ -103,7 +157,22 @@ def _filters(snapshot: Snapshot, query: UserFilter, before: Snapshot | None) -> 
         low = -np.inf if query.min_growth is None else query.min_growth
         high = np.inf if query.max_growth is None else query.max_growth
         masks.append((moves >= low) & (moves <= high))
+    if query.min_peer_percentile is not None:
+        masks.append(scores.column("peer_percentile").to_numpy() >= query.min_peer_percentile)
+    if (query.min_people, query.max_people, query.min_credibility) != (None, None, None):
+        masks.append(_engaged(snapshot, query))
     return masks
+
+
+def _engaged(snapshot: Snapshot, query: UserFilter) -> np.ndarray:
+    """Return which rows satisfy the bounds of people and credibility; unknown satisfies none."""
+    engagers, keep = _everybodys_engagers(snapshot), np.ones(len(snapshot.scores), dtype=bool)
+    for values, least in ((engagers.people, query.min_people), (engagers.credibility, query.min_credibility)):
+        if least is not None:
+            keep &= values >= least
+    if query.max_people is not None:
+        keep &= engagers.people <= query.max_people
+    return keep
 
 
 def _values(snapshot: Snapshot, query: UserFilter, before: Snapshot | None) -> np.ndarray:

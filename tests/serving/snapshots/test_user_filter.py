@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from features.errors import ScopeError
-from serving.review.user_filter import UserFilter, growth, growth_of, matching_rows
 from serving.snapshots.repository import open_snapshot, write_snapshot
-from serving.snapshots.search import SearchQuery
+from serving.snapshots.search import PageToken, RangeError, SearchQuery, UserFilter
+from serving.snapshots.user_filter import engagers_at, growth, growth_of, matching_rows, rows_after, value_of
 from tests.serving.conftest import AS_OF
 from training.records.opt_outs import opt_out
 
@@ -88,6 +88,51 @@ def test_bounds_and_order_of_growth(snapshot, before):
     unknown = len(by_growth) - len(growth_of(selected(snapshot, UserFilter(ALL)), before, "all"))
     assert "user0002" in by_growth[-unknown:]
     assert selected(snapshot, UserFilter(ALL, min_growth=0.0)) == []
+
+
+def test_people_credibility_and_the_rank_among_peers(snapshot, rows):
+    features = rows.sort_values(["user", "scope"]).query("scope == 'all'").set_index("user")
+    people, credible = features["engagers_365d"], features["credible_engagers_365d"]
+    credibility = (100 * credible / people).where(people > 0).clip(upper=100)
+    bands = {
+        "min_people": people >= 3,
+        "max_people": people <= 6,
+        "min_credibility": credibility >= 60,
+    }
+    for name, matching in bands.items():
+        bound = {"min_people": 3, "max_people": 6, "min_credibility": 60}[name]
+        users = {score["user"] for score in selected(snapshot, UserFilter.of({name: bound}))}
+        assert users == set(features.index[matching]), name
+        assert 0 < len(users) < 309
+    scores = selected(snapshot, UserFilter(min_peer_percentile=50))
+    assert min(score["peer_percentile"] for score in scores) >= 50
+    positions = matching_rows(snapshot, UserFilter())[:20]
+    engagers = engagers_at(snapshot, positions)
+    users = [score["user"] for score in snapshot.scores_at(positions.tolist())]
+    assert engagers.people == pytest.approx(people[users].to_numpy(), nan_ok=True)
+    assert engagers.credibility == pytest.approx(credibility[users].to_numpy(), nan_ok=True)
+
+
+@pytest.mark.parametrize("sort", ["score", "expected_audience", "peer_percentile", "growth"])
+def test_rows_after_a_user_are_the_rest_even_where_the_user_is_gone(home, snapshot, before, sort):
+    query = UserFilter(sort=sort)
+    rows = matching_rows(snapshot, query, before)
+    tokens = [
+        PageToken(score["score"], score["user"], value_of(snapshot, row, query, before))
+        for row, score in zip(rows.tolist(), snapshot.scores_at(rows.tolist()), strict=True)
+    ]
+    for index, token in list(enumerate(tokens))[::29]:
+        assert rows_after(snapshot, rows, query, token, before).tolist() == rows[index + 1 :].tolist()
+    opt_out(home, tokens[3].user)
+    rest = matching_rows(snapshot, query, before)
+    assert rows_after(snapshot, rest, query, tokens[3], before).tolist() == rows[4:].tolist()
+
+
+def test_a_filter_is_its_parameters():
+    query = UserFilter(SearchQuery("topic:birds", min_score=5), contains="ann", max_people=30)
+    assert UserFilter.of(query.parameters) == query
+    with pytest.raises(RangeError, match="min_people is 9 and max_people 1: give the smaller one as min_people"):
+        UserFilter(min_people=9, max_people=1)
 
 
 def test_hidden_users_and_unknown_scopes_match_nobody(home, snapshot):

@@ -1,0 +1,45 @@
+"""Snapshots from events: for topics and networks that are no scope of a snapshot."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import ibis.expr.types as ir
+
+from features.errors import ScopeError
+from features.events.encoding import cached, encode_events
+from features.events.loading import check_scopes
+from serving.scoring import score_audiences, score_users
+from serving.selections.candidates import NETWORK
+from serving.snapshots.repository import read_snapshot, write_snapshot
+from serving.snapshots.snapshot import Snapshot
+from training.home import Home
+
+
+def event_snapshot(events: ir.Table, snapshot: Snapshot, scope: str, by_network: bool = False) -> Snapshot:
+    """Score the users of a scope from events, at the instant of a snapshot and by its model.
+
+    Parameters
+    ----------
+    events : an event table from `load_events`, without opted-out users
+    snapshot : whose instant and model are used
+    scope : a part of the activity that the snapshot need not hold
+    by_network : whether to score every network too
+
+    Raises
+    ------
+    ScopeError : the scope has no users
+
+    """
+    bundle, version, as_of = snapshot.bundle, snapshot.model_version, snapshot.as_of
+    encoded = encode_events(events, [scope, "network:*"] if by_network and not scope.startswith(NETWORK) else [scope])
+    check_scopes(encoded, [scope])
+    with cached(encoded) as shared:
+        scores, rows = score_users(shared, as_of, bundle, version)
+        audiences = score_audiences(shared, as_of, bundle, scores, rows)
+    if not (scores["scope"] == scope).any():
+        raise ScopeError(f"nobody has a score of the scope {scope!r} in the 365 days before the snapshot's instant.")
+    with TemporaryDirectory() as folder:
+        written = write_snapshot(Home(Path(folder)), as_of, bundle, version, scores, rows, audiences, snapshot.released)
+        scored = read_snapshot(written, snapshot.hidden)
+    scored.__dict__["bundle"] = bundle  # its copy in the folder is gone; mapped files stay readable
+    return scored
