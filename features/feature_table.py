@@ -28,12 +28,13 @@ from features.catalogue.feature import Relation
 from features.catalogue.plan import CREDIBILITY_RELATIONS, RECENT_RELATIONS, FeaturePlan, plan_features
 from features.errors import AsOfError
 from features.events.encoding import EncodedEvents, before, cached_users
-from features.events.event_table import time_range
+from features.events.event_table import connect, time_range
 from features.progress import Progress, ignore_progress
 
 KEYS = ["user", "scope"]
 ACTIVE_DAYS = 62
 LATE_DAYS = 7
+ROWS_AT_ONCE = 65_536
 
 T = TypeVar("T")
 
@@ -50,7 +51,38 @@ def feature_rows(
         return rows
 
 
-def require_users(rows: pd.DataFrame, events: EncodedEvents, as_of: datetime) -> None:
+def feature_batches(
+    events: EncodedEvents,
+    as_of: datetime,
+    progress: Progress = ignore_progress,
+    features: Sequence[str] | None = None,
+    rows_at_once: int = ROWS_AT_ONCE,
+) -> Iterator[pd.DataFrame]:
+    """Yield the feature table in parts, ordered by user and scope, code point by code point; as in `feature_table`.
+
+    Only `rows_at_once` rows are in memory, beside what the engine takes; parts may be shorter.
+    """
+    with feature_table(events, as_of, progress, features) as table, _code_point_order(table) as ordered:
+        for batch in ordered.to_pyarrow_batches(chunk_size=rows_at_once):
+            yield batch.to_pandas()
+
+
+@contextmanager
+def _code_point_order(table: ir.Table) -> Iterator[ir.Table]:
+    """Order a table by user and scope as DuckDB does: a database may order texts by the rules of a language."""
+    if table.get_backend().name == "duckdb":
+        yield table
+        return
+    local = connect()
+    try:
+        local.con.register("rows", table.to_pyarrow_batches())
+        local.con.execute("CREATE TEMP TABLE features AS SELECT * FROM rows")
+        yield local.table("features").order_by("user", "scope")
+    finally:
+        local.disconnect()
+
+
+def require_users(rows: int, events: EncodedEvents, as_of: datetime) -> None:
     """Check that there are feature rows of an instant.
 
     Raises
@@ -58,7 +90,7 @@ def require_users(rows: pd.DataFrame, events: EncodedEvents, as_of: datetime) ->
     AsOfError : nobody acted or was engaged with in the 365 days before it; says which span the events have
 
     """
-    if rows.empty:
+    if not rows:
         first, last = time_range(events.rows)
         raise AsOfError(
             f"nobody acted or was engaged with in the {LOOKBACK_DAYS} days before {as_of:%Y-%m-%d %H:%M:%S}: the "

@@ -1,5 +1,6 @@
 """Batch scoring: from feature rows to one score per user and scope, and every user's points per feature."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -11,11 +12,12 @@ import pyarrow.parquet as pq
 from features.errors import OutputError
 from features.events.encoding import EncodedEvents
 from features.events.loading import resolve_as_of
-from features.feature_table import KEYS, feature_rows, require_users
+from features.feature_table import KEYS, ROWS_AT_ONCE, feature_batches, feature_rows, require_users
 from features.progress import StepProgress, ignore_progress, of_step
 from serving.snapshots.audience_files import StoredAudiences
-from serving.snapshots.layout import atomic_file, sort_rows
-from serving.snapshots.peers import audience_band
+from serving.snapshots.layout import atomic_file, output_errors, sort_rows
+from serving.snapshots.peers import AUDIENCE_SIZE, audience_band
+from serving.snapshots.scored_rows import RANKS, SCORES, ScoredRows, schema
 from training.explanation.ledger import base_points, contributions
 from training.explanation.reasons import evidence
 from training.model.bundle import Bundle
@@ -23,8 +25,8 @@ from training.model.feature_sets import snapshot_features
 from training.selection.pairs import read_pairs
 from training.selection.selection_model import selection_model
 
-RANKS = ["percentile", "peer_percentile", "evidence", "model_version"]
-SCORES = [*KEYS, "score", "expected_audience", "low", "high", *RANKS]
+STORED = [name for name in SCORES if name not in RANKS]
+ROWS_FILE = "rows.parquet"
 
 
 def score_users(
@@ -54,7 +56,7 @@ def score_users(
     features, on_feature = snapshot_features(bundle.features), of_step(progress, "features")
     rows = sort_rows(feature_rows(events.with_seeds(bundle.seeds), as_of, on_feature, features))
     progress("features", 1.0)
-    require_users(rows, events, as_of)
+    require_users(len(rows), events, as_of)
     progress("score", 0.0)
     scores = score_rows(bundle, version, rows)
     progress("score", 1.0)
@@ -80,27 +82,112 @@ def score_rows(bundle: Bundle, version: str, rows: pd.DataFrame) -> pd.DataFrame
 
     """
     rows = sort_rows(rows)
+    scores = _predict(bundle, version, rows)
+    return pd.concat([scores, _ranks(scores.assign(**{AUDIENCE_SIZE: rows[AUDIENCE_SIZE]}))], axis=1)[SCORES]
+
+
+def _predict(bundle: Bundle, version: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of SCORES that do not depend on other rows."""
     predicted = bundle.predict(rows)
-    interval = predicted[["low", "high"]].astype("int64")
-    scope, score = rows["scope"], predicted["score"]
-    ranks = {
-        "percentile": percentiles(score, [scope]),
-        "peer_percentile": percentiles(score, [scope, audience_band(rows)]),
-        "evidence": pd.Series(evidence(rows), index=rows.index, dtype="str"),
-        "model_version": pd.Series(version, index=rows.index, dtype="str"),
-    }
-    return rows[KEYS].assign(score=score, expected_audience=predicted["expected_audience"], **interval, **ranks)[SCORES]
+    return rows[KEYS].assign(
+        score=predicted["score"],
+        expected_audience=predicted["expected_audience"],
+        **predicted[["low", "high"]].astype("int64"),
+        evidence=pd.Series(evidence(rows), index=rows.index, dtype="str"),
+        model_version=pd.Series(version, index=rows.index, dtype="str"),
+    )
+
+
+def _ranks(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns RANKS, from scope, score and AUDIENCE_SIZE of all rows."""
+    scope, score = scores["scope"], scores["score"]
+    return pd.DataFrame(
+        {
+            "percentile": percentiles(score, [scope]),
+            "peer_percentile": percentiles(score, [scope, audience_band(scores)]),
+        }
+    )
+
+
+def score_to_disk(
+    events: EncodedEvents,
+    as_of: datetime,
+    bundle: Bundle,
+    version: str,
+    folder: Path,
+    progress: StepProgress = ignore_progress,
+) -> ScoredRows:
+    """Score as `score_users` does, with some ten thousand rows in memory and all of them in a file.
+
+    Parameters
+    ----------
+    events, as_of, bundle, version, progress : as for `score_users`
+    folder : where the file goes; it has to stay as long as the rows are read
+
+    Raises
+    ------
+    AsOfError : as `score_users`
+    OutputError : the disk refuses
+
+    """
+    resolve_as_of(events.rows, as_of)
+    progress("features", 0.0)
+    features, on_feature = snapshot_features(bundle.features), of_step(progress, "features")
+    parts = feature_batches(events.with_seeds(bundle.seeds), as_of, on_feature, features)
+    scored = store_scores(bundle, version, features, parts, folder)
+    for step in ("features", "score"):
+        progress(step, 1.0)
+    require_users(scored.rows, events, as_of)
+    return scored
+
+
+def store_scores(
+    bundle: Bundle, version: str, features: list[str], parts: Iterable[pd.DataFrame], folder: Path
+) -> ScoredRows:
+    """Score feature rows that come in parts, ordered by user and scope, and store them in a folder.
+
+    Only the ranks of all rows are in memory, 16 bytes for each.
+
+    Raises
+    ------
+    OutputError : the disk refuses
+
+    """
+    file = folder / ROWS_FILE
+    columns = schema([*STORED, *features])
+    with output_errors(file), pq.ParquetWriter(file, columns, compression="lz4") as writer:
+        for rows in parts:
+            scores = _predict(bundle, version, rows)
+            frame = pd.concat([scores, rows[features]], axis=1)
+            writer.write_table(pa.Table.from_pandas(frame, columns, preserve_index=False))
+    return _read_scores(file, features)
+
+
+def _read_scores(file: Path, features: list[str]) -> ScoredRows:
+    with pq.ParquetFile(file, read_dictionary=["scope"]) as stored:
+        ranks = _ranks(stored.read(["scope", "score", AUDIENCE_SIZE]).to_pandas())
+
+    def read(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        start = 0
+        with pq.ParquetFile(file) as stored:
+            for batch in stored.iter_batches(ROWS_AT_ONCE, columns=[name for name in names if name not in RANKS]):
+                part = ranks.iloc[start : start + len(batch)]
+                start += len(batch)
+                values = [pa.array(part[name]) if name in RANKS else batch.column(name) for name in names]
+                yield pa.record_batch(values, names=list(names))
+
+    return ScoredRows(len(ranks), features, read)
 
 
 def score_audiences(
-    events: EncodedEvents, as_of: datetime, bundle: Bundle, scores: pd.DataFrame, rows: pd.DataFrame
+    events: EncodedEvents, as_of: datetime, bundle: Bundle, scored: ScoredRows
 ) -> StoredAudiences | None:
     """Compute whom every user is expected to reach, so that groups can be selected.
 
     Parameters
     ----------
     events, as_of, bundle : as for `score_users`
-    scores, rows : as it returns them
+    scored : the rows that it scored
 
     Returns
     -------
@@ -110,11 +197,12 @@ def score_audiences(
     model = selection_model(bundle)
     if model is None:
         return None
-    pairs = read_pairs(events.with_seeds(bundle.seeds), as_of, scores[KEYS])
-    audiences = model.audiences(pairs, scores["expected_audience"].to_numpy(float))
-    active = np.zeros(len(scores), dtype=bool)
+    rows = scored.frame([*KEYS, "expected_audience", "followers"])
+    pairs = read_pairs(events.with_seeds(bundle.seeds), as_of, rows[KEYS])
+    audiences = model.audiences(pairs, rows["expected_audience"].to_numpy(float))
+    active = np.zeros(len(rows), dtype=bool)
     active[pairs.engagers[pairs.days < bundle.horizon_days]] = True
-    pools = model.pool_share * pd.Series(active).groupby(scores["scope"].to_numpy()).sum()
+    pools = model.pool_share * pd.Series(active).groupby(rows["scope"].to_numpy()).sum()
     return StoredAudiences(
         pairs=np.diff(pairs.starts).astype(np.int32),
         engagers=pairs.engagers,
@@ -135,14 +223,11 @@ def percentiles(score: pd.Series, groups: list[pd.Series | np.ndarray]) -> pd.Se
     return score.groupby(groups).rank(method="average", pct=True) * 100
 
 
-ROWS_AT_ONCE = 65_536
-
-
-def write_points(bundle: Bundle, rows: pd.DataFrame, out: Path) -> None:
+def write_points(bundle: Bundle, parts: Iterable[pd.DataFrame], out: Path) -> None:
     """Write the points of every feature for every row as one Parquet file, atomically.
 
-    From user, scope and one column per feature, at least one row; the file has user, scope, base, one column per
-    feature, unclipped and score, with `base + sum(features) = unclipped` within 1e-6 and `clip(unclipped, 0, 100) =
+    From user, scope and one column per feature, at least one row, in parts; the file has user, scope, base, one column
+    per feature, unclipped and score, with `base + sum(features) = unclipped` within 1e-6 and `clip(unclipped, 0, 100) =
     score`.
 
     Raises
@@ -153,7 +238,7 @@ def write_points(bundle: Bundle, rows: pd.DataFrame, out: Path) -> None:
     """
     if out.is_dir():
         raise OutputError(f"{out} is a folder; expected the name of a Parquet file for the points.")
-    tables = (_table(bundle, rows.iloc[start : start + ROWS_AT_ONCE]) for start in range(0, len(rows), ROWS_AT_ONCE))
+    tables = (_table(bundle, rows) for rows in parts)
     first = next(tables)
     with atomic_file(out) as file, pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
         writer.write_table(first)

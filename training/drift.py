@@ -161,7 +161,7 @@ def monitor(
     with cached(events.with_seeds(bundle.seeds)) as shared:
         rows = in_scope(feature_rows(shared, at, of_step(progress, "features"), list(bundle.features)), ALL)
         progress("features", 1.0)
-        require_users(rows, shared, at)
+        require_users(len(rows), shared, at)
         progress("realised", 0.0)
         realised, past = _evaluate_past(shared, bundle, at, config)
         progress("realised", 1.0)

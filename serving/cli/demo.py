@@ -14,7 +14,8 @@ from features.simulation import Community, simulate
 from serving.cli.score_tables import print_explanation
 from serving.cli.served_snapshot import open_served
 from serving.scoring import score_audiences, score_users
-from serving.snapshots.repository import write_scores, write_snapshot
+from serving.snapshots.repository import publish_snapshot, write_scores
+from serving.snapshots.scored_rows import ScoredRows
 from training.cli_output import figures_table, print_gate
 from training.config import Config
 from training.home import Home
@@ -77,8 +78,9 @@ def _score(home: Home, events: Path, instants: list[datetime]) -> pd.DataFrame:
     with progress_bars() as steps:
         for as_of in instants:
             scores, rows = score_users(encoded, as_of, bundle, version, steps)
-            audiences = score_audiences(encoded, as_of, bundle, scores, rows) if as_of == instants[-1] else None
-            write_snapshot(home, as_of, bundle, version, scores, rows, audiences)
+            scored = ScoredRows.of_frames(scores, rows)
+            audiences = score_audiences(encoded, as_of, bundle, scored) if as_of == instants[-1] else None
+            publish_snapshot(home, as_of, bundle, version, scored, audiences)
     write_scores(scores, home.folder / "scores.parquet")
     return scores.sort_values(["score", "user"], ascending=[False, True])
 

@@ -50,11 +50,12 @@ def score(
 
     Example: clout score events --as-of 2017-07-30
     """
+    from features.atomic_files import scratch_dir
     from features.events.loading import check_scopes, resolve_as_of
     from features.utc import parse_utc
-    from serving.scoring import score_audiences, score_users, write_points
+    from serving.scoring import score_audiences, score_to_disk, write_points
     from serving.snapshots.layout import read_facts
-    from serving.snapshots.repository import check_users, write_scores, write_snapshot
+    from serving.snapshots.repository import check_users, publish_snapshot, write_scores
     from training.records.opt_outs import load_opted_out_users
     from training.registry.model_registry import load_model
 
@@ -67,16 +68,16 @@ def score(
     trained = parse_utc(bundle.facts["as_of"])
     if trained > at:
         warn(f"the model was trained on events up to {trained:%Y-%m-%d}, later than this as_of: no forecast.")
-    with progress_bars() as progress:
-        scores, rows = score_users(encoded, at, bundle, version, progress)
-        audiences = score_audiences(encoded, at, bundle, scores, rows)
-    if not force:
-        check_users(folder, at, scores)
-    if out is not None:
-        write_scores(scores, out)
-    if points is not None:
-        write_points(bundle, rows, points)
-    snapshot = write_snapshot(folder, at, bundle, version, scores, rows, audiences, released)
+    with scratch_dir(folder.snapshots / "rows") as scratch, progress_bars() as progress:
+        scored = score_to_disk(encoded, at, bundle, version, scratch, progress)
+        audiences = score_audiences(encoded, at, bundle, scored)
+        if not force:
+            check_users(folder, at, scored.users)
+        if out is not None:
+            write_scores(scored, out)
+        if points is not None:
+            write_points(bundle, scored.feature_frames(), points)
+        snapshot = publish_snapshot(folder, at, bundle, version, scored, audiences, released)
     facts, files = read_facts(snapshot), {"snapshot": snapshot, "scores": out, "points": points}
     print_json(_scoring_json(facts, files)) if json else _print_scoring(facts, files, folder)
 

@@ -8,9 +8,9 @@ import ibis.expr.types as ir
 from features.errors import ScopeError
 from features.events.encoding import cached, encode_events
 from features.events.loading import check_scopes
-from serving.scoring import score_audiences, score_users
+from serving.scoring import score_audiences, score_to_disk
 from serving.selections.candidates import NETWORK
-from serving.snapshots.repository import read_snapshot, write_snapshot
+from serving.snapshots.repository import publish_snapshot, read_snapshot
 from serving.snapshots.snapshot import Snapshot
 from training.home import Home
 
@@ -33,13 +33,15 @@ def event_snapshot(events: ir.Table, snapshot: Snapshot, scope: str, by_network:
     bundle, version, as_of = snapshot.bundle, snapshot.model_version, snapshot.as_of
     encoded = encode_events(events, [scope, "network:*"] if by_network and not scope.startswith(NETWORK) else [scope])
     check_scopes(encoded, [scope])
-    with cached(encoded) as shared:
-        scores, rows = score_users(shared, as_of, bundle, version)
-        audiences = score_audiences(shared, as_of, bundle, scores, rows)
-    if not (scores["scope"] == scope).any():
-        raise ScopeError(f"nobody has a score of the scope {scope!r} in the 365 days before the snapshot's instant.")
     with TemporaryDirectory() as folder:
-        written = write_snapshot(Home(Path(folder)), as_of, bundle, version, scores, rows, audiences, snapshot.released)
+        with cached(encoded) as shared:
+            rows = score_to_disk(shared, as_of, bundle, version, Path(folder))
+            audiences = score_audiences(shared, as_of, bundle, rows)
+        if not (rows.frame(["scope"])["scope"] == scope).any():
+            raise ScopeError(
+                f"nobody has a score of the scope {scope!r} in the 365 days before the snapshot's instant."
+            )
+        written = publish_snapshot(Home(Path(folder)), as_of, bundle, version, rows, audiences, snapshot.released)
         scored = read_snapshot(written, snapshot.hidden)
     scored.__dict__["bundle"] = bundle  # its copy in the folder is gone; mapped files stay readable
     return scored

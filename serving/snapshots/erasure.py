@@ -1,7 +1,7 @@
 """Erase users from stored snapshots: rewrite each folder without their rows, and replace it atomically."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from shutil import copy, copytree
@@ -16,12 +16,11 @@ import pyarrow.parquet as pq
 from features.events.erasure import count_matching_rows, rows_to_keep
 from serving.snapshots import layout
 from serving.snapshots.audience_files import PAIRS_FILE, has_audiences, map_audiences, write_audiences
-from serving.snapshots.feature_rows import READING, ROWS_PER_BATCH, WRITING
+from serving.snapshots.feature_rows import READING, write_row_batches
 from serving.snapshots.shared_database import republish
 from training.home import Home
 from training.model.bundle_files import FACTS_FILE as BUNDLE_FACTS
 
-BATCHES_AT_ONCE = 16
 FORGOTTEN = "(forgotten)"
 
 
@@ -76,11 +75,9 @@ def _write(folder: Path, out: Path, users: Collection[str], cleared: int) -> Non
 
 
 def _write_scores(path: Path, out: Path, users: Collection[str]) -> None:
-    rows, schema = layout.ROWS_PER_GROUP, pq.read_schema(path)
-    with pq.ParquetFile(path) as file, pq.ParquetWriter(out, schema, compression="zstd") as writer:
-        batches = (_without(batch, users) for batch in file.iter_batches(rows, use_threads=False))
-        for table in _rebatch(batches, schema, rows):
-            writer.write_table(table, row_group_size=rows)
+    with pq.ParquetFile(path) as file:
+        batches = file.iter_batches(layout.ROWS_PER_GROUP, use_threads=False)
+        layout.write_batches((_without(batch, users) for batch in batches), pq.read_schema(path), out)
 
 
 def _rows_to_keep(folder: Path, users: Collection[str]) -> np.ndarray:
@@ -93,27 +90,12 @@ def _rows_to_keep(folder: Path, users: Collection[str]) -> np.ndarray:
 def _write_features(file: Path, out: Path, users: Collection[str]) -> None:
     with pa.OSFile(str(file)) as stream, ipc.open_file(stream, options=READING) as reader:
         batches = (_without(reader.get_batch(k), users) for k in range(reader.num_record_batches))
-        with ipc.new_file(str(out), reader.schema, options=WRITING) as writer:
-            for table in _rebatch(batches, reader.schema, ROWS_PER_BATCH):
-                writer.write_table(table, max_chunksize=ROWS_PER_BATCH)
+        write_row_batches(batches, reader.schema, out)
 
 
 def _without(batch: pa.RecordBatch, users: Collection[str]) -> pa.RecordBatch:
     keep = rows_to_keep(batch, users)
     return batch if pc.all(keep).as_py() else batch.filter(keep)
-
-
-def _rebatch(batches: Iterator[pa.RecordBatch], schema: pa.Schema, size: int) -> Iterator[pa.Table]:
-    """Combine batches into tables of one chunk each, whose lengths, but the last, are multiples of `size` rows."""
-    rest = schema.empty_table()
-    for batch in batches:
-        rest = pa.concat_tables([rest, pa.Table.from_batches([batch])])
-        if len(rest) >= size * BATCHES_AT_ONCE:
-            full = len(rest) // size * size
-            yield rest.slice(0, full).combine_chunks()
-            rest = rest.slice(full)
-    if len(rest):
-        yield rest.combine_chunks()
 
 
 def _write_facts(folder: Path, out: Path, cleared: int) -> None:

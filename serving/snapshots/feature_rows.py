@@ -1,5 +1,6 @@
 """Feature rows of a snapshot on disk, in batches small enough to read one in a millisecond."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.ipc as ipc
 
 from features.feature_table import KEYS
+from serving.snapshots.layout import rebatch
 
 ROWS_PER_BATCH = 256
 # Starting a thread for each of a hundred small columns takes longer than decompressing the column.
@@ -70,8 +72,14 @@ class FeatureRowFile:
 def write_rows(rows: pd.DataFrame, file: Path) -> None:
     """Write feature rows (user, scope and one column per feature); the same rows give the same bytes."""
     table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None)
-    with ipc.new_file(str(file), table.schema, options=WRITING) as writer:
-        writer.write_table(table.combine_chunks(), max_chunksize=ROWS_PER_BATCH)
+    write_row_batches(table.to_batches(), table.schema, file)
+
+
+def write_row_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema, file: Path) -> None:
+    """Write feature rows that come in parts, as `write_rows` writes all at once."""
+    with ipc.new_file(str(file), schema, options=WRITING) as writer:
+        for table in rebatch(batches, schema, ROWS_PER_BATCH):
+            writer.write_table(table, max_chunksize=ROWS_PER_BATCH)
 
 
 def map_rows(file: Path) -> FeatureRowFile:

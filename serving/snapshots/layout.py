@@ -5,7 +5,7 @@ SHA256SUMS holds the checksums of its files, as `sha256sum -c SHA256SUMS` reads 
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -32,6 +32,7 @@ SUMS_FILE = "SHA256SUMS"
 PUBLISHED_FILE = "published.json"
 REPEATING = ["scope", "evidence", "model_version"]
 ROWS_PER_GROUP = 8192
+BATCHES_AT_ONCE = 16
 NAME = re.compile(r"(?P<as_of>[^_.][^_]*Z)_v(?P<version>[A-Za-z0-9.-]+)")
 
 
@@ -118,10 +119,16 @@ def atomic_file(target: Path) -> Iterator[Path]:
     OutputError : the disk refuses
 
     """
+    with output_errors(target), scratch_dir(target) as scratch:
+        yield scratch / target.name
+        publish(scratch / target.name, target, scratch)
+
+
+@contextmanager
+def output_errors(target: Path) -> Iterator[None]:
+    """Convert an error of the disk into an OutputError that names what was written."""
     try:
-        with scratch_dir(target) as scratch:
-            yield scratch / target.name
-            publish(scratch / target.name, target, scratch)
+        yield
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error}.") from error
 
@@ -130,6 +137,26 @@ def write_table(frame: pd.DataFrame, file: Path) -> None:
     """Write a frame as Parquet in small row groups, without metadata that differs between runs."""
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
     pq.write_table(table, file, row_group_size=ROWS_PER_GROUP, compression="zstd")
+
+
+def write_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema, file: Path) -> None:
+    """Write batches of rows as Parquet in small row groups: the same bytes as `write_table` of all rows at once."""
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for table in rebatch(batches, schema, ROWS_PER_GROUP):
+            writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+
+
+def rebatch(batches: Iterable[pa.RecordBatch], schema: pa.Schema, size: int) -> Iterator[pa.Table]:
+    """Combine batches into tables of one chunk each, whose lengths, but the last, are multiples of `size` rows."""
+    rest = schema.empty_table()
+    for batch in batches:
+        rest = pa.concat_tables([rest, pa.Table.from_batches([batch])])
+        if len(rest) >= size * BATCHES_AT_ONCE:
+            full = len(rest) // size * size
+            yield rest.slice(0, full).combine_chunks()
+            rest = rest.slice(full)
+    if len(rest):
+        yield rest.combine_chunks()
 
 
 @contextmanager

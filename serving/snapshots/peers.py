@@ -1,5 +1,6 @@
 """Peers of a user: users of the same scope with a similar audience size; the medians and ranges of their features."""
 
+from collections.abc import Iterable
 from math import frexp
 
 import numpy as np
@@ -37,9 +38,19 @@ def median_features(rows: pd.DataFrame) -> pd.DataFrame:
     From user, scope and one column per feature; returns scope, band (see `audience_band`) and one column per feature,
     null if unknown for all, ordered by scope and band.
     """
-    scope, band = GROUP
-    groups = [rows[scope], pd.Series(audience_band(rows), index=rows.index, name=band)]
-    return rows.drop(columns=KEYS).groupby(groups).median().reset_index()
+    return medians_of_peers(rows, (rows[name] for name in rows if name not in KEYS))
+
+
+def medians_of_peers(rows: pd.DataFrame, features: Iterable[pd.Series]) -> pd.DataFrame:
+    """Return what `median_features` does of columns that are read one after the other, in the order of the rows.
+
+    `rows` has at least scope and AUDIENCE_SIZE.
+    """
+    groups = pd.DataFrame({"scope": rows["scope"], "band": audience_band(rows)}, index=rows.index)
+    number = groups.groupby(GROUP).ngroup()
+    medians = {str(feature.name): feature.groupby(number).median() for feature in features}
+    peers = groups.drop_duplicates().sort_values(GROUP, ignore_index=True)
+    return pd.concat([peers, pd.DataFrame(medians)], axis=1)
 
 
 class PeerMedians:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,10 @@ from features.feature_table import KEYS
 from features.utc import latest_event_time, parse_utc, to_iso_utc
 from serving.snapshots import layout
 from serving.snapshots.audience_files import PAIRS_FILE, StoredAudiences, has_audiences, map_audiences, write_audiences
-from serving.snapshots.feature_rows import map_rows, write_rows
+from serving.snapshots.feature_rows import map_rows, write_row_batches
 from serving.snapshots.layout import sort_rows
-from serving.snapshots.peers import PeerMedians, median_features
+from serving.snapshots.peers import PeerMedians
+from serving.snapshots.scored_rows import SCORES, ScoredRows, schema
 from serving.snapshots.snapshot import Snapshot
 from training.home import Home
 from training.model.bundle import Bundle
@@ -72,19 +74,34 @@ def write_snapshot(
     ValueError : the scores and the rows differ in users or scopes, or the scores are not of that version
 
     """
-    excluded = load_opted_out_users(home)
     scores, rows = (sort_rows(frame) for frame in (scores, rows))
     _check_consistent(scores, rows, version)
-    keep = np.array([user not in excluded for user in scores["user"]], dtype=bool)
-    if not keep.all():
-        scores, rows = (frame[keep].reset_index(drop=True) for frame in (scores, rows))
+    return publish_snapshot(home, as_of, bundle, version, ScoredRows.of_frames(scores, rows), audiences, released)
+
+
+def publish_snapshot(
+    home: Home,
+    as_of: datetime,
+    bundle: Bundle,
+    version: str,
+    scored: ScoredRows,
+    audiences: StoredAudiences | None = None,
+    released: bool = True,
+) -> Path:
+    """Write a snapshot of scored rows, of which some ten thousand at a time are in memory.
+
+    Parameters, result and errors are those of `write_snapshot`.
+    """
+    excluded = load_opted_out_users(home)
+    keep = _visible_rows(scored, excluded)
+    scored = scored.only(keep)
     target = home.snapshots / layout.folder_name(as_of, version)
     facts = layout.SnapshotFacts(
         as_of=to_iso_utc(as_of),
         model_version=version,
         horizon_days=bundle.horizon_days,
-        users=int(scores["user"].nunique()),
-        rows=len(scores),
+        users=scored.users,
+        rows=scored.rows,
         catalogue=CATALOGUE.fingerprint,
         level=bundle.intervals.level,
         cleared=excluded.change,
@@ -92,9 +109,10 @@ def write_snapshot(
     )
     with layout.atomic_file(target) as folder:
         save_bundle(bundle, folder / layout.BUNDLE_FOLDER)
-        layout.write_table(scores, folder / layout.SCORES_FILE)
-        write_rows(rows, folder / layout.FEATURES_FILE)
-        layout.write_table(median_features(rows), folder / layout.TYPICAL_FILE)
+        layout.write_batches(scored.batches(SCORES), schema(SCORES), folder / layout.SCORES_FILE)
+        columns = [*KEYS, *scored.features]
+        write_row_batches(scored.batches(columns), schema(columns), folder / layout.FEATURES_FILE)
+        layout.write_table(scored.peer_medians(), folder / layout.TYPICAL_FILE)
         if audiences is not None:
             write_audiences(audiences.of_rows(keep), folder)
         layout.write_facts(facts, folder)
@@ -108,7 +126,15 @@ def write_snapshot(
     return target
 
 
-def check_users(home: Home, as_of: datetime, scores: pd.DataFrame) -> None:
+def _visible_rows(scored: ScoredRows, excluded: OptedOutUsers) -> np.ndarray:
+    """Return which rows are of users who have not opted out, bool, shape (rows,)."""
+    if not len(excluded):
+        return np.ones(scored.rows, dtype=bool)
+    users = (batch.column(0).to_pylist() for batch in scored.batches(["user"]))
+    return np.array([user not in excluded for user in chain.from_iterable(users)], dtype=bool)
+
+
+def check_users(home: Home, as_of: datetime, users: int) -> None:
     """Check that scores are not of far fewer users than the last snapshot up to their instant holds.
 
     Raises
@@ -117,7 +143,7 @@ def check_users(home: Home, as_of: datetime, scores: pd.DataFrame) -> None:
 
     """
     earlier = (folder for folder in list_snapshots(home) if layout.age_order(folder)[0] <= parse_utc(as_of))
-    last, users = next(_readable_facts(earlier), None), scores["user"].nunique()
+    last = next(_readable_facts(earlier), None)
     if last is not None and users < LEAST_SHARE * last.users:
         raise SnapshotError(
             f"these scores are of {count_of(users, 'user')}, fewer than half of the {last.users:,} of the last "
@@ -133,7 +159,7 @@ def _readable_facts(folders: Iterable[Path]) -> Iterator[layout.SnapshotFacts]:
             yield layout.read_facts(folder)
 
 
-def write_scores(scores: pd.DataFrame, out: Path) -> None:
+def write_scores(scores: pd.DataFrame | ScoredRows, out: Path) -> None:
     """Write scores as one Parquet file, atomically.
 
     Raises
@@ -144,7 +170,10 @@ def write_scores(scores: pd.DataFrame, out: Path) -> None:
     if out.is_dir():
         raise OutputError(f"{out} is a folder; expected the name of a Parquet file for the scores.")
     with layout.atomic_file(out) as file:
-        layout.write_table(scores, file)
+        if isinstance(scores, ScoredRows):
+            layout.write_batches(scores.batches(SCORES), schema(SCORES), file)
+        else:
+            layout.write_table(scores, file)
 
 
 def list_snapshots(home: Home) -> list[Path]:

@@ -121,7 +121,7 @@ def one_by_one(bundle: Bundle, rows: pd.DataFrame) -> None:
         sizes = {file.name: file.stat().st_size / 1e6 for file in snapshot.glob("*.*")}
         print(f"snapshot in {perf_counter() - began:.1f} s, MB: { ({k: round(v, 1) for k, v in sizes.items()}) }")
         began = perf_counter()
-        write_points(bundle, rows, Path(folder) / "points.parquet")
+        write_points(bundle, [rows], Path(folder) / "points.parquet")
         size = (Path(folder) / "points.parquet").stat().st_size / 1e6
         print(f"points of everybody written in {perf_counter() - began:.1f} s, {size:.0f} MB")
         began = perf_counter()

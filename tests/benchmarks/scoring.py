@@ -1,7 +1,7 @@
 """What `clout score` takes after the features: python tests/benchmarks/scoring.py --users 1000000.
 
-Random feature rows are scored and written as a snapshot. Each part runs in a process of its own, so its peak memory is
-its own, and counts from when it has the rows.
+Random feature rows are scored and written as a snapshot, in parts as `clout score` does. Each part of the benchmark
+runs in a process of its own, so its peak memory is its own.
 """
 
 import argparse
@@ -17,10 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from explaining import AS_OF, random_bundle, random_rows
 
-from features.feature_table import KEYS
-from serving.scoring import score_rows
-from serving.snapshots.layout import sort_rows
-from serving.snapshots.repository import write_snapshot
+from features.feature_table import KEYS, ROWS_AT_ONCE
+from serving.scoring import store_scores
+from serving.snapshots.repository import publish_snapshot
 from training.home import Home
 from training.model.bundle_files import read_bundle, save_bundle
 from training.model.feature_sets import snapshot_features
@@ -31,15 +30,27 @@ MIB = 2**20
 def run_part(name: str, file: Path, folder: Path) -> None:
     """Read the rows, score them, write them too if the part is the snapshot, and print what it took."""
     bundle = read_bundle(file.parent / "bundle")
-    table = pq.read_table(file)
-    rows = table.to_pandas(self_destruct=True)
-    del table
+    parts = (batch.to_pandas() for batch in pq.ParquetFile(file).iter_batches(ROWS_AT_ONCE))
     before = reset_peak_mib()
     start = perf_counter()
-    scores = score_rows(bundle, "1", rows)
+    features = snapshot_features(bundle.features)
+    scored = store_scores(bundle, "1", features, parts, file.parent)
     if name == "snapshot":
-        write_snapshot(Home(folder), AS_OF, bundle, "1", scores, rows)
+        publish_snapshot(Home(folder), AS_OF, bundle, "1", scored)
     print(json.dumps({"seconds": perf_counter() - start, "before": before, "peak": memory_mib("VmHWM")}))
+
+
+def write_random_rows(users: int, features: list[str], file: Path) -> None:
+    """Write random feature rows, ordered by user and scope."""
+    writer = None
+    for start in range(0, users, ROWS_AT_ONCE):
+        rows = random_rows(min(ROWS_AT_ONCE, users - start), start)[[*KEYS, *features]]
+        names = [f"u{start + k:09}" for k in range(len(rows))]
+        table = pa.Table.from_pandas(rows.assign(user=names), preserve_index=False)
+        writer = writer or pq.ParquetWriter(file, table.schema)
+        writer.write_table(table)
+    if writer is not None:
+        writer.close()
 
 
 def memory_mib(name: str) -> float:
@@ -66,13 +77,12 @@ def main() -> None:
         run_part(options.part, options.rows, options.rows.parent / "home")
         return
     with TemporaryDirectory() as folder:
-        file = Path(folder) / "rows.parquet"
+        file = Path(folder) / "features.parquet"
         bundle = random_bundle(150, 4)
         save_bundle(bundle, Path(folder) / "bundle")
-        rows = sort_rows(random_rows(options.users, 1))[[*KEYS, *snapshot_features(bundle.features)]]
-        rows.to_parquet(file, index=False)
-        size = rows.memory_usage().sum() / MIB
-        print(f"{options.users:,} rows of {rows.shape[1] - len(KEYS)} features, {size:,.0f} MiB")
+        features = snapshot_features(bundle.features)
+        write_random_rows(options.users, features, file)
+        print(f"{options.users:,} rows of {len(features)} features, {options.users * len(features) * 8 / MIB:,.0f} MiB")
         for part in ("score", "snapshot"):
             command = [sys.executable, __file__, "--part", part, "--rows", str(file)]
             took = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)

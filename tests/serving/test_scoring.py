@@ -10,9 +10,16 @@ import pytest
 from features.errors import AsOfError, OutputError
 from features.events.loading import load_encoded_events
 from serving import scoring
-from serving.scoring import SCORES, percentiles, score_rows, score_users, write_points
+from serving.scoring import percentiles, score_rows, score_to_disk, score_users, store_scores, write_points
+from serving.snapshots import layout
+from serving.snapshots.layout import sort_rows
 from serving.snapshots.peers import audience_band
-from serving.snapshots.repository import open_snapshot
+from serving.snapshots.repository import open_snapshot, publish_snapshot, write_scores, write_snapshot
+from serving.snapshots.scored_rows import SCORES
+from training.home import Home
+from training.records.opt_outs import opt_out
+
+AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 
 
 def test_one_row_per_user_and_scope_in_order(scores, rows):
@@ -122,9 +129,60 @@ def test_an_instant_in_the_future_is_refused(bundle, events):
         score_users(load_encoded_events(events), datetime(2199, 1, 1, tzinfo=UTC), bundle, "3")
 
 
-def test_points_of_every_row_add_up_to_the_score(tmp_path, bundle, rows, scores, monkeypatch):
-    monkeypatch.setattr(scoring, "ROWS_AT_ONCE", 100)
-    write_points(bundle, rows, tmp_path / "new" / "points.parquet")
+def in_parts(bundle, rows, folder, size=130):
+    """Store the scores of rows that come in parts."""
+    rows = sort_rows(rows)
+    parts = (rows[start : start + size] for start in range(0, len(rows), size))
+    features = [name for name in rows if name not in ("user", "scope")]
+    return store_scores(bundle, "3", features, parts, folder)
+
+
+def files(folder):
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+class TestInParts:
+    def test_the_snapshot_is_that_of_all_rows_at_once(self, tmp_path, bundle, scores, rows, monkeypatch):
+        monkeypatch.setattr(layout, "ROWS_PER_GROUP", 64)
+        monkeypatch.setattr(layout, "BATCHES_AT_ONCE", 2)
+        monkeypatch.setattr(scoring, "ROWS_AT_ONCE", 50)
+        scored = in_parts(bundle, rows, tmp_path)
+        assert (scored.rows, scored.users) == (len(rows), rows["user"].nunique())
+        parts = publish_snapshot(Home(tmp_path / "parts"), AS_OF, bundle, "3", scored)
+        at_once = write_snapshot(Home(tmp_path / "once"), AS_OF, bundle, "3", scores, rows)
+        assert files(parts) == files(at_once)
+        for given, name in ((scored, "parts.parquet"), (scores, "once.parquet")):
+            write_scores(given, tmp_path / name)
+        assert (tmp_path / "parts.parquet").read_bytes() == (tmp_path / "once.parquet").read_bytes()
+
+    def test_who_opts_out_meanwhile_is_left_out(self, tmp_path, bundle, scores, rows):
+        home = Home(tmp_path / "home")
+        scored = in_parts(bundle, rows, tmp_path)
+        opt_out(home, "user0001")
+        left = publish_snapshot(home, AS_OF, bundle, "3", scored)
+        before = files(left)
+        assert len(pd.read_parquet(left / "scores.parquet")) == len(rows) - 2
+        assert files(write_snapshot(home, AS_OF, bundle, "3", scores, rows)) == before
+
+    def test_events_give_the_same_scores(self, tmp_path, bundle, events):
+        encoded, as_of = load_encoded_events(events, ["all", "network:*"]), datetime(2017, 7, 3, tzinfo=UTC)
+        scores, rows = score_users(encoded, as_of, bundle, "3")
+        scored = score_to_disk(encoded, as_of, bundle, "3", tmp_path)
+        pd.testing.assert_frame_equal(scored.frame(SCORES), scores)
+        pd.testing.assert_frame_equal(scored.frame(list(rows)), rows)
+
+    def test_an_instant_without_users_is_refused(self, tmp_path, bundle, events):
+        with pytest.raises(AsOfError, match="nobody acted"):
+            score_to_disk(load_encoded_events(events), datetime(2019, 7, 1, tzinfo=UTC), bundle, "3", tmp_path)
+
+    def test_a_full_disk_is_reported(self, tmp_path, bundle, rows):
+        (tmp_path / "rows.parquet").symlink_to("/dev/full")
+        with pytest.raises(OutputError, match=r"rows\.parquet cannot be written: .*No space left on device"):
+            in_parts(bundle, rows, tmp_path)
+
+
+def test_points_of_every_row_add_up_to_the_score(tmp_path, bundle, rows, scores):
+    write_points(bundle, [rows[:100], rows[100:]], tmp_path / "new" / "points.parquet")
     points = pd.read_parquet(tmp_path / "new" / "points.parquet")
     assert list(points) == ["user", "scope", "base", *bundle.features, "unclipped", "score"]
     assert points[["user", "scope"]].to_numpy().tolist() == rows[["user", "scope"]].to_numpy().tolist()
@@ -137,7 +195,7 @@ def test_points_of_every_row_add_up_to_the_score(tmp_path, bundle, rows, scores,
 
 
 def test_points_equal_single_explanations(tmp_path, bundle, rows, home):
-    write_points(bundle, rows, tmp_path / "points.parquet")
+    write_points(bundle, [rows], tmp_path / "points.parquet")
     row = pd.read_parquet(tmp_path / "points.parquet").set_index(["user", "scope"]).loc[("user0007", "all")]
     explanation = open_snapshot(home).explain("user0007")
     lines = [part for line in explanation.lines for part in line.parts or (line,)]
@@ -149,7 +207,7 @@ def test_points_equal_single_explanations(tmp_path, bundle, rows, home):
 
 def test_a_folder_is_never_replaced_by_points(tmp_path, bundle, rows):
     with pytest.raises(OutputError, match="is a folder"):
-        write_points(bundle, rows, tmp_path)
+        write_points(bundle, [rows], tmp_path)
 
 
 def test_a_failure_leaves_no_file_of_points(tmp_path, bundle, rows, monkeypatch):
@@ -158,5 +216,5 @@ def test_a_failure_leaves_no_file_of_points(tmp_path, bundle, rows, monkeypatch)
 
     monkeypatch.setattr(scoring, "_table", full)
     with pytest.raises(OSError, match="No space left"):
-        write_points(bundle, rows, tmp_path / "points.parquet")
+        write_points(bundle, [rows], tmp_path / "points.parquet")
     assert list(tmp_path.iterdir()) == []

@@ -63,7 +63,7 @@ def evaluate_bundle(
     require_complete_horizon(last, as_of, bundle.horizon_days)
     seeded, features = events.with_seeds(bundle.seeds), comparison_features(bundle.features)
     rows = in_scope(panel_rows(seeded, as_of, bundle.horizon_days, bundle.label, features), ALL)
-    require_users(rows, events, as_of)
+    require_users(len(rows), events, as_of)
     signals = baselines(events, rows, as_of)
     comparison = evaluate(rows["audience"].to_numpy(), bundle.predict(rows), signals, resamples, seed)
     return EvaluationReport(

@@ -87,7 +87,7 @@ def test_a_snapshot_of_the_future_is_served_only_without_others(home):
 
 class TestCheckUsers:
     def test_half_of_the_users_are_enough(self, home, scores):
-        check_users(home, AS_OF + timedelta(days=1), scores[scores["user"] >= "user0145"])
+        check_users(home, AS_OF + timedelta(days=1), (scores["user"] >= "user0145").sum())
 
     @pytest.mark.parametrize("days", [0, 28])
     def test_fewer_are_refused(self, home, scores, days):
@@ -97,15 +97,15 @@ class TestCheckUsers:
             r"publish these scores anyway, add --force\."
         )
         with pytest.raises(SnapshotError, match=expected):
-            check_users(home, AS_OF + timedelta(days=days), scores.head(1))
+            check_users(home, AS_OF + timedelta(days=days), 1)
 
     def test_a_damaged_snapshot_does_not_count(self, home, scores):
         (list_snapshots(home)[0] / "snapshot.json").write_text("{")
-        check_users(home, AS_OF, scores.head(1))
+        check_users(home, AS_OF, 1)
 
     def test_later_snapshots_do_not_count(self, home, tmp_path, scores):
-        check_users(home, EARLIER, scores.head(1))
-        check_users(Home(tmp_path / "empty"), AS_OF, scores.head(1))
+        check_users(home, EARLIER, 1)
+        check_users(Home(tmp_path / "empty"), AS_OF, 1)
 
 
 def test_a_zone_is_the_same_instant(home):

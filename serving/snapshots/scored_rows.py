@@ -1,0 +1,98 @@
+"""Scores and the feature rows behind them, read in parts: a snapshot of any number of users is written from them."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.feature_table import KEYS, ROWS_AT_ONCE
+from serving.snapshots.peers import AUDIENCE_SIZE, medians_of_peers
+
+RANKS = ["percentile", "peer_percentile"]
+SCORES = [*KEYS, "score", "expected_audience", "low", "high", *RANKS, "evidence", "model_version"]
+TYPES = {name: pa.large_string() for name in (*KEYS, "evidence", "model_version")} | {
+    name: pa.int64() for name in ("low", "high")
+}
+
+
+def schema(names: Iterable[str]) -> pa.Schema:
+    """Return the schema of some columns of scores and features."""
+    return pa.schema([(name, TYPES.get(name, pa.float64())) for name in names])
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """The scores of users and their feature rows, ordered by user and scope, in memory or on disk.
+
+    Parameters
+    ----------
+    rows : how many
+    features : the names of the feature columns
+    read : yields some columns of all rows, in parts; the same rows each time
+
+    """
+
+    rows: int
+    features: list[str]
+    read: Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
+
+    @classmethod
+    def of_frames(cls, scores: pd.DataFrame, rows: pd.DataFrame) -> "ScoredRows":
+        """Return those in two frames of the same users and scopes, in the order of both."""
+        frame = pd.concat([scores, rows.drop(columns=KEYS)], axis=1)
+        features = [str(name) for name in rows if name not in KEYS]
+
+        def read(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+            return iter(pa.Table.from_pandas(frame[list(names)], preserve_index=False).to_batches(ROWS_AT_ONCE))
+
+        return cls(len(frame), features, read)
+
+    def batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield some columns of all rows, in parts and in the types of `schema`; below a null lie the bytes of NaN."""
+        types = schema(names)
+        for batch in self.read(names):
+            same = pa.RecordBatch.from_pandas(batch.to_pandas(), types, preserve_index=False)
+            yield same.replace_schema_metadata(None)
+
+    def frame(self, names: Sequence[str]) -> pd.DataFrame:
+        """Return some columns of all rows."""
+        frame: pd.DataFrame = pa.Table.from_batches(self.batches(names), schema(names)).to_pandas(self_destruct=True)
+        return frame
+
+    def feature_frames(self) -> Iterator[pd.DataFrame]:
+        """Yield user, scope and features of all rows, in parts."""
+        return (batch.to_pandas() for batch in self.batches([*KEYS, *self.features]))
+
+    @cached_property
+    def users(self) -> int:
+        """How many different users there are."""
+        users, last = 0, None
+        for batch in self.batches(["user"]):
+            if len(batch):
+                column = batch.column(0)
+                users += pc.sum(pc.not_equal(column[1:], column[:-1]), min_count=0).as_py()
+                users += column[0].as_py() != last
+                last = column[-1].as_py()
+        return users
+
+    def only(self, keep: np.ndarray) -> "ScoredRows":
+        """Return some of the rows, bool, shape (rows,)."""
+        if keep.all():
+            return self
+
+        def read(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+            start = 0
+            for batch in self.read(names):
+                yield batch.filter(pa.array(keep[start : start + len(batch)]))
+                start += len(batch)
+
+        return replace(self, rows=int(keep.sum()), read=read)
+
+    def peer_medians(self) -> pd.DataFrame:
+        """Return the medians of `median_features`; one feature at a time is in memory."""
+        sizes = self.frame(["scope", AUDIENCE_SIZE])
+        return medians_of_peers(sizes, (self.frame([name])[name] for name in self.features))
