@@ -37,7 +37,7 @@ def event_snapshot(events: ir.Table, snapshot: Snapshot, scope: str, by_network:
         with cached(encoded) as shared:
             rows = score_to_disk(shared, as_of, bundle, version, Path(folder))
             audiences = score_audiences(shared, as_of, bundle, rows)
-        if not (rows.frame(["scope"])["scope"] == scope).any():
+        if scope not in set(rows.frame(["scope"])["scope"]):
             raise ScopeError(
                 f"nobody has a score of the scope {scope!r} in the 365 days before the snapshot's instant."
             )

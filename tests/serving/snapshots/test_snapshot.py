@@ -90,7 +90,7 @@ class TestCheckUsers:
         check_users(home, AS_OF + timedelta(days=1), (scores["user"] >= "user0145").sum())
 
     @pytest.mark.parametrize("days", [0, 28])
-    def test_fewer_are_refused(self, home, scores, days):
+    def test_fewer_are_refused(self, home, days):
         expected = (
             r"these scores are of 1 user, fewer than half of the 309 of the last snapshot, as of 2017-07-30T00:00:00Z: "
             r"events may be missing, or the instant is wrong\. Nothing was written\. Check EVENTS and --as-of; to "
@@ -99,11 +99,11 @@ class TestCheckUsers:
         with pytest.raises(SnapshotError, match=expected):
             check_users(home, AS_OF + timedelta(days=days), 1)
 
-    def test_a_damaged_snapshot_does_not_count(self, home, scores):
+    def test_a_damaged_snapshot_does_not_count(self, home):
         (list_snapshots(home)[0] / "snapshot.json").write_text("{")
         check_users(home, AS_OF, 1)
 
-    def test_later_snapshots_do_not_count(self, home, tmp_path, scores):
+    def test_later_snapshots_do_not_count(self, home, tmp_path):
         check_users(home, EARLIER, 1)
         check_users(Home(tmp_path / "empty"), AS_OF, 1)
 
