@@ -151,8 +151,8 @@ class TestInParts:
         parts = publish_snapshot(Home(tmp_path / "parts"), AS_OF, bundle, "3", scored)
         at_once = write_snapshot(Home(tmp_path / "once"), AS_OF, bundle, "3", scores, rows)
         assert files(parts) == files(at_once)
-        for given, name in ((scored, "parts.parquet"), (scores, "once.parquet")):
-            write_scores(given, tmp_path / name)
+        for contents, name in ((scored, "parts.parquet"), (scores, "once.parquet")):
+            write_scores(contents, tmp_path / name)
         assert (tmp_path / "parts.parquet").read_bytes() == (tmp_path / "once.parquet").read_bytes()
 
     def test_who_opts_out_meanwhile_is_left_out(self, tmp_path, bundle, scores, rows):
