@@ -155,13 +155,13 @@ class TestInParts:
             write_scores(contents, tmp_path / name)
         assert (tmp_path / "parts.parquet").read_bytes() == (tmp_path / "once.parquet").read_bytes()
 
-    def test_who_opts_out_meanwhile_is_left_out(self, tmp_path, bundle, scores, rows):
+    def test_later_opt_outs_are_excluded(self, tmp_path, bundle, scores, rows):
         home = Home(tmp_path / "home")
         scored = in_parts(bundle, rows, tmp_path)
         opt_out(home, "user0001")
-        left = publish_snapshot(home, AS_OF, bundle, "3", scored)
-        before = files(left)
-        assert len(pd.read_parquet(left / "scores.parquet")) == len(rows) - 2
+        folder = publish_snapshot(home, AS_OF, bundle, "3", scored)
+        before = files(folder)
+        assert len(pd.read_parquet(folder / "scores.parquet")) == len(rows) - 2
         assert files(write_snapshot(home, AS_OF, bundle, "3", scores, rows)) == before
 
     def test_events_give_the_same_scores(self, tmp_path, bundle, events):
