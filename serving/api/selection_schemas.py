@@ -64,7 +64,7 @@ class GroupGuarantee(Schema):
 
 
 class AlternativeGroup(Schema):
-    """The same number of users by something simpler."""
+    """The same number of users by something simpler, under the same constraints."""
 
     by: str = Field(description="score, expected_audience or followers")
     users: list[str] = Field(description="The users, highest first")
@@ -94,6 +94,6 @@ class GroupSelection(Schema):
     overlap: list[list[float]] = Field(
         description="How many people each two members both reach; on the diagonal, what each reaches alone"
     )
-    alternatives: list[AlternativeGroup] = Field(description="Simpler groups of the same size")
+    alternatives: list[AlternativeGroup] = Field(description="Simpler groups of the same size and constraints")
     left_out: list[UserLeftOut] = Field(description="Who is missing because of a constraint")
     notes: list[str] = Field(description="What the reader should know, in sentences")

@@ -82,11 +82,9 @@ class Candidates:
 
     @cached_property
     def highest(self) -> dict[str, np.ndarray]:
-        """The rows of the `MOST_USERS` candidates with the highest values of each order; equals by user id."""
-        rows = np.flatnonzero(self.eligible)
-        return {
-            name: rows[np.argsort(-values[rows], kind="stable")[:MOST_USERS]] for name, values in self.orders.items()
-        }
+        """The rows of all candidates by each order, int32, highest values first; equals by user id."""
+        rows = np.flatnonzero(self.eligible).astype(np.int32)
+        return {name: rows[np.argsort(-values[rows], kind="stable")] for name, values in self.orders.items()}
 
     @cached_property
     def networks(self) -> tuple[np.ndarray, list[str]]:

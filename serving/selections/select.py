@@ -11,7 +11,7 @@ from features.errors import CloutError
 from features.utc import to_iso_utc
 from serving.selections.candidates import MOST_USERS, Candidates, Count
 from training.selection.audiences import Audiences
-from training.selection.coverage import BUDGETED, GREEDY, HALF, Constraints, Group, select_group
+from training.selection.coverage import BUDGETED, GREEDY, HALF, Constraints, Group, select_group, select_in_order
 
 MOST_NAMES = 5
 NOTHING = 1.01
@@ -85,7 +85,7 @@ class Guarantee:
 
 @dataclass(frozen=True)
 class Alternative:
-    """The k users with the highest value of something simple, and what they are expected to reach, in people."""
+    """The users with the highest value of something simple under the same constraints, and their reach in people."""
 
     by: str
     users: list[str]
@@ -148,7 +148,7 @@ def select(candidates: Candidates, request: SelectionRequest) -> Selection:
     problem = _Problem(candidates, request)
     audiences = candidates.audiences[request.count]
     group = select_group(audiences, problem.constraints)
-    alternatives = [_alternative(candidates, audiences, name, request.k) for name in candidates.orders]
+    alternatives = [_alternative(candidates, audiences, name, problem.constraints) for name in candidates.orders]
     return Selection(
         as_of=to_iso_utc(candidates.as_of),
         model_version=candidates.model_version,
@@ -157,7 +157,7 @@ def select(candidates: Candidates, request: SelectionRequest) -> Selection:
         k=request.k,
         count=request.count,
         reach=group.reach,
-        reach_range=_reach_range(candidates, group),
+        reach_range=_reach_range(candidates, group, request.count),
         guarantee=_guarantee(group),
         members=problem.members(group),
         overlap=audiences.overlap(group.users).tolist(),
@@ -296,18 +296,15 @@ class _Problem:
         return None
 
 
-def _alternative(candidates: Candidates, audiences: Audiences, name: str, k: int) -> Alternative:
-    """Return the k candidates with the highest values; of equals, those whose ids come first."""
-    top = candidates.highest[name][:k].tolist()
-    return Alternative(name, [candidates.user(row) for row in top], float(audiences.reach(top)[-1]))
+def _alternative(candidates: Candidates, audiences: Audiences, name: str, constraints: Constraints) -> Alternative:
+    """Return the candidates with the highest values that the constraints admit; equals by id."""
+    top = select_in_order(constraints, map(int, candidates.highest[name]))
+    return Alternative(name, [candidates.user(row) for row in top], float(audiences.reach(top)[-1]) if top else 0.0)
 
 
-def _reach_range(candidates: Candidates, group: Group) -> ReachRange | None:
-    errors = candidates.model.error_range(len(group.users))
-    if errors is None:
-        return None
-    low, high = (group.reach * error for error in errors)
-    return ReachRange(low, high, candidates.model.past_horizons)
+def _reach_range(candidates: Candidates, group: Group, count: Count) -> ReachRange | None:
+    errors = candidates.model.errors_of(len(group.users), credible=count == "credible")
+    return ReachRange(group.reach * min(errors), group.reach * max(errors), len(errors)) if errors else None
 
 
 def _guarantee(group: Group) -> Guarantee:
@@ -323,9 +320,8 @@ def _notes(request: SelectionRequest, group: Group, alternatives: list[Alternati
             f"The group has {count_of(len(group.users), 'user')}, not {request.k}: nobody else satisfies the "
             "constraints and adds anybody."
         )
-    unconstrained = not (request.include or request.exclude or request.cost or request.max_per_network)
     by_audience = next(other for other in alternatives if other.by == "expected_audience")
-    if unconstrained and group.reach < NOTHING * by_audience.reach:
+    if group.reach < NOTHING * by_audience.reach:
         notes.append(
             "Picking adds nothing here: the users with the highest expected audiences are expected to reach as many, "
             "because audiences hardly overlap, or all overlap alike."

@@ -20,6 +20,7 @@ from training.config import Config, Outcome
 from training.dataset.panel import build_panel, in_scope, panel_rows, split_cutoffs
 from training.evaluation.baselines import baselines
 from training.fit import fit
+from training.model.feature_sets import panel_features
 from training.selection.coverage import Constraints, select_group
 from training.selection.pairs import read_engagements, read_pairs
 from training.selection.selection_model import SIZES, fit_selection_model
@@ -32,9 +33,10 @@ def reaches(acts, config: Config, as_of, scope: str) -> list[dict]:
     first, _ = time_range(acts.rows)
     days = config.outcome.horizon_days
     split = split_cutoffs(first, as_of, days, config.panel.cutoffs)
-    panel = build_panel(acts, split, days)
+    features = panel_features()
+    panel = build_panel(acts, split, days, features=features)
     bundle, model = fit(panel, split, config), fit_selection_model(acts, panel, split, config)
-    rows = in_scope(panel_rows(acts, as_of, days), scope)
+    rows = in_scope(panel_rows(acts, as_of, days, features=features), scope)
     predicted = bundle.predict(rows)
     signals = (
         baselines(acts, rows, as_of)

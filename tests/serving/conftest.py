@@ -24,7 +24,9 @@ from training.selection.return_model import ReturnModel
 from training.selection.selection_model import SIZES, SelectionModel, with_selection
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
-SELECTION_MODEL = SelectionModel(ReturnModel((0.0,) * 8, 28), 1.0, {size: [0.5, 1.5] for size in SIZES})
+SELECTION_MODEL = SelectionModel(
+    ReturnModel((0.0,) * 8, 28), 1.0, {size: [0.5, 1.5] for size in SIZES}, {size: [0.8, 1.0, 1.1] for size in SIZES}
+)
 ODD_IDS = ["a/b", "a b", "ünï/çødé 🙂", "50%", "x/score", "who?me#1", "..", "+", "'; --"]
 
 

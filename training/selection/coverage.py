@@ -12,7 +12,7 @@ add to it one by one. It is mostly far above the guarantee.
 
 import heapq
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -87,6 +87,21 @@ def select_group(audiences: Audiences, constraints: Constraints) -> Group:
         runs.append(_greedy(audiences, constraints, per_cost=True))
     best = max(runs, key=lambda run: sum(run.adds))
     return Group(best.users, best.adds, min(run.bound for run in runs), _guarantee(constraints, runs))
+
+
+def select_in_order(constraints: Constraints, order: Iterable[int]) -> list[int]:
+    """Return the users who are in the group whatever they add, then those who come first in an order and may join."""
+    limits, group = _Limits(constraints), list(constraints.include)
+    for user in group:
+        limits.take(user)
+    included = set(group)
+    for user in order:
+        if limits.slots <= 0:
+            break
+        if constraints.eligible[user] and user not in included and limits.admit(user):
+            limits.take(user)
+            group.append(user)
+    return group
 
 
 def _guarantee(constraints: Constraints, runs: list["_Run"]) -> float | None:

@@ -77,30 +77,44 @@ def read_pairs(events: EncodedEvents, as_of: datetime, rows: pd.DataFrame) -> Pa
 
 @dataclass(frozen=True)
 class Engagements:
-    """Who engaged with whom within a horizon: row numbers of users, int64, and of engagers, shape (pairs,) each.
+    """Who engaged with whom within a horizon.
 
-    Engagers who are no row have numbers from `rows` on, the same person the same one.
+    Parameters
+    ----------
+    users, engagers : row numbers, int64, shape (pairs,); engagers who are no row have numbers from `rows` on
+    rows : the number of rows
+    keys : of every row and then of every other engager, uint64, shape (rows and others,)
+
     """
 
     users: np.ndarray
     engagers: np.ndarray
     rows: int
+    keys: np.ndarray
 
     def returned(self, pairs: Pairs) -> np.ndarray:
         """Return which of earlier pairs engaged again, bool, shape (pairs,)."""
         of_rows = self.engagers < self.rows
         return np.isin(pairs.codes, self.users[of_rows] * np.int64(self.rows) + self.engagers[of_rows])
 
-    def reach(self, group: Sequence[int]) -> np.ndarray:
-        """Return how many different people engaged with each prefix of a group, int64, shape (len(group),)."""
+    def weights(self, weight_by_key: pd.Series) -> np.ndarray:
+        """Return what every row and other engager counts by their keys, 0 where absent, float64, shape of `keys`."""
+        weights: np.ndarray = weight_by_key.reindex(self.keys, fill_value=0.0).to_numpy(float)
+        return weights
+
+    def reach(self, group: Sequence[int], weights: np.ndarray | None = None) -> np.ndarray:
+        """Return how many different people engaged with each prefix of a group, float64, shape (len(group),).
+
+        People count as much as their `weights` say, each as one without.
+        """
         position = np.full(self.rows, len(group))
         position[list(group)] = np.arange(len(group))
         positions = position[self.users]
         inside = positions < len(group)
         order = np.argsort(positions[inside], kind="stable")
-        _, first = np.unique(self.engagers[inside][order], return_index=True)
-        counts = np.bincount(positions[inside][order][first], minlength=len(group))
-        return np.cumsum(counts)
+        people, first = np.unique(self.engagers[inside][order], return_index=True)
+        counted = np.ones(len(people)) if weights is None else weights[people]
+        return np.cumsum(np.bincount(positions[inside][order][first], counted, minlength=len(group)))
 
 
 def read_engagements(events: EncodedEvents, as_of: datetime, horizon_days: int, rows: pd.DataFrame) -> Engagements:
@@ -110,8 +124,17 @@ def read_engagements(events: EncodedEvents, as_of: datetime, horizon_days: int, 
         frame = horizon_engagers(events, as_of, horizon_days).to_pandas()
     frame = frame[numbers.of(frame["user"]) >= 0]
     other = numbers.of(frame["other"])
-    new = pd.factorize(frame["other"])[0] + len(rows)
-    return Engagements(numbers.of(frame["user"]), np.where(other >= 0, other, new), len(rows))
+    absent = other < 0
+    codes, others = pd.factorize(frame["other"][absent])
+    other[absent] = codes + len(rows)
+    keys = np.concatenate([numbers.keys, np.asarray(others, dtype=np.uint64)])
+    return Engagements(numbers.of(frame["user"]), other, len(rows), keys)
+
+
+def weight_by_key(events: EncodedEvents, rows: pd.DataFrame, pairs: Pairs) -> pd.Series:
+    """Return what engagers count, 0 to 1, by the key of each row."""
+    with cached_users(events) as users:
+        return pd.Series(pairs.weight, _RowNumbers(users, rows).keys)
 
 
 def _starts(users: np.ndarray, count: int) -> np.ndarray:
@@ -120,14 +143,14 @@ def _starts(users: np.ndarray, count: int) -> np.ndarray:
 
 
 class _RowNumbers:
-    """The row number of each key."""
+    """The key of each row, 0 for none, and the row number of each key."""
 
     def __init__(self, users: ir.Table, rows: pd.DataFrame):
-        keys = users.select("key", *KEYS).to_pandas()
-        numbers = rows[KEYS].reset_index(drop=True).reset_index(names="row")
-        self._keys = pd.Index(numbers.merge(keys, on=KEYS, how="left", sort=False)["key"])
+        keys = users.select("key", *KEYS).to_pandas().set_index(KEYS)["key"]
+        self.keys = keys.reindex(pd.MultiIndex.from_frame(rows[KEYS]), fill_value=0).to_numpy(np.uint64)
+        self._numbers = pd.Index(self.keys)
 
     def of(self, keys: pd.Series) -> np.ndarray:
         """Return the row numbers of keys, -1 for those of no row, int64."""
-        numbers: np.ndarray = self._keys.get_indexer(pd.Index(keys))
+        numbers: np.ndarray = self._numbers.get_indexer(pd.Index(keys))
         return numbers

@@ -1,15 +1,16 @@
 """Selection model: what a group's expected reach is computed with, fitted on past horizons and measured out of time."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from features.events.encoding import EncodedEvents, cached
+from features.events.encoding import EncodedEvents, cached, cached_users
 from features.events.scopes import ALL
+from features.feature_table import KEYS
 from features.progress import Progress, ignore_progress
 from training.config import Config
 from training.dataset.labels import ENGAGERS
@@ -18,7 +19,7 @@ from training.model.booster import fit_booster, margins
 from training.model.bundle import Bundle
 from training.selection.audiences import Audiences, expected_audiences
 from training.selection.coverage import Constraints, select_group
-from training.selection.pairs import Engagements, Pairs, read_engagements, read_pairs
+from training.selection.pairs import Engagements, Pairs, read_engagements, read_pairs, weight_by_key
 from training.selection.return_model import ReturnModel, fit_return_model
 
 FACT = "selection"
@@ -37,36 +38,35 @@ class SelectionModel:
     returning : the probability that a pair engages again
     pool_share : the pool of strangers, per person who engaged with anybody within the last horizon
     errors : for each of SIZES, real over predicted reach of the group of that size, one for each past horizon
+    credible_errors : the same where people count as far as established ones vouch for them at the horizon's end
 
     """
 
     returning: ReturnModel
     pool_share: float
     errors: dict[int, list[float]]
+    credible_errors: dict[int, list[float]] = field(default_factory=dict)
 
     def audiences(self, pairs: Pairs, expected: np.ndarray) -> Audiences:
         """Return audiences of users of one scope that agree with their expected audiences, shape (users,)."""
         pool = self.pool_share * active_engagers(pairs, self.returning.horizon_days)
         return expected_audiences(pairs.starts, pairs.engagers, self.returning.probability(pairs), expected, pool)
 
-    @property
-    def past_horizons(self) -> int:
-        """The number of past horizons that the errors come from."""
-        return max(map(len, self.errors.values()), default=0)
+    def errors_of(self, size: int, credible: bool = False) -> list[float]:
+        """Return real over predicted reach of past groups of about a size, one for each past horizon; none if unknown.
 
-    def error_range(self, size: int) -> tuple[float, float] | None:
-        """Return the smallest and largest real over predicted reach of past groups of about a size; None if unknown."""
-        measured = [other for other in SIZES if self.errors.get(other)]
-        if not measured:
-            return None
-        errors = self.errors[min(measured, key=lambda other: (abs(other - size), other))]
-        return min(errors), max(errors)
+        `credible` says whether people count as far as established ones vouch for them.
+        """
+        errors = self.credible_errors if credible else self.errors
+        measured = [other for other in SIZES if errors.get(other)]
+        return errors[min(measured, key=lambda other: (abs(other - size), other))] if measured else []
 
     def as_json(self) -> dict[str, Any]:
         """Return the model as JSON values."""
         returning = asdict(self.returning) | {"coefficients": list(self.returning.coefficients)}
-        errors = {str(size): errors for size, errors in self.errors.items()}
-        return {"returning": returning, "pool_share": self.pool_share, "errors": errors}
+        by_count = {"errors": self.errors, "credible_errors": self.credible_errors}
+        errors = {name: {str(size): of_size for size, of_size in by_size.items()} for name, by_size in by_count.items()}
+        return {"returning": returning, "pool_share": self.pool_share, **errors}
 
 
 def with_selection(bundle: Bundle, model: SelectionModel | None) -> Bundle:
@@ -80,10 +80,15 @@ def selection_model(bundle: Bundle) -> SelectionModel | None:
     if document is None:
         return None
     returning = document["returning"]
+    errors, credible_errors = (
+        {int(size): of_size for size, of_size in document.get(name, {}).items()}
+        for name in ("errors", "credible_errors")
+    )
     return SelectionModel(
         ReturnModel(tuple(returning["coefficients"]), returning["horizon_days"]),
         document["pool_share"],
-        {int(size): errors for size, errors in document["errors"].items()},
+        errors,
+        credible_errors,
     )
 
 
@@ -94,11 +99,12 @@ def active_engagers(pairs: Pairs, horizon_days: int) -> int:
 
 @dataclass(frozen=True)
 class PastHorizon:
-    """The pairs at a past cutoff, who of them returned, and who engaged in the horizon after it."""
+    """The pairs at a past cutoff, what each person counts then, who returned, and who engaged in the horizon after."""
 
     cutoff: datetime
     rows: pd.DataFrame
     pairs: Pairs
+    weight_by_key: pd.Series
     ahead: Engagements
     returned: np.ndarray
 
@@ -119,24 +125,38 @@ def fit_selection_model(
         for k, cutoff in enumerate(cutoffs):
             past.append(_past_horizon(shared, panel, cutoff, horizon))
             progress((k + 1) / len(cutoffs))
+        weights = [one.weight_by_key for one in past[1:]] + [_weights_at_end(shared, split, horizon)]
     returning = fit_return_model([(one.pairs, one.returned) for one in past], horizon)
-    tests = [_Test(past[:k], past[k], panel, split, config) for k in range(1, len(past))]
+    tests = [_Test(past[:k], past[k], weights[k], panel, split, config) for k in range(1, len(past))]
     share = _pool_share(tests)
-    return SelectionModel(returning, share, _errors(tests, share))
+    return SelectionModel(returning, share, _errors(tests, share), _errors(tests, share, credible=True))
 
 
 def _past_horizon(events: EncodedEvents, panel: pd.DataFrame, cutoff: datetime, horizon_days: int) -> PastHorizon:
     rows = in_scope(rows_at(panel, cutoff), ALL)
     pairs = read_pairs(events, cutoff, rows)
     ahead = read_engagements(events, cutoff, horizon_days, rows)
-    return PastHorizon(cutoff, rows, pairs, ahead, ahead.returned(pairs))
+    return PastHorizon(cutoff, rows, pairs, weight_by_key(events, rows, pairs), ahead, ahead.returned(pairs))
+
+
+def _weights_at_end(events: EncodedEvents, split: Split, horizon_days: int) -> pd.Series:
+    """Return what people count at the end of the newest horizon, by key."""
+    with cached_users(events) as users:
+        rows = users.filter(users.scope == ALL).select(*KEYS).to_pandas()
+    return weight_by_key(events, rows, read_pairs(events, split.newest + timedelta(days=horizon_days), rows))
 
 
 class _Test:
     """A past horizon, predicted from what was known before it."""
 
     def __init__(
-        self, earlier: Sequence[PastHorizon], test: PastHorizon, panel: pd.DataFrame, split: Split, config: Config
+        self,
+        earlier: Sequence[PastHorizon],
+        test: PastHorizon,
+        weights_at_end: pd.Series,
+        panel: pd.DataFrame,
+        split: Split,
+        config: Config,
     ):
         horizon = config.outcome.horizon_days
         before = [cutoff for cutoff in split.cutoffs if cutoff < test.cutoff]
@@ -144,16 +164,19 @@ class _Test:
         self.expected = np.exp(margins(booster, test.rows))
         returning = fit_return_model([(one.pairs, one.returned) for one in earlier], horizon)
         self._of_active = SelectionModel(returning, 1.0, {}).audiences(test.pairs, self.expected)
-        self.ahead = test.ahead
+        self.ahead, self._weight = test.ahead, test.pairs.weight
+        self._weights_at_end = test.ahead.weights(weights_at_end)
         self.sizes = [size for size in SIZES if size <= len(self.expected)]
 
-    def audiences(self, pool_share: float) -> Audiences:
+    def audiences(self, pool_share: float, credible: bool = False) -> Audiences:
         """Return the predicted audiences."""
-        return replace(self._of_active, pool=max(self._of_active.pool * pool_share, 1.0))
+        audiences = replace(self._of_active, pool=max(self._of_active.pool * pool_share, 1.0))
+        return audiences.counting(self._weight) if credible else audiences
 
-    def errors(self, group: Sequence[int], audiences: Audiences) -> list[float]:
+    def errors(self, group: Sequence[int], audiences: Audiences, credible: bool = False) -> list[float]:
         """Return real over predicted reach of a group's prefixes of each size; nobody counts as one person."""
-        real, predicted = self.ahead.reach(group), audiences.reach(group)
+        real = self.ahead.reach(group, self._weights_at_end if credible else None)
+        predicted = audiences.reach(group)
         ends = [min(size, len(group)) - 1 for size in self.sizes]
         return [max(float(real[end]), 1.0) / max(float(predicted[end]), 1e-9) for end in ends if end >= 0]
 
@@ -168,12 +191,12 @@ def _pool_share(tests: Sequence[_Test]) -> float:
     return float(POOL_SHARES[np.argmin(losses)]) if tests else 1.0
 
 
-def _errors(tests: Sequence[_Test], pool_share: float) -> dict[int, list[float]]:
+def _errors(tests: Sequence[_Test], pool_share: float, credible: bool = False) -> dict[int, list[float]]:
     errors: dict[int, list[float]] = {size: [] for size in SIZES}
     for test in tests:
-        audiences = test.audiences(pool_share)
+        audiences = test.audiences(pool_share, credible)
         everybody = np.ones(audiences.users, dtype=bool)
         group = select_group(audiences, Constraints(max(SIZES), everybody)).users
-        for size, error in zip(test.sizes, test.errors(group, audiences), strict=False):
+        for size, error in zip(test.sizes, test.errors(group, audiences, credible), strict=False):
             errors[size].append(error)
     return errors

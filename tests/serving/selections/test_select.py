@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -33,6 +34,12 @@ def test_an_answer_in_full(candidates):
     assert any(note.startswith("Picking adds nothing here") for note in selection.notes)
 
 
+def test_the_range_of_the_credible_count_comes_from_its_own_past(candidates):
+    selection = select(candidates, SelectionRequest(k=2))
+    expected = (0.8 * selection.reach, 1.1 * selection.reach, 3)
+    assert dataclasses.astuple(selection.reach_range) == pytest.approx(expected)
+
+
 def test_the_answer_is_deterministic(candidates):
     assert everybody(candidates, k=4) == everybody(candidates, k=4)
 
@@ -62,6 +69,22 @@ def test_a_limit_per_network_holds(candidates):
     assert [(member.user, member.network) for member in selection.members] == [("ann", "a"), ("dan", "b")]
     assert [(other.user, other.because) for other in selection.left_out] == [("bob", "network"), ("cat", "network")]
     assert selection.guarantee.at_least == 0.5
+
+
+def test_simpler_groups_satisfy_the_same_constraints(candidates):
+    costs = {"ann": 9.0, "bob": 2.0, "cat": 4.0, "eve": 1.0}
+    for constraints, by_audience in (
+        ({"exclude": ("ann",)}, ["bob", "cat", "dan"]),
+        ({"include": ("fay",)}, ["fay", "ann", "bob"]),
+        ({"cost": costs, "budget": 5.0}, ["bob", "eve"]),
+        ({"max_per_network": 1}, ["ann", "dan"]),
+    ):
+        selection = everybody(candidates, k=3, **constraints)
+        by = {other.by: other for other in selection.alternatives}
+        assert by["expected_audience"].users == by_audience
+        assert any(note.startswith("Picking adds nothing here") for note in selection.notes)
+    nobody = everybody(candidates, k=3, cost=dict.fromkeys(costs, 9.0), budget=5.0)
+    assert [(other.users, other.reach) for other in nobody.alternatives] == [([], 0.0)] * 3
 
 
 def test_more_users_than_there_are_give_all_of_them_and_a_note(candidates):

@@ -1,3 +1,4 @@
+import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from features.events.loading import load_encoded_events
 from training.dataset.labels import audience
-from training.selection.pairs import Engagements, read_engagements, read_pairs
+from training.selection.pairs import Engagements, read_engagements, read_pairs, weight_by_key
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 ROWS = pd.DataFrame({"user": ["ann", "bob", "cat"], "scope": "all"})
@@ -78,6 +79,17 @@ def test_reach_counts_a_person_once(events):
     assert ahead.reach([]).tolist() == []
 
 
+def test_people_count_as_much_as_they_do_at_the_end_of_the_horizon(events):
+    ahead = read_engagements(events, on_day(30), 28, ROWS)
+    everybody = pd.DataFrame({"user": ["ann", "bob", "cat", "dan", "eve"], "scope": "all"})
+    pairs = read_pairs(events, on_day(58), everybody)
+    by_key = weight_by_key(events, everybody, dataclasses.replace(pairs, weight=np.array([0.1, 0.2, 0.3, 0.5, 1.0])))
+    weights = ahead.weights(by_key)
+    assert len(weights) == 5
+    assert ahead.reach([0, 2], weights).tolist() == pytest.approx([1.5, 1.7])  # eve and dan to ann, bob and dan to cat
+    assert ahead.reach([2], ahead.weights(by_key.iloc[:0])).tolist() == [0]
+
+
 def test_who_returns_had_engaged_with_the_same_user_before(events):
     pairs = read_pairs(events, on_day(20), ROWS)
     assert pairs.engagers.tolist() == [1]
@@ -98,4 +110,4 @@ def test_a_scope_has_pairs_of_its_own(table):
 def test_reach_is_that_of_the_union(pairs, group):
     users, engagers = (np.array([pair[k] for pair in pairs], dtype=int) for k in (0, 1))
     expected = [len({v for u, v in pairs if u in group[: k + 1]}) for k in range(6)]
-    assert Engagements(users, engagers, 6).reach(group).tolist() == expected
+    assert Engagements(users, engagers, 6, np.arange(10)).reach(group).tolist() == expected

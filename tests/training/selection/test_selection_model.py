@@ -39,16 +39,25 @@ def test_reach_agrees_with_expected_audiences(fitted, now):
 
 
 def test_past_groups_reached_about_what_was_predicted(fitted):
-    assert set(fitted.errors) == set(SIZES)
-    errors = [error for of_size in fitted.errors.values() for error in of_size]
-    assert len(errors) == 2 * len(SIZES)  # three cutoffs, of which the first has none before it
-    assert np.median(errors) == pytest.approx(1, abs=0.25)
+    for by_size in (fitted.errors, fitted.credible_errors):
+        assert set(by_size) == set(SIZES)
+        errors = [error for of_size in by_size.values() for error in of_size]
+        assert len(errors) == 2 * len(SIZES)  # three cutoffs, of which the first has none before it
+        assert np.median(errors) == pytest.approx(1, abs=0.25)
 
 
-def test_a_range_of_errors_is_that_of_the_nearest_size(fitted):
-    model = dataclasses.replace(fitted, errors={5: [0.9, 1.2], 10: [], 20: [1.0], 50: [1.5, 0.5, 1.1]})
-    assert [model.error_range(size) for size in (1, 9, 14, 1_000)] == [(0.9, 1.2), (0.9, 1.2), (1.0, 1.0), (0.5, 1.5)]
-    assert dataclasses.replace(fitted, errors={size: [] for size in SIZES}).error_range(5) is None
+def test_errors_are_those_of_the_nearest_size(fitted):
+    errors = {5: [0.9, 1.2], 10: [], 20: [1.0], 50: [1.5, 0.5, 1.1]}
+    model = dataclasses.replace(fitted, errors=errors, credible_errors={10: [0.7]})
+    assert [model.errors_of(size) for size in (1, 9, 14, 1_000)] == [errors[5], errors[5], errors[20], errors[50]]
+    assert model.errors_of(50, credible=True) == [0.7]
+    assert dataclasses.replace(fitted, errors={size: [] for size in SIZES}).errors_of(5) == []
+
+
+def test_a_model_of_an_earlier_version_has_no_errors_of_the_credible_count(fitted, bundle):
+    facts = {name: fact for name, fact in fitted.as_json().items() if name != "credible_errors"}
+    earlier = selection_model(dataclasses.replace(bundle, facts=bundle.facts | {"selection": facts}))
+    assert (earlier.errors, earlier.credible_errors) == (fitted.errors, {})
 
 
 def test_the_model_is_stored_with_the_bundle(fitted, bundle, tmp_path):
