@@ -48,7 +48,8 @@ def backtest(
     test, predicted = in_scope(test_rows, ALL), in_scope(predictions, ALL)
     signals = baselines(events, test, split.newest)
     scope_views = views(earlier, test_rows, seed)
-    comparison = evaluate(test["audience"].to_numpy(), predicted, signals, resamples, seed)
+    level = config.interval.level
+    comparison = evaluate(test["audience"].to_numpy(), predicted, level, signals, resamples, seed)
     before = in_scope(rows_at(panel, split.older[-1]), ALL)
     ranked = (rows[["user"]].assign(score=earlier.margin(earlier.matrix(rows))) for rows in (before, test))
     evaluation = BacktestReport(

@@ -65,7 +65,8 @@ def evaluate_bundle(
     rows = in_scope(panel_rows(seeded, as_of, bundle.horizon_days, bundle.label, features), ALL)
     require_users(len(rows), events, as_of)
     signals = baselines(events, rows, as_of)
-    comparison = evaluate(rows["audience"].to_numpy(), bundle.predict(rows), signals, resamples, seed)
+    level = bundle.intervals.level
+    comparison = evaluate(rows["audience"].to_numpy(), bundle.predict(rows), level, signals, resamples, seed)
     return EvaluationReport(
         **vars(comparison),
         as_of=as_of.isoformat(),
@@ -75,7 +76,7 @@ def evaluate_bundle(
 
 
 def evaluate(
-    audience: np.ndarray, predicted: pd.DataFrame, signals: pd.DataFrame, resamples: int, seed: int
+    audience: np.ndarray, predicted: pd.DataFrame, level: float, signals: pd.DataFrame, resamples: int, seed: int
 ) -> SignalComparison:
     """Compare the score with every baseline on the same users.
 
@@ -83,6 +84,7 @@ def evaluate(
     ----------
     audience : realised audience, people, shape (users,)
     predicted : columns unclipped (points), expected_audience, low, high (people)
+    level : the share of users that the intervals should cover
     signals : one column per baseline
     resamples, seed : of the bootstrap over users
 
@@ -90,9 +92,11 @@ def evaluate(
     audience = audience.astype(float)
     pairs = {"score": signal_pair(predicted)} | {name: (signals[name].to_numpy(float),) * 2 for name in BASELINES}
     metrics: Metrics = {name: {**ranking(audience, *pair)} for name, pair in pairs.items()}
-    metrics["score"] |= calibration_figures(audience, predicted)
+    metrics["score"] |= calibration_figures(audience, predicted, level)
     margins = {key: _baseline_lead(key, audience, pairs, resamples, seed) for key in RANKING}
-    return SignalComparison(users=len(audience), metrics=metrics, margins=margins, bands=bands(audience, predicted))
+    return SignalComparison(
+        users=len(audience), metrics=metrics, margins=margins, bands=bands(audience, predicted, level)
+    )
 
 
 def signal_pair(predicted: pd.DataFrame) -> SignalPair:
@@ -100,14 +104,14 @@ def signal_pair(predicted: pd.DataFrame) -> SignalPair:
     return predicted["unclipped"].to_numpy(float), predicted["expected_audience"].to_numpy(float)
 
 
-def calibration_figures(audience: np.ndarray, predicted: pd.DataFrame) -> dict[str, float | None]:
+def calibration_figures(audience: np.ndarray, predicted: pd.DataFrame, level: float) -> dict[str, float | None]:
     """Measure how well expected audiences and intervals fit the realised audience.
 
     Returns
     -------
     `total`, expected over real audience (1: unbiased; a real total of zero counts as one person), `coverage`, the
-    share of users whose audience lies in [low, high], and `coverage_expected_1`, the same among those with an expected
-    audience of at least one person (None where there are none)
+    share of users whose audience lies in [low, high], `coverage_expected_1`, the same among those with an expected
+    audience of at least one person (None where there are none), and `interval_score`, the mean of `interval_scores`
 
     """
     large = predicted["expected_audience"].to_numpy(float) >= 1
@@ -115,6 +119,7 @@ def calibration_figures(audience: np.ndarray, predicted: pd.DataFrame) -> dict[s
         "total": expected_over_real(audience, predicted),
         "coverage": coverage(audience, predicted),
         "coverage_expected_1": coverage(audience[large], predicted[large]) if large.any() else None,
+        "interval_score": float(interval_scores(audience, predicted, level).mean()),
     }
 
 
@@ -129,13 +134,26 @@ def coverage(audience: np.ndarray, predicted: pd.DataFrame) -> float:
     return float(inside.mean())
 
 
-def bands(audience: np.ndarray, predicted: pd.DataFrame) -> tuple[Band, ...]:
-    """Describe users by band of expected audience: how many, expected and real mean, coverage and interval width."""
+def interval_scores(audience: np.ndarray, predicted: pd.DataFrame, level: float) -> np.ndarray:
+    """Return the interval score of each user, people, shape (users,): lower is better.
+
+    It is the width of the interval and, where the audience lies outside, `2 / (1 - level)` times the distance to it.
+    Source: Winkler 1972; it is lowest on average where the ends are the quantiles `(1 - level) / 2` and
+    `(1 + level) / 2` (Gneiting and Raftery 2007).
+    """
+    low, high = predicted["low"].to_numpy(float), predicted["high"].to_numpy(float)
+    outside = np.maximum(low - audience, 0.0) + np.maximum(audience - high, 0.0)
+    return np.asarray(high - low + 2 / (1 - level) * outside)
+
+
+def bands(audience: np.ndarray, predicted: pd.DataFrame, level: float) -> tuple[Band, ...]:
+    """Describe users by band of expected audience: how many, their means, and how their intervals fit."""
     frame = predicted.assign(audience=audience)
     frame["covered"] = (audience >= frame["low"]) & (audience <= frame["high"])
     frame["width"] = frame["high"] - frame["low"]
+    frame["interval_score"] = interval_scores(audience, predicted, level)
     band = np.digitize(frame["expected_audience"], BAND_EDGES[1:-1])
-    grouped = frame.groupby(band)[["expected_audience", "audience", "covered", "width"]]
+    grouped = frame.groupby(band)[["expected_audience", "audience", "covered", "width", "interval_score"]]
     uppers = (*BAND_EDGES[1:-1], None)
     rows = grouped.mean().assign(users=grouped.size()).itertuples()
     return tuple(Band(BAND_EDGES[k], uppers[k], users, *means) for k, *means, users in rows)

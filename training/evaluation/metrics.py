@@ -20,6 +20,7 @@ FIGURES = {
     "total": "total",
     "coverage": "coverage",
     "coverage_expected_1": "coverage, 1+",
+    "interval_score": "interval score",
 }
 
 

@@ -84,7 +84,8 @@ class ChampionComparison(Report):
 class Band(Report):
     """Users whose expected audience lies in `[lower, upper)` people; `upper` is None for the last band.
 
-    `expected`, `audience` and interval `width` are mean people, `coverage` is the share of users inside the interval.
+    `expected`, `audience` and interval `width` are mean people, `coverage` is the share of users inside the interval,
+    `interval_score` the mean of `interval_scores`, people.
     """
 
     lower: float = field(metadata=named("from"))
@@ -94,6 +95,7 @@ class Band(Report):
     audience: float
     coverage: float
     width: float
+    interval_score: float
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ class SignalComparison(Report):
     Parameters
     ----------
     users : how many
-    metrics : metric values by signal; the score also has `total`, `coverage` and `coverage_expected_1`
+    metrics : metric values by signal; the score also has those of `calibration_figures`
     margins : the score's lead over the best baseline, by ranking metric
     bands : calibration by expected audience
 

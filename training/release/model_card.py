@@ -33,7 +33,8 @@ EXPLAINED_FIGURES = (
     "the size of audiences is predicted (1 is all).",
     "Total: the expected audience of all users together, as a multiple of the real one (1 is right).",
     "Coverage: the share of users whose audience is inside their interval; `1+`, of those with an expected audience of "
-    "one person or more.",
+    "one person or more. Interval score: the mean width, and 2 / (1 - level) for each person by whom an audience lies "
+    "outside (20 at 90 %; lower is better).",
 )
 LANDMARKS = (MEDIAN_POINTS, P95_POINTS, 80.0)
 INTENDED = (
@@ -165,12 +166,22 @@ def _intervals(bundle: Bundle, evaluation: BacktestReport) -> list[str]:
     rows = []
     for band in evaluation.bands:
         figures = [f"{figure:.2f}" for figure in (band.expected, band.audience, band.coverage)]
-        rows.append([band_name(band.lower, band.upper), f"{band.users:,}", *figures, f"{band.width:,.1f}"])
+        rows.append(
+            [
+                band_name(band.lower, band.upper),
+                f"{band.users:,}",
+                *figures,
+                f"{band.width:,.1f}",
+                f"{band.interval_score:,.1f}",
+            ]
+        )
     level = bundle.facts["config"]["interval"]["level"]
     return [
         f"Target coverage: {100 * level:g} % of users.",
         "",
-        *table(["people expected", "users", "mean expected", "mean real", "coverage", "mean width"], rows),
+        *table(
+            ["people expected", "users", "mean expected", "mean real", "coverage", "mean width", "interval score"], rows
+        ),
     ]
 
 

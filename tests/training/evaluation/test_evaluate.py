@@ -16,9 +16,12 @@ from training.evaluation.evaluate import (
     calibration_figures,
     evaluate,
     evaluate_bundle,
+    interval_scores,
 )
 from training.evaluation.metrics import bootstrap_leads
 from training.evaluation.report_types import to_json
+
+LEVEL = 0.9
 
 
 def a_prediction(expected, low=None, high=None):
@@ -43,7 +46,7 @@ def audience():
 
 
 def test_perfect_score_against_nothing(audience):
-    figures = evaluate(audience, a_prediction(audience + 0.01), signals_of(audience), 20, 0)
+    figures = evaluate(audience, a_prediction(audience + 0.01), LEVEL, signals_of(audience), 20, 0)
     assert figures.users == 400
     assert figures.metrics["score"]["auc"] == 1.0
     assert figures.metrics["score"]["ndcg_100"] == pytest.approx(1.0)
@@ -55,7 +58,7 @@ def test_perfect_score_against_nothing(audience):
 def test_the_lead_is_over_the_best_baseline_and_negative_where_that_is_better(audience):
     noisy = audience + np.random.default_rng(2).exponential(3, 400)
     signals = signals_of(audience, pagerank=audience, followers=noisy)
-    figures = evaluate(audience, a_prediction(np.exp(-audience / 100)), signals, 20, 0)
+    figures = evaluate(audience, a_prediction(np.exp(-audience / 100)), LEVEL, signals, 20, 0)
     for metric, lead in figures.margins.items():
         metrics = figures.metrics
         assert lead.best_baseline == "pagerank"
@@ -68,7 +71,7 @@ def test_the_lead_is_over_the_best_baseline_and_negative_where_that_is_better(au
 def test_the_unclipped_score_ranks(audience):
     expected = audience + 0.01
     predicted = a_prediction(expected).assign(score=0.0)
-    assert evaluate(audience, predicted, signals_of(audience), 20, 0).metrics["score"]["auc"] == 1.0
+    assert evaluate(audience, predicted, LEVEL, signals_of(audience), 20, 0).metrics["score"]["auc"] == 1.0
 
 
 def test_bootstrap_is_seeded(audience):
@@ -83,28 +86,40 @@ def test_bootstrap_is_seeded(audience):
 
 def test_total_and_coverage_by_hand():
     predicted = a_prediction([1.0, 2.0, 3.0, 4.0], low=[1, 0, 5, 0], high=[1, 1, 9, 4])
-    figures = calibration_figures(np.array([1.0, 2.0, 5.0, 0.0]), predicted)
-    assert figures == {"total": 10 / 8, "coverage": 3 / 4, "coverage_expected_1": 3 / 4}
+    figures = calibration_figures(np.array([1.0, 2.0, 5.0, 0.0]), predicted, level=0.8)
+    # widths 0, 1, 4 and 4, and the second lies one person outside, which costs 2 / 0.2
+    expected = {"total": 10 / 8, "coverage": 3 / 4, "coverage_expected_1": 3 / 4, "interval_score": (9 + 10) / 4}
+    assert figures == pytest.approx(expected)
 
 
 def test_coverage_where_one_person_is_expected():
     predicted = a_prediction([0.99, 1.0, 2.0], low=[0, 2, 0], high=[1, 3, 2])
-    assert calibration_figures(np.array([0.0, 1.0, 1.0]), predicted)["coverage_expected_1"] == 0.5
-    assert calibration_figures(np.zeros(2), a_prediction([0.5, 0.9]))["coverage_expected_1"] is None
+    assert calibration_figures(np.array([0.0, 1.0, 1.0]), predicted, LEVEL)["coverage_expected_1"] == 0.5
+    assert calibration_figures(np.zeros(2), a_prediction([0.5, 0.9]), LEVEL)["coverage_expected_1"] is None
 
 
 def test_total_without_audience_is_finite():
-    assert calibration_figures(np.zeros(2), a_prediction([0.5, 1.0]))["total"] == 1.5
+    assert calibration_figures(np.zeros(2), a_prediction([0.5, 1.0]), LEVEL)["total"] == 1.5
 
 
 def test_bands_by_hand():
     predicted = a_prediction([0.05, 1.0, 2.0, 50.0], low=[0, 0, 0, 40], high=[1, 1, 4, 60])
-    result = bands(np.array([0.0, 2.0, 3.0, 10.0]), predicted)
-    assert to_json(result) == [
+    result = to_json(bands(np.array([0.0, 2.0, 3.0, 10.0]), predicted, level=0.9))
+    assert [band.pop("interval_score") for band in result] == pytest.approx([1.0, (21.0 + 4.0) / 2, 20.0 + 20.0 * 30.0])
+    assert result == [
         {"from": 0.0, "to": 0.1, "users": 1, "expected": 0.05, "audience": 0.0, "coverage": 1.0, "width": 1.0},
         {"from": 1.0, "to": 3.0, "users": 2, "expected": 1.5, "audience": 2.5, "coverage": 0.5, "width": 2.5},
         {"from": 10.0, "to": None, "users": 1, "expected": 50.0, "audience": 10.0, "coverage": 0.0, "width": 20.0},
     ]
+
+
+def test_interval_scores_are_lowest_at_the_quantiles():
+    audience = np.random.default_rng(0).poisson(6.0, 20_000).astype(float)
+    low, high = np.quantile(audience, [0.05, 0.95])
+    ends = [(low, high), (low - 1, high), (low + 1, high), (low, high - 1), (low, high + 1), (0.0, 99.0)]
+    predictions = [a_prediction(np.full(len(audience), 6.0), low=low, high=high) for low, high in ends]
+    means = [interval_scores(audience, predicted, 0.9).mean() for predicted in predictions]
+    assert min(means) == means[0]
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ class TestGroups:
         assert groups_of("people expected", rows, predicted) == [
             "0 to 0.1", "0.1 to 0.3", "0.3 to 1", "1 to 3", "3 to 10", "10 and more"
         ]  # fmt: skip
-        assert [band.users for band in bands(rows["audience"].to_numpy(), predicted)] == [1] * 6
+        assert [band.users for band in bands(rows["audience"].to_numpy(), predicted, 0.9)] == [1] * 6
 
     def test_unknown_of_every_kind_of_null(self):
         table = a_table([0, 0], reply_share_90d=pd.array([None, 0.7], "Float64"), account_age_days=pd.NA)

@@ -47,8 +47,9 @@ def test_figures_of_signals(text, trained):
         figures = trained.evaluation.metrics[name]
         assert row[name.replace("_", " ")][:3] == [f"{figures[key]:.3f}" for key in RANKING]
     score = trained.evaluation.metrics["score"]
-    assert row["score"][3:] == [f"{score[key]:.3f}" for key in ("total", "coverage", "coverage_expected_1")]
-    assert row["followers"][3:] == ["", "", ""]
+    calibration = ("total", "coverage", "coverage_expected_1", "interval_score")
+    assert row["score"][3:] == [f"{score[key]:.3f}" for key in calibration]
+    assert row["followers"][3:] == ["", "", "", ""]
     for lead in trained.evaluation.margins.values():
         assert f"| {lead.margin:+.3f} | {lead.low:+.3f} to {lead.high:+.3f} |" in text
 
@@ -81,7 +82,9 @@ def test_data(text, trained):
 
 def test_bands_and_groups(text, trained):
     for band in trained.evaluation.bands:
-        assert f"| {band.users:,} |" in section(text, "Intervals by expected audience")
+        part = section(text, "Intervals by expected audience")
+        assert f"| {band.users:,} |" in part
+        assert f"| {band.width:,.1f} | {band.interval_score:,.1f} |" in part
     part = section(text, "Groups of users")
     for row in trained.evaluation.slices:
         assert (f"| {row.grouping} | {row.group} |" in part) == (row.grouping != "people expected")
@@ -106,7 +109,7 @@ def test_undefined_figures_are_empty(trained):
     text = model_card(trained.bundle, unknown, trained.verdict)
     assert "the rank correlation is not defined; " in text
     assert "None" not in text
-    assert re.search(r"^\| score \|.*\|  \|$", text, flags=re.MULTILINE)
+    assert re.search(r"^\| score \|.*\|  \| \d+\.\d{3} \|$", text, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ def render(figure):
 
 
 def a_band(share=0.95, **fields):
-    return replace(Band(0.0, 0.1, users=7, expected=0.05, audience=0.0, coverage=share, width=1.0), **fields)
+    return replace(
+        Band(0.0, 0.1, users=7, expected=0.05, audience=0.0, coverage=share, width=1.0, interval_score=1.0), **fields
+    )
 
 
 def a_slice(**fields):
@@ -81,7 +83,7 @@ class TestCoverage:
 
     def test_coverage_without_audience(self):
         predicted = pd.DataFrame({"expected_audience": [0.01] * 5, "low": 0.0, "high": 0.0})
-        covered, _ = render(coverage(bands(np.zeros(5), predicted), 0.9))
+        covered, _ = render(coverage(bands(np.zeros(5), predicted, 0.9), 0.9))
         assert covered.lines[1].get_xdata() == [1.0]
 
 

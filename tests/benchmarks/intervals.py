@@ -1,0 +1,90 @@
+"""How sharp intervals are: python tests/benchmarks/intervals.py EVENTS --as-of T [--cutoffs 4] [--horizon-days 28].
+
+At T and at each of the horizons before it, the default recipe learns from what was complete by then, and its intervals
+are judged on the horizon that follows: every figure is out of time. The interval score (Winkler) is the mean width,
+and for each person by whom an audience lies outside its interval 20 more: lower is better. `--json FILE` writes the
+figures, and `--before FILE` compares with those of an earlier run.
+"""
+
+import argparse
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pandas as pd
+
+from features.events.encoding import EncodedEvents, cached
+from features.events.event_table import time_range
+from features.events.loading import load_encoded_events
+from features.events.scopes import ALL
+from features.utc import parse_utc
+from training.config import Config, Outcome
+from training.dataset.panel import build_panel, in_scope, panel_rows, split_cutoffs
+from training.evaluation.evaluate import expected_over_real, interval_scores
+from training.fit import fit
+from training.model.feature_sets import panel_features
+
+BANDS = {"all": 0.0, "below 1": 0.0, "1 to 3": 1.0, "3 to 10": 3.0, "10 and more": 10.0, "3 and more": 3.0}
+UPPER = {"below 1": 1.0, "1 to 3": 3.0, "3 to 10": 10.0}
+FIGURES = ["users", "expected", "real", "coverage", "width", "interval_score"]
+
+
+def predictions_at(events: EncodedEvents, config: Config, as_of) -> pd.DataFrame:
+    """Fit at an instant and predict the horizon after it; return the predictions with what was real."""
+    first, _ = time_range(events.rows)
+    days = config.outcome.horizon_days
+    split, features = split_cutoffs(first, as_of, days, config.panel.cutoffs), panel_features()
+    bundle = fit(build_panel(events, split, days, features=features), split, config)
+    ahead = in_scope(panel_rows(events, as_of, days, features=features), ALL)
+    predicted, real = bundle.predict(ahead), ahead["audience"].to_numpy(float)
+    scores = interval_scores(real, predicted, config.interval.level)
+    total = expected_over_real(real, predicted)
+    top = predicted.loc[predicted["expected_audience"].idxmax()]
+    print(
+        f"{as_of:%Y-%m-%d}: {len(ahead):,} users, expected over real {total:.2f}; the highest is expected at "
+        f"{top.expected_audience:.1f}, interval {top.low:.0f} to {top.high:.0f}",
+        flush=True,
+    )
+    covered = (real >= predicted["low"]) & (real <= predicted["high"])
+    return predicted.assign(real=real, covered=covered, width=predicted.high - predicted.low, score=scores)
+
+
+def figures(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the figures of each band of expected audience."""
+    rows = {}
+    for band, lower in BANDS.items():
+        expected = predictions["expected_audience"]
+        users = predictions[(expected >= lower) & (expected < UPPER.get(band, float("inf")))]
+        means = users[["expected_audience", "real", "covered", "width", "score"]].mean()
+        rows[band] = [len(users), *means]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=FIGURES)
+
+
+def main() -> None:
+    """Print the figures of each band over all instants."""
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("events")
+    args.add_argument("--as-of", type=parse_utc, required=True)
+    args.add_argument("--cutoffs", type=int, default=4)
+    args.add_argument("--apart-days", type=int, help="default the horizon")
+    args.add_argument("--horizon-days", type=int, default=28)
+    args.add_argument("--json", type=Path)
+    args.add_argument("--before", type=Path)
+    options = args.parse_args()
+    config = Config(outcome=Outcome(horizon_days=options.horizon_days))
+    step = timedelta(days=options.apart_days or options.horizon_days)
+    with cached(load_encoded_events(options.events)) as events:
+        instants = [options.as_of - k * step for k in range(options.cutoffs)]
+        table = figures(pd.concat([predictions_at(events, config, as_of) for as_of in instants]))
+    if options.json:
+        options.json.write_text(json.dumps(table.to_dict("index"), indent=1))
+    if options.before:
+        before = pd.DataFrame.from_dict(json.loads(options.before.read_text()), orient="index")
+        table = table.assign(
+            before=before["interval_score"], change=table["interval_score"] / before["interval_score"] - 1
+        )
+    print(table.round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()
