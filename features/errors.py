@@ -36,6 +36,10 @@ class AsOfError(CloutError):
     """The requested instant is not valid or outside the range of the events."""
 
 
+class FutureAsOfError(AsOfError):
+    """The requested instant lies in the future."""
+
+
 class ConfigError(CloutError):
     """The configuration has a field or value that Clout does not know."""
 

@@ -48,7 +48,8 @@ def score_users(
 
     Raises
     ------
-    AsOfError : nothing happened before the instant, or nothing in the 365 days before it, or it lies in the future
+    AsOfError : nothing happened before the instant, or nothing in the 365 days before it
+    FutureAsOfError : it lies in the future
 
     """
     resolve_as_of(events.rows, as_of)
@@ -116,6 +117,7 @@ def score_to_disk(
     version: str,
     folder: Path,
     progress: StepProgress = ignore_progress,
+    allow_future: bool = False,
 ) -> ScoredRows:
     """Score as `score_users` does, with some ten thousand rows in memory and all of them in a file.
 
@@ -123,6 +125,7 @@ def score_to_disk(
     ----------
     events, as_of, bundle, version, progress : as for `score_users`
     folder : where the file goes; it has to stay as long as the rows are read
+    allow_future : whether the instant may lie in the future; nothing that happens until then counts
 
     Raises
     ------
@@ -130,7 +133,7 @@ def score_to_disk(
     OutputError : the disk refuses
 
     """
-    resolve_as_of(events.rows, as_of)
+    resolve_as_of(events.rows, as_of, allow_future)
     progress("features", 0.0)
     features, on_feature = snapshot_features(bundle.features), of_step(progress, "features")
     parts = feature_batches(events.with_seeds(bundle.seeds), as_of, on_feature, features)

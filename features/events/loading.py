@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
 
-from features.errors import AsOfError, ScopeError, StoreError
+from features.errors import AsOfError, FutureAsOfError, ScopeError, StoreError
 from features.events.encoding import EncodedEvents, encode_events
 from features.events.event_table import open_events, time_range
 from features.events.exclusions import NOBODY, UserIdSet, exclude_users, exclude_users_encoded
@@ -86,12 +86,13 @@ def check_scopes(events: EncodedEvents, scopes: Sequence[str]) -> None:
         raise ScopeError(f"the scope {empty[0]} has no users; found {listed or 'no scopes at all'}.")
 
 
-def resolve_as_of(table: ir.Table, as_of: datetime | None = None) -> datetime:
+def resolve_as_of(table: ir.Table, as_of: datetime | None = None, allow_future: bool = False) -> datetime:
     """Check an instant against events; None is the first whole second after the last event, but never after now.
 
     Raises
     ------
-    AsOfError : no events before the instant, or it lies in the future
+    AsOfError : no events before the instant
+    FutureAsOfError : it lies in the future, and `allow_future` is not set
 
     """
     first, last = time_range(table)
@@ -100,8 +101,8 @@ def resolve_as_of(table: ir.Table, as_of: datetime | None = None) -> datetime:
         as_of = min(last + timedelta(seconds=1), now).replace(microsecond=0)
     if as_of <= first:
         raise AsOfError(f"as_of {as_of:%Y-%m-%d %H:%M:%S} is not after the first event, {first:%Y-%m-%d %H:%M:%S} UTC.")
-    if as_of > now:
-        raise AsOfError(
+    if as_of > now and not allow_future:
+        raise FutureAsOfError(
             f"as_of {as_of:%Y-%m-%d %H:%M:%S} lies in the future: the last event is at {last:%Y-%m-%d %H:%M:%S} and "
             f"the present time is {now:%Y-%m-%d %H:%M:%S} UTC."
         )

@@ -1,5 +1,6 @@
 """The command that scores everybody and writes the snapshot."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +20,10 @@ from features.console import print_json, print_message, progress_bars, warn
 from training.home import Home, home_from_environment
 
 if TYPE_CHECKING:
+    from features.events.encoding import EncodedEvents
     from serving.snapshots.layout import SnapshotFacts
+
+QUIET = timedelta(days=7)
 
 
 def score(
@@ -37,7 +41,11 @@ def score(
         str | None, typer.Option(help="Score with this version of the model, for a look if it was never the champion.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Publish scores of fewer than half of the users of the last snapshot.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Publish scores of fewer than half of the users of the last snapshot, or of an instant in the future.",
+        ),
     ] = False,
     database: Database = None,
     home: HomeFolder = None,
@@ -51,8 +59,8 @@ def score(
     Example: clout score events --as-of 2017-07-30
     """
     from features.atomic_files import scratch_dir
-    from features.events.loading import check_scopes, resolve_as_of
-    from features.utc import parse_utc
+    from features.events.loading import check_scopes
+    from features.utc import now_utc, parse_utc
     from serving.scoring import score_audiences, score_to_disk, write_points
     from serving.snapshots.layout import read_facts
     from serving.snapshots.repository import check_users, publish_snapshot, write_scores
@@ -64,12 +72,12 @@ def score(
     scopes = scope or bundle.scopes
     encoded = encode_command_events(events, scopes, identities, excluded=load_opted_out_users(folder))
     check_scopes(encoded, scopes)
-    at = resolve_as_of(encoded.rows, parse_instant(as_of))
+    at = _resolve_as_of(encoded, parse_instant(as_of), force)
     trained = parse_utc(bundle.facts["as_of"])
     if trained > at:
         warn(f"the model was trained on events up to {trained:%Y-%m-%d}, later than this as_of: no forecast.")
     with scratch_dir(folder.snapshots / "rows") as scratch, progress_bars() as progress:
-        scored = score_to_disk(encoded, at, bundle, version, scratch, progress)
+        scored = score_to_disk(encoded, at, bundle, version, scratch, progress, force)
         audiences = score_audiences(encoded, at, bundle, scored)
         if not force:
             check_users(folder, at, scored.users)
@@ -77,9 +85,31 @@ def score(
             write_scores(scored, out)
         if points is not None:
             write_points(bundle, scored.feature_frames(), points)
-        snapshot = publish_snapshot(folder, at, bundle, version, scored, audiences, released)
-    facts, files = read_facts(snapshot), {"snapshot": snapshot, "scores": out, "points": points}
-    print_json(_scoring_json(facts, files)) if json else _print_scoring(facts, files, folder)
+        snapshot = publish_snapshot(folder, at, bundle, version, scored, audiences, released, at > now_utc())
+    facts = read_facts(snapshot)
+    if json:
+        print_json(_scoring_json(facts, {"snapshot": snapshot, "scores": out, "points": points}))
+    else:
+        _print_scoring(facts, snapshot, out, folder)
+
+
+def _resolve_as_of(events: "EncodedEvents", as_of: datetime | None, force: bool) -> datetime:
+    """Check the instant to score at, and warn where the events end long before it."""
+    from features.errors import FutureAsOfError
+    from features.events.event_table import time_range
+    from features.events.loading import resolve_as_of
+
+    try:
+        at = resolve_as_of(events.rows, as_of, force)
+    except FutureAsOfError as error:
+        raise FutureAsOfError(
+            f"{error} Nothing was written. Give an --as-of up to now; to publish scores of that instant anyway, add "
+            "--force."
+        ) from error
+    _, last = time_range(events.rows)
+    if at - last >= QUIET:
+        warn(f"the events end {(at - last).days} days before this as_of: for the scores, nothing happened since.")
+    return at
 
 
 def _scoring_json(facts: "SnapshotFacts", files: dict[str, Path | None]) -> dict[str, Any]:
@@ -89,12 +119,16 @@ def _scoring_json(facts: "SnapshotFacts", files: dict[str, Path | None]) -> dict
     }
 
 
-def _print_scoring(facts: "SnapshotFacts", files: dict[str, Path | None], home: Home) -> None:
-    in_file = f" in {files['scores']}" if files["scores"] else ""
+def _print_scoring(facts: "SnapshotFacts", snapshot: Path, out: Path | None, home: Home) -> None:
+    from serving.snapshots.repository import served_otherwise
+
+    in_file = f" in {out}" if out else ""
     print_message(f"{facts.rows:,} scores as of {facts.as_of} by version {facts.model_version}{in_file}.")
     also = ", and in the database" if home.database and facts.released else ""
-    print_message(f"Snapshot: {files['snapshot']}{also}.")
+    print_message(f"Snapshot: {snapshot}{also}.")
     if facts.released:
+        if detail := served_otherwise([snapshot], None):
+            warn(detail)
         print_message("Next: clout explain USER, or clout serve.")
     else:
         warn(f"version {facts.model_version} is not released: these scores are for a look, and not served by default.")

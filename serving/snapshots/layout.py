@@ -48,6 +48,7 @@ class SnapshotFacts:
     level : the share of users whose audience the intervals contain
     cleared : the last change of the opt-outs that was applied when it was written; 0 in folders that do not say
     released : whether the model was the champion, or had been; True in folders that do not say
+    forced : whether it was published by --force although its instant lay in the future
 
     """
 
@@ -60,6 +61,7 @@ class SnapshotFacts:
     level: float
     cleared: int = 0
     released: bool = True
+    forced: bool = False
 
 
 def folder_name(as_of: datetime, version: str) -> str:
@@ -195,6 +197,7 @@ def read_facts(folder: Path) -> SnapshotFacts:
             level=float(facts["level"] if "level" in facts else _level_of_model(folder)),
             cleared=int(facts.get("cleared", 0)),
             released=bool(facts.get("released", True)),
+            forced=bool(facts.get("forced", False)),
         )
 
 

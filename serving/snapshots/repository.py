@@ -46,6 +46,7 @@ def write_snapshot(
     rows: pd.DataFrame,
     audiences: StoredAudiences | None = None,
     released: bool = True,
+    forced: bool = False,
 ) -> Path:
     """Write a snapshot, replacing one of the same instant and model; also to the database, if the home has one.
 
@@ -62,6 +63,7 @@ def write_snapshot(
     scores, rows : as `score_users` returns them
     audiences : of the same users in the order of `sort_rows`; None where no groups are to be selected
     released : whether the model is the champion, or was
+    forced : whether it is published although its instant lies in the future
 
     Returns
     -------
@@ -76,7 +78,9 @@ def write_snapshot(
     """
     scores, rows = (sort_rows(frame) for frame in (scores, rows))
     _check_consistent(scores, rows, version)
-    return publish_snapshot(home, as_of, bundle, version, ScoredRows.of_frames(scores, rows), audiences, released)
+    return publish_snapshot(
+        home, as_of, bundle, version, ScoredRows.of_frames(scores, rows), audiences, released, forced
+    )
 
 
 def publish_snapshot(
@@ -87,6 +91,7 @@ def publish_snapshot(
     scored: ScoredRows,
     audiences: StoredAudiences | None = None,
     released: bool = True,
+    forced: bool = False,
 ) -> Path:
     """Write a snapshot of scored rows, of which some ten thousand at a time are in memory.
 
@@ -106,6 +111,7 @@ def publish_snapshot(
         level=bundle.intervals.level,
         cleared=excluded.change,
         released=released,
+        forced=forced,
     )
     with layout.atomic_file(target) as folder:
         save_bundle(bundle, folder / layout.BUNDLE_FOLDER)
@@ -201,36 +207,45 @@ def require_snapshots(home: Home) -> list[Path]:
 def served_folder(folders: Sequence[Path], champion: str | None) -> Path:
     """Return which of some snapshots, newest first, is served: the newest by the champion, else the newest of all.
 
-    Those of the future, as older versions of Clout made them, and those by models that were never the champion are
-    served only where there are no others.
+    Those of the future that were not published by --force, as older versions of Clout made them, and those by models
+    that were never the champion are served only where there are no others.
     """
-    past = _of_the_past(folders)
-    by_champion = (folder for folder in past if layout.age_order(folder)[-1] == champion)
-    return next(by_champion, next(filter(_is_released, past), past[0]))
+    present = _without_future(folders)
+    by_champion = (folder for folder in present if layout.age_order(folder)[-1] == champion)
+    return next(by_champion, next(filter(_is_released, present), present[0]))
 
 
-def _of_the_past(folders: Sequence[Path]) -> Sequence[Path]:
-    """Return the snapshots that are not later than an event can be, or all if there are no others."""
-    latest = latest_event_time()
-    return [folder for folder in folders if layout.age_order(folder)[0] <= latest] or folders
+def _without_future(folders: Sequence[Path]) -> Sequence[Path]:
+    """Return the snapshots that are not later than an event can be or were forced; all if there are no others."""
+    return [folder for folder in folders if not _is_future(folder) or _is_forced(folder)] or folders
+
+
+def _is_future(folder: Path) -> bool:
+    return layout.age_order(folder)[0] > latest_event_time()
+
+
+def _is_forced(folder: Path) -> bool:
+    return next((facts.forced for facts in _readable_facts([folder])), False)
 
 
 def _is_released(folder: Path) -> bool:
     """Return whether a snapshot is by a model that was the champion; a damaged one counts as such."""
-    with suppress(SnapshotError):
-        return layout.read_facts(folder).released
-    return True
+    return next((facts.released for facts in _readable_facts([folder])), True)
 
 
 def served_otherwise(folders: Sequence[Path], champion: str | None) -> str | None:
-    """Say if the served snapshot, of some, newest first, is by another model than the champion, or older than others.
+    """Say if the served snapshot, of some, newest first, is of the future, not by the champion, or not the newest.
 
     None if it is the newest, by the champion, or if there are no snapshots or no champion.
     """
-    if not folders or champion is None:
+    if not folders:
         return None
     served = served_folder(folders, champion)
-    newest_released = next(filter(_is_released, _of_the_past(folders)), served)
+    if _is_future(served):
+        return _future_served(served)
+    if champion is None:
+        return None
+    newest_released = next(filter(_is_released, _without_future(folders)), served)
     (at, _, version), (newest, _, other) = layout.age_order(served), layout.age_order(newest_released)
     scored = f"the scores as of {to_iso_utc(at)} by version {version} are served"
     run = "Run 'clout score EVENTS'."
@@ -239,6 +254,19 @@ def served_otherwise(folders: Sequence[Path], champion: str | None) -> str | Non
     if newest > at:
         return f"{scored}, because version {other}, which scored as of {to_iso_utc(newest)}, is not the champion. {run}"
     return None
+
+
+def _future_served(served: Path) -> str:
+    """Say that a snapshot of the future is served, why, and what changes that."""
+    at, _, version = layout.age_order(served)
+    why, run = "there are no others", "Run 'clout score EVENTS'."
+    if _is_forced(served):
+        why = "they were published by --force"
+        run = f"Later runs of 'clout score' are served from then on, or once the folder {served.name} is removed."
+    return (
+        f"the scores as of {to_iso_utc(at)} by version {version} are served, an instant in the future, because {why}; "
+        f"nothing that happens until then counts. {run}"
+    )
 
 
 def open_snapshot(

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
@@ -14,6 +14,10 @@ from training.home import Home
 from training.registry.model_registry import promote
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
+AHEAD = 30
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+PRESENT, SOON = (f"{TODAY + timedelta(days=days):%Y-%m-%d}" for days in (0, AHEAD))
+FUTURE = "2199-01-01"
 
 
 @pytest.fixture
@@ -26,6 +30,15 @@ def events(tmp_path):
     ]
     pd.DataFrame(rows).to_parquet(tmp_path / "events.parquet", coerce_timestamps="us")
     return tmp_path / "events.parquet"
+
+
+@pytest.fixture
+def recent_events(events):
+    """The same events, the last one an hour before the present day."""
+    frame = pd.read_parquet(events)
+    frame["time"] += pd.Timestamp(TODAY) - pd.Timedelta(hours=1) - frame["time"].max()
+    frame.to_parquet(events, coerce_timestamps="us")
+    return events
 
 
 @pytest.fixture
@@ -117,6 +130,32 @@ def test_far_fewer_users_need_force(clout, unpromoted, events):
     assert open_snapshot(unpromoted).users == 40
     score(clout, unpromoted, events, "--force")
     assert open_snapshot(unpromoted).users == 2
+
+
+class TestTheFuture:
+    def test_it_is_refused_with_what_to_do(self, clout, unpromoted, events):
+        promote(unpromoted, "1")
+        run = clout(unpromoted, "score", str(events), "--as-of", FUTURE)
+        assert run.returncode == 2
+        assert "as_of 2199-01-01 00:00:00 lies in the future: the last event is at 2017-07-07 15:00:00" in run.stderr
+        assert "Nothing was written. Give an --as-of up to now; to publish" in run.stderr
+        assert run.stderr.endswith("add --force.\n")
+        assert list_snapshots(unpromoted) == []
+
+    def test_force_publishes_it_and_everything_says_so(self, clout, unpromoted, recent_events):
+        promote(unpromoted, "1")
+        score(clout, unpromoted, recent_events, as_of=PRESENT)
+        run = score(clout, unpromoted, recent_events, "--force", as_of=SOON)
+        served = f"the scores as of {SOON}T00:00:00Z by version 1 are served, an instant in the future, because they"
+        assert f"the events end {AHEAD} days before this as_of: for the scores, nothing happened since." in run.stderr
+        assert f"warning: {served} were published by --force; nothing that happens until then counts." in run.stderr
+        assert f"once the folder {SOON}T000000Z_v1 is removed." in run.stderr
+        assert served in clout(unpromoted, "explain", "u1", "--json").stderr
+        ready = TestClient(create_app(unpromoted)).get("/ready").json()
+        assert ready["as_of"] == f"{SOON}T00:00:00Z"
+        assert ready["stale"]["snapshot"]["detail"].startswith(served)
+        shutil.rmtree(unpromoted.snapshots / f"{SOON}T000000Z_v1")
+        assert open_snapshot(unpromoted).as_of == datetime.fromisoformat(f"{PRESENT}T00:00:00Z")
 
 
 def test_json_names_the_snapshot_and_the_files(clout, unpromoted, events, tmp_path):

@@ -83,6 +83,16 @@ def test_a_snapshot_of_the_future_is_served_only_without_others(home):
     assert served_otherwise(list_snapshots(home), "3") is None
     shutil.rmtree(present)
     assert open_snapshot(home).folder == future
+    assert "2099-01-01T00:00:00Z by version 4 are served, an instant in the future, because there are no others" in (
+        served_otherwise([future], "4")
+    )
+
+
+def test_a_snapshot_of_the_future_that_was_forced_is_served(home, bundle, scores, rows):
+    forced = write_snapshot(home, AS_OF.replace(year=2099), bundle, "3", scores, rows, forced=True)
+    assert open_snapshot(home, champion="3").folder == forced
+    detail = served_otherwise(list_snapshots(home), "3")
+    assert "an instant in the future, because they were published by --force; nothing that happens until then" in detail
 
 
 class TestCheckUsers:
