@@ -15,7 +15,7 @@ from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 
-from features.errors import EventsError, OutputError
+from features.errors import EventsError, write_error
 
 NON_EVENT_SUFFIXES = (".csv", ".tsv", ".gz", ".json", ".jsonl", ".ndjson", ".xml", ".zip", ".7z")
 PREFIX = ".clout-aside-"
@@ -39,8 +39,20 @@ def scratch_dir(out: Path) -> Iterator[Path]:
             remove_orphans(out.parent)
             folder = _locked_folder(out.parent, stack)
         except OSError as error:
-            raise OutputError(f"{out.parent} cannot be written to: {error.strerror}.") from error
+            raise write_error(out.parent, error) from error
         yield folder
+
+
+def check_writable(out: Path) -> None:
+    """Check that a result can be written beside `out`, before a long computation.
+
+    Raises
+    ------
+    OutputError : the parent folder cannot be written to
+
+    """
+    with scratch_dir(out):
+        pass
 
 
 def publish(source: Path, out: Path, scratch: Path) -> None:

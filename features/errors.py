@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class CloutError(Exception):
@@ -79,6 +80,38 @@ def memory_limit_error(error: BaseException) -> MemoryLimitError | None:
         return MemoryLimitError("the disk for temporary files is full; free space, or set TMPDIR to a larger disk.")
     limit = os.environ.get("CLOUT_MEMORY", "4GB")
     return MemoryLimitError(f"the memory of {limit} does not suffice; set CLOUT_MEMORY to more, such as 16GB.")
+
+
+STORAGE_ADVICE = {
+    "free disk space there": ("no space left", "disk is full", "quota exceeded", "file too large"),
+    "let this user write there, or choose another folder": (
+        "read-only file system",
+        "permission denied",
+        "operation not permitted",
+        "readonly database",
+        "unable to open database file",
+    ),
+    "another process is using it, so try again": ("database is locked",),
+}
+
+
+def storage_advice(error: BaseException) -> str | None:
+    """Return what to do where an error says that a disk is full, not writable or in use; None for other errors."""
+    text = str(error).lower()
+    return next((advice for advice, phrases in STORAGE_ADVICE.items() if any(part in text for part in phrases)), None)
+
+
+def storage_error(error: BaseException) -> OutputError | None:
+    """Return the error to show where the storage refuses, such as a full disk; None for other errors."""
+    advice = storage_advice(error)
+    return OutputError(f"{first_line(error).removesuffix('.')}; {advice}.") if advice else None
+
+
+def write_error(path: Path, error: OSError) -> OutputError:
+    """Return the error of a path that cannot be written."""
+    advice = storage_advice(error)
+    reason = error.strerror or first_line(error)
+    return OutputError(f"{path} cannot be written: {reason.removesuffix('.')}{f'; {advice}' if advice else ''}.")
 
 
 def first_line(error: BaseException) -> str:

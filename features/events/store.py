@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from pyarrow import parquet
 
 from features import atomic_files
-from features.errors import EventsError, OutputError, ScopeError, StoreError
+from features.errors import EventsError, ScopeError, StoreError, write_error
 from features.events import engines
 from features.events.encoding import EncodedEvents, check_keys, encode_events, key
 from features.events.event_table import VERBS, connect, drop_impossible_times, open_events, time_range
@@ -217,7 +217,7 @@ def store_lock(folder: Path) -> Iterator[Path]:
     except Timeout as error:
         raise StoreError(f"another process is writing to the store {folder}; wait until it has finished.") from error
     except OSError as error:
-        raise OutputError(f"{folder} cannot be written to: {error.strerror}.") from error
+        raise write_error(folder, error) from error
 
 
 def write_encoded_events(rows: ir.Table, file: Path) -> str:

@@ -11,7 +11,7 @@ import features.cli
 import training.cli
 from features.cli_options import CAMPAIGN, MODEL, PRIVACY, REVIEW, SERVICE
 from features.console import print_message
-from features.errors import CloutError, memory_limit_error
+from features.errors import CloutError, memory_limit_error, storage_error
 from serving.cli.explain_and_review import change, explain, history, what_if
 from serving.cli.find_and_pick import find, pick
 from serving.cli.privacy import audit, case, cases, forget, opt_out, receipt, resolve
@@ -76,7 +76,7 @@ def main() -> None:
         print_message(f"error: {error}")
         sys.exit(2)
     except Exception as error:
-        if (shortage := memory_limit_error(error)) is None:
+        if (shortage := memory_limit_error(error) or storage_error(error)) is None:
             raise
         print_message(f"error: {shortage}")
         sys.exit(2)

@@ -58,7 +58,7 @@ def score(
 
     Example: clout score events --as-of 2017-07-30
     """
-    from features.atomic_files import scratch_dir
+    from features.atomic_files import check_writable, scratch_dir
     from features.events.loading import check_scopes
     from features.utc import now_utc, parse_utc
     from serving.scoring import score_audiences, score_to_disk, write_points
@@ -69,6 +69,8 @@ def score(
 
     folder = home_from_environment(home, database)
     bundle, version, released = load_model(folder, version)
+    for path in filter(None, (out, points)):
+        check_writable(path)
     scopes = scope or bundle.scopes
     encoded = encode_command_events(events, scopes, identities, excluded=load_opted_out_users(folder))
     check_scopes(encoded, scopes)

@@ -15,7 +15,7 @@ import pandas as pd
 from filelock import FileLock
 
 from features.atomic_files import remove_orphans
-from features.errors import CloutError, EventsError, OutputError, SnapshotError, StoreError
+from features.errors import CloutError, EventsError, SnapshotError, StoreError, write_error
 from features.events import erasure
 from features.events.event_table import event_files
 from features.events.identities import validate_identities
@@ -179,7 +179,7 @@ def _deletion_lock(home: Home) -> Iterator[None]:
         home.folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except OSError as error:
-        raise OutputError(f"{home.folder} cannot be written to: {error.strerror}.") from error
+        raise write_error(home.folder, error) from error
     try:
         yield
     finally:

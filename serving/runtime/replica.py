@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from features.atomic_files import publish
-from features.errors import OutputError, SnapshotError
+from features.errors import OutputError, SnapshotError, write_error
 from serving.snapshots.repository import list_snapshots
 from serving.snapshots.shared_database import (
     Digest,
@@ -154,4 +154,4 @@ class Replica:
             raise self._refused(error) from error
 
     def _refused(self, error: OSError) -> OutputError:
-        return OutputError(f"{self._home.snapshots} cannot be written: {error}.")
+        return write_error(self._home.snapshots, error)

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.atomic_files import publish, scratch_dir
-from features.errors import AsOfError, OutputError, RegistryError, SnapshotError, first_line
+from features.errors import AsOfError, RegistryError, SnapshotError, first_line, write_error
 from features.feature_table import KEYS
 from features.utc import parse_utc, to_iso_utc
 from training.model.bundle_files import FACTS_FILE as BUNDLE_FACTS_FILE
@@ -132,7 +132,7 @@ def output_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"{target} cannot be written: {error}.") from error
+        raise write_error(target, error) from error
 
 
 def write_table(frame: pd.DataFrame, file: Path) -> None:

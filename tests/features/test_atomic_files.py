@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from features import atomic_files as writing
-from features.atomic_files import PREFIX, publish, scratch_dir, swap_paths
+from features.atomic_files import PREFIX, check_writable, publish, scratch_dir, swap_paths
 from features.errors import OutputError
 
 WRITER = """
@@ -184,5 +184,5 @@ def test_scratch_folder_removed_before_its_lock_is_created_again(out, monkeypatc
 
 def test_unwritable_folder_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="file cannot be written to"), scratch_dir(tmp_path / "file" / "out"):
-        pass
+    with pytest.raises(OutputError, match="file cannot be written: File exists"):
+        check_writable(tmp_path / "file" / "out")

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from features.errors import CloutError, first_line
+from features.errors import CloutError, first_line, storage_advice
 from training.home import Home
 
 # Each module of records adds its own tables.
@@ -91,8 +91,12 @@ class Records:
                 yield connection
         except (SQLAlchemyError, OSError) as error:
             self._has_tables = False
-            reason = first_line(getattr(error, "orig", None) or error)
-            raise RecordsError(f"the records in {self.engine.url} cannot be used: {reason}.") from error
+            raise self._unusable(getattr(error, "orig", None) or error) from error
+
+    def _unusable(self, error: BaseException) -> RecordsError:
+        advice = storage_advice(error) if self.engine.dialect.name == "sqlite" else None
+        reason = f"{first_line(error)}{f'; {advice}' if advice else ''}"
+        return RecordsError(f"the records in {self.engine.url} cannot be used: {reason}.")
 
     def scrub(self) -> bool:
         """Remove deleted and overwritten data from the files; return whether the write-ahead log is empty.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from features.errors import RegistryError, first_line
+from features.errors import RegistryError, first_line, storage_error
 from training.home import Home
 from training.registry.embedded_store import EXPERIMENT, prepare_store
 
@@ -68,6 +68,8 @@ def _quiet_mlflow(home: Home) -> Iterator[Any]:
 
 def unreachable_error(home: Home, error: Exception) -> RegistryError:
     """Return the error of a registry that does not answer as expected."""
+    if home.tracking_uri is None and (refusal := storage_error(error)):
+        return RegistryError(f"the registry at {home.registry_uri} cannot be used: {refusal}")
     return RegistryError(
         f"the registry at {home.registry_uri} did not answer as expected: {first_line(error)}. "
         "Check that it runs, and CLOUT_HOME and MLFLOW_TRACKING_URI."

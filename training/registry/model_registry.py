@@ -305,26 +305,32 @@ def _read(folder: Path, check_catalogue: bool) -> Bundle:
     return load_bundle(folder) if check_catalogue else read_bundle(folder)
 
 
-def require_artifacts(mlflow: Any, version: str) -> None:
-    """Check that the local folder in which a version's model is recorded exists; other storage is not checked.
+def local_model(mlflow: Any, version: str) -> Path | None:
+    """Return the local folder in which a version's model is recorded; None for other storage.
 
     Raises
     ------
-    RegistryError : it does not: only a part of a home was copied or restored
+    RegistryError : it does not exist: only a part of a home was copied or restored
 
     """
     address = urlsplit(mlflow.MlflowClient().get_model_version_download_uri(MODEL, version))
+    if address.scheme not in ("", "file"):
+        return None
     folder = Path(unquote(address.path))
-    if address.scheme in ("", "file") and not folder.is_dir():
+    if not folder.is_dir():
         raise RegistryError(
             f"the model of version {version} is missing: expected it in {folder}. A home is its whole folder: copy "
             "mlartifacts from the original or from a backup, beside mlflow.db."
         )
+    return folder
 
 
 def _download(mlflow: Any, version: str) -> Path:
-    require_artifacts(mlflow, version)
-    return Path(mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{version}")) / "data" / "bundle"
+    """Return the folder of a version's bundle; a local one is read in place, where MLflow would write a file."""
+    folder = local_model(mlflow, version)
+    if folder is None:
+        folder = Path(mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{version}"))
+    return folder / "data" / "bundle"
 
 
 def missing_alias_error(home: Home, alias: str) -> RegistryError:

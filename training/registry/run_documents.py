@@ -13,8 +13,8 @@ from training.registry.model_registry import (
     MODEL,
     REPORT,
     load_version,
+    local_model,
     missing_alias_error,
-    require_artifacts,
     tags_of,
     version_of_alias,
 )
@@ -108,7 +108,7 @@ def _text(home: Home, file: str, version: str | None, alias: str) -> str:
     with mlflow_session(home) as mlflow:
         uri = _artifact_uri(mlflow, version, file)
         if uri is None:
-            require_artifacts(mlflow, version)
+            local_model(mlflow, version)
             raise _absent_error(version, file)
         return str(mlflow.artifacts.load_text(uri))
 

@@ -111,6 +111,14 @@ def test_the_champion_is_read_without_mlflow(original, tmp_path):
         champion_version(Home(tmp_path))
 
 
+def test_reading_a_model_writes_nothing(original, tmp_path):
+    home = Home(shutil.copytree(original.folder, tmp_path / "copy"))
+    versions(home)  # updates the addresses of a copy
+    before = {path: path.stat().st_mtime_ns for path in home.folder.rglob("*")}
+    assert load_champion(home)[1] == "1"
+    assert {path: path.stat().st_mtime_ns for path in home.folder.rglob("*")} == before
+
+
 class TestRequireWritable:
     def test_the_probe_leaves_no_file(self, tmp_path):
         home = Home(tmp_path / "home")
