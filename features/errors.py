@@ -97,14 +97,20 @@ STORAGE_ADVICE = {
 
 def storage_advice(error: BaseException) -> str | None:
     """Return what to do where an error says that a disk is full, not writable or in use; None for other errors."""
-    text = str(error).lower()
+    return _advice(str(error))
+
+
+def _advice(text: str) -> str | None:
+    text = text.lower()
     return next((advice for advice, phrases in STORAGE_ADVICE.items() if any(part in text for part in phrases)), None)
 
 
 def storage_error(error: BaseException) -> OutputError | None:
     """Return the error to show where the storage refuses, such as a full disk; None for other errors."""
-    advice = storage_advice(error)
-    return OutputError(f"{first_line(error).removesuffix('.')}; {advice}.") if advice else None
+    for line in str(error).splitlines():  # SQLAlchemy has other lines before the one that matters
+        if advice := _advice(line):
+            return OutputError(f"{line.removesuffix('.')}; {advice}.")
+    return None
 
 
 def write_error(path: Path, error: OSError) -> OutputError:

@@ -3,7 +3,7 @@
 Messages of type Default and Reply become posts and replies; a Default that refers to another message forwards it, a
 repost; other types are rejected with their name. User ids are Discord's numbers, network-wide. Topics are the channel's
 name. Reactions have users, but no times. Private threads are private, and so is every channel that is not of a guild,
-or does not say what it is.
+or does not say what it is. Deleted users are unknown: they have one id together.
 
 Source of the format: `JsonMessageWriter.cs` of Tyrrrz/DiscordChatExporter. Steps of all sources of messages are in
 `features/importers/messages.py`.
@@ -22,6 +22,7 @@ ENDINGS = (".json", ".json.gz")
 EXPECTED = "channels in JSON, as DiscordChatExporter writes them (--format Json)"
 PRIVATE_THREAD = "GuildPrivateThread"
 MESSAGE_TYPES = ("Default", "Reply")
+DELETED = ("456226577798135808", "Deleted User")  # what Discord shows in place of any deleted user
 
 
 def import_discord(path: Path, out: Path, progress: Progress = ignore_progress, private: bool = False) -> ImportReport:
@@ -55,7 +56,8 @@ def _read(file: Path, progress: Callable[[int], None]) -> Iterator[Message]:
 
 
 def _user(value: object) -> str | None:
-    return text_of(dict_of(value).get("id"))
+    user = text_of(dict_of(value).get("id"))
+    return None if user in DELETED else user
 
 
 def _reason(message: dict[str, object]) -> str | None:

@@ -131,8 +131,8 @@ class AuditLog:
         with self._lock:
             if self._file is not None:
                 os.close(self._file)
-            if self._pending:
-                log.error("%d bytes of the audit log are lost: %s", len(self._pending), self.failure)
+            if self._pending and self.failure:
+                log.error("%d bytes of the audit log are lost: %s", len(self._pending), self.failure.detail)
             self._file = None
             self._pending.clear()
 

@@ -61,5 +61,12 @@ def test_a_path_that_cannot_be_written():
     assert str(write_error(Path("home"), system_error(errno.EIO))) == "home cannot be written: Input/output error."
 
 
+def test_the_line_that_matters_is_shown():
+    error = RuntimeError(
+        "(raised as a result of autoflush)\n(sqlite3.OperationalError) database or disk is full\n[SQL: x]"
+    )
+    assert str(storage_error(error)) == "(sqlite3.OperationalError) database or disk is full; free disk space there."
+
+
 def test_other_errors_are_none_of_the_storage():
     assert storage_error(FileNotFoundError(2, "No such file or directory")) is None

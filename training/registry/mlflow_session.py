@@ -59,7 +59,7 @@ def _quiet_mlflow(home: Home) -> Iterator[Any]:
         from sqlalchemy.exc import SQLAlchemyError
 
         for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are raised, and not logged with a traceback
         try:
             yield mlflow
         except (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError) as error:

@@ -51,7 +51,9 @@ class TableReader:
 
 
 def open_parquet(backend: Backend, file: Path, scratch: Path) -> TableReader:
-    """Open a Parquet file; its columns keep their types.
+    """Open a Parquet file; its columns keep their types, except binary ones, which some writers make of text.
+
+    Binary values become text; those that are not in UTF-8, such as UUIDs, become hexadecimal text.
 
     Raises
     ------
@@ -73,10 +75,12 @@ def open_parquet(backend: Backend, file: Path, scratch: Path) -> TableReader:
         )
 
     names = [name for name, *_ in columns]
+    binary = {name for name, kind, *_ in columns if kind == "BLOB"}
     digest = digest_sql(list(map(sql_identifier, sorted(names))))
 
     def column_sql(name: str) -> str:
-        return ".".join(map(sql_identifier, [name] if name in names else name.split(".")))
+        column = ".".join(map(sql_identifier, [name] if name in names else name.split(".")))
+        return f"coalesce(TRY(decode({column})), '0x' || hex({column}))" if name in binary else column
 
     def has_member(name: str) -> bool:
         try:
@@ -206,6 +210,7 @@ MALFORMED = {
     "UNQUOTED VALUE": "unbalanced quotes",
     "LINE SIZE OVER MAXIMUM": "line too long",
 }
+QUOTED_LINES = "(1 + length(rtrim(csv_line, chr(10))) - length(replace(rtrim(csv_line, chr(10)), chr(10), '')))"
 LENGTH = "length({}) || ' characters'"  # the record of a malformed line, which may hold texts of users
 
 
@@ -335,4 +340,6 @@ def with_malformed(good: str, rejects: str, header: int) -> str:
         FROM good ASOF LEFT JOIN skipped ON good.row > skipped.after
         UNION ALL BY NAME
         SELECT row, {LENGTH.format("csv_line")} AS record,
-            'malformed line: ' || CASE kind {reasons} ELSE lower(kind) END AS reason FROM bad"""
+            'malformed line: ' || CASE kind {reasons} ELSE lower(kind) END
+            || CASE WHEN kind = 'UNQUOTED VALUE' AND {QUOTED_LINES} > 1
+               THEN ', which take ' || {QUOTED_LINES} || ' lines or more into one row' ELSE '' END AS reason FROM bad"""

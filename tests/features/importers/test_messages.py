@@ -84,6 +84,15 @@ def test_channels_that_overlap_count_once(tmp_path):
     assert (report.accepted, report.reasons["the same event again"]) == (6, 6)
 
 
+@pytest.mark.parametrize("shared", ["456226577798135808", "Deleted User"])
+def test_deleted_users_of_discord_are_nobody_in_particular(tmp_path, shared):
+    reply = discord_message(2, shared, "", "Reply", reference={"messageId": "1"})
+    file = write(tmp_path / "a.json", discord_channel(discord_message(1, 11), discord_message(3, shared), reply))
+    report = import_discord(file, tmp_path / "events.parquet")
+    assert event_tuples(report) == [("post", "11", None, "1", None), ("reply", None, "11", "1", "2")]
+    assert report.reasons == {"neither actor nor target known": 1}
+
+
 @pytest.mark.parametrize("kind", ["DirectTextChat", "DirectGroupTextChat", "GuildPrivateThread", None])
 def test_direct_messages_are_rejected_unless_accepted(tmp_path, kind):
     file = write(tmp_path / "in" / "dm.json", discord_channel(discord_message(1, 11), kind=kind))

@@ -121,7 +121,20 @@ def test_malformed_csv_is_counted_with_its_row(import_file):
 def test_a_quote_that_never_ends_is_counted(import_file):
     report, _ = import_file("x.csv", HEADER + GOOD + '2020-05-01,"a,like,b\n' + GOOD * 3)
     assert report.accepted == 1
-    assert report.reasons == {"malformed line: unbalanced quotes": 1}
+    assert report.reasons == {"malformed line: unbalanced quotes, which take 4 lines or more into one row": 1}
+
+
+def test_binary_columns_of_parquet_are_text_or_hexadecimal(tmp_path):
+    columns = {
+        "time": [NOON, NOON],
+        "actor": [b"ann", "ü".encode()],
+        "verb": [b"like", b"like"],
+        "target": [b"\xff", b"b"],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "x.parquet")
+    report = import_table(tmp_path / "x.parquet", tmp_path / "events.parquet", {}, {})
+    events = pq.read_table(report.out).to_pylist()
+    assert [(event["actor"], event["target"]) for event in events] == [("ann", "0xFF"), ("ü", "b")]
 
 
 def test_unmapped_columns_are_never_stored(import_file):
