@@ -429,7 +429,7 @@ def test_a_full_disk_is_reported_and_retried(replica, publish, monkeypatch):
 
     with monkeypatch.context() as now:
         now.setattr(Path, "open", full)
-        assert "cannot be written: [Errno 28] No space left on device" in look(client)["database"]
+        assert "cannot be written: No space left on device; free disk space there" in look(client)["database"]
     assert look(client) == {}
     assert client.get("/v1/users/user0001/score").status_code == 200
 

@@ -138,7 +138,7 @@ def test_a_failed_write_leaves_the_old_snapshot(home, bundle, scores, rows, monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(snapshot_files, "write_table", full)
-    with pytest.raises(OutputError, match=r"cannot be written: .* No space left"):
+    with pytest.raises(OutputError, match=r"cannot be written: No space left on device; free disk space there"):
         write_snapshot(home, AS_OF, bundle, "3", scores, rows)
     assert contents(home.snapshots) == before
 
