@@ -91,7 +91,7 @@ def test_database_outage_is_reported_and_recovered_from(postgresql, database, no
         assert connection.execute(select(notes)).scalars().all() == ["a"]
 
 
-def test_records_that_cannot_be_opened_name_the_remedy(tmp_path):
+def test_an_unusable_records_file_names_the_remedy(tmp_path):
     (tmp_path / "records.db").mkdir()
     store = Records(Home(tmp_path))
     with pytest.raises(RecordsError, match=r"unable to open database file; let this user write there"), store.writing():
