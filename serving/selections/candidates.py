@@ -17,6 +17,7 @@ from serving.snapshots.search import SearchQuery, hidden_rows, rows_of_user
 from serving.snapshots.snapshot import NoAudiencesError, Snapshot
 from training.records.opt_outs import OptedOutUsers
 from training.selection.audiences import Audiences
+from training.selection.coverage import Constraints, Group, select_group
 from training.selection.selection_model import SelectionModel, selection_model
 
 Count = Literal["credible", "everybody"]
@@ -85,6 +86,17 @@ class Candidates:
         """The rows of all candidates by each order, int32, highest values first; equals by user id."""
         rows = np.flatnonzero(self.eligible).astype(np.int32)
         return {name: rows[np.argsort(-values[rows], kind="stable")] for name, values in self.orders.items()}
+
+    def unconstrained(self, count: Count, k: int) -> Group:
+        """Return the group of k candidates without any constraint; computed once for each k."""
+        groups = self._unconstrained
+        if (count, k) not in groups:
+            groups[count, k] = select_group(self.audiences[count], Constraints(k, self.eligible))
+        return groups[count, k]
+
+    @cached_property
+    def _unconstrained(self) -> dict[tuple[Count, int], Group]:
+        return {}
 
     @cached_property
     def networks(self) -> tuple[np.ndarray, list[str]]:

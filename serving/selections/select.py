@@ -147,7 +147,7 @@ def select(candidates: Candidates, request: SelectionRequest) -> Selection:
     _check(request)
     problem = _Problem(candidates, request)
     audiences = candidates.audiences[request.count]
-    group = select_group(audiences, problem.constraints)
+    group = problem.group(audiences)
     alternatives = [_alternative(candidates, audiences, name, problem.constraints) for name in candidates.orders]
     return Selection(
         as_of=to_iso_utc(candidates.as_of),
@@ -162,7 +162,7 @@ def select(candidates: Candidates, request: SelectionRequest) -> Selection:
         members=problem.members(group),
         overlap=audiences.overlap(group.users).tolist(),
         alternatives=alternatives,
-        left_out=problem.left_out(audiences, group),
+        left_out=problem.left_out(group),
         notes=[*problem.notes, *_notes(request, group, alternatives)],
     )
 
@@ -274,11 +274,20 @@ class _Problem:
             return None
         return self._networks[1][code]
 
-    def left_out(self, audiences: Audiences, group: Group) -> list[LeftOut]:
+    @property
+    def _unconstrained(self) -> Group:
+        return self._candidates.unconstrained(self._request.count, self._request.k)
+
+    def group(self, audiences: Audiences) -> Group:
+        """Select the group."""
+        free = not (self._reasons or self._request.include) and self._cost is None and self._networks is None
+        return self._unconstrained if free else select_group(audiences, self.constraints)
+
+    def left_out(self, group: Group) -> list[LeftOut]:
         """Describe who would be in the group without its constraints."""
         if not self._reasons and self._cost is None and self._networks is None:
             return []
-        free = select_group(audiences, Constraints(self._request.k, self._candidates.eligible))
+        free = self._unconstrained
         missing = [row for row in free.users if row not in group.users]
         reasons = [(self._candidates.user(row), self._reason(row, group)) for row in missing]
         return [LeftOut(user, reason) for user, reason in reasons if reason]

@@ -1,8 +1,9 @@
 """Run the claims again and write them into docs/explained/measurements.md: python tests/benchmarks/proof.py.
 
 On a simulated community, and on each real one that is given as --community NAME EVENTS AS_OF HORIZON_DAYS (such as
-`--community travel travel.parquet 2017-07-30 28`): quality out of time beside the best baseline, coverage, what the
-attacks gain, exactness, and speed beside LightGBM's own predictions. `--print` prints the tables instead.
+`--community travel travel.parquet 2017-07-30 28`): quality out of time beside the best baseline, coverage, whom
+picked groups reach, what the attacks gain, exactness, and speed beside LightGBM's own predictions. `--print` prints the
+tables instead.
 """
 
 import argparse
@@ -20,19 +21,17 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import pandas as pd
 from explaining import best
-from quality import figures_at
+from quality import figures_at, folds
+from selection import best_signal, means_by_size, reaches
 
 from features.events.encoding import cached
 from features.events.event_table import time_range
 from features.events.loading import load_encoded_events, load_events
-from features.feature_table import feature_rows
 from features.simulation import Community, simulate
 from features.utc import parse_utc
 from training.config import Config, Outcome
-from training.dataset.panel import build_panel, split_cutoffs
 from training.evaluation.metrics import RANKING
 from training.explanation.ledger import base_points, contributions
-from training.fit import fit
 from training.model.bundle import Bundle
 from training.robustness.attack_report import SCORING
 from training.robustness.poisoning import run_attacks
@@ -58,20 +57,33 @@ class Source:
         """The defaults, with the horizon."""
         return Config(outcome=Outcome(horizon_days=self.horizon_days))
 
+    def instants(self, first: datetime) -> list[datetime]:
+        """Return the instants, newest first: a horizon apart, or half of one in a community that is too young."""
+        horizon = timedelta(days=self.horizon_days)
+        step = horizon if self.as_of - (CUTOFFS - 1) * horizon >= first + 4 * horizon else horizon / 2
+        return [self.as_of - k * step for k in range(CUTOFFS)]
+
 
 def measure(source: Source) -> dict[str, list[str]]:
     """Return one row of cells per table for a community."""
     with cached(load_encoded_events(source.events)) as events:
-        instants = [source.as_of - k * timedelta(days=source.horizon_days) for k in range(CUTOFFS)]
-        figures = pd.DataFrame([figures_at(events, source.config, instant) for instant in instants])
-        first, _ = time_range(events.rows)
-        split = split_cutoffs(first, source.as_of, source.horizon_days, source.config.panel.cutoffs)
-        bundle = fit(build_panel(events, split, source.horizon_days), split, source.config)
-        rows = feature_rows(events, source.as_of)
+        instants = source.instants(time_range(events.rows)[0])
+        newest, figures, groups = None, [], []
+        for fold in folds(events, source.config, instants):
+            newest = newest or fold
+            figures.append(figures_at(events, source.config, fold))
+            groups += reaches(events, source.config, fold)
+    bundle, rows = newest.bundle, newest.ahead
     attacks = run_attacks(SCORING, load_events(source.events), bundle, source.as_of, MEMBERS, 0)
     head = [source.name]
+    step = (instants[0] - instants[1]).days
     return {
-        "quality": [*head, f"{CUTOFFS} x {source.horizon_days} days to {source.as_of:%Y-%m-%d}", *_quality(figures)],
+        "quality": [
+            *head,
+            f"{CUTOFFS} x {step} days to {source.as_of:%Y-%m-%d}, {source.horizon_days} days",
+            *_quality(pd.DataFrame(figures)),
+        ],
+        "groups": [*head, *_groups(groups)],
         "exactness and speed": [*head, f"{len(rows):,}", *_exactness(bundle, rows), *_speed(bundle, rows)],
         **{
             f"attack {result.attack}": [
@@ -85,6 +97,19 @@ def measure(source: Source) -> dict[str, list[str]]:
             for result in attacks.attacks
         },
     }
+
+
+def _groups(rows: list[dict]) -> list[str]:
+    means = means_by_size(rows).loc["mean"]
+    best = best_signal(means)
+    others = [f"{means[best]:.1f} ({best})", f"{means['expected_audience']:.1f}"]
+    ratios = [means["picked"] / means[best], means["picked"] / means["expected_audience"]]
+    return [
+        f"{means['picked']:.1f}",
+        *others,
+        *(f"{ratio:.3f}" for ratio in ratios),
+        f"{means['predicted'] / means['picked']:.2f}",
+    ]
 
 
 def _quality(figures: pd.DataFrame) -> list[str]:
@@ -133,6 +158,20 @@ def report(measured: list[dict[str, list[str]]]) -> str:
         "Quality out of time, mean over the instants; bold is above the best baseline of each:\n\n"
         + _table(
             [*quality, "expected / real", "coverage", "of 1+ expected"], [tables["quality"] for tables in measured]
+        )
+        + "\nDifferent people whom groups really reached in the horizon, means over groups of 5, 10, 20 and 50 and "
+        + "over the instants:\n\n"
+        + _table(
+            [
+                "community",
+                "picked",
+                "best ranking",
+                "highest expected audiences",
+                "picked / best",
+                "picked / expected audiences",
+                "predicted / real",
+            ],
+            [tables["groups"] for tables in measured],
         )
         + "\nPoints gained by attacks at the last instant, in the median:\n\n"
         + _table(["community", "attack", "score", "best baseline", "limit", "within"], attack_rows)

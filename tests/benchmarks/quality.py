@@ -5,34 +5,59 @@ the horizon that follows: every figure is out of time. The events have to reach 
 """
 
 import argparse
-from datetime import timedelta
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import pandas as pd
 
-from features.events.encoding import cached
+from features.events.encoding import EncodedEvents, cached
 from features.events.event_table import time_range
 from features.events.loading import load_encoded_events
 from features.events.scopes import ALL
 from features.utc import parse_utc
 from training.config import Config, Outcome
-from training.dataset.panel import build_panel, in_scope, panel_rows, split_cutoffs
+from training.dataset.panel import Split, in_scope, panel_rows, split_cutoffs
 from training.evaluation.baselines import baselines
 from training.evaluation.evaluate import evaluate
 from training.evaluation.metrics import RANKING
 from training.fit import fit
+from training.model.bundle import Bundle
+from training.model.feature_sets import panel_features
 
 
-def figures_at(acts, config: Config, as_of) -> dict:
-    """Fit at an instant and judge on the horizon after it."""
+@dataclass(frozen=True)
+class Fold:
+    """An instant, what was complete by then, the recipe fitted on it, and the rows of the horizon after it."""
+
+    as_of: datetime
+    split: Split
+    panel: pd.DataFrame
+    ahead: pd.DataFrame
+    bundle: Bundle
+
+
+def folds(acts: EncodedEvents, config: Config, instants: Iterable[datetime]) -> Iterator[Fold]:
+    """Fit at each instant; cutoffs of several instants are computed once."""
     first, _ = time_range(acts.rows)
-    days = config.outcome.horizon_days
-    split = split_cutoffs(first, as_of, days, config.panel.cutoffs)
-    bundle = fit(build_panel(acts, split, days), split, config)
-    ahead = in_scope(panel_rows(acts, as_of, days), ALL)
-    signals = baselines(acts, ahead, as_of)
-    figures = evaluate(ahead["audience"].to_numpy(), bundle.predict(ahead), signals, config.evaluation.resamples, 0)
+    days, features, rows = config.outcome.horizon_days, panel_features(), {}
+    for as_of in instants:
+        split = split_cutoffs(first, as_of, days, config.panel.cutoffs)
+        for cutoff in (*split.cutoffs, as_of):
+            if cutoff not in rows:
+                rows[cutoff] = panel_rows(acts, cutoff, days, features=features)
+        panel = pd.concat([rows[cutoff] for cutoff in split.cutoffs], ignore_index=True)
+        yield Fold(as_of, split, panel, rows[as_of], fit(panel, split, config))
+
+
+def figures_at(acts: EncodedEvents, config: Config, fold: Fold) -> dict:
+    """Judge on the horizon after an instant."""
+    ahead = in_scope(fold.ahead, ALL)
+    signals = baselines(acts, ahead, fold.as_of)
+    predicted = fold.bundle.predict(ahead)
+    figures = evaluate(ahead["audience"].to_numpy(), predicted, signals, config.evaluation.resamples, 0)
     score, leads = figures.metrics["score"], figures.margins
-    row = {"as_of": f"{as_of:%Y-%m-%d}", "users": figures.users, "heard": int((ahead["audience"] > 0).sum())}
+    row = {"as_of": f"{fold.as_of:%Y-%m-%d}", "users": figures.users, "heard": int((ahead["audience"] > 0).sum())}
     for key in RANKING:
         row |= {key: score[key], f"best {key}": score[key] - leads[key].margin}
     return row | {key: score[key] for key in ("total", "coverage", "coverage_expected_1")}
@@ -52,7 +77,8 @@ def main() -> None:
     config = config.model_copy(update={"model": config.model.model_copy(update={"seed": options.seed})})
     step = timedelta(days=options.apart_days or options.horizon_days)
     with cached(load_encoded_events(options.events)) as acts:
-        rows = [figures_at(acts, config, options.as_of - k * step) for k in range(options.cutoffs)]
+        instants = [options.as_of - k * step for k in range(options.cutoffs)]
+        rows = [figures_at(acts, config, fold) for fold in folds(acts, config, instants)]
     table = pd.DataFrame(rows).set_index("as_of").astype(float)
     table.loc["mean"] = table.mean()
     print(table.round(3).to_string())

@@ -10,17 +10,15 @@ from datetime import timedelta
 
 import numpy as np
 import pandas as pd
+from quality import Fold, folds
 
-from features.events.encoding import cached
-from features.events.event_table import time_range
+from features.events.encoding import EncodedEvents, cached
 from features.events.loading import load_encoded_events
 from features.events.scopes import ALL
 from features.utc import parse_utc
 from training.config import Config, Outcome
-from training.dataset.panel import build_panel, in_scope, panel_rows, split_cutoffs
+from training.dataset.panel import in_scope
 from training.evaluation.baselines import baselines
-from training.fit import fit
-from training.model.feature_sets import panel_features
 from training.selection.coverage import Constraints, select_group
 from training.selection.pairs import read_engagements, read_pairs
 from training.selection.selection_model import SIZES, fit_selection_model
@@ -28,16 +26,12 @@ from training.selection.selection_model import SIZES, fit_selection_model
 SIGNALS = ("score", "expected_audience", "followers", "decayed_engagers", "pagerank")
 
 
-def reaches(acts, config: Config, as_of, scope: str) -> list[dict]:
+def reaches(acts: EncodedEvents, config: Config, fold: Fold, scope: str = ALL) -> list[dict]:
     """Pick at an instant, and return real and predicted reach, a row per size of group."""
-    first, _ = time_range(acts.rows)
-    days = config.outcome.horizon_days
-    split = split_cutoffs(first, as_of, days, config.panel.cutoffs)
-    features = panel_features()
-    panel = build_panel(acts, split, days, features=features)
-    bundle, model = fit(panel, split, config), fit_selection_model(acts, panel, split, config)
-    rows = in_scope(panel_rows(acts, as_of, days, features=features), scope)
-    predicted = bundle.predict(rows)
+    days, as_of = config.outcome.horizon_days, fold.as_of
+    model = fit_selection_model(acts, fold.panel, fold.split, config)
+    rows = in_scope(fold.ahead, scope)
+    predicted = fold.bundle.predict(rows)
     signals = (
         baselines(acts, rows, as_of)
         if scope == ALL
@@ -72,21 +66,28 @@ def main() -> None:
     step = timedelta(days=options.apart_days or options.horizon_days)
     scopes = (ALL,) if options.scope == ALL else (ALL, options.scope)
     with cached(load_encoded_events(options.events, scopes)) as acts:
-        rows = [
-            row
-            for instant in range(options.instants)
-            for row in reaches(acts, config, options.as_of - instant * step, options.scope)
-        ]
-    table = pd.DataFrame(rows)
-    print(table.round(2).to_string(index=False))
-    sizes = table.drop(columns="as_of").groupby("k").mean()
-    sizes.loc["mean"] = sizes.mean()
+        instants = [options.as_of - k * step for k in range(options.instants)]
+        rows = [row for fold in folds(acts, config, instants) for row in reaches(acts, config, fold, options.scope)]
+    print(pd.DataFrame(rows).round(2).to_string(index=False))
+    sizes = means_by_size(rows)
     print(sizes.round(2).to_string())
     means = sizes.loc["mean"]
-    best = means[[name for name in SIGNALS if name in means]].idxmax()
+    best = best_signal(means)
     print(f"picked over {best}, the best: {means['picked'] / means[best]:.3f}")
     print(f"picked over the highest expected audiences: {means['picked'] / means['expected_audience']:.3f}")
     print(f"predicted over real: {means['predicted'] / means['picked']:.3f}")
+
+
+def means_by_size(rows: list[dict]) -> pd.DataFrame:
+    """Return the means over instants by size of group, and over sizes."""
+    sizes = pd.DataFrame(rows).drop(columns="as_of").groupby("k").mean()
+    sizes.loc["mean"] = sizes.mean()
+    return sizes
+
+
+def best_signal(means: pd.Series) -> str:
+    """Return the name of the signal whose highest users reach most."""
+    return str(means[[name for name in SIGNALS if name in means]].idxmax())
 
 
 if __name__ == "__main__":
