@@ -47,7 +47,6 @@ def pytest_cmdline_main(config):
 
 
 REAL_PARTS = {"postgresql", "postgres", "database", "spark", "browser"}
-COMMANDS = {"clout", "shown"}  # run in the process of their test, in a small home
 # Files whose tests train models, search, start services or run notebooks, one after another.
 SLOW_FILES = {
     f"test_{name}.py"
@@ -58,11 +57,11 @@ SLOW_FILES = {
         "true_sentences", "workers",
     )
 }  # fmt: skip
-FAST_TESTS_PER_FILE = 6
+FAST_TESTS_PER_FILE = 3
 
 
 def pytest_collection_modifyitems(config, items):
-    """Mark as `fast` what runs a command in a small home, and the first case of the first tests of each file.
+    """Mark as `fast` the first case of the first tests of each file.
 
     Tests with real parts or random examples, and those of slow files, are not fast.
     """
@@ -76,9 +75,7 @@ def pytest_collection_modifyitems(config, items):
         )
         if slow or item.get_closest_marker("real"):
             continue
-        if COMMANDS.intersection(item.fixturenames):
-            item.add_marker("fast")
-        elif function not in fast and len(fast) < FAST_TESTS_PER_FILE:
+        if function not in fast and len(fast) < FAST_TESTS_PER_FILE:
             fast.add(function)
             item.add_marker("fast")
     if config.getoption("--hypothesis-profile", None) == "nightly":
