@@ -145,6 +145,7 @@ TELEGRAM = [
 ]
 
 
+@pytest.mark.fast
 def test_telegram_chat(tmp_path):
     report = import_telegram(write(tmp_path / "result.json", CHAT), tmp_path / "events.parquet")
     assert event_tuples(report) == TELEGRAM

@@ -174,6 +174,7 @@ def test_a_home_that_cannot_be_written_is_said(tmp_path):
         add_key(Home(tmp_path / "file" / "home"), "ann", "read")
 
 
+@pytest.mark.fast
 def test_the_commands_show_a_key_once(clout, empty):
     added = clout(empty, "keys", "add", "ann", "--scope", "review")
     key = added.stdout.strip()

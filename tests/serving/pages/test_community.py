@@ -117,6 +117,7 @@ def test_effects_show_every_fact_with_its_numbers(client, home):
         assert f'<td class="figure">{effect.size:.1f}</td>' in page
 
 
+@pytest.mark.fast
 def test_drift_compares_the_score_and_every_watched_fact(client, home):
     page = client.get("/community?part=drift").text
     drift = snapshot_drift(open_snapshot(home))

@@ -652,6 +652,7 @@ def test_reads_are_bounded_and_paged(empty_home):
     assert len(reads_about(empty_home, None).reads) == 20
 
 
+@pytest.mark.fast
 def test_commands_show_reads_and_check(clout, empty_home):
     written(empty_home, 3)
     run = clout(empty_home, "audit", "--user", "ann")

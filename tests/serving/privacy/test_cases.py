@@ -400,6 +400,7 @@ def test_damaged_records_are_reported(client, home):
 # On the terminal
 
 
+@pytest.mark.fast
 def test_commands_show_and_resolve_cases(clout, client, home):
     case = contest(client, message="<b>[red]July[/red]</b>\nis missing")["case"]
     listed = clout(home, "cases")

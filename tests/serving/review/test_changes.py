@@ -286,6 +286,7 @@ def shown(two, monkeypatch, capsys):
     return run
 
 
+@pytest.mark.fast
 def test_one_users_change_on_the_terminal(shown, pair):
     code, out, said = shown("user0001")
     assert (code, said) == (0, "")
@@ -394,6 +395,7 @@ def test_the_route_is_documented(client):
     assert {"200", "404", "422", "503"} <= set(route["responses"])
 
 
+@pytest.mark.fast
 def test_movers_are_those_of_the_full_comparison(pair):
     all_changes, figures = community_change.community_change(*pair, top=300), community_change.movers(*pair)
     moved = {mover.user: mover for mover in all_changes.largest}
