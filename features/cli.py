@@ -11,6 +11,7 @@ import typer
 from features.cli_options import (
     DATA,
     EVENTS_HELP,
+    Engine,
     Events,
     Identities,
     Json,
@@ -292,7 +293,7 @@ def features(
     out: Annotated[Path | None, typer.Option(help="Where the feature table goes: .parquet.")] = None,
     scope: Scopes = None,
     identities: Identities = None,
-    engine: Annotated[str, typer.Option(help="duckdb, spark, or the URL of a database.")] = "duckdb",
+    engine: Engine = "duckdb",
     describe: Annotated[bool, typer.Option("--describe", help="Print the catalogue of features instead.")] = False,
 ) -> None:
     """Compute the feature table: one row per user and scope seen in the 365 days before an instant.

@@ -28,6 +28,12 @@ Scopes = Annotated[
 Identities = Annotated[
     Path | None, typer.Option(help="Table (.csv, .parquet) of account and person, for users with several accounts.")
 ]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="duckdb, spark (its own settings name the master), or the URL of a database of which EVENTS is a table."
+    ),
+]
 User = Annotated[str, typer.Argument(help="The user's id, as in the events.")]
 Scope = Annotated[str, typer.Option(help="The scope of the score.")]
 SnapshotTime = Annotated[

@@ -128,6 +128,15 @@ def feature_table(
     CatalogueError : a feature is not in CATALOGUE
 
     """
+    with unordered_feature_table(events, as_of, progress, features) as table:
+        yield table.order_by("user", "scope")
+
+
+@contextmanager
+def unordered_feature_table(
+    events: EncodedEvents, as_of: datetime, progress: Progress, features: Sequence[str] | None
+) -> Iterator[ir.Table]:
+    """Compute what `feature_table` does, in any order."""
     plan = plan_features(features)
     with _year_inputs(events, as_of) as inputs:
         inputs["recent"] = before(events.rows, as_of, RECENT_DAYS + LATE_DAYS)
@@ -135,7 +144,7 @@ def feature_table(
         steps = partial(_steps, plan, remainders, events.cached)
         cache_key = (plan.names, remainders, events.cached)
         with materialize(steps, inputs, cache_key, _step_counter(progress, plan.steps)) as table:
-            yield table.order_by("user", "scope")
+            yield table
 
 
 @contextmanager

@@ -83,11 +83,11 @@ def score_rows(bundle: Bundle, version: str, rows: pd.DataFrame) -> pd.DataFrame
 
     """
     rows = sort_rows(rows)
-    scores = _predict(bundle, version, rows)
+    scores = predict_rows(bundle, version, rows)
     return pd.concat([scores, _ranks(scores.assign(**{AUDIENCE_SIZE: rows[AUDIENCE_SIZE]}))], axis=1)[SCORES]
 
 
-def _predict(bundle: Bundle, version: str, rows: pd.DataFrame) -> pd.DataFrame:
+def predict_rows(bundle: Bundle, version: str, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of SCORES that do not depend on other rows."""
     predicted = bundle.predict(rows)
     return rows[KEYS].assign(
@@ -160,7 +160,7 @@ def store_scores(
     columns = schema([*STORED, *features])
     with output_errors(file), pq.ParquetWriter(file, columns, compression="lz4") as writer:
         for rows in parts:
-            scores = _predict(bundle, version, rows)
+            scores = predict_rows(bundle, version, rows)
             frame = pd.concat([scores, rows[features]], axis=1)
             writer.write_table(pa.Table.from_pandas(frame, columns, preserve_index=False))
     return _read_scores(file, features)

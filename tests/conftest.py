@@ -102,6 +102,18 @@ def need():
     return need
 
 
+@pytest.fixture(scope="module")
+def spark(need):
+    """An engine: a local Spark in this process."""
+    need(find_spec("pyspark") is not None, "Spark is not installed: pip install 'clout-score[spark]'")
+    need(shutil.which("java"), "Spark needs Java, which is not installed")
+    from features.events.engines import open_engine
+
+    engine = open_engine("spark")
+    yield engine
+    engine._session.stop()
+
+
 class PostgreSQL:
     """A server of its own on loopback, as an unprivileged user where the tests run as root."""
 

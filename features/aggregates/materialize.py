@@ -77,7 +77,8 @@ def _checkpointed(on_step: OnStep, name: str, table: ir.Table) -> Iterator[ir.Ta
     """
     backend, view = table.get_backend(), gen_name(f"clout_{name}")
     frame = backend.raw_sql(backend.compile(table))
-    reliable = frame.sparkSession.sparkContext.getCheckpointDir() is not None
+    context = getattr(frame.sparkSession, "sparkContext", None)  # a remote session has none
+    reliable = context is not None and context.getCheckpointDir() is not None
     (frame.checkpoint() if reliable else frame.localCheckpoint()).createOrReplaceTempView(view)
     on_step()
     try:

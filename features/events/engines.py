@@ -1,28 +1,38 @@
 """Open the engines that compute features, by name or by URL; call their functions; quote names and texts for SQL."""
 
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from glob import escape
 from inspect import Parameter, Signature
+from os import environ
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import ibis
 import ibis.expr.types as ir
 
-from features.errors import EngineError, first_line
+from features.errors import CloutError, EngineError, OutputError, first_line
 from features.events.event_table import connect
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
+    from pyspark.sql import SparkSession
 
 
+# Where the user's settings name none: spark-defaults.conf, and what spark-submit passes.
 SPARK = {
-    "spark.sql.session.timeZone": "UTC",
+    "spark.master": "local[*]",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.shuffle.partitions": "8",
     "spark.sql.maxPlanStringLength": "10000",  # the full text of a plan of many steps exceeds the heap
 }
+
+ENGINE_PACKAGES = {"pyspark", "py4j", "grpc", "psycopg", "sqlalchemy", "ibis"}
+MISSING_MODULE = re.compile(r"No module named '([\w.]+)'")
+DISK_FULL = "No space left on device"
 
 
 def open_engine(name: str) -> ibis.BaseBackend:
@@ -30,8 +40,9 @@ def open_engine(name: str) -> ibis.BaseBackend:
 
     Parameters
     ----------
-    name : `duckdb`, embedded; `spark`, the session of this process, or a local one where there is none; or the URL of
-        any backend that Ibis knows, such as `postgres://user@host/database`
+    name : `duckdb`, embedded; `spark`, the session of this process, else a new one with the settings that Spark reads
+        (SPARK_REMOTE, spark-defaults.conf, spark-submit), else a local one; or the URL of any backend that Ibis knows,
+        such as `postgres://user@host/database`
 
     Raises
     ------
@@ -61,13 +72,67 @@ def _spark() -> ibis.BaseBackend:
     except ModuleNotFoundError as error:
         raise EngineError("Spark needs a package: pip install 'clout-score[spark]', and Java 17 or newer.") from error
     try:
-        running = SparkSession.getActiveSession()
-        builder: Any = SparkSession.builder.appName("clout")
-        if running is None:
-            builder = builder.master("local[*]").config(map=SPARK)
-        return ibis.pyspark.connect(builder.getOrCreate())
+        return ibis.pyspark.connect(SparkSession.getActiveSession() or _spark_session())
+    except ImportError as error:
+        raise EngineError(f"Spark Connect needs packages: pip install 'pyspark[connect]' ({error}).") from error
     except Exception as error:
         raise EngineError(f"Spark cannot be started: {first_line(error)} It needs Java 17 or newer.") from error
+
+
+def _spark_session() -> "SparkSession":
+    """Start a session; settings that the user has made in the places where Spark looks for them come first."""
+    from pyspark import SparkConf, SparkContext
+    from pyspark.sql import SparkSession
+
+    builder: Any = SparkSession.builder
+    if "SPARK_REMOTE" in environ:
+        return cast("SparkSession", builder.getOrCreate())
+    SparkContext._ensure_initialized()  # starts Java, which reads the user's settings
+    settings: Any = SparkConf()
+    for name, value in SPARK.items():
+        settings.setIfMissing(name, value)
+    if settings.get("spark.master").startswith("local"):
+        environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    return cast("SparkSession", builder.config(conf=settings).appName("clout").getOrCreate())
+
+
+@contextmanager
+def engine_errors(engine: ibis.BaseBackend) -> Iterator[None]:
+    """Convert the errors of an engine that is not embedded.
+
+    Raises
+    ------
+    EngineError : the engine failed, or its executors lack a package; says what to do
+    OutputError : a disk that the engine writes to is full
+
+    """
+    try:
+        yield
+    except Exception as error:
+        if engine.name == "duckdb" or not _is_of_an_engine(error):
+            raise
+        raise _engine_error(engine.name, str(error)) from error
+
+
+def _is_of_an_engine(error: Exception) -> bool:
+    package = type(error).__module__.partition(".")[0]
+    return isinstance(error, ConnectionError) or package in ENGINE_PACKAGES
+
+
+def _engine_error(name: str, text: str) -> CloutError:
+    if missing := MISSING_MODULE.search(text):
+        return EngineError(
+            f"the executors of Spark lack the package {missing[1]}: install this version of clout-score, with what it "
+            "needs, into the Python of every worker, or ship an environment by spark.archives; PYSPARK_PYTHON names "
+            "that Python."
+        )
+    if DISK_FULL in text:
+        return OutputError(
+            f"a disk that {name} writes to is full ({DISK_FULL}). Free space there. Nothing was changed."
+        )
+    causes = [line.strip() for line in text.splitlines() if line.strip()] or ["no message"]
+    cause = next((line for line in reversed(causes) if line.startswith("Caused by: ")), causes[0])
+    return EngineError(f"{name} failed half way: {cause[:300]} Nothing was changed; start the command again.")
 
 
 def _without_secrets(url: str) -> str:

@@ -1,5 +1,6 @@
 """The command that scores everybody and writes the snapshot."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,6 +9,7 @@ import typer
 
 from features.cli_options import (
     Database,
+    Engine,
     Events,
     HomeFolder,
     Identities,
@@ -22,6 +24,7 @@ from training.home import Home, home_from_environment
 if TYPE_CHECKING:
     from features.events.encoding import EncodedEvents
     from serving.snapshots.layout import SnapshotFacts
+    from serving.snapshots.scored_rows import ScoredRows
 
 QUIET = timedelta(days=7)
 
@@ -40,6 +43,7 @@ def score(
     version: Annotated[
         str | None, typer.Option(help="Score with this version of the model, for a look if it was never the champion.")
     ] = None,
+    engine: Engine = "duckdb",
     force: Annotated[
         bool,
         typer.Option(
@@ -59,9 +63,10 @@ def score(
     Example: clout score events --as-of 2017-07-30
     """
     from features.atomic_files import check_writable, scratch_dir
+    from features.events.engines import engine_errors
     from features.events.loading import check_scopes
     from features.utc import now_utc, parse_utc
-    from serving.scoring import score_audiences, score_to_disk, write_points
+    from serving.scoring import score_audiences, write_points
     from serving.snapshots.layout import read_facts
     from serving.snapshots.repository import check_users, publish_snapshot, write_scores
     from training.records.opt_outs import load_opted_out_users
@@ -72,14 +77,18 @@ def score(
     for path in filter(None, (out, points)):
         check_writable(path)
     scopes = scope or bundle.scopes
-    encoded = encode_command_events(events, scopes, identities, excluded=load_opted_out_users(folder))
+    encoded = encode_command_events(events, scopes, identities, engine, load_opted_out_users(folder))
     check_scopes(encoded, scopes)
     at = _resolve_as_of(encoded, parse_instant(as_of), force)
     trained = parse_utc(bundle.facts["as_of"])
     if trained > at:
         warn(f"the model was trained on events up to {trained:%Y-%m-%d}, later than this as_of: no forecast.")
-    with scratch_dir(folder.snapshots / "rows") as scratch, progress_bars() as progress:
-        scored = score_to_disk(encoded, at, bundle, version, scratch, progress, force)
+    with (
+        engine_errors(encoded.rows.get_backend()),
+        scratch_dir(folder.snapshots / "rows") as scratch,
+        progress_bars() as progress,
+    ):
+        scored = _score_function(encoded)(encoded, at, bundle, version, scratch, progress, force)
         audiences = score_audiences(encoded, at, bundle, scored)
         if not force:
             check_users(folder, at, scored.users)
@@ -112,6 +121,17 @@ def _resolve_as_of(events: "EncodedEvents", as_of: datetime | None, force: bool)
     if at - last >= QUIET:
         warn(f"the events end {(at - last).days} days before this as_of: for the scores, nothing happened since.")
     return at
+
+
+def _score_function(events: "EncodedEvents") -> Callable[..., "ScoredRows"]:
+    """Return what scores events: the executors of Spark, or this process."""
+    if events.rows.get_backend().name == "pyspark":
+        from serving.spark_scoring import score_on_spark
+
+        return score_on_spark
+    from serving.scoring import score_to_disk
+
+    return score_to_disk
 
 
 def _scoring_json(facts: "SnapshotFacts", files: dict[str, Path | None]) -> dict[str, Any]:

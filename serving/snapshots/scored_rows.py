@@ -33,12 +33,14 @@ class ScoredRows:
     rows : how many
     features : the names of the feature columns
     read : yields some columns of all rows, in parts; the same rows each time
+    medians : as from `median_features`, where they are computed already
 
     """
 
     rows: int
     features: list[str]
     read: Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
+    medians: pd.DataFrame | None = None
 
     @classmethod
     def of_frames(cls, scores: pd.DataFrame, rows: pd.DataFrame) -> "ScoredRows":
@@ -94,5 +96,7 @@ class ScoredRows:
 
     def peer_medians(self) -> pd.DataFrame:
         """Return the medians of `median_features`; one feature at a time is in memory."""
+        if self.medians is not None:
+            return self.medians
         sizes = self.frame(["scope", AUDIENCE_SIZE])
         return medians_of_peers(sizes, (self.frame([name])[name] for name in self.features))

@@ -1,6 +1,8 @@
 """The same definition on DuckDB, Spark and PostgreSQL gives the same features."""
 
-import shutil
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -82,24 +84,29 @@ def events(tmp_path_factory):
     return file
 
 
-def installed(module):
-    return find_spec(module) is not None
-
-
-@pytest.fixture(scope="module")
-def spark(need):
-    need(installed("pyspark"), "Spark is not installed: pip install 'clout-score[spark]'")
-    need(shutil.which("java"), "Spark needs Java, which is not installed")
-    engine = open_engine("spark")
-    yield engine
-    engine._session.stop()
-
-
 @pytest.mark.filterwarnings("ignore")  # Spark's own, about pandas, sockets and its future
 class TestSpark:
     def test_difficult_events_give_the_same_features(self, spark, events):
         ours = feature_rows(load_encoded_events(events, SCOPES), AS_OF)
         assert_alike(ours, feature_rows(load_encoded_events(events, SCOPES, engine=spark), AS_OF))
+
+    def test_settings_come_from_where_spark_reads_them(self, need, tmp_path):
+        need(find_spec("pyspark") is not None, "Spark is not installed: pip install 'clout-score[spark]'")
+        (tmp_path / "spark-defaults.conf").write_text("spark.master local[1]\nspark.sql.shuffle.partitions 3\n")
+        script = (
+            "from features.events.engines import open_engine\n"
+            "settings = open_engine('spark')._session.sparkContext.getConf()\n"
+            "names = ('master', 'sql.shuffle.partitions', 'ui.enabled', 'app.name')\n"
+            "print(*(settings.get(f'spark.{name}') for name in names))"
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | {"SPARK_CONF_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert run.stdout.split() == ["local[1]", "3", "false", "clout"]
 
     def test_single_features_equal_their_columns(self, spark, events):
         assert_single_features_alike(events, spark)
@@ -164,6 +171,13 @@ class TestEnginesThatAreNone:
             EngineError, match=r"'dask' is not a valid engine; expected duckdb, spark, or a URL such as postgres:"
         ):
             open_engine("dask")
+
+    @pytest.mark.skipif(find_spec("grpc") is not None, reason="Spark Connect is installed")
+    def test_spark_connect_without_its_packages_is_reported(self, monkeypatch):
+        pytest.importorskip("pyspark")
+        monkeypatch.setenv("SPARK_REMOTE", "sc://127.0.0.1:1")
+        with pytest.raises(EngineError, match=r"Spark Connect needs packages: pip install 'pyspark\[connect\]'"):
+            open_engine("spark")
 
     def test_unknown_url_scheme_is_rejected(self):
         with pytest.raises(EngineError, match=r"nosuch://place/base cannot be reached"):

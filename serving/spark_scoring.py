@@ -1,0 +1,161 @@
+"""Batch scoring on Spark: the executors score partitions with the model, and write them; the driver reads files.
+
+Features, scores, ranks and medians are computed by the executors. What passes through the driver are the files of the
+snapshot, some ten thousand rows at a time.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ibis.util import gen_name
+
+from features.errors import EngineError
+from features.events.encoding import EncodedEvents
+from features.events.engines import engine_errors
+from features.events.loading import resolve_as_of
+from features.feature_table import KEYS, ROWS_AT_ONCE, require_users, unordered_feature_table
+from features.progress import StepProgress, ignore_progress, of_step
+from serving.scoring import STORED, predict_rows
+from serving.snapshots.layout import output_errors
+from serving.snapshots.peers import GROUP, audience_band
+from serving.snapshots.scored_rows import RANKS, ScoredRows, schema
+from training.model.bundle import Bundle
+from training.model.feature_sets import snapshot_features
+
+SPARK_TYPES = {pa.large_string(): "string", pa.int64(): "bigint", pa.float64(): "double", pa.int32(): "int"}
+SCOPE, BAND = GROUP
+BUCKETS_PER_POINT = 100  # ranks are computed in so many parts at once
+
+
+def score_on_spark(
+    events: EncodedEvents,
+    as_of: datetime,
+    bundle: Bundle,
+    version: str,
+    folder: Path,
+    progress: StepProgress = ignore_progress,
+    allow_future: bool = False,
+) -> ScoredRows:
+    """Score as `score_users` does, by the executors of Spark.
+
+    Parameters
+    ----------
+    events : on Spark
+    as_of, bundle, version, progress : as for `score_users`
+    folder : where the executors write and the driver reads: on a disk that all of them share. It has to stay as long as
+        the rows are read
+    allow_future : as for `score_to_disk`
+
+    Raises
+    ------
+    AsOfError : as `score_users`
+    EngineError : Spark failed, the executors lack the package, or do not share the folder
+    OutputError : a disk is full
+
+    """
+    backend: Any = events.rows.get_backend()
+    features = snapshot_features(bundle.features)
+    with engine_errors(backend), output_errors(folder):
+        resolve_as_of(events.rows, as_of, allow_future)
+        on_feature = of_step(progress, "features")
+        with unordered_feature_table(events.with_seeds(bundle.seeds), as_of, on_feature, features) as table:
+            scored = _score(table, bundle, version, features, folder / "scores")
+        progress("features", 1.0)
+        rows = scored.count().execute()
+        require_users(rows, events, as_of)
+        progress("score", 0.0)
+        columns = [*KEYS, *RANKS, *(name for name in [*STORED, *features] if name not in KEYS)]
+        ranked = _frame(with_ranks(scored).select(columns))
+        ranked.repartitionByRange(*KEYS).sortWithinPartitions(*KEYS).write.parquet(_url(folder / "rows"))
+        medians = scored.group_by(GROUP).agg(**{name: scored[name].median() for name in features}).to_pandas()
+        progress("score", 1.0)
+    files = sorted((folder / "rows").glob("part-*.parquet"))
+    found = sum(pq.read_metadata(file).num_rows for file in files)
+    if found != rows:
+        raise EngineError(
+            f"Spark scored {rows:,} rows, and {folder} holds {found:,}: its executors write to other disks than this "
+            "process reads. Put --home on a disk that all of them share."
+        )
+    medians = medians.sort_values(GROUP, ignore_index=True).astype({BAND: np.int32})
+    return ScoredRows(rows, features, partial(_read, files), medians)
+
+
+def with_ranks(scored: ir.Table) -> ir.Table:
+    """Add the columns RANKS to scores with `scope`, `band` and `score`, as `percentiles` does."""
+    for name, groups in zip(RANKS, ([SCOPE], [SCOPE, BAND]), strict=True):
+        scored = _with_rank(scored, name, groups)
+    return scored
+
+
+def _with_rank(scored: ir.Table, name: str, groups: list[str]) -> ir.Table:
+    """Add the middle rank in a group as a share.
+
+    A group may be everybody, whom no single task should sort. So users are counted by score, and scores are put in
+    buckets, which are ordered by separate tasks.
+    """
+    bucket = (scored.score * BUCKETS_PER_POINT).floor().cast("int32")
+    equal = scored.group_by(*groups, "score", bucket=bucket).agg(equal=scored.count())
+    buckets = equal.group_by(*groups, "bucket").agg(users=equal.equal.sum())
+    group, up_to = ibis.window(group_by=groups), ibis.cumulative_window(group_by=groups, order_by="bucket")
+    starts = buckets.select(
+        *groups, "bucket", start=buckets.users.sum().over(up_to) - buckets.users, total=buckets.users.sum().over(group)
+    )
+    placed = equal.join(starts, [*groups, "bucket"])
+    within = ibis.cumulative_window(group_by=[*groups, "bucket"], order_by="score")
+    lower = (placed.start + placed.equal.sum().over(within) - placed.equal).cast("float64")
+    middle = lower + (placed.equal.cast("float64") + 1) / 2
+    ranks = placed.select(*groups, "score", **{name: middle / placed.total.cast("float64") * 100})
+    return scored.join(ranks, [*groups, "score"])
+
+
+def _score(table: ir.Table, bundle: Bundle, version: str, features: list[str], folder: Path) -> ir.Table:
+    """Let the executors score a table of features and write it; return what they wrote, with the band of peers."""
+    columns = [*schema([*STORED, *features]), pa.field(BAND, pa.int32())]
+    types = ", ".join(f"`{column.name}` {SPARK_TYPES[column.type]}" for column in columns)
+    score = partial(_score_batches, bundle, version, features)
+    _frame(table).mapInArrow(score, types).write.parquet(_url(folder))
+    backend: Any = table.get_backend()
+    scored: ir.Table = backend.read_parquet(_url(folder), table_name=gen_name("scores"))
+    return scored
+
+
+def _score_batches(
+    bundle: Bundle, version: str, features: list[str], batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Score feature rows in an executor."""
+    for batch in batches:
+        rows = batch.to_pandas().reset_index(drop=True)
+        scores = predict_rows(bundle, version, rows)
+        yield _spark_batch(pd.concat([scores, rows[features]], axis=1).assign(**{BAND: audience_band(rows)}))
+
+
+def _spark_batch(frame: pd.DataFrame) -> pa.RecordBatch:
+    """Return a frame in the types of Spark, which has no large strings."""
+    batch = pa.RecordBatch.from_pandas(frame, preserve_index=False)
+    types = [pa.string() if pa.types.is_large_string(field.type) else field.type for field in batch.schema]
+    return batch.cast(pa.schema(zip(batch.schema.names, types, strict=True)))
+
+
+def _frame(table: ir.Table) -> Any:
+    """Return a table as a data frame of Spark."""
+    backend: Any = table.get_backend()
+    return backend.raw_sql(backend.compile(table))
+
+
+def _url(folder: Path) -> str:
+    return folder.absolute().as_uri()
+
+
+def _read(files: list[Path], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    for file in files:
+        with pq.ParquetFile(file) as part:
+            yield from part.iter_batches(ROWS_AT_ONCE, columns=list(names))

@@ -1,0 +1,154 @@
+"""Scoring on Spark gives the snapshot of DuckDB; a failure leaves the earlier snapshot."""
+
+import shutil
+import sys
+from datetime import UTC, datetime
+
+import ibis
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.errors import EngineError, OutputError
+from features.events.engines import engine_errors
+from features.events.event_table import connect
+from serving import spark_scoring
+from serving.scoring import percentiles
+from serving.snapshots.repository import list_snapshots, open_snapshot
+from serving.snapshots.scored_rows import RANKS
+from serving.spark_scoring import with_ranks
+from training.home import Home
+
+AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
+
+
+def test_ranks_of_an_engine_are_the_percentiles():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "scope": rng.choice(["all", "topic:tea"], 3_000),
+            "band": rng.integers(0, 5, 3_000).astype("int32"),
+            "score": np.round(rng.lognormal(1, 1, 3_000).clip(0, 100), 3),
+        }
+    )
+    engine = connect()
+    ranked = with_ranks(engine.create_table("scores", frame.assign(row=range(3_000)))).to_pandas().sort_values("row")
+    assert len(ranked) == len(frame)
+    groups = [[frame["scope"]], [frame["scope"], frame["band"]]]
+    for name, group in zip(RANKS, groups, strict=True):
+        assert ranked[name].tolist() == percentiles(frame["score"], group).tolist()
+
+
+class TestErrors:
+    """Of engines in general; `TestSpark` has real ones."""
+
+    class FailedJobError(Exception):
+        __module__ = "pyspark.errors"
+
+    @pytest.mark.parametrize(
+        ("text", "expected", "message"),
+        [
+            (
+                "Job aborted\nCaused by: java.io.IOException: lost",
+                EngineError,
+                "failed half way: Caused by: java.io.IO",
+            ),
+            ("x\nModuleNotFoundError: No module named 'serving'\n", EngineError, "executors of Spark lack the package"),
+            (
+                "Caused by: java.io.IOException: No space left on device",
+                OutputError,
+                "a disk that .* writes to is full",
+            ),
+        ],
+    )
+    def test_errors_of_an_engine_say_what_to_do(self, text, expected, message):
+        class Engine:
+            name = "pyspark"
+
+        with pytest.raises(expected, match=message), engine_errors(Engine()):
+            raise self.FailedJobError(text)
+
+    def test_other_errors_stay(self):
+        with pytest.raises(KeyError), engine_errors(connect()):
+            raise KeyError("a fault of the program")
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory):
+    """Sixty users with events of several kinds in a year."""
+    rng = np.random.default_rng(4)
+    count = 3_000
+    users = np.array([f"u{k:02}" for k in range(57)] + ["ünï 🙂", "Zoë", "a'b"], dtype=object)
+    frame = pd.DataFrame(
+        {
+            "time": pd.Timestamp(AS_OF) - pd.to_timedelta(rng.integers(1, 400 * 86_400, count), unit="s"),
+            "actor": rng.choice(users, count),
+            "verb": rng.choice(["post", "reply", "like", "follow"], count),
+            "target": rng.choice(users, count),
+            "object": [f"p{k}" for k in rng.integers(0, 300, count)],
+            "network": rng.choice(["sea", "land"], count),
+        }
+    )
+    file = tmp_path_factory.mktemp("events") / "events.parquet"
+    frame.to_parquet(file, index=False, coerce_timestamps="us", allow_truncated_timestamps=True)
+    return file
+
+
+@pytest.fixture(scope="module")
+def home(registry, tmp_path_factory):
+    """A home whose version 2 is not the champion."""
+    return Home(shutil.copytree(registry.folder, tmp_path_factory.mktemp("spark") / "home"))
+
+
+def score(clout, home, events, *words):
+    """Score by version 2; return the run and all files of the snapshots."""
+    run = clout(home, "score", str(events), "--version", "2", "--as-of", "2017-07-30", *words)
+    files = {file: file.read_bytes() for file in home.snapshots.rglob("*") if file.is_file()}
+    return run, files
+
+
+@pytest.mark.filterwarnings("ignore")  # Spark's own, about pandas, sockets and its future
+class TestSpark:
+    @pytest.mark.usefixtures("spark")
+    def test_the_snapshot_is_that_of_duckdb(self, clout, home, events):
+        scopes = ["--scope", "all", "--scope", "network:*"]
+        frames = []
+        for engine in ("duckdb", "spark"):
+            run, _ = score(clout, home, events, *scopes, "--engine", engine)
+            assert run.returncode == 0, run.stderr
+            (folder,) = list_snapshots(home)
+            assert open_snapshot(home).users == 60
+            frames.append(
+                [
+                    pd.read_parquet(folder / "scores.parquet"),
+                    pd.read_feather(folder / "features.arrow"),
+                    pd.read_parquet(folder / "typical.parquet"),
+                ]
+            )
+        for ours, theirs in zip(*frames, strict=True):
+            pd.testing.assert_frame_equal(ours, theirs, rtol=1e-9, atol=1e-9)
+
+    def test_executors_without_the_package(self, spark, bundle, rows, tmp_path, monkeypatch):
+        bare = tmp_path / "python"
+        bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+        bare.chmod(0o755)
+        monkeypatch.setattr(spark._session.sparkContext, "pythonExec", str(bare))
+        features = [name for name in rows if name not in ("user", "scope")]
+        table = spark.create_view("few_rows", ibis.memtable(rows.head(5)))
+        with pytest.raises(EngineError, match=r"executors of Spark lack the package .*: install"), engine_errors(spark):
+            spark_scoring._score(table, bundle, "3", features, tmp_path / "scores")
+
+    def test_an_engine_that_stops_half_way(self, spark, clout, home, events, monkeypatch):
+        """Runs last: it ends the session."""
+
+        def stop(scored):
+            spark._session.stop()
+            return with_ranks(scored)
+
+        before = {file: file.read_bytes() for file in home.snapshots.rglob("*") if file.is_file()}
+        monkeypatch.setattr(spark_scoring, "with_ranks", stop)
+        run, files = score(clout, home, events, "--engine", "spark")
+        assert run.returncode == 2
+        assert "error: pyspark failed half way: " in run.stderr
+        assert "start the command again" in run.stderr
+        assert files == before
