@@ -79,10 +79,10 @@ def score_on_spark(
         medians = scored.group_by(GROUP).agg(**{name: scored[name].median() for name in features}).to_pandas()
         progress("score", 1.0)
     files = sorted((folder / "rows").glob("part-*.parquet"))
-    found = sum(pq.read_metadata(file).num_rows for file in files)
-    if found != rows:
+    stored = sum(pq.read_metadata(file).num_rows for file in files)
+    if stored != rows:
         raise EngineError(
-            f"Spark scored {rows:,} rows, and {folder} holds {found:,}: its executors write to other disks than this "
+            f"Spark scored {rows:,} rows, and {folder} holds {stored:,}: its executors write to other disks than this "
             "process reads. Put --home on a disk that all of them share."
         )
     medians = medians.sort_values(GROUP, ignore_index=True).astype({BAND: np.int32})
@@ -109,11 +109,11 @@ def _with_rank(scored: ir.Table, name: str, groups: list[str]) -> ir.Table:
     starts = buckets.select(
         *groups, "bucket", start=buckets.users.sum().over(up_to) - buckets.users, total=buckets.users.sum().over(group)
     )
-    placed = equal.join(starts, [*groups, "bucket"])
+    located = equal.join(starts, [*groups, "bucket"])
     within = ibis.cumulative_window(group_by=[*groups, "bucket"], order_by="score")
-    lower = (placed.start + placed.equal.sum().over(within) - placed.equal).cast("float64")
-    middle = lower + (placed.equal.cast("float64") + 1) / 2
-    ranks = placed.select(*groups, "score", **{name: middle / placed.total.cast("float64") * 100})
+    lower = (located.start + located.equal.sum().over(within) - located.equal).cast("float64")
+    middle = lower + (located.equal.cast("float64") + 1) / 2
+    ranks = located.select(*groups, "score", **{name: middle / located.total.cast("float64") * 100})
     return scored.join(ranks, [*groups, "score"])
 
 
