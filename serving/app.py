@@ -9,6 +9,7 @@ from functools import partial
 from importlib.metadata import version
 from logging.config import dictConfig
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import uvicorn
@@ -147,7 +148,7 @@ def create_app(
         **PATHS,
     )
     app.state.home, app.state.deletion_worker, app.state.limits = home, DeletionWorker(home), limits
-    app.state.events = events
+    app.state.events, app.state.running = events, False
     app.state.watcher = Watcher(
         home,
         partial(_publish, app),
@@ -173,7 +174,10 @@ def create_app(
 
 
 def _publish(app: FastAPI, service: ServiceState) -> None:
+    """Answer from a new state, after preparing what its first readers would wait for; at the start it comes later."""
     pages.warm(service)
+    if app.state.running:
+        pages.prepare(service)
     app.state.service = service
 
 
@@ -210,6 +214,8 @@ def _middleware_stack(app: FastAPI, limits: Limits, shared_folder: Path | None, 
 @asynccontextmanager
 async def _lifespan(refresh: float, app: FastAPI) -> AsyncIterator[None]:
     """Watch for newer parts while the application runs, then close the audit log."""
+    app.state.running = True
+    Thread(target=pages.prepare, args=(app.state.service,), name="preparation", daemon=True).start()
     with closing(app.state.audit_log), app.state.watcher.watching(refresh):
         yield
 

@@ -1,5 +1,6 @@
 """Installation of the pages into the service."""
 
+import logging
 from contextlib import suppress
 
 from fastapi import FastAPI
@@ -8,8 +9,10 @@ from features.errors import CloutError
 from serving.pages import cases, community, compare, find, home, models, sign_in, static_files, user
 from serving.pages.rendering import compile_templates
 from serving.review.distribution import distribution
+from serving.review.user_filter import growth
 from serving.runtime.state import ServiceState
 
+log = logging.getLogger("clout")
 ROUTERS = (
     cases.router,
     community.router,
@@ -23,10 +26,30 @@ ROUTERS = (
 
 
 def warm(service: ServiceState) -> None:
-    """Prepare what the first reader of a page would otherwise wait for; what fails is reported to who asks for it."""
+    """Compute what every page needs; what fails is reported to who asks for it."""
     compile_templates()
     with suppress(CloutError):
         distribution(service.snapshot())
+
+
+def prepare(service: ServiceState) -> None:
+    """Compute what the first readers would otherwise wait for: some seconds with a million users."""
+    for compute in (_peer_ranges, _growth):
+        try:
+            compute(service)
+        except CloutError:
+            continue  # it is reported to who asks for it
+        except Exception:
+            log.exception("The pages could not be prepared")
+
+
+def _peer_ranges(service: ServiceState) -> None:
+    service.snapshot().peer_ranges  # noqa: B018 - they are computed at their first use
+
+
+def _growth(service: ServiceState) -> None:
+    before, after = service.pair(None, None)
+    growth(after, before, "all")
 
 
 def install(app: FastAPI) -> None:

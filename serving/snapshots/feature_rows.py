@@ -25,6 +25,7 @@ class FeatureRowFile:
 
     Parameters
     ----------
+    source : the map
     reader : of the mapped file; all batches but the last are as long as the first
     per_batch : rows in each
     features : the feature columns, in order
@@ -32,6 +33,7 @@ class FeatureRowFile:
 
     """
 
+    source: pa.MemoryMappedFile
     reader: ipc.RecordBatchFileReader
     per_batch: int
     features: list[str]
@@ -59,10 +61,15 @@ class FeatureRowFile:
         return pd.DataFrame(values, columns=names)
 
     def columns(self, names: list[str]) -> pd.DataFrame:
-        """Return some columns of all rows, null as NaN in features."""
+        """Return some columns of all rows, null as NaN in features; no other column is decompressed."""
+        schema = self.reader.schema
+        fields = sorted(schema.get_field_index(name) for name in names)
+        if -1 in fields:
+            raise KeyError(f"no column {next(name for name in names if name not in schema.names)}")
+        options = ipc.IpcReadOptions(use_threads=False, included_fields=fields)
         with self.lock:
-            batches = [self.reader.get_batch(k).select(names) for k in range(self.reader.num_record_batches)]
-        return pa.Table.from_batches(batches).to_pandas() if batches else pd.DataFrame(columns=names)
+            table = ipc.open_file(self.source, options=options).read_all()
+        return table.select(names).to_pandas()
 
     def _batch(self, number: int) -> pa.RecordBatch:
         with self.lock:
@@ -84,6 +91,7 @@ def write_row_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema, file
 
 def map_rows(file: Path) -> FeatureRowFile:
     """Map a file of feature rows into memory."""
-    reader = ipc.open_file(pa.memory_map(str(file)), options=READING)
+    source = pa.memory_map(str(file))
+    reader = ipc.open_file(source, options=READING)
     per_batch = reader.get_batch(0).num_rows if reader.num_record_batches else ROWS_PER_BATCH
-    return FeatureRowFile(reader, per_batch, [name for name in reader.schema.names if name not in KEYS])
+    return FeatureRowFile(source, reader, per_batch, [name for name in reader.schema.names if name not in KEYS])

@@ -146,12 +146,14 @@ def _filters(snapshot: Snapshot, query: UserFilter, before: Snapshot | None) -> 
     """Return which rows of the snapshot pass each filter, shape (rows,) each."""
     masks, scores = [], snapshot.scores
     if query.contains:
-        matches = pc.match_substring(scores.column("user"), query.contains, ignore_case=True)
+        text = pc.utf8_lower(pa.scalar(query.contains)).as_py()  # half as slow as ignoring the case
+        matches = pc.match_substring(pc.utf8_lower(scores.column("user")), text)
         masks.append(matches.to_numpy(zero_copy_only=False))
     if query.evidence != "any":
-        grades = scores.column("evidence").cast(pa.string())
-        test = pc.equal(grades, "strong") if query.evidence == "strong" else pc.not_equal(grades, INSUFFICIENT)
-        masks.append(test.to_numpy(zero_copy_only=False))
+        grades = scores.column("evidence").combine_chunks()
+        names = grades.dictionary.to_pylist()
+        passes = [name == "strong" if query.evidence == "strong" else name != INSUFFICIENT for name in names]
+        masks.append(np.array(passes)[grades.indices.to_numpy()])
     if query.min_growth is not None or query.max_growth is not None:
         moves = _moves(snapshot, query, before)
         low = -np.inf if query.min_growth is None else query.min_growth

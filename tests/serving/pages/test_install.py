@@ -1,10 +1,18 @@
 """All pages: their audit, their policy, and no inline script or style."""
 
+import logging
 import re
+import time
+from datetime import timedelta
 
+from fastapi.testclient import TestClient
+
+from serving.app import create_app
 from serving.middleware.request_context import about_people
-from serving.pages.install import ROUTERS
+from serving.pages.install import ROUTERS, prepare
 from serving.pages.rendering import POLICY
+from serving.snapshots.repository import write_snapshot
+from tests.serving.conftest import AS_OF
 
 WITHOUT_USERS = {"/models/{version}", "/sign-in", "/sign-out"}
 
@@ -34,3 +42,25 @@ def test_pages_hold_no_inline_script_or_style(client):
         assert page.headers["content-security-policy"] == POLICY
         assert "unsafe" not in POLICY
         assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", page.text)
+
+
+def test_a_service_that_runs_prepares_what_the_first_readers_need(home, champion, bundle, scores, rows):
+    write_snapshot(home, AS_OF - timedelta(days=28), bundle, "2", scores.assign(model_version="2"), rows)
+    app = create_app(home)
+    snapshot = app.state.service.snapshot()
+    assert "peer_ranges" not in vars(snapshot)
+    with TestClient(app):
+        end = time.monotonic() + 20
+        while not any("growth" in name for name in vars(snapshot).get("_figures", ())):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert "peer_ranges" in vars(snapshot)
+
+
+def test_what_cannot_be_prepared_is_left_to_who_asks(home, champion, monkeypatch, caplog):
+    service = create_app(home).state.service
+    prepare(service)  # there is no earlier snapshot
+    monkeypatch.setattr(service, "snapshot", lambda: {}["absent"])
+    with caplog.at_level(logging.ERROR):
+        prepare(service)
+    assert "The pages could not be prepared" in caplog.text
