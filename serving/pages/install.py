@@ -11,6 +11,7 @@ from serving.pages.rendering import compile_templates
 from serving.review.distribution import distribution
 from serving.review.user_filter import growth
 from serving.runtime.state import ServiceState
+from serving.snapshots.search import SearchQuery, search
 
 log = logging.getLogger("clout")
 ROUTERS = (
@@ -34,13 +35,19 @@ def warm(service: ServiceState) -> None:
 
 def prepare(service: ServiceState) -> None:
     """Compute what the first readers would otherwise wait for: some seconds with a million users."""
-    for compute in (_peer_ranges, _growth):
+    for compute in (_explanation, _peer_ranges, _growth):
         try:
             compute(service)
         except CloutError:
             continue  # it is reported to who asks for it
         except Exception:
             log.exception("The pages could not be prepared")
+
+
+def _explanation(service: ServiceState) -> None:
+    snapshot = service.snapshot()
+    for score in search(snapshot, SearchQuery(), 1).scores:
+        snapshot.explain(score["user"])
 
 
 def _peer_ranges(service: ServiceState) -> None:

@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from features.catalogue.wording import count_of
 from serving.api.fast_routes import TimeoutRoute
 from serving.middleware.api_keys import Key
 from serving.middleware.api_keys import Scope as KeyScope
@@ -24,6 +25,7 @@ POLICY = (
 HTMX = '{"includeIndicatorStyles": false, "allowEval": false, "selfRequestsOnly": true, "historyCacheSize": 0}'
 
 FILTERS = (
+    count_of,
     formats.date,
     formats.feature_name,
     formats.feature_value,

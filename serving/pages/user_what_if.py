@@ -6,16 +6,13 @@ from math import ceil
 
 from features.catalogue import CATALOGUE
 from features.errors import CloutError
+from serving.pages.formats import feature_name
 from serving.review.what_if import WhatIf, simulate_change, suggest_changes
 from serving.snapshots.snapshot import Snapshot
 from training.model.scale import Scale
 
 AWAY, MOST_AWAY = "away_days", 90
-LABELS = {
-    "days_absent": "Days of absence so far that count",
-    "repetitions_90d": "Posts of the last 90 days that repeat an earlier one",
-    AWAY: "Days without any activity from now on",
-}
+AWAY_LABEL = "Days without any activity from now on"
 
 
 @dataclass(frozen=True)
@@ -95,5 +92,5 @@ def _sliders(snapshot: Snapshot, user: str, scope: str, settings: Mapping[str, s
 def _slider(name: str, most: int, present: int, settings: Mapping[str, str]) -> Slider:
     text = settings.get(name, "")
     value = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else present
-    label = LABELS.get(name) or f"{name.replace('_', ' ').capitalize()} ({CATALOGUE[name].unit})"
+    label = AWAY_LABEL if name == AWAY else feature_name(name)
     return Slider(name, label, most, present, min(value, most))

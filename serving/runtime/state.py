@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import cached_property, lru_cache, partial
 from hashlib import sha256
 from shutil import rmtree
+from threading import Lock
 from typing import Any, TypeVar
 
 from features.atomic_files import publish, scratch_dir
@@ -70,6 +71,7 @@ class ServiceState:
         self._open = lru_cache(maxsize=OPEN_SNAPSHOTS)(partial(open_snapshot, home, champion=self.champion_version))
         self._at = partial(_snapshot_at, served, self._open)
         self._earlier = lru_cache(maxsize=OPEN_SNAPSHOTS)(partial(_earlier, home, self._at, self.champion_version))
+        self._opening = Lock()
 
     @property
     def champion(self) -> Champion:
@@ -136,7 +138,8 @@ class ServiceState:
 
         """
         after = self.snapshot(end)
-        return self._earlier(end, start), after
+        with self._opening:  # two requests would otherwise open the same snapshot twice
+            return self._earlier(end, start), after
 
 
 def read_champion(home: Home) -> Champion:

@@ -1,10 +1,12 @@
 """How fast the pages appear: python tests/benchmarks/pages.py --users 1000000.
 
 A store of random people with two snapshots is served by `clout serve`. First bytes are of requests without a browser,
-one after another; the largest paint is that of Chromium, where it is installed, each time in a new context.
+one after another, once the service has prepared itself; the largest paint is that of Chromium, where it is installed,
+each time in a new context.
 """
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -13,10 +15,11 @@ from datetime import timedelta
 from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import numpy as np
+import psutil
 from explaining import AS_OF, random_rows
 from service import CLOUT, free_port, resident, running, seconds_until_idle, stored
 
@@ -50,6 +53,15 @@ def two_snapshots(home: Home, users: int) -> None:
     newest, rows = open_snapshot(home), sort_rows(random_rows(users, 10))
     before, version = AS_OF - timedelta(days=28), newest.model_version
     write_snapshot(home, before, newest.bundle, version, score_rows(newest.bundle, version, rows), rows)
+
+
+def seconds_until_prepared(process: int) -> float:
+    """Wait until a service uses no more processor time, as what its first readers need is computed; in seconds."""
+    began, used = perf_counter(), 0.0
+    while (now := sum(psutil.Process(process).cpu_times()[:2])) > used + 0.05:
+        used = now
+        sleep(1.0)
+    return perf_counter() - began
 
 
 def first_byte(port: int, path: str) -> float:
@@ -121,6 +133,7 @@ def main() -> None:
         clout = [sys.executable, "-c", CLOUT, "serve", "--port", str(port), "--home", str(home.folder)]
         with running(port, "/ready", *clout, log=Path(scratch) / "clout.log") as (process, took):
             print(f"ready after {took:.1f} s; the registry was asked {seconds_until_idle(port):.1f} s later")
+            print(f"prepared {seconds_until_prepared(process):.0f} s later; load {os.getloadavg()[0]:.1f}")
             within_limits = measure(port, options.rounds)
             print(f"resident at the end {resident(process)[0]:.0f} MB")
     print(f"limits: first byte {FIRST_BYTE_MS:g} ms, largest paint {LARGEST_PAINT_MS:g} ms")

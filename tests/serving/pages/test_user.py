@@ -70,6 +70,7 @@ def test_too_little_evidence_shows_no_number(client):
     assert "No score" in page.text
     assert "Too little is known for a score: " in page.text
     assert 'id="reasons"' not in page.text
+    assert 'id="ledger"' not in page.text
 
 
 def test_the_scope_of_the_key_decides_what_is_shown(home, champion):
@@ -129,7 +130,7 @@ def test_the_posts_behind_a_score_come_from_the_events(home, champion, tmp_path)
     client = TestClient(create_app(home, events=tmp_path / "events.parquet"), headers={"Accept": "text/html"})
     assert "Show the posts" in client.get("/u/user0001").text
     page = client.get("/u/user0001?part=posts").text
-    assert "<strong>1 people</strong>" in page or "<strong>1 person</strong>" in page
+    assert "<strong>1 person</strong> engaged 1 time, with 1 post and with the user." in page
     assert "&lt;b&gt;p1&lt;/b&gt;" in page
     assert "neither acts nor is engaged with" in unescape(client.get("/u/user0150?part=posts").text)
 
