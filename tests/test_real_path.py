@@ -10,9 +10,14 @@ import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from playwright.sync_api import expect
+
+from tests.serving.pages import conftest as pages
+from training.home import Home
 
 SHARED = Path(__file__).parents[2] / "shared"
 DATA, REFEREE = SHARED / "data", SHARED / "tools" / "referee.py"
+browser = pages.browser
 METRICS = ("auc", "ndcg_100", "r2_log")
 
 pytestmark = [
@@ -104,6 +109,23 @@ def test_everybody_of_travel_is_explained_exactly(travel):
             lines["unclipped"], abs=1e-6
         )
         assert lines["score"] == scores.set_index("user").loc[user, "score"]
+
+
+def test_the_pages_of_travel_show_posts_and_past_predictions(travel, browser):
+    clout(travel, "score", "events.parquet", "--as-of", "2017-07-02")
+    with pages.served(Home(travel / "clout-home"), travel / "events.parquet") as address:
+        tab = browser.new_page()
+        tab.goto(address)
+        tab.locator("tbody a").first.click()
+        *steps, score = [float(cell.get_attribute("data-points")) for cell in tab.locator("[data-points]").all()]
+        assert round(10 * sum(steps)) == round(10 * score)
+        expect(tab.locator("#history .lead")).to_contain_text("of 1 earlier prediction held")
+        tab.get_by_role("link", name="Show the posts behind these reasons").click()
+        expect(tab.locator("#posts tbody tr")).to_have_count(8, timeout=30_000)
+        tab.goto(f"{address}/community")
+        for part in ("movers .id", "effects .dots", "past .marker", "drift table", "versions table"):
+            expect(tab.locator(f"#{part}").first).to_be_visible(timeout=30_000)
+        tab.close()
 
 
 def test_reddit_beats_every_baseline(tmp_path):

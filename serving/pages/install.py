@@ -9,9 +9,9 @@ from features.errors import CloutError
 from serving.pages import cases, community, compare, find, home, models, sign_in, static_files, user
 from serving.pages.rendering import compile_templates
 from serving.review.distribution import distribution
-from serving.review.user_filter import growth
 from serving.runtime.state import ServiceState
 from serving.snapshots.search import SearchQuery, search
+from serving.snapshots.user_filter import growth
 
 log = logging.getLogger("clout")
 ROUTERS = (

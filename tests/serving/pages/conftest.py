@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from serving.app import serve
 from training.home import Home
-serve(Home(Path(sys.argv[1])), "127.0.0.1", 0)
+serve(Home(Path(sys.argv[1])), "127.0.0.1", 0, events=Path(sys.argv[2]) if sys.argv[2:] else None)
 """
 HTML = {"Accept": "text/html"}
 
@@ -70,9 +70,9 @@ def serving():
 
 
 @contextmanager
-def served(home):
-    """Serve a home in a process of its own; yield the address."""
-    command, log = [sys.executable, "-c", SERVE, str(home.folder)], home.folder.with_name("log")
+def served(home, *events):
+    """Serve a home, and an event table if one is given, in a process of its own; yield the address."""
+    command, log = [sys.executable, "-c", SERVE, str(home.folder), *map(str, events)], home.folder.with_name("log")
     with log.open("w") as stderr, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr) as process:
         try:
             while not (match := re.search(r"Listening on (http://\S+?),", log.read_text())):
