@@ -110,8 +110,9 @@ def test_odd_ids_are_looked_up_and_linked(tab, address, user):
     expect(tab.locator("#reads table")).to_be_visible()
 
 
-def test_a_user_is_printed_on_two_sheets(tab, address):
-    tab.goto(f"{address}/u/user0001?part=change")
+@pytest.mark.parametrize("user", ["user0001", "user0002", "user0003"])
+def test_a_user_is_printed_on_two_sheets(tab, address, user):
+    tab.goto(f"{address}/u/{user}?part=change&part=what-if&part=reads")
     sheets = re.findall(rb"/Type\s*/Page\b", tab.pdf(format="A4", prefer_css_page_size=True))
     assert len(sheets) <= 2
 
