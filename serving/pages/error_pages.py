@@ -81,6 +81,8 @@ def _is_problem(message: Message) -> bool:
 
 def _error_page(request: Request, start: Message, problem: dict[str, Any]) -> Response:
     status = problem["status"]
+    if status == 404 and "endpoint" not in request.scope:
+        problem["detail"] = "there is no page at this address."
     if request.method == "GET" and (status == 401 or problem["type"] == NO_PURPOSE):
         return _to_sign_in(request)
     response = page(request, "error", status, title=TITLES.get(status, problem["title"]), problem=problem)

@@ -86,12 +86,16 @@ def find_page(request: Request, service: ServiceDependency, snapshot: SnapshotDe
         users = suggestions(snapshot, next((parameters[name] for name in TYPED if name in parameters), ""))
         record_users(request.scope, users)
         return page(request, "suggestions", users=users)
-    query = user_filter(parameters)
-    if parameters.get("format") == "csv":
+    problem = None
+    try:
+        query = user_filter(parameters)
+    except RangeError as error:
+        query, problem = UserFilter(SearchQuery()), str(error)
+    if parameters.get("format") == "csv" and problem is None:
         return _csv(request, service, snapshot, query)
     view = find_view(service, snapshot, query, parameters)
-    record_users(request.scope, [score["user"] for score in view.scores])
-    return page(request, "find", view=view, columns=COLUMNS)
+    record_users(request.scope, [] if problem else [score["user"] for score in view.scores])
+    return page(request, "find", 422 if problem else 200, view=view, columns=COLUMNS, problem=problem)
 
 
 def find_view(service: ServiceState, snapshot: Snapshot, query: UserFilter, parameters: QueryParams) -> FindView:

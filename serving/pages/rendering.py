@@ -1,5 +1,6 @@
 """Rendering: Jinja2 templates, what every page knows about its reader, and the headers of a page."""
 
+import json
 from functools import cache
 from typing import Any
 from urllib.parse import urlencode
@@ -21,8 +22,20 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# htmx would otherwise add a style element and evaluate attributes, which the policy forbids.
-HTMX = '{"includeIndicatorStyles": false, "allowEval": false, "selfRequestsOnly": true, "historyCacheSize": 0}'
+# htmx would otherwise add a style element and evaluate attributes, which the policy forbids. A page that refuses what a
+# reader typed (422) says why in its own place; `clout.js` shows other errors.
+HTMX = json.dumps(
+    {
+        "includeIndicatorStyles": False,
+        "allowEval": False,
+        "selfRequestsOnly": True,
+        "historyCacheSize": 0,
+        "responseHandling": [
+            {"code": "2..|422", "swap": True},
+            {"code": "...", "swap": False, "error": True},
+        ],
+    }
+)
 
 FILTERS = (
     count_of,

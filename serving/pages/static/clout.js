@@ -51,5 +51,11 @@
       elt.focus({ preventScroll: true });
     }
   });
+  // A part that cannot be loaded: its link leads to the page that says why.
+  for (const failure of ["htmx:responseError", "htmx:sendError"]) {
+    document.addEventListener(failure, ({ detail: { elt } }) => {
+      if (elt.matches("a[href]")) location.assign(elt.href);
+    });
+  }
   document.addEventListener("htmx:afterSwap", (event) => showLocalTimes(document));
 })();

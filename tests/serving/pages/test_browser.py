@@ -153,6 +153,22 @@ def test_users_are_filtered_sorted_and_downloaded(tab, address):
     assert len(download.value.path().read_text().splitlines()) == 101
 
 
+def test_a_range_that_ends_before_it_begins_is_explained_where_it_was_typed(tab, address):
+    tab.goto(f"{address}/find")
+    tab.get_by_label("Score, at least").fill("90")
+    tab.get_by_label("Score, at most").fill("10")
+    expect(tab.locator("#results .alert")).to_contain_text("give the smaller one")
+    tab.get_by_label("Score, at most").fill("95")
+    expect(tab.locator("#results strong").first).to_be_visible()
+
+
+def test_a_part_that_fails_leads_to_the_page_that_says_why(tab, address):
+    tab.goto(f"{address}/u/user0001")
+    tab.route("**/*part=what-if*", lambda route: route.fulfill(status=503, body="gone"))
+    tab.get_by_role("link", name="Try changes").click()
+    tab.wait_for_url("**/*part=what-if*")
+
+
 def test_two_users_are_compared_from_what_is_typed(tab, address):
     tab.goto(f"{address}/compare")
     with tab.expect_response(lambda response: "part=suggestions" in response.url):

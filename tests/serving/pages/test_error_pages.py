@@ -43,3 +43,7 @@ def test_text_of_an_error_is_escaped(client):
 
 def test_a_head_request_has_no_body(client):
     assert client.head("/u/nobody").content == b""
+
+
+def test_an_address_without_a_page_says_so(client):
+    assert "There is no page at this address." in client.get("/nowhere").text

@@ -64,7 +64,7 @@ def test_csv_holds_no_formula(client):
 @pytest.mark.parametrize(
     ("query", "status", "message"),
     [
-        ("min_score=x", 422, "Min_score is 'x'; expected a number."),
+        ("min_score=x", 422, "Min score is 'x'; expected a number."),
         ("min_score=9&max_score=1", 422, "give the smaller one"),
         ("min_growth=9&max_growth=1", 422, "give the smaller one"),
         ("scope=topic:none", 404, "Nobody has a score of the scope"),
