@@ -139,7 +139,7 @@ class ServiceState:
         """
         after = self.snapshot(end)
         with self._opening:  # two requests would otherwise open the same snapshot twice
-            return self._earlier(end, start), after
+            return self._earlier(after.as_of, start), after
 
 
 def read_champion(home: Home) -> Champion:

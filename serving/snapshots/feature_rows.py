@@ -69,7 +69,8 @@ class FeatureRowFile:
         options = ipc.IpcReadOptions(use_threads=False, included_fields=fields)
         with self.lock:
             table = ipc.open_file(self.source, options=options).read_all()
-        return table.select(names).to_pandas()
+        rows: pd.DataFrame = table.select(names).to_pandas()
+        return rows
 
     def _batch(self, number: int) -> pa.RecordBatch:
         with self.lock:

@@ -55,6 +55,8 @@ def test_a_service_that_runs_prepares_what_the_first_readers_need(home, champion
             assert time.monotonic() < end
             time.sleep(0.01)
         assert "peer_ranges" in vars(snapshot)
+    before, after = app.state.service.pair(None, None)
+    assert app.state.service.pair(None, after.as_of)[0] is before  # however a page asks, it is opened once
 
 
 def test_what_cannot_be_prepared_is_left_to_who_asks(home, champion, monkeypatch, caplog):
