@@ -59,7 +59,7 @@ def test_a_service_that_runs_prepares_what_the_first_readers_need(home, champion
     assert app.state.service.pair(None, after.as_of)[0] is before  # however a page asks, it is opened once
 
 
-def test_what_cannot_be_prepared_is_left_to_who_asks(home, champion, monkeypatch, caplog):
+def test_a_failed_preparation_is_no_failure_of_the_service(home, champion, monkeypatch, caplog):
     service = create_app(home).state.service
     prepare(service)  # there is no earlier snapshot
     monkeypatch.setattr(service, "snapshot", lambda: {}["absent"])
