@@ -9,7 +9,6 @@ from functools import partial
 import ibis
 import ibis.expr.types as ir
 
-from features.aggregates.credibility import FADING_DAYS
 from features.aggregates.windows import (
     BILLION,
     LOOKBACK_DAYS,
@@ -44,6 +43,7 @@ from features.catalogue.wording import (
 )
 
 MONTH_DAYS = 28
+DAYS_PER_HALVING = 30
 ESTABLISHED = "days_since_established"
 
 _feature = partial(Feature, family="reach", unit="people", relation="responders", direction="up")
@@ -191,9 +191,9 @@ def _periods(responders: ir.Table) -> ir.Value:
 
 
 def _since(responders: ir.Table) -> ir.Value:
-    """Convert a weight w into extra age, `FADING_DAYS * log2(1 / w)`, so that the feature is continuous in w."""
+    """Convert a weight w into extra age, `DAYS_PER_HALVING * log2(1 / w)`, so that the feature is continuous in w."""
     weight = where(_full(responders) > 0, _full(responders).cast("float64") / BILLION)
-    return (days(responders.last_age) - weight.ln() * (FADING_DAYS / math.log(2))).min()
+    return (days(responders.last_age) - weight.ln() * (DAYS_PER_HALVING / math.log(2))).min()
 
 
 def _posts_with_people(user: ir.Table) -> ir.Value:

@@ -105,7 +105,7 @@ def _pair_weights(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index) 
     pairs = _pairs(responses)
     seeds = _seeds(pairs, own)
     has = _passed_on(pairs, seeds) if len(seeds) else pd.Series(BILLION, people)
-    full = (pairs["other"].map(has).fillna(0.0) / (0.02 * BILLION)).clip(upper=1.0)
+    full = (pairs["other"].map(has).fillna(0.0) / (0.001 * BILLION)).clip(upper=1.0)
     lasted = ((pairs["first"] / DAY - 28) / (90 - 28)).clip(0.0, 1.0).where(pairs["mutual"], 1.0)
     worth = lasted.where(~pairs["mutual"], lasted * 0.4)
     share = (full if len(seeds) else 1.0) * (2 - pairs["breadth"] / 1_000).clip(0.0, 1.0)
@@ -123,7 +123,7 @@ def _pairs(responses: pd.DataFrame) -> pd.DataFrame:
         [(o, u) in ways for u, o in zip(pairs["user"], pairs["other"], strict=True)], dtype=bool
     )
     pairs["breadth"] = pairs["other"].map(pairs[pairs["other"] >= 0].groupby("other").size())
-    strength = _round_half_up(np.exp2(-pairs["last"] / (30 * DAY)) * BILLION) * np.where(pairs["mutual"], 0.5, 1.0)
+    strength = _round_half_up(np.exp2(-pairs["last"] / (20 * DAY)) * BILLION) * np.where(pairs["mutual"], 0.5, 1.0)
     return pairs.assign(passed=_round_half_up((strength / pairs["breadth"]).fillna(0.0)))
 
 

@@ -21,6 +21,7 @@ from training.explanation.score_change import top_movers
 from training.model.bundle import Bundle, FeatureRow, feature_row
 from training.model.feature_sets import panel_features
 from training.release.gate import Churn, Move, MoveReason
+from training.robustness.alliances import with_alliances
 from training.robustness.attack_report import AttackReport
 from training.robustness.attack_suite import attack_suite
 from training.robustness.attacks import ATTACKS
@@ -32,7 +33,7 @@ REASONS = 3
 def measure_attacks(
     event_table: ir.Table | None, bundle: Bundle, config: Config, progress: Progress = ignore_progress
 ) -> AttackReport | NotMeasured:
-    """Attack the model at the end of its training.
+    """Attack the model at the end of its training, by attackers and by alliances.
 
     Parameters
     ----------
@@ -55,9 +56,10 @@ def measure_attacks(
 
     at = datetime.fromisoformat(bundle.facts["as_of"])
     try:
-        return attack_suite(event_table, bundle, at, seed=config.model.seed, progress=on_attack)
+        report = attack_suite(event_table, bundle, at, seed=config.model.seed, progress=on_attack)
     except TooSmallError as error:
         return NotMeasured(str(error).rstrip("."))
+    return with_alliances(report, event_table, bundle, config.model.seed)
 
 
 def measure_churn(

@@ -16,7 +16,7 @@ from training.evaluation.report_types import (
     Report,
     named,
 )
-from training.robustness.attack_report import AttackReport, AttackResult
+from training.robustness.attack_report import AllianceResult, AttackReport, AttackResult
 
 
 class GateError(CloutError):
@@ -141,7 +141,8 @@ def evaluate_gate(measured: GateInput, limits: Gate) -> Verdict:
     """Compare a challenger with the baselines, the champion and the limits."""
     evaluation = measured.evaluation
     findings = [*against_baselines(evaluation), *_against_champion(evaluation.champion)]
-    findings += [*forecast(evaluation, limits), _churn(measured.churn, limits), _attacks(measured.attacks)]
+    findings += [*forecast(evaluation, limits), _churn(measured.churn, limits)]
+    findings += [_attacks(measured.attacks), *_alliances(measured.attacks)]
     return Verdict(tuple(findings))
 
 
@@ -201,7 +202,7 @@ def _attacks(report: AttackReport | NotMeasured) -> Finding:
         return Finding("attacks", f"attacks were not measured: {report.reason}", None)
     results = report.attacks
     past = [_past_limit(result, report.median_active) for result in results if not result.within_limit]
-    if past or not report.within_limits:
+    if past:
         return Finding("attacks", f"{len(past)} of {len(results)} attacks exceed their limit: {'; '.join(past)}", False)
     nearest = max(results, key=lambda result: result.gain_median - result.limit)
     message = (
@@ -209,6 +210,25 @@ def _attacks(report: AttackReport | NotMeasured) -> Finding:
         f"{nearest.gain_median:+.1f} points (limit {nearest.limit:g})"
     )
     return Finding("attacks", message, True)
+
+
+def _alliances(report: AttackReport | NotMeasured) -> list[Finding]:
+    """Name each alliance that exceeds its limit; no finding where none was tried."""
+    if isinstance(report, NotMeasured) or not report.alliances:
+        return []
+    results = report.alliances
+    past = [_people_gain(result) for result in results if not result.within_limit]
+    if past:
+        message = f"{len(past)} of {len(results)} alliances exceed their limit: {'; '.join(past)}"
+    else:
+        nearest = max(results, key=lambda result: result.people_gain_median / result.people_limit)
+        message = f"all {len(results)} alliances stay within their limits; {_people_gain(nearest)} comes nearest"
+    return [Finding("alliances", message, not past)]
+
+
+def _people_gain(result: AllianceResult) -> str:
+    gain = f"{result.people_gain_median:+.2f} people expected"
+    return f"{result.alliance} ({gain}, limit {result.people_limit:g})"
 
 
 def _past_limit(result: AttackResult, median_active: float) -> str:

@@ -65,7 +65,7 @@ def suggestions(bundle: Bundle, verdict: Verdict) -> list[str]:
     tries = [*_more_to_learn_from(bundle)] if any(name.startswith(OF_THE_FORECAST) for name in failed) else []
     if CALIBRATION in failed:
         tries.append("If the community just grew or shrank, train again a horizon later: the level is learnt anew.")
-    if "attacks" in failed:
+    if {"attacks", "alliances"} & set(failed):
         tries.append("Name users you trust under seeds of [credibility] in clout.toml: trust then starts with them.")
     if "churn" in failed:
         tries.append("If the scores are meant to move, promote it with --force; the report lists who moves most.")

@@ -6,7 +6,7 @@ half of one each, however long they do.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import ibis.expr.types as ir
@@ -19,7 +19,7 @@ from features.events.loading import resolve_as_of
 from features.events.scopes import ALL
 from features.feature_table import feature_rows
 from training.model.bundle import Bundle
-from training.robustness.attack_report import AllianceResult
+from training.robustness.attack_report import AllianceResult, AttackReport
 from training.robustness.attacks import (
     DORMANT_DAYS,
     FAKE,
@@ -37,7 +37,7 @@ ONE_WAY, EXCHANGED = 1.25, 0.5
 KNOWN_QUANTILE = 0.75
 MIN_ENGAGERS = 3
 RING_DAYS, RING_MEETINGS = 300, 3
-MEMBERS = 10
+MEMBERS, FEWEST_MEMBERS = 20, 5
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,8 @@ def alliance_suite(
     """Try every alliance in a community just before an instant, all at once with different members, and score them.
 
     Members are ordinary: they acted in the last 28 days, are in the middle half of those by score, and were first seen
-    more than 180 days ago. Up to ten members try each alliance, or one group. An alliance for which there are too few
-    people is left out.
+    more than 180 days ago. Up to 20 members try each alliance, or one group. An alliance for which there are too few
+    people is left out: their median would say little.
 
     Parameters
     ----------
@@ -157,6 +157,12 @@ def alliance_suite(
     return tuple(_result(alliance, np.concatenate(several), before, after) for alliance, several in groups)
 
 
+def with_alliances(report: AttackReport, events: ir.Table, bundle: Bundle, seed: int = 0) -> AttackReport:
+    """Return a report of attacks with the alliances at the same instant, and what anybody can add by construction."""
+    alliances = alliance_suite(events, bundle, report.as_of, seed)
+    return replace(report, alliances=alliances, most_from_anybody=bundle.most_from_anybody)
+
+
 def _predict(encoded: EncodedEvents, bundle: Bundle, at: datetime) -> pd.DataFrame:
     rows = feature_rows(encoded, at, features=list(bundle.features))
     return bundle.predict(rows).set_axis(rows["user"])
@@ -182,7 +188,7 @@ def _helpers(others: pd.DataFrame) -> Helpers:
 
 
 def _assign(members: np.ndarray) -> list[tuple[Alliance, list[np.ndarray]]]:
-    """Give each alliance groups of its own: one where members answer each other, up to ten of one member elsewhere.
+    """Give each alliance groups of its own: one where members answer each other, 5 to 20 of one member elsewhere.
 
     An alliance is left out where too few members remain.
     """
@@ -195,7 +201,7 @@ def _assign(members: np.ndarray) -> list[tuple[Alliance, list[np.ndarray]]]:
         several = [members[start + k * alliance.group : start + (k + 1) * alliance.group] for k in range(count)]
         several = [group for group in several if len(group) == alliance.group]
         start += len(several) * alliance.group
-        if several:
+        if len(several) * alliance.group >= FEWEST_MEMBERS:
             groups.append((alliance, several))
     return groups
 

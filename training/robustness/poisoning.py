@@ -25,7 +25,7 @@ from training.fit import fit
 from training.model.bounded_term import fit_boosters
 from training.model.bundle import Bundle
 from training.model.feature_sets import panel_features
-from training.robustness.alliances import alliance_suite
+from training.robustness.alliances import with_alliances
 from training.robustness.attack_report import SCORING, TRAINING, Attackers, AttackReport, HonestAuc
 from training.robustness.attack_suite import AttackSetting, attack_suite, run_suite
 from training.robustness.attacks import ATTACKS, Attack, describe_users, make_attack_context
@@ -193,7 +193,4 @@ def run_attacks(mode: str, events: ir.Table, bundle: Bundle, *options: Any) -> A
 
     """
     reports = [suite(events, bundle, *options) for suite in SUITES[mode]]
-    report = reduce(AttackReport.followed_by, reports)
-    return replace(
-        report, alliances=alliance_suite(events, bundle, report.as_of), most_from_anybody=bundle.most_from_anybody
-    )
+    return with_alliances(reduce(AttackReport.followed_by, reports), events, bundle)

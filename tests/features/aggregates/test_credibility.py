@@ -14,21 +14,21 @@ from features.feature_table import feature_rows
 
 FOUNDERS = ["e0", "e1", "e2", "e3"]
 SECOND = 1 / 86_400
-# Four who have been here for 400 days, each responded to by the three others 30 days ago: all are established.
+# Four who have been here for 400 days, each responded to by the three others 20 days ago: all are established.
 ESTABLISHED = [
     *((400, name, "post", None) for name in FOUNDERS),
-    *((days, one, "like", other) for one, other in permutations(FOUNDERS, 2) for days in (399, 30)),
+    *((days, one, "like", other) for one, other in permutations(FOUNDERS, 2) for days in (399, 20)),
 ]
 SOME = settings(max_examples=5)
 
 
-def vouched(*by, days=30, to="u", verb="like"):
+def vouched(*by, days=20, to="u", verb="like"):
     return [(days, name, verb, to) for name in by]
 
 
 def test_established_users_have_the_expected_credibility(features_of):
     rows = features_of(ESTABLISHED)
-    # Each responds to three, mutually (a half), 30 days ago (a half): a twelfth goes to each of them, of three givers,
+    # Each responds to three, mutually (a half), 20 days ago (a half): a twelfth goes to each of them, of three givers,
     # the most of which does not count.
     one = 0.15 + 0.85 * 3 / 12  # 0.3625
     two = 0.15 + 0.85 * one / 4  # 0.22703125
@@ -74,24 +74,24 @@ def test_two_vouchers_give_credibility(features_of):
         )
     one = wide * 0.5 / 4
     assert rows["a"]["credibility_365d"] == pytest.approx(one, abs=1e-8)
-    assert rows["u"]["credible_engagers_365d"] == pytest.approx(min(one / 0.02, 1), abs=1e-7)
+    assert rows["u"]["credible_engagers_365d"] == pytest.approx(min(one / 0.001, 1), abs=1e-7)
 
 
 def test_partial_credibility_weighs_in_proportion(features_of):
-    """Two who vouched 120 days ago, a sixteenth of which is left: not a full person."""
-    rows = features_of([*ESTABLISHED, *vouched("e0", "e1", to="a", days=120), (1, "a", "like", "u")])
+    """Two who vouched 160 days ago, a 256th of which is left: not a full person."""
+    rows = features_of([*ESTABLISHED, *vouched("e0", "e1", to="a", days=160), (1, "a", "like", "u")])
     credibility = rows["a"]["credibility_365d"]
-    assert 0.001 < credibility < 0.02
-    assert rows["u"]["credible_engagers_365d"] == pytest.approx(credibility / 0.02, abs=1e-7)
+    assert 0 < credibility < 0.001
+    assert rows["u"]["credible_engagers_365d"] == pytest.approx(credibility / 0.001, abs=1e-7)
 
 
-def test_strength_halves_every_30_days_and_when_mutual(features_of):
+def test_strength_halves_every_20_days_and_when_mutual(features_of):
     def of_a(*more):
         return features_of([*ESTABLISHED, *more])["a"]["credibility_365d"]
 
     # Two givers with the same breadth; what reaches `a` is what one of them passes on.
-    now, month = (of_a(*vouched("e0", "e1", to="a", days=days)) for days in (60, 90))
-    assert now / month == pytest.approx(2, abs=1e-6)
+    now, later = (of_a(*vouched("e0", "e1", to="a", days=days)) for days in (60, 80))
+    assert now / later == pytest.approx(2, abs=1e-6)
     mutual = of_a(*vouched("e0", "e1", to="a", days=60), *((60, "a", "like", name) for name in ("e0", "e1")))
     # a, who is not established, gives back what the founders keep nothing of but by the rounds: hardly more than half.
     assert 0.5 < mutual / now < 0.6
@@ -150,7 +150,7 @@ def test_everybody_has_full_weight_without_established_users(features_of):
 
 def test_configured_seeds_replace_the_established(table, as_of):
     """Two vouch for a; the founders would be established by the rule."""
-    events = table([*ESTABLISHED, *((30, name, "like", "a") for name in ("x", "e0")), (30, "x", "like", "b")])
+    events = table([*ESTABLISHED, *((20, name, "like", "a") for name in ("x", "e0")), (20, "x", "like", "b")])
 
     def of_a(*seeds):
         return feature_rows(load_encoded_events(events).with_seeds(seeds), as_of).set_index("user")["credibility_365d"][

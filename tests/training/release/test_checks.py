@@ -20,6 +20,8 @@ class TestAttacks:
         assert result.as_of.isoformat() == simulated.as_of.isoformat() == bundle.facts["as_of"]
         assert [(result.attack, result.members) for result in result.attacks] == [(ATTACKS[0].name, 30)]
         assert shares == [1 / len(ATTACKS)]
+        assert result.alliances
+        assert result.most_from_anybody == bundle.most_from_anybody
 
     def test_switched_off(self, simulated, bundle):
         config = Config(gate=Gate(attacks=False))

@@ -13,7 +13,7 @@ from training.evaluation.report_types import (
     RankRetention,
 )
 from training.release.gate import Churn, GateError, GateInput, Verdict, evaluate_gate, normalize_override_reason
-from training.robustness.attack_report import AttackReport, AttackResult
+from training.robustness.attack_report import AllianceResult, AttackReport, AttackResult
 
 LIMITS = Gate(total_low=0.5, total_high=2.0, coverage=0.8, moved_share=0.2)
 UNMEASURED = {"churn": NotMeasured("no need"), "attacks": NotMeasured("no time")}
@@ -66,8 +66,12 @@ def an_attack(name="pod", gain=1.0, limit=4.0, end=20.0, within_limit=True):
     )
 
 
-def a_report(*attacks):
-    return AttackReport(datetime(2025, 8, 1, tzinfo=UTC), "followers", 22.5, attacks)
+def a_report(*attacks, alliances=None):
+    return AttackReport(datetime(2025, 8, 1, tzinfo=UTC), "followers", 22.5, attacks, alliances=alliances)
+
+
+def an_alliance(name, gain):
+    return AllianceResult(name, "they answer", 10, 2, False, 9.0, gain, 2.5, gain <= 2.5)
 
 
 def verdict_of(measured=None, limits=LIMITS, **evaluation):
@@ -157,6 +161,23 @@ class TestAttacks:
             "bot ends at 23.4, limit 22.5, the median active user"
         )
         assert finding(verdict, "attacks") == (False, message)
+
+    def test_alliances_that_stay_within_their_limits(self):
+        report = a_report(an_attack(), alliances=(an_alliance("friends", 1.8), an_alliance("stars", 0.4)))
+        message = "all 2 alliances stay within their limits; friends (+1.80 people expected, limit 2.5) comes nearest"
+        assert finding(verdict_of({"attacks": report}), "alliances") == (True, message)
+
+    def test_alliances_over_their_limit_are_named(self):
+        report = a_report(an_attack(), alliances=(an_alliance("friends", 2.6), an_alliance("stars", 0.4)))
+        verdict = verdict_of({"attacks": report})
+        message = "1 of 2 alliances exceed their limit: friends (+2.60 people expected, limit 2.5)"
+        assert finding(verdict, "alliances") == (False, message)
+        assert finding(verdict, "attacks")[0]
+        assert not verdict.passed
+
+    def test_without_alliances_there_is_no_finding(self):
+        names = [match.name for match in verdict_of({"attacks": a_report(an_attack())}).findings]
+        assert "alliances" not in names
 
     def test_not_measured_is_no_failure(self):
         verdict = verdict_of()

@@ -88,7 +88,12 @@ def test_more_history_and_other_horizons_are_suggested(bundle):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("attacks", "Name users you trust"), ("churn", "promote it with --force"), ("calibration", "grew or shrank")],
+    [
+        ("attacks", "Name users you trust"),
+        ("alliances", "Name users you trust"),
+        ("churn", "promote it with --force"),
+        ("calibration", "grew or shrank"),
+    ],
 )
 def test_failures_have_their_suggestions(bundle, name, words):
     assert any(words in suggestion for suggestion in suggestions(bundle, failed(name)))

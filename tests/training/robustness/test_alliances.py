@@ -65,8 +65,8 @@ def test_every_alliance_gets_members_of_its_own():
     members = np.concatenate([np.concatenate(several) for _, several in groups])
     assert len(set(members)) == len(members)
     assert {alliance.name for alliance, _ in groups} == set(BY_NAME)
-    assert [alliance.group for alliance, _ in _assign(USERS[:3])] == [1, 1, 1]
-    assert [len(several) for _, several in groups] == [10] * 15 + [1] * 6
+    assert [len(several) for _, several in _assign(USERS[:10])] == []
+    assert [len(several) for _, several in groups] == [20] * 15 + [1] * 6
     assert _assign(USERS[:0]) == []
 
 
