@@ -133,8 +133,8 @@ def _speed(bundle: Bundle, rows: pd.DataFrame) -> list[str]:
     small = matrix[:ROWS_OF_SLOW_WORK]
     works = {
         "predict": (lambda: bundle.margin(matrix), len(matrix)),
-        "explain": (lambda: bundle.tables.values(matrix), len(matrix)),
-        "pred_contrib": (lambda: bundle.booster.predict(small, pred_contrib=True), len(small)),
+        "explain": (lambda: bundle.shap_values(matrix), len(matrix)),
+        "pred_contrib": (lambda: bundle.shap_values(small), len(small)),  # of few rows, by LightGBM itself
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
