@@ -77,6 +77,18 @@ def test_it_contains_no_path_of_a_machine(path):
     assert [match for match in (Path.home(), Path.cwd(), sys.prefix, gettempdir()) if str(match) in said] == []
 
 
+def test_files_that_it_names_exist(path):
+    texts = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
+    files = re.findall(r"`((?:docs|features|training|serving|tests|notebooks)/[\w./-]*)`", "\n".join(texts))
+    assert [name for name in files if not (NOTEBOOKS[0].parents[1] / name).exists()] == []
+
+
+def test_notebooks_that_it_names_exist(path):
+    texts = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
+    names = re.findall(r"`(\d\d_\w+)`", "\n".join(texts))
+    assert set(names) <= {notebook.stem for notebook in NOTEBOOKS}
+
+
 def test_it_holds_no_logic_of_its_own(path):
     nodes = [node for cell in code_cells(read(path)) for node in ast.walk(ast.parse(cell.source))]
     assert [type(node).__name__ for node in nodes if isinstance(node, LOGIC)] == []

@@ -54,8 +54,8 @@ def figures_at(acts: EncodedEvents, config: Config, fold: Fold) -> dict:
     """Judge on the horizon after an instant."""
     ahead = in_scope(fold.ahead, ALL)
     signals = baselines(acts, ahead, fold.as_of)
-    predicted = fold.bundle.predict(ahead)
-    figures = evaluate(ahead["audience"].to_numpy(), predicted, signals, config.evaluation.resamples, 0)
+    predicted, level = fold.bundle.predict(ahead), config.interval.level
+    figures = evaluate(ahead["audience"].to_numpy(), predicted, level, signals, config.evaluation.resamples, 0)
     score, leads = figures.metrics["score"], figures.margins
     row = {"as_of": f"{fold.as_of:%Y-%m-%d}", "users": figures.users, "heard": int((ahead["audience"] > 0).sum())}
     for key in RANKING:
