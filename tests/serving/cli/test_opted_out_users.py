@@ -19,6 +19,7 @@ ARGUMENTS = {
     "score": ["EVENTS", "--out", "scores.parquet"],
     "explain": ["user0001", "--events", "EVENTS"],
     "what-if": ["user0001", "--away-days", "14", "--events", "EVENTS"],
+    "find": ["--topic", "birds", "--events", "EVENTS"],
     "pick": ["--topic", "birds", "--events", "EVENTS"],
 }
 # These have no home, take the events as they come, or erase users from them; the pages of a service read them later.
