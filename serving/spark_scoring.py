@@ -20,7 +20,6 @@ from ibis.util import gen_name
 
 from features.errors import EngineError
 from features.events.encoding import EncodedEvents
-from features.events.engines import engine_errors
 from features.events.loading import resolve_as_of
 from features.feature_table import KEYS, ROWS_AT_ONCE, require_users, unordered_feature_table
 from features.progress import StepProgress, ignore_progress, of_step
@@ -58,13 +57,12 @@ def score_on_spark(
     Raises
     ------
     AsOfError : as `score_users`
-    EngineError : Spark failed, the executors lack the package, or do not share the folder
-    OutputError : a disk is full
+    EngineError : the executors do not share the folder
+    OutputError : the disk refuses
 
     """
-    backend: Any = events.rows.get_backend()
     features = snapshot_features(bundle.features)
-    with engine_errors(backend), output_errors(folder):
+    with output_errors(folder):
         resolve_as_of(events.rows, as_of, allow_future)
         on_feature = of_step(progress, "features")
         with unordered_feature_table(events.with_seeds(bundle.seeds), as_of, on_feature, features) as table:

@@ -9,6 +9,7 @@ import typer
 
 from features.cli_options import (
     MODEL,
+    Engine,
     Events,
     HomeFolder,
     Identities,
@@ -54,6 +55,7 @@ def train(
     ] = False,
     force: Force = None,
     home: HomeFolder = None,
+    engine: Engine = "duckdb",
     json: Json = False,
 ) -> None:
     """Train a model, evaluate it out of time, register it, and make it the champion if it passes the gate.
@@ -80,9 +82,10 @@ def train(
     require_writable(clout_home)
     excluded = load_opted_out_users(clout_home)
     settings = _without_seeds(settings, excluded)
-    encoded = encode_command_events(events, settings.panel.scopes, identities, excluded=excluded)
+    encoded = encode_command_events(events, settings.panel.scopes, identities, engine, excluded)
     with progress_bars() as progress:
-        attackable = settings.gate.attacks and not is_store(events)  # a store holds no events to add attacks to
+        # A store holds no events to add attacks to, and an engine may hold more than this machine can attack.
+        attackable = settings.gate.attacks and engine == "duckdb" and not is_store(events)
         attack_events = load_command_events(events, identities, excluded) if attackable else None
         options = TrainOptions(parse_instant(as_of), tune, clout_home.folder / TRIALS, ablate, rescale)
         candidate = train(encoded, settings, find_champion(clout_home, check_catalogue=False), options, progress)
@@ -99,6 +102,7 @@ def evaluate(
     events: Events,
     as_of: Annotated[str | None, typer.Option(help="Start of the horizon; default the newest complete one.")] = None,
     identities: Identities = None,
+    engine: Engine = "duckdb",
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:
@@ -113,7 +117,7 @@ def evaluate(
 
     clout_home = home_from_environment(home)
     bundle, version = load_champion(clout_home)
-    encoded = encode_command_events(events, [ALL], identities, excluded=load_opted_out_users(clout_home))
+    encoded = encode_command_events(events, [ALL], identities, engine, load_opted_out_users(clout_home))
     evaluation = evaluate_bundle(encoded, bundle, parse_instant(as_of))
     if evaluation.in_sample:
         warn("the champion was trained on this horizon: its figures are not out of time.")
@@ -180,6 +184,7 @@ def monitor(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A clout.toml; its section \\[monitor] has the limits.")] = None,
     identities: Identities = None,
+    engine: Engine = "duckdb",
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:
@@ -198,7 +203,7 @@ def monitor(
     settings, clout_home = read_config(config), home_from_environment(home)
     bundle, version = load_champion(clout_home)
     check_reference(bundle, version)
-    encoded = encode_command_events(events, [ALL], identities, excluded=load_opted_out_users(clout_home))
+    encoded = encode_command_events(events, [ALL], identities, engine, load_opted_out_users(clout_home))
     with progress_bars() as progress:
         report = monitor(encoded, bundle, parse_instant(as_of), settings, progress)
     document = {"model_version": version, **report.as_json()}

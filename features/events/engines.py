@@ -2,8 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from glob import escape
 from inspect import Parameter, Signature
 from os import environ
@@ -30,7 +29,7 @@ SPARK = {
     "spark.sql.maxPlanStringLength": "10000",  # the full text of a plan of many steps exceeds the heap
 }
 
-ENGINE_PACKAGES = {"pyspark", "py4j", "grpc", "psycopg", "sqlalchemy", "ibis"}
+ENGINES = {"pyspark": "Spark", "py4j": "Spark", "grpc": "Spark", "psycopg": "PostgreSQL"}  # by package of an error
 MISSING_MODULE = re.compile(r"No module named '([\w.]+)'")
 DISK_FULL = "No space left on device"
 
@@ -96,43 +95,25 @@ def _spark_session() -> "SparkSession":
     return cast("SparkSession", builder.config(conf=settings).appName("clout").getOrCreate())
 
 
-@contextmanager
-def engine_errors(engine: ibis.BaseBackend) -> Iterator[None]:
-    """Convert the errors of an engine that is not embedded.
-
-    Raises
-    ------
-    EngineError : the engine failed, or its executors lack a package; says what to do
-    OutputError : a disk that the engine writes to is full
-
-    """
-    try:
-        yield
-    except Exception as error:
-        if engine.name == "duckdb" or not _is_of_an_engine(error):
-            raise
-        raise _engine_error(engine.name, str(error)) from error
-
-
-def _is_of_an_engine(error: Exception) -> bool:
-    package = type(error).__module__.partition(".")[0]
-    return isinstance(error, ConnectionError) or package in ENGINE_PACKAGES
-
-
-def _engine_error(name: str, text: str) -> CloutError:
+def engine_error(error: BaseException) -> CloutError | None:
+    """Return the error to show where Spark or a database failed; None for other errors."""
+    engine = ENGINES.get(type(error).__module__.partition(".")[0])
+    if engine is None:
+        return None
+    text = str(error)
     if missing := MISSING_MODULE.search(text):
         return EngineError(
-            f"the executors of Spark lack the package {missing[1]}: install this version of clout-score, with what it "
-            "needs, into the Python of every worker, or ship an environment by spark.archives; PYSPARK_PYTHON names "
+            f"the executors of {engine} lack the package {missing[1]}: install this version of clout-score, with what "
+            "it needs, into the Python of every worker, or ship an environment by spark.archives; PYSPARK_PYTHON names "
             "that Python."
         )
     if DISK_FULL in text:
         return OutputError(
-            f"a disk that {name} writes to is full ({DISK_FULL}). Free space there. Nothing was changed."
+            f"a disk that {engine} writes to is full ({DISK_FULL}). Free space there. Nothing was changed."
         )
     causes = [line.strip() for line in text.splitlines() if line.strip()] or ["no message"]
     cause = next((line for line in reversed(causes) if line.startswith("Caused by: ")), causes[0])
-    return EngineError(f"{name} failed half way: {cause[:300]} Nothing was changed; start the command again.")
+    return EngineError(f"{engine} failed half way: {cause[:300]} Nothing was changed; start the command again.")
 
 
 def _without_secrets(url: str) -> str:

@@ -76,7 +76,9 @@ def main() -> None:
         print_message(f"error: {error}")
         sys.exit(2)
     except Exception as error:
-        if (shortage := memory_limit_error(error) or storage_error(error)) is None:
+        from features.events.engines import engine_error  # loads Ibis
+
+        if (cause := memory_limit_error(error) or storage_error(error) or engine_error(error)) is None:
             raise
-        print_message(f"error: {shortage}")
+        print_message(f"error: {cause}")
         sys.exit(2)

@@ -63,7 +63,6 @@ def score(
     Example: clout score events --as-of 2017-07-30
     """
     from features.atomic_files import check_writable, scratch_dir
-    from features.events.engines import engine_errors
     from features.events.loading import check_scopes
     from features.utc import now_utc, parse_utc
     from serving.scoring import score_audiences, write_points
@@ -83,11 +82,7 @@ def score(
     trained = parse_utc(bundle.facts["as_of"])
     if trained > at:
         warn(f"the model was trained on events up to {trained:%Y-%m-%d}, later than this as_of: no forecast.")
-    with (
-        engine_errors(encoded.rows.get_backend()),
-        scratch_dir(folder.snapshots / "rows") as scratch,
-        progress_bars() as progress,
-    ):
+    with scratch_dir(folder.snapshots / "rows") as scratch, progress_bars() as progress:
         scored = _score_function(encoded)(encoded, at, bundle, version, scratch, progress, force)
         audiences = score_audiences(encoded, at, bundle, scored)
         if not force:

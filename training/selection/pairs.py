@@ -7,12 +7,16 @@ from datetime import datetime
 import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from features.aggregates.credibility import FULL_CREDIBILITY
 from features.aggregates.windows import BILLION, DAY
 from features.events.encoding import EncodedEvents, cached_users
+from features.events.event_table import load_table
 from features.feature_table import KEYS, engaging_pairs
 from training.dataset.labels import horizon_engagers
+
+PAIRS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -57,22 +61,31 @@ def read_pairs(events: EncodedEvents, as_of: datetime, rows: pd.DataFrame) -> Pa
     rows : user and scope, each once
 
     """
+    counts, weight = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows))
+    parts: dict[str, list[np.ndarray]] = {"engagers": [], "days": [], "weeks": []}
     with cached_users(events) as users, engaging_pairs(events, as_of) as table:
-        numbers = _RowNumbers(users, rows)
-        frame = table.to_pandas()
-    user, other = numbers.of(frame["user"]), numbers.of(frame["other"])
-    present = np.flatnonzero((user >= 0) & (other >= 0))
-    order = present[np.lexsort((other[present], user[present]))]
-    credibility = frame["credibility"].fillna(0).to_numpy(float) / (FULL_CREDIBILITY * BILLION)
-    weight = np.zeros(len(rows))
-    weight[other[order]] = np.clip(credibility[order], 0.0, 1.0)
-    return Pairs(
-        starts=_starts(user[order], len(rows)),
-        engagers=other[order].astype(np.int32),
-        days=(frame["last_age"].to_numpy()[order] // DAY).astype(np.int32),
-        weeks=np.bitwise_count(frame["weeks"].to_numpy()[order]).astype(np.int32),
-        weight=weight,
-    )
+        for batch in _numbered(table, users, rows).to_pyarrow_batches(chunk_size=PAIRS_AT_ONCE):
+            pairs = batch.to_pandas()
+            engagers = pairs["engager"].to_numpy(np.int32)
+            parts["engagers"].append(engagers)
+            parts["days"].append((pairs["last_age"] // DAY).to_numpy(np.int32))
+            parts["weeks"].append(np.bitwise_count(pairs["weeks"].to_numpy()).astype(np.int32))
+            counts += np.bincount(pairs["row"], minlength=len(rows))
+            weight[engagers] = np.clip(pairs["credibility"] / (FULL_CREDIBILITY * BILLION), 0.0, 1.0)
+    none = np.zeros(0, dtype=np.int32)
+    joined = {name: np.concatenate([none, *parts.pop(name)]) for name in list(parts)}
+    return Pairs(starts=np.concatenate([[0], np.cumsum(counts)]), weight=weight, **joined)
+
+
+def _numbered(pairs: ir.Table, users: ir.Table, rows: pd.DataFrame) -> ir.Table:
+    """Return pairs ordered by row numbers, `row` and `engager`, without those of somebody who is no row."""
+    names = pa.Table.from_pandas(rows[KEYS], preserve_index=False).append_column("row", pa.array(np.arange(len(rows))))
+    keys = users.join(load_table(names, users.get_backend()), KEYS).select("key", "row")
+    of_user = keys.select(user="key", row="row")
+    of_other = keys.select(other="key", engager="row")
+    numbered = pairs.join(of_user, "user").join(of_other, "other")
+    credibility = numbered.credibility.fill_null(0).cast("float64")
+    return numbered.select("row", "engager", "last_age", "weeks", credibility=credibility).order_by("row", "engager")
 
 
 @dataclass(frozen=True)
@@ -135,11 +148,6 @@ def weight_by_key(events: EncodedEvents, rows: pd.DataFrame, pairs: Pairs) -> pd
     """Return what engagers count, 0 to 1, by the key of each row."""
     with cached_users(events) as users:
         return pd.Series(pairs.weight, _RowNumbers(users, rows).keys)
-
-
-def _starts(users: np.ndarray, count: int) -> np.ndarray:
-    """Return where the pairs of each user begin among ordered users, and where the last end."""
-    return np.concatenate([[0], np.cumsum(np.bincount(users, minlength=count))]).astype(np.int64)
 
 
 class _RowNumbers:

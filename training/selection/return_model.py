@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.selection.pairs import Pairs
+from training.selection.pairs import PAIRS_AT_ONCE, Pairs
 
 MOST_PAIRS = 200_000
 RIDGE = 1.0
@@ -25,7 +25,7 @@ class ReturnModel:
 
     Parameters
     ----------
-    coefficients : the intercept, and one for each of `pair_features`
+    coefficients : the intercept, and one for each of `PairFeatures`
     horizon_days : the horizon that it was fitted on
 
     """
@@ -36,25 +36,40 @@ class ReturnModel:
     def probability(self, pairs: Pairs) -> np.ndarray:
         """Return the probability that each pair engages again within the horizon, float32, shape (pairs,)."""
         intercept, *slopes = self.coefficients
-        logit = np.full(len(pairs.engagers), intercept)
-        for slope, column in zip(slopes, pair_features(pairs, self.horizon_days), strict=True):
-            logit += slope * column
-        return _sigmoid(logit).astype(np.float32)
+        features = PairFeatures(pairs, self.horizon_days)
+        chances = np.empty(len(pairs.engagers), dtype=np.float32)
+        for start in range(0, len(chances), PAIRS_AT_ONCE):
+            part = slice(start, start + PAIRS_AT_ONCE)
+            logit = np.full(len(chances[part]), intercept)
+            for slope, column in zip(slopes, features.columns(part), strict=True):
+                logit += slope * column
+            chances[part] = _sigmoid(logit)
+        return chances
 
 
-def pair_features(pairs: Pairs, horizon_days: int) -> Iterator[np.ndarray]:
-    """Yield the features of pairs one by one, float64, shape (pairs,): a matrix of all would take too much memory."""
-    users, recent = pairs.users, pairs.days < horizon_days
-    age, weeks = _log_age(pairs.days, horizon_days), np.log(pairs.weeks)
-    yield age
-    yield age * age
-    yield weeks
-    yield weeks * age
-    last = np.full(len(pairs.weight), np.iinfo(np.int32).max, dtype=np.int32)
-    np.minimum.at(last, pairs.engagers, pairs.days)
-    yield _log_age(last[pairs.engagers], horizon_days)
-    for role in (pairs.engagers, users):
-        yield np.log1p(np.bincount(role[recent], minlength=len(pairs.weight)))[role]
+class PairFeatures:
+    """The features of pairs; a matrix of all would take too much memory."""
+
+    def __init__(self, pairs: Pairs, horizon_days: int):
+        self._pairs, self._users, self._horizon_days = pairs, pairs.users, horizon_days
+        self._last = np.full(len(pairs.weight), np.iinfo(np.int32).max, dtype=np.int32)
+        np.minimum.at(self._last, pairs.engagers, pairs.days)
+        recent = pairs.days < horizon_days
+        self._of_engager, self._of_user = (
+            np.log1p(np.bincount(role[recent], minlength=len(pairs.weight))) for role in (pairs.engagers, self._users)
+        )
+
+    def columns(self, part: slice = slice(None)) -> Iterator[np.ndarray]:
+        """Yield the features of some pairs one by one, float64, shape (pairs,)."""
+        engagers, horizon_days = self._pairs.engagers[part], self._horizon_days
+        age, weeks = _log_age(self._pairs.days[part], horizon_days), np.log(self._pairs.weeks[part])
+        yield age
+        yield age * age
+        yield weeks
+        yield weeks * age
+        yield _log_age(self._last[engagers], horizon_days)
+        yield self._of_engager[engagers]
+        yield self._of_user[self._users[part]]
 
 
 def fit_return_model(
@@ -74,7 +89,7 @@ def fit_return_model(
     for pairs, returned in past:
         count = len(returned)
         sample = np.sort(rng.choice(count, most, replace=False)) if count > most else np.arange(count)
-        matrices.append(np.stack([column[sample] for column in pair_features(pairs, horizon_days)], axis=1))
+        matrices.append(np.stack([column[sample] for column in PairFeatures(pairs, horizon_days).columns()], axis=1))
         outcomes.append(returned[sample].astype(float))
     coefficients = _logistic_regression(np.concatenate(matrices), np.concatenate(outcomes))
     return ReturnModel(tuple(coefficients.tolist()), horizon_days)

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from features.catalogue import CATALOGUE
 from features.catalogue.plan import plan_features
-from features.errors import EngineError, EventsError
+from features.errors import EngineError, EventsError, OutputError
 from features.events.encoding import cached
-from features.events.engines import open_engine
+from features.events.engines import engine_error, open_engine
 from features.events.event_table import VERBS
 from features.events.loading import load_encoded_events, load_events
 from features.feature_table import KEYS, feature_rows
@@ -163,6 +163,46 @@ class TestDatabases:
             feature_rows(load_encoded_events(events), AS_OF),
             feature_rows(load_encoded_events("acts", engine=engine), AS_OF),
         )
+
+
+class TestErrors:
+    """Of engines in general; `tests/serving/test_spark_scoring.py` has real ones."""
+
+    class FailedJobError(Exception):
+        __module__ = "pyspark.errors"
+
+    @pytest.mark.parametrize(
+        ("text", "kind", "message"),
+        [
+            (
+                "Job aborted\nCaused by: java.io.IOException: lost",
+                EngineError,
+                "Spark failed half way: Caused by:",
+            ),
+            ("x\nModuleNotFoundError: No module named 'serving'\n", EngineError, "executors of Spark lack the package"),
+            ("Caused by: java.io.IOException: No space left on device", OutputError, "a disk that Spark writes to"),
+        ],
+    )
+    def test_errors_of_an_engine_say_what_to_do(self, text, kind, message):
+        error = engine_error(self.FailedJobError(text))
+        assert type(error) is kind
+        assert message in str(error)
+
+    def test_other_errors_are_faults_of_the_program(self):
+        assert engine_error(KeyError("users")) is None
+
+    def test_a_database_that_ends_half_way(self, postgres, events):
+        engine = open_engine(postgres)
+        encoded = load_encoded_events(events, engine=engine)
+        with engine.con.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            (process,) = cursor.fetchone()
+        other = open_engine(postgres)
+        other.raw_sql(f"SELECT pg_terminate_backend({process})").close()
+        other.disconnect()
+        with pytest.raises(Exception, match="terminating connection") as raised:
+            feature_rows(encoded, AS_OF)
+        assert "PostgreSQL failed half way: terminating connection" in str(engine_error(raised.value))
 
 
 class TestEnginesThatAreNone:

@@ -3,7 +3,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from training.selection.pairs import Pairs
-from training.selection.return_model import ReturnModel, fit_return_model, pair_features
+from training.selection.return_model import PairFeatures, ReturnModel, fit_return_model
 
 HORIZON = 28
 
@@ -28,7 +28,7 @@ def test_the_features_of_two_pairs():
     # Users 0 and 1; 0 engaged with 1 a horizon ago, 1 with 0 a week ago in four weeks.
     pairs = Pairs(*(np.array(part) for part in ([0, 1, 2], [1, 0], [7, 28], [4, 1], [1.0, 1.0])))
     old, recent = np.log1p(4), np.log1p(1)
-    age, squared, weeks, product, idle, breadth, engagers = (x.tolist() for x in pair_features(pairs, HORIZON))
+    age, squared, weeks, product, idle, breadth, engagers = (x.tolist() for x in PairFeatures(pairs, HORIZON).columns())
     assert (age, squared) == ([recent, old], [recent**2, old**2])
     assert (weeks, product) == ([np.log(4), 0.0], [np.log(4) * recent, 0.0])
     assert idle == [recent, old]
@@ -49,7 +49,7 @@ def test_the_fit_is_that_of_an_independent_implementation():
     pairs = random_pairs(1)
     returned = outcomes(pairs, 1)[0]
     fitted = fit_return_model([(pairs, returned)], HORIZON)
-    features = np.column_stack(list(pair_features(pairs, HORIZON)))
+    features = np.column_stack(list(PairFeatures(pairs, HORIZON).columns()))
     other = LogisticRegression(C=1.0, tol=1e-10, max_iter=5_000).fit(features, returned)
     assert fitted.coefficients == pytest.approx([*other.intercept_, *other.coef_[0]], abs=1e-3)
 
