@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from textwrap import fill
@@ -45,6 +45,15 @@ def progress_bar(name: str) -> Iterator[Callable[[float], None]]:
 def print_message(text: str) -> None:
     """Print a line to stderr, which keeps stdout free for results; wrapped between words on a terminal."""
     ERR.print(text, markup=False, soft_wrap=not ERR.is_terminal)
+
+
+def print_commands(title: str, commands: Mapping[str, str]) -> None:
+    """Print commands to stderr, each on one line to copy, however long, with its purpose below, if there is one."""
+    print_message(title)
+    for command, purpose in commands.items():
+        ERR.print(Text(f"  {command}"), soft_wrap=True)
+        if purpose:
+            print_message(f"      {purpose}")
 
 
 def print_text(text: str) -> None:

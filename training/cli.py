@@ -18,7 +18,7 @@ from features.cli_options import (
     load_command_events,
     parse_instant,
 )
-from features.console import print_json, print_markdown, print_message, progress_bars, warn
+from features.console import print_commands, print_json, print_markdown, progress_bars, warn
 from training.cli_output import attacks_table, figures_table, print_monitoring, print_training, versions_table
 from training.home import home_from_environment
 
@@ -93,7 +93,7 @@ def train(
     if json:
         print_json(_training_json(result))
     else:
-        print_training(result)
+        print_training(result, clout_home)
     if not result.promoted:
         raise typer.Exit(PAST_LIMITS)
 
@@ -168,13 +168,14 @@ def versions(home: HomeFolder = None, json: Json = False) -> None:
     """
     from training.registry.version_list import list_versions
 
-    registered = list_versions(home_from_environment(home))
+    folder = home_from_environment(home)
+    registered = list_versions(folder)
     if json:
         print_json([asdict(version) for version in registered])
     elif registered:
         versions_table(registered)
     else:
-        print_message("No version is registered yet. Next: clout train EVENTS.")
+        print_commands("No version is registered yet. Next:", {folder.command("train EVENTS"): ""})
 
 
 def monitor(

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from features.console import print_message, print_points, print_table, warn
+from features.console import print_commands, print_message, print_points, print_table, warn
 from training.release.markdown import lead_rows, signal_rows
 
 if TYPE_CHECKING:
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from training.drift import DriftReport
     from training.evaluation.report_types import AblationRow, EvaluationReport
+    from training.home import Home
     from training.model.scale import Scale
     from training.registry.version_list import RegisteredVersion
     from training.release.promotion import Promotion
@@ -66,21 +67,20 @@ def ablation_table(rows: "Sequence[AblationRow]") -> None:
     print_table(title, ["variant", *columns.values()], cells)
 
 
-def print_training(result: "Release") -> None:
+def print_training(result: "Release", home: "Home") -> None:
     """Print the figures, the scale, the gate's findings, and what was registered."""
     figures_table(result.evaluation)
     if result.evaluation.ablation is not None:
         ablation_table(result.evaluation.ablation)
     _print_scale(result)
-    print_gate(result)
-    print_message(f"Its card: clout card --version {result.version}; its plots are in the MLflow run, under plots/.")
+    print_gate(result, home)
     if tuned := result.tuned:
         print_message(f"Tuned: {tuned.finished} trials finished, {tuned.pruned} pruned. For a clout.toml:")
         print_message("\n".join(["[model]", *(f"{name} = {value}" for name, value in tuned.model)]))
 
 
-def print_gate(result: "Release") -> None:
-    """Print the findings, failed ones as warnings, and whether the version was promoted."""
+def print_gate(result: "Release", home: "Home") -> None:
+    """Print the findings, failed ones as warnings, whether the version was promoted, and the next commands."""
     verdict, version, before = result.verdict, result.version, result.champion_before
     for finding in verdict.findings:
         (warn if finding.passed is False else print_message)(f"gate, {finding.word}: {finding.message}.")
@@ -97,14 +97,18 @@ def print_gate(result: "Release") -> None:
         warn("the gate failed.")
         print_points("What fell short", shortfalls(result.measured, verdict))
         print_points("What to try", suggestions(result.bundle, verdict))
-        print_points(
-            "Next",
-            [
-                f"clout score EVENTS --version {version}: scores with it for a look, marked as not released",
-                f"clout gate --version {version}: the whole report",
-                f"clout promote {version} --force REASON: makes it the champion anyway",
-            ],
-        )
+    print_commands("Next:", _next_commands(verdict.promotes, version, home))
+
+
+def _next_commands(promoted: bool, version: str, home: "Home") -> dict[str, str]:
+    card = {home.command(f"card --version {version}"): "its card; its plots are in the MLflow run, under plots/"}
+    if promoted:
+        return {home.command("score EVENTS"): "scores everybody"} | card
+    return {
+        home.command(f"score EVENTS --version {version}"): "scores with it for a look, marked as not released",
+        home.command(f"gate --version {version}"): "the whole report",
+        home.command(f"promote {version} --force REASON"): "makes it the champion anyway",
+    } | card
 
 
 def _print_scale(result: "Release") -> None:

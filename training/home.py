@@ -1,6 +1,7 @@
 """The home folder `CLOUT_HOME`: paths of the MLflow store, snapshots and records."""
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,12 @@ class Home:
     folder: Path
     tracking_uri: str | None = None
     database: str | None = None
+
+    def command(self, words: str) -> str:
+        """Return a clout command that uses this home, to copy into a shell."""
+        if self.folder == home_from_environment().folder:
+            return f"clout {words}"
+        return f"clout {words} --home {shlex.quote(str(self.folder))}"
 
     @property
     def store(self) -> Path:

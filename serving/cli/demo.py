@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from features.console import print_message, print_table, progress_bar, progress_bars
+from features.console import print_commands, print_table, progress_bar, progress_bars
 from features.events.encoding import instant_literal
 from features.events.loading import load_encoded_events, load_events, resolve_as_of
 from features.simulation import Community, simulate
@@ -49,7 +49,7 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
         champion = find_champion(home, check_catalogue=False)
         candidate = train(load_encoded_events(table), config, champion, progress=steps)
         result = release(candidate, home, table, progress=steps)
-    print_gate(result)
+    print_gate(result, home)
     if not result.promoted:
         promote(home, result.version, "the demo shows its model whatever the gate finds")
     scores = _score(home, events, instants)
@@ -57,12 +57,19 @@ def demo(home: Home, users: int, days: int, seed: int) -> None:
     (snapshot, _), top = open_served(home), scores["user"].iloc[0]
     print_explanation(snapshot.explain(top))
     figures_table(result.evaluation)
-    print_message(f"\nEverything is in {home.folder}. Next:")
-    folder = shlex.quote(str(home.folder))
-    print_message(f"  clout explain {shlex.quote(scores['user'].iloc[1])} --home {folder}")
-    print_message(f"  clout serve --home {folder} --events {shlex.quote(str(events))}")
-    print_message(f"  open http://127.0.0.1:8000/u/{quote(top, safe='')}     (once clout serve runs)")
-    print_message("  clout import table --help     (your own activity)")
+    print_next(home, events, scores["user"].iloc[1], top)
+
+
+def print_next(home: Home, events: Path, user: str, top: str) -> None:
+    """Print the next commands to try; `top` is the user whose page to open."""
+    commands = {
+        home.command(f"explain {shlex.quote(user)}"): "",
+        home.command(f"serve --events {shlex.quote(str(events))}"): (
+            f"then open http://127.0.0.1:8000/u/{quote(top, safe='')}"
+        ),
+        "clout import table --help": "your own activity",
+    }
+    print_commands(f"\nEverything is in {home.folder}. Next:", commands)
 
 
 def _instants(events: Path, horizon: timedelta) -> list[datetime]:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from features.cli_options import HomeFolder
-from features.console import print_message, warn
+from features.console import print_commands, print_message, warn
 from training.cli import Force
 from training.cli_output import print_promotion
 from training.home import Home, home_from_environment
@@ -40,7 +40,7 @@ def print_served(home: Home, champion: str) -> None:
 
     folders = list_snapshots(home)
     if not folders:
-        print_message("There are no scores yet. Next: clout score EVENTS.")
+        print_commands("There are no scores yet. Next:", {home.command("score EVENTS"): ""})
     elif detail := served_otherwise(folders, champion):
         warn(detail)
     else:

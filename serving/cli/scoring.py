@@ -18,7 +18,7 @@ from features.cli_options import (
     encode_command_events,
     parse_instant,
 )
-from features.console import print_json, print_message, progress_bars, warn
+from features.console import print_commands, print_json, print_message, progress_bars, warn
 from training.home import Home, home_from_environment
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _print_scoring(facts: "SnapshotFacts", snapshot: Path, out: Path | None, hom
     if facts.released:
         if detail := served_otherwise([snapshot], None):
             warn(detail)
-        print_message("Next: clout explain USER, or clout serve.")
+        print_commands("Next:", {home.command("explain USER"): "", home.command("serve"): ""})
     else:
         warn(f"version {facts.model_version} is not released: these scores are for a look, and not served by default.")
-        print_message(f"Next: clout explain USER --version {facts.model_version}.")
+        print_commands("Next:", {home.command(f"explain USER --version {facts.model_version}"): ""})

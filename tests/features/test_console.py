@@ -19,6 +19,12 @@ def test_ids_in_a_table_are_printed_literally(odd, capsys, monkeypatch):
     assert row.split() == [odd, WIDE]
 
 
+def test_commands_are_never_wrapped(capsys, monkeypatch):
+    monkeypatch.setattr(console, "ERR", Console(stderr=True, highlight=False, width=20, force_terminal=True))
+    console.print_commands("Next:", {f"clout score [x] --home '{WIDE} {WIDE}'": "scores"})
+    assert f"\n  clout score [x] --home '{WIDE} {WIDE}'\n      scores\n" in capsys.readouterr().err
+
+
 WORDS = ["Responses lately count as about 60 established members", "12.50", "-0.004 to +0.107"]
 
 

@@ -1,11 +1,13 @@
 """What the commands print of a training."""
 
 import dataclasses
+import shlex
 
 import pytest
 
 from training.cli_output import print_training
 from training.evaluation.report_types import AblationRow
+from training.home import Home
 from training.model.scale import Scale
 from training.model_selection.ablation import VARIANTS
 from training.release.gate import Finding, Verdict
@@ -14,9 +16,9 @@ FIGURES = {"folds": 4, "auc": 0.8761, "ndcg_100": 0.7, "r2_log": 0.4, "total": 1
 
 
 @pytest.fixture
-def printed(trained, capsys):
+def printed(trained, capsys, tmp_path):
     def print_result(**changed):
-        print_training(dataclasses.replace(trained, **changed))
+        print_training(dataclasses.replace(trained, **changed), Home(tmp_path / "it's my home"))
         return capsys.readouterr()
 
     return print_result
@@ -39,6 +41,10 @@ def test_new_scale_prints_how_points_change(printed, trained):
     assert "another scale" not in printed(bundle=bundle, scale_before=Scale(20.0, 10.0)).err
 
 
+def printed_commands(text):
+    return [shlex.split(line) for line in text.splitlines() if line.startswith("  clout ")]
+
+
 def verdict(passed, forced=None):
     return Verdict((Finding("coverage", "it covers", passed), Finding("churn", "who knows", None)), forced)
 
@@ -50,16 +56,23 @@ def test_passed_gate(printed):
     assert "Registered as version 4 of the model 'clout', champion in place of version 3." in output
     assert "warning" not in output
     assert "'clout', champion." in printed(verdict=verdict(True)).err
+    assert [words[1] for words in printed_commands(output)] == ["score", "card"]
 
 
-def test_failed_gate(printed):
+def test_failed_gate(printed, tmp_path):
     output = printed(verdict=verdict(False), promoted=False, version="4", champion_before="3")
     assert "warning: gate, FAILED: it covers." in output.err
     assert "'clout', challenger; version 3 stays champion." in output.err
     assert "What fell short:\n  - Of 100 users, " in output.out
     assert "What to try:\n  - Bring more " in output.out
-    assert "  - clout score EVENTS --version 4: scores with it for a look, marked as not\n    released\n" in output.out
-    assert "  - clout promote 4 --force REASON: makes it the champion anyway\n" in output.out
+    assert {words[-1] for words in printed_commands(output.err)} == {str(tmp_path / "it's my home")}
+    assert "\n      scores with it for a look, marked as not released\n" in output.err
+    assert [words[1:4] for words in printed_commands(output.err)] == [
+        ["score", "EVENTS", "--version"],
+        ["gate", "--version", "4"],
+        ["promote", "4", "--force"],
+        ["card", "--version", "4"],
+    ]
     assert "challenger; there is no champion yet." in printed(verdict=verdict(False), promoted=False).err
 
 

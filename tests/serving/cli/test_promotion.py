@@ -74,7 +74,7 @@ def test_older_scores_of_the_champion_are_named(clout, rolled_forward, bundle, r
 
 def test_a_home_without_scores_names_the_next_command(clout, rolled_forward):
     shutil.rmtree(rolled_forward.snapshots)
-    assert "There are no scores yet. Next: clout score" in clout(rolled_forward, "promote", "1").stderr
+    assert "There are no scores yet. Next:\n  clout score EVENTS\n" in clout(rolled_forward, "promote", "1").stderr
 
 
 def test_a_registry_that_does_not_answer_leaves_the_newest_scores(clout, rolled_forward):

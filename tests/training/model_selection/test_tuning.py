@@ -380,7 +380,7 @@ def test_training_uses_the_chosen_settings(trained_on, tmp_path, capsys):
     assert report["tuning"] == to_json(version.tuned.table)
     assert list(dict.fromkeys(step for step, _ in steps))[:2] == ["panel", "tune"]
     assert _training_json(version)["tuned"] == {"model": version.tuned.model.model_dump(), "finished": 2, "pruned": 0}
-    print_training(version)
+    print_training(version, Home(tmp_path))
     *_, pasted = capsys.readouterr().err.partition("For a clout.toml:\n")
     (tmp_path / "clout.toml").write_text(pasted)
     assert read_config(tmp_path / "clout.toml").model == version.tuned.model

@@ -78,7 +78,7 @@ class TestCommands:
     def test_no_version_says_what_to_run(self, clout, tmp_path):
         run = clout("versions", home=tmp_path / "none")
         assert (run.returncode, run.stdout) == (0, "")
-        assert "No version is registered yet. Next: clout train EVENTS." in run.stderr
+        assert "No version is registered yet. Next:\n  clout train EVENTS --home " in run.stderr
 
     def test_gate_as_json(self, clout):
         assert json.loads(clout("gate", "--version", "1", "--json").stdout) == {"model_version": "1", "passed": True}

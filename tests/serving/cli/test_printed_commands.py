@@ -1,0 +1,66 @@
+"""Commands that are printed run in a shell as they are, whatever the home and its users are called."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from serving.cli.demo import print_next
+from training.home import Home
+from training.registry.model_registry import promote
+
+VALUES = {"USER": "user0001", "EVENTS": "events"}
+
+
+@pytest.fixture
+def spaced(home, registry, tmp_path):
+    """A home with scores and a registry, in a folder that a shell would split, and not the default one."""
+    folder = tmp_path / "it's my $home"
+    shutil.copytree(registry.folder, folder)
+    shutil.copytree(home.snapshots, folder / "snapshots")
+    promote(Home(folder), "1")
+    return Home(folder)
+
+
+def printed_commands(text):
+    """Return the words of each printed command, as a shell reads them."""
+    lines = [line for line in text.splitlines() if line.startswith("  clout ")]
+    return [
+        subprocess.run(
+            ["sh", "-c", f"printf '%s\\n' {line}"], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        for line in lines
+    ]
+
+
+def run_printed(clout, elsewhere, words):
+    return clout(elsewhere, *(VALUES.get(word, word) for word in words[1:]))
+
+
+def test_commands_after_a_promotion_and_without_scores(clout, spaced, tmp_path):
+    elsewhere, option = Home(tmp_path / "other"), ["--home", str(spaced.folder)]
+    shutil.rmtree(spaced.snapshots)
+    (words,) = printed_commands(clout(elsewhere, "promote", "2", *option).stderr)
+    assert words == ["clout", "score", "EVENTS", *option]
+    (words,) = printed_commands(clout(elsewhere, "versions", "--home", str(tmp_path / "it's new")).stderr)
+    assert words == ["clout", "train", "EVENTS", "--home", str(tmp_path / "it's new")]
+
+
+def test_the_next_commands_of_the_demo_run(clout, spaced, tmp_path, capsys):
+    print_next(spaced, spaced.folder / "events.parquet", "user0001", "a/b")
+    explain, serve, table = printed_commands(capsys.readouterr().err)
+    assert serve[2:] == ["--events", str(spaced.folder / "events.parquet"), "--home", str(spaced.folder)]
+    assert run_printed(clout, Home(tmp_path / "other"), explain).stdout.startswith("user0001 has ")
+    assert run_printed(clout, Home(tmp_path / "other"), table).returncode == 0
+
+
+def test_odd_users_of_the_demo_stay_one_word(tmp_path, capsys):
+    print_next(Home(tmp_path), Path("events"), "a b'c", "a b'c")
+    explain, _, _ = printed_commands(capsys.readouterr().err)
+    assert explain[:3] == ["clout", "explain", "a b'c"]
+
+
+def test_the_home_of_the_environment_needs_no_option(clout, spaced):
+    shutil.rmtree(spaced.snapshots)
+    assert printed_commands(clout(spaced, "promote", "2").stderr) == [["clout", "score", "EVENTS"]]
