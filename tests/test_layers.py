@@ -89,6 +89,7 @@ MAY_IMPORT = {
         "features.console",
         "training.drift",
         "training.evaluation",
+        "training.home",
         "training.model",
         "training.registry",
         "training.release",

@@ -76,3 +76,8 @@ def test_seeds_are_read_as_ids_are():
     assert Config.model_validate({"credibility": {"seeds": [" 12.0 ", "NA"]}}).credibility.seeds == ("12", "NA")
     with pytest.raises(ValueError, match="has lost digits; export ids as text"):
         Config.model_validate({"credibility": {"seeds": ["1.5e+18"]}})
+
+
+def test_a_file_of_a_windows_editor(tmp_path):
+    (tmp_path / "clout.toml").write_bytes('\ufeff[credibility]\r\nseeds = ["jürgen"]\r\n'.encode())
+    assert list(read_config(tmp_path / "clout.toml").credibility.seeds) == ["jürgen"]

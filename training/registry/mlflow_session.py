@@ -71,7 +71,7 @@ def unreachable_error(home: Home, error: Exception) -> RegistryError:
     if home.tracking_uri is None and (refusal := storage_error(error)):
         return RegistryError(f"the registry at {home.registry_uri} cannot be used: {refusal}")
     return RegistryError(
-        f"the registry at {home.registry_uri} did not answer as expected: {first_line(error)}. "
+        f"the registry at {home.registry_uri} did not answer as expected: {first_line(error).rstrip('.')}. "
         "Check that it runs, and CLOUT_HOME and MLFLOW_TRACKING_URI."
     )
 

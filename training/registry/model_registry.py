@@ -268,7 +268,7 @@ def load_version(home: Home, version: str, check_catalogue: bool = True) -> Bund
 
 
 def require_writable(home: Home) -> None:
-    """Write a small artifact and remove it, before a training whose model would be lost otherwise.
+    """Check the experiment, write a small artifact and remove it, before a training whose model would be lost.
 
     Raises
     ------
@@ -278,7 +278,7 @@ def require_writable(home: Home) -> None:
     with mlflow_session(home) as mlflow, TemporaryDirectory(prefix="clout-probe-") as folder:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        root = mlflow.get_experiment(experiment_id(mlflow)).artifact_location
+        root = mlflow.set_experiment(experiment_id=experiment_id(mlflow)).artifact_location  # refuses a deleted one
         probe = Path(folder) / "probe.txt"
         probe.write_text("clout tests whether it can write here\n")
         try:

@@ -125,6 +125,14 @@ class TestRequireWritable:
         require_writable(home)
         assert not list(home.artifacts.iterdir())
 
+    def test_a_deleted_experiment_is_reported(self, tmp_path):
+        home = Home(tmp_path / "home")
+        require_writable(home)
+        with mlflow_session(home) as mlflow:
+            mlflow.delete_experiment(mlflow.get_experiment_by_name(EXPERIMENT).experiment_id)
+        with pytest.raises(RegistryError, match=r"Cannot set a deleted experiment 'clout'.* You can restore"):
+            require_writable(home)
+
     def test_a_file_named_like_the_artifacts_is_reported(self, tmp_path):
         home = Home(tmp_path / "home")
         require_writable(home)
