@@ -4,14 +4,17 @@ import logging
 from contextlib import suppress
 
 from fastapi import FastAPI
+from starlette.datastructures import QueryParams
 
 from features.errors import CloutError
 from serving.pages import cases, community, compare, find, home, models, sign_in, static_files, user
 from serving.pages.rendering import compile_templates
+from serving.pages.user_history import history_view
+from serving.pages.user_what_if import what_if_view
 from serving.review.distribution import distribution
 from serving.runtime.state import ServiceState
-from serving.snapshots.search import SearchQuery, search
-from serving.snapshots.user_filter import growth
+from serving.snapshots.search import SearchQuery, UserFilter, search
+from serving.snapshots.snapshot import Snapshot
 
 log = logging.getLogger("clout")
 ROUTERS = (
@@ -35,28 +38,28 @@ def warm(service: ServiceState) -> None:
 
 def prepare(service: ServiceState) -> None:
     """Compute what the first readers would otherwise wait for: some seconds with a million users."""
-    for compute in (_explanation, _peer_ranges, _growth):
+    for compute in (_prepare_user, _prepare_find, _prepare_community):
         try:
-            compute(service)
+            compute(service, service.snapshot())
         except CloutError:
             continue  # it is reported to who asks for it
         except Exception:
             log.exception("The pages could not be prepared")
 
 
-def _explanation(service: ServiceState) -> None:
-    snapshot = service.snapshot()
+def _prepare_user(service: ServiceState, snapshot: Snapshot) -> None:
     for score in search(snapshot, SearchQuery(), 1).scores:
         snapshot.explain(score["user"])
+        history_view(service.home, score["user"], score["scope"])
+        what_if_view(snapshot, score["user"], score["scope"], {})
 
 
-def _peer_ranges(service: ServiceState) -> None:
-    service.snapshot().peer_ranges  # noqa: B018 - they are computed at their first use
+def _prepare_find(service: ServiceState, snapshot: Snapshot) -> None:
+    find.find_view(service, snapshot, UserFilter(SearchQuery(), sort="growth"), QueryParams())
 
 
-def _growth(service: ServiceState) -> None:
-    before, after = service.pair(None, None)
-    growth(after, before, "all")
+def _prepare_community(service: ServiceState, snapshot: Snapshot) -> None:
+    community.community_view(service, snapshot, parts=["movers", "effects"])
 
 
 def install(app: FastAPI) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isnan
 
 from features.catalogue import CATALOGUE
 from features.errors import CloutError
@@ -80,13 +80,18 @@ def _sliders(snapshot: Snapshot, user: str, scope: str, settings: Mapping[str, s
     peers = snapshot.peer_ranges.of(scope, row)
     sliders = []
     for name in names:
-        present = round(row[name]) if row[name] == row[name] else 0
+        present = _whole(row[name])
         most = max(present, ceil(max(peers.distinct(name), default=0)))
         if name == "repetitions_90d":
-            most = min(most, max(round(row["created_90d"]) - 1, 0))
+            most = min(most, max(_whole(row["created_90d"]) - 1, 0))
         if most > 0:
             sliders.append(_slider(name, most, present, settings))
     return (*sliders, _slider(AWAY, MOST_AWAY, 0, settings))
+
+
+def _whole(value: float) -> int:
+    """Round a value; an unknown one counts as 0."""
+    return 0 if isnan(value) else round(value)
 
 
 def _slider(name: str, most: int, present: int, settings: Mapping[str, str]) -> Slider:

@@ -37,8 +37,8 @@ PAGES = (
     "/find",
     "/find?contains=0042&evidence=strong",
     "/cases",
-    "/community",
     "/sign-in",
+    "/community",
 )
 PARTS = ("movers", "effects", "drift")
 LARGEST_PAINT = """() => new Promise((resolve) => {

@@ -51,7 +51,7 @@ def test_a_service_that_runs_prepares_what_the_first_readers_need(home, champion
     assert "peer_ranges" not in vars(snapshot)
     with TestClient(app):
         end = time.monotonic() + 20
-        while not any("growth" in name for name in vars(snapshot).get("_figures", ())):
+        while not any("movers" in name for name in vars(snapshot).get("_figures", ())):
             assert time.monotonic() < end
             time.sleep(0.01)
         assert "peer_ranges" in vars(snapshot)

@@ -21,6 +21,12 @@ def test_sliders_begin_where_the_user_is(snapshot):
     assert view.suggestions is not None
 
 
+def test_unknown_counts_leave_the_sliders_that_are_known(snapshot, monkeypatch):
+    row = snapshot.feature_row("user0001")
+    monkeypatch.setattr(type(snapshot), "feature_row", lambda *_: row | {"created_90d": float("nan")})
+    assert "away_days" in {slider.name for slider in what_if_view(snapshot, "user0001", "all", {}).sliders}
+
+
 def test_moved_sliders_give_what_the_model_says(snapshot):
     view = what_if_view(snapshot, "user0001", "all", {"days_absent": "0", "away_days": "10"}, with_suggestions=False)
     expected = simulate_change(snapshot, "user0001", "all", {"days_absent": 0.0}, 10)
