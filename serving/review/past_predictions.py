@@ -7,6 +7,7 @@ the horizon. Unlike the audience that models learn, this feature also counts fol
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import isnan
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -90,7 +91,7 @@ def _training(folder: Path) -> tuple[str, datetime]:
 
 
 def _feature(folder: Path, history: History, name: str) -> float | None:
-    """Return a feature of the user in a snapshot: 0 without the user, None without the feature."""
+    """Return a feature of the user in a snapshot: 0 without the user, None where it is absent or unknown."""
     if name not in CATALOGUE:
         return None
     with layout.read_errors_as_damage(folder / layout.FEATURES_FILE):
@@ -98,7 +99,8 @@ def _feature(folder: Path, history: History, name: str) -> float | None:
         if name not in features.features:
             return None
         row = _row_number(folder / layout.SCORES_FILE, history.user, history.scope)
-        return 0.0 if row is None else features.row(row)[name]
+        value = 0.0 if row is None else features.row(row)[name]
+        return None if isnan(value) else value
 
 
 def _row_number(file: Path, user: str, scope: str) -> int | None:

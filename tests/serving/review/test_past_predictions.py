@@ -48,6 +48,11 @@ def test_a_snapshot_without_the_feature_cannot_tell(home, bundle, scores, rows):
     assert predictions(home)[0].happened is None
 
 
+def test_a_snapshot_that_does_not_know_the_count_cannot_tell(home, bundle, scores, rows):
+    write(home, bundle, scores, rows.assign(engagers_28d=float("nan")), 28)
+    assert predictions(home)[0].happened is None
+
+
 def test_too_little_evidence_predicts_nothing(home):
     assert predictions(home, "user0003") == ()
 
