@@ -80,16 +80,16 @@ def _sliders(snapshot: Snapshot, user: str, scope: str, settings: Mapping[str, s
     peers = snapshot.peer_ranges.of(scope, row)
     sliders = []
     for name in names:
-        present = _whole(row[name])
+        present = _whole_count(row[name])
         most = max(present, ceil(max(peers.distinct(name), default=0)))
         if name == "repetitions_90d":
-            most = min(most, max(_whole(row["created_90d"]) - 1, 0))
+            most = min(most, max(_whole_count(row["created_90d"]) - 1, 0))
         if most > 0:
             sliders.append(_slider(name, most, present, settings))
     return (*sliders, _slider(AWAY, MOST_AWAY, 0, settings))
 
 
-def _whole(value: float) -> int:
+def _whole_count(value: float) -> int:
     """Round a value; an unknown one counts as 0."""
     return 0 if isnan(value) else round(value)
 

@@ -21,7 +21,7 @@ def test_sliders_begin_where_the_user_is(snapshot):
     assert view.suggestions is not None
 
 
-def test_unknown_counts_leave_the_sliders_that_are_known(snapshot, monkeypatch):
+def test_an_unknown_count_leaves_the_other_sliders(snapshot, monkeypatch):
     row = snapshot.feature_row("user0001")
     monkeypatch.setattr(type(snapshot), "feature_row", lambda *_: row | {"created_90d": float("nan")})
     assert "away_days" in {slider.name for slider in what_if_view(snapshot, "user0001", "all", {}).sliders}
