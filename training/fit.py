@@ -13,7 +13,7 @@ from training.config import Config
 from training.dataset.panel import Split, in_scope, rows_at
 from training.model.bounded_term import fit_boosters
 from training.model.bundle import Bundle
-from training.model.intervals import fit_intervals, fit_quantiles
+from training.model.intervals import Intervals, Quantiles, fit_intervals, fit_quantiles
 from training.model.reference_distributions import with_baseline, with_reference
 from training.model.scale import Scale, make_scale
 
@@ -21,7 +21,7 @@ QUANTILE_ROWS = 100_000
 
 
 def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None = None) -> Bundle:
-    """Fit the whole recipe: the booster on all cutoffs, quantiles on the older ones, calibrated on the newest.
+    """Fit the whole recipe: the boosters on all cutoffs, intervals on the older ones, calibrated on the newest.
 
     Parameters
     ----------
@@ -36,21 +36,21 @@ def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None =
 
     """
     rows = rows_at(panel, *split.cutoffs)
-    older, recent = _quantile_rows(panel, split, config.model.seed)
+    older, recent = _calibration_split(panel, split)
     if not recent["audience"].any() or not older["audience"].any():
         raise TooSmallError(
             f"nobody drew an audience in the {config.outcome.horizon_days} days from {split.newest:%Y-%m-%d} or "
             "before: there is nothing to learn from. Bring a community in which people engage with each other."
         )
-    boosters, quantiles = fit_boosters(rows, config.model), fit_quantiles(older, config.model, config.interval.level)
-    matrix, audience = recent[INPUTS.names].to_numpy(float), recent["audience"].to_numpy(float)
-    margin = boosters.margins(recent)
+    boosters = fit_boosters(rows, config.model)
+    quantiles, intervals = _fit_intervals(older, recent, config)
+    active = recent["acts_365d"].to_numpy() > 0
     bundle = Bundle(
         booster_text=boosters.first.model_to_string(),
         features={feature.name: feature.fingerprint for feature in (INPUTS if boosters.bounded else SCORED)},
-        scale=scale or make_scale(margin[recent["acts_365d"].to_numpy() > 0]),
+        scale=scale or make_scale(boosters.margins(recent)[active]),
         quantiles=quantiles,
-        intervals=fit_intervals(np.exp(margin), *quantiles.around(matrix), audience, config.interval.level),
+        intervals=intervals,
         horizon_days=config.outcome.horizon_days,
         facts=_facts(rows, split, config),
         bounded=boosters.term,
@@ -59,14 +59,25 @@ def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None =
     return with_baseline(with_reference(bundle, newest), newest)
 
 
-def _quantile_rows(panel: pd.DataFrame, split: Split, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return rows to fit quantiles on, and others to calibrate them on: by time, or by user where there is one cutoff.
+def _fit_intervals(older: pd.DataFrame, recent: pd.DataFrame, config: Config) -> tuple[Quantiles, Intervals]:
+    """Fit quantiles on older rows, and calibrate them on recent ones as boosters of the older rows predict those.
 
-    Quantiles are fitted on 100,000 rows at most: more prolong training without improving the calibrated intervals.
+    The calibration thus sees errors out of time, a change of level included. Quantiles are fitted on 100,000 rows at
+    most: more prolong training without improving the calibrated intervals.
     """
+    boosters = fit_boosters(older, config.model)
+    sample = older.sample(min(len(older), QUANTILE_ROWS), random_state=config.model.seed)
+    quantiles = fit_quantiles(sample, np.exp(boosters.margins(sample)), config.model, config.interval.level)
+    ends = quantiles.around(recent[SCORED.names].to_numpy(float))
+    expected, audience = np.exp(boosters.margins(recent)), recent["audience"].to_numpy(float)
+    return quantiles, fit_intervals(expected, *ends, audience, config.interval.level)
+
+
+def _calibration_split(panel: pd.DataFrame, split: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return older rows and recent ones: by time, or two halves of the users where there is one cutoff."""
     recent = rows_at(panel, split.newest)
     if split.older:
-        return rows_at(panel, *split.older, most=QUANTILE_ROWS, seed=seed), recent
+        return rows_at(panel, *split.older), recent
     even = pd.util.hash_array(recent["user"].to_numpy(object)) % 2 == 0
     return recent[even], recent[~even]
 

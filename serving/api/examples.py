@@ -171,7 +171,14 @@ MODEL = {
     "catalogue": CATALOGUE.fingerprint,
     "features": [feature.name for feature in SCORED],
     "scale": {"anchor": 4.0, "points_per_nat": 12.0},
-    "intervals": {"level": 0.9, "bands": [{"edge": 0.0, "margin": 0.1}, {"edge": 20.0, "margin": 0.25}]},
+    "intervals": {
+        "level": 0.9,
+        "knots": [
+            {"expected": 0.1, "low_shift": -0.1, "high_shift": 0.2},
+            {"expected": 20.0, "low_shift": -0.15, "high_shift": 0.25},
+        ],
+        "relative": True,
+    },
     "facts": {"as_of": "2017-07-02T00:00:00+00:00", "rows": 72000},
     "figures": None,
 }

@@ -4,12 +4,13 @@ import json
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
 
 from features.errors import RegistryError
 from training.model.bounded_term import BoundedTerm
 from training.model.bundle import Bundle, check_catalogue
-from training.model.intervals import Band, Intervals, Quantiles
+from training.model.intervals import Intervals, Knot, Quantiles
 from training.model.scale import Scale
 
 BOOSTER_FILES = ("booster.txt", "low.txt", "high.txt")
@@ -76,8 +77,7 @@ def read_bundle(folder: Path) -> Bundle:
         if bounded:
             document["bounded"] = BoundedTerm(bounded[0], float(limit))
         document["scale"] = Scale(**document["scale"])
-        bands = tuple(Band(**band) for band in document["intervals"]["bands"])
-        document["intervals"] = Intervals(document["intervals"]["level"], bands)
+        document["intervals"] = _intervals(document["intervals"])
         bundle = Bundle(booster_text=booster, quantiles=Quantiles(low, high), **document)
         return IN_USE.setdefault(_digest(text), bundle)
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -85,6 +85,14 @@ def read_bundle(folder: Path) -> Bundle:
             f"no complete bundle at {folder} ({error!r}); expected {', '.join(BOOSTER_FILES)} and {FACTS_FILE}. Train "
             "again with 'clout train', or restore the folder."
         ) from error
+
+
+def _intervals(document: dict[str, Any]) -> Intervals:
+    """Read the calibration; that of an earlier version has bands with one margin for both ends."""
+    if "bands" in document:
+        knots = (Knot(band["edge"], -band["margin"], band["margin"]) for band in document["bands"])
+        return Intervals(document["level"], tuple(knots), relative=False)
+    return Intervals(**document | {"knots": tuple(Knot(**knot) for knot in document["knots"])})
 
 
 def _booster_texts(folder: Path, digests: dict[str, str]) -> list[str]:

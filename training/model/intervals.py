@@ -1,6 +1,7 @@
 """Prediction intervals for the audience, in whole people, by conformalised quantile regression.
 
-Two LightGBM boosters predict quantiles of the audience; calibration then moves both ends of the interval.
+Two LightGBM boosters predict how far the ends lie from the expected audience, as logarithms; calibration then moves
+each end, by what was true of the users whose expected audience was nearest.
 """
 
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from features.catalogue import SCORED
 from training.config import Model
 from training.model.booster import parameters, predict
 
-TREES = 100
+TREES = 60
 LEARNING_RATE = 0.08
+NEAREST = 300
+KNOTS = 32
 
 
 @dataclass(frozen=True)
@@ -31,50 +34,55 @@ class Quantiles:
         return lgb.Booster(model_str=self.low_text), lgb.Booster(model_str=self.high_text)
 
     def around(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return both quantiles of `ln(1 + audience)`, shapes (rows,), of features in the catalogue's order."""
+        """Return how far both quantiles lie from the expected audience, nats, shapes (rows,).
+
+        `matrix` has the features in the catalogue's order. Boosters of earlier versions return the quantiles
+        themselves, `ln(1 + people)`.
+        """
         low, high = (predict(booster, matrix) for booster in self.boosters)
         return low, high
 
 
-def fit_quantiles(rows: pd.DataFrame, config: Model, level: float) -> Quantiles:
-    """Fit the quantiles `(1 - level) / 2` and `(1 + level) / 2` of `ln(1 + audience)` on panel rows.
+def fit_quantiles(rows: pd.DataFrame, expected: np.ndarray, config: Model, level: float) -> Quantiles:
+    """Fit the quantiles `(1 - level) / 2` and `(1 + level) / 2` of the audience on panel rows.
 
-    Source: Koenker and Bassett 1978 (pinball loss). LightGBM has no monotone quantiles, so an interval's ends may
-    move in another direction than the score.
+    Both start from the expected audience and are fitted as logarithms of 1 + people. Source: Koenker and Bassett 1978
+    (pinball loss). LightGBM has no monotone quantiles, so an interval's ends may move in another direction than the
+    score.
+
+    Parameters
+    ----------
+    rows : panel rows
+    expected : expected audience, people, shape (rows,)
+    config, level : hyper-parameters, and the share of users to cover
+
     """
-    low, high = (_fit(rows, config, (1 + side * level) / 2).model_to_string() for side in (-1, 1))
+    matrix = rows[SCORED.names].to_numpy(float)
+    away = np.log1p(rows["audience"].to_numpy(float)) - np.log1p(expected)
+    low, high = (_fit(matrix, away, config, (1 + side * level) / 2).model_to_string() for side in (-1, 1))
     return Quantiles(low, high)
 
 
-def _fit(rows: pd.DataFrame, config: Model, alpha: float) -> lgb.Booster:
-    data = lgb.Dataset(
-        rows[SCORED.names].to_numpy(float),
-        label=np.log1p(rows["audience"].to_numpy(float)),
-        feature_name=SCORED.names,
-        params={"verbose": -1},
-    )
+def _fit(matrix: np.ndarray, away: np.ndarray, config: Model, alpha: float) -> lgb.Booster:
+    data = lgb.Dataset(matrix, label=away, feature_name=SCORED.names, params={"verbose": -1})
     own = {"objective": "quantile", "alpha": alpha, "learning_rate": LEARNING_RATE}
     return lgb.train(parameters(config) | own, data, num_boost_round=TREES)
 
 
-EDGES = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
-MIN_BAND = 50
-ROUNDING = 1e-9
-
-
 @dataclass(frozen=True)
-class Band:
-    """A band of expected audience, and how far intervals widen in it.
+class Knot:
+    """How far calibration moves the ends of intervals at an expected audience.
 
     Parameters
     ----------
-    edge : where the band begins, in people
-    margin : how far both ends move outwards, in nats of 1 + people; inwards below zero
+    expected : expected audience, people
+    low_shift, high_shift : what is added to the logarithms of the ends, nats
 
     """
 
-    edge: float
-    margin: float
+    expected: float
+    low_shift: float
+    high_shift: float
 
 
 @dataclass(frozen=True)
@@ -100,38 +108,54 @@ class Intervals:
     Parameters
     ----------
     level : the share of users whose audience the intervals should cover
-    bands : by rising edge
+    knots : by rising expected audience; between two of them the logarithms are interpolated
+    relative : whether quantiles are relative to the expected audience; in models of earlier versions they are not, and
+        each knot holds up to the next one
 
     """
 
     level: float
-    bands: tuple[Band, ...]
+    knots: tuple[Knot, ...]
+    relative: bool = True
 
     def around(self, expected: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ends in whole people, both included; shapes (rows,).
+        """Return the ends in whole people, both included, around the expected audience; shapes (rows,).
 
         Parameters
         ----------
         expected : expected audience, people, shape (rows,)
-        low, high : its quantiles as `Quantiles.around` gives them, `ln(1 + people)`, shapes (rows,)
+        low, high : its quantiles as `Quantiles.around` returns them, nats, shapes (rows,)
 
         """
-        index = np.searchsorted([band.edge for band in self.bands], expected, side="right") - 1
-        margin = np.array([band.margin for band in self.bands])[index]
-        lowest, highest = np.ceil(np.expm1(low - margin) - 0.5), np.floor(np.expm1(high + margin) + 0.5)
-        nearest = np.rint(expected)
+        low, high = self._people(expected, low, high)
+        nearest, lowest, highest = np.rint(expected), np.ceil(low - 0.5), np.floor(high + 0.5)
         return np.maximum(np.minimum(lowest, nearest), 0.0), np.maximum(highest, nearest)
+
+    def _people(self, expected: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ends before they are rounded."""
+        people, lows, highs = self._columns
+        if not self.relative:
+            index = np.searchsorted(people, expected, side="right") - 1
+            return np.expm1(low + lows[index]), np.expm1(high + highs[index])
+        start, at, knots = np.log1p(expected), np.log(expected), np.log(people)
+        return (
+            np.expm1(start + low + np.interp(at, knots, lows)),
+            np.expm1(start + high + np.interp(at, knots, highs)),
+        )
+
+    @cached_property
+    def _columns(self) -> np.ndarray:
+        return np.array([(knot.expected, knot.low_shift, knot.high_shift) for knot in self.knots]).T
 
 
 def fit_intervals(
     expected: np.ndarray, low: np.ndarray, high: np.ndarray, audience: np.ndarray, level: float
 ) -> Intervals:
-    """Calibrate the intervals band by band, on rows that the quantiles were not fitted on.
+    """Calibrate the intervals on rows that neither the expected audience nor the quantiles were fitted on.
 
-    Source: Romano, Patterson and Candes 2019 (conformalised quantile regression): the margin is the quantile
-    `ceil((n + 1) level) / n` of how far the ends would have to move for each row's audience to lie between them. Ends
-    round to the nearest whole number of people, and the rounding is calibrated with them. Bands by expected audience
-    (Vovk, Gammerman and Shafer 2005, Mondrian conformal prediction); one with fewer than 50 rows joins the band below.
+    Source: Romano, Patterson and Candes 2019 (conformalised quantile regression), each end for itself: it moves to
+    where a share `(1 - level) / 2` of the audiences lies beyond it, among the 300 rows with the nearest expected
+    audience. 32 knots are placed by rank, closer together towards the largest audiences.
 
     Parameters
     ----------
@@ -140,31 +164,25 @@ def fit_intervals(
     level : share of users to cover
 
     """
-    outside = _outside(low, high, audience)
-    edges = _edges(expected)
-    band = np.searchsorted(edges, expected, side="right") - 1
-    margins = [_upper_quantile(outside[band == k], level) + ROUNDING for k in range(len(edges))]
-    return Intervals(level, tuple(map(Band, edges, margins)))
+    order = np.argsort(expected, kind="stable")
+    logs = np.log(expected[order])
+    away = np.log1p(audience[order]) - np.log1p(expected[order])
+    beyond = away - low[order], away - high[order]
+    knots = {}
+    for window in _windows(len(order)):
+        ends = -_upper_quantile(-beyond[0][window], level), _upper_quantile(beyond[1][window], level)
+        knots[float(np.exp(logs[window].mean()))] = ends
+    return Intervals(level, tuple(Knot(people, *knots[people]) for people in sorted(knots)))
 
 
-def _outside(low: np.ndarray, high: np.ndarray, audience: np.ndarray) -> np.ndarray:
-    """Return the margin at which each row's audience enters its interval; an audience of 0 is never above it."""
-    above = np.log1p(np.maximum(audience - 0.5, 0.0)) - high
-    return np.asarray(np.maximum(low - np.log1p(audience + 0.5), np.where(audience > 0, above, -np.inf)))
-
-
-def _edges(expected: np.ndarray) -> list[float]:
-    """Return the edges whose bands have enough rows, and always the first; counted from the top down."""
-    edges, below = [], len(expected)
-    upper = np.inf
-    for edge in reversed(EDGES):
-        inside = int(((expected >= edge) & (expected < upper)).sum())
-        if edge == 0.0 or (inside >= MIN_BAND and below - inside >= MIN_BAND):
-            edges.append(edge)
-            upper, below = edge, below - inside
-    return edges[::-1]
+def _windows(count: int) -> list[slice]:
+    """Return windows of up to 300 neighbours in a ranking, the lowest first."""
+    size = min(NEAREST, count)
+    starts = count - size - np.geomspace(1, count - size + 1, KNOTS).astype(int) + 1
+    return [slice(start, start + size) for start in np.unique(starts)]
 
 
 def _upper_quantile(values: np.ndarray, level: float) -> float:
-    rank = min(int(np.ceil((len(values) + 1) * level)), len(values))
-    return float(np.sort(values)[rank - 1]) if len(values) else 0.0
+    """Return the value above which a share `(1 - level) / 2` of further ones is expected; the largest if in doubt."""
+    rank = min(int(np.ceil((len(values) + 1) * (1 + level) / 2)), len(values))
+    return float(np.sort(values)[rank - 1])

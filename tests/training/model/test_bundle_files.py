@@ -7,11 +7,13 @@ import pickletools
 import shutil
 import weakref
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from features.errors import CatalogueError, RegistryError
 from training.model.bundle_files import BOOSTER_FILES, BOUNDED_FILE, FACTS_FILE, load_bundle, save_bundle
+from training.model.intervals import Intervals, Knot
 
 
 @pytest.fixture
@@ -55,6 +57,30 @@ class TestRoundTrip:
             path.read_text(encoding="utf-8")
             with pytest.raises(ValueError, match="opcode"):
                 list(pickletools.genops(path.read_bytes()))
+
+
+class TestEarlierIntervals:
+    """Calibration by bands, of quantiles that are not relative to the expected audience."""
+
+    bands = ({"edge": 0.0, "margin": 0.1}, {"edge": 3.0, "margin": -0.2})
+
+    def test_bands_become_knots(self, folder):
+        back = load_bundle(altered(folder, lambda facts: facts.update(intervals={"level": 0.8, "bands": self.bands})))
+        knots = (Knot(0.0, -0.1, 0.1), Knot(3.0, 0.2, -0.2))
+        assert back.intervals == Intervals(0.8, knots, relative=False)
+
+    def test_predict_and_are_saved_again(self, folder, rows, tmp_path):
+        earlier = load_bundle(
+            altered(folder, lambda facts: facts.update(intervals={"level": 0.8, "bands": self.bands}))
+        )
+        save_bundle(earlier, tmp_path / "again")
+        assert load_bundle(tmp_path / "again") == earlier
+        predicted = earlier.predict(rows)
+        assert (predicted["low"] <= predicted["expected_audience"].round()).all()
+        _, high = earlier.quantiles.around(earlier.matrix(rows))
+        margin = np.where(predicted["expected_audience"] < 3, 0.1, -0.2)
+        people = np.maximum(np.floor(np.expm1(high + margin) + 0.5), predicted["expected_audience"].round())
+        assert predicted["high"].tolist() == people.tolist()
 
 
 class TestOtherCatalogue:
