@@ -22,7 +22,11 @@ from serving.snapshots.user_filter import growth_of, matching_rows
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 USERS_PER_PAGE, MOST_IN_CSV, MOST_SUGGESTIONS, MOST_SCOPES = 50, 10_000, 8, 500
-NUMBERS = ("min_score", "max_score", "min_percentile", "max_percentile", "min_growth", "max_growth")
+NUMBERS = (
+    *(f"{bound}_{name}" for name in ("score", "percentile", "growth", "people") for bound in ("min", "max")),
+    "min_credibility",
+    "min_peer_percentile",
+)
 CSV_COLUMNS = (
     "user",
     "scope",

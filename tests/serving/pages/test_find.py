@@ -32,6 +32,15 @@ def test_the_address_holds_the_filters_and_the_form_shows_them(client):
     assert users(page) == sorted(users(page))
 
 
+def test_people_credibility_and_peers_narrow_as_in_the_api(client):
+    query = "min_people=2&max_people=60&min_credibility=40&min_peer_percentile=20"
+    page, api = client.get(f"/find?{query}"), client.get(f"/v1/users?{query}&limit=50").json()
+    assert f"<strong>{api['matching']}</strong> users" in page.text
+    assert 0 < api["matching"] < 309
+    assert 'name="min_people" type="number" step="any" aria-label="People who engaged in a year, at least"' in page.text
+    assert 'name="min_credibility" type="number" min="0" max="100" step="any" value="40"' in page.text
+
+
 def test_one_page_leads_to_the_next(client, monkeypatch):
     monkeypatch.setattr(module, "USERS_PER_PAGE", 100)
     first = client.get("/find?contains=user")
