@@ -9,6 +9,7 @@ from features.errors import CloutError
 from serving.pages.formats import feature_name
 from serving.review.what_if import WhatIf, simulate_change, suggest_changes
 from serving.snapshots.snapshot import Snapshot
+from training.explanation.feature_constraints import ABSENT
 from training.model.scale import Scale
 
 AWAY, MOST_AWAY = "away_days", 90
@@ -82,6 +83,8 @@ def _sliders(snapshot: Snapshot, user: str, scope: str, settings: Mapping[str, s
     for name in names:
         present = _whole_count(row[name])
         most = max(present, ceil(max(peers.distinct(name), default=0)))
+        if name == ABSENT:  # days away from now on have a slider of their own
+            most = present
         if name == "repetitions_90d":
             most = min(most, max(_whole_count(row["created_90d"]) - 1, 0))
         if most > 0:

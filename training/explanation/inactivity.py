@@ -30,7 +30,7 @@ from training.model.bundle import FeatureRow, feature_row
 
 AT_THE_SAME_RATE = (
     "This assumes that others respond as much as before, though there would be nothing new to respond to, so only the "
-    "absence counts. With --events, the responses to the user's newest posts are taken away too."
+    "absence counts. Computed from the events, the score also loses the responses to the user's newest posts."
 )
 AS_BEFORE = (
     "This assumes that others do what they did in as many days before, except for their responses to the posts that "

@@ -12,11 +12,14 @@ def snapshot(home):
     return open_snapshot(home)
 
 
-def test_sliders_begin_where_the_user_is(snapshot):
-    view = what_if_view(snapshot, "user0001", "all", {})
+def test_sliders_begin_where_the_user_is(snapshot, monkeypatch):
     row = snapshot.feature_row("user0001")
-    assert {slider.name for slider in view.sliders} >= {"days_absent", "away_days"}
-    assert next(s for s in view.sliders if s.name == "days_absent").present == round(row["days_absent"])
+    view = what_if_view(snapshot, "user0001", "all", {})
+    assert row["days_absent"] == 0
+    assert "days_absent" not in {slider.name for slider in view.sliders}
+    monkeypatch.setattr(type(snapshot), "feature_row", lambda *_: row | {"days_absent": 20.4})
+    view = what_if_view(snapshot, "user0001", "all", {})
+    assert {slider.name: (slider.present, slider.most) for slider in view.sliders}["days_absent"] == (20, 20)
     assert view.result is None
     assert view.suggestions is not None
 
