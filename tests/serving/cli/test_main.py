@@ -1,15 +1,19 @@
 """The command as a whole: its help, and what each command imports."""
 
 import json
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from features.cli_options import CAMPAIGN, DATA, MODEL, PRIVACY, REVIEW, SERVICE
 from serving.cli.main import app
+from training.home import Home
+from training.registry.model_registry import promote
 
 COMMANDS = {
     DATA: "simulate store features import",
@@ -69,3 +73,19 @@ def test_explain_prints_one_document_in_a_process_of_its_own(home):
 def test_the_version_is_printed():
     run = CliRunner().invoke(app, ["--version"])
     assert (run.exit_code, run.stdout) == (0, f"clout {version('clout-score')}\n")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "monitor", "score"])
+def test_too_little_memory_is_one_line_that_names_the_setting(clout, registry, tmp_path, monkeypatch, command):
+    home = Home(shutil.copytree(registry.folder, tmp_path / "home"))
+    promote(home, "1")
+    times = pd.date_range("2025-01-01", periods=5_000, freq="h", tz="UTC").as_unit("us")
+    users = [f"u{k % 700}" for k in range(len(times) + 1)]
+    events = pd.DataFrame({"time": times, "actor": users[:-1], "verb": "like", "target": users[1:]})
+    events.to_parquet(tmp_path / "events.parquet")
+    monkeypatch.setenv("CLOUT_MEMORY", "2MB")
+    run = clout(home, command, str(tmp_path / "events.parquet"))
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1] == (
+        "error: the memory of 2MB does not suffice; set CLOUT_MEMORY to more, such as 16GB."
+    )
