@@ -10,12 +10,11 @@ from features.catalogue.feature import Catalogue
 FAMILIES = (credible, tenure, responses, reach, response, persistence, network, cadence, originality)
 CATALOGUE = Catalogue(feature for family in FAMILIES for feature in family.FEATURES)
 SCORED = CATALOGUE.select(
-    "credible_engagers_7d",
     "credible_engagers_decayed_28d",
     "credible_rate_365d",
     "credible_periods_168d",
     "credible_posts_90d",
-    "days_since_established",
+    "days_without_established",
     "days_absent",
     "tenure_days",
     "repetitions_90d",

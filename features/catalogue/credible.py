@@ -44,7 +44,7 @@ from features.catalogue.wording import (
 
 MONTH_DAYS = 28
 DAYS_PER_HALVING = 30
-ESTABLISHED = "days_since_established"
+SINCE_ESTABLISHED, WITHOUT_ESTABLISHED = "days_since_established", "days_without_established"
 
 _feature = partial(Feature, family="reach", unit="people", relation="responders", direction="up")
 _pieces = partial(_feature, family="response", unit="pieces", relation="pieces")
@@ -121,6 +121,12 @@ def _described_established(value: float | None, _: Row) -> str:
     return f"The last response from an established member, or from somebody who is not named, came {ago(value)}."
 
 
+def _described_without_established(value: float | None, row: Row) -> str:
+    if value is None or value > 0:
+        return _described_established(None if value is None else value + MONTH_DAYS, row)
+    return f"An established member, or somebody who is not named, responded in {window(MONTH_DAYS)}."
+
+
 def _described_since(value: float | None, _: Row) -> str:
     if value is None:
         return "Nobody whose response counts has responded in the last year."
@@ -194,6 +200,11 @@ def _since(responders: ir.Table) -> ir.Value:
     """Convert a weight w into extra age, `DAYS_PER_HALVING * log2(1 / w)`, so that the feature is continuous in w."""
     weight = where(_full(responders) > 0, _full(responders).cast("float64") / BILLION)
     return (days(responders.last_age) - weight.ln() * (DAYS_PER_HALVING / math.log(2))).min()
+
+
+def _since_established(responders: ir.Table) -> ir.FloatingValue:
+    """Return the days since somebody last responded whose weight is half of an established person's or more."""
+    return days(where(_full(responders) >= BILLION // 2, responders.last_age).min())
 
 
 def _posts_with_people(user: ir.Table) -> ir.Value:
@@ -368,16 +379,28 @@ FEATURES = [
         title="Four-week periods with an established responder",
     ),
     _feature(
-        ESTABLISHED,
+        SINCE_ESTABLISHED,
         "days since somebody last responded whose weight is half of an established person's or more, within the last "
         "365 days; unknown people count as established",
         _described_established,
-        lambda responders: days(where(_full(responders) >= BILLION // 2, responders.last_age).min()),
+        _since_established,
         family="cadence",
         unit="days",
         direction="down",
         default=None,
         title="Days since an established member responded",
+    ),
+    _feature(
+        WITHOUT_ESTABLISHED,
+        "days since somebody last responded whose weight is half of an established person's or more, within the last "
+        "365 days, beyond the first 28; unknown people count as established",
+        _described_without_established,
+        lambda responders: (_since_established(responders) - MONTH_DAYS).clip(lower=0.0),
+        family="cadence",
+        unit="days",
+        direction="down",
+        default=None,
+        title="Days beyond 28 since an established member responded",
     ),
     _feature(
         "days_since_credible_engagement",

@@ -44,6 +44,7 @@ def credible_features(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Ind
     return (sums / BILLION).assign(
         days_since_credible_engagement=since.min().reindex(people),
         days_since_established=established.min().reindex(people),
+        days_without_established=(established.min() - 28).clip(lower=0).reindex(people),
         days_since_last_response=(by_user["last"].min() / DAY).reindex(people),
         early_responders=_early(responses).reindex(people).fillna(0.0),
     )

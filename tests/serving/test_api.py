@@ -148,11 +148,15 @@ def test_absent_features_are_unknown(client, bundle):
     body = strict(
         client.post(
             "/v1/scores",
-            json={"rows": [{"credible_rate_365d": 3}, {"credible_engagers_7d": 10.5, "credible_rate_365d": None}]},
+            json={
+                "rows": [{"credible_rate_365d": 3}, {"credible_engagers_decayed_28d": 10.5, "credible_rate_365d": None}]
+            },
         )
     )
     frame = pd.DataFrame(
-        [{"credible_rate_365d": 3.0}, {"credible_engagers_7d": 10.5}], columns=list(bundle.features), dtype=float
+        [{"credible_rate_365d": 3.0}, {"credible_engagers_decayed_28d": 10.5}],
+        columns=list(bundle.features),
+        dtype=float,
     )
     assert [score["score"] for score in body["scores"]] == bundle.predict(frame)["score"].tolist()
 

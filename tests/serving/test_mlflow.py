@@ -130,7 +130,7 @@ def test_mlflow_serves_it(invocations, bundle, rows):
     features = rows[list(bundle.features)].head(50).round(0)
     features["credible_engagers_90d"] = None
     features.loc[3, :] = None
-    features.loc[3, "credible_engagers_7d"] = 2
+    features.loc[3, "credible_engagers_decayed_28d"] = 2
     split = json.loads(features.to_json(orient="split", index=False, double_precision=15))
     integers = [[None if v is None else int(v) for v in values] for values in split["data"]]
     answer = httpx.post(

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from features.catalogue.credible import ESTABLISHED, MONTH_DAYS
+from features.catalogue.credible import MONTH_DAYS, SINCE_ESTABLISHED, WITHOUT_ESTABLISHED
 from features.catalogue.wording import count_of, points_of
 from training.explanation.feature_constraints import ABSENT, engager_effects
 from training.explanation.reasons import LEAST_POINTS
@@ -57,8 +57,9 @@ def own_changes(row: FeatureRow) -> dict[OwnKind, dict[str, float]]:
 def more_members(row: FeatureRow, counts: np.ndarray) -> dict[str, np.ndarray]:
     """Return the features if so many more established members had responded, spread evenly over the last 28 days."""
     values = {name: row[name] + rise * counts for name, rise in engager_effects(row, 1.0, 1.0).items()}
-    if ESTABLISHED in row:
-        values[ESTABLISHED] = np.fmin(row[ESTABLISHED], MONTH_DAYS / (counts + 1))
+    for name, days in ((SINCE_ESTABLISHED, MONTH_DAYS / (counts + 1)), (WITHOUT_ESTABLISHED, 0.0 * counts)):
+        if name in row:
+            values[name] = np.fmin(row[name], days)
     return values
 
 

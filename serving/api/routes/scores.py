@@ -36,7 +36,7 @@ EXAMPLES = {
     "users": {"summary": "Users by id", "value": {"users": ["ann", "bob"], "scope": "all"}},
     "rows": {
         "summary": "Feature rows",
-        "value": {"rows": [{"credible_rate_365d": 3.5, "credible_engagers_7d": 4, "repetitions_90d": None}]},
+        "value": {"rows": [{"credible_rate_365d": 3.5, "credible_engagers_decayed_28d": 4, "repetitions_90d": None}]},
     },
     "table": {
         "summary": "Feature rows as a table",

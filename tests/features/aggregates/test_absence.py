@@ -318,7 +318,10 @@ BOUNDS = {
     "credible_periods_168d": lambda day: stepping("received", PERIODS, [1.0] * 6)(day) + 6 * FADE,
     "days_since_credible_engagement": lambda day: 6.0 + 365 * day.crossed("received", 365),
     # somebody whose weight fades below a half is no longer established, and another response is the last
-    "days_since_established": lambda day: 365.0 * (day.in_window("received", 365) > 0),
+    **dict.fromkeys(
+        ["days_since_established", "days_without_established"],
+        lambda day: 365.0 * (day.in_window("received", 365) > 0),
+    ),
     "credible_posts_90d": lambda day: (
         weighing("on pieces", 90, others="on pieces")(day) + weighing("known", 90, 365)(day)
     ),
@@ -435,6 +438,7 @@ BY_CREDIBILITY = {
     "credible_after_a_day_share_90d",
     "days_since_credible_engagement",
     "days_since_established",
+    "days_without_established",
     "days_since_last_response",
 }
 

@@ -418,6 +418,10 @@ BY_HAND = [
     ("days_since_established", [(2.25, None, "like", "u"), (9, "b", "like", "u")], 2.25),
     ("days_since_established", [(365, "a", "like", "u")], 365),
     ("days_since_established", [(365 + AFTER, "a", "like", "u"), *HALF, *NO_RESPONSE], None),
+    ("days_without_established", [(28, "a", "like", "u"), (60, "b", "like", "u"), *HALF, *NO_RESPONSE], 0),
+    ("days_without_established", [(29.5, None, "like", "u"), (60, "b", "like", "u")], 1.5),
+    ("days_without_established", [(365, "a", "like", "u")], 337),
+    ("days_without_established", [(365 + AFTER, "a", "like", "u"), *HALF, *NO_RESPONSE], None),
     # reach
     (
         "pace_28d",  # weights 1, 1/2, 1/4, 1/8, 1/16, 1/32 add up to 63/32
@@ -1166,7 +1170,7 @@ class TestWords:
 
     def test_directions_of_scored_features(self):
         assert {feature.name for feature in SCORED if feature.direction == "down"} == {
-            "days_since_established",
+            "days_without_established",
             "days_absent",
             "repetitions_90d",
         }
@@ -1214,7 +1218,7 @@ class TestCatalogue:
         assert CATALOGUE["followers"].name == "followers"
 
     def test_scored_features_are_few_and_in_order(self):
-        assert len(SCORED) == 9
+        assert len(SCORED) == 8
         assert SCORED.names == [name for name in CATALOGUE.names if name in SCORED]
         assert Catalogue([a_feature(), a_feature(name="m")]).select("m", "n").names == ["n", "m"]
 

@@ -78,6 +78,24 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
         ),
         ("days_since_credible_engagement", 409.0, {}, "Those who responded in the last year count very little."),
         (
+            "days_without_established",
+            None,
+            {},
+            "Nobody who counts as an established member responded in the last year.",
+        ),
+        (
+            "days_without_established",
+            0.0,
+            {},
+            "An established member, or somebody who is not named, responded in the last 28 days.",
+        ),
+        (
+            "days_without_established",
+            13.5,
+            {},
+            "The last response from an established member, or from somebody who is not named, came 41 days ago.",
+        ),
+        (
             "days_since_established",
             None,
             {},

@@ -113,9 +113,12 @@ class TestPeerRanges:
     def test_users_get_their_own_peers(self, people):
         result = PeerRanges(people).of("all", feature_row(people.iloc[[1]]))
         assert result.users == 3
-        assert (result.values["credible_engagers_7d"][0], result.values["credible_engagers_7d"][-1]) == (1.0, 2.0)
         assert (
-            PeerRanges(people).of("all", feature_row(people.iloc[[3]])).values["credible_engagers_7d"].tolist()
+            result.values["credible_engagers_decayed_28d"][0],
+            result.values["credible_engagers_decayed_28d"][-1],
+        ) == (1.0, 2.0)
+        assert (
+            PeerRanges(people).of("all", feature_row(people.iloc[[3]])).values["credible_engagers_decayed_28d"].tolist()
             == [8.0] * 101
         )
         assert "days_since_last_act" not in PeerRanges(people).of("all", feature_row(people.iloc[[3]])).values
@@ -281,7 +284,7 @@ class TestCommand:
 
         def record(events, *others):
             calls.append((events.count().execute(), *others))
-            return {"credible_engagers_7d": 0.0}
+            return {"credible_engagers_decayed_28d": 0.0}
 
         monkeypatch.setattr(inactivity, "lost_responses", record)
         times = pd.to_datetime(["2017-07-01", "2017-07-02"], utc=True)

@@ -11,7 +11,6 @@ from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -134,14 +133,12 @@ class Person:
         """Return the features if more established people had responded, spread over the last 28 days."""
         row = self.row
         return {
-            "credible_engagers_7d": row["credible_engagers_7d"] + recent / 4,
             "credible_engagers_decayed_28d": row["credible_engagers_decayed_28d"] + recent * math.sqrt(0.5),
             "credible_rate_365d": row["credible_rate_365d"] + year * 28 / min(max(row["account_age_days"], 28), 365),
         }
 
     def with_members(self, count):
-        since = np.fmin(self.row["days_since_established"], 28 / (count + 1))
-        return self.gain(**self.more(count, count), days_since_established=since)
+        return self.gain(**self.more(count, count), days_without_established=0.0)
 
 
 def number(text):
@@ -289,10 +286,13 @@ PATTERNS = {
     r"than people\.": lambda p, count: about(count.lower(), p.row["credible_posts_90d"]),
     r"No post drew a response that counts in the last 90 days\.": lambda p: p.row["credible_posts_90d"] == 0,
     rf"The last response from an established member, or from somebody who is not named, came {AGO}\.": lambda p, ago: (
-        long_ago(ago, p.row["days_since_established"])
+        long_ago(ago, p.row["days_without_established"] + 28)
+    ),
+    r"An established member, or somebody who is not named, responded in the last 28 days\.": lambda p: (
+        p.row["days_without_established"] == 0 and p.received["age"].min() <= 28
     ),
     r"Nobody who counts as an established member responded in the last year\.": lambda p: math.isnan(
-        p.row["days_since_established"]
+        p.row["days_without_established"]
     ),
     rf"{N} (?:people|person) first engaged more than a year ago\.": lambda p, count: (
         number(count) == p.engagers(beyond=365)

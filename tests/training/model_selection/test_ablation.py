@@ -17,7 +17,7 @@ CONFIG = Config(model=Model(trees=25, learning_rate=0.2, min_users_per_leaf=20))
 def rows(cutoff, growth=1.0, users=400):
     rng = np.random.default_rng(cutoff.timetuple().tm_yday)
     frame = pd.DataFrame(1.0, index=range(users), columns=CATALOGUE.names)
-    frame["credible_pace_28d"] = frame["credible_engagers_7d"] = rng.lognormal(0, 1, users)
+    frame["credible_pace_28d"] = frame["credible_engagers_decayed_28d"] = rng.lognormal(0, 1, users)
     audience = rng.poisson(growth * frame["credible_pace_28d"])
     return frame.assign(
         user=[f"u{k}" for k in range(users)], scope="all", as_of=pd.Timestamp(cutoff), audience=audience
@@ -62,10 +62,10 @@ def test_the_level_is_calibrated_on_the_newest_horizon():
 
 def test_relative_counts_by_hand():
     older = pd.concat([rows(CUTOFFS[0], users=2), rows(CUTOFFS[1], users=2)], ignore_index=True)
-    older["credible_engagers_7d"] = [1.0, 3.0, 0.0, 0.0]
+    older["credible_engagers_decayed_28d"] = [1.0, 3.0, 0.0, 0.0]
     older["days_absent"] = [0.2, 0.4, 0.6, 0.8]
     relative = _divided(older)
-    assert relative["credible_engagers_7d"].tolist() == [0.5, 1.5, 0.0, 0.0]
+    assert relative["credible_engagers_decayed_28d"].tolist() == [0.5, 1.5, 0.0, 0.0]
     assert relative["days_absent"].tolist() == [0.2, 0.4, 0.6, 0.8]
 
 
@@ -73,8 +73,8 @@ def test_only_one_variant_uses_features_that_can_be_bought():
     """Here the audience depends on a raw count, and on nothing that credible people do."""
     frames = [rows(cutoff) for cutoff in CUTOFFS]
     changed = [frame.assign(engagers_28d=frame["credible_pace_28d"], credible_pace_28d=1.0) for frame in frames]
-    older, ahead = pd.concat(changed[:-1], ignore_index=True).assign(credible_engagers_7d=1.0), changed[-1]
-    ahead = ahead.assign(credible_engagers_7d=1.0)
+    older, ahead = pd.concat(changed[:-1], ignore_index=True).assign(credible_engagers_decayed_28d=1.0), changed[-1]
+    ahead = ahead.assign(credible_engagers_decayed_28d=1.0)
     informed = {name for name, variant in VARIANTS.items() if np.ptp(variant(older, ahead, CONFIG.model)) > 0}
     assert informed == {"raw counts and own activity too"}
 
