@@ -70,12 +70,14 @@ def _responded(days: int) -> Sentence:
 
 
 def _or_nobody(when: str, text: str, little: str | None = None) -> Sentence:
-    """Say a text with `{members}` in it, another for less than half a member, or that nobody who counts responded."""
+    """Say a text with `{members}` and perhaps `{respond}` in it, or another for less than half a member or nobody."""
 
     def sentence(value: float | None, _: Row) -> str:
         if not value:
             return f"Nobody whose response counts {when}."
-        return little if little and value < 0.5 else text.format(members=members(value))
+        if little and value < 0.5:
+            return little
+        return text.format(members=members(value), respond=singular_or_plural(value, "responds", "respond"))
 
     return sentence
 
@@ -248,7 +250,7 @@ FEATURES = [
         "last engagement was (half after 28 days)",
         _or_nobody(
             "responded in the last year",
-            "Lately {members} respond (a response of four weeks ago counts half).",
+            "Lately {members} {respond} (a response of four weeks ago counts half).",
             "Lately hardly anybody responds who counts (a response of four weeks ago counts half).",
         ),
         lambda responders: sum_fixed_point(_multiply(decay(responders.last_age, 28), responders.weight)),

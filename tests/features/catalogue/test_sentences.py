@@ -55,6 +55,12 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             {},
             "Lately about 100 established members respond (a response of four weeks ago counts half).",
         ),
+        (
+            "credible_engagers_decayed_28d",
+            1.2,
+            {},
+            "Lately about 1 established member responds (a response of four weeks ago counts half).",
+        ),
         ("credible_pace_28d", 0.0, {}, "Nobody whose response counts responded in the last six periods of 28 days."),
         (
             "credible_periods_168d",
