@@ -66,17 +66,28 @@ def score_on_spark(
         resolve_as_of(events.rows, as_of, allow_future)
         on_feature = of_step(progress, "features")
         with unordered_feature_table(events.with_seeds(bundle.seeds), as_of, on_feature, features) as table:
-            scored = _score(table, bundle, version, features, folder / "scores")
+            scored = score_partitions(table, bundle, version, features, folder / "scores")
         progress("features", 1.0)
-        rows = scored.count().execute()
-        require_users(rows, events, as_of)
+        require_users(scored.count().execute(), events, as_of)
         progress("score", 0.0)
-        columns = [*KEYS, *RANKS, *(name for name in [*STORED, *features] if name not in KEYS)]
-        ranked = _frame(with_ranks(scored).select(columns))
-        ranked.repartitionByRange(*KEYS).sortWithinPartitions(*KEYS).write.parquet(_url(folder / "rows"))
-        medians = scored.group_by(GROUP).agg(**{name: scored[name].median() for name in features}).to_pandas()
+        ranked = store_ranked(scored, features, folder / "rows")
         progress("score", 1.0)
-    files = sorted((folder / "rows").glob("part-*.parquet"))
+    return ranked
+
+
+def store_ranked(scored: ir.Table, features: list[str], folder: Path) -> ScoredRows:
+    """Let the executors rank scores and write them with their features, ordered by user and scope.
+
+    Raises
+    ------
+    EngineError : the executors do not share the folder
+
+    """
+    columns = [*KEYS, *RANKS, *(name for name in [*STORED, *features] if name not in KEYS)]
+    ranked = _frame(with_ranks(scored).select(columns))
+    ranked.repartitionByRange(*KEYS).sortWithinPartitions(*KEYS).write.parquet(_url(folder))
+    medians = scored.group_by(GROUP).agg(**{name: scored[name].median() for name in features}).to_pandas()
+    files, rows = sorted(folder.glob("part-*.parquet")), scored.count().execute()
     stored = sum(pq.read_metadata(file).num_rows for file in files)
     if stored != rows:
         raise EngineError(
@@ -115,7 +126,7 @@ def _with_rank(scored: ir.Table, name: str, groups: list[str]) -> ir.Table:
     return scored.join(ranks, [*groups, "score"])
 
 
-def _score(table: ir.Table, bundle: Bundle, version: str, features: list[str], folder: Path) -> ir.Table:
+def score_partitions(table: ir.Table, bundle: Bundle, version: str, features: list[str], folder: Path) -> ir.Table:
     """Let the executors score a table of features and write it; return what they wrote, with the band of peers."""
     columns = [*schema([*STORED, *features]), pa.field(BAND, pa.int32())]
     types = ", ".join(f"`{column.name}` {SPARK_TYPES[column.type]}" for column in columns)

@@ -102,7 +102,7 @@ class TestSpark:
         features = [name for name in rows if name not in ("user", "scope")]
         table = spark.create_view("few_rows", ibis.memtable(rows.head(5)))
         with pytest.raises(Exception, match="No module named") as raised:
-            spark_scoring._score(table, bundle, "3", features, tmp_path / "scores")
+            spark_scoring.score_partitions(table, bundle, "3", features, tmp_path / "scores")
         assert re.search("executors of Spark lack the package .*: install", str(engine_error(raised.value)))
 
     def test_an_engine_that_stops_half_way(self, spark, clout, home, events, monkeypatch):
