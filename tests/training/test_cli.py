@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from features.events.engines import open_engine
 from features.events.store import add_to_store
 from serving.cli.main import app
 from training.home import Home
@@ -28,7 +29,9 @@ def run_command(simulated, tmp_path, monkeypatch):
     def invoke(command, *words, events="events.parquet", limits="attacks = false"):
         (tmp_path / "clout.toml").write_text(TOML + limits)
         options = ["--as-of", simulated.as_of.isoformat(), "--config", tmp_path / "clout.toml"]
-        arguments = [tmp_path / events, *options, *words] if command == "train" else words
+        arguments = (
+            [events if "--engine" in words else tmp_path / events, *options, *words] if command == "train" else words
+        )
         run = CliRunner().invoke(app, [command, *map(str, arguments)])
         run.text = " ".join(run.stderr.split())
         return run
@@ -86,6 +89,22 @@ def test_attacks_need_events(run_command, simulated, tmp_path, monkeypatch):
         "attacks were not measured: they need an event table, and there is none (a store holds encoded events"
         in run.text
     )
+
+
+def test_another_engine_trains_and_evaluates_the_same(run_command, simulated, tmp_path):
+    """A database with the same events; Spark computes the features in `tests/features/events/test_engines.py`."""
+    url = f"duckdb://{tmp_path / 'community.duckdb'}"
+    engine = open_engine(url)
+    engine.create_table("acts", simulated.events)
+    engine.disconnect()
+    run = run_command("train", "--engine", url, "--force", "same", events="acts", limits="")
+    assert "attacks were not measured: they need an event table" in run.text
+    assert run.exit_code == 0, run.output
+    from_file, from_database = (
+        run_command("evaluate", *words, "--json")
+        for words in ([tmp_path / "events.parquet"], ["acts", "--engine", url])
+    )
+    assert json.loads(from_file.stdout) == json.loads(from_database.stdout)
 
 
 def test_blank_reason_is_refused(run_command, tmp_path):

@@ -46,7 +46,10 @@ def measure_attacks(
     if not config.gate.attacks:
         return NotMeasured("switched off ([gate] attacks = false)")
     if event_table is None:
-        return NotMeasured("they need an event table, and there is none (a store holds encoded events only)")
+        return NotMeasured(
+            "they need an event table, and there is none (a store holds encoded events only, and events of another "
+            "engine are not read into this process)"
+        )
     finished: list[str] = []
 
     def on_attack(attack: str, share: float) -> None:
