@@ -23,7 +23,7 @@ from training.model.bounded_term import Boosters, fit_boosters
 from training.model.feature_sets import panel_features
 
 YOUNG_DAYS = 28
-HEARD = 0.5
+RESPONSE = 0.5
 
 
 def totals_at(events: EncodedEvents, config: Config, as_of: datetime) -> dict[str, float]:
@@ -57,15 +57,15 @@ def _engagers(events: EncodedEvents, end: datetime) -> float:
 def _newcomers(
     boosters: Boosters, panel: pd.DataFrame, ahead: pd.DataFrame, expected: np.ndarray, real: np.ndarray
 ) -> dict[str, float]:
-    young, heard = _young(ahead)
+    young, response = _young(ahead)
     before = np.logical_and(*_young(panel))
-    known = panel["audience"].to_numpy(float)[before].sum() / max(np.exp(boosters.margins(panel))[before].sum(), 1)
-    factor = min(max(known, 1.0), 2.0)
-    corrected = np.where(young & heard, factor, 1.0) * expected
+    past = panel["audience"].to_numpy(float)[before].sum() / max(np.exp(boosters.margins(panel))[before].sum(), 1)
+    factor = min(max(past, 1.0), 2.0)
+    corrected = np.where(young & response, factor, 1.0) * expected
     return {
         "newcomers": _ratio(expected, real, young),
-        "newcomers, response": _ratio(expected, real, young & heard),
-        "newcomers, none": _ratio(expected, real, young & ~heard),
+        "newcomers, response": _ratio(expected, real, young & response),
+        "newcomers, none": _ratio(expected, real, young & ~response),
         "factor": factor,
         "newcomers, with it": _ratio(corrected, real, young),
     }
@@ -74,7 +74,7 @@ def _newcomers(
 def _young(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return who is younger than 28 days, and to whom somebody established responded."""
     young = rows["account_age_days"].fillna(np.inf).to_numpy(float) < YOUNG_DAYS
-    return young, rows["credible_engagers_decayed_28d"].fillna(0).to_numpy(float) >= HEARD
+    return young, rows["credible_engagers_decayed_28d"].fillna(0).to_numpy(float) >= RESPONSE
 
 
 def _ratio(expected: np.ndarray, real: np.ndarray, users: np.ndarray) -> float:
