@@ -402,7 +402,7 @@ FEATURES = [
         unit="days",
         direction="down",
         default=None,
-        title="Days beyond 28 since an established member responded",
+        title="Days without an established responder, beyond 28",
     ),
     _feature(
         "days_since_credible_engagement",

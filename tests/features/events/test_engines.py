@@ -213,11 +213,13 @@ class TestEnginesThatAreNone:
             open_engine("dask")
 
     @pytest.mark.skipif(find_spec("grpc") is not None, reason="Spark Connect is installed")
-    def test_spark_connect_without_its_packages_is_reported(self, monkeypatch):
+    def test_spark_connect_without_its_packages_is_reported(self):
+        """In a process of its own: this one may have a session, which comes before SPARK_REMOTE."""
         pytest.importorskip("pyspark")
-        monkeypatch.setenv("SPARK_REMOTE", "sc://127.0.0.1:1")
-        with pytest.raises(EngineError, match=r"Spark Connect needs packages: pip install 'pyspark\[connect\]'"):
-            open_engine("spark")
+        program = "from features.events.engines import open_engine; open_engine('spark')"
+        remote = {**os.environ, "SPARK_REMOTE": "sc://127.0.0.1:1"}
+        run = subprocess.run([sys.executable, "-c", program], env=remote, capture_output=True, text=True, check=False)
+        assert "EngineError: Spark Connect needs packages: pip install 'pyspark[connect]'" in run.stderr
 
     def test_unknown_url_scheme_is_rejected(self):
         with pytest.raises(EngineError, match=r"nosuch://place/base cannot be reached"):
