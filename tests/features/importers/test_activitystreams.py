@@ -272,19 +272,27 @@ def test_an_error_says_that_all_messages_are_private(tmp_path):
     assert "--map" not in str(error.value)
 
 
-@pytest.mark.parametrize(("audience", "private"), AUDIENCES)
 @pytest.mark.parametrize("inside", [True, False])
-def test_private_messages_are_rejected_unless_accepted(tmp_path, audience, private, inside):
-    piece = note(ANN, 1, tag=[mention(BOB)], to=None) | (audience if inside else {})
-    message = activity(1, "Create", ANN, piece, to=None) | ({} if inside else audience)
-    follow = activity(2, "Follow", ANN, BOB) | {"to": [BOB]}
-    file = write(tmp_path / "in.jsonl", lines([message, follow]))
+def test_private_messages_are_rejected_unless_accepted(tmp_path, inside):
+    def message(number, audience):
+        piece = note(ANN, number, tag=[mention(BOB)], to=None) | (audience if inside else {})
+        return activity(number, "Create", ANN, piece, to=None) | ({} if inside else audience)
+
+    messages = [message(number, audience) for number, (audience, _) in enumerate(AUDIENCES)]
+    follow = activity(len(messages), "Follow", ANN, BOB) | {"to": [BOB]}
+    file = write(tmp_path / "in.jsonl", lines([*messages, follow]))
+
+    def imported(verb, report):
+        return [row[3] for row in event_tuples(report) if row[0] == verb]
+
     accepted = import_activitystreams(file, tmp_path / "events.parquet", private=True)
-    assert [row[0] for row in event_tuples(accepted)] == ["mention", "post", "follow"]
+    posts = [f"{ANN}/statuses/{number}" for number in range(len(messages))]
+    assert imported("post", accepted) == imported("mention", accepted) == posts
     report = import_activitystreams(file, tmp_path / "events.parquet")
-    reason = "private, addressed to named users only; --private accepts it"
-    assert report.reasons == ({reason: 1} if private else {})
-    assert report.accepted == (1 if private else 3)
+    public = [post for post, (_, private) in zip(posts, AUDIENCES, strict=True) if not private]
+    assert imported("post", report) == imported("mention", report) == public
+    assert imported("follow", report) == [None]
+    assert report.reasons == {"private, addressed to named users only; --private accepts it": len(posts) - len(public)}
 
 
 def test_a_mastodon_archive(tmp_path):
