@@ -213,13 +213,16 @@ def _attacks(report: AttackReport | NotMeasured) -> Finding:
 
 
 def _alliances(report: AttackReport | NotMeasured) -> list[Finding]:
-    """Name each alliance that exceeds its limit; no finding where none was tried."""
+    """Name each alliance whose median exceeds its limit with its whole interval; no finding where none was tried."""
     if isinstance(report, NotMeasured) or not report.alliances:
         return []
     results = report.alliances
-    past = [_people_gain(result) for result in results if not result.within_limit]
+    past = [_people_gain(result) for result in results if result.exceeds]
+    in_median = [_people_gain(result) for result in results if not result.within_limit and not result.exceeds]
     if past:
         message = f"{len(past)} of {len(results)} alliances exceed their limit: {'; '.join(past)}"
+    elif in_median:
+        message = f"no alliance exceeds its limit beyond chance; in the median do: {'; '.join(in_median)}"
     else:
         nearest = max(results, key=lambda result: result.people_gain_median / result.people_limit)
         message = f"all {len(results)} alliances stay within their limits; {_people_gain(nearest)} comes nearest"
@@ -234,6 +237,9 @@ def _people_gain(result: AllianceResult) -> str:
 def _past_limit(result: AttackResult, median_active: float) -> str:
     if result.gain_median > result.limit:
         return f"{result.attack} gains {result.gain_median:+.1f} points (limit {result.limit:g})"
+    if result.gain_median > result.allowed:
+        most = f"limit {result.allowed:.1f}, a third of what the best baseline gives"
+        return f"{result.attack} gains {result.gain_median:+.1f} points ({most})"
     end = f"{result.end_score_median:.1f}, limit {median_active:.1f}, the median active user"
     return f"{result.attack} ends at {end}"
 

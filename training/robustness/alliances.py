@@ -12,6 +12,7 @@ from datetime import datetime
 import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
+from scipy.stats import binom
 
 from features.events.encoding import EncodedEvents, cached, cached_with, encode_events
 from features.events.event_table import open_events
@@ -235,16 +236,24 @@ def _ring_events(ring: np.ndarray, days: int, context: AttackContext) -> list[pd
 
 
 def _result(alliance: Alliance, members: np.ndarray, before: pd.DataFrame, after: pd.DataFrame) -> AllianceResult:
-    gains = (after.reindex(members) - before.reindex(members)).median()
-    people = float(gains["expected_audience"])
+    gains = after.reindex(members) - before.reindex(members)
+    people = gains["expected_audience"].to_numpy(float)
+    median = float(np.median(people))
     return AllianceResult(
         alliance=alliance.name,
         description=alliance.description,
         members=len(members),
         people=alliance.people,
         exchanged=alliance.exchanged,
-        gain_median=float(gains["score"]),
-        people_gain_median=people,
+        gain_median=float(gains["score"].median()),
+        people_gain_median=median,
+        people_gain_low=_low_median(people),
         people_limit=alliance.limit,
-        within_limit=people <= alliance.limit,
+        within_limit=median <= alliance.limit,
     )
+
+
+def _low_median(values: np.ndarray) -> float:
+    """Return the lower end of the 95 % interval of a median, the value whose rank the sign test gives."""
+    below = int(binom.ppf(0.025, len(values), 0.5))
+    return float(np.sort(values)[max(below - 1, 0)])

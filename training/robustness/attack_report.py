@@ -62,8 +62,9 @@ class AllianceResult(Report):
     exchanged : whether they answer each other
     gain_median : points gained, in the median
     people_gain_median : by how many people the expected audience rises, in the median
+    people_gain_low : the lower end of the 95 % interval of this median, from the order of the members' gains
     people_limit : by how many it may rise
-    within_limit : whether it rises by that at most
+    within_limit : whether it rises by that at most in the median
 
     """
 
@@ -74,8 +75,14 @@ class AllianceResult(Report):
     exchanged: bool
     gain_median: float
     people_gain_median: float
+    people_gain_low: float
     people_limit: float
     within_limit: bool = field(metadata=named("held"))
+
+    @property
+    def exceeds(self) -> bool:
+        """Whether the median lies past the limit with its whole interval: few members alone prove nothing."""
+        return self.people_gain_low > self.people_limit
 
 
 @dataclass(frozen=True)

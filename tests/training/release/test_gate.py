@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -70,8 +71,8 @@ def a_report(*attacks, alliances=None):
     return AttackReport(datetime(2025, 8, 1, tzinfo=UTC), "followers", 22.5, attacks, alliances=alliances)
 
 
-def an_alliance(name, gain):
-    return AllianceResult(name, "they answer", 10, 2, False, 9.0, gain, 2.5, gain <= 2.5)
+def an_alliance(name, gain, low=0.0):
+    return AllianceResult(name, "they answer", 10, 2, False, 9.0, gain, low, 2.5, gain <= 2.5)
 
 
 def verdict_of(measured=None, limits=LIMITS, **evaluation):
@@ -168,12 +169,25 @@ class TestAttacks:
         assert finding(verdict_of({"attacks": report}), "alliances") == (True, message)
 
     def test_alliances_over_their_limit_are_named(self):
-        report = a_report(an_attack(), alliances=(an_alliance("friends", 2.6), an_alliance("stars", 0.4)))
+        report = a_report(an_attack(), alliances=(an_alliance("friends", 2.7, 2.6), an_alliance("stars", 2.6)))
         verdict = verdict_of({"attacks": report})
-        message = "1 of 2 alliances exceed their limit: friends (+2.60 people expected, limit 2.5)"
+        message = "1 of 2 alliances exceed their limit: friends (+2.70 people expected, limit 2.5)"
         assert finding(verdict, "alliances") == (False, message)
         assert finding(verdict, "attacks")[0]
         assert not verdict.passed
+
+    def test_a_median_over_the_limit_may_be_chance(self):
+        report = a_report(an_attack(), alliances=(an_alliance("friends", 2.6, 2.5), an_alliance("stars", 0.4)))
+        message = (
+            "no alliance exceeds its limit beyond chance; in the median do: friends (+2.60 people expected, limit 2.5)"
+        )
+        assert finding(verdict_of({"attacks": report}), "alliances") == (True, message)
+
+    def test_an_attack_is_limited_by_the_best_baseline_too(self):
+        attack = replace(an_attack(gain=3.5, limit=4.0, within_limit=False), allowed=2.0)
+        limit = "limit 2.0, a third of what the best baseline gives"
+        message = f"1 of 1 attacks exceed their limit: pod gains +3.5 points ({limit})"
+        assert finding(self.of(attack), "attacks") == (False, message)
 
     def test_without_alliances_there_is_no_finding(self):
         names = [match.name for match in verdict_of({"attacks": a_report(an_attack())}).findings]
