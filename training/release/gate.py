@@ -197,13 +197,21 @@ def _lead(metric: str, lead: BaselineLead | ChampionLead, other: str) -> str:
 
 
 def _attacks(report: AttackReport | NotMeasured) -> Finding:
-    """Name each attack that exceeds its limit."""
+    """Name each attack whose gain exceeds its limit with its whole interval."""
     if isinstance(report, NotMeasured):
         return Finding("attacks", f"attacks were not measured: {report.reason}", None)
     results = report.attacks
-    past = [_past_limit(result, report.median_active) for result in results if not result.within_limit]
+    past = [_past_limit(result, report.median_active) for result in results if result.exceeds]
+    in_median = [
+        _past_limit(result, report.median_active)
+        for result in results
+        if not result.within_limit and not result.exceeds
+    ]
     if past:
         return Finding("attacks", f"{len(past)} of {len(results)} attacks exceed their limit: {'; '.join(past)}", False)
+    if in_median:
+        message = f"no attack exceeds its limit beyond chance; in the median do: {'; '.join(in_median)}"
+        return Finding("attacks", message, True)
     nearest = max(results, key=lambda result: result.gain_median - result.limit)
     message = (
         f"all {len(results)} attacks stay within their limits; {nearest.attack} comes nearest, "

@@ -12,7 +12,6 @@ from datetime import datetime
 import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
-from scipy.stats import binom
 
 from features.events.encoding import EncodedEvents, cached, cached_with, encode_events
 from features.events.event_table import open_events
@@ -20,7 +19,7 @@ from features.events.loading import resolve_as_of
 from features.events.scopes import ALL
 from features.feature_table import feature_rows
 from training.model.bundle import Bundle
-from training.robustness.attack_report import AllianceResult, AttackReport
+from training.robustness.attack_report import AllianceResult, AttackReport, low_median
 from training.robustness.attacks import (
     DORMANT_DAYS,
     FAKE,
@@ -247,13 +246,7 @@ def _result(alliance: Alliance, members: np.ndarray, before: pd.DataFrame, after
         exchanged=alliance.exchanged,
         gain_median=float(gains["score"].median()),
         people_gain_median=median,
-        people_gain_low=_low_median(people),
+        people_gain_low=low_median(people),
         people_limit=alliance.limit,
         within_limit=median <= alliance.limit,
     )
-
-
-def _low_median(values: np.ndarray) -> float:
-    """Return the lower end of the 95 % interval of a median, the value whose rank the sign test gives."""
-    below = int(binom.ppf(0.025, len(values), 0.5))
-    return float(np.sort(values)[max(below - 1, 0)])

@@ -4,9 +4,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar
 
+import numpy as np
+from scipy.stats import binom
+
 from training.evaluation.report_types import Report, named
 
 SCORING, TRAINING = "scoring", "training"
+
+
+def low_median(values: np.ndarray) -> float:
+    """Return the lower end of the 95 % interval of a median, the value whose rank the sign test gives."""
+    below = int(binom.ppf(0.025, len(values), 0.5))
+    return float(np.sort(values)[max(below - 1, 0)])
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,7 @@ class AttackResult(Report):
     members : how many ordinary members attacked
     accounts, acts : how many accounts act in one attack, and their events per member; provoked events do not count
     gain_median, gain_p95 : points gained, over the members
+    gain_low : the lower end of the 95 % interval of the median, from `low_median`
     end_score_median : points after the attack; for a bot, those of the new account
     gain_per_1000_acts : points per 1,000 events, None without events
     baselines, baselines_per_1000_acts : the same for each baseline, by name
@@ -39,6 +49,7 @@ class AttackResult(Report):
     acts: int
     gain_median: float
     gain_p95: float
+    gain_low: float
     end_score_median: float
     gain_per_1000_acts: float | None
     baselines: dict[str, float]
@@ -47,6 +58,11 @@ class AttackResult(Report):
     of_best_baseline: float | None
     allowed: float
     within_limit: bool = field(metadata=named("held"))
+
+    @property
+    def exceeds(self) -> bool:
+        """Whether the gain lies past the limit with its whole interval, or a bot above the median active user."""
+        return self.gain_low > self.allowed or (not self.within_limit and self.gain_median <= self.allowed)
 
 
 @dataclass(frozen=True)
@@ -62,7 +78,7 @@ class AllianceResult(Report):
     exchanged : whether they answer each other
     gain_median : points gained, in the median
     people_gain_median : by how many people the expected audience rises, in the median
-    people_gain_low : the lower end of the 95 % interval of this median, from the order of the members' gains
+    people_gain_low : the lower end of the 95 % interval of this median, from `low_median`
     people_limit : by how many it may rise
     within_limit : whether it rises by that at most in the median
 

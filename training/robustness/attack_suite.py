@@ -19,7 +19,7 @@ from features.progress import StepProgress, ignore_progress
 from training.evaluation.baselines import BASELINES, baselines, best_baseline
 from training.model.bundle import Bundle
 from training.model.feature_sets import comparison_features
-from training.robustness.attack_report import SCORING, TRAINING, AttackReport, AttackResult
+from training.robustness.attack_report import SCORING, TRAINING, AttackReport, AttackResult, low_median
 from training.robustness.attacks import (
     ATTACKS,
     FAKE,
@@ -202,6 +202,7 @@ def run_attack(
         acts=round(acts),
         gain_median=medians.pop(SCORE),
         gain_p95=float(gains[SCORE].quantile(0.95)),
+        gain_low=low_median(gains[SCORE].to_numpy(float)),
         end_score_median=end,
         gain_per_1000_acts=per_1000.pop(SCORE),
         baselines=medians,

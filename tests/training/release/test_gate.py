@@ -46,7 +46,7 @@ def a_churn(share=0.1):
     return Churn("3", points=5.0, users=1_200, share=share, median=0.1, base=0.2, largest=())
 
 
-def an_attack(name="pod", gain=1.0, limit=4.0, end=20.0, within_limit=True):
+def an_attack(name="pod", gain=1.0, limit=4.0, end=20.0, within_limit=True, low=-1.0):
     return AttackResult(
         name,
         name,
@@ -56,6 +56,7 @@ def an_attack(name="pod", gain=1.0, limit=4.0, end=20.0, within_limit=True):
         acts=10,
         gain_median=gain,
         gain_p95=9.0,
+        gain_low=low,
         end_score_median=end,
         gain_per_1000_acts=None,
         baselines={},
@@ -152,16 +153,20 @@ class TestAttacks:
 
     def test_attacks_over_their_limit_are_named(self):
         past = (
-            an_attack(gain=4.1, within_limit=False),
+            an_attack(gain=4.3, within_limit=False, low=4.1),
             an_attack("bot", gain=0.5, limit=1.0, end=23.4, within_limit=False),
         )
         verdict = self.of(*past, an_attack("spam"))
         assert not verdict.passed
         message = (
-            "2 of 3 attacks exceed their limit: pod gains +4.1 points (limit 4); "
+            "2 of 3 attacks exceed their limit: pod gains +4.3 points (limit 4); "
             "bot ends at 23.4, limit 22.5, the median active user"
         )
         assert finding(verdict, "attacks") == (False, message)
+
+    def test_a_gain_over_the_limit_may_be_chance(self):
+        message = "no attack exceeds its limit beyond chance; in the median do: pod gains +4.1 points (limit 4)"
+        assert finding(self.of(an_attack(gain=4.1, within_limit=False, low=4.0)), "attacks") == (True, message)
 
     def test_alliances_that_stay_within_their_limits(self):
         report = a_report(an_attack(), alliances=(an_alliance("friends", 1.8), an_alliance("stars", 0.4)))
@@ -184,7 +189,7 @@ class TestAttacks:
         assert finding(verdict_of({"attacks": report}), "alliances") == (True, message)
 
     def test_an_attack_is_limited_by_the_best_baseline_too(self):
-        attack = replace(an_attack(gain=3.5, limit=4.0, within_limit=False), allowed=2.0)
+        attack = replace(an_attack(gain=3.5, limit=4.0, within_limit=False, low=2.1), allowed=2.0)
         limit = "limit 2.0, a third of what the best baseline gives"
         message = f"1 of 1 attacks exceed their limit: pod gains +3.5 points ({limit})"
         assert finding(self.of(attack), "attacks") == (False, message)

@@ -22,6 +22,7 @@ ATTACK = AttackResult(
     acts=10,
     gain_median=4.14,
     gain_p95=9.0,
+    gain_low=0.0,
     end_score_median=24.0,
     gain_per_1000_acts=None,
     baselines={},

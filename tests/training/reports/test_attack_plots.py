@@ -22,6 +22,7 @@ def result(name, mode="scoring", gain=1.0, baseline_gain=9.0, allowed=2.0):
         acts=1_000,
         gain_median=gain,
         gain_p95=gain,
+        gain_low=gain,
         end_score_median=30.0,
         gain_per_1000_acts=gain,
         baselines={"engagers": baseline_gain},

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from features.events.event_table import open_events
-from training.robustness.alliances import ALLIANCES, Helpers, _alliance_events, _assign, _low_median, alliance_suite
+from training.robustness.alliances import ALLIANCES, Helpers, _alliance_events, _assign, alliance_suite
+from training.robustness.attack_report import low_median
 from training.robustness.attacks import AttackContext
 
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
@@ -73,7 +74,7 @@ def test_every_alliance_gets_members_of_its_own():
 @pytest.mark.parametrize(("members", "lowest"), [(1, 0), (5, 0), (8, 0), (9, 1), (20, 5)])
 def test_the_median_of_members_has_an_interval(members, lowest):
     """By the table of the sign test: of 9 values the median lies from the second on, of 20 from the sixth."""
-    assert _low_median(np.random.default_rng(0).permutation(members)) == lowest
+    assert low_median(np.random.default_rng(0).permutation(members)) == lowest
 
 
 def test_alliances_are_measured_in_people(simulated, bundle):

@@ -44,7 +44,7 @@ class TestReport:
         for result in report.attacks:
             assert result.mode == "scoring"
             assert result.members == 20
-            assert result.gain_p95 >= result.gain_median
+            assert result.gain_p95 >= result.gain_median >= result.gain_low
             assert 0 <= result.end_score_median <= 100
             assert set(result.baselines) == set(BASELINES)
             per_1000 = {"score": result.gain_per_1000_acts, **result.baselines_per_1000_acts}
@@ -56,7 +56,7 @@ class TestReport:
         assert set(document) == {"as_of", "best_baseline", "median_active", "attacks", "limits_held"}
         assert set(document["attacks"][0]) == {
             *("attack", "told", "mode", "members", "accounts", "acts", "limit", "of_best_baseline", "allowed", "held"),
-            *("gain_median", "gain_p95", "gain_per_1000_acts", "end_score_median"),
+            *("gain_median", "gain_p95", "gain_low", "gain_per_1000_acts", "end_score_median"),
             *("baselines", "baselines_per_1000_acts"),
         }
         assert json.loads(json.dumps(document, allow_nan=False)) == document
