@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -10,11 +11,10 @@ from features.aggregates.windows import LOOKBACK_DAYS, PERIOD_WEIGHTS
 from features.catalogue.credible import MONTH_DAYS
 from features.errors import CloutError
 
+# Each feature counts some of the events of the next.
 NESTED = (
-    ("credible_returning_28d", "credible_engagers_28d"),
-    ("credible_engagers_7d", "credible_engagers_28d"),
-    ("credible_engagers_28d", "credible_engagers_90d"),
-    ("credible_engagers_90d", "credible_engagers_365d"),
+    ("credible_returning_28d", "credible_engagers_28d", "credible_engagers_90d", "credible_engagers_365d"),
+    ("credible_engagers_7d", "credible_engagers_28d", "credible_engagers_90d", "credible_engagers_365d"),
     ("credible_engagers_decayed_28d", "credible_engagers_365d"),
     ("credible_steady_168d", "credible_engagers_365d"),
     ("credible_pieces_drawing_28d", "credible_pieces_drawing_90d"),
@@ -126,12 +126,16 @@ def engager_effects(row: Mapping[str, float], recent: Number, year: Number) -> d
 
 
 def _propagate_windows(row: Mapping[str, float], changes: Mapping[str, float]) -> dict[str, float]:
-    """Return requested values, longer windows of what rises raised, shorter windows of what falls lowered."""
+    """Return requested values, longer windows of what rises raised, shorter windows of what falls lowered.
+
+    A window that the row does not hold is skipped: a snapshot stores what models and explanations read.
+    """
     values = dict(row) | dict(changes)
+    nested = [pair for chain in NESTED for pair in pairwise(name for name in chain if name in values)]
     risen = {name for name in changes if not changes[name] <= row[name]}
     fallen = {name for name in changes if not changes[name] >= row[name]}
-    upwards = [(inner, outer, inner, outer, risen) for inner, outer in NESTED]
-    downwards = [(inner, outer, outer, inner, fallen) for inner, outer in reversed(NESTED)]
+    upwards = [(inner, outer, inner, outer, risen) for inner, outer in nested]
+    downwards = [(inner, outer, outer, inner, fallen) for inner, outer in reversed(nested)]
     for inner, outer, source, target, moved in upwards + downwards:
         if values[inner] > values[outer] and source in moved:
             if target in changes:

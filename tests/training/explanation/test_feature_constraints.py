@@ -1,13 +1,14 @@
 """Constraints between features and values of peers, by hand."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.catalogue import CATALOGUE
+from features.catalogue import CATALOGUE, SCORED
 from training.explanation.feature_constraints import (
     LEVELS,
     NESTED,
@@ -16,6 +17,7 @@ from training.explanation.feature_constraints import (
     percentiles,
     propagate_constraints,
 )
+from training.model.feature_sets import snapshot_features
 
 NOBODY = dict.fromkeys(CATALOGUE.names, 0.0)
 ENGAGED = NOBODY | {
@@ -74,10 +76,19 @@ def test_fewer_engagers_lower_shorter_windows():
     assert follows == dict.fromkeys(["credible_engagers_28d", "credible_engagers_7d", "credible_returning_28d"], 1.0)
 
 
-@given(st.sampled_from(sorted({name for pair in NESTED for name in pair})), st.floats(0, 20))
+@given(st.sampled_from(sorted({name for chain in NESTED for name in chain})), st.floats(0, 20))
 def test_windows_stay_nested(name, value):
     after = ENGAGED | propagate_constraints(ENGAGED, {name: value}, 56.0) | {name: value}
-    assert all(after[inner] <= after[outer] for inner, outer in NESTED)
+    assert all(after[inner] <= after[outer] for chain in NESTED for inner, outer in pairwise(chain))
+
+
+def test_windows_that_a_row_does_not_hold_are_skipped():
+    row = {name: value for name, value in ENGAGED.items() if name in snapshot_features(SCORED.names)}
+    assert "credible_engagers_7d" not in row
+    raised = propagate_constraints(row, {"credible_engagers_decayed_28d": 500.0}, 56.0)
+    assert raised["credible_engagers_365d"] == 500.0
+    lowered = propagate_constraints(row, {"credible_engagers_365d": 0.0}, 56.0)
+    assert lowered["credible_engagers_decayed_28d"] == 0.0
 
 
 @pytest.mark.parametrize(
