@@ -20,6 +20,7 @@ Kind = Literal[OwnKind, "responses"]
 REPETITIONS = "repetitions_90d"
 MORE_POINTS = 5.0
 MOST_POINTS = 100.0
+NEARLY = 0.9
 ASSOCIATION = "These are the scores of users like that, not a promise."
 COUNTS = np.array([1, 2, 3, 5, 7, 10, 20, 30, 50, 100, 200, 1_000], float)
 
@@ -110,26 +111,25 @@ def _own_change(kind: OwnKind, points: float) -> PossibleChange:
 
 
 def _responses(score: float, gains: np.ndarray, after_own: bool) -> PossibleChange:
-    """Say how many more members add 5 points, or what the most of them would."""
-    only = "Apart from that, only" if after_own else "Only"
-    enough = np.flatnonzero(gains >= MORE_POINTS)
+    """Say how many more members add 5 points, or else nearly as many points as any number of them."""
+    enough, most = np.flatnonzero(gains >= MORE_POINTS), float(gains[-1])
     if len(enough):
-        people, points = int(COUNTS[enough[0]]), float(gains[enough[0]])
-        who = count_of(people, "more established member")
-        sentence = (
-            f"{only} responses from others would raise the score: with {who} responding within four weeks, it would be "
-            f"about {points_of(points)} higher."
-        )
-        return PossibleChange("responses", people, points, sentence)
-    most = float(gains[-1])
+        people, points = COUNTS[enough[0]], float(gains[enough[0]])
+        return PossibleChange("responses", int(people), points, _with_members(people, points, after_own))
     if score + MORE_POINTS > MOST_POINTS:
         return PossibleChange("responses", None, most, "Nothing can add 5 points: the score is close to 100, the most.")
     if most < LEAST_POINTS:
         sentence = "Hardly anything would raise the score: even many more responses would not."
-    else:
-        sentence = (
-            f"{only} responses from others would raise the score, and not by 5 points: even "
-            f"{count_of(COUNTS[-1], 'more established member')} responding within four weeks would add about "
-            f"{points_of(most)}."
-        )
-    return PossibleChange("responses", None, most, sentence)
+        return PossibleChange("responses", None, most, sentence)
+    nearly = np.flatnonzero(gains >= NEARLY * most)[0]
+    points = float(gains[nearly])
+    sentence = f"{_with_members(COUNTS[nearly], points, after_own)} More of them would add little."
+    return PossibleChange("responses", None, points, sentence)
+
+
+def _with_members(people: float, points: float, after_own: bool) -> str:
+    only = "Apart from that, only" if after_own else "Only"
+    return (
+        f"{only} responses from others would raise the score: with {count_of(people, 'more established member')} "
+        f"responding within four weeks, it would be about {points_of(points)} higher."
+    )

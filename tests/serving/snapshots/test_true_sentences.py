@@ -326,9 +326,12 @@ PATTERNS = {
     ),
     rf"{ONLY}: with {N} more established members? "
     rf"responding within four weeks, it would be about {P} higher\.": is_enough,
-    rf"{ONLY}, and not by 5 points: even 1,000 more "
-    rf"established members responding within four weeks would add about {P}\.": lambda p, gained: (
-        points(gained, p.with_members(1_000)) and p.with_members(1_000) < 5
+    rf"{ONLY}: with {N} more established members? "
+    rf"responding within four weeks, it would be about {P} higher\. More of them would add little\.": (
+        lambda p, count, gained: (
+            points(gained, p.with_members(number(count)))
+            and 0.9 * p.with_members(1_000) <= p.with_members(number(count)) < 5
+        )
     ),
     r"Hardly anything would raise the score: even many more responses would not\.": lambda p: (
         p.with_members(1_000) < 0.5

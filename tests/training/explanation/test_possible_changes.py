@@ -78,8 +78,8 @@ def test_selection(score, own, responses, expected):
             {},
             gains(from_50=1.0),
             [
-                "Only responses from others would raise the score, and not by 5 points: even 1,000 more established "
-                "members responding within four weeks would add about 1 point."
+                "Only responses from others would raise the score: with 50 more established members responding within "
+                "four weeks, it would be about 1 point higher. More of them would add little."
             ],
         ),
         (20.0, {}, NOTHING, ["Hardly anything would raise the score: even many more responses would not."]),
