@@ -8,7 +8,7 @@ import pytest
 from run_pages import outputs, pages, run_all
 
 pytestmark = pytest.mark.skipif(
-    "CLOUT_TEST_DOCS" not in os.environ, reason="takes more than ten minutes: set CLOUT_TEST_DOCS=1 to run it"
+    "CLOUT_TEST_DOCS" not in os.environ, reason="takes four minutes: set CLOUT_TEST_DOCS=1 to run it"
 )
 NUMBER = re.compile(r"[-+]?\d[\d,.:]*")
 SECRET = re.compile(r"\b(clout_\w+|[0-9a-f]{12,})\b")
