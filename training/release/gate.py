@@ -1,7 +1,8 @@
 """The gate: decides whether a challenger becomes the champion."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from features.errors import CloutError
 from training.config import Forecast, Gate
@@ -17,6 +18,8 @@ from training.evaluation.report_types import (
     named,
 )
 from training.robustness.attack_report import AllianceResult, AttackReport, AttackResult
+
+Result = TypeVar("Result", AttackResult, AllianceResult)
 
 
 class GateError(CloutError):
@@ -201,17 +204,8 @@ def _attacks(report: AttackReport | NotMeasured) -> Finding:
     if isinstance(report, NotMeasured):
         return Finding("attacks", f"attacks were not measured: {report.reason}", None)
     results = report.attacks
-    past = [_past_limit(result, report.median_active) for result in results if result.exceeds]
-    in_median = [
-        _past_limit(result, report.median_active)
-        for result in results
-        if not result.within_limit and not result.exceeds
-    ]
-    if past:
-        return Finding("attacks", f"{len(past)} of {len(results)} attacks exceed their limit: {'; '.join(past)}", False)
-    if in_median:
-        message = f"no attack exceeds its limit beyond chance; in the median do: {'; '.join(in_median)}"
-        return Finding("attacks", message, True)
+    if finding := _over_limits("attack", results, lambda result: _past_limit(result, report.median_active)):
+        return finding
     nearest = max(results, key=lambda result: result.gain_median - result.limit)
     message = (
         f"all {len(results)} attacks stay within their limits; {nearest.attack} comes nearest, "
@@ -225,16 +219,22 @@ def _alliances(report: AttackReport | NotMeasured) -> list[Finding]:
     if isinstance(report, NotMeasured) or not report.alliances:
         return []
     results = report.alliances
-    past = [_people_gain(result) for result in results if result.exceeds]
-    in_median = [_people_gain(result) for result in results if not result.within_limit and not result.exceeds]
-    if past:
-        message = f"{len(past)} of {len(results)} alliances exceed their limit: {'; '.join(past)}"
-    elif in_median:
-        message = f"no alliance exceeds its limit beyond chance; in the median do: {'; '.join(in_median)}"
-    else:
-        nearest = max(results, key=lambda result: result.people_gain_median / result.people_limit)
-        message = f"all {len(results)} alliances stay within their limits; {_people_gain(nearest)} comes nearest"
-    return [Finding("alliances", message, not past)]
+    if finding := _over_limits("alliance", results, _people_gain):
+        return [finding]
+    nearest = max(results, key=lambda result: result.people_gain_median / result.people_limit)
+    message = f"all {len(results)} alliances stay within their limits; {_people_gain(nearest)} comes nearest"
+    return [Finding("alliances", message, True)]
+
+
+def _over_limits(kind: str, results: Sequence[Result], describe: Callable[[Result], str]) -> Finding | None:
+    """Name each result that exceeds its limit with its whole interval, else in the median; None where none does."""
+    over = [result for result in results if result.exceeds]
+    if over:
+        past = "; ".join(map(describe, over))
+        return Finding(f"{kind}s", f"{len(over)} of {len(results)} {kind}s exceed their limit: {past}", False)
+    if in_median := "; ".join(describe(result) for result in results if not result.within_limit):
+        return Finding(f"{kind}s", f"no {kind} exceeds its limit beyond chance; in the median do: {in_median}", True)
+    return None
 
 
 def _people_gain(result: AllianceResult) -> str:
