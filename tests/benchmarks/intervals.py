@@ -6,18 +6,16 @@ and for each person by whom an audience lies outside its interval 20 more: lower
 figures, and `--before FILE` compares with those of an earlier run.
 """
 
-import argparse
 import json
-from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
+from quality import instants, make_parser
 
 from features.events.encoding import EncodedEvents, cached
 from features.events.event_table import time_range
 from features.events.loading import load_encoded_events
 from features.events.scopes import ALL
-from features.utc import parse_utc
 from training.config import Config, Outcome
 from training.dataset.panel import build_panel, in_scope, panel_rows, split_cutoffs
 from training.evaluation.evaluate import expected_over_real, interval_scores
@@ -62,20 +60,13 @@ def figures(predictions: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     """Print the figures of each band over all instants."""
-    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    args.add_argument("events")
-    args.add_argument("--as-of", type=parse_utc, required=True)
-    args.add_argument("--cutoffs", type=int, default=4)
-    args.add_argument("--apart-days", type=int, help="default the horizon")
-    args.add_argument("--horizon-days", type=int, default=28)
+    args = make_parser(__doc__)
     args.add_argument("--json", type=Path)
     args.add_argument("--before", type=Path)
     options = args.parse_args()
     config = Config(outcome=Outcome(horizon_days=options.horizon_days))
-    step = timedelta(days=options.apart_days or options.horizon_days)
     with cached(load_encoded_events(options.events)) as events:
-        instants = [options.as_of - k * step for k in range(options.cutoffs)]
-        table = figures(pd.concat([predictions_at(events, config, as_of) for as_of in instants]))
+        table = figures(pd.concat([predictions_at(events, config, as_of) for as_of in instants(options)]))
     if options.json:
         options.json.write_text(json.dumps(table.to_dict("index"), indent=1))
     if options.before:

@@ -6,17 +6,16 @@ everybody. Then that of users younger than 28 days, to whom somebody established
 and with one factor for the former, by which the recipe was wrong about such users before.
 """
 
-import argparse
 from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
+from quality import instants, make_parser
 
 from features.events.encoding import EncodedEvents, cached
 from features.events.event_table import time_range
 from features.events.loading import load_encoded_events
 from features.events.scopes import ALL
-from features.utc import parse_utc
 from training.config import Config, Outcome
 from training.dataset.panel import build_panel, in_scope, panel_rows, rows_at, split_cutoffs
 from training.model.bounded_term import Boosters, fit_boosters
@@ -83,18 +82,11 @@ def _ratio(expected: np.ndarray, real: np.ndarray, users: np.ndarray) -> float:
 
 def main() -> None:
     """Print a column per instant."""
-    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    args.add_argument("events")
-    args.add_argument("--as-of", type=parse_utc, required=True)
-    args.add_argument("--cutoffs", type=int, default=4)
-    args.add_argument("--apart-days", type=int, help="default the horizon")
-    args.add_argument("--horizon-days", type=int, default=28)
+    args = make_parser(__doc__)
     options = args.parse_args()
     config = Config(outcome=Outcome(horizon_days=options.horizon_days))
-    step = timedelta(days=options.apart_days or options.horizon_days)
     with cached(load_encoded_events(options.events)) as events:
-        instants = [options.as_of - k * step for k in range(options.cutoffs)]
-        table = pd.DataFrame({f"{as_of:%Y-%m-%d}": totals_at(events, config, as_of) for as_of in instants})
+        table = pd.DataFrame({f"{as_of:%Y-%m-%d}": totals_at(events, config, as_of) for as_of in instants(options)})
     print(table.round(2).to_string())
 
 

@@ -63,22 +63,32 @@ def figures_at(acts: EncodedEvents, config: Config, fold: Fold) -> dict:
     return row | {key: score[key] for key in ("total", "coverage", "coverage_expected_1")}
 
 
-def main() -> None:
-    """Print a line per cutoff and their means."""
-    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of what every benchmark that judges a community at several instants takes."""
+    args = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("events")
     args.add_argument("--as-of", type=parse_utc, required=True)
     args.add_argument("--cutoffs", type=int, default=4)
     args.add_argument("--apart-days", type=int, help="default the horizon")
     args.add_argument("--horizon-days", type=int, default=28)
+    return args
+
+
+def instants(options: argparse.Namespace) -> list[datetime]:
+    """Return the instants that are judged, newest first."""
+    step = timedelta(days=options.apart_days or options.horizon_days)
+    return [options.as_of - k * step for k in range(options.cutoffs)]
+
+
+def main() -> None:
+    """Print a line per cutoff and their means."""
+    args = make_parser(__doc__)
     args.add_argument("--seed", type=int, default=0)
     options = args.parse_args()
     config = Config(outcome=Outcome(horizon_days=options.horizon_days))
     config = config.model_copy(update={"model": config.model.model_copy(update={"seed": options.seed})})
-    step = timedelta(days=options.apart_days or options.horizon_days)
     with cached(load_encoded_events(options.events)) as acts:
-        instants = [options.as_of - k * step for k in range(options.cutoffs)]
-        rows = [figures_at(acts, config, fold) for fold in folds(acts, config, instants)]
+        rows = [figures_at(acts, config, fold) for fold in folds(acts, config, instants(options))]
     table = pd.DataFrame(rows).set_index("as_of").astype(float)
     table.loc["mean"] = table.mean()
     print(table.round(3).to_string())
