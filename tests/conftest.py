@@ -180,3 +180,16 @@ def postgres(postgresql):
 def database(postgresql):
     """The URL of an empty database of a test's own."""
     return postgresql.new_database()
+
+
+@pytest.fixture(scope="session")
+def browser(need):
+    """Debian's Chromium."""
+    executable = shutil.which("chromium")
+    need(executable, "Chromium is not installed: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

@@ -17,7 +17,6 @@ from training.home import Home
 
 SHARED = Path(__file__).parents[2] / "shared"
 DATA, REFEREE = SHARED / "data", SHARED / "tools" / "referee.py"
-browser = pages.browser
 METRICS = ("auc", "ndcg_100", "r2_log")
 
 pytestmark = [

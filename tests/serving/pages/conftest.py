@@ -1,7 +1,6 @@
 """A client of the pages, and a browser that drives the real service."""
 
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -82,19 +81,6 @@ def served(home, *events):
         finally:
             process.terminate()
             process.wait(timeout=20)
-
-
-@pytest.fixture(scope="session")
-def browser(need):
-    """Debian's Chromium."""
-    executable = shutil.which("chromium")
-    need(executable, "Chromium is not installed: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 def is_complaint(message):
