@@ -1,10 +1,12 @@
 """Settings that hold for all tests."""
 
+import asyncio
 import os
 import shutil
 import socket
 import subprocess
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -193,3 +195,9 @@ def browser(need):
         chromium = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield chromium
         chromium.close()
+
+
+def run_async(coroutine):
+    """Run a coroutine in a thread of its own: the browser's loop runs in the main thread for the rest of a worker."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()

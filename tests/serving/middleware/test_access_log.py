@@ -1,6 +1,5 @@
 """The log: a line of JSON for each request, by an id that the answer carries too, and no word of whom it was about."""
 
-import asyncio
 import json
 import logging
 import re
@@ -12,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from serving.app import create_app
 from serving.middleware.access_log import AccessLogMiddleware, JsonLineFormatter
+from tests.conftest import run_async
 
 MADE = re.compile(r"[0-9a-f]{32}")
 SCORE = "/v1/users/{user}/score"
@@ -139,7 +139,7 @@ def passed(app, scope):
         sent.append(message)
 
     with suppress(LookupError):
-        asyncio.run(AccessLogMiddleware(app, line.append)(scope, None, send))
+        run_async(AccessLogMiddleware(app, line.append)(scope, None, send))
     return line, sent
 
 
@@ -164,7 +164,7 @@ def test_what_is_answered_is_counted_before_and_logged_after():
         happened.append(message.get("body", message["type"]))
 
     record = AccessLogMiddleware(app, lambda counted: happened.append(("counted", counted.error)), happened.append)
-    asyncio.run(record({"type": "http", "method": "GET", "headers": []}, None, send))
+    run_async(record({"type": "http", "method": "GET", "headers": []}, None, send))
     *before, logged = happened
     assert before == ["http.response.start", b"a", ("counted", None), b"b"]
     assert isinstance(logged.error, LookupError)

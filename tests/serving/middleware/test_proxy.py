@@ -3,7 +3,6 @@
 import json
 import logging
 
-import anyio
 import pytest
 from fastapi.testclient import TestClient
 
@@ -15,6 +14,7 @@ from serving.middleware.api_keys import add_key
 from serving.middleware.proxy import OWN_SEGMENTS, Proxy, ProxyMiddleware
 from serving.middleware.request_limits import Limits
 from serving.privacy.audit_check_and_reads import reads_about
+from tests.conftest import run_async
 
 PREFIX = {"X-Forwarded-Prefix": "/clout"}
 
@@ -135,5 +135,5 @@ def test_other_events_pass_unchanged():
     async def app(scope, receive, send):
         scopes.append(scope)
 
-    anyio.run(ProxyMiddleware(app, Proxy("/clout")), {"type": "lifespan"}, None, None)
+    run_async(ProxyMiddleware(app, Proxy("/clout"))({"type": "lifespan"}, None, None))
     assert json.dumps(scopes) == '[{"type": "lifespan"}]'

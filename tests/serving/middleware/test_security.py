@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-import anyio
 import mlflow
 import pytest
 from fastapi.testclient import TestClient
@@ -15,6 +14,7 @@ from fastapi.testclient import TestClient
 from serving.app import create_app
 from serving.middleware.api_keys import add_key
 from serving.middleware.headers import HEADERS
+from tests.conftest import run_async
 from training.home import Home
 from training.registry.model_registry import load_champion, promote, register
 
@@ -165,7 +165,7 @@ def call(app, path, headers=()):
     async def send(message):
         sent.append(message)
 
-    anyio.run(app, scope, receive, send)
+    run_async(app(scope, receive, send))
     return sent[0]["status"], dict(sent[0]["headers"]), b"".join(message.get("body", b"") for message in sent[1:])
 
 
