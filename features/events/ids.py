@@ -5,8 +5,9 @@ import ibis.expr.types as ir
 
 from features.errors import EventsError
 from features.events.engines import sql_function
-from features.ids import LOST_DIGITS, MAX_FLOATS, NOT_A_VALUE, ROUNDED, WHOLE
+from features.ids import LOST_DIGITS, MAX_FLOATS, NOT_A_VALUE, ROUNDED, SPACES, WHOLE
 
+SURROUNDING = f"^[{SPACES}]+|[{SPACES}]+$"
 json_valid = sql_function("json_valid", ("string",), "boolean")
 
 
@@ -22,7 +23,7 @@ def column_text(column: ir.Column) -> ir.StringValue:
     if kind.is_nested() or kind.is_binary():
         raise EventsError(f"the column {column.get_name()} is of type {kind}; expected text or numbers.")
     if not kind.is_floating():
-        return column.cast("string").strip()
+        return column.cast("string").re_replace(SURROUNDING, "")
     integral = (column.abs() < 1e15) & (column == column.floor())
     finite = ~(column.isnan() | column.isinf())
     return ibis.cases((integral, column.try_cast("int64").cast("string")), (finite, column.cast("string")))

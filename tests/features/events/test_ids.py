@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from features.events.event_table import connect
 from features.events.ids import invalid_id, read_id
-from features.ids import LOST_DIGITS, NOT_A_VALUE, parse_id
+from features.ids import LOST_DIGITS, NOT_A_VALUE, SPACES, parse_id
 
 TEXTS = [
     "12.0",
@@ -51,6 +51,17 @@ def test_floating_point_numbers_are_ids_while_they_are_exact(kind, exact, rounde
     ids, reasons = column([exact, rounded, None, float("nan")], kind)
     assert ids[0] == f"{exact:.0f}"
     assert reasons == [None, LOST_DIGITS, None, None]
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_surrounding_spaces_are_no_part_of_an_id(space):
+    assert column([f"{space}an{space}n {space}"]) == ([f"an{space}n"], [None])
+    assert parse_id(f"{space} an{space}n{space}") == f"an{space}n"
+    assert column([space * 2]) == ([None], [None])
+
+
+def test_all_white_space_of_unicode_surrounds():
+    assert {character for character in map(chr, range(0x110000)) if character.isspace()} <= set(SPACES)
 
 
 def test_large_integers_are_ids():
