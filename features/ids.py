@@ -1,8 +1,8 @@
 r"""Read ids of users and pieces, by the same rules wherever they come from; `features.events.ids` reads columns.
 
-Text stays text without surrounding spaces, seen or unseen, `12.0` is `12`, and an empty text is no id; `NA` and `null` are ids. Two
-kinds of values are not ids: numbers from 1e15 on that were floating-point numbers once, such as `1.5e+18`, which have
-lost their last digits, and JSON objects and lists.
+Text stays text without surrounding spaces, seen or unseen, `12.0` is `12`, and an empty text is no id; `NA` and `null`
+are ids. Two kinds of values are not ids: numbers from 1e15 on that were floating-point numbers once, such as
+`1.5e+18`, which have lost their last digits, and JSON objects and lists.
 """
 
 import json
@@ -14,8 +14,8 @@ LOST_DIGITS = "is a floating-point number of 16 digits or more and has lost digi
 NOT_A_VALUE = "is a JSON object or list; use a member of it that is an id, such as author.id"
 MAX_FLOATS = {32: 2.0**24, 64: 1e15}  # from here on, floats of so many bits are not exact, or nearly so
 SPACES = (
-    " \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f"
-    "\u205f\u3000\u200b\u200e\u200f\u2060\ufeff"  # zero width, marks of direction, byte order mark
+    " \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028"
+    "\u2029\u202f\u205f\u3000\u200b\u200e\u200f\u2060\ufeff"  # the last of zero width
 )
 _WHOLE, _ROUNDED = re.compile(WHOLE), re.compile(ROUNDED)
 

@@ -18,6 +18,7 @@ from serving.cli.privacy import audit, case, cases, forget, opt_out, receipt, re
 from serving.cli.promotion import promote
 from serving.cli.scoring import score
 from serving.cli.service import demo, keys, serve
+from serving.cli.snapshots import snapshots
 
 HELP = """Clout scores how much influence people have, 0 to 100, from what happens around them, and shows its working.
 
@@ -39,6 +40,7 @@ def add_to(app: typer.Typer) -> None:
         for command in commands:
             app.command(rich_help_panel=panel)(command)
     app.add_typer(keys, name="keys", rich_help_panel=SERVICE)
+    app.add_typer(snapshots, name="snapshots", rich_help_panel=SERVICE)
 
 
 app = typer.Typer(

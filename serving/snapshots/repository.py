@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from features.atomic_files import scratch_dir
 from features.catalogue import CATALOGUE
 from features.catalogue.wording import count_of
 from features.errors import AsOfError, OutputError, SnapshotError
@@ -204,6 +205,32 @@ def require_snapshots(home: Home) -> list[Path]:
     return folders
 
 
+def remove_snapshot(home: Home, name: str) -> None:
+    """Remove a snapshot from the home, and from its database if it is published there; replicas follow.
+
+    Raises
+    ------
+    AbsentSnapshotError : no snapshot has that name; says which there are
+    SnapshotError : it is the only one, so that nothing would be left to serve
+    RecordsError : the database cannot be reached; then the snapshot stays in the home
+    OutputError : the disk refuses
+
+    """
+    folders = list_snapshots(home)
+    names = [folder.name for folder in folders]
+    if name not in names:
+        raise AbsentSnapshotError(f"no snapshot is named {name!r}; there are: {', '.join(names) or 'none'}.")
+    if len(folders) == 1:
+        raise SnapshotError(f"{name} is the only snapshot, and nothing would be left to serve: score again before.")
+    folder = home.snapshots / name
+    if home.database:
+        from serving.snapshots.shared_database import SnapshotDatabase
+
+        SnapshotDatabase(home).remove(name)
+    with layout.output_errors(folder), scratch_dir(folder) as scratch, suppress(FileNotFoundError):
+        folder.rename(scratch / name)  # absent if a replica on this home has dropped it meanwhile
+
+
 def served_folder(folders: Sequence[Path], champion: str | None) -> Path:
     """Return which of some snapshots, newest first, is served: the newest by the champion, else the newest of all.
 
@@ -262,7 +289,7 @@ def _future_served(served: Path) -> str:
     why, run = "there are no others", "Run 'clout score EVENTS'."
     if _is_forced(served):
         why = "they were published by --force"
-        run = f"Later runs of 'clout score' are served from then on, or once the folder {served.name} is removed."
+        run = f"Later runs of 'clout score' are served from then on, or after 'clout snapshots remove {served.name}'."
     return (
         f"the scores as of {to_iso_utc(at)} by version {version} are served, an instant in the future, because {why}; "
         f"nothing that happens until then counts. {run}"

@@ -122,6 +122,17 @@ class SnapshotDatabase:
             _delete_oldest(connection)
         record_publication(folder, total.sha256)
 
+    def remove(self, name: str) -> None:
+        """Delete the snapshot of a name, if there is one.
+
+        Raises
+        ------
+        RecordsError : the database cannot be reached
+
+        """
+        with self._records.writing() as connection:
+            connection.execute(sa.delete(SNAPSHOTS).where(SNAPSHOTS.c.name == name))
+
     @contextmanager
     def parts(self, snapshot: PublishedSnapshot) -> Iterator[Iterator[tuple[str, bytes]]]:
         """Open the parts of a snapshot, path and bytes, in order; one part at a time is in memory.

@@ -20,7 +20,7 @@ COMMANDS = {
     MODEL: "train evaluate versions card gate monitor attack promote",
     REVIEW: "explain history change what-if cases case resolve",
     CAMPAIGN: "find pick",
-    SERVICE: "score serve demo keys",
+    SERVICE: "score serve demo keys snapshots",
     PRIVACY: "opt-out forget receipt audit",
 }
 UNUSED = {"mlflow", "fastapi", "sklearn", "matplotlib", "shap", "optuna", "ibis.backends.duckdb"}
