@@ -1,8 +1,9 @@
 """Batch scoring: from feature rows to one score per user and scope, and every user's points per feature."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -15,11 +16,13 @@ from features.events.loading import resolve_as_of
 from features.feature_table import KEYS, ROWS_AT_ONCE, feature_batches, feature_rows, require_users
 from features.progress import StepProgress, ignore_progress, of_step
 from serving.snapshots.audience_files import StoredAudiences
+from serving.snapshots.baselines import baseline_of
 from serving.snapshots.layout import atomic_file, output_errors, sort_rows
 from serving.snapshots.peers import AUDIENCE_SIZE, audience_band
 from serving.snapshots.scored_rows import RANKS, SCORES, ScoredRows, schema
 from training.explanation.ledger import base_points, contributions
 from training.explanation.reasons import evidence
+from training.model.baseline import Baseline
 from training.model.bundle import Bundle
 from training.model.feature_sets import snapshot_features
 from training.selection.pairs import read_pairs
@@ -226,12 +229,14 @@ def percentiles(score: pd.Series, groups: list[pd.Series | np.ndarray]) -> pd.Se
     return score.groupby(groups).rank(method="average", pct=True) * 100
 
 
-def write_points(bundle: Bundle, parts: Iterable[pd.DataFrame], out: Path) -> None:
+def write_points(
+    bundle: Bundle, parts: Iterable[pd.DataFrame], out: Path, baselines: Mapping[str, Baseline] = MappingProxyType({})
+) -> None:
     """Write the points of every feature for every row as one Parquet file, atomically.
 
     From user, scope and one column per feature, at least one row, in parts; the file has user, scope, base, one column
     per feature, unclipped and score, with `base + sum(features) = unclipped` within 1e-6 and `clip(unclipped, 0, 100) =
-    score`.
+    score`. Base and points are relative to the baseline of the scope (`baseline_of`).
 
     Raises
     ------
@@ -241,7 +246,7 @@ def write_points(bundle: Bundle, parts: Iterable[pd.DataFrame], out: Path) -> No
     """
     if out.is_dir():
         raise OutputError(f"{out} is a folder; expected the name of a Parquet file for the points.")
-    tables = (_table(bundle, rows) for rows in parts)
+    tables = (_table(bundle, rows, baselines) for rows in parts)
     first = next(tables)
     with atomic_file(out) as file, pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
         writer.write_table(first)
@@ -249,9 +254,18 @@ def write_points(bundle: Bundle, parts: Iterable[pd.DataFrame], out: Path) -> No
             writer.write_table(table)
 
 
-def _table(bundle: Bundle, rows: pd.DataFrame) -> pa.Table:
+def _table(bundle: Bundle, rows: pd.DataFrame, baselines: Mapping[str, Baseline]) -> pa.Table:
     margin = bundle.margin(bundle.matrix(rows))
-    base = pd.Series(np.full(len(rows), base_points(bundle)), index=rows.index, name="base")
     totals = {"unclipped": bundle.scale.unclipped(margin), "score": bundle.scale.points(margin)}
-    frame = pd.concat([rows[KEYS], base, contributions(bundle, rows)], axis=1).assign(**totals)
+    points = pd.concat(
+        _points(bundle, of_scope, baseline_of(str(scope), baselines, bundle))
+        for scope, of_scope in rows.groupby("scope")
+    )
+    frame = pd.concat([rows[KEYS], points.loc[rows.index]], axis=1).assign(**totals)
     return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+
+
+def _points(bundle: Bundle, rows: pd.DataFrame, baseline: Baseline) -> pd.DataFrame:
+    points = contributions(bundle, rows, baseline)
+    points.insert(0, "base", base_points(bundle, baseline))
+    return points

@@ -1,6 +1,6 @@
 """Batch scoring on Spark: the executors score partitions with the model, and write them; the driver reads files.
 
-Features, scores, ranks and medians are computed by the executors. What passes through the driver are the files of the
+Features, scores and ranks are computed by the executors. What passes through the driver are the files of the
 snapshot, some ten thousand rows at a time.
 """
 
@@ -12,7 +12,6 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -86,7 +85,6 @@ def store_ranked(scored: ir.Table, features: list[str], folder: Path) -> ScoredR
     columns = [*KEYS, *RANKS, *(name for name in [*STORED, *features] if name not in KEYS)]
     ranked = _frame(with_ranks(scored).select(columns))
     ranked.repartitionByRange(*KEYS).sortWithinPartitions(*KEYS).write.parquet(_url(folder))
-    medians = scored.group_by(GROUP).agg(**{name: scored[name].median() for name in features}).to_pandas()
     files, rows = sorted(folder.glob("part-*.parquet")), scored.count().execute()
     stored = sum(pq.read_metadata(file).num_rows for file in files)
     if stored != rows:
@@ -94,8 +92,7 @@ def store_ranked(scored: ir.Table, features: list[str], folder: Path) -> ScoredR
             f"Spark scored {rows:,} rows, and {folder} holds {stored:,}: its executors write to other disks than this "
             "process reads. Put --home on a disk that all of them share."
         )
-    medians = medians.sort_values(GROUP, ignore_index=True).astype({BAND: np.int32})
-    return ScoredRows(rows, features, partial(_read, files), medians)
+    return ScoredRows(rows, features, partial(_read, files))
 
 
 def with_ranks(scored: ir.Table) -> ir.Table:

@@ -47,7 +47,7 @@ def backtest(
     predictions = earlier.predict(test_rows).assign(scope=test_rows["scope"])
     test, predicted = in_scope(test_rows, ALL), in_scope(predictions, ALL)
     signals = baselines(events, test, split.newest)
-    scope_views = views(earlier, test_rows, seed)
+    scope_views = views(earlier, test_rows, split.newest, seed)
     level = config.interval.level
     comparison = evaluate(test["audience"].to_numpy(), predicted, level, signals, resamples, seed)
     before = in_scope(rows_at(panel, split.older[-1]), ALL)

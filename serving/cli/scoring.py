@@ -66,6 +66,7 @@ def score(
     from features.events.loading import check_scopes
     from features.utc import now_utc, parse_utc
     from serving.scoring import score_audiences, write_points
+    from serving.snapshots.baselines import scope_baselines
     from serving.snapshots.layout import read_facts
     from serving.snapshots.repository import check_users, publish_snapshot, write_scores
     from training.records.opt_outs import load_opted_out_users
@@ -90,7 +91,7 @@ def score(
         if out is not None:
             write_scores(scored, out)
         if points is not None:
-            write_points(bundle, scored.feature_frames(), points)
+            write_points(bundle, scored.feature_frames(), points, scope_baselines(bundle, scored, at))
         snapshot = publish_snapshot(folder, at, bundle, version, scored, audiences, released, at > now_utc())
     facts = read_facts(snapshot)
     if json:

@@ -19,7 +19,7 @@ FAMILIES = {
 
 @dataclass(frozen=True)
 class FeatureStep:
-    """A line of the ledger: its sentence, the value and the typical one of peers as text, and rounded points."""
+    """A line of the ledger: its sentence, the value and that of the median active user as text, and rounded points."""
 
     feature: str
     sentence: str

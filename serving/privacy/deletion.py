@@ -43,7 +43,7 @@ RECORD_DELETERS: dict[str, Callable[[Home, str], int]] = {"cases": delete_cases}
 LOCK = ".forgetting.lock"
 # What remains after every deletion.
 AGGREGATES = (
-    "Typical values of peers, and the scores and percentiles of others, stay as published: the user counted "
+    "Typical values of active users, and the scores and percentiles of others, stay as published: the user counted "
     "among those they were computed from. The next 'clout score' computes them without the user."
 )
 NO_EVENTS = (

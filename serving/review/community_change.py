@@ -200,7 +200,7 @@ def _tables(before: Snapshot, after: Snapshot, scope: str, pairs: pd.DataFrame) 
     for start in range(0, len(pairs), ROWS_AT_ONCE):
         users = pairs.iloc[start : start + ROWS_AT_ONCE].reset_index(drop=True)
         old, new = (_rows(snapshot, users[row]) for snapshot, row in ((before, "row_from"), (after, "row_to")))
-        split = changes(before.bundle, after.bundle, old, new)
+        split = changes(before.bundle, after.bundle, old, new, (before.baseline(scope), after.baseline(scope)))
         grades = users[GRADES].astype(str)
         change = (split.figures["score_to"] - split.figures["score_from"]).rename("change")
         ends, parts = split.figures[["score_from", "score_to"]], split.figures[list(PARTS)]

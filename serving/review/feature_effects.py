@@ -83,10 +83,11 @@ def _random_blocks(rows: np.ndarray) -> np.ndarray:
 
 def _feature_effects(snapshot: Snapshot, scope: str) -> FeatureEffects:
     rows = sample(snapshot, scope)
-    view = View(snapshot.bundle, scope, len(snapshot.rows_of_scope(scope)), rows, paired=0)
+    baseline = snapshot.baseline(scope)
+    view = View(snapshot.bundle, scope, len(snapshot.rows_of_scope(scope)), rows, paired=0, baseline=baseline)
     effects = []
     for name, size in view.strength.items():
         points = view.points[name].to_numpy()
         low, high = np.quantile(points, [0.05, 0.95]).tolist()
         effects.append(FeatureEffect(str(name), float(size), low, high, points, rows[name].to_numpy(float)))
-    return FeatureEffects(view.users, len(rows), snapshot.bundle.baseline, tuple(effects))
+    return FeatureEffects(view.users, len(rows), baseline.description, tuple(effects))

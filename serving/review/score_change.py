@@ -95,12 +95,13 @@ def changes_of_users(before: Snapshot, after: Snapshot, users: Sequence[str], sc
     if not rows:
         return []
     old, new = map(pd.DataFrame, zip(*rows, strict=True))
-    parts = changes(before.bundle, after.bundle, old, new)
+    baselines = before.baseline(scope), after.baseline(scope)
+    parts = changes(before.bundle, after.bundle, old, new, baselines)
     result = []
     for k, user in enumerate(users):
         scores = [snapshot.score(user, scope) for snapshot in (before, after)]
         one = Changes(*(table.iloc[[k]] for table in (parts.figures, parts.moved, parts.model)))
-        lines = change_lines(before.bundle, one, old.iloc[[k]], new.iloc[[k]])
+        lines = change_lines(before.bundle, one, old.iloc[[k]], new.iloc[[k]], baselines[0])
         result.append(_score_change(before, after, scores, one, lines, _missing(scores, rows[k])))
     return result
 

@@ -77,7 +77,7 @@ class WhatIf:
 def suggest_changes(snapshot: Snapshot, user: str, scope: str = "all") -> WhatIf:
     """Return what would raise a user's score within the values of peers; errors as in `simulate_change`."""
     report, row, peers = _unchanged(snapshot, user, scope)
-    own = actionable_recourse(snapshot.bundle, row, peers)
+    own = actionable_recourse(snapshot.bundle, row, peers, snapshot.baseline(scope))
     changes = alternatives(snapshot.bundle, row).possible_changes
     undoable = own or any(change.kind != "responses" for change in changes)
     return replace(
@@ -113,7 +113,7 @@ def simulate_change(
         away = inactivity_scenario(row, away_days, peers.allowance)
         scenario = Scenario({**away.changes, **scenario.changes}, {**(lost_responses or {}), **away.consequences})
         assumptions = [AT_THE_SAME_RATE if lost_responses is None else AS_BEFORE]
-    (outcome,) = what_if(snapshot.bundle, row, [scenario], peers)
+    (outcome,) = what_if(snapshot.bundle, row, [scenario], peers, snapshot.baseline(scope))
     notes = (*assumptions, *_warnings(outcome), *report.notes)
     return replace(report, away_days=away_days, asked=outcome, notes=notes)
 

@@ -44,8 +44,8 @@ def count_user_data(folder: Path, users: Collection[str]) -> int:
 def erase_users_from_snapshot(home: Home, folder: Path, users: Collection[str], cleared: int) -> None:
     """Erase users from a snapshot and replace it atomically; memory holds some ten thousand rows at a time.
 
-    The medians of peers and the percentiles of the other users stay as published. `cleared` is the last change of
-    `OptedOutUsers` that the new snapshot accounts for.
+    The baselines of explanations and the percentiles of the other users stay as published. `cleared` is the last change
+    of `OptedOutUsers` that the new snapshot accounts for.
 
     Raises
     ------
@@ -68,7 +68,8 @@ def _write(folder: Path, out: Path, users: Collection[str], cleared: int) -> Non
     if has_audiences(folder):
         with layout.read_errors_as_damage(folder / PAIRS_FILE):
             write_audiences(map_audiences(folder).of_rows(_rows_to_keep(folder, users)), out)
-    copy(folder / layout.TYPICAL_FILE, out / layout.TYPICAL_FILE)
+    if (folder / layout.BASELINES_FILE).exists():
+        copy(folder / layout.BASELINES_FILE, out / layout.BASELINES_FILE)
     copytree(folder / layout.BUNDLE_FOLDER, out / layout.BUNDLE_FOLDER)
     _erase_seeds(out, users)
     _write_facts(folder, out, cleared)

@@ -1,6 +1,6 @@
 """The score and the explanation of one user, in the form that API clients rely on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
@@ -12,6 +12,7 @@ from serving.snapshots.story import Section, Topic, expectation, standing, story
 from training.explanation.ledger import Discount, Ledger, ledger
 from training.explanation.possible_changes import ASSOCIATION, PossibleChange
 from training.explanation.reasons import INSUFFICIENT, MOST_REASONS, Line, Reason, describe_evidence, lacking
+from training.model.baseline import Baseline
 from training.model.bundle import Bundle, FeatureRow
 from training.model.intervals import Interval
 
@@ -61,7 +62,7 @@ class Explanation:
     percentile, peer_percentile : as in ScoreRow
     users_below : share of the scope's users with a lower score, 0 to 1
     unclipped : the score before it is limited to 0 to 100
-    base : points of the average training row
+    base : points of the average active user of the scope
     baseline : what `base` is, in words
     clipping : `score - unclipped`
     families : the sums of the lines' points by family
@@ -120,13 +121,13 @@ def status(evidence: str) -> Status:
 
 
 def explanation(
-    bundle: Bundle, row: FeatureRow, score: ScoreRow, medians: Mapping[str, float | None], users_below: float
+    bundle: Bundle, row: FeatureRow, score: ScoreRow, baseline: Baseline, users_below: float
 ) -> Explanation:
-    """Explain a score, from its model, the user's features, `Snapshot.score` and `PeerMedians.of`.
+    """Explain a score, from its model, the user's features, `Snapshot.score` and `Snapshot.baseline`.
 
     `users_below` is the share of the scope's users with a lower score, 0 to 1.
     """
-    parts = ledger(bundle, row, medians)
+    parts = ledger(bundle, row, baseline)
     unscored = score["status"] == INSUFFICIENT
     pro, contra = ([], []) if unscored else _main_reasons(parts)
     held_back, changes = ((), ()) if unscored else (parts.held_back, parts.possible_changes)

@@ -24,7 +24,7 @@ from training.model.bundle_files import FACTS_FILE as BUNDLE_FACTS_FILE
 
 SCORES_FILE = "scores.parquet"
 FEATURES_FILE = "features.arrow"
-TYPICAL_FILE = "typical.parquet"
+BASELINES_FILE = "baselines.json"
 FACTS_FILE = "snapshot.json"
 BUNDLE_FOLDER = "bundle"
 SUMS_FILE = "SHA256SUMS"

@@ -1,6 +1,5 @@
-"""Peers of a user: users of the same scope with a similar audience size; the medians and ranges of their features."""
+"""Peers of a user: users of the same scope with a similar audience size, and the ranges of their features."""
 
-from collections.abc import Iterable
 from math import frexp
 
 import numpy as np
@@ -8,7 +7,6 @@ import pandas as pd
 
 from features.catalogue import SCORED
 from features.catalogue.tenure import ABSENT_DAYS
-from features.feature_table import KEYS
 from training.explanation.feature_constraints import PeerValues, percentiles
 from training.model.bundle import FeatureRow
 
@@ -32,44 +30,6 @@ def band_of(row: FeatureRow) -> int:
     return frexp(1.0 + (0.0 if people != people else people))[1] - 1
 
 
-def median_features(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the median of every feature among peers, over the users for which it is known.
-
-    From user, scope and one column per feature; returns scope, band (see `audience_band`) and one column per feature,
-    null if unknown for all, ordered by scope and band.
-    """
-    return medians_of_peers(rows, (rows[name] for name in rows if name not in KEYS))
-
-
-def medians_of_peers(rows: pd.DataFrame, features: Iterable[pd.Series]) -> pd.DataFrame:
-    """Return what `median_features` does of columns that are read one after the other, in the order of the rows.
-
-    `rows` has at least scope and AUDIENCE_SIZE.
-    """
-    groups = pd.DataFrame({"scope": rows["scope"], "band": audience_band(rows)}, index=rows.index)
-    number = groups.groupby(GROUP).ngroup()
-    medians = {str(feature.name): feature.groupby(number).median() for feature in features}
-    peers = groups.drop_duplicates().sort_values(GROUP, ignore_index=True)
-    return pd.concat([peers, pd.DataFrame(medians)], axis=1)
-
-
-class PeerMedians:
-    """The result of `median_features` for a snapshot, looked up for one user at a time."""
-
-    def __init__(self, medians: pd.DataFrame):
-        self._rows = {key: k for k, key in enumerate(medians[GROUP].itertuples(index=False, name=None))}
-        features = medians.drop(columns=GROUP)
-        self._names, self._values = list(map(str, features)), features.to_numpy(float)
-
-    def of(self, scope: str, row: FeatureRow) -> dict[str, float | None]:
-        """Return the medians of a user's peers by feature, None if unknown for all of them.
-
-        `scope` and `row` are the user's; the user was among the rows that the medians describe.
-        """
-        values = self._values[self._rows[scope, band_of(row)]].tolist()
-        return {name: None if value != value else value for name, value in zip(self._names, values, strict=True)}
-
-
 class PeerRanges:
     """The ranges of features among peers, from the PEER_COLUMNS of every user, looked up for one user at a time."""
 
@@ -80,7 +40,7 @@ class PeerRanges:
         self._values = {key: (len(peers), _percentiles(peers.drop(columns=scope))) for key, peers in groups}
 
     def of(self, scope: str, row: FeatureRow) -> PeerValues:
-        """Return the ranges of a user's peers; parameters as in `PeerMedians.of`."""
+        """Return the ranges of a user's peers; `scope` and `row` are the user's, who was among the rows."""
         people, values = self._values[scope, band_of(row)]
         return PeerValues(people, values, self._allowances[scope])
 

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from features.atomic_files import scratch_dir
 from features.catalogue import CATALOGUE
@@ -21,9 +20,9 @@ from features.feature_table import KEYS
 from features.utc import latest_event_time, parse_utc, to_iso_utc
 from serving.snapshots import layout
 from serving.snapshots.audience_files import PAIRS_FILE, StoredAudiences, has_audiences, map_audiences, write_audiences
+from serving.snapshots.baselines import read_baselines, scope_baselines, write_baselines
 from serving.snapshots.feature_rows import map_rows, write_row_batches
 from serving.snapshots.layout import sort_rows
-from serving.snapshots.peers import PeerMedians
 from serving.snapshots.scored_rows import SCORES, ScoredRows, schema
 from serving.snapshots.snapshot import Snapshot
 from training.home import Home
@@ -119,7 +118,7 @@ def publish_snapshot(
         layout.write_batches(scored.batches(SCORES), schema(SCORES), folder / layout.SCORES_FILE)
         columns = [*KEYS, *scored.features]
         write_row_batches(scored.batches(columns), schema(columns), folder / layout.FEATURES_FILE)
-        layout.write_table(scored.peer_medians(), folder / layout.TYPICAL_FILE)
+        write_baselines(scope_baselines(bundle, scored, as_of), folder)
         if audiences is not None:
             write_audiences(audiences.of_rows(keep), folder)
         layout.write_facts(facts, folder)
@@ -417,8 +416,8 @@ def _read(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot:
             _check(len(audiences) == facts.rows, f"audiences of {len(audiences)} rows, expected {facts.rows}")
     with layout.read_errors_as_damage(folder / layout.BUNDLE_FOLDER):
         read_bundle(folder / layout.BUNDLE_FOLDER)  # checks its files, whatever catalogue the model was trained on
-    with layout.read_errors_as_damage(folder / layout.TYPICAL_FILE):
-        medians = PeerMedians(pq.read_table(folder / layout.TYPICAL_FILE, partitioning=None).to_pandas())
+    with layout.read_errors_as_damage(folder / layout.BASELINES_FILE):
+        baselines = read_baselines(folder)
     return Snapshot(
         folder=folder,
         as_of=parse_utc(facts.as_of),
@@ -430,7 +429,7 @@ def _read(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot:
         scores=scores,
         features=features,
         mapped_audiences=audiences,
-        medians=medians,
+        baselines=baselines,
         hidden=hidden,
         cleared=facts.cleared,
         released=facts.released,

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.feature_table import KEYS, ROWS_AT_ONCE
-from serving.snapshots.peers import AUDIENCE_SIZE, medians_of_peers
 
 RANKS = ["percentile", "peer_percentile"]
 SCORES = [*KEYS, "score", "expected_audience", "low", "high", *RANKS, "evidence", "model_version"]
@@ -33,14 +32,12 @@ class ScoredRows:
     rows : how many
     features : the names of the feature columns
     read : yields some columns of all rows, in parts; the same rows each time
-    medians : as from `median_features`, where they are computed already
 
     """
 
     rows: int
     features: list[str]
     read: Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
-    medians: pd.DataFrame | None = None
 
     @classmethod
     def of_frames(cls, scores: pd.DataFrame, rows: pd.DataFrame) -> "ScoredRows":
@@ -94,9 +91,12 @@ class ScoredRows:
 
         return replace(self, rows=int(keep.sum()), read=read)
 
-    def peer_medians(self) -> pd.DataFrame:
-        """Return the medians of `median_features`; one feature at a time is in memory."""
-        if self.medians is not None:
-            return self.medians
-        sizes = self.frame(["scope", AUDIENCE_SIZE])
-        return medians_of_peers(sizes, (self.frame([name])[name] for name in self.features))
+    def take(self, rows: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
+        """Return some columns of some rows, ascending numbers, shape (rows,); one part at a time is in memory."""
+        parts, start = [], 0
+        for batch in self.batches(names):
+            of_batch = rows[(rows >= start) & (rows < start + len(batch))] - start
+            parts.append(batch.take(pa.array(of_batch)))
+            start += len(batch)
+        frame: pd.DataFrame = pa.Table.from_batches(parts, schema(names)).to_pandas()
+        return frame

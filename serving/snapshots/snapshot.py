@@ -1,7 +1,7 @@
 """One snapshot: every user's score and features at one instant, with the model that made the scores."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -19,10 +19,12 @@ from features.errors import SnapshotError, UnknownUserError
 from features.utc import to_iso_utc
 from serving.snapshots import layout
 from serving.snapshots.audience_files import StoredAudiences
+from serving.snapshots.baselines import baseline_of
 from serving.snapshots.explanation import Explanation, ScoreRow, explanation, status
 from serving.snapshots.feature_rows import FeatureRowFile
-from serving.snapshots.peers import PEER_COLUMNS, PeerMedians, PeerRanges
+from serving.snapshots.peers import PEER_COLUMNS, PeerRanges
 from serving.snapshots.search import Ranking, VisibleRanking, hidden_rows
+from training.model.baseline import Baseline
 from training.model.bundle import Bundle
 from training.model.bundle_files import load_bundle
 from training.records.opt_outs import OptedOutUsers, check_visible
@@ -67,7 +69,7 @@ class Snapshot:
     scores : one row per user and scope, ordered by both
     features : of the same users in the same order, on disk
     mapped_audiences : of the same users in the same order, on disk; None if the snapshot was written without them
-    medians : the median of each feature among a user's peers
+    baselines : whom explanations of a scope are relative to; absent for scopes with few active users
     hidden : returns the users who are hidden now
     cleared : the last change of `OptedOutUsers` that was applied when it was written
     released : whether the model is the champion, or was when it was written or before
@@ -84,7 +86,7 @@ class Snapshot:
     scores: pa.Table
     features: FeatureRowFile
     mapped_audiences: StoredAudiences | None
-    medians: PeerMedians
+    baselines: Mapping[str, Baseline]
     hidden: Callable[[], OptedOutUsers]
     cleared: int
     released: bool
@@ -229,7 +231,14 @@ class Snapshot:
         row = self._row_of(user, scope)
         features, score = self._features(row), self._score(row)
         below = self._share_below(scope, score["score"])
-        return explanation(self.bundle, features, score, self.medians.of(scope, features), below)
+        return explanation(self.bundle, features, score, self.baseline(scope), below)
+
+    def baseline(self, scope: str) -> Baseline:
+        """Return whom explanations of a scope are relative to: its active users, else those of the community.
+
+        Errors as in `bundle`.
+        """
+        return baseline_of(scope, self.baselines, self.bundle)
 
     def _share_below(self, scope: str, score: float) -> float:
         """Return the share of a scope's users with a lower score, 0 to 1; the first call sorts the scores."""

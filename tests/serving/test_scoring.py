@@ -195,7 +195,7 @@ def test_points_of_every_row_add_up_to_the_score(tmp_path, bundle, rows, scores)
 
 
 def test_points_equal_single_explanations(tmp_path, bundle, rows, home):
-    write_points(bundle, [rows], tmp_path / "points.parquet")
+    write_points(bundle, [rows], tmp_path / "points.parquet", open_snapshot(home).baselines)
     row = pd.read_parquet(tmp_path / "points.parquet").set_index(["user", "scope"]).loc[("user0007", "all")]
     explanation = open_snapshot(home).explain("user0007")
     lines = [part for line in explanation.lines for part in line.parts or (line,)]

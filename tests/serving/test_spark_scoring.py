@@ -1,5 +1,6 @@
 """Scoring on Spark gives the snapshot of DuckDB; a failure leaves the earlier snapshot."""
 
+import json
 import re
 import shutil
 import sys
@@ -78,7 +79,7 @@ class TestSpark:
     @pytest.mark.usefixtures("spark")
     def test_the_snapshot_is_that_of_duckdb(self, clout, home, events):
         scopes = ["--scope", "all", "--scope", "network:*"]
-        frames = []
+        frames, baselines = [], []
         for engine in ("duckdb", "spark"):
             run, _ = score(clout, home, events, *scopes, "--engine", engine)
             assert run.returncode == 0, run.stderr
@@ -88,11 +89,14 @@ class TestSpark:
                 [
                     pd.read_parquet(folder / "scores.parquet"),
                     pd.read_feather(folder / "features.arrow"),
-                    pd.read_parquet(folder / "typical.parquet"),
                 ]
             )
+            baselines.append(json.loads((folder / "baselines.json").read_text()))
         for ours, theirs in zip(*frames, strict=True):
             pd.testing.assert_frame_equal(ours, theirs, rtol=1e-9, atol=1e-9)
+        assert pd.json_normalize(baselines[0]).T[0].to_dict() == pytest.approx(
+            pd.json_normalize(baselines[1]).T[0].to_dict(), abs=1e-9
+        )
 
     def test_executors_without_the_package(self, spark, bundle, rows, tmp_path, monkeypatch):
         bare = tmp_path / "python"

@@ -24,6 +24,7 @@ from training.explanation.feature_constraints import (
 )
 from training.explanation.ledger import contributions
 from training.explanation.reasons import LEAST_POINTS
+from training.model.baseline import Baseline
 from training.model.bundle import Bundle, FeatureRow
 from training.model.intervals import Interval
 
@@ -98,10 +99,16 @@ class ScenarioOutcome:
     in_own_hands: bool
 
 
-def what_if(bundle: Bundle, row: FeatureRow, scenarios: Sequence[Scenario], peers: PeerValues) -> list[ScenarioOutcome]:
+def what_if(
+    bundle: Bundle,
+    row: FeatureRow,
+    scenarios: Sequence[Scenario],
+    peers: PeerValues,
+    baseline: Baseline | None = None,
+) -> list[ScenarioOutcome]:
     """Evaluate scenarios for one user, each on its own; return one outcome per scenario, in order.
 
-    `row` holds every feature of the catalogue.
+    `row` holds every feature of the catalogue; `baseline` is that of the ledger, by default the bundle's own.
 
     Raises
     ------
@@ -114,7 +121,7 @@ def what_if(bundle: Bundle, row: FeatureRow, scenarios: Sequence[Scenario], peer
     row = dict(row)
     moves = [_all_changes(bundle, row, scenario, peers) for scenario in scenarios]
     rows = pd.DataFrame([row, *(row | values for values in moves)])
-    predicted, points = bundle.predict(rows), contributions(bundle, rows)
+    predicted, points = bundle.predict(rows), contributions(bundle, rows, baseline)
     points = points - points.iloc[0]
     outcomes = []
     for k, (scenario, values) in enumerate(zip(scenarios, moves, strict=True), start=1):
@@ -129,7 +136,9 @@ def what_if(bundle: Bundle, row: FeatureRow, scenarios: Sequence[Scenario], peer
     return outcomes
 
 
-def actionable_recourse(bundle: Bundle, row: FeatureRow, peers: PeerValues) -> tuple[ScenarioOutcome, ...]:
+def actionable_recourse(
+    bundle: Bundle, row: FeatureRow, peers: PeerValues, baseline: Baseline | None = None
+) -> tuple[ScenarioOutcome, ...]:
     """Return the changes that the user can make alone, the smallest first, that gain half a point or more.
 
     Candidates are the end of absence, fewer repetitions at values that peers have (`LEVELS`), and both at once. A
@@ -140,7 +149,7 @@ def actionable_recourse(bundle: Bundle, row: FeatureRow, peers: PeerValues) -> t
     levels = peers.distinct(REPETITIONS, LEVELS) if REPETITIONS in bundle.features else []
     fewer = [{REPETITIONS: value} for value in levels if value < row[REPETITIONS]]
     both = [one | other for one, other in product(returns, fewer)]
-    outcomes = what_if(bundle, row, [Scenario(changes) for changes in (*returns, *fewer, *both)], peers)
+    outcomes = what_if(bundle, row, [Scenario(changes) for changes in (*returns, *fewer, *both)], peers, baseline)
     frontier: list[ScenarioOutcome] = []
     for outcome in sorted(outcomes, key=lambda outcome: (outcome.asks, -outcome.gain)):
         least = (frontier[-1].gain if frontier else 0.0) + LEAST_POINTS

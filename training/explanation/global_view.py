@@ -6,6 +6,7 @@ Interactions are the points that two features give only in combination.
 import re
 import warnings
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
 from itertools import combinations
@@ -17,6 +18,7 @@ import pandas as pd
 
 from features.events.scopes import ALL
 from training.explanation.ledger import contributions
+from training.model.baseline import Baseline, is_active, measure_baselines
 from training.model.bundle import Bundle
 from training.model.trees.lightgbm_trees import inner, nodes
 
@@ -38,6 +40,7 @@ class View:
     users : the number of users in the scope
     rows : the sample's feature rows, in random order
     paired : how many of the first rows to compute pairs for, which takes a thousand times as long
+    baseline : whom the points are relative to
 
     """
 
@@ -46,16 +49,17 @@ class View:
     users: int
     rows: pd.DataFrame
     paired: int
+    baseline: Baseline
 
     @cached_property
     def points(self) -> pd.DataFrame:
         """The points of every feature for every user of the sample, as in their ledgers."""
-        return contributions(self.bundle, self.rows)
+        return contributions(self.bundle, self.rows, self.baseline)
 
     @cached_property
     def pairs(self) -> np.ndarray:
         """The points of pairs for the first `paired` users (see `interactions`); shape (users, features, features)."""
-        return interactions(self.bundle, self.rows.iloc[: self.paired])
+        return interactions(self.bundle, self.rows.iloc[: self.paired], self.baseline)
 
     @cached_property
     def strength(self) -> pd.Series:
@@ -98,7 +102,7 @@ class View:
             "scope": self.scope,
             "users": self.users,
             "sampled": len(self.rows),
-            "baseline": self.bundle.baseline,
+            "baseline": self.baseline.description,
             "features": [
                 {"feature": name, "points": float(points), "partner": self.partner(str(name))}
                 for name, points in self.strength.items()
@@ -109,21 +113,40 @@ class View:
         }
 
 
-def look(bundle: Bundle, rows: pd.DataFrame, scope: str = ALL, seed: int = 0, paired: int = PAIRED) -> View:
-    """Return a view of a sample of up to 2,000 rows of one scope."""
+def look(
+    bundle: Bundle,
+    rows: pd.DataFrame,
+    scope: str = ALL,
+    seed: int = 0,
+    paired: int = PAIRED,
+    baseline: Baseline | None = None,
+) -> View:
+    """Return a view of a sample of up to 2,000 rows of one scope, relative to a baseline, by default the bundle's."""
     sample = rows.sample(min(SAMPLE, len(rows)), random_state=seed)
-    return View(bundle, scope, len(rows), sample, min(paired, len(sample)))
+    return View(bundle, scope, len(rows), sample, min(paired, len(sample)), baseline or bundle.baseline)
 
 
-def views(bundle: Bundle, rows: pd.DataFrame, seed: int = 0) -> dict[str, View]:
+def views(bundle: Bundle, rows: pd.DataFrame, as_of: datetime, seed: int = 0) -> dict[str, View]:
     """Return the views of large scopes: `all`, then up to four others of at least 300 users, largest first.
 
-    `rows` are of one instant and any scopes (scope and the features), `seed` is of the samples.
+    `rows` are of the instant `as_of` and any scopes (scope and the features), `seed` is of the samples. Points are
+    relative to the active users of each scope.
     """
     users = rows.groupby("scope").size().sort_values(ascending=False, kind="stable")
     scopes = users[(users >= MIN_USERS) & (users.index != ALL)].index[:MOST_SCOPES]
-    everyone = {ALL: look(bundle, rows[rows["scope"] == ALL], ALL, seed)} if ALL in users else {}
-    return everyone | {part: look(bundle, rows[rows["scope"] == part], part, seed, PAIRED_IN_SCOPE) for part in scopes}
+    shown = [*([ALL] if ALL in users else []), *scopes]
+    baselines = measure_baselines(bundle, rows[is_active(rows) & rows["scope"].isin(shown)], as_of)
+    return {
+        scope: look(
+            bundle,
+            rows[rows["scope"] == scope],
+            scope,
+            seed,
+            PAIRED if scope == ALL else PAIRED_IN_SCOPE,
+            baselines.get(scope),
+        )
+        for scope in shown
+    }
 
 
 def file_name(scope: str) -> str:
@@ -136,7 +159,7 @@ def file_name(scope: str) -> str:
     return name if name == plain else f"{name}-{sha256(scope.encode()).hexdigest()[:6]}"
 
 
-def interactions(bundle: Bundle, rows: pd.DataFrame) -> np.ndarray:
+def interactions(bundle: Bundle, rows: pd.DataFrame, baseline: Baseline | None = None) -> np.ndarray:
     """Return SHAP interaction values of the margin, in nats, times points per nat.
 
     They are path-dependent, as the ledger's points are: the branches of each split are weighted by their training rows.
@@ -168,7 +191,7 @@ def interactions(bundle: Bundle, rows: pd.DataFrame) -> np.ndarray:
             nats[:, :width, :width] = np.asarray(pairs).reshape(len(rows), width, width)
     points = nats * bundle.scale.points_per_nat
     diagonal = np.arange(shape[1])
-    points[:, diagonal, diagonal] += contributions(bundle, rows).to_numpy() - points.sum(axis=2)
+    points[:, diagonal, diagonal] += contributions(bundle, rows, baseline).to_numpy() - points.sum(axis=2)
     return points
 
 

@@ -7,7 +7,6 @@ counted, in plain words and without a judgement: most newcomers and most mutual 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -25,6 +24,7 @@ from training.explanation.possible_changes import (
     possible_changes,
 )
 from training.explanation.reasons import LEAST_POINTS, Line, Reason, reasons
+from training.model.baseline import Baseline
 from training.model.bundle import Bundle, FeatureRow
 
 Kind = Literal["new", "exchange"]
@@ -151,14 +151,16 @@ class Ledger:
         return reasons(self.lines, sign)
 
 
-def base_points(bundle: Bundle) -> float:
-    """Return the points of the baseline, before any feature of the user is known (`Bundle.baseline`)."""
+def base_points(bundle: Bundle, baseline: Baseline | None = None) -> float:
+    """Return the points of a baseline, by default the bundle's own, before any feature of the user is known."""
     zeros = np.zeros((1, len(bundle.features)))
-    return float(bundle.scale.unclipped(bundle.shap_values(zeros)[0, -1]))
+    return float(bundle.scale.unclipped(bundle.shap_values(zeros, baseline)[0, -1]))
 
 
-def contributions(bundle: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
+def contributions(bundle: Bundle, rows: pd.DataFrame, baseline: Baseline | None = None) -> pd.DataFrame:
     """Return the points per feature of scores: SHAP values of the margin, in nats, times points per nat.
+
+    They are relative to a baseline, by default the bundle's own.
 
     Returns
     -------
@@ -167,40 +169,41 @@ def contributions(bundle: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
     """
     if rows.empty:
         return pd.DataFrame(columns=list(bundle.features), index=rows.index, dtype=float)
-    points = bundle.shap_values(bundle.matrix(rows))[:, :-1]
+    points = bundle.shap_values(bundle.matrix(rows), baseline)[:, :-1]
     points *= bundle.scale.points_per_nat
     return pd.DataFrame(points, columns=list(bundle.features), index=rows.index, copy=False)
 
 
-def side_by_side(one: Bundle, other: Bundle, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def side_by_side(
+    bundles: tuple[Bundle, Bundle], baselines: tuple[Baseline, Baseline], rows: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the contributions of the same rows under two models, in the points of each.
 
     Both frames have the same columns: a feature that a model does not use gives no points in it.
     """
-    frames = [contributions(bundle, rows) for bundle in (one, other)]
+    frames = [contributions(bundle, rows, baseline) for bundle, baseline in zip(bundles, baselines, strict=True)]
     names = list(dict.fromkeys(name for points in frames for name in points))
     first, second = (points.reindex(columns=names, fill_value=0.0) for points in frames)
     return first, second
 
 
-def ledger(bundle: Bundle, row: FeatureRow, typical: Mapping[str, float | None] = MappingProxyType({})) -> Ledger:
-    """Explain one score.
+def ledger(bundle: Bundle, row: FeatureRow, baseline: Baseline | None = None) -> Ledger:
+    """Explain one score, relative to a baseline, by default the bundle's own.
 
     Its lines are ordered by points, largest first; a feature that the model does not use has no line. The bounded term
-    is one line, with its features as parts. `typical` maps features to the median among peers, None where unknown; it
-    is used for models whose baseline has no medians.
+    is one line, with its features as parts.
 
     Raises
     ------
     CatalogueError : a feature is missing
 
     """
+    baseline = baseline or bundle.baseline
     scale, vector = bundle.scale, bundle.vector(row)
-    *nats, average = bundle.shap_values(vector[np.newaxis])[0].tolist()
+    *nats, average = bundle.shap_values(vector[np.newaxis], baseline)[0].tolist()
     others = alternatives(bundle, row, vector)
-    medians = bundle.typical or typical
     by_feature = [
-        _line(name, value, nat * scale.points_per_nat, medians.get(name), row)
+        _line(name, value, nat * scale.points_per_nat, baseline.typical.get(name), row)
         for name, value, nat in zip(bundle.features, vector.tolist(), nats, strict=True)
         if nat != 0.0
     ]
@@ -212,7 +215,8 @@ def ledger(bundle: Bundle, row: FeatureRow, typical: Mapping[str, float | None] 
         lines.sort(key=lambda line: -abs(line.points))
     score, unclipped = float(scale.points(others.margin[0])), float(scale.unclipped(others.margin[0]))
     base = float(scale.unclipped(average))
-    return Ledger(score, unclipped, base, bundle.baseline, tuple(lines), others.discounts, others.possible_changes)
+    held_back, changes = others.discounts, others.possible_changes
+    return Ledger(score, unclipped, base, baseline.description, tuple(lines), held_back, changes)
 
 
 def _bounded_line(bundle: Bundle, parts: tuple[Line, ...]) -> Line:

@@ -6,7 +6,7 @@ for the new row, the new model's prediction for that row on the old scale, and o
    feature about the user's own events is `own`, the account's age is `time`, all others are `others`, including a count
    that fades because nobody new responded.
 2. From the old model to the new on the new row, in old points: the difference of the points that they give each feature
-   (SHAP values relative to the average training row), and of their base points. A feature that a model does not use has
+   (SHAP values, each relative to its own baseline), and of their base points. A feature that a model does not use has
    no points in it.
 3. From the old scale to the new, for the new expected audience.
 4. What clipping to 0 and 100 adds or takes, after less before.
@@ -15,7 +15,7 @@ A change is also described in words: a line for everything that moved, and the f
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ from features.catalogue.wording import points_of
 from features.errors import CatalogueError
 from training.explanation.ledger import base_points, side_by_side
 from training.explanation.reasons import Line, Reason, reasons
+from training.model.baseline import Baseline
 from training.model.bundle import Bundle
 
 Part = TypeAliasType("Part", Literal["own", "others", "time", "model", "scale", "clipping"])
@@ -39,6 +40,7 @@ SCALE: Part
 CLIPPING: Part
 OWN, OTHERS, TIME, MODEL, SCALE, CLIPPING = PARTS = get_args(Part.__value__)
 BASE = "base"
+Baselines: TypeAlias = tuple[Baseline, Baseline]  # of the model before and after
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,16 @@ def attribute(feature: str) -> Part:
     return OWN if CATALOGUE[feature].actionable else OTHERS
 
 
-def changes(before: Bundle, after: Bundle, old: pd.DataFrame, new: pd.DataFrame) -> Changes:
+def changes(
+    before: Bundle, after: Bundle, old: pd.DataFrame, new: pd.DataFrame, baselines: Baselines | None = None
+) -> Changes:
     """Split each user's change of score.
 
     Parameters
     ----------
     before, after : the models that made the scores
     old, new : feature rows of the same users in the same order, one column per feature, null where unknown
+    baselines : whom the points of either model are relative to; None for those of the bundles
 
     Raises
     ------
@@ -85,7 +90,7 @@ def changes(before: Bundle, after: Bundle, old: pd.DataFrame, new: pd.DataFrame)
         raise ValueError(f"found {len(old)} old and {len(new)} new rows; expected the same users in both.")
     _check_comparable(before, new)
     old = old.set_axis(new.index)
-    moved, model = _feature_change(before, old, new), _model_change(before, after, new)
+    moved, model = _feature_change(before, old, new), _model_change(before, after, new, baselines)
     was, stayed = (before.margin(before.matrix(rows)) if len(rows) else np.empty(0) for rows in (old, new))
     margin = stayed if _same(before, after) or new.empty else after.margin(after.matrix(new))
     figures = {
@@ -128,15 +133,17 @@ def _feature_change(bundle: Bundle, old: pd.DataFrame, new: pd.DataFrame) -> pd.
     return pd.DataFrame(bundle.scale.points_per_nat * nats, new.index, list(bundle.features))
 
 
-def _model_change(before: Bundle, after: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
+def _model_change(before: Bundle, after: Bundle, rows: pd.DataFrame, baselines: Baselines | None) -> pd.DataFrame:
     """Return how many more points, on the old scale, the new model gives each feature and the base."""
     if _same(before, after) or rows.empty:
         names = list(dict.fromkeys([*before.features, *after.features]))
         return pd.DataFrame(0.0, rows.index, [*names, BASE])
+    baselines = baselines or (before.baseline, after.baseline)
     on_old_scale = before.scale.points_per_nat / after.scale.points_per_nat
-    was, is_ = side_by_side(before, after, rows)
-    base = before.scale.from_other(after.scale, base_points(after))
-    return (is_ * on_old_scale - was).assign(**{BASE: base - base_points(before)})
+    was, is_ = side_by_side((before, after), baselines, rows)
+    base_was, base_is = map(base_points, (before, after), baselines)
+    base = before.scale.from_other(after.scale, base_is)
+    return (is_ * on_old_scale - was).assign(**{BASE: base - base_was})
 
 
 @dataclass(frozen=True)
@@ -168,17 +175,19 @@ class ChangeLine:
     sentence: str
 
 
-def change_lines(before: Bundle, change: Changes, old: pd.DataFrame, new: pd.DataFrame) -> list[ChangeLine]:
-    """Return the lines of one user's change, largest first within each part; zero parts have no line.
+def change_lines(
+    before: Bundle, change: Changes, old: pd.DataFrame, new: pd.DataFrame, baseline: Baseline | None = None
+) -> list[ChangeLine]:
+    """Return the lines of one user's change, largest first; zero parts have no line.
 
-    `before` is the old model, the others are result and arguments of `changes`, of one row.
+    `before` is the old model and `baseline` its baseline, the others are result and arguments of `changes`, of one row.
     """
     figures = change.figures.iloc[0]
     lines = [
         _feature_line(str(name), old, new, points) for name, points in change.moved.iloc[0].items() if points != 0.0
     ]
     if (change.model.to_numpy() != 0.0).any():
-        lines += _model_lines(before, change.model.iloc[0], new)
+        lines += _model_lines(base_points(before, baseline), change.model.iloc[0], new)
     if figures[SCALE] != 0.0:
         ends = (float(figures["unclipped_to"] - figures[SCALE]), float(figures["unclipped_to"]))
         sentence = f"The new scale gives the same expected audience {ends[1]:.1f} points; it was {ends[0]:.1f}."
@@ -216,14 +225,13 @@ def _feature_line(name: str, old: pd.DataFrame, new: pd.DataFrame, points: float
     return ChangeLine(attribute(name), name, feature.family, was, is_, float(points), sentence)
 
 
-def _model_lines(before: Bundle, points: pd.Series, row: pd.DataFrame) -> list[ChangeLine]:
-    """Return a line for each feature that counts for more or less, and for the base."""
+def _model_lines(base: float, points: pd.Series, row: pd.DataFrame) -> list[ChangeLine]:
+    """Return a line for each feature that counts for more or less, and for the base, which had so many points."""
     lines = []
     for name, moved in ((str(name), float(moved)) for name, moved in points.items() if moved != 0.0):
         if name == BASE:
-            was, is_ = base_points(before), base_points(before) + moved
-            sentence = f"The starting point of all scores moved from {was:.1f} to {is_:.1f} points."
-            lines.append(ChangeLine(MODEL, None, None, was, is_, moved, sentence))
+            sentence = f"The starting point of all scores moved from {base:.1f} to {base + moved:.1f} points."
+            lines.append(ChangeLine(MODEL, None, None, base, base + moved, moved, sentence))
         else:
             value, feature = _value(row, name), CATALOGUE[name]
             weight = "more" if moved > 0 else "less"

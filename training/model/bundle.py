@@ -12,6 +12,7 @@ import pandas as pd
 from features.catalogue import CATALOGUE
 from features.errors import CatalogueError
 from features.events.scopes import ALL
+from training.model.baseline import Baseline, average_row
 from training.model.booster import predict
 from training.model.bounded_term import BoundedTerm, fill_up
 from training.model.intervals import Intervals, Quantiles
@@ -22,7 +23,7 @@ from training.model.trees.treeshap import ShapTables, shap_tables
 
 FeatureRow: TypeAlias = Mapping[str, float]  # one user's features by name, NaN where unknown
 
-MANY_ROWS = 4_000
+MANY_ROWS = 1_000
 PREDICTED = ["score", "unclipped", "expected_audience", "low", "high"]
 
 
@@ -79,20 +80,11 @@ class Bundle:
         """The booster's trees, for the difference between two rows."""
         return split_trees(self.booster)
 
-    @property
-    def baseline(self) -> str:
-        """The baseline of every explanation, in words."""
-        if reference := self.facts.get("baseline"):
-            return (
-                f"the average of the {reference['users']:,} users active in the year before {reference['as_of'][:10]}"
-            )
-        return f"the average of the {self.facts['rows']:,} rows (a user at an instant) that the model was trained on"
-
-    @property
-    def typical(self) -> dict[str, float | None] | None:
-        """The median of each feature among the baseline's users, None where unknown; None for the average row."""
-        reference = self.facts.get("baseline")
-        return dict(reference["typical"]) if reference else None
+    @cached_property
+    def baseline(self) -> Baseline:
+        """The baseline of explanations that have none of their own scope: users at the newest cutoff of training."""
+        facts = self.facts.get("baseline")
+        return Baseline(**facts) if facts else average_row(self.facts["rows"])
 
     @property
     def bounded_features(self) -> list[str]:
@@ -148,38 +140,31 @@ class Bundle:
             raise self._missing_features(missing)
         return np.array([row[name] for name in self.features])
 
-    def shap_values(self, matrix: np.ndarray) -> np.ndarray:
+    def shap_values(self, matrix: np.ndarray, baseline: Baseline | None = None) -> np.ndarray:
         """Return SHAP values of the margin in nats and, last, the margin of the baseline: (rows, features + 1).
 
-        Each row adds up to its margin. Each value is relative to its average over the baseline's users, if the facts
-        have one, else to the average over the training rows. The values of the bounded term's features add up to what
-        it adds after the limit (`fill_up`).
+        Each row adds up to its margin. Each value is relative to its average over the baseline's users, by default
+        those of the bundle's own baseline. The values of the bounded term's features add up to what it adds after the
+        limit (`fill_up`).
 
-        Source: Lundberg et al. 2020, path-dependent TreeSHAP as in LightGBM. From 4,000 rows on the values are looked
+        Source: Lundberg et al. 2020, path-dependent TreeSHAP as in LightGBM. From 1,000 rows on the values are looked
         up in tables, which then repay their construction; both ways agree to 1e-12.
         """
         values = np.zeros((len(matrix), len(self.features) + 1))
         own = _shap_values(self.booster, self.tables if len(matrix) >= MANY_ROWS else None, matrix)
-        means, average = self._baseline_nats
+        baseline = baseline or self.baseline
+        means = np.array([baseline.nats.get(name, 0.0) for name in self.features])
         width = own.shape[1] - 1
         values[:, :width] = own[:, :-1] - means[:width]
         values[:, -1] = own[:, -1] + means[:width].sum()
         if self.bounded:
             tables = self.bounded.tables if len(matrix) >= MANY_ROWS else None
             parts = _shap_values(self.bounded.booster, tables, matrix)
-            base = float(self.bounded.limited(parts[0, -1])) if average is None else average
+            base = float(self.bounded.limited(parts[0, -1])) if baseline.bounded is None else baseline.bounded
             added = self.bounded.limited(parts.sum(axis=1))
             values[:, width:-1] = fill_up(parts[:, width:-1] - means[width:], added - base)
             values[:, -1] += base
         return values
-
-    @cached_property
-    def _baseline_nats(self) -> tuple[np.ndarray, float | None]:
-        """The averages over the baseline's users, nats: of the features' SHAP values, and of the bounded term."""
-        reference = self.facts.get("baseline")
-        if not reference:
-            return np.zeros(len(self.features)), None
-        return np.array([reference["nats"][name] for name in self.features]), reference["bounded"]
 
     def move(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """Distribute the difference of two rows' margins over the features, nats, shape (rows, features).

@@ -1,12 +1,13 @@
 """Reference distributions when a model was trained: of features and scores, and the baseline of explanations."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from features.catalogue import INPUTS
+from training.model.baseline import is_active, measure_baselines
 from training.model.bundle import Bundle
 
 BINS = 10
@@ -22,26 +23,14 @@ def with_reference(bundle: Bundle, rows: pd.DataFrame) -> Bundle:
 
 
 def with_baseline(bundle: Bundle, rows: pd.DataFrame) -> Bundle:
-    """Return the bundle with the baseline of its explanations: the active users among rows of one instant and scope.
+    """Return the bundle with its own baseline of explanations, from rows of one instant and scope.
 
-    Active users acted in the 365 days before, as for the scale; where nobody did, all users are meant. What most of
-    them share then weighs little in an explanation. The facts have `users`, `as_of`, `nats`, the average SHAP value of
-    each feature, `bounded`, the average of the bounded term, and `typical`, the median of each feature.
+    It is the average of the active users; where nobody was active, of all.
     """
-    active = rows[rows["acts_365d"].fillna(0) > 0]
-    active = rows if active.empty else active
-    matrix = bundle.matrix(active)
-    nats = bundle.shap_values(matrix)[:, :-1].mean(axis=0)
-    added = bundle.bounded.limited(bundle.bounded_sums(matrix)).mean() if bundle.bounded else 0.0
-    medians = active[list(bundle.features)].median()
-    baseline = {
-        "as_of": rows["as_of"].iloc[0].isoformat(),
-        "users": len(active),
-        "nats": dict(zip(bundle.features, nats.tolist(), strict=True)),
-        "bounded": float(added),
-        "typical": {str(name): None if np.isnan(value) else float(value) for name, value in medians.items()},
-    }
-    return replace(bundle, facts={**bundle.facts, "baseline": baseline})
+    active = rows[is_active(rows)]
+    as_of = rows["as_of"].iloc[0]
+    (baseline,) = measure_baselines(bundle, rows if active.empty else active, as_of).values()
+    return replace(bundle, facts={**bundle.facts, "baseline": asdict(baseline)})
 
 
 def make_reference(rows: pd.DataFrame, predicted: pd.DataFrame) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def churn(champion: Bundle, version: str, challenger: Bundle, rows: pd.DataFrame
 
 def _reasons(champion: Bundle, challenger: Bundle, rows: pd.DataFrame) -> list[tuple[MoveReason, ...]]:
     """Return for each row the features whose points differ most between the models, largest difference first."""
-    before, after = side_by_side(champion, challenger, rows)
+    before, after = side_by_side((champion, challenger), (champion.baseline, challenger.baseline), rows)
     names, reasons = list(before), []
     users = [feature_row(rows.iloc[[k]]) for k in range(len(rows))]
     for row, old, new in zip(users, before.to_numpy(), after.to_numpy(), strict=True):

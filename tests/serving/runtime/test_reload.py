@@ -191,7 +191,7 @@ def test_one_that_was_taken_away_gives_way_to_the_one_before_it(client, tmp_path
 
 
 @pytest.mark.parametrize(
-    "file", ["scores.parquet", "features.arrow", "typical.parquet", "snapshot.json", "bundle/booster.txt", "bundle"]
+    "file", ["scores.parquet", "features.arrow", "baselines.json", "snapshot.json", "bundle/booster.txt", "bundle"]
 )
 def test_a_damaged_newer_snapshot_leaves_the_older_answering(registered, file, publish):
     _, client = registered

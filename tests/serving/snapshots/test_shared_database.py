@@ -195,16 +195,16 @@ def test_a_replaced_snapshot_is_fetched_again(replica, publish):
 def test_the_replacement_of_a_published_snapshot_is_published(publisher, replica, publish, tmp_path):
     folder = publish()
     replacement = shutil.copytree(folder, tmp_path / "aside" / folder.name)
-    (replacement / "typical.parquet").write_bytes(b"other")
+    (replacement / "baselines.json").write_bytes(b"other")
     shared_database.republish(publisher, folder, replacement)
     follow(replica)
-    assert (replica.snapshots / folder.name / "typical.parquet").read_bytes() == b"other"
+    assert (replica.snapshots / folder.name / "baselines.json").read_bytes() == b"other"
     (folder / PUBLISHED_FILE).unlink()
-    (replacement / "typical.parquet").write_bytes(b"never published")
+    (replacement / "baselines.json").write_bytes(b"never published")
     shared_database.republish(publisher, folder, replacement)
     shared_database.republish(Home(publisher.folder), folder, replacement)
     assert follow(replica)[0].sha256 == travelling.published_digest(replica.snapshots / folder.name)
-    assert (replica.snapshots / folder.name / "typical.parquet").read_bytes() == b"other"
+    assert (replica.snapshots / folder.name / "baselines.json").read_bytes() == b"other"
 
 
 def test_an_identical_republication_is_not_fetched(replica, publish, monkeypatch):

@@ -42,7 +42,7 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path, home, bundle, scores, 
     (first,) = list_snapshots(home)
     before = contents(first)
     assert set(before) == {
-        "scores.parquet", "features.arrow", "snapshot.json", "typical.parquet",
+        "scores.parquet", "features.arrow", "snapshot.json", "baselines.json",
         "bundle/booster.txt", "bundle/low.txt", "bundle/high.txt", "bundle/bounded.txt", "bundle/bundle.json",
         "SHA256SUMS",
     }  # fmt: skip
@@ -177,7 +177,7 @@ def test_an_absent_instant_lists_those_there_are(home, bundle, scores, rows):
         "scores.parquet",
         "features.arrow",
         "snapshot.json",
-        "typical.parquet",
+        "baselines.json",
         "bundle/booster.txt",
         "bundle/low.txt",
         "bundle/high.txt",
@@ -296,11 +296,6 @@ def test_the_story_is_in_order_and_repeats_the_figures(home, rows):
             assert list(story) == ["score", "evidence"]
         topics |= set(story)
     assert topics == set(TITLES)
-
-
-def test_lines_hold_the_median_of_the_baseline(home, bundle):
-    lines = open_snapshot(home).explain("user0001").lines
-    assert {line.feature: line.typical for line in lines if not line.parts}.items() <= bundle.typical.items()
 
 
 def test_families_and_reasons_are_those_of_the_lines(home):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,9 @@ import pytest
 from training.explanation import global_view as module
 from training.explanation.global_view import View, file_name, interactions, look, views
 from training.explanation.ledger import contributions
+from training.model.baseline import average_row
+
+AS_OF = datetime(2025, 9, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +34,8 @@ class Small(View):
 def small(bundle):
     class FakeBundle:
         features = dict.fromkeys("abc", "")
-        baseline = "the average"
 
-    return Small(FakeBundle(), "all", 9, pd.DataFrame(index=range(2)), 2)
+    return Small(FakeBundle(), "all", 9, pd.DataFrame(index=range(2)), 2, average_row(70))
 
 
 class TestFigures:
@@ -49,7 +52,7 @@ class TestFigures:
             "scope": "all",
             "users": 9,
             "sampled": 2,
-            "baseline": "the average",
+            "baseline": "the average of the 70 rows (a user at an instant) that the model was trained on",
             "features": [
                 {"feature": "a", "points": 4.0, "partner": "b"},
                 {"feature": "b", "points": 1.0, "partner": "a"},
@@ -74,7 +77,7 @@ class TestFigures:
         assert view.partner(other) == one
 
     def test_gap_is_the_largest_difference(self, view):
-        other = View(view.bundle, "all", 3, view.rows.iloc[:3], 3)
+        other = View(view.bundle, "all", 3, view.rows.iloc[:3], 3, view.baseline)
         other.__dict__["points"] = view.points.iloc[:3] + 0.25
         assert other.gap == pytest.approx(0.25)
 
@@ -98,15 +101,26 @@ class TestViews:
         sizes = {"all": 700, "topic:b": 300, "topic:small": 299, "topic:a": 650, "network:x": 301, "topic:c": 302}
         sizes |= {"topic:d": 303}
         many = pd.concat([rows.iloc[:size].assign(scope=scope) for scope, size in sizes.items()])
-        result = views(bundle, many.sample(frac=1, random_state=0))
+        result = views(bundle, many.sample(frac=1, random_state=0), AS_OF)
         assert list(result) == ["all", "topic:a", "topic:d", "topic:c", "network:x"]
         assert [view.users for view in result.values()] == [700, 650, 303, 302, 301]
         assert [view.paired for view in result.values()] == [700, 300, 300, 300, 300]
         assert all((view.rows["scope"] == scope).all() for scope, view in result.items())
 
+    def test_points_are_relative_to_the_active_users_of_the_scope(self, bundle, rows):
+        part = rows.iloc[:350].assign(scope="topic:a")
+        view = views(bundle, pd.concat([rows, part]), AS_OF)["topic:a"]
+        active = int((part["acts_365d"] > 0).sum())
+        assert view.as_json()["baseline"] == (
+            f"the average of the {active} users active in topic:a in the year before 2025-09-01"
+        )
+        mean = view.points[view.rows["acts_365d"] > 0].mean()
+        assert np.abs(mean.drop(bundle.bounded_features)).max() < 1e-6
+        assert mean.sum() == pytest.approx(0, abs=1e-6)
+
     def test_a_small_community_has_a_view(self, bundle, rows):
-        assert {scope: view.users for scope, view in views(bundle, rows.iloc[:9]).items()} == {"all": 9}
-        assert list(views(bundle, rows.assign(scope="topic:a"))) == ["topic:a"]
+        assert {scope: view.users for scope, view in views(bundle, rows.iloc[:9], AS_OF).items()} == {"all": 9}
+        assert list(views(bundle, rows.assign(scope="topic:a"), AS_OF)) == ["topic:a"]
 
 
 class TestFileName:

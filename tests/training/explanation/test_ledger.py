@@ -110,15 +110,11 @@ def test_families_add_up_as_the_lines_do(bundle, rows):
             assert points == pytest.approx(sum(line.points for line in result.lines if line.family == family))
 
 
-def test_lines_have_typical_values(plain, rows):
-    result = ledger(
-        plain,
-        feature_row(rows.iloc[[0]]),
-        {name: None if k % 2 else float(k) for k, name in enumerate(plain.features)},
-    )
-    for line in result.lines:
-        position = list(plain.features).index(line.feature)
-        assert line.typical == (None if position % 2 else position)
+def test_lines_have_the_typical_values_of_their_baseline(plain, rows):
+    typical = {name: None if k % 2 else float(k) for k, name in enumerate(plain.features)}
+    baseline = dataclasses.replace(plain.baseline, typical=typical)
+    for line in ledger(plain, feature_row(rows.iloc[[0]]), baseline).lines:
+        assert line.typical == typical[line.feature]
     assert {line.typical for line in ledger(plain, feature_row(rows.iloc[[0]])).lines} == {None}
 
 

@@ -93,22 +93,11 @@ def test_a_bundle_without_the_term_or_baseline_still_explains(plain, rows, tmp_p
     save_bundle(plain, tmp_path)
     assert not (tmp_path / BOUNDED_FILE).exists()
     older = load_bundle(tmp_path)
-    assert "rows (a user at an instant)" in older.baseline
-    parts = ledger(older, feature_row(rows.iloc[[3]]), {"days_absent": 1.0})
+    assert "rows (a user at an instant)" in older.baseline.description
+    parts = ledger(older, feature_row(rows.iloc[[3]]))
     assert parts.base + sum(line.points for line in parts.lines) == pytest.approx(parts.unclipped, abs=1e-6)
     assert all(not line.parts for line in parts.lines)
-    assert [line.typical for line in parts.lines if line.feature == "days_absent"] in ([1.0], [])
-
-
-def test_the_baseline_is_the_average_active_user(bundle, rows):
-    facts = bundle.facts["baseline"]
-    assert (
-        bundle.baseline
-        == f"the average of the {facts['users']:,} users active in the year before {facts['as_of'][:10]}"
-    )
-    assert set(facts["nats"]) == set(facts["typical"]) == set(bundle.features)
-    (absent,) = [line for line in ledger(bundle, feature_row(rows.iloc[[3]])).lines if line.feature == "days_absent"]
-    assert absent.typical == facts["typical"]["days_absent"]
+    assert {line.typical for line in parts.lines} == {None}
 
 
 def test_fill_up_shares_out_what_is_missing_by_size():

@@ -85,8 +85,9 @@ def test_a_feature_the_champion_lacks_gives_no_points(bundle, other, rows):
         scale=other.scale,
         predict=other.predict,
         matrix=lambda model: model[list(features)].to_numpy(float),
-        shap_values=lambda model: np.delete(
-            bundle.shap_values(np.insert(model, index, rows[lacking].median(), axis=1)), index, 1
+        baseline=bundle.baseline,
+        shap_values=lambda model, baseline: np.delete(
+            bundle.shap_values(np.insert(model, index, rows[lacking].median(), axis=1), baseline), index, 1
         ),
     )
     result = churn(blind, "3", bundle, rows, 0.0)

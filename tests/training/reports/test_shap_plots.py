@@ -1,6 +1,7 @@
 """Plots of the global view show the view's figures, with labels in words."""
 
 import io
+from datetime import UTC, datetime
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +14,8 @@ from training.explanation.ledger import ledger
 from training.model.bundle import feature_row
 from training.reports.plots import label, meaning
 from training.reports.shap_plots import beeswarm, dependence, interaction, pairs, view_plots, waterfall
+
+AS_OF = datetime(2025, 9, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -146,13 +149,13 @@ class TestViewPlots:
 
     def test_view_plots_names(self, bundle, rows):
         many = pd.concat([rows.assign(scope=scope) for scope in ("all", "topic:C++", "topic:0", "topic:1")])
-        names = list(view_plots(views(bundle, many)))
+        names = list(view_plots(views(bundle, many, AS_OF)))
         assert names[:4] == ["beeswarm", "dependence", "interaction", "pairs"]
         parts = ("topic-0", "topic-1", file_name("topic:C++"))
         assert sorted(names[4:]) == sorted(f"{kind}-{part}" for part in parts for kind in ("beeswarm", "dependence"))
 
     def test_view_plots_name_the_scope(self, bundle, rows):
-        part = views(bundle, rows.iloc[:350].assign(scope="topic:cats"))
+        part = views(bundle, rows.iloc[:350].assign(scope="topic:cats"), AS_OF)
         figures = view_plots(part)
         assert list(figures) == ["beeswarm-topic-cats", "dependence-topic-cats"]
         assert figures["dependence-topic-cats"].get_suptitle().endswith("350 of 350 users of topic:cats")

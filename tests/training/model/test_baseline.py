@@ -1,0 +1,73 @@
+"""The average active user of a scope, against whom scores are explained."""
+
+import dataclasses
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from training.explanation.ledger import base_points, contributions, ledger
+from training.model.baseline import Baseline, is_active, measure_baselines
+from training.model.bundle import feature_row
+
+AS_OF = datetime(2025, 9, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def scoped(rows):
+    """Everybody in `all`, and 90 of them in a topic where they do a tenth of what they do."""
+    numbers = rows.select_dtypes("number")
+    part = (numbers.iloc[::9] / 10).assign(user=rows["user"], scope="topic:a", acts_365d=rows["acts_365d"])
+    return pd.concat([rows, part[list(rows)]], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def baselines(bundle, scoped):
+    return measure_baselines(bundle, scoped[is_active(scoped)], AS_OF)
+
+
+def test_lines_of_the_active_users_of_a_scope_average_zero_and_every_sum_is_the_score(bundle, scoped, baselines):
+    assert list(baselines) == ["all", "topic:a"]
+    bases = []
+    for scope, rows in scoped.groupby("scope"):
+        points, bases = contributions(bundle, rows, baselines[scope]), [*bases, base_points(bundle, baselines[scope])]
+        unclipped = bundle.predict(rows)["unclipped"]
+        assert np.abs(bases[-1] + points.sum(axis=1) - unclipped).max() < 1e-6
+        credible = [name for name in points if name not in bundle.bounded_features]
+        active = is_active(rows)
+        assert np.abs(points.loc[active, credible].mean()).max() < 1e-6
+        assert bases[-1] == pytest.approx(unclipped[active].mean(), abs=1e-6)
+        typical = rows.loc[active, list(bundle.features)].median()
+        assert baselines[scope].typical == pytest.approx(typical.to_dict(), nan_ok=True)
+    assert abs(bases[0] - bases[1]) > 1
+
+
+def test_a_ledger_states_its_baseline(bundle, rows, baselines):
+    row = feature_row(rows.iloc[[3]])
+    ledgers = {scope: ledger(bundle, row, baseline) for scope, baseline in baselines.items()}
+    for scope, result in ledgers.items():
+        where = {"all": "the community"}.get(scope, scope)
+        users = baselines[scope].users
+        assert result.baseline == f"the average of the {users} users active in {where} in the year before 2025-09-01"
+        assert result.base + sum(line.points for line in result.lines) == pytest.approx(result.unclipped, abs=1e-6)
+        assert all(line.typical == baselines[scope].typical[line.feature] for line in result.lines if not line.parts)
+    assert ledgers["all"].score == ledgers["topic:a"].score
+    assert ledgers["all"].lines != ledgers["topic:a"].lines
+
+
+def test_a_sample_is_stated(bundle, rows):
+    (baseline,) = measure_baselines(bundle, rows.head(40), AS_OF, {"all": 70_000}).values()
+    assert baseline.description.startswith("the average of 40 of the 70,000 users active in the community in")
+
+
+def test_nobody_has_no_baseline(bundle, rows):
+    assert measure_baselines(bundle, rows[:0], AS_OF) == {}
+
+
+def test_that_of_a_bundle_is_of_the_newest_cutoff_and_reads_those_of_before(bundle):
+    facts = bundle.facts["baseline"]
+    assert bundle.baseline == Baseline(**facts)
+    assert facts["as_of"] == bundle.facts["calibration_cutoff"]
+    before = {name: value for name, value in facts.items() if name not in ("scope", "averaged")}
+    assert dataclasses.replace(bundle, facts=bundle.facts | {"baseline": before}).baseline == bundle.baseline
