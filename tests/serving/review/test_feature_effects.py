@@ -37,7 +37,7 @@ def test_a_large_scope_is_sampled_in_blocks_of_neighbours():
 
 def test_effects_are_the_points_of_the_ledgers(home, bundle):
     snapshot = open_snapshot(home)
-    effects, points = feature_effects(snapshot), contributions(bundle, sample(snapshot))
+    effects, points = feature_effects(snapshot), contributions(bundle, sample(snapshot), snapshot.baseline("all"))
     assert (effects.users, effects.sampled) == (309, 309)
     for effect in effects.features:
         assert effect.points == pytest.approx(points[effect.feature].to_numpy(), abs=1e-9)
