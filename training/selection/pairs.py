@@ -110,6 +110,11 @@ class Engagements:
         of_rows = self.engagers < self.rows
         return np.isin(pairs.codes, self.users[of_rows] * np.int64(self.rows) + self.engagers[of_rows])
 
+    @property
+    def audiences(self) -> np.ndarray:
+        """How many people engaged with each row, int64, shape (rows,)."""
+        return np.bincount(self.users, minlength=self.rows)
+
     def weights(self, weight_by_key: pd.Series) -> np.ndarray:
         """Return what every row and other engager counts by their keys, 0 where absent, float64, shape of `keys`."""
         weights: np.ndarray = weight_by_key.reindex(self.keys, fill_value=0.0).to_numpy(float)

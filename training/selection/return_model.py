@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.selection.newton import fit_coefficients
 from training.selection.pairs import PAIRS_AT_ONCE, Pairs
 
 MOST_PAIRS = 200_000
 RIDGE = 1.0
-ROUNDS = 30
-CHANGE = 1e-8
 LARGEST_LOGIT = 30.0
 
 
@@ -96,19 +95,15 @@ def fit_return_model(
 
 
 def _logistic_regression(features: np.ndarray, outcome: np.ndarray) -> np.ndarray:
-    """Return intercept and slopes by Newton's method, with a small ridge on the slopes."""
+    """Return intercept and slopes, with a small ridge on the slopes."""
     matrix = np.column_stack([np.ones(len(features)), features])
-    penalty = np.diag([1e-6, *[RIDGE] * features.shape[1]])
-    coefficients = np.zeros(matrix.shape[1])
-    for _ in range(ROUNDS):
-        chance = _sigmoid(matrix @ coefficients)
-        gradient = matrix.T @ (outcome - chance) - penalty @ coefficients
-        curvature = (matrix * (chance * (1 - chance))[:, None]).T @ matrix + penalty
-        step = np.linalg.solve(curvature, gradient)
-        coefficients += step
-        if np.abs(step).max() < CHANGE:
-            break
-    return coefficients
+    ridge = np.array([1e-6, *[RIDGE] * features.shape[1]])
+    return fit_coefficients(matrix, outcome, _bernoulli, np.zeros(matrix.shape[1]), ridge)
+
+
+def _bernoulli(logit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    chance = _sigmoid(logit)
+    return chance, chance * (1 - chance)
 
 
 def _sigmoid(logit: np.ndarray) -> np.ndarray:

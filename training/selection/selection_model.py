@@ -1,6 +1,7 @@
 """Selection model: what a group's expected reach is computed with, fitted on past horizons and measured out of time."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from training.dataset.panel import Split, in_scope, rows_at
 from training.model.booster import fit_booster, margins
 from training.model.bundle import Bundle
 from training.selection.audiences import Audiences, expected_audiences
+from training.selection.calibration import Calibration, fit_calibration
 from training.selection.coverage import Constraints, select_group
 from training.selection.pairs import Engagements, Pairs, read_engagements, read_pairs, weight_by_key
 from training.selection.return_model import ReturnModel, fit_return_model
@@ -27,6 +29,7 @@ SIZES = (5, 10, 20, 50)
 MOST_CUTOFFS = 6
 MOST_ROWS = 100_000
 POOL_SHARES = np.geomspace(0.02, 20.0, 61)
+USUAL_POOL_SHARE, POOL_SHARE_PRIOR = 0.25, 2.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class SelectionModel:
     pool_share : the pool of strangers, per person who engaged with anybody within the last horizon
     errors : for each of SIZES, real over predicted reach of the group of that size, one for each past horizon
     credible_errors : the same where people count as far as established ones vouch for them at the horizon's end
+    calibration : the correction of expected audiences
 
     """
 
@@ -46,11 +50,13 @@ class SelectionModel:
     pool_share: float
     errors: dict[int, list[float]]
     credible_errors: dict[int, list[float]] = field(default_factory=dict)
+    calibration: Calibration = field(default_factory=Calibration)
 
     def audiences(self, pairs: Pairs, expected: np.ndarray) -> Audiences:
-        """Return audiences of users of one scope that agree with their expected audiences, shape (users,)."""
+        """Return audiences of users of one scope that agree with their corrected expected audiences, shape (users,)."""
         pool = self.pool_share * active_engagers(pairs, self.returning.horizon_days)
-        return expected_audiences(pairs.starts, pairs.engagers, self.returning.probability(pairs), expected, pool)
+        corrected, chances = self.calibration.corrected(pairs, expected), self.returning.probability(pairs)
+        return expected_audiences(pairs.starts, pairs.engagers, chances, corrected, pool)
 
     def errors_of(self, size: int, credible: bool = False) -> list[float]:
         """Return real over predicted reach of past groups of about a size, one for each past horizon; none if unknown.
@@ -66,7 +72,8 @@ class SelectionModel:
         returning = asdict(self.returning) | {"coefficients": list(self.returning.coefficients)}
         by_count = {"errors": self.errors, "credible_errors": self.credible_errors}
         errors = {name: {str(size): of_size for size, of_size in by_size.items()} for name, by_size in by_count.items()}
-        return {"returning": returning, "pool_share": self.pool_share, **errors}
+        calibration = {"coefficients": list(self.calibration.coefficients)}
+        return {"returning": returning, "pool_share": self.pool_share, **errors, "calibration": calibration}
 
 
 def with_selection(bundle: Bundle, model: SelectionModel | None) -> Bundle:
@@ -89,6 +96,7 @@ def selection_model(bundle: Bundle) -> SelectionModel | None:
         document["pool_share"],
         errors,
         credible_errors,
+        Calibration(tuple(document["calibration"]["coefficients"])) if "calibration" in document else Calibration(),
     )
 
 
@@ -114,8 +122,9 @@ def fit_selection_model(
 ) -> SelectionModel | None:
     """Fit on the newest cutoffs of a panel, in the scope `all`; None where the label weighs people.
 
-    Each past horizon is predicted by models that are fitted on earlier ones alone. The size of the pool is the one that
-    predicts best what the largest expected audiences reached together.
+    Each past horizon is predicted by models that are fitted on earlier ones alone, and calibrated by the other ones.
+    The size of the pool is the one that predicts best what the largest expected audiences reached together, drawn
+    towards `USUAL_POOL_SHARE` where few horizons are past.
     """
     if config.outcome.label != ENGAGERS:
         return None
@@ -126,10 +135,16 @@ def fit_selection_model(
             past.append(_past_horizon(shared, panel, cutoff, horizon))
             progress((k + 1) / len(cutoffs))
         weights = [one.weight_by_key for one in past[1:]] + [_weights_at_end(shared, split, horizon)]
-    returning = fit_return_model([(one.pairs, one.returned) for one in past], horizon)
     tests = [_Test(past[:k], past[k], weights[k], panel, split, config) for k in range(1, len(past))]
-    share = _pool_share(tests)
-    return SelectionModel(returning, share, _errors(tests, share), _errors(tests, share, credible=True))
+    calibrated = [test.calibrated(_calibration([other for other in tests if other is not test])) for test in tests]
+    share = _pool_share(calibrated)
+    return SelectionModel(
+        fit_return_model([(one.pairs, one.returned) for one in past], horizon),
+        share,
+        _errors(calibrated, share),
+        _errors(calibrated, share, credible=True),
+        _calibration(tests),
+    )
 
 
 def _past_horizon(events: EncodedEvents, panel: pd.DataFrame, cutoff: datetime, horizon_days: int) -> PastHorizon:
@@ -158,20 +173,28 @@ class _Test:
         split: Split,
         config: Config,
     ):
-        horizon = config.outcome.horizon_days
         before = [cutoff for cutoff in split.cutoffs if cutoff < test.cutoff]
         booster = fit_booster(rows_at(panel, *before, most=MOST_ROWS, seed=config.model.seed), config.model)
         self.expected = np.exp(margins(booster, test.rows))
-        returning = fit_return_model([(one.pairs, one.returned) for one in earlier], horizon)
-        self._of_active = SelectionModel(returning, 1.0, {}).audiences(test.pairs, self.expected)
-        self.ahead, self._weight = test.ahead, test.pairs.weight
+        self.pairs, self.ahead = test.pairs, test.ahead
+        self._returning = fit_return_model([(one.pairs, one.returned) for one in earlier], config.outcome.horizon_days)
         self._weights_at_end = test.ahead.weights(weights_at_end)
         self.sizes = [size for size in SIZES if size <= len(self.expected)]
+        self._of_active = self._audiences(Calibration())
+
+    def calibrated(self, calibration: Calibration) -> "_Test":
+        """Return the test whose predictions are corrected."""
+        test = copy(self)
+        test._of_active = self._audiences(calibration)
+        return test
+
+    def _audiences(self, calibration: Calibration) -> Audiences:
+        return SelectionModel(self._returning, 1.0, {}, calibration=calibration).audiences(self.pairs, self.expected)
 
     def audiences(self, pool_share: float, credible: bool = False) -> Audiences:
         """Return the predicted audiences."""
         audiences = replace(self._of_active, pool=max(self._of_active.pool * pool_share, 1.0))
-        return audiences.counting(self._weight) if credible else audiences
+        return audiences.counting(self.pairs.weight) if credible else audiences
 
     def errors(self, group: Sequence[int], audiences: Audiences, credible: bool = False) -> list[float]:
         """Return real over predicted reach of a group's prefixes of each size; nobody counts as one person."""
@@ -181,14 +204,21 @@ class _Test:
         return [max(float(real[end]), 1.0) / max(float(predicted[end]), 1e-9) for end in ends if end >= 0]
 
 
+def _calibration(tests: Sequence[_Test]) -> Calibration:
+    return fit_calibration([(test.pairs, test.expected, test.ahead.audiences) for test in tests])
+
+
 def _pool_share(tests: Sequence[_Test]) -> float:
-    """Return the share whose predictions have the smallest squared logarithm of real over predicted reach."""
-    losses = np.zeros(len(POOL_SHARES))
+    """Return the share whose predictions have the smallest squared logarithm of real over predicted reach.
+
+    The prior weighs as much as `POOL_SHARE_PRIOR` groups whose error is that of the share.
+    """
+    losses = POOL_SHARE_PRIOR * np.log(POOL_SHARES / USUAL_POOL_SHARE) ** 2
     for test in tests:
-        largest = np.argsort(-test.expected, kind="stable")[: max(SIZES)].tolist()
+        largest = np.argsort(-test.audiences(1.0).reach_of_each, kind="stable")[: max(SIZES)].tolist()
         for k, share in enumerate(POOL_SHARES):
             losses[k] += sum(np.log(error) ** 2 for error in test.errors(largest, test.audiences(share)))
-    return float(POOL_SHARES[np.argmin(losses)]) if tests else 1.0
+    return float(POOL_SHARES[np.argmin(losses)])
 
 
 def _errors(tests: Sequence[_Test], pool_share: float, credible: bool = False) -> dict[int, list[float]]:

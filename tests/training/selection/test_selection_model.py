@@ -5,7 +5,7 @@ import pytest
 
 from features.events.loading import load_encoded_events
 from training.config import Outcome
-from training.dataset.panel import build_panel, in_scope, rows_at, split_cutoffs
+from training.dataset.panel import build_panel, split_cutoffs
 from training.model.bundle_files import load_bundle, save_bundle
 from training.selection.pairs import read_pairs
 from training.selection.selection_model import (
@@ -29,11 +29,12 @@ def now(simulated, rows, bundle):
     return pairs, bundle.predict(rows)["expected_audience"].to_numpy()
 
 
-def test_reach_agrees_with_expected_audiences(fitted, now):
+def test_reach_agrees_with_corrected_expected_audiences(fitted, now):
     pairs, expected = now
     audiences = fitted.audiences(pairs, expected)
+    corrected = fitted.calibration.corrected(pairs, expected)
     assert audiences.reach_of_each == pytest.approx(
-        np.minimum(expected, audiences.reach_of_each.max()), rel=1e-4, abs=1e-4
+        np.minimum(corrected, audiences.reach_of_each.max()), rel=1e-4, abs=1e-4
     )
     assert audiences.pool == pytest.approx(fitted.pool_share * active_engagers(pairs, 28))
 
@@ -61,6 +62,13 @@ def test_a_model_of_an_earlier_version_has_no_errors_of_the_credible_count(fitte
     assert (earlier.errors, earlier.credible_errors) == (fitted.errors, {})
 
 
+def test_a_model_of_an_earlier_version_corrects_nothing(fitted, bundle, now):
+    facts = {name: fact for name, fact in fitted.as_json().items() if name != "calibration"}
+    earlier = selection_model(dataclasses.replace(bundle, facts=bundle.facts | {"selection": facts}))
+    pairs, expected = now
+    assert earlier.calibration.corrected(pairs, expected) is expected
+
+
 def test_the_model_is_stored_with_the_bundle(fitted, bundle, tmp_path):
     save_bundle(bundle, tmp_path)
     stored = load_bundle(tmp_path)
@@ -74,17 +82,22 @@ def test_a_bundle_of_an_earlier_version_has_none(bundle):
     assert selection_model(dataclasses.replace(bundle, facts=facts)) is None
 
 
-def test_past_horizons_are_predicted_from_earlier_ones(simulated, config, fitted):
-    """Without the newest cutoff, the errors of the older ones are the same."""
+@pytest.fixture(scope="module")
+def earlier(simulated, config):
+    """The model without the newest cutoff: one past horizon, predicted from a single young one."""
     events = load_encoded_events(simulated.events)
     first = min(simulated.events["time"].to_pylist())
-    split = split_cutoffs(first, simulated.as_of, 28, config.panel.cutoffs)
-    panel = build_panel(events, split, 28)
-    earlier = fit_selection_model(events, panel, split.earlier(), config)
+    split = split_cutoffs(first, simulated.as_of, 28, config.panel.cutoffs).earlier()
+    return fit_selection_model(events, build_panel(events, split, 28), split, config)
+
+
+def test_past_horizons_are_predicted_from_earlier_ones(fitted, earlier):
     assert earlier.returning != fitted.returning
-    rows = in_scope(rows_at(panel, split.cutoffs[1]), "all")
-    assert len(rows)
     assert all(len(errors) == 1 for errors in earlier.errors.values())
+
+
+def test_a_single_past_horizon_does_not_move_the_pool_to_its_bounds(earlier):
+    assert 0.05 < earlier.pool_share < 2
 
 
 def test_a_label_that_weighs_people_has_no_model(simulated, config):
