@@ -30,7 +30,7 @@ def test_the_true_correction_is_recovered():
     assert fitted.coefficients == pytest.approx((-0.5, 0.6, 0.5), abs=0.03)
 
 
-def test_expectations_that_hold_are_left_alone():
+def test_calibrated_expectations_stay_as_they_are():
     fitted = fit_calibration([past_horizon(seed, UNCHANGED) for seed in range(3)])
     assert fitted.coefficients == pytest.approx(UNCHANGED, abs=0.03)
 
