@@ -136,7 +136,9 @@ def fit_selection_model(
             progress((k + 1) / len(cutoffs))
         weights = [one.weight_by_key for one in past[1:]] + [_weights_at_end(shared, split, horizon)]
     tests = [_Test(past[:k], past[k], weights[k], panel, split, config) for k in range(1, len(past))]
-    calibrated = [test.calibrated(_calibration([other for other in tests if other is not test])) for test in tests]
+    calibrated = [
+        test.calibrated(_calibration([other for other in tests if other is not test] or [test])) for test in tests
+    ]
     share = _pool_share(calibrated)
     return SelectionModel(
         fit_return_model([(one.pairs, one.returned) for one in past], horizon),
