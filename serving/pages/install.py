@@ -50,7 +50,7 @@ def prepare(service: ServiceState) -> None:
 def _prepare_user(service: ServiceState, snapshot: Snapshot) -> None:
     for score in search(snapshot, SearchQuery(), 1).scores:
         snapshot.explain(score["user"])
-        history_view(service.home, score["user"], score["scope"])
+        history_view(service.home, score["user"], score["scope"], snapshot.horizon_days, service.champion_version)
         what_if_view(snapshot, score["user"], score["scope"], {})
 
 

@@ -142,7 +142,7 @@ def user_view(service: ServiceState, snapshot: Snapshot, user: str, scope: str, 
         ),
         explanation=explanation,
         waterfall=waterfall(explanation) if explanation else None,
-        history=history_view(service.home, user, scope),
+        history=history_view(service.home, user, scope, snapshot.horizon_days, service.champion_version),
     )
 
 

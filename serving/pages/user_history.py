@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from math import log1p
 
 from features.utc import UtcText, parse_utc
 from serving.review.history import History, PastScore, history
 from serving.review.past_predictions import PastPrediction, past_predictions
+from serving.snapshots.layout import age_order
+from serving.snapshots.repository import list_snapshots
 from training.home import Home
 
 ROUND_AUDIENCES = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 1_000_000)
 MOST_GRID_LINES = 5
 MARGIN = 4.0
+MOST_SCORES = 24
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class HistoryView:
     grid : numbers of people and where they lie, for the axis of the predictions
     known, inside : how many past predictions can be compared with what happened, and how many held
     history : the rest of what the API gives
+    days_apart : between the scores at least, if there are more snapshots; else None
 
     """
 
@@ -68,6 +73,7 @@ class HistoryView:
     known: int
     inside: int
     history: History
+    days_apart: float | None
 
     @property
     def prediction_at(self) -> dict[str, PastPrediction]:
@@ -80,9 +86,14 @@ class HistoryView:
         return any(p.prediction.happened is not None and not p.prediction.is_forecast for p in self.predictions)
 
 
-def history_view(home: Home, user: str, scope: str) -> HistoryView:
-    """Collect a user's history; errors as in `history` and `past_predictions`."""
-    past = history(home, user, scope)
+def history_view(home: Home, user: str, scope: str, horizon_days: int, champion: str | None = None) -> HistoryView:
+    """Collect a user's newest scores; errors as in `history` and `past_predictions`.
+
+    Of more than `MOST_SCORES` snapshots it takes one in a quarter of a horizon, so that predictions and what happened a
+    horizon later are both among them.
+    """
+    gap = timedelta(days=horizon_days) / 4
+    past = history(home, user, scope, champion=champion, most=MOST_SCORES, gap=gap)
     predictions = past_predictions(home, past)
     most = max(map(_largest, predictions), default=1.0)
     compared = [prediction for prediction in predictions if prediction.inside is not None]
@@ -96,7 +107,12 @@ def history_view(home: Home, user: str, scope: str) -> HistoryView:
         known=len(compared),
         inside=sum(bool(prediction.inside) for prediction in compared),
         history=past,
+        days_apart=gap / timedelta(days=1) if _instants(home) > MOST_SCORES else None,
     )
+
+
+def _instants(home: Home) -> int:
+    return len({age_order(folder)[0] for folder in list_snapshots(home)})
 
 
 def _score_points(scores: Sequence[PastScore]) -> tuple[ScorePoint, ...]:

@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ class History:
     scores : oldest first
     absent : instants whose snapshot has no score of the user in the scope
     damaged : instants whose snapshot cannot be read
-    earlier : the newest instant beyond the 100 that one history reads, to continue from as `to`; None if it read all
+    earlier : the newest instant beyond those that one history reads, to continue from as `to`; None if it read all
 
     """
 
@@ -86,13 +86,16 @@ def history(
     start: datetime | None = None,
     end: datetime | None = None,
     champion: str | None = None,
+    most: int | None = None,
+    gap: timedelta = timedelta(0),
 ) -> History:
     """Collect a user's scores over the stored snapshots, oldest first.
 
     Of several models that scored at one instant, `served_folder` chooses by the version of the `champion`.
 
-    Reads the newest 100 instants at most from `start` to `end`, both included (None: no bound), and of each
-    scores.parquet only the row groups that may hold the user, 8,192 rows each; nothing is cached.
+    Reads the newest `most` instants (100 by default) from `start` to `end`, both included (None: no bound); where there are more, only
+    those that lie `gap` or more before the next one. Of each scores.parquet it reads the row groups that may hold the
+    user, 8,192 rows each; nothing is cached.
 
     Raises
     ------
@@ -104,8 +107,10 @@ def history(
 
     """
     check_visible(user, hidden_users(home)())
-    folders = _within(home, start, end, champion)
-    read, unread = folders[:MOST_SNAPSHOTS], folders[MOST_SNAPSHOTS:]
+    folders, most = _within(home, start, end, champion), most or MOST_SNAPSHOTS
+    if len(folders) > most:
+        folders = _spaced(folders, gap)
+    read, unread = folders[:most], folders[most:]
     scores: list[PastScore] = []
     absent: list[str] = []
     damaged: dict[str, SnapshotError] = {}
@@ -140,6 +145,15 @@ def _within(home: Home, start: datetime | None, end: datetime | None, champion: 
         there = f"{len(folders)} there are, {_span(min(folders), max(folders))}"
         raise AbsentSnapshotError(f"no snapshot {_span(start, end)}; {there}.")
     return within
+
+
+def _spaced(folders: list[Path], gap: timedelta) -> list[Path]:
+    """Return those of some folders, newest first, that lie a gap or more before the one returned before them."""
+    spaced = folders[:1]
+    for folder in folders[1:]:
+        if layout.age_order(spaced[-1])[0] - layout.age_order(folder)[0] >= gap:
+            spaced.append(folder)
+    return spaced
 
 
 def _rows(folder: Path, user: str) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from math import isnan
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.catalogue import CATALOGUE
@@ -57,16 +58,15 @@ def past_predictions(home: Home, history: History) -> tuple[PastPrediction, ...]
     SnapshotError : a file of a snapshot is damaged
 
     """
-    folders: dict[datetime, Path] = {}
-    for folder in list_snapshots(home):
-        folders.setdefault(layout.age_order(folder)[0], folder)
+    folders = {layout.age_order(folder)[0]: folder for folder in reversed(list_snapshots(home))}
     scores = [score for score in history.scores if score.status == SCORED]
-    return tuple(_past_prediction(folders, history, score) for score in scores)
+    return tuple(_past_prediction(home, folders, history, score) for score in scores)
 
 
-def _past_prediction(folders: dict[datetime, Path], history: History, score: PastScore) -> PastPrediction:
+def _past_prediction(home: Home, folders: dict[datetime, Path], history: History, score: PastScore) -> PastPrediction:
+    """Compare a score with what a later snapshot says; of several of one instant, the newest version's."""
     as_of = parse_utc(score.as_of)
-    label, trained = _training(folders[as_of])
+    label, trained = _training(home.snapshots / layout.folder_name(as_of, score.model_version))
     end = as_of + timedelta(days=score.horizon_days)
     later = [at for at in folders if abs(at - end) <= TOLERANCE]
     counted_at = min(later, key=lambda at: abs(at - end), default=None)
@@ -110,8 +110,9 @@ def _row_number(file: Path, user: str, scope: str) -> int | None:
         for group in range(scores.num_row_groups):
             starts.append(starts[-1] + scores.metadata.row_group(group).num_rows)
         for group in row_groups(scores, user):
-            rows = scores.read_row_group(group, columns=["user", "scope"], use_threads=False).to_pylist()
-            for number, row in enumerate(rows):
-                if row == {"user": user, "scope": scope}:
-                    return starts[group] + number
+            ids = scores.read_row_group(group, columns=["user", "scope"], use_threads=False)
+            matches = pc.and_(pc.equal(ids["user"], user), pc.equal(ids["scope"], scope))
+            row = int(pc.index(matches, True).as_py())
+            if row >= 0:
+                return starts[group] + row
     return None

@@ -1,6 +1,6 @@
 """How fast the pages appear: python tests/benchmarks/pages.py --users 1000000.
 
-A store of random people with two snapshots is served by `clout serve`. First bytes are of requests without a browser,
+A home with snapshots of random people is served by `clout serve`. First bytes are of requests without a browser,
 one after another, once the service has prepared itself; the largest paint is that of Chromium, where it is installed,
 each time in a new context.
 """
@@ -47,12 +47,13 @@ LARGEST_PAINT = """() => new Promise((resolve) => {
 })"""
 
 
-def two_snapshots(home: Home, users: int) -> None:
-    """Register a champion and keep two snapshots of random people, one horizon apart."""
+def several_snapshots(home: Home, users: int, snapshots: int) -> None:
+    """Register a champion and write snapshots of random people, one horizon apart."""
     stored(home, users, trees=200, depth=4)
     newest, rows = open_snapshot(home), sort_rows(random_rows(users, 10))
-    before, version = AS_OF - timedelta(days=28), newest.model_version
-    write_snapshot(home, before, newest.bundle, version, score_rows(newest.bundle, version, rows), rows)
+    scores = score_rows(newest.bundle, newest.model_version, rows)
+    for k in range(1, snapshots):
+        write_snapshot(home, AS_OF - k * timedelta(days=28), newest.bundle, newest.model_version, scores, rows)
 
 
 def seconds_until_prepared(process: int) -> float:
@@ -130,13 +131,14 @@ def main() -> None:
     """Measure all of it; exit with 1 where a limit is exceeded."""
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--users", type=int, default=1_000_000)
+    args.add_argument("--snapshots", type=int, default=2, help="a user's history is as long; default: 2")
     args.add_argument("--home", type=Path, help="kept, and used again where it holds snapshots; default: a new one")
     args.add_argument("--rounds", type=int, default=20)
     options = args.parse_args()
     with TemporaryDirectory() as scratch:
         home, port = Home(options.home or Path(scratch)), free_port()
         if not home.snapshots.exists():
-            two_snapshots(home, options.users)
+            several_snapshots(home, options.users, options.snapshots)
         clout = [sys.executable, "-c", CLOUT, "serve", "--port", str(port), "--home", str(home.folder)]
         with running(port, "/ready", *clout, log=Path(scratch) / "clout.log") as (process, took):
             print(f"ready after {took:.1f} s; the registry was asked {seconds_until_idle(port):.1f} s later")

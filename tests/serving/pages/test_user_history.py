@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from features.utc import parse_utc
 from serving.pages.user_history import history_view
+from serving.snapshots.layout import folder_name
 from serving.snapshots.repository import write_snapshot
 from tests.serving.conftest import AS_OF
 
@@ -20,7 +22,7 @@ def older(home, bundle, scores, rows):
 
 
 def test_points_lie_by_time_and_score_and_mark_a_new_model(older):
-    first, second = history_view(older, "user0001", "all").points
+    first, second = history_view(older, "user0001", "all", 28).points
     assert (first.x, second.x) == (4.0, 96.0)
     assert second.y == pytest.approx(100 - second.score.score, abs=0.001)
     assert [first.is_new_model, second.is_new_model] == [False, True]
@@ -29,7 +31,7 @@ def test_points_lie_by_time_and_score_and_mark_a_new_model(older):
 
 
 def test_what_was_predicted_lies_beside_what_happened(older):
-    view = history_view(older, "user0001", "all")
+    view = history_view(older, "user0001", "all", 28)
     assert (view.known, view.inside) == (1, int(view.predictions[0].prediction.inside))
     first, second = view.predictions
     for point in (first, second):
@@ -42,9 +44,9 @@ def test_what_was_predicted_lies_beside_what_happened(older):
 
 
 def test_a_single_snapshot_lies_in_the_middle(home):
-    (point,) = history_view(home, "user0001", "all").points
+    (point,) = history_view(home, "user0001", "all", 28).points
     assert point.x == 50.0
-    assert history_view(home, "user0003", "all").predictions == ()
+    assert history_view(home, "user0003", "all", 28).predictions == ()
 
 
 def test_the_page_says_how_many_predictions_came_true(client, older):
@@ -58,3 +60,26 @@ def test_an_earlier_snapshot_leads_to_the_newest(client, older):
     page = client.get("/u/user0001?as_of=2017-07-02T00:00:00Z").text
     assert "This is an earlier snapshot" in page
     assert 'href="/u/user0001">This is' in page
+
+
+@pytest.mark.parametrize("step", [1, 7, 28])
+def test_many_snapshots_are_thinned_to_parts_of_a_horizon(home, monkeypatch, step):
+    monkeypatch.setattr("serving.pages.user_history.MOST_SCORES", 5)
+    (newest,) = home.snapshots.iterdir()
+    for k in range(1, 40):
+        (home.snapshots / folder_name(AS_OF - timedelta(days=step * k), "3")).symlink_to(newest)
+    view = history_view(home, "user0001", "all", 28)
+    times = [parse_utc(point.score.as_of) for point in view.points]
+    assert times == [AS_OF - timedelta(days=max(step, 7) * k) for k in reversed(range(5))]
+    assert (view.days_apart, view.known) == (7.0, 4 if step == 28 else 1)
+
+
+def test_a_page_with_few_snapshots_shows_them_all(home):
+    assert history_view(home, "user0001", "all", 28).days_apart is None
+
+
+def test_the_history_follows_a_rollback(home, bundle, scores, rows):
+    write_snapshot(home, AS_OF, bundle, "4", scores.assign(model_version="4"), rows)
+    for champion in ("3", "4"):
+        (point,) = history_view(home, "user0001", "all", 28, champion).points
+        assert point.score.model_version == champion

@@ -106,9 +106,8 @@ def test_empty_bounds_are_refused(history_home):
         history(history_home, "user0001", "all", datetime(2018, 1, 1, tzinfo=UTC))
 
 
-def test_a_history_is_limited_and_names_the_next_instant(history_home, monkeypatch):
-    monkeypatch.setattr(module, "MOST_SNAPSHOTS", 2)
-    result = history(history_home, "user0001")
+def test_a_history_is_limited_and_names_the_next_instant(history_home):
+    result = history(history_home, "user0001", most=2)
     assert [point.as_of for point in result.scores] == INSTANTS[1:]
     assert result.earlier == INSTANTS[0]
     rest = history(history_home, "user0001", end=datetime.fromisoformat(result.earlier))
