@@ -93,9 +93,9 @@ def history(
 
     Of several models that scored at one instant, `served_folder` chooses by the version of the `champion`.
 
-    Reads the newest `most` instants (100 by default) from `start` to `end`, both included (None: no bound); where there are more, only
-    those that lie `gap` or more before the next one. Of each scores.parquet it reads the row groups that may hold the
-    user, 8,192 rows each; nothing is cached.
+    Reads the newest `most` instants (100 by default) from `start` to `end`, both included (None: no bound); where there
+    are more, only those that lie `gap` or more before the next one. Of each scores.parquet it reads the row groups that
+    may hold the user, 8,192 rows each; nothing is cached.
 
     Raises
     ------
