@@ -17,7 +17,7 @@ SCORED = CATALOGUE.select(
     "days_without_established",
     "days_absent",
     "tenure_days",
-    "repetitions_90d",
+    "excess_repetitions_90d",
 )
 BOUNDED = CATALOGUE.select(
     "early_responders",

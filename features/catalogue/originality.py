@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import ibis.expr.types as ir
+
 from features.aggregates.relations import is_any
 from features.aggregates.windows import count, ratio
 from features.catalogue.feature import Feature
@@ -17,6 +19,7 @@ _feature = partial(
     actionable=True,
     default=None,
 )
+EXCESS_REPETITIONS, FREE_REPETITIONS = "excess_repetitions_90d", 5
 NO_POST = "No post in the last 90 days."
 
 
@@ -26,6 +29,22 @@ def _described_repetitions(value: float | None, row: Row) -> str:
     total = value_of(row, "created_90d")
     posts = count_of(value, "post") if total is None else f"{value:,.0f} of {count_of(total, 'post')}"
     return f"{posts} of the last 90 days {singular_or_plural(value, 'repeats', 'repeat')} an earlier one."
+
+
+def _described_excess(value: float | None, row: Row) -> str:
+    if not value:
+        return f"No more than {FREE_REPETITIONS} posts of the last 90 days are known to repeat an earlier one."
+    repeated = _described_repetitions(value + FREE_REPETITIONS, row)
+    return f"{repeated.removesuffix('.')}; the first {FREE_REPETITIONS} of these do not count."
+
+
+def most_excess_repetitions(created: int) -> int:
+    """Return how many of so many pieces can repeat an earlier one beyond the free ones: the first repeats nothing."""
+    return max(created - 1 - FREE_REPETITIONS, 0)
+
+
+def _repetitions(contents: ir.Table) -> ir.IntegerValue:
+    return contents.copies.sum() - contents.count()
 
 
 FEATURES = [
@@ -52,12 +71,24 @@ FEATURES = [
         "repetitions_90d",
         "how many of the pieces made in the last 90 days are known to repeat an earlier one of them",
         _described_repetitions,
-        lambda contents: contents.copies.sum() - contents.count(),
+        _repetitions,
         relation="contents",
         unit="pieces",
         direction="down",
         default=0.0,
         title="Repeated posts",
+    ),
+    _feature(
+        EXCESS_REPETITIONS,
+        "how many of the pieces made in the last 90 days are known to repeat an earlier one of them, beyond the first "
+        f"{FREE_REPETITIONS}",
+        _described_excess,
+        lambda contents: (_repetitions(contents) - FREE_REPETITIONS).clip(lower=0),
+        relation="contents",
+        unit="pieces",
+        direction="down",
+        default=0.0,
+        title=f"Repeated posts beyond {FREE_REPETITIONS}",
     ),
     _feature(
         "most_repeated_90d",

@@ -32,8 +32,8 @@ EARLIER_SCORE = {
     **RANK,
 }
 CURSOR = encode_cursor(Cursor(datetime(2017, 7, 30, tzinfo=UTC), "3", SearchQuery(), PageToken(48.71, "ann")))
-PACE = CATALOGUE["credible_pace_28d"].describe(9.5)
-ATTENTION = CATALOGUE["credible_attention_365d"].describe(4.2)
+LATELY = CATALOGUE["credible_engagers_decayed_28d"].describe(9.5)
+RATE = CATALOGUE["credible_rate_365d"].describe(4.2)
 ABSENT, ACTIVE = (CATALOGUE["days_absent"].describe(days) for days in (30, 0))
 
 RESPONSES = asdict(possible_changes(48.71, {}, np.where(COUNTS >= 30, 5.3, 0.0))[0])
@@ -66,24 +66,24 @@ EXPLANATION = {
     "base": 30.0,
     "baseline": "the average of 8,431 users active in the year before 2017-07-02",
     "clipping": 0.0,
-    "families": {"reach": 14.21, "network": 6.5, "cadence": -2.0},
+    "families": {"reach": 20.71, "cadence": -2.0},
     "lines": [
-        _line("credible_pace_28d", 9.5, 14.21, PACE, 1.4),
-        _line("credible_attention_365d", 4.2, 6.5, ATTENTION, 0.9),
+        _line("credible_engagers_decayed_28d", 9.5, 14.21, LATELY, 1.4),
+        _line("credible_rate_365d", 4.2, 6.5, RATE, 0.9),
         _line("days_absent", 30.0, -2.0, ABSENT, 0.0),
     ],
     "story": [
         _section("score", standing("ann", 48.71, 0.974, NEWEST["as_of"]), expectation(41.5, 24, 66, 0.9, 28, False)),
-        _section("for", PACE, ATTENTION),
+        _section("for", LATELY, RATE),
         _section("against", ABSENT),
         _section("evidence", describe_evidence("strong", {"engagers_365d": 312.0})),
         _section("change", RESPONSES["sentence"], ASSOCIATION),
     ],
-    "reasons_for": [PACE, ATTENTION],
+    "reasons_for": [LATELY, RATE],
     "reasons_against": [ABSENT],
     "reasons": [
-        _reason("credible_pace_28d", 14.21, PACE),
-        _reason("credible_attention_365d", 6.5, ATTENTION),
+        _reason("credible_engagers_decayed_28d", 14.21, LATELY),
+        _reason("credible_rate_365d", 6.5, RATE),
         _reason("days_absent", -2.0, ABSENT),
     ],
     "held_back": [],
@@ -108,14 +108,14 @@ CHANGE = {
     "change": 3.5,
     "parts": {"own": -2.0, "others": 5.5, "time": 0.0, "model": 0.0, "scale": 0.0, "clipping": 0.0},
     "lines": [
-        {"part": "others", "feature": "credible_pace_28d", "family": "reach", "before": 6.0, "after": 9.5}
-        | {"points": 5.5, "sentence": PACE},
+        {"part": "others", "feature": "credible_engagers_decayed_28d", "family": "reach", "before": 6.0, "after": 9.5}
+        | {"points": 5.5, "sentence": LATELY},
         {"part": "own", "feature": "days_absent", "family": "cadence", "before": 0.0, "after": 30.0}
         | {"points": -2.0, "sentence": ABSENT},
     ],
-    "reasons_up": [PACE],
+    "reasons_up": [LATELY],
     "reasons_down": [ABSENT],
-    "reasons": [_reason("credible_pace_28d", 5.5, PACE), _reason("days_absent", -2.0, ABSENT)],
+    "reasons": [_reason("credible_engagers_decayed_28d", 5.5, LATELY), _reason("days_absent", -2.0, ABSENT)],
     "remarks": [],
     "status": "scored",
     "missing": None,

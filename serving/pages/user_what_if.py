@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import ceil, isnan
 
 from features.catalogue import CATALOGUE
+from features.catalogue.originality import EXCESS_REPETITIONS, most_excess_repetitions
 from features.errors import CloutError
 from serving.pages.formats import feature_name
 from serving.review.what_if import WhatIf, simulate_change, suggest_changes
@@ -85,8 +86,8 @@ def _sliders(snapshot: Snapshot, user: str, scope: str, settings: Mapping[str, s
         most = max(present, ceil(max(peers.distinct(name), default=0)))
         if name == ABSENT:  # days away from now on have a slider of their own
             most = present
-        if name == "repetitions_90d":
-            most = min(most, max(_whole_count(row["created_90d"]) - 1, 0))
+        if name == EXCESS_REPETITIONS:
+            most = min(most, most_excess_repetitions(_whole_count(row["created_90d"])))
         if most > 0:
             sliders.append(_slider(name, most, present, settings))
     return (*sliders, _slider(AWAY, MOST_AWAY, 0, settings))

@@ -1,7 +1,7 @@
 """Whether honest users lose points: python tests/benchmarks/honest_users.py EVENTS --as-of T --home HOME.
 
-What a holiday costs ordinary members; and where EVENTS.truth.parquet lies beside the events, as for a simulated
-community, how groups of people are scored at equal true pull. Without --home, the recipe is fitted on the events.
+What a holiday costs ordinary members, and what posting a text again does; and where EVENTS.truth.parquet lies beside
+the events, as for a simulated community, how groups of people are scored at equal true pull, and where bots end. Without --home, the recipe is fitted on the events.
 """
 
 import argparse
@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from fairness import equality
 from holidays import holiday
+from repeats import bots_below_median, repeating
 
 from features.events.event_table import open_events
 from features.utc import parse_utc
@@ -36,11 +37,17 @@ def main() -> None:
     print(
         f"steepest a day: {report['steepest']:.2f} in the median, {report['steepest_p95']:.2f} at the 95th percentile"
     )
+    if posted := repeating(events, bundle, options.as_of, options.members, seed=options.seed):
+        print("\nPoints that members lose by posting their last text again")
+        print(pd.DataFrame(posted).round(2).to_string(index=False))
     truth = options.events.with_suffix(".truth.parquet")
     if truth.exists():
         print("\nPoints above people of the same true pull (95 % interval)")
-        table = equality(events, pd.read_parquet(truth), bundle, options.as_of)
-        print(pd.DataFrame(table).round(2).to_string(index=False))
+        users = pd.read_parquet(truth)
+        print(pd.DataFrame(equality(events, users, bundle, options.as_of)).round(2).to_string(index=False))
+        print(
+            f"\nbots that repeat themselves, below the median of who posted in 90 days: {bots_below_median(events, users, bundle, options.as_of):.0%}"
+        )
 
 
 if __name__ == "__main__":

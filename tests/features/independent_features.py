@@ -308,6 +308,7 @@ def _originality(own: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
         original_share_90d=_share(sums["pieces"], sums["pieces"] + sums["reposts_made_90d"]),
         reply_share_90d=_share(sums["answers"], sums["pieces"]),
         repetitions_90d=repeated["more"],
+        excess_repetitions_90d=(repeated["more"] - 5).clip(lower=0),
         repeated_share_90d=_share(repeated["more"], repeated["all"]),
         most_repeated_90d=contents.groupby("user")["copies"].max().reindex(people),
         link_share_90d=_share(sums["linking"], sums["links_known"]),

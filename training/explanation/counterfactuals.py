@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import CATALOGUE
+from features.catalogue.originality import EXCESS_REPETITIONS, FREE_REPETITIONS, most_excess_repetitions
 from features.errors import did_you_mean
 from training.explanation.feature_constraints import (
     ABSENT,
@@ -28,7 +29,7 @@ from training.model.baseline import Baseline
 from training.model.bundle import Bundle, FeatureRow
 from training.model.intervals import Interval
 
-REPETITIONS, CREATED = "repetitions_90d", "created_90d"
+CREATED = "created_90d"
 ROUNDING = 1e-9
 
 
@@ -146,8 +147,8 @@ def actionable_recourse(
     more effort than another has to gain half a point more. Every value stays within those of peers.
     """
     returns = [{ABSENT: 0.0}] if ABSENT in bundle.features and row[ABSENT] > 0 else []
-    levels = peers.distinct(REPETITIONS, LEVELS) if REPETITIONS in bundle.features else []
-    fewer = [{REPETITIONS: value} for value in levels if value < row[REPETITIONS]]
+    levels = peers.distinct(EXCESS_REPETITIONS, LEVELS) if EXCESS_REPETITIONS in bundle.features else []
+    fewer = [{EXCESS_REPETITIONS: value} for value in levels if value < row[EXCESS_REPETITIONS]]
     both = [one | other for one, other in product(returns, fewer)]
     outcomes = what_if(bundle, row, [Scenario(changes) for changes in (*returns, *fewer, *both)], peers, baseline)
     frontier: list[ScenarioOutcome] = []
@@ -223,11 +224,11 @@ def _check(bundle: Bundle, changes: dict[str, float], row: dict[str, float]) -> 
             limit = "to 1" if share else "up"
             expected = f"a number from 0 {limit}, in {CATALOGUE[name].unit}"
             raise WhatIfError(f"{name} cannot be {value:g}: expected {expected}.")
-        most = max(row[CREATED] - 1, 0)
-        if name == REPETITIONS and value > most:
+        most = most_excess_repetitions(row[CREATED])
+        if name == EXCESS_REPETITIONS and value > most:
             raise WhatIfError(
-                f"{name} cannot be {value:g} with {row[CREATED]:g} pieces created: the first piece repeats nothing; "
-                f"expected at most {most:g}."
+                f"{name} cannot be {value:g} with {row[CREATED]:g} pieces created: the first repeats nothing, and "
+                f"{FREE_REPETITIONS} repetitions do not count; expected at most {most:g}."
             )
 
 

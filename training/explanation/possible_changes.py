@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from features.catalogue.credible import MONTH_DAYS, SINCE_ESTABLISHED, WITHOUT_ESTABLISHED
+from features.catalogue.originality import EXCESS_REPETITIONS
 from features.catalogue.wording import count_of, points_of
 from training.explanation.feature_constraints import ABSENT, engager_effects
 from training.explanation.reasons import LEAST_POINTS
@@ -17,7 +18,6 @@ from training.model.bundle import Bundle, FeatureRow
 
 OwnKind = Literal["activity", "repetition"]
 Kind = Literal[OwnKind, "responses"]
-REPETITIONS = "repetitions_90d"
 MORE_POINTS = 5.0
 MOST_POINTS = 100.0
 NEARLY = 0.9
@@ -31,7 +31,7 @@ class PossibleChange:
 
     Parameters
     ----------
-    kind : activity (being active again), repetition (no repeated posts) or responses (of others)
+    kind : activity (being active again), repetition (fewer repeated posts) or responses (of others)
     people : how many more established members would have to respond within 28 days; None for what the user can do,
         and where no number adds 5 points
     points : what the score would gain
@@ -50,8 +50,8 @@ def own_changes(row: FeatureRow) -> dict[OwnKind, dict[str, float]]:
     changes: dict[OwnKind, dict[str, float]] = {}
     if row.get(ABSENT, 0.0) > 0:
         changes["activity"] = {ABSENT: 0.0}
-    if row.get(REPETITIONS, 0.0) > 0:
-        changes["repetition"] = {REPETITIONS: 0.0}
+    if row.get(EXCESS_REPETITIONS, 0.0) > 0:
+        changes["repetition"] = {EXCESS_REPETITIONS: 0.0}
     return changes
 
 
@@ -105,7 +105,7 @@ def possible_changes(score: float, own: Mapping[OwnKind, float], responses: np.n
 def _own_change(kind: OwnKind, points: float) -> PossibleChange:
     sentence = {
         "activity": "Being active again would add about {points}.",
-        "repetition": "Without the repeated posts the score would be about {points} higher.",
+        "repetition": "Without so many repeated posts the score would be about {points} higher.",
     }[kind]
     return PossibleChange(kind, None, points, sentence.format(points=points_of(points)))
 

@@ -36,11 +36,15 @@ EXAMPLES = {
     "users": {"summary": "Users by id", "value": {"users": ["ann", "bob"], "scope": "all"}},
     "rows": {
         "summary": "Feature rows",
-        "value": {"rows": [{"credible_rate_365d": 3.5, "credible_engagers_decayed_28d": 4, "repetitions_90d": None}]},
+        "value": {
+            "rows": [{"credible_rate_365d": 3.5, "credible_engagers_decayed_28d": 4, "excess_repetitions_90d": None}]
+        },
     },
     "table": {
         "summary": "Feature rows as a table",
-        "value": {"table": {"features": ["credible_rate_365d", "repetitions_90d"], "values": [[3.5, None], [0, 2]]}},
+        "value": {
+            "table": {"features": ["credible_rate_365d", "excess_repetitions_90d"], "values": [[3.5, None], [0, 2]]}
+        },
     },
 }
 

@@ -396,6 +396,7 @@ BOUNDS = {
     "original_share_90d": share_of("made or reposted", 90),
     "reply_share_90d": share_of("created", 90),
     "repetitions_90d": crossing("hashed", 90),
+    "excess_repetitions_90d": crossing("hashed", 90),
     "repeated_share_90d": share_of("hashed", 90),
     "most_repeated_90d": crossing("hashed", 90),
     "link_share_90d": share_of("linked", 90),

@@ -982,6 +982,11 @@ BY_HAND = [
         for name, value in (("repetitions_90d", 1), ("repeated_share_90d", (3 - 2) / 3), ("most_repeated_90d", 2))
     ),
     ("repetitions_90d", [content(1, "h"), content(2, "i"), content(3), content(91, "h")], 0),
+    *(
+        ("excess_repetitions_90d", [content(day, f"{day % 2}") for day in range(1, count + 1)], excess)
+        for count, excess in ((2, 0), (7, 0), (8, 1), (30, 23))
+    ),
+    ("excess_repetitions_90d", [*OLD_PIECE, content(1)], 0),
     ("repeated_share_90d", [content(1, "h"), content(2, "i")], 0),
     ("repeated_share_90d", [*OLD_PIECE, content(1)], None),
     ("most_repeated_90d", [*OLD_PIECE, content(1)], None),
@@ -1172,7 +1177,7 @@ class TestWords:
         assert {feature.name for feature in SCORED if feature.direction == "down"} == {
             "days_without_established",
             "days_absent",
-            "repetitions_90d",
+            "excess_repetitions_90d",
         }
         raising = {feature.name for feature in SCORED if feature.direction == "up"}
         assert {name for name in raising if "credible" not in name} == {"tenure_days"}

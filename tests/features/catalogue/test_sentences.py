@@ -183,6 +183,24 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             {"created_90d": 75.0},
             "71 of 75 posts of the last 90 days repeat an earlier one.",
         ),
+        (
+            "excess_repetitions_90d",
+            0.0,
+            {"created_90d": 75.0},
+            "No more than 5 posts of the last 90 days are known to repeat an earlier one.",
+        ),
+        (
+            "excess_repetitions_90d",
+            66.0,
+            {"created_90d": 75.0},
+            "71 of 75 posts of the last 90 days repeat an earlier one; the first 5 of these do not count.",
+        ),
+        (
+            "excess_repetitions_90d",
+            1.0,
+            {},
+            "6 posts of the last 90 days repeat an earlier one; the first 5 of these do not count.",
+        ),
         ("credible_pieces_drawing_28d", 0.0, {}, "No post drew a response that counts in the last 28 days."),
         (
             "credible_pieces_drawing_28d",
@@ -267,7 +285,9 @@ def test_sentences_agree_with_the_events(community):
         checks["early"] += early > 0
         pieces = own[own["verb"].isin({"post", "reply", "quote"}) & (own["age"] <= 90)]
         repeated = int(pieces["content_hash"].dropna().duplicated().sum())
-        match = re.search(r"^(\d+) of (\d+) posts? ", say["repetitions_90d"])
-        assert (match and tuple(map(int, match.groups()))) == ((repeated, len(pieces)) if repeated else None)
+        for name, least in (("repetitions_90d", 1), ("excess_repetitions_90d", 6)):
+            match = re.search(r"^(\d+) of (\d+) posts? ", say[name])
+            expected = (repeated, len(pieces)) if repeated >= least else None
+            assert (match and tuple(map(int, match.groups()))) == expected, say[name]
         checks["repeated"] += repeated > 0
     assert min(checks.values()) >= 2, checks

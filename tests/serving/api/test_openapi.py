@@ -8,8 +8,10 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from pydantic import TypeAdapter
 
+from features.catalogue import SCORED
 from serving import app as application
 from serving.api import examples
+from serving.api.routes import scores
 from serving.middleware.problem_details import Problem
 from serving.privacy.cases import EXAMPLE_CASE
 from serving.snapshots.search import Cursor, decode_cursor
@@ -300,3 +302,14 @@ def test_unknown_paths_are_problems(client, path):
     body = problem(client.get(path), 404)
     assert body["type"] == "about:blank"
     assert "/docs lists them" in body["detail"]
+
+
+def test_examples_are_about_features_that_are_scored():
+    lines = [*examples.EXPLANATION["lines"], *examples.CHANGE["lines"]]
+    reasons = [*examples.EXPLANATION["reasons"], *examples.CHANGE["reasons"]]
+    changes = examples.WHAT_IF["in_own_hands"][0]["changes"]
+    rows = scores.EXAMPLES["rows"]["value"]["rows"], scores.EXAMPLES["table"]["value"]["table"]["features"]
+    shown = [line["feature"] for line in [*lines, *changes]] + [
+        name for reason in reasons for name in reason["features"]
+    ]
+    assert set(shown) | set(rows[0][0]) | set(rows[1]) <= set(SCORED.names)

@@ -35,7 +35,7 @@ AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 
 def as_can_be(rows):
     """Give the people of the other tests absence and repetition as they can be, and some acts."""
-    away, repeating = rows["days_absent"] * 10, {"repetitions_90d": np.arange(len(rows)) % 4 * 2.0, "created_90d": 8.0}
+    away, repeating = rows["days_absent"] * 10, {"excess_repetitions_90d": np.arange(len(rows)) % 4 * 2.0, "created_90d": 13.0}
     acts = rows["acts_365d"].where(rows["user"] == "user0003", 30.0)
     return rows.assign(days_absent=away, days_since_last_act=away + 56, acts_365d=acts, **repeating)
 
@@ -51,7 +51,7 @@ def bundle(rows):
     cutoffs = [AS_OF - timedelta(days=28 * k) for k in (3, 2, 1)]
     frames = []
     for seed, cutoff in enumerate(cutoffs):
-        pull = rows["credible_rate_365d"] * np.exp(-rows["days_absent"] / 40) * (1 - rows["repetitions_90d"] / 8)
+        pull = rows["credible_rate_365d"] * np.exp(-rows["days_absent"] / 40) * (1 - rows["excess_repetitions_90d"] / 8)
         frames.append(rows.assign(as_of=pd.Timestamp(cutoff), audience=np.random.default_rng(seed).poisson(9 * pull)))
     return fit(pd.concat(frames, ignore_index=True), Split(tuple(cutoffs)), Config(model=Model(trees=40, depth=3)))
 
@@ -93,7 +93,7 @@ def another_catalogue(home, rows):
     """Let the snapshot be of a catalogue that defined absence otherwise and had no repetition."""
     (folder,) = list_snapshots(home)
     (folder / "features.arrow").unlink()  # it may be mapped
-    write_rows(sort_rows(rows).drop(columns="repetitions_90d"), folder / "features.arrow")
+    write_rows(sort_rows(rows).drop(columns="excess_repetitions_90d"), folder / "features.arrow")
     file = folder / "bundle" / "bundle.json"
     reports = json.loads(file.read_text())
     reports["features"]["days_absent"] = "0" * 12
@@ -142,9 +142,9 @@ class TestPeerRanges:
 
 class TestParseChanges:
     def test_read(self):
-        assert parse_changes(["days_absent=0", " repetitions_90d =1.5e1"]) == {
+        assert parse_changes(["days_absent=0", " excess_repetitions_90d =1.5e1"]) == {
             "days_absent": 0.0,
-            "repetitions_90d": 15.0,
+            "excess_repetitions_90d": 15.0,
         }
         assert parse_changes([]) == {}
 

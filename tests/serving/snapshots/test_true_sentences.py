@@ -121,6 +121,9 @@ class Person:
     def posts(self, days=90):
         return self.own[self.own["verb"].isin({"post", "reply", "quote"}) & (self.own["age"] <= days)]
 
+    def repeated(self):
+        return self.posts()["content_hash"].dropna().duplicated().sum()
+
     def gain(self, **values):
         """Return the points that other values of features would add."""
         rows = pd.DataFrame([self.row, self.row])
@@ -212,9 +215,7 @@ def is_responded(p, count, days, members=None):
 
 
 def is_repeated(p, repeated, total):
-    posts = p.posts()
-    duplicates = posts["content_hash"].dropna().duplicated().sum()
-    return number(repeated) == duplicates and (total is None or number(total) == len(posts))
+    return number(repeated) == p.repeated() and (total is None or number(total) == len(p.posts()))
 
 
 def is_uncounted(p, count, why, gained):
@@ -305,8 +306,10 @@ PATTERNS = {
     rf"Never active so far; first seen {AGO}\.": lambda p, ago: p.own.empty and long_ago(ago, p.received["age"].max()),
     r"Never active so far\.": lambda p: p.own.empty,
     rf"First active {AGO}\.": lambda p, ago: long_ago(ago, p.own["age"].max()),
-    rf"{N}(?: of {N})? posts? of the last 90 days repeats? an earlier one\.": is_repeated,
-    r"No post of the last 90 days is known to repeat an earlier one\.": lambda p: is_repeated(p, "0", None),
+    rf"{N}(?: of {N})? posts of the last 90 days repeat an earlier one; the first 5 of these do not count\.": (
+        lambda p, repeated, total: number(repeated) > 5 and is_repeated(p, repeated, total)
+    ),
+    r"No more than 5 posts of the last 90 days are known to repeat an earlier one\.": lambda p: p.repeated() <= 5,
     rf"Counting responses from anybody, established or not, (adds|takes) {P}; such responses can move a score by "
     r"([\d.]+) at most\.": is_from_anybody,
     rf"About {N} of those who responded do(?:es)? not count, because (.+)\. {COUNTED}": (is_uncounted),
@@ -321,8 +324,8 @@ PATTERNS = {
     ),
     r"There is only some evidence: nobody who is known engaged in the last year\.": lambda p: p.engagers(days=365) == 0,
     rf"Being active again would add about {P}\.": lambda p, gained: points(gained, p.gain(days_absent=0.0)),
-    rf"Without the repeated posts the score would be about {P} higher\.": lambda p, gained: points(
-        gained, p.gain(repetitions_90d=0.0)
+    rf"Without so many repeated posts the score would be about {P} higher\.": lambda p, gained: points(
+        gained, p.gain(excess_repetitions_90d=0.0)
     ),
     rf"{ONLY}: with {N} more established members? "
     rf"responding within four weeks, it would be about {P} higher\.": is_enough,
