@@ -38,9 +38,9 @@ def _described_excess(value: float | None, row: Row) -> str:
     return f"{repeated.removesuffix('.')}; the first {FREE_REPETITIONS} of these do not count."
 
 
-def most_excess_repetitions(created: int) -> int:
+def most_excess_repetitions(created: float) -> float:
     """Return how many of so many pieces can repeat an earlier one beyond the free ones: the first repeats nothing."""
-    return max(created - 1 - FREE_REPETITIONS, 0)
+    return max(created - 1.0 - FREE_REPETITIONS, 0.0)
 
 
 def _repetitions(contents: ir.Table) -> ir.IntegerValue:

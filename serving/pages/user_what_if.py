@@ -87,7 +87,7 @@ def _sliders(snapshot: Snapshot, user: str, scope: str, settings: Mapping[str, s
         if name == ABSENT:  # days away from now on have a slider of their own
             most = present
         if name == EXCESS_REPETITIONS:
-            most = min(most, most_excess_repetitions(_whole_count(row["created_90d"])))
+            most = min(most, int(most_excess_repetitions(_whole_count(row["created_90d"]))))
         if most > 0:
             sliders.append(_slider(name, most, present, settings))
     return (*sliders, _slider(AWAY, MOST_AWAY, 0, settings))

@@ -1,7 +1,8 @@
 """Whether honest users lose points: python tests/benchmarks/honest_users.py EVENTS --as-of T --home HOME.
 
 What a holiday costs ordinary members, and what posting a text again does; and where EVENTS.truth.parquet lies beside
-the events, as for a simulated community, how groups of people are scored at equal true pull, and where bots end. Without --home, the recipe is fitted on the events.
+the events, as for a simulated community, how groups of people are scored at equal true pull, and where bots end.
+Without --home, the recipe is fitted on the events.
 """
 
 import argparse
@@ -45,9 +46,8 @@ def main() -> None:
         print("\nPoints above people of the same true pull (95 % interval)")
         users = pd.read_parquet(truth)
         print(pd.DataFrame(equality(events, users, bundle, options.as_of)).round(2).to_string(index=False))
-        print(
-            f"\nbots that repeat themselves, below the median of who posted in 90 days: {bots_below_median(events, users, bundle, options.as_of):.0%}"
-        )
+        share = bots_below_median(events, users, bundle, options.as_of)
+        print(f"\nbots that repeat themselves, below the median of who posted in 90 days: {share:.0%}")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 
 def as_can_be(rows):
     """Give the people of the other tests absence and repetition as they can be, and some acts."""
-    away, repeating = rows["days_absent"] * 10, {"excess_repetitions_90d": np.arange(len(rows)) % 4 * 2.0, "created_90d": 13.0}
+    away = rows["days_absent"] * 10
+    repeating = {"excess_repetitions_90d": np.arange(len(rows)) % 4 * 2.0, "created_90d": 13.0}
     acts = rows["acts_365d"].where(rows["user"] == "user0003", 30.0)
     return rows.assign(days_absent=away, days_since_last_act=away + 56, acts_365d=acts, **repeating)
 

@@ -38,7 +38,8 @@ def worse(rows, seed=4):
     """Let everybody be away, and repeat themselves, to some degree."""
     random = np.random.default_rng(seed)
     away, repeated = random.uniform(0, 90, len(rows)).round(), random.choice([0.0, 2.0, 4.0, 6.0], len(rows))
-    return rows.assign(days_absent=away, days_since_last_act=away + 56, excess_repetitions_90d=repeated, created_90d=13.0)
+    repeating = {"excess_repetitions_90d": repeated, "created_90d": 13.0}
+    return rows.assign(days_absent=away, days_since_last_act=away + 56, **repeating)
 
 
 @pytest.fixture(scope="module")
@@ -221,10 +222,11 @@ class TestWhatIf:
             ({"days_absent": -1.0}, "days_absent cannot be -1: expected a number from 0 up, in days"),
             ({"days_absent": math.nan}, "days_absent cannot be nan"),
             ({"days_absent": math.inf}, "days_absent cannot be inf"),
-            ({"excess_repetitions_90d": -1.0}, "excess_repetitions_90d cannot be -1: expected a number from 0 up, in pieces"),
+            ({"excess_repetitions_90d": -1.0}, "repetitions_90d cannot be -1: expected a number from 0 up, in pieces"),
             (
                 {"excess_repetitions_90d": 8.0},
-                "cannot be 8 with 13 pieces created: the first repeats nothing, and 5 repetitions do not count; expected at most 7",
+                "cannot be 8 with 13 pieces created: the first repeats nothing, and 5 repetitions do not count; "
+                "expected at most 7",
             ),
             ({"most_repeated_90d": 2.0}, "most_repeated_90d cannot change a score: the model does not use it"),
         ],
@@ -248,10 +250,9 @@ class TestWhatIf:
             what_if(bundle, feature_row(row), [Scenario({"excess_repetitions_90d": 1.0}, {})], peers)
 
     def test_repetitions_are_limited_by_the_pieces_after_the_change(self, bundle, top_rows, peers):
+        fewer = Scenario({"excess_repetitions_90d": 5.0}, {"created_90d": 3.0})
         with pytest.raises(WhatIfError, match="cannot be 5 with 3 pieces created"):
-            what_if(
-                bundle, feature_row(one(top_rows, 0)), [Scenario({"excess_repetitions_90d": 5.0}, {"created_90d": 3.0})], peers
-            )
+            what_if(bundle, feature_row(one(top_rows, 0)), [fewer], peers)
 
 
 def test_rows_are_not_modified(bundle, top_rows, peers):
