@@ -69,8 +69,7 @@ def find(
 
     Example: clout find --topic birds --min-score 50
     """
-    if csv and json:
-        raise typer.BadParameter("--csv and --json are two forms of the answer: choose one.")
+    _check_forms(csv, json)
     import_model_libraries()
     from serving.cli.selection_tables import page_document, print_csv, print_page
     from serving.cli.served_snapshot import open_served
@@ -131,6 +130,7 @@ def pick(
     identities: Identities = None,
     as_of: SnapshotTime = None,
     home: HomeFolder = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the group as CSV.")] = False,
     json: Json = False,
 ) -> None:
     """Pick the k users who together are expected to reach the most different people in the next horizon.
@@ -140,8 +140,9 @@ def pick(
 
     Example: clout pick --k 10 --topic birds
     """
+    _check_forms(csv, json)
     import_model_libraries()
-    from serving.cli.selection_tables import print_selection
+    from serving.cli.selection_tables import print_selection, print_selection_csv
     from serving.cli.served_snapshot import open_served
     from serving.selections.candidates import snapshot_candidates
     from serving.selections.select import SelectionRequest, select
@@ -162,7 +163,18 @@ def pick(
     with _add_what_to_do(source.scope, events):
         candidates = snapshot_candidates(source.snapshot(snapshot, max_per_network is not None), source.scope)
     selection = select(candidates, request)
-    print_json(asdict(selection)) if json else print_selection(selection)
+    for path, named in ((include, request.include), (exclude, request.exclude)):
+        if path and not named:
+            selection.notes.insert(0, f"{path} names no users.")
+    if json:
+        print_json(asdict(selection))
+    else:
+        (print_selection_csv if csv else print_selection)(selection)
+
+
+def _check_forms(csv: bool, json: bool) -> None:
+    if csv and json:
+        raise typer.BadParameter("--csv and --json are two forms of the answer: choose one.")
 
 
 class _ScopeSource:

@@ -3,6 +3,7 @@
 import csv
 import math
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from features.catalogue.wording import count_of
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 COUNTS = {"credible": "people, each as far as established ones vouch for them", "everybody": "people, everybody alike"}
 NAMES = {"score": "highest scores", "expected_audience": "highest expected audiences", "followers": "most followers"}
-MOST_OVERLAPS = 10
+MOST_OVERLAPS, MOST_IN_MATRIX = 10, 8
+MEMBER = ("user", "adds", "reach", "alone", "expected_audience", "score", "cost", "network")
 FOUND = (
     "user",
     "score",
@@ -37,13 +39,14 @@ def print_selection(selection: "Selection") -> None:
     """Print a group, what it reaches beside simpler groups, and how close it is to the best."""
     s, size = selection, len(selection.members)
     print_text(
-        f"{count_of(size, 'user')} of {s.scope}, expected to reach {_people(s.reach)} different people in the "
-        f"{s.horizon_days} days from {s.as_of[:10]} (counted: {COUNTS[s.count]})."
+        f"{count_of(size, 'user')}{_of_scope(s.scope)}, expected to reach {_people(s.reach)} different people in the "
+        f"{s.horizon_days} days from {s.as_of[:10]}, by model version {s.model_version} (counted: {COUNTS[s.count]})."
     )
-    if s.reach_range is not None:
+    if s.reach_range is not None and s.reach > 0:
+        of_past = [f"{bound / s.reach:.2f}" for bound in (s.reach_range.least, s.reach_range.most)]
         print_text(
-            f"Judged by {count_of(s.reach_range.past_horizons, 'past horizon')}, it will reach "
-            f"{_people(s.reach_range.least)} to {_people(s.reach_range.most)}."
+            f"In {count_of(s.reach_range.past_horizons, 'past horizon')} such groups reached {' to '.join(of_past)} "
+            f"times what was predicted; here {_people(s.reach_range.least)} to {_people(s.reach_range.most)}."
         )
     share = math.floor(1_000 * s.guarantee.at_least_of_best) / 10
     print_text(f"That is at least {share:.1f}% of what the best possible group is expected to reach.")
@@ -51,7 +54,20 @@ def print_selection(selection: "Selection") -> None:
     _print_alternatives(selection)
     _print_overlaps(selection)
     print_points("Left out", [f"{other.user}: {other.because}" for other in s.left_out])
-    for note in s.notes:
+    _print_notes(selection)
+
+
+def print_selection_csv(selection: "Selection") -> None:
+    """Print the members of a group as CSV to stdout, and its notes to stderr."""
+    rows = [asdict(member) for member in selection.members]
+    writer = csv.DictWriter(sys.stdout, MEMBER, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row | {"alone": selection.overlap[k][k]} for k, row in enumerate(rows))
+    _print_notes(selection)
+
+
+def _print_notes(selection: "Selection") -> None:
+    for note in selection.notes:
         print_message(f"note: {note}")
 
 
@@ -88,7 +104,7 @@ def print_page(page: dict[str, Any]) -> None:
         for user in page["users"]
     ]
     since = "" if page["since"] is None else f", growth since {page['since'][:10]}"
-    title = f"{count_of(page['matching'], 'user')} of {page['scope']} as of {page['as_of'][:10]}{since}"
+    title = f"{count_of(page['matching'], 'user')}{_of_scope(page['scope'])} as of {page['as_of'][:10]}{since}"
     print_table(title, [*columns, *([] if page["since"] is None else ["growth"])], rows, text_columns=2)
     _print_cursor(page)
 
@@ -112,19 +128,20 @@ def _optional(value: float | None, form: str) -> str:
 
 def _print_members(selection: "Selection") -> None:
     more = [name for name in ("cost", "network") if any(getattr(m, name) is not None for m in selection.members)]
-    columns = ["user", "adds", "reach so far", "expected audience", "score", *more]
+    columns = ["", "user", "adds", "reach so far", "alone", "score", *more]
     rows = [
         [
+            str(k + 1),
             member.user,
             _people(member.adds),
             _people(member.reach),
-            _people(member.expected_audience),
+            _people(selection.overlap[k][k]),
             f"{member.score:.1f}",
             *(_cell(getattr(member, name)) for name in more),
         ]
-        for member in selection.members
+        for k, member in enumerate(selection.members)
     ]
-    print_table("Group, in the order of selection", columns, rows)
+    print_table("Group, in the order of selection", columns, rows, text_columns=2)
 
 
 def _print_alternatives(selection: "Selection") -> None:
@@ -133,17 +150,30 @@ def _print_alternatives(selection: "Selection") -> None:
         [NAMES[other.by], _people(other.reach), f"{other.reach / selection.reach - 1:+.0%}" if selection.reach else ""]
         for other in selection.alternatives
     ]
-    print_table(f"The same number of users by something simpler, of {selection.scope}", ["by", "reach", ""], rows)
+    print_table("The same number of users by something simpler", ["by", "reach", ""], rows)
 
 
 def _print_overlaps(selection: "Selection") -> None:
-    """Print the pairs of members that share the most people."""
-    users = [member.user for member in selection.members]
-    pairs = [(selection.overlap[a][b], users[a], users[b]) for a in range(len(users)) for b in range(a + 1, len(users))]
+    """Print how many people each two members share: as a matrix, or the largest numbers of a large group."""
+    users, overlap = [member.user for member in selection.members], selection.overlap
+    if 1 < len(users) <= MOST_IN_MATRIX:
+        columns = ["", "user", *(str(k + 1) for k in range(len(users)))]
+        rows = [
+            [str(a + 1), user, *("" if a == b else _people(overlap[a][b]) for b in range(len(users)))]
+            for a, user in enumerate(users)
+        ]
+        print_table("People whom each two members share", columns, rows, text_columns=2)
+        return
+    pairs = [(overlap[a][b], users[a], users[b]) for a in range(len(users)) for b in range(a + 1, len(users))]
     largest = sorted(pairs, key=lambda pair: -pair[0])[:MOST_OVERLAPS]
     rows = [[one, other, _people(both)] for both, one, other in largest if both >= 0.05]
     if rows:
         print_table("Members who share the most people", ["user", "and", "people of both"], rows, text_columns=2)
+
+
+def _of_scope(scope: str) -> str:
+    kind, _, name = scope.partition(":")
+    return {"topic": f" about {name}", "network": f" in the network {name}"}.get(kind, "")
 
 
 def _people(number: float) -> str:

@@ -129,7 +129,7 @@ def user_filter(parameters: QueryParams) -> UserFilter:
 
     Raises
     ------
-    RangeError : a bound is not a number, or a range begins above its end
+    RangeError : a bound is not a number or lies outside of its limits, or a range begins above its end
 
     """
     numbers = {name: _number(name, parameters.get(name, "").strip()) for name in NUMBERS}

@@ -172,9 +172,11 @@ def scope_of(topic: str | None, network: str | None, scope: str = "all") -> str:
 
     Raises
     ------
-    ConfigError : more than one of topic, network and scope is named
+    ConfigError : more than one of topic, network and scope is named, or one of them is empty
 
     """
+    if "" in (topic, network):
+        raise ConfigError(f"the {'topic' if topic == '' else 'network'} is empty; expected its name.")
     named = [name for name in (topic and f"topic:{topic}", network and f"network:{network}") if name]
     if len(named) > 1 or (named and scope != "all"):
         raise ConfigError("a topic and a network are two scopes: name one of them.")

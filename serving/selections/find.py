@@ -1,13 +1,21 @@
 """Find influential users: a page of a search, with growth since an earlier snapshot."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from serving.snapshots.explanation import ScoreRow
-from serving.snapshots.search import Cursor, CursorError, PageToken, UserFilter, decode_cursor, encode_cursor
+from serving.snapshots.search import (
+    Cursor,
+    CursorError,
+    PageToken,
+    SearchQuery,
+    UserFilter,
+    decode_cursor,
+    encode_cursor,
+)
 from serving.snapshots.snapshot import Snapshot
 from serving.snapshots.user_filter import engagers_at, growth_of, matching_rows, rows_after, value_of
 
@@ -81,7 +89,7 @@ def find_users(
         return FoundPage(len(matches), users, None)
     end = PageToken(scores[-1]["score"], scores[-1]["user"], value_of(snapshot, int(rows[-1]), query, before))
     since = None if before is None else before.as_of
-    rest_of_query = None if query == UserFilter(query.bounds) else query
+    rest_of_query = None if query == UserFilter(query.bounds) else replace(query, bounds=SearchQuery())
     cursor = Cursor(snapshot.as_of, snapshot.model_version, query.bounds, end, rest_of_query, since)
     return FoundPage(len(matches), users, encode_cursor(cursor))
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from features.catalogue.wording import count_of
 from features.errors import CloutError
+from features.events.scopes import ALL
 from features.utc import to_iso_utc
-from serving.selections.candidates import MOST_USERS, Candidates, Count
+from serving.selections.candidates import MOST_USERS, NETWORK, Candidates, Count
 from training.selection.audiences import Audiences
 from training.selection.coverage import BUDGETED, GREEDY, HALF, Constraints, Group, select_group, select_in_order
 
@@ -145,6 +146,10 @@ def select(candidates: Candidates, request: SelectionRequest) -> Selection:
 
     """
     _check(request)
+    if request.max_per_network is not None and candidates.scope.startswith(NETWORK):
+        raise SelectionError(
+            f"a limit per network does nothing in one network, {candidates.scope!r}: give the network or the limit."
+        )
     problem = _Problem(candidates, request)
     audiences = candidates.audiences[request.count]
     group = problem.group(audiences)
@@ -163,7 +168,7 @@ def select(candidates: Candidates, request: SelectionRequest) -> Selection:
         overlap=audiences.overlap(group.users).tolist(),
         alternatives=alternatives,
         left_out=problem.left_out(group),
-        notes=[*problem.notes, *_notes(request, group, alternatives)],
+        notes=[*problem.notes, *_notes(request, group, alternatives, candidates.scope)],
     )
 
 
@@ -321,7 +326,7 @@ def _guarantee(group: Group) -> Guarantee:
     return Guarantee(theorem, group.guarantee, group.upper_bound, group.share_of_bound)
 
 
-def _notes(request: SelectionRequest, group: Group, alternatives: list[Alternative]) -> list[str]:
+def _notes(request: SelectionRequest, group: Group, alternatives: list[Alternative], scope: str) -> list[str]:
     """Say what a reader may miss: a smaller group than requested, or one that a simpler rule equals."""
     notes = []
     if len(group.users) < request.k:
@@ -334,5 +339,9 @@ def _notes(request: SelectionRequest, group: Group, alternatives: list[Alternati
         notes.append(
             "Picking adds nothing here: the users with the highest expected audiences are expected to reach as many, "
             "because audiences hardly overlap, or all overlap alike."
+        )
+    if scope != ALL:
+        notes.append(
+            "The range comes from groups of the whole community: here, trust the order more than the number of people."
         )
     return notes

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from copy import copy
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
-from math import isfinite
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zlib import crc32
 
@@ -24,12 +24,20 @@ if TYPE_CHECKING:
 
 Sort = Literal["score", "expected_audience", "peer_percentile", "growth", "user"]
 EvidenceFilter = Literal["any", "some", "strong"]
+LIMITS: dict[str, tuple[float, float]] = {
+    "score": (0, 100),
+    "percentile": (0, 100),
+    "peer_percentile": (0, 100),
+    "growth": (-inf, inf),
+    "people": (0, inf),
+    "credibility": (0, 100),
+}
 CHECKSUM_BYTES = 4
 MOST_SCOPES = 20
 
 
 class RangeError(CloutError):
-    """A range begins above its end."""
+    """A bound lies outside of what it bounds, or a range begins above its end."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class SearchQuery:
 
     Raises
     ------
-    RangeError : a range begins above its end
+    RangeError : a bound lies outside of `LIMITS`, or a range begins above its end
 
     """
 
@@ -70,7 +78,7 @@ class UserFilter:
 
     Raises
     ------
-    RangeError : a range begins above its end
+    RangeError : a bound lies outside of `LIMITS`, or a range begins above its end
 
     """
 
@@ -87,7 +95,7 @@ class UserFilter:
     min_credibility: float | None = None
 
     def __post_init__(self) -> None:
-        _check_ranges(self, "growth", "people")
+        _check_ranges(self, "peer_percentile", "growth", "people", "credibility")
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> "UserFilter":
@@ -110,9 +118,20 @@ class UserFilter:
 
 def _check_ranges(query: object, *names: str) -> None:
     for name in names:
-        low, high = getattr(query, f"min_{name}"), getattr(query, f"max_{name}")
+        bounds = {bound: getattr(query, bound, None) for bound in (f"min_{name}", f"max_{name}")}
+        for bound, value in bounds.items():
+            if value is not None:
+                _check_limits(bound, value, *LIMITS[name])
+        low, high = bounds.values()
         if low is not None and high is not None and low > high:
             raise RangeError(f"min_{name} is {low:g} and max_{name} {high:g}: give the smaller one as min_{name}.")
+
+
+def _check_limits(bound: str, value: float, low: float, high: float) -> None:
+    if isfinite(value) and low <= value <= high:
+        return
+    expected = f" from {low:g} to {high:g}" if isfinite(high) else f" of {low:g} or more" if isfinite(low) else ""
+    raise RangeError(f"{bound} is {value:g}; expected a number{expected}.")
 
 
 @dataclass(frozen=True)
@@ -309,10 +328,8 @@ ADAPTER = TypeAdapter(Cursor)
 
 
 def encode_cursor(cursor: Cursor) -> str:
-    """Encode a cursor: JSON without what is unset, and its checksum, in URL-safe base64."""
-    unset = {name: True for name in ("filter", "since") if getattr(cursor, name) is None}
-    exclude: Any = unset | ({"last": {"value"}} if cursor.last.value is None else {})
-    document = ADAPTER.dump_json(cursor, by_alias=True, exclude=exclude)
+    """Encode a cursor: JSON without what has its default, and its checksum, in URL-safe base64."""
+    document = ADAPTER.dump_json(cursor, by_alias=True, exclude_defaults=True)
     return urlsafe_b64encode(_checksum(document) + document).decode().rstrip("=")
 
 
@@ -329,20 +346,15 @@ def decode_cursor(text: str) -> Cursor:
         if raw[:CHECKSUM_BYTES] != _checksum(raw[CHECKSUM_BYTES:]):
             raise ValueError("its checksum differs")
         cursor = ADAPTER.validate_json(raw[CHECKSUM_BYTES:], strict=True)
-        _check_finite(cursor)
+        if not all(isfinite(number) for number in (cursor.last.score, cursor.last.value) if number is not None):
+            raise ValueError("it holds a number that is not finite")
         since = None if cursor.since is None else parse_utc(cursor.since)
         return replace(cursor, as_of=parse_utc(cursor.as_of), since=since)
-    except ValueError as error:
+    except (ValueError, RangeError) as error:
         raise CursorError(
             "the cursor is damaged: expected the next_cursor of an earlier page, complete and unchanged. Begin again "
             "without one."
         ) from error
-
-
-def _check_finite(cursor: Cursor) -> None:
-    numbers = [cursor.last.score, cursor.last.value, *cursor.user_filter.parameters.values()]
-    if not all(isfinite(number) for number in numbers if isinstance(number, float)):
-        raise ValueError("it holds a number that is not finite")
 
 
 def _checksum(document: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """Search: users by scope, score, growth, evidence and credibility, in pages."""
 
 from datetime import datetime
+from math import isinf
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -15,7 +16,7 @@ from serving.middleware.request_context import record_users
 from serving.runtime.state import ServiceState
 from serving.selections.candidates import scope_of
 from serving.selections.find import cursor_of, find_users
-from serving.snapshots.search import PageToken, UserFilter
+from serving.snapshots.search import LIMITS, PageToken, UserFilter
 from serving.snapshots.snapshot import Snapshot
 
 router = APIRouter(prefix="/v1", tags=["users"], route_class=TimeoutRoute)
@@ -23,12 +24,10 @@ MAX_PER_PAGE = 1_000
 DEFAULT_PER_PAGE = 100
 
 
-def _percent(description: str, example: float) -> Any:
-    return Query(ge=0, le=100, description=description, examples=[example])
-
-
-def _number(description: str, example: float, **limits: Any) -> Any:
-    return Query(allow_inf_nan=False, description=description, examples=[example], **limits)
+def _bound(name: str, description: str, example: float) -> Any:
+    """Return the parameter of a bound; `name` is one of `LIMITS`."""
+    low, high = (None if isinf(limit) else limit for limit in LIMITS[name])
+    return Query(ge=low, le=high, allow_inf_nan=False, description=description, examples=[example])
 
 
 async def _parameters(
@@ -43,19 +42,29 @@ async def _parameters(
         Literal["some", "strong"] | None,
         Query(description="The least evidence: some is enough for a score", examples=["some"]),
     ] = None,
-    min_score: Annotated[float | None, _percent("The least score, in points, included", 40)] = None,
-    max_score: Annotated[float | None, _percent("The largest score, in points, included", 90)] = None,
-    min_percentile: Annotated[float | None, _percent("The least percentile in the scope, included", 50)] = None,
-    max_percentile: Annotated[float | None, _percent("The largest percentile in the scope, included", 100)] = None,
-    min_peer_percentile: Annotated[float | None, _percent("The least percentile among peers, included", 50)] = None,
-    min_growth: Annotated[float | None, _number("The least growth since the earlier snapshot, in points", 2)] = None,
-    max_growth: Annotated[float | None, _number("The largest growth, in points", 20)] = None,
-    min_people: Annotated[
-        float | None, _number("The least people who engaged in the last 365 days; peers have about as many", 31, ge=0)
+    min_score: Annotated[float | None, _bound("score", "The least score, in points, included", 40)] = None,
+    max_score: Annotated[float | None, _bound("score", "The largest score, in points, included", 90)] = None,
+    min_percentile: Annotated[
+        float | None, _bound("percentile", "The least percentile in the scope, included", 50)
     ] = None,
-    max_people: Annotated[float | None, _number("The most people who engaged in these days", 62, ge=0)] = None,
+    max_percentile: Annotated[
+        float | None, _bound("percentile", "The largest percentile in the scope, included", 100)
+    ] = None,
+    min_peer_percentile: Annotated[
+        float | None, _bound("peer_percentile", "The least percentile among peers, included", 50)
+    ] = None,
+    min_growth: Annotated[
+        float | None, _bound("growth", "The least growth since the earlier snapshot, in points", 2)
+    ] = None,
+    max_growth: Annotated[float | None, _bound("growth", "The largest growth, in points", 20)] = None,
+    min_people: Annotated[
+        float | None,
+        _bound("people", "The least people who engaged in the last 365 days; peers have about as many", 31),
+    ] = None,
+    max_people: Annotated[float | None, _bound("people", "The most people who engaged in these days", 62)] = None,
     min_credibility: Annotated[
-        float | None, _percent("The least share of these people whom established ones vouch for, in percent", 80)
+        float | None,
+        _bound("credibility", "The least share of these people whom established ones vouch for, in percent", 80),
     ] = None,
     sort: Annotated[
         Literal["score", "growth", "expected_audience", "peer_percentile"] | None,

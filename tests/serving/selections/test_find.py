@@ -49,7 +49,7 @@ def test_csv_and_table_hold_the_users_of_the_json(find):
 def test_bounds_and_topics_narrow_the_search(find):
     page = json.loads(find("--topic", "birds", "--json").stdout)
     assert {user["user"] for user in page["users"]} == {"user0001", "user0002"}
-    assert json.loads(find("--min-score", "100.1", "--json").stdout)["users"] == []
+    assert json.loads(find("--min-score", "100", "--contains", "nobody", "--json").stdout)["users"] == []
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,16 @@ def test_bounds_and_topics_narrow_the_search(find):
         (["--topic", "birds", "--network", "a"], "a topic and a network are two scopes: name one of them."),
         (["--cursor", "x"], "the cursor is damaged"),
         (["--since", "2018-01-01"], "a change goes from the earlier instant to the later"),
+        (["--topic", ""], "the topic is empty; expected its name."),
+        (["--network", ""], "the network is empty; expected its name."),
+        (["--min-score", "100.1"], "min_score is 100.1; expected a number from 0 to 100."),
+        (["--min-people", "9", "--max-people", "1"], "min_people is 9 and max_people 1: give the smaller one"),
+        (["--min-growth", "1"], "no snapshot is earlier than 2017-07-30T00:00:00Z"),
+        (["--sort", "growth"], "no snapshot is earlier than 2017-07-30T00:00:00Z"),
+        (["--min-score", "ten"], "'ten' is not a valid float"),
+        (["--sort", "fame"], "'fame' is not one of"),
+        (["--limit", "0"], "0 is not in the range 1<=x<=1000"),
+        (["--csv", "--json"], "--csv and --json are two forms of the answer: choose one."),
     ],
 )
 def test_what_cannot_be_answered_is_said(find, words, message):

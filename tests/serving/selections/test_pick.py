@@ -1,7 +1,9 @@
 """`clout pick` from topics, networks, files and events; whoever leaves is in no group, nor counted."""
 
+import csv
 import json
 import shutil
+from io import StringIO
 
 import pytest
 
@@ -50,14 +52,35 @@ def test_a_topic_of_the_events_and_of_one_network(pick, topic_events):
 
 def test_the_table_holds_the_answer(pick):
     text = pick("--k", "3").stdout
-    for part in ("expected to reach", "past horizons, it will reach", "at least", "reach so far", "highest scores"):
+    for part in (
+        "expected to reach",
+        "past horizons such groups reached",
+        "at least",
+        "reach so far",
+        "highest scores",
+    ):
         assert part in text
+    assert "People whom each two members share" in text
+    assert "Members who share the most people" in pick("--k", "9").stdout
     assert all(user in text for user in users(pick("--k", "3", "--json")))
+
+
+def test_csv_holds_the_members_of_the_json(pick):
+    answer = json.loads(pick("--k", "3", "--json").stdout)
+    rows = list(csv.DictReader(StringIO(pick("--k", "3", "--csv").stdout)))
+    assert [row["user"] for row in rows] == [member["user"] for member in answer["members"]]
+    assert [float(row["reach"]) for row in rows] == [member["reach"] for member in answer["members"]]
+    assert [float(row["alone"]) for row in rows] == [answer["overlap"][k][k] for k in range(3)]
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--csv", "--json"], "--csv and --json are two forms of the answer: choose one."),
+        (["--topic", ""], "the topic is empty; expected its name."),
+        (["--k", "ten"], "'ten' is not a valid int"),
+        (["--cost", "good.csv", "--budget", "much"], "'much' is not a valid float"),
+        (["--cost", "nan.csv", "--budget", "5"], "the cost of 'user0001' is nan; expected a number of 0 or more."),
         (["--k", "0"], "k is 0; expected a number of users from 1 to 1,000."),
         (["--topic", "trains"], "Or answer from the events: --events EVENTS."),
         (["--topic", "trains", "--events", "EVENTS"], "topic:trains"),
@@ -80,6 +103,7 @@ def test_what_cannot_be_picked_is_refused(pick, tmp_path, topic_events, words, m
         "negative": "user0001,-1",
         "text": "user0001,cheap",
         "empty": "user0001,",
+        "nan": "user0001,nan",
         "twice": "user0001,1\nuser0001,2",
     }
     for name, rows in (costs | {"strangers": "nobody,1", "good": "user0001,1"}).items():
@@ -96,6 +120,9 @@ def test_users_whom_nobody_knows_are_noted(pick, tmp_path):
     answer = json.loads(pick("--k", "1000", "--exclude", tmp_path / "users.txt", "--json").stdout)
     assert answer["notes"][0] == "2 users to exclude cannot be selected anyway: 'nobody', 'none'."
     assert any(note.startswith("The group has ") and "not 1000" in note for note in answer["notes"])
+    (tmp_path / "users.txt").write_text("\n")
+    answer = json.loads(pick("--k", "1", "--exclude", tmp_path / "users.txt", "--json").stdout)
+    assert answer["notes"][0] == f"{tmp_path / 'users.txt'} names no users."
 
 
 def delete(home, user):

@@ -110,6 +110,11 @@ def test_more_users_than_there_are_give_all_of_them_and_a_note(candidates):
         ({"cost": {"ann": 9.0}, "budget": 5.0, "include": ("ann",)}, "the included users cost 9, more than the budget"),
         ({"cost": {"ann": 9.0}, "budget": 5.0, "include": ("bob",)}, "'bob' is to be included, but has no cost."),
         ({"cost": {}, "budget": 5.0}, "nobody can be selected"),
+        ({"cost": {"ann": 1.0}, "budget": math.nan}, "the budget is nan; expected a number above 0."),
+        ({"cost": {"ann": 1.0}, "budget": math.inf}, "the budget is inf; expected a number above 0."),
+        ({"cost": {"ann": 1.0}, "budget": -3.0}, "the budget is -3; expected a number above 0."),
+        ({"k": -1}, "k is -1; expected a number of users from 1 to 1,000."),
+        ({"k": 1_001}, "k is 1001; expected a number of users from 1 to 1,000."),
         ({"max_per_network": 0}, "at most 0 users per network; expected 1 or more."),
         ({"max_per_network": 1, "include": ("ann", "bob")}, "2 of the included users are of one network, more than"),
         ({"exclude": ("ann", "bob", "cat", "dan", "eve", "fay")}, "nobody can be selected"),
@@ -118,3 +123,15 @@ def test_more_users_than_there_are_give_all_of_them_and_a_note(candidates):
 def test_requests_that_cannot_be_satisfied(candidates, request_of, message):
     with pytest.raises(SelectionError, match=message.replace("(", r"\(")):
         select(candidates, SelectionRequest(**{"k": 3} | request_of))
+
+
+def test_a_limit_per_network_in_one_network_is_refused(candidates):
+    in_a = dataclasses.replace(candidates, scope="network:a")
+    with pytest.raises(SelectionError, match="a limit per network does nothing in one network, 'network:a'"):
+        everybody(in_a, k=2, max_per_network=1)
+
+
+def test_a_part_of_the_activity_says_where_its_range_comes_from(candidates):
+    note = "The range comes from groups of the whole community: here, trust the order more than the number of people."
+    assert note in everybody(dataclasses.replace(candidates, scope="network:a"), k=2).notes
+    assert note not in everybody(candidates, k=2).notes

@@ -24,12 +24,32 @@ def test_costs_are_numbers_by_user(tmp_path):
     assert read_costs(written(tmp_path, "costs.csv", "user,cost\nann,3\n12.0,0.5\n")) == {"ann": 3.0, "12": 0.5}
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_byte_order_marks_and_line_ends_of_windows_are_no_part_of_ids(tmp_path, mark, end):
+    lines = written(tmp_path, "users.txt", f"{mark}ann{end}bob{end}")
+    assert read_users(lines) == ("ann", "bob")
+    table = written(tmp_path, "costs.csv", f"{mark}user;cost{end}ann;3{end}bob;0.5{end}")
+    assert read_users(table) == ("ann", "bob")
+    assert read_costs(table) == {"ann": 3.0, "bob": 0.5}
+
+
+def test_files_without_users(tmp_path):
+    assert read_users(written(tmp_path, "users.txt", "\n\n")) == ()
+    assert read_users(written(tmp_path, "users.csv", "user\n")) == ()
+    assert read_costs(written(tmp_path, "costs.csv", "user,cost\n")) == {}
+    with pytest.raises(SelectionError, match=r"none\.csv cannot be read as a table of costs: Empty CSV file"):
+        read_costs(written(tmp_path, "none.csv", ""))
+
+
 @pytest.mark.parametrize(
     ("read", "text", "message"),
     [
         (read_users, "name\nann\n", "lacks the column\\(s\\) user; it has name"),
         (read_costs, "user\nann\n", "lacks the column\\(s\\) cost; it has user"),
         (read_costs, "user,cost\nann,1\nann,2\n", "names 'ann' twice"),
+        (read_costs, "user,cost\nann,\n", "the cost of 'ann', in row 1, is ''; expected a number"),
+        (read_costs, "user,cost\n,1\n", "the user in row 1 is empty; expected an id in each row"),
         (read_costs, "user,cost\nann,cheap\n", "the cost of 'ann', in row 1, is 'cheap'; expected a number"),
     ],
 )

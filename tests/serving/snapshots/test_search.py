@@ -1,6 +1,7 @@
 """Search: every matching user exactly once, in order, whatever the page, and in one snapshot throughout."""
 
 import json
+import math
 import shutil
 from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
@@ -124,6 +125,25 @@ def test_a_range_that_runs_backwards():
         SearchQuery(min_percentile=0.5, max_percentile=0)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"min_score": 150.0}, "min_score is 150; expected a number from 0 to 100."),
+        ({"max_score": -1.0}, "max_score is -1; expected a number from 0 to 100."),
+        ({"min_score": math.nan}, "min_score is nan; expected a number from 0 to 100."),
+        ({"min_percentile": -0.1}, "min_percentile is -0.1; expected a number from 0 to 100."),
+        ({"min_peer_percentile": 101}, "min_peer_percentile is 101; expected a number from 0 to 100."),
+        ({"min_credibility": math.inf}, "min_credibility is inf; expected a number from 0 to 100."),
+        ({"min_people": -3}, "min_people is -3; expected a number of 0 or more."),
+        ({"max_people": math.nan}, "max_people is nan; expected a number of 0 or more."),
+        ({"min_growth": -math.inf}, "min_growth is -inf; expected a number."),
+    ],
+)
+def test_a_bound_outside_of_what_it_bounds(parameters, message):
+    with pytest.raises(RangeError, match=f"^{message}$"):
+        UserFilter.of(parameters)
+
+
 bounds = st.none() | st.integers(0, 20).map(lambda k: k * 5.0) | st.floats(0, 100)
 ids = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
 points = st.integers(0, 10).map(lambda k: k * 10.0) | st.floats(0, 100)
@@ -182,7 +202,11 @@ class TestCursor:
             "0sImxhc3QiOnsic2NvcmUiOjQ4LjcxLCJ1c2VyIjoiYW5uIn19"
         )
         assert decode_cursor(earlier) == Cursor(AS_OF, "3", SearchQuery(min_score=50.0), PageToken(48.71, "ann"))
-        assert encode_cursor(decode_cursor(earlier)) == earlier
+        assert decode_cursor(encode_cursor(decode_cursor(earlier))) == decode_cursor(earlier)
+
+    def test_a_cursor_is_short(self):
+        cursor = Cursor(AS_OF, "3", SearchQuery(), PageToken(48.71, "ann"), UserFilter(min_growth=1.0), OLDER)
+        assert len(encode_cursor(cursor)) < 220
 
     @given(st.data())
     def test_a_damaged_cursor_is_refused(self, data):
