@@ -47,6 +47,9 @@ def reaches(acts: EncodedEvents, config: Config, fold: Fold, scope: str = ALL) -
         group, trusted = (select_group(a, Constraints(k, np.ones(len(rows), bool))) for a in (everybody, credible))
         row = {"as_of": f"{as_of:%Y-%m-%d}", "k": k, "picked": ahead.reach(group.users)[-1]}
         row |= {"predicted": group.reach, "of bound": group.share_of_bound, "pool": model.pool_share}
+        errors = model.errors_of(k)
+        low, high = (bound(errors) * group.reach if errors else np.nan for bound in (min, max))
+        row |= {"in range": low <= row["picked"] <= high}
         row |= {"credible": ahead.reach(trusted.users)[-1]}
         groups.append(row | {name: ahead.reach(order[:k])[-1] for name, order in orders.items()})
     return groups
@@ -76,6 +79,7 @@ def main() -> None:
     print(f"picked over {best}, the best: {means['picked'] / means[best]:.3f}")
     print(f"picked over the highest expected audiences: {means['picked'] / means['expected_audience']:.3f}")
     print(f"predicted over real: {means['predicted'] / means['picked']:.3f}")
+    print(f"within the range of past horizons: {sum(row['in range'] for row in rows)} of {len(rows)} groups")
 
 
 def means_by_size(rows: list[dict]) -> pd.DataFrame:
