@@ -54,6 +54,9 @@ ALL_1970 = (
 OTHER = "other reasons"
 
 
+Advice = Callable[[Mapping[str, int], str], str]
+
+
 @dataclass(frozen=True)
 class ImportReport:
     """The counts of an import: `read == accepted + rejected == accepted + sum(reasons.values())`."""
@@ -76,7 +79,7 @@ class ImportReport:
 
 
 def ingest(
-    raw: ir.Table, out: Path, notes: tuple[str, ...] = (), advice: Callable[[Mapping[str, int]], str] = lambda _: ""
+    raw: ir.Table, out: Path, notes: tuple[str, ...] = (), advice: Advice = lambda _reasons, _record: ""
 ) -> ImportReport:
     """Validate rows, write the events to `out` and the rejected rows beside it, and publish both atomically.
 
@@ -85,7 +88,8 @@ def ingest(
     raw : as in `validate_events`, on DuckDB, with `record`, the original row as text, and `row`, its number
     out : a `.parquet` file, or a folder that gets `part-00000.parquet`; sorted by time, then by all other columns
     notes : remarks of the importer for the report
-    advice : returns what to do if no row is an event, for the error; gets the number of rows for each reason
+    advice : returns what to do if no row is an event, for the error; gets the number of rows for each reason, and the
+        first row as text
 
     Returns
     -------
@@ -128,16 +132,14 @@ def _backend(table: ir.Table) -> Backend:
     return backend
 
 
-def _report(
-    rows: ir.Table, out: Path, notes: tuple[str, ...], advice: Callable[[Mapping[str, int]], str]
-) -> ImportReport:
+def _report(rows: ir.Table, out: Path, notes: tuple[str, ...], advice: Advice) -> ImportReport:
     counts = rows.group_by("reason").aggregate(rows=rows.count())
     groups = counts.order_by(counts.rows.desc(), "reason").to_pyarrow().to_pylist()
     reasons = {group["reason"]: group["rows"] for group in groups}
     accepted = reasons.pop(None, 0)
     rejected = sum(reasons.values())
     if not accepted:
-        raise _no_events_error(rows, reasons, advice(reasons))
+        raise _no_events_error(rows, reasons, advice)
     first, last = time_range(rows.filter(rows.reason.isnull()))
     return ImportReport(
         read=accepted + rejected,
@@ -160,14 +162,15 @@ def _top_reasons(reasons: dict[str, int]) -> dict[str, int]:
     return top | {OTHER: sum(reasons.values()) - sum(top.values())}
 
 
-def _no_events_error(rows: ir.Table, reasons: dict[str, int], advice: str) -> EventsError:
+def _no_events_error(rows: ir.Table, reasons: dict[str, int], advice: Advice) -> EventsError:
     if not reasons:
         return EventsError("the source has no rows; expected at least one event.")
     common = "; ".join(f"{count} x {reason}" for reason, count in list(reasons.items())[:3])
     example = rows.order_by("row").limit(1).record.to_pyarrow()[0].as_py()
     first = f" The first row is {example}." if example else ""
+    what_to_do = advice(reasons, example or "")
     return EventsError(
-        f"none of the {sum(reasons.values())} rows is an event: {common}.{first}{advice and ' '}{advice}"
+        f"none of the {sum(reasons.values())} rows is an event: {common}.{first}{what_to_do and ' '}{what_to_do}"
     )
 
 

@@ -12,7 +12,7 @@ from ibis.backends.duckdb import Backend
 from features.atomic_files import check_events_path, scratch_dir
 from features.errors import EventsError, did_you_mean, first_line
 from features.events.encoding import microseconds
-from features.events.event_table import REQUIRED, SCHEMA, VERBS, connect
+from features.events.event_table import ENGAGEMENTS, REQUIRED, SCHEMA, VERBS, connect
 from features.events.ids import invalid_id
 from features.importers.event_fields import (
     READERS,
@@ -20,6 +20,7 @@ from features.importers.event_fields import (
     read_time_in_format,
     read_time_in_unit,
     reject_duplicates,
+    time_forms,
 )
 from features.importers.ingestion import ImportReport, ingest
 from features.importers.readers.files import refuse_archive, require_utf8_name, visible_files
@@ -43,6 +44,7 @@ FORMS = (
     "'%a %b %d %H:%M:%S %z %Y', and --time-unit other counts. "
 )
 EXAMPLE = "'%a %b %d %H:%M:%S %z %Y'"
+TARGET = " The target is the user who was answered or liked, not the post."
 ID_FIELDS = ("actor", "target", "object", "result")
 USER_FIELDS = ("actor", "target")
 UNKNOWN_USERS = ("[deleted]", "[removed]", "NULL", "\\N", "None", "NaN", "nan", "<NA>")
@@ -96,16 +98,18 @@ def import_table(
         rows = rows.mutate(verb=rows.verb.substitute(dict(verbs))) if verbs else rows
         backend.to_parquet(rows, scratch / "fields.parquet")
         rows = backend.read_parquet(escape(str(scratch / "fields.parquet")))
-        notes = _count_unknown(rows, unknown)
+        notes = (*_count_unknown(rows, unknown), *_count_without_target(rows))
         rows = _without_unknown(rows, unknown)
         return ingest(rows if keep_duplicates else _reject_duplicates(rows), Path(out), notes, _advice)
 
 
-def _advice(reasons: Mapping[str, int]) -> str:
+def _advice(reasons: Mapping[str, int], record: str) -> str:
     """Say which options may turn rows into events."""
     unreadable = any(reason.startswith("time ") for reason in reasons)
+    forms = " or ".join(f"--time-format '{form}'" for form in time_forms(record))
+    times = f"Try {forms}. " if forms else FORMS
     return (
-        f"{FORMS if unreadable else ''}Name columns with --map FIELD=COLUMN and verbs with --verb FOUND=MEANT, "
+        f"{times if unreadable else ''}Name columns with --map FIELD=COLUMN and verbs with --verb FOUND=MEANT, "
         f"where MEANT is one of {', '.join(VERBS)}."
     )
 
@@ -130,6 +134,18 @@ def _count_unknown(rows: ir.Table, unknown: Sequence[str]) -> tuple[str, ...]:
         return ()
     listed = ", ".join(f"{group['text']} ({group['rows']})" for group in groups)
     return (f"read as unknown users: {listed}; --unknown-user names other texts, --unknown-user '' none.",)
+
+
+def _count_without_target(rows: ir.Table) -> tuple[str, ...]:
+    """Return a note on each kind of engagement most rows of which have no target."""
+    engagements = rows.filter(rows.reason.isnull() & rows.verb.isin(ENGAGEMENTS))
+    counts = engagements.group_by("verb").aggregate(rows=lambda t: t.count(), without=lambda t: t.target.isnull().sum())
+    groups = counts.filter(counts["without"] * 2 > counts["rows"]).order_by("verb").to_pyarrow().to_pylist()
+    return tuple(
+        f"{group['without']:,} of {group['rows']:,} rows with the verb {group['verb']} have no target, "
+        "so nobody gets credit for them: target is the user it was done to, not the post."
+        for group in groups
+    )
 
 
 def _without_unknown(rows: ir.Table, unknown: Sequence[str]) -> ir.Table:
@@ -220,7 +236,7 @@ def _columns(file: Path, reader: TableReader, mapping: Mapping[str, str]) -> dic
     missing = [field for field in REQUIRED if field not in selected]
     if missing:
         raise EventsError(
-            f"{file} lacks {_join(missing)}; it has the columns {_join(columns)}. Map a column to each missing field, "
-            f"for instance with --map {missing[0]}={columns[0] if columns else 'COLUMN'}."
+            f"{file} lacks {_join(missing)}; it has the columns {_join(columns)}. Map a column to each missing field: "
+            f"{' '.join(f'--map {field}=COLUMN' for field in missing)}.{TARGET if 'target' in missing else ''}"
         )
     return selected

@@ -3,10 +3,12 @@
 On a simulated community, and on each real one that is given as --community NAME EVENTS AS_OF HORIZON_DAYS (such as
 `--community travel travel.parquet 2017-07-30 28`): quality out of time beside the best baseline, coverage, whom
 picked groups reach, what the attacks gain, exactness, and speed beside LightGBM's own predictions. `--print` prints the
-tables instead.
+tables instead. `--results FOLDER` stores what was measured of each community at this commit, and reads it from there
+the next time, so that communities can be measured one after the other: `--only NAME` measures one of them.
 """
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -146,14 +148,30 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     return "".join("| " + " | ".join(row) + " |\n" for row in (head, ["---"] * len(head), *rows))
 
 
+def commit() -> str:
+    """Return the short name of the commit that is checked out."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=PAGE.parent, capture_output=True, text=True).stdout.strip()
+
+
+def measure_once(source: Source, results: Path | None) -> dict[str, list[str]]:
+    """Return the rows of a community, from the folder of results where it was measured at this commit."""
+    if results is None:
+        return measure(source)
+    file = results / f"{source.name}-{commit()}.json"
+    if not file.exists():
+        results.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(measure(source), indent=1))
+    return json.loads(file.read_text())
+
+
 def report(measured: list[dict[str, list[str]]]) -> str:
     """Return the tables as Markdown."""
     quality = ["community", "instants", *(f"{NAMES[key]} (best baseline)" for key in RANKING)]
     attack_rows = [row for tables in measured for name, row in tables.items() if name.startswith("attack ")]
     cores = len(os.sched_getaffinity(0))
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=PAGE.parent, capture_output=True, text=True)
     return (
-        f"Made by `python tests/benchmarks/proof.py` on {datetime.now(UTC):%Y-%m-%d}, commit {commit.stdout.strip()}, "
+        f"Made by `python tests/benchmarks/proof.py` on {datetime.now(UTC):%Y-%m-%d}, commit {commit()}, "
         f"{cores} cores. Simulated: {SIMULATED.users:,} people over {SIMULATED.days} days.\n\n"
         "Quality out of time, mean over the instants; bold is above the best baseline of each:\n\n"
         + _table(
@@ -190,6 +208,8 @@ def main() -> None:
         "--community", nargs=4, action="append", default=[], metavar=("NAME", "EVENTS", "AS_OF", "HORIZON_DAYS")
     )
     arguments.add_argument("--print", action="store_true")
+    arguments.add_argument("--results", type=Path, metavar="FOLDER")
+    arguments.add_argument("--only", metavar="NAME")
     options = arguments.parse_args()
     with TemporaryDirectory() as folder:
         events = Path(folder) / "events.parquet"
@@ -199,8 +219,9 @@ def main() -> None:
         sources += [
             Source(name, Path(path), parse_utc(as_of), int(days)) for name, path, as_of, days in options.community
         ]
-        text = report([measure(source) for source in sources])
-    if options.print:
+        sources = [source for source in sources if options.only in (None, source.name)]
+        text = report([measure_once(source, options.results) for source in sources])
+    if options.print or options.only:
         print(text)
     else:
         PAGE.write_text(PART.sub(lambda match: match[1] + text + match[2], PAGE.read_text()))

@@ -190,9 +190,13 @@ def test_an_empty_source_is_an_error(tmp_path):
 
 def test_a_source_without_events_is_an_error_with_a_hint(tmp_path):
     rows = [event(verb="poke"), event(verb="poke"), event(time=None)]
-    message = r"none of the 3 rows.*2 x unknown verb 'poke'; 1 x time.*row 1\. Mend 2 faults\.$"
+    message = r"none of the 3 rows.*2 x unknown verb 'poke'; 1 x time.*row 1\. Mend 2 faults of .*row 1\.$"
     with pytest.raises(EventsError, match=message):
-        ingest(source(*rows), tmp_path / "events.parquet", advice=lambda reasons: f"Mend {len(reasons)} faults.")
+        ingest(
+            source(*rows),
+            tmp_path / "events.parquet",
+            advice=lambda reasons, record: f"Mend {len(reasons)} faults of {record}.",
+        )
     with pytest.raises(EventsError, match=r"none of the 3 rows.*row 1\.$"):
         ingest(source(*rows), tmp_path / "events.parquet")
 

@@ -257,7 +257,7 @@ def test_a_folder_of_files_of_one_kind(tmp_path):
             "ts,actor,kind,target\n",
             {},
             {},
-            r"lacks time, verb; it has the columns ts, actor, kind, target.*--map time=ts",
+            r"lacks time, verb; it has the columns ts, actor, kind, target.*: --map time=COLUMN --map verb=COLUMN\.$",
         ),
         (HEADER, {"actor": "targets"}, {}, r"--map actor=targets: .* no such column \(did you mean 'target'\?\)"),
         (
@@ -391,6 +391,20 @@ def test_texts_for_unknown_users_are_no_ids(import_file):
     ]  # fmt: skip
     assert report.notes == (
         "read as unknown users: NULL (1), [deleted] (1); --unknown-user names other texts, --unknown-user '' none.",
+    )
+
+
+def test_engagements_without_a_target_bring_a_note(import_file):
+    rows = "".join(
+        f"2020-05-01T12:00:0{second}Z,a,{verb},{target}\n"
+        for second, (verb, target) in enumerate(
+            [("reply", ""), ("reply", ""), ("reply", "b"), ("like", "b"), ("post", "")]
+        )
+    )
+    report, _ = import_file("x.csv", HEADER + rows)
+    assert report.notes == (
+        "2 of 3 rows with the verb reply have no target, so nobody gets credit for them: "
+        "target is the user it was done to, not the post.",
     )
 
 
@@ -562,6 +576,21 @@ def test_times_within_1970_bring_a_note(import_file):
     ("name", "content", "message"),
     [
         ("x.csv", HEADER + "10 Oct 2018,a,like,b\n", r"Times are ISO 8601, .*--time-format"),
+        (
+            "x.csv",
+            HEADER + "31.01.25 01:00,a,like,b\n",
+            r"Try --time-format '%d\.%m\.%y %H:%M'\. Name",
+        ),
+        (
+            "x.csv",
+            HEADER + "1/2/2025 1:30 PM,a,like,b\n",
+            r"Try --time-format '%d/%m/%Y %I:%M %p' or --time-format '%m/%d/%Y %I:%M %p'\.",
+        ),
+        (
+            "x.csv",
+            "time,actor,verb\n2025-01-31,a,like\n",
+            r"lacks target; .*: --map target=COLUMN\. The target is the user who was answered or liked, not the post",
+        ),
         ("x.json", json.dumps({"messages": [{"id": 1}]}, indent=1), r"is one JSON document .*jq -c '\.messages\[\]'"),
         ("x.jsonl", '{"time":1},\n{"time":2},\n', "no line of .* is a JSON object, for lines end with a comma"),
     ],
