@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -26,6 +26,7 @@ RUNNABLE = ("sh", "python")
 MARK = "\x1e"
 SECONDS_PER_PAGE = 1800
 PORT = "8000"
+QUICK = {"--users 1000": "--users 400", "clout train events": "clout train events --config quick.toml"}
 ON_EXIT = "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT"
 
 
@@ -77,10 +78,13 @@ def commands(block: Block) -> list[str]:
     return [line.replace("\\\0", "\\\n") for line in lines if line.strip() and not line.startswith("#")]
 
 
-def run_page(page: Path, folder: Path, earlier: Iterable[Result] = ()) -> list[Result]:
+def run_page(
+    page: Path, folder: Path, earlier: Iterable[Result] = (), replaced: Mapping[str, str] | None = None
+) -> list[Result]:
     """Run the commands of a page in a folder and return what each gave, in order.
 
-    The README repeats commands of earlier pages; their results are returned in place of a second run.
+    The README repeats commands of earlier pages; their results are returned in place of a second run. Texts that are
+    keys of `replaced` run as its values.
     """
     known = {result.command: result for result in earlier} if page.name == "README.md" else {}
     steps: list[tuple[str, int]] = []
@@ -92,11 +96,11 @@ def run_page(page: Path, folder: Path, earlier: Iterable[Result] = ()) -> list[R
             if block.note.startswith("exit:"):
                 codes[-1] = int(block.note.removeprefix("exit:"))
             steps += zip(commands(block), codes, strict=True)
-    new = iter(_run([step for step in steps if step[0] not in known], folder))
+    new = iter(_run([step for step in steps if step[0] not in known], folder, replaced or {}))
     return [known.get(command) or next(new) for command, _ in steps]
 
 
-def _run(steps: list[tuple[str, int]], folder: Path) -> list[Result]:
+def _run(steps: list[tuple[str, int]], folder: Path, replaced: Mapping[str, str]) -> list[Result]:
     script = [ON_EXIT]
     for command, _ in steps:
         script += [f"printf '\\n{MARK}\\n'", command, f"printf '\\n{MARK}%s\\n' $?"]
@@ -104,9 +108,12 @@ def _run(steps: list[tuple[str, int]], folder: Path) -> list[Result]:
     for name in ("CLOUT_HOME", "CLOUT_DATABASE", "MLFLOW_TRACKING_URI"):
         environment.pop(name, None)
     port = _free_port()
+    commands_of_page = "\n".join(script) + "\n"
+    for text, other in {**replaced, PORT: port}.items():
+        commands_of_page = commands_of_page.replace(text, other)
     run = subprocess.run(
         ["bash"],
-        input="\n".join(script).replace(PORT, port) + "\n",
+        input=commands_of_page,
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -132,12 +139,17 @@ def _free_port() -> str:
         return str(free.getsockname()[1])
 
 
-def run_all(folder: Path) -> dict[Path, list[Result]]:
-    """Run all pages in a folder; return the results of each."""
+def run_all(folder: Path, quick: bool = False) -> dict[Path, list[Result]]:
+    """Run all pages in a folder; return the results of each.
+
+    `quick` runs them on fewer users, and trains without attacks, so that commands end alike and print other things.
+    """
     (folder / "docs").symlink_to(ROOT / "docs")
+    (folder / "quick.toml").write_text("[gate]\nattacks = false\n")
     results: dict[Path, list[Result]] = {}
     for page in pages():
-        results[page] = run_page(page, folder, [result for page_results in results.values() for result in page_results])
+        earlier = [result for page_results in results.values() for result in page_results]
+        results[page] = run_page(page, folder, earlier, QUICK if quick else None)
     return results
 
 
