@@ -104,8 +104,8 @@ def read_time_in_format(column: ir.Column, form: str) -> ir.TimestampValue:
 
 def time_forms(text: str) -> list[str]:
     """Return the forms of `strptime` that read the first local date and time in a text; none if there is none."""
-    found = LOCAL_TIME.search(text)
-    return [form for form in LOCAL_FORMS if found and _reads(form, found[0])]
+    first = LOCAL_TIME.search(text)
+    return [form for form in LOCAL_FORMS if first and _reads(form, first[0])]
 
 
 def _reads(form: str, text: str) -> bool:
