@@ -30,27 +30,27 @@ MUTUAL_STRENGTH = 0.5
 MIN_RESPONDERS = 3
 FULL_CREDIBILITY = 0.001
 BROAD_RESPONDER = 1_000
-HISTORY_DAYS = 360
-ESTABLISHED_DAYS = 180
+HISTORY_DAYS, ESTABLISHED_DAYS = 360, 180
+SENIOR_HISTORY_DAYS, SENIOR_DAYS = 480, 360
 MUTUAL_MIN_DAYS, MUTUAL_FULL_DAYS = 28, 90
 MUTUAL_WEIGHT = 0.4
 
 
 def history_lengths(first_events: ir.Table, users: ir.Table) -> ir.Table:
-    """Return for each user how long the history of their scope is: since its first event, `HISTORY_DAYS` at most.
+    """Return for each user how long the history of their scope is: the time since its first event.
 
     `first_events` is (user, first_act_age), `users` (key, scope). Returns (user, scope, history), in microseconds; no
     row in a scope without an event of a known user.
     """
     scopes = users.select("scope", user="key")
     first = first_events.select("user", "first_act_age").join(scopes, "user")
-    start = first.group_by("scope").agg(history=ibis.least(first.first_act_age.max(), HISTORY_DAYS * DAY))
+    start = first.group_by("scope").agg(history=first.first_act_age.max())
     return scopes.join(start, "scope").select("user", "scope", "history")
 
 
-def scale_to_history(history: ir.IntegerValue, days: float) -> ir.FloatingValue:
-    """Shorten some days in proportion to a history that is shorter than `HISTORY_DAYS`, and return microseconds."""
-    return history.cast("float64") * (days / HISTORY_DAYS)
+def scale_to_history(history: ir.IntegerValue, days: float, full_days: int = HISTORY_DAYS) -> ir.FloatingValue:
+    """Shorten some days in proportion to a history that is shorter than `full_days`, and return microseconds."""
+    return ibis.least(history, full_days * DAY).cast("float64") * (days / full_days)
 
 
 def responses(pairs: ir.Table) -> ir.Table:
@@ -78,12 +78,16 @@ def responses(pairs: ir.Table) -> ir.Table:
 def established(responses: ir.Table, first_events: ir.Table, histories: ir.Table) -> ir.Table:
     """Choose the users from which credibility flows in each scope, the established ones: (user, scope).
 
-    A user is established if their first event is 180 days old, or lies before the middle of a shorter history, and at
-    least three users that meet the same condition responded to them. `first_events` is (user, first_act_age).
+    A user is established if their first event is 180 days old, or lies before the middle of a history shorter than 360,
+    and at least three senior users responded to them. Senior are those whose first event is 360 days old, or lies in
+    the first quarter of a history shorter than 480: accounts that came later do not establish each other, however many
+    there are. `first_events` is (user, first_act_age).
     """
     aged = first_events.select("user", "first_act_age").join(histories, "user")
     old = aged.filter(aged.first_act_age >= scale_to_history(aged.history, ESTABLISHED_DAYS)).select("user")
-    among = responses.filter(responses.passed > 0).join(old.select(other="user"), "other").join(old, "user")
+    threshold = scale_to_history(aged.history, SENIOR_DAYS, SENIOR_HISTORY_DAYS)
+    senior = aged.filter(aged.first_act_age >= threshold).select(other="user")
+    among = responses.filter(responses.passed > 0).join(senior, "other").join(old, "user")
     responders = among.group_by("user").agg(by=among.count())
     enough = responders.filter(responders.by >= MIN_RESPONDERS)
     return enough.select("user").join(histories, "user").select("user", "scope")

@@ -129,12 +129,13 @@ def _pairs(responses: pd.DataFrame) -> pd.DataFrame:
 
 
 def _seeds(pairs: pd.DataFrame, own: pd.DataFrame) -> pd.Index:
-    """Return the established users: old accounts with responses from three other old accounts."""
+    """Return the established users: old accounts with responses from three senior accounts."""
     first = own.groupby("user")["age"].max()
-    old = set(first.index[first >= min(first.max() // 2, 180 * DAY)]) if len(first) else set()
-    responders = (
-        pairs[pairs["user"].isin(old) & pairs["other"].isin(old) & (pairs["passed"] > 0)].groupby("user").size()
-    )
+    history = first.max() if len(first) else 0
+    old = set(first.index[first >= min(history / 2, 180 * DAY)])
+    senior = set(first.index[first >= min(history * 0.75, 360 * DAY)])
+    among = pairs["user"].isin(old) & pairs["other"].isin(senior) & (pairs["passed"] > 0)
+    responders = pairs[among].groupby("user").size()
     return responders.index[responders >= 3]
 
 

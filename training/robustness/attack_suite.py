@@ -28,6 +28,7 @@ from training.robustness.attacks import (
     AttackContext,
     describe_users,
     make_attack_context,
+    present_users,
 )
 
 SCORE = "score"
@@ -110,8 +111,8 @@ def attack_suite(
     events : from `open_events`
     bundle : the model
     as_of : the instant; None is just after the last event
-    members : how many ordinary members attack: users that acted in the last 28 days, in the middle half of those by
-        score
+    members : how many ordinary members attack, at most: users in the middle half by score of those that acted in the
+        last 28 days, from `present_users`
     seed : of the choice of members and of times
     progress : called with an attack's name and the share of it that is done
 
@@ -138,7 +139,8 @@ def run_suite(setting: AttackSetting, members: int, seed: int, progress: StepPro
     users = describe_users(setting.events, setting.as_of)
     active = before.index.isin(users.index[users["silent_days"] < RECENT_DAYS])
     rng = np.random.default_rng(seed)
-    chosen = list(before.index[_choose_members(before[SCORE].to_numpy(), active, members, rng)])
+    present = before.index.isin(present_users(users))
+    chosen = list(before.index[choose_members(before[SCORE].to_numpy(), active, present, members, rng)])
     context = make_attack_context(setting.events, users, setting.as_of, {*chosen, *setting.poisoners}, rng)
     median_active = float(before.loc[active, SCORE].median())
     results = []
@@ -150,16 +152,29 @@ def run_suite(setting: AttackSetting, members: int, seed: int, progress: StepPro
     return AttackReport(setting.as_of, setting.best, median_active, tuple(results))
 
 
-def _choose_members(score: np.ndarray, active: np.ndarray, members: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw positions of active users in the middle half by score."""
+def choose_members(
+    score: np.ndarray, active: np.ndarray, present: np.ndarray, members: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw positions of users in the middle half of active ones by score, of those who are `present`."""
     low, high = np.quantile(score[active], [0.25, 0.75]) if active.any() else (0.0, 0.0)
-    middle = np.flatnonzero(active & (score >= low) & (score <= high))
-    if len(middle) < max(members, MIN_MEMBERS):
+    middle = np.flatnonzero(active & present & (score >= low) & (score <= high))
+    if len(middle) < MIN_MEMBERS:
         raise TooSmallError(
-            f"{len(middle)} ordinary members acted in the {RECENT_DAYS} days before; {max(members, MIN_MEMBERS)} are "
-            "needed to attack. Bring a larger community or ask for fewer --members."
+            f"{len(middle)} ordinary members acted in the {RECENT_DAYS} days before and are neither new nor absent; "
+            f"{MIN_MEMBERS} are needed to attack. Bring a larger community."
         )
-    return rng.choice(middle, members, replace=False)
+    return rng.choice(middle, min(members, len(middle)), replace=False)
+
+
+def in_whole_groups(attack: Attack, chosen: list[str]) -> list[str]:
+    """Return the members that take part; a remainder smaller than the attack's group does not."""
+    return chosen[: len(chosen) // attack.group * attack.group]
+
+
+def group_events(attack: Attack, names: list[str], context: AttackContext) -> list[pd.DataFrame]:
+    """Return the events of an attack for each group of these members, each with accounts of its own."""
+    groups = [names[k : k + attack.group] for k in range(0, len(names), attack.group)]
+    return [attack.make_events(group, attack.recruit(group, context), context) for group in groups]
 
 
 def run_attack(
@@ -180,9 +195,8 @@ def run_attack(
     median_active : points of the median active user before the attack
 
     """
-    names = chosen[: len(chosen) // attack.group * attack.group]
-    groups = [names[k : k + attack.group] for k in range(0, len(names), attack.group)]
-    parts = [attack.make_events(group, attack.recruit(group, context), context) for group in groups]
+    names = in_whole_groups(attack, chosen)
+    parts = group_events(attack, names, context)
     bots = [f"{FAKE} from nowhere {k}" for k in range(attack.group)] if attack.bot else []
     bot_parts = [attack.make_events(bots, attack.recruit(bots, context), context)] if bots else []
     added = open_events(pd.concat([*parts, *bot_parts], ignore_index=True), setting.events.get_backend())

@@ -9,13 +9,16 @@ import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 
+from features.aggregates.credibility import HISTORY_DAYS
 from features.aggregates.windows import DAY, LOOKBACK_DAYS, within
+from features.catalogue.tenure import ABSENT_DAYS
 from features.events.encoding import before
 from features.events.event_table import CREATIONS, ENGAGEMENTS
 
 RECENT_DAYS, DORMANT_DAYS, OLD_DAYS = 28, 90, 180
 TOP_QUANTILE = 0.99
 MONTH, QUARTER, WEEK = 28, 90, 7
+GROWN_SHARE = 2 / 3
 FAKE = "attacker"
 FOR_SALE = 10
 
@@ -32,6 +35,7 @@ class AttackContext:
     active : users that acted in the last 28 days
     established : the half of `active` whose first event is oldest
     top_pieces : (actor, object), what the top 1 % of users by engagers created in the last 28 days
+    grown_days : for how long accounts are grown, from `grown_days`
     rng : draws times and victims
 
     """
@@ -42,6 +46,7 @@ class AttackContext:
     active: np.ndarray
     established: np.ndarray
     top_pieces: pd.DataFrame
+    grown_days: int
     rng: np.random.Generator
 
     def draw_times(self, days: float, count: int, users: int = 1) -> pd.DatetimeIndex:
@@ -59,8 +64,9 @@ def describe_users(events: ir.Table, as_of: datetime) -> pd.DataFrame:
 
     Returns
     -------
-    by user, sorted: `age_days`, days since the first event of or about the user; `silent_days`, days since the user's
-    own last event, infinite without one; and `engagers`, how many others engaged with the user in 365 days
+    by user, sorted: `age_days`, days since the first event of or about the user; `tenure_days` and `silent_days`, days
+    since the user's own first and last event, 0 and infinite without one; and `engagers`, how many others engaged with
+    the user in 365 days
 
     """
     past = before(events, as_of)
@@ -70,13 +76,38 @@ def describe_users(events: ir.Table, as_of: datetime) -> pd.DataFrame:
     engaging = past.filter(past.verb.isin(ENGAGEMENTS), within(past.age, LOOKBACK_DAYS), past.actor != past.target)
     tables = (
         spans.filter(within(spans.last, LOOKBACK_DAYS)),
-        acting.group_by("user").agg(last_event=acting.age.min()),
+        acting.group_by("user").agg(first_event=acting.age.max(), last_event=acting.age.min()),
         engaging.group_by(user="target").agg(engagers=engaging.actor.nunique()),
     )
-    span, last_event, engagers = (table.to_pandas().set_index("user") for table in tables)
-    users = span.join([last_event, engagers]).sort_index()
-    days = {"age_days": users["first"] / DAY, "silent_days": (users["last_event"] / DAY).fillna(np.inf)}
-    return pd.DataFrame(days | {"engagers": users["engagers"].fillna(0)})
+    span, own, engagers = (table.to_pandas().set_index("user") for table in tables)
+    users = span.join([own, engagers]).sort_index()
+    return pd.DataFrame(
+        {
+            "age_days": users["first"] / DAY,
+            "tenure_days": (users["first_event"] / DAY).fillna(0.0),
+            "silent_days": (users["last_event"] / DAY).fillna(np.inf),
+            "engagers": users["engagers"].fillna(0),
+        }
+    )
+
+
+def grown_days(users: pd.DataFrame) -> int:
+    """Return for how long accounts are grown: 90 days, at most two thirds of the history, as they come after its start.
+
+    `users` are from `describe_users`.
+    """
+    return min(QUARTER, int(users["age_days"].max() * GROWN_SHARE)) if len(users) else 0
+
+
+def present_users(users: pd.DataFrame) -> pd.Index:
+    """Return users who gain nothing by presence alone: they first acted before any attack begins and are not absent.
+
+    `users` are from `describe_users`.
+    """
+    history = min(users["age_days"].max() / HISTORY_DAYS, 1.0)
+    there = (users["tenure_days"] >= grown_days(users)) & (users["silent_days"] <= ABSENT_DAYS * history)
+    present: pd.Index = users.index[there]
+    return present
 
 
 def make_attack_context(
@@ -96,6 +127,7 @@ def make_attack_context(
         active=_ids(active),
         established=_ids(active[active["age_days"] >= active["age_days"].median()]),
         top_pieces=_recent_pieces(events, top.index, as_of),
+        grown_days=grown_days(users),
         rng=rng,
     )
 
@@ -220,11 +252,11 @@ def _bridged_farm(members: Sequence[str], recruited: np.ndarray, context: Attack
 
 def _aged_farm(members: Sequence[str], recruited: np.ndarray, context: AttackContext) -> pd.DataFrame:
     """Let the accounts post every week, like each other twice a week and answer the member every week."""
-    weeks = QUARTER // WEEK
-    posts = make_posts(recruited, context, QUARTER, every=WEEK)
+    grown = context.grown_days
+    posts = make_posts(recruited, context, grown, every=WEEK)
     likes = engage(posts, np.array([None, None]), "like", context)
     likes["actor"] = context.rng.choice(recruited, len(likes))
-    bait = make_posts(members, context, QUARTER, every=WEEK)[:weeks]
+    bait = make_posts(members, context, grown, every=WEEK)[: grown // WEEK]
     return pd.concat([posts, likes, bait, engage(bait, recruited, "reply", context)], ignore_index=True)
 
 
@@ -253,6 +285,7 @@ def _repost(members: Sequence[str], _: np.ndarray, context: AttackContext) -> pd
     return posts.assign(content_hash=[f"{FAKE} text {k % 10}" for k in range(len(posts))])
 
 
+AGED_FARM = "200 accounts, active for 90 days, at most two thirds of the history, answer every week"
 OLD_ACCOUNTS = "50 bought dormant accounts, at most a tenth of all, like every daily post for 28 days"
 BRIDGED_FARM = "50 fresh accounts, each answered once by an established user, like every daily post"
 ATTACKS = (
@@ -260,7 +293,7 @@ ATTACKS = (
     Attack("squirrel_bot", "200 posts a day for 28 days, engaging with nobody", _squirrel_bot, 1, bot=True),
     Attack("pod", "20 members like and answer each other's every daily post for 28 days", _pod, 4, group=20),
     Attack("fresh_accounts", "200 fresh accounts like every daily post for 28 days", _liked, 3, accounts=200),
-    Attack("aged_farm", "200 accounts, active for 90 days, answer every week", _aged_farm, 6, accounts=200),
+    Attack("aged_farm", AGED_FARM, _aged_farm, 6, accounts=200),
     Attack("mention_spam", "1,000 users mentioned a day for 7 days", _mention_spam, 2),
     Attack("follow_back", "5,000 users followed in 7 days; 40 % at most, all active, follow back", _follow_back, 2),
     Attack("reply_to_stars", "a reply to every piece of the top 1 % for 28 days", _reply_to_stars, 2),

@@ -166,13 +166,35 @@ def test_configured_seeds_replace_the_established(table, as_of):
 
 
 @pytest.mark.parametrize(
-    ("start", "first", "seeds"), [(400, 180, True), (400, 180 - SECOND, False), (200, 100, True), (200, 99.9, False)]
+    ("start", "first", "seeds"), [(600, 180, True), (600, 180 - SECOND, False), (200, 100, True), (200, 99.9, False)]
 )
 def test_established_users_are_180_days_old_or_from_the_first_half_of_the_history(features_of, start, first, seeds):
+    young = [f"y{k}" for k in range(3)]
+    events = [(start, name, "post", None) for name in FOUNDERS[:3]]
+    events += [(first, name, "post", None) for name in young]
+    events += [(9, one, "like", other) for one in FOUNDERS[:3] for other in young]
+    rows = features_of([*events, (1, "x", "like", "u")])
+    assert rows["u"]["credible_engagers_7d"] == (0 if seeds else 1)
+
+
+@pytest.mark.parametrize(
+    ("start", "first", "seeds"), [(600, 360, True), (600, 360 - SECOND, False), (200, 150, True), (200, 149.9, False)]
+)
+def test_only_users_of_a_year_or_the_first_quarter_of_the_history_establish_others(features_of, start, first, seeds):
     events = [(start, "old", "view", None), *((first, name, "post", None) for name in FOUNDERS)]
     events += [(9, one, "like", other) for one, other in permutations(FOUNDERS, 2)]
     rows = features_of([*events, (1, "x", "like", "u")])
     assert rows["u"]["credible_engagers_7d"] == (0 if seeds else 1)
+
+
+def test_accounts_that_came_after_the_first_quarter_do_not_establish_each_other(features_of):
+    young = [(180, name, "post", None) for name in FOUNDERS]
+    young += [(days, one, "like", other) for one, other in permutations(FOUNDERS, 2) for days in (170, 8)]
+    crowd = [f"x{k}" for k in range(40)]
+    grown = [(120, one, "like", crowd[(k + step) % 40]) for k, one in enumerate(crowd) for step in range(1, 6)]
+    rows = features_of([*young, *grown, *vouched(*crowd, days=8)])
+    assert rows["u"]["engagers_28d"] == 40
+    assert rows["u"]["credible_engagers_28d"] == 0
 
 
 AMONG = st.sampled_from([*FOUNDERS, "ann", "bob", "cid"])

@@ -34,7 +34,7 @@ class TestAttacks:
     def test_too_small(self, simulated, bundle):
         few = simulated.events.slice(0, 300)
         reason = measure_attacks(open_events(few), bundle, Config()).reason
-        assert "ordinary members acted in the 28 days before; 30 are needed" in reason
+        assert "ordinary members acted in the 28 days before and are neither new nor absent; 20 are needed" in reason
         assert not reason.endswith(".")
 
 

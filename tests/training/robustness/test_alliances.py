@@ -20,7 +20,7 @@ HELPERS = Helpers(USERS[100:200], USERS[100:101], USERS[200:220])
 def events_of(name):
     alliance = BY_NAME[name]
     context = AttackContext(
-        AS_OF, USERS, USERS[:0], USERS, USERS, pd.DataFrame({"actor": [], "object": []}), np.random.default_rng(0)
+        AS_OF, USERS, USERS[:0], USERS, USERS, pd.DataFrame({"actor": [], "object": []}), 90, np.random.default_rng(0)
     )
     return _alliance_events(alliance, USERS[: alliance.group], 0, HELPERS, context)
 

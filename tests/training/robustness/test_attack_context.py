@@ -3,10 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from features.events.event_table import open_events
-from training.robustness.attacks import describe_users, make_attack_context
+from training.robustness.attacks import describe_users, grown_days, make_attack_context, present_users
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 AS_OF = START + timedelta(days=400)
@@ -33,11 +34,11 @@ def events(table):
 def test_describe_users_by_hand(events):
     users = describe_users(events, AS_OF)
     assert users.to_dict("index") == {
-        "fan": {"age_days": 10, "silent_days": 7, "engagers": 0},
-        "gone": {"age_days": 100, "silent_days": 100, "engagers": 0},
-        "new": {"age_days": 1, "silent_days": 1, "engagers": 0},
-        "old": {"age_days": 400, "silent_days": 380, "engagers": 0},
-        "star": {"age_days": 380, "silent_days": 8, "engagers": 1},
+        "fan": {"age_days": 10, "tenure_days": 10, "silent_days": 7, "engagers": 0},
+        "gone": {"age_days": 100, "tenure_days": 100, "silent_days": 100, "engagers": 0},
+        "new": {"age_days": 1, "tenure_days": 1, "silent_days": 1, "engagers": 0},
+        "old": {"age_days": 400, "tenure_days": 400, "silent_days": 380, "engagers": 0},
+        "star": {"age_days": 380, "tenure_days": 370, "silent_days": 8, "engagers": 1},
     }
 
 
@@ -54,3 +55,16 @@ def test_make_attack_context_ignores_later_events(events):
     context = make_attack_context(events, describe_users(events, early), early, [], np.random.default_rng(0))
     assert list(context.users) == ["old", "star"]
     assert len(context.dormant) == 0
+
+
+@pytest.mark.parametrize(("oldest", "grown"), [(400, 90), (135, 90), (134, 89), (61.5, 41), (1, 0)])
+def test_accounts_are_grown_for_90_days_or_two_thirds_of_the_history(oldest, grown):
+    assert grown_days(pd.DataFrame({"age_days": [0.5, oldest]})) == grown
+    assert grown_days(pd.DataFrame({"age_days": []})) == 0
+
+
+def test_present_users_are_neither_new_nor_absent():
+    tenures, silences = ([400, 90, 89, 200, 200], [61.5, 41, 40, 50, 50]), ([0, 10, 0, 56, 57], [0, 5, 0, 9, 10])
+    for tenure, silent in zip(tenures, silences, strict=True):
+        users = pd.DataFrame({"age_days": tenure, "tenure_days": tenure, "silent_days": silent})
+        assert list(present_users(users)) == [0, 1, 3]

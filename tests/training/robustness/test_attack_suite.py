@@ -19,8 +19,8 @@ from training.robustness.attack_environment import attack_environment
 from training.robustness.attack_suite import (
     AttackSetting,
     _check_limits,
-    _choose_members,
     attack_suite,
+    choose_members,
     points_at_rank,
     score_users,
 )
@@ -156,17 +156,24 @@ class TestPoints:
         # ranks 2, 0.5, 3.5, 4 and 0 of 4: in the middle of the scale, at its first and last value, and beyond both
         assert points_at_rank(signal, among, scale).tolist() == [15.0, 0.0, 30.0, 30.0, 0.0]
 
-    def test_choose_members_draws_active_users_of_the_middle_half(self):
-        score, active = np.arange(200.0), np.arange(200) % 2 == 0
-        chosen = _choose_members(score, active, 30, np.random.default_rng(0))
+    def test_choose_members_draws_active_users_of_the_middle_half_who_were_present(self):
+        score, active, present = np.arange(200.0), np.arange(200) % 2 == 0, np.arange(200) < 120
+        chosen = choose_members(score, active, present, 30, np.random.default_rng(0))
         assert len(set(chosen)) == 30
-        assert active[chosen].all()
+        assert (active & present)[chosen].all()
         assert score[chosen].min() >= 49
-        assert score[chosen].max() <= 149
+        assert score[chosen].max() < 120
+
+    @pytest.mark.parametrize(("users", "members"), [(80, 20), (100, 24), (200, 30)])
+    def test_choose_members_takes_all_where_there_are_fewer(self, users, members):
+        score, everybody = np.arange(users / 2), np.full(users // 2, True)
+        assert len(choose_members(score, everybody, everybody, 30, np.random.default_rng(0))) == members
 
     def test_choose_members_with_too_few_users(self):
-        with pytest.raises(TooSmallError, match=r"10 ordinary members acted in the 28 days before; 30 are needed"):
-            _choose_members(np.arange(20.0), np.full(20, True), 30, np.random.default_rng(0))
+        too_few = r"10 ordinary members acted in the 28 days before and are neither new nor absent; 20 are needed"
+        everybody = np.full(20, True)
+        with pytest.raises(TooSmallError, match=too_few):
+            choose_members(np.arange(20.0), everybody, everybody, 30, np.random.default_rng(0))
 
 
 class TestVerdict:

@@ -12,14 +12,14 @@ from training.robustness.attacks import ATTACKS, AttackContext
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
 USERS = np.array([f"u{k}" for k in range(6_000)], dtype=object)
 MEMBERS = [f"u{k}" for k in range(20)]
-FIELDS = ("users", "dormant", "active", "established", "top_pieces")
+FIELDS = ("users", "dormant", "active", "established", "top_pieces", "grown_days")
 BY_NAME = {attack.name: attack for attack in ATTACKS}
 
 
 def make_context(seed=0):
     pieces = pd.DataFrame({"actor": ["star", "star", "other"], "object": ["o1", "o2", "o3"]})
     dormant, active, established = USERS[-500:], USERS[20:-500], USERS[100:200]
-    return AttackContext(AS_OF, USERS[20:], dormant, active, established, pieces, np.random.default_rng(seed))
+    return AttackContext(AS_OF, USERS[20:], dormant, active, established, pieces, 90, np.random.default_rng(seed))
 
 
 def attack_events(name, seed=0, accounts=None, context=None):
@@ -113,7 +113,7 @@ def test_bridged_farm_gets_one_answer_per_account_before_it_likes():
 
 def test_bridged_farm_without_established_users_gets_no_answers():
     lonely = AttackContext(
-        AS_OF, USERS, USERS[:0], USERS[:0], USERS[:0], make_context().top_pieces, np.random.default_rng(0)
+        AS_OF, USERS, USERS[:0], USERS[:0], USERS[:0], make_context().top_pieces, 90, np.random.default_rng(0)
     )
     farm = attack_events("bridged_farm", context=lonely)
     assert farm.loc[farm["provoked"], "actor"].isna().all()
@@ -134,6 +134,12 @@ def test_targets_by_attack():
     pod = attack_events("pod").query("verb != 'post'")
     assert (pod["actor"] != pod["target"]).all()
     assert (pod.groupby("target")["actor"].nunique() == 19).all()
+
+
+def test_accounts_of_a_young_community_are_grown_for_less_time():
+    farm = attack_events("aged_farm", context=replace(make_context(), grown_days=40))
+    assert farm["time"].min() >= AS_OF - pd.Timedelta(days=41)
+    assert farm["verb"].value_counts().to_dict() == {"post": 200 * 6 + 5, "like": 200 * 6 * 2, "reply": 200 * 5}
 
 
 def test_only_active_users_follow_back():
