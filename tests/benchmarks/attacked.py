@@ -1,0 +1,95 @@
+"""A community that is attacked again and again at one instant, for benchmarks of resistance."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+
+from features.events.encoding import EncodedEvents, cached, cached_with, encode_events
+from features.events.event_table import open_events
+from features.events.scopes import ALL
+from features.feature_table import feature_rows
+from features.simulation.community import Community
+from features.simulation.simulate import simulate
+from training.model.bundle import Bundle
+from training.robustness.attack_suite import choose_members, group_events, in_whole_groups
+from training.robustness.attacks import (
+    RECENT_DAYS,
+    Attack,
+    AttackContext,
+    describe_users,
+    make_attack_context,
+    present_users,
+)
+
+SIMULATED = Community(users=1_500, days=420, seed=7)
+
+
+@contextmanager
+def given_or_simulated(events: Path | None) -> Iterator[Path]:
+    """Yield the events, or those of a small simulated community, which are deleted afterwards."""
+    if events is not None:
+        yield events
+        return
+    with TemporaryDirectory() as folder:
+        yield simulate(SIMULATED, Path(folder) / "events.parquet").files[0]
+
+
+@dataclass(frozen=True)
+class AttackedCommunity:
+    """A community at an instant.
+
+    Parameters
+    ----------
+    events, encoded : from `open_events`; the same in scope `all`, cached
+    as_of : the instant
+    users : from `describe_users`
+    members : who attacks
+    context : what attackers know
+    features : those that the model sees
+    before : rows of the members without any attack, by user
+
+    """
+
+    events: ir.Table
+    encoded: EncodedEvents
+    as_of: datetime
+    users: pd.DataFrame
+    members: list[str]
+    context: AttackContext
+    features: Sequence[str]
+    before: pd.DataFrame
+
+    def rows_after(self, attack: Attack, context: AttackContext | None = None) -> tuple[pd.DataFrame, int, int]:
+        """Return the rows of the members who attack, by user, and how many accounts and events each of them takes."""
+        names = in_whole_groups(attack, self.members)
+        parts = group_events(attack, names, context or self.context)
+        added = open_events(pd.concat(parts, ignore_index=True), self.events.get_backend())
+        with cached_with(self.encoded, encode_events(added, (ALL,))) as attacked:
+            rows = feature_rows(attacked, self.as_of, features=list(self.features)).set_index("user").loc[names]
+        own = [part[~part["provoked"]] for part in parts]
+        accounts = np.mean([part["actor"].nunique() for part in own])
+        return rows, round(accounts), round(sum(map(len, own)) / len(names))
+
+
+@contextmanager
+def attacked_community(
+    events: ir.Table, bundle: Bundle, as_of: datetime, members: int, seed: int = 0
+) -> Iterator[AttackedCommunity]:
+    """Choose members and compute their rows before any attack; arguments as for `attack_suite`."""
+    rng, features = np.random.default_rng(seed), list(bundle.features)
+    with cached(encode_events(events, (ALL,)).with_seeds(bundle.seeds)) as encoded:
+        rows = feature_rows(encoded, as_of, features=features).set_index("user")
+        users = describe_users(events, as_of)
+        active = rows.index.isin(users.index[users["silent_days"] < RECENT_DAYS])
+        present = rows.index.isin(present_users(users))
+        score = bundle.predict(rows)["score"].to_numpy()
+        chosen = list(rows.index[choose_members(score, active, present, members, rng)])
+        context = make_attack_context(events, users, as_of, chosen, rng)
+        yield AttackedCommunity(events, encoded, as_of, users, chosen, context, features, rows.loc[chosen])
