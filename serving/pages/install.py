@@ -55,7 +55,9 @@ def _prepare_user(service: ServiceState, snapshot: Snapshot) -> None:
 
 
 def _prepare_find(service: ServiceState, snapshot: Snapshot) -> None:
-    find.find_view(service, snapshot, UserFilter(SearchQuery(), sort="growth"), QueryParams())
+    """Compute what filters and orders read, by a search that uses all of them."""
+    query = UserFilter(SearchQuery(), contains="a", evidence="some", min_growth=0.0, min_people=1.0, sort="growth")
+    find.find_view(service, snapshot, query, QueryParams())
 
 
 def _prepare_community(service: ServiceState, snapshot: Snapshot) -> None:

@@ -63,6 +63,16 @@ def _everybodys_engagers(snapshot: Snapshot) -> Engagers:
     return engagers
 
 
+def _lower_ids(snapshot: Snapshot) -> pa.ChunkedArray:
+    """Return the ids of all rows in lower case, computed at the first use; the stored ones where they are that."""
+    if "lower_ids" not in snapshot.derived:
+        users = snapshot.scores.column("user")
+        lower = pc.utf8_lower(users)
+        snapshot.derived["lower_ids"] = users if lower.equals(users) else lower
+    ids: pa.ChunkedArray = snapshot.derived["lower_ids"]
+    return ids
+
+
 def _absent_features(snapshot: Snapshot) -> list[str]:
     return [name for name in NAMES if name not in snapshot.features.features]
 
@@ -147,8 +157,7 @@ def _filters(snapshot: Snapshot, query: UserFilter, before: Snapshot | None) -> 
     masks, scores = [], snapshot.scores
     if query.contains:
         text = pc.utf8_lower(pa.scalar(query.contains)).as_py()  # half as slow as ignoring the case
-        matches = pc.match_substring(pc.utf8_lower(scores.column("user")), text)
-        masks.append(matches.to_numpy(zero_copy_only=False))
+        masks.append(pc.match_substring(_lower_ids(snapshot), text).to_numpy(zero_copy_only=False))
     if query.evidence != "any":
         grades = scores.column("evidence").combine_chunks()
         names = grades.dictionary.to_pylist()

@@ -1,4 +1,4 @@
-"""What picked groups reach: python tests/benchmarks/selection.py EVENTS --as-of T [--scope S] [--horizon-days 28].
+"""What picked groups reach: python tests/benchmarks/selection.py EVENTS --as-of T [--scope S ...] [--horizon-days 28].
 
 At T and at each of the instants before it, the default recipe and the selection model learn from what was complete by
 then and pick groups of 5, 10, 20 and 50. Real reach is how many different people engaged with a group in the horizon
@@ -6,6 +6,7 @@ that followed; beside it stands that of the k highest of every baseline, and wha
 """
 
 import argparse
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import numpy as np
@@ -21,15 +22,19 @@ from training.dataset.panel import in_scope
 from training.evaluation.baselines import baselines
 from training.selection.coverage import Constraints, select_group
 from training.selection.pairs import read_engagements, read_pairs
-from training.selection.selection_model import SIZES, fit_selection_model
+from training.selection.selection_model import SIZES, SelectionModel, fit_selection_model
 
 SIGNALS = ("score", "expected_audience", "followers", "decayed_engagers", "pagerank")
 
 
-def reaches(acts: EncodedEvents, config: Config, fold: Fold, scope: str = ALL) -> list[dict]:
-    """Pick at an instant, and return real and predicted reach, a row per size of group."""
-    days, as_of = config.outcome.horizon_days, fold.as_of
+def reaches(acts: EncodedEvents, config: Config, fold: Fold, scopes: Sequence[str] = (ALL,)) -> list[dict]:
+    """Pick at an instant, and return real and predicted reach, a row per scope and size of group."""
     model = fit_selection_model(acts, fold.panel, fold.split, config)
+    return [row for scope in scopes for row in _reaches(acts, config, fold, model, scope)]
+
+
+def _reaches(acts: EncodedEvents, config: Config, fold: Fold, model: SelectionModel, scope: str) -> Iterator[dict]:
+    days, as_of = config.outcome.horizon_days, fold.as_of
     rows = in_scope(fold.ahead, scope)
     predicted = fold.bundle.predict(rows)
     signals = (
@@ -42,17 +47,18 @@ def reaches(acts: EncodedEvents, config: Config, fold: Fold, scope: str = ALL) -
     everybody = model.audiences(pairs, predicted["expected_audience"].to_numpy())
     credible = everybody.counting(pairs.weight)
     orders = {name: np.argsort(-signals[name].to_numpy(), kind="stable") for name in SIGNALS if name in signals}
-    groups = []
     for k in (size for size in SIZES if size <= len(rows)):
         group, trusted = (select_group(a, Constraints(k, np.ones(len(rows), bool))) for a in (everybody, credible))
-        row = {"as_of": f"{as_of:%Y-%m-%d}", "k": k, "picked": ahead.reach(group.users)[-1]}
+        row = {"scope": scope, "as_of": f"{as_of:%Y-%m-%d}", "k": k, "picked": ahead.reach(group.users)[-1]}
         row |= {"predicted": group.reach, "of bound": group.share_of_bound, "pool": model.pool_share}
         errors = model.errors_of(k)
         low, high = (bound(errors) * group.reach if errors else np.nan for bound in (min, max))
         row |= {"in range": low <= row["picked"] <= high}
         row |= {"credible": ahead.reach(trusted.users)[-1]}
-        groups.append(row | {name: ahead.reach(order[:k])[-1] for name, order in orders.items()})
-    return groups
+        row |= {name: ahead.reach(order[:k])[-1] for name, order in orders.items()}
+        row["corrected"] = ahead.reach(np.argsort(-everybody.reach_of_each, kind="stable")[:k])[-1]
+        row["overlap"] = 1 - row["expected_audience"] / max(ahead.audiences[orders["expected_audience"][:k]].sum(), 1)
+        yield row
 
 
 def main() -> None:
@@ -63,28 +69,37 @@ def main() -> None:
     args.add_argument("--instants", type=int, default=4)
     args.add_argument("--apart-days", type=int, help="default the horizon")
     args.add_argument("--horizon-days", type=int, default=28)
-    args.add_argument("--scope", default=ALL)
+    args.add_argument("--scope", nargs="+", default=[ALL])
     options = args.parse_args()
     config = Config(outcome=Outcome(horizon_days=options.horizon_days))
     step = timedelta(days=options.apart_days or options.horizon_days)
-    scopes = (ALL,) if options.scope == ALL else (ALL, options.scope)
-    with cached(load_encoded_events(options.events, scopes)) as acts:
+    with cached(load_encoded_events(options.events, tuple(dict.fromkeys([ALL, *options.scope])))) as acts:
         instants = [options.as_of - k * step for k in range(options.instants)]
         rows = [row for fold in folds(acts, config, instants) for row in reaches(acts, config, fold, options.scope)]
-    print(pd.DataFrame(rows).round(2).to_string(index=False))
-    sizes = means_by_size(rows)
-    print(sizes.round(2).to_string())
-    means = sizes.loc["mean"]
-    best = best_signal(means)
+    frame = pd.DataFrame(rows)
+    print(frame.round(2).to_string(index=False))
+    for scope, of_scope in frame.groupby("scope", sort=False):
+        summarize(str(scope), of_scope)
+
+
+def summarize(scope: str, frame: pd.DataFrame) -> None:
+    """Print the means per size, and the picked group beside the best baseline, of one scope."""
+    sizes = means_by_size(frame.to_dict("records"))
+    means, best = sizes.loc["mean"], best_signal(sizes.loc["mean"])
+    print(f"\n{scope}\n{sizes.round(2).to_string()}")
     print(f"picked over {best}, the best: {means['picked'] / means[best]:.3f}")
     print(f"picked over the highest expected audiences: {means['picked'] / means['expected_audience']:.3f}")
+    print(f"picked over the highest corrected ones, by overlap alone: {means['picked'] / means['corrected']:.3f}")
     print(f"predicted over real: {means['predicted'] / means['picked']:.3f}")
-    print(f"within the range of past horizons: {sum(row['in range'] for row in rows)} of {len(rows)} groups")
+    print(f"within the range of past horizons: {frame['in range'].sum()} of {len(frame)} groups")
+    print(
+        f"engagements of the highest expected audiences by people whom another one reaches too: {means['overlap']:.0%}"
+    )
 
 
 def means_by_size(rows: list[dict]) -> pd.DataFrame:
     """Return the means over instants by size of group, and over sizes."""
-    sizes = pd.DataFrame(rows).drop(columns="as_of").groupby("k").mean()
+    sizes = pd.DataFrame(rows).drop(columns=["as_of", "scope"]).groupby("k").mean()
     sizes.loc["mean"] = sizes.mean()
     return sizes
 

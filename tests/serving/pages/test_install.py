@@ -12,6 +12,7 @@ from serving.middleware.request_context import about_people
 from serving.pages.install import ROUTERS, prepare
 from serving.pages.rendering import POLICY
 from serving.snapshots.repository import write_snapshot
+from serving.snapshots.user_filter import NAMES
 from tests.serving.conftest import AS_OF
 
 WITHOUT_USERS = {"/models/{version}", "/sign-in", "/sign-out"}
@@ -57,6 +58,14 @@ def test_a_service_that_runs_prepares_what_the_first_readers_need(home, champion
         assert "peer_ranges" in vars(snapshot)
     before, after = app.state.service.pair(None, None)
     assert app.state.service.pair(None, after.as_of)[0] is before  # however a page asks, it is opened once
+
+
+def test_what_the_first_filter_reads_is_prepared(home, champion):
+    service = create_app(home).state.service
+    snapshot = service.snapshot()
+    assert "lower_ids" not in snapshot.derived
+    prepare(service)
+    assert {"lower_ids", NAMES} <= set(snapshot.derived)
 
 
 def test_a_failed_preparation_is_no_failure_of_the_service(home, champion, monkeypatch, caplog):
