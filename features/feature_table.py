@@ -44,10 +44,15 @@ def feature_rows(
     as_of: datetime,
     progress: Progress = ignore_progress,
     features: Sequence[str] | None = None,
+    users: ir.Table | None = None,
 ) -> pd.DataFrame:
-    """Return the feature table as pandas; parameters, columns and errors as in `feature_table`."""
-    with feature_table(events, as_of, progress, features) as table:
-        rows: pd.DataFrame = table.to_pandas()
+    """Return the feature table as pandas; parameters, columns and errors as in `feature_table`.
+
+    `users` selects those in its column `user`; its other columns are added to the rows.
+    """
+    with unordered_feature_table(events, as_of, progress, features) as table:
+        selected = table if users is None else table.join(users, "user")
+        rows: pd.DataFrame = selected.order_by(*KEYS).to_pandas()
         return rows
 
 

@@ -87,6 +87,7 @@ MAY_IMPORT = {
     },
     "training.cli_output": {
         "features.console",
+        "training.dataset",
         "training.drift",
         "training.evaluation",
         "training.home",

@@ -7,13 +7,15 @@ from features.events.encoding import EncodedEvents
 from features.events.scopes import ALL
 from training.config import Config
 from training.dataset.panel import Split, in_scope, rows_at
+from training.dataset.sampling import DRAWN, representative
 from training.evaluation.baselines import baselines
 from training.evaluation.evaluate import Champion, compare_with_champion, evaluate
-from training.evaluation.metrics import rank_retention
+from training.evaluation.metrics import auc, rank_retention
 from training.evaluation.report_types import BacktestReport
 from training.evaluation.slices import slices
 from training.explanation.global_view import views
 from training.fit import fit
+from training.model.bounded_term import fit_boosters
 from training.model.bundle import Bundle
 from training.model.scale import Scale
 from training.reports import plots, shap_plots
@@ -43,14 +45,14 @@ def backtest(
     """
     seed, resamples = config.model.seed, config.evaluation.resamples
     earlier = fit(panel, split.earlier(), config, scale)
-    test_rows = rows_at(panel, split.newest)
+    test_rows = representative(rows_at(panel, split.newest))
     predictions = earlier.predict(test_rows).assign(scope=test_rows["scope"])
     test, predicted = in_scope(test_rows, ALL), in_scope(predictions, ALL)
     signals = baselines(events, test, split.newest)
     scope_views = views(earlier, test_rows, split.newest, seed)
     level = config.interval.level
     comparison = evaluate(test["audience"].to_numpy(), predicted, level, signals, resamples, seed)
-    before = in_scope(rows_at(panel, split.older[-1]), ALL)
+    before = in_scope(representative(rows_at(panel, split.older[-1])), ALL)
     ranked = (rows[["user"]].assign(score=earlier.margin(earlier.matrix(rows))) for rows in (before, test))
     evaluation = BacktestReport(
         **vars(comparison),
@@ -60,9 +62,18 @@ def backtest(
         slices=slices(test_rows, predictions),
         retention=rank_retention(*ranked),
         view=tuple(view.as_json() for view in scope_views.values()),
+        auc_of_half=_auc_of_half(panel, split, config, test) if DRAWN in panel else None,
     )
     pictures = shap_plots.view_plots(scope_views, seed)
     return evaluation, _figures(earlier, test, predicted, signals, evaluation) | pictures
+
+
+def _auc_of_half(panel: pd.DataFrame, split: Split, config: Config, test: pd.DataFrame) -> float:
+    """Return the AUC of boosters that are fitted on half of the users of a sample."""
+    older = rows_at(panel, *split.older)
+    half = older[pd.util.hash_array(older["user"].to_numpy(object)) % 2 == 0]
+    margin = fit_boosters(half.reset_index(drop=True), config.model).margins(test)
+    return auc(test["audience"].to_numpy(float), margin, margin)
 
 
 def _figures(

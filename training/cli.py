@@ -18,7 +18,7 @@ from features.cli_options import (
     load_command_events,
     parse_instant,
 )
-from features.console import print_commands, print_json, print_markdown, progress_bars, warn
+from features.console import print_commands, print_json, print_markdown, print_message, progress_bars, warn
 from training.cli_output import attacks_table, figures_table, print_monitoring, print_training, versions_table
 from training.home import home_from_environment
 
@@ -53,6 +53,14 @@ def train(
     rescale: Annotated[
         bool, typer.Option("--rescale", help="Make a new scale; every score changes, and the command prints how.")
     ] = False,
+    sample_rows: Annotated[
+        int | None,
+        typer.Option(
+            min=1_000,
+            help="Train on a sample of users with about so many rows, those with many engagements all of them; "
+            "default [panel] rows, else all rows.",
+        ),
+    ] = None,
     force: Force = None,
     home: HomeFolder = None,
     engine: Engine = "duckdb",
@@ -81,14 +89,15 @@ def train(
     settings, clout_home = read_config(config), home_from_environment(home)
     require_writable(clout_home)
     excluded = load_opted_out_users(clout_home)
-    settings = _without_seeds(settings, excluded)
+    settings = _with_sample(_without_seeds(settings, excluded), sample_rows)
     encoded = encode_command_events(events, settings.panel.scopes, identities, engine, excluded)
     with progress_bars() as progress:
         # A store holds no events to add attacks to, and an engine may hold more than this machine can attack.
         attackable = settings.gate.attacks and engine == "duckdb" and not is_store(events)
         attack_events = load_command_events(events, identities, excluded) if attackable else None
         options = TrainOptions(parse_instant(as_of), tune, clout_home.folder / TRIALS, ablate, rescale)
-        candidate = train(encoded, settings, find_champion(clout_home, check_catalogue=False), options, progress)
+        champion = find_champion(clout_home, check_catalogue=False)
+        candidate = train(encoded, settings, champion, options, progress, _print_size)
         result = release(candidate, clout_home, attack_events, force, progress)
     if json:
         print_json(_training_json(result))
@@ -287,6 +296,17 @@ def _without_seeds(config: "Config", excluded: "OptedOutUsers") -> "Config":
     rule = "" if remaining else ": none remains, so the default rule selects them"
     warn(f"{len(seeds) - len(remaining)} of the {len(seeds)} seeds of credibility are excluded{rule}.")
     return config.model_copy(update={"credibility": config.credibility.model_copy(update={"seeds": remaining})})
+
+
+def _with_sample(config: "Config", rows: int | None) -> "Config":
+    """Let the panel have about so many rows; None leaves what the configuration says."""
+    if rows is None:
+        return config
+    return config.model_copy(update={"panel": config.panel.model_copy(update={"rows": rows})})
+
+
+def _print_size(text: str, fits: bool) -> None:
+    (print_message if fits else warn)(text)
 
 
 def _training_json(result: "Release") -> dict[str, Any]:

@@ -69,9 +69,14 @@ def ablation_table(rows: "Sequence[AblationRow]") -> None:
 
 def print_training(result: "Release", home: "Home") -> None:
     """Print the figures, the scale, the gate's findings, and what was registered."""
+    from training.dataset.sampling import sample_of
+
     figures_table(result.evaluation)
     if result.evaluation.ablation is not None:
         ablation_table(result.evaluation.ablation)
+    if sample := sample_of(result.bundle.facts):
+        auc, half = result.evaluation.score_metric("auc"), result.evaluation.auc_of_half
+        print_message(f"Trained on {sample}. AUC is {auc:.3f}, and {half:.3f} with half of the sample.")
     _print_scale(result)
     print_gate(result, home)
     if tuned := result.tuned:

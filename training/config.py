@@ -46,10 +46,13 @@ class Credibility(_Section):
 class Panel(_Section):
     """The training panel: at most `cutoffs` cutoffs, one horizon apart, and the scopes that rows come from.
 
+    With `rows`, users are sampled so that there are about so many rows, those with many engagements all of them.
+
     Scopes are `all`, which must be among them, `network:NAME`, `topic:NAME`, `network:*` and `topic:*`.
     """
 
     cutoffs: int = Field(default=12, ge=2, le=120, description="at most so many cutoffs, one horizon apart")
+    rows: int = Field(default=0, ge=0, description="sample users to about so many rows; 0: all rows")
     scopes: tuple[str, ...] = Field(default=(ALL,), description="also network:NAME, topic:NAME, network:* and topic:*")
 
     @field_validator("scopes")

@@ -11,6 +11,7 @@ from features.errors import TooSmallError
 from features.events.scopes import ALL
 from training.config import Config
 from training.dataset.panel import Split, in_scope, rows_at
+from training.dataset.sampling import representative
 from training.model.bounded_term import fit_boosters
 from training.model.bundle import Bundle
 from training.model.intervals import Intervals, Quantiles, fit_intervals, fit_quantiles
@@ -55,7 +56,7 @@ def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None =
         facts=_facts(rows, split, config),
         bounded=boosters.term,
     )
-    newest = in_scope(rows_at(panel, split.newest), ALL)
+    newest = in_scope(representative(rows_at(panel, split.newest)), ALL)
     return with_baseline(with_reference(bundle, newest), newest)
 
 
@@ -66,7 +67,8 @@ def _fit_intervals(older: pd.DataFrame, recent: pd.DataFrame, config: Config) ->
     most: more prolong training without improving the calibrated intervals.
     """
     boosters = fit_boosters(older, config.model)
-    sample = older.sample(min(len(older), QUANTILE_ROWS), random_state=config.model.seed)
+    rows = representative(older)
+    sample = rows.sample(min(len(rows), QUANTILE_ROWS), random_state=config.model.seed)
     quantiles = fit_quantiles(sample, np.exp(boosters.margins(sample)), config.model, config.interval.level)
     ends = quantiles.around(recent[SCORED.names].to_numpy(float))
     expected, audience = np.exp(boosters.margins(recent)), recent["audience"].to_numpy(float)
@@ -75,7 +77,7 @@ def _fit_intervals(older: pd.DataFrame, recent: pd.DataFrame, config: Config) ->
 
 def _calibration_split(panel: pd.DataFrame, split: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return older rows and recent ones: by time, or two halves of the users where there is one cutoff."""
-    recent = rows_at(panel, split.newest)
+    recent = representative(rows_at(panel, split.newest))
     if split.older:
         return rows_at(panel, *split.older), recent
     even = pd.util.hash_array(recent["user"].to_numpy(object)) % 2 == 0

@@ -1,7 +1,7 @@
 """Training: build the panel, fit a candidate on it and evaluate its recipe out of time. No registry is needed."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from features.errors import ConfigError
-from features.events.encoding import EncodedEvents
+from features.events.encoding import EncodedEvents, cached
 from features.events.event_table import time_range
 from features.events.fingerprint import fingerprint
 from features.events.loading import resolve_as_of
@@ -21,6 +21,7 @@ from training.backtest import backtest
 from training.config import Config
 from training.dataset.labels import require_complete_horizon
 from training.dataset.panel import Split, build_panel, split_cutoffs
+from training.dataset.sampling import FACT, RowSample, count_rows, memory_note, plan_sample
 from training.evaluation.evaluate import Champion
 from training.evaluation.report_types import BacktestReport
 from training.fit import fit
@@ -33,6 +34,11 @@ from training.selection.selection_model import fit_selection_model, with_selecti
 from training.source_version import source_version
 
 log = logging.getLogger("clout")
+Notify = Callable[[str, bool], None]
+
+
+def ignore_note(_: str, __: bool) -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ def train(
     champion: Champion | None = None,
     options: TrainOptions = TrainOptions(),
     progress: StepProgress = ignore_progress,
+    notify: Notify = ignore_note,
 ) -> Candidate:
     """Train a model on a community and evaluate its recipe; `release` then checks, registers and promotes it.
 
@@ -102,6 +109,7 @@ def train(
     champion : bundle and version of the current champion; the model keeps its scale and is compared with it
     options : how to train
     progress : called with a step's name and the share of it that is done
+    notify : called before the panel is built with what it needs, and whether that is available
 
     Raises
     ------
@@ -116,7 +124,7 @@ def train(
     scale = frozen_scale(frozen, config.outcome.horizon_days)
     models = [champion[0].features] if champion else []
     features = None if options.ablation else panel_features(models)
-    panel, split = _panel(events, config, options.as_of, features, of_step(progress, "panel"))
+    panel, split, sample = _panel(events, config, options.as_of, features, of_step(progress, "panel"), notify)
     tuned = None
     if options.trials is not None:
         on_tune = of_step(progress, "tune")
@@ -125,6 +133,7 @@ def train(
         config = config.model_copy(update={"model": tuned.model})
     with timed("fit", progress):
         bundle = fit(panel, split, config, scale)
+        bundle = bundle if sample is None else replace(bundle, facts=bundle.facts | {FACT: asdict(sample)})
     with timed("fingerprint", progress):
         trained_on = fingerprint(events, datetime.fromisoformat(bundle.facts["as_of"]))
         bundle = replace(bundle, facts=bundle.facts | {"events": asdict(trained_on), "source": source_version()})
@@ -160,13 +169,17 @@ def _panel(
     as_of: datetime | None,
     features: Sequence[str] | None,
     progress: Progress,
-) -> tuple[pd.DataFrame, Split]:
+    notify: Notify,
+) -> tuple[pd.DataFrame, Split, RowSample | None]:
     first, last = time_range(events.rows)
     horizon_days = config.outcome.horizon_days
     split = split_cutoffs(first, resolve_as_of(events.rows, as_of), horizon_days, config.panel.cutoffs)
     require_complete_horizon(last, split.newest, horizon_days)
-    with timed("panel"):
-        return build_panel(events, split, horizon_days, progress, config.outcome.label, features), split
+    with timed("panel"), cached(events) as shared:
+        sizes = count_rows(shared, split.cutoffs)
+        sample = plan_sample(sizes, config.panel.rows, config.model.seed)
+        notify(*memory_note(sample.rows if sample else int(sizes["rows"].sum()), sample, features))
+        return build_panel(shared, split, horizon_days, progress, config.outcome.label, features, sample), split, sample
 
 
 @contextmanager

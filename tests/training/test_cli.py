@@ -1,6 +1,7 @@
 """The commands that end in a gate: what they print, and their exit codes."""
 
 import json
+import re
 from dataclasses import replace
 
 import pyarrow.parquet as pq
@@ -89,6 +90,26 @@ def test_attacks_need_events(run_command, simulated, tmp_path, monkeypatch):
         "attacks were not measured: they need an event table, and there is none (a store holds encoded events"
         in run.text
     )
+
+
+def test_a_sample_is_stated_and_its_cost_measured(run_command, tmp_path):
+    home = Home(tmp_path / "home")
+    run = run_command("train", "--force", "all rows", "--json")
+    assert re.search(r"Training on 1,\d{3} rows: about 0\.0 GB beside the engine; \d+\.\d GB are free\.", run.text)
+    everything = json.loads(run.stdout)["evaluation"]["metrics"]["score"]["auc"]
+    run = run_command("train", "--sample-rows", 1_000, "--force", "a sample")
+    assert re.search(
+        r"Training on 1,000 of 1,\d{3} rows: all users with \d+ engagements or more, and \d\d\.\d%", run.text
+    )
+    assert re.search(r"Trained on 1,000 of .* AUC is 0\.\d{3}, and 0\.\d{3} with half of the sample\.", run.text)
+    bundle, _ = load_champion(home)
+    assert bundle.facts["sample"]["rows"] == 1_000
+    assert 900 < bundle.facts["rows"] < 1_100
+    evaluation = report(home, "2")
+    assert abs(evaluation["metrics"]["score"]["auc"] - everything) < 0.05
+    assert 0.6 < evaluation["auc_of_half"] < 1.0
+    assert evaluation["gate"]["churn"]["users"] < 800
+    assert "- A sample of users: 1,000 of 1," in run_command("card").stdout
 
 
 def test_another_engine_trains_and_evaluates_the_same(run_command, simulated, tmp_path):

@@ -1,9 +1,11 @@
 """The training panel: rows (user, scope, as_of) over cutoffs one horizon apart, features before, label after."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 
@@ -13,6 +15,7 @@ from features.events.event_table import time_range
 from features.feature_table import KEYS, feature_rows
 from features.progress import Progress, ignore_progress
 from training.dataset.labels import ENGAGERS, audience_label
+from training.dataset.sampling import RowSample
 
 MIN_TRAINING_ROWS = 200
 MIN_TRAINING_AUDIENCE = 30
@@ -67,13 +70,15 @@ def panel_rows(
     horizon_days: int,
     label: str = ENGAGERS,
     features: Sequence[str] | None = None,
+    users: ir.Table | None = None,
 ) -> pd.DataFrame:
     """Return one cutoff's rows: user, scope, features, as_of and audience (people), ordered by user and scope.
 
-    `features` are the names of features to compute; None stands for all of the catalogue.
+    `features` are the names of features to compute; None stands for all of the catalogue. `users` is as in
+    `feature_rows`.
     """
     labels = audience_label(events, as_of, horizon_days, label)
-    rows = feature_rows(events, as_of, features=features).merge(labels, on=KEYS, how="left", sort=False)
+    rows = feature_rows(events, as_of, features=features, users=users).merge(labels, on=KEYS, how="left", sort=False)
     people = rows["audience"].fillna(0)
     return rows.assign(as_of=pd.Timestamp(as_of), audience=people.astype("int64") if label == ENGAGERS else people)
 
@@ -85,10 +90,12 @@ def build_panel(
     progress: Progress = ignore_progress,
     label: str = ENGAGERS,
     features: Sequence[str] | None = None,
+    sample: RowSample | None = None,
 ) -> pd.DataFrame:
     """Concatenate the rows of all cutoffs, oldest first; the events are read and encoded once for all of them.
 
-    `features` are the names of features to compute; None stands for all of the catalogue.
+    `features` are the names of features to compute; None stands for all of the catalogue. With a `sample`, only its
+    users are there, with the columns of `RowSample.users`.
 
     Raises
     ------
@@ -96,9 +103,9 @@ def build_panel(
 
     """
     frames = []
-    with cached(events) as shared:
+    with cached(events) as shared, sample.users(shared, split.cutoffs) if sample else nullcontext() as users:
         for k, cutoff in enumerate(split.cutoffs):
-            frames.append(panel_rows(shared, cutoff, horizon_days, label, features))
+            frames.append(panel_rows(shared, cutoff, horizon_days, label, features, users))
             progress((k + 1) / len(split.cutoffs))
     panel = pd.concat(frames, ignore_index=True)
     _check_size(events, panel[panel["as_of"] < pd.Timestamp(split.newest)])

@@ -213,10 +213,11 @@ class EvaluationReport(SignalComparison):
 class BacktestReport(EvaluationReport):
     """The out-of-time evaluation of a recipe, with the tuning and the ablation where they were requested.
 
-    `view` holds the JSON figures of each scope's `View`.
+    `view` holds the JSON figures of each scope's `View`; `auc_of_half`, where rows were sampled, the AUC of boosters
+    fitted on half of the sample.
     """
 
-    absent_if_none: ClassVar[tuple[str, ...]] = ("in_sample", "tuning", "ablation")
+    absent_if_none: ClassVar[tuple[str, ...]] = ("in_sample", "tuning", "ablation", "auc_of_half")
 
     champion: ChampionComparison | NotMeasured
     slices: tuple[Slice, ...]
@@ -224,3 +225,4 @@ class BacktestReport(EvaluationReport):
     view: tuple[dict[str, Any], ...]
     tuning: tuple[TrialRow, ...] | None = None
     ablation: tuple[AblationRow, ...] | None = None
+    auc_of_half: float | None = None

@@ -18,6 +18,7 @@ from features.catalogue.originality import EXCESS_REPETITIONS
 from training.config import Model
 
 FEW_ROWS = 64
+SAMPLE_WEIGHT = "sample_weight"  # a column of `training.dataset.sampling`, where rows are sampled
 PREDICTION_LOCK = Lock()
 
 
@@ -91,7 +92,7 @@ def _train(
     data = lgb.Dataset(
         matrix,
         label=rows["audience"].to_numpy(float),
-        weight=_recency(rows["as_of"], config.half_life),
+        weight=_recency(rows["as_of"], config.half_life) * _sampling(rows),
         init_score=start,
         feature_name=names,
         params={"verbose": -1},
@@ -113,6 +114,11 @@ def margins(booster: lgb.Booster, rows: pd.DataFrame) -> np.ndarray:
 def _recency(as_of: pd.Series, half_life: float) -> np.ndarray:
     """Return weights that halve with every `half_life` cutoffs back from the newest, shape (rows,)."""
     return 0.5 ** ((as_of.rank(method="dense", ascending=False).to_numpy() - 1) / half_life)
+
+
+def _sampling(rows: pd.DataFrame) -> np.ndarray:
+    """Return how many rows of all users each row of a sample stands for, shape (rows,); 1 without a sample."""
+    return rows[SAMPLE_WEIGHT].to_numpy(float) if SAMPLE_WEIGHT in rows else np.ones(len(rows))
 
 
 def parameters(config: Model) -> dict[str, Any]:

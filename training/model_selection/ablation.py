@@ -14,6 +14,7 @@ from features.events.scopes import ALL
 from features.progress import Progress, ignore_progress
 from training.config import Config, Model
 from training.dataset.panel import in_scope, rows_at
+from training.dataset.sampling import representative
 from training.evaluation.metrics import ranking
 from training.evaluation.report_types import AblationRow
 from training.model.booster import fit_booster, margins
@@ -58,7 +59,8 @@ def ablate(
         )
     figures: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
     for done, k in enumerate(test):
-        older, ahead = rows_at(panel, *cutoffs[:k]), in_scope(rows_at(panel, cutoffs[k]), ALL)
+        older = rows_at(panel, *cutoffs[:k])
+        ahead = in_scope(representative(rows_at(panel, cutoffs[k])), ALL)
         for name, variant in VARIANTS.items():
             figures[name].append(_figures(ahead["audience"].to_numpy(float), variant(older, ahead, config.model)))
         progress((done + 1) / len(test))

@@ -22,6 +22,7 @@ from features.events.scopes import ALL
 from features.progress import Progress, ignore_progress
 from training.config import Model
 from training.dataset.panel import in_scope, rows_at
+from training.dataset.sampling import representative
 from training.evaluation.metrics import RANKING, ranking
 from training.evaluation.report_types import TrialRow
 from training.model.bounded_term import fit_boosters
@@ -134,7 +135,7 @@ def walk_forward(panel: pd.DataFrame, cutoffs: tuple[datetime, ...]) -> list[Fol
 
 def fold_value(panel: pd.DataFrame, fold: Fold, model: Model) -> float:
     """Fit on the older cutoffs, all scopes; return the mean of AUC, NDCG@100 and R2 of logs in the scope `all`."""
-    test = in_scope(rows_at(panel, fold.test), ALL)
+    test = in_scope(representative(rows_at(panel, fold.test)), ALL)
     margin = fit_boosters(rows_at(panel, *fold.older), model).margins(test)
     audience = test["audience"].to_numpy(float)
     return float(np.mean(list(ranking(audience, margin, np.exp(margin)).values())))

@@ -1,5 +1,6 @@
 """Release checks: churn against the champion and attacks, measured on the very model that is to be released."""
 
+from contextlib import nullcontext
 from datetime import datetime
 
 import ibis.expr.types as ir
@@ -14,6 +15,7 @@ from features.feature_table import feature_rows
 from features.progress import Progress, ignore_progress
 from training.config import Config
 from training.dataset.panel import in_scope
+from training.dataset.sampling import representative, sample_of
 from training.evaluation.evaluate import Champion, incomparable_reason
 from training.evaluation.report_types import NotMeasured
 from training.explanation.ledger import base_points, side_by_side
@@ -86,7 +88,9 @@ def measure_churn(
         return NotMeasured(str(reason))
     features = panel_features([champion[0].features])
     at = datetime.fromisoformat(bundle.facts["as_of"])
-    rows = in_scope(feature_rows(events, at, features=features), ALL)
+    sample = sample_of(bundle.facts)
+    with sample.users(events, [at]) if sample else nullcontext() as users:
+        rows = in_scope(representative(feature_rows(events, at, features=features, users=users)), ALL)
     return churn(*champion, bundle, rows, config.gate.moved_points)
 
 

@@ -6,6 +6,7 @@ The most important sections come first, because the registry's description of a 
 import json
 from typing import Any
 
+from training.dataset.sampling import sample_of
 from training.evaluation.evaluate import band_name
 from training.evaluation.metrics import FIGURES
 from training.evaluation.report_types import BacktestReport
@@ -121,6 +122,7 @@ def _data(bundle: Bundle) -> list[str]:
             f"Trained on {facts['rows']:,} rows, each a user in a scope at one of {len(cutoffs)} instants, "
             f"{bundle.horizon_days} days apart, from {_utc(cutoffs[0])} to {_utc(cutoffs[-1])}; the intervals are set "
             f"by what happened after {_utc(facts['calibration_cutoff'])}.",
+            *([f"A sample of users: {sample}."] if (sample := sample_of(facts)) else []),
             f"Scopes: {', '.join(f'`{scope}`' for scope in bundle.scopes)}.",
             f"Catalogue of features: `{facts['catalogue']}`.",
         ]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.catalogue import SCORED
 from features.events.encoding import EncodedEvents, cached, cached_users
 from features.events.scopes import ALL
 from features.feature_table import KEYS
@@ -16,6 +17,7 @@ from features.progress import Progress, ignore_progress
 from training.config import Config
 from training.dataset.labels import ENGAGERS
 from training.dataset.panel import Split, in_scope, rows_at
+from training.dataset.sampling import DRAWN
 from training.model.booster import fit_booster, margins
 from training.model.bundle import Bundle
 from training.selection.audiences import Audiences, expected_audiences
@@ -150,10 +152,24 @@ def fit_selection_model(
 
 
 def _past_horizon(events: EncodedEvents, panel: pd.DataFrame, cutoff: datetime, horizon_days: int) -> PastHorizon:
-    rows = in_scope(rows_at(panel, cutoff), ALL)
+    rows = _all_rows(events, panel, cutoff)
     pairs = read_pairs(events, cutoff, rows)
     ahead = read_engagements(events, cutoff, horizon_days, rows)
     return PastHorizon(cutoff, rows, pairs, weight_by_key(events, rows, pairs), ahead, ahead.returned(pairs))
+
+
+def _all_rows(events: EncodedEvents, panel: pd.DataFrame, cutoff: datetime) -> pd.DataFrame:
+    """Return the rows of a cutoff in the scope `all`; where they are sampled, other users too, with unknown features.
+
+    Otherwise people who are not in the sample would be strangers.
+    """
+    rows = in_scope(rows_at(panel, cutoff), ALL)
+    if DRAWN not in panel:
+        return rows
+    with cached_users(events) as users:
+        everybody = users.filter(users.scope == ALL).select(*KEYS).order_by(*KEYS).to_pandas()
+    joined: pd.DataFrame = everybody.merge(rows[[*KEYS, *SCORED.names]], on=KEYS, how="left")
+    return joined
 
 
 def _weights_at_end(events: EncodedEvents, split: Split, horizon_days: int) -> pd.Series:

@@ -1,0 +1,63 @@
+"""What a sample of users costs in AUC: python tests/benchmarks/sampling.py EVENTS --as-of T [--seeds 5].
+
+Boosters are fitted on all rows of the older cutoffs, and on samples of several sizes and seeds; all of them predict the
+same rows of the newest cutoff, those of all users.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from features.events.encoding import cached
+from features.events.event_table import time_range
+from features.events.loading import load_encoded_events
+from features.events.scopes import ALL
+from features.utc import parse_utc
+from training.config import Config
+from training.dataset.panel import build_panel, in_scope, rows_at, split_cutoffs
+from training.dataset.sampling import DRAWN, count_rows, plan_sample
+from training.evaluation.metrics import auc
+from training.model.bounded_term import fit_boosters
+from training.model.feature_sets import panel_features
+
+PARTS = (2, 5, 10, 20, 50)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("events", type=Path)
+    parser.add_argument("--as-of", required=True, type=parse_utc)
+    parser.add_argument("--seeds", type=int, default=5)
+    options = parser.parse_args()
+    config = Config()
+    with cached(load_encoded_events(options.events)) as events:
+        first, _ = time_range(events.rows)
+        split = split_cutoffs(first, options.as_of, config.outcome.horizon_days, config.panel.cutoffs)
+        panel = build_panel(events, split, config.outcome.horizon_days, features=panel_features())
+        sizes = count_rows(events, split.older)
+        older, test = rows_at(panel, *split.older), in_scope(rows_at(panel, split.newest), ALL)
+        audience = test["audience"].to_numpy(float)
+
+        def auc_of(rows: pd.DataFrame) -> float:
+            margin = fit_boosters(rows, config.model).margins(test)
+            return auc(audience, margin, margin)
+
+        best = auc_of(older)
+        print(f"all {len(older):,} rows: AUC {best:.4f}")
+        for part in PARTS:
+            values = []
+            for seed in range(options.seeds):
+                sample = plan_sample(sizes, len(older) // part, seed)
+                with sample.users(events, split.older) as users:
+                    drawn = users.to_pandas()
+                rows = older.merge(drawn, on="user").drop(columns=DRAWN)
+                values.append(auc_of(rows))
+            cost = best - np.mean(values)
+            print(f"{len(rows):,} rows: AUC {np.mean(values):.4f} +- {np.std(values):.4f}, {cost:.4f} less")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""Arrays in files hold what was written, and parts of them whole users."""
+
+import numpy as np
+import pytest
+
+from training.selection import file_arrays
+from training.selection.file_arrays import FileArray, user_parts
+
+
+def test_an_array_holds_its_parts():
+    array = FileArray(np.int32)
+    assert array.mapped().tolist() == []
+    array.append(np.array([3, 1], dtype=np.int64))
+    array.append(np.array([], dtype=np.int32))
+    array.append(np.arange(10)[::4])
+    assert array.mapped().tolist() == [3, 1, 0, 4, 8]
+    assert array.mapped().dtype == np.int32
+
+
+@pytest.mark.parametrize("counts", [[], [0, 0], [3, 0, 2, 9, 1, 1, 0], [20]])
+def test_parts_hold_whole_users(counts, monkeypatch):
+    monkeypatch.setattr(file_arrays, "PAIRS_AT_ONCE", 4)
+    starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+    parts = list(user_parts(starts))
+    assert [user for users, _ in parts for user in range(users.start, users.stop)] == list(range(len(counts)))
+    assert [pair for _, pairs in parts for pair in range(pairs.start, pairs.stop)] == list(range(sum(counts)))
+    for users, pairs in parts:
+        assert (pairs.start, pairs.stop) == (starts[users.start], starts[users.stop])
+        assert pairs.stop - pairs.start <= 4 or users.stop - users.start == 1
