@@ -35,6 +35,7 @@ KEYS = ["user", "scope"]
 ACTIVE_DAYS = 62
 LATE_DAYS = 7
 ROWS_AT_ONCE = 65_536
+ROWS, PAIRS, USERS = "rows", "pairs", "users"
 
 T = TypeVar("T")
 
@@ -67,7 +68,13 @@ def feature_batches(
 
     Only `rows_at_once` rows are in memory, beside what the engine takes; parts may be shorter.
     """
-    with feature_table(events, as_of, progress, features) as table, _code_point_order(table) as ordered:
+    with unordered_feature_table(events, as_of, progress, features) as table:
+        yield from ordered_batches(table, rows_at_once)
+
+
+def ordered_batches(table: ir.Table, rows_at_once: int = ROWS_AT_ONCE) -> Iterator[pd.DataFrame]:
+    """Yield feature rows as `feature_batches` does, from a table of them in any order."""
+    with _code_point_order(table) as ordered:
         for batch in ordered.to_pyarrow_batches(chunk_size=rows_at_once):
             yield batch.to_pandas()
 
@@ -76,13 +83,13 @@ def feature_batches(
 def _code_point_order(table: ir.Table) -> Iterator[ir.Table]:
     """Order a table by user and scope as DuckDB does: a database may order texts by the rules of a language."""
     if table.get_backend().name == "duckdb":
-        yield table
+        yield table.order_by(*KEYS)
         return
     local = connect()
     try:
         local.con.register("rows", table.to_pyarrow_batches())
         local.con.execute("CREATE TEMP TABLE features AS SELECT * FROM rows")
-        yield local.table("features").order_by("user", "scope")
+        yield local.table("features").order_by(*KEYS)
     finally:
         local.disconnect()
 
@@ -142,14 +149,41 @@ def unordered_feature_table(
     events: EncodedEvents, as_of: datetime, progress: Progress, features: Sequence[str] | None
 ) -> Iterator[ir.Table]:
     """Compute what `feature_table` does, in any order."""
-    plan = plan_features(features)
+    with _feature_tables(events, as_of, progress, plan_features(features), with_pairs=False) as tables:
+        yield tables[ROWS]
+
+
+class FeatureTables(NamedTuple):
+    """The feature table in any order, who engaged with whom as from `engaging_pairs`, and the users with their keys."""
+
+    rows: ir.Table
+    pairs: ir.Table
+    users: ir.Table
+
+
+@contextmanager
+def feature_table_and_pairs(
+    events: EncodedEvents, as_of: datetime, progress: Progress, features: Sequence[str] | None
+) -> Iterator[FeatureTables]:
+    """Compute what `feature_table` and `engaging_pairs` do, in one pass over the events.
+
+    At least one of the features has to be computed from credibility.
+    """
+    with _feature_tables(events, as_of, progress, plan_features(features), with_pairs=True) as tables:
+        yield FeatureTables(tables[ROWS], tables[PAIRS], tables[USERS])
+
+
+@contextmanager
+def _feature_tables(
+    events: EncodedEvents, as_of: datetime, progress: Progress, plan: FeaturePlan, with_pairs: bool
+) -> Iterator[dict[str, ir.Table]]:
     with _year_inputs(events, as_of) as inputs:
         inputs["recent"] = before(events.rows, as_of, RECENT_DAYS + LATE_DAYS)
         remainders = SpanRemainders(span_remainder(as_of, WEEK), span_remainder(as_of, DAY))
-        steps = partial(_steps, plan, remainders, events.cached)
-        cache_key = (plan.names, remainders, events.cached)
-        with materialize(steps, inputs, cache_key, _step_counter(progress, plan.steps)) as table:
-            yield table
+        steps = partial(_steps, plan, remainders, events.cached, with_pairs)
+        cache_key = (plan.names, remainders, events.cached, with_pairs)
+        with materialize(steps, inputs, cache_key, _step_counter(progress, plan.steps)) as tables:
+            yield tables | {USERS: inputs[USERS]}
 
 
 @contextmanager
@@ -183,12 +217,12 @@ def weighted_responses(events: EncodedEvents, as_of: datetime) -> Iterator[ir.Ta
 
     """
     inputs = _year_inputs(events, as_of)
-    with inputs as tables, materialize(_responses, tables, ("responses", events.cached), ignore_progress) as table:
-        yield table
+    with inputs as tables, materialize(_responses, tables, ("responses", events.cached), ignore_progress) as results:
+        yield results[PAIRS]
 
 
 @contextmanager
-def _responses(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[ir.Table]:
+def _responses(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[dict[str, ir.Table]]:
     own, users, seeds = relations.own_events(inputs["long"]), inputs["users"], inputs.get("configured_seeds")
     with (
         keep("first", own.group_by("user").agg(first_act_age=own.age.max())) as first,
@@ -196,7 +230,7 @@ def _responses(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[ir.Ta
         keep("pairs", relations.pairs(relations.engagements(inputs["long"]))) as pairs,
         credibility.compute_credibility(pairs, first, users, histories, seeds, keep) as (_, responders),
     ):
-        yield responders
+        yield {PAIRS: responders}
 
 
 @contextmanager
@@ -210,12 +244,12 @@ def engaging_pairs(events: EncodedEvents, as_of: datetime) -> Iterator[ir.Table]
 
     """
     inputs, key = _year_inputs(events, as_of), ("engaging_pairs", events.cached)
-    with inputs as tables, materialize(_engaging_pairs, tables, key, ignore_progress) as table:
-        yield table
+    with inputs as tables, materialize(_engaging_pairs, tables, key, ignore_progress) as results:
+        yield results[PAIRS]
 
 
 @contextmanager
-def _engaging_pairs(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[ir.Table]:
+def _engaging_pairs(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[dict[str, ir.Table]]:
     own, users, seeds = relations.own_events(inputs["long"]), inputs["users"], inputs.get("configured_seeds")
     with (
         keep("first", own.group_by("user").agg(first_act_age=own.age.max())) as first,
@@ -225,9 +259,13 @@ def _engaging_pairs(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[
         keep("seeds", credibility.established(year, first, histories) if seeds is None else seeds) as chosen,
         credibility.propagated_credibility(year, chosen, users, keep) as has,
     ):
-        named = pairs.filter(pairs.other.notnull(), within(pairs.last_age, LOOKBACK_DAYS))
-        named = named.select("user", "other", "last_age", "weeks")
-        yield named.left_join(has.rename(other="user"), "other").drop("other_right")
+        yield {PAIRS: _with_credibility(pairs, has)}
+
+
+def _with_credibility(pairs: ir.Table, credibility: ir.Table) -> ir.Table:
+    named = pairs.filter(pairs.other.notnull(), within(pairs.last_age, LOOKBACK_DAYS))
+    named = named.select("user", "other", "last_age", "weeks")
+    return named.left_join(credibility.rename(other="user"), "other").drop("other_right")
 
 
 class SpanRemainders(NamedTuple):
@@ -239,24 +277,31 @@ class SpanRemainders(NamedTuple):
 
 @contextmanager
 def _steps(
-    plan: FeaturePlan, remainders: SpanRemainders, cached: bool, keep: Materialize, inputs: dict[str, ir.Table]
-) -> Iterator[ir.Table]:
+    plan: FeaturePlan,
+    remainders: SpanRemainders,
+    cached: bool,
+    with_pairs: bool,
+    keep: Materialize,
+    inputs: dict[str, ir.Table],
+) -> Iterator[dict[str, ir.Table]]:
     with ExitStack() as stack:
-        parts = _Parts(plan, stack, keep)
+        parts = _Parts(plan, stack, keep, with_pairs)
         with nullcontext(inputs["long"]) if cached else keep("events", inputs["long"]) as events:
             responders = _add_long_windows(events, inputs, remainders, parts)
         if plan.needs(*RECENT_RELATIONS):
             with nullcontext(inputs["recent"]) if cached else keep("recent_events", inputs["recent"]) as events:
                 _add_recent_windows(events, responders, remainders, parts)
-        yield _join_parts(parts, inputs["users"])
+        results = {ROWS: _join_parts(parts, inputs["users"])}
+        yield results | ({PAIRS: _with_credibility(*parts.pairs)} if with_pairs else {})
 
 
 class _Parts:
     """The features of each relation as materialized tables, one row per user."""
 
-    def __init__(self, plan: FeaturePlan, stack: ExitStack, keep: Materialize):
-        self.plan, self._stack, self.keep = plan, stack, keep
+    def __init__(self, plan: FeaturePlan, stack: ExitStack, keep: Materialize, with_pairs: bool):
+        self.plan, self._stack, self.keep, self.with_pairs = plan, stack, keep, with_pairs
         self.tables: dict[Relation, ir.Table] = {}
+        self.pairs: tuple[ir.Table, ir.Table]  # pairs and credibility, where they are asked for
 
     def enter(self, context: AbstractContextManager[T]) -> T:
         """Enter a context that is left when all steps are done."""
@@ -296,7 +341,8 @@ def _add_long_windows(
     if not plan.counts_pairs:
         parts.add("pairs", engagements, last_engaged_age=engagements.age.min(), first_engaged_age=engagements.age.max())
         return None
-    with parts.keep("pairs", relations.pairs(engagements)) as pairs:
+    keep_pairs = parts.keep("pairs", relations.pairs(engagements))
+    with nullcontext(parts.enter(keep_pairs)) if parts.with_pairs else keep_pairs as pairs:
         parts.add("pairs", pairs, last_engaged_age=pairs.last_age.min(), first_engaged_age=pairs.first_age.max())
         if plan.needs("engagers", "engaged_users"):
             with parts.keep("engagers", relations.engagers(pairs)) as engagers:
@@ -307,6 +353,7 @@ def _add_long_windows(
         seeds = inputs.get("configured_seeds")
         flow = credibility.compute_credibility(pairs, active, users, histories, seeds, parts.keep)
         has, responders = parts.enter(flow)
+        parts.pairs = pairs, has
     parts.add_planned("credibility", lambda: has)
     parts.add_planned("responders", lambda: responders)
     return responders

@@ -1,6 +1,7 @@
 """Batch scoring: from feature rows to one score per user and scope, and every user's points per feature."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -12,8 +13,17 @@ import pyarrow.parquet as pq
 
 from features.errors import OutputError
 from features.events.encoding import EncodedEvents
+from features.events.event_table import load_table
 from features.events.loading import resolve_as_of
-from features.feature_table import KEYS, ROWS_AT_ONCE, feature_batches, feature_rows, require_users
+from features.feature_table import (
+    KEYS,
+    ROWS_AT_ONCE,
+    FeatureTables,
+    feature_rows,
+    feature_table_and_pairs,
+    ordered_batches,
+    require_users,
+)
 from features.progress import StepProgress, ignore_progress, of_step
 from serving.snapshots.audience_files import StoredAudiences
 from serving.snapshots.baselines import baseline_of
@@ -25,11 +35,13 @@ from training.explanation.reasons import evidence
 from training.model.baseline import Baseline
 from training.model.bundle import Bundle
 from training.model.feature_sets import snapshot_features
-from training.selection.pairs import read_pairs
-from training.selection.selection_model import selection_model
+from training.selection.file_arrays import PAIRS_AT_ONCE
+from training.selection.pairs import PAIR, Pairs, collect_pairs, number_pairs
+from training.selection.selection_model import engages, selection_model
 
 STORED = [name for name in SCORES if name not in RANKS]
 ROWS_FILE = "rows.parquet"
+NUMBERS_FILE = "numbers.parquet"
 
 
 def score_users(
@@ -139,12 +151,22 @@ def score_to_disk(
     resolve_as_of(events.rows, as_of, allow_future)
     progress("features", 0.0)
     features, on_feature = snapshot_features(bundle.features), of_step(progress, "features")
-    parts = feature_batches(events.with_seeds(bundle.seeds), as_of, on_feature, features)
-    scored = store_scores(bundle, version, features, parts, folder)
+    with feature_table_and_pairs(events.with_seeds(bundle.seeds), as_of, on_feature, features) as tables:
+        scored = store_scores(bundle, version, features, ordered_batches(tables.rows), folder)
+        if selection_model(bundle) is not None:
+            scored = replace(scored, pairs=_collect_pairs(tables, scored, folder))
     for step in ("features", "score"):
         progress(step, 1.0)
     require_users(scored.rows, events, as_of)
     return scored
+
+
+def _collect_pairs(tables: FeatureTables, scored: ScoredRows, folder: Path) -> Pairs:
+    with output_errors(folder):
+        scored.number(folder / NUMBERS_FILE)
+        numbers = load_table(pq.read_table(folder / NUMBERS_FILE, memory_map=True), tables.users.get_backend())
+        numbered = number_pairs(tables.pairs, tables.users, numbers).order_by(*PAIR)
+        return collect_pairs(numbered.to_pyarrow_batches(chunk_size=PAIRS_AT_ONCE), scored.rows)
 
 
 def store_scores(
@@ -185,30 +207,21 @@ def _read_scores(file: Path, features: list[str]) -> ScoredRows:
     return ScoredRows(len(ranks), features, read)
 
 
-def score_audiences(
-    events: EncodedEvents, as_of: datetime, bundle: Bundle, scored: ScoredRows
-) -> StoredAudiences | None:
+def score_audiences(bundle: Bundle, scored: ScoredRows) -> StoredAudiences | None:
     """Compute whom every user is expected to reach, so that groups can be selected.
-
-    Parameters
-    ----------
-    events, as_of, bundle : as for `score_users`
-    scored : the rows that it scored
 
     Returns
     -------
     audiences in the order of the scores; None if the bundle holds no selection model
 
     """
-    model = selection_model(bundle)
-    if model is None:
+    model, pairs = selection_model(bundle), scored.pairs
+    if model is None or pairs is None:
         return None
-    rows = scored.frame([*KEYS, "expected_audience", "followers"])
-    pairs = read_pairs(events.with_seeds(bundle.seeds), as_of, rows[KEYS])
+    rows = scored.frame(["scope", "expected_audience", "followers"])
     audiences = model.audiences(pairs, rows["expected_audience"].to_numpy(float))
-    active = np.zeros(len(rows), dtype=bool)
-    active[pairs.engagers[pairs.days < bundle.horizon_days]] = True
-    pools = model.pool_share * pd.Series(active).groupby(rows["scope"].to_numpy()).sum()
+    active = pd.Series(engages(pairs, bundle.horizon_days))
+    pools = model.pool_share * active.groupby(rows["scope"].to_numpy()).sum()
     return StoredAudiences(
         pairs=np.diff(pairs.starts).astype(np.int32),
         engagers=pairs.engagers,

@@ -5,6 +5,7 @@ snapshot, some ten thousand rows at a time.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -20,14 +21,16 @@ from ibis.util import gen_name
 from features.errors import EngineError
 from features.events.encoding import EncodedEvents
 from features.events.loading import resolve_as_of
-from features.feature_table import KEYS, ROWS_AT_ONCE, require_users, unordered_feature_table
+from features.feature_table import KEYS, ROWS_AT_ONCE, feature_table_and_pairs, require_users
 from features.progress import StepProgress, ignore_progress, of_step
-from serving.scoring import STORED, predict_rows
+from serving.scoring import NUMBERS_FILE, STORED, predict_rows
 from serving.snapshots.layout import output_errors
 from serving.snapshots.peers import GROUP, audience_band
 from serving.snapshots.scored_rows import RANKS, ScoredRows, schema
 from training.model.bundle import Bundle
 from training.model.feature_sets import snapshot_features
+from training.selection.pairs import PAIR, Pairs, collect_pairs, number_pairs
+from training.selection.selection_model import selection_model
 
 SPARK_TYPES = {pa.large_string(): "string", pa.int64(): "bigint", pa.float64(): "double", pa.int32(): "int"}
 SCOPE, BAND = GROUP
@@ -64,14 +67,25 @@ def score_on_spark(
     with output_errors(folder):
         resolve_as_of(events.rows, as_of, allow_future)
         on_feature = of_step(progress, "features")
-        with unordered_feature_table(events.with_seeds(bundle.seeds), as_of, on_feature, features) as table:
-            scored = score_partitions(table, bundle, version, features, folder / "scores")
-        progress("features", 1.0)
-        require_users(scored.count().execute(), events, as_of)
-        progress("score", 0.0)
-        ranked = store_ranked(scored, features, folder / "rows")
+        with feature_table_and_pairs(events.with_seeds(bundle.seeds), as_of, on_feature, features) as tables:
+            scored = score_partitions(tables.rows, bundle, version, features, folder / "scores")
+            progress("features", 1.0)
+            require_users(scored.count().execute(), events, as_of)
+            progress("score", 0.0)
+            ranked = store_ranked(scored, features, folder / "rows")
+            if selection_model(bundle) is not None:
+                ranked = replace(ranked, pairs=collect_spark_pairs(tables.pairs, tables.users, ranked, folder))
         progress("score", 1.0)
     return ranked
+
+
+def collect_spark_pairs(pairs: ir.Table, users: ir.Table, ranked: ScoredRows, folder: Path) -> Pairs:
+    """Let the executors number pairs by ordered rows and write them; collect them from the files."""
+    ranked.number(folder / NUMBERS_FILE)
+    backend: Any = users.get_backend()
+    numbers = backend.read_parquet(_url(folder / NUMBERS_FILE), table_name=gen_name("numbers"))
+    files = _write_ordered(number_pairs(pairs, users, numbers), PAIR, folder / "pairs")
+    return collect_pairs(_read(files, [*PAIR, "last_age", "weeks", "credibility"]), ranked.rows)
 
 
 def store_ranked(scored: ir.Table, features: list[str], folder: Path) -> ScoredRows:
@@ -83,9 +97,8 @@ def store_ranked(scored: ir.Table, features: list[str], folder: Path) -> ScoredR
 
     """
     columns = [*KEYS, *RANKS, *(name for name in [*STORED, *features] if name not in KEYS)]
-    ranked = _frame(with_ranks(scored).select(columns))
-    ranked.repartitionByRange(*KEYS).sortWithinPartitions(*KEYS).write.parquet(_url(folder))
-    files, rows = sorted(folder.glob("part-*.parquet")), scored.count().execute()
+    files = _write_ordered(with_ranks(scored).select(columns), KEYS, folder)
+    rows = scored.count().execute()
     stored = sum(pq.read_metadata(file).num_rows for file in files)
     if stored != rows:
         raise EngineError(
@@ -149,6 +162,12 @@ def _spark_batch(frame: pd.DataFrame) -> pa.RecordBatch:
     batch = pa.RecordBatch.from_pandas(frame, preserve_index=False)
     types = [pa.string() if pa.types.is_large_string(field.type) else field.type for field in batch.schema]
     return batch.cast(pa.schema(zip(batch.schema.names, types, strict=True)))
+
+
+def _write_ordered(table: ir.Table, keys: list[str], folder: Path) -> list[Path]:
+    """Let the executors write a table, ordered by some columns; return its files in that order."""
+    _frame(table).repartitionByRange(*keys).sortWithinPartitions(*keys).write.parquet(_url(folder))
+    return sorted(folder.glob("part-*.parquet"))
 
 
 def _frame(table: ir.Table) -> Any:

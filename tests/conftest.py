@@ -104,6 +104,19 @@ def need():
     return need
 
 
+@pytest.fixture(scope="session")
+def slicer(tmp_path_factory):
+    """The event table of a real forum."""
+    from features.importers.tables import import_table
+
+    source = Path(__file__).parents[2] / "shared" / "data" / "slicer_forum" / "events.csv.gz"
+    if not source.exists():
+        pytest.skip("the real communities are not beside the checkout")
+    out = tmp_path_factory.mktemp("slicer") / "events.parquet"
+    import_table(source, out, {"time": "ts", "verb": "type"}, {"topic_reply": "reply"})
+    return out
+
+
 @pytest.fixture(scope="module")
 def spark(need):
     """An engine: a local Spark in this process."""

@@ -101,7 +101,7 @@ MAY_IMPORT = {
     "serving.snapshots": TABLE
     | {"training.explanation", "training.home", "training.model", "training.records", "training.selection"},
     "serving.scoring": TABLE | {"serving.snapshots", "training.explanation", "training.model", "training.selection"},
-    "serving.spark_scoring": TABLE | {"serving.scoring", "serving.snapshots", "training.model"},
+    "serving.spark_scoring": TABLE | {"serving.scoring", "serving.snapshots", "training.model", "training.selection"},
     "serving.selections": TABLE
     | {
         "features.ids",

@@ -17,47 +17,51 @@ if TYPE_CHECKING:  # loads the SQL compilers of every engine, which a service th
     from ibis.backends.duckdb import Backend
 
 TableContext = AbstractContextManager[ir.Table]
+Tables = dict[str, ir.Table]
 Materialize = Callable[[str, ir.Table], TableContext]
-Steps = Callable[[Materialize, dict[str, ir.Table]], TableContext]
+Steps = Callable[[Materialize, Tables], AbstractContextManager[Tables]]
 OnStep = Callable[[], None]
 
 MAX_PLANS = 64
-PLANS: dict[Hashable, list[str]] = {}
+PLANS: dict[Hashable, tuple[list[str], list[str]]] = {}  # the statements, and the names of the results
 OPEN_RUNS: dict[int, int] = {}
+RESULT = "result_"
 TEMPORARY = ("temp", "main")
 
 
 @contextmanager
-def materialize(steps: Steps, inputs: dict[str, ir.Table], cache_key: Hashable, on_step: OnStep) -> Iterator[ir.Table]:
-    """Run steps from input tables to a result.
+def materialize(steps: Steps, inputs: Tables, cache_key: Hashable, on_step: OnStep) -> Iterator[Tables]:
+    """Run steps from input tables to results.
 
     Parameters
     ----------
     steps : a function of `keep`, which materializes a table under a name and drops it on exit, and of the inputs; it
-        yields the result
+        yields the results
     inputs : the input tables, by name
     cache_key : everything else on which the SQL of the steps depends
     on_step : called after each step
 
     Yields
     ------
-    the result; on DuckDB a table that is dropped on exit, elsewhere an expression over materialized tables
+    the results, by name; on DuckDB tables that are dropped on exit, elsewhere expressions over materialized tables
 
     """
     backend = next(iter(inputs.values())).get_backend()
     if backend.name != "duckdb":
         keep = _checkpointed if backend.name == "pyspark" else _cached
-        with steps(partial(keep, on_step), inputs) as result:
-            yield result
+        with steps(partial(keep, on_step), inputs) as results:
+            yield results
         return
     with _name_prefix(backend) as prefix, _unordered_inserts(backend):
         types = tuple((name, str(table.schema())) for name, table in inputs.items())
+        names: list[str] = []
         try:
             views = {name: _view(backend, prefix + name, table) for name, table in inputs.items()}
-            _run(backend, prefix, (prefix, types, cache_key), lambda keep: steps(keep, views), on_step)
-            yield backend.table(f"{prefix}result", database=TEMPORARY)
+            names = _run(backend, prefix, (prefix, types, cache_key), lambda keep: steps(keep, views), on_step)
+            yield {name: backend.table(f"{prefix}{RESULT}{name}", database=TEMPORARY) for name in names}
         finally:
-            backend.con.execute(f'DROP TABLE IF EXISTS "{prefix}result"')
+            for name in names:
+                backend.con.execute(f'DROP TABLE IF EXISTS "{prefix}{RESULT}{name}"')
             for name in inputs:
                 backend.con.execute(f'DROP VIEW IF EXISTS "{prefix}{name}"')
 
@@ -117,9 +121,13 @@ def _view(backend: "Backend", name: str, table: ir.Table) -> ir.Table:
 
 
 def _run(
-    backend: "Backend", prefix: str, plan_key: Hashable, steps: Callable[[Materialize], TableContext], on_step: OnStep
-) -> None:
-    """Replay the stored plan of a key, or record one while the steps run for the first time."""
+    backend: "Backend",
+    prefix: str,
+    plan_key: Hashable,
+    steps: Callable[[Materialize], AbstractContextManager[Tables]],
+    on_step: OnStep,
+) -> list[str]:
+    """Replay the stored plan of a key, or record one in the first run; return the names of the results."""
     plan: list[str] = []
 
     def execute(statement: str) -> None:
@@ -135,18 +143,22 @@ def _run(
         finally:
             execute(f'DROP TABLE IF EXISTS "{prefix}{name}"')
 
-    if plan_key in PLANS:
-        _replay(backend, PLANS[plan_key], on_step)
-        return
-    with steps(keep) as result:
-        execute(f'CREATE OR REPLACE TEMP TABLE "{prefix}result" AS {backend.compile(result)}')
-    if len(PLANS) >= MAX_PLANS:
-        PLANS.clear()
-    PLANS[plan_key] = plan
+    if plan_key not in PLANS:
+        with steps(keep) as tables:
+            results = list(tables)
+            for name, table in tables.items():
+                execute(f'CREATE OR REPLACE TEMP TABLE "{prefix}{RESULT}{name}" AS {backend.compile(table)}')
+        if len(PLANS) >= MAX_PLANS:
+            PLANS.clear()
+        PLANS[plan_key] = plan, results
+        return results
+    statements, results = PLANS[plan_key]
+    _replay(backend, statements, len(results), on_step)
+    return results
 
 
-def _replay(backend: "Backend", plan: list[str], on_step: OnStep) -> None:
-    *steps, _result = (statement for statement in plan if statement.startswith("CREATE"))
+def _replay(backend: "Backend", plan: list[str], results: int, on_step: OnStep) -> None:
+    steps = [statement for statement in plan if statement.startswith("CREATE")][:-results]
     try:
         for statement in plan:
             backend.con.execute(statement)

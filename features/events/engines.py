@@ -7,12 +7,13 @@ from glob import escape
 from inspect import Parameter, Signature
 from os import environ
 from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, cast
 
 import ibis
 import ibis.expr.types as ir
 
-from features.errors import CloutError, EngineError, OutputError, first_line
+from features.errors import CloutError, EngineError, EventsError, OutputError, first_line
 from features.events.event_table import connect
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ SPARK = {
 ENGINES = {"pyspark": "Spark", "py4j": "Spark", "grpc": "Spark", "psycopg": "PostgreSQL"}  # by package of an error
 MISSING_MODULE = re.compile(r"No module named '([\w.]+)'")
 DISK_FULL = "No space left on device"
+FILE_GONE = re.compile(r"IO Error: (No files found|Cannot open file .*No such file)")  # of DuckDB
+HEAP_FULL = "java.lang.OutOfMemoryError"
 
 
 def open_engine(name: str) -> ibis.BaseBackend:
@@ -97,10 +100,21 @@ def _spark_session() -> "SparkSession":
 
 def engine_error(error: BaseException) -> CloutError | None:
     """Return the error to show where Spark or a database failed; None for other errors."""
-    engine = ENGINES.get(type(error).__module__.partition(".")[0])
+    text = str(error)
+    if FILE_GONE.match(text):
+        return EventsError(
+            f"a file of the events was removed while they were read ({first_line(error)}). Nothing was changed; start "
+            "the command again."
+        )
+    engine = _failed_engine(error)
     if engine is None:
         return None
-    text = str(error)
+    if HEAP_FULL in text:
+        return EngineError(
+            f"{engine} ran out of memory (Java heap space). Give it more: spark.driver.memory for the driver and a "
+            "local master, spark.executor.memory for executors, in spark-defaults.conf or by spark-submit; or more "
+            "partitions, spark.sql.shuffle.partitions."
+        )
     if missing := MISSING_MODULE.search(text):
         return EngineError(
             f"the executors of {engine} lack the package {missing[1]}: install this version of clout-score, with what "
@@ -111,9 +125,20 @@ def engine_error(error: BaseException) -> CloutError | None:
         return OutputError(
             f"a disk that {engine} writes to is full ({DISK_FULL}). Free space there. Nothing was changed."
         )
+    if isinstance(error, ConnectionError):
+        text = f"its Java process has ended ({text}), killed or out of memory."
     causes = [line.strip() for line in text.splitlines() if line.strip()] or ["no message"]
     cause = next((line for line in reversed(causes) if line.startswith("Caused by: ")), causes[0])
     return EngineError(f"{engine} failed half way: {cause[:300]} Nothing was changed; start the command again.")
+
+
+def _failed_engine(error: BaseException) -> str | None:
+    """Return the engine whose package raised an error, or failed to reach its process; None for other errors."""
+    packages = [type(error).__module__]
+    if isinstance(error, ConnectionError):
+        packages += [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
+    engines = (ENGINES.get(package.partition(".")[0]) for package in packages)
+    return next(filter(None, engines), None)
 
 
 def _without_secrets(url: str) -> str:

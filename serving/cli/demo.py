@@ -1,6 +1,7 @@
 """The demo: simulate a community, train, score and explain, on one screen."""
 
 import shlex
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -10,6 +11,7 @@ import pandas as pd
 from features.console import print_commands, print_table, progress_bar, progress_bars
 from features.events.encoding import instant_literal
 from features.events.loading import load_encoded_events, load_events, resolve_as_of
+from features.feature_table import KEYS
 from features.simulation import Community, simulate
 from serving.cli.score_tables import print_explanation
 from serving.cli.served_snapshot import open_served
@@ -23,6 +25,7 @@ from training.records.opt_outs import load_opted_out_users
 from training.registry.model_registry import find_champion, load_champion
 from training.release.promotion import promote
 from training.release.release_candidate import release
+from training.selection.pairs import read_pairs
 from training.train import train
 
 HORIZONS_AFTER_TRAINING = 3
@@ -86,7 +89,9 @@ def _score(home: Home, events: Path, instants: list[datetime]) -> pd.DataFrame:
         for as_of in instants:
             scores, rows = score_users(encoded, as_of, bundle, version, steps)
             scored = ScoredRows.of_frames(scores, rows)
-            audiences = score_audiences(encoded, as_of, bundle, scored) if as_of == instants[-1] else None
+            if as_of == instants[-1]:
+                scored = replace(scored, pairs=read_pairs(encoded.with_seeds(bundle.seeds), as_of, rows[KEYS]))
+            audiences = score_audiences(bundle, scored)
             publish_snapshot(home, as_of, bundle, version, scored, audiences)
     write_scores(scores, home.folder / "scores.parquet")
     return scores.sort_values(["score", "user"], ascending=[False, True])

@@ -85,7 +85,7 @@ def score(
         warn(f"the model was trained on events up to {trained:%Y-%m-%d}, later than this as_of: no forecast.")
     with scratch_dir(folder.snapshots / "rows") as scratch, progress_bars() as progress:
         scored = _score_function(encoded)(encoded, at, bundle, version, scratch, progress, force)
-        audiences = score_audiences(encoded, at, bundle, scored)
+        audiences = score_audiences(bundle, scored)
         if not force:
             check_users(folder, at, scored.users)
         if out is not None:

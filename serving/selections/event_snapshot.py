@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 import ibis.expr.types as ir
 
 from features.errors import ScopeError
-from features.events.encoding import cached, encode_events
+from features.events.encoding import encode_events
 from features.events.loading import check_scopes
 from serving.scoring import score_audiences, score_to_disk
 from serving.selections.candidates import NETWORK
@@ -34,9 +34,8 @@ def event_snapshot(events: ir.Table, snapshot: Snapshot, scope: str, by_network:
     encoded = encode_events(events, [scope, "network:*"] if by_network and not scope.startswith(NETWORK) else [scope])
     check_scopes(encoded, [scope])
     with TemporaryDirectory() as folder:
-        with cached(encoded) as shared:
-            rows = score_to_disk(shared, as_of, bundle, version, Path(folder))
-            audiences = score_audiences(shared, as_of, bundle, rows)
+        rows = score_to_disk(encoded, as_of, bundle, version, Path(folder))
+        audiences = score_audiences(bundle, rows)
         if scope not in set(rows.frame(["scope"])["scope"]):
             raise ScopeError(
                 f"nobody has a score of the scope {scope!r} in the 365 days before the snapshot's instant."

@@ -3,13 +3,16 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from features.feature_table import KEYS, ROWS_AT_ONCE
+from training.selection.pairs import ROW, Pairs
 
 RANKS = ["percentile", "peer_percentile"]
 SCORES = [*KEYS, "score", "expected_audience", "low", "high", *RANKS, "evidence", "model_version"]
@@ -32,12 +35,14 @@ class ScoredRows:
     rows : how many
     features : the names of the feature columns
     read : yields some columns of all rows, in parts; the same rows each time
+    pairs : who engaged with whom among the rows, where groups are to be selected
 
     """
 
     rows: int
     features: list[str]
     read: Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
+    pairs: Pairs | None = None
 
     @classmethod
     def of_frames(cls, scores: pd.DataFrame, rows: pd.DataFrame) -> "ScoredRows":
@@ -61,6 +66,15 @@ class ScoredRows:
         """Return some columns of all rows."""
         frame: pd.DataFrame = pa.Table.from_batches(self.batches(names), schema(names)).to_pandas(self_destruct=True)
         return frame
+
+    def number(self, file: Path) -> None:
+        """Write user, scope and the number of every row to a Parquet file."""
+        columns = schema(KEYS)
+        with pq.ParquetWriter(file, columns.append(pa.field(ROW, pa.int64()))) as writer:
+            start = 0
+            for batch in self.batches(KEYS):
+                writer.write_batch(batch.append_column(ROW, pa.array(np.arange(start, start + len(batch)))))
+                start += len(batch)
 
     def feature_frames(self) -> Iterator[pd.DataFrame]:
         """Yield user, scope and features of all rows, in parts."""

@@ -10,14 +10,25 @@ import pytest
 from features.errors import AsOfError, OutputError
 from features.events.loading import load_encoded_events
 from serving import scoring
-from serving.scoring import percentiles, score_rows, score_to_disk, score_users, store_scores, write_points
+from serving.scoring import (
+    percentiles,
+    score_audiences,
+    score_rows,
+    score_to_disk,
+    score_users,
+    store_scores,
+    write_points,
+)
 from serving.snapshots import layout
 from serving.snapshots.layout import sort_rows
 from serving.snapshots.peers import audience_band
 from serving.snapshots.repository import open_snapshot, publish_snapshot, write_scores, write_snapshot
 from serving.snapshots.scored_rows import SCORES
+from tests.serving.conftest import SELECTION_MODEL
 from training.home import Home
 from training.records.opt_outs import opt_out
+from training.selection.pairs import read_pairs
+from training.selection.selection_model import with_selection
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 
@@ -141,6 +152,11 @@ def files(folder):
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
+def assert_same_arrays(ours, theirs):
+    for name, array in vars(ours).items():
+        np.testing.assert_array_equal(array, getattr(theirs, name), err_msg=name)
+
+
 class TestInParts:
     def test_the_snapshot_is_that_of_all_rows_at_once(self, tmp_path, bundle, scores, rows, monkeypatch):
         monkeypatch.setattr(layout, "ROWS_PER_GROUP", 64)
@@ -168,8 +184,16 @@ class TestInParts:
         encoded, as_of = load_encoded_events(events, ["all", "network:*"]), datetime(2017, 7, 3, tzinfo=UTC)
         scores, rows = score_users(encoded, as_of, bundle, "3")
         scored = score_to_disk(encoded, as_of, bundle, "3", tmp_path)
-        pd.testing.assert_frame_equal(scored.frame(SCORES), scores)
-        pd.testing.assert_frame_equal(scored.frame(list(rows)), rows)
+        assert scored.pairs is None
+        assert score_audiences(bundle, scored) is None
+        selecting = with_selection(bundle, SELECTION_MODEL)
+        for _ in range(2):  # the second time by the stored plan
+            scored = score_to_disk(encoded, as_of, selecting, "3", tmp_path)
+            pd.testing.assert_frame_equal(scored.frame(SCORES), scores)
+            pd.testing.assert_frame_equal(scored.frame(list(rows)), rows)
+            assert_same_arrays(scored.pairs, read_pairs(encoded, as_of, rows))
+        assert len(scored.pairs.engagers) > 0
+        assert len(score_audiences(selecting, scored)) == len(rows)
 
     def test_an_instant_without_users_is_refused(self, tmp_path, bundle, events):
         with pytest.raises(AsOfError, match="nobody acted"):

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import ibis
 import numpy as np
@@ -13,12 +13,21 @@ import pytest
 
 from features.events.engines import engine_error
 from features.events.event_table import connect
+from features.events.loading import load_encoded_events
 from serving import spark_scoring
-from serving.scoring import percentiles
+from serving.scoring import percentiles, score_audiences, score_to_disk
+from serving.snapshots.audience_files import map_audiences
 from serving.snapshots.repository import list_snapshots, open_snapshot
-from serving.snapshots.scored_rows import RANKS
+from serving.snapshots.scored_rows import RANKS, SCORES
 from serving.spark_scoring import with_ranks
+from tests.serving.conftest import SELECTION_MODEL
+from training.config import Config, Model
+from training.dataset.panel import Split, build_panel
+from training.fit import fit
 from training.home import Home
+from training.model.feature_sets import panel_features
+from training.registry.model_registry import register
+from training.selection.selection_model import with_selection
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 
@@ -62,14 +71,24 @@ def events(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def home(registry, tmp_path_factory):
-    """A home whose version 2 is not the champion."""
-    return Home(shutil.copytree(registry.folder, tmp_path_factory.mktemp("spark") / "home"))
+def home(registry, bundle, tmp_path_factory):
+    """A home whose version 3 is not the champion, and selects groups."""
+    home = Home(shutil.copytree(registry.folder, tmp_path_factory.mktemp("spark") / "home"))
+    register(home, with_selection(bundle, SELECTION_MODEL), {}, {}, {}, {}, tags={"gate": "passed"})
+    return home
+
+
+def assert_same_audiences(ours, theirs):
+    for name, values in ours.items():
+        if name == "pools":
+            assert values == theirs[name]
+        else:
+            np.testing.assert_allclose(values, theirs[name], rtol=1e-6, atol=1e-9, err_msg=name)  # float32
 
 
 def score(clout, home, events, *words):
-    """Score by version 2; return the run and all files of the snapshots."""
-    run = clout(home, "score", str(events), "--version", "2", "--as-of", "2017-07-30", *words)
+    """Score by version 3; return the run and all files of the snapshots."""
+    run = clout(home, "score", str(events), "--version", "3", "--as-of", "2017-07-30", *words)
     files = {file: file.read_bytes() for file in home.snapshots.rglob("*") if file.is_file()}
     return run, files
 
@@ -79,7 +98,7 @@ class TestSpark:
     @pytest.mark.usefixtures("spark")
     def test_the_snapshot_is_that_of_duckdb(self, clout, home, events):
         scopes = ["--scope", "all", "--scope", "network:*"]
-        frames, baselines = [], []
+        frames, baselines, audiences = [], [], []
         for engine in ("duckdb", "spark"):
             run, _ = score(clout, home, events, *scopes, "--engine", engine)
             assert run.returncode == 0, run.stderr
@@ -91,12 +110,33 @@ class TestSpark:
                     pd.read_feather(folder / "features.arrow"),
                 ]
             )
+            audiences.append(vars(map_audiences(folder)))
             baselines.append(json.loads((folder / "baselines.json").read_text()))
         for ours, theirs in zip(*frames, strict=True):
             pd.testing.assert_frame_equal(ours, theirs, rtol=1e-9, atol=1e-9)
         assert pd.json_normalize(baselines[0]).T[0].to_dict() == pytest.approx(
             pd.json_normalize(baselines[1]).T[0].to_dict(), abs=1e-9
         )
+        assert_same_audiences(*audiences)
+
+    @pytest.mark.real
+    def test_scores_of_a_real_community_are_those_of_duckdb(self, spark, slicer, tmp_path):
+        as_of = datetime(2026, 7, 24, tzinfo=UTC)
+        ours, theirs = load_encoded_events(slicer), load_encoded_events(slicer, engine=spark)
+        split = Split(tuple(as_of - timedelta(days=28 * k) for k in (3, 2, 1)))
+        panel = build_panel(ours, split, 28, features=panel_features())
+        bundle = with_selection(fit(panel, split, Config(model=Model(trees=60))), SELECTION_MODEL)
+        scored = [
+            score(events, as_of, bundle, "1", folder)
+            for score, events, folder in (
+                (score_to_disk, ours, tmp_path),
+                (spark_scoring.score_on_spark, theirs, tmp_path / "spark"),
+            )
+        ]
+        names = [*SCORES, *scored[0].features]
+        pd.testing.assert_frame_equal(*(rows.frame(names) for rows in scored), rtol=1e-9, atol=1e-9)
+        assert_same_audiences(*(vars(score_audiences(bundle, rows)) for rows in scored))
+        assert scored[0].rows > 900
 
     def test_executors_without_the_package(self, spark, bundle, rows, tmp_path, monkeypatch):
         bare = tmp_path / "python"

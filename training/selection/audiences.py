@@ -17,6 +17,8 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
+from training.selection.file_arrays import FileArray, user_parts
+
 SHARE_PRIOR = 10.0
 LARGEST_CHANCE = np.float32(0.999999)
 
@@ -161,12 +163,15 @@ def expected_audiences(
     expected : expected audience of each user in people, shape (users,)
 
     """
-    of_pairs = sum_by_user(starts, probability.astype(float))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        factor = np.where(of_pairs > expected, expected / of_pairs, 1.0)
-    lowered = (probability * np.repeat(factor, np.diff(starts))).astype(np.float32)
-    strangers = np.maximum(expected - of_pairs, 0.0)
-    return Audiences(starts, engagers, lowered, strangers, max(pool, 1.0), np.ones(len(expected)))
+    lowered, strangers = FileArray(np.float32), np.zeros(len(expected))
+    for users, part in user_parts(starts):
+        ends = starts[users.start : users.stop + 1] - part.start
+        of_pairs, people = sum_by_user(ends, probability[part].astype(float)), expected[users]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            factor = np.where(of_pairs > people, people / of_pairs, 1.0)
+        lowered.append(probability[part] * np.repeat(factor, np.diff(ends)))
+        strangers[users] = np.maximum(people - of_pairs, 0.0)
+    return Audiences(starts, engagers, lowered.mapped(), strangers, max(pool, 1.0), np.ones(len(expected)))
 
 
 def sum_by_user(starts: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Pairs: who engaged with whom in the 365 days before an instant, how recently and in how many weeks, as arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,8 +15,10 @@ from features.events.encoding import EncodedEvents, cached_users
 from features.events.event_table import load_table
 from features.feature_table import KEYS, engaging_pairs
 from training.dataset.labels import horizon_engagers
+from training.selection.file_arrays import PAIRS_AT_ONCE, FileArray
 
-PAIRS_AT_ONCE = 1 << 20
+ROW = "row"
+PAIR = [ROW, "engager"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Pairs:
         """The row number of the user of each pair, int32, shape (pairs,)."""
         return np.repeat(np.arange(len(self.starts) - 1, dtype=np.int32), np.diff(self.starts))
 
+    def users_of(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the row numbers of the users of some pairs by their numbers, int64, shape (n,)."""
+        users: np.ndarray = np.searchsorted(self.starts, numbers, side="right") - 1
+        return users
+
     @property
     def codes(self) -> np.ndarray:
         """One ascending number per pair, int64: `user * rows + engager`."""
@@ -61,31 +68,45 @@ def read_pairs(events: EncodedEvents, as_of: datetime, rows: pd.DataFrame) -> Pa
     rows : user and scope, each once
 
     """
-    counts, weight = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows))
-    parts: dict[str, list[np.ndarray]] = {"engagers": [], "days": [], "weeks": []}
+    names = pa.Table.from_pandas(rows[KEYS], preserve_index=False).append_column(ROW, pa.array(np.arange(len(rows))))
     with cached_users(events) as users, engaging_pairs(events, as_of) as table:
-        for batch in _numbered(table, users, rows).to_pyarrow_batches(chunk_size=PAIRS_AT_ONCE):
-            pairs = batch.to_pandas()
-            engagers = pairs["engager"].to_numpy(np.int32)
-            parts["engagers"].append(engagers)
-            parts["days"].append((pairs["last_age"] // DAY).to_numpy(np.int32))
-            parts["weeks"].append(np.bitwise_count(pairs["weeks"].to_numpy()).astype(np.int32))
-            counts += np.bincount(pairs["row"], minlength=len(rows))
-            weight[engagers] = np.clip(pairs["credibility"] / (FULL_CREDIBILITY * BILLION), 0.0, 1.0)
-    none = np.zeros(0, dtype=np.int32)
-    joined = {name: np.concatenate([none, *parts.pop(name)]) for name in list(parts)}
-    return Pairs(starts=np.concatenate([[0], np.cumsum(counts)]), weight=weight, **joined)
+        numbered = number_pairs(table, users, load_table(names, users.get_backend()))
+        return collect_pairs(numbered.order_by(*PAIR).to_pyarrow_batches(chunk_size=PAIRS_AT_ONCE), len(rows))
 
 
-def _numbered(pairs: ir.Table, users: ir.Table, rows: pd.DataFrame) -> ir.Table:
-    """Return pairs ordered by row numbers, `row` and `engager`, without those of somebody who is no row."""
-    names = pa.Table.from_pandas(rows[KEYS], preserve_index=False).append_column("row", pa.array(np.arange(len(rows))))
-    keys = users.join(load_table(names, users.get_backend()), KEYS).select("key", "row")
+def collect_pairs(batches: Iterable[pa.RecordBatch], rows: int) -> Pairs:
+    """Collect the pairs of `number_pairs`, ordered by both numbers, among so many rows; those arrays are files."""
+    counts, weight = np.zeros(rows, dtype=np.int64), np.zeros(rows)
+    engagers, days, weeks = (FileArray(np.int32) for _ in range(3))
+    for batch in batches:
+        pairs = batch.to_pandas()
+        engagers.append(pairs["engager"].to_numpy())
+        days.append((pairs["last_age"] // DAY).to_numpy())
+        weeks.append(np.bitwise_count(pairs["weeks"].to_numpy()))
+        first = int(pairs["row"].iloc[0]) if len(pairs) else 0
+        of_batch = np.bincount(pairs["row"] - first)
+        counts[first : first + len(of_batch)] += of_batch
+        weight[pairs["engager"]] = np.clip(pairs["credibility"] / (FULL_CREDIBILITY * BILLION), 0.0, 1.0)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    return Pairs(starts, engagers.mapped(), days.mapped(), weeks.mapped(), weight)
+
+
+def number_pairs(pairs: ir.Table, users: ir.Table, rows: ir.Table) -> ir.Table:
+    """Return pairs by row numbers, `row` and `engager`, without those of somebody who is no row.
+
+    Parameters
+    ----------
+    pairs : from `engaging_pairs`
+    users : user, scope and key
+    rows : user, scope and `row`, their number
+
+    """
+    keys = users.join(rows, KEYS).select("key", ROW)
     of_user = keys.select(user="key", row="row")
     of_other = keys.select(other="key", engager="row")
     numbered = pairs.join(of_user, "user").join(of_other, "other")
     credibility = numbered.credibility.fill_null(0).cast("float64")
-    return numbered.select("row", "engager", "last_age", "weeks", credibility=credibility).order_by("row", "engager")
+    return numbered.select(*PAIR, "last_age", "weeks", credibility=credibility)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.selection.audiences import sum_by_user
+from training.selection.file_arrays import FileArray, user_parts
 from training.selection.newton import fit_coefficients
-from training.selection.pairs import PAIRS_AT_ONCE, Pairs
+from training.selection.pairs import Pairs
 
 MOST_PAIRS = 200_000
 RIDGE = 1.0
@@ -35,40 +37,41 @@ class ReturnModel:
     def probability(self, pairs: Pairs) -> np.ndarray:
         """Return the probability that each pair engages again within the horizon, float32, shape (pairs,)."""
         intercept, *slopes = self.coefficients
-        features = PairFeatures(pairs, self.horizon_days)
-        chances = np.empty(len(pairs.engagers), dtype=np.float32)
-        for start in range(0, len(chances), PAIRS_AT_ONCE):
-            part = slice(start, start + PAIRS_AT_ONCE)
-            logit = np.full(len(chances[part]), intercept)
-            for slope, column in zip(slopes, features.columns(part), strict=True):
+        features, chances = PairFeatures(pairs, self.horizon_days), FileArray(np.float32)
+        for _, part in user_parts(pairs.starts):
+            logit = np.full(part.stop - part.start, intercept)
+            for slope, column in zip(slopes, features.columns(np.arange(part.start, part.stop)), strict=True):
                 logit += slope * column
-            chances[part] = _sigmoid(logit)
-        return chances
+            chances.append(_sigmoid(logit))
+        return chances.mapped()
 
 
 class PairFeatures:
     """The features of pairs; a matrix of all would take too much memory."""
 
     def __init__(self, pairs: Pairs, horizon_days: int):
-        self._pairs, self._users, self._horizon_days = pairs, pairs.users, horizon_days
-        self._last = np.full(len(pairs.weight), np.iinfo(np.int32).max, dtype=np.int32)
-        np.minimum.at(self._last, pairs.engagers, pairs.days)
-        recent = pairs.days < horizon_days
-        self._of_engager, self._of_user = (
-            np.log1p(np.bincount(role[recent], minlength=len(pairs.weight))) for role in (pairs.engagers, self._users)
-        )
+        self._pairs, self._horizon_days, rows = pairs, horizon_days, len(pairs.weight)
+        self._last = np.full(rows, np.iinfo(np.int32).max, dtype=np.int32)
+        of_engager, of_user = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64)
+        for users, part in user_parts(pairs.starts):
+            engagers, recent = pairs.engagers[part], pairs.days[part] < horizon_days
+            np.minimum.at(self._last, engagers, pairs.days[part])
+            np.add.at(of_engager, engagers[recent], 1)
+            of_user[users] = sum_by_user(pairs.starts[users.start : users.stop + 1] - part.start, recent)
+        self._of_engager, self._of_user = np.log1p(of_engager), np.log1p(of_user)
 
-    def columns(self, part: slice = slice(None)) -> Iterator[np.ndarray]:
-        """Yield the features of some pairs one by one, float64, shape (pairs,)."""
-        engagers, horizon_days = self._pairs.engagers[part], self._horizon_days
-        age, weeks = _log_age(self._pairs.days[part], horizon_days), np.log(self._pairs.weeks[part])
+    def columns(self, numbers: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        """Yield the features of all pairs, or of some by their numbers, one by one, float64, shape (n,)."""
+        numbers = np.arange(len(self._pairs.engagers)) if numbers is None else numbers
+        engagers, horizon_days = self._pairs.engagers[numbers], self._horizon_days
+        age, weeks = _log_age(self._pairs.days[numbers], horizon_days), np.log(self._pairs.weeks[numbers])
         yield age
         yield age * age
         yield weeks
         yield weeks * age
         yield _log_age(self._last[engagers], horizon_days)
         yield self._of_engager[engagers]
-        yield self._of_user[self._users[part]]
+        yield self._of_user[self._pairs.users_of(numbers)]
 
 
 def fit_return_model(
@@ -88,7 +91,7 @@ def fit_return_model(
     for pairs, returned in past:
         count = len(returned)
         sample = np.sort(rng.choice(count, most, replace=False)) if count > most else np.arange(count)
-        matrices.append(np.stack([column[sample] for column in PairFeatures(pairs, horizon_days).columns()], axis=1))
+        matrices.append(np.stack(list(PairFeatures(pairs, horizon_days).columns(sample)), axis=1))
         outcomes.append(returned[sample].astype(float))
     coefficients = _logistic_regression(np.concatenate(matrices), np.concatenate(outcomes))
     return ReturnModel(tuple(coefficients.tolist()), horizon_days)

@@ -23,6 +23,7 @@ from training.model.bundle import Bundle
 from training.selection.audiences import Audiences, expected_audiences
 from training.selection.calibration import Calibration, fit_calibration
 from training.selection.coverage import Constraints, select_group
+from training.selection.file_arrays import user_parts
 from training.selection.pairs import Engagements, Pairs, read_engagements, read_pairs, weight_by_key
 from training.selection.return_model import ReturnModel, fit_return_model
 
@@ -104,7 +105,15 @@ def selection_model(bundle: Bundle) -> SelectionModel | None:
 
 def active_engagers(pairs: Pairs, horizon_days: int) -> int:
     """Return how many people engaged with anybody in the last horizon."""
-    return len(np.unique(pairs.engagers[pairs.days < horizon_days]))
+    return int(engages(pairs, horizon_days).sum())
+
+
+def engages(pairs: Pairs, horizon_days: int) -> np.ndarray:
+    """Return which rows engaged with anybody in the last horizon, bool, shape (rows,)."""
+    active = np.zeros(len(pairs.weight), dtype=bool)
+    for _, part in user_parts(pairs.starts):
+        active[pairs.engagers[part][pairs.days[part] < horizon_days]] = True
+    return active
 
 
 @dataclass(frozen=True)

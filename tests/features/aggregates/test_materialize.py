@@ -39,7 +39,8 @@ def test_plan_is_compiled_once_and_replayed_with_equal_results(events, table, as
     assert list(materialize.PLANS.values()) == [plan]
     feature_rows(events, as_of - timedelta(days=1))
     assert len(materialize.PLANS) == 2
-    assert not any(str(as_of.year) in statement for statement in plan)
+    statements, _ = plan
+    assert not any(str(as_of.year) in statement for statement in statements)
 
 
 def test_cached_events_give_the_same_features(events, as_of):
@@ -63,7 +64,10 @@ def test_temporary_tables_are_dropped(events, as_of):
 
 def test_failed_step_drops_its_tables_and_the_next_run_works(events, as_of, monkeypatch):
     first = feature_rows(events, as_of)
-    broken = {key: [*plan[:9], "SELECT no_such_column", *plan[9:]] for key, plan in materialize.PLANS.items()}
+    broken = {
+        key: ([*plan[:9], "SELECT no_such_column", *plan[9:]], names)
+        for key, (plan, names) in materialize.PLANS.items()
+    }
     with monkeypatch.context() as patch:
         patch.setattr(materialize, "PLANS", broken)
         with pytest.raises(DuckDBError, match="no_such_column"):

@@ -1,11 +1,11 @@
 """The same definition on DuckDB, Spark and PostgreSQL gives the same features."""
 
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -124,18 +124,6 @@ class TestSpark:
         assert_alike(ours, feature_rows(load_encoded_events(slicer, engine=spark), as_of))
 
 
-@pytest.fixture(scope="module")
-def slicer(tmp_path_factory):
-    from features.importers.tables import import_table
-
-    source = Path(__file__).parents[4] / "shared" / "data" / "slicer_forum" / "events.csv.gz"
-    if not source.exists():
-        pytest.skip("the real communities are not beside the checkout")
-    out = tmp_path_factory.mktemp("slicer") / "events.parquet"
-    import_table(source, out, {"time": "ts", "verb": "type"}, {"topic_reply": "reply"})
-    return out
-
-
 class TestDatabases:
     def test_difficult_events_on_postgresql(self, postgres, events):
         ours, engine = feature_rows(load_encoded_events(events, SCOPES), AS_OF), open_engine(postgres)
@@ -181,6 +169,7 @@ class TestErrors:
             ),
             ("x\nModuleNotFoundError: No module named 'serving'\n", EngineError, "executors of Spark lack the package"),
             ("Caused by: java.io.IOException: No space left on device", OutputError, "a disk that Spark writes to"),
+            ("Caused by: java.lang.OutOfMemoryError: Java heap space", EngineError, "more: spark.driver.memory"),
         ],
     )
     def test_errors_of_an_engine_say_what_to_do(self, text, kind, message):
@@ -190,6 +179,24 @@ class TestErrors:
 
     def test_other_errors_are_faults_of_the_program(self):
         assert engine_error(KeyError("users")) is None
+        assert engine_error(ConnectionRefusedError(111, "Connection refused")) is None
+
+    def test_a_java_process_that_is_killed(self, need):
+        """In a process of its own: Spark cannot start a second time in this one."""
+        need(find_spec("pyspark") is not None, "Spark is not installed: pip install 'clout-score[spark]'")
+        script = (
+            "import ibis\nfrom features.events.engines import engine_error, open_engine\n"
+            "engine = open_engine('spark')\n"
+            "table = engine.create_view('rows', ibis.memtable({'a': [1]}))\n"
+            "java = engine._session.sparkContext._gateway.proc\njava.kill()\njava.wait()\n"
+            "try:\n    table.count().execute()\nexcept Exception as error:\n    print(engine_error(error))\n"
+        )
+        run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert re.fullmatch(
+            r"Spark failed half way: its Java process has ended \(.*\), killed or out of memory\. Nothing was changed; "
+            r"start the command again\.\n",
+            run.stdout,
+        ), run.stderr
 
     def test_a_database_that_ends_half_way(self, postgres, events):
         engine = open_engine(postgres)

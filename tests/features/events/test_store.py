@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,10 +9,13 @@ from fcntl import LOCK_EX, flock
 
 import pandas as pd
 import pytest
+from duckdb import Error as DuckDBError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import EventsError, ScopeError, StoreError
+from features.events.engines import engine_error
+from features.events.erasure import erase_users_from_store
 from features.events.event_table import VERBS, connect
 from features.events.loading import load_encoded_events
 from features.events.store import MANIFEST, add_to_store, is_store, open_store, read_manifest
@@ -187,3 +191,24 @@ def test_damaged_store_is_rejected(tmp_path):
     (tmp_path / "store" / MANIFEST).write_text("{")
     with pytest.raises(StoreError, match="is damaged"):
         read_manifest(tmp_path / "store")
+
+
+class TestReadWhileWritten:
+    def test_events_added_meanwhile_are_not_read(self, tmp_path):
+        add_to_store(table(SOME), tmp_path / "store")
+        events = load_encoded_events(tmp_path / "store")
+        before = feature_rows(events, AS_OF)
+        add_to_store(table(MORE), tmp_path / "store")
+        assert feature_rows(events, AS_OF).equals(before)
+
+    def test_a_part_erased_meanwhile_is_an_error_to_repeat(self, tmp_path):
+        add_to_store(table(SOME), tmp_path / "store")
+        events = load_encoded_events(tmp_path / "store")
+        erase_users_from_store(tmp_path / "store", ["ann"])
+        with pytest.raises(DuckDBError) as raised:
+            feature_rows(events, AS_OF)
+        assert re.fullmatch(
+            r"a file of the events was removed while they were read \(.*part-00000\.parquet.*\)\. Nothing was changed; "
+            r"start the command again\.",
+            str(engine_error(raised.value)),
+        )

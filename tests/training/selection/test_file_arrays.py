@@ -8,13 +8,14 @@ from training.selection.file_arrays import FileArray, user_parts
 
 
 def test_an_array_holds_its_parts():
+    assert FileArray(np.int32).mapped().tolist() == []
     array = FileArray(np.int32)
-    assert array.mapped().tolist() == []
     array.append(np.array([3, 1], dtype=np.int64))
     array.append(np.array([], dtype=np.int32))
     array.append(np.arange(10)[::4])
-    assert array.mapped().tolist() == [3, 1, 0, 4, 8]
-    assert array.mapped().dtype == np.int32
+    values = array.mapped()
+    assert values.tolist() == [3, 1, 0, 4, 8]
+    assert values.dtype == np.int32
 
 
 @pytest.mark.parametrize("counts", [[], [0, 0], [3, 0, 2, 9, 1, 1, 0], [20]])
