@@ -52,8 +52,8 @@ def main() -> None:
             for seed in range(options.seeds):
                 sample = plan_sample(sizes, len(older) // part, seed)
                 with sample.users(events, split.older) as users:
-                    drawn = users.to_pandas()
-                rows = older.merge(drawn, on="user").drop(columns=DRAWN)
+                    by_hash = users.to_pandas()
+                rows = older.merge(by_hash, on="user").drop(columns=DRAWN)
                 values.append(auc_of(rows))
             cost = best - np.mean(values)
             print(f"{len(rows):,} rows: AUC {np.mean(values):.4f} +- {np.std(values):.4f}, {cost:.4f} less")

@@ -67,10 +67,10 @@ class RowSample:
         DRAWN says whether the hash drew them: those users alone represent all users, with equal weights.
         """
         sizes = user_sizes(events, cutoffs)
-        drawn = md5(ibis.literal(f"{self.seed}:") + sizes.user).substr(0, DIGITS) < _first_digits(self.share)
+        by_hash = md5(ibis.literal(f"{self.seed}:") + sizes.user).substr(0, DIGITS) < _first_digits(self.share)
         heavy = sizes.engagements >= self.heavy_from
         weight = heavy.ifelse(0, 1).cast("float64") * (1 / self.share - 1) + 1  # two literals were decimals on Spark
-        with sizes.filter(heavy | drawn).select("user", **{WEIGHT: weight, DRAWN: drawn}).cache() as users:
+        with sizes.filter(heavy | by_hash).select("user", **{WEIGHT: weight, DRAWN: by_hash}).cache() as users:
             yield users
 
 

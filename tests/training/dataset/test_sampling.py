@@ -81,13 +81,13 @@ def test_heavy_users_are_all_there_and_others_weigh_more(events):
 def test_weighted_totals_are_unbiased(events):
     """Over seeds, the means of weighted totals lie within three standard errors of the real ones."""
     real = user_sizes(events, CUTOFFS).to_pandas().set_index("user")
-    totals, drawn = [], []
+    totals, by_hash = [], []
     for seed in range(30):
         plan, users = sampled(events, 2_000, seed)
         sizes = real.loc[users["user"]]
         totals.append(sizes.mul(users[WEIGHT].to_numpy(), axis=0).sum())
-        drawn.append(sizes[users[DRAWN].to_numpy()].sum() / plan.share)
-    for frame in (pd.DataFrame(totals), pd.DataFrame(drawn)):
+        by_hash.append(sizes[users[DRAWN].to_numpy()].sum() / plan.share)
+    for frame in (pd.DataFrame(totals), pd.DataFrame(by_hash)):
         error = (frame.mean() - real.sum()).abs() / (frame.std() / np.sqrt(len(frame)))
         assert (error < 3).all()
 
