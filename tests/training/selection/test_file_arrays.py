@@ -19,7 +19,7 @@ def test_an_array_holds_its_parts():
 
 
 @pytest.mark.parametrize("counts", [[], [0, 0], [3, 0, 2, 9, 1, 1, 0], [20]])
-def test_parts_hold_whole_users(counts, monkeypatch):
+def test_no_user_is_in_two_parts(counts, monkeypatch):
     monkeypatch.setattr(file_arrays, "PAIRS_AT_ONCE", 4)
     starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
     parts = list(user_parts(starts))
