@@ -34,16 +34,18 @@ from features.catalogue.wording import (
     ago,
     count_of,
     members,
+    nobody,
     number,
     people,
     responders,
     singular_or_plural,
-    uncounted,
+    value_of,
     window,
 )
 
 MONTH_DAYS = 28
 DAYS_PER_HALVING = 30
+NOBODY_COUNTS = "Nobody with a known id whose response counts"
 SINCE_ESTABLISHED, WITHOUT_ESTABLISHED = "days_since_established", "days_without_established"
 
 _feature = partial(Feature, family="reach", unit="people", relation="responders", direction="up")
@@ -55,29 +57,53 @@ def _responded(days: int) -> Sentence:
 
     def sentence(value: float | None, row: Row) -> str:
         count = responders(row, value, days)
-        if not value and not count:
-            nobody = "Nobody" if count is not None else "Nobody whose response counts"
-            return f"{nobody} responded in {window(days)}."
-        if value is None or count is None:
-            return f"The people who responded in {window(days)} count as {members(value or 0.0)}."
-        if not value:
-            verb = singular_or_plural(count, "does", "do")
-            return f"{people(count)} responded in {window(days)}, but {verb} not count as established members."
-        verb = singular_or_plural(count, "counts", "count together")
-        return f"{people(count)} responded in {window(days)} and {verb} as {members(value)}."
+        if value or count:
+            return _described_responders(value, count, window(days))
+        who = NOBODY_COUNTS if count is None else nobody(row, days)
+        return f"{who} responded in {window(days)}."
 
     return sentence
 
 
-def _or_nobody(when: str, text: str, little: str | None = None) -> Sentence:
-    """Say a text with `{members}` and perhaps `{respond}` in it, or another for less than half a member or nobody."""
+def _described_responders(value: float | None, count: float | None, period: str) -> str:
+    """Say how many people responded in a period, None if that is not known, and what they count as."""
+    if value is None or count is None:
+        return f"The people who responded in {period} count together as {members(value or 0.0)}."
+    if not value:
+        which = singular_or_plural(count, "does not count", "none of them counts")
+        return f"{people(count)} responded in {period}, but {which} as an established member."
+    verb = singular_or_plural(count, "counts", "count together")
+    return f"{people(count)} responded in {period} and {verb} as {members(value)}."
 
-    def sentence(value: float | None, _: Row) -> str:
+
+def _described_rate(value: float | None, row: Row) -> str:
+    """Say how many people responded in the time that the rate is of, a year or less, and what they count as."""
+    age, year = value_of(row, "account_age_days"), value_of(row, "credible_engagers_365d")
+    if not value or age is None or year is None:
+        return _responded(LOOKBACK_DAYS)(value, row) if not value else _described_bare_rate(value)
+    weight = value * min(max(age, MONTH_DAYS), LOOKBACK_DAYS) / MONTH_DAYS
+    if not math.isclose(weight, year, rel_tol=1e-6):
+        return _described_bare_rate(value)
+    period = window(LOOKBACK_DAYS)
+    if age < LOOKBACK_DAYS:
+        period = f"the {count_of(math.ceil(age), 'day')} since this user was first seen"
+    return _described_responders(weight, responders(row, year, LOOKBACK_DAYS), period)
+
+
+def _described_bare_rate(value: float) -> str:
+    return f"For every four weeks of up to a year, responses count as {members(value)}."
+
+
+def _or_nobody(when: str, text: str, little: str | None = None) -> Sentence:
+    """Say a text with `{members}` in it, or another for less than half a member or nobody."""
+
+    def sentence(value: float | None, row: Row) -> str:
         if not value:
-            return f"Nobody whose response counts {when}."
+            nobody_responded = responders(row, value_of(row, "credible_engagers_365d"), LOOKBACK_DAYS) == 0
+            return f"{nobody(row, LOOKBACK_DAYS) if nobody_responded else NOBODY_COUNTS} {when}."
         if little and value < 0.5:
             return little
-        return text.format(members=members(value), respond=singular_or_plural(value, "responds", "respond"))
+        return text.format(members=members(value))
 
     return sentence
 
@@ -88,14 +114,16 @@ def _posts(days: int, text: str) -> Sentence:
     def sentence(value: float | None, _: Row) -> str:
         if not value:
             return f"No post drew a response that counts in the last {days} days."
-        return text.format(posts="Less than half a post" if value < 0.5 else f"About {count_of(value, 'post')}")
+        if value < 0.5:
+            return f"Hardly any response to a post in the last {days} days counts."
+        return text.format(posts=f"About {count_of(value, 'post')}")
 
     return sentence
 
 
 def _described_attention(value: float | None, _: Row) -> str:
     if not value:
-        return "Nobody whose response counts responded in the last year."
+        return f"{NOBODY_COUNTS} responded in the last year."
     if value < 0.5:
         return "The people who respond also respond to many others; little of their attention comes here."
     return f"The attention of the people who respond adds up to that of {members(value)} who respond to nobody else."
@@ -110,23 +138,23 @@ def _described_delay(value: float | None, _: Row) -> str:
 
 def _described_periods(value: float | None, _: Row) -> str:
     if not value:
-        return "Nobody whose response counts responded in the last six periods of 28 days."
+        return "No response of the last six four-week periods counts."
     if value < 0.5:
-        return "Those who responded in the last six periods of 28 days count for little."
-    periods = f"about {value:.0f} of the last six periods of 28 days"
-    return f"Established members, or people who are not named, responded in {periods}."
+        return "The responses of the last six four-week periods count for little."
+    periods = "each" if value > PERIODS - 0.05 else f"about {value:.0f}"
+    return f"In {periods} of the last six four-week periods a response came that counts."
 
 
 def _described_established(value: float | None, _: Row) -> str:
     if value is None:
-        return "Nobody who counts as an established member responded in the last year."
-    return f"The last response from an established member, or from somebody who is not named, came {ago(value)}."
+        return "No response of the last year counts as an established member's."
+    return f"The last response that counts as an established member's came {ago(value)}."
 
 
 def _described_without_established(value: float | None, row: Row) -> str:
     if value is None or value > 0:
         return _described_established(None if value is None else value + MONTH_DAYS, row)
-    return f"An established member, or somebody who is not named, responded in {window(MONTH_DAYS)}."
+    return f"A response that counts as an established member's came in {window(MONTH_DAYS)}."
 
 
 def _described_since(value: float | None, _: Row) -> str:
@@ -144,7 +172,8 @@ def _described_uncounted(days: int, why: str) -> Sentence:
     def sentence(value: float | None, _: Row) -> str:
         if not value:
             return f"Nobody who responded in {window(days)} counts less because {why}."
-        return f"{uncounted(value, f'those who responded in {window(days)}')}, because {why}."
+        fewer = "slightly less" if value < 0.5 else f"about {people(value)} fewer"
+        return f"Those who responded in {window(days)} count for {fewer}, because {why}."
 
     return sentence
 
@@ -171,7 +200,7 @@ def _uncounted(days: int) -> list[Feature]:
             f"uncounted_new_{days}d",
             f"by how many people fewer those count who responded in the last {days} days, as few established people "
             "respond to them",
-            _described_uncounted(days, "few established members respond to them"),
+            _described_uncounted(days, "few established members respond to some of them"),
             lambda responders: sum_fixed_point(_of_named(responders, days, BILLION - responders.vouched)),
         ),
         excluded_weight(
@@ -250,8 +279,8 @@ FEATURES = [
         "last engagement was (half after 28 days)",
         _or_nobody(
             "responded in the last year",
-            "Lately {members} {respond} (a response of four weeks ago counts half).",
-            "Lately hardly anybody responds who counts (a response of four weeks ago counts half).",
+            "Those who responded lately count together as {members}; a last response four weeks ago counts half.",
+            "Hardly anybody whose response counts responded lately; a last response four weeks ago counts half.",
         ),
         lambda responders: sum_fixed_point(_multiply(decay(responders.last_age, 28), responders.weight)),
         title="Established responders lately",
@@ -262,7 +291,7 @@ FEATURES = [
         "days with each older one weighing half",
         _or_nobody(
             "responded in the last six periods of 28 days",
-            "In a recent period of 28 days, responses come from {members}.",
+            "Those who respond in a recent period of 28 days count together as {members}.",
         ),
         lambda responders: weighted_period_mean(
             lambda k: sum_fixed_point(where(in_period(responders.weeks, k), responders.weight))
@@ -273,11 +302,7 @@ FEATURES = [
         "credible_rate_365d",
         "people who responded in the last 365 days, each weighing as much as they are credible, per 28 days since the "
         "person was first seen, 28 at least and 365 at most",
-        _or_nobody(
-            "responded in the last year",
-            "On average over up to a year, {members} responded every four weeks.",
-            "On average over up to a year, less than one established member responded every eight weeks.",
-        ),
+        _described_rate,
         _rate,
         relation="users",
         unit="people per 28 days",
@@ -332,7 +357,7 @@ FEATURES = [
         "pieces of content with which somebody credible engaged in the last 90 days, each weighing as these "
         "engagements, one at most; those with which only known people engaged count as many as these people, each "
         "weighing as much as they are credible, at most",
-        _posts(90, "{posts} drew responses that count in the last 90 days, where no more posts count than people."),
+        _posts(90, "{posts} drew responses that count in the last 90 days (no more posts count than people)."),
         _posts_with_people,
         relation="users",
         title="Posts that draw established responders",

@@ -19,7 +19,7 @@ from features.aggregates.windows import (
     within,
 )
 from features.catalogue.feature import Feature
-from features.catalogue.wording import Row, ago, people
+from features.catalogue.wording import Row, ago, nobody, people
 
 _feature = partial(Feature, family="reach", unit="people", relation="responders", direction="none")
 
@@ -33,15 +33,15 @@ def _periods(responders: ir.Table) -> ir.IntegerValue:
     return sum(periods[1:], periods[0])
 
 
-def _describe_lately(value: float | None, _: Row) -> str:
+def _describe_lately(value: float | None, row: Row) -> str:
     if not value:
-        return "Nobody responded in the last year."
+        return f"{nobody(row, LOOKBACK_DAYS)} responded in the last year."
     return f"Responses of the last year count as {people(value)} today (half after four weeks)."
 
 
-def _describe_attention(value: float | None, _: Row) -> str:
+def _describe_attention(value: float | None, row: Row) -> str:
     if not value:
-        return "Nobody responded in the last year."
+        return f"{nobody(row, LOOKBACK_DAYS)} responded in the last year."
     if value < 0.5:
         return "Those who responded in the last year respond to many others."
     return f"The attention of those who responded in the last year adds up to that of {people(value)}."
@@ -58,7 +58,7 @@ FEATURES = [
         lambda value, _: (
             f"{people(value)} first responded more than a year ago."
             if value
-            else "Nobody who is named responded more than a year ago."
+            else "Nobody with a known id responded more than a year ago."
         ),
         lambda pairs: count(pairs.other.notnull() & ~within(pairs.first_responded_age, LOOKBACK_DAYS)),
         relation="pairs",
@@ -75,7 +75,7 @@ FEATURES = [
     _feature(
         "responders_365d",
         "different people who responded in the last 365 days",
-        lambda value, _: f"{people(value) if value else 'Nobody'} responded in the last year.",
+        lambda value, row: f"{people(value) if value else nobody(row, LOOKBACK_DAYS)} responded in the last year.",
         lambda responders: responders.other.count(),
         title="Responders in the last year, whoever they are",
     ),

@@ -75,14 +75,6 @@ def points_of(points: float) -> str:
     return f"{number} {'point' if number == '1' else 'points'}"
 
 
-def uncounted(value: float, responders: str) -> str:
-    """Return how many of some responders do not count: `About 12 of those who responded do not count`."""
-    if value < 0.5:
-        return f"Some of {responders} count for slightly less"
-    number = singular_or_plural(value, "does", "do")
-    return f"About {math.floor(value + 0.5):,} of {responders} {number} not count"
-
-
 def ago(days: float) -> str:
     """Return how long ago something was: `less than a day ago`, `171 days ago`, `more than 3 years ago`."""
     if days >= YEARS_FROM:
@@ -99,6 +91,14 @@ def responders(row: Row, credible: float | None, days: int) -> float | None:
     """Return how many known people responded in some days: those who count, plus what they do not count for."""
     parts = [credible, *(value_of(row, f"uncounted_{kind}_{days}d") for kind in ("new", "exchange"))]
     return None if any(part is None for part in parts) else sum(part for part in parts if part is not None)
+
+
+def nobody(row: Row, days: int) -> str:
+    """Return who responded in some days if nobody known did: nobody, or only people without a known id."""
+    if "days_since_last_response" not in row:
+        return "Nobody with a known id"
+    last = value_of(row, "days_since_last_response")
+    return "Nobody" if last is None or last > days else "Only people without a known id"
 
 
 def singular_or_plural(value: float, one: str, many: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from features.catalogue.wording import count_of, people, points_of
 from features.console import print_points, print_table, print_text
 from serving.cli.score_tables import line_rows
+from serving.snapshots.story import PERSON, chance, expected_people
 from training.explanation.reasons import LEAST_POINTS
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def change_table(change: "ScoreChange") -> None:
         return
     print_text(f"The score of {change.user} {_went(change.change)} {days}: {before.score:.1f}, then {after.score:.1f}.")
     print_text(
-        f"People expected to engage: {_expected(before.expected_audience)}, then {_expected(after.expected_audience)}."
+        f"People expected to engage: {expected_people(before.expected_audience)}, then "
+        f"{expected_people(after.expected_audience)}."
     )
     print_points("What raised it", change.reasons_up)
     print_points("What lowered it", change.reasons_down)
@@ -59,10 +61,6 @@ def _went(points: float) -> str:
     if abs(points) < 0.05:
         return "hardly moved"
     return f"{'rose' if points > 0 else 'fell'} by {points_of(abs(points))}"
-
-
-def _expected(audience: float) -> str:
-    return f"about {audience:,.0f}" if audience >= 1 else f"{audience:.2g}"
 
 
 def movements_table(community: "CommunityChange") -> None:
@@ -167,4 +165,5 @@ def _value_change(change: "FeatureChange") -> str:
 
 
 def _audience(expected: float, interval: "Interval") -> str:
-    return f"{expected:,.1f} ({interval.low:,} to {interval.high:,})"
+    people = f"{expected:,.1f}" if expected >= PERSON else chance(expected)
+    return f"{people} ({interval.low:,} to {interval.high:,})"

@@ -4,9 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from features.aggregates.windows import LOOKBACK_DAYS
 from features.catalogue import CATALOGUE
+from features.catalogue.credible import MONTH_DAYS, WITHOUT_ESTABLISHED
 from features.catalogue.wording import count_of
 from features.console import print_points, print_table, print_text, warn
+from training.explanation.feature_constraints import ABSENT, RATE
 from training.explanation.reasons import LEAST_POINTS, Line
 
 if TYPE_CHECKING:
@@ -17,6 +20,11 @@ if TYPE_CHECKING:
 
 MOST_OF_A_FAMILY = 4
 SCORED = "scored"
+TYPICAL: dict[str, Callable[[float], str]] = {
+    ABSENT: lambda days: f"away {count_of(days, 'day')} more" if days else "not away",
+    WITHOUT_ESTABLISHED: lambda days: count_of(MONTH_DAYS + days, "day") if days else f"{MONTH_DAYS} days at most",
+    RATE: lambda rate: f"{rate * LOOKBACK_DAYS / MONTH_DAYS:,.1f} in a year",
+}
 
 
 def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
@@ -71,11 +79,16 @@ def line_rows(
 
 
 def _typical(line: Line) -> list[str]:
-    if line.typical is None:
+    """Return the typical value in the terms of the line's sentence."""
+    value = line.typical
+    if value is None:
         return [""]
-    if CATALOGUE[line.feature].unit == "share":
-        return [f"{line.typical:.0%}"]
-    return [f"{line.typical:,.2f}".removesuffix(".00")]
+    if line.feature in TYPICAL:
+        return [TYPICAL[line.feature](value)]
+    unit = CATALOGUE[line.feature].unit
+    if unit in ("share", "days"):
+        return [f"{value:.0%}" if unit == "share" else count_of(value, "day")]
+    return [f"{value:,.2f}".removesuffix(".00")]
 
 
 COLUMNS = ["as of", "score", "change", "people", "percentile", "model"]

@@ -21,8 +21,7 @@ from training.explanation.reasons import INSUFFICIENT, lacking
 from training.model.bundle import FeatureRow
 from training.model.intervals import Interval
 
-OWN = "Users' own acts can only undo what lowers a score: being away, which any act ends, and repeating posts."
-NOTHING = "Nothing in the user's own hands would raise this score by half a point or more."
+OWN = "A user's own acts can only undo what lowers the score: being away, which any act ends, and repeating posts."
 FEW_PEERS = 20
 
 
@@ -80,9 +79,8 @@ def suggest_changes(snapshot: Snapshot, user: str, scope: str = "all") -> WhatIf
     own = actionable_recourse(snapshot.bundle, row, peers, snapshot.baseline(scope))
     changes = alternatives(snapshot.bundle, row).possible_changes
     undoable = own or any(change.kind != "responses" for change in changes)
-    return replace(
-        report, in_own_hands=own, possible_changes=changes, notes=(OWN if undoable else NOTHING, *report.notes)
-    )
+    notes = (OWN, *report.notes) if undoable else ()
+    return replace(report, in_own_hands=own, possible_changes=changes, notes=notes)
 
 
 def simulate_change(

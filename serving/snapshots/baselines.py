@@ -12,7 +12,7 @@ import pandas as pd
 from features.events.scopes import ALL
 from serving.snapshots.layout import BASELINES_FILE
 from serving.snapshots.scored_rows import ScoredRows
-from training.model.baseline import ACTS, Baseline, is_active, measure_baselines
+from training.model.baseline import ABSENT, ACTS, Baseline, is_active, measure_baselines
 from training.model.bundle import Bundle
 
 LEAST_ACTIVE = 30  # users of a scope; with fewer, explanations are relative to those of the community
@@ -24,7 +24,7 @@ def scope_baselines(bundle: Bundle, scored: ScoredRows, as_of: datetime) -> dict
 
     Of more than 10,000 active users, as many at equal distances are averaged.
     """
-    acts = scored.frame(["scope", ACTS])
+    acts = scored.frame(["scope", ACTS, ABSENT])
     positions = pd.Series(np.arange(len(acts)))[is_active(acts)]
     active = {
         str(scope): rows.to_numpy() for scope, rows in positions.groupby(acts["scope"]) if len(rows) >= LEAST_ACTIVE

@@ -19,7 +19,7 @@ from training.model.intervals import Interval
 Evidence = TypeAliasType("Evidence", Literal["insufficient_evidence", "some", "strong"])
 Status = TypeAliasType("Status", Literal["scored", "insufficient_evidence"])
 SCORED: Status = "scored"
-RESPONDERS = "credible_engagers_365d"
+RESPONDERS = "credible_rate_365d"
 
 
 class ScoreRow(TypedDict):
@@ -134,7 +134,7 @@ def explanation(
     sentences: dict[Topic, Sequence[str]] = {
         "for": [reason.sentence for reason in pro],
         "against": [reason.sentence for reason in contra],
-        "not_counted": _not_counted(row, held_back),
+        "not_counted": _not_counted(row, held_back, [reason.sentence for reason in (*pro, *contra)]),
         "change": [*(change.sentence for change in changes), ASSOCIATION] if changes else [],
     }
     return Explanation(
@@ -176,12 +176,12 @@ def _main_reasons(parts: Ledger) -> tuple[list[Reason], list[Reason]]:
     return pro, contra
 
 
-def _not_counted(row: FeatureRow, held_back: Sequence[Discount]) -> list[str]:
-    """Say how many people responded in the last year and what they count as, then what keeps them from counting."""
+def _not_counted(row: FeatureRow, held_back: Sequence[Discount], reasons: Sequence[str]) -> list[str]:
+    """Say how many people responded and count, unless a reason does, then what keeps them from counting in full."""
     if not held_back:
         return []
     responders = CATALOGUE[RESPONDERS].describe(row[RESPONDERS], row)
-    return [responders, *(discount.sentence for discount in held_back)]
+    return [*({responders} - set(reasons)), *(discount.sentence for discount in held_back)]
 
 
 def _frame(bundle: Bundle, row: FeatureRow, score: ScoreRow, users_below: float) -> dict[Topic, Sequence[str]]:

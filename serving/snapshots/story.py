@@ -17,8 +17,12 @@ TITLES: dict[Topic, str] = {
     "change": "What would change it",
     "words": "Words",
 }
-TERMS = ("established member", "who counts", "response counts")
+TERMS = ("established member", "response counts", "that count", "periods count", "last 90 days counts")
 PERSON = 0.95  # people, about one
+ENGAGING = (
+    "To respond is to reply, mention, like, repost or quote; to engage is to respond, or to follow, dislike, flag, "
+    "unfollow or block."
+)
 EXPLAINED = (
     "An established member is somebody to whom long-standing users respond. Newer people, and people who answer each "
     "other, count in part."
@@ -43,9 +47,11 @@ class Section:
 
 
 def story(sentences: dict[Topic, Sequence[str]]) -> tuple[Section, ...]:
-    """Return the sections with sentences, in the order of TITLES, and who counts if one of TERMS is used."""
-    named = any(term in sentence for texts in sentences.values() for sentence in texts for term in TERMS)
-    texts = {**sentences, "words": [EXPLAINED]} if named else sentences
+    """Return the sections with sentences, in the order of TITLES, with the words that they use explained."""
+    text = " ".join(sentence for texts in sentences.values() for sentence in texts)
+    used = {ENGAGING: ("engage", "respon"), EXPLAINED: TERMS}
+    words = [words for words, terms in used.items() if any(term in text for term in terms)]
+    texts = {**sentences, "words": words}
     return tuple(Section(topic, title, tuple(texts[topic])) for topic, title in TITLES.items() if texts.get(topic))
 
 
@@ -69,12 +75,20 @@ def expectation(expected: float, low: int, high: int, level: float, days: int, c
     The chance that anybody engages is at most the expected number of people, whatever its distribution.
     """
     number = f"{low:,} to {count_of(high, 'person', 'people')}" if low < high else people(high) if high else "nobody"
-    among = f"{level:.0%} of users like this one are engaged with by {number}."
+    among = f"{level:.0%} of users like this one reach {number}."
     counted = ", counted as established members" if credible else ""
     if expected >= PERSON:
         who = count_of(expected, "person is", "different people are")
-        return f"About {who} expected to engage in the next {days} days{counted}; {among}"
-    return f"The chance that anybody engages in the next {days} days is at most about {chance(expected)}; {among}"
+        return f"About {who} expected to engage with this user in the next {days} days{counted}; {among}"
+    return (
+        f"The chance that anybody engages with this user in the next {days} days is at most about {chance(expected)}; "
+        f"{among}"
+    )
+
+
+def expected_people(expected: float) -> str:
+    """Return an expected number of people: `about 39`, or the chance of anybody: `at most 1 in 35 for anybody`."""
+    return f"about {expected:,.0f}" if expected >= PERSON else f"at most {chance(expected)} for anybody"
 
 
 def chance(share: float) -> str:

@@ -81,7 +81,8 @@ def percentiles(values: np.ndarray) -> np.ndarray:
 def propagate_constraints(row: Mapping[str, float], changes: Mapping[str, float], allowance: float) -> dict[str, float]:
     """Return the features that have to move with a change, each by as little as possible.
 
-    - absence: the last event moves by as many days; a user without events then has one
+    - absence: the last event moves by as many days, and to now where the absence ends; a user without events then has
+      one
     - windows: an engager in the shorter window is also one in the longer
     - the rate since the user was first seen: it follows the engagers of the last 365 days
 
@@ -97,7 +98,7 @@ def propagate_constraints(row: Mapping[str, float], changes: Mapping[str, float]
     if YEAR in moved:
         moved[RATE] = rate(row, moved[YEAR])
     if ABSENT in changes and changes[ABSENT] != row[ABSENT]:
-        moved[SINCE] = allowance + changes[ABSENT]
+        moved[SINCE] = allowance + changes[ABSENT] if changes[ABSENT] else 0.0
     return {name: value for name, value in moved.items() if name not in changes}
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import CATALOGUE
-from features.catalogue.wording import points_of, uncounted
+from features.catalogue.wording import points_of
 from training.explanation.feature_constraints import engager_effects
 from training.explanation.possible_changes import (
     COUNTS,
@@ -29,10 +29,6 @@ from training.model.bundle import Bundle, FeatureRow
 
 Kind = Literal["new", "exchange"]
 ANYBODY = "responses_from_anybody"
-SENTENCES: dict[Kind, str] = {
-    "new": "{some}, because few established members respond to them. Counted in full, they would add about {points}.",
-    "exchange": "{some}, because the user responds to them as well. Counted in full, they would add about {points}.",
-}
 DISCOUNT_FEATURES: dict[Kind, str] = {"new": "uncounted_new_365d", "exchange": "uncounted_exchange_365d"}
 
 
@@ -104,17 +100,17 @@ def _counted_in_full(row: FeatureRow) -> dict[Kind, dict[str, float]]:
 
 def _discounts(row: FeatureRow, points: Mapping[Kind, float]) -> tuple[Discount, ...]:
     items = [
-        Discount(kind, row[DISCOUNT_FEATURES[kind]], gain, _sentence(kind, gain, row))
+        Discount(kind, row[DISCOUNT_FEATURES[kind]], gain, _sentence(DISCOUNT_FEATURES[kind], gain, row))
         for kind, gain in points.items()
         if gain >= LEAST_POINTS
     ]
     return tuple(sorted(items, key=lambda item: -item.points))
 
 
-def _sentence(kind: Kind, points: float, row: FeatureRow) -> str:
-    """Say how many of the people who responded do not count, and why."""
-    some = uncounted(row[DISCOUNT_FEATURES[kind]], "those who responded")
-    return SENTENCES[kind].format(some=some, points=points_of(points))
+def _sentence(feature: str, points: float, row: FeatureRow) -> str:
+    """Say by how many fewer the people who responded count, why, and what they would add."""
+    fewer = CATALOGUE[feature].describe(row[feature], row)
+    return f"{fewer} Counted in full, they would add about {points_of(points)}."
 
 
 @dataclass(frozen=True)
@@ -224,7 +220,7 @@ def _bounded_line(bundle: Bundle, parts: tuple[Line, ...]) -> Line:
     points = sum(line.points for line in parts)
     sentence = (
         f"Counting responses from anybody, established or not, {'adds' if points > 0 else 'takes'} "
-        f"{abs(points):.1f} points; such responses can move a score by {bundle.most_from_anybody:.1f} at most."
+        f"{points_of(abs(points))}; such responses can move a score by {points_of(bundle.most_from_anybody)} at most."
     )
     return Line(ANYBODY, "reach", None, points, sentence, parts=parts)
 

@@ -18,11 +18,12 @@ from training.model.bundle import Bundle, FeatureRow
 
 OwnKind = Literal["activity", "repetition"]
 Kind = Literal[OwnKind, "responses"]
+POSTS = "credible_posts_90d"
 MORE_POINTS = 5.0
 MOST_POINTS = 100.0
 NEARLY = 0.9
 ASSOCIATION = "These are the scores of users like that, not a promise."
-COUNTS = np.array([1, 2, 3, 5, 7, 10, 20, 30, 50, 100, 200, 1_000], float)
+COUNTS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 500, 1_000], float)
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,13 @@ def own_changes(row: FeatureRow) -> dict[OwnKind, dict[str, float]]:
 
 
 def more_members(row: FeatureRow, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the features if so many more established members had responded, spread evenly over the last 28 days."""
+    """Return the features if so many more established members had responded, each to another post, in the last 28 days.
+
+    They are spread evenly over these days.
+    """
     values = {name: row[name] + rise * counts for name, rise in engager_effects(row, 1.0, 1.0).items()}
+    if POSTS in row:
+        values[POSTS] = row[POSTS] + counts
     for name, days in ((SINCE_ESTABLISHED, MONTH_DAYS / (counts + 1)), (WITHOUT_ESTABLISHED, 0.0 * counts)):
         if name in row:
             values[name] = np.fmin(row[name], days)
@@ -104,7 +110,7 @@ def possible_changes(score: float, own: Mapping[OwnKind, float], responses: np.n
 
 def _own_change(kind: OwnKind, points: float) -> PossibleChange:
     sentence = {
-        "activity": "Being active again would add about {points}.",
+        "activity": "Being active again, even once, would add about {points}.",
         "repetition": "Without so many repeated posts the score would be about {points} higher.",
     }[kind]
     return PossibleChange(kind, None, points, sentence.format(points=points_of(points)))
@@ -115,7 +121,9 @@ def _responses(score: float, gains: np.ndarray, after_own: bool) -> PossibleChan
     enough, most = np.flatnonzero(gains >= MORE_POINTS), float(gains[-1])
     if len(enough):
         people, points = COUNTS[enough[0]], float(gains[enough[0]])
-        return PossibleChange("responses", int(people), points, _with_members(people, points, after_own))
+        only = "Apart from that, only" if after_own else "Only"
+        sentence = f"{only} responses from others would raise the score: {_with_members(people, points)}."
+        return PossibleChange("responses", int(people), points, sentence)
     if score + MORE_POINTS > MOST_POINTS:
         return PossibleChange("responses", None, most, "Nothing can add 5 points: the score is close to 100, the most.")
     if most < LEAST_POINTS:
@@ -123,13 +131,14 @@ def _responses(score: float, gains: np.ndarray, after_own: bool) -> PossibleChan
         return PossibleChange("responses", None, most, sentence)
     nearly = np.flatnonzero(gains >= NEARLY * most)[0]
     points = float(gains[nearly])
-    sentence = f"{_with_members(COUNTS[nearly], points, after_own)} More of them would add little."
+    sentence = (
+        f"{'Apart from that, no' if after_own else 'No'} number of responses would add 5 points: "
+        f"{_with_members(COUNTS[nearly], points)}, and more of them would add little."
+    )
     return PossibleChange("responses", None, points, sentence)
 
 
-def _with_members(people: float, points: float, after_own: bool) -> str:
-    only = "Apart from that, only" if after_own else "Only"
-    return (
-        f"{only} responses from others would raise the score: with {count_of(people, 'more established member')} "
-        f"responding within four weeks, it would be about {points_of(points)} higher."
-    )
+def _with_members(people: float, points: float) -> str:
+    members = count_of(people, "more established member")
+    each = ", each to another post" if people > 1 else ""
+    return f"if {members} responded within four weeks{each}, it would be about {points_of(points)} higher"

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from features.catalogue.wording import people, times
+from features.catalogue.wording import YEAR_DAYS, count_of, people, times
 from training.model.bundle import FeatureRow
 from training.model.feature_sets import EVIDENCE_FEATURES, EVIDENCE_PEOPLE
 
@@ -116,14 +116,20 @@ def evidence(rows: pd.DataFrame) -> np.ndarray:
 
 def describe_evidence(grade: str, row: FeatureRow) -> str:
     """Say how sure a score is: how much others did."""
-    count = _number(row[EVIDENCE_PEOPLE])
     if grade == INSUFFICIENT:
         return lacking(row)
+    count, age = _number(row[EVIDENCE_PEOPLE]), row.get("account_age_days", math.nan)
+    period = (
+        f"the {count_of(math.ceil(age), 'day')} since this user was first seen" if age < YEAR_DAYS else "the last year"
+    )
     if grade == STRONG:
-        return f"The evidence is strong: {people(count)} engaged in the last year."
+        return f"The evidence is strong: {people(count)} engaged with this user in {period}."
     if not count:
-        return "There is only some evidence: nobody who is known engaged in the last year."
-    return f"There is only some evidence: {people(count)} engaged in the last year, so a few more or fewer matter."
+        return f"There is little evidence: nobody with a known id engaged with this user in {period}."
+    return (
+        f"There is only some evidence: {people(count)} engaged with this user in {period}, so a few more or fewer make "
+        "a difference."
+    )
 
 
 def _number(value: float) -> float:
@@ -134,6 +140,8 @@ def lacking(row: FeatureRow) -> str:
     """Return a sentence that says what evidence is missing for a score."""
     acts, engagements = (int(_number(row[name])) for name in EVIDENCE_FEATURES)
     return (
-        f"Too little is known for a score: in the last year the user acted {times(acts)}, and others engaged "
-        f"{times(engagements)}. It takes {MIN_EVENTS} events, so {MIN_EVENTS - acts - engagements} more."
+        f"Too little is known for a score: in the last year this user {'acted ' if acts else ''}"
+        f"{times(acts) if acts else 'did nothing'}, and others "
+        f"{f'engaged {times(engagements)}' if engagements else 'did not engage'}. It takes {MIN_EVENTS} events, so "
+        f"{MIN_EVENTS - acts - engagements} more."
     )

@@ -221,8 +221,19 @@ def _feature_line(name: str, old: pd.DataFrame, new: pd.DataFrame, points: float
     was, is_ = (_value(rows, name) for rows in (old, new))
     feature = CATALOGUE[name]
     now, before = feature.describe(is_, _features(new)), feature.describe(was, _features(old))
-    sentence = f"{now} Before: {before}" if now != before else f"{now} Before, it was slightly different."
+    sentence = (
+        f"{now} Before: {_without_repeated(before, now)}" if now != before else f"{now} Before: slightly different."
+    )
     return ChangeLine(attribute(name), name, feature.family, was, is_, float(points), sentence)
+
+
+def _without_repeated(before: str, now: str) -> str:
+    """Return an earlier sentence without its last clause if the later one ends in the same words."""
+    for mark in ("; ", " ("):
+        head, _, tail = before.rpartition(mark)
+        if head and now.endswith(f"{mark}{tail}"):
+            return f"{head}."
+    return before
 
 
 def _model_lines(base: float, points: pd.Series, row: pd.DataFrame) -> list[ChangeLine]:

@@ -13,16 +13,16 @@ from features.events.scopes import ALL
 if TYPE_CHECKING:
     from training.model.bundle import Bundle
 
-ACTS = "acts_365d"
+ACTS, ABSENT = "acts_365d", "days_absent"
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """The averages over the users who were active in a scope, and what most of them have.
+    """The averages over the active users of a scope, and what most of them have.
 
     Parameters
     ----------
-    users : how many were active in the year before
+    users : how many are active
     nats : the average SHAP value of each feature, relative to the average training row
     bounded : the average of the bounded term, nats; None for that of the average training row
     typical : the median of each feature, None where unknown
@@ -48,8 +48,8 @@ class Baseline:
         some = (
             f"the {self.users:,} users" if self.averaged is None else f"{self.averaged:,} of the {self.users:,} users"
         )
-        where = "the community" if self.scope == ALL else self.scope
-        return f"the average of {some} active in {where} in the year before {self.as_of[:10]}"
+        whole = "the community" if self.scope == ALL else self.scope
+        return f"the average of {some} of {whole} who are active as of {self.as_of[:10]}"
 
 
 def average_row(rows: int) -> Baseline:
@@ -58,8 +58,11 @@ def average_row(rows: int) -> Baseline:
 
 
 def is_active(rows: pd.DataFrame) -> np.ndarray:
-    """Return which users acted in the 365 days before, bool, shape (rows,)."""
-    return np.asarray(rows[ACTS].fillna(0) > 0)
+    """Return which users have acted and are not absent, bool, shape (rows,): they acted in the last eight weeks.
+
+    In a history of less than a year absence begins earlier.
+    """
+    return np.asarray((rows[ACTS].fillna(0) > 0) & (rows[ABSENT].fillna(0) == 0))
 
 
 def measure_baselines(

@@ -13,6 +13,7 @@ from features.feature_table import feature_rows
 from features.simulation import Community, simulate
 
 UNCOUNTED = {"uncounted_new_28d": 170.4, "uncounted_exchange_28d": 5.6}
+YEAR = {"uncounted_new_365d": 700.0, "uncounted_exchange_365d": 85.0}
 NOBODY = {"uncounted_new_28d": 0.0, "uncounted_exchange_28d": 0.0}
 RESPONSES = {"reply", "mention", "repost", "quote", "like"}
 
@@ -20,13 +21,42 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
 @pytest.mark.parametrize(
     ("feature", "value", "row", "sentence"),
     [
-        ("credible_engagers_28d", 0.0, NOBODY, "Nobody responded in the last 28 days."),
-        ("credible_engagers_28d", 0.0, {}, "Nobody whose response counts responded in the last 28 days."),
+        ("credible_engagers_28d", 0.0, NOBODY, "Nobody with a known id responded in the last 28 days."),
+        (
+            "credible_engagers_28d",
+            0.0,
+            NOBODY | {"days_since_last_response": math.nan},
+            "Nobody responded in the last 28 days.",
+        ),
+        (
+            "credible_engagers_28d",
+            0.0,
+            NOBODY | {"days_since_last_response": 30.0},
+            "Nobody responded in the last 28 days.",
+        ),
+        (
+            "credible_engagers_28d",
+            0.0,
+            NOBODY | {"days_since_last_response": 3.0},
+            "Only people without a known id responded in the last 28 days.",
+        ),
+        (
+            "credible_engagers_28d",
+            0.0,
+            NOBODY | {"uncounted_new_28d": 4.0},
+            "4 people responded in the last 28 days, but none of them counts as an established member.",
+        ),
+        (
+            "credible_engagers_28d",
+            0.0,
+            {},
+            "Nobody with a known id whose response counts responded in the last 28 days.",
+        ),
         (
             "credible_engagers_28d",
             0.0,
             NOBODY | {"uncounted_new_28d": 1.0},
-            "1 person responded in the last 28 days, but does not count as established members.",
+            "1 person responded in the last 28 days, but does not count as an established member.",
         ),
         (
             "credible_engagers_28d",
@@ -44,7 +74,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_7d",
             1.2,
             {},
-            "The people who responded in the last 7 days count as about 1 established member.",
+            "The people who responded in the last 7 days count together as about 1 established member.",
         ),
         ("early_engagers", 0.0, {}, "No known user engaged more than a year ago."),
         ("early_engagers", 1.0, {}, "1 person first engaged more than a year ago."),
@@ -53,28 +83,41 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             99.6,
             {},
-            "Lately about 100 established members respond (a response of four weeks ago counts half).",
+            "Those who responded lately count together as about 100 established members; a last response four weeks "
+            "ago counts half.",
         ),
         (
             "credible_engagers_decayed_28d",
             1.2,
             {},
-            "Lately about 1 established member responds (a response of four weeks ago counts half).",
+            "Those who responded lately count together as about 1 established member; a last response four weeks ago "
+            "counts half.",
         ),
-        ("credible_pace_28d", 0.0, {}, "Nobody whose response counts responded in the last six periods of 28 days."),
+        (
+            "credible_pace_28d",
+            0.0,
+            {},
+            "Nobody with a known id whose response counts responded in the last six periods of 28 days.",
+        ),
         (
             "credible_periods_168d",
             0.2,
             {},
-            "Those who responded in the last six periods of 28 days count for little.",
+            "The responses of the last six four-week periods count for little.",
         ),
         (
             "credible_periods_168d",
             3.6,
             {},
-            "Established members, or people who are not named, responded in about 4 of the last six periods of 28 "
-            "days.",
+            "In about 4 of the last six four-week periods a response came that counts.",
         ),
+        (
+            "credible_periods_168d",
+            6.0,
+            {},
+            "In each of the last six four-week periods a response came that counts.",
+        ),
+        ("credible_periods_168d", 0.0, {}, "No response of the last six four-week periods counts."),
         ("days_since_credible_engagement", None, {}, "Nobody whose response counts has responded in the last year."),
         (
             "days_since_credible_engagement",
@@ -87,39 +130,40 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "days_without_established",
             None,
             {},
-            "Nobody who counts as an established member responded in the last year.",
+            "No response of the last year counts as an established member's.",
         ),
         (
             "days_without_established",
             0.0,
             {},
-            "An established member, or somebody who is not named, responded in the last 28 days.",
+            "A response that counts as an established member's came in the last 28 days.",
         ),
         (
             "days_without_established",
             13.5,
             {},
-            "The last response from an established member, or from somebody who is not named, came 41 days ago.",
+            "The last response that counts as an established member's came 41 days ago.",
         ),
         (
             "days_since_established",
             None,
             {},
-            "Nobody who counts as an established member responded in the last year.",
+            "No response of the last year counts as an established member's.",
         ),
         (
             "days_since_established",
             3.9,
             {},
-            "The last response from an established member, or from somebody who is not named, came 3 days ago.",
+            "The last response that counts as an established member's came 3 days ago.",
         ),
         ("credible_posts_90d", 0.0, {}, "No post drew a response that counts in the last 90 days."),
         (
             "credible_posts_90d",
             5.31,
             {},
-            "About 5 posts drew responses that count in the last 90 days, where no more posts count than people.",
+            "About 5 posts drew responses that count in the last 90 days (no more posts count than people).",
         ),
+        ("credible_posts_90d", 0.3, {}, "Hardly any response to a post in the last 90 days counts."),
         ("tenure_days", None, {}, "Never active so far."),
         ("tenure_days", 41.0, {}, "First active 41 days ago."),
         ("tenure_days", 1_200.0, {}, "First active more than 3 years ago."),
@@ -127,33 +171,58 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             0.4,
             {},
-            "Lately hardly anybody responds who counts (a response of four weeks ago counts half).",
+            "Hardly anybody whose response counts responded lately; a last response four weeks ago counts half.",
         ),
         (
             "credible_rate_365d",
             0.3,
             {},
-            "On average over up to a year, less than one established member responded every eight weeks.",
+            "For every four weeks of up to a year, responses count as less than half an established member.",
         ),
         (
             "credible_rate_365d",
             9.3,
             {},
-            "On average over up to a year, about 9 established members responded every four weeks.",
+            "For every four weeks of up to a year, responses count as about 9 established members.",
+        ),
+        (
+            "credible_rate_365d",
+            9.3,
+            {"account_age_days": 800.0, "credible_engagers_365d": 12.0},
+            "For every four weeks of up to a year, responses count as about 9 established members.",
+        ),
+        (
+            "credible_rate_365d",
+            28 / 365 * 275,
+            {"account_age_days": 800.0, "credible_engagers_365d": 275.0, **YEAR},
+            "1,060 people responded in the last year and count together as about 275 established members.",
+        ),
+        (
+            "credible_rate_365d",
+            78.0,
+            {"account_age_days": 12.5, "credible_engagers_365d": 78.0, **YEAR},
+            "863 people responded in the 13 days since this user was first seen and count together as about 78 "
+            "established members.",
+        ),
+        (
+            "credible_rate_365d",
+            0.0,
+            {"account_age_days": 12.5, "credible_engagers_365d": 0.0, **YEAR},
+            "785 people responded in the last year, but none of them counts as an established member.",
         ),
         (
             "uncounted_new_365d",
             109.4,
             {},
-            "About 109 of those who responded in the last year do not count, because few established members respond "
-            "to them.",
+            "Those who responded in the last year count for about 109 people fewer, because few established members "
+            "respond to some of them.",
         ),
         (
             "uncounted_exchange_28d",
             0.3,
             {},
-            "Some of those who responded in the last 28 days count for slightly less, because the user responds to "
-            "some of them as well.",
+            "Those who responded in the last 28 days count for slightly less, because the user responds to some of "
+            "them as well.",
         ),
         ("engagers_28d", 1.0, {}, "1 person engaged in the last 28 days."),
         ("engagers_28d", 0.0, {}, "No known user engaged in the last 28 days."),

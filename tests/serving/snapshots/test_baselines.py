@@ -19,6 +19,7 @@ from serving.snapshots.repository import list_snapshots, open_snapshot, write_sn
 from serving.snapshots.scored_rows import ScoredRows
 from training.explanation.ledger import contributions
 from training.home import Home
+from training.model.baseline import is_active
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 EARLIER = AS_OF - timedelta(days=28)
@@ -29,6 +30,7 @@ SCOPES = {"network:a": 120, "topic:few": 25}
 def scoped(rows):
     """Users of all, of a network in which their features are half as large, and of a topic with few users."""
     everybody = rows[rows["scope"] == "all"]
+    everybody = everybody.assign(days_absent=everybody["days_absent"].where(everybody.index % 3 == 0, 0.0))
     parts = [
         everybody.select_dtypes("number").head(size).div(2).assign(user=everybody["user"], scope=scope)
         for scope, size in SCOPES.items()
@@ -53,7 +55,7 @@ def snapshot(scoped_home):
 
 def active_users(scoped, scope):
     of_scope = scoped[scoped["scope"] == scope]
-    return of_scope.loc[of_scope["acts_365d"].fillna(0) > 0, "user"]
+    return of_scope.loc[is_active(of_scope), "user"]
 
 
 @pytest.mark.parametrize("scope", ["all", "network:a"])
@@ -67,7 +69,7 @@ def test_lines_average_zero_over_the_active_users_of_the_scope(snapshot, scoped,
     average = np.mean([one.unclipped for one in explained])
     assert [one.base for one in explained] == pytest.approx([average] * len(users), abs=1e-6)
     where = {"all": "the community"}.get(scope, scope)
-    says = f"the average of the {len(users)} users active in {where} in the year before 2017-07-30"
+    says = f"the average of the {len(users)} users of {where} who are active as of 2017-07-30"
     assert {one.baseline for one in explained} == {says}
 
 
@@ -81,7 +83,7 @@ def test_many_active_users_are_sampled_and_the_answer_says_so(bundle, scoped, mo
     scored = ScoredRows.of_frames(score_rows(bundle, "3", scoped), sort_rows(scoped))
     result = scope_baselines(bundle, scored, AS_OF)
     users = len(active_users(scoped, "all"))
-    assert result["all"].description.startswith(f"the average of 50 of the {users} users active in the community")
+    assert result["all"].description.startswith(f"the average of 50 of the {users} users of the community who")
 
 
 def test_points_of_everybody_are_those_of_single_explanations(scoped_home, scoped, tmp_path):

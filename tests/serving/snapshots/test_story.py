@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.snapshots.story import chance, expectation, standing, story
+from serving.snapshots.story import chance, expectation, expected_people, standing, story
 
 
 @pytest.mark.parametrize(
@@ -24,26 +24,40 @@ def test_rank(below, words):
     )
 
 
+LIKE = "; 90% of users like"
+IN_28 = "engage with this user in the next 28 days"
+
+
 @pytest.mark.parametrize(
     ("expected", "high", "credible", "words"),
     [
-        (285.1, 3, False, "About 285 different people are expected to engage in the next 28 days; 90% of users like"),
-        (0.95, 3, False, "About 1 person is expected to engage in the next 28 days; 90% of users like"),
-        (1.2, 3, False, "About 1 person is expected to engage in the next 28 days; 90% of users like"),
+        (285.1, 3, False, f"About 285 different people are expected to {IN_28}{LIKE}"),
+        (0.95, 3, False, f"About 1 person is expected to {IN_28}{LIKE}"),
+        (1.2, 3, False, f"About 1 person is expected to {IN_28}{LIKE}"),
         (
             9.0,
             3,
             True,
-            "About 9 different people are expected to engage in the next 28 days, counted as established members; 90%",
+            f"About 9 different people are expected to {IN_28}, counted as established members{LIKE}",
         ),
-        (0.78, 1, False, "The chance that anybody engages in the next 28 days is at most about 8 in 10; 90% of users"),
-        (0.02, 0, False, "The chance that anybody engages in the next 28 days is at most about 1 in 50; 90% of users"),
+        (
+            0.78,
+            1,
+            False,
+            f"The chance that anybody engages with this user in the next 28 days is at most about 8 in 10{LIKE}",
+        ),
+        (
+            0.02,
+            0,
+            False,
+            f"The chance that anybody engages with this user in the next 28 days is at most about 1 in 50{LIKE}",
+        ),
     ],
 )
 def test_expectation(expected, high, credible, words):
     sentence = expectation(expected, 0, high, 0.9, 28, credible)
     assert sentence.startswith(words)
-    ends = {0: "are engaged with by nobody.", 1: "by 0 to 1 person.", 3: "by 0 to 3 people."}
+    ends = {0: "this one reach nobody.", 1: "reach 0 to 1 person.", 3: "reach 0 to 3 people."}
     assert sentence.endswith(ends[high])
 
 
@@ -66,3 +80,28 @@ def test_chance(share, words):
 
 def test_sections_without_sentences_are_omitted():
     assert [section.topic for section in story({"change": ["b"], "for": [], "score": ["a"]})] == ["score", "change"]
+
+
+def test_words_are_explained_where_they_are_used():
+    def words(sentence):
+        return [text.split(" is ")[0] for section in story({"score": [sentence]})[1:] for text in section.sentences]
+
+    assert words("Last active 3 days ago.") == []
+    assert words("1,243 people engaged with this user.") == ["To respond"]
+    assert words("Nobody responded; no response counts as an established member's.") == [
+        "To respond",
+        "An established member",
+    ]
+    assert words("In each of the last six four-week periods a response came that counts.") == [
+        "To respond",
+        "An established member",
+    ]
+
+
+def test_expected_people_below_one_are_a_chance():
+    assert [expected_people(people) for people in (39.4, 1.0, 0.5, 0.0286)] == [
+        "about 39",
+        "about 1",
+        "at most 5 in 10 for anybody",
+        "at most 1 in 35 for anybody",
+    ]

@@ -32,7 +32,7 @@ TRAVEL = ROOT.parent / "shared" / "data" / "travel_stackexchange"
 RESPONSES = {"reply", "mention", "repost", "quote", "like"}
 HORIZON = timedelta(days=28)
 USERS = 200
-COUNTS = [1, 2, 3, 5, 7, 10, 20, 30, 50, 100, 200, 1_000]
+COUNTS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 500, 1_000]
 
 
 def simulated(folder):
@@ -68,6 +68,8 @@ class Checked:
         label = audience_label(encoded, as_of, HORIZON.days)
         self.audience = label[label["scope"] == "all"].set_index("user")["audience"]
         others = self.events[self.events["actor"] != self.events["target"]]
+        unknown = others[others["actor"].isna() & others["verb"].isin(RESPONSES)]
+        self.anonymous = dict(list(unknown.groupby("target")))
         self.by_target = dict(list(others.groupby("target")))
         self.by_actor = dict(list(self.events.groupby("actor")))
 
@@ -118,6 +120,10 @@ class Person:
         first, last = (rows.groupby("actor")["age"].agg(way) for way in ("max", "min"))
         return int(((last <= days) & (first > beyond)).sum())
 
+    def last_response(self):
+        unknown = self.community.anonymous.get(self.user, self.received)
+        return min(self.received["age"].min(), unknown["age"].min())
+
     def posts(self, days=90):
         return self.own[self.own["verb"].isin({"post", "reply", "quote"}) & (self.own["age"] <= days)]
 
@@ -141,7 +147,16 @@ class Person:
         }
 
     def with_members(self, count):
-        return self.gain(**self.more(count, count), days_without_established=0.0)
+        posts = self.row["credible_posts_90d"] + count
+        return self.gain(**self.more(count, count), days_without_established=0.0, credible_posts_90d=posts)
+
+    def anonymous(self, days):
+        """Return how many responses of some days have no known actor."""
+        rows = self.community.anonymous.get(self.user)
+        return 0 if rows is None else int((rows["age"] <= days).sum())
+
+    def first_seen(self):
+        return max(rows["age"].max() for rows in (self.received, self.own) if len(rows))
 
 
 def number(text):
@@ -174,7 +189,10 @@ AGO = r"(less than a day ago|[\d,]+ days? ago|more than [\d,]+ years? ago)"
 P = r"([\d.]+) points?"
 WINDOW = r"the last (\d+ days|year)"
 COUNTED = rf"Counted in full, they would add about {P}\."
-ONLY = r"(?:Only|Apart from that, only) responses from others would raise the score"
+MORE = (
+    rf"if {N} more established members? responded within four weeks(?:, each to another post)?, it would be about {P} "
+    "higher"
+)
 
 
 def window(text):
@@ -214,14 +232,32 @@ def is_responded(p, count, days, members=None):
     return number(count) == p.responders(window(days)) and (about(members, weight) if members else weight == 0)
 
 
+def is_responded_since(p, count, days, members):
+    """All responses are of these days, the account's."""
+    return is_responded(p, count, "year", members) and number(days) == math.ceil(p.first_seen()) <= 365
+
+
+def is_nobody(p, who, days):
+    known, unknown = p.responders(window(days)), p.anonymous(window(days))
+    return known == 0 and {"Nobody": unknown == 0, "Only people without a known id": unknown > 0}[who]
+
+
+def is_evidence(p, count, period):
+    """The people are those of the last year, or of a younger account's days."""
+    young = re.fullmatch(rf"the {N} days? since this user was first seen", period)
+    span = number(young[1]) == math.ceil(p.first_seen()) <= 365 if young else p.first_seen() >= 365
+    return span and number(count) == p.engagers(days=365)
+
+
 def is_repeated(p, repeated, total):
     return number(repeated) == p.repeated() and (total is None or number(total) == len(p.posts()))
 
 
-def is_uncounted(p, count, why, gained):
+def is_uncounted(p, fewer, why, gained):
     kind = "new" if why.startswith("few") else "exchange"
     recent, year = (p.row[f"uncounted_{kind}_{days}d"] for days in (28, 365))
-    return about(count, year) and points(gained, p.gain(**p.more(recent, year)))
+    fewer_people = year < 0.5 if fewer == "slightly less" else about(fewer, year)
+    return fewer_people and points(gained, p.gain(**p.more(recent, year)))
 
 
 def is_enough(p, count, gained):
@@ -243,62 +279,53 @@ def is_from_anybody(p, direction, added, most):
 def is_too_little(p, acts, engagements, missing):
     engaging = p.received[~p.received["verb"].isin({"post", "view"})]
     counts = [int((rows["age"] <= 365).sum()) for rows in (p.own, engaging)]
-    words = [{0: "never", 1: "once"}.get(count, str(count)) for count in counts]
-    return [acts, engagements] == words and int(missing) == 3 - sum(counts) > 0
+    own = {0: "did nothing", 1: "acted once", 2: "acted 2 times"}[counts[0]]
+    others = {0: "did not engage", 1: "engaged once", 2: "engaged 2 times"}[counts[1]]
+    return [acts, engagements] == [own, others] and int(missing) == 3 - sum(counts) > 0
 
 
 PATTERNS = {
     r"(.+) has ([\d.]+) of 100 points, (.+), as of (.+)\.": is_standing,
-    r"About (.+) (?:person is|different people are) expected to engage in the next 28 days; (\d+)% of users like this "
-    r"one are engaged with by (.+?)(?: people| person)?\.": is_expected,
-    rf"The chance that anybody engages in the next 28 days is at most about {N} in {N}; (\d+)% of users like this one "
-    r"are engaged with by (.+?)(?: people| person)?\.": is_chance,
+    r"About (.+) (?:person is|different people are) expected to engage with this user in the next 28 days; (\d+)% of "
+    r"users like this one reach (.+?)(?: people| person)?\.": is_expected,
+    rf"The chance that anybody engages with this user in the next 28 days is at most about {N} in {N}; (\d+)% of users "
+    r"like this one reach (.+?)(?: people| person)?\.": is_chance,
     rf"{N} (?:people|person) responded in {WINDOW} and counts? (?:together )?as {MEMBERS}\.": is_responded,
-    rf"{N} (?:people|person) responded in {WINDOW}, but do(?:es)? not count as established members\.": (is_responded),
-    rf"Nobody responded in {WINDOW}\.": lambda p, days: p.responders(window(days)) == 0,
-    rf"Nobody whose response counts responded in {WINDOW}\.": lambda p, days: (
+    rf"{N} (?:people|person) responded in the {N} days? since this user was first seen and counts? (?:together )?as "
+    rf"{MEMBERS}\.": is_responded_since,
+    rf"{N} (?:people|person) responded in {WINDOW}, but (?:none of them counts|does not count) as an established "
+    r"member\.": is_responded,
+    rf"(Nobody|Only people without a known id) responded in {WINDOW}\.": is_nobody,
+    rf"Nobody with a known id whose response counts responded in {WINDOW}\.": lambda p, days: (
         p.row[f"credible_engagers_{window(days)}d"] == 0
     ),
-    rf"The people who responded in {WINDOW} count as {MEMBERS}\.": lambda p, days, members: about(
-        members, p.row[f"credible_engagers_{window(days)}d"]
+    rf"Those who responded lately count together as {MEMBERS}; a last response four weeks ago counts half\.": (
+        lambda p, members: about(members, p.row["credible_engagers_decayed_28d"])
     ),
-    rf"Lately {MEMBERS} responds? \(a response of four weeks ago counts half\)\.": lambda p, members: about(
-        members, p.row["credible_engagers_decayed_28d"]
-    ),
-    r"Lately hardly anybody responds who counts \(a response of four weeks ago counts half\)\.": lambda p: (
+    r"Hardly anybody whose response counts responded lately; a last response four weeks ago counts half\.": lambda p: (
         0 < p.row["credible_engagers_decayed_28d"] < 0.5
     ),
-    rf"On average over up to a year, {MEMBERS} responded every four weeks\.": lambda p, members: about(
-        members, p.row["credible_rate_365d"]
+    r"In (each|about \d) of the last six four-week periods a response came that counts\.": lambda p, periods: (
+        p.row["credible_periods_168d"] > 5.95 if periods == "each" else about(periods, p.row["credible_periods_168d"])
     ),
-    r"On average over up to a year, less than one established member responded every eight weeks\.": lambda p: (
-        0 < p.row["credible_rate_365d"] < 0.5
-    ),
-    r"Established members, or people who are not named, responded in about (\d) of the last six periods of 28 days\.": (
-        lambda p, periods: about(periods, p.row["credible_periods_168d"])
-    ),
-    r"Those who responded in the last six periods of 28 days count for little\.": lambda p: (
+    r"The responses of the last six four-week periods count for little\.": lambda p: (
         0 < p.row["credible_periods_168d"] < 0.5
     ),
-    r"Nobody whose response counts responded in the last six periods of 28 days\.": lambda p: (
-        p.row["credible_periods_168d"] == 0
+    r"No response of the last six four-week periods counts\.": lambda p: p.row["credible_periods_168d"] == 0,
+    r"About ([\d,]+) posts? drew responses that count in the last 90 days \(no more posts count than people\)\.": (
+        lambda p, count: about(f"about {count}", p.row["credible_posts_90d"])
     ),
-    r"(About [\d,]+|Less than half a) posts? drew responses that count in the last 90 days, where no more posts count "
-    r"than people\.": lambda p, count: about(count.lower(), p.row["credible_posts_90d"]),
+    r"Hardly any response to a post in the last 90 days counts\.": lambda p: 0 < p.row["credible_posts_90d"] < 0.5,
     r"No post drew a response that counts in the last 90 days\.": lambda p: p.row["credible_posts_90d"] == 0,
-    rf"The last response from an established member, or from somebody who is not named, came {AGO}\.": lambda p, ago: (
-        long_ago(ago, p.row["days_without_established"] + 28)
+    rf"The last response that counts as an established member's came {AGO}\.": lambda p, ago: long_ago(
+        ago, p.row["days_without_established"] + 28
     ),
-    r"An established member, or somebody who is not named, responded in the last 28 days\.": lambda p: (
-        p.row["days_without_established"] == 0 and p.received["age"].min() <= 28
+    r"A response that counts as an established member's came in the last 28 days\.": lambda p: (
+        p.row["days_without_established"] == 0 and p.last_response() <= 28
     ),
-    r"Nobody who counts as an established member responded in the last year\.": lambda p: math.isnan(
+    r"No response of the last year counts as an established member's\.": lambda p: math.isnan(
         p.row["days_without_established"]
     ),
-    rf"{N} (?:people|person) first engaged more than a year ago\.": lambda p, count: (
-        number(count) == p.engagers(beyond=365)
-    ),
-    r"No known user engaged more than a year ago\.": lambda p: p.engagers(beyond=365) == 0,
     rf"Last active {AGO}\.": lambda p, ago: long_ago(ago, p.own["age"].min()) and p.row["days_absent"] == 0,
     rf"Last active {AGO}; after {N} days? away the score begins to fall\.": lambda p, ago, allowed: (
         long_ago(ago, p.own["age"].min()) and about(allowed, p.own["age"].min() - p.row["days_absent"])
@@ -310,30 +337,29 @@ PATTERNS = {
         lambda p, repeated, total: number(repeated) > 5 and is_repeated(p, repeated, total)
     ),
     r"No more than 5 posts of the last 90 days are known to repeat an earlier one\.": lambda p: p.repeated() <= 5,
-    rf"Counting responses from anybody, established or not, (adds|takes) {P}; such responses can move a score by "
-    r"([\d.]+) at most\.": is_from_anybody,
-    rf"About {N} of those who responded do(?:es)? not count, because (.+)\. {COUNTED}": (is_uncounted),
-    rf"Some of (those who responded) count for slightly less, because (.+)\. {COUNTED}": (
-        lambda p, _, why, gained: is_uncounted(p, "less than half", why, gained)
+    rf"Counting responses from anybody, established or not, (adds|takes) {P}; such responses can move a score by {P} "
+    r"at most\.": is_from_anybody,
+    rf"Those who responded in the last year count for (slightly less|about {N} (?:people|person) fewer), because "
+    rf"(.+)\. {COUNTED}": lambda p, fewer, _, why, gained: is_uncounted(p, fewer, why, gained),
+    rf"The evidence is strong: {N} people engaged with this user in (.+)\.": lambda p, count, period: (
+        is_evidence(p, count, period) and p.engagers(days=365) >= 20
     ),
-    rf"The evidence is strong: {N} people engaged in the last year\.": lambda p, count: (
-        number(count) == p.engagers(days=365) >= 20
+    rf"There is only some evidence: {N} (?:people|person) engaged with this user in (.+), so a few more or fewer make "
+    r"a difference\.": lambda p, count, period: is_evidence(p, count, period) and p.engagers(days=365) < 20,
+    r"There is little evidence: nobody with a known id engaged with this user in (.+)\.": lambda p, period: is_evidence(
+        p, "0", period
     ),
-    rf"There is only some evidence: {N} (?:people|person) engaged in the last year, so a few more or fewer matter\.": (
-        lambda p, count: number(count) == p.engagers(days=365) < 20
-    ),
-    r"There is only some evidence: nobody who is known engaged in the last year\.": lambda p: p.engagers(days=365) == 0,
-    rf"Being active again would add about {P}\.": lambda p, gained: points(gained, p.gain(days_absent=0.0)),
+    rf"Being active again, even once, would add about {P}\.": lambda p, gained: points(gained, p.gain(days_absent=0.0)),
     rf"Without so many repeated posts the score would be about {P} higher\.": lambda p, gained: points(
         gained, p.gain(excess_repetitions_90d=0.0)
     ),
-    rf"{ONLY}: with {N} more established members? "
-    rf"responding within four weeks, it would be about {P} higher\.": is_enough,
-    rf"{ONLY}: with {N} more established members? "
-    rf"responding within four weeks, it would be about {P} higher\. More of them would add little\.": (
+    rf"(?:Only|Apart from that, only) responses from others would raise the score: {MORE}\.": is_enough,
+    rf"(?:No|Apart from that, no) number of responses would add 5 points: {MORE}, and more of them would add "
+    r"little\.": (
         lambda p, count, gained: (
             points(gained, p.with_members(number(count)))
             and 0.9 * p.with_members(1_000) <= p.with_members(number(count)) < 5
+            and p.with_members(1_000) < 5
         )
     ),
     r"Hardly anything would raise the score: even many more responses would not\.": lambda p: (
@@ -341,11 +367,13 @@ PATTERNS = {
     ),
     r"Nothing can add 5 points: the score is close to 100, the most\.": lambda p: p.scored["score"] > 95,
     r"These are the scores of users like that, not a promise\.": lambda _: True,
+    r"To respond is to reply, mention, like, repost or quote; to engage is to respond, or to follow, dislike, flag, "
+    r"unfollow or block\.": lambda _: True,
     r"An established member is somebody to whom long-standing users respond\. Newer people, and people who answer each "
     r"other, count in part\.": lambda _: True,
     r"(.+) has no score as of .+\.": lambda p, user: user == p.user,
-    r"Too little is known for a score: in the last year the user acted (\S+)(?: times)?, and others engaged "
-    r"(\S+)(?: times)?\. It takes 3 events, so (\d) more\.": is_too_little,
+    r"Too little is known for a score: in the last year this user (.+), and others (.+)\. "
+    r"It takes 3 events, so (\d) more\.": is_too_little,
 }
 
 

@@ -30,29 +30,51 @@ def test_nobody():
     assert evidence(pd.DataFrame({"acts_365d": [], "engagements_365d": [], "engagers_365d": []})).shape == (0,)
 
 
+FEW = "so a few more or fewer make a difference."
+
+
 @pytest.mark.parametrize(
-    ("grade", "people", "sentence"),
+    ("grade", "row", "sentence"),
     [
-        ("strong", 1_062.0, "The evidence is strong: 1,062 people engaged in the last year."),
-        ("some", 0.0, "There is only some evidence: nobody who is known engaged in the last year."),
         (
-            "some",
-            1.0,
-            "There is only some evidence: 1 person engaged in the last year, so a few more or fewer matter.",
+            "strong",
+            {"engagers_365d": 1_062.0},
+            "The evidence is strong: 1,062 people engaged with this user in the last year.",
+        ),
+        (
+            "strong",
+            {"engagers_365d": 127.0, "account_age_days": 12.5},
+            "The evidence is strong: 127 people engaged with this user in the 13 days since this user was first seen.",
         ),
         (
             "some",
-            2.0,
-            "There is only some evidence: 2 people engaged in the last year, so a few more or fewer matter.",
+            {"engagers_365d": 0.0},
+            "There is little evidence: nobody with a known id engaged with this user in the last year.",
+        ),
+        (
+            "some",
+            {"engagers_365d": 1.0, "account_age_days": 400.0},
+            f"There is only some evidence: 1 person engaged with this user in the last year, {FEW}",
+        ),
+        (
+            "some",
+            {"engagers_365d": 2.0, "account_age_days": 0.2},
+            "There is only some evidence: 2 people engaged with this user in the 1 day since this user was first seen, "
+            f"{FEW}",
         ),
         (
             "insufficient_evidence",
-            0.0,
-            "Too little is known for a score: in the last year the user acted once, and others engaged never. It takes "
-            "3 events, so 2 more.",
+            {"acts_365d": 1.0, "engagements_365d": 0.0},
+            "Too little is known for a score: in the last year this user acted once, and others did not engage. It "
+            "takes 3 events, so 2 more.",
+        ),
+        (
+            "insufficient_evidence",
+            {"acts_365d": 0.0, "engagements_365d": 2.0},
+            "Too little is known for a score: in the last year this user did nothing, and others engaged 2 times. It "
+            "takes 3 events, so 1 more.",
         ),
     ],
 )
-def test_sentence_of_a_grade(grade, people, sentence):
-    row = {"acts_365d": 1.0, "engagements_365d": 0.0, "engagers_365d": people}
+def test_sentence_of_a_grade(grade, row, sentence):
     assert describe_evidence(grade, row) == sentence

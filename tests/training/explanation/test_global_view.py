@@ -11,7 +11,7 @@ import pytest
 from training.explanation import global_view as module
 from training.explanation.global_view import View, file_name, interactions, look, views
 from training.explanation.ledger import contributions
-from training.model.baseline import average_row
+from training.model.baseline import average_row, is_active
 
 AS_OF = datetime(2025, 9, 1, tzinfo=UTC)
 
@@ -110,11 +110,10 @@ class TestViews:
     def test_points_are_relative_to_the_active_users_of_the_scope(self, bundle, rows):
         part = rows.iloc[:350].assign(scope="topic:a")
         view = views(bundle, pd.concat([rows, part]), AS_OF)["topic:a"]
-        active = int((part["acts_365d"] > 0).sum())
         assert view.as_json()["baseline"] == (
-            f"the average of the {active} users active in topic:a in the year before 2025-09-01"
+            f"the average of the {is_active(part).sum()} users of topic:a who are active as of 2025-09-01"
         )
-        mean = view.points[view.rows["acts_365d"] > 0].mean()
+        mean = view.points[is_active(view.rows)].mean()
         assert np.abs(mean.drop(bundle.bounded_features)).max() < 1e-6
         assert mean.sum() == pytest.approx(0, abs=1e-6)
 

@@ -49,7 +49,7 @@ def test_a_ledger_states_its_baseline(bundle, rows, baselines):
     for scope, result in ledgers.items():
         where = {"all": "the community"}.get(scope, scope)
         users = baselines[scope].users
-        assert result.baseline == f"the average of the {users} users active in {where} in the year before 2025-09-01"
+        assert result.baseline == f"the average of the {users} users of {where} who are active as of 2025-09-01"
         assert result.base + sum(line.points for line in result.lines) == pytest.approx(result.unclipped, abs=1e-6)
         assert all(line.typical == baselines[scope].typical[line.feature] for line in result.lines if not line.parts)
     assert ledgers["all"].score == ledgers["topic:a"].score
@@ -58,7 +58,7 @@ def test_a_ledger_states_its_baseline(bundle, rows, baselines):
 
 def test_a_sample_is_stated(bundle, rows):
     (baseline,) = measure_baselines(bundle, rows.head(40), AS_OF, {"all": 70_000}).values()
-    assert baseline.description.startswith("the average of 40 of the 70,000 users active in the community in")
+    assert baseline.description.startswith("the average of 40 of the 70,000 users of the community")
 
 
 def test_nobody_has_no_baseline(bundle, rows):
@@ -71,3 +71,8 @@ def test_that_of_a_bundle_is_of_the_newest_cutoff_and_reads_those_of_before(bund
     assert facts["as_of"] == bundle.facts["calibration_cutoff"]
     before = {name: value for name, value in facts.items() if name not in ("scope", "averaged")}
     assert dataclasses.replace(bundle, facts=bundle.facts | {"baseline": before}).baseline == bundle.baseline
+
+
+def test_active_users_have_acted_and_are_not_absent():
+    rows = pd.DataFrame({"acts_365d": [3.0, 3.0, 0.0, None], "days_absent": [0.0, 1.5, 0.0, None]})
+    assert is_active(rows).tolist() == [True, False, False, False]
