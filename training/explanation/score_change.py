@@ -221,10 +221,8 @@ def _feature_line(name: str, old: pd.DataFrame, new: pd.DataFrame, points: float
     was, is_ = (_value(rows, name) for rows in (old, new))
     feature = CATALOGUE[name]
     now, before = feature.describe(is_, _features(new)), feature.describe(was, _features(old))
-    sentence = (
-        f"{now} Before: {_without_repeated(before, now)}" if now != before else f"{now} Before: slightly different."
-    )
-    return ChangeLine(attribute(name), name, feature.family, was, is_, float(points), sentence)
+    earlier = "Before, it was slightly different." if now == before else f"Before: {_without_repeated(before, now)}"
+    return ChangeLine(attribute(name), name, feature.family, was, is_, float(points), f"{now} {earlier}")
 
 
 def _without_repeated(before: str, now: str) -> str:

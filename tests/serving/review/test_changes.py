@@ -122,8 +122,8 @@ def test_it_is_json(pair):
 @pytest.mark.parametrize(
     ("user", "missing"),
     [
-        ("user0003", "As of 2017-07-30: Too little is known for a score: in the last year the user acted once"),
-        ("user0005", "As of 2017-07-02: Too little is known for a score: in the last year the user acted once"),
+        ("user0003", "As of 2017-07-30: Too little is known for a score: in the last year this user acted once"),
+        ("user0005", "As of 2017-07-02: Too little is known for a score: in the last year this user acted once"),
     ],
 )
 def test_too_little_evidence_at_either_instant_says_what_is_missing(pair, user, missing):

@@ -175,7 +175,7 @@ class TestRecourse:
         never = one(top_rows, 0).assign(days_absent=80.0, days_since_last_act=math.nan, excess_repetitions_90d=0.0)
         (outcome,) = actionable_recourse(simple_model, feature_row(never), peers)
         changes = {change.feature: (change.before, change.after, change.asked) for change in outcome.changes}
-        assert changes == {"days_absent": (80, 0, True), "days_since_last_act": (None, 56, False)}
+        assert changes == {"days_absent": (80, 0, True), "days_since_last_act": (None, 0, False)}
 
     def test_users_without_events_and_absence_get_no_recourse(self, simple_model, top_rows, peers):
         never = one(top_rows, 0).assign(days_absent=0.0, days_since_last_act=math.nan, excess_repetitions_90d=0.0)

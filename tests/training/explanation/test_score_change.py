@@ -244,12 +244,22 @@ def test_sentences(plain):
         (x.part, x.feature): x.sentence for x in change_lines(before, changes(before, after, old, new), old, new)
     }
     assert sentences["others", "credible_engagers_28d"] == (
-        "The people who responded in the last 28 days count as about 3 established members. "
-        "Before: Nobody whose response counts responded in the last 28 days."
+        "The people who responded in the last 28 days count together as about 3 established members. "
+        "Before: Nobody with a known id whose response counts responded in the last 28 days."
     )
     assert sentences["model", None].startswith("The starting point of all scores moved from 35.0 to 50.0 points.")
     assert sentences["model", "days_absent"].startswith("The new model counts this for more: Never active so far.")
     assert sentences["scale", None] == "The new scale gives the same expected audience 125.0 points; it was 90.0."
+
+
+def test_words_that_both_sentences_end_with_are_said_once(plain):
+    name = "days_absent"
+    model = tiny(plain, [[0], [1], [2], [3]], [3, 2, 1, 0], [name])
+    old, new = (pd.DataFrame({name: [absent], "days_since_last_act": [56.0 + absent]}) for absent in (1.0, 3.0))
+    (line,) = change_lines(model, changes(model, model, old, new), old, new)
+    assert line.sentence == (
+        "Last active 59 days ago; after 56 days away the score begins to fall. Before: Last active 57 days ago."
+    )
 
 
 def test_unknown_value_in_a_sentence(plain):
