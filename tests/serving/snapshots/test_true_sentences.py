@@ -270,8 +270,8 @@ def is_enough(p, count, gained):
 
 
 def is_from_anybody(p, direction, added, most):
-    bundle = p.community.bundle
-    moved = contributions(bundle, p.row.to_frame().T)[bundle.bounded_features].sum(axis=1).iloc[0]
+    bundle, baseline = p.community.bundle, p.community.snapshot.baseline("all")
+    moved = contributions(bundle, p.row.to_frame().T, baseline)[bundle.bounded_features].sum(axis=1).iloc[0]
     width = 2 * bundle.bounded.limit * bundle.scale.points_per_nat
     return (direction == "adds") == (moved > 0) and points(added, abs(moved)) and points(most, width)
 

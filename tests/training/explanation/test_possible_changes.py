@@ -87,7 +87,7 @@ def test_selection(score, own, responses, expected):
             {"repetition": 2.0},
             gains(from_1=1.0),
             [
-                "Without the repeated posts the score would be about 2 points higher.",
+                "Without so many repeated posts the score would be about 2 points higher.",
                 "Apart from that, no number of responses would add 5 points: if 1 more established member responded "
                 "within four weeks, it would be about 1 point higher, and more of them would add little.",
             ],
