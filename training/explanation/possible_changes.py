@@ -140,5 +140,5 @@ def _responses(score: float, gains: np.ndarray, after_own: bool) -> PossibleChan
 
 def _with_members(people: float, points: float) -> str:
     members = count_of(people, "more established member")
-    each = ", each to another post" if people > 1 else ""
-    return f"if {members} responded within four weeks{each}, it would be about {points_of(points)} higher"
+    posts = ", each to another post" if people > 1 else ""
+    return f"if {members} responded within four weeks{posts}, it would be about {points_of(points)} higher"

@@ -48,8 +48,8 @@ class Baseline:
         some = (
             f"the {self.users:,} users" if self.averaged is None else f"{self.averaged:,} of the {self.users:,} users"
         )
-        whole = "the community" if self.scope == ALL else self.scope
-        return f"the average of {some} of {whole} who are active as of {self.as_of[:10]}"
+        community = "the community" if self.scope == ALL else self.scope
+        return f"the average of {some} of {community} who are active as of {self.as_of[:10]}"
 
 
 def average_row(rows: int) -> Baseline:
