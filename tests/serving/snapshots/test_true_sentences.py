@@ -238,8 +238,8 @@ def is_responded_since(p, count, days, members):
 
 
 def is_nobody(p, who, days):
-    known, unknown = p.responders(window(days)), p.anonymous(window(days))
-    return known == 0 and {"Nobody": unknown == 0, "Only people without a known id": unknown > 0}[who]
+    identified, anonymous = p.responders(window(days)), p.anonymous(window(days))
+    return identified == 0 and {"Nobody": anonymous == 0, "Only people without a known id": anonymous > 0}[who]
 
 
 def is_evidence(p, count, period):
