@@ -1,16 +1,19 @@
 """Run each heavy step once, into a temporary table that is dropped after use.
 
 On DuckDB the SQL of all steps is compiled once per process and replayed for later instants: compiling takes longer than
-running in a small community, and only the input views depend on the instant.
+running in a small community, and only the input views depend on the instant. Steps that several plans share are
+compiled once: their tables are unbound, so that equal expressions of different connections have the same SQL.
 """
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
+import ibis
 import ibis.expr.types as ir
 from duckdb import Error as DuckDBError
+from ibis.expr.operations import Relation
 from ibis.util import gen_name
 
 if TYPE_CHECKING:  # loads the SQL compilers of every engine, which a service that computes no features does not need
@@ -56,7 +59,9 @@ def materialize(steps: Steps, inputs: Tables, cache_key: Hashable, on_step: OnSt
         types = tuple((name, str(table.schema())) for name, table in inputs.items())
         names: list[str] = []
         try:
-            views = {name: _view(backend, prefix + name, table) for name, table in inputs.items()}
+            for name, table in inputs.items():
+                backend.con.execute(f'CREATE OR REPLACE TEMP VIEW "{prefix}{name}" AS {backend.compile(table)}')
+            views = {name: ibis.table(table.schema(), prefix + name) for name, table in inputs.items()}
             names = _run(backend, prefix, (prefix, types, cache_key), lambda keep: steps(keep, views), on_step)
             yield {name: backend.table(f"{prefix}{RESULT}{name}", database=TEMPORARY) for name in names}
         finally:
@@ -115,9 +120,13 @@ def _name_prefix(backend: "Backend") -> Iterator[str]:
             del OPEN_RUNS[id(backend)]
 
 
-def _view(backend: "Backend", name: str, table: ir.Table) -> ir.Table:
-    backend.con.execute(f'CREATE OR REPLACE TEMP VIEW "{name}" AS {backend.compile(table)}')
-    return backend.table(name, database=TEMPORARY)
+def _sql(table: ir.Table) -> str:
+    return _compiled(table.op())
+
+
+@lru_cache(maxsize=1024)
+def _compiled(relation: Relation) -> str:
+    return str(ibis.to_sql(relation.to_expr(), "duckdb", pretty=False))
 
 
 def _run(
@@ -136,10 +145,10 @@ def _run(
 
     @contextmanager
     def keep(name: str, table: ir.Table) -> Iterator[ir.Table]:
-        execute(f'CREATE OR REPLACE TEMP TABLE "{prefix}{name}" AS {backend.compile(table)}')
+        execute(f'CREATE OR REPLACE TEMP TABLE "{prefix}{name}" AS {_sql(table)}')
         on_step()
         try:
-            yield backend.table(f"{prefix}{name}", database=TEMPORARY)
+            yield ibis.table(table.schema(), f"{prefix}{name}")
         finally:
             execute(f'DROP TABLE IF EXISTS "{prefix}{name}"')
 
@@ -147,7 +156,7 @@ def _run(
         with steps(keep) as tables:
             results = list(tables)
             for name, table in tables.items():
-                execute(f'CREATE OR REPLACE TEMP TABLE "{prefix}{RESULT}{name}" AS {backend.compile(table)}')
+                execute(f'CREATE OR REPLACE TEMP TABLE "{prefix}{RESULT}{name}" AS {_sql(table)}')
         if len(PLANS) >= MAX_PLANS:
             PLANS.clear()
         PLANS[plan_key] = plan, results
