@@ -19,6 +19,8 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers use all cores already
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")  # Java that ends soon
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes import the package
 for size in ("COLUMNS", "LINES"):  # of the caller's terminal; a console would keep it for good
     os.environ.pop(size, None)
 
@@ -80,10 +82,14 @@ def pytest_collection_modifyitems(config, items):
         if function not in fast and len(fast) < FAST_TESTS_PER_FILE:
             fast.add(function)
             item.add_marker("fast")
-    if config.getoption("--hypothesis-profile", None) == "nightly":
+    if is_nightly(config):
         for test in {getattr(item.obj, "__func__", item.obj) for item in items}:
             if hypothesis.is_hypothesis_test(test):
                 _take_more_examples(test)
+
+
+def is_nightly(config):
+    return config.getoption("--hypothesis-profile", None) == "nightly"
 
 
 def _take_more_examples(test):
@@ -117,16 +123,37 @@ def slicer(tmp_path_factory):
     return out
 
 
+# Small tables: compiling code for a query and spreading it over tasks take longer than its rows.
+SMALL_SPARK = {
+    "spark.sql.shuffle.partitions": "1",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+
+
 @pytest.fixture(scope="module")
-def spark(need):
-    """An engine: a local Spark in this process."""
-    need(find_spec("pyspark") is not None, "Spark is not installed: pip install 'clout-score[spark]'")
-    need(shutil.which("java"), "Spark needs Java, which is not installed")
+def spark(need, spark_context, request):
+    """An engine: a local Spark in this process, with the settings of users in the nightly run."""
     from features.events.engines import open_engine
 
     engine = open_engine("spark")
-    yield engine
-    engine._session.stop()
+    if not is_nightly(request.config):
+        for name, value in SMALL_SPARK.items():
+            engine._session.conf.set(name, value)
+    return engine
+
+
+@pytest.fixture(scope="session")
+def spark_context(need):
+    """Stop what a test started last; a test that stops it before makes the next one start another."""
+    need(find_spec("pyspark") is not None, "Spark is not installed: pip install 'clout-score[spark]'")
+    need(shutil.which("java"), "Spark needs Java, which is not installed")
+    from pyspark import SparkContext
+
+    yield
+    if SparkContext._active_spark_context is not None:
+        SparkContext._active_spark_context.stop()
 
 
 class PostgreSQL:
