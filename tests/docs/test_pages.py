@@ -11,7 +11,11 @@ README = (ROOT / "README.md").read_text()
 WITH_LINKS = [*pages(), ROOT / "CONTRIBUTING.md"]
 PUBLISHED = [*WITH_LINKS, ROOT / "CHANGELOG.md", ROOT / "pyproject.toml", *(ROOT / ".ci").iterdir()]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-MOST_BYTES_OF_THE_README = 7_000
+MOST_BYTES_OF_THE_README = 6_200
+MEASURED = re.compile(r"(?<![\w.])\d[\d,.]* (?:ms|s|microseconds|milliseconds)\b|\b0\.\d{3}\b")
+ORIGIN = re.compile(
+    r"`(?:time |python )?(?:tests/|docs/|notebooks/|clout |\d\d_)|(?:measurements|scale|credibility)\.md"
+)
 
 
 def name(page):
@@ -45,6 +49,12 @@ def test_every_page_is_one_click_from_the_readme():
 
 def test_the_readme_is_short():
     assert len(README.encode()) < MOST_BYTES_OF_THE_README
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if page.parent.name != "reference"], ids=name)
+def test_what_was_measured_stands_beside_its_command(page):
+    sections = re.split(r"^(?=#+ )", prose(page), flags=re.MULTILINE)
+    assert [text for text in sections if MEASURED.search(text) and not ORIGIN.search(text)] == []
 
 
 @pytest.mark.parametrize("page", WITH_LINKS, ids=name)
