@@ -26,7 +26,11 @@ RUNNABLE = ("sh", "python")
 MARK = "\x1e"
 SECONDS_PER_PAGE = 1800
 PORT = "8000"
-QUICK = {"--users 1000": "--users 400", "clout train events": "clout train events --config quick.toml"}
+QUICK = {
+    "--users 1000": "--users 400",
+    "clout train events": "clout train events --config quick.toml",
+    "[outcome]\n": "[gate]\nattacks = false\n\n[outcome]\n",
+}
 ON_EXIT = "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT"
 
 
@@ -83,20 +87,21 @@ def run_page(
 ) -> list[Result]:
     """Run the commands of a page in a folder and return what each gave, in order.
 
-    The README repeats commands of earlier pages; their results are returned in place of a second run. Texts that are
-    keys of `replaced` run as its values.
+    The README repeats commands of earlier pages; their results are returned in place of a second run. Texts of commands
+    and files that are keys of `replaced` become its values.
     """
+    replaced = replaced or {}
     known = {result.command: result for result in earlier} if page.name == "README.md" else {}
     steps: list[tuple[str, int]] = []
     for block in blocks(page):
         if block.note.startswith("file:"):
-            (folder / block.note.removeprefix("file:").strip()).write_text(block.text)
+            (folder / block.note.removeprefix("file:").strip()).write_text(_replace(block.text, replaced))
         if block.runs:
             codes = [0] * len(commands(block))
             if block.note.startswith("exit:"):
                 codes[-1] = int(block.note.removeprefix("exit:"))
             steps += zip(commands(block), codes, strict=True)
-    new = iter(_run([step for step in steps if step[0] not in known], folder, replaced or {}))
+    new = iter(_run([step for step in steps if step[0] not in known], folder, replaced))
     return [known.get(command) or next(new) for command, _ in steps]
 
 
@@ -108,12 +113,9 @@ def _run(steps: list[tuple[str, int]], folder: Path, replaced: Mapping[str, str]
     for name in ("CLOUT_HOME", "CLOUT_DATABASE", "MLFLOW_TRACKING_URI"):
         environment.pop(name, None)
     port = _free_port()
-    commands_of_page = "\n".join(script) + "\n"
-    for text, other in {**replaced, PORT: port}.items():
-        commands_of_page = commands_of_page.replace(text, other)
     run = subprocess.run(
         ["bash"],
-        input=commands_of_page,
+        input=_replace("\n".join(script) + "\n", {**replaced, PORT: port}),
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -126,6 +128,12 @@ def _run(steps: list[tuple[str, int]], folder: Path, replaced: Mapping[str, str]
         Result(command, _without_progress(output), int(code.partition("\n")[0]), expected)
         for (command, expected), output, code in zip(steps, parts[::2], parts[1::2], strict=True)
     ]
+
+
+def _replace(text: str, replaced: Mapping[str, str]) -> str:
+    for part, other in replaced.items():
+        text = text.replace(part, other)
+    return text
 
 
 def _without_progress(output: str) -> str:
