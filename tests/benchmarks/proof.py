@@ -2,7 +2,7 @@
 
 On a simulated community, and on each real one that is given as --community NAME EVENTS AS_OF HORIZON_DAYS (such as
 `--community travel travel.parquet 2017-07-30 28`): quality out of time beside the best baseline, coverage, whom
-picked groups reach, what the attacks gain, exactness, and speed beside LightGBM's own predictions. `--print` prints the
+picked groups reach, what the attacks gain, exactness, and speed beside predicting. `--print` prints the
 tables instead. `--results FOLDER` stores what was measured of each community at this commit, and reads it from there
 the next time, so that communities can be measured one after the other: `--only NAME` measures one of them.
 """
@@ -41,7 +41,7 @@ from training.robustness.poisoning import run_attacks
 PAGE = Path(__file__).parents[2] / "docs" / "explained" / "measurements.md"
 PART = re.compile(r"(<!-- proof -->\n).*?(<!-- /proof -->)", re.DOTALL)
 SIMULATED = Community(users=3_000, days=420, seed=7)
-CUTOFFS, MEMBERS, ROWS_OF_FAST_WORK, ROWS_OF_SLOW_WORK = 4, 30, 50_000, 2_000
+CUTOFFS, MEMBERS, ROWS_OF_SPEED = 4, 30, 50_000
 NAMES = {"auc": "AUC", "ndcg_100": "NDCG@100", "r2_log": "R2 of logs"}
 
 
@@ -131,17 +131,15 @@ def _exactness(bundle: Bundle, rows: pd.DataFrame) -> list[str]:
 
 
 def _speed(bundle: Bundle, rows: pd.DataFrame) -> list[str]:
-    matrix = np.resize(bundle.matrix(rows), (ROWS_OF_FAST_WORK, len(bundle.features)))
-    small = matrix[:ROWS_OF_SLOW_WORK]
+    matrix = np.resize(bundle.matrix(rows), (ROWS_OF_SPEED, len(bundle.features)))
     works = {
         "predict": (lambda: bundle.margin(matrix), len(matrix)),
         "explain": (lambda: bundle.shap_values(matrix), len(matrix)),
-        "pred_contrib": (lambda: bundle.shap_values(small), len(small)),  # of few rows, by LightGBM itself
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         spent = best(works, 3)
-    return [f"{spent[name][1] / spent['predict'][1]:.1f}" for name in ("explain", "pred_contrib")]
+    return [f"{spent['explain'][1] / spent['predict'][1]:.1f}"]
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -172,7 +170,7 @@ def report(measured: list[dict[str, list[str]]]) -> str:
     cores = len(os.sched_getaffinity(0))
     return (
         f"Made by `python tests/benchmarks/proof.py` on {datetime.now(UTC):%Y-%m-%d}, commit {commit()}, "
-        f"{cores} cores. Simulated: {SIMULATED.users:,} people over {SIMULATED.days} days.\n\n"
+        f"{cores} cores. Simulated: {SIMULATED.users:,} users over {SIMULATED.days} days.\n\n"
         "Quality out of time, mean over the instants; bold is above the best baseline of each:\n\n"
         + _table(
             [*quality, "expected / real", "coverage", "of 1+ expected"], [tables["quality"] for tables in measured]
@@ -195,7 +193,7 @@ def report(measured: list[dict[str, list[str]]]) -> str:
         + _table(["community", "attack", "score", "best baseline", "limit", "within"], attack_rows)
         + "\nLargest error of a sum of points over all users, and processor time a row in units of predicting:\n\n"
         + _table(
-            ["community", "users", "largest error", "explaining", "`pred_contrib`"],
+            ["community", "users", "largest error", "explaining"],
             [tables["exactness and speed"] for tables in measured],
         )
     )
