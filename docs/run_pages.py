@@ -110,7 +110,7 @@ def _run(steps: list[tuple[str, int]], folder: Path, replaced: Mapping[str, str]
     for command, _ in steps:
         script += [f"printf '\\n{MARK}\\n'", command, f"printf '\\n{MARK}%s\\n' $?"]
     environment = os.environ | {"COLUMNS": "100", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    for name in ("CLOUT_HOME", "CLOUT_DATABASE", "MLFLOW_TRACKING_URI"):
+    for name in ("CLOUT_HOME", "CLOUT_DATABASE", "MLFLOW_TRACKING_URI", "PYTHONDONTWRITEBYTECODE"):
         environment.pop(name, None)
     port = _free_port()
     run = subprocess.run(
@@ -150,10 +150,10 @@ def _free_port() -> str:
 def run_all(folder: Path, quick: bool = False) -> dict[Path, list[Result]]:
     """Run all pages in a folder; return the results of each.
 
-    `quick` runs them on fewer users, and trains without attacks, so that commands end alike and print other things.
+    `quick` runs them on fewer users and trains less, so that commands end alike and print other things.
     """
     (folder / "docs").symlink_to(ROOT / "docs")
-    (folder / "quick.toml").write_text("[gate]\nattacks = false\n")
+    (folder / "quick.toml").write_text("[gate]\nattacks = false\n\n[panel]\ncutoffs = 4\n\n[model]\ntrees = 40\n")
     results: dict[Path, list[Result]] = {}
     for page in pages():
         earlier = [result for page_results in results.values() for result in page_results]

@@ -56,7 +56,7 @@ SLOW_FILES = {
     f"test_{name}.py"
     for name in (
         "bundle_files", "checks", "cli", "commands", "contract", "counterfactuals", "dockerfile", "docs",
-        "engagement_report", "exclusions", "faults", "independent_features", "limits", "main",
+        "engagement_report", "exclusions", "faults", "how_to", "independent_features", "limits", "main",
         "materialize", "mlflow", "notebooks", "real_path", "reference", "serve", "shap_plots", "store", "train",
         "true_sentences", "workers",
     )
