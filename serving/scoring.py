@@ -154,14 +154,15 @@ def score_to_disk(
     with feature_table_and_pairs(events.with_seeds(bundle.seeds), as_of, on_feature, features) as tables:
         scored = store_scores(bundle, version, features, ordered_batches(tables.rows), folder)
         if selection_model(bundle) is not None:
-            scored = replace(scored, pairs=_collect_pairs(tables, scored, folder))
+            scored = replace(scored, pairs=collect_scored_pairs(tables, scored, folder))
     for step in ("features", "score"):
         progress(step, 1.0)
     require_users(scored.rows, events, as_of)
     return scored
 
 
-def _collect_pairs(tables: FeatureTables, scored: ScoredRows, folder: Path) -> Pairs:
+def collect_scored_pairs(tables: FeatureTables, scored: ScoredRows, folder: Path) -> Pairs:
+    """Collect who engaged with whom among scored rows; a folder takes the numbers of the rows."""
     with output_errors(folder):
         scored.number(folder / NUMBERS_FILE)
         numbers = load_table(pq.read_table(folder / NUMBERS_FILE, memory_map=True), tables.users.get_backend())

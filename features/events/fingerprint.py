@@ -53,7 +53,7 @@ def fingerprint(events: EncodedEvents, as_of: datetime) -> Fingerprint:
     verbs = hash_array(np.array(VERBS, object))
     with cached_users(events) as users:
         people = _hashes_by_key(users.to_pandas())
-    count, digest, spans = 0, np.uint64(0), []
+    count, digest, spans = 0, 0, []
     for batch in columns.to_pyarrow_batches(chunk_size=ROWS_AT_ONCE):
         (actor, of_actor), (target, of_target) = (_hashes(batch.column(role), people) for role in ("actor", "target"))
         counted = of_actor & of_target
@@ -61,13 +61,13 @@ def fingerprint(events: EncodedEvents, as_of: datetime) -> Fingerprint:
             continue
         time, verb = (batch.column(name).to_numpy(zero_copy_only=False)[counted] for name in ("time", "verb"))
         hashes = _combine(time.astype("uint64"), verbs[verb], actor[counted], target[counted])
-        digest += hashes.sum(dtype="uint64")
+        digest = (digest + int(hashes.sum(dtype="uint64"))) % 2**64
         count += len(time)
         spans += [time.min(), time.max()]
     if not spans:
         raise AsOfError(f"there are no events before {to_iso_utc(as_of)}.")
     first, last = (to_iso_utc(EPOCH + timedelta(microseconds=int(end))) for end in (min(spans), max(spans)))
-    return Fingerprint(count, first, last, f"{int(digest):016x}")
+    return Fingerprint(count, first, last, f"{digest:016x}")
 
 
 def _hashes_by_key(users: pd.DataFrame) -> pd.Series:

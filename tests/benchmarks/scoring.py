@@ -1,7 +1,11 @@
-"""What `clout score` takes after the features: python tests/benchmarks/scoring.py --users 1000000.
+"""What `clout score` takes after the features: python tests/benchmarks/scoring.py --users 1000000 [--engine spark].
 
-Random feature rows are scored and written as a snapshot, in parts as `clout score` does. Each part of the benchmark
-runs in a process of its own, so its peak memory is its own; that of Spark is of the driver's Python.
+Random feature rows and pairs of users are scored and written as a snapshot, as `clout score` does. Each part of the
+benchmark runs in a process of its own, so its peak memory is its own; that of Spark is of the driver's Python. The peak
+of anonymous memory leaves out mapped files, which the system drops when it needs room.
+
+From a million users on, Spark needs more than its default heap of 1 GB on one machine:
+PYSPARK_SUBMIT_ARGS='--driver-memory 3g pyspark-shell', or spark.driver.memory in spark-defaults.conf.
 """
 
 import argparse
@@ -9,46 +13,93 @@ import ctypes
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event, Thread
 from time import perf_counter, process_time
 from typing import Any, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from explaining import AS_OF, random_bundle, random_rows
 
 from features.events.engines import open_engine
-from features.feature_table import KEYS, ROWS_AT_ONCE
-from serving.scoring import store_scores
+from features.feature_table import KEYS, ROWS_AT_ONCE, FeatureTables, ordered_batches
+from serving.scoring import collect_scored_pairs, score_audiences, store_scores
 from serving.snapshots.repository import publish_snapshot
-from serving.spark_scoring import score_partitions, store_ranked
+from serving.spark_scoring import collect_spark_pairs, score_partitions, store_ranked
 from training.home import Home
 from training.model.bundle_files import read_bundle, save_bundle
 from training.model.feature_sets import snapshot_features
+from training.selection.return_model import ReturnModel
+from training.selection.selection_model import SelectionModel, with_selection
 
 MIB = 2**20
-PARTS = ("score", "snapshot", "spark")
+TABLES = ("rows", "pairs", "users")
+PARTS = ("score", "snapshot")
+PAIRS_EACH = 4
 
 
-def run_part(name: str, file: Path, folder: Path) -> None:
+def run_part(name: str, engine: str, file: Path) -> None:
     """Read the rows, score them, write them too if the part is the snapshot, and print what it took."""
     bundle = read_bundle(file.parent / "bundle")
-    parts = (batch.to_pandas() for batch in pq.ParquetFile(file).iter_batches(ROWS_AT_ONCE))
-    before = reset_peak_mib()
+    backend = cast("Any", open_engine(engine))
+    rows, pairs, users = (backend.read_parquet(str(file.parent / f"{name}.parquet")) for name in TABLES)
+    before, features = reset_peak_mib(), snapshot_features(bundle.features)
     start, processor = perf_counter(), process_time()
-    features = snapshot_features(bundle.features)
-    if name == "spark":
-        table = cast("Any", open_engine("spark")).read_parquet(str(file))
-        scored = store_ranked(
-            score_partitions(table, bundle, "1", features, file.parent / "scores"), features, file.parent / "ranked"
-        )
-    else:
-        scored = store_scores(bundle, "1", features, parts, file.parent)
-    if name != "score":
-        publish_snapshot(Home(folder), AS_OF, bundle, "1", scored)
-    times = {"seconds": perf_counter() - start, "processor": process_time() - processor}
-    print(json.dumps(times | {"before": before, "peak": memory_mib("VmHWM")}))
+    with TemporaryDirectory(dir=file.parent) as scratch, anonymous_peak() as anonymous:
+        folder = Path(scratch)
+        if engine == "spark":
+            scored = store_ranked(
+                score_partitions(rows, bundle, "1", features, folder / "scores"), features, folder / "ranked"
+            )
+            scored = replace(scored, pairs=collect_spark_pairs(pairs, users, scored, folder))
+        else:
+            scored = store_scores(bundle, "1", features, ordered_batches(rows), folder)
+            scored = replace(scored, pairs=collect_scored_pairs(FeatureTables(rows, pairs, users), scored, folder))
+        if name == "snapshot":
+            publish_snapshot(Home(folder / "home"), AS_OF, bundle, "1", scored, score_audiences(bundle, scored))
+        times = {"seconds": perf_counter() - start, "processor": process_time() - processor}
+    print(json.dumps(times | {"before": before, "peak": memory_mib("VmHWM"), "anonymous": max(anonymous)}))
+
+
+@contextmanager
+def anonymous_peak() -> Iterator[list[float]]:
+    """Measure the anonymous memory of this process every 20 ms, MiB."""
+    values, ended = [memory_mib("RssAnon")], Event()
+
+    def measure() -> None:
+        while not ended.wait(0.02):
+            values.append(memory_mib("RssAnon"))
+
+    thread = Thread(target=measure)
+    thread.start()
+    try:
+        yield values
+    finally:
+        ended.set()
+        thread.join()
+
+
+def write_random_pairs(users: int, folder: Path) -> None:
+    """Write the users with keys, and for each some who engaged with them."""
+    rng, numbers = np.random.default_rng(1), np.arange(users)
+    names = pa.array([f"u{k:09}" for k in numbers])
+    scopes = pa.DictionaryArray.from_arrays(pa.array(np.zeros(users, np.int32)), ["all"]).cast(pa.string())
+    pq.write_table(pa.table({"user": names, "scope": scopes, "key": numbers}), folder / "users.parquet")
+    count = users * PAIRS_EACH
+    pairs = {
+        "user": np.repeat(numbers, PAIRS_EACH),
+        "other": rng.integers(0, users, count),
+        "last_age": rng.integers(1, 365 * 86_400_000_000, count),
+        "weeks": 1 << rng.integers(10, 62, count),
+        "credibility": rng.integers(0, 2_000_000, count),
+    }
+    pq.write_table(pa.table(pairs), folder / "pairs.parquet")
 
 
 def write_random_rows(users: int, features: list[str], file: Path) -> None:
@@ -83,22 +134,26 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=1_000_000)
     parser.add_argument("--part", choices=PARTS)
     parser.add_argument("--rows", type=Path)
-    parser.add_argument("--spark", action="store_true", help="also score by Spark on this machine")
+    parser.add_argument("--engine", choices=("duckdb", "spark"), default="duckdb")
     options = parser.parse_args()
     if options.part:
-        run_part(options.part, options.rows, options.rows.parent / "home")
+        run_part(options.part, options.engine, options.rows)
         return
     with TemporaryDirectory() as folder:
-        file = Path(folder) / "features.parquet"
-        bundle = random_bundle(150, 4)
+        file = Path(folder) / "rows.parquet"
+        bundle = with_selection(random_bundle(150, 4), SelectionModel(ReturnModel((0.0,) * 8, 28), 1.0, {}))
         save_bundle(bundle, Path(folder) / "bundle")
         features = snapshot_features(bundle.features)
         write_random_rows(options.users, features, file)
+        write_random_pairs(options.users, Path(folder))
         print(f"{options.users:,} rows of {len(features)} features, {options.users * len(features) * 8 / MIB:,.0f} MiB")
-        for part in PARTS if options.spark else PARTS[:2]:
-            command = [sys.executable, __file__, "--part", part, "--rows", str(file)]
-            took = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-            memory = f"{took['before']:,.0f} MiB before, peak {took['peak']:,.0f} MiB"
+        for part in PARTS:
+            command = [sys.executable, __file__, "--engine", options.engine, "--part", part, "--rows", str(file)]
+            run = subprocess.run(command, capture_output=True, text=True, check=False)
+            if run.returncode:
+                raise SystemExit(f"{part} failed: {run.stderr[-2000:]}")
+            took = json.loads(run.stdout)
+            memory = f"{took['before']:,.0f} MiB before, peak {took['peak']:,.0f} ({took['anonymous']:,.0f} anonymous)"
             print(f"{part}: {took['seconds']:.1f} s, {took['processor']:.1f} s of processor time, {memory}")
 
 

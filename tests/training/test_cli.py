@@ -95,7 +95,7 @@ def test_attacks_need_events(run_command, simulated, tmp_path, monkeypatch):
 def test_a_sample_is_stated_and_its_cost_measured(run_command, tmp_path):
     home = Home(tmp_path / "home")
     run = run_command("train", "--force", "all rows", "--json")
-    assert re.search(r"Training on 1,\d{3} rows: about 0\.0 GB beside the engine; \d+\.\d GB are free\.", run.text)
+    assert re.search(r"Training on 1,\d{3} rows: about 0\.4 GB beside the engine; \d+\.\d GB are free\.", run.text)
     everything = json.loads(run.stdout)["evaluation"]["metrics"]["score"]["auc"]
     run = run_command("train", "--sample-rows", 1_000, "--force", "a sample")
     assert re.search(

@@ -28,7 +28,7 @@ FACT = "sample"  # of a bundle
 WEIGHT, DRAWN = "sample_weight", "drawn"
 HEAVY_SHARE = 0.5
 GB = 1e9
-BYTES_PER_VALUE, BYTES_PER_ROW = 24, 300
+BYTES_PER_VALUE, BYTES_PER_ROW, BYTES_AT_LEAST = 32, 400, 400_000_000  # measured, see docs/explained/scale.md
 SAFE_SHARE = 0.8
 DIGITS = 13
 md5 = sql_function("md5", ("string",), "string")
@@ -123,7 +123,7 @@ def plan_sample(sizes: pd.DataFrame, most: int, seed: int) -> RowSample | None:
 def memory_note(rows: int, sample: RowSample | None, features: Sequence[str] | None) -> tuple[str, bool]:
     """Return a sentence on the memory that training on so many rows needs, and whether that is available."""
     columns = len(CATALOGUE if features is None else features)
-    need = rows * (columns * BYTES_PER_VALUE + BYTES_PER_ROW)
+    need = rows * (columns * BYTES_PER_VALUE + BYTES_PER_ROW) + BYTES_AT_LEAST
     free = available_memory()
     which = sample or f"{rows:,} rows"
     text = f"Training on {which}: about {need / GB:.1f} GB beside the engine; {free / GB:.1f} GB are free."

@@ -1,5 +1,6 @@
 """Samples of a panel: deterministic, the same on every engine, with all heavy users and unbiased totals."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -8,11 +9,13 @@ import pytest
 
 from features.events.engines import open_engine
 from features.events.loading import load_encoded_events
+from training.dataset import sampling
 from training.dataset.panel import Split, build_panel
 from training.dataset.sampling import (
     DRAWN,
     WEIGHT,
     count_rows,
+    memory_note,
     plan_sample,
     representative,
     user_sizes,
@@ -63,6 +66,17 @@ def test_rows_are_those_of_the_panel(events):
     real = panel.groupby("user").size().reindex(counted.index, fill_value=0)
     assert (counted >= real).all()
     assert counted.sum() <= 1.01 * real.sum()
+
+
+def test_the_memory_is_compared_with_what_is_free(monkeypatch):
+    monkeypatch.setattr(sampling, "available_memory", lambda: 3_000_000_000)
+    fits = "Training on 1,000,000 rows: about 1.1 GB beside the engine; 3.0 GB are free."
+    assert memory_note(1_000_000, None, ["acts_365d"] * 10) == (fits, True)
+    text, fits = memory_note(10_000_000, None, None)
+    assert not fits
+    assert re.fullmatch(r"Training on 10,000,000 rows: .* 3\.0 GB are free\. --sample-rows \d+000 would fit\.", text)
+    sample = int(text.split()[-3])
+    assert memory_note(sample, None, None)[1]
 
 
 def test_heavy_users_are_all_there_and_others_weigh_more(events):
