@@ -25,7 +25,16 @@ from training.config import Config, Outcome
 from training.model.bundle import Bundle
 from training.robustness.alliances import MIN_ENGAGERS
 from training.robustness.attack_environment import fit_unregistered
-from training.robustness.attacks import DORMANT_DAYS, FOR_SALE, OLD_DAYS, Attack, AttackContext, engage, make_posts
+from training.robustness.attacks import (
+    DORMANT_DAYS,
+    FOR_SALE,
+    OLD_DAYS,
+    Attack,
+    AttackContext,
+    answered_questions,
+    engage,
+    make_posts,
+)
 
 FRESH, BRIDGED, GROWN, DORMANT, KNOWN = "fresh", "bridged", "grown", "dormant", "known dormant"
 PRICES = {FRESH: 1, BRIDGED: 1, GROWN: 1, DORMANT: 20, KNOWN: 50}
@@ -88,15 +97,15 @@ def plan_events(
 
 def _established(plan: Plan, accounts: np.ndarray, context: AttackContext) -> list[pd.DataFrame]:
     """Let accounts become known before they respond to the member: by established users, or by each other."""
-    if plan.who not in (BRIDGED, GROWN):
+    if plan.who == BRIDGED:
+        return answered_questions(accounts, plan.answers, plan.days, context)
+    if plan.who != GROWN:
         return []
-    provoked, days, count = (True, 7, plan.answers) if plan.who == BRIDGED else (False, plan.grown_days, plan.ring)
-    posts = make_posts(accounts, context, days, every=7)
+    posts = make_posts(accounts, context, plan.grown_days, every=7)
     posts["time"] -= pd.Timedelta(days=plan.days)
-    answers = engage(posts, np.array([None] * count), "reply", context)
-    among = context.established if provoked else accounts
-    answers["actor"] = context.rng.choice(among, len(answers)) if len(among) else None
-    return [posts, answers.assign(provoked=provoked)]
+    answers = engage(posts, np.array([None] * plan.ring), "reply", context)
+    answers["actor"] = context.rng.choice(accounts, len(answers))
+    return [posts, answers]
 
 
 def suggest(trial: optuna.Trial, history_days: float) -> Plan:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 from fairness import equality
+from friendships import friendships
 from holidays import holiday
 from repeats import bots_below_median, repeating
 
@@ -41,6 +42,11 @@ def main() -> None:
     if posted := repeating(events, bundle, options.as_of, options.members, seed=options.seed):
         print("\nPoints that members lose by posting their last text again")
         print(pd.DataFrame(posted).round(2).to_string(index=False))
+    friends = friendships(events, bundle, options.as_of, options.members, options.seed)
+    print(
+        f"\nPoints that {friends.members} members lose as they respond to {friends.friends:.1f} friends each: "
+        f"{friends.lost_median:.2f} in the median, {friends.lost_p95:.2f} at the 95th percentile"
+    )
     truth = options.events.with_suffix(".truth.parquet")
     if truth.exists():
         print("\nPoints above people of the same true pull (95 % interval)")

@@ -9,13 +9,14 @@ from typing import Any
 from training.dataset.sampling import sample_of
 from training.evaluation.evaluate import band_name
 from training.evaluation.metrics import FIGURES
-from training.evaluation.report_types import BacktestReport
+from training.evaluation.report_types import BacktestReport, NotMeasured
 from training.evaluation.slices import BANDS, weaknesses
 from training.model.bundle import Bundle
 from training.model.scale import MEDIAN_POINTS, P95_POINTS
 from training.prohibited_uses import PROHIBITED_USES
 from training.release.gate import Verdict
 from training.release.markdown import bullets, document, lead_rows, signal_rows, table
+from training.robustness.attack_report import AttackReport
 
 # The columns of the table of groups, by heading: a field of Slice.
 GROUP_FIGURES = {
@@ -37,6 +38,7 @@ EXPLAINED_FIGURES = (
     "one person or more. Interval score: the mean width, and 2 / (1 - level) for each person by whom an audience lies "
     "outside (20 at 90 %; lower is better).",
 )
+TEN_POINTS = 10.0
 LANDMARKS = (MEDIAN_POINTS, P95_POINTS, 80.0)
 INTENDED = (
     "finding people who have an audience on a subject, and choosing whom to ask, to invite or to read first",
@@ -46,7 +48,9 @@ INTENDED = (
 PROHIBITED = tuple(use.description for use in PROHIBITED_USES)
 
 
-def model_card(bundle: Bundle, evaluation: BacktestReport, verdict: Verdict) -> str:
+def model_card(
+    bundle: Bundle, evaluation: BacktestReport, verdict: Verdict, attacks: AttackReport | NotMeasured | None = None
+) -> str:
     """Write the card of a model.
 
     Parameters
@@ -54,6 +58,7 @@ def model_card(bundle: Bundle, evaluation: BacktestReport, verdict: Verdict) -> 
     bundle : the model, with its scale, features and facts
     evaluation : of its recipe, fitted one horizon earlier
     verdict : of the gate on that evaluation
+    attacks : on the model, from `measure_attacks`; what ten points cost is left out without them
 
     Returns
     -------
@@ -74,7 +79,7 @@ def model_card(bundle: Bundle, evaluation: BacktestReport, verdict: Verdict) -> 
             "",
             *bullets(PROHIBITED),
         ],
-        "Limits": _limits(bundle, evaluation),
+        "Limits": _limits(bundle, evaluation, attacks),
         "Figures, out of time": _figures(evaluation),
         "Gate": _gate(verdict),
         "Data": _data(bundle),
@@ -201,7 +206,7 @@ def _groups(evaluation: BacktestReport) -> list[str]:
     ]
 
 
-def _limits(bundle: Bundle, evaluation: BacktestReport) -> list[str]:
+def _limits(bundle: Bundle, evaluation: BacktestReport, attacks: AttackReport | NotMeasured | None) -> list[str]:
     weak = weaknesses(evaluation.slices)
     limits = bullets(
         [
@@ -210,11 +215,27 @@ def _limits(bundle: Bundle, evaluation: BacktestReport) -> list[str]:
             "Accounts to whom nobody established responds, however many and whatever they do, can move a score by "
             f"{bundle.most_from_anybody:.1f} points at most, by construction. Responses of established people count "
             "wherever they come from: `clout attack` measures what they gain.",
+            *(_ten_points(attacks) if isinstance(attacks, AttackReport) else ()),
             "The audience of one person varies: read the interval, not only the number.",
             f"Groups of users with unreliable figures: {len(weak)}.",
         ]
     )
     return [*limits, *(f"  {line}" for line in bullets(weak))]
+
+
+def _ten_points(attacks: AttackReport) -> list[str]:
+    """Say by how few accounts an ordinary member gained ten points, or what gained most."""
+    tries = [(result.gain_median, result.accounts, result.description) for result in attacks.attacks]
+    tries += [(result.gain_median, result.people + 1, result.description) for result in attacks.alliances or ()]
+    enough = [tried for tried in tries if tried[0] >= TEN_POINTS]
+    if enough:
+        gain, _, description = min(enough, key=lambda tried: (tried[1], -tried[0]))
+        return [f"Ten points cost an ordinary member, of what was tried, at least this: {description} ({gain:+.1f})."]
+    gain, _, description = max(tries)
+    return [
+        f"None of {len(tries)} attacks and alliances gains an ordinary member ten points; most gains this: "
+        f"{description} ({gain:+.1f})."
+    ]
 
 
 def _reproduction(bundle: Bundle) -> list[str]:

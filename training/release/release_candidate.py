@@ -89,7 +89,8 @@ def release(
 def register(candidate: Candidate, home: Home, measured: GateInput, verdict: Verdict) -> str:
     """Register a version with its card and the gate's report, promote it if the verdict says so, and return it."""
     bundle = candidate.bundle
-    texts = {CARD: model_card(bundle, measured.evaluation, verdict), GATE: gate_report(bundle, measured, verdict)}
+    card = model_card(bundle, measured.evaluation, verdict, measured.attacks)
+    texts = {CARD: card, GATE: gate_report(bundle, measured, verdict)}
     tags = {GATE_TAG: PASSED if verdict.passed else FAILED}
     params, metrics, report = _params(bundle), _metrics(measured.evaluation), report_document(measured, verdict)
     version = model_registry.register(home, bundle, params, metrics, report, candidate.figures, texts, tags)

@@ -27,6 +27,7 @@ from training.robustness.attacks import (
     RECENT_DAYS,
     TOP_QUANTILE,
     AttackContext,
+    answered_questions,
     describe_users,
     engage,
     make_attack_context,
@@ -69,6 +70,7 @@ class Alliance:
     days : for how long
     helpers : chooses who responds, from the Helpers; None for members who answer each other
     ring : whether the helpers are accounts that have established themselves by answering each other for 300 days
+    answers : how many established users answered a question of each helper, who are new accounts; 0 for others
 
     """
 
@@ -78,11 +80,12 @@ class Alliance:
     days: int
     helpers: Callable[[Helpers], np.ndarray] | None = None
     ring: bool = False
+    answers: int = 0
 
     @property
     def exchanged(self) -> bool:
         """Whether the people answer each other."""
-        return self.helpers is None and not self.ring
+        return self.helpers is None and not self.ring and not self.answers
 
     @property
     def group(self) -> int:
@@ -106,12 +109,14 @@ def _pod(size: int, days: int) -> Alliance:
     return Alliance(f"pod_{size}_for_{days}d", description, size - 1, days)
 
 
+ANSWERED = "12 new accounts, each answered by 3 established users before, answer every daily post for 28 days"
 ALLIANCES = (
     *(_helped(people, days) for people in (1, 2, 3, 5) for days in (7, 28, 120)),
     *(_pod(size, days) for size in (5, 12, 20) for days in (28, 120)),
     Alliance("star_28d", "the community's star answers every daily post for 28 days", 1, 28, lambda h: h.stars),
     Alliance("dormant_5_28d", "5 dormant accounts that were known answer for 28 days", 5, 28, lambda h: h.dormant),
     Alliance("slow_ring", "8 accounts answer each other for 300 days, then the member for 28", 8, 28, ring=True),
+    Alliance("answered_12_28d", ANSWERED, 12, 28, answers=3),
 )
 
 
@@ -214,14 +219,22 @@ def _alliance_events(
         who = [group[group != member] for member in group]
         earlier = []
     elif alliance.helpers is None:
-        who = [np.array([f"{FAKE} {number} of a ring, {k}" for k in range(alliance.people)], dtype=object)]
-        earlier = _ring_events(who[0], alliance.days, context)
+        kind = "of a ring" if alliance.ring else "who was answered"
+        who = [np.array([f"{FAKE} {number} {kind}, {k}" for k in range(alliance.people)], dtype=object)]
+        earlier = _earlier_events(alliance, who[0], context)
     else:
         among = alliance.helpers(helpers)
         who = [context.rng.choice(among, min(alliance.people, len(among)), replace=False)]
         earlier = []
     answers = [engage(own, others, "reply", context) for own, others in zip(posts, who, strict=True)]
     return pd.concat([*earlier, *posts, *answers], ignore_index=True)
+
+
+def _earlier_events(alliance: Alliance, accounts: np.ndarray, context: AttackContext) -> list[pd.DataFrame]:
+    """Return how new accounts become established: by each other, or by the answers of established users."""
+    if alliance.ring:
+        return _ring_events(accounts, alliance.days, context)
+    return answered_questions(accounts, alliance.answers, alliance.days, context)
 
 
 def _ring_events(ring: np.ndarray, days: int, context: AttackContext) -> list[pd.DataFrame]:

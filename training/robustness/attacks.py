@@ -240,14 +240,18 @@ def _liked(members: Sequence[str], recruited: np.ndarray, context: AttackContext
     return pd.concat([posts, engage(posts, recruited, "like", context)], ignore_index=True)
 
 
+def answered_questions(accounts: np.ndarray, answers: int, days: int, context: AttackContext) -> list[pd.DataFrame]:
+    """Let each account ask a question in the week before the last `days`, answered by so many established users."""
+    questions = make_posts(accounts, context, WEEK, every=WEEK)
+    questions["time"] -= pd.Timedelta(days=days)
+    responses = engage(questions, np.array([None] * answers), "reply", context)
+    responses["actor"] = context.rng.choice(context.established, len(responses)) if len(context.established) else None
+    return [questions, responses.assign(provoked=True)]
+
+
 def _bridged_farm(members: Sequence[str], recruited: np.ndarray, context: AttackContext) -> pd.DataFrame:
-    """Let each recruited account ask a question in the week before, answered by one established user; then all like."""
-    questions = make_posts(recruited, context, WEEK, every=WEEK)
-    questions["time"] -= pd.Timedelta(days=MONTH)
-    answers = engage(questions, np.array([None]), "reply", context)
-    answers["actor"] = context.rng.choice(context.established, len(answers)) if len(context.established) else None
-    likes = _liked(members, recruited, context)
-    return pd.concat([questions, answers.assign(provoked=True), likes], ignore_index=True)
+    questions = answered_questions(recruited, 1, MONTH, context)
+    return pd.concat([*questions, _liked(members, recruited, context)], ignore_index=True)
 
 
 def _aged_farm(members: Sequence[str], recruited: np.ndarray, context: AttackContext) -> pd.DataFrame:

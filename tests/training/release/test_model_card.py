@@ -3,6 +3,7 @@ import dataclasses
 import math
 import re
 import tomllib
+from datetime import UTC, datetime
 
 import pytest
 from typer.testing import CliRunner
@@ -14,6 +15,7 @@ from training.evaluation.metrics import RANKING
 from training.model.bundle_files import load_bundle, save_bundle
 from training.release.gate import Finding, Verdict
 from training.release.model_card import INTENDED, PROHIBITED, model_card
+from training.robustness.attack_report import AllianceResult, AttackReport, AttackResult
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,28 @@ def test_figures_of_signals(text, trained):
     assert row["followers"][3:] == ["", "", "", ""]
     for lead in trained.evaluation.margins.values():
         assert f"| {lead.margin:+.3f} | {lead.low:+.3f} to {lead.high:+.3f} |" in text
+
+
+@pytest.mark.parametrize(
+    ("gains", "sentence"),
+    [
+        ((11.0, 12.0, 30.0), "of what was tried, at least this: one answers (+11.0)."),
+        ((9.0, 12.0, 30.0), "of what was tried, at least this: two answer (+12.0)."),
+        ((9.0, 8.0, 9.9), "None of 3 attacks and alliances gains an ordinary member ten points; most gains this: they"),
+    ],
+)
+def test_limits_say_what_ten_points_cost(trained, gains, sentence):
+    one, two, many = gains
+    alliances = tuple(
+        AllianceResult(name, name, 20, people, False, gain, 1.0, 0.5, 2.5, True)
+        for name, people, gain in (("one answers", 1, one), ("two answer", 2, two))
+    )
+    farm = AttackResult(
+        *("farm", "they like", "scoring", 30, 201, 5_628, many, many, many, many, 1.0, {}, {}, 6.0, None, 6.0, False)
+    )
+    report = AttackReport(datetime(2025, 8, 1, tzinfo=UTC), "engagers", 20.0, (farm,), alliances=alliances)
+    limits = section(model_card(trained.bundle, trained.evaluation, trained.verdict, report), "Limits")
+    assert sentence in limits
 
 
 def test_uses(text):

@@ -61,13 +61,26 @@ def test_a_ring_answers_itself_before_it_answers_the_member():
     assert early["time"].min() < pd.Timestamp(AS_OF) - pd.Timedelta(days=300)
 
 
+def test_new_accounts_are_answered_before_they_answer_the_member():
+    events = events_of("answered_12_28d")
+    to_member = events["target"] == "u0"
+    accounts = set(events.loc[to_member, "actor"])
+    assert len(accounts) == 12
+    assert BY_NAME["answered_12_28d"].limit == 15
+    earlier = events[events["target"].isin(accounts)]
+    assert (earlier.groupby("target").size() == 3).all()
+    assert set(earlier["actor"]) <= set(USERS)
+    assert earlier["time"].max() <= pd.Timestamp(AS_OF) - pd.Timedelta(days=27)
+    assert not BY_NAME["answered_12_28d"].exchanged
+
+
 def test_every_alliance_gets_members_of_its_own():
     groups = _assign(USERS)
     members = np.concatenate([np.concatenate(several) for _, several in groups])
     assert len(set(members)) == len(members)
     assert {alliance.name for alliance, _ in groups} == set(BY_NAME)
     assert [len(several) for _, several in _assign(USERS[:10])] == []
-    assert [len(several) for _, several in groups] == [20] * 15 + [1] * 6
+    assert [len(several) for _, several in groups] == [20] * 16 + [1] * 6
     assert _assign(USERS[:0]) == []
 
 

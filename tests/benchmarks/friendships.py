@@ -1,0 +1,104 @@
+"""Friendships: how many points long exchanges cost honest members."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+
+from features.aggregates.credibility import MUTUAL_FULL_DAYS
+from features.aggregates.windows import DAY
+from features.errors import TooSmallError
+from features.events.encoding import before, cached, encode_events
+from features.events.event_table import open_events
+from features.events.loading import resolve_as_of
+from features.events.scopes import ALL
+from features.feature_table import feature_rows
+from training.model.bundle import Bundle
+
+RECENT_DAYS = 28
+RESPONSES = ("reply", "repost", "quote", "like", "mention")
+
+
+@dataclass(frozen=True)
+class FriendshipReport:
+    """What members lose whose friends they respond to as well.
+
+    Parameters
+    ----------
+    as_of : the instant
+    members : how many have such friends
+    friends : how many on average
+    lost_median, lost_p95 : points below the score with the same responses by the same friends, had the member not
+        responded to them
+
+    """
+
+    as_of: datetime
+    members: int
+    friends: float
+    lost_median: float
+    lost_p95: float
+
+
+def friendships(
+    events: ir.Table, bundle: Bundle, as_of: datetime | None = None, members: int = 100, seed: int = 0
+) -> FriendshipReport:
+    """Score members as if they had responded to none of their friends: to nobody instead, at the same times.
+
+    Friends respond to each other, both since 90 days or more and within the last 28. All members are scored at once.
+
+    Parameters
+    ----------
+    events : from `open_events`
+    bundle : the model
+    as_of : the instant; None is just after the last event
+    members : how many, at most, drawn from those with a friend
+    seed : of the draw
+
+    Raises
+    ------
+    TooSmallError : nobody has a friend
+
+    """
+    at = resolve_as_of(events, as_of)
+    pairs = _friends(events, at)
+    if pairs.empty:
+        raise TooSmallError(
+            f"no two users respond to each other since {MUTUAL_FULL_DAYS} days before {at:%Y-%m-%d}. Bring a longer "
+            "history."
+        )
+    everybody = np.array(sorted(set(pairs["user"])), object)
+    users = list(np.random.default_rng(seed).choice(everybody, min(members, len(everybody)), replace=False))
+    pairs = pairs[pairs["user"].isin(users)]
+    one_way = _without_responses(events, pairs)
+    now, otherwise = (_scores(table, bundle, at).reindex(users) for table in (events, one_way))
+    lost = otherwise - now
+    return FriendshipReport(at, len(users), len(pairs) / len(users), float(lost.median()), float(lost.quantile(0.95)))
+
+
+def _friends(events: ir.Table, at: datetime) -> pd.DataFrame:
+    """Return (user, friend) of all friends, both ways."""
+    past = before(events, at)
+    responses = past.filter(past.verb.isin(RESPONSES), past.actor.notnull(), past.target.notnull())
+    ages = responses.group_by("actor", "target").agg(first=responses.age.max(), last=responses.age.min())
+    long = ages.filter(ages.first >= MUTUAL_FULL_DAYS * DAY, ages.last <= RECENT_DAYS * DAY).to_pandas()
+    long = long[long["actor"] != long["target"]]
+    back = long.rename(columns={"actor": "target", "target": "actor"})[["actor", "target"]]
+    both = long.merge(back, on=["actor", "target"])
+    return both.rename(columns={"actor": "user", "target": "friend"})[["user", "friend"]]
+
+
+def _without_responses(events: ir.Table, pairs: pd.DataFrame) -> ir.Table:
+    """Aim the users' responses to their friends at nobody."""
+    rows = events.to_pandas()
+    to_friend = pd.MultiIndex.from_frame(rows[["actor", "target"]]).isin(pd.MultiIndex.from_frame(pairs))
+    rows.loc[to_friend & rows["verb"].isin(RESPONSES), "target"] = None
+    return open_events(rows, events.get_backend())
+
+
+def _scores(events: ir.Table, bundle: Bundle, at: datetime) -> pd.Series:
+    with cached(encode_events(events, (ALL,)).with_seeds(bundle.seeds)) as encoded:
+        rows = feature_rows(encoded, at, features=list(bundle.features))
+    return bundle.predict(rows)["score"].set_axis(rows["user"])
