@@ -49,7 +49,10 @@ def print_selection(selection: "Selection") -> None:
             f"times what was predicted; here {_people(s.reach_range.least)} to {_people(s.reach_range.most)}."
         )
     share = math.floor(1_000 * s.guarantee.at_least_of_best) / 10
-    print_text(f"That is at least {share:.1f}% of what the best possible group is expected to reach.")
+    if share == 100:
+        print_text("No other group under the same constraints is expected to reach more.")
+    else:
+        print_text(f"That is at least {share:.1f}% of what the best possible group is expected to reach.")
     _print_members(selection)
     _print_alternatives(selection)
     _print_overlaps(selection)

@@ -61,6 +61,7 @@ def test_the_table_holds_the_answer(pick):
     ):
         assert part in text
     assert "People whom each two members share" in text
+    assert "No other group under the same constraints is expected to reach more." in pick("--k", "1").stdout
     assert "Members who share the most people" in pick("--k", "9").stdout
     assert all(user in text for user in users(pick("--k", "3", "--json")))
 
