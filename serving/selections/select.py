@@ -317,8 +317,12 @@ def _alternative(candidates: Candidates, audiences: Audiences, name: str, constr
 
 
 def _reach_range(candidates: Candidates, group: Group, count: Count) -> ReachRange | None:
-    errors = candidates.model.errors_of(len(group.users), credible=count == "credible")
-    return ReachRange(group.reach * min(errors), group.reach * max(errors), len(errors)) if errors else None
+    size, credible = len(group.users), count == "credible"
+    errors = candidates.model.error_range(size, credible)
+    if errors is None:
+        return None
+    past_horizons = len(candidates.model.errors_of(size, credible))
+    return ReachRange(group.reach * errors[0], group.reach * errors[1], past_horizons)
 
 
 def _guarantee(group: Group) -> Guarantee:

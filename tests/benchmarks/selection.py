@@ -51,9 +51,8 @@ def _reaches(acts: EncodedEvents, config: Config, fold: Fold, model: SelectionMo
         group, trusted = (select_group(a, Constraints(k, np.ones(len(rows), bool))) for a in (everybody, credible))
         row = {"scope": scope, "as_of": f"{as_of:%Y-%m-%d}", "k": k, "picked": ahead.reach(group.users)[-1]}
         row |= {"predicted": group.reach, "of bound": group.share_of_bound, "pool": model.pool_share}
-        errors = model.errors_of(k)
-        low, high = (bound(errors) * group.reach if errors else np.nan for bound in (min, max))
-        row |= {"in range": low <= row["picked"] <= high}
+        low, high = model.error_range(k) or (np.nan, np.nan)
+        row |= {"in range": low <= row["picked"] / group.reach <= high}
         row |= {"credible": ahead.reach(trusted.users)[-1]}
         row |= {name: ahead.reach(order[:k])[-1] for name, order in orders.items()}
         row["corrected"] = ahead.reach(np.argsort(-everybody.reach_of_each, kind="stable")[:k])[-1]

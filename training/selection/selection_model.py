@@ -29,7 +29,7 @@ from training.selection.return_model import ReturnModel, fit_return_model
 
 FACT = "selection"
 SIZES = (5, 10, 20, 50)
-MOST_CUTOFFS = 6
+MOST_CUTOFFS, FEW_HORIZONS = 6, 3
 MOST_ROWS = 100_000
 POOL_SHARES = np.geomspace(0.02, 20.0, 61)
 USUAL_POOL_SHARE, POOL_SHARE_PRIOR = 0.25, 2.0
@@ -69,6 +69,13 @@ class SelectionModel:
         errors = self.credible_errors if credible else self.errors
         measured = [other for other in SIZES if errors.get(other)]
         return errors[min(measured, key=lambda other: (abs(other - size), other))] if measured else []
+
+    def error_range(self, size: int, credible: bool = False) -> tuple[float, float] | None:
+        """Return the least and the largest of `errors_of`; of all sizes where fewer than `FEW_HORIZONS` are past."""
+        of_size = self.errors_of(size, credible)
+        if 0 < len(of_size) < FEW_HORIZONS:
+            of_size = [error for other in SIZES for error in self.errors_of(other, credible)]
+        return (min(of_size), max(of_size)) if of_size else None
 
     def as_json(self) -> dict[str, Any]:
         """Return the model as JSON values."""

@@ -56,6 +56,14 @@ def test_errors_are_those_of_the_nearest_size(fitted):
     assert dataclasses.replace(fitted, errors={size: [] for size in SIZES}).errors_of(5) == []
 
 
+def test_the_range_of_few_horizons_is_that_of_all_sizes(fitted):
+    few = dataclasses.replace(fitted, errors={5: [0.5], 10: [0.9], 20: [1.4], 50: [1.1]}, credible_errors={})
+    assert few.error_range(10) == (0.5, 1.4)
+    assert few.error_range(10, credible=True) is None
+    many = dataclasses.replace(fitted, errors={5: [0.5] * 3, 10: [0.9, 1.0, 1.2], 20: [], 50: [2.0] * 3})
+    assert many.error_range(10) == (0.9, 1.2)
+
+
 def test_a_model_of_an_earlier_version_has_no_errors_of_the_credible_count(fitted, bundle):
     facts = {name: fact for name, fact in fitted.as_json().items() if name != "credible_errors"}
     earlier = selection_model(dataclasses.replace(bundle, facts=bundle.facts | {"selection": facts}))
