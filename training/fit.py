@@ -12,7 +12,7 @@ from features.events.scopes import ALL
 from training.config import Config
 from training.dataset.panel import Split, in_scope, rows_at
 from training.dataset.sampling import representative
-from training.model.bounded_term import fit_boosters
+from training.model.bounded_term import fit_boosters, set_level
 from training.model.bundle import Bundle
 from training.model.intervals import Intervals, Quantiles, fit_intervals, fit_quantiles
 from training.model.reference_distributions import with_baseline, with_reference
@@ -21,8 +21,16 @@ from training.model.scale import Scale, make_scale
 QUANTILE_ROWS = 100_000
 
 
-def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None = None) -> Bundle:
+def fit(
+    panel: pd.DataFrame,
+    split: Split,
+    config: Config,
+    scale: Scale | None = None,
+    present: pd.DataFrame | None = None,
+) -> Bundle:
     """Fit the whole recipe: the boosters on all cutoffs, intervals on the older ones, calibrated on the newest.
+
+    Everybody together is expected to have as large an audience as in the newest horizon (`set_level`).
 
     Parameters
     ----------
@@ -30,6 +38,7 @@ def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None =
     split : the cutoffs to learn from
     config : what to fit
     scale : a frozen scale; None makes a new one
+    present : feature rows of the instant at which the newest horizon ends; None leaves the level as it was learnt
 
     Raises
     ------
@@ -44,6 +53,9 @@ def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None =
             "before: there is nothing to learn from. Bring a community in which people engage with each other."
         )
     boosters = fit_boosters(rows, config.model)
+    newest = in_scope(representative(rows_at(panel, split.newest)), ALL)
+    if present is not None:
+        set_level(boosters, in_scope(representative(present), ALL), newest["audience"].sum())
     quantiles, intervals = _fit_intervals(older, recent, config)
     active = recent["acts_365d"].to_numpy() > 0
     bundle = Bundle(
@@ -56,7 +68,6 @@ def fit(panel: pd.DataFrame, split: Split, config: Config, scale: Scale | None =
         facts=_facts(rows, split, config),
         bounded=boosters.term,
     )
-    newest = in_scope(representative(rows_at(panel, split.newest)), ALL)
     return with_baseline(with_reference(bundle, newest), newest)
 
 
@@ -70,6 +81,9 @@ def _fit_intervals(older: pd.DataFrame, recent: pd.DataFrame, config: Config) ->
     rows = representative(older)
     sample = rows.sample(min(len(rows), QUANTILE_ROWS), random_state=config.model.seed)
     quantiles = fit_quantiles(sample, np.exp(boosters.margins(sample)), config.model, config.interval.level)
+    before = in_scope(rows[rows["as_of"] == rows["as_of"].max()], ALL)
+    if older["as_of"].max() < recent["as_of"].max():
+        set_level(boosters, in_scope(recent, ALL), before["audience"].sum())
     ends = quantiles.around(recent[SCORED.names].to_numpy(float))
     expected, audience = np.exp(boosters.margins(recent)), recent["audience"].to_numpy(float)
     return quantiles, fit_intervals(expected, *ends, audience, config.interval.level)

@@ -20,7 +20,7 @@ from features.progress import Progress, StepProgress, ignore_progress, of_step
 from training.backtest import backtest
 from training.config import Config
 from training.dataset.labels import require_complete_horizon
-from training.dataset.panel import Split, build_panel, split_cutoffs
+from training.dataset.panel import Split, build_panel, present_rows, split_cutoffs
 from training.dataset.sampling import FACT, RowSample, count_rows, memory_note, plan_sample
 from training.evaluation.evaluate import Champion
 from training.evaluation.report_types import BacktestReport
@@ -132,7 +132,8 @@ def train(
             tuned = tune(panel, split.older, config.model, options.trials, options.trials_file, on_tune)
         config = config.model_copy(update={"model": tuned.model})
     with timed("fit", progress):
-        bundle = fit(panel, split, config, scale)
+        present = present_rows(events, split, config.outcome.horizon_days, sample)
+        bundle = fit(panel, split, config, scale, present)
         bundle = bundle if sample is None else replace(bundle, facts=bundle.facts | {FACT: asdict(sample)})
     with timed("fingerprint", progress):
         trained_on = fingerprint(events, datetime.fromisoformat(bundle.facts["as_of"]))

@@ -1,9 +1,9 @@
 """How well totals are foreseen: python tests/benchmarks/level.py EVENTS --as-of T [--cutoffs 4] [--horizon-days 28].
 
 At T and at each of the horizons before it, boosters learn from what was complete by then. Printed is the expected over
-the real audience of the horizon that follows, of everybody: by the recipe, and by corrections that are the same for
-everybody. Then that of users younger than 28 days, to whom somebody established responded or nobody, by the recipe,
-and with one factor for the former, by which the recipe was wrong about such users before.
+the real audience of the horizon that follows, of everybody: by boosters as they were learnt, and by corrections that
+are the same for everybody. Then that of users younger than 28 days, to whom somebody established responded or nobody,
+as learnt, and with one factor for the former, by which boosters were wrong about such users before.
 """
 
 from datetime import datetime, timedelta
@@ -40,11 +40,11 @@ def totals_at(events: EncodedEvents, config: Config, as_of: datetime) -> dict[st
     weeks = [_engagers(events, as_of - timedelta(days=7 * week)) for week in range(4)]
     recipe = expected.sum() / max(real.sum(), 1)
     return {
-        "recipe": recipe,
+        "as learnt": recipe,
         "times last week over three before": recipe * weeks[0] / max(np.mean(weeks[1:]), 1),
         "times error of the newest horizon": recipe * error,
         "times its root": recipe * error**0.5,
-        "total of the newest horizon": recent["audience"].sum() / max(real.sum(), 1),
+        "total of the newest horizon, as the recipe has it": recent["audience"].sum() / max(real.sum(), 1),
     } | _newcomers(boosters, panel, ahead, expected, real)
 
 

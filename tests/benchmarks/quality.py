@@ -8,6 +8,7 @@ import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pandas as pd
 
@@ -16,7 +17,7 @@ from features.events.event_table import time_range
 from features.events.loading import load_encoded_events
 from features.events.scopes import ALL
 from features.utc import parse_utc
-from training.config import Config, Outcome
+from training.config import Config, Outcome, read_config
 from training.dataset.panel import Split, in_scope, panel_rows, split_cutoffs
 from training.evaluation.baselines import baselines
 from training.evaluation.evaluate import evaluate
@@ -47,7 +48,7 @@ def folds(acts: EncodedEvents, config: Config, instants: Iterable[datetime]) -> 
             if cutoff not in rows:
                 rows[cutoff] = panel_rows(acts, cutoff, days, features=features)
         panel = pd.concat([rows[cutoff] for cutoff in split.cutoffs], ignore_index=True)
-        yield Fold(as_of, split, panel, rows[as_of], fit(panel, split, config))
+        yield Fold(as_of, split, panel, rows[as_of], fit(panel, split, config, present=rows[as_of]))
 
 
 def figures_at(acts: EncodedEvents, config: Config, fold: Fold) -> dict:
@@ -83,10 +84,10 @@ def instants(options: argparse.Namespace) -> list[datetime]:
 def main() -> None:
     """Print a line per cutoff and their means."""
     args = make_parser(__doc__)
-    args.add_argument("--seed", type=int, default=0)
+    args.add_argument("--config", type=Path, help="a clout.toml; default the defaults")
     options = args.parse_args()
-    config = Config(outcome=Outcome(horizon_days=options.horizon_days))
-    config = config.model_copy(update={"model": config.model.model_copy(update={"seed": options.seed})})
+    outcome = Outcome(horizon_days=options.horizon_days)
+    config = read_config(options.config).model_copy(update={"outcome": outcome})
     with cached(load_encoded_events(options.events)) as acts:
         rows = [figures_at(acts, config, fold) for fold in folds(acts, config, instants(options))]
     table = pd.DataFrame(rows).set_index("as_of").astype(float)

@@ -9,6 +9,7 @@ import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 
+from features.catalogue import INPUTS
 from features.errors import TooSmallError
 from features.events.encoding import EncodedEvents, cached
 from features.events.event_table import time_range
@@ -122,6 +123,18 @@ def _check_size(events: EncodedEvents, rows: pd.DataFrame) -> None:
             f"expected {MIN_TRAINING_ROWS} and {MIN_TRAINING_AUDIENCE} or more. Bring more users or more history; if a "
             "stray event is later than the others, give --as-of."
         )
+
+
+def present_rows(
+    events: EncodedEvents, split: Split, horizon_days: int, sample: RowSample | None = None
+) -> pd.DataFrame:
+    """Return the models' features at the instant at which the horizon of a split's newest cutoff ends.
+
+    `sample` is as in `build_panel`.
+    """
+    as_of = split.newest + timedelta(days=horizon_days)
+    with cached(events) as shared, sample.users(shared, (*split.cutoffs, as_of)) if sample else nullcontext() as users:
+        return feature_rows(shared, as_of, features=INPUTS.names, users=users)
 
 
 def rows_at(panel: pd.DataFrame, *cutoffs: datetime, most: int | None = None, seed: int = 0) -> pd.DataFrame:

@@ -111,6 +111,13 @@ def margins(booster: lgb.Booster, rows: pd.DataFrame) -> np.ndarray:
     return np.asarray(booster.predict(rows[booster.feature_name()].to_numpy(float), raw_score=True))
 
 
+def add_to_margin(booster: lgb.Booster, nats: float) -> None:
+    """Add a constant to every prediction of a booster, by the leaves of its first tree."""
+    (tree,) = booster.dump_model(num_iteration=1)["tree_info"]
+    for leaf in range(tree["num_leaves"]):
+        booster.set_leaf_output(0, leaf, booster.get_leaf_output(0, leaf) + nats)
+
+
 def _recency(as_of: pd.Series, half_life: float) -> np.ndarray:
     """Return weights that halve with every `half_life` cutoffs back from the newest, shape (rows,)."""
     return 0.5 ** ((as_of.rank(method="dense", ascending=False).to_numpy() - 1) / half_life)

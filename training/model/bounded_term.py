@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 
 from training.config import Model
-from training.model.booster import fit_booster, fit_bounded_booster, margins
+from training.model.booster import add_to_margin, fit_booster, fit_bounded_booster, margins
 from training.model.trees.baseline_shapley import Tree, shap_between, split_trees
 from training.model.trees.treeshap import ShapTables, shap_tables
 
 SMALLEST = 1e-12
+LEAST_AUDIENCE = 300  # of everybody together: fewer people do not show the level
+MOST_LEVEL_CHANGE = 1.0
 
 
 @dataclass(frozen=True)
@@ -104,3 +106,22 @@ def fit_boosters(rows: pd.DataFrame, config: Model) -> Boosters:
     first = fit_booster(rows, config)
     bounded = fit_bounded_booster(rows, config, margins(first, rows)) if config.bound else None
     return Boosters(first, bounded, config.bound)
+
+
+def set_level(boosters: Boosters, rows: pd.DataFrame, audience: float) -> None:
+    """Let the expected audiences of rows add up to an audience, by the same factor for everybody.
+
+    Features of a growing or young community drift, so that a model of its past expects too many or too few people; the
+    next horizon has about as many as the last one. The factor is `e` at most, either way, and 1 where the audience is
+    below 300 people, whose number varies too much from one horizon to the next.
+
+    Parameters
+    ----------
+    boosters : changed in place
+    rows : feature rows of everybody in one scope at the instant from which audiences are expected
+    audience : of everybody there in the newest complete horizon, people
+
+    """
+    if audience >= LEAST_AUDIENCE and len(rows):
+        nats = np.log(audience / np.exp(boosters.margins(rows)).sum())
+        add_to_margin(boosters.first, float(np.clip(nats, -MOST_LEVEL_CHANGE, MOST_LEVEL_CHANGE)))

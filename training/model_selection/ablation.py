@@ -18,7 +18,7 @@ from training.dataset.sampling import representative
 from training.evaluation.metrics import ranking
 from training.evaluation.report_types import AblationRow
 from training.model.booster import fit_booster, margins
-from training.model.bounded_term import fit_boosters
+from training.model.bounded_term import fit_boosters, set_level
 
 FOLDS = 4
 LEAST_OLDER = 2
@@ -109,17 +109,16 @@ def _divided(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(**(rows[counts] / means.where(means > 0, 1.0)))
 
 
-def _recalibrated(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
-    """Calibrate the total level on the newest complete horizon, predicted by a model that has not seen it."""
-    latest = older["as_of"] == older["as_of"].max()
-    booster, newest = fit_booster(older[~latest], model), older[latest]
-    overestimate = np.exp(margins(booster, newest)).sum() / max(newest["audience"].sum(), 1)
-    return margins(booster, ahead) - float(np.log(overestimate))
-
-
 def _bounded_recipe(older: pd.DataFrame, ahead: pd.DataFrame, model: Model, bound: float | None = None) -> np.ndarray:
-    """Fit both boosters; `bound` in nats, None takes that of the configuration."""
-    return fit_boosters(older, model if bound is None else model.model_copy(update={"bound": bound})).margins(ahead)
+    """Fit both boosters at the level of the newest horizon; `bound` in nats, None takes that of the configuration."""
+    boosters = fit_boosters(older, model if bound is None else model.model_copy(update={"bound": bound}))
+    newest = in_scope(older[older["as_of"] == older["as_of"].max()], ALL)
+    set_level(boosters, ahead, newest["audience"].sum())
+    return boosters.margins(ahead)
+
+
+def _level_as_learnt(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.ndarray:
+    return fit_boosters(older, model).margins(ahead)
 
 
 VARIANTS: dict[str, Variant] = {
@@ -129,7 +128,7 @@ VARIANTS: dict[str, Variant] = {
     "responses from anybody unlimited": partial(_bounded_recipe, bound=UNLIMITED),
     "rows of all ages weigh alike": _unweighted,
     "the newest horizon left out": _without_newest,
-    "level held to the newest horizon": _recalibrated,
+    "level as it was learnt": _level_as_learnt,
     "start from pace": _from_pace,
     "counts relative to the community": _relative,
     "no monotone constraints": partial(_recipe, monotone=False),

@@ -16,7 +16,7 @@ from features.events.store import is_store
 from features.progress import StepProgress, ignore_progress, of_step
 from features.simulation import Community, simulate
 from training.config import Config
-from training.dataset.panel import build_panel, split_cutoffs
+from training.dataset.panel import build_panel, present_rows, split_cutoffs
 from training.fit import fit
 from training.home import Home
 from training.model.bundle import Bundle
@@ -81,6 +81,6 @@ def fit_unregistered(
     encoded = encode_events(events, config.panel.scopes)
     panel = build_panel(encoded, split, days, of_step(progress, "panel"), config.outcome.label, panel_features())
     progress("train", 0.0)
-    bundle = fit(panel, split, config)
+    bundle = fit(panel, split, config, present=present_rows(encoded, split, days))
     progress("train", 1.0)
     return bundle

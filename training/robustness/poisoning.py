@@ -18,7 +18,7 @@ from features.events.loading import resolve_as_of
 from features.events.scopes import ALL
 from features.progress import Progress, StepProgress, ignore_progress, of_step
 from training.config import Config
-from training.dataset.panel import Split, build_panel, in_scope, rows_at, split_cutoffs
+from training.dataset.panel import Split, build_panel, in_scope, present_rows, rows_at, split_cutoffs
 from training.evaluation.baselines import best_baseline
 from training.evaluation.metrics import auc
 from training.fit import fit
@@ -97,10 +97,11 @@ def poisoned_suite(
         panel = panel_of(poisoned, "poisoned panel")
         progress("fit", 0.0)
         quality = honest_auc(clean, panel, split, config, accounts)
-        model = fit(panel, split, config, bundle.scale)
-        progress("fit", 1.0)
-        del clean, panel
-        with cached(encode_events(poisoned, (ALL,)).with_seeds(model.seeds)) as encoded:
+        with cached(encode_events(poisoned, (ALL,)).with_seeds(bundle.seeds)) as encoded:
+            present = present_rows(encoded, split, days)
+            model = fit(panel, split, config, bundle.scale, present)
+            progress("fit", 1.0)
+            del clean, panel
             setting = AttackSetting(poisoned, encoded, model, at, best, TRAINING, accounts)
             report = run_suite(setting, members, seed + 1, progress)
         count = int(poisoned.count().to_pyarrow().as_py() - events.count().to_pyarrow().as_py())

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import lightgbm as lgb
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,9 +11,12 @@ from features.catalogue import BOUNDED, INPUTS, SCORED
 from training.config import Model
 from training.explanation.ledger import ANYBODY, base_points, contributions, ledger
 from training.explanation.score_change import PARTS, changes
-from training.model.bounded_term import fill_up, fit_boosters
+from training.model.booster import margins
+from training.model.bounded_term import fill_up, fit_boosters, set_level
 from training.model.bundle import feature_row
 from training.model.bundle_files import BOUNDED_FILE, load_bundle, save_bundle
+from training.model.trees.quickscorer import build_forest
+from training.model.trees.treeshap import shap_tables
 
 VALUES = st.none() | st.floats(0, 1e9) | st.sampled_from([0.0, 1.0, 5.0, 300.0])
 
@@ -116,3 +120,39 @@ def panel_of_numbers():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.lognormal(0, 1, (500, len(INPUTS))), columns=INPUTS.names)
     return frame.assign(audience=rng.poisson(frame["responders_365d"]), as_of=pd.Timestamp("2025-01-01", tz="UTC"))
+
+
+@pytest.fixture(scope="module")
+def raised(panel_of_numbers):
+    boosters = fit_boosters(panel_of_numbers, Model(trees=20))
+    before = boosters.margins(panel_of_numbers)
+    people = 1.5 * np.exp(before).sum()
+    set_level(boosters, panel_of_numbers, people)
+    return boosters, before, people
+
+
+def test_expected_audiences_add_up_to_the_level(raised, panel_of_numbers):
+    boosters, before, people = raised
+    after = boosters.margins(panel_of_numbers)
+    assert np.exp(after).sum() == pytest.approx(people, rel=1e-9)
+    assert np.ptp(after - before) < 1e-9
+
+
+def test_the_level_is_in_the_text_in_the_tables_and_in_shap_values(raised, panel_of_numbers):
+    boosters, *_ = raised
+    first = lgb.Booster(model_str=boosters.first.model_to_string())
+    rows = panel_of_numbers[SCORED.names].to_numpy(float)
+    margin = margins(boosters.first, panel_of_numbers)
+    assert first.predict(rows, raw_score=True) == pytest.approx(margin, abs=1e-12)
+    assert first.predict(rows, pred_contrib=True).sum(axis=1) == pytest.approx(margin, abs=1e-6)
+    assert shap_tables(first).values(rows).sum(axis=1) == pytest.approx(margin, abs=1e-6)
+    assert build_forest([first]).sums(rows)[0] == pytest.approx(margin, abs=1e-6)
+
+
+def test_few_people_do_not_show_the_level_which_moves_by_a_nat_at_most(panel_of_numbers):
+    boosters = fit_boosters(panel_of_numbers, Model(trees=20))
+    before = boosters.margins(panel_of_numbers)
+    set_level(boosters, panel_of_numbers, 299.0)
+    assert (boosters.margins(panel_of_numbers) == before).all()
+    set_level(boosters, panel_of_numbers, 1e9)
+    assert boosters.margins(panel_of_numbers) - before == pytest.approx(1.0, abs=1e-9)
