@@ -394,6 +394,8 @@ def test_the_service_refuses_invalid_cursors(client, cursor):
         ("limit=ten", "invalid-request"),
         ("limit=", "invalid-request"),
         ("as_of=yesterday", "no-instant"),
+        ("topic=", "refused"),
+        ("topic=birds&network=a", "refused"),
     ],
 )
 def test_the_service_refuses_invalid_queries(client, query, kind):
