@@ -116,7 +116,8 @@ def _posts(days: int, text: str) -> Sentence:
             return f"No post drew a response that counts in the last {days} days."
         if value < 0.5:
             return f"Hardly any response to a post in the last {days} days counts."
-        return text.format(posts=f"About {count_of(value, 'post')}")
+        sentence = text.format(posts=f"about {count_of(value, 'post')}")
+        return f"{sentence[0].upper()}{sentence[1:]}"
 
     return sentence
 
@@ -357,7 +358,7 @@ FEATURES = [
         "pieces of content with which somebody credible engaged in the last 90 days, each weighing as these "
         "engagements, one at most; those with which only known people engaged count as many as these people, each "
         "weighing as much as they are credible, at most",
-        _posts(90, "{posts} drew responses that count in the last 90 days (no more posts count than people)."),
+        _posts(90, "Responses of the last 90 days count for {posts} (each responder with a known id for one at most)."),
         _posts_with_people,
         relation="users",
         title="Posts that draw established responders",

@@ -70,14 +70,14 @@ FEATURES = [
         "after 28 days)",
         _describe_lately,
         lambda responders: sum_fixed_point(_named(responders, decay(responders.last_age, 28))),
-        title="Responders lately, whoever they are",
+        title="All responders lately",
     ),
     _feature(
         "responders_365d",
         "different people who responded in the last 365 days",
         lambda value, row: f"{people(value) if value else nobody(row, LOOKBACK_DAYS)} responded in the last year.",
         lambda responders: responders.other.count(),
-        title="Responders in the last year, whoever they are",
+        title="All responders in the last year",
     ),
     _feature(
         "response_periods_168d",
@@ -100,7 +100,7 @@ FEATURES = [
             _named(responders, round_half_up(ibis.literal(BILLION, "int64") / responders.breadth))
         ),
         family="network",
-        title="Attention of responders, whoever they are",
+        title="Attention of all responders",
     ),
     _feature(
         "days_since_last_response",

@@ -41,7 +41,7 @@ def fingerprint(events: EncodedEvents, as_of: datetime) -> Fingerprint:
 
     The digest is the sum of a 64-bit hash of each event, modulo 2^64: the same for the same events in any order, in any
     files, on any engine, and from a store. Pieces are not part of it, as a store holds no names of them. It finds
-    changes; it does not resist whoever looks for two sets of events with the same digest.
+    changes; it does not resist a search for two sets of events with the same digest.
 
     Raises
     ------

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from features.catalogue.wording import count_of, people, points_of
 from features.console import print_points, print_table, print_text
 from serving.cli.score_tables import line_rows
-from serving.snapshots.story import PERSON, chance, expected_people
+from serving.snapshots.story import PERSON, chance, expectations
 from training.explanation.reasons import LEAST_POINTS
 
 if TYPE_CHECKING:
@@ -37,11 +37,9 @@ def change_table(change: "ScoreChange") -> None:
         print_points("Please note", change.remarks)
         print_text("--json gives the figures anyway.")
         return
-    print_text(f"The score of {change.user} {_went(change.change)} {days}: {before.score:.1f}, then {after.score:.1f}.")
-    print_text(
-        f"People expected to engage: {expected_people(before.expected_audience)}, then "
-        f"{expected_people(after.expected_audience)}."
-    )
+    shown = round(after.score, 1) - round(before.score, 1)
+    print_text(f"The score of {change.user} {_went(shown)} {days}: {before.score:.1f}, then {after.score:.1f}.")
+    print_text(expectations(before.expected_audience, after.expected_audience))
     print_points("What raised it", change.reasons_up)
     print_points("What lowered it", change.reasons_down)
     print_points("Please note", change.remarks)

@@ -24,7 +24,7 @@ Topic = Annotated[str | None, typer.Option(help="Only what is about this topic: 
 Network = Annotated[str | None, typer.Option(help="Only what happens in this network: the scope network:NAME.")]
 TopicEvents = Annotated[
     Path | None,
-    typer.Option(help="The events that were scored: answer for a topic or network that is no scope of the snapshot."),
+    typer.Option(help="The events that were scored: answer for a topic or network that the snapshot does not score."),
 ]
 
 

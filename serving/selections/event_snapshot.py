@@ -1,4 +1,4 @@
-"""Snapshots from events: for topics and networks that are no scope of a snapshot."""
+"""Snapshots from events: for topics and networks that a snapshot does not score."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

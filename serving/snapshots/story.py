@@ -17,7 +17,14 @@ TITLES: dict[Topic, str] = {
     "change": "What would change it",
     "words": "Words",
 }
-TERMS = ("established member", "response counts", "that count", "periods count", "last 90 days counts")
+TERMS = (
+    "established member",
+    "response counts",
+    "that count",
+    "count for about",
+    "periods count",
+    "last 90 days counts",
+)
 PERSON = 0.95  # people, about one
 ENGAGING = (
     "To respond is to reply, mention, like, repost or quote; to engage is to respond, or to follow, dislike, flag, "
@@ -86,9 +93,15 @@ def expectation(expected: float, low: int, high: int, level: float, days: int, c
     )
 
 
-def expected_people(expected: float) -> str:
-    """Return an expected number of people: `about 39`, or the chance of anybody: `at most 1 in 35 for anybody`."""
-    return f"about {expected:,.0f}" if expected >= PERSON else f"at most {chance(expected)} for anybody"
+def expectations(before: float, after: float) -> str:
+    """Say how many people were expected to engage at two instants; below one, the chance that anybody does."""
+    if max(before, after) < PERSON:
+        return f"The chance that anybody engages: at most about {chance(before)}, then {chance(after)}."
+    numbers = (
+        f"about {expected:,.0f}" if expected >= PERSON else f"less than one (a chance of at most {chance(expected)})"
+        for expected in (before, after)
+    )
+    return f"People expected to engage: {', then '.join(numbers)}."
 
 
 def chance(share: float) -> str:

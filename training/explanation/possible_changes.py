@@ -133,12 +133,12 @@ def _responses(score: float, gains: np.ndarray, after_own: bool) -> PossibleChan
     points = float(gains[nearly])
     sentence = (
         f"{'Apart from that, no' if after_own else 'No'} number of responses would add 5 points: "
-        f"{_with_members(COUNTS[nearly], points)}, and more of them would add little."
+        f"{_with_members(COUNTS[nearly], points, 'the score')}, and more of them would add little."
     )
     return PossibleChange("responses", None, points, sentence)
 
 
-def _with_members(people: float, points: float) -> str:
+def _with_members(people: float, points: float, score: str = "it") -> str:
     members = count_of(people, "more established member")
     posts = ", each to another post" if people > 1 else ""
-    return f"if {members} responded within four weeks{posts}, it would be about {points_of(points)} higher"
+    return f"if {members} responded within four weeks{posts}, {score} would be about {points_of(points)} higher"

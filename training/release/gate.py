@@ -233,7 +233,9 @@ def _over_limits(kind: str, results: Sequence[Result], describe: Callable[[Resul
         past = "; ".join(map(describe, over))
         return Finding(f"{kind}s", f"{len(over)} of {len(results)} {kind}s exceed their limit: {past}", False)
     if in_median := "; ".join(describe(result) for result in results if not result.within_limit):
-        return Finding(f"{kind}s", f"no {kind} exceeds its limit beyond chance; in the median do: {in_median}", True)
+        return Finding(
+            f"{kind}s", f"no {kind} exceeds its limit beyond chance; these exceed it in the median: {in_median}", True
+        )
     return None
 
 

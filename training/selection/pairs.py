@@ -92,7 +92,7 @@ def collect_pairs(batches: Iterable[pa.RecordBatch], rows: int) -> Pairs:
 
 
 def number_pairs(pairs: ir.Table, users: ir.Table, rows: ir.Table) -> ir.Table:
-    """Return pairs by row numbers, `row` and `engager`, without those of somebody who is no row.
+    """Return pairs by row numbers, `row` and `engager`, without those of engagers who have no row.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.snapshots.story import chance, expectation, expected_people, standing, story
+from serving.snapshots.story import chance, expectation, expectations, standing, story
 
 
 @pytest.mark.parametrize(
@@ -98,10 +98,13 @@ def test_words_are_explained_where_they_are_used():
     ]
 
 
-def test_expected_people_below_one_are_a_chance():
-    assert [expected_people(people) for people in (39.4, 1.0, 0.5, 0.0286)] == [
-        "about 39",
-        "about 1",
-        "at most 5 in 10 for anybody",
-        "at most 1 in 35 for anybody",
-    ]
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        (211.6, 234.2, "People expected to engage: about 212, then about 234."),
+        (0.95, 0.78, "People expected to engage: about 1, then less than one (a chance of at most 8 in 10)."),
+        (0.0286, 0.2, "The chance that anybody engages: at most about 1 in 35, then 1 in 5."),
+    ],
+)
+def test_expectations_at_two_instants(before, after, sentence):
+    assert expectations(before, after) == sentence

@@ -23,6 +23,7 @@ from training.config import Config, Model
 from training.dataset.labels import audience_label
 from training.dataset.panel import Split, build_panel
 from training.explanation.ledger import contributions
+from training.explanation.reasons import subject
 from training.fit import fit
 from training.home import Home
 from training.model.feature_sets import panel_features
@@ -190,8 +191,8 @@ P = r"([\d.]+) points?"
 WINDOW = r"the last (\d+ days|year)"
 COUNTED = rf"Counted in full, they would add about {P}\."
 MORE = (
-    rf"if {N} more established members? responded within four weeks(?:, each to another post)?, it would be about {P} "
-    "higher"
+    rf"if {N} more established members? responded within four weeks(?:, each to another post)?, (?:it|the score) would "
+    rf"be about {P} higher"
 )
 
 
@@ -312,9 +313,8 @@ PATTERNS = {
         0 < p.row["credible_periods_168d"] < 0.5
     ),
     r"No response of the last six four-week periods counts\.": lambda p: p.row["credible_periods_168d"] == 0,
-    r"About ([\d,]+) posts? drew responses that count in the last 90 days \(no more posts count than people\)\.": (
-        lambda p, count: about(f"about {count}", p.row["credible_posts_90d"])
-    ),
+    r"Responses of the last 90 days count for about ([\d,]+) posts? \(each responder with a known id for one at most"
+    r"\)\.": lambda p, count: about(f"about {count}", p.row["credible_posts_90d"]),
     r"Hardly any response to a post in the last 90 days counts\.": lambda p: 0 < p.row["credible_posts_90d"] < 0.5,
     r"No post drew a response that counts in the last 90 days\.": lambda p: p.row["credible_posts_90d"] == 0,
     rf"The last response that counts as an established member's came {AGO}\.": lambda p, ago: long_ago(
@@ -333,7 +333,7 @@ PATTERNS = {
     rf"Never active so far; first seen {AGO}\.": lambda p, ago: p.own.empty and long_ago(ago, p.received["age"].max()),
     r"Never active so far\.": lambda p: p.own.empty,
     rf"First active {AGO}\.": lambda p, ago: long_ago(ago, p.own["age"].max()),
-    rf"{N}(?: of {N})? posts of the last 90 days repeat an earlier one; the first 5 of these do not count\.": (
+    rf"{N}(?: of {N})? posts of the last 90 days repeat an earlier one; the first 5 do not lower the score\.": (
         lambda p, repeated, total: number(repeated) > 5 and is_repeated(p, repeated, total)
     ),
     r"No more than 5 posts of the last 90 days are known to repeat an earlier one\.": lambda p: p.repeated() <= 5,
@@ -402,3 +402,25 @@ def test_intervals_and_chances_hold_for_the_users_they_speak_of(community):
     unlikely = scores["expected_audience"] < 1
     anybody, chance = (audience[unlikely] >= 1).sum(), scores.loc[unlikely, "expected_audience"].sum()
     assert anybody <= chance + 3 * math.sqrt(chance)
+
+
+def test_stories_repeat_nothing_and_speak_of_people(community):
+    """No sentence and no fact twice, rank and people first, a chance below one person, always what would change it."""
+    for user in community.sample():
+        explained = community.snapshot.explain(user)
+        story = {section.topic: section.sentences for section in explained.story}
+        sentences = [sentence for texts in story.values() for sentence in texts]
+        assert len(set(sentences)) == len(sentences), sentences
+        if explained.missing is not None:
+            continue
+        facts = [subject(feature) for reason in explained.reasons for feature in reason.features]
+        assert len(set(facts)) == len(facts)
+        standing, expectation = story["score"]
+        assert "of 100 points, " in standing
+        assert expectation.startswith("The chance") == (explained.expected_audience < 0.95)
+        assert explained.percentile == community.scores.loc[user, "percentile"]
+        assert len(story["change"]) >= 2
+        assert "What would change it" in [section.title for section in explained.story]
+        by_others = [change for change in explained.possible_changes if change.kind == "responses"]
+        gains = sum(change.points for change in explained.possible_changes if change.kind != "responses")
+        assert by_others or gains >= 5

@@ -79,7 +79,8 @@ def test_selection(score, own, responses, expected):
             gains(from_50=1.0),
             [
                 "No number of responses would add 5 points: if 50 more established members responded within four "
-                "weeks, each to another post, it would be about 1 point higher, and more of them would add little."
+                "weeks, each to another post, the score would be about 1 point higher, and more of them would add "
+                "little."
             ],
         ),
         (
@@ -89,7 +90,7 @@ def test_selection(score, own, responses, expected):
             [
                 "Without so many repeated posts the score would be about 2 points higher.",
                 "Apart from that, no number of responses would add 5 points: if 1 more established member responded "
-                "within four weeks, it would be about 1 point higher, and more of them would add little.",
+                "within four weeks, the score would be about 1 point higher, and more of them would add little.",
             ],
         ),
         (20.0, {}, NOTHING, ["Hardly anything would raise the score: even many more responses would not."]),

@@ -165,7 +165,9 @@ class TestAttacks:
         assert finding(verdict, "attacks") == (False, message)
 
     def test_a_gain_over_the_limit_may_be_chance(self):
-        message = "no attack exceeds its limit beyond chance; in the median do: pod gains +4.1 points (limit 4)"
+        message = (
+            "no attack exceeds its limit beyond chance; these exceed it in the median: pod gains +4.1 points (limit 4)"
+        )
         assert finding(self.of(an_attack(gain=4.1, within_limit=False, low=4.0)), "attacks") == (True, message)
 
     def test_alliances_that_stay_within_their_limits(self):
@@ -184,7 +186,8 @@ class TestAttacks:
     def test_a_median_over_the_limit_may_be_chance(self):
         report = a_report(an_attack(), alliances=(an_alliance("friends", 2.6, 2.5), an_alliance("stars", 0.4)))
         message = (
-            "no alliance exceeds its limit beyond chance; in the median do: friends (+2.60 people expected, limit 2.5)"
+            "no alliance exceeds its limit beyond chance; these exceed it in the median: friends (+2.60 people "
+            "expected, limit 2.5)"
         )
         assert finding(verdict_of({"attacks": report}), "alliances") == (True, message)
 
