@@ -3,8 +3,8 @@
 Optuna searches over who is recruited, how many accounts, what they do, how often and for how long, for the plan by
 which a median member gains 10 points at the lowest cost: a unit per event, and per account what PRICES says. A plan
 takes 200 accounts and 20,000 events at most. Established people who respond count as people and are not among them:
-`clout attack` tries those as alliances. The model is fitted on the events before T; without EVENTS, a community is
-simulated as for `frontier.py`.
+`clout attack` tries those as alliances. Before the search, some plans with answered accounts are tried. The model is
+fitted on the events before T; without EVENTS, a community is simulated as for `frontier.py`.
 """
 
 import argparse
@@ -40,6 +40,7 @@ FRESH, BRIDGED, GROWN, DORMANT, KNOWN = "fresh", "bridged", "grown", "dormant", 
 PRICES = {FRESH: 1, BRIDGED: 1, GROWN: 1, DORMANT: 20, KNOWN: 50}
 MOST_ACCOUNTS, MOST_ACTS = 200, 20_000
 MISSED = 100.0
+ANSWERED = ((4, 2), (12, 2), (12, 3), (50, 3))  # accounts, and answers that each has had
 
 
 @dataclass(frozen=True)
@@ -151,11 +152,25 @@ def search(community: AttackedCommunity, bundle: Bundle, target: float, trials: 
     return table.assign(missed=table["gain"] < target).sort_values(["missed", "cost"], ignore_index=True)
 
 
+def answered(community: AttackedCommunity, bundle: Bundle) -> pd.DataFrame:
+    """Return what new accounts gain that established users answered before, and then like every post of 28 days."""
+    before, rows = bundle.predict(community.before), []
+    for accounts, answers in ANSWERED:
+        plan = Plan(BRIDGED, accounts, "like", days=28, every=1, share=1.0, answers=answers)
+        gain = (bundle.predict(community.rows_after(plan.attack(community))[0]) - before).median()
+        rows.append(
+            {"accounts": accounts, "answers": answers, "points": gain["score"], "people": gain["expected_audience"]}
+        )
+    return pd.DataFrame(rows)
+
+
 def _search(path: Path, as_of: datetime | None, options: argparse.Namespace) -> pd.DataFrame:
     events = open_events(path)
     at = as_of or time_range(events)[1]
     bundle = fit_unregistered(events, at, Config(outcome=Outcome(horizon_days=options.horizon_days)))
     with attacked_community(events, bundle, at, options.members, options.seed) as community:
+        print("New accounts that established users answered before, in the median:")
+        print(answered(community, bundle).round(2).to_string(index=False))
         return search(community, bundle, options.target, options.trials, options.seed)
 
 
@@ -173,7 +188,7 @@ def main() -> None:
     with given_or_simulated(options.events) as path:
         table = _search(path, options.as_of, options)
     reached = int((~table["missed"]).sum())
-    print(f"{reached} of {len(table)} plans gain {options.target:g} points; the cheapest of them:")
+    print(f"\n{reached} of {len(table)} plans gain {options.target:g} points; the cheapest of them:")
     print(table[~table["missed"]].drop(columns="missed").head(5).round(2).to_string(index=False))
     print("\nBy kind of account, the plan that gains most:")
     most = table.loc[table.groupby("who")["gain"].idxmax()].drop(columns="missed")
