@@ -222,12 +222,22 @@ def weighted_responses(events: EncodedEvents, as_of: datetime) -> Iterator[ir.Ta
 
 
 @contextmanager
-def _responses(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[dict[str, ir.Table]]:
-    own, users, seeds = relations.own_events(inputs["long"]), inputs["users"], inputs.get("configured_seeds")
+def _year_tables(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[tuple[ir.Table, ir.Table, ir.Table]]:
+    """Materialize when users first acted, the lengths of histories, and the pairs of `relations.pairs`."""
+    own = relations.own_events(inputs["long"])
     with (
         keep("first", own.group_by("user").agg(first_act_age=own.age.max())) as first,
-        keep("histories", credibility.history_lengths(first, users)) as histories,
+        keep("histories", credibility.history_lengths(first, inputs["users"])) as histories,
         keep("pairs", relations.pairs(relations.engagements(inputs["long"]))) as pairs,
+    ):
+        yield first, histories, pairs
+
+
+@contextmanager
+def _responses(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[dict[str, ir.Table]]:
+    users, seeds = inputs["users"], inputs.get("configured_seeds")
+    with (
+        _year_tables(keep, inputs) as (first, histories, pairs),
         credibility.compute_credibility(pairs, first, users, histories, seeds, keep) as (_, responders),
     ):
         yield {PAIRS: responders}
@@ -250,11 +260,9 @@ def engaging_pairs(events: EncodedEvents, as_of: datetime) -> Iterator[ir.Table]
 
 @contextmanager
 def _engaging_pairs(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[dict[str, ir.Table]]:
-    own, users, seeds = relations.own_events(inputs["long"]), inputs["users"], inputs.get("configured_seeds")
+    users, seeds = inputs["users"], inputs.get("configured_seeds")
     with (
-        keep("first", own.group_by("user").agg(first_act_age=own.age.max())) as first,
-        keep("histories", credibility.history_lengths(first, users)) as histories,
-        keep("pairs", relations.pairs(relations.engagements(inputs["long"]))) as pairs,
+        _year_tables(keep, inputs) as (first, histories, pairs),
         keep("responses", credibility.responses(pairs)) as year,
         keep("seeds", credibility.established(year, first, histories) if seeds is None else seeds) as chosen,
         credibility.propagated_credibility(year, chosen, users, keep) as has,
