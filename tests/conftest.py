@@ -110,6 +110,25 @@ def need():
     return need
 
 
+@pytest.fixture(scope="session", autouse=True)
+def new_stores(tmp_path_factory):
+    """Let MLflow create the store of the first home; later homes of this process copy it and correct its addresses."""
+    from training.home import Home
+    from training.registry import embedded_store
+
+    first, create = Home(tmp_path_factory.mktemp("store") / "home"), embedded_store._create
+
+    def copy(mlflow, home):
+        if not first.store.exists():
+            first.folder.mkdir()
+            create(mlflow, first)
+        shutil.copy(first.store, home.store)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedded_store, "_create", copy)
+        yield
+
+
 @pytest.fixture(scope="session")
 def slicer(tmp_path_factory):
     """The event table of a real forum."""
