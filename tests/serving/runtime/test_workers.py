@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -19,13 +21,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from features.errors import CloutError
 from serving.app import serve
-from serving.middleware.api_keys import add_key
+from serving.middleware.api_keys import add_key, remove_key
 from serving.middleware.rate_limit import SLOTS, Buckets, SharedBuckets
 from training.home import Home
 
 ROOT = Path(__file__).parents[3]
 SCORE = "/v1/users/user0001/score"
 ROUTE = "/v1/users/{user}/score"
+OF_SCORE = frozenset({"route": ROUTE, "method": "GET", "status": "200"}.items())
 SERVE = """
 import sys
 from pathlib import Path
@@ -68,6 +71,16 @@ class Service:
         """The ids of the workers that have started so far, of which there are so many."""
         return [int(pid) for pid in self.said(r"Started server process \[(\d+)\]", times)]
 
+    def living(self):
+        """The ids of the two workers that live, and how many have started so far."""
+        pids = self.workers(2)
+        first, second = (pid for pid in pids if alive(pid))
+        return first, second, len(pids)
+
+    def answered(self):
+        """How many scores all workers together have answered."""
+        return samples(self.ask("/metrics").text).get(("clout_requests_total", OF_SCORE), 0)
+
     def ask(self, path, headers=None):
         """Ask over a connection of its own, which any worker may take."""
         return self.client.get(path, headers={"connection": "close"} | (headers or {}))
@@ -77,52 +90,60 @@ class Service:
         return self.process.wait(120)
 
 
-@pytest.fixture
-def started(home, tmp_path):
-    """Start a service of so many workers; it is ended by its process."""
-    script = tmp_path / "serve_it.py"
+@contextmanager
+def start(home, workers=2, rate=0.0, grace=25, health_check=60):
+    """Start a service of so many workers in a process of its own, and end it."""
+    script = home.folder.with_name("serve_it.py")
     script.write_text(SERVE)
-    running = []
-
-    @contextmanager
-    def start(workers=2, rate=0.0, grace=25, health_check=60):
-        command = [
-            sys.executable,
-            str(script),
-            str(home.folder),
-            str(rate),
-            str(workers),
-            str(grace),
-            str(health_check),
-        ]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        with subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
-        ) as process:
-            running.append(process)
+    words = [home.folder, rate, workers, grace, health_check]
+    with subprocess.Popen(
+        [sys.executable, script, *map(str, words)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    ) as process:
+        try:
+            yield Service(process)
+        finally:
+            if process.poll() is None:
+                process.terminate()
             try:
-                yield Service(process)
-            finally:
-                if process.poll() is None:
-                    process.terminate()
                 process.wait(120)
+            finally:
+                process.kill()
 
-    yield start
-    for process in running:
-        process.kill()
+
+@pytest.fixture
+def started(home):
+    """Start a service of a test's own."""
+    return partial(start, home)
+
+
+@pytest.fixture(scope="module")
+def shared_home(scored_home, tmp_path_factory):
+    return Home(shutil.copytree(scored_home.folder, tmp_path_factory.mktemp("workers") / "home"))
+
+
+@pytest.fixture(scope="module")
+def service(shared_home):
+    """Two workers that several tests ask, and that answer on after each of them."""
+    with start(shared_home, health_check=15) as service:
+        service.workers(2)
+        yield service
 
 
 class Asking(threading.Thread):
-    """Asks without a pause over a connection of its own, and notes what came of each request."""
+    """Asks over a connection of its own, at first without a pause, and notes what came of each request."""
 
     def __init__(self, url, stop, headers=None):
         super().__init__()
-        self.url, self.stop, self.headers, self.found = url, stop, headers, []
+        self.url, self.stop, self.headers, self.found, self.pause = url, stop, headers, [], 0.0
         self.start()
 
     def run(self):
         with httpx.Client(base_url=self.url, trust_env=False, timeout=30, headers=self.headers) as client:
-            while not self.stop.is_set():
+            while not self.stop.wait(self.pause):
                 begun = time.monotonic()
                 try:
                     self.found.append((begun, client.get(SCORE).status_code))
@@ -155,45 +176,44 @@ def samples(text):
     }
 
 
-def test_two_workers_are_one_service_to_a_caller_and_to_prometheus(started):
-    with started() as service:
-        first, second = service.workers(2)
-        for _ in range(60):
-            assert service.ask(SCORE).status_code == 200
-        scrapes = [samples(service.ask("/metrics").text) for _ in range(12)]
-        of_score = frozenset({"route": ROUTE, "method": "GET", "status": "200"}.items())
-        assert [worker["clout_requests_total", of_score] for worker in scrapes] == [60] * 12
-        count = "clout_request_seconds_count", frozenset({("route", ROUTE)})
-        assert [worker[count] for worker in scrapes] == [60] * 12
-        assert {worker["clout_workers", frozenset()] for worker in scrapes} == {2}
-        assert {worker["clout_users", frozenset()] for worker in scrapes} == {309}
-        loaded = "clout_loads_total", frozenset({("part", "snapshot"), ("result", "loaded")})
-        assert {worker[loaded] for worker in scrapes} == {2}
-        answered = {line["worker"] for line in service.lines if line["logger"] == "clout.requests"}
-        assert answered <= {first, second}
-        assert all("worker" in line for line in service.lines if line["message"].startswith("Started server"))
-        assert service.end() == 0
-    assert not Path(f"/proc/{first}").exists()
+def test_two_workers_are_one_service_to_a_caller_and_to_prometheus(service):
+    first, second, _ = service.living()
+    before = service.answered()
+    for _ in range(60):
+        assert service.ask(SCORE).status_code == 200
+    scrapes = [samples(service.ask("/metrics").text) for _ in range(12)]
+    assert [worker["clout_requests_total", OF_SCORE] for worker in scrapes] == [before + 60] * 12
+    count = "clout_request_seconds_count", frozenset({("route", ROUTE)})
+    assert len({worker[count] for worker in scrapes}) == 1
+    assert scrapes[0][count] >= before + 60  # and those that were refused
+    assert {worker["clout_workers", frozenset()] for worker in scrapes} == {2}
+    assert {worker["clout_users", frozenset()] for worker in scrapes} == {309}
+    loaded = "clout_loads_total", frozenset({("part", "snapshot"), ("result", "loaded")})
+    assert {worker[loaded] for worker in scrapes} == {len(service.workers(2))}
+    asked = [line["worker"] for line in service.lines if line["logger"] == "clout.requests"]
+    assert set(asked[-60:]) <= {first, second}
+    assert all("worker" in line for line in service.lines if line["message"].startswith("Started server"))
 
 
-def test_a_worker_that_is_killed_comes_back_and_others_notice_nothing(started):
-    with started() as service:
-        first, second = service.workers(2)
-        with asking(service.url, callers=4) as callers:
-            time.sleep(1.0)
-            os.kill(first, signal.SIGKILL)
-            third = next(pid for pid in service.workers(3) if pid not in (first, second))
-            time.sleep(1.0)
-        for caller in callers:
-            assert len(caller.failed()) <= 1, caller.failed()  # the request that the killed worker held, and no other
-            assert caller.found[-1][1] == 200
-        assert third not in (first, second)
-        scrapes = samples(service.ask("/metrics").text)
-        assert scrapes["clout_workers", frozenset()] == 2
-        answered = sum(len(caller.found) - len(caller.failed()) for caller in callers)
-        of_score = frozenset({"route": ROUTE, "method": "GET", "status": "200"}.items())
-        # What the killed one answered stays counted; one more may be, whose answer was on its way.
-        assert answered <= scrapes["clout_requests_total", of_score] <= answered + 4
+def test_a_worker_that_is_killed_comes_back_and_others_notice_nothing(service):
+    first, second, starts = service.living()
+    before = service.answered()
+    with asking(service.url, callers=4) as callers:
+        time.sleep(1.0)
+        os.kill(first, signal.SIGKILL)
+        for caller in callers:  # they leave time for the new worker to start
+            caller.pause = 0.02
+        service.workers(starts + 1)
+        time.sleep(1.0)
+    for caller in callers:
+        assert len(caller.failed()) <= 1, caller.failed()  # the request that the killed worker held, and no other
+        assert caller.found[-1][1] == 200
+    assert {first, second} & {*service.living()[:2]} == {second}
+    scrapes = samples(service.ask("/metrics").text)
+    assert scrapes["clout_workers", frozenset()] == 2
+    answered = sum(len(caller.found) - len(caller.failed()) for caller in callers)
+    # What the killed one answered stays counted; one more may be, whose answer was on its way.
+    assert answered <= scrapes["clout_requests_total", OF_SCORE] - before <= answered + 4
 
 
 def test_stopped_under_load_every_request_under_way_is_answered(started):
@@ -288,25 +308,23 @@ def test_rate_is_shared_by_workers(started, home):
         assert answered[200] >= 10 * seconds
 
 
-def test_a_key_that_is_added_is_demanded_by_every_worker(started, home):
-    with started() as service:
-        service.workers(2)
-        assert service.ask(SCORE).status_code == 200
-        key = add_key(home, "dashboard", "read")
-        assert {service.ask(SCORE).status_code for _ in range(20)} == {401}
-        assert {service.ask(SCORE, headers={"Authorization": f"Bearer {key}"}).status_code for _ in range(20)} == {200}
+def test_a_key_that_is_added_is_demanded_by_every_worker(service, shared_home):
+    assert service.ask(SCORE).status_code == 200
+    key = add_key(shared_home, "dashboard", "read")
+    assert {service.ask(SCORE).status_code for _ in range(20)} == {401}
+    assert {service.ask(SCORE, headers={"Authorization": f"Bearer {key}"}).status_code for _ in range(20)} == {200}
+    remove_key(shared_home, "dashboard")
+    assert {service.ask(SCORE).status_code for _ in range(20)} == {200}
 
 
-def test_a_worker_that_hangs_is_restarted(started):
-    with started(health_check=15) as service:
-        first, second = service.workers(2)
-        service.ask(SCORE)
-        os.kill(first, signal.SIGSTOP)
-        third = next(pid for pid in service.workers(3) if pid not in (first, second))
-        assert not alive(first)
-        assert {service.ask(SCORE).status_code for _ in range(20)} == {200}
-        assert alive(second)
-        assert alive(third)
+def test_a_worker_that_hangs_is_restarted(service):
+    first, second, starts = service.living()
+    service.ask(SCORE)
+    os.kill(first, signal.SIGSTOP)
+    third = service.workers(starts + 1)[-1]
+    assert not alive(first)
+    assert {service.ask(SCORE).status_code for _ in range(20)} == {200}
+    assert {*service.living()[:2]} == {second, third}
 
 
 def test_ctrl_c_ends_all_workers(started):
