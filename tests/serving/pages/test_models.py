@@ -1,13 +1,15 @@
 """The page of a version: its gate, its figures and its card, and nobody's name."""
 
+import shutil
 from html import unescape
 
 import pytest
 from fastapi.testclient import TestClient
 
 from serving.app import create_app
-from serving.middleware.api_keys import add_key
+from serving.middleware.api_keys import add_key, remove_key
 from serving.pages.models import render_markdown
+from training.home import Home
 from training.registry.model_registry import CARD, register
 
 CARD_TEXT = (
@@ -20,9 +22,10 @@ FINDINGS = [
 ]
 
 
-@pytest.fixture
-def service(home, bundle, report):
+@pytest.fixture(scope="module")
+def service(scored_home, tmp_path_factory, bundle, report):
     """A client of a service with one registered version."""
+    home = Home(shutil.copytree(scored_home.folder, tmp_path_factory.mktemp("models") / "home"))
     move = {"user": "user0001", "before": 1.0, "after": 2.0, "reasons": []}
     gate = report["gate"] | {"findings": FINDINGS, "passed": False, "churn": {"largest": [move]}}
     register(home, bundle, {}, {}, report | {"gate": gate}, {}, {CARD: CARD_TEXT}, {"gate": "failed"})
@@ -59,9 +62,10 @@ def test_a_version_without_documents_says_so(home, bundle):
     assert "registered without a card" in page
 
 
-def test_it_needs_a_key_where_keys_are_in_force(service, home):
-    add_key(home, "reader", "read")
+def test_it_needs_a_key_where_keys_are_in_force(service):
+    add_key(service.app.state.home, "reader", "read")
     answer = service.get("/models/1", follow_redirects=False)
+    remove_key(service.app.state.home, "reader")
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=%2Fmodels%2F1")
 
 

@@ -26,6 +26,7 @@ from serving.snapshots import erasure as snapshot_erasure
 from serving.snapshots import layout as files
 from serving.snapshots.erasure import FORGOTTEN
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
+from training.home import Home
 from training.records.deletion_receipts import AbsentReceiptError, Removed, pending_deletions, read_receipt
 from training.records.opt_outs import HiddenUserError, list_opt_outs, load_opted_out_users, opt_in, opt_out
 from training.registry.model_registry import promote, register
@@ -41,15 +42,22 @@ def with_one(frame, user):
     return frame.assign(user=frame["user"].replace("user0009", user))
 
 
-@pytest.fixture
-def snapshot_home(home, bundle, scores, rows):
-    """Write two snapshots with the user to delete, who is also a seed of the model, and one without."""
-    shutil.rmtree(home.snapshots)
+@pytest.fixture(scope="module")
+def snapshots(tmp_path_factory, bundle, scores, rows):
+    """Write two snapshots with the user to delete, who is also a seed of the model, and one without; copy them."""
+    home = Home(tmp_path_factory.mktemp("snapshots"))
     config = bundle.facts["config"] | {"credibility": {"seeds": ["user0003", WHO]}}
     seeded = replace(bundle, facts=bundle.facts | {"config": config})
     for as_of in (AS_OF, LATER):
         write_snapshot(home, as_of, seeded, "3", with_one(scores, WHO), with_one(rows, WHO))
     write_snapshot(home, AS_OF - timedelta(days=28), bundle, "3", scores, rows)
+    return home.snapshots
+
+
+@pytest.fixture
+def snapshot_home(home, snapshots):
+    shutil.rmtree(home.snapshots)
+    shutil.copytree(snapshots, home.snapshots)
     return home
 
 
