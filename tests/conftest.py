@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -20,7 +21,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers use all cores already
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")  # Java that ends soon
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes import the package
+# Hundreds of processes import the package, and each run rewrites the assertions of the tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 for size in ("COLUMNS", "LINES"):  # of the caller's terminal; a console would keep it for good
     os.environ.pop(size, None)
 
@@ -55,9 +58,9 @@ REAL_PARTS = {"postgresql", "postgres", "database", "spark", "browser"}
 SLOW_FILES = {
     f"test_{name}.py"
     for name in (
-        "bundle_files", "checks", "cli", "commands", "contract", "counterfactuals", "dockerfile", "docs",
-        "engagement_report", "exclusions", "faults", "how_to", "independent_features", "limits", "main",
-        "materialize", "mlflow", "notebooks", "real_path", "reference", "serve", "shap_plots", "store", "train",
+        "absence", "bundle_files", "checks", "cli", "commands", "contract", "counterfactuals", "dockerfile", "docs",
+        "engagement_report", "exclusions", "faults", "generated_client", "how_to", "independent_features", "limits",
+        "main", "materialize", "mlflow", "notebooks", "real_path", "reference", "serve", "shap_plots", "store", "train",
         "true_sentences", "workers",
     )
 }  # fmt: skip

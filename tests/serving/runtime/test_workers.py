@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from features.errors import CloutError
 from serving.app import serve
-from serving.middleware.api_keys import add_key, remove_key
+from serving.middleware.api_keys import add_key
 from serving.middleware.rate_limit import SLOTS, Buckets, SharedBuckets
 from training.home import Home
 
@@ -121,14 +121,10 @@ def started(home):
 
 
 @pytest.fixture(scope="module")
-def shared_home(scored_home, tmp_path_factory):
-    return Home(shutil.copytree(scored_home.folder, tmp_path_factory.mktemp("workers") / "home"))
-
-
-@pytest.fixture(scope="module")
-def service(shared_home):
+def service(scored_home, tmp_path_factory):
     """Two workers that several tests ask, and that answer on after each of them."""
-    with start(shared_home, health_check=15) as service:
+    home = Home(shutil.copytree(scored_home.folder, tmp_path_factory.mktemp("workers") / "home"))
+    with start(home) as service:
         service.workers(2)
         yield service
 
@@ -308,23 +304,24 @@ def test_rate_is_shared_by_workers(started, home):
         assert answered[200] >= 10 * seconds
 
 
-def test_a_key_that_is_added_is_demanded_by_every_worker(service, shared_home):
-    assert service.ask(SCORE).status_code == 200
-    key = add_key(shared_home, "dashboard", "read")
-    assert {service.ask(SCORE).status_code for _ in range(20)} == {401}
-    assert {service.ask(SCORE, headers={"Authorization": f"Bearer {key}"}).status_code for _ in range(20)} == {200}
-    remove_key(shared_home, "dashboard")
-    assert {service.ask(SCORE).status_code for _ in range(20)} == {200}
+def test_a_key_that_is_added_is_demanded_by_every_worker(started, home):
+    with started() as service:
+        service.workers(2)
+        assert service.ask(SCORE).status_code == 200
+        key = add_key(home, "dashboard", "read")
+        assert {service.ask(SCORE).status_code for _ in range(20)} == {401}
+        assert {service.ask(SCORE, headers={"Authorization": f"Bearer {key}"}).status_code for _ in range(20)} == {200}
 
 
-def test_a_worker_that_hangs_is_restarted(service):
-    first, second, starts = service.living()
-    service.ask(SCORE)
-    os.kill(first, signal.SIGSTOP)
-    third = service.workers(starts + 1)[-1]
-    assert not alive(first)
-    assert {service.ask(SCORE).status_code for _ in range(20)} == {200}
-    assert {*service.living()[:2]} == {second, third}
+def test_a_worker_that_hangs_is_restarted(started):
+    with started(health_check=15) as service:
+        first, second, starts = service.living()
+        service.ask(SCORE)
+        os.kill(first, signal.SIGSTOP)
+        third = service.workers(starts + 1)[-1]
+        assert not alive(first)
+        assert {service.ask(SCORE).status_code for _ in range(20)} == {200}
+        assert {*service.living()[:2]} == {second, third}
 
 
 def test_ctrl_c_ends_all_workers(started):
