@@ -32,6 +32,13 @@ def measured():
             COVERAGE.stop()
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection():
+    """Measure what runs while modules are imported."""
+    with measured():
+        return (yield)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """Collect the fixtures that fast tests need."""

@@ -186,8 +186,8 @@ def test_two_workers_are_one_service_to_a_caller_and_to_prometheus(service):
     assert {worker["clout_users", frozenset()] for worker in scrapes} == {309}
     loaded = "clout_loads_total", frozenset({("part", "snapshot"), ("result", "loaded")})
     assert {worker[loaded] for worker in scrapes} == {len(service.workers(2))}
-    asked = [line["worker"] for line in service.lines if line["logger"] == "clout.requests"]
-    assert set(asked[-60:]) <= {first, second}
+    workers = [line["worker"] for line in service.lines if line["logger"] == "clout.requests"]
+    assert set(workers[-60:]) <= {first, second}
     assert all("worker" in line for line in service.lines if line["message"].startswith("Started server"))
 
 
