@@ -104,13 +104,23 @@ def test_repetition_is_an_own_part(plain):
     )
 
 
+def test_an_older_account_is_a_part_of_time(plain):
+    """From two years in the community on, a nat of 20 points."""
+    model = tiny(plain, [[0], [365], [730], [1_095]], [0, 0, 1, 1], ["tenure_days"])
+    old, new = (pd.DataFrame({"tenure_days": [days]}) for days in (500.0, 900.0))
+    split = changes(model, model, old, new)
+    assert split.figures.iloc[0][["own", "others", "time"]].tolist() == pytest.approx([0, 0, 20], abs=1e-5)
+    (line,) = change_lines(model, split, old, new)
+    assert (line.part, line.sentence) == ("time", "First active 900 days ago. Before: First active 500 days ago.")
+
+
 def test_everybodys_parts_add_up(user_changes):
     figures = user_changes.figures
     assert len(figures) > 500
     added = figures[list(PARTS)].sum(axis=1)
     assert (added - (figures["score_to"] - figures["score_from"])).abs().max() < 1e-9
     for part in PARTS:
-        assert figures[part].abs().max() > 0.01 or part == "clipping", part
+        assert figures[part].abs().max() > 0.01 or part in ("clipping", "time"), part
 
 
 def test_lines_add_up_to_their_parts(user_changes):
