@@ -225,7 +225,7 @@ def _check(bundle: Bundle, changes: dict[str, float], row: dict[str, float]) -> 
             expected = f"a number from 0 {limit}, in {CATALOGUE[name].unit}"
             raise WhatIfError(f"{name} cannot be {value:g}: expected {expected}.")
         most = most_excess_repetitions(row[CREATED])
-        if name == EXCESS_REPETITIONS and value > most:
+        if name == EXCESS_REPETITIONS and value > max(most, row[name]):
             raise WhatIfError(
                 f"{name} cannot be {value:g} with {row[CREATED]:g} pieces created: the first repeats nothing, and "
                 f"{FREE_REPETITIONS} repetitions do not count; expected at most {most:g}."

@@ -249,6 +249,11 @@ class TestWhatIf:
         with pytest.raises(WhatIfError, match=f"cannot be 1 with {created:g} pieces created: .* expected at most 0"):
             what_if(bundle, feature_row(row), [Scenario({"excess_repetitions_90d": 1.0}, {})], peers)
 
+    def test_more_repetitions_than_pieces_allow_can_become_fewer(self, bundle, top_rows, peers):
+        row = one(top_rows, 0).assign(created_90d=11.0, excess_repetitions_90d=9.0)
+        (outcome,) = what_if(bundle, feature_row(row), [Scenario({"excess_repetitions_90d": 6.0}, {})], peers)
+        assert (outcome.changes[0].before, outcome.changes[0].after) == (9.0, 6.0)
+
     def test_repetitions_are_limited_by_the_pieces_after_the_change(self, bundle, top_rows, peers):
         fewer = Scenario({"excess_repetitions_90d": 5.0}, {"created_90d": 3.0})
         with pytest.raises(WhatIfError, match="cannot be 5 with 3 pieces created"):
