@@ -21,6 +21,8 @@ from training.robustness.attack_report import AllianceResult, AttackReport, Atta
 
 Result = TypeVar("Result", AttackResult, AllianceResult)
 
+DIGITS = 3  # of figures in messages
+
 
 class GateError(CloutError):
     """The gate refuses what was requested, or is to be overridden without a reason."""
@@ -191,11 +193,13 @@ def _against_champion(comparison: ChampionComparison | NotMeasured) -> list[Find
 
 
 def _is_worse(lead: BaselineLead | ChampionLead) -> bool:
-    return lead.high < 0
+    """Whether the whole interval lies below zero, as printed: a model of the same data differs by less."""
+    return round(lead.high, DIGITS) < 0
 
 
 def _lead(metric: str, lead: BaselineLead | ChampionLead, other: str) -> str:
-    figures = f"{FIGURES[metric]} is {lead.margin:+.3f} ({lead.low:+.3f} to {lead.high:+.3f}) against {other}"
+    margin, low, high = (f"{figure:+.{DIGITS}f}" for figure in (lead.margin, lead.low, lead.high))
+    figures = f"{FIGURES[metric]} is {margin} ({low} to {high}) against {other}"
     return f"{figures}: {'worse' if _is_worse(lead) else 'not worse'}"
 
 
