@@ -86,7 +86,7 @@ def _described_rate(value: float | None, row: Row) -> str:
         return _described_bare_rate(value)
     period = window(LOOKBACK_DAYS)
     if age < LOOKBACK_DAYS:
-        period = f"the {count_of(math.ceil(age), 'day')} since this user was first seen"
+        period = f"the {count_of(max(math.floor(age), 1), 'day')} since this user was first seen"
     return _described_responders(weight, responders(row, year, LOOKBACK_DAYS), period)
 
 
@@ -173,8 +173,8 @@ def _described_uncounted(days: int, why: str) -> Sentence:
     def sentence(value: float | None, _: Row) -> str:
         if not value:
             return f"Nobody who responded in {window(days)} counts less because {why}."
-        fewer = "slightly less" if value < 0.5 else f"about {people(value)} fewer"
-        return f"Those who responded in {window(days)} count for {fewer}, because {why}."
+        fewer = "slightly fewer people" if value < 0.5 else f"about {people(value)} fewer"
+        return f"Those who responded in {window(days)} count as {fewer} than they are, because {why}."
 
     return sentence
 
@@ -280,8 +280,8 @@ FEATURES = [
         "last engagement was (half after 28 days)",
         _or_nobody(
             "responded in the last year",
-            "Those who responded lately count together as {members}; a last response four weeks ago counts half.",
-            "Hardly anybody whose response counts responded lately; a last response four weeks ago counts half.",
+            "Counting recent responses most, those who responded add up to {members}.",
+            "Counting recent responses most, those who responded add up to less than half an established member.",
         ),
         lambda responders: sum_fixed_point(_multiply(decay(responders.last_age, 28), responders.weight)),
         title="Established responders lately",
@@ -358,7 +358,7 @@ FEATURES = [
         "pieces of content with which somebody credible engaged in the last 90 days, each weighing as these "
         "engagements, one at most; those with which only known people engaged count as many as these people, each "
         "weighing as much as they are credible, at most",
-        _posts(90, "Responses of the last 90 days count for {posts} (each responder with a known id for one at most)."),
+        _posts(90, "In the last 90 days {posts} drew responses that count (a known person counts for one at most)."),
         _posts_with_people,
         relation="users",
         title="Posts that draw established responders",

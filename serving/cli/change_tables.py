@@ -52,7 +52,7 @@ def change_table(change: "ScoreChange") -> None:
             rows.append([TITLES[part], "", f"{points:+.2f}"])
             rows += line_rows(lines, MOST_OF_A_PART) if part not in ("scale", "clipping") else []
     rows.append([f"Score as of {after.as_of[:10]}", "", f"{after.score:.2f}"])
-    print_table("The points of the change", ["", "of it", "points"], rows)
+    print_table("The points of the change", ["", "part", "points"], rows)
 
 
 def _went(points: float) -> str:

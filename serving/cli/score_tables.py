@@ -57,7 +57,7 @@ def ledger_table(explanation: "Explanation") -> None:
     if explanation.clipping:
         rows.append(["Scores end at 0 and at 100", "", "", f"{explanation.clipping:+.2f}"])
     rows.append(["Score", "", "", f"{explanation.score:.2f}"])
-    print_table("The points of the score", ["", "typical user", "of it", "points"], rows)
+    print_table("The points of the score", ["", "typical user", "part", "points"], rows)
 
 
 def line_rows(
@@ -74,7 +74,7 @@ def line_rows(
         which = ("other" if strongest else "small one") + ("" if len(others) == 1 else "s")
         empty = ["" for _ in extra(others[0])]
         rest = sum(line.points for line in others)
-        rows.append([f"  {len(others)} {which} (--json lists them)", *empty, f"{rest:+.2f}", ""])
+        rows.append([f"  {len(others)} {which} (see --json)", *empty, f"{rest:+.2f}", ""])
     return rows
 
 

@@ -21,7 +21,7 @@ TERMS = (
     "established member",
     "response counts",
     "that count",
-    "count for about",
+    "count as about",
     "periods count",
     "last 90 days counts",
 )
@@ -30,6 +30,7 @@ ENGAGING = (
     "To respond is to reply, mention, like, repost or quote; to engage is to respond, or to follow, dislike, flag, "
     "unfollow or block."
 )
+DECAYED = "Where recent responses count most, a person counts half four weeks after the last response."
 EXPLAINED = (
     "An established member is somebody to whom long-standing users respond. Newer people, and people who answer each "
     "other, count in part."
@@ -56,7 +57,7 @@ class Section:
 def story(sentences: dict[Topic, Sequence[str]]) -> tuple[Section, ...]:
     """Return the sections with sentences, in the order of TITLES, with the words that they use explained."""
     text = " ".join(sentence for texts in sentences.values() for sentence in texts)
-    used = {ENGAGING: ("engage", "respon"), EXPLAINED: TERMS}
+    used = {ENGAGING: ("engage", "respon"), EXPLAINED: TERMS, DECAYED: ("recent responses most",)}
     words = [words for words, terms in used.items() if any(term in text for term in terms)]
     texts = {**sentences, "words": words}
     return tuple(Section(topic, title, tuple(texts[topic])) for topic, title in TITLES.items() if texts.get(topic))
@@ -82,7 +83,7 @@ def expectation(expected: float, low: int, high: int, level: float, days: int, c
     The chance that anybody engages is at most the expected number of people, whatever its distribution.
     """
     number = f"{low:,} to {count_of(high, 'person', 'people')}" if low < high else people(high) if high else "nobody"
-    among = f"{level:.0%} of users like this one reach {number}."
+    among = f"{level:.0%} of users like this one hear from {number}."
     counted = ", counted as established members" if credible else ""
     if expected >= PERSON:
         who = count_of(expected, "person is", "different people are")

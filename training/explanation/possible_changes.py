@@ -22,7 +22,10 @@ POSTS = "credible_posts_90d"
 MORE_POINTS = 5.0
 MOST_POINTS = 100.0
 NEARLY = 0.9
-ASSOCIATION = "These are the scores of users like that, not a promise."
+ASSOCIATION = (
+    "This is the model's estimate, not a promise: the parts of a score affect each other, so it can differ from the "
+    "points of a part."
+)
 COUNTS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 500, 1_000], float)
 
 
@@ -110,7 +113,7 @@ def possible_changes(score: float, own: Mapping[OwnKind, float], responses: np.n
 
 def _own_change(kind: OwnKind, points: float) -> PossibleChange:
     sentence = {
-        "activity": "Being active again, even once, would add about {points}.",
+        "activity": "Being active again would add about {points}.",
         "repetition": "Without so many repeated posts the score would be about {points} higher.",
     }[kind]
     return PossibleChange(kind, None, points, sentence.format(points=points_of(points)))
@@ -121,19 +124,19 @@ def _responses(score: float, gains: np.ndarray, after_own: bool) -> PossibleChan
     enough, most = np.flatnonzero(gains >= MORE_POINTS), float(gains[-1])
     if len(enough):
         people, points = COUNTS[enough[0]], float(gains[enough[0]])
-        only = "Apart from that, only" if after_own else "Only"
-        sentence = f"{only} responses from others would raise the score: {_with_members(people, points)}."
+        responses = "Apart from that, responses" if after_own else "Responses"
+        sentence = f"{responses} from others would raise the score: {_with_members(people, points)}."
         return PossibleChange("responses", int(people), points, sentence)
     if score + MORE_POINTS > MOST_POINTS:
-        return PossibleChange("responses", None, most, "Nothing can add 5 points: the score is close to 100, the most.")
+        return PossibleChange("responses", None, most, "The score is close to 100, the most, and can hardly rise.")
     if most < LEAST_POINTS:
         sentence = "Hardly anything would raise the score: even many more responses would not."
         return PossibleChange("responses", None, most, sentence)
     nearly = np.flatnonzero(gains >= NEARLY * most)[0]
     points = float(gains[nearly])
     sentence = (
-        f"{'Apart from that, no' if after_own else 'No'} number of responses would add 5 points: "
-        f"{_with_members(COUNTS[nearly], points, 'the score')}, and more of them would add little."
+        f"{'Apart from that, even' if after_own else 'Even'} many more responses would add less than 5 points: "
+        f"{_with_members(COUNTS[nearly], points, 'the score')}."
     )
     return PossibleChange("responses", None, points, sentence)
 

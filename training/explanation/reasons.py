@@ -119,9 +119,9 @@ def describe_evidence(grade: str, row: FeatureRow) -> str:
     if grade == INSUFFICIENT:
         return lacking(row)
     count, age = _number(row[EVIDENCE_PEOPLE]), row.get("account_age_days", math.nan)
-    period = (
-        f"the {count_of(math.ceil(age), 'day')} since this user was first seen" if age < YEAR_DAYS else "the last year"
-    )
+    period = "the last year"
+    if age < YEAR_DAYS:
+        period = f"the {count_of(max(math.floor(age), 1), 'day')} since this user was first seen"
     if grade == STRONG:
         return f"The evidence is strong: {people(count)} engaged with this user in {period}."
     if not count:

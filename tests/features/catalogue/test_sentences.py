@@ -83,15 +83,13 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             99.6,
             {},
-            "Those who responded lately count together as about 100 established members; a last response four weeks "
-            "ago counts half.",
+            "Counting recent responses most, those who responded add up to about 100 established members.",
         ),
         (
             "credible_engagers_decayed_28d",
             1.2,
             {},
-            "Those who responded lately count together as about 1 established member; a last response four weeks ago "
-            "counts half.",
+            "Counting recent responses most, those who responded add up to about 1 established member.",
         ),
         (
             "credible_pace_28d",
@@ -161,7 +159,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_posts_90d",
             5.31,
             {},
-            "Responses of the last 90 days count for about 5 posts (each responder with a known id for one at most).",
+            "In the last 90 days about 5 posts drew responses that count (a known person counts for one at most).",
         ),
         ("credible_posts_90d", 0.3, {}, "Hardly any response to a post in the last 90 days counts."),
         ("tenure_days", None, {}, "Never active so far."),
@@ -171,7 +169,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             0.4,
             {},
-            "Hardly anybody whose response counts responded lately; a last response four weeks ago counts half.",
+            "Counting recent responses most, those who responded add up to less than half an established member.",
         ),
         (
             "credible_rate_365d",
@@ -201,7 +199,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_rate_365d",
             78.0,
             {"account_age_days": 12.5, "credible_engagers_365d": 78.0, **YEAR},
-            "863 people responded in the 13 days since this user was first seen and count together as about 78 "
+            "863 people responded in the 12 days since this user was first seen and count together as about 78 "
             "established members.",
         ),
         (
@@ -214,15 +212,15 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "uncounted_new_365d",
             109.4,
             {},
-            "Those who responded in the last year count for about 109 people fewer, because few established members "
-            "respond to some of them.",
+            "Those who responded in the last year count as about 109 people fewer than they are, because few "
+            "established members respond to some of them.",
         ),
         (
             "uncounted_exchange_28d",
             0.3,
             {},
-            "Those who responded in the last 28 days count for slightly less, because the user responds to some of "
-            "them as well.",
+            "Those who responded in the last 28 days count as slightly fewer people than they are, because the user "
+            "responds to some of them as well.",
         ),
         ("engagers_28d", 1.0, {}, "1 person engaged in the last 28 days."),
         ("engagers_28d", 0.0, {}, "No known user engaged in the last 28 days."),

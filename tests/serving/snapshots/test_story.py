@@ -57,7 +57,7 @@ IN_28 = "engage with this user in the next 28 days"
 def test_expectation(expected, high, credible, words):
     sentence = expectation(expected, 0, high, 0.9, 28, credible)
     assert sentence.startswith(words)
-    ends = {0: "this one reach nobody.", 1: "reach 0 to 1 person.", 3: "reach 0 to 3 people."}
+    ends = {0: "this one hear from nobody.", 1: "hear from 0 to 1 person.", 3: "hear from 0 to 3 people."}
     assert sentence.endswith(ends[high])
 
 

@@ -235,7 +235,7 @@ def is_responded(p, count, days, members=None):
 
 def is_responded_since(p, count, days, members):
     """All responses are of these days, the account's."""
-    return is_responded(p, count, "year", members) and number(days) == math.ceil(p.first_seen()) <= 365
+    return is_responded(p, count, "year", members) and number(days) == max(math.floor(p.first_seen()), 1) <= 365
 
 
 def is_nobody(p, who, days):
@@ -246,7 +246,7 @@ def is_nobody(p, who, days):
 def is_evidence(p, count, period):
     """The people are those of the last year, or of a younger account's days."""
     young = re.fullmatch(rf"the {N} days? since this user was first seen", period)
-    span = number(young[1]) == math.ceil(p.first_seen()) <= 365 if young else p.first_seen() >= 365
+    span = number(young[1]) == max(math.floor(p.first_seen()), 1) <= 365 if young else p.first_seen() >= 365
     return span and number(count) == p.engagers(days=365)
 
 
@@ -257,7 +257,7 @@ def is_repeated(p, repeated, total):
 def is_uncounted(p, fewer, why, gained):
     kind = "new" if why.startswith("few") else "exchange"
     recent, year = (p.row[f"uncounted_{kind}_{days}d"] for days in (28, 365))
-    fewer_people = year < 0.5 if fewer == "slightly less" else about(fewer, year)
+    fewer_people = year < 0.5 if fewer == "slightly fewer people" else about(fewer, year)
     return fewer_people and points(gained, p.gain(**p.more(recent, year)))
 
 
@@ -288,9 +288,9 @@ def is_too_little(p, acts, engagements, missing):
 PATTERNS = {
     r"(.+) has ([\d.]+) of 100 points, (.+), as of (.+)\.": is_standing,
     r"About (.+) (?:person is|different people are) expected to engage with this user in the next 28 days; (\d+)% of "
-    r"users like this one reach (.+?)(?: people| person)?\.": is_expected,
+    r"users like this one hear from (.+?)(?: people| person)?\.": is_expected,
     rf"The chance that anybody engages with this user in the next 28 days is at most about {N} in {N}; (\d+)% of users "
-    r"like this one reach (.+?)(?: people| person)?\.": is_chance,
+    r"like this one hear from (.+?)(?: people| person)?\.": is_chance,
     rf"{N} (?:people|person) responded in {WINDOW} and counts? (?:together )?as {MEMBERS}\.": is_responded,
     rf"{N} (?:people|person) responded in the {N} days? since this user was first seen and counts? (?:together )?as "
     rf"{MEMBERS}\.": is_responded_since,
@@ -300,11 +300,8 @@ PATTERNS = {
     rf"Nobody with a known id whose response counts responded in {WINDOW}\.": lambda p, days: (
         p.row[f"credible_engagers_{window(days)}d"] == 0
     ),
-    rf"Those who responded lately count together as {MEMBERS}; a last response four weeks ago counts half\.": (
+    rf"Counting recent responses most, those who responded add up to {MEMBERS}\.": (
         lambda p, members: about(members, p.row["credible_engagers_decayed_28d"])
-    ),
-    r"Hardly anybody whose response counts responded lately; a last response four weeks ago counts half\.": lambda p: (
-        0 < p.row["credible_engagers_decayed_28d"] < 0.5
     ),
     r"In (each|about \d) of the last six four-week periods a response came that counts\.": lambda p, periods: (
         p.row["credible_periods_168d"] > 5.95 if periods == "each" else about(periods, p.row["credible_periods_168d"])
@@ -313,7 +310,7 @@ PATTERNS = {
         0 < p.row["credible_periods_168d"] < 0.5
     ),
     r"No response of the last six four-week periods counts\.": lambda p: p.row["credible_periods_168d"] == 0,
-    r"Responses of the last 90 days count for about ([\d,]+) posts? \(each responder with a known id for one at most"
+    r"In the last 90 days about ([\d,]+) posts? drew responses that count \(a known person counts for one at most"
     r"\)\.": lambda p, count: about(f"about {count}", p.row["credible_posts_90d"]),
     r"Hardly any response to a post in the last 90 days counts\.": lambda p: 0 < p.row["credible_posts_90d"] < 0.5,
     r"No post drew a response that counts in the last 90 days\.": lambda p: p.row["credible_posts_90d"] == 0,
@@ -339,8 +336,8 @@ PATTERNS = {
     r"No more than 5 posts of the last 90 days are known to repeat an earlier one\.": lambda p: p.repeated() <= 5,
     rf"Counting responses from anybody, established or not, (adds|takes) {P}; such responses can move a score by {P} "
     r"at most\.": is_from_anybody,
-    rf"Those who responded in the last year count for (slightly less|about {N} (?:people|person) fewer), because "
-    rf"(.+)\. {COUNTED}": lambda p, fewer, _, why, gained: is_uncounted(p, fewer, why, gained),
+    rf"Those who responded in the last year count as (slightly fewer people|about {N} (?:people|person) fewer) than "
+    rf"they are, because (.+)\. {COUNTED}": lambda p, fewer, _, why, gained: is_uncounted(p, fewer, why, gained),
     rf"The evidence is strong: {N} people engaged with this user in (.+)\.": lambda p, count, period: (
         is_evidence(p, count, period) and p.engagers(days=365) >= 20
     ),
@@ -349,13 +346,12 @@ PATTERNS = {
     r"There is little evidence: nobody with a known id engaged with this user in (.+)\.": lambda p, period: is_evidence(
         p, "0", period
     ),
-    rf"Being active again, even once, would add about {P}\.": lambda p, gained: points(gained, p.gain(days_absent=0.0)),
+    rf"Being active again would add about {P}\.": lambda p, gained: points(gained, p.gain(days_absent=0.0)),
     rf"Without so many repeated posts the score would be about {P} higher\.": lambda p, gained: points(
         gained, p.gain(excess_repetitions_90d=0.0)
     ),
-    rf"(?:Only|Apart from that, only) responses from others would raise the score: {MORE}\.": is_enough,
-    rf"(?:No|Apart from that, no) number of responses would add 5 points: {MORE}, and more of them would add "
-    r"little\.": (
+    rf"(?:R|Apart from that, r)esponses from others would raise the score: {MORE}\.": is_enough,
+    rf"(?:E|Apart from that, e)ven many more responses would add less than 5 points: {MORE}\.": (
         lambda p, count, gained: (
             points(gained, p.with_members(number(count)))
             and 0.9 * p.with_members(1_000) <= p.with_members(number(count)) < 5
@@ -366,9 +362,11 @@ PATTERNS = {
         p.with_members(1_000) < 0.5
     ),
     r"Nothing can add 5 points: the score is close to 100, the most\.": lambda p: p.scored["score"] > 95,
-    r"These are the scores of users like that, not a promise\.": lambda _: True,
+    r"This is the model's estimate, not a promise: the parts of a score affect each other, so it can differ from the "
+    r"points of a part\.": lambda _: True,
     r"To respond is to reply, mention, like, repost or quote; to engage is to respond, or to follow, dislike, flag, "
     r"unfollow or block\.": lambda _: True,
+    r"Where recent responses count most, a person counts half four weeks after the last response\.": lambda _: True,
     r"An established member is somebody to whom long-standing users respond\. Newer people, and people who answer each "
     r"other, count in part\.": lambda _: True,
     r"(.+) has no score as of .+\.": lambda p, user: user == p.user,

@@ -40,8 +40,8 @@ def test_uncounted_people(bundle, ordinary, kind, change):
         "exchange": (40, "the user responds to some of them as well"),
     }[kind]
     assert discount.sentence == (
-        f"Those who responded in the last year count for about {number} people fewer, because {why}. Counted in full, "
-        f"they would add about {points_of(discount.points)}."
+        f"Those who responded in the last year count as about {number} people fewer than they are, because {why}. "
+        f"Counted in full, they would add about {points_of(discount.points)}."
     )
     assert not any(word in discount.sentence.lower() for word in BLAMING)
 

@@ -44,7 +44,7 @@ FEW = "so a few more or fewer make a difference."
         (
             "strong",
             {"engagers_365d": 127.0, "account_age_days": 12.5},
-            "The evidence is strong: 127 people engaged with this user in the 13 days since this user was first seen.",
+            "The evidence is strong: 127 people engaged with this user in the 12 days since this user was first seen.",
         ),
         (
             "some",

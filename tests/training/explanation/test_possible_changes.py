@@ -53,8 +53,8 @@ def test_selection(score, own, responses, expected):
             {"activity": 3.0},
             gains(from_1=6.0),
             [
-                "Being active again, even once, would add about 3 points.",
-                "Apart from that, only responses from others would raise the score: if 1 more established member "
+                "Being active again would add about 3 points.",
+                "Apart from that, responses from others would raise the score: if 1 more established member "
                 "responded within four weeks, it would be about 6 points higher.",
             ],
         ),
@@ -69,7 +69,7 @@ def test_selection(score, own, responses, expected):
             {},
             gains(from_50=5.6),
             [
-                "Only responses from others would raise the score: if 50 more established members responded within "
+                "Responses from others would raise the score: if 50 more established members responded within "
                 "four weeks, each to another post, it would be about 5.6 points higher."
             ],
         ),
@@ -78,9 +78,8 @@ def test_selection(score, own, responses, expected):
             {},
             gains(from_50=1.0),
             [
-                "No number of responses would add 5 points: if 50 more established members responded within four "
-                "weeks, each to another post, the score would be about 1 point higher, and more of them would add "
-                "little."
+                "Even many more responses would add less than 5 points: if 50 more established members responded "
+                "within four weeks, each to another post, the score would be about 1 point higher."
             ],
         ),
         (
@@ -89,12 +88,12 @@ def test_selection(score, own, responses, expected):
             gains(from_1=1.0),
             [
                 "Without so many repeated posts the score would be about 2 points higher.",
-                "Apart from that, no number of responses would add 5 points: if 1 more established member responded "
-                "within four weeks, the score would be about 1 point higher, and more of them would add little.",
+                "Apart from that, even many more responses would add less than 5 points: if 1 more established member "
+                "responded within four weeks, the score would be about 1 point higher.",
             ],
         ),
         (20.0, {}, NOTHING, ["Hardly anything would raise the score: even many more responses would not."]),
-        (97.0, {}, gains(from_1=3.0), ["Nothing can add 5 points: the score is close to 100, the most."]),
+        (97.0, {}, gains(from_1=3.0), ["The score is close to 100, the most, and can hardly rise."]),
     ],
 )
 def test_sentences(score, own, responses, sentences):
