@@ -350,8 +350,8 @@ PATTERNS = {
     rf"Without so many repeated posts the score would be about {P} higher\.": lambda p, gained: points(
         gained, p.gain(excess_repetitions_90d=0.0)
     ),
-    rf"(?:R|Apart from that, r)esponses from others would raise the score: {MORE}\.": is_enough,
-    rf"(?:E|Apart from that, e)ven many more responses would add less than 5 points: {MORE}\.": (
+    rf"(?:Responses|Apart from that, responses) from others would raise the score: {MORE}\.": is_enough,
+    rf"(?:Even|Apart from that, even) many more responses would add less than 5 points: {MORE}\.": (
         lambda p, count, gained: (
             points(gained, p.with_members(number(count)))
             and 0.9 * p.with_members(1_000) <= p.with_members(number(count)) < 5
