@@ -9,7 +9,12 @@ from run_pages import RUNNABLE, blocks, pages
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 WITH_LINKS = [*pages(), ROOT / "CONTRIBUTING.md"]
-PUBLISHED = [*WITH_LINKS, ROOT / "CHANGELOG.md", ROOT / "pyproject.toml", *(ROOT / ".ci").iterdir()]
+PUBLISHED = [
+    *WITH_LINKS,
+    ROOT / "CHANGELOG.md",
+    ROOT / "pyproject.toml",
+    *filter(Path.is_file, (ROOT / ".ci").iterdir()),
+]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MOST_BYTES_OF_THE_README = 6_200
 MEASURED = re.compile(r"(?<![\w.])\d[\d,.]* (?:ms|s|microseconds|milliseconds)\b|\b0\.\d{3}\b")

@@ -35,7 +35,7 @@ def predict(booster: lgb.Booster, matrix: np.ndarray, **options: Any) -> np.ndar
 
 DIRECTIONS = {"up": 1, "down": -1, "free": 0, "none": 0}
 # Few users repeat themselves, so that a tree gains little by a split on it, however much it says about them.
-PREFERENCE = {EXCESS_REPETITIONS: 100.0}
+PREFERENCE = {EXCESS_REPETITIONS: 10.0}
 
 
 def fit_booster(

@@ -150,7 +150,7 @@ class TestTheFuture:
         served = f"the scores as of {SOON}T00:00:00Z by version 1 are served, an instant in the future, because they"
         assert f"the events end {AHEAD} days before this as_of: for the scores, nothing happened since." in run.stderr
         assert f"warning: {served} were published by --force; nothing that happens until then counts." in run.stderr
-        assert f"once the folder {SOON}T000000Z_v1 is removed." in run.stderr
+        assert f"or after 'clout snapshots remove {SOON}T000000Z_v1'." in run.stderr
         assert served in clout(unpromoted, "explain", "u1", "--json").stderr
         ready = TestClient(create_app(unpromoted)).get("/ready").json()
         assert ready["as_of"] == f"{SOON}T00:00:00Z"

@@ -219,7 +219,7 @@ def damage(path):
     if path.is_dir():
         path.rename(path.parent / ".away")
     else:
-        path.write_bytes(path.read_bytes()[:20])
+        path.write_bytes(path.read_bytes()[:20][:-1])
 
 
 def test_damaged_snapshot_is_retried_later_and_loaded_once_repaired(client, monkeypatch, publish):
