@@ -36,6 +36,7 @@ from features.catalogue.wording import (
     members,
     nobody,
     number,
+    observed_period,
     people,
     responders,
     singular_or_plural,
@@ -84,10 +85,7 @@ def _described_rate(value: float | None, row: Row) -> str:
     weight = value * min(max(age, MONTH_DAYS), LOOKBACK_DAYS) / MONTH_DAYS
     if not math.isclose(weight, year, rel_tol=1e-6):
         return _described_bare_rate(value)
-    period = window(LOOKBACK_DAYS)
-    if age < LOOKBACK_DAYS:
-        period = f"the {count_of(max(math.floor(age), 1), 'day')} since this user was first seen"
-    return _described_responders(weight, responders(row, year, LOOKBACK_DAYS), period)
+    return _described_responders(weight, responders(row, year, LOOKBACK_DAYS), observed_period(age))
 
 
 def _described_bare_rate(value: float) -> str:

@@ -75,6 +75,13 @@ def points_of(points: float) -> str:
     return f"{number} {'point' if number == '1' else 'points'}"
 
 
+def observed_period(age_days: float) -> str:
+    """Return the last year, or for a user first seen within it: `the 13 days since this user was first seen`."""
+    if age_days < YEAR_DAYS:
+        return f"the {count_of(max(math.floor(age_days), 1), 'day')} since this user was first seen"
+    return window(YEAR_DAYS)
+
+
 def ago(days: float) -> str:
     """Return how long ago something was: `less than a day ago`, `171 days ago`, `more than 3 years ago`."""
     if days >= YEARS_FROM:

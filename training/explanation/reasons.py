@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from features.catalogue.wording import YEAR_DAYS, count_of, people, times
+from features.catalogue.wording import observed_period, people, times
 from training.model.bundle import FeatureRow
 from training.model.feature_sets import EVIDENCE_FEATURES, EVIDENCE_PEOPLE
 
@@ -119,9 +119,7 @@ def describe_evidence(grade: str, row: FeatureRow) -> str:
     if grade == INSUFFICIENT:
         return lacking(row)
     count, age = _number(row[EVIDENCE_PEOPLE]), row.get("account_age_days", math.nan)
-    period = "the last year"
-    if age < YEAR_DAYS:
-        period = f"the {count_of(max(math.floor(age), 1), 'day')} since this user was first seen"
+    period = observed_period(age)
     if grade == STRONG:
         return f"The evidence is strong: {people(count)} engaged with this user in {period}."
     if not count:
