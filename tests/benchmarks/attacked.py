@@ -1,5 +1,6 @@
 """A community that is attacked again and again at one instant, for benchmarks of resistance."""
 
+import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from features.events.scopes import ALL
 from features.feature_table import feature_rows
 from features.simulation.community import Community
 from features.simulation.simulate import simulate
+from features.utc import parse_utc
 from training.model.bundle import Bundle
 from training.robustness.attack_suite import choose_members, group_events, in_whole_groups
 from training.robustness.attacks import (
@@ -29,6 +31,16 @@ from training.robustness.attacks import (
 )
 
 SIMULATED = Community(users=1_500, days=420, seed=7)
+
+
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of what every benchmark that attacks a community takes."""
+    args = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("events", nargs="?", type=Path, help="default: a small simulated community")
+    args.add_argument("--as-of", type=parse_utc)
+    args.add_argument("--horizon-days", type=int, default=28)
+    args.add_argument("--members", type=int, default=20)
+    return args
 
 
 @contextmanager

@@ -17,10 +17,9 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pandas as pd
-from attacked import AttackedCommunity, attacked_community, given_or_simulated
+from attacked import AttackedCommunity, attacked_community, given_or_simulated, make_parser
 
 from features.events.event_table import open_events, time_range
-from features.utc import parse_utc
 from training.config import Config, Outcome
 from training.model.bundle import Bundle
 from training.robustness.alliances import MIN_ENGAGERS
@@ -176,13 +175,9 @@ def _search(path: Path, as_of: datetime | None, options: argparse.Namespace) -> 
 
 def main() -> None:
     """Print the cheapest plans, and for each kind of account the one that gains most."""
-    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    args.add_argument("events", nargs="?", type=Path)
-    args.add_argument("--as-of", type=parse_utc)
-    args.add_argument("--horizon-days", type=int, default=28)
+    args = make_parser(__doc__)
     args.add_argument("--target", type=float, default=10.0)
     args.add_argument("--trials", type=int, default=60)
-    args.add_argument("--members", type=int, default=20)
     args.add_argument("--seed", type=int, default=0)
     options = args.parse_args()
     with given_or_simulated(options.events) as path:

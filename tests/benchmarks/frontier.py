@@ -6,14 +6,13 @@ points of one scale, over all attacks of the suite. Without EVENTS, 1,500 people
 10,000 bought followers 1,000 follow, as follows are no feature of any of the models.
 """
 
-import argparse
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from attacked import AttackedCommunity, attacked_community, given_or_simulated
+from attacked import AttackedCommunity, attacked_community, given_or_simulated, make_parser
 from matplotlib.figure import Figure
 from quality import folds
 
@@ -21,7 +20,6 @@ from features.events.encoding import cached
 from features.events.event_table import open_events, time_range
 from features.events.loading import load_encoded_events
 from features.events.scopes import ALL
-from features.utc import parse_utc
 from training.config import Config, Outcome
 from training.dataset.panel import in_scope
 from training.evaluation.metrics import ranking
@@ -93,11 +91,7 @@ def plot_frontier(table: pd.DataFrame, title: str) -> Figure:
 
 def main() -> None:
     """Print the table; draw it where a name is given."""
-    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    args.add_argument("events", nargs="?", type=Path)
-    args.add_argument("--as-of", type=parse_utc)
-    args.add_argument("--horizon-days", type=int, default=28)
-    args.add_argument("--members", type=int, default=20)
+    args = make_parser(__doc__)
     args.add_argument("--plot", type=Path)
     options = args.parse_args()
     config = Config(outcome=Outcome(horizon_days=options.horizon_days))
