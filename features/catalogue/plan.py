@@ -11,7 +11,7 @@ from features.catalogue import CATALOGUE
 from features.catalogue.feature import Feature, Relation
 from features.errors import CatalogueError, did_you_mean
 
-# Columns that derived features read and that are no features themselves, and the relation each is computed over.
+# Columns that derived features read and that are not features themselves, and the relation each is computed over.
 EXTRA_COLUMNS: dict[str, Relation] = {
     "history": "histories",
     "first_act_age": "own_events",

@@ -60,7 +60,7 @@ def parse_file_id(value: object, path: Path, name: str, error: type[CloutError])
 
     Raises
     ------
-    CloutError : of the class `error`; the value is no id
+    CloutError : of the class `error`; the value is not an id
 
     """
     value = value.as_py() if isinstance(value, pa.Scalar) else value

@@ -127,7 +127,7 @@ def read_activities(
     a row per activity, and notes on what the files lack. `file`, `row`, `record` and `reason` are its position and what
     is wrong with it; `kind`, `id`, `actor`, `published` and `time` describe it; `piece` is its object, written by
     `author`, of the kind `piece_kind`, a reply to `parent` (written by `parent_author`), a quote of `quoted`, with
-    `mentions`, `topics`, `content_hash` and `links`; `inner` is the object of its object; `private` tells whether it is
+    `mentions`, `topics`, `content_hash` and `links`; `inner` is the object of its object; `private` is whether it is
     a Create or Announce that is addressed to named users only
 
     Raises

@@ -26,7 +26,7 @@ SCRATCH = ".fetching"
 
 
 class Replica:
-    """Fetches published snapshots that the home lacks, and drops fetched ones that are no longer published.
+    """Fetches published snapshots that the home lacks, and drops fetched ones that are not published any longer.
 
     Snapshots of the home that were never published stay. Several processes of one home wait for each other.
 

@@ -27,7 +27,7 @@ MOST_USERS = 1_000
 
 @dataclass(frozen=True)
 class Candidates:
-    """The users of a snapshot, or of the same columns computed from events, of whom those of one scope are candidates.
+    """The users of a snapshot, or of the same columns computed from events; those of one scope are candidates.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ def read_costs(path: Path) -> dict[str, float]:
 
     Raises
     ------
-    SelectionError : the file cannot be read, lacks a column, names a user twice, or holds a cost that is no number
+    SelectionError : the file cannot be read, lacks a column, names a user twice, or holds a cost that is not a number
 
     """
     table = read_user_table(path, ["user"], ["cost"], "costs", SelectionError)

@@ -3,7 +3,7 @@
 The recipe is fitted on what was complete by T, and its bounded term is limited to 0, 0.1, 0.25, 0.5, 1 and any number
 of nats. Each of these models is judged on the horizon after T, and attacked at T: the gain of a median member in
 points of one scale, over all attacks of the suite. Without EVENTS, 1,500 people are simulated over 420 days. Of the
-10,000 bought followers 1,000 follow, as follows are no feature of any of the models.
+10,000 bought followers 1,000 follow, as follows are not a feature of any of the models.
 """
 
 from dataclasses import replace

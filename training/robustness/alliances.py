@@ -1,6 +1,6 @@
 """Alliances: established users who respond to a member on demand, and members who answer each other.
 
-They are no fake accounts, and so they count: the limits are in people. Whoever brings `k` people to respond has an
+They are not fake accounts, and so they count: the limits are in people. Whoever brings `k` people to respond has an
 audience of `k`, and the expected audience may rise by 1.25 of them each; people who answer each other may raise it by
 half of one each, however long they do.
 """

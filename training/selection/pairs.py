@@ -59,7 +59,7 @@ class Pairs:
 
 
 def read_pairs(events: EncodedEvents, as_of: datetime, rows: pd.DataFrame) -> Pairs:
-    """Return the pairs of some rows before an instant; engagers that are no row of the same scope are left out.
+    """Return the pairs of some rows before an instant; engagers without a row of the same scope are left out.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class Engagements:
 
     Parameters
     ----------
-    users, engagers : row numbers, int64, shape (pairs,); engagers who are no row have numbers from `rows` on
+    users, engagers : row numbers, int64, shape (pairs,); engagers without a row have numbers from `rows` on
     rows : the number of rows
     keys : of every row and then of every other engager, uint64, shape (rows and others,)
 

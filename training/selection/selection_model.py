@@ -245,7 +245,7 @@ def _calibration(tests: Sequence[_Test]) -> Calibration:
 def _pool_share(tests: Sequence[_Test]) -> float:
     """Return the share whose predictions have the smallest squared logarithm of real over predicted reach.
 
-    The prior weighs as much as `POOL_SHARE_PRIOR` groups whose error is that of the share.
+    The prior has the weight of `POOL_SHARE_PRIOR` groups whose error is that of the share.
     """
     losses = POOL_SHARE_PRIOR * np.log(POOL_SHARES / USUAL_POOL_SHARE) ** 2
     for test in tests:

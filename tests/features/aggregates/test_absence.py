@@ -317,7 +317,7 @@ BOUNDS = {
     "credible_engagers_per_piece_90d": credible_per_piece,
     "credible_periods_168d": lambda day: stepping("received", PERIODS, [1.0] * 6)(day) + 6 * FADE,
     "days_since_credible_engagement": lambda day: 6.0 + 365 * day.crossed("received", 365),
-    # somebody whose weight fades below a half is no longer established, and another response is the last
+    # somebody whose weight fades below a half is not established any longer, and another response is the last
     **dict.fromkeys(
         ["days_since_established", "days_without_established"],
         lambda day: 365.0 * (day.in_window("received", 365) > 0),

@@ -23,7 +23,7 @@ WITHIN = {
         (2, "c", "block", "u"),  # the same person twice, and a negative act draws people too
         (1, None, "like", "u"),  # unknown: nobody in particular
         (1, "u", "like", "u"),  # oneself
-        (1, "d", "view", "u"),  # a view is no engagement
+        (1, "d", "view", "u"),  # a view is not an engagement
     ]
     for days in (7, 28, 90, 365)
 }

@@ -45,7 +45,7 @@ HOSTILE = {
     "suffix": "a/score?x=/explanation#",
     "percent": "%2e%2e%2f%00%0d%0a",
 }
-# Bytes of a path that are no text, and what a client never sends by itself.
+# Bytes of a path that are not text, and what a client never sends by itself.
 RAW = ["%00", "%ED%A0%80", "%FF%FE", "%C0%AE%C0%AE%C0%AF", "%2e%2e%2f%2e%2e", "%0d%0aX-Injected:%20yes", "%", "%zz"]
 
 # Asked for those as well whom no snapshot knows any more.

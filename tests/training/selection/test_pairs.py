@@ -21,7 +21,7 @@ def on_day(day):
 
 @pytest.fixture
 def events(table):
-    """Bob replies to ann in three weeks, cat once to ann and ann to cat; dan is no row."""
+    """Bob replies to ann in three weeks, cat once to ann and ann to cat; dan has no row."""
     return load_encoded_events(
         table(
             [
