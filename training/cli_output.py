@@ -173,16 +173,18 @@ def drift_table(report: "DriftReport") -> None:
 
 
 def attacks_table(report: "AttackReport") -> None:
-    """Print what each attack costs and gains in each mode, beside the best baseline and the one that gains most."""
+    """Print what each attack costs and gains in each mode, beside its gain under the best baseline."""
     best = report.best_baseline
-    costs = ["accounts", "acts", "gain", "95th pct", "allowed", ""]
-    columns = ["attack", *costs, f"by {best.replace('_', ' ')}", "most by"]
+    costs = ["accounts", "events", "gain", "95th pct", "allowed", ""]
+    columns = ["attack", *costs, f"by {_words(best)}"]
+    descriptions = {result.attack: result.description for result in report.attacks}
     for mode in dict.fromkeys(result.mode for result in report.attacks):
         rows = [_attack_row(result, best) for result in report.attacks if result.mode == mode]
         print_table(f"Points an ordinary member gains, as of {report.as_of:%Y-%m-%d}; mode {mode}", columns, rows)
+    print_points("For each member", (f"{_words(name)}: {text}" for name, text in descriptions.items()))
     count = sum(result.within_limit for result in report.attacks)
     print_message(
-        f"{count} of {len(report.attacks)} attacks are within their limit; {best.replace('_', ' ')} is the best "
+        f"{count} of {len(report.attacks)} attacks are within their limit; {_words(best)} is the best "
         f"baseline. The median active user has {report.median_active:.1f} points."
     )
     if report.alliances:
@@ -212,11 +214,14 @@ def _print_alliances(alliances: "Sequence[AllianceResult]") -> None:
 
 
 def _attack_row(result: "AttackResult", best: str) -> list[str]:
-    name, most = max(result.baselines.items(), key=lambda item: item[1])
     gains = [f"{result.gain_median:+.1f}", f"{result.gain_p95:+.1f}", f"{result.allowed:.1f}"]
     verdict = "within" if result.within_limit else "EXCEEDED"
-    baseline_gains = [f"{result.baselines[best]:+.1f}", f"{most:+.1f} {name.replace('_', ' ')}"]
-    return [result.description, f"{result.accounts:,}", f"{result.acts:,}", *gains, verdict, *baseline_gains]
+    costs = [f"{result.accounts:,}", f"{result.acts:,}"]
+    return [_words(result.attack), *costs, *gains, verdict, f"{result.baselines[best]:+.1f}"]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _print_poisoning(attackers: "Attackers", quality: "HonestAuc") -> None:

@@ -2,15 +2,18 @@
 
 import dataclasses
 import shlex
+from datetime import UTC, datetime
 
 import pytest
+from rich.console import Console
 
-from training.cli_output import print_training
+from training.cli_output import attacks_table, print_training
 from training.evaluation.report_types import AblationRow
 from training.home import Home
 from training.model.scale import Scale
 from training.model_selection.ablation import VARIANTS
 from training.release.gate import Finding, Verdict
+from training.robustness.attack_report import AttackReport, AttackResult
 
 FIGURES = {"folds": 4, "auc": 0.8761, "ndcg_100": 0.7, "r2_log": 0.4, "total": 1.1, "level_error": 0.12}
 
@@ -90,3 +93,38 @@ def test_ablation_table(printed, trained):
     for name in VARIANTS:
         assert name in output
     assert "0.876" in output
+
+
+def attack_result(attack, description, **changed):
+    gains = {"gain_median": 0.2, "gain_p95": 1.0, "gain_low": 0.0, "end_score_median": 30.0, "gain_per_1000_acts": 0.1}
+    baselines = {"followers": 36.8, "decayed_engagers": 34.5}
+    fields = {
+        "mode": "scoring",
+        "members": 20,
+        "accounts": 10_000,
+        "acts": 10_000,
+        "baselines": baselines,
+        "baselines_per_1000_acts": baselines,
+        "limit": 1.0,
+        "of_best_baseline": 0.0,
+        "allowed": 1.0,
+        "within_limit": True,
+    }
+    return AttackResult(attack=attack, description=description, **gains | fields | changed)
+
+
+def test_attacks_take_one_line_each_at_80_columns(capsys, monkeypatch):
+    monkeypatch.setattr("features.console.OUT", Console(width=80, highlight=False))
+    text = "10,000 bought accounts follow in one day"
+    results = (
+        attack_result("bought_followers", text),
+        attack_result("bought_followers", text, mode="training", gain_median=3.0, within_limit=False),
+    )
+    attacks_table(AttackReport(datetime(2026, 1, 28, tzinfo=UTC), "decayed_engagers", 22.5, results))
+    lines = capsys.readouterr().out.splitlines()
+    rows = [" ".join(line.split()) for line in lines if line.startswith("bought followers")]
+    assert rows == [
+        "bought followers 10,000 10,000 +0.2 +1.0 1.0 within +34.5",
+        "bought followers 10,000 10,000 +3.0 +1.0 1.0 EXCEEDED +34.5",
+    ]
+    assert [line for line in lines if text in line] == [f"  - bought followers: {text}"]
