@@ -1,7 +1,7 @@
 r"""Read ids of users and pieces, by the same rules wherever they come from; `features.events.ids` reads columns.
 
-Text stays text without surrounding spaces, seen or unseen, `12.0` is `12`, and an empty text is not an id; `NA` and `null`
-are ids. Two kinds of values are not ids: numbers from 1e15 on that were floating-point numbers once, such as
+Text stays text without surrounding spaces, seen or unseen, `12.0` is `12`, and an empty text is not an id; `NA` and
+`null` are ids. Two kinds of values are not ids: numbers from 1e15 on that were floating-point numbers once, such as
 `1.5e+18`, which have lost their last digits, and JSON objects and lists.
 """
 
