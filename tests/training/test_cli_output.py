@@ -113,7 +113,7 @@ def attack_result(attack, description, **changed):
     return AttackResult(attack=attack, description=description, **gains | fields | changed)
 
 
-def test_attacks_take_one_line_each_at_80_columns(capsys, monkeypatch):
+def test_an_attack_is_one_row_at_80_columns(capsys, monkeypatch):
     monkeypatch.setattr("features.console.OUT", Console(width=80, highlight=False))
     text = "10,000 bought accounts follow in one day"
     results = (
