@@ -44,8 +44,9 @@ def backtest(
 
     """
     seed, resamples = config.model.seed, config.evaluation.resamples
-    test_rows = representative(rows_at(panel, split.newest))
-    earlier = fit(panel, split.earlier(), config, scale, test_rows)
+    newest = rows_at(panel, split.newest)
+    earlier = fit(panel, split.earlier(), config, scale, newest)
+    test_rows = representative(newest)
     predictions = earlier.predict(test_rows).assign(scope=test_rows["scope"])
     test, predicted = in_scope(test_rows, ALL), in_scope(predictions, ALL)
     signals = baselines(events, test, split.newest)

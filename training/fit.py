@@ -12,7 +12,7 @@ from features.events.scopes import ALL
 from training.config import Config
 from training.dataset.panel import Split, in_scope, rows_at
 from training.dataset.sampling import representative
-from training.model.bounded_term import fit_boosters, set_level
+from training.model.bounded_term import fit_boosters, set_level, total_audience
 from training.model.bundle import Bundle
 from training.model.intervals import Intervals, Quantiles, fit_intervals, fit_quantiles
 from training.model.reference_distributions import with_baseline, with_reference
@@ -53,10 +53,11 @@ def fit(
             "before: there is nothing to learn from. Bring a community in which people engage with each other."
         )
     boosters = fit_boosters(rows, config.model)
-    newest = in_scope(representative(rows_at(panel, split.newest)), ALL)
+    newest = in_scope(rows_at(panel, split.newest), ALL)
     if present is not None:
-        set_level(boosters, in_scope(representative(present), ALL), newest["audience"].sum())
+        set_level(boosters, in_scope(present, ALL), total_audience(newest))
     quantiles, intervals = _fit_intervals(older, recent, config)
+    recent, newest = representative(recent), representative(newest)
     active = recent["acts_365d"].to_numpy() > 0
     bundle = Bundle(
         booster_text=boosters.first.model_to_string(),
@@ -81,9 +82,10 @@ def _fit_intervals(older: pd.DataFrame, recent: pd.DataFrame, config: Config) ->
     rows = representative(older)
     sample = rows.sample(min(len(rows), QUANTILE_ROWS), random_state=config.model.seed)
     quantiles = fit_quantiles(sample, np.exp(boosters.margins(sample)), config.model, config.interval.level)
-    before = in_scope(rows[rows["as_of"] == rows["as_of"].max()], ALL)
+    before = in_scope(older[older["as_of"] == older["as_of"].max()], ALL)
     if older["as_of"].max() < recent["as_of"].max():
-        set_level(boosters, in_scope(recent, ALL), before["audience"].sum())
+        set_level(boosters, in_scope(recent, ALL), total_audience(before))
+    recent = representative(recent)
     ends = quantiles.around(recent[SCORED.names].to_numpy(float))
     expected, audience = np.exp(boosters.margins(recent)), recent["audience"].to_numpy(float)
     return quantiles, fit_intervals(expected, *ends, audience, config.interval.level)
@@ -91,7 +93,7 @@ def _fit_intervals(older: pd.DataFrame, recent: pd.DataFrame, config: Config) ->
 
 def _calibration_split(panel: pd.DataFrame, split: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return older rows and recent ones: by time, or two halves of the users where there is one cutoff."""
-    recent = representative(rows_at(panel, split.newest))
+    recent = rows_at(panel, split.newest)
     if split.older:
         return rows_at(panel, *split.older), recent
     even = pd.util.hash_array(recent["user"].to_numpy(object)) % 2 == 0

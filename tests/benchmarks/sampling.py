@@ -1,7 +1,7 @@
-"""What a sample of users costs in AUC: python tests/benchmarks/sampling.py EVENTS --as-of T [--seeds 5].
+"""What a sample of users costs in AUC and level: python tests/benchmarks/sampling.py EVENTS --as-of T [--seeds 5].
 
-Boosters are fitted on all rows of the older cutoffs, and on samples of several sizes and seeds; all of them predict the
-same rows of the newest cutoff, those of all users.
+Boosters are fitted on all rows of the older cutoffs, and on samples of several sizes and seeds, and set to the level
+that these rows show; all of them predict the same rows of the newest cutoff, those of all users.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from training.config import Config
 from training.dataset.panel import build_panel, in_scope, rows_at, split_cutoffs
 from training.dataset.sampling import DRAWN, count_rows, plan_sample
 from training.evaluation.metrics import auc
-from training.model.bounded_term import fit_boosters
+from training.model.bounded_term import fit_boosters, set_level, total_audience
 from training.model.feature_sets import panel_features
 
 PARTS = (2, 5, 10, 20, 50)
@@ -41,22 +41,28 @@ def main() -> None:
         older, test = rows_at(panel, *split.older), in_scope(rows_at(panel, split.newest), ALL)
         audience = test["audience"].to_numpy(float)
 
-        def auc_of(rows: pd.DataFrame) -> float:
-            margin = fit_boosters(rows, config.model).margins(test)
-            return auc(audience, margin, margin)
+        def measure(rows: pd.DataFrame, ahead: pd.DataFrame) -> tuple[float, float]:
+            """Return the AUC and the expected audience of everybody; `ahead` are rows of the newest cutoff."""
+            boosters = fit_boosters(rows, config.model)
+            set_level(boosters, ahead, total_audience(in_scope(rows_at(rows, split.older[-1]), ALL)))
+            margin = boosters.margins(test)
+            return auc(audience, margin, margin), float(np.exp(margin).sum())
 
-        best = auc_of(older)
-        print(f"all {len(older):,} rows: AUC {best:.4f}")
+        best, people = measure(older, test)
+        print(f"all {len(older):,} rows: AUC {best:.4f}, {people:,.0f} people expected")
         for part in PARTS:
-            values = []
+            values: list[tuple[float, float]] = []
             for seed in range(options.seeds):
                 sample = plan_sample(sizes, len(older) // part, seed)
                 with sample.users(events, split.older) as users:
                     by_hash = users.to_pandas()
-                rows = older.merge(by_hash, on="user").drop(columns=DRAWN)
-                values.append(auc_of(rows))
-            cost = best - np.mean(values)
-            print(f"{len(rows):,} rows: AUC {np.mean(values):.4f} +- {np.std(values):.4f}, {cost:.4f} less")
+                rows, ahead = (part.merge(by_hash, on="user").drop(columns=DRAWN) for part in (older, test))
+                values.append(measure(rows, ahead))
+            (value, level), (deviation, spread) = np.mean(values, axis=0), np.std(values, axis=0)
+            print(
+                f"{len(rows):,} rows: AUC {value:.4f} +- {deviation:.4f}, {best - value:.4f} less; "
+                f"{level / people:.3f} +- {spread / people:.3f} of the people expected"
+            )
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def _train(
     data = lgb.Dataset(
         matrix,
         label=rows["audience"].to_numpy(float),
-        weight=_recency(rows["as_of"], config.half_life) * _sampling(rows),
+        weight=_recency(rows["as_of"], config.half_life) * sample_weights(rows),
         init_score=start,
         feature_name=names,
         params={"verbose": -1},
@@ -123,7 +123,7 @@ def _recency(as_of: pd.Series, half_life: float) -> np.ndarray:
     return 0.5 ** ((as_of.rank(method="dense", ascending=False).to_numpy() - 1) / half_life)
 
 
-def _sampling(rows: pd.DataFrame) -> np.ndarray:
+def sample_weights(rows: pd.DataFrame) -> np.ndarray:
     """Return how many rows of all users each row of a sample stands for, shape (rows,); 1 without a sample."""
     return rows[SAMPLE_WEIGHT].to_numpy(float) if SAMPLE_WEIGHT in rows else np.ones(len(rows))
 

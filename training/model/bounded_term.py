@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from training.config import Model
-from training.model.booster import add_to_margin, fit_booster, fit_bounded_booster, margins
+from training.model.booster import add_to_margin, fit_booster, fit_bounded_booster, margins, sample_weights
 from training.model.trees.baseline_shapley import Tree, shap_between, split_trees
 from training.model.trees.treeshap import ShapTables, shap_tables
 
@@ -108,6 +108,11 @@ def fit_boosters(rows: pd.DataFrame, config: Model) -> Boosters:
     return Boosters(first, bounded, config.bound)
 
 
+def total_audience(rows: pd.DataFrame) -> float:
+    """Return the audience of everybody for whom panel rows stand, people."""
+    return float((rows["audience"].to_numpy(float) * sample_weights(rows)).sum())
+
+
 def set_level(boosters: Boosters, rows: pd.DataFrame, audience: float) -> None:
     """Let the expected audiences of rows add up to an audience, by the same factor for everybody.
 
@@ -118,10 +123,10 @@ def set_level(boosters: Boosters, rows: pd.DataFrame, audience: float) -> None:
     Parameters
     ----------
     boosters : changed in place
-    rows : feature rows of everybody in one scope at the instant from which audiences are expected
+    rows : feature rows of everybody in one scope, or of a sample, at the instant from which audiences are expected
     audience : of everybody there in the newest complete horizon, people
 
     """
     if audience >= LEAST_AUDIENCE and len(rows):
-        nats = np.log(audience / np.exp(boosters.margins(rows)).sum())
+        nats = np.log(audience / (np.exp(boosters.margins(rows)) * sample_weights(rows)).sum())
         add_to_margin(boosters.first, float(np.clip(nats, -MOST_LEVEL_CHANGE, MOST_LEVEL_CHANGE)))

@@ -17,8 +17,8 @@ from training.dataset.panel import in_scope, rows_at
 from training.dataset.sampling import representative
 from training.evaluation.metrics import ranking
 from training.evaluation.report_types import AblationRow
-from training.model.booster import fit_booster, margins
-from training.model.bounded_term import fit_boosters, set_level
+from training.model.booster import fit_booster, margins, sample_weights
+from training.model.bounded_term import fit_boosters, set_level, total_audience
 
 FOLDS = 4
 LEAST_OLDER = 2
@@ -60,9 +60,10 @@ def ablate(
     figures: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
     for done, k in enumerate(test):
         older = rows_at(panel, *cutoffs[:k])
-        ahead = in_scope(representative(rows_at(panel, cutoffs[k])), ALL)
+        ahead = in_scope(rows_at(panel, cutoffs[k]), ALL)
         for name, variant in VARIANTS.items():
-            figures[name].append(_figures(ahead["audience"].to_numpy(float), variant(older, ahead, config.model)))
+            rows = representative(ahead.assign(margin=variant(older, ahead, config.model)))
+            figures[name].append(_figures(rows["audience"].to_numpy(float), rows["margin"].to_numpy()))
         progress((done + 1) / len(test))
     return tuple(AblationRow(name, len(test), **_means(folds)) for name, folds in figures.items())
 
@@ -93,7 +94,7 @@ def _from_pace(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> np.nda
     """Start the boosting from the logarithm of the recent pace of credible people, at the level of the rows."""
     pace: np.ndarray = np.log(older[PACE].to_numpy(float) + FLOOR)
     pace_ahead: np.ndarray = np.log(ahead[PACE].to_numpy(float) + FLOOR)
-    level = float(np.log(older["audience"].sum() / np.exp(pace).sum()))
+    level = float(np.log(total_audience(older) / (np.exp(pace) * sample_weights(older)).sum()))
     margin: np.ndarray = level + pace_ahead + _recipe(older, ahead, model, start=level + pace)
     return margin
 
@@ -113,7 +114,7 @@ def _bounded_recipe(older: pd.DataFrame, ahead: pd.DataFrame, model: Model, boun
     """Fit both boosters at the level of the newest horizon; `bound` in nats, None takes that of the configuration."""
     boosters = fit_boosters(older, model if bound is None else model.model_copy(update={"bound": bound}))
     newest = in_scope(older[older["as_of"] == older["as_of"].max()], ALL)
-    set_level(boosters, ahead, newest["audience"].sum())
+    set_level(boosters, ahead, total_audience(newest))
     return boosters.margins(ahead)
 
 

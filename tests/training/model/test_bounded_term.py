@@ -12,7 +12,7 @@ from training.config import Model
 from training.explanation.ledger import ANYBODY, base_points, contributions, ledger
 from training.explanation.score_change import PARTS, changes
 from training.model.booster import margins
-from training.model.bounded_term import fill_up, fit_boosters, set_level
+from training.model.bounded_term import fill_up, fit_boosters, set_level, total_audience
 from training.model.bundle import feature_row
 from training.model.bundle_files import BOUNDED_FILE, load_bundle, save_bundle
 from training.model.trees.quickscorer import build_forest
@@ -156,3 +156,16 @@ def test_few_people_do_not_show_the_level_which_moves_by_a_nat_at_most(panel_of_
     assert (boosters.margins(panel_of_numbers) == before).all()
     set_level(boosters, panel_of_numbers, 1e9)
     assert boosters.margins(panel_of_numbers) - before == pytest.approx(1.0, abs=1e-9)
+
+
+def test_a_sample_shows_the_level_of_everybody(panel_of_numbers):
+    """Everybody with a large audience is in it, and of the others every fourth, by themselves too few for a level."""
+    boosters = fit_boosters(panel_of_numbers, Model(trees=20))
+    before, heavy = boosters.margins(panel_of_numbers), panel_of_numbers["audience"] >= 6
+    sample = panel_of_numbers.assign(sample_weight=np.where(heavy, 1.0, 4.0))[heavy | (np.arange(500) % 4 == 0)]
+    everybody, people = panel_of_numbers["audience"].sum(), total_audience(sample)
+    assert sample["audience"][~heavy].sum() < 300 < people
+    assert people == pytest.approx(everybody, rel=0.1)
+    expected = (np.exp(boosters.margins(sample)) * sample["sample_weight"]).sum()
+    set_level(boosters, sample, people)
+    assert boosters.margins(panel_of_numbers) - before == pytest.approx(np.log(people / expected), abs=1e-9)

@@ -1,0 +1,25 @@
+"""Fitting on a sample of users: the level is that of everybody."""
+
+import numpy as np
+import pytest
+
+from features.events.encoding import cached
+from features.events.event_table import time_range
+from features.events.loading import load_encoded_events
+from training.dataset.panel import build_panel, present_rows, split_cutoffs
+from training.dataset.sampling import count_rows, plan_sample
+from training.fit import fit
+from training.model.feature_sets import panel_features
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_model_of_a_sample_expects_the_audience_of_everybody(simulated, config, bundle, rows, seed):
+    days = config.outcome.horizon_days
+    with cached(load_encoded_events(simulated.events)) as events:
+        split = split_cutoffs(time_range(events.rows)[0], simulated.as_of, days, config.panel.cutoffs)
+        sample = plan_sample(count_rows(events, split.cutoffs), 800, seed)
+        panel = build_panel(events, split, days, features=panel_features(), sample=sample)
+        sampled = fit(panel, split, config, bundle.scale, present_rows(events, split, days, sample))
+    ours, theirs = (np.exp(model.margin(model.matrix(rows))).sum() for model in (sampled, bundle))
+    assert len(panel) < 1_000 < 2 * len(rows)
+    assert ours == pytest.approx(theirs, rel=0.1)
