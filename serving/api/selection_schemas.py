@@ -6,18 +6,18 @@ from pydantic import Field
 
 from features.utc import UtcText
 from serving.api.schemas import MAX_PER_REQUEST, Audience, Horizon, Instant, Schema, Scope, Score, Text, User, Version
-from serving.selections.candidates import MOST_USERS, Count
+from serving.selections.candidates import Count
+from serving.selections.select import Budget, Cost, NetworkLimit, Size
 
 People = Annotated[float, Field(description="Distinct people, as they count", examples=[96.4])]
 Ids = Annotated[list[Text], Field(max_length=MAX_PER_REQUEST)]
-Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 COUNT = "credible: people, each as far as established ones vouch for them; everybody: all alike"
 
 
 class SelectionBody(Schema):
     """What a group must satisfy."""
 
-    k: int = Field(10, ge=1, le=MOST_USERS, description="How many users")
+    k: Size = Field(10, description="How many users")
     scope: Text = Field("all", description="A part of the activity: all, network:NAME or topic:NAME")
     as_of: UtcText | None = Field(None, description="Instant of the snapshot, ISO 8601; default the served one")
     count: Count = Field("credible", description=f"Who counts as reached. {COUNT}")
@@ -26,11 +26,9 @@ class SelectionBody(Schema):
     cost: dict[Text, Cost] | None = Field(
         None, max_length=MAX_PER_REQUEST, description="What users cost, by id; users without a cost are left out"
     )
-    budget: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="The most that the group may cost; together with cost"
-    )
-    max_per_network: int | None = Field(
-        None, ge=1, description="The most users of one network; needs a snapshot with scores by network"
+    budget: Budget | None = Field(None, description="The most that the group may cost; together with cost")
+    max_per_network: NetworkLimit | None = Field(
+        None, description="The most users of one network; needs a snapshot with scores by network"
     )
 
 

@@ -3,8 +3,10 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field, TypeAdapter, ValidationError
 
 from features.catalogue.wording import count_of
 from features.errors import CloutError
@@ -14,6 +16,19 @@ from serving.selections.candidates import MOST_USERS, NETWORK, Candidates, Count
 from training.selection.audiences import Audiences
 from training.selection.coverage import BUDGETED, GREEDY, HALF, Constraints, Group, select_group, select_in_order
 
+Size = Annotated[int, Field(ge=1, le=MOST_USERS)]
+Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Budget = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NetworkLimit = Annotated[int, Field(ge=1)]
+SIZE, COST, BUDGET, NETWORK_LIMIT = (
+    (TypeAdapter[float](kind), expected)
+    for kind, expected in (
+        (Size, f"a number of users from 1 to {MOST_USERS:,}"),
+        (Cost, "a number of 0 or more"),
+        (Budget, "a number above 0"),
+        (NetworkLimit, "a number of users of 1 or more"),
+    )
+)
 MOST_NAMES = 5
 NOTHING = 1.01
 THEOREMS = {
@@ -174,8 +189,7 @@ def select(candidates: Candidates, request: SelectionRequest) -> Selection:
 
 def _check(request: SelectionRequest) -> None:
     """Check that a request does not contradict itself."""
-    if not 1 <= request.k <= MOST_USERS:
-        raise SelectionError(f"k is {request.k}; expected a number of users from 1 to {MOST_USERS:,}.")
+    _check_number("k", request.k, *SIZE)
     if len(set(request.include)) > request.k:
         raise SelectionError(
             f"{len(set(request.include))} users are to be included, but the group has {request.k}: raise k."
@@ -185,13 +199,19 @@ def _check(request: SelectionRequest) -> None:
     if (request.cost is None) != (request.budget is None):
         present, absent = ("costs", "a budget") if request.budget is None else ("a budget", "costs")
         raise SelectionError(f"{present} without {absent}: give both, or neither.")
-    if request.budget is not None and not 0 < request.budget < math.inf:
-        raise SelectionError(f"the budget is {request.budget:g}; expected a number above 0.")
-    if request.max_per_network is not None and request.max_per_network < 1:
-        raise SelectionError(f"at most {request.max_per_network} users per network; expected 1 or more.")
+    if request.budget is not None:
+        _check_number("the budget", request.budget, *BUDGET)
+    if request.max_per_network is not None:
+        _check_number("the limit per network", request.max_per_network, *NETWORK_LIMIT)
     for user, cost in (request.cost or {}).items():
-        if not 0 <= cost < math.inf:
-            raise SelectionError(f"the cost of {user!r} is {cost:g}; expected a number of 0 or more.")
+        _check_number(f"the cost of {user!r}", cost, *COST)
+
+
+def _check_number(name: str, value: float, kind: TypeAdapter[float], expected: str) -> None:
+    try:
+        kind.validate_python(value)
+    except ValidationError:
+        raise SelectionError(f"{name} is {value:g}; expected {expected}.") from None
 
 
 class _Problem:

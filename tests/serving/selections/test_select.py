@@ -115,7 +115,7 @@ def test_more_users_than_there_are_give_all_of_them_and_a_note(candidates):
         ({"cost": {"ann": 1.0}, "budget": -3.0}, "the budget is -3; expected a number above 0."),
         ({"k": -1}, "k is -1; expected a number of users from 1 to 1,000."),
         ({"k": 1_001}, "k is 1001; expected a number of users from 1 to 1,000."),
-        ({"max_per_network": 0}, "at most 0 users per network; expected 1 or more."),
+        ({"max_per_network": 0}, "the limit per network is 0; expected a number of users of 1 or more."),
         ({"max_per_network": 1, "include": ("ann", "bob")}, "2 of the included users are of one network, more than"),
         ({"exclude": ("ann", "bob", "cat", "dan", "eve", "fay")}, "nobody can be selected"),
     ],
