@@ -1,9 +1,13 @@
 """Calibration: correct expected audiences by what past horizons showed, before groups are selected by them.
 
-Trees give everybody in a leaf the same expectation, and their level lags behind a community that grows or shrinks.
-Neither changes the order of scores much, but both change the reach of a group of the highest. A Poisson regression of
-real audiences on the logarithms of expected ones and of how many people engaged lately corrects them. It is fitted on
-past horizons that were predicted out of time, and leaves expectations as they are without any.
+Trees give everybody in a leaf the same expectation. That changes the order of scores little, but the reach of a group
+of the highest much. A Poisson regression of real audiences on the logarithms of expected ones and of the people who
+are expected to engage again corrects them. It is fitted on past horizons that were predicted out of time, and leaves
+expectations as they are without any. What everybody together is expected to have stays as it is: the level of a young
+or growing community is that of the score, not of its past horizons.
+
+People who are expected to engage again count as far as established ones vouch for them, so that bought ones raise
+nobody's audience.
 """
 
 from collections.abc import Sequence
@@ -12,52 +16,71 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.selection.audiences import sum_by_user
-from training.selection.newton import fit_coefficients
+from training.selection.file_arrays import user_parts
 from training.selection.pairs import Pairs
 
-HALF_LIFE_DAYS = 28.0
-UNCHANGED = (0.0, 1.0, 0.0)
-RIDGE = (1e-3, 10.0, 10.0)
-LEAST_AUDIENCE, LARGEST_LOG = 1e-9, 20.0
+RIDGE = 1.0
+LEAST_AUDIENCE, LARGEST_LOG = 1e-4, 20.0
+LEAST_RETURNING = 0.01
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The fitted correction.
+    """The fitted correction: the powers of two factors of each user's audience.
 
     Parameters
     ----------
-    coefficients : the intercept, that of the logarithm of the expected audience, and that of the logarithm of one plus
-        the engagers of the user, each of whom counts half after `HALF_LIFE_DAYS` without another engagement
+    expected : the power of the expected audience
+    returning : the power of one plus the people who are expected to engage again, over `LEAST_RETURNING`
 
     """
 
-    coefficients: tuple[float, ...] = UNCHANGED
+    expected: float = 1.0
+    returning: float = 0.0
 
-    def corrected(self, pairs: Pairs, expected: np.ndarray) -> np.ndarray:
-        """Return the corrected expected audience of each user in people, shape (users,)."""
-        if self.coefficients == UNCHANGED:
+    def corrected(self, pairs: Pairs, probability: np.ndarray, expected: np.ndarray) -> np.ndarray:
+        """Return the corrected expected audience of each user in people, shape (users,).
+
+        Parameters
+        ----------
+        pairs : who engaged with whom
+        probability : that each pair engages again, shape (pairs,)
+        expected : the expected audience of each user in people, shape (users,)
+
+        """
+        if self == Calibration():
             return expected
-        logs = _columns(pairs, expected) @ np.array(self.coefficients)
-        audiences: np.ndarray = np.exp(np.minimum(logs, LARGEST_LOG))
-        return audiences
+        logarithms = _logarithms(pairs, probability, expected) @ np.array([self.expected, self.returning])
+        factors = np.exp(np.minimum(logarithms, LARGEST_LOG))
+        corrected: np.ndarray = factors * (expected.sum() / factors.sum())
+        return corrected
 
 
-def fit_calibration(past: Sequence[tuple[Pairs, np.ndarray, np.ndarray]]) -> Calibration:
-    """Fit on past horizons: the pairs at each cutoff, the expected and the real audience of each user, in people."""
-    if not past:
+def fit_calibration(past: Sequence[tuple[Pairs, np.ndarray, np.ndarray, np.ndarray]]) -> Calibration:
+    """Fit on past horizons: the arguments of `Calibration.corrected` at each cutoff, and the real audiences.
+
+    The powers are drawn towards those that correct nothing. Without anybody who was engaged with, nothing is
+    corrected.
+    """
+    real = np.concatenate([np.zeros(0), *(audiences for *_, audiences in past)])
+    if not real.any():
         return Calibration()
-    matrix = np.concatenate([_columns(pairs, expected) for pairs, expected, _ in past])
-    real = np.concatenate([audience for _, _, audience in past]).astype(float)
-    coefficients = fit_coefficients(matrix, real, _poisson, np.array(UNCHANGED), np.array(RIDGE))
-    return Calibration(tuple(coefficients.tolist()))
+    from sklearn.linear_model import PoissonRegressor  # slow to import, and needed by training alone
+
+    logarithms = np.concatenate([_logarithms(pairs, chances, expected) for pairs, chances, expected, _ in past])
+    # Of rates per expected person, weighted by expected people, the model learns by how much the power of the expected
+    # audience differs from one, which the ridge draws to zero.
+    expected = np.exp(logarithms[:, 0])
+    model = PoissonRegressor(alpha=RIDGE / expected.sum(), solver="newton-cholesky", tol=1e-8)
+    model.fit(logarithms, real / expected, sample_weight=expected)
+    return Calibration(1.0 + float(model.coef_[0]), float(model.coef_[1]))
 
 
-def _columns(pairs: Pairs, expected: np.ndarray) -> np.ndarray:
-    recent = sum_by_user(pairs.starts, 0.5 ** (pairs.days / HALF_LIFE_DAYS))
-    return np.column_stack([np.ones(len(expected)), np.log(np.maximum(expected, LEAST_AUDIENCE)), np.log1p(recent)])
-
-
-def _poisson(logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mean = np.exp(np.clip(logs, -LARGEST_LOG, LARGEST_LOG))
-    return mean, mean
+def _logarithms(pairs: Pairs, probability: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Return the logarithms of the expected audience and of the people expected to engage again, (users, 2)."""
+    returning = np.zeros(len(expected))
+    for users, part in user_parts(pairs.starts):
+        starts = pairs.starts[users.start : users.stop + 1] - part.start
+        returning[users] = sum_by_user(starts, probability[part] * pairs.weight[pairs.engagers[part]])
+    audiences = np.minimum(np.maximum(expected, LEAST_AUDIENCE), np.exp(LARGEST_LOG))
+    return np.column_stack([np.log(audiences), np.log1p(returning / LEAST_RETURNING)])

@@ -12,11 +12,9 @@ import numpy as np
 
 from training.selection.audiences import sum_by_user
 from training.selection.file_arrays import FileArray, user_parts
-from training.selection.newton import fit_coefficients
 from training.selection.pairs import Pairs
 
 MOST_PAIRS = 200_000
-RIDGE = 1.0
 LARGEST_LOGIT = 30.0
 
 
@@ -92,21 +90,20 @@ def fit_return_model(
         count = len(returned)
         sample = np.sort(rng.choice(count, most, replace=False)) if count > most else np.arange(count)
         matrices.append(np.stack(list(PairFeatures(pairs, horizon_days).columns(sample)), axis=1))
-        outcomes.append(returned[sample].astype(float))
+        outcomes.append(returned[sample])
     coefficients = _logistic_regression(np.concatenate(matrices), np.concatenate(outcomes))
-    return ReturnModel(tuple(coefficients.tolist()), horizon_days)
+    return ReturnModel(tuple(coefficients), horizon_days)
 
 
-def _logistic_regression(features: np.ndarray, outcome: np.ndarray) -> np.ndarray:
-    """Return intercept and slopes, with a small ridge on the slopes."""
-    matrix = np.column_stack([np.ones(len(features)), features])
-    ridge = np.array([1e-6, *[RIDGE] * features.shape[1]])
-    return fit_coefficients(matrix, outcome, _bernoulli, np.zeros(matrix.shape[1]), ridge)
+def _logistic_regression(features: np.ndarray, returned: np.ndarray) -> list[float]:
+    """Return intercept and slopes, with a small ridge on the slopes; of pairs that all agree, an intercept alone."""
+    count = int(returned.sum())
+    if count in (0, len(returned)):
+        return [float(np.log((count + 0.5) / (len(returned) - count + 0.5))), *[0.0] * features.shape[1]]
+    from sklearn.linear_model import LogisticRegression  # slow to import, and needed by training alone
 
-
-def _bernoulli(logit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    chance = _sigmoid(logit)
-    return chance, chance * (1 - chance)
+    model = LogisticRegression(solver="newton-cholesky", tol=1e-8).fit(features, returned)
+    return [float(model.intercept_[0]), *model.coef_[0].tolist()]
 
 
 def _sigmoid(logit: np.ndarray) -> np.ndarray:

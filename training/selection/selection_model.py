@@ -28,6 +28,7 @@ from training.selection.pairs import Engagements, Pairs, read_engagements, read_
 from training.selection.return_model import ReturnModel, fit_return_model
 
 FACT = "selection"
+CORRECTION = "correction"
 SIZES = (5, 10, 20, 50)
 MOST_CUTOFFS, FEW_HORIZONS = 6, 3
 MOST_ROWS = 100_000
@@ -58,8 +59,9 @@ class SelectionModel:
     def audiences(self, pairs: Pairs, expected: np.ndarray) -> Audiences:
         """Return audiences of users of one scope that agree with their corrected expected audiences, shape (users,)."""
         pool = self.pool_share * active_engagers(pairs, self.returning.horizon_days)
-        corrected, chances = self.calibration.corrected(pairs, expected), self.returning.probability(pairs)
-        return expected_audiences(pairs.starts, pairs.engagers, chances, corrected, pool)
+        probability = self.returning.probability(pairs)
+        corrected = self.calibration.corrected(pairs, probability, expected)
+        return expected_audiences(pairs.starts, pairs.engagers, probability, corrected, pool)
 
     def errors_of(self, size: int, credible: bool = False) -> list[float]:
         """Return real over predicted reach of past groups of about a size, one for each past horizon; none if unknown.
@@ -82,8 +84,7 @@ class SelectionModel:
         returning = asdict(self.returning) | {"coefficients": list(self.returning.coefficients)}
         by_count = {"errors": self.errors, "credible_errors": self.credible_errors}
         errors = {name: {str(size): of_size for size, of_size in by_size.items()} for name, by_size in by_count.items()}
-        calibration = {"coefficients": list(self.calibration.coefficients)}
-        return {"returning": returning, "pool_share": self.pool_share, **errors, "calibration": calibration}
+        return {"returning": returning, "pool_share": self.pool_share, **errors, CORRECTION: asdict(self.calibration)}
 
 
 def with_selection(bundle: Bundle, model: SelectionModel | None) -> Bundle:
@@ -106,7 +107,7 @@ def selection_model(bundle: Bundle) -> SelectionModel | None:
         document["pool_share"],
         errors,
         credible_errors,
-        Calibration(tuple(document["calibration"]["coefficients"])) if "calibration" in document else Calibration(),
+        Calibration(**document.get(CORRECTION, {})),
     )
 
 
@@ -216,6 +217,11 @@ class _Test:
         self.sizes = [size for size in SIZES if size <= len(self.expected)]
         self._of_active = self._audiences(Calibration())
 
+    @property
+    def predicted(self) -> tuple[Pairs, np.ndarray, np.ndarray]:
+        """What a calibration corrects: the pairs, their probabilities and the expected audiences."""
+        return self.pairs, self._returning.probability(self.pairs), self.expected
+
     def calibrated(self, calibration: Calibration) -> "_Test":
         """Return the test whose predictions are corrected."""
         test = copy(self)
@@ -239,7 +245,7 @@ class _Test:
 
 
 def _calibration(tests: Sequence[_Test]) -> Calibration:
-    return fit_calibration([(test.pairs, test.expected, test.ahead.audiences) for test in tests])
+    return fit_calibration([(*test.predicted, test.ahead.audiences) for test in tests])
 
 
 def _pool_share(tests: Sequence[_Test]) -> float:

@@ -1,7 +1,10 @@
+import dataclasses
+
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
-from training.selection.calibration import UNCHANGED, Calibration, fit_calibration
+from training.selection.calibration import LEAST_RETURNING, Calibration, fit_calibration
 from training.selection.pairs import Pairs
 from training.selection.return_model import ReturnModel
 from training.selection.selection_model import SelectionModel
@@ -18,53 +21,76 @@ def random_pairs(seed):
     return Pairs(starts, engagers.astype(np.int32), days, np.ones_like(days), np.ones(USERS))
 
 
-def past_horizon(seed, coefficients):
-    """Pairs, expected audiences that are the same within each of four leaves, and real ones by a true correction."""
+def past_horizon(seed, calibration):
+    """What is known of users whose expectations are the same within each of four leaves, and a truth that corrects."""
     rng = np.random.default_rng(seed)
     pairs, expected = random_pairs(seed), rng.choice([0.2, 1.0, 5.0, 20.0], USERS)
-    return pairs, expected, rng.poisson(Calibration(coefficients).corrected(pairs, expected))
+    known = pairs, rng.random(len(pairs.engagers)), expected
+    return *known, rng.poisson(calibration.corrected(*known))
 
 
-def test_the_true_correction_is_recovered():
-    fitted = fit_calibration([past_horizon(seed, (-0.5, 0.6, 0.5)) for seed in range(3)])
-    assert fitted.coefficients == pytest.approx((-0.5, 0.6, 0.5), abs=0.03)
+@pytest.mark.parametrize("truth", [Calibration(0.6, 0.4), Calibration()])
+def test_the_true_correction_is_recovered(truth):
+    fitted = fit_calibration([past_horizon(seed, truth) for seed in range(3)])
+    assert dataclasses.astuple(fitted) == pytest.approx(dataclasses.astuple(truth), abs=0.03)
 
 
-def test_calibrated_expectations_stay_as_they_are():
-    fitted = fit_calibration([past_horizon(seed, UNCHANGED) for seed in range(3)])
-    assert fitted.coefficients == pytest.approx(UNCHANGED, abs=0.03)
+def test_the_fit_is_the_largest_penalised_likelihood():
+    pairs, probability, expected, real = past_horizon(7, Calibration(0.6, 0.4))
+    fitted = dataclasses.astuple(fit_calibration([(pairs, probability, expected, real)]))
+    of_user = np.add.reduceat(np.append(probability, 0.0), pairs.starts[:-1]) * (np.diff(pairs.starts) > 0)
+    logs, returning = np.log(expected), np.log1p(of_user / LEAST_RETURNING)
+
+    def loss(coefficients):
+        intercept, *powers = coefficients
+        log = intercept + powers[0] * logs + powers[1] * returning
+        return (np.exp(log) - real * log).sum() + ((powers[0] - 1) ** 2 + powers[1] ** 2) / 2
+
+    best = minimize(loss, (0.0, 1.0, 0.1), method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-7})
+    assert fitted == pytest.approx(best.x[1:], abs=1e-4)
 
 
-def test_recent_engagers_order_the_users_of_a_leaf():
+def test_everybody_together_is_expected_to_have_what_the_score_says():
+    *known, _ = past_horizon(0, Calibration())
+    corrected = Calibration(0.5, 0.5).corrected(*known)
+    assert corrected.sum() == pytest.approx(known[-1].sum())
+    assert np.ptp(corrected / known[-1]) > 1
+
+
+def test_people_who_engage_again_order_the_users_of_a_leaf():
     pairs = Pairs(*(np.array(part) for part in ([0, 0, 1, 3], [2, 0, 2], [0, 0, 56], [1, 1, 1], [1.0, 1.0, 1.0])))
-    none, one, one_and_a_quarter = Calibration((0.0, 1.0, 1.0)).corrected(pairs, np.full(3, 10.0))
-    assert (none, one, one_and_a_quarter) == pytest.approx((10.0, 20.0, 22.5))
+    chances = np.array([1.0, 3.0, 4.0]) * LEAST_RETURNING
+    corrected = Calibration(returning=1.0).corrected(pairs, chances, np.full(3, 10.0))
+    assert corrected == pytest.approx([10 * 3 / 11, 20 * 3 / 11, 80 * 3 / 11])
 
 
 @pytest.mark.parametrize("expected", [0.0, 1e-300, 1e9])
 def test_extreme_expectations_stay_finite(expected):
-    pairs = random_pairs(0)
-    corrected = Calibration((0.5, 0.6, 0.5)).corrected(pairs, np.full(USERS, expected))
-    assert np.isfinite(corrected).all()
-    assert (corrected >= 0).all()
+    *_, real = past_horizon(0, Calibration())
+    known = random_pairs(0), np.full(len(random_pairs(0).engagers), 1.0), np.full(USERS, expected)
+    for calibration in (Calibration(0.6, 0.5), fit_calibration([(*known, real)])):
+        corrected = calibration.corrected(*known)
+        assert np.isfinite(corrected).all()
+        assert (corrected >= 0).all()
 
 
-def test_without_past_horizons_nothing_is_corrected():
-    expected = np.arange(USERS) / 7
-    assert fit_calibration([]).corrected(random_pairs(0), expected) is expected
+@pytest.mark.parametrize("past", [[], [(*past_horizon(0, Calibration())[:3], np.zeros(USERS))]])
+def test_without_past_audiences_nothing_is_corrected(past):
+    pairs, probability, expected, _ = past_horizon(1, Calibration())
+    assert fit_calibration(past).corrected(pairs, probability, expected) is expected
 
 
-def test_bought_engagers_whom_nobody_vouches_for_do_not_pay():
-    """They raise the corrected audience, and lower the share of it that counts by more."""
+@pytest.mark.parametrize("credible", [False, True])
+def test_bought_engagers_whom_nobody_vouches_for_do_not_pay(credible):
+    """They raise nobody's audience, and lower the share of it that counts as far as established people vouch."""
     honest, bought = 100, 200
     engagers = np.concatenate([np.arange(1, honest + 1), np.arange(1, honest + bought + 1)]).astype(np.int32)
     starts = np.concatenate([[0, honest], np.full(honest + bought + 1, 2 * honest + bought)])
     weight = np.concatenate([np.ones(honest + 1), np.zeros(bought + 1)])
     pairs = Pairs(starts, engagers, np.zeros_like(engagers), np.ones_like(engagers), weight)
-    expected = np.full(len(weight), 50.0)
-    model = SelectionModel(ReturnModel((-20.0, *[0.0] * 7), 28), 1.0, {}, calibration=Calibration((-0.5, 0.6, 0.5)))
-    everybody = model.audiences(pairs, expected)
-    before, after = everybody.reach_of_each[:2]
-    assert after > before
-    before, after = everybody.counting(weight).reach_of_each[:2]
-    assert after < before
+    expected = np.where(np.arange(len(weight)) < 2, 50.0, 0.0)
+    calibration = Calibration(0.6, 0.5)
+    model = SelectionModel(ReturnModel((-2.0, *[0.0] * 7), 28), 1.0, {}, calibration=calibration)
+    audiences = model.audiences(pairs, expected)
+    without, with_bought = (audiences.counting(weight) if credible else audiences).reach_of_each[:2]
+    assert with_bought < without * (0.8 if credible else 1 + 1e-9)

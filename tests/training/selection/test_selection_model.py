@@ -32,7 +32,7 @@ def now(simulated, rows, bundle):
 def test_reach_agrees_with_corrected_expected_audiences(fitted, now):
     pairs, expected = now
     audiences = fitted.audiences(pairs, expected)
-    corrected = fitted.calibration.corrected(pairs, expected)
+    corrected = fitted.calibration.corrected(pairs, fitted.returning.probability(pairs), expected)
     assert audiences.reach_of_each == pytest.approx(
         np.minimum(corrected, audiences.reach_of_each.max()), rel=1e-4, abs=1e-4
     )
@@ -71,10 +71,10 @@ def test_a_model_of_an_earlier_version_has_no_errors_of_the_credible_count(fitte
 
 
 def test_a_model_of_an_earlier_version_corrects_nothing(fitted, bundle, now):
-    facts = {name: fact for name, fact in fitted.as_json().items() if name != "calibration"}
+    facts = {name: fact for name, fact in fitted.as_json().items() if name != "correction"}
     earlier = selection_model(dataclasses.replace(bundle, facts=bundle.facts | {"selection": facts}))
     pairs, expected = now
-    assert earlier.calibration.corrected(pairs, expected) is expected
+    assert earlier.calibration.corrected(pairs, fitted.returning.probability(pairs), expected) is expected
 
 
 def test_the_model_is_stored_with_the_bundle(fitted, bundle, tmp_path):
