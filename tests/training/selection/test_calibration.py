@@ -25,8 +25,8 @@ def past_horizon(seed, calibration):
     """What is known of users whose expectations are the same within each of four leaves, and a truth that corrects."""
     rng = np.random.default_rng(seed)
     pairs, expected = random_pairs(seed), rng.choice([0.2, 1.0, 5.0, 20.0], USERS)
-    known = pairs, rng.random(len(pairs.engagers)), expected
-    return *known, rng.poisson(calibration.corrected(*known))
+    inputs = pairs, rng.random(len(pairs.engagers)), expected
+    return *inputs, rng.poisson(calibration.corrected(*inputs))
 
 
 @pytest.mark.parametrize("truth", [Calibration(0.6, 0.4), Calibration()])
@@ -50,11 +50,11 @@ def test_the_fit_is_the_largest_penalised_likelihood():
     assert fitted == pytest.approx(best.x[1:], abs=1e-4)
 
 
-def test_everybody_together_is_expected_to_have_what_the_score_says():
-    *known, _ = past_horizon(0, Calibration())
-    corrected = Calibration(0.5, 0.5).corrected(*known)
-    assert corrected.sum() == pytest.approx(known[-1].sum())
-    assert np.ptp(corrected / known[-1]) > 1
+def test_the_correction_keeps_the_sum_of_expected_audiences():
+    *inputs, _ = past_horizon(0, Calibration())
+    corrected = Calibration(0.5, 0.5).corrected(*inputs)
+    assert corrected.sum() == pytest.approx(inputs[-1].sum())
+    assert np.ptp(corrected / inputs[-1]) > 1
 
 
 def test_people_who_engage_again_order_the_users_of_a_leaf():
@@ -67,9 +67,9 @@ def test_people_who_engage_again_order_the_users_of_a_leaf():
 @pytest.mark.parametrize("expected", [0.0, 1e-300, 1e9])
 def test_extreme_expectations_stay_finite(expected):
     *_, real = past_horizon(0, Calibration())
-    known = random_pairs(0), np.full(len(random_pairs(0).engagers), 1.0), np.full(USERS, expected)
-    for calibration in (Calibration(0.6, 0.5), fit_calibration([(*known, real)])):
-        corrected = calibration.corrected(*known)
+    inputs = random_pairs(0), np.full(len(random_pairs(0).engagers), 1.0), np.full(USERS, expected)
+    for calibration in (Calibration(0.6, 0.5), fit_calibration([(*inputs, real)])):
+        corrected = calibration.corrected(*inputs)
         assert np.isfinite(corrected).all()
         assert (corrected >= 0).all()
 
