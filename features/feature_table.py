@@ -263,7 +263,7 @@ def _engaging_pairs(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[
     users, seeds = inputs["users"], inputs.get("configured_seeds")
     with (
         _year_tables(keep, inputs) as (first, histories, pairs),
-        keep("responses", credibility.responses(pairs)) as year,
+        keep("responses", credibility.responses(pairs, users)) as year,
         keep("seeds", credibility.established(year, first, histories) if seeds is None else seeds) as chosen,
         credibility.propagated_credibility(year, chosen, users, keep) as has,
     ):

@@ -9,9 +9,9 @@ accounts. As in TrustRank (Gyongyi, Garcia-Molina and Pedersen 2004) and EigenTr
     received(user) = sum over givers of has(giver) * strength / users to whom the giver responds
 
 A user's weight is computed from what they received in the last round, less the largest part from a single giver: one
-responder alone makes nobody credible. The strength of a response halves with every `FADING_DAYS` since the last one. If
-the pair is mutual, it is multiplied by `MUTUAL_STRENGTH`. Sums are of whole billionths, so every engine returns the
-same result.
+responder alone makes nobody credible. The strength of a response halves with every `FADING_DAYS` since the last one.
+It is multiplied by the selectivity of the giver, which is 0 for who responds to everybody, and by `MUTUAL_STRENGTH` if
+the pair is mutual. Sums are of whole billionths, so every engine returns the same result.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ import ibis
 import ibis.expr.types as ir
 
 from features.aggregates.materialize import Materialize
-from features.aggregates.windows import BILLION, DAY, LOOKBACK_DAYS, decay, round_half_up, to_fixed_point, within
+from features.aggregates.windows import BILLION, DAY, LOOKBACK_DAYS, days, decay, round_half_up, to_fixed_point, within
 
 ROUNDS = 4
 DAMPING = 0.85
@@ -29,7 +29,7 @@ FADING_DAYS = 20
 MUTUAL_STRENGTH = 0.5
 MIN_RESPONDERS = 3
 FULL_CREDIBILITY = 0.001
-BROAD_RESPONDER = 1_000
+BROAD_SHARE, LEAST_BROAD, MOST_BROAD = 0.5, 100, 1_000
 HISTORY_DAYS, ESTABLISHED_DAYS = 360, 180
 SENIOR_HISTORY_DAYS, SENIOR_DAYS = 480, 360
 MUTUAL_MIN_DAYS, MUTUAL_FULL_DAYS = 28, 90
@@ -53,26 +53,42 @@ def scale_to_history(history: ir.IntegerValue, days: float, full_days: int = HIS
     return ibis.least(history, full_days * DAY).cast("float64") * (days / full_days)
 
 
-def responses(pairs: ir.Table) -> ir.Table:
+def responses(pairs: ir.Table, users: ir.Table) -> ir.Table:
     """Describe who responded to whom within 365 days; unknown users count as one `other`, null.
 
     A follow is not a response: it is the cheapest thing to ask for and to sell. Returns (user, other, last_age,
     first_age, weeks), of responses alone, from `relations.pairs`, and: `mutual`, whether the user responds to the other
-    as well; `breadth`, to how many users the other responds; `passed`, the part of the other's credibility that goes
-    to the user, in billionths.
+    as well; `breadth` and `selectivity` of the other, from `_breadth`; `passed`, the part of the other's credibility
+    that goes to the user, in billionths. `users` is (key, scope).
     """
     year = pairs.filter(within(pairs.responded_age, LOOKBACK_DAYS)).select(
         "user", "other", last_age="responded_age", first_age="first_responded_age", weeks="responded_weeks"
     )
     named = year.filter(year.other.notnull())
     back = named.select(user=named.other, other=named.user, back=ibis.literal(True))
-    breadth = named.group_by("other").agg(breadth=named.count())
     both = year.left_join(back, ["user", "other"]).drop("user_right", "other_right")
-    joined = both.left_join(breadth, "other").drop("other_right")
+    joined = both.left_join(_breadth(named, users), "other").drop("other_right")
     mutual = joined.back.notnull()
-    strength = decay(joined.last_age, FADING_DAYS).cast("float64") * mutual.ifelse(MUTUAL_STRENGTH, 1.0)
+    faded = decay(joined.last_age, FADING_DAYS).cast("float64")
+    strength = faded * mutual.ifelse(MUTUAL_STRENGTH, 1.0) * joined.selectivity
     passed = round_half_up(strength / joined.breadth).fill_null(0)
     return joined.mutate(mutual=mutual, passed=passed).drop("back")
+
+
+def _breadth(responses: ir.Table, users: ir.Table) -> ir.Table:
+    """Return for each user who responded to how many, and how much that distinguishes: (other, breadth, selectivity).
+
+    Responding to everybody distinguishes nobody. The selectivity is 1 up to half of those in the scope to whom anybody
+    responded, but up to 100 at least and 1,000 at most, and falls to 0 at twice as many. `responses` is (user, other)
+    of known users, `users` (key, scope).
+    """
+    scopes = users.select("scope", user="key")
+    answered = responses.select("user").distinct().join(scopes, "user")
+    by_scope = answered.group_by("scope").agg(answered=answered.count())
+    breadth = responses.group_by("other").agg(breadth=responses.count())
+    scoped = breadth.join(scopes.rename(other="user"), "other").join(by_scope, "scope")
+    broad = (scoped.answered.cast("float64") * BROAD_SHARE).clip(float(LEAST_BROAD), float(MOST_BROAD))
+    return scoped.select("other", "breadth", selectivity=(2.0 - scoped.breadth / broad).clip(0.0, 1.0))
 
 
 def established(responses: ir.Table, first_events: ir.Table, histories: ir.Table) -> ir.Table:
@@ -87,7 +103,7 @@ def established(responses: ir.Table, first_events: ir.Table, histories: ir.Table
     old = aged.filter(aged.first_act_age >= scale_to_history(aged.history, ESTABLISHED_DAYS)).select("user")
     threshold = scale_to_history(aged.history, SENIOR_DAYS, SENIOR_HISTORY_DAYS)
     senior = aged.filter(aged.first_act_age >= threshold).select(other="user")
-    among = responses.filter(responses.passed > 0).join(senior, "other").join(old, "user")
+    among = responses.filter(responses.selectivity > 0).join(senior, "other").join(old, "user")
     responders = among.group_by("user").agg(by=among.count())
     enough = responders.filter(responders.by >= MIN_RESPONDERS)
     return enough.select("user").join(histories, "user").select("user", "scope")
@@ -137,19 +153,17 @@ def propagated_credibility(
 def responder_weights(responses: ir.Table, credibility: ir.Table) -> ir.Table:
     """Weight responders by their (user, credibility), in billionths of a user.
 
-    The weight is 1 from a credibility of `FULL_CREDIBILITY` on. It falls for responders to more than `BROAD_RESPONDER`
-    users in the year, to 0 at twice as many: responding to everybody distinguishes nobody. A mutual responder weighs
-    0 for the first 28 days, counted from their first response, and from 90 days on `MUTUAL_WEIGHT` of the full weight,
-    for good: however long people answer each other, each is worth less than half a one-way responder. These periods
-    are not shortened in young communities, because a fake crowd has as many days there.
+    The weight is 1 from a credibility of `FULL_CREDIBILITY` on, times the responder's selectivity. A mutual responder
+    weighs 0 for the first 28 days, counted from their first response, and from 90 days on `MUTUAL_WEIGHT` of the full
+    weight, for good: however long people answer each other, each is worth less than half a one-way responder. These
+    periods are not shortened in young communities, because a fake crowd has as many days there.
 
     Returns the columns of `responses`; `vouched`, the weight without the mutual discount; and `weight`.
     """
     joined = responses.left_join(credibility.rename(other="user"), "other").drop("other_right")
     full = (joined.credibility.fill_null(0) / (FULL_CREDIBILITY * BILLION)).clip(0.0, 1.0)
-    share = full * (2.0 - joined.breadth.fill_null(1) / BROAD_RESPONDER).clip(0.0, 1.0)
-    mutual_days = joined.first_age.cast("float64") / DAY
-    lasted = ((mutual_days - MUTUAL_MIN_DAYS) / (MUTUAL_FULL_DAYS - MUTUAL_MIN_DAYS)).clip(0.0, 1.0)
+    share = full * joined.selectivity.fill_null(1.0)
+    lasted = ((days(joined.first_age) - MUTUAL_MIN_DAYS) / (MUTUAL_FULL_DAYS - MUTUAL_MIN_DAYS)).clip(0.0, 1.0)
     weight = to_fixed_point(share * joined.mutual.ifelse(lasted * MUTUAL_WEIGHT, 1.0))
     return joined.mutate(vouched=to_fixed_point(share), weight=weight).drop("credibility")
 
@@ -180,7 +194,7 @@ def compute_credibility(
 
     """
     with (
-        keep("responses", responses(pairs)) as year,
+        keep("responses", responses(pairs, users)) as year,
         keep("seeds", established(year, first_events, histories) if seeds is None else seeds) as chosen,
         propagated_credibility(year, chosen, users, keep) as has,
         keep("responders", responder_weights(year, has)) as weights,

@@ -109,7 +109,7 @@ def _pair_weights(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index) 
     full = (pairs["other"].map(has).fillna(0.0) / (0.001 * BILLION)).clip(upper=1.0)
     lasted = ((pairs["first"] / DAY - 28) / (90 - 28)).clip(0.0, 1.0).where(pairs["mutual"], 1.0)
     worth = lasted.where(~pairs["mutual"], lasted * 0.4)
-    share = (full if len(seeds) else 1.0) * (2 - pairs["breadth"] / 1_000).clip(0.0, 1.0)
+    share = (full if len(seeds) else 1.0) * pairs["selectivity"].fillna(1.0)
     by_known = pairs["other"] >= 0
     vouched, weight = (_round_half_up(part * BILLION).where(by_known, 0) for part in (share, share * worth))
     return pairs.assign(vouched=vouched, weight=weight), has
@@ -124,7 +124,10 @@ def _pairs(responses: pd.DataFrame) -> pd.DataFrame:
         [(o, u) in ways for u, o in zip(pairs["user"], pairs["other"], strict=True)], dtype=bool
     )
     pairs["breadth"] = pairs["other"].map(pairs[pairs["other"] >= 0].groupby("other").size())
-    strength = _round_half_up(np.exp2(-pairs["last"] / (20 * DAY)) * BILLION) * np.where(pairs["mutual"], 0.5, 1.0)
+    broad = np.clip(pairs.loc[pairs["other"] >= 0, "user"].nunique() / 2, 100, 1_000)
+    pairs["selectivity"] = (2 - pairs["breadth"] / broad).clip(0.0, 1.0)
+    faded = _round_half_up(np.exp2(-pairs["last"] / (20 * DAY)) * BILLION)
+    strength = faded * np.where(pairs["mutual"], 0.5, 1.0) * pairs["selectivity"]
     return pairs.assign(passed=_round_half_up((strength / pairs["breadth"]).fillna(0.0)))
 
 
@@ -134,7 +137,7 @@ def _seeds(pairs: pd.DataFrame, own: pd.DataFrame) -> pd.Index:
     history = first.max() if len(first) else 0
     old = set(first.index[first >= min(history / 2, 180 * DAY)])
     senior = set(first.index[first >= min(history * 0.75, 360 * DAY)])
-    among = pairs["user"].isin(old) & pairs["other"].isin(senior) & (pairs["passed"] > 0)
+    among = pairs["user"].isin(old) & pairs["other"].isin(senior) & (pairs["selectivity"] > 0)
     responders = pairs[among].groupby("user").size()
     return responders.index[responders >= 3]
 

@@ -124,12 +124,37 @@ def test_absence_starts_earlier_in_a_short_history(features_of, history, absent)
     assert features_of(events)["u"]["days_absent"] == pytest.approx(absent)
 
 
-@pytest.mark.parametrize(("people", "weight"), [(1_000, 1.0), (1_500, 0.5), (2_000, 0.0), (2_400, 0.0)])
-def test_responders_to_everybody_have_weight_zero(features_of, people, weight):
-    loud = [(30, "e0", "mention", f"x{k}") for k in range(people - 4)]  # and u, and the three other founders
-    row = features_of([*ESTABLISHED, *loud, (1, "e0", "like", "u")])["u"]
+def mentions(who, people):
+    """Mention so many, with u and the other founders."""
+    return [(30, who, "mention", f"x{k}") for k in range(people - 4)]
+
+
+def answered(people):
+    """Let somebody respond to so many, with u and the four founders."""
+    return [(30, f"y{k}", "like", f"x{k}") for k in range(people - 5)]
+
+
+@pytest.mark.parametrize(
+    ("breadth", "of", "weight"),
+    [(1_000, 2_000, 1), (1_500, 3_000, 0.5), (2_400, 2_500, 0), (600, 800, 0.5), (150, 160, 0.5), (50, 55, 1)],
+)
+def test_responders_to_everybody_have_weight_zero(features_of, breadth, of, weight):
+    """Half of the community, from 100 to 1,000, weighs fully, and twice as many nothing."""
+    row = features_of([*ESTABLISHED, *answered(of), *mentions("e0", breadth), (1, "e0", "like", "u")])["u"]
     assert row["credible_engagers_28d"] == pytest.approx(weight, abs=1e-8)
     assert (row["days_since_credible_engagement"] is None) == (weight == 0)
+
+
+def test_responders_to_everybody_pass_on_nothing(features_of):
+    """Two founders mention all of 800; the part of each is the credibility that `a` has, as the most does not count."""
+
+    def of_a(breadth):
+        spam = [*mentions("e0", breadth), *mentions("e1", breadth)]
+        return features_of([*ESTABLISHED, *answered(800), *spam, *vouched("e0", "e1", to="a")])["a"]["credibility_365d"]
+
+    few, many, all_of_them = of_a(400), of_a(600), of_a(800)
+    assert many / few == pytest.approx(0.5 * 401 / 601, rel=0.05)  # what founders have is nearly the same
+    assert all_of_them < few / 100  # there, 799 of 801
 
 
 @pytest.mark.parametrize("verb", ["follow", "unfollow", "block", "flag", "dislike", "view"])
