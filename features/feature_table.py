@@ -178,7 +178,7 @@ def _feature_tables(
     events: EncodedEvents, as_of: datetime, progress: Progress, plan: FeaturePlan, with_pairs: bool
 ) -> Iterator[dict[str, ir.Table]]:
     with _year_inputs(events, as_of) as inputs:
-        inputs["recent"] = before(events.rows, as_of, RECENT_DAYS + LATE_DAYS)
+        inputs["recent"] = before(events.rows, as_of, RECENT_DAYS + LATE_DAYS).select(plan.recent_columns)
         remainders = SpanRemainders(span_remainder(as_of, WEEK), span_remainder(as_of, DAY))
         steps = partial(_steps, plan, remainders, events.cached, with_pairs)
         cache_key = (plan.names, remainders, events.cached, with_pairs)
@@ -359,7 +359,9 @@ def _add_long_windows(
         if not plan.needs(*CREDIBILITY_RELATIONS):
             return None
         seeds = inputs.get("configured_seeds")
-        flow = credibility.compute_credibility(pairs, active, users, histories, seeds, parts.keep)
+        flow = credibility.compute_credibility(
+            pairs, active, users, histories, seeds, parts.keep, plan.responder_columns
+        )
         has, responders = parts.enter(flow)
         parts.pairs = pairs, has
     parts.add_planned("credibility", lambda: has)

@@ -14,7 +14,7 @@ It is multiplied by the selectivity of the giver, which is 0 for who responds to
 the pair is mutual. Sums are of whole billionths, so every engine returns the same result.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import ibis
@@ -176,6 +176,7 @@ def compute_credibility(
     histories: ir.Table,
     seeds: ir.Table | None,
     keep: Materialize,
+    columns: Sequence[str] | None = None,
 ) -> Iterator[tuple[ir.Table, ir.Table]]:
     """Materialize the credibility of each user and the weights of their responders.
 
@@ -187,16 +188,17 @@ def compute_credibility(
     histories : from `history_lengths`
     seeds : (user, scope) of configured seeds, by key; None chooses the established users
     keep : materializes a table under a name
+    columns : of the weights; None stands for all
 
     Yields
     ------
     (user, credibility), and `responder_weights`
 
     """
-    with (
-        keep("responses", responses(pairs, users)) as year,
-        keep("seeds", established(year, first_events, histories) if seeds is None else seeds) as chosen,
-        propagated_credibility(year, chosen, users, keep) as has,
-        keep("responders", responder_weights(year, has)) as weights,
-    ):
-        yield has, weights
+    with ExitStack() as results:
+        with keep("responses", responses(pairs, users)) as year:
+            with keep("seeds", established(year, first_events, histories) if seeds is None else seeds) as chosen:
+                has = results.enter_context(propagated_credibility(year, chosen, users, keep))
+            weights = responder_weights(year, has)
+            responders = results.enter_context(keep("responders", weights.select(columns or weights.columns)))
+        yield has, responders

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import ibis
+import ibis.expr.types as ir
 from ibis.expr.operations import Field
 
 from features.catalogue import CATALOGUE
@@ -20,6 +21,12 @@ EXTRA_COLUMNS: dict[str, Relation] = {
     "new_pieces_drawing": "pieces",
     "unknown_pieces": "pieces",
 }
+# Columns of the last 90 days' events and the relations that read them; features over a relation may read others.
+RECENT_COLUMNS: dict[str, Relation] = {"object": "pieces", "made": "created", "content": "contents", "topics": "topics"}
+RECENT_TYPES = {"verb": "int8", "age": "int64", "creation": "boolean", "links": "int64", "other": "int64"}
+RESPONDER_TYPES = dict.fromkeys(
+    ("user", "other", "last_age", "first_age", "weeks", "breadth", "passed", "vouched", "weight"), "int64"
+) | {"mutual": "boolean", "selectivity": "float64"}
 CREDIBILITY_RELATIONS: tuple[Relation, ...] = ("credibility", "responders", "pieces")
 PAIR_RELATIONS: tuple[Relation, ...] = ("pairs", "engagers", "engaged_users", *CREDIBILITY_RELATIONS)
 RECENT_RELATIONS: tuple[Relation, ...] = (
@@ -80,6 +87,24 @@ class FeaturePlan:
         on_the_way = {group: n for group, n in INTERMEDIATE_TABLES.items() if self.needs(*group)}
         return len(self.relations) + sum(on_the_way.values()) - (0 if self.counts_pairs else 1)
 
+    @property
+    def recent_columns(self) -> list[str]:
+        """The columns to read of the last 90 days' events."""
+        read = {name for name, relation in RECENT_COLUMNS.items() if self.needs(relation)}
+        read |= self._fields("recent_events", RECENT_TYPES) & {"links"}
+        return ["actor", "verb", "target", *sorted(read), "age"]
+
+    @property
+    def responder_columns(self) -> list[str]:
+        """The columns of the weighted responders that features and pieces read."""
+        read = {"user", "other", "weight"} | self._fields("responders", RESPONDER_TYPES)
+        return [name for name in RESPONDER_TYPES if name in read]
+
+    def _fields(self, relation: Relation, types: dict[str, str]) -> set[str]:
+        """Return the columns that the features over a relation read."""
+        table = ibis.table(types)
+        return {name for feature in self.of_relation(relation) for name in _fields_of(feature.value(table))}
+
     def needs(self, *relations: Relation) -> bool:
         """Return whether any of the relations is needed."""
         return not self.relations.isdisjoint(relations)
@@ -116,4 +141,8 @@ def _plan(requested: frozenset[str]) -> FeaturePlan:
 def columns_read(feature: Feature) -> frozenset[str]:
     """Return the columns that a derived feature reads: other features and extra columns."""
     types = dict.fromkeys(CATALOGUE.names, "float64") | dict.fromkeys(EXTRA_COLUMNS, "int64")
-    return frozenset(field.name for field in feature.value(ibis.table(types)).op().find(Field))
+    return frozenset(_fields_of(feature.value(ibis.table(types))))
+
+
+def _fields_of(value: ir.Value) -> set[str]:
+    return {field.name for field in value.op().find(Field)}

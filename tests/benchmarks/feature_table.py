@@ -1,9 +1,10 @@
 """What the feature table costs.
 
-python tests/benchmarks/feature_table.py EVENTS --as-of T [--peers] [--panel] [--store]
+python tests/benchmarks/feature_table.py EVENTS --as-of T [--peers] [--panel] [--store] [--only scan scored ...]
 
 Each part runs in a process of its own, so its peak memory is its own; its time is without starting Python. Parts are
-compared within one run only: ratios hold on any machine, seconds on this one.
+compared within one run only: ratios hold on any machine, seconds on this one. The processor time of all threads is what
+a busy machine changes least. `--statements` prints what each statement of the scored features takes.
 """
 
 import argparse
@@ -19,11 +20,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pandas as pd
+    from duckdb import DuckDBPyConnection
 
 # Parts are imported as tests.benchmarks, from the checkout.
 sys.path[0] = str(Path(__file__).parents[2])
@@ -116,13 +118,54 @@ def polars(bench: Bench) -> dict:
 
 
 def panel(bench: Bench) -> dict:
+    return _keep(_instants(bench, None), bench, "panel", "catalogue")
+
+
+def scored_panel(bench: Bench) -> dict:
+    from features.catalogue import SCORED
+
+    return {"note": f"{len(_instants(bench, SCORED.names)):,} users at the newest"}
+
+
+def _instants(bench: Bench, features: list[str] | None) -> "pd.DataFrame":
+    """Compute the features of twelve instants from events that are read once; return those of the newest."""
     from features.events.encoding import cached
     from features.events.loading import load_encoded_events
     from features.feature_table import feature_rows
 
     with bench.measured(), cached(load_encoded_events(bench.events)) as acts:
-        rows = [feature_rows(acts, bench.as_of - back * APART) for back in range(CUTOFFS)]
-    return _keep(rows[0], bench, "panel", "catalogue")
+        rows = [feature_rows(acts, bench.as_of - back * APART, features=features) for back in range(CUTOFFS)]
+    return rows[0]
+
+
+def print_statements(bench: Bench) -> None:
+    """Print what each statement of the scored features takes, those above a hundredth of a second."""
+    from features.catalogue import SCORED
+    from features.events.loading import load_encoded_events
+    from features.feature_table import feature_rows
+
+    events = load_encoded_events(bench.events)
+    backend = cast("Any", events.rows.get_backend())
+    backend.con = TimedConnection(backend.con)
+    feature_rows(events, bench.as_of, features=SCORED.names)
+
+
+class TimedConnection:
+    """A connection to DuckDB that prints the seconds and processor seconds of its statements."""
+
+    def __init__(self, connection: "DuckDBPyConnection"):
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str, *rest: object) -> object:
+        begin, spent = time.perf_counter(), time.process_time()
+        result = self._connection.execute(statement, *rest)
+        seconds, processor = time.perf_counter() - begin, time.process_time() - spent
+        if processor > 0.01:
+            print(f"{seconds:7.2f} s {processor:7.2f} of processor time  {statement.partition(' AS ')[0]}")
+        return result
 
 
 def rebuild(bench: Bench) -> dict:
@@ -199,6 +242,7 @@ PARTS = {
     "twelve": Part("Clout, twelve features", twelve),
     "polars": Part("Polars, twelve features", polars, "twelve"),
     "panel": Part(f"Clout, {CUTOFFS} instants, read once", panel),
+    "scored_panel": Part(f"the features of the model, {CUTOFFS} instants", scored_panel, "scored"),
     "rebuild": Part("a store of all but the last day", rebuild),
     "last_day": Part("the last day taken into it", last_day, "rebuild"),
     "from_store": Part("Clout, all features, from the store", from_store),
@@ -225,7 +269,7 @@ def run_in_process(name: str, options: argparse.Namespace, folder: Path) -> dict
 def run_all(options: argparse.Namespace, folder: Path) -> None:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     print(f"{len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB of memory, load {os.getloadavg()[0]:.1f}")
-    print(f"{'':36}{'seconds':>9}{'/ scan':>8}{'processor':>11}{'events/s':>12}{'GiB':>7}")
+    print(f"{'':36}{'seconds':>9}{'processor':>11}{'/ scan':>8}{'events/s':>12}{'GiB':>7}")
     results: dict[str, dict] = {}
     for name in selected_parts(options):
         results[name] = run_in_process(name, options, folder)
@@ -233,22 +277,26 @@ def run_all(options: argparse.Namespace, folder: Path) -> None:
 
 
 def selected_parts(options: argparse.Namespace) -> list[str]:
+    if options.only:
+        return options.only
     peers = ["plain", "twelve", "polars"] if options.peers else []
+    panel = ["panel", "scored_panel"] if options.panel else []
     store = ["rebuild", "last_day", "from_store"] if options.store else []
-    return ["scan", "catalogue", "scored", *peers, *(["panel"] if options.panel else []), *store]
+    return ["scan", "catalogue", "scored", *peers, *panel, *store]
 
 
 def line(name: str, results: dict[str, dict]) -> str:
     part, result = PARTS[name], results[name]
     if "seconds" not in result:
         return f"{part.title:36}{result['note']}"
-    seconds, events = result["seconds"], result.get("events", results["scan"].get("events", 0))
-    scan, base = (results[other].get("seconds") if other in results else None for other in ("scan", part.base))
-    ratio = f"{seconds / scan:8.2f}" if scan else f"{'':8}"
-    notes = [f"{seconds / base:.2f} x {part.base}"] if base and part.base != name else []
+    seconds, processor = result["seconds"], result["processor"]
+    events = result.get("events", results["scan"].get("events", 0) if "scan" in results else 0)
+    scan, base = (results[other].get("processor") if other in results else None for other in ("scan", part.base))
+    ratio = f"{processor / scan:8.2f}" if scan else f"{'':8}"
+    notes = [f"{processor / base:.2f} x {part.base}"] if base and part.base != name else []
     notes += [result["note"]] if "note" in result else []
-    told_last = f"{result['processor']:11.2f}{events / seconds:12,.0f}{result['peak']:7.2f}"
-    return f"{part.title:36}{seconds:9.2f}{ratio}{told_last}  {'; '.join(notes)}"
+    figures = f"{seconds:9.2f}{processor:11.2f}{ratio}{events / seconds:12,.0f}{result['peak']:7.2f}"
+    return f"{part.title:36}{figures}  {'; '.join(notes)}"
 
 
 def main() -> None:
@@ -258,6 +306,8 @@ def main() -> None:
     parser.add_argument("--peers", action="store_true", help="pandas and Polars as well")
     parser.add_argument("--panel", action="store_true", help=f"{CUTOFFS} instants, through a store")
     parser.add_argument("--store", action="store_true", help="a store, and one more day taken in")
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts alone")
+    parser.add_argument("--statements", action="store_true", help="what each statement of the scored features takes")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help="where scratch files go; otherwise the system's temporary folder")
     options = parser.parse_args()
@@ -265,6 +315,9 @@ def main() -> None:
         options.as_of = options.as_of.replace(tzinfo=UTC)
     if options.part:
         run_here(options.part, Bench(options.events, options.as_of, options.folder))
+        return
+    if options.statements:
+        print_statements(Bench(options.events, options.as_of, Path()))
         return
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         run_all(options, Path(folder))

@@ -5,6 +5,8 @@ that these rows show; all of them predict the same rows of the newest cutoff, th
 """
 
 import argparse
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from features.events.scopes import ALL
 from features.utc import parse_utc
 from training.config import Config
 from training.dataset.panel import build_panel, in_scope, rows_at, split_cutoffs
-from training.dataset.sampling import DRAWN, count_rows, plan_sample
+from training.dataset.sampling import DRAWN, RowSample, count_rows, plan_sample
 from training.evaluation.metrics import auc
 from training.model.bounded_term import fit_boosters, set_level, total_audience
 from training.model.feature_sets import panel_features
@@ -48,19 +50,21 @@ def main() -> None:
             margin = boosters.margins(test)
             return auc(audience, margin, margin), float(np.exp(margin).sum())
 
+        def sampled(sample: RowSample, rows: pd.DataFrame, cutoffs: Sequence[datetime]) -> pd.DataFrame:
+            with sample.users(events, cutoffs) as users:
+                return rows.merge(users.to_pandas(), on="user").drop(columns=DRAWN)
+
         best, people = measure(older, test)
         print(f"all {len(older):,} rows: AUC {best:.4f}, {people:,.0f} people expected")
         for part in PARTS:
             values: list[tuple[float, float]] = []
             for seed in range(options.seeds):
                 sample = plan_sample(sizes, len(older) // part, seed)
-                with sample.users(events, split.older) as users:
-                    by_hash = users.to_pandas()
-                rows, ahead = (part.merge(by_hash, on="user").drop(columns=DRAWN) for part in (older, test))
-                values.append(measure(rows, ahead))
+                parts = ((older, split.older), (test, split.cutoffs))
+                values.append(measure(*(sampled(sample, part, cutoffs) for part, cutoffs in parts)))
             (value, level), (deviation, spread) = np.mean(values, axis=0), np.std(values, axis=0)
             print(
-                f"{len(rows):,} rows: AUC {value:.4f} +- {deviation:.4f}, {best - value:.4f} less; "
+                f"{sample.rows:,} rows: AUC {value:.4f} +- {deviation:.4f}, {best - value:.4f} less; "
                 f"{level / people:.3f} +- {spread / people:.3f} of the people expected"
             )
 

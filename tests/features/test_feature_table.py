@@ -250,6 +250,14 @@ class TestSelectedFeatures:
         assert not plan_features(["acts_365d"]).counts_pairs
         assert plan_features(SCORED.names).steps < plan_features().steps
 
+    def test_only_the_columns_that_are_read_are_copied(self):
+        scored, links = plan_features(SCORED.names), plan_features(["link_share_90d"])
+        assert scored.recent_columns == ["actor", "verb", "target", "content", "made", "object", "age"]
+        assert links.recent_columns == ["actor", "verb", "target", "links", "age"]
+        assert {"links", "topics"} < {*plan_features().recent_columns}
+        assert scored.responder_columns == ["user", "other", "last_age", "weeks", "weight"]
+        assert {"mutual", "passed"}.isdisjoint(plan_features().responder_columns)
+
     def test_unknown_feature_is_rejected(self, table, as_of):
         with pytest.raises(CatalogueError, match=r"no feature called 'follower' \(did you mean 'followers'\?\)\."):
             feature_rows(load_encoded_events(table([])), as_of, features=["follower"])
