@@ -32,7 +32,7 @@ SPARK = {
 
 ENGINES = {"pyspark": "Spark", "py4j": "Spark", "grpc": "Spark", "psycopg": "PostgreSQL"}  # by package of an error
 MISSING_MODULE = re.compile(r"No module named '([\w.]+)'")
-DISK_FULL = "No space left on device"
+DISK_FULL = re.compile("No space left on device|Disk quota exceeded|File too large")
 FILE_GONE = re.compile(r"IO Error: (No files found|Cannot open file .*No such file)")  # of DuckDB
 HEAP_FULL = "java.lang.OutOfMemoryError"
 
@@ -121,9 +121,9 @@ def engine_error(error: BaseException) -> CloutError | None:
             "it needs, into the Python of every worker, or ship an environment by spark.archives; PYSPARK_PYTHON names "
             "that Python."
         )
-    if DISK_FULL in text:
+    if full := DISK_FULL.search(text):
         return OutputError(
-            f"a disk that {engine} writes to is full ({DISK_FULL}). Free space there. Nothing was changed."
+            f"a disk that {engine} writes to is full ({full[0]}). Free space there. Nothing was changed."
         )
     if isinstance(error, ConnectionError):
         text = f"its Java process has ended ({text}), killed or out of memory."

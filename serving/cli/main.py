@@ -80,7 +80,7 @@ def main() -> None:
     except Exception as error:
         from features.events.engines import engine_error  # loads Ibis
 
-        if (cause := memory_limit_error(error) or storage_error(error) or engine_error(error)) is None:
+        if (cause := memory_limit_error(error) or engine_error(error) or storage_error(error)) is None:
             raise
         print_message(f"error: {cause}")
         sys.exit(2)

@@ -1,10 +1,15 @@
 """Scoring on Spark gives the snapshot of DuckDB; a failure leaves the earlier snapshot."""
 
 import json
+import os
 import re
+import resource
 import shutil
+import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
 
 import ibis
 import numpy as np
@@ -20,6 +25,7 @@ from serving.snapshots.audience_files import map_audiences
 from serving.snapshots.repository import list_snapshots, open_snapshot
 from serving.snapshots.scored_rows import RANKS, SCORES
 from serving.spark_scoring import with_ranks
+from tests.conftest import SMALL_SPARK
 from tests.serving.conftest import SELECTION_MODEL
 from training.config import Config, Model
 from training.dataset.panel import Split, build_panel
@@ -149,6 +155,29 @@ class TestSpark:
             spark_scoring.score_partitions(table, bundle, "3", features, tmp_path / "scores")
         assert re.search("executors of Spark lack the package .*: install", str(engine_error(raised.value)))
 
+    @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits the files of another process")
+    def test_a_disk_that_is_full_half_way(self, spark, clout, home, events, monkeypatch):
+        """Executors have written their scores; then Java may write no file that is larger than 4 KB."""
+        java = spark._session.sparkContext._gateway.proc.pid
+        before = {file: file.read_bytes() for file in home.snapshots.rglob("*") if file.is_file()}
+        soft, hard = resource.prlimit(java, resource.RLIMIT_FSIZE)
+
+        def fill(scored):
+            resource.prlimit(java, resource.RLIMIT_FSIZE, (4_096, hard))
+            return with_ranks(scored)
+
+        monkeypatch.setattr(spark_scoring, "with_ranks", fill)
+        try:
+            run, files = score(clout, home, events, "--engine", "spark")
+        finally:
+            resource.prlimit(java, resource.RLIMIT_FSIZE, (soft, hard))
+        assert run.returncode == 2
+        assert run.stderr.splitlines()[-1] == (
+            "error: a disk that Spark writes to is full (File too large). Free space there. Nothing was changed."
+        )
+        assert files == before
+        assert not [*home.snapshots.rglob("part-*"), *home.snapshots.rglob("_temporary")]
+
     def test_an_engine_that_stops_half_way(self, spark, clout, home, events, monkeypatch):
         """Runs last: it ends the session."""
 
@@ -163,3 +192,20 @@ class TestSpark:
         assert "error: Spark failed half way: " in run.stderr
         assert "start the command again" in run.stderr
         assert files == before
+
+
+@pytest.mark.usefixtures("spark_context")
+def test_spark_connect_gives_the_scores_of_duckdb(clout, home, events, need, tmp_path):
+    """A server of Spark Connect in a process of its own, on a free port."""
+    need(find_spec("grpc") is not None, "Spark Connect is not installed: pip install 'pyspark[connect]'")
+    words = ["score", str(events), "--version", "3", "--as-of", "2017-07-30", "--out"]
+    ours, theirs = (tmp_path / f"{name}.parquet" for name in ("duckdb", "connect"))
+    assert clout(home, *words, str(ours)).returncode == 0
+    (tmp_path / "spark-defaults.conf").write_text("".join(f"{name} {value}\n" for name, value in SMALL_SPARK.items()))
+    remote = {"SPARK_REMOTE": "local[1]", "SPARK_CONF_DIR": str(tmp_path), "PYSPARK_PYTHON": sys.executable}
+    free_port = {"SPARK_TESTING": "1"}
+    command = [Path(sys.executable).with_name("clout"), *words, theirs, "--engine", "spark"]
+    settings = os.environ | remote | free_port | {"CLOUT_HOME": str(home.folder)}
+    run = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    pd.testing.assert_frame_equal(*(pd.read_parquet(file) for file in (ours, theirs)), rtol=1e-9, atol=1e-9)

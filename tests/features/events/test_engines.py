@@ -219,11 +219,13 @@ class TestEnginesThatAreNone:
         ):
             open_engine("dask")
 
-    @pytest.mark.skipif(find_spec("grpc") is not None, reason="Spark Connect is installed")
     def test_spark_connect_without_its_packages_is_reported(self):
         """In a process of its own: this one may have a session, which comes before SPARK_REMOTE."""
         pytest.importorskip("pyspark")
-        program = "from features.events.engines import open_engine; open_engine('spark')"
+        program = (
+            "import sys\nfrom features.events.engines import open_engine\n"
+            "sys.modules['grpc'] = None\nopen_engine('spark')"
+        )
         remote = {**os.environ, "SPARK_REMOTE": "sc://127.0.0.1:1"}
         run = subprocess.run([sys.executable, "-c", program], env=remote, capture_output=True, text=True, check=False)
         assert "EngineError: Spark Connect needs packages: pip install 'pyspark[connect]'" in run.stderr
