@@ -55,8 +55,8 @@ def read_user_table(
     return table.select(columns)
 
 
-def parse_file_id(value: object, path: Path, name: str, error: type[CloutError]) -> str:
-    """Read one id of a file, named by `name` in messages.
+def parse_file_id(value: object, path: Path | str, name: str, error: type[CloutError]) -> str:
+    """Read one id of a file or another source, named by `name` in messages.
 
     Raises
     ------

@@ -3,7 +3,6 @@
 import csv
 import math
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from features.catalogue.wording import count_of
@@ -16,10 +15,8 @@ if TYPE_CHECKING:
     from serving.snapshots.search import UserFilter
     from serving.snapshots.snapshot import Snapshot
 
-COUNTS = {"credible": "people, each as far as established ones vouch for them", "everybody": "people, everybody alike"}
 NAMES = {"score": "highest scores", "expected_audience": "highest expected audiences", "followers": "most followers"}
 MOST_OVERLAPS, MOST_IN_MATRIX = 10, 8
-MEMBER = ("user", "adds", "reach", "alone", "expected_audience", "score", "cost", "network")
 FOUND = (
     "user",
     "score",
@@ -37,6 +34,8 @@ FOUND = (
 
 def print_selection(selection: "Selection") -> None:
     """Print a group, what it reaches beside simpler groups, and how close it is to the best."""
+    from serving.selections.select import COUNTS
+
     s, size = selection, len(selection.members)
     print_text(
         f"{count_of(size, 'user')}{_of_scope(s.scope)}, expected to reach {_people(s.reach)} different people in the "
@@ -62,10 +61,11 @@ def print_selection(selection: "Selection") -> None:
 
 def print_selection_csv(selection: "Selection") -> None:
     """Print the members of a group as CSV to stdout, and its notes to stderr."""
-    rows = [asdict(member) for member in selection.members]
-    writer = csv.DictWriter(sys.stdout, MEMBER, lineterminator="\n")
+    from serving.selections.select import MEMBER_COLUMNS
+
+    writer = csv.DictWriter(sys.stdout, MEMBER_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row | {"alone": selection.overlap[k][k]} for k, row in enumerate(rows))
+    writer.writerows(selection.rows)
     _print_notes(selection)
 
 
@@ -167,9 +167,7 @@ def _print_overlaps(selection: "Selection") -> None:
         ]
         print_table("People whom each two members share", columns, rows, text_columns=2)
         return
-    pairs = [(overlap[a][b], users[a], users[b]) for a in range(len(users)) for b in range(a + 1, len(users))]
-    largest = sorted(pairs, key=lambda pair: -pair[0])[:MOST_OVERLAPS]
-    rows = [[one, other, _people(both)] for both, one, other in largest if both >= 0.05]
+    rows = [[one, other, _people(both)] for one, other, both in selection.largest_overlaps(MOST_OVERLAPS)]
     if rows:
         print_table("Members who share the most people", ["user", "and", "people of both"], rows, text_columns=2)
 

@@ -13,7 +13,7 @@ NOTES = "clout.notes"
 # A new route counts as one about users until it is listed here.
 WITHOUT_USERS = frozenset({"/v1/model", "/v1/catalogue", "/v1/purposes"})
 # The first segments of the pages that are about users, of which the start page has none.
-PAGES_ABOUT_USERS = frozenset({"", "u", "find", "compare", "cases", "community"})
+PAGES_ABOUT_USERS = frozenset({"", "u", "find", "pick", "compare", "cases", "community"})
 PAGES = PAGES_ABOUT_USERS | {"models", "sign-in", "sign-out"}
 CALLER = "clout.caller"
 SESSION = "clout.session"

@@ -1,8 +1,6 @@
 """Finding users: filters, a sortable table in pages, CSV, and ids to complete what is typed."""
 
-import csv
 from dataclasses import dataclass, replace
-from io import StringIO
 from math import isfinite
 from typing import Any, cast, get_args
 
@@ -13,7 +11,7 @@ from features.errors import CloutError
 from features.utc import UtcText, to_iso_utc
 from serving.api.dependencies import READ, ServiceDependency, SnapshotDependency
 from serving.middleware.request_context import record_users
-from serving.pages.rendering import PageRoute, page
+from serving.pages.rendering import PageRoute, csv_response, page
 from serving.runtime.state import ServiceState
 from serving.snapshots.explanation import ScoreRow
 from serving.snapshots.search import EvidenceFilter, RangeError, SearchQuery, Sort, UserFilter
@@ -46,7 +44,6 @@ COLUMNS: dict[Sort, str] = {
     "peer_percentile": "Among peers",
 }
 TYPED = ("user", "a", "b")  # fields that complete ids
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -174,21 +171,14 @@ def _before(service: ServiceState, snapshot: Snapshot) -> Snapshot | None:
 
 
 def _csv(request: Request, service: ServiceState, snapshot: Snapshot, query: UserFilter) -> Response:
-    """Return the users that match as CSV, 10,000 at most.
-
-    A quotation mark comes before ids that a spreadsheet would take for a formula.
-    """
+    """Return the users that match as CSV, 10,000 at most."""
     before = _before(service, snapshot)
     scores = snapshot.scores_at(matching_rows(snapshot, query, before)[:MOST_IN_CSV].tolist())
     record_users(request.scope, [score["user"] for score in scores])
-    moves, text = growth_of(scores, before, query.bounds.scope), StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow([*CSV_COLUMNS, "growth", "as_of", "model_version"])
-    for score in scores:
-        row = cast("dict[str, Any]", score)
-        user = f"'{score['user']}" if score["user"].startswith(FORMULA) else score["user"]
-        rest = [row[name] for name in CSV_COLUMNS[1:]]
-        writer.writerow([user, *rest, moves.get(score["user"], ""), score["as_of"], score["model_version"]])
-    name = f"users-{to_iso_utc(snapshot.as_of)[:10]}.csv"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response("\N{BYTE ORDER MARK}" + text.getvalue(), headers=headers, media_type="text/csv; charset=utf-8")
+    moves = growth_of(scores, before, query.bounds.scope)
+    rows = (
+        [*(row[name] for name in CSV_COLUMNS), moves.get(row["user"], ""), row["as_of"], row["model_version"]]
+        for row in cast("list[dict[str, Any]]", scores)
+    )
+    header = [*CSV_COLUMNS, "growth", "as_of", "model_version"]
+    return csv_response(f"users-{to_iso_utc(snapshot.as_of)[:10]}.csv", header, rows)

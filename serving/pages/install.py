@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from starlette.datastructures import QueryParams
 
 from features.errors import CloutError
-from serving.pages import cases, community, compare, find, home, models, sign_in, static_files, user
+from serving.pages import cases, community, compare, find, home, models, pick, sign_in, static_files, user
 from serving.pages.rendering import compile_templates
 from serving.pages.user_history import history_view
 from serving.pages.user_what_if import what_if_view
@@ -24,6 +24,7 @@ ROUTERS = (
     find.router,
     home.router,
     models.router,
+    pick.router,
     sign_in.router,
     user.router,
 )

@@ -1,7 +1,10 @@
 """Rendering: Jinja2 templates, what every page knows about its reader, and the headers of a page."""
 
+import csv
 import json
+from collections.abc import Iterable, Sequence
 from functools import cache
+from io import StringIO
 from typing import Any
 from urllib.parse import urlencode
 
@@ -37,6 +40,7 @@ HTMX = json.dumps(
     }
 )
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 FILTERS = (
     count_of,
     formats.date,
@@ -94,6 +98,20 @@ def page(request: Request, template: str, status: int = 200, **context: Any) -> 
         {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"},
         "text/html; charset=utf-8",
     )
+
+
+def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Response:
+    """Return rows as a CSV file to download.
+
+    A quotation mark comes before ids, which are the first column, that a spreadsheet would take for a formula.
+    """
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(header)
+    for user, *others in rows:
+        writer.writerow([f"'{user}" if user.startswith(FORMULA) else user, *others])
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response("\N{BYTE ORDER MARK}" + text.getvalue(), headers=headers, media_type="text/csv; charset=utf-8")
 
 
 def _common(request: Request) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Annotated
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
@@ -29,8 +29,11 @@ SIZE, COST, BUDGET, NETWORK_LIMIT = (
         (NetworkLimit, "a number of users of 1 or more"),
     )
 )
+COUNTS = {"credible": "people, each as far as established ones vouch for them", "everybody": "people, everybody alike"}
+MEMBER_COLUMNS = ("user", "adds", "reach", "alone", "expected_audience", "score", "cost", "network")
 MOST_NAMES = 5
 NOTHING = 1.01
+LEAST_SHARED = 0.05
 THEOREMS = {
     GREEDY: "lazy greedy reaches at least 1 - 1/e of the best group (Nemhauser, Wolsey and Fisher 1978)",
     HALF: "greedy under a limit per network reaches at least half of the best group (Fisher, Nemhauser and Wolsey "
@@ -149,6 +152,27 @@ class Selection:
     alternatives: list[Alternative]
     left_out: list[LeftOut]
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def users(self) -> list[str]:
+        """Every user whom the answer names, each once."""
+        users = [member.user for member in self.members]
+        users += [user for other in self.alternatives for user in other.users]
+        return list(dict.fromkeys([*users, *(other.user for other in self.left_out)]))
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The members as rows of MEMBER_COLUMNS."""
+        alone = ({"alone": self.overlap[k][k]} for k in range(len(self.members)))
+        rows = [asdict(member) | of_member for member, of_member in zip(self.members, alone, strict=True)]
+        return [{name: row[name] for name in MEMBER_COLUMNS} for row in rows]
+
+    def largest_overlaps(self, most: int) -> list[tuple[str, str, float]]:
+        """Return the pairs of members who share most people, and how many; fewer than a twentieth of one is nobody."""
+        users = [member.user for member in self.members]
+        pairs = [(users[a], users[b], self.overlap[a][b]) for b in range(len(users)) for a in range(b)]
+        largest = sorted((pair for pair in pairs if pair[2] >= LEAST_SHARED), key=lambda pair: -pair[2])
+        return largest[:most]
 
 
 def select(candidates: Candidates, request: SelectionRequest) -> Selection:

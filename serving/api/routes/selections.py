@@ -37,7 +37,7 @@ async def selections(
     record_users(request.scope, [*body.include, *body.exclude, *(body.cost or {})])
     snapshot = await snapshot_at(request, body.as_of)
     selection = await run_in_threadpool(_select, snapshot, body)
-    record_users(request.scope, _users(selection))
+    record_users(request.scope, selection.users)
     return GroupSelection.model_validate(asdict(selection))
 
 
@@ -52,10 +52,3 @@ def _select(snapshot: Snapshot, body: SelectionBody) -> Selection:
         max_per_network=body.max_per_network,
     )
     return select(snapshot_candidates(snapshot, body.scope), request)
-
-
-def _users(selection: Selection) -> list[str]:
-    """Return every user whom an answer names, each once."""
-    names = [member.user for member in selection.members]
-    names += [user for other in selection.alternatives for user in other.users]
-    return list(dict.fromkeys([*names, *(other.user for other in selection.left_out)]))

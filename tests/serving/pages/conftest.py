@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,9 +13,10 @@ from fastapi.testclient import TestClient
 
 from serving.app import create_app
 from serving.snapshots.repository import write_snapshot
-from tests.serving.conftest import AS_OF
+from tests.serving.conftest import AS_OF, SELECTION_MODEL, stored_audiences
 from training.home import Home
 from training.registry.model_registry import CARD, promote, register
+from training.selection.selection_model import with_selection
 
 SERVE = """
 import sys
@@ -44,7 +46,7 @@ HOSTILE_SCOPE = "topic:<img src=x onerror='document.title = 1'>"
 
 @pytest.fixture(scope="session")
 def address(tmp_path_factory, bundle, scores, rows, report):
-    """The address of a service in a process of its own: a champion, two snapshots, unusual ids and a hostile topic."""
+    """The address of a service of its own process: a champion, two snapshots with audiences, unusual ids and scopes."""
     home = Home(tmp_path_factory.mktemp("served") / "home")
     champion = register(home, bundle, {}, {}, report, {}, {CARD: "# Clout\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"})
     promote(home, champion)
@@ -55,9 +57,11 @@ def address(tmp_path_factory, bundle, scores, rows, report):
         )
         for frame in (scores, rows)
     )
+    selecting, audiences = with_selection(bundle, SELECTION_MODEL), stored_audiences(len(rows))
+    audiences = replace(audiences, pools=audiences.pools | {HOSTILE_SCOPE: 5.0})
     for version, days in (("0", bundle.horizon_days), (champion, 0)):
         at = AS_OF - timedelta(days=days)
-        write_snapshot(home, at, bundle, version, scores.assign(model_version=version), rows)
+        write_snapshot(home, at, selecting, version, scores.assign(model_version=version), rows, audiences)
     with served(home) as address:
         yield address
 

@@ -12,7 +12,20 @@ from tests.serving.pages.conftest import HOSTILE_SCOPE, UNUSUAL_IDS
 
 COMPARE = ("/compare", "/compare?a=user0001&b=user0009")
 USERS = ("/u/user0001", "/u/user0003", "/u/nobody")
-PATHS = ("/", *USERS, "/community", "/models/1", "/models/9", "/find", *COMPARE, "/cases", "/sign-in")
+PATHS = (
+    "/",
+    *USERS,
+    "/community",
+    "/models/1",
+    "/models/9",
+    "/find",
+    "/pick?k=3",
+    "/pick?k=14&exclude=user0001",
+   
+    *COMPARE,
+    "/cases",
+    "/sign-in",
+)
 
 
 def test_a_user_is_looked_up_and_the_ledger_adds_up(tab, address):
@@ -125,6 +138,24 @@ def test_the_page_of_a_user_works_without_scripts(browser, address):
     tab.get_by_role("button", name="Compute").click()
     assert "part=what-if" in tab.url
     assert tab.locator("#outcome").is_visible()
+    context.close()
+
+
+def test_a_group_is_picked_without_scripts_and_on_a_small_phone(browser, address):
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 360, "height": 740})
+    tab = context.new_page()
+    tab.goto(f"{address}/find")
+    tab.get_by_role("link", name="pick a group").click()
+    tab.get_by_label("How many users (k)").fill("3")
+    tab.get_by_text("Include, exclude, budget").click()
+    hostile = UNUSUAL_IDS["user0283"]
+    tab.get_by_label("Users to include").fill(f"user0001\n{hostile}")
+    tab.get_by_role("button", name="Pick").click()
+    expect(tab.locator("#members tbody tr")).to_have_count(3)
+    expect(tab.locator("#members tbody th").nth(1)).to_have_text(hostile)
+    expect(tab.locator("#overlap tbody td")).to_have_count(3 * 4)
+    assert "k=3" in tab.url
+    assert tab.locator("body").evaluate("body => body.scrollWidth") <= 360
     context.close()
 
 
