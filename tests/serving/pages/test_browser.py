@@ -21,7 +21,6 @@ PATHS = (
     "/find",
     "/pick?k=3",
     "/pick?k=14&exclude=user0001",
-   
     *COMPARE,
     "/cases",
     "/sign-in",
