@@ -1,7 +1,7 @@
 """Take the pictures of the README: `python docs/pictures.py HOME`, where HOME is that of `clout demo`.
 
-A service answers from the home; Debian's Chromium opens a user's page and the community's. Both pictures are reduced to
-a palette, which makes them small.
+A service answers from the home; Debian's Chromium opens the pages of a user, the community and a picked group. The
+pictures are reduced to a palette, which makes them small.
 """
 
 import argparse
@@ -22,7 +22,7 @@ PORT = "8765"
 
 
 def main() -> None:
-    """Write docs/pictures/user.png and docs/pictures/community.png."""
+    """Write user.png, community.png and pick.png in docs/pictures."""
     parser = argparse.ArgumentParser()
     parser.add_argument("home", type=Path)
     home = parser.parse_args().home
@@ -43,7 +43,7 @@ def photograph(address: str) -> None:
         page = browser.new_page(viewport=SIZE, color_scheme="light", timezone_id="UTC")
         page.goto(address)
         user = page.locator("tbody a").first.get_attribute("href")
-        for name, path in (("user", user), ("community", "/community")):
+        for name, path in (("user", user), ("community", "/community"), ("pick", "/pick#group")):
             page.goto(f"{address}{path}")
             picture = Image.open(BytesIO(page.screenshot())).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
             FOLDER.mkdir(exist_ok=True)

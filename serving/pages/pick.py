@@ -258,7 +258,7 @@ def _bars(selection: Selection) -> tuple[Bar, ...]:
 
 
 def _shades(overlap: Sequence[Sequence[float]]) -> list[list[int]]:
-    """Return how dark each cell is: by its share of the largest number that two members share."""
+    """Return how dark each cell is: by its share of the largest number that two members share, of one at least."""
     members = range(len(overlap))
-    most = max((overlap[a][b] for a in members for b in members if a != b), default=0.0) or 1.0
+    most = max(1.0, *(overlap[a][b] for a in members for b in members if a != b))
     return [[0 if a == b else ceil(SHADES * overlap[a][b] / most) for b in members] for a in members]

@@ -1,17 +1,16 @@
 """Calibration: correct expected audiences by what past horizons showed, before groups are selected by them.
 
 Trees give everybody in a leaf the same expectation. That changes the order of scores little, but the reach of a group
-of the highest much. A Poisson regression of real audiences on the logarithms of expected ones and of the people who
-are expected to engage again corrects them. It is fitted on past horizons that were predicted out of time, and leaves
-expectations as they are without any. What everybody together is expected to have stays as it is: the level of a young
-or growing community is that of the score, not of its past horizons.
+of the highest much. A Poisson regression of real audiences on the logarithms of expected ones, of recent engagers and
+of the people who are expected to engage again corrects them. It is fitted on past horizons that were predicted out of
+time, and leaves expectations as they are without any. What everybody together is expected to have stays as it is: the
+level of a young or growing community is that of the score, not of its past horizons.
 
-People who are expected to engage again count as far as established ones vouch for them, so that bought ones raise
-nobody's audience.
+Engagers count as far as established ones vouch for them, so that bought ones raise nobody's audience.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from training.selection.audiences import sum_by_user
 from training.selection.file_arrays import user_parts
 from training.selection.pairs import Pairs
 
+HALF_LIFE_DAYS = 28.0
 RIDGE = 1.0
 LEAST_AUDIENCE, LARGEST_LOG = 1e-4, 20.0
 LEAST_RETURNING = 0.01
@@ -26,16 +26,18 @@ LEAST_RETURNING = 0.01
 
 @dataclass(frozen=True)
 class Calibration:
-    """The fitted correction: the powers of two factors of each user's audience.
+    """The fitted correction: the powers of three factors of each user's audience.
 
     Parameters
     ----------
     expected : the power of the expected audience
+    recent : the power of one plus the engagers, each half after `HALF_LIFE_DAYS` without another engagement
     returning : the power of one plus the people who are expected to engage again, over `LEAST_RETURNING`
 
     """
 
     expected: float = 1.0
+    recent: float = 0.0
     returning: float = 0.0
 
     def corrected(self, pairs: Pairs, probability: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -48,9 +50,9 @@ class Calibration:
         expected : the expected audience of each user in people, shape (users,)
 
         """
-        if self == Calibration():
+        if self == Calibration() or not len(expected):
             return expected
-        logarithms = _logarithms(pairs, probability, expected) @ np.array([self.expected, self.returning])
+        logarithms = _logarithms(pairs, probability, expected) @ np.array(astuple(self))
         factors = np.exp(np.minimum(logarithms, LARGEST_LOG))
         corrected: np.ndarray = factors * (expected.sum() / factors.sum())
         return corrected
@@ -73,14 +75,17 @@ def fit_calibration(past: Sequence[tuple[Pairs, np.ndarray, np.ndarray, np.ndarr
     expected = np.exp(logarithms[:, 0])
     model = PoissonRegressor(alpha=RIDGE / expected.sum(), solver="newton-cholesky", tol=1e-8)
     model.fit(logarithms, real / expected, sample_weight=expected)
-    return Calibration(1.0 + float(model.coef_[0]), float(model.coef_[1]))
+    difference, *others = model.coef_.tolist()
+    return Calibration(1.0 + difference, *others)
 
 
 def _logarithms(pairs: Pairs, probability: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Return the logarithms of the expected audience and of the people expected to engage again, (users, 2)."""
-    returning = np.zeros(len(expected))
+    """Return the logarithms of the factors of `Calibration`, shape (users, 3)."""
+    recent, returning = np.zeros(len(expected)), np.zeros(len(expected))
     for users, part in user_parts(pairs.starts):
         starts = pairs.starts[users.start : users.stop + 1] - part.start
-        returning[users] = sum_by_user(starts, probability[part] * pairs.weight[pairs.engagers[part]])
+        weight = pairs.weight[pairs.engagers[part]]
+        recent[users] = sum_by_user(starts, weight * 0.5 ** (pairs.days[part] / HALF_LIFE_DAYS))
+        returning[users] = sum_by_user(starts, weight * probability[part])
     audiences = np.minimum(np.maximum(expected, LEAST_AUDIENCE), np.exp(LARGEST_LOG))
-    return np.column_stack([np.log(audiences), np.log1p(returning / LEAST_RETURNING)])
+    return np.column_stack([np.log(audiences), np.log1p(recent), np.log1p(returning / LEAST_RETURNING)])

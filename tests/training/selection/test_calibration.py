@@ -29,32 +29,41 @@ def past_horizon(seed, calibration):
     return *inputs, rng.poisson(calibration.corrected(*inputs))
 
 
-@pytest.mark.parametrize("truth", [Calibration(0.6, 0.4), Calibration()])
+@pytest.mark.parametrize("truth", [Calibration(0.6, 0.3, 0.2), Calibration()])
 def test_the_true_correction_is_recovered(truth):
     fitted = fit_calibration([past_horizon(seed, truth) for seed in range(3)])
     assert dataclasses.astuple(fitted) == pytest.approx(dataclasses.astuple(truth), abs=0.03)
 
 
 def test_the_fit_is_the_largest_penalised_likelihood():
-    pairs, probability, expected, real = past_horizon(7, Calibration(0.6, 0.4))
+    pairs, probability, expected, real = past_horizon(7, Calibration(0.6, 0.3, 0.2))
     fitted = dataclasses.astuple(fit_calibration([(pairs, probability, expected, real)]))
-    of_user = np.add.reduceat(np.append(probability, 0.0), pairs.starts[:-1]) * (np.diff(pairs.starts) > 0)
-    logs, returning = np.log(expected), np.log1p(of_user / LEAST_RETURNING)
+    of_users = [
+        np.array([values[pairs.starts[user] : pairs.starts[user + 1]].sum() for user in range(USERS)])
+        for values in (0.5 ** (pairs.days / 28), probability / LEAST_RETURNING)
+    ]
+    logarithms = np.column_stack([np.log(expected), *(np.log1p(values) for values in of_users)])
 
     def loss(coefficients):
         intercept, *powers = coefficients
-        log = intercept + powers[0] * logs + powers[1] * returning
-        return (np.exp(log) - real * log).sum() + ((powers[0] - 1) ** 2 + powers[1] ** 2) / 2
+        log = intercept + logarithms @ powers
+        return (np.exp(log) - real * log).sum() + np.square(powers - np.array([1, 0, 0])).sum() / 2
 
-    best = minimize(loss, (0.0, 1.0, 0.1), method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-7})
+    best = minimize(loss, (0.0, 1.0, 0.1, 0.1), method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-7})
     assert fitted == pytest.approx(best.x[1:], abs=1e-4)
 
 
 def test_the_correction_keeps_the_sum_of_expected_audiences():
     *inputs, _ = past_horizon(0, Calibration())
-    corrected = Calibration(0.5, 0.5).corrected(*inputs)
+    corrected = Calibration(0.5, 0.2, 0.3).corrected(*inputs)
     assert corrected.sum() == pytest.approx(inputs[-1].sum())
     assert np.ptp(corrected / inputs[-1]) > 1
+
+
+def test_recent_engagers_order_the_users_of_a_leaf_as_far_as_they_count():
+    pairs = Pairs(*(np.array(part) for part in ([0, 0, 1, 3], [2, 0, 1], [0, 0, 56], [1, 1, 1], [1.0, 0.0, 1.0])))
+    corrected = Calibration(recent=1.0).corrected(pairs, np.ones(3), np.full(3, 10.0))
+    assert corrected == pytest.approx(np.array([1.0, 2.0, 2.0]) * 6)
 
 
 def test_people_who_engage_again_order_the_users_of_a_leaf():
@@ -68,7 +77,7 @@ def test_people_who_engage_again_order_the_users_of_a_leaf():
 def test_extreme_expectations_stay_finite(expected):
     *_, real = past_horizon(0, Calibration())
     inputs = random_pairs(0), np.full(len(random_pairs(0).engagers), 1.0), np.full(USERS, expected)
-    for calibration in (Calibration(0.6, 0.5), fit_calibration([(*inputs, real)])):
+    for calibration in (Calibration(0.6, 0.2, 0.3), fit_calibration([(*inputs, real)])):
         corrected = calibration.corrected(*inputs)
         assert np.isfinite(corrected).all()
         assert (corrected >= 0).all()
@@ -89,7 +98,7 @@ def test_bought_engagers_whom_nobody_vouches_for_do_not_pay(credible):
     weight = np.concatenate([np.ones(honest + 1), np.zeros(bought + 1)])
     pairs = Pairs(starts, engagers, np.zeros_like(engagers), np.ones_like(engagers), weight)
     expected = np.where(np.arange(len(weight)) < 2, 50.0, 0.0)
-    calibration = Calibration(0.6, 0.5)
+    calibration = Calibration(0.6, 0.2, 0.3)
     model = SelectionModel(ReturnModel((-2.0, *[0.0] * 7), 28), 1.0, {}, calibration=calibration)
     audiences = model.audiences(pairs, expected)
     without, with_bought = (audiences.counting(weight) if credible else audiences).reach_of_each[:2]
