@@ -182,6 +182,7 @@ MAY_IMPORT = {
         "serving.privacy",
         "serving.review",
         "serving.runtime",
+        "serving.selections",
         "serving.snapshots",
         "training.drift",
         "training.explanation",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import Any
 
+import numpy as np
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import QueryParams
 
@@ -16,6 +17,7 @@ from serving.pages.rendering import PageRoute, csv_response, page
 from serving.selections.candidates import NETWORK, snapshot_candidates
 from serving.selections.select import (
     COUNTS,
+    LEAST_SHARED,
     MEMBER_COLUMNS,
     Selection,
     SelectionError,
@@ -258,7 +260,9 @@ def _bars(selection: Selection) -> tuple[Bar, ...]:
 
 
 def _shades(overlap: Sequence[Sequence[float]]) -> list[list[int]]:
-    """Return how dark each cell is: by its share of the largest number that two members share, of one at least."""
-    members = range(len(overlap))
-    most = max(1.0, *(overlap[a][b] for a in members for b in members if a != b))
-    return [[0 if a == b else ceil(SHADES * overlap[a][b] / most) for b in members] for a in members]
+    """Return how dark each cell is: by its share of the largest number that two members share."""
+    shared = np.array(overlap)
+    np.fill_diagonal(shared, 0.0)
+    shared[shared < LEAST_SHARED] = 0.0
+    shades: list[list[int]] = np.ceil(SHADES * shared / (shared.max() or 1.0)).astype(int).tolist()
+    return shades

@@ -163,8 +163,7 @@ class Selection:
     @property
     def rows(self) -> list[dict[str, Any]]:
         """The members as rows of MEMBER_COLUMNS."""
-        alone = ({"alone": self.overlap[k][k]} for k in range(len(self.members)))
-        rows = [asdict(member) | of_member for member, of_member in zip(self.members, alone, strict=True)]
+        rows = [asdict(member) | {"alone": self.overlap[k][k]} for k, member in enumerate(self.members)]
         return [{name: row[name] for name in MEMBER_COLUMNS} for row in rows]
 
     def largest_overlaps(self, most: int) -> list[tuple[str, str, float]]:
