@@ -83,12 +83,16 @@ def commands(block: Block) -> list[str]:
 
 
 def run_page(
-    page: Path, folder: Path, earlier: Iterable[Result] = (), replaced: Mapping[str, str] | None = None
+    page: Path,
+    folder: Path,
+    earlier: Iterable[Result] = (),
+    replaced: Mapping[str, str] | None = None,
+    programs: Path | None = None,
 ) -> list[Result]:
     """Run the commands of a page in a folder and return what each gave, in order.
 
     The README repeats commands of earlier pages; their results are returned in place of a second run. Texts of commands
-    and files that are keys of `replaced` become its values.
+    and files that are keys of `replaced` become its values. Programs of the folder `programs` come before others.
     """
     replaced = replaced or {}
     known = {result.command: result for result in earlier} if page.name == "README.md" else {}
@@ -101,15 +105,18 @@ def run_page(
             if block.note.startswith("exit:"):
                 codes[-1] = int(block.note.removeprefix("exit:"))
             steps += zip(commands(block), codes, strict=True)
-    new = iter(_run([step for step in steps if step[0] not in known], folder, replaced))
+    new = iter(_run([step for step in steps if step[0] not in known], folder, replaced, programs))
     return [known.get(command) or next(new) for command, _ in steps]
 
 
-def _run(steps: list[tuple[str, int]], folder: Path, replaced: Mapping[str, str]) -> list[Result]:
+def _run(
+    steps: list[tuple[str, int]], folder: Path, replaced: Mapping[str, str], programs: Path | None
+) -> list[Result]:
     script = [ON_EXIT]
     for command, _ in steps:
         script += [f"printf '\\n{MARK}\\n'", command, f"printf '\\n{MARK}%s\\n' $?"]
-    environment = os.environ | {"COLUMNS": "100", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    path = [*([programs] if programs else []), Path(sys.executable).parent, os.environ["PATH"]]
+    environment = os.environ | {"COLUMNS": "100", "PATH": ":".join(map(str, path))}
     for name in ("CLOUT_HOME", "CLOUT_DATABASE", "MLFLOW_TRACKING_URI", "PYTHONDONTWRITEBYTECODE"):
         environment.pop(name, None)
     port = _free_port()
@@ -147,17 +154,20 @@ def _free_port() -> str:
         return str(free.getsockname()[1])
 
 
-def run_all(folder: Path, quick: bool = False) -> dict[Path, list[Result]]:
+def run_all(folder: Path, quick: bool = False, programs: Path | None = None) -> dict[Path, list[Result]]:
     """Run all pages in a folder; return the results of each.
 
-    `quick` runs them on fewer users and trains less, so that commands end alike and print other things.
+    `quick` runs them on fewer users and trains less, so that commands end alike and print other things. Programs of the
+    folder `programs` come before others.
     """
     (folder / "docs").symlink_to(ROOT / "docs")
-    (folder / "quick.toml").write_text("[gate]\nattacks = false\n\n[panel]\ncutoffs = 4\n\n[model]\ntrees = 40\n")
+    (folder / "quick.toml").write_text(
+        "[evaluation]\nresamples = 20\n\n[gate]\nattacks = false\n\n[panel]\ncutoffs = 4\n\n[model]\ntrees = 40\n"
+    )
     results: dict[Path, list[Result]] = {}
     for page in pages():
         earlier = [result for page_results in results.values() for result in page_results]
-        results[page] = run_page(page, folder, earlier, QUICK if quick else None)
+        results[page] = run_page(page, folder, earlier, QUICK if quick else None, programs)
     return results
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import expect
 
+from tests import preloaded
 from tests.serving.pages import conftest as pages
 from training.home import Home
 
@@ -30,7 +31,7 @@ def clout(folder, *words):
     environment.pop("MLFLOW_TRACKING_URI", None)
     script = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout'; main()"
     command = [sys.executable, "-c", script, *map(str, words)]
-    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200)
+    run = preloaded.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200)
     assert run.returncode == 0, run.stderr
     return run.stdout
 
@@ -39,7 +40,9 @@ def walk(folder, source, as_of, horizon_days=28):
     """Import, train and score; return what the import says of its rows. The referee replaces the gate."""
     landing = json.loads(clout(folder, "import", *source, "--out", "events.parquet", "--json"))
     assert landing["read"] == landing["accepted"] + landing["rejected"]
-    (folder / "clout.toml").write_text(f"[outcome]\nhorizon_days = {horizon_days}\n[gate]\nattacks = false\n")
+    (folder / "clout.toml").write_text(
+        f"[outcome]\nhorizon_days = {horizon_days}\n[gate]\nattacks = false\n[evaluation]\nresamples = 20\n"
+    )
     clout(
         folder,
         "train",

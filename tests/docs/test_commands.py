@@ -5,10 +5,13 @@ With CLOUT_TEST_DOCS=1 it is the pages' own community, in four minutes, and what
 
 import os
 import re
+import sys
 
 import pandas as pd
 import pytest
 from run_pages import outputs, pages, run_all
+
+from tests import preloaded
 
 COMPARES = "CLOUT_TEST_DOCS" in os.environ
 NUMBER = re.compile(r"[-+]?\d[\d,.:]*")
@@ -26,8 +29,13 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def results(folder):
-    return run_all(folder, quick=not COMPARES)
+def results(folder, tmp_path_factory):
+    """Run the pages; on fewer users `clout` need not import its packages each time."""
+    if COMPARES or sys.platform != "linux":
+        return run_all(folder, quick=not COMPARES)
+    programs = tmp_path_factory.mktemp("programs")
+    with preloaded.program(programs, "clout"):
+        return run_all(folder, True, programs)
 
 
 def test_every_command_ends_as_its_page_says(results):

@@ -14,6 +14,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from serving.runtime.watcher import REFRESH_SECONDS
+from tests import preloaded
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "serving" / "Dockerfile"
@@ -125,7 +126,7 @@ def test_its_probe_tells_a_service_that_lives_from_one_that_does_not(probe, home
         f"serve(Home(Path(sys.argv[1])), '127.0.0.1', 0, refresh={REFRESH_SECONDS})"
     )
     command = [sys.executable, "-c", serve, str(home.folder)]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    with preloaded.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         line = next(line for line in process.stderr if "Listening on" in line)
         port = re.search(r"127\.0\.0\.1:(\d+)", line)[1]
         assert probe(port) == 0

@@ -31,6 +31,7 @@ from serving.cli import main as command
 from serving.middleware.api_keys import add_key, read_keys, remove_key
 from serving.scoring import score_rows
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
+from tests import preloaded
 from training.home import Home
 from training.records.database import RecordsError
 from training.registry.mlflow_session import QUIET
@@ -175,10 +176,10 @@ class Served:
 
 
 @contextmanager
-def running(command, log, **how):
+def running(command, log, popen=subprocess.Popen, **how):
     """Run a process with its output in a file, and end it and its children."""
     with log.open("w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True, **how)
+        process = popen(command, stdout=out, stderr=out, start_new_session=True, **how)
         try:
             yield process
         finally:
@@ -205,7 +206,9 @@ def served(tmp_path):
             log = tmp_path / "service.log"
             arguments = [str(home.folder), home.tracking_uri or "", clock, str(rate)]
             environment = os.environ | {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-            process = ended.enter_context(running([sys.executable, "-c", SERVE, *arguments], log, env=environment))
+            popen = preloaded.Popen if clock == "steady" else subprocess.Popen
+            command = [sys.executable, "-c", SERVE, *arguments]
+            process = ended.enter_context(running(command, log, popen, env=environment))
             listening = re.compile(r"Listening on (http://127\.0\.0\.1:\d+),")
             match = awaited(process, log, lambda: listening.search(log.read_text()))
             service = Served(match[1], key)
@@ -228,7 +231,7 @@ class TestKill:
         arguments = tmp_path / "arguments"
         arguments.write_bytes(pickle.dumps((complete_home, AS_OF, bundle, "3", contents)))
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        with subprocess.Popen([sys.executable, "-c", PUBLISHER, arguments], **pipes) as process:
+        with preloaded.Popen([sys.executable, "-c", PUBLISHER, arguments], **pipes) as process:
 
             def killed(**how):
                 process.stdin.write(json.dumps(how) + "\n")

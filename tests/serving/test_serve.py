@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from features.errors import CloutError
 from serving.app import serve
 from serving.cli import main as command
+from tests import preloaded
 from training.home import Home
 
 SERVE = """
@@ -38,7 +39,7 @@ def address(process):
 @pytest.fixture
 def server(home):
     command = [sys.executable, "-c", SERVE, str(home.folder)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with preloaded.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         try:
             process.address = address(process)
             yield process

@@ -2,7 +2,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from fcntl import LOCK_EX, flock
@@ -20,6 +19,7 @@ from features.events.event_table import VERBS, connect
 from features.events.loading import load_encoded_events
 from features.events.store import MANIFEST, add_to_store, is_store, open_store, read_manifest
 from features.feature_table import feature_rows
+from tests import preloaded
 
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
 NAMES = ["time", "actor", "verb", "target", "object"]
@@ -136,7 +136,7 @@ def test_killed_process_leaves_the_store_unchanged_and_unlocked(tmp_path):
     before = feature_rows(load_encoded_events(store), AS_OF)
     table(MORE).to_parquet(tmp_path / "more.parquet")
     command = [sys.executable, "-c", KILLED, tmp_path / "more.parquet", store]
-    died = subprocess.run(command, env=os.environ, check=False, timeout=120)
+    died = preloaded.run(command, env=os.environ, check=False, timeout=120)
     assert died.returncode == -signal.SIGKILL
     assert feature_rows(load_encoded_events(store), AS_OF).equals(before)
     assert list(store.glob(".taking-*"))

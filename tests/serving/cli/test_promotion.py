@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
@@ -13,6 +12,7 @@ import pytest
 
 from serving.scoring import score_rows
 from serving.snapshots.repository import write_snapshot
+from tests import preloaded
 from training.home import Home
 from training.registry.model_registry import promote
 
@@ -88,7 +88,7 @@ def test_a_running_service_follows_within_the_stated_time(rolled_forward, tmp_pa
     command = [sys.executable, "-c", "from serving.cli.main import main; main()", "serve", "--port", "0"]
     command += ["--home", str(rolled_forward.folder)]
     log = tmp_path / "log"
-    with log.open("w") as stderr, subprocess.Popen(command, stderr=stderr) as process:
+    with log.open("w") as stderr, preloaded.Popen(command, stderr=stderr) as process:
         try:
             while not (address := re.search(r"(http://[\d.:]+)/docs", log.read_text())):
                 assert process.poll() is None

@@ -32,6 +32,7 @@ from serving.middleware.api_keys import (
     remove_key,
 )
 from serving.pages import static_files
+from tests import preloaded
 from training.home import Home
 from training.records.database import RecordsError
 from training.records.opt_outs import opt_out
@@ -198,7 +199,7 @@ def test_the_commands_show_a_key_once(clout, empty):
 def test_other_addresses_are_refused_without_keys(empty, host):
     environment = os.environ | {"CLOUT_HOME": str(empty.folder), "COLUMNS": "200"}
     command = [sys.executable, "-c", CLOUT, "serve", "--host", host, "--port", "0"]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    run = preloaded.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert run.returncode == 2
     assert "make one with 'clout keys add NAME --scope read'" in run.stderr
     assert "Listening" not in run.stderr
@@ -481,7 +482,7 @@ def test_a_started_service_takes_keys_and_tells_no_secret(home):
     key = add_key(home, "ann", "read")
     run = [sys.executable, "-c", CLOUT, "serve", "--port", "0"]
     environment = os.environ | {"CLOUT_HOME": str(home.folder)}
-    with subprocess.Popen(run, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with preloaded.Popen(run, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             address = next(match[1] for line in process.stderr if (match := re.search(r"on (http://[\d.:]+),", line)))
             with httpx.Client(base_url=address, trust_env=False, timeout=20) as client:

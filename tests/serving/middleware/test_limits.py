@@ -17,6 +17,7 @@ from serving.app import create_app
 from serving.middleware.api_keys import add_key
 from serving.middleware.rate_limit import MOST_CALLERS, Buckets, RateLimitMiddleware
 from serving.middleware.request_limits import LONGEST_ADDRESS, LONGEST_HEADERS, Limits
+from tests import preloaded
 
 SERVE = """
 import sys
@@ -154,7 +155,7 @@ def test_default_rates(rate, keys, addresses):
 @pytest.fixture
 def server(home):
     command = [sys.executable, "-c", SERVE, str(home.folder)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with preloaded.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield int(next(match[1] for line in process.stderr if (match := re.search(r"127\.0\.0\.1:(\d+),", line))))
         finally:

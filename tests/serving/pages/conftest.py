@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from serving.app import create_app
 from serving.snapshots.repository import write_snapshot
+from tests import preloaded
 from tests.serving.conftest import AS_OF, SELECTION_MODEL, stored_audiences
 from training.home import Home
 from training.registry.model_registry import CARD, promote, register
@@ -76,7 +77,7 @@ def serving():
 def served(home, *events):
     """Serve a home, and an event table if one is given, in a process of its own; yield the address."""
     command, log = [sys.executable, "-c", SERVE, str(home.folder), *map(str, events)], home.folder.with_name("log")
-    with log.open("w") as stderr, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr) as process:
+    with log.open("w") as stderr, preloaded.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr) as process:
         try:
             while not (match := re.search(r"Listening on (http://\S+?),", log.read_text())):
                 assert process.poll() is None, log.read_text()

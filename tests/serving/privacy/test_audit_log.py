@@ -35,6 +35,7 @@ from serving.privacy.audit_files import (
 )
 from serving.privacy.audit_log import AuditLog
 from serving.privacy.audit_middleware import AuditMiddleware
+from tests import preloaded
 from training.home import Home
 
 SCORE = "/v1/users/{user}/score"
@@ -437,7 +438,7 @@ for k in range(int(sys.argv[2])):
 
 def test_concurrent_processes_lose_no_line(empty_home):
     running = [
-        subprocess.Popen(
+        preloaded.Popen(
             [sys.executable, "-c", WRITE, str(empty_home.folder), "2000", f"p{k}"], stdout=subprocess.DEVNULL
         )
         for k in range(3)
@@ -453,7 +454,7 @@ def test_concurrent_processes_lose_no_line(empty_home):
 
 def test_killed_process_leaves_complete_lines(empty_home):
     command = [sys.executable, "-c", WRITE, str(empty_home.folder), "10000000", "p"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with preloaded.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "going\n"
         process.send_signal(signal.SIGKILL)
     check = check_audit_log(empty_home)
@@ -466,7 +467,7 @@ def test_killed_process_leaves_complete_lines(empty_home):
 def test_killed_service_has_logged_every_answer(home):
     run = [sys.executable, "-c", CLOUT, "serve", "--port", "0", "--demand-purpose"]
     environment = os.environ | {"CLOUT_HOME": str(home.folder)}
-    with subprocess.Popen(run, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with preloaded.Popen(run, env=environment, stderr=subprocess.PIPE, text=True) as process:
         address = next(check[1] for line in process.stderr if (check := re.search(r"on (http://[\d.:]+),", line)))
         with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
             assert client.get("/v1/users/user0001/score").status_code == 400

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,6 +25,7 @@ from serving.snapshots import erasure as snapshot_erasure
 from serving.snapshots import layout as files
 from serving.snapshots.erasure import FORGOTTEN
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
+from tests import preloaded
 from training.home import Home
 from training.records.deletion_receipts import AbsentReceiptError, Removed, pending_deletions, read_receipt
 from training.records.opt_outs import HiddenUserError, list_opt_outs, load_opted_out_users, opt_in, opt_out
@@ -252,7 +252,7 @@ home = Home(Path(sys.argv[1]))
 deletion.request_deletion(home, sys.argv[2])
 deletion.delete_pending(home)
 """
-    killed = subprocess.run([sys.executable, "-c", code, snapshot_home.folder, WHO], env=os.environ, check=False)
+    killed = preloaded.run([sys.executable, "-c", code, snapshot_home.folder, WHO], env=os.environ, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert holding(snapshot_home.folder, WHO)
     client = TestClient(create_app(snapshot_home), raise_server_exceptions=False)  # its first look starts the deletion

@@ -1,7 +1,6 @@
 """Opting out: hidden at once, in every route and library call."""
 
 import shutil
-import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
@@ -25,6 +24,7 @@ from serving.review.score_change import change
 from serving.scoring import score_rows
 from serving.snapshots.repository import open_snapshot, write_snapshot
 from serving.snapshots.search import SearchQuery, hidden_rows, search
+from tests import preloaded
 from training.home import Home
 from training.records.database import Records, RecordsError
 from training.records.opt_outs import (
@@ -256,7 +256,7 @@ def test_opt_out_of_another_process_hides_at_once(client):
     code += " from training.records.opt_outs import opt_out;"
     code += "opt_out(Home(Path(sys.argv[1])), sys.argv[2])"
     assert client.get(f"/v1/users/{ANN}/score").status_code == 200
-    subprocess.run([sys.executable, "-c", code, client.app.state.home.folder, ANN], check=True)
+    preloaded.run([sys.executable, "-c", code, client.app.state.home.folder, ANN], check=True)
     assert client.get(f"/v1/users/{ANN}/score").status_code == 410
 
 

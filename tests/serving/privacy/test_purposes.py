@@ -21,6 +21,7 @@ from serving.privacy.purposes import (
     parse_purpose,
     purpose_policy,
 )
+from tests import preloaded
 from training.prohibited_uses import PROHIBITED_USES
 
 SCORE = "/v1/users/user0001/score"
@@ -95,7 +96,7 @@ def test_policy_refuses_invalid_purposes():
 def test_command_sets_the_allowed_purposes(home, champion):
     run = [sys.executable, "-c", CLOUT, "serve", "--port", "0", "--allow-purpose", "a study", "--allow-purpose", "b"]
     environment = os.environ | {"CLOUT_HOME": str(home.folder), "CLOUT_PURPOSES": "own score"}
-    with subprocess.Popen(run, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with preloaded.Popen(run, env=environment, stderr=subprocess.PIPE, text=True) as process:
         address = next(match[1] for line in process.stderr if (match := re.search(r"on (http://[\d.:]+),", line)))
         with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
             assert client.get("/v1/purposes").json()["allowed"] == ["a study", "b"]

@@ -3,7 +3,6 @@
 import gc
 import math
 import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -25,6 +24,7 @@ from serving.runtime.watcher import Refreshable
 from serving.scoring import score_rows
 from serving.snapshots import repository as snapshots
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
+from tests import preloaded
 from training.home import Home
 from training.registry.model_registry import promote, register
 
@@ -296,7 +296,7 @@ def test_a_clock_that_steps_back_delays_nothing(client, monkeypatch, publish):
 def test_a_publisher_that_is_killed_changes_nothing(client, home, publish):
     before = client.app.state.service
     target = home.snapshots / "2017-08-27T000000Z_v3"
-    killed = subprocess.run([sys.executable, "-c", KILLED, target], check=False)
+    killed = preloaded.run([sys.executable, "-c", KILLED, target], check=False)
     assert killed.returncode == -9
     assert len(list(home.snapshots.iterdir())) == 2
     look(client)

@@ -3,7 +3,6 @@
 import json
 import os
 import socket
-import subprocess
 import sys
 from collections import namedtuple
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from serving.runtime import startup_check, state, watcher
 from serving.runtime.startup_check import Finding, check_home, check_start, log_missing
 from serving.runtime.state import Champion, cache_champion
 from serving.snapshots.repository import write_snapshot
+from tests import preloaded
 from training.home import Home
 
 ROOT = Path(__file__).parents[3]
@@ -42,7 +42,7 @@ def missing(findings):
 
 def clout(*arguments, **environment):
     named = {name: value for name, value in os.environ.items() if name not in ("MLFLOW_TRACKING_URI", "CLOUT_DATABASE")}
-    return subprocess.run(
+    return preloaded.run(
         [sys.executable, "-c", COMMAND, *map(str, arguments)],
         cwd=ROOT, env=named | environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip

@@ -23,6 +23,7 @@ from features.errors import CloutError
 from serving.app import serve
 from serving.middleware.api_keys import add_key
 from serving.middleware.rate_limit import SLOTS, Buckets, SharedBuckets
+from tests import preloaded
 from training.home import Home
 
 ROOT = Path(__file__).parents[3]
@@ -96,7 +97,7 @@ def start(home, workers=2, rate=0.0, grace=25, health_check=60):
     script = home.folder.with_name("serve_it.py")
     script.write_text(SERVE)
     words = [home.folder, rate, workers, grace, health_check]
-    with subprocess.Popen(
+    with preloaded.Popen(
         [sys.executable, script, *map(str, words)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -380,7 +381,7 @@ class TestSharedBuckets:
             "print(sum(buckets.take('ann') == 0 for _ in range(900)))"
         )
         command = [sys.executable, "-c", code, str(tmp_path / "b")]
-        running = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+        running = [preloaded.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
         assert sum(int(process.communicate()[0]) for process in running) == 1000
 
 
@@ -424,7 +425,7 @@ class TestWorkerMetrics:
         def start(*values):
             command = [sys.executable, "-c", REPORT, str(tmp_path), *map(str, values)]
             environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
-            process = subprocess.Popen(
+            process = preloaded.Popen(
                 command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
             running.append(process)
@@ -447,7 +448,7 @@ class TestWorkerMetrics:
         )
         environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
         command = [sys.executable, "-c", code, str(tmp_path)]
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+        return preloaded.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
 
     def values(self, tmp_path):
         return {name: value for (name, _), value in samples(self.scrape(tmp_path)).items()}

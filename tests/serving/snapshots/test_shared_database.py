@@ -3,7 +3,6 @@
 import errno
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -29,6 +28,7 @@ from serving.snapshots import shared_database as travelling
 from serving.snapshots.layout import PUBLISHED_FILE
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
 from serving.snapshots.shared_database import PARTS, SNAPSHOTS, SnapshotDatabase, digest, parts
+from tests import preloaded
 from training.home import Home
 from training.records.database import Records, RecordsError
 
@@ -267,7 +267,7 @@ def test_a_killed_publisher_leaves_the_database_unchanged(publisher, replica, pu
     (folder / PUBLISHED_FILE).unlink()
     (folder / "snapshot.json").write_text("{}")
     command = [sys.executable, "-c", KILLED, publisher.database, str(folder)]
-    killed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    killed = preloaded.run(command, cwd=ROOT, capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert [snapshot.name for snapshot in follow(replica)] == [folder.name]
     assert contents(replica.snapshots / folder.name) == before

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from features.errors import CloutError, RegistryError
+from tests import preloaded
 from training.home import Home
 from training.registry.mlflow_session import EXPERIMENT, mlflow_session
 from training.registry.model_registry import (
@@ -95,7 +96,7 @@ def test_a_copy_does_not_read_the_original(original, tmp_path, bundle):
 def test_several_processes_make_a_store_at_once(tmp_path):
     home = Home(tmp_path / "new" / "home")
     command = [sys.executable, "-c", LOG, home.folder]
-    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(PROCESSES)]
+    processes = [preloaded.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(PROCESSES)]
     errors = [process.communicate(timeout=240)[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * PROCESSES, errors
     with mlflow_session(home) as mlflow:

@@ -1,0 +1,236 @@
+"""Processes of Python that have imported the packages before they start: each is forked from one that did.
+
+`Popen` and `run` replace those of `subprocess` for commands that begin with `sys.executable` where a test is about what
+a process does, and not about how it starts. The imports cost three seconds of processor time per process otherwise.
+"""
+
+import atexit
+import ctypes
+import gc
+import importlib
+import inspect
+import json
+import os
+import runpy
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from types import ModuleType
+
+import duckdb
+
+ROOT = Path(__file__).parents[1]
+MODULES = (
+    "ibis.backends.duckdb",
+    "mlflow.pyfunc",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "serving.app",
+    "serving.cli.main",
+    "serving.scoring",
+    "training.registry.model_registry",
+    "training.train",
+)
+SERVER = "import sys; from tests.preloaded import serve; serve(int(sys.argv[1]))"
+IMPORT_TIME = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client reads it on import
+SET_CHILD_SUBREAPER = 36  # of linux/prctl.h: orphans become children of this process, which can wait for them
+MOST_BYTES = 100_000
+PROGRAM = """\
+#!{python} -ES
+import json, os, signal, socket, sys
+channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+channel.connect({address!r})
+request = {{"arguments": [{script!r}, *sys.argv[1:]], "environment": dict(os.environ), "folder": os.getcwd()}}
+socket.send_fds(channel, [json.dumps(request).encode()], [0, 1, 2])
+process = int(channel.recv(64))
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda number, _: os.kill(process, number))
+code = int(channel.recv(64))
+if code < 0:
+    signal.signal(-code, signal.SIG_DFL)
+    os.kill(os.getpid(), -code)
+sys.exit(code)
+"""
+lock = Lock()
+channel: socket.socket | None = None
+
+
+class Popen(subprocess.Popen):
+    """A process that runs `-c CODE`, `-m MODULE` or a script; elsewhere than on Linux it imports what it needs."""
+
+    def _execute_child(self, *values):
+        names = inspect.signature(super()._execute_child).parameters
+        options = dict(zip(names, values, strict=True))
+        environment = dict(os.environ if options["env"] is None else options["env"])
+        if sys.platform != "linux" or IMPORT_TIME in environment:
+            super()._execute_child(*values)
+            return
+        executable, *arguments = map(str, options["args"])
+        assert executable == sys.executable, executable
+        pipes = [options[name] for name in ("p2cread", "c2pwrite", "errwrite")]
+        request = {
+            "arguments": arguments,
+            "environment": {str(name): str(value) for name, value in environment.items()},
+            "folder": str(options["cwd"] or Path.cwd()),
+            "new_session": options["start_new_session"],
+        }
+        self.pid = _fork(request, [pipe if pipe != -1 else stream for stream, pipe in enumerate(pipes)])
+        self._child_created = True
+        self._close_pipe_fds(
+            *(options[name] for name in ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite"))
+        )
+
+
+def run(command, *, capture_output=False, timeout=None, check=False, **how):
+    """Run a process to its end, as `subprocess.run` does."""
+    if capture_output:
+        how |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with Popen(command, **how) as process:
+        try:
+            output, errors = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    completed = subprocess.CompletedProcess(command, process.returncode, output, errors)
+    if check:
+        completed.check_returncode()
+    return completed
+
+
+@contextmanager
+def program(folder, name):
+    """Write a program of the environment to a folder; its runs are forked from one process that has the imports."""
+    script, address = Path(sys.executable).parent / name, folder / "socket"
+    file = folder / name
+    file.write_text(PROGRAM.format(python=sys.executable, address=str(address), script=str(script)))
+    file.chmod(0o755)
+    code = "import sys; from tests.preloaded import serve_programs; serve_programs(sys.argv[1])"
+    with Popen([sys.executable, "-c", code, str(address)], cwd=ROOT, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        yield
+        process.kill()
+
+
+def _fork(request, streams):
+    """Let the server fork a process, and adopt it; return its id."""
+    global channel
+    with lock:
+        if channel is None:
+            channel = _start_server()
+        _adopt_orphans(True)
+        try:
+            text = json.dumps(request).encode()
+            assert len(text) < MOST_BYTES
+            socket.send_fds(channel, [text], streams)
+            return int(channel.recv(64))
+        finally:
+            _adopt_orphans(False)
+
+
+def _start_server():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, "-c", SERVER, str(theirs.fileno())]
+    from training.registry.mlflow_session import QUIET
+
+    with theirs:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | QUIET, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+        )
+    process.returncode = 0  # it ends when the channel closes; nobody waits for it
+    atexit.register(ours.close)
+    return ours
+
+
+def _adopt_orphans(adopts):
+    assert ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, int(adopts), 0, 0, 0) == 0
+
+
+def serve(descriptor):
+    """Import the packages and fork a process for each request until the channel closes; a process runs its request."""
+    for name in MODULES:
+        importlib.import_module(name)
+    # Threads do not survive a fork, and a process would wait for them at its end.
+    duckdb.set_default_connection(duckdb.connect(config={"threads": 1}))
+    gc.collect()
+    gc.freeze()  # else its first collection would copy all pages
+    with socket.socket(fileno=descriptor) as requests:
+        while True:
+            text, streams, *_ = socket.recv_fds(requests, MOST_BYTES, 3)
+            if not text:
+                return
+            child = _fork_orphan()
+            if child is None:
+                break
+            requests.sendall(str(child).encode())
+            for stream in streams:
+                os.close(stream)
+    _prepare(json.loads(text), streams)
+
+
+def serve_programs(address):
+    """Fork a process for each program that connects, and tell it the process and its exit code."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as requests:
+        requests.bind(address)
+        requests.listen()
+        print("listening", flush=True)
+        while True:
+            connection, _ = requests.accept()
+            if _fork_orphan() is None:
+                break
+            connection.close()
+    text, streams, *_ = socket.recv_fds(connection, MOST_BYTES, 3)
+    child = os.fork()
+    if child == 0:
+        connection.close()
+        _prepare(json.loads(text), streams)
+        return
+    connection.sendall(str(child).encode())
+    connection.sendall(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
+    os._exit(0)
+
+
+def _fork_orphan():
+    """Fork a process whose parent has ended when this returns; return its id, and None in it."""
+    read, write = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        child = os.fork()
+        if child:
+            os.write(write, str(child).encode())
+            os._exit(0)
+        os.close(read)
+        os.close(write)
+        return None
+    os.close(write)
+    os.waitpid(parent, 0)
+    child = int(os.read(read, 64))
+    os.close(read)
+    return child
+
+
+def _prepare(request, streams):
+    """Become the process of a request and run what it is to run."""
+    for target, stream in enumerate(streams):
+        os.dup2(stream, target)
+    os.closerange(3, max(streams) + 1)
+    if request.get("new_session"):
+        os.setsid()
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.path[1:1] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    kind, *rest = request["arguments"]
+    if kind == "-m":
+        sys.argv = rest
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+        return
+    main = sys.modules["__main__"] = ModuleType("__main__")
+    if kind == "-c":
+        code, sys.argv = compile(rest[0], "<string>", "exec"), ["-c", *rest[1:]]
+    else:
+        code, sys.argv, main.__file__ = compile(Path(kind).read_text(), kind, "exec"), [kind, *rest], kind
+        sys.path[0] = str(Path(kind).parent)
+    exec(code, vars(main))
