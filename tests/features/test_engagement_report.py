@@ -125,7 +125,7 @@ def test_post_by_another_user_is_not_the_creation_of_a_piece(table):
     assert [(piece.engagements, piece.made) for piece in report.pieces] == [(1, None)]
 
 
-@settings(max_examples=10)
+@settings(max_examples=4)
 @given(acts=ACTS, top=st.sampled_from([None, 1, 2]))
 def test_report_equals_brute_force_and_features(acts, top):
     events = frame(acts)
@@ -147,7 +147,7 @@ def test_report_equals_brute_force_and_features(acts, top):
         assert user not in rows.index or report.differences(rows.loc[user]) == {}  # who was only viewed has no row
 
 
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(events=ACTS, later=ACTS)
 def test_events_at_or_after_as_of_are_ignored(events, later):
     past = [(1, "ann", "like", "bob", "o1", None), *events]

@@ -38,7 +38,7 @@ ACTS = st.lists(ACT, min_size=1, max_size=60)
 COMMUNITIES = st.lists(ACTS, min_size=4, max_size=4)  # one run for several
 ENGAGEMENT = {"reply", "repost", "quote", "like", "mention", "follow", "unfollow", "dislike", "flag", "block"}
 OF_PEOPLE = ("follows", "followed", "engagers", "engaged_users", "topics", "own_events", "recent_events")
-SOME = settings(max_examples=4)
+SOME = settings(max_examples=3)
 
 
 def content(rows: pa.Table) -> list[bytes]:

@@ -130,7 +130,7 @@ def crowd(seed: int, events: int = 6_000, people: int = 60) -> pa.Table:
     )
 
 
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(rows=ACTS)
 def test_random_events(disagreement, rows):
     events = as_events(rows)
@@ -138,7 +138,7 @@ def test_random_events(disagreement, rows):
     assert not disagreement(repeated)
 
 
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(events=AMONG_THE_ESTABLISHED)
 def test_random_events_among_established_users(disagreement, events):
     stranger = (DAY, "stranger", "like", "ann", None, None, None, None)

@@ -19,7 +19,7 @@ ESTABLISHED = [
     *((400, name, "post", None) for name in FOUNDERS),
     *((days, one, "like", other) for one, other in permutations(FOUNDERS, 2) for days in (399, 20)),
 ]
-SOME = settings(max_examples=5)
+SOME = settings(max_examples=3)
 
 
 def vouched(*by, days=20, to="u", verb="like"):

@@ -63,8 +63,8 @@ PIECES = [
     b"username,user_id,created_at,post_number,topic_id\n",
 ]
 BYTES = st.lists(st.sampled_from(PIECES) | st.binary(max_size=4), max_size=14).map(b"".join)
-FUZZ = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-FEW = settings(FUZZ, max_examples=12)
+FUZZ = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(FUZZ, max_examples=8)
 
 
 def import_bytes(importer, folder, name, content):

@@ -65,7 +65,7 @@ def test_memory_does_not_grow_with_the_period():
     assert long < 1.3 * short
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     users=st.integers(10, 120),
     days=st.integers(1, 40),

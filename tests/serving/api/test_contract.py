@@ -47,7 +47,7 @@ def documented(random_requests):
     return patch
 
 
-OPEN, GUARDED = documented(random_requests=40), documented(random_requests=5)
+OPEN, GUARDED = documented(random_requests=25), documented(random_requests=4)
 
 
 @pytest.fixture(scope="module")

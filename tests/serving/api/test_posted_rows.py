@@ -123,7 +123,7 @@ tables = st.fixed_dictionaries(
 rows = st.lists(st.dictionaries(names, numbers | bounds, max_size=3), max_size=4)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=st.fixed_dictionaries(
         {}, optional={"table": tables | st.none(), "rows": rows | st.none(), "users": st.just(["a"]), "x": st.none()}
@@ -133,7 +133,7 @@ def test_any_body_gets_the_same_response_from_both_decoders(client, body):
     assert both(client, json.dumps(body).encode()).status_code in (200, 422)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(values=st.lists(numbers, min_size=1, max_size=20))
 def test_numbers_are_decoded_to_the_last_bit(values):
     names = tuple(CATALOGUE.names[: len(values)])

@@ -45,7 +45,7 @@ class TestSplit:
         ):
             split_cutoffs(FIRST, day(24.9), 10, 12)
 
-    @settings(max_examples=200)
+    @settings(max_examples=50)
     @given(
         horizon=st.integers(1, 365),
         history=st.floats(2.5, 40),

@@ -44,7 +44,7 @@ def test_the_stated_direction_holds_for_everybody(booster, panel, feature):
         before = after
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(data=st.data(), row=st.integers(0, 3_999))
 def test_better_in_every_way_is_never_scored_lower(booster, panel, data, row):
     lower = panel.iloc[[row]][CATALOGUE.names].fillna(0.0)

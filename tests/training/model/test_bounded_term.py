@@ -33,7 +33,7 @@ def test_features_of_both_boosters_are_distinct(bundle):
     assert bundle.bounded_features == BOUNDED.names
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(row=st.integers(0, 99), values=st.lists(VALUES, min_size=len(BOUNDED), max_size=len(BOUNDED)))
 def test_responses_from_anybody_move_a_score_within_the_band(bundle, rows, row, values):
     before = rows.iloc[[row]]

@@ -45,7 +45,7 @@ class TestEnds:
         low, _ = Intervals(LEVEL, (Knot(1.0, -9.0, 0.0),)).around(np.array([2.0]), np.zeros(1), np.zeros(1))
         assert low.tolist() == [0.0]
 
-    @settings(max_examples=50)
+    @settings(max_examples=25)
     @given(st.lists(st.tuples(st.floats(1e-4, 1e4), st.floats(-5, 5), st.floats(-5, 5)), min_size=1, max_size=30))
     def test_are_plausible_for_any_quantiles(self, rows):
         expected, low, high = np.array(rows).T
@@ -101,7 +101,7 @@ class TestCalibration:
         intervals = fit_intervals(np.ones(10), zeros, zeros, audience, 0.99)
         assert inside(intervals, np.ones(10), zeros, zeros, audience).all()
 
-    @settings(max_examples=60)
+    @settings(max_examples=25)
     @given(
         seed=st.integers(0, 10_000),
         rows=st.integers(50, NEAREST),

@@ -323,7 +323,7 @@ class TestChoice:
         assert cheapest_within_one_error([trial(1, [0.5, 0.5], 90, 4), trial(2, [0.9], 50, 2, value=None)]).trial == 1
 
 
-@settings(max_examples=200)
+@settings(max_examples=50)
 @given(value=st.integers(1, 10_000))
 def test_the_steps_of_a_widened_range_include_the_base(value):
     limits = _widen(value, SPACE["trees"])

@@ -59,7 +59,7 @@ def few_trees():
     return booster, build_forest([booster])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     rows=st.lists(
         st.lists(st.sampled_from(AWKWARD) | st.floats(-1e299, 1e299), min_size=5, max_size=5), min_size=1, max_size=30
