@@ -20,12 +20,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pandas as pd
-    from duckdb import DuckDBPyConnection
 
 # Parts are imported as tests.benchmarks, from the checkout.
 sys.path[0] = str(Path(__file__).parents[2])
@@ -102,7 +101,7 @@ def plain(bench: Bench) -> dict:
 
 
 def twelve(bench: Bench) -> dict:
-    from tests.benchmarks.twelve import clout_twelve
+    from tests.benchmarks.instants import clout_twelve
 
     with bench.measured():
         rows = clout_twelve(bench.events, bench.as_of)
@@ -110,7 +109,7 @@ def twelve(bench: Bench) -> dict:
 
 
 def polars(bench: Bench) -> dict:
-    from tests.benchmarks.twelve import polars_twelve
+    from tests.benchmarks.instants import polars_twelve
 
     with bench.measured():
         rows = polars_twelve(bench.events, bench.as_of)
@@ -143,29 +142,15 @@ def print_statements(bench: Bench) -> None:
     from features.catalogue import SCORED
     from features.events.loading import load_encoded_events
     from features.feature_table import feature_rows
+    from tests.benchmarks.timed import step_name, timed_statements
+
+    def show(statement: str, seconds: float, processor: float) -> None:
+        if processor > 0.01:
+            print(f"{seconds:7.2f} s {processor:7.2f} of processor time  {step_name(statement)}")
 
     events = load_encoded_events(bench.events)
-    backend = cast("Any", events.rows.get_backend())
-    backend.con = TimedConnection(backend.con)
-    feature_rows(events, bench.as_of, features=SCORED.names)
-
-
-class TimedConnection:
-    """A connection to DuckDB that prints the seconds and processor seconds of its statements."""
-
-    def __init__(self, connection: "DuckDBPyConnection"):
-        self._connection = connection
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._connection, name)
-
-    def execute(self, statement: str, *rest: object) -> object:
-        begin, spent = time.perf_counter(), time.process_time()
-        result = self._connection.execute(statement, *rest)
-        seconds, processor = time.perf_counter() - begin, time.process_time() - spent
-        if processor > 0.01:
-            print(f"{seconds:7.2f} s {processor:7.2f} of processor time  {statement.partition(' AS ')[0]}")
-        return result
+    with timed_statements(events, show):
+        feature_rows(events, bench.as_of, features=SCORED.names)
 
 
 def rebuild(bench: Bench) -> dict:

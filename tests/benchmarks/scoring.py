@@ -1,8 +1,9 @@
 """What `clout score` takes after the features: python tests/benchmarks/scoring.py --users 1000000 [--engine spark].
 
 Random feature rows and pairs of users are scored and written as a snapshot, as `clout score` does. Each part of the
-benchmark runs in a process of its own, so its peak memory is its own; that of Spark is of the driver's Python. The peak
-of anonymous memory leaves out mapped files, which the system drops when it needs room.
+benchmark runs in a process of its own, so its peak memory is its own. On Spark that is the memory of the driver's
+Python; that of Java, in which the executors of a local master are, is printed beside it. The peak of anonymous memory
+leaves out mapped files, which the system drops when it needs room. `--only snapshot` leaves out the other part.
 
 From a million users on, Spark needs more than its default heap of 1 GB on one machine:
 PYSPARK_SUBMIT_ARGS='--driver-memory 3g pyspark-shell', or spark.driver.memory in spark-defaults.conf.
@@ -11,6 +12,7 @@ PYSPARK_SUBMIT_ARGS='--driver-memory 3g pyspark-shell', or spark.driver.memory i
 import argparse
 import ctypes
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,7 +66,17 @@ def run_part(name: str, engine: str, file: Path) -> None:
         if name == "snapshot":
             publish_snapshot(Home(folder / "home"), AS_OF, bundle, "1", scored, score_audiences(bundle, scored))
         times = {"seconds": perf_counter() - start, "processor": process_time() - processor}
-    print(json.dumps(times | {"before": before, "peak": memory_mib("VmHWM"), "anonymous": max(anonymous)}))
+        java = java_usage(backend) if engine == "spark" else {}
+    memory = {"before": before, "peak": memory_mib("VmHWM"), "anonymous": max(anonymous)}
+    print(json.dumps(times | memory | java))
+
+
+def java_usage(backend: Any) -> dict[str, float]:
+    """Return the peak memory (MiB) and the processor time (seconds) of the Java process of a local master."""
+    process = backend._session.sparkContext._gateway.proc.pid
+    user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    processor = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    return {"java": memory_mib("VmHWM", process), "java_processor": processor}
 
 
 @contextmanager
@@ -115,9 +127,9 @@ def write_random_rows(users: int, features: list[str], file: Path) -> None:
         writer.close()
 
 
-def memory_mib(name: str) -> float:
-    """Return the memory of this process now (VmRSS) or at its peak (VmHWM), MiB."""
-    return int(Path("/proc/self/status").read_text().partition(f"{name}:")[2].split()[0]) / 1024
+def memory_mib(name: str, process: int | str = "self") -> float:
+    """Return the memory of a process now (VmRSS) or at its peak (VmHWM), MiB."""
+    return int(Path(f"/proc/{process}/status").read_text().partition(f"{name}:")[2].split()[0]) / 1024
 
 
 def reset_peak_mib() -> float:
@@ -132,7 +144,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--users", type=int, default=1_000_000)
-    parser.add_argument("--part", choices=PARTS)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these parts alone")
+    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--rows", type=Path)
     parser.add_argument("--engine", choices=("duckdb", "spark"), default="duckdb")
     options = parser.parse_args()
@@ -147,13 +160,15 @@ def main() -> None:
         write_random_rows(options.users, features, file)
         write_random_pairs(options.users, Path(folder))
         print(f"{options.users:,} rows of {len(features)} features, {options.users * len(features) * 8 / MIB:,.0f} MiB")
-        for part in PARTS:
+        for part in options.only:
             command = [sys.executable, __file__, "--engine", options.engine, "--part", part, "--rows", str(file)]
             run = subprocess.run(command, capture_output=True, text=True, check=False)
             if run.returncode:
                 raise SystemExit(f"{part} failed: {run.stderr[-2000:]}")
             took = json.loads(run.stdout)
             memory = f"{took['before']:,.0f} MiB before, peak {took['peak']:,.0f} ({took['anonymous']:,.0f} anonymous)"
+            if "java" in took:
+                memory += f"; Java {took['java']:,.0f}, {took['java_processor']:.1f} s of processor time"
             print(f"{part}: {took['seconds']:.1f} s, {took['processor']:.1f} s of processor time, {memory}")
 
 
