@@ -71,6 +71,19 @@ def scan(bench: Bench) -> dict:
     return {"events": results[0]}
 
 
+def distinct_pairs(bench: Bench) -> dict:
+    """Let DuckDB tell the pairs of actor and target apart, by their keys: the least that features over pairs take."""
+    import duckdb
+
+    files = f"{bench.events}/**/*.parquet" if bench.events.is_dir() else str(bench.events)
+    query = (
+        "SELECT count(*) FROM (SELECT DISTINCT hash(actor), hash(target) FROM read_parquet(?) WHERE target IS NOT NULL)"
+    )
+    with bench.measured():
+        (pairs,) = duckdb.connect().execute(query, [files]).fetchone()
+    return {"note": f"{pairs:,} pairs"}
+
+
 def catalogue(bench: Bench) -> dict:
     from features.events.loading import load_encoded_events
     from features.feature_table import feature_rows
@@ -221,6 +234,7 @@ class Part:
 
 PARTS = {
     "scan": Part("DuckDB reads and hashes the columns", scan),
+    "distinct_pairs": Part("DuckDB counts the pairs of users", distinct_pairs, "scan"),
     "catalogue": Part("Clout, all features", catalogue),
     "scored": Part("Clout, the features of the model", scored),
     "plain": Part("pandas, all features", plain),
@@ -267,7 +281,7 @@ def selected_parts(options: argparse.Namespace) -> list[str]:
     peers = ["plain", "twelve", "polars"] if options.peers else []
     panel = ["panel", "scored_panel"] if options.panel else []
     store = ["rebuild", "last_day", "from_store"] if options.store else []
-    return ["scan", "catalogue", "scored", *peers, *panel, *store]
+    return ["scan", "distinct_pairs", "catalogue", "scored", *peers, *panel, *store]
 
 
 def line(name: str, results: dict[str, dict]) -> str:
