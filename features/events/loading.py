@@ -73,7 +73,7 @@ def check_scopes(events: EncodedEvents, scopes: Sequence[str]) -> None:
 
     Raises
     ------
-    ScopeError : a scope has no users; the message lists scopes that have
+    ScopeError : a scope has no users; the message lists those of the encoded scopes that have
 
     """
     named = {scope for scope in scopes if scope != ALL and not scope.endswith(":*")}
@@ -83,7 +83,7 @@ def check_scopes(events: EncodedEvents, scopes: Sequence[str]) -> None:
     empty = sorted(named - set(existing))
     if empty:
         listed = ", ".join(existing[:8]) + (", ..." if len(existing) > 8 else "")
-        raise ScopeError(f"the scope {empty[0]} has no users; found {listed or 'no scopes at all'}.")
+        raise ScopeError(f"the scope {empty[0]} has no users; found {listed or 'no other requested scope'}.")
 
 
 def resolve_as_of(table: ir.Table, as_of: datetime | None = None, allow_future: bool = False) -> datetime:

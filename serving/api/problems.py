@@ -1,5 +1,6 @@
 """Problems: which error becomes which problem, in responses and in the OpenAPI document (RFC 9457)."""
 
+import reprlib
 from http import HTTPStatus
 from typing import Any
 
@@ -72,7 +73,7 @@ DETAILS = {
     "absent-receipt": "there is no receipt '7d1f'; 'clout forget' and DELETE return receipts.",
     "no-records": "the records in sqlite:///clout-home/records.db cannot be read: file is not a database.",
     "absent-snapshot": "no snapshot as of 2016-01-01T00:00:00Z; there are: 2017-07-30T00:00:00Z.",
-    "invalid-request": "query.limit: Input should be less than or equal to 1000.",
+    "invalid-request": "query.limit: Input should be less than or equal to 1000; found 1001.",
     "unfit-features": "the model was trained on the catalogue 0f5c1f0c2b3a; the installed one differs.",
     "unfit-purpose": f"no purpose came with the request, and this service demands one. {purposes.HELP}",
     "prohibited-purpose": "the purpose is not allowed, expected one of: community moderation, own score. The refusal "
@@ -87,7 +88,7 @@ DETAILS = {
 }
 MORE_MEMBERS: dict[str | None, dict[str, Any]] = {
     "invalid-request": {
-        "errors": [{"where": "query.limit", "detail": "Input should be less than or equal to 1000"}],
+        "errors": [{"where": "query.limit", "detail": "Input should be less than or equal to 1000; found 1001"}],
     },
     "not-ready": {"missing": {"champion": NO_MODEL}},
 }
@@ -181,7 +182,9 @@ def _invalid_part(error: dict[str, Any], content_type: str) -> dict[str, str]:
     if isinstance(error["input"], bytes):  # FastAPI did not parse it
         header = f"Content-Type: {content_type[:100]}" if content_type else "no Content-Type"
         return {"where": "body", "detail": f"sent with {header}; expected Content-Type: application/json"}
-    return {"where": ".".join(map(str, error["loc"])), "detail": error["msg"]}
+    value = error["input"]
+    present = f"; found {reprlib.repr(value)}" if isinstance(value, str | int | float) else ""
+    return {"where": ".".join(map(str, error["loc"])), "detail": f"{error['msg']}{present}"}
 
 
 async def _http(request: Request, error: HTTPException) -> Response:

@@ -70,6 +70,11 @@ def test_requests_that_cannot_be_answered_are_problems(client, body, status, kin
     assert (response.status_code, response.json()["type"]) == (status, f"urn:clout:problem:{kind}")
 
 
+def test_a_number_outside_its_limits_is_named(client):
+    detail = client.post("/v1/selections", json={"k": 1_001}).json()["detail"]
+    assert detail == "body.k: Input should be less than or equal to 1000; found 1001."
+
+
 def test_every_user_that_the_answer_names_is_in_the_audit_log(client, home):
     answer = client.post("/v1/selections", json={"k": 3, "exclude": ["user0007"]}).json()
     client.close()
