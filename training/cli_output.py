@@ -189,6 +189,8 @@ def attacks_table(report: "AttackReport") -> None:
     )
     if report.alliances:
         _print_alliances(report.alliances)
+    for cost in report.answered_accounts:
+        print_message(cost)
     if report.most_from_anybody is not None:
         print_message(
             "Accounts to whom nobody established responds, however many and whatever they do, can move a score by "

@@ -215,7 +215,7 @@ def _limits(bundle: Bundle, evaluation: BacktestReport, attacks: AttackReport | 
             "Accounts to whom nobody established responds, however many and whatever they do, can move a score by "
             f"{bundle.most_from_anybody:.1f} points at most, by construction. Responses of established people count "
             "wherever they come from: `clout attack` measures what they gain.",
-            *(_ten_points(attacks) if isinstance(attacks, AttackReport) else ()),
+            *([*_ten_points(attacks), *attacks.answered_accounts] if isinstance(attacks, AttackReport) else ()),
             "The audience of one person varies: read the interval, not only the number.",
             f"Groups of users with unreliable figures: {len(weak)}.",
         ]

@@ -159,7 +159,12 @@ def alliance_suite(
         added = open_events(pd.concat(parts, ignore_index=True), events.get_backend())
         with cached_with(encoded, encode_events(added, (ALL,))) as attacked:
             after = _predict(attacked, bundle, at)
-    return tuple(_result(alliance, np.concatenate(several), before, after) for alliance, several in groups)
+    results, start = [], 0
+    for alliance, several in groups:
+        own = sum(int((~part["provoked"]).sum()) for part in parts[start : start + len(several)])
+        start += len(several)
+        results.append(_result(alliance, np.concatenate(several), before, after, own))
+    return tuple(results)
 
 
 def with_alliances(report: AttackReport, events: ir.Table, bundle: Bundle, seed: int = 0) -> AttackReport:
@@ -247,7 +252,9 @@ def _ring_events(ring: np.ndarray, days: int, context: AttackContext) -> list[pd
     return [posts, answers]
 
 
-def _result(alliance: Alliance, members: np.ndarray, before: pd.DataFrame, after: pd.DataFrame) -> AllianceResult:
+def _result(
+    alliance: Alliance, members: np.ndarray, before: pd.DataFrame, after: pd.DataFrame, acts: int
+) -> AllianceResult:
     gains = after.reindex(members) - before.reindex(members)
     people = gains["expected_audience"].to_numpy(float)
     median = float(np.median(people))
@@ -262,4 +269,6 @@ def _result(alliance: Alliance, members: np.ndarray, before: pd.DataFrame, after
         people_gain_low=low_median(people),
         people_limit=alliance.limit,
         within_limit=median <= alliance.limit,
+        answers=alliance.answers,
+        acts=round(acts / len(members)),
     )

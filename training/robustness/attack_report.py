@@ -81,6 +81,8 @@ class AllianceResult(Report):
     people_gain_low : the lower end of the 95 % interval of this median, from `low_median`
     people_limit : by how many it may rise
     within_limit : whether it rises by that at most in the median
+    answers : how many established users answered each of the new accounts that respond; 0 for other people
+    acts : events per member; those by which established users answer new accounts do not count
 
     """
 
@@ -94,11 +96,22 @@ class AllianceResult(Report):
     people_gain_low: float
     people_limit: float
     within_limit: bool = field(metadata=named("held"))
+    answers: int = 0
+    acts: int = 0
 
     @property
     def exceeds(self) -> bool:
         """Whether the median lies past the limit with its whole interval: few members alone prove nothing."""
         return self.people_gain_low > self.people_limit
+
+    @property
+    def cost(self) -> str:
+        """What new accounts that established users answered cost and gain, and why no points limit them."""
+        return (
+            f"{self.people} new accounts, each really answered by {self.answers} established users, gain an ordinary "
+            f"member {self.gain_median:+.1f} points for {self.acts:,} events: nothing tells them from newcomers who "
+            f"are heard, so they are limited in people ({self.people_gain_median:+.1f} of {self.people_limit:g})."
+        )
 
 
 @dataclass(frozen=True)
@@ -162,6 +175,11 @@ class AttackReport(Report):
         auc = self.honest_auc is None or self.honest_auc.within_limit
         allied = all(result.within_limit for result in self.alliances or ())
         return auc and allied and all(result.within_limit for result in self.attacks)
+
+    @property
+    def answered_accounts(self) -> list[str]:
+        """The `cost` of each alliance of new accounts that established users answered."""
+        return [result.cost for result in self.alliances or () if result.answers]
 
     def followed_by(self, other: "AttackReport") -> "AttackReport":
         """Return one report of both; `median_active` is this one's."""

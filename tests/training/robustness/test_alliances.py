@@ -8,7 +8,7 @@ import pytest
 
 from features.events.event_table import open_events
 from training.robustness.alliances import ALLIANCES, Helpers, _alliance_events, _assign, alliance_suite
-from training.robustness.attack_report import low_median
+from training.robustness.attack_report import AttackReport, low_median
 from training.robustness.attacks import AttackContext
 
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
@@ -97,6 +97,10 @@ def test_alliances_are_measured_in_people(simulated, bundle):
         assert result.within_limit == (result.people_gain_median <= result.people_limit)
         assert result.people_gain_low <= result.people_gain_median
         assert result.members >= 1
-    one = next(result for result in results if result.alliance == "friends_1_for_28d")
+    by_name = {result.alliance: result for result in results}
+    one, answered = by_name["friends_1_for_28d"], by_name["answered_12_28d"]
     assert one.people == 1
+    assert (one.acts, one.answers) == (2 * 28, 0)
+    assert (answered.acts, answered.answers) == (28 + 12 * 28 + 12, 3)  # posts, responses and questions
+    assert answered.cost in AttackReport(simulated.as_of, "", 20.0, (), alliances=results).answered_accounts
     assert one.as_json()["held"] == one.within_limit
