@@ -9,9 +9,10 @@ accounts. As in TrustRank (Gyongyi, Garcia-Molina and Pedersen 2004) and EigenTr
     received(user) = sum over givers of has(giver) * strength / users to whom the giver responds
 
 A user's weight is computed from what they received in the last round, less the largest part from a single giver: one
-responder alone makes nobody credible. The strength of a response halves with every `FADING_DAYS` since the last one.
-It is multiplied by the selectivity of the giver, which is 0 for who responds to everybody, and by `MUTUAL_STRENGTH` if
-the pair is mutual. Sums are of whole billionths, so every engine returns the same result.
+responder alone makes nobody credible. The strength of a response halves with every `FADING_DAYS` since the last one,
+and after `LATE_DAYS` `LATE_SPEED` times as fast, so accounts of people who left are soon worth nothing. It is
+multiplied by the selectivity of the giver, which is 0 for who responds to everybody, and by `MUTUAL_STRENGTH` if the
+pair is mutual. Sums are of whole billionths, so every engine returns the same result.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,9 +27,10 @@ from features.aggregates.windows import BILLION, DAY, LOOKBACK_DAYS, days, decay
 ROUNDS = 4
 DAMPING = 0.85
 FADING_DAYS = 20
+LATE_DAYS, LATE_SPEED = 70, 4
 MUTUAL_STRENGTH = 0.5
 MIN_RESPONDERS = 3
-FULL_CREDIBILITY = 0.001
+FULL_CREDIBILITY = 0.0004
 BROAD_SHARE, LEAST_BROAD, MOST_BROAD = 0.5, 100, 1_000
 HISTORY_DAYS, ESTABLISHED_DAYS = 360, 180
 SENIOR_HISTORY_DAYS, SENIOR_DAYS = 480, 360
@@ -69,7 +71,8 @@ def responses(pairs: ir.Table, users: ir.Table) -> ir.Table:
     both = year.left_join(back, ["user", "other"]).drop("user_right", "other_right")
     joined = both.left_join(_breadth(named, users), "other").drop("other_right")
     mutual = joined.back.notnull()
-    faded = decay(joined.last_age, FADING_DAYS).cast("float64")
+    late = (joined.last_age - LATE_DAYS * DAY).clip(lower=0)
+    faded = decay(joined.last_age + (LATE_SPEED - 1) * late, FADING_DAYS).cast("float64")
     strength = faded * mutual.ifelse(MUTUAL_STRENGTH, 1.0) * joined.selectivity
     passed = round_half_up(strength / joined.breadth).fill_null(0)
     return joined.mutate(mutual=mutual, passed=passed).drop("back")

@@ -15,7 +15,7 @@ SCORED = CATALOGUE.select(
     "credible_periods_168d",
     "credible_posts_90d",
     "days_without_established",
-    "days_absent",
+    "days_of_absence",
     "tenure_days",
     "excess_repetitions_90d",
 )

@@ -4,6 +4,7 @@ Both thresholds scale with the length of the community's history, up to 360 days
 """
 
 from functools import partial
+from typing import TypeVar
 
 import ibis
 import ibis.expr.types as ir
@@ -14,7 +15,10 @@ from features.catalogue.feature import Feature
 from features.catalogue.wording import Row, ago, count_of, value_of
 
 ABSENT_DAYS = 56
+FREE_POSTS = 200  # in 90 days, and as many for each established responder
 CLOCKS = ("seniority_days", "tenure_days")  # they rise with time alone
+
+Number = TypeVar("Number", float, ir.FloatingValue)
 
 _feature = partial(Feature, family="cadence", unit="days", relation="users")
 
@@ -29,6 +33,16 @@ def _days_beyond(days: ir.FloatingValue, threshold: int, user: ir.Table) -> ir.F
     return ibis.greatest(days - scale_to_history(user.history.fill_null(HISTORY_DAYS * DAY), threshold) / DAY, 0.0)
 
 
+def _beyond_responses(posts: Number, responders: Number) -> Number:
+    """Return how many posts of 90 days are beyond 200, and beyond as many for each established responder."""
+    return posts - FREE_POSTS * (1 + responders)
+
+
+def _absence(user: ir.Table) -> ir.FloatingValue:
+    since = user.days_since_last_act.fill_null(days(user.first_engaged_age))
+    return _days_beyond(since, ABSENT_DAYS, user)
+
+
 def _described_absence(value: float | None, row: Row) -> str:
     since = value_of(row, "days_since_last_act")
     if value is None:
@@ -40,6 +54,19 @@ def _described_absence(value: float | None, row: Row) -> str:
         return f"Last active {ago(since)}."
     allowed = count_of(since - value, "day")
     return f"Last active {ago(since)}; after {allowed} away the score begins to fall."
+
+
+def _described_presence(value: float | None, row: Row) -> str:
+    """Describe the absence, and the posts that count as such."""
+    posts, responders = value_of(row, "created_90d"), value_of(row, "credible_engagers_90d")
+    beyond = max(_beyond_responses(posts, responders or 0.0), 0.0) if posts else 0.0
+    if not value or not posts or not beyond:
+        return _described_absence(value, row)
+    away = _described_absence(max(value - beyond, 0.0), row)
+    return (
+        f"{away} The user posted {posts:,.0f} times in 90 days with few responses that count, which counts like "
+        f"{count_of(beyond, 'day')} of absence."
+    )
 
 
 def _described_tenure(value: float | None, _: Row) -> str:
@@ -57,7 +84,19 @@ FEATURES = [
         "days since the person's last act, or since being first engaged with where there is none, beyond the first 56 "
         "days, or as large a part of a history shorter than 360",
         _described_absence,
-        lambda user: _days_beyond(user.days_since_last_act.fill_null(days(user.first_engaged_age)), ABSENT_DAYS, user),
+        _absence,
+        direction="down",
+        actionable=True,
+        title="Days of absence, whatever is posted",
+    ),
+    _feature(
+        "days_of_absence",
+        "days since the person's last act, or since being first engaged with where there is none, beyond the first 56 "
+        "days, or as large a part of a history shorter than 360; and one for each post, reply or quote of the last 90 "
+        f"days beyond {FREE_POSTS}, and {FREE_POSTS} more for each person who responded in them, each weighing as much "
+        "as they are credible",
+        _described_presence,
+        lambda user: _absence(user) + _beyond_responses(user.created_90d, user.credible_engagers_90d).clip(lower=0.0),
         direction="down",
         actionable=True,
         title="Days of absence",

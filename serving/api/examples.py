@@ -34,7 +34,7 @@ EARLIER_SCORE = {
 CURSOR = encode_cursor(Cursor(datetime(2017, 7, 30, tzinfo=UTC), "3", SearchQuery(), PageToken(48.71, "ann")))
 LATELY = CATALOGUE["credible_engagers_decayed_28d"].describe(9.5)
 RATE = CATALOGUE["credible_rate_365d"].describe(4.2)
-ABSENT, ACTIVE = (CATALOGUE["days_absent"].describe(days) for days in (30, 0))
+ABSENT, ACTIVE = (CATALOGUE["days_of_absence"].describe(days) for days in (30, 0))
 
 RESPONSES = asdict(possible_changes(48.71, {}, np.where(COUNTS >= 30, 5.3, 0.0))[0])
 
@@ -70,7 +70,7 @@ EXPLANATION = {
     "lines": [
         _line("credible_engagers_decayed_28d", 9.5, 14.21, LATELY, 1.4),
         _line("credible_rate_365d", 4.2, 6.5, RATE, 0.9),
-        _line("days_absent", 30.0, -2.0, ABSENT, 0.0),
+        _line("days_of_absence", 30.0, -2.0, ABSENT, 0.0),
     ],
     "story": [
         _section("score", standing("ann", 48.71, 0.974, NEWEST["as_of"]), expectation(41.5, 24, 66, 0.9, 28, False)),
@@ -84,7 +84,7 @@ EXPLANATION = {
     "reasons": [
         _reason("credible_engagers_decayed_28d", 14.21, LATELY),
         _reason("credible_rate_365d", 6.5, RATE),
-        _reason("days_absent", -2.0, ABSENT),
+        _reason("days_of_absence", -2.0, ABSENT),
     ],
     "held_back": [],
     "possible_changes": [RESPONSES],
@@ -110,12 +110,12 @@ CHANGE = {
     "lines": [
         {"part": "others", "feature": "credible_engagers_decayed_28d", "family": "reach", "before": 6.0, "after": 9.5}
         | {"points": 5.5, "sentence": LATELY},
-        {"part": "own", "feature": "days_absent", "family": "cadence", "before": 0.0, "after": 30.0}
+        {"part": "own", "feature": "days_of_absence", "family": "cadence", "before": 0.0, "after": 30.0}
         | {"points": -2.0, "sentence": ABSENT},
     ],
     "reasons_up": [LATELY],
     "reasons_down": [ABSENT],
-    "reasons": [_reason("credible_engagers_decayed_28d", 5.5, LATELY), _reason("days_absent", -2.0, ABSENT)],
+    "reasons": [_reason("credible_engagers_decayed_28d", 5.5, LATELY), _reason("days_of_absence", -2.0, ABSENT)],
     "remarks": [],
     "status": "scored",
     "missing": None,
@@ -134,7 +134,7 @@ WHAT_IF = {
     "in_own_hands": [
         {
             "changes": [
-                {"feature": "days_absent", "before": 30.0, "after": 0.0, "asked": True, "actionable": True}
+                {"feature": "days_of_absence", "before": 30.0, "after": 0.0, "asked": True, "actionable": True}
                 | {"outside": False, "points": 2.0, "sentence": ACTIVE, "sentence_now": ABSENT}
             ],
             "asks": 0.1,

@@ -132,7 +132,7 @@ def parse_changes(settings: Sequence[str]) -> dict[str, float]:
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise WhatIfError(f"{setting[:100]!r} is not a change; expected feature=value, such as days_absent=0.")
+            raise WhatIfError(f"{setting[:100]!r} is not a change; expected feature=value, such as days_of_absence=0.")
         if name in changes:
             raise WhatIfError(f"{name[:100]} is set twice; set it once.")
         changes[name] = value

@@ -55,6 +55,6 @@ def _allowance(rows: pd.DataFrame) -> float:
 
     An absent user's days since the last event, less the days absent, are this allowance.
     """
-    absent = rows[rows["days_absent"] > 0]
+    absent = rows[rows["days_of_absence"] > 0]
     inactive = absent["days_since_last_act"].fillna(absent["account_age_days"])
-    return float((inactive - absent["days_absent"]).median()) if len(absent) else ABSENT_DAYS
+    return float((inactive - absent["days_of_absence"]).median()) if len(absent) else ABSENT_DAYS

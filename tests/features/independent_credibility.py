@@ -106,7 +106,7 @@ def _pair_weights(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index) 
     pairs = _pairs(responses)
     seeds = _seeds(pairs, own)
     has = _passed_on(pairs, seeds) if len(seeds) else pd.Series(BILLION, people)
-    full = (pairs["other"].map(has).fillna(0.0) / (0.001 * BILLION)).clip(upper=1.0)
+    full = (pairs["other"].map(has).fillna(0.0) / (0.0004 * BILLION)).clip(upper=1.0)
     lasted = ((pairs["first"] / DAY - 28) / (90 - 28)).clip(0.0, 1.0).where(pairs["mutual"], 1.0)
     worth = lasted.where(~pairs["mutual"], lasted * 0.4)
     share = (full if len(seeds) else 1.0) * pairs["selectivity"].fillna(1.0)
@@ -126,7 +126,8 @@ def _pairs(responses: pd.DataFrame) -> pd.DataFrame:
     pairs["breadth"] = pairs["other"].map(pairs[pairs["other"] >= 0].groupby("other").size())
     broad = np.clip(pairs.loc[pairs["other"] >= 0, "user"].nunique() / 2, 100, 1_000)
     pairs["selectivity"] = (2 - pairs["breadth"] / broad).clip(0.0, 1.0)
-    faded = _round_half_up(np.exp2(-pairs["last"] / (20 * DAY)) * BILLION)
+    late = (pairs["last"] - 70 * DAY).clip(lower=0)
+    faded = _round_half_up(np.exp2(-(pairs["last"] + 3 * late) / (20 * DAY)) * BILLION)
     strength = faded * np.where(pairs["mutual"], 0.5, 1.0) * pairs["selectivity"]
     return pairs.assign(passed=_round_half_up((strength / pairs["breadth"]).fillna(0.0)))
 

@@ -140,7 +140,7 @@ class TestOwnActs:
                     assert is_now == pytest.approx(SECOND if was is None else was)
                     continue
                 assert (was is None) == (is_now is None), feature.name
-                if was is not None and feature.name != "days_absent":
+                if was is not None and feature.name != "days_of_absence":
                     assert was <= is_now if feature.direction == "down" else was >= is_now, feature.name
                 elif was is not None:
                     assert is_now <= was

@@ -20,7 +20,7 @@ NESTED = (
     ("credible_pieces_drawing_28d", "credible_pieces_drawing_90d"),
 )
 YEAR, RATE, AGE = "credible_engagers_365d", "credible_rate_365d", "account_age_days"
-ABSENT, SINCE = "days_absent", "days_since_last_act"
+ABSENT, SINCE = "days_of_absence", "days_since_last_act"
 PERCENTILES = range(101)
 LEVELS = (5, 10, 25, 50, 75, 90, 95)
 

@@ -13,7 +13,7 @@ from features.events.scopes import ALL
 if TYPE_CHECKING:
     from training.model.bundle import Bundle
 
-ACTS, ABSENT = "acts_365d", "days_absent"
+ACTS, ABSENT = "acts_365d", "days_of_absence"
 
 
 @dataclass(frozen=True)

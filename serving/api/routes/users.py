@@ -39,7 +39,7 @@ EXPLANATION_JSON = TypeAdapter(Explanation)
 MAX_SET = 50
 SetQuery = Annotated[
     list[Text] | None,
-    Query(alias="set", max_length=MAX_SET, description="feature=value; repeatable", examples=[["days_absent=0"]]),
+    Query(alias="set", max_length=MAX_SET, description="feature=value; repeatable", examples=[["days_of_absence=0"]]),
 ]
 AwayDaysQuery = Annotated[
     int | None, Query(description="Days without any event of the user after the snapshot, 1 to 365", examples=[14])

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from features.catalogue import CATALOGUE
+from features.catalogue.tenure import FREE_POSTS
 from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
 
@@ -316,7 +317,8 @@ BOUNDS = {
     "credible_after_a_day_share_90d": credible_share,
     "credible_engagers_per_piece_90d": credible_per_piece,
     "credible_periods_168d": lambda day: stepping("received", PERIODS, [1.0] * 6)(day) + 6 * FADE,
-    "days_since_credible_engagement": lambda day: 6.0 + 365 * day.crossed("received", 365),
+    # what four rounds pass on halves in 5 days, and what is left of it is counted in whole billionths
+    "days_since_credible_engagement": lambda day: 1.0 + 4 * 30 / 5 + 30 + 365 * day.crossed("received", 365),
     # somebody whose weight fades below a half is not established any longer, and another response is the last
     **dict.fromkeys(
         ["days_since_established", "days_without_established"],
@@ -326,6 +328,7 @@ BOUNDS = {
         weighing("on pieces", 90, others="on pieces")(day) + weighing("known", 90, 365)(day)
     ),
     "days_absent": lambda _: 1.0,
+    "days_of_absence": lambda day: 1.0 + FREE_POSTS * weighing("known", 90, 365)(day),
     "tenure_days": a_day,
     "seniority_days": lambda _: 1.0,
     "credible_rate_365d": lambda day: weighing("known", 365)(day) + day.before["credible_rate_365d"] / 28,
@@ -460,6 +463,7 @@ RISING = {
     "early_responders",
     "credible_posts_90d",
     "days_absent",
+    "days_of_absence",
     "seniority_days",
     "credible_rate_365d",
     # weights rise where somebody else leaves the year whom the giver responded to, or an exchange lasts

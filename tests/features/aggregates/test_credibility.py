@@ -74,15 +74,15 @@ def test_two_vouchers_give_credibility(features_of):
         )
     one = wide * 0.5 / 4
     assert rows["a"]["credibility_365d"] == pytest.approx(one, abs=1e-8)
-    assert rows["u"]["credible_engagers_365d"] == pytest.approx(min(one / 0.001, 1), abs=1e-7)
+    assert rows["u"]["credible_engagers_365d"] == pytest.approx(min(one / 0.0004, 1), abs=1e-7)
 
 
 def test_partial_credibility_weighs_in_proportion(features_of):
-    """Two who vouched 160 days ago, a 256th of which is left: not a full person."""
-    rows = features_of([*ESTABLISHED, *vouched("e0", "e1", to="a", days=160), (1, "a", "like", "u")])
+    """Two who vouched 100 days ago, of which 2 ** -9.5 is left: not a full person."""
+    rows = features_of([*ESTABLISHED, *vouched("e0", "e1", to="a", days=100), (1, "a", "like", "u")])
     credibility = rows["a"]["credibility_365d"]
-    assert 0 < credibility < 0.001
-    assert rows["u"]["credible_engagers_365d"] == pytest.approx(credibility / 0.001, abs=1e-7)
+    assert 0 < credibility < 0.0004
+    assert rows["u"]["credible_engagers_365d"] == pytest.approx(credibility / 0.0004, abs=1e-7)
 
 
 def test_strength_halves_every_20_days_and_when_mutual(features_of):
@@ -90,14 +90,26 @@ def test_strength_halves_every_20_days_and_when_mutual(features_of):
         return features_of([*ESTABLISHED, *more])["a"]["credibility_365d"]
 
     # Two givers with the same breadth; what reaches `a` is what one of them passes on.
-    now, later = (of_a(*vouched("e0", "e1", to="a", days=days)) for days in (60, 80))
+    now, later = (of_a(*vouched("e0", "e1", to="a", days=days)) for days in (40, 60))
     assert now / later == pytest.approx(2, abs=1e-6)
-    mutual = of_a(*vouched("e0", "e1", to="a", days=60), *((60, "a", "like", name) for name in ("e0", "e1")))
+    mutual = of_a(*vouched("e0", "e1", to="a", days=40), *((40, "a", "like", name) for name in ("e0", "e1")))
     # a, who is not established, gives back what the founders keep nothing of but by the rounds: hardly more than half.
     assert 0.5 < mutual / now < 0.6
-    others = [event for k in range(4) for event in vouched("e0", "e1", to=f"b{k}", days=60)]
-    split = of_a(*vouched("e0", "e1", to="a", days=60), *others)
+    others = [event for k in range(4) for event in vouched("e0", "e1", to=f"b{k}", days=40)]
+    split = of_a(*vouched("e0", "e1", to="a", days=40), *others)
     assert split < now / 2  # eight to respond to instead of four, and less for those who gave it back
+
+
+def test_strength_halves_every_5_days_after_70(features_of):
+    def of_a(days):
+        events = [*ESTABLISHED, *vouched("e0", "e1", to="a", days=days)]
+        return features_of(events)["a"]["credibility_365d"]
+
+    full = of_a(70)
+    assert of_a(20) / full == pytest.approx(2 ** (50 / 20), rel=1e-5)
+    assert full / of_a(75) == pytest.approx(2, rel=1e-4)
+    assert full / of_a(90) == pytest.approx(2**4, rel=1e-3)
+    assert of_a(300) == 0
 
 
 @pytest.mark.parametrize(

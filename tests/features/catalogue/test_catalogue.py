@@ -351,6 +351,12 @@ BY_HAND = [
     ("days_absent", POSTED, 0),
     ("days_absent", ENGAGED, 0),
     ("days_absent", [(90, "a", "like", "u"), (1, "a", "like", "u")], 34),
+    ("days_of_absence", [(58.5, "u", "view", "a"), (90, "u", "post", None), (1, "a", "like", "u")], 2.5),
+    ("days_of_absence", [(80, "u", "post", None)] * 230, 24 + 30),
+    ("days_of_absence", [(80, "u", "post", None)] * 200, 24),
+    ("days_of_absence", [*((1, "u", "post", None) for _ in range(410)), (1, "a", "like", "u")], 10),
+    ("days_of_absence", POSTED, 0),
+    ("days_of_absence", ENGAGED, 0),
     ("credible_rate_365d", [(365, "a", "like", "u"), (365 + AFTER, "b", "like", "u"), *HALF], (1 + MUTUAL) * 28 / 365),
     ("credible_rate_365d", [(56, "u", "view", None), (1, "a", "like", "u"), *NO_RESPONSE], 28 / 56),
     ("credible_rate_365d", [(20, "u", "post", None), (10, "a", "like", "u"), (28, None, "like", "u")], 1),
@@ -1103,7 +1109,7 @@ def test_unknown_is_null_and_no_rows_is_zero(features_of):
         "engagements_per_piece_14d": 1,
         "days_since_last_act": 3,
         "account_age_days": 3,
-        "days_absent": 3 - 3 * 56 / 360,
+        **dict.fromkeys(["days_absent", "days_of_absence"], 3 - 3 * 56 / 360),
         "seniority_days": 3 - 3 * 180 / 360,
         "tenure_days": 3,
         "credibility_365d": 1,
@@ -1176,7 +1182,7 @@ class TestWords:
     def test_directions_of_scored_features(self):
         assert {feature.name for feature in SCORED if feature.direction == "down"} == {
             "days_without_established",
-            "days_absent",
+            "days_of_absence",
             "excess_repetitions_90d",
         }
         raising = {feature.name for feature in SCORED if feature.direction == "up"}

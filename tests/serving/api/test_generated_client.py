@@ -132,8 +132,8 @@ def test_scores_are_explained(call):
     assert [score.as_of for score in history.scores] == [EARLIER, NEWEST]
     change = call("get_change", "user0001", from_=EARLIER, to=NEWEST).parsed
     assert (change.before.as_of, change.after.as_of) == (EARLIER, NEWEST)
-    what_if = call("get_what_if", "user0001", set_=["days_absent=3"]).parsed
-    assert what_if.asked.changes[0].feature == "days_absent"
+    what_if = call("get_what_if", "user0001", set_=["days_of_absence=3"]).parsed
+    assert what_if.asked.changes[0].feature == "days_of_absence"
     assert what_if.asked.interval.level == what_if.interval.level
 
 

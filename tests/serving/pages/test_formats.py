@@ -80,7 +80,7 @@ def test_an_instant_is_an_element_with_utc_in_its_title():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("days_absent", "Days of absence"),
+        ("days_of_absence", "Days of absence"),
         ("credible_pace_28d", "Credible pace, 28 days"),
         ("words", "Words"),
     ],

@@ -10,7 +10,7 @@ from serving.review.feature_effects import FeatureEffect, FeatureEffects
 
 
 def effects(points, values):
-    effect = FeatureEffect("days_absent", float(np.abs(points).mean()), -1.0, 1.0, points, values)
+    effect = FeatureEffect("days_of_absence", float(np.abs(points).mean()), -1.0, 1.0, points, values)
     return FeatureEffects(len(points), len(points), "the average", (effect,))
 
 

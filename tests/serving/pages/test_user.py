@@ -103,7 +103,7 @@ def test_a_hidden_user_is_not_shown(client, home):
 
 def test_a_change_is_explained_on_demand(client, home, bundle, scores, rows):
     assert "There is one snapshot so far" in client.get("/u/user0001").text
-    earlier = rows.assign(days_absent=rows["days_absent"] + 20)
+    earlier = rows.assign(days_of_absence=rows["days_of_absence"] + 20)
     write_snapshot(home, AS_OF - timedelta(days=28), bundle, "2", scores.assign(model_version="2"), earlier)
     assert "Explain the last change" in client.get("/u/user0001").text
     page = client.get("/u/user0001?part=change&from=2017-07-02T00:00:00Z").text

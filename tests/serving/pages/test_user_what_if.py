@@ -15,11 +15,11 @@ def snapshot(home):
 def test_sliders_begin_where_the_user_is(snapshot, monkeypatch):
     row = snapshot.feature_row("user0001")
     view = what_if_view(snapshot, "user0001", "all", {})
-    assert row["days_absent"] == 0
-    assert "days_absent" not in {slider.name for slider in view.sliders}
-    monkeypatch.setattr(type(snapshot), "feature_row", lambda *_: row | {"days_absent": 20.4})
+    assert row["days_of_absence"] == 0
+    assert "days_of_absence" not in {slider.name for slider in view.sliders}
+    monkeypatch.setattr(type(snapshot), "feature_row", lambda *_: row | {"days_of_absence": 20.4})
     view = what_if_view(snapshot, "user0001", "all", {})
-    assert {slider.name: (slider.present, slider.most) for slider in view.sliders}["days_absent"] == (20, 20)
+    assert {slider.name: (slider.present, slider.most) for slider in view.sliders}["days_of_absence"] == (20, 20)
     assert view.result is None
     assert view.suggestions is not None
 
@@ -31,8 +31,10 @@ def test_an_unknown_count_leaves_the_other_sliders(snapshot, monkeypatch):
 
 
 def test_moved_sliders_give_what_the_model_says(snapshot):
-    view = what_if_view(snapshot, "user0001", "all", {"days_absent": "0", "away_days": "10"}, with_suggestions=False)
-    expected = simulate_change(snapshot, "user0001", "all", {"days_absent": 0.0}, 10)
+    view = what_if_view(
+        snapshot, "user0001", "all", {"days_of_absence": "0", "away_days": "10"}, with_suggestions=False
+    )
+    expected = simulate_change(snapshot, "user0001", "all", {"days_of_absence": 0.0}, 10)
     assert view.result.asked.score == pytest.approx(expected.asked.score)
     assert view.suggestions is None
 

@@ -35,10 +35,10 @@ AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 
 def as_can_be(rows):
     """Give the people of the other tests absence and repetition as they can be, and some acts."""
-    away = rows["days_absent"] * 10
+    away = rows["days_of_absence"] * 10
     repeating = {"excess_repetitions_90d": np.arange(len(rows)) % 4 * 2.0, "created_90d": 13.0}
     acts = rows["acts_365d"].where(rows["user"] == "user0003", 30.0)
-    return rows.assign(days_absent=away, days_since_last_act=away + 56, acts_365d=acts, **repeating)
+    return rows.assign(days_of_absence=away, days_since_last_act=away + 56, acts_365d=acts, **repeating)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,11 @@ def bundle(rows):
     cutoffs = [AS_OF - timedelta(days=28 * k) for k in (3, 2, 1)]
     frames = []
     for seed, cutoff in enumerate(cutoffs):
-        pull = rows["credible_rate_365d"] * np.exp(-rows["days_absent"] / 40) * (1 - rows["excess_repetitions_90d"] / 8)
+        pull = (
+            rows["credible_rate_365d"]
+            * np.exp(-rows["days_of_absence"] / 40)
+            * (1 - rows["excess_repetitions_90d"] / 8)
+        )
         frames.append(rows.assign(as_of=pd.Timestamp(cutoff), audience=np.random.default_rng(seed).poisson(9 * pull)))
     return fit(pd.concat(frames, ignore_index=True), Split(tuple(cutoffs)), Config(model=Model(trees=40, depth=3)))
 
@@ -97,7 +101,7 @@ def another_catalogue(home, rows):
     write_rows(sort_rows(rows).drop(columns="excess_repetitions_90d"), folder / "features.arrow")
     file = folder / "bundle" / "bundle.json"
     reports = json.loads(file.read_text())
-    reports["features"]["days_absent"] = "0" * 12
+    reports["features"]["days_of_absence"] = "0" * 12
     file.write_text(json.dumps(reports))
     write_checksums(folder)
 
@@ -108,7 +112,7 @@ class TestPeerRanges:
         """Bands by engagers: 3 and 6 are band 2, none is band 0."""
         reports = {"scope": ["all"] * 4 + ["topic:x"], "engagers_365d": [3.0, 6.0, 5.0, np.nan, 3.0]}
         others = {name: [1.0, 2.0, np.nan, 8.0, 9.0] for name in PEER_COLUMNS[2:]}
-        away = {"days_since_last_act": [30.0, 40.0, 3.0, np.nan, 3.0], "days_absent": [2.0, 12.0, 0.0, 0.0, 0.0]}
+        away = {"days_since_last_act": [30.0, 40.0, 3.0, np.nan, 3.0], "days_of_absence": [2.0, 12.0, 0.0, 0.0, 0.0]}
         return pd.DataFrame(reports | others | away)[PEER_COLUMNS]
 
     def test_users_get_their_own_peers(self, people):
@@ -129,7 +133,7 @@ class TestPeerRanges:
         assert PeerRanges(people).of("topic:x", feature_row(people.iloc[[4]])).allowance == 56
 
     def test_the_allowance_where_only_who_never_acted_is_absent(self, people):
-        never = people.iloc[[3]].assign(days_absent=10.0, account_age_days=50.0)
+        never = people.iloc[[3]].assign(days_of_absence=10.0, account_age_days=50.0)
         assert PeerRanges(never).of("all", feature_row(never)).allowance == 40
 
     def test_as_the_snapshot_has_it(self, home, rows):
@@ -138,27 +142,27 @@ class TestPeerRanges:
         assert result.users in (1, 2)
         everybody = rows[rows["scope"] == "all"]
         of_all = [snapshot.peer_ranges.of("all", feature_row(everybody.iloc[[k]])) for k in range(len(everybody))]
-        assert max(float(peers.values["days_absent"][-1]) for peers in of_all) == everybody["days_absent"].max()
+        assert max(float(peers.values["days_of_absence"][-1]) for peers in of_all) == everybody["days_of_absence"].max()
 
 
 class TestParseChanges:
     def test_read(self):
-        assert parse_changes(["days_absent=0", " excess_repetitions_90d =1.5e1"]) == {
-            "days_absent": 0.0,
+        assert parse_changes(["days_of_absence=0", " excess_repetitions_90d =1.5e1"]) == {
+            "days_of_absence": 0.0,
             "excess_repetitions_90d": 15.0,
         }
         assert parse_changes([]) == {}
 
     @pytest.mark.parametrize(
-        "setting", ["days_absent", "=3", "days_absent=", "days_absent=x", "days_absent=nan", "a=1=2"]
+        "setting", ["days_of_absence", "=3", "days_of_absence=", "days_of_absence=x", "days_of_absence=nan", "a=1=2"]
     )
     def test_no_change(self, setting):
-        with pytest.raises(WhatIfError, match="is not a change; expected feature=value, such as days_absent=0"):
+        with pytest.raises(WhatIfError, match="is not a change; expected feature=value, such as days_of_absence=0"):
             parse_changes([setting])
 
     def test_twice(self):
-        with pytest.raises(WhatIfError, match="days_absent is set twice"):
-            parse_changes(["days_absent=1", "days_absent=2"])
+        with pytest.raises(WhatIfError, match="days_of_absence is set twice"):
+            parse_changes(["days_of_absence=1", "days_of_absence=2"])
 
 
 class TestRoute:
@@ -177,14 +181,14 @@ class TestRoute:
                 assert not any(c["outside"] for c in outcome["changes"] if CATALOGUE[c["feature"]].direction != "none")
 
     def test_a_change(self, client, bundle, rows):
-        answer = client.get("/v1/users/user0001/what-if?set=days_absent=900&set=tenure_days=3")
+        answer = client.get("/v1/users/user0001/what-if?set=days_of_absence=900&set=tenure_days=3")
         result = answer.json()
         row = rows[(rows["user"] == "user0001") & (rows["scope"] == "all")]
-        score = bundle.predict(row.assign(days_absent=900.0, tenure_days=3.0))["score"].iloc[0]
+        score = bundle.predict(row.assign(days_of_absence=900.0, tenure_days=3.0))["score"].iloc[0]
         assert result["asked"]["score"] == pytest.approx(score)
         assert not result["asked"]["in_own_hands"]
         assert any(
-            "No user with a similar audience has such a value" in note and "days_absent 900" in note
+            "No user with a similar audience has such a value" in note and "days_of_absence 900" in note
             for note in result["notes"]
         )
         assert any("Not in the user's own hands: tenure_days" in note for note in result["notes"])
@@ -228,7 +232,7 @@ class TestRoute:
         client.app.state.watcher.look()
         answer = client.get("/v1/users/user0001/what-if")
         assert (answer.status_code, answer.json()["type"]) == (422, "urn:clout:problem:unfit-features")
-        assert "defined differently here: days_absent" in answer.json()["detail"]
+        assert "defined differently here: days_of_absence" in answer.json()["detail"]
 
 
 class TestCommand:
@@ -246,11 +250,13 @@ class TestCommand:
             assert report["possible_changes"] == explanation["possible_changes"]
 
     def test_json_is_what_the_api_says(self, home, client, monkeypatch, capsys):
-        words = ["clout", "what-if", "user0001", "--set", "days_absent=0", "--json", "--home", str(home.folder)]
+        words = ["clout", "what-if", "user0001", "--set", "days_of_absence=0", "--json", "--home", str(home.folder)]
         monkeypatch.setattr(sys, "argv", words)
         with pytest.raises(SystemExit):
             main.main()
-        assert json.loads(capsys.readouterr().out) == client.get("/v1/users/user0001/what-if?set=days_absent=0").json()
+        assert (
+            json.loads(capsys.readouterr().out) == client.get("/v1/users/user0001/what-if?set=days_of_absence=0").json()
+        )
 
     def test_a_change_shows_its_parts(self, run_what_if):
         code, out, _ = run_what_if("user0001", "--set", "credible_rate_365d=90")
@@ -270,7 +276,7 @@ class TestCommand:
                 ["user0003"],
                 "error: 'user0003' has no score, so what would change it cannot be computed. Too little",
             ),
-            (["user0001", "--set", "days_absent"], "error: 'days_absent' is not a change"),
+            (["user0001", "--set", "days_of_absence"], "error: 'days_of_absence' is not a change"),
             (["user0001", "--away-days", "0"], "error: 0 days of inactivity cannot be simulated"),
             (["user0001", "--events", "e.parquet"], "--events goes with --away-days"),
         ],

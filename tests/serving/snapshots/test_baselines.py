@@ -30,7 +30,7 @@ SCOPES = {"network:a": 120, "topic:few": 25}
 def scoped(rows):
     """Users of all, of a network in which their features are half as large, and of a topic with few users."""
     everybody = rows[rows["scope"] == "all"]
-    everybody = everybody.assign(days_absent=everybody["days_absent"].where(everybody.index % 3 == 0, 0.0))
+    everybody = everybody.assign(days_of_absence=everybody["days_of_absence"].where(everybody.index % 3 == 0, 0.0))
     parts = [
         everybody.select_dtypes("number").head(size).div(2).assign(user=everybody["user"], scope=scope)
         for scope, size in SCOPES.items()
@@ -43,7 +43,7 @@ def scoped_home(tmp_path_factory, bundle, scoped):
     home = Home(tmp_path_factory.mktemp("scoped"))
     write_snapshot(home, EARLIER, bundle, "3", score_rows(bundle, "3", scoped), scoped)
     other = replace(bundle, booster_text=bundle.booster.model_to_string(num_iteration=10))
-    later = scoped.assign(days_absent=scoped["days_absent"] / 2)
+    later = scoped.assign(days_of_absence=scoped["days_of_absence"] / 2)
     write_snapshot(home, AS_OF, other, "4", score_rows(other, "4", later), later)
     return home
 

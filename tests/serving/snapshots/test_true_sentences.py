@@ -82,7 +82,7 @@ class Checked:
             "strong": score.nlargest(20).index,
             "low": score.nsmallest(20).index,
             "newcomer": table.index[table["account_age_days"] < 45][:20],
-            "absent": table.index[(table["days_absent"] > 0) & (table["engagers_365d"] > 2)][:20],
+            "absent": table.index[(table["days_of_absence"] > 0) & (table["engagers_365d"] > 2)][:20],
             "repeating": table["repetitions_90d"].nlargest(20).index,
         }
         assert all(len(users) >= 5 for users in kinds.values()), {kind: len(users) for kind, users in kinds.items()}
@@ -124,6 +124,9 @@ class Person:
     def last_response(self):
         unknown = self.community.anonymous.get(self.user, self.received)
         return min(self.received["age"].min(), unknown["age"].min())
+
+    def posts_beyond(self):
+        return max(self.row["created_90d"] - 200 * (1 + self.row["credible_engagers_90d"]), 0.0)
 
     def posts(self, days=90):
         return self.own[self.own["verb"].isin({"post", "reply", "quote"}) & (self.own["age"] <= days)]
@@ -323,9 +326,16 @@ PATTERNS = {
     r"No response of the last year counts as an established member's\.": lambda p: math.isnan(
         p.row["days_without_established"]
     ),
-    rf"Last active {AGO}\.": lambda p, ago: long_ago(ago, p.own["age"].min()) and p.row["days_absent"] == 0,
+    rf"Last active {AGO}\.": lambda p, ago: (
+        long_ago(ago, p.own["age"].min()) and p.row["days_of_absence"] == p.posts_beyond()
+    ),
     rf"Last active {AGO}; after {N} days? away the score begins to fall\.": lambda p, ago, allowed: (
-        long_ago(ago, p.own["age"].min()) and about(allowed, p.own["age"].min() - p.row["days_absent"])
+        long_ago(ago, p.own["age"].min())
+        and about(allowed, p.own["age"].min() - p.row["days_of_absence"] + p.posts_beyond())
+    ),
+    rf"Last active .*\. The user posted {N} times in 90 days with few responses that count, which counts like "
+    rf"{N} days? of absence\.": lambda p, posted, beyond: (
+        number(posted) == p.row["created_90d"] and about(beyond, p.posts_beyond())
     ),
     rf"Never active so far; first seen {AGO}\.": lambda p, ago: p.own.empty and long_ago(ago, p.received["age"].max()),
     r"Never active so far\.": lambda p: p.own.empty,
@@ -346,7 +356,7 @@ PATTERNS = {
     r"There is little evidence: nobody with a known id engaged with this user in (.+)\.": lambda p, period: is_evidence(
         p, "0", period
     ),
-    rf"Being active again would add about {P}\.": lambda p, gained: points(gained, p.gain(days_absent=0.0)),
+    rf"Being active again would add about {P}\.": lambda p, gained: points(gained, p.gain(days_of_absence=0.0)),
     rf"Without so many repeated posts the score would be about {P} higher\.": lambda p, gained: points(
         gained, p.gain(excess_repetitions_90d=0.0)
     ),

@@ -20,7 +20,7 @@ from training.explanation.possible_changes import more_members
 from training.fit import fit
 from training.model.bundle import feature_row
 
-OWN = {"days_absent", "excess_repetitions_90d"}
+OWN = {"days_of_absence", "excess_repetitions_90d"}
 
 
 def of_all(rows):
@@ -39,7 +39,7 @@ def worse(rows, seed=4):
     random = np.random.default_rng(seed)
     away, repeated = random.uniform(0, 90, len(rows)).round(), random.choice([0.0, 2.0, 4.0, 6.0], len(rows))
     repeating = {"excess_repetitions_90d": repeated, "created_90d": 13.0}
-    return rows.assign(days_absent=away, days_since_last_act=away + 56, **repeating)
+    return rows.assign(days_of_absence=away, days_since_last_act=away + 56, **repeating)
 
 
 @pytest.fixture(scope="module")
@@ -58,23 +58,23 @@ def by_the_model(bundle, row, changes):
 
 
 def test_outcome_is_the_models_prediction(bundle, top_rows, peers):
-    row = one(top_rows, 0).assign(days_absent=30.0, days_since_last_act=86.0)
-    (outcome,) = what_if(bundle, feature_row(row), [Scenario({"days_absent": 10.0}, {})], peers)
-    assert outcome.score == pytest.approx(by_the_model(bundle, row, {"days_absent": 10.0}))
+    row = one(top_rows, 0).assign(days_of_absence=30.0, days_since_last_act=86.0)
+    (outcome,) = what_if(bundle, feature_row(row), [Scenario({"days_of_absence": 10.0}, {})], peers)
+    assert outcome.score == pytest.approx(by_the_model(bundle, row, {"days_of_absence": 10.0}))
     assert outcome.gain == pytest.approx(outcome.score - bundle.predict(row)["score"].iloc[0])
     changes = {
         change.feature: (change.before, change.after, change.asked, change.actionable) for change in outcome.changes
     }
-    assert changes == {"days_absent": (30, 10, True, True), "days_since_last_act": (86, 66, False, True)}
-    assert outcome.asks == pytest.approx(peers.rank("days_absent", 30) - peers.rank("days_absent", 10))
+    assert changes == {"days_of_absence": (30, 10, True, True), "days_since_last_act": (86, 66, False, True)}
+    assert outcome.asks == pytest.approx(peers.rank("days_of_absence", 30) - peers.rank("days_of_absence", 10))
     assert outcome.in_own_hands
     assert outcome.interval.low <= outcome.expected_audience + 1
     assert outcome.interval.high >= outcome.expected_audience - 1
 
 
 def test_effort_of_two_features_combines_their_shares(bundle, top_rows, peers):
-    row = one(top_rows, 0).assign(days_absent=30.0, excess_repetitions_90d=4.0)
-    absence, repetition = {"days_absent": 0.0}, {"excess_repetitions_90d": 0.0}
+    row = one(top_rows, 0).assign(days_of_absence=30.0, excess_repetitions_90d=4.0)
+    absence, repetition = {"days_of_absence": 0.0}, {"excess_repetitions_90d": 0.0}
     single, other, both = what_if(
         bundle, feature_row(row), [Scenario(a, {}) for a in (absence, repetition, absence | repetition)], peers
     )
@@ -86,16 +86,18 @@ def test_effort_of_two_features_combines_their_shares(bundle, top_rows, peers):
 def test_parts_add_up_to_the_gain(bundle, top_rows, peers, k):
     row = one(top_rows, k)
     more = {name: float(value[0]) for name, value in more_members(feature_row(row), np.array([5.0])).items()}
-    questions = [Scenario({"days_absent": 0.0, "excess_repetitions_90d": 0.0}, {}), Scenario({}, more)]
+    questions = [Scenario({"days_of_absence": 0.0, "excess_repetitions_90d": 0.0}, {}), Scenario({}, more)]
     for outcome in what_if(bundle, feature_row(row), questions, peers):
         added = sum(change.points for change in outcome.changes) + outcome.other_lines + outcome.clipping
         assert added == pytest.approx(outcome.gain, abs=1e-6)
 
 
 def test_clipping_at_zero_is_reported(bundle, top_rows, peers):
-    row = one(top_rows, 0).assign(days_absent=0.0, days_since_last_act=1.0)
+    row = one(top_rows, 0).assign(days_of_absence=0.0, days_since_last_act=1.0)
     low = replace(bundle.scale, anchor=bundle.scale.anchor - bundle.predict(row)["unclipped"].iloc[0] + 2)
-    (outcome,) = what_if(replace(bundle, scale=low), feature_row(row), [Scenario({"days_absent": 365.0}, {})], peers)
+    (outcome,) = what_if(
+        replace(bundle, scale=low), feature_row(row), [Scenario({"days_of_absence": 365.0}, {})], peers
+    )
     assert (outcome.score, outcome.gain) == (0.0, pytest.approx(-2.0))
     assert outcome.clipping > 0.5
     added = sum(change.points for change in outcome.changes) + outcome.other_lines + outcome.clipping
@@ -106,7 +108,7 @@ def test_clipping_at_zero_is_reported(bundle, top_rows, peers):
 @pytest.mark.parametrize("name", sorted(OWN))
 def test_less_absence_or_repetition_never_lowers_the_score(bundle, top_rows, peers, name, k):
     row = one(top_rows, k)
-    values = np.linspace({"days_absent": 300.0, "excess_repetitions_90d": 7.0}[name], 0.0, 20)
+    values = np.linspace({"days_of_absence": 300.0, "excess_repetitions_90d": 7.0}[name], 0.0, 20)
     scores = [
         outcome.score for outcome in what_if(bundle, feature_row(row), [Scenario({name: v}, {}) for v in values], peers)
     ]
@@ -120,7 +122,7 @@ def simple_model(rows):
     frames = []
     for seed, cutoff in enumerate(cutoffs):
         sample = worse(rows, seed)
-        pull = 30 * np.exp(-sample["days_absent"] / 40) * (1 - sample["excess_repetitions_90d"] / 8)
+        pull = 30 * np.exp(-sample["days_of_absence"] / 40) * (1 - sample["excess_repetitions_90d"] / 8)
         frames.append(sample.assign(as_of=cutoff, audience=np.random.default_rng(seed).poisson(pull)))
     return fit(pd.concat(frames, ignore_index=True), Split(tuple(cutoffs)), Config(model=Model(trees=60, depth=3)))
 
@@ -162,23 +164,23 @@ class TestRecourse:
                 assert peers.values[change.feature][0] <= change.after <= peers.values[change.feature][-1]
 
     def test_narrow_peers_narrow_the_proposals(self, simple_model, top_rows):
-        away = top_rows[top_rows["days_absent"] > 40].assign(excess_repetitions_90d=4.0)
+        away = top_rows[top_rows["days_of_absence"] > 40].assign(excess_repetitions_90d=4.0)
         assert len(away) > 5
         for k in range(len(away)):
             assert actionable_recourse(simple_model, feature_row(one(away, k)), of_all(away)) == ()
 
     def test_active_users_without_repetitions_get_no_recourse(self, simple_model, top_rows, peers):
-        best = top_rows.assign(days_absent=0.0, excess_repetitions_90d=0.0, days_since_last_act=1.0)
+        best = top_rows.assign(days_of_absence=0.0, excess_repetitions_90d=0.0, days_since_last_act=1.0)
         assert [actionable_recourse(simple_model, feature_row(one(best, k)), peers) for k in range(10)] == [()] * 10
 
     def test_users_without_events_can_end_an_absence(self, simple_model, top_rows, peers):
-        never = one(top_rows, 0).assign(days_absent=80.0, days_since_last_act=math.nan, excess_repetitions_90d=0.0)
+        never = one(top_rows, 0).assign(days_of_absence=80.0, days_since_last_act=math.nan, excess_repetitions_90d=0.0)
         (outcome,) = actionable_recourse(simple_model, feature_row(never), peers)
         changes = {change.feature: (change.before, change.after, change.asked) for change in outcome.changes}
-        assert changes == {"days_absent": (80, 0, True), "days_since_last_act": (None, 0, False)}
+        assert changes == {"days_of_absence": (80, 0, True), "days_since_last_act": (None, 0, False)}
 
     def test_users_without_events_and_absence_get_no_recourse(self, simple_model, top_rows, peers):
-        never = one(top_rows, 0).assign(days_absent=0.0, days_since_last_act=math.nan, excess_repetitions_90d=0.0)
+        never = one(top_rows, 0).assign(days_of_absence=0.0, days_since_last_act=math.nan, excess_repetitions_90d=0.0)
         assert actionable_recourse(simple_model, feature_row(never), peers) == ()
 
 
@@ -189,7 +191,7 @@ class TestWhatIf:
     def test_the_present_value_changes_nothing(self, bundle, top_rows, peers):
         row = one(top_rows, 3)
         (outcome,) = what_if(
-            bundle, feature_row(row), [Scenario({"days_absent": feature_row(row)["days_absent"]}, {})], peers
+            bundle, feature_row(row), [Scenario({"days_of_absence": feature_row(row)["days_of_absence"]}, {})], peers
         )
         assert (outcome.gain, outcome.asks, outcome.changes) == (0.0, 0.0, ())
 
@@ -215,13 +217,13 @@ class TestWhatIf:
         [
             (
                 {"days_absnt": 0.0},
-                r"unknown feature 'days_absnt' \(did you mean 'days_absent'\?\); it uses, in the user's",
+                r"unknown feature 'days_absnt' \(did you mean 'days_of_absence'\?\); it uses, in the user's",
             ),
             ({"x" * 5000: 0.0}, "unknown feature 'x{100}'; it uses"),
             ({"followers": 9.0}, "followers cannot change a score: the model does not use it"),
-            ({"days_absent": -1.0}, "days_absent cannot be -1: expected a number from 0 up, in days"),
-            ({"days_absent": math.nan}, "days_absent cannot be nan"),
-            ({"days_absent": math.inf}, "days_absent cannot be inf"),
+            ({"days_of_absence": -1.0}, "days_of_absence cannot be -1: expected a number from 0 up, in days"),
+            ({"days_of_absence": math.nan}, "days_of_absence cannot be nan"),
+            ({"days_of_absence": math.inf}, "days_of_absence cannot be inf"),
             ({"excess_repetitions_90d": -1.0}, "repetitions_90d cannot be -1: expected a number from 0 up, in pieces"),
             (
                 {"excess_repetitions_90d": 8.0},

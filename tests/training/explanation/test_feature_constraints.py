@@ -32,33 +32,33 @@ ENGAGED = NOBODY | {
 
 @pytest.mark.parametrize(("since", "absent", "changes", "then"), [(70, 14, 0, 0), (70, 14, 4, 60), (3, 0, 5, 61)])
 def test_absence_moves_the_last_act(since, absent, changes, then):
-    person = NOBODY | {"days_since_last_act": float(since), "days_absent": float(absent)}
-    assert propagate_constraints(person, {"days_absent": float(changes)}, 56.0)["days_since_last_act"] == then
+    person = NOBODY | {"days_since_last_act": float(since), "days_of_absence": float(absent)}
+    assert propagate_constraints(person, {"days_of_absence": float(changes)}, 56.0)["days_since_last_act"] == then
 
 
 def test_an_unchanged_absence_moves_nothing():
     person = NOBODY | {"days_since_last_act": 3.0}
-    assert propagate_constraints(person, {"days_absent": 0.0}, 56.0) == {}
+    assert propagate_constraints(person, {"days_of_absence": 0.0}, 56.0) == {}
 
 
 def test_an_unknown_absence_moves_nothing_without_a_request():
-    assert propagate_constraints(ENGAGED | {"days_absent": math.nan}, {"credible_engagers_28d": 4.0}, 56.0) == {}
+    assert propagate_constraints(ENGAGED | {"days_of_absence": math.nan}, {"credible_engagers_28d": 4.0}, 56.0) == {}
 
 
 def test_a_shorter_allowance():
-    person = NOBODY | {"days_since_last_act": 30.0, "days_absent": 2.0}
-    assert propagate_constraints(person, {"days_absent": 1.0}, 28.0)["days_since_last_act"] == 29
+    person = NOBODY | {"days_since_last_act": 30.0, "days_of_absence": 2.0}
+    assert propagate_constraints(person, {"days_of_absence": 1.0}, 28.0)["days_since_last_act"] == 29
 
 
 @pytest.mark.parametrize(("changes", "then"), [(0.0, {"days_since_last_act": 0.0}), (40.0, {})])
 def test_users_without_events_end_an_absence_with_one(changes, then):
-    person = NOBODY | {"days_since_last_act": math.nan, "days_absent": 40.0}
-    assert propagate_constraints(person, {"days_absent": changes}, 56.0) == then
+    person = NOBODY | {"days_since_last_act": math.nan, "days_of_absence": 40.0}
+    assert propagate_constraints(person, {"days_of_absence": changes}, 56.0) == then
 
 
 def test_users_without_events_and_absence_need_none():
     person = NOBODY | {"days_since_last_act": math.nan}
-    assert propagate_constraints(person, {"days_absent": 0.0}, 56.0) == {}
+    assert propagate_constraints(person, {"days_of_absence": 0.0}, 56.0) == {}
 
 
 def test_fewer_repetitions_move_nothing_else():

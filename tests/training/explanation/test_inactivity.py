@@ -30,7 +30,7 @@ NOBODY = dict.fromkeys(CATALOGUE.names, 0.0)
 )
 def test_absence_by_hand(since, allowance, days, absent):
     scenario = inactivity_scenario(NOBODY | {"days_since_last_act": since}, days, allowance)
-    assert scenario.changes == {"days_absent": pytest.approx(absent)}
+    assert scenario.changes == {"days_of_absence": pytest.approx(absent)}
     assert scenario.consequences == {"days_since_last_act": since + days}
 
 
@@ -45,7 +45,7 @@ def test_days_out_of_bounds(days):
 @pytest.mark.parametrize(("account_age", "absent"), [(10.0, 0.0), (50.0, 8.0), (90.0, 48.0)])
 def test_users_without_events_are_absent_since_the_account_began(account_age, absent):
     scenario = inactivity_scenario(NOBODY | {"days_since_last_act": np.nan, "account_age_days": account_age}, 14, 56.0)
-    assert scenario.changes == {"days_absent": absent}
+    assert scenario.changes == {"days_of_absence": absent}
     assert np.isnan(scenario.consequences["days_since_last_act"])
 
 
@@ -56,9 +56,9 @@ def test_absence_without_events_matches_later_features(table):
         feature_rows(load_encoded_events(events), at).query("user == 'me'") for at in (now - timedelta(days=30), now)
     )
     allowance = 120 * 56 / 360
-    assert before["days_absent"].iloc[0] == pytest.approx(50 - allowance)
+    assert before["days_of_absence"].iloc[0] == pytest.approx(50 - allowance)
     scenario = inactivity_scenario(feature_row(before), 30, allowance)
-    assert scenario.changes["days_absent"] == pytest.approx(later["days_absent"].iloc[0])
+    assert scenario.changes["days_of_absence"] == pytest.approx(later["days_of_absence"].iloc[0])
 
 
 def test_absence_matches_later_features(simulated):
@@ -73,11 +73,11 @@ def test_absence_matches_later_features(simulated):
     cut = simulated.as_of - timedelta(days=60)
     stays = events.filter(~(mine & (events.time >= ibis.literal(cut, type="timestamp('UTC')"))))
     later = feature_rows(load_encoded_events(stays), simulated.as_of).set_index("user", drop=False).loc[[user]]
-    absent = now[now["days_absent"] > 0]
-    allowance = float((absent["days_since_last_act"] - absent["days_absent"]).median())
+    absent = now[now["days_of_absence"] > 0]
+    allowance = float((absent["days_since_last_act"] - absent["days_of_absence"]).median())
     scenario = inactivity_scenario(feature_row(row), 60, allowance)
-    assert later["days_absent"].iloc[0] > 1
-    assert scenario.changes["days_absent"] == pytest.approx(later["days_absent"].iloc[0], abs=1e-6)
+    assert later["days_of_absence"].iloc[0] > 1
+    assert scenario.changes["days_of_absence"] == pytest.approx(later["days_of_absence"].iloc[0], abs=1e-6)
     assert scenario.consequences["days_since_last_act"] == pytest.approx(later["days_since_last_act"].iloc[0], abs=1e-6)
 
 
@@ -93,7 +93,7 @@ class TestLostResponses:
         result = lost_responses(
             open_events(simulated.events), user, "all", simulated.as_of, 14, feature_row(active_row), []
         )
-        assert not set(result) & {"days_absent", "days_since_last_act"}
+        assert not set(result) & {"days_of_absence", "days_since_last_act"}
         assert "created_28d" in result
         assert any(name in SCORED for name in result)
         for name in ("engagers_7d", "engagers_28d", "engagers_365d", "engagements_365d"):

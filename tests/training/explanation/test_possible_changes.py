@@ -132,7 +132,9 @@ def test_the_points_are_those_of_the_model(bundle, rows):
         changes = alternatives(bundle, feature_row(row)).possible_changes
         assert 1 <= len(changes) <= 2
         for change in changes:
-            values = {"activity": {"days_absent": 0.0}, "repetition": {"excess_repetitions_90d": 0.0}}.get(change.kind)
+            values = {"activity": {"days_of_absence": 0.0}, "repetition": {"excess_repetitions_90d": 0.0}}.get(
+                change.kind
+            )
             if change.kind == "responses":
                 count = np.array([float(change.people or COUNTS[-1])])
                 values = {name: value[0] for name, value in more_members(feature_row(row), count).items()}

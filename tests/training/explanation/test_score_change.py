@@ -63,7 +63,7 @@ def tiny(plain, rows, outcome, features, anchor=10.0, per_nat=20.0):
 
 
 CORNERS = [[0, 0], [0, 1], [1, 0], [1, 1]]
-TWO = ["days_absent", "credible_engagers_28d"]
+TWO = ["days_of_absence", "credible_engagers_28d"]
 
 
 def test_by_hand(plain):
@@ -84,9 +84,11 @@ def test_by_hand(plain):
             "own": 10, "others": 10, "time": 0, "model": 20, "scale": 15, "clipping": 0,
         }, abs=1e-5,
     )  # fmt: skip
-    assert split.moved.iloc[0].to_dict() == pytest.approx({"days_absent": 10, "credible_engagers_28d": 10}, abs=1e-5)
+    assert split.moved.iloc[0].to_dict() == pytest.approx(
+        {"days_of_absence": 10, "credible_engagers_28d": 10}, abs=1e-5
+    )
     assert split.model.iloc[0].to_dict() == pytest.approx(
-        {"days_absent": 7.5, "credible_engagers_28d": 7.5, "base": 5}, abs=1e-5
+        {"days_of_absence": 7.5, "credible_engagers_28d": 7.5, "base": 5}, abs=1e-5
     )
 
 
@@ -190,7 +192,7 @@ def test_only_a_new_scale(bundle, earlier):
 
 
 def test_a_feature_that_one_model_lacks_counts_nothing_in_it(plain):
-    one = tiny(plain, [[0], [1], [0], [1]], [0, 1, 0, 1], ["days_absent"])
+    one = tiny(plain, [[0], [1], [0], [1]], [0, 1, 0, 1], ["days_of_absence"])
     both = tiny(plain, CORNERS, [0, 0, 0, 2], TWO)
     row = pd.DataFrame([[1.0, 1.0]], columns=TWO)
     for before, after in ((one, both), (both, one)):
@@ -219,7 +221,7 @@ def test_nobody(bundle, other, earlier, later):
 
 def test_parts_of_features():
     parts = {name: attribute(name) for name in SCORED.names}
-    assert {name for name, part in parts.items() if part == "own"} == {"days_absent", "excess_repetitions_90d"}
+    assert {name for name, part in parts.items() if part == "own"} == {"days_of_absence", "excess_repetitions_90d"}
     assert [name for name, part in parts.items() if part == "time"] == ["tenure_days"]
 
 
@@ -258,12 +260,12 @@ def test_sentences(plain):
         "Before: Nobody with a known id whose response counts responded in the last 28 days."
     )
     assert sentences["model", None].startswith("The starting point of all scores moved from 35.0 to 50.0 points.")
-    assert sentences["model", "days_absent"].startswith("The new model counts this for more: Never active so far.")
+    assert sentences["model", "days_of_absence"].startswith("The new model counts this for more: Never active so far.")
     assert sentences["scale", None] == "The new scale gives the same expected audience 125.0 points; it was 90.0."
 
 
 def test_words_that_both_sentences_end_with_are_said_once(plain):
-    name = "days_absent"
+    name = "days_of_absence"
     model = tiny(plain, [[0], [1], [2], [3]], [3, 2, 1, 0], [name])
     old, new = (pd.DataFrame({name: [absent], "days_since_last_act": [56.0 + absent]}) for absent in (1.0, 3.0))
     (line,) = change_lines(model, changes(model, model, old, new), old, new)

@@ -74,5 +74,5 @@ def test_that_of_a_bundle_is_of_the_newest_cutoff_and_reads_those_of_before(bund
 
 
 def test_active_users_have_acted_and_are_not_absent():
-    rows = pd.DataFrame({"acts_365d": [3.0, 3.0, 0.0, None], "days_absent": [0.0, 1.5, 0.0, None]})
+    rows = pd.DataFrame({"acts_365d": [3.0, 3.0, 0.0, None], "days_of_absence": [0.0, 1.5, 0.0, None]})
     assert is_active(rows).tolist() == [True, False, False, False]

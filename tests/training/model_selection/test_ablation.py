@@ -64,10 +64,10 @@ def test_the_level_is_that_of_the_newest_horizon():
 def test_relative_counts_by_hand():
     older = pd.concat([rows(CUTOFFS[0], users=2), rows(CUTOFFS[1], users=2)], ignore_index=True)
     older["credible_engagers_decayed_28d"] = [1.0, 3.0, 0.0, 0.0]
-    older["days_absent"] = [0.2, 0.4, 0.6, 0.8]
+    older["days_of_absence"] = [0.2, 0.4, 0.6, 0.8]
     relative = _divided(older)
     assert relative["credible_engagers_decayed_28d"].tolist() == [0.5, 1.5, 0.0, 0.0]
-    assert relative["days_absent"].tolist() == [0.2, 0.4, 0.6, 0.8]
+    assert relative["days_of_absence"].tolist() == [0.2, 0.4, 0.6, 0.8]
 
 
 def test_only_one_variant_uses_features_that_can_be_bought():
