@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from datetime import datetime
 from functools import partial
 from itertools import count as count_from
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import ibis.expr.types as ir
 import pandas as pd
@@ -159,6 +159,12 @@ class FeatureTables(NamedTuple):
     rows: ir.Table
     pairs: ir.Table
     users: ir.Table
+
+    def drop_rows(self) -> None:
+        """Give back the memory of the rows before the other tables are read; on DuckDB, where they are a table."""
+        backend = self.rows.get_backend()
+        if backend.name == "duckdb":
+            cast("Any", backend).con.execute(f"DROP TABLE {self.rows.get_name()}")
 
 
 @contextmanager

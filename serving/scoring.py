@@ -153,6 +153,7 @@ def score_to_disk(
     features, on_feature = snapshot_features(bundle.features), of_step(progress, "features")
     with feature_table_and_pairs(events.with_seeds(bundle.seeds), as_of, on_feature, features) as tables:
         scored = store_scores(bundle, version, features, ordered_batches(tables.rows), folder)
+        tables.drop_rows()
         if selection_model(bundle) is not None:
             scored = replace(scored, pairs=collect_scored_pairs(tables, scored, folder))
     for step in ("features", "score"):

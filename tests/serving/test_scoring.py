@@ -7,10 +7,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from features.aggregates.materialize import TEMPORARY
 from features.errors import AsOfError, OutputError
 from features.events.loading import load_encoded_events
 from serving import scoring
 from serving.scoring import (
+    collect_scored_pairs,
     percentiles,
     score_audiences,
     score_rows,
@@ -194,6 +196,16 @@ class TestInParts:
             assert_same_arrays(scored.pairs, read_pairs(encoded, as_of, rows))
         assert len(scored.pairs.engagers) > 0
         assert len(score_audiences(selecting, scored)) == len(rows)
+
+    def test_rows_are_given_back_before_pairs_are_read(self, tmp_path, bundle, events, monkeypatch):
+        def collect(tables, *rest):
+            assert tables.rows.op().name not in tables.pairs.get_backend().list_tables(database=TEMPORARY)
+            assert tables.pairs.op().name in tables.pairs.get_backend().list_tables(database=TEMPORARY)
+            return collect_scored_pairs(tables, *rest)
+
+        monkeypatch.setattr(scoring, "collect_scored_pairs", collect)
+        selecting, as_of = with_selection(bundle, SELECTION_MODEL), datetime(2017, 7, 3, tzinfo=UTC)
+        assert score_to_disk(load_encoded_events(events), as_of, selecting, "3", tmp_path).pairs is not None
 
     def test_an_instant_without_users_is_refused(self, tmp_path, bundle, events):
         with pytest.raises(AsOfError, match="nobody acted"):
