@@ -197,7 +197,7 @@ class TestInParts:
         assert len(scored.pairs.engagers) > 0
         assert len(score_audiences(selecting, scored)) == len(rows)
 
-    def test_rows_are_given_back_before_pairs_are_read(self, tmp_path, bundle, events, monkeypatch):
+    def test_the_memory_of_rows_is_free_before_pairs_are_read(self, tmp_path, bundle, events, monkeypatch):
         def collect(tables, *rest):
             assert tables.rows.op().name not in tables.pairs.get_backend().list_tables(database=TEMPORARY)
             assert tables.pairs.op().name in tables.pairs.get_backend().list_tables(database=TEMPORARY)
