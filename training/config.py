@@ -70,6 +70,8 @@ class Panel(_Section):
 class Model(_Section):
     """The booster: `trees` of at most `depth` levels, each grown on a share of the rows and of the features.
 
+    A leaf holds as much information as twice `min_users_per_leaf` average users, at least: a few with a large audience,
+    or many with a small one. In the boosters of the bounded term and of intervals it holds `min_users_per_leaf`.
     `variance_power` is Tweedie's: the variance of the audience grows with its mean to that power (1 Poisson, 2 gamma).
     The weight of a row halves for every `half_life` horizons that it is older than the newest. `bound` limits what
     responses from anybody, established or not, add to the logarithm of the expected audience, or take from it: users
@@ -82,7 +84,7 @@ class Model(_Section):
     learning_rate: float = Field(default=0.03, gt=0, le=1, description="what each tree adds")
     row_share: float = Field(default=0.5, gt=0, le=1, description="of the rows, drawn for each tree")
     feature_share: float = Field(default=0.6, gt=0, le=1, description="of the features, drawn for each tree")
-    min_users_per_leaf: int = Field(default=50, ge=1, description="rows in each leaf, at least")
+    min_users_per_leaf: int = Field(default=50, ge=1, description="size of each leaf, at least")
     variance_power: float = Field(default=1.3, gt=1, lt=2, description="Tweedie: 1 is Poisson, 2 is gamma")
     half_life: float = Field(default=3.0, gt=0, description="horizons after which a row weighs half")
     bound: float = Field(default=0.1, ge=0, le=2, description="nats that responses from anybody may add or take")

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from features.catalogue import CATALOGUE, SCORED
 from training.config import Model
-from training.model.booster import DIRECTIONS, _recency, fit_booster, margins
+from training.model.booster import DIRECTIONS, _recency, fit_booster, leaf_information, margins
+from training.model.trees.lightgbm_trees import inner, leaves, nodes
 
 STATED = [feature for feature in SCORED if feature.direction != "free"]
 SHOWN = [name for name in CATALOGUE.names if name not in SCORED]
@@ -56,6 +57,54 @@ def test_better_in_every_way_is_never_scored_lower(booster, panel, data, row):
         else:
             lower[feature.name] += step
     assert margins(booster, higher)[0] >= margins(booster, lower)[0] - 1e-12
+
+
+def _range(path, feature):
+    """Return the values of a feature with which a row takes a path: above the first, up to the second."""
+    steps = [step for step in path if step.node["split_feature"] == feature]
+    low = max((step.node["threshold"] for step in steps if not step.goes_left), default=-np.inf)
+    return low, min((step.node["threshold"] for step in steps if step.goes_left), default=np.inf)
+
+
+def _falls(one, other, feature):
+    """Return by how much a tree falls from one leaf to another where only a feature is higher."""
+    (before, path), (after, higher) = one, other
+    others = set(range(len(SCORED))) - {feature}
+    ranges = [(_range(path, of), _range(higher, of)) for of in others]
+    meet = all(max(low, lowest) < min(high, highest) for (low, high), (lowest, highest) in ranges)
+    return before - after if meet and _range(path, feature)[1] <= _range(higher, feature)[0] else 0.0
+
+
+def test_no_tree_falls_where_a_feature_improves(panel):
+    booster = fit_booster(panel, Model(trees=15, learning_rate=0.1, min_users_per_leaf=10))
+    for tree in booster.dump_model()["tree_info"]:
+        ends = list(leaves(tree["tree_structure"]))
+        for number, feature in enumerate(SCORED):
+            sign = DIRECTIONS[feature.direction]
+            falls = [sign * _falls(one, other, number) for one in ends for other in ends]
+            assert max(falls, default=0.0) <= 1e-12 or sign == 0
+
+
+def test_a_leaf_needs_the_information_of_average_rows():
+    as_of = pd.to_datetime(["2025-01-01", "2025-01-01", "2025-01-29", "2025-01-29"], utc=True)
+    rows = pd.DataFrame({"audience": [0, 16, 1, 81], "as_of": as_of})
+    config = Model(min_users_per_leaf=10, variance_power=1.75, half_life=1.0)
+    assert leaf_information(rows, config) == pytest.approx(2 * 10 * (0.5 * 0 + 0.5 * 2 + 1 + 3) / 4)
+
+
+def test_users_with_the_largest_audiences_share_no_leaf_with_many_others():
+    """Of 4,000 users thirty have an audience of 20 to 600 people, the others of one at most."""
+    rng = np.random.default_rng(2)
+    audience = np.concatenate([rng.random(3_970) < 0.1, 20 * np.arange(1, 31)])
+    values = dict.fromkeys(SCORED.names, 0.0) | {"credible_engagers_decayed_28d": audience + rng.random(4_000)}
+    rows = pd.DataFrame(values).assign(audience=audience, as_of=pd.Timestamp("2025-01-01", tz="UTC"))
+    booster = fit_booster(rows, Model(row_share=1.0, feature_share=1.0))
+    largest = np.exp(margins(booster, rows))[-30:].reshape(3, 10)
+    assert largest.mean(axis=1).tolist() == pytest.approx([110, 310, 510], rel=0.2)
+    trees = [tree["tree_structure"] for tree in booster.dump_model()["tree_info"]]
+    rows_of_leaves = [node["leaf_count"] for tree in trees for node in nodes(tree) if not inner(node)]
+    assert min(rows_of_leaves) < 20
+    assert max(rows_of_leaves) > 3_000
 
 
 def test_what_is_only_shown_moves_nothing_unless_the_model_is_to_see_it(booster, panel):
@@ -121,6 +170,6 @@ def test_what_repeating_costs_is_learnt_though_few_repeat(panel):
     rows = panel.assign(
         excess_repetitions_90d=np.where(few, 50.0, 0.0), audience=rng.poisson(pull * np.where(few, 0.4, 1.0))
     )
-    expected = np.exp(margins(fit_booster(rows, Model(min_users_per_leaf=20)), rows))
+    expected = np.exp(margins(fit_booster(rows, Model(min_users_per_leaf=5)), rows))
     for users in (few, ~few):
         assert expected[users].sum() == pytest.approx(rows["audience"][users].sum(), rel=0.15)
