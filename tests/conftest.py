@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import os
 import shutil
 import socket
@@ -16,6 +17,9 @@ from tempfile import mkdtemp
 
 import hypothesis
 import pytest
+from filelock import FileLock
+
+from tests import preloaded
 
 # Threads of the booster that wait in a busy loop slow each other down thirtyfold on a machine that others use as well.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -143,16 +147,56 @@ def new_stores(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def slicer(tmp_path_factory):
-    """The event table of a real forum."""
-    from features.importers.tables import import_table
+def once(tmp_path_factory):
+    """Return a folder that is filled once in a run, by the worker that asks for it first."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
-    source = Path(__file__).parents[2] / "shared" / "data" / "slicer_forum" / "events.csv.gz"
-    if not source.exists():
-        pytest.skip("the real communities are not beside the checkout")
-    out = tmp_path_factory.mktemp("slicer") / "events.parquet"
-    import_table(source, out, {"time": "ts", "verb": "type"}, {"topic_reply": "reply"})
-    return out
+    def once(name, fill):
+        folder, filled = shared / name, shared / f"{name}.filled"
+        with FileLock(shared / f"{name}.lock"):
+            if not filled.exists():
+                folder.mkdir()
+                fill(folder)
+                filled.touch()
+        return folder
+
+    return once
+
+
+REAL_COMMUNITIES = Path(__file__).parents[2] / "shared" / "data"
+IMPORTS = {
+    "slicer": "table slicer_forum/events.csv.gz --map time=ts --map verb=type --verb topic_reply=reply",
+    "travel": "stackexchange travel_stackexchange",
+}
+CLOUT = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout'; main()"
+
+
+@pytest.fixture(scope="session")
+def import_once(once):
+    """Import a real community by the command; return its event table and the report."""
+
+    def import_once(name):
+        if not REAL_COMMUNITIES.is_dir():
+            pytest.skip(f"the real communities are not at {REAL_COMMUNITIES}")
+
+        def fill(folder):
+            words = ["import", *IMPORTS[name].split(), "--out", folder / "events.parquet", "--json"]
+            command = [sys.executable, "-c", CLOUT, *map(str, words)]
+            run = preloaded.run(command, cwd=REAL_COMMUNITIES, capture_output=True, text=True)
+            assert run.returncode == 0, run.stderr
+            (folder / "report.json").write_text(run.stdout)
+
+        folder = once(name, fill)
+        return folder / "events.parquet", json.loads((folder / "report.json").read_text())
+
+    return import_once
+
+
+@pytest.fixture(scope="session")
+def slicer(import_once):
+    """The event table of a real forum."""
+    return import_once("slicer")[0]
 
 
 # Small tables: compiling code for a query and spreading it over tasks take longer than its rows.

@@ -20,8 +20,6 @@ from pathlib import Path
 from threading import Lock
 from types import ModuleType
 
-import duckdb
-
 ROOT = Path(__file__).parents[1]
 MODULES = (
     "ibis.backends.duckdb",
@@ -150,6 +148,8 @@ def _adopt_orphans(adopts):
 
 def serve(descriptor):
     """Import the packages and fork a process for each request until the channel closes; a process runs its request."""
+    import duckdb
+
     for name in MODULES:
         importlib.import_module(name)
     # Threads do not survive a fork, and a process would wait for them at its end.

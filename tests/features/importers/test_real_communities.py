@@ -7,7 +7,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.importers.stackexchange import import_stackexchange
 from features.importers.tables import import_table
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
@@ -55,12 +54,12 @@ def test_slicer(tmp_path):
     assert verbs == Counter(verb.removeprefix("topic_") for _, verb, *_ in set(everything))
 
 
-def test_travel(tmp_path):
-    report = import_stackexchange(DATA / "travel_stackexchange", tmp_path / "events.parquet")
+def test_travel(import_once):
+    out, report = import_once("travel")
     posts, comments, votes = (rows(f"travel_stackexchange/{name}.csv.gz") for name in ("Posts", "Comments", "Votes"))
-    assert report.read == len(posts) + len(comments) + len(votes) == report.accepted + report.rejected
-    assert sum(report.reasons.values()) == report.rejected
-    events = pq.read_table(report.out)
+    assert report["read"] == len(posts) + len(comments) + len(votes) == report["accepted"] + report["rejected"]
+    assert sum(report["reasons"].values()) == report["rejected"]
+    events = pq.read_table(out)
     replies = events.filter((pc.field("verb") == "reply") & pc.field("actor").is_valid())
     answers = sum(post["PostTypeId"] == "2" and bool(post["OwnerUserId"]) for post in posts)
     assert len(replies) == answers + sum(bool(comment["UserId"]) for comment in comments)

@@ -15,7 +15,6 @@ import pandas as pd
 import pytest
 
 from features.events.loading import load_encoded_events, resolve_as_of
-from features.importers.stackexchange import import_stackexchange
 from features.simulation import Community, simulate
 from serving.scoring import score_users
 from serving.snapshots.repository import open_snapshot, write_snapshot
@@ -29,23 +28,22 @@ from training.home import Home
 from training.model.feature_sets import panel_features
 
 ROOT = Path(__file__).parents[3]
-TRAVEL = ROOT.parent / "shared" / "data" / "travel_stackexchange"
 RESPONSES = {"reply", "mention", "repost", "quote", "like"}
 HORIZON = timedelta(days=28)
 USERS = 200
 COUNTS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 500, 1_000]
 
 
-def simulated(folder):
-    simulate(Community(users=800, days=420, seed=11), folder / "events.parquet")
-    return folder / "events.parquet"
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    events_file = tmp_path_factory.mktemp("simulated") / "events.parquet"
+    simulate(Community(users=800, days=420, seed=11), events_file)
+    return events_file
 
 
-def travel(folder):
-    if not TRAVEL.is_dir():
-        pytest.skip(f"the community of travellers is not at {TRAVEL}")
-    import_stackexchange(TRAVEL, folder / "events.parquet")
-    return folder / "events.parquet"
+@pytest.fixture(scope="module")
+def travel(import_once):
+    return import_once("travel")[0]
 
 
 class Checked:
@@ -91,15 +89,13 @@ class Checked:
         return [*chosen, *rest.index]
 
 
-@pytest.fixture(
-    scope="module", params=[simulated, pytest.param(travel, marks=pytest.mark.real)], ids=["simulated", "travel"]
-)
+@pytest.fixture(scope="module", params=["simulated", pytest.param("travel", marks=pytest.mark.real)])
 def community(request, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / "tests" / "features"))
         plain_features = importlib.import_module("independent_features").plain_features
     folder = tmp_path_factory.mktemp("community")
-    return Checked(folder, request.param(folder), plain_features)
+    return Checked(folder, request.getfixturevalue(request.param), plain_features)
 
 
 class Person:
