@@ -71,9 +71,32 @@ SLOW_FILES = {
     )
 }  # fmt: skip
 FAST_TESTS_PER_FILE = 3
+SHARED_PARTS = ("spark", "browser")
 
 
 def pytest_collection_modifyitems(config, items):
+    """Order the files of tests, and mark those tests that are fast."""
+    ranks = defaultdict(lambda: len(SHARED_PARTS) + 1)
+    for item in items:
+        ranks[item.path] = min(ranks[item.path], _rank(item))
+    items.sort(key=lambda item: ranks[item.path])
+    _mark_fast(items)
+    if is_nightly(config):
+        for test in {getattr(item.obj, "__func__", item.obj) for item in items}:
+            if hypothesis.is_hypothesis_test(test):
+                _take_more_examples(test)
+
+
+def _rank(item):
+    """Let one worker run all that needs Spark or the browser, and long tests come before short ones."""
+    parts = [part for part in SHARED_PARTS if part in item.fixturenames or f"[{part}]" in item.name]
+    if parts:
+        return SHARED_PARTS.index(parts[0])
+    is_slow = item.path.name in SLOW_FILES or item.get_closest_marker("real")
+    return len(SHARED_PARTS) + (not is_slow)
+
+
+def _mark_fast(items):
     """Mark as `fast` the first case of the first tests of each file.
 
     Tests with real parts or random examples, and those of slow files, are not fast.
@@ -91,10 +114,6 @@ def pytest_collection_modifyitems(config, items):
         if function not in fast and len(fast) < FAST_TESTS_PER_FILE:
             fast.add(function)
             item.add_marker("fast")
-    if is_nightly(config):
-        for test in {getattr(item.obj, "__func__", item.obj) for item in items}:
-            if hypothesis.is_hypothesis_test(test):
-                _take_more_examples(test)
 
 
 @pytest.hookimpl(trylast=True)

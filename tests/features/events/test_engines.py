@@ -84,29 +84,47 @@ def events(tmp_path_factory):
     return file
 
 
+KILLED_SPARK = """
+import ibis
+from features.events.engines import engine_error, open_engine
+engine = open_engine("spark")
+context = engine._session.sparkContext
+settings = context.getConf()
+print(*(settings.get(f"spark.{name}") for name in ("master", "sql.shuffle.partitions", "ui.enabled", "app.name")))
+table = engine.create_view("rows", ibis.memtable({"a": [1]}))
+java = context._gateway.proc
+java.kill()
+java.wait()
+try:
+    table.count().execute()
+except Exception as error:
+    print(engine_error(error))
+"""
+
+
+@pytest.fixture(scope="module")
+def killed_spark(need, tmp_path_factory):
+    """What a process prints that starts Spark with settings of a folder and kills its Java.
+
+    Spark cannot start a second time in a process, so it is one of its own.
+    """
+    need(find_spec("pyspark") is not None, "Spark is not installed: pip install 'clout-score[spark]'")
+    folder = tmp_path_factory.mktemp("settings")
+    (folder / "spark-defaults.conf").write_text("spark.master local[1]\nspark.sql.shuffle.partitions 3\n")
+    environment = os.environ | {"SPARK_CONF_DIR": str(folder)}
+    run = subprocess.run([sys.executable, "-c", KILLED_SPARK], env=environment, capture_output=True, text=True)
+    assert len(run.stdout.splitlines()) == 2, run.stderr
+    return run.stdout.splitlines()
+
+
 @pytest.mark.filterwarnings("ignore")  # Spark's own, about pandas, sockets and its future
 class TestSpark:
     def test_difficult_events_give_the_same_features(self, spark, events):
         ours = feature_rows(load_encoded_events(events, SCOPES), AS_OF)
         assert_alike(ours, feature_rows(load_encoded_events(events, SCOPES, engine=spark), AS_OF))
 
-    def test_settings_come_from_where_spark_reads_them(self, need, tmp_path):
-        need(find_spec("pyspark") is not None, "Spark is not installed: pip install 'clout-score[spark]'")
-        (tmp_path / "spark-defaults.conf").write_text("spark.master local[1]\nspark.sql.shuffle.partitions 3\n")
-        script = (
-            "from features.events.engines import open_engine\n"
-            "settings = open_engine('spark')._session.sparkContext.getConf()\n"
-            "names = ('master', 'sql.shuffle.partitions', 'ui.enabled', 'app.name')\n"
-            "print(*(settings.get(f'spark.{name}') for name in names))"
-        )
-        run = subprocess.run(
-            [sys.executable, "-c", script],
-            env=os.environ | {"SPARK_CONF_DIR": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert run.stdout.split() == ["local[1]", "3", "false", "clout"]
+    def test_settings_come_from_where_spark_reads_them(self, killed_spark):
+        assert killed_spark[0].split() == ["local[1]", "3", "false", "clout"]
 
     def test_single_features_equal_their_columns(self, spark, events):
         assert_single_features_alike(events, spark)
@@ -181,22 +199,12 @@ class TestErrors:
         assert engine_error(KeyError("users")) is None
         assert engine_error(ConnectionRefusedError(111, "Connection refused")) is None
 
-    def test_a_java_process_that_is_killed(self, need):
-        """In a process of its own: Spark cannot start a second time in this one."""
-        need(find_spec("pyspark") is not None, "Spark is not installed: pip install 'clout-score[spark]'")
-        script = (
-            "import ibis\nfrom features.events.engines import engine_error, open_engine\n"
-            "engine = open_engine('spark')\n"
-            "table = engine.create_view('rows', ibis.memtable({'a': [1]}))\n"
-            "java = engine._session.sparkContext._gateway.proc\njava.kill()\njava.wait()\n"
-            "try:\n    table.count().execute()\nexcept Exception as error:\n    print(engine_error(error))\n"
-        )
-        run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    def test_a_java_process_that_is_killed(self, killed_spark):
         assert re.fullmatch(
             r"Spark failed half way: its Java process has ended \(.*\), killed or out of memory\. Nothing was changed; "
-            r"start the command again\.\n",
-            run.stdout,
-        ), run.stderr
+            r"start the command again\.",
+            killed_spark[1],
+        )
 
     def test_a_database_that_ends_half_way(self, postgres, events):
         engine = open_engine(postgres)
