@@ -15,7 +15,7 @@ from features.catalogue.feature import Feature
 from features.catalogue.wording import Row, ago, count_of, value_of
 
 ABSENT_DAYS = 56
-FREE_POSTS = 200  # in 90 days, and as many for each established responder
+FREE_POSTS = 1_000  # in 90 days, and as many for each established responder
 CLOCKS = ("seniority_days", "tenure_days")  # they rise with time alone
 
 Number = TypeVar("Number", float, ir.FloatingValue)
@@ -34,7 +34,7 @@ def _days_beyond(days: ir.FloatingValue, threshold: int, user: ir.Table) -> ir.F
 
 
 def _beyond_responses(posts: Number, responders: Number) -> Number:
-    """Return how many posts of 90 days are beyond 200, and beyond as many for each established responder."""
+    """Return how many posts of 90 days are beyond 1,000, and beyond as many for each established responder."""
     return posts - FREE_POSTS * (1 + responders)
 
 
@@ -93,8 +93,8 @@ FEATURES = [
         "days_of_absence",
         "days since the person's last act, or since being first engaged with where there is none, beyond the first 56 "
         "days, or as large a part of a history shorter than 360; and one for each post, reply or quote of the last 90 "
-        f"days beyond {FREE_POSTS}, and {FREE_POSTS} more for each person who responded in them, each weighing as much "
-        "as they are credible",
+        f"days beyond {FREE_POSTS:,}, and {FREE_POSTS:,} more for each person who responded in them, each weighing as "
+        "much as they are credible",
         _described_presence,
         lambda user: _absence(user) + _beyond_responses(user.created_90d, user.credible_engagers_90d).clip(lower=0.0),
         direction="down",

@@ -16,6 +16,7 @@ from features.events.loading import resolve_as_of
 from features.events.scopes import ALL
 from features.feature_table import feature_rows
 from training.model.bundle import Bundle
+from training.robustness.attack_report import low_median
 
 RECENT_DAYS = 28
 RESPONSES = ("reply", "repost", "quote", "like", "mention")
@@ -32,6 +33,7 @@ class FriendshipReport:
     friends : how many on average
     lost_median, lost_p95 : points below the score with the same responses by the same friends, had the member not
         responded to them
+    low, high : the 95 % interval of the median
 
     """
 
@@ -40,14 +42,17 @@ class FriendshipReport:
     friends: float
     lost_median: float
     lost_p95: float
+    low: float
+    high: float
 
 
 def friendships(
-    events: ir.Table, bundle: Bundle, as_of: datetime | None = None, members: int = 100, seed: int = 0
+    events: ir.Table, bundle: Bundle, as_of: datetime | None = None, members: int = 30, seed: int = 0
 ) -> FriendshipReport:
     """Score members as if they had responded to none of their friends: to nobody instead, at the same times.
 
-    Friends respond to each other, both since 90 days or more and within the last 28. All members are scored at once.
+    Friends respond to each other, both since 90 days or more and within the last 28. Each member is scored alone: their
+    friends are credible by others too, who went on responding to them.
 
     Parameters
     ----------
@@ -72,10 +77,18 @@ def friendships(
     everybody = np.array(sorted(set(pairs["user"])), object)
     users = list(np.random.default_rng(seed).choice(everybody, min(members, len(everybody)), replace=False))
     pairs = pairs[pairs["user"].isin(users)]
-    one_way = _without_responses(events, pairs)
-    now, otherwise = (_scores(table, bundle, at).reindex(users) for table in (events, one_way))
-    lost = otherwise - now
-    return FriendshipReport(at, len(users), len(pairs) / len(users), float(lost.median()), float(lost.quantile(0.95)))
+    now = _scores(events, bundle, at)
+    one_way_events = ((user, _without_responses(events, own)) for user, own in pairs.groupby("user"))
+    lost = np.array([_scores(one_way, bundle, at)[user] - now[user] for user, one_way in one_way_events])
+    return FriendshipReport(
+        as_of=at,
+        members=len(users),
+        friends=len(pairs) / len(users),
+        lost_median=float(np.median(lost)),
+        lost_p95=float(np.quantile(lost, 0.95)),
+        low=low_median(lost),
+        high=-low_median(-lost),
+    )
 
 
 def _friends(events: ir.Table, at: datetime) -> pd.DataFrame:

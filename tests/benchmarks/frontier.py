@@ -29,6 +29,8 @@ from training.robustness.attacks import ATTACKS
 
 BOUNDS = (0.0, 0.1, 0.25, 0.5, 1.0, np.inf)
 FOLLOWERS = 1_000
+NEAR = 0.06  # of an axis
+BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
 PANELS = {"auc": "AUC", "ndcg_100": "NDCG@100", "r2_log": "R2 of logs"}
 
 
@@ -73,19 +75,28 @@ def frontier(path: Path, config: Config, as_of: datetime, members: int) -> tuple
     return table.assign(**{"at most, from anybody": anybody}).rename_axis("bound"), by_attack
 
 
+def labels(gain: pd.Series, quality: pd.Series) -> list[tuple[str, tuple[float, float]]]:
+    """Return a label per point, and one for several that lie too near to each other to label each."""
+    points = np.column_stack([gain, quality])
+    distant = np.abs(np.diff(points, axis=0)) > NEAR * np.maximum(np.ptp(points, axis=0), 1e-9)
+    groups = np.split(np.arange(len(points)), np.flatnonzero(distant.any(axis=1)) + 1)
+    names = ["no limit" if np.isinf(bound) else f"{bound:g}" for bound in gain.index]
+    return [(", ".join(names[k] for k in group), (points[group[0], 0], points[group[0], 1])) for group in groups]
+
+
 def plot_frontier(table: pd.DataFrame, title: str) -> Figure:
     """Plot quality against the worst and the median gain, one panel per figure of quality."""
     figure = Figure(figsize=(11, 3.6), layout="constrained", dpi=110)
     figure.suptitle(title, x=0.01, ha="left", color=INK)
     for axes, (key, name) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
+        axes.set_title(name, loc="left", color=INK, fontsize=10)
         for column, color in (("median gain", PALE), ("worst gain", ACCENT)):
             axes.plot(table[column], table[key], marker="o", color=color, label=column)
-        for bound, row in table.iterrows():
-            text = "no limit" if np.isinf(bound) else f"{bound:g}"
-            axes.annotate(text, (row["worst gain"], row[key]), (4, -10), textcoords="offset points", fontsize=8)
+        for text, point in labels(table["worst gain"], table[key]):
+            axes.annotate(text, point, (-6, 4), textcoords="offset points", fontsize=8, ha="right", bbox=BEHIND)
+        axes.margins(x=0.1, y=0.1)
         axes.set_xlabel("points gained by attacks")
-        axes.set_title(name, loc="left", color=INK, fontsize=10)
-    axes.legend(frameon=False, fontsize=8)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False, fontsize=8)
     return figure
 
 

@@ -21,6 +21,8 @@ from training.home import Home
 from training.registry.model_registry import load_champion
 from training.robustness.attack_environment import fit_unregistered
 
+MOST_FRIENDS = 30  # each is scored alone
+
 
 def main() -> None:
     """Print both tables."""
@@ -42,10 +44,11 @@ def main() -> None:
     if posted := repeating(events, bundle, options.as_of, options.members, seed=options.seed):
         print("\nPoints that members lose by posting their last text again")
         print(pd.DataFrame(posted).round(2).to_string(index=False))
-    friends = friendships(events, bundle, options.as_of, options.members, options.seed)
+    friends = friendships(events, bundle, options.as_of, min(options.members, MOST_FRIENDS), options.seed)
     print(
         f"\nPoints that {friends.members} members lose as they respond to {friends.friends:.1f} friends each: "
-        f"{friends.lost_median:.2f} in the median, {friends.lost_p95:.2f} at the 95th percentile"
+        f"{friends.lost_median:.2f} in the median (95 % interval {friends.low:.2f} to {friends.high:.2f}), "
+        f"{friends.lost_p95:.2f} at the 95th percentile"
     )
     truth = options.events.with_suffix(".truth.parquet")
     if truth.exists():

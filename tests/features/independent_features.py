@@ -344,7 +344,7 @@ def _combined(table: pd.DataFrame) -> dict[str, pd.Series]:
         "credible_engagers_per_piece_90d": _share(table["credible_engagers_90d"], table["created_90d"]),
         "days_absent": (away - history * 56 / 360).clip(lower=0),
         "days_of_absence": (away - history * 56 / 360).clip(lower=0)
-        + (table["created_90d"] - 200 * (1 + table["credible_engagers_90d"])).clip(lower=0),
+        + (table["created_90d"] - 1_000 * (1 + table["credible_engagers_90d"])).clip(lower=0),
         "regularity_52w": _share(table["weeks_active_52w"], weeks),
         "credible_rate_365d": table["credible_engagers_365d"] * 28 / table["account_age_days"].clip(28, 365),
         "tenure_days": table["days_since_first_act"],

@@ -122,7 +122,7 @@ class Person:
         return min(self.received["age"].min(), unknown["age"].min())
 
     def posts_beyond(self):
-        return max(self.row["created_90d"] - 200 * (1 + self.row["credible_engagers_90d"]), 0.0)
+        return max(self.row["created_90d"] - 1_000 * (1 + self.row["credible_engagers_90d"]), 0.0)
 
     def posts(self, days=90):
         return self.own[self.own["verb"].isin({"post", "reply", "quote"}) & (self.own["age"] <= days)]
