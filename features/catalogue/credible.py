@@ -4,6 +4,7 @@ Models use these features. The unweighted counts are displayed but do not move a
 """
 
 import math
+from collections.abc import Mapping
 from functools import partial
 
 import ibis
@@ -46,7 +47,13 @@ from features.catalogue.wording import (
 
 MONTH_DAYS = 28
 DAYS_PER_HALVING = 30
+YEAR = "credible_engagers_365d"
+EACH_ONCE = ", each person for one post at most"
 NOBODY_COUNTS = "Nobody with a known id whose response counts"
+WHY_FEWER = {
+    "new": "few or no long-standing users respond to them",
+    "exchange": "this user responds to them as well",
+}
 SINCE_ESTABLISHED, WITHOUT_ESTABLISHED = "days_since_established", "days_without_established"
 
 _feature = partial(Feature, family="reach", unit="people", relation="responders", direction="up")
@@ -54,67 +61,112 @@ _pieces = partial(_feature, family="response", unit="pieces", relation="pieces")
 
 
 def _responded(days: int) -> Sentence:
-    """Say how many people responded, where the row shows it, and what they count as."""
+    """Say how many people responded, where the row shows it, what they count as, and why not in full."""
 
     def sentence(value: float | None, row: Row) -> str:
         count = responders(row, value, days)
         if value or count:
-            return _described_responders(value, count, window(days))
-        who = NOBODY_COUNTS if count is None else nobody(row, days)
-        return f"{who} responded in {window(days)}."
+            return _described_responders(value, row, days, window(days))
+        who, age = NOBODY_COUNTS if count is None else nobody(row, days), value_of(row, "account_age_days")
+        return f"{who} responded in {window(days) if age is None or age >= days else observed_period(age)}."
 
     return sentence
 
 
-def _described_responders(value: float | None, count: float | None, period: str) -> str:
-    """Say how many people responded in a period, None if that is not known, and what they count as."""
+def _described_responders(value: float | None, row: Row, days: int, period: str) -> str:
+    """Say how many of the people who responded in a period count, where the row shows it, and why others do not."""
+    count = responders(row, value, days)
     if value is None or count is None:
-        return f"The people who responded in {period} count together as {members(value or 0.0)}."
+        return f"The people who responded in {period} count as {members(value or 0.0)}."
+    fewer = {kind: value_of(row, f"uncounted_{kind}_{days}d") or 0.0 for kind in WHY_FEWER}
+    reasons = {kind: number for kind, number in fewer.items() if number >= 0.5}
+    return f"{_how_many_count(value, count, period, in_full=not reasons)}{_why_others_do_not(reasons, value, count)}."
+
+
+def _how_many_count(value: float, count: float, period: str, *, in_full: bool) -> str:
+    if count < 1.5:
+        counts = "counts" if in_full else "counts in part" if value else "does not count"
+        return f"1 person responded in {period} and {counts}"
+    if in_full:
+        return f"{people(count)} responded in {period}, and all of them count{', or nearly' if value < count else ''}"
+    who = f"{people(count)} who responded in {period}"
     if not value:
-        which = singular_or_plural(count, "does not count", "none of them counts")
-        return f"{people(count)} responded in {period}, but {which} as an established member."
-    verb = singular_or_plural(count, "counts", "count together")
-    return f"{people(count)} responded in {period} and {verb} as {members(value)}."
+        return f"None of the {who} counts"
+    if value < 0.5:
+        return f"The {who} count together as less than half an established member"
+    return f"Of the {who}, about {math.floor(value + 0.5):,} {singular_or_plural(value, 'counts', 'count')}"
+
+
+def _why_others_do_not(fewer: Mapping[str, float], value: float, count: float) -> str:
+    """Say why people do not count, and how many for each of two reasons; those who count in part are added up."""
+    because = f"because {' and '.join(WHY_FEWER[kind] for kind in fewer)}"
+    if not fewer:
+        return ""
+    if value < 0.5 or count < 1.5:
+        return f", {because}"
+    if len(fewer) == 1:
+        return f"; the rest is taken off {because}"
+    taken_off = [f"about {math.floor(number + 0.5):,}%s because {WHY_FEWER[why]}" for why, number in fewer.items()]
+    are = singular_or_plural(next(iter(fewer.values())), "is", "are")
+    return f"; {', and '.join(taken_off) % (f' {are} taken off', '')}"
+
+
+def _none_counts(row: Row) -> str | None:
+    """Return the sentence that no response of the last year counts; None where one does, or it is not known."""
+    if value_of(row, YEAR) != 0 or not math.isnan(row.get(WITHOUT_ESTABLISHED, 0.0)):
+        return None
+    return _responded(LOOKBACK_DAYS)(0.0, row)
 
 
 def _described_rate(value: float | None, row: Row) -> str:
     """Say how many people responded in the time that the rate is of, a year or less, and what they count as."""
-    age, year = value_of(row, "account_age_days"), value_of(row, "credible_engagers_365d")
+    age, year = value_of(row, "account_age_days"), value_of(row, YEAR)
     if not value or age is None or year is None:
         return _responded(LOOKBACK_DAYS)(value, row) if not value else _described_bare_rate(value)
     weight = value * min(max(age, MONTH_DAYS), LOOKBACK_DAYS) / MONTH_DAYS
     if not math.isclose(weight, year, rel_tol=1e-6):
         return _described_bare_rate(value)
-    return _described_responders(weight, responders(row, year, LOOKBACK_DAYS), observed_period(age))
+    return _described_responders(weight, row, LOOKBACK_DAYS, observed_period(age))
 
 
 def _described_bare_rate(value: float) -> str:
     return f"For every four weeks of up to a year, responses count as {members(value)}."
 
 
-def _or_nobody(when: str, text: str, little: str | None = None) -> Sentence:
-    """Say a text with `{members}` in it, or another for less than half a member or nobody."""
+def _or_nobody(when: str, text: str) -> Sentence:
+    """Say a text with `{members}` in it, or that nobody did who counts."""
 
     def sentence(value: float | None, row: Row) -> str:
         if not value:
-            nobody_responded = responders(row, value_of(row, "credible_engagers_365d"), LOOKBACK_DAYS) == 0
+            nobody_responded = responders(row, value_of(row, YEAR), LOOKBACK_DAYS) == 0
             return f"{nobody(row, LOOKBACK_DAYS) if nobody_responded else NOBODY_COUNTS} {when}."
-        if little and value < 0.5:
-            return little
         return text.format(members=members(value))
 
     return sentence
 
 
-def _posts(days: int, text: str) -> Sentence:
-    """Say a text with `{posts}` in it, or that no response to a post counts."""
+def _described_lately(value: float | None, row: Row) -> str:
+    if not value:
+        return _responded(LOOKBACK_DAYS)(value, row)
+    weight = (
+        f"those who count weigh as about {math.floor(value + 0.5):,} now"
+        if value >= 0.5
+        else "little weight is left now"
+    )
+    return f"As responses lose half their weight every four weeks, {weight}."
 
-    def sentence(value: float | None, _: Row) -> str:
+
+def _posts(days: int, text: str) -> Sentence:
+    """Say a text with `{posts}` in it, or that nothing others did about a post counts."""
+
+    def sentence(value: float | None, row: Row) -> str:
         if not value:
-            return f"No post drew a response that counts in the last {days} days."
+            return _none_counts(row) or f"No post drew engagement that counts in the last {days} days."
         if value < 0.5:
-            return f"Hardly any response to a post in the last {days} days counts."
+            return f"Hardly any engagement with a post in the last {days} days counts."
         sentence = text.format(posts=f"about {count_of(value, 'post')}")
+        if value < 1.5 or value_of(row, "unknown_share_90d"):
+            sentence = sentence.replace(EACH_ONCE, ", anonymous engagement included" if value >= 1.5 else "")
         return f"{sentence[0].upper()}{sentence[1:]}"
 
     return sentence
@@ -130,30 +182,50 @@ def _described_attention(value: float | None, _: Row) -> str:
 
 def _described_delay(value: float | None, _: Row) -> str:
     if value is None:
-        return "No response of the last 90 days to a post counts."
+        return "No engagement with a post in the last 90 days counts."
     when = "more than a day after the post (a post of unknown date counts)"
-    return f"{value:.0%} of the responses that count came {when}."
+    return f"{value:.0%} of the engagement that counts came {when}."
 
 
-def _described_periods(value: float | None, _: Row) -> str:
+def _described_periods(value: float | None, row: Row) -> str:
+    """Say in how many periods anybody responded, where the row shows it, and what these count as."""
     if not value:
-        return "No response of the last six four-week periods counts."
-    if value < 0.5:
-        return "The responses of the last six four-week periods count for little."
-    periods = "each" if value > PERIODS - 0.05 else f"about {value:.0f}"
-    return f"In {periods} of the last six four-week periods a response came that counts."
+        return _none_counts(row) or "No response that counts came in the last six four-week periods."
+    count = value_of(row, "response_periods_168d")
+    if value > PERIODS - 0.05 or (count is not None and value > count - 0.05):
+        what = "an anonymous response came" if _only_anonymous(row) else "a response came that counts in full"
+        return f"In {_periods_of(value)} of the last six four-week periods {what}."
+    less = "less than half of one" if value < 0.5 else f"about {value:.0f}"
+    if count is None:
+        return f"The responses of the last six four-week periods count as {less}."
+    verb, them = ("counts", "it") if count == 1 else ("count", "some of them")
+    return (
+        f"Responses came in {_periods_of(count)} of the last six four-week periods, which {verb} as {less}, because in "
+        f"{them} no response counts in full."
+    )
 
 
-def _described_established(value: float | None, _: Row) -> str:
+def _periods_of(count: float) -> str:
+    return "each" if count > PERIODS - 0.05 else f"{count:.0f}"
+
+
+def _only_anonymous(row: Row) -> bool:
+    """Return whether nobody with a known id counts, so that what counts is anonymous."""
+    return value_of(row, YEAR) == 0
+
+
+def _described_established(value: float | None, row: Row) -> str:
     if value is None:
-        return "No response of the last year counts as an established member's."
-    return f"The last response that counts as an established member's came {ago(value)}."
+        return _none_counts(row) or "No response that counts half or more came in the last year."
+    which = "anonymous response" if _only_anonymous(row) else "response that counts half or more"
+    return f"The last {which} came {ago(value)}."
 
 
 def _described_without_established(value: float | None, row: Row) -> str:
     if value is None or value > 0:
         return _described_established(None if value is None else value + MONTH_DAYS, row)
-    return f"A response that counts as an established member's came in {window(MONTH_DAYS)}."
+    which = "An anonymous response" if _only_anonymous(row) else "A response that counts half or more"
+    return f"{which} came in {window(MONTH_DAYS)}."
 
 
 def _described_since(value: float | None, _: Row) -> str:
@@ -199,14 +271,14 @@ def _uncounted(days: int) -> list[Feature]:
             f"uncounted_new_{days}d",
             f"by how many people fewer those count who responded in the last {days} days, as few established people "
             "respond to them",
-            _described_uncounted(days, "few established members respond to some of them"),
+            _described_uncounted(days, WHY_FEWER["new"].replace("to them", "to some of them")),
             lambda responders: sum_fixed_point(_of_named(responders, days, BILLION - responders.vouched)),
         ),
         excluded_weight(
             f"uncounted_exchange_{days}d",
             f"by how many people fewer those count who responded in the last {days} days, as the person responds to "
             "them as well",
-            _described_uncounted(days, "the user responds to some of them as well"),
+            _described_uncounted(days, WHY_FEWER["exchange"].replace("to them", "to some of them")),
             lambda responders: sum_fixed_point(_of_named(responders, days, responders.vouched - responders.weight)),
         ),
     ]
@@ -254,7 +326,7 @@ def _drawing(days: int) -> Feature:
         f"pieces of content with which somebody credible at all engaged in the last {days} days, each "
         "weighing as the engagements with it in the last 90, as credible as the people are, one at most; unknown "
         "people count as credible",
-        _posts(days, f"{{posts}} drew responses from established members in the last {days} days."),
+        _posts(days, f"{{posts}} drew engagement that counts in the last {days} days."),
         lambda pieces: sum_fixed_point(where(within(pieces.credible_age, days), ibis.least(pieces.credit, BILLION))),
     )
 
@@ -276,11 +348,7 @@ FEATURES = [
         "credible_engagers_decayed_28d",
         "distinct people of the last 365 days, each weighing as much as they are credible, and less the longer ago the "
         "last engagement was (half after 28 days)",
-        _or_nobody(
-            "responded in the last year",
-            "Counting recent responses most, those who responded add up to {members}.",
-            "Counting recent responses most, those who responded add up to less than half an established member.",
-        ),
+        _described_lately,
         lambda responders: sum_fixed_point(_multiply(decay(responders.last_age, 28), responders.weight)),
         title="Established responders lately",
     ),
@@ -356,7 +424,7 @@ FEATURES = [
         "pieces of content with which somebody credible engaged in the last 90 days, each weighing as these "
         "engagements, one at most; those with which only known people engaged count as many as these people, each "
         "weighing as much as they are credible, at most",
-        _posts(90, "In the last 90 days {posts} drew responses that count (a known person counts for one at most)."),
+        _posts(90, f"In the last 90 days {{posts}} drew engagement that counts{EACH_ONCE}."),
         _posts_with_people,
         relation="users",
         title="Posts that draw established responders",
@@ -366,7 +434,7 @@ FEATURES = [
         "pieces of content with which credible people engaged in the last 90 days more than a week after they were "
         "made, or after a making that is not known, each weighing as those engagements, as credible as the people are, "
         "one at most; unknown people count as credible",
-        _posts(90, "{posts} drew responses more than a week later (a post of unknown date counts)."),
+        _posts(90, "{posts} drew engagement that counts more than a week later (a post of unknown date counts)."),
         lambda pieces: sum_fixed_point(ibis.least(pieces.late_credit, BILLION)),
         family="persistence",
     ),

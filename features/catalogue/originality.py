@@ -35,7 +35,7 @@ def _described_excess(value: float | None, row: Row) -> str:
     if not value:
         return f"No more than {FREE_REPETITIONS} posts of the last 90 days are known to repeat an earlier one."
     repeated = _described_repetitions(value + FREE_REPETITIONS, row)
-    return f"{repeated.removesuffix('.')}; the first {FREE_REPETITIONS} do not lower the score."
+    return f"{repeated.removesuffix('.')}; up to {FREE_REPETITIONS} repeats cost nothing."
 
 
 def most_excess_repetitions(created: float) -> float:

@@ -48,18 +48,16 @@ def _described_absence(value: float | None, row: Row) -> str:
     if value is None:
         return "It is not known when the user was last active."
     if since is None:
-        age_days = value_of(row, "account_age_days")
-        return "Never active so far." if age_days is None else f"Never active so far; first seen {ago(age_days)}."
+        return _never_active(row)
     if not value:
-        return f"Last active {ago(since)}."
+        return f"This user was last active {ago(since)}."
     allowed = count_of(since - value, "day")
-    return f"Last active {ago(since)}; after {allowed} away the score begins to fall."
+    return f"This user was last active {ago(since)}; after {allowed} away the score begins to fall."
 
 
 def _described_presence(value: float | None, row: Row) -> str:
     """Describe the absence, and the posts that count as such."""
-    posts, responders = value_of(row, "created_90d"), value_of(row, "credible_engagers_90d")
-    beyond = max(_beyond_responses(posts, responders or 0.0), 0.0) if posts else 0.0
+    posts, beyond = value_of(row, "created_90d"), unanswered_posts(row)
     if not value or not posts or not beyond:
         return _described_absence(value, row)
     away = _described_absence(max(value - beyond, 0.0), row)
@@ -69,8 +67,20 @@ def _described_presence(value: float | None, row: Row) -> str:
     )
 
 
-def _described_tenure(value: float | None, _: Row) -> str:
-    return "Never active so far." if value is None else f"First active {ago(value)}."
+def unanswered_posts(row: Row) -> float:
+    """Return how many posts of 90 days count like days of absence; 0 where the row does not show it."""
+    posts, responders = value_of(row, "created_90d"), value_of(row, "credible_engagers_90d")
+    return max(_beyond_responses(posts, responders or 0.0), 0.0) if posts else 0.0
+
+
+def _never_active(row: Row) -> str:
+    age_days = value_of(row, "account_age_days")
+    seen = "" if age_days is None else f"; others first engaged with them {ago(age_days)}"
+    return f"This user has never been active{seen}."
+
+
+def _described_tenure(value: float | None, row: Row) -> str:
+    return _never_active(row) if value is None else f"This user's first activity was {ago(value)}."
 
 
 def _described_age(_: float | None, row: Row) -> str:

@@ -101,11 +101,11 @@ def responders(row: Row, credible: float | None, days: int) -> float | None:
 
 
 def nobody(row: Row, days: int) -> str:
-    """Return who responded in some days if nobody known did: nobody, or only people without a known id."""
+    """Return who responded in some days if nobody known did: nobody, or only anonymous people."""
     if "days_since_last_response" not in row:
         return "Nobody with a known id"
     last = value_of(row, "days_since_last_response")
-    return "Nobody" if last is None or last > days else "Only people without a known id"
+    return "Nobody" if last is None or last > days else "Only anonymous people"
 
 
 def singular_or_plural(value: float, one: str, many: str) -> str:

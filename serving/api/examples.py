@@ -12,9 +12,11 @@ from serving.privacy.purposes import DEFAULT_PURPOSES, HEADER, MAX_LENGTH
 from serving.review.what_if import OWN
 from serving.selections.select import THEOREMS
 from serving.snapshots.search import Cursor, PageToken, SearchQuery, encode_cursor
-from serving.snapshots.story import TITLES, Topic, expectation, standing
+from serving.snapshots.story import TITLES, Topic, describe_expectation, describe_spread, pointed, rank, standing
 from training.explanation.possible_changes import ASSOCIATION, COUNTS, possible_changes
 from training.explanation.reasons import describe_evidence
+from training.model.baseline import Baseline
+from training.model.scale import Scale
 from training.prohibited_uses import PROHIBITED_USES
 from training.selection.coverage import GREEDY
 
@@ -31,6 +33,8 @@ EARLIER_SCORE = {
     "interval": {"low": 17, "high": 51, "level": 0.9},
     **RANK,
 }
+SCALE = Scale(4.0, 12.0)
+AVERAGE = Baseline(8_431, {}, None, {}, NEWEST["as_of"], active_days=56.0, scores=(48.0,))
 CURSOR = encode_cursor(Cursor(datetime(2017, 7, 30, tzinfo=UTC), "3", SearchQuery(), PageToken(48.71, "ann")))
 LATELY = CATALOGUE["credible_engagers_decayed_28d"].describe(9.5)
 RATE = CATALOGUE["credible_rate_365d"].describe(4.2)
@@ -48,8 +52,9 @@ def _section(topic: Topic, *sentences: str) -> dict[str, Any]:
     return {"topic": topic, "title": TITLES[topic], "sentences": list(sentences)}
 
 
-def _reason(feature: str, points: float, sentence: str) -> dict[str, Any]:
-    return {"sentence": sentence, "points": points, "family": CATALOGUE[feature].family, "features": [feature]}
+def _reason(sentence: str, points: float, *features: str) -> dict[str, Any]:
+    family = CATALOGUE[features[0]].family
+    return {"sentence": sentence, "points": points, "family": family, "features": list(features)}
 
 
 SCORE = USER | NEWEST | NEWEST_SCORE
@@ -64,7 +69,7 @@ EXPLANATION = {
     "users_below": 0.974,
     "unclipped": 48.71,
     "base": 30.0,
-    "baseline": "the average of 8,431 users active in the year before 2017-07-02",
+    "baseline": AVERAGE.description,
     "clipping": 0.0,
     "families": {"reach": 20.71, "cadence": -2.0},
     "lines": [
@@ -73,18 +78,26 @@ EXPLANATION = {
         _line("days_of_absence", 30.0, -2.0, ABSENT, 0.0),
     ],
     "story": [
-        _section("score", standing("ann", 48.71, 0.974, NEWEST["as_of"]), expectation(41.5, 24, 66, 0.9, 28, False)),
-        _section("for", LATELY, RATE),
-        _section("against", ABSENT),
-        _section("evidence", describe_evidence("strong", {"engagers_365d": 312.0})),
+        _section(
+            "score",
+            standing("ann", 48.71, NEWEST["as_of"]),
+            rank(0.974, 30.0, AVERAGE, "all"),
+            describe_expectation(41.5, 28, SCALE, False),
+        ),
+        _section("for", pointed(RATE, 20.71)),
+        _section("against", pointed(ABSENT, -2.0)),
+        _section(
+            "evidence",
+            describe_evidence("strong", {"engagers_365d": 312.0}),
+            describe_spread(24, 66, 0.9, 28, SCALE),
+        ),
         _section("change", RESPONSES["sentence"], ASSOCIATION),
     ],
-    "reasons_for": [LATELY, RATE],
+    "reasons_for": [RATE],
     "reasons_against": [ABSENT],
     "reasons": [
-        _reason("credible_engagers_decayed_28d", 14.21, LATELY),
-        _reason("credible_rate_365d", 6.5, RATE),
-        _reason("days_of_absence", -2.0, ABSENT),
+        _reason(RATE, 20.71, "credible_engagers_decayed_28d", "credible_rate_365d"),
+        _reason(ABSENT, -2.0, "days_of_absence"),
     ],
     "held_back": [],
     "possible_changes": [RESPONSES],
@@ -115,7 +128,7 @@ CHANGE = {
     ],
     "reasons_up": [LATELY],
     "reasons_down": [ABSENT],
-    "reasons": [_reason("credible_engagers_decayed_28d", 5.5, LATELY), _reason("days_of_absence", -2.0, ABSENT)],
+    "reasons": [_reason(LATELY, 5.5, "credible_engagers_decayed_28d"), _reason(ABSENT, -2.0, "days_of_absence")],
     "remarks": [],
     "status": "scored",
     "missing": None,

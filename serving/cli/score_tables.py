@@ -4,13 +4,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from features.aggregates.windows import LOOKBACK_DAYS
-from features.catalogue import CATALOGUE
-from features.catalogue.credible import MONTH_DAYS, WITHOUT_ESTABLISHED
 from features.catalogue.wording import count_of
 from features.console import print_points, print_table, print_text, warn
-from training.explanation.feature_constraints import ABSENT, RATE
-from training.explanation.reasons import LEAST_POINTS, Line
+from serving.snapshots.story import average
+from training.explanation.feature_constraints import ABSENT
+from training.explanation.reasons import LEAST_POINTS, Line, facts
 
 if TYPE_CHECKING:
     from features.engagement_report import EngagementReport, Piece
@@ -18,13 +16,7 @@ if TYPE_CHECKING:
     from serving.snapshots.explanation import Explanation
     from training.explanation.score_change import ChangeLine
 
-MOST_OF_A_FAMILY = 4
 SCORED = "scored"
-TYPICAL: dict[str, Callable[[float], str]] = {
-    ABSENT: lambda days: f"away {count_of(days, 'day')} more" if days else "not away",
-    WITHOUT_ESTABLISHED: lambda days: count_of(MONTH_DAYS + days, "day") if days else f"{MONTH_DAYS} days at most",
-    RATE: lambda rate: f"{rate * LOOKBACK_DAYS / MONTH_DAYS:,.1f} in a year",
-}
 
 
 def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
@@ -48,16 +40,20 @@ def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
 
 
 def ledger_table(explanation: "Explanation") -> None:
-    """Print the ledger: the points of each family and its strongest features, which add up to the score."""
-    rows = [[f"Start: {explanation.baseline}", "", "", f"{explanation.base:+.2f}"]]
-    for family, points in explanation.families.items():
-        rows.append([family.capitalize(), "", "", f"{points:+.2f}"])
-        lines = [line for line in explanation.lines if line.family == family]
-        rows += line_rows(lines, MOST_OF_A_FAMILY, _typical)
+    """Print the ledger: the points of each fact, strongest first, which add up to the score."""
+    rows = [[f"Start: {explanation.baseline}", "", f"{explanation.base:+.2f}"]]
+    shared = [line for line in explanation.lines if line.feature == ABSENT and not line.value]
+    named = facts(line for line in explanation.lines if line not in shared)
+    rows += [row[:-1] for row in line_rows([*named, *shared], len(named), _average)]
     if explanation.clipping:
-        rows.append(["Scores end at 0 and at 100", "", "", f"{explanation.clipping:+.2f}"])
-    rows.append(["Score", "", "", f"{explanation.score:.2f}"])
-    print_table("The points of the score", ["", "typical user", "part", "points"], rows)
+        rows.append(["Scores end at 0 and at 100", "", f"{explanation.clipping:+.2f}"])
+    rows.append(["Score", "", f"{explanation.score:.2f}"])
+    print_table("The points of the score", ["", "average", "points"], rows)
+
+
+def _average(line: Line) -> list[str]:
+    """Return what gives about the average, where it is shown in the terms of the line's sentence."""
+    return [average(line.parts or (line,)) or ""]
 
 
 def line_rows(
@@ -76,19 +72,6 @@ def line_rows(
         rest = sum(line.points for line in others)
         rows.append([f"  {len(others)} {which} (see --json)", *empty, f"{rest:+.2f}", ""])
     return rows
-
-
-def _typical(line: Line) -> list[str]:
-    """Return the typical value in the terms of the line's sentence."""
-    value = line.typical
-    if value is None:
-        return [""]
-    if line.feature in TYPICAL:
-        return [TYPICAL[line.feature](value)]
-    unit = CATALOGUE[line.feature].unit
-    if unit in ("share", "days"):
-        return [f"{value:.0%}" if unit == "share" else count_of(value, "day")]
-    return [f"{value:,.2f}".removesuffix(".00")]
 
 
 COLUMNS = ["as of", "score", "change", "people", "percentile", "model"]

@@ -66,7 +66,7 @@ def score(
     from features.events.loading import check_scopes
     from features.utc import now_utc, parse_utc
     from serving.scoring import score_audiences, write_points
-    from serving.snapshots.baselines import scope_baselines
+    from serving.snapshots.baselines import read_baselines
     from serving.snapshots.layout import read_facts
     from serving.snapshots.repository import check_users, publish_snapshot, write_scores
     from training.records.opt_outs import load_opted_out_users
@@ -90,9 +90,9 @@ def score(
             check_users(folder, at, scored.users)
         if out is not None:
             write_scores(scored, out)
-        if points is not None:
-            write_points(bundle, scored.feature_frames(), points, scope_baselines(bundle, scored, at))
         snapshot = publish_snapshot(folder, at, bundle, version, scored, audiences, released, at > now_utc())
+        if points is not None:
+            write_points(bundle, scored.feature_frames(), points, read_baselines(snapshot))
     facts = read_facts(snapshot)
     if json:
         print_json(_scoring_json(facts, {"snapshot": snapshot, "scores": out, "points": points}))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import log
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -27,9 +26,9 @@ from serving.privacy.cases import Case, Cases
 from serving.review.score_change import ScoreChange
 from serving.review.score_change import change as score_change
 from serving.runtime.state import ServiceState
-from serving.snapshots.explanation import Explanation, ScoreRow
+from serving.snapshots.explanation import Explanation, ScoreRow, expectation, spread
 from serving.snapshots.snapshot import Snapshot
-from serving.snapshots.story import Topic, expectation
+from serving.snapshots.story import Topic
 from training.model.scale import MEDIAN_POINTS, P95_POINTS, Scale
 from training.records.opt_outs import load_opted_out_users
 
@@ -40,7 +39,6 @@ PartQuery = Annotated[
     Query(alias="part", description="Parts that take longer: change, what-if, posts, reads; outcome: sliders alone"),
 ]
 CaseQuery = Annotated[str | None, Query(description="Id of a case of the user to show")]
-CREDIBLE_ENGAGERS = "credible_engagers"
 MOST_POSTS, MOST_READS = 8, 50
 
 
@@ -129,7 +127,6 @@ class UserParts:
 def user_view(service: ServiceState, snapshot: Snapshot, user: str, scope: str, reader: Reader) -> UserView:
     """Collect what the page of a user shows to a reader; errors as in `Snapshot.explain`."""
     score, bundle = snapshot.score(user, scope), snapshot.bundle
-    interval = score["low"], score["high"], score["level"]
     explanation = snapshot.explain(user, scope) if reader.may("review") else None
     return UserView(
         score=score,
@@ -137,9 +134,7 @@ def user_view(service: ServiceState, snapshot: Snapshot, user: str, scope: str, 
         users=snapshot.users,
         is_newest=snapshot.as_of == service.snapshot().as_of,
         scale=scale_chart(bundle.scale, score),
-        expectation=expectation(
-            score["expected_audience"], *interval, score["horizon_days"], bundle.label == CREDIBLE_ENGAGERS
-        ),
+        expectation=f"{expectation(score, bundle)} {spread(score, bundle)}",
         explanation=explanation,
         waterfall=waterfall(explanation) if explanation else None,
         history=history_view(service.home, user, scope, snapshot.horizon_days, service.champion_version),
@@ -148,12 +143,8 @@ def user_view(service: ServiceState, snapshot: Snapshot, user: str, scope: str, 
 
 def scale_chart(scale: Scale, score: ScoreRow) -> ScaleChart:
     """Place a score and its interval on the scale."""
-
-    def points(audience: float) -> float:
-        return min(max(scale.anchor + scale.points_per_nat * log(audience), 0.0), 100.0) if audience > 0 else 0.0
-
     marks = tuple((mark, scale.people(mark)) for mark in range(0, 101, 20))
-    ends = points(score["low"]), points(score["high"])
+    ends = scale.points_of_people(score["low"]), scale.points_of_people(score["high"])
     return ScaleChart(score["score"], *ends, marks, scale.factor_per_10_points)
 
 

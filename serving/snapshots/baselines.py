@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,12 +11,15 @@ import pandas as pd
 
 from features.events.scopes import ALL
 from serving.snapshots.layout import BASELINES_FILE
+from serving.snapshots.peers import absence_allowance
 from serving.snapshots.scored_rows import ScoredRows
-from training.model.baseline import ABSENT, ACTS, Baseline, is_active, measure_baselines
+from training.explanation.feature_constraints import ABSENT, AGE, SINCE
+from training.model.baseline import ACTS, UNANSWERED, Baseline, is_active, measure_baselines
 from training.model.bundle import Bundle
 
 LEAST_ACTIVE = 30  # users of a scope; with fewer, explanations are relative to those of the community
 MOST_AVERAGED = 10_000
+SHARES = 1_000
 
 
 def scope_baselines(bundle: Bundle, scored: ScoredRows, as_of: datetime) -> dict[str, Baseline]:
@@ -24,16 +27,30 @@ def scope_baselines(bundle: Bundle, scored: ScoredRows, as_of: datetime) -> dict
 
     Of more than 10,000 active users, as many at equal distances are averaged.
     """
-    acts = scored.frame(["scope", ACTS, ABSENT])
-    positions = pd.Series(np.arange(len(acts)))[is_active(acts)]
+    users = scored.frame(["scope", "score", ACTS, ABSENT, SINCE, AGE, *UNANSWERED])
+    positions = pd.Series(np.arange(len(users)))[is_active(users)]
     active = {
-        str(scope): rows.to_numpy() for scope, rows in positions.groupby(acts["scope"]) if len(rows) >= LEAST_ACTIVE
+        str(scope): rows.to_numpy() for scope, rows in positions.groupby(users["scope"]) if len(rows) >= LEAST_ACTIVE
     }
     if not active:
         return {}
     chosen = np.sort(np.concatenate([_at_equal_distances(rows) for rows in active.values()]))
     sample = scored.take(chosen, ["scope", *bundle.features])
-    return measure_baselines(bundle, sample, as_of, {scope: len(rows) for scope, rows in active.items()})
+    averages = measure_baselines(bundle, sample, as_of, {scope: len(rows) for scope, rows in active.items()})
+    return {
+        scope: replace(
+            baseline,
+            active_days=absence_allowance(users[users["scope"] == scope]),
+            scores=_at_every_share(users["score"].to_numpy()[active[scope]]),
+        )
+        for scope, baseline in averages.items()
+    }
+
+
+def _at_every_share(scores: np.ndarray) -> list[float]:
+    """Return the scores that 0.1 %, 0.2 % and so on to all of the users do not exceed, shape (1000,)."""
+    positions = np.ceil(np.arange(1, SHARES + 1) * len(scores) / SHARES - 1e-9).astype(int) - 1
+    return [float(score) for score in np.sort(scores)[positions]]
 
 
 def baseline_of(scope: str, baselines: Mapping[str, Baseline], bundle: Bundle) -> Baseline:

@@ -8,10 +8,30 @@ from typing_extensions import TypeAliasType
 
 from features.catalogue import CATALOGUE
 from features.utc import UtcText
-from serving.snapshots.story import Section, Topic, expectation, standing, story
+from serving.snapshots.story import (
+    Section,
+    Topic,
+    average,
+    describe_expectation,
+    describe_spread,
+    pointed,
+    rank,
+    remainder,
+    standing,
+    story,
+)
+from training.explanation.feature_constraints import RATE
 from training.explanation.ledger import Discount, Ledger, ledger
-from training.explanation.possible_changes import ASSOCIATION, PossibleChange
-from training.explanation.reasons import INSUFFICIENT, MOST_REASONS, Line, Reason, describe_evidence, lacking
+from training.explanation.possible_changes import ASSOCIATION, PARTS_INTERACT, UNDONE, PossibleChange
+from training.explanation.reasons import (
+    INSUFFICIENT,
+    LEAST_POINTS,
+    MOST_REASONS,
+    Line,
+    Reason,
+    describe_evidence,
+    lacking,
+)
 from training.model.baseline import Baseline
 from training.model.bundle import Bundle, FeatureRow
 from training.model.intervals import Interval
@@ -19,7 +39,8 @@ from training.model.intervals import Interval
 Evidence = TypeAliasType("Evidence", Literal["insufficient_evidence", "some", "strong"])
 Status = TypeAliasType("Status", Literal["scored", "insufficient_evidence"])
 SCORED: Status = "scored"
-RESPONDERS = "credible_rate_365d"
+CREDIBLE_ENGAGERS = "credible_engagers"
+MOST_IF_NEEDED = 5
 
 
 class ScoreRow(TypedDict):
@@ -60,16 +81,18 @@ class Explanation:
     horizon_days : how far ahead the audience is counted
     score : in points, 0 to 100
     percentile, peer_percentile : as in ScoreRow
-    users_below : share of the scope's users with a lower score, 0 to 1
+    users_below : share of the scope's active users with a lower score, 0 to 1, rounded down to 0.001; of all its users
+        where fewer than 30 are active
     unclipped : the score before it is limited to 0 to 100
     base : points of the average active user of the scope
     baseline : what `base` is, in words
     clipping : `score - unclipped`
     families : the sums of the lines' points by family
     lines : one per feature, by points, largest first
-    story : what to read, in this order: what the score is and means, what raises and lowers it most, what does not
-        count in full, how sure it is, what would change it, and what the words mean
-    reasons_for, reasons_against : at most three sentences together, strongest first; none with too little evidence
+    story : what to read, in this order: what the score is and means, what raises and lowers it most, what everything
+        else adds, what does not count in full, how sure it is, what would change it, and what the words mean
+    reasons_for, reasons_against : at most three sentences together, strongest first, and up to five while all other
+        facts outweigh the weakest; none with too little evidence
     reasons : the same with their points and the features behind them
     held_back : responses that do not count in full, with what they would have added
     possible_changes : one or two changes that would raise the score, or the statement that none would
@@ -125,17 +148,17 @@ def explanation(
 ) -> Explanation:
     """Explain a score, from its model, the user's features, `Snapshot.score` and `Snapshot.baseline`.
 
-    `users_below` is the share of the scope's users with a lower score, 0 to 1.
+    `users_below` is the share of the scope's active users with a lower score, 0 to 1; of all users where the baseline
+    is not of the scope or does not hold the active users' scores.
     """
     parts = ledger(bundle, row, baseline)
     unscored = score["status"] == INSUFFICIENT
     pro, contra = ([], []) if unscored else _main_reasons(parts)
     held_back, changes = ((), ()) if unscored else (parts.held_back, parts.possible_changes)
     sentences: dict[Topic, Sequence[str]] = {
-        "for": [reason.sentence for reason in pro],
-        "against": [reason.sentence for reason in contra],
+        **({} if unscored else _why(parts, pro, contra, row)),
         "not_counted": _not_counted(row, held_back, [reason.sentence for reason in (*pro, *contra)]),
-        "change": [*(change.sentence for change in changes), ASSOCIATION] if changes else [],
+        "change": [*(change.sentence for change in changes), *_estimate(changes, contra)],
     }
     return Explanation(
         user=score["user"],
@@ -154,9 +177,9 @@ def explanation(
         clipping=parts.clipping,
         families=parts.families,
         lines=parts.lines,
-        story=story(sentences | _frame(bundle, row, score, users_below)),
-        reasons_for=tuple(sentences["for"]),
-        reasons_against=tuple(sentences["against"]),
+        story=story(sentences | _frame(bundle, row, score, parts, baseline, users_below), bundle.most_from_anybody),
+        reasons_for=tuple(reason.sentence for reason in pro),
+        reasons_against=tuple(reason.sentence for reason in contra),
         reasons=(*pro, *contra),
         held_back=held_back,
         possible_changes=changes,
@@ -169,31 +192,87 @@ def explanation(
 
 
 def _main_reasons(parts: Ledger) -> tuple[list[Reason], list[Reason]]:
-    """Return the reasons for and against, of which there are three at most together, each side strongest first."""
-    sides = parts.reasons(+1), parts.reasons(-1)
-    strongest = sorted((*sides[0], *sides[1]), key=lambda reason: -abs(reason.points))[:MOST_REASONS]
-    pro, contra = ([reason for reason in side if reason in strongest] for side in sides)
+    """Return the reasons for and against, each side strongest first.
+
+    There are three at most together, and up to five while all others outweigh the weakest.
+    """
+    sides = parts.reasons(+1, MOST_IF_NEEDED), parts.reasons(-1, MOST_IF_NEEDED)
+    strongest = sorted((*sides[0], *sides[1]), key=lambda reason: -abs(reason.points))
+    count = min(MOST_REASONS, len(strongest))
+    while count < min(MOST_IF_NEEDED, len(strongest)) and _outweighed(parts, strongest[:count]):
+        count += 1
+    pro, contra = ([reason for reason in side if reason in strongest[:count]] for side in sides)
     return pro, contra
 
 
+def _outweighed(parts: Ledger, reasons: Sequence[Reason]) -> bool:
+    """Say whether what is not among the reasons moves the score by more than the weakest of them."""
+    others = parts.unclipped - parts.base - sum(reason.points for reason in reasons)
+    return abs(others) > abs(reasons[-1].points)
+
+
+def _why(parts: Ledger, pro: Sequence[Reason], contra: Sequence[Reason], row: FeatureRow) -> dict[Topic, list[str]]:
+    """Return the reasons with their points, and what everything else adds, of figures that add up as printed."""
+    lines = {line.feature: line for line in parts.lines}
+    raising, lowering = (
+        [pointed(r.sentence, r.points, average([lines[name] for name in r.features], row)) for r in side]
+        for side in (pro, contra)
+    )
+    told = [parts.base, *(reason.points for reason in (*pro, *contra))]
+    others = round(parts.unclipped, 1) - sum(round(points, 1) for points in told)
+    return {"for": raising, "against": lowering, "rest": remainder(others, parts.unclipped, parts.score)}
+
+
+def _estimate(changes: Sequence[PossibleChange], contra: Sequence[Reason]) -> list[str]:
+    """Say how sure points are, and why undoing something gains other points than it costs, where both are told.
+
+    Where nothing would change a score, there is nothing to say.
+    """
+    if all(abs(change.points) < LEAST_POINTS for change in changes):
+        return []
+    costs = {name: -reason.points for reason in contra for name in reason.features}
+    differing = [
+        abs(change.points - costs[UNDONE[change.kind]]) >= LEAST_POINTS
+        for change in changes
+        if change.kind in UNDONE and UNDONE[change.kind] in costs
+    ]
+    return [f"{ASSOCIATION} {PARTS_INTERACT}" if any(differing) else ASSOCIATION]
+
+
 def _not_counted(row: FeatureRow, held_back: Sequence[Discount], reasons: Sequence[str]) -> list[str]:
-    """Say how many people responded and count, unless a reason does, then what keeps them from counting in full."""
+    """Say how many people responded and count, unless a reason does, and what they would add if counted in full."""
     if not held_back:
         return []
-    responders = CATALOGUE[RESPONDERS].describe(row[RESPONDERS], row)
-    return [*({responders} - set(reasons)), *(discount.sentence for discount in held_back)]
+    responders = CATALOGUE[RATE].describe(row[RATE], row)
+    told = [] if any(reason.startswith(responders) for reason in reasons) else [responders]
+    if len(held_back) > 1 and max(discount.points for discount in held_back) < LEAST_POINTS:
+        return [*told, "If everybody who responded counted in full, the score would be hardly any higher."]
+    return [*told, *(discount.sentence for discount in held_back)]
 
 
-def _frame(bundle: Bundle, row: FeatureRow, score: ScoreRow, users_below: float) -> dict[Topic, Sequence[str]]:
+def _frame(
+    bundle: Bundle, row: FeatureRow, score: ScoreRow, parts: Ledger, baseline: Baseline, users_below: float
+) -> dict[Topic, Sequence[str]]:
     """Return the sentences on what a score is and means, and on how sure it is."""
     if score["status"] == INSUFFICIENT:
         return {"score": [f"{score['user']} has no score as of {score['as_of'][:10]}."], "evidence": [lacking(row)]}
-    expected, days, level = score["expected_audience"], score["horizon_days"], score["level"]
-    credible = bundle.label == "credible_engagers"
     return {
         "score": [
-            standing(score["user"], score["score"], users_below, score["as_of"]),
-            expectation(expected, score["low"], score["high"], level, days, credible),
+            standing(score["user"], score["score"], score["as_of"]),
+            rank(users_below, parts.base, baseline, score["scope"]),
+            expectation(score, bundle),
         ],
-        "evidence": [describe_evidence(score["evidence"], row)],
+        "evidence": [describe_evidence(score["evidence"], row), spread(score, bundle)],
     }
+
+
+def expectation(score: ScoreRow, bundle: Bundle) -> str:
+    """Say how many people a score stands for, as `describe_expectation` does."""
+    return describe_expectation(
+        score["expected_audience"], score["horizon_days"], bundle.scale, bundle.label == CREDIBLE_ENGAGERS
+    )
+
+
+def spread(score: ScoreRow, bundle: Bundle) -> str:
+    """Say how far users like this one differ, as `describe_spread` does."""
+    return describe_spread(score["low"], score["high"], score["level"], score["horizon_days"], bundle.scale)

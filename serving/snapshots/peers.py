@@ -35,7 +35,7 @@ class PeerRanges:
 
     def __init__(self, rows: pd.DataFrame):
         scope, band = GROUP
-        self._allowances = {name: _allowance(users) for name, users in rows.groupby(scope, observed=True)}
+        self._allowances = {name: absence_allowance(users) for name, users in rows.groupby(scope, observed=True)}
         groups = rows.groupby([rows[scope], pd.Series(audience_band(rows), index=rows.index, name=band)], observed=True)
         self._values = {key: (len(peers), _percentiles(peers.drop(columns=scope))) for key, peers in groups}
 
@@ -50,7 +50,7 @@ def _percentiles(rows: pd.DataFrame) -> dict[str, np.ndarray]:
     return {name: percentiles(values) for name, values in present.items() if len(values)}
 
 
-def _allowance(rows: pd.DataFrame) -> float:
+def absence_allowance(rows: pd.DataFrame) -> float:
     """Return the number of inactive days before absence begins, from the absent users' features; 56 if there are none.
 
     An absent user's days since the last event, less the days absent, are this allowance.

@@ -230,8 +230,7 @@ class Snapshot:
         """Explain a user's score; errors as in `feature_row` and `bundle`."""
         row = self._row_of(user, scope)
         features, score = self._features(row), self._score(row)
-        below = self._share_below(scope, score["score"])
-        return explanation(self.bundle, features, score, self.baseline(scope), below)
+        return explanation(self.bundle, features, score, self.baseline(scope), self._share_below(scope, score["score"]))
 
     def baseline(self, scope: str) -> Baseline:
         """Return whom explanations of a scope are relative to: its active users, else those of the community.
@@ -241,7 +240,13 @@ class Snapshot:
         return baseline_of(scope, self.baselines, self.bundle)
 
     def _share_below(self, scope: str, score: float) -> float:
-        """Return the share of a scope's users with a lower score, 0 to 1; the first call sorts the scores."""
+        """Return the share of a scope's active users with a lower score, 0 to 1; of all where the active ones are few.
+
+        That of all is found in the sorted scores, which the first call sorts.
+        """
+        of_active = self.baselines[scope].share_below(score) if scope in self.baselines else None
+        if of_active is not None:
+            return of_active
         if scope not in self._sorted_scores:
             of_scope = pc.equal(self._columns["scope"], scope).to_numpy(zero_copy_only=False)
             self._sorted_scores[scope] = np.sort(self._columns["score"].to_numpy()[of_scope])

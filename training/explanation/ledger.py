@@ -1,8 +1,8 @@
 """The ledger of a score: points per feature that add up to the score exactly.
 
-Discounts are responses that did not count in full, because they were mutual or came from newcomers. They are not lines
-of the ledger, because the score was computed without them. They state what the model would have given if they had
-counted, in plain words and without a judgement: most newcomers and most mutual engagement are genuine.
+Discounts are responses that did not count in full, because they were mutual or came from people to whom few respond.
+They are not lines of the ledger, because the score was computed without them. They state what the model would have
+given if they had counted, in plain words and without a judgement: most of these responses are genuine.
 """
 
 from collections.abc import Mapping
@@ -12,13 +12,19 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from features.aggregates.windows import LOOKBACK_DAYS
 from features.catalogue import CATALOGUE
-from features.catalogue.wording import points_of
-from training.explanation.feature_constraints import engager_effects
+from features.catalogue.credible import YEAR
+from features.catalogue.feature import Feature
+from features.catalogue.tenure import ABSENT_DAYS
+from features.catalogue.wording import points_of, responders
+from training.explanation.feature_constraints import ABSENT, engager_effects
 from training.explanation.possible_changes import (
     COUNTS,
+    MORE_ABSENT,
     PossibleChange,
     alternative_rows,
+    days_away,
     more_members,
     own_changes,
     possible_changes,
@@ -30,6 +36,12 @@ from training.model.bundle import Bundle, FeatureRow
 Kind = Literal["new", "exchange"]
 ANYBODY = "responses_from_anybody"
 DISCOUNT_FEATURES: dict[Kind, str] = {"new": "uncounted_new_365d", "exchange": "uncounted_exchange_365d"}
+WHOM: dict[Kind, str] = {
+    "new": "to whom few or no long-standing users respond",
+    "exchange": "to whom this user responds",
+}
+LEAST_FEWER, LEAST_SHARE = 0.5, 0.1
+NOTICEABLE = 0.05
 
 
 @dataclass(frozen=True)
@@ -58,8 +70,9 @@ class Alternatives:
     Parameters
     ----------
     margin : the present one, nats, shape (1,)
-    discounts : what would have added half a point or more if it had counted, most first
-    possible_changes : one or two that would raise the score; see `possible_changes`
+    discounts : what would have added half a point or more if it had counted, or makes a tenth of the responders count
+        for less, most points first
+    possible_changes : one or two; see `possible_changes`
 
     """
 
@@ -68,14 +81,24 @@ class Alternatives:
     possible_changes: tuple[PossibleChange, ...]
 
 
-def alternatives(bundle: Bundle, row: FeatureRow, vector: np.ndarray | None = None) -> Alternatives:
-    """Compute the alternatives of one user; `row` has the unscored features as well, `vector` the model's.
+def alternatives(
+    bundle: Bundle, row: FeatureRow, vector: np.ndarray | None = None, free_days: float = ABSENT_DAYS
+) -> Alternatives:
+    """Compute the alternatives of one user.
 
     One prediction for all: a call costs more than its rows.
+
+    Parameters
+    ----------
+    bundle : the model
+    row : the user's features, the unscored ones as well
+    vector : the model's features
+    free_days : without activity, before absence begins
+
     """
     vector = bundle.vector(row) if vector is None else vector
     counted, own = _counted_in_full(row), own_changes(row)
-    single = [*counted.values(), *own.values()]
+    single = [*counted.values(), *own.values(), {ABSENT: row.get(ABSENT, 0.0) + MORE_ABSENT}]
     margins = bundle.margin(alternative_rows(bundle, vector, single, more_members(row, COUNTS)))
     points = bundle.scale.points(margins)
     gains = points[1:] - points[0]
@@ -84,7 +107,10 @@ def alternatives(bundle: Bundle, row: FeatureRow, vector: np.ndarray | None = No
         margin=margins[:1],
         discounts=_discounts(row, {kind: gain_of[kind] for kind in counted}),
         possible_changes=possible_changes(
-            float(points[0]), {kind: gain_of[kind] for kind in own}, gains[len(single) :]
+            float(points[0]),
+            {kind: gain_of[kind] for kind in own},
+            gains[len(single) :],
+            (free_days + days_away(row) + MORE_ABSENT, -float(gains[len(single) - 1])),
         ),
     )
 
@@ -100,17 +126,23 @@ def _counted_in_full(row: FeatureRow) -> dict[Kind, dict[str, float]]:
 
 def _discounts(row: FeatureRow, points: Mapping[Kind, float]) -> tuple[Discount, ...]:
     items = [
-        Discount(kind, row[DISCOUNT_FEATURES[kind]], gain, _sentence(DISCOUNT_FEATURES[kind], gain, row))
+        Discount(kind, row[DISCOUNT_FEATURES[kind]], gain, _discount_sentence(kind, gain))
         for kind, gain in points.items()
-        if gain >= LEAST_POINTS
+        if gain >= LEAST_POINTS or _is_noticeable(row, row[DISCOUNT_FEATURES[kind]])
     ]
     return tuple(sorted(items, key=lambda item: -item.points))
 
 
-def _sentence(feature: str, points: float, row: FeatureRow) -> str:
-    """Say by how many fewer the people who responded count, why, and what they would add."""
-    fewer = CATALOGUE[feature].describe(row[feature], row)
-    return f"{fewer} Counted in full, they would add about {points_of(points)}."
+def _is_noticeable(row: FeatureRow, fewer: float) -> bool:
+    """Say whether so many people that do not count are a tenth of those who responded, and half a person or more."""
+    count = responders(row, row.get(YEAR), LOOKBACK_DAYS)
+    return fewer >= LEAST_FEWER and count is not None and fewer >= LEAST_SHARE * count
+
+
+def _discount_sentence(kind: Kind, points: float) -> str:
+    """Say what those would add who do not count in full."""
+    effect = f"about {points_of(points)} higher" if points >= LEAST_POINTS else "hardly any higher"
+    return f"If people {WHOM[kind]} counted like everybody, the score would be {effect}."
 
 
 @dataclass(frozen=True)
@@ -142,9 +174,14 @@ class Ledger:
             points[line.family] = points.get(line.family, 0.0) + line.points
         return dict(sorted(points.items(), key=lambda item: -abs(item[1])))
 
-    def reasons(self, sign: int) -> list[Reason]:
-        """Return up to three reasons for (+1) or against (-1) the score, strongest first."""
-        return reasons(self.lines, sign)
+    def reasons(self, sign: int, most: int) -> list[Reason]:
+        """Return up to so many reasons for (+1) or against (-1) the score, strongest first.
+
+        Two lines are none: responses from anybody count people again and move a score little, and not being absent is
+        what active users have in common.
+        """
+        present = ((ABSENT, 0.0), (ANYBODY, None))
+        return reasons((line for line in self.lines if (line.feature, line.value) not in present), sign, most)
 
 
 def base_points(bundle: Bundle, baseline: Baseline | None = None) -> float:
@@ -197,7 +234,7 @@ def ledger(bundle: Bundle, row: FeatureRow, baseline: Baseline | None = None) ->
     baseline = baseline or bundle.baseline
     scale, vector = bundle.scale, bundle.vector(row)
     *nats, average = bundle.shap_values(vector[np.newaxis], baseline)[0].tolist()
-    others = alternatives(bundle, row, vector)
+    others = alternatives(bundle, row, vector, baseline.active_days or ABSENT_DAYS)
     by_feature = [
         _line(name, value, nat * scale.points_per_nat, baseline.typical.get(name), row)
         for name, value, nat in zip(bundle.features, vector.tolist(), nats, strict=True)
@@ -219,8 +256,8 @@ def _bounded_line(bundle: Bundle, parts: tuple[Line, ...]) -> Line:
     """Return the line of responses from anybody, established or not."""
     points = sum(line.points for line in parts)
     sentence = (
-        f"Counting responses from anybody, established or not, {'adds' if points > 0 else 'takes'} "
-        f"{points_of(abs(points))}; such responses can move a score by {points_of(bundle.most_from_anybody)} at most."
+        "The sheer number of responses matters little: it moves a score by "
+        f"{points_of(bundle.most_from_anybody)} at most."
     )
     return Line(ANYBODY, "reach", None, points, sentence, parts=parts)
 
@@ -228,4 +265,19 @@ def _bounded_line(bundle: Bundle, parts: tuple[Line, ...]) -> Line:
 def _line(name: str, value: float, points: float, typical: float | None, row: FeatureRow) -> Line:
     known_value = None if value != value else value
     feature = CATALOGUE[name]
-    return Line(name, feature.family, known_value, points, feature.describe(known_value, row), typical)
+    shown = typical if _agrees(feature, known_value, typical, points) else None
+    return Line(name, feature.family, known_value, points, feature.describe(known_value, row), shown)
+
+
+def _agrees(feature: Feature, value: float | None, typical: float | None, points: float) -> bool:
+    """Say whether the typical value differs from a user's, noticeably and to the side that explains the points.
+
+    An unknown value is the worst one; a feature that can move a score either way agrees with any typical value.
+    """
+    if typical is None or feature.direction not in ("up", "down"):
+        return typical is not None
+    if value is None:
+        return points < 0
+    better = value - typical if feature.direction == "up" else typical - value
+    noticeable = NOTICEABLE * abs(typical) + (0.5 if feature.unit == "days" else 0.0)
+    return better * points > 0 and abs(better) > noticeable

@@ -1,4 +1,4 @@
-"""What would raise a score: what the user can do, or else how many more responses of others, as the model gives it.
+"""What would change a score: what the user can do, how many more responses of others, or else a longer absence.
 
 Everything else about the user stays as it is. These are associations among users, not promises.
 """
@@ -10,35 +10,37 @@ from typing import Literal
 import numpy as np
 
 from features.catalogue.credible import MONTH_DAYS, SINCE_ESTABLISHED, WITHOUT_ESTABLISHED
-from features.catalogue.originality import EXCESS_REPETITIONS
-from features.catalogue.wording import count_of, points_of
+from features.catalogue.originality import EXCESS_REPETITIONS, FREE_REPETITIONS
+from features.catalogue.tenure import FREE_POSTS, unanswered_posts
+from features.catalogue.wording import points_of
 from training.explanation.feature_constraints import ABSENT, engager_effects
 from training.explanation.reasons import LEAST_POINTS
 from training.model.bundle import Bundle, FeatureRow
 
-OwnKind = Literal["activity", "repetition"]
-Kind = Literal[OwnKind, "responses"]
+OwnKind = Literal["activity", "repetition", "posts"]
+Kind = Literal[OwnKind, "responses", "absence"]
 POSTS = "credible_posts_90d"
 MORE_POINTS = 5.0
 MOST_POINTS = 100.0
 NEARLY = 0.9
-ASSOCIATION = (
-    "This is the model's estimate, not a promise: the parts of a score affect each other, so it can differ from the "
-    "points of a part."
-)
+MORE_ABSENT = 28.0  # days beyond the eight weeks, or less in a short history, that are free
+ASSOCIATION = "This is the model's estimate, not a promise."
+PARTS_INTERACT = "The points differ from those above, because the parts of a score depend on each other."
+UNDONE: dict[OwnKind, str] = {"activity": ABSENT, "repetition": EXCESS_REPETITIONS, "posts": ABSENT}
 COUNTS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 500, 1_000], float)
 
 
 @dataclass(frozen=True)
 class PossibleChange:
-    """Something that would raise a score, or the statement that nothing would.
+    """Something that would change a score, or the statement that nothing would raise it.
 
     Parameters
     ----------
-    kind : activity (being active again), repetition (fewer repeated posts) or responses (of others)
+    kind : activity (being active again), repetition (fewer repeated posts), posts (fewer without a response that
+        counts), responses (of others) or absence (a longer one)
     people : how many more established members would have to respond within 28 days; None for what the user can do,
         and where no number adds 5 points
-    points : what the score would gain
+    points : what the score would gain; below 0 for an absence
     sentence : what a reviewer reads
 
     """
@@ -50,13 +52,22 @@ class PossibleChange:
 
 
 def own_changes(row: FeatureRow) -> dict[OwnKind, dict[str, float]]:
-    """Return what the user can undo: absence and repetition."""
+    """Return what the user can undo: absence, repetition, and posts that count like absence."""
     changes: dict[OwnKind, dict[str, float]] = {}
-    if row.get(ABSENT, 0.0) > 0:
-        changes["activity"] = {ABSENT: 0.0}
+    unanswered, absence = unanswered_posts(row), row.get(ABSENT, 0.0)
+    if days_away(row) > 0:
+        changes["activity"] = {ABSENT: min(unanswered, absence)}
     if row.get(EXCESS_REPETITIONS, 0.0) > 0:
         changes["repetition"] = {EXCESS_REPETITIONS: 0.0}
+    if unanswered > 0 and absence > 0:
+        changes["posts"] = {ABSENT: days_away(row)}
     return changes
+
+
+def days_away(row: FeatureRow) -> float:
+    """Return the days of absence without the posts that count like such; 0 where it is unknown."""
+    days = row.get(ABSENT, 0.0) - unanswered_posts(row)
+    return days if days > 1e-6 else 0.0
 
 
 def more_members(row: FeatureRow, counts: np.ndarray) -> dict[str, np.ndarray]:
@@ -91,30 +102,46 @@ def alternative_rows(
     return rows
 
 
-def possible_changes(score: float, own: Mapping[OwnKind, float], responses: np.ndarray) -> tuple[PossibleChange, ...]:
+def possible_changes(
+    score: float, own: Mapping[OwnKind, float], responses: np.ndarray, absence: tuple[float, float] = (0.0, 0.0)
+) -> tuple[PossibleChange, ...]:
     """Select the one or two changes to report.
 
     What the user can do comes first, strongest first, if it gains half a point or more. Unless that gains 5 points
-    together, it is followed by the number of responses that would.
+    together, it is followed by the number of responses that would. Where nothing gains 5 points, what a longer absence
+    costs is added, if it is half a point or more.
 
     Parameters
     ----------
     score : the present one, in points
     own : the points gained by each of `own_changes`
     responses : the points gained with each of COUNTS more members, shape (counts,)
+    absence : days without activity that make MORE_ABSENT more days of absence, and the points that these take
 
     """
     changes = [_own_change(kind, gain) for kind, gain in own.items() if gain >= LEAST_POINTS]
     changes.sort(key=lambda change: -change.points)
     if sum(change.points for change in changes) < MORE_POINTS:
         changes = [*changes[:1], _responses(score, responses, bool(changes))]
+        if len(changes) == 1 and changes[0].points < MORE_POINTS and absence[1] >= LEAST_POINTS:
+            changes.append(_absence(*absence))
     return tuple(changes)
+
+
+def _absence(days: float, points: float) -> PossibleChange:
+    sentence = (
+        f"After {days:.0f} days without any activity the score would be about {points_of(points)} lower, even if "
+        "others went on as before."
+    )
+    return PossibleChange("absence", None, -points, sentence)
 
 
 def _own_change(kind: OwnKind, points: float) -> PossibleChange:
     sentence = {
-        "activity": "Being active again would add about {points}.",
-        "repetition": "Without so many repeated posts the score would be about {points} higher.",
+        "activity": "Being active again, even with a single post, reply or like, would add about {points}.",
+        "repetition": f"With at most {FREE_REPETITIONS} repeats in 90 days the score would be about {{points}} higher.",
+        "posts": f"With at most {FREE_POSTS:,} posts in 90 days, or {FREE_POSTS:,} more for each responder who counts, the "
+        "score would be about {points} higher.",
     }[kind]
     return PossibleChange(kind, None, points, sentence.format(points=points_of(points)))
 
@@ -124,24 +151,27 @@ def _responses(score: float, gains: np.ndarray, after_own: bool) -> PossibleChan
     enough, most = np.flatnonzero(gains >= MORE_POINTS), float(gains[-1])
     if len(enough):
         people, points = COUNTS[enough[0]], float(gains[enough[0]])
-        responses = "Apart from that, responses" if after_own else "Responses"
-        sentence = f"{responses} from others would raise the score: {_with_members(people, points)}."
-        return PossibleChange("responses", int(people), points, sentence)
+        apart = "Apart from that, responses" if after_own else "Responses"
+        sentence = f"{apart} would raise the score: {_with_members(people)}, it would rise by about {{}}."
+        return PossibleChange("responses", int(people), points, sentence.format(points_of(points)))
     if score + MORE_POINTS > MOST_POINTS:
-        return PossibleChange("responses", None, most, "The score is close to 100, the most, and can hardly rise.")
+        return PossibleChange("responses", None, most, "The score can hardly rise: 100 is the highest.")
     if most < LEAST_POINTS:
         sentence = "Hardly anything would raise the score: even many more responses would not."
         return PossibleChange("responses", None, most, sentence)
     nearly = np.flatnonzero(gains >= NEARLY * most)[0]
     points = float(gains[nearly])
     sentence = (
-        f"{'Apart from that, even' if after_own else 'Even'} many more responses would add less than 5 points: "
-        f"{_with_members(COUNTS[nearly], points, 'the score')}."
+        f"{'Apart from that, more' if after_own else 'More'} responses would help little: even "
+        f"{_with_members(COUNTS[nearly])}, the score would rise by only about {points_of(points)}."
     )
     return PossibleChange("responses", None, points, sentence)
 
 
-def _with_members(people: float, points: float, score: str = "it") -> str:
-    members = count_of(people, "more established member")
-    posts = ", each to another post" if people > 1 else ""
-    return f"if {members} responded within four weeks{posts}, {score} would be about {points_of(points)} higher"
+def _with_members(people: float) -> str:
+    """Say that so many members responded who had not."""
+    if people == 1:
+        return "if 1 established member who has not yet responded did so within four weeks, to a new post"
+    return (
+        f"if {people:,.0f} established members who have not yet responded did so within four weeks, each to a new post"
+    )

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -16,8 +16,9 @@ from training.model.feature_sets import EVIDENCE_FEATURES, EVIDENCE_PEOPLE
 
 LEAST_POINTS = 0.5
 MOST_REASONS = 3
-MOST_OF_A_FAMILY = 2
+MOST_OF_A_FAMILY = 3
 WINDOW = re.compile(r"(_decayed)?_(\d+[dw]|ever)$")
+SAME_PEOPLE = ("credible_rate_365d", "credible_engagers_decayed_28d")  # the first tells more of them
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Line:
     value : the user's, None where unknown
     points : what it adds to the score compared with the baseline
     sentence : what a reviewer reads
-    typical : the median among the baseline's users, None where unknown
+    typical : the value that gives about the average of the baseline's users; None where unknown, or where this user's
+        points contradict it
     parts : the lines that it opens into, which add up to it; empty for a feature
 
     """
@@ -47,11 +49,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Reason:
-    """A reason for a score (points above 0) or against it: all features that differ only by their window.
+    """A reason for a score (points above 0) or against it: all features that tell the same fact.
 
     Parameters
     ----------
-    sentence : that of the strongest of them on the reason's side
+    sentence : what a reviewer reads
     points : the sum over all `features`
     family : the family of the strongest
     features : the names of the features behind it
@@ -64,24 +66,66 @@ class Reason:
     features: tuple[str, ...]
 
 
-def reasons(lines: Iterable[Line], sign: int) -> list[Reason]:
-    """Return the reasons for (+1) or against (-1) a score, strongest first.
+def facts(lines: Iterable[Line]) -> list[Line]:
+    """Merge the lines that tell the same fact, and return one line for each fact, strongest first.
 
     Features that differ only by their window (`engagers_7d`, `engagers_365d`, `engagers_decayed_28d`) mean nearly the
-    same and make one reason, which is on one side only: their points are added up. A reason, and its strongest line,
-    move the score by at least half a point; at most two are of one family, no two say the same, and at most three are
-    returned.
+    same. So do features that say the same of the user, and those that count the same people, where they move the score
+    the same way. The sentence is that of the strongest line; of the same people all sentences. The lines of a fact are
+    its parts, if there are several.
     """
+    names: dict[str, str] = {}
     groups: dict[str, list[Line]] = {}
     for line in lines:
-        groups.setdefault(subject(line.feature), []).append(line)
-    candidates = [reason for group in groups.values() if (reason := _reason(group, sign))]
-    selected: list[Reason] = []
-    for reason in sorted(candidates, key=lambda reason: -abs(reason.points)):
-        repeats = any(other.sentence == reason.sentence for other in selected)
-        if not repeats and sum(other.family == reason.family for other in selected) < MOST_OF_A_FAMILY:
-            selected.append(reason)
-    return selected[:MOST_REASONS]
+        groups.setdefault(names.setdefault(line.sentence, _fact(line)), []).append(line)
+    return sorted(map(_merged, groups.values()), key=lambda line: -abs(line.points))
+
+
+def _merged(group: list[Line]) -> Line:
+    if len(group) == 1:
+        return group[0]
+    points = sum(line.points for line in group)
+    strongest = max(group, key=lambda line: line.points if points > 0 else -line.points)
+    same_people = sorted(
+        (line for line in group if line.feature in SAME_PEOPLE), key=lambda line: SAME_PEOPLE.index(line.feature)
+    )
+    told = same_people or [strongest]
+    return replace(
+        told[0],
+        points=points,
+        sentence=" ".join(dict.fromkeys(line.sentence for line in told)),
+        typical=None,
+        parts=(told[0], *(line for line in group if line is not told[0])),
+    )
+
+
+def reasons(lines: Iterable[Line], sign: int, most: int = MOST_REASONS) -> list[Reason]:
+    """Return the reasons for (+1) or against (-1) a score: up to three facts, or `most`, strongest first.
+
+    A fact, and its strongest line, move the score by at least half a point; at most three are of one family.
+    """
+    selected: list[Line] = []
+    for line in facts(lines):
+        strongest = max(sign * part.points for part in line.parts or (line,))
+        same_family = sum(other.family == line.family for other in selected)
+        if min(sign * line.points, strongest) >= LEAST_POINTS and same_family < MOST_OF_A_FAMILY:
+            selected.append(line)
+    return [
+        Reason(
+            line.sentence,
+            line.points,
+            line.family,
+            tuple(part.feature for part in line.parts) or (line.feature,),
+        )
+        for line in selected[:most]
+    ]
+
+
+def _fact(line: Line) -> str:
+    """Return the name of the fact that a line tells."""
+    if line.feature in SAME_PEOPLE:
+        return f"people who respond, {'for' if line.points > 0 else 'against'}"
+    return subject(line.feature)
 
 
 @cache
@@ -90,17 +134,11 @@ def subject(feature: str) -> str:
     return WINDOW.sub("", feature)
 
 
-def _reason(group: list[Line], sign: int) -> Reason | None:
-    points = sum(line.points for line in group)
-    strongest = max(group, key=lambda line: sign * line.points)
-    if sign * points < LEAST_POINTS or sign * strongest.points < LEAST_POINTS:
-        return None
-    return Reason(strongest.sentence, points, strongest.family, tuple(line.feature for line in group))
-
-
 INSUFFICIENT: Literal["insufficient_evidence"] = "insufficient_evidence"
 SOME, STRONG = "some", "strong"
 MIN_EVENTS, MANY_PEOPLE = 3, 20
+SHORT_DAYS = 90
+BY_OTHERS = "the score goes by users like this one"
 
 
 def evidence(rows: pd.DataFrame) -> np.ndarray:
@@ -120,14 +158,16 @@ def describe_evidence(grade: str, row: FeatureRow) -> str:
         return lacking(row)
     count, age = _number(row[EVIDENCE_PEOPLE]), row.get("account_age_days", math.nan)
     period = observed_period(age)
+    who = f"{people(count)} engaged with this user in {period}"
+    if grade == STRONG and age < SHORT_DAYS:
+        return f"Much is known, but of a short time: {who}."
     if grade == STRONG:
-        return f"The evidence is strong: {people(count)} engaged with this user in {period}."
-    if not count:
-        return f"There is little evidence: nobody with a known id engaged with this user in {period}."
-    return (
-        f"There is only some evidence: {people(count)} engaged with this user in {period}, so a few more or fewer make "
-        "a difference."
-    )
+        return f"Much is known: {who}."
+    if count:
+        return f"Little is known: {who}, so a few more or fewer make a difference."
+    if _number(row.get(EVIDENCE_FEATURES[1], math.nan)):
+        return f"Little is known: only anonymous people engaged with this user in {period}; {BY_OTHERS}."
+    return f"Little is known: nobody engaged with this user in {period}; {BY_OTHERS}."
 
 
 def _number(value: float) -> float:

@@ -1,6 +1,7 @@
 """The baseline of explanations: the average user of a scope, against whom the points of a score are measured."""
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -8,12 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from features.catalogue import CATALOGUE
+from features.catalogue.feature import Direction
+from features.catalogue.tenure import ABSENT_DAYS, unanswered_posts
+from features.catalogue.wording import count_of
 from features.events.scopes import ALL
 
 if TYPE_CHECKING:
     from training.model.bundle import Bundle
 
 ACTS, ABSENT = "acts_365d", "days_of_absence"
+UNANSWERED = ("created_90d", "credible_engagers_90d")
 
 
 @dataclass(frozen=True)
@@ -25,10 +31,13 @@ class Baseline:
     users : how many are active
     nats : the average SHAP value of each feature, relative to the average training row
     bounded : the average of the bounded term, nats; None for that of the average training row
-    typical : the median of each feature, None where unknown
+    typical : of each feature that moves a score one way only, the value that best divides users whom it gives more
+        than their average from those whom it gives less; of others the median; None where unknown
     as_of : the instant, ISO 8601; None for the average training row, of which `users` counts the rows
     scope : the part of the activity: all, network:NAME or topic:NAME
     averaged : of how many users the averages are; None for all of them
+    active_days : in how many days before `as_of` they were all active; None where that was not stored
+    scores : the scores that 0.1 %, 0.2 % and so on to all of them do not exceed; None where that was not stored
 
     """
 
@@ -39,17 +48,29 @@ class Baseline:
     as_of: str | None = None
     scope: str = ALL
     averaged: int | None = None
+    active_days: float | None = None
+    scores: Sequence[float] | None = None
 
     @property
     def description(self) -> str:
         """Who is averaged, in words."""
         if self.as_of is None:
             return f"the average of the {self.users:,} rows (a user at an instant) that the model was trained on"
-        some = (
-            f"the {self.users:,} users" if self.averaged is None else f"{self.averaged:,} of the {self.users:,} users"
-        )
-        community = "the community" if self.scope == ALL else self.scope
-        return f"the average of {some} of {community} who are active as of {self.as_of[:10]}"
+        some = "the" if self.averaged is None else f"{self.averaged:,} of the"
+        return f"the average of {some} {self.population}, as of {self.as_of[:10]}"
+
+    @property
+    def population(self) -> str:
+        """The active users in words: `2,311 users active in the last eight weeks`."""
+        users = f"{self.users:,} users{'' if self.scope == ALL else f' of {self.scope}'}"
+        if self.active_days is None:
+            return f"{users} who are active"
+        days = round(self.active_days)
+        return f"{users} active in the last {'eight weeks' if days == ABSENT_DAYS else count_of(days, 'day')}"
+
+    def share_below(self, score: float) -> float | None:
+        """Return the share of the active users with a lower score, 0 to 1, rounded down to 0.1 %; None if unknown."""
+        return None if self.scores is None else bisect_left(self.scores, score) / len(self.scores)
 
 
 def average_row(rows: int) -> Baseline:
@@ -60,9 +81,14 @@ def average_row(rows: int) -> Baseline:
 def is_active(rows: pd.DataFrame) -> np.ndarray:
     """Return which users have acted and are not absent, bool, shape (rows,): they acted in the last eight weeks.
 
-    In a history of less than a year absence begins earlier.
+    In a history of less than a year absence begins earlier. Posts that count like absence are none, where the rows show
+    how many there are.
     """
-    return np.asarray((rows[ACTS].fillna(0) > 0) & (rows[ABSENT].fillna(0) == 0))
+    absence = rows[ABSENT].fillna(0)
+    if {*UNANSWERED} <= {*rows}:
+        both = rows[list(UNANSWERED)].to_numpy(float, na_value=np.nan).tolist()
+        absence = absence - [unanswered_posts(dict(zip(UNANSWERED, values, strict=True))) for values in both]
+    return np.asarray((rows[ACTS].fillna(0) > 0) & (absence <= 1e-6))
 
 
 def measure_baselines(
@@ -83,7 +109,6 @@ def measure_baselines(
     matrix, scopes = bundle.matrix(rows), rows["scope"].to_numpy()
     nats = bundle.shap_values(matrix, average_row(len(rows)))[:, :-1]
     added = bundle.bounded.limited(bundle.bounded_sums(matrix)) if bundle.bounded else np.zeros(len(rows))
-    medians = rows[list(bundle.features)].groupby(scopes).median().to_dict("index")
     result = {}
     for scope, of_scope in rows.groupby(scopes).indices.items():
         averaged, all_users = len(of_scope), len(of_scope) if users is None else users[str(scope)]
@@ -91,9 +116,28 @@ def measure_baselines(
             users=all_users,
             nats=dict(zip(bundle.features, nats[of_scope].mean(axis=0).tolist(), strict=True)),
             bounded=float(added[of_scope].mean()),
-            typical={str(name): None if np.isnan(value) else value for name, value in medians[scope].items()},
+            typical={
+                name: typical_value(CATALOGUE[name].direction, matrix[of_scope, column], nats[of_scope, column])
+                for column, name in enumerate(bundle.features)
+            },
             as_of=as_of.isoformat(),
             scope=str(scope),
             averaged=None if averaged == all_users else averaged,
         )
     return result
+
+
+def typical_value(direction: Direction, values: np.ndarray, nats: np.ndarray) -> float | None:
+    """Return the value that divides users whom a feature gives more than their average from others; see Baseline."""
+    known = ~np.isnan(values)
+    if not known.any():
+        return None
+    if direction not in ("up", "down"):
+        return float(np.median(values[known]))
+    order = np.argsort(values[known], kind="stable")
+    ordered, more = values[known][order], (nats - nats.mean())[known][order] > 0
+    above = more if direction == "up" else ~more
+    wrong = np.concatenate([[0], np.cumsum(above)]) + np.concatenate([np.cumsum(~above[::-1])[::-1], [0]])
+    between = np.concatenate([[True], np.diff(ordered) > 0, [True]])
+    first = int(np.argmin(np.where(between, wrong, len(wrong) + 1)))
+    return float(ordered[[max(first - 1, 0), min(first, len(ordered) - 1)]].mean())

@@ -19,6 +19,7 @@ EXPLANATION_FEATURES = (
     EVIDENCE_PEOPLE,  # also decides which users are peers
     "account_age_days",
     "days_since_last_act",
+    "unknown_share_90d",  # whether anonymous engagement counts
     "created_90d",
     "followers",  # beside a selected group
     "engagers_90d",  # with the next, totals that `clout explain --events` counts again

@@ -41,6 +41,10 @@ class Scale:
         """Return the expected audience, in people, of a number of points."""
         return float(np.exp((points - self.anchor) / self.points_per_nat))
 
+    def points_of_people(self, people: float) -> float:
+        """Return the score, 0 to 100, that a number of people stands for."""
+        return float(self.points(np.log(people))) if people > 0 else 0.0
+
     def from_other(self, other: "Scale", points: float) -> float:
         """Return the unclipped points on this scale of the audience that has `points` on another scale."""
         return float(self.anchor + self.points_per_nat * np.log(other.people(points)))

@@ -15,6 +15,15 @@ from features.simulation import Community, simulate
 UNCOUNTED = {"uncounted_new_28d": 170.4, "uncounted_exchange_28d": 5.6}
 YEAR = {"uncounted_new_365d": 700.0, "uncounted_exchange_365d": 85.0}
 NOBODY = {"uncounted_new_28d": 0.0, "uncounted_exchange_28d": 0.0}
+NOBODY_AT_ALL = {
+    "credible_engagers_365d": 0.0,
+    "uncounted_new_365d": 0.0,
+    "uncounted_exchange_365d": 0.0,
+    "days_since_last_response": math.nan,
+    "days_without_established": math.nan,
+}
+ONLY_UNKNOWN = NOBODY_AT_ALL | {"days_since_last_response": 163.0, "days_without_established": 135.0}
+RESPONDED = r"(?:^|^Of the |^The |^None of the )([\d,]+) pe"
 RESPONSES = {"reply", "mention", "repost", "quote", "like"}
 
 
@@ -38,13 +47,14 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_28d",
             0.0,
             NOBODY | {"days_since_last_response": 3.0},
-            "Only people without a known id responded in the last 28 days.",
+            "Only anonymous people responded in the last 28 days.",
         ),
         (
             "credible_engagers_28d",
             0.0,
             NOBODY | {"uncounted_new_28d": 4.0},
-            "4 people responded in the last 28 days, but none of them counts as an established member.",
+            "None of the 4 people who responded in the last 28 days counts, because few or no long-standing users "
+            "respond to them.",
         ),
         (
             "credible_engagers_28d",
@@ -56,25 +66,29 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_28d",
             0.0,
             NOBODY | {"uncounted_new_28d": 1.0},
-            "1 person responded in the last 28 days, but does not count as an established member.",
+            "1 person responded in the last 28 days and does not count, because few or no long-standing users "
+            "respond to them.",
         ),
         (
             "credible_engagers_28d",
             0.2,
             NOBODY | {"uncounted_new_28d": 0.8},
-            "1 person responded in the last 28 days and counts as less than half an established member.",
+            "1 person responded in the last 28 days and counts in part, because few or no long-standing users "
+            "respond to them.",
         ),
         (
             "credible_engagers_28d",
             86.0,
             UNCOUNTED,
-            "262 people responded in the last 28 days and count together as about 86 established members.",
+            "Of the 262 people who responded in the last 28 days, about 86 count; about 170 are taken off because "
+            "few or no long-standing users respond to them, and about 6 because this user responds to them as "
+            "well.",
         ),
         (
             "credible_engagers_7d",
             1.2,
             {},
-            "The people who responded in the last 7 days count together as about 1 established member.",
+            "The people who responded in the last 7 days count as about 1 established member.",
         ),
         ("early_engagers", 0.0, {}, "No known user engaged more than a year ago."),
         ("early_engagers", 1.0, {}, "1 person first engaged more than a year ago."),
@@ -83,13 +97,13 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             99.6,
             {},
-            "Counting recent responses most, those who responded add up to about 100 established members.",
+            "As responses lose half their weight every four weeks, those who count weigh as about 100 now.",
         ),
         (
             "credible_engagers_decayed_28d",
             1.2,
             {},
-            "Counting recent responses most, those who responded add up to about 1 established member.",
+            "As responses lose half their weight every four weeks, those who count weigh as about 1 now.",
         ),
         (
             "credible_pace_28d",
@@ -101,21 +115,79 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_periods_168d",
             0.2,
             {},
-            "The responses of the last six four-week periods count for little.",
+            "The responses of the last six four-week periods count as less than half of one.",
+        ),
+        (
+            "credible_periods_168d",
+            0.2,
+            {"response_periods_168d": 1.0},
+            "Responses came in 1 of the last six four-week periods, which counts as less than half of one, "
+            "because in it no response counts in full.",
+        ),
+        (
+            "credible_periods_168d",
+            3.6,
+            {"response_periods_168d": 6.0},
+            "Responses came in each of the last six four-week periods, which count as about 4, because in some of "
+            "them no response counts in full.",
+        ),
+        (
+            "credible_periods_168d",
+            4.0,
+            {"response_periods_168d": 4.0},
+            "In 4 of the last six four-week periods a response came that counts in full.",
+        ),
+        (
+            "credible_periods_168d",
+            2.0,
+            ONLY_UNKNOWN | {"response_periods_168d": 2.0},
+            "In 2 of the last six four-week periods an anonymous response came.",
         ),
         (
             "credible_periods_168d",
             3.6,
             {},
-            "In about 4 of the last six four-week periods a response came that counts.",
+            "The responses of the last six four-week periods count as about 4.",
         ),
         (
             "credible_periods_168d",
             6.0,
             {},
-            "In each of the last six four-week periods a response came that counts.",
+            "In each of the last six four-week periods a response came that counts in full.",
         ),
-        ("credible_periods_168d", 0.0, {}, "No response of the last six four-week periods counts."),
+        (
+            "credible_periods_168d",
+            0.0,
+            {},
+            "No response that counts came in the last six four-week periods.",
+        ),
+        ("credible_periods_168d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
+        ("credible_posts_90d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
+        ("days_without_established", None, NOBODY_AT_ALL, "Nobody responded in the last year."),
+        ("credible_rate_365d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
+        (
+            "credible_engagers_decayed_28d",
+            0.0,
+            NOBODY_AT_ALL | {"account_age_days": 23.7},
+            "Nobody responded in the 23 days since this user was first seen.",
+        ),
+        ("days_without_established", 0.0, ONLY_UNKNOWN, "An anonymous response came in the last 28 days."),
+        ("days_without_established", 135.0, ONLY_UNKNOWN, "The last anonymous response came 163 days ago."),
+        ("credible_rate_365d", 0.0, ONLY_UNKNOWN, "Only anonymous people responded in the last year."),
+        (
+            "credible_engagers_365d",
+            2.1,
+            {"uncounted_new_365d": 8.2, "uncounted_exchange_365d": 0.1},
+            "Of the 10 people who responded in the last year, about 2 count; the rest is taken off because few or "
+            "no long-standing users respond to them.",
+        ),
+        (
+            "credible_engagers_365d",
+            0.9,
+            {"uncounted_new_365d": 0.1, "uncounted_exchange_365d": 1.0},
+            "Of the 2 people who responded in the last year, about 1 counts; the rest is taken off because this "
+            "user responds to them as well.",
+        ),
         ("days_since_credible_engagement", None, {}, "Nobody whose response counts has responded in the last year."),
         (
             "days_since_credible_engagement",
@@ -128,48 +200,49 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "days_without_established",
             None,
             {},
-            "No response of the last year counts as an established member's.",
+            "No response that counts half or more came in the last year.",
         ),
         (
             "days_without_established",
             0.0,
             {},
-            "A response that counts as an established member's came in the last 28 days.",
+            "A response that counts half or more came in the last 28 days.",
         ),
         (
             "days_without_established",
             13.5,
             {},
-            "The last response that counts as an established member's came 41 days ago.",
+            "The last response that counts half or more came 41 days ago.",
         ),
         (
             "days_since_established",
             None,
             {},
-            "No response of the last year counts as an established member's.",
+            "No response that counts half or more came in the last year.",
         ),
         (
             "days_since_established",
             3.9,
             {},
-            "The last response that counts as an established member's came 3 days ago.",
+            "The last response that counts half or more came 3 days ago.",
         ),
-        ("credible_posts_90d", 0.0, {}, "No post drew a response that counts in the last 90 days."),
+        ("credible_posts_90d", 0.0, {}, "No post drew engagement that counts in the last 90 days."),
         (
             "credible_posts_90d",
             5.31,
             {},
-            "In the last 90 days about 5 posts drew responses that count (a known person counts for one at most).",
+            "In the last 90 days about 5 posts drew engagement that counts, each person for one post at most.",
         ),
-        ("credible_posts_90d", 0.3, {}, "Hardly any response to a post in the last 90 days counts."),
-        ("tenure_days", None, {}, "Never active so far."),
-        ("tenure_days", 41.0, {}, "First active 41 days ago."),
-        ("tenure_days", 1_200.0, {}, "First active more than 3 years ago."),
+        ("credible_posts_90d", 0.3, {}, "Hardly any engagement with a post in the last 90 days counts."),
+        ("credible_posts_90d", 1.2, {}, "In the last 90 days about 1 post drew engagement that counts."),
+        ("tenure_days", None, {}, "This user has never been active."),
+        ("tenure_days", 41.0, {}, "This user's first activity was 41 days ago."),
+        ("tenure_days", 1_200.0, {}, "This user's first activity was more than 3 years ago."),
         (
             "credible_engagers_decayed_28d",
             0.4,
             {},
-            "Counting recent responses most, those who responded add up to less than half an established member.",
+            "As responses lose half their weight every four weeks, little weight is left now.",
         ),
         (
             "credible_rate_365d",
@@ -193,66 +266,75 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_rate_365d",
             28 / 365 * 275,
             {"account_age_days": 800.0, "credible_engagers_365d": 275.0, **YEAR},
-            "1,060 people responded in the last year and count together as about 275 established members.",
+            "Of the 1,060 people who responded in the last year, about 275 count; about 700 are taken off because "
+            "few or no long-standing users respond to them, and about 85 because this user responds to them as "
+            "well.",
         ),
         (
             "credible_rate_365d",
             78.0,
             {"account_age_days": 12.5, "credible_engagers_365d": 78.0, **YEAR},
-            "863 people responded in the 12 days since this user was first seen and count together as about 78 "
-            "established members.",
+            "Of the 863 people who responded in the 12 days since this user was first seen, about 78 count; about "
+            "700 are taken off because few or no long-standing users respond to them, and about 85 because this "
+            "user responds to them as well.",
         ),
         (
             "credible_rate_365d",
             0.0,
             {"account_age_days": 12.5, "credible_engagers_365d": 0.0, **YEAR},
-            "785 people responded in the last year, but none of them counts as an established member.",
+            "None of the 785 people who responded in the last year counts, because few or no long-standing users "
+            "respond to them and this user responds to them as well.",
         ),
         (
             "uncounted_new_365d",
             109.4,
             {},
-            "Those who responded in the last year count as about 109 people fewer than they are, because few "
-            "established members respond to some of them.",
+            "Those who responded in the last year count as about 109 people fewer than they are, because few or "
+            "no long-standing users respond to some of them.",
         ),
         (
             "uncounted_exchange_28d",
             0.3,
             {},
-            "Those who responded in the last 28 days count as slightly fewer people than they are, because the user "
-            "responds to some of them as well.",
+            "Those who responded in the last 28 days count as slightly fewer people than they are, because this "
+            "user responds to some of them as well.",
         ),
         ("engagers_28d", 1.0, {}, "1 person engaged in the last 28 days."),
         ("engagers_28d", 0.0, {}, "No known user engaged in the last 28 days."),
         ("acts_365d", 1.0, {}, "The user was active once in the last 365 days."),
         ("drawing_share_90d", None, {}, "No post in the last 90 days."),
-        ("days_absent", 0.0, {"days_since_last_act": 3.2}, "Last active 3 days ago."),
-        ("days_absent", 0.0, {"days_since_last_act": 0.2}, "Last active less than a day ago."),
+        ("days_absent", 0.0, {"days_since_last_act": 3.2}, "This user was last active 3 days ago."),
+        ("days_absent", 0.0, {"days_since_last_act": 0.2}, "This user was last active less than a day ago."),
         (
             "days_absent",
             115.0,
             {"days_since_last_act": 171.4},
-            "Last active 171 days ago; after 56 days away the score begins to fall.",
+            "This user was last active 171 days ago; after 56 days away the score begins to fall.",
         ),
         (
             "days_absent",
             2.0,
             {"days_since_last_act": math.nan, "account_age_days": 58.0},
-            "Never active so far; first seen 58 days ago.",
+            "This user has never been active; others first engaged with them 58 days ago.",
         ),
-        ("days_of_absence", 0.0, {"days_since_last_act": 3.2, "created_90d": 300.0}, "Last active 3 days ago."),
+        (
+            "days_of_absence",
+            0.0,
+            {"days_since_last_act": 3.2, "created_90d": 300.0},
+            "This user was last active 3 days ago.",
+        ),
         (
             "days_of_absence",
             140.0,
             {"days_since_last_act": 3.2, "created_90d": 1_440.0, "credible_engagers_90d": 0.3},
-            "Last active 3 days ago. The user posted 1,440 times in 90 days with few responses that count, which "
+            "This user was last active 3 days ago. The user posted 1,440 times in 90 days with few responses that count, which "
             "counts like 140 days of absence.",
         ),
         (
             "days_of_absence",
             42.0,
             {"days_since_last_act": 58.4, "created_90d": 1_040.0, "credible_engagers_90d": 0.0},
-            "Last active 58 days ago; after 56 days away the score begins to fall. The user posted 1,040 times in 90 "
+            "This user was last active 58 days ago; after 56 days away the score begins to fall. The user posted 1,040 times in 90 "
             "days with few responses that count, which counts like 40 days of absence.",
         ),
         ("seniority_days", 0.0, {"account_age_days": 41.0}, "First seen 41 days ago."),
@@ -275,22 +357,22 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "excess_repetitions_90d",
             66.0,
             {"created_90d": 75.0},
-            "71 of 75 posts of the last 90 days repeat an earlier one; the first 5 do not lower the score.",
+            "71 of 75 posts of the last 90 days repeat an earlier one; up to 5 repeats cost nothing.",
         ),
         (
             "excess_repetitions_90d",
             1.0,
             {},
-            "6 posts of the last 90 days repeat an earlier one; the first 5 do not lower the score.",
+            "6 posts of the last 90 days repeat an earlier one; up to 5 repeats cost nothing.",
         ),
-        ("credible_pieces_drawing_28d", 0.0, {}, "No post drew a response that counts in the last 28 days."),
+        ("credible_pieces_drawing_28d", 0.0, {}, "No post drew engagement that counts in the last 28 days."),
         (
             "credible_pieces_drawing_28d",
             5.31,
             {},
-            "About 5 posts drew responses from established members in the last 28 days.",
+            "About 5 posts drew engagement that counts in the last 28 days.",
         ),
-        ("credible_after_a_day_share_90d", None, {}, "No response of the last 90 days to a post counts."),
+        ("credible_after_a_day_share_90d", None, {}, "No engagement with a post in the last 90 days counts."),
         (
             "credible_attention_365d",
             0.03,
@@ -350,12 +432,12 @@ def test_sentences_agree_with_the_events(community):
         for days in (28, 365):
             responding = of_others[of_others["verb"].isin(RESPONSES) & (of_others["age"] <= days)]["actor"].nunique()
             sentence = say[f"credible_engagers_{days}d"]
-            assert number(r"^([\d,]+) pe", sentence) == (responding or None), sentence
+            assert number(RESPONDED, sentence) == (responding or None), sentence
             checks["responded"] += responding > 0
         if len(own):
             sentence, since = say["days_absent"], math.floor(own["age"].min())
-            assert (number(r"^Last active (\d+) day", sentence) or 0) == since, sentence
-            first = number(r"^First active (\d+) day", say["tenure_days"]) or 0
+            assert (number(r"last active (\d+) day", sentence) or 0) == since, sentence
+            first = number(r"first activity was (\d+) day", say["tenure_days"]) or 0
             assert first == math.floor(own["age"].max()), say["tenure_days"]
             checks["active"] += 1
         either = pd.concat([own["age"], events[events["target"] == user]["age"]])

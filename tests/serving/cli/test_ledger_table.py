@@ -27,15 +27,16 @@ def figures(text, sign=r"[+-]"):
     return [float(figure) for figure in re.findall(rf"({sign}\d+\.\d\d)\s*$", text, flags=re.MULTILINE)]
 
 
-def test_families_add_up_to_the_score(shown):
+def test_facts_add_up_to_the_score(shown):
     code, out, said = shown("user0001")
     assert (code, said) == (0, "")
-    totals = [line for line in out.splitlines() if not line.startswith("  ")]
-    (score,) = figures("\n".join(line for line in totals if line.startswith("Score ")), "")
-    added = figures("\n".join(line[60:] for line in totals))
-    assert sum(added) == pytest.approx(score, abs=0.05)
-    assert "typical user" in out
-    assert "What raises it most:\n  - " in out or "What lowers it most:\n  - " in out
+    text, table = out.split("The points of the score")
+    (score,) = figures("\n".join(line for line in table.splitlines() if line.startswith("Score ")), "")
+    assert sum(figures(table)) == pytest.approx(score, abs=0.05)
+    assert re.match(r"\s+average\s+points\n", table)
+    assert re.search(r"What (raises|lowers) it, compared with the average:\n  - ", text)
+    told = [float(points) for points in re.findall(r"\(([+-][\d.]+)\s+points", text)]
+    assert {round(points, 1) for points in figures(table)} >= set(told)
     assert max(map(len, out.splitlines())) <= 80
 
 
@@ -45,9 +46,9 @@ def test_the_text_tells_the_score_first_and_then_what_would_change_it(shown):
     text = " ".join(out.split())
     titles = re.findall("|".join(filter(None, TITLES.values())), text)
     assert titles == [title for title in TITLES.values() if title in titles]
-    assert re.match(r"user0001 has [\d.]+ of 100 points, (more than|and no user) .*, as of 2017-07-30. ", text)
+    assert re.match(r"user0001 has an influence score of [\d.]+ out of 100, as of 2017-07-30. Of all users, ", text)
     assert ASSOCIATION in text
-    assert "typical user" not in out
+    assert "The points of the score" not in out
     assert max(map(len, out.splitlines())) <= 80
 
 

@@ -68,9 +68,14 @@ def test_lines_average_zero_over_the_active_users_of_the_scope(snapshot, scoped,
     assert np.abs(points.mean()).max() < 1e-6
     average = np.mean([one.unclipped for one in explained])
     assert [one.base for one in explained] == pytest.approx([average] * len(users), abs=1e-6)
-    where = {"all": "the community"}.get(scope, scope)
-    says = f"the average of the {len(users)} users of {where} who are active as of 2017-07-30"
-    assert {one.baseline for one in explained} == {says}
+    where = {"all": ""}.get(scope, f" of {scope}")
+    says = f"the average of the {len(users)} users{where} active in the last "
+    assert {one.baseline.startswith(says) for one in explained} == {True}
+    assert {one.baseline.endswith(", as of 2017-07-30") for one in explained} == {True}
+    scores = np.array([one.score for one in explained])
+    for one in explained:
+        below = (scores < one.score - 1e-9).mean()
+        assert one.users_below <= below + 1e-9 < one.users_below + 0.001 + 1e-9
 
 
 def test_scopes_with_few_active_users_are_compared_with_the_community(snapshot):
@@ -83,7 +88,7 @@ def test_many_active_users_are_sampled_and_the_answer_says_so(bundle, scoped, mo
     scored = ScoredRows.of_frames(score_rows(bundle, "3", scoped), sort_rows(scoped))
     result = scope_baselines(bundle, scored, AS_OF)
     users = len(active_users(scoped, "all"))
-    assert result["all"].description.startswith(f"the average of 50 of the {users} users of the community who")
+    assert result["all"].description.startswith(f"the average of 50 of the {users} users active in the last ")
 
 
 def test_points_of_everybody_are_those_of_single_explanations(scoped_home, scoped, tmp_path):

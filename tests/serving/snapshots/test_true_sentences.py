@@ -9,8 +9,10 @@ import math
 import re
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -71,6 +73,11 @@ class Checked:
         self.anonymous = dict(list(unknown.groupby("target")))
         self.by_target = dict(list(others.groupby("target")))
         self.by_actor = dict(list(self.events.groupby("actor")))
+        self.last_own = self.events.groupby("actor")["age"].min()
+
+    def active_scores(self, days):
+        """Return the scores of the users with an own event in the last days."""
+        return self.scores["score"].reindex(self.last_own.index[self.last_own <= days]).dropna()
 
     def sample(self):
         """Choose users of each kind, and others at random."""
@@ -104,6 +111,9 @@ class Person:
     def __init__(self, community, user):
         self.community, self.user = community, user
         self.row, self.scored = community.table.loc[user], community.scores.loc[user]
+        self.unclipped = community.bundle.predict(self.row.to_frame().T)["unclipped"].iloc[0]
+        self.explained = community.snapshot.explain(user)
+        self.reasons = self.explained.reasons
         nothing = community.events.iloc[:0]
         self.received = community.by_target.get(user, nothing)
         self.own = community.by_actor.get(user, nothing)
@@ -155,6 +165,29 @@ class Person:
         rows = self.community.anonymous.get(self.user)
         return 0 if rows is None else int((rows["age"] <= days).sum())
 
+    def days_of(self, period):
+        """Return the days of a period in words; None where it is not the time since the user was first seen."""
+        if not period.endswith("first seen"):
+            return window(period.removeprefix("the last "))
+        days = self.first_seen()
+        return days if int(period.split()[1]) == max(math.floor(days), 1) <= 365 else None
+
+    def periods(self):
+        """Return in how many of the last six periods of 28 days anybody responded."""
+        unknown = self.community.anonymous.get(self.user, self.received.iloc[:0])
+        named = self.received[self.received["verb"].isin(RESPONSES)]
+        ages = pd.concat([named["age"], unknown["age"]])
+        return (ages[ages <= 168] // 28).nunique()
+
+    def points_of(self, features):
+        """Return the points of some features together, relative to the average of active users."""
+        bundle, baseline = self.community.bundle, self.community.snapshot.baseline("all")
+        return contributions(bundle, self.row.to_frame().T, baseline)[list(features)].sum(axis=1).iloc[0]
+
+    def is_scale(self, most, times):
+        people = self.community.bundle.scale.people
+        return abs(float(times) - people(60.0) / people(50.0)) <= 0.05 + 1e-9 and about(most, people(100.0))
+
     def first_seen(self):
         return max(rows["age"].max() for rows in (self.received, self.own) if len(rows))
 
@@ -188,10 +221,13 @@ MEMBERS = r"(about [\d,]+ established members?|less than half an established mem
 AGO = r"(less than a day ago|[\d,]+ days? ago|more than [\d,]+ years? ago)"
 P = r"([\d.]+) points?"
 WINDOW = r"the last (\d+ days|year)"
-COUNTED = rf"Counted in full, they would add about {P}\."
+POINTS = r" \(([+-][\d.]+) points(?:; average: ([^)]+))?\)\.$"  # of a reason
+PERIOD = r"(the last \d+ days|the last year|the \d+ days? since this user was first seen)"
+SCALE = r"100 points stand for ([\d,]+) (?:person|people), every 10 points less for ([\d.]+) times fewer\."
+WHY_NEW, WHY_EXCHANGE = "few or no long-standing users respond to them", "this user responds to them as well"
 MORE = (
-    rf"if {N} more established members? responded within four weeks(?:, each to another post)?, (?:it|the score) would "
-    rf"be about {P} higher"
+    rf"if {N} established members? who (?:has|have) not yet responded did so within four weeks, (?:each )?to a new "
+    r"post, (?:it|the score) would rise by"
 )
 
 
@@ -199,47 +235,91 @@ def window(text):
     return 365 if text == "year" else int(text.split()[0])
 
 
-def is_standing(p, user, score, below, day):
-    share = (p.community.scores["score"] < p.scored["score"] - 1e-9).mean() * 100
-    shares = {"and no user has fewer": share == 0, "and less than 1% of users have fewer": 0 < share < 1}
-    if below not in shares:
-        shown = re.fullmatch(r"more than ([\d.]+)% of users", below)[1]
-        shares[below] = 0 <= share - float(shown) < (0.1 if "." in shown else 1) + 1e-9
-    return user == p.user and abs(float(score) - p.scored["score"]) <= 0.05 + 1e-9 and shares[below] and len(day) == 10
+def is_standing(p, user, score, day):
+    return user == p.user and abs(float(score) - p.scored["score"]) <= 0.05 + 1e-9 and len(day) == 10
+
+
+def is_rank(p, users, period, share, mean):
+    """The users are those with an own event in the period; the share of them with fewer points is rounded down."""
+    days = 56 if period == "eight weeks" else int(period.split()[0])
+    scores = p.community.active_scores(days)
+    below = (scores < p.scored["score"] - 1e-9).mean() * 100
+    true = {"less than 1% have": below < 1, "all have": below == 100}
+    if share not in true:
+        shown = share.removesuffix("% have")
+        true[share] = 0 <= below - float(shown) < (0.1 if "." in shown else 1) + 1e-9
+    return number(users) == len(scores) and true[share] and abs(scores.mean() - float(mean)) <= 0.05 + 1e-6
 
 
 def is_interval(p, level, interval):
     low, high = p.scored["low"], p.scored["high"]
-    ends = {"nobody": (0, 0)}.get(interval) or tuple(int(number(n)) for n in re.findall(N, interval))
+    named = {"nobody": (0, 0), "nobody or 1 person": (0, 1)}
+    ends = named.get(interval) or tuple(int(number(n)) for n in re.findall(N, interval))
     return level == "90" and ends in {(low, high), (low,) if low == high else None}
 
 
-def is_expected(p, count, level, interval):
-    return about(count, max(p.scored["expected_audience"], 1.0)) and is_interval(p, level, interval)
+def is_expected(p, count, *scale):
+    return p.scored["expected_audience"] >= 0.9 and about(count, p.scored["expected_audience"]) and p.is_scale(*scale)
 
 
-def is_chance(p, one, of, level, interval):
-    chance, expected = number(one) / number(of), p.scored["expected_audience"]
-    return (
-        expected < 1
-        and is_interval(p, level, interval)
-        and (abs(chance - expected) <= 0.05 + 1e-9 if of == "10" and one != "1" else abs(chance / expected - 1) < 0.2)
-    )
+def is_chance(p, one, of, *scale, least=0.0, most=0.5):
+    """The chance is an upper limit, and not far above the expected number of people."""
+    upper, expected = number(one) / number(of), p.scored["expected_audience"]
+    right = least <= expected < most and p.is_scale(*scale)
+    return right and max(expected, 0.001) <= upper + 1e-9 <= max(1.5 * expected, 0.001) + 0.1
 
 
-def is_responded(p, count, days, members=None):
-    weight = p.row[f"credible_engagers_{window(days)}d"]
-    return number(count) == p.responders(window(days)) and (about(members, weight) if members else weight == 0)
+def is_spread(p, level, interval, low, high):
+    ends = [p.community.bundle.scale.points(np.log(max(p.scored[end], 1e-9))) for end in ("low", "high")]
+    return is_interval(p, level, interval) and [int(low), int(high)] == [round(float(end)) for end in ends]
 
 
-def is_responded_since(p, count, days, members):
-    """All responses are of these days, the account's."""
-    return is_responded(p, count, "year", members) and number(days) == max(math.floor(p.first_seen()), 1) <= 365
+def is_nobody_ahead(p, level, one):
+    points_of_one = float(p.community.bundle.scale.points(np.log(1.0)))
+    return is_interval(p, level, "nobody") and int(one) == round(points_of_one)
 
 
-def is_nobody(p, who, days):
-    identified, anonymous = p.responders(window(days)), p.anonymous(window(days))
-    return identified == 0 and {"Nobody": anonymous == 0, "Only people without a known id": anonymous > 0}[who]
+def is_responded(p, total, period, counts=None, why=""):
+    """So many people responded, so many count, and the reasons why others do not are those of the features."""
+    days, weight = p.days_of(period), p.row["credible_engagers_365d"]
+    if days is None or number(total) != p.responders(days):
+        return False
+    return (weight == 0 if counts is None else counts(weight)) and is_why(p, why or "")
+
+
+def is_why(p, why):
+    fewer = [p.row[f"uncounted_{kind}_365d"] for kind in ("new", "exchange")]
+    amounts = [number(n) for n in re.findall(rf"about {N}(?: (?:is|are) taken off)? because", why)]
+    right = all(about(f"about {n:.0f}", f) for n, f in zip(amounts, fewer, strict=bool(amounts)))
+    return [reason in why for reason in (WHY_NEW, WHY_EXCHANGE)] == [n >= 0.5 for n in fewer] and right
+
+
+def is_nobody(p, who, period):
+    days = p.days_of(period)
+    if days is None:
+        return False
+    identified, anonymous = p.responders(days), p.anonymous(days)
+    return identified == 0 and {"Nobody": anonymous == 0, "Only anonymous people": anonymous > 0}[who]
+
+
+def is_last(p, which, ago):
+    """A response that counts half a member came so long ago; who counts is the reference implementation's."""
+    since, anonymous = p.row["days_without_established"], p.row["credible_engagers_365d"] == 0
+    right = since == 0 if ago == "28" else long_ago(ago, since + 28)
+    return right and anonymous == which.endswith("anonymous response")
+
+
+def is_periods(p, count, what):
+    value, periods = p.row["credible_periods_168d"], p.periods()
+    in_all = 6 if count == "each" else int(count)
+    anonymous = p.row["credible_engagers_365d"] == 0
+    return value > in_all - 0.06 and periods == in_all and anonymous == what.startswith("an anonymous")
+
+
+def is_periods_in_part(p, count, members):
+    value, periods = p.row["credible_periods_168d"], p.periods()
+    about_value = value < 0.5 if members.startswith("less") else int(members.split()[-1]) == round(value)
+    return periods == (6 if count == "each" else int(count)) and value < periods and about_value
 
 
 def is_evidence(p, count, period):
@@ -249,15 +329,33 @@ def is_evidence(p, count, period):
     return span and number(count) == p.engagers(days=365)
 
 
+def is_remainder(p, others):
+    told = [feature for reason in p.reasons for feature in reason.features]
+    rest = set(p.community.bundle.features) - set(told)
+    return abs(p.points_of(sorted(rest)) - float(others)) <= 0.05 * (len(p.reasons) + 2) + 1e-6
+
+
+def is_estimate(p, *, differs):
+    """Undoing something gains other points than it costs, in a reason of this user."""
+    costs = {name: -p.points_of(reason.features) for reason in p.reasons for name in reason.features}
+    gains = {name: p.gain(**{name: 0.0}) for name in ("days_of_absence", "excess_repetitions_90d") if name in costs}
+    told = {name: gain for name, gain in gains.items() if gain >= 0.5 and costs[name] > 0}
+    return any(abs(gain - costs[name]) >= 0.5 for name, gain in told.items()) == differs
+
+
+def is_discount(p, whom, gained):
+    kind = "new" if whom.startswith("few") else "exchange"
+    gain = p.gain(**p.more(*(p.row[f"uncounted_{kind}_{days}d"] for days in (28, 365))))
+    return gain < 0.5 if gained == "hardly any" else points(re.search(P, gained)[1], gain)
+
+
+def is_counted_anyway(p):
+    kinds = ("new", "exchange")
+    return all(p.gain(**p.more(*(p.row[f"uncounted_{kind}_{days}d"] for days in (28, 365)))) < 0.5 for kind in kinds)
+
+
 def is_repeated(p, repeated, total):
     return number(repeated) == p.repeated() and (total is None or number(total) == len(p.posts()))
-
-
-def is_uncounted(p, fewer, why, gained):
-    kind = "new" if why.startswith("few") else "exchange"
-    recent, year = (p.row[f"uncounted_{kind}_{days}d"] for days in (28, 365))
-    fewer_people = year < 0.5 if fewer == "slightly fewer people" else about(fewer, year)
-    return fewer_people and points(gained, p.gain(**p.more(recent, year)))
 
 
 def is_enough(p, count, gained):
@@ -269,13 +367,6 @@ def is_enough(p, count, gained):
     )
 
 
-def is_from_anybody(p, direction, added, most):
-    bundle, baseline = p.community.bundle, p.community.snapshot.baseline("all")
-    moved = contributions(bundle, p.row.to_frame().T, baseline)[bundle.bounded_features].sum(axis=1).iloc[0]
-    width = 2 * bundle.bounded.limit * bundle.scale.points_per_nat
-    return (direction == "adds") == (moved > 0) and points(added, abs(moved)) and points(most, width)
-
-
 def is_too_little(p, acts, engagements, missing):
     engaging = p.received[~p.received["verb"].isin({"post", "view"})]
     counts = [int((rows["age"] <= 365).sum()) for rows in (p.own, engaging)]
@@ -285,79 +376,102 @@ def is_too_little(p, acts, engagements, missing):
 
 
 PATTERNS = {
-    r"(.+) has ([\d.]+) of 100 points, (.+), as of (.+)\.": is_standing,
-    r"About (.+) (?:person is|different people are) expected to engage with this user in the next 28 days; (\d+)% of "
-    r"users like this one hear from (.+?)(?: people| person)?\.": is_expected,
-    rf"The chance that anybody engages with this user in the next 28 days is at most about {N} in {N}; (\d+)% of users "
-    r"like this one hear from (.+?)(?: people| person)?\.": is_chance,
-    rf"{N} (?:people|person) responded in {WINDOW} and counts? (?:together )?as {MEMBERS}\.": is_responded,
-    rf"{N} (?:people|person) responded in the {N} days? since this user was first seen and counts? (?:together )?as "
-    rf"{MEMBERS}\.": is_responded_since,
-    rf"{N} (?:people|person) responded in {WINDOW}, but (?:none of them counts|does not count) as an established "
-    r"member\.": is_responded,
-    rf"(Nobody|Only people without a known id) responded in {WINDOW}\.": is_nobody,
+    r"(.+) has an influence score of ([\d.]+) out of 100, as of (.+)\.": is_standing,
+    rf"Of the {N} users active in the last (.+), (.+) a lower one\. The average of all these users is ([\d.]+) "
+    r"points\.": is_rank,
+    r"The score stands for about (.+) (?:person|different people) expected to engage with this user in the next 28 "
+    rf"days; {SCALE}": is_expected,
+    rf"Most users like this one have nobody engage with them in the next 28 days: at most {N} in {N} (?:has|have) "
+    rf"anybody; {SCALE}": is_chance,
+    rf"The score stands for less than one person expected to engage with this user in the next 28 days: of users like "
+    rf"this one at most {N} in {N} have anybody; {SCALE}": partial(is_chance, least=0.5, most=0.9),
+    r"The next 28 days are less certain: with (\d+)% of users like this one (.+?)(?: people)? engages?, worth (\d+) to "
+    r"(\d+) points\.": is_spread,
+    r"The next 28 days: with (\d+)% of users like this one nobody engages, worth 0 points; one person would be worth "
+    r"(\d+) points\.": is_nobody_ahead,
+    rf"Of the {N} people who responded in {PERIOD}, about {N} counts?((?:;|, because) .+)?\.": (
+        lambda p, total, period, counts, why: is_responded(
+            p, total, period, lambda weight: about(f"about {counts}", weight), why
+        )
+    ),
+    rf"{N} (?:people|person) responded in {PERIOD},? and (?:all of them count|counts)(?:, or nearly)?\.": (
+        lambda p, total, period: is_responded(p, total, period, lambda weight: weight > number(total) - 1)
+    ),
+    rf"{N} person responded in {PERIOD} and counts in part(, because .+)\.": lambda p, total, period, why: is_responded(
+        p, total, period, lambda weight: 0 < weight <= 0.5, why
+    ),
+    rf"The {N} people who responded in {PERIOD} count together as less than half an established member(, because "
+    r".+)\.": lambda p, total, period, why: is_responded(p, total, period, lambda weight: 0 < weight < 0.5, why),
+    rf"(?:None of the )?{N} (?:people who|person) responded in {PERIOD} (?:counts|and does not count)(, because .+)"
+    r"\.": lambda p, total, period, why: is_responded(p, total, period, None, why),
+    rf"(Nobody|Only anonymous people) responded in {PERIOD}\.": is_nobody,
     rf"Nobody with a known id whose response counts responded in {WINDOW}\.": lambda p, days: (
         p.row[f"credible_engagers_{window(days)}d"] == 0
     ),
-    rf"Counting recent responses most, those who responded add up to {MEMBERS}\.": (
-        lambda p, members: about(members, p.row["credible_engagers_decayed_28d"])
+    r"As responses lose half their weight every four weeks, (those who count weigh as about [\d,]+ now|little weight "
+    r"is left now)\.": lambda p, who: (
+        0 < p.row["credible_engagers_decayed_28d"] < 0.5
+        if who.startswith("little")
+        else about(who, p.row["credible_engagers_decayed_28d"])
     ),
-    r"In (each|about \d) of the last six four-week periods a response came that counts\.": lambda p, periods: (
-        p.row["credible_periods_168d"] > 5.95 if periods == "each" else about(periods, p.row["credible_periods_168d"])
-    ),
-    r"The responses of the last six four-week periods count for little\.": lambda p: (
-        0 < p.row["credible_periods_168d"] < 0.5
-    ),
-    r"No response of the last six four-week periods counts\.": lambda p: p.row["credible_periods_168d"] == 0,
-    r"In the last 90 days about ([\d,]+) posts? drew responses that count \(a known person counts for one at most"
-    r"\)\.": lambda p, count: about(f"about {count}", p.row["credible_posts_90d"]),
-    r"Hardly any response to a post in the last 90 days counts\.": lambda p: 0 < p.row["credible_posts_90d"] < 0.5,
-    r"No post drew a response that counts in the last 90 days\.": lambda p: p.row["credible_posts_90d"] == 0,
-    rf"The last response that counts as an established member's came {AGO}\.": lambda p, ago: long_ago(
-        ago, p.row["days_without_established"] + 28
-    ),
-    r"A response that counts as an established member's came in the last 28 days\.": lambda p: (
-        p.row["days_without_established"] == 0 and p.last_response() <= 28
-    ),
-    r"No response of the last year counts as an established member's\.": lambda p: math.isnan(
+    r"In (each|\d) of the last six four-week periods (an anonymous response came|a response came that counts in full)"
+    r"\.": is_periods,
+    r"Responses came in (each|\d) of the last six four-week periods, which counts? as (about \d|less than half of "
+    r"one), because in (?:it|some of them) no response counts in full\.": is_periods_in_part,
+    r"No response that counts came in the last six four-week periods\.": lambda p: p.row["credible_periods_168d"] == 0,
+    r"In the last 90 days about ([\d,]+) posts? drew engagement that counts(?:, each person for one post at most|, "
+    r"anonymous engagement included)?\.": lambda p, count: about(f"about {count}", p.row["credible_posts_90d"]),
+    r"Hardly any engagement with a post in the last 90 days counts\.": lambda p: 0 < p.row["credible_posts_90d"] < 0.5,
+    r"No post drew engagement that counts in the last 90 days\.": lambda p: p.row["credible_posts_90d"] == 0,
+    rf"(The last anonymous response|The last response that counts half or more) came {AGO}\.": is_last,
+    r"(An anonymous response|A response that counts half or more) came in the last (28) days\.": is_last,
+    r"No response that counts half or more came in the last year\.": lambda p: math.isnan(
         p.row["days_without_established"]
     ),
-    rf"Last active {AGO}\.": lambda p, ago: (
+    rf"This user was last active {AGO}\.": lambda p, ago: (
         long_ago(ago, p.own["age"].min()) and p.row["days_of_absence"] == p.posts_beyond()
     ),
-    rf"Last active {AGO}; after {N} days? away the score begins to fall\.": lambda p, ago, allowed: (
+    rf"This user was last active {AGO}; after {N} days? away the score begins to fall\.": lambda p, ago, allowed: (
         long_ago(ago, p.own["age"].min())
         and about(allowed, p.own["age"].min() - p.row["days_of_absence"] + p.posts_beyond())
     ),
-    rf"Last active .*\. The user posted {N} times in 90 days with few responses that count, which counts like "
-    rf"{N} days? of absence\.": lambda p, posted, beyond: (
+    rf"This user was last active .*\. The user posted {N} times in 90 days with few responses that count, which counts "
+    rf"like {N} days? of absence\.": lambda p, posted, beyond: (
         number(posted) == p.row["created_90d"] and about(beyond, p.posts_beyond())
     ),
-    rf"Never active so far; first seen {AGO}\.": lambda p, ago: p.own.empty and long_ago(ago, p.received["age"].max()),
-    r"Never active so far\.": lambda p: p.own.empty,
-    rf"First active {AGO}\.": lambda p, ago: long_ago(ago, p.own["age"].max()),
-    rf"{N}(?: of {N})? posts of the last 90 days repeat an earlier one; the first 5 do not lower the score\.": (
+    rf"This user has never been active; others first engaged with them {AGO}\.": lambda p, ago: (
+        p.own.empty and long_ago(ago, p.received["age"].max())
+    ),
+    rf"This user's first activity was {AGO}\.": lambda p, ago: long_ago(ago, p.own["age"].max()),
+    rf"{N}(?: of {N})? posts of the last 90 days repeat an earlier one; up to 5 repeats cost nothing\.": (
         lambda p, repeated, total: number(repeated) > 5 and is_repeated(p, repeated, total)
     ),
     r"No more than 5 posts of the last 90 days are known to repeat an earlier one\.": lambda p: p.repeated() <= 5,
-    rf"Counting responses from anybody, established or not, (adds|takes) {P}; such responses can move a score by {P} "
-    r"at most\.": is_from_anybody,
-    rf"Those who responded in the last year count as (slightly fewer people|about {N} (?:people|person) fewer) than "
-    rf"they are, because (.+)\. {COUNTED}": lambda p, fewer, _, why, gained: is_uncounted(p, fewer, why, gained),
-    rf"The evidence is strong: {N} people engaged with this user in (.+)\.": lambda p, count, period: (
+    r"If people to whom (few or no long-standing users respond|this user responds) counted like everybody, the score "
+    r"would be (about [\d.]+ points?|hardly any) higher\.": is_discount,
+    r"If everybody who responded counted in full, the score would be hardly any higher\.": is_counted_anyway,
+    rf"Much is known: {N} people engaged with this user in (.+)\.": lambda p, count, period: (
         is_evidence(p, count, period) and p.engagers(days=365) >= 20
     ),
-    rf"There is only some evidence: {N} (?:people|person) engaged with this user in (.+), so a few more or fewer make "
-    r"a difference\.": lambda p, count, period: is_evidence(p, count, period) and p.engagers(days=365) < 20,
-    r"There is little evidence: nobody with a known id engaged with this user in (.+)\.": lambda p, period: is_evidence(
-        p, "0", period
+    rf"Much is known, but of a short time: {N} people engaged with this user in (.+)\.": lambda p, count, period: (
+        is_evidence(p, count, period) and p.engagers(days=365) >= 20 and p.first_seen() < 90
     ),
-    rf"Being active again would add about {P}\.": lambda p, gained: points(gained, p.gain(days_of_absence=0.0)),
-    rf"Without so many repeated posts the score would be about {P} higher\.": lambda p, gained: points(
+    rf"Little is known: {N} (?:people|person) engaged with this user in (.+), so a few more or fewer make a "
+    r"difference\.": lambda p, count, period: is_evidence(p, count, period) and p.engagers(days=365) < 20,
+    r"Little is known: (nobody|only anonymous people) engaged with this user in (.+); the score goes by users like "
+    r"this one\.": lambda p, who, period: (
+        is_evidence(p, "0", period) and (p.row["engagements_365d"] > 0) == who.startswith("only")
+    ),
+    rf"Being active again, even with a single post, reply or like, would add about {P}\.": lambda p, gained: points(
+        gained, p.gain(days_of_absence=p.posts_beyond())
+    ),
+    rf"With at most 1,000 posts in 90 days, or 1,000 more for each responder who counts, the score would be about {P} "
+    r"higher\.": lambda p, gained: points(gained, p.gain(days_of_absence=p.row["days_of_absence"] - p.posts_beyond())),
+    rf"With at most 5 repeats in 90 days the score would be about {P} higher\.": lambda p, gained: points(
         gained, p.gain(excess_repetitions_90d=0.0)
     ),
-    rf"(?:Responses|Apart from that, responses) from others would raise the score: {MORE}\.": is_enough,
-    rf"(?:Even|Apart from that, even) many more responses would add less than 5 points: {MORE}\.": (
+    rf"(?:Responses|Apart from that, responses) would raise the score: {MORE} about {P}\.": is_enough,
+    rf"(?:More|Apart from that, more) responses would help little: even {MORE} only about {P}\.": (
         lambda p, count, gained: (
             points(gained, p.with_members(number(count)))
             and 0.9 * p.with_members(1_000) <= p.with_members(number(count)) < 5
@@ -367,14 +481,36 @@ PATTERNS = {
     r"Hardly anything would raise the score: even many more responses would not\.": lambda p: (
         p.with_members(1_000) < 0.5
     ),
-    r"Nothing can add 5 points: the score is close to 100, the most\.": lambda p: p.scored["score"] > 95,
-    r"This is the model's estimate, not a promise: the parts of a score affect each other, so it can differ from the "
-    r"points of a part\.": lambda _: True,
+    r"The score can hardly rise: 100 is the highest\.": lambda p: p.scored["score"] > 95,
+    rf"After {N} days without any activity the score would be about {P} lower, even if others went on as before\.": (
+        lambda p, days, lost: (
+            number(days) == round(56 + p.row["days_of_absence"] - p.posts_beyond() + 28)
+            and points(lost, -p.gain(days_of_absence=p.row["days_of_absence"] + 28))
+        )
+    ),
+    r"This is the model's estimate, not a promise\.": lambda p: is_estimate(p, differs=False),
+    r"This is the model's estimate, not a promise\. The points differ from those above, because the parts of a score "
+    r"depend on each other\.": lambda p: is_estimate(p, differs=True),
+    r"Smaller facts together: ([+-][\d.]+) points\.": is_remainder,
+    r"Smaller facts together: ([+-][\d.]+) points\. This makes (-?[\d.]+), but scores end at (0|100)\.": (
+        lambda p, others, sum_, end: (
+            is_remainder(p, others)
+            and abs(p.unclipped - float(sum_)) <= 0.05 + 1e-6
+            and p.scored["score"] == float(end)
+        )
+    ),
+    r"Average: about there a fact neither raises nor lowers the score\.": lambda _: True,
+    r"An anonymous response, such as a vote, shows when and to which post it came, and counts in full for that\. As "
+    r"nobody knows who sent it, it adds nobody to the number of people\.": lambda _: True,
+    r"Everybody who responds counts in full, in part or not at all\. Established members count in full: people to whom "
+    r"several long-standing users respond \(here for half a year, in a young community less\), or whose own responders "
+    r"have such backing\. With less backing people count less\. So do people who respond to very many users, and "
+    r"people to whom this user responds as well, who count for less than half\. What people do not count for is taken "
+    r"off\. Sheer numbers matter little: people who do not count move a score by ([\d.]+) points? at most\.": (
+        lambda p, most: points(most, p.community.bundle.most_from_anybody)
+    ),
     r"To respond is to reply, mention, like, repost or quote; to engage is to respond, or to follow, dislike, flag, "
     r"unfollow or block\.": lambda _: True,
-    r"Where recent responses count most, a person counts half four weeks after the last response\.": lambda _: True,
-    r"An established member is somebody to whom long-standing users respond\. Newer people, and people who answer each "
-    r"other, count in part\.": lambda _: True,
     r"(.+) has no score as of .+\.": lambda p, user: user == p.user,
     r"Too little is known for a score: in the last year this user (.+), and others (.+)\. "
     r"It takes 3 events, so (\d) more\.": is_too_little,
@@ -385,14 +521,20 @@ def test_every_sentence_is_true(community):
     matched, false = Counter(), []
     for user in community.sample():
         person = Person(community, user)
-        for section in community.snapshot.explain(user).story:
+        for section in person.explained.story:
             for sentence in section.sentences:
-                matches = [(p, m) for p in PATTERNS if (m := re.fullmatch(p, sentence))]
-                assert len(matches) == 1, f"{len(matches)} patterns match: {sentence}"
-                ((pattern, match),) = matches
-                matched[pattern] += 1
-                if not PATTERNS[pattern](person, *match.groups()):
-                    false.append(f"{user}: {sentence}")
+                if match := re.search(POINTS, sentence):
+                    told, sentence = float(match[1]), f"{sentence[: match.start()]}."
+                    (reason,) = [reason for reason in person.reasons if reason.sentence == sentence]
+                    assert person.points_of(reason.features) == pytest.approx(told, abs=0.05 + 1e-6)
+                    assert (told > 0) == (section.topic == "for")
+                for part in re.split(r"(?<=\.) (?=As responses)", sentence):
+                    matches = [(p, m) for p in PATTERNS if (m := re.fullmatch(p, part))]
+                    assert len(matches) == 1, f"{len(matches)} patterns match: {part}"
+                    ((pattern, match),) = matches
+                    matched[pattern] += 1
+                    if not PATTERNS[pattern](person, *match.groups()):
+                        false.append(f"{user}: {part}")
     assert not false, "\n".join(false)
     assert len(matched) > 20, matched
     assert sum(matched.values()) > 5 * USERS
@@ -419,11 +561,12 @@ def test_stories_repeat_nothing_and_speak_of_people(community):
             continue
         facts = [subject(feature) for reason in explained.reasons for feature in reason.features]
         assert len(set(facts)) == len(facts)
-        standing, expectation = story["score"]
-        assert "of 100 points, " in standing
-        assert expectation.startswith("The chance") == (explained.expected_audience < 0.95)
+        standing, rank, expectation = story["score"]
+        assert "out of 100" in standing
+        assert "active" in rank
+        assert ("at most" in expectation) == (explained.expected_audience < 0.9)
         assert explained.percentile == community.scores.loc[user, "percentile"]
-        assert len(story["change"]) >= 2
+        assert len(story["change"]) >= 1
         assert "What would change it" in [section.title for section in explained.story]
         by_others = [change for change in explained.possible_changes if change.kind == "responses"]
         gains = sum(change.points for change in explained.possible_changes if change.kind != "responses")

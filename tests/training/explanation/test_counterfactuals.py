@@ -209,7 +209,7 @@ class TestWhatIf:
         (outcome,) = what_if(bundle, feature_row(row), [Scenario({}, {name: math.nan})], peers)
         (change,) = outcome.changes
         assert (change.after, change.outside) == (None, False)
-        assert change.sentence == "No response of the last 90 days to a post counts."
+        assert change.sentence == "No engagement with a post in the last 90 days counts."
         assert outcome.score == pytest.approx(by_the_model(bundle, row, {name: math.nan}))
 
     @pytest.mark.parametrize(

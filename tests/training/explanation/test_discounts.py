@@ -1,10 +1,10 @@
-"""Discounts: what lowered a score by half a point or more."""
+"""Discounts: what would have added half a point or more, or is a tenth of those who responded."""
 
 import numpy as np
 import pytest
 
 from features.catalogue.wording import points_of
-from training.explanation.ledger import alternatives
+from training.explanation.ledger import _discounts, alternatives
 from training.model.bundle import feature_row
 
 MANY_NEW = {"uncounted_new_28d": 40.0, "uncounted_new_365d": 50.0}
@@ -35,14 +35,9 @@ def test_uncounted_people(bundle, ordinary, kind, change):
     assert discount.kind == kind
     assert discount.value == change[f"uncounted_{kind}_365d"]
     assert discount.points >= 0.5
-    number, why = {
-        "new": (50, "few established members respond to some of them"),
-        "exchange": (40, "the user responds to some of them as well"),
-    }[kind]
-    assert discount.sentence == (
-        f"Those who responded in the last year count as about {number} people fewer than they are, because {why}. "
-        f"Counted in full, they would add about {points_of(discount.points)}."
-    )
+    whom = {"new": "few or no long-standing users respond", "exchange": "this user responds"}[kind]
+    higher = f"about {points_of(discount.points)} higher"
+    assert discount.sentence == f"If people to whom {whom} counted like everybody, the score would be {higher}."
     assert not any(word in discount.sentence.lower() for word in BLAMING)
 
 
@@ -61,5 +56,15 @@ def test_the_points_are_what_the_model_gives_when_they_count(bundle, ordinary):
     assert discounts(bundle, feature_row(grown))[0].points == pytest.approx(gain, abs=1e-9)
 
 
-def test_less_than_half_a_point_is_not_reported(bundle, ordinary):
-    assert discounts(bundle, feature_row(ordinary.assign(uncounted_new_28d=1e-9, uncounted_new_365d=1e-9))) == ()
+@pytest.mark.parametrize(
+    ("fewer", "counted", "reported"),
+    [(1e-9, 100.0, False), (0.4, 0.1, False), (3.0, 97.0, False), (12.0, 88.0, True), (1.0, 0.5, True)],
+)
+def test_what_changes_little_is_reported_if_it_is_a_tenth_of_the_people(fewer, counted, reported):
+    row = {"credible_engagers_365d": counted, **NOTHING, "uncounted_new_365d": fewer}
+    result = _discounts(row, {"new": 0.2})
+    assert len(result) == reported
+    assert [discount.sentence for discount in result] == reported * [
+        "If people to whom few or no long-standing users respond counted like everybody, the score would be hardly any "
+        "higher."
+    ]

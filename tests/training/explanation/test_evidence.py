@@ -39,28 +39,34 @@ FEW = "so a few more or fewer make a difference."
         (
             "strong",
             {"engagers_365d": 1_062.0},
-            "The evidence is strong: 1,062 people engaged with this user in the last year.",
+            "Much is known: 1,062 people engaged with this user in the last year.",
         ),
         (
             "strong",
             {"engagers_365d": 127.0, "account_age_days": 12.5},
-            "The evidence is strong: 127 people engaged with this user in the 12 days since this user was first seen.",
+            "Much is known, but of a short time: 127 people engaged with this user in the 12 days since this user was "
+            "first seen.",
         ),
         (
             "some",
-            {"engagers_365d": 0.0},
-            "There is little evidence: nobody with a known id engaged with this user in the last year.",
+            {"engagers_365d": 0.0, "engagements_365d": 0.0},
+            "Little is known: nobody engaged with this user in the last year; the score goes by users like this one.",
+        ),
+        (
+            "some",
+            {"engagers_365d": 0.0, "engagements_365d": 3.0},
+            "Little is known: only anonymous people engaged with this user in the last year; the score goes by users "
+            "like this one.",
         ),
         (
             "some",
             {"engagers_365d": 1.0, "account_age_days": 400.0},
-            f"There is only some evidence: 1 person engaged with this user in the last year, {FEW}",
+            f"Little is known: 1 person engaged with this user in the last year, {FEW}",
         ),
         (
             "some",
             {"engagers_365d": 2.0, "account_age_days": 0.2},
-            "There is only some evidence: 2 people engaged with this user in the 1 day since this user was first seen, "
-            f"{FEW}",
+            f"Little is known: 2 people engaged with this user in the 1 day since this user was first seen, {FEW}",
         ),
         (
             "insufficient_evidence",

@@ -111,7 +111,7 @@ class TestViews:
         part = rows.iloc[:350].assign(scope="topic:a")
         view = views(bundle, pd.concat([rows, part]), AS_OF)["topic:a"]
         assert view.as_json()["baseline"] == (
-            f"the average of the {is_active(part).sum()} users of topic:a who are active as of 2025-09-01"
+            f"the average of the {is_active(part).sum()} users of topic:a who are active, as of 2025-09-01"
         )
         mean = view.points[is_active(view.rows)].mean()
         assert np.abs(mean.drop(bundle.bounded_features)).max() < 1e-6

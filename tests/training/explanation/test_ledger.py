@@ -110,11 +110,26 @@ def test_families_add_up_as_the_lines_do(bundle, rows):
             assert points == pytest.approx(sum(line.points for line in result.lines if line.family == family))
 
 
-def test_lines_have_the_typical_values_of_their_baseline(plain, rows):
-    typical = {name: None if k % 2 else float(k) for k, name in enumerate(plain.features)}
-    baseline = dataclasses.replace(plain.baseline, typical=typical)
-    for line in ledger(plain, feature_row(rows.iloc[[0]]), baseline).lines:
-        assert line.typical == typical[line.feature]
+def test_typical_values_explain_the_sign_of_the_points(plain, rows):
+    """They are shown where they do, for a feature that moves a score one way."""
+    shown = hidden = 0
+    for factor in (0.0, 0.98, 3.0):
+        row = feature_row(rows.iloc[[0]])
+        typical = {name: None if np.isnan(row[name]) else factor * row[name] for name in plain.features}
+        baseline = dataclasses.replace(plain.baseline, typical=typical)
+        for line in ledger(plain, row, baseline).lines:
+            if line.typical is None:
+                hidden += 1
+                continue
+            shown += 1
+            assert line.typical == typical[line.feature]
+            direction = CATALOGUE[line.feature].direction
+            if direction in ("up", "down"):
+                better = (line.value - line.typical) * (1 if direction == "up" else -1)
+                assert better * line.points > 0
+                assert abs(better) > 0.05 * line.typical
+    assert shown
+    assert hidden
     assert {line.typical for line in ledger(plain, feature_row(rows.iloc[[0]])).lines} == {None}
 
 

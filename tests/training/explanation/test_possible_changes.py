@@ -9,6 +9,7 @@ from training.explanation.possible_changes import COUNTS, more_members, possible
 from training.model.bundle import feature_row
 
 NOTHING = np.zeros(len(COUNTS))
+AWAY = "After 84 days without any activity the score would be about 8.2 points lower, even if others went on as before."
 
 
 def gains(**points):
@@ -53,24 +54,24 @@ def test_selection(score, own, responses, expected):
             {"activity": 3.0},
             gains(from_1=6.0),
             [
-                "Being active again would add about 3 points.",
-                "Apart from that, responses from others would raise the score: if 1 more established member "
-                "responded within four weeks, it would be about 6 points higher.",
+                "Being active again, even with a single post, reply or like, would add about 3 points.",
+                "Apart from that, responses would raise the score: if 1 established member who has not yet "
+                "responded did so within four weeks, to a new post, it would rise by about 6 points.",
             ],
         ),
         (
             20.0,
             {"repetition": 12.3},
             NOTHING,
-            ["Without so many repeated posts the score would be about 12 points higher."],
+            ["With at most 5 repeats in 90 days the score would be about 12 points higher."],
         ),
         (
             20.0,
             {},
             gains(from_50=5.6),
             [
-                "Responses from others would raise the score: if 50 more established members responded within "
-                "four weeks, each to another post, it would be about 5.6 points higher."
+                "Responses would raise the score: if 50 established members who have not yet responded did so "
+                "within four weeks, each to a new post, it would rise by about 5.6 points."
             ],
         ),
         (
@@ -78,8 +79,9 @@ def test_selection(score, own, responses, expected):
             {},
             gains(from_50=1.0),
             [
-                "Even many more responses would add less than 5 points: if 50 more established members responded "
-                "within four weeks, each to another post, the score would be about 1 point higher."
+                "More responses would help little: even if 50 established members who have not yet responded did so "
+                "within four weeks, each to a new post, the score would rise by only about 1 point.",
+                AWAY,
             ],
         ),
         (
@@ -87,17 +89,24 @@ def test_selection(score, own, responses, expected):
             {"repetition": 2.0},
             gains(from_1=1.0),
             [
-                "Without so many repeated posts the score would be about 2 points higher.",
-                "Apart from that, even many more responses would add less than 5 points: if 1 more established member "
-                "responded within four weeks, the score would be about 1 point higher.",
+                "With at most 5 repeats in 90 days the score would be about 2 points higher.",
+                "Apart from that, more responses would help little: even if 1 established member who has not yet "
+                "responded did so within four weeks, to a new post, the score would rise by only about 1 point.",
             ],
         ),
-        (20.0, {}, NOTHING, ["Hardly anything would raise the score: even many more responses would not."]),
-        (97.0, {}, gains(from_1=3.0), ["The score is close to 100, the most, and can hardly rise."]),
+        (
+            20.0,
+            {},
+            NOTHING,
+            ["Hardly anything would raise the score: even many more responses would not.", AWAY],
+        ),
+        (97.0, {}, gains(from_1=3.0), ["The score can hardly rise: 100 is the highest.", AWAY]),
     ],
 )
 def test_sentences(score, own, responses, sentences):
-    assert [change.sentence for change in possible_changes(score, own, responses)] == sentences
+    changes = possible_changes(score, own, responses, (84.0, 8.2))
+    assert [change.sentence for change in changes] == sentences
+    assert [change.points for change in changes if change.kind == "absence"] == [-8.2] * (AWAY in sentences)
 
 
 def test_two_more_members_by_hand():
@@ -132,9 +141,11 @@ def test_the_points_are_those_of_the_model(bundle, rows):
         changes = alternatives(bundle, feature_row(row)).possible_changes
         assert 1 <= len(changes) <= 2
         for change in changes:
-            values = {"activity": {"days_of_absence": 0.0}, "repetition": {"excess_repetitions_90d": 0.0}}.get(
-                change.kind
-            )
+            values = {
+                "activity": {"days_of_absence": 0.0},
+                "repetition": {"excess_repetitions_90d": 0.0},
+                "absence": {"days_of_absence": row["days_of_absence"].iloc[0] + 28.0},
+            }.get(change.kind)
             if change.kind == "responses":
                 count = np.array([float(change.people or COUNTS[-1])])
                 values = {name: value[0] for name, value in more_members(feature_row(row), count).items()}
@@ -144,6 +155,7 @@ def test_the_points_are_those_of_the_model(bundle, rows):
             else:
                 assert change.points == pytest.approx(gain, abs=1e-9)
                 assert change.points >= 5 or change.kind != "responses"
+                assert (change.points < 0) == (change.kind == "absence")
             kinds.add(change.kind)
     assert {"activity", "responses"} <= kinds
 

@@ -1,7 +1,7 @@
 import pytest
 
 from features.catalogue import CATALOGUE
-from training.explanation.reasons import LEAST_POINTS, MOST_OF_A_FAMILY, MOST_REASONS, Line, reasons, subject
+from training.explanation.reasons import LEAST_POINTS, MOST_OF_A_FAMILY, MOST_REASONS, Line, facts, reasons, subject
 
 
 def lines(*rows):
@@ -32,10 +32,37 @@ def test_at_least_half_a_point():
     assert LEAST_POINTS == 0.5
 
 
-def test_at_most_two_of_a_family():
-    items = lines(("a", "reach", 9.0), ("b", "reach", 8.0), ("c", "reach", 7.0), ("d", "cadence", 1.0))
-    assert sentences(reasons(items, +1)) == ["a 9.0.", "b 8.0.", "d 1.0."]
-    assert MOST_OF_A_FAMILY == 2
+def test_at_most_three_of_a_family():
+    items = lines(*((name, "reach", 9.0 - k) for k, name in enumerate("abcd")), ("e", "cadence", 1.0))
+    assert sentences(reasons(items, +1, most=5)) == ["a 9.0.", "b 8.0.", "c 7.0.", "e 1.0."]
+    assert MOST_OF_A_FAMILY == 3
+
+
+RATE, LATELY = "credible_rate_365d", "credible_engagers_decayed_28d"
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        # the same people, on one side: one reason with both sentences
+        ([(LATELY, "B.", 5.0), (RATE, "A.", 2.0)], {+1: [("A. B.", 7.0, (RATE, LATELY))], -1: []}),
+        ([(LATELY, "B.", -5.0), (RATE, "A.", -0.2)], {+1: [], -1: [("A. B.", -5.2, (RATE, LATELY))]}),
+        # the same people, on both sides: two reasons
+        ([(LATELY, "B.", -5.0), (RATE, "A.", 2.0)], {+1: [("A.", 2.0, (RATE,))], -1: [("B.", -5.0, (LATELY,))]}),
+        # the same sentence: one reason
+        (
+            [(LATELY, "Nobody.", -5.0), (RATE, "Nobody.", -2.0), ("posts", "Nobody.", -3.0)],
+            {+1: [], -1: [("Nobody.", -10.0, (RATE, LATELY, "posts"))]},
+        ),
+    ],
+)
+def test_a_fact_is_one_reason(rows, told):
+    items = [Line(feature, "reach", 1.0, points, sentence) for feature, sentence, points in rows]
+    for sign, expected in told.items():
+        assert [(r.sentence, r.points, r.features) for r in reasons(items, sign)] == expected
+    merged = facts(items)
+    assert sum(line.points for line in merged) == pytest.approx(sum(line.points for line in items))
+    assert len({line.sentence for line in merged}) == len(merged)
 
 
 def test_windows_of_a_subject_make_one_reason_with_the_strongest_sentence():
@@ -48,7 +75,7 @@ def test_windows_of_a_subject_make_one_reason_with_the_strongest_sentence():
     )
     first, second = reasons(items, +1)
     assert (first.sentence, first.points) == ("engagers_28d 2.0.", pytest.approx(3.1))
-    assert first.features == ("engagers_7d", "engagers_28d", "engagers_decayed_28d", "engagers_ever")
+    assert first.features == ("engagers_28d", "engagers_7d", "engagers_decayed_28d", "engagers_ever")
     assert second.sentence == "followers 2.5."
 
 

@@ -101,7 +101,7 @@ def test_repetition_is_an_own_part(plain):
     assert split.figures.iloc[0][["own", "others"]].tolist() == pytest.approx([-20, 0], abs=1e-5)
     (line,) = change_lines(model, split, old, new)
     assert line.sentence == (
-        "8 of 27 posts of the last 90 days repeat an earlier one; the first 5 do not lower the score. "
+        "8 of 27 posts of the last 90 days repeat an earlier one; up to 5 repeats cost nothing. "
         "Before: No more than 5 posts of the last 90 days are known to repeat an earlier one."
     )
 
@@ -113,7 +113,10 @@ def test_an_older_account_is_a_part_of_time(plain):
     split = changes(model, model, old, new)
     assert split.figures.iloc[0][["own", "others", "time"]].tolist() == pytest.approx([0, 0, 20], abs=1e-5)
     (line,) = change_lines(model, split, old, new)
-    assert (line.part, line.sentence) == ("time", "First active 900 days ago. Before: First active 500 days ago.")
+    assert (line.part, line.sentence) == (
+        "time",
+        "This user's first activity was 900 days ago. Before: This user's first activity was 500 days ago.",
+    )
 
 
 def test_everybodys_parts_add_up(user_changes):
@@ -256,11 +259,13 @@ def test_sentences(plain):
         (x.part, x.feature): x.sentence for x in change_lines(before, changes(before, after, old, new), old, new)
     }
     assert sentences["others", "credible_engagers_28d"] == (
-        "The people who responded in the last 28 days count together as about 3 established members. "
+        "The people who responded in the last 28 days count as about 3 established members. "
         "Before: Nobody with a known id whose response counts responded in the last 28 days."
     )
     assert sentences["model", None].startswith("The starting point of all scores moved from 35.0 to 50.0 points.")
-    assert sentences["model", "days_of_absence"].startswith("The new model counts this for more: Never active so far.")
+    assert sentences["model", "days_of_absence"].startswith(
+        "The new model counts this for more: This user has never been active."
+    )
     assert sentences["scale", None] == "The new scale gives the same expected audience 125.0 points; it was 90.0."
 
 
@@ -270,7 +275,8 @@ def test_words_that_both_sentences_end_with_are_said_once(plain):
     old, new = (pd.DataFrame({name: [absent], "days_since_last_act": [56.0 + absent]}) for absent in (1.0, 3.0))
     (line,) = change_lines(model, changes(model, model, old, new), old, new)
     assert line.sentence == (
-        "Last active 59 days ago; after 56 days away the score begins to fall. Before: Last active 57 days ago."
+        "This user was last active 59 days ago; after 56 days away the score begins to fall. Before: This user was "
+        "last active 57 days ago."
     )
 
 
@@ -281,8 +287,8 @@ def test_unknown_value_in_a_sentence(plain):
     (line,) = change_lines(model, changes(model, model, old, new), old, new)
     assert (line.before, line.after, line.part) == (None, 3.0, "others")
     assert line.sentence == (
-        "300% of the responses that count came more than a day after the post (a post of unknown date counts). "
-        "Before: No response of the last 90 days to a post counts."
+        "300% of the engagement that counts came more than a day after the post (a post of unknown date counts). "
+        "Before: No engagement with a post in the last 90 days counts."
     )
 
 

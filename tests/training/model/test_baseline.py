@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.catalogue import SCORED
 from training.explanation.ledger import base_points, contributions, ledger
-from training.model.baseline import Baseline, is_active, measure_baselines
+from training.model.baseline import Baseline, average_row, is_active, measure_baselines, typical_value
 from training.model.bundle import feature_row
 
 AS_OF = datetime(2025, 9, 1, tzinfo=UTC)
@@ -38,8 +39,11 @@ def test_lines_of_the_active_users_of_a_scope_average_zero_and_every_sum_is_the_
         active = is_active(rows)
         assert np.abs(points.loc[active, credible].mean()).max() < 1e-6
         assert bases[-1] == pytest.approx(unclipped[active].mean(), abs=1e-6)
-        typical = rows.loc[active, list(bundle.features)].median()
-        assert baselines[scope].typical == pytest.approx(typical.to_dict(), nan_ok=True)
+        for name in SCORED.names:
+            values = rows.loc[active, name]
+            if (values != values.iloc[0]).any() and values.notna().all():
+                better = (values - baselines[scope].typical[name]) * (1 if SCORED[name].direction == "up" else -1)
+                assert ((better > 0) == (points.loc[active, name] > 0)).mean() >= 0.5
     assert abs(bases[0] - bases[1]) > 1
 
 
@@ -47,18 +51,50 @@ def test_a_ledger_states_its_baseline(bundle, rows, baselines):
     row = feature_row(rows.iloc[[3]])
     ledgers = {scope: ledger(bundle, row, baseline) for scope, baseline in baselines.items()}
     for scope, result in ledgers.items():
-        where = {"all": "the community"}.get(scope, scope)
+        where = {"all": ""}.get(scope, f" of {scope}")
         users = baselines[scope].users
-        assert result.baseline == f"the average of the {users} users of {where} who are active as of 2025-09-01"
+        assert result.baseline == f"the average of the {users} users{where} who are active, as of 2025-09-01"
         assert result.base + sum(line.points for line in result.lines) == pytest.approx(result.unclipped, abs=1e-6)
-        assert all(line.typical == baselines[scope].typical[line.feature] for line in result.lines if not line.parts)
     assert ledgers["all"].score == ledgers["topic:a"].score
     assert ledgers["all"].lines != ledgers["topic:a"].lines
 
 
 def test_a_sample_is_stated(bundle, rows):
     (baseline,) = measure_baselines(bundle, rows.head(40), AS_OF, {"all": 70_000}).values()
-    assert baseline.description.startswith("the average of 40 of the 70,000 users of the community")
+    assert baseline.description.startswith("the average of 40 of the 70,000 users who are active, as of ")
+
+
+@pytest.mark.parametrize(
+    ("direction", "values", "nats", "typical"),
+    [
+        ("up", [0, 0, 1, 5], [-2, -1, 1, 2], 0.5),
+        ("down", [0, 0, 1, 5], [1, 1, -1, -1], 0.5),
+        ("up", [0, 2, 4, np.nan], [-1, 1, 1, -9], 0.0),  # all above the average, which the unknown one lowers
+        ("up", [3, 3, 3], [-1, 0, 1], 3.0),
+        ("free", [0, 1, 7], [5, 5, 5], 1.0),
+        ("up", [np.nan], [1], None),
+    ],
+)
+def test_the_typical_value_divides_those_above_the_average_from_those_below(direction, values, nats, typical):
+    assert typical_value(direction, np.array(values, float), np.array(nats, float)) == typical
+
+
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [(56.0, "the last eight weeks"), (41.3, "the last 41 days"), (None, None)],
+)
+def test_who_is_active_and_how_many_have_less(days, words):
+    baseline = Baseline(20, {}, None, {}, AS_OF.isoformat(), "topic:a", active_days=days, scores=(1.0, 2.0, 2.0, 3.0))
+    assert baseline.population == f"20 users of topic:a {f'active in {words}' if words else 'who are active'}"
+    assert [baseline.share_below(score) for score in (0.5, 1.0, 1.5, 2.0, 2.5, 9.0)] == [
+        0.0,
+        0.0,
+        0.25,
+        0.25,
+        0.75,
+        1.0,
+    ]
+    assert average_row(5).share_below(1.0) is None
 
 
 def test_nobody_has_no_baseline(bundle, rows):
