@@ -84,11 +84,12 @@ def is_active(rows: pd.DataFrame) -> np.ndarray:
     In a history of less than a year absence begins earlier. Posts that count like absence are none, where the rows show
     how many there are.
     """
-    absence = rows[ABSENT].fillna(0)
+    absent = np.asarray(rows[ABSENT].fillna(0), float)
     if {*UNANSWERED} <= {*rows}:
         both = rows[list(UNANSWERED)].to_numpy(float, na_value=np.nan).tolist()
-        absence = absence - [unanswered_posts(dict(zip(UNANSWERED, values, strict=True))) for values in both]
-    return np.asarray((rows[ACTS].fillna(0) > 0) & (absence <= 1e-6))
+        unanswered = np.array([unanswered_posts(dict(zip(UNANSWERED, values, strict=True))) for values in both])
+        absent = np.where(unanswered > 0, (absent - unanswered).round(6), absent)
+    return np.asarray(rows[ACTS].fillna(0) > 0) & (absent <= 0)
 
 
 def measure_baselines(
