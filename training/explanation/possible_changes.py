@@ -140,8 +140,8 @@ def _own_change(kind: OwnKind, points: float) -> PossibleChange:
     sentence = {
         "activity": "Being active again, even with a single post, reply or like, would add about {points}.",
         "repetition": f"With at most {FREE_REPETITIONS} repeats in 90 days the score would be about {{points}} higher.",
-        "posts": f"With at most {FREE_POSTS:,} posts in 90 days, or {FREE_POSTS:,} more for each responder who counts, the "
-        "score would be about {points} higher.",
+        "posts": f"With at most {FREE_POSTS:,} posts in 90 days, or {FREE_POSTS:,} more for each responder who counts, "
+        "the score would be about {points} higher.",
     }[kind]
     return PossibleChange(kind, None, points, sentence.format(points=points_of(points)))
 

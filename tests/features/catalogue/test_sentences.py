@@ -327,15 +327,15 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "days_of_absence",
             140.0,
             {"days_since_last_act": 3.2, "created_90d": 1_440.0, "credible_engagers_90d": 0.3},
-            "This user was last active 3 days ago. The user posted 1,440 times in 90 days with few responses that count, which "
-            "counts like 140 days of absence.",
+            "This user was last active 3 days ago. The user posted 1,440 times in 90 days with few responses that count, "
+            "which counts like 140 days of absence.",
         ),
         (
             "days_of_absence",
             42.0,
             {"days_since_last_act": 58.4, "created_90d": 1_040.0, "credible_engagers_90d": 0.0},
-            "This user was last active 58 days ago; after 56 days away the score begins to fall. The user posted 1,040 times in 90 "
-            "days with few responses that count, which counts like 40 days of absence.",
+            "This user was last active 58 days ago; after 56 days away the score begins to fall. The user posted 1,040 "
+            "times in 90 days with few responses that count, which counts like 40 days of absence.",
         ),
         ("seniority_days", 0.0, {"account_age_days": 41.0}, "First seen 41 days ago."),
         ("seniority_days", 0.0, {}, "It is not known when the user was first seen."),
