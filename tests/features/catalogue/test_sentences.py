@@ -327,8 +327,8 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "days_of_absence",
             140.0,
             {"days_since_last_act": 3.2, "created_90d": 1_440.0, "credible_engagers_90d": 0.3},
-            "This user was last active 3 days ago. The user posted 1,440 times in 90 days with few responses that count, "
-            "which counts like 140 days of absence.",
+            "This user was last active 3 days ago. The user posted 1,440 times in 90 days with few responses that "
+            "count, which counts like 140 days of absence.",
         ),
         (
             "days_of_absence",
