@@ -75,8 +75,8 @@ def unanswered_posts(row: Row) -> float:
 
 def _never_active(row: Row) -> str:
     age_days = value_of(row, "account_age_days")
-    seen = "" if age_days is None else f"; others first engaged with them {ago(age_days)}"
-    return f"This user has never been active{seen}."
+    since = "" if age_days is None else f"; others first engaged with them {ago(age_days)}"
+    return f"This user has never been active{since}."
 
 
 def _described_tenure(value: float | None, row: Row) -> str:

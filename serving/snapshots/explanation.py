@@ -218,13 +218,13 @@ def _why(parts: Ledger, pro: Sequence[Reason], contra: Sequence[Reason], row: Fe
         [pointed(r.sentence, r.points, average([lines[name] for name in r.features], row)) for r in side]
         for side in (pro, contra)
     )
-    told = [parts.base, *(reason.points for reason in (*pro, *contra))]
-    others = round(parts.unclipped, 1) - sum(round(points, 1) for points in told)
+    shown = [parts.base, *(reason.points for reason in (*pro, *contra))]
+    others = round(parts.unclipped, 1) - sum(round(points, 1) for points in shown)
     return {"for": raising, "against": lowering, "rest": remainder(others, parts.unclipped, parts.score)}
 
 
 def _estimate(changes: Sequence[PossibleChange], contra: Sequence[Reason]) -> list[str]:
-    """Say how sure points are, and why undoing something gains other points than it costs, where both are told.
+    """Say how sure points are, and why undoing something gains other points than it costs, where both are shown.
 
     Where nothing would change a score, there is nothing to say.
     """
@@ -244,10 +244,10 @@ def _not_counted(row: FeatureRow, held_back: Sequence[Discount], reasons: Sequen
     if not held_back:
         return []
     responders = CATALOGUE[RATE].describe(row[RATE], row)
-    told = [] if any(reason.startswith(responders) for reason in reasons) else [responders]
+    shown = [] if any(reason.startswith(responders) for reason in reasons) else [responders]
     if len(held_back) > 1 and max(discount.points for discount in held_back) < LEAST_POINTS:
-        return [*told, "If everybody who responded counted in full, the score would be hardly any higher."]
-    return [*told, *(discount.sentence for discount in held_back)]
+        return [*shown, "If everybody who responded counted in full, the score would be hardly any higher."]
+    return [*shown, *(discount.sentence for discount in held_back)]
 
 
 def _frame(

@@ -151,8 +151,8 @@ def _responses(score: float, gains: np.ndarray, after_own: bool) -> PossibleChan
     enough, most = np.flatnonzero(gains >= MORE_POINTS), float(gains[-1])
     if len(enough):
         people, points = COUNTS[enough[0]], float(gains[enough[0]])
-        apart = "Apart from that, responses" if after_own else "Responses"
-        sentence = f"{apart} would raise the score: {_with_members(people)}, it would rise by about {{}}."
+        opening = "Apart from that, responses" if after_own else "Responses"
+        sentence = f"{opening} would raise the score: {_with_members(people)}, it would rise by about {{}}."
         return PossibleChange("responses", int(people), points, sentence.format(points_of(points)))
     if score + MORE_POINTS > MOST_POINTS:
         return PossibleChange("responses", None, most, "The score can hardly rise: 100 is the highest.")

@@ -89,13 +89,13 @@ def _merged(group: list[Line]) -> Line:
     same_people = sorted(
         (line for line in group if line.feature in SAME_PEOPLE), key=lambda line: SAME_PEOPLE.index(line.feature)
     )
-    told = same_people or [strongest]
+    named = same_people or [strongest]
     return replace(
-        told[0],
+        named[0],
         points=points,
-        sentence=" ".join(dict.fromkeys(line.sentence for line in told)),
+        sentence=" ".join(dict.fromkeys(line.sentence for line in named)),
         typical=None,
-        parts=(told[0], *(line for line in group if line is not told[0])),
+        parts=(named[0], *(line for line in group if line is not named[0])),
     )
 
 

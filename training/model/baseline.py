@@ -130,13 +130,13 @@ def measure_baselines(
 
 def typical_value(direction: Direction, values: np.ndarray, nats: np.ndarray) -> float | None:
     """Return the value that divides users whom a feature gives more than their average from others; see Baseline."""
-    known = ~np.isnan(values)
-    if not known.any():
+    present = ~np.isnan(values)
+    if not present.any():
         return None
     if direction not in ("up", "down"):
-        return float(np.median(values[known]))
-    order = np.argsort(values[known], kind="stable")
-    ordered, more = values[known][order], (nats - nats.mean())[known][order] > 0
+        return float(np.median(values[present]))
+    order = np.argsort(values[present], kind="stable")
+    ordered, more = values[present][order], (nats - nats.mean())[present][order] > 0
     above = more if direction == "up" else ~more
     wrong = np.concatenate([[0], np.cumsum(above)]) + np.concatenate([np.cumsum(~above[::-1])[::-1], [0]])
     between = np.concatenate([[True], np.diff(ordered) > 0, [True]])

@@ -35,8 +35,8 @@ def test_facts_add_up_to_the_score(shown):
     assert sum(figures(table)) == pytest.approx(score, abs=0.05)
     assert re.match(r"\s+average\s+points\n", table)
     assert re.search(r"What (raises|lowers) it, compared with the average:\n  - ", text)
-    told = [float(points) for points in re.findall(r"\(([+-][\d.]+)\s+points", text)]
-    assert {round(points, 1) for points in figures(table)} >= set(told)
+    stated = [float(points) for points in re.findall(r"\(([+-][\d.]+)\s+points", text)]
+    assert {round(points, 1) for points in figures(table)} >= set(stated)
     assert max(map(len, out.splitlines())) <= 80
 
 

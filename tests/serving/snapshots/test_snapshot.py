@@ -296,8 +296,8 @@ def test_the_story_is_in_order_and_repeats_the_figures(home, rows):
                 assert said == [text.removesuffix(".") for text in texts]
             points = [round(reason.points, 1) for reason in explanation.reasons]
             others = [float(re.search(r"[+-][\d.]+", sentence)[0]) for sentence in story.get("rest", ())]
-            told = round(explanation.base, 1) + sum(points) + sum(others)
-            assert told == pytest.approx(round(explanation.unclipped, 1), abs=0.051)
+            stated = round(explanation.base, 1) + sum(points) + sum(others)
+            assert stated == pytest.approx(round(explanation.unclipped, 1), abs=0.051)
             assert len(points) <= 5
             changes = tuple(change.sentence for change in explanation.possible_changes)
             assert story["change"][: len(changes)] == changes != ()

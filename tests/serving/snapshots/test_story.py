@@ -145,7 +145,7 @@ def test_lines_that_say_the_same_have_no_average():
     assert average(lines, {"account_age_days": 56.0}) is None
 
 
-def test_a_rate_has_no_average_without_the_time_in_which_the_user_is_known():
+def test_a_rate_has_no_average_without_the_age_of_the_user():
     assert average([Line(RATE, "reach", 1.0, 1.0, "", 2.0)]) is None
 
 

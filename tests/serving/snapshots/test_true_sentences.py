@@ -330,8 +330,8 @@ def is_evidence(p, count, period):
 
 
 def is_remainder(p, others):
-    told = [feature for reason in p.reasons for feature in reason.features]
-    rest = set(p.community.bundle.features) - set(told)
+    stated = [feature for reason in p.reasons for feature in reason.features]
+    rest = set(p.community.bundle.features) - set(stated)
     return abs(p.points_of(sorted(rest)) - float(others)) <= 0.05 * (len(p.reasons) + 2) + 1e-6
 
 
@@ -339,8 +339,8 @@ def is_estimate(p, *, differs):
     """Undoing something gains other points than it costs, in a reason of this user."""
     costs = {name: -p.points_of(reason.features) for reason in p.reasons for name in reason.features}
     gains = {name: p.gain(**{name: 0.0}) for name in ("days_of_absence", "excess_repetitions_90d") if name in costs}
-    told = {name: gain for name, gain in gains.items() if gain >= 0.5 and costs[name] > 0}
-    return any(abs(gain - costs[name]) >= 0.5 for name, gain in told.items()) == differs
+    stated = {name: gain for name, gain in gains.items() if gain >= 0.5 and costs[name] > 0}
+    return any(abs(gain - costs[name]) >= 0.5 for name, gain in stated.items()) == differs
 
 
 def is_discount(p, whom, gained):
@@ -524,10 +524,10 @@ def test_every_sentence_is_true(community):
         for section in person.explained.story:
             for sentence in section.sentences:
                 if match := re.search(POINTS, sentence):
-                    told, sentence = float(match[1]), f"{sentence[: match.start()]}."
+                    stated, sentence = float(match[1]), f"{sentence[: match.start()]}."
                     (reason,) = [reason for reason in person.reasons if reason.sentence == sentence]
-                    assert person.points_of(reason.features) == pytest.approx(told, abs=0.05 + 1e-6)
-                    assert (told > 0) == (section.topic == "for")
+                    assert person.points_of(reason.features) == pytest.approx(stated, abs=0.05 + 1e-6)
+                    assert (stated > 0) == (section.topic == "for")
                 for part in re.split(r"(?<=\.) (?=As responses)", sentence):
                     matches = [(p, m) for p in PATTERNS if (m := re.fullmatch(p, part))]
                     assert len(matches) == 1, f"{len(matches)} patterns match: {part}"

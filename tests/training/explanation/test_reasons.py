@@ -42,7 +42,7 @@ RATE, LATELY = "credible_rate_365d", "credible_engagers_decayed_28d"
 
 
 @pytest.mark.parametrize(
-    ("rows", "told"),
+    ("rows", "stated"),
     [
         # the same people, on one side: one reason with both sentences
         ([(LATELY, "B.", 5.0), (RATE, "A.", 2.0)], {+1: [("A. B.", 7.0, (RATE, LATELY))], -1: []}),
@@ -56,9 +56,9 @@ RATE, LATELY = "credible_rate_365d", "credible_engagers_decayed_28d"
         ),
     ],
 )
-def test_a_fact_is_one_reason(rows, told):
+def test_a_fact_is_one_reason(rows, stated):
     items = [Line(feature, "reach", 1.0, points, sentence) for feature, sentence, points in rows]
-    for sign, expected in told.items():
+    for sign, expected in stated.items():
         assert [(r.sentence, r.points, r.features) for r in reasons(items, sign)] == expected
     merged = facts(items)
     assert sum(line.points for line in merged) == pytest.approx(sum(line.points for line in items))
