@@ -26,7 +26,6 @@ TITLES: dict[Topic, str] = {
     "words": "Words",
 }
 PERSON = 0.9  # people, about one
-# A word or phrase that needs an explanation, and the explanation.
 # Words that need an explanation, and the explanation.
 COUNT = (" count", "established member")
 WORDS = {
