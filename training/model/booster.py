@@ -20,7 +20,7 @@ from training.config import Model
 FEW_ROWS = 64
 # In fewer bins, and leaves of as many rows everywhere, the users with the largest audiences would not be told apart.
 MOST_BINS = 4095
-LEAST_ROWS_PER_LEAF, INFORMATION = 10, 2.0  # LightGBM estimates rows from second derivatives
+LEAST_ROWS_PER_LEAF, INFORMATION, LARGEST_SHARE = 10, 2.0, 1 / 40  # LightGBM estimates rows from second derivatives
 SAMPLE_WEIGHT = "sample_weight"  # a column of `training.dataset.sampling`, where rows are sampled
 PREDICTION_LOCK = Lock()
 
@@ -80,10 +80,12 @@ def leaf_information(rows: pd.DataFrame, config: Model) -> float:
     """Return the least sum of second derivatives in a leaf of the first booster.
 
     A user with an expected audience of m adds m to the power of `2 - variance_power`, times the weight of the row. The
-    sum is that of twice `min_users_per_leaf` average rows.
+    sum is that of twice `min_users_per_leaf` average rows, or of a fortieth of all rows if these are fewer: a small
+    panel would not be split otherwise.
     """
     information = rows["audience"].to_numpy(float) ** (2 - config.variance_power)
-    return float(INFORMATION * config.min_users_per_leaf * (_weights(rows, config) * information).mean())
+    size = min(INFORMATION * config.min_users_per_leaf, len(rows) * LARGEST_SHARE)
+    return float(size * (_weights(rows, config) * information).mean())
 
 
 def fit_bounded_booster(rows: pd.DataFrame, config: Model, start: np.ndarray) -> lgb.Booster:

@@ -1,3 +1,4 @@
+import gc
 import gzip
 import json
 import tracemalloc
@@ -470,6 +471,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
 
     def peak(number):
         file = write(tmp_path / f"{number}.json", outbox([GOOD[0]] * number))
+        gc.collect()
         tracemalloc.start()
         assert copy_collection(file, tmp_path / "lines.jsonl", lambda _: None) is None
         peak_bytes = tracemalloc.get_traced_memory()[1]

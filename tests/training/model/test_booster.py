@@ -87,9 +87,22 @@ def test_no_tree_falls_where_a_feature_improves(panel):
 
 def test_a_leaf_needs_the_information_of_average_rows():
     as_of = pd.to_datetime(["2025-01-01", "2025-01-01", "2025-01-29", "2025-01-29"], utc=True)
-    rows = pd.DataFrame({"audience": [0, 16, 1, 81], "as_of": as_of})
+    four = pd.DataFrame({"audience": [0, 16, 1, 81], "as_of": as_of})
     config = Model(min_users_per_leaf=10, variance_power=1.75, half_life=1.0)
-    assert leaf_information(rows, config) == pytest.approx(2 * 10 * (0.5 * 0 + 0.5 * 2 + 1 + 3) / 4)
+    average = (0.5 * 0 + 0.5 * 2 + 1 + 3) / 4
+    assert leaf_information(pd.concat([four] * 200), config) == pytest.approx(2 * 10 * average)
+    assert leaf_information(pd.concat([four] * 100), config) == pytest.approx(400 / 40 * average)
+
+
+def test_a_panel_of_few_users_is_split():
+    """A thousand users of whom the more active half has an audience of one, in leaves of a hundred average ones."""
+    rng = np.random.default_rng(3)
+    engagers = rng.permutation(1_000)
+    audience = np.where(engagers >= 500, 1, 0) + np.where(engagers >= 990, 100, 0)
+    values = dict.fromkeys(SCORED.names, 0.0) | {"credible_engagers_decayed_28d": engagers.astype(float)}
+    rows = pd.DataFrame(values).assign(audience=audience, as_of=pd.Timestamp("2025-01-01", tz="UTC"))
+    expected = np.exp(margins(fit_booster(rows, Model(row_share=1.0, feature_share=1.0)), rows))
+    assert expected[(engagers >= 600) & (engagers < 900)].mean() > 5 * expected[engagers < 400].mean()
 
 
 def test_users_with_the_largest_audiences_share_no_leaf_with_many_others():
