@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from serving.snapshots.search import UserFilter
     from serving.snapshots.snapshot import Snapshot
 
-NAMES = {"score": "highest scores", "expected_audience": "highest expected audiences", "followers": "most followers"}
 MOST_OVERLAPS, MOST_IN_MATRIX = 10, 8
 FOUND = (
     "user",
@@ -148,9 +147,15 @@ def _print_members(selection: "Selection") -> None:
 
 
 def _print_alternatives(selection: "Selection") -> None:
+    from serving.selections.select import ALTERNATIVES
+
     rows = [["this group", _people(selection.reach), ""]]
     rows += [
-        [NAMES[other.by], _people(other.reach), f"{other.reach / selection.reach - 1:+.0%}" if selection.reach else ""]
+        [
+            ALTERNATIVES[other.by],
+            _people(other.reach),
+            f"{other.reach / selection.reach - 1:+.0%}" if selection.reach else "",
+        ]
         for other in selection.alternatives
     ]
     print_table("The same number of users by something simpler", ["by", "reach", ""], rows)

@@ -16,6 +16,7 @@ from serving.pages.find import MOST_SCOPES
 from serving.pages.rendering import PageRoute, csv_response, page
 from serving.selections.candidates import NETWORK, snapshot_candidates
 from serving.selections.select import (
+    ALTERNATIVES,
     COUNTS,
     LEAST_SHARED,
     MEMBER_COLUMNS,
@@ -30,11 +31,6 @@ from serving.snapshots.snapshot import Snapshot
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 MOST_IN_MATRIX, MOST_OVERLAPS, MOST_DOTS = 12, 10, 60
 SHADES, MARKS, SIZES_SHOWN, MARGIN = 4, 4, 10, 3.0
-ALTERNATIVES = {
-    "score": "Highest scores",
-    "expected_audience": "Highest expected audiences",
-    "followers": "Most followers",
-}
 LEFT_OUT = {
     "excluded": "excluded",
     "no cost": "has no cost",
@@ -221,8 +217,9 @@ def pick_view(selection: Selection, parameters: dict[str, str]) -> PickView:
 def _curve(selection: Selection) -> Curve:
     ends = selection.reach_range
     reaches, size = [member.reach for member in selection.members], len(selection.members)
-    step = _round_step(max([*reaches, ends.most if ends else 0.0]) / MARKS)
-    top = step * ceil(max([*reaches, ends.most if ends else 0.0]) / step)
+    most = max([*reaches, ends.most if ends else 0.0])
+    step = _round_step(most / MARKS)
+    top = step * ceil(most / step)
 
     def height(people: float) -> float:
         return round(100 - 100 * people / top, 2)
@@ -253,7 +250,11 @@ def _bars(selection: Selection) -> tuple[Bar, ...]:
         return Bar(name, reach, difference, round(100 * reach / most, 2))
 
     others = [
-        bar(ALTERNATIVES[other.by], other.reach, other.reach / selection.reach - 1 if selection.reach else 0.0)
+        bar(
+            ALTERNATIVES[other.by].capitalize(),
+            other.reach,
+            other.reach / selection.reach - 1 if selection.reach else 0.0,
+        )
         for other in selection.alternatives
     ]
     return (bar("This group", selection.reach, None), *others)

@@ -30,6 +30,11 @@ SIZE, COST, BUDGET, NETWORK_LIMIT = (
     )
 )
 COUNTS = {"credible": "people, each as far as established ones vouch for them", "everybody": "people, everybody alike"}
+ALTERNATIVES = {
+    "score": "highest scores",
+    "expected_audience": "highest expected audiences",
+    "followers": "most followers",
+}
 MEMBER_COLUMNS = ("user", "adds", "reach", "alone", "expected_audience", "score", "cost", "network")
 MOST_NAMES = 5
 NOTHING = 1.01
