@@ -11,7 +11,8 @@ from serving.privacy.cases import EXAMPLE_CASE
 from serving.privacy.purposes import DEFAULT_PURPOSES, HEADER, MAX_LENGTH
 from serving.review.what_if import OWN
 from serving.selections.select import THEOREMS
-from serving.snapshots.search import Cursor, PageToken, SearchQuery, encode_cursor
+from serving.snapshots.cursor import Cursor, encode_cursor
+from serving.snapshots.query import PageToken, SearchQuery
 from serving.snapshots.story import TITLES, Topic, describe_expectation, describe_spread, pointed, rank, standing
 from training.explanation.possible_changes import ASSOCIATION, COUNTS, possible_changes
 from training.explanation.reasons import describe_evidence

@@ -26,8 +26,9 @@ from serving.privacy.cases import EXAMPLE_CASE, ResolvedCaseError, TooManyCasesE
 from serving.privacy.purposes import PurposeError, PurposeNotAllowedError
 from serving.review.what_if import TooLittleKnownError
 from serving.selections.select import SelectionError
+from serving.snapshots.cursor import CursorError
+from serving.snapshots.query import RangeError
 from serving.snapshots.repository import AbsentSnapshotError
-from serving.snapshots.search import CursorError, RangeError
 from training.explanation.feature_constraints import WhatIfError
 from training.records.database import RecordsError
 from training.records.deletion_receipts import AbsentReceiptError

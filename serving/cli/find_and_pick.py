@@ -74,8 +74,8 @@ def find(
     from serving.cli.selection_tables import page_document, print_csv, print_page
     from serving.cli.served_snapshot import open_served
     from serving.selections.find import cursor_of, find_users
+    from serving.snapshots.query import UserFilter
     from serving.snapshots.repository import open_earlier
-    from serving.snapshots.search import UserFilter
 
     folder = home_from_environment(home)
     source = _ScopeSource(folder, topic, network, events, identities)

@@ -12,7 +12,7 @@ from features.utc import to_iso_utc
 if TYPE_CHECKING:
     from serving.selections.find import FoundPage
     from serving.selections.select import Selection
-    from serving.snapshots.search import UserFilter
+    from serving.snapshots.query import UserFilter
     from serving.snapshots.snapshot import Snapshot
 
 MOST_OVERLAPS, MOST_IN_MATRIX = 10, 8

@@ -14,7 +14,7 @@ from serving.middleware.request_context import record_users
 from serving.pages.rendering import PageRoute, csv_response, page
 from serving.runtime.state import ServiceState
 from serving.snapshots.explanation import ScoreRow
-from serving.snapshots.search import EvidenceFilter, RangeError, SearchQuery, Sort, UserFilter
+from serving.snapshots.query import EvidenceFilter, RangeError, SearchQuery, Sort, UserFilter
 from serving.snapshots.snapshot import Snapshot
 from serving.snapshots.user_filter import growth_of, matching_rows
 

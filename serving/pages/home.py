@@ -10,7 +10,8 @@ from serving.middleware.request_context import record_users
 from serving.pages.rendering import PageRoute, page
 from serving.runtime.state import ServiceState
 from serving.snapshots.explanation import ScoreRow
-from serving.snapshots.search import SearchQuery, search
+from serving.snapshots.query import SearchQuery
+from serving.snapshots.search import search
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 TOP_USERS = 10

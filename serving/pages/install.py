@@ -13,7 +13,8 @@ from serving.pages.user_history import history_view
 from serving.pages.user_what_if import what_if_view
 from serving.review.distribution import distribution
 from serving.runtime.state import ServiceState
-from serving.snapshots.search import SearchQuery, UserFilter, search
+from serving.snapshots.query import SearchQuery, UserFilter
+from serving.snapshots.search import search
 from serving.snapshots.snapshot import Snapshot
 
 log = logging.getLogger("clout")

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from features.errors import ConfigError, ScopeError
 from serving.snapshots.audience_files import StoredAudiences
-from serving.snapshots.search import SearchQuery, hidden_rows, rows_of_user
+from serving.snapshots.query import SearchQuery
+from serving.snapshots.ranking import hidden_rows, rows_of_user
 from serving.snapshots.snapshot import NoAudiencesError, Snapshot
 from training.records.opt_outs import OptedOutUsers
 from training.selection.audiences import Audiences

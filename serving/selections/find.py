@@ -6,16 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from serving.snapshots.cursor import Cursor, CursorError, decode_cursor, encode_cursor
 from serving.snapshots.explanation import ScoreRow
-from serving.snapshots.search import (
-    Cursor,
-    CursorError,
-    PageToken,
-    SearchQuery,
-    UserFilter,
-    decode_cursor,
-    encode_cursor,
-)
+from serving.snapshots.query import PageToken, SearchQuery, UserFilter
 from serving.snapshots.snapshot import Snapshot
 from serving.snapshots.user_filter import engagers_at, growth_of, matching_rows, rows_after, value_of
 

@@ -23,7 +23,7 @@ from serving.snapshots.baselines import baseline_of
 from serving.snapshots.explanation import Explanation, ScoreRow, explanation, status
 from serving.snapshots.feature_rows import FeatureRowFile
 from serving.snapshots.peers import PEER_COLUMNS, PeerRanges
-from serving.snapshots.search import Ranking, VisibleRanking, hidden_rows
+from serving.snapshots.ranking import Ranking, VisibleRanking, hidden_rows
 from training.model.baseline import Baseline
 from training.model.bundle import Bundle
 from training.model.bundle_files import load_bundle

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from features.errors import SnapshotError
 from serving.snapshots import layout
 from serving.snapshots.explanation import ScoreRow
-from serving.snapshots.search import PageToken, UserFilter
+from serving.snapshots.query import PageToken, UserFilter
 from serving.snapshots.snapshot import Snapshot
 from training.explanation.reasons import INSUFFICIENT
 

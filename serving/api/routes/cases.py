@@ -26,7 +26,7 @@ from serving.middleware.api_keys import Key
 from serving.middleware.request_context import ANYBODY, CALLER, record_users
 from serving.privacy.case_comparison import compare_case
 from serving.privacy.cases import EXAMPLE_CASE, Case, Cases, UnknownCaseError
-from serving.snapshots.search import CursorError
+from serving.snapshots.cursor import CursorError
 
 T = TypeVar("T", bound=Schema)
 router = APIRouter(prefix="/v1", tags=["rights"], route_class=TimeoutRoute)

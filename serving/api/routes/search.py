@@ -16,7 +16,7 @@ from serving.middleware.request_context import record_users
 from serving.runtime.state import ServiceState
 from serving.selections.candidates import scope_of
 from serving.selections.find import cursor_of, find_users
-from serving.snapshots.search import LIMITS, PageToken, UserFilter
+from serving.snapshots.query import LIMITS, PageToken, UserFilter
 from serving.snapshots.snapshot import Snapshot
 
 router = APIRouter(prefix="/v1", tags=["users"], route_class=TimeoutRoute)

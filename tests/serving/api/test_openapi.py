@@ -14,7 +14,7 @@ from serving.api import examples
 from serving.api.routes import scores
 from serving.middleware.problem_details import Problem
 from serving.privacy.cases import EXAMPLE_CASE
-from serving.snapshots.search import Cursor, decode_cursor
+from serving.snapshots.cursor import Cursor, decode_cursor
 from training.home import Home
 
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}

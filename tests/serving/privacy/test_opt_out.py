@@ -22,8 +22,10 @@ from serving.review.community_change import community_change
 from serving.review.history import history
 from serving.review.score_change import change
 from serving.scoring import score_rows
+from serving.snapshots.query import SearchQuery
+from serving.snapshots.ranking import hidden_rows
 from serving.snapshots.repository import open_snapshot, write_snapshot
-from serving.snapshots.search import SearchQuery, hidden_rows, search
+from serving.snapshots.search import search
 from tests import preloaded
 from training.home import Home
 from training.records.database import Records, RecordsError

@@ -11,8 +11,8 @@ from serving.privacy.deletion import delete_pending, request_deletion
 from serving.selections.candidates import snapshot_candidates
 from serving.selections.find import find_users
 from serving.selections.select import SelectionRequest, select
+from serving.snapshots.query import UserFilter
 from serving.snapshots.repository import open_snapshot
-from serving.snapshots.search import UserFilter
 from training.home import Home
 from training.records.opt_outs import opt_out
 

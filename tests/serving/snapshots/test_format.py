@@ -9,8 +9,9 @@ from features.catalogue import CATALOGUE
 from features.errors import CatalogueError
 from features.utc import parse_utc
 from serving.review.history import history
+from serving.snapshots.query import SearchQuery
 from serving.snapshots.repository import open_snapshot
-from serving.snapshots.search import SearchQuery, search
+from serving.snapshots.search import search
 from training.home import Home
 from training.model.bundle_files import read_bundle
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from features.errors import ScopeError
+from serving.snapshots.query import PageToken, RangeError, SearchQuery, UserFilter
 from serving.snapshots.repository import open_snapshot, write_snapshot
-from serving.snapshots.search import PageToken, RangeError, SearchQuery, UserFilter
 from serving.snapshots.user_filter import engagers_at, growth, growth_of, matching_rows, rows_after, value_of
 from tests.serving.conftest import AS_OF
 from training.records.opt_outs import opt_out
