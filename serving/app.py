@@ -81,6 +81,20 @@ PATHS: dict[str, Any] = {"redirect_slashes": False, "redoc_url": None, "docs_url
 
 
 DIRECT = Proxy()
+ROUTERS = (
+    users.by_id,  # first, as it gets the most requests
+    users.router,
+    cases.router,
+    privacy.reads_router,
+    privacy.router,
+    search.router,
+    scores.router,
+    selections.router,
+    model.router,
+    privacy.purposes_router,
+    health.router,
+    health.metrics_router,
+)
 OPEN_PATHS = docs.OPEN_PATHS | static_files.open_paths() | {"/sign-in"}
 
 
@@ -162,13 +176,8 @@ def create_app(
     app.state.keys, app.state.page_sessions = KeyCache(home, guarded), PageSessions(Records(home))
     app.use(_middleware_stack(app, limits, shared_folder, proxy))
     docs.install(app)
-    app.include_router(users.by_id)  # first, as it gets the most requests
-    for router in (users.router, cases.router, privacy.reads_router, privacy.router, search.router):
-        app.include_router(router)
-    for router in (scores.router, selections.router):
-        app.include_router(router)
-    for router in (model.router, privacy.purposes_router, health.router, health.metrics_router):
-        app.include_router(router)
+    for router in ROUTERS:
+        app.router.routes += router.routes
     pages.install(app)
     return app
 

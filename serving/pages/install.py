@@ -70,4 +70,4 @@ def install(app: FastAPI) -> None:
     """Add the pages and their static files to an application."""
     static_files.install(app)
     for router in ROUTERS:
-        app.include_router(router)
+        app.router.routes += router.routes
