@@ -115,7 +115,7 @@ def _score_change(
     missing: str | None,
 ) -> ScoreChange:
     figures = parts.figures.iloc[0]
-    up, down = ([], []) if missing else (change_reasons(lines, +1), change_reasons(lines, -1))
+    up, down = ([], []) if missing else change_reasons(lines)
     return ScoreChange(
         user=scores[0]["user"],
         scope=scores[0]["scope"],

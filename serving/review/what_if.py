@@ -76,8 +76,9 @@ class WhatIf:
 def suggest_changes(snapshot: Snapshot, user: str, scope: str = "all") -> WhatIf:
     """Return what would raise a user's score within the values of peers; errors as in `simulate_change`."""
     report, row, peers = _unchanged(snapshot, user, scope)
-    own = actionable_recourse(snapshot.bundle, row, peers, snapshot.baseline(scope))
-    changes = alternatives(snapshot.bundle, row).possible_changes
+    bundle, baseline = snapshot.bundle, snapshot.baseline(scope)
+    own = actionable_recourse(bundle, row, peers, baseline)
+    changes = alternatives(bundle, row, free_days=baseline.free_days).possible_changes
     undoable = own or any(change.kind != "responses" for change in changes)
     notes = (OWN, *report.notes) if undoable else ()
     return replace(report, in_own_hands=own, possible_changes=changes, notes=notes)

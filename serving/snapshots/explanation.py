@@ -196,7 +196,7 @@ def _main_reasons(parts: Ledger) -> tuple[list[Reason], list[Reason]]:
 
     There are three at most together, and up to five while all others outweigh the weakest.
     """
-    sides = parts.reasons(+1, MOST_IF_NEEDED), parts.reasons(-1, MOST_IF_NEEDED)
+    sides = parts.reasons(MOST_IF_NEEDED)
     strongest = sorted((*sides[0], *sides[1]), key=lambda reason: -abs(reason.points))
     count = min(MOST_REASONS, len(strongest))
     while count < min(MOST_IF_NEEDED, len(strongest)) and _outweighed(parts, strongest[:count]):

@@ -5,7 +5,7 @@ They are not lines of the ledger, because the score was computed without them. T
 given if they had counted, in plain words and without a judgement: most of these responses are genuine.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,20 +69,22 @@ class Alternatives:
 
     Parameters
     ----------
-    margin : the present one, nats, shape (1,)
     discounts : what would have added half a point or more if it had counted, or makes a tenth of the responders count
         for less, most points first
     possible_changes : one or two; see `possible_changes`
 
     """
 
-    margin: np.ndarray
     discounts: tuple[Discount, ...]
     possible_changes: tuple[PossibleChange, ...]
 
 
 def alternatives(
-    bundle: Bundle, row: FeatureRow, vector: np.ndarray | None = None, free_days: float = ABSENT_DAYS
+    bundle: Bundle,
+    row: FeatureRow,
+    vector: np.ndarray | None = None,
+    margin: float | None = None,
+    free_days: float = ABSENT_DAYS,
 ) -> Alternatives:
     """Compute the alternatives of one user.
 
@@ -93,18 +95,19 @@ def alternatives(
     bundle : the model
     row : the user's features, the unscored ones as well
     vector : the model's features
+    margin : that of the user, nats
     free_days : without activity, before absence begins
 
     """
     vector = bundle.vector(row) if vector is None else vector
+    margin = float(bundle.margin(vector[np.newaxis])[0]) if margin is None else margin
     counted, own = _counted_in_full(row), own_changes(row)
     single = [*counted.values(), *own.values(), {ABSENT: row.get(ABSENT, 0.0) + MORE_ABSENT}]
-    margins = bundle.margin(alternative_rows(bundle, vector, single, more_members(row, COUNTS)))
-    points = bundle.scale.points(margins)
+    rows = alternative_rows(bundle, vector, single, more_members(row, COUNTS))
+    points = bundle.scale.points(bundle.margins_beside(rows, margin))
     gains = points[1:] - points[0]
     gain_of = dict(zip((*counted, *own), gains.tolist(), strict=False))
     return Alternatives(
-        margin=margins[:1],
         discounts=_discounts(row, {kind: gain_of[kind] for kind in counted}),
         possible_changes=possible_changes(
             float(points[0]),
@@ -174,14 +177,14 @@ class Ledger:
             points[line.family] = points.get(line.family, 0.0) + line.points
         return dict(sorted(points.items(), key=lambda item: -abs(item[1])))
 
-    def reasons(self, sign: int, most: int) -> list[Reason]:
-        """Return up to so many reasons for (+1) or against (-1) the score, strongest first.
+    def reasons(self, most: int) -> tuple[list[Reason], list[Reason]]:
+        """Return up to so many reasons for the score and as many against it, strongest first.
 
         Two lines are none: responses from anybody count people again and move a score little, and not being absent is
         what active users have in common.
         """
         present = ((ABSENT, 0.0), (ANYBODY, None))
-        return reasons((line for line in self.lines if (line.feature, line.value) not in present), sign, most)
+        return reasons((line for line in self.lines if (line.feature, line.value) not in present), most)
 
 
 def base_points(bundle: Bundle, baseline: Baseline | None = None) -> float:
@@ -234,32 +237,37 @@ def ledger(bundle: Bundle, row: FeatureRow, baseline: Baseline | None = None) ->
     baseline = baseline or bundle.baseline
     scale, vector = bundle.scale, bundle.vector(row)
     *nats, average = bundle.shap_values(vector[np.newaxis], baseline)[0].tolist()
-    others = alternatives(bundle, row, vector, baseline.active_days or ABSENT_DAYS)
+    margin = sum(nats, average)
+    others = alternatives(bundle, row, vector, margin, baseline.free_days)
     by_feature = [
         _line(name, value, nat * scale.points_per_nat, baseline.typical.get(name), row)
         for name, value, nat in zip(bundle.features, vector.tolist(), nats, strict=True)
         if nat != 0.0
     ]
     by_feature.sort(key=lambda line: -abs(line.points))
-    parts = tuple(line for line in by_feature if line.feature in bundle.bounded_features)
-    lines = [line for line in by_feature if line not in parts]
-    if parts:
-        lines.append(_bounded_line(bundle, parts))
+    lines = [line for line in by_feature if line.feature not in bundle.bounded_features]
+    if len(lines) < len(by_feature):
+        lines.append(_bounded_line(bundle, [line for line in by_feature if line.feature in bundle.bounded_features]))
         lines.sort(key=lambda line: -abs(line.points))
-    score, unclipped = float(scale.points(others.margin[0])), float(scale.unclipped(others.margin[0]))
-    base = float(scale.unclipped(average))
-    held_back, changes = others.discounts, others.possible_changes
-    return Ledger(score, unclipped, base, baseline.description, tuple(lines), held_back, changes)
+    return Ledger(
+        score=float(scale.points(margin)),
+        unclipped=float(scale.unclipped(margin)),
+        base=float(scale.unclipped(average)),
+        baseline=baseline.description,
+        lines=tuple(lines),
+        held_back=others.discounts,
+        possible_changes=others.possible_changes,
+    )
 
 
-def _bounded_line(bundle: Bundle, parts: tuple[Line, ...]) -> Line:
+def _bounded_line(bundle: Bundle, parts: Sequence[Line]) -> Line:
     """Return the line of responses from anybody, established or not."""
     points = sum(line.points for line in parts)
     sentence = (
         "The sheer number of responses matters little: it moves a score by "
         f"{points_of(bundle.most_from_anybody)} at most."
     )
-    return Line(ANYBODY, "reach", None, points, sentence, parts=parts)
+    return Line(ANYBODY, "reach", None, points, sentence, parts=tuple(parts))
 
 
 def _line(name: str, value: float, points: float, typical: float | None, row: FeatureRow) -> Line:

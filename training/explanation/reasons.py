@@ -99,16 +99,23 @@ def _merged(group: list[Line]) -> Line:
     )
 
 
-def reasons(lines: Iterable[Line], sign: int, most: int = MOST_REASONS) -> list[Reason]:
-    """Return the reasons for (+1) or against (-1) a score: up to three facts, or `most`, strongest first.
+def reasons(lines: Iterable[Line], most: int = MOST_REASONS) -> tuple[list[Reason], list[Reason]]:
+    """Return the reasons for a score and those against it: up to three facts each, or `most`, strongest first.
 
     A fact, and its strongest line, move the score by at least half a point; at most three are of one family.
     """
+    merged = facts(lines)
+    return _reasons(merged, +1)[:most], _reasons(merged, -1)[:most]
+
+
+def _reasons(merged: Iterable[Line], sign: int) -> list[Reason]:
     selected: list[Line] = []
-    for line in facts(lines):
+    for line in merged:
+        if sign * line.points < LEAST_POINTS:
+            continue
         strongest = max(sign * part.points for part in line.parts or (line,))
         same_family = sum(other.family == line.family for other in selected)
-        if min(sign * line.points, strongest) >= LEAST_POINTS and same_family < MOST_OF_A_FAMILY:
+        if strongest >= LEAST_POINTS and same_family < MOST_OF_A_FAMILY:
             selected.append(line)
     return [
         Reason(
@@ -117,7 +124,7 @@ def reasons(lines: Iterable[Line], sign: int, most: int = MOST_REASONS) -> list[
             line.family,
             tuple(part.feature for part in line.parts) or (line.feature,),
         )
-        for line in selected[:most]
+        for line in selected
     ]
 
 

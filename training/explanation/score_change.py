@@ -199,8 +199,8 @@ def change_lines(
     return sorted(lines, key=lambda line: -abs(line.points))
 
 
-def change_reasons(lines: list[ChangeLine], sign: int) -> list[Reason]:
-    """Return up to three reasons why a score rose (+1) or fell (-1), strongest first, as `reasons` selects them.
+def change_reasons(lines: list[ChangeLine]) -> tuple[list[Reason], list[Reason]]:
+    """Return up to three reasons why a score rose, and why it fell, strongest first, as `reasons` selects them.
 
     The effects of a new model and of a new scale are one reason each, whatever the features.
     """
@@ -214,7 +214,7 @@ def change_reasons(lines: list[ChangeLine], sign: int) -> list[Reason]:
         same = "activity" if part == MODEL else "expected audience"
         sentence = f"{why} {points_of(abs(points))} {'more' if points > 0 else 'less'} for the same {same}."
         candidates.append(Line(part, part, None, points, sentence))
-    return reasons(candidates, sign)
+    return reasons(candidates)
 
 
 def _feature_line(name: str, old: pd.DataFrame, new: pd.DataFrame, points: float) -> ChangeLine:

@@ -68,6 +68,11 @@ class Baseline:
         days = round(self.active_days)
         return f"{users} active in the last {'eight weeks' if days == ABSENT_DAYS else count_of(days, 'day')}"
 
+    @property
+    def free_days(self) -> float:
+        """In how many days without activity absence does not begin."""
+        return self.active_days or ABSENT_DAYS
+
     def share_below(self, score: float) -> float | None:
         """Return the share of the active users with a lower score, 0 to 1, rounded down to 0.1 %; None if unknown."""
         return None if self.scores is None else bisect_left(self.scores, score) / len(self.scores)

@@ -86,7 +86,7 @@ class Bundle:
         facts = self.facts.get("baseline")
         return Baseline(**facts) if facts else average_row(self.facts["rows"])
 
-    @property
+    @cached_property
     def bounded_features(self) -> list[str]:
         """The features of the bounded term."""
         return list(self.features)[self.booster.num_feature() :]
@@ -181,6 +181,14 @@ class Bundle:
         """Return the logarithm of the expected audience, nats, shape (rows,), for the result of `matrix`."""
         margin = predict(self.booster, matrix, raw_score=True)
         return np.asarray(margin + self.bounded.limited(self.bounded_sums(matrix))) if self.bounded else margin
+
+    def margins_beside(self, rows: np.ndarray, margin: float) -> np.ndarray:
+        """Return the margins of rows that differ from the first one in no feature of the bounded term, shape (rows,).
+
+        `margin` is that of the first row; the bounded term adds the same to all of them.
+        """
+        margins = predict(self.booster, rows, raw_score=True)
+        return np.asarray(margins + (margin - margins[0]))
 
     def bounded_sums(self, matrix: np.ndarray) -> np.ndarray:
         """Return the bounded term before the limit, nats, shape (rows,); zeros without one."""

@@ -15,26 +15,26 @@ def sentences(items):
 
 def test_for_and_against_strongest_first():
     items = lines(("a", "reach", 1.0), ("b", "reach", -3.0), ("c", "network", 2.0), ("d", "cadence", -4.0))
-    assert sentences(reasons(items, +1)) == ["c 2.0.", "a 1.0."]
-    assert sentences(reasons(items, -1)) == ["d -4.0.", "b -3.0."]
+    pro, contra = reasons(items)
+    assert (sentences(pro), sentences(contra)) == (["c 2.0.", "a 1.0."], ["d -4.0.", "b -3.0."])
 
 
 def test_at_most_three():
     items = lines(*[(f"f{k}", f"family {k}", float(k)) for k in range(1, 9)])
-    assert [reason.points for reason in reasons(items, +1)] == [8, 7, 6]
+    assert [reason.points for reason in reasons(items)[0]] == [8, 7, 6]
     assert MOST_REASONS == 3
 
 
 def test_at_least_half_a_point():
     items = lines(("a", "reach", 0.5), ("b", "reach", 0.49), ("c", "network", -0.5), ("d", "network", -0.49))
-    assert sentences(reasons(items, +1)) == ["a 0.5."]
-    assert sentences(reasons(items, -1)) == ["c -0.5."]
+    pro, contra = reasons(items)
+    assert (sentences(pro), sentences(contra)) == (["a 0.5."], ["c -0.5."])
     assert LEAST_POINTS == 0.5
 
 
 def test_at_most_three_of_a_family():
     items = lines(*((name, "reach", 9.0 - k) for k, name in enumerate("abcd")), ("e", "cadence", 1.0))
-    assert sentences(reasons(items, +1, most=5)) == ["a 9.0.", "b 8.0.", "c 7.0.", "e 1.0."]
+    assert sentences(reasons(items, most=5)[0]) == ["a 9.0.", "b 8.0.", "c 7.0.", "e 1.0."]
     assert MOST_OF_A_FAMILY == 3
 
 
@@ -58,8 +58,8 @@ RATE, LATELY = "credible_rate_365d", "credible_engagers_decayed_28d"
 )
 def test_a_fact_is_one_reason(rows, stated):
     items = [Line(feature, "reach", 1.0, points, sentence) for feature, sentence, points in rows]
-    for sign, expected in stated.items():
-        assert [(r.sentence, r.points, r.features) for r in reasons(items, sign)] == expected
+    for side, expected in zip(reasons(items), (stated[+1], stated[-1]), strict=True):
+        assert [(r.sentence, r.points, r.features) for r in side] == expected
     merged = facts(items)
     assert sum(line.points for line in merged) == pytest.approx(sum(line.points for line in items))
     assert len({line.sentence for line in merged}) == len(merged)
@@ -73,7 +73,7 @@ def test_windows_of_a_subject_make_one_reason_with_the_strongest_sentence():
         ("engagers_ever", "reach", -0.3),
         ("followers", "reach", 2.5),
     )
-    first, second = reasons(items, +1)
+    (first, second), _ = reasons(items)
     assert (first.sentence, first.points) == ("engagers_28d 2.0.", pytest.approx(3.1))
     assert first.features == ("engagers_28d", "engagers_7d", "engagers_decayed_28d", "engagers_ever")
     assert second.sentence == "followers 2.5."
@@ -81,19 +81,19 @@ def test_windows_of_a_subject_make_one_reason_with_the_strongest_sentence():
 
 def test_the_same_thing_is_never_a_reason_on_both_sides():
     items = lines(("engagers_7d", "reach", 2.0), ("engagers_365d", "reach", -5.0))
-    assert reasons(items, +1) == []
-    (against,) = reasons(items, -1)
+    pro, (against,) = reasons(items)
+    assert pro == []
     assert (against.sentence, against.points) == ("engagers_365d -5.0.", -3.0)
 
 
 def test_windows_that_cancel_out_are_no_reason():
     items = lines(("engagers_7d", "reach", 5.0), ("engagers_365d", "reach", -4.8))
-    assert reasons(items, +1) == reasons(items, -1) == []
+    assert reasons(items) == ([], [])
 
 
 def test_a_reason_needs_a_line_of_half_a_point():
     items = lines(("engagers_7d", "reach", 0.4), ("engagers_28d", "reach", 0.4))
-    assert reasons(items, +1) == []
+    assert reasons(items) == ([], [])
 
 
 @pytest.mark.parametrize(

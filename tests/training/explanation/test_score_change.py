@@ -238,8 +238,7 @@ def test_lines_and_reasons_of_one(user_changes, bundle, other, earlier, later):
             assert sum(x.points for x in lines if x.part == part) == pytest.approx(figures[part], abs=1e-9)
         assert [abs(x.points) for x in lines] == sorted((abs(x.points) for x in lines), reverse=True)
         assert json.dumps([dataclasses.asdict(x) for x in lines], allow_nan=False)
-        for sign in (+1, -1):
-            selected = change_reasons(lines, sign)
+        for sign, selected in zip((+1, -1), change_reasons(lines), strict=True):
             checked += len(selected)
             assert len(selected) <= 4
             assert all(reason.points * sign >= 0.5 for reason in selected)
