@@ -52,7 +52,7 @@ PROHIBITED_USES = (
     ),
     ProhibitedUse(
         "other decisions",
-        "anything else in a person's life that it was not made from, such as schooling, benefits, policing or borders",
+        "decisions about any other part of a person's life, such as schooling, benefits, policing or borders",
         "A score is made from activity in a community and says nothing about any other part of a user's life.",
     ),
 )

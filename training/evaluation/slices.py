@@ -69,7 +69,7 @@ def groupings(rows: pd.DataFrame, predicted: pd.DataFrame) -> dict[str, tuple[tu
         BANDS: (bands, np.digitize(predicted["expected_audience"], BAND_EDGES[1:-1])),
         "account age": (ages, np.digitize(age, (28, 365))),
         "evidence": (evidence_names, pd.Index(levels).get_indexer(pd.Index(evidence(rows)))),
-        "pieces of 90 days": (pieces, np.where(np.isnan(replies), 0, np.where(replies < 0.5, 1, 2))),
+        "posts and replies of 90 days": (pieces, np.where(np.isnan(replies), 0, np.where(replies < 0.5, 1, 2))),
         "engagers in 365 days": (("0", "1 to 2", "3 to 9", "10 and more"), np.digitize(size, (1, 3, 10))),
     }
 
@@ -87,7 +87,7 @@ def _flaws(group: Slice) -> list[str]:
     low, high = FAIR
     flaws = [f"{group.users} users"] if group.users < FEWEST_USERS else []
     if not low <= group.total <= high:
-        flaws.append(f"expected / real is {group.total:.2f}")
+        flaws.append(f"{group.total:.2f} times the real audience is expected")
     if group.grouping != BANDS and group.auc is not None and group.auc < LOWEST_AUC:
         flaws.append(f"AUC is {group.auc:.2f}")
     return flaws

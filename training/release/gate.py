@@ -200,7 +200,13 @@ def _is_worse(lead: BaselineLead | ChampionLead) -> bool:
 def _lead(metric: str, lead: BaselineLead | ChampionLead, other: str) -> str:
     margin, low, high = (f"{figure:+.{DIGITS}f}" for figure in (lead.margin, lead.low, lead.high))
     figures = f"{FIGURES[metric]} is {margin} ({low} to {high}) against {other}"
-    return f"{figures}: {'worse' if _is_worse(lead) else 'not worse'}"
+    return f"{figures}: {_compared(lead)}"
+
+
+def _compared(lead: BaselineLead | ChampionLead) -> str:
+    if _is_worse(lead):
+        return "worse"
+    return "better" if round(lead.low, DIGITS) > 0 else "no clear difference"
 
 
 def _attacks(report: AttackReport | NotMeasured) -> Finding:
@@ -210,7 +216,7 @@ def _attacks(report: AttackReport | NotMeasured) -> Finding:
     results = report.attacks
     if finding := _over_limits("attack", results, lambda result: _past_limit(result, report.median_active)):
         return finding
-    nearest = max(results, key=lambda result: result.gain_median - result.limit)
+    nearest = max(results, key=lambda result: result.gain_median / result.limit)
     message = (
         f"all {len(results)} attacks stay within their limits; {nearest.attack} comes nearest, "
         f"{nearest.gain_median:+.1f} points (limit {nearest.limit:g})"

@@ -22,7 +22,7 @@ def gate_report(bundle: Bundle, measured: GateInput, verdict: Verdict) -> str:
     rows = [[finding.name.replace("_", " "), finding.word, finding.message] for finding in verdict.findings]
     sections = {
         f"Gate of the model of {bundle.facts['as_of'][:10]}": [_outcome(verdict)],
-        "Findings": table(["finding", "", "result"], rows, 3),
+        "Findings": table(["check", "verdict", "result"], rows, 3),
     }
     if not verdict.passed:
         sections["What fell short"] = bullets(shortfalls(measured, verdict))
@@ -67,9 +67,10 @@ def _attacks(report: AttackReport) -> list[str]:
         points = [f"{result.gain_median:+.1f}", f"{result.limit:g}", f"{result.end_score_median:.1f}"]
         rows.append([result.description, *points, "within limit" if result.within_limit else "EXCEEDED"])
     return [
-        f"Median gain of an ordinary member; the median active user has {report.median_active:.1f} points.",
+        f"Medians over ordinary members: what they gain, and the score they end with. The median active user has "
+        f"{report.median_active:.1f} points.",
         "",
-        *table(["attack", "points gained", "limit", "end score", ""], rows),
+        *table(["attack", "points gained", "limit", "end score", "verdict"], rows),
         "",
         f"Measured as of {report.as_of:%Y-%m-%d}; the model is not trained again on the attacks.",
     ]

@@ -34,9 +34,9 @@ EXPLAINED_FIGURES = (
     "NDCG@100: how well the first 100 are chosen and ordered (1 is perfect). R2 (log): how much of the differences in "
     "the size of audiences is predicted (1 is all).",
     "Total: the expected audience of all users together, as a multiple of the real one (1 is right).",
-    "Coverage: the share of users whose audience is inside their interval; `1+`, of those with an expected audience of "
-    "one person or more. Interval score: the mean width, and 2 / (1 - level) for each person by whom an audience lies "
-    "outside (20 at 90 %; lower is better).",
+    "Coverage: the share of users whose audience is inside their interval; `1+`: of those with an expected audience of "
+    "one person or more. Interval score: the mean width of the intervals, plus a penalty of 2 / (1 - level) for each "
+    "person outside of them (20 at 90 %). Lower is better.",
 )
 TEN_POINTS = 10.0
 LANDMARKS = (MEDIAN_POINTS, P95_POINTS, 80.0)
@@ -67,10 +67,10 @@ def model_card(
     """
     sections = {
         f"Clout, model of {bundle.facts['as_of'][:10]}": [
-            "A score from 0 to 100 per user that predicts how many different people will engage with them in the "
-            f"{bundle.horizon_days} days after it is computed (their audience). It is based on activity alone: "
-            f"{len(bundle.features)} facts about each user, from which trees (LightGBM, Tweedie deviance) predict "
-            "the audience, a scale that turns it into points, and intervals set by past errors (conformal).",
+            "A score from 0 to 100 per user. It predicts the audience: how many different people will engage with the "
+            f"user in the next {bundle.horizon_days} days. It is computed from activity alone, by "
+            f"{len(bundle.features)} facts about each user. LightGBM trees (Tweedie deviance) predict the audience, a "
+            "logarithmic scale turns it into points, and past errors set the intervals (conformal).",
         ],
         "How to read it": _reading(bundle),
         "Intended use": bullets(INTENDED),
@@ -164,8 +164,7 @@ def _figures(evaluation: BacktestReport) -> list[str]:
         "",
         *table(["figure", "best baseline", "lead of the score", "95 % interval"], lead_rows(evaluation)),
         "",
-        f"From the horizon before, which it has learnt from, to this one the rank correlation is {spearman}; {stayed} "
-        "stay there.",
+        f"Compared with the scores one horizon earlier, the rank correlation is {spearman}; {stayed} stayed there.",
     ]
 
 
@@ -211,13 +210,13 @@ def _limits(bundle: Bundle, evaluation: BacktestReport, attacks: AttackReport | 
     limits = bullets(
         [
             "The model knows only the given activity: people with an audience elsewhere have few points here.",
-            "In a community that shrinks or grows quickly, the expected audience is too large or too small.",
+            "Where a community suddenly shrinks, too many people are expected; where it suddenly grows, too few.",
             "Accounts to whom nobody established responds, however many and whatever they do, can move a score by "
             f"{bundle.most_from_anybody:.1f} points at most, by construction. Responses of established people count "
             "wherever they come from: `clout attack` measures what they gain.",
             *([*_ten_points(attacks), *attacks.answered_accounts] if isinstance(attacks, AttackReport) else ()),
             "The audience of one person varies: read the interval, not only the number.",
-            f"Groups of users with unreliable figures: {len(weak)}.",
+            f"Groups of users whose figures are unreliable, below: {len(weak)}.",
         ]
     )
     return [*limits, *(f"  {line}" for line in bullets(weak))]
@@ -230,10 +229,10 @@ def _ten_points(attacks: AttackReport) -> list[str]:
     enough = [tried for tried in tries if tried[0] >= TEN_POINTS]
     if enough:
         gain, _, description = min(enough, key=lambda tried: (tried[1], -tried[0]))
-        return [f"Ten points cost an ordinary member, of what was tried, at least this: {description} ({gain:+.1f})."]
+        return [f"The cheapest way found to gain an ordinary member ten points: {description} ({gain:+.1f})."]
     gain, _, description = max(tries)
     return [
-        f"None of {len(tries)} attacks and alliances gains an ordinary member ten points; most gains this: "
+        f"None of {len(tries)} attacks and alliances gains an ordinary member ten points. The largest gain: "
         f"{description} ({gain:+.1f})."
     ]
 

@@ -97,7 +97,7 @@ def test_every_input_of_a_model_has_a_short_title():
     ("text", "words"),
     [
         ("active before 2025-11-04", "active before 4 Nov 2025"),
-        ("against decayed_engagers: not worse", "against decayed engagers: not worse"),
+        ("against decayed_engagers: no clear difference", "against decayed engagers: no clear difference"),
         ("R2 (log) is -0.003", "R2 (log) is -0.003"),
     ],
 )

@@ -45,7 +45,7 @@ class TestGroups:
     def test_posters_and_repliers(self):
         table = a_table([0] * 5, reply_share_90d=[np.nan, 0, 0.49, 0.5, 1])
         none, posts, replies = "none, or unknown", "posts: replies below half", "replies: half and more"
-        assert groups_of("pieces of 90 days", *table) == [none, posts, posts, replies, replies]
+        assert groups_of("posts and replies of 90 days", *table) == [none, posts, posts, replies, replies]
 
     def test_small_and_large_accounts(self):
         table = a_table([0] * 8, engagers_365d=[np.nan, 0, 1, 2, 3, 9, 10, 500])
@@ -62,7 +62,7 @@ class TestGroups:
     def test_unknown_of_every_kind_of_null(self):
         table = a_table([0, 0], reply_share_90d=pd.array([None, 0.7], "Float64"), account_age_days=pd.NA)
         table[0]["account_age_days"] = pd.array([None, 3.0], "Float64")
-        assert groups_of("pieces of 90 days", *table) == ["none, or unknown", "replies: half and more"]
+        assert groups_of("posts and replies of 90 days", *table) == ["none, or unknown", "replies: half and more"]
         assert groups_of("account age", *table) == ["365 days and more, or unknown", "newcomer: below 28 days"]
 
 
@@ -147,7 +147,7 @@ class TestWeaknesses:
 
     def test_just_outside(self):
         assert self.weaknesses(users=49) == ["evidence, some: 49 users"]
-        assert self.weaknesses(total=0.66) == ["evidence, some: expected / real is 0.66"]
-        assert self.weaknesses(total=1.51) == ["evidence, some: expected / real is 1.51"]
+        assert self.weaknesses(total=0.66) == ["evidence, some: 0.66 times the real audience is expected"]
+        assert self.weaknesses(total=1.51) == ["evidence, some: 1.51 times the real audience is expected"]
         assert self.weaknesses(auc=0.59) == ["evidence, some: AUC is 0.59"]
         assert self.weaknesses(users=3, auc=0.2) == ["evidence, some: 3 users and AUC is 0.20"]

@@ -89,8 +89,14 @@ class TestBaselines:
     def test_a_lead_that_may_be_zero_passes(self):
         verdict = verdict_of(auc=0.0)
         assert verdict.passed
-        message = "AUC is -0.012 (-0.100 to +0.000) against the best baseline, followers: not worse"
+        message = "AUC is -0.012 (-0.100 to +0.000) against the best baseline, followers: no clear difference"
         assert finding(verdict, "baseline_auc") == (True, message)
+
+    def test_a_lead_that_is_certain_is_better(self):
+        lead = BaselineLead("followers", 0.012, 0.002, 0.022)
+        evaluation = replace(an_evaluation(), margins=an_evaluation().margins | {"auc": lead})
+        message = "AUC is +0.012 (+0.002 to +0.022) against the best baseline, followers: better"
+        assert finding(evaluate_gate(GateInput(evaluation, **UNMEASURED), LIMITS), "baseline_auc") == (True, message)
 
     @pytest.mark.parametrize("metric", RANKING)
     def test_worse_on_one_metric_fails(self, metric):
@@ -148,8 +154,8 @@ class TestAttacks:
         return verdict_of({"attacks": a_report(*attacks)})
 
     def test_all_within_their_limits(self):
-        verdict = self.of(an_attack(), an_attack("bot", gain=-0.4, limit=0.0))
-        message = "all 2 attacks stay within their limits; bot comes nearest, -0.4 points (limit 0)"
+        verdict = self.of(an_attack(gain=2.0), an_attack("bot", gain=0.4, limit=1.0))
+        message = "all 2 attacks stay within their limits; pod comes nearest, +2.0 points (limit 4)"
         assert finding(verdict, "attacks") == (True, message)
 
     def test_attacks_over_their_limit_are_named(self):

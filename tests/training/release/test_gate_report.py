@@ -76,5 +76,5 @@ def test_largest_score_changes(report):
 def test_attacks(report):
     text = report(True, attacks=ATTACKS)
     assert "| a pod | +4.1 | 4 | 24.0 | EXCEEDED |" in text
-    assert "the median active user has 22.5 points" in text
+    assert "The median active user has 22.5 points" in text
     assert "## Attacks" not in report(True)

@@ -126,9 +126,10 @@ def test_bands_and_groups(text, trained):
 
 def test_weak_groups_are_limits(one_group):
     weak = one_group(grouping="scope", group="network:a|b", total=2.5)
-    assert "unreliable figures: 1.\n  - scope, network:a|b: expected / real is 2.50\n" in section(weak, "Limits")
+    bullets = "figures are unreliable, below: 1.\n  - scope, network:a|b: 2.50 times the real audience is expected\n"
+    assert bullets in section(weak, "Limits")
     assert r"| scope | network:a\|b | 900 |" in section(weak, "Groups of users")
-    assert section(one_group(), "Limits").endswith("unreliable figures: 0.\n\n")
+    assert section(one_group(), "Limits").endswith("figures are unreliable, below: 0.\n\n")
 
 
 def test_undefined_figures_are_empty(trained):
