@@ -59,9 +59,12 @@ def test_figures_of_signals(text, trained):
 @pytest.mark.parametrize(
     ("gains", "sentence"),
     [
-        ((11.0, 12.0, 30.0), "of what was tried, at least this: one answers (+11.0)."),
-        ((9.0, 12.0, 30.0), "of what was tried, at least this: two answer (+12.0)."),
-        ((9.0, 8.0, 9.9), "None of 3 attacks and alliances gains an ordinary member ten points; most gains this: they"),
+        ((11.0, 12.0, 30.0), "ten points: one answers (+11.0)."),
+        ((9.0, 12.0, 30.0), "ten points: two answer (+12.0)."),
+        (
+            (9.0, 8.0, 9.9),
+            "None of 3 attacks and alliances gains an ordinary member ten points. The largest gain: they",
+        ),
     ],
 )
 def test_limits_say_what_ten_points_cost(trained, gains, sentence):
