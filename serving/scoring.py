@@ -1,5 +1,6 @@
 """Batch scoring: from feature rows to one score per user and scope, and every user's points per feature."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -35,7 +36,7 @@ from training.explanation.reasons import evidence
 from training.model.baseline import Baseline
 from training.model.bundle import Bundle
 from training.model.feature_sets import snapshot_features
-from training.selection.file_arrays import PAIRS_AT_ONCE
+from training.selection.file_arrays import PAIRS_AT_ONCE, USERS_AT_ONCE, FileArray
 from training.selection.pairs import PAIR, Pairs, collect_pairs, number_pairs
 from training.selection.selection_model import engages, selection_model
 
@@ -199,7 +200,7 @@ def _read_scores(file: Path, features: list[str]) -> ScoredRows:
 
     def read(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         start = 0
-        with pq.ParquetFile(file) as stored:
+        with pq.ParquetFile(file, pre_buffer=False) as stored:
             for batch in stored.iter_batches(ROWS_AT_ONCE, columns=[name for name in names if name not in RANKS]):
                 part = ranks.iloc[start : start + len(batch)]
                 start += len(batch)
@@ -214,24 +215,32 @@ def score_audiences(bundle: Bundle, scored: ScoredRows) -> StoredAudiences | Non
 
     Returns
     -------
-    audiences in the order of the scores; None if the bundle holds no selection model
+    audiences in the order of the scores, whose arrays lie in files; None if the bundle holds no selection model
 
     """
     model, pairs = selection_model(bundle), scored.pairs
     if model is None or pairs is None:
         return None
-    rows = scored.frame(["scope", "expected_audience", "followers"])
-    audiences = model.audiences(pairs, rows["expected_audience"].to_numpy(float))
-    active = pd.Series(engages(pairs, bundle.horizon_days))
-    pools = model.pool_share * active.groupby(rows["scope"].to_numpy()).sum()
+    expected, followers, counts = FileArray(np.float64), FileArray(np.int32), FileArray(np.int32)
+    active, people, start = engages(pairs, bundle.horizon_days), Counter[str](), 0
+    for batch in scored.batches(["scope", "expected_audience", "followers"]):
+        rows = batch.to_pandas()
+        expected.append(rows["expected_audience"].to_numpy(float))
+        followers.append(rows["followers"].fillna(0).to_numpy())
+        of_scope = rows.assign(active=active[start : start + len(rows)]).groupby("scope")["active"].sum()
+        people.update({str(scope): int(count) for scope, count in of_scope.items()})
+        start += len(rows)
+    for first in range(0, scored.rows, USERS_AT_ONCE):
+        counts.append(np.diff(pairs.starts[first : first + USERS_AT_ONCE + 1]))
+    audiences = model.audiences(pairs, expected.mapped())
     return StoredAudiences(
-        pairs=np.diff(pairs.starts).astype(np.int32),
+        pairs=counts.mapped(),
         engagers=pairs.engagers,
         probability=audiences.probability,
         strangers=audiences.strangers,
         weight=pairs.weight,
-        followers=rows["followers"].fillna(0).to_numpy(np.int32),
-        pools={str(scope): max(float(pool), 1.0) for scope, pool in pools.items()},
+        followers=followers.mapped(),
+        pools={scope: max(model.pool_share * count, 1.0) for scope, count in sorted(people.items())},
     )
 
 

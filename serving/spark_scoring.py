@@ -35,6 +35,7 @@ from training.selection.selection_model import selection_model
 SPARK_TYPES = {pa.large_string(): "string", pa.int64(): "bigint", pa.float64(): "double", pa.int32(): "int"}
 SCOPE, BAND = GROUP
 BUCKETS_PER_POINT = 100  # ranks are computed in so many parts at once
+BYTES_READ_AT_ONCE = 1 << 24  # of the driver, from the files that it copies
 
 
 def score_on_spark(
@@ -166,7 +167,8 @@ def _spark_batch(frame: pd.DataFrame) -> pa.RecordBatch:
 
 def _write_ordered(table: ir.Table, keys: list[str], folder: Path) -> list[Path]:
     """Let the executors write a table, ordered by some columns; return its files in that order."""
-    _frame(table).repartitionByRange(*keys).sortWithinPartitions(*keys).write.parquet(_url(folder))
+    ordered = _frame(table).repartitionByRange(*keys).sortWithinPartitions(*keys)
+    ordered.write.option("parquet.block.size", BYTES_READ_AT_ONCE).parquet(_url(folder))
     return sorted(folder.glob("part-*.parquet"))
 
 
@@ -182,5 +184,5 @@ def _url(folder: Path) -> str:
 
 def _read(files: list[Path], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     for file in files:
-        with pq.ParquetFile(file) as part:
+        with pq.ParquetFile(file, pre_buffer=False) as part:
             yield from part.iter_batches(ROWS_AT_ONCE, columns=list(names))

@@ -58,7 +58,7 @@ def erase_users(path: Path, users: Collection[str]) -> None:
 
 
 def _count_rows(file: Path, users: Collection[str]) -> int:
-    with _file_errors(file), pq.ParquetFile(file) as parquet:
+    with _file_errors(file), pq.ParquetFile(file, pre_buffer=False) as parquet:
         columns = _id_columns(parquet.schema_arrow)
         if not columns:
             return 0
@@ -67,7 +67,7 @@ def _count_rows(file: Path, users: Collection[str]) -> int:
 
 
 def _rewrite(file: Path, users: Collection[str]) -> None:
-    with _file_errors(file), scratch_dir(file) as scratch, pq.ParquetFile(file) as parquet:
+    with _file_errors(file), scratch_dir(file) as scratch, pq.ParquetFile(file, pre_buffer=False) as parquet:
         rewritten = scratch / file.name
         with pq.ParquetWriter(rewritten, parquet.schema_arrow, compression=_compression(parquet)) as writer:
             for batch in parquet.iter_batches(BATCH_ROWS, use_threads=False):

@@ -3,17 +3,20 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc as ipc
 
-from training.selection.audiences import Audiences
+from training.selection.audiences import Audiences, sum_by_user
+from training.selection.file_arrays import FileArray, mapped_zeros, user_parts
 
 PAIRS_FILE = "pairs.arrow"
 REACH_FILE = "reach.arrow"
 POOLS = b"pools"
 FILES = (PAIRS_FILE, REACH_FILE)
+ARRAYS = ("pairs", "engagers", "probability", "strangers", "weight", "followers")
 
 
 @dataclass(frozen=True)
@@ -50,16 +53,21 @@ class StoredAudiences:
         """Return the audiences of some rows among themselves, bool, shape (rows,): nobody else counts as an engager."""
         if keep.all():
             return self
-        users = np.repeat(np.arange(len(self)), self.pairs)
-        inside = keep[users] & keep[self.engagers]
-        numbers = (np.cumsum(keep) - 1).astype(np.int32)
-        return replace(
-            self,
-            pairs=np.bincount(users[inside], minlength=len(self))[keep].astype(np.int32),
-            engagers=numbers[self.engagers[inside]],
-            probability=self.probability[inside],
-            **{name: getattr(self, name)[keep] for name in ("strangers", "weight", "followers")},
-        )
+        rest = {name: FileArray(getattr(self, name).dtype.type) for name in ARRAYS}
+        starts = mapped_zeros(len(self) + 1, np.int64)
+        np.cumsum(self.pairs, dtype=np.int64, out=starts[1:])
+        numbers = np.cumsum(keep, dtype=np.int32, out=mapped_zeros(len(keep), np.int32))
+        for users, part in user_parts(starts):
+            rows, engagers = keep[users], self.engagers[part]
+            inside = np.repeat(rows, self.pairs[users]) & keep[engagers]
+            counts = sum_by_user(starts[users.start : users.stop + 1] - part.start, inside)
+            rest["pairs"].append(counts[rows])
+            rest["engagers"].append(numbers[engagers[inside]] - 1)
+            rest["probability"].append(self.probability[part][inside])
+            for name in ("strangers", "weight", "followers"):
+                rest[name].append(getattr(self, name)[users][rows])
+        arrays: dict[str, Any] = {name: array.mapped() for name, array in rest.items()}
+        return replace(self, **arrays)
 
 
 def write_audiences(stored: StoredAudiences, folder: Path) -> None:

@@ -7,15 +7,15 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from features.events.scopes import ALL
 from serving.snapshots.layout import BASELINES_FILE
-from serving.snapshots.peers import absence_allowance
+from serving.snapshots.peers import allowances_of_absent, median_allowance
 from serving.snapshots.scored_rows import ScoredRows
 from training.explanation.feature_constraints import ABSENT, AGE, SINCE
 from training.model.baseline import ACTS, UNANSWERED, Baseline, is_active, measure_baselines
 from training.model.bundle import Bundle
+from training.selection.file_arrays import GroupedFileArray
 
 LEAST_ACTIVE = 30  # users of a scope; with fewer, explanations are relative to those of the community
 MOST_AVERAGED = 10_000
@@ -27,30 +27,36 @@ def scope_baselines(bundle: Bundle, scored: ScoredRows, as_of: datetime) -> dict
 
     Of more than 10,000 active users, as many at equal distances are averaged.
     """
-    users = scored.frame(["scope", "score", ACTS, ABSENT, SINCE, AGE, *UNANSWERED])
-    positions = pd.Series(np.arange(len(users)))[is_active(users)]
-    active = {
-        str(scope): rows.to_numpy() for scope, rows in positions.groupby(users["scope"]) if len(rows) >= LEAST_ACTIVE
-    }
-    if not active:
-        return {}
-    chosen = np.sort(np.concatenate([_at_equal_distances(rows) for rows in active.values()]))
-    sample = scored.take(chosen, ["scope", *bundle.features])
-    averages = measure_baselines(bundle, sample, as_of, {scope: len(rows) for scope, rows in active.items()})
+    rows, scores, allowances = GroupedFileArray(np.int64), GroupedFileArray(np.float64), GroupedFileArray(np.float64)
+    start = 0
+    for batch in scored.batches(["scope", "score", ACTS, ABSENT, SINCE, AGE, *UNANSWERED]):
+        users = batch.to_pandas()
+        active = is_active(users)
+        for scope, of_scope in users.groupby("scope").indices.items():
+            of_active = of_scope[active[of_scope]]
+            rows.append(str(scope), start + of_active)
+            scores.append(str(scope), users["score"].to_numpy()[of_active])
+            allowances.append(str(scope), allowances_of_absent(users.iloc[of_scope]))
+        start += len(users)
+    numbers, chosen = dict[str, int](), [np.zeros(0, np.int64)]
+    for scope, of_active in rows.by_group():
+        if len(of_active) >= LEAST_ACTIVE:
+            numbers[scope] = len(of_active)
+            chosen.append(_at_equal_distances(of_active))
+    sample = scored.take(np.sort(np.concatenate(chosen)), ["scope", *bundle.features])
+    averages = measure_baselines(bundle, sample, as_of, numbers)
+    shares = {scope: _at_every_share(of_active) for scope, of_active in scores.by_group() if scope in averages}
+    days = {scope: median_allowance(of_absent) for scope, of_absent in allowances.by_group()}
     return {
-        scope: replace(
-            baseline,
-            active_days=absence_allowance(users[users["scope"] == scope]),
-            scores=_at_every_share(users["score"].to_numpy()[active[scope]]),
-        )
-        for scope, baseline in averages.items()
+        scope: replace(baseline, active_days=days[scope], scores=shares[scope]) for scope, baseline in averages.items()
     }
 
 
 def _at_every_share(scores: np.ndarray) -> list[float]:
-    """Return the scores that 0.1 %, 0.2 % and so on to all of the users do not exceed, shape (1000,)."""
+    """Return the scores that 0.1 %, 0.2 % and so on to all of the users do not exceed, shape (1000,); sort in place."""
     positions = np.ceil(np.arange(1, SHARES + 1) * len(scores) / SHARES - 1e-9).astype(int) - 1
-    return [float(score) for score in np.sort(scores)[positions]]
+    scores.sort()
+    return [float(score) for score in scores[positions]]
 
 
 def baseline_of(scope: str, baselines: Mapping[str, Baseline], bundle: Bundle) -> Baseline:

@@ -34,7 +34,7 @@ def count_user_data(folder: Path, users: Collection[str]) -> int:
     """
     with (
         layout.read_errors_as_damage(folder / layout.SCORES_FILE),
-        pq.ParquetFile(folder / layout.SCORES_FILE) as file,
+        pq.ParquetFile(folder / layout.SCORES_FILE, pre_buffer=False) as file,
     ):
         batches = file.iter_batches(columns=["user"], use_threads=False)
         scores = sum(count_matching_rows(batch, users) for batch in batches)
@@ -76,13 +76,13 @@ def _write(folder: Path, out: Path, users: Collection[str], cleared: int) -> Non
 
 
 def _write_scores(path: Path, out: Path, users: Collection[str]) -> None:
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         batches = file.iter_batches(layout.ROWS_PER_GROUP, use_threads=False)
         layout.write_batches((_without(batch, users) for batch in batches), pq.read_schema(path), out)
 
 
 def _rows_to_keep(folder: Path, users: Collection[str]) -> np.ndarray:
-    with pq.ParquetFile(folder / layout.SCORES_FILE) as file:
+    with pq.ParquetFile(folder / layout.SCORES_FILE, pre_buffer=False) as file:
         batches = file.iter_batches(columns=["user"], use_threads=False)
         keep = [np.ones(0, dtype=bool)]
         return np.concatenate(keep + [np.asarray(rows_to_keep(batch, users), dtype=bool) for batch in batches])

@@ -51,10 +51,19 @@ def _percentiles(rows: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def absence_allowance(rows: pd.DataFrame) -> float:
-    """Return the number of inactive days before absence begins, from the absent users' features; 56 if there are none.
+    """Return the number of inactive days before absence begins, from the features of users; 56 if nobody is absent."""
+    return median_allowance(allowances_of_absent(rows))
 
-    An absent user's days since the last event, less the days absent, are this allowance.
-    """
+
+def allowances_of_absent(rows: pd.DataFrame) -> np.ndarray:
+    """Return the allowance of each absent user, shape (absent users,): days since the last event, less days absent."""
     absent = rows[rows["days_of_absence"] > 0]
     inactive = absent["days_since_last_act"].fillna(absent["account_age_days"])
-    return float((inactive - absent["days_of_absence"]).median()) if len(absent) else ABSENT_DAYS
+    return (inactive - absent["days_of_absence"]).dropna().to_numpy(float, copy=True)
+
+
+def median_allowance(allowances: np.ndarray) -> float:
+    """Return the median of allowances, which are sorted in place; 56 of none."""
+    allowances.sort()
+    middle = allowances[(len(allowances) - 1) // 2 : len(allowances) // 2 + 1]
+    return float(middle.mean()) if len(allowances) else ABSENT_DAYS

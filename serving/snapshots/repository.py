@@ -135,9 +135,9 @@ def publish_snapshot(
 def _visible_rows(scored: ScoredRows, excluded: OptedOutUsers) -> np.ndarray:
     """Return which rows are of users who have not opted out, bool, shape (rows,)."""
     if not len(excluded):
-        return np.ones(scored.rows, dtype=bool)
+        return np.broadcast_to(np.True_, scored.rows)
     users = (batch.column(0).to_pylist() for batch in scored.batches(["user"]))
-    return np.array([user not in excluded for user in chain.from_iterable(users)], dtype=bool)
+    return np.fromiter((user not in excluded for user in chain.from_iterable(users)), bool, scored.rows)
 
 
 def check_users(home: Home, as_of: datetime, users: int) -> None:

@@ -1,9 +1,10 @@
-"""What `clout score` takes after the features: python tests/benchmarks/scoring.py --users 1000000 [--engine spark].
+"""What `clout score` takes after the features: python tests/benchmarks/scoring.py --users 1000000 [--engine ENGINE].
 
 Random feature rows and pairs of users are scored and written as a snapshot, as `clout score` does. Each part of the
 benchmark runs in a process of its own, so its peak memory is its own. On Spark that is the memory of the driver's
 Python; that of Java, in which the executors of a local master are, is printed beside it. The peak of anonymous memory
 leaves out mapped files, which the system drops when it needs room. `--only snapshot` leaves out the other part.
+`--engine files` begins at files of scored rows and of pairs, as the executors of Spark write them: the driver's part.
 
 From a million users on, Spark needs more than its default heap of 1 GB on one machine:
 PYSPARK_SUBMIT_ARGS='--driver-memory 3g pyspark-shell', or spark.driver.memory in spark-defaults.conf.
@@ -18,6 +19,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
@@ -33,10 +35,13 @@ from features.events.engines import open_engine
 from features.feature_table import KEYS, ROWS_AT_ONCE, FeatureTables, ordered_batches
 from serving.scoring import collect_scored_pairs, score_audiences, store_scores
 from serving.snapshots.repository import publish_snapshot
+from serving.snapshots.scored_rows import SCORES, ScoredRows
+from serving.spark_scoring import _read as read_files
 from serving.spark_scoring import collect_spark_pairs, score_partitions, store_ranked
 from training.home import Home
 from training.model.bundle_files import read_bundle, save_bundle
 from training.model.feature_sets import snapshot_features
+from training.selection.pairs import PAIR, collect_pairs
 from training.selection.return_model import ReturnModel
 from training.selection.selection_model import SelectionModel, with_selection
 
@@ -44,18 +49,21 @@ MIB = 2**20
 TABLES = ("rows", "pairs", "users")
 PARTS = ("score", "snapshot")
 PAIRS_EACH = 4
+FILES, TEXTS = "files", ("evidence", "model_version")
 
 
 def run_part(name: str, engine: str, file: Path) -> None:
     """Read the rows, score them, write them too if the part is the snapshot, and print what it took."""
     bundle = read_bundle(file.parent / "bundle")
-    backend = cast("Any", open_engine(engine))
+    backend = cast("Any", open_engine("duckdb" if engine == FILES else engine))
     rows, pairs, users = (backend.read_parquet(str(file.parent / f"{name}.parquet")) for name in TABLES)
     before, features = reset_peak_mib(), snapshot_features(bundle.features)
     start, processor = perf_counter(), process_time()
     with TemporaryDirectory(dir=file.parent) as scratch, anonymous_peak() as anonymous:
         folder = Path(scratch)
-        if engine == "spark":
+        if engine == FILES:
+            scored = scored_files(file, features, folder)
+        elif engine == "spark":
             scored = store_ranked(
                 score_partitions(rows, bundle, "1", features, folder / "scores"), features, folder / "ranked"
             )
@@ -69,6 +77,17 @@ def run_part(name: str, engine: str, file: Path) -> None:
         java = java_usage(backend) if engine == "spark" else {}
     memory = {"before": before, "peak": memory_mib("VmHWM"), "anonymous": max(anonymous)}
     print(json.dumps(times | memory | java))
+
+
+def scored_files(file: Path, features: list[str], folder: Path) -> ScoredRows:
+    """Return rows and pairs that are in files, numbered and collected as the driver does."""
+    scored = ScoredRows(pq.read_metadata(file).num_rows, features, partial(read_files, [file]))
+    scored.number(folder / "numbers.parquet")
+    names = ["user", "other", "last_age", "weeks", "credibility"]
+    batches = (
+        batch.rename_columns([*PAIR, *names[2:]]) for batch in read_files([file.parent / "pairs.parquet"], names)
+    )
+    return replace(scored, pairs=collect_pairs(batches, scored.rows))
 
 
 def java_usage(backend: Any) -> dict[str, float]:
@@ -115,12 +134,14 @@ def write_random_pairs(users: int, folder: Path) -> None:
 
 
 def write_random_rows(users: int, features: list[str], file: Path) -> None:
-    """Write random feature rows, ordered by user and scope."""
+    """Write random feature rows and scores, ordered by user and scope."""
     writer = None
     for start in range(0, users, ROWS_AT_ONCE):
         rows = random_rows(min(ROWS_AT_ONCE, users - start), start)[[*KEYS, *features]]
-        names = [f"u{start + k:09}" for k in range(len(rows))]
-        table = pa.Table.from_pandas(rows.assign(user=names), preserve_index=False)
+        rows["user"] = [f"u{start + k:09}" for k in range(len(rows))]
+        scores = np.floor(np.random.default_rng(start).lognormal(1.0, 1.0, len(rows)))
+        drawn = {name: scores for name in SCORES if name not in (*KEYS, *TEXTS)} | dict.fromkeys(TEXTS, "3")
+        table = pa.Table.from_pandas(rows.assign(**drawn), preserve_index=False)
         writer = writer or pq.ParquetWriter(file, table.schema)
         writer.write_table(table)
     if writer is not None:
@@ -147,7 +168,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these parts alone")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--rows", type=Path)
-    parser.add_argument("--engine", choices=("duckdb", "spark"), default="duckdb")
+    parser.add_argument("--engine", choices=("duckdb", "spark", FILES), default="duckdb")
     options = parser.parse_args()
     if options.part:
         run_part(options.part, options.engine, options.rows)

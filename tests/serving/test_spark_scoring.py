@@ -14,6 +14,8 @@ from pathlib import Path
 import ibis
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from features.events.engines import engine_error
@@ -53,6 +55,18 @@ def test_ranks_of_an_engine_are_the_percentiles():
     groups = [[frame["scope"]], [frame["scope"], frame["band"]]]
     for name, group in zip(RANKS, groups, strict=True):
         assert ranked[name].tolist() == percentiles(frame["score"], group).tolist()
+
+
+def test_files_of_the_executors_are_read_one_row_group_at_a_time(tmp_path):
+    rng, files = np.random.default_rng(0), [tmp_path / name for name in ("part-0.parquet", "part-1.parquet")]
+    for file in files:
+        pq.write_table(pa.table({"score": rng.random(400_000)}), file, row_group_size=10_000)
+    before, rows, most = pa.total_allocated_bytes(), 0, 0
+    for batch in spark_scoring._read(files, ["score"]):
+        rows += len(batch)
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert rows == 800_000
+    assert most < files[0].stat().st_size / 2
 
 
 @pytest.fixture(scope="module")

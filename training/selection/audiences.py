@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from training.selection.file_arrays import FileArray, user_parts
+from training.selection.file_arrays import FileArray, mapped_zeros, user_parts
 
 SHARE_PRIOR = 10.0
 LARGEST_CHANCE = np.float32(0.999999)
@@ -163,7 +163,7 @@ def expected_audiences(
     expected : expected audience of each user in people, shape (users,)
 
     """
-    lowered, strangers = FileArray(np.float32), np.zeros(len(expected))
+    lowered, strangers = FileArray(np.float32), mapped_zeros(len(expected), np.float64)
     for users, part in user_parts(starts):
         ends = starts[users.start : users.stop + 1] - part.start
         of_pairs, people = sum_by_user(ends, probability[part].astype(float)), expected[users]
@@ -171,7 +171,8 @@ def expected_audiences(
             factor = np.where(of_pairs > people, people / of_pairs, 1.0)
         lowered.append(probability[part] * np.repeat(factor, np.diff(ends)))
         strangers[users] = np.maximum(people - of_pairs, 0.0)
-    return Audiences(starts, engagers, lowered.mapped(), strangers, max(pool, 1.0), np.ones(len(expected)))
+    everybody = np.broadcast_to(1.0, len(expected))
+    return Audiences(starts, engagers, lowered.mapped(), strangers, max(pool, 1.0), everybody)
 
 
 def sum_by_user(starts: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -9,13 +9,14 @@ level of a young or growing community is that of the score, not of its past hori
 Engagers count as far as established ones vouch for them, so that bought ones raise nobody's audience.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
+from itertools import chain
 
 import numpy as np
 
 from training.selection.audiences import sum_by_user
-from training.selection.file_arrays import user_parts
+from training.selection.file_arrays import FileArray, user_parts
 from training.selection.pairs import Pairs
 
 HALF_LIFE_DAYS = 28.0
@@ -52,9 +53,11 @@ class Calibration:
         """
         if self == Calibration() or not len(expected):
             return expected
-        logarithms = _logarithms(pairs, probability, expected) @ np.array(astuple(self))
-        factors = np.exp(np.minimum(logarithms, LARGEST_LOG))
-        corrected: np.ndarray = factors * (expected.sum() / factors.sum())
+        factors = FileArray(np.float64)
+        for logarithms in _logarithms(pairs, probability, expected):
+            factors.append(np.exp(np.minimum(logarithms @ np.array(astuple(self)), LARGEST_LOG)))
+        corrected = factors.mapped()
+        corrected *= expected.sum() / corrected.sum()
         return corrected
 
 
@@ -69,7 +72,8 @@ def fit_calibration(past: Sequence[tuple[Pairs, np.ndarray, np.ndarray, np.ndarr
         return Calibration()
     from sklearn.linear_model import PoissonRegressor  # slow to import, and needed by training alone
 
-    logarithms = np.concatenate([_logarithms(pairs, chances, expected) for pairs, chances, expected, _ in past])
+    parts = (_logarithms(pairs, chances, expected) for pairs, chances, expected, _ in past)
+    logarithms = np.concatenate([*chain.from_iterable(parts)])
     # Of rates per expected person, weighted by expected people, the model learns by how much the power of the expected
     # audience differs from one, which the ridge draws to zero.
     expected = np.exp(logarithms[:, 0])
@@ -79,13 +83,12 @@ def fit_calibration(past: Sequence[tuple[Pairs, np.ndarray, np.ndarray, np.ndarr
     return Calibration(1.0 + difference, *others)
 
 
-def _logarithms(pairs: Pairs, probability: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Return the logarithms of the factors of `Calibration`, shape (users, 3)."""
-    recent, returning = np.zeros(len(expected)), np.zeros(len(expected))
+def _logarithms(pairs: Pairs, probability: np.ndarray, expected: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the logarithms of the factors of `Calibration`, shape (users of a part, 3)."""
     for users, part in user_parts(pairs.starts):
         starts = pairs.starts[users.start : users.stop + 1] - part.start
         weight = pairs.weight[pairs.engagers[part]]
-        recent[users] = sum_by_user(starts, weight * 0.5 ** (pairs.days[part] / HALF_LIFE_DAYS))
-        returning[users] = sum_by_user(starts, weight * probability[part])
-    audiences = np.minimum(np.maximum(expected, LEAST_AUDIENCE), np.exp(LARGEST_LOG))
-    return np.column_stack([np.log(audiences), np.log1p(recent), np.log1p(returning / LEAST_RETURNING)])
+        recent = sum_by_user(starts, weight * 0.5 ** (pairs.days[part] / HALF_LIFE_DAYS))
+        returning = sum_by_user(starts, weight * probability[part])
+        audiences = np.minimum(np.maximum(expected[users], LEAST_AUDIENCE), np.exp(LARGEST_LOG))
+        yield np.column_stack([np.log(audiences), np.log1p(recent), np.log1p(returning / LEAST_RETURNING)])

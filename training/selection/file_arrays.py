@@ -1,4 +1,4 @@
-"""Arrays of pairs in files: they are written in parts, mapped into memory, and read user by user."""
+"""Arrays of pairs and users in files: they are written in parts, mapped into memory, and read user by user."""
 
 from collections.abc import Iterator
 from tempfile import TemporaryFile
@@ -6,6 +6,7 @@ from tempfile import TemporaryFile
 import numpy as np
 
 PAIRS_AT_ONCE = 1 << 20
+USERS_AT_ONCE = 1 << 16
 
 
 class FileArray:
@@ -24,16 +25,48 @@ class FileArray:
         self._length += len(values)
 
     def mapped(self) -> np.ndarray:
-        """Return all values, mapped into memory; no more can be appended."""
+        """Return all values, mapped into memory and writable; no more can be appended."""
         with self._file:
-            return np.memmap(self._file, self._dtype, "r") if self._length else np.zeros(0, self._dtype)
+            self._file.flush()
+            return np.memmap(self._file, self._dtype, "r+") if self._length else np.zeros(0, self._dtype)
+
+
+class GroupedFileArray:
+    """Values of groups in an unnamed file: appended in any order of the groups, read group by group."""
+
+    def __init__(self, dtype: type):
+        self._dtype, self._array, self._parts = dtype, FileArray(dtype), dict[str, list[slice]]()
+        self._length = 0
+
+    def append(self, group: str, values: np.ndarray) -> None:
+        """Write more values of a group, shape (n,)."""
+        self._parts.setdefault(group, []).append(slice(self._length, self._length + len(values)))
+        self._array.append(values)
+        self._length += len(values)
+
+    def by_group(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield each group, in order, with its values, mapped into memory and writable; no more can be appended."""
+        values = self._array.mapped()
+        for group, parts in sorted(self._parts.items()):
+            of_group = FileArray(self._dtype)
+            for part in parts:
+                of_group.append(values[part])
+            yield group, of_group.mapped()
+
+
+def mapped_zeros(length: int, dtype: type) -> np.ndarray:
+    """Return writable zeros, shape (length,), in an unnamed file that is mapped into memory."""
+    if not length:
+        return np.zeros(0, dtype)
+    with TemporaryFile() as file:
+        return np.memmap(file, dtype, "w+", shape=(length,))
 
 
 def user_parts(starts: np.ndarray) -> Iterator[tuple[slice, slice]]:
-    """Yield ranges of users and of their pairs, about a million pairs each; `starts` is as in `Pairs`."""
+    """Yield ranges of at most 65,536 users, and of their pairs, about a million each; `starts` is as in `Pairs`."""
     first, users = 0, len(starts) - 1
     while first < users:
         last = int(np.searchsorted(starts, starts[first] + PAIRS_AT_ONCE, side="right")) - 1
-        last = min(max(last, first + 1), users)
+        last = min(max(last, first + 1), first + USERS_AT_ONCE, users)
         yield slice(first, last), slice(int(starts[first]), int(starts[last]))
         first = last

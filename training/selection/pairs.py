@@ -15,7 +15,7 @@ from features.events.encoding import EncodedEvents, cached_users
 from features.events.event_table import load_table
 from features.feature_table import KEYS, engaging_pairs
 from training.dataset.labels import horizon_engagers
-from training.selection.file_arrays import PAIRS_AT_ONCE, FileArray
+from training.selection.file_arrays import PAIRS_AT_ONCE, USERS_AT_ONCE, FileArray, mapped_zeros
 
 ROW = "row"
 PAIR = [ROW, "engager"]
@@ -75,8 +75,8 @@ def read_pairs(events: EncodedEvents, as_of: datetime, rows: pd.DataFrame) -> Pa
 
 
 def collect_pairs(batches: Iterable[pa.RecordBatch], rows: int) -> Pairs:
-    """Collect the pairs of `number_pairs`, ordered by both numbers, among so many rows; those arrays are files."""
-    counts, weight = np.zeros(rows, dtype=np.int64), np.zeros(rows)
+    """Collect the pairs of `number_pairs`, ordered by both numbers, among so many rows; all arrays are files."""
+    starts, weight = mapped_zeros(rows + 1, np.int64), mapped_zeros(rows, np.float64)
     engagers, days, weeks = (FileArray(np.int32) for _ in range(3))
     for batch in batches:
         pairs = batch.to_pandas()
@@ -85,9 +85,11 @@ def collect_pairs(batches: Iterable[pa.RecordBatch], rows: int) -> Pairs:
         weeks.append(np.bitwise_count(pairs["weeks"].to_numpy()))
         first = int(pairs["row"].iloc[0]) if len(pairs) else 0
         of_batch = np.bincount(pairs["row"] - first)
-        counts[first : first + len(of_batch)] += of_batch
+        starts[first + 1 : first + 1 + len(of_batch)] += of_batch
         weight[pairs["engager"]] = np.clip(pairs["credibility"] / (FULL_CREDIBILITY * BILLION), 0.0, 1.0)
-    starts = np.concatenate([[0], np.cumsum(counts)])
+    for first in range(0, rows, USERS_AT_ONCE):
+        part = slice(first, first + USERS_AT_ONCE + 1)  # begins with the sum so far
+        starts[part] = np.cumsum(starts[part])
     return Pairs(starts, engagers.mapped(), days.mapped(), weeks.mapped(), weight)
 
 

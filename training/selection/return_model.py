@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.selection.audiences import sum_by_user
-from training.selection.file_arrays import FileArray, user_parts
+from training.selection.file_arrays import FileArray, mapped_zeros, user_parts
 from training.selection.pairs import Pairs
 
 MOST_PAIRS = 200_000
@@ -49,14 +49,16 @@ class PairFeatures:
 
     def __init__(self, pairs: Pairs, horizon_days: int):
         self._pairs, self._horizon_days, rows = pairs, horizon_days, len(pairs.weight)
-        self._last = np.full(rows, np.iinfo(np.int32).max, dtype=np.int32)
-        of_engager, of_user = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64)
+        self._last = mapped_zeros(rows, np.int32)
+        self._last[:] = np.iinfo(np.int32).max
+        self._of_engager, self._of_user = mapped_zeros(rows, np.float64), mapped_zeros(rows, np.float64)
         for users, part in user_parts(pairs.starts):
             engagers, recent = pairs.engagers[part], pairs.days[part] < horizon_days
             np.minimum.at(self._last, engagers, pairs.days[part])
-            np.add.at(of_engager, engagers[recent], 1)
-            of_user[users] = sum_by_user(pairs.starts[users.start : users.stop + 1] - part.start, recent)
-        self._of_engager, self._of_user = np.log1p(of_engager), np.log1p(of_user)
+            np.add.at(self._of_engager, engagers[recent], 1.0)
+            self._of_user[users] = sum_by_user(pairs.starts[users.start : users.stop + 1] - part.start, recent)
+        for counts in (self._of_engager, self._of_user):
+            np.log1p(counts, out=counts)
 
     def columns(self, numbers: np.ndarray | None = None) -> Iterator[np.ndarray]:
         """Yield the features of all pairs, or of some by their numbers, one by one, float64, shape (n,)."""

@@ -23,7 +23,7 @@ from training.model.bundle import Bundle
 from training.selection.audiences import Audiences, expected_audiences
 from training.selection.calibration import Calibration, fit_calibration
 from training.selection.coverage import Constraints, select_group
-from training.selection.file_arrays import user_parts
+from training.selection.file_arrays import mapped_zeros, user_parts
 from training.selection.pairs import Engagements, Pairs, read_engagements, read_pairs, weight_by_key
 from training.selection.return_model import ReturnModel, fit_return_model
 
@@ -118,7 +118,7 @@ def active_engagers(pairs: Pairs, horizon_days: int) -> int:
 
 def engages(pairs: Pairs, horizon_days: int) -> np.ndarray:
     """Return which rows engaged with anybody in the last horizon, bool, shape (rows,)."""
-    active = np.zeros(len(pairs.weight), dtype=bool)
+    active = mapped_zeros(len(pairs.weight), np.bool_)
     for _, part in user_parts(pairs.starts):
         active[pairs.engagers[part][pairs.days[part] < horizon_days]] = True
     return active

@@ -12,6 +12,7 @@ from serving.snapshots.repository import open_snapshot
 from serving.snapshots.snapshot import NoAudiencesError
 from training.home import Home
 from training.records.opt_outs import opt_out
+from training.selection import file_arrays
 
 ARRAYS = ("pairs", "engagers", "probability", "strangers", "weight", "followers")
 
@@ -113,3 +114,23 @@ def test_damage_is_reported(home, name):
 def test_a_snapshot_without_audiences_says_what_to_do(scored_home):
     with pytest.raises(NoAudiencesError, match="Train a model with 'clout train', then make the snapshot anew"):
         snapshot_candidates(open_snapshot(scored_home))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 0.9])
+def test_audiences_of_some_rows_are_computed_in_parts(share, monkeypatch):
+    monkeypatch.setattr(file_arrays, "USERS_AT_ONCE", 7)
+    rng, rows = np.random.default_rng(3), 50
+    pairs = rng.integers(0, 4, rows).astype(np.int32)
+    engagers = rng.integers(0, rows, pairs.sum()).astype(np.int32)
+    probability = rng.random(len(engagers)).astype(np.float32)
+    strangers, weight, followers = rng.random(rows), rng.random(rows), np.arange(rows, dtype=np.int32)
+    whole = StoredAudiences(pairs, engagers, probability, strangers, weight, followers, {"all": 12.0})
+    keep = rng.random(rows) < share
+    rest, numbers = whole.of_rows(keep), np.flatnonzero(keep)
+    assert rest.followers.tolist() == numbers.tolist()
+    users, ours = np.repeat(np.arange(rows), pairs), np.repeat(np.arange(len(rest)), rest.pairs)
+    inside = keep[users] & keep[engagers]
+    assert numbers[ours].tolist() == users[inside].tolist()
+    assert numbers[rest.engagers].tolist() == engagers[inside].tolist()
+    assert rest.probability.tolist() == probability[inside].tolist()
+    assert (rest.strangers.tolist(), rest.weight.tolist()) == (strangers[keep].tolist(), weight[keep].tolist())

@@ -15,6 +15,7 @@ from serving.scoring import score_rows, write_points
 from serving.snapshots import baselines as module
 from serving.snapshots.baselines import scope_baselines
 from serving.snapshots.layout import BASELINES_FILE, sort_rows, write_checksums
+from serving.snapshots.peers import absence_allowance
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
 from serving.snapshots.scored_rows import ScoredRows
 from training.explanation.ledger import contributions
@@ -89,6 +90,27 @@ def test_many_active_users_are_sampled_and_the_answer_says_so(bundle, scoped, mo
     result = scope_baselines(bundle, scored, AS_OF)
     users = len(active_users(scoped, "all"))
     assert result["all"].description.startswith(f"the average of 50 of the {users} users active in the last ")
+
+
+def test_baselines_are_the_same_from_rows_in_parts(bundle, scoped):
+    rows = sort_rows(scoped)
+    scored = ScoredRows.of_frames(score_rows(bundle, "3", scoped), rows)
+
+    def read(names):
+        return (batch.slice(start, 7) for batch in scored.read(names) for start in range(0, len(batch), 7))
+
+    whole, in_parts = (scope_baselines(bundle, one, AS_OF) for one in (scored, replace(scored, read=read)))
+    assert whole == in_parts
+    for scope, baseline in whole.items():
+        users = rows[rows["scope"] == scope]
+        assert baseline.users == is_active(users).sum()
+        assert baseline.active_days == absence_allowance(users)
+        assert max(baseline.scores) == snapshot_score(scored, scope, users[is_active(users)]).max()
+
+
+def snapshot_score(scored, scope, users):
+    scores = scored.frame(["user", "scope", "score"])
+    return scores.loc[(scores["scope"] == scope) & scores["user"].isin(users["user"]), "score"]
 
 
 def test_points_of_everybody_are_those_of_single_explanations(scoped_home, scoped, tmp_path):

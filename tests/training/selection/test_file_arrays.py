@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.selection import file_arrays
-from training.selection.file_arrays import FileArray, user_parts
+from training.selection.file_arrays import FileArray, GroupedFileArray, mapped_zeros, user_parts
 
 
 def test_an_array_holds_its_parts():
@@ -28,3 +28,26 @@ def test_no_user_is_in_two_parts(counts, monkeypatch):
     for users, pairs in parts:
         assert (pairs.start, pairs.stop) == (starts[users.start], starts[users.stop])
         assert pairs.stop - pairs.start <= 4 or users.stop - users.start == 1
+
+
+def test_values_of_groups_are_read_group_by_group():
+    assert list(GroupedFileArray(np.int32).by_group()) == []
+    array = GroupedFileArray(np.float64)
+    for group, values in [("b", [5, 1]), ("a", [2]), ("b", []), ("c", []), ("b", [3])]:
+        array.append(group, np.array(values))
+    groups = dict(array.by_group())
+    assert {group: values.tolist() for group, values in groups.items()} == {"a": [2], "b": [5, 1, 3], "c": []}
+    groups["b"].sort()
+    assert groups["b"].tolist() == [1, 3, 5]
+
+
+def test_zeros_in_a_file_can_be_changed():
+    assert mapped_zeros(0, np.int32).tolist() == []
+    zeros = mapped_zeros(3, np.bool_)
+    zeros[1] = True
+    assert (zeros.tolist(), zeros.dtype) == ([False, True, False], np.bool_)
+
+
+def test_parts_of_users_without_pairs_are_bounded(monkeypatch):
+    monkeypatch.setattr(file_arrays, "USERS_AT_ONCE", 3)
+    assert [users for users, _ in user_parts(np.zeros(8, np.int64))] == [slice(0, 3), slice(3, 6), slice(6, 7)]
