@@ -140,8 +140,8 @@ def write_random_rows(users: int, features: list[str], file: Path) -> None:
         rows = random_rows(min(ROWS_AT_ONCE, users - start), start)[[*KEYS, *features]]
         rows["user"] = [f"u{start + k:09}" for k in range(len(rows))]
         scores = np.floor(np.random.default_rng(start).lognormal(1.0, 1.0, len(rows)))
-        drawn = {name: scores for name in SCORES if name not in (*KEYS, *TEXTS)} | dict.fromkeys(TEXTS, "3")
-        table = pa.Table.from_pandas(rows.assign(**drawn), preserve_index=False)
+        random = {name: scores for name in SCORES if name not in (*KEYS, *TEXTS)} | dict.fromkeys(TEXTS, "3")
+        table = pa.Table.from_pandas(rows.assign(**random), preserve_index=False)
         writer = writer or pq.ParquetWriter(file, table.schema)
         writer.write_table(table)
     if writer is not None:

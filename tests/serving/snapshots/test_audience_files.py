@@ -124,9 +124,9 @@ def test_audiences_of_some_rows_are_computed_in_parts(share, monkeypatch):
     engagers = rng.integers(0, rows, pairs.sum()).astype(np.int32)
     probability = rng.random(len(engagers)).astype(np.float32)
     strangers, weight, followers = rng.random(rows), rng.random(rows), np.arange(rows, dtype=np.int32)
-    whole = StoredAudiences(pairs, engagers, probability, strangers, weight, followers, {"all": 12.0})
+    stored = StoredAudiences(pairs, engagers, probability, strangers, weight, followers, {"all": 12.0})
     keep = rng.random(rows) < share
-    rest, numbers = whole.of_rows(keep), np.flatnonzero(keep)
+    rest, numbers = stored.of_rows(keep), np.flatnonzero(keep)
     assert rest.followers.tolist() == numbers.tolist()
     users, ours = np.repeat(np.arange(rows), pairs), np.repeat(np.arange(len(rest)), rest.pairs)
     inside = keep[users] & keep[engagers]

@@ -99,9 +99,9 @@ def test_baselines_are_the_same_from_rows_in_parts(bundle, scoped):
     def read(names):
         return (batch.slice(start, 7) for batch in scored.read(names) for start in range(0, len(batch), 7))
 
-    whole, in_parts = (scope_baselines(bundle, one, AS_OF) for one in (scored, replace(scored, read=read)))
-    assert whole == in_parts
-    for scope, baseline in whole.items():
+    at_once, in_parts = (scope_baselines(bundle, rows_of, AS_OF) for rows_of in (scored, replace(scored, read=read)))
+    assert at_once == in_parts
+    for scope, baseline in at_once.items():
         users = rows[rows["scope"] == scope]
         assert baseline.users == is_active(users).sum()
         assert baseline.active_days == absence_allowance(users)
