@@ -161,14 +161,17 @@ def responder_weights(responses: ir.Table, credibility: ir.Table) -> ir.Table:
     weight, for good: however long people answer each other, each is worth less than half a one-way responder. These
     periods are not shortened in young communities, because a fake crowd has as many days there.
 
-    Returns the columns of `responses`; `vouched`, the weight without the mutual discount; and `weight`.
+    Returns the columns of `responses`; `vouched`, the weight without the mutual discount; `presence`, the extent to
+    which the response shows that somebody established responded at all, in which an exchange of 90 days counts in full:
+    long friends are less than an audience, but no silence; and `weight`.
     """
     joined = responses.left_join(credibility.rename(other="user"), "other").drop("other_right")
     full = (joined.credibility.fill_null(0) / (FULL_CREDIBILITY * BILLION)).clip(0.0, 1.0)
     share = full * joined.selectivity.fill_null(1.0)
     lasted = ((days(joined.first_age) - MUTUAL_MIN_DAYS) / (MUTUAL_FULL_DAYS - MUTUAL_MIN_DAYS)).clip(0.0, 1.0)
+    presence = to_fixed_point(share * joined.mutual.ifelse(lasted, 1.0))
     weight = to_fixed_point(share * joined.mutual.ifelse(lasted * MUTUAL_WEIGHT, 1.0))
-    return joined.mutate(vouched=to_fixed_point(share), weight=weight).drop("credibility")
+    return joined.mutate(vouched=to_fixed_point(share), presence=presence, weight=weight).drop("credibility")
 
 
 @contextmanager

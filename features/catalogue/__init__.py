@@ -12,9 +12,9 @@ CATALOGUE = Catalogue(feature for family in FAMILIES for feature in family.FEATU
 SCORED = CATALOGUE.select(
     "credible_engagers_decayed_28d",
     "credible_rate_365d",
-    "credible_periods_168d",
+    "established_periods_168d",
     "credible_posts_90d",
-    "days_without_established",
+    "days_of_silence",
     "days_of_absence",
     "tenure_days",
     "excess_repetitions_90d",

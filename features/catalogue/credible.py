@@ -10,6 +10,7 @@ from functools import partial
 import ibis
 import ibis.expr.types as ir
 
+from features.aggregates.credibility import MUTUAL_FULL_DAYS, MUTUAL_MIN_DAYS
 from features.aggregates.windows import (
     BILLION,
     LOOKBACK_DAYS,
@@ -55,6 +56,8 @@ WHY_FEWER = {
     "exchange": "this user responds to them as well",
 }
 SINCE_ESTABLISHED, WITHOUT_ESTABLISHED = "days_since_established", "days_without_established"
+SILENCE = "days_of_silence"
+NEVER = LOOKBACK_DAYS - MONTH_DAYS + 1.0  # days of silence where nobody established responded in a year
 
 _feature = partial(Feature, family="reach", unit="people", relation="responders", direction="up")
 _pieces = partial(_feature, family="response", unit="pieces", relation="pieces")
@@ -113,7 +116,7 @@ def _why_others_do_not(fewer: Mapping[str, float], value: float, count: float) -
 
 def _none_counts(row: Row) -> str | None:
     """Return the sentence that no response of the last year counts; None where one does, or it is not known."""
-    if value_of(row, YEAR) != 0 or not math.isnan(row.get(WITHOUT_ESTABLISHED, 0.0)):
+    if value_of(row, YEAR) != 0 or row.get(SILENCE, 0.0) < NEVER:
         return None
     return _responded(LOOKBACK_DAYS)(0.0, row)
 
@@ -228,6 +231,10 @@ def _described_without_established(value: float | None, row: Row) -> str:
     return f"{which} came in {window(MONTH_DAYS)}."
 
 
+def _described_silence(value: float | None, row: Row) -> str:
+    return _described_without_established(None if value is None or value >= NEVER else value, row)
+
+
 def _described_since(value: float | None, _: Row) -> str:
     if value is None:
         return "Nobody whose response counts has responded in the last year."
@@ -288,13 +295,14 @@ def _of_named(responders: ir.Table, days: int, value: ir.IntegerValue) -> ir.Int
     return where(responders.other.notnull() & within(responders.last_age, days), value)
 
 
-def _full(responders: ir.Table) -> ir.IntegerValue:
-    """Return the weights, 1 for an unknown user."""
-    return responders.other.isnull().ifelse(BILLION, responders.weight)
+def _full(responders: ir.Table, weight: str = "weight") -> ir.IntegerValue:
+    """Return the weights of a column, 1 for an unknown user."""
+    return responders.other.isnull().ifelse(BILLION, responders[weight])
 
 
-def _periods(responders: ir.Table) -> ir.Value:
-    most = [where(in_period(responders.weeks, k), _full(responders)).max().fill_null(0) for k in range(PERIODS)]
+def _periods(responders: ir.Table, weight: str = "weight") -> ir.Value:
+    full = _full(responders, weight)
+    most = [where(in_period(responders.weeks, k), full).max().fill_null(0) for k in range(PERIODS)]
     return sum(most[1:], most[0]).cast("float64") / BILLION
 
 
@@ -304,9 +312,13 @@ def _since(responders: ir.Table) -> ir.Value:
     return (days(responders.last_age) - weight.ln() * (DAYS_PER_HALVING / math.log(2))).min()
 
 
-def _since_established(responders: ir.Table) -> ir.FloatingValue:
+def _since_established(responders: ir.Table, weight: str = "weight") -> ir.FloatingValue:
     """Return the days since somebody last responded whose weight is half of an established person's or more."""
-    return days(where(_full(responders) >= BILLION // 2, responders.last_age).min())
+    return days(where(_full(responders, weight) >= BILLION // 2, responders.last_age).min())
+
+
+def _beyond_month(days: ir.FloatingValue) -> ir.FloatingValue:
+    return (days - MONTH_DAYS).clip(lower=0.0)
 
 
 def _posts_with_people(user: ir.Table) -> ir.Value:
@@ -470,6 +482,16 @@ FEATURES = [
         _described_periods,
         _periods,
         unit="periods",
+        title="Four-week periods with an established responder, exchanges at 0.4",
+    ),
+    _feature(
+        "established_periods_168d",
+        "over the last six periods of 28 days, how credible the most credible person was who responded in each; with "
+        f"whom the person exchanges responses counts from {MUTUAL_MIN_DAYS} days on, in full from {MUTUAL_FULL_DAYS}; "
+        "unknown people count as credible",
+        _described_periods,
+        lambda responders: _periods(responders, "presence"),
+        unit="periods",
         title="Four-week periods with an established responder",
     ),
     _feature(
@@ -489,12 +511,25 @@ FEATURES = [
         "days since somebody last responded whose weight is half of an established person's or more, within the last "
         "365 days, beyond the first 28; unknown people count as established",
         _described_without_established,
-        lambda responders: (_since_established(responders) - MONTH_DAYS).clip(lower=0.0),
+        lambda responders: _beyond_month(_since_established(responders)),
         family="cadence",
         unit="days",
         direction="down",
         default=None,
         title="Days without an established responder, beyond 28",
+    ),
+    _feature(
+        SILENCE,
+        "days since somebody last responded who is half as credible as an established person or more, within the last "
+        f"365 days, beyond the first 28, and {NEVER:g} where nobody did; with whom the person exchanges responses "
+        "counts as much less as the exchange is younger than 90 days; unknown people count as established",
+        _described_silence,
+        lambda responders: _beyond_month(_since_established(responders, "presence")),
+        family="cadence",
+        unit="days",
+        direction="down",
+        default=NEVER,
+        title="Days since an established member responded, beyond 28",
     ),
     _feature(
         "days_since_credible_engagement",

@@ -25,7 +25,7 @@ EXTRA_COLUMNS: dict[str, Relation] = {
 RECENT_COLUMNS: dict[str, Relation] = {"object": "pieces", "made": "created", "content": "contents", "topics": "topics"}
 RECENT_TYPES = {"verb": "int8", "age": "int64", "creation": "boolean", "links": "int64", "other": "int64"}
 RESPONDER_TYPES = dict.fromkeys(
-    ("user", "other", "last_age", "first_age", "weeks", "breadth", "passed", "vouched", "weight"), "int64"
+    ("user", "other", "last_age", "first_age", "weeks", "breadth", "passed", "vouched", "presence", "weight"), "int64"
 ) | {"mutual": "boolean", "selectivity": "float64"}
 CREDIBILITY_RELATIONS: tuple[Relation, ...] = ("credibility", "responders", "pieces")
 PAIR_RELATIONS: tuple[Relation, ...] = ("pairs", "engagers", "engaged_users", *CREDIBILITY_RELATIONS)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from features.aggregates.windows import LOOKBACK_DAYS
-from features.catalogue.credible import MONTH_DAYS, WITHOUT_ESTABLISHED
+from features.catalogue.credible import MONTH_DAYS, NEVER, SILENCE, WITHOUT_ESTABLISHED
 from features.catalogue.wording import count_of, people, points_of
 from features.events.scopes import ALL
 from training.explanation.feature_constraints import AGE, RATE
@@ -189,11 +189,18 @@ def _counted(value: float, noun: str) -> str:
     return f"{_about(value)} {noun if _about(value) == '1' else f'{noun}s'}"
 
 
+def _last_established(days: float) -> str:
+    if days > NEVER - 1:
+        return "not in the last year"
+    return f"{count_of(MONTH_DAYS + days, 'day')} ago" if days >= 0.5 else "within 28 days"
+
+
 AVERAGES: dict[str, Callable[[float], str]] = {
     "credible_engagers_decayed_28d": _about,
     "credible_posts_90d": lambda posts: _counted(posts, "post"),
     "credible_periods_168d": lambda periods: _counted(periods, "period"),
-    WITHOUT_ESTABLISHED: lambda days: f"{count_of(MONTH_DAYS + days, 'day')} ago" if days >= 0.5 else "within 28 days",
+    "established_periods_168d": lambda periods: _counted(periods, "period"),
+    **dict.fromkeys((WITHOUT_ESTABLISHED, SILENCE), _last_established),
     "tenure_days": lambda days: f"{count_of(days, 'day')} ago",
 }
 

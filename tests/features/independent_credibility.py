@@ -37,11 +37,13 @@ def credible_features(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Ind
     sums = pd.DataFrame(columns).groupby(pairs["user"]).sum().reindex(people).fillna(0.0)
     sums = sums.join(_by_period(responses, pairs, people))
     sums["credibility_365d"] = has.reindex(people).fillna(0.0)
-    full = _full(pairs)
+    full, present = _full(pairs), _full(pairs, "presence")
     since = (pairs["last"] / DAY - 30 * np.log2((full / BILLION).where(full > 0))).groupby(pairs["user"])
     by_user = pairs.groupby("user")
     established = (pairs["last"] / DAY).where(full >= BILLION // 2).groupby(pairs["user"])
+    last = (pairs["last"] / DAY).where(present >= BILLION // 2).groupby(pairs["user"]).min()
     return (sums / BILLION).assign(
+        days_of_silence=(last - 28).clip(lower=0).reindex(people).fillna(338.0),
         days_since_credible_engagement=since.min().reindex(people),
         days_since_established=established.min().reindex(people),
         days_without_established=(established.min() - 28).clip(lower=0).reindex(people),
@@ -60,13 +62,16 @@ def _by_period(responses: pd.DataFrame, pairs: pd.DataFrame, people: pd.Index) -
     """Compute the features of the last six periods of 28 days."""
     six = responses[responses["age"] <= 6 * PERIOD]
     six = six.assign(period=(six["age"] - 1) // PERIOD).drop_duplicates(["user", "other", "period"])
-    six = six.merge(pairs[["user", "other", "weight"]], on=["user", "other"])
+    six = six.merge(pairs[["user", "other", "weight", "presence"]], on=["user", "other"])
     steady = six.groupby(["user", "other"]).agg(weight=("weight", "first"), periods=("period", "size")).reset_index()
     columns = {
         "credible_pace_28d": (six["weight"] * 0.5 ** six["period"]).groupby(six["user"]).sum() / (63 / 32),
         "credible_steady_168d": steady[steady["periods"] >= 3].groupby("user")["weight"].sum(),
         "response_periods_168d": six.drop_duplicates(["user", "period"]).groupby("user").size() * BILLION,
-        "credible_periods_168d": _full(six).groupby([six["user"], six["period"]]).max().groupby("user").sum(),
+        **{
+            name: _full(six, weight).groupby([six["user"], six["period"]]).max().groupby("user").sum()
+            for name, weight in {"credible_periods_168d": "weight", "established_periods_168d": "presence"}.items()
+        },
     }
     return pd.DataFrame({name: column.reindex(people).fillna(0.0) for name, column in columns.items()})
 
@@ -111,8 +116,8 @@ def _pair_weights(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index) 
     worth = lasted.where(~pairs["mutual"], lasted * 0.4)
     share = (full if len(seeds) else 1.0) * pairs["selectivity"].fillna(1.0)
     by_known = pairs["other"] >= 0
-    vouched, weight = (_round_half_up(part * BILLION).where(by_known, 0) for part in (share, share * worth))
-    return pairs.assign(vouched=vouched, weight=weight), has
+    weights = {"vouched": share, "presence": share * lasted, "weight": share * worth}
+    return pairs.assign(**{k: _round_half_up(part * BILLION).where(by_known, 0) for k, part in weights.items()}), has
 
 
 def _pairs(responses: pd.DataFrame) -> pd.DataFrame:
@@ -156,9 +161,9 @@ def _parts(pairs: pd.DataFrame, has: pd.Series) -> pd.Series:
     return _round_half_up(pairs["other"].map(has).fillna(0.0) * (pairs["passed"] / BILLION))
 
 
-def _full(pairs: pd.DataFrame) -> pd.Series:
-    """Return the weights, 1 for unknown users."""
-    return pairs["weight"].where(pairs["other"] >= 0, BILLION)
+def _full(pairs: pd.DataFrame, weight: str = "weight") -> pd.Series:
+    """Return the weights of a column, 1 for unknown users."""
+    return pairs[weight].where(pairs["other"] >= 0, BILLION)
 
 
 def _round_half_up(value: pd.Series) -> pd.Series:

@@ -255,7 +255,7 @@ class TestSelectedFeatures:
         assert scored.recent_columns == ["actor", "verb", "target", "content", "made", "object", "age"]
         assert links.recent_columns == ["actor", "verb", "target", "links", "age"]
         assert {"links", "topics"} < {*plan_features().recent_columns}
-        assert scored.responder_columns == ["user", "other", "last_age", "weeks", "weight"]
+        assert scored.responder_columns == ["user", "other", "last_age", "weeks", "presence", "weight"]
         assert {"mutual", "passed"}.isdisjoint(plan_features().responder_columns)
 
     def test_unknown_feature_is_rejected(self, table, as_of):

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from features.catalogue.credible import MONTH_DAYS, SINCE_ESTABLISHED, WITHOUT_ESTABLISHED
+from features.catalogue.credible import MONTH_DAYS, SILENCE, SINCE_ESTABLISHED, WITHOUT_ESTABLISHED
 from features.catalogue.originality import EXCESS_REPETITIONS, FREE_REPETITIONS
 from features.catalogue.tenure import FREE_POSTS, unanswered_posts
 from features.catalogue.wording import points_of
@@ -78,7 +78,8 @@ def more_members(row: FeatureRow, counts: np.ndarray) -> dict[str, np.ndarray]:
     values = {name: row[name] + rise * counts for name, rise in engager_effects(row, 1.0, 1.0).items()}
     if POSTS in row:
         values[POSTS] = row[POSTS] + counts
-    for name, days in ((SINCE_ESTABLISHED, MONTH_DAYS / (counts + 1)), (WITHOUT_ESTABLISHED, 0.0 * counts)):
+    soonest, none = MONTH_DAYS / (counts + 1), 0.0 * counts
+    for name, days in {SINCE_ESTABLISHED: soonest, WITHOUT_ESTABLISHED: none, SILENCE: none}.items():
         if name in row:
             values[name] = np.fmin(row[name], days)
     return values

@@ -316,12 +316,15 @@ BOUNDS = {
     "credible_lasting_pieces_90d": weighing("on pieces", 90, others="on pieces"),
     "credible_after_a_day_share_90d": credible_share,
     "credible_engagers_per_piece_90d": credible_per_piece,
-    "credible_periods_168d": lambda day: stepping("received", PERIODS, [1.0] * 6)(day) + 6 * FADE,
+    **dict.fromkeys(
+        ["credible_periods_168d", "established_periods_168d"],
+        lambda day: stepping("received", PERIODS, [1.0] * 6)(day) + 6 * FADE,
+    ),
     # what four rounds pass on halves in 5 days, and what is left of it is counted in whole billionths
     "days_since_credible_engagement": lambda day: 1.0 + 4 * 30 / 5 + 30 + 365 * day.crossed("received", 365),
     # somebody whose weight fades below a half is not established any longer, and another response is the last
     **dict.fromkeys(
-        ["days_since_established", "days_without_established"],
+        ["days_since_established", "days_without_established", "days_of_silence"],
         lambda day: 365.0 * (day.in_window("received", 365) > 0),
     ),
     "credible_posts_90d": lambda day: (

@@ -63,6 +63,16 @@ def test_one_voucher_gives_no_credibility(features_of):
     assert rows["u"]["credible_engagers_365d"] == 0
 
 
+@pytest.mark.parametrize(("days", "silence"), [(90, 0.0), (40, 338.0)])
+def test_answering_a_responder_never_shortens_silence(features_of, days, silence):
+    """An exchange of 90 days shows as well as a response that a founder responds; a young one does not show."""
+    responses = [*ESTABLISHED, (days, "e0", "like", "u"), (days - 20, "e0", "like", "u"), (5, "e0", "like", "u")]
+    one_way = features_of(responses)["u"]
+    mutual = features_of([*responses, (1, "u", "like", "e0")])["u"]
+    assert (one_way["days_of_silence"], mutual["days_of_silence"]) == (0.0, silence)
+    assert mutual["established_periods_168d"] <= one_way["established_periods_168d"]
+
+
 def test_two_vouchers_give_credibility(features_of):
     """e0 and e1 respond to a as well, so to four; e2 and e3 to three."""
     rows = features_of([*ESTABLISHED, *vouched("e0", "e1", to="a"), (1, "a", "like", "u")])

@@ -344,6 +344,8 @@ BY_HAND = [
     ("days_since_credible_engagement", [(365, "a", "like", "u")], 365),
     ("days_since_credible_engagement", [*HALF, (180, "a", "like", "u")], 59 - 30 * math.log2(MUTUAL)),
     ("credible_periods_168d", HALF, MUTUAL),
+    ("established_periods_168d", HALF, 0.5),
+    ("established_periods_168d", [(28, "a", "like", "u"), (56 + AFTER, None, "like", "u"), *NOBODY_YET], 2),
     ("days_since_credible_engagement", [(1, "u", "post", None), (365 + AFTER, "a", "like", "u")], None),
     ("days_since_credible_engagement", NO_RESPONSE, None),
     ("days_absent", [(58.5, "u", "view", "a"), (90, "u", "post", None), (1, "a", "like", "u")], 2.5),
@@ -428,6 +430,12 @@ BY_HAND = [
     ("days_without_established", [(29.5, None, "like", "u"), (60, "b", "like", "u")], 1.5),
     ("days_without_established", [(365, "a", "like", "u")], 337),
     ("days_without_established", [(365 + AFTER, "a", "like", "u"), *HALF, *NO_RESPONSE], None),
+    ("days_of_silence", [(28, "a", "like", "u"), (60, "b", "like", "u"), *NOBODY_YET, *NO_RESPONSE], 0),
+    ("days_of_silence", [(29.5, None, "like", "u"), (60, "b", "like", "u")], 1.5),
+    ("days_of_silence", HALF, 31),
+    ("days_of_silence", [(59 - AFTER, "g", "like", "u"), (1, "u", "repost", "g")], 338),
+    ("days_of_silence", [(365, "a", "like", "u")], 337),
+    ("days_of_silence", [(365 + AFTER, "a", "like", "u"), *NOBODY_YET, *NO_RESPONSE], 338),
     # reach
     (
         "pace_28d",  # weights 1, 1/2, 1/4, 1/8, 1/16, 1/32 add up to 63/32
@@ -1113,6 +1121,7 @@ def test_unknown_is_null_and_no_rows_is_zero(features_of):
         "seniority_days": 3 - 3 * 180 / 360,
         "tenure_days": 3,
         "credibility_365d": 1,
+        "days_of_silence": 338,
     }
     for name in CATALOGUE.names:
         expected = expected_values.get(name, None if name in NULLABLE else 0)
@@ -1143,7 +1152,7 @@ class TestWords:
         assert feature.direction in get_args(Direction)
         assert feature.family in get_args(Family)
         assert feature.relation in get_args(Relation)
-        assert feature.default in (0, None)
+        assert feature.default is None or feature.default >= 0
         if isinstance(feature.sentence, str):
             assert feature.sentence.count("{value}") == 1
             assert "{" not in feature.sentence.replace("{value}", "")
@@ -1181,12 +1190,12 @@ class TestWords:
 
     def test_directions_of_scored_features(self):
         assert {feature.name for feature in SCORED if feature.direction == "down"} == {
-            "days_without_established",
+            "days_of_silence",
             "days_of_absence",
             "excess_repetitions_90d",
         }
         raising = {feature.name for feature in SCORED if feature.direction == "up"}
-        assert {name for name in raising if "credible" not in name} == {"tenure_days"}
+        assert {name for name in raising if "credible" not in name} == {"established_periods_168d", "tenure_days"}
         assert all(feature.direction in ("up", "down") for feature in SCORED)
         assert not any(feature.actionable for feature in SCORED if feature.direction == "up")
 

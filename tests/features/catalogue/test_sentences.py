@@ -20,9 +20,9 @@ NOBODY_AT_ALL = {
     "uncounted_new_365d": 0.0,
     "uncounted_exchange_365d": 0.0,
     "days_since_last_response": math.nan,
-    "days_without_established": math.nan,
+    "days_of_silence": 338.0,
 }
-ONLY_UNKNOWN = NOBODY_AT_ALL | {"days_since_last_response": 163.0, "days_without_established": 135.0}
+ONLY_UNKNOWN = NOBODY_AT_ALL | {"days_since_last_response": 163.0, "days_of_silence": 135.0}
 RESPONDED = r"(?:^|^Of the |^The |^None of the )([\d,]+) pe"
 RESPONSES = {"reply", "mention", "repost", "quote", "like"}
 
@@ -112,58 +112,58 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "Nobody with a known id whose response counts responded in the last six periods of 28 days.",
         ),
         (
-            "credible_periods_168d",
+            "established_periods_168d",
             0.2,
             {},
             "The responses of the last six four-week periods count as less than half of one.",
         ),
         (
-            "credible_periods_168d",
+            "established_periods_168d",
             0.2,
             {"response_periods_168d": 1.0},
             "Responses came in 1 of the last six four-week periods, which counts as less than half of one, "
             "because in it no response counts in full.",
         ),
         (
-            "credible_periods_168d",
+            "established_periods_168d",
             3.6,
             {"response_periods_168d": 6.0},
             "Responses came in each of the last six four-week periods, which count as about 4, because in some of "
             "them no response counts in full.",
         ),
         (
-            "credible_periods_168d",
+            "established_periods_168d",
             4.0,
             {"response_periods_168d": 4.0},
             "In 4 of the last six four-week periods a response came that counts in full.",
         ),
         (
-            "credible_periods_168d",
+            "established_periods_168d",
             2.0,
             ONLY_UNKNOWN | {"response_periods_168d": 2.0},
             "In 2 of the last six four-week periods an anonymous response came.",
         ),
         (
-            "credible_periods_168d",
+            "established_periods_168d",
             3.6,
             {},
             "The responses of the last six four-week periods count as about 4.",
         ),
         (
-            "credible_periods_168d",
+            "established_periods_168d",
             6.0,
             {},
             "In each of the last six four-week periods a response came that counts in full.",
         ),
         (
-            "credible_periods_168d",
+            "established_periods_168d",
             0.0,
             {},
             "No response that counts came in the last six four-week periods.",
         ),
-        ("credible_periods_168d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
+        ("established_periods_168d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
         ("credible_posts_90d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
-        ("days_without_established", None, NOBODY_AT_ALL, "Nobody responded in the last year."),
+        ("days_of_silence", 338.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
         ("credible_rate_365d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
         (
             "credible_engagers_decayed_28d",
@@ -171,8 +171,8 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             NOBODY_AT_ALL | {"account_age_days": 23.7},
             "Nobody responded in the 23 days since this user was first seen.",
         ),
-        ("days_without_established", 0.0, ONLY_UNKNOWN, "An anonymous response came in the last 28 days."),
-        ("days_without_established", 135.0, ONLY_UNKNOWN, "The last anonymous response came 163 days ago."),
+        ("days_of_silence", 0.0, ONLY_UNKNOWN, "An anonymous response came in the last 28 days."),
+        ("days_of_silence", 135.0, ONLY_UNKNOWN, "The last anonymous response came 163 days ago."),
         ("credible_rate_365d", 0.0, ONLY_UNKNOWN, "Only anonymous people responded in the last year."),
         (
             "credible_engagers_365d",
@@ -197,19 +197,19 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
         ),
         ("days_since_credible_engagement", 409.0, {}, "Those who responded in the last year count very little."),
         (
-            "days_without_established",
-            None,
+            "days_of_silence",
+            338.0,
             {},
             "No response that counts half or more came in the last year.",
         ),
         (
-            "days_without_established",
+            "days_of_silence",
             0.0,
             {},
             "A response that counts half or more came in the last 28 days.",
         ),
         (
-            "days_without_established",
+            "days_of_silence",
             13.5,
             {},
             "The last response that counts half or more came 41 days ago.",

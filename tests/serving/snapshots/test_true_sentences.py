@@ -158,7 +158,7 @@ class Person:
 
     def with_members(self, count):
         posts = self.row["credible_posts_90d"] + count
-        return self.gain(**self.more(count, count), days_without_established=0.0, credible_posts_90d=posts)
+        return self.gain(**self.more(count, count), days_of_silence=0.0, credible_posts_90d=posts)
 
     def anonymous(self, days):
         """Return how many responses of some days have no known actor."""
@@ -304,20 +304,20 @@ def is_nobody(p, who, period):
 
 def is_last(p, which, ago):
     """A response that counts half a member came so long ago; who counts is the reference implementation's."""
-    since, anonymous = p.row["days_without_established"], p.row["credible_engagers_365d"] == 0
+    since, anonymous = p.row["days_of_silence"], p.row["credible_engagers_365d"] == 0
     right = since == 0 if ago == "28" else long_ago(ago, since + 28)
     return right and anonymous == which.endswith("anonymous response")
 
 
 def is_periods(p, count, what):
-    value, periods = p.row["credible_periods_168d"], p.periods()
+    value, periods = p.row["established_periods_168d"], p.periods()
     in_all = 6 if count == "each" else int(count)
     anonymous = p.row["credible_engagers_365d"] == 0
     return value > in_all - 0.06 and periods == in_all and anonymous == what.startswith("an anonymous")
 
 
 def is_periods_in_part(p, count, members):
-    value, periods = p.row["credible_periods_168d"], p.periods()
+    value, periods = p.row["established_periods_168d"], p.periods()
     about_value = value < 0.5 if members.startswith("less") else int(members.split()[-1]) == round(value)
     return periods == (6 if count == "each" else int(count)) and value < periods and about_value
 
@@ -418,16 +418,16 @@ PATTERNS = {
     r"\.": is_periods,
     r"Responses came in (each|\d) of the last six four-week periods, which counts? as (about \d|less than half of "
     r"one), because in (?:it|some of them) no response counts in full\.": is_periods_in_part,
-    r"No response that counts came in the last six four-week periods\.": lambda p: p.row["credible_periods_168d"] == 0,
+    r"No response that counts came in the last six four-week periods\.": lambda p: (
+        p.row["established_periods_168d"] == 0
+    ),
     r"In the last 90 days about ([\d,]+) posts? drew engagement that counts(?:, each person for one post at most|, "
     r"anonymous engagement included)?\.": lambda p, count: about(f"about {count}", p.row["credible_posts_90d"]),
     r"Hardly any engagement with a post in the last 90 days counts\.": lambda p: 0 < p.row["credible_posts_90d"] < 0.5,
     r"No post drew engagement that counts in the last 90 days\.": lambda p: p.row["credible_posts_90d"] == 0,
     rf"(The last anonymous response|The last response that counts half or more) came {AGO}\.": is_last,
     r"(An anonymous response|A response that counts half or more) came in the last (28) days\.": is_last,
-    r"No response that counts half or more came in the last year\.": lambda p: math.isnan(
-        p.row["days_without_established"]
-    ),
+    r"No response that counts half or more came in the last year\.": lambda p: p.row["days_of_silence"] == 338,
     rf"This user was last active {AGO}\.": lambda p, ago: (
         long_ago(ago, p.own["age"].min()) and p.row["days_of_absence"] == p.posts_beyond()
     ),

@@ -11,12 +11,12 @@ MODEL = Model(feature_share=1.0)
 
 
 def rows(seed, count=6_000):
-    """Rows whose audience scatters little or much around its expectation, as `credible_periods_168d` tells."""
+    """Rows whose audience scatters little or much around its expectation, as `established_periods_168d` tells."""
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame(0.0, index=range(count), columns=CATALOGUE.names)
     frame["credible_engagers_decayed_28d"] = rng.lognormal(1.5, 0.8, count)
-    frame["credible_periods_168d"] = (rng.random(count) < 0.5).astype(float)
-    loose = np.where(frame["credible_periods_168d"] == 1, 1.0, rng.gamma(1.0, 1.0, count))
+    frame["established_periods_168d"] = (rng.random(count) < 0.5).astype(float)
+    loose = np.where(frame["established_periods_168d"] == 1, 1.0, rng.gamma(1.0, 1.0, count))
     return frame.assign(audience=rng.poisson(frame["credible_engagers_decayed_28d"] * loose))
 
 
@@ -38,7 +38,7 @@ def test_most_audiences_of_other_rows_lie_between(fitted):
 
 
 def test_wide_where_audiences_scatter_and_narrow_where_they_do_not(fitted):
-    two = rows(2, count=2).assign(credible_engagers_decayed_28d=8.0, credible_periods_168d=[0.0, 1.0])
+    two = rows(2, count=2).assign(credible_engagers_decayed_28d=8.0, established_periods_168d=[0.0, 1.0])
     low, high = fitted.around(two[SCORED.names].to_numpy(float))
     loose, steady = high - low
     assert loose > 1.5 * steady
