@@ -46,7 +46,8 @@ from features.catalogue.wording import (
     window,
 )
 
-MONTH_DAYS = 28
+MONTH_DAYS, WEEK_DAYS = 28, 7
+RATE_DAYS = {"established_rate_365d": WEEK_DAYS, "credible_rate_365d": MONTH_DAYS}  # the fewest that each divides by
 DAYS_PER_HALVING = 30
 YEAR = "credible_engagers_365d"
 EACH_ONCE = ", each person for one post at most"
@@ -121,15 +122,24 @@ def _none_counts(row: Row) -> str | None:
     return _responded(LOOKBACK_DAYS)(0.0, row)
 
 
-def _described_rate(value: float | None, row: Row) -> str:
-    """Say how many people responded in the time that the rate is of, a year or less, and what they count as."""
-    age, year = value_of(row, "account_age_days"), value_of(row, YEAR)
-    if not value or age is None or year is None:
-        return _responded(LOOKBACK_DAYS)(value, row) if not value else _described_bare_rate(value)
-    weight = value * min(max(age, MONTH_DAYS), LOOKBACK_DAYS) / MONTH_DAYS
-    if not math.isclose(weight, year, rel_tol=1e-6):
-        return _described_bare_rate(value)
-    return _described_responders(weight, row, LOOKBACK_DAYS, observed_period(age))
+def observed_days(age: float, least: int) -> float:
+    """Return the days that a rate is of, since the user was first seen: `least` at least, a year at most."""
+    return min(max(age, least), LOOKBACK_DAYS)
+
+
+def _described_rate(least: int) -> Sentence:
+    """Say how many people responded in the time that a rate is of, a year or less, and what they count as."""
+
+    def sentence(value: float | None, row: Row) -> str:
+        age, year = value_of(row, "account_age_days"), value_of(row, YEAR)
+        if not value or age is None or year is None:
+            return _responded(LOOKBACK_DAYS)(value, row) if not value else _described_bare_rate(value)
+        weight = value * observed_days(age, least) / MONTH_DAYS
+        if not math.isclose(weight, year, rel_tol=1e-6):
+            return _described_bare_rate(value)
+        return _described_responders(weight, row, LOOKBACK_DAYS, observed_period(age))
+
+    return sentence
 
 
 def _described_bare_rate(value: float) -> str:
@@ -327,9 +337,23 @@ def _posts_with_people(user: ir.Table) -> ir.Value:
     return user.unknown_pieces + ibis.least(by_known, user.credible_engagers_90d)
 
 
-def _rate(user: ir.Table) -> ir.Value:
+def _rate(user: ir.Table, least: int) -> ir.Value:
     """Return responders per `MONTH_DAYS`; a user without responders has rate 0, however new the account is."""
-    return user.credible_engagers_365d * MONTH_DAYS / days_since_first_event(user).clip(MONTH_DAYS, LOOKBACK_DAYS)
+    return user.credible_engagers_365d * MONTH_DAYS / days_since_first_event(user).clip(least, LOOKBACK_DAYS)
+
+
+def _rate_feature(name: str, title: str) -> Feature:
+    least = RATE_DAYS[name]
+    return _feature(
+        name,
+        "people who responded in the last 365 days, each weighing as much as they are credible, per 28 days since the "
+        f"person was first seen, {least} at least and 365 at most",
+        _described_rate(least),
+        lambda user: _rate(user, least),
+        relation="users",
+        unit="people per 28 days",
+        title=title,
+    )
 
 
 def _drawing(days: int) -> Feature:
@@ -377,16 +401,8 @@ FEATURES = [
         ),
         unit="people per 28 days",
     ),
-    _feature(
-        "credible_rate_365d",
-        "people who responded in the last 365 days, each weighing as much as they are credible, per 28 days since the "
-        "person was first seen, 28 at least and 365 at most",
-        _described_rate,
-        _rate,
-        relation="users",
-        unit="people per 28 days",
-        title="Established responders every four weeks",
-    ),
+    _rate_feature("established_rate_365d", "Established responders every four weeks"),
+    _rate_feature("credible_rate_365d", "Established responders every four weeks, of 28 days at least"),
     _feature(
         "credible_returning_28d",
         "distinct people who responded in the last 28 days and had done so before, each weighing as much as they are "

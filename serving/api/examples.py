@@ -38,7 +38,7 @@ SCALE = Scale(4.0, 12.0)
 AVERAGE = Baseline(8_431, {}, None, {}, NEWEST["as_of"], active_days=56.0, scores=(48.0,))
 CURSOR = encode_cursor(Cursor(datetime(2017, 7, 30, tzinfo=UTC), "3", SearchQuery(), PageToken(48.71, "ann")))
 LATELY = CATALOGUE["credible_engagers_decayed_28d"].describe(9.5)
-RATE = CATALOGUE["credible_rate_365d"].describe(4.2)
+RATE = CATALOGUE["established_rate_365d"].describe(4.2)
 ABSENT, ACTIVE = (CATALOGUE["days_of_absence"].describe(days) for days in (30, 0))
 
 RESPONSES = asdict(possible_changes(48.71, {}, np.where(COUNTS >= 30, 5.3, 0.0))[0])
@@ -75,7 +75,7 @@ EXPLANATION = {
     "families": {"reach": 20.71, "cadence": -2.0},
     "lines": [
         _line("credible_engagers_decayed_28d", 9.5, 14.21, LATELY, 1.4),
-        _line("credible_rate_365d", 4.2, 6.5, RATE, 0.9),
+        _line("established_rate_365d", 4.2, 6.5, RATE, 0.9),
         _line("days_of_absence", 30.0, -2.0, ABSENT, 0.0),
     ],
     "story": [
@@ -97,7 +97,7 @@ EXPLANATION = {
     "reasons_for": [RATE],
     "reasons_against": [ABSENT],
     "reasons": [
-        _reason(RATE, 20.71, "credible_engagers_decayed_28d", "credible_rate_365d"),
+        _reason(RATE, 20.71, "credible_engagers_decayed_28d", "established_rate_365d"),
         _reason(ABSENT, -2.0, "days_of_absence"),
     ],
     "held_back": [],

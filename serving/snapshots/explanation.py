@@ -7,6 +7,7 @@ from typing import Literal, TypedDict
 from typing_extensions import TypeAliasType
 
 from features.catalogue import CATALOGUE
+from features.catalogue.credible import RATE_DAYS
 from features.utc import UtcText
 from serving.snapshots.story import (
     Section,
@@ -20,7 +21,6 @@ from serving.snapshots.story import (
     standing,
     story,
 )
-from training.explanation.feature_constraints import RATE
 from training.explanation.ledger import Discount, Ledger, ledger
 from training.explanation.possible_changes import ASSOCIATION, PARTS_INTERACT, UNDONE, PossibleChange
 from training.explanation.reasons import (
@@ -243,7 +243,8 @@ def _not_counted(row: FeatureRow, held_back: Sequence[Discount], reasons: Sequen
     """Say how many people responded and count, unless a reason does, and what they would add if counted in full."""
     if not held_back:
         return []
-    responders = CATALOGUE[RATE].describe(row[RATE], row)
+    rate = next(name for name in RATE_DAYS if name in row)
+    responders = CATALOGUE[rate].describe(row[rate], row)
     shown = [] if any(reason.startswith(responders) for reason in reasons) else [responders]
     if len(held_back) > 1 and max(discount.points for discount in held_back) < LEAST_POINTS:
         return [*shown, "If everybody who responded counted in full, the score would be hardly any higher."]

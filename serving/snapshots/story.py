@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from features.aggregates.windows import LOOKBACK_DAYS
-from features.catalogue.credible import MONTH_DAYS, NEVER, SILENCE, WITHOUT_ESTABLISHED
+from features.catalogue.credible import MONTH_DAYS, NEVER, RATE_DAYS, SILENCE, WITHOUT_ESTABLISHED, observed_days
 from features.catalogue.wording import count_of, people, points_of
 from features.events.scopes import ALL
-from training.explanation.feature_constraints import AGE, RATE
+from training.explanation.feature_constraints import AGE
 from training.explanation.reasons import Line
 from training.model.baseline import Baseline
 from training.model.scale import Scale
@@ -176,8 +175,8 @@ def average(lines: Sequence[Line], row: Mapping[str, float] | None = None) -> st
 def _average_of(feature: str, typical: float | None, row: Mapping[str, float] | None) -> str | None:
     if typical is None:
         return None
-    if feature == RATE and row is not None:
-        return _about(typical * min(max(row[AGE], MONTH_DAYS), LOOKBACK_DAYS) / MONTH_DAYS)
+    if feature in RATE_DAYS and row is not None:
+        return _about(typical * observed_days(row[AGE], RATE_DAYS[feature]) / MONTH_DAYS)
     return AVERAGES[feature](typical) if feature in AVERAGES else None
 
 

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from features.aggregates.windows import LOOKBACK_DAYS, PERIOD_WEIGHTS
-from features.catalogue.credible import MONTH_DAYS
+from features.aggregates.windows import PERIOD_WEIGHTS
+from features.catalogue.credible import MONTH_DAYS, RATE_DAYS, observed_days
 from features.errors import CloutError
 
 # Each feature counts some of the events of the next.
@@ -19,7 +19,7 @@ NESTED = (
     ("credible_steady_168d", "credible_engagers_365d"),
     ("credible_pieces_drawing_28d", "credible_pieces_drawing_90d"),
 )
-YEAR, RATE, AGE = "credible_engagers_365d", "credible_rate_365d", "account_age_days"
+YEAR, AGE = "credible_engagers_365d", "account_age_days"
 ABSENT, SINCE = "days_of_absence", "days_since_last_act"
 PERCENTILES = range(101)
 LEVELS = (5, 10, 25, 50, 75, 90, 95)
@@ -96,15 +96,17 @@ def propagate_constraints(row: Mapping[str, float], changes: Mapping[str, float]
     """
     moved = _propagate_windows(row, changes)
     if YEAR in moved:
-        moved[RATE] = rate(row, moved[YEAR])
+        moved |= rates(row, moved[YEAR])
     if ABSENT in changes and changes[ABSENT] != row[ABSENT]:
         moved[SINCE] = allowance + changes[ABSENT] if changes[ABSENT] else 0.0
     return {name: value for name, value in moved.items() if name not in changes}
 
 
-def rate(row: Mapping[str, float], year: Number) -> Number:
-    """Return the rate per 28 days of so many engagers in the last 365 days, since the user was first seen."""
-    return year * MONTH_DAYS / min(max(row[AGE], MONTH_DAYS), LOOKBACK_DAYS)
+def rates(row: Mapping[str, float], year: Number) -> dict[str, Number]:
+    """Return the rates of a row per 28 days of so many engagers in the last 365 days, since the user was first seen."""
+    return {
+        name: year * MONTH_DAYS / observed_days(row[AGE], least) for name, least in RATE_DAYS.items() if name in row
+    }
 
 
 def engager_effects(row: Mapping[str, float], recent: Number, year: Number) -> dict[str, Number]:
@@ -119,7 +121,7 @@ def engager_effects(row: Mapping[str, float], recent: Number, year: Number) -> d
         "credible_engagers_28d": recent,
         "credible_engagers_90d": recent,
         YEAR: year,
-        RATE: rate(row, year),
+        **rates(row, year),
         "credible_engagers_decayed_28d": recent * 0.5**0.5,
         "credible_pace_28d": recent * PERIOD_WEIGHTS[0] / sum(PERIOD_WEIGHTS),
     }

@@ -18,7 +18,7 @@ LEAST_POINTS = 0.5
 MOST_REASONS = 3
 MOST_OF_A_FAMILY = 3
 WINDOW = re.compile(r"(_decayed)?_(\d+[dw]|ever)$")
-SAME_PEOPLE = ("credible_rate_365d", "credible_engagers_decayed_28d")  # the first tells more of them
+SAME_PEOPLE = ("established_rate_365d", "credible_engagers_decayed_28d")  # the first tells more of them
 
 
 @dataclass(frozen=True)

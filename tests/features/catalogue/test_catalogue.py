@@ -363,6 +363,10 @@ BY_HAND = [
     ("credible_rate_365d", [(56, "u", "view", None), (1, "a", "like", "u"), *NO_RESPONSE], 28 / 56),
     ("credible_rate_365d", [(20, "u", "post", None), (10, "a", "like", "u"), (28, None, "like", "u")], 1),
     ("credible_rate_365d", NOT_ENGAGED, 0),
+    ("established_rate_365d", [(20, "u", "post", None), (10, "a", "like", "u"), *HALF], (1 + MUTUAL) * 28 / 59),
+    ("established_rate_365d", [(14, "u", "post", None), (10, "a", "like", "u")], 2),
+    ("established_rate_365d", [(3, "u", "post", None), (1, "a", "like", "u")], 4),
+    ("established_rate_365d", [(3, "u", "post", None)], 0),
     ("seniority_days", [(3, "u", "post", None), (200.5, None, "like", "u"), (300, "a", "view", "u")], 20.5),
     ("seniority_days", [(600, "u", "view", None), (200.5, "a", "like", "u")], 420),
     ("seniority_days", [(180, "u", "view", None)], 0),
@@ -1195,7 +1199,11 @@ class TestWords:
             "excess_repetitions_90d",
         }
         raising = {feature.name for feature in SCORED if feature.direction == "up"}
-        assert {name for name in raising if "credible" not in name} == {"established_periods_168d", "tenure_days"}
+        assert {name for name in raising if "credible" not in name} == {
+            "established_rate_365d",
+            "established_periods_168d",
+            "tenure_days",
+        }
         assert all(feature.direction in ("up", "down") for feature in SCORED)
         assert not any(feature.actionable for feature in SCORED if feature.direction == "up")
 

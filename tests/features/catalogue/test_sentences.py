@@ -164,7 +164,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
         ("established_periods_168d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
         ("credible_posts_90d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
         ("days_of_silence", 338.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
-        ("credible_rate_365d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
+        ("established_rate_365d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
         (
             "credible_engagers_decayed_28d",
             0.0,
@@ -173,7 +173,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
         ),
         ("days_of_silence", 0.0, ONLY_UNKNOWN, "An anonymous response came in the last 28 days."),
         ("days_of_silence", 135.0, ONLY_UNKNOWN, "The last anonymous response came 163 days ago."),
-        ("credible_rate_365d", 0.0, ONLY_UNKNOWN, "Only anonymous people responded in the last year."),
+        ("established_rate_365d", 0.0, ONLY_UNKNOWN, "Only anonymous people responded in the last year."),
         (
             "credible_engagers_365d",
             2.1,
@@ -245,25 +245,25 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "As responses lose half their weight every four weeks, little weight is left now.",
         ),
         (
-            "credible_rate_365d",
+            "established_rate_365d",
             0.3,
             {},
             "For every four weeks of up to a year, responses count as less than half an established member.",
         ),
         (
-            "credible_rate_365d",
+            "established_rate_365d",
             9.3,
             {},
             "For every four weeks of up to a year, responses count as about 9 established members.",
         ),
         (
-            "credible_rate_365d",
+            "established_rate_365d",
             9.3,
             {"account_age_days": 800.0, "credible_engagers_365d": 12.0},
             "For every four weeks of up to a year, responses count as about 9 established members.",
         ),
         (
-            "credible_rate_365d",
+            "established_rate_365d",
             28 / 365 * 275,
             {"account_age_days": 800.0, "credible_engagers_365d": 275.0, **YEAR},
             "Of the 1,060 people who responded in the last year, about 275 count; about 700 are taken off because "
@@ -271,15 +271,15 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "well.",
         ),
         (
-            "credible_rate_365d",
-            78.0,
+            "established_rate_365d",
+            78.0 * 28 / 12.5,
             {"account_age_days": 12.5, "credible_engagers_365d": 78.0, **YEAR},
             "Of the 863 people who responded in the 12 days since this user was first seen, about 78 count; about "
             "700 are taken off because few or no long-standing users respond to them, and about 85 because this "
             "user responds to them as well.",
         ),
         (
-            "credible_rate_365d",
+            "established_rate_365d",
             0.0,
             {"account_age_days": 12.5, "credible_engagers_365d": 0.0, **YEAR},
             "None of the 785 people who responded in the last year counts, because few or no long-standing users "

@@ -115,7 +115,7 @@ def test_spread(low, high, words):
     assert describe_spread(low, high, 0.9, 28, SCALE) == f"The next 28 days{words}"
 
 
-RATE, LATELY = "credible_rate_365d", "credible_engagers_decayed_28d"
+RATE, LATELY = "established_rate_365d", "credible_engagers_decayed_28d"
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,8 @@ class Person:
         row = self.row
         return {
             "credible_engagers_decayed_28d": row["credible_engagers_decayed_28d"] + recent * math.sqrt(0.5),
-            "credible_rate_365d": row["credible_rate_365d"] + year * 28 / min(max(row["account_age_days"], 28), 365),
+            "established_rate_365d": row["established_rate_365d"]
+            + year * 28 / min(max(row["account_age_days"], 7), 365),
         }
 
     def with_members(self, count):

@@ -48,7 +48,7 @@ def test_the_points_are_what_the_model_gives_when_they_count(bundle, ordinary):
         credible_engagers_28d=grown["credible_engagers_28d"] + 40,
         credible_engagers_90d=grown["credible_engagers_90d"] + 40,
         credible_engagers_365d=grown["credible_engagers_365d"] + 50,
-        credible_rate_365d=grown["credible_rate_365d"] + 50 * 28 / grown["account_age_days"].clip(28, 365),
+        established_rate_365d=grown["established_rate_365d"] + 50 * 28 / grown["account_age_days"].clip(7, 365),
         credible_engagers_decayed_28d=grown["credible_engagers_decayed_28d"] + 40 * np.sqrt(0.5),
         credible_pace_28d=grown["credible_pace_28d"] + 40 / sum(0.5**k for k in range(6)),
     )

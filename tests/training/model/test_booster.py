@@ -179,7 +179,9 @@ def test_what_repeating_costs_is_learnt_though_few_repeat(panel):
     """A fiftieth of the users repeats itself, and has four tenths of the audience due to the rest of its features."""
     rng = np.random.default_rng(1)
     few = rng.random(len(panel)) < 0.02
-    pull = 1.0 + 2.0 * np.tanh(panel["credible_rate_365d"].fillna(0)) + panel["credible_posts_90d"].fillna(0).clip(0, 9)
+    pull = (
+        1.0 + 2.0 * np.tanh(panel["established_rate_365d"].fillna(0)) + panel["credible_posts_90d"].fillna(0).clip(0, 9)
+    )
     rows = panel.assign(
         excess_repetitions_90d=np.where(few, 50.0, 0.0), audience=rng.poisson(pull * np.where(few, 0.4, 1.0))
     )
