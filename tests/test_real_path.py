@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -13,9 +14,16 @@ import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import expect
 
+from features.events.event_table import time_range
+from features.events.loading import load_encoded_events
+from serving.scoring import score_users
 from tests import preloaded
 from tests.serving.pages import conftest as pages
+from training.config import Config, Outcome
+from training.dataset.panel import build_panel, present_rows, split_cutoffs
+from training.fit import fit
 from training.home import Home
+from training.model.feature_sets import panel_features
 
 SHARED = Path(__file__).parents[2] / "shared"
 DATA, REFEREE = SHARED / "data", SHARED / "tools" / "referee.py"
@@ -37,26 +45,15 @@ def clout(folder, *words):
     return run.stdout
 
 
-def walk(folder, landing, as_of, horizon_days=28):
-    """Train on imported events and score. The referee replaces the gate."""
-    assert landing["read"] == landing["accepted"] + landing["rejected"]
-    if not (folder / "events.parquet").exists():
-        shutil.copy(landing["out"], folder / "events.parquet")
-    (folder / "clout.toml").write_text(
-        f"[outcome]\nhorizon_days = {horizon_days}\n[gate]\nattacks = false\n[evaluation]\nresamples = 20\n"
-    )
-    clout(
-        folder,
-        "train",
-        "events.parquet",
-        "--as-of",
-        as_of,
-        "--config",
-        "clout.toml",
-        "--force",
-        "judged by the referee",
-    )
-    clout(folder, "score", "events.parquet", "--as-of", as_of, "--out", "scores.parquet")
+def fit_and_score(folder, as_of, horizon_days=28):
+    """Score by the model that `clout train` fits, without the evaluation and the pages that the referee replaces."""
+    events, as_of = load_encoded_events(folder / "events.parquet"), datetime.fromisoformat(as_of).replace(tzinfo=UTC)
+    config = Config(outcome=Outcome(horizon_days=horizon_days))
+    split = split_cutoffs(time_range(events.rows)[0], as_of, horizon_days, config.panel.cutoffs)
+    panel = build_panel(events, split, horizon_days, features=panel_features())
+    bundle = fit(panel, split, config, present=present_rows(events, split, horizon_days))
+    scores, _ = score_users(events, as_of, bundle, "1")
+    scores.to_parquet(folder / "scores.parquet", index=False)
 
 
 def referee(folder, as_of, horizon_days=28, events="events.parquet"):
@@ -84,8 +81,12 @@ def interval_coverage(folder, as_of, horizon_days):
 def travel(tmp_path_factory, import_once):
     folder = tmp_path_factory.mktemp("travel")
     _, landing = import_once("travel")
-    walk(folder, landing, "2017-07-30")
-    assert (landing["read"], landing["accepted"]) == (796_232, 715_021)
+    assert (landing["read"], landing["accepted"], landing["rejected"]) == (796_232, 715_021, 81_211)
+    shutil.copy(landing["out"], folder / "events.parquet")
+    (folder / "clout.toml").write_text("[gate]\nattacks = false\n[evaluation]\nresamples = 20\n")
+    as_of = ["--as-of", "2017-07-30"]
+    clout(folder, "train", "events.parquet", *as_of, "--config", "clout.toml", "--force", "judged by the referee")
+    clout(folder, "score", "events.parquet", *as_of, "--out", "scores.parquet")
     return folder
 
 
@@ -139,17 +140,19 @@ def test_reddit_beats_every_baseline(tmp_path):
     maps = [word for pair in columns.split() for word in ("--map", pair)]
     source = ["table", DATA / "reddit_college" / "items.csv.gz", *maps, "--verb", "comment=reply"]
     landing = json.loads(clout(tmp_path, "import", *source, "--out", "events.parquet", "--json"))
-    walk(tmp_path, landing, "2021-11-27", horizon_days=14)
-    assert landing["read"] == 223_239
+    assert landing["read"] == landing["accepted"] + landing["rejected"] == 223_239
+    fit_and_score(tmp_path, "2021-11-27", horizon_days=14)
     report = referee(tmp_path, "2021-11-27", horizon_days=14)
     assert min(leads(report).values()) > 0, report
     assert 0.87 < interval_coverage(tmp_path, "2021-11-27", 14) < 0.97
 
 
 def test_slicer_beats_every_baseline_where_it_is_not_luck(tmp_path, import_once):
-    _, landing = import_once("slicer")
-    walk(tmp_path, landing, "2026-07-24")
-    assert (landing["read"], landing["accepted"]) == (119_949, 117_289)  # the others repeat a row
+    events, landing = import_once("slicer")
+    # The others repeat a row.
+    assert (landing["read"], landing["accepted"], landing["rejected"]) == (119_949, 117_289, 2_660)
+    shutil.copy(events, tmp_path)
+    fit_and_score(tmp_path, "2026-07-24")
     report = referee(tmp_path, "2026-07-24")
     assert leads(report)["auc"] > 0.02
     assert leads(report)["r2_log"] > 0.1
