@@ -13,7 +13,7 @@ from training.evaluation.evaluate import Champion, compare_with_champion, evalua
 from training.evaluation.metrics import auc, rank_retention
 from training.evaluation.report_types import BacktestReport
 from training.evaluation.slices import slices
-from training.explanation.global_view import views
+from training.explanation.global_view import View, views
 from training.fit import fit
 from training.model.bounded_term import fit_boosters
 from training.model.bundle import Bundle
@@ -65,8 +65,7 @@ def backtest(
         view=tuple(view.as_json() for view in scope_views.values()),
         auc_of_half=_auc_of_half(panel, split, config, test) if DRAWN in panel else None,
     )
-    pictures = shap_plots.view_plots(scope_views, seed)
-    return evaluation, _figures(earlier, test, predicted, signals, evaluation) | pictures
+    return evaluation, _figures(earlier, test, predicted, signals, evaluation, scope_views, seed)
 
 
 def _auc_of_half(panel: pd.DataFrame, split: Split, config: Config, test: pd.DataFrame) -> float:
@@ -78,7 +77,13 @@ def _auc_of_half(panel: pd.DataFrame, split: Split, config: Config, test: pd.Dat
 
 
 def _figures(
-    earlier: Bundle, test: pd.DataFrame, predicted: pd.DataFrame, signals: pd.DataFrame, evaluation: BacktestReport
+    earlier: Bundle,
+    test: pd.DataFrame,
+    predicted: pd.DataFrame,
+    signals: pd.DataFrame,
+    evaluation: BacktestReport,
+    scope_views: dict[str, View],
+    seed: int,
 ) -> dict[str, Figure]:
     audience = test["audience"].to_numpy(float)
     return {
@@ -88,4 +93,5 @@ def _figures(
         "coverage": plots.coverage(evaluation.bands, earlier.intervals.level),
         "retention": plots.retention(evaluation.retention),
         "slices": plots.slices(evaluation.slices),
+        **shap_plots.view_plots(scope_views, seed),
     }

@@ -1,5 +1,7 @@
 """A small simulated community, the model that is trained on it, and small tables of acts."""
 
+import pickle
+import shutil
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -75,20 +77,30 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def train_and_release():
-    """Train on events against the champion of a home, and release the candidate there."""
+    """Train on events against the champion of a home, and release the candidate there, with plots or without."""
 
-    def run(events, config, home, as_of=None, progress=ignore_progress, force=None, **options):
+    def run(events, config, home, as_of=None, progress=ignore_progress, force=None, plots=False, **options):
         champion = find_champion(home, check_catalogue=False)
-        candidate = train(load_encoded_events(events), config, champion, TrainOptions(as_of, **options), progress)
+        with pytest.MonkeyPatch.context() as patch:
+            if not plots:
+                patch.setattr("training.backtest._figures", lambda *_: {})
+            candidate = train(load_encoded_events(events), config, champion, TrainOptions(as_of, **options), progress)
         return release(candidate, home, force=force, progress=progress)
 
     return run
 
 
 @pytest.fixture(scope="session")
-def trained(simulated, config, home, train_and_release):
-    """The first model of a home, trained on the events up to ten days before their end."""
-    return train_and_release(simulated.events, config, home, simulated.as_of)
+def trained(simulated, config, home, train_and_release, once):
+    """The first model of a home, trained on the events up to ten days before their end, once in a run."""
+
+    def fill(folder):
+        first = train_and_release(simulated.events, config, Home(folder / "home"), simulated.as_of, plots=True)
+        (folder / "release").write_bytes(pickle.dumps(first))
+
+    folder = once("trained", fill)
+    shutil.copytree(folder / "home", home.folder)
+    return pickle.loads((folder / "release").read_bytes())
 
 
 @pytest.fixture(scope="session")

@@ -353,7 +353,6 @@ def trained_on(monkeypatch, tmp_path, simulated, train_and_release):
 
     monkeypatch.setattr("training.train.tune", recording_tune)
     monkeypatch.setattr("training.model_selection.tuning.cheapest_within_one_error", lambda table: table[-1])
-    monkeypatch.setattr("training.backtest._figures", lambda *_: {})
     monkeypatch.setattr("training.registry.model_registry.register", recording_register)
     monkeypatch.setattr("training.registry.model_registry.promote", lambda *_: None)
     config = Config(panel=Panel(cutoffs=3), model=Model(trees=10, depth=2), evaluation=Evaluation(resamples=20))

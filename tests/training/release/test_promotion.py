@@ -137,15 +137,13 @@ def rolled_back(simulated, tmp_path_factory, train_and_release):
         run = typed("score", events, "--as-of", at.isoformat(), "--home", home.folder)
         assert run.exit_code == 0, run.output
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.backtest._figures", lambda *_: {})
-        releases = [trained(as_of[0])]
-        scored(as_of[0])
-        releases.append(trained(as_of[1], rescale=True))
-        scored(as_of[1])
-        promote(home, "1", "a test")
-        scored(as_of[2])
-        releases.append(trained(as_of[2]))
+    releases = [trained(as_of[0])]
+    scored(as_of[0])
+    releases.append(trained(as_of[1], rescale=True))
+    scored(as_of[1])
+    promote(home, "1", "a test")
+    scored(as_of[2])
+    releases.append(trained(as_of[2]))
     return home, as_of, releases
 
 
