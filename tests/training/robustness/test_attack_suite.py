@@ -1,7 +1,6 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,8 +11,9 @@ from features.errors import OutputError, RegistryError, StoreError, TooSmallErro
 from features.events.encoding import cached, encode_events
 from features.events.event_table import open_events, time_range
 from features.events.store import add_to_store
+from features.progress import ignore_progress
 from serving.cli.main import app
-from training.evaluation.baselines import BASELINES
+from training.evaluation.baselines import BASELINES, best_baseline
 from training.home import Home
 from training.robustness.attack_environment import attack_environment
 from training.robustness.attack_suite import (
@@ -22,6 +22,7 @@ from training.robustness.attack_suite import (
     attack_suite,
     choose_members,
     points_at_rank,
+    run_suite,
     score_users,
 )
 from training.robustness.attacks import ATTACKS, Attack, event_rows
@@ -29,6 +30,26 @@ from training.robustness.attacks import ATTACKS, Attack, event_rows
 # A tenth of the bought followers; one test below attacks with all 10,000 per member.
 FEWER = (replace(ATTACKS[0], accounts=1_000), *ATTACKS[1:])
 CHEAP = tuple(attack for attack in ATTACKS if attack.name in ("repost", "old_accounts"))
+
+
+@pytest.fixture(scope="module")
+def setting(simulated, bundle):
+    """What `attack_suite` prepares once for all attacks."""
+    events = open_events(simulated.events)
+    with cached(encode_events(events)) as encoded:
+        best = best_baseline(encoded, simulated.as_of, bundle.horizon_days)
+        yield AttackSetting(events, encoded, bundle, simulated.as_of, best)
+
+
+@pytest.fixture
+def run_attacks(setting, monkeypatch):
+    """Run these attacks by 20 members."""
+
+    def run(*attacks, seed=0):
+        monkeypatch.setattr("training.robustness.attack_suite.ATTACKS", attacks)
+        return run_suite(setting, 20, seed, ignore_progress)
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -88,17 +109,14 @@ class TestReport:
         (result,) = (result for result in report.attacks if result.attack == "old_accounts")
         assert result.of_best_baseline <= 1 / 3
 
-    def test_bought_followers_gain_nothing(self, simulated, bundle, monkeypatch):
-        monkeypatch.setattr("training.robustness.attack_suite.ATTACKS", ATTACKS[:1])
-        (result,) = attack_suite(open_events(simulated.events), bundle, simulated.as_of, 20).attacks
+    def test_bought_followers_gain_nothing(self, run_attacks):
+        (result,) = run_attacks(ATTACKS[0]).attacks
         assert result.acts == 10_000
         assert result.gain_median <= 0 < 30 < result.baselines["followers"]
         assert result.within_limit
 
-    def test_same_seed_gives_same_report(self, simulated, bundle, monkeypatch):
-        monkeypatch.setattr("training.robustness.attack_suite.ATTACKS", ATTACKS[2:3])
-        options = open_events(simulated.events), bundle, simulated.as_of, 20
-        one, same, other = (attack_suite(*options, seed) for seed in (0, 0, 1))
+    def test_same_seed_gives_same_report(self, run_attacks):
+        one, same, other = (run_attacks(ATTACKS[2], seed=seed) for seed in (0, 0, 1))
         assert one == same
         assert one.attacks != other.attacks
 
@@ -112,7 +130,7 @@ class TestBot:
             pd.DatetimeIndex([context.as_of - timedelta(days=1)]), actor=members[0], verb="post", object="a post"
         )
 
-    def run_attack(self, simulated, bundle, monkeypatch, **options):
+    def run_attack(self, run_attacks, **options):
         """Run an attack of one post; return its result, the median active user's points, and the posting accounts."""
         posting = []
 
@@ -120,29 +138,25 @@ class TestBot:
             posting.append(members[0])
             return self.post(members, context)
 
-        attack = Attack("bot", "a post", make_events, 1, **options)
-        monkeypatch.setattr("training.robustness.attack_suite.ATTACKS", (attack,))
-        report = attack_suite(open_events(simulated.events), bundle, simulated.as_of, 20)
+        report = run_attacks(Attack("bot", "a post", make_events, 1, **options))
         return report.attacks[0], report.median_active, posting
 
-    def test_bot_end_score_is_that_of_a_new_account(self, simulated, bundle, monkeypatch):
-        result, median_active, posting = self.run_attack(simulated, bundle, monkeypatch, bot=True)
+    def test_bot_end_score_is_that_of_a_new_account(self, setting, run_attacks):
+        result, median_active, posting = self.run_attack(run_attacks, bot=True)
         *members, new = posting
         assert (len(members), result.members, result.acts, result.accounts) == (20, 20, 1, 1)
-        events = open_events(simulated.events)
-        posts = self.post([new], SimpleNamespace(as_of=simulated.as_of))
-        attacked = events.union(open_events(posts, events.get_backend()))
-        with cached(encode_events(events)) as encoded, cached(encode_events(attacked)) as with_posts:
-            setting = AttackSetting(events, encoded, bundle, simulated.as_of, "engagers")
+        posts = self.post([new], setting)
+        attacked = setting.events.union(open_events(posts, setting.events.get_backend()))
+        with cached(encode_events(attacked)) as with_posts:
             before = score_users(setting)
             end = score_users(setting, with_posts, before).loc[new, "score"]
         assert new not in before.index
         assert result.end_score_median == pytest.approx(end)
         assert result.within_limit == (result.gain_median <= result.allowed and end <= median_active)
 
-    def test_other_attacks_end_score_is_that_of_members(self, simulated, bundle, monkeypatch):
-        result, _, members = self.run_attack(simulated, bundle, monkeypatch)
-        bot, _, _ = self.run_attack(simulated, bundle, monkeypatch, bot=True)
+    def test_other_attacks_end_score_is_that_of_members(self, run_attacks):
+        result, _, members = self.run_attack(run_attacks)
+        bot, _, _ = self.run_attack(run_attacks, bot=True)
         assert len(members) == 20
         assert bot.gain_median == result.gain_median
         assert bot.end_score_median != result.end_score_median
