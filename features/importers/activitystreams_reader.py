@@ -8,15 +8,17 @@
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from glob import escape
 from pathlib import Path
 
 import ibis
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
+from ibis.expr.datatypes import DataType
 
 from features.errors import EventsError
-from features.events.engines import sql_function
+from features.events.engines import sql_function, sql_literal
 from features.events.ids import json_valid
 from features.importers.activitystreams_documents import EXPECTED, copy_collection, is_lines
 from features.importers.event_fields import content_hash, json_extract_string, json_list, links, read_time
@@ -149,7 +151,9 @@ def _read(backend: Backend, number: int, file: Path, scratch: Path, advance: Cal
         note = copy_collection(file, lines, advance)
     members = read_members(backend, lines, scratch / f"members{number}.parquet", MEMBERS, private=MEMBERS)
     activities = scratch / f"activities{number:06}.parquet"
-    backend.to_parquet(_select_activities(members).mutate(file=ibis.literal(number, "int64")), activities)
+    rows = _activities_sql(tuple(members.schema().items()))
+    rows = f'WITH members AS (FROM "{members.get_name()}") SELECT *, {number}::BIGINT AS file FROM ({rows})'
+    backend.con.execute(f"COPY ({rows}) TO {sql_literal(str(activities))} (FORMAT parquet)")
     if lines == file:
         advance(file.stat().st_size)
     else:
@@ -167,6 +171,12 @@ def _require_types(backend: Backend, file: Path, activities: Path) -> None:
         raise EventsError(
             f"{file} is not ActivityStreams: none of its {totals['count']} items has a type; expected {EXPECTED}."
         )
+
+
+@lru_cache(maxsize=1)
+def _activities_sql(columns: tuple[tuple[str, DataType], ...]) -> str:
+    """Return the query of `_select_activities` from a table `members`; composing it takes longer than a small file."""
+    return str(ibis.to_sql(_select_activities(ibis.table(dict(columns), "members")), "duckdb", pretty=False))
 
 
 def _select_activities(members: ir.Table) -> ir.Table:
