@@ -10,21 +10,29 @@ import subprocess
 import sys
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
 
+import duckdb
 import hypothesis
 import pytest
 from filelock import FileLock
 
 from tests import preloaded
 
+
+def _connect_with_one_thread(connect, *database, config=None, **options):
+    return connect(*database, config={"threads": 1} | (config or {}), **options)
+
+
 # Threads of the booster that wait in a busy loop slow each other down thirtyfold on a machine that others use as well.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers use all cores already
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    duckdb.connect = partial(_connect_with_one_thread, duckdb.connect)
 os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")  # Java that ends soon
 # Hundreds of processes import the package, and each run rewrites the assertions of the tests.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
