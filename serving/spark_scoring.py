@@ -99,14 +99,7 @@ def store_ranked(scored: ir.Table, features: list[str], folder: Path) -> ScoredR
     """
     columns = [*KEYS, *RANKS, *(name for name in [*STORED, *features] if name not in KEYS)]
     files = _write_ordered(with_ranks(scored).select(columns), KEYS, folder)
-    rows = scored.count().execute()
-    stored = sum(pq.read_metadata(file).num_rows for file in files)
-    if stored != rows:
-        raise EngineError(
-            f"Spark scored {rows:,} rows, and {folder} holds {stored:,}: its executors write to other disks than this "
-            "process reads. Put --home on a disk that all of them share."
-        )
-    return ScoredRows(rows, features, partial(_read, files))
+    return ScoredRows(_count_rows(files), features, partial(_read, files))
 
 
 def with_ranks(scored: ir.Table) -> ir.Table:
@@ -138,11 +131,17 @@ def _with_rank(scored: ir.Table, name: str, groups: list[str]) -> ir.Table:
 
 
 def score_partitions(table: ir.Table, bundle: Bundle, version: str, features: list[str], folder: Path) -> ir.Table:
-    """Let the executors score a table of features and write it; return what they wrote, with the band of peers."""
+    """Let the executors score a table of features and write it; return what they wrote, with the band of peers.
+
+    Raises
+    ------
+    EngineError : the executors do not share the folder
+
+    """
     columns = [*schema([*STORED, *features]), pa.field(BAND, pa.int32())]
     types = ", ".join(f"`{column.name}` {SPARK_TYPES[column.type]}" for column in columns)
     score = partial(_score_batches, bundle, version, features)
-    _frame(table).mapInArrow(score, types).write.parquet(_url(folder))
+    _write(_frame(table).mapInArrow(score, types), folder)
     backend: Any = table.get_backend()
     scored: ir.Table = backend.read_parquet(_url(folder), table_name=gen_name("scores"))
     return scored
@@ -167,9 +166,28 @@ def _spark_batch(frame: pd.DataFrame) -> pa.RecordBatch:
 
 def _write_ordered(table: ir.Table, keys: list[str], folder: Path) -> list[Path]:
     """Let the executors write a table, ordered by some columns; return its files in that order."""
-    ordered = _frame(table).repartitionByRange(*keys).sortWithinPartitions(*keys)
-    ordered.write.option("parquet.block.size", BYTES_READ_AT_ONCE).parquet(_url(folder))
-    return sorted(folder.glob("part-*.parquet"))
+    return _write(_frame(table).repartitionByRange(*keys).sortWithinPartitions(*keys), folder)
+
+
+def _write(frame: Any, folder: Path) -> list[Path]:
+    """Let the executors write a data frame; return its files, which this process can read, in order."""
+    from pyspark.sql import Observation, functions
+
+    observed = Observation()
+    counted = frame.observe(observed, functions.count(functions.lit(1)).alias("rows"))
+    counted.write.option("parquet.block.size", BYTES_READ_AT_ONCE).parquet(_url(folder))
+    files = sorted(folder.glob("part-*.parquet"))
+    written, present = observed.get["rows"], _count_rows(files)
+    if present != written:
+        raise EngineError(
+            f"the executors of Spark wrote {written:,} rows to {folder}, and this process finds {present:,} there: "
+            "they write to other disks. Put --home on a disk that all of them share."
+        )
+    return files
+
+
+def _count_rows(files: Sequence[Path]) -> int:
+    return sum(pq.read_metadata(file).num_rows for file in files)
 
 
 def _frame(table: ir.Table) -> Any:

@@ -34,6 +34,7 @@ ENGINES = {"pyspark": "Spark", "py4j": "Spark", "grpc": "Spark", "psycopg": "Pos
 MISSING_MODULE = re.compile(r"No module named '([\w.]+)'")
 DISK_FULL = re.compile("No space left on device|Disk quota exceeded|File too large")
 FILE_GONE = re.compile(r"IO Error: (No files found|Cannot open file .*No such file)")  # of DuckDB
+FILE_DAMAGED = re.compile("Invalid Input Error: (Failed to read|No magic bytes|File .* too small)|TProtocolException")
 HEAP_FULL = "java.lang.OutOfMemoryError"
 
 
@@ -65,7 +66,8 @@ def open_engine(name: str) -> ibis.BaseBackend:
         kind = name.partition("://")[0]
         raise EngineError(f"{kind} needs a package: pip install 'ibis-framework[{kind}]' ({error}).") from error
     except Exception as error:
-        raise EngineError(f"{_without_secrets(name)} cannot be reached: {first_line(error)}") from error
+        address = _without_secrets(name)
+        raise EngineError(f"{address} cannot be reached: {first_line(error).replace(name, address)}") from error
 
 
 def _spark() -> ibis.BaseBackend:
@@ -106,6 +108,11 @@ def engine_error(error: BaseException) -> CloutError | None:
             f"a file of the events was removed while they were read ({first_line(error)}). Nothing was changed; start "
             "the command again."
         )
+    if FILE_DAMAGED.match(text):
+        return EventsError(
+            f"a file of the events is damaged ({first_line(error)}). Replace it by an undamaged copy; build a store "
+            "again from its events."
+        )
     engine = _failed_engine(error)
     if engine is None:
         return None
@@ -142,9 +149,9 @@ def _failed_engine(error: BaseException) -> str | None:
 
 
 def _without_secrets(url: str) -> str:
-    """Remove a user and password, which must not be printed."""
+    """Remove user, password and options, which may hold a password too."""
     kind, _, rest = url.partition("://")
-    return f"{kind}://{rest.rpartition('@')[2]}"
+    return f"{kind}://{rest.rpartition('@')[2].partition('?')[0]}"
 
 
 def sql_literal(text: str) -> str:

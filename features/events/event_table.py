@@ -192,6 +192,8 @@ def _cast_column(table: ir.Table, name: str, dtype: DataType) -> ir.Value:
         return ibis.literal(NETWORK) if name == "network" else ibis.null(dtype)
     column = table[name]
     actual = column.type()
+    if name == "verb" and not (actual.is_string() or actual.is_null()):
+        raise EventsError(f"the column verb is of type {actual}; expected string.")
     if name == "time":
         if not actual.is_timestamp():
             raise EventsError(f"the column time is of type {actual}; expected a timestamp in UTC.")

@@ -18,11 +18,12 @@ from tempfile import TemporaryDirectory
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
+from duckdb import Error as DuckDBError
 from filelock import FileLock, Timeout
 from pyarrow import parquet
 
 from features import atomic_files
-from features.errors import EventsError, ScopeError, StoreError, write_error
+from features.errors import EventsError, ScopeError, StoreError, first_line, write_error
 from features.events import engines
 from features.events.encoding import EncodedEvents, check_keys, encode_events, key
 from features.events.event_table import VERBS, connect, drop_impossible_times, open_events, time_range
@@ -32,7 +33,11 @@ from features.events.scopes import ALL, in_scopes, validate_scopes
 MANIFEST = "store.json"
 IDENTITIES = "identities.parquet"
 CANARY = "clout"
-KINDS = ("acts", "people")
+COLUMNS = {
+    "acts": ("time", "actor", "verb", "target", "object", "made", "content", "links", "topics"),
+    "people": ("user", "scope", "key"),
+}
+KINDS = tuple(COLUMNS)
 SCRATCH_PREFIX = ".taking-"
 
 
@@ -59,8 +64,8 @@ class Manifest:
 
 
 def is_store(folder: Path) -> bool:
-    """Return whether a folder is a store."""
-    return (folder / MANIFEST).is_file()
+    """Return whether a folder is a store, or was one before it lost its manifest."""
+    return (folder / MANIFEST).is_file() or all(any((folder / kind).glob("part-*.parquet")) for kind in KINDS)
 
 
 def add_to_store(
@@ -182,7 +187,19 @@ def _check_scopes(manifest: Manifest, scopes: Sequence[str], folder: Path) -> No
 
 
 def _read(backend: ibis.BaseBackend, folder: Path, kind: str, manifest: Manifest) -> ir.Table:
-    return backend.read_parquet([escape(str(part_file(folder, kind, part.name))) for part in manifest.parts])
+    files = [escape(str(part_file(folder, kind, part.name))) for part in manifest.parts]
+    try:
+        table = backend.read_parquet(files)
+    except DuckDBError as error:
+        raise StoreError(
+            f"the store {folder} is damaged ({first_line(error)}); build it again from the events."
+        ) from error
+    if missing := {*COLUMNS[kind]} - {*table.columns}:
+        raise StoreError(
+            f"the store {folder} is damaged: {kind} lack the column(s) {', '.join(sorted(missing))}; build it again "
+            "from the events."
+        )
+    return table
 
 
 def part_file(folder: Path, kind: str, name: str) -> Path:

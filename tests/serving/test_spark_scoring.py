@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features.errors import EngineError
 from features.events.engines import engine_error
 from features.events.event_table import connect
 from features.events.loading import load_encoded_events
@@ -192,6 +193,19 @@ class TestSpark:
         )
         assert files == before
         assert not [*home.snapshots.rglob("part-*"), *home.snapshots.rglob("_temporary")]
+
+    def test_executors_that_write_to_other_disks(self, spark, tmp_path, monkeypatch):
+        table = spark.create_view("numbers_to_write", ibis.memtable({"row": range(10)}))
+        (file, *_) = spark_scoring._write_ordered(table, ["row"], tmp_path / "shared")
+        assert pq.read_metadata(file).num_rows
+        monkeypatch.setattr(spark_scoring, "_url", lambda folder: (tmp_path / "of_executors" / folder.name).as_uri())
+        with pytest.raises(EngineError, match=r"wrote 10 rows to .*/rows, and this process finds 0 .* disk that all"):
+            spark_scoring._write_ordered(table, ["row"], tmp_path / "rows")
+
+    def test_no_rows_are_written(self, spark, tmp_path):
+        table = spark.create_view("no_numbers", ibis.memtable({"row": [0]}).filter(ibis._.row > 0))
+        files = spark_scoring._write_ordered(table, ["row"], tmp_path / "rows")
+        assert sum(pq.read_metadata(file).num_rows for file in files) == 0
 
     def test_an_engine_that_stops_half_way(self, spark, clout, home, events, monkeypatch):
         """Runs last: it ends the session."""

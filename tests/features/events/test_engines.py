@@ -238,14 +238,17 @@ class TestEnginesThatAreNone:
         run = subprocess.run([sys.executable, "-c", program], env=remote, capture_output=True, text=True, check=False)
         assert "EngineError: Spark Connect needs packages: pip install 'pyspark[connect]'" in run.stderr
 
-    def test_unknown_url_scheme_is_rejected(self):
-        with pytest.raises(EngineError, match=r"nosuch://place/base cannot be reached"):
-            open_engine("nosuch://me:secret@place/base")
+    @pytest.mark.parametrize("url", ["nosuch://me:secret@place/base", "nosuch://place/base?password=secret"])
+    def test_unknown_url_scheme_is_rejected(self, url):
+        with pytest.raises(EngineError, match=r"nosuch://place/base cannot be reached") as raised:
+            open_engine(url)
+        assert "secret" not in str(raised.value)
 
-    def test_unreachable_server_is_reported(self):
+    @pytest.mark.parametrize("options", ["", "?password=secret"])
+    def test_unreachable_server_is_reported(self, options):
         pytest.importorskip("psycopg")
         with pytest.raises(EngineError, match=r"postgres://127\.0\.0\.1:1/base cannot be reached: ") as raised:
-            open_engine("postgres://me:secret@127.0.0.1:1/base")
+            open_engine(f"postgres://me:secret@127.0.0.1:1/base{options}")
         assert "secret" not in str(raised.value)
 
     def test_missing_database_table_is_reported(self, tmp_path):

@@ -17,7 +17,7 @@ from features.events.engines import engine_error
 from features.events.erasure import erase_users_from_store
 from features.events.event_table import VERBS, connect
 from features.events.loading import load_encoded_events
-from features.events.store import MANIFEST, add_to_store, is_store, open_store, read_manifest
+from features.events.store import MANIFEST, add_to_store, is_store, open_store, part_file, read_manifest
 from features.feature_table import feature_rows
 from tests import preloaded
 
@@ -191,6 +191,42 @@ def test_damaged_store_is_rejected(tmp_path):
     (tmp_path / "store" / MANIFEST).write_text("{")
     with pytest.raises(StoreError, match="is damaged"):
         read_manifest(tmp_path / "store")
+
+
+def test_store_without_manifest_is_not_read_as_events(tmp_path):
+    add_to_store(table(SOME), tmp_path / "store")
+    (tmp_path / "store" / MANIFEST).unlink()
+    with pytest.raises(StoreError, match=r"store.json is damaged .*build the store again"):
+        load_encoded_events(tmp_path / "store")
+    with pytest.raises(StoreError, match=r"store.json is damaged"):
+        add_to_store(table(MORE), tmp_path / "store")
+    with pytest.raises(EventsError, match="the column verb is of type int8; expected string"):
+        load_encoded_events(tmp_path / "store" / "acts")
+
+
+@pytest.mark.parametrize("kind", ["acts", "people"])
+def test_damaged_part_is_rejected(tmp_path, kind):
+    store = tmp_path / "store"
+    add_to_store(table(SOME), store)
+    file, other = (part_file(store, name, "part-00000") for name in (kind, {"acts": "people", "people": "acts"}[kind]))
+    part = file.read_bytes()
+    file.write_bytes(part[: len(part) // 2])
+    with pytest.raises(StoreError, match=r"is damaged \(Invalid Input Error: .*\); build it again from the events"):
+        open_store(store)
+    file.write_bytes(other.read_bytes())
+    with pytest.raises(StoreError, match=rf"is damaged: {kind} lack the column\(s\) .*; build it again"):
+        open_store(store)
+
+
+def test_part_with_damaged_pages_is_an_error_of_the_file(tmp_path):
+    add_to_store(table(SOME), tmp_path / "store")
+    events, file = load_encoded_events(tmp_path / "store"), part_file(tmp_path / "store", "acts", "part-00000")
+    part = bytearray(file.read_bytes())
+    part[4:200] = bytes(196)
+    file.write_bytes(part)
+    with pytest.raises(DuckDBError) as raised:
+        feature_rows(events, AS_OF)
+    assert re.match(r"a file of the events is damaged \(.*\)\. Replace it", str(engine_error(raised.value)))
 
 
 class TestReadWhileWritten:
