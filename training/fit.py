@@ -1,5 +1,6 @@
 """Fit the recipe: every part of a bundle, on a panel."""
 
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -9,16 +10,16 @@ import pandas as pd
 from features.catalogue import CATALOGUE, INPUTS, SCORED
 from features.errors import TooSmallError
 from features.events.scopes import ALL
-from training.config import Config
+from training.config import Config, Model
 from training.dataset.panel import Split, in_scope, rows_at
 from training.dataset.sampling import representative
 from training.model.bounded_term import fit_boosters, set_level, total_audience
 from training.model.bundle import Bundle
-from training.model.intervals import Intervals, Quantiles, fit_intervals, fit_quantiles
+from training.model.intervals import fit_intervals
 from training.model.reference_distributions import with_baseline, with_reference
 from training.model.scale import Scale, make_scale
 
-QUANTILE_ROWS = 100_000
+PAST_HORIZONS = 4
 
 
 def fit(
@@ -28,7 +29,7 @@ def fit(
     scale: Scale | None = None,
     present: pd.DataFrame | None = None,
 ) -> Bundle:
-    """Fit the whole recipe: the boosters on all cutoffs, intervals on the older ones, calibrated on the newest.
+    """Fit the whole recipe: the boosters on all cutoffs, intervals on the newest ones as older ones predict them.
 
     Everybody together is expected to have as large an audience as in the newest horizon (`set_level`).
 
@@ -46,7 +47,7 @@ def fit(
 
     """
     rows = rows_at(panel, *split.cutoffs)
-    older, recent = _calibration_split(panel, split)
+    older, recent = next(_past_splits(panel, split))
     if not recent["audience"].any() or not older["audience"].any():
         raise TooSmallError(
             f"nobody drew an audience in the {config.outcome.horizon_days} days from {split.newest:%Y-%m-%d} or "
@@ -56,15 +57,15 @@ def fit(
     newest = in_scope(rows_at(panel, split.newest), ALL)
     if present is not None:
         set_level(boosters, in_scope(present, ALL), total_audience(newest))
-    quantiles, intervals = _fit_intervals(older, recent, config)
     recent, newest = representative(recent), representative(newest)
     active = recent["acts_365d"].to_numpy() > 0
+    features = {feature.name: feature.fingerprint for feature in (INPUTS if boosters.bounded else SCORED)}
+    past, expected = _predict_past(_past_splits(panel, split), config.model)
     bundle = Bundle(
         booster_text=boosters.first.model_to_string(),
-        features={feature.name: feature.fingerprint for feature in (INPUTS if boosters.bounded else SCORED)},
+        features=features,
         scale=scale or make_scale(boosters.margins(recent)[active]),
-        quantiles=quantiles,
-        intervals=intervals,
+        intervals=fit_intervals(past, expected, list(features), config.interval.level),
         horizon_days=config.outcome.horizon_days,
         facts=_facts(rows, split, config),
         bounded=boosters.term,
@@ -72,32 +73,36 @@ def fit(
     return with_baseline(with_reference(bundle, newest), newest)
 
 
-def _fit_intervals(older: pd.DataFrame, recent: pd.DataFrame, config: Config) -> tuple[Quantiles, Intervals]:
-    """Fit quantiles on older rows, and calibrate them on recent ones as boosters of the older rows predict those.
+def _predict_past(
+    splits: Iterable[tuple[pd.DataFrame, pd.DataFrame]], config: Model
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Predict recent rows by boosters of older ones, for each of the splits; return all of them, and their audiences.
 
-    The calibration thus sees errors out of time, a change of level included. Quantiles are fitted on 100,000 rows at
-    most: more prolong training without improving the calibrated intervals.
+    The errors are thus out of time, and include that of the level.
     """
-    boosters = fit_boosters(older, config.model)
-    rows = representative(older)
-    sample = rows.sample(min(len(rows), QUANTILE_ROWS), random_state=config.model.seed)
-    quantiles = fit_quantiles(sample, np.exp(boosters.margins(sample)), config.model, config.interval.level)
-    before = in_scope(older[older["as_of"] == older["as_of"].max()], ALL)
-    if older["as_of"].max() < recent["as_of"].max():
-        set_level(boosters, in_scope(recent, ALL), total_audience(before))
-    recent = representative(recent)
-    ends = quantiles.around(recent[SCORED.names].to_numpy(float))
-    expected, audience = np.exp(boosters.margins(recent)), recent["audience"].to_numpy(float)
-    return quantiles, fit_intervals(expected, *ends, audience, config.interval.level)
+    predicted = []
+    for older, recent in splits:
+        if not older["audience"].any():
+            break
+        boosters, last = fit_boosters(older, config), older["as_of"].max()
+        if last < recent["as_of"].max():
+            set_level(boosters, in_scope(recent, ALL), total_audience(in_scope(older[older["as_of"] == last], ALL)))
+        predicted.append((recent, np.exp(boosters.margins(recent))))
+    rows, expected = zip(*predicted, strict=True)
+    return pd.concat(rows, ignore_index=True), np.concatenate(expected)
 
 
-def _calibration_split(panel: pd.DataFrame, split: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return older rows and recent ones: by time, or two halves of the users where there is one cutoff."""
-    recent = rows_at(panel, split.newest)
-    if split.older:
-        return rows_at(panel, *split.older), recent
-    even = pd.util.hash_array(recent["user"].to_numpy(object)) % 2 == 0
-    return recent[even], recent[~even]
+def _past_splits(panel: pd.DataFrame, split: Split) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Divide the rows before the end of each of the newest horizons into older and recent ones, newest first.
+
+    They are divided by time, or into two halves of the users where there is one cutoff.
+    """
+    if not split.older:
+        rows = rows_at(panel, split.newest)
+        even = pd.util.hash_array(rows["user"].to_numpy(object)) % 2 == 0
+        yield rows[even], rows[~even]
+    for k in range(len(split.older), max(len(split.older) - PAST_HORIZONS, 0), -1):
+        yield rows_at(panel, *split.cutoffs[:k]), rows_at(panel, split.cutoffs[k])
 
 
 def _facts(rows: pd.DataFrame, split: Split, config: Config) -> dict[str, Any]:
@@ -106,6 +111,7 @@ def _facts(rows: pd.DataFrame, split: Split, config: Config) -> dict[str, Any]:
         "as_of": (split.newest + horizon).isoformat(),
         "training_cutoffs": [cutoff.isoformat() for cutoff in split.cutoffs],
         "calibration_cutoff": split.newest.isoformat(),
+        "interval_cutoffs": min(max(len(split.older), 1), PAST_HORIZONS),
         "rows": len(rows),
         "catalogue": CATALOGUE.fingerprint,
         "config": config.model_dump(mode="json"),

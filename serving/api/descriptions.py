@@ -16,14 +16,14 @@ from training.explanation.ledger import Discount
 from training.explanation.possible_changes import PossibleChange
 from training.explanation.reasons import Line, Reason
 from training.explanation.score_change import ChangeLine
-from training.model.intervals import Interval, Intervals, Knot
+from training.model.intervals import Interval, IntervalInput, IntervalPart, Intervals
 from training.model.scale import Scale
 from training.records.deletion_receipts import Receipt, Removed
 
 SCORES = (Explanation, Section, Line, Reason, Discount, PossibleChange, Interval)
 CHANGES = (History, PastScore, ScoreChange, ScoreAt, ChangeLine)
 WHAT_IFS = (WhatIf, ScenarioOutcome, FeatureChange)
-MODELS = (Scale, Intervals, Knot)
+MODELS = (Scale, Intervals, IntervalPart, IntervalInput)
 RIGHTS = (CaseComparison, LinePair, LineSide, Receipt, Removed, Reads, Read)
 SECTION = "\n\nParameters\n----------\n"
 ENUMS = {

@@ -187,11 +187,20 @@ MODEL = {
     "scale": {"anchor": 4.0, "points_per_nat": 12.0},
     "intervals": {
         "level": 0.9,
-        "knots": [
-            {"expected": 0.1, "low_shift": -0.1, "high_shift": 0.2},
-            {"expected": 20.0, "low_shift": -0.15, "high_shift": 0.25},
+        "parts": [
+            {"expected": 0.0, "low_nats": -0.4, "high_nats": 0.9, "least": -0.7, "most": 2.4, "inputs": []},
+            {
+                "expected": 1.0,
+                "low_nats": -1.1,
+                "high_nats": 1.2,
+                "least": -3.5,
+                "most": 2.9,
+                "inputs": [
+                    {"name": "expected_audience", "least": 0.0, "most": 5.6, "low_nats": 0.08, "high_nats": -0.11},
+                    {"name": "credible_rate_365d", "least": 0.0, "most": 1.9, "low_nats": 0.12, "high_nats": 0.04},
+                ],
+            },
         ],
-        "relative": True,
     },
     "facts": {"as_of": "2017-07-02T00:00:00+00:00", "rows": 72000},
     "figures": None,

@@ -183,7 +183,7 @@ class Model(Schema):
     catalogue: str = Field(description="Fingerprint of the feature catalogue it was trained on")
     features: list[str] = Field(description="In the order of the model's input")
     scale: Scale = Field(description="score = clip(anchor + points_per_nat * ln(expected audience), 0, 100)")
-    intervals: Intervals = Field(description="The level of the intervals, and their calibration by expected audience")
+    intervals: Intervals = Field(description="The level of the intervals, and how their ends are computed")
     facts: dict[str, Any] = Field(description="What the model was trained on, and when")
     figures: dict[str, Any] | None = Field(description="Out-of-time evaluation; null if none was registered")
 

@@ -10,36 +10,29 @@ import json
 from pathlib import Path
 
 import pandas as pd
-from quality import instants, make_parser
+from quality import Fold, folds, instants, make_parser
 
-from features.events.encoding import EncodedEvents, cached
-from features.events.event_table import time_range
+from features.events.encoding import cached
 from features.events.loading import load_encoded_events
 from features.events.scopes import ALL
 from training.config import Config, Outcome
-from training.dataset.panel import build_panel, in_scope, panel_rows, split_cutoffs
+from training.dataset.panel import in_scope
 from training.evaluation.evaluate import expected_over_real, interval_scores
-from training.fit import fit
-from training.model.feature_sets import panel_features
 
 BANDS = {"all": 0.0, "below 1": 0.0, "1 to 3": 1.0, "3 to 10": 3.0, "10 and more": 10.0, "3 and more": 3.0}
 UPPER = {"below 1": 1.0, "1 to 3": 3.0, "3 to 10": 10.0}
 FIGURES = ["users", "expected", "real", "coverage", "width", "interval_score"]
 
 
-def predictions_at(events: EncodedEvents, config: Config, as_of) -> pd.DataFrame:
-    """Fit at an instant and predict the horizon after it; return the predictions with what was real."""
-    first, _ = time_range(events.rows)
-    days = config.outcome.horizon_days
-    split, features = split_cutoffs(first, as_of, days, config.panel.cutoffs), panel_features()
-    bundle = fit(build_panel(events, split, days, features=features), split, config)
-    ahead = in_scope(panel_rows(events, as_of, days, features=features), ALL)
-    predicted, real = bundle.predict(ahead), ahead["audience"].to_numpy(float)
-    scores = interval_scores(real, predicted, config.interval.level)
+def predictions_at(fold: Fold, level: float) -> pd.DataFrame:
+    """Predict the horizon after an instant; return the predictions with what was real."""
+    ahead = in_scope(fold.ahead, ALL)
+    predicted, real = fold.bundle.predict(ahead), ahead["audience"].to_numpy(float)
+    scores = interval_scores(real, predicted, level)
     total = expected_over_real(real, predicted)
     top = predicted.loc[predicted["expected_audience"].idxmax()]
     print(
-        f"{as_of:%Y-%m-%d}: {len(ahead):,} users, expected over real {total:.2f}; the highest is expected at "
+        f"{fold.as_of:%Y-%m-%d}: {len(ahead):,} users, expected over real {total:.2f}; the highest is expected at "
         f"{top.expected_audience:.1f}, interval {top.low:.0f} to {top.high:.0f}",
         flush=True,
     )
@@ -66,7 +59,8 @@ def main() -> None:
     options = args.parse_args()
     config = Config(outcome=Outcome(horizon_days=options.horizon_days))
     with cached(load_encoded_events(options.events)) as events:
-        table = figures(pd.concat([predictions_at(events, config, as_of) for as_of in instants(options)]))
+        ahead = [predictions_at(fold, config.interval.level) for fold in folds(events, config, instants(options))]
+    table = figures(pd.concat(ahead))
     if options.json:
         options.json.write_text(json.dumps(table.to_dict("index"), indent=1))
     if options.before:

@@ -41,7 +41,7 @@ AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 LATER = AS_OF + timedelta(days=28)
 PATIENCE = 120
 FILES = ["scores.parquet", "features.arrow", "baselines.json", "snapshot.json", "SHA256SUMS"]
-FILES += [f"bundle/{name}" for name in ("bundle.json", "booster.txt", "low.txt", "high.txt", "bounded.txt")]
+FILES += [f"bundle/{name}" for name in ("bundle.json", "booster.txt", "bounded.txt")]
 
 SERVE = """
 import random, sys, threading, time

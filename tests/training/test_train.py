@@ -15,7 +15,7 @@ from training.config import Config, Credibility, Evaluation, Model, Outcome, Pan
 from training.evaluation.metrics import RANKING
 from training.fit import fit
 from training.home import Home
-from training.model.bundle_files import BOOSTER_FILES, FACTS_FILE, save_bundle
+from training.model.bundle_files import BOOSTER_FILE, BOUNDED_FILE, FACTS_FILE, save_bundle
 from training.model.scale import Scale
 from training.model_selection.ablation import VARIANTS
 from training.registry.model_registry import load_champion, promote, register
@@ -127,7 +127,7 @@ class TestNoLeak:
     def test_bundle_and_figures_do_not_change_by_a_byte(self, trained, again, tmp_path):
         for name, bundle in (("one", trained.bundle), ("other", again[0].bundle)):
             save_bundle(bundle, tmp_path / name)
-        for file in (*BOOSTER_FILES, FACTS_FILE):
+        for file in (BOOSTER_FILE, BOUNDED_FILE, FACTS_FILE):
             assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "other" / file).read_bytes()
         assert again[0].evaluation == trained.evaluation
         assert again[0].verdict == trained.verdict
@@ -232,7 +232,7 @@ def test_unknown_seeds_are_refused(simulated, config):
 
 
 def test_the_shortest_history_that_can_be_learnt_from(simulated, config):
-    """Two and a half horizons: one cutoff for the backtest, whose quantiles are calibrated on other users."""
+    """Two and a half horizons: one cutoff for the backtest, whose intervals are fitted on other users."""
     first = pc.min(simulated.events["time"]).as_py()
     result = train(load_encoded_events(simulated.events), config, options=TrainOptions(first + timedelta(days=70)))
     assert len(result.bundle.facts["training_cutoffs"]) == 2

@@ -1,1 +1,1 @@
-"""The model: booster, quantiles, intervals, scale and the bundle that holds them."""
+"""The model: booster, intervals, scale and the bundle that holds them."""

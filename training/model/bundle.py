@@ -15,7 +15,7 @@ from features.events.scopes import ALL
 from training.model.baseline import Baseline, average_row
 from training.model.booster import predict
 from training.model.bounded_term import BoundedTerm, fill_up
-from training.model.intervals import Intervals, Quantiles
+from training.model.intervals import Intervals
 from training.model.scale import Scale
 from training.model.trees.baseline_shapley import Tree, shap_between, split_trees
 from training.model.trees.quickscorer import Forest, build_forest
@@ -36,7 +36,7 @@ class Bundle:
     booster_text : predicts the expected audience, in LightGBM's text form
     features : name -> fingerprint of its definition, in the boosters' order
     scale : from margin to points
-    quantiles, intervals : from features to the ends of an interval, and from these to numbers of people
+    intervals : from the expected audience and features to the ends of an interval
     horizon_days : the days ahead over which the audience is counted
     facts : training and test facts (JSON values)
     bounded : what responses from anybody add, limited to a band; None where they add nothing
@@ -46,7 +46,6 @@ class Bundle:
     booster_text: str
     features: dict[str, str]
     scale: Scale
-    quantiles: Quantiles
     intervals: Intervals
     horizon_days: int
     facts: dict[str, Any]
@@ -68,7 +67,7 @@ class Bundle:
     def forest(self) -> Forest | None:
         """All boosters, combined to predict many rows; None where they cannot be (`build_forest`)."""
         bounded = [self.bounded.booster] if self.bounded else []
-        return build_forest([self.booster, *self.quantiles.boosters, *bounded])
+        return build_forest([self.booster, *bounded])
 
     @cached_property
     def tables(self) -> ShapTables | None:
@@ -219,14 +218,13 @@ class Bundle:
     def predicted(self, matrix: np.ndarray) -> dict[str, np.ndarray]:
         """Return the columns of `predict`, shape (rows,) each, for the result of `matrix`."""
         if self.forest is not None:
-            margin, low, high, *added = self.forest.sums(matrix)
-            ends = [low, high]
+            margin, *added = self.forest.sums(matrix)
             if self.bounded:
                 margin = margin + self.bounded.limited(added[0])
         else:
-            margin, ends = self.margin(matrix), list(self.quantiles.around(matrix))
+            margin = self.margin(matrix)
         expected = np.exp(margin)
-        low, high = self.intervals.around(expected, *ends)
+        low, high = self.intervals.around(expected, matrix, list(self.features))
         columns = (self.scale.points(margin), self.scale.unclipped(margin), expected, low, high)
         return dict(zip(PREDICTED, columns, strict=True))
 

@@ -10,11 +10,12 @@ from weakref import WeakValueDictionary
 from features.errors import RegistryError
 from training.model.bounded_term import BoundedTerm
 from training.model.bundle import Bundle, check_catalogue
-from training.model.intervals import Intervals, Knot, Quantiles
+from training.model.earlier_intervals import EarlierIntervals, read_earlier_intervals
+from training.model.intervals import IntervalInput, IntervalPart, Intervals
 from training.model.scale import Scale
 
-BOOSTER_FILES = ("booster.txt", "low.txt", "high.txt")
-BOUNDED_FILE = "bounded.txt"
+BOOSTER_FILE, BOUNDED_FILE = "booster.txt", "bounded.txt"
+END_FILES = ("low.txt", "high.txt")  # of models of earlier versions
 FACTS_FILE = "bundle.json"
 
 # Bundles in use, by the digest of `bundle.json`, which contains the digests of the boosters.
@@ -24,11 +25,11 @@ IN_USE: WeakValueDictionary[str, Bundle] = WeakValueDictionary()
 def save_bundle(bundle: Bundle, folder: Path) -> None:
     """Write `bundle.json` and the boosters beside it into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    texts = dict(
-        zip(BOOSTER_FILES, (bundle.booster_text, bundle.quantiles.low_text, bundle.quantiles.high_text), strict=True)
-    )
+    texts = {BOOSTER_FILE: bundle.booster_text}
     if bundle.bounded:
         texts[BOUNDED_FILE] = bundle.bounded.booster_text
+    if isinstance(bundle.intervals, EarlierIntervals):
+        texts |= zip(END_FILES, (bundle.intervals.low_text, bundle.intervals.high_text), strict=True)
     for name, text in texts.items():
         (folder / name).write_text(text)
     document = {
@@ -36,7 +37,7 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
         "horizon_days": bundle.horizon_days,
         "facts": bundle.facts,
         "scale": asdict(bundle.scale),
-        "intervals": asdict(bundle.intervals),
+        "intervals": bundle.intervals.as_json(),
         "sha256": {name: _digest(text) for name, text in texts.items()},
         **({"bound": bundle.bounded.limit} if bundle.bounded else {}),
     }
@@ -72,35 +73,37 @@ def read_bundle(folder: Path) -> Bundle:
     try:
         text = (folder / FACTS_FILE).read_text()
         document = json.loads(text)
-        booster, low, high, *bounded = _booster_texts(folder, document.pop("sha256"))
+        texts = _booster_texts(folder, document.pop("sha256"))
         limit = document.pop("bound", None)
-        if bounded:
-            document["bounded"] = BoundedTerm(bounded[0], float(limit))
+        if BOUNDED_FILE in texts:
+            document["bounded"] = BoundedTerm(texts[BOUNDED_FILE], float(limit))
         document["scale"] = Scale(**document["scale"])
-        document["intervals"] = _intervals(document["intervals"])
-        bundle = Bundle(booster_text=booster, quantiles=Quantiles(low, high), **document)
+        document["intervals"] = _intervals(document["intervals"], texts)
+        bundle = Bundle(booster_text=texts[BOOSTER_FILE], **document)
         return IN_USE.setdefault(_digest(text), bundle)
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise RegistryError(
-            f"no complete bundle at {folder} ({error!r}); expected {', '.join(BOOSTER_FILES)} and {FACTS_FILE}. Train "
+            f"no complete bundle at {folder} ({error!r}); expected {BOOSTER_FILE} and {FACTS_FILE}. Train "
             "again with 'clout train', or restore the folder."
         ) from error
 
 
-def _intervals(document: dict[str, Any]) -> Intervals:
-    """Read the calibration; that of an earlier version has bands with one margin for both ends."""
-    if "bands" in document:
-        knots = (Knot(band["edge"], -band["margin"], band["margin"]) for band in document["bands"])
-        return Intervals(document["level"], tuple(knots), relative=False)
-    return Intervals(**document | {"knots": tuple(Knot(**knot) for knot in document["knots"])})
+def _intervals(document: dict[str, Any], texts: dict[str, str]) -> Intervals:
+    if "parts" not in document:
+        return read_earlier_intervals(document, *(texts[name] for name in END_FILES))
+    parts = (
+        IntervalPart(**part | {"inputs": tuple(IntervalInput(**one) for one in part["inputs"])})
+        for part in document["parts"]
+    )
+    return Intervals(document["level"], tuple(parts))
 
 
-def _booster_texts(folder: Path, digests: dict[str, str]) -> list[str]:
-    """Read the boosters and compare their checksums."""
-    texts = []
-    for name in (*BOOSTER_FILES, *([BOUNDED_FILE] if BOUNDED_FILE in digests else [])):
-        texts.append((folder / name).read_text())
-        if _digest(texts[-1]) != digests[name]:
+def _booster_texts(folder: Path, digests: dict[str, str]) -> dict[str, str]:
+    """Read the boosters by the names of their files, and compare their checksums."""
+    texts = {}
+    for name in (BOOSTER_FILE, *(other for other in (BOUNDED_FILE, *END_FILES) if other in digests)):
+        texts[name] = (folder / name).read_text()
+        if _digest(texts[name]) != digests[name]:
             raise ValueError(f"{name} was changed or cut off after it was written")
     return texts
 

@@ -1,88 +1,27 @@
-"""Prediction intervals for the audience, in whole people, by conformalised quantile regression.
+"""Prediction intervals for the audience, in whole people, by quantile regression on past predictions.
 
-Two LightGBM boosters predict how far the ends lie from the expected audience, as logarithms; calibration then moves
-each end, by what was true of the users whose expected audience was nearest.
+Each end lies some nats from the expected audience, and how many is linear in the logarithms of the expected audience
+and of the model's features. The two linear functions are fitted on past horizons that were predicted out of time, so
+that they know the errors of the model, a change of level included. Responses from anybody move them too.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 import pandas as pd
+from scipy.optimize import minimize
 
-from features.catalogue import SCORED
-from training.config import Model
-from training.model.booster import parameters, predict
+from training.model.booster import sample_weights
 
-TREES = 60
-LEARNING_RATE = 0.08
-NEAREST = 300
-KNOTS = 32
-
-
-@dataclass(frozen=True)
-class Quantiles:
-    """Two boosters in LightGBM's text form: of the lower and the upper end."""
-
-    low_text: str
-    high_text: str
-
-    @cached_property
-    def boosters(self) -> tuple[lgb.Booster, lgb.Booster]:
-        """Both boosters, parsed once."""
-        return lgb.Booster(model_str=self.low_text), lgb.Booster(model_str=self.high_text)
-
-    def around(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return how far both quantiles lie from the expected audience, nats, shapes (rows,).
-
-        `matrix` has the features in the catalogue's order. Boosters of earlier versions return the quantiles
-        themselves, `ln(1 + people)`.
-        """
-        low, high = (predict(booster, matrix) for booster in self.boosters)
-        return low, high
-
-
-def fit_quantiles(rows: pd.DataFrame, expected: np.ndarray, config: Model, level: float) -> Quantiles:
-    """Fit the quantiles `(1 - level) / 2` and `(1 + level) / 2` of the audience on panel rows.
-
-    Both start from the expected audience and are fitted as logarithms of 1 + people. Source: Koenker and Bassett 1978
-    (pinball loss). LightGBM has no monotone quantiles, so an interval's ends may move in another direction than the
-    score.
-
-    Parameters
-    ----------
-    rows : panel rows
-    expected : expected audience, people, shape (rows,)
-    config, level : hyper-parameters, and the share of users to cover
-
-    """
-    matrix = rows[SCORED.names].to_numpy(float)
-    away = np.log1p(rows["audience"].to_numpy(float)) - np.log1p(expected)
-    low, high = (_fit(matrix, away, config, (1 + side * level) / 2).model_to_string() for side in (-1, 1))
-    return Quantiles(low, high)
-
-
-def _fit(matrix: np.ndarray, away: np.ndarray, config: Model, alpha: float) -> lgb.Booster:
-    data = lgb.Dataset(matrix, label=away, feature_name=SCORED.names, params={"verbose": -1})
-    own = {"objective": "quantile", "alpha": alpha, "learning_rate": LEARNING_RATE}
-    return lgb.train(parameters(config) | own, data, num_boost_round=TREES)
-
-
-@dataclass(frozen=True)
-class Knot:
-    """How far calibration moves the ends of intervals at an expected audience.
-
-    Parameters
-    ----------
-    expected : expected audience, people
-    low_shift, high_shift : what is added to the logarithms of the ends, nats
-
-    """
-
-    expected: float
-    low_shift: float
-    high_shift: float
+EXPECTED = "expected_audience"
+FEW_PEOPLE = 1.0
+LEAST_ROWS, MOST_ROWS = 50, 100_000
+LARGE_AUDIENCES = 0.75
+SMOOTHING = (0.3, 0.1, 0.03)
+RIDGE = 1.0
+BEYOND_PAST = 1.0
 
 
 @dataclass(frozen=True)
@@ -102,87 +41,185 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class IntervalInput:
+    """What a feature or the expected audience adds to how far the ends lie from the expected audience.
+
+    Parameters
+    ----------
+    name : a feature, of which `ln(1 + value)` is taken, unknown as zero; or `expected_audience`, of which `ln` is
+    least, most : the range to which this logarithm is limited: that of the past, and one nat more either way
+    low_nats, high_nats : what each nat of it adds to the logarithm of either end, nats
+
+    """
+
+    name: str
+    least: float
+    most: float
+    low_nats: float
+    high_nats: float
+
+    def logarithm(self, values: np.ndarray) -> np.ndarray:
+        """Return the logarithms of values, limited to the range; shape (rows,)."""
+        return np.asarray(np.clip(_logarithm(self.name, values), self.least, self.most))
+
+
+@dataclass(frozen=True)
+class IntervalPart:
+    """How far the ends lie from the expected audience, from one expected audience up to that of the next part.
+
+    Parameters
+    ----------
+    expected : where the part begins, people
+    low_nats, high_nats : what is added to the logarithm of either end beside the inputs, nats
+    least, most : how far from the expected audience audiences lay in the past; no end lies further away, nats
+    inputs : what depends on the user
+
+    """
+
+    expected: float
+    low_nats: float
+    high_nats: float
+    least: float
+    most: float
+    inputs: tuple[IntervalInput, ...]
+
+    def away(self, expected: np.ndarray, matrix: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return how far both ends lie from the expected audience, nats, shapes (rows,)."""
+        low, high = np.full(len(expected), self.low_nats), np.full(len(expected), self.high_nats)
+        for one in self.inputs:
+            values = one.logarithm(expected if one.name == EXPECTED else matrix[:, names.index(one.name)])
+            low += one.low_nats * values
+            high += one.high_nats * values
+        return np.clip(low, self.least, self.most), np.clip(high, self.least, self.most)
+
+
+@dataclass(frozen=True)
 class Intervals:
-    """The calibration of a model's intervals.
+    """The intervals of a model.
 
     Parameters
     ----------
     level : the share of users whose audience the intervals should cover
-    knots : by rising expected audience; between two of them the logarithms are interpolated
-    relative : whether quantiles are relative to the expected audience; in models of earlier versions they are not, and
-        each knot holds up to the next one
+    parts : how the ends are computed, by rising expected audience; none in models of earlier versions
 
     """
 
     level: float
-    knots: tuple[Knot, ...]
-    relative: bool = True
+    parts: tuple[IntervalPart, ...]
 
-    def around(self, expected: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def as_json(self) -> dict[str, Any]:
+        """Return the intervals as JSON values."""
+        return asdict(self)
+
+    def around(self, expected: np.ndarray, matrix: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return the ends in whole people, both included, around the expected audience; shapes (rows,).
 
         Parameters
         ----------
         expected : expected audience, people, shape (rows,)
-        low, high : its quantiles as `Quantiles.around` returns them, nats, shapes (rows,)
+        matrix, names : features, NaN where unknown, shape (rows, features), and their names
 
         """
-        low, high = self._people(expected, low, high)
-        nearest, lowest, highest = np.rint(expected), np.ceil(low - 0.5), np.floor(high + 0.5)
-        return np.maximum(np.minimum(lowest, nearest), 0.0), np.maximum(highest, nearest)
-
-    def _people(self, expected: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ends before they are rounded."""
-        people, lows, highs = self._columns
-        if not self.relative:
-            index = np.searchsorted(people, expected, side="right") - 1
-            return np.expm1(low + lows[index]), np.expm1(high + highs[index])
-        start, at, knots = np.log1p(expected), np.log(expected), np.log(people)
-        return (
-            np.expm1(start + low + np.interp(at, knots, lows)),
-            np.expm1(start + high + np.interp(at, knots, highs)),
-        )
-
-    @cached_property
-    def _columns(self) -> np.ndarray:
-        return np.array([(knot.expected, knot.low_shift, knot.high_shift) for knot in self.knots]).T
+        part_of = np.searchsorted([part.expected for part in self.parts], expected, side="right") - 1
+        away = np.zeros((2, len(expected)))
+        for k, part in enumerate(self.parts):
+            rows = np.flatnonzero(part_of == k)
+            away[:, rows] = part.away(expected[rows], matrix[rows], names)
+        low, high = np.expm1(np.log1p(expected) + away)
+        return whole_people(expected, low, high)
 
 
-def fit_intervals(
-    expected: np.ndarray, low: np.ndarray, high: np.ndarray, audience: np.ndarray, level: float
-) -> Intervals:
-    """Calibrate the intervals on rows that neither the expected audience nor the quantiles were fitted on.
+def whole_people(expected: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Round ends to the nearest whole people; they contain the rounded expected audience and are never below zero."""
+    nearest, lowest, highest = np.rint(expected), np.ceil(low - 0.5), np.floor(high + 0.5)
+    return np.maximum(np.minimum(lowest, nearest), 0.0), np.maximum(highest, nearest)
 
-    Source: Romano, Patterson and Candes 2019 (conformalised quantile regression), each end for itself: it moves to
-    where a share `(1 - level) / 2` of the audiences lies beyond it, among the 300 rows with the nearest expected
-    audience. 32 knots are placed by rank, closer together towards the largest audiences.
+
+def fit_intervals(rows: pd.DataFrame, expected: np.ndarray, names: Sequence[str], level: float) -> Intervals:
+    """Fit both ends on past predictions.
+
+    Source: Koenker and Bassett 1978 (quantile regression): the ends are the quantiles `(1 - level) / 2` and
+    `(1 + level) / 2` of the audience, relative to the expected one. Users who are expected to have less than one person
+    have ends that depend on that alone; where fewer than 50 others are past, the 50 highest count as such.
 
     Parameters
     ----------
-    expected, low, high : as in `Intervals.around`
-    audience : realised, people, shape (rows,)
+    rows : panel rows: features and audience
+    expected : their expected audience, by a model that was fitted on earlier horizons, people, shape (rows,)
+    names : the model's features
     level : share of users to cover
 
     """
-    order = np.argsort(expected, kind="stable")
-    logs = np.log(expected[order])
-    away = np.log1p(audience[order]) - np.log1p(expected[order])
-    beyond = away - low[order], away - high[order]
-    knots = {}
-    for window in _windows(len(order)):
-        ends = -_upper_quantile(-beyond[0][window], level), _upper_quantile(beyond[1][window], level)
-        knots[float(np.exp(logs[window].mean()))] = ends
-    return Intervals(level, tuple(Knot(people, *knots[people]) for people in sorted(knots)))
+    fewest = np.partition(expected, -LEAST_ROWS)[-LEAST_ROWS] if len(expected) > LEAST_ROWS else 0.0
+    edge = float(min(FEW_PEOPLE, fewest))
+    above = expected >= edge
+    parts = [_fit_part(edge, rows[above], expected[above], (EXPECTED, *names), level)]
+    if not above.all():
+        parts.insert(0, _fit_part(0.0, rows[~above], expected[~above], (EXPECTED,), level))
+    return Intervals(level, tuple(parts))
 
 
-def _windows(count: int) -> list[slice]:
-    """Return windows of up to 300 neighbours in a ranking, the lowest first."""
-    size = min(NEAREST, count)
-    starts = count - size - np.geomspace(1, count - size + 1, KNOTS).astype(int) + 1
-    return [slice(start, start + size) for start in np.unique(starts)]
+def _fit_part(
+    edge: float, rows: pd.DataFrame, expected: np.ndarray, names: Sequence[str], level: float
+) -> IntervalPart:
+    if len(rows) > MOST_ROWS:
+        sample = np.random.default_rng(0).choice(len(rows), MOST_ROWS, replace=False)
+        rows, expected = rows.iloc[sample], expected[sample]
+    values = [expected if name == EXPECTED else rows[name].to_numpy(float) for name in names]
+    inputs = np.column_stack([_logarithm(name, value) for name, value in zip(names, values, strict=True)])
+    away = np.log1p(rows["audience"].to_numpy(float)) - np.log1p(expected)
+    weights = sample_weights(rows) * (1 + expected) ** LARGE_AUDIENCES
+    share = _share_of(len(rows), (1 + level) / 2)
+    low, high = (_quantile_regression(inputs, away, weights, quantile) for quantile in (1 - share, share))
+    ranges = inputs.min(axis=0) - BEYOND_PAST, inputs.max(axis=0) + BEYOND_PAST
+    columns = zip(names, *(array.tolist() for array in (*ranges, low[1:], high[1:])), strict=True)
+    return IntervalPart(
+        edge,
+        float(low[0]),
+        float(high[0]),
+        float(away.min()),
+        float(away.max()),
+        tuple(IntervalInput(*one) for one in columns),
+    )
 
 
-def _upper_quantile(values: np.ndarray, level: float) -> float:
-    """Return the value above which a share `(1 - level) / 2` of further ones is expected; the largest if in doubt."""
-    rank = min(int(np.ceil((len(values) + 1) * (1 + level) / 2)), len(values))
-    return float(np.sort(values)[rank - 1])
+def _logarithm(name: str, values: np.ndarray) -> np.ndarray:
+    if name == EXPECTED:
+        return np.asarray(np.log(values))
+    return np.asarray(np.log1p(np.maximum(np.nan_to_num(values), 0.0)))
+
+
+def _share_of(count: int, share: float) -> float:
+    """Return the share of `count` values below which a share of further ones is expected to lie."""
+    return float(min(np.ceil((count + 1) * share), count - 0.5) / count)
+
+
+def _quantile_regression(inputs: np.ndarray, values: np.ndarray, weights: np.ndarray, share: float) -> np.ndarray:
+    """Return a constant and a factor for each input, whose sum has a share of the values below it.
+
+    The loss is smoothed where it has its kink, less and less; a ridge, as of `RIDGE` rows, keeps factors small that few
+    rows support.
+
+    Parameters
+    ----------
+    inputs, values, weights : shapes (rows, inputs), (rows,) and (rows,)
+    share : of the values
+
+    """
+    mean, spread = np.average(inputs, axis=0, weights=weights), inputs.std(axis=0)
+    spread[spread == 0] = 1.0
+    columns = np.column_stack([np.ones(len(values)), (inputs - mean) / spread])
+    weights, ridge = weights / weights.sum(), RIDGE / len(values)
+
+    def loss(factors: np.ndarray, width: float) -> tuple[float, np.ndarray]:
+        error = values - columns @ factors
+        below = np.exp(-np.logaddexp(0.0, error / width))
+        slope = columns.T @ (weights * (below - share)) + 2 * ridge * np.append(0.0, factors[1:])
+        smooth = share * error + width * np.logaddexp(0.0, -error / width)
+        return float(weights @ smooth + ridge * (factors[1:] ** 2).sum()), slope
+
+    factors = np.append(np.quantile(values, share), np.zeros(inputs.shape[1]))
+    for width in SMOOTHING:
+        factors = minimize(loss, factors, width, jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
+    scaled = factors[1:] / spread
+    return np.append(factors[0] - scaled @ mean, scaled)

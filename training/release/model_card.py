@@ -39,6 +39,7 @@ EXPLAINED_FIGURES = (
     "person outside of them (20 at 90 %). Lower is better.",
 )
 TEN_POINTS = 10.0
+LARGE = 3.0  # people
 LANDMARKS = (MEDIAN_POINTS, P95_POINTS, 80.0)
 INTENDED = (
     "finding people who have an audience on a subject, and choosing whom to ask, to invite or to read first",
@@ -70,7 +71,7 @@ def model_card(
             "A score from 0 to 100 per user. It predicts the audience: how many different people will engage with the "
             f"user in the next {bundle.horizon_days} days. It is computed from activity alone, by "
             f"{len(bundle.features)} facts about each user. LightGBM trees (Tweedie deviance) predict the audience, a "
-            "logarithmic scale turns it into points, and past errors set the intervals (conformal).",
+            "logarithmic scale turns it into points, and past errors set the intervals.",
         ],
         "How to read it": _reading(bundle),
         "Intended use": bullets(INTENDED),
@@ -120,13 +121,14 @@ def _gate(verdict: Verdict) -> list[str]:
 
 def _data(bundle: Bundle) -> list[str]:
     facts = bundle.facts
-    cutoffs = facts["training_cutoffs"]
+    cutoffs, last = facts["training_cutoffs"], facts.get("interval_cutoffs", 1)
+    newest = "the newest of them" if last == 1 else f"the newest {last} of them"
     return bullets(
         [
             f"Trained only on events before {_utc(facts['as_of'])}{_source(facts)}.",
             f"Trained on {facts['rows']:,} rows, each a user in a scope at one of {len(cutoffs)} instants, "
             f"{bundle.horizon_days} days apart, from {_utc(cutoffs[0])} to {_utc(cutoffs[-1])}; the intervals are set "
-            f"by what happened after {_utc(facts['calibration_cutoff'])}.",
+            f"by how far predictions for {newest}, by models of earlier ones, lay from what happened.",
             *([f"A sample of users: {sample}."] if (sample := sample_of(facts)) else []),
             f"Scopes: {', '.join(f'`{scope}`' for scope in bundle.scopes)}.",
             f"Catalogue of features: `{facts['catalogue']}`.",
@@ -183,12 +185,21 @@ def _intervals(bundle: Bundle, evaluation: BacktestReport) -> list[str]:
         )
     level = bundle.facts["config"]["interval"]["level"]
     return [
-        f"Target coverage: {100 * level:g} % of users.",
+        f"Target coverage: {100 * level:g} % of users.{_coverage_of_large(evaluation)}",
         "",
         *table(
             ["people expected", "users", "mean expected", "mean real", "coverage", "mean width", "interval score"], rows
         ),
     ]
+
+
+def _coverage_of_large(evaluation: BacktestReport) -> str:
+    """Say how many users with a large expected audience had an audience within their interval."""
+    large = [band for band in evaluation.bands if band.lower >= LARGE]
+    if not (users := sum(band.users for band in large)):
+        return ""
+    covered = sum(band.users * band.coverage for band in large) / users
+    return f" Of {users:,} users expected at {LARGE:g} people or more, {covered:.0%} had an audience within theirs."
 
 
 def _groups(evaluation: BacktestReport) -> list[str]:

@@ -44,8 +44,7 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path, home, bundle, scores, 
     before = contents(first)
     assert set(before) == {
         "scores.parquet", "features.arrow", "snapshot.json", "baselines.json",
-        "bundle/booster.txt", "bundle/low.txt", "bundle/high.txt", "bundle/bounded.txt", "bundle/bundle.json",
-        "SHA256SUMS",
+        "bundle/booster.txt", "bundle/bounded.txt", "bundle/bundle.json", "SHA256SUMS",
     }  # fmt: skip
     again = write_snapshot(home, AS_OF, bundle, "3", scores, rows.sample(frac=1, random_state=2))
     assert again == first
@@ -180,8 +179,6 @@ def test_an_absent_instant_lists_those_there_are(home, bundle, scores, rows):
         "snapshot.json",
         "baselines.json",
         "bundle/booster.txt",
-        "bundle/low.txt",
-        "bundle/high.txt",
         "bundle/bounded.txt",
         "bundle/bundle.json",
     ],

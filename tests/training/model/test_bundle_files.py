@@ -7,13 +7,14 @@ import pickletools
 import shutil
 import weakref
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from features.errors import CatalogueError, RegistryError
-from training.model.bundle_files import BOOSTER_FILES, BOUNDED_FILE, FACTS_FILE, load_bundle, save_bundle
-from training.model.intervals import Intervals, Knot
+from training.model.bundle_files import BOOSTER_FILE, BOUNDED_FILE, END_FILES, FACTS_FILE, load_bundle, save_bundle
+from training.model.earlier_intervals import EarlierIntervals, Knot
+
+BOOSTER_FILES = (BOOSTER_FILE, BOUNDED_FILE)
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ class TestRoundTrip:
 
     def test_saving_again_writes_the_same_bytes(self, folder, tmp_path):
         save_bundle(load_bundle(folder), tmp_path / "again")
-        for name in (*BOOSTER_FILES, BOUNDED_FILE, FACTS_FILE):
+        for name in (*BOOSTER_FILES, FACTS_FILE):
             assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
 
     def test_a_bundle_in_use_is_shared_and_not_retained(self, folder, tmp_path):
@@ -52,7 +53,7 @@ class TestRoundTrip:
         assert reference() is None
 
     def test_files_are_text_and_json_only(self, folder):
-        assert sorted(path.name for path in folder.iterdir()) == sorted([*BOOSTER_FILES, BOUNDED_FILE, FACTS_FILE])
+        assert sorted(path.name for path in folder.iterdir()) == sorted([*BOOSTER_FILES, FACTS_FILE])
         for path in folder.iterdir():
             path.read_text(encoding="utf-8")
             with pytest.raises(ValueError, match="opcode"):
@@ -60,27 +61,34 @@ class TestRoundTrip:
 
 
 class TestEarlierIntervals:
-    """Calibration by bands, of quantiles that are not relative to the expected audience."""
+    """Ends by two boosters, which are files of their own."""
 
-    bands = ({"edge": 0.0, "margin": 0.1}, {"edge": 3.0, "margin": -0.2})
+    knots = (Knot(0.1, -0.2, 0.1), Knot(3.0, 0.2, -0.2))
 
-    def test_bands_become_knots(self, folder):
-        back = load_bundle(altered(folder, lambda facts: facts.update(intervals={"level": 0.8, "bands": self.bands})))
-        knots = (Knot(0.0, -0.1, 0.1), Knot(3.0, 0.2, -0.2))
-        assert back.intervals == Intervals(0.8, knots, relative=False)
+    @pytest.fixture
+    def earlier(self, bundle):
+        ends = bundle.booster_text, bundle.booster_text
+        return dataclasses.replace(bundle, intervals=EarlierIntervals(0.8, (), self.knots, *ends, relative=True))
 
-    def test_predict_and_are_saved_again(self, folder, rows, tmp_path):
-        earlier = load_bundle(
-            altered(folder, lambda facts: facts.update(intervals={"level": 0.8, "bands": self.bands}))
-        )
-        save_bundle(earlier, tmp_path / "again")
-        assert load_bundle(tmp_path / "again") == earlier
-        predicted = earlier.predict(rows)
-        assert (predicted["low"] <= predicted["expected_audience"].round()).all()
-        _, high = earlier.quantiles.around(earlier.matrix(rows))
-        margin = np.where(predicted["expected_audience"] < 3, 0.1, -0.2)
-        people = np.maximum(np.floor(np.expm1(high + margin) + 0.5), predicted["expected_audience"].round())
-        assert predicted["high"].tolist() == people.tolist()
+    def test_are_the_same_after_saving(self, earlier, rows, tmp_path):
+        save_bundle(earlier, tmp_path)
+        assert {*END_FILES} <= {path.name for path in tmp_path.iterdir()}
+        back = load_bundle(tmp_path)
+        assert back == earlier
+        pd.testing.assert_frame_equal(back.predict(rows), earlier.predict(rows), check_exact=True)
+
+    def test_bands_become_knots(self, earlier, tmp_path):
+        bands = [{"edge": 0.0, "margin": 0.1}, {"edge": 3.0, "margin": -0.2}]
+        save_bundle(earlier, tmp_path)
+        back = load_bundle(altered(tmp_path, lambda facts: facts.update(intervals={"level": 0.8, "bands": bands})))
+        assert back.intervals.knots == (Knot(0.0, -0.1, 0.1), Knot(3.0, 0.2, -0.2))
+        assert not back.intervals.relative
+
+    def test_damaged_boosters_are_refused(self, earlier, tmp_path):
+        save_bundle(earlier, tmp_path)
+        (tmp_path / END_FILES[1]).unlink()
+        with pytest.raises(RegistryError, match="no complete bundle at"):
+            load_bundle(tmp_path)
 
 
 class TestOtherCatalogue:
@@ -106,7 +114,7 @@ class TestDamage:
     def test_absent_folder(self, tmp_path):
         with pytest.raises(
             RegistryError,
-            match=r"no complete .*FileNotFoundError.*expected booster\.txt, low\.txt, high\.txt and",
+            match=r"no complete .*FileNotFoundError.*expected booster\.txt and",
         ):
             load_bundle(tmp_path / "gone")
 

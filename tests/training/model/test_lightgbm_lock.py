@@ -42,9 +42,9 @@ def most_at_once(monkeypatch):
     return results
 
 
-@pytest.mark.parametrize("method", ["margin", "shap_values", "quantiles"])
+@pytest.mark.parametrize("method", ["margin", "shap_values"])
 def test_few_and_many_rows_never_at_once(bundle, matrix, most_at_once, method):
-    ask = bundle.quantiles.around if method == "quantiles" else getattr(bundle, method)
+    ask = getattr(bundle, method)
     expected = [ask(matrix[:1]), ask(matrix)]
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(ask, [matrix[:1], matrix] * 8))

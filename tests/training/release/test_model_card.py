@@ -56,6 +56,29 @@ def test_figures_of_signals(text, trained):
         assert f"| {lead.margin:+.3f} | {lead.low:+.3f} to {lead.high:+.3f} |" in text
 
 
+def test_coverage_of_large_audiences_is_said_in_words(trained):
+    band = dataclasses.replace(trained.evaluation.bands[-1], upper=10.0)
+    bands = tuple(
+        dataclasses.replace(band, lower=lower, users=users, coverage=coverage)
+        for lower, users, coverage in ((1.0, 500, 0.2), (3.0, 30, 0.9), (10.0, 10, 0.5))
+    )
+    for chosen, words in (
+        (bands, " Of 40 users expected at 3 people or more, 80% had an audience within"),
+        (bands[:1], ""),
+    ):
+        evaluation = dataclasses.replace(trained.evaluation, bands=chosen)
+        lines = section(model_card(trained.bundle, evaluation, trained.verdict), "Intervals by expected audience")
+        assert f"Target coverage: 90 % of users.{words}" in lines
+        assert ("3 people or more" in lines) == bool(words)
+
+
+def test_says_how_many_instants_intervals_are_fitted_to(text, trained):
+    assert trained.bundle.facts["interval_cutoffs"] == 2
+    assert "by how far predictions for the newest 2 of them, by models of earlier ones, lay from" in section(
+        text, "Data"
+    )
+
+
 @pytest.mark.parametrize(
     ("gains", "sentence"),
     [
