@@ -205,7 +205,7 @@ def _print_alliances(alliances: "Sequence[AllianceResult]") -> None:
     rows = [
         [
             result.description,
-            f"{result.gain_median:+.1f}",
+            result.points,
             f"{result.people_gain_median:+.2f}",
             f"{result.people_limit:.2f}",
             "within" if result.within_limit else "EXCEEDED",

@@ -250,8 +250,8 @@ def _over_limits(kind: str, results: Sequence[Result], describe: Callable[[Resul
 
 
 def _people_gain(result: AllianceResult) -> str:
-    gain = f"{result.people_gain_median:+.2f} people expected"
-    return f"{result.alliance} ({gain}, limit {result.people_limit:g})"
+    people = f"{result.people_gain_median:+.2f} people expected, limit {result.people_limit:g}"
+    return f"{result.alliance} ({people}{'' if result.points_limit is None else f'; {result.points} points'})"
 
 
 def _past_limit(result: AttackResult, median_active: float) -> str:

@@ -2,7 +2,7 @@
 
 They are not fake accounts, and so they count: the limits are in people. Whoever brings `k` people to respond has an
 audience of `k`, and the expected audience may rise by 1.25 of them each; people who answer each other may raise it by
-half of one each, however long they do.
+half of one each, however long they do. New accounts that established users answered are limited in points too.
 """
 
 from collections.abc import Callable
@@ -71,6 +71,7 @@ class Alliance:
     helpers : chooses who responds, from the Helpers; None for members who answer each other
     ring : whether the helpers are accounts that have established themselves by answering each other for 300 days
     answers : how many established users answered a question of each helper, who are new accounts; 0 for others
+    points : by how many points the median member may rise; None for people who were there before, limited in people
 
     """
 
@@ -81,6 +82,7 @@ class Alliance:
     helpers: Callable[[Helpers], np.ndarray] | None = None
     ring: bool = False
     answers: int = 0
+    points: float | None = None
 
     @property
     def exchanged(self) -> bool:
@@ -116,7 +118,7 @@ ALLIANCES = (
     Alliance("star_28d", "the community's star answers every daily post for 28 days", 1, 28, lambda h: h.stars),
     Alliance("dormant_5_28d", "5 dormant accounts that were known answer for 28 days", 5, 28, lambda h: h.dormant),
     Alliance("slow_ring", "8 accounts answer each other for 300 days, then the member for 28", 8, 28, ring=True),
-    Alliance("answered_12_28d", ANSWERED, 12, 28, answers=3),
+    Alliance("answered_12_28d", ANSWERED, 12, 28, answers=3, points=35.0),
 )
 
 
@@ -257,18 +259,21 @@ def _result(
 ) -> AllianceResult:
     gains = after.reindex(members) - before.reindex(members)
     people = gains["expected_audience"].to_numpy(float)
-    median = float(np.median(people))
+    points, median = gains["score"].to_numpy(float), float(np.median(people))
+    few_points = alliance.points is None or bool(np.median(points) <= alliance.points)
     return AllianceResult(
         alliance=alliance.name,
         description=alliance.description,
         members=len(members),
         people=alliance.people,
         exchanged=alliance.exchanged,
-        gain_median=float(gains["score"].median()),
+        gain_median=float(np.median(points)),
         people_gain_median=median,
         people_gain_low=low_median(people),
         people_limit=alliance.limit,
-        within_limit=median <= alliance.limit,
+        within_limit=median <= alliance.limit and few_points,
         answers=alliance.answers,
+        gain_low=low_median(points),
+        points_limit=alliance.points,
         acts=round(acts / len(members)),
     )

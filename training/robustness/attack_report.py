@@ -80,11 +80,15 @@ class AllianceResult(Report):
     people_gain_median : by how many people the expected audience rises, in the median
     people_gain_low : the lower end of the 95 % interval of this median, from `low_median`
     people_limit : by how many it may rise
-    within_limit : whether it rises by that at most in the median
+    within_limit : whether it rises by that at most in the median, and the points by `points_limit`
     answers : how many established users answered each of the new accounts that respond; 0 for other people
     acts : events per member; those by which established users answer new accounts do not count
+    gain_low : the lower end of the 95 % interval of the median of points
+    points_limit : how many points may be gained; None where people alone are limited
 
     """
+
+    absent_if_none: ClassVar[tuple[str, ...]] = ("points_limit",)
 
     alliance: str
     description: str
@@ -98,19 +102,27 @@ class AllianceResult(Report):
     within_limit: bool = field(metadata=named("held"))
     answers: int = 0
     acts: int = 0
+    gain_low: float = 0.0
+    points_limit: float | None = None
 
     @property
     def exceeds(self) -> bool:
-        """Whether the median lies past the limit with its whole interval: few members alone prove nothing."""
-        return self.people_gain_low > self.people_limit
+        """Whether a median lies past its limit with its whole interval: few members alone prove nothing."""
+        many_points = self.points_limit is not None and self.gain_low > self.points_limit
+        return many_points or self.people_gain_low > self.people_limit
+
+    @property
+    def points(self) -> str:
+        """The points gained in the median, with their limit where there is one."""
+        return f"{self.gain_median:+.1f}{'' if self.points_limit is None else f' of {self.points_limit:g}'}"
 
     @property
     def cost(self) -> str:
-        """What new accounts that established users answered cost and gain, and why no points limit them."""
+        """What new accounts that established users answered cost and gain, and why they may gain so much."""
         return (
             f"{self.people} new accounts, each really answered by {self.answers} established users, gain an ordinary "
-            f"member {self.gain_median:+.1f} points for {self.acts:,} events: nothing tells them from newcomers who "
-            f"are heard, so they are limited in people ({self.people_gain_median:+.1f} of {self.people_limit:g})."
+            f"member {self.points} points and {self.people_gain_median:+.1f} of {self.people_limit:g} people for "
+            f"{self.acts:,} events: nothing tells them from newcomers who are heard."
         )
 
 

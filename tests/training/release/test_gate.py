@@ -190,6 +190,15 @@ class TestAttacks:
         assert finding(verdict, "attacks")[0]
         assert not verdict.passed
 
+    @pytest.mark.parametrize(("low", "passed"), [(36.0, False), (35.0, True)])
+    def test_answered_accounts_are_limited_in_points_too(self, low, passed):
+        result = replace(
+            an_alliance("answered", 2.0), gain_median=36.4, gain_low=low, points_limit=35.0, within_limit=False
+        )
+        verdict = finding(verdict_of({"attacks": a_report(an_attack(), alliances=(result,))}), "alliances")
+        assert verdict[0] is passed
+        assert verdict[1].endswith(": answered (+2.00 people expected, limit 2.5; +36.4 of 35 points)")
+
     def test_a_median_over_the_limit_may_be_chance(self):
         report = a_report(an_attack(), alliances=(an_alliance("friends", 2.6, 2.5), an_alliance("stars", 0.4)))
         message = (

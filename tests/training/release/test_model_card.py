@@ -106,11 +106,11 @@ def test_limits_say_what_ten_points_cost(trained, gains, sentence):
 
 
 def test_limits_say_what_answered_accounts_cost(trained):
-    result = AllianceResult("answered", "they like", 20, 12, False, 22.1, 8.4, 5.0, 15.0, True, answers=3, acts=376)
+    result = AllianceResult("answered", "they like", 20, 12, False, 22.1, 8.4, 5.0, 15.0, True, 3, 376, 20.0, 35.0)
     report = AttackReport(datetime(2025, 8, 1, tzinfo=UTC), "engagers", 20.0, (), alliances=(result,))
     assert (
-        "- 12 new accounts, each really answered by 3 established users, gain an ordinary member +22.1 points for 376 "
-        "events: nothing tells them from newcomers who are heard, so they are limited in people (+8.4 of 15)."
+        "- 12 new accounts, each really answered by 3 established users, gain an ordinary member +22.1 of 35 points "
+        "and +8.4 of 15 people for 376 events: nothing tells them from newcomers who are heard."
     ) in section(model_card(trained.bundle, trained.evaluation, trained.verdict, report), "Limits")
 
 

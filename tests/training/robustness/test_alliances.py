@@ -94,7 +94,9 @@ def test_alliances_are_measured_in_people(simulated, bundle):
     results = alliance_suite(open_events(simulated.events), bundle, simulated.as_of)
     assert results
     for result in results:
-        assert result.within_limit == (result.people_gain_median <= result.people_limit)
+        few_points = result.points_limit is None or result.gain_median <= result.points_limit
+        assert result.within_limit == (few_points and result.people_gain_median <= result.people_limit)
+        assert result.gain_low <= result.gain_median
         assert result.people_gain_low <= result.people_gain_median
         assert result.members >= 1
     by_name = {result.alliance: result for result in results}
@@ -103,4 +105,6 @@ def test_alliances_are_measured_in_people(simulated, bundle):
     assert (one.acts, one.answers) == (2 * 28, 0)
     assert (answered.acts, answered.answers) == (28 + 12 * 28 + 12, 3)  # posts, responses and questions
     assert answered.cost in AttackReport(simulated.as_of, "", 20.0, (), alliances=results).answered_accounts
+    assert (one.points_limit, answered.points_limit) == (None, 35.0)
+    assert "points_limit" not in one.as_json()
     assert one.as_json()["held"] == one.within_limit
