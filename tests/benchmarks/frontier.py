@@ -1,11 +1,13 @@
-"""What resistance costs: python tests/benchmarks/frontier.py [EVENTS --as-of T] [--horizon-days 28] [--plot PNG].
+"""What resistance costs: python tests/benchmarks/frontier.py [EVENTS --as-of T] [--horizon-days 28] [--store NAME].
 
 The recipe is fitted on what was complete by T, and its bounded term is limited to 0, 0.1, 0.25, 0.5, 1 and any number
 of nats. Each of these models is judged on the horizon after T, and attacked at T: the gain of a median member in
 points of one scale, over all attacks of the suite. Without EVENTS, 1,500 people are simulated over 420 days. Of the
-10,000 bought followers 1,000 follow, as follows are not a feature of any of the models.
+10,000 bought followers 1,000 follow, as follows are not a feature of any of the models. `--store` writes the table into
+docs/pictures/frontier.json under the name of the community, and draws all communities of that file beside it.
 """
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,13 +26,13 @@ from training.config import Config, Outcome
 from training.dataset.panel import in_scope
 from training.evaluation.metrics import ranking
 from training.model.bundle import Bundle
-from training.reports.plots import ACCENT, INK, PALE
+from training.reports.plots import INK
 from training.robustness.attacks import ATTACKS
 
 BOUNDS = (0.0, 0.1, 0.25, 0.5, 1.0, np.inf)
 FOLLOWERS = 1_000
-NEAR = 0.06  # of an axis
-BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+FIGURES = Path(__file__).parents[2] / "docs" / "pictures" / "frontier.json"
+DEFAULT = Config().model.bound
 PANELS = {"auc": "AUC", "ndcg_100": "NDCG@100", "r2_log": "R2 of logs"}
 
 
@@ -75,35 +77,41 @@ def frontier(path: Path, config: Config, as_of: datetime, members: int) -> tuple
     return table.assign(**{"at most, from anybody": anybody}).rename_axis("bound"), by_attack
 
 
-def labels(gain: pd.Series, quality: pd.Series) -> list[tuple[str, tuple[float, float]]]:
-    """Return a label per point, and one for several that lie too near to each other to label each."""
-    points = np.column_stack([gain, quality])
-    distant = np.abs(np.diff(points, axis=0)) > NEAR * np.maximum(np.ptp(points, axis=0), 1e-9)
-    groups = np.split(np.arange(len(points)), np.flatnonzero(distant.any(axis=1)) + 1)
-    names = ["no limit" if np.isinf(bound) else f"{bound:g}" for bound in gain.index]
-    return [(", ".join(names[k] for k in group), (points[group[0], 0], points[group[0], 1])) for group in groups]
+def store(name: str, as_of: datetime, table: pd.DataFrame, by_attack: pd.DataFrame) -> None:
+    """Write a community's table into the file of figures; the bound without a limit is null."""
+    figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    rows = table.join(by_attack[["fresh_accounts", "pod", "aged_farm", "old_accounts"]]).round(4).reset_index()
+    rows["bound"] = rows["bound"].where(np.isfinite(rows["bound"]))
+    figures[name] = {
+        "as_of": f"{as_of:%Y-%m-%d}",
+        "rows": json.loads(rows.drop(columns="at most, from anybody").to_json(orient="records")),
+    }
+    FIGURES.write_text(json.dumps(dict(sorted(figures.items())), indent=1) + "\n")
 
 
-def plot_frontier(table: pd.DataFrame, title: str) -> Figure:
-    """Plot quality against the worst and the median gain, one panel per figure of quality."""
+def plot_frontier(figures: dict[str, dict]) -> Figure:
+    """Plot by how much quality exceeds that without a bounded term, against the worst gain, a line per community."""
     figure = Figure(figsize=(11, 3.6), layout="constrained", dpi=110)
-    figure.suptitle(title, x=0.01, ha="left", color=INK)
-    for axes, (key, name) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
-        axes.set_title(name, loc="left", color=INK, fontsize=10)
-        for column, color in (("median gain", PALE), ("worst gain", ACCENT)):
-            axes.plot(table[column], table[key], marker="o", color=color, label=column)
-        for text, point in labels(table["worst gain"], table[key]):
-            axes.annotate(text, point, (-6, 4), textcoords="offset points", fontsize=8, ha="right", bbox=BEHIND)
+    figure.suptitle("What limits of 0, 0.1 (ring), 0.25, 0.5, 1 nats and none bring", x=0.01, ha="left", color=INK)
+    tables = {name: pd.DataFrame(community["rows"]) for name, community in figures.items()}
+    for axes, (key, title) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
+        axes.set_title(f"{title}, more than without", loc="left", color=INK, fontsize=10)
+        for name, table in tables.items():
+            more = table[key] - table.loc[table["bound"] == 0, key].item()
+            (line,) = axes.plot(table["worst gain"], more, marker=".", label=name)
+            default = table["bound"] == DEFAULT
+            ring = {"marker": "o", "s": 60, "facecolors": "none", "edgecolors": line.get_color()}
+            axes.scatter(table.loc[default, "worst gain"], more[default], **ring)
         axes.margins(x=0.1, y=0.1)
-        axes.set_xlabel("points gained by attacks")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False, fontsize=8)
+        axes.set_xlabel("points gained by the worst attack")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=4, frameon=False, fontsize=8)
     return figure
 
 
 def main() -> None:
-    """Print the table; draw it where a name is given."""
+    """Print the table; store and draw it where a name is given."""
     args = make_parser(__doc__)
-    args.add_argument("--plot", type=Path)
+    args.add_argument("--store", metavar="NAME", help="of the community in docs/pictures/frontier.json")
     options = args.parse_args()
     config = Config(outcome=Outcome(horizon_days=options.horizon_days))
     with given_or_simulated(options.events) as path:
@@ -111,8 +119,9 @@ def main() -> None:
         table, by_attack = frontier(path, config, as_of, options.members)
     print(table.round(3).to_string())
     print(f"\n{by_attack.T.round(1).to_string()}")
-    if options.plot:
-        plot_frontier(table, f"What resistance costs, {as_of:%Y-%m-%d}").savefig(options.plot)
+    if options.store:
+        store(options.store, as_of, table, by_attack)
+        plot_frontier(json.loads(FIGURES.read_text())).savefig(FIGURES.with_suffix(".png"))
 
 
 if __name__ == "__main__":
