@@ -1,9 +1,13 @@
 """Arrays of pairs and users in files: they are written in parts, mapped into memory, and read user by user."""
 
 from collections.abc import Iterator
-from tempfile import TemporaryFile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryFile, gettempdir
 
 import numpy as np
+
+from features.errors import OutputError, write_error
 
 PAIRS_AT_ONCE = 1 << 20
 USERS_AT_ONCE = 1 << 16
@@ -20,15 +24,32 @@ class FileArray:
         self._file = TemporaryFile()  # noqa: SIM115 - the map outlives it
 
     def append(self, values: np.ndarray) -> None:
-        """Write more values, shape (n,)."""
-        self._file.write(np.ascontiguousarray(values, self._dtype).data)
+        """Write more values, shape (n,).
+
+        Raises
+        ------
+        OutputError : the disk of that folder is full
+
+        """
+        with self._errors():
+            self._file.write(np.ascontiguousarray(values, self._dtype).data)
         self._length += len(values)
 
     def mapped(self) -> np.ndarray:
         """Return all values, mapped into memory and writable; no more can be appended."""
-        with self._file:
+        with self._errors(), self._file:
             self._file.flush()
             return np.memmap(self._file, self._dtype, "r+") if self._length else np.zeros(0, self._dtype)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Name the folder where its disk is full; the file is closed, since what it buffers cannot be written."""
+        try:
+            yield
+        except OSError as error:
+            with suppress(OSError):
+                self._file.close()
+            raise OutputError(f"{write_error(Path(gettempdir()), error)} Or set TMPDIR to a larger disk.") from error
 
 
 class GroupedFileArray:
@@ -55,11 +76,14 @@ class GroupedFileArray:
 
 
 def mapped_zeros(length: int, dtype: type) -> np.ndarray:
-    """Return writable zeros, shape (length,), in an unnamed file that is mapped into memory."""
-    if not length:
-        return np.zeros(0, dtype)
-    with TemporaryFile() as file:
-        return np.memmap(file, dtype, "w+", shape=(length,))
+    """Return writable zeros, shape (length,), in an unnamed file that is mapped into memory.
+
+    They are written, since a full disk ends a process that changes a mapped hole of a file.
+    """
+    zeros = FileArray(dtype)
+    for start in range(0, length, PAIRS_AT_ONCE):
+        zeros.append(np.zeros(min(PAIRS_AT_ONCE, length - start), dtype))
+    return zeros.mapped()
 
 
 def user_parts(starts: np.ndarray) -> Iterator[tuple[slice, slice]]:

@@ -1,8 +1,13 @@
 """Arrays in files hold what was written, and parts of them whole users."""
 
+import re
+from pathlib import Path
+from tempfile import gettempdir
+
 import numpy as np
 import pytest
 
+from features.errors import OutputError
 from training.selection import file_arrays
 from training.selection.file_arrays import FileArray, GroupedFileArray, mapped_zeros, user_parts
 
@@ -46,6 +51,26 @@ def test_zeros_in_a_file_can_be_changed():
     zeros = mapped_zeros(3, np.bool_)
     zeros[1] = True
     assert (zeros.tolist(), zeros.dtype) == ([False, True, False], np.bool_)
+
+
+def fill(array, count):
+    array.append(np.zeros(count))
+    array.mapped()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize("count", [1, 100_000])  # the system refuses at the end, or at once
+def test_a_full_disk_of_temporary_files_is_named(count):
+    array = FileArray(np.float64)
+    message = (
+        f"{re.escape(gettempdir())} cannot be written: No space left on device; free .* Or set TMPDIR to a larger disk"
+    )
+    array._file.close()
+    full = Path("/dev/full").open("r+b")  # noqa: SIM115 - the array closes it
+    array._file = full
+    with pytest.raises(OutputError, match=message):
+        fill(array, count)
+    assert full.closed
 
 
 def test_parts_of_users_without_pairs_are_bounded(monkeypatch):
