@@ -10,12 +10,14 @@ import gc
 import importlib
 import inspect
 import json
+import multiprocessing
 import os
 import runpy
 import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from multiprocessing.util import register_after_fork
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
@@ -33,7 +35,6 @@ MODULES = (
     "training.train",
 )
 SERVER = "import sys; from tests.preloaded import serve; serve(int(sys.argv[1]))"
-IMPORT_TIME = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client reads it on import
 SET_CHILD_SUBREAPER = 36  # of linux/prctl.h: orphans become children of this process, which can wait for them
 MOST_BYTES = 100_000
 PROGRAM = """\
@@ -63,7 +64,7 @@ class Popen(subprocess.Popen):
         names = inspect.signature(super()._execute_child).parameters
         options = dict(zip(names, values, strict=True))
         environment = dict(os.environ if options["env"] is None else options["env"])
-        if sys.platform != "linux" or IMPORT_TIME in environment:
+        if sys.platform != "linux":
             super()._execute_child(*values)
             return
         executable, *arguments = map(str, options["args"])
@@ -110,6 +111,21 @@ def program(folder, name):
         process.stdout.readline()
         yield
         process.kill()
+
+
+def choose_metrics(_=None):
+    """Keep metrics where PROMETHEUS_MULTIPROC_DIR says, which prometheus-client reads when it is imported."""
+    from prometheus_client import values
+
+    values.ValueClass = values.get_value_class()
+
+
+def fork_workers():
+    """Let uvicorn fork its workers from this process, which has the imports, where it would start each anew."""
+    import uvicorn._subprocess
+
+    uvicorn._subprocess.spawn = multiprocessing.get_context("fork")
+    register_after_fork(uvicorn, choose_metrics)
 
 
 def _fork(request, streams):
@@ -221,6 +237,7 @@ def _prepare(request, streams):
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    choose_metrics()
     sys.path[1:1] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     kind, *rest = request["arguments"]
     if kind == "-m":

@@ -35,9 +35,12 @@ import sys
 from pathlib import Path
 from serving.app import WIRE, serve
 from serving.middleware.request_limits import Limits
+from tests.preloaded import fork_workers
 from training.home import Home
 if __name__ == "__main__":
     rate = float(sys.argv[2])
+    if sys.argv[6] == "forked":
+        fork_workers()
     WIRE["timeout_graceful_shutdown"] = int(sys.argv[4])
     WIRE["timeout_worker_healthcheck"] = int(sys.argv[5])
     serve(Home(Path(sys.argv[1])), "127.0.0.1", 0, Limits(rate), refresh=0.2, workers=int(sys.argv[3]))
@@ -92,11 +95,11 @@ class Service:
 
 
 @contextmanager
-def start(home, workers=2, rate=0.0, grace=25, health_check=60):
-    """Start a service of so many workers in a process of its own, and end it."""
+def start(home, workers=2, rate=0.0, grace=25, health_check=60, forked=True):
+    """Start a service of so many workers in a process of its own, and end it; forked workers start sooner."""
     script = home.folder.with_name("serve_it.py")
     script.write_text(SERVE)
-    words = [home.folder, rate, workers, grace, health_check]
+    words = [home.folder, rate, workers, grace, health_check, "forked" if forked else "spawned"]
     with preloaded.Popen(
         [sys.executable, script, *map(str, words)],
         stdout=subprocess.DEVNULL,
@@ -123,9 +126,9 @@ def started(home):
 
 @pytest.fixture(scope="module")
 def service(scored_home, tmp_path_factory):
-    """Two workers that several tests ask, and that answer on after each of them."""
+    """Two workers that several tests ask, and that answer on after each of them; started as those of users are."""
     home = Home(shutil.copytree(scored_home.folder, tmp_path_factory.mktemp("workers") / "home"))
-    with start(home) as service:
+    with start(home, forked=False) as service:
         service.workers(2)
         yield service
 
