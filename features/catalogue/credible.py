@@ -36,11 +36,12 @@ from features.catalogue.wording import (
     ago,
     count_of,
     members,
-    nobody,
+    nobody_responded,
     number,
     observed_period,
     people,
     responders,
+    rounded_to_sum,
     singular_or_plural,
     value_of,
     window,
@@ -50,11 +51,11 @@ MONTH_DAYS, WEEK_DAYS = 28, 7
 RATE_DAYS = {"established_rate_365d": WEEK_DAYS, "credible_rate_365d": MONTH_DAYS}  # the fewest that each divides by
 DAYS_PER_HALVING = 30
 YEAR = "credible_engagers_365d"
-EACH_ONCE = ", each person for one post at most"
+EACH_ONCE = ", one for each known person at most"
 NOBODY_COUNTS = "Nobody with a known id whose response counts"
 WHY_FEWER = {
-    "new": "few or no long-standing users respond to them",
-    "exchange": "this user responds to them as well",
+    "new": "hardly any established member responds to them",
+    "exchange": "they and this user respond to each other",
 }
 SINCE_ESTABLISHED, WITHOUT_ESTABLISHED = "days_since_established", "days_without_established"
 SILENCE = "days_of_silence"
@@ -71,8 +72,9 @@ def _responded(days: int) -> Sentence:
         count = responders(row, value, days)
         if value or count:
             return _described_responders(value, row, days, window(days))
-        who, age = NOBODY_COUNTS if count is None else nobody(row, days), value_of(row, "account_age_days")
-        return f"{who} responded in {window(days) if age is None or age >= days else observed_period(age)}."
+        age = value_of(row, "account_age_days")
+        when = f"responded in {window(days) if age is None or age >= days else observed_period(age)}"
+        return f"{NOBODY_COUNTS} {when}." if count is None else nobody_responded(row, days, when)
 
     return sentence
 
@@ -83,11 +85,14 @@ def _described_responders(value: float | None, row: Row, days: int, period: str)
     if value is None or count is None:
         return f"The people who responded in {period} count as {members(value or 0.0)}."
     fewer = {kind: value_of(row, f"uncounted_{kind}_{days}d") or 0.0 for kind in WHY_FEWER}
-    reasons = {kind: number for kind, number in fewer.items() if number >= 0.5}
-    return f"{_how_many_count(value, count, period, in_full=not reasons)}{_why_others_do_not(reasons, value, count)}."
+    whole, *numbers = rounded_to_sum([value, *fewer.values()], count, digits=0)
+    reasons = {kind: round(number) for kind, number in zip(fewer, numbers, strict=True) if fewer[kind] >= 0.5}
+    if value < 0.5 or min(whole, *reasons.values(), 1) < 1:
+        whole, reasons = math.floor(value + 0.5), {kind: math.floor(fewer[kind] + 0.5) for kind in reasons}
+    return f"{_how_many_count(value, whole, count, period, not reasons)}{_why_others_do_not(reasons, value, count)}."
 
 
-def _how_many_count(value: float, count: float, period: str, *, in_full: bool) -> str:
+def _how_many_count(value: float, whole: float, count: float, period: str, in_full: bool) -> str:
     if count < 1.5:
         counts = "counts" if in_full else "counts in part" if value else "does not count"
         return f"1 person responded in {period} and {counts}"
@@ -98,21 +103,20 @@ def _how_many_count(value: float, count: float, period: str, *, in_full: bool) -
         return f"None of the {who} counts"
     if value < 0.5:
         return f"The {who} count together as less than half an established member"
-    return f"Of the {who}, about {math.floor(value + 0.5):,} {singular_or_plural(value, 'counts', 'count')}"
+    return f"Of the {who}, about {whole:,.0f} {singular_or_plural(whole, 'counts', 'count')}"
 
 
-def _why_others_do_not(fewer: Mapping[str, float], value: float, count: float) -> str:
+def _why_others_do_not(fewer: Mapping[str, int], value: float, count: float) -> str:
     """Say why people do not count, and how many for each of two reasons; those who count in part are added up."""
-    because = f"because {' and '.join(WHY_FEWER[kind] for kind in fewer)}"
     if not fewer:
         return ""
     if value < 0.5 or count < 1.5:
-        return f", {because}"
-    if len(fewer) == 1:
-        return f"; the rest is taken off {because}"
-    taken_off = [f"about {math.floor(number + 0.5):,}%s because {WHY_FEWER[why]}" for why, number in fewer.items()]
-    are = singular_or_plural(next(iter(fewer.values())), "is", "are")
-    return f"; {', and '.join(taken_off) % (f' {are} taken off', '')}"
+        return f", because {' and '.join(WHY_FEWER[kind] for kind in fewer)}"
+    parts = [
+        f"about {number:,} {singular_or_plural(number, 'does', 'do')} not, because {WHY_FEWER[why]}"
+        for why, number in fewer.items()
+    ]
+    return f"; {', and '.join(parts)}"
 
 
 def _none_counts(row: Row) -> str | None:
@@ -151,8 +155,8 @@ def _or_nobody(when: str, text: str) -> Sentence:
 
     def sentence(value: float | None, row: Row) -> str:
         if not value:
-            nobody_responded = responders(row, value_of(row, YEAR), LOOKBACK_DAYS) == 0
-            return f"{nobody(row, LOOKBACK_DAYS) if nobody_responded else NOBODY_COUNTS} {when}."
+            nobody_did = responders(row, value_of(row, YEAR), LOOKBACK_DAYS) == 0
+            return nobody_responded(row, LOOKBACK_DAYS, when) if nobody_did else f"{NOBODY_COUNTS} {when}."
         return text.format(members=members(value))
 
     return sentence
@@ -161,12 +165,8 @@ def _or_nobody(when: str, text: str) -> Sentence:
 def _described_lately(value: float | None, row: Row) -> str:
     if not value:
         return _responded(LOOKBACK_DAYS)(value, row)
-    weight = (
-        f"those who count weigh as about {math.floor(value + 0.5):,} now"
-        if value >= 0.5
-        else "little weight is left now"
-    )
-    return f"As responses lose half their weight every four weeks, {weight}."
+    left = f"they now weigh as about {people(value)}" if value >= 0.5 else "little of it is left"
+    return f"Responses lose half their weight every four weeks, so {left}."
 
 
 def _posts(days: int, text: str) -> Sentence:
@@ -178,8 +178,8 @@ def _posts(days: int, text: str) -> Sentence:
         if value < 0.5:
             return f"Hardly any engagement with a post in the last {days} days counts."
         sentence = text.format(posts=f"about {count_of(value, 'post')}")
-        if value < 1.5 or value_of(row, "unknown_share_90d"):
-            sentence = sentence.replace(EACH_ONCE, ", anonymous engagement included" if value >= 1.5 else "")
+        if value < 1.5:
+            sentence = sentence.replace(EACH_ONCE, "")
         return f"{sentence[0].upper()}{sentence[1:]}"
 
     return sentence
@@ -237,8 +237,8 @@ def _described_established(value: float | None, row: Row) -> str:
 def _described_without_established(value: float | None, row: Row) -> str:
     if value is None or value > 0:
         return _described_established(None if value is None else value + MONTH_DAYS, row)
-    which = "An anonymous response" if _only_anonymous(row) else "A response that counts half or more"
-    return f"{which} came in {window(MONTH_DAYS)}."
+    which = "anonymous response" if _only_anonymous(row) else "response that counts half or more"
+    return f"The last {which} came less than {MONTH_DAYS} days ago."
 
 
 def _described_silence(value: float | None, row: Row) -> str:

@@ -25,15 +25,15 @@ NO_POST = "No post in the last 90 days."
 
 def _described_repetitions(value: float | None, row: Row) -> str:
     if not value:
-        return "No post of the last 90 days is known to repeat an earlier one."
+        return "No post of the last 90 days is known to repeat an earlier one of this user."
     total = value_of(row, "created_90d")
     posts = count_of(value, "post") if total is None else f"{value:,.0f} of {count_of(total, 'post')}"
-    return f"{posts} of the last 90 days {singular_or_plural(value, 'repeats', 'repeat')} an earlier one."
+    return f"{posts} of the last 90 days {singular_or_plural(value, 'repeats', 'repeat')} an earlier one of this user."
 
 
 def _described_excess(value: float | None, row: Row) -> str:
     if not value:
-        return f"No more than {FREE_REPETITIONS} posts of the last 90 days are known to repeat an earlier one."
+        return f"At most {FREE_REPETITIONS} posts of the last 90 days are known to repeat an earlier one of this user."
     repeated = _described_repetitions(value + FREE_REPETITIONS, row)
     return f"{repeated.removesuffix('.')}; up to {FREE_REPETITIONS} repeats cost nothing."
 

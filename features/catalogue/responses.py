@@ -19,7 +19,9 @@ from features.aggregates.windows import (
     within,
 )
 from features.catalogue.feature import Feature
-from features.catalogue.wording import Row, ago, nobody, people
+from features.catalogue.wording import Row, ago, nobody_responded, people
+
+IN_A_YEAR = "responded in the last year"
 
 _feature = partial(Feature, family="reach", unit="people", relation="responders", direction="none")
 
@@ -35,13 +37,13 @@ def _periods(responders: ir.Table) -> ir.IntegerValue:
 
 def _describe_lately(value: float | None, row: Row) -> str:
     if not value:
-        return f"{nobody(row, LOOKBACK_DAYS)} responded in the last year."
+        return nobody_responded(row, LOOKBACK_DAYS, IN_A_YEAR)
     return f"Responses of the last year count as {people(value)} today (half after four weeks)."
 
 
 def _describe_attention(value: float | None, row: Row) -> str:
     if not value:
-        return f"{nobody(row, LOOKBACK_DAYS)} responded in the last year."
+        return nobody_responded(row, LOOKBACK_DAYS, IN_A_YEAR)
     if value < 0.5:
         return "Those who responded in the last year respond to many others."
     return f"The attention of those who responded in the last year adds up to that of {people(value)}."
@@ -75,7 +77,9 @@ FEATURES = [
     _feature(
         "responders_365d",
         "different people who responded in the last 365 days",
-        lambda value, row: f"{people(value) if value else nobody(row, LOOKBACK_DAYS)} responded in the last year.",
+        lambda value, row: (
+            f"{people(value)} {IN_A_YEAR}." if value else nobody_responded(row, LOOKBACK_DAYS, IN_A_YEAR)
+        ),
         lambda responders: responders.other.count(),
         title="All responders in the last year",
     ),

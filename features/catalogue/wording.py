@@ -1,7 +1,7 @@
 """The words of sentences about a user: counts with their nouns, and what a weighted count amounts to."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 Row = Mapping[str, float]  # a user's features by name, NaN where unknown
 # Returns a sentence about a user, given the value of a feature (None: unknown) and the user's other features.
@@ -100,12 +100,26 @@ def responders(row: Row, credible: float | None, days: int) -> float | None:
     return None if any(part is None for part in parts) else sum(part for part in parts if part is not None)
 
 
-def nobody(row: Row, days: int) -> str:
-    """Return who responded in some days if nobody known did: nobody, or only anonymous people."""
+def nobody_responded(row: Row, days: int, when: str) -> str:
+    """Say that no known person responded in some days, and whether anonymous ones did, in the words of `when`."""
     if "days_since_last_response" not in row:
-        return "Nobody with a known id"
+        return f"Nobody with a known id {when}."
     last = value_of(row, "days_since_last_response")
-    return "Nobody" if last is None or last > days else "Only anonymous people"
+    return f"Nobody {when}." if last is None or last > days else f"No known person {when}, only anonymous ones."
+
+
+def rounded_to_sum(parts: Sequence[float], total: float, digits: int = 1) -> list[float]:
+    """Round parts so that the rounded ones add up to the rounded total.
+
+    Each part is rounded down, and those with the largest remainders up, until the sum fits.
+    """
+    unit = 10**digits
+    lower = [math.floor(part * unit) for part in parts]
+    excess = round(total * unit) - sum(lower)
+    by_remainder = sorted(range(len(parts)), key=lambda k: lower[k] - parts[k] * unit)
+    for k in by_remainder[: max(excess, 0)]:
+        lower[k] += 1
+    return [value / unit for value in lower]
 
 
 def singular_or_plural(value: float, one: str, many: str) -> str:

@@ -12,8 +12,9 @@ from serving.privacy.purposes import DEFAULT_PURPOSES, HEADER, MAX_LENGTH
 from serving.review.what_if import OWN
 from serving.selections.select import THEOREMS
 from serving.snapshots.cursor import Cursor, encode_cursor
+from serving.snapshots.facts import Fact, FactRow, label
 from serving.snapshots.query import PageToken, SearchQuery
-from serving.snapshots.story import TITLES, Topic, describe_expectation, describe_spread, pointed, rank, standing
+from serving.snapshots.story import TITLES, Topic, describe_expectation, describe_spread, rank, standing
 from training.explanation.possible_changes import ASSOCIATION, COUNTS, possible_changes
 from training.explanation.reasons import describe_evidence
 from training.model.baseline import Baseline
@@ -40,6 +41,18 @@ CURSOR = encode_cursor(Cursor(datetime(2017, 7, 30, tzinfo=UTC), "3", SearchQuer
 LATELY = CATALOGUE["credible_engagers_decayed_28d"].describe(9.5)
 RATE = CATALOGUE["established_rate_365d"].describe(4.2)
 ABSENT, ACTIVE = (CATALOGUE["days_of_absence"].describe(days) for days in (30, 0))
+COUNTED, AWAY = FACTS = (
+    Fact(
+        f"{RATE} {LATELY}",
+        20.7,
+        ("established_rate_365d", "credible_engagers_decayed_28d"),
+        (
+            FactRow(label("established_rate_365d"), "54.8", "11.7", 6.5),
+            FactRow(label("credible_engagers_decayed_28d"), "9.5", "1.4", 14.2),
+        ),
+    ),
+    Fact(ABSENT, -2.0, ("days_of_absence",), (FactRow(label("days_of_absence"), "86", "", -2.0),)),
+)
 
 RESPONSES = asdict(possible_changes(48.71, {}, np.where(COUNTS >= 30, 5.3, 0.0))[0])
 
@@ -49,8 +62,8 @@ def _line(feature: str, value: float, points: float, sentence: str, typical: flo
     return line | {"sentence": sentence, "typical": typical, "parts": []}
 
 
-def _section(topic: Topic, *sentences: str) -> dict[str, Any]:
-    return {"topic": topic, "title": TITLES[topic], "sentences": list(sentences)}
+def _section(topic: Topic, *sentences: str | None) -> dict[str, Any]:
+    return {"topic": topic, "title": TITLES[topic], "sentences": list(filter(None, sentences))}
 
 
 def _reason(sentence: str, points: float, *features: str) -> dict[str, Any]:
@@ -78,6 +91,7 @@ EXPLANATION = {
         _line("established_rate_365d", 4.2, 6.5, RATE, 0.9),
         _line("days_of_absence", 30.0, -2.0, ABSENT, 0.0),
     ],
+    "facts": [asdict(fact) for fact in FACTS],
     "story": [
         _section(
             "score",
@@ -85,19 +99,19 @@ EXPLANATION = {
             rank(0.974, 30.0, AVERAGE, "all"),
             describe_expectation(41.5, 28, SCALE, False),
         ),
-        _section("for", pointed(RATE, 20.71)),
-        _section("against", pointed(ABSENT, -2.0)),
+        _section("for", COUNTED.pointed),
+        _section("against", AWAY.pointed),
         _section(
             "evidence",
             describe_evidence("strong", {"engagers_365d": 312.0}),
             describe_spread(24, 66, 0.9, 28, SCALE),
         ),
-        _section("change", RESPONSES["sentence"], ASSOCIATION),
+        _section("change", RESPONSES["sentence"]),
     ],
-    "reasons_for": [RATE],
+    "reasons_for": [COUNTED.sentence],
     "reasons_against": [ABSENT],
     "reasons": [
-        _reason(RATE, 20.71, "credible_engagers_decayed_28d", "established_rate_365d"),
+        _reason(COUNTED.sentence, 20.71, *COUNTED.features),
         _reason(ABSENT, -2.0, "days_of_absence"),
     ],
     "held_back": [],

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from features.catalogue.wording import count_of
 from features.console import print_points, print_table, print_text, warn
-from serving.snapshots.story import average
-from training.explanation.feature_constraints import ABSENT
-from training.explanation.reasons import LEAST_POINTS, Line, facts
+from training.explanation.reasons import LEAST_POINTS, Line
 
 if TYPE_CHECKING:
     from features.engagement_report import EngagementReport, Piece
@@ -25,8 +23,10 @@ def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
     Where evidence is insufficient, there is no ledger.
     """
     if plain:
-        for section in explanation.story:
+        for number, section in enumerate(explanation.story):
             title = f"{section.title}: " if section.title else ""
+            if number:
+                print_text("")
             print_text(f"{title}{' '.join(section.sentences)}")
         return
     for section in explanation.story:
@@ -40,20 +40,17 @@ def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
 
 
 def ledger_table(explanation: "Explanation") -> None:
-    """Print the ledger: the points of each fact, strongest first, which add up to the score."""
-    rows = [[f"Start: {explanation.baseline}", "", f"{explanation.base:+.2f}"]]
-    shared = [line for line in explanation.lines if line.feature == ABSENT and not line.value]
-    named = facts(line for line in explanation.lines if line not in shared)
-    rows += [row[:-1] for row in line_rows([*named, *shared], len(named), _average)]
-    if explanation.clipping:
-        rows.append(["Scores end at 0 and at 100", "", f"{explanation.clipping:+.2f}"])
-    rows.append(["Score", "", f"{explanation.score:.2f}"])
-    print_table("The points of the score", ["", "average", "points"], rows)
-
-
-def _average(line: Line) -> list[str]:
-    """Return what gives about the average, where it is shown in the terms of the line's sentence."""
-    return [average(line.parts or (line,)) or ""]
+    """Print the ledger: the points of each fact, strongest first, which add up to the score as printed."""
+    facts = [row for fact in explanation.facts for row in fact.rows if row.points]
+    clipping = explanation.score - explanation.unclipped
+    total = round(explanation.score, 1)
+    rows = [["Start: the average", "", "", f"{explanation.base:.1f}"]]
+    rows += [[row.label, row.value, row.average, f"{row.points:+.1f}"] for row in facts]
+    if clipping:
+        ends = total - round(explanation.base, 1) - sum(row.points for row in facts)
+        rows.append(["Scores end at 0 and at 100", "", "", f"{ends:+.1f}"])
+    rows.append(["Score", "", "", f"{total:.1f}"])
+    print_table("The points of the score", ["", "this user", "average", "points"], rows)
 
 
 def line_rows(

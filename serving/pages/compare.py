@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 
+from features.catalogue.wording import rounded_to_sum
 from serving.api.dependencies import REVIEW, ScopeQuery, SnapshotDependency
 from serving.middleware.request_context import record_users
-from serving.pages.formats import feature_value, rounded_to_sum
+from serving.pages.formats import feature_value
 from serving.pages.rendering import PageRoute, page
 from serving.snapshots.explanation import Explanation
 from serving.snapshots.snapshot import Snapshot

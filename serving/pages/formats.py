@@ -1,7 +1,6 @@
 """Formats of the pages: numbers, instants, shares and addresses of users as people read them."""
 
 import re
-from collections.abc import Sequence
 from datetime import datetime
 from math import floor
 from urllib.parse import quote, urlencode
@@ -104,20 +103,6 @@ def rank(percentile: float) -> str:
 def share_below(percentile: float) -> str:
     """Say how many of 100 users are below a percentile, rounded down: only all of them are 100."""
     return number(floor(10 * percentile) / 10, 1).removesuffix(".0")
-
-
-def rounded_to_sum(parts: Sequence[float], total: float, digits: int = 1) -> list[float]:
-    """Round parts so that the rounded ones add up to the rounded total.
-
-    Each part is rounded down, and those with the largest remainders up, until the sum fits.
-    """
-    unit = 10**digits
-    lower = [floor(part * unit) for part in parts]
-    excess = round(total * unit) - sum(lower)
-    by_remainder = sorted(range(len(parts)), key=lambda k: lower[k] - parts[k] * unit)
-    for k in by_remainder[: max(excess, 0)]:
-        lower[k] += 1
-    return [value / unit for value in lower]
 
 
 def sentence(text: str) -> str:

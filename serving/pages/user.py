@@ -27,6 +27,7 @@ from serving.review.score_change import ScoreChange
 from serving.review.score_change import change as score_change
 from serving.runtime.state import ServiceState
 from serving.snapshots.explanation import Explanation, ScoreRow, expectation, spread
+from serving.snapshots.facts import Fact
 from serving.snapshots.snapshot import Snapshot
 from serving.snapshots.story import Topic
 from training.model.scale import MEDIAN_POINTS, P95_POINTS, Scale
@@ -97,6 +98,14 @@ class UserView:
         """Whether there is enough evidence for a score."""
         return self.score["status"] == "scored"
 
+    @property
+    def main_facts(self) -> tuple[Fact, ...]:
+        """The facts that are reasons, with points as in the waterfall."""
+        if self.explanation is None:
+            return ()
+        reasons = {reason.sentence for reason in self.explanation.reasons}
+        return tuple(fact for fact in self.explanation.facts if fact.sentence in reasons)
+
     def sentences(self, topic: Topic) -> tuple[str, ...]:
         """Return the sentences of a section of the score's story; empty without an explanation."""
         sections = self.explanation.story if self.explanation else ()
@@ -134,7 +143,7 @@ def user_view(service: ServiceState, snapshot: Snapshot, user: str, scope: str, 
         users=snapshot.users,
         is_newest=snapshot.as_of == service.snapshot().as_of,
         scale=scale_chart(bundle.scale, score),
-        expectation=f"{expectation(score, bundle)} {spread(score, bundle)}",
+        expectation=" ".join(filter(None, (expectation(score, bundle), spread(score, bundle)))),
         explanation=explanation,
         waterfall=waterfall(explanation) if explanation else None,
         history=history_view(service.home, user, scope, snapshot.horizon_days, service.champion_version),

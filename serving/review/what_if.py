@@ -15,7 +15,7 @@ from training.explanation.counterfactuals import (
 )
 from training.explanation.feature_constraints import PeerValues, WhatIfError
 from training.explanation.inactivity import AS_BEFORE, AT_THE_SAME_RATE, inactivity_scenario
-from training.explanation.ledger import alternatives
+from training.explanation.ledger import ledger
 from training.explanation.possible_changes import ASSOCIATION, PossibleChange
 from training.explanation.reasons import INSUFFICIENT, lacking
 from training.model.bundle import FeatureRow
@@ -78,7 +78,7 @@ def suggest_changes(snapshot: Snapshot, user: str, scope: str = "all") -> WhatIf
     report, row, peers = _unchanged(snapshot, user, scope)
     bundle, baseline = snapshot.bundle, snapshot.baseline(scope)
     own = actionable_recourse(bundle, row, peers, baseline)
-    changes = alternatives(bundle, row, free_days=baseline.free_days).possible_changes
+    changes = ledger(bundle, row, baseline).possible_changes
     undoable = own or any(change.kind != "responses" for change in changes)
     notes = (OWN, *report.notes) if undoable else ()
     return replace(report, in_own_hands=own, possible_changes=changes, notes=notes)

@@ -9,24 +9,22 @@ from typing_extensions import TypeAliasType
 from features.catalogue import CATALOGUE
 from features.catalogue.credible import RATE_DAYS
 from features.utc import UtcText
+from serving.snapshots.facts import Fact, facts_of, main_facts
 from serving.snapshots.story import (
     Section,
     Topic,
-    average,
     describe_expectation,
     describe_spread,
-    pointed,
     rank,
     remainder,
     standing,
     story,
 )
 from training.explanation.ledger import Discount, Ledger, ledger
-from training.explanation.possible_changes import ASSOCIATION, PARTS_INTERACT, UNDONE, PossibleChange
+from training.explanation.possible_changes import PARTS_INTERACT, UNDONE, PossibleChange
 from training.explanation.reasons import (
     INSUFFICIENT,
     LEAST_POINTS,
-    MOST_REASONS,
     Line,
     Reason,
     describe_evidence,
@@ -40,7 +38,6 @@ Evidence = TypeAliasType("Evidence", Literal["insufficient_evidence", "some", "s
 Status = TypeAliasType("Status", Literal["scored", "insufficient_evidence"])
 SCORED: Status = "scored"
 CREDIBLE_ENGAGERS = "credible_engagers"
-MOST_IF_NEEDED = 5
 
 
 class ScoreRow(TypedDict):
@@ -89,10 +86,11 @@ class Explanation:
     clipping : `score - unclipped`
     families : the sums of the lines' points by family
     lines : one per feature, by points, largest first
+    facts : the same by fact, strongest first, with points that add up to the score as printed
     story : what to read, in this order: what the score is and means, what raises and lowers it most, what everything
         else adds, what does not count in full, how sure it is, what would change it, and what the words mean
-    reasons_for, reasons_against : at most three sentences together, strongest first, and up to five while all other
-        facts outweigh the weakest; none with too little evidence
+    reasons_for, reasons_against : the three strongest facts of half a point or more, and all of a point, strongest
+        first; none with too little evidence
     reasons : the same with their points and the features behind them
     held_back : responses that do not count in full, with what they would have added
     possible_changes : one or two changes that would raise the score, or the statement that none would
@@ -120,6 +118,7 @@ class Explanation:
     clipping: float
     families: dict[str, float]
     lines: tuple[Line, ...]
+    facts: tuple[Fact, ...]
     story: tuple[Section, ...]
     reasons_for: tuple[str, ...]
     reasons_against: tuple[str, ...]
@@ -152,14 +151,20 @@ def explanation(
     is not of the scope or does not hold the active users' scores.
     """
     parts = ledger(bundle, row, baseline)
+    merged = facts_of(parts, row)
     unscored = score["status"] == INSUFFICIENT
-    pro, contra = ([], []) if unscored else _main_reasons(parts)
+    main = [] if unscored else main_facts(merged)
+    pro, contra = ([fact for fact in main if sign * fact.points > 0] for sign in (+1, -1))
     held_back, changes = ((), ()) if unscored else (parts.held_back, parts.possible_changes)
     sentences: dict[Topic, Sequence[str]] = {
-        **({} if unscored else _why(parts, pro, contra, row)),
-        "not_counted": _not_counted(row, held_back, [reason.sentence for reason in (*pro, *contra)]),
-        "change": [*(change.sentence for change in changes), *_estimate(changes, contra)],
+        "for": [fact.pointed for fact in pro],
+        "against": [fact.pointed for fact in contra],
+        "rest": [] if unscored else _rest(parts, merged, main),
+        "not_counted": _not_counted(row, held_back, any(RATE_DAYS.keys() & fact.features for fact in main)),
+        "change": [_compared(change, contra) for change in changes],
+        **_frame(bundle, row, score, parts, baseline, users_below),
     }
+    reasons = [_reason(fact, parts) for fact in (*pro, *contra)]
     return Explanation(
         user=score["user"],
         scope=score["scope"],
@@ -177,10 +182,11 @@ def explanation(
         clipping=parts.clipping,
         families=parts.families,
         lines=parts.lines,
-        story=story(sentences | _frame(bundle, row, score, parts, baseline, users_below), bundle.most_from_anybody),
-        reasons_for=tuple(reason.sentence for reason in pro),
-        reasons_against=tuple(reason.sentence for reason in contra),
-        reasons=(*pro, *contra),
+        facts=merged,
+        story=story(sentences, lowered=sum(fact.points for fact in main) < 0),
+        reasons_for=tuple(reason.sentence for reason in reasons if reason.points > 0),
+        reasons_against=tuple(reason.sentence for reason in reasons if reason.points < 0),
+        reasons=tuple(reasons),
         held_back=held_back,
         possible_changes=changes,
         interval=interval(score),
@@ -191,61 +197,33 @@ def explanation(
     )
 
 
-def _main_reasons(parts: Ledger) -> tuple[list[Reason], list[Reason]]:
-    """Return the reasons for and against, each side strongest first.
-
-    There are three at most together, and up to five while all others outweigh the weakest.
-    """
-    sides = parts.reasons(MOST_IF_NEEDED)
-    strongest = sorted((*sides[0], *sides[1]), key=lambda reason: -abs(reason.points))
-    count = min(MOST_REASONS, len(strongest))
-    while count < min(MOST_IF_NEEDED, len(strongest)) and _outweighed(parts, strongest[:count]):
-        count += 1
-    pro, contra = ([reason for reason in side if reason in strongest[:count]] for side in sides)
-    return pro, contra
+def _reason(fact: Fact, parts: Ledger) -> Reason:
+    """Return a fact as a reason, with exact points."""
+    lines = [line for whole in parts.lines for line in (whole, *whole.parts) if line.feature in fact.features]
+    return Reason(fact.sentence, sum(line.points for line in lines), lines[0].family, fact.features)
 
 
-def _outweighed(parts: Ledger, reasons: Sequence[Reason]) -> bool:
-    """Say whether what is not among the reasons moves the score by more than the weakest of them."""
-    others = parts.unclipped - parts.base - sum(reason.points for reason in reasons)
-    return abs(others) > abs(reasons[-1].points)
+def _rest(parts: Ledger, merged: Sequence[Fact], main: Sequence[Fact]) -> list[str]:
+    """Return what everything else adds, of figures that add up as printed."""
+    total, shown = (sum(fact.points for fact in some) for some in (merged, main))
+    return remainder(total - shown, round(parts.base, 1) + total, parts.score)
 
 
-def _why(parts: Ledger, pro: Sequence[Reason], contra: Sequence[Reason], row: FeatureRow) -> dict[Topic, list[str]]:
-    """Return the reasons with their points, and what everything else adds, of figures that add up as printed."""
-    lines = {line.feature: line for line in parts.lines}
-    raising, lowering = (
-        [pointed(r.sentence, r.points, average([lines[name] for name in r.features], row)) for r in side]
-        for side in (pro, contra)
-    )
-    shown = [parts.base, *(reason.points for reason in (*pro, *contra))]
-    others = round(parts.unclipped, 1) - sum(round(points, 1) for points in shown)
-    return {"for": raising, "against": lowering, "rest": remainder(others, parts.unclipped, parts.score)}
+def _compared(change: PossibleChange, contra: Sequence[Fact]) -> str:
+    """Say what would change a score, and that undoing something gains other points than it costs, if it does."""
+    undone = {UNDONE[kind] for kind in UNDONE if kind == change.kind}
+    costs = sum(-fact.points for fact in contra if undone.intersection(fact.features))
+    if not costs or abs(change.points - costs) < LEAST_POINTS:
+        return change.sentence
+    return f"{change.sentence} {PARTS_INTERACT.format(more='more' if change.points > costs else 'less')}"
 
 
-def _estimate(changes: Sequence[PossibleChange], contra: Sequence[Reason]) -> list[str]:
-    """Say how sure points are, and why undoing something gains other points than it costs, where both are shown.
-
-    Where nothing would change a score, there is nothing to say.
-    """
-    if all(abs(change.points) < LEAST_POINTS for change in changes):
-        return []
-    costs = {name: -reason.points for reason in contra for name in reason.features}
-    differing = [
-        abs(change.points - costs[UNDONE[change.kind]]) >= LEAST_POINTS
-        for change in changes
-        if change.kind in UNDONE and UNDONE[change.kind] in costs
-    ]
-    return [f"{ASSOCIATION} {PARTS_INTERACT}" if any(differing) else ASSOCIATION]
-
-
-def _not_counted(row: FeatureRow, held_back: Sequence[Discount], reasons: Sequence[str]) -> list[str]:
+def _not_counted(row: FeatureRow, held_back: Sequence[Discount], counted: bool) -> list[str]:
     """Say how many people responded and count, unless a reason does, and what they would add if counted in full."""
     if not held_back:
         return []
     rate = next(name for name in RATE_DAYS if name in row)
-    responders = CATALOGUE[rate].describe(row[rate], row)
-    shown = [] if any(reason.startswith(responders) for reason in reasons) else [responders]
+    shown = [] if counted else [CATALOGUE[rate].describe(row[rate], row)]
     if len(held_back) > 1 and max(discount.points for discount in held_back) < LEAST_POINTS:
         return [*shown, "If everybody who responded counted in full, the score would be hardly any higher."]
     return [*shown, *(discount.sentence for discount in held_back)]
@@ -263,7 +241,7 @@ def _frame(
             rank(users_below, parts.base, baseline, score["scope"]),
             expectation(score, bundle),
         ],
-        "evidence": [describe_evidence(score["evidence"], row), spread(score, bundle)],
+        "evidence": list(filter(None, (describe_evidence(score["evidence"], row), spread(score, bundle)))),
     }
 
 
@@ -274,6 +252,6 @@ def expectation(score: ScoreRow, bundle: Bundle) -> str:
     )
 
 
-def spread(score: ScoreRow, bundle: Bundle) -> str:
+def spread(score: ScoreRow, bundle: Bundle) -> str | None:
     """Say how far users like this one differ, as `describe_spread` does."""
     return describe_spread(score["low"], score["high"], score["level"], score["horizon_days"], bundle.scale)

@@ -29,7 +29,7 @@ from training.explanation.possible_changes import (
     own_changes,
     possible_changes,
 )
-from training.explanation.reasons import LEAST_POINTS, Line, Reason, reasons
+from training.explanation.reasons import LEAST_POINTS, Line
 from training.model.baseline import Baseline
 from training.model.bundle import Bundle, FeatureRow
 
@@ -37,11 +37,10 @@ Kind = Literal["new", "exchange"]
 ANYBODY = "responses_from_anybody"
 DISCOUNT_FEATURES: dict[Kind, str] = {"new": "uncounted_new_365d", "exchange": "uncounted_exchange_365d"}
 WHOM: dict[Kind, str] = {
-    "new": "to whom few or no long-standing users respond",
+    "new": "to whom hardly any established member responds",
     "exchange": "to whom this user responds",
 }
 LEAST_FEWER, LEAST_SHARE = 0.5, 0.1
-NOTICEABLE = 0.05
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,7 @@ def _is_noticeable(row: FeatureRow, fewer: float) -> bool:
 def _discount_sentence(kind: Kind, points: float) -> str:
     """Say what those would add who do not count in full."""
     effect = f"about {points_of(points)} higher" if points >= LEAST_POINTS else "hardly any higher"
-    return f"If people {WHOM[kind]} counted like everybody, the score would be {effect}."
+    return f"If people {WHOM[kind]} counted in full, the score would be {effect}."
 
 
 @dataclass(frozen=True)
@@ -176,15 +175,6 @@ class Ledger:
         for line in self.lines:
             points[line.family] = points.get(line.family, 0.0) + line.points
         return dict(sorted(points.items(), key=lambda item: -abs(item[1])))
-
-    def reasons(self, most: int) -> tuple[list[Reason], list[Reason]]:
-        """Return up to so many reasons for the score and as many against it, strongest first.
-
-        Two lines are none: responses from anybody count people again and move a score little, and not being absent is
-        what active users have in common.
-        """
-        present = ((ABSENT, 0.0), (ANYBODY, None))
-        return reasons((line for line in self.lines if (line.feature, line.value) not in present), most)
 
 
 def base_points(bundle: Bundle, baseline: Baseline | None = None) -> float:
@@ -263,10 +253,7 @@ def ledger(bundle: Bundle, row: FeatureRow, baseline: Baseline | None = None) ->
 def _bounded_line(bundle: Bundle, parts: Sequence[Line]) -> Line:
     """Return the line of responses from anybody, established or not."""
     points = sum(line.points for line in parts)
-    sentence = (
-        "The sheer number of responses matters little: it moves a score by "
-        f"{points_of(bundle.most_from_anybody)} at most."
-    )
+    sentence = f"The sheer number of responses moves a score by {points_of(bundle.most_from_anybody)} at most."
     return Line(ANYBODY, "reach", None, points, sentence, parts=tuple(parts))
 
 
@@ -278,7 +265,7 @@ def _line(name: str, value: float, points: float, typical: float | None, row: Fe
 
 
 def _agrees(feature: Feature, value: float | None, typical: float | None, points: float) -> bool:
-    """Say whether the typical value differs from a user's, noticeably and to the side that explains the points.
+    """Say whether the typical value differs from a user's to the side that explains the points.
 
     An unknown value is the worst one; a feature that can move a score either way agrees with any typical value.
     """
@@ -287,5 +274,4 @@ def _agrees(feature: Feature, value: float | None, typical: float | None, points
     if value is None:
         return points < 0
     better = value - typical if feature.direction == "up" else typical - value
-    noticeable = NOTICEABLE * abs(typical) + (0.5 if feature.unit == "days" else 0.0)
-    return better * points > 0 and abs(better) > noticeable
+    return better * points > 0

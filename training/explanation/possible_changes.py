@@ -12,7 +12,7 @@ import numpy as np
 from features.catalogue.credible import MONTH_DAYS, SILENCE, SINCE_ESTABLISHED, WITHOUT_ESTABLISHED
 from features.catalogue.originality import EXCESS_REPETITIONS, FREE_REPETITIONS
 from features.catalogue.tenure import FREE_POSTS, unanswered_posts
-from features.catalogue.wording import points_of
+from features.catalogue.wording import count_of, points_of
 from training.explanation.feature_constraints import ABSENT, engager_effects
 from training.explanation.reasons import LEAST_POINTS
 from training.model.bundle import Bundle, FeatureRow
@@ -25,7 +25,7 @@ MOST_POINTS = 100.0
 NEARLY = 0.9
 MORE_ABSENT = 28.0  # days beyond the eight weeks, or less in a short history, that are free
 ASSOCIATION = "This is the model's estimate, not a promise."
-PARTS_INTERACT = "The points differ from those above, because the parts of a score depend on each other."
+PARTS_INTERACT = "That is {more} than it costs above, because other facts then count for {more}."
 UNDONE: dict[OwnKind, str] = {"activity": ABSENT, "repetition": EXCESS_REPETITIONS, "posts": ABSENT}
 COUNTS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 500, 1_000], float)
 
@@ -132,15 +132,16 @@ def possible_changes(
 def _absence(days: float, points: float) -> PossibleChange:
     sentence = (
         f"After {days:.0f} days without any activity the score would be about {points_of(points)} lower, even if "
-        "others went on as before."
+        "others kept responding as before."
     )
     return PossibleChange("absence", None, -points, sentence)
 
 
 def _own_change(kind: OwnKind, points: float) -> PossibleChange:
     sentence = {
-        "activity": "Being active again, even with a single post, reply or like, would add about {points}.",
-        "repetition": f"With at most {FREE_REPETITIONS} repeats in 90 days the score would be about {{points}} higher.",
+        "activity": "As soon as this user is active again, the score would be about {points} higher.",
+        "repetition": f"Once at most {FREE_REPETITIONS} posts of the last 90 days are repeats, the score would be "
+        "about {points} higher.",
         "posts": f"With at most {FREE_POSTS:,} posts in 90 days, or {FREE_POSTS:,} more for each responder who counts, "
         "the score would be about {points} higher.",
     }[kind]
@@ -152,9 +153,9 @@ def _responses(score: float, gains: np.ndarray, after_own: bool) -> PossibleChan
     enough, most = np.flatnonzero(gains >= MORE_POINTS), float(gains[-1])
     if len(enough):
         people, points = COUNTS[enough[0]], float(gains[enough[0]])
-        opening = "Apart from that, responses" if after_own else "Responses"
-        sentence = f"{opening} would raise the score: {_with_members(people)}, it would rise by about {{}}."
-        return PossibleChange("responses", int(people), points, sentence.format(points_of(points)))
+        opening = "Apart from that, the score" if after_own else "The score"
+        sentence = f"{opening} would rise by about {points_of(points)} if {_more_members(people)}."
+        return PossibleChange("responses", int(people), points, sentence)
     if score + MORE_POINTS > MOST_POINTS:
         return PossibleChange("responses", None, most, "The score can hardly rise: 100 is the highest.")
     if most < LEAST_POINTS:
@@ -162,17 +163,12 @@ def _responses(score: float, gains: np.ndarray, after_own: bool) -> PossibleChan
         return PossibleChange("responses", None, most, sentence)
     nearly = np.flatnonzero(gains >= NEARLY * most)[0]
     points = float(gains[nearly])
-    sentence = (
-        f"{'Apart from that, more' if after_own else 'More'} responses would help little: even "
-        f"{_with_members(COUNTS[nearly])}, the score would rise by only about {points_of(points)}."
-    )
+    opening = "Apart from that, the score" if after_own else "The score"
+    sentence = f"{opening} would rise by only about {points_of(points)} even if {_more_members(COUNTS[nearly])}."
     return PossibleChange("responses", None, points, sentence)
 
 
-def _with_members(people: float) -> str:
+def _more_members(people: float) -> str:
     """Say that so many members responded who had not."""
-    if people == 1:
-        return "if 1 established member who has not yet responded did so within four weeks, to a new post"
-    return (
-        f"if {people:,.0f} established members who have not yet responded did so within four weeks, each to a new post"
-    )
+    each = "" if people == 1 else "each "
+    return f"{count_of(people, 'more established member')} responded within four weeks, {each}to a new post"

@@ -145,7 +145,7 @@ INSUFFICIENT: Literal["insufficient_evidence"] = "insufficient_evidence"
 SOME, STRONG = "some", "strong"
 MIN_EVENTS, MANY_PEOPLE = 3, 20
 SHORT_DAYS = 90
-BY_OTHERS = "the score goes by users like this one"
+BY_OTHERS = "the score is based on users like this one"
 
 
 def evidence(rows: pd.DataFrame) -> np.ndarray:
@@ -166,10 +166,8 @@ def describe_evidence(grade: str, row: FeatureRow) -> str:
     count, age = _number(row[EVIDENCE_PEOPLE]), row.get("account_age_days", math.nan)
     period = observed_period(age)
     who = f"{people(count)} engaged with this user in {period}"
-    if grade == STRONG and age < SHORT_DAYS:
-        return f"Much is known, but of a short time: {who}."
     if grade == STRONG:
-        return f"Much is known: {who}."
+        return f"{'Much is known of a short time' if age < SHORT_DAYS else 'The past is well known'}: {who}."
     if count:
         return f"Little is known: {who}, so a few more or fewer make a difference."
     if _number(row.get(EVIDENCE_FEATURES[1], math.nan)):

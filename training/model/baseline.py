@@ -73,6 +73,11 @@ class Baseline:
         """In how many days without activity absence does not begin."""
         return self.active_days or ABSENT_DAYS
 
+    @property
+    def median(self) -> float | None:
+        """The score that half of the active users do not exceed; None if unknown."""
+        return None if self.scores is None else self.scores[(len(self.scores) - 1) // 2]
+
     def share_below(self, score: float) -> float | None:
         """Return the share of the active users with a lower score, 0 to 1, rounded down to 0.1 %; None if unknown."""
         return None if self.scores is None else bisect_left(self.scores, score) / len(self.scores)

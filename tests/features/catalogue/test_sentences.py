@@ -47,14 +47,14 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_28d",
             0.0,
             NOBODY | {"days_since_last_response": 3.0},
-            "Only anonymous people responded in the last 28 days.",
+            "No known person responded in the last 28 days, only anonymous ones.",
         ),
         (
             "credible_engagers_28d",
             0.0,
             NOBODY | {"uncounted_new_28d": 4.0},
-            "None of the 4 people who responded in the last 28 days counts, because few or no long-standing users "
-            "respond to them.",
+            "None of the 4 people who responded in the last 28 days counts, because hardly any established member "
+            "responds to them.",
         ),
         (
             "credible_engagers_28d",
@@ -66,23 +66,23 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_28d",
             0.0,
             NOBODY | {"uncounted_new_28d": 1.0},
-            "1 person responded in the last 28 days and does not count, because few or no long-standing users "
-            "respond to them.",
+            "1 person responded in the last 28 days and does not count, because hardly any established member "
+            "responds to them.",
         ),
         (
             "credible_engagers_28d",
             0.2,
             NOBODY | {"uncounted_new_28d": 0.8},
-            "1 person responded in the last 28 days and counts in part, because few or no long-standing users "
-            "respond to them.",
+            "1 person responded in the last 28 days and counts in part, because hardly any established member "
+            "responds to them.",
         ),
         (
             "credible_engagers_28d",
             86.0,
             UNCOUNTED,
-            "Of the 262 people who responded in the last 28 days, about 86 count; about 170 are taken off because "
-            "few or no long-standing users respond to them, and about 6 because this user responds to them as "
-            "well.",
+            "Of the 262 people who responded in the last 28 days, about 86 count; about 170 do not, because hardly "
+            "any established member responds to them, and about 6 do not, because they and this user respond to "
+            "each other.",
         ),
         (
             "credible_engagers_7d",
@@ -97,13 +97,13 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             99.6,
             {},
-            "As responses lose half their weight every four weeks, those who count weigh as about 100 now.",
+            "Responses lose half their weight every four weeks, so they now weigh as about 100 people.",
         ),
         (
             "credible_engagers_decayed_28d",
             1.2,
             {},
-            "As responses lose half their weight every four weeks, those who count weigh as about 1 now.",
+            "Responses lose half their weight every four weeks, so they now weigh as about 1 person.",
         ),
         (
             "credible_pace_28d",
@@ -121,8 +121,8 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "established_periods_168d",
             0.2,
             {"response_periods_168d": 1.0},
-            "Responses came in 1 of the last six four-week periods, which counts as less than half of one, "
-            "because in it no response counts in full.",
+            "Responses came in 1 of the last six four-week periods, which counts as less than half of one, because "
+            "in it no response counts in full.",
         ),
         (
             "established_periods_168d",
@@ -171,22 +171,27 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             NOBODY_AT_ALL | {"account_age_days": 23.7},
             "Nobody responded in the 23 days since this user was first seen.",
         ),
-        ("days_of_silence", 0.0, ONLY_UNKNOWN, "An anonymous response came in the last 28 days."),
+        ("days_of_silence", 0.0, ONLY_UNKNOWN, "The last anonymous response came less than 28 days ago."),
         ("days_of_silence", 135.0, ONLY_UNKNOWN, "The last anonymous response came 163 days ago."),
-        ("established_rate_365d", 0.0, ONLY_UNKNOWN, "Only anonymous people responded in the last year."),
+        (
+            "established_rate_365d",
+            0.0,
+            ONLY_UNKNOWN,
+            "No known person responded in the last year, only anonymous ones.",
+        ),
         (
             "credible_engagers_365d",
             2.1,
             {"uncounted_new_365d": 8.2, "uncounted_exchange_365d": 0.1},
-            "Of the 10 people who responded in the last year, about 2 count; the rest is taken off because few or "
-            "no long-standing users respond to them.",
+            "Of the 10 people who responded in the last year, about 2 count; about 8 do not, because hardly any "
+            "established member responds to them.",
         ),
         (
             "credible_engagers_365d",
             0.9,
             {"uncounted_new_365d": 0.1, "uncounted_exchange_365d": 1.0},
-            "Of the 2 people who responded in the last year, about 1 counts; the rest is taken off because this "
-            "user responds to them as well.",
+            "Of the 2 people who responded in the last year, about 1 counts; about 1 does not, because they and "
+            "this user respond to each other.",
         ),
         ("days_since_credible_engagement", None, {}, "Nobody whose response counts has responded in the last year."),
         (
@@ -206,7 +211,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "days_of_silence",
             0.0,
             {},
-            "A response that counts half or more came in the last 28 days.",
+            "The last response that counts half or more came less than 28 days ago.",
         ),
         (
             "days_of_silence",
@@ -231,7 +236,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_posts_90d",
             5.31,
             {},
-            "In the last 90 days about 5 posts drew engagement that counts, each person for one post at most.",
+            "In the last 90 days about 5 posts drew engagement that counts, one for each known person at most.",
         ),
         ("credible_posts_90d", 0.3, {}, "Hardly any engagement with a post in the last 90 days counts."),
         ("credible_posts_90d", 1.2, {}, "In the last 90 days about 1 post drew engagement that counts."),
@@ -242,7 +247,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             0.4,
             {},
-            "As responses lose half their weight every four weeks, little weight is left now.",
+            "Responses lose half their weight every four weeks, so little of it is left.",
         ),
         (
             "established_rate_365d",
@@ -266,38 +271,38 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "established_rate_365d",
             28 / 365 * 275,
             {"account_age_days": 800.0, "credible_engagers_365d": 275.0, **YEAR},
-            "Of the 1,060 people who responded in the last year, about 275 count; about 700 are taken off because "
-            "few or no long-standing users respond to them, and about 85 because this user responds to them as "
-            "well.",
+            "Of the 1,060 people who responded in the last year, about 275 count; about 700 do not, because hardly "
+            "any established member responds to them, and about 85 do not, because they and this user respond to "
+            "each other.",
         ),
         (
             "established_rate_365d",
             78.0 * 28 / 12.5,
             {"account_age_days": 12.5, "credible_engagers_365d": 78.0, **YEAR},
             "Of the 863 people who responded in the 12 days since this user was first seen, about 78 count; about "
-            "700 are taken off because few or no long-standing users respond to them, and about 85 because this "
-            "user responds to them as well.",
+            "700 do not, because hardly any established member responds to them, and about 85 do not, because they "
+            "and this user respond to each other.",
         ),
         (
             "established_rate_365d",
             0.0,
             {"account_age_days": 12.5, "credible_engagers_365d": 0.0, **YEAR},
-            "None of the 785 people who responded in the last year counts, because few or no long-standing users "
-            "respond to them and this user responds to them as well.",
+            "None of the 785 people who responded in the last year counts, because hardly any established member "
+            "responds to them and they and this user respond to each other.",
         ),
         (
             "uncounted_new_365d",
             109.4,
             {},
-            "Those who responded in the last year count as about 109 people fewer than they are, because few or "
-            "no long-standing users respond to some of them.",
+            "Those who responded in the last year count as about 109 people fewer than they are, because hardly any "
+            "established member responds to some of them.",
         ),
         (
             "uncounted_exchange_28d",
             0.3,
             {},
-            "Those who responded in the last 28 days count as slightly fewer people than they are, because this "
-            "user responds to some of them as well.",
+            "Those who responded in the last 28 days count as slightly fewer people than they are, because they and "
+            "this user respond to each other.",
         ),
         ("engagers_28d", 1.0, {}, "1 person engaged in the last 28 days."),
         ("engagers_28d", 0.0, {}, "No known user engaged in the last 28 days."),
@@ -334,36 +339,36 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "days_of_absence",
             42.0,
             {"days_since_last_act": 58.4, "created_90d": 1_040.0, "credible_engagers_90d": 0.0},
-            "This user was last active 58 days ago; after 56 days away the score begins to fall. The user posted 1,040 "
-            "times in 90 days with few responses that count, which counts like 40 days of absence.",
+            "This user was last active 58 days ago; after 56 days away the score begins to fall. The user posted "
+            "1,040 times in 90 days with few responses that count, which counts like 40 days of absence.",
         ),
         ("seniority_days", 0.0, {"account_age_days": 41.0}, "First seen 41 days ago."),
         ("seniority_days", 0.0, {}, "It is not known when the user was first seen."),
-        ("repetitions_90d", 0.0, {}, "No post of the last 90 days is known to repeat an earlier one."),
-        ("repetitions_90d", 1.0, {}, "1 post of the last 90 days repeats an earlier one."),
+        ("repetitions_90d", 0.0, {}, "No post of the last 90 days is known to repeat an earlier one of this user."),
+        ("repetitions_90d", 1.0, {}, "1 post of the last 90 days repeats an earlier one of this user."),
         (
             "repetitions_90d",
             71.0,
             {"created_90d": 75.0},
-            "71 of 75 posts of the last 90 days repeat an earlier one.",
+            "71 of 75 posts of the last 90 days repeat an earlier one of this user.",
         ),
         (
             "excess_repetitions_90d",
             0.0,
             {"created_90d": 75.0},
-            "No more than 5 posts of the last 90 days are known to repeat an earlier one.",
+            "At most 5 posts of the last 90 days are known to repeat an earlier one of this user.",
         ),
         (
             "excess_repetitions_90d",
             66.0,
             {"created_90d": 75.0},
-            "71 of 75 posts of the last 90 days repeat an earlier one; up to 5 repeats cost nothing.",
+            "71 of 75 posts of the last 90 days repeat an earlier one of this user; up to 5 repeats cost nothing.",
         ),
         (
             "excess_repetitions_90d",
             1.0,
             {},
-            "6 posts of the last 90 days repeat an earlier one; up to 5 repeats cost nothing.",
+            "6 posts of the last 90 days repeat an earlier one of this user; up to 5 repeats cost nothing.",
         ),
         ("credible_pieces_drawing_28d", 0.0, {}, "No post drew engagement that counts in the last 28 days."),
         (

@@ -39,7 +39,7 @@ def test_it_shows_the_score_its_interval_and_the_reasons(client):
 
 def test_the_ledger_adds_up_in_the_page(client):
     base, *steps, score = points(client.get("/u/user0001"))
-    assert len(steps) == len(client.get("/v1/users/user0001/explanation").json()["families"])
+    assert len(steps) == len(client.get("/v1/users/user0001/explanation").json()["facts"])
     assert round(10 * (base + sum(steps))) == round(10 * score)
 
 

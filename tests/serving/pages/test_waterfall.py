@@ -15,9 +15,7 @@ def test_what_is_shown_adds_up(home, user):
     falls = waterfall(open_snapshot(home).explain(user))
     assert tenths([falls.base.points, *(step.points for step in falls.steps)]) == tenths([falls.score.points])
     for step in falls.steps:
-        assert tenths([step.points]) == (
-            tenths(line.points for line in step.features) if step.features else tenths([step.points])
-        )
+        assert step.fact is None or tenths([step.points]) == tenths(row.points for row in step.fact.rows)
 
 
 def test_a_bar_begins_where_the_one_before_ended(home):
@@ -31,7 +29,10 @@ def test_a_bar_begins_where_the_one_before_ended(home):
     assert all(0 <= step.left <= step.left + step.width <= 100.001 for step in (falls.base, *falls.steps))
 
 
-def test_it_holds_every_line_of_the_ledger(home):
+def test_it_holds_every_fact_in_the_words_of_the_text(home):
     explanation = open_snapshot(home).explain("user0001")
-    names = [line.feature for step in waterfall(explanation).steps for line in step.features]
-    assert sorted(names) == sorted(line.feature for line in explanation.lines)
+    steps = [step for step in waterfall(explanation).steps if step.fact]
+    assert [step.fact for step in steps] == list(explanation.facts)
+    names = [name for fact in explanation.facts for name in fact.features]
+    assert sorted(names) == sorted(part.feature for line in explanation.lines for part in line.parts or (line,))
+    assert {reason.sentence for reason in explanation.reasons} <= {step.fact.sentence for step in steps}

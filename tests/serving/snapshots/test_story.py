@@ -3,22 +3,21 @@
 import pytest
 
 from serving.snapshots.story import (
-    average,
+    ANONYMOUS,
+    ESTABLISHED,
     chance,
     describe_expectation,
     describe_spread,
     expectations,
-    pointed,
     rank,
     remainder,
     standing,
     story,
 )
-from training.explanation.reasons import Line
 from training.model.baseline import Baseline
 from training.model.scale import Scale
 
-ACTIVE = Baseline(2_311, {}, None, {}, "2017-07-30T00:00:00Z", active_days=56.0, scores=(1.0,))
+ACTIVE = Baseline(2_311, {}, None, {}, "2017-07-30T00:00:00Z", active_days=56.0, scores=(1.0, 31.5, 60.0, 80.0))
 
 
 def test_standing():
@@ -31,20 +30,20 @@ def test_standing():
 @pytest.mark.parametrize(
     ("below", "words"),
     [
-        (1.0, "all have"),
-        (0.9999, "99.9% have"),
-        (0.9971, "99.7% have"),
-        (0.99, "99% have"),
-        (0.579, "57% have"),
-        (0.58, "58% have"),
-        (0.009, "less than 1% have"),
-        (0.0, "less than 1% have"),
+        (1.0, "the highest"),
+        (0.9999, "higher than 99.9%"),
+        (0.9971, "higher than 99.7%"),
+        (0.99, "higher than 99%"),
+        (0.579, "higher than 57%"),
+        (0.58, "higher than 58%"),
+        (0.009, "among the lowest 1%"),
+        (0.0, "among the lowest 1%"),
     ],
 )
 def test_rank_among_active_users(below, words):
     assert rank(below, 39.14, ACTIVE, "all") == (
-        f"Of the 2,311 users active in the last eight weeks, {words} a lower one. The average of all these users is "
-        "39.1 points."
+        f"That is {words} of the 2,311 users active in the last eight weeks. Half of them have at most 31.5 points; "
+        "their average, from which the points below start, is 39.1."
     )
 
 
@@ -54,14 +53,14 @@ def test_rank_among_active_users(below, words):
         (
             ACTIVE,
             "topic:fish",
-            "Of all users of topic:fish, 57% have a lower one. The average is the average of the 2,311 users active in "
-            "the last eight weeks, as of 2017-07-30: 39.1 points.",
+            "That is higher than 57% of all users of topic:fish. The points below start from the average of the 2,311 "
+            "users active in the last eight weeks, as of 2017-07-30: 39.1.",
         ),
         (
             Baseline(900, {}, None, {}),
             "all",
-            "Of all users, 57% have a lower one. The average is the average of the 900 rows (a user at an instant) "
-            "that the model was trained on: 39.1 points.",
+            "That is higher than 57% of all users. The points below start from the average of the 900 rows (a user at "
+            "an instant) that the model was trained on: 39.1.",
         ),
     ],
 )
@@ -70,27 +69,22 @@ def test_rank_among_all_users(baseline, scope, words):
 
 
 SCALE = Scale(4.0, 12.0)
-MORE = "100 points stand for 2,981 people, every 10 points less for 2.3 times fewer."
-EXPECTED = "expected to engage with this user in the next 28 days"
-NOBODY = "Most users like this one have nobody engage with them in the next 28 days:"
+MORE = "10 points more mean 2.3 times as many people."
+EXPECTED = "expected to engage with this user, for or against, in the next 28 days"
+NOBODY = "Most likely nobody engages with this user in the next 28 days; with at most"
+LESS = "Less than one person is expected to engage with this user in the next 28 days; with at most"
 
 
 @pytest.mark.parametrize(
     ("expected", "credible", "words"),
     [
-        (285.1, False, f"The score stands for about 285 different people {EXPECTED};"),
-        (0.9, False, f"The score stands for about 1 person {EXPECTED};"),
-        (9.0, True, f"The score stands for about 9 different people {EXPECTED}, counted as established members;"),
-        (
-            0.78,
-            False,
-            f"The score stands for less than one person {EXPECTED}: of users like this one at most 8 in 10 "
-            "have anybody;",
-        ),
-        (0.42, False, f"{NOBODY} at most 5 in 10 have anybody;"),
-        (0.31, False, f"{NOBODY} at most 1 in 3 has anybody;"),
-        (0.13, False, f"{NOBODY} at most 1 in 7 has anybody;"),
-        (0.021, False, f"{NOBODY} at most 1 in 45 has anybody;"),
+        (285.1, False, f"About 285 different people are {EXPECTED}."),
+        (0.9, False, f"About 1 person is {EXPECTED}."),
+        (9.0, True, f"About 9 different people are {EXPECTED}, counted as established members."),
+        (0.78, False, f"{LESS} 8 in 10 such users somebody does."),
+        (0.42, False, f"{NOBODY} 5 in 10 such users somebody does."),
+        (0.31, False, f"{NOBODY} 1 in 3 such users somebody does."),
+        (0.021, False, f"{NOBODY} 1 in 45 such users somebody does."),
     ],
 )
 def test_expectation(expected, credible, words):
@@ -100,59 +94,18 @@ def test_expectation(expected, credible, words):
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
-        (0, 0, ": with 90% of users like this one nobody engages, worth 0 points; one person would be worth 4 points."),
-        (0, 1, " are less certain: with 90% of users like this one nobody or 1 person engages, worth 0 to 4 points."),
-        (0, 3, " are less certain: with 90% of users like this one 0 to 3 people engage, worth 0 to 17 points."),
-        (2, 2, " are less certain: with 90% of users like this one 2 people engage, worth 12 to 12 points."),
-        (
-            8,
-            1_200,
-            " are less certain: with 90% of users like this one 8 to 1,200 people engage, worth 29 to 89 points.",
-        ),
+        (0, 3, "0 to 3 people engage with 90% of users like this one (0 to 17 points)."),
+        (2, 2, "2 people engage with 90% of users like this one (12 to 12 points)."),
+        (8, 1_200, "8 to 1,200 people engage with 90% of users like this one (29 to 89 points)."),
     ],
 )
 def test_spread(low, high, words):
-    assert describe_spread(low, high, 0.9, 28, SCALE) == f"The next 28 days{words}"
+    assert describe_spread(low, high, 0.9, 28, SCALE) == f"The next 28 days are uncertain: {words}"
 
 
-RATE, LATELY = "established_rate_365d", "credible_engagers_decayed_28d"
-
-
-@pytest.mark.parametrize(
-    ("typical", "words"),
-    [
-        ({RATE: None}, None),
-        ({RATE: 2.0}, "4"),
-        ({LATELY: 0.52}, "0.5"),
-        ({RATE: 5.4, LATELY: 0.52}, "11"),
-        ({RATE: 5.4, LATELY: None}, None),
-        ({"credible_posts_90d": 0.97}, "1 post"),
-        ({"credible_posts_90d": 1.9}, "1.9 posts"),
-        ({"established_periods_168d": 2.0}, "2 periods"),
-        ({"days_of_silence": 0.3}, "within 28 days"),
-        ({"days_of_silence": 3.2}, "31 days ago"),
-        ({"days_of_silence": 338.0}, "not in the last year"),
-        ({"tenure_days": 185.0}, "185 days ago"),
-        ({"days_absent": 0.0}, None),
-    ],
-)
-def test_what_gives_the_average(typical, words):
-    lines = [Line(name, "reach", 1.0, 1.0, f"{name}.", value) for name, value in typical.items()]
-    assert average(lines, {"account_age_days": 56.0}) == words
-
-
-def test_lines_that_say_the_same_have_no_average():
-    lines = [Line(name, "reach", 0.0, -1.0, "Nobody responded.", 2.0) for name in (RATE, LATELY)]
-    assert average(lines, {"account_age_days": 56.0}) is None
-
-
-def test_a_rate_has_no_average_without_the_age_of_the_user():
-    assert average([Line(RATE, "reach", 1.0, 1.0, "", 2.0)]) is None
-
-
-def test_points_and_the_average_follow_a_sentence():
-    assert pointed("Nobody responded.", -12.94) == "Nobody responded (-12.9 points)."
-    assert pointed("Nobody responded.", 3.0, "2 posts") == "Nobody responded (+3.0 points; average: 2 posts)."
+@pytest.mark.parametrize("high", [0, 1])
+def test_a_spread_of_one_person_at_most_is_said_as_a_chance_alone(high):
+    assert describe_spread(0, high, 0.9, 28, SCALE) is None
 
 
 @pytest.mark.parametrize(
@@ -194,17 +147,20 @@ def test_sections_without_sentences_are_omitted():
     ("sentence", "words"),
     [
         ("This user was last active 3 days ago.", []),
-        ("Much is known: 1,243 people engaged with this user in the last year.", ["To respond"]),
-        ("Of the 9 people who responded in the last year, about 3 count.", ["Everybody who", "To respond"]),
-        ("Only anonymous people responded in the last year.", ["An anonymous", "To respond"]),
-        ("No post (-2.7 points; average: 1 post).", ["Average: about"]),
+        ("About 2 do not, because hardly any established member responds to them.", [ESTABLISHED]),
+        ("No known person responded in the last year, only anonymous ones.", [ANONYMOUS]),
     ],
 )
 def test_words_are_explained_where_they_are_used(sentence, words):
-    explained = [text for section in story({"score": [sentence]}, 1.9)[1:] for text in section.sentences]
-    assert [" ".join(text.split()[:2]) for text in explained] == words
-    limited = [text for text in explained if "move a score by 1.9 points at most" in text]
-    assert len(limited) == ("Everybody who" in words)
+    assert [text for section in story({"score": [sentence]})[1:] for text in section.sentences] == words
+
+
+@pytest.mark.parametrize(
+    ("lowered", "topics"), [(False, ["score", "for", "against"]), (True, ["score", "against", "for"])]
+)
+def test_the_stronger_side_comes_first(lowered, topics):
+    sections = story({"for": ["b"], "against": ["c"], "score": ["a"]}, lowered)
+    assert [section.topic for section in sections] == topics
 
 
 @pytest.mark.parametrize(

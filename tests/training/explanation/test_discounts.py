@@ -35,9 +35,9 @@ def test_uncounted_people(bundle, ordinary, kind, change):
     assert discount.kind == kind
     assert discount.value == change[f"uncounted_{kind}_365d"]
     assert discount.points >= 0.5
-    whom = {"new": "few or no long-standing users respond", "exchange": "this user responds"}[kind]
+    whom = {"new": "hardly any established member responds", "exchange": "this user responds"}[kind]
     higher = f"about {points_of(discount.points)} higher"
-    assert discount.sentence == f"If people to whom {whom} counted like everybody, the score would be {higher}."
+    assert discount.sentence == f"If people to whom {whom} counted in full, the score would be {higher}."
     assert not any(word in discount.sentence.lower() for word in BLAMING)
 
 
@@ -65,6 +65,6 @@ def test_what_changes_little_is_reported_if_it_is_a_tenth_of_the_people(fewer, c
     result = _discounts(row, {"new": 0.2})
     assert len(result) == reported
     assert [discount.sentence for discount in result] == reported * [
-        "If people to whom few or no long-standing users respond counted like everybody, the score would be hardly any "
+        "If people to whom hardly any established member responds counted in full, the score would be hardly any "
         "higher."
     ]

@@ -39,24 +39,25 @@ FEW = "so a few more or fewer make a difference."
         (
             "strong",
             {"engagers_365d": 1_062.0},
-            "Much is known: 1,062 people engaged with this user in the last year.",
+            "The past is well known: 1,062 people engaged with this user in the last year.",
         ),
         (
             "strong",
             {"engagers_365d": 127.0, "account_age_days": 12.5},
-            "Much is known, but of a short time: 127 people engaged with this user in the 12 days since this user was "
+            "Much is known of a short time: 127 people engaged with this user in the 12 days since this user was "
             "first seen.",
         ),
         (
             "some",
             {"engagers_365d": 0.0, "engagements_365d": 0.0},
-            "Little is known: nobody engaged with this user in the last year; the score goes by users like this one.",
+            "Little is known: nobody engaged with this user in the last year; the score is based on users like "
+            "this one.",
         ),
         (
             "some",
             {"engagers_365d": 0.0, "engagements_365d": 3.0},
-            "Little is known: only anonymous people engaged with this user in the last year; the score goes by users "
-            "like this one.",
+            "Little is known: only anonymous people engaged with this user in the last year; the score is based on "
+            "users like this one.",
         ),
         (
             "some",

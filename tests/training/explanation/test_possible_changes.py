@@ -9,7 +9,10 @@ from training.explanation.possible_changes import COUNTS, more_members, possible
 from training.model.bundle import feature_row
 
 NOTHING = np.zeros(len(COUNTS))
-AWAY = "After 84 days without any activity the score would be about 8.2 points lower, even if others went on as before."
+AWAY = (
+    "After 84 days without any activity the score would be about 8.2 points lower, even if others kept responding as "
+    "before."
+)
 
 
 def gains(**points):
@@ -54,24 +57,24 @@ def test_selection(score, own, responses, expected):
             {"activity": 3.0},
             gains(from_1=6.0),
             [
-                "Being active again, even with a single post, reply or like, would add about 3 points.",
-                "Apart from that, responses would raise the score: if 1 established member who has not yet "
-                "responded did so within four weeks, to a new post, it would rise by about 6 points.",
+                "As soon as this user is active again, the score would be about 3 points higher.",
+                "Apart from that, the score would rise by about 6 points if 1 more established member responded "
+                "within four weeks, to a new post.",
             ],
         ),
         (
             20.0,
             {"repetition": 12.3},
             NOTHING,
-            ["With at most 5 repeats in 90 days the score would be about 12 points higher."],
+            ["Once at most 5 posts of the last 90 days are repeats, the score would be about 12 points higher."],
         ),
         (
             20.0,
             {},
             gains(from_50=5.6),
             [
-                "Responses would raise the score: if 50 established members who have not yet responded did so "
-                "within four weeks, each to a new post, it would rise by about 5.6 points."
+                "The score would rise by about 5.6 points if 50 more established members responded within four "
+                "weeks, each to a new post."
             ],
         ),
         (
@@ -79,8 +82,8 @@ def test_selection(score, own, responses, expected):
             {},
             gains(from_50=1.0),
             [
-                "More responses would help little: even if 50 established members who have not yet responded did so "
-                "within four weeks, each to a new post, the score would rise by only about 1 point.",
+                "The score would rise by only about 1 point even if 50 more established members responded within "
+                "four weeks, each to a new post.",
                 AWAY,
             ],
         ),
@@ -89,9 +92,9 @@ def test_selection(score, own, responses, expected):
             {"repetition": 2.0},
             gains(from_1=1.0),
             [
-                "With at most 5 repeats in 90 days the score would be about 2 points higher.",
-                "Apart from that, more responses would help little: even if 1 established member who has not yet "
-                "responded did so within four weeks, to a new post, the score would rise by only about 1 point.",
+                "Once at most 5 posts of the last 90 days are repeats, the score would be about 2 points higher.",
+                "Apart from that, the score would rise by only about 1 point even if 1 more established member "
+                "responded within four weeks, to a new post.",
             ],
         ),
         (

@@ -101,8 +101,8 @@ def test_repetition_is_an_own_part(plain):
     assert split.figures.iloc[0][["own", "others"]].tolist() == pytest.approx([-20, 0], abs=1e-5)
     (line,) = change_lines(model, split, old, new)
     assert line.sentence == (
-        "8 of 27 posts of the last 90 days repeat an earlier one; up to 5 repeats cost nothing. "
-        "Before: No more than 5 posts of the last 90 days are known to repeat an earlier one."
+        "8 of 27 posts of the last 90 days repeat an earlier one of this user; up to 5 repeats cost nothing. "
+        "Before: At most 5 posts of the last 90 days are known to repeat an earlier one of this user."
     )
 
 

@@ -1,0 +1,100 @@
+"""The facts of a score: which are shown, in which words, with points that add up as printed."""
+
+import pytest
+
+from serving.snapshots.facts import FORMATS, LABELS, Fact, facts_of, label, main_facts
+from training.explanation.ledger import ANYBODY, Ledger
+from training.explanation.reasons import Line
+
+RATE, LATELY, PERIODS = "established_rate_365d", "credible_engagers_decayed_28d", "established_periods_168d"
+ROW = {"account_age_days": 56.0, "days_since_last_act": 91.4}
+IN_ONE = "In 1 of the last six four-week periods a response came that counts in full."
+
+
+def facts(*lines, base=28.42, row=ROW):
+    """Return the facts of lines (feature, value, points, sentence, typical value)."""
+    items = tuple(
+        Line(name, "reach", value, points, sentence, typical) for name, value, points, sentence, typical in lines
+    )
+    score = base + sum(line.points for line in items)
+    return facts_of(Ledger(min(max(score, 0.0), 100.0), score, base, "", items), row)
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "points", "typical", "shown"),
+    [
+        (RATE, 4.0, 2.24, 1.0, " (average in 56 days: 2)"),
+        (LATELY, 4.0, 2.24, 0.52, " (average: 0.5)"),
+        (LATELY, 0.0, -2.24, None, ""),
+        ("credible_posts_90d", 2.0, -1.0, 11.93, " (average: 11.9)"),
+        ("credible_posts_90d", 2.0, -1.0, 2.01, " (average: slightly more)"),
+        (PERIODS, 2.0, 1.0, 1.96, " (average: slightly less)"),
+        ("days_without_established", 38.0, -0.8, 5.2, " (average: 33 days ago)"),
+        ("days_of_silence", 338.0, -0.8, 0.2, " (average: under 28 days ago)"),
+        ("days_of_silence", 38.0, 0.8, 338.0, " (average: none in a year)"),
+        ("tenure_days", 418.5, 1.6, 305.4, " (average: 305 days ago)"),
+        ("days_of_absence", 35.0, -25.8, 0.0, ""),
+        ("excess_repetitions_90d", 35.0, -5.8, 0.0, ""),
+    ],
+)
+def test_the_average_stands_behind_the_number_and_the_points_at_the_end(feature, value, points, typical, shown):
+    (fact,) = facts((feature, value, points, "About so many did; the others did not.", typical))
+    assert fact.pointed == f"About so many did{shown}; the others did not: {fact.points:+.1f} points."
+    assert fact.points == pytest.approx(points, abs=0.1)
+
+
+@pytest.mark.parametrize(("points", "opening"), [(-1.7, "In only 1 of"), (1.7, "In 1 of")])
+def test_few_periods_that_lower_a_score_are_only_so_many(points, opening):
+    (fact,) = facts((PERIODS, 1.0, points, IN_ONE, None))
+    assert fact.sentence == IN_ONE.replace("In 1 of", opening)
+
+
+def test_a_user_who_was_never_active_has_no_days():
+    (fact,) = facts(("days_of_absence", 20.0, -9.0, "Never.", 0.0), row=ROW | {"days_since_last_act": float("nan")})
+    assert fact.rows[0].value == "never"
+
+
+def test_two_numbers_of_the_same_people_have_their_own_averages():
+    (fact,) = facts((RATE, 13.5, 2.83, "About 27 count.", 5.0), (LATELY, 4.7, 4.38, "They weigh 5.", 1.2))
+    assert fact.sentence == "About 27 count (average in 56 days: 10). They weigh 5 (average: 1.2)."
+    assert [(row.label, row.value, row.average, row.points) for row in fact.rows] == [
+        (LABELS[RATE], "27", "10", 2.8),
+        (LABELS[LATELY], "4.7", "1.2", 4.4),
+    ]
+    assert fact.points == 7.2
+
+
+def test_features_that_say_the_same_are_one_row_without_an_average():
+    (fact,) = facts(
+        (RATE, 0.0, -6.0, "Nobody responded.", 1.0), ("credible_posts_90d", 0.0, -3.0, "Nobody responded.", 2.0)
+    )
+    assert [(row.label, row.value, row.average, row.points) for row in fact.rows] == [(LABELS[RATE], "0", "", -9.0)]
+
+
+@pytest.mark.parametrize("base", [28.42, 28.449, 0.05])
+def test_printed_points_add_up_to_the_printed_score(base):
+    points = [2.241, -1.149, 0.648, 0.055, 0.049, -0.251]
+    merged = facts(*((f"feature_{k}x", 1.0, p, f"Fact {k}.", None) for k, p in enumerate(points)), base=base)
+    assert round(base, 1) + sum(fact.points for fact in merged) == pytest.approx(round(base + sum(points), 1))
+    for fact in merged:
+        assert sum(row.points for row in fact.rows) == pytest.approx(fact.points)
+
+
+@pytest.mark.parametrize(
+    ("points", "shown"),
+    [
+        ([5.0, -3.0, 0.5, 0.4], 3),
+        ([5.0, 0.4, 0.3], 1),
+        ([5.0, -3.0, 2.0, -1.5, 1.0, 0.9], 5),
+        ([0.4], 0),
+    ],
+)
+def test_no_fact_of_a_point_is_hidden(points, shown):
+    merged = [Fact(f"{p}.", p, (), ()) for p in points]
+    assert main_facts(merged) == merged[:shown]
+
+
+def test_labels_are_short():
+    assert max(map(len, LABELS.values())) <= 40
+    assert set(FORMATS) | {ANYBODY} == set(LABELS)
+    assert label("original_share_90d") == "Original share 90d"
