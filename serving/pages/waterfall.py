@@ -51,8 +51,8 @@ def waterfall(explanation: Explanation) -> Waterfall:
         return round(100 * (value - low) / (high - low), 3)
 
     def step(name: str, points: float, start: float, end: float, fact: Fact | None = None) -> Step:
-        left, right = sorted((percent(start), percent(end)))
-        return Step(name, points, left, round(right - left, 3), percent(end), fact)
+        lower, upper = sorted((percent(start), percent(end)))
+        return Step(name, points, lower, round(upper - lower, 3), percent(end), fact)
 
     steps = [
         step(fact.rows[0].label, fact.points, start, end, fact)

@@ -199,7 +199,7 @@ def explanation(
 
 def _reason(fact: Fact, parts: Ledger) -> Reason:
     """Return a fact as a reason, with exact points."""
-    lines = [line for whole in parts.lines for line in (whole, *whole.parts) if line.feature in fact.features]
+    lines = [line for outer in parts.lines for line in (outer, *outer.parts) if line.feature in fact.features]
     return Reason(fact.sentence, sum(line.points for line in lines), lines[0].family, fact.features)
 
 

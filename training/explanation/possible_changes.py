@@ -170,5 +170,5 @@ def _responses(score: float, gains: np.ndarray, after_own: bool) -> PossibleChan
 
 def _more_members(people: float) -> str:
     """Say that so many members responded who had not."""
-    each = "" if people == 1 else "each "
-    return f"{count_of(people, 'more established member')} responded within four weeks, {each}to a new post"
+    posts = "to a new post" if people == 1 else "each to a new post"
+    return f"{count_of(people, 'more established member')} responded within four weeks, {posts}"

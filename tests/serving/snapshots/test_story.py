@@ -104,7 +104,7 @@ def test_spread(low, high, words):
 
 
 @pytest.mark.parametrize("high", [0, 1])
-def test_a_spread_of_one_person_at_most_is_said_as_a_chance_alone(high):
+def test_no_spread_of_one_person_at_most(high):
     assert describe_spread(0, high, 0.9, 28, SCALE) is None
 
 

@@ -239,19 +239,19 @@ def is_standing(p, user, score, day):
     return user == p.user and abs(float(score) - p.scored["score"]) <= 0.05 + 1e-9 and len(day) == 10
 
 
-def is_rank(p, place, users, period, median, mean):
+def is_rank(p, share, users, period, median, mean):
     """The users are those with an own event in the period; the share of them with fewer points is rounded down."""
     days = 56 if period == "eight weeks" else int(period.split()[0])
     scores = p.community.active_scores(days)
     below = (scores < p.scored["score"] - 1e-9).mean() * 100
     true = {"among the lowest 1%": below < 1, "the highest": below == 100}
-    if place not in true:
-        shown = place.removeprefix("higher than ").removesuffix("%")
-        true[place] = 0 <= below - float(shown) < (0.1 if "." in shown else 1) + 1e-9
+    if share not in true:
+        shown = share.removeprefix("higher than ").removesuffix("%")
+        true[share] = 0 <= below - float(shown) < (0.1 if "." in shown else 1) + 1e-9
     half = scores.sort_values().iloc[(len(scores) - 1) // 2]
     near = abs(scores - float(median)).min() <= 0.05 + 1e-6 and abs((scores <= float(median) + 0.05).mean() - 0.5)
     is_half = abs(half - float(median)) <= 0.05 + 1e-6 or near < 0.03
-    return number(users) == len(scores) and true[place] and is_half and abs(scores.mean() - float(mean)) <= 0.05 + 1e-6
+    return number(users) == len(scores) and true[share] and is_half and abs(scores.mean() - float(mean)) <= 0.05 + 1e-6
 
 
 def is_interval(p, level, interval):
