@@ -85,14 +85,14 @@ def _described_responders(value: float | None, row: Row, days: int, period: str)
     if value is None or count is None:
         return f"The people who responded in {period} count as {members(value or 0.0)}."
     fewer = {kind: value_of(row, f"uncounted_{kind}_{days}d") or 0.0 for kind in WHY_FEWER}
-    counted_people, *numbers = rounded_to_sum([value, *fewer.values()], count, digits=0)
+    total, *numbers = rounded_to_sum([value, *fewer.values()], count, digits=0)
     reasons = {kind: round(number) for kind, number in zip(fewer, numbers, strict=True) if fewer[kind] >= 0.5}
-    if value < 0.5 or min(counted_people, *reasons.values(), 1) < 1:
-        counted_people, reasons = math.floor(value + 0.5), {kind: math.floor(fewer[kind] + 0.5) for kind in reasons}
-    return f"{_how_many_count(value, counted_people, count, period, not reasons)}{_why_others_do_not(reasons, value, count)}."
+    if value < 0.5 or min(total, *reasons.values(), 1) < 1:
+        total, reasons = math.floor(value + 0.5), {kind: math.floor(fewer[kind] + 0.5) for kind in reasons}
+    return f"{_how_many_count(value, total, count, period, not reasons)}{_why_others_do_not(reasons, value, count)}."
 
 
-def _how_many_count(value: float, counted_people: float, count: float, period: str, in_full: bool) -> str:
+def _how_many_count(value: float, total: float, count: float, period: str, in_full: bool) -> str:
     if count < 1.5:
         counts = "counts" if in_full else "counts in part" if value else "does not count"
         return f"1 person responded in {period} and {counts}"
@@ -103,7 +103,7 @@ def _how_many_count(value: float, counted_people: float, count: float, period: s
         return f"None of the {who} counts"
     if value < 0.5:
         return f"The {who} count together as less than half an established member"
-    return f"Of the {who}, about {counted_people:,.0f} {singular_or_plural(counted_people, 'counts', 'count')}"
+    return f"Of the {who}, about {total:,.0f} {singular_or_plural(total, 'counts', 'count')}"
 
 
 def _why_others_do_not(fewer: Mapping[str, int], value: float, count: float) -> str:

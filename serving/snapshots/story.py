@@ -80,14 +80,16 @@ def rank(below: float, base: float, baseline: Baseline, scope: str) -> str:
     """
     if baseline.scope == scope and baseline.median is not None:
         return (
-            f"That is {_standing_among(below)} the {baseline.population}. Half of them have at most {baseline.median:.1f} "
+            f"That is {_among(below)} the {baseline.population}. Half of them have at most {baseline.median:.1f} "
             f"points; their average, from which the points below start, is {base:.1f}."
         )
     of_scope = "" if scope == ALL else f" of {scope}"
-    return f"That is {_standing_among(below)} all users{of_scope}. The points below start from {baseline.description}: {base:.1f}."
+    return (
+        f"That is {_among(below)} all users{of_scope}. The points below start from {baseline.description}: {base:.1f}."
+    )
 
 
-def _standing_among(below: float) -> str:
+def _among(below: float) -> str:
     """Say how many users have less, rounded down: above 99 % to a tenth."""
     percent = 100 * below
     if percent < 1:
