@@ -45,7 +45,7 @@ class SelectedUser(Schema):
 
 
 class GroupReachRange(Schema):
-    """What groups of past horizons reached of what was predicted for them, applied to this group."""
+    """Between how many people such a group reaches in 8 of 10 cases, by what groups of past horizons reached."""
 
     least: People
     most: People

@@ -41,10 +41,11 @@ def print_selection(selection: "Selection") -> None:
         f"{s.horizon_days} days from {s.as_of[:10]}, by model version {s.model_version} (counted: {COUNTS[s.count]})."
     )
     if s.reach_range is not None and s.reach > 0:
-        of_past = [f"{bound / s.reach:.2f}" for bound in (s.reach_range.least, s.reach_range.most)]
+        ends = s.reach_range.least, s.reach_range.most
+        people, of_predicted = map(_people, ends), (f"{end / s.reach:.2f}" for end in ends)
         print_text(
-            f"In {count_of(s.reach_range.past_horizons, 'past horizon')} such groups reached {' to '.join(of_past)} "
-            f"times what was predicted; here {_people(s.reach_range.least)} to {_people(s.reach_range.most)}."
+            f"In 8 of 10 cases such a group reaches {' to '.join(people)} people, "
+            f"{' to '.join(of_predicted)} times as many, by {count_of(s.reach_range.past_horizons, 'past horizon')}."
         )
     share = math.floor(1_000 * s.guarantee.at_least_of_best) / 10
     if share == 100:
@@ -154,7 +155,7 @@ def _print_alternatives(selection: "Selection") -> None:
         [
             ALTERNATIVES[other.by],
             _people(other.reach),
-            f"{other.reach / selection.reach - 1:+.0%}" if selection.reach else "",
+            _optional(selection.difference(other), "{:+.0%}"),
         ]
         for other in selection.alternatives
     ]

@@ -70,9 +70,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Bar:
-    """What a group of the same size reaches; `difference` to the picked one as a share, None for that one itself.
+    """What a group of the same size reaches.
 
-    `width` is that of the bar, in percent.
+    `difference` to the picked group is a share; None for that one itself, or where it reaches nobody. `width` is
+    that of the bar, in percent.
     """
 
     name: str
@@ -125,12 +126,14 @@ class PickView:
 
 @router.get("/pick", dependencies=[READ])
 def pick_page(request: Request, snapshot: SnapshotDependency) -> Response:
-    """Return the group that an address describes, as a page or as CSV."""
+    """Return the group that an address describes, as a page or as CSV; the form alone where it describes none."""
     parameters = request.query_params
     view = problem = None
     try:
-        selection = _select(request, snapshot, parameters)
-        view = pick_view(selection, {name: value for name, value in parameters.items() if value.strip()})
+        record_users(request.scope, [])
+        if set(parameters) - {"as_of"}:
+            selection = _select(request, snapshot, parameters)
+            view = pick_view(selection, {name: value for name, value in parameters.items() if value.strip()})
     except SelectionError as error:
         problem = str(error)
     if view and parameters.get("format") == "csv":
@@ -253,7 +256,7 @@ def _bars(selection: Selection) -> tuple[Bar, ...]:
         bar(
             ALTERNATIVES[other.by].capitalize(),
             other.reach,
-            other.reach / selection.reach - 1 if selection.reach else 0.0,
+            selection.difference(other),
         )
         for other in selection.alternatives
     ]

@@ -90,7 +90,7 @@ def summarize(scope: str, frame: pd.DataFrame) -> None:
     print(f"picked over the highest expected audiences: {means['picked'] / means['expected_audience']:.3f}")
     print(f"picked over the highest corrected ones, by overlap alone: {means['picked'] / means['corrected']:.3f}")
     print(f"predicted over real: {means['predicted'] / means['picked']:.3f}")
-    print(f"within the range of past horizons: {frame['in range'].sum()} of {len(frame)} groups")
+    print(f"within the range of 8 of 10 cases: {frame['in range'].sum()} of {len(frame)} groups")
     print(
         f"engagements of the highest expected audiences by people whom another one reaches too: {means['overlap']:.0%}"
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from features.catalogue import SCORED
 from features.events.encoding import EncodedEvents, cached, cached_users
@@ -30,7 +31,8 @@ from training.selection.return_model import ReturnModel, fit_return_model
 FACT = "selection"
 CORRECTION = "correction"
 SIZES = (5, 10, 20, 50)
-MOST_CUTOFFS, FEW_HORIZONS = 6, 3
+MOST_CUTOFFS = 6
+RANGE_LEVEL, USUAL_SPREAD, SPREAD_PRIOR = 0.8, 0.2, 2
 MOST_ROWS = 100_000
 POOL_SHARES = np.geomspace(0.02, 20.0, 61)
 USUAL_POOL_SHARE, POOL_SHARE_PRIOR = 0.25, 2.0
@@ -73,11 +75,19 @@ class SelectionModel:
         return errors[min(measured, key=lambda other: (abs(other - size), other))] if measured else []
 
     def error_range(self, size: int, credible: bool = False) -> tuple[float, float] | None:
-        """Return the least and the largest of `errors_of`; of all sizes where fewer than `FEW_HORIZONS` are past."""
-        of_size = self.errors_of(size, credible)
-        if 0 < len(of_size) < FEW_HORIZONS:
-            of_size = [error for other in SIZES for error in self.errors_of(other, credible)]
-        return (min(of_size), max(of_size)) if of_size else None
+        """Return between what real over predicted reach lies in 8 of 10 cases; None where no horizon is past.
+
+        It is the prediction interval of a normal distribution (Student's t) of the logarithms of `errors_of`. Few
+        horizons show little of their spread: it is drawn towards `USUAL_SPREAD`, as if by `SPREAD_PRIOR` more of them.
+        """
+        logarithms = np.log(self.errors_of(size, credible))
+        if not (count := len(logarithms)):
+            return None
+        freedom = count - 1 + SPREAD_PRIOR
+        squares = count * logarithms.var() + SPREAD_PRIOR * USUAL_SPREAD**2
+        spread = np.sqrt(squares / freedom * (1 + 1 / count)) * stdtrit(freedom, (1 + RANGE_LEVEL) / 2)
+        low, high = np.exp(logarithms.mean() + np.array([-spread, spread])).tolist()
+        return low, high
 
     def as_json(self) -> dict[str, Any]:
         """Return the model as JSON values."""

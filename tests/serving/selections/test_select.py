@@ -21,7 +21,8 @@ def test_an_answer_in_full(candidates):
     assert [member.adds for member in selection.members] == pytest.approx([6, 5], rel=1e-4)
     assert selection.reach == selection.members[-1].reach == pytest.approx(11, rel=1e-4)
     assert (selection.as_of, selection.model_version, selection.scope) == ("2017-07-30T00:00:00Z", "3", "all")
-    assert (selection.reach_range.least, selection.reach_range.most) == pytest.approx((5.5, 16.5), rel=1e-4)
+    low, high = candidates.model.error_range(2)
+    assert (selection.reach_range.least, selection.reach_range.most) == pytest.approx((11 * low, 11 * high), rel=1e-4)
     assert selection.reach_range.past_horizons == 2
     assert selection.guarantee.at_least == pytest.approx(1 - 1 / math.e)
     assert selection.guarantee.at_least_of_best == pytest.approx(1)
@@ -36,8 +37,16 @@ def test_an_answer_in_full(candidates):
 
 def test_the_range_of_the_credible_count_comes_from_its_own_past(candidates):
     selection = select(candidates, SelectionRequest(k=2))
-    expected = (0.8 * selection.reach, 1.1 * selection.reach, 3)
+    low, high = candidates.model.error_range(2, credible=True)
+    expected = (low * selection.reach, high * selection.reach, 3)
     assert dataclasses.astuple(selection.reach_range) == pytest.approx(expected)
+
+
+def test_the_difference_to_a_group_that_reaches_nobody_is_unknown(candidates):
+    selection = everybody(candidates, k=2)
+    followed = next(other for other in selection.alternatives if other.by == "followers")
+    assert selection.difference(followed) == pytest.approx(3 / 11 - 1, rel=1e-4)
+    assert dataclasses.replace(selection, reach=0.0).difference(followed) is None
 
 
 def test_the_answer_is_deterministic(candidates):

@@ -56,12 +56,32 @@ def test_errors_are_those_of_the_nearest_size(fitted):
     assert dataclasses.replace(fitted, errors={size: [] for size in SIZES}).errors_of(5) == []
 
 
-def test_the_range_of_few_horizons_is_that_of_all_sizes(fitted):
-    few = dataclasses.replace(fitted, errors={5: [0.5], 10: [0.9], 20: [1.4], 50: [1.1]}, credible_errors={})
-    assert few.error_range(10) == (0.5, 1.4)
-    assert few.error_range(10, credible=True) is None
-    many = dataclasses.replace(fitted, errors={5: [0.5] * 3, 10: [0.9, 1.0, 1.2], 20: [], 50: [2.0] * 3})
-    assert many.error_range(10) == (0.9, 1.2)
+def with_errors(fitted, *errors):
+    return dataclasses.replace(fitted, errors={10: list(errors)}, credible_errors={})
+
+
+def test_the_range_by_hand(fitted):
+    # logarithms of -0.2, 0 and 0.2: mean 0, squares 0.08 and twice 0.2^2 of the prior, four degrees of freedom
+    low, high = with_errors(fitted, np.exp(-0.2), 1.0, np.exp(0.2)).error_range(10)
+    half = 1.5332 * np.sqrt((0.08 + 0.08) / 4 * (1 + 1 / 3))
+    assert (np.log(low), np.log(high)) == pytest.approx((-half, half), rel=1e-4)
+    assert with_errors(fitted).error_range(10) is None
+    assert with_errors(fitted, 1.0).error_range(10, credible=True) is None
+
+
+def test_the_range_of_few_horizons_is_wide(fitted):
+    widths = [np.log(high / low) for low, high in (with_errors(fitted, *[1.1] * n).error_range(10) for n in (1, 2, 5))]
+    assert widths[0] > 1.2 * widths[1] > 1.4 * widths[2]
+
+
+@pytest.mark.parametrize("horizons", [2, 5])
+def test_the_range_holds_eight_of_ten_of_the_next_groups(fitted, horizons):
+    rng = np.random.default_rng(0)
+    ranges_and_next = [
+        (with_errors(fitted, *errors[:-1]).error_range(10), errors[-1])
+        for errors in np.exp(rng.normal(-0.1, 0.2, (2_000, horizons + 1)))
+    ]
+    assert 0.78 <= np.mean([low <= error <= high for (low, high), error in ranges_and_next]) <= 0.92
 
 
 def test_a_model_of_an_earlier_version_has_no_errors_of_the_credible_count(fitted, bundle):
