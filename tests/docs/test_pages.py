@@ -1,5 +1,6 @@
 """Pages lead on and name what exists: links, anchors, files, and nothing of a machine or a registry."""
 
+import json
 import re
 from pathlib import Path
 
@@ -90,3 +91,18 @@ def test_blocks_run_or_say_why_not(page):
             reason = block.note.removeprefix("not run:").removeprefix("file:").strip()
             assert len(reason) > 5, block.text
         assert block.language, f"a block without a language: {block.text}"
+
+
+def test_page_and_notebook_have_the_stored_figures_of_the_frontier():
+    stored = json.loads((ROOT / "docs" / "pictures" / "frontier.json").read_text())
+    notebook = json.loads((ROOT / "notebooks" / "03_model.ipynb").read_text())
+    sources = "".join("".join(cell["source"]) + "\n" for cell in notebook["cells"])
+    gains = ("worst gain", "fresh_accounts", "pod", "aged_farm", "old_accounts")
+    for name, community in stored.items():
+        for row in community["rows"]:
+            bound = "none" if row["bound"] is None else f"{row['bound']:g}"
+            quality = [f"{row[key]:.3f}" for key in ("auc", "ndcg_100", "r2_log")]
+            cells = [f"{name}, {community['as_of']}", bound, *quality, *(f"{row[key]:.1f}" for key in gains)]
+            line = f"| {' | '.join(cells)} |\n"
+            assert line in (ROOT / "docs" / "explained" / "measurements.md").read_text()
+            assert line in sources
