@@ -11,7 +11,7 @@ import pandas as pd
 
 from features.catalogue import CATALOGUE
 from features.catalogue.feature import Direction
-from features.catalogue.tenure import ABSENT_DAYS, unanswered_posts
+from features.catalogue.tenure import ABSENT_DAYS, FREE_POSTS, unanswered_posts
 from features.catalogue.wording import count_of
 from features.events.scopes import ALL
 
@@ -96,8 +96,11 @@ def is_active(rows: pd.DataFrame) -> np.ndarray:
     """
     absent = np.asarray(rows[ABSENT].fillna(0), float)
     if {*UNANSWERED} <= {*rows}:
-        both = rows[list(UNANSWERED)].to_numpy(float, na_value=np.nan).tolist()
-        unanswered = np.array([unanswered_posts(dict(zip(UNANSWERED, values, strict=True))) for values in both])
+        both, unanswered = rows[list(UNANSWERED)].to_numpy(float, na_value=np.nan), np.zeros(len(rows))
+        many = both[:, 0] > FREE_POSTS  # fewer never count like absence
+        unanswered[many] = [
+            unanswered_posts(dict(zip(UNANSWERED, values, strict=True))) for values in both[many].tolist()
+        ]
         absent = np.where(unanswered > 0, (absent - unanswered).round(6), absent)
     return np.asarray(rows[ACTS].fillna(0) > 0) & (absent <= 0)
 
