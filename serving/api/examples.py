@@ -211,7 +211,7 @@ MODEL = {
                 "most": 2.9,
                 "inputs": [
                     {"name": "expected_audience", "least": 0.0, "most": 5.6, "low_nats": 0.08, "high_nats": -0.11},
-                    {"name": "credible_rate_365d", "least": 0.0, "most": 1.9, "low_nats": 0.12, "high_nats": 0.04},
+                    {"name": "established_rate_365d", "least": 0.0, "most": 1.9, "low_nats": 0.12, "high_nats": 0.04},
                 ],
             },
         ],
