@@ -14,7 +14,7 @@ from serving.api.dependencies import READ, SnapshotDependency
 from serving.middleware.request_context import record_users
 from serving.pages.find import MOST_SCOPES
 from serving.pages.rendering import PageRoute, csv_response, page
-from serving.selections.candidates import NETWORK, snapshot_candidates
+from serving.selections.candidates import NETWORK, Count, snapshot_candidates
 from serving.selections.select import (
     ALTERNATIVES,
     COUNTS,
@@ -174,13 +174,23 @@ def selection_request(parameters: QueryParams) -> SelectionRequest:
     costs = [line for line in parameters.get("cost", "").splitlines() if line.strip()]
     return SelectionRequest(
         k=SelectionRequest.k if size is None else size,
-        count="everybody" if parameters.get("count") == "everybody" else "credible",
+        count=_count(parameters.get("count", "")),
         include=parse_users(parameters.get("include", "").splitlines(), "users to include"),
         exclude=parse_users(parameters.get("exclude", "").splitlines(), "users to exclude"),
         cost=parse_costs(map(_user_and_cost, costs), "the list of costs") if costs else None,
         budget=_number(parameters, "budget", "the budget", float),
         max_per_network=_number(parameters, "max_per_network", "the limit per network", int),
     )
+
+
+def _count(text: str) -> Count:
+    counts: tuple[Count, ...] = ("credible", "everybody")
+    for count in counts:
+        if text == count:
+            return count
+    if text.strip():
+        raise SelectionError(f"the count is {text[:40]!r}; expected {' or '.join(counts)}.")
+    return SelectionRequest.count
 
 
 def _number(parameters: QueryParams, name: str, meaning: str, kind: Callable[[str], Any]) -> Any:

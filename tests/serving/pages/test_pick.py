@@ -85,6 +85,7 @@ def test_a_group_of_a_topic(client):
     [
         ("k=ten", 422, "K is 'ten'; expected a whole number."),
         ("k=2.5", 422, "K is '2.5'; expected a whole number."),
+        ("count=all", 422, "The count is 'all'; expected credible or everybody."),
         ("k=0", 422, "K is 0; expected a number of users from 1 to 1,000."),
         ("k=1001", 422, "K is 1001; expected a number of users from 1 to 1,000."),
         ("k=2&budget=much", 422, "The budget is 'much'; expected a number."),
