@@ -208,18 +208,22 @@ def _quantile_regression(inputs: np.ndarray, values: np.ndarray, weights: np.nda
     """
     mean, spread = np.average(inputs, axis=0, weights=weights), inputs.std(axis=0)
     spread[spread == 0] = 1.0
-    columns = np.column_stack([np.ones(len(values)), (inputs - mean) / spread])
+    columns = [np.ones(len(values)), *np.ascontiguousarray(((inputs - mean) / spread).T)]
     weights, ridge = weights / weights.sum(), RIDGE / len(values)
 
     def loss(factors: np.ndarray, width: float) -> tuple[float, np.ndarray]:
-        error = values - columns @ factors
+        # Matrix products depend on threads and addresses in the last bit, and the same rows must give the same bytes.
+        error = values.copy()
+        for factor, column in zip(factors, columns, strict=True):
+            error -= factor * column
         below = np.exp(-np.logaddexp(0.0, error / width))
-        slope = columns.T @ (weights * (below - share)) + 2 * ridge * np.append(0.0, factors[1:])
+        pull = weights * (below - share)
+        slope = np.array([(pull * column).sum() for column in columns]) + 2 * ridge * np.append(0.0, factors[1:])
         smooth = share * error + width * np.logaddexp(0.0, -error / width)
-        return float(weights @ smooth + ridge * (factors[1:] ** 2).sum()), slope
+        return float((weights * smooth).sum() + ridge * (factors[1:] ** 2).sum()), slope
 
     factors = np.append(np.quantile(values, share), np.zeros(inputs.shape[1]))
     for width in SMOOTHING:
         factors = minimize(loss, factors, width, jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
     scaled = factors[1:] / spread
-    return np.append(factors[0] - scaled @ mean, scaled)
+    return np.append(factors[0] - (scaled * mean).sum(), scaled)
