@@ -172,7 +172,7 @@ def explanation(
         model_version=score["model_version"],
         released=score["released"],
         horizon_days=score["horizon_days"],
-        score=parts.score,
+        score=score["score"],
         percentile=score["percentile"],
         peer_percentile=score["peer_percentile"],
         users_below=users_below,
