@@ -12,7 +12,7 @@ from features.errors import TooSmallError
 from features.events.scopes import ALL
 from training.config import Config, Model
 from training.dataset.panel import Split, in_scope, rows_at
-from training.dataset.sampling import representative
+from training.dataset.sampling import WEIGHT, representative
 from training.model.bounded_term import fit_boosters, set_level, total_audience
 from training.model.bundle import Bundle
 from training.model.intervals import fit_intervals
@@ -60,7 +60,7 @@ def fit(
     recent, newest = representative(recent), representative(newest)
     active = recent["acts_365d"].to_numpy() > 0
     features = {feature.name: feature.fingerprint for feature in (INPUTS if boosters.bounded else SCORED)}
-    past, expected = _predict_past(_past_splits(panel, split), config.model)
+    past, expected = _predict_past(_past_splits(panel, split), list(features), config.model)
     bundle = Bundle(
         booster_text=boosters.first.model_to_string(),
         features=features,
@@ -74,9 +74,9 @@ def fit(
 
 
 def _predict_past(
-    splits: Iterable[tuple[pd.DataFrame, pd.DataFrame]], config: Model
+    splits: Iterable[tuple[pd.DataFrame, pd.DataFrame]], features: list[str], config: Model
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Predict recent rows by boosters of older ones, for each of the splits; return all of them, and their audiences.
+    """Predict recent rows by boosters of older ones, for each of the splits; return what intervals are fitted to.
 
     The errors are thus out of time, and include that of the level.
     """
@@ -87,7 +87,7 @@ def _predict_past(
         boosters, last = fit_boosters(older, config), older["as_of"].max()
         if last < recent["as_of"].max():
             set_level(boosters, in_scope(recent, ALL), total_audience(in_scope(older[older["as_of"] == last], ALL)))
-        predicted.append((recent, np.exp(boosters.margins(recent))))
+        predicted.append((recent.filter([*features, "audience", WEIGHT]), np.exp(boosters.margins(recent))))
     rows, expected = zip(*predicted, strict=True)
     return pd.concat(rows, ignore_index=True), np.concatenate(expected)
 
