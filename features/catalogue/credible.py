@@ -545,7 +545,7 @@ FEATURES = [
         unit="days",
         direction="down",
         default=NEVER,
-        title="Days since an established member responded, beyond 28",
+        title="Days beyond 28 without an established responder",
     ),
     _feature(
         "days_since_credible_engagement",
