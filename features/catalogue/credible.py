@@ -51,11 +51,11 @@ MONTH_DAYS, WEEK_DAYS = 28, 7
 RATE_DAYS = {"established_rate_365d": WEEK_DAYS, "credible_rate_365d": MONTH_DAYS}  # the fewest that each divides by
 DAYS_PER_HALVING = 30
 YEAR = "credible_engagers_365d"
-EACH_ONCE = ", one for each known person at most"
+EACH_ONCE = "; each known person adds one at most"
 NOBODY_COUNTS = "Nobody with a known id whose response counts"
 WHY_FEWER = {
     "new": "hardly any established member responds to them",
-    "exchange": "they and this user respond to each other",
+    "exchange": "responses that are returned count less",
 }
 SINCE_ESTABLISHED, WITHOUT_ESTABLISHED = "days_since_established", "days_without_established"
 SILENCE = "days_of_silence"
@@ -206,7 +206,8 @@ def _described_periods(value: float | None, row: Row) -> str:
         return _none_counts(row) or "No response that counts came in the last six four-week periods."
     count = value_of(row, "response_periods_168d")
     if value > PERIODS - 0.05 or (count is not None and value > count - 0.05):
-        what = "an anonymous response came" if _only_anonymous(row) else "a response came that counts in full"
+        what = f"a response came that counts in full{' or is anonymous' if _some_anonymous(row) else ''}"
+        what = "an anonymous response came" if _only_anonymous(row) else what
         return f"In {_periods_of(value)} of the last six four-week periods {what}."
     less = "less than half of one" if value < 0.5 else f"about {value:.0f}"
     if count is None:
@@ -220,6 +221,11 @@ def _described_periods(value: float | None, row: Row) -> str:
 
 def _periods_of(count: float) -> str:
     return "each" if count > PERIODS - 0.05 else f"{count:.0f}"
+
+
+def _some_anonymous(row: Row) -> bool:
+    """Return whether some of the last 90 days' engagement is anonymous, as far as the row shows it."""
+    return bool(value_of(row, "unknown_share_90d"))
 
 
 def _only_anonymous(row: Row) -> bool:

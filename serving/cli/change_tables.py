@@ -1,12 +1,13 @@
 """Terminal output on changes: of one user, of a community, and what would change a score."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from features.catalogue.wording import count_of, people, points_of
+from features.catalogue.wording import count_of, points_of
 from features.console import print_points, print_table, print_text
-from serving.cli.score_tables import line_rows
-from serving.snapshots.story import PERSON, chance, expectations
+from serving.snapshots.facts import label
+from serving.snapshots.story import expectations
+from training.explanation.feature_constraints import ABSENT
 from training.explanation.reasons import LEAST_POINTS
 
 if TYPE_CHECKING:
@@ -14,17 +15,18 @@ if TYPE_CHECKING:
     from serving.review.score_change import ScoreChange
     from serving.review.what_if import WhatIf
     from training.explanation.counterfactuals import FeatureChange, ScenarioOutcome
+    from training.explanation.reasons import Reason
+    from training.explanation.score_change import ChangeLine
     from training.model.intervals import Interval
 
 TITLES = {
-    "own": "What the user did",
-    "others": "How others responded",
+    "own": "Absence and repeated posts",
+    "others": "Responses of others",
     "time": "Time in the community",
     "model": "A new model",
     "scale": "A new scale",
     "clipping": "Scores end at 0 and at 100",
 }
-MOST_OF_A_PART = 5
 
 
 def change_table(change: "ScoreChange") -> None:
@@ -40,8 +42,9 @@ def change_table(change: "ScoreChange") -> None:
     shown = round(after.score, 1) - round(before.score, 1)
     print_text(f"The score of {change.user} {_went(shown)} {days}: {before.score:.1f}, then {after.score:.1f}.")
     print_text(expectations(before.expected_audience, after.expected_audience))
-    print_points("What raised it", change.reasons_up)
-    print_points("What lowered it", change.reasons_down)
+    sides = {"What raised it": +1, "What lowered it": -1}
+    for title, sign in sides.items():
+        print_points(title, (_pointed(reason) for reason in change.reasons if sign * reason.points > 0))
     print_points("Please note", change.remarks)
     print_text(_models(before.model_version, after.model_version))
     print_text("")
@@ -50,15 +53,32 @@ def change_table(change: "ScoreChange") -> None:
         lines = [line for line in change.lines if line.part == part]
         if lines or part in ("own", "others"):
             rows.append([TITLES[part], "", f"{points:+.2f}"])
-            rows += line_rows(lines, MOST_OF_A_PART) if part not in ("scale", "clipping") else []
+            rows += _line_rows(lines) if part not in ("scale", "clipping") else []
     rows.append([f"Score as of {after.as_of[:10]}", "", f"{after.score:.2f}"])
-    print_table("The points of the change", ["", "part", "points"], rows)
+    print_table("The points of the change", ["", "of it", "points"], rows)
+
+
+def _pointed(reason: "Reason") -> str:
+    return f"{reason.sentence.removesuffix('.')}: {reason.points:+.1f} points."
+
+
+def _line_rows(lines: "Sequence[ChangeLine]") -> list[list[str]]:
+    """Return the lines that move half a point or more, by what they are of, then one row for the others."""
+    strongest = [line for line in lines if abs(line.points) >= LEAST_POINTS]
+    rows = [
+        [f"  {label(line.feature) if line.feature else line.sentence}", f"{line.points:+.2f}", ""] for line in strongest
+    ]
+    others = lines[len(strongest) :]
+    if others:
+        smaller = count_of(len(others), "smaller fact")
+        rows.append([f"  {smaller} (see --json)", f"{sum(line.points for line in others):+.2f}", ""])
+    return rows
 
 
 def _went(points: float) -> str:
     if abs(points) < 0.05:
         return "hardly moved"
-    return f"{'rose' if points > 0 else 'fell'} by {points_of(abs(points))}"
+    return f"{'rose' if points > 0 else 'fell'} by {abs(points):.1f} points"
 
 
 def movements_table(community: "CommunityChange") -> None:
@@ -67,7 +87,7 @@ def movements_table(community: "CommunityChange") -> None:
     total = community.judged
     print_text(
         f"{community.share:.1%} of {total:,} users moved by more than {points_of(community.points)} {days}, scope "
-        f"{community.scope}. Half moved by less than {community.median:+.2f} points, half by more."
+        f"{community.scope}. The median user moved by {community.median:+.1f} points."
     )
     others = [
         f"{community.insufficient_evidence:,} of the {community.users:,} users with a score at both instants had too "
@@ -102,8 +122,8 @@ def _mover_reasons(mover: "Mover") -> Iterable[str]:
 
 def _models(before: str, after: str) -> str:
     if before == after:
-        return f"Model version {after} made both."
-    return f"Model version {before} made the first, version {after} the second."
+        return f"Both scores are of model version {after}."
+    return f"The first score is of model version {before}, the second of version {after}."
 
 
 MOST_FOLLOWING = 4
@@ -122,14 +142,15 @@ def what_if_table(report: "WhatIf") -> None:
         verb = f"would {_would(report.asked.gain)}"
         print_text(f"The score of {report.user} {verb}: {report.score:.1f} now, {report.asked.score:.1f} then.")
     print_points("How to read this", [report.association, *report.notes])
-    print_text(f"Model version {report.model_version}; compared with {people(report.peers)} of a similar audience.")
+    peers = count_of(report.peers, "user")
+    print_text(f"Model version {report.model_version}; ranges are those of {peers} with a similar audience.")
     if not any(outcome.changes for outcome in outcomes):
         return
     print_text("")
     rows = [["Now", f"{report.score:.1f}", "", _audience(report.expected_audience, report.interval)]]
     for outcome in outcomes:
-        rows += [_outcome_row(outcome, report.away_days), *(_effect_rows(outcome) if report.asked else [])]
-    audience = f"people in {report.horizon_days} days ({report.interval.level:.0%} get)"
+        rows += [_outcome_row(outcome, report), *(_effect_rows(outcome) if report.asked else [])]
+    audience = f"people in {report.horizon_days} days ({report.interval.level:.0%} range)"
     print_table(title, ["", "score", "points", audience], rows)
 
 
@@ -139,13 +160,14 @@ def _would(gain: float) -> str:
     return f"{'rise' if gain > 0 else 'fall'} by {points_of(abs(gain))}"
 
 
-def _outcome_row(outcome: "ScenarioOutcome", away_days: int | None) -> list[str]:
-    requested = [_value_change(change) for change in outcome.changes if change.asked]
-    away = [] if away_days is None else [f"{away_days} days of doing nothing."]
+def _outcome_row(outcome: "ScenarioOutcome", report: "WhatIf") -> list[str]:
+    away = [] if report.away_days is None else [f"After {count_of(report.away_days, 'day')} without activity."]
+    requested = [change for change in outcome.changes if change.asked and not (away and change.feature == ABSENT)]
     whose = "" if outcome.in_own_hands else " (in others' hands)"
-    title = (" And: ".join([*away, *requested]) or "Nothing changes.") + whose
+    title = (" ".join([*away, *map(_value_change, requested)]) or "Nothing changes.") + whose
     audience = _audience(outcome.expected_audience, outcome.interval)
-    return [title, f"{outcome.score:.1f}", f"{outcome.gain:+.1f}", audience]
+    gain = round(outcome.score, 1) - round(report.score, 1)
+    return [title, f"{outcome.score:.1f}", f"{gain:+.1f}", audience]
 
 
 def _effect_rows(outcome: "ScenarioOutcome") -> list[list[str]]:
@@ -154,14 +176,13 @@ def _effect_rows(outcome: "ScenarioOutcome") -> list[list[str]]:
     strongest = sorted(moving, key=lambda change: -abs(change.points))[:MOST_FOLLOWING]
     parts = [(f"  of it: {_value_change(change)}", change.points) for change in strongest]
     rest = outcome.gain - sum(change.points for change in strongest)
-    parts += [("  of it: other lines, and ending at 0 and 100", rest)] if abs(rest) >= LEAST_POINTS / 10 else []
+    parts += [("  of it: the rest", rest)] if abs(rest) >= LEAST_POINTS / 10 else []
     return [[text, "", f"{points:+.1f}", ""] for text, points in parts]
 
 
 def _value_change(change: "FeatureChange") -> str:
-    return f"{change.sentence} Now: {change.sentence_now}"
+    return f"Then: {change.sentence} Now: {change.sentence_now}"
 
 
 def _audience(expected: float, interval: "Interval") -> str:
-    people = f"{expected:,.1f}" if expected >= PERSON else chance(expected)
-    return f"{people} ({interval.low:,} to {interval.high:,})"
+    return f"{expected:,.1f} ({interval.low:,} to {interval.high:,})"

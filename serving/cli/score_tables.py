@@ -1,18 +1,16 @@
 """Terminal tables about one user: the explanation of a score, its history, and the pieces that earned it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from features.catalogue.wording import count_of
 from features.console import print_points, print_table, print_text, warn
-from training.explanation.reasons import LEAST_POINTS, Line
 
 if TYPE_CHECKING:
     from features.engagement_report import EngagementReport, Piece
     from serving.review.history import History, PastScore
     from serving.snapshots.explanation import Explanation
-    from training.explanation.score_change import ChangeLine
 
 SCORED = "scored"
 
@@ -51,24 +49,6 @@ def ledger_table(explanation: "Explanation") -> None:
         rows.append(["Scores end at 0 and at 100", "", "", f"{ends:+.1f}"])
     rows.append(["Score", "", "", f"{total:.1f}"])
     print_table("The points of the score", ["", "this user", "average", "points"], rows)
-
-
-def line_rows(
-    lines: "Sequence[Line | ChangeLine]", most: int, extra: Callable[[Any], list[str]] = lambda _: []
-) -> list[list[str]]:
-    """Return the strongest lines that move half a point or more, `most` at most, then one row for the others.
-
-    `extra` returns the cells of a line between its sentence and its points.
-    """
-    strongest = [line for line in lines[:most] if abs(line.points) >= LEAST_POINTS]
-    rows = [[f"  {line.sentence}", *extra(line), f"{line.points:+.2f}", ""] for line in strongest]
-    others = lines[len(strongest) :]
-    if others:
-        which = ("other" if strongest else "small one") + ("" if len(others) == 1 else "s")
-        empty = ["" for _ in extra(others[0])]
-        rest = sum(line.points for line in others)
-        rows.append([f"  {len(others)} {which} (see --json)", *empty, f"{rest:+.2f}", ""])
-    return rows
 
 
 COLUMNS = ["as of", "score", "change", "people", "percentile", "model"]

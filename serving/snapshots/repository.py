@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from itertools import chain
 from pathlib import Path
 
@@ -322,11 +322,15 @@ def _open(home: Home, folder: Path, champion: str | None) -> Snapshot:
 
 
 def _of_instant(folders: list[Path], as_of: datetime) -> list[Path]:
-    """Return the snapshots of an instant."""
+    """Return the snapshots of an instant; where a day begins and none is of then, those of the day's one instant."""
+    instants = {layout.age_order(folder)[0] for folder in folders}
+    of_day = [instant for instant in instants if as_of <= instant < as_of + timedelta(days=1)]
+    if as_of not in instants and len(of_day) == 1 and as_of.time() == time():
+        as_of = of_day[0]
     matches = [folder for folder in folders if layout.age_order(folder)[0] == as_of]
     if not matches:
-        instants = dict.fromkeys(to_iso_utc(layout.age_order(folder)[0]) for folder in folders)
-        raise AbsentSnapshotError(f"no snapshot as of {to_iso_utc(as_of)}; there are: {', '.join(instants)}.")
+        names = map(to_iso_utc, sorted(instants, reverse=True))
+        raise AbsentSnapshotError(f"no snapshot as of {to_iso_utc(as_of)}; there are: {', '.join(names)}.")
     return matches
 
 

@@ -23,8 +23,8 @@ TITLES: dict[Topic, str] = {
 }
 PERSON = 0.9  # people, about one
 ESTABLISHED = (
-    "Established members are users to whom several long-standing users respond, or whose own responders have such "
-    "backing. More in docs/use/reading-a-score.md, Who counts."
+    "Established members are users who get responses from several long-standing users, or from people who do. More in "
+    "docs/use/reading-a-score.md, Who counts."
 )
 ANONYMOUS = "An anonymous response, such as a vote, counts for when it came and for the post, but adds no person."
 # Words that need an explanation, by a part of the texts that use them.
@@ -80,24 +80,21 @@ def rank(below: float, base: float, baseline: Baseline, scope: str) -> str:
     """
     if baseline.scope == scope and baseline.median is not None:
         return (
-            f"That is {_among(below)} the {baseline.population}. Half of them have at most {baseline.median:.1f} "
-            f"points; their average, from which the points below start, is {base:.1f}."
+            f"{_compared(below, f'the {baseline.population}')} Half of them have at most {baseline.median:.1f} points; "
+            f"their average, from which the points below start, is {base:.1f}."
         )
-    of_scope = "" if scope == ALL else f" of {scope}"
-    return (
-        f"That is {_among(below)} all users{of_scope}. The points below start from {baseline.description}: {base:.1f}."
-    )
+    everybody = "all users" if scope == ALL else f"all users of {scope}"
+    return f"{_compared(below, everybody)} The points below start from {baseline.description}: {base:.1f}."
 
 
-def _among(below: float) -> str:
+def _compared(below: float, users: str) -> str:
     """Say how many users have less, rounded down: above 99 % to a tenth."""
     percent = 100 * below
     if percent < 1:
-        return "among the lowest 1% of"
-    if percent > 100 - 1e-6:
-        return "the highest of"
+        return f"Fewer than 1% of {users} have a lower one."
     tenths = math.floor(10 * percent + 1e-6)
-    return f"higher than {f'{tenths / 10:.1f}' if percent > 99 else tenths // 10}% of"
+    share = "" if tenths == 1_000 else f"{tenths / 10:.1f}% of " if percent > 99 else f"{tenths // 10}% of "
+    return f"That is higher than {share}{users}."
 
 
 def describe_expectation(expected: float, days: int, scale: Scale, credible: bool) -> str:
@@ -120,19 +117,19 @@ def describe_expectation(expected: float, days: int, scale: Scale, credible: boo
         return (
             f"About {who} expected to engage with this user, for or against, in the next {days} days{counted}. {more}"
         )
-    opening = "Most likely nobody engages" if expected < 0.5 else "Less than one person is expected to engage"
-    some = f"at most {chance(expected)} such users somebody does"
-    return f"{opening} with this user in the next {days} days; with {some}. {more}"
+    likely = "Most likely nobody engages" if expected <= 1 / 3 else "It is open whether anybody engages"
+    some = f"at most {chance(expected)} users like this one {'hears' if expected <= 1 / 3 else 'hear'} from anybody"
+    return f"{likely} with this user in the next {days} days: {some}. {more}"
 
 
 def describe_spread(low: int, high: int, level: float, days: int, scale: Scale) -> str | None:
     """Say with how many people engaging most users end who are like this one; None where it is one at most."""
     if high <= 1:
         return None
-    number = people(high) if low == high else f"{low:,} to {people(high)}"
+    number = f"is {people(high)}" if low == high else f"lies between {low:,} and {people(high)}"
     points = " to ".join(f"{scale.points_of_people(end):.0f}" for end in (low, high))
     like = f"{level:.0%} of users like this one"
-    return f"The next {days} days are uncertain: {number} engage with {like} ({points} points)."
+    return f"The next {days} days are uncertain: for {like} the number {number} ({points} points)."
 
 
 def remainder(points: float, unclipped: float, score: float) -> list[str]:

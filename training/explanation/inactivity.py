@@ -29,8 +29,8 @@ from training.explanation.feature_constraints import ABSENT, AGE, SINCE, WhatIfE
 from training.model.bundle import FeatureRow, feature_row
 
 AT_THE_SAME_RATE = (
-    "This assumes that others respond as much as before, though there would be nothing new to respond to, so only the "
-    "absence counts. Computed from the events, the score also loses the responses to the user's newest posts."
+    "Only the absence counts here: others are assumed to respond as before, though there would be nothing new to "
+    "respond to. Computed from the events, the responses to the user's newest posts are lost as well."
 )
 AS_BEFORE = (
     "This assumes that others do what they did in as many days before, except for their responses to the posts that "

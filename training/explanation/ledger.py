@@ -38,7 +38,7 @@ ANYBODY = "responses_from_anybody"
 DISCOUNT_FEATURES: dict[Kind, str] = {"new": "uncounted_new_365d", "exchange": "uncounted_exchange_365d"}
 WHOM: dict[Kind, str] = {
     "new": "to whom hardly any established member responds",
-    "exchange": "to whom this user responds",
+    "exchange": "whose responses are returned",
 }
 LEAST_FEWER, LEAST_SHARE = 0.5, 0.1
 

@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from features.catalogue.wording import observed_period, people, times
+from features.catalogue.credible import RATE_DAYS
+from features.catalogue.wording import count_of, observed_period, people, times
 from training.model.bundle import FeatureRow
 from training.model.feature_sets import EVIDENCE_FEATURES, EVIDENCE_PEOPLE
 
@@ -18,7 +19,7 @@ LEAST_POINTS = 0.5
 MOST_REASONS = 3
 MOST_OF_A_FAMILY = 3
 WINDOW = re.compile(r"(_decayed)?_(\d+[dw]|ever)$")
-SAME_PEOPLE = ("established_rate_365d", "credible_engagers_decayed_28d")  # the first tells more of them
+SAME_PEOPLE = (*RATE_DAYS, "credible_engagers_decayed_28d")  # the first tell more of them
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,9 @@ def describe_evidence(grade: str, row: FeatureRow) -> str:
     period = observed_period(age)
     who = f"{people(count)} engaged with this user in {period}"
     if grade == STRONG:
-        return f"{'Much is known of a short time' if age < SHORT_DAYS else 'The past is well known'}: {who}."
+        days = count_of(max(math.floor(age), 1), "day") if age < SHORT_DAYS else ""
+        short = f"Much is known, but only of the last {days}: {people(count)} engaged with this user."
+        return short if days else f"The past is well known: {who}."
     if count:
         return f"Little is known: {who}, so a few more or fewer make a difference."
     if _number(row.get(EVIDENCE_FEATURES[1], math.nan)):

@@ -14,6 +14,7 @@ for the new row, the new model's prediction for that row on the old scale, and o
 A change is also described in words: a line for everything that moved, and the few reasons that explain most of it.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -41,6 +42,11 @@ CLIPPING: Part
 OWN, OTHERS, TIME, MODEL, SCALE, CLIPPING = PARTS = get_args(Part.__value__)
 BASE = "base"
 Baselines: TypeAlias = tuple[Baseline, Baseline]  # of the model before and after
+
+
+NUMBER = re.compile(r"([\d,]+)")
+SINGULAR = re.compile(r"(?<=\w)s\b|\b(?:person|people)\b|; each known person adds one at most")
+COUNTED = re.compile(r"Of the ([\d,]+) people who responded in .+?, about ([\d,]+) counts?\b")
 
 
 @dataclass(frozen=True)
@@ -221,8 +227,20 @@ def _feature_line(name: str, old: pd.DataFrame, new: pd.DataFrame, points: float
     was, is_ = (_value(rows, name) for rows in (old, new))
     feature = CATALOGUE[name]
     now, before = feature.describe(is_, _features(new)), feature.describe(was, _features(old))
-    earlier = "Before, it was slightly different." if now == before else f"Before: {_without_repeated(before, now)}"
-    return ChangeLine(attribute(name), name, feature.family, was, is_, float(points), f"{now} {earlier}")
+    return ChangeLine(attribute(name), name, feature.family, was, is_, float(points), compared_with(now, before))
+
+
+def compared_with(now: str, before: str) -> str:
+    """Return a sentence with what it was before, as a number alone where nothing else differs."""
+    if now == before:
+        return f"{now} Before, it was slightly different."
+    words, earlier = ([word for word in NUMBER.split(SINGULAR.sub("", text)) if word] for text in (now, before))
+    numbers = [(new, old) for new, old in zip(words, earlier, strict=False) if new != old]
+    if len(words) == len(earlier) and len(numbers) == 1 and NUMBER.fullmatch(numbers[0][1]):
+        return f"{now.removesuffix('.')}; before: {numbers[0][1]}."
+    if counted := COUNTED.match(before):
+        return f"{now} Before: about {counted[2]} of {counted[1]}."
+    return f"{now} Before: {_without_repeated(before, now)}"
 
 
 def _without_repeated(before: str, now: str) -> str:

@@ -81,8 +81,8 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             86.0,
             UNCOUNTED,
             "Of the 262 people who responded in the last 28 days, about 86 count; about 170 do not, because hardly "
-            "any established member responds to them, and about 6 do not, because they and this user respond to "
-            "each other.",
+            "any established member responds to them, and about 6 do not, because responses that are returned count "
+            "less.",
         ),
         (
             "credible_engagers_7d",
@@ -190,8 +190,8 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_365d",
             0.9,
             {"uncounted_new_365d": 0.1, "uncounted_exchange_365d": 1.0},
-            "Of the 2 people who responded in the last year, about 1 counts; about 1 does not, because they and "
-            "this user respond to each other.",
+            "Of the 2 people who responded in the last year, about 1 counts; about 1 does not, because responses "
+            "that are returned count less.",
         ),
         ("days_since_credible_engagement", None, {}, "Nobody whose response counts has responded in the last year."),
         (
@@ -236,7 +236,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_posts_90d",
             5.31,
             {},
-            "In the last 90 days about 5 posts drew engagement that counts, one for each known person at most.",
+            "In the last 90 days about 5 posts drew engagement that counts; each known person adds one at most.",
         ),
         ("credible_posts_90d", 0.3, {}, "Hardly any engagement with a post in the last 90 days counts."),
         ("credible_posts_90d", 1.2, {}, "In the last 90 days about 1 post drew engagement that counts."),
@@ -272,23 +272,23 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             28 / 365 * 275,
             {"account_age_days": 800.0, "credible_engagers_365d": 275.0, **YEAR},
             "Of the 1,060 people who responded in the last year, about 275 count; about 700 do not, because hardly "
-            "any established member responds to them, and about 85 do not, because they and this user respond to "
-            "each other.",
+            "any established member responds to them, and about 85 do not, because responses that are returned "
+            "count less.",
         ),
         (
             "established_rate_365d",
             78.0 * 28 / 12.5,
             {"account_age_days": 12.5, "credible_engagers_365d": 78.0, **YEAR},
             "Of the 863 people who responded in the 12 days since this user was first seen, about 78 count; about "
-            "700 do not, because hardly any established member responds to them, and about 85 do not, because they "
-            "and this user respond to each other.",
+            "700 do not, because hardly any established member responds to them, and about 85 do not, because "
+            "responses that are returned count less.",
         ),
         (
             "established_rate_365d",
             0.0,
             {"account_age_days": 12.5, "credible_engagers_365d": 0.0, **YEAR},
             "None of the 785 people who responded in the last year counts, because hardly any established member "
-            "responds to them and they and this user respond to each other.",
+            "responds to them and responses that are returned count less.",
         ),
         (
             "uncounted_new_365d",
@@ -301,8 +301,8 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "uncounted_exchange_28d",
             0.3,
             {},
-            "Those who responded in the last 28 days count as slightly fewer people than they are, because they and "
-            "this user respond to each other.",
+            "Those who responded in the last 28 days count as slightly fewer people than they are, because "
+            "responses that are returned count less.",
         ),
         ("engagers_28d", 1.0, {}, "1 person engaged in the last 28 days."),
         ("engagers_28d", 0.0, {}, "No known user engaged in the last 28 days."),

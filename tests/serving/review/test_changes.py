@@ -294,11 +294,11 @@ def test_one_users_change_on_the_terminal(shown, pair):
     printed = re.findall(r"^(\w.*?)\s{2,}([+-]?\d+\.\d\d)\s*$", out, flags=re.MULTILINE)
     shown_points = {title: float(points) for title, points in printed}
     assert shown_points["Score as of 2017-07-02"] == pytest.approx(result.before.score, abs=0.006)
-    assert shown_points["What the user did"] == pytest.approx(result.parts["own"], abs=0.006)
-    assert shown_points["How others responded"] == pytest.approx(result.parts["others"], abs=0.006)
+    assert shown_points["Absence and repeated posts"] == pytest.approx(result.parts["own"], abs=0.006)
+    assert shown_points["Responses of others"] == pytest.approx(result.parts["others"], abs=0.006)
     assert shown_points["A new model"] == pytest.approx(result.parts["model"], abs=0.006)
     assert shown_points["A new scale"] == pytest.approx(result.parts["scale"], abs=0.006)
-    assert "Model version 2 made the first, version 3 the second." in out
+    assert "The first score is of model version 2, the second of version 3." in " ".join(out.split())
     assert "What raised it:\n  - " in out or "What lowered it:\n  - " in out
     assert max(map(len, out.splitlines())) <= 80
 

@@ -303,7 +303,7 @@ class TestCommand:
         (result,) = calls
         assert result[:5] == (2, "user0001", "all", AS_OF, 7)
         assert result[5] == pytest.approx(open_snapshot(home).feature_row("user0001"), rel=0, abs=0, nan_ok=True)
-        assert "7 days of doing nothing." in out
+        assert "After 7 days without activity." in out
         assert AS_BEFORE in out
 
     def test_another_catalogue(self, run_what_if, home, rows):

@@ -30,19 +30,19 @@ def test_standing():
 @pytest.mark.parametrize(
     ("below", "words"),
     [
-        (1.0, "the highest"),
-        (0.9999, "higher than 99.9%"),
-        (0.9971, "higher than 99.7%"),
-        (0.99, "higher than 99%"),
-        (0.579, "higher than 57%"),
-        (0.58, "higher than 58%"),
-        (0.009, "among the lowest 1%"),
-        (0.0, "among the lowest 1%"),
+        (1.0, "That is higher than {}."),
+        (0.9999, "That is higher than 99.9% of {}."),
+        (0.9971, "That is higher than 99.7% of {}."),
+        (0.99, "That is higher than 99% of {}."),
+        (0.579, "That is higher than 57% of {}."),
+        (0.58, "That is higher than 58% of {}."),
+        (0.009, "Fewer than 1% of {} have a lower one."),
+        (0.0, "Fewer than 1% of {} have a lower one."),
     ],
 )
 def test_rank_among_active_users(below, words):
     assert rank(below, 39.14, ACTIVE, "all") == (
-        f"That is {words} of the 2,311 users active in the last eight weeks. Half of them have at most 31.5 points; "
+        f"{words.format('the 2,311 users active in the last eight weeks')} Half of them have at most 31.5 points; "
         "their average, from which the points below start, is 39.1."
     )
 
@@ -71,8 +71,8 @@ def test_rank_among_all_users(baseline, scope, words):
 SCALE = Scale(4.0, 12.0)
 MORE = "10 points more mean 2.3 times as many people."
 EXPECTED = "expected to engage with this user, for or against, in the next 28 days"
-NOBODY = "Most likely nobody engages with this user in the next 28 days; with at most"
-LESS = "Less than one person is expected to engage with this user in the next 28 days; with at most"
+NOBODY = "Most likely nobody engages with this user in the next 28 days: at most"
+OPEN = "It is open whether anybody engages with this user in the next 28 days: at most"
 
 
 @pytest.mark.parametrize(
@@ -81,10 +81,10 @@ LESS = "Less than one person is expected to engage with this user in the next 28
         (285.1, False, f"About 285 different people are {EXPECTED}."),
         (0.9, False, f"About 1 person is {EXPECTED}."),
         (9.0, True, f"About 9 different people are {EXPECTED}, counted as established members."),
-        (0.78, False, f"{LESS} 8 in 10 such users somebody does."),
-        (0.42, False, f"{NOBODY} 5 in 10 such users somebody does."),
-        (0.31, False, f"{NOBODY} 1 in 3 such users somebody does."),
-        (0.021, False, f"{NOBODY} 1 in 45 such users somebody does."),
+        (0.78, False, f"{OPEN} 8 in 10 users like this one hear from anybody."),
+        (0.42, False, f"{OPEN} 5 in 10 users like this one hear from anybody."),
+        (0.31, False, f"{NOBODY} 1 in 3 users like this one hears from anybody."),
+        (0.021, False, f"{NOBODY} 1 in 45 users like this one hears from anybody."),
     ],
 )
 def test_expectation(expected, credible, words):
@@ -94,13 +94,15 @@ def test_expectation(expected, credible, words):
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
-        (0, 3, "0 to 3 people engage with 90% of users like this one (0 to 17 points)."),
-        (2, 2, "2 people engage with 90% of users like this one (12 to 12 points)."),
-        (8, 1_200, "8 to 1,200 people engage with 90% of users like this one (29 to 89 points)."),
+        (0, 3, "lies between 0 and 3 people (0 to 17 points)."),
+        (2, 2, "is 2 people (12 to 12 points)."),
+        (8, 1_200, "lies between 8 and 1,200 people (29 to 89 points)."),
     ],
 )
 def test_spread(low, high, words):
-    assert describe_spread(low, high, 0.9, 28, SCALE) == f"The next 28 days are uncertain: {words}"
+    assert describe_spread(low, high, 0.9, 28, SCALE) == (
+        f"The next 28 days are uncertain: for 90% of users like this one the number {words}"
+    )
 
 
 @pytest.mark.parametrize("high", [0, 1])

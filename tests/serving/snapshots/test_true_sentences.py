@@ -227,7 +227,7 @@ AVERAGE = r" \(average(?: in \d+ days?)?: [^)]+\)"
 PERIOD = r"(the last \d+ days|the last year|the \d+ days? since this user was first seen)"
 SCALE = r"10 points more mean ([\d.]+) times as many people\."
 WHY_NEW = "hardly any established member responds to them"
-WHY_EXCHANGE = "they and this user respond to each other"
+WHY_EXCHANGE = "responses that are returned count less"
 MORE = rf"{N} more established members? responded within four weeks, (?:each )?to a new post"
 
 
@@ -244,9 +244,9 @@ def is_rank(p, share, users, period, median, mean):
     days = 56 if period == "eight weeks" else int(period.split()[0])
     scores = p.community.active_scores(days)
     below = (scores < p.scored["score"] - 1e-9).mean() * 100
-    true = {"among the lowest 1%": below < 1, "the highest": below == 100}
+    true = {"Fewer than 1% of": below < 1, "That is higher than": below == 100}
     if share not in true:
-        shown = share.removeprefix("higher than ").removesuffix("%")
+        shown = share.removeprefix("That is higher than ").removesuffix("% of")
         true[share] = 0 <= below - float(shown) < (0.1 if "." in shown else 1) + 1e-9
     half = scores.sort_values().iloc[(len(scores) - 1) // 2]
     near = abs(scores - float(median)).min() <= 0.05 + 1e-6 and abs((scores <= float(median) + 0.05).mean() - 0.5)
@@ -348,7 +348,7 @@ def is_difference(p, more):
 
 
 def is_discount(p, whom, gained):
-    kind = "new" if whom.startswith("hardly") else "exchange"
+    kind = "new" if whom.startswith("to whom") else "exchange"
     gain = p.gain(**p.more(*(p.row[f"uncounted_{kind}_{days}d"] for days in (28, 365))))
     return gain < 0.5 if gained == "hardly any" else points(re.search(P, gained)[1], gain)
 
@@ -381,16 +381,19 @@ def is_too_little(p, acts, engagements, missing):
 
 PATTERNS = {
     r"(.+) has an influence score of ([\d.]+) out of 100, as of (.+)\.": is_standing,
-    rf"That is (.+) of the {N} users active in the last (.+)\. Half of them have at most ([\d.]+) points; their "
+    rf"(That is higher than|Fewer than 1% of|That is higher than .+ of) the {N} users active in the last (.+?)"
+    r"(?: have a lower one)?\. Half of them have at most ([\d.]+) points; their "
     r"average, from which the points below start, is ([\d.]+)\.": is_rank,
     r"About (.+) (?:person is|different people are) expected to engage with this user, for or against, in the next 28 "
     rf"days\. {SCALE}": is_expected,
-    rf"Most likely nobody engages with this user in the next 28 days; with at most {N} in {N} such users "
-    rf"somebody does\. {SCALE}": is_chance,
-    rf"Less than one person is expected to engage with this user in the next 28 days; with at most {N} in {N} such "
-    rf"users somebody does\. {SCALE}": partial(is_chance, least=0.5, most=0.9),
-    r"The next 28 days are uncertain: (.+) people engage with (\d+)% of users like this one "
-    r"\((\d+) to (\d+) points\)\.": is_spread,
+    rf"Most likely nobody engages with this user in the next 28 days: at most {N} in {N} users like this one hears "
+    rf"from anybody\. {SCALE}": partial(is_chance, most=1 / 3 + 1e-9),
+    rf"It is open whether anybody engages with this user in the next 28 days: at most {N} in {N} users like this one "
+    rf"hear from anybody\. {SCALE}": partial(is_chance, least=1 / 3, most=0.9),
+    r"The next 28 days are uncertain: for (90)% of users like this one the number (?:is|lies between) "
+    r"(.+) (?:people|person) \((\d+) to (\d+) points\)\.": lambda p, level, interval, *ends: is_spread(
+        p, interval, level, *ends
+    ),
     rf"Of the {N} people who responded in {PERIOD}, about {N} counts?((?:;|, because) .+)?\.": (
         lambda p, total, period, counts, why: is_responded(
             p, total, period, lambda weight: abs(number(counts) - weight) < 1, why
@@ -417,14 +420,14 @@ PATTERNS = {
         else about(who, p.row["credible_engagers_decayed_28d"])
     ),
     r"In (?:only )?(each|\d) of the last six four-week periods (an anonymous response came|a response came "
-    r"that counts in full)\.": is_periods,
+    r"that counts in full)(?: or is anonymous)?\.": is_periods,
     r"Responses came in (each|\d) of the last six four-week periods, which counts? as (about \d|less than half of "
     r"one), because in (?:it|some of them) no response counts in full\.": is_periods_in_part,
     r"No response that counts came in the last six four-week periods\.": lambda p: (
         p.row["established_periods_168d"] == 0
     ),
-    r"In the last 90 days about ([\d,]+) posts? drew engagement that counts(?:, one for each "
-    r"known person at most)?\.": lambda p, count: about(f"about {count}", p.row["credible_posts_90d"]),
+    r"In the last 90 days about ([\d,]+) posts? drew engagement that counts(?:; each known "
+    r"person adds one at most)?\.": lambda p, count: about(f"about {count}", p.row["credible_posts_90d"]),
     r"Hardly any engagement with a post in the last 90 days counts\.": lambda p: 0 < p.row["credible_posts_90d"] < 0.5,
     r"No post drew engagement that counts in the last 90 days\.": lambda p: p.row["credible_posts_90d"] == 0,
     rf"(The last anonymous response|The last response that counts half or more) came {AGO}\.": is_last,
@@ -451,14 +454,17 @@ PATTERNS = {
     r"At most 5 posts of the last 90 days are known to repeat an earlier one of this user\.": lambda p: (
         p.repeated() <= 5
     ),
-    r"If people to whom (hardly any established member responds|this user responds) counted in full, the score "
-    r"would be (about [\d.]+ points?|hardly any) higher\.": is_discount,
+    r"If people (to whom hardly any established member responds|whose responses are returned) counted in full, "
+    r"the score would be (about [\d.]+ points?|hardly any) higher\.": is_discount,
     r"If everybody who responded counted in full, the score would be hardly any higher\.": is_counted_anyway,
     rf"The past is well known: {N} people engaged with this user in (.+)\.": lambda p, count, period: (
         is_evidence(p, count, period) and p.engagers(days=365) >= 20
     ),
-    rf"Much is known of a short time: {N} people engaged with this user in (.+)\.": lambda p, count, period: (
-        is_evidence(p, count, period) and p.engagers(days=365) >= 20 and p.first_seen() < 90
+    rf"Much is known, but only of the last {N} days?: {N} people engaged with this user\.": lambda p, days, count: (
+        number(days) == max(math.floor(p.first_seen()), 1)
+        and number(count) == p.engagers(days=365)
+        and p.engagers(days=365) >= 20
+        and p.first_seen() < 90
     ),
     rf"Little is known: {N} (?:people|person) engaged with this user in (.+), so a few more or fewer make a "
     r"difference\.": lambda p, count, period: is_evidence(p, count, period) and p.engagers(days=365) < 20,

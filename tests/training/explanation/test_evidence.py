@@ -44,8 +44,7 @@ FEW = "so a few more or fewer make a difference."
         (
             "strong",
             {"engagers_365d": 127.0, "account_age_days": 12.5},
-            "Much is known of a short time: 127 people engaged with this user in the 12 days since this user was "
-            "first seen.",
+            "Much is known, but only of the last 12 days: 127 people engaged with this user.",
         ),
         (
             "some",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import lightgbm as lgb
@@ -16,7 +17,15 @@ from features.feature_table import feature_rows
 from training.config import Config, Model
 from training.dataset.panel import build_panel, split_cutoffs
 from training.explanation.ledger import base_points, contributions
-from training.explanation.score_change import PARTS, attribute, change_lines, change_reasons, changes, top_movers
+from training.explanation.score_change import (
+    PARTS,
+    attribute,
+    change_lines,
+    change_reasons,
+    changes,
+    compared_with,
+    top_movers,
+)
 from training.fit import fit
 from training.model.scale import Scale
 
@@ -115,7 +124,7 @@ def test_an_older_account_is_a_part_of_time(plain):
     (line,) = change_lines(model, split, old, new)
     assert (line.part, line.sentence) == (
         "time",
-        "This user's first activity was 900 days ago. Before: This user's first activity was 500 days ago.",
+        "This user's first activity was 900 days ago; before: 500.",
     )
 
 
@@ -244,7 +253,9 @@ def test_lines_and_reasons_of_one(user_changes, bundle, other, earlier, later):
             assert all(reason.points * sign >= 0.5 for reason in selected)
         for line in lines:
             if line.part in ("own", "others", "time"):
-                assert ". Before: " in line.sentence or line.sentence.endswith(". Before, it was slightly different.")
+                assert re.search(
+                    r"\. Before: .*\.$|; before: [\d,]+\.$|\. Before, it was slightly different\.$", line.sentence
+                )
                 values = [None if np.isnan(x) else x for x in (rows[line.feature].iloc[0] for rows in one)]
                 assert [line.before, line.after] == values
     assert checked > 100
@@ -274,9 +285,27 @@ def test_words_that_both_sentences_end_with_are_said_once(plain):
     old, new = (pd.DataFrame({name: [absent], "days_since_last_act": [56.0 + absent]}) for absent in (1.0, 3.0))
     (line,) = change_lines(model, changes(model, model, old, new), old, new)
     assert line.sentence == (
-        "This user was last active 59 days ago; after 56 days away the score begins to fall. Before: This user was "
-        "last active 57 days ago."
+        "This user was last active 59 days ago; after 56 days away the score begins to fall; before: 57."
     )
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "sentence"),
+    [
+        ("They weigh as about 5 people.", "They weigh as about 1 person.", "They weigh as about 5 people; before: 1."),
+        ("About 9 posts came.", "About 1 post came.", "About 9 posts came; before: 1."),
+        ("3 of 9 posts came.", "2 of 8 posts came.", "3 of 9 posts came. Before: 2 of 8 posts came."),
+        (
+            "Of the 54 people who responded in the last year, about 27 count.",
+            "Of the 48 people who responded in the 361 days since, about 20 count; about 28 do not.",
+            "Of the 54 people who responded in the last year, about 27 count. Before: about 20 of 48.",
+        ),
+        ("Nobody came.", "Nobody came.", "Nobody came. Before, it was slightly different."),
+        ("Nobody came.", "About 2 came.", "Nobody came. Before: About 2 came."),
+    ],
+)
+def test_what_it_was_before_is_a_number_where_nothing_else_differs(now, before, sentence):
+    assert compared_with(now, before) == sentence
 
 
 def test_unknown_value_in_a_sentence(plain):
