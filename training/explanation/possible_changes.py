@@ -22,6 +22,7 @@ Kind = Literal[OwnKind, "responses", "absence"]
 POSTS = "credible_posts_90d"
 MORE_POINTS = 5.0
 MOST_POINTS = 100.0
+MANY_PEOPLE = 100
 NEARLY = 0.9
 MORE_ABSENT = 28.0  # days beyond the eight weeks, or less in a short history, that are free
 ASSOCIATION = "This is the model's estimate, not a promise."
@@ -109,8 +110,8 @@ def possible_changes(
     """Select the one or two changes to report.
 
     What the user can do comes first, strongest first, if it gains half a point or more. Unless that gains 5 points
-    together, it is followed by the number of responses that would. Where nothing gains 5 points, what a longer absence
-    costs is added, if it is half a point or more.
+    together, it is followed by the number of responses that would. Where nothing gains 5 points, or only a hundred
+    people or more do, what a longer absence costs is added, if it is half a point or more.
 
     Parameters
     ----------
@@ -124,7 +125,8 @@ def possible_changes(
     changes.sort(key=lambda change: -change.points)
     if sum(change.points for change in changes) < MORE_POINTS:
         changes = [*changes[:1], _responses(score, responses, bool(changes))]
-        if len(changes) == 1 and changes[0].points < MORE_POINTS and absence[1] >= LEAST_POINTS:
+        rises_little = changes[0].points < MORE_POINTS or (changes[0].people or 0) >= MANY_PEOPLE
+        if len(changes) == 1 and rises_little and absence[1] >= LEAST_POINTS:
             changes.append(_absence(*absence))
     return tuple(changes)
 
@@ -157,7 +159,8 @@ def _responses(score: float, gains: np.ndarray, after_own: bool) -> PossibleChan
         sentence = f"{opening} would rise by about {points_of(points)} if {_more_members(people)}."
         return PossibleChange("responses", int(people), points, sentence)
     if score + MORE_POINTS > MOST_POINTS:
-        return PossibleChange("responses", None, most, "The score can hardly rise: 100 is the highest.")
+        room = f"can rise by {points_of(MOST_POINTS - score)} at most" if score < MOST_POINTS - 0.05 else "cannot rise"
+        return PossibleChange("responses", None, most, f"The score {room}: 100 is the highest.")
     if most < LEAST_POINTS:
         sentence = "Hardly anything would raise the score: even many more responses would not."
         return PossibleChange("responses", None, most, sentence)

@@ -493,7 +493,9 @@ PATTERNS = {
     r"Hardly anything would raise the score: even many more responses would not\.": lambda p: (
         p.with_members(1_000) < 0.5
     ),
-    r"The score can hardly rise: 100 is the highest\.": lambda p: p.scored["score"] > 95,
+    rf"The score (?:can rise by {P} at most|cannot rise): 100 is the highest\.": lambda p, room: points(
+        room or "0", 100 - p.scored["score"]
+    ),
     rf"After {N} days without any activity the score would be about {P} lower, even if others kept responding as "
     r"before\.": (
         lambda p, days, lost: (

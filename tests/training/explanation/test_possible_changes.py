@@ -103,7 +103,18 @@ def test_selection(score, own, responses, expected):
             NOTHING,
             ["Hardly anything would raise the score: even many more responses would not.", AWAY],
         ),
-        (97.0, {}, gains(from_1=3.0), ["The score can hardly rise: 100 is the highest.", AWAY]),
+        (97.0, {}, gains(from_1=3.0), ["The score can rise by 3 points at most: 100 is the highest.", AWAY]),
+        (100.0, {}, NOTHING, ["The score cannot rise: 100 is the highest.", AWAY]),
+        (
+            20.0,
+            {},
+            gains(from_200=5.0),
+            [
+                "The score would rise by about 5 points if 200 more established members responded within four weeks, "
+                "each to a new post.",
+                AWAY,
+            ],
+        ),
     ],
 )
 def test_sentences(score, own, responses, sentences):
