@@ -10,6 +10,7 @@ from serving.review.history import History, PastScore
 from serving.review.score_change import ScoreAt, ScoreChange
 from serving.review.what_if import WhatIf
 from serving.snapshots.explanation import Explanation
+from serving.snapshots.facts import Fact, FactRow
 from serving.snapshots.story import Section
 from training.explanation.counterfactuals import FeatureChange, ScenarioOutcome
 from training.explanation.ledger import Discount
@@ -20,7 +21,7 @@ from training.model.intervals import Interval, IntervalInput, IntervalPart, Inte
 from training.model.scale import Scale
 from training.records.deletion_receipts import Receipt, Removed
 
-SCORES = (Explanation, Section, Line, Reason, Discount, PossibleChange, Interval)
+SCORES = (Explanation, Section, Fact, FactRow, Line, Reason, Discount, PossibleChange, Interval)
 CHANGES = (History, PastScore, ScoreChange, ScoreAt, ChangeLine)
 WHAT_IFS = (WhatIf, ScenarioOutcome, FeatureChange)
 MODELS = (Scale, Intervals, IntervalPart, IntervalInput)

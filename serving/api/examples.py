@@ -91,7 +91,7 @@ EXPLANATION = {
         _line("established_rate_365d", 4.2, 6.5, RATE, 0.9),
         _line("days_of_absence", 30.0, -2.0, ABSENT, 0.0),
     ],
-    "facts": [asdict(fact) for fact in FACTS],
+    "facts": [asdict(fact) | {"features": list(fact.features), "rows": [*map(asdict, fact.rows)]} for fact in FACTS],
     "story": [
         _section(
             "score",

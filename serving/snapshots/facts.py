@@ -28,7 +28,16 @@ Shown: TypeAlias = Callable[[float, FeatureRow], str]
 
 @dataclass(frozen=True)
 class FactRow:
-    """A row of the table of points: what it is of, the user's value, what gives about the average, and the points."""
+    """A row of the table of points.
+
+    Parameters
+    ----------
+    label : what it is of
+    value : the user's, as text; empty where no figure is shown
+    average : what gives about the average, as text; empty where it is not known or contradicts the points
+    points : rounded to a tenth
+
+    """
 
     label: str
     value: str

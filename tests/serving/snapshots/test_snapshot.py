@@ -322,7 +322,7 @@ def test_families_and_reasons_are_those_of_the_lines(home):
     assert explanation.base + sum(explanation.families.values()) + explanation.clipping == pytest.approx(
         explanation.score, abs=1e-6
     )
-    lines = {line.feature: line for line in explanation.lines}
+    lines = {line.feature: line for outer in explanation.lines for line in (outer, *outer.parts)}
     assert [reason.sentence for reason in explanation.reasons] == [
         *explanation.reasons_for,
         *explanation.reasons_against,
@@ -331,8 +331,8 @@ def test_families_and_reasons_are_those_of_the_lines(home):
     for reason in explanation.reasons:
         of_reason = [lines[name] for name in reason.features]
         assert sum(line.points for line in of_reason) == pytest.approx(reason.points)
-        assert max(line.points * np.sign(reason.points) for line in of_reason) >= 0.5
-        assert any(line.sentence in reason.sentence for line in of_reason)
+        assert abs(reason.points) >= 0.4
+    assert {reason.sentence for reason in explanation.reasons} <= {fact.sentence for fact in explanation.facts}
     assert len({reason.sentence for reason in explanation.reasons}) == len(explanation.reasons)
 
 
