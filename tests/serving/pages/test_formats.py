@@ -1,8 +1,6 @@
 """Formats: numbers, ranks and addresses as people read them."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from features.catalogue import INPUTS
 from serving.pages import formats
@@ -60,13 +58,6 @@ def test_ranks(percentile, text):
 @pytest.mark.parametrize(("percentile", "text"), [(99.98, "99.9"), (100.0, "100"), (61.04, "61")])
 def test_only_all_users_are_100_of_100(percentile, text):
     assert formats.share_below(percentile) == text
-
-
-@given(st.lists(st.floats(-90, 90), min_size=1, max_size=9))
-def test_rounded_parts_add_up_to_the_rounded_total(parts):
-    rounded = formats.rounded_to_sum(parts, sum(parts))
-    assert sum(round(10 * value) for value in rounded) == round(10 * sum(parts))
-    assert all(abs(value - part) < 0.1 + 1e-9 for value, part in zip(rounded, parts, strict=True))
 
 
 def test_an_instant_is_an_element_with_utc_in_its_title():
