@@ -123,7 +123,7 @@ def _average(group: Sequence[Line], row: FeatureRow) -> str | None:
     feature, figure = group[0].feature, _typical(group, row)
     if not figure:
         return None
-    within = f" in {count_of(row[AGE], 'day')}" if feature in RATE_DAYS and row[AGE] < LOOKBACK_DAYS else ""
+    within = f" in {count_of(math.floor(row[AGE]), 'day')}" if feature in RATE_DAYS and row[AGE] < LOOKBACK_DAYS else ""
     unit = " days ago" if feature in DAYS and figure[-1].isdigit() else ""
     return f"average{within}: {figure}{unit}"
 
