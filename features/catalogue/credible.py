@@ -42,7 +42,6 @@ from features.catalogue.wording import (
     people,
     responders,
     rounded_to_sum,
-    singular_or_plural,
     value_of,
     window,
 )
@@ -103,7 +102,7 @@ def _how_many_count(value: float, total: float, count: float, period: str, in_fu
         return f"None of the {who} counts"
     if value < 0.5:
         return f"The {who} count together as less than half an established member"
-    return f"Of the {who}, about {total:,.0f} {singular_or_plural(total, 'counts', 'count')}"
+    return f"The {who} count as {members(total)}"
 
 
 def _why_others_do_not(fewer: Mapping[str, int], value: float, count: float) -> str:
@@ -112,11 +111,8 @@ def _why_others_do_not(fewer: Mapping[str, int], value: float, count: float) -> 
         return ""
     if value < 0.5 or count < 1.5:
         return f", because {' and '.join(WHY_FEWER[kind] for kind in fewer)}"
-    parts = [
-        f"about {number:,} {singular_or_plural(number, 'does', 'do')} not, because {WHY_FEWER[why]}"
-        for why, number in fewer.items()
-    ]
-    return f"; {', and '.join(parts)}"
+    parts = [f"about {number:,} fewer, because {WHY_FEWER[why]}" for why, number in fewer.items()]
+    return f"; that is {', and '.join(parts)}"
 
 
 def _none_counts(row: Row) -> str | None:

@@ -153,10 +153,11 @@ def _own_change(kind: OwnKind, points: float) -> PossibleChange:
 def _responses(score: float, gains: np.ndarray, after_own: bool) -> PossibleChange:
     """Say how many more members add 5 points, or else nearly as many points as any number of them."""
     enough, most = np.flatnonzero(gains >= MORE_POINTS), float(gains[-1])
+    opening = "Apart from that, the score" if after_own else "The score"
     if len(enough):
         people, points = COUNTS[enough[0]], float(gains[enough[0]])
-        opening = "Apart from that, the score" if after_own else "The score"
-        sentence = f"{opening} would rise by about {points_of(points)} if {_more_members(people)}."
+        only, even = ("only ", "even ") if people >= MANY_PEOPLE else ("", "")
+        sentence = f"{opening} would rise by {only}about {points_of(points)} {even}if {_more_members(people)}."
         return PossibleChange("responses", int(people), points, sentence)
     if score + MORE_POINTS > MOST_POINTS:
         room = f"can rise by {points_of(MOST_POINTS - score)} at most" if score < MOST_POINTS - 0.05 else "cannot rise"
@@ -166,7 +167,6 @@ def _responses(score: float, gains: np.ndarray, after_own: bool) -> PossibleChan
         return PossibleChange("responses", None, most, sentence)
     nearly = np.flatnonzero(gains >= NEARLY * most)[0]
     points = float(gains[nearly])
-    opening = "Apart from that, the score" if after_own else "The score"
     sentence = f"{opening} would rise by only about {points_of(points)} even if {_more_members(COUNTS[nearly])}."
     return PossibleChange("responses", None, points, sentence)
 

@@ -46,7 +46,7 @@ Baselines: TypeAlias = tuple[Baseline, Baseline]  # of the model before and afte
 
 NUMBER = re.compile(r"([\d,]+)")
 SINGULAR = re.compile(r"(?<=\w)s\b|\b(?:person|people)\b|; each known person adds one at most")
-COUNTED = re.compile(r"Of the ([\d,]+) people who responded in .+?, about ([\d,]+) counts?\b")
+COUNTED = re.compile(r"The ([\d,]+) people who responded in .+? count as about ([\d,]+) established\b")
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ def compared_with(now: str, before: str) -> str:
     if len(words) == len(earlier) and len(numbers) == 1 and NUMBER.fullmatch(numbers[0][1]):
         return f"{now.removesuffix('.')}; before: {numbers[0][1]}."
     if counted := COUNTED.match(before):
-        return f"{now} Before: about {counted[2]} of {counted[1]}."
+        return f"{now} Before: {counted[1]} people counted as about {counted[2]}."
     return f"{now} Before: {_without_repeated(before, now)}"
 
 

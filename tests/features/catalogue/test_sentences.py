@@ -80,9 +80,9 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_28d",
             86.0,
             UNCOUNTED,
-            "Of the 262 people who responded in the last 28 days, about 86 count; about 170 do not, because hardly "
-            "any established member responds to them, and about 6 do not, because responses that are returned count "
-            "less.",
+            "The 262 people who responded in the last 28 days count as about 86 established members; that is "
+            "about 170 fewer, because hardly any established member responds to them, and about 6 fewer, because "
+            "responses that are returned count less.",
         ),
         (
             "credible_engagers_7d",
@@ -183,15 +183,15 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_365d",
             2.1,
             {"uncounted_new_365d": 8.2, "uncounted_exchange_365d": 0.1},
-            "Of the 10 people who responded in the last year, about 2 count; about 8 do not, because hardly any "
-            "established member responds to them.",
+            "The 10 people who responded in the last year count as about 2 established members; that is about 8 "
+            "fewer, because hardly any established member responds to them.",
         ),
         (
             "credible_engagers_365d",
             0.9,
             {"uncounted_new_365d": 0.1, "uncounted_exchange_365d": 1.0},
-            "Of the 2 people who responded in the last year, about 1 counts; about 1 does not, because responses "
-            "that are returned count less.",
+            "The 2 people who responded in the last year count as about 1 established member; that is about 1 "
+            "fewer, because responses that are returned count less.",
         ),
         ("days_since_credible_engagement", None, {}, "Nobody whose response counts has responded in the last year."),
         (
@@ -271,17 +271,17 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "established_rate_365d",
             28 / 365 * 275,
             {"account_age_days": 800.0, "credible_engagers_365d": 275.0, **YEAR},
-            "Of the 1,060 people who responded in the last year, about 275 count; about 700 do not, because hardly "
-            "any established member responds to them, and about 85 do not, because responses that are returned "
-            "count less.",
+            "The 1,060 people who responded in the last year count as about 275 established members; that is "
+            "about 700 fewer, because hardly any established member responds to them, and about 85 fewer, because "
+            "responses that are returned count less.",
         ),
         (
             "established_rate_365d",
             78.0 * 28 / 12.5,
             {"account_age_days": 12.5, "credible_engagers_365d": 78.0, **YEAR},
-            "Of the 863 people who responded in the 12 days since this user was first seen, about 78 count; about "
-            "700 do not, because hardly any established member responds to them, and about 85 do not, because "
-            "responses that are returned count less.",
+            "The 863 people who responded in the 12 days since this user was first seen count as about 78 "
+            "established members; that is about 700 fewer, because hardly any established member responds to "
+            "them, and about 85 fewer, because responses that are returned count less.",
         ),
         (
             "established_rate_365d",

@@ -291,7 +291,7 @@ def is_responded(p, total, period, counts=None, why=""):
 
 def is_why(p, why):
     fewer = [p.row[f"uncounted_{kind}_365d"] for kind in ("new", "exchange")]
-    amounts = [number(n) for n in re.findall(rf"about {N} do(?:es)? not, because", why)]
+    amounts = [number(n) for n in re.findall(rf"about {N} fewer, because", why)]
     true = [f for f in fewer if f >= 0.5]
     right = not amounts or all(abs(n - f) < 1 for n, f in zip(amounts, true, strict=True))
     return [reason in why for reason in (WHY_NEW, WHY_EXCHANGE)] == [n >= 0.5 for n in fewer] and right
@@ -394,7 +394,7 @@ PATTERNS = {
     r"(.+) (?:people|person) \((\d+) to (\d+) points\)\.": lambda p, level, interval, *ends: is_spread(
         p, interval, level, *ends
     ),
-    rf"Of the {N} people who responded in {PERIOD}, about {N} counts?((?:;|, because) .+)?\.": (
+    rf"The {N} people who responded in {PERIOD} count as about {N} established members?((?:;|, because) .+)?\.": (
         lambda p, total, period, counts, why: is_responded(
             p, total, period, lambda weight: abs(number(counts) - weight) < 1, why
         )
@@ -485,7 +485,9 @@ PATTERNS = {
     ),
     rf"(?:The|Apart from that, the) score would rise by only about {P} even if {MORE}\.": (
         lambda p, gained, count: (
-            points(gained, p.with_members(number(count)))
+            is_enough(p, count, gained)
+            if p.with_members(number(count)) >= 5
+            else points(gained, p.with_members(number(count)))
             and 0.9 * p.with_members(1_000) <= p.with_members(number(count)) < 5
             and p.with_members(1_000) < 5
         )

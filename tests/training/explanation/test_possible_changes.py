@@ -110,8 +110,8 @@ def test_selection(score, own, responses, expected):
             {},
             gains(from_200=5.0),
             [
-                "The score would rise by about 5 points if 200 more established members responded within four weeks, "
-                "each to a new post.",
+                "The score would rise by only about 5 points even if 200 more established members responded within "
+                "four weeks, each to a new post.",
                 AWAY,
             ],
         ),

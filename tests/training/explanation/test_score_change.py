@@ -296,9 +296,11 @@ def test_words_that_both_sentences_end_with_are_said_once(plain):
         ("About 9 posts came.", "About 1 post came.", "About 9 posts came; before: 1."),
         ("3 of 9 posts came.", "2 of 8 posts came.", "3 of 9 posts came. Before: 2 of 8 posts came."),
         (
-            "Of the 54 people who responded in the last year, about 27 count.",
-            "Of the 48 people who responded in the 361 days since, about 20 count; about 28 do not.",
-            "Of the 54 people who responded in the last year, about 27 count. Before: about 20 of 48.",
+            "The 54 people who responded in the last year count as about 27 established members.",
+            "The 48 people who responded in the 361 days since count as about 20 established members; that is about 28 "
+            "fewer.",
+            "The 54 people who responded in the last year count as about 27 established members. Before: 48 people "
+            "counted as about 20.",
         ),
         ("Nobody came.", "Nobody came.", "Nobody came. Before, it was slightly different."),
         ("Nobody came.", "About 2 came.", "Nobody came. Before: About 2 came."),
